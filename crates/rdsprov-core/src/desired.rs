@@ -1,0 +1,113 @@
+//! Desired state: what the definitions ask for, by role and by database instead of by application.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::definitions::{AccessLevel, Definitions};
+use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
+use crate::secrets::{SecretId, TemplateError, Templates};
+
+/// A role that shall exist and log in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Role {
+    /// The first application that names it.
+    pub application: ApplicationName,
+    /// Where its password is kept.
+    pub secret: SecretId,
+    /// Whether an unmanaged role of this name may be taken over.
+    pub adopt: bool,
+}
+
+/// One role's access to one database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Access {
+    /// The application that asks for it.
+    pub application: ApplicationName,
+    /// How much.
+    pub level: AccessLevel,
+}
+
+/// A database that shall exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Database {
+    /// The owner's application; where no entry declares the owner, the first that names the database.
+    pub application: ApplicationName,
+    /// The owner, where an entry declares one.
+    pub owner: Option<RoleName>,
+    /// Whether an unmanaged database of this name may be taken over.
+    pub adopt: bool,
+    /// Every declared role's access, the owner's included.
+    pub access: BTreeMap<RoleName, Access>,
+    /// The schemas covered.
+    pub schemas: BTreeSet<SchemaName>,
+}
+
+/// All that shall be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Desired {
+    /// The environment.
+    pub environment: String,
+    /// The roles.
+    pub roles: BTreeMap<RoleName, Role>,
+    /// The databases.
+    pub databases: BTreeMap<DatabaseName, Database>,
+    /// The applications, in order.
+    pub applications: Vec<ApplicationName>,
+}
+
+impl Desired {
+    /// Turns definitions round.
+    ///
+    /// # Errors
+    /// Where a secret's template names a placeholder that is not known.
+    pub fn new(
+        definitions: &Definitions,
+        environment: &str,
+        templates: &Templates,
+        build_id: Option<&str>,
+    ) -> Result<Self, TemplateError> {
+        let mut roles = BTreeMap::new();
+        let mut databases: BTreeMap<DatabaseName, Database> = BTreeMap::new();
+        for app in definitions.applications.values() {
+            let secret = match &app.secret {
+                Some(id) => SecretId(id.clone()),
+                None => templates.application_secret(
+                    environment,
+                    app.application.as_str(),
+                    app.database_name.as_str(),
+                    app.username.as_str(),
+                    build_id,
+                )?,
+            };
+            roles
+                .entry(app.username.clone())
+                .and_modify(|role: &mut Role| {
+                    role.adopt |= app.adopt;
+                    if app.secret.is_some() {
+                        role.secret = secret.clone();
+                    }
+                })
+                .or_insert_with(|| Role { application: app.application.clone(), secret, adopt: app.adopt });
+            let database = databases.entry(app.database_name.clone()).or_insert_with(|| Database {
+                application: app.application.clone(),
+                owner: None,
+                adopt: false,
+                access: BTreeMap::new(),
+                schemas: BTreeSet::new(),
+            });
+            database.adopt |= app.adopt;
+            database.schemas.extend(app.schemas.iter().cloned());
+            if app.access_level == AccessLevel::Owner {
+                database.owner = Some(app.username.clone());
+                database.application = app.application.clone();
+            }
+            database.access.insert(
+                app.username.clone(),
+                Access { application: app.application.clone(), level: app.access_level },
+            );
+        }
+        let applications = definitions.applications.keys().cloned().collect();
+        Ok(Self { environment: environment.to_owned(), roles, databases, applications })
+    }
+}

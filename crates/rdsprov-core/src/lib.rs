@@ -1,0 +1,20 @@
+//! Declared roles, databases and grants for PostgreSQL on Amazon RDS.
+//!
+//! Data runs one way: [`definitions`] become [`desired`] state, a server (or a test) gives
+//! [`observed`] state, [`plan`] is the pure difference of the two, [`gate`] says whether it may
+//! run, `server` runs it, and [`audit`] keeps the record.
+#![deny(missing_docs)]
+
+pub mod access;
+pub mod audit;
+pub mod config;
+pub mod definitions;
+pub mod desired;
+pub mod gate;
+pub mod mark;
+pub mod name;
+pub mod observed;
+pub mod plan;
+pub mod secrets;
+#[cfg(feature = "postgres")]
+pub mod server;

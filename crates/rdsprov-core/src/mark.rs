@@ -1,0 +1,52 @@
+//! The mark of management: a line in the comment of a role or database, beside any text that people
+//! wrote there.
+
+use serde::{Deserialize, Serialize};
+
+/// Says that a role or database is managed, by which environment and application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The environment whose definitions made it.
+    pub environment: String,
+    /// The application whose entry made it.
+    pub application: String,
+}
+
+const OPEN: &str = "[managed by rdsprov: ";
+
+impl Mark {
+    /// The mark in a comment, if there is one.
+    ///
+    /// ```
+    /// use rdsprov_core::mark::Mark;
+    /// let mark = Mark { environment: "dev".into(), application: "keycloak".into() };
+    /// let comment = mark.beside(Some("ask Ada first"), "build-7");
+    /// assert_eq!(comment, "ask Ada first\n[managed by rdsprov: environment=dev application=keycloak build_id=build-7]");
+    /// assert_eq!(Mark::find(&comment), Some(mark));
+    /// assert_eq!(Mark::find("ask Ada first"), None);
+    /// ```
+    #[must_use]
+    pub fn find(comment: &str) -> Option<Self> {
+        let line = comment.lines().rev().find_map(|l| l.trim().strip_prefix(OPEN)?.strip_suffix(']'))?;
+        let value = |key: &str| {
+            line.split(' ').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned)
+        };
+        Some(Self { environment: value("environment")?, application: value("application")? })
+    }
+
+    /// The comment with this mark written beside what people wrote.
+    #[must_use]
+    pub fn beside(&self, comment: Option<&str>, build_id: &str) -> String {
+        // The build id comes from outside: nothing in it may end the mark or start another key.
+        let build_id: String =
+            build_id.chars().map(|c| if c.is_whitespace() || c.is_control() || c == ']' { '_' } else { c }).collect();
+        let mark = format!(
+            "{OPEN}environment={} application={} build_id={build_id}]",
+            self.environment, self.application
+        );
+        match comment.map(str::trim_end).filter(|text| !text.is_empty()) {
+            Some(text) => format!("{text}\n{mark}"),
+            None => mark,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Names, checked once and quoted in one place.
+//!
+//! A name that has passed here is one PostgreSQL keeps as it was written: it is not empty, holds no
+//! NUL, is no longer than 63 bytes (PostgreSQL would cut it and two names could become one), and is
+//! not reserved by PostgreSQL or by Amazon RDS.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// PostgreSQL's `NAMEDATALEN` less the terminating NUL, in bytes.
+pub const MAX_BYTES: usize = 63;
+
+/// Why a text is not a name; the message says what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// The text is empty.
+    #[error("a {kind} name cannot be empty")]
+    Empty {
+        /// What the name is of.
+        kind: &'static str,
+    },
+    /// The text holds a NUL or another control character.
+    #[error("{kind} name {name:?} holds a control character; remove it")]
+    ControlCharacter {
+        /// What the name is of.
+        kind: &'static str,
+        /// The text.
+        name: String,
+    },
+    /// PostgreSQL would cut the name.
+    #[error(
+        "{kind} name {name:?} is {bytes} bytes long, PostgreSQL keeps {MAX_BYTES}; choose a shorter one"
+    )]
+    TooLong {
+        /// What the name is of.
+        kind: &'static str,
+        /// The text.
+        name: String,
+        /// Its length in bytes.
+        bytes: usize,
+    },
+    /// PostgreSQL or Amazon RDS keeps the name for itself.
+    #[error("{kind} name {name:?} is reserved by {by}; choose another")]
+    Reserved {
+        /// What the name is of.
+        kind: &'static str,
+        /// The text.
+        name: String,
+        /// Who keeps it.
+        by: &'static str,
+    },
+    /// An application's key is no safe path segment.
+    #[error(
+        "application key {name:?} may hold only letters, digits, `_` and `-`, since it becomes a part of the secret's id"
+    )]
+    NotAPathSegment {
+        /// The text.
+        name: String,
+    },
+}
+
+/// Which names of a kind are kept by somebody: PostgreSQL's or RDS's name, or nothing.
+fn reserved_role(name: &str) -> Option<&'static str> {
+    let lower = name.to_ascii_lowercase();
+    match lower.as_str() {
+        "public" | "none" | "current_user" | "current_role" | "session_user" => Some("PostgreSQL"),
+        _ if lower.starts_with("pg_") => Some("PostgreSQL"),
+        _ if lower.starts_with("rds") => Some("Amazon RDS"),
+        _ => None,
+    }
+}
+
+fn reserved_database(name: &str) -> Option<&'static str> {
+    match name {
+        "postgres" | "template0" | "template1" => Some("PostgreSQL"),
+        "rdsadmin" => Some("Amazon RDS"),
+        _ => None,
+    }
+}
+
+fn reserved_schema(name: &str) -> Option<&'static str> {
+    (name.starts_with("pg_") || name == "information_schema").then_some("PostgreSQL")
+}
+
+fn check(
+    kind: &'static str,
+    name: &str,
+    reserved: fn(&str) -> Option<&'static str>,
+) -> Result<(), NameError> {
+    let owned = || name.to_owned();
+    if name.is_empty() {
+        return Err(NameError::Empty { kind });
+    }
+    if name.chars().any(char::is_control) {
+        return Err(NameError::ControlCharacter { kind, name: owned() });
+    }
+    if name.len() > MAX_BYTES {
+        return Err(NameError::TooLong { kind, name: owned(), bytes: name.len() });
+    }
+    match reserved(name) {
+        Some(by) => Err(NameError::Reserved { kind, name: owned(), by }),
+        None => Ok(()),
+    }
+}
+
+/// A name as SQL text, quoted always and with its quotes doubled.
+///
+/// ```
+/// assert_eq!(rdsprov_core::name::quote("a\"b"), "\"a\"\"b\"");
+/// ```
+#[must_use]
+pub fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as an SQL string literal.
+///
+/// ```
+/// assert_eq!(rdsprov_core::name::literal("it's"), "'it''s'");
+/// assert_eq!(rdsprov_core::name::literal("a\\b"), "E'a\\\\b'");
+/// ```
+#[must_use]
+pub fn literal(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    if text.contains('\\') {
+        format!("E'{}'", doubled.replace('\\', "\\\\"))
+    } else {
+        format!("'{doubled}'")
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $reserved:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// A name that somebody declares: checked.
+            ///
+            /// # Errors
+            /// Where PostgreSQL would refuse or change it; see [`NameError`].
+            pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
+                let text = text.into();
+                check($kind, &text, $reserved)?;
+                Ok(Self(text))
+            }
+
+            /// A name as a server told it: it exists, so there is nothing to check.
+            #[must_use]
+            pub fn observed(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The name as it is, unquoted.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The name as SQL text.
+            #[must_use]
+            pub fn quoted(&self) -> String {
+                quote(&self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// The name of a role (a user or a group).
+    ///
+    /// ```
+    /// use rdsprov_core::name::RoleName;
+    /// assert_eq!(RoleName::new("keycloak_user").unwrap().quoted(), "\"keycloak_user\"");
+    /// assert!(RoleName::new("pg_monitor").is_err());
+    /// ```
+    RoleName, "role", reserved_role
+);
+name!(
+    /// The name of a database.
+    DatabaseName, "database", reserved_database
+);
+name!(
+    /// The name of a schema.
+    SchemaName, "schema", reserved_schema
+);
+
+/// The key of an application in the definitions; a safe path segment, since secrets are named after it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ApplicationName(String);
+
+impl ApplicationName {
+    /// Checks that the text is a safe path segment.
+    ///
+    /// # Errors
+    /// Where it is empty or holds anything but ASCII letters, digits, `_` and `-`.
+    pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
+        let name = text.into();
+        if name.is_empty() {
+            return Err(NameError::Empty { kind: "application" });
+        }
+        if name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+            Ok(Self(name))
+        } else {
+            Err(NameError::NotAPathSegment { name })
+        }
+    }
+
+    /// The key as it is.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ApplicationName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
