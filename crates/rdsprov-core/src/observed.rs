@@ -114,6 +114,9 @@ pub struct Relations {
     pub kind: RelationKind,
     /// Their ACL.
     pub acl: Acl,
+    /// Whether they belong to an extension, which decides about them.
+    #[serde(default)]
+    pub of_extension: bool,
     /// Their names, in order.
     pub names: Vec<String>,
 }
@@ -190,6 +193,9 @@ pub struct Observed {
     pub home: DatabaseName,
     /// The administrator.
     pub administrator: Administrator,
+    /// Schema `public` of the administrator's database, as which a new database's will be.
+    #[serde(default)]
+    pub template_public: Option<Schema>,
     /// The declared roles that exist, and all managed ones.
     #[serde(default)]
     pub roles: BTreeMap<RoleName, Role>,

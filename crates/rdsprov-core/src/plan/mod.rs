@@ -1,0 +1,260 @@
+//! The plan: the pure difference between desired and observed state, as an ordered list of steps.
+//!
+//! No clock, no network, no randomness: equal inputs give equal bytes. What is only known when the
+//! plan runs (a password's verifier, the build id) stands in a statement as a slot, see [`Statement`].
+
+mod acl;
+mod diff;
+mod relations;
+mod render;
+mod sql;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::desired::Desired;
+use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::observed::Observed;
+
+pub use sql::{SlotError, Slots, Statement};
+
+/// The version of the JSON form.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "each says what it is")]
+pub enum Action {
+    CreateRole,
+    AlterRole,
+    SetPassword,
+    CreateDatabase,
+    AlterDatabase,
+    Grant,
+    Revoke,
+    DefaultPrivileges,
+    Adopt,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CreateRole => "create_role",
+            Self::AlterRole => "alter_role",
+            Self::SetPassword => "set_password",
+            Self::CreateDatabase => "create_database",
+            Self::AlterDatabase => "alter_database",
+            Self::Grant => "grant",
+            Self::Revoke => "revoke",
+            Self::DefaultPrivileges => "default_privileges",
+            Self::Adopt => "adopt",
+        })
+    }
+}
+
+/// What a step may break for somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hazard {
+    /// Somebody loses a privilege or a membership.
+    RevokesAccess,
+    /// An object gets another owner.
+    ChangesOwner,
+    /// A password that worked works no longer.
+    ResetsPassword,
+    /// Something that was not managed becomes so.
+    Adopts,
+    /// A database that everybody could enter is closed.
+    ClosesToPublic,
+}
+
+impl Hazard {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::RevokesAccess, Self::ChangesOwner, Self::ResetsPassword, Self::Adopts, Self::ClosesToPublic];
+}
+
+impl fmt::Display for Hazard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RevokesAccess => "revokes_access",
+            Self::ChangesOwner => "changes_owner",
+            Self::ResetsPassword => "resets_password",
+            Self::Adopts => "adopts",
+            Self::ClosesToPublic => "closes_to_public",
+        })
+    }
+}
+
+impl std::str::FromStr for Hazard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|hazard| hazard.to_string() == text).ok_or_else(|| {
+            let known: Vec<String> = Self::ALL.iter().map(ToString::to_string).collect();
+            format!("no such hazard; the hazards are {}", known.join(", "))
+        })
+    }
+}
+
+/// Who carries out a step.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Acting {
+    /// The administrator, as it is.
+    Administrator,
+    /// The administrator after `SET LOCAL ROLE`.
+    Role(RoleName),
+}
+
+/// One thing that changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// What it does.
+    pub action: Action,
+    /// The application it is for.
+    pub application: ApplicationName,
+    /// The role concerned.
+    pub role: Option<RoleName>,
+    /// The database concerned.
+    pub database: Option<DatabaseName>,
+    /// In words.
+    pub summary: String,
+    /// Who carries it out.
+    pub acting: Acting,
+    /// How.
+    pub statements: Vec<Statement>,
+    /// What it may break.
+    pub hazards: BTreeSet<Hazard>,
+}
+
+/// Where a transaction runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// In the administrator's database, on what all databases share.
+    Cluster,
+    /// In the administrator's database, making a database ready for use.
+    NewDatabase(DatabaseName),
+    /// In the database.
+    Database(DatabaseName),
+}
+
+/// Steps that hold together or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Transaction {
+    /// Where it runs.
+    pub scope: Scope,
+    /// What must run before it, since it cannot be part of a transaction.
+    pub before: Option<Statement>,
+    /// The roles that the administrator is made a member of, for the length of the transaction.
+    pub memberships: BTreeSet<RoleName>,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// Why nothing may be done, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// The application.
+    pub application: ApplicationName,
+    /// What stands in the way.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// An application as the plan knows it, for the records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedApplication {
+    /// Its key.
+    pub application: ApplicationName,
+    /// Its database.
+    pub database: DatabaseName,
+    /// Its role.
+    pub role: RoleName,
+}
+
+/// A managed role or database that has left the definitions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Orphan {
+    /// `role` or `database`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// The application that made it.
+    pub application: String,
+}
+
+/// What would be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// The environment.
+    pub environment: String,
+    /// `sha256:…` over what would be done and the observed state it rests on.
+    pub digest: String,
+    /// The server's major version.
+    pub server_major: u32,
+    /// The transactions, in order.
+    pub transactions: Vec<Transaction>,
+    /// What forbids it all.
+    pub refusals: Vec<Refusal>,
+    /// Managed, but no longer declared.
+    pub orphaned: Vec<Orphan>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+    /// The applications, in order.
+    pub applications: Vec<PlannedApplication>,
+}
+
+impl Plan {
+    /// The difference between what is wanted and what is there. `refusals` are what was found in the
+    /// way before (see [`crate::secrets`]); the plan adds its own.
+    #[must_use]
+    pub fn new(desired: &Desired, observed: &Observed, refusals: Vec<Refusal>) -> Self {
+        let mut plan = diff::plan(desired, observed, refusals);
+        let mut hash = Sha256::new();
+        // Serialising plain data to memory fails only for maps whose keys are no strings; ours are.
+        for part in [
+            serde_json::to_vec(&(&plan.environment, &plan.transactions, &plan.refusals)),
+            serde_json::to_vec(observed),
+        ] {
+            hash.update(part.unwrap_or_default());
+            hash.update(b"\n");
+        }
+        plan.digest = format!("sha256:{}", hex(&hash.finalize()));
+        plan
+    }
+
+    /// Whether there is nothing to do and nothing in the way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.transactions.is_empty()
+    }
+
+    /// Every step, in order.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.transactions.iter().flat_map(|transaction| &transaction.steps)
+    }
+
+    /// Every hazard of the plan.
+    #[must_use]
+    pub fn hazards(&self) -> BTreeSet<Hazard> {
+        self.steps().flat_map(|step| step.hazards.iter().copied()).collect()
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,353 @@
+//! Desired less observed inside one database: schemas, relations, default privileges.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::diff::{Planner, granted_words, revoked_words};
+use super::sql::{self, Statement, Target};
+use super::{Acting, Action, Hazard, Step, acl};
+use crate::access::{self, Privilege, Privileges, RelationKind};
+use crate::definitions::AccessLevel;
+use crate::desired;
+use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
+use crate::observed::{AclItem, Contents, Grantee, Relations, Schema};
+
+/// The role that stands for whoever owns the database; nobody can become it.
+const DATABASE_OWNER: &str = "pg_database_owner";
+
+/// One database while it is compared.
+struct Inside<'a, 'b> {
+    planner: &'a mut Planner<'b>,
+    name: &'a DatabaseName,
+    database: &'a desired::Database,
+    owner: &'a RoleName,
+    steps: Vec<Step>,
+}
+
+impl Planner<'_> {
+    /// The steps inside a database that does not exist yet: its schema `public` will be as the
+    /// template's, for which the administrator's own database stands.
+    pub(super) fn inside_new(&mut self, name: &DatabaseName, database: &desired::Database) -> Vec<Step> {
+        let Some(owner) = &database.owner else { return Vec::new() };
+        let public = self
+            .observed
+            .template_public
+            .clone()
+            .unwrap_or_else(|| default_public(self.observed.major(), &self.observed.administrator.name));
+        let mut contents = Contents::default();
+        contents.schemas.insert(SchemaName::observed("public"), public);
+        self.inside(name, database, owner, &contents)
+    }
+
+    /// The steps inside a database that was looked into.
+    pub(super) fn inside(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        owner: &RoleName,
+        contents: &Contents,
+    ) -> Vec<Step> {
+        let mut inside = Inside { planner: self, name, database, owner, steps: Vec::new() };
+        for schema_name in &database.schemas {
+            match contents.schemas.get(schema_name) {
+                Some(schema) => {
+                    inside.schema(schema_name, schema);
+                    inside.relations(schema_name, &schema.relations);
+                    inside.default_privileges(schema_name, contents);
+                }
+                None => inside.planner.refuse(
+                    &database.application,
+                    format!("schema {schema_name} does not exist in database {name}"),
+                    format!("have role {owner} run: CREATE SCHEMA {};", schema_name.quoted()),
+                ),
+            }
+        }
+        for (schema_name, schema) in &contents.schemas {
+            if !database.schemas.contains(schema_name) {
+                inside.uncovered(schema_name, schema);
+            }
+        }
+        inside.strange_default_privileges(contents);
+        inside.steps
+    }
+}
+
+/// What schema `public` of a new database is by default.
+fn default_public(major: u32, administrator: &RoleName) -> Schema {
+    let item = |grantee, grantor: &RoleName, privilege| AclItem {
+        grantee,
+        grantor: grantor.clone(),
+        privilege,
+        grantable: false,
+    };
+    let owner = if major >= 15 { RoleName::observed(DATABASE_OWNER) } else { administrator.clone() };
+    let mut acl = vec![item(Grantee::Public, &owner, Privilege::Usage)];
+    if major < 15 {
+        acl.push(item(Grantee::Public, &owner, Privilege::Create));
+    }
+    Schema { owner, acl, relations: Vec::new() }
+}
+
+impl Inside<'_, '_> {
+    fn step(
+        &mut self,
+        action: Action,
+        role: Option<&RoleName>,
+        acting: Acting,
+        summary: String,
+        statement: Statement,
+        hazards: &[Hazard],
+    ) {
+        let application: ApplicationName = role
+            .map_or(&self.database.application, |role| self.planner.application_of(role, self.database))
+            .clone();
+        self.steps.push(Step {
+            action,
+            application,
+            role: role.cloned(),
+            database: Some(self.name.clone()),
+            summary,
+            acting,
+            statements: vec![statement],
+            hazards: hazards.iter().copied().collect(),
+        });
+    }
+
+    /// Who acts for the owner (or grantor) of something inside; a refusal where nobody can.
+    fn acting(&mut self, owner: &RoleName, what: &str) -> Option<Acting> {
+        let owner = if owner.as_str() == DATABASE_OWNER { self.owner } else { owner };
+        let acting = self.planner.act_as(owner);
+        if acting.is_none() {
+            let administrator = self.planner.observed.administrator.name.quoted();
+            self.planner.refuse(
+                &self.database.application,
+                format!(
+                    "{what} in database {} is in the hands of role {owner}, as which the administrator cannot act",
+                    self.name
+                ),
+                format!("have a superuser run: GRANT {} TO {administrator};", owner.quoted()),
+            );
+        }
+        acting
+    }
+
+    /// The declared roles but the owner, with what they are granted.
+    fn wanted(&self, privileges: impl Fn(AccessLevel) -> Privileges) -> BTreeMap<RoleName, Privileges> {
+        self.database
+            .access
+            .iter()
+            .filter(|(role, _)| *role != self.owner)
+            .map(|(role, access)| (role.clone(), privileges(access.level)))
+            .filter(|(_, privileges)| !privileges.is_empty())
+            .collect()
+    }
+
+    fn is_managed(&self, role: &RoleName) -> bool {
+        self.planner.desired.roles.contains_key(role) && role != self.owner
+    }
+
+    fn apply_acl(&mut self, difference: &acl::AclDiff, owner: &RoleName, target: &Target) {
+        let words = target.words();
+        for (role, privileges) in &difference.grant {
+            if let Some(acting) = self.acting(owner, &words) {
+                let summary = granted_words(privileges, target, role);
+                self.step(Action::Grant, Some(role), acting, summary, sql::grant(privileges, target, role), &[]);
+            }
+        }
+        self.apply_revokes(difference, target);
+    }
+
+    fn apply_revokes(&mut self, difference: &acl::AclDiff, target: &Target) {
+        let words = target.words();
+        for ((role, grantor), privileges) in &difference.revoke {
+            if let Some(acting) = self.acting(grantor, &words) {
+                let summary = revoked_words(privileges, target, role.as_str());
+                let statement = sql::revoke(privileges, target, Some(role));
+                self.step(Action::Revoke, Some(role), acting, summary, statement, &[Hazard::RevokesAccess]);
+            }
+        }
+        for ((role, grantor), privileges) in &difference.revoke_grant_option {
+            if let Some(acting) = self.acting(grantor, &words) {
+                let summary =
+                    format!("grant option for {}", revoked_words(privileges, target, role.as_str()));
+                let statement = sql::revoke_grant_option(privileges, target, role);
+                self.step(Action::Revoke, Some(role), acting, summary, statement, &[Hazard::RevokesAccess]);
+            }
+        }
+    }
+
+    fn schema(&mut self, name: &SchemaName, schema: &Schema) {
+        let target = Target::Schema(name.clone());
+        let mut wanted = self.wanted(access::on_schema);
+        let stands_for_owner = schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
+        if !stands_for_owner {
+            // Up to 14 `public` belongs to the master or the bootstrap superuser, and the owner of the
+            // database may create in it only because PUBLIC may.
+            wanted.insert(self.owner.clone(), Privileges::from([Privilege::Create, Privilege::Usage]));
+        }
+        let managed_owner = self.owner.clone();
+        let mut difference = acl::diff(&schema.acl, &wanted, |role| {
+            self.is_managed(role) && *role != schema.owner
+        });
+        difference.grant.retain(|role, _| *role != schema.owner);
+        if acl::public_holds(&schema.acl, Privilege::Create) {
+            let create = Privileges::from([Privilege::Create]);
+            for grantor in schema
+                .acl
+                .iter()
+                .filter(|item| item.grantee == Grantee::Public && item.privilege == Privilege::Create)
+                .map(|item| item.grantor.clone())
+                .collect::<BTreeSet<_>>()
+            {
+                if let Some(acting) = self.acting(&grantor, &target.words()) {
+                    let summary = revoked_words(&create, &target, "PUBLIC");
+                    let statement = sql::revoke(&create, &target, None);
+                    self.step(Action::Revoke, None, acting, summary, statement, &[]);
+                }
+            }
+        }
+        debug_assert!(!difference.revoke.keys().any(|(role, _)| *role == managed_owner));
+        self.apply_acl(&difference, &schema.owner, &target);
+    }
+
+    fn relations(&mut self, schema: &SchemaName, groups: &[Relations]) {
+        for kind in RelationKind::ALL {
+            let of_kind: Vec<&Relations> = groups.iter().filter(|group| group.kind == kind).collect();
+            let wanted = self.wanted(|level| access::on_relation(level, kind));
+            let differences: Vec<(&Relations, acl::AclDiff)> = of_kind
+                .iter()
+                .filter(|group| !group.of_extension)
+                .map(|group| {
+                    let mut difference = acl::diff(&group.acl, &wanted, |role| {
+                        self.is_managed(role) && *role != group.owner
+                    });
+                    difference.grant.remove(&group.owner);
+                    (*group, difference)
+                })
+                .collect();
+            // One statement for all of them where all are alike in what they lack and whose they are.
+            let uniform = |role: &RoleName, privileges: &Privileges| {
+                of_kind.iter().all(|group| !group.of_extension && group.owner == of_kind[0].owner)
+                    && differences.iter().all(|(_, d)| d.grant.get(role) == Some(privileges))
+            };
+            let mut lacking: BTreeMap<(RoleName, RoleName, Privileges), Vec<String>> = BTreeMap::new();
+            for (group, difference) in &differences {
+                for (role, privileges) in &difference.grant {
+                    lacking
+                        .entry((group.owner.clone(), role.clone(), privileges.clone()))
+                        .or_default()
+                        .extend(group.names.iter().cloned());
+                }
+            }
+            for ((owner, role, privileges), mut names) in lacking {
+                names.sort();
+                let target = if uniform(&role, &privileges) {
+                    Target::AllRelations { kind, schema: schema.clone() }
+                } else {
+                    Target::Relations { kind, schema: schema.clone(), names }
+                };
+                if let Some(acting) = self.acting(&owner, &target.words()) {
+                    let summary = granted_words(&privileges, &target, &role);
+                    let statement = sql::grant(&privileges, &target, &role);
+                    self.step(Action::Grant, Some(&role), acting, summary, statement, &[]);
+                }
+            }
+            for (group, difference) in &differences {
+                let target =
+                    Target::Relations { kind, schema: schema.clone(), names: group.names.clone() };
+                self.apply_revokes(difference, &target);
+            }
+        }
+    }
+
+    /// A schema that is not covered: the declared roles hold nothing in it.
+    fn uncovered(&mut self, name: &SchemaName, schema: &Schema) {
+        let none = BTreeMap::new();
+        let difference =
+            acl::diff(&schema.acl, &none, |role| self.is_managed(role) && *role != schema.owner);
+        self.apply_revokes(&difference, &Target::Schema(name.clone()));
+        for group in schema.relations.iter().filter(|group| !group.of_extension) {
+            let difference =
+                acl::diff(&group.acl, &none, |role| self.is_managed(role) && *role != group.owner);
+            let target = Target::Relations {
+                kind: group.kind,
+                schema: name.clone(),
+                names: group.names.clone(),
+            };
+            self.apply_revokes(&difference, &target);
+        }
+    }
+
+    /// What the owner's future objects in a covered schema lack.
+    fn default_privileges(&mut self, schema: &SchemaName, contents: &Contents) {
+        let owner = self.owner.clone();
+        for kind in RelationKind::ALL {
+            let wanted = self.wanted(|level| access::on_relation(level, kind));
+            let held = contents
+                .default_privileges
+                .iter()
+                .filter(|row| {
+                    row.role == owner
+                        && row.kind == kind
+                        && row.schema.as_ref().is_none_or(|s| s == schema)
+                })
+                .flat_map(|row| &row.acl);
+            let difference = acl::diff(held, &wanted, |_| false);
+            for (role, privileges) in &difference.grant {
+                if let Some(acting) = self.acting(&owner, "default privileges") {
+                    let list: Vec<String> = privileges.iter().map(ToString::to_string).collect();
+                    let summary = format!(
+                        "{} on future {}s of {owner} in schema {schema} to {role}",
+                        list.join(", "),
+                        kind.keyword().to_lowercase()
+                    );
+                    let statement = sql::grant_default(&owner, schema, kind, privileges, role);
+                    self.step(Action::DefaultPrivileges, Some(role), acting, summary, statement, &[]);
+                }
+            }
+        }
+    }
+
+    /// Default privileges, of whatever creator, that give a declared role more than it shall have.
+    fn strange_default_privileges(&mut self, contents: &Contents) {
+        for row in &contents.default_privileges {
+            let covered = row.schema.as_ref().is_none_or(|schema| self.database.schemas.contains(schema));
+            let wanted = if covered {
+                self.wanted(|level| access::on_relation(level, row.kind))
+            } else {
+                BTreeMap::new()
+            };
+            let difference =
+                acl::diff(&row.acl, &wanted, |role| self.is_managed(role) && *role != row.role);
+            let revokes = difference.revoke.iter().map(|change| (change, false));
+            let options = difference.revoke_grant_option.iter().map(|change| (change, true));
+            for (((role, _), privileges), only_option) in revokes.chain(options) {
+                let Some(acting) = self.acting(&row.role, "default privileges") else { continue };
+                let list: Vec<String> = privileges.iter().map(ToString::to_string).collect();
+                let place = row.schema.as_ref().map(|s| format!(" in schema {s}")).unwrap_or_default();
+                let summary = format!(
+                    "{}{} on future {}s of {}{place} from {role}",
+                    if only_option { "grant option for " } else { "" },
+                    list.join(", "),
+                    row.kind.keyword().to_lowercase(),
+                    row.role
+                );
+                let statement = sql::revoke_default(
+                    &row.role,
+                    row.schema.as_ref(),
+                    row.kind,
+                    privileges,
+                    role,
+                    only_option,
+                );
+                self.step(
+                    Action::DefaultPrivileges,
+                    Some(role),
+                    acting,
+                    summary,
+                    statement,
+                    &[Hazard::RevokesAccess],
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+-- What all databases share, as one JSON document of the shape of `Observed`.
+-- `to_jsonb(m)` reads columns that only some versions have.
+SELECT json_build_object(
+  'server_version', current_setting('server_version_num')::int,
+  'home', current_database(),
+  'administrator', (
+    SELECT json_build_object(
+      'name', a.rolname, 'superuser', a.rolsuper,
+      'create_role', a.rolcreaterole, 'create_database', a.rolcreatedb,
+      'rds_superuser', EXISTS (
+        SELECT FROM pg_catalog.pg_roles s
+        WHERE s.rolname = 'rds_superuser' AND pg_catalog.pg_has_role(a.oid, s.oid, 'MEMBER')))
+    FROM pg_catalog.pg_roles a WHERE a.rolname = current_user),
+  'template_public', (
+    SELECT json_build_object(
+      'owner', pg_catalog.pg_get_userbyid(n.nspowner), 'relations', '[]'::json,
+      'acl', (
+        SELECT coalesce(json_agg(json_build_object(
+          'grantee', g.rolname, 'grantor', pg_catalog.pg_get_userbyid(x.grantor),
+          'privilege', x.privilege_type, 'grantable', x.is_grantable)
+          ORDER BY g.rolname, x.privilege_type), '[]')
+        FROM pg_catalog.aclexplode(coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) x
+        LEFT JOIN pg_catalog.pg_roles g ON g.oid = x.grantee
+        -- What was granted to single roles here will not be so in another database.
+        WHERE x.grantee = 0))
+    FROM pg_catalog.pg_namespace n WHERE n.nspname = 'public'),
+  'roles', (
+    SELECT coalesce(json_object_agg(r.rolname, json_build_object(
+      'superuser', r.rolsuper, 'login', r.rolcanlogin,
+      'create_role', r.rolcreaterole, 'create_database', r.rolcreatedb,
+      'replication', r.rolreplication, 'bypass_rls', r.rolbypassrls,
+      'connection_limit', r.rolconnlimit,
+      'valid_until', CASE WHEN isfinite(r.rolvaliduntil) THEN r.rolvaliduntil::text END,
+      'comment', pg_catalog.shobj_description(r.oid, 'pg_authid'),
+      'memberships', (
+        SELECT coalesce(json_agg(json_build_object(
+          'role', pg_catalog.pg_get_userbyid(m.roleid),
+          'grantor', pg_catalog.pg_get_userbyid(m.grantor))
+          ORDER BY pg_catalog.pg_get_userbyid(m.roleid), pg_catalog.pg_get_userbyid(m.grantor)), '[]')
+        FROM pg_catalog.pg_auth_members m WHERE m.member = r.oid),
+      'administrable', pg_catalog.pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION'),
+      'assumable', pg_catalog.pg_has_role(r.oid,
+        CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END))
+      ORDER BY r.rolname), '{}')
+    FROM pg_catalog.pg_roles r WHERE r.rolname !~ '^pg_'),
+  'databases', (
+    SELECT coalesce(json_object_agg(d.datname, json_build_object(
+      'owner', pg_catalog.pg_get_userbyid(d.datdba),
+      'allow_connections', d.datallowconn,
+      'enterable', d.datallowconn AND pg_catalog.has_database_privilege(d.oid, 'CONNECT'),
+      'comment', pg_catalog.shobj_description(d.oid, 'pg_database'),
+      'acl', (
+        SELECT coalesce(json_agg(json_build_object(
+          'grantee', g.rolname, 'grantor', pg_catalog.pg_get_userbyid(x.grantor),
+          'privilege', x.privilege_type, 'grantable', x.is_grantable)
+          ORDER BY g.rolname, x.privilege_type), '[]')
+        FROM pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) x
+        LEFT JOIN pg_catalog.pg_roles g ON g.oid = x.grantee))
+      ORDER BY d.datname), '{}')
+    FROM pg_catalog.pg_database d WHERE NOT d.datistemplate)
+)::text

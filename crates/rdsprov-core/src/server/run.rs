@@ -1,0 +1,202 @@
+//! One run from its secrets to its plan: what `plan`, `check` and `apply` have in common.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::connect::{ConnectError, Session, Target, Tls, chain};
+use super::observe::{ObserveError, observe};
+use super::{ApplyOptions, Outcome, RunSlots, apply};
+use crate::desired::Desired;
+use crate::name::{DatabaseName, RoleName};
+use crate::plan::{Plan, Refusal};
+use crate::secrets::{Secret, SecretError, SecretId, SecretSource};
+
+/// Runs of this program wait for one another on this advisory lock: the first eight bytes of its name.
+const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
+
+/// The database that every run takes its lock in: advisory locks are per database.
+const LOCK_DATABASE: &str = "postgres";
+
+/// Where the administrator's secret says nothing, or something else than what is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// The host.
+    pub host: Option<String>,
+    /// The port.
+    pub port: Option<u16>,
+    /// The database.
+    pub database: Option<String>,
+}
+
+/// Why a run came to no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The administrator's secret.
+    #[error("the administrator's secret: {0}")]
+    AdminSecret(#[from] SecretError),
+    /// The administrator's secret does not say enough.
+    #[error("the administrator's secret {id} has no {key}; add it, or give {flag}")]
+    AdminSecretIncomplete {
+        /// The secret.
+        id: SecretId,
+        /// The key.
+        key: &'static str,
+        /// What to give instead.
+        flag: &'static str,
+    },
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// No observation.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// No lock.
+    #[error("the lock that keeps runs apart cannot be taken: {0}")]
+    Lock(String),
+}
+
+/// A run with its secrets at hand and its connection open.
+pub struct Run {
+    /// What is wanted.
+    pub desired: Desired,
+    secrets: BTreeMap<SecretId, Secret>,
+    refusals: Vec<Refusal>,
+    admin: Target,
+    home: Session,
+}
+
+impl Run {
+    /// Fetches the secrets and connects.
+    ///
+    /// # Errors
+    /// Where the administrator's secret or the connection is not to be had. What is wrong with the
+    /// applications' secrets becomes refusals of the plan, all of them together.
+    pub async fn open(
+        desired: Desired,
+        source: &SecretSource,
+        admin_secret: SecretId,
+        place: Place,
+        tls: Tls,
+    ) -> Result<Self, RunError> {
+        let mut ids: BTreeSet<SecretId> =
+            desired.roles.values().map(|role| role.secret.clone()).collect();
+        ids.insert(admin_secret.clone());
+        let mut fetched = source.fetch(&ids).await;
+        let administrator = match fetched.get(&admin_secret) {
+            Some(Ok(secret)) => secret.clone(),
+            Some(Err(_)) | None => match fetched.remove(&admin_secret) {
+                Some(Err(error)) => return Err(error.into()),
+                _ => return Err(SecretError::Missing { id: admin_secret }.into()),
+            },
+        };
+        let (secrets, refusals) = sort(&desired, fetched);
+        let incomplete =
+            |key, flag| RunError::AdminSecretIncomplete { id: admin_secret.clone(), key, flag };
+        let admin = Target {
+            host: place.host.or(administrator.host).ok_or_else(|| incomplete("host", "--host"))?,
+            port: place.port.or(administrator.port).unwrap_or(5432),
+            user: RoleName::observed(
+                administrator
+                    .username
+                    .ok_or_else(|| incomplete("username", "a secret that has one"))?,
+            ),
+            password: administrator.password,
+            tls,
+        };
+        let home = place
+            .database
+            .or(administrator.dbname)
+            .map_or_else(|| DatabaseName::observed(LOCK_DATABASE), DatabaseName::observed);
+        let home = admin.connect(&home).await?;
+        Ok(Self { desired, secrets, refusals, admin, home })
+    }
+
+    /// Waits for other runs of this program on this server to end. The lock lasts as long as what is
+    /// returned.
+    ///
+    /// # Errors
+    /// Where the server does not give it.
+    pub async fn lock(&self) -> Result<Session, RunError> {
+        let session = self.admin.connect(&DatabaseName::observed(LOCK_DATABASE)).await?;
+        session
+            .client
+            .execute("SELECT pg_catalog.pg_advisory_lock($1)", &[&LOCK_KEY])
+            .await
+            .map_err(|error| RunError::Lock(chain(&error)))?;
+        Ok(session)
+    }
+
+    /// Looks at the server and plans.
+    ///
+    /// # Errors
+    /// Where the server cannot be looked at.
+    pub async fn plan(&self) -> Result<Plan, RunError> {
+        let observed = observe(&self.admin, &self.home, &self.desired, &self.secrets).await?;
+        Ok(Plan::new(&self.desired, &observed, self.refusals.clone()))
+    }
+
+    /// Carries out a plan.
+    pub async fn apply(&self, plan: &Plan, build_id: &str, options: &ApplyOptions<'_>) -> Outcome {
+        let slots = RunSlots { secrets: &self.secrets, build_id };
+        apply(plan, &self.admin, &self.home, &slots, options).await
+    }
+
+    /// `host:port`, for the records.
+    #[must_use]
+    pub fn server(&self) -> String {
+        format!("{}:{}", self.admin.host, self.admin.port)
+    }
+}
+
+/// Good secrets to one side, a refusal for each that is not, or that contradicts the definitions.
+fn sort(
+    desired: &Desired,
+    mut fetched: BTreeMap<SecretId, Result<Secret, SecretError>>,
+) -> (BTreeMap<SecretId, Secret>, Vec<Refusal>) {
+    let mut refusals = Vec::new();
+    for (name, role) in &desired.roles {
+        let mut refuse = |message: String, remedy: &str| {
+            refusals.push(Refusal {
+                application: role.application.clone(),
+                message,
+                remedy: remedy.to_owned(),
+            });
+        };
+        match fetched.get(&role.secret) {
+            Some(Ok(secret)) => {
+                let remedy = "correct the secret or the definition, so that both say the same";
+                if let Some(username) = secret.username.as_deref().filter(|u| *u != name.as_str()) {
+                    refuse(
+                        format!("secret {} is for user {username:?}, the definitions say {name}", role.secret),
+                        remedy,
+                    );
+                }
+                let databases: Vec<&str> = desired
+                    .databases
+                    .iter()
+                    .filter(|(_, database)| database.access.contains_key(name))
+                    .map(|(database, _)| database.as_str())
+                    .collect();
+                if let Some(dbname) = secret.dbname.as_deref().filter(|d| !databases.contains(d)) {
+                    refuse(
+                        format!(
+                            "secret {} is for database {dbname:?}, the definitions say {}",
+                            role.secret,
+                            databases.join(", ")
+                        ),
+                        remedy,
+                    );
+                }
+            }
+            Some(Err(error)) => refuse(error.to_string(), "see to the secret, then run again"),
+            None => refuse(
+                SecretError::Missing { id: role.secret.clone() }.to_string(),
+                "see to the secret, then run again",
+            ),
+        }
+    }
+    let secrets = std::mem::take(&mut fetched)
+        .into_iter()
+        .filter_map(|(id, secret)| Some((id, secret.ok()?)))
+        .collect();
+    (secrets, refusals)
+}
