@@ -88,7 +88,11 @@ impl Desired {
                         role.secret = secret.clone();
                     }
                 })
-                .or_insert_with(|| Role { application: app.application.clone(), secret, adopt: app.adopt });
+                .or_insert_with(|| Role {
+                    application: app.application.clone(),
+                    secret,
+                    adopt: app.adopt,
+                });
             let database = databases.entry(app.database_name.clone()).or_insert_with(|| Database {
                 application: app.application.clone(),
                 owner: None,

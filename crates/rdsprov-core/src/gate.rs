@@ -37,13 +37,17 @@ pub enum GateError {
         digest: String,
     },
     /// The approval is neither `true` nor a digest.
-    #[error("ALLOW_DB_PROVISION={value:?} is no approval; use `true`, or the plan's digest as `sha256:…`")]
+    #[error(
+        "ALLOW_DB_PROVISION={value:?} is no approval; use `true`, or the plan's digest as `sha256:…`"
+    )]
     NoApproval {
         /// What was given.
         value: String,
     },
     /// Hazards that nobody allowed.
-    #[error("environment {environment:?} needs each hazard allowed by name; add {flags} once they are wanted")]
+    #[error(
+        "environment {environment:?} needs each hazard allowed by name; add {flags} once they are wanted"
+    )]
     Hazards {
         /// The environment.
         environment: String,
@@ -90,7 +94,11 @@ impl Given {
 ///
 /// # Errors
 /// [`GateError::ApprovalMissing`] where approval is asked for and nothing at all was given.
-pub fn before_contact(environment: &str, approval: Approval, given: &Given) -> Result<(), GateError> {
+pub fn before_contact(
+    environment: &str,
+    approval: Approval,
+    given: &Given,
+) -> Result<(), GateError> {
     match (approval, given) {
         (Approval::Required, Given::Nothing) => {
             Err(GateError::ApprovalMissing { environment: environment.to_owned() })
@@ -115,7 +123,10 @@ pub fn check(
     let environment = || plan.environment.clone();
     match (approval, given) {
         (_, Given::Digest(approved)) if *approved != plan.digest => {
-            return Err(GateError::Stale { approved: approved.clone(), digest: plan.digest.clone() });
+            return Err(GateError::Stale {
+                approved: approved.clone(),
+                digest: plan.digest.clone(),
+            });
         }
         (Approval::Required, Given::Nothing) => {
             return Err(GateError::ApprovalMissing { environment: environment() });

@@ -27,9 +27,12 @@ impl Mark {
     /// ```
     #[must_use]
     pub fn find(comment: &str) -> Option<Self> {
-        let line = comment.lines().rev().find_map(|l| l.trim().strip_prefix(OPEN)?.strip_suffix(']'))?;
+        let line =
+            comment.lines().rev().find_map(|l| l.trim().strip_prefix(OPEN)?.strip_suffix(']'))?;
         let value = |key: &str| {
-            line.split(' ').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned)
+            line.split(' ')
+                .find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
+                .map(str::to_owned)
         };
         Some(Self { environment: value("environment")?, application: value("application")? })
     }
@@ -38,8 +41,10 @@ impl Mark {
     #[must_use]
     pub fn beside(&self, comment: Option<&str>, build_id: &str) -> String {
         // The build id comes from outside: nothing in it may end the mark or start another key.
-        let build_id: String =
-            build_id.chars().map(|c| if c.is_whitespace() || c.is_control() || c == ']' { '_' } else { c }).collect();
+        let build_id: String = build_id
+            .chars()
+            .map(|c| if c.is_whitespace() || c.is_control() || c == ']' { '_' } else { c })
+            .collect();
         let mark = format!(
             "{OPEN}environment={} application={} build_id={build_id}]",
             self.environment, self.application

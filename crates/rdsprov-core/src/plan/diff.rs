@@ -169,7 +169,8 @@ impl<'a> Planner<'a> {
                 self.refuse(
                     application,
                     format!("{what} exists and is not managed by rdsprov"),
-                    "choose another name, or set `adopt = true` on the application to take it over".to_owned(),
+                    "choose another name, or set `adopt = true` on the application to take it over"
+                        .to_owned(),
                 );
                 None
             }
@@ -217,12 +218,16 @@ impl<'a> Planner<'a> {
             let not: Vec<&str> = held.iter().filter(|h| h.0).map(|h| h.2).collect();
             self.refuse(
                 &role.application,
-                format!("role {name} has {}, which an application's role may not have", has.join(" and ")),
+                format!(
+                    "role {name} has {}, which an application's role may not have",
+                    has.join(" and ")
+                ),
                 format!("have a superuser run: ALTER ROLE {} {};", name.quoted(), not.join(" ")),
             );
             return;
         }
-        let Some(adopts) = self.takeover(&role.application, &format!("role {name}"), seen.mark(), role.adopt)
+        let Some(adopts) =
+            self.takeover(&role.application, &format!("role {name}"), seen.mark(), role.adopt)
         else {
             return;
         };
@@ -248,8 +253,11 @@ impl<'a> Planner<'a> {
         attribute(seen.connection_limit != -1, "CONNECTION LIMIT -1");
         attribute(seen.valid_until.is_some(), "VALID UNTIL 'infinity'");
         if !attributes.is_empty() {
-            let hazards: &[Hazard] =
-                if seen.create_role || seen.create_database { &[Hazard::RevokesAccess] } else { &[] };
+            let hazards: &[Hazard] = if seen.create_role || seen.create_database {
+                &[Hazard::RevokesAccess]
+            } else {
+                &[]
+            };
             steps.push(step(
                 Action::AlterRole,
                 format!("role {name}: {}", attributes.join(" ")),
@@ -285,7 +293,10 @@ impl<'a> Planner<'a> {
             steps.truncate(before);
             self.refuse(
                 &role.application,
-                format!("the administrator {} has no power over role {name}", self.observed.administrator.name),
+                format!(
+                    "the administrator {} has no power over role {name}",
+                    self.observed.administrator.name
+                ),
                 format!(
                     "have the role's creator or a superuser run: GRANT {} TO {} WITH ADMIN OPTION;",
                     name.quoted(),
@@ -309,7 +320,10 @@ impl<'a> Planner<'a> {
             return Found::Missing { unfinished: false };
         };
         // What a run leaves that was stopped between CREATE DATABASE and the transaction behind it.
-        if seen.owner == self.observed.administrator.name && !seen.allow_connections && seen.comment.is_none() {
+        if seen.owner == self.observed.administrator.name
+            && !seen.allow_connections
+            && seen.comment.is_none()
+        {
             return Found::Missing { unfinished: true };
         }
         if self
@@ -333,7 +347,10 @@ impl<'a> Planner<'a> {
         if self.act_as(&seen.owner).is_none() {
             self.refuse(
                 application,
-                format!("the administrator cannot act as role {}, the owner of database {name}", seen.owner),
+                format!(
+                    "the administrator cannot act as role {}, the owner of database {name}",
+                    seen.owner
+                ),
                 format!(
                     "have a superuser run: GRANT {} TO {};",
                     seen.owner.quoted(),
@@ -360,12 +377,15 @@ impl<'a> Planner<'a> {
             );
             return None;
         };
-        if self.act_as(owner).is_none() {
-            // The role itself is refused already, with the reason.
-            return None;
-        }
+        // Where nobody can act as the owner, the role itself is refused already, with the reason.
+        self.act_as(owner)?;
         let target = Target::Database(name.clone());
-        let step = |action, application: &ApplicationName, role: &RoleName, summary, acting, statements| Step {
+        let step = |action,
+                    application: &ApplicationName,
+                    role: &RoleName,
+                    summary,
+                    acting,
+                    statements| Step {
             action,
             application: application.clone(),
             role: Some(role.clone()),
@@ -432,7 +452,13 @@ impl<'a> Planner<'a> {
     ) {
         let Some(acting) = self.act_as(&seen.owner) else { return };
         let target = Target::Database(name.clone());
-        let step = |action, application: &ApplicationName, role: Option<&RoleName>, acting: &Acting, summary, statement, hazards: &[Hazard]| Step {
+        let step = |action,
+                    application: &ApplicationName,
+                    role: Option<&RoleName>,
+                    acting: &Acting,
+                    summary,
+                    statement,
+                    hazards: &[Hazard]| Step {
             action,
             application: application.clone(),
             role: role.cloned(),
@@ -509,7 +535,10 @@ impl<'a> Planner<'a> {
                 self.application_of(role, database),
                 Some(role),
                 &acting,
-                format!("grant option for {}", revoked_words(privileges, &target, &role.to_string())),
+                format!(
+                    "grant option for {}",
+                    revoked_words(privileges, &target, &role.to_string())
+                ),
                 sql::revoke_grant_option(privileges, &target, role),
                 &[Hazard::RevokesAccess],
             ));
@@ -529,7 +558,11 @@ impl<'a> Planner<'a> {
     }
 
     /// The application that a change for a role belongs to.
-    pub fn application_of<'b>(&'b self, role: &RoleName, database: &'b desired::Database) -> &'b ApplicationName {
+    pub fn application_of<'b>(
+        &'b self,
+        role: &RoleName,
+        database: &'b desired::Database,
+    ) -> &'b ApplicationName {
         database
             .access
             .get(role)
@@ -554,10 +587,9 @@ fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
         mark.filter(|mark| !declared && mark.environment == desired.environment)
             .map(|mark| Orphan { kind, name: name.to_owned(), application: mark.application })
     };
-    let roles = observed
-        .roles
-        .iter()
-        .filter_map(|(name, role)| of("role", name.as_str(), role.mark(), desired.roles.contains_key(name)));
+    let roles = observed.roles.iter().filter_map(|(name, role)| {
+        of("role", name.as_str(), role.mark(), desired.roles.contains_key(name))
+    });
     let databases = observed.databases.iter().filter_map(|(name, database)| {
         of("database", name.as_str(), database.mark(), desired.databases.contains_key(name))
     });

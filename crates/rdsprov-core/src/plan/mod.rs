@@ -74,8 +74,13 @@ pub enum Hazard {
 
 impl Hazard {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::RevokesAccess, Self::ChangesOwner, Self::ResetsPassword, Self::Adopts, Self::ClosesToPublic];
+    pub const ALL: [Self; 5] = [
+        Self::RevokesAccess,
+        Self::ChangesOwner,
+        Self::ResetsPassword,
+        Self::Adopts,
+        Self::ClosesToPublic,
+    ];
 }
 
 impl fmt::Display for Hazard {

@@ -26,13 +26,15 @@ struct Inside<'a, 'b> {
 impl Planner<'_> {
     /// The steps inside a database that does not exist yet: its schema `public` will be as the
     /// template's, for which the administrator's own database stands.
-    pub(super) fn inside_new(&mut self, name: &DatabaseName, database: &desired::Database) -> Vec<Step> {
+    pub(super) fn inside_new(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+    ) -> Vec<Step> {
         let Some(owner) = &database.owner else { return Vec::new() };
-        let public = self
-            .observed
-            .template_public
-            .clone()
-            .unwrap_or_else(|| default_public(self.observed.major(), &self.observed.administrator.name));
+        let public = self.observed.template_public.clone().unwrap_or_else(|| {
+            default_public(self.observed.major(), &self.observed.administrator.name)
+        });
         let mut contents = Contents::default();
         contents.schemas.insert(SchemaName::observed("public"), public);
         self.inside(name, database, owner, &contents)
@@ -79,7 +81,8 @@ fn default_public(major: u32, administrator: &RoleName) -> Schema {
         privilege,
         grantable: false,
     };
-    let owner = if major >= 15 { RoleName::observed(DATABASE_OWNER) } else { administrator.clone() };
+    let owner =
+        if major >= 15 { RoleName::observed(DATABASE_OWNER) } else { administrator.clone() };
     let mut acl = vec![item(Grantee::Public, &owner, Privilege::Usage)];
     if major < 15 {
         acl.push(item(Grantee::Public, &owner, Privilege::Create));
@@ -98,7 +101,9 @@ impl Inside<'_, '_> {
         hazards: &[Hazard],
     ) {
         let application: ApplicationName = role
-            .map_or(&self.database.application, |role| self.planner.application_of(role, self.database))
+            .map_or(&self.database.application, |role| {
+                self.planner.application_of(role, self.database)
+            })
             .clone();
         self.steps.push(Step {
             action,
@@ -131,7 +136,10 @@ impl Inside<'_, '_> {
     }
 
     /// The declared roles but the owner, with what they are granted.
-    fn wanted(&self, privileges: impl Fn(AccessLevel) -> Privileges) -> BTreeMap<RoleName, Privileges> {
+    fn wanted(
+        &self,
+        privileges: impl Fn(AccessLevel) -> Privileges,
+    ) -> BTreeMap<RoleName, Privileges> {
         self.database
             .access
             .iter()
@@ -150,7 +158,14 @@ impl Inside<'_, '_> {
         for (role, privileges) in &difference.grant {
             if let Some(acting) = self.acting(owner, &words) {
                 let summary = granted_words(privileges, target, role);
-                self.step(Action::Grant, Some(role), acting, summary, sql::grant(privileges, target, role), &[]);
+                self.step(
+                    Action::Grant,
+                    Some(role),
+                    acting,
+                    summary,
+                    sql::grant(privileges, target, role),
+                    &[],
+                );
             }
         }
         self.apply_revokes(difference, target);
@@ -162,15 +177,31 @@ impl Inside<'_, '_> {
             if let Some(acting) = self.acting(grantor, &words) {
                 let summary = revoked_words(privileges, target, role.as_str());
                 let statement = sql::revoke(privileges, target, Some(role));
-                self.step(Action::Revoke, Some(role), acting, summary, statement, &[Hazard::RevokesAccess]);
+                self.step(
+                    Action::Revoke,
+                    Some(role),
+                    acting,
+                    summary,
+                    statement,
+                    &[Hazard::RevokesAccess],
+                );
             }
         }
         for ((role, grantor), privileges) in &difference.revoke_grant_option {
             if let Some(acting) = self.acting(grantor, &words) {
-                let summary =
-                    format!("grant option for {}", revoked_words(privileges, target, role.as_str()));
+                let summary = format!(
+                    "grant option for {}",
+                    revoked_words(privileges, target, role.as_str())
+                );
                 let statement = sql::revoke_grant_option(privileges, target, role);
-                self.step(Action::Revoke, Some(role), acting, summary, statement, &[Hazard::RevokesAccess]);
+                self.step(
+                    Action::Revoke,
+                    Some(role),
+                    acting,
+                    summary,
+                    statement,
+                    &[Hazard::RevokesAccess],
+                );
             }
         }
     }
@@ -178,23 +209,28 @@ impl Inside<'_, '_> {
     fn schema(&mut self, name: &SchemaName, schema: &Schema) {
         let target = Target::Schema(name.clone());
         let mut wanted = self.wanted(access::on_schema);
-        let stands_for_owner = schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
+        let stands_for_owner =
+            schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
         if !stands_for_owner {
             // Up to 14 `public` belongs to the master or the bootstrap superuser, and the owner of the
             // database may create in it only because PUBLIC may.
-            wanted.insert(self.owner.clone(), Privileges::from([Privilege::Create, Privilege::Usage]));
+            wanted.insert(
+                self.owner.clone(),
+                Privileges::from([Privilege::Create, Privilege::Usage]),
+            );
         }
         let managed_owner = self.owner.clone();
-        let mut difference = acl::diff(&schema.acl, &wanted, |role| {
-            self.is_managed(role) && *role != schema.owner
-        });
+        let mut difference =
+            acl::diff(&schema.acl, &wanted, |role| self.is_managed(role) && *role != schema.owner);
         difference.grant.retain(|role, _| *role != schema.owner);
         if acl::public_holds(&schema.acl, Privilege::Create) {
             let create = Privileges::from([Privilege::Create]);
             for grantor in schema
                 .acl
                 .iter()
-                .filter(|item| item.grantee == Grantee::Public && item.privilege == Privilege::Create)
+                .filter(|item| {
+                    item.grantee == Grantee::Public && item.privilege == Privilege::Create
+                })
                 .map(|item| item.grantor.clone())
                 .collect::<BTreeSet<_>>()
             {
@@ -211,7 +247,8 @@ impl Inside<'_, '_> {
 
     fn relations(&mut self, schema: &SchemaName, groups: &[Relations]) {
         for kind in RelationKind::ALL {
-            let of_kind: Vec<&Relations> = groups.iter().filter(|group| group.kind == kind).collect();
+            let of_kind: Vec<&Relations> =
+                groups.iter().filter(|group| group.kind == kind).collect();
             let wanted = self.wanted(|level| access::on_relation(level, kind));
             let differences: Vec<(&Relations, acl::AclDiff)> = of_kind
                 .iter()
@@ -229,7 +266,8 @@ impl Inside<'_, '_> {
                 of_kind.iter().all(|group| !group.of_extension && group.owner == of_kind[0].owner)
                     && differences.iter().all(|(_, d)| d.grant.get(role) == Some(privileges))
             };
-            let mut lacking: BTreeMap<(RoleName, RoleName, Privileges), Vec<String>> = BTreeMap::new();
+            let mut lacking: BTreeMap<(RoleName, RoleName, Privileges), Vec<String>> =
+                BTreeMap::new();
             for (group, difference) in &differences {
                 for (role, privileges) in &difference.grant {
                     lacking
@@ -301,7 +339,14 @@ impl Inside<'_, '_> {
                         kind.keyword().to_lowercase()
                     );
                     let statement = sql::grant_default(&owner, schema, kind, privileges, role);
-                    self.step(Action::DefaultPrivileges, Some(role), acting, summary, statement, &[]);
+                    self.step(
+                        Action::DefaultPrivileges,
+                        Some(role),
+                        acting,
+                        summary,
+                        statement,
+                        &[],
+                    );
                 }
             }
         }
@@ -310,7 +355,8 @@ impl Inside<'_, '_> {
     /// Default privileges, of whatever creator, that give a declared role more than it shall have.
     fn strange_default_privileges(&mut self, contents: &Contents) {
         for row in &contents.default_privileges {
-            let covered = row.schema.as_ref().is_none_or(|schema| self.database.schemas.contains(schema));
+            let covered =
+                row.schema.as_ref().is_none_or(|schema| self.database.schemas.contains(schema));
             let wanted = if covered {
                 self.wanted(|level| access::on_relation(level, row.kind))
             } else {
@@ -323,7 +369,8 @@ impl Inside<'_, '_> {
             for (((role, _), privileges), only_option) in revokes.chain(options) {
                 let Some(acting) = self.acting(&row.role, "default privileges") else { continue };
                 let list: Vec<String> = privileges.iter().map(ToString::to_string).collect();
-                let place = row.schema.as_ref().map(|s| format!(" in schema {s}")).unwrap_or_default();
+                let place =
+                    row.schema.as_ref().map(|s| format!(" in schema {s}")).unwrap_or_default();
                 let summary = format!(
                     "{}{} on future {}s of {}{place} from {role}",
                     if only_option { "grant option for " } else { "" },

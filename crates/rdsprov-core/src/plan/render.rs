@@ -65,10 +65,14 @@ impl Plan {
         }
         let steps = self.steps().count();
         let closing = match (self.refusals.len(), steps) {
-            (0, 0) if self.applications.is_empty() => "Nothing to do: no applications are declared.".to_owned(),
+            (0, 0) if self.applications.is_empty() => {
+                "Nothing to do: no applications are declared.".to_owned()
+            }
             (0, 0) => "Nothing to do: the server is as declared.".to_owned(),
             (0, n) => format!("{n} to change. {}", self.digest),
-            (r, _) => format!("Refused for {r} reason(s): nothing will be done until each is settled."),
+            (r, _) => {
+                format!("Refused for {r} reason(s): nothing will be done until each is settled.")
+            }
         };
         let _ = writeln!(text, "\n{closing}");
         text

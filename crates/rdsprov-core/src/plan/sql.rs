@@ -58,7 +58,9 @@ impl Statement {
             Self::Password { before, secret } => {
                 format!("{before} {}", literal(&format!("<password from {secret}>")))
             }
-            Self::Mark { object, comment, mark } => comment_on(object, &mark.beside(comment.as_deref(), "<build_id>")),
+            Self::Mark { object, comment, mark } => {
+                comment_on(object, &mark.beside(comment.as_deref(), "<build_id>"))
+            }
         }
     }
 
@@ -165,8 +167,10 @@ impl Target {
             Self::Database(name) => format!("DATABASE {}", name.quoted()),
             Self::Schema(name) => format!("SCHEMA {}", name.quoted()),
             Self::Relations { kind, schema, names } => {
-                let names: Vec<String> =
-                    names.iter().map(|name| format!("{}.{}", schema.quoted(), quote(name))).collect();
+                let names: Vec<String> = names
+                    .iter()
+                    .map(|name| format!("{}.{}", schema.quoted(), quote(name)))
+                    .collect();
                 format!("{} {}", kind.keyword(), names.join(", "))
             }
             Self::AllRelations { kind, schema } => {
@@ -195,18 +199,28 @@ impl Target {
 }
 
 pub fn create_role(role: &RoleName, secret: &SecretId) -> Statement {
-    Statement::Password { before: format!("CREATE ROLE {} LOGIN PASSWORD", role.quoted()), secret: secret.clone() }
+    Statement::Password {
+        before: format!("CREATE ROLE {} LOGIN PASSWORD", role.quoted()),
+        secret: secret.clone(),
+    }
 }
 
 pub fn set_password(role: &RoleName, secret: &SecretId) -> Statement {
-    Statement::Password { before: format!("ALTER ROLE {} PASSWORD", role.quoted()), secret: secret.clone() }
+    Statement::Password {
+        before: format!("ALTER ROLE {} PASSWORD", role.quoted()),
+        secret: secret.clone(),
+    }
 }
 
 pub fn alter_role(role: &RoleName, attributes: &[&str]) -> Statement {
     Statement::Sql(format!("ALTER ROLE {} {}", role.quoted(), attributes.join(" ")))
 }
 
-pub fn revoke_membership(group: &RoleName, member: &RoleName, grantor: Option<&RoleName>) -> Statement {
+pub fn revoke_membership(
+    group: &RoleName,
+    member: &RoleName,
+    grantor: Option<&RoleName>,
+) -> Statement {
     let by = grantor.map(|g| format!(" GRANTED BY {}", g.quoted())).unwrap_or_default();
     Statement::Sql(format!("REVOKE {} FROM {}{by}", group.quoted(), member.quoted()))
 }
@@ -236,7 +250,12 @@ pub fn open_database(database: &DatabaseName) -> Statement {
 }
 
 pub fn grant(privileges: &Privileges, target: &Target, grantee: &RoleName) -> Statement {
-    Statement::Sql(format!("GRANT {} ON {} TO {}", list(privileges), target.sql(), grantee.quoted()))
+    Statement::Sql(format!(
+        "GRANT {} ON {} TO {}",
+        list(privileges),
+        target.sql(),
+        grantee.quoted()
+    ))
 }
 
 pub fn revoke(privileges: &Privileges, target: &Target, grantee: Option<&RoleName>) -> Statement {
@@ -244,7 +263,11 @@ pub fn revoke(privileges: &Privileges, target: &Target, grantee: Option<&RoleNam
     Statement::Sql(format!("REVOKE {} ON {} FROM {grantee}", list(privileges), target.sql()))
 }
 
-pub fn revoke_grant_option(privileges: &Privileges, target: &Target, grantee: &RoleName) -> Statement {
+pub fn revoke_grant_option(
+    privileges: &Privileges,
+    target: &Target,
+    grantee: &RoleName,
+) -> Statement {
     Statement::Sql(format!(
         "REVOKE GRANT OPTION FOR {} ON {} FROM {}",
         list(privileges),

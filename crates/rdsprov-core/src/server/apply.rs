@@ -74,15 +74,18 @@ pub async fn apply(
     let mut unfinished: Vec<DatabaseName> = Vec::new();
     for transaction in &plan.transactions {
         let count = transaction.steps.len();
-        let waits_for_another = matches!(&transaction.scope, Scope::Database(name) if unfinished.contains(name));
+        let waits_for_another =
+            matches!(&transaction.scope, Scope::Database(name) if unfinished.contains(name));
         if stopped || waits_for_another {
             outcome.steps.extend(
-                (0..count).map(|_| StepResult { status: StepStatus::NotRun, duration: Duration::ZERO }),
+                (0..count)
+                    .map(|_| StepResult { status: StepStatus::NotRun, duration: Duration::ZERO }),
             );
             continue;
         }
         let mut durations = vec![Duration::ZERO; count];
-        let result = run(transaction, plan.server_major, admin, home, slots, options, &mut durations).await;
+        let result =
+            run(transaction, plan.server_major, admin, home, slots, options, &mut durations).await;
         let failure = result.err();
         if failure.is_none() {
             outcome.committed = true;
@@ -101,7 +104,8 @@ pub async fn apply(
             if let Scope::NewDatabase(name) = &transaction.scope {
                 unfinished.push(name.clone());
             }
-            stopped = failure.interrupted || !options.keep_going || transaction.scope == Scope::Cluster;
+            stopped =
+                failure.interrupted || !options.keep_going || transaction.scope == Scope::Cluster;
             outcome.error.get_or_insert(failure.message);
         }
     }
@@ -135,7 +139,11 @@ async fn run(
         let shown = statement.shown();
         if options.interrupt.is_some_and(|look| look(&shown).is_break()) {
             // Nothing is said to the server: as after a kill, it finds the connection gone.
-            return Err(Failure { step, message: format!("interrupted before: {shown}"), interrupted: true });
+            return Err(Failure {
+                step,
+                message: format!("interrupted before: {shown}"),
+                interrupted: true,
+            });
         }
         let started = Instant::now();
         let result = execute(session, &statement, slots, !open).await;
@@ -149,7 +157,11 @@ async fn run(
                     // The server ends a failed transaction whatever becomes of this.
                     let _ = session.client.batch_execute("ROLLBACK").await;
                 }
-                return Err(Failure { step, message: format!("{message}; the statement was: {shown}"), interrupted: false });
+                return Err(Failure {
+                    step,
+                    message: format!("{message}; the statement was: {shown}"),
+                    interrupted: false,
+                });
             }
         }
     }

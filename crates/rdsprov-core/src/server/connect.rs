@@ -83,13 +83,15 @@ impl Tls {
     /// Where the file cannot be read or rustls refuses.
     pub fn new(mode: TlsMode, ca_file: Option<PathBuf>) -> Result<Self, ConnectError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()?;
         let config = match mode {
             TlsMode::VerifyFull => {
                 let mut roots = RootCertStore::empty();
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
                 if let Some(path) = ca_file {
-                    let unusable = |reason: String| ConnectError::CaFile { path: path.clone(), reason };
+                    let unusable =
+                        |reason: String| ConnectError::CaFile { path: path.clone(), reason };
                     let certificates = CertificateDer::pem_file_iter(&path)
                         .map_err(|error| unusable(error.to_string()))?
                         .collect::<Result<Vec<_>, _>>()
@@ -225,7 +227,8 @@ impl Target {
             client
         } else {
             config.ssl_mode(SslMode::Require);
-            let (client, connection) = config.connect(self.tls.connector.clone()).await.map_err(refused)?;
+            let (client, connection) =
+                config.connect(self.tls.connector.clone()).await.map_err(refused)?;
             keep_notices(connection, &notices);
             client
         };

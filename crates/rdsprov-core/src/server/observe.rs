@@ -53,13 +53,16 @@ async fn ask<T: serde::de::DeserializeOwned>(
     };
     session
         .client
-        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL search_path TO pg_catalog")
+        .batch_execute(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL search_path TO pg_catalog",
+        )
         .await
         .map_err(failed)?;
     let row = session.client.query_one(query, &[]).await.map_err(failed)?;
     session.client.batch_execute("COMMIT").await.map_err(failed)?;
     let text: &str = row.try_get(0).map_err(failed)?;
-    serde_json::from_str(text).map_err(|source| ObserveError::Shape { place: place.to_owned(), source })
+    serde_json::from_str(text)
+        .map_err(|source| ObserveError::Shape { place: place.to_owned(), source })
 }
 
 /// Looks at all that the desired state concerns.
@@ -77,7 +80,9 @@ pub async fn observe(
     let enterable: Vec<DatabaseName> = desired
         .databases
         .keys()
-        .filter(|name| observed.databases.get(name).is_some_and(|d| d.enterable) && **name != observed.home)
+        .filter(|name| {
+            observed.databases.get(name).is_some_and(|d| d.enterable) && **name != observed.home
+        })
         .cloned()
         .collect();
     let contents: Vec<(DatabaseName, Contents)> = stream::iter(enterable)
@@ -109,14 +114,20 @@ pub async fn observe(
                         && observed.databases.get(database).is_some_and(|d| d.allow_connections)
                 })
                 .map_or(&observed.home, |(database, _)| database);
-            Some((name.clone(), database.clone(), admin.as_role(name.clone(), secret.password.clone())))
+            Some((
+                name.clone(),
+                database.clone(),
+                admin.as_role(name.clone(), secret.password.clone()),
+            ))
         })
         .collect();
     observed.logins = stream::iter(probes)
         .map(|(name, database, target)| async move {
             let login = match target.connect(&database).await {
                 Ok(_) => Login::Accepted,
-                Err(ConnectError::Refused { code: Some(code), .. }) if code == SqlState::INVALID_PASSWORD => {
+                Err(ConnectError::Refused { code: Some(code), .. })
+                    if code == SqlState::INVALID_PASSWORD =>
+                {
                     Login::WrongPassword
                 }
                 // PostgreSQL asks for the password first: what it says of the database comes after.

@@ -166,7 +166,10 @@ fn sort(
                 let remedy = "correct the secret or the definition, so that both say the same";
                 if let Some(username) = secret.username.as_deref().filter(|u| *u != name.as_str()) {
                     refuse(
-                        format!("secret {} is for user {username:?}, the definitions say {name}", role.secret),
+                        format!(
+                            "secret {} is for user {username:?}, the definitions say {name}",
+                            role.secret
+                        ),
                         remedy,
                     );
                 }

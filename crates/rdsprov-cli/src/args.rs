@@ -1,0 +1,172 @@
+//! The arguments. A flag beats its environment variable, that beats `rdsprov.toml`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rdsprov_core::config::TlsMode;
+use rdsprov_core::definitions::Mode;
+use rdsprov_core::plan::Hazard;
+
+/// Roles, databases and grants inside PostgreSQL on Amazon RDS, as declared.
+#[derive(Debug, Parser)]
+#[command(name = "rdsprov", version)]
+pub struct Arguments {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+    /// How the log on stderr looks
+    #[arg(long, global = true, value_enum, default_value = "text", env = "RDSPROV_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// Say more on stderr; twice for the libraries' words too
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read the definitions and say what they mean; contacts nothing
+    Validate(ValidateOptions),
+    /// Show what `apply` would do
+    Plan(PlanOptions),
+    /// Exit 2 where the server is not as declared
+    Check(PlanOptions),
+    /// Make the server as declared
+    Apply(ApplyOptions),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+    Sql,
+}
+
+#[derive(Debug, Args)]
+pub struct Common {
+    /// The environment; must agree with the definitions
+    #[arg(long, env = "RDSPROV_ENV")]
+    pub env: Option<String>,
+    /// Definitions: *.tfvars, *.tfvars.json, *.json or *.toml
+    #[arg(short, long, alias = "tfvars", num_args = 1.., value_name = "FILE")]
+    pub definitions: Vec<String>,
+    /// Which mode the definitions are in, where both are present
+    #[arg(long, value_parser = mode)]
+    pub mode: Option<Mode>,
+    /// The file of what one does not want to repeat [default: rdsprov.toml, where there is one]
+    #[arg(long, env = "RDSPROV_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How the result looks
+    #[arg(long, value_enum, default_value = "text", env = "RDSPROV_FORMAT")]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct ValidateOptions {
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct ServerOptions {
+    /// The administrator's secret [default: goldenpath/{environment}/rds/master]
+    #[arg(long, alias = "master-secret", env = "RDSPROV_ADMIN_SECRET", value_name = "ID")]
+    pub admin_secret: Option<String>,
+    /// Where secrets come from: `aws`, or `file:DIR`
+    #[arg(long, env = "RDSPROV_SECRETS", default_value = "aws")]
+    pub secrets: String,
+    /// The AWS region
+    #[arg(long, env = "RDSPROV_REGION")]
+    pub region: Option<String>,
+    /// The server's host, where the administrator's secret has none
+    #[arg(long, env = "RDSPROV_HOST")]
+    pub host: Option<String>,
+    /// The server's port, where the administrator's secret has none
+    #[arg(long, env = "RDSPROV_PORT")]
+    pub port: Option<u16>,
+    /// The administrator's database, where its secret has none
+    #[arg(long, env = "RDSPROV_DBNAME")]
+    pub dbname: Option<String>,
+    /// How the connection is protected: verify-full, require, disable [default: verify-full]
+    #[arg(long, env = "RDSPROV_TLS", value_parser = tls_mode)]
+    pub tls: Option<TlsMode>,
+    /// Certificates to trust beside the system's, in PEM
+    #[arg(long, env = "RDSPROV_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanOptions {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub server: ServerOptions,
+    /// Exit 2 where there is something to do
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ApplyOptions {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub server: ServerOptions,
+    /// Names the build in records and marks
+    #[arg(long, env = "RDSPROV_BUILD_ID", default_value = "")]
+    pub build_id: String,
+    /// Names the run in records [default: a random one]
+    #[arg(long, env = "RDSPROV_RUN_ID")]
+    pub run_id: Option<String>,
+    /// Append the records to a CSV file
+    #[arg(long, env = "RDSPROV_AUDIT_OUTPUT", value_name = "FILE")]
+    pub audit_output: Option<PathBuf>,
+    /// Allow a hazard outside dev
+    #[arg(long, value_name = "HAZARD")]
+    pub allow: Vec<Hazard>,
+    /// Do all but the last step: show and record what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// After a failure go on with the other databases
+    #[arg(long)]
+    pub no_fail_fast: bool,
+    /// Accepted; approval is always asked for
+    #[arg(long, hide = true)]
+    pub require_approval: bool,
+    /// Accepted; there is no preflight yet
+    #[arg(long, hide = true)]
+    pub skip_preflight: bool,
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    match text {
+        "standalone" => Ok(Mode::Standalone),
+        "coupled" => Ok(Mode::Coupled),
+        _ => Err("the modes are standalone and coupled".to_owned()),
+    }
+}
+
+fn tls_mode(text: &str) -> Result<TlsMode, String> {
+    text.parse().map_err(|_| "the modes are verify-full, require and disable".to_owned())
+}
+
+/// The log goes to stderr; results have stdout for themselves.
+pub fn start_logging(arguments: &Arguments) {
+    let level = match arguments.verbose {
+        0 => "warn",
+        1 => "rdsprov=info,rdsprov_core=info,warn",
+        _ => "debug",
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .with_writer(std::io::stderr);
+    match arguments.log_format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

@@ -1,0 +1,170 @@
+//! `rdsprov.toml`: what one does not want to repeat.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use crate::definitions::Mode;
+
+/// What an environment asks for before a plan may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Approval {
+    /// Nothing.
+    None,
+    /// That somebody says yes.
+    Required,
+    /// That somebody says yes to one plan.
+    Plan,
+}
+
+/// How connections are protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// Encrypted, and the server is who it says.
+    VerifyFull,
+    /// Encrypted, whoever is there.
+    Require,
+    /// Not at all; to loopback only.
+    Disable,
+}
+
+impl FromStr for TlsMode {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "verify-full" => Ok(Self::VerifyFull),
+            "require" => Ok(Self::Require),
+            "disable" => Ok(Self::Disable),
+            _ => Err(()),
+        }
+    }
+}
+
+/// The file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The region, where nothing else says it.
+    pub aws_region: Option<String>,
+    /// How secrets are named.
+    pub secrets: Secrets,
+    /// How definitions are read.
+    pub definitions: DefinitionsSection,
+    /// How connections are protected.
+    pub tls: TlsSection,
+    /// The environments beside the known ones, or in their place.
+    pub environments: BTreeMap<String, Environment>,
+    /// Where records go.
+    pub audit: Audit,
+}
+
+/// `[secrets]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Secrets {
+    /// The template of the administrator's secret.
+    pub admin: Option<String>,
+    /// The template of an application's secret.
+    pub application: Option<String>,
+}
+
+/// `[definitions]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DefinitionsSection {
+    /// The files.
+    pub files: Vec<String>,
+    /// Keys of an application that are Terraform's own.
+    pub ignore_keys: Vec<String>,
+    /// What names of roles and databases look like.
+    pub naming_pattern: Option<String>,
+    /// Which mode counts.
+    pub mode: Option<Mode>,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsSection {
+    /// The mode.
+    pub mode: Option<TlsMode>,
+    /// Certificates to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `[environments.NAME]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// What it asks for.
+    pub approval: Approval,
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// The CSV file.
+    pub output: Option<PathBuf>,
+}
+
+/// The file is not understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path} is not understood: {reason}")]
+pub struct ConfigError {
+    /// The file.
+    pub path: String,
+    /// What is wrong, with line and column.
+    pub reason: String,
+}
+
+/// The environments known without a file; only `dev` runs without approval.
+const KNOWN: [(&str, Approval); 4] = [
+    ("dev", Approval::None),
+    ("test", Approval::Required),
+    ("staging", Approval::Required),
+    ("prod", Approval::Required),
+];
+
+impl Config {
+    /// Reads the file's text.
+    ///
+    /// # Errors
+    /// Where it is no TOML, or says something unknown.
+    ///
+    /// ```
+    /// use rdsprov_core::config::{Approval, Config};
+    /// let config = Config::from_toml("rdsprov.toml", "[environments.qa]\napproval = \"plan\"\n").unwrap();
+    /// assert_eq!(config.approval("qa"), Some(Approval::Plan));
+    /// assert_eq!(config.approval("prod"), Some(Approval::Required));
+    /// assert_eq!(config.approval("prd"), None);
+    /// assert!(Config::from_toml("rdsprov.toml", "[tsl]\n").is_err());
+    /// ```
+    pub fn from_toml(path: &str, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text)
+            .map_err(|error| ConfigError { path: path.to_owned(), reason: error.to_string() })
+    }
+
+    /// What an environment asks for; nothing where it is not known.
+    #[must_use]
+    pub fn approval(&self, environment: &str) -> Option<Approval> {
+        self.environments.get(environment).map(|declared| declared.approval).or_else(|| {
+            KNOWN.iter().find(|(name, _)| *name == environment).map(|(_, approval)| *approval)
+        })
+    }
+
+    /// The environments that are known.
+    #[must_use]
+    pub fn environments_known(&self) -> Vec<String> {
+        let mut names: Vec<String> = KNOWN.iter().map(|(name, _)| (*name).to_owned()).collect();
+        names.extend(
+            self.environments.keys().filter(|name| !KNOWN.iter().any(|(k, _)| k == name)).cloned(),
+        );
+        names
+    }
+}

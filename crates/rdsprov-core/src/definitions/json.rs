@@ -1,0 +1,70 @@
+//! JSON, strictly: one value, no comments, no trailing commas. Strings are literal: unlike
+//! Terraform's own `.tf.json`, a `.tfvars.json` knows no templates.
+
+use jsonc_parser::ast::Value as Json;
+use jsonc_parser::common::Ranged as _;
+
+use super::tree::{Fault, Key, Node, Value};
+
+const HELP: &str = "correct the syntax; JSON has no comments and no trailing commas";
+
+pub fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
+    let strict = jsonc_parser::ParseOptions {
+        allow_comments: false,
+        allow_loose_object_property_names: false,
+        allow_trailing_commas: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+    };
+    let parsed =
+        match jsonc_parser::parse_to_ast(text, &jsonc_parser::CollectOptions::default(), &strict) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                let at = error.range().start;
+                let message = format!("not valid JSON: {}", error.kind());
+                return (None, vec![Fault::new(at..at, message, HELP)]);
+            }
+        };
+    // jsonc-parser 0.32 has the spans and the duplicate keys, and lets pass what JSON does not
+    // allow (control characters in strings, leading zeros); serde_json has the last word on that.
+    if let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
+        let line_start: usize =
+            text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+        let mut at = (line_start + error.column().saturating_sub(1)).min(text.len());
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or_default();
+        return (None, vec![Fault::new(at..at, format!("not valid JSON: {message}"), HELP)]);
+    }
+    match parsed.value {
+        Some(value) => (Some(node(&value)), Vec::new()),
+        None => (None, vec![Fault::new(0..0, "the file is empty", "write a JSON object")]),
+    }
+}
+
+fn node(value: &Json<'_>) -> Node {
+    let range = value.range();
+    let value = match value {
+        Json::StringLit(text) => Value::String(text.value.to_string()),
+        Json::NumberLit(number) => Value::Number(number.value.to_owned()),
+        Json::BooleanLit(value) => Value::Bool(value.value),
+        Json::NullKeyword(_) => Value::Null,
+        Json::Array(items) => Value::List(items.elements.iter().map(node).collect()),
+        Json::Object(object) => Value::Map(
+            object
+                .properties
+                .iter()
+                .map(|property| {
+                    let place = property.name.range();
+                    let name = property.name.as_str().to_owned();
+                    (Key { name, place: place.start..place.end }, node(&property.value))
+                })
+                .collect(),
+        ),
+    };
+    Node { value, place: range.start..range.end }
+}

@@ -1,0 +1,260 @@
+//! What teams wrote: one model, several syntaxes, every error with its place.
+//!
+//! A reader for each syntax (`hcl`, `json`, `toml`) turns text into one tree with spans (`tree`); one
+//! reader of the model (`model`) goes over the trees and collects every error of every file.
+
+mod hcl;
+mod json;
+mod model;
+mod toml;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syntax {
+    /// Terraform's `*.tfvars`.
+    Hcl,
+    /// `*.tfvars.json` and `*.json`.
+    Json,
+    /// `*.toml`.
+    Toml,
+}
+
+impl Syntax {
+    /// The syntax that a file's name says.
+    #[must_use]
+    pub fn of_path(path: &str) -> Option<Self> {
+        match path.rsplit_once('.')?.1 {
+            "tfvars" => Some(Self::Hcl),
+            "json" => Some(Self::Json),
+            "toml" => Some(Self::Toml),
+            _ => None,
+        }
+    }
+}
+
+/// A file's text.
+#[derive(Debug, Clone)]
+pub struct SourceText {
+    /// Its path, as people shall read it.
+    pub path: String,
+    /// What it holds.
+    pub text: String,
+    /// How it is written.
+    pub syntax: Syntax,
+}
+
+/// What a site may set about reading.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    /// Which mode counts where both are present.
+    pub mode: Option<Mode>,
+    /// Keys of an application that are Terraform's own.
+    pub ignore_keys: Vec<String>,
+    /// A regular expression for names of roles and databases; by default
+    /// [`DEFAULT_NAMING_PATTERN`].
+    pub naming_pattern: Option<String>,
+}
+
+/// What names of roles and databases look like where a site says nothing else.
+pub const DEFAULT_NAMING_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_-]*$";
+
+/// Where the applications stand in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// At the top.
+    Standalone,
+    /// Inside `rds_config`.
+    Coupled,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Standalone => "standalone",
+            Self::Coupled => "coupled",
+        })
+    }
+}
+
+/// How much access an application asks for; what that means stands in [`crate::access`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessLevel {
+    /// Owns the database.
+    Owner,
+    /// Reads and writes rows.
+    Editor,
+    /// Reads rows.
+    Reader,
+}
+
+impl fmt::Display for AccessLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Owner => "owner",
+            Self::Editor => "editor",
+            Self::Reader => "reader",
+        })
+    }
+}
+
+/// How an application proves who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// With the password of its secret.
+    Password,
+    /// With a token of IAM: a member of `rds_iam`, without a password.
+    Iam,
+}
+
+impl fmt::Display for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Password => "password",
+            Self::Iam => "iam",
+        })
+    }
+}
+
+/// A place in a file; lines and columns count from 1, columns in characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The file.
+    pub file: String,
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// One application's entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Application {
+    /// Its key.
+    pub application: ApplicationName,
+    /// The database.
+    pub database_name: DatabaseName,
+    /// The role.
+    pub username: RoleName,
+    /// How much access.
+    pub access_level: AccessLevel,
+    /// The schemas covered.
+    pub schemas: Vec<SchemaName>,
+    /// The extensions of the database.
+    pub extensions: Vec<String>,
+    /// How the application proves who it is.
+    pub auth: Auth,
+    /// The secret's id, where the entry names one.
+    pub secret: Option<String>,
+    /// The role's `CREATEDB`.
+    pub createdb: bool,
+    /// The role's `CONNECTION LIMIT`; -1 is none.
+    pub connection_limit: i32,
+    /// The role's settings in the database.
+    pub settings: BTreeMap<String, String>,
+    /// Whether an unmanaged role or database may be taken over.
+    pub adopt: bool,
+    /// Where it stands.
+    #[serde(skip)]
+    pub location: Location,
+}
+
+/// All that the files say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Definitions {
+    /// `environment`, where a file has it.
+    pub environment: Option<String>,
+    /// `aws_region`, where a file has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aws_region: Option<String>,
+    /// The mode found.
+    pub mode: Mode,
+    /// The applications by their keys.
+    #[serde(serialize_with = "values")]
+    pub applications: BTreeMap<ApplicationName, Application>,
+}
+
+fn values<S: Serializer>(
+    applications: &BTreeMap<ApplicationName, Application>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(applications.values())
+}
+
+impl Definitions {
+    /// Reads the files together.
+    ///
+    /// # Errors
+    /// All errors of all files at once.
+    ///
+    /// ```
+    /// use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
+    /// let source = SourceText {
+    ///     path: "dev.tfvars".into(),
+    ///     text: r#"application_databases = { shop = { database_name = "shop", username = "shop_user" } }"#.into(),
+    ///     syntax: Syntax::Hcl,
+    /// };
+    /// let definitions = Definitions::parse(&[source], &Rules::default()).unwrap();
+    /// assert_eq!(definitions.applications.len(), 1);
+    /// ```
+    pub fn parse(sources: &[SourceText], rules: &Rules) -> Result<Self, DefinitionErrors> {
+        model::read(sources, rules)
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinitionError {
+    /// Where.
+    pub location: Location,
+    /// The line itself.
+    pub line_text: String,
+    /// What.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+}
+
+/// All that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinitionErrors(pub Vec<DefinitionError>);
+
+impl fmt::Display for DefinitionErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, error) in self.0.iter().enumerate() {
+            if number > 0 {
+                f.write_str("\n\n")?;
+            }
+            let line = error.location.line.to_string();
+            let margin = " ".repeat(line.len());
+            let indent = " ".repeat(error.location.column.saturating_sub(1));
+            write!(
+                f,
+                "{}\n{margin}--> {}\n{line} | {}\n{margin} | {indent}^\n{margin} = help: {}",
+                error.message,
+                error.location,
+                error.line_text.replace('\t', " "),
+                error.help
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for DefinitionErrors {}

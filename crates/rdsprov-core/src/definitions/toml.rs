@@ -1,0 +1,56 @@
+//! TOML, as the `toml` crate reads it, with spans.
+
+use ::toml::de::{DeTable, DeValue};
+
+use super::tree::{Fault, Key, Node, Value};
+
+pub fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
+    let (parsed, errors) = DeTable::parse_recoverable(text);
+    let faults: Vec<Fault> = errors
+        .iter()
+        .map(|error| {
+            Fault::new(
+                error.span().unwrap_or_default(),
+                format!("not valid TOML: {}", error.message()),
+                "correct the syntax",
+            )
+        })
+        .collect();
+    if faults.is_empty() {
+        (Some(Node { value: table(parsed.get_ref()), place: 0..text.len() }), faults)
+    } else {
+        (None, faults)
+    }
+}
+
+fn table(table: &DeTable<'_>) -> Value {
+    Value::Map(
+        table
+            .iter()
+            .map(|(key, item)| {
+                let node = Node { value: value(item.get_ref()), place: item.span() };
+                (Key { name: key.get_ref().to_string(), place: key.span() }, node)
+            })
+            .collect(),
+    )
+}
+
+fn value(item: &DeValue<'_>) -> Value {
+    match item {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Integer(number) => Value::Number(
+            i64::from_str_radix(number.as_str(), number.radix())
+                .map_or_else(|_| number.to_string(), |number| number.to_string()),
+        ),
+        DeValue::Float(number) => Value::Number(number.as_str().to_owned()),
+        DeValue::Boolean(value) => Value::Bool(*value),
+        DeValue::Datetime(_) => Value::Datetime,
+        DeValue::Array(items) => Value::List(
+            items
+                .iter()
+                .map(|item| Node { value: value(item.get_ref()), place: item.span() })
+                .collect(),
+        ),
+        DeValue::Table(inner) => table(inner),
+    }
+}

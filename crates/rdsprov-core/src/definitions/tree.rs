@@ -1,0 +1,76 @@
+//! Every syntax as one tree with spans. [`read`] chooses the reader; nothing here knows what the
+//! values mean.
+
+use std::ops::Range;
+
+use super::{Syntax, hcl, json, toml};
+
+/// A place in a text, in bytes.
+pub type Place = Range<usize>;
+
+/// A key with its place.
+#[derive(Debug)]
+pub struct Key {
+    pub name: String,
+    pub place: Place,
+}
+
+/// A value with its place.
+#[derive(Debug)]
+pub struct Node {
+    pub value: Value,
+    pub place: Place,
+}
+
+#[derive(Debug)]
+pub enum Value {
+    Null,
+    Bool(bool),
+    Number(String),
+    String(String),
+    /// TOML's dates and times, which no key of ours takes.
+    Datetime,
+    /// No key takes one yet; its elements are read for their faults only.
+    List,
+    Map(Vec<(Key, Node)>),
+    /// A fault is reported already; whoever meets this is quiet.
+    Refused,
+}
+
+impl Value {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a bool",
+            Self::Number(_) => "a number",
+            Self::String(_) => "a string",
+            Self::Datetime => "a date or time",
+            Self::List => "a list",
+            Self::Map(_) => "a map",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What the text breaks, where, and what to do.
+#[derive(Debug)]
+pub struct Fault {
+    pub place: Place,
+    pub message: String,
+    pub help: String,
+}
+
+impl Fault {
+    pub fn new(place: Place, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { place, message: message.into(), help: help.into() }
+    }
+}
+
+/// Reads a text; faults beside the tree where reading could go on.
+pub fn read(syntax: Syntax, text: &str) -> (Option<Node>, Vec<Fault>) {
+    match syntax {
+        Syntax::Hcl => hcl::read(text),
+        Syntax::Json => json::read(text),
+        Syntax::Toml => toml::read(text),
+    }
+}

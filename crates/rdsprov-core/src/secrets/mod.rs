@@ -1,0 +1,182 @@
+//! Secrets: where passwords come from, and the one type they live in.
+
+#[cfg(feature = "aws")]
+pub mod aws;
+#[cfg(feature = "postgres")]
+mod files;
+mod parse;
+mod password;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use password::{Password, PasswordProblem};
+
+/// A secret's name or ARN.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SecretId(pub String);
+
+impl fmt::Display for SecretId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a secret says.
+#[derive(Debug, Clone)]
+pub struct Secret {
+    /// Its id.
+    pub id: SecretId,
+    /// The password.
+    pub password: Password,
+    /// The role that it is for.
+    pub username: Option<String>,
+    /// The server's host.
+    pub host: Option<String>,
+    /// The server's port.
+    pub port: Option<u16>,
+    /// The database that it is for.
+    pub dbname: Option<String>,
+}
+
+/// What is wrong with a secret; never with its text in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it, and `id` is the secret's")]
+pub enum SecretError {
+    #[error("secret {id} does not exist; create it, or name another with `secret`")]
+    Missing { id: SecretId },
+    #[error(
+        "secret {id} may not be read; allow secretsmanager:GetSecretValue on it (and kms:Decrypt on its key)"
+    )]
+    Denied { id: SecretId },
+    #[error(
+        "secret {id} could not be read, Secrets Manager answers too many requests; run again later"
+    )]
+    Throttled { id: SecretId },
+    #[error("secret {id} is scheduled for deletion; restore it, or name another")]
+    Deleted { id: SecretId },
+    #[error("secret {id} is binary; it must be a JSON text")]
+    Binary { id: SecretId },
+    #[error(
+        "secret {id} is not JSON (line {line}, column {column}); it must be an object with a `password`"
+    )]
+    NotJson { id: SecretId, line: usize, column: usize },
+    #[error("secret {id} is not a JSON object; it must be one with a `password`")]
+    NotAnObject { id: SecretId },
+    #[error("secret {id} has the key `{key}` twice; keep one")]
+    DuplicateKey { id: SecretId, key: &'static str },
+    #[error("secret {id} has no `password`; add it")]
+    NoPassword { id: SecretId },
+    #[error("secret {id}: `{key}` is not {wanted}; correct it")]
+    WrongType { id: SecretId, key: &'static str, wanted: &'static str },
+    #[error("secret {id} is for an engine that is not PostgreSQL; name another")]
+    WrongEngine { id: SecretId },
+    #[error("secret {id}: the password {problem}; set a real one")]
+    BadPassword { id: SecretId, problem: PasswordProblem },
+    #[error("secret {id}: the id is no path below the directory of secrets")]
+    NotAPath { id: SecretId },
+    #[error("secret {id} could not be read: {reason}")]
+    Unreachable { id: SecretId, reason: String },
+}
+
+/// Where secrets come from.
+#[cfg(feature = "postgres")]
+pub enum SecretSource {
+    /// A directory of JSON files, `DIR/<id>.json`.
+    Files(std::path::PathBuf),
+    /// AWS Secrets Manager.
+    #[cfg(feature = "aws")]
+    Aws(aws::Client),
+}
+
+#[cfg(feature = "postgres")]
+impl SecretSource {
+    /// Fetches them all; each its secret or its error.
+    pub async fn fetch(
+        &self,
+        ids: &std::collections::BTreeSet<SecretId>,
+    ) -> std::collections::BTreeMap<SecretId, Result<Secret, SecretError>> {
+        match self {
+            Self::Files(directory) => {
+                ids.iter().map(|id| (id.clone(), files::read(directory, id))).collect()
+            }
+            #[cfg(feature = "aws")]
+            Self::Aws(client) => aws::fetch(client, ids).await,
+        }
+    }
+}
+
+/// How secrets are named where nobody says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Templates {
+    /// The administrator's.
+    pub admin: String,
+    /// An application's.
+    pub application: String,
+}
+
+impl Default for Templates {
+    fn default() -> Self {
+        Self {
+            admin: "goldenpath/{environment}/rds/master".to_owned(),
+            application: "goldenpath/{environment}/{application}/postgres".to_owned(),
+        }
+    }
+}
+
+/// A template that says something unknown.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the secret template {template:?} has the placeholder {{{placeholder}}}, which is not known or not set here; known are {{environment}}, {{application}}, {{database}}, {{username}} and {{build_id}}"
+)]
+pub struct TemplateError {
+    /// The template.
+    pub template: String,
+    /// The placeholder.
+    pub placeholder: String,
+}
+
+impl Templates {
+    /// The id of an application's secret.
+    ///
+    /// # Errors
+    /// Where the template holds a placeholder that is not known.
+    ///
+    /// ```
+    /// use rdsprov_core::secrets::Templates;
+    /// let id = Templates::default().application_secret("dev", "keycloak", "kc", "kc_user", None);
+    /// assert_eq!(id.unwrap().0, "goldenpath/dev/keycloak/postgres");
+    /// ```
+    pub fn application_secret(
+        &self,
+        environment: &str,
+        application: &str,
+        database: &str,
+        username: &str,
+        build_id: Option<&str>,
+    ) -> Result<SecretId, TemplateError> {
+        let mut id = String::new();
+        let mut rest = self.application.as_str();
+        while let Some((text, after)) = rest.split_once('{') {
+            id.push_str(text);
+            let (placeholder, after) = after.split_once('}').unwrap_or((after, ""));
+            let value = match placeholder {
+                "environment" => Some(environment),
+                "application" => Some(application),
+                "database" => Some(database),
+                "username" => Some(username),
+                "build_id" => build_id,
+                _ => None,
+            };
+            id.push_str(value.ok_or_else(|| TemplateError {
+                template: self.application.clone(),
+                placeholder: placeholder.to_owned(),
+            })?);
+            rest = after;
+        }
+        id.push_str(rest);
+        Ok(SecretId(id))
+    }
+}

@@ -1,0 +1,143 @@
+//! A secret's JSON text. No error here carries any of it.
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::{Password, Secret, SecretError, SecretId};
+
+const KEYS: [&str; 6] = ["password", "username", "host", "port", "dbname", "engine"];
+
+/// The keys that matter, and the first that stands there twice.
+#[derive(Default)]
+struct Fields {
+    values: [Option<Value>; KEYS.len()],
+    twice: Option<&'static str>,
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields = Fields::default();
+        while let Some((key, value)) = map.next_entry::<String, Value>()? {
+            if let Some(at) = KEYS.iter().position(|known| *known == key)
+                && fields.values[at].replace(value).is_some()
+            {
+                fields.twice.get_or_insert(KEYS[at]);
+            }
+        }
+        Ok(fields)
+    }
+}
+
+impl Secret {
+    /// Reads a secret's text.
+    ///
+    /// # Errors
+    /// See [`SecretError`]; none holds any part of the text.
+    pub fn parse(id: &SecretId, text: &str) -> Result<Self, SecretError> {
+        let id = id.clone();
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let fields = reader
+            .deserialize_map(FieldsVisitor)
+            .and_then(|fields| reader.end().map(|()| fields))
+            .map_err(|error| match error.classify() {
+                serde_json::error::Category::Data => SecretError::NotAnObject { id: id.clone() },
+                _ => SecretError::NotJson {
+                    id: id.clone(),
+                    line: error.line(),
+                    column: error.column(),
+                },
+            })?;
+        if let Some(key) = fields.twice {
+            return Err(SecretError::DuplicateKey { id, key });
+        }
+        let [password, username, host, port, dbname, engine] = fields.values;
+        let text_of = |key: &'static str, value: Option<Value>| match value {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(SecretError::WrongType { id: id.clone(), key, wanted: "a text" }),
+        };
+        let wrong_port =
+            || SecretError::WrongType { id: id.clone(), key: "port", wanted: "a port number" };
+        let mut port = match port {
+            None | Some(Value::Null) => None,
+            Some(Value::Number(number)) => {
+                Some(number.as_u64().and_then(|n| u16::try_from(n).ok()).ok_or_else(wrong_port)?)
+            }
+            Some(Value::String(text)) => Some(text.trim().parse().map_err(|_| wrong_port())?),
+            Some(_) => return Err(wrong_port()),
+        };
+        let mut host = text_of("host", host)?;
+        if let Some((name, number)) = host.as_deref().and_then(|text| text.split_once(':'))
+            && let Ok(number) = number.parse()
+        {
+            port = port.or(Some(number));
+            host = Some(name.to_owned());
+        }
+        if let Some(engine) = text_of("engine", engine)?
+            && !["postgres", "postgresql", "aurora-postgresql"].contains(&engine.as_str())
+        {
+            return Err(SecretError::WrongEngine { id });
+        }
+        let username = text_of("username", username)?;
+        let dbname = text_of("dbname", dbname)?;
+        let password = Zeroizing::new(
+            text_of("password", password)?
+                .ok_or_else(|| SecretError::NoPassword { id: id.clone() })?,
+        );
+        let password = Password::new(password.to_string())
+            .map_err(|problem| SecretError::BadPassword { id: id.clone(), problem })?;
+        Ok(Self { id, password, username, host, port, dbname })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_error_holds_the_text() {
+        const CANARY: &str = "canary-7f3a91";
+        let id = SecretId("a/b".to_owned());
+        for text in [
+            CANARY.to_owned(),
+            format!("\"{CANARY}\""),
+            format!("[\"{CANARY}\"]"),
+            format!("{{\"password\": \"{CANARY}"),
+            format!("{{\"password\": \"{CANARY}\", \"password\": \"{CANARY}\"}}"),
+            format!("{{\"password\": [\"{CANARY}\"]}}"),
+            format!("{{\"password\": \"{CANARY}\\n\"}}"),
+            format!("{{\"password\": \"x\", \"port\": \"{CANARY}\"}}"),
+            format!("{{\"password\": \"x\", \"engine\": \"{CANARY}\"}}"),
+            format!("{{\"passwort\": \"{CANARY}\"}}"),
+            format!("{{\"password\": \"{CANARY}\"}} x"),
+        ] {
+            let error = Secret::parse(&id, &text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains(CANARY), "{error:?}");
+        }
+        let good = Secret::parse(
+            &id,
+            &format!("{{\"password\": \"{CANARY}\", \"port\": \"5433\", \"host\": \"h:1\"}}"),
+        );
+        let good = good.unwrap();
+        assert!(!format!("{good:?}").contains(CANARY));
+        assert_eq!((good.host.as_deref(), good.port), (Some("h"), Some(5433)));
+    }
+
+    #[test]
+    fn placeholders_are_refused() {
+        let id = SecretId("a/b".to_owned());
+        for text in ["", "PLACEHOLDER", "ChangeMe", "<to be set>"] {
+            let error = Secret::parse(&id, &format!("{{\"password\": \"{text}\"}}")).unwrap_err();
+            assert!(matches!(error, SecretError::BadPassword { .. }), "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The one type that passwords live in.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A password: wiped from memory when dropped, and silent in `Debug` and `Display`.
+///
+/// ```
+/// use rdsprov_core::secrets::Password;
+/// let password = Password::new("s3cr3t-enough".to_owned()).unwrap();
+/// assert_eq!(format!("{password} {password:?}"), "<password> <password>");
+/// ```
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+/// Why a text is no password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordProblem {
+    /// It is empty: PostgreSQL would silently clear the role's password.
+    #[error("is empty")]
+    Empty,
+    /// It holds a NUL or a line break.
+    #[error("holds a NUL or a line break")]
+    ControlCharacter,
+    /// Somebody has yet to set it.
+    #[error("is a placeholder")]
+    Placeholder,
+}
+
+const PLACEHOLDERS: [&str; 6] =
+    ["placeholder", "changeme", "change-me", "change_me", "replaceme", "todo"];
+
+impl Password {
+    /// Takes a text that can be a password.
+    ///
+    /// # Errors
+    /// Where it cannot; see [`PasswordProblem`].
+    pub fn new(text: String) -> Result<Self, PasswordProblem> {
+        let text = Zeroizing::new(text);
+        if text.is_empty() {
+            return Err(PasswordProblem::Empty);
+        }
+        if text.contains(['\0', '\n', '\r']) {
+            return Err(PasswordProblem::ControlCharacter);
+        }
+        let lower = Zeroizing::new(text.to_lowercase());
+        let bracketed = text.starts_with('<') && text.ends_with('>');
+        if bracketed || lower.as_str() == "replace_me" || PLACEHOLDERS.contains(&lower.as_str()) {
+            return Err(PasswordProblem::Placeholder);
+        }
+        Ok(Self(text))
+    }
+
+    /// The text itself, for the login. Not for a statement: those take [`Password::verifier`].
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The SCRAM-SHA-256 verifier, salted anew each time: what reaches the server in a statement.
+    #[cfg(feature = "postgres")]
+    #[must_use]
+    pub fn verifier(&self) -> String {
+        postgres_protocol::password::scram_sha_256(self.0.as_bytes())
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<password>")
+    }
+}
+
+impl fmt::Display for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<password>")
+    }
+}
