@@ -1,1 +1,72 @@
-//! rdsprov-testkit
+//! Throwaway PostgreSQL servers in the shape of Amazon RDS.
+//!
+//! The administrator is no superuser, every login is by SCRAM over TLS, and the server listens on
+//! loopback only. It ends with its [`Server`], also when a test panics.
+#![deny(missing_docs)]
+
+mod binaries;
+mod server;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use server::Server;
+
+/// Why a server is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The system said no.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A program failed.
+    #[error("{program} failed: {output}")]
+    Program {
+        /// Which.
+        program: String,
+        /// What it said.
+        output: String,
+    },
+    /// No binaries for the version are known.
+    #[error("there are no binaries for PostgreSQL {major}; 14 to 18 are known")]
+    UnknownVersion {
+        /// The version.
+        major: u32,
+    },
+    /// The server did not come up.
+    #[error("the server did not come up; its log says: {log}")]
+    NotUp {
+        /// The log.
+        log: String,
+    },
+    /// A certificate could not be made.
+    #[error("no certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// An npm package is not as expected.
+    #[error("{path} is not as expected: {reason}")]
+    Package {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+    let what = what.into();
+    move |source| Error::Io { what, source }
+}
+
+/// The versions that tests run on: those of `RDSPROV_TEST_PG` (`14,15`), else 15 and 17.
+#[must_use]
+pub fn versions() -> Vec<u32> {
+    std::env::var("RDSPROV_TEST_PG")
+        .ok()
+        .map(|text| text.split(',').filter_map(|part| part.trim().parse().ok()).collect())
+        .filter(|versions: &Vec<u32>| !versions.is_empty())
+        .unwrap_or_else(|| vec![15, 17])
+}

@@ -1,0 +1,267 @@
+//! One server, from its initialised copy to its end.
+
+use std::fs::{self, File};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::binaries::{self, run};
+use crate::{Error, io_error};
+
+const MASTER: &str = "platform_admin";
+const MASTER_PASSWORD: &str = "master-Canary-9d41c7";
+const DATABASE: &str = "platform";
+
+/// A running server; dropping it stops it.
+pub struct Server {
+    directory: TempDir,
+    process: Child,
+    port: u16,
+    major: u32,
+}
+
+/// The user that servers run as: a server does not run as root.
+fn user() -> Result<Option<String>, Error> {
+    if run(Command::new("id").arg("-u"))?.trim() != "0" {
+        return Ok(None);
+    }
+    let postgres = run(Command::new("id").args(["-u", "postgres"])).is_ok();
+    Ok(Some(if postgres { "postgres" } else { "nobody" }.to_owned()))
+}
+
+/// A program as that user. It ends with the thread that started it.
+fn as_user(user: Option<&str>, program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    if let Some(user) = user {
+        command.args(["--reuid", user, "--clear-groups"]);
+    }
+    command.args(["--pdeathsig", "QUIT", "--"]).arg(program).current_dir("/");
+    command
+}
+
+fn own(user: Option<&str>, path: &Path) -> Result<(), Error> {
+    if let Some(user) = user {
+        run(Command::new("chown").args(["-R", user]).arg(path))?;
+    }
+    Ok(())
+}
+
+impl Server {
+    /// Starts a server of a major version.
+    ///
+    /// # Errors
+    /// Where its programs are not to be had, or it does not come up.
+    pub fn start(major: u32) -> Result<Self, Error> {
+        let user = user()?;
+        let user = user.as_deref();
+        let cache = std::env::temp_dir().join("rdsprov-testkit");
+        fs::create_dir_all(&cache).map_err(io_error("the cache"))?;
+        let lock = File::create(cache.join("lock")).map_err(io_error("the cache"))?;
+        lock.lock().map_err(io_error("the cache's lock"))?;
+        let bin = binaries::find(major, &cache)?;
+        let template = cache.join(format!("data-{major}"));
+        if !template.join("ready").exists() {
+            let _ = fs::remove_dir_all(&template);
+            initialise(&bin, user, &template)?;
+            fs::write(template.join("ready"), "").map_err(io_error("the cache"))?;
+        }
+        drop(lock);
+
+        let directory = TempDir::with_prefix("rdsprov-pg-").map_err(io_error("a directory"))?;
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))
+            .map_err(io_error("a directory"))?;
+        let data = directory.path().join("data");
+        run(Command::new("cp").arg("-a").arg(template.join("data")).arg(&data))?;
+        own(user, directory.path())?;
+        let (process, port) = launch(&bin, user, directory.path())?;
+        Ok(Self { directory, process, port, major })
+    }
+
+    /// The host's name; the certificate is for it.
+    #[must_use]
+    pub fn host(&self) -> &'static str {
+        "localhost"
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The major version.
+    #[must_use]
+    pub fn major(&self) -> u32 {
+        self.major
+    }
+
+    /// The certificate to trust.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        self.directory.path().join("data/server.crt")
+    }
+
+    /// The administrator's password.
+    #[must_use]
+    pub fn master_password(&self) -> &'static str {
+        MASTER_PASSWORD
+    }
+
+    /// The administrator's secret, as RDS writes it.
+    #[must_use]
+    pub fn admin_secret(&self) -> String {
+        serde_json::json!({
+            "engine": "postgres", "host": self.host(), "port": self.port,
+            "username": MASTER, "password": MASTER_PASSWORD, "dbname": DATABASE,
+        })
+        .to_string()
+    }
+
+    /// All that the server has logged, with every statement.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read(self.directory.path().join("log"))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Runs SQL as the bootstrap superuser, over the socket.
+    ///
+    /// # Errors
+    /// What psql says.
+    pub fn superuser(&self, database: &str, sql: &str) -> Result<String, Error> {
+        superuser(self.directory.path(), self.port, database, sql)
+    }
+
+    /// Runs SQL as the administrator.
+    ///
+    /// # Errors
+    /// What psql says.
+    pub fn master(&self, database: &str, sql: &str) -> Result<String, Error> {
+        self.sql_as(MASTER, MASTER_PASSWORD, database, sql)
+    }
+
+    /// Runs SQL as a role that logs in over verified TLS.
+    ///
+    /// # Errors
+    /// What psql says.
+    pub fn sql_as(
+        &self,
+        role: &str,
+        password: &str,
+        database: &str,
+        sql: &str,
+    ) -> Result<String, Error> {
+        run(psql(sql)
+            .env("PGPASSWORD", password)
+            .env("PGSSLMODE", "verify-full")
+            .env("PGSSLROOTCERT", self.ca_file())
+            .args(["-h", self.host(), "-p", &self.port.to_string(), "-U", role, "-d", database]))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // QUIT is the server's immediate shutdown: nothing of it is kept.
+        let pid = self.process.id().to_string();
+        let _ = Command::new("kill").args(["-QUIT", &pid]).status();
+        let _ = self.process.wait();
+    }
+}
+
+fn psql(sql: &str) -> Command {
+    let mut command = Command::new("psql");
+    command.args(["-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-c", sql]).current_dir("/");
+    command
+}
+
+fn superuser(directory: &Path, port: u16, database: &str, sql: &str) -> Result<String, Error> {
+    run(psql(sql).arg("-h").arg(directory).args([
+        "-p",
+        &port.to_string(),
+        "-U",
+        "rdsadmin",
+        "-d",
+        database,
+    ]))
+}
+
+/// Makes the copy that servers of a version start from.
+fn initialise(bin: &Path, user: Option<&str>, template: &Path) -> Result<(), Error> {
+    fs::create_dir_all(template).map_err(io_error("the cache"))?;
+    own(user, template)?;
+    let data = template.join("data");
+    run(as_user(user, &bin.join("initdb"))
+        .args(["-U", "rdsadmin", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
+        .arg(&data))?;
+    let hba = "local all rdsadmin trust\nhostssl all all 127.0.0.1/32 scram-sha-256\nhostssl all all ::1/128 scram-sha-256\n";
+    let settings = "listen_addresses = '127.0.0.1'\nfsync = off\nshared_buffers = 16MB\nmax_connections = 100\nlog_statement = all\nlog_min_error_statement = info\nssl = on\npassword_encryption = 'scram-sha-256'\n";
+    let key = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    for (name, text) in [
+        ("pg_hba.conf", hba.to_owned()),
+        ("postgresql.auto.conf", settings.to_owned()),
+        ("server.crt", key.cert.pem()),
+        ("server.key", key.signing_key.serialize_pem()),
+    ] {
+        let path = data.join(name);
+        fs::write(&path, text).map_err(io_error(name))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(io_error(name))?;
+    }
+    own(user, template)?;
+    let (mut process, port) = launch(bin, user, template)?;
+    let shape = concat!(env!("CARGO_MANIFEST_DIR"), "/src/shape.sql");
+    let shaped = run(Command::new("psql")
+        .args([
+            "-X",
+            "-q",
+            "-v",
+            &format!("master={MASTER}"),
+            "-v",
+            &format!("master_password={MASTER_PASSWORD}"),
+        ])
+        .args(["-f", shape, "-h"])
+        .arg(template)
+        .args(["-p", &port.to_string(), "-U", "rdsadmin", "-d", "postgres"]));
+    // INT is the server's fast shutdown: the copy must be whole.
+    run(Command::new("kill").args(["-INT", &process.id().to_string()]))?;
+    process.wait().map_err(io_error("the server's end"))?;
+    shaped.map(drop)
+}
+
+/// Starts a server on a free port and waits until it answers.
+fn launch(bin: &Path, user: Option<&str>, directory: &Path) -> Result<(Child, u16), Error> {
+    let free = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
+    let port = free.local_addr().map_err(io_error("a free port"))?.port();
+    drop(free);
+    let log_path = directory.join("log");
+    let log = File::create(&log_path).map_err(io_error("the log"))?;
+    let mut process = as_user(user, &bin.join("postgres"))
+        .arg("-D")
+        .arg(directory.join("data"))
+        .args(["-p", &port.to_string(), "-k"])
+        .arg(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .map_err(io_error("the server cannot be started"))?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if TcpStream::connect(("127.0.0.1", port)).is_ok()
+            && superuser(directory, port, "postgres", "SELECT 1").is_ok()
+        {
+            return Ok((process, port));
+        }
+        let ended = process.try_wait().map_err(io_error("the server"))?.is_some();
+        if ended || Instant::now() > deadline {
+            let _ = process.kill();
+            let _ = process.wait();
+            return Err(Error::NotUp { log: fs::read_to_string(&log_path).unwrap_or_default() });
+        }
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
