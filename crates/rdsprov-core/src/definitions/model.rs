@@ -328,7 +328,12 @@ fn find_applications<'n>(file: &mut File<'_>, top: &Entries<'n>, rules: &Rules) 
                 (text == "false").then_some(key)
             }
             _ => {
-                file.wrong_type("`enabled`", node, "a bool", "write enabled = true or enabled = false");
+                file.wrong_type(
+                    "`enabled`",
+                    node,
+                    "a bool",
+                    "write enabled = true or enabled = false",
+                );
                 None
             }
         }
@@ -355,9 +360,7 @@ fn find_applications<'n>(file: &mut File<'_>, top: &Entries<'n>, rules: &Rules) 
                 Found::Refused
             }
         },
-        (None, None) => {
-            Found::Absent(why_absent(file, top, config.as_ref(), disabled, rules.mode))
-        }
+        (None, None) => Found::Absent(why_absent(file, top, config.as_ref(), disabled, rules.mode)),
     }
 }
 
@@ -392,16 +395,22 @@ fn why_absent(
     }
     let missing = match wanted {
         None => format!("there is no `{APPLICATIONS}`, neither at the top nor in `rds_config`"),
-        Some(Mode::Standalone) => format!("there is no `{APPLICATIONS}` at the top (mode standalone)"),
-        Some(Mode::Coupled) => format!("there is no `{APPLICATIONS}` in `rds_config` (mode coupled)"),
+        Some(Mode::Standalone) => {
+            format!("there is no `{APPLICATIONS}` at the top (mode standalone)")
+        }
+        Some(Mode::Coupled) => {
+            format!("there is no `{APPLICATIONS}` in `rds_config` (mode coupled)")
+        }
     };
     let similar = looked_in.iter().flat_map(|entries| entries.iter()).find(|(name, _)| {
         name.ends_with(APPLICATIONS) || strsim::damerau_levenshtein(name, APPLICATIONS) < 4
     });
     match similar {
-        Some((name, (key, _))) => {
-            say(&key.place, missing, format!("is `{name}` meant? It must be called `{APPLICATIONS}`"))
-        }
+        Some((name, (key, _))) => say(
+            &key.place,
+            missing,
+            format!("is `{name}` meant? It must be called `{APPLICATIONS}`"),
+        ),
         None => {
             let help = format!("write {APPLICATIONS} = {{ … }}, or {{}} if there are none");
             say(&(0..0), missing, help)
@@ -509,7 +518,8 @@ fn check_keys(file: &mut File<'_>, rules: &Rules, application: &Key, entry: &Ent
             .map(|known| (strsim::damerau_levenshtein(known, field), known))
             .min()
             .filter(|(distance, _)| *distance <= 1 + field.len() / 3);
-        let own = "a key that is Terraform's own goes into [definitions] ignore_keys in rdsprov.toml";
+        let own =
+            "a key that is Terraform's own goes into [definitions] ignore_keys in rdsprov.toml";
         let help = match nearest {
             Some((_, known)) => format!("is `{known}` meant? {own}"),
             None => format!("the keys are {}; {own}", KEYS.join(", ")),
@@ -531,7 +541,11 @@ fn one_of<T: Copy>(
     let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
     if found.is_none() {
         let known: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-        file.error(&node.place, format!("`{field}` is {text:?}"), format!("write one of {}", known.join(", ")));
+        file.error(
+            &node.place,
+            format!("`{field}` is {text:?}"),
+            format!("write one of {}", known.join(", ")),
+        );
     }
     found
 }
@@ -555,7 +569,9 @@ fn settings(file: &mut File<'_>, entry: &Entries<'_>) -> BTreeMap<String, String
     let entries = file.map("`settings`", node).unwrap_or_default();
     entries
         .into_iter()
-        .filter_map(|(name, (_, node))| Some((name.to_owned(), file.string(name, node)?.to_owned())))
+        .filter_map(|(name, (_, node))| {
+            Some((name.to_owned(), file.string(name, node)?.to_owned()))
+        })
         .collect()
 }
 

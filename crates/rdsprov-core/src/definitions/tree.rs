@@ -30,8 +30,7 @@ pub enum Value {
     String(String),
     /// TOML's dates and times, which no key of ours takes.
     Datetime,
-    /// No key takes one yet; its elements are read for their faults only.
-    List,
+    List(Vec<Node>),
     Map(Vec<(Key, Node)>),
     /// A fault is reported already; whoever meets this is quiet.
     Refused,
@@ -45,7 +44,7 @@ impl Value {
             Self::Number(_) => "a number",
             Self::String(_) => "a string",
             Self::Datetime => "a date or time",
-            Self::List => "a list",
+            Self::List(_) => "a list",
             Self::Map(_) => "a map",
             Self::Refused => "refused",
         }

@@ -1,0 +1,3 @@
+﻿application_databases = {
+  a = { database_name = 1, username = "a_user" }
+}

@@ -1,0 +1,3 @@
+rds_config = {
+  enabled = false
+}

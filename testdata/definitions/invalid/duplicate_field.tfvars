@@ -1,0 +1,3 @@
+application_databases = {
+  a = { database_name = "a", username = "a_user", "username" = "b_user" }
+}

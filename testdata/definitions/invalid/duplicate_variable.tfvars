@@ -1,0 +1,2 @@
+application_databases = {}
+application_databases = {}

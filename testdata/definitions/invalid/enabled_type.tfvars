@@ -1,0 +1,4 @@
+rds_config = {
+  enabled = 0
+  application_databases = {}
+}

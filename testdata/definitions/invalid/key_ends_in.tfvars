@@ -1,0 +1,2 @@
+environment = "dev"
+legacy_application_databases = { a = { database_name = "a", username = "a_user" } }

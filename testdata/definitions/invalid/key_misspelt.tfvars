@@ -1,0 +1,1 @@
+application_database = { a = { database_name = "a", username = "a_user" } }

@@ -1,0 +1,8 @@
+application_databases = {
+  a = {
+    database_name = <<-EOT
+      a
+    EOT
+    username = "a_user"
+  }
+}

@@ -1,0 +1,1 @@
+rds_config = { application_databases = null }

@@ -1,0 +1,3 @@
+application_databases = {
+  null = { database_name = "a", username = "a_user" }
+}

@@ -1,0 +1,3 @@
+note = <<EOT
+application_databases = {}
+EOT

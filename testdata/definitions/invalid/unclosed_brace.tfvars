@@ -1,0 +1,5 @@
+application_databases = {
+  a = {
+    database_name = "a"
+    username = "a_user"
+  }

@@ -1,0 +1,2 @@
+application_databases = {}
+/* and so on

@@ -1,0 +1,2 @@
+note = <<EOT
+application_databases = {}

@@ -1,0 +1,3 @@
+application_databases = {
+  (foo) = { database_name = "a", username = "a_user" }
+}

@@ -1,0 +1,2 @@
+application_databases = []
+rds_config = null
