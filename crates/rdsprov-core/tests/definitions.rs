@@ -2,6 +2,8 @@
 //! `testdata/definitions/invalid` with the errors as people see them. Where `terraform` is
 //! installed, it judges every valid tfvars file.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -163,8 +165,9 @@ fn terraform(folder: &Path, file: &Path, expression: &str) -> Result<serde_json:
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
-    // Warnings of undeclared variables stand around the value, which is a quoted string.
-    let line = text.lines().find(|line| line.starts_with('"')).ok_or_else(|| text.clone())?;
+    // Warnings of undeclared variables stand around the value, which is a quoted object; they quote
+    // the variables' names at the start of a line, too.
+    let line = text.lines().find(|line| line.starts_with("\"{")).ok_or_else(|| text.clone())?;
     let line = line.replace("$${", "${").replace("%%{", "%{");
     let quoted: String = serde_json::from_str(&line).map_err(|error| format!("{error}: {line}"))?;
     Ok(serde_json::from_str(&quoted).unwrap())
