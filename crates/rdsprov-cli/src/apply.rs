@@ -1,35 +1,38 @@
 //! `rdsprov apply`: lock, observe, plan, gates, record the intent, execute, observe again.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use rdsprov_core::audit::{CsvWriter, Record, Status, Trail};
 use rdsprov_core::gate::{self, Given};
+use rdsprov_core::plan::Plan;
 use rdsprov_core::server;
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::ApplyOptions;
-use crate::setup::Setup;
+use crate::args::{ApplyOptions, Format};
+use crate::setup::{self, Setup};
 use crate::{Exit, Stop};
 
 pub async fn run(options: &ApplyOptions) -> Result<Exit, Stop> {
-    let setup = Setup::new(&options.common)?;
-    let refused = |error: &dyn ToString| Stop::new(Exit::Refused, error.to_string());
-    let given = Given::parse(std::env::var("ALLOW_DB_PROVISION").ok().as_deref())
-        .map_err(|error| refused(&error))?;
-    let trail = Trail {
-        environment: setup.environment.clone(),
+    let config = setup::config(options.common.config.as_deref())?;
+    let output = options.audit_output.clone().or_else(|| config.audit.output.clone());
+    let mut records = Records::open(output)?;
+    let mut trail = Trail {
+        environment: options.common.env.clone().unwrap_or_default(),
         build_id: options.build_id.clone(),
         run_id: options.run_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
     };
-    let output = options.audit_output.clone().or_else(|| setup.config.audit.output.clone());
-    let mut records = Records::open(output)?;
-
-    if !options.dry_run
-        && let Err(error) = gate::before_contact(&setup.environment, setup.approval, &given)
-    {
-        records.write(&[trail.run("apply", Status::Refused, &error.to_string())])?;
-        return Err(refused(&error));
-    }
-    let result = connected(options, &setup, &given, &trail, &mut records).await;
+    let result = tokio::select! {
+        result = recorded(options, config, &mut trail, &mut records) => result,
+        name = stop_signal() => {
+            let (exit, what) = if records.intent_written {
+                (Exit::Partial, "what was committed stays, the rest was rolled back")
+            } else {
+                (Exit::Failed, "nothing was changed")
+            };
+            Err(Stop::new(exit, format!("stopped by {name}: {what}; run the same command again to go on")))
+        }
+    };
     if let Err(stop) = &result {
         let status = if stop.exit == Exit::Refused { Status::Refused } else { Status::Error };
         records.write(&[trail.run("apply", status, &stop.message)])?;
@@ -37,33 +40,58 @@ pub async fn run(options: &ApplyOptions) -> Result<Exit, Stop> {
     result
 }
 
-async fn connected(
+/// Waits for SIGINT or SIGTERM, and gives its name.
+async fn stop_signal() -> &'static str {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    }
+}
+
+async fn recorded(
     options: &ApplyOptions,
-    setup: &Setup,
-    given: &Given,
-    trail: &Trail,
+    config: rdsprov_core::config::Config,
+    trail: &mut Trail,
     records: &mut Records,
 ) -> Result<Exit, Stop> {
+    let refused = |error: &dyn ToString| Stop::new(Exit::Refused, error.to_string());
     let failed = |error: &dyn ToString| Stop::new(Exit::Failed, error.to_string());
+    let setup = Setup::with_config(&options.common, config)?;
+    trail.environment.clone_from(&setup.environment);
+    let given = Given::parse(std::env::var("ALLOW_DB_PROVISION").ok().as_deref())
+        .map_err(|error| refused(&error))?;
+    if !options.dry_run {
+        gate::before_contact(&setup.environment, setup.approval, &given)
+            .map_err(|error| refused(&error))?;
+    }
+
     let run = setup.open(&options.server, Some(&options.build_id)).await?;
     let _lock = run.lock().await.map_err(|error| failed(&error))?;
     let plan = run.plan().await.map_err(|error| failed(&error))?;
-    eprint!("{}", plan.to_text());
+    show(&plan, options.common.format)?;
     if !plan.refusals.is_empty() {
-        let reasons: Vec<String> = plan.refusals.iter().map(|r| r.message.clone()).collect();
-        return Err(Stop::new(Exit::Refused, format!("refused: {}", reasons.join("; "))));
+        let reasons: Vec<&str> = plan.refusals.iter().map(|r| r.message.as_str()).collect();
+        return Err(refused(&format!("refused: {}", reasons.join("; "))));
     }
     if options.dry_run {
         records.write(&trail.dry_run(&plan))?;
         return Ok(Exit::Done);
     }
     let allowed = options.allow.iter().copied().collect();
-    gate::check(&plan, setup.approval, given, &allowed)
-        .map_err(|error| Stop::new(Exit::Refused, error))?;
+    gate::check(&plan, setup.approval, &given, &allowed).map_err(|error| refused(&error))?;
     if plan.is_empty() {
         records.write(&trail.no_change(&plan))?;
         return Ok(Exit::Done);
     }
+    if !options.yes && !agreed().await {
+        return Err(refused(&"nobody said yes; nothing was changed"));
+    }
+
     records.intent(&trail.run("intent", Status::NotRun, &plan.digest))?;
     let settings = server::ApplyOptions {
         keep_going: options.no_fail_fast,
@@ -77,21 +105,45 @@ async fn connected(
         );
         return Ok(if outcome.committed { Exit::Partial } else { Exit::Failed });
     }
-    let again = run.plan().await.map_err(|error| failed(&error))?;
+    let again = run.plan().await.map_err(|error| Stop::new(Exit::Partial, error))?;
     if again.is_empty() && again.refusals.is_empty() {
         eprintln!("done: the server is as declared");
         Ok(Exit::Done)
     } else {
-        records.write(&[trail.run("converge", Status::Error, "a second look finds more to do")])?;
-        eprintln!("error: a second look finds more to do:\n{}", again.to_text());
-        Ok(Exit::Partial)
+        eprint!("{}", again.to_text());
+        Err(Stop::new(Exit::Partial, "a second look at the server finds more to do: see above"))
     }
+}
+
+/// The plan goes to stderr: stdout is for the records.
+fn show(plan: &Plan, format: Format) -> Result<(), Stop> {
+    let text = match format {
+        Format::Text => plan.to_text(),
+        Format::Sql => plan.to_sql(),
+        Format::Json => plan.to_json().map_err(|error| Stop::new(Exit::Failed, error))? + "\n",
+    };
+    eprint!("{text}");
+    Ok(())
+}
+
+/// On a terminal a person is asked; elsewhere the gates have said yes.
+async fn agreed() -> bool {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return true;
+    }
+    eprint!("Apply this plan? Only \"yes\" will do it: ");
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map(|_| answer)
+    });
+    matches!(answer.await, Ok(Ok(answer)) if answer.trim() == "yes")
 }
 
 /// Where records go: always to stdout, and to a file where one is named.
 struct Records {
     file: Option<CsvWriter>,
     header_printed: bool,
+    intent_written: bool,
 }
 
 impl Records {
@@ -100,12 +152,14 @@ impl Records {
             .map(|path| CsvWriter::append(&path))
             .transpose()
             .map_err(|error| Stop::new(Exit::Failed, error))?;
-        Ok(Self { file, header_printed: false })
+        Ok(Self { file, header_printed: false, intent_written: false })
     }
 
     /// To the file and to the disk, before anything is done; stdout gets the outcome only.
     fn intent(&mut self, record: &Record) -> Result<(), Stop> {
-        self.append(std::slice::from_ref(record))
+        self.append(std::slice::from_ref(record))?;
+        self.intent_written = true;
+        Ok(())
     }
 
     fn write(&mut self, records: &[Record]) -> Result<(), Stop> {

@@ -61,6 +61,9 @@ pub struct Common {
     /// The file of what one does not want to repeat [default: rdsprov.toml, where there is one]
     #[arg(long, env = "RDSPROV_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Let an application take over its role and database though they are not managed yet
+    #[arg(long, value_name = "APPLICATION")]
+    pub adopt: Vec<String>,
     /// How the result looks
     #[arg(long, value_enum, default_value = "text", env = "RDSPROV_FORMAT")]
     pub format: Format,
@@ -129,6 +132,9 @@ pub struct ApplyOptions {
     /// Allow a hazard outside dev
     #[arg(long, value_name = "HAZARD")]
     pub allow: Vec<Hazard>,
+    /// Do not ask on a terminal
+    #[arg(short, long)]
+    pub yes: bool,
     /// Do all but the last step: show and record what would be done
     #[arg(long)]
     pub dry_run: bool,

@@ -21,7 +21,11 @@ pub struct Setup {
 
 impl Setup {
     pub fn new(common: &Common) -> Result<Self, Stop> {
-        let config = config(common.config.as_deref())?;
+        Self::with_config(common, config(common.config.as_deref())?)
+    }
+
+    /// The same, the configuration being read already.
+    pub fn with_config(common: &Common, config: Config) -> Result<Self, Stop> {
         let files = if common.definitions.is_empty() {
             config.definitions.files.clone()
         } else {
@@ -53,8 +57,11 @@ impl Setup {
             ignore_keys: config.definitions.ignore_keys.clone(),
             naming_pattern: config.definitions.naming_pattern.clone(),
         };
-        let definitions = Definitions::parse(&sources, &rules)
+        let mut definitions = Definitions::parse(&sources, &rules)
             .map_err(|errors| Stop::new(Exit::Failed, errors))?;
+        for name in &common.adopt {
+            definitions.adopt(name).map_err(|error| Stop::new(Exit::Usage, error))?;
+        }
         let environment = match (&common.env, &definitions.environment) {
             (Some(flag), Some(file)) if flag != file => {
                 return Err(Stop::new(
@@ -126,7 +133,8 @@ impl Setup {
     }
 }
 
-fn config(path: Option<&Path>) -> Result<Config, Stop> {
+/// `rdsprov.toml`, where there is one.
+pub fn config(path: Option<&Path>) -> Result<Config, Stop> {
     let default = Path::new("rdsprov.toml");
     let path = match path {
         Some(path) => path,

@@ -103,6 +103,10 @@ pub struct Role {
     pub administrable: bool,
     /// Whether the administrator may `SET ROLE` to it as things are.
     pub assumable: bool,
+    /// Whether the server let the administrator grant it when tried (and undone): asked only where
+    /// the catalogs leave it open, see [`crate::plan::Plan::open_questions`].
+    #[serde(default)]
+    pub granted_on_trial: Option<bool>,
 }
 
 /// A group of relations in one schema that are alike: one owner, one kind, one ACL.

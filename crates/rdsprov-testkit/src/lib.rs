@@ -1,15 +1,18 @@
-//! Throwaway PostgreSQL servers in the shape of Amazon RDS.
+//! Throwaway PostgreSQL servers in the shape of Amazon RDS, and a Secrets Manager to go with them.
 //!
 //! The administrator is no superuser, every login is by SCRAM over TLS, and the server listens on
 //! loopback only. It ends with its [`Server`], also when a test panics.
 #![deny(missing_docs)]
 
 mod binaries;
+mod secrets_manager;
 mod server;
 
+use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 
+pub use secrets_manager::{SecretsManager, environment};
 pub use server::Server;
 
 /// Why a server is not to be had.
@@ -59,6 +62,15 @@ pub enum Error {
 fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
     let what = what.into();
     move |source| Error::Io { what, source }
+}
+
+/// Where what was fetched or made once is kept, and the lock of whoever adds to it.
+fn cache() -> Result<(PathBuf, File), Error> {
+    let cache = std::env::temp_dir().join("rdsprov-testkit");
+    fs::create_dir_all(&cache).map_err(io_error("the cache"))?;
+    let lock = File::create(cache.join("lock")).map_err(io_error("the cache"))?;
+    lock.lock().map_err(io_error("the cache's lock"))?;
+    Ok((cache, lock))
 }
 
 /// The versions that tests run on: those of `RDSPROV_TEST_PG` (`14,15`), else 15 and 17.

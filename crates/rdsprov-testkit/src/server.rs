@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::binaries::{self, run};
-use crate::{Error, io_error};
+use crate::{Error, cache, io_error};
 
 const MASTER: &str = "platform_admin";
 const MASTER_PASSWORD: &str = "master-Canary-9d41c7";
@@ -58,10 +58,7 @@ impl Server {
     pub fn start(major: u32) -> Result<Self, Error> {
         let user = user()?;
         let user = user.as_deref();
-        let cache = std::env::temp_dir().join("rdsprov-testkit");
-        fs::create_dir_all(&cache).map_err(io_error("the cache"))?;
-        let lock = File::create(cache.join("lock")).map_err(io_error("the cache"))?;
-        lock.lock().map_err(io_error("the cache's lock"))?;
+        let (cache, lock) = cache()?;
         let bin = binaries::find(major, &cache)?;
         let template = cache.join(format!("data-{major}"));
         if !template.join("ready").exists() {
@@ -77,7 +74,9 @@ impl Server {
         let data = directory.path().join("data");
         run(Command::new("cp").arg("-a").arg(template.join("data")).arg(&data))?;
         own(user, directory.path())?;
-        let (process, port) = launch(&bin, user, directory.path())?;
+        // Between finding a free port and using it, somebody else may.
+        let (process, port) = launch(&bin, user, directory.path())
+            .or_else(|_| launch(&bin, user, directory.path()))?;
         Ok(Self { directory, process, port, major })
     }
 

@@ -4,7 +4,7 @@
 
 use std::net::TcpStream;
 
-use rdsprov_testkit::{Server, versions};
+use rdsprov_testkit::{SecretsManager, Server, versions};
 
 #[test]
 fn every_version_starts_in_the_shape_of_rds_and_ends() {
@@ -19,4 +19,13 @@ fn every_version_starts_in_the_shape_of_rds_and_ends() {
         drop(server);
         assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
     }
+}
+
+#[test]
+fn secrets_are_kept() {
+    let secrets = SecretsManager::start().unwrap();
+    secrets.put("a/b", "first").unwrap();
+    secrets.put("a/b", "second").unwrap();
+    secrets.delete("a/b").unwrap();
+    assert!(secrets.put("a/b", "third").is_err());
 }

@@ -216,6 +216,33 @@ impl Definitions {
     pub fn parse(sources: &[SourceText], rules: &Rules) -> Result<Self, DefinitionErrors> {
         model::read(sources, rules)
     }
+
+    /// Lets one application take over what it names, as `adopt = true` in its entry would.
+    ///
+    /// # Errors
+    /// Where no application has that key.
+    pub fn adopt(&mut self, application: &str) -> Result<(), UnknownApplication> {
+        match self.applications.values_mut().find(|app| app.application.as_str() == application) {
+            Some(app) => {
+                app.adopt = true;
+                Ok(())
+            }
+            None => Err(UnknownApplication {
+                name: application.to_owned(),
+                known: self.applications.keys().map(ToString::to_string).collect(),
+            }),
+        }
+    }
+}
+
+/// No application has that key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no application {name:?} is declared; the declared ones are {}", .known.join(", "))]
+pub struct UnknownApplication {
+    /// The key asked for.
+    pub name: String,
+    /// The keys there are.
+    pub known: Vec<String>,
 }
 
 /// One thing that is wrong.

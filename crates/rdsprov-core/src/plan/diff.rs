@@ -1,12 +1,13 @@
 //! Desired less observed: what the roles and databases need. What is inside a database is compared in
 //! [`super::relations`].
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::sql::{self, Target};
 use super::{
-    Acting, Action, FORMAT_VERSION, Hazard, Orphan, Plan, PlannedApplication, Refusal, Scope, Step,
-    Transaction, acl,
+    Acting, Action, FORMAT_VERSION, Findings, Hazard, Orphan, Plan, PlannedApplication, Refusal,
+    Scope, Step, Transaction, acl,
 };
 use crate::access::{self, Privilege, Privileges};
 use crate::desired::{self, Desired};
@@ -18,13 +19,13 @@ use crate::observed::{self, Login, Observed};
 pub(super) struct Planner<'a> {
     pub desired: &'a Desired,
     pub observed: &'a Observed,
-    pub refusals: Vec<Refusal>,
-    pub notes: Vec<String>,
+    pub findings: Findings,
+    pub open_questions: RefCell<BTreeSet<RoleName>>,
 }
 
 /// Everything.
-pub(super) fn plan(desired: &Desired, observed: &Observed, refusals: Vec<Refusal>) -> Plan {
-    let mut planner = Planner { desired, observed, refusals, notes: Vec::new() };
+pub(super) fn plan(desired: &Desired, observed: &Observed, findings: Findings) -> Plan {
+    let mut planner = Planner { desired, observed, findings, open_questions: RefCell::default() };
     let mut cluster = Vec::new();
     for (name, role) in &desired.roles {
         planner.role(name, role, &mut cluster);
@@ -72,9 +73,10 @@ pub(super) fn plan(desired: &Desired, observed: &Observed, refusals: Vec<Refusal
         server_major: observed.major(),
         orphaned: orphans(desired, observed),
         transactions,
-        refusals: planner.refusals,
-        notes: planner.notes,
+        refusals: planner.findings.refusals,
+        notes: planner.findings.notes,
         applications,
+        open_questions: planner.open_questions.into_inner(),
     }
 }
 
@@ -88,8 +90,8 @@ enum Found<'a> {
 impl<'a> Planner<'a> {
     pub fn refuse(&mut self, application: &ApplicationName, message: String, remedy: String) {
         let refusal = Refusal { application: application.clone(), message, remedy };
-        if !self.refusals.contains(&refusal) {
-            self.refusals.push(refusal);
+        if !self.findings.refusals.contains(&refusal) {
+            self.findings.refusals.push(refusal);
         }
     }
 
@@ -113,8 +115,8 @@ impl<'a> Planner<'a> {
             || self.observed.roles.get(role).is_some_and(|seen| seen.assumable)
     }
 
-    /// Whether the administrator may alter and grant a role. Membership in `rds_superuser` means that
-    /// it may be allowed on 16 and later: there the server decides.
+    /// Whether the administrator may alter and grant a role. To a member of `rds_superuser` RDS may
+    /// allow more on 16 and later than the catalogs say: there the server is asked.
     fn has_power_over(&self, role: &RoleName) -> bool {
         let administrator = &self.observed.administrator;
         if administrator.superuser {
@@ -123,11 +125,18 @@ impl<'a> Planner<'a> {
         match self.observed.roles.get(role) {
             None => self.desired.roles.contains_key(role),
             Some(seen) if seen.superuser => false,
-            Some(seen) => {
-                seen.administrable
-                    || (self.observed.major() < 16 && administrator.create_role)
-                    || administrator.rds_superuser
+            Some(seen)
+                if seen.administrable
+                    || (self.observed.major() < 16 && administrator.create_role) =>
+            {
+                true
             }
+            Some(seen) => seen.granted_on_trial.unwrap_or_else(|| {
+                if administrator.rds_superuser {
+                    self.open_questions.borrow_mut().insert(role.clone());
+                }
+                administrator.rds_superuser
+            }),
         }
     }
 
@@ -272,7 +281,7 @@ impl<'a> Planner<'a> {
                 vec![sql::set_password(name, &role.secret)],
                 &[Hazard::ResetsPassword],
             )),
-            Some(Login::Inconclusive(reason)) => self.notes.push(format!(
+            Some(Login::Inconclusive(reason)) => self.findings.notes.push(format!(
                 "the password of role {name} could not be checked and is left as it is: {reason}"
             )),
             Some(Login::Accepted) | None => {}

@@ -7,7 +7,7 @@ mod acl;
 mod diff;
 mod relations;
 mod render;
-mod sql;
+pub(crate) mod sql;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -173,6 +173,15 @@ pub struct Refusal {
     pub remedy: String,
 }
 
+/// What is known before two states are compared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What forbids it all.
+    pub refusals: Vec<Refusal>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+}
+
 /// An application as the plan knows it, for the records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlannedApplication {
@@ -216,14 +225,19 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// The applications, in order.
     pub applications: Vec<PlannedApplication>,
+    /// Roles that the plan needs power over and of which the catalogs do not tell whether the
+    /// administrator has it: to a member of `rds_superuser`, RDS may allow what a stock server does
+    /// not. Who can should try, note it in [`crate::observed::Role::granted_on_trial`], and plan again.
+    #[serde(skip)]
+    pub open_questions: BTreeSet<RoleName>,
 }
 
 impl Plan {
-    /// The difference between what is wanted and what is there. `refusals` are what was found in the
-    /// way before (see [`crate::secrets`]); the plan adds its own.
+    /// The difference between what is wanted and what is there. `findings` are what was found before
+    /// (see [`crate::secrets`]); the plan adds its own.
     #[must_use]
-    pub fn new(desired: &Desired, observed: &Observed, refusals: Vec<Refusal>) -> Self {
-        let mut plan = diff::plan(desired, observed, refusals);
+    pub fn new(desired: &Desired, observed: &Observed, findings: Findings) -> Self {
+        let mut plan = diff::plan(desired, observed, findings);
         let mut hash = Sha256::new();
         // Serialising plain data to memory fails only for maps whose keys are no strings; ours are.
         for part in [
@@ -237,7 +251,8 @@ impl Plan {
         plan
     }
 
-    /// Whether there is nothing to do and nothing in the way.
+    /// Whether there is nothing to do. There may still be something in the way: see
+    /// [`Plan::refusals`].
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.transactions.is_empty()

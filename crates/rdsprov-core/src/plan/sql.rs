@@ -144,6 +144,12 @@ fn grant_membership(role: &RoleName, server_major: u32) -> String {
     format!("GRANT {} TO CURRENT_USER{options}", role.quoted())
 }
 
+/// What is tried, and undone, to learn whether the server lets the administrator grant a role.
+#[cfg(feature = "postgres")]
+pub(crate) fn trial(role: &RoleName) -> String {
+    format!("GRANT {} TO CURRENT_USER", role.quoted())
+}
+
 fn comment_on(object: &str, comment: &str) -> String {
     format!("COMMENT ON {object} IS {}", literal(comment))
 }

@@ -10,6 +10,7 @@ use super::connect::{ConnectError, Session, Target, chain};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::observed::{Contents, Login, Observed};
+use crate::plan::sql;
 use crate::secrets::{Secret, SecretId};
 
 const CLUSTER: &str = include_str!("queries/cluster.sql");
@@ -145,4 +146,20 @@ pub async fn observe(
         .collect()
         .await;
     Ok(observed)
+}
+
+/// Whether the server lets the administrator grant a role: tried, and undone whatever comes of it.
+pub(super) async fn try_grant(session: &Session, role: &RoleName) -> Result<bool, ObserveError> {
+    let failed = |error: tokio_postgres::Error| ObserveError::Query {
+        place: format!("what may be done with role {role}"),
+        reason: chain(&error),
+    };
+    session.client.batch_execute("BEGIN").await.map_err(failed)?;
+    let tried = session.client.batch_execute(&sql::trial(role)).await;
+    session.client.batch_execute("ROLLBACK").await.map_err(failed)?;
+    match tried {
+        Ok(()) => Ok(true),
+        Err(error) if error.as_db_error().is_some() => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
 }

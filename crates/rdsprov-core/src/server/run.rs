@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::connect::{ConnectError, Session, Target, Tls, chain};
-use super::observe::{ObserveError, observe};
+use super::observe::{ObserveError, observe, try_grant};
 use super::{ApplyOptions, Outcome, RunSlots, apply};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
-use crate::plan::{Plan, Refusal};
+use crate::plan::{Findings, Plan, Refusal};
 use crate::secrets::{Secret, SecretError, SecretId, SecretSource};
 
 /// Runs of this program wait for one another on this advisory lock: the first eight bytes of its name.
@@ -59,7 +59,7 @@ pub struct Run {
     /// What is wanted.
     pub desired: Desired,
     secrets: BTreeMap<SecretId, Secret>,
-    refusals: Vec<Refusal>,
+    findings: Findings,
     admin: Target,
     home: Session,
 }
@@ -88,7 +88,7 @@ impl Run {
                 _ => return Err(SecretError::Missing { id: admin_secret }.into()),
             },
         };
-        let (secrets, refusals) = sort(&desired, fetched);
+        let (secrets, mut findings) = sort(&desired, fetched);
         let incomplete =
             |key, flag| RunError::AdminSecretIncomplete { id: admin_secret.clone(), key, flag };
         let admin = Target {
@@ -107,7 +107,8 @@ impl Run {
             .or(administrator.dbname)
             .map_or_else(|| DatabaseName::observed(LOCK_DATABASE), DatabaseName::observed);
         let home = admin.connect(&home).await?;
-        Ok(Self { desired, secrets, refusals, admin, home })
+        findings.notes.extend(other_servers(&secrets, &admin));
+        Ok(Self { desired, secrets, findings, admin, home })
     }
 
     /// Waits for other runs of this program on this server to end. The lock lasts as long as what is
@@ -117,21 +118,46 @@ impl Run {
     /// Where the server does not give it.
     pub async fn lock(&self) -> Result<Session, RunError> {
         let session = self.admin.connect(&DatabaseName::observed(LOCK_DATABASE)).await?;
-        session
+        let failed = |error: tokio_postgres::Error| RunError::Lock(chain(&error));
+        let free: bool = session
             .client
-            .execute("SELECT pg_catalog.pg_advisory_lock($1)", &[&LOCK_KEY])
+            .query_one("SELECT pg_catalog.pg_try_advisory_lock($1)", &[&LOCK_KEY])
             .await
-            .map_err(|error| RunError::Lock(chain(&error)))?;
+            .and_then(|row| row.try_get(0))
+            .map_err(failed)?;
+        if !free {
+            tracing::warn!(
+                "another run of rdsprov is at work on {}; waiting for it",
+                self.server()
+            );
+            session
+                .client
+                .execute("SELECT pg_catalog.pg_advisory_lock($1)", &[&LOCK_KEY])
+                .await
+                .map_err(failed)?;
+        }
         Ok(session)
     }
 
-    /// Looks at the server and plans.
+    /// Looks at the server and plans. Where the plan leaves it open what the server allows, the
+    /// server is asked, and the plan made again.
     ///
     /// # Errors
     /// Where the server cannot be looked at.
     pub async fn plan(&self) -> Result<Plan, RunError> {
-        let observed = observe(&self.admin, &self.home, &self.desired, &self.secrets).await?;
-        Ok(Plan::new(&self.desired, &observed, self.refusals.clone()))
+        let mut observed = observe(&self.admin, &self.home, &self.desired, &self.secrets).await?;
+        loop {
+            let plan = Plan::new(&self.desired, &observed, self.findings.clone());
+            if plan.open_questions.is_empty() {
+                return Ok(plan);
+            }
+            for role in &plan.open_questions {
+                let granted = try_grant(&self.home, role).await?;
+                if let Some(seen) = observed.roles.get_mut(role) {
+                    seen.granted_on_trial = Some(granted);
+                }
+            }
+        }
     }
 
     /// Carries out a plan.
@@ -151,7 +177,7 @@ impl Run {
 fn sort(
     desired: &Desired,
     mut fetched: BTreeMap<SecretId, Result<Secret, SecretError>>,
-) -> (BTreeMap<SecretId, Secret>, Vec<Refusal>) {
+) -> (BTreeMap<SecretId, Secret>, Findings) {
     let mut refusals = Vec::new();
     for (name, role) in &desired.roles {
         let mut refuse = |message: String, remedy: &str| {
@@ -201,5 +227,26 @@ fn sort(
         .into_iter()
         .filter_map(|(id, secret)| Some((id, secret.ok()?)))
         .collect();
-    (secrets, refusals)
+    (secrets, Findings { refusals, notes: Vec::new() })
+}
+
+/// A note for each secret that names another server: a proxy's address, say.
+fn other_servers(secrets: &BTreeMap<SecretId, Secret>, admin: &Target) -> Vec<String> {
+    secrets
+        .values()
+        .filter(|secret| {
+            secret.host.as_ref().is_some_and(|host| *host != admin.host)
+                || secret.port.is_some_and(|port| port != admin.port)
+        })
+        .map(|secret| {
+            format!(
+                "secret {} names {}:{}, this server is {}:{}",
+                secret.id,
+                secret.host.as_deref().unwrap_or(&admin.host),
+                secret.port.unwrap_or(admin.port),
+                admin.host,
+                admin.port
+            )
+        })
+        .collect()
 }

@@ -1,0 +1,169 @@
+//! A Secrets Manager on loopback: moto's, which speaks the API of AWS.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_secretsmanager::primitives::Blob;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::binaries::run;
+use crate::{Error, cache, io_error};
+
+const PACKAGE: &str = "moto[server]==5.2.1";
+const REGION: &str = "eu-west-2";
+
+/// A running Secrets Manager; dropping it stops it.
+pub struct SecretsManager {
+    process: Child,
+    port: u16,
+    runtime: Runtime,
+    client: Client,
+}
+
+/// `moto_server`: the one installed, else one in a virtual environment of our own.
+fn find() -> Result<PathBuf, Error> {
+    let installed = Command::new("moto_server").arg("--help").stderr(Stdio::null()).output();
+    if installed.is_ok_and(|output| output.status.success()) {
+        return Ok(PathBuf::from("moto_server"));
+    }
+    let (cache, _lock) = cache()?;
+    let home = cache.join("moto");
+    let program = home.join("bin/moto_server");
+    if !home.join("ready").exists() {
+        let _ = fs::remove_dir_all(&home);
+        virtual_environment(&home)?;
+        run(Command::new(home.join("bin/python")).args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            PACKAGE,
+        ]))?;
+        fs::write(home.join("ready"), "").map_err(io_error("the cache"))?;
+    }
+    Ok(program)
+}
+
+/// Debian's Python has no `venv` of its own; `virtualenv` is what it has instead.
+fn virtual_environment(home: &Path) -> Result<(), Error> {
+    run(Command::new("python3").args(["-m", "venv"]).arg(home))
+        .or_else(|error| {
+            let _ = fs::remove_dir_all(home);
+            run(Command::new("python3").args(["-m", "virtualenv", "-q"]).arg(home))
+                .map_err(|_| error)
+        })
+        .map(drop)
+}
+
+impl SecretsManager {
+    /// Starts one, empty.
+    ///
+    /// # Errors
+    /// Where moto is not to be had, or does not come up.
+    pub fn start() -> Result<Self, Error> {
+        let program = find()?;
+        let free = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
+        let port = free.local_addr().map_err(io_error("a free port"))?.port();
+        drop(free);
+        let mut process = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", "--"])
+            .arg(program)
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(io_error("moto_server cannot be started"))?;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let ended = process.try_wait().map_err(io_error("moto_server"))?.is_some();
+            if ended || Instant::now() > deadline {
+                let _ = process.kill();
+                let _ = process.wait();
+                return Err(Error::NotUp { log: "moto_server does not answer".to_owned() });
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let runtime =
+            Builder::new_current_thread().enable_all().build().map_err(io_error("a runtime"))?;
+        let config = aws_sdk_secretsmanager::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .endpoint_url(format!("http://127.0.0.1:{port}"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test kit"))
+            .build();
+        Ok(Self { process, port, runtime, client: Client::from_conf(config) })
+    }
+
+    /// What a program needs in its environment to be sent here.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        environment(&format!("http://127.0.0.1:{}", self.port))
+    }
+
+    /// Stores a secret, or a new version of it.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub fn put(&self, id: &str, text: &str) -> Result<(), Error> {
+        let created = self.client.create_secret().name(id).secret_string(text);
+        if self.runtime.block_on(created.send()).is_ok() {
+            return Ok(());
+        }
+        let version = self.client.put_secret_value().secret_id(id).secret_string(text);
+        self.runtime.block_on(version.send()).map(drop).map_err(said)
+    }
+
+    /// Stores a secret that is binary.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub fn put_binary(&self, id: &str, bytes: &[u8]) -> Result<(), Error> {
+        let created = self.client.create_secret().name(id).secret_binary(Blob::new(bytes));
+        self.runtime.block_on(created.send()).map(drop).map_err(said)
+    }
+
+    /// Schedules a secret for deletion.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub fn delete(&self, id: &str) -> Result<(), Error> {
+        let deleted = self.client.delete_secret().secret_id(id);
+        self.runtime.block_on(deleted.send()).map(drop).map_err(said)
+    }
+}
+
+/// What a program needs in its environment to be sent to an endpoint instead of to AWS.
+#[must_use]
+pub fn environment(endpoint: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("AWS_ENDPOINT_URL", endpoint.to_owned()),
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+        ("AWS_REGION", REGION.to_owned()),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+    ]
+}
+
+fn said(error: impl std::error::Error) -> Error {
+    let mut output = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        output = format!("{output}: {cause}");
+        source = cause.source();
+    }
+    Error::Program { program: "moto_server".to_owned(), output }
+}
+
+impl Drop for SecretsManager {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
