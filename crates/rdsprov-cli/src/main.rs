@@ -60,6 +60,8 @@ fn main() -> ExitCode {
             Command::Apply(options) => apply::run(options).await,
         }
     });
+    // A thread may still wait for an answer on the terminal; nobody waits for it.
+    runtime.shutdown_background();
     match result {
         Ok(exit) => code(exit),
         Err(stop) => {

@@ -161,6 +161,22 @@ impl Server {
             .env("PGSSLROOTCERT", self.ca_file())
             .args(["-h", self.host(), "-p", &self.port.to_string(), "-U", role, "-d", database]))
     }
+
+    /// Runs a script as the administrator, connected to its own database, as a DBA would with `psql`.
+    ///
+    /// # Errors
+    /// What psql says.
+    pub fn script_as_master(&self, script: &str) -> Result<String, Error> {
+        let path = self.directory.path().join("script.sql");
+        fs::write(&path, script).map_err(io_error("the script"))?;
+        run(Command::new("psql")
+            .args(["-X", "-q", "-f"])
+            .arg(path)
+            .env("PGPASSWORD", MASTER_PASSWORD)
+            .env("PGSSLMODE", "verify-full")
+            .env("PGSSLROOTCERT", self.ca_file())
+            .args(["-h", self.host(), "-p", &self.port.to_string(), "-U", MASTER, "-d", DATABASE]))
+    }
 }
 
 impl Drop for Server {

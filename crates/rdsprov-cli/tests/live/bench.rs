@@ -1,0 +1,156 @@
+//! A server, its secrets, and the command.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use rdsprov_testkit::{SecretsManager, Server};
+use tempfile::TempDir;
+
+/// What every password of a test begins or ends with: nothing may ever show it.
+pub const CANARY: &str = "Canary-";
+
+/// An application's password.
+pub fn password(application: &str) -> String {
+    format!("{CANARY}{application}-5b1e")
+}
+
+pub struct Bench {
+    pub server: Server,
+    pub directory: TempDir,
+    /// Where secrets are kept; files in the directory where there is none.
+    pub secrets_manager: Option<SecretsManager>,
+}
+
+impl Bench {
+    /// With secrets in files.
+    pub fn new(major: u32) -> Self {
+        Self::with(major, None)
+    }
+
+    /// With secrets in Secrets Manager.
+    pub fn with_secrets_manager(major: u32) -> Self {
+        Self::with(major, Some(SecretsManager::start().unwrap()))
+    }
+
+    fn with(major: u32, secrets_manager: Option<SecretsManager>) -> Self {
+        let server = Server::start(major).unwrap();
+        let bench = Self { server, directory: TempDir::new().unwrap(), secrets_manager };
+        for environment in ["dev", "prod"] {
+            let id = format!("goldenpath/{environment}/rds/master");
+            bench.secret(&id, &bench.server.admin_secret());
+        }
+        bench
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn secret(&self, id: &str, text: &str) {
+        if let Some(manager) = &self.secrets_manager {
+            manager.put(id, text).unwrap();
+            return;
+        }
+        let path = self.path().join(format!("{id}.json"));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// The secret of an application.
+    pub fn app(&self, environment: &str, application: &str, username: &str) {
+        self.secret(
+            &format!("goldenpath/{environment}/{application}/postgres"),
+            &format!(r#"{{"username": "{username}", "password": "{}"}}"#, password(application)),
+        );
+    }
+
+    /// A definitions file of its own, beside the secrets.
+    pub fn definitions(&self, text: &str) -> String {
+        let path = self.path().join("own.tfvars");
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    /// The command, ready to be run; `definitions` is a file of `testdata`, or a whole path.
+    pub fn command(&self, definitions: &str, arguments: &[&str]) -> Command {
+        let testdata = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+        command
+            .current_dir(self.path())
+            .env_remove("ALLOW_DB_PROVISION")
+            .args(arguments)
+            .arg("-d")
+            .arg(testdata.join(definitions));
+        if arguments.first() != Some(&"validate") {
+            command.arg("--ca-file").arg(self.server.ca_file());
+            match &self.secrets_manager {
+                Some(manager) => command.envs(manager.environment()),
+                None => command.arg("--secrets").arg(format!("file:{}", self.path().display())),
+            };
+        }
+        command
+    }
+
+    pub fn run(&self, definitions: &str, arguments: &[&str]) -> Output {
+        self.command(definitions, arguments).output().unwrap()
+    }
+
+    /// SQL of the bootstrap superuser.
+    pub fn query(&self, sql: &str) -> String {
+        self.query_in("postgres", sql)
+    }
+
+    pub fn query_in(&self, database: &str, sql: &str) -> String {
+        self.server.superuser(database, sql).unwrap().trim().to_owned()
+    }
+
+    /// What a refused run must not change: roles, memberships, databases, ACLs, comments.
+    pub fn picture(&self) -> String {
+        self.query(
+            "SELECT string_agg(t, E'\\n' ORDER BY t) FROM (
+               SELECT r::text FROM pg_authid r UNION ALL SELECT m::text FROM pg_auth_members m
+               UNION ALL SELECT datname || datdba || coalesce(datacl::text, '') || datallowconn
+                 FROM pg_database
+               UNION ALL SELECT d::text FROM pg_shdescription d) x(t)",
+        )
+    }
+
+    /// The memberships that the administrator granted to itself.
+    pub fn admin_grants(&self) -> String {
+        self.query(
+            "SELECT count(*) FROM pg_auth_members WHERE pg_get_userbyid(grantor) = 'platform_admin'
+               AND pg_get_userbyid(member) = 'platform_admin'",
+        )
+    }
+}
+
+/// What was printed, to both; the exit code is as expected and no password is in it.
+#[track_caller]
+pub fn expect(output: &Output, code: i32) -> String {
+    let all = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(code), "{all}");
+    assert!(!all.contains(CANARY), "a password was printed: {all}");
+    all
+}
+
+/// The statements of a log that write.
+pub fn writes(log: &str) -> Vec<&str> {
+    const WORDS: [&str; 8] = [
+        "CREATE ",
+        "ALTER ",
+        "GRANT ",
+        "REVOKE ",
+        "COMMENT ",
+        "DROP ",
+        "INSERT ",
+        "SET LOCAL ROLE",
+    ];
+    log.lines()
+        .filter(|line| line.contains("statement: ") || line.contains("execute "))
+        .filter(|line| WORDS.iter().any(|word| line.contains(word)))
+        .collect()
+}

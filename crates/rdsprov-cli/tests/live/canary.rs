@@ -1,0 +1,72 @@
+//! No password is ever seen: not on success, and not in any failure.
+
+use std::process::Output;
+
+use rdsprov_testkit::versions;
+
+use crate::bench::{Bench, CANARY, expect};
+
+/// Every command, every format, every verbosity.
+#[test]
+fn no_command_shows_a_password() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        bench.app("dev", "keycloak", "keycloak_user");
+        bench.app("dev", "backstage", "backstage_user");
+        let teams = "teams/standalone.tfvars";
+        let audit = bench.path().join("audit.csv").display().to_string();
+        let run = |words: &[&str], code: i32| expect(&bench.run(teams, words), code);
+        for format in ["text", "json", "sql"] {
+            run(&["validate", "--format", format], 0);
+            run(&["plan", "--format", format, "-vv", "--log-format", "json"], 0);
+            run(&["check", "--format", format, "-vv"], 2);
+            run(&["apply", "--dry-run", "--format", format, "--audit-output", &audit], 0);
+        }
+        run(&["apply", "-vv", "--audit-output", &audit], 0);
+        run(&["apply", "-vv", "--log-format", "json", "--audit-output", &audit], 0);
+
+        // Failures: the administrator's password is wrong, the server is not there, TLS is refused, a
+        // statement fails, a login is refused.
+        let admin = bench.server.admin_secret();
+        let wrong = admin.replace(bench.server.master_password(), "Canary-wrong");
+        assert_ne!(admin, wrong);
+        bench.secret("goldenpath/dev/rds/master", &wrong);
+        let shown = run(&["apply", "-vv", "--audit-output", &audit], 1);
+        assert!(shown.contains("password authentication failed"), "{shown}");
+        bench.secret("goldenpath/dev/rds/master", &admin);
+        run(&["apply", "-vv", "--port", "9", "--audit-output", &audit], 1);
+        let shown = run(&["apply", "-vv", "--host", "127.0.0.2", "--audit-output", &audit], 1);
+        assert!(shown.contains("127.0.0.2"), "{shown}");
+        bench.query("ALTER ROLE keycloak_user NOLOGIN VALID UNTIL '2001-01-01'");
+        run(&["plan", "-vv"], 0);
+        // A trigger of DDL that refuses stands for whatever makes a statement fail.
+        bench.query_in(
+            "backstage",
+            "CREATE FUNCTION no() RETURNS event_trigger LANGUAGE plpgsql AS
+               $$BEGIN RAISE EXCEPTION 'not today'; END$$;
+             CREATE EVENT TRIGGER no ON ddl_command_start EXECUTE FUNCTION no()",
+        );
+        let shown = failing(&bench, &audit);
+        assert!(shown.contains("not today"), "{shown}");
+        let records = std::fs::read_to_string(&audit).unwrap();
+        assert!(records.contains(",error,") && !records.contains(CANARY), "{records}");
+        assert!(!bench.server.log().contains(CANARY), "a password reached the server's log");
+    }
+}
+
+/// An apply whose cluster transaction is committed and whose database transaction fails: exit 4.
+fn failing(bench: &Bench, audit: &str) -> String {
+    bench.app("dev", "reports", "reports_reader");
+    let definitions = bench.definitions(
+        r#"application_databases = {
+             backstage = { database_name = "backstage", username = "backstage_user" }
+             reports   = { database_name = "backstage", username = "reports_reader", access_level = "reader" }
+           }"#,
+    );
+    let arguments = ["apply", "--env", "dev", "-vv", "--audit-output", audit];
+    let output: Output = bench.run(&definitions, &arguments);
+    let shown = expect(&output, 4);
+    bench.query_in("backstage", "DROP EVENT TRIGGER no");
+    expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 0);
+    shown
+}

@@ -1,0 +1,203 @@
+//! Each guardrail refuses with exit 3, says why, and leaves the server as it was.
+
+use rdsprov_testkit::versions;
+
+use crate::bench::{Bench, expect, password};
+
+/// What somebody did in `postgres` and then in `keycloak`, and what the refusal says.
+struct Guardrail {
+    before: &'static [&'static str],
+    inside: &'static str,
+    says: &'static [&'static str],
+}
+
+const fn guardrail(
+    before: &'static [&'static str],
+    inside: &'static str,
+    says: &'static [&'static str],
+) -> Guardrail {
+    Guardrail { before, inside, says }
+}
+
+/// Marks role and database as managed, as an earlier run would have.
+const MARKED_ROLE: &str = "CREATE ROLE keycloak_user LOGIN; COMMENT ON ROLE keycloak_user IS
+    '[managed by rdsprov: environment=dev application=keycloak build_id=1]'";
+const MARKED_DATABASE: &str = "COMMENT ON DATABASE keycloak IS
+    '[managed by rdsprov: environment=dev application=keycloak build_id=1]'";
+
+const GUARDRAILS: [Guardrail; 9] = [
+    guardrail(
+        &["CREATE ROLE keycloak_user LOGIN"],
+        "",
+        &["role keycloak_user exists and is not managed", "adopt = true"],
+    ),
+    guardrail(
+        &["CREATE DATABASE keycloak"],
+        "",
+        &["database keycloak exists and is not managed", "adopt = true"],
+    ),
+    guardrail(&["CREATE ROLE keycloak_user SUPERUSER"], "", &["has SUPERUSER"]),
+    guardrail(&["CREATE ROLE keycloak_user REPLICATION"], "", &["has REPLICATION"]),
+    guardrail(&["CREATE ROLE keycloak_user BYPASSRLS"], "", &["has BYPASSRLS"]),
+    guardrail(
+        &["CREATE ROLE keycloak_user LOGIN; COMMENT ON ROLE keycloak_user IS
+             '[managed by rdsprov: environment=prod application=keycloak build_id=1]'"],
+        "",
+        &["managed from environment \"prod\""],
+    ),
+    guardrail(
+        &[
+            MARKED_ROLE,
+            "CREATE ROLE legacy",
+            "CREATE DATABASE keycloak OWNER legacy",
+            MARKED_DATABASE,
+        ],
+        "",
+        &["database keycloak belongs to role legacy", "keycloak_user", "ALTER DATABASE"],
+    ),
+    guardrail(
+        &[
+            MARKED_ROLE,
+            "GRANT keycloak_user TO platform_admin WITH ADMIN OPTION",
+            "CREATE DATABASE keycloak OWNER keycloak_user",
+            MARKED_DATABASE,
+        ],
+        "CREATE TABLE foreign_table (id int)",
+        &["table public.foreign_table", "in the hands of role rdsadmin"],
+    ),
+    guardrail(
+        // A role that is a member of the administrator: no version lets it be granted back.
+        &[
+            MARKED_ROLE,
+            "GRANT platform_admin TO keycloak_user",
+            "CREATE DATABASE keycloak OWNER keycloak_user",
+            MARKED_DATABASE,
+        ],
+        "",
+        &["role keycloak_user", "platform_admin"],
+    ),
+];
+
+#[test]
+fn what_stands_on_the_server() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        bench.app("dev", "backstage", "backstage_user");
+        bench.app("dev", "keycloak", "keycloak_user");
+        bench.app("dev", "keycloak_reports", "keycloak_reader");
+        let definitions = bench.definitions(
+            r#"application_databases = {
+                 keycloak         = { database_name = "keycloak", username = "keycloak_user" }
+                 keycloak_reports = { database_name = "keycloak", username = "keycloak_reader", access_level = "reader" }
+                 backstage        = { database_name = "backstage", username = "backstage_user" }
+               }"#,
+        );
+        for Guardrail { before, inside, says } in &GUARDRAILS {
+            for sql in *before {
+                bench.query(sql);
+            }
+            if !inside.is_empty() {
+                bench.query_in("keycloak", inside);
+            }
+            let picture = bench.picture();
+            let shown = expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 3);
+            for words in *says {
+                assert!(shown.contains(words), "PostgreSQL {major}: {words} is not in {shown}");
+            }
+            assert_eq!(bench.picture(), picture, "PostgreSQL {major}: {says:?}");
+            bench.query("DROP DATABASE IF EXISTS keycloak");
+            bench.query("DROP ROLE IF EXISTS keycloak_user");
+            bench.query("DROP ROLE IF EXISTS legacy");
+        }
+    }
+}
+
+/// On 16 and later a role of another creator is out of the administrator's hands, and the server says
+/// so when it is tried; before, `CREATEROLE` is enough.
+#[test]
+fn a_role_without_power_over_it() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        bench.app("dev", "backstage", "backstage_user");
+        bench.app("dev", "keycloak", "keycloak_user");
+        bench.query(MARKED_ROLE);
+        let picture = bench.picture();
+        let output = bench.run("teams/standalone.tfvars", &["apply"]);
+        if major < 16 {
+            expect(&output, 0);
+            bench
+                .server
+                .sql_as("keycloak_user", &password("keycloak"), "keycloak", "SELECT 1")
+                .unwrap();
+            continue;
+        }
+        let shown = expect(&output, 3);
+        let remedy = r#"GRANT "keycloak_user" TO "platform_admin" WITH ADMIN OPTION"#;
+        assert!(shown.contains("no power over role keycloak_user"), "{shown}");
+        assert!(shown.contains(remedy), "{shown}");
+        assert_eq!(bench.picture(), picture);
+        bench.query(remedy);
+        expect(&bench.run("teams/standalone.tfvars", &["apply"]), 0);
+    }
+}
+
+#[test]
+fn the_administrator_and_its_database_are_not_an_applications() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        bench.app("dev", "keycloak", "platform_admin");
+        bench.app("dev", "backstage", "backstage_user");
+        let definitions = bench.definitions(
+            r#"application_databases = {
+                 keycloak  = { database_name = "keycloak", username = "platform_admin", adopt = true }
+                 backstage = { database_name = "platform", username = "backstage_user", adopt = true }
+               }"#,
+        );
+        let picture = bench.picture();
+        let shown = expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 3);
+        assert!(shown.contains("role platform_admin is the administrator itself"), "{shown}");
+        assert!(shown.contains("database platform is the administrator's own"), "{shown}");
+        assert_eq!(bench.picture(), picture);
+    }
+}
+
+#[test]
+fn secrets_that_are_not_good_enough() {
+    const REST: &str = "see to the secret";
+    let cases = [
+        (r#"{"username": "other", "password": "Canary-1"}"#, "is for user \"other\""),
+        (r#"{"dbname": "other", "password": "Canary-1"}"#, "is for database \"other\""),
+        (r#"{"username": "keycloak_user"}"#, "has no `password`"),
+        (r#"{"password": ""}"#, "the password is empty"),
+        (r#"{"password": "PLACEHOLDER"}"#, "is a placeholder"),
+        (r#"{"password": "Canary-1"#, "is not JSON"),
+        (r#"Canary-1"#, "is not JSON"),
+        (r#"["Canary-1"]"#, "is not a JSON object"),
+        (r#"{"password": "Canary-1", "engine": "mysql"}"#, "not PostgreSQL"),
+        (r#"{"password": "Canary-1", "password": "Canary-2"}"#, "`password` twice"),
+    ];
+    for major in versions() {
+        let bench = Bench::new(major);
+        bench.app("dev", "backstage", "backstage_user");
+        let picture = bench.picture();
+        let refused = || expect(&bench.run("teams/standalone.tfvars", &["apply"]), 3);
+        for (text, says) in cases {
+            bench.secret("goldenpath/dev/keycloak/postgres", text);
+            let shown = refused();
+            let whole = shown.contains(says) && shown.contains("goldenpath/dev/keycloak/postgres");
+            assert!(whole, "{says} is not in {shown}");
+            assert_eq!(bench.picture(), picture, "{says}");
+        }
+        // Secrets that are missing are all named.
+        for application in ["keycloak", "backstage"] {
+            let path = format!("goldenpath/dev/{application}/postgres.json");
+            std::fs::remove_file(bench.path().join(path)).unwrap();
+        }
+        let shown = refused();
+        for application in ["keycloak", "backstage"] {
+            assert!(shown.contains(&format!("goldenpath/dev/{application}/postgres")), "{shown}");
+        }
+        assert!(shown.contains(REST), "{shown}");
+        assert_eq!(bench.picture(), picture);
+    }
+}

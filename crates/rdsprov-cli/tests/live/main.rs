@@ -1,0 +1,9 @@
+//! The command as people run it, against servers in the shape of RDS: PostgreSQL says what is true.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod bench;
+mod canary;
+mod guardrails;
+mod path;
+mod secrets;

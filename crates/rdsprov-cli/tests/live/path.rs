@@ -1,0 +1,191 @@
+//! The whole path: what teams write becomes what PostgreSQL allows.
+
+use rdsprov_testkit::versions;
+
+use crate::bench::{Bench, CANARY, expect, password, writes};
+
+/// What both teams' files say: application, database, role.
+const TEAMS: [(&str, [(&str, &str, &str); 2]); 2] = [
+    (
+        "teams/standalone.tfvars",
+        [("keycloak", "keycloak", "keycloak_user"), ("backstage", "backstage", "backstage_user")],
+    ),
+    (
+        "teams/coupled.tfvars",
+        [
+            ("keycloak", "keycloak", "keycloak_app"),
+            ("backstage", "backstage_plugin_catalog", "backstage_app"),
+        ],
+    ),
+];
+
+#[test]
+fn what_teams_write_converges() {
+    for (major, (definitions, applications)) in
+        versions().into_iter().flat_map(|major| TEAMS.map(|team| (major, team)))
+    {
+        let bench = Bench::with_secrets_manager(major);
+        for (application, _, user) in applications {
+            bench.app("dev", application, user);
+        }
+        let before = bench.admin_grants();
+        let audit = bench.path().join("records/audit.csv").display().to_string();
+        // Each flag of the script that this program replaces.
+        let mut words =
+            vec!["apply", "--env", "dev", "--master-secret", "goldenpath/dev/rds/master"];
+        words.extend(["--build-id", "16-01-26-01", "--run-id", "7", "--region", "eu-west-2"]);
+        words.extend(["--audit-output", &audit, "--require-approval", "--no-fail-fast"]);
+        words.push("--skip-preflight");
+        let dry = [words.as_slice(), &["--dry-run"]].concat();
+        let picture = bench.picture();
+        assert!(expect(&bench.run(definitions, &dry), 0).contains("dry_run"));
+        assert_eq!(bench.picture(), picture, "a dry run changed something");
+
+        let shown = expect(&bench.run(definitions, &words), 0);
+        assert!(shown.contains("create_database,success"), "{shown}");
+        assert_eq!(bench.admin_grants(), before, "a membership of the administrator stayed");
+        for (application, database, user) in applications {
+            let sql = "CREATE TABLE t (id serial); INSERT INTO t DEFAULT VALUES";
+            bench.server.sql_as(user, &password(application), database, sql).unwrap();
+            let comment = bench.query(&format!(
+                "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{database}'"
+            ));
+            assert!(comment.contains("build_id=16-01-26-01"), "{comment}");
+        }
+        let (stranger, _, user) = applications[1];
+        let entered = bench.server.sql_as(user, &password(stranger), "keycloak", "SELECT 1");
+        assert!(entered.is_err(), "a stranger can enter");
+
+        let mark = bench.server.log().len();
+        let again = ["apply", "--env", "dev", "--audit-output", &audit];
+        assert!(expect(&bench.run(definitions, &again), 0).contains("no_change"));
+        let log = bench.server.log();
+        assert!(log[mark..].contains("statement: "), "the log shows no statements");
+        assert_eq!(writes(&log[mark..]), Vec::<&str>::new());
+        let plan = ["plan", "--env", "dev", "--detailed-exitcode"];
+        expect(&bench.run(definitions, &plan), 0);
+        expect(&bench.run(definitions, &["check", "--env", "dev"]), 0);
+        let records = std::fs::read_to_string(&audit).unwrap();
+        assert!(records.contains("intent") && !records.contains(CANARY), "{records}");
+        assert!(!log.contains(CANARY), "a password reached the server's log");
+    }
+}
+
+#[test]
+fn prod_needs_approval_and_is_not_contacted_without() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        bench.app("prod", "keycloak", "keycloak_app");
+        bench.app("prod", "backstage", "backstage_app");
+        let definitions = "teams/coupled.tfvars";
+        let audit = bench.path().join("audit.csv").display().to_string();
+        let arguments = ["apply", "--env", "prod", "--audit-output", &audit];
+        let apply = |approval: Option<&str>| {
+            let mut command = bench.command(definitions, &arguments);
+            command.envs(approval.map(|value| ("ALLOW_DB_PROVISION", value)));
+            command.output().unwrap()
+        };
+        let mark = bench.server.log().len();
+        for approval in [None, Some("false"), Some("")] {
+            let refused = expect(&apply(approval), 3);
+            assert!(refused.contains("ALLOW_DB_PROVISION=true"), "{refused}");
+        }
+        assert_eq!(bench.server.log().len(), mark, "the server was contacted");
+        assert!(std::fs::read_to_string(&audit).unwrap().contains(",apply,refused,"));
+
+        // The approval of another plan is none; that of this plan is.
+        let stale = expect(&apply(Some("sha256:0000")), 3);
+        let digest = stale
+            .split(['(', ')'])
+            .find(|part| part.starts_with("sha256:") && part.len() == "sha256:".len() + 64);
+        expect(&apply(digest), 0);
+        expect(&apply(Some("TRUE")), 0);
+        expect(&bench.run(definitions, &["check", "--env", "prod"]), 0);
+    }
+}
+
+#[test]
+fn a_contradicting_environment_is_refused() {
+    let bench = Bench::new(versions()[0]);
+    let mark = bench.server.log().len();
+    for command in ["validate", "plan", "check", "apply"] {
+        let arguments = [command, "--env", "prod"];
+        let shown = expect(&bench.run("teams/standalone.tfvars", &arguments), 3);
+        assert!(shown.contains("\"prod\"") && shown.contains("\"dev\""), "{shown}");
+    }
+    assert_eq!(bench.server.log().len(), mark, "the server was contacted");
+}
+
+#[test]
+fn each_level_may_do_what_its_table_says() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        bench.app("dev", "shop", "shop_owner");
+        bench.app("dev", "shop_workers", "shop_editor");
+        bench.app("dev", "shop_reports", "shop_reader");
+        let definitions = "teams/levels.tfvars";
+        let apply = || expect(&bench.run(definitions, &["apply", "--env", "dev"]), 0);
+        let as_role = |user: &str, application: &str, sql: &str| {
+            bench.server.sql_as(user, &password(application), "shop", sql)
+        };
+        let owner = |sql: &str| as_role("shop_owner", "shop", sql).unwrap();
+        let editor = |sql: &str| as_role("shop_editor", "shop_workers", sql);
+        let reader = |sql: &str| as_role("shop_reader", "shop_reports", sql);
+        apply();
+        owner("CREATE TABLE later (id serial PRIMARY KEY, note text)");
+        owner("INSERT INTO later (note) VALUES ('x')");
+        // A table that is as if it had been there before the run.
+        owner(
+            "CREATE TABLE earlier (id serial PRIMARY KEY, note text);
+             REVOKE ALL ON earlier, earlier_id_seq FROM shop_editor, shop_reader",
+        );
+        assert!(reader("SELECT * FROM earlier").is_err());
+        expect(&bench.run(definitions, &["check", "--env", "dev"]), 2);
+        let plan = ["plan", "--env", "dev", "--detailed-exitcode"];
+        expect(&bench.run(definitions, &plan), 2);
+        apply();
+        for table in ["later", "earlier"] {
+            editor(&format!(
+                "INSERT INTO {table} (note) VALUES ('y'); UPDATE {table} SET note = 'z';
+                 DELETE FROM {table} WHERE id > 99"
+            ))
+            .unwrap();
+            assert!(editor(&format!("TRUNCATE {table}")).is_err());
+            reader(&format!("SELECT * FROM {table}")).unwrap();
+            assert!(reader(&format!("INSERT INTO {table} (note) VALUES ('n')")).is_err());
+        }
+        assert!(editor("CREATE TABLE mine (id int)").is_err());
+        assert!(reader("CREATE TABLE mine (id int)").is_err());
+        editor("CREATE TEMPORARY TABLE mine (id int)").unwrap();
+        assert!(reader("CREATE TEMPORARY TABLE mine (id int)").is_err());
+        // What is given beyond the declaration is taken back.
+        owner("GRANT INSERT ON later TO shop_reader");
+        apply();
+        assert!(reader("INSERT INTO later (note) VALUES ('n')").is_err());
+        // A password that drifted is set again.
+        bench.query("ALTER ROLE shop_reader PASSWORD 'something else'");
+        assert!(apply().contains("set_password,success"));
+        reader("SELECT 1").unwrap();
+        assert!(!apply().contains("set_password,success"));
+        assert_eq!(bench.admin_grants(), "0");
+    }
+}
+
+/// The script that a DBA would run does what `apply` does.
+#[test]
+fn the_sql_of_a_plan_does_what_apply_does() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        bench.app("dev", "shop", "shop_owner");
+        bench.app("dev", "shop_workers", "shop_editor");
+        bench.app("dev", "shop_reports", "shop_reader");
+        let plan = bench.run("teams/levels.tfvars", &["plan", "--env", "dev", "--format", "sql"]);
+        expect(&plan, 0);
+        let script = String::from_utf8(plan.stdout).unwrap();
+        bench.server.script_as_master(&script).unwrap();
+        assert_eq!(bench.admin_grants(), "0");
+        // All but the passwords, which a script cannot hold.
+        let left = expect(&bench.run("teams/levels.tfvars", &["plan", "--env", "dev"]), 0);
+        assert!(left.contains("3 to change") && left.contains("set_password"), "{left}");
+    }
+}
