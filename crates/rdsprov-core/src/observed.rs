@@ -103,10 +103,6 @@ pub struct Role {
     pub administrable: bool,
     /// Whether the administrator may `SET ROLE` to it as things are.
     pub assumable: bool,
-    /// Whether the server let the administrator grant it when tried (and undone): asked only where
-    /// the catalogs leave it open, see [`crate::plan::Plan::open_questions`].
-    #[serde(default)]
-    pub granted_on_trial: Option<bool>,
 }
 
 /// A group of relations in one schema that are alike: one owner, one kind, one ACL.
@@ -209,6 +205,10 @@ pub struct Observed {
     /// What logging in came to, for each declared role that exists.
     #[serde(default)]
     pub logins: BTreeMap<RoleName, Login>,
+    /// Statements that were tried and undone, and whether the server let the administrator: only
+    /// where the catalogs leave it open, see [`crate::plan::Plan::open_questions`].
+    #[serde(default)]
+    pub trials: BTreeMap<String, bool>,
 }
 
 impl Observed {

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sql::{self, Target};
+use super::sql::{self, Statement, Target};
 use super::{
     Acting, Action, FORMAT_VERSION, Findings, Hazard, Orphan, Plan, PlannedApplication, Refusal,
     Scope, Step, Transaction, acl,
@@ -13,14 +13,14 @@ use crate::access::{self, Privilege, Privileges};
 use crate::desired::{self, Desired};
 use crate::mark::Mark;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
-use crate::observed::{self, Login, Observed};
+use crate::observed::{self, Login, Membership, Observed};
 
 /// Carries the two states and collects what the comparison finds.
 pub(super) struct Planner<'a> {
     pub desired: &'a Desired,
     pub observed: &'a Observed,
     pub findings: Findings,
-    pub open_questions: RefCell<BTreeSet<RoleName>>,
+    pub open_questions: RefCell<BTreeSet<String>>,
 }
 
 /// Everything.
@@ -131,13 +131,33 @@ impl<'a> Planner<'a> {
             {
                 true
             }
-            Some(seen) => seen.granted_on_trial.unwrap_or_else(|| {
-                if administrator.rds_superuser {
-                    self.open_questions.borrow_mut().insert(role.clone());
-                }
-                administrator.rds_superuser
-            }),
+            Some(_) => self.server_allows(&sql::grant_to_oneself(role)),
         }
+    }
+
+    /// Whether a statement that the catalogs speak against is allowed all the same: no, unless to a
+    /// member of `rds_superuser`, and there what a trial has shown. Before the trial it is taken to be.
+    fn server_allows(&self, statement: &str) -> bool {
+        if !self.observed.administrator.rds_superuser {
+            return false;
+        }
+        self.observed.trials.get(statement).copied().unwrap_or_else(|| {
+            self.open_questions.borrow_mut().insert(statement.to_owned());
+            true
+        })
+    }
+
+    /// Whether the administrator may take a role out of a group.
+    fn may_revoke(&self, membership: &Membership, statement: &Statement) -> bool {
+        let administrator = &self.observed.administrator;
+        let group = self.observed.roles.get(&membership.role);
+        administrator.superuser
+            || if self.observed.major() >= 16 {
+                membership.grantor == administrator.name
+            } else {
+                administrator.create_role && group.is_none_or(|group| !group.superuser)
+            }
+            || self.server_allows(&statement.shown())
     }
 
     /// How to act as a role, or nothing where that is not to be had.
@@ -291,12 +311,24 @@ impl<'a> Planner<'a> {
             let grantor = (self.observed.major() >= 16
                 && membership.grantor != self.observed.administrator.name)
                 .then_some(&membership.grantor);
-            steps.push(step(
-                Action::Revoke,
-                format!("membership of role {name} in {}", membership.role),
-                vec![sql::revoke_membership(&membership.role, name, grantor)],
-                &[Hazard::RevokesAccess],
-            ));
+            let statement = sql::revoke_membership(&membership.role, name, grantor);
+            if self.may_revoke(membership, &statement) {
+                steps.push(step(
+                    Action::Revoke,
+                    format!("membership of role {name} in {}", membership.role),
+                    vec![statement],
+                    &[Hazard::RevokesAccess],
+                ));
+            } else {
+                self.refuse(
+                    &role.application,
+                    format!(
+                        "role {name} is a member of {}, granted by {}, which is not declared and which the administrator may not revoke",
+                        membership.role, membership.grantor
+                    ),
+                    format!("have {} or a superuser run: {};", membership.grantor, statement.shown()),
+                );
+            }
         }
         if steps.len() > before && !self.has_power_over(name) {
             steps.truncate(before);

@@ -7,7 +7,7 @@ mod acl;
 mod diff;
 mod relations;
 mod render;
-pub(crate) mod sql;
+mod sql;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -225,11 +225,11 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// The applications, in order.
     pub applications: Vec<PlannedApplication>,
-    /// Roles that the plan needs power over and of which the catalogs do not tell whether the
-    /// administrator has it: to a member of `rds_superuser`, RDS may allow what a stock server does
-    /// not. Who can should try, note it in [`crate::observed::Role::granted_on_trial`], and plan again.
+    /// Statements of which the catalogs do not tell whether the administrator may run them: to a
+    /// member of `rds_superuser`, RDS may allow what a stock server does not. Who can should try each,
+    /// undo it, note the answer in [`Observed::trials`], and plan again.
     #[serde(skip)]
-    pub open_questions: BTreeSet<RoleName>,
+    pub open_questions: BTreeSet<String>,
 }
 
 impl Plan {

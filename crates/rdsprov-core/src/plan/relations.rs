@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::diff::{Planner, granted_words, revoked_words};
 use super::sql::{self, Statement, Target};
-use super::{Acting, Action, Hazard, Step, acl};
+use super::{Action, Hazard, Step, acl};
 use crate::access::{self, Privilege, Privileges, RelationKind};
 use crate::definitions::AccessLevel;
 use crate::desired;
@@ -91,20 +91,38 @@ fn default_public(major: u32, administrator: &RoleName) -> Schema {
 }
 
 impl Inside<'_, '_> {
+    /// Adds a step that `master` (an owner or a grantor) is to carry out; where nobody can act for it, a
+    /// refusal that names the statement it would have to run.
     fn step(
         &mut self,
         action: Action,
         role: Option<&RoleName>,
-        acting: Acting,
+        master: &RoleName,
         summary: String,
         statement: Statement,
         hazards: &[Hazard],
     ) {
+        let master = if master.as_str() == DATABASE_OWNER { self.owner } else { master };
         let application: ApplicationName = role
             .map_or(&self.database.application, |role| {
                 self.planner.application_of(role, self.database)
             })
             .clone();
+        let Some(acting) = self.planner.act_as(master) else {
+            self.planner.refuse(
+                &application,
+                format!(
+                    "in database {}, to {action} {summary} is for role {master} to do, as which the administrator cannot act",
+                    self.name
+                ),
+                format!(
+                    "have role {master} or a superuser run, in database {}: {};",
+                    self.name,
+                    statement.shown()
+                ),
+            );
+            return;
+        };
         self.steps.push(Step {
             action,
             application,
@@ -115,24 +133,6 @@ impl Inside<'_, '_> {
             statements: vec![statement],
             hazards: hazards.iter().copied().collect(),
         });
-    }
-
-    /// Who acts for the owner (or grantor) of something inside; a refusal where nobody can.
-    fn acting(&mut self, owner: &RoleName, what: &str) -> Option<Acting> {
-        let owner = if owner.as_str() == DATABASE_OWNER { self.owner } else { owner };
-        let acting = self.planner.act_as(owner);
-        if acting.is_none() {
-            let administrator = self.planner.observed.administrator.name.quoted();
-            self.planner.refuse(
-                &self.database.application,
-                format!(
-                    "{what} in database {} is in the hands of role {owner}, as which the administrator cannot act",
-                    self.name
-                ),
-                format!("have a superuser run: GRANT {} TO {administrator};", owner.quoted()),
-            );
-        }
-        acting
     }
 
     /// The declared roles but the owner, with what they are granted.
@@ -154,55 +154,26 @@ impl Inside<'_, '_> {
     }
 
     fn apply_acl(&mut self, difference: &acl::AclDiff, owner: &RoleName, target: &Target) {
-        let words = target.words();
         for (role, privileges) in &difference.grant {
-            if let Some(acting) = self.acting(owner, &words) {
-                let summary = granted_words(privileges, target, role);
-                self.step(
-                    Action::Grant,
-                    Some(role),
-                    acting,
-                    summary,
-                    sql::grant(privileges, target, role),
-                    &[],
-                );
-            }
+            let summary = granted_words(privileges, target, role);
+            let statement = sql::grant(privileges, target, role);
+            self.step(Action::Grant, Some(role), owner, summary, statement, &[]);
         }
         self.apply_revokes(difference, target);
     }
 
     fn apply_revokes(&mut self, difference: &acl::AclDiff, target: &Target) {
-        let words = target.words();
+        const HAZARDS: [Hazard; 1] = [Hazard::RevokesAccess];
         for ((role, grantor), privileges) in &difference.revoke {
-            if let Some(acting) = self.acting(grantor, &words) {
-                let summary = revoked_words(privileges, target, role.as_str());
-                let statement = sql::revoke(privileges, target, Some(role));
-                self.step(
-                    Action::Revoke,
-                    Some(role),
-                    acting,
-                    summary,
-                    statement,
-                    &[Hazard::RevokesAccess],
-                );
-            }
+            let summary = revoked_words(privileges, target, role.as_str());
+            let statement = sql::revoke(privileges, target, Some(role));
+            self.step(Action::Revoke, Some(role), grantor, summary, statement, &HAZARDS);
         }
         for ((role, grantor), privileges) in &difference.revoke_grant_option {
-            if let Some(acting) = self.acting(grantor, &words) {
-                let summary = format!(
-                    "grant option for {}",
-                    revoked_words(privileges, target, role.as_str())
-                );
-                let statement = sql::revoke_grant_option(privileges, target, role);
-                self.step(
-                    Action::Revoke,
-                    Some(role),
-                    acting,
-                    summary,
-                    statement,
-                    &[Hazard::RevokesAccess],
-                );
-            }
+            let words = revoked_words(privileges, target, role.as_str());
+            let summary = format!("grant option for {words}");
+            let statement = sql::revoke_grant_option(privileges, target, role);
+            self.step(Action::Revoke, Some(role), grantor, summary, statement, &HAZARDS);
         }
     }
 
@@ -234,11 +205,9 @@ impl Inside<'_, '_> {
                 .map(|item| item.grantor.clone())
                 .collect::<BTreeSet<_>>()
             {
-                if let Some(acting) = self.acting(&grantor, &target.words()) {
-                    let summary = revoked_words(&create, &target, "PUBLIC");
-                    let statement = sql::revoke(&create, &target, None);
-                    self.step(Action::Revoke, None, acting, summary, statement, &[]);
-                }
+                let summary = revoked_words(&create, &target, "PUBLIC");
+                let statement = sql::revoke(&create, &target, None);
+                self.step(Action::Revoke, None, &grantor, summary, statement, &[]);
             }
         }
         debug_assert!(!difference.revoke.keys().any(|(role, _)| *role == managed_owner));
@@ -278,16 +247,16 @@ impl Inside<'_, '_> {
             }
             for ((owner, role, privileges), mut names) in lacking {
                 names.sort();
-                let target = if uniform(&role, &privileges) {
+                // Where nobody can act for the owner, the refusal names the relations.
+                let target = if uniform(&role, &privileges) && self.planner.act_as(&owner).is_some()
+                {
                     Target::AllRelations { kind, schema: schema.clone() }
                 } else {
                     Target::Relations { kind, schema: schema.clone(), names }
                 };
-                if let Some(acting) = self.acting(&owner, &target.words()) {
-                    let summary = granted_words(&privileges, &target, &role);
-                    let statement = sql::grant(&privileges, &target, &role);
-                    self.step(Action::Grant, Some(&role), acting, summary, statement, &[]);
-                }
+                let summary = granted_words(&privileges, &target, &role);
+                let statement = sql::grant(&privileges, &target, &role);
+                self.step(Action::Grant, Some(&role), &owner, summary, statement, &[]);
             }
             for (group, difference) in &differences {
                 let target =
@@ -331,23 +300,14 @@ impl Inside<'_, '_> {
                 .flat_map(|row| &row.acl);
             let difference = acl::diff(held, &wanted, |_| false);
             for (role, privileges) in &difference.grant {
-                if let Some(acting) = self.acting(&owner, "default privileges") {
-                    let list: Vec<String> = privileges.iter().map(ToString::to_string).collect();
-                    let summary = format!(
-                        "{} on future {}s of {owner} in schema {schema} to {role}",
-                        list.join(", "),
-                        kind.keyword().to_lowercase()
-                    );
-                    let statement = sql::grant_default(&owner, schema, kind, privileges, role);
-                    self.step(
-                        Action::DefaultPrivileges,
-                        Some(role),
-                        acting,
-                        summary,
-                        statement,
-                        &[],
-                    );
-                }
+                let list: Vec<String> = privileges.iter().map(ToString::to_string).collect();
+                let summary = format!(
+                    "{} on future {}s of {owner} in schema {schema} to {role}",
+                    list.join(", "),
+                    kind.keyword().to_lowercase()
+                );
+                let statement = sql::grant_default(&owner, schema, kind, privileges, role);
+                self.step(Action::DefaultPrivileges, Some(role), &owner, summary, statement, &[]);
             }
         }
     }
@@ -367,7 +327,6 @@ impl Inside<'_, '_> {
             let revokes = difference.revoke.iter().map(|change| (change, false));
             let options = difference.revoke_grant_option.iter().map(|change| (change, true));
             for (((role, _), privileges), only_option) in revokes.chain(options) {
-                let Some(acting) = self.acting(&row.role, "default privileges") else { continue };
                 let list: Vec<String> = privileges.iter().map(ToString::to_string).collect();
                 let place =
                     row.schema.as_ref().map(|s| format!(" in schema {s}")).unwrap_or_default();
@@ -389,7 +348,7 @@ impl Inside<'_, '_> {
                 self.step(
                     Action::DefaultPrivileges,
                     Some(role),
-                    acting,
+                    &row.role,
                     summary,
                     statement,
                     &[Hazard::RevokesAccess],

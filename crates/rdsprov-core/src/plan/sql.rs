@@ -144,9 +144,8 @@ fn grant_membership(role: &RoleName, server_major: u32) -> String {
     format!("GRANT {} TO CURRENT_USER{options}", role.quoted())
 }
 
-/// What is tried, and undone, to learn whether the server lets the administrator grant a role.
-#[cfg(feature = "postgres")]
-pub(crate) fn trial(role: &RoleName) -> String {
+/// Allowed to whoever has power over a role.
+pub fn grant_to_oneself(role: &RoleName) -> String {
     format!("GRANT {} TO CURRENT_USER", role.quoted())
 }
 
@@ -194,6 +193,9 @@ impl Target {
                 let kind = kind.keyword().to_lowercase();
                 match names.as_slice() {
                     [one] => format!("{kind} {schema}.{one}"),
+                    few if few.len() <= 3 => {
+                        format!("{kind}s {} of schema {schema}", few.join(", "))
+                    }
                     many => format!("{} {kind}s of schema {schema}", many.len()),
                 }
             }

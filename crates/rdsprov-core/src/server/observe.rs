@@ -10,7 +10,6 @@ use super::connect::{ConnectError, Session, Target, chain};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::observed::{Contents, Login, Observed};
-use crate::plan::sql;
 use crate::secrets::{Secret, SecretId};
 
 const CLUSTER: &str = include_str!("queries/cluster.sql");
@@ -148,14 +147,14 @@ pub async fn observe(
     Ok(observed)
 }
 
-/// Whether the server lets the administrator grant a role: tried, and undone whatever comes of it.
-pub(super) async fn try_grant(session: &Session, role: &RoleName) -> Result<bool, ObserveError> {
+/// Whether the server allows the administrator a statement: tried, and undone whatever comes of it.
+pub(super) async fn is_allowed(session: &Session, statement: &str) -> Result<bool, ObserveError> {
     let failed = |error: tokio_postgres::Error| ObserveError::Query {
-        place: format!("what may be done with role {role}"),
+        place: "what the server allows".to_owned(),
         reason: chain(&error),
     };
     session.client.batch_execute("BEGIN").await.map_err(failed)?;
-    let tried = session.client.batch_execute(&sql::trial(role)).await;
+    let tried = session.client.batch_execute(statement).await;
     session.client.batch_execute("ROLLBACK").await.map_err(failed)?;
     match tried {
         Ok(()) => Ok(true),

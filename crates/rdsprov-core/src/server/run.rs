@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::connect::{ConnectError, Session, Target, Tls, chain};
-use super::observe::{ObserveError, observe, try_grant};
+use super::observe::{ObserveError, is_allowed, observe};
 use super::{ApplyOptions, Outcome, RunSlots, apply};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
@@ -151,11 +151,9 @@ impl Run {
             if plan.open_questions.is_empty() {
                 return Ok(plan);
             }
-            for role in &plan.open_questions {
-                let granted = try_grant(&self.home, role).await?;
-                if let Some(seen) = observed.roles.get_mut(role) {
-                    seen.granted_on_trial = Some(granted);
-                }
+            for statement in plan.open_questions {
+                let allowed = is_allowed(&self.home, &statement).await?;
+                observed.trials.insert(statement, allowed);
             }
         }
     }
