@@ -1,6 +1,9 @@
 //! `cargo xtask …`: what the people of this project do with it.
 
+mod demo;
+
 use std::io::Read as _;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
@@ -14,6 +17,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// The whole path on a throwaway server: plan, apply, who may do what, records
+    Demo {
+        /// The server's major version
+        #[arg(long, default_value_t = 17)]
+        version: u32,
+    },
     /// All that decides whether a change lands
     Test {
         /// The PostgreSQL versions of the live tests
@@ -39,6 +48,7 @@ enum Pg {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
+        Task::Demo { version } => get_what_is_missing().and_then(|()| demo::run(version)),
         Task::Test { pg } => test(pg.as_deref()),
         Task::Pg { task: Pg::Start { version } } => start(version),
     };
@@ -61,29 +71,37 @@ fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Resul
     if status.success() { Ok(()) } else { Err(format!("{program} {} failed", arguments.join(" "))) }
 }
 
-/// `psql` is what live tests ask servers with; the servers themselves the test kit gets.
-fn install_psql() -> Result<(), String> {
-    if Command::new("psql").arg("--version").output().is_ok() {
+/// `psql` is what live tests ask servers with, and Debian's PostgreSQL 15 is one of the servers; the
+/// others, and moto, the test kit gets by itself.
+fn get_what_is_missing() -> Result<(), String> {
+    let psql = Command::new("psql").arg("--version").output().is_ok();
+    if psql && Path::new("/usr/lib/postgresql/15/bin/postgres").exists() {
         return Ok(());
     }
-    let hint = "psql is missing and cannot be installed here; install PostgreSQL's client";
-    run("apt-get", &["update", "-qq"], &[]).map_err(|error| format!("{hint} ({error})"))?;
-    run("apt-get", &["install", "-y", "-qq", "postgresql-client", "postgresql-15"], &[])
-        .map_err(|error| format!("{hint} ({error})"))
+    let packages = ["postgresql-15", "postgresql-client-15"];
+    let hint = format!("install the Debian packages {}", packages.join(" and "));
+    // The package would start a server of its own; this one only lends its programs.
+    let quiet = [("DEBIAN_FRONTEND", "noninteractive"), ("RUNLEVEL", "1")];
+    let install =
+        [&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat();
+    run("apt-get", &["update", "-qq"], &quiet)
+        .and_then(|()| run("apt-get", &install, &quiet))
+        .map_err(|error| format!("{error}; {hint}"))
 }
 
 fn test(versions: Option<&str>) -> Result<(), String> {
-    install_psql()?;
+    get_what_is_missing()?;
     let environment: Vec<(&str, &str)> =
         versions.map(|versions| ("RDSPROV_TEST_PG", versions)).into_iter().collect();
     run("cargo", &["fmt", "--all", "--check"], &[])?;
     run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     run("cargo", &["check", "-p", "rdsprov-core", "--no-default-features"], &[])?;
-    run("cargo", &["test", "--workspace"], &environment)
+    run("cargo", &["test", "--workspace"], &environment)?;
+    demo::run(15)
 }
 
 fn start(version: u32) -> Result<(), String> {
-    install_psql()?;
+    get_what_is_missing()?;
     let server = Server::start(version).map_err(|error| error.to_string())?;
     println!(
         "postgresql://platform_admin:{}@{}:{}/platform?sslmode=verify-full&sslrootcert={}",

@@ -2,11 +2,12 @@
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use rdsprov_core::audit::{CsvWriter, Record, Status, Trail};
 use rdsprov_core::gate::{self, Given};
-use rdsprov_core::plan::Plan;
-use rdsprov_core::server;
+use rdsprov_core::plan::{Plan, Step};
+use rdsprov_core::server::{self, StepResult};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{ApplyOptions, Format};
@@ -93,12 +94,22 @@ async fn recorded(
     }
 
     records.intent(&trail.run("intent", Status::NotRun, &plan.digest))?;
+    let kept = Mutex::new((&mut *records, Ok(())));
+    let report = |steps: &[Step], results: &[StepResult]| {
+        if let Ok(mut kept) = kept.lock() {
+            let written = kept.0.write(&trail.results(steps, results));
+            kept.1 = std::mem::replace(&mut kept.1, Ok(())).and(written);
+        }
+    };
     let settings = server::ApplyOptions {
         keep_going: options.no_fail_fast,
+        report: Some(&report),
         ..server::ApplyOptions::default()
     };
     let outcome = run.apply(&plan, &options.build_id, &settings).await;
-    records.write(&trail.outcome(&plan, &outcome))?;
+    // A record that could not be kept ends the run only now: what is done is done.
+    kept.into_inner().map_or(Ok(()), |(_, written)| written)?;
+    records.write(&trail.no_change(&plan))?;
     if let Some(error) = outcome.error {
         eprintln!(
             "error: {error}\nrun the same command again once the cause is mended: it goes on from here"

@@ -162,6 +162,21 @@ impl Server {
             .args(["-h", self.host(), "-p", &self.port.to_string(), "-U", role, "-d", database]))
     }
 
+    /// Runs a script as the bootstrap superuser; it may connect to other databases and be other roles.
+    ///
+    /// # Errors
+    /// What psql says.
+    pub fn script_as_superuser(&self, script: &str) -> Result<String, Error> {
+        let path = self.directory.path().join("script.sql");
+        fs::write(&path, script).map_err(io_error("the script"))?;
+        run(Command::new("psql")
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"])
+            .arg(path)
+            .arg("-h")
+            .arg(self.directory.path())
+            .args(["-p", &self.port.to_string(), "-U", "rdsadmin", "-d", "postgres"]))
+    }
+
     /// Runs a script as the administrator, connected to its own database, as a DBA would with `psql`.
     ///
     /// # Errors

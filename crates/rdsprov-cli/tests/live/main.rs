@@ -6,4 +6,5 @@ mod bench;
 mod canary;
 mod guardrails;
 mod path;
+mod scenarios;
 mod secrets;

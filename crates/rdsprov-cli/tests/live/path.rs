@@ -4,8 +4,10 @@ use rdsprov_testkit::versions;
 
 use crate::bench::{Bench, CANARY, expect, password, writes};
 
-/// What both teams' files say: application, database, role.
-const TEAMS: [(&str, [(&str, &str, &str); 2]); 2] = [
+/// What a team's file says: its path, and each application with its database and role.
+type Team = (&'static str, [(&'static str, &'static str, &'static str); 2]);
+
+const TEAMS: [Team; 2] = [
     (
         "teams/standalone.tfvars",
         [("keycloak", "keycloak", "keycloak_user"), ("backstage", "backstage", "backstage_user")],

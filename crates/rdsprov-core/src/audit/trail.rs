@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Record, Status};
 use crate::plan::{Action, Plan, PlannedApplication, Step};
-use crate::server::{Outcome, StepStatus};
+use crate::server::{StepResult, StepStatus};
 
 /// What all records of a run have in common.
 #[derive(Debug, Clone)]
@@ -23,12 +23,18 @@ pub struct Trail {
 /// The kinds of change that an application without any gets a `no_change` record for.
 const KINDS: [&str; 3] = ["create_role", "create_database", "apply_grants"];
 
-fn kind(action: Action) -> &'static str {
-    match action {
+fn kind(step: &Step) -> &'static str {
+    match step.action {
         Action::CreateRole | Action::AlterRole | Action::SetPassword => KINDS[0],
+        Action::Adopt if step.database.is_none() => KINDS[0],
         Action::CreateDatabase | Action::AlterDatabase | Action::Adopt => KINDS[1],
         Action::Grant | Action::Revoke | Action::DefaultPrivileges => KINDS[2],
     }
+}
+
+/// As RFC 3339 writes it, in milliseconds.
+fn timestamp(at: Timestamp) -> String {
+    format!("{at:.3}")
 }
 
 impl Trail {
@@ -42,7 +48,7 @@ impl Trail {
         message: &str,
     ) -> Record {
         Record {
-            timestamp: format!("{:.3}", Timestamp::now()),
+            timestamp: timestamp(Timestamp::now()),
             environment: self.environment.clone(),
             build_id: self.build_id.clone(),
             run_id: self.run_id.clone(),
@@ -76,8 +82,7 @@ impl Trail {
     /// What each application and kind with nothing to do gets.
     #[must_use]
     pub fn no_change(&self, plan: &Plan) -> Vec<Record> {
-        let busy: BTreeSet<_> =
-            plan.steps().map(|step| (&step.application, kind(step.action))).collect();
+        let busy: BTreeSet<_> = plan.steps().map(|step| (&step.application, kind(step))).collect();
         plan.applications
             .iter()
             .flat_map(|app| KINDS.map(|kind| (app, kind)))
@@ -103,17 +108,21 @@ impl Trail {
         steps.chain(self.no_change(plan)).collect()
     }
 
-    /// What was done.
+    /// What was done: the records of one transaction's steps.
     #[must_use]
-    pub fn outcome(&self, plan: &Plan, outcome: &Outcome) -> Vec<Record> {
-        let steps = plan.steps().zip(&outcome.steps).map(|(step, result)| {
-            let (status, message) = match &result.status {
-                StepStatus::Success => (Status::Success, step.summary.as_str()),
-                StepStatus::Error(reason) => (Status::Error, reason.as_str()),
-                StepStatus::NotRun => (Status::NotRun, step.summary.as_str()),
-            };
-            self.step(step, status, result.duration, message)
-        });
-        steps.chain(self.no_change(plan)).collect()
+    pub fn results(&self, steps: &[Step], results: &[StepResult]) -> Vec<Record> {
+        steps
+            .iter()
+            .zip(results)
+            .map(|(step, result)| {
+                let (status, message) = match &result.status {
+                    StepStatus::Success => (Status::Success, step.summary.as_str()),
+                    StepStatus::Error(reason) => (Status::Error, reason.as_str()),
+                    StepStatus::NotRun => (Status::NotRun, step.summary.as_str()),
+                };
+                let record = self.step(step, status, result.duration, message);
+                Record { timestamp: timestamp(result.at), ..record }
+            })
+            .collect()
     }
 }

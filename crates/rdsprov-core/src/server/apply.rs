@@ -3,11 +3,12 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 
 use super::connect::{Session, Target, chain};
 use crate::name::DatabaseName;
-use crate::plan::{Plan, Scope, Slots, Statement, Transaction};
+use crate::plan::{Plan, Scope, Slots, Statement, Step, Transaction};
 
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct StepResult {
     pub status: StepStatus,
     /// How long its own statements took.
     pub duration: Duration,
+    /// When that was known.
+    pub at: Timestamp,
 }
 
 /// What became of a plan.
@@ -43,6 +46,9 @@ pub struct Outcome {
 /// Called with each statement before it is sent, its slots unfilled; may stop the run there as a kill would.
 pub type Interrupt<'a> = dyn Fn(&str) -> ControlFlow<()> + Sync + 'a;
 
+/// Called after each transaction with its steps and what became of them.
+pub type Report<'a> = dyn Fn(&[Step], &[StepResult]) + Sync + 'a;
+
 /// How a plan is carried out.
 #[derive(Default)]
 pub struct ApplyOptions<'a> {
@@ -50,6 +56,8 @@ pub struct ApplyOptions<'a> {
     pub keep_going: bool,
     /// A look at each statement beforehand.
     pub interrupt: Option<&'a Interrupt<'a>>,
+    /// Told of each transaction as it ends.
+    pub report: Option<&'a Report<'a>>,
 }
 
 /// How a transaction ended without success.
@@ -76,21 +84,27 @@ pub async fn apply(
         let count = transaction.steps.len();
         let waits_for_another =
             matches!(&transaction.scope, Scope::Database(name) if unfinished.contains(name));
+        let mut finish = |results: Vec<StepResult>| {
+            if let Some(report) = options.report {
+                report(&transaction.steps, &results);
+            }
+            outcome.steps.extend(results);
+        };
         if stopped || waits_for_another {
-            outcome.steps.extend(
-                (0..count)
-                    .map(|_| StepResult { status: StepStatus::NotRun, duration: Duration::ZERO }),
-            );
+            let not_run = StepResult {
+                status: StepStatus::NotRun,
+                duration: Duration::ZERO,
+                at: Timestamp::now(),
+            };
+            finish(vec![not_run; count]);
             continue;
         }
         let mut durations = vec![Duration::ZERO; count];
         let result =
             run(transaction, plan.server_major, admin, home, slots, options, &mut durations).await;
         let failure = result.err();
-        if failure.is_none() {
-            outcome.committed = true;
-        }
-        for (number, duration) in durations.into_iter().enumerate() {
+        let at = Timestamp::now();
+        let results = durations.into_iter().enumerate().map(|(number, duration)| {
             let status = match &failure {
                 None => StepStatus::Success,
                 Some(failure) if failure.step.is_none_or(|step| step == number) => {
@@ -98,8 +112,10 @@ pub async fn apply(
                 }
                 Some(_) => StepStatus::NotRun,
             };
-            outcome.steps.push(StepResult { status, duration });
-        }
+            StepResult { status, duration, at }
+        });
+        finish(results.collect());
+        outcome.committed |= failure.is_none();
         if let Some(failure) = failure {
             if let Scope::NewDatabase(name) = &transaction.scope {
                 unfinished.push(name.clone());

@@ -5,7 +5,7 @@ mod connect;
 mod observe;
 mod run;
 
-pub use apply::{ApplyOptions, Interrupt, Outcome, StepResult, StepStatus, apply};
+pub use apply::{ApplyOptions, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
 pub use connect::{ConnectError, Session, Target, Tls};
 pub use observe::{ObserveError, observe};
 pub use run::{Place, Run, RunError};

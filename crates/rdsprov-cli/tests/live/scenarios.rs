@@ -1,0 +1,122 @@
+//! The folders of `testdata/scenarios`: where a server stands, what is declared, the plan that follows
+//! and the state after it. A snapshot beside each is the documentation of what the program does.
+//!
+//! A folder holds `definitions.tfvars`; where the story began earlier, `earlier.tfvars` (applied first)
+//! and `before.sql` (what people then did by hand).
+
+use std::path::{Path, PathBuf};
+
+use rdsprov_testkit::versions;
+
+use crate::bench::{Bench, expect};
+
+fn folders() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/scenarios");
+    let mut folders: Vec<PathBuf> =
+        root.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    folders
+}
+
+/// All that access hangs on, in words, of what this program might touch.
+fn state(bench: &Bench) -> String {
+    const CLUSTER: &str = "
+        SELECT 'role ' || rolname || CASE WHEN rolcanlogin THEN ' LOGIN' ELSE '' END
+          || CASE WHEN rolcreatedb THEN ' CREATEDB' ELSE '' END
+          || CASE WHEN rolcreaterole THEN ' CREATEROLE' ELSE '' END
+          || CASE WHEN rolconnlimit >= 0 THEN ' CONNECTION LIMIT ' || rolconnlimit ELSE '' END
+          || coalesce(' VALID UNTIL ' || rolvaliduntil, '')
+          || coalesce((SELECT ' IN ROLE ' || string_agg(pg_get_userbyid(roleid), ', ' ORDER BY 1)
+                       FROM pg_auth_members WHERE member = r.oid), '')
+          || coalesce(E'\\n    ' || replace(shobj_description(oid, 'pg_authid'), E'\\n', E'\\n    '), '')
+        FROM pg_roles r WHERE rolname !~ '^(pg_|rds|platform_admin)' ORDER BY rolname";
+    const DATABASES: &str = "
+        SELECT 'database ' || datname || ' OWNER ' || pg_get_userbyid(datdba) || coalesce(' ' || datacl::text, '')
+          || coalesce(E'\\n    ' || replace(shobj_description(oid, 'pg_database'), E'\\n', E'\\n    '), '')
+        FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1', 'rdsadmin', 'platform')
+        ORDER BY datname";
+    const INSIDE: &str = "
+        SELECT '  schema ' || nspname || coalesce(' ' || nspacl::text, '')
+        FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY nspname;
+        SELECT '  ' || CASE relkind WHEN 'S' THEN 'sequence ' WHEN 'v' THEN 'view ' ELSE 'table ' END
+          || oid::regclass || coalesce(' ' || relacl::text, '')
+        FROM pg_class WHERE relkind IN ('r', 'v', 'S') AND relnamespace IN (
+          SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')
+        ORDER BY oid::regclass::text;
+        SELECT '  default privileges of ' || pg_get_userbyid(defaclrole) || coalesce(' in ' || nspname, '')
+          || ' on ' || CASE defaclobjtype WHEN 'S' THEN 'sequences' WHEN 'r' THEN 'tables' ELSE 'others' END
+          || ' ' || defaclacl::text
+        FROM pg_default_acl LEFT JOIN pg_namespace n ON n.oid = defaclnamespace
+        ORDER BY pg_get_userbyid(defaclrole), nspname, defaclobjtype";
+    let mut lines = vec![bench.query(CLUSTER)];
+    for line in bench.query(DATABASES).lines() {
+        lines.push(line.to_owned());
+    }
+    let names = bench.query(
+        "SELECT datname FROM pg_database
+         WHERE datallowconn AND datname NOT IN ('postgres', 'template1', 'rdsadmin', 'platform') ORDER BY 1",
+    );
+    for name in names.lines() {
+        lines.push(format!("inside {name}\n  {}", bench.query_in(name, INSIDE)));
+    }
+    // From 17 an owner's own privileges on tables include MAINTAIN.
+    lines.join("\n").replace("arwdDxtm/", "arwdDxt/") + "\n"
+}
+
+fn play(major: u32, folder: &Path) {
+    let bench = Bench::new(major);
+    let path = |name: &str| folder.join(name).display().to_string();
+    let give_secrets = |definitions: &str| {
+        let output = bench.run(definitions, &["validate", "--env", "dev", "--format", "json"]);
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        for app in json["applications"].as_array().unwrap() {
+            let text = |key: &str| app[key].as_str().unwrap().to_owned();
+            bench.app("dev", &text("application"), &text("username"));
+        }
+    };
+    let apply = ["apply", "--env", "dev", "--build-id", "7"];
+    if folder.join("earlier.tfvars").exists() {
+        give_secrets(&path("earlier.tfvars"));
+        expect(&bench.run(&path("earlier.tfvars"), &apply), 0);
+    }
+    if let Ok(script) = std::fs::read_to_string(folder.join("before.sql")) {
+        bench.server.script_as_superuser(&script).unwrap();
+    }
+    let definitions = path("definitions.tfvars");
+    give_secrets(&definitions);
+    let picture = bench.picture();
+    let plan = bench.run(&definitions, &["plan", "--env", "dev"]);
+    let text = String::from_utf8(plan.stdout).unwrap();
+    // The digest covers the observed state, which is another on each server.
+    let text: Vec<&str> =
+        text.lines().map(|line| line.split(" sha256:").next().unwrap_or(line)).collect();
+    assert_eq!(bench.picture(), picture, "a plan changed something");
+    let refused = plan.status.code() == Some(3);
+    expect(&bench.run(&definitions, &apply), if refused { 3 } else { 0 });
+    if refused {
+        assert_eq!(bench.picture(), picture, "a refused run changed something");
+    } else {
+        expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
+        assert_eq!(bench.admin_grants(), "0", "a membership of the administrator stayed");
+    }
+    insta::with_settings!({
+        snapshot_path => folder, prepend_module_to_snapshot => false, omit_expression => true,
+        description => format!("PostgreSQL {major}"),
+    }, {
+        insta::assert_snapshot!("plan", text.join("\n"));
+        insta::assert_snapshot!("after", state(&bench));
+    });
+}
+
+#[test]
+fn each_scenario_ends_as_its_snapshot_says() {
+    let stories: Vec<(u32, PathBuf)> = versions()
+        .into_iter()
+        .flat_map(|major| folders().into_iter().map(move |folder| (major, folder)))
+        .collect();
+    assert!(!stories.is_empty());
+    for (major, folder) in stories {
+        eprintln!("PostgreSQL {major}: {}", folder.display());
+        play(major, &folder);
+    }
+}

@@ -1,0 +1,1 @@
+ALTER ROLE shop_reader PASSWORD 'something else';

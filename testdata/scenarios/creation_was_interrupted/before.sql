@@ -1,0 +1,3 @@
+-- What is left of a run that was killed right after CREATE DATABASE.
+SET SESSION AUTHORIZATION platform_admin;
+CREATE DATABASE shop ALLOW_CONNECTIONS false;

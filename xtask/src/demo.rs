@@ -1,0 +1,156 @@
+//! `cargo xtask demo`: the whole path before your eyes, on a throwaway server and Secrets Manager.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rdsprov_testkit::{SecretsManager, Server};
+
+const DEFINITIONS: &str = "testdata/demo/terraform.tfvars";
+const APPLICATIONS: [(&str, &str); 3] =
+    [("shop", "shop_owner"), ("shop_reports", "shop_reader"), ("keycloak", "keycloak_user")];
+
+struct Demo {
+    server: Server,
+    secrets: SecretsManager,
+    program: PathBuf,
+    passwords: Vec<String>,
+}
+
+/// Runs it; fails where anything is not as it says.
+pub fn run(version: u32) -> Result<(), String> {
+    crate::run("cargo", &["build", "--quiet", "-p", "rdsprov-cli"], &[])?;
+    let here = std::env::current_exe().map_err(|error| error.to_string())?;
+    let demo = Demo {
+        server: Server::start(version).map_err(|error| error.to_string())?,
+        secrets: SecretsManager::start().map_err(|error| error.to_string())?,
+        program: here.with_file_name("rdsprov"),
+        passwords: APPLICATIONS.iter().map(|_| uuid::Uuid::new_v4().to_string()).collect(),
+    };
+    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+    demo.show(directory.path())
+}
+
+fn title(text: &str) {
+    println!("\n# {text}");
+}
+
+impl Demo {
+    fn show(&self, directory: &Path) -> Result<(), String> {
+        title(&format!(
+            "PostgreSQL {} in the shape of RDS, and a Secrets Manager with a secret for each role",
+            self.server.major()
+        ));
+        let put = |id: &str, text: &str| {
+            println!("{id}");
+            self.secrets.put(id, text).map_err(|error| error.to_string())
+        };
+        put("goldenpath/dev/rds/master", &self.server.admin_secret())?;
+        for ((application, user), password) in APPLICATIONS.iter().zip(&self.passwords) {
+            let text = format!(r#"{{"username": "{user}", "password": "{password}"}}"#);
+            put(&format!("goldenpath/dev/{application}/postgres"), &text)?;
+        }
+
+        title("What is declared");
+        print!("{}", std::fs::read_to_string(DEFINITIONS).map_err(|error| error.to_string())?);
+
+        title("What would be done");
+        let shown = self.rdsprov(&["plan"])?;
+        print!("{shown}");
+
+        title("It is done");
+        let audit = directory.join("audit.csv").display().to_string();
+        let build = ["--build-id", "16-01-26-01", "--run-id", "1"];
+        let apply = [&["apply", "--audit-output", &audit], build.as_slice()].concat();
+        println!("{}", last_line(&self.rdsprov(&apply)?));
+
+        title("A second run finds nothing to do");
+        let again =
+            ["apply", "--audit-output", &audit, "--build-id", "16-01-26-02", "--run-id", "2"];
+        println!("{}", last_line(&self.rdsprov(&again)?));
+        self.rdsprov(&["plan", "--detailed-exitcode"])?;
+
+        title("Who may do what, as PostgreSQL says");
+        let [owner, reader, stranger] = [0, 1, 2];
+        self.may(owner, "CREATE TABLE orders (id serial, item text)")?;
+        self.may(owner, "INSERT INTO orders (item) VALUES ('tea')")?;
+        self.may(reader, "SELECT item FROM orders")?;
+        self.may_not(reader, "INSERT INTO orders (item) VALUES ('coffee')")?;
+        self.may_not(stranger, "SELECT item FROM orders")?;
+
+        title("The records");
+        print!("{}", std::fs::read_to_string(&audit).map_err(|error| error.to_string())?);
+
+        let log = self.server.log();
+        if self.passwords.iter().any(|password| log.contains(password)) {
+            return Err("a password is in the server's log".to_owned());
+        }
+        title("No password is in the server's log, though it logs every statement");
+        Ok(())
+    }
+
+    /// What the command prints; a failure, or a password in it, ends the demo.
+    fn rdsprov(&self, arguments: &[&str]) -> Result<String, String> {
+        let flags: Vec<&str> = arguments
+            .iter()
+            .map(|word| if word.ends_with(".csv") { "audit.csv" } else { word })
+            .collect();
+        println!("$ rdsprov {} -d {DEFINITIONS}", flags.join(" "));
+        let output = Command::new(&self.program)
+            .args(arguments)
+            .args(["-d", DEFINITIONS, "--ca-file"])
+            .arg(self.server.ca_file())
+            .envs(self.secrets.environment())
+            .env_remove("ALLOW_DB_PROVISION")
+            .output()
+            .map_err(|error| format!("rdsprov cannot be run: {error}"))?;
+        let shown = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        if self.passwords.iter().any(|password| shown.contains(password)) {
+            return Err("rdsprov printed a password".to_owned());
+        }
+        if output.status.success() { Ok(shown) } else { Err(shown) }
+    }
+
+    fn sql(&self, number: usize, sql: &str) -> Result<String, String> {
+        let (_, user) = APPLICATIONS[number];
+        self.server
+            .sql_as(user, &self.passwords[number], "shop", sql)
+            .map_err(|error| said(&error.to_string()))
+    }
+
+    fn may(&self, number: usize, sql: &str) -> Result<(), String> {
+        let answer = self.sql(number, sql)?;
+        let answer = if answer.is_empty() { "done" } else { answer.trim() };
+        println!("{:<13} {sql}\n              -> {answer}", APPLICATIONS[number].1);
+        Ok(())
+    }
+
+    fn may_not(&self, number: usize, sql: &str) -> Result<(), String> {
+        let (_, user) = APPLICATIONS[number];
+        match self.sql(number, sql) {
+            Ok(_) => Err(format!("{user} was let do: {sql}")),
+            Err(refusal) => {
+                println!("{user:<13} {sql}\n              -> {refusal}");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What the server said, without psql's words around it.
+fn said(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    ["ERROR:", "FATAL:"]
+        .iter()
+        .find_map(|word| line.split_once(word))
+        .map_or(line, |(_, said)| said)
+        .trim()
+        .to_owned()
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default()
+}
