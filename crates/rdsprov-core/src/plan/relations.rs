@@ -20,6 +20,8 @@ struct Inside<'a, 'b> {
     name: &'a DatabaseName,
     database: &'a desired::Database,
     owner: &'a RoleName,
+    /// Whether the database is only now created, so that nobody can lose anything in it.
+    is_new: bool,
     steps: Vec<Step>,
 }
 
@@ -37,7 +39,7 @@ impl Planner<'_> {
         });
         let mut contents = Contents::default();
         contents.schemas.insert(SchemaName::observed("public"), public);
-        self.inside(name, database, owner, &contents)
+        self.compare(name, database, owner, &contents, true)
     }
 
     /// The steps inside a database that was looked into.
@@ -48,7 +50,18 @@ impl Planner<'_> {
         owner: &RoleName,
         contents: &Contents,
     ) -> Vec<Step> {
-        let mut inside = Inside { planner: self, name, database, owner, steps: Vec::new() };
+        self.compare(name, database, owner, contents, false)
+    }
+
+    fn compare(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        owner: &RoleName,
+        contents: &Contents,
+        is_new: bool,
+    ) -> Vec<Step> {
+        let mut inside = Inside { planner: self, name, database, owner, is_new, steps: Vec::new() };
         for schema_name in &database.schemas {
             match contents.schemas.get(schema_name) {
                 Some(schema) => {
@@ -207,7 +220,8 @@ impl Inside<'_, '_> {
             {
                 let summary = revoked_words(&create, &target, "PUBLIC");
                 let statement = sql::revoke(&create, &target, None);
-                self.step(Action::Revoke, None, &grantor, summary, statement, &[]);
+                let hazards: &[Hazard] = if self.is_new { &[] } else { &[Hazard::RevokesAccess] };
+                self.step(Action::Revoke, None, &grantor, summary, statement, hazards);
             }
         }
         debug_assert!(!difference.revoke.keys().any(|(role, _)| *role == managed_owner));

@@ -2,18 +2,18 @@
 
 use std::fmt::Write as _;
 
-use super::{Action, Plan, Scope, Statement, Step};
+use super::{Action, Hazard, Plan, Scope, Statement, Step};
 
-impl Action {
-    fn sign(self) -> char {
-        match self {
-            Self::CreateRole | Self::CreateDatabase | Self::Grant => '+',
-            Self::Revoke => '-',
-            Self::AlterRole
-            | Self::SetPassword
-            | Self::AlterDatabase
-            | Self::DefaultPrivileges
-            | Self::Adopt => '~',
+impl Step {
+    fn sign(&self) -> char {
+        match self.action {
+            Action::Revoke => '-',
+            Action::DefaultPrivileges if self.hazards.contains(&Hazard::RevokesAccess) => '-',
+            Action::CreateRole
+            | Action::CreateDatabase
+            | Action::Grant
+            | Action::DefaultPrivileges => '+',
+            Action::AlterRole | Action::SetPassword | Action::AlterDatabase | Action::Adopt => '~',
         }
     }
 }
@@ -32,7 +32,7 @@ fn line(step: &Step) -> String {
     let hazards: Vec<String> = step.hazards.iter().map(ToString::to_string).collect();
     let hazards =
         if hazards.is_empty() { String::new() } else { format!("   [{}]", hazards.join(", ")) };
-    format!("  {} {} {}{hazards}", step.action.sign(), step.action, step.summary)
+    format!("  {} {} {}{hazards}", step.sign(), step.action, step.summary)
 }
 
 impl Plan {
