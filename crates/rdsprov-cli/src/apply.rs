@@ -73,12 +73,9 @@ async fn recorded(
 
     let run = setup.open(&options.server, Some(&options.build_id)).await?;
     let _lock = run.lock().await.map_err(|error| failed(&error))?;
-    let plan = run.plan().await.map_err(|error| failed(&error))?;
+    let mut plan = run.plan().await.map_err(|error| failed(&error))?;
     show(&plan, options.common.format)?;
-    if !plan.refusals.is_empty() {
-        let reasons: Vec<&str> = plan.refusals.iter().map(|r| r.message.as_str()).collect();
-        return Err(refused(&format!("refused: {}", reasons.join("; "))));
-    }
+    no_refusals(&plan)?;
     if options.dry_run {
         records.write(&trail.dry_run(&plan))?;
         return Ok(Exit::Done);
@@ -92,7 +89,48 @@ async fn recorded(
     if !options.yes && !agreed().await {
         return Err(refused(&"nobody said yes; nothing was changed"));
     }
+    // What could not be seen before the first plan had run is a second plan's; then all was seen.
+    for _ in 0..ROUNDS {
+        if let Some(exit) = execute(options, &run, &plan, trail, records).await? {
+            return Ok(exit);
+        }
+        let partial = |error: &dyn ToString| Stop::new(Exit::Partial, error.to_string());
+        let again = run.plan().await.map_err(|error| partial(&error))?;
+        if again.is_empty() && again.refusals.is_empty() {
+            records.write(&trail.no_change(&plan))?;
+            eprintln!("done: the server is as declared");
+            return Ok(Exit::Done);
+        }
+        show(&again, options.common.format)?;
+        if plan.unseen.is_empty() {
+            break;
+        }
+        no_refusals(&again).map_err(|stop| partial(&stop.message))?;
+        gate::check(&again, setup.approval, &given, &allowed).map_err(|error| partial(&error))?;
+        plan = again;
+    }
+    Err(Stop::new(Exit::Partial, "a second look at the server finds more to do: see above"))
+}
 
+/// How many plans one run carries out at most.
+const ROUNDS: usize = 2;
+
+fn no_refusals(plan: &Plan) -> Result<(), Stop> {
+    if plan.refusals.is_empty() {
+        return Ok(());
+    }
+    let reasons: Vec<&str> = plan.refusals.iter().map(|r| r.message.as_str()).collect();
+    Err(Stop::new(Exit::Refused, format!("refused: {}", reasons.join("; "))))
+}
+
+/// Records the intent and carries a plan out; an exit code where that ended badly.
+async fn execute(
+    options: &ApplyOptions,
+    run: &server::Run,
+    plan: &Plan,
+    trail: &Trail,
+    records: &mut Records,
+) -> Result<Option<Exit>, Stop> {
     records.intent(&trail.run("intent", Status::NotRun, &plan.digest))?;
     let kept = Mutex::new((&mut *records, Ok(())));
     let report = |steps: &[Step], results: &[StepResult]| {
@@ -106,24 +144,17 @@ async fn recorded(
         report: Some(&report),
         ..server::ApplyOptions::default()
     };
-    let outcome = run.apply(&plan, &options.build_id, &settings).await;
+    let outcome = run.apply(plan, &options.build_id, &settings).await;
     // A record that could not be kept ends the run only now: what is done is done.
     kept.into_inner().map_or(Ok(()), |(_, written)| written)?;
-    records.write(&trail.no_change(&plan))?;
     if let Some(error) = outcome.error {
+        records.write(&trail.no_change(plan))?;
         eprintln!(
             "error: {error}\nrun the same command again once the cause is mended: it goes on from here"
         );
-        return Ok(if outcome.committed { Exit::Partial } else { Exit::Failed });
+        return Ok(Some(if outcome.committed { Exit::Partial } else { Exit::Failed }));
     }
-    let again = run.plan().await.map_err(|error| Stop::new(Exit::Partial, error))?;
-    if again.is_empty() && again.refusals.is_empty() {
-        eprintln!("done: the server is as declared");
-        Ok(Exit::Done)
-    } else {
-        eprint!("{}", again.to_text());
-        Err(Stop::new(Exit::Partial, "a second look at the server finds more to do: see above"))
-    }
+    Ok(None)
 }
 
 /// The plan goes to stderr: stdout is for the records.

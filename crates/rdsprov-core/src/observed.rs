@@ -95,6 +95,9 @@ pub struct Role {
     pub connection_limit: i32,
     /// `VALID UNTIL`, where it is a finite time.
     pub valid_until: Option<String>,
+    /// Whether `VALID UNTIL` is past: the server then takes no password, right or wrong.
+    #[serde(default)]
+    pub expired: bool,
     /// Its comment.
     pub comment: Option<String>,
     /// What it is a member of.

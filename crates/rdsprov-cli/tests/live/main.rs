@@ -6,5 +6,6 @@ mod bench;
 mod canary;
 mod guardrails;
 mod path;
+mod races;
 mod scenarios;
 mod secrets;

@@ -20,12 +20,19 @@ pub(super) struct Planner<'a> {
     pub desired: &'a Desired,
     pub observed: &'a Observed,
     pub findings: Findings,
+    pub unseen: Vec<String>,
     pub open_questions: RefCell<BTreeSet<String>>,
 }
 
 /// Everything.
 pub(super) fn plan(desired: &Desired, observed: &Observed, findings: Findings) -> Plan {
-    let mut planner = Planner { desired, observed, findings, open_questions: RefCell::default() };
+    let mut planner = Planner {
+        desired,
+        observed,
+        findings,
+        unseen: Vec::new(),
+        open_questions: RefCell::default(),
+    };
     let mut cluster = Vec::new();
     for (name, role) in &desired.roles {
         planner.role(name, role, &mut cluster);
@@ -46,6 +53,10 @@ pub(super) fn plan(desired: &Desired, observed: &Observed, findings: Findings) -
                 if let Some(contents) = &seen.contents {
                     let steps = planner.inside(name, database, &seen.owner, contents);
                     inside.extend(planner.transaction(Scope::Database(name.clone()), steps));
+                } else {
+                    planner.unseen.push(format!(
+                        "what is inside database {name}, which the administrator may not enter yet"
+                    ));
                 }
             }
             Found::Refused => {}
@@ -75,6 +86,7 @@ pub(super) fn plan(desired: &Desired, observed: &Observed, findings: Findings) -
         transactions,
         refusals: planner.findings.refusals,
         notes: planner.findings.notes,
+        unseen: planner.unseen,
         applications,
         open_questions: planner.open_questions.into_inner(),
     }
@@ -303,6 +315,9 @@ impl<'a> Planner<'a> {
             )),
             Some(Login::Inconclusive(reason)) => self.findings.notes.push(format!(
                 "the password of role {name} could not be checked and is left as it is: {reason}"
+            )),
+            None if !seen.login || seen.expired => self.unseen.push(format!(
+                "whether the password of role {name} is right: it cannot log in yet"
             )),
             Some(Login::Accepted) | None => {}
         }

@@ -223,6 +223,8 @@ pub struct Plan {
     pub orphaned: Vec<Orphan>,
     /// What a reader should know.
     pub notes: Vec<String>,
+    /// What cannot be looked at before this plan has run; what is found then is another plan's.
+    pub unseen: Vec<String>,
     /// The applications, in order.
     pub applications: Vec<PlannedApplication>,
     /// Statements of which the catalogs do not tell whether the administrator may run them: to a

@@ -60,6 +60,9 @@ impl Plan {
                 orphan.kind, orphan.name, orphan.application
             );
         }
+        for unseen in &self.unseen {
+            let _ = writeln!(text, "\nnot seen: {unseen}; `apply` looks once it can, and goes on");
+        }
         for note in &self.notes {
             let _ = writeln!(text, "\nnote: {note}");
         }

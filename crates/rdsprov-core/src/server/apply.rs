@@ -67,7 +67,12 @@ struct Failure {
     message: String,
     /// Killed: the connection is to be dropped as it is.
     interrupted: bool,
+    /// Somebody else changed the same catalog row: the transaction may be tried again.
+    raced: bool,
 }
+
+/// How often a transaction is tried that lost a race.
+const RACES: u32 = 5;
 
 /// Carries out a plan. What went wrong is in the outcome.
 pub async fn apply(
@@ -100,8 +105,18 @@ pub async fn apply(
             continue;
         }
         let mut durations = vec![Duration::ZERO; count];
-        let result =
-            run(transaction, plan.server_major, admin, home, slots, options, &mut durations).await;
+        let mut progress = Progress { durations: &mut durations, created: false };
+        let mut races = 0;
+        let result = loop {
+            let result =
+                run(transaction, plan.server_major, admin, home, slots, options, &mut progress)
+                    .await;
+            races += 1;
+            if !matches!(&result, Err(failure) if failure.raced) || races == RACES {
+                break result;
+            }
+            tokio::time::sleep(Duration::from_millis(100 * u64::from(races))).await;
+        };
         let failure = result.err();
         let at = Timestamp::now();
         let results = durations.into_iter().enumerate().map(|(number, duration)| {
@@ -128,6 +143,13 @@ pub async fn apply(
     outcome
 }
 
+/// How far a transaction has come, over all its tries.
+struct Progress<'a> {
+    durations: &'a mut [Duration],
+    /// Whether what runs before it has run.
+    created: bool,
+}
+
 async fn run(
     transaction: &Transaction,
     server_major: u32,
@@ -135,7 +157,7 @@ async fn run(
     home: &Session,
     slots: &(dyn Slots + Sync),
     options: &ApplyOptions<'_>,
-    durations: &mut [Duration],
+    progress: &mut Progress<'_>,
 ) -> Result<(), Failure> {
     let own;
     let session = match &transaction.scope {
@@ -144,6 +166,7 @@ async fn run(
                 step: None,
                 message: error.to_string(),
                 interrupted: false,
+                raced: false,
             })?;
             &own
         }
@@ -151,7 +174,9 @@ async fn run(
     };
     let _ = session.take_notices();
     let mut open = false;
-    for (step, statement) in transaction.script(server_major) {
+    let script = transaction.script(server_major);
+    let done = usize::from(progress.created);
+    for (step, statement) in script.into_iter().skip(done) {
         let shown = statement.shown();
         if options.interrupt.is_some_and(|look| look(&shown).is_break()) {
             // Nothing is said to the server: as after a kill, it finds the connection gone.
@@ -159,16 +184,20 @@ async fn run(
                 step,
                 message: format!("interrupted before: {shown}"),
                 interrupted: true,
+                raced: false,
             });
         }
         let started = Instant::now();
         let result = execute(session, &statement, slots, !open).await;
-        if let Some(duration) = step.and_then(|step| durations.get_mut(step)) {
+        if let Some(duration) = step.and_then(|step| progress.durations.get_mut(step)) {
             *duration += started.elapsed();
         }
         match result {
-            Ok(()) => open |= shown == "BEGIN",
-            Err(message) => {
+            Ok(()) => {
+                progress.created |= !open && transaction.before.as_ref() == Some(&statement);
+                open |= shown == "BEGIN";
+            }
+            Err((message, raced)) => {
                 if open {
                     // The server ends a failed transaction whatever becomes of this.
                     let _ = session.client.batch_execute("ROLLBACK").await;
@@ -177,6 +206,7 @@ async fn run(
                     step,
                     message: format!("{message}; the statement was: {shown}"),
                     interrupted: false,
+                    raced,
                 });
             }
         }
@@ -187,27 +217,43 @@ async fn run(
 /// How often CREATE DATABASE is tried while somebody is connected to the template (55006).
 const TEMPLATE_BUSY_TRIES: u32 = 5;
 
+const TEMPLATE_USERS: &str = include_str!("queries/template_users.sql");
+
+/// Whether an error is that of two sessions that change one catalog row at once: 40001 and 40P01, and
+/// where the catalogs have no better way to say it, XX000 and a unique index of theirs.
+fn is_race(error: &tokio_postgres::Error) -> bool {
+    let Some(error) = error.as_db_error() else { return false };
+    let code = error.code();
+    *code == SqlState::T_R_SERIALIZATION_FAILURE
+        || *code == SqlState::T_R_DEADLOCK_DETECTED
+        || (*code == SqlState::INTERNAL_ERROR && error.message().contains("concurrently"))
+        || (*code == SqlState::UNIQUE_VIOLATION
+            && error.constraint().is_some_and(|index| index.starts_with("pg_")))
+}
+
+/// Runs one statement; an error is its message, and whether it was a race.
 async fn execute(
     session: &Session,
     statement: &Statement,
     slots: &(dyn Slots + Sync),
     retry_busy: bool,
-) -> Result<(), String> {
-    let text = statement.executable(slots).map_err(|error| error.to_string())?;
+) -> Result<(), (String, bool)> {
+    let text = statement.executable(slots).map_err(|error| (error.to_string(), false))?;
     let mut tries = 0;
     loop {
-        match session.client.batch_execute(&text).await {
-            Ok(()) => break,
-            Err(error)
-                if retry_busy
-                    && error.code() == Some(&SqlState::OBJECT_IN_USE)
-                    && tries < TEMPLATE_BUSY_TRIES =>
-            {
-                tries += 1;
-                tokio::time::sleep(Duration::from_millis(200 * u64::from(tries))).await;
-            }
-            Err(error) => return Err(chain(&error)),
+        let Err(error) = session.client.batch_execute(&text).await else { break };
+        let busy = retry_busy && error.code() == Some(&SqlState::OBJECT_IN_USE);
+        if busy && tries < TEMPLATE_BUSY_TRIES {
+            tries += 1;
+            tokio::time::sleep(Duration::from_millis(200 * u64::from(tries))).await;
+            continue;
         }
+        let mut message = chain(&error);
+        if busy && let Ok(row) = session.client.query_one(TEMPLATE_USERS, &[]).await {
+            let users: String = row.try_get(0).unwrap_or_default();
+            message = format!("{message}; connected to it: {users}");
+        }
+        return Err((message, is_race(&error)));
     }
     // A grant that granted nothing (01007) and a revoke that revoked nothing (01006) only warn.
     let warning = session.take_notices().into_iter().find(|notice| {
@@ -215,7 +261,7 @@ async fn execute(
             || *notice.code() == SqlState::WARNING_PRIVILEGE_NOT_REVOKED
     });
     match warning {
-        Some(warning) => Err(format!("{} ({})", warning.message(), warning.code().code())),
+        Some(warning) => Err((format!("{} ({})", warning.message(), warning.code().code()), false)),
         None => Ok(()),
     }
 }

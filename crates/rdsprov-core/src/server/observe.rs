@@ -103,7 +103,9 @@ pub async fn observe(
     let probes: Vec<(RoleName, DatabaseName, Target)> = desired
         .roles
         .iter()
-        .filter(|(name, _)| observed.roles.get(name).is_some_and(|role| role.login))
+        .filter(|(name, _)| {
+            observed.roles.get(name).is_some_and(|role| role.login && !role.expired)
+        })
         .filter_map(|(name, role)| {
             let secret = secrets.get(&role.secret)?;
             let database = desired

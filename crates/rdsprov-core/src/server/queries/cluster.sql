@@ -31,6 +31,7 @@ SELECT json_build_object(
       'replication', r.rolreplication, 'bypass_rls', r.rolbypassrls,
       'connection_limit', r.rolconnlimit,
       'valid_until', CASE WHEN isfinite(r.rolvaliduntil) THEN r.rolvaliduntil::text END,
+      'expired', coalesce(r.rolvaliduntil <= now(), false),
       'comment', pg_catalog.shobj_description(r.oid, 'pg_authid'),
       'memberships', (
         SELECT coalesce(json_agg(json_build_object(
