@@ -30,6 +30,7 @@ fn a_lost_race_for_a_catalog_row_is_run_again() {
         let apply = ["apply", "--env", "dev"];
         expect(&bench.run("teams/levels.tfvars", &apply), 0);
         bench.query("REVOKE CONNECT ON DATABASE shop FROM shop_reader; CREATE ROLE other");
+        let mark = bench.server.log().len();
         std::thread::scope(|scope| {
             let other = scope.spawn(|| {
                 bench.query(
@@ -43,6 +44,7 @@ fn a_lost_race_for_a_catalog_row_is_run_again() {
             expect(&bench.run("teams/levels.tfvars", &apply), 0);
             other.join().unwrap();
         });
+        assert!(bench.server.log()[mark..].contains("tuple concurrently updated"), "no race");
         let reader = password("shop_reports");
         bench.server.sql_as("shop_reader", &reader, "shop", "SELECT 1").unwrap();
         assert_eq!(bench.query("SELECT has_database_privilege('other', 'shop', 'CONNECT')"), "t");
