@@ -120,6 +120,16 @@ impl SecretsManager {
         self.runtime.block_on(version.send()).map(drop).map_err(said)
     }
 
+    /// The current text of a secret.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub fn get(&self, id: &str) -> Result<String, Error> {
+        let value = self.client.get_secret_value().secret_id(id);
+        let value = self.runtime.block_on(value.send()).map_err(said)?;
+        Ok(value.secret_string().unwrap_or_default().to_owned())
+    }
+
     /// Stores a secret that is binary.
     ///
     /// # Errors
