@@ -15,6 +15,10 @@ pub struct Role {
     pub application: ApplicationName,
     /// Where its password is kept.
     pub secret: SecretId,
+    /// Its `CREATEDB`.
+    pub create_database: bool,
+    /// Its `CONNECTION LIMIT`, -1 for none.
+    pub connection_limit: i32,
     /// Whether an unmanaged role of this name may be taken over.
     pub adopt: bool,
 }
@@ -26,6 +30,8 @@ pub struct Access {
     pub application: ApplicationName,
     /// How much.
     pub level: AccessLevel,
+    /// In which schemas.
+    pub schemas: BTreeSet<SchemaName>,
 }
 
 /// A database that shall exist.
@@ -39,8 +45,20 @@ pub struct Database {
     pub adopt: bool,
     /// Every declared role's access, the owner's included.
     pub access: BTreeMap<RoleName, Access>,
-    /// The schemas covered.
-    pub schemas: BTreeSet<SchemaName>,
+}
+
+impl Database {
+    /// The schemas that any entry covers.
+    #[must_use]
+    pub fn covered(&self) -> BTreeSet<&SchemaName> {
+        self.access.values().flat_map(|access| &access.schemas).collect()
+    }
+
+    /// The schemas that the owner's entry declares: they are made where missing.
+    #[must_use]
+    pub fn of_owner(&self) -> Option<&BTreeSet<SchemaName>> {
+        self.access.get(self.owner.as_ref()?).map(|access| &access.schemas)
+    }
 }
 
 /// All that shall be.
@@ -91,6 +109,8 @@ impl Desired {
                 .or_insert_with(|| Role {
                     application: app.application.clone(),
                     secret,
+                    create_database: app.createdb,
+                    connection_limit: app.connection_limit,
                     adopt: app.adopt,
                 });
             let database = databases.entry(app.database_name.clone()).or_insert_with(|| Database {
@@ -98,17 +118,19 @@ impl Desired {
                 owner: None,
                 adopt: false,
                 access: BTreeMap::new(),
-                schemas: BTreeSet::new(),
             });
             database.adopt |= app.adopt;
-            database.schemas.extend(app.schemas.iter().cloned());
             if app.access_level == AccessLevel::Owner {
                 database.owner = Some(app.username.clone());
                 database.application = app.application.clone();
             }
             database.access.insert(
                 app.username.clone(),
-                Access { application: app.application.clone(), level: app.access_level },
+                Access {
+                    application: app.application.clone(),
+                    level: app.access_level,
+                    schemas: app.schemas.iter().cloned().collect(),
+                },
             );
         }
         let applications = definitions.applications.keys().cloned().collect();

@@ -27,7 +27,9 @@ fn kind(step: &Step) -> &'static str {
     match step.action {
         Action::CreateRole | Action::AlterRole | Action::SetPassword => KINDS[0],
         Action::Adopt if step.database.is_none() => KINDS[0],
-        Action::CreateDatabase | Action::AlterDatabase | Action::Adopt => KINDS[1],
+        Action::CreateDatabase | Action::AlterDatabase | Action::CreateSchema | Action::Adopt => {
+            KINDS[1]
+        }
         Action::Grant | Action::Revoke | Action::DefaultPrivileges => KINDS[2],
     }
 }

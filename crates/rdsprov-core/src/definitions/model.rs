@@ -1,6 +1,6 @@
 //! From trees to the model: every rule of the definitions, every error collected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
 
@@ -27,8 +27,7 @@ const KEYS: [&str; 11] = [
 ];
 
 /// Those of [`KEYS`] that are read and checked, and refused until what they ask for is built.
-const LATER: [&str; 6] =
-    ["schemas", "extensions", "auth", "createdb", "connection_limit", "settings"];
+const LATER: [&str; 3] = ["extensions", "auth", "settings"];
 
 const APPLICATIONS: &str = "application_databases";
 
@@ -129,13 +128,21 @@ fn given<'n>(entries: &Entries<'n>, key: &str) -> Option<(&'n Key, &'n Node)> {
     entries.get(key).copied().filter(|(_, node)| !matches!(node.value, Value::Null))
 }
 
+/// What an entry says of its role, and not what it leaves to the default: entries of one role must not
+/// contradict one another.
+#[derive(Debug, Default)]
+struct OfRole {
+    createdb: Option<bool>,
+    connection_limit: Option<i32>,
+}
+
 /// What one file contributes.
 #[derive(Default)]
 struct Part {
     environment: Option<(String, Location)>,
     aws_region: Option<(String, Location)>,
     mode: Option<Mode>,
-    applications: Vec<Application>,
+    applications: Vec<(Application, OfRole)>,
     /// Why the file declares no applications; an error where no other file does, either.
     absent: Option<DefinitionError>,
 }
@@ -167,6 +174,7 @@ pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, Defini
     let mut aws_region: Option<(String, Location)> = None;
     let mut mode = None;
     let mut absent = Vec::new();
+    let mut said: BTreeMap<ApplicationName, OfRole> = BTreeMap::new();
     for source in sources {
         let mut file = File::new(source);
         let part = read_file(&mut file, rules, pattern.as_ref());
@@ -188,8 +196,9 @@ pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, Defini
         }
         mode = mode.or(part.mode);
         absent.extend(part.absent);
-        for application in part.applications {
-            check_together(&mut file, &definitions, &application);
+        for (application, of_role) in part.applications {
+            check_together(&mut file, &definitions, &said, &application, &of_role);
+            said.entry(application.application.clone()).or_insert(of_role);
             definitions.applications.entry(application.application.clone()).or_insert(application);
         }
         file.errors.sort_by_key(|error| (error.location.line, error.location.column));
@@ -206,14 +215,38 @@ pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, Defini
             });
         }
     }
+    share_what_is_said(&mut definitions, &said);
     definitions.environment = environment.map(|(text, _)| text);
     definitions.aws_region = aws_region.map(|(text, _)| text);
     definitions.mode = mode.unwrap_or(Mode::Standalone);
     if errors.is_empty() { Ok(definitions) } else { Err(DefinitionErrors(errors)) }
 }
 
+/// What one entry says of a role holds for the role, also in the entries that do not say it.
+fn share_what_is_said(definitions: &mut Definitions, said: &BTreeMap<ApplicationName, OfRole>) {
+    let mut roles: BTreeMap<RoleName, OfRole> = BTreeMap::new();
+    for (name, of_role) in said {
+        let Some(application) = definitions.applications.get(name) else { continue };
+        let role = roles.entry(application.username.clone()).or_default();
+        role.createdb = role.createdb.or(of_role.createdb);
+        role.connection_limit = role.connection_limit.or(of_role.connection_limit);
+    }
+    for application in definitions.applications.values_mut() {
+        if let Some(role) = roles.get(&application.username) {
+            application.createdb = role.createdb.unwrap_or(false);
+            application.connection_limit = role.connection_limit.unwrap_or(-1);
+        }
+    }
+}
+
 /// What one entry must not contradict in those before it.
-fn check_together(file: &mut File<'_>, definitions: &Definitions, new: &Application) {
+fn check_together(
+    file: &mut File<'_>,
+    definitions: &Definitions,
+    said: &BTreeMap<ApplicationName, OfRole>,
+    new: &Application,
+    new_role: &OfRole,
+) {
     let mut complain = |message: String, help: &str| {
         let error = file.error_at(new.location.clone(), message, help.to_owned());
         file.errors.push(error);
@@ -248,6 +281,30 @@ fn check_together(file: &mut File<'_>, definitions: &Definitions, new: &Applicat
                 "keep one of the two",
             );
         }
+        let old_role = said.get(&old.application);
+        let mut disagree = |key: &str, ours: Option<String>, theirs: Option<String>| {
+            if let (true, Some(ours), Some(theirs)) = (same_user, ours, theirs)
+                && ours != theirs
+            {
+                complain(
+                    format!(
+                        "user `{}` has {key} = {ours} here and {theirs} in `{}` ({})",
+                        new.username, old.application, old.location
+                    ),
+                    "it is one role: say the same in both, or say it in one only",
+                );
+            }
+        };
+        disagree(
+            "createdb",
+            new_role.createdb.map(|value| value.to_string()),
+            old_role.and_then(|role| role.createdb).map(|value| value.to_string()),
+        );
+        disagree(
+            "connection_limit",
+            new_role.connection_limit.map(|value| value.to_string()),
+            old_role.and_then(|role| role.connection_limit).map(|value| value.to_string()),
+        );
         if same_user
             && let (Some(ours), Some(theirs)) = (&new.secret, &old.secret)
             && ours != theirs
@@ -424,7 +481,7 @@ fn application(
     pattern: Option<&Regex>,
     key: &Key,
     node: &Node,
-) -> Option<Application> {
+) -> Option<(Application, OfRole)> {
     let before = file.errors.len();
     let name = ApplicationName::new(key.name.clone())
         .map_err(|error| file.error(&key.place, error.to_string(), "rename the key"))
@@ -449,6 +506,13 @@ fn application(
         given(&entry, field).and_then(|(_, node)| file.strings(field, node))
     };
     let schemas = list(file, "schemas").map(|items| {
+        let mut seen = BTreeSet::new();
+        for (text, place) in &items {
+            if !seen.insert(text.clone()) {
+                let message = format!("schema {text:?} is given twice");
+                file.error(place, message, "remove one of the two");
+            }
+        }
         items
             .into_iter()
             .filter_map(|(text, place)| {
@@ -461,10 +525,10 @@ fn application(
     let extensions =
         list(file, "extensions").unwrap_or_default().into_iter().map(|(text, _)| text).collect();
     let flag = |file: &mut File<'_>, field: &str| {
-        given(&entry, field).and_then(|(_, node)| file.bool(field, node)).unwrap_or(false)
+        given(&entry, field).and_then(|(_, node)| file.bool(field, node))
     };
     let createdb = flag(file, "createdb");
-    let adopt = flag(file, "adopt");
+    let adopt = flag(file, "adopt").unwrap_or(false);
     let connection_limit = connection_limit(file, &entry);
     let settings = settings(file, &entry);
     let secret = given(&entry, "secret").and_then(|(_, node)| {
@@ -483,7 +547,7 @@ fn application(
     if file.errors.len() > before {
         return None;
     }
-    Some(Application {
+    let application = Application {
         application: name?,
         database_name: database_name?,
         username: username?,
@@ -492,12 +556,13 @@ fn application(
         extensions,
         auth: auth.unwrap_or(Auth::Password),
         secret,
-        createdb,
+        createdb: createdb.unwrap_or(false),
         connection_limit: connection_limit.unwrap_or(-1),
         settings,
         adopt,
         location: file.location(&key.place),
-    })
+    };
+    Some((application, OfRole { createdb, connection_limit }))
 }
 
 /// Refuses keys that are unknown, or known and not built yet.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::access::{Privilege, Privileges};
+use crate::access::Privileges;
 use crate::name::RoleName;
 use crate::observed::{AclItem, Grantee};
 
@@ -51,9 +51,4 @@ pub fn held_by_public(acl: &[AclItem]) -> BTreeMap<RoleName, Privileges> {
         held.entry(item.grantor.clone()).or_default().insert(item.privilege);
     }
     held
-}
-
-/// Whether PUBLIC holds one privilege.
-pub fn public_holds(acl: &[AclItem], privilege: Privilege) -> bool {
-    acl.iter().any(|item| item.grantee == Grantee::Public && item.privilege == privilege)
 }

@@ -238,11 +238,18 @@ impl<'a> Planner<'a> {
             return;
         }
         let Some(seen) = self.observed.roles.get(name) else {
+            let mut attributes = vec!["LOGIN".to_owned()];
+            if role.create_database {
+                attributes.push("CREATEDB".to_owned());
+            }
+            if role.connection_limit != -1 {
+                attributes.push(format!("CONNECTION LIMIT {}", role.connection_limit));
+            }
             steps.push(step(
                 Action::CreateRole,
-                format!("role {name}, password from {}", role.secret),
+                format!("role {name}: {}, password from {}", attributes.join(" "), role.secret),
                 vec![
-                    sql::create_role(name, &role.secret),
+                    sql::create_role(name, &role.secret, &attributes),
                     sql::mark_role(name, None, self.mark(&role.application)),
                 ],
                 &[],
@@ -283,22 +290,24 @@ impl<'a> Planner<'a> {
             ));
         }
         let mut attributes = Vec::new();
-        let mut attribute = |differs: bool, text| {
+        let mut attribute = |differs: bool, text: &str| {
             if differs {
-                attributes.push(text);
+                attributes.push(text.to_owned());
             }
         };
+        let loses_createdb = seen.create_database && !role.create_database;
         attribute(!seen.login, "LOGIN");
         attribute(seen.create_role, "NOCREATEROLE");
-        attribute(seen.create_database, "NOCREATEDB");
-        attribute(seen.connection_limit != -1, "CONNECTION LIMIT -1");
+        attribute(loses_createdb, "NOCREATEDB");
+        attribute(!seen.create_database && role.create_database, "CREATEDB");
+        attribute(
+            seen.connection_limit != role.connection_limit,
+            &format!("CONNECTION LIMIT {}", role.connection_limit),
+        );
         attribute(seen.valid_until.is_some(), "VALID UNTIL 'infinity'");
         if !attributes.is_empty() {
-            let hazards: &[Hazard] = if seen.create_role || seen.create_database {
-                &[Hazard::RevokesAccess]
-            } else {
-                &[]
-            };
+            let hazards: &[Hazard] =
+                if seen.create_role || loses_createdb { &[Hazard::RevokesAccess] } else { &[] };
             steps.push(step(
                 Action::AlterRole,
                 format!("role {name}: {}", attributes.join(" ")),

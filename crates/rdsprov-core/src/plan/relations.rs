@@ -62,24 +62,15 @@ impl Planner<'_> {
         is_new: bool,
     ) -> Vec<Step> {
         let mut inside = Inside { planner: self, name, database, owner, is_new, steps: Vec::new() };
-        for schema_name in &database.schemas {
-            match contents.schemas.get(schema_name) {
-                Some(schema) => {
-                    inside.schema(schema_name, schema);
-                    inside.relations(schema_name, &schema.relations);
-                    inside.default_privileges(schema_name, contents);
-                }
-                None => inside.planner.refuse(
-                    &database.application,
-                    format!("schema {schema_name} does not exist in database {name}"),
-                    format!("have role {owner} run: CREATE SCHEMA {};", schema_name.quoted()),
-                ),
+        for schema_name in database.covered() {
+            if !contents.schemas.contains_key(schema_name) {
+                inside.missing(schema_name, contents);
             }
         }
         for (schema_name, schema) in &contents.schemas {
-            if !database.schemas.contains(schema_name) {
-                inside.uncovered(schema_name, schema);
-            }
+            inside.schema(schema_name, schema);
+            inside.relations(schema_name, &schema.relations);
+            inside.default_privileges(schema_name, contents);
         }
         inside.strange_default_privileges(contents);
         inside.steps
@@ -148,15 +139,17 @@ impl Inside<'_, '_> {
         });
     }
 
-    /// The declared roles but the owner, with what they are granted.
+    /// The declared roles but the owner, with what they are granted in a schema: nothing, where their
+    /// entry does not cover it.
     fn wanted(
         &self,
+        schema: &SchemaName,
         privileges: impl Fn(AccessLevel) -> Privileges,
     ) -> BTreeMap<RoleName, Privileges> {
         self.database
             .access
             .iter()
-            .filter(|(role, _)| *role != self.owner)
+            .filter(|(role, access)| *role != self.owner && access.schemas.contains(schema))
             .map(|(role, access)| (role.clone(), privileges(access.level)))
             .filter(|(_, privileges)| !privileges.is_empty())
             .collect()
@@ -190,12 +183,48 @@ impl Inside<'_, '_> {
         }
     }
 
+    /// A schema that is declared and not there: made for the owner's entry, refused for the others'.
+    fn missing(&mut self, name: &SchemaName, contents: &Contents) {
+        if self.database.of_owner().is_none_or(|schemas| !schemas.contains(name)) {
+            self.planner.refuse(
+                &self.database.application,
+                format!("schema {name} does not exist in database {}", self.name),
+                format!("declare it in the `schemas` of the database's owner, or have role {} run: CREATE SCHEMA {};", self.owner, name.quoted()),
+            );
+            return;
+        }
+        let owner = self.owner.clone();
+        let summary = format!("schema {name}, owner {owner}");
+        let role = Some(&owner);
+        self.step(Action::CreateSchema, role, &owner, summary, sql::create_schema(name), &[]);
+        self.schema(name, &Schema { owner: owner.clone(), acl: Vec::new(), relations: Vec::new() });
+        self.default_privileges(name, contents);
+    }
+
     fn schema(&mut self, name: &SchemaName, schema: &Schema) {
+        let is_public = name.as_str() == "public";
+        let covered = self.database.covered().contains(name);
+        let owned = schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
+        let declared = self.database.of_owner().is_some_and(|schemas| schemas.contains(name));
+        if declared && !owned && !is_public {
+            self.planner.refuse(
+                &self.database.application,
+                format!(
+                    "schema {name} of database {} belongs to role {}, the definitions say {}",
+                    self.name, schema.owner, self.owner
+                ),
+                format!(
+                    "have a superuser run, in database {}: ALTER SCHEMA {} OWNER TO {};",
+                    self.name,
+                    name.quoted(),
+                    self.owner.quoted()
+                ),
+            );
+            return;
+        }
         let target = Target::Schema(name.clone());
-        let mut wanted = self.wanted(access::on_schema);
-        let stands_for_owner =
-            schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
-        if !stands_for_owner {
+        let mut wanted = self.wanted(name, access::on_schema);
+        if !owned && is_public && declared {
             // Up to 14 `public` belongs to the master or the bootstrap superuser, and the owner of the
             // database may create in it only because PUBLIC may.
             wanted.insert(
@@ -203,36 +232,36 @@ impl Inside<'_, '_> {
                 Privileges::from([Privilege::Create, Privilege::Usage]),
             );
         }
-        let managed_owner = self.owner.clone();
         let mut difference =
             acl::diff(&schema.acl, &wanted, |role| self.is_managed(role) && *role != schema.owner);
         difference.grant.retain(|role, _| *role != schema.owner);
-        if acl::public_holds(&schema.acl, Privilege::Create) {
-            let create = Privileges::from([Privilege::Create]);
-            for grantor in schema
-                .acl
-                .iter()
-                .filter(|item| {
-                    item.grantee == Grantee::Public && item.privilege == Privilege::Create
-                })
-                .map(|item| item.grantor.clone())
-                .collect::<BTreeSet<_>>()
-            {
-                let summary = revoked_words(&create, &target, "PUBLIC");
-                let statement = sql::revoke(&create, &target, None);
-                let hazards: &[Hazard] = if self.is_new { &[] } else { &[Hazard::RevokesAccess] };
-                self.step(Action::Revoke, None, &grantor, summary, statement, hazards);
-            }
+        if is_public || covered {
+            self.close_to_creators(&target, &schema.acl);
         }
-        debug_assert!(!difference.revoke.keys().any(|(role, _)| *role == managed_owner));
         self.apply_acl(&difference, &schema.owner, &target);
+    }
+
+    /// PUBLIC creates nothing in a covered schema, nor in `public`.
+    fn close_to_creators(&mut self, target: &Target, acl: &[AclItem]) {
+        let create = Privileges::from([Privilege::Create]);
+        let grantors: BTreeSet<&RoleName> = acl
+            .iter()
+            .filter(|item| item.grantee == Grantee::Public && item.privilege == Privilege::Create)
+            .map(|item| &item.grantor)
+            .collect();
+        let hazards: &[Hazard] = if self.is_new { &[] } else { &[Hazard::RevokesAccess] };
+        for grantor in grantors {
+            let summary = revoked_words(&create, target, "PUBLIC");
+            let statement = sql::revoke(&create, target, None);
+            self.step(Action::Revoke, None, grantor, summary, statement, hazards);
+        }
     }
 
     fn relations(&mut self, schema: &SchemaName, groups: &[Relations]) {
         for kind in RelationKind::ALL {
             let of_kind: Vec<&Relations> =
                 groups.iter().filter(|group| group.kind == kind).collect();
-            let wanted = self.wanted(|level| access::on_relation(level, kind));
+            let wanted = self.wanted(schema, |level| access::on_relation(level, kind));
             let differences: Vec<(&Relations, acl::AclDiff)> = of_kind
                 .iter()
                 .filter(|group| !group.of_extension)
@@ -280,36 +309,16 @@ impl Inside<'_, '_> {
         }
     }
 
-    /// A schema that is not covered: the declared roles hold nothing in it.
-    fn uncovered(&mut self, name: &SchemaName, schema: &Schema) {
-        let none = BTreeMap::new();
-        let difference =
-            acl::diff(&schema.acl, &none, |role| self.is_managed(role) && *role != schema.owner);
-        self.apply_revokes(&difference, &Target::Schema(name.clone()));
-        for group in schema.relations.iter().filter(|group| !group.of_extension) {
-            let difference =
-                acl::diff(&group.acl, &none, |role| self.is_managed(role) && *role != group.owner);
-            let target = Target::Relations {
-                kind: group.kind,
-                schema: name.clone(),
-                names: group.names.clone(),
-            };
-            self.apply_revokes(&difference, &target);
-        }
-    }
-
     /// What the owner's future objects in a covered schema lack.
     fn default_privileges(&mut self, schema: &SchemaName, contents: &Contents) {
         let owner = self.owner.clone();
         for kind in RelationKind::ALL {
-            let wanted = self.wanted(|level| access::on_relation(level, kind));
+            let wanted = self.wanted(schema, |level| access::on_relation(level, kind));
             let held = contents
                 .default_privileges
                 .iter()
                 .filter(|row| {
-                    row.role == owner
-                        && row.kind == kind
-                        && row.schema.as_ref().is_none_or(|s| s == schema)
+                    row.role == owner && row.kind == kind && row.schema.as_ref() == Some(schema)
                 })
                 .flat_map(|row| &row.acl);
             let difference = acl::diff(held, &wanted, |_| false);
@@ -329,13 +338,10 @@ impl Inside<'_, '_> {
     /// Default privileges, of whatever creator, that give a declared role more than it shall have.
     fn strange_default_privileges(&mut self, contents: &Contents) {
         for row in &contents.default_privileges {
-            let covered =
-                row.schema.as_ref().is_none_or(|schema| self.database.schemas.contains(schema));
-            let wanted = if covered {
-                self.wanted(|level| access::on_relation(level, row.kind))
-            } else {
-                BTreeMap::new()
-            };
+            // Without a schema they count in every schema there will be, which no entry covers.
+            let wanted = row.schema.as_ref().map_or_else(BTreeMap::new, |schema| {
+                self.wanted(schema, |level| access::on_relation(level, row.kind))
+            });
             let difference =
                 acl::diff(&row.acl, &wanted, |role| self.is_managed(role) && *role != row.role);
             let revokes = difference.revoke.iter().map(|change| (change, false));

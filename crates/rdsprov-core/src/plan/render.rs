@@ -11,6 +11,7 @@ impl Step {
             Action::DefaultPrivileges if self.hazards.contains(&Hazard::RevokesAccess) => '-',
             Action::CreateRole
             | Action::CreateDatabase
+            | Action::CreateSchema
             | Action::Grant
             | Action::DefaultPrivileges => '+',
             Action::AlterRole | Action::SetPassword | Action::AlterDatabase | Action::Adopt => '~',

@@ -206,9 +206,9 @@ impl Target {
     }
 }
 
-pub fn create_role(role: &RoleName, secret: &SecretId) -> Statement {
+pub fn create_role(role: &RoleName, secret: &SecretId, attributes: &[String]) -> Statement {
     Statement::Password {
-        before: format!("CREATE ROLE {} LOGIN PASSWORD", role.quoted()),
+        before: format!("CREATE ROLE {} {} PASSWORD", role.quoted(), attributes.join(" ")),
         secret: secret.clone(),
     }
 }
@@ -220,7 +220,7 @@ pub fn set_password(role: &RoleName, secret: &SecretId) -> Statement {
     }
 }
 
-pub fn alter_role(role: &RoleName, attributes: &[&str]) -> Statement {
+pub fn alter_role(role: &RoleName, attributes: &[String]) -> Statement {
     Statement::Sql(format!("ALTER ROLE {} {}", role.quoted(), attributes.join(" ")))
 }
 
@@ -239,6 +239,10 @@ pub fn mark_role(role: &RoleName, comment: Option<String>, mark: Mark) -> Statem
 
 pub fn mark_database(database: &DatabaseName, comment: Option<String>, mark: Mark) -> Statement {
     Statement::Mark { object: format!("DATABASE {}", database.quoted()), comment, mark }
+}
+
+pub fn create_schema(schema: &SchemaName) -> Statement {
+    Statement::Sql(format!("CREATE SCHEMA {}", schema.quoted()))
 }
 
 pub fn create_database(database: &DatabaseName) -> Statement {

@@ -1,0 +1,2 @@
+\connect shop
+CREATE SCHEMA stock;
