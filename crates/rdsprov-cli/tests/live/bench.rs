@@ -71,8 +71,8 @@ impl Bench {
         path.display().to_string()
     }
 
-    /// The command, ready to be run; `definitions` is a file of `testdata`, or a whole path.
-    pub fn command(&self, definitions: &str, arguments: &[&str]) -> Command {
+    /// The command with its definitions, a file of `testdata` or a whole path, and nothing else.
+    pub fn bare(&self, definitions: &str, arguments: &[&str]) -> Command {
         let testdata = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
         command
@@ -81,6 +81,12 @@ impl Bench {
             .args(arguments)
             .arg("-d")
             .arg(testdata.join(definitions));
+        command
+    }
+
+    /// The command, ready to be run: it knows where secrets are, and whom to trust.
+    pub fn command(&self, definitions: &str, arguments: &[&str]) -> Command {
+        let mut command = self.bare(definitions, arguments);
         if arguments.first() != Some(&"validate") {
             command.arg("--ca-file").arg(self.server.ca_file());
             match &self.secrets_manager {

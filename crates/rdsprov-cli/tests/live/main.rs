@@ -9,3 +9,4 @@ mod path;
 mod races;
 mod scenarios;
 mod secrets;
+mod tls;
