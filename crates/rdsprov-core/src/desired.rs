@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::definitions::{AccessLevel, Definitions};
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::secrets::{SecretId, TemplateError, Templates};
+use crate::setting::Parameter;
 
 /// A role that shall exist and log in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,6 +33,8 @@ pub struct Access {
     pub level: AccessLevel,
     /// In which schemas.
     pub schemas: BTreeSet<SchemaName>,
+    /// The role's settings in the database.
+    pub settings: BTreeMap<Parameter, String>,
 }
 
 /// A database that shall exist.
@@ -130,6 +133,7 @@ impl Desired {
                     application: app.application.clone(),
                     level: app.access_level,
                     schemas: app.schemas.iter().cloned().collect(),
+                    settings: app.settings.clone(),
                 },
             );
         }

@@ -18,3 +18,4 @@ pub mod plan;
 pub mod secrets;
 #[cfg(feature = "postgres")]
 pub mod server;
+pub mod setting;

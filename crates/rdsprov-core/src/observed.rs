@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::{Privilege, RelationKind};
 use crate::mark::Mark;
 use crate::name::{DatabaseName, RoleName, SchemaName};
+use crate::setting::Parameter;
 
 /// Who a privilege is granted to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -170,6 +171,9 @@ pub struct Database {
     pub acl: Acl,
     /// Its comment.
     pub comment: Option<String>,
+    /// The settings that roles have in it.
+    #[serde(default)]
+    pub settings: BTreeMap<RoleName, BTreeMap<Parameter, String>>,
     /// What is inside, where somebody looked.
     #[serde(default)]
     pub contents: Option<Contents>,
@@ -185,6 +189,16 @@ pub enum Login {
     WrongPassword,
     /// The server said something else, from which nothing follows about the password.
     Inconclusive(String),
+}
+
+/// What the server said to a statement that was tried and undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trial {
+    /// It was let.
+    Allowed,
+    /// It was not, and why.
+    Refused(String),
 }
 
 /// All that was seen.
@@ -208,10 +222,10 @@ pub struct Observed {
     /// What logging in came to, for each declared role that exists.
     #[serde(default)]
     pub logins: BTreeMap<RoleName, Login>,
-    /// Statements that were tried and undone, and whether the server let the administrator: only
+    /// Statements that were tried and undone, and what the server said to the administrator: only
     /// where the catalogs leave it open, see [`crate::plan::Plan::open_questions`].
     #[serde(default)]
-    pub trials: BTreeMap<String, bool>,
+    pub trials: BTreeMap<String, Trial>,
 }
 
 impl Observed {

@@ -38,6 +38,9 @@ fn state(bench: &Bench) -> String {
           || coalesce(E'\\n    ' || replace(shobj_description(oid, 'pg_database'), E'\\n', E'\\n    '), '')
         FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1', 'rdsadmin', 'platform')
         ORDER BY datname";
+    const SETTINGS: &str = "
+        SELECT 'settings of ' || pg_get_userbyid(setrole) || ' in ' || datname || ' ' || setconfig::text
+        FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase ORDER BY 1";
     const INSIDE: &str = "
         SELECT '  schema ' || nspname || coalesce(' ' || nspacl::text, '')
         FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY nspname;
@@ -55,6 +58,7 @@ fn state(bench: &Bench) -> String {
     for line in bench.query(DATABASES).lines() {
         lines.push(line.to_owned());
     }
+    lines.extend(bench.query(SETTINGS).lines().map(str::to_owned));
     let names = bench.query(
         "SELECT datname FROM pg_database
          WHERE datallowconn AND datname NOT IN ('postgres', 'template1', 'rdsadmin', 'platform') ORDER BY 1",

@@ -15,6 +15,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
+use crate::setting::Parameter;
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +168,7 @@ pub struct Application {
     /// The role's `CONNECTION LIMIT`; -1 is none.
     pub connection_limit: i32,
     /// The role's settings in the database.
-    pub settings: BTreeMap<String, String>,
+    pub settings: BTreeMap<Parameter, String>,
     /// Whether an unmanaged role or database may be taken over.
     pub adopt: bool,
     /// Where it stands.

@@ -10,6 +10,7 @@ use super::{
     Definitions, Location, Mode, Rules, SourceText,
 };
 use crate::name::{ApplicationName, DatabaseName, NameError, RoleName, SchemaName};
+use crate::setting::Parameter;
 
 /// The keys of an application, in the manual's order.
 const KEYS: [&str; 11] = [
@@ -27,7 +28,7 @@ const KEYS: [&str; 11] = [
 ];
 
 /// Those of [`KEYS`] that are read and checked, and refused until what they ask for is built.
-const LATER: [&str; 3] = ["extensions", "auth", "settings"];
+const LATER: [&str; 2] = ["extensions", "auth"];
 
 const APPLICATIONS: &str = "application_databases";
 
@@ -629,13 +630,20 @@ fn connection_limit(file: &mut File<'_>, entry: &Entries<'_>) -> Option<i32> {
     limit
 }
 
-fn settings(file: &mut File<'_>, entry: &Entries<'_>) -> BTreeMap<String, String> {
+fn settings(file: &mut File<'_>, entry: &Entries<'_>) -> BTreeMap<Parameter, String> {
     let Some((_, node)) = given(entry, "settings") else { return BTreeMap::new() };
     let entries = file.map("`settings`", node).unwrap_or_default();
     entries
         .into_iter()
-        .filter_map(|(name, (_, node))| {
-            Some((name.to_owned(), file.string(name, node)?.to_owned()))
+        .filter_map(|(name, (key, node))| {
+            let parameter = Parameter::new(name)
+                .map_err(|error| file.error(&key.place, error.to_string(), "correct the name"))
+                .ok();
+            let value = file.string(name, node)?;
+            if value.contains('\0') {
+                file.error(&node.place, format!("the value of `{name}` holds a NUL"), "remove it");
+            }
+            Some((parameter?, value.to_owned()))
         })
         .collect()
 }

@@ -13,7 +13,8 @@ use crate::access::{self, Privilege, Privileges};
 use crate::desired::{self, Desired};
 use crate::mark::Mark;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
-use crate::observed::{self, Login, Membership, Observed};
+use crate::observed::{self, Login, Membership, Observed, Trial};
+use crate::setting::Parameter;
 
 /// Carries the two states and collects what the comparison finds.
 pub(super) struct Planner<'a> {
@@ -50,6 +51,7 @@ pub(super) fn plan(desired: &Desired, observed: &Observed, findings: Findings) -
             }
             Found::There(seen) => {
                 planner.database_itself(name, database, seen, &mut cluster);
+                planner.settings(name, database, &seen.settings, &mut cluster);
                 if let Some(contents) = &seen.contents {
                     let steps = planner.inside(name, database, &seen.owner, contents);
                     inside.extend(planner.transaction(Scope::Database(name.clone()), steps));
@@ -153,10 +155,84 @@ impl<'a> Planner<'a> {
         if !self.observed.administrator.rds_superuser {
             return false;
         }
-        self.observed.trials.get(statement).copied().unwrap_or_else(|| {
-            self.open_questions.borrow_mut().insert(statement.to_owned());
-            true
-        })
+        self.trial(statement).is_none()
+    }
+
+    /// Why the server refused a statement that was tried; before the trial it is taken to be allowed.
+    fn trial(&self, statement: &str) -> Option<String> {
+        match self.observed.trials.get(statement) {
+            Some(Trial::Refused(reason)) => Some(reason.clone()),
+            Some(Trial::Allowed) => None,
+            None => {
+                self.open_questions.borrow_mut().insert(statement.to_owned());
+                None
+            }
+        }
+    }
+
+    /// What differs in the settings of the declared roles in a database.
+    fn settings(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        seen: &BTreeMap<RoleName, BTreeMap<Parameter, String>>,
+        steps: &mut Vec<Step>,
+    ) {
+        let none = BTreeMap::new();
+        for role in self.desired.roles.keys() {
+            let access = database.access.get(role);
+            let wanted = access.map_or(&none, |access| &access.settings);
+            let held = seen.get(role).unwrap_or(&none);
+            let application = self.application_of(role, database).clone();
+            let mut changes = Vec::new();
+            for (parameter, value) in wanted {
+                if held.get(parameter).is_some_and(|held| parameter.same(held, value)) {
+                    continue;
+                }
+                let tried = sql::set_parameter(None, &self.observed.home, parameter, Some(value));
+                if let Some(reason) = self.trial(&tried.shown()) {
+                    self.refuse(
+                        &application,
+                        format!("{parameter} = {value:?} cannot be set for role {role} in database {name}: {reason}"),
+                        "correct or remove it from the application's `settings`".to_owned(),
+                    );
+                    continue;
+                }
+                changes.push((parameter, Some(value)));
+            }
+            changes
+                .extend(held.keys().filter(|held| !wanted.contains_key(held)).map(|p| (p, None)));
+            if !changes.is_empty() && !self.has_power_over(role) {
+                self.refuse_powerless(&application, role);
+                continue;
+            }
+            steps.extend(changes.into_iter().map(|(parameter, value)| Step {
+                action: Action::SetParameter,
+                application: application.clone(),
+                role: Some(role.clone()),
+                database: Some(name.clone()),
+                summary: match value {
+                    Some(value) => format!("{parameter} = {value:?} for {role} in database {name}"),
+                    None => format!("{parameter} for {role} in database {name}: not set any more"),
+                },
+                acting: Acting::Administrator,
+                statements: vec![sql::set_parameter(Some(role), name, parameter, value)],
+                hazards: BTreeSet::new(),
+            }));
+        }
+    }
+
+    fn refuse_powerless(&mut self, application: &ApplicationName, role: &RoleName) {
+        let administrator = self.observed.administrator.name.clone();
+        self.refuse(
+            application,
+            format!("the administrator {administrator} has no power over role {role}"),
+            format!(
+                "have the role's creator or a superuser run: GRANT {} TO {} WITH ADMIN OPTION;",
+                role.quoted(),
+                administrator.quoted()
+            ),
+        );
     }
 
     /// Whether the administrator may take a role out of a group.
@@ -356,18 +432,7 @@ impl<'a> Planner<'a> {
         }
         if steps.len() > before && !self.has_power_over(name) {
             steps.truncate(before);
-            self.refuse(
-                &role.application,
-                format!(
-                    "the administrator {} has no power over role {name}",
-                    self.observed.administrator.name
-                ),
-                format!(
-                    "have the role's creator or a superuser run: GRANT {} TO {} WITH ADMIN OPTION;",
-                    name.quoted(),
-                    self.observed.administrator.name.quoted()
-                ),
-            );
+            self.refuse_powerless(&role.application, name);
         }
     }
 
@@ -482,6 +547,7 @@ impl<'a> Planner<'a> {
                 ));
             }
         }
+        self.settings(name, database, &BTreeMap::new(), &mut steps);
         steps.push(step(
             Action::AlterDatabase,
             application,

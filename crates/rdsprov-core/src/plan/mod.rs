@@ -38,6 +38,7 @@ pub enum Action {
     Grant,
     Revoke,
     DefaultPrivileges,
+    SetParameter,
     Adopt,
 }
 
@@ -53,6 +54,7 @@ impl fmt::Display for Action {
             Self::Grant => "grant",
             Self::Revoke => "revoke",
             Self::DefaultPrivileges => "default_privileges",
+            Self::SetParameter => "set_parameter",
             Self::Adopt => "adopt",
         })
     }

@@ -14,7 +14,11 @@ impl Step {
             | Action::CreateSchema
             | Action::Grant
             | Action::DefaultPrivileges => '+',
-            Action::AlterRole | Action::SetPassword | Action::AlterDatabase | Action::Adopt => '~',
+            Action::AlterRole
+            | Action::SetPassword
+            | Action::AlterDatabase
+            | Action::SetParameter
+            | Action::Adopt => '~',
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::access::{Privileges, RelationKind};
 use crate::mark::Mark;
 use crate::name::{DatabaseName, RoleName, SchemaName, literal, quote};
 use crate::secrets::SecretId;
+use crate::setting::Parameter;
 
 /// A statement, with slots for what is only known when it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,6 +240,21 @@ pub fn mark_role(role: &RoleName, comment: Option<String>, mark: Mark) -> Statem
 
 pub fn mark_database(database: &DatabaseName, comment: Option<String>, mark: Mark) -> Statement {
     Statement::Mark { object: format!("DATABASE {}", database.quoted()), comment, mark }
+}
+
+/// Sets a parameter of a role in a database, or sets it no more; no role is the current one.
+pub fn set_parameter(
+    role: Option<&RoleName>,
+    database: &DatabaseName,
+    parameter: &Parameter,
+    value: Option<&String>,
+) -> Statement {
+    let role = role.map_or_else(|| "CURRENT_USER".to_owned(), RoleName::quoted);
+    let change = match value {
+        Some(value) => format!("SET {} = {}", parameter.quoted(), parameter.value(value)),
+        None => format!("RESET {}", parameter.quoted()),
+    };
+    Statement::Sql(format!("ALTER ROLE {role} IN DATABASE {} {change}", database.quoted()))
 }
 
 pub fn create_schema(schema: &SchemaName) -> Statement {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 
-use super::connect::{Session, Target, chain};
+use super::connect::{Session, Target, said};
 use crate::name::DatabaseName;
 use crate::plan::{Plan, Scope, Slots, Statement, Step, Transaction};
 
@@ -248,7 +248,7 @@ async fn execute(
             tokio::time::sleep(Duration::from_millis(200 * u64::from(tries))).await;
             continue;
         }
-        let mut message = chain(&error);
+        let mut message = said(&error);
         if busy && let Ok(row) = session.client.query_one(TEMPLATE_USERS, &[]).await {
             let users: String = row.try_get(0).unwrap_or_default();
             message = format!("{message}; connected to it: {users}");

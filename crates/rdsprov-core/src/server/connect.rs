@@ -211,7 +211,7 @@ impl Target {
             port: self.port,
             database: database.clone(),
             user: self.user.clone(),
-            reason: chain(&error),
+            reason: said(&error),
             code: error.code().cloned(),
         };
         let notices = Arc::default();
@@ -265,10 +265,14 @@ fn keep_notices<S, T>(
     });
 }
 
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+/// What a server said, with its code; of other errors, the causes in one line.
+pub(super) fn said(error: &tokio_postgres::Error) -> String {
+    if let Some(said) = error.as_db_error() {
+        let detail = said.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
+        return format!("{}{detail} ({})", said.message(), said.code().code());
+    }
     let mut text = error.to_string();
-    let mut source = error.source();
+    let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         let cause_text = cause.to_string();
         if !text.contains(&cause_text) {

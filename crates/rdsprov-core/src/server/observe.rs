@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio_postgres::error::SqlState;
 
-use super::connect::{ConnectError, Session, Target, chain};
+use super::connect::{ConnectError, Session, Target, said};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
-use crate::observed::{Contents, Login, Observed};
+use crate::observed::{Contents, Login, Observed, Trial};
 use crate::secrets::{Secret, SecretId};
 
 const CLUSTER: &str = include_str!("queries/cluster.sql");
@@ -49,7 +49,7 @@ async fn ask<T: serde::de::DeserializeOwned>(
 ) -> Result<T, ObserveError> {
     let failed = |error: tokio_postgres::Error| ObserveError::Query {
         place: place.to_owned(),
-        reason: chain(&error),
+        reason: said(&error),
     };
     session
         .client
@@ -150,17 +150,17 @@ pub async fn observe(
 }
 
 /// Whether the server allows the administrator a statement: tried, and undone whatever comes of it.
-pub(super) async fn is_allowed(session: &Session, statement: &str) -> Result<bool, ObserveError> {
+pub(super) async fn try_out(session: &Session, statement: &str) -> Result<Trial, ObserveError> {
     let failed = |error: tokio_postgres::Error| ObserveError::Query {
         place: "what the server allows".to_owned(),
-        reason: chain(&error),
+        reason: said(&error),
     };
     session.client.batch_execute("BEGIN").await.map_err(failed)?;
     let tried = session.client.batch_execute(statement).await;
     session.client.batch_execute("ROLLBACK").await.map_err(failed)?;
     match tried {
-        Ok(()) => Ok(true),
-        Err(error) if error.as_db_error().is_some() => Ok(false),
+        Ok(()) => Ok(Trial::Allowed),
+        Err(error) if error.as_db_error().is_some() => Ok(Trial::Refused(said(&error))),
         Err(error) => Err(failed(error)),
     }
 }

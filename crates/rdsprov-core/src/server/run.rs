@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::connect::{ConnectError, Session, Target, Tls, chain};
-use super::observe::{ObserveError, is_allowed, observe};
+use super::connect::{ConnectError, Session, Target, Tls, said};
+use super::observe::{ObserveError, observe, try_out};
 use super::{ApplyOptions, Outcome, RunSlots, apply};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
@@ -118,7 +118,7 @@ impl Run {
     /// Where the server does not give it.
     pub async fn lock(&self) -> Result<Session, RunError> {
         let session = self.admin.connect(&DatabaseName::observed(LOCK_DATABASE)).await?;
-        let failed = |error: tokio_postgres::Error| RunError::Lock(chain(&error));
+        let failed = |error: tokio_postgres::Error| RunError::Lock(said(&error));
         let free: bool = session
             .client
             .query_one("SELECT pg_catalog.pg_try_advisory_lock($1)", &[&LOCK_KEY])
@@ -152,8 +152,8 @@ impl Run {
                 return Ok(plan);
             }
             for statement in plan.open_questions {
-                let allowed = is_allowed(&self.home, &statement).await?;
-                observed.trials.insert(statement, allowed);
+                let answer = try_out(&self.home, &statement).await?;
+                observed.trials.insert(statement, answer);
             }
         }
     }

@@ -50,6 +50,13 @@ SELECT json_build_object(
       'allow_connections', d.datallowconn,
       'enterable', d.datallowconn AND pg_catalog.has_database_privilege(d.oid, 'CONNECT'),
       'comment', pg_catalog.shobj_description(d.oid, 'pg_database'),
+      'settings', (
+        SELECT coalesce(json_object_agg(s.role, s.parameters), '{}') FROM (
+          SELECT pg_catalog.pg_get_userbyid(c.setrole) AS role, json_object_agg(
+            lower(split_part(e.setting, '=', 1)), substr(e.setting, strpos(e.setting, '=') + 1)
+            ORDER BY e.setting) AS parameters
+          FROM pg_catalog.pg_db_role_setting c, unnest(c.setconfig) e(setting)
+          WHERE c.setdatabase = d.oid AND c.setrole <> 0 GROUP BY c.setrole ORDER BY 1) s),
       'acl', (
         SELECT coalesce(json_agg(json_build_object(
           'grantee', g.rolname, 'grantor', pg_catalog.pg_get_userbyid(x.grantor),
