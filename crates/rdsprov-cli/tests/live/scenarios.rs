@@ -106,11 +106,13 @@ fn play(major: u32, folder: &Path) {
         expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
         assert_eq!(bench.admin_grants(), grants, "a membership of the administrator stayed");
     }
+    // Up to 14 schema `public` has another owner, and PUBLIC may create in it.
+    let suffix = if major < 15 { "_14" } else { "" };
     insta::with_settings!({
         snapshot_path => folder, prepend_module_to_snapshot => false, omit_expression => true,
     }, {
-        insta::assert_snapshot!("plan", text.join("\n"));
-        insta::assert_snapshot!("after", state(&bench));
+        insta::assert_snapshot!(format!("plan{suffix}"), text.join("\n"));
+        insta::assert_snapshot!(format!("after{suffix}"), state(&bench));
     });
 }
 
