@@ -72,7 +72,7 @@ async fn recorded(
     }
 
     let run = setup.open(&options.server, Some(&options.build_id)).await?;
-    let _lock = run.lock().await.map_err(|error| failed(&error))?;
+    let lock = run.lock().await.map_err(|error| failed(&error))?;
     let mut plan = run.plan().await.map_err(|error| failed(&error))?;
     show(&plan, options.common.format)?;
     no_refusals(&plan)?;
@@ -91,7 +91,7 @@ async fn recorded(
     }
     // What could not be seen before the first plan had run is a second plan's; then all was seen.
     for _ in 0..ROUNDS {
-        if let Some(exit) = execute(options, &run, &plan, trail, records).await? {
+        if let Some(exit) = execute(options, &run, &lock, &plan, trail, records).await? {
             return Ok(exit);
         }
         let partial = |error: &dyn ToString| Stop::new(Exit::Partial, error.to_string());
@@ -127,6 +127,7 @@ fn no_refusals(plan: &Plan) -> Result<(), Stop> {
 async fn execute(
     options: &ApplyOptions,
     run: &server::Run,
+    lock: &server::Lock,
     plan: &Plan,
     trail: &Trail,
     records: &mut Records,
@@ -144,7 +145,7 @@ async fn execute(
         report: Some(&report),
         ..server::ApplyOptions::default()
     };
-    let outcome = run.apply(plan, &options.build_id, &settings).await;
+    let outcome = run.apply(lock, plan, &options.build_id, &settings).await;
     // A record that could not be kept ends the run only now: what is done is done.
     kept.into_inner().map_or(Ok(()), |(_, written)| written)?;
     if let Some(error) = outcome.error {

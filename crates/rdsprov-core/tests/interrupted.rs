@@ -66,8 +66,9 @@ async fn a_run_killed_between_any_two_statements_is_completed_by_the_next() {
             let plan = run.plan().await.unwrap();
             assert!(plan.refusals.is_empty(), "{}", plan.to_text());
             let options = ApplyOptions { interrupt: Some(&kill), ..ApplyOptions::default() };
-            let killed = run.apply(&plan, "1", &options).await.error.is_some();
-            drop(run);
+            let lock = run.lock().await.unwrap();
+            let killed = run.apply(&lock, &plan, "1", &options).await.error.is_some();
+            drop((run, lock));
             if !killed {
                 break;
             }
@@ -82,14 +83,15 @@ async fn a_run_killed_between_any_two_statements_is_completed_by_the_next() {
             assert_eq!(superuser(granted_by_us), "0", "PostgreSQL {major}, position {position}");
 
             let run = open(&server, secrets.path()).await;
+            let lock = run.lock().await.unwrap();
             let plan = run.plan().await.unwrap();
             assert!(plan.refusals.is_empty(), "position {position}: {}", plan.to_text());
-            let outcome = run.apply(&plan, "2", &ApplyOptions::default()).await;
+            let outcome = run.apply(&lock, &plan, "2", &ApplyOptions::default()).await;
             assert_eq!(outcome.error, None, "PostgreSQL {major}, position {position}");
             let again = run.plan().await.unwrap();
             assert!(again.is_empty(), "position {position}: {}", again.to_text());
             assert_eq!(superuser(granted_by_us), "0", "PostgreSQL {major}, position {position}");
-            drop(run);
+            drop((run, lock));
             superuser("DROP DATABASE shop WITH (FORCE)");
             superuser("DROP ROLE shop_owner, shop_editor, shop_reader");
             position += 1;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 
 use super::connect::{Session, Target, said};
+use super::run::Lock;
 use crate::name::DatabaseName;
 use crate::plan::{Plan, Scope, Slots, Statement, Step, Transaction};
 
@@ -78,7 +79,7 @@ const RACES: u32 = 5;
 pub async fn apply(
     plan: &Plan,
     admin: &Target,
-    home: &Session,
+    lock: &Lock,
     slots: &(dyn Slots + Sync),
     options: &ApplyOptions<'_>,
 ) -> Outcome {
@@ -109,7 +110,7 @@ pub async fn apply(
         let mut races = 0;
         let result = loop {
             let result =
-                run(transaction, plan.server_major, admin, home, slots, options, &mut progress)
+                run(transaction, plan.server_major, admin, lock, slots, options, &mut progress)
                     .await;
             races += 1;
             if !matches!(&result, Err(failure) if failure.raced) || races == RACES {
@@ -154,7 +155,7 @@ async fn run(
     transaction: &Transaction,
     server_major: u32,
     admin: &Target,
-    home: &Session,
+    lock: &Lock,
     slots: &(dyn Slots + Sync),
     options: &ApplyOptions<'_>,
     progress: &mut Progress<'_>,
@@ -170,7 +171,7 @@ async fn run(
             })?;
             &own
         }
-        Scope::Cluster | Scope::NewDatabase(_) => home,
+        Scope::Cluster | Scope::NewDatabase(_) => &lock.0,
     };
     let _ = session.take_notices();
     let mut open = false;

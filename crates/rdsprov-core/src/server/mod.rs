@@ -8,7 +8,7 @@ mod run;
 pub use apply::{ApplyOptions, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
 pub use connect::{ConnectError, Session, Target, Tls};
 pub use observe::{ObserveError, observe};
-pub use run::{Place, Run, RunError};
+pub use run::{Lock, Place, Run, RunError};
 
 use std::collections::BTreeMap;
 

@@ -27,6 +27,11 @@ pub struct Place {
     pub database: Option<String>,
 }
 
+/// The lock that keeps runs apart, held as long as this lives. What all databases share is changed over
+/// the connection that holds it: a statement whose client was killed keeps the next run waiting until the
+/// server is done with it.
+pub struct Lock(pub(super) Session);
+
 /// Why a run came to no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -111,12 +116,11 @@ impl Run {
         Ok(Self { desired, secrets, findings, admin, home })
     }
 
-    /// Waits for other runs of this program on this server to end. The lock lasts as long as what is
-    /// returned.
+    /// Waits for other runs of this program on this server to end.
     ///
     /// # Errors
-    /// Where the server does not give it.
-    pub async fn lock(&self) -> Result<Session, RunError> {
+    /// Where the server does not give the lock.
+    pub async fn lock(&self) -> Result<Lock, RunError> {
         let session = self.admin.connect(&DatabaseName::observed(LOCK_DATABASE)).await?;
         let failed = |error: tokio_postgres::Error| RunError::Lock(said(&error));
         let free: bool = session
@@ -136,7 +140,7 @@ impl Run {
                 .await
                 .map_err(failed)?;
         }
-        Ok(session)
+        Ok(Lock(session))
     }
 
     /// Looks at the server and plans. Where the plan leaves it open what the server allows, the
@@ -159,9 +163,15 @@ impl Run {
     }
 
     /// Carries out a plan.
-    pub async fn apply(&self, plan: &Plan, build_id: &str, options: &ApplyOptions<'_>) -> Outcome {
+    pub async fn apply(
+        &self,
+        lock: &Lock,
+        plan: &Plan,
+        build_id: &str,
+        options: &ApplyOptions<'_>,
+    ) -> Outcome {
         let slots = RunSlots { secrets: &self.secrets, build_id };
-        apply(plan, &self.admin, &self.home, &slots, options).await
+        apply(plan, &self.admin, lock, &slots, options).await
     }
 
     /// `host:port`, for the records.
