@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rdsprov_core::config::{Approval, Config, TlsMode};
-use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
+use rdsprov_core::definitions::{Definitions, SourceText, Syntax};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates, aws};
 use rdsprov_core::server::{Place, Run, Tls};
@@ -52,11 +52,9 @@ impl Setup {
             })?;
             sources.push(SourceText { path, text, syntax });
         }
-        let rules = Rules {
-            mode: common.mode.or(config.definitions.mode),
-            ignore_keys: config.definitions.ignore_keys.clone(),
-            naming_pattern: config.definitions.naming_pattern.clone(),
-        };
+        let mut rules = config.rules();
+        rules.mode = common.mode.or(rules.mode);
+        rules.environment.clone_from(&common.env);
         let mut definitions = Definitions::parse(&sources, &rules)
             .map_err(|errors| Stop::new(Exit::Failed, errors))?;
         for name in &common.adopt {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::definitions::Mode;
+use crate::definitions::{Defaults, Mode, Rules};
 
 /// What an environment asks for before a plan may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -55,6 +55,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// How definitions are read.
     pub definitions: DefinitionsSection,
+    /// What holds where an application leaves a key out.
+    pub defaults: Defaults,
     /// How connections are protected.
     pub tls: TlsSection,
     /// The environments beside the known ones, or in their place.
@@ -98,11 +100,13 @@ pub struct TlsSection {
 }
 
 /// `[environments.NAME]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Environment {
-    /// What it asks for.
-    pub approval: Approval,
+    /// What it asks for; a known environment's own where nothing is said, else `required`.
+    pub approval: Option<Approval>,
+    /// What holds where an application leaves a key out, before [`Config::defaults`].
+    pub defaults: Defaults,
 }
 
 /// `[audit]`
@@ -153,9 +157,27 @@ impl Config {
     /// What an environment asks for; nothing where it is not known.
     #[must_use]
     pub fn approval(&self, environment: &str) -> Option<Approval> {
-        self.environments.get(environment).map(|declared| declared.approval).or_else(|| {
-            KNOWN.iter().find(|(name, _)| *name == environment).map(|(_, approval)| *approval)
-        })
+        let known = KNOWN.iter().find(|(name, _)| *name == environment).map(|known| known.1);
+        match self.environments.get(environment) {
+            Some(declared) => declared.approval.or(known).or(Some(Approval::Required)),
+            None => known,
+        }
+    }
+
+    /// The rules that definitions are read by, as the file says them.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        let of_environment = |(name, environment): (&String, &Environment)| {
+            (name.clone(), environment.defaults.clone())
+        };
+        Rules {
+            mode: self.definitions.mode,
+            ignore_keys: self.definitions.ignore_keys.clone(),
+            naming_pattern: self.definitions.naming_pattern.clone(),
+            environment: None,
+            defaults: self.defaults.clone(),
+            environment_defaults: self.environments.iter().map(of_environment).collect(),
+        }
     }
 
     /// The environments that are known.

@@ -167,6 +167,14 @@ macro_rules! name {
             }
         }
 
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
@@ -193,6 +201,40 @@ name!(
     /// The name of a schema.
     SchemaName, "schema", reserved_schema
 );
+
+name!(
+    /// The name of an extension.
+    ExtensionName, "extension", |_| None
+);
+name!(
+    /// The names of some databases: `*` stands for any characters, all else for itself.
+    DatabasePattern, "database", reserved_database
+);
+
+impl DatabasePattern {
+    /// Whether a database is meant.
+    ///
+    /// ```
+    /// use rdsprov_core::name::{DatabaseName, DatabasePattern};
+    /// let pattern = DatabasePattern::new("backstage_plugin_*").unwrap();
+    /// assert!(pattern.matches(&DatabaseName::observed("backstage_plugin_catalog")));
+    /// assert!(!pattern.matches(&DatabaseName::observed("backstage")));
+    /// assert!(!pattern.matches(&DatabaseName::observed("my_backstage_plugin_x")));
+    /// ```
+    #[must_use]
+    pub fn matches(&self, database: &DatabaseName) -> bool {
+        let mut parts = self.0.split('*');
+        let Some(mut rest) = parts.next().and_then(|start| database.0.strip_prefix(start)) else {
+            return false;
+        };
+        let Some(end) = parts.next_back() else { return rest.is_empty() };
+        for part in parts {
+            let Some(at) = rest.find(part) else { return false };
+            rest = &rest[at + part.len()..];
+        }
+        rest.ends_with(end)
+    }
+}
 
 /// The key of an application in the definitions; a safe path segment, since secrets are named after it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rdsprov_core::config::Config;
 use rdsprov_core::definitions::{Definitions, Mode, Rules, SourceText, Syntax};
 
 fn files(folder: &str) -> Vec<(String, PathBuf)> {
@@ -109,6 +110,42 @@ fn the_mode_says_which_of_two_counts() {
     }
     let coupled = Rules { mode: Some(Mode::Coupled), ..Rules::default() };
     insta::assert_snapshot!("mode__coupled_absent", outcome(&[("a.tfvars", A)], &coupled));
+}
+
+#[test]
+fn a_site_sets_defaults() {
+    let text = r#"
+environment = "dev"
+application_databases = {
+  shop    = { database_name = "shop", username = "shop_user", settings = {}, extensions = ["pg_trgm"] }
+  reports = { database_name = "shop", username = "reports", access_level = "reader", auth = "password" }
+}"#;
+    let config = Config::from_toml(
+        "rdsprov.toml",
+        r#"
+[defaults]
+schemas = ["app"]
+extensions = ["pgcrypto"]
+auth = "iam"
+settings = { statement_timeout = "30s" }
+[environments.dev.defaults]
+connection_limit = 5
+schemas = ["public", "app"]
+[environments.prod.defaults]
+connection_limit = 50
+"#,
+    )
+    .unwrap();
+    insta::assert_snapshot!("defaults", outcome(&[("shop.tfvars", text)], &config.rules()));
+    for (text, says) in [
+        ("[defaults]\nschemas = [\"pg_x\"]", "reserved by PostgreSQL"),
+        ("[defaults]\nconnection_limit = -2", "-1 (none) or more"),
+        ("[defaults]\nusername = \"u\"", "unknown field `username`"),
+        ("[defaults]\nsettings = { \"work mem\" = \"1\" }", "not the name of a parameter"),
+    ] {
+        let error = Config::from_toml("rdsprov.toml", text).unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains("line 2"), "{error}");
+    }
 }
 
 #[test]

@@ -1,11 +1,16 @@
 //! What teams wrote: one model, several syntaxes, every error with its place.
 //!
 //! A reader for each syntax (`hcl`, `json`, `toml`) turns text into one tree with spans (`tree`); one
-//! reader of the model (`model`) goes over the trees and collects every error of every file.
+//! reader of the model (`model`, and `entry` for what one application says) goes over the trees and
+//! collects every error of every file.
 
+mod defaults;
+mod entry;
+mod file;
 mod hcl;
 mod json;
 mod model;
+mod together;
 mod toml;
 mod tree;
 
@@ -14,8 +19,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
+use crate::name::{
+    ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName,
+};
+
 use crate::setting::Parameter;
+pub use defaults::Defaults;
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +71,22 @@ pub struct Rules {
     /// A regular expression for names of roles and databases; by default
     /// [`DEFAULT_NAMING_PATTERN`].
     pub naming_pattern: Option<String>,
+    /// The environment, where it is known from elsewhere than the files.
+    pub environment: Option<String>,
+    /// What holds where an application leaves a key out.
+    pub defaults: Defaults,
+    /// The same for one environment; counts before [`Rules::defaults`].
+    pub environment_defaults: BTreeMap<String, Defaults>,
+}
+
+impl Rules {
+    fn defaults_for(&self, environment: Option<&str>) -> Defaults {
+        environment
+            .and_then(|name| self.environment_defaults.get(name))
+            .cloned()
+            .unwrap_or_default()
+            .or(&self.defaults)
+    }
 }
 
 /// What names of roles and databases look like where a site says nothing else.
@@ -158,7 +183,7 @@ pub struct Application {
     /// The schemas covered.
     pub schemas: Vec<SchemaName>,
     /// The extensions of the database.
-    pub extensions: Vec<String>,
+    pub extensions: Vec<ExtensionName>,
     /// How the application proves who it is.
     pub auth: Auth,
     /// The secret's id, where the entry names one.
@@ -169,6 +194,10 @@ pub struct Application {
     pub connection_limit: i32,
     /// The role's settings in the database.
     pub settings: BTreeMap<Parameter, String>,
+    /// Roles beside the owner whose future objects in the database are granted as the owner's are.
+    pub creators: Vec<RoleName>,
+    /// The databases of the role that nobody declares and that are closed to PUBLIC all the same.
+    pub plugin_databases: Vec<DatabasePattern>,
     /// Whether an unmanaged role or database may be taken over.
     pub adopt: bool,
     /// Where it stands.

@@ -1,0 +1,82 @@
+//! The keys that an application may leave out, and what a site says for all of them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+
+use super::{AccessLevel, Auth};
+use crate::name::{DatabasePattern, ExtensionName, NameError, RoleName, SchemaName};
+use crate::setting::Parameter;
+
+/// What is said of the keys that may be left out; `None` is not said. `[defaults]` of `rdsprov.toml` has
+/// this shape, and so has what an entry says itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "the keys of an application, see `Application`")]
+pub struct Defaults {
+    pub access_level: Option<AccessLevel>,
+    #[serde(deserialize_with = "names")]
+    pub schemas: Option<Vec<SchemaName>>,
+    #[serde(deserialize_with = "names")]
+    pub extensions: Option<Vec<ExtensionName>>,
+    pub auth: Option<Auth>,
+    pub createdb: Option<bool>,
+    #[serde(deserialize_with = "connection_limit")]
+    pub connection_limit: Option<i32>,
+    #[serde(deserialize_with = "settings")]
+    pub settings: Option<BTreeMap<Parameter, String>>,
+    #[serde(deserialize_with = "names")]
+    pub creators: Option<Vec<RoleName>>,
+    #[serde(deserialize_with = "names")]
+    pub plugin_databases: Option<Vec<DatabasePattern>>,
+    pub adopt: Option<bool>,
+}
+
+impl Defaults {
+    /// What is said here, else there; a list or map counts as a whole.
+    #[must_use]
+    pub fn or(self, other: &Self) -> Self {
+        Self {
+            access_level: self.access_level.or(other.access_level),
+            schemas: self.schemas.or_else(|| other.schemas.clone()),
+            extensions: self.extensions.or_else(|| other.extensions.clone()),
+            auth: self.auth.or(other.auth),
+            createdb: self.createdb.or(other.createdb),
+            connection_limit: self.connection_limit.or(other.connection_limit),
+            settings: self.settings.or_else(|| other.settings.clone()),
+            creators: self.creators.or_else(|| other.creators.clone()),
+            plugin_databases: self.plugin_databases.or_else(|| other.plugin_databases.clone()),
+            adopt: self.adopt.or(other.adopt),
+        }
+    }
+}
+
+/// Names that somebody writes are checked, here as in the definitions.
+fn names<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<String, Error = NameError>,
+{
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let names: Result<_, _> = texts.into_iter().map(T::try_from).collect();
+    names.map(Some).map_err(serde::de::Error::custom)
+}
+
+fn connection_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
+    let limit = i32::deserialize(deserializer)?;
+    if limit < -1 {
+        return Err(serde::de::Error::custom("a connection limit is -1 (none) or more"));
+    }
+    Ok(Some(limit))
+}
+
+fn settings<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BTreeMap<Parameter, String>>, D::Error> {
+    let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
+    let settings: Result<_, _> = texts
+        .into_iter()
+        .map(|(name, value)| Parameter::new(&name).map(|parameter| (parameter, value)))
+        .collect();
+    settings.map(Some).map_err(serde::de::Error::custom)
+}

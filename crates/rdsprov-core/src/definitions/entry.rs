@@ -1,0 +1,266 @@
+//! One application's entry: its keys, their types, and what they may say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regex::Regex;
+
+use super::file::{Entries, File, given};
+use super::tree::{Key, Node, Value};
+use super::{AccessLevel, Application, Auth, Defaults, Rules};
+use crate::name::{
+    ApplicationName, DatabaseName, DatabasePattern, ExtensionName, NameError, RoleName, SchemaName,
+};
+use crate::setting::Parameter;
+
+/// The keys of an application, in the manual's order.
+const KEYS: [&str; 13] = [
+    "database_name",
+    "username",
+    "access_level",
+    "schemas",
+    "extensions",
+    "auth",
+    "secret",
+    "createdb",
+    "connection_limit",
+    "settings",
+    "creators",
+    "plugin_databases",
+    "adopt",
+];
+
+/// Reads an entry; what it says itself beside it, without the defaults.
+pub fn application(
+    file: &mut File<'_>,
+    rules: &Rules,
+    defaults: &Defaults,
+    pattern: Option<&Regex>,
+    key: &Key,
+    node: &Node,
+) -> Option<(Application, Defaults)> {
+    let before = file.errors.len();
+    let name = ApplicationName::new(key.name.clone())
+        .map_err(|error| file.error(&key.place, error.to_string(), "rename the key"))
+        .ok();
+    let entry = file.map(&format!("application `{}`", key.name), node)?;
+    check_keys(file, rules, key, &entry);
+
+    let database_name = name_of(file, pattern, key, &entry, "database_name", DatabaseName::new);
+    let username = name_of(file, pattern, key, &entry, "username", RoleName::new);
+    let mut said = what_is_said(file, &entry);
+    let secret = given(&entry, "secret").and_then(|(_, node)| {
+        let text = file.string("secret", node)?;
+        if text.trim().is_empty() {
+            file.error(&node.place, "`secret` is empty", "name the secret, or leave the key out");
+        } else if text.chars().any(char::is_control) {
+            file.error(
+                &node.place,
+                "`secret` holds a line break or another control character",
+                "write the secret's id on one line, without a heredoc",
+            );
+        }
+        Some(text.to_owned())
+    });
+    if secret.is_some() && said.auth == Some(Auth::Iam) {
+        file.error(
+            &key.place,
+            format!("application `{}` has a `secret` and auth = \"iam\"", key.name),
+            "a role that comes with a token of IAM has no password: remove one of the two",
+        );
+    }
+    // Who names a secret has a password, whatever the defaults say.
+    said.auth = said.auth.or(secret.is_some().then_some(Auth::Password));
+    let owns = said.access_level.or(defaults.access_level).unwrap_or(AccessLevel::Owner)
+        == AccessLevel::Owner;
+    if !owns && said.extensions.as_ref().is_some_and(|extensions| !extensions.is_empty()) {
+        file.error(
+            &key.place,
+            format!(
+                "application `{}` declares `extensions` and does not own its database",
+                key.name
+            ),
+            "declare them in the entry of the database's owner",
+        );
+    }
+    if file.errors.len() > before {
+        return None;
+    }
+    let all = said.clone().or(defaults);
+    let application = Application {
+        application: name?,
+        database_name: database_name?,
+        username: username?,
+        access_level: all.access_level.unwrap_or(AccessLevel::Owner),
+        schemas: all.schemas.unwrap_or_else(|| vec![SchemaName::observed("public")]),
+        extensions: all.extensions.filter(|_| owns).unwrap_or_default(),
+        auth: all.auth.unwrap_or(Auth::Password),
+        secret,
+        createdb: all.createdb.unwrap_or(false),
+        connection_limit: all.connection_limit.unwrap_or(-1),
+        settings: all.settings.unwrap_or_default(),
+        creators: all.creators.unwrap_or_default(),
+        plugin_databases: all.plugin_databases.unwrap_or_default(),
+        adopt: all.adopt.unwrap_or(false),
+        location: file.location(&key.place),
+    };
+    Some((application, said))
+}
+
+/// What the entry says of the keys that may be left out.
+fn what_is_said(file: &mut File<'_>, entry: &Entries<'_>) -> Defaults {
+    let levels = [AccessLevel::Owner, AccessLevel::Editor, AccessLevel::Reader];
+    let levels = levels.map(|level| (level.to_string(), level));
+    let flag = |file: &mut File<'_>, field: &str| {
+        given(entry, field).and_then(|(_, node)| file.bool(field, node))
+    };
+    Defaults {
+        access_level: one_of(file, entry, "access_level", &levels),
+        schemas: names(file, entry, "schemas", SchemaName::new),
+        extensions: names(file, entry, "extensions", ExtensionName::new),
+        auth: one_of(
+            file,
+            entry,
+            "auth",
+            &[Auth::Password, Auth::Iam].map(|auth| (auth.to_string(), auth)),
+        ),
+        createdb: flag(file, "createdb"),
+        connection_limit: connection_limit(file, entry),
+        settings: settings(file, entry),
+        creators: names(file, entry, "creators", RoleName::new),
+        plugin_databases: names(file, entry, "plugin_databases", DatabasePattern::new),
+        adopt: flag(file, "adopt"),
+    }
+}
+
+/// A list of names, none given twice.
+fn names<T>(
+    file: &mut File<'_>,
+    entry: &Entries<'_>,
+    field: &str,
+    new: fn(String) -> Result<T, NameError>,
+) -> Option<Vec<T>> {
+    let (_, node) = given(entry, field)?;
+    let items = file.strings(field, node)?;
+    let mut seen = BTreeSet::new();
+    let mut names = Vec::new();
+    for (text, place) in items {
+        if !seen.insert(text.clone()) {
+            let message = format!("{text:?} is given twice in `{field}`");
+            file.error(&place, message, "remove one of the two");
+        }
+        match new(text) {
+            Ok(name) => names.push(name),
+            Err(error) => file.error(&place, error.to_string(), "choose another name"),
+        }
+    }
+    Some(names)
+}
+
+/// Refuses keys that are unknown.
+fn check_keys(file: &mut File<'_>, rules: &Rules, application: &Key, entry: &Entries<'_>) {
+    for (field, (at, _)) in entry {
+        if KEYS.contains(field) || rules.ignore_keys.iter().any(|ignored| ignored == field) {
+            continue;
+        }
+        let nearest = KEYS
+            .iter()
+            .map(|known| (strsim::damerau_levenshtein(known, field), known))
+            .min()
+            .filter(|(distance, _)| *distance <= 1 + field.len() / 3);
+        let own =
+            "a key that is Terraform's own goes into [definitions] ignore_keys in rdsprov.toml";
+        let help = match nearest {
+            Some((_, known)) => format!("is `{known}` meant? {own}"),
+            None => format!("the keys are {}; {own}", KEYS.join(", ")),
+        };
+        let message = format!("application `{}` has the unknown key `{field}`", application.name);
+        file.error(&at.place, message, help);
+    }
+}
+
+/// One of a closed set of words.
+fn one_of<T: Copy>(
+    file: &mut File<'_>,
+    entry: &Entries<'_>,
+    field: &str,
+    words: &[(String, T)],
+) -> Option<T> {
+    let (_, node) = given(entry, field)?;
+    let text = file.string(field, node)?;
+    let found = words.iter().find(|(word, _)| word == text).map(|(_, value)| *value);
+    if found.is_none() {
+        let known: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        file.error(
+            &node.place,
+            format!("`{field}` is {text:?}"),
+            format!("write one of {}", known.join(", ")),
+        );
+    }
+    found
+}
+
+fn connection_limit(file: &mut File<'_>, entry: &Entries<'_>) -> Option<i32> {
+    let (_, node) = given(entry, "connection_limit")?;
+    let help = "write a whole number, -1 for no limit";
+    let Value::Number(text) = &node.value else {
+        file.wrong_type("`connection_limit`", node, "a number", help);
+        return None;
+    };
+    let limit = text.parse().ok().filter(|limit| *limit >= -1);
+    if limit.is_none() {
+        file.error(&node.place, format!("`connection_limit` is {text}"), help);
+    }
+    limit
+}
+
+fn settings(file: &mut File<'_>, entry: &Entries<'_>) -> Option<BTreeMap<Parameter, String>> {
+    let (_, node) = given(entry, "settings")?;
+    let mut settings = BTreeMap::new();
+    for (name, (key, node)) in file.map("`settings`", node)? {
+        let parameter = Parameter::new(name)
+            .map_err(|error| file.error(&key.place, error.to_string(), "correct the name"))
+            .ok();
+        let Some(value) = file.string(name, node) else { continue };
+        if value.contains('\0') {
+            file.error(&node.place, format!("the value of `{name}` holds a NUL"), "remove it");
+        }
+        settings.extend(parameter.map(|parameter| (parameter, value.to_owned())));
+    }
+    Some(settings)
+}
+
+/// A required name of an application.
+fn name_of<T>(
+    file: &mut File<'_>,
+    pattern: Option<&Regex>,
+    application: &Key,
+    entry: &Entries<'_>,
+    field: &str,
+    new: fn(String) -> Result<T, NameError>,
+) -> Option<T> {
+    let Some((_, node)) = given(entry, field) else {
+        file.error(
+            &application.place,
+            format!("application `{}` has no `{field}`", application.name),
+            format!("add {field} = \"…\""),
+        );
+        return None;
+    };
+    let text = file.string(field, node)?.to_owned();
+    match new(text.clone()) {
+        Err(error) => {
+            file.error(&node.place, error.to_string(), "choose another name");
+            None
+        }
+        Ok(_) if pattern.is_some_and(|pattern| !pattern.is_match(&text)) => {
+            let pattern = pattern.map(Regex::as_str).unwrap_or_default();
+            file.error(
+                &node.place,
+                format!("`{field}` {text:?} does not match the naming pattern {pattern}"),
+                "choose another name, or set [definitions] naming_pattern in rdsprov.toml",
+            );
+            None
+        }
+        Ok(name) => Some(name),
+    }
+}

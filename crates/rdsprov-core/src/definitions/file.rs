@@ -1,0 +1,109 @@
+//! One file while it is read: places become lines and columns, and errors are collected.
+
+use std::collections::BTreeMap;
+
+use super::tree::{Key, Node, Place, Value};
+use super::{DefinitionError, Location, SourceText};
+
+/// One file, and what is wrong with it.
+pub struct File<'a> {
+    pub source: &'a SourceText,
+    pub text: &'a str,
+    line_starts: Vec<usize>,
+    pub errors: Vec<DefinitionError>,
+}
+
+pub type Entries<'n> = BTreeMap<&'n str, (&'n Key, &'n Node)>;
+
+impl<'a> File<'a> {
+    pub fn new(source: &'a SourceText) -> Self {
+        let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
+        let line_starts =
+            std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { source, text, line_starts, errors: Vec::new() }
+    }
+
+    pub fn location(&self, place: &Place) -> Location {
+        let line = self.line_starts.partition_point(|start| *start <= place.start).max(1);
+        let before = self.text.get(self.line_starts[line - 1]..place.start).unwrap_or_default();
+        Location { file: self.source.path.clone(), line, column: before.chars().count() + 1 }
+    }
+
+    pub fn error_at(&self, location: Location, message: String, help: String) -> DefinitionError {
+        let start = self.line_starts.get(location.line - 1).copied().unwrap_or_default();
+        let line_text = self.text[start..].lines().next().unwrap_or_default().to_owned();
+        DefinitionError { location, line_text, message, help }
+    }
+
+    pub fn error(&mut self, place: &Place, message: impl Into<String>, help: impl Into<String>) {
+        let error = self.error_at(self.location(place), message.into(), help.into());
+        self.errors.push(error);
+    }
+
+    pub fn wrong_type(&mut self, what: &str, node: &Node, wanted: &str, help: impl Into<String>) {
+        // A fault is told already where the value was refused.
+        if !matches!(node.value, Value::Refused) {
+            self.error(&node.place, format!("{what} is {}, not {wanted}", node.value.kind()), help);
+        }
+    }
+
+    /// The entries of a map, a key given twice being an error.
+    pub fn map<'n>(&mut self, what: &str, node: &'n Node) -> Option<Entries<'n>> {
+        let Value::Map(entries) = &node.value else {
+            self.wrong_type(what, node, "a map", "write { … }");
+            return None;
+        };
+        let mut map = BTreeMap::new();
+        for (key, value) in entries {
+            if map.insert(key.name.as_str(), (key, value)).is_some() {
+                self.error(
+                    &key.place,
+                    format!("key `{}` is given twice in {what}", key.name),
+                    "remove one of the two",
+                );
+            }
+        }
+        Some(map)
+    }
+
+    pub fn string<'n>(&mut self, key: &str, node: &'n Node) -> Option<&'n str> {
+        if let Value::String(text) = &node.value {
+            return Some(text);
+        }
+        self.wrong_type(&format!("`{key}`"), node, "a string", format!("write {key} = \"…\""));
+        None
+    }
+
+    pub fn bool(&mut self, key: &str, node: &Node) -> Option<bool> {
+        if let Value::Bool(value) = &node.value {
+            return Some(*value);
+        }
+        let help = format!("write {key} = true or {key} = false, without quotes");
+        self.wrong_type(&format!("`{key}`"), node, "a bool", help);
+        None
+    }
+
+    pub fn strings(&mut self, key: &str, node: &Node) -> Option<Vec<(String, Place)>> {
+        let Value::List(items) = &node.value else {
+            let help = format!("write {key} = [\"…\"]");
+            self.wrong_type(&format!("`{key}`"), node, "a list of strings", help);
+            return None;
+        };
+        items
+            .iter()
+            .map(|item| match &item.value {
+                Value::String(text) => Some((text.clone(), item.place.clone())),
+                _ => {
+                    let help = format!("write {key} = [\"…\"]");
+                    self.wrong_type(&format!("an item of `{key}`"), item, "a string", help);
+                    None
+                }
+            })
+            .collect()
+    }
+}
+
+/// What is given; `null` is not.
+pub fn given<'n>(entries: &Entries<'n>, key: &str) -> Option<(&'n Key, &'n Node)> {
+    entries.get(key).copied().filter(|(_, node)| !matches!(node.value, Value::Null))
+}

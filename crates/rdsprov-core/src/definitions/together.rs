@@ -1,0 +1,109 @@
+//! What entries say together: one role may stand in several, one database has one owner.
+
+use std::collections::BTreeMap;
+
+use super::file::File;
+use super::{AccessLevel, Application, Defaults, Definitions};
+use crate::name::{ApplicationName, RoleName};
+
+/// What each entry says itself, and does not leave to the defaults.
+pub type Said = BTreeMap<ApplicationName, Defaults>;
+
+/// What one entry says of a role holds for the role, also in the entries that do not say it.
+pub fn share_what_is_said(definitions: &mut Definitions, said: &Said) {
+    let mut roles: BTreeMap<RoleName, Defaults> = BTreeMap::new();
+    for (name, of_entry) in said {
+        let Some(application) = definitions.applications.get(name) else { continue };
+        let role = roles.entry(application.username.clone()).or_default();
+        role.auth = role.auth.or(of_entry.auth);
+        role.createdb = role.createdb.or(of_entry.createdb);
+        role.connection_limit = role.connection_limit.or(of_entry.connection_limit);
+    }
+    for application in definitions.applications.values_mut() {
+        let Some(role) = roles.get(&application.username) else { continue };
+        application.auth = role.auth.unwrap_or(application.auth);
+        application.createdb = role.createdb.unwrap_or(application.createdb);
+        application.connection_limit =
+            role.connection_limit.unwrap_or(application.connection_limit);
+    }
+}
+
+/// What one entry must not contradict in those before it.
+pub fn check_together(
+    file: &mut File<'_>,
+    definitions: &Definitions,
+    said: &Said,
+    new: &Application,
+    new_said: &Defaults,
+) {
+    let mut complain = |message: String, help: &str| {
+        let error = file.error_at(new.location.clone(), message, help.to_owned());
+        file.errors.push(error);
+    };
+    for old in definitions.applications.values() {
+        if old.application == new.application {
+            complain(
+                format!("application `{}` is defined at {} already", new.application, old.location),
+                "give each application a key of its own",
+            );
+            continue;
+        }
+        let same_database = old.database_name == new.database_name;
+        let same_user = old.username == new.username;
+        if same_database
+            && old.access_level == AccessLevel::Owner
+            && new.access_level == AccessLevel::Owner
+        {
+            complain(
+                format!(
+                    "database `{}` has two owners, `{}` ({}) and `{}`",
+                    new.database_name, old.application, old.location, new.application
+                ),
+                "give one of them access_level = \"editor\" or \"reader\"",
+            );
+        } else if same_database && same_user {
+            complain(
+                format!(
+                    "user `{}` is given access to database `{}` by `{}` ({}) already",
+                    new.username, new.database_name, old.application, old.location
+                ),
+                "keep one of the two",
+            );
+        }
+        let old_said = said.get(&old.application);
+        let mut disagree = |key: &str, say: fn(&Defaults) -> Option<String>, help: &str| {
+            if same_user
+                && let (Some(ours), Some(theirs)) = (say(new_said), old_said.and_then(say))
+                && ours != theirs
+            {
+                complain(
+                    format!(
+                        "user `{}` has {key} = {ours} here and {theirs} in `{}` ({})",
+                        new.username, old.application, old.location
+                    ),
+                    &format!("it is one role: say the same in both, or say it in one only{help}"),
+                );
+            }
+        };
+        let secret = "; a `secret` means auth = \"password\"";
+        disagree("auth", |said| said.auth.map(|auth| format!("\"{auth}\"")), secret);
+        disagree("createdb", |said| said.createdb.map(|value| value.to_string()), "");
+        disagree(
+            "connection_limit",
+            |said| said.connection_limit.map(|value| value.to_string()),
+            "",
+        );
+        if same_user
+            && let (Some(ours), Some(theirs)) = (&new.secret, &old.secret)
+            && ours != theirs
+        {
+            complain(
+                format!(
+                    "user `{}` has the secret {ours:?} here and {theirs:?} in `{}` ({})",
+                    new.username, old.application, old.location
+                ),
+                "a role has one password: name one secret in both",
+            );
+        }
+    }
+}

@@ -1,0 +1,18 @@
+application_databases = {
+  backstage = {
+    database_name    = "backstage"
+    username         = "backstage_user"
+    access_level     = "owner"
+    schemas          = ["public", "catalog"]
+    extensions       = ["uuid-ossp", "pg_trgm"]
+    auth             = "password"
+    secret           = "teams/backstage"
+    createdb         = true
+    connection_limit = 20
+    settings         = { statement_timeout = "30s", search_path = "catalog, public" }
+    creators         = ["flyway"]
+    plugin_databases = ["backstage_plugin_*"]
+    adopt            = true
+  }
+  reports = { database_name = "backstage", username = "reports", access_level = "reader", auth = "iam" }
+}
