@@ -7,6 +7,8 @@
 mod binaries;
 mod secrets_manager;
 mod server;
+mod session;
+mod shared;
 
 use std::fs::{self, File};
 use std::io;
@@ -14,6 +16,7 @@ use std::path::PathBuf;
 
 pub use secrets_manager::{SecretsManager, environment};
 pub use server::Server;
+pub use session::{Answer, Message, Session, Severity};
 
 /// Why a server is not to be had.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::binaries::{self, run};
-use crate::{Error, cache, io_error};
+use crate::{Error, Session, cache, io_error};
 
 const MASTER: &str = "platform_admin";
 const MASTER_PASSWORD: &str = "master-Canary-9d41c7";
@@ -56,6 +56,23 @@ impl Server {
     /// # Errors
     /// Where its programs are not to be had, or it does not come up.
     pub fn start(major: u32) -> Result<Self, Error> {
+        Self::start_with(major, |_| Ok(()))
+    }
+
+    /// Starts a server that is in recovery and stays so: a standby, which others can only read from.
+    ///
+    /// # Errors
+    /// Where its programs are not to be had, or it does not come up.
+    pub fn start_standby(major: u32) -> Result<Self, Error> {
+        Self::start_with(major, |data| {
+            fs::write(data.join("standby.signal"), "").map_err(io_error("standby.signal"))
+        })
+    }
+
+    fn start_with(
+        major: u32,
+        prepare: impl FnOnce(&Path) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let user = user()?;
         let user = user.as_deref();
         let (cache, lock) = cache()?;
@@ -73,6 +90,7 @@ impl Server {
             .map_err(io_error("a directory"))?;
         let data = directory.path().join("data");
         run(Command::new("cp").arg("-a").arg(template.join("data")).arg(&data))?;
+        prepare(&data)?;
         own(user, directory.path())?;
         // Between finding a free port and using it, somebody else may.
         let (process, port) = launch(&bin, user, directory.path())
@@ -98,10 +116,20 @@ impl Server {
         self.major
     }
 
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The directory of its data and of `pg_hba.conf`.
+    #[must_use]
+    pub fn data_directory(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
     /// The certificate to trust.
     #[must_use]
     pub fn ca_file(&self) -> PathBuf {
-        self.directory.path().join("data/server.crt")
+        self.data_directory().join("server.crt")
     }
 
     /// The administrator's password.
@@ -155,11 +183,52 @@ impl Server {
         database: &str,
         sql: &str,
     ) -> Result<String, Error> {
-        run(psql(sql)
-            .env("PGPASSWORD", password)
+        run(self.login(&mut psql(sql), role, password, database))
+    }
+
+    /// Opens a session as a role that logs in over verified TLS.
+    ///
+    /// # Errors
+    /// What psql says where the login is refused.
+    pub fn session(&self, role: &str, password: &str, database: &str) -> Result<Session, Error> {
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-q", "-At"]).current_dir("/");
+        Session::open(self.login(&mut psql, role, password, database))
+    }
+
+    /// Opens a session as the administrator.
+    ///
+    /// # Errors
+    /// What psql says where the login is refused.
+    pub fn master_session(&self, database: &str) -> Result<Session, Error> {
+        self.session(MASTER, MASTER_PASSWORD, database)
+    }
+
+    /// Opens a session as the bootstrap superuser, over the socket.
+    ///
+    /// # Errors
+    /// What psql says.
+    pub fn superuser_session(&self, database: &str) -> Result<Session, Error> {
+        Session::open(
+            Command::new("psql")
+                .args(["-X", "-q", "-At", "-h"])
+                .arg(self.directory.path())
+                .args(["-p", &self.port.to_string(), "-U", "rdsadmin", "-d", database])
+                .current_dir("/"),
+        )
+    }
+
+    fn login<'command>(
+        &self,
+        psql: &'command mut Command,
+        role: &str,
+        password: &str,
+        database: &str,
+    ) -> &'command mut Command {
+        psql.env("PGPASSWORD", password)
             .env("PGSSLMODE", "verify-full")
             .env("PGSSLROOTCERT", self.ca_file())
-            .args(["-h", self.host(), "-p", &self.port.to_string(), "-U", role, "-d", database]))
+            .args(["-h", self.host(), "-p", &self.port.to_string(), "-U", role, "-d", database])
     }
 
     /// Runs a script as the bootstrap superuser; it may connect to other databases and be other roles.

@@ -1,0 +1,130 @@
+//! Two sessions change one row of a catalog, or add the same one, at once: the second fails.
+
+use crate::ask::{Ask, master, on_each_version, send_and_wait_for_lock, until};
+
+/// The first session's transaction is open while the second sends its statement. The second then
+/// waits, and fails once the first commits.
+fn race(setup: &str, first: &str, second: &str, sqlstate: &str, words: &str) {
+    on_each_version(|server| {
+        let (mut one, mut two) = (master(server), master(server));
+        one.done(setup);
+        one.done(&format!("BEGIN; {first}"));
+        send_and_wait_for_lock(server, &mut two, second);
+        one.done("COMMIT");
+        two.answers_refusal(sqlstate, words);
+    });
+}
+
+const UPDATED: &str = "tuple concurrently updated";
+
+#[test]
+fn of_two_grants_on_a_database_one_fails() {
+    race(
+        "CREATE ROLE acl_a; CREATE ROLE acl_b; CREATE DATABASE acl_db",
+        "GRANT CONNECT ON DATABASE acl_db TO acl_a",
+        "GRANT CONNECT ON DATABASE acl_db TO acl_b",
+        "XX000",
+        UPDATED,
+    );
+}
+
+#[test]
+fn of_two_grants_on_a_table_one_fails() {
+    race(
+        "CREATE ROLE racing_a; CREATE ROLE racing_b; CREATE SCHEMA racing; CREATE TABLE racing.t ()",
+        "GRANT SELECT ON racing.t TO racing_a",
+        "GRANT SELECT ON racing.t TO racing_b",
+        "XX000",
+        UPDATED,
+    );
+}
+
+#[test]
+fn of_two_changes_of_a_role_one_fails() {
+    race(
+        "CREATE ROLE altered_twice",
+        "ALTER ROLE altered_twice CONNECTION LIMIT 3",
+        "ALTER ROLE altered_twice CONNECTION LIMIT 4",
+        "XX000",
+        UPDATED,
+    );
+}
+
+#[test]
+fn of_two_creations_of_a_role_one_fails_with_a_duplicate_key() {
+    race(
+        "SELECT",
+        "CREATE ROLE made_twice",
+        "CREATE ROLE made_twice",
+        "23505",
+        "pg_authid_rolname_index",
+    );
+}
+
+#[test]
+fn if_not_exists_does_not_help_the_second_creation_of_a_schema() {
+    race(
+        "SELECT",
+        "CREATE SCHEMA IF NOT EXISTS made_twice",
+        "CREATE SCHEMA IF NOT EXISTS made_twice",
+        "23505",
+        "pg_namespace_nspname_index",
+    );
+}
+
+#[test]
+fn if_not_exists_does_not_help_the_second_creation_of_an_extension() {
+    race(
+        "CREATE SCHEMA extended",
+        "CREATE EXTENSION IF NOT EXISTS citext SCHEMA extended",
+        "CREATE EXTENSION IF NOT EXISTS citext SCHEMA extended",
+        "23505",
+        "pg_extension_name_index",
+    );
+}
+
+#[test]
+fn of_two_first_default_privileges_one_fails_with_a_duplicate_key() {
+    race(
+        "CREATE ROLE first_app; GRANT first_app TO CURRENT_USER; CREATE SCHEMA first_app",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE first_app IN SCHEMA first_app GRANT SELECT ON TABLES TO PUBLIC",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE first_app IN SCHEMA first_app GRANT SELECT ON TABLES TO PUBLIC",
+        "23505",
+        "pg_default_acl_role_nsp_obj_index",
+    );
+}
+
+/// `CREATE DATABASE` knows no transaction to hold open, but it looks whether the name is free before
+/// it waits, up to five seconds, for others to leave the template.
+#[test]
+fn of_two_creations_of_a_database_one_fails_with_a_duplicate_key() {
+    on_each_version(|server| {
+        let (mut one, mut two) = (master(server), master(server));
+        one.done("CREATE DATABASE waited_for");
+        let process = two.done("SELECT pg_backend_pid()");
+        for attempt in 0..5 {
+            let name = format!("created_twice_{attempt}");
+            let busy = server.superuser_session("waited_for").unwrap();
+            two.send(&format!("CREATE DATABASE {name} TEMPLATE waited_for")).unwrap();
+            until(
+                server,
+                &format!(
+                    "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = {process} AND mode = 'ShareLock'
+                         AND classid = 'pg_database'::regclass) OR
+                         (SELECT state = 'idle' FROM pg_stat_activity WHERE pid = {process})"
+                ),
+            );
+            one.done(&format!("CREATE DATABASE {name}"));
+            drop(busy);
+            let answer = two.answer().unwrap();
+            let error = &answer.messages[0];
+            if error.sqlstate == "23505" {
+                assert!(error.text.contains("pg_database_datname_index"), "{error:?}");
+                return;
+            }
+            // Too late, or too early.
+            assert!(["55006", "42P04"].contains(&error.sqlstate.as_str()), "{error:?}");
+        }
+        panic!("the two never met");
+    });
+}

@@ -1,0 +1,107 @@
+//! Default privileges: whose objects they cover, and which of them leave a row.
+
+use rdsprov_testkit::Session;
+
+use crate::ask::{Ask, PASSWORD, login, master, on_each_version};
+
+/// How many rows of default privileges a role has in the database of the session.
+fn rows(session: &mut Session, role: &str) -> String {
+    session
+        .done(&format!("SELECT count(*) FROM pg_default_acl WHERE defaclrole = '{role}'::regrole"))
+}
+
+#[test]
+fn they_cover_later_objects_of_the_role_named() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        for role in ["maker", "other", "reader"] {
+            master.done(&format!("CREATE ROLE covers_{role} LOGIN PASSWORD '{PASSWORD}'"));
+        }
+        master.done(
+            "CREATE SCHEMA covers; GRANT USAGE, CREATE ON SCHEMA covers TO covers_maker, covers_other",
+        );
+        let mut maker = login(server, "covers_maker", "platform");
+        maker.done(
+            "CREATE TABLE covers.earlier ();
+             ALTER DEFAULT PRIVILEGES FOR ROLE covers_maker IN SCHEMA covers
+                 GRANT SELECT ON TABLES TO covers_reader;
+             CREATE TABLE covers.later ()",
+        );
+        login(server, "covers_other", "platform").done("CREATE TABLE covers.of_another ()");
+        let held = maker.done(
+            "SELECT relname, has_table_privilege('covers_reader', oid, 'SELECT') FROM pg_class
+             WHERE relnamespace = 'covers'::regnamespace ORDER BY relname",
+        );
+        assert_eq!(held, "earlier|f\nlater|t\nof_another|f");
+    });
+}
+
+#[test]
+fn they_stay_with_the_old_owner_of_a_database() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        for role in ["old", "new", "reader"] {
+            master.done(&format!("CREATE ROLE stays_{role} LOGIN PASSWORD '{PASSWORD}'"));
+        }
+        master.done(
+            "CREATE DATABASE stays; GRANT stays_old, stays_new TO CURRENT_USER;
+             ALTER DATABASE stays OWNER TO stays_old",
+        );
+        login(server, "stays_old", "stays").done(
+            "CREATE SCHEMA data; GRANT CREATE, USAGE ON SCHEMA data TO stays_new;
+             ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO stays_reader",
+        );
+        master.done("ALTER DATABASE stays OWNER TO stays_new");
+        let mut new = login(server, "stays_new", "stays");
+        let held =
+            |table| format!("SELECT has_table_privilege('stays_reader', '{table}', 'SELECT')");
+        new.done("CREATE TABLE data.one ()");
+        assert_eq!(new.done(&held("data.one")), "f");
+        new.done(
+            "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO stays_reader;
+             CREATE TABLE data.two ()",
+        );
+        assert_eq!(new.done(&held("data.two")), "t");
+    });
+}
+
+#[test]
+fn those_of_a_role_on_its_own_objects_leave_a_row_in_a_schema_only() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.done(
+            "CREATE ROLE own_objects; GRANT own_objects TO CURRENT_USER; CREATE SCHEMA own_objects",
+        );
+        let grant = "GRANT ALL ON TABLES TO own_objects";
+        master.done(&format!("ALTER DEFAULT PRIVILEGES FOR ROLE own_objects {grant}"));
+        assert_eq!(rows(&mut master, "own_objects"), "0");
+        let in_schema = "IN SCHEMA own_objects";
+        master.done(&format!("ALTER DEFAULT PRIVILEGES FOR ROLE own_objects {in_schema} {grant}"));
+        assert_eq!(rows(&mut master, "own_objects"), "1");
+    });
+}
+
+#[test]
+fn execute_is_taken_from_public_without_a_schema_only() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.done(&format!(
+            "CREATE ROLE execute_app LOGIN PASSWORD '{PASSWORD}'; CREATE ROLE execute_stranger;
+             CREATE SCHEMA execute; GRANT CREATE, USAGE ON SCHEMA execute TO execute_app"
+        ));
+        let mut app = login(server, "execute_app", "platform");
+        for (in_schema, rows_left, held) in [("IN SCHEMA execute", "0", "t"), ("", "1", "f")] {
+            app.done(&format!(
+                "ALTER DEFAULT PRIVILEGES {in_schema} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC"
+            ));
+            assert_eq!(rows(&mut app, "execute_app"), rows_left);
+            let function = "execute.f()";
+            app.done(&format!("CREATE FUNCTION {function} RETURNS int LANGUAGE sql AS 'SELECT 1'"));
+            let may = format!(
+                "SELECT has_function_privilege('execute_stranger', '{function}', 'EXECUTE')"
+            );
+            assert_eq!(app.done(&may), held, "{in_schema}");
+            app.done(&format!("DROP FUNCTION {function}"));
+        }
+    });
+}

@@ -1,0 +1,236 @@
+//! Who is a member of what, by whose grant, and with which options.
+
+use std::fs;
+
+use rdsprov_testkit::Server;
+
+use crate::ask::{Ask, PASSWORD, login, master, no_login, on_each_version, superuser, until};
+
+/// Grantor and options of each membership in a role; up to 15 there is one option.
+fn memberships(server: &Server, role: &str, member: &str) -> String {
+    let options = if server.major() < 16 { "" } else { ", inherit_option, set_option" };
+    master(server).done(&format!(
+        "SELECT grantor::regrole, admin_option{options} FROM pg_auth_members
+         WHERE roleid = '{role}'::regrole AND member = '{member}'::regrole
+         ORDER BY grantor::regrole::text"
+    ))
+}
+
+#[test]
+fn the_creator_of_a_role_gets_the_admin_option_alone_from_16_on() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.done("CREATE ROLE created_app");
+        let held = || memberships(server, "created_app", "platform_admin");
+        if server.major() < 16 {
+            assert_eq!(held(), "");
+            master.done("GRANT created_app TO CURRENT_USER");
+            assert_eq!(held(), "platform_admin|f");
+            master.done("REVOKE created_app FROM CURRENT_USER");
+            assert_eq!(held(), "");
+            return;
+        }
+        assert_eq!(held(), "rdsadmin|t|f|f");
+        master.done("GRANT created_app TO CURRENT_USER");
+        assert_eq!(held(), "platform_admin|f|t|t\nrdsadmin|t|f|f");
+        master.done("REVOKE created_app FROM CURRENT_USER");
+        assert_eq!(held(), "rdsadmin|t|f|f");
+    });
+}
+
+#[test]
+fn the_admin_option_cannot_be_granted_back_to_oneself_from_16_on() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.done("CREATE ROLE back_app");
+        let grant = "GRANT back_app TO CURRENT_USER WITH ADMIN OPTION";
+        if server.major() < 16 {
+            master.done(grant);
+            assert_eq!(memberships(server, "back_app", "platform_admin"), "platform_admin|t");
+        } else {
+            let words = "ADMIN option cannot be granted back to your own grantor";
+            master.refused(grant, "0LP01", words);
+        }
+    });
+}
+
+#[test]
+fn the_automatic_membership_of_the_creator_cannot_be_revoked() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.done("CREATE ROLE automatic_app");
+        if server.major() < 16 {
+            // There is none.
+            let words = "role \"platform_admin\" is not a member of role \"automatic_app\"";
+            master.warned("REVOKE automatic_app FROM CURRENT_USER", "01000", words);
+            return;
+        }
+        let words = "has not been granted membership in role \"automatic_app\" by role";
+        let revoke = "REVOKE automatic_app FROM CURRENT_USER";
+        master.warned(revoke, "01000", words);
+        let revoke = "REVOKE ADMIN OPTION FOR automatic_app FROM CURRENT_USER";
+        master.warned(revoke, "01000", words);
+        let revoke = "REVOKE automatic_app FROM CURRENT_USER GRANTED BY rdsadmin";
+        let words = "permission denied to revoke privileges granted by role \"rdsadmin\"";
+        master.refused(revoke, "42501", words);
+        assert_eq!(memberships(server, "automatic_app", "platform_admin"), "rdsadmin|t|f|f");
+    });
+}
+
+#[test]
+fn a_member_of_the_administrator_cannot_be_granted_to_it() {
+    on_each_version(|server| {
+        let mut superuser = superuser(server);
+        superuser.done("CREATE ROLE circular_app; GRANT platform_admin TO circular_app");
+        let words = "role \"circular_app\" is a member of role \"platform_admin\"";
+        let grant = "GRANT circular_app TO platform_admin";
+        superuser.refused(grant, "0LP01", words);
+        let mut master = master(server);
+        if server.major() < 16 {
+            master.refused(grant, "0LP01", words);
+            return;
+        }
+        master.refused(grant, "42501", "permission denied to grant role \"circular_app\"");
+        // Of a role that it created itself it is a member already, so the circle closes the other way.
+        master.done("CREATE ROLE circular_own");
+        let words = "role \"platform_admin\" is a member of role \"circular_own\"";
+        superuser.refused("GRANT platform_admin TO circular_own", "0LP01", words);
+    });
+}
+
+#[test]
+fn a_revoke_takes_away_only_what_its_grantor_granted() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.done(
+            "CREATE ROLE twice_group; CREATE ROLE twice_member; GRANT twice_group TO twice_member",
+        );
+        let mut superuser = superuser(server);
+        superuser.done("GRANT twice_group TO twice_member");
+        let held = || memberships(server, "twice_group", "twice_member");
+        if server.major() < 16 {
+            // One row, whoever grants again and whoever revokes.
+            assert_eq!(held(), "platform_admin|f");
+            superuser.done("REVOKE twice_group FROM twice_member");
+            assert_eq!(held(), "");
+            return;
+        }
+        assert_eq!(held(), "platform_admin|f|t|t\nrdsadmin|f|t|t");
+        master.done("REVOKE twice_group FROM twice_member");
+        assert_eq!(held(), "rdsadmin|f|t|t");
+        let words = "has not been granted membership in role \"twice_group\" by role";
+        master.warned("REVOKE twice_group FROM twice_member", "01000", words);
+        assert_eq!(held(), "rdsadmin|f|t|t");
+    });
+}
+
+#[test]
+fn a_membership_without_inherit_wants_set_role_for_the_privileges_of_the_owner() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.done(
+            "CREATE ROLE inherit_app; CREATE ROLE inherit_reader; CREATE DATABASE inherit_db",
+        );
+        let membership = "GRANT inherit_app TO CURRENT_USER WITH INHERIT FALSE, SET TRUE";
+        if server.major() < 16 {
+            master.refused(membership, "42601", "syntax error");
+            return;
+        }
+        master.done(membership);
+        // This wants no more than SET.
+        master.done("ALTER DATABASE inherit_db OWNER TO inherit_app");
+        let grant = "GRANT CONNECT ON DATABASE inherit_db TO inherit_reader";
+        master.warned(grant, "01007", "no privileges were granted");
+        let reassign = "REASSIGN OWNED BY inherit_app TO inherit_app";
+        master.refused(reassign, "42501", "permission denied to reassign objects");
+        master.done(&format!("BEGIN; SET LOCAL ROLE inherit_app; {grant}; {reassign}; COMMIT"));
+    });
+}
+
+#[test]
+fn a_role_may_not_change_its_own_connection_limit_from_16_on() {
+    on_each_version(|server| {
+        let mut superuser = superuser(server);
+        superuser.done(&format!(
+            "CREATE ROLE own_limit LOGIN CREATEROLE PASSWORD '{PASSWORD}';
+             CREATE ROLE own_limit_plain LOGIN PASSWORD '{PASSWORD}'"
+        ));
+        let alter = "ALTER ROLE CURRENT_USER CONNECTION LIMIT 9";
+        let mut role = login(server, "own_limit", "platform");
+        if server.major() < 16 {
+            role.done(alter);
+        } else {
+            role.refused(alter, "42501", "permission denied to alter role");
+        }
+        // Its own password it may always change.
+        let mut plain = login(server, "own_limit_plain", "platform");
+        plain.refused(alter, "42501", "permission denied");
+        plain.done(&format!("ALTER ROLE CURRENT_USER PASSWORD '{PASSWORD}'"));
+    });
+}
+
+#[test]
+fn an_admin_option_that_is_not_inherited_does_not_grant_from_16_on() {
+    on_each_version(|server| {
+        // What such a role is granted from 16 on is granted WITH INHERIT FALSE.
+        superuser(server).done(&format!(
+            "CREATE ROLE grantors_login LOGIN NOINHERIT PASSWORD '{PASSWORD}';
+             CREATE ROLE grantors_between; CREATE ROLE grantors_target; CREATE ROLE grantors_member;
+             GRANT grantors_target TO grantors_between WITH ADMIN OPTION;
+             GRANT grantors_between TO grantors_login"
+        ));
+        let mut login = login(server, "grantors_login", "platform");
+        let grant = "GRANT grantors_target TO grantors_member";
+        if server.major() < 16 {
+            login.done(grant);
+        } else {
+            login.refused(grant, "XX000", "no possible grantors");
+        }
+        login.done(&format!("BEGIN; SET LOCAL ROLE grantors_between; {grant}; COMMIT"));
+    });
+}
+
+#[test]
+fn nobody_is_made_a_member_of_pg_database_owner() {
+    on_each_version(|server| {
+        let mut superuser = superuser(server);
+        superuser.done("CREATE ROLE database_owner_member");
+        let sqlstate = if server.major() < 18 { "XX000" } else { "0A000" };
+        let grant = "GRANT pg_database_owner TO database_owner_member";
+        superuser.refused(grant, sqlstate, "cannot have explicit members");
+    });
+}
+
+#[test]
+fn a_line_of_pg_hba_for_members_counts_memberships_without_inherit_and_set() {
+    on_each_version(|server| {
+        let mut superuser = superuser(server);
+        superuser.done(&format!(
+            "CREATE ROLE hba_iam;
+             CREATE ROLE hba_member LOGIN PASSWORD '{PASSWORD}' IN ROLE hba_iam;
+             CREATE ROLE hba_creator LOGIN CREATEROLE PASSWORD '{PASSWORD}'"
+        ));
+        login(server, "hba_creator", "platform").done("CREATE ROLE hba_app");
+        superuser.done("GRANT hba_iam TO hba_app");
+        drop(login(server, "hba_creator", "platform"));
+
+        let hba = server.data_directory().join("pg_hba.conf");
+        let before = fs::read_to_string(&hba).unwrap();
+        // Renamed into place: other tests look at the file meanwhile.
+        let after = hba.with_extension("new");
+        fs::write(&after, format!("hostssl all +hba_iam 127.0.0.1/32 reject\n{before}")).unwrap();
+        fs::rename(&after, &hba).unwrap();
+        let loaded = superuser.done("SELECT pg_conf_load_time()");
+        superuser.done("SELECT pg_reload_conf()");
+        until(server, &format!("SELECT pg_conf_load_time() > '{loaded}'"));
+
+        let refused = |role| no_login(server, role, PASSWORD, "platform", "pg_hba.conf rejects");
+        refused("hba_member");
+        if server.major() < 16 {
+            drop(login(server, "hba_creator", "platform"));
+            superuser.done("GRANT hba_app TO hba_creator");
+        }
+        // The creator of a role that is in rds_iam is shut out.
+        refused("hba_creator");
+    });
+}

@@ -1,0 +1,101 @@
+//! Passwords reach the server as SCRAM verifiers, which it takes as they are.
+
+use postgres_protocol::password::scram_sha_256;
+use rdsprov_testkit::Session;
+
+use crate::ask::{Ask, PASSWORD, login, master, no_login, on_each_version};
+
+#[test]
+fn a_verifier_is_accepted_and_the_password_is_in_no_log() {
+    on_each_version(|server| {
+        let password = format!("{PASSWORD}-verified");
+        let verifier = scram_sha_256(password.as_bytes());
+        let mut master = master(server);
+        master.done(&format!("CREATE ROLE verifier_app LOGIN PASSWORD '{verifier}'"));
+        // In the error log as well as in that of statements.
+        let again = format!("CREATE ROLE verifier_app PASSWORD '{verifier}'");
+        master.refused(&again, "42710", "already exists");
+        server.session("verifier_app", &password, "platform").unwrap();
+        let log = server.log();
+        assert!(log.contains("CREATE ROLE verifier_app"), "the log shows no statements");
+        assert!(!log.contains(&password), "the password is in the log");
+        // The verifier is: whoever can read the log can try passwords against it.
+        assert!(log.contains(&verifier), "the verifier is not in the log");
+    });
+}
+
+#[test]
+fn an_empty_password_clears_the_password() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.done(&format!("CREATE ROLE cleared_app LOGIN PASSWORD '{PASSWORD}'"));
+        drop(login(server, "cleared_app", "platform"));
+        let clear = "ALTER ROLE cleared_app PASSWORD ''";
+        master.warned(clear, "00000", "empty string is not a valid password, clearing password");
+        let failed = "password authentication failed";
+        no_login(server, "cleared_app", PASSWORD, "platform", failed);
+    });
+}
+
+/// Gives a session a function that computes a verifier from bytes, whatever SASLprep says of them.
+/// One iteration will do: a verifier says how many it wants.
+fn with_verifier_of_bytes(session: &mut Session) {
+    session.done(
+        "CREATE SCHEMA verifiers; CREATE EXTENSION pgcrypto SCHEMA verifiers;
+         CREATE FUNCTION verifiers.verifier(password text) RETURNS text LANGUAGE sql AS $$
+             SELECT format('SCRAM-SHA-256$1:%s$%s:%s', encode('salt', 'base64'),
+                 encode(verifiers.digest(verifiers.hmac('Client Key', salted, 'sha256'), 'sha256'), 'base64'),
+                 encode(verifiers.hmac('Server Key', salted, 'sha256'), 'base64'))
+             FROM verifiers.hmac('salt'::bytea || '\\x00000001'::bytea, convert_to(password, 'UTF8'), 'sha256') AS salted
+         $$",
+    );
+}
+
+#[test]
+fn a_verifier_is_of_the_prepared_password() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        with_verifier_of_bytes(&mut master);
+        for (role, password, prepared) in
+            [("hyphen", "I\u{AD}X", "IX"), ("ligature", "ª\u{2168}", "aIX")]
+        {
+            for (way, of) in [("raw", password), ("prepared", prepared)] {
+                let verifier = master.done(&format!("SELECT verifiers.verifier('{of}')"));
+                let role = format!("saslprep_{role}_{way}");
+                master.done(&format!("CREATE ROLE {role} LOGIN PASSWORD '{verifier}'"));
+            }
+            server.session(&format!("saslprep_{role}_prepared"), password, "platform").unwrap();
+            let role = format!("saslprep_{role}_raw");
+            no_login(server, &role, password, "platform", "password authentication failed");
+            // The library prepares it itself.
+            let verifier = scram_sha_256(password.as_bytes());
+            master.done(&format!("ALTER ROLE {role} PASSWORD '{verifier}'"));
+            server.session(&role, password, "platform").unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_md5_verifier_gives_a_warning_from_18_on() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        let create = format!("CREATE ROLE md5_app PASSWORD 'md5{}'", "0".repeat(32));
+        if server.major() < 18 {
+            master.done(&create);
+        } else {
+            master.warned(&create, "01P01", "setting an MD5-encrypted password");
+        }
+    });
+}
+
+#[test]
+fn a_malformed_verifier_is_a_password_like_others() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        let malformed = scram_sha_256(PASSWORD.as_bytes()).replace(':', "");
+        master.done(&format!("CREATE ROLE malformed_app LOGIN PASSWORD '{malformed}'"));
+        let failed = "password authentication failed";
+        no_login(server, "malformed_app", PASSWORD, "platform", failed);
+        server.session("malformed_app", &malformed, "platform").unwrap();
+    });
+}

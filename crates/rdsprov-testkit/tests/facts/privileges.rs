@@ -1,0 +1,185 @@
+//! What a grant does, what it covers, and what stands where nothing was granted.
+
+use crate::ask::{Ask, PASSWORD, login, master, on_each_version, superuser};
+
+#[test]
+fn a_grant_of_what_is_held_rewrites_the_row() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.done(
+            "CREATE ROLE again_reader; CREATE DATABASE again_db; CREATE SCHEMA again;
+             CREATE TABLE again.t ()",
+        );
+        for (object, catalog, column) in [
+            ("DATABASE again_db", "pg_database", "datname = 'again_db'"),
+            ("SCHEMA again", "pg_namespace", "nspname = 'again'"),
+            ("TABLE again.t", "pg_class", "oid = 'again.t'::regclass"),
+        ] {
+            let grant = format!("GRANT ALL ON {object} TO again_reader");
+            let version = format!("SELECT xmin FROM {catalog} WHERE {column}");
+            master.done(&grant);
+            let before = master.done(&version);
+            master.done(&grant);
+            assert_ne!(master.done(&version), before, "{grant}");
+        }
+    });
+}
+
+#[test]
+fn all_tables_are_those_of_now_of_every_kind() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.done(
+            "CREATE ROLE kinds_reader; CREATE SCHEMA kinds;
+             CREATE TABLE kinds.plain (id int);
+             CREATE TABLE kinds.partitioned (id int) PARTITION BY RANGE (id);
+             CREATE TABLE kinds.partition PARTITION OF kinds.partitioned FOR VALUES FROM (1) TO (9);
+             CREATE VIEW kinds.view AS SELECT 1 AS id;
+             CREATE MATERIALIZED VIEW kinds.materialized AS SELECT 1 AS id;
+             CREATE SEQUENCE kinds.sequence;
+             GRANT SELECT ON ALL TABLES IN SCHEMA kinds TO kinds_reader;
+             CREATE TABLE kinds.later (id int)",
+        );
+        let held = master.done(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'kinds'::regnamespace
+             AND has_table_privilege('kinds_reader', oid, 'SELECT') ORDER BY relname",
+        );
+        assert_eq!(held, "materialized\npartition\npartitioned\nplain\nview");
+    });
+}
+
+#[test]
+fn a_missing_acl_is_the_built_in_default_and_the_first_grant_writes_it_out() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.done("CREATE ROLE missing_reader; CREATE DATABASE missing_db");
+        let acl =
+            "SELECT coalesce(datacl::text, 'NULL') FROM pg_database WHERE datname = 'missing_db'";
+        assert_eq!(master.done(acl), "NULL");
+        let default =
+            "SELECT acldefault('d', datdba) FROM pg_database WHERE datname = 'missing_db'";
+        let written = "=Tc/platform_admin,platform_admin=CTc/platform_admin";
+        assert_eq!(master.done(default), format!("{{{written}}}"));
+        let public = "SELECT has_database_privilege('missing_reader', 'missing_db', 'CONNECT'),
+            has_database_privilege('missing_reader', 'missing_db', 'TEMPORARY'),
+            has_database_privilege('missing_reader', 'missing_db', 'CREATE')";
+        assert_eq!(master.done(public), "t|t|f");
+        master.done("GRANT CREATE ON DATABASE missing_db TO missing_reader");
+        assert_eq!(master.done(acl), format!("{{{written},missing_reader=C/platform_admin}}"));
+    });
+}
+
+#[test]
+fn a_serial_column_needs_its_sequence_an_identity_column_does_not() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.done(&format!(
+            "CREATE ROLE column_writer LOGIN PASSWORD '{PASSWORD}'; CREATE SCHEMA columns;
+             GRANT USAGE ON SCHEMA columns TO column_writer;
+             CREATE TABLE columns.serial (id serial, note text);
+             CREATE TABLE columns.identity (id int GENERATED ALWAYS AS IDENTITY, note text);
+             GRANT INSERT ON columns.serial, columns.identity TO column_writer"
+        ));
+        let mut writer = login(server, "column_writer", "platform");
+        writer.done("INSERT INTO columns.identity (note) VALUES ('x')");
+        let insert = "INSERT INTO columns.serial (note) VALUES ('x')";
+        writer.refused(insert, "42501", "permission denied for sequence serial_id_seq");
+        master.done("GRANT USAGE ON SEQUENCE columns.serial_id_seq TO column_writer");
+        writer.done(insert);
+    });
+}
+
+#[test]
+fn schema_public_belongs_to_the_bootstrap_superuser_up_to_14() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        // template0 is as initdb made it.
+        master.done("CREATE ROLE stock_app; CREATE DATABASE stock TEMPLATE template0");
+        let mut inside = server.master_session("stock").unwrap();
+        let public = "SELECT nspowner::regrole, has_schema_privilege('stock_app', oid, 'USAGE'),
+            has_schema_privilege('stock_app', oid, 'CREATE') FROM pg_namespace WHERE nspname = 'public'";
+        let revoke = "REVOKE CREATE ON SCHEMA public FROM PUBLIC";
+        let grant = "GRANT CREATE ON SCHEMA public TO stock_app";
+        if server.major() < 15 {
+            assert_eq!(inside.done(public), "rdsadmin|t|t");
+            inside.warned(revoke, "01006", "no privileges could be revoked for \"public\"");
+            inside.warned(grant, "01007", "no privileges were granted for \"public\"");
+            assert_eq!(inside.done(public), "rdsadmin|t|t");
+        } else {
+            assert_eq!(inside.done(public), "pg_database_owner|t|f");
+            inside.done(revoke);
+            inside.done(grant);
+            assert_eq!(inside.done(public), "pg_database_owner|t|t");
+        }
+    });
+}
+
+#[test]
+fn all_on_tables_includes_maintain_from_17_on() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.done(
+            "CREATE ROLE maintain_app; CREATE SCHEMA maintain; CREATE TABLE maintain.t ();
+             GRANT ALL ON maintain.t TO maintain_app",
+        );
+        let privileges = master.done(
+            "SELECT string_agg(privilege_type, ' ' ORDER BY privilege_type)
+             FROM pg_class, aclexplode(relacl)
+             WHERE pg_class.oid = 'maintain.t'::regclass AND grantee = 'maintain_app'::regrole",
+        );
+        let maintain = if server.major() < 17 { "" } else { "MAINTAIN " };
+        assert_eq!(
+            privileges,
+            format!("DELETE INSERT {maintain}REFERENCES SELECT TRIGGER TRUNCATE UPDATE")
+        );
+    });
+}
+
+#[test]
+fn a_revoke_leaves_what_others_granted() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.done(&format!(
+            "CREATE ROLE others_reader; CREATE ROLE others_granter LOGIN PASSWORD '{PASSWORD}';
+             CREATE SCHEMA others; GRANT USAGE ON SCHEMA others TO others_granter WITH GRANT OPTION"
+        ));
+        let grant = "GRANT USAGE ON SCHEMA others TO others_reader";
+        login(server, "others_granter", "platform").done(grant);
+        master.done(grant);
+        let held = "SELECT has_schema_privilege('others_reader', 'others', 'USAGE')";
+        // The owner's revoke is done without a word, and the privilege is still held.
+        master.done("REVOKE USAGE ON SCHEMA others FROM others_reader");
+        assert_eq!(master.done(held), "t");
+        login(server, "others_granter", "platform")
+            .done("REVOKE USAGE ON SCHEMA others FROM others_reader");
+        assert_eq!(master.done(held), "f");
+    });
+}
+
+#[test]
+fn a_grant_waits_for_exclusive_locks_on_the_table_from_18_on() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.done(
+            "CREATE ROLE waiting_reader; CREATE SCHEMA waiting; CREATE TABLE waiting.t ();
+             SET lock_timeout = '100ms'",
+        );
+        let mut other = superuser(server);
+        let grant = "GRANT SELECT ON waiting.t TO waiting_reader";
+        let grant_all = "GRANT SELECT ON ALL TABLES IN SCHEMA waiting TO waiting_reader";
+        // Readers and writers never matter.
+        other.done("BEGIN; LOCK TABLE waiting.t IN EXCLUSIVE MODE");
+        master.done(&format!("{grant}; {grant_all}"));
+        other.done("COMMIT; BEGIN; LOCK TABLE waiting.t IN ACCESS EXCLUSIVE MODE");
+        let timeout = "canceling statement due to lock timeout";
+        master.refused("SELECT FROM waiting.t", "55P03", timeout);
+        master.done(grant_all);
+        // 18 takes ACCESS SHARE on a table that is named.
+        if server.major() < 18 {
+            master.done(grant);
+        } else {
+            master.refused(grant, "55P03", timeout);
+        }
+        other.done("COMMIT");
+    });
+}

@@ -1,0 +1,82 @@
+//! A new database, with no moment in which PUBLIC can enter, and no membership left behind.
+
+use rdsprov_testkit::Server;
+
+use crate::ask::{Ask, PASSWORD, login, master, no_login, on_each_version};
+
+/// The administrator's membership for the time of a transaction.
+fn join(server: &Server, role: &str) -> String {
+    let options = if server.major() < 16 { "" } else { " WITH INHERIT FALSE, SET TRUE" };
+    format!("GRANT {role} TO CURRENT_USER{options}")
+}
+
+/// The memberships of the administrator in a role which it can use.
+fn usable(role: &str) -> String {
+    format!("SELECT pg_has_role('platform_admin', '{role}', 'USAGE') OR EXISTS (
+        SELECT FROM pg_auth_members WHERE roleid = '{role}'::regrole AND grantor = 'platform_admin'::regrole)")
+}
+
+#[test]
+fn a_new_database_is_never_open_to_public() {
+    on_each_version(|server| {
+        let (mut master, mut witness) = (master(server), master(server));
+        for role in ["app", "reader", "stranger"] {
+            master.done(&format!("CREATE ROLE way_{role} LOGIN PASSWORD '{PASSWORD}'"));
+        }
+        master.done("CREATE DATABASE way ALLOW_CONNECTIONS false");
+        let closed = "is not currently accepting connections";
+        no_login(server, "way_stranger", PASSWORD, "way", closed);
+
+        master.done(
+            "BEGIN; REVOKE ALL ON DATABASE way FROM PUBLIC; GRANT CONNECT ON DATABASE way TO way_reader;
+             COMMENT ON DATABASE way IS 'made by a test'",
+        );
+        master.done(&join(server, "way_app"));
+        master.done(
+            "ALTER DATABASE way OWNER TO way_app; SET LOCAL ROLE way_app;
+             GRANT CONNECT ON DATABASE way TO platform_admin; ALTER DATABASE way ALLOW_CONNECTIONS true;
+             RESET ROLE",
+        );
+        assert_eq!(master.done(&usable("way_app")), "t");
+        // Until the commit nobody else sees any of it.
+        assert_eq!(witness.done(&usable("way_app")), "f");
+        no_login(server, "way_stranger", PASSWORD, "way", closed);
+        master.done("REVOKE way_app FROM CURRENT_USER; COMMIT");
+
+        assert_eq!(witness.done(&usable("way_app")), "f");
+        let owner = "SELECT pg_get_userbyid(datdba), shobj_description(oid, 'pg_database')
+            FROM pg_database WHERE datname = 'way'";
+        assert_eq!(witness.done(owner), "way_app|made by a test");
+        no_login(server, "way_stranger", PASSWORD, "way", "permission denied for database");
+        drop((login(server, "way_app", "way"), login(server, "way_reader", "way")));
+        server.master_session("way").unwrap();
+    });
+}
+
+#[test]
+fn inside_a_database_one_transaction_does_everything_as_the_owner() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        for role in ["app", "reader"] {
+            master.done(&format!("CREATE ROLE within_{role} LOGIN PASSWORD '{PASSWORD}'"));
+        }
+        let join = join(server, "within_app");
+        master.done(&format!(
+            "CREATE DATABASE within; BEGIN; {join}; ALTER DATABASE within OWNER TO within_app;
+             REVOKE within_app FROM CURRENT_USER; COMMIT"
+        ));
+        let mut inside = server.master_session("within").unwrap();
+        inside.done(&format!(
+            "BEGIN; {join}; SET LOCAL ROLE within_app;
+             CREATE SCHEMA data; CREATE EXTENSION hstore SCHEMA data;
+             GRANT USAGE ON SCHEMA data TO within_reader;
+             ALTER DEFAULT PRIVILEGES FOR ROLE within_app IN SCHEMA data
+                 GRANT SELECT ON TABLES TO within_reader;
+             RESET ROLE; REVOKE within_app FROM CURRENT_USER; COMMIT"
+        ));
+        assert_eq!(inside.done(&usable("within_app")), "f");
+        login(server, "within_app", "within").done("CREATE TABLE data.t (pairs data.hstore)");
+        login(server, "within_reader", "within").done("SELECT pairs FROM data.t");
+        inside.refused("SELECT pairs FROM data.t", "42501", "permission denied for schema data");
+    });
+}
