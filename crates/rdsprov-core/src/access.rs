@@ -50,27 +50,48 @@ impl fmt::Display for Privilege {
 /// A set of privileges, in a fixed order.
 pub type Privileges = BTreeSet<Privilege>;
 
-/// The kinds of relation that are granted on: tables (with views, materialized views, foreign and
-/// partitioned tables) and sequences.
+/// The kinds of object that privileges are granted on, databases left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum RelationKind {
-    /// All that `GRANT … ON TABLE` covers.
+pub enum ObjectKind {
+    /// All that `GRANT … ON TABLE` covers: tables, partitioned tables and partitions, views, materialized
+    /// views, foreign tables.
     Table,
     /// A sequence.
     Sequence,
+    /// A schema.
+    Schema,
+    /// A function, procedure or aggregate.
+    Routine,
+    /// A type or domain.
+    Type,
+    /// A procedural language.
+    Language,
+    /// A foreign-data wrapper.
+    ForeignDataWrapper,
+    /// A foreign server.
+    ForeignServer,
+    /// A large object.
+    LargeObject,
 }
 
-impl RelationKind {
-    /// Both kinds.
-    pub const ALL: [Self; 2] = [Self::Table, Self::Sequence];
+impl ObjectKind {
+    /// The kinds that `pg_class` holds.
+    pub const RELATIONS: [Self; 2] = [Self::Table, Self::Sequence];
 
-    /// `TABLE` or `SEQUENCE`, as `GRANT` says it.
+    /// As `GRANT` says it.
     #[must_use]
     pub fn keyword(self) -> &'static str {
         match self {
             Self::Table => "TABLE",
             Self::Sequence => "SEQUENCE",
+            Self::Schema => "SCHEMA",
+            Self::Routine => "ROUTINE",
+            Self::Type => "TYPE",
+            Self::Language => "LANGUAGE",
+            Self::ForeignDataWrapper => "FOREIGN DATA WRAPPER",
+            Self::ForeignServer => "FOREIGN SERVER",
+            Self::LargeObject => "LARGE OBJECT",
         }
     }
 }
@@ -97,6 +118,12 @@ const READER: Level = Level {
     sequence: &[Privilege::Select],
 };
 
+/// What the owner has of its database and of its schemas by ownership, unless somebody took it away.
+pub const OWNER_ON_DATABASE: [Privilege; 3] =
+    [Privilege::Create, Privilege::Connect, Privilege::Temporary];
+/// See [`OWNER_ON_DATABASE`].
+pub const OWNER_ON_SCHEMA: [Privilege; 2] = [Privilege::Usage, Privilege::Create];
+
 const fn level(access: AccessLevel) -> &'static Level {
     match access {
         AccessLevel::Owner => &OWNER,
@@ -115,17 +142,14 @@ pub fn on_database(access: AccessLevel) -> Privileges {
     set(level(access).database)
 }
 
-/// Privileges on each covered schema.
+/// Privileges on each covered schema and on the objects in it, those that the owner makes later
+/// included.
 #[must_use]
-pub fn on_schema(access: AccessLevel) -> Privileges {
-    set(level(access).schema)
-}
-
-/// Privileges on each relation of a covered schema, and on those that the owner makes later.
-#[must_use]
-pub fn on_relation(access: AccessLevel, kind: RelationKind) -> Privileges {
+pub fn on_object(access: AccessLevel, kind: ObjectKind) -> Privileges {
     set(match kind {
-        RelationKind::Table => level(access).table,
-        RelationKind::Sequence => level(access).sequence,
+        ObjectKind::Schema => level(access).schema,
+        ObjectKind::Table => level(access).table,
+        ObjectKind::Sequence => level(access).sequence,
+        _ => &[],
     })
 }

@@ -4,24 +4,49 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::definitions::{AccessLevel, Definitions};
-use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
+use crate::definitions::{AccessLevel, Auth, Definitions};
+use crate::name::{
+    ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName,
+};
 use crate::secrets::{SecretId, TemplateError, Templates};
 use crate::setting::Parameter;
+
+/// How a role proves who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Credential {
+    /// With the password that the secret holds.
+    Password(SecretId),
+    /// With a token of IAM: it has no password, and is a member of `rds_iam`.
+    Iam,
+}
 
 /// A role that shall exist and log in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Role {
     /// The first application that names it.
     pub application: ApplicationName,
-    /// Where its password is kept.
-    pub secret: SecretId,
+    /// How it proves who it is.
+    pub credential: Credential,
     /// Its `CREATEDB`.
     pub create_database: bool,
     /// Its `CONNECTION LIMIT`, -1 for none.
     pub connection_limit: i32,
     /// Whether an unmanaged role of this name may be taken over.
     pub adopt: bool,
+    /// Its databases that nobody declares and that are closed to PUBLIC all the same.
+    pub plugin_databases: BTreeSet<DatabasePattern>,
+}
+
+impl Role {
+    /// The secret of its password, where it has one.
+    #[must_use]
+    pub fn secret(&self) -> Option<&SecretId> {
+        match &self.credential {
+            Credential::Password(secret) => Some(secret),
+            Credential::Iam => None,
+        }
+    }
 }
 
 /// One role's access to one database.
@@ -48,6 +73,10 @@ pub struct Database {
     pub adopt: bool,
     /// Every declared role's access, the owner's included.
     pub access: BTreeMap<RoleName, Access>,
+    /// The extensions it shall have.
+    pub extensions: BTreeSet<ExtensionName>,
+    /// The roles beside the owner whose future objects are granted as the owner's are.
+    pub creators: BTreeSet<RoleName>,
 }
 
 impl Database {
@@ -75,6 +104,8 @@ pub struct Desired {
     pub databases: BTreeMap<DatabaseName, Database>,
     /// The applications, in order.
     pub applications: Vec<ApplicationName>,
+    /// Whether a database may get another owner: somebody allowed the hazard `changes_owner`.
+    pub may_change_owners: bool,
 }
 
 impl Desired {
@@ -91,38 +122,41 @@ impl Desired {
         let mut roles = BTreeMap::new();
         let mut databases: BTreeMap<DatabaseName, Database> = BTreeMap::new();
         for app in definitions.applications.values() {
-            let secret = match &app.secret {
-                Some(id) => SecretId(id.clone()),
-                None => templates.application_secret(
+            let credential = match (app.auth, &app.secret) {
+                (Auth::Iam, _) => Credential::Iam,
+                (Auth::Password, Some(id)) => Credential::Password(SecretId(id.clone())),
+                (Auth::Password, None) => Credential::Password(templates.application_secret(
                     environment,
                     app.application.as_str(),
                     app.database_name.as_str(),
                     app.username.as_str(),
                     build_id,
-                )?,
+                )?),
             };
-            roles
-                .entry(app.username.clone())
-                .and_modify(|role: &mut Role| {
-                    role.adopt |= app.adopt;
-                    if app.secret.is_some() {
-                        role.secret = secret.clone();
-                    }
-                })
-                .or_insert_with(|| Role {
-                    application: app.application.clone(),
-                    secret,
-                    create_database: app.createdb,
-                    connection_limit: app.connection_limit,
-                    adopt: app.adopt,
-                });
+            let role = roles.entry(app.username.clone()).or_insert_with(|| Role {
+                application: app.application.clone(),
+                credential: credential.clone(),
+                create_database: app.createdb,
+                connection_limit: app.connection_limit,
+                adopt: false,
+                plugin_databases: BTreeSet::new(),
+            });
+            role.adopt |= app.adopt;
+            role.plugin_databases.extend(app.plugin_databases.iter().cloned());
+            if app.secret.is_some() {
+                role.credential = credential;
+            }
             let database = databases.entry(app.database_name.clone()).or_insert_with(|| Database {
                 application: app.application.clone(),
                 owner: None,
                 adopt: false,
                 access: BTreeMap::new(),
+                extensions: BTreeSet::new(),
+                creators: BTreeSet::new(),
             });
             database.adopt |= app.adopt;
+            database.extensions.extend(app.extensions.iter().cloned());
+            database.creators.extend(app.creators.iter().cloned());
             if app.access_level == AccessLevel::Owner {
                 database.owner = Some(app.username.clone());
                 database.application = app.application.clone();
@@ -138,6 +172,18 @@ impl Desired {
             );
         }
         let applications = definitions.applications.keys().cloned().collect();
-        Ok(Self { environment: environment.to_owned(), roles, databases, applications })
+        Ok(Self {
+            environment: environment.to_owned(),
+            roles,
+            databases,
+            applications,
+            may_change_owners: false,
+        })
+    }
+
+    /// The secrets of the roles that have one.
+    #[must_use]
+    pub fn secrets(&self) -> BTreeSet<&SecretId> {
+        self.roles.values().filter_map(Role::secret).collect()
     }
 }

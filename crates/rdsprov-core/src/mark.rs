@@ -3,14 +3,21 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Says that a role or database is managed, by which environment and application.
+/// Says that a role or database is managed, by which environment and application, and what it was called
+/// then: a name that is another one since was changed by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The environment whose definitions made it.
     pub environment: String,
     /// The application whose entry made it.
     pub application: String,
+    /// The role's or database's name.
+    pub name: String,
 }
+
+/// The connection limit that a database has from its `CREATE DATABASE` until the transaction behind it is
+/// committed: the bytes of `rdsp`. The only mark that can be made in the same statement.
+pub const UNFINISHED: i32 = i32::from_be_bytes(*b"rdsp");
 
 const OPEN: &str = "[managed by rdsprov: ";
 
@@ -19,9 +26,9 @@ impl Mark {
     ///
     /// ```
     /// use rdsprov_core::mark::Mark;
-    /// let mark = Mark { environment: "dev".into(), application: "keycloak".into() };
+    /// let mark = Mark { environment: "dev".into(), application: "keycloak".into(), name: "kc".into() };
     /// let comment = mark.beside(Some("ask Ada first"), "build-7");
-    /// assert_eq!(comment, "ask Ada first\n[managed by rdsprov: environment=dev application=keycloak build_id=build-7]");
+    /// assert_eq!(comment, "ask Ada first\n[managed by rdsprov: environment=dev application=keycloak build_id=build-7 name=\"kc\"]");
     /// assert_eq!(Mark::find(&comment), Some(mark));
     /// assert_eq!(Mark::find("ask Ada first"), None);
     /// ```
@@ -29,12 +36,14 @@ impl Mark {
     pub fn find(comment: &str) -> Option<Self> {
         let line =
             comment.lines().rev().find_map(|l| l.trim().strip_prefix(OPEN)?.strip_suffix(']'))?;
+        let (line, name) = line.split_once(" name=")?;
+        let name = serde_json::from_str(name).ok()?;
         let value = |key: &str| {
             line.split(' ')
                 .find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
                 .map(str::to_owned)
         };
-        Some(Self { environment: value("environment")?, application: value("application")? })
+        Some(Self { environment: value("environment")?, application: value("application")?, name })
     }
 
     /// The comment with this mark written beside what people wrote.
@@ -46,8 +55,10 @@ impl Mark {
             .map(|c| if c.is_whitespace() || c.is_control() || c == ']' { '_' } else { c })
             .collect();
         let mark = format!(
-            "{OPEN}environment={} application={} build_id={build_id}]",
-            self.environment, self.application
+            "{OPEN}environment={} application={} build_id={build_id} name={}]",
+            self.environment,
+            self.application,
+            serde_json::Value::from(self.name.as_str())
         );
         match comment.map(str::trim_end).filter(|text| !text.is_empty()) {
             Some(text) => format!("{text}\n{mark}"),

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::{Privilege, RelationKind};
-use crate::mark::Mark;
-use crate::name::{DatabaseName, RoleName, SchemaName};
+use crate::access::{ObjectKind, Privilege};
+use crate::mark::{Mark, UNFINISHED};
+use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::setting::Parameter;
 
 /// Who a privilege is granted to.
@@ -69,12 +69,24 @@ pub struct Administrator {
 }
 
 /// One membership of a role in another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Membership {
     /// The role it is a member of.
     pub role: RoleName,
     /// Who granted that.
     pub grantor: RoleName,
+    /// `ADMIN OPTION`: whether it may grant the membership on.
+    #[serde(default)]
+    pub admin: bool,
+}
+
+/// A membership that a role granted to another one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GrantedMembership {
+    /// The role granted.
+    pub role: RoleName,
+    /// Who became a member.
+    pub member: RoleName,
 }
 
 /// A role.
@@ -84,6 +96,9 @@ pub struct Role {
     pub superuser: bool,
     /// `LOGIN`.
     pub login: bool,
+    /// `INHERIT`.
+    #[serde(default = "yes")]
+    pub inherit: bool,
     /// `CREATEROLE`.
     pub create_role: bool,
     /// `CREATEDB`.
@@ -103,26 +118,66 @@ pub struct Role {
     pub comment: Option<String>,
     /// What it is a member of.
     pub memberships: Vec<Membership>,
+    /// The memberships that it granted; on 16 and later they hang on its `ADMIN OPTION`.
+    #[serde(default)]
+    pub granted: Vec<GrantedMembership>,
     /// Whether the administrator holds `ADMIN OPTION` on it.
     pub administrable: bool,
     /// Whether the administrator may `SET ROLE` to it as things are.
     pub assumable: bool,
+    /// Whether the administrator has its privileges without `SET ROLE`.
+    #[serde(default)]
+    pub inherited: bool,
+    /// Whether it is a member of the administrator, which then cannot become a member of it.
+    #[serde(default)]
+    pub has_administrator: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn no_limit() -> i32 {
+    -1
 }
 
 /// A group of relations in one schema that are alike: one owner, one kind, one ACL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relations {
+    /// Which group of the server's answer it is; the names are asked for by this.
+    #[serde(default, skip_serializing)]
+    pub number: i64,
     /// Who owns them.
     pub owner: RoleName,
     /// What they are.
-    pub kind: RelationKind,
+    pub kind: ObjectKind,
     /// Their ACL.
     pub acl: Acl,
-    /// Whether they belong to an extension, which decides about them.
+    /// Whether they belong to an extension, which decides about them: then the ACL holds what others
+    /// granted since.
     #[serde(default)]
     pub of_extension: bool,
-    /// Their names, in order.
+    /// How many they are.
+    pub count: u64,
+    /// Their names, in order; only where the plan has something to say about them.
+    #[serde(default)]
     pub names: Vec<String>,
+}
+
+/// Columns of one relation with one ACL of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Columns {
+    /// The relation.
+    pub relation: String,
+    /// Who owns it.
+    pub owner: RoleName,
+    /// Whether it belongs to an extension.
+    #[serde(default)]
+    pub of_extension: bool,
+    /// The columns' names, in order.
+    pub names: Vec<String>,
+    /// Their ACL, beside that of the relation.
+    pub acl: Acl,
 }
 
 /// A schema.
@@ -134,6 +189,31 @@ pub struct Schema {
     pub acl: Acl,
     /// Its relations.
     pub relations: Vec<Relations>,
+    /// The columns with an ACL that concerns a declared role or PUBLIC.
+    #[serde(default)]
+    pub columns: Vec<Columns>,
+}
+
+/// An object that is no relation, whose ACL names a declared role that does not own it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Its name as SQL text, with its schema and the types of its arguments.
+    pub identity: String,
+    /// Who owns it.
+    pub owner: RoleName,
+    /// Its ACL.
+    pub acl: Acl,
+}
+
+/// An object that belongs to the administrator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedObject {
+    /// What it is, as `ALTER … OWNER TO` says it.
+    pub kind: String,
+    /// Its name as SQL text.
+    pub identity: String,
 }
 
 /// Default privileges: what objects that `role` creates will be granted.
@@ -144,7 +224,7 @@ pub struct DefaultPrivileges {
     /// The schema, or all of them.
     pub schema: Option<SchemaName>,
     /// The kind of object.
-    pub kind: RelationKind,
+    pub kind: ObjectKind,
     /// What is added.
     pub acl: Acl,
 }
@@ -154,8 +234,26 @@ pub struct DefaultPrivileges {
 pub struct Contents {
     /// Its schemas, the system's left out.
     pub schemas: BTreeMap<SchemaName, Schema>,
-    /// Its default privileges for tables and sequences.
+    /// Functions, types and other objects with privileges that somebody granted to a declared role.
+    #[serde(default)]
+    pub objects: Vec<Object>,
+    /// Its default privileges.
     pub default_privileges: Vec<DefaultPrivileges>,
+    /// Its extensions, and who owns each.
+    #[serde(default)]
+    pub extensions: BTreeMap<ExtensionName, RoleName>,
+    /// What the administrator owns in it; only where the database is to get another owner than that.
+    #[serde(default)]
+    pub of_administrator: Vec<OwnedObject>,
+}
+
+/// An extension that the server has at hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AvailableExtension {
+    /// Whether only a superuser may create it,
+    pub superuser: bool,
+    /// and all the same whoever may create in the database.
+    pub trusted: bool,
 }
 
 /// A database.
@@ -165,6 +263,9 @@ pub struct Database {
     pub owner: RoleName,
     /// Whether anybody may connect.
     pub allow_connections: bool,
+    /// Its `CONNECTION LIMIT`, -1 for none.
+    #[serde(default = "no_limit")]
+    pub connection_limit: i32,
     /// Whether the administrator may connect as things are.
     pub enterable: bool,
     /// Its ACL.
@@ -174,6 +275,9 @@ pub struct Database {
     /// The settings that roles have in it.
     #[serde(default)]
     pub settings: BTreeMap<RoleName, BTreeMap<Parameter, String>>,
+    /// Why the administrator could not enter it, though it may.
+    #[serde(default)]
+    pub unreachable: Option<String>,
     /// What is inside, where somebody looked.
     #[serde(default)]
     pub contents: Option<Contents>,
@@ -210,13 +314,16 @@ pub struct Observed {
     pub home: DatabaseName,
     /// The administrator.
     pub administrator: Administrator,
-    /// Schema `public` of the administrator's database, as which a new database's will be.
+    /// What is inside `template1`, as which a new database will be; only where one is to be created.
     #[serde(default)]
-    pub template_public: Option<Schema>,
-    /// The declared roles that exist, and all managed ones.
+    pub template: Option<Contents>,
+    /// The declared extensions that the server has.
+    #[serde(default)]
+    pub extensions: BTreeMap<ExtensionName, AvailableExtension>,
+    /// The roles, PostgreSQL's own left out.
     #[serde(default)]
     pub roles: BTreeMap<RoleName, Role>,
-    /// The declared databases that exist, and all managed ones.
+    /// The databases, templates left out.
     #[serde(default)]
     pub databases: BTreeMap<DatabaseName, Database>,
     /// What logging in came to, for each declared role that exists.
@@ -245,6 +352,16 @@ impl Role {
 }
 
 impl Database {
+    /// Whether it is what a run leaves that was stopped between `CREATE DATABASE` and the transaction
+    /// behind it.
+    #[must_use]
+    pub fn is_unfinished(&self, administrator: &RoleName) -> bool {
+        self.owner == *administrator
+            && !self.allow_connections
+            && self.connection_limit == UNFINISHED
+            && self.comment.is_none()
+    }
+
     /// Its mark, if it is managed.
     #[must_use]
     pub fn mark(&self) -> Option<Mark> {

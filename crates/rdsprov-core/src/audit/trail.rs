@@ -29,9 +29,12 @@ fn kind(step: &Step) -> &'static str {
             KINDS[0]
         }
         Action::Adopt if step.database.is_none() => KINDS[0],
-        Action::CreateDatabase | Action::AlterDatabase | Action::CreateSchema | Action::Adopt => {
-            KINDS[1]
-        }
+        Action::CreateDatabase
+        | Action::AlterDatabase
+        | Action::CreateSchema
+        | Action::CreateExtension
+        | Action::ReassignOwned
+        | Action::Adopt => KINDS[1],
         Action::Grant | Action::Revoke | Action::DefaultPrivileges => KINDS[2],
     }
 }

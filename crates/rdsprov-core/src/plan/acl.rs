@@ -1,54 +1,171 @@
 //! The difference between an ACL and what it shall grant: the one rule that databases, schemas,
-//! relations and default privileges share.
+//! relations, columns, other objects and default privileges share.
+//!
+//! A privilege that a managed role granted, through a grant option that it shall not have, counts for
+//! nothing: it falls with that option. Where it would fall on somebody who is not managed, nothing can be
+//! done before a person has decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::access::Privileges;
+use super::sql::Taken;
+use crate::access::{Privilege, Privileges};
 use crate::name::RoleName;
 use crate::observed::{AclItem, Grantee};
+
+/// What an ACL shall be.
+pub struct Policy<'a> {
+    /// What each managed role shall hold; nothing, where it is not named.
+    pub wanted: &'a BTreeMap<RoleName, Privileges>,
+    /// The roles whose privileges are looked after; who owns the object is none of them.
+    pub managed: &'a dyn Fn(&RoleName) -> bool,
+    /// What PUBLIC may keep; `None` where its privileges are nobody's business.
+    pub public: Option<Privileges>,
+}
+
+/// Privileges to take away that one grantor gave one grantee.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoke {
+    /// Who loses them.
+    pub grantee: Grantee,
+    /// Who gave them: a revoke takes only what its own grantor gave.
+    pub grantor: RoleName,
+    /// What.
+    pub privileges: Privileges,
+    /// What of them.
+    pub taken: Taken,
+    /// Who held some of it from the grantee and loses it too.
+    pub dependents: BTreeSet<Grantee>,
+}
+
+/// What somebody who is not managed holds through a managed role's grant option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldThrough {
+    /// Who holds it.
+    pub holder: Grantee,
+    /// Through whom.
+    pub through: RoleName,
+    /// What.
+    pub privileges: Privileges,
+}
 
 /// What to change in one ACL.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct AclDiff {
     /// What each grantee lacks.
     pub grant: BTreeMap<RoleName, Privileges>,
-    /// What each grantee holds beyond it, by grantor: a revoke takes only what its grantor gave.
-    pub revoke: BTreeMap<(RoleName, RoleName), Privileges>,
-    /// What each grantee may grant on, by grantor; nobody declared may.
-    pub revoke_grant_option: BTreeMap<(RoleName, RoleName), Privileges>,
+    /// What is to be taken away.
+    pub revoke: Vec<Revoke>,
+    /// What forbids it.
+    pub held_through: Vec<HeldThrough>,
 }
 
-/// Compares. Only grantees for which `managed` holds are looked at; `wanted` says what they shall hold.
-pub fn diff<'a>(
-    acl: impl IntoIterator<Item = &'a AclItem>,
-    wanted: &BTreeMap<RoleName, Privileges>,
-    managed: impl Fn(&RoleName) -> bool,
-) -> AclDiff {
-    let mut result = AclDiff { grant: wanted.clone(), ..AclDiff::default() };
-    for item in acl {
-        let Grantee::Role(grantee) = &item.grantee else { continue };
-        if let Some(lacking) = result.grant.get_mut(grantee) {
-            lacking.remove(&item.privilege);
-        }
-        if !managed(grantee) {
-            continue;
-        }
-        let key = (grantee.clone(), item.grantor.clone());
-        if !wanted.get(grantee).is_some_and(|set| set.contains(&item.privilege)) {
-            result.revoke.entry(key).or_default().insert(item.privilege);
-        } else if item.grantable {
-            result.revoke_grant_option.entry(key).or_default().insert(item.privilege);
+/// Compares.
+pub fn diff(acl: &[AclItem], policy: &Policy<'_>) -> AclDiff {
+    let is_managed = |grantee: &Grantee| match grantee {
+        Grantee::Role(role) => (policy.managed)(role),
+        Grantee::Public => policy.public.is_some(),
+    };
+    let (falling, standing): (Vec<_>, Vec<_>) =
+        acl.iter().partition(|item| (policy.managed)(&item.grantor));
+    let mut result = AclDiff { grant: policy.wanted.clone(), ..AclDiff::default() };
+    for item in standing {
+        let keeps = match &item.grantee {
+            Grantee::Role(role) => {
+                if let Some(lacking) = result.grant.get_mut(role) {
+                    lacking.remove(&item.privilege);
+                }
+                policy.wanted.get(role).is_some_and(|set| set.contains(&item.privilege))
+            }
+            Grantee::Public => {
+                policy.public.as_ref().is_some_and(|set| set.contains(&item.privilege))
+            }
+        };
+        if is_managed(&item.grantee) && (!keeps || item.grantable) {
+            result.take(item, if keeps { Taken::GrantOption } else { Taken::Privilege });
         }
     }
     result.grant.retain(|_, lacking| !lacking.is_empty());
+    for revoke in &mut result.revoke {
+        let mut givers = BTreeSet::from([revoke.grantee.clone()]);
+        let given = |givers: &BTreeSet<Grantee>| -> BTreeSet<Grantee> {
+            let by_one = |item: &&&AclItem| {
+                givers.contains(&Grantee::Role(item.grantor.clone()))
+                    && revoke.privileges.contains(&item.privilege)
+            };
+            falling.iter().filter(by_one).map(|item| item.grantee.clone()).collect()
+        };
+        loop {
+            let more: BTreeSet<Grantee> = given(&givers).difference(&givers).cloned().collect();
+            if more.is_empty() {
+                break;
+            }
+            givers.extend(more.iter().cloned());
+            revoke.dependents.extend(more);
+        }
+    }
+    for item in falling {
+        if !is_managed(&item.grantee) {
+            result.forbid(item);
+        }
+    }
     result
 }
 
-/// What PUBLIC holds, by grantor.
-pub fn held_by_public(acl: &[AclItem]) -> BTreeMap<RoleName, Privileges> {
-    let mut held: BTreeMap<RoleName, Privileges> = BTreeMap::new();
-    for item in acl.iter().filter(|item| item.grantee == Grantee::Public) {
-        held.entry(item.grantor.clone()).or_default().insert(item.privilege);
+impl AclDiff {
+    fn take(&mut self, item: &AclItem, taken: Taken) {
+        let same = |revoke: &&mut Revoke| {
+            revoke.grantee == item.grantee
+                && revoke.grantor == item.grantor
+                && revoke.taken == taken
+        };
+        if let Some(revoke) = self.revoke.iter_mut().find(same) {
+            revoke.privileges.insert(item.privilege);
+            return;
+        }
+        self.revoke.push(Revoke {
+            grantee: item.grantee.clone(),
+            grantor: item.grantor.clone(),
+            privileges: Privileges::from([item.privilege]),
+            taken,
+            dependents: BTreeSet::new(),
+        });
     }
-    held
+
+    fn forbid(&mut self, item: &AclItem) {
+        let same =
+            |held: &&mut HeldThrough| held.holder == item.grantee && held.through == item.grantor;
+        if let Some(held) = self.held_through.iter_mut().find(same) {
+            held.privileges.insert(item.privilege);
+            return;
+        }
+        self.held_through.push(HeldThrough {
+            holder: item.grantee.clone(),
+            through: item.grantor.clone(),
+            privileges: Privileges::from([item.privilege]),
+        });
+    }
+}
+
+/// The ACL after the object has got another owner, as PostgreSQL rewrites it: the new owner stands where
+/// the old one stood, and what both held is one.
+pub fn with_owner(acl: &[AclItem], from: &RoleName, to: &RoleName) -> Vec<AclItem> {
+    let renamed = |role: &RoleName| if role == from { to.clone() } else { role.clone() };
+    let mut items: BTreeMap<(Grantee, RoleName, Privilege), bool> = BTreeMap::new();
+    for item in acl {
+        let grantee = match &item.grantee {
+            Grantee::Role(role) => Grantee::Role(renamed(role)),
+            Grantee::Public => Grantee::Public,
+        };
+        *items.entry((grantee, renamed(&item.grantor), item.privilege)).or_default() |=
+            item.grantable;
+    }
+    items
+        .into_iter()
+        .map(|((grantee, grantor, privilege), grantable)| AclItem {
+            grantee,
+            grantor,
+            privilege,
+            grantable,
+        })
+        .collect()
 }

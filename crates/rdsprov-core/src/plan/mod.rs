@@ -4,12 +4,16 @@
 //! plan runs (a password's verifier, the build id) stands in a statement as a slot, see [`Statement`].
 
 mod acl;
+mod databases;
 mod diff;
-mod relations;
+mod future;
+mod inside;
 mod render;
+mod roles;
 mod sql;
+mod unmanaged;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -19,6 +23,7 @@ use crate::desired::Desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::Observed;
 
+pub use diff::names_needed;
 pub use sql::{SlotError, Slots, Statement};
 
 /// The version of the JSON form.
@@ -35,6 +40,8 @@ pub enum Action {
     CreateDatabase,
     AlterDatabase,
     CreateSchema,
+    CreateExtension,
+    ReassignOwned,
     Grant,
     Revoke,
     DefaultPrivileges,
@@ -51,6 +58,8 @@ impl fmt::Display for Action {
             Self::CreateDatabase => "create_database",
             Self::AlterDatabase => "alter_database",
             Self::CreateSchema => "create_schema",
+            Self::CreateExtension => "create_extension",
+            Self::ReassignOwned => "reassign_owned",
             Self::Grant => "grant",
             Self::Revoke => "revoke",
             Self::DefaultPrivileges => "default_privileges",
@@ -120,6 +129,19 @@ pub enum Acting {
     Role(RoleName),
 }
 
+/// What a membership of the administrator is for; the options of `GRANT` on 16 and later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MembershipOption {
+    /// To become the role.
+    Set,
+    /// To have its privileges, too, without becoming it.
+    Inherit,
+}
+
+/// Roles that the administrator has to be a member of.
+pub type Memberships = BTreeMap<RoleName, MembershipOption>;
+
 /// One thing that changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
@@ -135,6 +157,9 @@ pub struct Step {
     pub summary: String,
     /// Who carries it out.
     pub acting: Acting,
+    /// What the administrator has to be a member of for it, beside the role it acts as.
+    #[serde(skip_serializing_if = "Memberships::is_empty")]
+    pub borrowed: Memberships,
     /// How.
     pub statements: Vec<Statement>,
     /// What it may break.
@@ -161,7 +186,7 @@ pub struct Transaction {
     /// What must run before it, since it cannot be part of a transaction.
     pub before: Option<Statement>,
     /// The roles that the administrator is made a member of, for the length of the transaction.
-    pub memberships: BTreeSet<RoleName>,
+    pub memberships: Memberships,
     /// The steps.
     pub steps: Vec<Step>,
 }
@@ -175,6 +200,17 @@ pub struct Refusal {
     pub message: String,
     /// What to do.
     pub remedy: String,
+    /// The statement in the remedy, where there is one.
+    pub opens: Option<Opening>,
+}
+
+/// A statement that somebody with more power can run to open the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Opening {
+    /// Where; anywhere, for what all databases share.
+    pub database: Option<DatabaseName>,
+    /// The statement, or several with `;` between them.
+    pub statement: String,
 }
 
 /// What is known before two states are compared.
@@ -206,6 +242,21 @@ pub struct Orphan {
     pub name: String,
     /// The application that made it.
     pub application: String,
+    /// What a role still holds, as far as was looked; a database's owner.
+    pub holds: Vec<String>,
+}
+
+/// A database that a declared role made for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Undeclared {
+    /// The database.
+    pub database: DatabaseName,
+    /// The role.
+    pub owner: RoleName,
+    /// The role's application.
+    pub application: ApplicationName,
+    /// Whether a pattern of the application names it: it is kept closed to PUBLIC.
+    pub closed: bool,
 }
 
 /// What would be done.
@@ -225,6 +276,8 @@ pub struct Plan {
     pub refusals: Vec<Refusal>,
     /// Managed, but no longer declared.
     pub orphaned: Vec<Orphan>,
+    /// Made by declared roles, and not declared.
+    pub undeclared: Vec<Undeclared>,
     /// What a reader should know.
     pub notes: Vec<String>,
     /// What cannot be looked at before this plan has run; what is found then is another plan's.
@@ -238,6 +291,18 @@ pub struct Plan {
     pub open_questions: BTreeSet<String>,
 }
 
+impl Step {
+    /// All that the administrator has to be a member of for it.
+    #[must_use]
+    pub fn memberships(&self) -> Memberships {
+        let mut memberships = self.borrowed.clone();
+        if let Acting::Role(role) = &self.acting {
+            memberships.entry(role.clone()).or_insert(MembershipOption::Set);
+        }
+        memberships
+    }
+}
+
 impl Plan {
     /// The difference between what is wanted and what is there. `findings` are what was found before
     /// (see [`crate::secrets`]); the plan adds its own.
@@ -245,10 +310,18 @@ impl Plan {
     pub fn new(desired: &Desired, observed: &Observed, findings: Findings) -> Self {
         let mut plan = diff::plan(desired, observed, findings);
         let mut hash = Sha256::new();
+        // What else happens on the server does not touch this plan.
+        let roles: Vec<_> =
+            observed.roles.iter().filter(|(name, _)| desired.roles.contains_key(name)).collect();
+        let databases: Vec<_> = observed
+            .databases
+            .iter()
+            .filter(|(name, _)| desired.databases.contains_key(name))
+            .collect();
         // Serialising plain data to memory fails only for maps whose keys are no strings; ours are.
         for part in [
             serde_json::to_vec(&(&plan.environment, &plan.transactions, &plan.refusals)),
-            serde_json::to_vec(observed),
+            serde_json::to_vec(&(&observed.administrator, roles, databases)),
         ] {
             hash.update(part.unwrap_or_default());
             hash.update(b"\n");

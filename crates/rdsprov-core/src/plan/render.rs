@@ -12,12 +12,14 @@ impl Step {
             Action::CreateRole
             | Action::CreateDatabase
             | Action::CreateSchema
+            | Action::CreateExtension
             | Action::Grant
             | Action::DefaultPrivileges => '+',
             Action::AlterRole
             | Action::SetPassword
             | Action::AlterDatabase
             | Action::SetParameter
+            | Action::ReassignOwned
             | Action::Adopt => '~',
         }
     }
@@ -63,6 +65,17 @@ impl Plan {
                 text,
                 "\norphaned: {} {} (of application {}) is managed but no longer declared; it is left as it is",
                 orphan.kind, orphan.name, orphan.application
+            );
+            for held in &orphan.holds {
+                let _ = writeln!(text, "  {held}");
+            }
+        }
+        for undeclared in &self.undeclared {
+            let kept = if undeclared.closed { "; it is kept closed to PUBLIC" } else { "" };
+            let _ = writeln!(
+                text,
+                "\nundeclared: database {} belongs to role {} (of application {}){kept}",
+                undeclared.database, undeclared.owner, undeclared.application
             );
         }
         for unseen in &self.unseen {

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use serde::{Serialize, Serializer};
 
-use super::{Acting, Scope, Transaction};
-use crate::access::{Privileges, RelationKind};
-use crate::mark::Mark;
-use crate::name::{DatabaseName, RoleName, SchemaName, literal, quote};
+use super::{Acting, MembershipOption, Transaction};
+use crate::access::{ObjectKind, Privileges};
+use crate::mark::{Mark, UNFINISHED};
+use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, literal, quote};
+use crate::observed::Grantee;
 use crate::secrets::SecretId;
 use crate::setting::Parameter;
 
@@ -105,28 +106,28 @@ impl Transaction {
         let mut granted = BTreeSet::new();
         let mut acting = &Acting::Administrator;
         for (number, step) in self.steps.iter().enumerate() {
-            if &step.acting != acting {
-                if *acting != Acting::Administrator {
-                    script.push(plain("RESET ROLE".to_owned()));
-                }
-                if let Acting::Role(role) = &step.acting {
-                    if self.memberships.contains(role) && granted.insert(role) {
-                        script.push(plain(grant_membership(role, server_major)));
-                    }
-                    script.push(plain(format!("SET LOCAL ROLE {}", role.quoted())));
-                }
-                acting = &step.acting;
+            let needed = step.memberships();
+            let missing: Vec<_> = self
+                .memberships
+                .iter()
+                .filter(|(role, _)| needed.contains_key(role) && !granted.contains(*role))
+                .collect();
+            if (&step.acting != acting || !missing.is_empty()) && *acting != Acting::Administrator {
+                script.push(plain("RESET ROLE".to_owned()));
+                acting = &Acting::Administrator;
             }
-            // `ALTER DATABASE … OWNER TO` wants the administrator to be able to become the new owner.
+            for (role, option) in missing {
+                granted.insert(role);
+                script.push(plain(grant_membership(role, *option, server_major)));
+            }
+            if &step.acting != acting
+                && let Acting::Role(role) = &step.acting
+            {
+                script.push(plain(format!("SET LOCAL ROLE {}", role.quoted())));
+            }
+            acting = &step.acting;
             for statement in &step.statements {
                 script.push((Some(number), statement.clone()));
-            }
-            if let (Scope::NewDatabase(_), 0) = (&self.scope, number) {
-                for role in &self.memberships {
-                    if granted.insert(role) {
-                        script.push(plain(grant_membership(role, server_major)));
-                    }
-                }
             }
         }
         if *acting != Acting::Administrator {
@@ -140,8 +141,12 @@ impl Transaction {
     }
 }
 
-fn grant_membership(role: &RoleName, server_major: u32) -> String {
-    let options = if server_major >= 16 { " WITH INHERIT FALSE, SET TRUE" } else { "" };
+fn grant_membership(role: &RoleName, option: MembershipOption, server_major: u32) -> String {
+    let options = match option {
+        _ if server_major < 16 => "",
+        MembershipOption::Set => " WITH INHERIT FALSE, SET TRUE",
+        MembershipOption::Inherit => " WITH INHERIT TRUE, SET TRUE",
+    };
     format!("GRANT {} TO CURRENT_USER{options}", role.quoted())
 }
 
@@ -163,8 +168,10 @@ fn list(privileges: &Privileges) -> String {
 pub enum Target {
     Database(DatabaseName),
     Schema(SchemaName),
-    Relations { kind: RelationKind, schema: SchemaName, names: Vec<String> },
-    AllRelations { kind: RelationKind, schema: SchemaName },
+    Relations { kind: ObjectKind, schema: SchemaName, names: Vec<String> },
+    AllRelations { kind: ObjectKind, schema: SchemaName },
+    Columns { schema: SchemaName, relation: String, names: Vec<String> },
+    Object { kind: ObjectKind, identity: String },
 }
 
 impl Target {
@@ -182,7 +189,19 @@ impl Target {
             Self::AllRelations { kind, schema } => {
                 format!("ALL {}S IN SCHEMA {}", kind.keyword(), schema.quoted())
             }
+            Self::Columns { schema, relation, .. } => {
+                format!("TABLE {}.{}", schema.quoted(), quote(relation))
+            }
+            Self::Object { kind, identity } => format!("{} {identity}", kind.keyword()),
         }
+    }
+
+    /// The privileges as they are granted on it: on columns each names them.
+    fn privileges(&self, privileges: &Privileges) -> String {
+        let Self::Columns { names, .. } = self else { return list(privileges) };
+        let columns = names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
+        let each = privileges.iter().map(|privilege| format!("{privilege} ({columns})"));
+        each.collect::<Vec<_>>().join(", ")
     }
 
     /// In words.
@@ -203,15 +222,42 @@ impl Target {
             Self::AllRelations { kind, schema } => {
                 format!("all {}s of schema {schema}", kind.keyword().to_lowercase())
             }
+            Self::Columns { schema, relation, names } => {
+                let word = if names.len() == 1 { "column" } else { "columns" };
+                format!("{word} {} of table {schema}.{relation}", names.join(", "))
+            }
+            Self::Object { kind, identity } => {
+                format!("{} {identity}", kind.keyword().to_lowercase())
+            }
         }
     }
 }
 
-pub fn create_role(role: &RoleName, secret: &SecretId, attributes: &[String]) -> Statement {
-    Statement::Password {
-        before: format!("CREATE ROLE {} {} PASSWORD", role.quoted(), attributes.join(" ")),
-        secret: secret.clone(),
+/// A role, or PUBLIC, as SQL text.
+fn grantee_sql(grantee: &Grantee) -> String {
+    match grantee {
+        Grantee::Public => "PUBLIC".to_owned(),
+        Grantee::Role(role) => role.quoted(),
     }
+}
+
+/// With the password of a secret, or without any.
+pub fn create_role(role: &RoleName, secret: Option<&SecretId>, attributes: &[String]) -> Statement {
+    let create = format!("CREATE ROLE {} {}", role.quoted(), attributes.join(" "));
+    match secret {
+        Some(secret) => {
+            Statement::Password { before: format!("{create} PASSWORD"), secret: secret.clone() }
+        }
+        None => Statement::Sql(create),
+    }
+}
+
+pub fn clear_password(role: &RoleName) -> Statement {
+    Statement::Sql(format!("ALTER ROLE {} PASSWORD NULL", role.quoted()))
+}
+
+pub fn grant_role(group: &RoleName, member: &RoleName) -> Statement {
+    Statement::Sql(format!("GRANT {} TO {}", group.quoted(), member.quoted()))
 }
 
 pub fn set_password(role: &RoleName, secret: &SecretId) -> Statement {
@@ -225,13 +271,16 @@ pub fn alter_role(role: &RoleName, attributes: &[String]) -> Statement {
     Statement::Sql(format!("ALTER ROLE {} {}", role.quoted(), attributes.join(" ")))
 }
 
+/// Ends a membership, or only its `ADMIN OPTION`.
 pub fn revoke_membership(
     group: &RoleName,
     member: &RoleName,
     grantor: Option<&RoleName>,
+    only_admin_option: bool,
 ) -> Statement {
+    let what = if only_admin_option { "ADMIN OPTION FOR " } else { "" };
     let by = grantor.map(|g| format!(" GRANTED BY {}", g.quoted())).unwrap_or_default();
-    Statement::Sql(format!("REVOKE {} FROM {}{by}", group.quoted(), member.quoted()))
+    Statement::Sql(format!("REVOKE {what}{} FROM {}{by}", group.quoted(), member.quoted()))
 }
 
 pub fn mark_role(role: &RoleName, comment: Option<String>, mark: Mark) -> Statement {
@@ -261,8 +310,35 @@ pub fn create_schema(schema: &SchemaName) -> Statement {
     Statement::Sql(format!("CREATE SCHEMA {}", schema.quoted()))
 }
 
+pub fn change_schema_owner(schema: &SchemaName, owner: &RoleName) -> Statement {
+    Statement::Sql(format!("ALTER SCHEMA {} OWNER TO {}", schema.quoted(), owner.quoted()))
+}
+
+/// What it requires comes with it.
+pub fn create_extension(extension: &ExtensionName) -> Statement {
+    Statement::Sql(format!("CREATE EXTENSION {} CASCADE", extension.quoted()))
+}
+
+/// Moves all that a role owns in the current database, and every database that it owns.
+pub fn reassign_owned(from: &RoleName, to: &RoleName) -> Statement {
+    Statement::Sql(format!("REASSIGN OWNED BY {} TO {}", from.quoted(), to.quoted()))
+}
+
+/// Moves one object, by its kind and its name as SQL text.
+pub fn change_object_owner(kind: &str, identity: &str, owner: &RoleName) -> Statement {
+    Statement::Sql(format!("ALTER {kind} {identity} OWNER TO {}", owner.quoted()))
+}
+
+/// Statements that a superuser is to run as somebody else.
+pub fn as_role(role: &RoleName, statement: &Statement) -> String {
+    format!("SET ROLE {}; {}; RESET ROLE", role.quoted(), statement.shown())
+}
+
 pub fn create_database(database: &DatabaseName) -> Statement {
-    Statement::Sql(format!("CREATE DATABASE {} ALLOW_CONNECTIONS false", database.quoted()))
+    Statement::Sql(format!(
+        "CREATE DATABASE {} ALLOW_CONNECTIONS false CONNECTION LIMIT {UNFINISHED}",
+        database.quoted()
+    ))
 }
 
 pub fn close_database(database: &DatabaseName) -> Statement {
@@ -273,34 +349,60 @@ pub fn change_owner(database: &DatabaseName, owner: &RoleName) -> Statement {
     Statement::Sql(format!("ALTER DATABASE {} OWNER TO {}", database.quoted(), owner.quoted()))
 }
 
+/// The last step of a new database.
+pub fn finish_database(database: &DatabaseName) -> Statement {
+    Statement::Sql(format!(
+        "ALTER DATABASE {} ALLOW_CONNECTIONS true CONNECTION LIMIT -1",
+        database.quoted()
+    ))
+}
+
 pub fn open_database(database: &DatabaseName) -> Statement {
     Statement::Sql(format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", database.quoted()))
 }
 
-pub fn grant(privileges: &Privileges, target: &Target, grantee: &RoleName) -> Statement {
+pub fn grant(privileges: &Privileges, target: &Target, grantee: &Grantee) -> Statement {
     Statement::Sql(format!(
         "GRANT {} ON {} TO {}",
-        list(privileges),
+        target.privileges(privileges),
         target.sql(),
-        grantee.quoted()
+        grantee_sql(grantee)
     ))
 }
 
-pub fn revoke(privileges: &Privileges, target: &Target, grantee: Option<&RoleName>) -> Statement {
-    let grantee = grantee.map_or_else(|| "PUBLIC".to_owned(), RoleName::quoted);
-    Statement::Sql(format!("REVOKE {} ON {} FROM {grantee}", list(privileges), target.sql()))
+/// What of a privilege is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// All of it.
+    Privilege,
+    /// The right to grant it on.
+    GrantOption,
 }
 
-pub fn revoke_grant_option(
+impl Taken {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Privilege => "",
+            Self::GrantOption => "GRANT OPTION FOR ",
+        }
+    }
+}
+
+/// Takes away what one grantor gave; with `cascade`, also what the grantee gave on.
+pub fn revoke(
+    taken: Taken,
     privileges: &Privileges,
     target: &Target,
-    grantee: &RoleName,
+    grantee: &Grantee,
+    cascade: bool,
 ) -> Statement {
     Statement::Sql(format!(
-        "REVOKE GRANT OPTION FOR {} ON {} FROM {}",
-        list(privileges),
+        "REVOKE {}{} ON {} FROM {}{}",
+        taken.sql(),
+        target.privileges(privileges),
         target.sql(),
-        grantee.quoted()
+        grantee_sql(grantee),
+        if cascade { " CASCADE" } else { "" }
     ))
 }
 
@@ -312,7 +414,7 @@ fn default_privileges(creator: &RoleName, schema: Option<&SchemaName>) -> String
 pub fn grant_default(
     creator: &RoleName,
     schema: &SchemaName,
-    kind: RelationKind,
+    kind: ObjectKind,
     privileges: &Privileges,
     grantee: &RoleName,
 ) -> Statement {
@@ -326,19 +428,19 @@ pub fn grant_default(
 }
 
 pub fn revoke_default(
+    taken: Taken,
     creator: &RoleName,
     schema: Option<&SchemaName>,
-    kind: RelationKind,
+    kind: ObjectKind,
     privileges: &Privileges,
-    grantee: &RoleName,
-    only_grant_option: bool,
+    grantee: &Grantee,
 ) -> Statement {
     Statement::Sql(format!(
         "{} REVOKE {}{} ON {}S FROM {}",
         default_privileges(creator, schema),
-        if only_grant_option { "GRANT OPTION FOR " } else { "" },
+        taken.sql(),
         list(privileges),
         kind.keyword(),
-        grantee.quoted()
+        grantee_sql(grantee)
     ))
 }

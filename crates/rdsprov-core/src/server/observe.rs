@@ -1,19 +1,29 @@
-//! Looking at a server: one query for what all databases share, one for each managed database, and
-//! one login for each declared role that exists.
+//! Looking at a server: one query for what all databases share, one snapshot of each declared database,
+//! and one login for each declared role that exists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
+use serde::de::DeserializeOwned;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 
 use super::connect::{ConnectError, Session, Target, said};
-use crate::desired::Desired;
-use crate::name::{DatabaseName, RoleName};
+use crate::desired::{self, Desired};
+use crate::name::{DatabaseName, ExtensionName, RoleName};
 use crate::observed::{Contents, Login, Observed, Trial};
+use crate::plan;
 use crate::secrets::{Secret, SecretId};
 
 const CLUSTER: &str = include_str!("queries/cluster.sql");
-const DATABASE: &str = include_str!("queries/database.sql");
+const DATABASE: &str =
+    concat!(include_str!("queries/relations.sql"), include_str!("queries/database.sql"));
+const NAMES: &str =
+    concat!(include_str!("queries/relations.sql"), include_str!("queries/names.sql"));
+const OWNED: &str = include_str!("queries/owned.sql");
+
+/// The database that new ones are copied from.
+const TEMPLATE: &str = "template1";
 
 /// How many connections are open at once.
 const CONNECTIONS: usize = 8;
@@ -42,27 +52,44 @@ pub enum ObserveError {
     },
 }
 
-async fn ask<T: serde::de::DeserializeOwned>(
-    session: &Session,
-    query: &str,
-    place: &str,
-) -> Result<T, ObserveError> {
-    let failed = |error: tokio_postgres::Error| ObserveError::Query {
-        place: place.to_owned(),
-        reason: said(&error),
-    };
-    session
-        .client
-        .batch_execute(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL search_path TO pg_catalog",
-        )
-        .await
-        .map_err(failed)?;
-    let row = session.client.query_one(query, &[]).await.map_err(failed)?;
-    session.client.batch_execute("COMMIT").await.map_err(failed)?;
-    let text: &str = row.try_get(0).map_err(failed)?;
-    serde_json::from_str(text)
-        .map_err(|source| ObserveError::Shape { place: place.to_owned(), source })
+/// One database's own snapshot: what is asked in it is true at one moment.
+struct Snapshot<'a> {
+    session: &'a Session,
+    place: String,
+}
+
+impl<'a> Snapshot<'a> {
+    async fn open(session: &'a Session, place: impl ToString) -> Result<Self, ObserveError> {
+        const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
+            SET LOCAL search_path TO pg_catalog";
+        let snapshot = Self { session, place: place.to_string() };
+        session.client.batch_execute(BEGIN).await.map_err(|error| snapshot.failed(&error))?;
+        Ok(snapshot)
+    }
+
+    fn failed(&self, error: &tokio_postgres::Error) -> ObserveError {
+        ObserveError::Query { place: self.place.clone(), reason: said(error) }
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        query: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<T, ObserveError> {
+        let row = self
+            .session
+            .client
+            .query_one(query, parameters)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        let text: &str = row.try_get(0).map_err(|error| self.failed(&error))?;
+        serde_json::from_str(text)
+            .map_err(|source| ObserveError::Shape { place: self.place.clone(), source })
+    }
+
+    async fn close(self) -> Result<(), ObserveError> {
+        self.session.client.batch_execute("COMMIT").await.map_err(|error| self.failed(&error))
+    }
 }
 
 /// Looks at all that the desired state concerns.
@@ -75,28 +102,47 @@ pub async fn observe(
     desired: &Desired,
     secrets: &BTreeMap<SecretId, Secret>,
 ) -> Result<Observed, ObserveError> {
-    let mut observed: Observed = ask(home, CLUSTER, "the server").await?;
+    let snapshot = Snapshot::open(home, "the server").await?;
+    let extensions: BTreeSet<&str> = desired
+        .databases
+        .values()
+        .flat_map(|database| database.extensions.iter().map(ExtensionName::as_str))
+        .collect();
+    let extensions: Vec<&str> = extensions.into_iter().collect();
+    let mut observed: Observed = snapshot.ask(CLUSTER, &[&extensions]).await?;
+    snapshot.close().await?;
 
-    let enterable: Vec<DatabaseName> = desired
+    let is_there = |name: &DatabaseName| {
+        observed
+            .databases
+            .get(name)
+            .is_some_and(|seen| !seen.is_unfinished(&observed.administrator.name))
+    };
+    let template = DatabaseName::observed(TEMPLATE);
+    let any_missing = desired.databases.keys().any(|name| !is_there(name));
+    let places: Vec<&DatabaseName> = desired
         .databases
         .keys()
         .filter(|name| {
             observed.databases.get(name).is_some_and(|d| d.enterable) && **name != observed.home
         })
-        .cloned()
+        .chain(any_missing.then_some(&template))
         .collect();
-    let contents: Vec<(DatabaseName, Contents)> = stream::iter(enterable)
-        .map(|name| async move {
-            let session = admin.connect(&name).await?;
-            let contents = ask(&session, DATABASE, &format!("database {name}")).await?;
-            Ok::<_, ObserveError>((name, contents))
-        })
+    let looked: Vec<(&DatabaseName, Result<Contents, ObserveError>)> = stream::iter(places)
+        .map(async |name| (name, look_inside(admin, desired, &observed, name).await))
         .buffered(CONNECTIONS)
-        .try_collect()
-        .await?;
-    for (name, contents) in contents {
-        if let Some(database) = observed.databases.get_mut(&name) {
-            database.contents = Some(contents);
+        .collect()
+        .await;
+    for (name, contents) in looked {
+        match (contents, observed.databases.get_mut(name)) {
+            (Ok(contents), Some(database)) => database.contents = Some(contents),
+            (Ok(contents), None) => observed.template = Some(contents),
+            // One database that is out of reach does not keep the others from being looked at.
+            (Err(ObserveError::Connect(error)), Some(database)) => {
+                database.unreachable = Some(error.to_string());
+            }
+            (Err(ObserveError::Connect(_)), None) => {}
+            (Err(error), _) => return Err(error),
         }
     }
 
@@ -107,7 +153,7 @@ pub async fn observe(
             observed.roles.get(name).is_some_and(|role| role.login && !role.expired)
         })
         .filter_map(|(name, role)| {
-            let secret = secrets.get(&role.secret)?;
+            let secret = secrets.get(role.secret()?)?;
             let database = desired
                 .databases
                 .iter()
@@ -139,6 +185,12 @@ pub async fn observe(
                 {
                     Login::Accepted
                 }
+                Err(ConnectError::Refused { code: Some(code), reason, .. })
+                    if code == SqlState::TOO_MANY_CONNECTIONS
+                        && reason.starts_with("too many connections for") =>
+                {
+                    Login::Accepted
+                }
                 Err(error) => Login::Inconclusive(error.to_string()),
             };
             (name, login)
@@ -147,6 +199,39 @@ pub async fn observe(
         .collect()
         .await;
     Ok(observed)
+}
+
+/// What is inside one database, in one snapshot. Of relations that need nothing, only how many they are
+/// comes over the wire: their names are asked for where the plan will need them.
+async fn look_inside(
+    admin: &Target,
+    desired: &Desired,
+    observed: &Observed,
+    name: &DatabaseName,
+) -> Result<Contents, ObserveError> {
+    let session = admin.connect(name).await?;
+    let snapshot = Snapshot::open(&session, format!("database {name}")).await?;
+    let declared: Vec<&str> = desired.roles.keys().map(RoleName::as_str).collect();
+    let mut contents: Contents = snapshot.ask(DATABASE, &[&declared]).await?;
+    let needed = plan::names_needed(desired, observed, name, &contents);
+    if !needed.is_empty() {
+        let numbers: Vec<i64> = needed.into_iter().collect();
+        let mut names: BTreeMap<i64, Vec<String>> = snapshot.ask(NAMES, &[&numbers]).await?;
+        for group in contents.schemas.values_mut().flat_map(|schema| &mut schema.relations) {
+            group.names = names.remove(&group.number).unwrap_or_default();
+        }
+    }
+    let owner = |database: &desired::Database| database.owner.clone();
+    let wanted = desired.databases.get(name).and_then(owner);
+    let present = observed.databases.get(name).map(|seen| &seen.owner);
+    if present == Some(&observed.administrator.name)
+        && wanted.is_some()
+        && wanted.as_ref() != present
+    {
+        contents.of_administrator = snapshot.ask(OWNED, &[]).await?;
+    }
+    snapshot.close().await?;
+    Ok(contents)
 }
 
 /// Whether the server allows the administrator a statement: tried, and undone whatever comes of it.
@@ -160,6 +245,8 @@ pub(super) async fn try_out(session: &Session, statement: &str) -> Result<Trial,
     session.client.batch_execute("ROLLBACK").await.map_err(failed)?;
     match tried {
         Ok(()) => Ok(Trial::Allowed),
+        // An extension that this database has already was let in once.
+        Err(error) if error.code() == Some(&SqlState::DUPLICATE_OBJECT) => Ok(Trial::Allowed),
         Err(error) if error.as_db_error().is_some() => Ok(Trial::Refused(said(&error))),
         Err(error) => Err(failed(error)),
     }

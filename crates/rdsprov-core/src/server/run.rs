@@ -82,8 +82,7 @@ impl Run {
         place: Place,
         tls: Tls,
     ) -> Result<Self, RunError> {
-        let mut ids: BTreeSet<SecretId> =
-            desired.roles.values().map(|role| role.secret.clone()).collect();
+        let mut ids: BTreeSet<SecretId> = desired.secrets().into_iter().cloned().collect();
         ids.insert(admin_secret.clone());
         let mut fetched = source.fetch(&ids).await;
         let administrator = match fetched.get(&admin_secret) {
@@ -188,22 +187,21 @@ fn sort(
 ) -> (BTreeMap<SecretId, Secret>, Findings) {
     let mut refusals = Vec::new();
     for (name, role) in &desired.roles {
+        let Some(id) = role.secret() else { continue };
         let mut refuse = |message: String, remedy: &str| {
             refusals.push(Refusal {
                 application: role.application.clone(),
                 message,
                 remedy: remedy.to_owned(),
+                opens: None,
             });
         };
-        match fetched.get(&role.secret) {
+        match fetched.get(id) {
             Some(Ok(secret)) => {
                 let remedy = "correct the secret or the definition, so that both say the same";
                 if let Some(username) = secret.username.as_deref().filter(|u| *u != name.as_str()) {
                     refuse(
-                        format!(
-                            "secret {} is for user {username:?}, the definitions say {name}",
-                            role.secret
-                        ),
+                        format!("secret {id} is for user {username:?}, the definitions say {name}"),
                         remedy,
                     );
                 }
@@ -216,8 +214,7 @@ fn sort(
                 if let Some(dbname) = secret.dbname.as_deref().filter(|d| !databases.contains(d)) {
                     refuse(
                         format!(
-                            "secret {} is for database {dbname:?}, the definitions say {}",
-                            role.secret,
+                            "secret {id} is for database {dbname:?}, the definitions say {}",
                             databases.join(", ")
                         ),
                         remedy,
@@ -226,7 +223,7 @@ fn sort(
             }
             Some(Err(error)) => refuse(error.to_string(), "see to the secret, then run again"),
             None => refuse(
-                SecretError::Missing { id: role.secret.clone() }.to_string(),
+                SecretError::Missing { id: id.clone() }.to_string(),
                 "see to the secret, then run again",
             ),
         }

@@ -1,5 +1,4 @@
--- What all databases share, as one JSON document of the shape of `Observed`.
--- `to_jsonb(m)` reads columns that only some versions have.
+-- What all databases share, as one JSON document of the shape of `Observed`. $1: the declared extensions.
 SELECT json_build_object(
   'server_version', current_setting('server_version_num')::int,
   'home', current_database(),
@@ -11,22 +10,15 @@ SELECT json_build_object(
         SELECT FROM pg_catalog.pg_roles s
         WHERE s.rolname = 'rds_superuser' AND pg_catalog.pg_has_role(a.oid, s.oid, 'MEMBER')))
     FROM pg_catalog.pg_roles a WHERE a.rolname = current_user),
-  'template_public', (
-    SELECT json_build_object(
-      'owner', pg_catalog.pg_get_userbyid(n.nspowner), 'relations', '[]'::json,
-      'acl', (
-        SELECT coalesce(json_agg(json_build_object(
-          'grantee', g.rolname, 'grantor', pg_catalog.pg_get_userbyid(x.grantor),
-          'privilege', x.privilege_type, 'grantable', x.is_grantable)
-          ORDER BY g.rolname, x.privilege_type), '[]')
-        FROM pg_catalog.aclexplode(coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) x
-        LEFT JOIN pg_catalog.pg_roles g ON g.oid = x.grantee
-        -- What was granted to single roles here will not be so in another database.
-        WHERE x.grantee = 0))
-    FROM pg_catalog.pg_namespace n WHERE n.nspname = 'public'),
+  'extensions', (
+    SELECT coalesce(json_object_agg(v.name, json_build_object(
+      'superuser', v.superuser, 'trusted', v.trusted) ORDER BY v.name), '{}')
+    FROM pg_catalog.pg_available_extensions e
+    JOIN pg_catalog.pg_available_extension_versions v ON v.name = e.name AND v.version = e.default_version
+    WHERE e.name = ANY($1::text[])),
   'roles', (
     SELECT coalesce(json_object_agg(r.rolname, json_build_object(
-      'superuser', r.rolsuper, 'login', r.rolcanlogin,
+      'superuser', r.rolsuper, 'login', r.rolcanlogin, 'inherit', r.rolinherit,
       'create_role', r.rolcreaterole, 'create_database', r.rolcreatedb,
       'replication', r.rolreplication, 'bypass_rls', r.rolbypassrls,
       'connection_limit', r.rolconnlimit,
@@ -35,19 +27,27 @@ SELECT json_build_object(
       'comment', pg_catalog.shobj_description(r.oid, 'pg_authid'),
       'memberships', (
         SELECT coalesce(json_agg(json_build_object(
-          'role', pg_catalog.pg_get_userbyid(m.roleid),
+          'role', pg_catalog.pg_get_userbyid(m.roleid), 'admin', m.admin_option,
           'grantor', pg_catalog.pg_get_userbyid(m.grantor))
           ORDER BY pg_catalog.pg_get_userbyid(m.roleid), pg_catalog.pg_get_userbyid(m.grantor)), '[]')
         FROM pg_catalog.pg_auth_members m WHERE m.member = r.oid),
+      'granted', (
+        SELECT coalesce(json_agg(json_build_object(
+          'role', pg_catalog.pg_get_userbyid(m.roleid), 'member', pg_catalog.pg_get_userbyid(m.member))
+          ORDER BY pg_catalog.pg_get_userbyid(m.roleid), pg_catalog.pg_get_userbyid(m.member)), '[]')
+        FROM pg_catalog.pg_auth_members m WHERE m.grantor = r.oid),
       'administrable', pg_catalog.pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION'),
       'assumable', pg_catalog.pg_has_role(r.oid,
-        CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END))
+        CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END),
+      'inherited', pg_catalog.pg_has_role(r.oid, 'USAGE'),
+      'has_administrator', r.rolname <> current_user AND pg_catalog.pg_has_role(r.oid,
+        (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user), 'MEMBER'))
       ORDER BY r.rolname), '{}')
     FROM pg_catalog.pg_roles r WHERE r.rolname !~ '^pg_'),
   'databases', (
     SELECT coalesce(json_object_agg(d.datname, json_build_object(
       'owner', pg_catalog.pg_get_userbyid(d.datdba),
-      'allow_connections', d.datallowconn,
+      'allow_connections', d.datallowconn, 'connection_limit', d.datconnlimit,
       'enterable', d.datallowconn AND pg_catalog.has_database_privilege(d.oid, 'CONNECT'),
       'comment', pg_catalog.shobj_description(d.oid, 'pg_database'),
       'settings', (
@@ -65,5 +65,5 @@ SELECT json_build_object(
         FROM pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) x
         LEFT JOIN pg_catalog.pg_roles g ON g.oid = x.grantee))
       ORDER BY d.datname), '{}')
-    FROM pg_catalog.pg_database d WHERE NOT d.datistemplate)
+    FROM pg_catalog.pg_database d WHERE d.datname NOT IN ('template0', 'template1'))
 )::text

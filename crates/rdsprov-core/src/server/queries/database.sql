@@ -1,56 +1,97 @@
--- What is inside one database, as one JSON document of the shape of `Contents`. Relations are grouped
--- in the server: those of one schema, owner, kind and ACL are one row.
-WITH acl_of AS (
-  SELECT n.nspname, c.relowner,
-         CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
-         coalesce(c.relacl, pg_catalog.acldefault(CASE c.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, c.relowner))::text AS acl,
-         EXISTS (
-           SELECT FROM pg_catalog.pg_depend e
-           WHERE e.classid = 'pg_catalog.pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e') AS of_extension,
-         json_agg(c.relname ORDER BY c.relname) AS names
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-  GROUP BY 1, 2, 3, 4, 5
-), relations AS (
-  SELECT a.nspname, json_agg(json_build_object(
-    'owner', pg_catalog.pg_get_userbyid(a.relowner), 'kind', a.kind,
-    'of_extension', a.of_extension, 'names', a.names,
+-- What is inside one database, as one JSON document of the shape of `Contents`. $1: the declared roles.
+, declared AS (
+  SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY($1::text[])
+), groups AS (
+  SELECT nspname, json_agg(json_build_object(
+    'number', number, 'owner', owner, 'kind', kind, 'of_extension', of_extension, 'count', count,
     'acl', (
       SELECT coalesce(json_agg(json_build_object(
-        'grantee', g.rolname, 'grantor', pg_catalog.pg_get_userbyid(x.grantor),
+        'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
         'privilege', x.privilege_type, 'grantable', x.is_grantable)
         ORDER BY g.rolname, x.privilege_type), '[]')
-      FROM pg_catalog.aclexplode(a.acl::aclitem[]) x LEFT JOIN pg_catalog.pg_roles g ON g.oid = x.grantee))
-    ORDER BY a.kind, pg_catalog.pg_get_userbyid(a.relowner), a.acl) AS groups
-  FROM acl_of a GROUP BY a.nspname
+      FROM aclexplode(acl::aclitem[]) x LEFT JOIN pg_roles g ON g.oid = x.grantee)) ORDER BY number) AS groups
+  FROM (SELECT number, nspname, owner, kind, of_extension, acl, count(*) AS count
+        FROM relations GROUP BY 1, 2, 3, 4, 5, 6) one GROUP BY nspname
+), with_column_acl AS (
+  SELECT r.nspname, r.relname, r.owner, r.of_extension, a.attacl::text AS acl,
+    json_agg(a.attname ORDER BY a.attnum) AS names
+  FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid
+  WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND EXISTS (
+    SELECT FROM aclexplode(a.attacl) x
+    WHERE x.grantee = 0 OR x.grantee IN (SELECT oid FROM declared) OR x.grantor IN (SELECT oid FROM declared))
+  GROUP BY 1, 2, 3, 4, 5
+), columns AS (
+  SELECT nspname, json_agg(json_build_object(
+    'relation', relname, 'owner', owner, 'of_extension', of_extension, 'names', names,
+    'acl', (
+      SELECT coalesce(json_agg(json_build_object(
+        'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
+        'privilege', x.privilege_type, 'grantable', x.is_grantable)
+        ORDER BY g.rolname, x.privilege_type), '[]')
+      FROM aclexplode(acl::aclitem[]) x LEFT JOIN pg_roles g ON g.oid = x.grantee))
+    ORDER BY relname, acl) AS columns
+  FROM with_column_acl GROUP BY nspname
+), object AS (
+  SELECT 'routine' AS kind, 'pg_proc'::regclass AS class, p.oid, p.proowner AS owner, p.proacl AS acl
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+  WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  UNION ALL
+  SELECT 'type', 'pg_type'::regclass, t.oid, t.typowner, t.typacl
+  FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+  WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  UNION ALL SELECT 'language', 'pg_language'::regclass, oid, lanowner, lanacl FROM pg_language
+  UNION ALL SELECT 'foreign_data_wrapper', 'pg_foreign_data_wrapper'::regclass, oid, fdwowner, fdwacl
+  FROM pg_foreign_data_wrapper
+  UNION ALL SELECT 'foreign_server', 'pg_foreign_server'::regclass, oid, srvowner, srvacl
+  FROM pg_foreign_server
+  UNION ALL SELECT 'large_object', 'pg_largeobject'::regclass, oid, lomowner, lomacl
+  FROM pg_largeobject_metadata
 )
 SELECT json_build_object(
   'schemas', (
     SELECT coalesce(json_object_agg(n.nspname, json_build_object(
-      'owner', pg_catalog.pg_get_userbyid(n.nspowner),
+      'owner', pg_get_userbyid(n.nspowner),
       'acl', (
         SELECT coalesce(json_agg(json_build_object(
-          'grantee', g.rolname, 'grantor', pg_catalog.pg_get_userbyid(x.grantor),
+          'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
           'privilege', x.privilege_type, 'grantable', x.is_grantable)
           ORDER BY g.rolname, x.privilege_type), '[]')
-        FROM pg_catalog.aclexplode(coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) x
-        LEFT JOIN pg_catalog.pg_roles g ON g.oid = x.grantee),
-      'relations', coalesce((SELECT r.groups FROM relations r WHERE r.nspname = n.nspname), '[]'))
+        FROM aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x
+        LEFT JOIN pg_roles g ON g.oid = x.grantee),
+      'relations', coalesce((SELECT g.groups FROM groups g WHERE g.nspname = n.nspname), '[]'),
+      'columns', coalesce((SELECT c.columns FROM columns c WHERE c.nspname = n.nspname), '[]'))
       ORDER BY n.nspname), '{}')
-    FROM pg_catalog.pg_namespace n
+    FROM pg_namespace n
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'),
+  'objects', (
+    SELECT coalesce(json_agg(json_build_object(
+      'kind', o.kind, 'identity', i.identity, 'owner', pg_get_userbyid(o.owner),
+      'acl', (
+        SELECT coalesce(json_agg(json_build_object(
+          'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
+          'privilege', x.privilege_type, 'grantable', x.is_grantable)
+          ORDER BY g.rolname, x.privilege_type), '[]')
+        FROM aclexplode(o.acl) x LEFT JOIN pg_roles g ON g.oid = x.grantee))
+      ORDER BY o.kind, i.identity), '[]')
+    FROM object o, pg_identify_object(o.class, o.oid, 0) i
+    WHERE o.acl IS NOT NULL AND EXISTS (
+      SELECT FROM aclexplode(o.acl) x
+      WHERE x.grantee <> o.owner AND (x.grantee IN (SELECT oid FROM declared)
+        OR (x.grantor <> o.owner AND x.grantor IN (SELECT oid FROM declared))))),
   'default_privileges', (
     SELECT coalesce(json_agg(json_build_object(
-      'role', pg_catalog.pg_get_userbyid(d.defaclrole), 'schema', n.nspname,
-      'kind', CASE d.defaclobjtype WHEN 'S' THEN 'sequence' ELSE 'table' END,
+      'role', pg_get_userbyid(d.defaclrole), 'schema', n.nspname,
+      'kind', CASE d.defaclobjtype WHEN 'r' THEN 'table' WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'routine'
+        WHEN 'T' THEN 'type' WHEN 'n' THEN 'schema' ELSE 'large_object' END,
       'acl', (
         SELECT coalesce(json_agg(json_build_object(
-          'grantee', g.rolname, 'grantor', pg_catalog.pg_get_userbyid(x.grantor),
+          'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
           'privilege', x.privilege_type, 'grantable', x.is_grantable)
           ORDER BY g.rolname, x.privilege_type), '[]')
-        FROM pg_catalog.aclexplode(d.defaclacl) x LEFT JOIN pg_catalog.pg_roles g ON g.oid = x.grantee))
-      ORDER BY pg_catalog.pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype), '[]')
-    FROM pg_catalog.pg_default_acl d LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace
-    WHERE d.defaclobjtype IN ('r', 'S'))
+        FROM aclexplode(d.defaclacl) x LEFT JOIN pg_roles g ON g.oid = x.grantee))
+      ORDER BY pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype), '[]')
+    FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace),
+  'extensions', (
+    SELECT coalesce(json_object_agg(e.extname, pg_get_userbyid(e.extowner) ORDER BY e.extname), '{}')
+    FROM pg_extension e)
 )::text

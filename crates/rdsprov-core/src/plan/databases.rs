@@ -1,0 +1,489 @@
+//! Databases as all others see them: whether they may be touched, how one comes into the world, who owns
+//! it, who may enter it, and the settings that roles have in it.
+
+use std::collections::BTreeMap;
+
+use super::acl::{self, AclDiff, Policy, with_owner};
+use super::diff::Planner;
+use super::sql::{self, Statement, Target};
+use super::{
+    Acting, Action, Hazard, MembershipOption, Memberships, Opening, Scope, Step, Transaction,
+    unmanaged,
+};
+use crate::access::{self, Privilege, Privileges};
+use crate::desired;
+use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::observed::{self, Grantee};
+use crate::setting::Parameter;
+
+/// What became of a declared database.
+pub(super) enum Found<'a> {
+    Missing { unfinished: bool },
+    There(&'a observed::Database),
+    Refused,
+}
+
+/// Who a step is for, and how it is taken.
+struct For<'b> {
+    application: &'b ApplicationName,
+    role: Option<&'b RoleName>,
+    acting: Acting,
+    borrowed: Memberships,
+}
+
+fn step(
+    name: &DatabaseName,
+    of: For<'_>,
+    action: Action,
+    summary: String,
+    statements: Vec<Statement>,
+    hazards: &[Hazard],
+) -> Step {
+    Step {
+        action,
+        application: of.application.clone(),
+        role: of.role.cloned(),
+        database: Some(name.clone()),
+        summary,
+        acting: of.acting,
+        borrowed: of.borrowed,
+        statements,
+        hazards: hazards.iter().copied().collect(),
+    }
+}
+
+impl<'a> Planner<'a> {
+    /// Finds a declared database, or says why it is not to be touched.
+    pub(super) fn database(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+    ) -> Found<'a> {
+        let application = &database.application;
+        if *name == self.observed.home {
+            self.refuse(
+                application,
+                format!("database {name} is the administrator's own"),
+                "give the application a database of its own".to_owned(),
+            );
+            return Found::Refused;
+        }
+        let Some(seen) = self.observed.databases.get(name) else {
+            return self.missing_database(name, database);
+        };
+        if seen.is_unfinished(&self.observed.administrator.name) {
+            return Found::Missing { unfinished: true };
+        }
+        if self
+            .takeover(application, &format!("database {name}"), seen.mark(), database.adopt)
+            .is_none()
+        {
+            return Found::Refused;
+        }
+        if let Some(reason) = &seen.unreachable {
+            self.refuse(
+                application,
+                format!("database {name} cannot be looked into: {reason}"),
+                "see to it that the administrator can connect to it, then run again".to_owned(),
+            );
+            return Found::Refused;
+        }
+        let allowed = match &database.owner {
+            Some(owner) if *owner != seen.owner => {
+                self.may_change_owner(name, application, &seen.owner, owner)
+            }
+            _ => self.may_act_for_owner(name, application, &seen.owner),
+        };
+        if allowed { Found::There(seen) } else { Found::Refused }
+    }
+
+    /// Not there: to be made, unless it only has another name since.
+    fn missing_database(&mut self, name: &DatabaseName, database: &desired::Database) -> Found<'a> {
+        let renamed = self.observed.databases.iter().find(|(other, seen)| {
+            *other != name
+                && seen.mark().is_some_and(|mark| {
+                    mark.name == name.as_str() && mark.environment == self.desired.environment
+                })
+        });
+        let Some((other, _)) = renamed else { return Found::Missing { unfinished: false } };
+        self.refuse_until(
+            &database.application,
+            format!("database {name} does not exist, and database {other} was called so when it was made; a new one would be empty"),
+            "a superuser, or its owner with CREATEDB,",
+            Opening {
+                database: None,
+                statement: format!("ALTER DATABASE {} RENAME TO {}", other.quoted(), name.quoted()),
+            },
+        );
+        Found::Refused
+    }
+
+    fn may_act_for_owner(
+        &mut self,
+        name: &DatabaseName,
+        application: &ApplicationName,
+        owner: &RoleName,
+    ) -> bool {
+        if self.act_as(owner).is_some() {
+            return true;
+        }
+        self.refuse_until(
+            application,
+            format!("the administrator cannot act as role {owner}, the owner of database {name}"),
+            "a superuser",
+            Opening {
+                database: None,
+                statement: format!(
+                    "GRANT {} TO {}",
+                    owner.quoted(),
+                    self.observed.administrator.name.quoted()
+                ),
+            },
+        );
+        false
+    }
+
+    /// Whether a database may get another owner: somebody has to want it, and the administrator has to
+    /// have power over both.
+    fn may_change_owner(
+        &mut self,
+        name: &DatabaseName,
+        application: &ApplicationName,
+        from: &RoleName,
+        to: &RoleName,
+    ) -> bool {
+        let powerful = self.act_as(from).is_some() && self.act_as(to).is_some();
+        if powerful && self.desired.may_change_owners {
+            return true;
+        }
+        let message = format!("database {name} belongs to role {from}, the definitions say {to}");
+        let opens = self.hand_over(name, from, to);
+        match (powerful, self.observed.roles.contains_key(to)) {
+            (true, false) => self.refuse(
+                application,
+                message,
+                format!("name the present owner in the definitions, or add --allow changes_owner: the database and what {from} owns in it then go to {to}"),
+            ),
+            (true, true) => self.refuse_until(
+                application,
+                message,
+                &format!("the change made by this program with --allow changes_owner, or {from}'s administrator"),
+                opens,
+            ),
+            (false, _) => self.refuse_until(application, message, "a superuser", opens),
+        }
+        false
+    }
+
+    /// What a superuser would run: `REASSIGN OWNED` moves every database of the old owner, so the others
+    /// are given back.
+    fn hand_over(&self, name: &DatabaseName, from: &RoleName, to: &RoleName) -> Opening {
+        let is_special = *from == self.observed.administrator.name
+            || self.observed.roles.get(from).is_none_or(|seen| seen.superuser);
+        if is_special {
+            return Opening { database: None, statement: sql::change_owner(name, to).shown() };
+        }
+        let back = self
+            .observed
+            .databases
+            .iter()
+            .filter(|(other, seen)| *other != name && seen.owner == *from)
+            .map(|(other, _)| sql::change_owner(other, from).shown());
+        let all: Vec<String> =
+            std::iter::once(sql::reassign_owned(from, to).shown()).chain(back).collect();
+        Opening { database: Some(name.clone()), statement: all.join("; ") }
+    }
+
+    /// The way of a new database into the world: closed, marked, granted, handed over, opened.
+    pub(super) fn new_database(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        unfinished: bool,
+    ) -> Option<Transaction> {
+        let application = &database.application;
+        let Some(owner) = &database.owner else {
+            self.refuse(
+                application,
+                format!("database {name} does not exist and no application declares its owner"),
+                format!("declare an application with `database_name = \"{name}\"` and `access_level = \"owner\"`"),
+            );
+            return None;
+        };
+        // Where nobody can act as the owner, the role itself is refused already, with the reason.
+        self.act_as(owner)?;
+        let target = Target::Database(name.clone());
+        let by = |application, role, acting| For {
+            application,
+            role: Some(role),
+            acting,
+            borrowed: Memberships::new(),
+        };
+        let mark = sql::mark_database(name, None, self.mark(application, name.as_str()));
+        let mut steps = vec![step(
+            name,
+            by(application, owner, Acting::Administrator),
+            Action::CreateDatabase,
+            format!("database {name}, closed to PUBLIC"),
+            vec![sql::close_database(name), mark],
+            &[],
+        )];
+        for (role, access) in &database.access {
+            let privileges = access::on_database(access.level);
+            if !privileges.is_empty() {
+                steps.push(step(
+                    name,
+                    by(&access.application, role, Acting::Administrator),
+                    Action::Grant,
+                    granted_words(&privileges, &target, role),
+                    vec![sql::grant(&privileges, &target, &Grantee::Role(role.clone()))],
+                    &[],
+                ));
+            }
+        }
+        self.settings(name, database, &BTreeMap::new(), &mut steps);
+        steps.push(self.owner_step(name, application, None, owner));
+        let connect = Privileges::from([Privilege::Connect]);
+        let administrator = Grantee::Role(self.observed.administrator.name.clone());
+        steps.push(step(
+            name,
+            by(application, owner, Acting::Role(owner.clone())),
+            Action::AlterDatabase,
+            format!("database {name}: open to its owner and the administrator"),
+            vec![sql::grant(&connect, &target, &administrator), sql::finish_database(name)],
+            &[],
+        ));
+        let mut transaction = self.transaction(Scope::NewDatabase(name.clone()), steps)?;
+        transaction.before = (!unfinished).then(|| sql::create_database(name));
+        Some(transaction)
+    }
+
+    /// `ALTER DATABASE … OWNER TO` wants the privileges of the old owner and the way to the new one.
+    fn owner_step(
+        &self,
+        name: &DatabaseName,
+        application: &ApplicationName,
+        from: Option<&RoleName>,
+        to: &RoleName,
+    ) -> Step {
+        let mut borrowed = Memberships::from([(to.clone(), MembershipOption::Set)]);
+        borrowed.extend(from.map(|from| (from.clone(), MembershipOption::Inherit)));
+        let of = For { application, role: Some(to), acting: Acting::Administrator, borrowed };
+        let summary = format!("database {name}: owner {to}");
+        let hazards: &[Hazard] = if from.is_some() { &[Hazard::ChangesOwner] } else { &[] };
+        step(name, of, Action::AlterDatabase, summary, vec![sql::change_owner(name, to)], hazards)
+    }
+
+    /// Owner, mark and ACL of a database that exists.
+    pub(super) fn database_itself(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        seen: &observed::Database,
+        steps: &mut Vec<Step>,
+    ) {
+        let application = &database.application;
+        let owner = database.owner.as_ref().unwrap_or(&seen.owner);
+        let mut acl = seen.acl.clone();
+        if *owner != seen.owner {
+            steps.push(self.owner_step(name, application, Some(&seen.owner), owner));
+            acl = with_owner(&acl, &seen.owner, owner);
+        }
+        let Some(acting) = self.act_as(owner) else { return };
+        let mut change = |action, summary, statement, hazards: &[Hazard]| {
+            let of = For {
+                application,
+                role: database.owner.as_ref(),
+                acting: acting.clone(),
+                borrowed: Memberships::new(),
+            };
+            steps.push(step(name, of, action, summary, vec![statement], hazards));
+        };
+        let mark = || {
+            let mark = self.mark(application, name.as_str());
+            sql::mark_database(name, seen.comment.clone(), mark)
+        };
+        match seen.mark() {
+            None => {
+                change(Action::Adopt, format!("database {name}"), mark(), &[Hazard::Adopts]);
+            }
+            Some(old) if old.name != name.as_str() => {
+                let summary = format!("database {name}: its mark still says {}", old.name);
+                change(Action::AlterDatabase, summary, mark(), &[]);
+            }
+            Some(_) => {}
+        }
+        if !seen.allow_connections {
+            let summary = format!("database {name}: open to those who may connect");
+            change(Action::AlterDatabase, summary, sql::open_database(name), &[]);
+        }
+        let administrator = &self.observed.administrator;
+        let mut wanted: BTreeMap<RoleName, Privileges> = database
+            .access
+            .iter()
+            .filter(|(role, _)| *role != owner)
+            .map(|(role, access)| (role.clone(), access::on_database(access.level)))
+            .collect();
+        if database.owner.is_some() {
+            wanted.insert(owner.clone(), access::OWNER_ON_DATABASE.into());
+        }
+        if administrator.name != *owner && !administrator.superuser {
+            wanted.insert(administrator.name.clone(), Privileges::from([Privilege::Connect]));
+        }
+        let managed = |role: &RoleName| self.desired.roles.contains_key(role) && role != owner;
+        let policy = Policy { wanted: &wanted, managed: &managed, public: Some(Privileges::new()) };
+        let difference = acl::diff(&acl, &policy);
+        self.database_acl(name, database, owner, &difference, steps);
+    }
+
+    fn database_acl(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        owner: &RoleName,
+        difference: &AclDiff,
+        steps: &mut Vec<Step>,
+    ) {
+        let target = Target::Database(name.clone());
+        for (role, privileges) in &difference.grant {
+            let Some(acting) = self.act_as(owner) else { continue };
+            let application = self.application_of(role, database);
+            let of = For { application, role: Some(role), acting, borrowed: Memberships::new() };
+            let statement = sql::grant(privileges, &target, &Grantee::Role(role.clone()));
+            let summary = granted_words(privileges, &target, role);
+            steps.push(step(name, of, Action::Grant, summary, vec![statement], &[]));
+        }
+        let place = super::inside::Place {
+            target: &target,
+            owner,
+            database: None,
+            application: &database.application,
+        };
+        if self.refuse_held_through(&place, difference) {
+            return;
+        }
+        for revoke in &difference.revoke {
+            let (summary, statement) = super::inside::revoked(revoke, &target);
+            let Some(acting) = self.act_as(&revoke.grantor) else {
+                self.refuse_revoke(&place, revoke);
+                continue;
+            };
+            let (role, hazard) = match &revoke.grantee {
+                Grantee::Public => (None, Hazard::ClosesToPublic),
+                Grantee::Role(role) => (Some(role), Hazard::RevokesAccess),
+            };
+            let application =
+                role.map_or(&database.application, |role| self.application_of(role, database));
+            let of = For { application, role, acting, borrowed: Memberships::new() };
+            steps.push(step(name, of, Action::Revoke, summary, vec![statement], &[hazard]));
+        }
+    }
+
+    /// Closes to PUBLIC, of the databases that declared roles made for themselves, those that a pattern
+    /// names.
+    pub(super) fn plugin_databases(&mut self, steps: &mut Vec<Step>) {
+        for undeclared in unmanaged::undeclared(self.desired, self.observed) {
+            let Some(seen) =
+                self.observed.databases.get(&undeclared.database).filter(|_| undeclared.closed)
+            else {
+                continue;
+            };
+            let of_public = seen.acl.iter().filter(|item| item.grantee == Grantee::Public);
+            let mut by_grantor: BTreeMap<&RoleName, Privileges> = BTreeMap::new();
+            for item in of_public {
+                by_grantor.entry(&item.grantor).or_default().insert(item.privilege);
+            }
+            let target = Target::Database(undeclared.database.clone());
+            for (grantor, privileges) in by_grantor {
+                let application = &undeclared.application;
+                let taken = sql::Taken::Privilege;
+                let statement = sql::revoke(taken, &privileges, &target, &Grantee::Public, false);
+                let summary = revoked_words(&privileges, &target, "PUBLIC");
+                let Some(acting) = self.act_as(grantor) else {
+                    self.refuse_until(
+                        application,
+                        format!("to revoke {summary} is for role {grantor} to do, as which the administrator cannot act"),
+                        &format!("role {grantor} or a superuser"),
+                        Opening { database: None, statement: sql::as_role(grantor, &statement) },
+                    );
+                    continue;
+                };
+                let of = For {
+                    application,
+                    role: Some(&seen.owner),
+                    acting,
+                    borrowed: Memberships::new(),
+                };
+                let hazards = [Hazard::ClosesToPublic];
+                let name = &undeclared.database;
+                steps.push(step(name, of, Action::Revoke, summary, vec![statement], &hazards));
+            }
+        }
+    }
+
+    /// What differs in the settings of the declared roles in a database.
+    pub(super) fn settings(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        seen: &BTreeMap<RoleName, BTreeMap<Parameter, String>>,
+        steps: &mut Vec<Step>,
+    ) {
+        let none = BTreeMap::new();
+        for role in self.desired.roles.keys() {
+            let access = database.access.get(role);
+            let wanted = access.map_or(&none, |access| &access.settings);
+            let held = seen.get(role).unwrap_or(&none);
+            let application = self.application_of(role, database).clone();
+            let mut changes = Vec::new();
+            for (parameter, value) in wanted {
+                if held.get(parameter).is_some_and(|held| parameter.same(held, value)) {
+                    continue;
+                }
+                let tried = sql::set_parameter(None, &self.observed.home, parameter, Some(value));
+                if let Some(reason) = self.trial(&tried.shown()) {
+                    self.refuse(
+                        &application,
+                        format!("{parameter} = {value:?} cannot be set for role {role} in database {name}: {reason}"),
+                        "correct or remove it from the application's `settings`".to_owned(),
+                    );
+                    continue;
+                }
+                changes.push((parameter, Some(value)));
+            }
+            changes
+                .extend(held.keys().filter(|held| !wanted.contains_key(held)).map(|p| (p, None)));
+            if !changes.is_empty() && !self.has_power_over(role) {
+                self.refuse_powerless(&application, role);
+                continue;
+            }
+            steps.extend(changes.into_iter().map(|(parameter, value)| {
+                let of = For {
+                    application: &application,
+                    role: Some(role),
+                    acting: Acting::Administrator,
+                    borrowed: Memberships::new(),
+                };
+                let summary = match value {
+                    Some(value) => format!("{parameter} = {value:?} for {role} in database {name}"),
+                    None => format!("{parameter} for {role} in database {name}: not set any more"),
+                };
+                let statement = sql::set_parameter(Some(role), name, parameter, value);
+                step(name, of, Action::SetParameter, summary, vec![statement], &[])
+            }));
+        }
+    }
+}
+
+/// `SELECT, INSERT`.
+pub(super) fn listed(privileges: &Privileges) -> String {
+    privileges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn granted_words(privileges: &Privileges, target: &Target, role: &RoleName) -> String {
+    format!("{} on {} to {role}", listed(privileges), target.words())
+}
+
+pub(super) fn revoked_words(privileges: &Privileges, target: &Target, grantee: &str) -> String {
+    format!("{} on {} from {grantee}", listed(privileges), target.words())
+}

@@ -1,0 +1,108 @@
+//! Desired less observed inside one database: default privileges, which decide about what is made later.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::acl::{self, Policy};
+use super::databases::listed;
+use super::inside::Inside;
+use super::sql::{self, Taken};
+use super::{Action, Hazard};
+use crate::access::{self, ObjectKind, Privileges};
+use crate::name::{RoleName, SchemaName};
+use crate::observed::{AclItem, Contents, DefaultPrivileges, Grantee};
+
+/// The kinds of object that PUBLIC gets nothing of unless somebody says so.
+const CLOSED_TO_PUBLIC: [ObjectKind; 3] =
+    [ObjectKind::Table, ObjectKind::Sequence, ObjectKind::Schema];
+
+fn future(kind: ObjectKind, creator: &RoleName, schema: Option<&SchemaName>) -> String {
+    let place = schema.map(|schema| format!(" in schema {schema}")).unwrap_or_default();
+    format!("future {}s of {creator}{place}", kind.keyword().to_lowercase())
+}
+
+impl Inside<'_, '_> {
+    /// What the owner's and the creators' future objects in a covered schema lack.
+    pub(super) fn future_lacks(&mut self, schema: &SchemaName, contents: &Contents) {
+        let mut creators: BTreeSet<RoleName> = self.database.creators.clone();
+        creators.insert(self.owner.clone());
+        for creator in creators {
+            for kind in ObjectKind::RELATIONS {
+                self.one_lacks(&creator, schema, kind, contents);
+            }
+        }
+    }
+
+    fn one_lacks(
+        &mut self,
+        creator: &RoleName,
+        schema: &SchemaName,
+        kind: ObjectKind,
+        contents: &Contents,
+    ) {
+        let mut wanted = self.wanted(schema, |level| access::on_object(level, kind));
+        // A role has its own objects by ownership; PostgreSQL keeps such a row, and it means nothing.
+        wanted.remove(creator);
+        let held: Vec<AclItem> = contents
+            .default_privileges
+            .iter()
+            .filter(|row| {
+                row.role == *creator && row.kind == kind && row.schema.as_ref() == Some(schema)
+            })
+            .flat_map(|row| row.acl.iter().cloned())
+            .collect();
+        let policy = Policy { wanted: &wanted, managed: &|_| false, public: None };
+        for (role, privileges) in &acl::diff(&held, &policy).grant {
+            let summary = format!(
+                "{} on {} to {role}",
+                listed(privileges),
+                future(kind, creator, Some(schema))
+            );
+            let statement = sql::grant_default(creator, schema, kind, privileges, role);
+            self.step(Action::DefaultPrivileges, Some(role), creator, summary, statement, &[]);
+        }
+    }
+
+    /// Default privileges, of whatever creator, that give a declared role more than it shall have, or
+    /// give PUBLIC what the owner makes.
+    pub(super) fn future_beyond(&mut self, contents: &Contents) {
+        for row in &contents.default_privileges {
+            // Without a schema they count in every schema there will be, which no entry covers.
+            let wanted = row.schema.as_ref().map_or_else(BTreeMap::new, |schema| {
+                self.wanted(schema, |level| access::on_object(level, row.kind))
+            });
+            let covered =
+                row.schema.as_ref().is_none_or(|schema| self.database.covered().contains(schema));
+            let public =
+                (covered && self.is_creator(&row.role) && CLOSED_TO_PUBLIC.contains(&row.kind))
+                    .then(Privileges::new);
+            let managed = |role: &RoleName| self.is_managed(role) && *role != row.role;
+            let found = acl::diff(&row.acl, &Policy { wanted: &wanted, managed: &managed, public });
+            for revoke in &found.revoke {
+                self.one_beyond(row, revoke);
+            }
+        }
+    }
+
+    fn one_beyond(&mut self, row: &DefaultPrivileges, revoke: &acl::Revoke) {
+        let (role, name) = match &revoke.grantee {
+            Grantee::Public => (None, "PUBLIC".to_owned()),
+            Grantee::Role(role) => (Some(role), role.to_string()),
+        };
+        let summary = format!(
+            "{}{} on {} from {name}",
+            if revoke.taken == Taken::GrantOption { "grant option for " } else { "" },
+            listed(&revoke.privileges),
+            future(row.kind, &row.role, row.schema.as_ref())
+        );
+        let statement = sql::revoke_default(
+            revoke.taken,
+            &row.role,
+            row.schema.as_ref(),
+            row.kind,
+            &revoke.privileges,
+            &revoke.grantee,
+        );
+        let hazards = [Hazard::RevokesAccess];
+        self.step(Action::DefaultPrivileges, role, &row.role, summary, statement, &hazards);
+    }
+}

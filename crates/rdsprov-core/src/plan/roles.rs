@@ -1,0 +1,406 @@
+//! Roles: their attributes, how they prove who they are, and what they are members of.
+
+use std::collections::BTreeSet;
+
+use super::diff::Planner;
+use super::{Acting, Action, Hazard, Opening, Step, sql};
+use crate::desired::{self, Credential};
+use crate::name::{ApplicationName, RoleName};
+use crate::observed::{self, Login, Membership};
+
+/// The role whose members RDS lets in with a token of IAM, and without a password.
+const RDS_IAM: &str = "rds_iam";
+
+/// A step that the administrator takes, on a role.
+fn step(
+    name: &RoleName,
+    role: &desired::Role,
+    action: Action,
+    summary: String,
+    statements: Vec<sql::Statement>,
+    hazards: &[Hazard],
+) -> Step {
+    Step {
+        action,
+        application: role.application.clone(),
+        role: Some(name.clone()),
+        database: None,
+        summary,
+        acting: Acting::Administrator,
+        borrowed: super::Memberships::new(),
+        statements,
+        hazards: hazards.iter().copied().collect(),
+    }
+}
+
+impl Planner<'_> {
+    /// The steps for all declared roles.
+    pub(super) fn roles(&mut self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (name, role) in &self.desired.roles {
+            if *name == self.observed.administrator.name {
+                self.refuse(
+                    &role.application,
+                    format!("role {name} is the administrator itself"),
+                    "give the application a role of its own".to_owned(),
+                );
+            } else if let Some(seen) = self.observed.roles.get(name) {
+                self.role_that_exists(name, role, seen, &mut steps);
+            } else {
+                self.new_role(name, role, &mut steps);
+            }
+        }
+        steps
+    }
+
+    fn new_role(&mut self, name: &RoleName, role: &desired::Role, steps: &mut Vec<Step>) {
+        let renamed = self.observed.roles.iter().find(|(other, seen)| {
+            *other != name
+                && seen.mark().is_some_and(|mark| {
+                    mark.name == name.as_str() && mark.environment == self.desired.environment
+                })
+        });
+        if let Some((other, _)) = renamed {
+            self.refuse_until(
+                &role.application,
+                format!(
+                    "role {name} does not exist, and role {other} was called so when it was made"
+                ),
+                "a superuser, or whoever renamed it,",
+                Opening {
+                    database: None,
+                    statement: format!("ALTER ROLE {} RENAME TO {}", other.quoted(), name.quoted()),
+                },
+            );
+            return;
+        }
+        let mut attributes = vec!["LOGIN".to_owned()];
+        if role.create_database {
+            attributes.push("CREATEDB".to_owned());
+        }
+        if role.connection_limit != -1 {
+            attributes.push(format!("CONNECTION LIMIT {}", role.connection_limit));
+        }
+        let proof = match &role.credential {
+            Credential::Password(secret) => format!("password from {secret}"),
+            Credential::Iam => "token of IAM".to_owned(),
+        };
+        let mark = self.mark(&role.application, name.as_str());
+        steps.push(step(
+            name,
+            role,
+            Action::CreateRole,
+            format!("role {name}: {}, {proof}", attributes.join(" ")),
+            vec![
+                sql::create_role(name, role.secret(), &attributes),
+                sql::mark_role(name, None, mark),
+            ],
+            &[],
+        ));
+        if role.credential == Credential::Iam {
+            self.join_rds_iam(name, role, Vec::new(), steps);
+        }
+    }
+
+    /// Makes a role a member of `rds_iam`, after what else has to be done for it.
+    fn join_rds_iam(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        mut before: Vec<sql::Statement>,
+        steps: &mut Vec<Step>,
+    ) {
+        let group = RoleName::observed(RDS_IAM);
+        if !self.observed.roles.contains_key(&group) {
+            self.refuse(
+                &role.application,
+                format!("role {name} has auth = \"iam\", and this server has no role {RDS_IAM}: it is no RDS"),
+                "use auth = \"password\"".to_owned(),
+            );
+            return;
+        }
+        if !self.has_power_over(&group) {
+            self.refuse_powerless(&role.application, &group);
+            return;
+        }
+        let administrator = &self.observed.administrator;
+        if self.observed.major() >= 16 && !administrator.superuser {
+            let note = format!(
+                "role {name} becomes a member of {RDS_IAM}, and {} holds ADMIN OPTION on {name} as its creator: \
+                 where a server counts that as membership and refuses passwords to members, it refuses the administrator's too",
+                administrator.name
+            );
+            self.note(note);
+        }
+        let summary = format!("membership of role {name} in {RDS_IAM}");
+        let (summary, hazards): (_, &[Hazard]) = if before.is_empty() {
+            (summary, &[])
+        } else {
+            (format!("{summary}; its password ends"), &[Hazard::ResetsPassword])
+        };
+        before.push(sql::grant_role(&group, name));
+        steps.push(step(name, role, Action::Grant, summary, before, hazards));
+    }
+
+    fn role_that_exists(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+        steps: &mut Vec<Step>,
+    ) {
+        if self.refuse_privileged(name, &role.application, seen) {
+            return;
+        }
+        let Some(adopts) =
+            self.takeover(&role.application, &format!("role {name}"), seen.mark(), role.adopt)
+        else {
+            return;
+        };
+        let before = steps.len();
+        let marked = |planner: &Self| {
+            let mark = planner.mark(&role.application, name.as_str());
+            vec![sql::mark_role(name, seen.comment.clone(), mark)]
+        };
+        if adopts {
+            let hazards = [Hazard::Adopts];
+            let summary = format!("role {name}");
+            steps.push(step(name, role, Action::Adopt, summary, marked(self), &hazards));
+        } else if let Some(mark) = seen.mark().filter(|mark| mark.name != name.as_str()) {
+            let summary = format!("role {name}: its mark still says {}", mark.name);
+            steps.push(step(name, role, Action::AlterRole, summary, marked(self), &[]));
+        }
+        attributes(name, role, seen, steps);
+        self.credential(name, role, seen, steps);
+        if steps.len() > before && !self.has_power_over(name) {
+            steps.truncate(before);
+            self.refuse_powerless(&role.application, name);
+        }
+        self.memberships(name, role, seen, steps);
+    }
+
+    /// What an application's role may never have, and only a superuser can take.
+    fn refuse_privileged(
+        &mut self,
+        name: &RoleName,
+        application: &ApplicationName,
+        seen: &observed::Role,
+    ) -> bool {
+        let held: Vec<&str> = [
+            (seen.superuser, "SUPERUSER"),
+            (seen.replication, "REPLICATION"),
+            (seen.bypass_rls, "BYPASSRLS"),
+        ]
+        .into_iter()
+        .filter_map(|(held, attribute)| held.then_some(attribute))
+        .collect();
+        if held.is_empty() {
+            return false;
+        }
+        let not: Vec<String> = held.iter().map(|attribute| format!("NO{attribute}")).collect();
+        self.refuse_until(
+            application,
+            format!(
+                "role {name} has {}, which an application's role may not have",
+                held.join(" and ")
+            ),
+            "a superuser",
+            Opening {
+                database: None,
+                statement: format!("ALTER ROLE {} {}", name.quoted(), not.join(" ")),
+            },
+        );
+        true
+    }
+
+    fn credential(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+        steps: &mut Vec<Step>,
+    ) {
+        let with_token =
+            seen.memberships.iter().any(|membership| membership.role.as_str() == RDS_IAM);
+        let secret = match &role.credential {
+            Credential::Iam => {
+                if !with_token {
+                    self.join_rds_iam(name, role, vec![sql::clear_password(name)], steps);
+                }
+                return;
+            }
+            Credential::Password(secret) => secret,
+        };
+        let set = |steps: &mut Vec<Step>| {
+            steps.push(step(
+                name,
+                role,
+                Action::SetPassword,
+                format!("role {name}, password from {secret}"),
+                vec![sql::set_password(name, secret)],
+                &[Hazard::ResetsPassword],
+            ));
+        };
+        match self.observed.logins.get(name) {
+            Some(Login::WrongPassword) => set(steps),
+            // Who came with a token has none.
+            _ if with_token => set(steps),
+            Some(Login::Inconclusive(reason)) => self.note(format!(
+                "the password of role {name} could not be checked and is left as it is: {reason}"
+            )),
+            None if !seen.login || seen.expired => self.unseen.push(format!(
+                "whether the password of role {name} is right: it cannot log in yet"
+            )),
+            Some(Login::Accepted) | None => {}
+        }
+    }
+
+    /// Ends every membership but that in `rds_iam` of a role that comes with a token. From 16 on each
+    /// grant of a membership stands by itself, and falls with the `ADMIN OPTION` of its grantor.
+    fn memberships(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+        steps: &mut Vec<Step>,
+    ) {
+        let hangs = self.observed.major() >= 16;
+        let falls =
+            |membership: &Membership| hangs && self.desired.roles.contains_key(&membership.grantor);
+        let wanted = |membership: &Membership| {
+            role.credential == Credential::Iam && membership.role.as_str() == RDS_IAM
+        };
+        let standing: Vec<&Membership> =
+            seen.memberships.iter().filter(|membership| !falls(membership)).collect();
+        if seen.memberships.iter().any(wanted) && !standing.iter().any(|one| wanted(one)) {
+            self.join_rds_iam(name, role, Vec::new(), steps);
+        }
+        for membership in standing {
+            if !wanted(membership) {
+                self.end_membership(name, role, seen, membership, false, steps);
+            } else if membership.admin {
+                self.end_membership(name, role, seen, membership, true, steps);
+            }
+        }
+    }
+
+    fn end_membership(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+        membership: &Membership,
+        only_admin_option: bool,
+        steps: &mut Vec<Step>,
+    ) {
+        let group = &membership.role;
+        let major = self.observed.major();
+        let dependents: BTreeSet<&RoleName> = seen
+            .granted
+            .iter()
+            .filter(|granted| major >= 16 && membership.admin && granted.role == *group)
+            .map(|granted| &granted.member)
+            .collect();
+        let cascade = if dependents.is_empty() { "" } else { " CASCADE" };
+        let plain = sql::revoke_membership(group, name, None, only_admin_option).shown() + cascade;
+        let by_grantor =
+            sql::revoke_membership(group, name, Some(&membership.grantor), only_admin_option)
+                .shown()
+                + cascade;
+        let unmanaged: Vec<&RoleName> = dependents
+            .iter()
+            .copied()
+            .filter(|member| !self.desired.roles.contains_key(*member))
+            .collect();
+        if !unmanaged.is_empty() {
+            let again = unmanaged.iter().map(|member| sql::grant_role(group, member).shown());
+            let statement = again.chain([by_grantor.clone()]).collect::<Vec<_>>().join("; ");
+            let names: Vec<&str> = unmanaged.iter().map(|member| member.as_str()).collect();
+            self.refuse_until(
+                &role.application,
+                format!(
+                    "{} became a member of {group} through the ADMIN OPTION of role {name}, which is not declared",
+                    names.join(", ")
+                ),
+                "a superuser",
+                Opening { database: None, statement },
+            );
+            return;
+        }
+        let administrator = &self.observed.administrator;
+        let of_administrator = membership.grantor == administrator.name;
+        let group_is_super = self.observed.roles.get(group).is_some_and(|group| group.superuser);
+        let (acting, statement) = if major < 16 {
+            let may = administrator.superuser
+                || (administrator.create_role && !group_is_super)
+                || self.server_allows(&plain);
+            (may.then_some(Acting::Administrator), plain)
+        } else if administrator.superuser {
+            (Some(Acting::Administrator), by_grantor)
+        } else if of_administrator {
+            (Some(Acting::Administrator), plain)
+        } else if let Some(acting) = self.act_as(&membership.grantor) {
+            (Some(acting), plain)
+        } else {
+            let may = self.server_allows(&by_grantor);
+            (may.then_some(Acting::Administrator), by_grantor)
+        };
+        let what = if only_admin_option { "ADMIN OPTION of role" } else { "membership of role" };
+        match acting {
+            Some(acting) => {
+                let words = match dependents.into_iter().map(RoleName::as_str).collect::<Vec<_>>() {
+                    none if none.is_empty() => String::new(),
+                    some => format!(", and with it that of {}", some.join(", ")),
+                };
+                let summary = format!("{what} {name} in {group}{words}");
+                let statement = sql::Statement::Sql(statement);
+                let hazards = [Hazard::RevokesAccess];
+                let step = step(name, role, Action::Revoke, summary, vec![statement], &hazards);
+                steps.push(Step { acting, ..step });
+            }
+            None => self.refuse_until(
+                &role.application,
+                format!(
+                    "role {name} is a member of {group}, granted by {}, which is not declared and which the administrator may not revoke",
+                    membership.grantor
+                ),
+                &format!("{} or a superuser", membership.grantor),
+                Opening { database: None, statement },
+            ),
+        }
+    }
+}
+
+/// What differs in a role's attributes; those that do not differ are not named.
+fn attributes(name: &RoleName, role: &desired::Role, seen: &observed::Role, steps: &mut Vec<Step>) {
+    let mut attributes = Vec::new();
+    let mut attribute = |differs: bool, text: &str| {
+        if differs {
+            attributes.push(text.to_owned());
+        }
+    };
+    let loses_createdb = seen.create_database && !role.create_database;
+    attribute(!seen.login, "LOGIN");
+    attribute(!seen.inherit, "INHERIT");
+    attribute(seen.create_role, "NOCREATEROLE");
+    attribute(loses_createdb, "NOCREATEDB");
+    attribute(!seen.create_database && role.create_database, "CREATEDB");
+    attribute(
+        seen.connection_limit != role.connection_limit,
+        &format!("CONNECTION LIMIT {}", role.connection_limit),
+    );
+    attribute(seen.valid_until.is_some(), "VALID UNTIL 'infinity'");
+    if attributes.is_empty() {
+        return;
+    }
+    let hazards: &[Hazard] =
+        if seen.create_role || loses_createdb { &[Hazard::RevokesAccess] } else { &[] };
+    steps.push(step(
+        name,
+        role,
+        Action::AlterRole,
+        format!("role {name}: {}", attributes.join(" ")),
+        vec![sql::alter_role(name, &attributes)],
+        hazards,
+    ));
+}

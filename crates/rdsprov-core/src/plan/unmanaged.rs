@@ -1,0 +1,105 @@
+//! What stands on the server beside the definitions: what they once declared, and what their roles made
+//! for themselves. It is told, and left as it is.
+
+use super::databases::listed;
+use super::{Orphan, Undeclared};
+use crate::access::Privileges;
+use crate::desired::Desired;
+use crate::mark::Mark;
+use crate::name::RoleName;
+use crate::observed::{Acl, Grantee, Observed};
+
+/// The managed roles and databases that have left the definitions.
+pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
+    let of = |kind, name: &str, mark: Option<Mark>, declared: bool, holds: Vec<String>| {
+        mark.filter(|mark| !declared && mark.environment == desired.environment).map(|mark| {
+            Orphan { kind, name: name.to_owned(), application: mark.application, holds }
+        })
+    };
+    let roles = observed.roles.iter().filter_map(|(name, role)| {
+        let declared = desired.roles.contains_key(name);
+        of("role", name.as_str(), role.mark(), declared, holdings(name, observed))
+    });
+    let databases = observed.databases.iter().filter_map(|(name, database)| {
+        let declared = desired.databases.contains_key(name);
+        let holds = vec![format!("its owner is {}", database.owner)];
+        of("database", name.as_str(), database.mark(), declared, holds)
+    });
+    roles.chain(databases).collect()
+}
+
+/// What a role still holds, as far as was looked.
+fn holdings(role: &RoleName, observed: &Observed) -> Vec<String> {
+    let mut holds = Vec::new();
+    if let Some(seen) = observed.roles.get(role) {
+        let groups = seen.memberships.iter().map(|one| format!("membership in {}", one.role));
+        holds.extend(groups);
+    }
+    for (name, database) in &observed.databases {
+        if database.owner == *role {
+            holds.push(format!("database {name}"));
+        } else if let Some(privileges) = held(role, &database.acl) {
+            holds.push(format!("{privileges} on database {name}"));
+        }
+        let Some(contents) = &database.contents else { continue };
+        for (schema_name, schema) in &contents.schemas {
+            if schema.owner == *role {
+                holds.push(format!("schema {schema_name} of database {name}"));
+            } else if let Some(privileges) = held(role, &schema.acl) {
+                holds.push(format!("{privileges} on schema {schema_name} of database {name}"));
+            }
+            for group in &schema.relations {
+                let kind = group.kind.keyword().to_lowercase();
+                let plural = if group.count == 1 { "" } else { "s" };
+                let place = format!(
+                    "{} {kind}{plural} in schema {schema_name} of database {name}",
+                    group.count
+                );
+                if group.owner == *role {
+                    holds.push(place);
+                } else if let Some(privileges) = held(role, &group.acl) {
+                    holds.push(format!("{privileges} on {place}"));
+                }
+            }
+        }
+        let future = contents.default_privileges.iter().filter_map(|row| {
+            let privileges = held(role, &row.acl)?;
+            let kind = row.kind.keyword().to_lowercase();
+            Some(format!("{privileges} on future {kind}s of {} in database {name}", row.role))
+        });
+        holds.extend(future);
+    }
+    holds
+}
+
+fn held(role: &RoleName, acl: &Acl) -> Option<String> {
+    let privileges: Privileges = acl
+        .iter()
+        .filter(|item| item.grantee == Grantee::Role(role.clone()))
+        .map(|item| item.privilege)
+        .collect();
+    (!privileges.is_empty()).then(|| listed(&privileges))
+}
+
+/// The databases of declared roles that nobody declares.
+pub fn undeclared(desired: &Desired, observed: &Observed) -> Vec<Undeclared> {
+    observed
+        .databases
+        .iter()
+        .filter(|(name, seen)| {
+            !desired.databases.contains_key(*name)
+                && **name != observed.home
+                && seen.mark().is_none()
+                && seen.owner != observed.administrator.name
+        })
+        .filter_map(|(name, seen)| {
+            let role = desired.roles.get(&seen.owner)?;
+            Some(Undeclared {
+                database: name.clone(),
+                owner: seen.owner.clone(),
+                application: role.application.clone(),
+                closed: role.plugin_databases.iter().any(|pattern| pattern.matches(name)),
+            })
+        })
+        .collect()
+}
