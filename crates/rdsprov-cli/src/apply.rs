@@ -80,7 +80,7 @@ async fn recorded(
         records.write(&trail.dry_run(&plan))?;
         return Ok(Exit::Done);
     }
-    let allowed = options.allow.iter().copied().collect();
+    let allowed = options.server.allow.iter().copied().collect();
     gate::check(&plan, setup.approval, &given, &allowed).map_err(|error| refused(&error))?;
     if plan.is_empty() {
         records.write(&trail.no_change(&plan))?;

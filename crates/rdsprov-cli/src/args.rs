@@ -101,6 +101,9 @@ pub struct ServerOptions {
     /// Certificates to trust beside the system's, in PEM
     #[arg(long, env = "RDSPROV_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// Allow a hazard: outside dev each needs it, and changes_owner everywhere
+    #[arg(long, value_name = "HAZARD", value_delimiter = ',')]
+    pub allow: Vec<Hazard>,
 }
 
 #[derive(Debug, Args)]
@@ -129,9 +132,6 @@ pub struct ApplyOptions {
     /// Append the records to a CSV file
     #[arg(long, env = "RDSPROV_AUDIT_OUTPUT", value_name = "FILE")]
     pub audit_output: Option<PathBuf>,
-    /// Allow a hazard outside dev
-    #[arg(long, value_name = "HAZARD")]
-    pub allow: Vec<Hazard>,
     /// Do not ask on a terminal
     #[arg(short, long)]
     pub yes: bool,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rdsprov_core::config::{Approval, Config, TlsMode};
 use rdsprov_core::definitions::{Definitions, SourceText, Syntax};
 use rdsprov_core::desired::Desired;
+use rdsprov_core::plan::Hazard;
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates, aws};
 use rdsprov_core::server::{Place, Run, Tls};
 
@@ -98,8 +99,9 @@ impl Setup {
         if let Some(application) = &self.config.secrets.application {
             templates.application.clone_from(application);
         }
-        let desired = Desired::new(&self.definitions, &self.environment, &templates, build_id)
+        let mut desired = Desired::new(&self.definitions, &self.environment, &templates, build_id)
             .map_err(|error| Stop::new(Exit::Usage, error))?;
+        desired.may_change_owners = options.allow.contains(&Hazard::ChangesOwner);
         let admin_secret = options.admin_secret.clone().map_or_else(
             || SecretId(templates.admin.replace("{environment}", &self.environment)),
             SecretId,

@@ -213,7 +213,8 @@ impl Server {
             Command::new("psql")
                 .args(["-X", "-q", "-At", "-h"])
                 .arg(self.directory.path())
-                .args(["-p", &self.port.to_string(), "-U", "rdsadmin", "-d", database])
+                .args(["-p", &self.port.to_string(), "-U", "rdsadmin"])
+                .env("PGDATABASE", database)
                 .current_dir("/"),
         )
     }
@@ -228,7 +229,9 @@ impl Server {
         psql.env("PGPASSWORD", password)
             .env("PGSSLMODE", "verify-full")
             .env("PGSSLROOTCERT", self.ca_file())
-            .args(["-h", self.host(), "-p", &self.port.to_string(), "-U", role, "-d", database])
+            // As an argument, a name with `=` in it would be read as a connection string.
+            .env("PGDATABASE", database)
+            .args(["-h", self.host(), "-p", &self.port.to_string(), "-U", role])
     }
 
     /// Runs a script as the bootstrap superuser; it may connect to other databases and be other roles.
@@ -279,14 +282,11 @@ fn psql(sql: &str) -> Command {
 }
 
 fn superuser(directory: &Path, port: u16, database: &str, sql: &str) -> Result<String, Error> {
-    run(psql(sql).arg("-h").arg(directory).args([
-        "-p",
-        &port.to_string(),
-        "-U",
-        "rdsadmin",
-        "-d",
-        database,
-    ]))
+    run(psql(sql)
+        .arg("-h")
+        .arg(directory)
+        .args(["-p", &port.to_string(), "-U", "rdsadmin"])
+        .env("PGDATABASE", database))
 }
 
 /// Makes the copy that servers of a version start from.

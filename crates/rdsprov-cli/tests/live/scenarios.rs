@@ -2,9 +2,12 @@
 //! and the state after it. A snapshot beside each is the documentation of what the program does.
 //!
 //! A folder holds `definitions.tfvars`; where the story began earlier, `earlier.tfvars` (applied first)
-//! and `before.sql` (what people then did by hand).
+//! and `before.sql` (what people then did by hand); where they are needed, `rdsprov.toml` and `arguments`.
 
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdsprov_testkit::versions;
 
@@ -42,15 +45,25 @@ fn state(bench: &Bench) -> String {
         SELECT 'settings of ' || pg_get_userbyid(setrole) || ' in ' || datname || ' ' || setconfig::text
         FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase ORDER BY 1";
     const INSIDE: &str = "
+        SELECT '  extension ' || extname || ' OWNER ' || pg_get_userbyid(extowner)
+        FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1;
         SELECT '  schema ' || nspname || coalesce(' ' || nspacl::text, '')
         FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY nspname;
         SELECT '  ' || CASE relkind WHEN 'S' THEN 'sequence ' WHEN 'v' THEN 'view ' ELSE 'table ' END
-          || oid::regclass || coalesce(' ' || relacl::text, '')
+          || oid::regclass || CASE WHEN relowner <> (SELECT datdba FROM pg_database
+            WHERE datname = current_database()) THEN ' OWNER ' || pg_get_userbyid(relowner) ELSE '' END || coalesce(' ' || relacl::text, '')
         FROM pg_class WHERE relkind IN ('r', 'v', 'S') AND relnamespace IN (
           SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')
         ORDER BY oid::regclass::text;
+        SELECT '  column ' || attrelid::regclass || '.' || attname || ' ' || attacl::text
+        FROM pg_attribute WHERE attacl IS NOT NULL AND attrelid >= 16384 ORDER BY 1;
+        SELECT '  function ' || oid::regprocedure || ' ' || proacl::text
+        FROM pg_proc WHERE proacl IS NOT NULL AND oid >= 16384 ORDER BY 1;
+        SELECT '  type ' || oid::regtype || ' ' || typacl::text
+        FROM pg_type WHERE typacl IS NOT NULL AND oid >= 16384 ORDER BY 1;
         SELECT '  default privileges of ' || pg_get_userbyid(defaclrole) || coalesce(' in ' || nspname, '')
-          || ' on ' || CASE defaclobjtype WHEN 'S' THEN 'sequences' WHEN 'r' THEN 'tables' ELSE 'others' END
+          || ' on ' || CASE defaclobjtype WHEN 'S' THEN 'sequences' WHEN 'r' THEN 'tables'
+            WHEN 'f' THEN 'functions' WHEN 'T' THEN 'types' ELSE 'schemas' END
           || ' ' || defaclacl::text
         FROM pg_default_acl LEFT JOIN pg_namespace n ON n.oid = defaclnamespace
         ORDER BY pg_get_userbyid(defaclrole), nspname, defaclobjtype";
@@ -73,18 +86,31 @@ fn state(bench: &Bench) -> String {
 fn play(major: u32, folder: &Path) {
     let bench = Bench::new(major);
     let path = |name: &str| folder.join(name).display().to_string();
+    let mut site = vec!["--env".to_owned(), "dev".to_owned()];
+    if folder.join("rdsprov.toml").exists() {
+        site.extend(["--config".to_owned(), path("rdsprov.toml")]);
+    }
+    let run = |definitions: &str, command: &str, arguments: &[&str]| {
+        let site = site.iter().map(String::as_str);
+        let words: Vec<&str> =
+            std::iter::once(command).chain(site).chain(arguments.iter().copied()).collect();
+        bench.run(definitions, &words)
+    };
+    let own = std::fs::read_to_string(folder.join("arguments")).unwrap_or_default();
+    let own: Vec<&str> = own.split_whitespace().collect();
     let give_secrets = |definitions: &str| {
-        let output = bench.run(definitions, &["validate", "--env", "dev", "--format", "json"]);
+        let output = run(definitions, "validate", &["--format", "json"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         for app in json["applications"].as_array().unwrap() {
             let text = |key: &str| app[key].as_str().unwrap().to_owned();
             bench.app("dev", &text("application"), &text("username"));
         }
     };
-    let apply = ["apply", "--env", "dev", "--build-id", "7"];
+    let build = ["--build-id", "7"];
     if folder.join("earlier.tfvars").exists() {
         give_secrets(&path("earlier.tfvars"));
-        expect(&bench.run(&path("earlier.tfvars"), &apply), 0);
+        expect(&run(&path("earlier.tfvars"), "apply", &build), 0);
     }
     if let Ok(script) = std::fs::read_to_string(folder.join("before.sql")) {
         bench.server.script_as_superuser(&script).unwrap();
@@ -92,18 +118,19 @@ fn play(major: u32, folder: &Path) {
     let definitions = path("definitions.tfvars");
     give_secrets(&definitions);
     let (picture, grants) = (bench.picture(), bench.admin_grants());
-    let plan = bench.run(&definitions, &["plan", "--env", "dev"]);
+    let plan = run(&definitions, "plan", &own);
     let text = String::from_utf8(plan.stdout).unwrap();
     // The digest covers the observed state, which is another on each server.
     let text: Vec<&str> =
         text.lines().map(|line| line.split(" sha256:").next().unwrap_or(line)).collect();
     assert_eq!(bench.picture(), picture, "a plan changed something");
     let refused = plan.status.code() == Some(3);
-    expect(&bench.run(&definitions, &apply), if refused { 3 } else { 0 });
+    let apply = [own.as_slice(), &build].concat();
+    expect(&run(&definitions, "apply", &apply), if refused { 3 } else { 0 });
     if refused {
         assert_eq!(bench.picture(), picture, "a refused run changed something");
     } else {
-        expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
+        expect(&run(&definitions, "check", &own), 0);
         assert_eq!(bench.admin_grants(), grants, "a membership of the administrator stayed");
     }
     // Up to 14 schema `public` has another owner, and PUBLIC may create in it.
@@ -116,21 +143,31 @@ fn play(major: u32, folder: &Path) {
     });
 }
 
+/// All stories are told to their end; `RDSPROV_SCENARIO` chooses those with a word in their name.
 #[test]
 fn each_scenario_ends_as_its_snapshot_says() {
+    let chosen = std::env::var("RDSPROV_SCENARIO").unwrap_or_default();
     let stories: Vec<(u32, PathBuf)> = versions()
         .into_iter()
         .flat_map(|major| folders().into_iter().map(move |folder| (major, folder)))
+        .filter(|(_, folder)| folder.display().to_string().contains(&chosen))
         .collect();
     assert!(!stories.is_empty());
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for part in stories.chunks(stories.len().div_ceil(WORKERS)) {
-            scope.spawn(move || {
-                for (major, folder) in part {
-                    eprintln!("PostgreSQL {major}: {}", folder.display());
-                    play(*major, folder);
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while let Some((major, folder)) = stories.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    if catch_unwind(|| play(*major, folder)).is_err() {
+                        let name = folder.file_name().unwrap().display();
+                        failed.lock().unwrap().push(format!("{name} on {major}"));
+                    }
                 }
             });
         }
     });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "these went otherwise: {failed:#?}");
 }

@@ -158,20 +158,19 @@ impl<'a> Planner<'a> {
         }
         let message = format!("database {name} belongs to role {from}, the definitions say {to}");
         let opens = self.hand_over(name, from, to);
-        match (powerful, self.observed.roles.contains_key(to)) {
-            (true, false) => self.refuse(
-                application,
-                message,
-                format!("name the present owner in the definitions, or add --allow changes_owner: the database and what {from} owns in it then go to {to}"),
-            ),
-            (true, true) => self.refuse_until(
-                application,
-                message,
-                &format!("the change made by this program with --allow changes_owner, or {from}'s administrator"),
-                opens,
-            ),
-            (false, _) => self.refuse_until(application, message, "a superuser", opens),
+        if !powerful {
+            self.refuse_until(application, message, "a superuser", opens);
+            return false;
         }
+        let there = self.observed.roles.contains_key(to);
+        let place = opens.database.as_ref().map(|name| format!(", in database {name}"));
+        let remedy = format!(
+            "name the present owner in the definitions; or add --allow changes_owner, and the database and what {from} owns in it go to {to}; or have a superuser run{}{}: {};",
+            if there { String::new() } else { format!(", once role {to} exists") },
+            place.unwrap_or_default(),
+            opens.statement
+        );
+        self.findings.refuse(application, message, remedy, there.then_some(opens));
         false
     }
 
@@ -402,7 +401,7 @@ impl<'a> Planner<'a> {
                 let Some(acting) = self.act_as(grantor) else {
                     self.refuse_until(
                         application,
-                        format!("to revoke {summary} is for role {grantor} to do, as which the administrator cannot act"),
+                        format!("\"revoke {summary}\" is for role {grantor} to do, as which the administrator cannot act"),
                         &format!("role {grantor} or a superuser"),
                         Opening { database: None, statement: sql::as_role(grantor, &statement) },
                     );

@@ -289,7 +289,7 @@ impl<'a> Planner<'a> {
 }
 
 impl Findings {
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         application: &ApplicationName,
         message: String,

@@ -1,6 +1,6 @@
 //! Desired less observed inside one database: default privileges, which decide about what is made later.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::acl::{self, Policy};
 use super::databases::listed;
@@ -23,9 +23,7 @@ fn future(kind: ObjectKind, creator: &RoleName, schema: Option<&SchemaName>) -> 
 impl Inside<'_, '_> {
     /// What the owner's and the creators' future objects in a covered schema lack.
     pub(super) fn future_lacks(&mut self, schema: &SchemaName, contents: &Contents) {
-        let mut creators: BTreeSet<RoleName> = self.database.creators.clone();
-        creators.insert(self.owner.clone());
-        for creator in creators {
+        for creator in self.creators() {
             for kind in ObjectKind::RELATIONS {
                 self.one_lacks(&creator, schema, kind, contents);
             }

@@ -71,7 +71,7 @@ impl Planner<'_> {
             default_contents(self.observed.major(), &self.observed.administrator.name)
         });
         Inside { planner: self, name, database, owner, is_new: true, steps: Vec::new() }
-            .compare(&contents)
+            .compare(&contents, None)
     }
 
     /// The steps inside a database that was looked into.
@@ -83,13 +83,13 @@ impl Planner<'_> {
         contents: &Contents,
     ) -> Vec<Step> {
         let owner = database.owner.as_ref().unwrap_or(present_owner);
-        let mut inside =
+        let inside =
             Inside { planner: self, name, database, owner, is_new: false, steps: Vec::new() };
         if owner == present_owner {
-            return inside.compare(contents);
+            return inside.compare(contents, None);
         }
-        inside.hand_over(present_owner, contents);
-        inside.compare(&with_another_owner(contents, present_owner, owner))
+        let handed_over = with_another_owner(contents, present_owner, owner);
+        inside.compare(&handed_over, Some((present_owner, contents)))
     }
 
     /// Refuses where somebody holds a privilege through a grant option that has to go; says whether.
@@ -151,7 +151,7 @@ impl Planner<'_> {
         self.refuse_until(
             place.application,
             format!(
-                "{}to {verb} {summary} is for role {master} to do, as which the administrator cannot act",
+                "{}\"{verb} {summary}\" is for role {master} to do, as which the administrator cannot act",
                 in_database.unwrap_or_default()
             ),
             &format!("role {master} or a superuser"),
@@ -209,14 +209,33 @@ fn with_another_owner(contents: &Contents, from: &RoleName, to: &RoleName) -> Co
 }
 
 impl Inside<'_, '_> {
-    fn compare(mut self, contents: &Contents) -> Vec<Step> {
+    /// `before` is the owner that the database had until now, and what was inside then.
+    fn compare(mut self, contents: &Contents, before: Option<(&RoleName, &Contents)>) -> Vec<Step> {
+        self.creators_exist();
         for schema_name in self.database.covered() {
             if !contents.schemas.contains_key(schema_name) {
                 self.missing(schema_name, contents);
             }
         }
-        for (schema_name, schema) in &contents.schemas {
+        // A function goes only to who may create in its schema: schemas come first, but for those that
+        // have to be handed over themselves.
+        let is_handed_over = |name: &SchemaName| {
+            before.is_some_and(|(from, was)| {
+                was.schemas.get(name).is_some_and(|schema| schema.owner == *from)
+            })
+        };
+        let (later, first): (Vec<_>, Vec<_>) =
+            contents.schemas.iter().partition(|(name, _)| is_handed_over(name));
+        for (schema_name, schema) in first {
             self.schema(schema_name, schema);
+        }
+        if let Some((from, was)) = before {
+            self.hand_over(from, was);
+        }
+        for (schema_name, schema) in later {
+            self.schema(schema_name, schema);
+        }
+        for (schema_name, schema) in &contents.schemas {
             self.relations(schema_name, &schema.relations);
             for columns in &schema.columns {
                 self.columns(schema_name, columns);
@@ -231,6 +250,32 @@ impl Inside<'_, '_> {
         // Last: `ALL TABLES` would count an extension's, too.
         self.extensions(contents);
         self.steps
+    }
+
+    fn creators_exist(&mut self) {
+        for creator in &self.database.creators {
+            let known = self.planner.observed.roles.contains_key(creator)
+                || self.planner.desired.roles.contains_key(creator);
+            if !known {
+                self.planner.refuse(
+                    &self.database.application,
+                    format!(
+                        "role {creator}, which `creators` names for database {}, does not exist",
+                        self.name
+                    ),
+                    "create it, or remove it from `creators`".to_owned(),
+                );
+            }
+        }
+    }
+
+    /// The roles whose future objects are granted: the owner, and the declared creators there are.
+    pub(super) fn creators(&self) -> BTreeSet<RoleName> {
+        let planner = &self.planner;
+        let known = |role: &&RoleName| {
+            planner.observed.roles.contains_key(*role) || planner.desired.roles.contains_key(*role)
+        };
+        self.database.creators.iter().filter(known).chain([self.owner]).cloned().collect()
     }
 
     /// Adds a step that `master` (an owner or a grantor) is to carry out; where nobody can act for it, a

@@ -9,7 +9,7 @@
         'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
         'privilege', x.privilege_type, 'grantable', x.is_grantable)
         ORDER BY g.rolname, x.privilege_type), '[]')
-      FROM aclexplode(acl::aclitem[]) x LEFT JOIN pg_roles g ON g.oid = x.grantee)) ORDER BY number) AS groups
+      FROM aclexplode(nullif(acl, '{}')::aclitem[]) x LEFT JOIN pg_roles g ON g.oid = x.grantee)) ORDER BY number) AS groups
   FROM (SELECT number, nspname, owner, kind, of_extension, acl, count(*) AS count
         FROM relations GROUP BY 1, 2, 3, 4, 5, 6) one GROUP BY nspname
 ), with_column_acl AS (
@@ -28,7 +28,7 @@
         'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
         'privilege', x.privilege_type, 'grantable', x.is_grantable)
         ORDER BY g.rolname, x.privilege_type), '[]')
-      FROM aclexplode(acl::aclitem[]) x LEFT JOIN pg_roles g ON g.oid = x.grantee))
+      FROM aclexplode(nullif(acl, '{}')::aclitem[]) x LEFT JOIN pg_roles g ON g.oid = x.grantee))
     ORDER BY relname, acl) AS columns
   FROM with_column_acl GROUP BY nspname
 ), object AS (

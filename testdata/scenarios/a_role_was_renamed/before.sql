@@ -1,0 +1,1 @@
+ALTER ROLE shop_owner RENAME TO shop_owner_old;
