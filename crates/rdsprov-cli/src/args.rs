@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use rdsprov_core::config::TlsMode;
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
@@ -37,6 +37,9 @@ pub enum Command {
     /// Exit 2 where the server is not as declared
     Check(PlanOptions),
     /// Make the server as declared
+    #[command(
+        after_help = "Outside dev it needs approval: ALLOW_DB_PROVISION=true, or ALLOW_DB_PROVISION=sha256:… with the digest that `plan` prints."
+    )]
     Apply(ApplyOptions),
 }
 
@@ -86,13 +89,13 @@ pub struct ServerOptions {
     /// The AWS region
     #[arg(long, env = "RDSPROV_REGION")]
     pub region: Option<String>,
-    /// The server's host, where the administrator's secret has none
+    /// The server's host, in place of the one in the administrator's secret
     #[arg(long, env = "RDSPROV_HOST")]
     pub host: Option<String>,
-    /// The server's port, where the administrator's secret has none
+    /// The server's port, in place of the one in the administrator's secret
     #[arg(long, env = "RDSPROV_PORT")]
     pub port: Option<u16>,
-    /// The administrator's database, where its secret has none
+    /// The administrator's database, in place of the one in its secret
     #[arg(long, env = "RDSPROV_DBNAME")]
     pub dbname: Option<String>,
     /// How the connection is protected: verify-full, require, disable [default: verify-full]
@@ -101,6 +104,9 @@ pub struct ServerOptions {
     /// Certificates to trust beside the system's, in PEM
     #[arg(long, env = "RDSPROV_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// Names the build in records, marks and, as {build_id}, in the names of secrets
+    #[arg(long, env = "RDSPROV_BUILD_ID")]
+    pub build_id: Option<String>,
     /// Allow a hazard: outside dev each needs it, and changes_owner everywhere
     #[arg(long, value_name = "HAZARD", value_delimiter = ',')]
     pub allow: Vec<Hazard>,
@@ -123,9 +129,6 @@ pub struct ApplyOptions {
     pub common: Common,
     #[command(flatten)]
     pub server: ServerOptions,
-    /// Names the build in records and marks
-    #[arg(long, env = "RDSPROV_BUILD_ID", default_value = "")]
-    pub build_id: String,
     /// Names the run in records [default: a random one]
     #[arg(long, env = "RDSPROV_RUN_ID")]
     pub run_id: Option<String>,
@@ -159,6 +162,24 @@ fn mode(text: &str) -> Result<Mode, String> {
 
 fn tls_mode(text: &str) -> Result<TlsMode, String> {
     text.parse().map_err(|_| "the modes are verify-full, require and disable".to_owned())
+}
+
+/// Reads the arguments. A variable that is set to nothing, as CI systems do, is not set.
+pub fn parse() -> Result<Arguments, clap::Error> {
+    fn without_empty_variables(command: clap::Command) -> clap::Command {
+        let is_empty = |arg: &clap::Arg| {
+            arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|v| v.is_empty()))
+        };
+        let names: Vec<String> =
+            command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+        let command =
+            command.mut_args(|arg| if is_empty(&arg) { arg.env(None::<&str>) } else { arg });
+        names
+            .into_iter()
+            .fold(command, |command, name| command.mut_subcommand(name, without_empty_variables))
+    }
+    let matches = without_empty_variables(Arguments::command()).try_get_matches()?;
+    Arguments::from_arg_matches(&matches)
 }
 
 /// The log goes to stderr; results have stdout for themselves.

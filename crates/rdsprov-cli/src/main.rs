@@ -3,14 +3,13 @@
 mod apply;
 mod args;
 mod plan;
+mod say;
 mod setup;
 mod validate;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use args::{Arguments, Command};
+use args::{Command, LogFormat};
 
 /// The exit codes that the contract promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +36,7 @@ impl Stop {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match args::parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             let _ = error.print();
@@ -48,7 +47,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the runtime cannot be started: {error}");
+            say::talk(&format!("error: the runtime cannot be started: {error}"));
             return code(Exit::Failed);
         }
     };
@@ -65,7 +64,10 @@ fn main() -> ExitCode {
     match result {
         Ok(exit) => code(exit),
         Err(stop) => {
-            eprintln!("error: {}", stop.message);
+            match arguments.log_format {
+                LogFormat::Json => tracing::error!(exit = stop.exit as u8, "{}", stop.message),
+                LogFormat::Text => say::talk(&format!("error: {}", stop.message)),
+            }
             code(stop.exit)
         }
     }

@@ -4,7 +4,7 @@ use rdsprov_core::plan::Plan;
 
 use crate::args::{Format, PlanOptions};
 use crate::setup::Setup;
-use crate::{Exit, Stop};
+use crate::{Exit, Stop, say};
 
 pub async fn run(options: &PlanOptions) -> Result<Exit, Stop> {
     let plan = show(options).await?;
@@ -30,19 +30,17 @@ pub async fn check(options: &PlanOptions) -> Result<Exit, Stop> {
 
 async fn show(options: &PlanOptions) -> Result<Plan, Stop> {
     let setup = Setup::new(&options.common)?;
-    let run = setup.open(&options.server, None).await?;
+    let run = setup.open(&options.server).await?;
     let plan = run.plan().await.map_err(|error| Stop::new(Exit::Failed, error))?;
-    print(&plan, options.common.format)?;
+    say::result(&shown(&plan, options.common.format)?);
     Ok(plan)
 }
 
-fn print(plan: &Plan, format: Format) -> Result<(), Stop> {
-    match format {
-        Format::Text => print!("{}", plan.to_text()),
-        Format::Sql => print!("{}", plan.to_sql()),
-        Format::Json => {
-            println!("{}", plan.to_json().map_err(|error| Stop::new(Exit::Failed, error))?);
-        }
-    }
-    Ok(())
+/// A plan in one of its forms.
+pub fn shown(plan: &Plan, format: Format) -> Result<String, Stop> {
+    Ok(match format {
+        Format::Text => plan.to_text(),
+        Format::Sql => plan.to_sql(),
+        Format::Json => plan.to_json().map_err(|error| Stop::new(Exit::Failed, error))? + "\n",
+    })
 }

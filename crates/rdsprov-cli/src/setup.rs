@@ -38,21 +38,7 @@ impl Setup {
                 "no definitions are given; name them with --definitions FILE, or in rdsprov.toml as [definitions] files",
             ));
         }
-        let mut sources = Vec::new();
-        for path in files {
-            let syntax = Syntax::of_path(&path).ok_or_else(|| {
-                Stop::new(
-                    Exit::Usage,
-                    format!(
-                        "{path}: definitions are *.tfvars, *.tfvars.json, *.json or *.toml files"
-                    ),
-                )
-            })?;
-            let text = std::fs::read_to_string(&path).map_err(|error| {
-                Stop::new(Exit::Failed, format!("{path} cannot be read: {error}"))
-            })?;
-            sources.push(SourceText { path, text, syntax });
-        }
+        let sources = read(&files)?;
         let mut rules = config.rules();
         rules.mode = common.mode.or(rules.mode);
         rules.environment.clone_from(&common.env);
@@ -66,7 +52,7 @@ impl Setup {
                 return Err(Stop::new(
                     Exit::Refused,
                     format!(
-                        "--env says {flag:?} and the definitions say environment = {file:?}; one of them is for another environment"
+                        "--env (or RDSPROV_ENV) says {flag:?} and the definitions say environment = {file:?}; one of them is for another environment"
                     ),
                 ));
             }
@@ -91,7 +77,8 @@ impl Setup {
     }
 
     /// Fetches the secrets and connects.
-    pub async fn open(&self, options: &ServerOptions, build_id: Option<&str>) -> Result<Run, Stop> {
+    pub async fn open(&self, options: &ServerOptions) -> Result<Run, Stop> {
+        let build_id = options.build_id.as_deref();
         let mut templates = Templates::default();
         if let Some(admin) = &self.config.secrets.admin {
             templates.admin.clone_from(admin);
@@ -102,21 +89,31 @@ impl Setup {
         let mut desired = Desired::new(&self.definitions, &self.environment, &templates, build_id)
             .map_err(|error| Stop::new(Exit::Usage, error))?;
         desired.may_change_owners = options.allow.contains(&Hazard::ChangesOwner);
-        let admin_secret = options.admin_secret.clone().map_or_else(
-            || SecretId(templates.admin.replace("{environment}", &self.environment)),
-            SecretId,
-        );
+        let admin_secret = match &options.admin_secret {
+            Some(id) => SecretId(id.clone()),
+            None => templates
+                .admin_secret(&self.environment, build_id)
+                .map_err(|error| Stop::new(Exit::Usage, error))?,
+        };
         let source = match options.secrets.split_once(':') {
             None if options.secrets == "aws" => {
                 let region = options
                     .region
                     .clone()
-                    .or_else(|| std::env::var("AWS_REGION").ok())
+                    .or_else(|| {
+                        std::env::var("AWS_REGION").ok().filter(|region| !region.is_empty())
+                    })
                     .or_else(|| self.definitions.aws_region.clone())
                     .or_else(|| self.config.aws_region.clone());
                 SecretSource::Aws(aws::connect(region).await)
             }
-            Some(("file", directory)) => SecretSource::Files(PathBuf::from(directory)),
+            Some(("file", directory)) if Path::new(directory).is_dir() => {
+                SecretSource::Files(PathBuf::from(directory))
+            }
+            Some(("file", directory)) => {
+                let message = format!("--secrets file:{directory}: there is no such directory");
+                return Err(Stop::new(Exit::Usage, message));
+            }
             _ => return Err(Stop::new(Exit::Usage, "--secrets takes `aws` or `file:DIR`")),
         };
         let mode = options.tls.or(self.config.tls.mode).unwrap_or(TlsMode::VerifyFull);
@@ -145,5 +142,36 @@ pub fn config(path: Option<&Path>) -> Result<Config, Stop> {
         Stop::new(Exit::Usage, format!("{} cannot be read: {error}", path.display()))
     })?;
     Config::from_toml(&path.display().to_string(), &text)
+        .map(|config| config.relative_to(path.parent().unwrap_or(Path::new(""))))
         .map_err(|error| Stop::new(Exit::Usage, error))
+}
+
+/// The texts of the definitions; all that cannot be read is told at once.
+fn read(files: &[String]) -> Result<Vec<SourceText>, Stop> {
+    let mut sources: Vec<SourceText> = Vec::new();
+    let mut wrong = Vec::new();
+    let mut exit = Exit::Failed;
+    for path in files {
+        let Some(syntax) = Syntax::of_path(path) else {
+            exit = Exit::Usage;
+            wrong.push(format!(
+                "{path}: definitions are *.tfvars, *.tfvars.json, *.json or *.toml files"
+            ));
+            continue;
+        };
+        if sources.iter().any(|source| source.path == *path) {
+            wrong.push(format!("{path} is given twice"));
+            continue;
+        }
+        match std::fs::read(path).map(String::from_utf8) {
+            Ok(Ok(text)) => sources.push(SourceText { path: path.clone(), text, syntax }),
+            Ok(Err(error)) => {
+                let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+                let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+                wrong.push(format!("{path}:{line}: this is not UTF-8; save the file as UTF-8"));
+            }
+            Err(error) => wrong.push(format!("{path} cannot be read: {error}")),
+        }
+    }
+    if wrong.is_empty() { Ok(sources) } else { Err(Stop::new(exit, wrong.join("\n  and "))) }
 }

@@ -1,27 +1,43 @@
 //! `rdsprov validate`
 
+use std::fmt::Write as _;
+
 use crate::args::{Format, ValidateOptions};
 use crate::setup::Setup;
-use crate::{Exit, Stop};
+use crate::{Exit, Stop, say};
 
 pub fn run(options: &ValidateOptions) -> Result<Exit, Stop> {
     let setup = Setup::new(&options.common)?;
-    if options.common.format == Format::Json {
-        let text = serde_json::to_string_pretty(&setup.definitions)
-            .map_err(|error| Stop::new(Exit::Failed, error))?;
-        println!("{text}");
-        return Ok(Exit::Done);
-    }
-    let definitions = &setup.definitions;
-    println!("environment {}, {} mode", setup.environment, definitions.mode);
-    if definitions.applications.is_empty() {
-        println!("no applications are declared");
-    }
-    for app in definitions.applications.values() {
-        println!(
-            "  {}: {} of database {} as {}",
-            app.application, app.access_level, app.database_name, app.username
-        );
-    }
+    let mut definitions = setup.definitions;
+    definitions.environment = Some(setup.environment.clone());
+    let text = match options.common.format {
+        Format::Json => {
+            serde_json::to_string_pretty(&definitions)
+                .map_err(|error| Stop::new(Exit::Failed, error))?
+                + "\n"
+        }
+        Format::Text => {
+            let mut text =
+                format!("environment {}, {} mode\n", setup.environment, definitions.mode);
+            if definitions.applications.is_empty() {
+                text.push_str("no applications are declared\n");
+            }
+            for app in definitions.applications.values() {
+                let _ = writeln!(
+                    text,
+                    "  {}: {} of database {} as {}",
+                    app.application, app.access_level, app.database_name, app.username
+                );
+            }
+            text
+        }
+        Format::Sql => {
+            return Err(Stop::new(
+                Exit::Usage,
+                "definitions have no form in SQL; use `plan --format sql`",
+            ));
+        }
+    };
+    say::result(&text);
     Ok(Exit::Done)
 }

@@ -1,12 +1,13 @@
 //! `rdsprov.toml`: what one does not want to repeat.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Deserialize;
 
 use crate::definitions::{Defaults, Mode, Rules};
+use crate::name::check_environment;
 
 /// What an environment asks for before a plan may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -150,8 +151,12 @@ impl Config {
     /// assert!(Config::from_toml("rdsprov.toml", "[tsl]\n").is_err());
     /// ```
     pub fn from_toml(path: &str, text: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text)
-            .map_err(|error| ConfigError { path: path.to_owned(), reason: error.to_string() })
+        let wrong = |reason: String| ConfigError { path: path.to_owned(), reason };
+        let config: Self = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        for name in config.environments.keys() {
+            check_environment(name).map_err(|error| wrong(error.to_string()))?;
+        }
+        Ok(config)
     }
 
     /// What an environment asks for; nothing where it is not known.
@@ -162,6 +167,18 @@ impl Config {
             Some(declared) => declared.approval.or(known).or(Some(Approval::Required)),
             None => known,
         }
+    }
+
+    /// Reads what paths are relative to the file's own folder from there.
+    #[must_use]
+    pub fn relative_to(mut self, folder: &Path) -> Self {
+        for file in &mut self.definitions.files {
+            *file = folder.join(&*file).display().to_string();
+        }
+        for path in [&mut self.tls.ca_file, &mut self.audit.output].into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
+        self
     }
 
     /// The rules that definitions are read by, as the file says them.

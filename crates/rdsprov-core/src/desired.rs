@@ -34,6 +34,8 @@ pub struct Role {
     pub connection_limit: i32,
     /// Whether an unmanaged role of this name may be taken over.
     pub adopt: bool,
+    /// The other secrets that its applications read: they have to hold the same password.
+    pub other_secrets: BTreeMap<SecretId, ApplicationName>,
     /// Its databases that nobody declares and that are closed to PUBLIC all the same.
     pub plugin_databases: BTreeSet<DatabasePattern>,
 }
@@ -139,10 +141,14 @@ impl Desired {
                 create_database: app.createdb,
                 connection_limit: app.connection_limit,
                 adopt: false,
+                other_secrets: BTreeMap::new(),
                 plugin_databases: BTreeSet::new(),
             });
             role.adopt |= app.adopt;
             role.plugin_databases.extend(app.plugin_databases.iter().cloned());
+            if let Credential::Password(id) = &credential {
+                role.other_secrets.entry(id.clone()).or_insert_with(|| app.application.clone());
+            }
             if app.secret.is_some() {
                 role.credential = credential;
             }
@@ -171,6 +177,15 @@ impl Desired {
                 },
             );
         }
+        for role in roles.values_mut() {
+            // A secret that one entry names holds for the role, also where another leaves it out.
+            let named = definitions.applications.values().any(|app| {
+                app.secret.is_some()
+                    && app.secret.as_deref() == role.secret().map(|id| id.0.as_str())
+            });
+            let own = role.secret().cloned();
+            role.other_secrets.retain(|id, _| !named && Some(id) != own.as_ref());
+        }
         let applications = definitions.applications.keys().cloned().collect();
         Ok(Self {
             environment: environment.to_owned(),
@@ -184,6 +199,7 @@ impl Desired {
     /// The secrets of the roles that have one.
     #[must_use]
     pub fn secrets(&self) -> BTreeSet<&SecretId> {
-        self.roles.values().filter_map(Role::secret).collect()
+        let others = self.roles.values().flat_map(|role| role.other_secrets.keys());
+        self.roles.values().filter_map(Role::secret).chain(others).collect()
     }
 }

@@ -26,6 +26,14 @@ pub enum GateError {
         /// The digest of the plan at hand.
         digest: String,
     },
+    /// The environment takes only the digest of a plan, and none was given.
+    #[error(
+        "environment {environment:?} asks for the approval of one plan: run `rdsprov plan`, read it, and set ALLOW_DB_PROVISION to the digest that it prints"
+    )]
+    NoPlanApproved {
+        /// The environment.
+        environment: String,
+    },
     /// The digest approved is not this plan's.
     #[error(
         "the plan approved ({approved}) is not the plan at hand ({digest}): it is stale; read the new plan and approve it"
@@ -93,7 +101,8 @@ impl Given {
 /// The part of the gate that needs no plan, so that it can say no before anything is contacted.
 ///
 /// # Errors
-/// [`GateError::ApprovalMissing`] where approval is asked for and nothing at all was given.
+/// [`GateError::ApprovalMissing`] and [`GateError::NoPlanApproved`] where approval is asked for and
+/// nothing was given that could be it.
 pub fn before_contact(
     environment: &str,
     approval: Approval,
@@ -102,6 +111,9 @@ pub fn before_contact(
     match (approval, given) {
         (Approval::Required, Given::Nothing) => {
             Err(GateError::ApprovalMissing { environment: environment.to_owned() })
+        }
+        (Approval::Plan, Given::Nothing | Given::AnyPlan) => {
+            Err(GateError::NoPlanApproved { environment: environment.to_owned() })
         }
         _ => Ok(()),
     }

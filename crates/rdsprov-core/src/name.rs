@@ -50,6 +50,14 @@ pub enum NameError {
         /// Who keeps it.
         by: &'static str,
     },
+    /// An environment's name is no safe path segment.
+    #[error(
+        "environment {name:?} may hold only letters, digits, `_` and `-`, since it becomes a part of secrets' ids"
+    )]
+    NotAnEnvironment {
+        /// The text.
+        name: String,
+    },
     /// An application's key is no safe path segment.
     #[error(
         "application key {name:?} may hold only letters, digits, `_` and `-`, since it becomes a part of the secret's id"
@@ -102,6 +110,21 @@ fn check(
         Some(by) => Err(NameError::Reserved { kind, name: owned(), by }),
         None => Ok(()),
     }
+}
+
+fn is_path_segment(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}
+
+/// Checks the name of an environment: a safe path segment, since secrets are named after it.
+///
+/// # Errors
+/// [`NameError::NotAnEnvironment`].
+pub fn check_environment(name: &str) -> Result<(), NameError> {
+    if is_path_segment(name) {
+        return Ok(());
+    }
+    Err(NameError::NotAnEnvironment { name: name.to_owned() })
 }
 
 /// A name as SQL text, quoted always and with its quotes doubled.
@@ -251,7 +274,7 @@ impl ApplicationName {
         if name.is_empty() {
             return Err(NameError::Empty { kind: "application" });
         }
-        if name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+        if is_path_segment(&name) {
             Ok(Self(name))
         } else {
             Err(NameError::NotAPathSegment { name })

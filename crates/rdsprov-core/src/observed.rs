@@ -78,6 +78,12 @@ pub struct Membership {
     /// `ADMIN OPTION`: whether it may grant the membership on.
     #[serde(default)]
     pub admin: bool,
+    /// `INHERIT`: whether it has the role's privileges; always, up to 15.
+    #[serde(default = "yes")]
+    pub inherit: bool,
+    /// `SET`: whether it may become the role; always, up to 15.
+    #[serde(default = "yes")]
+    pub set: bool,
 }
 
 /// A membership that a role granted to another one.

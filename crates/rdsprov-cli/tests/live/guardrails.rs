@@ -21,9 +21,9 @@ const fn guardrail(
 
 /// Marks role and database as managed, as an earlier run would have.
 const MARKED_ROLE: &str = "CREATE ROLE keycloak_user LOGIN; COMMENT ON ROLE keycloak_user IS
-    '[managed by rdsprov: environment=dev application=keycloak build_id=1]'";
+    '[managed by rdsprov: environment=dev application=keycloak build_id=1 name=\"keycloak_user\"]'";
 const MARKED_DATABASE: &str = "COMMENT ON DATABASE keycloak IS
-    '[managed by rdsprov: environment=dev application=keycloak build_id=1]'";
+    '[managed by rdsprov: environment=dev application=keycloak build_id=1 name=\"keycloak\"]'";
 
 const GUARDRAILS: [Guardrail; 8] = [
     guardrail(
@@ -41,7 +41,7 @@ const GUARDRAILS: [Guardrail; 8] = [
     guardrail(&["CREATE ROLE keycloak_user BYPASSRLS"], "", &["has BYPASSRLS"]),
     guardrail(
         &["CREATE ROLE keycloak_user LOGIN; COMMENT ON ROLE keycloak_user IS
-             '[managed by rdsprov: environment=prod application=keycloak build_id=1]'"],
+             '[managed by rdsprov: environment=prod application=keycloak build_id=1 name=\"keycloak_user\"]'"],
         "",
         &["managed from environment \"prod\""],
     ),
@@ -53,7 +53,7 @@ const GUARDRAILS: [Guardrail; 8] = [
             MARKED_DATABASE,
         ],
         "",
-        &["database keycloak belongs to role legacy", "keycloak_user", "ALTER DATABASE"],
+        &["database keycloak belongs to role legacy", "keycloak_user", "REASSIGN OWNED"],
     ),
     guardrail(
         &[

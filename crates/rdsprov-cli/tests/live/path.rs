@@ -1,5 +1,6 @@
 //! The whole path: what teams write becomes what PostgreSQL allows.
 
+use rdsprov_core::secrets::Password;
 use rdsprov_testkit::versions;
 
 use crate::bench::{Bench, CANARY, expect, password, writes};
@@ -173,21 +174,51 @@ fn each_level_may_do_what_its_table_says() {
     }
 }
 
-/// The script that a DBA would run does what `apply` does.
+/// The script that a DBA would run does what `apply` does, given the verifiers, and nothing without.
 #[test]
 fn the_sql_of_a_plan_does_what_apply_does() {
     for major in versions() {
         let bench = Bench::new(major);
-        bench.app("dev", "shop", "shop_owner");
-        bench.app("dev", "shop_workers", "shop_editor");
-        bench.app("dev", "shop_reports", "shop_reader");
+        let applications = ["shop", "shop_reports", "shop_workers"];
+        for (application, user) in
+            applications.iter().zip(["shop_owner", "shop_reader", "shop_editor"])
+        {
+            bench.app("dev", application, user);
+        }
         let plan = bench.run("teams/levels.tfvars", &["plan", "--env", "dev", "--format", "sql"]);
         expect(&plan, 0);
         let script = String::from_utf8(plan.stdout).unwrap();
-        bench.server.script_as_master(&script).unwrap();
+        let picture = bench.picture();
+        let refused = bench.server.script_as_master(&script).unwrap_err().to_string();
+        assert!(refused.contains("give psql -v verifier_1="), "{refused}");
+        assert_eq!(bench.picture(), picture);
+        let variables: String = applications
+            .iter()
+            .enumerate()
+            .map(|(number, application)| {
+                let password = Password::new(password(application)).unwrap();
+                format!("\\set verifier_{} '{}'\n", number + 1, password.verifier())
+            })
+            .collect();
+        bench.server.script_as_master(&(variables + &script)).unwrap();
         assert_eq!(bench.admin_grants(), "0");
-        // All but the passwords, which a script cannot hold.
-        let left = expect(&bench.run("teams/levels.tfvars", &["plan", "--env", "dev"]), 0);
-        assert!(left.contains("3 to change") && left.contains("set_password"), "{left}");
+        let left = expect(&bench.run("teams/levels.tfvars", &["check", "--env", "dev"]), 0);
+        assert!(left.contains("as declared"), "{left}");
     }
+}
+
+/// A refused plan is a script that does nothing but say so.
+#[test]
+fn the_sql_of_a_refused_plan_does_nothing() {
+    let bench = Bench::new(versions()[0]);
+    bench.app("dev", "keycloak", "keycloak_user");
+    bench.app("dev", "backstage", "backstage_user");
+    bench.query("CREATE ROLE keycloak_user");
+    let plan = bench.run("teams/standalone.tfvars", &["plan", "--format", "sql"]);
+    expect(&plan, 3);
+    let script = String::from_utf8(plan.stdout).unwrap();
+    let picture = bench.picture();
+    let refused = bench.server.script_as_master(&script).unwrap_err().to_string();
+    assert!(refused.contains("the plan is refused"), "{refused}");
+    assert_eq!(bench.picture(), picture);
 }

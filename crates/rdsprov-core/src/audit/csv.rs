@@ -82,7 +82,13 @@ impl CsvWriter {
     /// # Errors
     /// Where it does not get there.
     pub fn sync(&mut self) -> Result<(), AuditError> {
-        self.file.sync_data().map_err(|source| AuditError::Io { path: self.path.clone(), source })
+        match self.file.sync_data() {
+            // A pipe or a terminal has nothing to wait for.
+            Err(source) if source.kind() != std::io::ErrorKind::InvalidInput => {
+                Err(AuditError::Io { path: self.path.clone(), source })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

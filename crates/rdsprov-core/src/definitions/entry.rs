@@ -164,9 +164,9 @@ fn check_keys(file: &mut File<'_>, rules: &Rules, application: &Key, entry: &Ent
         }
         let nearest = KEYS
             .iter()
-            .map(|known| (strsim::damerau_levenshtein(known, field), known))
-            .min()
-            .filter(|(distance, _)| *distance <= 1 + field.len() / 3);
+            .map(|known| (strsim::jaro_winkler(known, field), known))
+            .max_by(|one, other| one.0.total_cmp(&other.0))
+            .filter(|(likeness, _)| *likeness > 0.8);
         let own =
             "a key that is Terraform's own goes into [definitions] ignore_keys in rdsprov.toml";
         let help = match nearest {
@@ -206,7 +206,9 @@ fn connection_limit(file: &mut File<'_>, entry: &Entries<'_>) -> Option<i32> {
         file.wrong_type("`connection_limit`", node, "a number", help);
         return None;
     };
-    let limit = text.parse().ok().filter(|limit| *limit >= -1);
+    // `5`, `5.0` and `5e0` are one number, to Terraform and here.
+    let whole = text.parse::<f64>().ok().filter(|number| number.fract() == 0.0);
+    let limit = whole.and_then(|n| format!("{n:.0}").parse::<i32>().ok()).filter(|n| *n >= -1);
     if limit.is_none() {
         file.error(&node.place, format!("`connection_limit` is {text}"), help);
     }
@@ -254,6 +256,7 @@ fn name_of<T>(
         }
         Ok(_) if pattern.is_some_and(|pattern| !pattern.is_match(&text)) => {
             let pattern = pattern.map(Regex::as_str).unwrap_or_default();
+            let pattern = pattern.trim_start_matches("^(?:").trim_end_matches(")$");
             file.error(
                 &node.place,
                 format!("`{field}` {text:?} does not match the naming pattern {pattern}"),

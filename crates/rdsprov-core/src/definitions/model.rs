@@ -12,20 +12,21 @@ use super::{
     Application, DEFAULT_NAMING_PATTERN, Defaults, DefinitionError, DefinitionErrors, Definitions,
     Location, Mode, Rules, SourceText,
 };
+use crate::name::check_environment;
 
 const APPLICATIONS: &str = "application_databases";
 
 pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, DefinitionErrors> {
     let mut errors = Vec::new();
     let pattern = rules.naming_pattern.as_deref().unwrap_or(DEFAULT_NAMING_PATTERN);
-    let pattern = match Regex::new(pattern) {
+    let pattern = match Regex::new(&format!("^(?:{pattern})$")) {
         Ok(regex) => Some(regex),
         Err(error) => {
             let message = error.to_string();
             let message = message.lines().last().unwrap_or_default();
             errors.push(DefinitionError {
-                location: Location { file: "naming_pattern".to_owned(), line: 1, column: 1 },
-                line_text: pattern.to_owned(),
+                location: Location { file: "rdsprov.toml".to_owned(), line: 1, column: 1 },
+                line_text: format!("naming_pattern = {pattern:?}"),
                 message: format!("the naming pattern is no regular expression: {message}"),
                 help: "correct [definitions] naming_pattern in rdsprov.toml".to_owned(),
             });
@@ -34,6 +35,15 @@ pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, Defini
     };
     let mut files: Vec<(File<'_>, Option<Node>)> = sources.iter().map(open).collect();
     let environment = variable(&mut files, "environment");
+    if let Some(name) = &environment
+        && let Err(error) = check_environment(name)
+        && let Some((file, node)) = files.iter_mut().find_map(|(file, root)| {
+            let node = given(&top(root.as_ref()?)?, "environment")?.1;
+            Some((file, node))
+        })
+    {
+        file.error(&node.place, error.to_string(), "choose another name");
+    }
     let aws_region = variable(&mut files, "aws_region");
     let defaults = rules.defaults_for(rules.environment.as_deref().or(environment.as_deref()));
     let mut definitions = Definitions {
@@ -42,7 +52,7 @@ pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, Defini
         mode: Mode::Standalone,
         applications: BTreeMap::new(),
     };
-    let mut mode = None;
+    let mut mode: Option<(Mode, String)> = None;
     let mut absent = Vec::new();
     let mut said = Said::new();
     for (mut file, root) in files {
@@ -50,7 +60,8 @@ pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, Defini
             root.as_ref().and_then(top).map(|top| find_applications(&mut file, &top, rules));
         match found {
             Some(Found::Applications(found, node)) => {
-                mode = mode.or(Some(found));
+                check_mode(&mut file, &mode, found, node);
+                mode = mode.or(Some((found, file.source.path.clone())));
                 for (application, of_entry) in
                     applications(&mut file, rules, &defaults, pattern.as_ref(), node)
                 {
@@ -60,7 +71,9 @@ pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, Defini
                     definitions.applications.entry(name).or_insert(application);
                 }
             }
-            Some(Found::Absent(error)) => absent.push(error),
+            // A file may hold other variables alone; one that means to declare something may not fail to.
+            Some(Found::Absent { error, meant: true }) => file.errors.push(error),
+            Some(Found::Absent { error, meant: false }) => absent.push(error),
             Some(Found::Refused) | None => {}
         }
         file.errors.sort_by_key(|error| (error.location.line, error.location.column));
@@ -78,8 +91,21 @@ pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, Defini
         }
     }
     share_what_is_said(&mut definitions, &said);
-    definitions.mode = mode.unwrap_or(Mode::Standalone);
+    definitions.mode = mode.map_or(Mode::Standalone, |(mode, _)| mode);
     if errors.is_empty() { Ok(definitions) } else { Err(DefinitionErrors(errors)) }
+}
+
+/// All files say it in one place.
+fn check_mode(file: &mut File<'_>, first: &Option<(Mode, String)>, found: Mode, node: &Node) {
+    if let Some((mode, path)) = first
+        && *mode != found
+    {
+        file.error(
+            &node.place,
+            format!("applications are declared in {found} mode here and in {mode} mode in {path}"),
+            "keep one of them, or say which counts with --mode standalone or --mode coupled",
+        );
+    }
 }
 
 /// A file's tree, its syntax errors noted, and what is given twice at its top.
@@ -140,8 +166,11 @@ fn applications(
 /// Where a file's applications stand.
 enum Found<'n> {
     Applications(Mode, &'n Node),
-    /// Nowhere, and why.
-    Absent(DefinitionError),
+    /// Nowhere, and why; `meant` where the file looks as if it declared some.
+    Absent {
+        error: DefinitionError,
+        meant: bool,
+    },
     /// The error is reported already.
     Refused,
 }
@@ -198,7 +227,7 @@ fn find_applications<'n>(file: &mut File<'_>, top: &Entries<'n>, rules: &Rules) 
                 Found::Refused
             }
         },
-        (None, None) => Found::Absent(why_absent(file, top, config.as_ref(), disabled, rules.mode)),
+        (None, None) => why_absent(file, top, config.as_ref(), disabled, rules.mode),
     }
 }
 
@@ -209,9 +238,10 @@ fn why_absent(
     config: Option<&(&Key, Entries<'_>)>,
     disabled: Option<&Key>,
     wanted: Option<Mode>,
-) -> DefinitionError {
-    let say = |place: &Place, message: String, help: String| {
-        file.error_at(file.location(place), message, help)
+) -> Found<'static> {
+    let say = |place: &Place, message: String, help: String| Found::Absent {
+        error: file.error_at(file.location(place), message, help),
+        meant: *place != (0..0),
     };
     let looked_in: Vec<&Entries<'_>> = match (wanted, config) {
         (Some(Mode::Coupled), config) => config.iter().map(|(_, entries)| entries).collect(),

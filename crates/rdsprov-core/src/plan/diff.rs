@@ -153,7 +153,15 @@ impl<'a> Planner<'a> {
                 *needed = option.max(*needed);
             }
         }
-        Some(Transaction { scope, before: None, memberships, steps })
+        let administrator = &self.observed.administrator.name;
+        let own = self.observed.roles.get(administrator).map(|role| role.memberships.as_slice());
+        let restored = own
+            .unwrap_or_default()
+            .iter()
+            .filter(|own| own.grantor == *administrator && memberships.contains_key(&own.role))
+            .map(|own| (own.role.clone(), (own.inherit, own.set)))
+            .collect();
+        Some(Transaction { scope, before: None, memberships, restored, steps })
     }
 
     fn is_member_already(&self, role: &RoleName, option: MembershipOption) -> bool {

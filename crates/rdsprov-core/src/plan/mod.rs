@@ -187,6 +187,10 @@ pub struct Transaction {
     pub before: Option<Statement>,
     /// The roles that the administrator is made a member of, for the length of the transaction.
     pub memberships: Memberships,
+    /// Those of them in which it is a member already, though not in the way that is needed: its own grant
+    /// of that comes back, with these values of `INHERIT` and `SET`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub restored: BTreeMap<RoleName, (bool, bool)>,
     /// The steps.
     pub steps: Vec<Step>,
 }

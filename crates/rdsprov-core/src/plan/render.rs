@@ -1,8 +1,11 @@
 //! A plan as people read it: text like a diff, and a script that a DBA can read and run.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::{Action, Hazard, Plan, Scope, Statement, Step};
+use crate::name::literal;
+use crate::secrets::SecretId;
 
 impl Step {
     fn sign(&self) -> char {
@@ -35,11 +38,18 @@ impl Scope {
     }
 }
 
+/// Names come from elsewhere: a line break or a terminal's control sequence in one must not look like ours.
+fn visible(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}
+
 fn line(step: &Step) -> String {
     let hazards: Vec<String> = step.hazards.iter().map(ToString::to_string).collect();
     let hazards =
         if hazards.is_empty() { String::new() } else { format!("   [{}]", hazards.join(", ")) };
-    format!("  {} {} {}{hazards}", step.sign(), step.action, step.summary)
+    format!("  {} {} {}{hazards}", step.sign(), step.action, visible(&step.summary))
 }
 
 impl Plan {
@@ -51,38 +61,24 @@ impl Plan {
             let _ = write!(
                 text,
                 "\nrefused ({}): {}\n  what to do: {}\n",
-                refusal.application, refusal.message, refusal.remedy
+                refusal.application,
+                visible(&refusal.message),
+                visible(&refusal.remedy)
             );
         }
         for transaction in &self.transactions {
-            let _ = writeln!(text, "\n{}", transaction.scope.title());
+            let _ = writeln!(text, "\n{}", visible(&transaction.scope.title()));
             for step in &transaction.steps {
                 let _ = writeln!(text, "{}", line(step));
             }
         }
-        for orphan in &self.orphaned {
-            let _ = writeln!(
-                text,
-                "\norphaned: {} {} (of application {}) is managed but no longer declared; it is left as it is",
-                orphan.kind, orphan.name, orphan.application
-            );
-            for held in &orphan.holds {
-                let _ = writeln!(text, "  {held}");
-            }
-        }
-        for undeclared in &self.undeclared {
-            let kept = if undeclared.closed { "; it is kept closed to PUBLIC" } else { "" };
-            let _ = writeln!(
-                text,
-                "\nundeclared: database {} belongs to role {} (of application {}){kept}",
-                undeclared.database, undeclared.owner, undeclared.application
-            );
-        }
+        self.beside(&mut text);
         for unseen in &self.unseen {
+            let unseen = visible(unseen);
             let _ = writeln!(text, "\nnot seen: {unseen}; `apply` looks once it can, and goes on");
         }
         for note in &self.notes {
-            let _ = writeln!(text, "\nnote: {note}");
+            let _ = writeln!(text, "\nnote: {}", visible(note));
         }
         let steps = self.steps().count();
         let closing = match (self.refusals.len(), steps) {
@@ -99,11 +95,44 @@ impl Plan {
         text
     }
 
-    /// A script for `psql`, connected as the administrator to its own database.
+    /// What stands beside the definitions.
+    fn beside(&self, text: &mut String) {
+        if !self.orphaned.is_empty() {
+            let _ = writeln!(text, "\norphaned: managed, no longer declared, left as they are");
+        }
+        for orphan in &self.orphaned {
+            let _ = writeln!(
+                text,
+                "  {} {}, of application {}",
+                orphan.kind,
+                visible(&orphan.name),
+                visible(&orphan.application)
+            );
+            for held in &orphan.holds {
+                let _ = writeln!(text, "    {}", visible(held));
+            }
+        }
+        if !self.undeclared.is_empty() {
+            let _ = writeln!(text, "\nundeclared: made by declared roles for themselves");
+        }
+        for undeclared in &self.undeclared {
+            let kept = if undeclared.closed { ", kept closed to PUBLIC" } else { "" };
+            let _ = writeln!(
+                text,
+                "  database {} of role {}, of application {}{kept}",
+                visible(undeclared.database.as_str()),
+                visible(undeclared.owner.as_str()),
+                undeclared.application
+            );
+        }
+    }
+
+    /// A script for `psql`, connected as the administrator to its own database. It wants a variable for
+    /// each verifier, and says so before it does anything; of a refused plan it holds no statement.
     #[must_use]
     pub fn to_sql(&self) -> String {
         let mut text = format!(
-            "-- environment {}, {}\n-- Passwords stand as placeholders: put a SCRAM verifier in their place.\n\\set ON_ERROR_STOP on\n",
+            "-- environment {}, {}\n\\set ON_ERROR_STOP on\n",
             self.environment, self.digest
         );
         for refusal in &self.refusals {
@@ -115,13 +144,36 @@ impl Plan {
                 one_line(&refusal.remedy)
             );
         }
+        if !self.refusals.is_empty() {
+            text.push_str(&stop("the plan is refused: see the comments of this script"));
+            return text;
+        }
+        let secrets: BTreeSet<&SecretId> = self
+            .steps()
+            .flat_map(|step| &step.statements)
+            .filter_map(|statement| match statement {
+                Statement::Password { secret, .. } => Some(secret),
+                _ => None,
+            })
+            .collect();
+        let variables: BTreeMap<&SecretId, String> = secrets
+            .into_iter()
+            .enumerate()
+            .map(|(number, secret)| (secret, format!("verifier_{}", number + 1)))
+            .collect();
+        for (secret, variable) in &variables {
+            let missing = format!(
+                "give psql -v {variable}=… with the SCRAM-SHA-256 verifier of the password in {secret}"
+            );
+            let _ = write!(text, "\\if :{{?{variable}}}\n\\else\n{}\\endif\n", stop(&missing));
+        }
         for transaction in &self.transactions {
             let _ = writeln!(text, "\n-- {}", one_line(&transaction.scope.title()));
             if let Scope::Database(name) = &transaction.scope {
                 let _ = writeln!(text, "\\connect {}", name.quoted());
             }
             for (_, statement) in transaction.script(self.server_major) {
-                let _ = writeln!(text, "{};", Statement::shown(&statement));
+                let _ = writeln!(text, "{};", statement.scripted(&variables));
             }
         }
         text
@@ -134,6 +186,12 @@ impl Plan {
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self)
     }
+}
+
+/// A statement that ends a script of psql, since it fails.
+fn stop(message: &str) -> String {
+    let message = literal(&one_line(message).replace('%', "%%"));
+    format!("DO $stop$ BEGIN RAISE EXCEPTION {message}; END $stop$;\n")
 }
 
 /// A comment must not run into the next line, where it would be a statement.

@@ -1,6 +1,6 @@
 //! Every statement that changes a server is written here, and nowhere else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Serialize, Serializer};
 
@@ -62,6 +62,19 @@ impl Statement {
             }
             Self::Mark { object, comment, mark } => {
                 comment_on(object, &mark.beside(comment.as_deref(), "<build_id>"))
+            }
+        }
+    }
+
+    /// The statement in a script of psql: a variable in the place of a verifier, and a mark that says so.
+    pub(super) fn scripted(&self, variables: &BTreeMap<&SecretId, String>) -> String {
+        match self {
+            Self::Sql(text) => text.clone(),
+            Self::Password { before, secret } => {
+                format!("{before} :'{}'", variables.get(secret).map_or("", String::as_str))
+            }
+            Self::Mark { object, comment, mark } => {
+                comment_on(object, &mark.beside(comment.as_deref(), "script"))
             }
         }
     }
@@ -134,7 +147,13 @@ impl Transaction {
             script.push(plain("RESET ROLE".to_owned()));
         }
         for role in granted {
-            script.push(plain(format!("REVOKE {} FROM CURRENT_USER", role.quoted())));
+            script.push(plain(match self.restored.get(role) {
+                None => format!("REVOKE {} FROM CURRENT_USER", role.quoted()),
+                Some((inherit, set)) => format!(
+                    "GRANT {} TO CURRENT_USER WITH INHERIT {inherit}, SET {set}",
+                    role.quoted()
+                ),
+            }));
         }
         script.push(plain("COMMIT".to_owned()));
         script

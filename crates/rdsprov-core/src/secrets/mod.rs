@@ -71,6 +71,8 @@ pub enum SecretError {
     NoPassword { id: SecretId },
     #[error("secret {id}: `{key}` is not {wanted}; correct it")]
     WrongType { id: SecretId, key: &'static str, wanted: &'static str },
+    #[error("secret {id} names two ports, {in_host} behind the host and {port}; keep one")]
+    TwoPorts { id: SecretId, in_host: u16, port: u16 },
     #[error("secret {id} is for an engine that is not PostgreSQL; name another")]
     WrongEngine { id: SecretId },
     #[error("secret {id}: the password {problem}; set a real one")]
@@ -129,7 +131,7 @@ impl Default for Templates {
 /// A template that says something unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the secret template {template:?} has the placeholder {{{placeholder}}}, which is not known or not set here; known are {{environment}}, {{application}}, {{database}}, {{username}} and {{build_id}}"
+    "the secret template {template:?} has the placeholder {{{placeholder}}}, which is not known or not set here; known are {{environment}}, {{build_id}} (with --build-id) and, for applications, {{application}}, {{database}} and {{username}}"
 )]
 pub struct TemplateError {
     /// The template.
@@ -157,26 +159,48 @@ impl Templates {
         username: &str,
         build_id: Option<&str>,
     ) -> Result<SecretId, TemplateError> {
-        let mut id = String::new();
-        let mut rest = self.application.as_str();
-        while let Some((text, after)) = rest.split_once('{') {
-            id.push_str(text);
-            let (placeholder, after) = after.split_once('}').unwrap_or((after, ""));
-            let value = match placeholder {
-                "environment" => Some(environment),
-                "application" => Some(application),
-                "database" => Some(database),
-                "username" => Some(username),
-                "build_id" => build_id,
-                _ => None,
-            };
-            id.push_str(value.ok_or_else(|| TemplateError {
-                template: self.application.clone(),
-                placeholder: placeholder.to_owned(),
-            })?);
-            rest = after;
-        }
-        id.push_str(rest);
-        Ok(SecretId(id))
+        expand(&self.application, |placeholder| match placeholder {
+            "environment" => Some(environment),
+            "application" => Some(application),
+            "database" => Some(database),
+            "username" => Some(username),
+            "build_id" => build_id,
+            _ => None,
+        })
     }
+
+    /// The id of the administrator's secret.
+    ///
+    /// # Errors
+    /// Where the template holds a placeholder that is not known.
+    pub fn admin_secret(
+        &self,
+        environment: &str,
+        build_id: Option<&str>,
+    ) -> Result<SecretId, TemplateError> {
+        expand(&self.admin, |placeholder| match placeholder {
+            "environment" => Some(environment),
+            "build_id" => build_id,
+            _ => None,
+        })
+    }
+}
+
+fn expand<'v>(
+    template: &str,
+    value: impl Fn(&str) -> Option<&'v str>,
+) -> Result<SecretId, TemplateError> {
+    let mut id = String::new();
+    let mut rest = template;
+    while let Some((text, after)) = rest.split_once('{') {
+        id.push_str(text);
+        let (placeholder, after) = after.split_once('}').unwrap_or((after, ""));
+        id.push_str(value(placeholder).ok_or_else(|| TemplateError {
+            template: template.to_owned(),
+            placeholder: placeholder.to_owned(),
+        })?);
+        rest = after;
+    }
+    id.push_str(rest);
+    Ok(SecretId(id))
 }

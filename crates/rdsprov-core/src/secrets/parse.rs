@@ -75,15 +75,22 @@ impl Secret {
             Some(Value::String(text)) => Some(text.trim().parse().map_err(|_| wrong_port())?),
             Some(_) => return Err(wrong_port()),
         };
+        if port == Some(0) {
+            return Err(wrong_port());
+        }
         let mut host = text_of("host", host)?;
         if let Some((name, number)) = host.as_deref().and_then(|text| text.split_once(':'))
             && let Ok(number) = number.parse()
         {
-            port = port.or(Some(number));
+            if let Some(port) = port.filter(|port| *port != number) {
+                return Err(SecretError::TwoPorts { id, in_host: number, port });
+            }
+            port = Some(number);
             host = Some(name.to_owned());
         }
         if let Some(engine) = text_of("engine", engine)?
-            && !["postgres", "postgresql", "aurora-postgresql"].contains(&engine.as_str())
+            && !["postgres", "postgresql", "aurora-postgresql"]
+                .contains(&engine.to_ascii_lowercase().as_str())
         {
             return Err(SecretError::WrongEngine { id });
         }
@@ -117,6 +124,8 @@ mod tests {
             format!("{{\"password\": \"{CANARY}\\n\"}}"),
             format!("{{\"password\": \"x\", \"port\": \"{CANARY}\"}}"),
             format!("{{\"password\": \"x\", \"engine\": \"{CANARY}\"}}"),
+            format!("{{\"password\": \"{CANARY}\", \"port\": 0}}"),
+            format!("{{\"password\": \"{CANARY}\", \"port\": 1, \"host\": \"h:2\"}}"),
             format!("{{\"passwort\": \"{CANARY}\"}}"),
             format!("{{\"password\": \"{CANARY}\"}} x"),
         ] {
@@ -125,7 +134,7 @@ mod tests {
         }
         let good = Secret::parse(
             &id,
-            &format!("{{\"password\": \"{CANARY}\", \"port\": \"5433\", \"host\": \"h:1\"}}"),
+            &format!("{{\"password\": \"{CANARY}\", \"port\": \"5433\", \"host\": \"h:5433\"}}"),
         );
         let good = good.unwrap();
         assert!(!format!("{good:?}").contains(CANARY));
@@ -135,7 +144,18 @@ mod tests {
     #[test]
     fn placeholders_are_refused() {
         let id = SecretId("a/b".to_owned());
-        for text in ["", "PLACEHOLDER", "ChangeMe", "<to be set>"] {
+        for text in [
+            "",
+            "  ",
+            "PLACEHOLDER",
+            "PLACEHOLDER_PASSWORD",
+            "ChangeMe",
+            "CHANGEME ",
+            "changeme123",
+            "<to be set>",
+            "${db_password}",
+            "{{password}}",
+        ] {
             let error = Secret::parse(&id, &format!("{{\"password\": \"{text}\"}}")).unwrap_err();
             assert!(matches!(error, SecretError::BadPassword { .. }), "{error:?}");
         }

@@ -28,8 +28,12 @@ pub enum PasswordProblem {
     Placeholder,
 }
 
-const PLACEHOLDERS: [&str; 6] =
-    ["placeholder", "changeme", "change-me", "change_me", "replaceme", "todo"];
+/// What somebody writes who means to come back; with whatever behind it.
+const PLACEHOLDERS: [&str; 7] =
+    ["placeholder", "changeme", "change-me", "change_me", "replaceme", "replace-me", "replace_me"];
+
+/// What stands around the name of a value that nobody put in.
+const BRACKETS: [(&str, &str); 3] = [("<", ">"), ("${", "}"), ("{{", "}}")];
 
 impl Password {
     /// Takes a text that can be a password.
@@ -44,12 +48,20 @@ impl Password {
         if text.contains(['\0', '\n', '\r']) {
             return Err(PasswordProblem::ControlCharacter);
         }
-        let lower = Zeroizing::new(text.to_lowercase());
-        let bracketed = text.starts_with('<') && text.ends_with('>');
-        if bracketed || lower.as_str() == "replace_me" || PLACEHOLDERS.contains(&lower.as_str()) {
+        let lower = Zeroizing::new(text.trim().to_lowercase());
+        let bracketed =
+            BRACKETS.iter().any(|(open, close)| lower.starts_with(open) && lower.ends_with(close));
+        let is_word = PLACEHOLDERS.iter().any(|word| lower.starts_with(word));
+        if bracketed || is_word || lower.is_empty() || lower.as_str() == "todo" {
             return Err(PasswordProblem::Placeholder);
         }
         Ok(Self(text))
+    }
+
+    /// Whether two secrets hold one password.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0 == other.0
     }
 
     /// The text itself, for the login. Not for a statement: those take [`Password::verifier`].

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio_postgres::error::SqlState;
 
 use super::connect::{Session, Target, said};
@@ -59,6 +60,9 @@ pub struct ApplyOptions<'a> {
     pub interrupt: Option<&'a Interrupt<'a>>,
     /// Told of each transaction as it ends.
     pub report: Option<&'a Report<'a>>,
+    /// Ends the run where it stands once it holds `true`: the statement under way is cancelled, its
+    /// transaction rolled back.
+    pub stop: Option<watch::Receiver<bool>>,
 }
 
 /// How a transaction ended without success.
@@ -66,8 +70,8 @@ struct Failure {
     /// The step at fault, where it was one.
     step: Option<usize>,
     message: String,
-    /// Killed: the connection is to be dropped as it is.
-    interrupted: bool,
+    /// The run ends here, whatever the options say.
+    ends: bool,
     /// Somebody else changed the same catalog row: the transaction may be tried again.
     raced: bool,
 }
@@ -118,6 +122,7 @@ pub async fn apply(
             }
             tokio::time::sleep(Duration::from_millis(100 * u64::from(races))).await;
         };
+        outcome.committed |= progress.created;
         let failure = result.err();
         let at = Timestamp::now();
         let results = durations.into_iter().enumerate().map(|(number, duration)| {
@@ -136,8 +141,7 @@ pub async fn apply(
             if let Scope::NewDatabase(name) = &transaction.scope {
                 unfinished.push(name.clone());
             }
-            stopped =
-                failure.interrupted || !options.keep_going || transaction.scope == Scope::Cluster;
+            stopped = failure.ends || !options.keep_going || transaction.scope == Scope::Cluster;
             outcome.error.get_or_insert(failure.message);
         }
     }
@@ -166,7 +170,7 @@ async fn run(
             own = admin.connect(name).await.map_err(|error| Failure {
                 step: None,
                 message: error.to_string(),
-                interrupted: false,
+                ends: false,
                 raced: false,
             })?;
             &own
@@ -184,12 +188,26 @@ async fn run(
             return Err(Failure {
                 step,
                 message: format!("interrupted before: {shown}"),
-                interrupted: true,
+                ends: true,
                 raced: false,
             });
         }
         let started = Instant::now();
-        let result = execute(session, &statement, slots, !open).await;
+        let result = tokio::select! {
+            biased;
+            result = execute(session, &statement, slots, !open) => result,
+            () = stopped(options.stop.clone()) => {
+                admin.cancel(session).await;
+                // Answered only when the server is done with the statement.
+                let _ = session.client.batch_execute("ROLLBACK").await;
+                return Err(Failure {
+                    step,
+                    message: format!("stopped at: {shown}"),
+                    ends: true,
+                    raced: false,
+                });
+            }
+        };
         if let Some(duration) = step.and_then(|step| progress.durations.get_mut(step)) {
             *duration += started.elapsed();
         }
@@ -206,13 +224,24 @@ async fn run(
                 return Err(Failure {
                     step,
                     message: format!("{message}; the statement was: {shown}"),
-                    interrupted: false,
+                    ends: false,
                     raced,
                 });
             }
         }
     }
     Ok(())
+}
+
+/// Waits until the run is told to stop.
+async fn stopped(stop: Option<watch::Receiver<bool>>) {
+    let told = match stop {
+        Some(mut stop) => stop.wait_for(|stop| *stop).await.is_ok(),
+        None => false,
+    };
+    if !told {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// How often CREATE DATABASE is tried while somebody is connected to the template (55006).

@@ -30,6 +30,11 @@ pub enum ConnectError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Nobody asks for a CA where nothing is verified.
+    #[error(
+        "a CA file is given and --tls {0} verifies nothing; use verify-full, or leave the file out"
+    )]
+    UnusedCaFile(&'static str),
     /// Without TLS only loopback is spoken to.
     #[error("{host} is not loopback: TLS cannot be disabled for it; use verify-full or require")]
     PlainToStranger {
@@ -58,7 +63,9 @@ pub enum ConnectError {
 }
 
 fn remedy(reason: &str) -> &'static str {
-    if reason.contains("UnknownIssuer") {
+    if reason.contains("CaUsedAsEndEntity") {
+        "; the server shows a CA's own certificate: give it one that a CA has issued to its host name"
+    } else if reason.contains("UnknownIssuer") || reason.contains("BadSignature") {
         "; the server's certificate is not signed by a CA known here: give it with --ca-file"
     } else if reason.contains("NotValidForName") {
         "; the server's certificate is for another host: use the host name that it names"
@@ -104,6 +111,9 @@ impl Tls {
                     }
                 }
                 builder.with_root_certificates(roots).with_no_client_auth()
+            }
+            TlsMode::Require if ca_file.is_some() => {
+                return Err(ConnectError::UnusedCaFile("require"));
             }
             TlsMode::Require | TlsMode::Disable => builder
                 .dangerous()
@@ -233,6 +243,17 @@ impl Target {
             client
         };
         Ok(Session { client, notices })
+    }
+
+    /// Asks the server to give up the statement that a session is at.
+    pub(super) async fn cancel(&self, session: &Session) {
+        let token = session.client.cancel_token();
+        // A statement that ended in the meantime needs no cancelling.
+        let _ = if self.tls.mode == TlsMode::Disable {
+            token.cancel_query(NoTls).await
+        } else {
+            token.cancel_query(self.tls.connector.clone()).await
+        };
     }
 }
 

@@ -36,8 +36,13 @@ pub struct Lock(pub(super) Session);
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The administrator's secret.
-    #[error("the administrator's secret: {0}")]
-    AdminSecret(#[from] SecretError),
+    #[error("the administrator's secret (see --admin-secret): {error}{}", .others.iter().map(|other| format!("\n  and {other}")).collect::<String>())]
+    AdminSecret {
+        /// What is wrong with it.
+        error: SecretError,
+        /// What is wrong with the others.
+        others: Vec<String>,
+    },
     /// The administrator's secret does not say enough.
     #[error("the administrator's secret {id} has no {key}; add it, or give {flag}")]
     AdminSecretIncomplete {
@@ -87,10 +92,15 @@ impl Run {
         let mut fetched = source.fetch(&ids).await;
         let administrator = match fetched.get(&admin_secret) {
             Some(Ok(secret)) => secret.clone(),
-            Some(Err(_)) | None => match fetched.remove(&admin_secret) {
-                Some(Err(error)) => return Err(error.into()),
-                _ => return Err(SecretError::Missing { id: admin_secret }.into()),
-            },
+            Some(Err(_)) | None => {
+                let error = match fetched.remove(&admin_secret) {
+                    Some(Err(error)) => error,
+                    _ => SecretError::Missing { id: admin_secret },
+                };
+                let others: Vec<String> =
+                    fetched.into_values().filter_map(Result::err).map(|e| e.to_string()).collect();
+                return Err(RunError::AdminSecret { error, others });
+            }
         };
         let (secrets, mut findings) = sort(&desired, fetched);
         let incomplete =
@@ -151,7 +161,8 @@ impl Run {
         let mut observed = observe(&self.admin, &self.home, &self.desired, &self.secrets).await?;
         loop {
             let plan = Plan::new(&self.desired, &observed, self.findings.clone());
-            if plan.open_questions.is_empty() {
+            // Where nothing is to be done, nothing is tried: a trial is undone, but it writes.
+            if plan.open_questions.is_empty() || plan.is_empty() && plan.refusals.is_empty() {
                 return Ok(plan);
             }
             for statement in plan.open_questions {
@@ -188,6 +199,21 @@ fn sort(
     let mut refusals = Vec::new();
     for (name, role) in &desired.roles {
         let Some(id) = role.secret() else { continue };
+        refusals.extend(role.other_secrets.iter().filter_map(|(other, application)| {
+            let message = match (fetched.get(id)?, fetched.get(other)?) {
+                (_, Err(error)) => error.to_string(),
+                (Ok(one), Ok(two)) if !one.password.is_same(&two.password) => {
+                    format!("secrets {id} and {other} hold two passwords for role {name}")
+                }
+                _ => return None,
+            };
+            Some(Refusal {
+                application: application.clone(),
+                message,
+                remedy: format!("role {name} has one password: let both secrets hold it, or name one `secret` in each entry"),
+                opens: None,
+            })
+        }));
         let mut refuse = |message: String, remedy: &str| {
             refusals.push(Refusal {
                 application: role.application.clone(),

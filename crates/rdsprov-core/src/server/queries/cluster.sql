@@ -1,4 +1,5 @@
 -- What all databases share, as one JSON document of the shape of `Observed`. $1: the declared extensions.
+-- `to_jsonb(m)` reads columns that only some versions have.
 SELECT json_build_object(
   'server_version', current_setting('server_version_num')::int,
   'home', current_database(),
@@ -28,6 +29,8 @@ SELECT json_build_object(
       'memberships', (
         SELECT coalesce(json_agg(json_build_object(
           'role', pg_catalog.pg_get_userbyid(m.roleid), 'admin', m.admin_option,
+          'inherit', coalesce((to_jsonb(m)->>'inherit_option')::bool, true),
+          'set', coalesce((to_jsonb(m)->>'set_option')::bool, true),
           'grantor', pg_catalog.pg_get_userbyid(m.grantor))
           ORDER BY pg_catalog.pg_get_userbyid(m.roleid), pg_catalog.pg_get_userbyid(m.grantor)), '[]')
         FROM pg_catalog.pg_auth_members m WHERE m.member = r.oid),
