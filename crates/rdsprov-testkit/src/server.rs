@@ -77,7 +77,7 @@ impl Server {
         let user = user.as_deref();
         let (cache, lock) = cache()?;
         let bin = binaries::find(major, &cache)?;
-        let template = cache.join(format!("data-{major}"));
+        let template = cache.join(format!("data-{major}-1"));
         if !template.join("ready").exists() {
             let _ = fs::remove_dir_all(&template);
             initialise(&bin, user, &template)?;
@@ -295,7 +295,9 @@ fn initialise(bin: &Path, user: Option<&str>, template: &Path) -> Result<(), Err
     own(user, template)?;
     let data = template.join("data");
     run(as_user(user, &bin.join("initdb"))
-        .args(["-U", "rdsadmin", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
+        .args(["-U", "rdsadmin", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"])
+        // A copy of it is made for each server: small segments keep it small.
+        .args(["--wal-segsize", "1", "-D"])
         .arg(&data))?;
     let hba = "local all rdsadmin trust\nhostssl all all 127.0.0.1/32 scram-sha-256\nhostssl all all ::1/128 scram-sha-256\n";
     let settings = "listen_addresses = '127.0.0.1'\nfsync = off\nshared_buffers = 16MB\nmax_connections = 100\nlog_statement = all\nlog_min_error_statement = info\nssl = on\npassword_encryption = 'scram-sha-256'\n";

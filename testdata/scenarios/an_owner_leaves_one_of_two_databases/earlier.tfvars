@@ -1,4 +1,4 @@
 application_databases = {
-  shop = { database_name = "shop", username = "shop_owner" }
-  desk = { database_name = "desk", username = "shop_owner" }
+  shop = { database_name = "shop", username = "shop_owner", secret = "goldenpath/dev/desk/postgres" }
+  desk = { database_name = "desk", username = "shop_owner", secret = "goldenpath/dev/desk/postgres" }
 }
