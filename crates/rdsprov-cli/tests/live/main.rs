@@ -7,6 +7,7 @@ mod canary;
 mod guardrails;
 mod path;
 mod races;
+mod scale;
 mod scenarios;
 mod secrets;
 mod tls;

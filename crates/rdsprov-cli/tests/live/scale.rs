@@ -1,0 +1,159 @@
+//! Many tables, and people who read them meanwhile.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rdsprov_testkit::versions;
+
+use crate::bench::{Bench, expect, password};
+
+/// Most memory that the command held, in KiB, and its exit code.
+fn peak(mut command: Command) -> (u64, Option<i32>) {
+    let mut child: Child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    loop {
+        // The kernel keeps the highest value for as long as there is a process to ask about.
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let value = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = value.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok());
+        peak = peak.max(kib.unwrap_or(0));
+        if let Some(status) = child.try_wait().unwrap() {
+            return (peak, status.code());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// 20,000 tables in 10 schemas, 20 roles: what is planned is held in memory, not what is there.
+#[test]
+fn a_large_database_is_planned_in_little_memory() {
+    const LIMIT_KIB: u64 = 64 * 1024;
+    let bench = Bench::new(*versions().last().unwrap());
+    let schemas: Vec<String> = (0..10).map(|number| format!("s{number}")).collect();
+    let list = schemas.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    let mut text = format!(
+        "application_databases = {{\n  owner = {{ database_name = \"big\", username = \"big_owner\", schemas = [{list}] }}\n"
+    );
+    bench.app("dev", "owner", "big_owner");
+    for number in 1..20 {
+        let level = if number % 2 == 0 { "editor" } else { "reader" };
+        bench.app("dev", &format!("r{number}"), &format!("role_{number}"));
+        let _ = writeln!(
+            text,
+            "  r{number} = {{ database_name = \"big\", username = \"role_{number}\", access_level = {level:?}, schemas = [{list}] }}"
+        );
+    }
+    let definitions = bench.definitions(&(text + "}\n"));
+    expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 0);
+    for schema in &schemas {
+        bench.query_in(
+            "big",
+            &format!(
+                "SET SESSION AUTHORIZATION big_owner;
+                 DO $$ BEGIN FOR i IN 1..2000 LOOP EXECUTE format('CREATE TABLE {schema}.t%s (id int)', i);
+                 END LOOP; END $$"
+            ),
+        );
+    }
+    let shown = |arguments: &[&str]| bench.command(&definitions, arguments);
+    let check = |story: &str, code: i32, holds: &[&str]| {
+        let (kib, exit) = peak(shown(&["check", "--env", "dev"]));
+        eprintln!("{story}: {} MiB", kib / 1024);
+        assert_eq!(exit, Some(code), "{story}");
+        assert!(kib > 0 && kib < LIMIT_KIB, "{story}: {kib} KiB");
+        let plan = expect(&bench.run(&definitions, &["plan", "--env", "dev"]), 0);
+        for words in holds {
+            assert!(plan.contains(words), "{story}: {plan}");
+        }
+    };
+    check("as declared", 0, &["as declared"]);
+    bench.query_in("big", "REVOKE SELECT ON s3.t7, s3.t8, s3.t9 FROM role_1, role_2");
+    let named = "grant SELECT on tables t7, t8, t9 of schema s3 to role_1";
+    check("three tables lack a grant", 2, &[named, "2 to change"]);
+    bench.query_in("big", "REVOKE SELECT ON ALL TABLES IN SCHEMA s3 FROM role_1");
+    check("a schema lacks it", 2, &["grant SELECT on all tables of schema s3 to role_1"]);
+    let mark = bench.server.log().len();
+    expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 0);
+    let log = &bench.server.log()[mark..];
+    let all = log.matches("GRANT SELECT ON ALL TABLES IN SCHEMA \"s3\" TO \"role_1\"").count();
+    let few =
+        log.matches("GRANT SELECT ON TABLE \"s3\".\"t7\", \"s3\".\"t8\", \"s3\".\"t9\"").count();
+    assert_eq!((all, few), (1, 1), "{log}");
+}
+
+/// From reader to editor on 200 tables, and back, while the reader reads on and on.
+#[test]
+fn who_reads_meanwhile_is_never_refused() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        for (application, user) in [("shop", "shop_owner"), ("reports", "shop_reader")] {
+            bench.app("dev", application, user);
+        }
+        let definitions = |level: &str| {
+            bench.definitions(&format!(
+                "application_databases = {{
+                   shop    = {{ database_name = \"shop\", username = \"shop_owner\" }}
+                   reports = {{ database_name = \"shop\", username = \"shop_reader\", access_level = {level:?} }}
+                 }}"
+            ))
+        };
+        let apply = |level: &str| {
+            let output = bench.run(&definitions(level), &["apply", "--env", "dev"]);
+            expect(&output, 0)
+        };
+        apply("reader");
+        bench.query_in(
+            "shop",
+            "SET SESSION AUTHORIZATION shop_owner;
+             DO $$ BEGIN FOR i IN 1..200 LOOP EXECUTE format('CREATE TABLE t%s (id int)', i); END LOOP; END $$",
+        );
+        apply("reader");
+        let (reads, done) = (AtomicU64::new(0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| read_on(&bench, &reads, &done));
+            let wait = |more: u64| {
+                let until = reads.load(Ordering::Relaxed) + more;
+                while reads.load(Ordering::Relaxed) < until && !reader.is_finished() {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            };
+            wait(1000);
+            for level in ["editor", "reader", "editor"] {
+                apply(level);
+                wait(1000);
+            }
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(reader.join().unwrap(), "", "PostgreSQL {major}: a read was refused");
+        });
+    }
+}
+
+/// Reads the tables in turn until it is told to stop; answers with what was refused.
+fn read_on(bench: &Bench, reads: &AtomicU64, done: &AtomicBool) -> String {
+    let mut psql = Command::new("psql")
+        .args(["-X", "-q", "-At", "-h", bench.server.host(), "-U", "shop_reader", "-d", "shop"])
+        .args(["-p", &bench.server.port().to_string()])
+        .env("PGPASSWORD", password("reports"))
+        .env("PGSSLMODE", "verify-full")
+        .env("PGSSLROOTCERT", bench.server.ca_file())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = psql.stdin.take().unwrap();
+    // The pipe is short: what is written was read, but for the last few.
+    for number in (1..=200).cycle() {
+        if done.load(Ordering::Relaxed) || writeln!(input, "TABLE t{number};").is_err() {
+            break;
+        }
+        reads.fetch_add(1, Ordering::Relaxed);
+    }
+    drop(input);
+    let output = psql.wait_with_output().unwrap();
+    String::from_utf8(output.stderr).unwrap()
+}
