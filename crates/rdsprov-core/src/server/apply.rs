@@ -167,12 +167,10 @@ async fn run(
     let own;
     let session = match &transaction.scope {
         Scope::Database(name) => {
-            own = admin.connect(name).await.map_err(|error| Failure {
-                step: None,
-                message: error.to_string(),
-                ends: false,
-                raced: false,
-            })?;
+            let failed =
+                |message: String| Failure { step: None, message, ends: false, raced: false };
+            own = admin.connect(name).await.map_err(|error| failed(error.to_string()))?;
+            own.wait_briefly().await.map_err(|error| failed(said(&error)))?;
             &own
         }
         Scope::Cluster | Scope::NewDatabase(_) => &lock.0,
@@ -250,12 +248,14 @@ const TEMPLATE_BUSY_TRIES: u32 = 5;
 const TEMPLATE_USERS: &str = include_str!("queries/template_users.sql");
 
 /// Whether an error is that of two sessions that change one catalog row at once: 40001 and 40P01, and
-/// where the catalogs have no better way to say it, XX000 and a unique index of theirs.
+/// where the catalogs have no better way to say it, XX000 and a unique index of theirs. A lock that was
+/// not to be had in time (55P03) may be, too, once those who waited behind it have had their turn.
 fn is_race(error: &tokio_postgres::Error) -> bool {
     let Some(error) = error.as_db_error() else { return false };
     let code = error.code();
     *code == SqlState::T_R_SERIALIZATION_FAILURE
         || *code == SqlState::T_R_DEADLOCK_DETECTED
+        || *code == SqlState::LOCK_NOT_AVAILABLE
         || (*code == SqlState::INTERNAL_ERROR && error.message().contains("concurrently"))
         || (*code == SqlState::UNIQUE_VIOLATION
             && error.constraint().is_some_and(|index| index.starts_with("pg_")))

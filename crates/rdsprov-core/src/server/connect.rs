@@ -257,7 +257,15 @@ impl Target {
     }
 }
 
+/// How long a statement may wait for a lock: whoever comes after it waits behind it.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
+
 impl Session {
+    /// From now on no statement waits long for a lock.
+    pub(super) async fn wait_briefly(&self) -> Result<(), tokio_postgres::Error> {
+        self.client.batch_execute(LOCK_TIMEOUT).await
+    }
+
     /// The notices since the last call; drivers hide them, and a grant that granted nothing is only a
     /// warning to PostgreSQL.
     #[must_use]

@@ -149,6 +149,7 @@ impl Run {
                 .await
                 .map_err(failed)?;
         }
+        session.wait_briefly().await.map_err(failed)?;
         Ok(Lock(session))
     }
 
