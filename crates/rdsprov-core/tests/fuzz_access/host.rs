@@ -1,6 +1,7 @@
 //! One server for many cases, and its bootstrap superuser.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use rdsprov_core::name::quote;
 use rdsprov_testkit::Server;
@@ -50,6 +51,8 @@ pub async fn ask<T: DeserializeOwned>(
 pub struct Host {
     pub server: Server,
     home: Client,
+    /// Connections to databases of the case at hand.
+    inside: Mutex<BTreeMap<String, Arc<Client>>>,
     /// What a new database holds.
     pub pristine: Contents,
     roles: BTreeSet<String>,
@@ -70,11 +73,18 @@ impl Host {
         let cluster: Cluster = ask(&home, CLUSTER, &[]).await?;
         let roles = cluster.roles.into_keys().collect();
         let databases = cluster.databases.into_keys().collect();
-        Ok(Self { server, home, pristine, roles, databases })
+        Ok(Self { server, home, inside: Mutex::default(), pristine, roles, databases })
     }
 
-    pub async fn connect(&self, database: &str) -> Result<Client> {
-        connect(&self.server, database).await
+    /// A connection to a database, kept until the case ends.
+    pub async fn connect(&self, database: &str) -> Result<Arc<Client>> {
+        let kept = self.inside.lock().unwrap().get(database).cloned();
+        if let Some(client) = kept.filter(|client| !client.is_closed()) {
+            return Ok(client);
+        }
+        let client = Arc::new(connect(&self.server, database).await?);
+        self.inside.lock().unwrap().insert(database.to_owned(), client.clone());
+        Ok(client)
     }
 
     /// Everything as it is.
@@ -83,7 +93,7 @@ impl Host {
         let mut inside = BTreeMap::new();
         for (name, database) in &cluster.databases {
             if database.allows_connections && !self.databases.contains(name) {
-                inside.insert(name.clone(), contents(&self.connect(name).await?).await?);
+                inside.insert(name.clone(), contents(&*self.connect(name).await?).await?);
             }
         }
         Ok(Snapshot { cluster, contents: inside })
@@ -123,7 +133,7 @@ impl Host {
                     Err(Trouble::Server(error)) => return Ok(Err(said(&error))),
                     Err(trouble) => return Err(trouble),
                 };
-                &own
+                &*own
             }
         };
         for statement in statements {
@@ -137,6 +147,7 @@ impl Host {
 
     /// Drops all that a case left.
     pub async fn clean(&self) -> Result<()> {
+        self.inside.lock().unwrap().clear();
         let cluster: Cluster = ask(&self.home, CLUSTER, &[]).await?;
         for database in cluster.databases.keys().filter(|name| !self.databases.contains(*name)) {
             let drop = format!("DROP DATABASE {} WITH (FORCE)", quote(database));
