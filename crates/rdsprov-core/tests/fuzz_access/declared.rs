@@ -39,6 +39,7 @@ pub struct Application {
     pub settings: BTreeMap<String, String>,
     pub creators: Vec<String>,
     pub iam: bool,
+    pub extensions: Vec<String>,
     pub adopt: bool,
 }
 
@@ -164,6 +165,9 @@ impl Application {
         if !self.creators.is_empty() {
             keys.push(format!("creators = {}", list(&self.creators)));
         }
+        if !self.extensions.is_empty() {
+            keys.push(format!("extensions = {}", list(&self.extensions)));
+        }
         if self.iam {
             keys.push("auth = \"iam\"".to_owned());
         }
@@ -171,28 +175,6 @@ impl Application {
             keys.push("adopt = true".to_owned());
         }
         keys
-    }
-}
-
-/// The keys that not every version of the program takes.
-#[derive(Debug, Clone, Copy)]
-pub struct Keys {
-    pub creators: bool,
-    pub iam: bool,
-}
-
-impl Keys {
-    /// Asks the program.
-    pub fn accepted() -> Self {
-        let accepts = |change: fn(&mut Application)| {
-            let mut app = plain("a", "d", "r", Level::Reader);
-            change(&mut app);
-            Declared { applications: vec![app] }.parse().is_ok()
-        };
-        Self {
-            creators: accepts(|app| app.creators = vec!["c".to_owned()]),
-            iam: accepts(|app| app.iam = true),
-        }
     }
 }
 
@@ -208,12 +190,16 @@ fn plain(key: &str, database: &str, user: &str, level: Level) -> Application {
         settings: BTreeMap::new(),
         creators: Vec::new(),
         iam: false,
+        extensions: Vec::new(),
         adopt: false,
     }
 }
 
 /// The schemas that definitions and servers have.
 pub const SCHEMAS: [&str; 5] = ["public", "app", "Data Mart", "audit", "o'\"dd"];
+
+/// Extensions that an owner may make by itself.
+const EXTENSIONS: [&str; 3] = ["citext", "hstore", "pg_trgm"];
 
 const SETTINGS: [(&str, [&str; 2]); 4] = [
     ("statement_timeout", ["5s", "30s"]),
@@ -272,7 +258,7 @@ impl Site {
 }
 
 /// Definitions of 1 to 8 databases and 1 to 12 roles.
-pub fn generate(random: &mut Random, keys: Keys) -> Site {
+pub fn generate(random: &mut Random) -> Site {
     let count = random.skewed(1, 8);
     let databases = names(random, "db", count);
     let count = random.skewed(1, 12);
@@ -284,13 +270,16 @@ pub fn generate(random: &mut Random, keys: Keys) -> Site {
             let mut app = plain("", database, owner, Level::Owner);
             app.schemas = random.chance(50).then(|| random.some(&pool(), 50));
             app.settings = settings(random, 10);
+            if random.chance(15) {
+                app.extensions = random.some_at_least_one(&EXTENSIONS.map(str::to_owned), 40);
+            }
             site.declared.applications.push(app);
         }
         if owner.is_none() || random.chance(20) {
             site.by_hand.insert(database.clone(), random.some(&pool()[1..], 40));
         }
         users(random, &mut site, database, owner.as_ref(), &roles);
-        if keys.creators && random.chance(40) {
+        if random.chance(40) {
             let mut pool = roles.clone();
             pool.extend(UNMANAGED.iter().take(1).map(|&role| role.to_owned()));
             let creators = random.some_at_least_one(&pool, 20);
@@ -300,7 +289,7 @@ pub fn generate(random: &mut Random, keys: Keys) -> Site {
             }
         }
     }
-    attributes(random, &mut site.declared, keys);
+    attributes(random, &mut site.declared);
     for (number, app) in site.declared.applications.iter_mut().enumerate() {
         app.key = format!("app{number}");
         app.adopt = site.by_hand.contains_key(&app.database);
@@ -336,12 +325,12 @@ fn pool() -> Vec<String> {
 }
 
 /// What the entries say of the roles themselves: in one of them, or in all.
-fn attributes(random: &mut Random, declared: &mut Declared, keys: Keys) {
+fn attributes(random: &mut Random, declared: &mut Declared) {
     let roles: Vec<String> = declared.roles().into_iter().map(str::to_owned).collect();
     for role in roles {
         let createdb = random.chance(15).then(|| random.chance(80));
         let limit = random.chance(20).then(|| if random.chance(80) { 7 } else { -1 });
-        let iam = keys.iam && random.chance(15);
+        let iam = random.chance(15);
         let everywhere = random.chance(50);
         let mut first = true;
         for app in declared.applications.iter_mut().filter(|app| app.user == role) {

@@ -189,24 +189,3 @@ async fn contents(client: &Client) -> Result<Contents> {
     let row = client.query_one(CONTENTS, &[]).await?;
     Ok(Contents::read(row.try_get(0)?)?)
 }
-
-/// A remedy's statement, to be run by somebody who may.
-pub struct Opening {
-    pub place: Place,
-    pub statement: String,
-}
-
-impl Opening {
-    /// The statement in a remedy that says `run[, in database X]: …;`.
-    pub fn of_refusal(message: &str, remedy: &str) -> Option<Self> {
-        let (before, statement) = remedy.split_once(" run")?.1.split_once(": ")?;
-        let database = before.strip_prefix(", in database ").or_else(|| {
-            message
-                .rsplit_once(" in database ")
-                .filter(|_| message.starts_with("schema "))
-                .map(|m| m.1)
-        });
-        let place = database.map_or(Place::Cluster, |name| Place::Database(name.to_owned()));
-        Some(Self { place, statement: statement.trim_end_matches(';').to_owned() })
-    }
-}

@@ -24,7 +24,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use declared::Keys;
 use host::Host;
 use random::Random;
 use rdsprov_testkit::versions;
@@ -87,7 +86,6 @@ impl Work {
             .build()
             .unwrap();
         let mut hosts: BTreeMap<u32, Host> = BTreeMap::new();
-        let keys = Keys::accepted();
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let failed = self.failures.lock().unwrap().len();
@@ -102,15 +100,15 @@ impl Work {
             };
             let host =
                 hosts.entry(major).or_insert_with(|| runtime.block_on(Host::start(major)).unwrap());
-            if !runtime.block_on(self.case(host, seed, major, keys)) {
+            if !runtime.block_on(self.case(host, seed, major)) {
                 hosts.remove(&major);
             }
         }
     }
 
     /// Whether the server can be used again.
-    async fn case(&self, host: &Host, seed: u64, major: u32, keys: Keys) -> bool {
-        let case = Case::generate(seed, major, keys);
+    async fn case(&self, host: &Host, seed: u64, major: u32) -> bool {
+        let case = Case::generate(seed, major);
         let mut tally = Tally::default();
         let result = run::run(host, &case, &mut tally).await;
         tally.count(format!("cases: PostgreSQL {major}"));

@@ -263,6 +263,8 @@ impl<'a> Rules<'a> {
             found.push(format!("{place}: an ACL of the system's own objects changed"));
         }
         let made = self.declared.owner(place).map(Application::covered).unwrap_or_default();
+        let makes_extensions =
+            self.declared.owner(place).is_some_and(|owner| !owner.extensions.is_empty());
         for (name, thing) in &after.things {
             let mut was = thing.clone();
             match before.things.get(name) {
@@ -276,6 +278,7 @@ impl<'a> Rules<'a> {
                         .collect();
                     was.owner = self.owner.to_owned();
                 }
+                None if thing.of_extension && makes_extensions => {}
                 None => found.push(format!("{place}: {name} is new")),
             }
             if was.owner != thing.owner {

@@ -8,15 +8,15 @@ use rdsprov_core::config::TlsMode;
 use rdsprov_core::desired::Desired;
 use rdsprov_core::plan::Plan;
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
-use rdsprov_core::server::{ApplyOptions, Place as RunPlace, Run, Tls};
+use rdsprov_core::server::{ApplyOptions, Lock, Place as RunPlace, Run, Tls};
 
 use crate::access::Access;
 use crate::declared::Declared;
-use crate::host::{Host, Opening, Trouble};
+use crate::host::{Host, Trouble};
 use crate::judge::Judge;
 use crate::oracle::Rules;
 use crate::snapshot::Snapshot;
-use crate::starting::{Base, Case, Starting};
+use crate::starting::{Base, Case, Place, Starting};
 use crate::tally::Tally;
 
 /// Where a case failed: a smaller case that fails elsewhere is another one.
@@ -182,7 +182,7 @@ impl Running<'_> {
     /// Runs the statements that the refusals name, as somebody who may.
     async fn make_way(&mut self, plan: &Plan) -> Result<()> {
         for refusal in &plan.refusals {
-            let Some(opening) = Opening::of_refusal(&refusal.message, &refusal.remedy) else {
+            let Some(opening) = &refusal.opens else {
                 let ways: Vec<&Starting> = self
                     .case
                     .drift
@@ -201,8 +201,12 @@ impl Running<'_> {
                 continue;
             };
             self.tally.count("refusals: opened");
+            let place = match &opening.database {
+                Some(name) => Place::Database(name.to_string()),
+                None => Place::Cluster,
+            };
             if let Err(said) =
-                self.host.by_hand(&opening.place, std::slice::from_ref(&opening.statement)).await?
+                self.host.by_hand(&place, std::slice::from_ref(&opening.statement)).await?
             {
                 return fail(
                     Stage::WayOut,
@@ -232,8 +236,9 @@ impl Running<'_> {
 
     /// Applies, and again as long as a plan says that there is more to see behind it.
     async fn apply(&mut self, run: &Run, mut plan: Plan) -> Result<()> {
+        let lock = lock(run).await?;
         for _ in 0..UNSEEN_ROUNDS {
-            let outcome = run.apply(&plan, "1", &ApplyOptions::default()).await;
+            let outcome = run.apply(&lock, &plan, "1", &ApplyOptions::default()).await;
             if let Some(error) = outcome.error {
                 return fail(Stage::Apply, format!("{error}\n{}", plan.to_text()));
             }
@@ -258,6 +263,7 @@ impl Running<'_> {
     /// A run with nothing to do. The server may write for itself (what it prunes while it reads, a
     /// checkpoint), but not each time.
     async fn writes_nothing(&self, run: &Run) -> Result<()> {
+        let lock = lock(run).await?;
         let mut places = Vec::new();
         for _ in 0..4 {
             let before = self.host.written().await?;
@@ -265,7 +271,7 @@ impl Running<'_> {
             if !plan.is_empty() || !plan.refusals.is_empty() {
                 return fail(Stage::SecondPlan, plan.to_text());
             }
-            run.apply(&plan, "1", &ApplyOptions::default()).await;
+            run.apply(&lock, &plan, "1", &ApplyOptions::default()).await;
             let after = self.host.written().await?;
             if before == after {
                 return Ok(());
@@ -286,6 +292,7 @@ impl Running<'_> {
         let (run, plan) = self.plan(declared, secrets).await?;
         let all: usize = plan.transactions.iter().map(|t| t.script(plan.server_major).len()).sum();
         let position = (all as f64 * part) as usize;
+        let lock = lock(&run).await?;
         let seen = AtomicUsize::new(0);
         let kill = |_: &str| {
             if seen.fetch_add(1, Ordering::Relaxed) == position {
@@ -295,8 +302,8 @@ impl Running<'_> {
             }
         };
         let options = ApplyOptions { interrupt: Some(&kill), ..ApplyOptions::default() };
-        let outcome = run.apply(&plan, "1", &options).await;
-        drop(run);
+        let outcome = run.apply(&lock, &plan, "1", &options).await;
+        drop((lock, run));
         self.host.wait_for_sessions().await?;
         match outcome.error {
             Some(error) if !error.contains("interrupted before") => fail(Stage::Apply, error),
@@ -338,6 +345,10 @@ impl Running<'_> {
         }
         found
     }
+}
+
+async fn lock(run: &Run) -> Result<Lock> {
+    run.lock().await.map_err(|error| Failure { stage: Stage::Plan, what: error.to_string() })
 }
 
 fn write_secrets(declared: &Declared, folder: &Path, administrator: &str) -> std::io::Result<()> {

@@ -10,7 +10,7 @@ use std::fmt;
 
 use rdsprov_core::name::quote;
 
-use crate::declared::{Application, Declared, Keys, Site, UNMANAGED, earlier};
+use crate::declared::{Application, Declared, Site, UNMANAGED, earlier};
 use crate::random::Random;
 
 pub use kinds::Kind;
@@ -164,9 +164,9 @@ struct World<'a> {
 
 impl Case {
     /// The case of a seed.
-    pub fn generate(seed: u64, major: u32, keys: Keys) -> Self {
+    pub fn generate(seed: u64, major: u32) -> Self {
         let mut random = Random::new(seed);
-        let mut site = crate::declared::generate(&mut random, keys);
+        let mut site = crate::declared::generate(&mut random);
         let declared = &site.declared;
         let managed: Vec<String> = declared.roles().into_iter().map(str::to_owned).collect();
         let percent = if random.chance(50) { 40 } else { 0 };
