@@ -29,6 +29,15 @@ enum Task {
         #[arg(long, value_name = "MAJOR,…")]
         pg: Option<String>,
     },
+    /// Definitions and starting states out of chance, for as long as there is time
+    FuzzAccess {
+        /// How long
+        #[arg(long, default_value_t = 10)]
+        minutes: u32,
+        /// The PostgreSQL versions
+        #[arg(long, value_name = "MAJOR,…")]
+        pg: Option<String>,
+    },
     /// A throwaway server
     Pg {
         #[command(subcommand)]
@@ -50,6 +59,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Demo { version } => get_what_is_missing().and_then(|()| demo::run(version)),
         Task::Test { pg } => test(pg.as_deref()),
+        Task::FuzzAccess { minutes, pg } => fuzz_access(minutes, pg.as_deref()),
         Task::Pg { task: Pg::Start { version } } => start(version),
     };
     match result {
@@ -98,6 +108,15 @@ fn test(versions: Option<&str>) -> Result<(), String> {
     run("cargo", &["check", "-p", "rdsprov-core", "--no-default-features"], &[])?;
     run("cargo", &["test", "--workspace"], &environment)?;
     demo::run(15)
+}
+
+fn fuzz_access(minutes: u32, versions: Option<&str>) -> Result<(), String> {
+    get_what_is_missing()?;
+    let minutes = minutes.to_string();
+    let mut environment = vec![("RDSPROV_FUZZ_MINUTES", minutes.as_str())];
+    environment.extend(versions.map(|versions| ("RDSPROV_TEST_PG", versions)));
+    let test = ["test", "-p", "rdsprov-core", "--features", "postgres", "--test", "fuzz_access"];
+    run("cargo", &[test.as_slice(), &["--", "--nocapture"]].concat(), &environment)
 }
 
 fn start(version: u32) -> Result<(), String> {

@@ -132,6 +132,12 @@ impl Server {
         self.data_directory().join("server.crt")
     }
 
+    /// The directory of the socket, on which the bootstrap superuser `rdsadmin` needs no password.
+    #[must_use]
+    pub fn socket_directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// The administrator's password.
     #[must_use]
     pub fn master_password(&self) -> &'static str {

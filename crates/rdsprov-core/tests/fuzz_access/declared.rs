@@ -1,0 +1,369 @@
+//! Definitions out of chance, in a model of their own: what the oracle reads is not what the program
+//! has understood.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
+
+use crate::random::Random;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Owner,
+    Editor,
+    Reader,
+}
+
+impl Level {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Editor => "editor",
+            Self::Reader => "reader",
+        }
+    }
+}
+
+/// One entry.
+#[derive(Debug, Clone)]
+pub struct Application {
+    pub key: String,
+    pub database: String,
+    pub user: String,
+    pub level: Level,
+    /// None leaves the key out: `["public"]`.
+    pub schemas: Option<Vec<String>>,
+    pub createdb: Option<bool>,
+    pub connection_limit: Option<i32>,
+    pub settings: BTreeMap<String, String>,
+    pub creators: Vec<String>,
+    pub iam: bool,
+    pub extensions: Vec<String>,
+    pub adopt: bool,
+}
+
+impl Application {
+    pub fn covers(&self, schema: &str) -> bool {
+        self.schemas.as_ref().map_or(schema == "public", |s| s.iter().any(|s| s == schema))
+    }
+
+    pub fn covered(&self) -> Vec<String> {
+        self.schemas.clone().unwrap_or_else(|| vec!["public".to_owned()])
+    }
+}
+
+/// All entries.
+#[derive(Debug, Clone, Default)]
+pub struct Declared {
+    pub applications: Vec<Application>,
+}
+
+impl Declared {
+    pub fn roles(&self) -> BTreeSet<&str> {
+        self.applications.iter().map(|app| app.user.as_str()).collect()
+    }
+
+    pub fn databases(&self) -> BTreeSet<&str> {
+        self.applications.iter().map(|app| app.database.as_str()).collect()
+    }
+
+    pub fn is_managed(&self, role: &str) -> bool {
+        self.applications.iter().any(|app| app.user == role)
+    }
+
+    pub fn of_database<'a>(&'a self, database: &'a str) -> impl Iterator<Item = &'a Application> {
+        self.applications.iter().filter(move |app| app.database == database)
+    }
+
+    pub fn of_role<'a>(&'a self, role: &'a str) -> impl Iterator<Item = &'a Application> {
+        self.applications.iter().filter(move |app| app.user == role)
+    }
+
+    pub fn access(&self, database: &str, role: &str) -> Option<&Application> {
+        self.applications.iter().find(|app| app.database == database && app.user == role)
+    }
+
+    /// The owner entry.
+    pub fn owner(&self, database: &str) -> Option<&Application> {
+        self.applications.iter().find(|app| app.database == database && app.level == Level::Owner)
+    }
+
+    /// The schemas that any entry of a database covers.
+    pub fn covered(&self, database: &str) -> BTreeSet<String> {
+        self.of_database(database).flat_map(Application::covered).collect()
+    }
+
+    /// The declared creators of a database.
+    pub fn creators<'a>(&'a self, database: &'a str) -> BTreeSet<&'a str> {
+        self.of_database(database).flat_map(|app| &app.creators).map(String::as_str).collect()
+    }
+
+    pub fn createdb(&self, role: &str) -> bool {
+        self.of_role(role).find_map(|app| app.createdb).unwrap_or(false)
+    }
+
+    pub fn connection_limit(&self, role: &str) -> i32 {
+        self.of_role(role).find_map(|app| app.connection_limit).unwrap_or(-1)
+    }
+
+    pub fn is_iam(&self, role: &str) -> bool {
+        self.of_role(role).any(|app| app.iam)
+    }
+
+    /// The same without leave to take anything over.
+    pub fn without_adoption(&self) -> Self {
+        let mut other = self.clone();
+        other.applications.iter_mut().for_each(|app| app.adopt = false);
+        other
+    }
+
+    /// As somebody would write it.
+    pub fn to_hcl(&self) -> String {
+        let mut text = "application_databases = {\n".to_owned();
+        for app in &self.applications {
+            let _ = writeln!(text, "  {} = {{ {} }}", app.key, app.keys().join(", "));
+        }
+        text.push_str("}\n");
+        text
+    }
+
+    /// As the program reads it.
+    pub fn parse(&self) -> Result<Definitions, String> {
+        let source =
+            SourceText { path: "fuzz.tfvars".to_owned(), text: self.to_hcl(), syntax: Syntax::Hcl };
+        let rules = Rules { naming_pattern: Some(".*".to_owned()), ..Rules::default() };
+        Definitions::parse(&[source], &rules).map_err(|errors| format!("{errors:#?}"))
+    }
+}
+
+impl Application {
+    fn keys(&self) -> Vec<String> {
+        let string =
+            |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        let list = |items: &[String]| {
+            format!("[{}]", items.iter().map(|item| string(item)).collect::<Vec<_>>().join(", "))
+        };
+        let mut keys = vec![
+            format!("database_name = {}", string(&self.database)),
+            format!("username = {}", string(&self.user)),
+        ];
+        if self.level != Level::Owner {
+            keys.push(format!("access_level = {}", string(self.level.word())));
+        }
+        keys.extend(self.schemas.as_ref().map(|schemas| format!("schemas = {}", list(schemas))));
+        keys.extend(self.createdb.map(|createdb| format!("createdb = {createdb}")));
+        keys.extend(self.connection_limit.map(|limit| format!("connection_limit = {limit}")));
+        if !self.settings.is_empty() {
+            let settings: Vec<String> = self
+                .settings
+                .iter()
+                .map(|(name, value)| format!("{name} = {}", string(value)))
+                .collect();
+            keys.push(format!("settings = {{ {} }}", settings.join(", ")));
+        }
+        if !self.creators.is_empty() {
+            keys.push(format!("creators = {}", list(&self.creators)));
+        }
+        if !self.extensions.is_empty() {
+            keys.push(format!("extensions = {}", list(&self.extensions)));
+        }
+        if self.iam {
+            keys.push("auth = \"iam\"".to_owned());
+        }
+        if self.adopt {
+            keys.push("adopt = true".to_owned());
+        }
+        keys
+    }
+}
+
+fn plain(key: &str, database: &str, user: &str, level: Level) -> Application {
+    Application {
+        key: key.to_owned(),
+        database: database.to_owned(),
+        user: user.to_owned(),
+        level,
+        schemas: None,
+        createdb: None,
+        connection_limit: None,
+        settings: BTreeMap::new(),
+        creators: Vec::new(),
+        iam: false,
+        extensions: Vec::new(),
+        adopt: false,
+    }
+}
+
+/// The schemas that definitions and servers have.
+pub const SCHEMAS: [&str; 5] = ["public", "app", "Data Mart", "audit", "o'\"dd"];
+
+/// Extensions that an owner may make by itself.
+const EXTENSIONS: [&str; 3] = ["citext", "hstore", "pg_trgm"];
+
+const SETTINGS: [(&str, [&str; 2]); 4] = [
+    ("statement_timeout", ["5s", "30s"]),
+    ("work_mem", ["8MB", "16MB"]),
+    ("search_path", ["app, public", "public"]),
+    ("application_name", ["it's mine", "yours"]),
+];
+
+/// A role's settings in a database.
+pub fn settings(random: &mut Random, percent: usize) -> BTreeMap<String, String> {
+    SETTINGS
+        .iter()
+        .filter(|_| random.chance(percent))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|(name, values)| ((*name).to_owned(), (*random.pick(values)).to_owned()))
+        .collect()
+}
+
+/// Names that are easy, and in some cases names that are legal.
+fn names(random: &mut Random, stem: &str, count: usize) -> Vec<String> {
+    let odd = random.chance(25);
+    let long = "n".repeat(60);
+    (0..count)
+        .map(|number| match random.below(7) {
+            0 if odd => format!("Odd {stem} {number}"),
+            1 if odd => format!("{stem}-{number}"),
+            2 if odd => format!("{stem}\"{number}"),
+            3 if odd => format!("{stem}'s.{number}"),
+            4 if odd => format!("{stem}ü{number}"),
+            5 if odd => format!("{stem}{number:02}{long}").chars().take(63).collect(),
+            _ => format!("{stem}_{number}"),
+        })
+        .collect()
+}
+
+/// Roles that nobody declares and that are on the server all the same.
+pub const UNMANAGED: [&str; 3] = ["clerk", "staff", "stranger"];
+
+/// Definitions, and the databases that people made by hand, with the schemas that they made in them.
+#[derive(Debug, Clone, Default)]
+pub struct Site {
+    pub declared: Declared,
+    pub by_hand: BTreeMap<String, Vec<String>>,
+}
+
+impl Site {
+    /// The schemas of a database that are there once its owner's are made.
+    fn schemas(&self, database: &str) -> Vec<String> {
+        let owners = self.declared.owner(database).map(Application::covered).unwrap_or_default();
+        let by_hand = self.by_hand.get(database).cloned().unwrap_or_default();
+        let all: BTreeSet<String> =
+            owners.into_iter().chain(by_hand).chain(["public".to_owned()]).collect();
+        all.into_iter().collect()
+    }
+}
+
+/// Definitions of 1 to 8 databases and 1 to 12 roles.
+pub fn generate(random: &mut Random) -> Site {
+    let count = random.skewed(1, 8);
+    let databases = names(random, "db", count);
+    let count = random.skewed(1, 12);
+    let roles = names(random, "role", count);
+    let mut site = Site::default();
+    for database in &databases {
+        let owner = random.chance(80).then(|| random.pick(&roles).clone());
+        if let Some(owner) = &owner {
+            let mut app = plain("", database, owner, Level::Owner);
+            app.schemas = random.chance(50).then(|| random.some(&pool(), 50));
+            app.settings = settings(random, 10);
+            if random.chance(15) {
+                app.extensions = random.some_at_least_one(&EXTENSIONS.map(str::to_owned), 40);
+            }
+            site.declared.applications.push(app);
+        }
+        if owner.is_none() || random.chance(20) {
+            site.by_hand.insert(database.clone(), random.some(&pool()[1..], 40));
+        }
+        users(random, &mut site, database, owner.as_ref(), &roles);
+        if random.chance(40) {
+            let mut pool = roles.clone();
+            pool.extend(UNMANAGED.iter().take(1).map(|&role| role.to_owned()));
+            let creators = random.some_at_least_one(&pool, 20);
+            let last = site.declared.applications.iter_mut().rfind(|a| a.database == *database);
+            if let Some(app) = last {
+                app.creators = creators;
+            }
+        }
+    }
+    attributes(random, &mut site.declared);
+    for (number, app) in site.declared.applications.iter_mut().enumerate() {
+        app.key = format!("app{number}");
+        app.adopt = site.by_hand.contains_key(&app.database);
+    }
+    site
+}
+
+/// The editors and readers of a database.
+fn users(
+    random: &mut Random,
+    site: &mut Site,
+    database: &str,
+    owner: Option<&String>,
+    roles: &[String],
+) {
+    let others: Vec<String> = roles.iter().filter(|role| Some(*role) != owner).cloned().collect();
+    let mut users = random.some(&others, 50);
+    if owner.is_none() && users.is_empty() {
+        users.push(random.pick(roles).clone());
+    }
+    let schemas = site.schemas(database);
+    for user in users {
+        let level = *random.pick(&[Level::Editor, Level::Reader]);
+        let mut app = plain("", database, &user, level);
+        app.schemas = random.chance(60).then(|| random.some(&schemas, 60));
+        app.settings = settings(random, 10);
+        site.declared.applications.push(app);
+    }
+}
+
+fn pool() -> Vec<String> {
+    SCHEMAS.iter().map(|&schema| schema.to_owned()).collect()
+}
+
+/// What the entries say of the roles themselves: in one of them, or in all.
+fn attributes(random: &mut Random, declared: &mut Declared) {
+    let roles: Vec<String> = declared.roles().into_iter().map(str::to_owned).collect();
+    for role in roles {
+        let createdb = random.chance(15).then(|| random.chance(80));
+        let limit = random.chance(20).then(|| if random.chance(80) { 7 } else { -1 });
+        let iam = random.chance(15);
+        let everywhere = random.chance(50);
+        let mut first = true;
+        for app in declared.applications.iter_mut().filter(|app| app.user == role) {
+            if first || everywhere {
+                app.createdb = createdb;
+                app.connection_limit = limit;
+            }
+            app.iam = iam;
+            first = false;
+        }
+    }
+}
+
+/// What the definitions may have been before: fewer entries, other levels, other schemas.
+pub fn earlier(random: &mut Random, site: &Site) -> Declared {
+    let mut other = site.declared.clone();
+    if random.chance(30) {
+        return other;
+    }
+    other.applications.retain(|app| app.level == Level::Owner || random.chance(80));
+    for app in &mut other.applications {
+        match app.level {
+            Level::Owner => {}
+            Level::Editor if random.chance(30) => app.level = Level::Reader,
+            Level::Reader if random.chance(30) => app.level = Level::Editor,
+            Level::Editor | Level::Reader => {}
+        }
+        if app.level != Level::Owner && random.chance(30) {
+            app.schemas = Some(random.some(&site.schemas(&app.database), 30));
+        }
+        if random.chance(20) {
+            app.settings = settings(random, 30);
+        }
+    }
+    other
+}

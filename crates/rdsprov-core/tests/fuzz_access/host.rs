@@ -1,0 +1,191 @@
+//! One server for many cases, and its bootstrap superuser.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use rdsprov_core::name::quote;
+use rdsprov_testkit::Server;
+use serde::de::DeserializeOwned;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls};
+
+use crate::snapshot::{Cluster, Contents, Snapshot};
+use crate::starting::{Place, SUPERUSER};
+
+const CLUSTER: &str = include_str!("queries/cluster.sql");
+const CONTENTS: &str = include_str!("queries/contents.sql");
+
+/// What went wrong with the test itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    #[error("{}", said(.0))]
+    Server(#[from] tokio_postgres::Error),
+    #[error("an answer is not understood: {0}")]
+    Shape(#[from] serde_json::Error),
+    #[error(transparent)]
+    Kit(#[from] rdsprov_testkit::Error),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+pub type Result<T> = std::result::Result<T, Trouble>;
+
+fn said(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(said) => format!("{} ({})", said.message(), said.code().code()),
+        None => error.to_string(),
+    }
+}
+
+/// One answer that is JSON text.
+pub async fn ask<T: DeserializeOwned>(
+    client: &Client,
+    query: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<T> {
+    let row = client.query_one(query, parameters).await?;
+    Ok(serde_json::from_str(row.try_get(0)?)?)
+}
+
+/// A server that cases take turns on.
+pub struct Host {
+    pub server: Server,
+    home: Client,
+    /// Connections to databases of the case at hand.
+    inside: Mutex<BTreeMap<String, Arc<Client>>>,
+    /// What a new database holds.
+    pub pristine: Contents,
+    roles: BTreeSet<String>,
+    databases: BTreeSet<String>,
+}
+
+impl Host {
+    pub async fn start(major: u32) -> Result<Self> {
+        let server = Server::start(major)?;
+        let home = connect(&server, "postgres").await?;
+        // Nothing but the program writes, and no log of thousands of cases.
+        for setting in ["autovacuum = off", "log_statement = 'none'", "log_min_messages = 'fatal'"]
+        {
+            home.batch_execute(&format!("ALTER SYSTEM SET {setting}")).await?;
+        }
+        home.batch_execute("SELECT pg_reload_conf()").await?;
+        let pristine = contents(&connect(&server, "platform").await?).await?;
+        let cluster: Cluster = ask(&home, CLUSTER, &[]).await?;
+        let roles = cluster.roles.into_keys().collect();
+        let databases = cluster.databases.into_keys().collect();
+        Ok(Self { server, home, inside: Mutex::default(), pristine, roles, databases })
+    }
+
+    /// A connection to a database, kept until the case ends.
+    pub async fn connect(&self, database: &str) -> Result<Arc<Client>> {
+        let kept = self.inside.lock().unwrap().get(database).cloned();
+        if let Some(client) = kept.filter(|client| !client.is_closed()) {
+            return Ok(client);
+        }
+        let client = Arc::new(connect(&self.server, database).await?);
+        self.inside.lock().unwrap().insert(database.to_owned(), client.clone());
+        Ok(client)
+    }
+
+    /// Everything as it is.
+    pub async fn look(&self) -> Result<Snapshot> {
+        let cluster: Cluster = ask(&self.home, CLUSTER, &[]).await?;
+        let mut inside = BTreeMap::new();
+        for (name, database) in &cluster.databases {
+            if database.allows_connections && !self.databases.contains(name) {
+                inside.insert(name.clone(), contents(&*self.connect(name).await?).await?);
+            }
+        }
+        Ok(Snapshot { cluster, contents: inside })
+    }
+
+    /// Where the server will next write to its log.
+    pub async fn written(&self) -> Result<String> {
+        let query = "SELECT pg_current_wal_insert_lsn()::text";
+        Ok(self.home.query_one(query, &[]).await?.try_get(0)?)
+    }
+
+    /// Waits until the sessions of a run that was killed are gone.
+    pub async fn wait_for_sessions(&self) -> Result<()> {
+        let query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rdsprov'";
+        for _ in 0..500 {
+            let count: i64 = self.home.query_one(query, &[]).await?.try_get(0)?;
+            if count == 0 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
+    /// Runs statements as somebody would by hand; gives the server's word where it lets one not.
+    pub async fn by_hand(
+        &self,
+        place: &Place,
+        statements: &[String],
+    ) -> Result<std::result::Result<(), String>> {
+        let own;
+        let client = match place {
+            Place::Cluster => &self.home,
+            Place::Database(name) => {
+                own = match self.connect(name).await {
+                    Ok(client) => client,
+                    Err(Trouble::Server(error)) => return Ok(Err(said(&error))),
+                    Err(trouble) => return Err(trouble),
+                };
+                &*own
+            }
+        };
+        for statement in statements {
+            if let Err(error) = client.batch_execute(statement).await {
+                client.batch_execute("RESET ROLE").await?;
+                return Ok(Err(format!("{statement}: {}", said(&error))));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Drops all that a case left.
+    pub async fn clean(&self) -> Result<()> {
+        self.inside.lock().unwrap().clear();
+        let cluster: Cluster = ask(&self.home, CLUSTER, &[]).await?;
+        for database in cluster.databases.keys().filter(|name| !self.databases.contains(*name)) {
+            let drop = format!("DROP DATABASE {} WITH (FORCE)", quote(database));
+            self.home.batch_execute(&drop).await?;
+        }
+        let roles: Vec<String> = cluster
+            .roles
+            .keys()
+            .filter(|name| !self.roles.contains(*name))
+            .map(|name| quote(name))
+            .collect();
+        if !roles.is_empty() {
+            let roles = roles.join(", ");
+            self.home.batch_execute(&format!("DROP OWNED BY {roles} CASCADE")).await?;
+            self.home.batch_execute(&format!("DROP ROLE {roles}")).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a role can log in to a database with its password.
+    pub fn logs_in(&self, role: &str, password: &str, database: &str) -> bool {
+        self.server.sql_as(role, password, database, "SELECT 1").is_ok()
+    }
+}
+
+async fn connect(server: &Server, database: &str) -> Result<Client> {
+    let (client, connection) = tokio_postgres::Config::new()
+        .host_path(server.socket_directory())
+        .port(server.port())
+        .user(SUPERUSER)
+        .dbname(database)
+        .connect(NoTls)
+        .await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+async fn contents(client: &Client) -> Result<Contents> {
+    let row = client.query_one(CONTENTS, &[]).await?;
+    Ok(Contents::read(row.try_get(0)?)?)
+}

@@ -1,0 +1,228 @@
+//! Before and after, whole servers: what is declared is as declared, all else is as it was.
+
+use std::collections::BTreeSet;
+
+use rdsprov_core::mark::Mark;
+use serde_json::{Map, Value};
+
+use crate::declared::Declared;
+use crate::oracle::Rules;
+use crate::snapshot::{Contents, Database, Setting, Snapshot};
+use crate::starting::{ADMINISTRATOR, SUPERUSER};
+
+/// What is judged by.
+pub struct Judge<'a> {
+    pub declared: &'a Declared,
+    pub before: &'a Snapshot,
+    pub after: &'a Snapshot,
+    /// What a new database holds before anything is done in it.
+    pub pristine: &'a Contents,
+}
+
+impl Judge<'_> {
+    /// All that is wrong.
+    pub fn complaints(&self) -> Vec<String> {
+        let mut found = self.roles();
+        found.extend(self.memberships());
+        found.extend(self.databases());
+        found.extend(self.settings());
+        found
+    }
+
+    fn roles(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let (before, after) = (&self.before.cluster.roles, &self.after.cluster.roles);
+        let names: BTreeSet<&str> = before
+            .keys()
+            .chain(after.keys())
+            .map(String::as_str)
+            .chain(self.declared.roles())
+            .collect();
+        for name in names {
+            let (before, after) = (before.get(name), after.get(name));
+            if !self.declared.is_managed(name) {
+                if before != after {
+                    found.push(format!("role {name} was {before:?} and is {after:?}"));
+                }
+                continue;
+            }
+            let Some(after) = after else {
+                found.push(format!("role {name} is not there"));
+                continue;
+            };
+            for (attribute, wanted) in self.attributes(name) {
+                let is = after.get(attribute).unwrap_or(&Value::Null);
+                let unlimited = attribute == "rolvaliduntil" && *is == "infinity";
+                if *is != wanted && !unlimited {
+                    found.push(format!("role {name}: {attribute} is {is}, not {wanted}"));
+                }
+            }
+            found.extend(self.comment(
+                &format!("role {name}"),
+                comment(before),
+                comment(Some(after)),
+            ));
+        }
+        found
+    }
+
+    fn attributes(&self, role: &str) -> [(&'static str, Value); 9] {
+        [
+            ("rolsuper", false.into()),
+            ("rolinherit", true.into()),
+            ("rolcreaterole", false.into()),
+            ("rolcreatedb", self.declared.createdb(role).into()),
+            ("rolcanlogin", true.into()),
+            ("rolreplication", false.into()),
+            ("rolbypassrls", false.into()),
+            ("rolconnlimit", self.declared.connection_limit(role).into()),
+            ("rolvaliduntil", Value::Null),
+        ]
+    }
+
+    /// The mark stands beside what people wrote.
+    fn comment(&self, what: &str, before: Option<&str>, after: Option<&str>) -> Vec<String> {
+        let mark = after.and_then(Mark::find);
+        let ours = mark.as_ref().is_some_and(|mark| {
+            mark.environment == "dev"
+                && self.declared.applications.iter().any(|app| app.key == mark.application)
+        });
+        let had_mark = before.and_then(Mark::find).is_some();
+        let kept = match before {
+            Some(before) if had_mark => after == Some(before),
+            Some(before) => after.is_some_and(|after| after.starts_with(before.trim_end())),
+            None => true,
+        };
+        // The application that a mark names may have left the definitions since.
+        if (ours || had_mark) && kept {
+            Vec::new()
+        } else {
+            vec![format!("{what}: the comment was {before:?} and is {after:?}")]
+        }
+    }
+
+    fn memberships(&self) -> Vec<String> {
+        let (before, after) = (&self.before.cluster.memberships, &self.after.cluster.memberships);
+        let mut found = Vec::new();
+        for gone in before.difference(after).filter(|m| !self.declared.is_managed(&m.member)) {
+            found.push(format!("gone: {gone:?}"));
+        }
+        for membership in after {
+            let member = membership.member.as_str();
+            let iam =
+                self.declared.is_iam(member) && membership.role == "rds_iam" && !membership.admin;
+            // From 16 on the creator of a role may administer it, and can do nothing about that.
+            let of_creation = member == ADMINISTRATOR
+                && membership.grantor == SUPERUSER
+                && membership.admin
+                && membership.set == Some(false)
+                && membership.inherit == Some(false)
+                && !self.before.cluster.roles.contains_key(&membership.role);
+            let wrong = if self.declared.is_managed(member) {
+                !iam
+            } else {
+                !before.contains(membership) && !of_creation
+            };
+            if wrong {
+                found.push(format!("must not be: {membership:?}"));
+            }
+        }
+        for role in self.declared.roles().into_iter().filter(|role| self.declared.is_iam(role)) {
+            if !after.iter().any(|m| m.member == role && m.role == "rds_iam") {
+                found.push(format!("role {role} is not a member of rds_iam"));
+            }
+        }
+        found
+    }
+
+    fn databases(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let (before, after) = (&self.before.cluster.databases, &self.after.cluster.databases);
+        let declared = self.declared.databases();
+        let names: BTreeSet<&str> = before
+            .keys()
+            .chain(after.keys())
+            .map(String::as_str)
+            .chain(declared.iter().copied())
+            .collect();
+        for name in names {
+            let (was, is) = (before.get(name), after.get(name));
+            if !declared.contains(name) {
+                if was != is {
+                    found.push(format!("database {name} was {was:?} and is {is:?}"));
+                }
+                if let (Some(was), Some(is)) =
+                    (self.before.contents.get(name), self.after.contents.get(name))
+                {
+                    found.extend(was.differences(is, name));
+                }
+                continue;
+            }
+            match is {
+                Some(is) => found.extend(self.declared_database(name, was, is)),
+                None => found.push(format!("database {name} is not there")),
+            }
+        }
+        found
+    }
+
+    fn declared_database(&self, name: &str, was: Option<&Database>, is: &Database) -> Vec<String> {
+        let mut found = Vec::new();
+        let owner = self.after.owner(self.declared, name);
+        let rules = Rules { declared: self.declared, database: name, owner };
+        if is.owner != owner {
+            found.push(format!("database {name} belongs to {}, not {owner}", is.owner));
+        }
+        if !is.allows_connections {
+            found.push(format!("database {name} takes no connections"));
+        }
+        match was {
+            // What an interrupted run left belongs to the administrator.
+            Some(was) if was.allows_connections => {
+                if was.owner != is.owner || was.rest != is.rest {
+                    found.push(format!("database {name} was {was:?} and is {is:?}"));
+                }
+                found.extend(rules.complaints(was, is));
+            }
+            _ => {
+                let mut fresh = is.clone();
+                fresh.acl.retain(|item| item.0.as_deref() == Some(owner));
+                found.extend(rules.complaints(&fresh, is));
+            }
+        }
+        found.extend(self.comment(
+            &format!("database {name}"),
+            was.and_then(|was| was.comment.as_deref()),
+            is.comment.as_deref(),
+        ));
+        let inside = self.before.contents.get(name).unwrap_or(self.pristine);
+        match self.after.contents.get(name) {
+            Some(after) => found.extend(rules.judge(inside, after)),
+            None => found.push(format!("database {name} cannot be looked into")),
+        }
+        found
+    }
+
+    fn settings(&self) -> Vec<String> {
+        let databases = self.declared.databases();
+        let is_ours = |setting: &&Setting| {
+            setting.role.as_deref().is_some_and(|role| self.declared.is_managed(role))
+                && setting.database.as_deref().is_some_and(|database| databases.contains(database))
+        };
+        let mut wanted: BTreeSet<Setting> = BTreeSet::new();
+        for app in &self.declared.applications {
+            wanted.extend(app.settings.iter().map(|(name, value)| Setting {
+                role: Some(app.user.clone()),
+                database: Some(app.database.clone()),
+                setting: format!("{name}={value}"),
+            }));
+        }
+        let before = self.before.cluster.settings.iter().filter(|setting| !is_ours(setting));
+        let expected: BTreeSet<Setting> = wanted.into_iter().chain(before.cloned()).collect();
+        crate::snapshot::sets(&expected, &self.after.cluster.settings)
+    }
+}
+
+fn comment(role: Option<&Map<String, Value>>) -> Option<&str> {
+    role?.get("comment")?.as_str()
+}

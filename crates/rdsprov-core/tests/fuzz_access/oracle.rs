@@ -1,0 +1,358 @@
+//! What must be true after a run, said once more and independently of the program: its rules for each
+//! ACL in a declared database, each role and each membership, given what was there before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::declared::{Application, Declared, Level};
+use crate::snapshot::{Acl, Class, Contents, Database, DefaultsOf, Item, Name, Snapshot, Thing};
+use crate::starting::ADMINISTRATOR;
+
+const DATABASE_OWNER: &str = "pg_database_owner";
+
+/// What a level means on a class of things.
+fn table_of_levels(level: Level, class: Class) -> &'static [&'static str] {
+    match (level, class) {
+        (Level::Editor, Class::Database) => &["CONNECT", "TEMPORARY"],
+        (Level::Reader, Class::Database) => &["CONNECT"],
+        (Level::Editor | Level::Reader, Class::Schema) => &["USAGE"],
+        (Level::Editor, Class::Table) => &["SELECT", "INSERT", "UPDATE", "DELETE"],
+        (Level::Reader, Class::Table | Class::Sequence) => &["SELECT"],
+        (Level::Editor, Class::Sequence) => &["USAGE", "SELECT"],
+        _ => &[],
+    }
+}
+
+/// An ACL as it must be: all of the one, and nothing beyond the other.
+#[derive(Debug, Default)]
+pub struct Expected {
+    pub required: Acl,
+    /// What may stay of what was there.
+    pub tolerated: Acl,
+}
+
+impl Expected {
+    pub fn complaints(&self, after: &Acl, what: &str) -> Vec<String> {
+        let missing =
+            self.required.difference(after).map(|item| format!("{what}: {item} is missing"));
+        let strange = after
+            .iter()
+            .filter(|item| !self.required.contains(item) && !self.tolerated.contains(item))
+            .map(|item| format!("{what}: {item} must not be"));
+        missing.chain(strange).collect()
+    }
+
+    /// What a role may do by its own entries and PUBLIC's.
+    pub fn held(&self, role: &str, stands_for: Option<&str>) -> BTreeSet<&str> {
+        self.required
+            .iter()
+            .chain(&self.tolerated)
+            .filter(|item| {
+                item.0
+                    .as_deref()
+                    .is_none_or(|grantee| grantee == role || Some(grantee) == stands_for)
+            })
+            .map(|item| item.2.as_str())
+            .collect()
+    }
+}
+
+/// What happens to an entry that is there.
+enum Fate {
+    Stays,
+    Goes,
+    /// It may stay, without its grant option.
+    MayStay,
+}
+
+/// The rules for one declared database.
+pub struct Rules<'a> {
+    pub declared: &'a Declared,
+    pub database: &'a str,
+    /// Who owns the database.
+    pub owner: &'a str,
+}
+
+impl<'a> Rules<'a> {
+    /// The declared roles but the owner, with their entries here if they have any.
+    fn regulated(&self) -> impl Iterator<Item = (&'a str, Option<&'a Application>)> {
+        let (declared, database, owner) = (self.declared, self.database, self.owner);
+        declared
+            .roles()
+            .into_iter()
+            .filter(move |role| *role != owner)
+            .map(move |role| (role, declared.access(database, role)))
+    }
+
+    fn is_regulated(&self, role: &str) -> bool {
+        role != self.owner && self.declared.is_managed(role)
+    }
+
+    /// Whose future objects are covered.
+    pub fn creators(&self) -> BTreeSet<&str> {
+        let mut creators = self.declared.creators(self.database);
+        creators.insert(self.owner);
+        creators
+    }
+
+    /// What a declared role holds on a thing by its entry.
+    fn wanted(&self, app: &Application, thing: &Thing) -> &'static [&'static str] {
+        let class = thing.name.class;
+        let covered = class == Class::Database || app.covers(&thing.name.schema);
+        let lacks = !covered || thing.owner == app.user || thing.of_extension;
+        if lacks { &[] } else { table_of_levels(app.level, class) }
+    }
+
+    /// Whether an entry is none of the definitions' business: its owner's, or that of a role that they do
+    /// not name.
+    pub fn is_of_others(&self, thing: &Thing, item: &Item) -> bool {
+        item.0.as_ref().is_some_and(|role| *role == thing.owner || !self.is_regulated(role))
+    }
+
+    /// What becomes of an entry of PUBLIC.
+    fn fate_of_public(&self, thing: &Thing, item: &Item) -> Fate {
+        let covered = self.declared.covered(self.database).contains(&thing.name.schema);
+        let goes = match thing.name.class {
+            Class::Database => true,
+            Class::Schema => {
+                let is_public = thing.name.schema == "public";
+                let owned = thing.owner == self.owner;
+                (covered && !is_public && owned) || ((covered || is_public) && item.2 == "CREATE")
+            }
+            Class::Table | Class::Sequence | Class::Column => {
+                covered && self.creators().contains(thing.owner.as_str()) && !thing.of_extension
+            }
+            _ => false,
+        };
+        if goes { Fate::Goes } else { Fate::Stays }
+    }
+
+    fn fate(&self, thing: &Thing, item: &Item) -> Fate {
+        let Some(grantee) = &item.0 else { return self.fate_of_public(thing, item) };
+        if *grantee == thing.owner || !self.is_regulated(grantee) {
+            return Fate::Stays;
+        }
+        if thing.of_extension {
+            return Fate::MayStay;
+        }
+        let Some(app) = self.declared.access(self.database, grantee) else { return Fate::Goes };
+        let table =
+            Thing { name: Name { class: Class::Table, ..thing.name.clone() }, ..thing.clone() };
+        let is_column = thing.name.class == Class::Column;
+        let wanted = self.wanted(app, if is_column { &table } else { thing });
+        let relation = matches!(thing.name.class, Class::Table | Class::Sequence);
+        let by_managed = item.1 != thing.owner && self.declared.is_managed(&item.1);
+        if !wanted.contains(&item.2.as_str()) || (relation && by_managed) {
+            Fate::Goes
+        } else {
+            Fate::MayStay
+        }
+    }
+
+    /// A thing's ACL as it must be after it was as it is given.
+    pub fn expected(&self, thing: &Thing) -> Expected {
+        let mut expected = Expected::default();
+        for item in &thing.acl {
+            match self.fate(thing, item) {
+                Fate::Stays => drop(expected.required.insert(item.clone())),
+                Fate::MayStay => {
+                    expected.tolerated.insert(Item(
+                        item.0.clone(),
+                        item.1.clone(),
+                        item.2.clone(),
+                        false,
+                    ));
+                    if thing.of_extension {
+                        expected.tolerated.insert(item.clone());
+                    }
+                }
+                Fate::Goes => {}
+            }
+        }
+        let mut require = |role: &str, privilege: &str| {
+            let of_owner =
+                Item(Some(role.to_owned()), thing.owner.clone(), privilege.to_owned(), false);
+            let by_another = expected
+                .tolerated
+                .iter()
+                .any(|item| item.0 == of_owner.0 && item.2 == of_owner.2 && item.1 != of_owner.1);
+            // What somebody else granted may be all there is of it.
+            let set = if by_another { &mut expected.tolerated } else { &mut expected.required };
+            set.insert(of_owner);
+        };
+        for (role, app) in self.regulated() {
+            for privilege in app.map_or(&[][..], |app| self.wanted(app, thing)) {
+                require(role, privilege);
+            }
+        }
+        let administrator_lacks = thing.owner != ADMINISTRATOR
+            && !thing.acl.iter().any(|i| i.0.as_deref() == Some(ADMINISTRATOR) && i.2 == "CONNECT");
+        if thing.name.class == Class::Database && administrator_lacks {
+            require(ADMINISTRATOR, "CONNECT");
+        }
+        // Up to 14 schema `public` is somebody else's, and PUBLIC's CREATE was the owner's.
+        let owner_covers_it =
+            self.declared.owner(self.database).is_some_and(|o| o.covers("public"));
+        if thing.name.class == Class::Schema
+            && thing.name.schema == "public"
+            && owner_covers_it
+            && ![self.owner, DATABASE_OWNER].contains(&thing.owner.as_str())
+        {
+            require(self.owner, "CREATE");
+            require(self.owner, "USAGE");
+        }
+        expected
+    }
+
+    /// Default privileges as they must be after they were as given.
+    fn expected_defaults(&self, of: &DefaultsOf, before: &Acl) -> Expected {
+        let of_creator = self.creators().contains(of.creator.as_str());
+        let class = match of.kind.as_str() {
+            "r" => Some(Class::Table),
+            "S" => Some(Class::Sequence),
+            _ => None,
+        };
+        let mut expected = Expected::default();
+        for item in before {
+            let goes = match &item.0 {
+                None => of_creator && matches!(of.kind.as_str(), "r" | "S" | "n"),
+                Some(grantee) => *grantee != of.creator && self.is_regulated(grantee),
+            };
+            if !goes {
+                expected.required.insert(item.clone());
+            }
+        }
+        let (Some(schema), Some(class), true) = (&of.schema, class, of_creator) else {
+            return expected;
+        };
+        for (role, app) in self.regulated() {
+            let Some(app) = app.filter(|app| app.covers(schema) && role != of.creator) else {
+                continue;
+            };
+            for privilege in table_of_levels(app.level, class) {
+                expected.required.insert(Item(
+                    Some(role.to_owned()),
+                    of.creator.clone(),
+                    (*privilege).to_owned(),
+                    false,
+                ));
+            }
+        }
+        expected
+    }
+
+    /// The same with grants that the database's owner made in its own name, by a grant option, as grants
+    /// of the role that stands for it: PostgreSQL makes them the one or the other as it finds the ACL.
+    fn by_whom(&self, contents: &Contents) -> Contents {
+        let mut contents = contents.clone();
+        for thing in contents.things.values_mut().filter(|thing| thing.owner == DATABASE_OWNER) {
+            let by_owner = |item: Item| {
+                let grantor = if item.1 == self.owner { DATABASE_OWNER.to_owned() } else { item.1 };
+                Item(item.0, grantor, item.2, item.3)
+            };
+            thing.acl = std::mem::take(&mut thing.acl).into_iter().map(by_owner).collect();
+        }
+        contents
+    }
+
+    /// All that is wrong inside the database.
+    pub fn judge(&self, before: &Contents, after: &Contents) -> Vec<String> {
+        let (before, after) = (&self.by_whom(before), &self.by_whom(after));
+        let mut found = Vec::new();
+        let place = self.database;
+        if !before.same_system(after) {
+            found.push(format!("{place}: an ACL of the system's own objects changed"));
+        }
+        let made = self.declared.owner(place).map(Application::covered).unwrap_or_default();
+        let makes_extensions =
+            self.declared.owner(place).is_some_and(|owner| !owner.extensions.is_empty());
+        for (name, thing) in &after.things {
+            let mut was = thing.clone();
+            match before.things.get(name) {
+                Some(before) => was = before.clone(),
+                None if name.class == Class::Schema && made.contains(&name.schema) => {
+                    was.acl = thing
+                        .acl
+                        .iter()
+                        .filter(|i| i.0.as_deref() == Some(self.owner))
+                        .cloned()
+                        .collect();
+                    was.owner = self.owner.to_owned();
+                }
+                None if thing.of_extension && makes_extensions => {}
+                None => found.push(format!("{place}: {name} is new")),
+            }
+            if was.owner != thing.owner {
+                found.push(format!(
+                    "{place}: {name} belonged to {} and belongs to {}",
+                    was.owner, thing.owner
+                ));
+            }
+            let expected = self.expected(&was);
+            found.extend(expected.complaints(&thing.acl, &format!("{place}: {name}")));
+        }
+        let gone = before.things.keys().filter(|name| !after.things.contains_key(name));
+        found.extend(gone.map(|name| format!("{place}: {name} is gone")));
+        for of in self.defaults_to_judge(before, after) {
+            let expected = self.expected_defaults(&of, &before.defaults(&of));
+            found.extend(expected.complaints(&after.defaults(&of), &format!("{place}: {of:?}")));
+        }
+        found
+    }
+
+    fn defaults_to_judge(&self, before: &Contents, after: &Contents) -> BTreeSet<DefaultsOf> {
+        let mut all: BTreeSet<DefaultsOf> =
+            before.defaults_named().chain(after.defaults_named()).cloned().collect();
+        for creator in self.creators() {
+            for schema in self.declared.covered(self.database) {
+                for kind in ["r", "S"] {
+                    all.insert(DefaultsOf {
+                        creator: creator.to_owned(),
+                        schema: Some(schema.clone()),
+                        kind: kind.to_owned(),
+                    });
+                }
+            }
+        }
+        all
+    }
+
+    /// The database itself, as something that is granted on.
+    pub fn database_thing(&self, database: &Database) -> Thing {
+        Thing {
+            name: Name {
+                class: Class::Database,
+                schema: String::new(),
+                name: self.database.to_owned(),
+                part: String::new(),
+            },
+            detail: String::new(),
+            owner: self.owner.to_owned(),
+            of_extension: false,
+            acl: database.acl.clone(),
+        }
+    }
+
+    /// What every thing must grant after a run, for what the server itself is asked.
+    pub fn expectations(&self, before: &Snapshot, contents: &Contents) -> BTreeMap<Name, Expected> {
+        let mut all: BTreeMap<Name, Expected> = contents
+            .things
+            .iter()
+            .map(|(name, thing)| (name.clone(), self.expected(thing)))
+            .collect();
+        if let Some(database) = before.cluster.databases.get(self.database) {
+            let thing = self.database_thing(database);
+            all.insert(thing.name.clone(), self.expected(&thing));
+        }
+        all
+    }
+
+    /// The role whose entries count for a role beside its own.
+    pub fn stands_for(&self, role: &str) -> Option<&'static str> {
+        (role == self.owner).then_some(DATABASE_OWNER)
+    }
+
+    pub fn complaints(&self, before: &Database, after: &Database) -> Vec<String> {
+        let expected = self.expected(&self.database_thing(before));
+        expected.complaints(&after.acl, &format!("database {}", self.database))
+    }
+}

@@ -1,0 +1,117 @@
+//! Of a case that fails, a smaller one that fails in the same stage, for a person to read.
+
+use std::time::{Duration, Instant};
+
+use crate::host::Host;
+use crate::run::{Failure, Stage, run};
+use crate::starting::{Base, Case, ELSEWHERE};
+use crate::tally::Tally;
+
+/// A list in a case that things can be left out of.
+#[derive(Clone, Copy)]
+enum Part {
+    Applications,
+    Drift,
+    ByHand,
+    Earlier,
+}
+
+impl Part {
+    const ALL: [Self; 4] = [Self::Drift, Self::Applications, Self::Earlier, Self::ByHand];
+
+    fn len(self, case: &Case) -> usize {
+        match self {
+            Self::Applications => case.declared.applications.len(),
+            Self::Drift => case.drift.len(),
+            Self::ByHand => case.by_hand.len(),
+            Self::Earlier => case.base.declared().map_or(0, |declared| declared.applications.len()),
+        }
+    }
+
+    fn without(self, case: &Case, from: usize, count: usize) -> Case {
+        let mut case = case.clone();
+        match self {
+            Self::Applications => drop(case.declared.applications.drain(from..from + count)),
+            Self::Drift => drop(case.drift.drain(from..from + count)),
+            Self::ByHand => drop(case.by_hand.drain(from..from + count)),
+            Self::Earlier => match &mut case.base {
+                Base::Nothing => {}
+                Base::EarlierRun(declared) | Base::Interrupted(declared, _) => {
+                    drop(declared.applications.drain(from..from + count));
+                }
+            },
+        }
+        case
+    }
+
+    /// Leaves out what can be, in halves, quarters and so on down to single things.
+    async fn shrink(self, work: &mut Work<'_>) {
+        let mut count = self.len(&work.case).div_ceil(2);
+        while count > 0 {
+            let mut from = 0;
+            while from < self.len(&work.case) {
+                let smaller =
+                    self.without(&work.case, from, count.min(self.len(&work.case) - from));
+                if !work.take(smaller).await {
+                    from += count;
+                }
+            }
+            count /= 2;
+        }
+    }
+}
+
+/// A case that fails, and how it fails.
+struct Work<'a> {
+    host: &'a Host,
+    case: Case,
+    failure: Failure,
+    deadline: Instant,
+}
+
+impl Work<'_> {
+    /// Whether a smaller case fails in the same stage: then it is the case.
+    async fn take(&mut self, smaller: Case) -> bool {
+        if Instant::now() > self.deadline || !smaller.is_sound() {
+            return false;
+        }
+        match run(self.host, &smaller, &mut Tally::default()).await {
+            Err(failure) if failure.stage == self.failure.stage => {
+                (self.case, self.failure) = (smaller, failure);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Makes a case that fails smaller, for as long as there is patience.
+pub async fn shrink(
+    host: &Host,
+    case: &Case,
+    failure: Failure,
+    patience: Duration,
+) -> (Case, Failure) {
+    let deadline = Instant::now() + patience;
+    let mut work = Work { host, case: case.clone(), failure, deadline };
+    if work.failure.stage == Stage::Trouble {
+        return (work.case, work.failure);
+    }
+    let databases: Vec<String> = case.declared.databases().into_iter().map(str::to_owned).collect();
+    for database in databases.iter().map(String::as_str).chain([ELSEWHERE]) {
+        let smaller = work.case.without_database(database);
+        work.take(smaller).await;
+    }
+    let mut plainer = work.case.clone();
+    plainer.base = Base::Nothing;
+    work.take(plainer).await;
+    loop {
+        let before = Part::ALL.map(|part| part.len(&work.case));
+        for part in Part::ALL {
+            part.shrink(&mut work).await;
+        }
+        if Instant::now() > deadline || before == Part::ALL.map(|part| part.len(&work.case)) {
+            return (work.case, work.failure);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! What a server looks like to its bootstrap superuser: every owner, ACL, attribute, membership and
+//! setting, in an order of its own, so that two looks can be compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::declared::Declared;
+
+/// One privilege in an ACL: grantee (none is PUBLIC), grantor, privilege, whether it may be granted on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Item(pub Option<String>, pub String, pub String, pub bool);
+
+impl std::fmt::Display for Item {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let grantee = self.0.as_deref().unwrap_or("PUBLIC");
+        let option = if self.3 { " with grant option" } else { "" };
+        write!(f, "{} to {grantee} by {}{option}", self.2, self.1)
+    }
+}
+
+pub type Acl = BTreeSet<Item>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    Database,
+    Schema,
+    Table,
+    Sequence,
+    Column,
+    Routine,
+    Type,
+    Language,
+    LargeObject,
+    ForeignServer,
+    Wrapper,
+}
+
+/// What a thing is called; a column is a part of its table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Name {
+    pub class: Class,
+    pub schema: String,
+    pub name: String,
+    pub part: String,
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {:?}", self.class, self.schema)?;
+        for part in [&self.name, &self.part].into_iter().filter(|part| !part.is_empty()) {
+            write!(f, ".{part:?}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Something that can be granted on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Thing {
+    #[serde(flatten)]
+    pub name: Name,
+    /// A relation's `relkind`.
+    pub detail: String,
+    pub owner: String,
+    pub of_extension: bool,
+    pub acl: Acl,
+}
+
+/// Whose, in which schema (none: in all) and for which kind of object (`defaclobjtype`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DefaultsOf {
+    pub creator: String,
+    pub schema: Option<String>,
+    pub kind: String,
+}
+
+#[derive(Deserialize)]
+struct DefaultsRow {
+    creator: Option<String>,
+    schema: Option<String>,
+    kind: String,
+    acl: Acl,
+}
+
+#[derive(Deserialize)]
+struct ContentsRow {
+    things: Vec<Thing>,
+    defaults: Vec<DefaultsRow>,
+    of_the_system: String,
+}
+
+/// One database's inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    pub things: BTreeMap<Name, Thing>,
+    defaults: BTreeMap<DefaultsOf, Acl>,
+    /// The built-in ones by kind of object, those of the bootstrap superuser.
+    built_in: BTreeMap<String, Acl>,
+    of_the_system: String,
+}
+
+impl Contents {
+    pub fn read(text: &str) -> serde_json::Result<Self> {
+        let row: ContentsRow = serde_json::from_str(text)?;
+        let things = row.things.into_iter().map(|thing| (thing.name.clone(), thing)).collect();
+        let mut defaults = BTreeMap::new();
+        let mut built_in = BTreeMap::new();
+        for DefaultsRow { creator, schema, kind, acl } in row.defaults {
+            match creator {
+                Some(creator) => drop(defaults.insert(DefaultsOf { creator, schema, kind }, acl)),
+                None => drop(built_in.insert(kind, acl)),
+            }
+        }
+        Ok(Self { things, defaults, built_in, of_the_system: row.of_the_system })
+    }
+
+    pub fn defaults_named(&self) -> impl Iterator<Item = &DefaultsOf> {
+        self.defaults.keys()
+    }
+
+    /// Default privileges; those that no row has are the built-in ones, or in a schema none.
+    pub fn defaults(&self, of: &DefaultsOf) -> Acl {
+        if let Some(acl) = self.defaults.get(of) {
+            return acl.clone();
+        }
+        if of.schema.is_some() {
+            return Acl::new();
+        }
+        let of_superuser = self.built_in.get(&of.kind).cloned().unwrap_or_default();
+        let creator = || of.creator.clone();
+        let of_creator = |item: Item| Item(item.0.map(|_| creator()), creator(), item.2, item.3);
+        of_superuser.into_iter().map(of_creator).collect()
+    }
+
+    /// What differs where nobody may have changed anything.
+    pub fn differences(&self, after: &Self, place: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.of_the_system != after.of_the_system {
+            found.push(format!("{place}: an ACL of the system's own objects changed"));
+        }
+        let names: BTreeSet<&Name> = self.things.keys().chain(after.things.keys()).collect();
+        for name in names {
+            let (before, after) = (self.things.get(name), after.things.get(name));
+            if before != after {
+                found.push(format!("{place}: {name} was {before:?} and is {after:?}"));
+            }
+        }
+        let rows: BTreeSet<&DefaultsOf> =
+            self.defaults.keys().chain(after.defaults.keys()).collect();
+        for of in rows {
+            let (before, after) = (self.defaults(of), after.defaults(of));
+            if before != after {
+                found.push(format!("{place}: {of:?} were {before:?} and are {after:?}"));
+            }
+        }
+        found
+    }
+
+    pub fn same_system(&self, after: &Self) -> bool {
+        self.of_the_system == after.of_the_system
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Membership {
+    pub role: String,
+    pub member: String,
+    pub grantor: String,
+    pub admin: bool,
+    pub inherit: Option<bool>,
+    pub set: Option<bool>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Database {
+    pub owner: String,
+    pub allows_connections: bool,
+    pub comment: Option<String>,
+    pub acl: Acl,
+    pub rest: Value,
+}
+
+/// A setting; no role or database is all of them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Setting {
+    pub role: Option<String>,
+    pub database: Option<String>,
+    pub setting: String,
+}
+
+/// What all databases share.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Cluster {
+    pub roles: BTreeMap<String, Map<String, Value>>,
+    pub memberships: BTreeSet<Membership>,
+    pub databases: BTreeMap<String, Database>,
+    pub settings: BTreeSet<Setting>,
+}
+
+/// A whole server; of a database that takes no connections the inside is not seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    pub cluster: Cluster,
+    pub contents: BTreeMap<String, Contents>,
+}
+
+impl Snapshot {
+    /// Who owns a declared database: its owner entry's user, or whoever does.
+    pub fn owner<'a>(&'a self, declared: &'a Declared, database: &str) -> &'a str {
+        match declared.owner(database) {
+            Some(app) => &app.user,
+            None => self.cluster.databases.get(database).map_or("", |database| &database.owner),
+        }
+    }
+
+    /// What differs where nothing may.
+    pub fn differences(&self, after: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        let (a, b) = (&self.cluster, &after.cluster);
+        compare(&mut found, "role", &a.roles, &b.roles);
+        compare(&mut found, "database", &a.databases, &b.databases);
+        found.extend(sets(&a.memberships, &b.memberships));
+        found.extend(sets(&a.settings, &b.settings));
+        for (name, contents) in &self.contents {
+            match after.contents.get(name) {
+                Some(after) => found.extend(contents.differences(after, name)),
+                None => found.push(format!("database {name} cannot be entered any more")),
+            }
+        }
+        found
+    }
+}
+
+fn compare<T: PartialEq + std::fmt::Debug>(
+    found: &mut Vec<String>,
+    what: &str,
+    before: &BTreeMap<String, T>,
+    after: &BTreeMap<String, T>,
+) {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    for name in names {
+        let (before, after) = (before.get(name), after.get(name));
+        if before != after {
+            found.push(format!("{what} {name} was {before:?} and is {after:?}"));
+        }
+    }
+}
+
+/// What left a set and what came to it.
+pub fn sets<T: Ord + std::fmt::Debug>(before: &BTreeSet<T>, after: &BTreeSet<T>) -> Vec<String> {
+    let gone = before.difference(after).map(|item| format!("gone: {item:?}"));
+    let new = after.difference(before).map(|item| format!("new: {item:?}"));
+    gone.chain(new).collect()
+}

@@ -1,0 +1,320 @@
+//! Starting states: what people have done to a server by hand, before the program comes to it.
+
+mod cluster;
+mod grants;
+mod kinds;
+mod objects;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use rdsprov_core::name::quote;
+
+use crate::declared::{Application, Declared, Site, UNMANAGED, earlier};
+use crate::random::Random;
+
+pub use kinds::Kind;
+
+/// The administrator and the bootstrap superuser of the test kit's servers.
+pub const ADMINISTRATOR: &str = "platform_admin";
+pub const SUPERUSER: &str = "rdsadmin";
+
+/// A database that nobody declares.
+pub const ELSEWHERE: &str = "elsewhere";
+
+/// Where statements run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    Cluster,
+    Database(String),
+}
+
+/// One thing that somebody did, as the bootstrap superuser or as whom the statements say.
+#[derive(Debug, Clone)]
+pub struct Starting {
+    pub kind: Kind,
+    pub place: Place,
+    pub statements: Vec<String>,
+    /// What somebody must do by hand for the program to go on, where the program names no statement.
+    pub way_out: Vec<String>,
+}
+
+impl fmt::Display for Starting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = match &self.place {
+            Place::Cluster => "postgres",
+            Place::Database(name) => name,
+        };
+        write!(f, "[{:?}] {place}: {};", self.kind, self.statements.join("; "))
+    }
+}
+
+/// What the program did before.
+#[derive(Debug, Clone)]
+pub enum Base {
+    Nothing,
+    /// It applied these definitions.
+    EarlierRun(Declared),
+    /// It was killed before the statement of this number, as a part of all.
+    Interrupted(Declared, f64),
+}
+
+impl Base {
+    /// The definitions of then.
+    pub fn declared(&self) -> Option<&Declared> {
+        match self {
+            Self::Nothing => None,
+            Self::EarlierRun(declared) | Self::Interrupted(declared, _) => Some(declared),
+        }
+    }
+
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::EarlierRun(_) => "an earlier run",
+            Self::Interrupted(..) => "an interrupted run",
+        }
+    }
+}
+
+/// One case.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub declared: Declared,
+    /// Done before the program first came.
+    pub by_hand: Vec<Starting>,
+    pub base: Base,
+    /// Done after that.
+    pub drift: Vec<Starting>,
+    /// Whether the program is first asked without leave to adopt, and must refuse.
+    pub unadopted: bool,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "definitions:\n{}", self.declared.to_hcl())?;
+        writeln!(f, "starting state, by hand:")?;
+        for starting in &self.by_hand {
+            writeln!(f, "  {starting}")?;
+        }
+        match &self.base {
+            Base::Nothing => {}
+            Base::EarlierRun(declared) => writeln!(f, "then applied:\n{}", declared.to_hcl())?,
+            Base::Interrupted(declared, part) => {
+                writeln!(
+                    f,
+                    "then applied, and killed after {part:.3} of it:\n{}",
+                    declared.to_hcl()
+                )?;
+            }
+        }
+        writeln!(f, "then, by hand:")?;
+        for starting in &self.drift {
+            writeln!(f, "  {starting}")?;
+        }
+        Ok(())
+    }
+}
+
+/// An object that something can be granted on, as `GRANT … ON` names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Object {
+    kind: ObjectKind,
+    /// `TABLE "s"."t"`.
+    target: String,
+    schema: Option<String>,
+    owner: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ObjectKind {
+    Schema,
+    Table,
+    Sequence,
+    Function,
+    Type,
+    Language,
+    LargeObject,
+    ForeignServer,
+    Wrapper,
+    OfExtension,
+}
+
+/// A database while its starting state is made up.
+#[derive(Debug, Clone)]
+struct InDatabase {
+    name: String,
+    owner: String,
+    objects: Vec<Object>,
+    schemas: Vec<String>,
+    /// Whether it has the server of foreign tables.
+    has_far: bool,
+}
+
+/// What is known while a case is made up.
+struct World<'a> {
+    random: &'a mut Random,
+    declared: &'a Declared,
+    major: u32,
+    /// The declared roles that are there.
+    there: Vec<String>,
+    by_hand: Vec<Starting>,
+    drift: Vec<Starting>,
+}
+
+impl Case {
+    /// The case of a seed.
+    pub fn generate(seed: u64, major: u32) -> Self {
+        let mut random = Random::new(seed);
+        let mut site = crate::declared::generate(&mut random);
+        let declared = &site.declared;
+        let managed: Vec<String> = declared.roles().into_iter().map(str::to_owned).collect();
+        let percent = if random.chance(50) { 40 } else { 0 };
+        let mut by_hand_roles: BTreeSet<String> =
+            random.some(&managed, percent).into_iter().collect();
+        // Nobody gives a database to a role that is not there.
+        let owners = site.by_hand.keys().filter_map(|database| declared.owner(database));
+        by_hand_roles.extend(owners.map(|app| app.user.clone()));
+        for app in &mut site.declared.applications {
+            app.adopt |= by_hand_roles.contains(&app.user);
+        }
+        let base = match random.below(10) {
+            0..3 => Base::Nothing,
+            3..8 => Base::EarlierRun(earlier(&mut random, &site)),
+            _ => Base::Interrupted(earlier(&mut random, &site), random.below(1000) as f64 / 1000.0),
+        };
+        let mut there = by_hand_roles.clone();
+        if let Some(earlier) = base.declared() {
+            there.extend(earlier.roles().into_iter().map(str::to_owned));
+        }
+        let mut world = World {
+            random: &mut random,
+            declared: &site.declared,
+            major,
+            there: there.into_iter().collect(),
+            by_hand: Vec::new(),
+            drift: Vec::new(),
+        };
+        world.unmanaged_roles();
+        for role in &by_hand_roles {
+            world.role_by_hand(role);
+        }
+        let owners = world.databases_by_hand(&site.by_hand, &by_hand_roles);
+        world.unmanaged_database();
+        for mut database in databases_there(&site, &base, owners) {
+            world.inside(&mut database);
+        }
+        world.cluster();
+        let World { by_hand, drift, .. } = world;
+        let something_by_hand = !by_hand_roles.is_empty() || !site.by_hand.is_empty();
+        let nothing_yet = base.declared().is_none();
+        let unadopted = nothing_yet && something_by_hand && random.chance(30);
+        Self { declared: site.declared, by_hand, base, drift, unadopted }
+    }
+
+    /// The same without one database and all that was done about it.
+    pub fn without_database(&self, database: &str) -> Self {
+        let mut case = self.clone();
+        case.declared.applications.retain(|app| app.database != database);
+        if let Base::EarlierRun(declared) | Base::Interrupted(declared, _) = &mut case.base {
+            declared.applications.retain(|app| app.database != database);
+        }
+        let name = format!("DATABASE {} ", quote(database));
+        for startings in [&mut case.by_hand, &mut case.drift] {
+            startings.retain(|starting| {
+                starting.place != Place::Database(database.to_owned())
+                    && !starting.statements.iter().any(|text| text.contains(&name))
+            });
+        }
+        case
+    }
+
+    /// Whether each database that no entry gives an owner is there: a case made smaller may have lost it.
+    pub fn is_sound(&self) -> bool {
+        let mut all = vec![&self.declared];
+        all.extend(self.base.declared());
+        all.into_iter().all(|declared| {
+            declared.databases().into_iter().all(|database| {
+                let create = format!("CREATE DATABASE {} ", quote(database));
+                declared.owner(database).is_some()
+                    || self.by_hand.iter().any(|starting| {
+                        starting.statements.iter().any(|text| text.starts_with(&create))
+                    })
+            })
+        })
+    }
+}
+
+impl World<'_> {
+    fn start(&mut self, kind: Kind, place: Place, statements: Vec<String>) {
+        self.drift.push(Starting { kind, place, statements, way_out: Vec::new() });
+    }
+
+    /// A declared role that is there; where none is, somebody else.
+    fn managed_role(&mut self) -> String {
+        if self.there.is_empty() {
+            self.unmanaged_role()
+        } else {
+            self.random.pick(&self.there).clone()
+        }
+    }
+
+    /// A role with an entry for a database, if the database has one.
+    fn role_of(&mut self, database: &str) -> String {
+        let roles: Vec<String> = self
+            .declared
+            .of_database(database)
+            .map(|app| app.user.clone())
+            .filter(|role| self.there.contains(role))
+            .collect();
+        if roles.is_empty() { self.managed_role() } else { self.random.pick(&roles).clone() }
+    }
+
+    fn unmanaged_role(&mut self) -> String {
+        (*self.random.pick(&UNMANAGED)).to_owned()
+    }
+
+    /// Whom something is granted to, as SQL.
+    fn grantee(&mut self, database: &str) -> String {
+        match self.random.below(10) {
+            0..5 => quote(&self.role_of(database)),
+            5..7 => quote(&self.managed_role()),
+            7..9 => quote(&self.unmanaged_role()),
+            _ => "PUBLIC".to_owned(),
+        }
+    }
+}
+
+/// The databases that are there once the program has run before, if it has.
+fn databases_there(site: &Site, base: &Base, by_hand: BTreeMap<String, String>) -> Vec<InDatabase> {
+    let mut owners = by_hand;
+    if let Some(earlier) = base.declared() {
+        for database in earlier.databases() {
+            if let Some(owner) = earlier.owner(database) {
+                owners.entry(database.to_owned()).or_insert_with(|| owner.user.clone());
+            }
+        }
+    }
+    let in_database = |(name, owner): (String, String)| {
+        let app = base.declared().and_then(|earlier| earlier.owner(&name));
+        let made = app.map(Application::covered).unwrap_or_default();
+        let by_hand = site.by_hand.get(&name).cloned().unwrap_or_default();
+        let schemas: BTreeSet<String> =
+            made.into_iter().chain(by_hand).chain(["public".to_owned()]).collect();
+        let objects = schemas
+            .iter()
+            .map(|schema| Object {
+                kind: ObjectKind::Schema,
+                target: format!("SCHEMA {}", quote(schema)),
+                schema: Some(schema.clone()),
+                owner: if schema == "public" {
+                    "pg_database_owner".to_owned()
+                } else {
+                    owner.clone()
+                },
+            })
+            .collect();
+        InDatabase { name, owner, objects, schemas: schemas.into_iter().collect(), has_far: false }
+    };
+    owners.into_iter().map(in_database).collect()
+}
