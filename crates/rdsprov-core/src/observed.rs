@@ -129,11 +129,6 @@ pub struct Role {
     pub granted: Vec<GrantedMembership>,
     /// Whether the administrator holds `ADMIN OPTION` on it.
     pub administrable: bool,
-    /// Whether the administrator may `SET ROLE` to it as things are.
-    pub assumable: bool,
-    /// Whether the administrator has its privileges without `SET ROLE`.
-    #[serde(default)]
-    pub inherited: bool,
     /// Whether it is a member of the administrator, which then cannot become a member of it.
     #[serde(default)]
     pub has_administrator: bool,
@@ -207,6 +202,9 @@ pub struct Object {
     pub kind: ObjectKind,
     /// Its name as SQL text, with its schema and the types of its arguments.
     pub identity: String,
+    /// The schema it is in, where it is in one.
+    #[serde(default)]
+    pub schema: Option<SchemaName>,
     /// Who owns it.
     pub owner: RoleName,
     /// Its ACL.

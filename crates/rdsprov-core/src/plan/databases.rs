@@ -212,12 +212,9 @@ impl<'a> Planner<'a> {
         // Where nobody can act as the owner, the role itself is refused already, with the reason.
         self.act_as(owner)?;
         let target = Target::Database(name.clone());
-        let by = |application, role, acting| For {
-            application,
-            role: Some(role),
-            acting,
-            borrowed: Memberships::new(),
-        };
+        fn by<'b>(application: &'b ApplicationName, role: &'b RoleName, acting: Acting) -> For<'b> {
+            For { application, role: Some(role), acting, borrowed: Memberships::new() }
+        }
         let mark = sql::mark_database(name, None, self.mark(application, name.as_str()));
         let mut steps = vec![step(
             name,
@@ -227,20 +224,39 @@ impl<'a> Planner<'a> {
             vec![sql::close_database(name), mark],
             &[],
         )];
-        for (role, access) in &database.access {
-            let privileges = access::on_database(access.level);
-            if !privileges.is_empty() {
-                steps.push(step(
-                    name,
-                    by(&access.application, role, Acting::Administrator),
-                    Action::Grant,
-                    granted_words(&privileges, &target, role),
-                    vec![sql::grant(&privileges, &target, &Grantee::Role(role.clone()))],
-                    &[],
-                ));
-            }
+        // Nobody knows what has happened to a database that a stopped run left behind.
+        let seen = self.observed.databases.get(name).filter(|_| unfinished);
+        let acl = seen.map_or(&[] as &[_], |seen| &seen.acl);
+        let wanted: BTreeMap<RoleName, Privileges> = database
+            .access
+            .iter()
+            .map(|(role, access)| (role.clone(), access::on_database(access.level)))
+            .collect();
+        let managed = |role: &RoleName| self.desired.roles.contains_key(role);
+        let found = acl::diff(acl, &Policy { wanted: &wanted, managed: &managed, public: None });
+        for (role, privileges) in &found.grant {
+            steps.push(step(
+                name,
+                by(self.application_of(role, database), role, Acting::Administrator),
+                Action::Grant,
+                granted_words(privileges, &target, role),
+                vec![sql::grant(privileges, &target, &Grantee::Role(role.clone()))],
+                &[],
+            ));
         }
-        self.settings(name, database, &BTreeMap::new(), &mut steps);
+        for revoke in &found.revoke {
+            let (summary, statement) = super::inside::revoked(revoke, &target);
+            steps.push(step(
+                name,
+                by(application, owner, Acting::Administrator),
+                Action::Revoke,
+                summary,
+                vec![statement],
+                &[],
+            ));
+        }
+        let none = BTreeMap::new();
+        self.settings(name, database, seen.map_or(&none, |seen| &seen.settings), &mut steps);
         steps.push(self.owner_step(name, application, None, owner));
         let connect = Privileges::from([Privilege::Connect]);
         let administrator = Grantee::Role(self.observed.administrator.name.clone());

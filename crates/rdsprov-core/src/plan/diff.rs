@@ -14,7 +14,7 @@ use super::{
 use crate::desired::{self, Desired};
 use crate::mark::Mark;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
-use crate::observed::{Contents, Observed, Trial};
+use crate::observed::{self, Contents, Observed, Trial};
 
 /// Carries the two states and collects what the comparison finds.
 pub(super) struct Planner<'a> {
@@ -168,10 +168,38 @@ impl<'a> Planner<'a> {
         let administrator = &self.observed.administrator;
         administrator.superuser
             || *role == administrator.name
-            || self.observed.roles.get(role).is_some_and(|seen| match option {
-                MembershipOption::Set => seen.assumable,
-                MembershipOption::Inherit => seen.assumable && seen.inherited,
-            })
+            || match option {
+                MembershipOption::Set => self.reaches(role, |_, membership| membership.set),
+                MembershipOption::Inherit => {
+                    self.reaches(role, |_, membership| membership.set)
+                        && self.reaches(role, |member, membership| {
+                            membership.inherit && (self.observed.major() >= 16 || member.inherit)
+                        })
+                }
+            }
+    }
+
+    /// Whether memberships of one kind lead from the administrator to a role. Those of declared roles
+    /// count for nothing: they end with this plan.
+    fn reaches(
+        &self,
+        role: &RoleName,
+        counts: impl Fn(&observed::Role, &observed::Membership) -> bool,
+    ) -> bool {
+        let mut reached = BTreeSet::new();
+        let mut next = vec![&self.observed.administrator.name];
+        while let Some(name) = next.pop() {
+            let Some(member) = self.observed.roles.get(name) else { continue };
+            if self.desired.roles.contains_key(name) {
+                continue;
+            }
+            for membership in member.memberships.iter().filter(|one| counts(member, one)) {
+                if reached.insert(&membership.role) {
+                    next.push(&membership.role);
+                }
+            }
+        }
+        reached.contains(role)
     }
 
     /// Whether the administrator may alter and grant a role. To a member of `rds_superuser` RDS may
@@ -215,6 +243,10 @@ impl<'a> Planner<'a> {
     }
 
     pub fn refuse_powerless(&mut self, application: &ApplicationName, role: &RoleName) {
+        if self.observed.roles.get(role).is_some_and(|seen| seen.superuser) {
+            // That is refused for itself, and power over it comes with the end of it.
+            return;
+        }
         let administrator = self.observed.administrator.name.clone();
         self.refuse_until(
             application,

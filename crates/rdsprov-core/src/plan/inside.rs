@@ -7,7 +7,7 @@ use super::acl::{self, AclDiff, Policy, Revoke, with_owner};
 use super::databases::{granted_words, listed, revoked_words};
 use super::diff::{Planner, is_public};
 use super::sql::{self, Statement, Taken, Target};
-use super::{Action, Hazard, MembershipOption, Memberships, Opening, Step};
+use super::{Acting, Action, Hazard, MembershipOption, Memberships, Opening, Step};
 use crate::access::{self, ObjectKind, Privilege, Privileges};
 use crate::definitions::AccessLevel;
 use crate::desired;
@@ -28,6 +28,8 @@ pub(super) struct Inside<'a, 'b> {
     pub owner: &'a RoleName,
     /// Whether the database is only now created, so that nobody can lose anything in it.
     is_new: bool,
+    /// Owner and ACL of the schema whose objects are compared.
+    schema_at_hand: Option<(RoleName, Vec<AclItem>)>,
     pub steps: Vec<Step>,
 }
 
@@ -70,8 +72,7 @@ impl Planner<'_> {
         let contents = self.observed.template.clone().unwrap_or_else(|| {
             default_contents(self.observed.major(), &self.observed.administrator.name)
         });
-        Inside { planner: self, name, database, owner, is_new: true, steps: Vec::new() }
-            .compare(&contents, None)
+        Inside::of(self, name, database, owner, true).compare(&contents, None)
     }
 
     /// The steps inside a database that was looked into.
@@ -83,8 +84,7 @@ impl Planner<'_> {
         contents: &Contents,
     ) -> Vec<Step> {
         let owner = database.owner.as_ref().unwrap_or(present_owner);
-        let inside =
-            Inside { planner: self, name, database, owner, is_new: false, steps: Vec::new() };
+        let inside = Inside::of(self, name, database, owner, false);
         if owner == present_owner {
             return inside.compare(contents, None);
         }
@@ -208,6 +208,18 @@ fn with_another_owner(contents: &Contents, from: &RoleName, to: &RoleName) -> Co
     contents
 }
 
+impl<'a, 'b> Inside<'a, 'b> {
+    fn of(
+        planner: &'a mut Planner<'b>,
+        name: &'a DatabaseName,
+        database: &'a desired::Database,
+        owner: &'a RoleName,
+        is_new: bool,
+    ) -> Self {
+        Self { planner, name, database, owner, is_new, schema_at_hand: None, steps: Vec::new() }
+    }
+}
+
 impl Inside<'_, '_> {
     /// `before` is the owner that the database had until now, and what was inside then.
     fn compare(mut self, contents: &Contents, before: Option<(&RoleName, &Contents)>) -> Vec<Step> {
@@ -236,16 +248,21 @@ impl Inside<'_, '_> {
             self.schema(schema_name, schema);
         }
         for (schema_name, schema) in &contents.schemas {
+            self.schema_at_hand = Some((schema.owner.clone(), schema.acl.clone()));
             self.relations(schema_name, &schema.relations);
             for columns in &schema.columns {
                 self.columns(schema_name, columns);
             }
+            self.schema_at_hand = None;
             self.future_lacks(schema_name, contents);
         }
         for object in &contents.objects {
+            let schema = object.schema.as_ref().and_then(|name| contents.schemas.get(name));
+            self.schema_at_hand = schema.map(|schema| (schema.owner.clone(), schema.acl.clone()));
             let target = Target::Object { kind: object.kind, identity: object.identity.clone() };
             self.acl(&target, &object.owner, &object.acl, &BTreeMap::new(), None);
         }
+        self.schema_at_hand = None;
         self.future_beyond(contents);
         // Last: `ALL TABLES` would count an extension's, too.
         self.extensions(contents);
@@ -257,13 +274,17 @@ impl Inside<'_, '_> {
             let known = self.planner.observed.roles.contains_key(creator)
                 || self.planner.desired.roles.contains_key(creator);
             if !known {
-                self.planner.refuse(
+                self.planner.refuse_until(
                     &self.database.application,
                     format!(
                         "role {creator}, which `creators` names for database {}, does not exist",
                         self.name
                     ),
-                    "create it, or remove it from `creators`".to_owned(),
+                    "the administrator, unless the name is a mistake,",
+                    Opening {
+                        database: None,
+                        statement: format!("CREATE ROLE {}", creator.quoted()),
+                    },
                 );
             }
         }
@@ -291,7 +312,7 @@ impl Inside<'_, '_> {
     ) {
         let master = if master.as_str() == DATABASE_OWNER { self.owner } else { master };
         let application = self.application(role);
-        let Some(acting) = self.planner.act_as(master) else {
+        let Some(acting) = self.act_in(master) else {
             let target = Target::Database(self.name.clone());
             let place = Place {
                 target: &target,
@@ -307,16 +328,42 @@ impl Inside<'_, '_> {
         self.push(action, role, acting, summary, statement, hazards);
     }
 
+    /// How to act for an owner or grantor in the schema at hand. Who may not use the schema cannot name
+    /// what is in it: then the administrator acts itself, with the privileges of both.
+    fn act_in(&self, master: &RoleName) -> Option<(Acting, Memberships)> {
+        let acting = self.planner.act_as(master)?;
+        let Some(keeper) = self.closed_to(master) else {
+            return Some((acting, Memberships::new()));
+        };
+        self.planner.act_as(keeper)?;
+        let borrowed = [master, keeper].map(|role| (role.clone(), MembershipOption::Inherit));
+        Some((Acting::Administrator, borrowed.into_iter().collect()))
+    }
+
+    /// The owner of the schema at hand, where a role has no way into that.
+    fn closed_to(&self, role: &RoleName) -> Option<&RoleName> {
+        let (owner, acl) = self.schema_at_hand.as_ref()?;
+        let keeper = if owner.as_str() == DATABASE_OWNER { self.owner } else { owner };
+        let may_use = role == keeper
+            || acl.iter().any(|item| {
+                item.privilege == Privilege::Usage
+                    && (item.grantee == Grantee::Public
+                        || item.grantee == Grantee::Role(role.clone()))
+            });
+        (!may_use).then_some(keeper)
+    }
+
     fn push(
         &mut self,
         action: Action,
         role: Option<&RoleName>,
-        acting: super::Acting,
+        acting: (Acting, Memberships),
         summary: String,
         statement: Statement,
         hazards: &[Hazard],
     ) {
         let hazards = if self.is_new { &[] } else { hazards };
+        let (acting, borrowed) = acting;
         self.steps.push(Step {
             action,
             application: self.application(role),
@@ -324,7 +371,7 @@ impl Inside<'_, '_> {
             database: Some(self.name.clone()),
             summary,
             acting,
-            borrowed: Memberships::new(),
+            borrowed,
             statements: vec![statement],
             hazards: hazards.iter().copied().collect(),
         });
@@ -424,7 +471,7 @@ impl Inside<'_, '_> {
             } else {
                 &revoke.grantor
             };
-            let Some(acting) = self.planner.act_as(grantor) else {
+            let Some(acting) = self.act_in(grantor) else {
                 self.planner.refuse_revoke(&place, revoke);
                 continue;
             };
@@ -624,7 +671,7 @@ impl Inside<'_, '_> {
         groups: &[&Relations],
         all: bool,
     ) -> Target {
-        if all && self.planner.act_as(owner).is_some() {
+        if all && self.act_in(owner).is_some() {
             return Target::AllRelations { kind, schema: schema.clone() };
         }
         let mut names = Vec::new();
@@ -694,7 +741,7 @@ impl Inside<'_, '_> {
             self.push(
                 Action::CreateExtension,
                 Some(self.owner),
-                super::Acting::Administrator,
+                (Acting::Administrator, Memberships::new()),
                 summary,
                 statement,
                 &[],
@@ -726,7 +773,7 @@ impl Inside<'_, '_> {
             role: Some(to.clone()),
             database: Some(self.name.clone()),
             summary: format!("what {from} owns in database {} goes to {to}", self.name),
-            acting: super::Acting::Administrator,
+            acting: Acting::Administrator,
             borrowed,
             statements,
             hazards: BTreeSet::from([Hazard::ChangesOwner]),

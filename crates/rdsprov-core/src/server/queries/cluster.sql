@@ -40,9 +40,6 @@ SELECT json_build_object(
           ORDER BY pg_catalog.pg_get_userbyid(m.roleid), pg_catalog.pg_get_userbyid(m.member)), '[]')
         FROM pg_catalog.pg_auth_members m WHERE m.grantor = r.oid),
       'administrable', pg_catalog.pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION'),
-      'assumable', pg_catalog.pg_has_role(r.oid,
-        CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END),
-      'inherited', pg_catalog.pg_has_role(r.oid, 'USAGE'),
       'has_administrator', r.rolname <> current_user AND pg_catalog.pg_has_role(r.oid,
         (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user), 'MEMBER'))
       ORDER BY r.rolname), '{}')
