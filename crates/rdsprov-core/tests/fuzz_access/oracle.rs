@@ -206,6 +206,11 @@ impl<'a> Rules<'a> {
     /// Default privileges as they must be after they were as given.
     fn expected_defaults(&self, of: &DefaultsOf, before: &Acl) -> Expected {
         let of_creator = self.creators().contains(of.creator.as_str());
+        // A row without a schema counts in the covered ones, too.
+        let concerns_covered = of
+            .schema
+            .as_ref()
+            .is_none_or(|schema| self.declared.covered(self.database).contains(schema));
         let class = match of.kind.as_str() {
             "r" => Some(Class::Table),
             "S" => Some(Class::Sequence),
@@ -214,7 +219,9 @@ impl<'a> Rules<'a> {
         let mut expected = Expected::default();
         for item in before {
             let goes = match &item.0 {
-                None => of_creator && matches!(of.kind.as_str(), "r" | "S" | "n"),
+                None => {
+                    of_creator && concerns_covered && matches!(of.kind.as_str(), "r" | "S" | "n")
+                }
                 Some(grantee) => *grantee != of.creator && self.is_regulated(grantee),
             };
             if !goes {
