@@ -279,16 +279,8 @@ pub fn generate(random: &mut Random) -> Site {
             site.by_hand.insert(database.clone(), random.some(&pool()[1..], 40));
         }
         users(random, &mut site, database, owner.as_ref(), &roles);
-        if random.chance(40) {
-            let mut pool = roles.clone();
-            pool.extend(UNMANAGED.iter().take(1).map(|&role| role.to_owned()));
-            let creators = random.some_at_least_one(&pool, 20);
-            let last = site.declared.applications.iter_mut().rfind(|a| a.database == *database);
-            if let Some(app) = last {
-                app.creators = creators;
-            }
-        }
     }
+    creators(random, &mut site.declared);
     attributes(random, &mut site.declared);
     for (number, app) in site.declared.applications.iter_mut().enumerate() {
         app.key = format!("app{number}");
@@ -317,6 +309,17 @@ fn users(
         app.schemas = random.chance(60).then(|| random.some(&schemas, 60));
         app.settings = settings(random, 10);
         site.declared.applications.push(app);
+    }
+}
+
+/// Who makes objects beside the owners: declared roles, and one that is not.
+fn creators(random: &mut Random, declared: &mut Declared) {
+    let mut pool: Vec<String> = declared.roles().into_iter().map(str::to_owned).collect();
+    pool.push(UNMANAGED[0].to_owned());
+    for app in &mut declared.applications {
+        if random.chance(15) {
+            app.creators = random.some_at_least_one(&pool, 20);
+        }
     }
 }
 
@@ -351,7 +354,9 @@ pub fn earlier(random: &mut Random, site: &Site) -> Declared {
         return other;
     }
     other.applications.retain(|app| app.level == Level::Owner || random.chance(80));
+    let left: BTreeSet<String> = other.roles().into_iter().map(str::to_owned).collect();
     for app in &mut other.applications {
+        app.creators.retain(|role| left.contains(role) || UNMANAGED.contains(&role.as_str()));
         match app.level {
             Level::Owner => {}
             Level::Editor if random.chance(30) => app.level = Level::Reader,

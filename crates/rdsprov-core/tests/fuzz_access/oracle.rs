@@ -148,6 +148,21 @@ impl<'a> Rules<'a> {
         }
     }
 
+    /// What a declared owner has back where it was taken away: all of its database and of the schemas that
+    /// its entry names. Up to 14 schema `public` is somebody else's, and PUBLIC's CREATE was the owner's.
+    fn owners_own(&self, thing: &Thing) -> Option<(&str, &'static [&'static str])> {
+        let entry = self.declared.owner(self.database)?;
+        match thing.name.class {
+            Class::Database => Some((self.owner, &["CONNECT", "CREATE", "TEMPORARY"])),
+            Class::Schema if entry.covers(&thing.name.schema) => {
+                let of_database = thing.owner == DATABASE_OWNER;
+                let role = if of_database { DATABASE_OWNER } else { self.owner };
+                Some((role, &["CREATE", "USAGE"]))
+            }
+            _ => None,
+        }
+    }
+
     /// A thing's ACL as it must be after it was as it is given.
     pub fn expected(&self, thing: &Thing) -> Expected {
         let mut expected = Expected::default();
@@ -189,16 +204,8 @@ impl<'a> Rules<'a> {
         if thing.name.class == Class::Database && administrator_lacks {
             require(ADMINISTRATOR, "CONNECT");
         }
-        // Up to 14 schema `public` is somebody else's, and PUBLIC's CREATE was the owner's.
-        let owner_covers_it =
-            self.declared.owner(self.database).is_some_and(|o| o.covers("public"));
-        if thing.name.class == Class::Schema
-            && thing.name.schema == "public"
-            && owner_covers_it
-            && ![self.owner, DATABASE_OWNER].contains(&thing.owner.as_str())
-        {
-            require(self.owner, "CREATE");
-            require(self.owner, "USAGE");
+        if let Some((role, privileges)) = self.owners_own(thing) {
+            privileges.iter().for_each(|privilege| require(role, privilege));
         }
         expected
     }
@@ -206,22 +213,17 @@ impl<'a> Rules<'a> {
     /// Default privileges as they must be after they were as given.
     fn expected_defaults(&self, of: &DefaultsOf, before: &Acl) -> Expected {
         let of_creator = self.creators().contains(of.creator.as_str());
-        // A row without a schema counts in the covered ones, too.
-        let concerns_covered = of
-            .schema
-            .as_ref()
-            .is_none_or(|schema| self.declared.covered(self.database).contains(schema));
         let class = match of.kind.as_str() {
             "r" => Some(Class::Table),
             "S" => Some(Class::Sequence),
             _ => None,
         };
+        let all_covered = self.declared.covered(self.database);
+        let covered = of.schema.as_ref().is_none_or(|schema| all_covered.contains(schema));
         let mut expected = Expected::default();
         for item in before {
             let goes = match &item.0 {
-                None => {
-                    of_creator && concerns_covered && matches!(of.kind.as_str(), "r" | "S" | "n")
-                }
+                None => of_creator && covered && matches!(of.kind.as_str(), "r" | "S" | "n"),
                 Some(grantee) => *grantee != of.creator && self.is_regulated(grantee),
             };
             if !goes {

@@ -53,6 +53,17 @@ pub struct Failure {
     pub what: String,
 }
 
+impl Failure {
+    /// Whether two cases fail alike, as far as can be told.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let remedy = |failure: &Self| -> Option<String> {
+            let remedy = failure.what.rsplit(": ").next()?;
+            (failure.stage == Stage::Unforeseen).then(|| remedy.chars().take(10).collect())
+        };
+        self.stage == other.stage && remedy(self) == remedy(other)
+    }
+}
+
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Self {
         Self { stage: Stage::Trouble, what: trouble.to_string() }

@@ -70,13 +70,13 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Whether a smaller case fails in the same stage: then it is the case.
+    /// Whether a smaller case fails alike: then it is the case.
     async fn take(&mut self, smaller: Case) -> bool {
         if Instant::now() > self.deadline || !smaller.is_sound() {
             return false;
         }
         match run(self.host, &smaller, &mut Tally::default()).await {
-            Err(failure) if failure.stage == self.failure.stage => {
+            Err(failure) if failure.is_like(&self.failure) => {
                 (self.case, self.failure) = (smaller, failure);
                 true
             }

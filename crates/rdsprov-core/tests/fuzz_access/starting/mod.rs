@@ -234,13 +234,15 @@ impl Case {
         let mut all = vec![&self.declared];
         all.extend(self.base.declared());
         all.into_iter().all(|declared| {
-            declared.databases().into_iter().all(|database| {
-                let create = format!("CREATE DATABASE {} ", quote(database));
-                declared.owner(database).is_some()
-                    || self.by_hand.iter().any(|starting| {
-                        starting.statements.iter().any(|text| text.starts_with(&create))
-                    })
-            })
+            let creators = declared.applications.iter().flat_map(|app| &app.creators);
+            creators.into_iter().all(|role| declared.is_managed(role) || role == UNMANAGED[0])
+                && declared.databases().into_iter().all(|database| {
+                    let create = format!("CREATE DATABASE {} ", quote(database));
+                    declared.owner(database).is_some()
+                        || self.by_hand.iter().any(|starting| {
+                            starting.statements.iter().any(|text| text.starts_with(&create))
+                        })
+                })
         })
     }
 }
