@@ -33,7 +33,9 @@ pub struct Revoke {
     pub privileges: Privileges,
     /// What of them.
     pub taken: Taken,
-    /// Who held some of it from the grantee and loses it too.
+    /// Whether it was granted on: then that falls with it.
+    pub granted_on: bool,
+    /// Who else held some of it from the grantee and loses it too.
     pub dependents: BTreeSet<Grantee>,
 }
 
@@ -87,6 +89,12 @@ pub fn diff(acl: &[AclItem], policy: &Policy<'_>) -> AclDiff {
     result.grant.retain(|_, lacking| !lacking.is_empty());
     for revoke in &mut result.revoke {
         let mut givers = BTreeSet::from([revoke.grantee.clone()]);
+        // To somebody else, or to itself once more.
+        let from_grantee = |item: &&AclItem| {
+            Grantee::Role(item.grantor.clone()) == revoke.grantee
+                && revoke.privileges.contains(&item.privilege)
+        };
+        revoke.granted_on = falling.iter().copied().any(|item| from_grantee(&item));
         let given = |givers: &BTreeSet<Grantee>| -> BTreeSet<Grantee> {
             let by_one = |item: &&&AclItem| {
                 givers.contains(&Grantee::Role(item.grantor.clone()))
@@ -127,6 +135,7 @@ impl AclDiff {
             grantor: item.grantor.clone(),
             privileges: Privileges::from([item.privilege]),
             taken,
+            granted_on: false,
             dependents: BTreeSet::new(),
         });
     }

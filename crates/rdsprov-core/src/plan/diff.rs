@@ -25,6 +25,8 @@ pub(super) struct Planner<'a> {
     pub open_questions: RefCell<BTreeSet<String>>,
     /// The groups of relations whose names a statement needs, by their numbers.
     pub named: BTreeSet<i64>,
+    /// Whether what was not tried counts as refused, and not as allowed.
+    doubts: bool,
 }
 
 /// Everything.
@@ -102,6 +104,8 @@ pub fn names_needed(
         return BTreeSet::new();
     };
     let mut planner = Planner::new(desired, observed, Findings::default());
+    // A refusal names what a statement for all of them would not have to.
+    planner.doubts = true;
     planner.inside(name, database, &seen.owner, contents);
     planner.named
 }
@@ -115,6 +119,7 @@ impl<'a> Planner<'a> {
             unseen: Vec::new(),
             open_questions: RefCell::default(),
             named: BTreeSet::new(),
+            doubts: false,
         }
     }
 
@@ -235,6 +240,7 @@ impl<'a> Planner<'a> {
         match self.observed.trials.get(statement) {
             Some(Trial::Refused(reason)) => Some(reason.clone()),
             Some(Trial::Allowed) => None,
+            None if self.doubts => Some("not tried".to_owned()),
             None => {
                 self.open_questions.borrow_mut().insert(statement.to_owned());
                 None

@@ -56,8 +56,8 @@ pub(super) fn revoked(revoke: &Revoke, target: &Target) -> (String, Statement) {
         let dependents: Vec<String> = revoke.dependents.iter().map(name).collect();
         words = format!("{words}, and what it granted on to {}", dependents.join(", "));
     }
-    let cascade = !revoke.dependents.is_empty();
-    let statement = sql::revoke(revoke.taken, &revoke.privileges, target, &revoke.grantee, cascade);
+    let statement =
+        sql::revoke(revoke.taken, &revoke.privileges, target, &revoke.grantee, revoke.granted_on);
     (words, statement)
 }
 
