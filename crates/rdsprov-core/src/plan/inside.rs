@@ -28,9 +28,16 @@ pub(super) struct Inside<'a, 'b> {
     pub owner: &'a RoleName,
     /// Whether the database is only now created, so that nobody can lose anything in it.
     is_new: bool,
-    /// Owner and ACL of the schema whose objects are compared.
-    schema_at_hand: Option<(RoleName, Vec<AclItem>)>,
+    /// The schema whose objects are compared.
+    schema_at_hand: Option<SchemaAtHand>,
     pub steps: Vec<Step>,
+}
+
+/// A schema while what is in it is compared.
+struct SchemaAtHand {
+    owner: RoleName,
+    /// Who may use it once its own ACL is as it shall be.
+    users: BTreeSet<Grantee>,
 }
 
 /// What an ACL belongs to, for the words of a refusal.
@@ -248,7 +255,7 @@ impl Inside<'_, '_> {
             self.schema(schema_name, schema);
         }
         for (schema_name, schema) in &contents.schemas {
-            self.schema_at_hand = Some((schema.owner.clone(), schema.acl.clone()));
+            self.schema_at_hand = Some(self.at_hand(schema_name, schema));
             self.relations(schema_name, &schema.relations);
             for columns in &schema.columns {
                 self.columns(schema_name, columns);
@@ -257,8 +264,9 @@ impl Inside<'_, '_> {
             self.future_lacks(schema_name, contents);
         }
         for object in &contents.objects {
-            let schema = object.schema.as_ref().and_then(|name| contents.schemas.get(name));
-            self.schema_at_hand = schema.map(|schema| (schema.owner.clone(), schema.acl.clone()));
+            let schema =
+                object.schema.as_ref().and_then(|name| contents.schemas.get_key_value(name));
+            self.schema_at_hand = schema.map(|(name, schema)| self.at_hand(name, schema));
             let target = Target::Object { kind: object.kind, identity: object.identity.clone() };
             self.acl(&target, &object.owner, &object.acl, &BTreeMap::new(), None);
         }
@@ -342,15 +350,41 @@ impl Inside<'_, '_> {
 
     /// The owner of the schema at hand, where a role has no way into that.
     fn closed_to(&self, role: &RoleName) -> Option<&RoleName> {
-        let (owner, acl) = self.schema_at_hand.as_ref()?;
+        let SchemaAtHand { owner, users } = self.schema_at_hand.as_ref()?;
         let keeper = if owner.as_str() == DATABASE_OWNER { self.owner } else { owner };
         let may_use = role == keeper
-            || acl.iter().any(|item| {
-                item.privilege == Privilege::Usage
-                    && (item.grantee == Grantee::Public
-                        || item.grantee == Grantee::Role(role.clone()))
-            });
+            || users.contains(&Grantee::Public)
+            || users.contains(&Grantee::Role(role.clone()));
         (!may_use).then_some(keeper)
+    }
+
+    fn at_hand(&self, name: &SchemaName, schema: &Schema) -> SchemaAtHand {
+        let public_keeps = self.public_keeps(name, schema);
+        let keeps = |grantee: &Grantee| match grantee {
+            Grantee::Public => {
+                public_keeps.as_ref().is_none_or(|kept| kept.contains(&Privilege::Usage))
+            }
+            Grantee::Role(role) => !self.is_managed(role),
+        };
+        let of_acl = schema.acl.iter().filter(|item| item.privilege == Privilege::Usage);
+        let mut users: BTreeSet<Grantee> =
+            of_acl.map(|item| item.grantee.clone()).filter(keeps).collect();
+        let wanted = self.wanted(name, |level| access::on_object(level, ObjectKind::Schema));
+        users.extend(wanted.into_keys().map(Grantee::Role));
+        SchemaAtHand { owner: schema.owner.clone(), users }
+    }
+
+    /// What PUBLIC may keep of a schema; nothing is said where that is nobody's business.
+    fn public_keeps(&self, name: &SchemaName, schema: &Schema) -> Option<Privileges> {
+        let covered = self.database.covered().contains(name);
+        let owned = schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
+        if owned && covered && !is_public(name) {
+            Some(Privileges::new())
+        } else if is_public(name) || covered {
+            Some(Privileges::from([Privilege::Usage]))
+        } else {
+            None
+        }
     }
 
     fn push(
@@ -513,7 +547,6 @@ impl Inside<'_, '_> {
 
     fn schema(&mut self, name: &SchemaName, schema: &Schema) {
         let public = is_public(name);
-        let covered = self.database.covered().contains(name);
         let owned = schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
         let declared = self.database.of_owner().is_some_and(|schemas| schemas.contains(name));
         let target = Target::Schema(name.clone());
@@ -539,13 +572,7 @@ impl Inside<'_, '_> {
             let role = if owned { &schema.owner } else { self.owner };
             wanted.insert(role.clone(), access::OWNER_ON_SCHEMA.into());
         }
-        let public_keeps = if owned && covered && !public {
-            Some(Privileges::new())
-        } else if public || covered {
-            Some(Privileges::from([Privilege::Usage]))
-        } else {
-            None
-        };
+        let public_keeps = self.public_keeps(name, schema);
         let found = self.differs(&schema.owner, &schema.acl, &wanted, public_keeps);
         let master =
             if schema.owner.as_str() == DATABASE_OWNER { self.owner } else { &schema.owner };
