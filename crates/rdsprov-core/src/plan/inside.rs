@@ -1,24 +1,24 @@
-//! Desired less observed inside one database: its owner's objects, schemas, relations, columns and all
-//! else that privileges are granted on. What is made later is compared in [`super::future`].
+//! Desired less observed inside one database: in which order, who acts, and how one ACL is brought to what
+//! it shall be. The rooms beside this one compare [`super::schemas`], [`super::relations`], what is made
+//! later ([`super::future`]) and [`super::extensions`], or hand all of it over ([`super::handover`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::acl::{self, AclDiff, Policy, Revoke, with_owner};
+use super::acl::{self, AclDiff, Policy, Revoke};
 use super::databases::{granted_words, listed, revoked_words};
-use super::diff::{Planner, is_public};
+use super::diff::Planner;
+use super::handover::with_another_owner;
+use super::schemas::{SchemaAtHand, default_contents};
 use super::sql::{self, Statement, Taken, Target};
 use super::{Acting, Action, Hazard, MembershipOption, Memberships, Opening, Step};
-use crate::access::{self, ObjectKind, Privilege, Privileges};
+use crate::access::Privileges;
 use crate::definitions::AccessLevel;
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
-use crate::observed::{AclItem, Columns, Contents, Grantee, Relations, Schema};
+use crate::observed::{AclItem, Contents, Grantee};
 
 /// The role that stands for whoever owns the database; nobody can become it.
-const DATABASE_OWNER: &str = "pg_database_owner";
-
-/// The database that new ones are copied from.
-const TEMPLATE: &str = "template1";
+pub(super) const DATABASE_OWNER: &str = "pg_database_owner";
 
 /// One database while it is compared.
 pub(super) struct Inside<'a, 'b> {
@@ -27,17 +27,10 @@ pub(super) struct Inside<'a, 'b> {
     pub database: &'a desired::Database,
     pub owner: &'a RoleName,
     /// Whether the database is only now created, so that nobody can lose anything in it.
-    is_new: bool,
+    pub is_new: bool,
     /// The schema whose objects are compared.
     schema_at_hand: Option<SchemaAtHand>,
     pub steps: Vec<Step>,
-}
-
-/// A schema while what is in it is compared.
-struct SchemaAtHand {
-    owner: RoleName,
-    /// Who may use it once its own ACL is as it shall be.
-    users: BTreeSet<Grantee>,
 }
 
 /// What an ACL belongs to, for the words of a refusal.
@@ -146,7 +139,7 @@ impl Planner<'_> {
         self.refuse_for_another(place, "revoke", &summary, &revoke.grantor, statement);
     }
 
-    fn refuse_for_another(
+    pub(super) fn refuse_for_another(
         &mut self,
         place: &Place<'_>,
         verb: &str,
@@ -167,56 +160,8 @@ impl Planner<'_> {
     }
 }
 
-/// What a new database holds where the template could not be looked at.
-fn default_contents(major: u32, administrator: &RoleName) -> Contents {
-    let item = |grantee, grantor: &RoleName, privilege| AclItem {
-        grantee,
-        grantor: grantor.clone(),
-        privilege,
-        grantable: false,
-    };
-    let owner =
-        if major >= 15 { RoleName::observed(DATABASE_OWNER) } else { administrator.clone() };
-    let to_owner = access::OWNER_ON_SCHEMA
-        .map(|privilege| item(Grantee::Role(owner.clone()), &owner, privilege));
-    let mut acl = vec![item(Grantee::Public, &owner, Privilege::Usage)];
-    acl.extend(to_owner);
-    if major < 15 {
-        acl.push(item(Grantee::Public, &owner, Privilege::Create));
-    }
-    let public = Schema { owner, acl, relations: Vec::new(), columns: Vec::new() };
-    Contents {
-        schemas: BTreeMap::from([(SchemaName::observed("public"), public)]),
-        ..Contents::default()
-    }
-}
-
-/// The contents after all that one role owns has gone to another.
-fn with_another_owner(contents: &Contents, from: &RoleName, to: &RoleName) -> Contents {
-    let mut contents = contents.clone();
-    let hand_over = |owner: &mut RoleName, acl: &mut Vec<AclItem>| {
-        if owner == from {
-            *acl = with_owner(acl, from, to);
-            owner.clone_from(to);
-        }
-    };
-    for schema in contents.schemas.values_mut() {
-        hand_over(&mut schema.owner, &mut schema.acl);
-        for group in &mut schema.relations {
-            hand_over(&mut group.owner, &mut group.acl);
-        }
-        for columns in &mut schema.columns {
-            hand_over(&mut columns.owner, &mut columns.acl);
-        }
-    }
-    for object in &mut contents.objects {
-        hand_over(&mut object.owner, &mut object.acl);
-    }
-    contents
-}
-
 impl<'a, 'b> Inside<'a, 'b> {
-    fn of(
+    pub(super) fn of(
         planner: &'a mut Planner<'b>,
         name: &'a DatabaseName,
         database: &'a desired::Database,
@@ -229,7 +174,11 @@ impl<'a, 'b> Inside<'a, 'b> {
 
 impl Inside<'_, '_> {
     /// `before` is the owner that the database had until now, and what was inside then.
-    fn compare(mut self, contents: &Contents, before: Option<(&RoleName, &Contents)>) -> Vec<Step> {
+    pub(super) fn compare(
+        mut self,
+        contents: &Contents,
+        before: Option<(&RoleName, &Contents)>,
+    ) -> Vec<Step> {
         self.creators_exist();
         for schema_name in self.database.covered() {
             if !contents.schemas.contains_key(schema_name) {
@@ -277,7 +226,7 @@ impl Inside<'_, '_> {
         self.steps
     }
 
-    fn creators_exist(&mut self) {
+    pub(super) fn creators_exist(&mut self) {
         for creator in &self.database.creators {
             let known = self.planner.observed.roles.contains_key(creator)
                 || self.planner.desired.roles.contains_key(creator);
@@ -338,7 +287,7 @@ impl Inside<'_, '_> {
 
     /// How to act for an owner or grantor in the schema at hand. Who may not use the schema cannot name
     /// what is in it: then the administrator acts itself, with the privileges of both.
-    fn act_in(&self, master: &RoleName) -> Option<(Acting, Memberships)> {
+    pub(super) fn act_in(&self, master: &RoleName) -> Option<(Acting, Memberships)> {
         let acting = self.planner.act_as(master)?;
         let Some(keeper) = self.closed_to(master) else {
             return Some((acting, Memberships::new()));
@@ -349,7 +298,7 @@ impl Inside<'_, '_> {
     }
 
     /// The owner of the schema at hand, where a role has no way into that.
-    fn closed_to(&self, role: &RoleName) -> Option<&RoleName> {
+    pub(super) fn closed_to(&self, role: &RoleName) -> Option<&RoleName> {
         let SchemaAtHand { owner, users } = self.schema_at_hand.as_ref()?;
         let keeper = if owner.as_str() == DATABASE_OWNER { self.owner } else { owner };
         let may_use = role == keeper
@@ -358,36 +307,7 @@ impl Inside<'_, '_> {
         (!may_use).then_some(keeper)
     }
 
-    fn at_hand(&self, name: &SchemaName, schema: &Schema) -> SchemaAtHand {
-        let public_keeps = self.public_keeps(name, schema);
-        let keeps = |grantee: &Grantee| match grantee {
-            Grantee::Public => {
-                public_keeps.as_ref().is_none_or(|kept| kept.contains(&Privilege::Usage))
-            }
-            Grantee::Role(role) => !self.is_managed(role),
-        };
-        let of_acl = schema.acl.iter().filter(|item| item.privilege == Privilege::Usage);
-        let mut users: BTreeSet<Grantee> =
-            of_acl.map(|item| item.grantee.clone()).filter(keeps).collect();
-        let wanted = self.wanted(name, |level| access::on_object(level, ObjectKind::Schema));
-        users.extend(wanted.into_keys().map(Grantee::Role));
-        SchemaAtHand { owner: schema.owner.clone(), users }
-    }
-
-    /// What PUBLIC may keep of a schema; nothing is said where that is nobody's business.
-    fn public_keeps(&self, name: &SchemaName, schema: &Schema) -> Option<Privileges> {
-        let covered = self.database.covered().contains(name);
-        let owned = schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
-        if owned && covered && !is_public(name) {
-            Some(Privileges::new())
-        } else if is_public(name) || covered {
-            Some(Privileges::from([Privilege::Usage]))
-        } else {
-            None
-        }
-    }
-
-    fn push(
+    pub(super) fn push(
         &mut self,
         action: Action,
         role: Option<&RoleName>,
@@ -411,7 +331,7 @@ impl Inside<'_, '_> {
         });
     }
 
-    fn application(&self, role: Option<&RoleName>) -> ApplicationName {
+    pub(super) fn application(&self, role: Option<&RoleName>) -> ApplicationName {
         role.map_or(&self.database.application, |role| {
             self.planner.application_of(role, self.database)
         })
@@ -444,7 +364,7 @@ impl Inside<'_, '_> {
     }
 
     /// What an ACL differs by.
-    fn differs(
+    pub(super) fn differs(
         &self,
         owner: &RoleName,
         acl: &[AclItem],
@@ -461,7 +381,7 @@ impl Inside<'_, '_> {
     }
 
     /// Brings one ACL to what it shall be.
-    fn acl(
+    pub(super) fn acl(
         &mut self,
         target: &Target,
         owner: &RoleName,
@@ -476,7 +396,7 @@ impl Inside<'_, '_> {
         self.revokes(target, owner, &found);
     }
 
-    fn grant(
+    pub(super) fn grant(
         &mut self,
         target: &Target,
         owner: &RoleName,
@@ -488,7 +408,7 @@ impl Inside<'_, '_> {
         self.step(Action::Grant, Some(role), owner, summary, statement, &[]);
     }
 
-    fn revokes(&mut self, target: &Target, owner: &RoleName, found: &AclDiff) {
+    pub(super) fn revokes(&mut self, target: &Target, owner: &RoleName, found: &AclDiff) {
         for revoke in &found.revoke {
             let role = match &revoke.grantee {
                 Grantee::Public => None,
@@ -513,329 +433,5 @@ impl Inside<'_, '_> {
             let hazards = [Hazard::RevokesAccess];
             self.push(Action::Revoke, role, acting, summary, statement, &hazards);
         }
-    }
-
-    /// A schema that is declared and not there: made for the owner's entry, refused for the others'.
-    fn missing(&mut self, name: &SchemaName, contents: &Contents) {
-        if self.database.of_owner().is_none_or(|schemas| !schemas.contains(name)) {
-            self.planner.refuse_until(
-                &self.database.application,
-                format!("schema {name} does not exist in database {}, and its owner's entry does not declare it", self.name),
-                &format!("role {} or a superuser", self.owner),
-                Opening {
-                    database: Some(self.name.clone()),
-                    statement: format!("CREATE SCHEMA {} AUTHORIZATION {}", name.quoted(), self.owner.quoted()),
-                },
-            );
-            return;
-        }
-        let owner = self.owner.clone();
-        let summary = format!("schema {name}, owner {owner}");
-        let role = Some(&owner);
-        self.step(Action::CreateSchema, role, &owner, summary, sql::create_schema(name), &[]);
-        let to_owner = access::OWNER_ON_SCHEMA.map(|privilege| AclItem {
-            grantee: Grantee::Role(owner.clone()),
-            grantor: owner.clone(),
-            privilege,
-            grantable: false,
-        });
-        let schema =
-            Schema { owner, acl: to_owner.to_vec(), relations: Vec::new(), columns: Vec::new() };
-        self.schema(name, &schema);
-        self.future_lacks(name, contents);
-    }
-
-    fn schema(&mut self, name: &SchemaName, schema: &Schema) {
-        let public = is_public(name);
-        let owned = schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
-        let declared = self.database.of_owner().is_some_and(|schemas| schemas.contains(name));
-        let target = Target::Schema(name.clone());
-        if declared && !owned && !public {
-            self.planner.refuse_until(
-                &self.database.application,
-                format!(
-                    "schema {name} of database {} belongs to role {}, the definitions say {}",
-                    self.name, schema.owner, self.owner
-                ),
-                "a superuser",
-                Opening {
-                    database: Some(self.name.clone()),
-                    statement: sql::change_schema_owner(name, self.owner).shown(),
-                },
-            );
-            return;
-        }
-        let mut wanted = self.wanted(name, |level| access::on_object(level, ObjectKind::Schema));
-        if declared && self.database.owner.is_some() {
-            // Up to 14 `public` belongs to the master or the bootstrap superuser, and the owner of the
-            // database may create in it only because PUBLIC may.
-            let role = if owned { &schema.owner } else { self.owner };
-            wanted.insert(role.clone(), access::OWNER_ON_SCHEMA.into());
-        }
-        let public_keeps = self.public_keeps(name, schema);
-        let found = self.differs(&schema.owner, &schema.acl, &wanted, public_keeps);
-        let master =
-            if schema.owner.as_str() == DATABASE_OWNER { self.owner } else { &schema.owner };
-        if public && self.planner.act_as(master).is_none() {
-            self.public_of_somebody_else(name, schema, &found);
-            return;
-        }
-        for (role, privileges) in &found.grant {
-            self.grant(&target, &schema.owner, role, privileges);
-        }
-        self.revokes(&target, &schema.owner, &found);
-    }
-
-    /// Up to 14 schema `public` may belong to the bootstrap superuser: what PUBLIC has of it anyway need
-    /// not be granted; what is more ends with one statement.
-    fn public_of_somebody_else(&mut self, name: &SchemaName, schema: &Schema, found: &AclDiff) {
-        let of_public: Privileges = schema
-            .acl
-            .iter()
-            .filter(|item| item.grantee == Grantee::Public)
-            .map(|item| item.privilege)
-            .collect();
-        let enough = found.revoke.is_empty()
-            && found.grant.values().all(|privileges| privileges.is_subset(&of_public));
-        if enough {
-            for (role, privileges) in &found.grant {
-                self.planner.note(format!(
-                    "schema {name} of database {} belongs to role {}, as which the administrator cannot act: role {role} has {} on it through PUBLIC",
-                    self.name, schema.owner, listed(privileges)
-                ));
-            }
-            return;
-        }
-        let template = DatabaseName::observed(TEMPLATE);
-        let administrator = self.planner.observed.administrator.name.clone();
-        let (place, owner) =
-            if self.is_new { (&template, &administrator) } else { (self.name, self.owner) };
-        self.planner.refuse_until(
-            &self.database.application,
-            format!(
-                "schema {name} of database {place} belongs to role {}, as which the administrator cannot act, and PUBLIC may create in it or a declared role may not use it",
-                schema.owner
-            ),
-            "a superuser",
-            Opening {
-                database: Some(place.clone()),
-                statement: sql::change_schema_owner(name, owner).shown(),
-            },
-        );
-    }
-
-    fn relations(&mut self, schema: &SchemaName, groups: &[Relations]) {
-        let covered = self.database.covered().contains(schema);
-        for kind in ObjectKind::RELATIONS {
-            let of_kind: Vec<&Relations> =
-                groups.iter().filter(|group| group.kind == kind).collect();
-            let wanted = self.wanted(schema, |level| access::on_object(level, kind));
-            let found: Vec<(&Relations, AclDiff)> = of_kind
-                .iter()
-                .map(|group| (*group, self.relation_differs(group, covered, &wanted)))
-                .collect();
-            // One statement for all of them where all are alike in what they need and whose they are.
-            let alike =
-                of_kind.iter().all(|group| !group.of_extension && group.owner == of_kind[0].owner);
-            let mut lacking: BTreeMap<(RoleName, RoleName, Privileges), Vec<&Relations>> =
-                BTreeMap::new();
-            for (group, found) in &found {
-                for (role, privileges) in &found.grant {
-                    lacking
-                        .entry((group.owner.clone(), role.clone(), privileges.clone()))
-                        .or_default()
-                        .push(group);
-                }
-            }
-            for ((owner, role, privileges), groups) in lacking {
-                let all = alike && groups.len() == of_kind.len();
-                let target = self.target(kind, schema, &owner, &groups, all);
-                self.grant(&target, &owner, &role, &privileges);
-            }
-            let mut beyond: Vec<(&RoleName, &AclDiff, Vec<&Relations>)> = Vec::new();
-            for (group, found) in &found {
-                match beyond.iter_mut().find(|(owner, other, _)| {
-                    **owner == group.owner
-                        && other.revoke == found.revoke
-                        && other.held_through == found.held_through
-                }) {
-                    Some((_, _, groups)) => groups.push(group),
-                    None => beyond.push((&group.owner, found, vec![group])),
-                }
-            }
-            for (owner, found, groups) in beyond {
-                if found.revoke.is_empty() {
-                    continue;
-                }
-                let all = alike && groups.len() == of_kind.len();
-                let target = self.target(kind, schema, owner, &groups, all);
-                self.revokes(&target, owner, found);
-            }
-        }
-    }
-
-    fn relation_differs(
-        &self,
-        group: &Relations,
-        covered: bool,
-        wanted: &BTreeMap<RoleName, Privileges>,
-    ) -> AclDiff {
-        // What an extension gave is its own affair.
-        if group.of_extension {
-            return self.differs(&group.owner, &group.acl, &BTreeMap::new(), None);
-        }
-        let public = (covered && self.is_creator(&group.owner)).then(Privileges::new);
-        self.differs(&group.owner, &group.acl, wanted, public)
-    }
-
-    /// All relations of a kind in a schema, or some by name. Where nobody can act for the owner, the
-    /// refusal names them.
-    fn target(
-        &mut self,
-        kind: ObjectKind,
-        schema: &SchemaName,
-        owner: &RoleName,
-        groups: &[&Relations],
-        all: bool,
-    ) -> Target {
-        if all && self.act_in(owner).is_some() {
-            return Target::AllRelations { kind, schema: schema.clone() };
-        }
-        let mut names = Vec::new();
-        for group in groups {
-            self.planner.named.insert(group.number);
-            names.extend(group.names.iter().cloned());
-        }
-        names.sort();
-        Target::Relations { kind, schema: schema.clone(), names }
-    }
-
-    /// Columns have ACLs of their own: what a role has of the relation anyway may stand there, too.
-    fn columns(&mut self, schema: &SchemaName, columns: &Columns) {
-        let covered = self.database.covered().contains(schema);
-        let allowed = if columns.of_extension {
-            BTreeMap::new()
-        } else {
-            self.wanted(schema, |level| access::on_object(level, ObjectKind::Table))
-        };
-        let public = (covered && !columns.of_extension && self.is_creator(&columns.owner))
-            .then(Privileges::new);
-        let mut found = self.differs(&columns.owner, &columns.acl, &allowed, public);
-        found.grant.clear();
-        let target = Target::Columns {
-            schema: schema.clone(),
-            relation: columns.relation.clone(),
-            names: columns.names.clone(),
-        };
-        self.revokes(&target, &columns.owner, &found);
-    }
-
-    /// The extensions that are declared and not there: made by the owner where PostgreSQL trusts them, by
-    /// the administrator where the server lets it.
-    fn extensions(&mut self, contents: &Contents) {
-        for extension in &self.database.extensions {
-            if contents.extensions.contains_key(extension) {
-                continue;
-            }
-            let application = &self.database.application;
-            let Some(available) = self.planner.observed.extensions.get(extension) else {
-                self.planner.refuse(
-                    application,
-                    format!("extension {extension} for database {} is not available on this server", self.name),
-                    "correct its name, or remove it from `extensions`; SELECT name FROM pg_available_extensions lists those there are".to_owned(),
-                );
-                continue;
-            };
-            let statement = sql::create_extension(extension);
-            let summary = format!("extension {extension} in database {}", self.name);
-            if available.trusted || !available.superuser {
-                let role = Some(self.owner);
-                self.step(Action::CreateExtension, role, self.owner, summary, statement, &[]);
-                continue;
-            }
-            if let Some(reason) = self.planner.trial(&statement.shown()) {
-                self.planner.refuse_until(
-                    application,
-                    format!(
-                        "extension {extension} for database {} is not trusted, and the server does not let the administrator create it: {reason}",
-                        self.name
-                    ),
-                    "a superuser",
-                    Opening { database: Some(self.name.clone()), statement: statement.shown() },
-                );
-                continue;
-            }
-            self.push(
-                Action::CreateExtension,
-                Some(self.owner),
-                (Acting::Administrator, Memberships::new()),
-                summary,
-                statement,
-                &[],
-            );
-        }
-    }
-
-    /// What the old owner has in the database goes to the new one. `REASSIGN OWNED` would also move the
-    /// other databases of the old owner: they are out of its hands for as long as the transaction lasts.
-    fn hand_over(&mut self, from: &RoleName, contents: &Contents) {
-        let to = self.owner.clone();
-        let statements = if *from == self.planner.observed.administrator.name {
-            contents
-                .of_administrator
-                .iter()
-                .map(|object| sql::change_object_owner(&object.kind, &object.identity, &to))
-                .collect()
-        } else {
-            self.reassign(from, &to)
-        };
-        if statements.is_empty() {
-            return;
-        }
-        let borrowed =
-            [from, &to].map(|role| (role.clone(), MembershipOption::Inherit)).into_iter().collect();
-        self.steps.push(Step {
-            action: Action::ReassignOwned,
-            application: self.database.application.clone(),
-            role: Some(to.clone()),
-            database: Some(self.name.clone()),
-            summary: format!("what {from} owns in database {} goes to {to}", self.name),
-            acting: Acting::Administrator,
-            borrowed,
-            statements,
-            hazards: BTreeSet::from([Hazard::ChangesOwner]),
-        });
-    }
-
-    fn reassign(&self, from: &RoleName, to: &RoleName) -> Vec<Statement> {
-        let administrator = &self.planner.observed.administrator.name;
-        let desired = &self.planner.desired.databases;
-        // Those that the old owner will have when this transaction runs, the cluster's being done.
-        let becomes = |name: &DatabaseName| desired.get(name).and_then(|one| one.owner.as_ref());
-        let mut others: BTreeSet<&DatabaseName> = self
-            .planner
-            .observed
-            .databases
-            .iter()
-            .filter(|(name, seen)| becomes(name).unwrap_or(&seen.owner) == from)
-            .map(|(name, _)| name)
-            .collect();
-        others.extend(desired.keys().filter(|name| becomes(name) == Some(from)));
-        let connect = Privileges::from([Privilege::Connect]);
-        let mut statements: Vec<Statement> =
-            others.iter().map(|other| sql::change_owner(other, administrator)).collect();
-        statements.push(sql::reassign_owned(from, to));
-        for other in others {
-            statements.push(sql::change_owner(other, from));
-            let had = self.planner.observed.databases.get(other).is_none_or(|seen| {
-                seen.acl.iter().any(|item| item.grantee == Grantee::Role(administrator.clone()))
-            });
-            if desired.contains_key(other) || had {
-                let target = Target::Database(other.clone());
-                let grantee = Grantee::Role(administrator.clone());
-                statements.push(sql::grant(&connect, &target, &grantee));
-            }
-        }
-        statements
     }
 }

@@ -6,10 +6,14 @@
 mod acl;
 mod databases;
 mod diff;
+mod extensions;
 mod future;
+mod handover;
 mod inside;
+mod relations;
 mod render;
 mod roles;
+mod schemas;
 mod sql;
 mod unmanaged;
 

@@ -1,0 +1,119 @@
+//! Desired less observed inside one database: relations and their columns. Those that are alike are
+//! compared once, and one statement serves all of them where it can.
+
+use std::collections::BTreeMap;
+
+use super::acl::AclDiff;
+use super::inside::Inside;
+use super::sql::Target;
+use crate::access::{self, ObjectKind, Privileges};
+use crate::name::{RoleName, SchemaName};
+use crate::observed::{Columns, Relations};
+
+impl Inside<'_, '_> {
+    pub(super) fn relations(&mut self, schema: &SchemaName, groups: &[Relations]) {
+        let covered = self.database.covered().contains(schema);
+        for kind in ObjectKind::RELATIONS {
+            let of_kind: Vec<&Relations> =
+                groups.iter().filter(|group| group.kind == kind).collect();
+            let wanted = self.wanted(schema, |level| access::on_object(level, kind));
+            let found: Vec<(&Relations, AclDiff)> = of_kind
+                .iter()
+                .map(|group| (*group, self.relation_differs(group, covered, &wanted)))
+                .collect();
+            // One statement for all of them where all are alike in what they need and whose they are.
+            let alike =
+                of_kind.iter().all(|group| !group.of_extension && group.owner == of_kind[0].owner);
+            let mut lacking: BTreeMap<(RoleName, RoleName, Privileges), Vec<&Relations>> =
+                BTreeMap::new();
+            for (group, found) in &found {
+                for (role, privileges) in &found.grant {
+                    lacking
+                        .entry((group.owner.clone(), role.clone(), privileges.clone()))
+                        .or_default()
+                        .push(group);
+                }
+            }
+            for ((owner, role, privileges), groups) in lacking {
+                let all = alike && groups.len() == of_kind.len();
+                let target = self.target(kind, schema, &owner, &groups, all);
+                self.grant(&target, &owner, &role, &privileges);
+            }
+            let mut beyond: Vec<(&RoleName, &AclDiff, Vec<&Relations>)> = Vec::new();
+            for (group, found) in &found {
+                match beyond.iter_mut().find(|(owner, other, _)| {
+                    **owner == group.owner
+                        && other.revoke == found.revoke
+                        && other.held_through == found.held_through
+                }) {
+                    Some((_, _, groups)) => groups.push(group),
+                    None => beyond.push((&group.owner, found, vec![group])),
+                }
+            }
+            for (owner, found, groups) in beyond {
+                if found.revoke.is_empty() {
+                    continue;
+                }
+                let all = alike && groups.len() == of_kind.len();
+                let target = self.target(kind, schema, owner, &groups, all);
+                self.revokes(&target, owner, found);
+            }
+        }
+    }
+
+    pub(super) fn relation_differs(
+        &self,
+        group: &Relations,
+        covered: bool,
+        wanted: &BTreeMap<RoleName, Privileges>,
+    ) -> AclDiff {
+        // What an extension gave is its own affair.
+        if group.of_extension {
+            return self.differs(&group.owner, &group.acl, &BTreeMap::new(), None);
+        }
+        let public = (covered && self.is_creator(&group.owner)).then(Privileges::new);
+        self.differs(&group.owner, &group.acl, wanted, public)
+    }
+
+    /// All relations of a kind in a schema, or some by name. Where nobody can act for the owner, the
+    /// refusal names them.
+    pub(super) fn target(
+        &mut self,
+        kind: ObjectKind,
+        schema: &SchemaName,
+        owner: &RoleName,
+        groups: &[&Relations],
+        all: bool,
+    ) -> Target {
+        if all && self.act_in(owner).is_some() {
+            return Target::AllRelations { kind, schema: schema.clone() };
+        }
+        let mut names = Vec::new();
+        for group in groups {
+            self.planner.named.insert(group.number);
+            names.extend(group.names.iter().cloned());
+        }
+        names.sort();
+        Target::Relations { kind, schema: schema.clone(), names }
+    }
+
+    /// Columns have ACLs of their own: what a role has of the relation anyway may stand there, too.
+    pub(super) fn columns(&mut self, schema: &SchemaName, columns: &Columns) {
+        let covered = self.database.covered().contains(schema);
+        let allowed = if columns.of_extension {
+            BTreeMap::new()
+        } else {
+            self.wanted(schema, |level| access::on_object(level, ObjectKind::Table))
+        };
+        let public = (covered && !columns.of_extension && self.is_creator(&columns.owner))
+            .then(Privileges::new);
+        let mut found = self.differs(&columns.owner, &columns.acl, &allowed, public);
+        found.grant.clear();
+        let target = Target::Columns {
+            schema: schema.clone(),
+            relation: columns.relation.clone(),
+            names: columns.names.clone(),
+        };
+        self.revokes(&target, &columns.owner, &found);
+    }
+}

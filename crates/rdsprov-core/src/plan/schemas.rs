@@ -1,0 +1,192 @@
+//! Desired less observed inside one database: its schemas, and who may use them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::acl::AclDiff;
+use super::databases::listed;
+use super::diff::is_public;
+use super::inside::{DATABASE_OWNER, Inside};
+use super::sql::{self, Target};
+use super::{Action, Opening};
+use crate::access::{self, ObjectKind, Privilege, Privileges};
+use crate::name::{DatabaseName, RoleName, SchemaName};
+use crate::observed::{AclItem, Contents, Grantee, Schema};
+
+/// The database that new ones are copied from.
+const TEMPLATE: &str = "template1";
+
+/// A schema while what is in it is compared.
+pub(super) struct SchemaAtHand {
+    pub owner: RoleName,
+    /// Who may use it once its own ACL is as it shall be.
+    pub users: BTreeSet<Grantee>,
+}
+
+/// What a new database holds where the template could not be looked at.
+pub(super) fn default_contents(major: u32, administrator: &RoleName) -> Contents {
+    let item = |grantee, grantor: &RoleName, privilege| AclItem {
+        grantee,
+        grantor: grantor.clone(),
+        privilege,
+        grantable: false,
+    };
+    let owner =
+        if major >= 15 { RoleName::observed(DATABASE_OWNER) } else { administrator.clone() };
+    let to_owner = access::OWNER_ON_SCHEMA
+        .map(|privilege| item(Grantee::Role(owner.clone()), &owner, privilege));
+    let mut acl = vec![item(Grantee::Public, &owner, Privilege::Usage)];
+    acl.extend(to_owner);
+    if major < 15 {
+        acl.push(item(Grantee::Public, &owner, Privilege::Create));
+    }
+    let public = Schema { owner, acl, relations: Vec::new(), columns: Vec::new() };
+    Contents {
+        schemas: BTreeMap::from([(SchemaName::observed("public"), public)]),
+        ..Contents::default()
+    }
+}
+
+impl Inside<'_, '_> {
+    /// A schema that is declared and not there: made for the owner's entry, refused for the others'.
+    pub(super) fn missing(&mut self, name: &SchemaName, contents: &Contents) {
+        if self.database.of_owner().is_none_or(|schemas| !schemas.contains(name)) {
+            self.planner.refuse_until(
+                &self.database.application,
+                format!("schema {name} does not exist in database {}, and its owner's entry does not declare it", self.name),
+                &format!("role {} or a superuser", self.owner),
+                Opening {
+                    database: Some(self.name.clone()),
+                    statement: format!("CREATE SCHEMA {} AUTHORIZATION {}", name.quoted(), self.owner.quoted()),
+                },
+            );
+            return;
+        }
+        let owner = self.owner.clone();
+        let summary = format!("schema {name}, owner {owner}");
+        let role = Some(&owner);
+        self.step(Action::CreateSchema, role, &owner, summary, sql::create_schema(name), &[]);
+        let to_owner = access::OWNER_ON_SCHEMA.map(|privilege| AclItem {
+            grantee: Grantee::Role(owner.clone()),
+            grantor: owner.clone(),
+            privilege,
+            grantable: false,
+        });
+        let schema =
+            Schema { owner, acl: to_owner.to_vec(), relations: Vec::new(), columns: Vec::new() };
+        self.schema(name, &schema);
+        self.future_lacks(name, contents);
+    }
+
+    pub(super) fn schema(&mut self, name: &SchemaName, schema: &Schema) {
+        let public = is_public(name);
+        let owned = schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
+        let declared = self.database.of_owner().is_some_and(|schemas| schemas.contains(name));
+        let target = Target::Schema(name.clone());
+        if declared && !owned && !public {
+            self.planner.refuse_until(
+                &self.database.application,
+                format!(
+                    "schema {name} of database {} belongs to role {}, the definitions say {}",
+                    self.name, schema.owner, self.owner
+                ),
+                "a superuser",
+                Opening {
+                    database: Some(self.name.clone()),
+                    statement: sql::change_schema_owner(name, self.owner).shown(),
+                },
+            );
+            return;
+        }
+        let mut wanted = self.wanted(name, |level| access::on_object(level, ObjectKind::Schema));
+        if declared && self.database.owner.is_some() {
+            // Up to 14 `public` belongs to the master or the bootstrap superuser, and the owner of the
+            // database may create in it only because PUBLIC may.
+            let role = if owned { &schema.owner } else { self.owner };
+            wanted.insert(role.clone(), access::OWNER_ON_SCHEMA.into());
+        }
+        let public_keeps = self.public_keeps(name, schema);
+        let found = self.differs(&schema.owner, &schema.acl, &wanted, public_keeps);
+        let master =
+            if schema.owner.as_str() == DATABASE_OWNER { self.owner } else { &schema.owner };
+        if public && self.planner.act_as(master).is_none() {
+            self.public_of_somebody_else(name, schema, &found);
+            return;
+        }
+        for (role, privileges) in &found.grant {
+            self.grant(&target, &schema.owner, role, privileges);
+        }
+        self.revokes(&target, &schema.owner, &found);
+    }
+
+    /// Up to 14 schema `public` may belong to the bootstrap superuser: what PUBLIC has of it anyway need
+    /// not be granted; what is more ends with one statement.
+    pub(super) fn public_of_somebody_else(
+        &mut self,
+        name: &SchemaName,
+        schema: &Schema,
+        found: &AclDiff,
+    ) {
+        let of_public: Privileges = schema
+            .acl
+            .iter()
+            .filter(|item| item.grantee == Grantee::Public)
+            .map(|item| item.privilege)
+            .collect();
+        let enough = found.revoke.is_empty()
+            && found.grant.values().all(|privileges| privileges.is_subset(&of_public));
+        if enough {
+            for (role, privileges) in &found.grant {
+                self.planner.note(format!(
+                    "schema {name} of database {} belongs to role {}, as which the administrator cannot act: role {role} has {} on it through PUBLIC",
+                    self.name, schema.owner, listed(privileges)
+                ));
+            }
+            return;
+        }
+        let template = DatabaseName::observed(TEMPLATE);
+        let administrator = self.planner.observed.administrator.name.clone();
+        let (place, owner) =
+            if self.is_new { (&template, &administrator) } else { (self.name, self.owner) };
+        self.planner.refuse_until(
+            &self.database.application,
+            format!(
+                "schema {name} of database {place} belongs to role {}, as which the administrator cannot act, and PUBLIC may create in it or a declared role may not use it",
+                schema.owner
+            ),
+            "a superuser",
+            Opening {
+                database: Some(place.clone()),
+                statement: sql::change_schema_owner(name, owner).shown(),
+            },
+        );
+    }
+
+    pub(super) fn at_hand(&self, name: &SchemaName, schema: &Schema) -> SchemaAtHand {
+        let public_keeps = self.public_keeps(name, schema);
+        let keeps = |grantee: &Grantee| match grantee {
+            Grantee::Public => {
+                public_keeps.as_ref().is_none_or(|kept| kept.contains(&Privilege::Usage))
+            }
+            Grantee::Role(role) => !self.is_managed(role),
+        };
+        let of_acl = schema.acl.iter().filter(|item| item.privilege == Privilege::Usage);
+        let mut users: BTreeSet<Grantee> =
+            of_acl.map(|item| item.grantee.clone()).filter(keeps).collect();
+        let wanted = self.wanted(name, |level| access::on_object(level, ObjectKind::Schema));
+        users.extend(wanted.into_keys().map(Grantee::Role));
+        SchemaAtHand { owner: schema.owner.clone(), users }
+    }
+
+    /// What PUBLIC may keep of a schema; nothing is said where that is nobody's business.
+    pub(super) fn public_keeps(&self, name: &SchemaName, schema: &Schema) -> Option<Privileges> {
+        let covered = self.database.covered().contains(name);
+        let owned = schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
+        if owned && covered && !is_public(name) {
+            Some(Privileges::new())
+        } else if is_public(name) || covered {
+            Some(Privileges::from([Privilege::Usage]))
+        } else {
+            None
+        }
+    }
+}
