@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: the whole path before your eyes, on a throwaway server and Secrets Manager.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,10 +15,12 @@ struct Demo {
     secrets: SecretsManager,
     program: PathBuf,
     passwords: Vec<String>,
+    /// All that was shown.
+    shown: RefCell<String>,
 }
 
-/// Runs it; fails where anything is not as it says.
-pub fn run(version: u32) -> Result<(), String> {
+/// Runs it, and gives what it showed; fails where anything is not as it says.
+pub fn run(version: u32) -> Result<String, String> {
     crate::run("cargo", &["build", "--quiet", "-p", "rdsprov-cli"], &[])?;
     let here = std::env::current_exe().map_err(|error| error.to_string())?;
     let demo = Demo {
@@ -25,23 +28,65 @@ pub fn run(version: u32) -> Result<(), String> {
         secrets: SecretsManager::start().map_err(|error| error.to_string())?,
         program: here.with_file_name("rdsprov"),
         passwords: APPLICATIONS.iter().map(|_| uuid::Uuid::new_v4().to_string()).collect(),
+        shown: RefCell::default(),
     };
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-    demo.show(directory.path())
+    demo.show(directory.path())?;
+    Ok(demo.shown.into_inner())
 }
 
-fn title(text: &str) {
-    println!("\n# {text}");
+/// Each line of the picture in the README is shown, in its order: but for digests, times and the server's
+/// version; `…` alone stands for lines left out.
+pub fn compare_with_readme(shown: &str) -> Result<(), String> {
+    let readme = std::fs::read_to_string("README.md").map_err(|error| error.to_string())?;
+    let picture = readme
+        .split("$ cargo xtask demo\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .ok_or("the README shows no demo")?;
+    let plain = |text: &str| -> Vec<String> {
+        text.lines()
+            .map(|line| {
+                let words = line.split_inclusive([' ', ',']).map(|word| {
+                    let varies = word.starts_with("sha256:")
+                        || word.starts_with("20") && word.contains('T')
+                        || word.trim_end_matches([' ', ',']).parse::<u64>().is_ok();
+                    if varies { "…" } else { word }
+                });
+                words.collect::<String>().trim_end().to_owned()
+            })
+            .filter(|line| !line.is_empty())
+            .collect()
+    };
+    let (shown, picture) = (plain(shown), plain(picture));
+    let mut shown = shown.iter();
+    for line in picture.iter().filter(|line| *line != "…") {
+        if !shown.any(|shown| shown == line) {
+            return Err(format!("the demo in the README is out of date; it does not show: {line}"));
+        }
+    }
+    Ok(())
 }
 
 impl Demo {
+    fn say(&self, text: &str) {
+        println!("{text}");
+        let mut shown = self.shown.borrow_mut();
+        shown.push_str(text);
+        shown.push('\n');
+    }
+
+    fn title(&self, text: &str) {
+        self.say(&format!("\n# {text}"));
+    }
+
     fn show(&self, directory: &Path) -> Result<(), String> {
-        title(&format!(
+        self.title(&format!(
             "PostgreSQL {} in the shape of RDS, and a Secrets Manager with a secret for each role",
             self.server.major()
         ));
         let put = |id: &str, text: &str| {
-            println!("{id}");
+            self.say(id);
             self.secrets.put(id, text).map_err(|error| error.to_string())
         };
         put("goldenpath/dev/rds/master", &self.server.admin_secret())?;
@@ -50,26 +95,28 @@ impl Demo {
             put(&format!("goldenpath/dev/{application}/postgres"), &text)?;
         }
 
-        title("What is declared");
-        print!("{}", std::fs::read_to_string(DEFINITIONS).map_err(|error| error.to_string())?);
+        self.title("What is declared");
+        self.say(
+            std::fs::read_to_string(DEFINITIONS).map_err(|error| error.to_string())?.trim_end(),
+        );
 
-        title("What would be done");
+        self.title("What would be done");
         let shown = self.rdsprov(&["plan"])?;
-        print!("{shown}");
+        self.say(shown.trim_end());
 
-        title("It is done");
+        self.title("It is done");
         let audit = directory.join("audit.csv").display().to_string();
         let build = ["--build-id", "16-01-26-01", "--run-id", "1"];
         let apply = [&["apply", "--audit-output", &audit], build.as_slice()].concat();
-        println!("{}", last_line(&self.rdsprov(&apply)?));
+        self.say(last_line(&self.rdsprov(&apply)?));
 
-        title("A second run finds nothing to do");
+        self.title("A second run finds nothing to do");
         let again =
             ["apply", "--audit-output", &audit, "--build-id", "16-01-26-02", "--run-id", "2"];
-        println!("{}", last_line(&self.rdsprov(&again)?));
+        self.say(last_line(&self.rdsprov(&again)?));
         self.rdsprov(&["plan", "--detailed-exitcode"])?;
 
-        title("Who may do what, as PostgreSQL says");
+        self.title("Who may do what, as PostgreSQL says");
         let [owner, reader, stranger] = [0, 1, 2];
         self.may(owner, "CREATE TABLE orders (id serial, item text)")?;
         self.may(owner, "INSERT INTO orders (item) VALUES ('tea')")?;
@@ -77,14 +124,14 @@ impl Demo {
         self.may_not(reader, "INSERT INTO orders (item) VALUES ('coffee')")?;
         self.may_not(stranger, "SELECT item FROM orders")?;
 
-        title("The records");
-        print!("{}", std::fs::read_to_string(&audit).map_err(|error| error.to_string())?);
+        self.title("The records");
+        self.say(std::fs::read_to_string(&audit).map_err(|error| error.to_string())?.trim_end());
 
         let log = self.server.log();
         if self.passwords.iter().any(|password| log.contains(password)) {
             return Err("a password is in the server's log".to_owned());
         }
-        title("No password is in the server's log, though it logs every statement");
+        self.title("No password is in the server's log, though it logs every statement");
         Ok(())
     }
 
@@ -94,7 +141,7 @@ impl Demo {
             .iter()
             .map(|word| if word.ends_with(".csv") { "audit.csv" } else { word })
             .collect();
-        println!("$ rdsprov {} -d {DEFINITIONS}", flags.join(" "));
+        self.say(&format!("$ rdsprov {} -d {DEFINITIONS}", flags.join(" ")));
         let output = Command::new(&self.program)
             .args(arguments)
             .args(["-d", DEFINITIONS, "--ca-file"])
@@ -124,7 +171,7 @@ impl Demo {
     fn may(&self, number: usize, sql: &str) -> Result<(), String> {
         let answer = self.sql(number, sql)?;
         let answer = if answer.is_empty() { "done" } else { answer.trim() };
-        println!("{:<13} {sql}\n              -> {answer}", APPLICATIONS[number].1);
+        self.say(&format!("{:<13} {sql}\n              -> {answer}", APPLICATIONS[number].1));
         Ok(())
     }
 
@@ -133,7 +180,7 @@ impl Demo {
         match self.sql(number, sql) {
             Ok(_) => Err(format!("{user} was let do: {sql}")),
             Err(refusal) => {
-                println!("{user:<13} {sql}\n              -> {refusal}");
+                self.say(&format!("{user:<13} {sql}\n              -> {refusal}"));
                 Ok(())
             }
         }

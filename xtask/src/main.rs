@@ -57,7 +57,7 @@ enum Pg {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
-        Task::Demo { version } => get_what_is_missing().and_then(|()| demo::run(version)),
+        Task::Demo { version } => get_what_is_missing().and_then(|()| demo::run(version)).map(drop),
         Task::Test { pg } => test(pg.as_deref()),
         Task::FuzzAccess { minutes, pg } => fuzz_access(minutes, pg.as_deref()),
         Task::Pg { task: Pg::Start { version } } => start(version),
@@ -107,7 +107,18 @@ fn test(versions: Option<&str>) -> Result<(), String> {
     run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     run("cargo", &["check", "-p", "rdsprov-core", "--no-default-features"], &[])?;
     run("cargo", &["test", "--workspace"], &environment)?;
-    demo::run(15)
+    if versions.is_none() {
+        // The versions in between: the whole path, some scenarios, and the facts.
+        let between = [("RDSPROV_TEST_PG", "16,17"), ("RDSPROV_SCENARIO", "role")];
+        for (test, filters) in
+            [("live", ["path::", "scenarios::"].as_slice()), ("facts", [].as_slice())]
+        {
+            let arguments = [&["test", "--workspace", "--test", test, "--"], filters].concat();
+            run("cargo", &arguments, &between)?;
+        }
+    }
+    let shown = demo::run(15)?;
+    demo::compare_with_readme(&shown)
 }
 
 fn fuzz_access(minutes: u32, versions: Option<&str>) -> Result<(), String> {
@@ -115,7 +126,7 @@ fn fuzz_access(minutes: u32, versions: Option<&str>) -> Result<(), String> {
     let minutes = minutes.to_string();
     let mut environment = vec![("RDSPROV_FUZZ_MINUTES", minutes.as_str())];
     environment.extend(versions.map(|versions| ("RDSPROV_TEST_PG", versions)));
-    let test = ["test", "-p", "rdsprov-core", "--features", "postgres", "--test", "fuzz_access"];
+    let test = ["test", "--workspace", "--test", "fuzz_access"];
     run("cargo", &[test.as_slice(), &["--", "--nocapture"]].concat(), &environment)
 }
 

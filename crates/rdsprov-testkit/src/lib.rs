@@ -76,12 +76,12 @@ fn cache() -> Result<(PathBuf, File), Error> {
     Ok((cache, lock))
 }
 
-/// The versions that tests run on: those of `RDSPROV_TEST_PG` (`14,15`), else 15 and 17.
+/// The versions that tests run on: those of `RDSPROV_TEST_PG` (`14,15`), else the oldest, 15 and the newest.
 #[must_use]
 pub fn versions() -> Vec<u32> {
     std::env::var("RDSPROV_TEST_PG")
         .ok()
         .map(|text| text.split(',').filter_map(|part| part.trim().parse().ok()).collect())
         .filter(|versions: &Vec<u32>| !versions.is_empty())
-        .unwrap_or_else(|| vec![15, 17])
+        .unwrap_or_else(|| vec![14, 15, 18])
 }

@@ -112,7 +112,7 @@ impl<'a> Planner<'a> {
             "a superuser, or its owner with CREATEDB,",
             Opening {
                 database: None,
-                statement: format!("ALTER DATABASE {} RENAME TO {}", other.quoted(), name.quoted()),
+                statement: sql::rename_database(other, name).shown(),
             },
         );
         Found::Refused
@@ -133,11 +133,7 @@ impl<'a> Planner<'a> {
             "a superuser",
             Opening {
                 database: None,
-                statement: format!(
-                    "GRANT {} TO {}",
-                    owner.quoted(),
-                    self.observed.administrator.name.quoted()
-                ),
+                statement: sql::grant_role(owner, &self.observed.administrator.name).shown(),
             },
         );
         false

@@ -260,11 +260,7 @@ impl<'a> Planner<'a> {
             "the role's creator or a superuser",
             Opening {
                 database: None,
-                statement: format!(
-                    "GRANT {} TO {} WITH ADMIN OPTION",
-                    role.quoted(),
-                    administrator.quoted()
-                ),
+                statement: sql::grant_admin_option(role, &administrator).shown(),
             },
         );
     }

@@ -238,10 +238,7 @@ impl Inside<'_, '_> {
                         self.name
                     ),
                     "the administrator, unless the name is a mistake,",
-                    Opening {
-                        database: None,
-                        statement: format!("CREATE ROLE {}", creator.quoted()),
-                    },
+                    Opening { database: None, statement: sql::create_plain_role(creator).shown() },
                 );
             }
         }

@@ -67,10 +67,7 @@ impl Planner<'_> {
                     "role {name} does not exist, and role {other} was called so when it was made"
                 ),
                 "a superuser, or whoever renamed it,",
-                Opening {
-                    database: None,
-                    statement: format!("ALTER ROLE {} RENAME TO {}", other.quoted(), name.quoted()),
-                },
+                Opening { database: None, statement: sql::rename_role(other, name).shown() },
             );
             return;
         }
@@ -205,10 +202,7 @@ impl Planner<'_> {
                 held.join(" and ")
             ),
             "a superuser",
-            Opening {
-                database: None,
-                statement: format!("ALTER ROLE {} {}", name.quoted(), not.join(" ")),
-            },
+            Opening { database: None, statement: sql::alter_role(name, &not).shown() },
         );
         true
     }

@@ -56,7 +56,7 @@ impl Inside<'_, '_> {
                 &format!("role {} or a superuser", self.owner),
                 Opening {
                     database: Some(self.name.clone()),
-                    statement: format!("CREATE SCHEMA {} AUTHORIZATION {}", name.quoted(), self.owner.quoted()),
+                    statement: sql::create_schema_for(name, self.owner).shown(),
                 },
             );
             return;

@@ -348,6 +348,28 @@ pub fn change_object_owner(kind: &str, identity: &str, owner: &RoleName) -> Stat
     Statement::Sql(format!("ALTER {kind} {identity} OWNER TO {}", owner.quoted()))
 }
 
+// What follows is not for the administrator to run, but for who reads a refusal.
+
+pub fn rename_role(from: &RoleName, to: &RoleName) -> Statement {
+    Statement::Sql(format!("ALTER ROLE {} RENAME TO {}", from.quoted(), to.quoted()))
+}
+
+pub fn rename_database(from: &DatabaseName, to: &DatabaseName) -> Statement {
+    Statement::Sql(format!("ALTER DATABASE {} RENAME TO {}", from.quoted(), to.quoted()))
+}
+
+pub fn create_plain_role(role: &RoleName) -> Statement {
+    Statement::Sql(format!("CREATE ROLE {}", role.quoted()))
+}
+
+pub fn create_schema_for(schema: &SchemaName, owner: &RoleName) -> Statement {
+    Statement::Sql(format!("CREATE SCHEMA {} AUTHORIZATION {}", schema.quoted(), owner.quoted()))
+}
+
+pub fn grant_admin_option(role: &RoleName, member: &RoleName) -> Statement {
+    Statement::Sql(format!("GRANT {} TO {} WITH ADMIN OPTION", role.quoted(), member.quoted()))
+}
+
 /// Statements that a superuser is to run as somebody else.
 pub fn as_role(role: &RoleName, statement: &Statement) -> String {
     format!("SET ROLE {}; {}; RESET ROLE", role.quoted(), statement.shown())
