@@ -205,7 +205,10 @@ impl<'a> Rules<'a> {
             require(ADMINISTRATOR, "CONNECT");
         }
         if let Some((role, privileges)) = self.owners_own(thing) {
-            privileges.iter().for_each(|privilege| require(role, privilege));
+            let lacks = |privilege: &&&str| {
+                !thing.acl.iter().any(|i| i.0.as_deref() == Some(role) && i.2 == **privilege)
+            };
+            privileges.iter().filter(lacks).for_each(|privilege| require(role, privilege));
         }
         expected
     }
