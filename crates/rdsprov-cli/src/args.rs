@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-use rdsprov_core::config::TlsMode;
+use rdsprov_core::config::{TlsMode, VerifyPasswords};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
 
@@ -104,6 +104,9 @@ pub struct ServerOptions {
     /// Certificates to trust beside the system's, in PEM
     #[arg(long, env = "RDSPROV_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// How it is found out whether passwords are right: login, never, always-set [default: login]
+    #[arg(long, env = "RDSPROV_VERIFY_PASSWORDS", value_parser = verify_passwords)]
+    pub verify_passwords: Option<VerifyPasswords>,
     /// Names the build in records, marks and, as {build_id}, in the names of secrets
     #[arg(long, env = "RDSPROV_BUILD_ID")]
     pub build_id: Option<String>,
@@ -158,6 +161,10 @@ fn mode(text: &str) -> Result<Mode, String> {
         "coupled" => Ok(Mode::Coupled),
         _ => Err("the modes are standalone and coupled".to_owned()),
     }
+}
+
+fn verify_passwords(text: &str) -> Result<VerifyPasswords, String> {
+    text.parse().map_err(|()| "the ways are login, never and always-set".to_owned())
 }
 
 fn tls_mode(text: &str) -> Result<TlsMode, String> {

@@ -124,7 +124,9 @@ impl Setup {
             port: options.port,
             database: options.dbname.clone(),
         };
-        Run::open(desired, &source, admin_secret, place, tls)
+        let mut passwords = self.config.passwords.clone();
+        passwords.verify = options.verify_passwords.or(passwords.verify);
+        Run::open(desired, &source, admin_secret, place, tls, &passwords)
             .await
             .map_err(|error| Stop::new(Exit::Failed, error))
     }

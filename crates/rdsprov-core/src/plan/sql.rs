@@ -38,7 +38,10 @@ pub enum Statement {
 /// What fills the slots.
 pub trait Slots {
     /// The verifier of the password in a secret.
-    fn verifier(&self, secret: &SecretId) -> Option<String>;
+    ///
+    /// # Errors
+    /// Where there is none.
+    fn verifier(&self, secret: &SecretId) -> Result<String, SlotError>;
     /// The build id.
     fn build_id(&self) -> &str;
 }
@@ -49,6 +52,9 @@ pub enum SlotError {
     /// The password is not at hand.
     #[error("the password of secret {0} is not at hand; plan again with the secret readable")]
     NoPassword(SecretId),
+    /// No verifier can be made.
+    #[error("no verifier can be made: {0}")]
+    NoVerifier(String),
 }
 
 impl Statement {
@@ -87,9 +93,7 @@ impl Statement {
         Ok(match self {
             Self::Sql(text) => text.clone(),
             Self::Password { before, secret } => {
-                let verifier =
-                    slots.verifier(secret).ok_or_else(|| SlotError::NoPassword(secret.clone()))?;
-                format!("{before} {}", literal(&verifier))
+                format!("{before} {}", literal(&slots.verifier(secret)?))
             }
             Self::Mark { object, comment, mark } => {
                 comment_on(object, &mark.beside(comment.as_deref(), slots.build_id()))

@@ -6,6 +6,8 @@ pub mod aws;
 mod files;
 mod parse;
 mod password;
+#[cfg(feature = "postgres")]
+pub mod scram;
 
 use std::fmt;
 

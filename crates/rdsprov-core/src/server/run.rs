@@ -1,13 +1,16 @@
 //! One run from its secrets to its plan: what `plan`, `check` and `apply` have in common.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::connect::{ConnectError, Session, Target, Tls, said};
 use super::observe::{ObserveError, observe, try_out};
 use super::{ApplyOptions, Outcome, RunSlots, apply};
+use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{Findings, Plan, Refusal};
+use crate::secrets::scram::ITERATIONS;
 use crate::secrets::{Secret, SecretError, SecretId, SecretSource};
 
 /// Runs of this program wait for one another on this advisory lock: the first eight bytes of its name.
@@ -68,6 +71,10 @@ pub enum RunError {
 pub struct Run {
     /// What is wanted.
     pub desired: Desired,
+    verify: VerifyPasswords,
+    /// Whether a plan was carried out: passwords that were to be set whatever they are have been.
+    applied: AtomicBool,
+    iterations: AtomicU32,
     secrets: BTreeMap<SecretId, Secret>,
     findings: Findings,
     admin: Target,
@@ -86,6 +93,7 @@ impl Run {
         admin_secret: SecretId,
         place: Place,
         tls: Tls,
+        passwords: &Passwords,
     ) -> Result<Self, RunError> {
         let mut ids: BTreeSet<SecretId> = desired.secrets().into_iter().cloned().collect();
         ids.insert(admin_secret.clone());
@@ -102,7 +110,7 @@ impl Run {
                 return Err(RunError::AdminSecret { error, others });
             }
         };
-        let (secrets, mut findings) = sort(&desired, fetched);
+        let (secrets, mut findings) = sort(&desired, fetched, passwords.minimum_length);
         let incomplete =
             |key, flag| RunError::AdminSecretIncomplete { id: admin_secret.clone(), key, flag };
         let admin = Target {
@@ -122,7 +130,16 @@ impl Run {
             .map_or_else(|| DatabaseName::observed(LOCK_DATABASE), DatabaseName::observed);
         let home = admin.connect(&home).await?;
         findings.notes.extend(other_servers(&secrets, &admin));
-        Ok(Self { desired, secrets, findings, admin, home })
+        Ok(Self {
+            desired,
+            verify: passwords.verify.unwrap_or_default(),
+            applied: AtomicBool::new(false),
+            iterations: AtomicU32::new(ITERATIONS),
+            secrets,
+            findings,
+            admin,
+            home,
+        })
     }
 
     /// Waits for other runs of this program on this server to end.
@@ -159,7 +176,16 @@ impl Run {
     /// # Errors
     /// Where the server cannot be looked at.
     pub async fn plan(&self) -> Result<Plan, RunError> {
-        let mut observed = observe(&self.admin, &self.home, &self.desired, &self.secrets).await?;
+        let verify = match self.verify {
+            VerifyPasswords::AlwaysSet if self.applied.load(Ordering::Relaxed) => {
+                VerifyPasswords::Login
+            }
+            verify => verify,
+        };
+        let mut observed =
+            observe(&self.admin, &self.home, &self.desired, &self.secrets, verify).await?;
+        let iterations = observed.passwords.scram_iterations.unwrap_or(ITERATIONS);
+        self.iterations.store(iterations, Ordering::Relaxed);
         loop {
             let plan = Plan::new(&self.desired, &observed, self.findings.clone());
             // Where nothing is to be done, nothing is tried: a trial is undone, but it writes.
@@ -181,7 +207,9 @@ impl Run {
         build_id: &str,
         options: &ApplyOptions<'_>,
     ) -> Outcome {
-        let slots = RunSlots { secrets: &self.secrets, build_id };
+        self.applied.store(true, Ordering::Relaxed);
+        let iterations = self.iterations.load(Ordering::Relaxed);
+        let slots = RunSlots { secrets: &self.secrets, build_id, iterations };
         apply(plan, &self.admin, lock, &slots, options).await
     }
 
@@ -196,6 +224,7 @@ impl Run {
 fn sort(
     desired: &Desired,
     mut fetched: BTreeMap<SecretId, Result<Secret, SecretError>>,
+    minimum_length: usize,
 ) -> (BTreeMap<SecretId, Secret>, Findings) {
     let mut refusals = Vec::new();
     for (name, role) in &desired.roles {
@@ -225,6 +254,14 @@ fn sort(
         };
         match fetched.get(id) {
             Some(Ok(secret)) => {
+                if secret.password.is_shorter_than(minimum_length) {
+                    refuse(
+                        format!(
+                            "secret {id}: the password has less than {minimum_length} characters, which [passwords] minimum_length asks for"
+                        ),
+                        "set a longer one",
+                    );
+                }
                 let remedy = "correct the secret or the definition, so that both say the same";
                 if let Some(username) = secret.username.as_deref().filter(|u| *u != name.as_str()) {
                     refuse(

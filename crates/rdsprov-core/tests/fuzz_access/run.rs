@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rdsprov_core::config::TlsMode;
+use rdsprov_core::config::{Passwords, TlsMode};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::plan::Plan;
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
@@ -157,9 +157,16 @@ impl Running<'_> {
         let tls = Tls::new(TlsMode::VerifyFull, Some(self.host.server.ca_file()))
             .map_err(|error| wrong(&error))?;
         let source = SecretSource::Files(secrets.to_owned());
-        Run::open(desired, &source, SecretId("admin".to_owned()), RunPlace::default(), tls)
-            .await
-            .map_err(|error| wrong(&error))
+        Run::open(
+            desired,
+            &source,
+            SecretId("admin".to_owned()),
+            RunPlace::default(),
+            tls,
+            &Passwords::default(),
+        )
+        .await
+        .map_err(|error| wrong(&error))
     }
 
     async fn plan_once(&self, run: &Run) -> Result<Plan> {
