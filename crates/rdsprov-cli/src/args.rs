@@ -50,6 +50,12 @@ pub enum Format {
     Sql,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AdminAuth {
+    Password,
+    Iam,
+}
+
 #[derive(Debug, Args)]
 pub struct Common {
     /// The environment; must agree with the definitions
@@ -83,6 +89,12 @@ pub struct ServerOptions {
     /// The administrator's secret [default: goldenpath/{environment}/rds/master]
     #[arg(long, alias = "master-secret", env = "RDSPROV_ADMIN_SECRET", value_name = "ID")]
     pub admin_secret: Option<String>,
+    /// How the administrator logs in: with the password of its secret, or with a token of IAM
+    #[arg(long, value_enum, default_value = "password", env = "RDSPROV_ADMIN_AUTH")]
+    pub admin_auth: AdminAuth,
+    /// The administrator's role, where it logs in with a token; --host says where
+    #[arg(long, env = "RDSPROV_ADMIN_USER", value_name = "ROLE")]
+    pub admin_user: Option<String>,
     /// Where secrets come from: `aws`, or `file:DIR`
     #[arg(long, env = "RDSPROV_SECRETS", default_value = "aws")]
     pub secrets: String,

@@ -404,7 +404,6 @@ impl Database {
         self.owner == *administrator
             && !self.allow_connections
             && self.connection_limit == UNFINISHED
-            && self.comment.is_none()
     }
 
     /// Its mark, if it is managed.

@@ -11,7 +11,7 @@ use rdsprov_core::config::{Passwords, TlsMode};
 use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
-use rdsprov_core::server::{ApplyOptions, Place, Run, Tls};
+use rdsprov_core::server::{ApplyOptions, Login, Place, Run, Tls};
 use rdsprov_testkit::{Server, versions};
 
 const DEFINITIONS: &str = r#"
@@ -35,7 +35,7 @@ async fn open(server: &Server, secrets: &Path) -> Run {
     Run::open(
         desired,
         &source,
-        SecretId("admin".to_owned()),
+        Login::Secret(SecretId("admin".to_owned())),
         Place::default(),
         tls,
         &Passwords::default(),

@@ -219,6 +219,16 @@ impl Target {
         }
     }
 
+    /// The schema that it is in.
+    pub fn schema(&self) -> Option<&SchemaName> {
+        match self {
+            Self::Relations { schema, .. }
+            | Self::AllRelations { schema, .. }
+            | Self::Columns { schema, .. } => Some(schema),
+            Self::Database(_) | Self::Schema(_) | Self::Object { .. } => None,
+        }
+    }
+
     /// The privileges as they are granted on it: on columns each names them.
     fn privileges(&self, privileges: &Privileges) -> String {
         let Self::Columns { names, .. } = self else { return list(privileges) };
@@ -360,6 +370,15 @@ pub fn rename_role(from: &RoleName, to: &RoleName) -> Statement {
 
 pub fn rename_database(from: &DatabaseName, to: &DatabaseName) -> Statement {
     Statement::Sql(format!("ALTER DATABASE {} RENAME TO {}", from.quoted(), to.quoted()))
+}
+
+/// One statement for each relation, whatever its kind: `ALTER TABLE` takes them all.
+pub fn change_owner_of_relations(target: &Target, owner: &RoleName) -> Option<Vec<String>> {
+    let Target::Relations { schema, names, .. } = target else { return None };
+    let one = |name: &String| {
+        format!("ALTER TABLE {}.{} OWNER TO {}", schema.quoted(), quote(name), owner.quoted())
+    };
+    Some(names.iter().map(one).collect())
 }
 
 pub fn create_plain_role(role: &RoleName) -> Statement {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use aws_config::SdkConfig;
 use aws_config::{BehaviorVersion, Region};
 pub use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
@@ -15,13 +16,20 @@ const BATCH: usize = 20;
 /// How many single calls are under way at once.
 const AT_ONCE: usize = 8;
 
-/// A client of the region given, else of the environment's; `AWS_ENDPOINT_URL` counts.
-pub async fn connect(region: Option<String>) -> Client {
+/// What the environment says of region and credentials; the region given counts before it, and so does
+/// `AWS_ENDPOINT_URL` before AWS itself.
+pub async fn configuration(region: Option<String>) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(region) = region {
         loader = loader.region(Region::new(region));
     }
-    Client::new(&loader.load().await)
+    loader.load().await
+}
+
+/// A client of Secrets Manager.
+#[must_use]
+pub fn connect(configuration: &SdkConfig) -> Client {
+    Client::new(configuration)
 }
 
 pub(super) async fn fetch(

@@ -8,6 +8,8 @@ mod parse;
 mod password;
 #[cfg(feature = "postgres")]
 pub mod scram;
+#[cfg(feature = "aws")]
+pub mod token;
 
 use std::fmt;
 

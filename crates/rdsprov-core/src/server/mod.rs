@@ -7,9 +7,9 @@ mod observe;
 mod run;
 
 pub use apply::{ApplyOptions, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
-pub use connect::{ConnectError, Session, Target, Tls};
+pub use connect::{ConnectError, Proof, Session, Target, Tls};
 pub use observe::{ObserveError, observe};
-pub use run::{Lock, Place, Run, RunError};
+pub use run::{Lock, Login, Place, Run, RunError};
 
 use std::collections::BTreeMap;
 

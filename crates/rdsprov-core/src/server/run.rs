@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use super::connect::{ConnectError, Session, Target, Tls, said};
+use super::connect::{ConnectError, Proof, Session, Target, Tls, said};
 use super::observe::{ObserveError, observe, try_out};
 use super::{ApplyOptions, Outcome, RunSlots, apply};
 use crate::config::{Passwords, VerifyPasswords};
@@ -16,8 +16,25 @@ use crate::secrets::{Secret, SecretError, SecretId, SecretSource};
 /// Runs of this program wait for one another on this advisory lock: the first eight bytes of its name.
 const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
 
+/// PostgreSQL's port.
+const DEFAULT_PORT: u16 = 5432;
+
 /// The database that every run takes its lock in: advisory locks are per database.
 const LOCK_DATABASE: &str = "postgres";
+
+/// How the administrator logs in.
+pub enum Login {
+    /// With the password of a secret, which also says who and where.
+    Secret(SecretId),
+    /// As a role, with a token of IAM. The place has to say where.
+    #[cfg(feature = "aws")]
+    Token {
+        /// The role.
+        user: RoleName,
+        /// What signs the tokens.
+        source: crate::secrets::token::TokenSource,
+    },
+}
 
 /// Where the administrator's secret says nothing, or something else than what is wanted.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +59,7 @@ pub enum RunError {
     #[error("the administrator's secret (see --admin-secret): {error}{}", .others.iter().map(|other| format!("\n  and {other}")).collect::<String>())]
     AdminSecret {
         /// What is wrong with it.
-        error: SecretError,
+        error: Box<SecretError>,
         /// What is wrong with the others.
         others: Vec<String>,
     },
@@ -56,6 +73,10 @@ pub enum RunError {
         /// What to give instead.
         flag: &'static str,
     },
+    /// Nobody says where the server is.
+    #[cfg(feature = "aws")]
+    #[error("the server's host is not known; give --host, since there is no secret that says it")]
+    NoHost,
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -90,43 +111,50 @@ impl Run {
     pub async fn open(
         desired: Desired,
         source: &SecretSource,
-        admin_secret: SecretId,
+        login: Login,
         place: Place,
         tls: Tls,
         passwords: &Passwords,
     ) -> Result<Self, RunError> {
         let mut ids: BTreeSet<SecretId> = desired.secrets().into_iter().cloned().collect();
-        ids.insert(admin_secret.clone());
+        if let Login::Secret(id) = &login {
+            ids.insert(id.clone());
+        }
         let mut fetched = source.fetch(&ids).await;
-        let administrator = match fetched.get(&admin_secret) {
-            Some(Ok(secret)) => secret.clone(),
-            Some(Err(_)) | None => {
-                let error = match fetched.remove(&admin_secret) {
-                    Some(Err(error)) => error,
-                    _ => SecretError::Missing { id: admin_secret },
+        let (admin, dbname) = match login {
+            Login::Secret(id) => {
+                let administrator = administrator(&id, &mut fetched)?;
+                let incomplete =
+                    |key, flag| RunError::AdminSecretIncomplete { id: id.clone(), key, flag };
+                let host = place.host.or(administrator.host);
+                let user = administrator.username;
+                let admin = Target {
+                    host: host.ok_or_else(|| incomplete("host", "--host"))?,
+                    port: place.port.or(administrator.port).unwrap_or(DEFAULT_PORT),
+                    user: RoleName::observed(
+                        user.ok_or_else(|| incomplete("username", "a secret that has one"))?,
+                    ),
+                    proof: Proof::Password(administrator.password),
+                    tls,
                 };
-                let others: Vec<String> =
-                    fetched.into_values().filter_map(Result::err).map(|e| e.to_string()).collect();
-                return Err(RunError::AdminSecret { error, others });
+                (admin, administrator.dbname)
+            }
+            #[cfg(feature = "aws")]
+            Login::Token { user, source } => {
+                let admin = Target {
+                    host: place.host.ok_or(RunError::NoHost)?,
+                    port: place.port.unwrap_or(DEFAULT_PORT),
+                    user,
+                    proof: Proof::Token(source),
+                    tls,
+                };
+                (admin, None)
             }
         };
         let (secrets, mut findings) = sort(&desired, fetched, passwords.minimum_length);
-        let incomplete =
-            |key, flag| RunError::AdminSecretIncomplete { id: admin_secret.clone(), key, flag };
-        let admin = Target {
-            host: place.host.or(administrator.host).ok_or_else(|| incomplete("host", "--host"))?,
-            port: place.port.or(administrator.port).unwrap_or(5432),
-            user: RoleName::observed(
-                administrator
-                    .username
-                    .ok_or_else(|| incomplete("username", "a secret that has one"))?,
-            ),
-            password: administrator.password,
-            tls,
-        };
         let home = place
             .database
-            .or(administrator.dbname)
+            .or(dbname)
             .map_or_else(|| DatabaseName::observed(LOCK_DATABASE), DatabaseName::observed);
         let home = admin.connect(&home).await?;
         findings.notes.extend(other_servers(&secrets, &admin));
@@ -218,6 +246,22 @@ impl Run {
     pub fn server(&self) -> String {
         format!("{}:{}", self.admin.host, self.admin.port)
     }
+}
+
+/// The administrator's secret; where it is not to be had, all that is wrong with secrets at once.
+fn administrator(
+    id: &SecretId,
+    fetched: &mut BTreeMap<SecretId, Result<Secret, SecretError>>,
+) -> Result<Secret, RunError> {
+    if let Some(Ok(secret)) = fetched.get(id) {
+        return Ok(secret.clone());
+    }
+    let error = match fetched.remove(id) {
+        Some(Err(error)) => error,
+        _ => SecretError::Missing { id: id.clone() },
+    };
+    let others = fetched.values().filter_map(|one| one.as_ref().err()).map(ToString::to_string);
+    Err(RunError::AdminSecret { error: Box::new(error), others: others.collect() })
 }
 
 /// Good secrets to one side, a refusal for each that is not, or that contradicts the definitions.

@@ -8,7 +8,7 @@ use rdsprov_core::config::{Passwords, TlsMode};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::plan::Plan;
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
-use rdsprov_core::server::{ApplyOptions, Lock, Place as RunPlace, Run, Tls};
+use rdsprov_core::server::{ApplyOptions, Lock, Login, Place as RunPlace, Run, Tls};
 
 use crate::access::Access;
 use crate::declared::Declared;
@@ -160,7 +160,7 @@ impl Running<'_> {
         Run::open(
             desired,
             &source,
-            SecretId("admin".to_owned()),
+            Login::Secret(SecretId("admin".to_owned())),
             RunPlace::default(),
             tls,
             &Passwords::default(),
