@@ -94,7 +94,25 @@ impl<'a> Planner<'a> {
             }
             _ => self.may_act_for_owner(name, application, &seen.owner),
         };
+        self.creators_exist(name, database);
         if allowed { Found::There(seen) } else { Found::Refused }
+    }
+
+    fn creators_exist(&mut self, name: &DatabaseName, database: &desired::Database) {
+        for creator in &database.creators {
+            let known = self.observed.roles.contains_key(creator)
+                || self.desired.roles.contains_key(creator);
+            if !known {
+                self.refuse_until(
+                    &database.application,
+                    format!(
+                        "role {creator}, which `creators` names for database {name}, does not exist"
+                    ),
+                    "the administrator, unless the name is a mistake,",
+                    Opening { database: None, statement: sql::create_plain_role(creator).shown() },
+                );
+            }
+        }
     }
 
     /// Not there: to be made, unless it only has another name since.
@@ -205,6 +223,7 @@ impl<'a> Planner<'a> {
             );
             return None;
         };
+        self.creators_exist(name, database);
         // Where nobody can act as the owner, the role itself is refused already, with the reason.
         self.act_as(owner)?;
         let target = Target::Database(name.clone());

@@ -226,7 +226,6 @@ impl Inside<'_, '_> {
         contents: &Contents,
         before: Option<(&RoleName, &Contents)>,
     ) -> Vec<Step> {
-        self.creators_exist();
         // First: a schema that is made takes what the defaults give.
         self.future_beyond(contents);
         for schema_name in self.database.covered() {
@@ -272,24 +271,6 @@ impl Inside<'_, '_> {
         // Last: `ALL TABLES` would count an extension's, too.
         self.extensions(contents);
         self.steps
-    }
-
-    pub(super) fn creators_exist(&mut self) {
-        for creator in &self.database.creators {
-            let known = self.planner.observed.roles.contains_key(creator)
-                || self.planner.desired.roles.contains_key(creator);
-            if !known {
-                self.planner.refuse_until(
-                    &self.database.application,
-                    format!(
-                        "role {creator}, which `creators` names for database {}, does not exist",
-                        self.name
-                    ),
-                    "the administrator, unless the name is a mistake,",
-                    Opening { database: None, statement: sql::create_plain_role(creator).shown() },
-                );
-            }
-        }
     }
 
     /// The roles whose future objects are granted: the owner, and the declared creators there are.
@@ -356,7 +337,11 @@ impl Inside<'_, '_> {
         let Some(keeper) = self.closed_to(master) else {
             return Some((acting, Memberships::new()));
         };
-        self.planner.act_as(keeper).filter(|_| keeper != master)?;
+        let users = &self.schema_at_hand.as_ref()?.users;
+        let has_a_way = keeper == self.owner
+            && users.contains(&Grantee::Role(RoleName::observed(DATABASE_OWNER)))
+            || users.contains(&Grantee::Role(keeper.clone()));
+        self.planner.act_as(keeper).filter(|_| keeper != master && has_a_way)?;
         let borrowed = [master, keeper].map(|role| (role.clone(), MembershipOption::Inherit));
         Some((Acting::Administrator, borrowed.into_iter().collect()))
     }
