@@ -185,8 +185,17 @@ impl Judge<'_> {
                 found.extend(rules.complaints(was, is));
             }
             _ => {
+                // What strangers were given meanwhile is theirs, the grantor being the new owner.
+                let by_hand = |role: &str| {
+                    !self.declared.is_managed(role)
+                        && was.is_some_and(|was| {
+                            was.acl.iter().any(|item| item.0.as_deref() == Some(role))
+                        })
+                };
                 let mut fresh = is.clone();
-                fresh.acl.retain(|item| item.0.as_deref() == Some(owner));
+                fresh.acl.retain(|item| {
+                    item.0.as_deref().is_some_and(|role| role == owner || by_hand(role))
+                });
                 found.extend(rules.complaints(&fresh, is));
             }
         }

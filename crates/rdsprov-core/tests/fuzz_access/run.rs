@@ -120,7 +120,10 @@ impl Running<'_> {
         self.tally.count_levels(declared);
         self.tally.count(if plan.is_empty() { "plans: empty" } else { "plans: applied" });
         let before = self.host.look().await?;
-        self.apply(&run, plan).await?;
+        if !self.apply(&run, plan).await? {
+            self.tally.count("plans: what the first let be seen was refused");
+            return Ok(());
+        }
         self.writes_nothing(&run).await?;
         let after = self.host.look().await?;
         let judge =
@@ -252,8 +255,9 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Applies, and again as long as a plan says that there is more to see behind it.
-    async fn apply(&mut self, run: &Run, mut plan: Plan) -> Result<()> {
+    /// Applies, and again as long as a plan says that there is more to see behind it; not to the end where
+    /// that is refused.
+    async fn apply(&mut self, run: &Run, mut plan: Plan) -> Result<bool> {
         let lock = lock(run).await?;
         for _ in 0..UNSEEN_ROUNDS {
             let outcome = run.apply(&lock, &plan, "1", &ApplyOptions::default()).await;
@@ -262,9 +266,12 @@ impl Running<'_> {
             }
             let again = self.plan_once(run).await?;
             if again.is_empty() && again.refusals.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
-            if plan.unseen.is_empty() || !again.refusals.is_empty() {
+            if !plan.unseen.is_empty() && !again.refusals.is_empty() {
+                return Ok(false);
+            }
+            if plan.unseen.is_empty() {
                 let first = plan.to_text();
                 let text = again.to_text();
                 return fail(
@@ -302,7 +309,7 @@ impl Running<'_> {
     /// An earlier run, to its end.
     async fn provision(&mut self, declared: &Declared, secrets: &Path) -> Result<()> {
         let (run, plan) = self.plan(declared, secrets).await?;
-        self.apply(&run, plan).await
+        self.apply(&run, plan).await.map(drop)
     }
 
     /// An earlier run, killed between two statements.
