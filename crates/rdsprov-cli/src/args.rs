@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-use rdsprov_core::config::TlsMode;
+use rdsprov_core::config::{TlsMode, TlsSection};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
 
@@ -101,15 +101,33 @@ pub struct ServerOptions {
     /// How the connection is protected: verify-full, require, disable [default: verify-full]
     #[arg(long, env = "RDSPROV_TLS", value_parser = tls_mode)]
     pub tls: Option<TlsMode>,
-    /// Certificates to trust beside the system's, in PEM
+    /// Certificates to trust beside the system's and Amazon's, in PEM; `system` for the system's alone [default: PGSSLROOTCERT]
     #[arg(long, env = "RDSPROV_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// The certificate by which the server knows the client, in PEM [default: PGSSLCERT]
+    #[arg(long, env = "RDSPROV_CLIENT_CERT", value_name = "FILE")]
+    pub client_cert: Option<PathBuf>,
+    /// Its key, which nobody else may read [default: PGSSLKEY]
+    #[arg(long, env = "RDSPROV_CLIENT_KEY", value_name = "FILE")]
+    pub client_key: Option<PathBuf>,
     /// Names the build in records, marks and, as {build_id}, in the names of secrets
     #[arg(long, env = "RDSPROV_BUILD_ID")]
     pub build_id: Option<String>,
     /// Allow a hazard: outside dev each needs it, and changes_owner everywhere
     #[arg(long, value_name = "HAZARD", value_delimiter = ',')]
     pub allow: Vec<Hazard>,
+}
+
+impl ServerOptions {
+    /// What the flags say of TLS.
+    pub fn tls(&self) -> TlsSection {
+        TlsSection {
+            mode: self.tls,
+            ca_file: self.ca_file.clone().map(Into::into),
+            client_cert: self.client_cert.clone(),
+            client_key: self.client_key.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -4,11 +4,13 @@ mod apply;
 mod connect;
 mod observe;
 mod run;
+mod tls;
 
 pub use apply::{ApplyOptions, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
-pub use connect::{ConnectError, Session, Target, Tls};
+pub use connect::{ConnectError, Session, Target};
 pub use observe::{ObserveError, observe};
 pub use run::{Lock, Place, Run, RunError};
+pub use tls::{CarriedCertificates, Tls, TlsError, TlsProblem};
 
 use std::collections::BTreeMap;
 

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::connect::{ConnectError, Session, Target, Tls, said};
+use super::connect::{ConnectError, Session, Target, said};
 use super::observe::{ObserveError, observe, try_out};
+use super::tls::Tls;
 use super::{ApplyOptions, Outcome, RunSlots, apply};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
