@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{
+    Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 use rdsprov_core::config::{TlsMode, TlsSection};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
+use rdsprov_core::server::CarriedCertificates;
 
 /// Roles, databases and grants inside PostgreSQL on Amazon RDS, as declared.
 #[derive(Debug, Parser)]
@@ -18,7 +22,7 @@ pub struct Arguments {
     #[arg(long, global = true, value_enum, default_value = "text", env = "RDSPROV_LOG_FORMAT")]
     pub log_format: LogFormat,
     /// Say more on stderr; twice for the libraries' words too
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 }
 
@@ -182,10 +186,17 @@ fn tls_mode(text: &str) -> Result<TlsMode, String> {
     text.parse().map_err(|_| "the modes are verify-full, require and disable".to_owned())
 }
 
+/// What the arguments ask for.
+pub enum Asked {
+    Run(Box<Arguments>),
+    /// The version, in more words than clap has for it.
+    Version(String),
+}
+
 /// Reads the arguments. A variable that is set to nothing, as CI systems do, is not set.
-pub fn parse() -> Result<Arguments, clap::Error> {
+pub fn parse() -> Result<Asked, clap::Error> {
     fn without_empty_variables(command: clap::Command) -> clap::Command {
-        let is_empty = |arg: &clap::Arg| {
+        let is_empty = |arg: &Arg| {
             arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|v| v.is_empty()))
         };
         let names: Vec<String> =
@@ -196,8 +207,25 @@ pub fn parse() -> Result<Arguments, clap::Error> {
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, without_empty_variables))
     }
-    let matches = without_empty_variables(Arguments::command()).try_get_matches()?;
-    Arguments::from_arg_matches(&matches)
+    match without_empty_variables(Arguments::command()).try_get_matches() {
+        Ok(matches) => Ok(Asked::Run(Box::new(Arguments::from_arg_matches(&matches)?))),
+        Err(error) if error.kind() == ErrorKind::DisplayVersion && wants_more() => {
+            let carried = match CarriedCertificates::read() {
+                Ok(carried) => format!("carries {carried}"),
+                Err(error) => error.to_string(),
+            };
+            Ok(Asked::Version(format!("{}{carried}\n", error.render())))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether `--verbose` is there: clap answers `--version` without reading on.
+fn wants_more() -> bool {
+    let command = Arguments::command()
+        .disable_version_flag(true)
+        .arg(Arg::new("version").short('V').long("version").action(ArgAction::Count));
+    command.ignore_errors(true).get_matches().get_count("verbose") > 0
 }
 
 /// The log goes to stderr; results have stdout for themselves.
