@@ -225,7 +225,9 @@ fn wants_more() -> bool {
     let command = Arguments::command()
         .disable_version_flag(true)
         .arg(Arg::new("version").short('V').long("version").action(ArgAction::Count));
-    command.ignore_errors(true).get_matches().get_count("verbose") > 0
+    // Where something else is wrong, not even a count is there.
+    let matches = command.ignore_errors(true).get_matches();
+    matches.get_one::<u8>("verbose").is_some_and(|count| *count > 0)
 }
 
 /// The log goes to stderr; results have stdout for themselves.

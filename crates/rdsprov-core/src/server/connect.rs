@@ -8,7 +8,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
-use super::tls::{Protection, Tls, TlsProblem};
+use super::tls::{Identity, Protection, Tls, TlsProblem};
 use crate::name::{DatabaseName, RoleName};
 use crate::secrets::Password;
 
@@ -53,14 +53,18 @@ pub enum ConnectError {
 
 /// What to do where the server refuses how we come. Of most it says the same code: the words tell the cases
 /// apart, in a server that speaks English.
-fn remedy(code: Option<&SqlState>, reason: &str, tls: &Tls) -> &'static str {
-    match code {
+fn remedy(code: Option<&SqlState>, reason: &str, identity: &Identity) -> &'static str {
+    match (code, identity) {
         // clientcert=verify-full, where the password is right and the certificate names somebody else.
-        Some(&SqlState::INVALID_PASSWORD) if tls.shows_certificate() => {
+        (Some(&SqlState::INVALID_PASSWORD), Identity::Shown { .. }) => {
             "; PostgreSQL says so, too, where the common name of the client certificate is not the role's"
         }
-        Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
-            if reason.starts_with("connection requires a valid client certificate") {
+        (Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION), identity) => {
+            let wants_certificate =
+                reason.starts_with("connection requires a valid client certificate");
+            if wants_certificate && matches!(identity, Identity::Withheld) {
+                "; the client certificate is the administrator's, and is not shown for another role"
+            } else if wants_certificate {
                 "; give one that the server's CA has issued, with --client-cert and --client-key"
             } else if reason.starts_with("certificate authentication failed") {
                 "; the client certificate has to name the role as its common name, or pg_ident.conf to map the one to the other"
@@ -102,7 +106,7 @@ impl Target {
     /// is what a password is reset for; without it, it says that it wants a certificate (28000).
     #[must_use]
     pub fn as_role(&self, user: RoleName, password: Password) -> Self {
-        Self { user, password, tls: self.tls.anonymous(), ..self.clone() }
+        Self { user, password, tls: self.tls.of_another_role(), ..self.clone() }
     }
 
     /// Connects to a database.
@@ -128,7 +132,7 @@ impl Target {
                 port: self.port,
                 database: database.clone(),
                 user: self.user.clone(),
-                remedy: remedy(error.code(), &said(&error), &self.tls),
+                remedy: remedy(error.code(), &said(&error), self.tls.identity()),
                 reason: said(&error),
                 code: error.code().cloned(),
             },

@@ -85,12 +85,18 @@ pub(super) enum Protection {
     /// Not at all.
     Disabled,
     /// By TLS.
-    Rustls {
-        /// With the client certificate, where there is one.
-        connector: MakeRustlsConnect,
-        /// The same without it, where there is one.
-        anonymous: Option<MakeRustlsConnect>,
-    },
+    Rustls { connector: MakeRustlsConnect, identity: Identity },
+}
+
+/// What the server is told of who we are, beside the password.
+#[derive(Clone)]
+pub(super) enum Identity {
+    /// Nothing: there is no client certificate.
+    Unknown,
+    /// The client certificate; and a connector that does not show it.
+    Shown { anonymous: MakeRustlsConnect },
+    /// Nothing: there is a client certificate, and it is somebody else's.
+    Withheld,
 }
 
 impl Tls {
@@ -115,7 +121,7 @@ impl Tls {
             .with_custom_certificate_verifier(verifier);
         let anonymous = MakeRustlsConnect::new(builder.clone().with_no_client_auth());
         let Some(client) = &settings.client else {
-            return Ok(Self(Protection::Rustls { connector: anonymous, anonymous: None }));
+            return Ok(Self::rustls(anonymous, Identity::Unknown));
         };
         let (chain, key) = client::load(client)?;
         let config = builder.with_client_auth_cert(chain, key).map_err(|error| match error {
@@ -127,24 +133,29 @@ impl Tls {
             }
             other => TlsError::ClientKey { path: client.key.clone(), reason: other.to_string() },
         })?;
-        let connector = MakeRustlsConnect::new(config);
-        Ok(Self(Protection::Rustls { connector, anonymous: Some(anonymous) }))
+        Ok(Self::rustls(MakeRustlsConnect::new(config), Identity::Shown { anonymous }))
     }
 
-    /// The same without the client certificate: it says who one role is, and no other.
-    #[must_use]
-    pub(super) fn anonymous(&self) -> Self {
+    fn rustls(connector: MakeRustlsConnect, identity: Identity) -> Self {
+        Self(Protection::Rustls { connector, identity })
+    }
+
+    /// The same for another role: the client certificate says who one is, and no other.
+    pub(super) fn of_another_role(&self) -> Self {
         match &self.0 {
-            Protection::Rustls { anonymous: Some(anonymous), .. } => {
-                Self(Protection::Rustls { connector: anonymous.clone(), anonymous: None })
+            Protection::Rustls { identity: Identity::Shown { anonymous }, .. } => {
+                Self::rustls(anonymous.clone(), Identity::Withheld)
             }
             _ => self.clone(),
         }
     }
 
-    /// Whether a client certificate is shown.
-    pub(super) fn shows_certificate(&self) -> bool {
-        matches!(self.0, Protection::Rustls { anonymous: Some(_), .. })
+    /// What the server is told of who we are.
+    pub(super) fn identity(&self) -> &Identity {
+        match &self.0 {
+            Protection::Disabled => &Identity::Unknown,
+            Protection::Rustls { identity, .. } => identity,
+        }
     }
 }
 
