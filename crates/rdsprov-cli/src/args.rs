@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-use rdsprov_core::config::{TlsMode, VerifyPasswords};
+use clap::error::ErrorKind;
+use clap::{
+    Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
+use rdsprov_core::config::{TlsMode, TlsSection, VerifyPasswords};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
+use rdsprov_core::server::CarriedCertificates;
 
 /// Roles, databases and grants inside PostgreSQL on Amazon RDS, as declared.
 #[derive(Debug, Parser)]
@@ -18,7 +22,7 @@ pub struct Arguments {
     #[arg(long, global = true, value_enum, default_value = "text", env = "RDSPROV_LOG_FORMAT")]
     pub log_format: LogFormat,
     /// Say more on stderr; twice for the libraries' words too
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 }
 
@@ -113,18 +117,36 @@ pub struct ServerOptions {
     /// How the connection is protected: verify-full, require, disable [default: verify-full]
     #[arg(long, env = "RDSPROV_TLS", value_parser = tls_mode)]
     pub tls: Option<TlsMode>,
-    /// Certificates to trust beside the system's, in PEM
+    /// Certificates to trust beside the system's and Amazon's, in PEM; `system` for the system's alone [default: PGSSLROOTCERT]
     #[arg(long, env = "RDSPROV_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// How it is found out whether passwords are right: login, never, always-set [default: login]
     #[arg(long, env = "RDSPROV_VERIFY_PASSWORDS", value_parser = verify_passwords)]
     pub verify_passwords: Option<VerifyPasswords>,
+    /// The certificate by which the server knows the client, in PEM [default: PGSSLCERT]
+    #[arg(long, env = "RDSPROV_CLIENT_CERT", value_name = "FILE")]
+    pub client_cert: Option<PathBuf>,
+    /// Its key, which nobody else may read [default: PGSSLKEY]
+    #[arg(long, env = "RDSPROV_CLIENT_KEY", value_name = "FILE")]
+    pub client_key: Option<PathBuf>,
     /// Names the build in records, marks and, as {build_id}, in the names of secrets
     #[arg(long, env = "RDSPROV_BUILD_ID")]
     pub build_id: Option<String>,
     /// Allow a hazard: outside dev each needs it, and changes_owner everywhere
     #[arg(long, value_name = "HAZARD", value_delimiter = ',')]
     pub allow: Vec<Hazard>,
+}
+
+impl ServerOptions {
+    /// What the flags say of TLS.
+    pub fn tls(&self) -> TlsSection {
+        TlsSection {
+            mode: self.tls,
+            ca_file: self.ca_file.clone().map(Into::into),
+            client_cert: self.client_cert.clone(),
+            client_key: self.client_key.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -183,10 +205,17 @@ fn tls_mode(text: &str) -> Result<TlsMode, String> {
     text.parse().map_err(|_| "the modes are verify-full, require and disable".to_owned())
 }
 
+/// What the arguments ask for.
+pub enum Asked {
+    Run(Box<Arguments>),
+    /// The version, in more words than clap has for it.
+    Version(String),
+}
+
 /// Reads the arguments. A variable that is set to nothing, as CI systems do, is not set.
-pub fn parse() -> Result<Arguments, clap::Error> {
+pub fn parse() -> Result<Asked, clap::Error> {
     fn without_empty_variables(command: clap::Command) -> clap::Command {
-        let is_empty = |arg: &clap::Arg| {
+        let is_empty = |arg: &Arg| {
             arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|v| v.is_empty()))
         };
         let names: Vec<String> =
@@ -197,8 +226,27 @@ pub fn parse() -> Result<Arguments, clap::Error> {
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, without_empty_variables))
     }
-    let matches = without_empty_variables(Arguments::command()).try_get_matches()?;
-    Arguments::from_arg_matches(&matches)
+    match without_empty_variables(Arguments::command()).try_get_matches() {
+        Ok(matches) => Ok(Asked::Run(Box::new(Arguments::from_arg_matches(&matches)?))),
+        Err(error) if error.kind() == ErrorKind::DisplayVersion && wants_more() => {
+            let carried = match CarriedCertificates::read() {
+                Ok(carried) => format!("carries {carried}"),
+                Err(error) => error.to_string(),
+            };
+            Ok(Asked::Version(format!("{}{carried}\n", error.render())))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether `--verbose` is there: clap answers `--version` without reading on.
+fn wants_more() -> bool {
+    let command = Arguments::command()
+        .disable_version_flag(true)
+        .arg(Arg::new("version").short('V').long("version").action(ArgAction::Count));
+    // Where something else is wrong, not even a count is there.
+    let matches = command.ignore_errors(true).get_matches();
+    matches.get_one::<u8>("verbose").is_some_and(|count| *count > 0)
 }
 
 /// The log goes to stderr; results have stdout for themselves.

@@ -9,7 +9,7 @@ mod validate;
 
 use std::process::ExitCode;
 
-use args::{Command, LogFormat};
+use args::{Asked, Command, LogFormat};
 
 /// The exit codes that the contract promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,11 @@ impl Stop {
 
 fn main() -> ExitCode {
     let arguments = match args::parse() {
-        Ok(arguments) => arguments,
+        Ok(Asked::Run(arguments)) => arguments,
+        Ok(Asked::Version(text)) => {
+            say::result(&text);
+            return code(Exit::Done);
+        }
         Err(error) => {
             let _ = error.print();
             return if error.use_stderr() { code(Exit::Usage) } else { code(Exit::Done) };

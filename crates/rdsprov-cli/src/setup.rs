@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rdsprov_core::config::{Approval, Config, TlsMode};
+use rdsprov_core::config::{Approval, Config, TlsSection, TlsSettings};
 use rdsprov_core::definitions::{Definitions, SourceText, Syntax};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::name::RoleName;
@@ -93,9 +93,10 @@ impl Setup {
         desired.may_change_owners = options.allow.contains(&Hazard::ChangesOwner);
         let source = self.secret_source(options).await?;
         let login = self.login(options, &templates).await?;
-        let mode = options.tls.or(self.config.tls.mode).unwrap_or(TlsMode::VerifyFull);
-        let ca_file = options.ca_file.clone().or_else(|| self.config.tls.ca_file.clone());
-        let tls = Tls::new(mode, ca_file).map_err(|error| Stop::new(Exit::Failed, error))?;
+        let libpq = TlsSection::of_libpq(|name| std::env::var_os(name));
+        let settings = TlsSettings::new(options.tls(), libpq, self.config.tls.clone())
+            .map_err(|error| Stop::new(Exit::Usage, error))?;
+        let tls = Tls::new(&settings).map_err(|error| Stop::new(Exit::Failed, error))?;
         let place = Place {
             host: options.host.clone(),
             port: options.port,

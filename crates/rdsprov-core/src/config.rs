@@ -1,10 +1,14 @@
 //! `rdsprov.toml`: what one does not want to repeat.
 
+mod tls;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Deserialize;
+
+pub use tls::{CaFile, ClientCertificate, TlsMode, TlsSection, TlsSettings, TlsSettingsError};
 
 use crate::definitions::{Defaults, Mode, Rules};
 use crate::name::check_environment;
@@ -19,31 +23,6 @@ pub enum Approval {
     Required,
     /// That somebody says yes to one plan.
     Plan,
-}
-
-/// How connections are protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TlsMode {
-    /// Encrypted, and the server is who it says.
-    VerifyFull,
-    /// Encrypted, whoever is there.
-    Require,
-    /// Not at all; to loopback only.
-    Disable,
-}
-
-impl FromStr for TlsMode {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "verify-full" => Ok(Self::VerifyFull),
-            "require" => Ok(Self::Require),
-            "disable" => Ok(Self::Disable),
-            _ => Err(()),
-        }
-    }
 }
 
 /// How it is found out whether a role's password is right.
@@ -128,16 +107,6 @@ pub struct DefinitionsSection {
     pub mode: Option<Mode>,
 }
 
-/// `[tls]`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TlsSection {
-    /// The mode.
-    pub mode: Option<TlsMode>,
-    /// Certificates to trust beside the system's.
-    pub ca_file: Option<PathBuf>,
-}
-
 /// `[environments.NAME]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -213,7 +182,8 @@ impl Config {
         for file in &mut self.definitions.files {
             *file = folder.join(&*file).display().to_string();
         }
-        for path in [&mut self.tls.ca_file, &mut self.audit.output].into_iter().flatten() {
+        self.tls.relative_to(folder);
+        if let Some(path) = &mut self.audit.output {
             *path = folder.join(&*path);
         }
         self

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rdsprov_core::config::{Passwords, TlsMode};
+use rdsprov_core::config::{Passwords, TlsSettings};
 use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
@@ -31,7 +31,7 @@ async fn open(server: &Server, secrets: &Path) -> Run {
     let definitions = Definitions::parse(&[source], &Rules::default()).unwrap();
     let desired = Desired::new(&definitions, "dev", &Templates::default(), None).unwrap();
     let source = SecretSource::Files(secrets.to_owned());
-    let tls = Tls::new(TlsMode::VerifyFull, Some(server.ca_file())).unwrap();
+    let tls = Tls::new(&TlsSettings::trusting(server.ca_file())).unwrap();
     Run::open(
         desired,
         &source,

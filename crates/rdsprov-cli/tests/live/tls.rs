@@ -1,8 +1,21 @@
-//! Who is there is asked by default; less only by choice.
+//! Who is there is asked by default; less only by choice. Each way in which the answer is wrong has its own
+//! message, with what to do.
 
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
 use rdsprov_testkit::versions;
 
-use crate::bench::{Bench, expect};
+use crate::bench::{Bench, CANARY, expect};
 
 #[test]
 fn the_server_is_asked_who_it_is() {
@@ -25,10 +38,398 @@ fn the_server_is_asked_who_it_is() {
     let shown = expect(&plan(&["--ca-file", &own]), 1);
     assert!(shown.contains("holds no certificate"), "{shown}");
     expect(&plan(&["--tls", "require"]), 0);
+    let shown = expect(&plan(&["--tls", "require", "--ca-file", &ca]), 64);
+    assert!(shown.contains("use verify-full"), "{shown}");
     // The server takes nobody without TLS, which is its right; strangers are not even asked.
     let shown = expect(&plan(&["--tls", "disable"]), 1);
-    assert!(shown.contains("no encryption"), "{shown}");
+    assert!(shown.contains("no encryption") && shown.contains("--tls verify-full"), "{shown}");
     let shown = expect(&plan(&["--tls", "disable", "--host", "db.example.com"]), 1);
     assert!(shown.contains("db.example.com is not loopback"), "{shown}");
     expect(&plan(&["--tls", "off"]), 64);
+}
+
+/// A certificate with its key.
+struct Pair {
+    certificate: String,
+    key: String,
+}
+
+/// A CA, for tests.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: String,
+}
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        Self::with(name, |_| ())
+    }
+
+    fn with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut params = named(name, &[]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), certificate }
+    }
+
+    /// One that this one vouches for.
+    fn below(&self, name: &str) -> Self {
+        let mut params = named(name, &[]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), certificate }
+    }
+
+    fn issue(&self, params: CertificateParams) -> Pair {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Pair { certificate, key: key.serialize_pem() }
+    }
+}
+
+fn named(name: &str, hosts: &[&str]) -> CertificateParams {
+    let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let mut params = CertificateParams::new(hosts).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+fn self_signed(params: CertificateParams) -> Pair {
+    let key = KeyPair::generate().unwrap();
+    Pair { certificate: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+}
+
+/// A server whose certificates change, and the command before it.
+struct Door {
+    bench: Bench,
+    definitions: String,
+}
+
+impl Door {
+    fn new() -> Self {
+        let bench = Bench::new(versions()[0]);
+        bench.app("dev", "keycloak", "keycloak_user");
+        let definitions = bench.definitions(
+            r#"environment = "dev"
+               application_databases = {
+                 keycloak = { database_name = "keycloak", username = "keycloak_user" }
+               }"#,
+        );
+        Self { bench, definitions }
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.bench.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// The server shows this certificate from now on.
+    fn shows(&self, pair: &Pair) {
+        let data = self.bench.server.data_directory();
+        fs::write(data.join("server.crt"), &pair.certificate).unwrap();
+        fs::write(data.join("server.key"), &pair.key).unwrap();
+        self.reload();
+    }
+
+    fn reload(&self) {
+        let loaded = || self.bench.query("SELECT pg_conf_load_time()");
+        let before = loaded();
+        self.bench.query("SELECT pg_reload_conf()");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while loaded() == before {
+            assert!(Instant::now() < deadline, "the server did not reload");
+        }
+    }
+
+    /// `plan`, without a word about TLS.
+    fn plan(&self) -> Command {
+        let secrets = format!("file:{}", self.bench.path().display());
+        let mut command = self.bench.bare(&self.definitions, &["plan", "--secrets", &secrets]);
+        for variable in ["PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "SSL_CERT_FILE", "SSL_CERT_DIR"]
+        {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    #[track_caller]
+    fn trusting(&self, ca_file: &Path, code: i32, says: &[&str]) {
+        expect_all(self.plan().arg("--ca-file").arg(ca_file), code, says);
+    }
+}
+
+#[track_caller]
+fn expect_all(command: &mut Command, code: i32, says: &[&str]) {
+    let shown = expect(&command.output().unwrap(), code);
+    for words in says {
+        assert!(shown.contains(words), "{words:?} is missing: {shown}");
+    }
+    for raw in ["InvalidCertificate", "CertificateError", "UnknownIssuer", "Os {", "Custom {"] {
+        assert!(!shown.contains(raw), "{shown}");
+    }
+}
+
+#[test]
+fn roots_are_given_in_four_ways() {
+    let door = Door::new();
+    let authority = Authority::new("Test CA");
+    door.shows(&authority.issue(named("server", &["localhost"])));
+    let ca = door.file("ca.pem", &authority.certificate);
+    let other = door.file("other.pem", &Authority::new("Other CA").certificate);
+    let unknown: &[&str] =
+        &["cannot connect to localhost:", "not known here (CN=Test CA)", "with --ca-file"];
+    let plan = || door.plan();
+
+    expect_all(&mut plan(), 1, unknown);
+    expect_all(plan().arg("--ca-file").arg(&ca), 0, &[]);
+    expect_all(plan().env("RDSPROV_CA_FILE", &ca), 0, &[]);
+    expect_all(plan().env("PGSSLROOTCERT", &ca), 0, &[]);
+    expect_all(plan().arg("--ca-file").arg(&other).env("PGSSLROOTCERT", &ca), 1, unknown);
+    expect_all(plan().env("RDSPROV_CA_FILE", "").env("PGSSLROOTCERT", &ca), 0, &[]);
+    expect_all(
+        plan().arg("--tls").arg("require").env("PGSSLROOTCERT", &ca),
+        64,
+        &["PGSSLROOTCERT"],
+    );
+
+    // The system's own; nothing but them where that is asked for.
+    expect_all(plan().env("SSL_CERT_FILE", &ca), 0, &[]);
+    expect_all(plan().env("SSL_CERT_FILE", &ca).env("PGSSLROOTCERT", "system"), 0, &[]);
+    expect_all(plan().env("SSL_CERT_FILE", &other).env("PGSSLROOTCERT", "system"), 1, unknown);
+    let none = door.file("none.pem", "");
+    expect_all(
+        plan().args(["--ca-file", "system"]).env("SSL_CERT_FILE", none),
+        1,
+        &["the system has no root certificates", "ca-certificates"],
+    );
+
+    // rdsprov.toml comes last, and a variable that is empty says nothing.
+    door.file("rdsprov.toml", "[tls]\nca_file = \"ca.pem\"\n");
+    expect_all(&mut plan(), 0, &[]);
+    expect_all(plan().env("PGSSLROOTCERT", ""), 0, &[]);
+    expect_all(plan().env("PGSSLROOTCERT", &other), 1, unknown);
+    assert!(!door.bench.server.log().contains(CANARY), "a password reached the server's log");
+}
+
+#[test]
+fn each_wrong_server_has_its_message() {
+    let door = Door::new();
+    let authority = Authority::new("Test CA");
+    let ca = door.file("ca.pem", &authority.certificate);
+
+    door.shows(&authority.issue(named("server", &["db.example.com", "127.0.0.9"])));
+    door.trusting(&ca, 1, &["not for localhost but for db.example.com, 127.0.0.9", "--host"]);
+    door.shows(&authority.issue(named("localhost", &[])));
+    door.trusting(&ca, 1, &["for no host at all", "subjectAltName"]);
+
+    let mut params = named("server", &["localhost"]);
+    params.not_after = date_time_ymd(2020, 2, 3);
+    door.shows(&authority.issue(params));
+    door.trusting(&ca, 1, &["(CN=server) expired at 2020-02-03T00:00:00Z", "renew it"]);
+    let mut params = named("server", &["localhost"]);
+    params.not_before = date_time_ymd(2999, 1, 1);
+    door.shows(&authority.issue(params));
+    door.trusting(&ca, 1, &["is valid from 2999-01-01T00:00:00Z on", "clock"]);
+
+    let old = Authority::with("Old CA", |params| params.not_after = date_time_ymd(2020, 1, 1));
+    door.shows(&old.issue(named("server", &["localhost"])));
+    let old = door.file("old.pem", &old.certificate);
+    door.trusting(&old, 1, &["(CN=Old CA) expired at 2020-01-01T00:00:00Z", "--ca-file"]);
+
+    // Another CA that has the name of one that is trusted.
+    door.shows(&Authority::new("Test CA").issue(named("server", &["localhost"])));
+    door.trusting(&ca, 1, &["names a CA that is known here (CN=Test CA)", "--ca-file"]);
+
+    let mut params = named("a client", &["localhost"]);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    door.shows(&authority.issue(params));
+    door.trusting(&ca, 1, &["(CN=a client) is not meant for servers"]);
+
+    let middle = authority.below("Middle CA");
+    let mut chain = middle.issue(named("server", &["localhost"]));
+    door.shows(&chain);
+    door.trusting(&ca, 1, &["not known here (CN=Middle CA)"]);
+    chain.certificate.push_str(&middle.certificate);
+    door.shows(&chain);
+    door.trusting(&ca, 0, &[]);
+
+    // Without a CA: the way of `openssl req -x509`, and one that does not say it is a CA's.
+    let mut params = named("alone", &["localhost"]);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let alone = self_signed(params.clone());
+    door.shows(&alone);
+    door.trusting(&ca, 1, &["shows a CA's own certificate (CN=alone)", "--ca-file"]);
+    door.trusting(&door.file("alone.pem", &alone.certificate), 0, &[]);
+    let again = door.file("again.pem", &self_signed(params).certificate);
+    door.trusting(&again, 1, &["shows a CA's own certificate"]);
+    let mut params = named("alone", &["db.example.com"]);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let elsewhere = self_signed(params);
+    door.shows(&elsewhere);
+    let elsewhere = door.file("elsewhere.pem", &elsewhere.certificate);
+    door.trusting(&elsewhere, 1, &["not for localhost but for db.example.com"]);
+    let plain = self_signed(named("plain", &["localhost"]));
+    door.shows(&plain);
+    door.trusting(&ca, 1, &["self-signed (CN=plain)", "--ca-file"]);
+    door.trusting(&door.file("plain.pem", &plain.certificate), 0, &[]);
+
+    door.bench.query("ALTER SYSTEM SET ssl = off");
+    door.reload();
+    door.trusting(&ca, 1, &["does not offer TLS", "ssl = on", "--tls disable"]);
+    assert!(!door.bench.server.log().contains(CANARY), "a password reached the server's log");
+}
+
+/// What is no PostgreSQL server, and what a proxy may say.
+#[test]
+fn each_answer_that_is_not_tls_has_its_message() {
+    let door = Door::new();
+    for (answer, says) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "does not offer TLS"),
+        (b"SHello, and welcome", "agreed to TLS and then did not speak it"),
+        (b"S\x15\x03\x01\x00\x02\x02\x46", "no version or cipher of TLS in common"),
+        (b"S\x15\x03\x01\x00\x02\x02\x28", "refused the TLS handshake"),
+        (b"S\x15\x03\x03\x00\x02\x02\x74", "wants a client certificate; give one"),
+        (b"S\x15\x03\x03\x00\x02\x02\x50", "the server ended it with alert 80"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 8];
+            stream.read_exact(&mut request).unwrap();
+            stream.write_all(answer).unwrap();
+            // Until the other side has had enough.
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let place = format!("cannot connect to localhost:{port} over TLS");
+        expect_all(door.plan().args(["--host", "localhost", "--port", &port]), 1, &[&place, says]);
+        answering.join().unwrap();
+    }
+}
+
+#[test]
+fn the_client_says_who_it_is() {
+    let door = Door::new();
+    let authority = Authority::new("Test CA");
+    door.shows(&authority.issue(named("server", &["localhost"])));
+    let data = door.bench.server.data_directory();
+    fs::write(data.join("clients.pem"), &authority.certificate).unwrap();
+    door.bench.query("ALTER SYSTEM SET ssl_ca_file = 'clients.pem'");
+    let hba = |line: &str| {
+        let text = format!("local all rdsadmin trust\nhostssl all all 127.0.0.1/32 {line}\n");
+        fs::write(data.join("pg_hba.conf"), text).unwrap();
+        door.reload();
+    };
+    hba("scram-sha-256 clientcert=verify-full");
+
+    let ca = door.file("ca.pem", &authority.certificate);
+    let plan = || {
+        let mut command = door.plan();
+        command.arg("--ca-file").arg(&ca);
+        command
+    };
+    let pair = |name: &str, pair: &Pair| {
+        let certificate = door.file(&format!("{name}.crt"), &pair.certificate);
+        (certificate, door.file(&format!("{name}.key"), &pair.key))
+    };
+    let with = |(certificate, key): &(PathBuf, PathBuf)| {
+        let mut command = plan();
+        command.arg("--client-cert").arg(certificate).arg("--client-key").arg(key);
+        command
+    };
+
+    // Four ways to give it.
+    let wanted = &["requires a valid client certificate", "--client-cert and --client-key"];
+    expect_all(&mut plan(), 1, wanted);
+    let own = pair("own", &authority.issue(named("platform_admin", &[])));
+    let (certificate, key) = &own;
+    expect_all(&mut with(&own), 0, &[]);
+    let ours = |command: &mut Command| {
+        command.env("RDSPROV_CLIENT_CERT", certificate).env("RDSPROV_CLIENT_KEY", key);
+    };
+    let mut command = plan();
+    ours(&mut command);
+    expect_all(&mut command, 0, &[]);
+    expect_all(plan().env("PGSSLCERT", certificate).env("PGSSLKEY", key), 0, &[]);
+    let toml =
+        door.file("rdsprov.toml", "[tls]\nclient_cert = \"own.crt\"\nclient_key = \"own.key\"");
+    expect_all(&mut plan(), 0, &[]);
+    expect_all(
+        plan().arg("--client-cert").arg(certificate),
+        64,
+        &["is given without --client-key"],
+    );
+    expect_all(plan().env("PGSSLKEY", key), 64, &["PGSSLKEY is given without PGSSLCERT"]);
+    expect_all(plan().env("PGSSLKEY", "").env("PGSSLCERT", ""), 0, &[]);
+    fs::remove_file(toml).unwrap();
+
+    // What is refused here.
+    let other = pair("other", &authority.issue(named("somebody", &[])));
+    let mixed = (certificate.clone(), other.1.clone());
+    expect_all(&mut with(&mixed), 1, &["other.key is not that of the client certificate"]);
+    let swapped = (key.clone(), certificate.clone());
+    expect_all(&mut with(&swapped), 1, &["own.key cannot be used: it holds no certificate"]);
+    let double = (certificate.clone(), certificate.clone());
+    expect_all(&mut with(&double), 1, &["own.crt cannot be used: it holds no private key"]);
+    let missing = (certificate.clone(), door.bench.path().join("missing.key"));
+    expect_all(&mut with(&missing), 1, &["missing.key cannot be used: No such file"]);
+    let locked =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let locked = (certificate.clone(), door.file("locked.key", locked));
+    expect_all(&mut with(&locked), 1, &["it is encrypted", "without one"]);
+    for (mode, code) in [(0o644, 1), (0o660, 1), (0o400, 0)] {
+        fs::set_permissions(key, fs::Permissions::from_mode(mode)).unwrap();
+        let says: &[&str] = if code == 0 { &[] } else { &["others may read it", "chmod 600"] };
+        expect_all(&mut with(&own), code, says);
+    }
+
+    // And there.
+    expect_all(&mut with(&other), 1, &["password authentication failed", "common name"]);
+    let stranger =
+        pair("stranger", &Authority::new("Other CA").issue(named("platform_admin", &[])));
+    let refused = "does not accept the client certificate";
+    expect_all(&mut with(&stranger), 1, &[refused, "does not know the CA"]);
+    let mut params = named("platform_admin", &[]);
+    params.not_after = date_time_ymd(2020, 1, 1);
+    let expired = pair("expired", &authority.issue(params));
+    expect_all(&mut with(&expired), 1, &[refused, "expired"]);
+
+    // The certificate is the administrator's: an application's right password stays what it is.
+    let mut apply = door.bench.bare(&door.definitions, &["apply"]);
+    apply.arg("--secrets").arg(format!("file:{}", door.bench.path().display()));
+    apply.arg("--ca-file").arg(&ca);
+    ours(&mut apply);
+    expect_all(&mut apply, 0, &["create_role role keycloak_user"]);
+    let shown = expect(&with(&own).output().unwrap(), 0);
+    assert!(shown.contains("not shown for another role"), "{shown}");
+    assert!(!shown.contains("set_password"), "{shown}");
+
+    hba("cert");
+    expect_all(&mut with(&own), 0, &[]);
+    expect_all(&mut with(&other), 1, &["certificate authentication failed", "pg_ident.conf"]);
+    assert!(!door.bench.server.log().contains(CANARY), "a password reached the server's log");
+}
+
+#[test]
+fn the_version_tells_what_is_carried_where_more_is_asked_for() {
+    let version = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+        expect(&command.args(words).output().unwrap(), 0)
+    };
+    let plain = format!("rdsprov {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(version(&["--version"]), plain);
+    assert_eq!(version(&["-V"]), plain);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+    command.arg("-V").env("RDSPROV_LOG_FORMAT", "neither");
+    assert_eq!(expect(&command.output().unwrap(), 0), plain);
+    let more = version(&["--version", "--verbose"]);
+    assert!(more.starts_with(&plain) && more.contains("certificates of Amazon's, from"), "{more}");
+    for words in [&["-V", "-v"][..], &["-v", "-V"], &["-Vv"], &["-vV"], &["-v", "--version"]] {
+        assert_eq!(version(words), more, "{words:?}");
+    }
 }

@@ -1,21 +1,14 @@
-//! Connections: over TLS that is verified, with the server's notices kept.
+//! Connections: over TLS (`tls`), with the server's notices kept.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{AsyncMessage, Client, NoTls};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::config::TlsMode;
+use super::tls::{Identity, Protection, Tls, TlsProblem};
 use crate::name::{DatabaseName, RoleName};
 use crate::secrets::Password;
 #[cfg(feature = "aws")]
@@ -24,19 +17,6 @@ use crate::secrets::token::{TokenError, TokenSource};
 /// Why a connection could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The CA file cannot be read.
-    #[error("the CA file {path} cannot be used: {reason}; give a PEM file with --ca-file")]
-    CaFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Nobody asks for a CA where nothing is verified.
-    #[error(
-        "a CA file is given and --tls {0} verifies nothing; use verify-full, or leave the file out"
-    )]
-    UnusedCaFile(&'static str),
     /// There is no token.
     #[cfg(feature = "aws")]
     #[error(transparent)]
@@ -51,11 +31,18 @@ pub enum ConnectError {
         /// The host.
         host: String,
     },
-    /// rustls would not be set up.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(#[from] rustls::Error),
+    /// The connection could not be protected; nobody has logged in.
+    #[error("cannot connect to {host}:{port} over TLS: {problem}")]
+    Tls {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Why, and what to do.
+        problem: TlsProblem,
+    },
     /// The server, or the way to it, said no.
-    #[error("cannot connect to {host}:{port}, database {database}, as {user}: {reason}{}", remedy(.reason))]
+    #[error("cannot connect to {host}:{port}, database {database}, as {user}: {reason}{remedy}")]
     Refused {
         /// The host.
         host: String,
@@ -69,117 +56,35 @@ pub enum ConnectError {
         reason: String,
         /// The server's error code, where it was the server.
         code: Option<SqlState>,
+        /// What to do, where that is known.
+        remedy: &'static str,
     },
 }
 
-fn remedy(reason: &str) -> &'static str {
-    if reason.contains("CaUsedAsEndEntity") {
-        "; the server shows a CA's own certificate: give it one that a CA has issued to its host name"
-    } else if reason.contains("UnknownIssuer") || reason.contains("BadSignature") {
-        "; the server's certificate is not signed by a CA known here: give it with --ca-file"
-    } else if reason.contains("NotValidForName") {
-        "; the server's certificate is for another host: use the host name that it names"
-    } else if reason.contains("server does not support TLS") {
-        "; turn TLS on, or for a server on loopback use --tls disable"
-    } else {
-        ""
-    }
-}
-
-/// How a connection is protected.
-#[derive(Clone)]
-pub struct Tls {
-    mode: TlsMode,
-    connector: MakeRustlsConnect,
-}
-
-impl Tls {
-    /// Prepares TLS: the roots of the system, and those of a file.
-    ///
-    /// # Errors
-    /// Where the file cannot be read or rustls refuses.
-    pub fn new(mode: TlsMode, ca_file: Option<PathBuf>) -> Result<Self, ConnectError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()?;
-        let config = match mode {
-            TlsMode::VerifyFull => {
-                let mut roots = RootCertStore::empty();
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                if let Some(path) = ca_file {
-                    let unusable =
-                        |reason: String| ConnectError::CaFile { path: path.clone(), reason };
-                    let certificates = CertificateDer::pem_file_iter(&path)
-                        .map_err(|error| unusable(error.to_string()))?
-                        .collect::<Result<Vec<_>, _>>()
-                        .map_err(|error| unusable(error.to_string()))?;
-                    if certificates.is_empty() {
-                        return Err(unusable("it holds no certificate".to_owned()));
-                    }
-                    for certificate in certificates {
-                        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-                    }
-                }
-                builder.with_root_certificates(roots).with_no_client_auth()
+/// What to do where the server refuses how we come. Of most it says the same code: the words tell the cases
+/// apart, in a server that speaks English.
+fn remedy(code: Option<&SqlState>, reason: &str, identity: &Identity) -> &'static str {
+    match (code, identity) {
+        // clientcert=verify-full, where the password is right and the certificate names somebody else.
+        (Some(&SqlState::INVALID_PASSWORD), Identity::Shown { .. }) => {
+            "; PostgreSQL says so, too, where the common name of the client certificate is not the role's"
+        }
+        (Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION), identity) => {
+            let wants_certificate =
+                reason.starts_with("connection requires a valid client certificate");
+            if wants_certificate && matches!(identity, Identity::Withheld) {
+                "; the client certificate is the administrator's, and is not shown for another role"
+            } else if wants_certificate {
+                "; give one that the server's CA has issued, with --client-cert and --client-key"
+            } else if reason.starts_with("certificate authentication failed") {
+                "; the client certificate has to name the role as its common name, or pg_ident.conf to map the one to the other"
+            } else if reason.contains("no encryption") {
+                "; the server wants TLS: use --tls verify-full"
+            } else {
+                ""
             }
-            TlsMode::Require if ca_file.is_some() => {
-                return Err(ConnectError::UnusedCaFile("require"));
-            }
-            TlsMode::Require | TlsMode::Disable => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-                .with_no_client_auth(),
-        };
-        Ok(Self { mode, connector: MakeRustlsConnect::new(config) })
-    }
-}
-
-/// Encrypts without asking who is there: what `require` means.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        }
+        _ => "",
     }
 }
 
@@ -216,10 +121,17 @@ pub struct Session {
 }
 
 impl Target {
-    /// The same server as somebody else.
+    /// The same server as somebody else, and so without the client certificate. With it and
+    /// clientcert=verify-full PostgreSQL would call the right password of another role wrong (28P01), which
+    /// is what a password is reset for; without it, it says that it wants a certificate (28000).
     #[must_use]
     pub fn as_role(&self, user: RoleName, password: Password) -> Self {
-        Self { user, proof: Proof::Password(password), ..self.clone() }
+        Self {
+            user,
+            proof: Proof::Password(password),
+            tls: self.tls.of_another_role(),
+            ..self.clone()
+        }
     }
 
     /// Connects to a database.
@@ -231,7 +143,7 @@ impl Target {
             Proof::Password(password) => password.clone(),
             #[cfg(feature = "aws")]
             Proof::Token(source) => {
-                if self.tls.mode == TlsMode::Disable {
+                if matches!(self.tls.0, Protection::Disabled) {
                     return Err(ConnectError::TokenInTheClear);
                 }
                 source.token(&self.host, self.port, self.user.as_str()).await?
@@ -246,31 +158,40 @@ impl Target {
             .dbname(database.as_str())
             .application_name("rdsprov")
             .connect_timeout(Duration::from_secs(15));
-        let refused = |error: tokio_postgres::Error| ConnectError::Refused {
-            host: self.host.clone(),
-            port: self.port,
-            database: database.clone(),
-            user: self.user.clone(),
-            reason: said(&error),
-            code: error.code().cloned(),
+        let refused = |error: tokio_postgres::Error| match TlsProblem::of(&error) {
+            Some(problem) => {
+                ConnectError::Tls { host: self.host.clone(), port: self.port, problem }
+            }
+            None => ConnectError::Refused {
+                host: self.host.clone(),
+                port: self.port,
+                database: database.clone(),
+                user: self.user.clone(),
+                remedy: remedy(error.code(), &said(&error), self.tls.identity()),
+                reason: said(&error),
+                code: error.code().cloned(),
+            },
         };
         let notices = Arc::default();
-        let client = if self.tls.mode == TlsMode::Disable {
-            let loopback = self.host == "localhost"
-                || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-            if !loopback {
-                return Err(ConnectError::PlainToStranger { host: self.host.clone() });
+        let client = match &self.tls.0 {
+            Protection::Disabled => {
+                let loopback = self.host == "localhost"
+                    || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+                if !loopback {
+                    return Err(ConnectError::PlainToStranger { host: self.host.clone() });
+                }
+                config.ssl_mode(SslMode::Disable);
+                let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
+                keep_notices(connection, &notices);
+                client
             }
-            config.ssl_mode(SslMode::Disable);
-            let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
-            keep_notices(connection, &notices);
-            client
-        } else {
-            config.ssl_mode(SslMode::Require);
-            let (client, connection) =
-                config.connect(self.tls.connector.clone()).await.map_err(refused)?;
-            keep_notices(connection, &notices);
-            client
+            Protection::Rustls { connector, .. } => {
+                config.ssl_mode(SslMode::Require);
+                let (client, connection) =
+                    config.connect(connector.clone()).await.map_err(refused)?;
+                keep_notices(connection, &notices);
+                client
+            }
         };
         Ok(Session { client, notices })
     }
@@ -279,10 +200,9 @@ impl Target {
     pub(super) async fn cancel(&self, session: &Session) {
         let token = session.client.cancel_token();
         // A statement that ended in the meantime needs no cancelling.
-        let _ = if self.tls.mode == TlsMode::Disable {
-            token.cancel_query(NoTls).await
-        } else {
-            token.cancel_query(self.tls.connector.clone()).await
+        let _ = match &self.tls.0 {
+            Protection::Disabled => token.cancel_query(NoTls).await,
+            Protection::Rustls { connector, .. } => token.cancel_query(connector.clone()).await,
         };
     }
 }

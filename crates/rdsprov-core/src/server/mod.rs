@@ -5,11 +5,13 @@ mod connect;
 mod login;
 mod observe;
 mod run;
+mod tls;
 
 pub use apply::{ApplyOptions, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
-pub use connect::{ConnectError, Proof, Session, Target, Tls};
+pub use connect::{ConnectError, Proof, Session, Target};
 pub use observe::{ObserveError, observe};
 pub use run::{Lock, Login, Place, Run, RunError};
+pub use tls::{CarriedCertificates, Tls, TlsError, TlsProblem};
 
 use std::collections::BTreeMap;
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use super::connect::{ConnectError, Proof, Session, Target, Tls, said};
+use super::connect::{ConnectError, Proof, Session, Target, said};
 use super::observe::{ObserveError, observe, try_out};
+use super::tls::Tls;
 use super::{ApplyOptions, Outcome, RunSlots, apply};
 use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rdsprov_core::config::{Passwords, TlsMode};
+use rdsprov_core::config::{Passwords, TlsSettings};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::plan::Plan;
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
@@ -157,7 +157,7 @@ impl Running<'_> {
             |error: &dyn std::fmt::Display| Failure { stage: Stage::Plan, what: error.to_string() };
         let desired = Desired::new(&definitions, "dev", &Templates::default(), None)
             .map_err(|error| wrong(&error))?;
-        let tls = Tls::new(TlsMode::VerifyFull, Some(self.host.server.ca_file()))
+        let tls = Tls::new(&TlsSettings::trusting(self.host.server.ca_file()))
             .map_err(|error| wrong(&error))?;
         let source = SecretSource::Files(secrets.to_owned());
         Run::open(

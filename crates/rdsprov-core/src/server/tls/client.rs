@@ -1,0 +1,67 @@
+//! The certificate by which the server knows us.
+
+use std::fs::{File, Metadata};
+use std::io::Read as _;
+use std::path::Path;
+
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroizing;
+
+use super::roots::certificates_of;
+use super::{TlsError, pem_reason};
+use crate::config::ClientCertificate;
+
+/// A certificate with those that vouch for it, and its key.
+pub(super) fn load(
+    client: &ClientCertificate,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+    let ClientCertificate { certificate, key } = client;
+    let chain = certificates_of(certificate)
+        .map_err(|reason| TlsError::ClientCertificate { path: certificate.clone(), reason })?;
+    let key =
+        private_key(key).map_err(|reason| TlsError::ClientKey { path: key.clone(), reason })?;
+    Ok((chain, key))
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let mut file = File::open(path).map_err(|error| error.to_string())?;
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    if others_may_use(&metadata) {
+        return Err(
+            "others may read it; take that from them (`chmod 600`, or 640 where root owns it)"
+                .to_owned(),
+        );
+    }
+    let mut text = Zeroizing::new(Vec::new());
+    file.read_to_end(&mut text).map_err(|error| error.to_string())?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+        pem::Error::NoItemsFound if is_encrypted(&text) => {
+            "it is encrypted, and nobody is here to be asked for the passphrase; give it without one"
+                .to_owned()
+        }
+        pem::Error::NoItemsFound => "it holds no private key".to_owned(),
+        other => pem_reason(&other),
+    })
+}
+
+/// What libpq refuses: of a key of one's own, any right of others; of root's, more than a group's to read.
+#[cfg(unix)]
+fn others_may_use(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let forbidden = if metadata.uid() == 0 { 0o037 } else { 0o077 };
+    metadata.mode() & forbidden != 0
+}
+
+#[cfg(not(unix))]
+fn others_may_use(_: &Metadata) -> bool {
+    false
+}
+
+fn is_encrypted(text: &[u8]) -> bool {
+    const WORD: &[u8] = b"ENCRYPTED";
+    text.windows(WORD.len()).any(|window| window == WORD)
+}

@@ -1,0 +1,355 @@
+//! Who is there: asked of webpki, and what it answers told with what the certificate says of itself.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
+
+use super::certificate::Facts;
+use super::problem::TlsProblem;
+use super::roots::Roots;
+use super::{TlsError, set_up};
+
+/// `verify-full`: a CA that is trusted vouches for the server, and for its name.
+#[derive(Debug)]
+pub(super) struct VerifyFull {
+    webpki: Arc<WebPkiServerVerifier>,
+    expired: Vec<Facts>,
+    of_file: Vec<CertificateDer<'static>>,
+}
+
+impl VerifyFull {
+    pub(super) fn new(roots: Roots, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots.store), provider)
+            .build()
+            .map_err(set_up)?;
+        Ok(Self { webpki, expired: roots.expired, of_file: roots.of_file })
+    }
+
+    /// `openssl req -x509`, the way of PostgreSQL's manual, makes a server certificate that says it is a
+    /// CA's. webpki refuses such a one; libpq takes it where the very same stands in the CA file, and so
+    /// do we: whoever put it there vouches for just this server.
+    fn is_vouched_for(
+        &self,
+        certificate: &CertificateDer<'_>,
+        facts: &Facts,
+        now: Timestamp,
+    ) -> bool {
+        self.of_file.contains(certificate)
+            && facts.is_self_signed()
+            && facts.for_servers
+            && (facts.not_before..=facts.not_after).contains(&now)
+    }
+
+    /// What webpki found, told with what the certificates say.
+    fn explain(
+        &self,
+        error: CertificateError,
+        facts: Facts,
+        intermediates: &[CertificateDer<'_>],
+        host: &ServerName<'_>,
+        now: Timestamp,
+    ) -> TlsProblem {
+        let intermediates: Vec<Facts> = intermediates.iter().filter_map(Facts::of).collect();
+        match error {
+            CertificateError::UnknownIssuer => {
+                let last = last_of_chain(&facts, &intermediates);
+                match self.expired.iter().find(|root| root.subject == last.issuer) {
+                    Some(root) => {
+                        TlsProblem::ExpiredCa { subject: root.name(), not_after: root.not_after }
+                    }
+                    None if facts.is_self_signed() => {
+                        TlsProblem::SelfSigned { subject: facts.name() }
+                    }
+                    None => TlsProblem::UnknownIssuer { issuer: last.issuer.clone() },
+                }
+            }
+            CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+                TlsProblem::OtherKey {
+                    issuer: last_of_chain(&facts, &intermediates).issuer.clone(),
+                }
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                TlsProblem::OtherHost { host: host.to_str().into_owned(), hosts: facts.hosts }
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                match [facts].into_iter().chain(intermediates).find(|one| one.not_after < now) {
+                    Some(one) => {
+                        TlsProblem::Expired { subject: one.name(), not_after: one.not_after }
+                    }
+                    None => TlsProblem::Unacceptable(error.to_string()),
+                }
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                match [facts].into_iter().chain(intermediates).find(|one| one.not_before > now) {
+                    Some(one) => {
+                        TlsProblem::NotYetValid { subject: one.name(), not_before: one.not_before }
+                    }
+                    None => TlsProblem::Unacceptable(error.to_string()),
+                }
+            }
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                TlsProblem::NotForServers { subject: facts.name() }
+            }
+            // webpki's `CaUsedAsEndEntity`, which rustls has no name for.
+            CertificateError::Other(_) if facts.is_ca => {
+                TlsProblem::CaAsServer { subject: facts.name() }
+            }
+            other => TlsProblem::Unacceptable(other.to_string()),
+        }
+    }
+}
+
+/// The certificate that nothing which the server sent vouches for.
+fn last_of_chain<'a>(facts: &'a Facts, intermediates: &'a [Facts]) -> &'a Facts {
+    let mut last = facts;
+    // Certificates may vouch for one another in a circle.
+    for _ in intermediates {
+        match intermediates.iter().find(|one| one.subject == last.issuer) {
+            Some(next) if !last.is_self_signed() => last = next,
+            _ => break,
+        }
+    }
+    last
+}
+
+impl ServerCertVerifier for VerifyFull {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        host: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified =
+            self.webpki.verify_server_cert(certificate, intermediates, host, ocsp_response, now);
+        let Err(rustls::Error::InvalidCertificate(mut error)) = verified else {
+            return verified;
+        };
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let now = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+        let Some(facts) = Facts::of(certificate) else {
+            return Err(TlsProblem::Unreadable.into());
+        };
+        if matches!(error, CertificateError::Other(_))
+            && facts.is_ca
+            && self.is_vouched_for(certificate, &facts, now)
+        {
+            match verify_server_name(&ParsedCertificate::try_from(certificate)?, host) {
+                Ok(()) => return Ok(ServerCertVerified::assertion()),
+                Err(rustls::Error::InvalidCertificate(of_name)) => error = of_name,
+                Err(other) => return Err(other),
+            }
+        }
+        Err(self.explain(error, facts, intermediates, host, now).into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
+    }
+}
+
+/// A problem travels through rustls as itself.
+impl From<TlsProblem> for rustls::Error {
+    fn from(problem: TlsProblem) -> Self {
+        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(problem))))
+    }
+}
+
+/// Encrypts without asking who is there: what `require` means.
+#[derive(Debug)]
+pub(super) struct AnyCertificate(pub(super) Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::server::{ClientHello, ResolvesServerCert};
+    use rustls::sign::CertifiedKey;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+
+    use super::*;
+
+    fn provider() -> Arc<CryptoProvider> {
+        Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+    }
+
+    /// A server that shows what it is told to.
+    #[derive(Debug)]
+    struct Shows(Arc<CertifiedKey>);
+
+    impl ResolvesServerCert for Shows {
+        fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+            Some(self.0.clone())
+        }
+    }
+
+    struct Ca {
+        issuer: Issuer<'static, KeyPair>,
+        certificate: CertificateDer<'static>,
+    }
+
+    fn params(name: &str, is_ca: bool) -> CertificateParams {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        if is_ca {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        params
+    }
+
+    fn ca() -> Ca {
+        let key = KeyPair::generate().unwrap();
+        let params = params("Test CA", true);
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        Ca { issuer: Issuer::new(params, key), certificate }
+    }
+
+    /// What a client that trusts the CA says of a server with this chain and key.
+    fn problem(ca: &Ca, chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> TlsProblem {
+        let mut store = RootCertStore::empty();
+        store.add(ca.certificate.clone()).unwrap();
+        let roots = Roots { store, expired: Vec::new(), of_file: Vec::new() };
+        let verifier = Arc::new(VerifyFull::new(roots, provider()).unwrap());
+        let client = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let key = provider().key_provider.load_private_key(key).unwrap();
+        let server = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(Shows(Arc::new(CertifiedKey::new(chain, key)))));
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
+        let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+        loop {
+            let mut bytes = Vec::new();
+            client.write_tls(&mut bytes).unwrap();
+            server.read_tls(&mut &bytes[..]).unwrap();
+            server.process_new_packets().unwrap();
+            bytes.clear();
+            while server.wants_write() {
+                server.write_tls(&mut bytes).unwrap();
+            }
+            let mut bytes = &bytes[..];
+            while !bytes.is_empty() {
+                client.read_tls(&mut bytes).unwrap();
+                if let Err(error) = client.process_new_packets() {
+                    return TlsProblem::of_rustls(&error);
+                }
+            }
+            assert!(client.is_handshaking(), "the server is trusted");
+        }
+    }
+
+    #[test]
+    fn a_server_without_the_key_is_found_out() {
+        let ca = ca();
+        let (own, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let certificate = params("server", false).signed_by(&own, &ca.issuer).unwrap();
+        let chain = vec![certificate.der().clone()];
+        assert_eq!(problem(&ca, chain, &other), TlsProblem::NotItsKey);
+    }
+
+    #[test]
+    fn a_link_of_the_chain_that_has_expired_is_named() {
+        let ca = ca();
+        let mut middle = params("Middle CA", true);
+        middle.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        let middle_key = KeyPair::generate().unwrap();
+        let link = middle.signed_by(&middle_key, &ca.issuer).unwrap().der().clone();
+        let own = KeyPair::generate().unwrap();
+        let middle = Issuer::new(middle, middle_key);
+        let certificate = params("server", false).signed_by(&own, &middle).unwrap();
+        let TlsProblem::Expired { subject, not_after } =
+            problem(&ca, vec![certificate.der().clone(), link], &own)
+        else {
+            panic!("it is not said to have expired");
+        };
+        assert_eq!(subject, "CN=Middle CA");
+        assert_eq!(not_after.to_string(), "2020-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_called_so() {
+        let ca = ca();
+        let key = KeyPair::generate().unwrap();
+        let nothing = CertificateDer::from(vec![0x30, 0x00]);
+        assert_eq!(problem(&ca, vec![nothing], &key), TlsProblem::Unreadable);
+    }
+}
