@@ -6,7 +6,8 @@ use rdsprov_core::config::{Approval, Config, TlsMode};
 use rdsprov_core::definitions::{Definitions, SourceText, Syntax};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::plan::Hazard;
-use rdsprov_core::secrets::{SecretId, SecretSource, Templates, aws};
+use rdsprov_core::secrets::aws::SecretsManager;
+use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
 use rdsprov_core::server::{Place, Run, Tls};
 
 use crate::args::{Common, ServerOptions};
@@ -105,7 +106,8 @@ impl Setup {
                     })
                     .or_else(|| self.definitions.aws_region.clone())
                     .or_else(|| self.config.aws_region.clone());
-                SecretSource::Aws(aws::connect(region).await)
+                let manager = SecretsManager::connect(region).await;
+                SecretSource::Aws(manager.map_err(|error| Stop::new(Exit::Failed, error))?)
             }
             Some(("file", directory)) if Path::new(directory).is_dir() => {
                 SecretSource::Files(PathBuf::from(directory))

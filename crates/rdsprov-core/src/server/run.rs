@@ -8,7 +8,7 @@ use super::{ApplyOptions, Outcome, RunSlots, apply};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{Findings, Plan, Refusal};
-use crate::secrets::{Secret, SecretError, SecretId, SecretSource};
+use crate::secrets::{Secret, SecretError, SecretId, SecretSource, SourceError};
 
 /// Runs of this program wait for one another on this advisory lock: the first eight bytes of its name.
 const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
@@ -35,13 +35,16 @@ pub struct Lock(pub(super) Session);
 /// Why a run came to no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// No secrets.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The administrator's secret.
-    #[error("the administrator's secret (see --admin-secret): {error}{}", .others.iter().map(|other| format!("\n  and {other}")).collect::<String>())]
+    #[error("the administrator's secret (see --admin-secret): {error}{}", .others.iter().map(|other| format!("\n  and {}: {}", other.application, other.message)).collect::<String>())]
     AdminSecret {
         /// What is wrong with it.
         error: SecretError,
-        /// What is wrong with the others.
-        others: Vec<String>,
+        /// What is wrong with the applications'.
+        others: Vec<Refusal>,
     },
     /// The administrator's secret does not say enough.
     #[error("the administrator's secret {id} has no {key}; add it, or give {flag}")]
@@ -89,20 +92,14 @@ impl Run {
     ) -> Result<Self, RunError> {
         let mut ids: BTreeSet<SecretId> = desired.secrets().into_iter().cloned().collect();
         ids.insert(admin_secret.clone());
-        let mut fetched = source.fetch(&ids).await;
-        let administrator = match fetched.get(&admin_secret) {
-            Some(Ok(secret)) => secret.clone(),
-            Some(Err(_)) | None => {
-                let error = match fetched.remove(&admin_secret) {
-                    Some(Err(error)) => error,
-                    _ => SecretError::Missing { id: admin_secret },
-                };
-                let others: Vec<String> =
-                    fetched.into_values().filter_map(Result::err).map(|e| e.to_string()).collect();
-                return Err(RunError::AdminSecret { error, others });
-            }
-        };
+        let fetched = source.fetch(&ids).await?;
+        let administrator =
+            fetched.get(&admin_secret).cloned().unwrap_or_else(|| missing(&admin_secret));
         let (secrets, mut findings) = sort(&desired, fetched);
+        let administrator = match administrator {
+            Ok(secret) => secret,
+            Err(error) => return Err(RunError::AdminSecret { error, others: findings.refusals }),
+        };
         let incomplete =
             |key, flag| RunError::AdminSecretIncomplete { id: admin_secret.clone(), key, flag };
         let admin = Target {
@@ -192,10 +189,14 @@ impl Run {
     }
 }
 
+fn missing(id: &SecretId) -> Result<Secret, SecretError> {
+    Err(SecretError::Missing { id: id.clone(), region: None })
+}
+
 /// Good secrets to one side, a refusal for each that is not, or that contradicts the definitions.
 fn sort(
     desired: &Desired,
-    mut fetched: BTreeMap<SecretId, Result<Secret, SecretError>>,
+    fetched: BTreeMap<SecretId, Result<Secret, SecretError>>,
 ) -> (BTreeMap<SecretId, Secret>, Findings) {
     let mut refusals = Vec::new();
     for (name, role) in &desired.roles {
@@ -223,8 +224,8 @@ fn sort(
                 opens: None,
             });
         };
-        match fetched.get(id) {
-            Some(Ok(secret)) => {
+        match fetched.get(id).cloned().unwrap_or_else(|| missing(id)) {
+            Ok(secret) => {
                 let remedy = "correct the secret or the definition, so that both say the same";
                 if let Some(username) = secret.username.as_deref().filter(|u| *u != name.as_str()) {
                     refuse(
@@ -248,18 +249,16 @@ fn sort(
                     );
                 }
             }
-            Some(Err(error)) => refuse(error.to_string(), "see to the secret, then run again"),
-            None => refuse(
-                SecretError::Missing { id: id.clone() }.to_string(),
-                "see to the secret, then run again",
-            ),
+            Err(error) => refuse(error.to_string(), "see to the secret, then run again"),
         }
     }
-    let secrets = std::mem::take(&mut fetched)
-        .into_iter()
-        .filter_map(|(id, secret)| Some((id, secret.ok()?)))
+    let secrets: BTreeMap<SecretId, Secret> =
+        fetched.into_iter().filter_map(|(id, secret)| Some((id, secret.ok()?))).collect();
+    let versions = secrets
+        .iter()
+        .filter_map(|(id, secret)| Some((id.clone(), secret.version.clone()?)))
         .collect();
-    (secrets, Findings { refusals, notes: Vec::new() })
+    (secrets, Findings { refusals, notes: Vec::new(), versions })
 }
 
 /// A note for each secret that names another server: a proxy's address, say.
