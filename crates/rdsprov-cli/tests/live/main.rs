@@ -5,6 +5,7 @@
 mod bench;
 mod canary;
 mod guardrails;
+mod iam;
 mod path;
 mod races;
 mod scale;
