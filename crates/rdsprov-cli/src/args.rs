@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-use rdsprov_core::config::TlsMode;
+use rdsprov_core::config::{TlsMode, VerifyPasswords};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
 
@@ -50,6 +50,12 @@ pub enum Format {
     Sql,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AdminAuth {
+    Password,
+    Iam,
+}
+
 #[derive(Debug, Args)]
 pub struct Common {
     /// The environment; must agree with the definitions
@@ -83,6 +89,12 @@ pub struct ServerOptions {
     /// The administrator's secret [default: goldenpath/{environment}/rds/master]
     #[arg(long, alias = "master-secret", env = "RDSPROV_ADMIN_SECRET", value_name = "ID")]
     pub admin_secret: Option<String>,
+    /// How the administrator logs in: with the password of its secret, or with a token of IAM
+    #[arg(long, value_enum, default_value = "password", env = "RDSPROV_ADMIN_AUTH")]
+    pub admin_auth: AdminAuth,
+    /// The administrator's role, where it logs in with a token; --host says where
+    #[arg(long, env = "RDSPROV_ADMIN_USER", value_name = "ROLE")]
+    pub admin_user: Option<String>,
     /// Where secrets come from: `aws`, or `file:DIR`
     #[arg(long, env = "RDSPROV_SECRETS", default_value = "aws")]
     pub secrets: String,
@@ -104,6 +116,9 @@ pub struct ServerOptions {
     /// Certificates to trust beside the system's, in PEM
     #[arg(long, env = "RDSPROV_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// How it is found out whether passwords are right: login, never, always-set [default: login]
+    #[arg(long, env = "RDSPROV_VERIFY_PASSWORDS", value_parser = verify_passwords)]
+    pub verify_passwords: Option<VerifyPasswords>,
     /// Names the build in records, marks and, as {build_id}, in the names of secrets
     #[arg(long, env = "RDSPROV_BUILD_ID")]
     pub build_id: Option<String>,
@@ -158,6 +173,10 @@ fn mode(text: &str) -> Result<Mode, String> {
         "coupled" => Ok(Mode::Coupled),
         _ => Err("the modes are standalone and coupled".to_owned()),
     }
+}
+
+fn verify_passwords(text: &str) -> Result<VerifyPasswords, String> {
+    text.parse().map_err(|()| "the ways are login, never and always-set".to_owned())
 }
 
 fn tls_mode(text: &str) -> Result<TlsMode, String> {

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use rdsprov_core::config::{Approval, Config, TlsMode};
 use rdsprov_core::definitions::{Definitions, SourceText, Syntax};
 use rdsprov_core::desired::Desired;
+use rdsprov_core::name::RoleName;
 use rdsprov_core::plan::Hazard;
-use rdsprov_core::secrets::aws::SecretsManager;
-use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
-use rdsprov_core::server::{Place, Run, Tls};
+use rdsprov_core::secrets::token::TokenSource;
+use rdsprov_core::secrets::{SecretId, SecretSource, Templates, aws};
+use rdsprov_core::server::{Login, Place, Run, Tls};
 
-use crate::args::{Common, ServerOptions};
+use crate::args::{AdminAuth, Common, ServerOptions};
 use crate::{Exit, Stop};
 
 /// What every command needs: nothing has been contacted for it.
@@ -90,34 +91,8 @@ impl Setup {
         let mut desired = Desired::new(&self.definitions, &self.environment, &templates, build_id)
             .map_err(|error| Stop::new(Exit::Usage, error))?;
         desired.may_change_owners = options.allow.contains(&Hazard::ChangesOwner);
-        let admin_secret = match &options.admin_secret {
-            Some(id) => SecretId(id.clone()),
-            None => templates
-                .admin_secret(&self.environment, build_id)
-                .map_err(|error| Stop::new(Exit::Usage, error))?,
-        };
-        let source = match options.secrets.split_once(':') {
-            None if options.secrets == "aws" => {
-                let region = options
-                    .region
-                    .clone()
-                    .or_else(|| {
-                        std::env::var("AWS_REGION").ok().filter(|region| !region.is_empty())
-                    })
-                    .or_else(|| self.definitions.aws_region.clone())
-                    .or_else(|| self.config.aws_region.clone());
-                let manager = SecretsManager::connect(region).await;
-                SecretSource::Aws(manager.map_err(|error| Stop::new(Exit::Failed, error))?)
-            }
-            Some(("file", directory)) if Path::new(directory).is_dir() => {
-                SecretSource::Files(PathBuf::from(directory))
-            }
-            Some(("file", directory)) => {
-                let message = format!("--secrets file:{directory}: there is no such directory");
-                return Err(Stop::new(Exit::Usage, message));
-            }
-            _ => return Err(Stop::new(Exit::Usage, "--secrets takes `aws` or `file:DIR`")),
-        };
+        let source = self.secret_source(options).await?;
+        let login = self.login(options, &templates).await?;
         let mode = options.tls.or(self.config.tls.mode).unwrap_or(TlsMode::VerifyFull);
         let ca_file = options.ca_file.clone().or_else(|| self.config.tls.ca_file.clone());
         let tls = Tls::new(mode, ca_file).map_err(|error| Stop::new(Exit::Failed, error))?;
@@ -126,9 +101,60 @@ impl Setup {
             port: options.port,
             database: options.dbname.clone(),
         };
-        Run::open(desired, &source, admin_secret, place, tls)
+        let mut passwords = self.config.passwords.clone();
+        passwords.verify = options.verify_passwords.or(passwords.verify);
+        Run::open(desired, &source, login, place, tls, &passwords)
             .await
             .map_err(|error| Stop::new(Exit::Failed, error))
+    }
+
+    async fn aws(&self, options: &ServerOptions) -> aws::SdkConfig {
+        let region = options
+            .region
+            .clone()
+            .or_else(|| std::env::var("AWS_REGION").ok().filter(|region| !region.is_empty()))
+            .or_else(|| self.definitions.aws_region.clone())
+            .or_else(|| self.config.aws_region.clone());
+        aws::configuration(region).await
+    }
+
+    async fn secret_source(&self, options: &ServerOptions) -> Result<SecretSource, Stop> {
+        let wrong = |message: String| Err(Stop::new(Exit::Usage, message));
+        match options.secrets.split_once(':') {
+            None if options.secrets == "aws" => aws::SecretsManager::new(&self.aws(options).await)
+                .map(SecretSource::Aws)
+                .map_err(|error| Stop::new(Exit::Failed, error)),
+            Some(("file", directory)) if Path::new(directory).is_dir() => {
+                Ok(SecretSource::Files(PathBuf::from(directory)))
+            }
+            Some(("file", directory)) => {
+                wrong(format!("--secrets file:{directory}: there is no such directory"))
+            }
+            _ => wrong("--secrets takes `aws` or `file:DIR`".to_owned()),
+        }
+    }
+
+    async fn login(&self, options: &ServerOptions, templates: &Templates) -> Result<Login, Stop> {
+        match (options.admin_auth, &options.admin_user, &options.admin_secret) {
+            (AdminAuth::Password, None, Some(id)) => Ok(Login::Secret(SecretId(id.clone()))),
+            (AdminAuth::Password, None, None) => templates
+                .admin_secret(&self.environment, options.build_id.as_deref())
+                .map(Login::Secret)
+                .map_err(|error| Stop::new(Exit::Usage, error)),
+            (AdminAuth::Iam, Some(user), None) => {
+                let source = TokenSource::new(&self.aws(options).await)
+                    .map_err(|error| Stop::new(Exit::Failed, error))?;
+                Ok(Login::Token { user: RoleName::observed(user.clone()), source })
+            }
+            (AdminAuth::Password, Some(_), _) => Err(Stop::new(
+                Exit::Usage,
+                "--admin-user goes with --admin-auth iam; with a password the secret says who",
+            )),
+            (AdminAuth::Iam, _, _) => Err(Stop::new(
+                Exit::Usage,
+                "--admin-auth iam wants --admin-user and --host, and no --admin-secret",
+            )),
+        }
     }
 }
 

@@ -46,6 +46,42 @@ impl FromStr for TlsMode {
     }
 }
 
+/// How it is found out whether a role's password is right.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerifyPasswords {
+    /// By logging in as the role.
+    #[default]
+    Login,
+    /// Not at all: only new roles get their password.
+    Never,
+    /// Not at all: every role's password is set, in every run.
+    AlwaysSet,
+}
+
+impl FromStr for VerifyPasswords {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "login" => Ok(Self::Login),
+            "never" => Ok(Self::Never),
+            "always-set" => Ok(Self::AlwaysSet),
+            _ => Err(()),
+        }
+    }
+}
+
+/// `[passwords]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Passwords {
+    /// How they are verified.
+    pub verify: Option<VerifyPasswords>,
+    /// How many characters one must have at least.
+    pub minimum_length: usize,
+}
+
 /// The file.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -54,6 +90,8 @@ pub struct Config {
     pub aws_region: Option<String>,
     /// How secrets are named.
     pub secrets: Secrets,
+    /// What is asked of passwords.
+    pub passwords: Passwords,
     /// How definitions are read.
     pub definitions: DefinitionsSection,
     /// What holds where an application leaves a key out.

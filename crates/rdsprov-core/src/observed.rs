@@ -295,6 +295,10 @@ pub enum Login {
     Accepted,
     /// The server said that the password is wrong (28P01).
     WrongPassword,
+    /// Nobody asked, as was wanted.
+    NotAsked,
+    /// Nobody asked, and it is to be set whatever it is.
+    ToBeSet,
     /// The server said something else, from which nothing follows about the password.
     Inconclusive(String),
 }
@@ -309,6 +313,31 @@ pub enum Trial {
     Refused(String),
 }
 
+/// What the server says about passwords.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PasswordRules {
+    /// `password_encryption`, by which the server hashes what comes in the clear.
+    pub encryption: String,
+    /// `scram_iterations`; from 16 on.
+    pub scram_iterations: Option<u32>,
+    /// Whether only members of `rds_password` may set passwords (`rds.restrict_password_commands`).
+    pub restricted: bool,
+    /// Whether the administrator is a member of `rds_password`.
+    pub in_rds_password: bool,
+}
+
+impl Default for PasswordRules {
+    fn default() -> Self {
+        Self {
+            encryption: "scram-sha-256".to_owned(),
+            scram_iterations: None,
+            restricted: false,
+            in_rds_password: false,
+        }
+    }
+}
+
 /// All that was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
@@ -318,6 +347,9 @@ pub struct Observed {
     pub home: DatabaseName,
     /// The administrator.
     pub administrator: Administrator,
+    /// What it says about passwords.
+    #[serde(default)]
+    pub passwords: PasswordRules,
     /// What is inside `template1`, as which a new database will be; only where one is to be created.
     #[serde(default)]
     pub template: Option<Contents>,
@@ -347,7 +379,16 @@ impl Observed {
     }
 }
 
+/// The role whose members RDS lets in with a token of IAM, and without a password.
+pub const RDS_IAM: &str = "rds_iam";
+
 impl Role {
+    /// Whether it is a member of `rds_iam`.
+    #[must_use]
+    pub fn comes_with_token(&self) -> bool {
+        self.memberships.iter().any(|membership| membership.role.as_str() == RDS_IAM)
+    }
+
     /// Its mark, if it is managed.
     #[must_use]
     pub fn mark(&self) -> Option<Mark> {
@@ -363,7 +404,6 @@ impl Database {
         self.owner == *administrator
             && !self.allow_connections
             && self.connection_limit == UNFINISHED
-            && self.comment.is_none()
     }
 
     /// Its mark, if it is managed.

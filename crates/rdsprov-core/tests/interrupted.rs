@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rdsprov_core::config::TlsMode;
+use rdsprov_core::config::{Passwords, TlsMode};
 use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
-use rdsprov_core::server::{ApplyOptions, Place, Run, Tls};
+use rdsprov_core::server::{ApplyOptions, Login, Place, Run, Tls};
 use rdsprov_testkit::{Server, versions};
 
 const DEFINITIONS: &str = r#"
@@ -32,7 +32,16 @@ async fn open(server: &Server, secrets: &Path) -> Run {
     let desired = Desired::new(&definitions, "dev", &Templates::default(), None).unwrap();
     let source = SecretSource::Files(secrets.to_owned());
     let tls = Tls::new(TlsMode::VerifyFull, Some(server.ca_file())).unwrap();
-    Run::open(desired, &source, SecretId("admin".to_owned()), Place::default(), tls).await.unwrap()
+    Run::open(
+        desired,
+        &source,
+        Login::Secret(SecretId("admin".to_owned())),
+        Place::default(),
+        tls,
+        &Passwords::default(),
+    )
+    .await
+    .unwrap()
 }
 
 // A dropped session says goodbye from a task of its own: it needs a thread while the test waits.

@@ -1,6 +1,7 @@
 //! The whole path: what teams write becomes what PostgreSQL allows.
 
 use rdsprov_core::secrets::Password;
+use rdsprov_core::secrets::scram::Verifier;
 use rdsprov_testkit::versions;
 
 use crate::bench::{Bench, CANARY, expect, password, writes};
@@ -197,7 +198,11 @@ fn the_sql_of_a_plan_does_what_apply_does() {
             .enumerate()
             .map(|(number, application)| {
                 let password = Password::new(password(application)).unwrap();
-                format!("\\set verifier_{} '{}'\n", number + 1, password.verifier())
+                format!(
+                    "\\set verifier_{} '{}'\n",
+                    number + 1,
+                    Verifier::new(&password, 4096).unwrap()
+                )
             })
             .collect();
         bench.server.script_as_master(&(variables + &script)).unwrap();

@@ -211,7 +211,10 @@ impl<'a> Planner<'a> {
         fn by<'b>(application: &'b ApplicationName, role: &'b RoleName, acting: Acting) -> For<'b> {
             For { application, role: Some(role), acting, borrowed: Memberships::new() }
         }
-        let mark = sql::mark_database(name, None, self.mark(application, name.as_str()));
+        // Nobody knows what has happened to a database that a stopped run left behind.
+        let seen = self.observed.databases.get(name).filter(|_| unfinished);
+        let comment = seen.and_then(|seen| seen.comment.clone());
+        let mark = sql::mark_database(name, comment, self.mark(application, name.as_str()));
         let mut steps = vec![step(
             name,
             by(application, owner, Acting::Administrator),
@@ -220,8 +223,6 @@ impl<'a> Planner<'a> {
             vec![sql::close_database(name), mark],
             &[],
         )];
-        // Nobody knows what has happened to a database that a stopped run left behind.
-        let seen = self.observed.databases.get(name).filter(|_| unfinished);
         let acl = seen.map_or(&[] as &[_], |seen| &seen.acl);
         let wanted: BTreeMap<RoleName, Privileges> = database
             .access

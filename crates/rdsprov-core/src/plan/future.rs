@@ -64,8 +64,10 @@ impl Inside<'_, '_> {
     /// give PUBLIC what the owner makes.
     pub(super) fn future_beyond(&mut self, contents: &Contents) {
         for row in &contents.default_privileges {
-            // Without a schema they count in every schema there will be, which no entry covers.
-            let wanted = row.schema.as_ref().map_or_else(BTreeMap::new, |schema| {
+            // Without a schema they count in every schema there will be, which no entry covers; and of who
+            // is no creator nothing is declared.
+            let of_creator = row.schema.as_ref().filter(|_| self.is_creator(&row.role));
+            let wanted = of_creator.map_or_else(BTreeMap::new, |schema| {
                 self.wanted(schema, |level| access::on_object(level, row.kind))
             });
             let covered =

@@ -11,7 +11,7 @@ use super::handover::with_another_owner;
 use super::schemas::{SchemaAtHand, default_contents};
 use super::sql::{self, Statement, Taken, Target};
 use super::{Acting, Action, Hazard, MembershipOption, Memberships, Opening, Step};
-use crate::access::Privileges;
+use crate::access::{Privilege, Privileges};
 use crate::definitions::AccessLevel;
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
@@ -136,7 +136,11 @@ impl Planner<'_> {
         } else {
             sql::as_role(&revoke.grantor, &statement)
         };
-        self.refuse_for_another(place, "revoke", &summary, &revoke.grantor, statement);
+        let role = match &revoke.grantee {
+            Grantee::Public => None,
+            Grantee::Role(role) => Some(role),
+        };
+        self.refuse_for_another(place, "revoke", &summary, &revoke.grantor, role, statement);
     }
 
     pub(super) fn refuse_for_another(
@@ -145,9 +149,27 @@ impl Planner<'_> {
         verb: &str,
         summary: &str,
         master: &RoleName,
+        role: Option<&RoleName>,
         statement: String,
     ) {
         let in_database = place.database.map(|name| format!("in database {name}, "));
+        let can_run_now = role.is_none_or(|role| self.observed.roles.contains_key(role))
+            && place.database.is_none_or(|name| self.observed.databases.contains_key(name));
+        let opens = if can_run_now {
+            Opening { database: place.database.cloned(), statement }
+        } else if let Some(opening) = self.without_names_to_come(place, master) {
+            opening
+        } else {
+            self.refuse(
+                place.application,
+                format!(
+                    "{}\"{verb} {summary}\" is for role {master} to do, as which the administrator cannot act",
+                    in_database.unwrap_or_default()
+                ),
+                format!("leave it out for now, apply the rest, and have role {master} or a superuser run then: {statement};"),
+            );
+            return;
+        };
         self.refuse_until(
             place.application,
             format!(
@@ -155,8 +177,33 @@ impl Planner<'_> {
                 in_database.unwrap_or_default()
             ),
             &format!("role {master} or a superuser"),
-            Opening { database: place.database.cloned(), statement },
+            opens,
         );
+    }
+
+    /// A statement that opens the way and names nothing that is yet to be made: the administrator becomes
+    /// a member, or relations of a superuser go to the database's owner.
+    fn without_names_to_come(&self, place: &Place<'_>, master: &RoleName) -> Option<Opening> {
+        let administrator = &self.observed.administrator.name;
+        let seen = self.observed.roles.get(master)?;
+        if self.act_as(master).is_some() {
+            // It is its own way into the schema that an owner took from itself.
+            let schema = Target::Schema(place.target.schema()?.clone());
+            let usage = Privileges::from([Privilege::Usage]);
+            let statement = sql::grant(&usage, &schema, &Grantee::Role(master.clone())).shown();
+            return Some(Opening { database: place.database.cloned(), statement });
+        }
+        if !seen.superuser {
+            let may = !seen.has_administrator;
+            return may.then(|| Opening {
+                database: None,
+                statement: sql::grant_role(master, administrator).shown(),
+            });
+        }
+        let database = place.database?;
+        let owner = &self.observed.databases.get(database)?.owner;
+        let statements = sql::change_owner_of_relations(place.target, owner)?;
+        Some(Opening { database: Some(database.clone()), statement: statements.join("; ") })
     }
 }
 
@@ -180,6 +227,8 @@ impl Inside<'_, '_> {
         before: Option<(&RoleName, &Contents)>,
     ) -> Vec<Step> {
         self.creators_exist();
+        // First: a schema that is made takes what the defaults give.
+        self.future_beyond(contents);
         for schema_name in self.database.covered() {
             if !contents.schemas.contains_key(schema_name) {
                 self.missing(schema_name, contents);
@@ -220,7 +269,6 @@ impl Inside<'_, '_> {
             self.acl(&target, &object.owner, &object.acl, &BTreeMap::new(), None);
         }
         self.schema_at_hand = None;
-        self.future_beyond(contents);
         // Last: `ALL TABLES` would count an extension's, too.
         self.extensions(contents);
         self.steps
@@ -264,32 +312,51 @@ impl Inside<'_, '_> {
         statement: Statement,
         hazards: &[Hazard],
     ) {
+        if let Some(acting) = self.act_in(master) {
+            self.push(action, role, acting, summary, statement, hazards);
+            return;
+        }
+        let target = Target::Database(self.name.clone());
+        self.refuse_for(master, &target, &action.to_string(), role, &summary, &statement);
+    }
+
+    fn refuse_for(
+        &mut self,
+        master: &RoleName,
+        target: &Target,
+        verb: &str,
+        role: Option<&RoleName>,
+        summary: &str,
+        statement: &Statement,
+    ) {
         let master = if master.as_str() == DATABASE_OWNER { self.owner } else { master };
         let application = self.application(role);
-        let Some(acting) = self.act_in(master) else {
-            let target = Target::Database(self.name.clone());
-            let place = Place {
-                target: &target,
-                owner: master,
-                database: Some(self.name),
-                application: &application,
-            };
-            let verb = action.to_string();
-            let statement = statement.shown();
-            self.planner.refuse_for_another(&place, &verb, &summary, master, statement);
-            return;
-        };
-        self.push(action, role, acting, summary, statement, hazards);
+        let place =
+            Place { target, owner: master, database: Some(self.name), application: &application };
+        let statement = statement.shown();
+        self.planner.refuse_for_another(&place, verb, summary, master, role, statement);
+    }
+
+    /// How to act for whoever owns the database. Up to 15 an owner with `NOINHERIT` has nothing of that.
+    fn act_for_database(&self) -> Option<Acting> {
+        let planner = &self.planner;
+        let inherits = planner.observed.major() >= 16
+            || planner.desired.roles.contains_key(self.owner)
+            || planner.observed.roles.get(self.owner).is_none_or(|owner| owner.inherit);
+        planner.act_as(self.owner).filter(|_| inherits)
     }
 
     /// How to act for an owner or grantor in the schema at hand. Who may not use the schema cannot name
     /// what is in it: then the administrator acts itself, with the privileges of both.
     pub(super) fn act_in(&self, master: &RoleName) -> Option<(Acting, Memberships)> {
+        if master.as_str() == DATABASE_OWNER {
+            return self.act_for_database().map(|acting| (acting, Memberships::new()));
+        }
         let acting = self.planner.act_as(master)?;
         let Some(keeper) = self.closed_to(master) else {
             return Some((acting, Memberships::new()));
         };
-        self.planner.act_as(keeper)?;
+        self.planner.act_as(keeper).filter(|_| keeper != master)?;
         let borrowed = [master, keeper].map(|role| (role.clone(), MembershipOption::Inherit));
         Some((Acting::Administrator, borrowed.into_iter().collect()))
     }
@@ -297,10 +364,11 @@ impl Inside<'_, '_> {
     /// The owner of the schema at hand, where a role has no way into that.
     pub(super) fn closed_to(&self, role: &RoleName) -> Option<&RoleName> {
         let SchemaAtHand { owner, users } = self.schema_at_hand.as_ref()?;
-        let keeper = if owner.as_str() == DATABASE_OWNER { self.owner } else { owner };
-        let may_use = role == keeper
-            || users.contains(&Grantee::Public)
-            || users.contains(&Grantee::Role(role.clone()));
+        let of_database = owner.as_str() == DATABASE_OWNER;
+        let keeper = if of_database { self.owner } else { owner };
+        let may_use = users.contains(&Grantee::Public)
+            || users.contains(&Grantee::Role(role.clone()))
+            || role == keeper && of_database && users.contains(&Grantee::Role(owner.clone()));
         (!may_use).then_some(keeper)
     }
 
@@ -402,7 +470,12 @@ impl Inside<'_, '_> {
     ) {
         let summary = granted_words(privileges, target, role);
         let statement = sql::grant(privileges, target, &Grantee::Role(role.clone()));
-        self.step(Action::Grant, Some(role), owner, summary, statement, &[]);
+        match self.act_in(owner) {
+            Some(acting) => {
+                self.push(Action::Grant, Some(role), acting, summary, statement, &[]);
+            }
+            None => self.refuse_for(owner, target, "grant", Some(role), &summary, &statement),
+        }
     }
 
     pub(super) fn revokes(&mut self, target: &Target, owner: &RoleName, found: &AclDiff) {
@@ -417,12 +490,13 @@ impl Inside<'_, '_> {
             if self.planner.refuse_held_through(&place, found) {
                 return;
             }
-            let grantor = if revoke.grantor.as_str() == DATABASE_OWNER {
-                self.owner
-            } else {
-                &revoke.grantor
-            };
-            let Some(acting) = self.act_in(grantor) else {
+            // With a grant option of its own, PostgreSQL takes the database's owner for the grantor.
+            let itself = Grantee::Role(self.owner.clone());
+            let in_its_own_name = revoke.grantor.as_str() == DATABASE_OWNER
+                && found.grantable.iter().any(|(grantee, privilege)| {
+                    *grantee == itself && revoke.privileges.contains(privilege)
+                });
+            let Some(acting) = self.act_in(&revoke.grantor).filter(|_| !in_its_own_name) else {
                 self.planner.refuse_revoke(&place, revoke);
                 continue;
             };

@@ -6,11 +6,8 @@ use super::diff::Planner;
 use super::{Acting, Action, Hazard, Opening, Step, sql};
 use crate::desired::{self, Credential};
 use crate::name::{ApplicationName, RoleName};
-use crate::observed::{self, Login, Membership};
+use crate::observed::{self, Login, Membership, RDS_IAM};
 use crate::secrets::SecretId;
-
-/// The role whose members RDS lets in with a token of IAM, and without a password.
-const RDS_IAM: &str = "rds_iam";
 
 /// A step that the administrator takes, on a role.
 fn step(
@@ -51,7 +48,39 @@ impl Planner<'_> {
                 self.new_role(name, role, &mut steps);
             }
         }
+        self.passwords_can_be_set(&steps);
         steps
+    }
+
+    /// What the server says about passwords, where one is to be set.
+    fn passwords_can_be_set(&mut self, steps: &[Step]) {
+        let of_password = |step: &&Step| {
+            step.statements.iter().any(|one| matches!(one, sql::Statement::Password { .. }))
+        };
+        let Some(first) = steps.iter().find(of_password) else { return };
+        let rules = &self.observed.passwords;
+        let administrator = self.observed.administrator.clone();
+        if rules.restricted && !rules.in_rds_password && !administrator.superuser {
+            let group = RoleName::observed("rds_password");
+            self.refuse_until(
+                &first.application,
+                format!(
+                    "the server lets only members of {group} set passwords (rds.restrict_password_commands), and the administrator {} is none",
+                    administrator.name
+                ),
+                "the master user",
+                Opening {
+                    database: None,
+                    statement: sql::grant_role(&group, &administrator.name).shown(),
+                },
+            );
+        }
+        if rules.encryption != "scram-sha-256" {
+            let encryption = rules.encryption.clone();
+            self.note(format!(
+                "the server's password_encryption is {encryption}, and passwords are stored as SCRAM-SHA-256 verifiers all the same: a client that does not know SCRAM cannot log in with them"
+            ));
+        }
     }
 
     fn new_role(&mut self, name: &RoleName, role: &desired::Role, steps: &mut Vec<Step>) {
@@ -223,8 +252,7 @@ impl Planner<'_> {
         seen: &observed::Role,
         steps: &mut Vec<Step>,
     ) {
-        let with_token =
-            seen.memberships.iter().any(|membership| membership.role.as_str() == RDS_IAM);
+        let with_token = seen.comes_with_token();
         let secret = match &role.credential {
             Credential::Iam => {
                 if !with_token {
@@ -246,7 +274,7 @@ impl Planner<'_> {
             ));
         };
         match self.observed.logins.get(name) {
-            Some(Login::WrongPassword) => set(steps),
+            Some(Login::WrongPassword | Login::ToBeSet) => set(steps),
             // Who came with a token has none.
             _ if with_token => set(steps),
             Some(Login::Inconclusive(reason)) => self.note(format!(
@@ -255,7 +283,7 @@ impl Planner<'_> {
             None if !seen.login || seen.expired => self.unseen.push(format!(
                 "whether the password of role {name} is right: it cannot log in yet"
             )),
-            Some(Login::Accepted) | None => {}
+            Some(Login::Accepted | Login::NotAsked) | None => {}
         }
     }
 

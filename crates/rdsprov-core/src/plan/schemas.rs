@@ -174,6 +174,9 @@ impl Inside<'_, '_> {
             of_acl.map(|item| item.grantee.clone()).filter(keeps).collect();
         let wanted = self.wanted(name, |level| access::on_object(level, ObjectKind::Schema));
         users.extend(wanted.into_keys().map(Grantee::Role));
+        if self.database.of_owner().is_some_and(|schemas| schemas.contains(name)) {
+            users.insert(Grantee::Role(self.owner.clone()));
+        }
         SchemaAtHand { owner: schema.owner.clone(), users }
     }
 

@@ -38,7 +38,10 @@ pub enum Statement {
 /// What fills the slots.
 pub trait Slots {
     /// The verifier of the password in a secret.
-    fn verifier(&self, secret: &SecretId) -> Option<String>;
+    ///
+    /// # Errors
+    /// Where there is none.
+    fn verifier(&self, secret: &SecretId) -> Result<String, SlotError>;
     /// The build id.
     fn build_id(&self) -> &str;
 }
@@ -49,6 +52,9 @@ pub enum SlotError {
     /// The password is not at hand.
     #[error("the password of secret {0} is not at hand; plan again with the secret readable")]
     NoPassword(SecretId),
+    /// No verifier can be made.
+    #[error("no verifier can be made: {0}")]
+    NoVerifier(String),
 }
 
 impl Statement {
@@ -87,9 +93,7 @@ impl Statement {
         Ok(match self {
             Self::Sql(text) => text.clone(),
             Self::Password { before, secret } => {
-                let verifier =
-                    slots.verifier(secret).ok_or_else(|| SlotError::NoPassword(secret.clone()))?;
-                format!("{before} {}", literal(&verifier))
+                format!("{before} {}", literal(&slots.verifier(secret)?))
             }
             Self::Mark { object, comment, mark } => {
                 comment_on(object, &mark.beside(comment.as_deref(), slots.build_id()))
@@ -212,6 +216,16 @@ impl Target {
                 format!("TABLE {}.{}", schema.quoted(), quote(relation))
             }
             Self::Object { kind, identity } => format!("{} {identity}", kind.keyword()),
+        }
+    }
+
+    /// The schema that it is in.
+    pub fn schema(&self) -> Option<&SchemaName> {
+        match self {
+            Self::Relations { schema, .. }
+            | Self::AllRelations { schema, .. }
+            | Self::Columns { schema, .. } => Some(schema),
+            Self::Database(_) | Self::Schema(_) | Self::Object { .. } => None,
         }
     }
 
@@ -356,6 +370,15 @@ pub fn rename_role(from: &RoleName, to: &RoleName) -> Statement {
 
 pub fn rename_database(from: &DatabaseName, to: &DatabaseName) -> Statement {
     Statement::Sql(format!("ALTER DATABASE {} RENAME TO {}", from.quoted(), to.quoted()))
+}
+
+/// One statement for each relation, whatever its kind: `ALTER TABLE` takes them all.
+pub fn change_owner_of_relations(target: &Target, owner: &RoleName) -> Option<Vec<String>> {
+    let Target::Relations { schema, names, .. } = target else { return None };
+    let one = |name: &String| {
+        format!("ALTER TABLE {}.{} OWNER TO {}", schema.quoted(), quote(name), owner.quoted())
+    };
+    Some(names.iter().map(one).collect())
 }
 
 pub fn create_plain_role(role: &RoleName) -> Statement {

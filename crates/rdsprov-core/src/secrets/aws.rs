@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::time::Duration;
 
+pub use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::provider::error::CredentialsError;
@@ -50,25 +51,29 @@ pub struct SecretsManager {
     region: String,
 }
 
+/// What the environment says of region and credentials; the region given counts before it, and so does
+/// `AWS_ENDPOINT_URL` before AWS itself. Requests are made again with backoff as the SDK's standard mode does:
+/// three times in all, or `AWS_MAX_ATTEMPTS`.
+pub async fn configuration(region: Option<String>) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(ATTEMPT)
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region));
+    }
+    loader.load().await
+}
+
 impl SecretsManager {
-    /// That of the region given, else of the environment's or the profile's; `AWS_ENDPOINT_URL` counts.
-    /// Requests are tried again with backoff as the SDK's standard mode does: three times in all, or
-    /// `AWS_MAX_ATTEMPTS`.
+    /// That of a configuration's region.
     ///
     /// # Errors
     /// Where no region is to be had.
-    pub async fn connect(region: Option<String>) -> Result<Self, SourceError> {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT)
-            .operation_attempt_timeout(ATTEMPT)
-            .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
-        if let Some(region) = region {
-            loader = loader.region(Region::new(region));
-        }
-        let config = loader.load().await;
-        let region = config.region().ok_or(SourceError::NoRegion)?.to_string();
-        Ok(Self { client: Client::new(&config), region })
+    pub fn new(configuration: &SdkConfig) -> Result<Self, SourceError> {
+        let region = configuration.region().ok_or(SourceError::NoRegion)?.to_string();
+        Ok(Self { client: Client::new(configuration), region })
     }
 
     pub(super) async fn fetch(&self, ids: &BTreeSet<SecretId>) -> Result<Answers, SourceError> {

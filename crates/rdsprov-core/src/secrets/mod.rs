@@ -6,6 +6,10 @@ pub mod aws;
 mod files;
 mod parse;
 mod password;
+#[cfg(feature = "postgres")]
+pub mod scram;
+#[cfg(feature = "aws")]
+pub mod token;
 
 use std::fmt;
 

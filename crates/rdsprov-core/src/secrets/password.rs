@@ -58,23 +58,22 @@ impl Password {
         Ok(Self(text))
     }
 
+    /// Whether it has less characters than a site asks for.
+    #[must_use]
+    pub fn is_shorter_than(&self, characters: usize) -> bool {
+        self.0.chars().count() < characters
+    }
+
     /// Whether two secrets hold one password.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.0 == other.0
     }
 
-    /// The text itself, for the login. Not for a statement: those take [`Password::verifier`].
+    /// The text itself, for the login. Not for a statement: those take its verifier.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
-    }
-
-    /// The SCRAM-SHA-256 verifier, salted anew each time: what reaches the server in a statement.
-    #[cfg(feature = "postgres")]
-    #[must_use]
-    pub fn verifier(&self) -> String {
-        postgres_protocol::password::scram_sha_256(self.0.as_bytes())
     }
 }
 

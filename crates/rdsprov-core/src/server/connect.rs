@@ -18,6 +18,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::config::TlsMode;
 use crate::name::{DatabaseName, RoleName};
 use crate::secrets::Password;
+#[cfg(feature = "aws")]
+use crate::secrets::token::{TokenError, TokenSource};
 
 /// Why a connection could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,14 @@ pub enum ConnectError {
         "a CA file is given and --tls {0} verifies nothing; use verify-full, or leave the file out"
     )]
     UnusedCaFile(&'static str),
+    /// There is no token.
+    #[cfg(feature = "aws")]
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A token is sent as it is.
+    #[cfg(feature = "aws")]
+    #[error("a token of IAM is sent as it is: it needs TLS; use verify-full")]
+    TokenInTheClear,
     /// Without TLS only loopback is spoken to.
     #[error("{host} is not loopback: TLS cannot be disabled for it; use verify-full or require")]
     PlainToStranger {
@@ -173,6 +183,16 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
+/// How somebody proves to a server who it is.
+#[derive(Clone)]
+pub enum Proof {
+    /// With a password.
+    Password(Password),
+    /// With a token of IAM, made anew for each connection.
+    #[cfg(feature = "aws")]
+    Token(TokenSource),
+}
+
 /// A server and who to be there.
 #[derive(Clone)]
 pub struct Target {
@@ -182,8 +202,8 @@ pub struct Target {
     pub port: u16,
     /// The role to be.
     pub user: RoleName,
-    /// Its password.
-    pub password: Password,
+    /// How it proves that.
+    pub proof: Proof,
     /// How the connection is protected.
     pub tls: Tls,
 }
@@ -199,7 +219,7 @@ impl Target {
     /// The same server as somebody else.
     #[must_use]
     pub fn as_role(&self, user: RoleName, password: Password) -> Self {
-        Self { user, password, ..self.clone() }
+        Self { user, proof: Proof::Password(password), ..self.clone() }
     }
 
     /// Connects to a database.
@@ -207,12 +227,22 @@ impl Target {
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
+        let password = match &self.proof {
+            Proof::Password(password) => password.clone(),
+            #[cfg(feature = "aws")]
+            Proof::Token(source) => {
+                if self.tls.mode == TlsMode::Disable {
+                    return Err(ConnectError::TokenInTheClear);
+                }
+                source.token(&self.host, self.port, self.user.as_str()).await?
+            }
+        };
         let mut config = tokio_postgres::Config::new();
         config
             .host(&self.host)
             .port(self.port)
             .user(self.user.as_str())
-            .password(self.password.expose())
+            .password(password.expose())
             .dbname(database.as_str())
             .application_name("rdsprov")
             .connect_timeout(Duration::from_secs(15));

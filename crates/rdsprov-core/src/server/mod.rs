@@ -2,17 +2,19 @@
 
 mod apply;
 mod connect;
+mod login;
 mod observe;
 mod run;
 
 pub use apply::{ApplyOptions, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
-pub use connect::{ConnectError, Session, Target, Tls};
+pub use connect::{ConnectError, Proof, Session, Target, Tls};
 pub use observe::{ObserveError, observe};
-pub use run::{Lock, Place, Run, RunError};
+pub use run::{Lock, Login, Place, Run, RunError};
 
 use std::collections::BTreeMap;
 
-use crate::plan::Slots;
+use crate::plan::{SlotError, Slots};
+use crate::secrets::scram::Verifier;
 use crate::secrets::{Secret, SecretId};
 
 /// The secrets of a run and its build id: what fills the slots of a plan.
@@ -21,11 +23,17 @@ pub struct RunSlots<'a> {
     pub secrets: &'a BTreeMap<SecretId, Secret>,
     /// The build id.
     pub build_id: &'a str,
+    /// How often a verifier's password is hashed.
+    pub iterations: u32,
 }
 
 impl Slots for RunSlots<'_> {
-    fn verifier(&self, secret: &SecretId) -> Option<String> {
-        self.secrets.get(secret).map(|secret| secret.password.verifier())
+    fn verifier(&self, secret: &SecretId) -> Result<String, SlotError> {
+        let found =
+            self.secrets.get(secret).ok_or_else(|| SlotError::NoPassword(secret.clone()))?;
+        Verifier::new(&found.password, self.iterations)
+            .map(|verifier| verifier.to_string())
+            .map_err(|error| SlotError::NoVerifier(error.to_string()))
     }
 
     fn build_id(&self) -> &str {

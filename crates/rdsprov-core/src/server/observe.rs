@@ -9,9 +9,11 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::connect::{ConnectError, Session, Target, said};
+use super::login;
+use crate::config::VerifyPasswords;
 use crate::desired::{self, Desired};
 use crate::name::{DatabaseName, ExtensionName, RoleName};
-use crate::observed::{Contents, Login, Observed, Trial};
+use crate::observed::{Contents, Observed, Trial};
 use crate::plan;
 use crate::secrets::{Secret, SecretId};
 
@@ -26,7 +28,7 @@ const OWNED: &str = include_str!("queries/owned.sql");
 const TEMPLATE: &str = "template1";
 
 /// How many connections are open at once.
-const CONNECTIONS: usize = 8;
+pub(super) const CONNECTIONS: usize = 8;
 
 /// Why a server could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -53,13 +55,16 @@ pub enum ObserveError {
 }
 
 /// One database's own snapshot: what is asked in it is true at one moment.
-struct Snapshot<'a> {
+pub(super) struct Snapshot<'a> {
     session: &'a Session,
     place: String,
 }
 
 impl<'a> Snapshot<'a> {
-    async fn open(session: &'a Session, place: impl ToString) -> Result<Self, ObserveError> {
+    pub(super) async fn open(
+        session: &'a Session,
+        place: impl ToString,
+    ) -> Result<Self, ObserveError> {
         const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
             SET LOCAL search_path TO pg_catalog";
         let snapshot = Self { session, place: place.to_string() };
@@ -71,7 +76,7 @@ impl<'a> Snapshot<'a> {
         ObserveError::Query { place: self.place.clone(), reason: said(error) }
     }
 
-    async fn ask<T: DeserializeOwned>(
+    pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         query: &str,
         parameters: &[&(dyn ToSql + Sync)],
@@ -87,7 +92,7 @@ impl<'a> Snapshot<'a> {
             .map_err(|source| ObserveError::Shape { place: self.place.clone(), source })
     }
 
-    async fn close(self) -> Result<(), ObserveError> {
+    pub(super) async fn close(self) -> Result<(), ObserveError> {
         self.session.client.batch_execute("COMMIT").await.map_err(|error| self.failed(&error))
     }
 }
@@ -101,6 +106,7 @@ pub async fn observe(
     home: &Session,
     desired: &Desired,
     secrets: &BTreeMap<SecretId, Secret>,
+    verify: VerifyPasswords,
 ) -> Result<Observed, ObserveError> {
     let snapshot = Snapshot::open(home, "the server").await?;
     let extensions: BTreeSet<&str> = desired
@@ -146,58 +152,7 @@ pub async fn observe(
         }
     }
 
-    let probes: Vec<(RoleName, DatabaseName, Target)> = desired
-        .roles
-        .iter()
-        .filter(|(name, _)| {
-            observed.roles.get(name).is_some_and(|role| role.login && !role.expired)
-        })
-        .filter_map(|(name, role)| {
-            let secret = secrets.get(role.secret()?)?;
-            let database = desired
-                .databases
-                .iter()
-                .find(|(database, entry)| {
-                    entry.access.contains_key(name)
-                        && observed.databases.get(database).is_some_and(|d| d.allow_connections)
-                })
-                .map_or(&observed.home, |(database, _)| database);
-            Some((
-                name.clone(),
-                database.clone(),
-                admin.as_role(name.clone(), secret.password.clone()),
-            ))
-        })
-        .collect();
-    observed.logins = stream::iter(probes)
-        .map(|(name, database, target)| async move {
-            let login = match target.connect(&database).await {
-                Ok(_) => Login::Accepted,
-                Err(ConnectError::Refused { code: Some(code), .. })
-                    if code == SqlState::INVALID_PASSWORD =>
-                {
-                    Login::WrongPassword
-                }
-                // PostgreSQL asks for the password first: what it says of the database comes after.
-                Err(ConnectError::Refused { code: Some(code), .. })
-                    if code == SqlState::INSUFFICIENT_PRIVILEGE
-                        || code == SqlState::INVALID_CATALOG_NAME =>
-                {
-                    Login::Accepted
-                }
-                Err(ConnectError::Refused { code: Some(code), reason, .. })
-                    if code == SqlState::TOO_MANY_CONNECTIONS
-                        && reason.starts_with("too many connections for") =>
-                {
-                    Login::Accepted
-                }
-                Err(error) => Login::Inconclusive(error.to_string()),
-            };
-            (name, login)
-        })
-        .buffered(CONNECTIONS)
-        .collect()
-        .await;
+    observed.logins = login::ask(admin, home, desired, &observed, secrets, verify).await?;
     Ok(observed)
 }
 

@@ -1,20 +1,40 @@
 //! One run from its secrets to its plan: what `plan`, `check` and `apply` have in common.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use super::connect::{ConnectError, Session, Target, Tls, said};
+use super::connect::{ConnectError, Proof, Session, Target, Tls, said};
 use super::observe::{ObserveError, observe, try_out};
 use super::{ApplyOptions, Outcome, RunSlots, apply};
+use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{Findings, Plan, Refusal};
+use crate::secrets::scram::ITERATIONS;
 use crate::secrets::{Secret, SecretError, SecretId, SecretSource, SourceError};
 
 /// Runs of this program wait for one another on this advisory lock: the first eight bytes of its name.
 const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
 
+/// PostgreSQL's port.
+const DEFAULT_PORT: u16 = 5432;
+
 /// The database that every run takes its lock in: advisory locks are per database.
 const LOCK_DATABASE: &str = "postgres";
+
+/// How the administrator logs in.
+pub enum Login {
+    /// With the password of a secret, which also says who and where.
+    Secret(SecretId),
+    /// As a role, with a token of IAM. The place has to say where.
+    #[cfg(feature = "aws")]
+    Token {
+        /// The role.
+        user: RoleName,
+        /// What signs the tokens.
+        source: crate::secrets::token::TokenSource,
+    },
+}
 
 /// Where the administrator's secret says nothing, or something else than what is wanted.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +62,7 @@ pub enum RunError {
     #[error("the administrator's secret (see --admin-secret): {error}{}", .others.iter().map(|other| format!("\n  and {}: {}", other.application, other.message)).collect::<String>())]
     AdminSecret {
         /// What is wrong with it.
-        error: SecretError,
+        error: Box<SecretError>,
         /// What is wrong with the applications'.
         others: Vec<Refusal>,
     },
@@ -56,6 +76,10 @@ pub enum RunError {
         /// What to give instead.
         flag: &'static str,
     },
+    /// Nobody says where the server is.
+    #[cfg(feature = "aws")]
+    #[error("the server's host is not known; give --host, since there is no secret that says it")]
+    NoHost,
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -71,6 +95,10 @@ pub enum RunError {
 pub struct Run {
     /// What is wanted.
     pub desired: Desired,
+    verify: VerifyPasswords,
+    /// Whether a plan was carried out: passwords that were to be set whatever they are have been.
+    applied: AtomicBool,
+    iterations: AtomicU32,
     secrets: BTreeMap<SecretId, Secret>,
     findings: Findings,
     admin: Target,
@@ -86,40 +114,63 @@ impl Run {
     pub async fn open(
         desired: Desired,
         source: &SecretSource,
-        admin_secret: SecretId,
+        login: Login,
         place: Place,
         tls: Tls,
+        passwords: &Passwords,
     ) -> Result<Self, RunError> {
         let mut ids: BTreeSet<SecretId> = desired.secrets().into_iter().cloned().collect();
-        ids.insert(admin_secret.clone());
+        if let Login::Secret(id) = &login {
+            ids.insert(id.clone());
+        }
         let fetched = source.fetch(&ids).await?;
-        let administrator =
-            fetched.get(&admin_secret).cloned().unwrap_or_else(|| missing(&admin_secret));
-        let (secrets, mut findings) = sort(&desired, fetched);
-        let administrator = match administrator {
-            Ok(secret) => secret,
-            Err(error) => return Err(RunError::AdminSecret { error, others: findings.refusals }),
-        };
-        let incomplete =
-            |key, flag| RunError::AdminSecretIncomplete { id: admin_secret.clone(), key, flag };
-        let admin = Target {
-            host: place.host.or(administrator.host).ok_or_else(|| incomplete("host", "--host"))?,
-            port: place.port.or(administrator.port).unwrap_or(5432),
-            user: RoleName::observed(
-                administrator
-                    .username
-                    .ok_or_else(|| incomplete("username", "a secret that has one"))?,
-            ),
-            password: administrator.password,
-            tls,
+        let (secrets, mut findings) = sort(&desired, &fetched, passwords.minimum_length);
+        let (admin, dbname) = match login {
+            Login::Secret(id) => {
+                let administrator = administrator(&id, &fetched, &findings)?;
+                let incomplete =
+                    |key, flag| RunError::AdminSecretIncomplete { id: id.clone(), key, flag };
+                let host = place.host.or(administrator.host);
+                let user = administrator.username;
+                let admin = Target {
+                    host: host.ok_or_else(|| incomplete("host", "--host"))?,
+                    port: place.port.or(administrator.port).unwrap_or(DEFAULT_PORT),
+                    user: RoleName::observed(
+                        user.ok_or_else(|| incomplete("username", "a secret that has one"))?,
+                    ),
+                    proof: Proof::Password(administrator.password),
+                    tls,
+                };
+                (admin, administrator.dbname)
+            }
+            #[cfg(feature = "aws")]
+            Login::Token { user, source } => {
+                let admin = Target {
+                    host: place.host.ok_or(RunError::NoHost)?,
+                    port: place.port.unwrap_or(DEFAULT_PORT),
+                    user,
+                    proof: Proof::Token(source),
+                    tls,
+                };
+                (admin, None)
+            }
         };
         let home = place
             .database
-            .or(administrator.dbname)
+            .or(dbname)
             .map_or_else(|| DatabaseName::observed(LOCK_DATABASE), DatabaseName::observed);
         let home = admin.connect(&home).await?;
         findings.notes.extend(other_servers(&secrets, &admin));
-        Ok(Self { desired, secrets, findings, admin, home })
+        Ok(Self {
+            desired,
+            verify: passwords.verify.unwrap_or_default(),
+            applied: AtomicBool::new(false),
+            iterations: AtomicU32::new(ITERATIONS),
+            secrets,
+            findings,
+            admin,
+            home,
+        })
     }
 
     /// Waits for other runs of this program on this server to end.
@@ -156,7 +207,16 @@ impl Run {
     /// # Errors
     /// Where the server cannot be looked at.
     pub async fn plan(&self) -> Result<Plan, RunError> {
-        let mut observed = observe(&self.admin, &self.home, &self.desired, &self.secrets).await?;
+        let verify = match self.verify {
+            VerifyPasswords::AlwaysSet if self.applied.load(Ordering::Relaxed) => {
+                VerifyPasswords::Login
+            }
+            verify => verify,
+        };
+        let mut observed =
+            observe(&self.admin, &self.home, &self.desired, &self.secrets, verify).await?;
+        let iterations = observed.passwords.scram_iterations.unwrap_or(ITERATIONS);
+        self.iterations.store(iterations, Ordering::Relaxed);
         loop {
             let plan = Plan::new(&self.desired, &observed, self.findings.clone());
             // Where nothing is to be done, nothing is tried: a trial is undone, but it writes.
@@ -178,7 +238,9 @@ impl Run {
         build_id: &str,
         options: &ApplyOptions<'_>,
     ) -> Outcome {
-        let slots = RunSlots { secrets: &self.secrets, build_id };
+        self.applied.store(true, Ordering::Relaxed);
+        let iterations = self.iterations.load(Ordering::Relaxed);
+        let slots = RunSlots { secrets: &self.secrets, build_id, iterations };
         apply(plan, &self.admin, lock, &slots, options).await
     }
 
@@ -189,14 +251,31 @@ impl Run {
     }
 }
 
-fn missing(id: &SecretId) -> Result<Secret, SecretError> {
-    Err(SecretError::Missing { id: id.clone(), region: None })
+/// The administrator's secret; where it is not to be had, all that is wrong with secrets at once.
+fn administrator(
+    id: &SecretId,
+    fetched: &BTreeMap<SecretId, Result<Secret, SecretError>>,
+    findings: &Findings,
+) -> Result<Secret, RunError> {
+    found(fetched, id).map_err(|error| RunError::AdminSecret {
+        error: Box::new(error),
+        others: findings.refusals.clone(),
+    })
+}
+
+fn found(
+    fetched: &BTreeMap<SecretId, Result<Secret, SecretError>>,
+    id: &SecretId,
+) -> Result<Secret, SecretError> {
+    let missing = || Err(SecretError::Missing { id: id.clone(), region: None });
+    fetched.get(id).cloned().unwrap_or_else(missing)
 }
 
 /// Good secrets to one side, a refusal for each that is not, or that contradicts the definitions.
 fn sort(
     desired: &Desired,
-    fetched: BTreeMap<SecretId, Result<Secret, SecretError>>,
+    fetched: &BTreeMap<SecretId, Result<Secret, SecretError>>,
+    minimum_length: usize,
 ) -> (BTreeMap<SecretId, Secret>, Findings) {
     let mut refusals = Vec::new();
     for (name, role) in &desired.roles {
@@ -224,8 +303,16 @@ fn sort(
                 opens: None,
             });
         };
-        match fetched.get(id).cloned().unwrap_or_else(|| missing(id)) {
+        match found(fetched, id) {
             Ok(secret) => {
+                if secret.password.is_shorter_than(minimum_length) {
+                    refuse(
+                        format!(
+                            "secret {id}: the password has less than {minimum_length} characters, which [passwords] minimum_length asks for"
+                        ),
+                        "set a longer one",
+                    );
+                }
                 let remedy = "correct the secret or the definition, so that both say the same";
                 if let Some(username) = secret.username.as_deref().filter(|u| *u != name.as_str()) {
                     refuse(
@@ -252,8 +339,10 @@ fn sort(
             Err(error) => refuse(error.to_string(), "see to the secret, then run again"),
         }
     }
-    let secrets: BTreeMap<SecretId, Secret> =
-        fetched.into_iter().filter_map(|(id, secret)| Some((id, secret.ok()?))).collect();
+    let secrets: BTreeMap<SecretId, Secret> = fetched
+        .iter()
+        .filter_map(|(id, secret)| Some((id.clone(), secret.as_ref().ok()?.clone())))
+        .collect();
     let versions = secrets
         .iter()
         .filter_map(|(id, secret)| Some((id.clone(), secret.version.clone()?)))

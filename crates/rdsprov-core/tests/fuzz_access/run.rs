@@ -4,11 +4,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rdsprov_core::config::TlsMode;
+use rdsprov_core::config::{Passwords, TlsMode};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::plan::Plan;
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
-use rdsprov_core::server::{ApplyOptions, Lock, Place as RunPlace, Run, Tls};
+use rdsprov_core::server::{ApplyOptions, Lock, Login, Place as RunPlace, Run, Tls};
 
 use crate::access::Access;
 use crate::declared::Declared;
@@ -157,9 +157,16 @@ impl Running<'_> {
         let tls = Tls::new(TlsMode::VerifyFull, Some(self.host.server.ca_file()))
             .map_err(|error| wrong(&error))?;
         let source = SecretSource::Files(secrets.to_owned());
-        Run::open(desired, &source, SecretId("admin".to_owned()), RunPlace::default(), tls)
-            .await
-            .map_err(|error| wrong(&error))
+        Run::open(
+            desired,
+            &source,
+            Login::Secret(SecretId("admin".to_owned())),
+            RunPlace::default(),
+            tls,
+            &Passwords::default(),
+        )
+        .await
+        .map_err(|error| wrong(&error))
     }
 
     async fn plan_once(&self, run: &Run) -> Result<Plan> {

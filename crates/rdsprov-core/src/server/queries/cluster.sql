@@ -11,6 +11,13 @@ SELECT json_build_object(
         SELECT FROM pg_catalog.pg_roles s
         WHERE s.rolname = 'rds_superuser' AND pg_catalog.pg_has_role(a.oid, s.oid, 'MEMBER')))
     FROM pg_catalog.pg_roles a WHERE a.rolname = current_user),
+  'passwords', json_build_object(
+    'encryption', current_setting('password_encryption'),
+    'scram_iterations', current_setting('scram_iterations', true)::int,
+    'restricted', coalesce(nullif(current_setting('rds.restrict_password_commands', true), '')::bool, false),
+    'in_rds_password', EXISTS (
+      SELECT FROM pg_catalog.pg_roles p
+      WHERE p.rolname = 'rds_password' AND pg_catalog.pg_has_role(p.oid, 'MEMBER'))),
   'extensions', (
     SELECT coalesce(json_object_agg(v.name, json_build_object(
       'superuser', v.superuser, 'trusted', v.trusted) ORDER BY v.name), '{}')

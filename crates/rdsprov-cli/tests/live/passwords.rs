@@ -1,0 +1,186 @@
+//! A password is set where the server says that it is wrong, and nowhere else.
+
+use rdsprov_testkit::versions;
+
+use crate::bench::{Bench, expect, password};
+
+const TEAMS: &str = "teams/standalone.tfvars";
+
+fn applied(major: u32) -> Bench {
+    let bench = Bench::new(major);
+    bench.app("dev", "keycloak", "keycloak_user");
+    bench.app("dev", "backstage", "backstage_user");
+    expect(&bench.run(TEAMS, &["apply"]), 0);
+    bench
+}
+
+fn stored(bench: &Bench) -> String {
+    bench.query(
+        "SELECT coalesce(rolpassword, 'none') FROM pg_authid WHERE rolname = 'keycloak_user'",
+    )
+}
+
+/// What somebody did, what a plan says then, and what ends it. The password is right all the time.
+const ANSWERS: [(&str, &str, &str); 5] = [
+    (
+        "ALTER ROLE keycloak_user NOLOGIN",
+        "whether the password of role keycloak_user is right: it cannot log in yet",
+        "ALTER ROLE keycloak_user LOGIN",
+    ),
+    (
+        "ALTER ROLE keycloak_user VALID UNTIL '2001-01-01'",
+        "whether the password of role keycloak_user is right: it cannot log in yet",
+        "ALTER ROLE keycloak_user VALID UNTIL 'infinity'",
+    ),
+    (
+        "ALTER DATABASE keycloak CONNECTION LIMIT 0; REVOKE CONNECT ON DATABASE keycloak FROM keycloak_user",
+        "database keycloak cannot be looked into",
+        "ALTER DATABASE keycloak CONNECTION LIMIT -1; GRANT CONNECT ON DATABASE keycloak TO keycloak_user",
+    ),
+    (
+        "ALTER ROLE keycloak_user CONNECTION LIMIT 0",
+        "role keycloak_user: CONNECTION LIMIT -1",
+        "ALTER ROLE keycloak_user CONNECTION LIMIT -1",
+    ),
+    (
+        "REVOKE CONNECT ON DATABASE keycloak FROM keycloak_user",
+        "grant CONNECT on database keycloak to keycloak_user",
+        "GRANT CONNECT ON DATABASE keycloak TO keycloak_user",
+    ),
+];
+
+#[test]
+fn no_answer_but_wrong_password_leads_to_a_reset() {
+    for major in versions() {
+        let bench = applied(major);
+        let before = stored(&bench);
+        for (done, says, undone) in ANSWERS {
+            bench.query(done);
+            let output = bench.run(TEAMS, &["plan"]);
+            let shown = expect(&output, output.status.code().unwrap());
+            assert!(shown.contains(says), "PostgreSQL {major}: {done}: {shown}");
+            assert!(!shown.contains("set_password"), "PostgreSQL {major}: {done}: {shown}");
+            bench.query(undone);
+        }
+        // The line that lets nobody in from here comes first.
+        let rules = bench.server.data_directory().join("pg_hba.conf");
+        let text = std::fs::read_to_string(&rules).unwrap();
+        std::fs::write(&rules, format!("hostssl all keycloak_user all reject\n{text}")).unwrap();
+        bench.query("SELECT pg_reload_conf()");
+        wait_until(&bench, TEAMS, "pg_hba.conf does not let the role in from here");
+        std::fs::write(&rules, text).unwrap();
+        bench.query("SELECT pg_reload_conf()");
+        wait_until(&bench, TEAMS, "Nothing to do");
+        assert_eq!(stored(&bench), before);
+
+        bench.query("ALTER ROLE keycloak_user PASSWORD 'drifted'");
+        let shown = expect(&bench.run(TEAMS, &["check"]), 2);
+        assert!(shown.contains("set_password role keycloak_user"), "{shown}");
+    }
+}
+
+/// A server takes its time to read its rules again.
+fn wait_until(bench: &Bench, definitions: &str, says: &str) {
+    for _ in 0..50 {
+        let output = bench.run(definitions, &["plan"]);
+        let shown = expect(&output, 0);
+        assert!(!shown.contains("set_password"), "{shown}");
+        if shown.contains(says) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("it never came to: {says}");
+}
+
+#[test]
+fn whether_to_ask_can_be_chosen() {
+    let bench = applied(versions()[0]);
+    bench.query("ALTER ROLE keycloak_user PASSWORD 'drifted'");
+    let never = ["check", "--verify-passwords", "never"];
+    expect(&bench.run(TEAMS, &never), 0);
+    let always = ["apply", "--verify-passwords", "always-set"];
+    let shown = expect(&bench.run(TEAMS, &always), 0);
+    assert_eq!(shown.matches("set_password,success").count(), 2, "{shown}");
+    let own = password("keycloak");
+    bench.server.sql_as("keycloak_user", &own, "keycloak", "SELECT 1").unwrap();
+    expect(&bench.run(TEAMS, &["check"]), 0);
+}
+
+/// A superuser may read the verifiers: they are compared, and nobody logs in.
+#[test]
+fn a_superuser_compares_verifiers() {
+    for major in versions() {
+        let bench = applied(major);
+        for sql in [
+            "CREATE ROLE root_admin SUPERUSER LOGIN PASSWORD 'Canary-root'",
+            "ALTER SYSTEM SET log_connections = on",
+            "SELECT pg_reload_conf()",
+        ] {
+            bench.query(sql);
+        }
+        let secret = bench.server.admin_secret();
+        let secret = secret
+            .replace("platform_admin", "root_admin")
+            .replace(bench.server.master_password(), "Canary-root");
+        bench.secret("goldenpath/dev/rds/root", &secret);
+        let check = ["check", "--admin-secret", "goldenpath/dev/rds/root"];
+        let mark = bench.server.log().len();
+        expect(&bench.run(TEAMS, &check), 0);
+        let log = &bench.server.log()[mark..];
+        assert!(log.contains("user=root_admin") && !log.contains("user=keycloak_user"), "{log}");
+        bench.query(
+            "ALTER ROLE keycloak_user PASSWORD 'drifted'; ALTER ROLE backstage_user PASSWORD NULL",
+        );
+        let shown = expect(&bench.run(TEAMS, &check), 2);
+        assert_eq!(shown.matches("set_password role").count(), 2, "{shown}");
+    }
+}
+
+#[test]
+fn verifiers_are_as_the_server_and_rfc_4013_want_them() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        bench.app("dev", "backstage", "backstage_user");
+        // With a soft hyphen, which SASLprep leaves out, and a numeral that it replaces.
+        let text = "Canary-I\u{ad}X-\u{2168}";
+        bench.secret("goldenpath/dev/keycloak/postgres", &format!(r#"{{"password": "{text}"}}"#));
+        if major >= 16 {
+            bench.query("ALTER SYSTEM SET scram_iterations = 5000");
+            bench.query("SELECT pg_reload_conf()");
+        }
+        expect(&bench.run(TEAMS, &["apply"]), 0);
+        for same in [text, "Canary-IX-IX"] {
+            bench.server.sql_as("keycloak_user", same, "keycloak", "SELECT 1").unwrap();
+        }
+        let iterations = if major >= 16 { 5000 } else { 4096 };
+        assert!(stored(&bench).starts_with(&format!("SCRAM-SHA-256${iterations}:")));
+        expect(&bench.run(TEAMS, &["check"]), 0);
+    }
+}
+
+#[test]
+fn what_a_site_and_a_server_ask_of_passwords() {
+    let bench = Bench::new(*versions().last().unwrap());
+    bench.app("dev", "keycloak", "keycloak_user");
+    bench.app("dev", "backstage", "backstage_user");
+    let picture = bench.picture();
+    let toml = bench.path().join("rdsprov.toml");
+    std::fs::write(&toml, "[passwords]\nminimum_length = 100\n").unwrap();
+    let shown = expect(&bench.run(TEAMS, &["apply"]), 3);
+    assert_eq!(shown.matches("refused (").count(), 2, "{shown}");
+    assert!(shown.contains("less than 100 characters"), "{shown}");
+    std::fs::remove_file(toml).unwrap();
+
+    bench.query("REVOKE rds_password FROM rds_superuser");
+    bench.query("ALTER DATABASE platform SET rds.restrict_password_commands = on");
+    let shown = expect(&bench.run(TEAMS, &["apply"]), 3);
+    assert!(shown.contains(r#"GRANT "rds_password" TO "platform_admin""#), "{shown}");
+    assert_eq!(bench.query("SELECT count(*) FROM pg_roles WHERE rolname = 'keycloak_user'"), "0");
+    assert_ne!(bench.picture(), picture);
+    bench.query(r#"GRANT "rds_password" TO "platform_admin""#);
+    bench.query("ALTER DATABASE platform SET password_encryption = md5");
+    let shown = expect(&bench.run(TEAMS, &["apply"]), 0);
+    assert!(shown.contains("password_encryption is md5"), "{shown}");
+    assert!(stored(&bench).starts_with("SCRAM-SHA-256$"));
+}
