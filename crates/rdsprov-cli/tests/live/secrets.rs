@@ -245,11 +245,11 @@ fn a_plan_names_the_version() {
     let bench = Bench::with_secrets_manager(versions()[0]);
     let manager = bench.secrets_manager.as_ref().unwrap();
     bench.app("dev", "keycloak", "keycloak_user");
-    // What is more than a password: a port as text, and keys that mean nothing here, up to 64 KB.
+    // Odd, and good all the same: a port as text, a key that means nothing here, 64 KB in all.
     let id = "goldenpath/dev/backstage/postgres";
-    let filler = "x".repeat(65_000);
     let secret = |password: &str| {
-        format!(r#"{{"password": "{password}", "port": "5432", "note": "{filler}"}}"#)
+        let note = "x".repeat(65_000 - password.len());
+        format!(r#"{{"password": "{password}", "port": "5432", "note": "{note}"}}"#)
     };
     bench.secret(id, &secret(&password("backstage")));
     let plan = |says: &str| {
@@ -267,7 +267,8 @@ fn a_plan_names_the_version() {
     expect(&bench.run(TEAMS, &["apply"]), 0);
     bench.server.sql_as("backstage_user", &password("again"), "backstage", "SELECT 1").unwrap();
 
-    bench.secret(id, &secret(&password("rotated")));
+    let long = password(&"x".repeat(64_000));
+    bench.secret(id, &secret(&long));
     let third = manager.version(id).unwrap();
     plan(&third);
     let shown = expect(&bench.run(TEAMS, &["plan", "--format", "json"]), 0);
@@ -276,7 +277,7 @@ fn a_plan_names_the_version() {
     let record = ",set_password,success,";
     let row = shown.lines().find(|line| line.contains(record)).unwrap();
     assert!(row.contains(&third), "{row}");
-    bench.server.sql_as("backstage_user", &password("rotated"), "backstage", "SELECT 1").unwrap();
+    bench.server.sql_as("backstage_user", &long, "backstage", "SELECT 1").unwrap();
 }
 
 #[test]
