@@ -35,8 +35,8 @@ pub fn run(version: u32) -> Result<String, String> {
     Ok(demo.shown.into_inner())
 }
 
-/// Each line of the picture in the README is shown, in its order: but for digests, times and the server's
-/// version; `…` alone stands for lines left out.
+/// Each line of the picture in the README is shown, in its order: but for digests, times, the versions
+/// of secrets and the server's; `…` alone stands for lines left out.
 pub fn compare_with_readme(shown: &str) -> Result<(), String> {
     let readme = std::fs::read_to_string("README.md").map_err(|error| error.to_string())?;
     let picture = readme
@@ -50,7 +50,8 @@ pub fn compare_with_readme(shown: &str) -> Result<(), String> {
                 let words = line.split_inclusive([' ', ',']).map(|word| {
                     let varies = word.starts_with("sha256:")
                         || word.starts_with("20") && word.contains('T')
-                        || word.trim_end_matches([' ', ',']).parse::<u64>().is_ok();
+                        || word.trim_end_matches([' ', ',']).parse::<u64>().is_ok()
+                        || uuid::Uuid::try_parse(word.trim_end_matches([')', '"'])).is_ok();
                     if varies { "…" } else { word }
                 });
                 words.collect::<String>().trim_end().to_owned()

@@ -168,7 +168,8 @@ fn no_refusals(plan: &Plan) -> Result<(), Stop> {
     if plan.refusals.is_empty() {
         return Ok(());
     }
-    let reasons: Vec<&str> = plan.refusals.iter().map(|r| r.message.as_str()).collect();
+    let reasons: Vec<String> =
+        plan.refusals.iter().map(|r| format!("{}: {}", r.application, r.message)).collect();
     Err(Stop::new(Exit::Refused, format!("refused: {}", reasons.join("; "))))
 }
 

@@ -249,12 +249,16 @@ fn wants_more() -> bool {
     matches.get_one::<u8>("verbose").is_some_and(|count| *count > 0)
 }
 
+/// What the SDK tells of each place where it looked for a region and credentials; where none had any, that
+/// is an error of ours.
+const QUIET: &str = "aws_config::imds=error,aws_config::meta=error,aws_config::profile=error";
+
 /// The log goes to stderr; results have stdout for themselves.
 pub fn start_logging(arguments: &Arguments) {
     let level = match arguments.verbose {
-        0 => "warn",
-        1 => "rdsprov=info,rdsprov_core=info,warn",
-        _ => "debug",
+        0 => format!("warn,{QUIET}"),
+        1 => format!("rdsprov=info,rdsprov_core=info,warn,{QUIET}"),
+        _ => "debug".to_owned(),
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))

@@ -122,9 +122,9 @@ impl Setup {
     async fn secret_source(&self, options: &ServerOptions) -> Result<SecretSource, Stop> {
         let wrong = |message: String| Err(Stop::new(Exit::Usage, message));
         match options.secrets.split_once(':') {
-            None if options.secrets == "aws" => {
-                Ok(SecretSource::Aws(aws::connect(&self.aws(options).await)))
-            }
+            None if options.secrets == "aws" => aws::SecretsManager::new(&self.aws(options).await)
+                .map(SecretSource::Aws)
+                .map_err(|error| Stop::new(Exit::Failed, error)),
             Some(("file", directory)) if Path::new(directory).is_dir() => {
                 Ok(SecretSource::Files(PathBuf::from(directory)))
             }

@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 mod binaries;
+mod relay;
 mod secrets_manager;
 mod server;
 mod session;
@@ -14,6 +15,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 
+pub use relay::{Call, Relay, Reply};
 pub use secrets_manager::{SecretsManager, environment};
 pub use server::Server;
 pub use session::{Answer, Message, Session, Severity};

@@ -107,6 +107,10 @@ impl SecretsManager {
         environment(&format!("http://127.0.0.1:{}", self.port))
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Stores a secret, or a new version of it.
     ///
     /// # Errors
@@ -118,6 +122,35 @@ impl SecretsManager {
         }
         let version = self.client.put_secret_value().secret_id(id).secret_string(text);
         self.runtime.block_on(version.send()).map(drop).map_err(said)
+    }
+
+    /// Stores a version that waits to become the current one.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub fn put_pending(&self, id: &str, text: &str) -> Result<(), Error> {
+        let version = self.client.put_secret_value().secret_id(id).secret_string(text);
+        let pending = version.version_stages("AWSPENDING");
+        self.runtime.block_on(pending.send()).map(drop).map_err(said)
+    }
+
+    /// Makes a secret that has no value yet.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub fn put_nothing(&self, id: &str) -> Result<(), Error> {
+        let created = self.client.create_secret().name(id);
+        self.runtime.block_on(created.send()).map(drop).map_err(said)
+    }
+
+    /// The id of a secret's current version.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub fn version(&self, id: &str) -> Result<String, Error> {
+        let value = self.client.get_secret_value().secret_id(id);
+        let value = self.runtime.block_on(value.send()).map_err(said)?;
+        Ok(value.version_id().unwrap_or_default().to_owned())
     }
 
     /// The current text of a secret.

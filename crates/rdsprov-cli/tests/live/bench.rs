@@ -9,6 +9,9 @@ use tempfile::TempDir;
 /// What every password of a test begins or ends with: nothing may ever show it.
 pub const CANARY: &str = "Canary-";
 
+/// The same in base64, at each of the three places where it may stand in what is encoded.
+const IN_BASE64: [&str; 3] = ["Q2FuYXJ5L", "NhbmFyeS", "DYW5hcnkt"];
+
 /// An application's password.
 pub fn password(application: &str) -> String {
     format!("{CANARY}{application}-5b1e")
@@ -139,8 +142,16 @@ pub fn expect(output: &Output, code: i32) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     assert_eq!(output.status.code(), Some(code), "{all}");
-    assert!(!all.contains(CANARY), "a password was printed: {all}");
+    assert_unseen(&all);
     all
+}
+
+/// No password is in a text, nor its base64. URL-encoded, a canary begins as it does plain.
+#[track_caller]
+pub fn assert_unseen(text: &str) {
+    for form in [CANARY].into_iter().chain(IN_BASE64) {
+        assert!(!text.contains(form), "a password was printed: {text}");
+    }
 }
 
 /// The statements of a log that write.

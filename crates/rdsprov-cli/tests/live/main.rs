@@ -5,6 +5,7 @@
 mod bench;
 mod canary;
 mod guardrails;
+mod iam;
 mod passwords;
 mod path;
 mod races;

@@ -1,71 +1,283 @@
 //! What Secrets Manager may answer, and what a person reads then.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use rdsprov_testkit::{environment, versions};
+use rdsprov_testkit::{Call, Relay, Reply, versions};
+use serde_json::json;
 
-use crate::bench::{Bench, expect, password};
+use crate::bench::{Bench, CANARY, assert_unseen, expect, password};
 
-/// An endpoint that answers every request with one error of the API.
-fn endpoint_that_says(code: &'static str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let mut reader = BufReader::new(&stream);
-            let mut length = 0;
-            let mut line = String::new();
-            while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
-                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-                line.clear();
-            }
-            let _ = reader.read_exact(&mut vec![0; length]);
-            let body = format!(r#"{{"__type": "{code}", "message": "said the test"}}"#);
-            let _ = write!(
-                &stream,
-                "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.1\r\n\
-                 connection: close\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            );
-        }
-    });
-    address
+const TEAMS: &str = "teams/standalone.tfvars";
+
+fn actions(calls: &[Call]) -> Vec<&str> {
+    calls.iter().map(|call| call.action.as_str()).collect()
 }
 
 #[test]
-fn each_answer_has_its_message() {
+fn what_aws_answers_and_what_a_person_reads() {
+    let bench = Bench::with_secrets_manager(versions()[0]);
+    bench.app("dev", "keycloak", "keycloak_user");
+    bench.app("dev", "backstage", "backstage_user");
+    each_answer_has_its_message(&bench);
+    too_many_requests_are_made_again_later(&bench);
+    without_region_credentials_or_a_way_there(&bench);
+}
+
+/// What a batch says of each of its secrets is taken as said where it is for good.
+fn each_answer_has_its_message(bench: &Bench) {
+    let manager = bench.secrets_manager.as_ref().unwrap();
+    let one = ["BatchGetSecretValue"].as_slice();
+    let all =
+        ["BatchGetSecretValue", "GetSecretValue", "GetSecretValue", "GetSecretValue"].as_slice();
+    for (code, message, says, calls) in [
+        ("ResourceNotFoundException", "no secret", "does not exist in region eu-west-2", one),
+        (
+            "ResourceNotFoundException",
+            "no secret value for AWSCURRENT",
+            "has no current value",
+            one,
+        ),
+        ("AccessDeniedException", "not authorized", "secretsmanager:GetSecretValue", one),
+        ("AccessDeniedException", "Access to KMS is not allowed", "kms:Decrypt", one),
+        ("DecryptionFailure", "the key is disabled", "kms:Decrypt", one),
+        ("InvalidRequestException", "marked for deletion", "is scheduled for deletion", one),
+        ("InvalidRequestException", "owned by a service", "InvalidRequestException", all),
+        ("InvalidParameterException", "too odd", "InvalidParameterException", all),
+    ] {
+        let relay = Relay::start(manager, move |call| {
+            let id = |id| json!({"SecretId": id, "ErrorCode": code, "Message": message});
+            Some(match call.parameters["SecretIdList"].as_array() {
+                Some(ids) => {
+                    Reply::Value(json!({"Errors": ids.iter().map(id).collect::<Vec<_>>()}))
+                }
+                None => Reply::Error(code, message.to_owned()),
+            })
+        })
+        .unwrap();
+        let mut command = bench.command(TEAMS, &["plan"]);
+        let shown = expect(&command.envs(relay.environment()).output().unwrap(), 1);
+        assert_eq!(shown.matches(says).count(), 3, "{code}: {shown}");
+        for secret in [
+            "see --admin-secret): secret goldenpath/dev/rds/master ",
+            "keycloak: secret goldenpath/dev/keycloak/postgres ",
+            "backstage: secret goldenpath/dev/backstage/postgres ",
+        ] {
+            assert!(shown.contains(secret), "{secret} is not in {shown}");
+        }
+        assert!(!shown.contains(message), "what AWS says is passed on: {shown}");
+        assert_eq!(actions(&relay.take_calls()), calls, "{code}");
+    }
+}
+
+/// The SDK waits and asks again, three times in all: the third answer counts, and there is no fourth request.
+fn too_many_requests_are_made_again_later(bench: &Bench) {
+    let manager = bench.secrets_manager.as_ref().unwrap();
+    for (times, attempts, code, calls) in [(2, "", 0, 3), (9, "", 1, 3), (9, "2", 1, 2)] {
+        let left = std::sync::atomic::AtomicI32::new(times);
+        let relay = Relay::start(manager, move |_| {
+            let throttled = left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) > 0;
+            throttled.then(|| Reply::Error("ThrottlingException", "Rate exceeded".to_owned()))
+        })
+        .unwrap();
+        let mut command = bench.command(TEAMS, &["plan"]);
+        command.envs(relay.environment());
+        if !attempts.is_empty() {
+            command.env("AWS_MAX_ATTEMPTS", attempts);
+        }
+        let shown = expect(&command.output().unwrap(), code);
+        assert_eq!(code == 1, shown.contains("too many requests"), "{shown}");
+        assert_eq!(actions(&relay.take_calls()), vec!["BatchGetSecretValue"; calls]);
+    }
+}
+
+/// Where no secret at all is to be had, one line says so, and why.
+fn without_region_credentials_or_a_way_there(bench: &Bench) {
+    let region = ("AWS_REGION", "eu-west-2");
+    let credentials = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+    let nowhere =
+        [region, credentials[0], credentials[1], ("AWS_ENDPOINT_URL", "http://127.0.0.1:9")];
+    let definitions = bench.definitions(
+        r#"application_databases = { a = { database_name = "a", username = "a_user" } }"#,
+    );
+    for (variables, says) in [
+        ([].as_slice(), "no AWS region is known; give --region"),
+        (&[region], "no AWS credentials are found; set AWS_PROFILE"),
+        (&nowhere, "Secrets Manager in region eu-west-2 cannot be reached: Connection refused"),
+    ] {
+        let mut command: Command = bench.bare(&definitions, &["plan", "--env", "dev"]);
+        // The metadata service of EC2 is asked, too, and nobody wants to read that it is not there.
+        command
+            .env_clear()
+            .env("HOME", bench.path())
+            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")
+            .envs(variables.iter().copied());
+        let shown = expect(&command.output().unwrap(), 1);
+        assert!(shown.starts_with(&format!("error: {says}")), "{shown}");
+        assert_eq!(shown.lines().count(), 1, "{shown}");
+    }
+    let relay = Relay::start(bench.secrets_manager.as_ref().unwrap(), |_| {
+        Some(Reply::Error(
+            "UnrecognizedClientException",
+            "The security token is invalid".to_owned(),
+        ))
+    });
+    let mut command = bench.bare(&definitions, &["plan", "--env", "dev"]);
+    let shown = expect(&command.envs(relay.unwrap().environment()).output().unwrap(), 1);
+    let says = "error: AWS does not take the credentials (UnrecognizedClientException)";
+    assert!(shown.starts_with(says) && shown.lines().count() == 1, "{shown}");
+}
+
+/// Every kind of bad input in one run: all are told, with secret and application, and nothing is changed.
+/// The texts are canaries, and neither the log of the libraries nor the records show one.
+#[test]
+fn bad_secrets_are_told_together_and_never_shown() {
     let bench = Bench::with_secrets_manager(versions()[0]);
     let manager = bench.secrets_manager.as_ref().unwrap();
-    manager.put_binary("goldenpath/dev/keycloak/postgres", b"Canary-binary").unwrap();
-    bench.app("dev", "backstage", "backstage_user");
-    manager.delete("goldenpath/dev/backstage/postgres").unwrap();
-    let shown = expect(&bench.run("teams/standalone.tfvars", &["apply"]), 3);
-    assert!(shown.contains("goldenpath/dev/keycloak/postgres is binary"), "{shown}");
-    assert!(
-        shown.contains("goldenpath/dev/backstage/postgres is scheduled for deletion"),
-        "{shown}"
-    );
-
-    for (code, says) in [
-        ("ResourceNotFoundException", "does not exist"),
-        ("AccessDeniedException", "secretsmanager:GetSecretValue"),
-        ("DecryptionFailure", "kms:Decrypt"),
-        ("ThrottlingException", "too many requests"),
-        ("InternalServiceError", "InternalServiceError"),
-    ] {
-        let mut command = bench.command("teams/standalone.tfvars", &["plan"]);
-        command.envs(environment(&endpoint_that_says(code)));
-        let shown = expect(&command.output().unwrap(), 1);
-        let whole = shown.contains(says) && shown.contains("goldenpath/dev/rds/master");
-        assert!(whole, "{code}: {shown}");
+    let id = |application: &str| format!("goldenpath/dev/{application}/postgres");
+    let canary = format!("{CANARY}7f/+é x");
+    let long = canary.repeat(65_536 / canary.len());
+    let texts = [
+        ("array", format!(r#"["{canary}"]"#), "is not a JSON object"),
+        ("cut", format!(r#"{{"password": "{canary}"#), "is not JSON (line 1, column"),
+        ("plain", canary.clone(), "is not JSON (line 1, column 1)"),
+        ("long", long.clone(), "is not JSON (line 1, column 1)"),
+        (
+            "twice",
+            format!(r#"{{"password": "{canary}", "password": "{canary}"}}"#),
+            "`password` twice",
+        ),
+        ("nested", format!(r#"{{"password": {{"x": "{canary}"}}}}"#), "`password` is not a text"),
+        ("broken", format!(r#"{{"password": "{canary}\n"}}"#), "line break"),
+        (
+            "port",
+            format!(r#"{{"password": "{canary}", "port": "{canary}"}}"#),
+            "`port` is not a port",
+        ),
+        ("engine", format!(r#"{{"password": "{canary}", "engine": "mysql"}}"#), "not PostgreSQL"),
+        ("other", format!(r#"{{"password": "{canary}", "username": "x"}}"#), "is for user \"x\""),
+    ];
+    for (application, text, _) in &texts {
+        bench.secret(&id(application), text);
     }
-    let mut command = bench.command("teams/standalone.tfvars", &["plan"]);
-    command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
-    let shown = expect(&command.output().unwrap(), 1);
-    assert!(shown.contains("cannot be reached"), "{shown}");
+    manager.put_binary(&id("binary"), format!("x{canary}").as_bytes()).unwrap();
+    manager.put_nothing(&id("unset")).unwrap();
+    for application in ["gone", "denied", "sealed", "throttled"] {
+        bench.app("dev", application, &format!("{application}_user"));
+    }
+    manager.delete(&id("gone")).unwrap();
+    let rest = [
+        ("binary", "is binary"),
+        ("unset", "has no current value"),
+        ("gone", "is scheduled for deletion"),
+        ("missing", "does not exist in region eu-west-2"),
+        ("denied", "may not be read; allow secretsmanager:GetSecretValue"),
+        ("sealed", "cannot be decrypted; allow kms:Decrypt"),
+        ("throttled", "too many requests"),
+    ];
+    let kinds: Vec<(&str, &str)> =
+        texts.iter().map(|(application, _, says)| (*application, *says)).chain(rest).collect();
+    let mut text = "application_databases = {\n".to_owned();
+    for (application, _) in &kinds {
+        text.push_str(&format!(
+            "  {application} = {{ database_name = \"{application}\", username = \"{application}_user\" }}\n"
+        ));
+    }
+    let far = "arn:aws:secretsmanager:us-east-1:111122223333:secret:far-AbCdEf";
+    text.push_str(&format!(
+        "  far = {{ database_name = \"far\", username = \"far_user\", secret = \"{far}\" }}\n}}\n"
+    ));
+    let definitions = bench.definitions(&text);
+    // The batch is denied, so that single answers are seen, too.
+    let relay = Relay::start(manager, move |call| {
+        let says = |code, message: &str| Some(Reply::Error(code, message.to_owned()));
+        match call.parameters["SecretId"].as_str().and_then(|id| id.split('/').nth(2)) {
+            None => says("AccessDeniedException", "not in batches"),
+            Some("denied") => says("AccessDeniedException", "not authorized"),
+            Some("sealed") => says("AccessDeniedException", "Access to KMS is not allowed"),
+            Some("throttled") => says("ThrottlingException", "Rate exceeded"),
+            Some(_) => None,
+        }
+    })
+    .unwrap();
+
+    let picture = bench.picture();
+    let audit = bench.path().join("audit.csv").display().to_string();
+    let apply = ["apply", "--env", "dev", "--audit-output", &audit];
+    let verbose = [apply.as_slice(), &["-vv", "--log-format", "json"]].concat();
+    let run = |words: &[&str]| {
+        let mut command = bench.command(&definitions, words);
+        expect(&command.envs(relay.environment()).output().unwrap(), 3)
+    };
+    let started = Instant::now();
+    let shown = run(&apply);
+    assert!(started.elapsed() < Duration::from_secs(20), "the waiting is bounded");
+    for (application, says) in &kinds {
+        let told = |line: &str| {
+            line.starts_with(&format!("refused ({application}): secret {} ", id(application)))
+                || line
+                    .starts_with(&format!("refused ({application}): secret {}: ", id(application)))
+        };
+        let line = shown.lines().find(|line| told(line));
+        assert!(line.is_some_and(|line| line.contains(says)), "{application}, {says}: {shown}");
+        assert!(shown.contains(&format!("{application}: secret {}", id(application))), "{shown}");
+    }
+    let says = format!(
+        "refused (far): secret {far} is in region us-east-1, and this run reads those of eu-west-2; give --region us-east-1"
+    );
+    assert!(shown.contains(&says), "{shown}");
+    assert!(run(&verbose).contains("aws_smithy"), "the log of the libraries is not there");
+    // Without the relay, the batch itself brings what it can.
+    expect(&bench.run(&definitions, &verbose), 3);
+    let records = std::fs::read_to_string(&audit).unwrap();
+    assert_eq!(records.matches(",refused,").count(), 3, "{records}");
+    assert!(
+        records.contains("binary: secret goldenpath/dev/binary/postgres is binary"),
+        "{records}"
+    );
+    assert_unseen(&records);
+    assert_eq!(bench.picture(), picture);
+}
+
+/// The plan says which version of a secret it sets, and an approval is for that version.
+#[test]
+fn a_plan_names_the_version() {
+    let bench = Bench::with_secrets_manager(versions()[0]);
+    let manager = bench.secrets_manager.as_ref().unwrap();
+    bench.app("dev", "keycloak", "keycloak_user");
+    // Odd, and good all the same: a port as text, a key that means nothing here, 64 KB in all.
+    let id = "goldenpath/dev/backstage/postgres";
+    let secret = |password: &str| {
+        let note = "x".repeat(65_000 - password.len());
+        format!(r#"{{"password": "{password}", "port": "5432", "note": "{note}"}}"#)
+    };
+    bench.secret(id, &secret(&password("backstage")));
+    let plan = |says: &str| {
+        let shown = expect(&bench.run(TEAMS, &["plan"]), 0);
+        assert!(shown.contains(&format!("password from {id} (version {says})")), "{shown}");
+        shown.split_whitespace().find(|word| word.starts_with("sha256:")).unwrap().to_owned()
+    };
+    let first = manager.version(id).unwrap();
+    let digest = plan(&first);
+    manager.put_pending(id, &secret("Canary-pending")).unwrap();
+    assert_eq!(plan(&first), digest, "what is pending changes nothing");
+    bench.secret(id, &secret(&password("again")));
+    let second = manager.version(id).unwrap();
+    assert_ne!(plan(&second), digest, "an approval would be for another password");
+    expect(&bench.run(TEAMS, &["apply"]), 0);
+    bench.server.sql_as("backstage_user", &password("again"), "backstage", "SELECT 1").unwrap();
+
+    let long = password(&"x".repeat(64_000));
+    bench.secret(id, &secret(&long));
+    let third = manager.version(id).unwrap();
+    plan(&third);
+    let shown = expect(&bench.run(TEAMS, &["plan", "--format", "json"]), 0);
+    assert!(shown.contains(&format!("<password from {id}>")), "{shown}");
+    let shown = expect(&bench.run(TEAMS, &["apply"]), 0);
+    let record = ",set_password,success,";
+    let row = shown.lines().find(|line| line.contains(record)).unwrap();
+    assert!(row.contains(&third), "{row}");
+    bench.server.sql_as("backstage_user", &long, "backstage", "SELECT 1").unwrap();
 }
 
 #[test]

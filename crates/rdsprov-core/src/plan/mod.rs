@@ -26,6 +26,7 @@ use sha2::{Digest, Sha256};
 use crate::desired::Desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::Observed;
+use crate::secrets::SecretId;
 
 pub use diff::names_needed;
 pub use sql::{SlotError, Slots, Statement};
@@ -228,6 +229,8 @@ pub struct Findings {
     pub refusals: Vec<Refusal>,
     /// What a reader should know.
     pub notes: Vec<String>,
+    /// Which version of each secret was read, where secrets have versions.
+    pub versions: BTreeMap<SecretId, String>,
 }
 
 /// An application as the plan knows it, for the records.

@@ -7,6 +7,7 @@ use super::{Acting, Action, Hazard, Opening, Step, sql};
 use crate::desired::{self, Credential};
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{self, Login, Membership, RDS_IAM};
+use crate::secrets::SecretId;
 
 /// A step that the administrator takes, on a role.
 fn step(
@@ -108,7 +109,7 @@ impl Planner<'_> {
             attributes.push(format!("CONNECTION LIMIT {}", role.connection_limit));
         }
         let proof = match &role.credential {
-            Credential::Password(secret) => format!("password from {secret}"),
+            Credential::Password(secret) => self.password_from(secret),
             Credential::Iam => "token of IAM".to_owned(),
         };
         let mark = self.mark(&role.application, name.as_str());
@@ -125,6 +126,14 @@ impl Planner<'_> {
         ));
         if role.credential == Credential::Iam {
             self.join_rds_iam(name, role, Vec::new(), steps);
+        }
+    }
+
+    /// Where a password comes from, and in which version: a plan that is approved is approved for that one.
+    fn password_from(&self, secret: &SecretId) -> String {
+        match self.findings.versions.get(secret) {
+            Some(version) => format!("password from {secret} (version {version})"),
+            None => format!("password from {secret}"),
         }
     }
 
@@ -253,12 +262,13 @@ impl Planner<'_> {
             }
             Credential::Password(secret) => secret,
         };
+        let password = self.password_from(secret);
         let set = |steps: &mut Vec<Step>| {
             steps.push(step(
                 name,
                 role,
                 Action::SetPassword,
-                format!("role {name}, password from {secret}"),
+                format!("role {name}, {password}"),
                 vec![sql::set_password(name, secret)],
                 &[Hazard::ResetsPassword],
             ));

@@ -13,9 +13,9 @@ pub(super) fn read(directory: &Path, id: &SecretId) -> Result<Secret, SecretErro
     }
     let path = directory.join(format!("{}.json", id.0));
     let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => SecretError::Missing { id: id.clone() },
+        std::io::ErrorKind::NotFound => SecretError::Missing { id: id.clone(), region: None },
         std::io::ErrorKind::PermissionDenied => SecretError::Denied { id: id.clone() },
-        _ => SecretError::Unreachable { id: id.clone(), reason: error.to_string() },
+        _ => SecretError::Unreadable { id: id.clone(), reason: error.to_string() },
     })?;
     let bytes = Zeroizing::new(bytes);
     let text = std::str::from_utf8(&bytes).map_err(|_| SecretError::Binary { id: id.clone() })?;

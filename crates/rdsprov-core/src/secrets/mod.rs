@@ -33,6 +33,8 @@ impl fmt::Display for SecretId {
 pub struct Secret {
     /// Its id.
     pub id: SecretId,
+    /// Which version of it was read, where it has versions.
+    pub version: Option<String>,
     /// The password.
     pub password: Password,
     /// The role that it is for.
@@ -49,14 +51,24 @@ pub struct Secret {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it, and `id` is the secret's")]
 pub enum SecretError {
-    #[error("secret {id} does not exist; create it, or name another with `secret`")]
-    Missing { id: SecretId },
+    #[error("secret {id} does not exist{}; create it, or name another with `secret`", in_region(.region.as_ref()))]
+    Missing { id: SecretId, region: Option<String> },
+    #[error("secret {id} has no current value (no version is AWSCURRENT); put one")]
+    NoValue { id: SecretId },
     #[error(
-        "secret {id} may not be read; allow secretsmanager:GetSecretValue on it (and kms:Decrypt on its key)"
+        "secret {id} is in region {region}, and this run reads those of {asked}; give --region {region}, or name another"
+    )]
+    OtherRegion { id: SecretId, region: String, asked: String },
+    #[error(
+        "secret {id} may not be read; allow secretsmanager:GetSecretValue on it (see docs/iam.md)"
     )]
     Denied { id: SecretId },
     #[error(
-        "secret {id} could not be read, Secrets Manager answers too many requests; run again later"
+        "secret {id} cannot be decrypted; allow kms:Decrypt on its key (see docs/iam.md), and see that the key is enabled"
+    )]
+    KeyDenied { id: SecretId },
+    #[error(
+        "secret {id} could not be read, Secrets Manager answers too many requests, also after waiting; run again later, or set AWS_MAX_ATTEMPTS higher"
     )]
     Throttled { id: SecretId },
     #[error("secret {id} is scheduled for deletion; restore it, or name another")]
@@ -84,7 +96,48 @@ pub enum SecretError {
     #[error("secret {id}: the id is no path below the directory of secrets")]
     NotAPath { id: SecretId },
     #[error("secret {id} could not be read: {reason}")]
-    Unreachable { id: SecretId, reason: String },
+    Unreadable { id: SecretId, reason: String },
+}
+
+fn in_region(region: Option<&String>) -> String {
+    region.map_or_else(String::new, |region| format!(" in region {region}"))
+}
+
+/// Why no secret at all is to be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// Nobody says which region.
+    #[error(
+        "no AWS region is known; give --region, or set AWS_REGION, or aws_region in the definitions or in rdsprov.toml"
+    )]
+    NoRegion,
+    /// Nobody gives credentials.
+    #[error(
+        "no AWS credentials are found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role gives them (--secrets file:DIR needs none)"
+    )]
+    NoCredentials,
+    /// Who gives credentials failed to.
+    #[error("the AWS credentials cannot be had: {reason}; mend the profile or role they come from")]
+    Credentials {
+        /// What was said.
+        reason: String,
+    },
+    /// AWS does not know or trust the credentials.
+    #[error("AWS does not take the credentials ({code}); renew them, or use others")]
+    CredentialsRefused {
+        /// The code of the answer.
+        code: String,
+    },
+    /// No way there.
+    #[error(
+        "Secrets Manager in region {region} cannot be reached: {reason}; check region, network and AWS_ENDPOINT_URL"
+    )]
+    Unreachable {
+        /// The region.
+        region: String,
+        /// What the network said.
+        reason: String,
+    },
 }
 
 /// Where secrets come from.
@@ -94,22 +147,26 @@ pub enum SecretSource {
     Files(std::path::PathBuf),
     /// AWS Secrets Manager.
     #[cfg(feature = "aws")]
-    Aws(aws::Client),
+    Aws(aws::SecretsManager),
 }
 
 #[cfg(feature = "postgres")]
 impl SecretSource {
     /// Fetches them all; each its secret or its error.
+    ///
+    /// # Errors
+    /// Where the source gives none at all.
     pub async fn fetch(
         &self,
         ids: &std::collections::BTreeSet<SecretId>,
-    ) -> std::collections::BTreeMap<SecretId, Result<Secret, SecretError>> {
+    ) -> Result<std::collections::BTreeMap<SecretId, Result<Secret, SecretError>>, SourceError>
+    {
         match self {
             Self::Files(directory) => {
-                ids.iter().map(|id| (id.clone(), files::read(directory, id))).collect()
+                Ok(ids.iter().map(|id| (id.clone(), files::read(directory, id))).collect())
             }
             #[cfg(feature = "aws")]
-            Self::Aws(client) => aws::fetch(client, ids).await,
+            Self::Aws(manager) => manager.fetch(ids).await,
         }
     }
 }

@@ -102,7 +102,7 @@ impl Secret {
         );
         let password = Password::new(password.to_string())
             .map_err(|problem| SecretError::BadPassword { id: id.clone(), problem })?;
-        Ok(Self { id, password, username, host, port, dbname })
+        Ok(Self { id, version: None, password, username, host, port, dbname })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{Findings, Plan, Refusal};
 use crate::secrets::scram::ITERATIONS;
-use crate::secrets::{Secret, SecretError, SecretId, SecretSource};
+use crate::secrets::{Secret, SecretError, SecretId, SecretSource, SourceError};
 
 /// Runs of this program wait for one another on this advisory lock: the first eight bytes of its name.
 const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
@@ -56,13 +56,16 @@ pub struct Lock(pub(super) Session);
 /// Why a run came to no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// No secrets.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The administrator's secret.
-    #[error("the administrator's secret (see --admin-secret): {error}{}", .others.iter().map(|other| format!("\n  and {other}")).collect::<String>())]
+    #[error("the administrator's secret (see --admin-secret): {error}{}", .others.iter().map(|other| format!("\n  and {}: {}", other.application, other.message)).collect::<String>())]
     AdminSecret {
         /// What is wrong with it.
         error: Box<SecretError>,
-        /// What is wrong with the others.
-        others: Vec<String>,
+        /// What is wrong with the applications'.
+        others: Vec<Refusal>,
     },
     /// The administrator's secret does not say enough.
     #[error("the administrator's secret {id} has no {key}; add it, or give {flag}")]
@@ -121,10 +124,11 @@ impl Run {
         if let Login::Secret(id) = &login {
             ids.insert(id.clone());
         }
-        let mut fetched = source.fetch(&ids).await;
+        let fetched = source.fetch(&ids).await?;
+        let (secrets, mut findings) = sort(&desired, &fetched, passwords.minimum_length);
         let (admin, dbname) = match login {
             Login::Secret(id) => {
-                let administrator = administrator(&id, &mut fetched)?;
+                let administrator = administrator(&id, &fetched, &findings)?;
                 let incomplete =
                     |key, flag| RunError::AdminSecretIncomplete { id: id.clone(), key, flag };
                 let host = place.host.or(administrator.host);
@@ -152,7 +156,6 @@ impl Run {
                 (admin, None)
             }
         };
-        let (secrets, mut findings) = sort(&desired, fetched, passwords.minimum_length);
         let home = place
             .database
             .or(dbname)
@@ -252,23 +255,27 @@ impl Run {
 /// The administrator's secret; where it is not to be had, all that is wrong with secrets at once.
 fn administrator(
     id: &SecretId,
-    fetched: &mut BTreeMap<SecretId, Result<Secret, SecretError>>,
+    fetched: &BTreeMap<SecretId, Result<Secret, SecretError>>,
+    findings: &Findings,
 ) -> Result<Secret, RunError> {
-    if let Some(Ok(secret)) = fetched.get(id) {
-        return Ok(secret.clone());
-    }
-    let error = match fetched.remove(id) {
-        Some(Err(error)) => error,
-        _ => SecretError::Missing { id: id.clone() },
-    };
-    let others = fetched.values().filter_map(|one| one.as_ref().err()).map(ToString::to_string);
-    Err(RunError::AdminSecret { error: Box::new(error), others: others.collect() })
+    found(fetched, id).map_err(|error| RunError::AdminSecret {
+        error: Box::new(error),
+        others: findings.refusals.clone(),
+    })
+}
+
+fn found(
+    fetched: &BTreeMap<SecretId, Result<Secret, SecretError>>,
+    id: &SecretId,
+) -> Result<Secret, SecretError> {
+    let missing = || Err(SecretError::Missing { id: id.clone(), region: None });
+    fetched.get(id).cloned().unwrap_or_else(missing)
 }
 
 /// Good secrets to one side, a refusal for each that is not, or that contradicts the definitions.
 fn sort(
     desired: &Desired,
-    mut fetched: BTreeMap<SecretId, Result<Secret, SecretError>>,
+    fetched: &BTreeMap<SecretId, Result<Secret, SecretError>>,
     minimum_length: usize,
 ) -> (BTreeMap<SecretId, Secret>, Findings) {
     let mut refusals = Vec::new();
@@ -297,8 +304,8 @@ fn sort(
                 opens: None,
             });
         };
-        match fetched.get(id) {
-            Some(Ok(secret)) => {
+        match found(fetched, id) {
+            Ok(secret) => {
                 if secret.password.is_shorter_than(minimum_length) {
                     refuse(
                         format!(
@@ -330,18 +337,18 @@ fn sort(
                     );
                 }
             }
-            Some(Err(error)) => refuse(error.to_string(), "see to the secret, then run again"),
-            None => refuse(
-                SecretError::Missing { id: id.clone() }.to_string(),
-                "see to the secret, then run again",
-            ),
+            Err(error) => refuse(error.to_string(), "see to the secret, then run again"),
         }
     }
-    let secrets = std::mem::take(&mut fetched)
-        .into_iter()
-        .filter_map(|(id, secret)| Some((id, secret.ok()?)))
+    let secrets: BTreeMap<SecretId, Secret> = fetched
+        .iter()
+        .filter_map(|(id, secret)| Some((id.clone(), secret.as_ref().ok()?.clone())))
         .collect();
-    (secrets, Findings { refusals, notes: Vec::new() })
+    let versions = secrets
+        .iter()
+        .filter_map(|(id, secret)| Some((id.clone(), secret.version.clone()?)))
+        .collect();
+    (secrets, Findings { refusals, notes: Vec::new(), versions })
 }
 
 /// A note for each secret that names another server: a proxy's address, say.

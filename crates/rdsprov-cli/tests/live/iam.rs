@@ -1,0 +1,99 @@
+//! `docs/iam.md` against what the commands ask of AWS.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rdsprov_testkit::{Call, Relay, Reply, versions};
+use serde_json::Value;
+
+use crate::bench::{Bench, expect};
+
+const DOCUMENT: &str = include_str!("../../../../docs/iam.md");
+
+/// The commands, and how each ends. Those that only look come before the one that changes what they see.
+const COMMANDS: [(&str, i32); 4] = [("validate", 0), ("plan", 0), ("check", 2), ("apply", 0)];
+
+/// Actions, and the resources that each is allowed on.
+type Policy = BTreeMap<String, Vec<String>>;
+
+/// The policies of a section, by its heading.
+fn policies() -> BTreeMap<String, Policy> {
+    let section = |text: &'static str| {
+        let (heading, rest) = text.split_once('\n').unwrap();
+        let blocks =
+            rest.split("```json\n").skip(1).map(|block| block.split("```").next().unwrap());
+        let statements: Vec<Value> = blocks
+            .flat_map(|block| {
+                let mut policy: Value = serde_json::from_str(block).unwrap();
+                assert_eq!(policy["Version"], "2012-10-17");
+                policy["Statement"].as_array_mut().unwrap().split_off(0)
+            })
+            .collect();
+        let texts = |value: &Value| -> Vec<String> {
+            let many = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+            many.iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+        };
+        let policy = statements.iter().flat_map(|statement| {
+            assert_eq!(statement["Effect"], "Allow");
+            let resources = texts(&statement["Resource"]);
+            texts(&statement["Action"]).into_iter().map(move |action| (action, resources.clone()))
+        });
+        (heading.to_owned(), policy.collect())
+    };
+    DOCUMENT.split("\n## ").skip(1).map(section).collect()
+}
+
+/// Whether a resource of a policy is the secret, whatever Secrets Manager puts behind its name.
+fn is_allowed(resource: &str, secret: &str) -> bool {
+    let Some((_, pattern)) = resource.split_once(":secret:") else { return resource == "*" };
+    let pattern = pattern.strip_suffix("-??????").unwrap();
+    let (before, after) = pattern.split_once('*').unwrap_or((pattern, ""));
+    secret.strip_prefix(before).is_some_and(|rest| {
+        rest.strip_suffix(after).is_some_and(|rest| pattern.contains('*') || rest.is_empty())
+    })
+}
+
+/// The secrets that a call names.
+fn secrets(call: &Call) -> Vec<&str> {
+    let list = call.parameters["SecretIdList"].as_array().into_iter().flatten();
+    list.chain(call.parameters.get("SecretId")).map(|id| id.as_str().unwrap()).collect()
+}
+
+#[test]
+fn each_command_makes_the_calls_that_its_policy_allows() {
+    let bench = Bench::with_secrets_manager(versions()[0]);
+    bench.app("dev", "keycloak", "keycloak_user");
+    bench.app("dev", "backstage", "backstage_user");
+    let manager = bench.secrets_manager.as_ref().unwrap();
+    let plain = Relay::start(manager, |_| None).unwrap();
+    // Without the right to ask for many secrets at once, each is asked for.
+    let singly = Relay::start(manager, |call| {
+        (call.action == "BatchGetSecretValue")
+            .then(|| Reply::Error("AccessDeniedException", "not in batches".to_owned()))
+    })
+    .unwrap();
+    let policies = policies();
+    for (command, code) in COMMANDS {
+        let run = |relay: &Relay, code| {
+            let mut command = bench.command("teams/standalone.tfvars", &[command]);
+            expect(&command.envs(relay.environment()).output().unwrap(), code);
+            relay.take_calls()
+        };
+        let mut calls = run(&plain, code);
+        if command != "validate" {
+            assert_eq!(calls.len(), 1, "one batch is enough for {command}: {calls:?}");
+        }
+        calls.extend(run(&singly, code));
+        let policy = &policies[&format!("`rdsprov {command}`")];
+        let made: BTreeSet<String> =
+            calls.iter().map(|call| format!("secretsmanager:{}", call.action)).collect();
+        assert_eq!(made, policy.keys().cloned().collect(), "{command}");
+        let Some(readable) = policy.get("secretsmanager:GetSecretValue") else { continue };
+        for secret in calls.iter().flat_map(secrets) {
+            assert!(readable.iter().any(|one| is_allowed(one, secret)), "{command}: {secret}");
+        }
+    }
+    let commands = policies.keys().filter(|heading| heading.starts_with("`rdsprov "));
+    assert_eq!(commands.count(), COMMANDS.len(), "a command of the document is not run here");
+    let key = &policies["Secrets under a key of your own"];
+    assert_eq!(key.keys().collect::<Vec<_>>(), ["kms:Decrypt"]);
+}
