@@ -66,7 +66,8 @@ const GUARDRAILS: [Guardrail; 8] = [
         &[
             "table public.foreign_table",
             "for role rdsadmin to do",
-            r#"GRANT SELECT ON TABLE "public"."foreign_table""#,
+            // Its grantee is yet to be made.
+            r#"ALTER TABLE "public"."foreign_table" OWNER TO "keycloak_user""#,
         ],
     ),
 ];

@@ -76,7 +76,7 @@ fn way_in<'a>(desired: &'a Desired, observed: &'a Observed, role: &RoleName) -> 
 
 async fn login(target: &Target, database: &DatabaseName) -> Login {
     let Err(error) = target.connect(database).await else { return Login::Accepted };
-    let ConnectError::Refused { code: Some(code), reason, .. } = &error else {
+    let ConnectError::Refused { code: Some(code), reason, remedy, .. } = &error else {
         return Login::Inconclusive(error.to_string());
     };
     // PostgreSQL asks for the password first: what it says of role or database comes after.
@@ -92,22 +92,24 @@ async fn login(target: &Target, database: &DatabaseName) -> Login {
     } else if AFTER.contains(&code) || limit_of_its_own {
         Login::Accepted
     } else {
-        Login::Inconclusive(why(code, reason))
+        Login::Inconclusive(format!(
+            "{reason}{}",
+            if remedy.is_empty() { advice(code) } else { remedy }
+        ))
     }
 }
 
-/// What kept the server from looking at the password, and what to do about it.
-fn why(code: &SqlState, reason: &str) -> String {
-    let advice = if *code == SqlState::TOO_MANY_CONNECTIONS {
-        "the server is full; run again when it has connections to spare"
+/// What to do where something kept the server from looking at the password.
+fn advice(code: &SqlState) -> &'static str {
+    if *code == SqlState::TOO_MANY_CONNECTIONS {
+        "; the server is full; run again when it has connections to spare"
     } else if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION {
-        "pg_hba.conf does not let the role in from here; run from a host that it allows, or use --verify-passwords never"
+        "; pg_hba.conf does not let the role in from here; run from a host that it allows, or use --verify-passwords never"
     } else if *code == SqlState::CANNOT_CONNECT_NOW {
-        "the server is starting or stopping; run again"
+        "; the server is starting or stopping; run again"
     } else {
-        "run again, or use --verify-passwords never"
-    };
-    format!("{reason}; {advice}")
+        "; run again, or use --verify-passwords never"
+    }
 }
 
 /// What is stored against what is declared. Whatever is no SCRAM verifier is not what would be stored.
