@@ -477,10 +477,21 @@ impl Inside<'_, '_> {
             }
             // With a grant option of its own, PostgreSQL takes the database's owner for the grantor.
             let itself = Grantee::Role(self.owner.clone());
-            let in_its_own_name = revoke.grantor.as_str() == DATABASE_OWNER
-                && found.grantable.iter().any(|(grantee, privilege)| {
-                    *grantee == itself && revoke.privileges.contains(privilege)
-                });
+            let may_grant_itself = found.grantable.iter().any(|(grantee, privilege)| {
+                *grantee == itself && revoke.privileges.contains(privilege)
+            });
+            let in_its_own_name = revoke.grantor.as_str() == DATABASE_OWNER && may_grant_itself;
+            // And without one any more, it cannot take back what it granted by it.
+            if owner.as_str() == DATABASE_OWNER
+                && revoke.grantor == *self.owner
+                && !may_grant_itself
+            {
+                let (summary, statement) = revoked(revoke, target);
+                let statement =
+                    sql::with_grant_option(self.owner, &revoke.privileges, target, &statement);
+                self.planner.refuse_for_another(&place, "revoke", &summary, owner, role, statement);
+                continue;
+            }
             let Some(acting) = self.act_in(&revoke.grantor).filter(|_| !in_its_own_name) else {
                 self.planner.refuse_revoke(&place, revoke);
                 continue;

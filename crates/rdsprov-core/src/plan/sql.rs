@@ -393,6 +393,22 @@ pub fn grant_admin_option(role: &RoleName, member: &RoleName) -> Statement {
     Statement::Sql(format!("GRANT {} TO {} WITH ADMIN OPTION", role.quoted(), member.quoted()))
 }
 
+/// A revocation that a superuser is to run as a role that has lost its grant option meanwhile.
+pub fn with_grant_option(
+    role: &RoleName,
+    privileges: &Privileges,
+    target: &Target,
+    revocation: &Statement,
+) -> String {
+    let itself = Grantee::Role(role.clone());
+    format!(
+        "{} WITH GRANT OPTION; {}; {}",
+        grant(privileges, target, &itself).shown(),
+        as_role(role, revocation),
+        revoke(Taken::Privilege, privileges, target, &itself, false).shown()
+    )
+}
+
 /// Statements that a superuser is to run as somebody else.
 pub fn as_role(role: &RoleName, statement: &Statement) -> String {
     format!("SET ROLE {}; {}; RESET ROLE", role.quoted(), statement.shown())
