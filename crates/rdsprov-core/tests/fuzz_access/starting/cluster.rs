@@ -169,7 +169,10 @@ impl World<'_> {
         );
         self.start(Kind::RoleComment, Place::Cluster, vec![statement]);
         if self.random.chance(10) {
-            let mark = "[managed by rdsprov: environment=test application=other build_id=1]";
+            let name = serde_json::Value::from(role).to_string().replace('\'', "''");
+            let mark = format!(
+                "[managed by rdsprov: environment=test application=other build_id=1 name={name}]"
+            );
             self.drift.push(Starting {
                 kind: Kind::MarkOfAnotherEnvironment,
                 place: Place::Cluster,
