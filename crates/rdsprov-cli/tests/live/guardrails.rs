@@ -225,3 +225,39 @@ fn secrets_that_are_not_good_enough() {
         assert_eq!(bench.picture(), picture);
     }
 }
+
+/// What is not trusted is made by the administrator itself, where the server lets it: a superuser's server.
+#[test]
+fn an_extension_that_the_administrator_may_make() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        bench.app("dev", "shop", "shop_owner");
+        let definitions = bench.definitions(
+            r#"application_databases = {
+                 shop = { database_name = "shop", username = "shop_owner", extensions = ["dblink", "pg_trgm"] }
+               }"#,
+        );
+        let apply = ["apply", "--env", "dev"];
+        let shown = expect(&bench.run(&definitions, &apply), 3);
+        assert!(shown.contains(r#"permission denied to create extension "dblink""#), "{shown}");
+
+        bench.query("CREATE ROLE root_admin SUPERUSER LOGIN PASSWORD 'Canary-root'");
+        let secret = bench.server.admin_secret();
+        let secret = secret
+            .replace("platform_admin", "root_admin")
+            .replace(bench.server.master_password(), "Canary-root");
+        bench.secret("root", &secret);
+        let root = ["--admin-secret", "root"];
+        expect(&bench.run(&definitions, &[&apply, root.as_slice()].concat()), 0);
+        let owners =
+            "SELECT string_agg(extname || ' ' || pg_get_userbyid(extowner), ', ' ORDER BY extname)
+            FROM pg_extension WHERE extname <> 'plpgsql'";
+        assert_eq!(bench.query_in("shop", owners), "dblink root_admin, pg_trgm shop_owner");
+        let own = password("shop");
+        bench.server.sql_as("shop_owner", &own, "shop", "CREATE TABLE t (id int)").unwrap();
+        expect(
+            &bench.run(&definitions, &[&["check", "--env", "dev"], root.as_slice()].concat()),
+            0,
+        );
+    }
+}

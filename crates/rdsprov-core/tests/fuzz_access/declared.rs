@@ -39,9 +39,16 @@ pub struct Application {
     pub settings: BTreeMap<String, String>,
     pub creators: Vec<String>,
     pub iam: bool,
+    /// Whether its secret has a name of its own.
+    pub secret: bool,
+    /// Whether databases of its role that begin with [`PLUGIN`] are kept closed.
+    pub plugins: bool,
     pub extensions: Vec<String>,
     pub adopt: bool,
 }
+
+/// How databases begin that roles make for their plugins.
+pub const PLUGIN: &str = "plug_";
 
 impl Application {
     pub fn covers(&self, schema: &str) -> bool {
@@ -99,6 +106,11 @@ impl Declared {
         self.of_database(database).flat_map(|app| &app.creators).map(String::as_str).collect()
     }
 
+    /// Whether a role's databases of this name are kept closed.
+    pub fn closes(&self, role: &str, database: &str) -> bool {
+        database.starts_with(PLUGIN) && self.of_role(role).any(|app| app.plugins)
+    }
+
     pub fn createdb(&self, role: &str) -> bool {
         self.of_role(role).find_map(|app| app.createdb).unwrap_or(false)
     }
@@ -138,6 +150,10 @@ impl Declared {
 }
 
 impl Application {
+    pub fn own_secret(&self) -> String {
+        format!("teams/{}", self.key)
+    }
+
     fn keys(&self) -> Vec<String> {
         let string =
             |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
@@ -168,6 +184,12 @@ impl Application {
         if !self.extensions.is_empty() {
             keys.push(format!("extensions = {}", list(&self.extensions)));
         }
+        if self.secret {
+            keys.push(format!("secret = {}", string(&self.own_secret())));
+        }
+        if self.plugins {
+            keys.push(format!("plugin_databases = [\"{PLUGIN}*\"]"));
+        }
         if self.iam {
             keys.push("auth = \"iam\"".to_owned());
         }
@@ -190,6 +212,8 @@ fn plain(key: &str, database: &str, user: &str, level: Level) -> Application {
         settings: BTreeMap::new(),
         creators: Vec::new(),
         iam: false,
+        secret: false,
+        plugins: false,
         extensions: Vec::new(),
         adopt: false,
     }
@@ -342,6 +366,8 @@ fn attributes(random: &mut Random, declared: &mut Declared) {
                 app.connection_limit = limit;
             }
             app.iam = iam;
+            app.secret = first && !iam && random.chance(10);
+            app.plugins = first && createdb == Some(true) && random.chance(70);
             first = false;
         }
     }

@@ -148,6 +148,14 @@ impl Judge<'_> {
         for name in names {
             let (was, is) = (before.get(name), after.get(name));
             if !declared.contains(name) {
+                let was = was.map(|was| {
+                    let mut was = was.clone();
+                    if self.declared.closes(&was.owner, name) {
+                        was.acl.retain(|item| item.0.is_some());
+                    }
+                    was
+                });
+                let was = was.as_ref();
                 if was != is {
                     found.push(format!("database {name} was {was:?} and is {is:?}"));
                 }

@@ -376,13 +376,18 @@ async fn lock(run: &Run) -> Result<Lock> {
     run.lock().await.map_err(|error| Failure { stage: Stage::Plan, what: error.to_string() })
 }
 
-fn write_secrets(declared: &Declared, folder: &Path, administrator: &str) -> std::io::Result<()> {
-    std::fs::write(folder.join("admin.json"), administrator)?;
+fn write_secrets(declared: &Declared, secrets: &Path, administrator: &str) -> std::io::Result<()> {
+    std::fs::write(secrets.join("admin.json"), administrator)?;
     for app in &declared.applications {
-        let folder = folder.join("goldenpath/dev").join(&app.key);
+        let folder = secrets.join("goldenpath/dev").join(&app.key);
         std::fs::create_dir_all(&folder)?;
         let secret = serde_json::json!({"password": password(&app.user)}).to_string();
-        std::fs::write(folder.join("postgres.json"), secret)?;
+        std::fs::write(folder.join("postgres.json"), &secret)?;
+        if app.secret {
+            let path = secrets.join(format!("{}.json", app.own_secret()));
+            std::fs::create_dir_all(secrets.join("teams"))?;
+            std::fs::write(path, secret)?;
+        }
     }
     Ok(())
 }

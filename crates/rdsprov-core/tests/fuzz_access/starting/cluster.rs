@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rdsprov_core::name::{literal, quote};
 
 use super::{ADMINISTRATOR, ELSEWHERE, Kind, Place, SUPERUSER, Starting, World};
-use crate::declared::{UNMANAGED, settings};
+use crate::declared::{Declared, PLUGIN, UNMANAGED, settings};
 
 fn as_role(role: &str, statement: String) -> Vec<String> {
     vec![format!("SET ROLE {}", quote(role)), statement, "RESET ROLE".to_owned()]
@@ -82,6 +82,19 @@ impl World<'_> {
             owners.insert(database.clone(), owner);
         }
         owners
+    }
+
+    /// Databases that roles with `CREATEDB` make for themselves.
+    pub(super) fn plugin_databases(&mut self, declared: &Declared) {
+        for (number, role) in self.there.clone().iter().enumerate() {
+            if !declared.createdb(role) || self.random.chance(30) {
+                continue;
+            }
+            for name in [format!("{PLUGIN}{number}"), format!("scratch_{number}")] {
+                let create = format!("CREATE DATABASE {name} OWNER {}", quote(role));
+                self.start(Kind::PluginDatabase, Place::Cluster, vec![create]);
+            }
+        }
     }
 
     /// A database that nobody declares, in which everything must stay as it is.

@@ -19,6 +19,7 @@ kinds! {
     DatabaseByHand,
     DatabaseOfAnotherOwner,
     UnmanagedDatabase,
+    PluginDatabase,
     RoleAttributes,
     PowerfulRole,
     RoleComment,

@@ -201,6 +201,7 @@ impl Case {
         }
         let owners = world.databases_by_hand(&site.by_hand, &by_hand_roles);
         world.unmanaged_database();
+        world.plugin_databases(&site.declared);
         for mut database in databases_there(&site, &base, owners) {
             world.inside(&mut database);
         }
