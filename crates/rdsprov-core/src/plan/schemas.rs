@@ -65,14 +65,23 @@ impl Inside<'_, '_> {
         let summary = format!("schema {name}, owner {owner}");
         let role = Some(&owner);
         self.step(Action::CreateSchema, role, &owner, summary, sql::create_schema(name), &[]);
-        let to_owner = access::OWNER_ON_SCHEMA.map(|privilege| AclItem {
-            grantee: Grantee::Role(owner.clone()),
-            grantor: owner.clone(),
-            privilege,
-            grantable: false,
+        let itself = Grantee::Role(owner.clone());
+        // The owner may have taken from itself what it would have of its schemas to come.
+        let defaults = contents.default_privileges.iter().find(|row| {
+            row.role == owner && row.schema.is_none() && row.kind == ObjectKind::Schema
         });
-        let schema =
-            Schema { owner, acl: to_owner.to_vec(), relations: Vec::new(), columns: Vec::new() };
+        let to_owner: Vec<AclItem> = match defaults {
+            Some(row) => row.acl.iter().filter(|item| item.grantee == itself).cloned().collect(),
+            None => access::OWNER_ON_SCHEMA
+                .map(|privilege| AclItem {
+                    grantee: itself.clone(),
+                    grantor: owner.clone(),
+                    privilege,
+                    grantable: false,
+                })
+                .to_vec(),
+        };
+        let schema = Schema { owner, acl: to_owner, relations: Vec::new(), columns: Vec::new() };
         self.schema(name, &schema);
         self.future_lacks(name, contents);
     }

@@ -133,6 +133,23 @@ impl Transaction {
                 script.push(plain("RESET ROLE".to_owned()));
                 acting = &Acting::Administrator;
             }
+            if step.acting == Acting::Administrator {
+                // PostgreSQL takes for the grantor whoever may grant among the roles whose privileges the
+                // administrator has: those are to be no more than it needs.
+                let surplus: Vec<_> = self
+                    .memberships
+                    .iter()
+                    .filter(|(role, option)| {
+                        let inherits = server_major < 16 || **option == MembershipOption::Inherit;
+                        inherits && granted.contains(*role) && !needed.contains_key(*role)
+                    })
+                    .map(|(role, _)| role)
+                    .collect();
+                for role in surplus {
+                    granted.remove(role);
+                    script.push(plain(self.release(role)));
+                }
+            }
             for (role, option) in missing {
                 granted.insert(role);
                 script.push(plain(grant_membership(role, *option, server_major)));
@@ -151,16 +168,20 @@ impl Transaction {
             script.push(plain("RESET ROLE".to_owned()));
         }
         for role in granted {
-            script.push(plain(match self.restored.get(role) {
-                None => format!("REVOKE {} FROM CURRENT_USER", role.quoted()),
-                Some((inherit, set)) => format!(
-                    "GRANT {} TO CURRENT_USER WITH INHERIT {inherit}, SET {set}",
-                    role.quoted()
-                ),
-            }));
+            script.push(plain(self.release(role)));
         }
         script.push(plain("COMMIT".to_owned()));
         script
+    }
+
+    /// Ends a membership; one that the administrator had before is as it was.
+    fn release(&self, role: &RoleName) -> String {
+        match self.restored.get(role) {
+            None => format!("REVOKE {} FROM CURRENT_USER", role.quoted()),
+            Some((inherit, set)) => {
+                format!("GRANT {} TO CURRENT_USER WITH INHERIT {inherit}, SET {set}", role.quoted())
+            }
+        }
     }
 }
 
