@@ -1,6 +1,6 @@
 //! Desired less observed inside one database: extensions.
 
-use super::inside::Inside;
+use super::inside::{Inside, Way};
 use super::{Acting, Action, Opening, sql};
 use crate::observed::Contents;
 
@@ -43,7 +43,7 @@ impl Inside<'_, '_> {
             self.push(
                 Action::CreateExtension,
                 Some(self.owner),
-                (Acting::Administrator, None),
+                Way::plain(Acting::Administrator),
                 summary,
                 statement,
                 &[],
