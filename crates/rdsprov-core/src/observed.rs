@@ -263,6 +263,9 @@ pub struct AvailableExtension {
     pub superuser: bool,
     /// and all the same whoever may create in the database.
     pub trusted: bool,
+    /// The schema that it has to be in, if there is one.
+    #[serde(default)]
+    pub schema: Option<SchemaName>,
 }
 
 /// A database.

@@ -380,7 +380,6 @@ impl<'a> Planner<'a> {
         let mut wanted: BTreeMap<RoleName, Privileges> = database
             .access
             .iter()
-            .filter(|(role, _)| *role != owner)
             .map(|(role, access)| (role.clone(), access::on_database(access.level)))
             .collect();
         if database.owner.is_some() {
