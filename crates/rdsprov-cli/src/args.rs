@@ -6,10 +6,11 @@ use clap::error::ErrorKind;
 use clap::{
     Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
 };
-use rdsprov_core::config::{TlsMode, TlsSection, VerifyPasswords};
+use rdsprov_core::config::{TlsMode, VerifyPasswords};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
 use rdsprov_core::server::CarriedCertificates;
+use rdsprov_core::session::Secrets;
 
 /// Roles, databases and grants inside PostgreSQL on Amazon RDS, as declared.
 #[derive(Debug, Parser)]
@@ -67,7 +68,7 @@ pub struct Common {
     pub env: Option<String>,
     /// Definitions: *.tfvars, *.tfvars.json, *.json or *.toml
     #[arg(short, long, alias = "tfvars", num_args = 1.., value_name = "FILE")]
-    pub definitions: Vec<String>,
+    pub definitions: Vec<PathBuf>,
     /// Which mode the definitions are in, where both are present
     #[arg(long, value_parser = mode)]
     pub mode: Option<Mode>,
@@ -101,7 +102,7 @@ pub struct ServerOptions {
     pub admin_user: Option<String>,
     /// Where secrets come from: `aws`, or `file:DIR`
     #[arg(long, env = "RDSPROV_SECRETS", default_value = "aws")]
-    pub secrets: String,
+    pub secrets: Secrets,
     /// The AWS region
     #[arg(long, env = "RDSPROV_REGION")]
     pub region: Option<String>,
@@ -135,18 +136,6 @@ pub struct ServerOptions {
     /// Allow a hazard: outside dev each needs it, and changes_owner everywhere
     #[arg(long, value_name = "HAZARD", value_delimiter = ',')]
     pub allow: Vec<Hazard>,
-}
-
-impl ServerOptions {
-    /// What the flags say of TLS.
-    pub fn tls(&self) -> TlsSection {
-        TlsSection {
-            mode: self.tls,
-            ca_file: self.ca_file.clone().map(Into::into),
-            client_cert: self.client_cert.clone(),
-            client_key: self.client_key.clone(),
-        }
-    }
 }
 
 #[derive(Debug, Args)]

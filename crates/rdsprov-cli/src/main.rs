@@ -10,6 +10,7 @@ mod validate;
 use std::process::ExitCode;
 
 use args::{Asked, Command, LogFormat};
+use rdsprov_core::session::{Error, Kind};
 
 /// The exit codes that the contract promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,17 @@ struct Stop {
 impl Stop {
     fn new(exit: Exit, message: impl ToString) -> Self {
         Self { exit, message: message.to_string() }
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        let exit = match error.kind() {
+            Kind::Usage => Exit::Usage,
+            Kind::Refused => Exit::Refused,
+            Kind::Failed => Exit::Failed,
+        };
+        Self::new(exit, error)
     }
 }
 

@@ -3,8 +3,7 @@
 use rdsprov_core::plan::Plan;
 
 use crate::args::{Format, PlanOptions};
-use crate::setup::Setup;
-use crate::{Exit, Stop, say};
+use crate::{Exit, Stop, say, setup};
 
 pub async fn run(options: &PlanOptions) -> Result<Exit, Stop> {
     let plan = show(options).await?;
@@ -29,8 +28,8 @@ pub async fn check(options: &PlanOptions) -> Result<Exit, Stop> {
 }
 
 async fn show(options: &PlanOptions) -> Result<Plan, Stop> {
-    let setup = Setup::new(&options.common)?;
-    let run = setup.open(&options.server).await?;
+    let setup = setup::new(&options.common)?;
+    let run = setup.open(&(&options.server).into()).await?;
     let plan = run.plan().await.map_err(|error| Stop::new(Exit::Failed, error))?;
     say::result(&shown(&plan, options.common.format)?);
     Ok(plan)
