@@ -1,5 +1,6 @@
 //! The arguments. A flag beats its environment variable, that beats `rdsprov.toml`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -202,7 +203,7 @@ pub enum Asked {
 }
 
 /// Reads the arguments. A variable that is set to nothing, as CI systems do, is not set.
-pub fn parse() -> Result<Asked, clap::Error> {
+pub fn parse(arguments: &[OsString]) -> Result<Asked, clap::Error> {
     fn without_empty_variables(command: clap::Command) -> clap::Command {
         let is_empty = |arg: &Arg| {
             arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|v| v.is_empty()))
@@ -215,9 +216,9 @@ pub fn parse() -> Result<Asked, clap::Error> {
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, without_empty_variables))
     }
-    match without_empty_variables(Arguments::command()).try_get_matches() {
+    match without_empty_variables(Arguments::command()).try_get_matches_from(arguments) {
         Ok(matches) => Ok(Asked::Run(Box::new(Arguments::from_arg_matches(&matches)?))),
-        Err(error) if error.kind() == ErrorKind::DisplayVersion && wants_more() => {
+        Err(error) if error.kind() == ErrorKind::DisplayVersion && wants_more(arguments) => {
             let carried = match CarriedCertificates::read() {
                 Ok(carried) => format!("carries {carried}"),
                 Err(error) => error.to_string(),
@@ -229,12 +230,12 @@ pub fn parse() -> Result<Asked, clap::Error> {
 }
 
 /// Whether `--verbose` is there: clap answers `--version` without reading on.
-fn wants_more() -> bool {
+fn wants_more(arguments: &[OsString]) -> bool {
     let command = Arguments::command()
         .disable_version_flag(true)
         .arg(Arg::new("version").short('V').long("version").action(ArgAction::Count));
     // Where something else is wrong, not even a count is there.
-    let matches = command.ignore_errors(true).get_matches();
+    let matches = command.ignore_errors(true).get_matches_from(arguments);
     matches.get_one::<u8>("verbose").is_some_and(|count| *count > 0)
 }
 
@@ -246,7 +247,7 @@ const QUIET: &str = "aws_config::imds=error,aws_config::meta=error,aws_config::p
 pub fn start_logging(arguments: &Arguments) {
     let level = match arguments.verbose {
         0 => format!("warn,{QUIET}"),
-        1 => format!("rdsprov=info,rdsprov_core=info,warn,{QUIET}"),
+        1 => format!("rdsprov_cli=info,rdsprov_core=info,warn,{QUIET}"),
         _ => "debug".to_owned(),
     };
     let builder = tracing_subscriber::fmt()
