@@ -20,7 +20,7 @@ mod unmanaged;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::desired::Desired;
@@ -201,7 +201,7 @@ pub struct Transaction {
 }
 
 /// Why nothing may be done, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// The application.
     pub application: ApplicationName,
@@ -214,7 +214,7 @@ pub struct Refusal {
 }
 
 /// A statement that somebody with more power can run to open the way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opening {
     /// Where; anywhere, for what all databases share.
     pub database: Option<DatabaseName>,
@@ -223,7 +223,7 @@ pub struct Opening {
 }
 
 /// What is known before two states are compared.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
     /// What forbids it all.
     pub refusals: Vec<Refusal>,

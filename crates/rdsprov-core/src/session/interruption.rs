@@ -31,6 +31,14 @@ impl Interruption {
         *self.tell.borrow()
     }
 
+    /// Waits until it is told to stop.
+    pub async fn wait(&self) {
+        let mut told = self.receiver();
+        if told.wait_for(|told| *told).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     pub(super) fn receiver(&self) -> watch::Receiver<bool> {
         self.tell.subscribe()
     }
@@ -41,10 +49,7 @@ impl Interruption {
 
     /// Waits until it is told to stop, and no plan is being carried out.
     pub(super) async fn outside_of_work(&self) {
-        let mut told = self.receiver();
-        if told.wait_for(|told| *told).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        self.wait().await;
         while self.working.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

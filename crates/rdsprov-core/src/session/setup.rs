@@ -65,21 +65,48 @@ impl Setup {
     }
 }
 
+/// The text of a `rdsprov.toml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigText {
+    /// Where it stands; paths in it are relative to its folder.
+    pub path: PathBuf,
+    /// What it holds.
+    pub text: String,
+}
+
+impl ConfigText {
+    /// Reads the file named, else the one in this folder where there is one.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn read(path: Option<&Path>) -> Result<Option<Self>, Error> {
+        let default = Path::new("rdsprov.toml");
+        let path = match path {
+            Some(path) => path,
+            None if default.exists() => default,
+            None => return Ok(None),
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::ConfigUnreadable { path: path.to_owned(), source })?;
+        Ok(Some(Self { path: path.to_owned(), text }))
+    }
+
+    /// What it says.
+    ///
+    /// # Errors
+    /// Where it is not understood.
+    pub fn parse(&self) -> Result<Config, Error> {
+        let config = Config::from_toml(&self.path.display().to_string(), &self.text)?;
+        Ok(config.relative_to(self.path.parent().unwrap_or(Path::new(""))))
+    }
+}
+
 /// `rdsprov.toml`: the file named, else the one in this folder where there is one.
 ///
 /// # Errors
 /// Where it cannot be read or is not understood.
 pub fn config(path: Option<&Path>) -> Result<Config, Error> {
-    let default = Path::new("rdsprov.toml");
-    let path = match path {
-        Some(path) => path,
-        None if default.exists() => default,
-        None => return Ok(Config::default()),
-    };
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| Error::ConfigUnreadable { path: path.to_owned(), source })?;
-    let config = Config::from_toml(&path.display().to_string(), &text)?;
-    Ok(config.relative_to(path.parent().unwrap_or(Path::new(""))))
+    ConfigText::read(path)?.map_or_else(|| Ok(Config::default()), |text| text.parse())
 }
 
 /// The texts of the definitions: of the files named, else of those that `rdsprov.toml` names.
