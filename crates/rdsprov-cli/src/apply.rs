@@ -101,6 +101,10 @@ async fn recorded(
     let failed = |error: &dyn ToString| Stop::new(Exit::Failed, error.to_string());
     let setup = Setup::with_config(&options.common, config)?;
     trail.environment.clone_from(&setup.environment);
+    let saved = options.plan.as_deref().map(crate::plan::saved).transpose()?;
+    if let Some(saved) = &saved {
+        saved.is_for_environment(&setup.environment).map_err(|error| refused(&error))?;
+    }
     let approval = std::env::var("ALLOW_DB_PROVISION").ok();
     let given = match Given::parse(approval.as_deref()) {
         // Nobody asks.
@@ -113,10 +117,17 @@ async fn recorded(
     }
 
     let run = setup.open(&options.server).await?;
+    let origin = setup.origin(&run);
+    if let Some(saved) = &saved {
+        saved.is_for_server(&origin.server).map_err(|error| refused(&error))?;
+    }
     let lock = run.lock().await.map_err(|error| failed(&error))?;
     let mut plan = run.plan().await.map_err(|error| failed(&error))?;
     show(&plan, options.common.format)?;
     no_refusals(&plan)?;
+    if let Some(saved) = &saved {
+        saved.still_holds(&plan, &origin).map_err(|error| refused(&error))?;
+    }
     if options.dry_run {
         records.write(&trail.dry_run(&plan))?;
         say::talk("a dry run: nothing was changed");
@@ -128,7 +139,8 @@ async fn recorded(
         records.write(&trail.no_change(&plan))?;
         return Ok(Exit::Done);
     }
-    if !options.yes && !agreed().await {
+    // Who saved a plan has had the time to read it.
+    if !options.yes && saved.is_none() && !agreed().await {
         return Err(refused(&"nobody said yes; nothing was changed"));
     }
     // What could not be seen before the first plan had run is a second plan's; then all was seen.
@@ -150,6 +162,11 @@ async fn recorded(
             break;
         }
         no_refusals(&again).map_err(|stop| partial(&stop.message))?;
+        if saved.is_some() {
+            return Err(partial(
+                &"the saved plan is carried out; what could be seen only then is a plan of its own: read it above, then plan and apply again",
+            ));
+        }
         gate::check(&again, setup.approval, &given, &allowed).map_err(|error| match error {
             GateError::Stale { digest, .. } => partial(&format!(
                 "the plan approved is carried out; what could be seen only then asks for an approval of its own: read it above, set ALLOW_DB_PROVISION={digest}, and run again"

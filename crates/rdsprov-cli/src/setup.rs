@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use rdsprov_core::config::{Approval, Config, TlsSection, TlsSettings};
-use rdsprov_core::definitions::{Definitions, SourceText, Syntax};
+use rdsprov_core::definitions::{self, Definitions, SourceText, Syntax};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::name::RoleName;
-use rdsprov_core::plan::Hazard;
+use rdsprov_core::plan::{Hazard, Origin, SavedPlan};
 use rdsprov_core::secrets::token::TokenSource;
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates, aws};
 use rdsprov_core::server::{Login, Place, Run, Tls};
@@ -18,6 +18,8 @@ use crate::{Exit, Stop};
 pub struct Setup {
     pub config: Config,
     pub definitions: Definitions,
+    /// `sha256:…` of the files of the definitions.
+    pub definitions_sha256: String,
     pub environment: String,
     pub approval: Approval,
 }
@@ -44,6 +46,16 @@ impl Setup {
         let mut rules = config.rules();
         rules.mode = common.mode.or(rules.mode);
         rules.environment.clone_from(&common.env);
+        // `--definitions` takes all that stands behind it.
+        if let Some(plan) = sources.iter().find(|one| SavedPlan::from_json(&one.text).is_ok()) {
+            let path = &plan.path;
+            return Err(Stop::new(
+                Exit::Usage,
+                format!(
+                    "{path} is a saved plan; let it stand before the definitions: rdsprov apply {path} -d FILE"
+                ),
+            ));
+        }
         let mut definitions = Definitions::parse(&sources, &rules)
             .map_err(|errors| Stop::new(Exit::Failed, errors))?;
         for name in &common.adopt {
@@ -75,7 +87,13 @@ impl Setup {
                 ),
             )
         })?;
-        Ok(Self { config, definitions, environment, approval })
+        let definitions_sha256 = definitions::sha256(&sources);
+        Ok(Self { config, definitions, definitions_sha256, environment, approval })
+    }
+
+    /// What a plan of a run was made from.
+    pub fn origin(&self, run: &Run) -> Origin {
+        Origin { server: run.server(), definitions: self.definitions_sha256.clone() }
     }
 
     /// Fetches the secrets and connects.
