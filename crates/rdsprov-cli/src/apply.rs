@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdsprov_core::audit::{Record, to_csv};
 use rdsprov_core::plan::Plan;
-use rdsprov_core::session::{self, Done, Front, Interruption};
+use rdsprov_core::session::{self, Done, Front, Interruption, Planned};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{ApplyOptions, Format};
@@ -16,7 +16,8 @@ pub async fn run(options: &ApplyOptions) -> Result<Exit, Stop> {
     let config = session::config(options.common.config.as_deref())?;
     let front = Talk {
         format: options.common.format,
-        ask: !options.yes,
+        // Who saved a plan has had the time to read it.
+        ask: !options.yes && options.plan.is_none(),
         header_printed: AtomicBool::new(false),
     };
     let wanted = session::ApplyOptions {
@@ -25,7 +26,7 @@ pub async fn run(options: &ApplyOptions) -> Result<Exit, Stop> {
         run_id: options.run_id.clone(),
         audit_output: options.audit_output.clone(),
         approval: std::env::var("ALLOW_DB_PROVISION").ok(),
-        planned: None,
+        planned: options.plan.clone().map_or(Planned::Any, Planned::File),
         dry_run: options.dry_run,
         keep_going: options.no_fail_fast,
     };

@@ -41,7 +41,7 @@ pub enum Command {
     /// Show what `apply` would do
     Plan(PlanOptions),
     /// Exit 2 where the server is not as declared
-    Check(PlanOptions),
+    Check(CheckOptions),
     /// Make the server as declared
     #[command(
         after_help = "Outside dev it needs approval: ALLOW_DB_PROVISION=true, or ALLOW_DB_PROVISION=sha256:… with the digest that `plan` prints."
@@ -148,10 +148,24 @@ pub struct PlanOptions {
     /// Exit 2 where there is something to do
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Save the plan, for `apply FILE`; it holds no password
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckOptions {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub server: ServerOptions,
 }
 
 #[derive(Debug, Args)]
 pub struct ApplyOptions {
+    /// A plan that `plan --out` saved: applied only while it still is the plan
+    #[arg(value_name = "PLAN")]
+    pub plan: Option<PathBuf>,
     #[command(flatten)]
     pub common: Common,
     #[command(flatten)]

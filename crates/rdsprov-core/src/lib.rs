@@ -10,6 +10,7 @@ pub mod audit;
 pub mod config;
 pub mod definitions;
 pub mod desired;
+mod digest;
 pub mod gate;
 pub mod mark;
 pub mod name;

@@ -11,7 +11,7 @@ use super::setup::Setup;
 use crate::audit::{Record, Status, Trail};
 use crate::config::{Approval, Config};
 use crate::gate::{self, GateError, Given};
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, SavedPlan, Step};
 use crate::server::{self, Lock, Run, StepResult};
 
 /// How many plans one run carries out at most.
@@ -31,12 +31,40 @@ pub struct ApplyOptions {
     pub audit_output: Option<PathBuf>,
     /// The approval, as `ALLOW_DB_PROVISION` says it.
     pub approval: Option<String>,
-    /// The digest of the plan that is to be carried out, and no other.
-    pub planned: Option<String>,
+    /// The plan that is to be carried out.
+    pub planned: Planned,
     /// Whether all is done but the last step.
     pub dry_run: bool,
     /// Whether the other databases go on after a failure.
     pub keep_going: bool,
+}
+
+/// Which plan is to be carried out.
+#[derive(Debug, Clone, Default)]
+pub enum Planned {
+    /// The one that is made now.
+    #[default]
+    Any,
+    /// The one that a file holds, and no other.
+    File(PathBuf),
+    /// This one, and no other.
+    Only(Box<SavedPlan>),
+}
+
+impl Planned {
+    fn read(&self) -> Result<Option<SavedPlan>, Error> {
+        match self {
+            Self::Any => Ok(None),
+            Self::Only(plan) => Ok(Some((**plan).clone())),
+            Self::File(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| Error::PlanUnreadable { path: path.clone(), source })?;
+                let saved = SavedPlan::from_json(&text)
+                    .map_err(|error| Error::PlanFile { path: path.clone(), error })?;
+                Ok(Some(saved))
+            }
+        }
+    }
 }
 
 /// What a front end says and asks meanwhile. It is called where [`apply`] is awaited.
@@ -162,6 +190,10 @@ impl<F: Front> Attempt<'_, F> {
         let options = self.options;
         let setup = setup(config)?;
         progress.trail.environment.clone_from(&setup.environment);
+        let saved = options.planned.read()?;
+        if let Some(saved) = &saved {
+            saved.is_for_environment(&setup.environment)?;
+        }
         let given = match Given::parse(options.approval.as_deref()) {
             // Nobody asks.
             Err(_) if options.dry_run || setup.approval == Approval::None => Given::Nothing,
@@ -172,11 +204,17 @@ impl<F: Front> Attempt<'_, F> {
         }
 
         let run = setup.open(&options.server).await?;
+        let origin = setup.origin(&run);
+        if let Some(saved) = &saved {
+            saved.is_for_server(&origin.server)?;
+        }
         let lock = run.lock().await?;
         let mut plan = run.plan().await?;
         self.show(progress, &plan);
-        self.is_the_planned(&plan)?;
         no_refusals(&plan)?;
+        if let Some(saved) = &saved {
+            saved.still_holds(&plan, &origin)?;
+        }
         if options.dry_run {
             self.records.write(&progress.trail.dry_run(&plan))?;
             return Ok(Done::DryRun);
@@ -203,6 +241,9 @@ impl<F: Front> Attempt<'_, F> {
                 break;
             }
             no_refusals(&again)?;
+            if saved.is_some() {
+                return Err(Error::SecondPlan);
+            }
             gate::check(&again, setup.approval, &given, &allowed).map_err(|error| match error {
                 GateError::Stale { digest, .. } => Error::SecondApproval { digest },
                 error => error.into(),
@@ -215,16 +256,6 @@ impl<F: Front> Attempt<'_, F> {
     fn show(&self, progress: &mut Progress, plan: &Plan) {
         progress.plans.push(plan.clone());
         self.front.planned(plan);
-    }
-
-    /// A plan that somebody has read is carried out as it was read, or not at all.
-    fn is_the_planned(&self, plan: &Plan) -> Result<(), Error> {
-        match &self.options.planned {
-            Some(planned) if *planned != plan.digest => {
-                Err(Error::Stale { planned: planned.clone(), digest: plan.digest.clone() })
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Records the intent and carries a plan out.

@@ -6,7 +6,7 @@ use crate::audit::AuditError;
 use crate::config::{ConfigError, TlsSettingsError};
 use crate::definitions::{DefinitionErrors, UnknownApplication};
 use crate::gate::GateError;
-use crate::plan::Refusal;
+use crate::plan::{Refusal, SavedPlanError};
 use crate::secrets::{SourceError, TemplateError};
 use crate::server::{RunError, TlsError};
 
@@ -127,15 +127,37 @@ pub enum Error {
         /// The digest of the plan that is left.
         digest: String,
     },
-    /// The plan at hand is not the one that was to be carried out.
+    /// What could be seen only after the saved plan had run is in nobody's plan.
     #[error(
-        "the plan is stale: it was {planned}, and what would be done now is {digest}; plan again, and read what is new"
+        "the saved plan is carried out; what could be seen only then is a plan of its own: read it above, then plan and apply again"
     )]
-    Stale {
-        /// The digest of the plan that was to be carried out.
-        planned: String,
-        /// That of the plan at hand.
-        digest: String,
+    SecondPlan,
+    /// The file of a saved plan cannot be read.
+    #[error("{path} cannot be read: {source}")]
+    PlanUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file of a saved plan holds something else.
+    #[error("{path}: {error}")]
+    PlanFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: SavedPlanError,
+    },
+    /// The saved plan is not what is to be done here and now.
+    #[error(transparent)]
+    SavedPlan(#[from] SavedPlanError),
+    /// A saved plan stands among the definitions.
+    #[error(
+        "{path} is a saved plan; let it stand before the definitions: rdsprov apply {path} -d FILE"
+    )]
+    PlanAmongDefinitions {
+        /// The file.
+        path: String,
     },
     /// Guardrails forbid it all.
     #[error("refused: {}", reasons(.0))]
@@ -192,6 +214,8 @@ impl Error {
             | Self::Config(_)
             | Self::ConfigUnreadable { .. }
             | Self::Template(_)
+            | Self::PlanUnreadable { .. }
+            | Self::PlanAmongDefinitions { .. }
             | Self::Usage(_)
             | Self::TlsSettings(_) => Kind::Usage,
             Self::Unreadable(files) => {
@@ -201,7 +225,9 @@ impl Error {
             Self::OtherEnvironment { .. }
             | Self::Gate(_)
             | Self::SecondApproval { .. }
-            | Self::Stale { .. }
+            | Self::SecondPlan
+            | Self::PlanFile { .. }
+            | Self::SavedPlan(_)
             | Self::Refused(_)
             | Self::NotAgreed => Kind::Refused,
             Self::Definitions(_)

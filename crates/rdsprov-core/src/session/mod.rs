@@ -12,7 +12,7 @@ mod open;
 mod records;
 mod setup;
 
-pub use apply::{ApplyOptions, Done, Front, Outcome, apply};
+pub use apply::{ApplyOptions, Done, Front, Outcome, Planned, apply};
 pub use error::{Error, Kind, Unreadable};
 pub use interruption::Interruption;
 #[cfg(feature = "aws")]

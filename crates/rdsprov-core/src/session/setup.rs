@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Error, Unreadable};
 use crate::config::{Approval, Config};
-use crate::definitions::{Definitions, Mode, SourceText, Syntax};
+use crate::definitions::{self, Definitions, Mode, SourceText, Syntax};
+use crate::plan::{Origin, SavedPlan};
+use crate::server::Run;
 
 /// What somebody says of the definitions.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +26,8 @@ pub struct Setup {
     pub config: Config,
     /// What is declared.
     pub definitions: Definitions,
+    /// `sha256:…` of the texts of the definitions.
+    pub definitions_sha256: String,
     /// Where.
     pub environment: String,
     /// What that asks for.
@@ -43,6 +47,10 @@ impl Setup {
         let mut rules = config.rules();
         rules.mode = options.mode.or(rules.mode);
         rules.environment.clone_from(&options.environment);
+        // `--definitions` takes all that stands behind it.
+        if let Some(plan) = sources.iter().find(|one| SavedPlan::from_json(&one.text).is_ok()) {
+            return Err(Error::PlanAmongDefinitions { path: plan.path.clone() });
+        }
         let mut definitions = Definitions::parse(sources, &rules)?;
         for name in &options.adopt {
             definitions.adopt(name)?;
@@ -61,7 +69,14 @@ impl Setup {
             environment: environment.clone(),
             known: config.environments_known(),
         })?;
-        Ok(Self { config, definitions, environment, approval })
+        let definitions_sha256 = definitions::sha256(sources);
+        Ok(Self { config, definitions, definitions_sha256, environment, approval })
+    }
+
+    /// What a plan of a run was made from.
+    #[must_use]
+    pub fn origin(&self, run: &Run) -> Origin {
+        Origin { server: run.server(), definitions: self.definitions_sha256.clone() }
     }
 }
 
