@@ -4,7 +4,7 @@ use std::process::Output;
 
 use rdsprov_testkit::versions;
 
-use crate::bench::{Bench, CANARY, expect};
+use crate::bench::{Bench, CANARY, assert_unseen, expect};
 
 /// Every command, every format, every verbosity.
 #[test]
@@ -18,7 +18,11 @@ fn no_command_shows_a_password() {
         let run = |words: &[&str], code: i32| expect(&bench.run(teams, words), code);
         for format in ["text", "json", "sql"] {
             run(&["validate", "--format", format], if format == "sql" { 64 } else { 0 });
-            run(&["plan", "--format", format, "-vv", "--log-format", "json"], 0);
+            let saved = bench.path().join("plan.json").display().to_string();
+            let plan = ["plan", "--out", &saved, "--format", format, "-vv", "--log-format", "json"];
+            run(&plan, 0);
+            assert_unseen(&std::fs::read_to_string(&saved).unwrap());
+            run(&["apply", &saved, "--dry-run", "-vv"], 0);
             run(&["check", "--format", format, "-vv"], 2);
             run(&["apply", "--dry-run", "--format", format, "--audit-output", &audit], 0);
         }

@@ -9,6 +9,7 @@ mod iam;
 mod passwords;
 mod path;
 mod races;
+mod saved;
 mod scale;
 mod scenarios;
 mod secrets;

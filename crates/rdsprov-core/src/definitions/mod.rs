@@ -61,6 +61,20 @@ pub struct SourceText {
     pub syntax: Syntax,
 }
 
+/// `sha256:…` of the files as they are: of one what `sha256sum` says of it, of several what it says of
+/// them one after the other (`cat FILE… | sha256sum`).
+///
+/// ```
+/// use rdsprov_core::definitions::{SourceText, Syntax, sha256};
+/// let source = SourceText { path: "a.toml".into(), text: String::new(), syntax: Syntax::Toml };
+/// assert!(sha256(&[source]).starts_with("sha256:e3b0c442"));
+/// ```
+#[must_use]
+pub fn sha256(sources: &[SourceText]) -> String {
+    let texts: Vec<&str> = sources.iter().map(|source| source.text.as_str()).collect();
+    crate::digest::sha256(texts.concat().as_bytes())
+}
+
 /// What a site may set about reading.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {

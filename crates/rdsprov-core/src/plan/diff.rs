@@ -70,6 +70,7 @@ pub(super) fn plan(desired: &Desired, observed: &Observed, findings: Findings) -
         format_version: FORMAT_VERSION,
         environment: desired.environment.clone(),
         digest: String::new(),
+        observed: String::new(),
         server_major: observed.major(),
         orphaned: unmanaged::orphans(desired, observed),
         undeclared: unmanaged::undeclared(desired, observed),

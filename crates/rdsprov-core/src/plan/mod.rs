@@ -13,6 +13,7 @@ mod inside;
 mod relations;
 mod render;
 mod roles;
+mod saved;
 mod schemas;
 mod sql;
 mod unmanaged;
@@ -20,22 +21,23 @@ mod unmanaged;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::Serialize;
-use sha2::{Digest, Sha256};
+use serde::{Deserialize, Serialize};
 
 use crate::desired::Desired;
+use crate::digest::sha256_of;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::Observed;
 use crate::secrets::SecretId;
 
 pub use diff::names_needed;
+pub use saved::{Differences, Origin, SavedPlan, SavedPlanError, Stale};
 pub use sql::{SlotError, Slots, Statement};
 
 /// The version of the JSON form.
 pub const FORMAT_VERSION: u32 = 1;
 
 /// What a step does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "each says what it is")]
 pub enum Action {
@@ -75,7 +77,7 @@ impl fmt::Display for Action {
 }
 
 /// What a step may break for somebody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hazard {
     /// Somebody loses a privilege or a membership.
@@ -125,7 +127,7 @@ impl std::str::FromStr for Hazard {
 }
 
 /// Who carries out a step.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Acting {
     /// The administrator, as it is.
@@ -139,7 +141,7 @@ pub enum Acting {
 const DATABASE_OWNER: &str = "pg_database_owner";
 
 /// What a membership of the administrator is for; the options of `GRANT` on 16 and later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MembershipOption {
     /// To become the role.
@@ -153,7 +155,7 @@ pub type Memberships = BTreeMap<RoleName, MembershipOption>;
 
 /// The way into a schema that a role does not have: the schema's owner grants `USAGE` for the step, and
 /// takes it back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passage {
     /// The schema.
     pub schema: SchemaName,
@@ -163,9 +165,9 @@ pub struct Passage {
     pub keeper: Acting,
 }
 
-/// One thing that changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Step {
+/// One thing that changes. Its statements are [`Statement`]s, or texts where it was read from a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step<S = Statement> {
     /// What it does.
     pub action: Action,
     /// The application it is for.
@@ -179,19 +181,19 @@ pub struct Step {
     /// Who carries it out.
     pub acting: Acting,
     /// What the administrator has to be a member of for it, beside the role it acts as.
-    #[serde(skip_serializing_if = "Memberships::is_empty")]
+    #[serde(default, skip_serializing_if = "Memberships::is_empty")]
     pub borrowed: Memberships,
     /// The way into the schema, where who carries it out has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passage: Option<Passage>,
     /// How.
-    pub statements: Vec<Statement>,
+    pub statements: Vec<S>,
     /// What it may break.
     pub hazards: BTreeSet<Hazard>,
 }
 
 /// Where a transaction runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// In the administrator's database, on what all databases share.
@@ -202,25 +204,25 @@ pub enum Scope {
     Database(DatabaseName),
 }
 
-/// Steps that hold together or not at all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Transaction {
+/// Steps that hold together or not at all; see [`Step`] for what its statements are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction<S = Statement> {
     /// Where it runs.
     pub scope: Scope,
     /// What must run before it, since it cannot be part of a transaction.
-    pub before: Option<Statement>,
+    pub before: Option<S>,
     /// The roles that the administrator is made a member of, for the length of the transaction.
     pub memberships: Memberships,
     /// Those of them in which it is a member already, though not in the way that is needed: its own grant
     /// of that comes back, with these values of `INHERIT` and `SET`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub restored: BTreeMap<RoleName, (bool, bool)>,
     /// The steps.
-    pub steps: Vec<Step>,
+    pub steps: Vec<Step<S>>,
 }
 
 /// Why nothing may be done, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// The application.
     pub application: ApplicationName,
@@ -233,7 +235,7 @@ pub struct Refusal {
 }
 
 /// A statement that somebody with more power can run to open the way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opening {
     /// Where; anywhere, for what all databases share.
     pub database: Option<DatabaseName>,
@@ -242,7 +244,7 @@ pub struct Opening {
 }
 
 /// What is known before two states are compared.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
     /// What forbids it all.
     pub refusals: Vec<Refusal>,
@@ -298,6 +300,8 @@ pub struct Plan {
     pub environment: String,
     /// `sha256:…` over what would be done and the observed state it rests on.
     pub digest: String,
+    /// `sha256:…` over that observed state alone.
+    pub observed: String,
     /// The server's major version.
     pub server_major: u32,
     /// The transactions, in order.
@@ -344,7 +348,6 @@ impl Plan {
     #[must_use]
     pub fn new(desired: &Desired, observed: &Observed, findings: Findings) -> Self {
         let mut plan = diff::plan(desired, observed, findings);
-        let mut hash = Sha256::new();
         // What else happens on the server does not touch this plan.
         let roles: Vec<_> =
             observed.roles.iter().filter(|(name, _)| desired.roles.contains_key(name)).collect();
@@ -353,15 +356,8 @@ impl Plan {
             .iter()
             .filter(|(name, _)| desired.databases.contains_key(name))
             .collect();
-        // Serialising plain data to memory fails only for maps whose keys are no strings; ours are.
-        for part in [
-            serde_json::to_vec(&(&plan.environment, &plan.transactions, &plan.refusals)),
-            serde_json::to_vec(&(&observed.administrator, roles, databases)),
-        ] {
-            hash.update(part.unwrap_or_default());
-            hash.update(b"\n");
-        }
-        plan.digest = format!("sha256:{}", hex(&hash.finalize()));
+        plan.observed = sha256_of(&(&observed.administrator, roles, databases));
+        plan.digest = digest(&plan.environment, &plan.transactions, &plan.refusals, &plan.observed);
         plan
     }
 
@@ -384,11 +380,12 @@ impl Plan {
     }
 }
 
-/// Bytes as lower-case hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// The digest of a plan. A saved plan is held against the same, its statements being texts.
+fn digest<S: Serialize>(
+    environment: &str,
+    transactions: &[Transaction<S>],
+    refusals: &[Refusal],
+    observed: &str,
+) -> String {
+    sha256_of(&(environment, transactions, refusals, observed))
 }

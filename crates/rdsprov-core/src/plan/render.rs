@@ -7,7 +7,7 @@ use super::{Action, Hazard, Plan, Scope, Statement, Step};
 use crate::name::literal;
 use crate::secrets::SecretId;
 
-impl Step {
+impl<S> Step<S> {
     fn sign(&self) -> char {
         match self.action {
             Action::Revoke => '-',
@@ -29,7 +29,7 @@ impl Step {
 }
 
 impl Scope {
-    fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         match self {
             Self::Cluster => "roles and databases".to_owned(),
             Self::NewDatabase(name) => format!("new database {name}"),
@@ -39,13 +39,14 @@ impl Scope {
 }
 
 /// Names come from elsewhere: a line break or a terminal's control sequence in one must not look like ours.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
         .collect()
 }
 
-fn line(step: &Step) -> String {
+/// The step's line in the text.
+pub(super) fn line<S>(step: &Step<S>) -> String {
     let hazards: Vec<String> = step.hazards.iter().map(ToString::to_string).collect();
     let hazards =
         if hazards.is_empty() { String::new() } else { format!("   [{}]", hazards.join(", ")) };
