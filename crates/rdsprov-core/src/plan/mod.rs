@@ -5,6 +5,7 @@
 
 mod acl;
 mod databases;
+mod delegation;
 mod diff;
 mod extensions;
 mod future;
@@ -44,9 +45,11 @@ pub enum Action {
     CreateRole,
     AlterRole,
     SetPassword,
+    CreateSecret,
     CreateDatabase,
     AlterDatabase,
     CreateSchema,
+    AlterSchema,
     CreateExtension,
     ReassignOwned,
     Grant,
@@ -62,9 +65,11 @@ impl fmt::Display for Action {
             Self::CreateRole => "create_role",
             Self::AlterRole => "alter_role",
             Self::SetPassword => "set_password",
+            Self::CreateSecret => "create_secret",
             Self::CreateDatabase => "create_database",
             Self::AlterDatabase => "alter_database",
             Self::CreateSchema => "create_schema",
+            Self::AlterSchema => "alter_schema",
             Self::CreateExtension => "create_extension",
             Self::ReassignOwned => "reassign_owned",
             Self::Grant => "grant",
@@ -252,6 +257,8 @@ pub struct Findings {
     pub notes: Vec<String>,
     /// Which version of each secret was read, where secrets have versions.
     pub versions: BTreeMap<SecretId, String>,
+    /// The secrets that are not there and are to be made, each with a new password.
+    pub new_secrets: BTreeSet<SecretId>,
 }
 
 /// An application as the plan knows it, for the records.
