@@ -47,6 +47,7 @@ fn step(
         summary,
         acting: of.acting,
         borrowed: of.borrowed,
+        passage: None,
         statements,
         hazards: hazards.iter().copied().collect(),
     }
@@ -396,7 +397,7 @@ impl<'a> Planner<'a> {
         for revoke in &difference.revoke {
             let (summary, statement) = super::inside::revoked(revoke, &target);
             let Some(acting) = self.act_as(&revoke.grantor) else {
-                self.refuse_revoke(&place, revoke);
+                self.refuse_revoke(&place, revoke, None);
                 continue;
             };
             let (role, hazard) = match &revoke.grantee {

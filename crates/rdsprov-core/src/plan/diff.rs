@@ -185,27 +185,51 @@ impl<'a> Planner<'a> {
             }
     }
 
-    /// Whether memberships of one kind lead from the administrator to a role. Those of declared roles
-    /// count for nothing: they end with this plan.
+    /// A role, and all whose privileges it has as their member. What a declared role is a member of ends
+    /// with this plan.
+    pub fn has_privileges_of(&self, role: &RoleName) -> BTreeSet<RoleName> {
+        let old = self.observed.major() < 16;
+        let mut found =
+            self.memberships_from(
+                role,
+                |member, membership| {
+                    if old { member.inherit } else { membership.inherit }
+                },
+            );
+        found.insert(role.clone());
+        found
+    }
+
+    /// Whether memberships of one kind lead from the administrator to a role.
     fn reaches(
         &self,
         role: &RoleName,
         counts: impl Fn(&observed::Role, &observed::Membership) -> bool,
     ) -> bool {
+        self.memberships_from(&self.observed.administrator.name, counts).contains(role)
+    }
+
+    /// The roles that memberships of one kind lead to from another. Those of declared roles count for
+    /// nothing: they end with this plan.
+    fn memberships_from(
+        &self,
+        from: &RoleName,
+        counts: impl Fn(&observed::Role, &observed::Membership) -> bool,
+    ) -> BTreeSet<RoleName> {
         let mut reached = BTreeSet::new();
-        let mut next = vec![&self.observed.administrator.name];
+        let mut next = vec![from];
         while let Some(name) = next.pop() {
             let Some(member) = self.observed.roles.get(name) else { continue };
             if self.desired.roles.contains_key(name) {
                 continue;
             }
             for membership in member.memberships.iter().filter(|one| counts(member, one)) {
-                if reached.insert(&membership.role) {
+                if reached.insert(membership.role.clone()) {
                     next.push(&membership.role);
                 }
             }
         }
-        reached.contains(role)
+        reached
     }
 
     /// Whether the administrator may alter and grant a role. To a member of `rds_superuser` RDS may

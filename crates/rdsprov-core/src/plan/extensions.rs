@@ -1,7 +1,7 @@
 //! Desired less observed inside one database: extensions.
 
 use super::inside::Inside;
-use super::{Acting, Action, Memberships, Opening, sql};
+use super::{Acting, Action, Opening, sql};
 use crate::observed::Contents;
 
 impl Inside<'_, '_> {
@@ -43,7 +43,7 @@ impl Inside<'_, '_> {
             self.push(
                 Action::CreateExtension,
                 Some(self.owner),
-                (Acting::Administrator, Memberships::new()),
+                (Acting::Administrator, None),
                 summary,
                 statement,
                 &[],

@@ -61,6 +61,7 @@ impl Inside<'_, '_> {
             summary: format!("what {from} owns in database {} goes to {to}", self.name),
             acting: Acting::Administrator,
             borrowed,
+            passage: None,
             statements,
             hazards: BTreeSet::from([Hazard::ChangesOwner]),
         });

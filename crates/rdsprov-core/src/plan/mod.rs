@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::Desired;
 use crate::digest::sha256_of;
-use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::Observed;
 use crate::secrets::SecretId;
 
@@ -149,6 +149,18 @@ pub enum MembershipOption {
 /// Roles that the administrator has to be a member of.
 pub type Memberships = BTreeMap<RoleName, MembershipOption>;
 
+/// The way into a schema that a role does not have: the schema's owner grants `USAGE` for the step, and
+/// takes it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passage {
+    /// The schema.
+    pub schema: SchemaName,
+    /// Who carries out the step.
+    pub role: RoleName,
+    /// Who owns the schema.
+    pub keeper: Acting,
+}
+
 /// One thing that changes. Its statements are [`Statement`]s, or texts where it was read from a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step<S = Statement> {
@@ -167,6 +179,9 @@ pub struct Step<S = Statement> {
     /// What the administrator has to be a member of for it, beside the role it acts as.
     #[serde(default, skip_serializing_if = "Memberships::is_empty")]
     pub borrowed: Memberships,
+    /// The way into the schema, where who carries it out has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passage: Option<Passage>,
     /// How.
     pub statements: Vec<S>,
     /// What it may break.
@@ -311,8 +326,11 @@ impl Step {
     #[must_use]
     pub fn memberships(&self) -> Memberships {
         let mut memberships = self.borrowed.clone();
-        if let Acting::Role(role) = &self.acting {
-            memberships.entry(role.clone()).or_insert(MembershipOption::Set);
+        let keeper = self.passage.as_ref().map(|passage| &passage.keeper);
+        for acting in [&self.acting].into_iter().chain(keeper) {
+            if let Acting::Role(role) = acting {
+                memberships.entry(role.clone()).or_insert(MembershipOption::Set);
+            }
         }
         memberships
     }

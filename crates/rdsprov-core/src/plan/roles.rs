@@ -26,6 +26,7 @@ fn step(
         summary,
         acting: Acting::Administrator,
         borrowed: super::Memberships::new(),
+        passage: None,
         statements,
         hazards: hazards.iter().copied().collect(),
     }

@@ -281,6 +281,7 @@ impl Step {
             summary: self.summary.clone(),
             acting: self.acting.clone(),
             borrowed: self.borrowed.clone(),
+            passage: self.passage.clone(),
             statements: self.statements.iter().map(Statement::shown).collect(),
             hazards: self.hazards.clone(),
         }

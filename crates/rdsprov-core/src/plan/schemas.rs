@@ -17,6 +17,7 @@ const TEMPLATE: &str = "template1";
 
 /// A schema while what is in it is compared.
 pub(super) struct SchemaAtHand {
+    pub name: SchemaName,
     pub owner: RoleName,
     /// Who may use it once its own ACL is as it shall be.
     pub users: BTreeSet<Grantee>,
@@ -186,7 +187,7 @@ impl Inside<'_, '_> {
         if self.database.of_owner().is_some_and(|schemas| schemas.contains(name)) {
             users.insert(Grantee::Role(self.owner.clone()));
         }
-        SchemaAtHand { owner: schema.owner.clone(), users }
+        SchemaAtHand { name: name.clone(), owner: schema.owner.clone(), users }
     }
 
     /// What PUBLIC may keep of a schema; nothing is said where that is nobody's business.
