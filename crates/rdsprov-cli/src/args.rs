@@ -1,15 +1,17 @@
 //! The arguments. A flag beats its environment variable, that beats `rdsprov.toml`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{
     Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
 };
-use rdsprov_core::config::{TlsMode, TlsSection, VerifyPasswords};
+use rdsprov_core::config::{TlsMode, VerifyPasswords};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
 use rdsprov_core::server::CarriedCertificates;
+use rdsprov_core::session::Secrets;
 
 /// Roles, databases and grants inside PostgreSQL on Amazon RDS, as declared.
 #[derive(Debug, Parser)]
@@ -67,7 +69,7 @@ pub struct Common {
     pub env: Option<String>,
     /// Definitions: *.tfvars, *.tfvars.json, *.json or *.toml
     #[arg(short, long, alias = "tfvars", num_args = 1.., value_name = "FILE")]
-    pub definitions: Vec<String>,
+    pub definitions: Vec<PathBuf>,
     /// Which mode the definitions are in, where both are present
     #[arg(long, value_parser = mode)]
     pub mode: Option<Mode>,
@@ -101,7 +103,7 @@ pub struct ServerOptions {
     pub admin_user: Option<String>,
     /// Where secrets come from: `aws`, or `file:DIR`
     #[arg(long, env = "RDSPROV_SECRETS", default_value = "aws")]
-    pub secrets: String,
+    pub secrets: Secrets,
     /// The AWS region
     #[arg(long, env = "RDSPROV_REGION")]
     pub region: Option<String>,
@@ -135,18 +137,6 @@ pub struct ServerOptions {
     /// Allow a hazard: outside dev each needs it, and changes_owner everywhere
     #[arg(long, value_name = "HAZARD", value_delimiter = ',')]
     pub allow: Vec<Hazard>,
-}
-
-impl ServerOptions {
-    /// What the flags say of TLS.
-    pub fn tls(&self) -> TlsSection {
-        TlsSection {
-            mode: self.tls,
-            ca_file: self.ca_file.clone().map(Into::into),
-            client_cert: self.client_cert.clone(),
-            client_key: self.client_key.clone(),
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -227,7 +217,7 @@ pub enum Asked {
 }
 
 /// Reads the arguments. A variable that is set to nothing, as CI systems do, is not set.
-pub fn parse() -> Result<Asked, clap::Error> {
+pub fn parse(arguments: &[OsString]) -> Result<Asked, clap::Error> {
     fn without_empty_variables(command: clap::Command) -> clap::Command {
         let is_empty = |arg: &Arg| {
             arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|v| v.is_empty()))
@@ -240,9 +230,9 @@ pub fn parse() -> Result<Asked, clap::Error> {
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, without_empty_variables))
     }
-    match without_empty_variables(Arguments::command()).try_get_matches() {
+    match without_empty_variables(Arguments::command()).try_get_matches_from(arguments) {
         Ok(matches) => Ok(Asked::Run(Box::new(Arguments::from_arg_matches(&matches)?))),
-        Err(error) if error.kind() == ErrorKind::DisplayVersion && wants_more() => {
+        Err(error) if error.kind() == ErrorKind::DisplayVersion && wants_more(arguments) => {
             let carried = match CarriedCertificates::read() {
                 Ok(carried) => format!("carries {carried}"),
                 Err(error) => error.to_string(),
@@ -254,12 +244,12 @@ pub fn parse() -> Result<Asked, clap::Error> {
 }
 
 /// Whether `--verbose` is there: clap answers `--version` without reading on.
-fn wants_more() -> bool {
+fn wants_more(arguments: &[OsString]) -> bool {
     let command = Arguments::command()
         .disable_version_flag(true)
         .arg(Arg::new("version").short('V').long("version").action(ArgAction::Count));
     // Where something else is wrong, not even a count is there.
-    let matches = command.ignore_errors(true).get_matches();
+    let matches = command.ignore_errors(true).get_matches_from(arguments);
     matches.get_one::<u8>("verbose").is_some_and(|count| *count > 0)
 }
 
@@ -271,7 +261,7 @@ const QUIET: &str = "aws_config::imds=error,aws_config::meta=error,aws_config::p
 pub fn start_logging(arguments: &Arguments) {
     let level = match arguments.verbose {
         0 => format!("warn,{QUIET}"),
-        1 => format!("rdsprov=info,rdsprov_core=info,warn,{QUIET}"),
+        1 => format!("rdsprov_cli=info,rdsprov_core=info,warn,{QUIET}"),
         _ => "debug".to_owned(),
     };
     let builder = tracing_subscriber::fmt()

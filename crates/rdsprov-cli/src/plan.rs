@@ -5,8 +5,7 @@ use std::path::Path;
 use rdsprov_core::plan::{Plan, SavedPlan};
 
 use crate::args::{CheckOptions, Common, Format, PlanOptions, ServerOptions};
-use crate::setup::Setup;
-use crate::{Exit, Stop, say};
+use crate::{Exit, Stop, say, setup};
 
 pub async fn run(options: &PlanOptions) -> Result<Exit, Stop> {
     let plan = show(&options.common, &options.server, options.out.as_deref()).await?;
@@ -31,8 +30,8 @@ pub async fn check(options: &CheckOptions) -> Result<Exit, Stop> {
 }
 
 async fn show(common: &Common, options: &ServerOptions, out: Option<&Path>) -> Result<Plan, Stop> {
-    let setup = Setup::new(common)?;
-    let run = setup.open(options).await?;
+    let setup = setup::new(common)?;
+    let run = setup.open(&options.into()).await?;
     let plan = run.plan().await.map_err(|error| Stop::new(Exit::Failed, error))?;
     say::result(&shown(&plan, common.format)?);
     if let Some(path) = out {
@@ -56,13 +55,4 @@ pub fn shown(plan: &Plan, format: Format) -> Result<String, Stop> {
         Format::Sql => plan.to_sql(),
         Format::Json => plan.to_json().map_err(|error| Stop::new(Exit::Failed, error))? + "\n",
     })
-}
-
-/// A plan that was saved.
-pub fn saved(path: &Path) -> Result<SavedPlan, Stop> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Stop::new(Exit::Usage, format!("{} cannot be read: {error}", path.display()))
-    })?;
-    SavedPlan::from_json(&text)
-        .map_err(|error| Stop::new(Exit::Refused, format!("{}: {error}", path.display())))
 }

@@ -2,7 +2,7 @@
 //!
 //! Data runs one way: [`definitions`] become [`desired`] state, a server (or a test) gives
 //! [`observed`] state, [`plan`] is the pure difference of the two, [`gate`] says whether it may
-//! run, `server` runs it, and [`audit`] keeps the record.
+//! run, `server` runs it, and [`audit`] keeps the record. `session` is all of that for a front end.
 #![deny(missing_docs)]
 
 pub mod access;
@@ -19,4 +19,6 @@ pub mod plan;
 pub mod secrets;
 #[cfg(feature = "postgres")]
 pub mod server;
+#[cfg(feature = "postgres")]
+pub mod session;
 pub mod setting;

@@ -240,7 +240,7 @@ pub struct Opening {
 }
 
 /// What is known before two states are compared.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
     /// What forbids it all.
     pub refusals: Vec<Refusal>,

@@ -128,6 +128,12 @@ pub enum SourceError {
         /// The code of the answer.
         code: String,
     },
+    /// The program around this one could not say.
+    #[error("the secrets cannot be had: {reason}")]
+    Provider {
+        /// What it said.
+        reason: String,
+    },
     /// No way there.
     #[error(
         "Secrets Manager in region {region} cannot be reached: {reason}; check region, network and AWS_ENDPOINT_URL"
@@ -148,6 +154,19 @@ pub enum SecretSource {
     /// AWS Secrets Manager.
     #[cfg(feature = "aws")]
     Aws(aws::SecretsManager),
+    /// Whatever the program around this one has.
+    Own(std::sync::Arc<dyn SecretProvider>),
+}
+
+/// Secrets that the program around this one has. It is asked for one after the other, where
+/// [`SecretSource::fetch`] is awaited.
+#[cfg(feature = "postgres")]
+pub trait SecretProvider: Send + Sync {
+    /// One secret, or what is wrong with it.
+    ///
+    /// # Errors
+    /// Where there is none at all: nobody is asked for another then.
+    fn secret(&self, id: &SecretId) -> Result<Result<Secret, SecretError>, SourceError>;
 }
 
 #[cfg(feature = "postgres")]
@@ -167,6 +186,9 @@ impl SecretSource {
             }
             #[cfg(feature = "aws")]
             Self::Aws(manager) => manager.fetch(ids).await,
+            Self::Own(provider) => {
+                ids.iter().map(|id| Ok((id.clone(), provider.secret(id)?))).collect()
+            }
         }
     }
 }

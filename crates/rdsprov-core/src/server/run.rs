@@ -10,6 +10,7 @@ use super::{ApplyOptions, Outcome, RunSlots, apply};
 use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
+use crate::observed::Observed;
 use crate::plan::{Findings, Plan, Refusal};
 use crate::secrets::scram::ITERATIONS;
 use crate::secrets::{Secret, SecretError, SecretId, SecretSource, SourceError};
@@ -202,12 +203,20 @@ impl Run {
         Ok(Lock(session))
     }
 
-    /// Looks at the server and plans. Where the plan leaves it open what the server allows, the
-    /// server is asked, and the plan made again.
+    /// Looks at the server and plans.
     ///
     /// # Errors
     /// Where the server cannot be looked at.
     pub async fn plan(&self) -> Result<Plan, RunError> {
+        Ok(self.look().await?.1)
+    }
+
+    /// Looks at the server and plans; what was seen beside what is to be done. Where the plan leaves it open
+    /// what the server allows, the server is asked, and the plan made again.
+    ///
+    /// # Errors
+    /// Where the server cannot be looked at.
+    pub async fn look(&self) -> Result<(Observed, Plan), RunError> {
         let verify = match self.verify {
             VerifyPasswords::AlwaysSet if self.applied.load(Ordering::Relaxed) => {
                 VerifyPasswords::Login
@@ -222,13 +231,19 @@ impl Run {
             let plan = Plan::new(&self.desired, &observed, self.findings.clone());
             // Where nothing is to be done, nothing is tried: a trial is undone, but it writes.
             if plan.open_questions.is_empty() || plan.is_empty() && plan.refusals.is_empty() {
-                return Ok(plan);
+                return Ok((observed, plan));
             }
             for statement in plan.open_questions {
                 let answer = try_out(&self.home, &statement).await?;
                 observed.trials.insert(statement, answer);
             }
         }
+    }
+
+    /// What was found out about the secrets; with it, what [`Run::look`] saw gives the same plan again.
+    #[must_use]
+    pub fn findings(&self) -> &Findings {
+        &self.findings
     }
 
     /// Carries out a plan.

@@ -1,0 +1,308 @@
+//! The whole of an apply: lock, observe, plan, gates, record the intent, execute, observe again.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use super::error::{Error, Kind};
+use super::interruption::Interruption;
+use super::open::ServerOptions;
+use super::records::Records;
+use super::setup::Setup;
+use crate::audit::{Record, Status, Trail};
+use crate::config::{Approval, Config};
+use crate::gate::{self, GateError, Given};
+use crate::plan::{Plan, SavedPlan, Step};
+use crate::server::{self, Lock, Run, StepResult};
+
+/// How many plans one run carries out at most.
+const ROUNDS: usize = 2;
+
+/// What somebody says of an apply.
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "aws", derive(Default))]
+pub struct ApplyOptions {
+    /// Of server, secrets and build.
+    pub server: ServerOptions,
+    /// The environment that records name until it is known.
+    pub environment: Option<String>,
+    /// Names the run in records; a random one by default.
+    pub run_id: Option<String>,
+    /// The CSV file; by default what `rdsprov.toml` says.
+    pub audit_output: Option<PathBuf>,
+    /// The approval, as `ALLOW_DB_PROVISION` says it.
+    pub approval: Option<String>,
+    /// The plan that is to be carried out.
+    pub planned: Planned,
+    /// Whether all is done but the last step.
+    pub dry_run: bool,
+    /// Whether the other databases go on after a failure.
+    pub keep_going: bool,
+}
+
+/// Which plan is to be carried out.
+#[derive(Debug, Clone, Default)]
+pub enum Planned {
+    /// The one that is made now.
+    #[default]
+    Any,
+    /// The one that a file holds, and no other.
+    File(PathBuf),
+    /// This one, and no other.
+    Only(Box<SavedPlan>),
+}
+
+impl Planned {
+    fn read(&self) -> Result<Option<SavedPlan>, Error> {
+        match self {
+            Self::Any => Ok(None),
+            Self::Only(plan) => Ok(Some((**plan).clone())),
+            Self::File(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| Error::PlanUnreadable { path: path.clone(), source })?;
+                let saved = SavedPlan::from_json(&text)
+                    .map_err(|error| Error::PlanFile { path: path.clone(), error })?;
+                Ok(Some(saved))
+            }
+        }
+    }
+}
+
+/// What a front end says and asks meanwhile. It is called where [`apply`] is awaited.
+pub trait Front: Sync {
+    /// A plan is made, and will be carried out if nothing stands in the way.
+    fn planned(&self, _plan: &Plan) {}
+
+    /// Records are kept.
+    fn recorded(&self, _records: &[Record]) {}
+
+    /// A step has ended; its transaction, too.
+    fn ended(&self, _step: &Step, _result: &StepResult) {}
+
+    /// Whether somebody who may be asked says yes.
+    fn agrees(&self, _plan: &Plan) -> impl Future<Output = bool> {
+        std::future::ready(true)
+    }
+}
+
+/// How a run ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// The server is as declared, and a second look has shown it.
+    Converged,
+    /// It was so before.
+    NothingToDo,
+    /// Nothing was to be changed.
+    DryRun,
+}
+
+/// What became of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub ended: Result<Done, Error>,
+    /// What records call it, and where it ran.
+    pub trail: Trail,
+    /// The plans that were made, in order; what the last left open, if not all is well.
+    pub plans: Vec<Plan>,
+    /// The steps that were to be carried out, and what became of each.
+    pub steps: Vec<(Step, StepResult)>,
+    /// Whether anything was committed.
+    pub committed: bool,
+    /// All records, in order.
+    pub records: Vec<Record>,
+}
+
+/// What a run has come to so far.
+struct Progress {
+    trail: Trail,
+    plans: Vec<Plan>,
+    steps: Vec<(Step, StepResult)>,
+    committed: bool,
+}
+
+/// Makes a server as declared. The setup is made here, so that what is wrong with it is recorded.
+pub async fn apply<F: Front>(
+    config: Config,
+    setup: impl FnOnce(Config) -> Result<Setup, Error>,
+    options: &ApplyOptions,
+    front: &F,
+    interruption: &Interruption,
+) -> Outcome {
+    let mut progress = Progress {
+        trail: Trail {
+            environment: options.environment.clone().unwrap_or_default(),
+            build_id: options.server.build_id.clone().unwrap_or_default(),
+            run_id: options.run_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+        },
+        plans: Vec::new(),
+        steps: Vec::new(),
+        committed: false,
+    };
+    let output = options.audit_output.clone().or_else(|| config.audit.output.clone());
+    let records = match Records::open(front, output) {
+        Ok(records) => records,
+        Err(error) => return progress.end(Err(error.into()), Vec::new()),
+    };
+    let run = Attempt { options, front, records: &records, interruption };
+    let mut ended = tokio::select! {
+        biased;
+        ended = run.recorded(config, setup, &mut progress) => ended,
+        () = interruption.outside_of_work() => Err(Error::Stopped { committed: progress.committed }),
+    };
+    // What a step's record says need not be said again.
+    if let Err(error) = &ended
+        && !matches!(error, Error::Statement(_))
+    {
+        let status = match error.kind() {
+            Kind::Refused if !progress.committed => Status::Refused,
+            _ => Status::Error,
+        };
+        let record = progress.trail.run("apply", status, &error.to_string());
+        if let Err(error) = records.write(&[record]) {
+            ended = Err(error.into());
+        }
+    }
+    progress.end(ended, records.into_all())
+}
+
+impl Progress {
+    fn end(self, ended: Result<Done, Error>, records: Vec<Record>) -> Outcome {
+        let Self { trail, plans, steps, committed } = self;
+        Outcome { ended, trail, plans, steps, committed, records }
+    }
+}
+
+/// One attempt, with what stays the same in it.
+struct Attempt<'a, F> {
+    options: &'a ApplyOptions,
+    front: &'a F,
+    records: &'a Records<'a, F>,
+    interruption: &'a Interruption,
+}
+
+impl<F: Front> Attempt<'_, F> {
+    async fn recorded(
+        &self,
+        config: Config,
+        setup: impl FnOnce(Config) -> Result<Setup, Error>,
+        progress: &mut Progress,
+    ) -> Result<Done, Error> {
+        let options = self.options;
+        let setup = setup(config)?;
+        progress.trail.environment.clone_from(&setup.environment);
+        let saved = options.planned.read()?;
+        if let Some(saved) = &saved {
+            saved.is_for_environment(&setup.environment)?;
+        }
+        let given = match Given::parse(options.approval.as_deref()) {
+            // Nobody asks.
+            Err(_) if options.dry_run || setup.approval == Approval::None => Given::Nothing,
+            given => given?,
+        };
+        if !options.dry_run {
+            gate::before_contact(&setup.environment, setup.approval, &given)?;
+        }
+
+        let run = setup.open(&options.server).await?;
+        let origin = setup.origin(&run);
+        if let Some(saved) = &saved {
+            saved.is_for_server(&origin.server)?;
+        }
+        let lock = run.lock().await?;
+        let mut plan = run.plan().await?;
+        self.show(progress, &plan);
+        no_refusals(&plan)?;
+        if let Some(saved) = &saved {
+            saved.still_holds(&plan, &origin)?;
+        }
+        if options.dry_run {
+            self.records.write(&progress.trail.dry_run(&plan))?;
+            return Ok(Done::DryRun);
+        }
+        let allowed = options.server.allow.iter().copied().collect();
+        gate::check(&plan, setup.approval, &given, &allowed)?;
+        if plan.is_empty() {
+            self.records.write(&progress.trail.no_change(&plan))?;
+            return Ok(Done::NothingToDo);
+        }
+        if !self.front.agrees(&plan).await {
+            return Err(Error::NotAgreed);
+        }
+        // What could not be seen before the first plan had run is a second plan's; then all was seen.
+        for _ in 0..ROUNDS {
+            self.execute(&run, &lock, &plan, progress).await?;
+            let again = run.plan().await?;
+            if again.is_empty() && again.refusals.is_empty() {
+                self.records.write(&progress.trail.no_change(&plan))?;
+                return Ok(Done::Converged);
+            }
+            self.show(progress, &again);
+            if plan.unseen.is_empty() {
+                break;
+            }
+            no_refusals(&again)?;
+            if saved.is_some() {
+                return Err(Error::SecondPlan);
+            }
+            gate::check(&again, setup.approval, &given, &allowed).map_err(|error| match error {
+                GateError::Stale { digest, .. } => Error::SecondApproval { digest },
+                error => error.into(),
+            })?;
+            plan = again;
+        }
+        Err(Error::NotConverged)
+    }
+
+    fn show(&self, progress: &mut Progress, plan: &Plan) {
+        progress.plans.push(plan.clone());
+        self.front.planned(plan);
+    }
+
+    /// Records the intent and carries a plan out.
+    async fn execute(
+        &self,
+        run: &Run,
+        lock: &Lock,
+        plan: &Plan,
+        progress: &mut Progress,
+    ) -> Result<(), Error> {
+        let trail = &progress.trail;
+        self.records.write(&[trail.run("intent", Status::NotRun, &plan.digest)])?;
+        let (ended, kept) = (Mutex::new(Vec::new()), Mutex::new(Ok(())));
+        let report = |steps: &[Step], results: &[StepResult]| {
+            let written = self.records.write(&trail.results(steps, results));
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            *kept = std::mem::replace(&mut *kept, Ok(())).and(written);
+            drop(kept);
+            let both = steps.iter().cloned().zip(results.iter().cloned());
+            ended.lock().unwrap_or_else(PoisonError::into_inner).extend(both);
+            for (step, result) in steps.iter().zip(results) {
+                self.front.ended(step, result);
+            }
+        };
+        let settings = server::ApplyOptions {
+            keep_going: self.options.keep_going,
+            report: Some(&report),
+            stop: Some(self.interruption.receiver()),
+            ..server::ApplyOptions::default()
+        };
+        self.interruption.set_working(true);
+        let outcome = run.apply(lock, plan, &trail.build_id, &settings).await;
+        self.interruption.set_working(false);
+        progress.steps.extend(ended.into_inner().unwrap_or_else(PoisonError::into_inner));
+        progress.committed |= outcome.committed;
+        // A record that could not be kept ends the run only now: what is done is done.
+        kept.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+        let Some(error) = outcome.error else { return Ok(()) };
+        self.records.write(&progress.trail.no_change(plan))?;
+        Err(if self.interruption.told() {
+            Error::Stopped { committed: progress.committed }
+        } else {
+            Error::Statement(error)
+        })
+    }
+}
+
+fn no_refusals(plan: &Plan) -> Result<(), Error> {
+    if plan.refusals.is_empty() { Ok(()) } else { Err(Error::Refused(plan.refusals.clone())) }
+}
