@@ -4,6 +4,7 @@
 
 mod apply;
 mod args;
+mod audit;
 mod plan;
 mod say;
 mod setup;
@@ -82,6 +83,7 @@ fn command(arguments: &[OsString]) -> Exit {
             Command::Plan(options) => plan::run(options).await,
             Command::Check(options) => plan::check(options).await,
             Command::Apply(options) => apply::run(options).await,
+            Command::Audit(command) => audit::run(command),
         }
     });
     // A thread may still wait for an answer on the terminal; nobody waits for it.

@@ -30,6 +30,7 @@ use crate::observed::Observed;
 use crate::secrets::SecretId;
 
 pub use diff::names_needed;
+pub(crate) use render::visible;
 pub use saved::{Differences, Origin, SavedPlan, SavedPlanError, Stale};
 pub use sql::{SlotError, Slots, Statement};
 

@@ -39,7 +39,7 @@ impl Scope {
 }
 
 /// Names come from elsewhere: a line break or a terminal's control sequence in one must not look like ours.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
         .collect()
