@@ -6,6 +6,7 @@ mod bench;
 mod canary;
 mod guardrails;
 mod iam;
+mod ledger;
 mod passwords;
 mod path;
 mod races;
