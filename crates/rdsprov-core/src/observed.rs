@@ -211,7 +211,7 @@ pub struct Object {
     pub acl: Acl,
 }
 
-/// An object that belongs to the administrator.
+/// An object that belongs to whoever gives its database away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnedObject {
     /// What it is, as `ALTER … OWNER TO` says it.
@@ -246,6 +246,11 @@ pub struct Contents {
     /// Its extensions, and who owns each.
     #[serde(default)]
     pub extensions: BTreeMap<ExtensionName, RoleName>,
+    /// What the owner has in it that may not go to another one, who may not create in its schema or use its
+    /// foreign-data wrapper; only where the database is to get another owner. One object stands for all of
+    /// its schema.
+    #[serde(default)]
+    pub kept_back: Vec<OwnedObject>,
     /// What the administrator owns in it; only where the database is to get another owner than that.
     #[serde(default)]
     pub of_administrator: Vec<OwnedObject>,
@@ -258,6 +263,9 @@ pub struct AvailableExtension {
     pub superuser: bool,
     /// and all the same whoever may create in the database.
     pub trusted: bool,
+    /// The schema that it has to be in, if there is one.
+    #[serde(default)]
+    pub schema: Option<SchemaName>,
 }
 
 /// A database.
