@@ -47,6 +47,8 @@ pub enum Command {
         after_help = "Outside dev it needs approval: ALLOW_DB_PROVISION=true, or ALLOW_DB_PROVISION=sha256:… with the digest that `plan` prints."
     )]
     Apply(ApplyOptions),
+    /// Say who can do what in the managed databases, as PostgreSQL says
+    Access(AccessOptions),
     /// Look at a ledger: whether it is as it was written, and who was given what
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -58,6 +60,20 @@ pub enum AuditCommand {
     Verify(VerifyOptions),
     /// Say who was given what, when and by whom
     Report(ReportOptions),
+}
+
+#[derive(Debug, Args)]
+pub struct AccessOptions {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub server: ServerOptions,
+    /// Only this database
+    #[arg(long, value_name = "DATABASE")]
+    pub database: Option<String>,
+    /// Only this role, and PUBLIC
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
 }
 
 /// How what is found looks.
@@ -101,6 +117,7 @@ pub enum Format {
     Text,
     Json,
     Sql,
+    Markdown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

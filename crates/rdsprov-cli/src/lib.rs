@@ -2,6 +2,7 @@
 //! very same.
 #![deny(missing_docs)]
 
+mod access;
 mod apply;
 mod args;
 mod audit;
@@ -83,6 +84,7 @@ fn command(arguments: &[OsString]) -> Exit {
             Command::Plan(options) => plan::run(options).await,
             Command::Check(options) => plan::check(options).await,
             Command::Apply(options) => apply::run(options).await,
+            Command::Access(options) => access::run(options).await,
             Command::Audit(command) => audit::run(command),
         }
     });

@@ -10,6 +10,7 @@ mod extensions;
 mod future;
 mod handover;
 mod inside;
+mod markdown;
 mod relations;
 mod render;
 mod roles;
@@ -30,6 +31,7 @@ use crate::observed::Observed;
 use crate::secrets::SecretId;
 
 pub use diff::names_needed;
+pub(crate) use markdown::escaped;
 pub(crate) use render::visible;
 pub use saved::{Differences, Origin, SavedPlan, SavedPlanError, Stale};
 pub use sql::{SlotError, Slots, Statement};

@@ -81,8 +81,14 @@ impl Plan {
         for note in &self.notes {
             let _ = writeln!(text, "\nnote: {}", visible(note));
         }
+        let _ = writeln!(text, "\n{}", self.closing());
+        text
+    }
+
+    /// All of it in one sentence.
+    pub(super) fn closing(&self) -> String {
         let steps = self.steps().count();
-        let closing = match (self.refusals.len(), steps) {
+        match (self.refusals.len(), steps) {
             (0, 0) if self.applications.is_empty() => {
                 "Nothing to do: no applications are declared.".to_owned()
             }
@@ -91,9 +97,7 @@ impl Plan {
             (r, _) => {
                 format!("Refused for {r} reason(s): nothing will be done until each is settled.")
             }
-        };
-        let _ = writeln!(text, "\n{closing}");
-        text
+        }
     }
 
     /// What stands beside the definitions.
