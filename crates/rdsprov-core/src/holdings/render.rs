@@ -69,6 +69,17 @@ impl RoleHoldings {
         text
     }
 
+    /// What it may do with the database.
+    fn on_database(&self) -> String {
+        let held = privileges(&self.held.database);
+        let reaches = self.held.database.contains(&Privilege::Connect);
+        if reaches || self.standing == Standing::Public {
+            held
+        } else {
+            format!("{held}, out of reach")
+        }
+    }
+
     fn holds_nothing(&self) -> bool {
         self.held.database.is_empty() && self.held.schemas.is_empty()
     }
@@ -147,7 +158,7 @@ impl Holdings {
                     let _ = writeln!(text, "    nothing");
                     continue;
                 }
-                let _ = writeln!(text, "    database: {}", privileges(&role.held.database));
+                let _ = writeln!(text, "    database: {}", role.on_database());
                 for (schema, held) in &role.held.schemas {
                     let title = format!("schema {schema}: {}", held.title());
                     let _ = writeln!(text, "    {}", visible(&title));
@@ -189,7 +200,7 @@ impl Holdings {
                     "| {} | {} | {} ",
                     escaped(name(&role.held.role)),
                     escaped(&role.in_words()),
-                    privileges(&role.held.database)
+                    role.on_database()
                 );
                 if role.held.schemas.is_empty() {
                     let _ = writeln!(text, "{who}| | | | | |");
