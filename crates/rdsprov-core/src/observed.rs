@@ -211,13 +211,25 @@ pub struct Object {
     pub acl: Acl,
 }
 
-/// An object that belongs to whoever gives its database away.
+/// An object that belongs to the administrator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnedObject {
     /// What it is, as `ALTER … OWNER TO` says it.
     pub kind: String,
     /// Its name as SQL text.
     pub identity: String,
+}
+
+/// An object that may not go to who gets its database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptBack {
+    /// What it is, as `ALTER … OWNER TO` says it.
+    pub kind: String,
+    /// Its name as SQL text.
+    pub identity: String,
+    /// The schema that the new owner may not create in; none for a foreign server, whose wrapper it may not
+    /// use.
+    pub schema: Option<SchemaName>,
 }
 
 /// Default privileges: what objects that `role` creates will be granted.
@@ -250,7 +262,7 @@ pub struct Contents {
     /// foreign-data wrapper; only where the database is to get another owner. One object stands for all of
     /// its schema.
     #[serde(default)]
-    pub kept_back: Vec<OwnedObject>,
+    pub kept_back: Vec<KeptBack>,
     /// What the administrator owns in it; only where the database is to get another owner than that.
     #[serde(default)]
     pub of_administrator: Vec<OwnedObject>,

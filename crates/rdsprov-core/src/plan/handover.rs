@@ -8,7 +8,7 @@ use super::sql::{self, Statement, Target};
 use super::{Acting, Action, Hazard, MembershipOption, Opening, Step};
 use crate::access::{Privilege, Privileges};
 use crate::name::{DatabaseName, RoleName};
-use crate::observed::{self, AclItem, Contents, Grantee, OwnedObject};
+use crate::observed::{self, AclItem, Contents, Grantee, KeptBack};
 
 /// The contents after all that one role owns has gone to another.
 pub(super) fn with_another_owner(contents: &Contents, from: &RoleName, to: &RoleName) -> Contents {
@@ -70,10 +70,17 @@ impl Inside<'_, '_> {
         });
     }
 
-    fn refuse_kept_back(&mut self, from: &RoleName, to: &RoleName, object: &OwnedObject) {
-        let OwnedObject { kind, identity } = object;
+    fn refuse_kept_back(&mut self, from: &RoleName, to: &RoleName, object: &KeptBack) {
+        let KeptBack { kind, identity, schema } = object;
+        let declared = self.database.of_owner();
+        let why = match schema {
+            // What its entry declares, it will be able to create in.
+            Some(schema) if declared.is_some_and(|all| all.contains(schema)) => return,
+            Some(schema) => format!("may not create in schema {schema}"),
+            None => "may not use its foreign-data wrapper".to_owned(),
+        };
         let message = format!(
-            "in database {}, {} {identity} of role {from} cannot go to role {to}, which may not create in its schema, or may not use its foreign-data wrapper",
+            "in database {}, {} {identity} of role {from} cannot go to role {to}, which {why}",
             self.name,
             kind.to_lowercase()
         );

@@ -11,15 +11,15 @@ WITH taker AS (
     AND s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = $1)
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = s.classid AND d.objid = s.objid AND d.deptype = 'i')
 ), kept AS (
-  SELECT o.type, o.identity FROM owned o
+  SELECT o.type, o.identity, NULL::name AS schema FROM owned o
   JOIN pg_foreign_server f ON o.classid = 'pg_foreign_server'::regclass AND f.oid = o.objid
   WHERE NOT has_foreign_data_wrapper_privilege((SELECT name FROM taker), f.srvfdw, 'USAGE')
   UNION ALL
-  (SELECT DISTINCT ON (n.oid) o.type, o.identity FROM owned o
+  (SELECT DISTINCT ON (n.oid) o.type, o.identity, n.nspname FROM owned o
   JOIN pg_namespace n ON quote_ident(n.nspname) = o.schema
   WHERE pg_get_userbyid(n.nspowner) NOT IN ($1, $2, 'pg_database_owner')
     AND NOT has_schema_privilege((SELECT name FROM taker), n.oid, 'CREATE')
   ORDER BY n.oid, o.type, o.identity)
 )
-SELECT (SELECT coalesce(json_agg(json_build_object('kind', upper(replace(type, '-', ' ')), 'identity', identity)
-  ORDER BY type, identity), '[]') FROM kept)::text
+SELECT (SELECT coalesce(json_agg(json_build_object('kind', upper(replace(type, '-', ' ')), 'identity', identity,
+  'schema', schema) ORDER BY type, identity), '[]') FROM kept)::text
