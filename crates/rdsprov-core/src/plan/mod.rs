@@ -11,6 +11,7 @@ mod extensions;
 mod future;
 mod handover;
 mod inside;
+mod markdown;
 mod relations;
 mod render;
 mod roles;
@@ -31,6 +32,8 @@ use crate::observed::Observed;
 use crate::secrets::SecretId;
 
 pub use diff::names_needed;
+pub(crate) use markdown::escaped;
+pub(crate) use render::visible;
 pub use saved::{Differences, Origin, SavedPlan, SavedPlanError, Stale};
 pub use sql::{SlotError, Slots, Statement};
 

@@ -109,15 +109,13 @@ pub async fn observe(
     secrets: &BTreeMap<SecretId, Secret>,
     verify: VerifyPasswords,
 ) -> Result<Observed, ObserveError> {
-    let snapshot = Snapshot::open(home, "the server").await?;
     let extensions: BTreeSet<&str> = desired
         .databases
         .values()
         .flat_map(|database| database.extensions.iter().map(ExtensionName::as_str))
         .collect();
     let extensions: Vec<&str> = extensions.into_iter().collect();
-    let mut observed: Observed = snapshot.ask(CLUSTER, &[&extensions]).await?;
-    snapshot.close().await?;
+    let mut observed = shared(home, &extensions).await?;
 
     let is_there = |name: &DatabaseName| {
         observed
@@ -155,6 +153,14 @@ pub async fn observe(
     }
 
     observed.logins = login::ask(admin, home, desired, &observed, secrets, verify).await?;
+    Ok(observed)
+}
+
+/// What all databases share.
+pub(super) async fn shared(home: &Session, extensions: &[&str]) -> Result<Observed, ObserveError> {
+    let snapshot = Snapshot::open(home, "the server").await?;
+    let observed = snapshot.ask(CLUSTER, &[&extensions]).await?;
+    snapshot.close().await?;
     Ok(observed)
 }
 
