@@ -1,6 +1,8 @@
 //! `cargo xtask …`: what the people of this project do with it.
 
 mod demo;
+mod python;
+mod serve;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -41,6 +43,14 @@ enum Task {
         #[arg(long, value_name = "MAJOR,…")]
         pg: Option<String>,
     },
+    /// The Python module: its types, and pytest; with arguments, pytest alone
+    Python {
+        /// What pytest is told
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// What is given to others: wheel, sources and command, in target/dist
+    Dist,
     /// A throwaway server
     Pg {
         #[command(subcommand)]
@@ -55,6 +65,12 @@ enum Pg {
         /// Its major version
         #[arg(long, default_value_t = 17)]
         version: u32,
+        /// Talks JSON with another program, until that ends
+        #[arg(long)]
+        json: bool,
+        /// A Secrets Manager beside it, for such a program
+        #[arg(long, requires = "json")]
+        secrets: bool,
     },
 }
 
@@ -63,7 +79,12 @@ fn main() -> ExitCode {
         Task::Demo { version, compare } => demo(version, compare),
         Task::Test { pg } => test(pg.as_deref()),
         Task::FuzzAccess { minutes, pg } => fuzz_access(minutes, pg.as_deref()),
-        Task::Pg { task: Pg::Start { version } } => start(version),
+        Task::Python { arguments } => get_what_is_missing().and_then(|()| python::test(&arguments)),
+        Task::Dist => python::dist(),
+        Task::Pg { task: Pg::Start { version, json: true, secrets } } => {
+            serve::serve(version, secrets)
+        }
+        Task::Pg { task: Pg::Start { version, .. } } => start(version),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -120,6 +141,7 @@ fn test(versions: Option<&str>) -> Result<(), String> {
             run("cargo", &arguments, &between)?;
         }
     }
+    python::test(&[])?;
     demo(15, true)
 }
 

@@ -91,7 +91,9 @@ def validate(definitions, *, environment=None, adopt=(), config=None):
     Raises ``DefinitionError`` where they are for another environment, ``UsageError`` where the environment is
     not known.
     """
-    return _rdsprov.validate(definitions, environment=environment, adopt=list(adopt), config=config)
+    return _rdsprov.validate(
+        definitions, environment=environment, config=config, **_several(adopt=adopt)
+    )
 
 
 def diff(
@@ -113,9 +115,8 @@ def diff(
         observed,
         environment=environment,
         build_id=build_id,
-        allow=list(allow),
-        adopt=list(adopt),
         config=config,
+        **_several(allow=allow, adopt=adopt),
     )
 
 
@@ -238,17 +239,28 @@ def apply(
         build_id=build_id,
         run_id=run_id,
         audit_output=audit_output,
-        allow=list(allow),
         approval=approval,
         dry_run=dry_run,
         fail_fast=fail_fast,
         on_step=on_step,
+        **_several(allow=allow),
     )
 
 
+for _name in __all__:
+    # Where people find them, and where pickle does.
+    _public = globals()[_name]
+    if isinstance(_public, type):
+        _public.__module__ = __name__
+
+
+def _several(**keywords):
+    """Lists of what takes several, of which one string would be its letters."""
+    for name, value in keywords.items():
+        if isinstance(value, str):
+            raise TypeError(f"{name}: it takes several, write {name}=[{value!r}]")
+    return {name: list(value) for name, value in keywords.items()}
+
+
 def _contacting(keywords):
-    for name in ("allow", "adopt"):
-        if isinstance(keywords[name], str):
-            raise TypeError(f"{name}: it takes several, write {name}=[{keywords[name]!r}]")
-        keywords[name] = list(keywords[name])
-    return keywords
+    return {**keywords, **_several(allow=keywords["allow"], adopt=keywords["adopt"])}
