@@ -11,8 +11,9 @@ use std::process::Command;
 use crate::run;
 
 /// What tests and checks need, beside the module itself.
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 8] = [
     "pytest==8.4.2",
+    "pytest-xdist==3.8.0",
     "pydantic==2.11.10",
     "attrs==25.4.0",
     "PyYAML==6.0.3",
@@ -111,25 +112,22 @@ pub fn test(arguments: &[String]) -> Result<(), String> {
     if arguments.is_empty() {
         types(&environment)?;
     }
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "crates/rdsprov-py/tests"];
-    environment.python(&[pytest.as_slice(), &arguments].concat())
+    let mut pytest = vec!["-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations", "8", "-n", "3"];
+    if arguments.is_empty() {
+        pytest.push("crates/rdsprov-py/tests");
+    }
+    pytest.extend(arguments.iter().map(String::as_str));
+    environment.python(&pytest)
 }
 
 /// The stubs say what there is, and the tests and examples agree with them.
 fn types(environment: &Environment) -> Result<(), String> {
+    const MYPY: [&str; 7] =
+        ["-m", "mypy", "--strict", "--python-version", "3.9", "--cache-dir", "target/python/mypy"];
     let code = ["crates/rdsprov-py/tests", "examples/python"];
-    let mypy = ["-m", "mypy", "--strict", "--cache-dir", "target/python/mypy", "-p", "rdsprov"];
-    environment.python(&mypy)?;
-    let mypy = ["-m", "mypy", "--strict", "--cache-dir", "target/python/mypy"];
-    environment.python(&[mypy.as_slice(), &code].concat())?;
-    environment.python(&[
-        "-m",
-        "mypy.stubtest",
-        "rdsprov",
-        "--mypy-config-file",
-        "pyproject.toml",
-    ])?;
+    environment.python(&[MYPY.as_slice(), &["-p", "rdsprov"]].concat())?;
+    environment.python(&[MYPY.as_slice(), &code].concat())?;
+    environment.python(&["-m", "mypy.stubtest", "rdsprov"])?;
     let npm = "target/python/npm";
     if !Path::new(npm).join("node_modules/pyright").exists() {
         run("npm", &["install", "--silent", "--no-save", "--prefix", npm, PYRIGHT], &[])?;

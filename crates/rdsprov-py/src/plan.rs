@@ -205,10 +205,6 @@ impl Plan {
         self.tuple(py)?.try_iter()
     }
 
-    fn __len__(&self) -> usize {
-        self.core.steps().count()
-    }
-
     fn __richcmp__(&self, other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
         let same = other.cast::<Self>().ok().map(|other| self.core == other.get().core);
         options::equality(other.py(), op, same)

@@ -50,7 +50,7 @@ def test_what_is_declared_becomes_what_is(bench: Bench) -> None:
 
     assert rdsprov.check(definitions, **bench.options)
     again = rdsprov.plan(definitions, **bench.options)
-    assert not again and not again.changes
+    assert not again.changes
     assert rdsprov.apply(again).converged
     assert bench.command("check", "-d", str(DEMO)).returncode == 0
     with pytest.raises(rdsprov.StalePlan) as stale:

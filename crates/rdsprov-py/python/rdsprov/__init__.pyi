@@ -1,35 +1,10 @@
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Literal, Union, final
 
-from typing_extensions import TypeAlias
-
-from ._errors import ApplyError as ApplyError
-from ._errors import ApprovalRequired as ApprovalRequired
-from ._errors import ConnectError as ConnectError
-from ._errors import DefinitionError as DefinitionError
-from ._errors import Error as Error
-from ._errors import PlanRefused as PlanRefused
-from ._errors import SecretError as SecretError
-from ._errors import StalePlan as StalePlan
-from ._errors import UsageError as UsageError
-from ._values import AccessLevel as AccessLevel
-from ._values import Action as Action
-from ._values import Application as Application
-from ._values import Auth as Auth
-from ._values import DefinitionProblem as DefinitionProblem
-from ._values import Hazard as Hazard
-from ._values import Mode as Mode
-from ._values import Opening as Opening
-from ._values import Orphan as Orphan
-from ._values import Outcome as Outcome
-from ._values import Record as Record
-from ._values import Refusal as Refusal
-from ._values import Settings as Settings
-from ._values import Status as Status
-from ._values import Step as Step
-from ._values import StepResult as StepResult
-from ._values import Undeclared as Undeclared
+from typing_extensions import Self, TypeAlias
 
 __all__ = [
     "AccessLevel",
@@ -83,6 +58,181 @@ _HazardName: TypeAlias = Union[
     Literal["revokes_access", "changes_owner", "resets_password", "adopts", "closes_to_public"],
 ]
 
+class Error(Exception):
+    outcome: Outcome | None
+
+class UsageError(Error, ValueError): ...
+
+class DefinitionError(Error, ValueError):
+    errors: tuple[DefinitionProblem, ...]
+    def __init__(self, message: str, errors: Iterable[DefinitionProblem] = ()) -> None: ...
+
+class SecretError(Error): ...
+class ConnectError(Error): ...
+class ApprovalRequired(Error): ...
+
+class PlanRefused(Error):
+    refusals: tuple[Refusal, ...]
+    def __init__(self, message: str, refusals: Iterable[Refusal] = ()) -> None: ...
+
+class StalePlan(Error): ...
+class ApplyError(Error): ...
+
+class AccessLevel(str, Enum):
+    OWNER = "owner"
+    EDITOR = "editor"
+    READER = "reader"
+    def __new__(cls, value: object) -> Self: ...
+
+class Auth(str, Enum):
+    PASSWORD = "password"
+    IAM = "iam"
+    def __new__(cls, value: object) -> Self: ...
+
+class Mode(str, Enum):
+    STANDALONE = "standalone"
+    COUPLED = "coupled"
+    def __new__(cls, value: object) -> Self: ...
+
+class Action(str, Enum):
+    CREATE_ROLE = "create_role"
+    ALTER_ROLE = "alter_role"
+    SET_PASSWORD = "set_password"
+    CREATE_DATABASE = "create_database"
+    ALTER_DATABASE = "alter_database"
+    CREATE_SCHEMA = "create_schema"
+    CREATE_EXTENSION = "create_extension"
+    REASSIGN_OWNED = "reassign_owned"
+    GRANT = "grant"
+    REVOKE = "revoke"
+    DEFAULT_PRIVILEGES = "default_privileges"
+    SET_PARAMETER = "set_parameter"
+    ADOPT = "adopt"
+    def __new__(cls, value: object) -> Self: ...
+
+class Hazard(str, Enum):
+    REVOKES_ACCESS = "revokes_access"
+    CHANGES_OWNER = "changes_owner"
+    RESETS_PASSWORD = "resets_password"
+    ADOPTS = "adopts"
+    CLOSES_TO_PUBLIC = "closes_to_public"
+    def __new__(cls, value: object) -> Self: ...
+
+class Status(str, Enum):
+    SUCCESS = "success"
+    NO_CHANGE = "no_change"
+    DRY_RUN = "dry_run"
+    REFUSED = "refused"
+    ERROR = "error"
+    NOT_RUN = "not_run"
+    def __new__(cls, value: object) -> Self: ...
+
+class Settings(Mapping[str, str]):
+    def __init__(self, items: Mapping[str, str]) -> None: ...
+    def __getitem__(self, name: str) -> str: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __len__(self) -> int: ...
+    def __hash__(self) -> int: ...
+
+class _Value:
+    def to_dict(self) -> dict[str, Any]: ...
+    def to_json(self) -> str: ...
+
+@dataclass(frozen=True)
+class Application(_Value):
+    name: str
+    database_name: str
+    username: str
+    access_level: AccessLevel
+    schemas: tuple[str, ...]
+    extensions: tuple[str, ...]
+    auth: Auth
+    secret: str | None
+    createdb: bool
+    connection_limit: int
+    settings: Settings
+    creators: tuple[str, ...]
+    plugin_databases: tuple[str, ...]
+    adopt: bool
+
+@dataclass(frozen=True)
+class DefinitionProblem(_Value):
+    file: str | None
+    line: int | None
+    column: int | None
+    message: str
+    help: str
+    text: str
+
+@dataclass(frozen=True)
+class Step(_Value):
+    action: Action
+    application: str
+    role: str | None
+    database: str | None
+    summary: str
+    statements: tuple[str, ...]
+    hazards: tuple[Hazard, ...]
+
+@dataclass(frozen=True)
+class Opening(_Value):
+    database: str | None
+    statement: str
+
+@dataclass(frozen=True)
+class Refusal(_Value):
+    application: str
+    message: str
+    remedy: str
+    opens: Opening | None
+
+@dataclass(frozen=True)
+class Orphan(_Value):
+    kind: str
+    name: str
+    application: str
+    holds: tuple[str, ...]
+
+@dataclass(frozen=True)
+class Undeclared(_Value):
+    database: str
+    owner: str
+    application: str
+    closed: bool
+
+@dataclass(frozen=True)
+class StepResult(_Value):
+    step: Step
+    status: Status
+    error: str | None
+    duration_ms: int
+
+@dataclass(frozen=True)
+class Record(_Value):
+    timestamp_utc: str
+    environment: str
+    build_id: str
+    run_id: str
+    database: str
+    username: str
+    action: str
+    status: Status
+    duration_ms: int
+    message: str
+
+@dataclass(frozen=True)
+class Outcome(_Value):
+    environment: str
+    build_id: str
+    run_id: str
+    digest: str
+    converged: bool
+    committed: bool
+    steps: tuple[StepResult, ...]
+    records: tuple[Record, ...]
+    error: str | None
+    def __iter__(self) -> Iterator[StepResult]: ...
+
 @final
 class Definitions:
     @staticmethod
@@ -90,7 +240,7 @@ class Definitions:
         *paths: _Path,
         environment: str | None = None,
         mode: _ModeName | None = None,
-        adopt: Iterable[str] = [],
+        adopt: Sequence[str] = ...,
         config: _Path | None = None,
     ) -> Definitions: ...
     @staticmethod
@@ -101,7 +251,7 @@ class Definitions:
         path: str = "<text>",
         environment: str | None = None,
         mode: _ModeName | None = None,
-        adopt: Iterable[str] = [],
+        adopt: Sequence[str] = ...,
         config: _Path | None = None,
     ) -> Definitions: ...
     @staticmethod
@@ -110,7 +260,7 @@ class Definitions:
         *,
         environment: str | None = None,
         mode: _ModeName | None = None,
-        adopt: Iterable[str] = [],
+        adopt: Sequence[str] = ...,
         config: _Path | None = None,
     ) -> Definitions: ...
     @staticmethod
@@ -119,7 +269,7 @@ class Definitions:
         *,
         environment: str | None = None,
         aws_region: str | None = None,
-        adopt: Iterable[str] = [],
+        adopt: Sequence[str] = ...,
         config: _Path | None = None,
     ) -> Definitions: ...
     @property
@@ -184,7 +334,6 @@ class Plan:
     def to_json(self) -> str: ...
     def to_sql(self) -> str: ...
     def __iter__(self) -> Iterator[Step]: ...
-    def __len__(self) -> int: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...

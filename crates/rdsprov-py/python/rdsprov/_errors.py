@@ -1,18 +1,13 @@
 """What goes wrong, one class per kind."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ._values import DefinitionProblem, Outcome, Refusal
-
 
 class Error(Exception):
-    """Whatever goes wrong in rdsprov; its text says what happened, to what, and what to do next."""
+    """Whatever goes wrong in rdsprov; its text says what happened, to what, and what to do next.
 
-    #: What became of the run, where it was an ``apply``; else ``None``.
-    outcome: Outcome | None = None
+    ``outcome`` is what became of the run, where it was an ``apply``; else ``None``.
+    """
+
+    outcome = None
 
 
 class UsageError(Error, ValueError):
@@ -22,9 +17,9 @@ class UsageError(Error, ValueError):
 class DefinitionError(Error, ValueError):
     """The definitions are wrong. ``errors`` has every error of every file."""
 
-    def __init__(self, message: str, errors: tuple[DefinitionProblem, ...] = ()) -> None:
+    def __init__(self, message, errors=()):
         super().__init__(message)
-        self.errors: tuple[DefinitionProblem, ...] = tuple(errors)
+        self.errors = tuple(errors)
 
 
 class SecretError(Error):
@@ -42,9 +37,9 @@ class ApprovalRequired(Error):
 class PlanRefused(Error):
     """Guardrails forbid the plan. ``refusals`` has each reason, and what to do about it."""
 
-    def __init__(self, message: str, refusals: tuple[Refusal, ...] = ()) -> None:
+    def __init__(self, message, refusals=()):
         super().__init__(message)
-        self.refusals: tuple[Refusal, ...] = tuple(refusals)
+        self.refusals = tuple(refusals)
 
 
 class StalePlan(Error):

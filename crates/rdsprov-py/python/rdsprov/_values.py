@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Any, TypeVar
-
-_T = TypeVar("_T", bound="_Value")
 
 
 class _Word(str, Enum):
     """A string of a closed set, as ``enum.StrEnum`` is from Python 3.11 on."""
 
-    def __str__(self) -> str:
+    def __str__(self):
         return str(self.value)
 
-    def __format__(self, spec: str) -> str:
+    def __format__(self, spec):
         return format(str(self.value), spec)
 
 
@@ -82,31 +79,31 @@ class Status(_Word):
     NOT_RUN = "not_run"
 
 
-class Settings(Mapping[str, str]):
+class Settings(Mapping):
     """An immutable mapping of parameters to their values."""
 
     __slots__ = ("_items",)
 
-    def __init__(self, items: Mapping[str, str]) -> None:
+    def __init__(self, items):
         self._items = dict(items)
 
-    def __getitem__(self, name: str) -> str:
+    def __getitem__(self, name):
         return self._items[name]
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self):
         return iter(self._items)
 
-    def __len__(self) -> int:
+    def __len__(self):
         return len(self._items)
 
-    def __hash__(self) -> int:
+    def __hash__(self):
         return hash(frozenset(self._items.items()))
 
-    def __repr__(self) -> str:
+    def __repr__(self):
         return repr(self._items)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value):
     """Only what JSON knows."""
     if isinstance(value, _Value):
         return value.to_dict()
@@ -122,11 +119,11 @@ def _plain(value: Any) -> Any:
 class _Value:
     """What all the dataclasses can do."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self):
         """Plain data, as JSON has it."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
-    def to_json(self) -> str:
+    def to_json(self):
         """The same as JSON."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
 
@@ -150,7 +147,7 @@ class Application(_Value):
     plugin_databases: tuple[str, ...]
     adopt: bool
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self):
         """Plain data, as ``rdsprov validate --format json`` prints it."""
         values = super().to_dict()
         return {"application": values.pop("name"), **values}
@@ -261,17 +258,11 @@ class Outcome(_Value):
     records: tuple[Record, ...]
     error: str | None
 
-    def __iter__(self) -> Iterator[StepResult]:
+    def __iter__(self):
         return iter(self.steps)
 
-    def __len__(self) -> int:
-        return len(self.steps)
 
-    def __bool__(self) -> bool:
-        return self.converged
-
-
-def _make(cls: type[_T], values: dict[str, Any]) -> _T:
+def _make(cls, values):
     """A frozen dataclass from all its fields: many are made at once, and ``__init__`` sets one by one."""
     made = object.__new__(cls)
     made.__dict__.update(values)
@@ -281,7 +272,7 @@ def _make(cls: type[_T], values: dict[str, Any]) -> _T:
 # What follows is called from the Rust side, with what serde makes of the core's types.
 
 
-def _application(values: dict[str, Any]) -> Application:
+def _application(values):
     return _make(
         Application,
         {
@@ -303,14 +294,14 @@ def _application(values: dict[str, Any]) -> Application:
     )
 
 
-def _definition_problem(values: dict[str, Any]) -> DefinitionProblem:
+def _definition_problem(values):
     return _make(DefinitionProblem, values)
 
 
 _ACTIONS = {action.value: action for action in Action}
 
 
-def _step(values: dict[str, Any]) -> Step:
+def _step(values):
     return _make(
         Step,
         {
@@ -325,29 +316,29 @@ def _step(values: dict[str, Any]) -> Step:
     )
 
 
-def _refusal(values: dict[str, Any]) -> Refusal:
+def _refusal(values):
     opens = values["opens"]
     return _make(Refusal, {**values, "opens": opens and _make(Opening, opens)})
 
 
-def _orphan(values: dict[str, Any]) -> Orphan:
+def _orphan(values):
     return _make(Orphan, {**values, "holds": tuple(values["holds"])})
 
 
-def _undeclared(values: dict[str, Any]) -> Undeclared:
+def _undeclared(values):
     return _make(Undeclared, values)
 
 
-def _step_result(values: dict[str, Any]) -> StepResult:
+def _step_result(values):
     changed = {"step": _step(values["step"]), "status": Status(values["status"])}
     return _make(StepResult, {**values, **changed})
 
 
-def _record(values: dict[str, Any]) -> Record:
+def _record(values):
     return _make(Record, {**values, "status": Status(values["status"])})
 
 
-def _outcome(values: dict[str, Any]) -> Outcome:
+def _outcome(values):
     changed = {
         "steps": tuple(map(_step_result, values["steps"])),
         "records": tuple(map(_record, values["records"])),
