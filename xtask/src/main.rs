@@ -79,7 +79,9 @@ fn main() -> ExitCode {
         Task::Demo { version, compare } => demo(version, compare),
         Task::Test { pg } => test(pg.as_deref()),
         Task::FuzzAccess { minutes, pg } => fuzz_access(minutes, pg.as_deref()),
-        Task::Python { arguments } => get_what_is_missing().and_then(|()| python::test(&arguments)),
+        Task::Python { arguments } => {
+            get_what_is_missing().and_then(|()| python::test(None, &arguments))
+        }
         Task::Dist => python::dist(),
         Task::Pg { task: Pg::Start { version, json: true, secrets } } => {
             serve::serve(version, secrets)
@@ -133,11 +135,12 @@ fn get_what_is_missing() -> Result<(), String> {
 
 fn test(versions: Option<&str>) -> Result<(), String> {
     get_what_is_missing()?;
-    let environment: Vec<(&str, &str)> =
-        versions.map(|versions| ("RDSPROV_TEST_PG", versions)).into_iter().collect();
     run("cargo", &["fmt", "--all", "--check"], &[])?;
     run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     run("cargo", &["check", "-p", "rdsprov-core", "--no-default-features"], &[])?;
+    let python = python::with_the_module()?;
+    let mut environment = vec![("RDSPROV_TEST_PYTHON", python.as_str())];
+    environment.extend(versions.map(|versions| ("RDSPROV_TEST_PG", versions)));
     run("cargo", &["test", "--workspace"], &environment)?;
     if versions.is_none() {
         // The versions in between: the whole path, some scenarios, and the facts.
@@ -149,7 +152,7 @@ fn test(versions: Option<&str>) -> Result<(), String> {
             run("cargo", &arguments, &between)?;
         }
     }
-    python::test(&[])?;
+    python::test(versions, &[])?;
     demo(15, true)
 }
 

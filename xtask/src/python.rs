@@ -104,20 +104,33 @@ fn interpreter() -> String {
     std::env::var("RDSPROV_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 
-/// Builds the module and asks of it all that is asked: types, stubs, and pytest with these arguments.
-pub fn test(arguments: &[String]) -> Result<(), String> {
+/// A Python that has the module and all that its tests need.
+fn environment() -> Result<Environment, String> {
     run("cargo", &["build", "--workspace"], &[])?;
     let environment = Environment::new("test", &interpreter(), &PACKAGES)?;
     environment.install()?;
+    Ok(environment)
+}
+
+/// The program of that Python.
+pub fn with_the_module() -> Result<String, String> {
+    environment().map(|environment| environment.program("python"))
+}
+
+/// Builds the module and asks of it all that is asked: types, stubs, and pytest with these arguments.
+pub fn test(versions: Option<&str>, arguments: &[String]) -> Result<(), String> {
+    let environment = environment()?;
     if arguments.is_empty() {
         types(&environment)?;
     }
-    let mut pytest = vec!["-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations", "8", "-n", "3"];
+    let mut pytest =
+        vec!["-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations", "8", "-n", "3"];
     if arguments.is_empty() {
         pytest.push("crates/rdsprov-py/tests");
     }
     pytest.extend(arguments.iter().map(String::as_str));
-    environment.python(&pytest)
+    let versions: Vec<_> = versions.map(|one| ("RDSPROV_TEST_PG", one)).into_iter().collect();
+    run(&environment.program("python"), &pytest, &versions)
 }
 
 /// The stubs say what there is, and the tests and examples agree with them.
