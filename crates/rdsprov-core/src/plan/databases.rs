@@ -306,6 +306,33 @@ impl<'a> Planner<'a> {
         step(name, of, Action::AlterDatabase, summary, vec![sql::change_owner(name, to)], hazards)
     }
 
+    /// Lets the administrator into a database, so that a later plan can see what there is to hand over.
+    pub(super) fn let_in(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        seen: &observed::Database,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some(acting) = self.act_as(&seen.owner) else { return };
+        let application = &database.application;
+        let mut change = |action, summary, statement| {
+            let acting = acting.clone();
+            let of = For { application, role: None, acting, borrowed: Memberships::new() };
+            steps.push(step(name, of, action, summary, vec![statement], &[]));
+        };
+        if !seen.allow_connections {
+            let summary = format!("database {name}: open to those who may connect");
+            change(Action::AlterDatabase, summary, sql::open_database(name));
+        }
+        let administrator = &self.observed.administrator.name;
+        let connect = Privileges::from([Privilege::Connect]);
+        let target = Target::Database(name.clone());
+        let statement = sql::grant(&connect, &target, &Grantee::Role(administrator.clone()));
+        let summary = granted_words(&connect, &target, administrator);
+        change(Action::Grant, summary, statement);
+    }
+
     /// Owner, mark and ACL of a database that exists.
     pub(super) fn database_itself(
         &mut self,
@@ -353,7 +380,6 @@ impl<'a> Planner<'a> {
         let mut wanted: BTreeMap<RoleName, Privileges> = database
             .access
             .iter()
-            .filter(|(role, _)| *role != owner)
             .map(|(role, access)| (role.clone(), access::on_database(access.level)))
             .collect();
         if database.owner.is_some() {

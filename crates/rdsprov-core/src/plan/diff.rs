@@ -45,16 +45,7 @@ pub(super) fn plan(desired: &Desired, observed: &Observed, findings: Findings) -
                 }
             }
             Found::There(seen) => {
-                planner.database_itself(name, database, seen, &mut cluster);
-                planner.settings(name, database, &seen.settings, &mut cluster);
-                if let Some(contents) = &seen.contents {
-                    let steps = planner.inside(name, database, &seen.owner, contents);
-                    inside.extend(planner.transaction(Scope::Database(name.clone()), steps));
-                } else {
-                    planner.unseen.push(format!(
-                        "what is inside database {name}, which the administrator may not enter yet"
-                    ));
-                }
+                planner.present_database(name, database, seen, &mut cluster, &mut inside)
             }
             Found::Refused => {}
         }
@@ -124,6 +115,36 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// A database that is there. Where it gets another owner, all of that is one transaction inside it: a
+    /// failure leaves it to the old one, with all that is in it.
+    fn present_database(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        seen: &'a observed::Database,
+        cluster: &mut Vec<Step>,
+        inside: &mut Vec<Transaction>,
+    ) {
+        let changes_owner = database.owner.as_ref().is_some_and(|owner| *owner != seen.owner);
+        let mut own = Vec::new();
+        match &seen.contents {
+            None if changes_owner => self.let_in(name, database, seen, &mut own),
+            _ => self.database_itself(name, database, seen, &mut own),
+        }
+        let mut steps = Vec::new();
+        let first =
+            if changes_owner && seen.contents.is_some() { &mut steps } else { &mut *cluster };
+        first.append(&mut own);
+        self.settings(name, database, &seen.settings, cluster);
+        match &seen.contents {
+            Some(contents) => steps.extend(self.inside(name, database, &seen.owner, contents)),
+            None => self.unseen.push(format!(
+                "what is inside database {name}, which the administrator may not enter yet"
+            )),
+        }
+        inside.extend(self.transaction(Scope::Database(name.clone()), steps));
+    }
+
     pub fn refuse(&mut self, application: &ApplicationName, message: String, remedy: String) {
         self.findings.refuse(application, message, remedy, None);
     }
@@ -189,15 +210,20 @@ impl<'a> Planner<'a> {
     /// with this plan.
     pub fn has_privileges_of(&self, role: &RoleName) -> BTreeSet<RoleName> {
         let old = self.observed.major() < 16;
-        let mut found =
-            self.memberships_from(
-                role,
-                |member, membership| {
-                    if old { member.inherit } else { membership.inherit }
-                },
-            );
+        let inherits = |member: &observed::Role, membership: &observed::Membership| {
+            if old { member.inherit } else { membership.inherit }
+        };
+        let mut found = self.memberships_from(role, inherits);
         found.insert(role.clone());
         found
+    }
+
+    /// Whether a role has what it has as the owner of its database without asking for it: up to 15, one with
+    /// `NOINHERIT` has not. Declared roles are made to inherit.
+    pub fn inherits(&self, role: &RoleName) -> bool {
+        self.observed.major() >= 16
+            || self.desired.roles.contains_key(role)
+            || self.observed.roles.get(role).is_none_or(|seen| seen.inherit)
     }
 
     /// Whether memberships of one kind lead from the administrator to a role.

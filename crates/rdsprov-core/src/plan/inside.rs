@@ -10,15 +10,14 @@ use super::diff::Planner;
 use super::handover::with_another_owner;
 use super::schemas::{SchemaAtHand, default_contents};
 use super::sql::{self, Statement, Taken, Target};
-use super::{Acting, Action, Hazard, Memberships, Opening, Passage, Step};
+use super::{
+    Acting, Action, DATABASE_OWNER, Hazard, MembershipOption, Memberships, Opening, Passage, Step,
+};
 use crate::access::Privileges;
 use crate::definitions::AccessLevel;
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{AclItem, Contents, Grantee};
-
-/// The role that stands for whoever owns the database; nobody can become it.
-pub(super) const DATABASE_OWNER: &str = "pg_database_owner";
 
 /// Whoever is a member of one of these may use every schema.
 const READS_AND_WRITES_ALL: [&str; 2] = ["pg_read_all_data", "pg_write_all_data"];
@@ -34,6 +33,22 @@ pub(super) struct Inside<'a, 'b> {
     /// The schema whose objects are compared.
     schema_at_hand: Option<SchemaAtHand>,
     pub steps: Vec<Step>,
+}
+
+/// How the administrator gets to do something.
+#[derive(Clone)]
+pub(super) struct Way {
+    pub acting: Acting,
+    /// What it has to be a member of beside the role it acts as.
+    pub borrowed: Memberships,
+    pub passage: Option<Passage>,
+}
+
+impl Way {
+    /// Acting as somebody is all there is to it.
+    pub fn plain(acting: Acting) -> Self {
+        Self { acting, borrowed: Memberships::new(), passage: None }
+    }
 }
 
 /// What an ACL belongs to, for the words of a refusal.
@@ -321,8 +336,8 @@ impl Inside<'_, '_> {
         statement: Statement,
         hazards: &[Hazard],
     ) {
-        if let Some(acting) = self.act_in(master) {
-            self.push(action, role, acting, summary, statement, hazards);
+        if let Some(way) = self.act_in(master) {
+            self.push(action, role, way, summary, statement, hazards);
             return;
         }
         let target = Target::Database(self.name.clone());
@@ -355,31 +370,30 @@ impl Inside<'_, '_> {
         self.closed_to(master).map(|at_hand| at_hand.name.clone())
     }
 
-    /// How to act for whoever owns the database. Up to 15 an owner with `NOINHERIT` has nothing of that.
-    fn act_for_database(&self) -> Option<Acting> {
-        let planner = &self.planner;
-        let inherits = planner.observed.major() >= 16
-            || planner.desired.roles.contains_key(self.owner)
-            || planner.observed.roles.get(self.owner).is_none_or(|owner| owner.inherit);
-        planner.act_as(self.owner).filter(|_| inherits)
-    }
-
     /// How to act for an owner or grantor in the schema at hand. Who may not use the schema cannot name
     /// what is in it: then the schema's owner lets it in.
-    pub(super) fn act_in(&self, master: &RoleName) -> Option<(Acting, Option<Passage>)> {
-        if master.as_str() == DATABASE_OWNER {
-            return self.act_for_database().map(|acting| (acting, None));
-        }
-        let acting = self.planner.act_as(master)?;
-        let Some(at_hand) = self.closed_to(master) else { return Some((acting, None)) };
-        let keeper = if at_hand.owner.as_str() == DATABASE_OWNER {
-            self.act_for_database()
-        } else {
-            self.planner.act_as(&at_hand.owner)
-        };
+    pub(super) fn act_in(&self, master: &RoleName) -> Option<Way> {
+        let way = self.act_as(master)?;
+        let Some(at_hand) = self.closed_to(master) else { return Some(way) };
+        let keeper = self.act_as(&at_hand.owner)?;
         let schema = at_hand.name.clone();
-        let passage = Passage { schema, role: master.clone(), keeper: keeper? };
-        Some((acting, Some(passage)))
+        let passage = Passage { schema, role: master.clone(), keeper: keeper.acting };
+        let mut borrowed = way.borrowed;
+        borrowed.extend(keeper.borrowed);
+        Some(Way { acting: way.acting, borrowed, passage: Some(passage) })
+    }
+
+    /// How to act for an owner or grantor. Whoever can become the database's owner can become the role that
+    /// stands for it: PostgreSQL then takes that one for the grantor, whatever the owner may grant itself.
+    fn act_as(&self, master: &RoleName) -> Option<Way> {
+        if master.as_str() != DATABASE_OWNER {
+            return self.planner.act_as(master).map(Way::plain);
+        }
+        let borrowed = match self.planner.act_as(self.owner)? {
+            Acting::Administrator => Memberships::new(),
+            Acting::Role(owner) => Memberships::from([(owner, MembershipOption::Set)]),
+        };
+        Some(Way { acting: Acting::Role(master.clone()), borrowed, passage: None })
     }
 
     /// The schema at hand, where a role has no way into it.
@@ -388,6 +402,7 @@ impl Inside<'_, '_> {
         let may_use = at_hand.users.contains(&Grantee::Public)
             || self.planner.has_privileges_of(role).iter().any(|one| {
                 let of_database = one == self.owner
+                    && self.planner.inherits(one)
                     && at_hand.users.contains(&Grantee::Role(RoleName::observed(DATABASE_OWNER)));
                 of_database
                     || at_hand.users.contains(&Grantee::Role(one.clone()))
@@ -400,13 +415,13 @@ impl Inside<'_, '_> {
         &mut self,
         action: Action,
         role: Option<&RoleName>,
-        acting: (Acting, Option<Passage>),
+        way: Way,
         summary: String,
         statement: Statement,
         hazards: &[Hazard],
     ) {
         let hazards = if self.is_new { &[] } else { hazards };
-        let (acting, passage) = acting;
+        let Way { acting, borrowed, passage } = way;
         self.steps.push(Step {
             action,
             application: self.application(role),
@@ -414,7 +429,7 @@ impl Inside<'_, '_> {
             database: Some(self.name.clone()),
             summary,
             acting,
-            borrowed: Memberships::new(),
+            borrowed,
             passage,
             statements: vec![statement],
             hazards: hazards.iter().copied().collect(),
@@ -496,8 +511,8 @@ impl Inside<'_, '_> {
         let summary = granted_words(privileges, target, role);
         let statement = sql::grant(privileges, target, &Grantee::Role(role.clone()));
         match self.act_in(owner) {
-            Some(acting) => {
-                self.push(Action::Grant, Some(role), acting, summary, statement, &[]);
+            Some(way) => {
+                self.push(Action::Grant, Some(role), way, summary, statement, &[]);
             }
             None => self.refuse_for(owner, target, "grant", Some(role), &summary, &statement),
         }
@@ -515,13 +530,12 @@ impl Inside<'_, '_> {
             if self.planner.refuse_held_through(&place, found) {
                 return;
             }
-            // With a grant option of its own, PostgreSQL takes the database's owner for the grantor.
+            // What the database's owner granted by a grant option that it has lost since, it cannot take
+            // back: PostgreSQL takes the role that stands for it for the grantor.
             let itself = Grantee::Role(self.owner.clone());
             let may_grant_itself = found.grantable.iter().any(|(grantee, privilege)| {
                 *grantee == itself && revoke.privileges.contains(privilege)
             });
-            let in_its_own_name = revoke.grantor.as_str() == DATABASE_OWNER && may_grant_itself;
-            // And without one any more, it cannot take back what it granted by it.
             if owner.as_str() == DATABASE_OWNER
                 && revoke.grantor == *self.owner
                 && !may_grant_itself
@@ -534,14 +548,14 @@ impl Inside<'_, '_> {
                 self.planner.refuse_for_another(&place, what);
                 continue;
             }
-            let Some(acting) = self.act_in(&revoke.grantor).filter(|_| !in_its_own_name) else {
+            let Some(way) = self.act_in(&revoke.grantor) else {
                 let closed = self.closed_against(&revoke.grantor);
                 self.planner.refuse_revoke(&place, revoke, closed.as_ref());
                 continue;
             };
             let (summary, statement) = revoked(revoke, target);
             let hazards = [Hazard::RevokesAccess];
-            self.push(Action::Revoke, role, acting, summary, statement, &hazards);
+            self.push(Action::Revoke, role, way, summary, statement, &hazards);
         }
     }
 }

@@ -155,6 +155,10 @@ pub enum Acting {
     Role(RoleName),
 }
 
+/// The role that whoever owns the database is a member of, from 14 on, and nobody else: to become it one has
+/// to be able to become the owner.
+const DATABASE_OWNER: &str = "pg_database_owner";
+
 /// What a membership of the administrator is for; the options of `GRANT` on 16 and later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -347,7 +351,9 @@ impl Step {
         let mut memberships = self.borrowed.clone();
         let keeper = self.passage.as_ref().map(|passage| &passage.keeper);
         for acting in [&self.acting].into_iter().chain(keeper) {
-            if let Acting::Role(role) = acting {
+            if let Acting::Role(role) = acting
+                && role.as_str() != DATABASE_OWNER
+            {
                 memberships.entry(role.clone()).or_insert(MembershipOption::Set);
             }
         }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::acl::AclDiff;
 use super::databases::listed;
 use super::diff::is_public;
-use super::inside::{DATABASE_OWNER, Inside};
+use super::inside::Inside;
 use super::sql::{self, Target};
-use super::{Action, Opening};
+use super::{Action, DATABASE_OWNER, Opening};
 use crate::access::{self, ObjectKind, Privilege, Privileges};
 use crate::name::{DatabaseName, RoleName, SchemaName};
 use crate::observed::{AclItem, Contents, Grantee, Schema};
@@ -51,9 +51,19 @@ impl Inside<'_, '_> {
     /// A schema that is declared and not there: made for the owner's entry, refused for the others'.
     pub(super) fn missing(&mut self, name: &SchemaName, contents: &Contents) {
         if self.database.of_owner().is_none_or(|schemas| !schemas.contains(name)) {
+            let message = format!(
+                "schema {name} does not exist in database {}, and its owner's entry does not declare it",
+                self.name
+            );
+            let application = &self.database.application;
+            if self.is_new {
+                let remedy = format!("add {name} to the `schemas` of the owner's entry");
+                self.planner.refuse(application, message, remedy);
+                return;
+            }
             self.planner.refuse_until(
-                &self.database.application,
-                format!("schema {name} does not exist in database {}, and its owner's entry does not declare it", self.name),
+                application,
+                message,
                 &format!("role {} or a superuser", self.owner),
                 Opening {
                     database: Some(self.name.clone()),

@@ -378,9 +378,10 @@ pub fn change_schema_owner(schema: &SchemaName, owner: &RoleName) -> Statement {
     Statement::Sql(format!("ALTER SCHEMA {} OWNER TO {}", schema.quoted(), owner.quoted()))
 }
 
-/// What it requires comes with it.
-pub fn create_extension(extension: &ExtensionName) -> Statement {
-    Statement::Sql(format!("CREATE EXTENSION {} CASCADE", extension.quoted()))
+/// What it requires comes with it. Without a schema it goes to `public`, or where it has to.
+pub fn create_extension(extension: &ExtensionName, schema: Option<&SchemaName>) -> Statement {
+    let schema = schema.map(|schema| format!(" SCHEMA {}", schema.quoted())).unwrap_or_default();
+    Statement::Sql(format!("CREATE EXTENSION {}{schema} CASCADE", extension.quoted()))
 }
 
 /// Moves all that a role owns in the current database, and every database that it owns.

@@ -11,7 +11,7 @@ use tokio_postgres::types::ToSql;
 use super::connect::{ConnectError, Session, Target, said};
 use super::login;
 use crate::config::VerifyPasswords;
-use crate::desired::{self, Desired};
+use crate::desired::Desired;
 use crate::name::{DatabaseName, ExtensionName, RoleName};
 use crate::observed::{Contents, Observed, Trial};
 use crate::plan;
@@ -22,6 +22,7 @@ const DATABASE: &str =
     concat!(include_str!("queries/relations.sql"), include_str!("queries/database.sql"));
 const NAMES: &str =
     concat!(include_str!("queries/relations.sql"), include_str!("queries/names.sql"));
+const KEPT: &str = include_str!("queries/kept.sql");
 const OWNED: &str = include_str!("queries/owned.sql");
 
 /// The database that new ones are copied from.
@@ -176,14 +177,15 @@ async fn look_inside(
             group.names = names.remove(&group.number).unwrap_or_default();
         }
     }
-    let owner = |database: &desired::Database| database.owner.clone();
-    let wanted = desired.databases.get(name).and_then(owner);
+    let wanted = desired.databases.get(name).and_then(|database| database.owner.as_ref());
     let present = observed.databases.get(name).map(|seen| &seen.owner);
-    if present == Some(&observed.administrator.name)
-        && wanted.is_some()
-        && wanted.as_ref() != present
+    if let (Some(present), Some(wanted)) = (present, wanted)
+        && present != wanted
     {
-        contents.of_administrator = snapshot.ask(OWNED, &[]).await?;
+        contents.kept_back = snapshot.ask(KEPT, &[&present.as_str(), &wanted.as_str()]).await?;
+        if *present == observed.administrator.name {
+            contents.of_administrator = snapshot.ask(OWNED, &[]).await?;
+        }
     }
     snapshot.close().await?;
     Ok(contents)
