@@ -62,6 +62,25 @@ pub enum Action {
     Adopt,
 }
 
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::CreateRole,
+        Self::AlterRole,
+        Self::SetPassword,
+        Self::CreateDatabase,
+        Self::AlterDatabase,
+        Self::CreateSchema,
+        Self::CreateExtension,
+        Self::ReassignOwned,
+        Self::Grant,
+        Self::Revoke,
+        Self::DefaultPrivileges,
+        Self::SetParameter,
+        Self::Adopt,
+    ];
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
