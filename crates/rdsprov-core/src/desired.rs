@@ -8,7 +8,7 @@ use crate::definitions::{AccessLevel, Auth, Definitions};
 use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName,
 };
-use crate::secrets::{SecretId, TemplateError, Templates};
+use crate::secrets::{SecretId, Stage, TemplateError, Templates};
 use crate::setting::Parameter;
 
 /// How a role proves who it is.
@@ -108,6 +108,8 @@ pub struct Desired {
     pub applications: Vec<ApplicationName>,
     /// Whether a database may get another owner: somebody allowed the hazard `changes_owner`.
     pub may_change_owners: bool,
+    /// Which version of the applications' secrets counts.
+    pub secret_stage: Stage,
 }
 
 impl Desired {
@@ -193,7 +195,20 @@ impl Desired {
             databases,
             applications,
             may_change_owners: false,
+            secret_stage: Stage::default(),
         })
+    }
+
+    /// Some of the roles, with what concerns them.
+    #[must_use]
+    pub fn narrowed_to(&self, roles: &BTreeSet<&RoleName>) -> Self {
+        let mut narrowed = self.clone();
+        narrowed.roles.retain(|name, _| roles.contains(name));
+        for database in narrowed.databases.values_mut() {
+            database.access.retain(|name, _| roles.contains(name));
+        }
+        narrowed.databases.retain(|_, database| !database.access.is_empty());
+        narrowed
     }
 
     /// The secrets of the roles that have one.

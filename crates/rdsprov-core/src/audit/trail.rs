@@ -25,9 +25,14 @@ const KINDS: [&str; 3] = ["create_role", "create_database", "apply_grants"];
 
 fn kind(step: &Step) -> &'static str {
     match step.action {
-        Action::CreateRole | Action::AlterRole | Action::SetPassword | Action::SetParameter => {
-            KINDS[0]
-        }
+        Action::CreateRole
+        | Action::AlterRole
+        | Action::SetPassword
+        | Action::SetParameter
+        | Action::CreatePending
+        | Action::TestPassword
+        | Action::FinishRotation
+        | Action::RestorePassword => KINDS[0],
         Action::Adopt if step.database.is_none() => KINDS[0],
         Action::CreateDatabase
         | Action::AlterDatabase

@@ -13,6 +13,7 @@ mod inside;
 mod relations;
 mod render;
 mod roles;
+pub mod rotation;
 mod schemas;
 mod sql;
 mod unmanaged;
@@ -52,6 +53,10 @@ pub enum Action {
     DefaultPrivileges,
     SetParameter,
     Adopt,
+    CreatePending,
+    TestPassword,
+    FinishRotation,
+    RestorePassword,
 }
 
 impl fmt::Display for Action {
@@ -70,6 +75,10 @@ impl fmt::Display for Action {
             Self::DefaultPrivileges => "default_privileges",
             Self::SetParameter => "set_parameter",
             Self::Adopt => "adopt",
+            Self::CreatePending => "create_pending",
+            Self::TestPassword => "test_password",
+            Self::FinishRotation => "finish_rotation",
+            Self::RestorePassword => "restore_password",
         })
     }
 }
@@ -319,7 +328,11 @@ impl Plan {
     /// (see [`crate::secrets`]); the plan adds its own.
     #[must_use]
     pub fn new(desired: &Desired, observed: &Observed, findings: Findings) -> Self {
-        let mut plan = diff::plan(desired, observed, findings);
+        diff::plan(desired, observed, findings).sealed(desired, observed)
+    }
+
+    /// With the digest over what would be done and the observed state it rests on.
+    fn sealed(mut self, desired: &Desired, observed: &Observed) -> Self {
         let mut hash = Sha256::new();
         // What else happens on the server does not touch this plan.
         let roles: Vec<_> =
@@ -331,14 +344,14 @@ impl Plan {
             .collect();
         // Serialising plain data to memory fails only for maps whose keys are no strings; ours are.
         for part in [
-            serde_json::to_vec(&(&plan.environment, &plan.transactions, &plan.refusals)),
+            serde_json::to_vec(&(&self.environment, &self.transactions, &self.refusals)),
             serde_json::to_vec(&(&observed.administrator, roles, databases)),
         ] {
             hash.update(part.unwrap_or_default());
             hash.update(b"\n");
         }
-        plan.digest = format!("sha256:{}", hex(&hash.finalize()));
-        plan
+        self.digest = format!("sha256:{}", hex(&hash.finalize()));
+        self
     }
 
     /// Whether there is nothing to do. There may still be something in the way: see

@@ -16,6 +16,7 @@ impl Step {
             | Action::CreateDatabase
             | Action::CreateSchema
             | Action::CreateExtension
+            | Action::CreatePending
             | Action::Grant
             | Action::DefaultPrivileges => '+',
             Action::AlterRole
@@ -23,7 +24,10 @@ impl Step {
             | Action::AlterDatabase
             | Action::SetParameter
             | Action::ReassignOwned
-            | Action::Adopt => '~',
+            | Action::Adopt
+            | Action::FinishRotation
+            | Action::RestorePassword => '~',
+            Action::TestPassword => '?',
         }
     }
 }

@@ -4,9 +4,16 @@ use std::path::{Component, Path};
 
 use zeroize::Zeroizing;
 
-use super::{Secret, SecretError, SecretId};
+use super::{Secret, SecretError, SecretId, Stage};
 
-pub(super) fn read(directory: &Path, id: &SecretId) -> Result<Secret, SecretError> {
+pub(super) fn read(
+    directory: &Path,
+    id: &SecretId,
+    stage: Stage,
+) -> Result<Secret, SecretError> {
+    if stage == Stage::Pending {
+        return Err(SecretError::NoStages { id: id.clone() });
+    }
     let below = Path::new(&id.0);
     if !below.components().all(|part| matches!(part, Component::Normal(_))) {
         return Err(SecretError::NotAPath { id: id.clone() });
