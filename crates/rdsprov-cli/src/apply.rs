@@ -45,13 +45,13 @@ pub async fn run(options: &ApplyOptions) -> Result<Exit, Stop> {
 
 /// SIGINT and SIGTERM. While a plan is carried out, that ends by itself where it stands; at any other time
 /// nothing is lost by ending at once.
-struct Interruption {
-    told: watch::Receiver<bool>,
-    working: AtomicBool,
+pub struct Interruption {
+    pub told: watch::Receiver<bool>,
+    pub working: AtomicBool,
 }
 
 impl Interruption {
-    fn listen() -> Self {
+    pub fn listen() -> Self {
         let (tell, told) = watch::channel(false);
         tokio::spawn(async move {
             let (Ok(mut interrupt), Ok(mut terminate)) =
@@ -70,7 +70,7 @@ impl Interruption {
         Self { told, working: AtomicBool::new(false) }
     }
 
-    async fn outside_of_work(&self) {
+    pub async fn outside_of_work(&self) {
         let mut told = self.told.clone();
         if told.wait_for(|told| *told).await.is_err() {
             std::future::pending::<()>().await;
@@ -80,7 +80,7 @@ impl Interruption {
         }
     }
 
-    fn stop(&self, exit: Exit) -> Stop {
+    pub fn stop(&self, exit: Exit) -> Stop {
         let what = if exit == Exit::Partial {
             "what was committed stays, the rest was rolled back"
         } else {
@@ -164,7 +164,7 @@ async fn recorded(
 /// How many plans one run carries out at most.
 const ROUNDS: usize = 2;
 
-fn no_refusals(plan: &Plan) -> Result<(), Stop> {
+pub fn no_refusals(plan: &Plan) -> Result<(), Stop> {
     if plan.refusals.is_empty() {
         return Ok(());
     }
@@ -217,13 +217,13 @@ async fn execute(
 }
 
 /// The plan goes to stderr: stdout is for the records.
-fn show(plan: &Plan, format: Format) -> Result<(), Stop> {
+pub fn show(plan: &Plan, format: Format) -> Result<(), Stop> {
     say::talk(crate::plan::shown(plan, format)?.trim_end());
     Ok(())
 }
 
 /// On a terminal a person is asked; elsewhere the gates have said yes.
-async fn agreed() -> bool {
+pub async fn agreed() -> bool {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return true;
     }
@@ -236,15 +236,15 @@ async fn agreed() -> bool {
 }
 
 /// Where records go: to a file where one is named, and then always to stdout.
-struct Records {
+pub struct Records {
     file: Option<CsvWriter>,
     header_printed: bool,
     /// Whether anything was committed in this run.
-    committed: bool,
+    pub committed: bool,
 }
 
 impl Records {
-    fn open(path: Option<PathBuf>) -> Result<Self, Stop> {
+    pub fn open(path: Option<PathBuf>) -> Result<Self, Stop> {
         let file = path
             .map(|path| CsvWriter::append(&path))
             .transpose()
@@ -253,7 +253,7 @@ impl Records {
     }
 
     /// On disk first: who reads stdout may be gone.
-    fn write(&mut self, records: &[Record]) -> Result<(), Stop> {
+    pub fn write(&mut self, records: &[Record]) -> Result<(), Stop> {
         if let Some(file) = &mut self.file {
             records
                 .iter()

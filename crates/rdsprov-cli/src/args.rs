@@ -9,6 +9,7 @@ use clap::{
 use rdsprov_core::config::{TlsMode, TlsSection, VerifyPasswords};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
+use rdsprov_core::secrets::Stage;
 use rdsprov_core::server::CarriedCertificates;
 
 /// Roles, databases and grants inside PostgreSQL on Amazon RDS, as declared.
@@ -45,6 +46,11 @@ pub enum Command {
         after_help = "Outside dev it needs approval: ALLOW_DB_PROVISION=true, or ALLOW_DB_PROVISION=sha256:… with the digest that `plan` prints."
     )]
     Apply(ApplyOptions),
+    /// Give applications new passwords: create, set, test and finish, one at a time
+    #[command(
+        after_help = "Outside dev it needs approval as `apply` does; `--dry-run` prints the digest."
+    )]
+    Rotate(RotateOptions),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -102,6 +108,9 @@ pub struct ServerOptions {
     /// Where secrets come from: `aws`, or `file:DIR`
     #[arg(long, env = "RDSPROV_SECRETS", default_value = "aws")]
     pub secrets: String,
+    /// Which version of the applications' secrets counts: AWSCURRENT, or AWSPENDING where there is one [default: AWSCURRENT]
+    #[arg(long, env = "RDSPROV_SECRET_STAGE", value_name = "STAGE", value_parser = secret_stage)]
+    pub secret_stage: Option<Stage>,
     /// The AWS region
     #[arg(long, env = "RDSPROV_REGION")]
     pub region: Option<String>,
@@ -187,6 +196,33 @@ pub struct ApplyOptions {
     /// Accepted; there is no preflight yet
     #[arg(long, hide = true)]
     pub skip_preflight: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RotateOptions {
+    /// The applications whose passwords are rotated
+    #[arg(required = true, value_name = "APPLICATION")]
+    pub applications: Vec<String>,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub server: ServerOptions,
+    /// Names the run in records [default: a random one]
+    #[arg(long, env = "RDSPROV_RUN_ID")]
+    pub run_id: Option<String>,
+    /// Append the records to a CSV file
+    #[arg(long, env = "RDSPROV_AUDIT_OUTPUT", value_name = "FILE")]
+    pub audit_output: Option<PathBuf>,
+    /// Do not ask on a terminal
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Show and record what would be done; nothing is written anywhere
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+fn secret_stage(text: &str) -> Result<Stage, String> {
+    text.parse().map_err(|()| "the stages are AWSCURRENT and AWSPENDING".to_owned())
 }
 
 fn mode(text: &str) -> Result<Mode, String> {

@@ -3,6 +3,7 @@
 mod apply;
 mod args;
 mod plan;
+mod rotate;
 mod say;
 mod setup;
 mod validate;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
             Command::Plan(options) => plan::run(options).await,
             Command::Check(options) => plan::check(options).await,
             Command::Apply(options) => apply::run(options).await,
+            Command::Rotate(options) => rotate::run(options).await,
         }
     });
     // A thread may still wait for an answer on the terminal; nobody waits for it.

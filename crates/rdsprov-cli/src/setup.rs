@@ -80,7 +80,23 @@ impl Setup {
 
     /// Fetches the secrets and connects.
     pub async fn open(&self, options: &ServerOptions) -> Result<Run, Stop> {
+        let source = self.secret_source(options).await?;
+        self.connect(options, self.desired(options)?, &source).await
+    }
+
+    /// What is wanted.
+    pub fn desired(&self, options: &ServerOptions) -> Result<Desired, Stop> {
         let build_id = options.build_id.as_deref();
+        let mut desired =
+            Desired::new(&self.definitions, &self.environment, &self.templates(), build_id)
+                .map_err(|error| Stop::new(Exit::Usage, error))?;
+        desired.may_change_owners = options.allow.contains(&Hazard::ChangesOwner);
+        desired.secret_stage = options.secret_stage.unwrap_or_default();
+        Ok(desired)
+    }
+
+    /// How secrets are named.
+    fn templates(&self) -> Templates {
         let mut templates = Templates::default();
         if let Some(admin) = &self.config.secrets.admin {
             templates.admin.clone_from(admin);
@@ -88,11 +104,17 @@ impl Setup {
         if let Some(application) = &self.config.secrets.application {
             templates.application.clone_from(application);
         }
-        let mut desired = Desired::new(&self.definitions, &self.environment, &templates, build_id)
-            .map_err(|error| Stop::new(Exit::Usage, error))?;
-        desired.may_change_owners = options.allow.contains(&Hazard::ChangesOwner);
-        let source = self.secret_source(options).await?;
-        let login = self.login(options, &templates).await?;
+        templates
+    }
+
+    /// Fetches the secrets of what is wanted, and connects.
+    pub async fn connect(
+        &self,
+        options: &ServerOptions,
+        desired: Desired,
+        source: &SecretSource,
+    ) -> Result<Run, Stop> {
+        let login = self.login(options).await?;
         let libpq = TlsSection::of_libpq(|name| std::env::var_os(name));
         let settings = TlsSettings::new(options.tls(), libpq, self.config.tls.clone())
             .map_err(|error| Stop::new(Exit::Usage, error))?;
@@ -104,7 +126,7 @@ impl Setup {
         };
         let mut passwords = self.config.passwords.clone();
         passwords.verify = options.verify_passwords.or(passwords.verify);
-        Run::open(desired, &source, login, place, tls, &passwords)
+        Run::open(desired, source, login, place, tls, &passwords)
             .await
             .map_err(|error| Stop::new(Exit::Failed, error))
     }
@@ -119,7 +141,8 @@ impl Setup {
         aws::configuration(region).await
     }
 
-    async fn secret_source(&self, options: &ServerOptions) -> Result<SecretSource, Stop> {
+    /// Where secrets come from.
+    pub async fn secret_source(&self, options: &ServerOptions) -> Result<SecretSource, Stop> {
         let wrong = |message: String| Err(Stop::new(Exit::Usage, message));
         match options.secrets.split_once(':') {
             None if options.secrets == "aws" => aws::SecretsManager::new(&self.aws(options).await)
@@ -135,10 +158,12 @@ impl Setup {
         }
     }
 
-    async fn login(&self, options: &ServerOptions, templates: &Templates) -> Result<Login, Stop> {
+    /// How the administrator logs in.
+    pub async fn login(&self, options: &ServerOptions) -> Result<Login, Stop> {
         match (options.admin_auth, &options.admin_user, &options.admin_secret) {
             (AdminAuth::Password, None, Some(id)) => Ok(Login::Secret(SecretId(id.clone()))),
-            (AdminAuth::Password, None, None) => templates
+            (AdminAuth::Password, None, None) => self
+                .templates()
                 .admin_secret(&self.environment, options.build_id.as_deref())
                 .map(Login::Secret)
                 .map_err(|error| Stop::new(Exit::Usage, error)),

@@ -41,6 +41,11 @@ pub enum RotationError {
         /// The declared one that is most like it.
         nearest: Option<String>,
     },
+    /// Files have no versions, and so nothing to go back to.
+    #[error(
+        "secrets in files have no versions (AWSCURRENT, AWSPENDING) to rotate by; use --secrets aws, or write the new password into the file and run `rdsprov apply`"
+    )]
+    NoVersions,
     /// There is no password.
     #[error(
         "{application}: role {role} has auth = \"iam\", and no password that could be rotated; leave it out"
@@ -156,9 +161,8 @@ fn secret_of(
         let secrets = std::iter::once(secret).chain(others).cloned().collect();
         return Err(RotationError::SeveralSecrets { application, role, secrets });
     }
-    let holds = |other: &Role| {
-        other.secret() == Some(secret) || other.other_secrets.contains_key(secret)
-    };
+    let holds =
+        |other: &Role| other.secret() == Some(secret) || other.other_secrets.contains_key(secret);
     let other = desired
         .roles
         .iter()

@@ -14,7 +14,6 @@ use crate::desired::Desired;
 use crate::name::ApplicationName;
 use crate::observed::{Observed, RDS_IAM};
 use crate::rotation::Rotation;
-use crate::secrets::SecretId;
 
 /// Where the rotation of one password stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,10 +100,8 @@ fn only_passwords(
     let mut desired = desired.narrowed_to(&chosen);
     desired.databases.clear();
     let mut observed = observed.clone();
-    observed.logins = chosen
-        .iter()
-        .map(|role| ((*role).clone(), crate::observed::Login::ToBeSet))
-        .collect();
+    observed.logins =
+        chosen.iter().map(|role| ((*role).clone(), crate::observed::Login::ToBeSet)).collect();
     for (name, role) in &mut desired.roles {
         // What is not managed is not taken over on the way.
         role.adopt = false;

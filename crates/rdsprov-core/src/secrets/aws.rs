@@ -30,7 +30,8 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_millis(3100);
 
 /// What AWS says of requests that come too often.
-pub(super) const THROTTLED: [&str; 3] = ["ThrottlingException", "Throttling", "TooManyRequestsException"];
+pub(super) const THROTTLED: [&str; 3] =
+    ["ThrottlingException", "Throttling", "TooManyRequestsException"];
 
 /// What AWS says of credentials that it does not take, whatever they are used for.
 const NOT_TAKEN: [&str; 7] = [

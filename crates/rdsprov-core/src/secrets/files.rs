@@ -6,11 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{Secret, SecretError, SecretId, Stage};
 
-pub(super) fn read(
-    directory: &Path,
-    id: &SecretId,
-    stage: Stage,
-) -> Result<Secret, SecretError> {
+pub(super) fn read(directory: &Path, id: &SecretId, stage: Stage) -> Result<Secret, SecretError> {
     if stage == Stage::Pending {
         return Err(SecretError::NoStages { id: id.clone() });
     }

@@ -70,10 +70,7 @@ impl std::str::FromStr for Stage {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::Current, Self::Pending]
-            .into_iter()
-            .find(|stage| stage.to_string() == text)
-            .ok_or(())
+        [Self::Current, Self::Pending].into_iter().find(|stage| stage.to_string() == text).ok_or(())
     }
 }
 

@@ -94,8 +94,7 @@ impl SecretsManager {
                 versions.find(|(_, stages)| stages.contains(&stage)).map(|(id, _)| id.clone())
             })
         };
-        let current =
-            at(Stage::Current).ok_or_else(|| SecretError::NoValue { id: id.clone() })?;
+        let current = at(Stage::Current).ok_or_else(|| SecretError::NoValue { id: id.clone() })?;
         let service = answer.owning_service().map(|name| Keeper::Service(name.to_owned()));
         let rotated = answer.rotation_enabled() == Some(true);
         Ok(Stages {

@@ -4,12 +4,16 @@ mod apply;
 mod connect;
 mod login;
 mod observe;
+#[cfg(feature = "aws")]
+mod rotate;
 mod run;
 mod tls;
 
 pub use apply::{ApplyOptions, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
 pub use connect::{ConnectError, Proof, Session, Target};
 pub use observe::{ObserveError, observe};
+#[cfg(feature = "aws")]
+pub use rotate::{PlannedRotation, RotateOptions, check_source};
 pub use run::{Lock, Login, Place, Run, RunError};
 pub use tls::{CarriedCertificates, Tls, TlsError, TlsProblem};
 

@@ -97,6 +97,20 @@ impl<'a> Snapshot<'a> {
     }
 }
 
+/// Looks at what all databases share.
+pub(super) async fn cluster(home: &Session, desired: &Desired) -> Result<Observed, ObserveError> {
+    let snapshot = Snapshot::open(home, "the server").await?;
+    let extensions: BTreeSet<&str> = desired
+        .databases
+        .values()
+        .flat_map(|database| database.extensions.iter().map(ExtensionName::as_str))
+        .collect();
+    let extensions: Vec<&str> = extensions.into_iter().collect();
+    let observed = snapshot.ask(CLUSTER, &[&extensions]).await?;
+    snapshot.close().await?;
+    Ok(observed)
+}
+
 /// Looks at all that the desired state concerns.
 ///
 /// # Errors
@@ -108,16 +122,7 @@ pub async fn observe(
     secrets: &BTreeMap<SecretId, Secret>,
     verify: VerifyPasswords,
 ) -> Result<Observed, ObserveError> {
-    let snapshot = Snapshot::open(home, "the server").await?;
-    let extensions: BTreeSet<&str> = desired
-        .databases
-        .values()
-        .flat_map(|database| database.extensions.iter().map(ExtensionName::as_str))
-        .collect();
-    let extensions: Vec<&str> = extensions.into_iter().collect();
-    let mut observed: Observed = snapshot.ask(CLUSTER, &[&extensions]).await?;
-    snapshot.close().await?;
-
+    let mut observed = cluster(home, desired).await?;
     let is_there = |name: &DatabaseName| {
         observed
             .databases
