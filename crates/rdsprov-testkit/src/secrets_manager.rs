@@ -163,6 +163,21 @@ impl SecretsManager {
         Ok(value.secret_string().unwrap_or_default().to_owned())
     }
 
+    /// The id and the text of the version of a secret that has a stage; none where none has.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub fn at_stage(&self, id: &str, stage: &str) -> Result<Option<(String, String)>, Error> {
+        let described = self.client.describe_secret().secret_id(id);
+        let described = self.runtime.block_on(described.send()).map_err(said)?;
+        let stages = described.version_ids_to_stages().into_iter().flatten();
+        let mut with_stage = stages.filter(|(_, stages)| stages.iter().any(|one| one == stage));
+        let Some((version, _)) = with_stage.next() else { return Ok(None) };
+        let value = self.client.get_secret_value().secret_id(id).version_id(version);
+        let value = self.runtime.block_on(value.send()).map_err(said)?;
+        Ok(Some((version.clone(), value.secret_string().unwrap_or_default().to_owned())))
+    }
+
     /// Stores a secret that is binary.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod iam;
 mod passwords;
 mod path;
 mod races;
+mod rotate;
 mod scale;
 mod scenarios;
 mod secrets;
