@@ -25,15 +25,19 @@ pub struct SecretsManager {
     client: Client,
 }
 
-/// `moto_server`: the one installed, else one in a virtual environment of our own.
+/// The server, as a program of Python.
+const SERVER: &str = include_str!("moto.py");
+
+/// A Python that has moto: the one installed, else one in a virtual environment of our own.
 fn find() -> Result<PathBuf, Error> {
-    let installed = Command::new("moto_server").arg("--help").stderr(Stdio::null()).output();
+    let installed =
+        Command::new("python3").args(["-c", "import moto.server"]).stderr(Stdio::null()).output();
     if installed.is_ok_and(|output| output.status.success()) {
-        return Ok(PathBuf::from("moto_server"));
+        return Ok(PathBuf::from("python3"));
     }
     let (cache, _lock) = cache()?;
     let home = cache.join("moto");
-    let program = home.join("bin/moto_server");
+    let program = home.join("bin/python");
     if !home.join("ready").exists() {
         let _ = fs::remove_dir_all(&home);
         virtual_environment(&home)?;
@@ -74,6 +78,7 @@ impl SecretsManager {
         let mut process = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "--"])
             .arg(program)
+            .args(["-c", SERVER])
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdsprov_testkit::{Relay, Reply, SecretsManager, versions};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::bench::{Bench, CANARY, expect, password};
 
@@ -264,6 +264,7 @@ fn an_interruption_leaves_what_is_current_to_log_in_with() {
             let mut superuser = bench.server.superuser_session("postgres").unwrap();
             let stored = "SELECT rolpassword FROM pg_authid WHERE rolname = 'keycloak_user'";
             let before = superuser.ask(stored).unwrap().rows;
+            let stages = [at(&bench, "AWSCURRENT"), at(&bench, "AWSPENDING")];
             let mut locker = bench.server.superuser_session("postgres").unwrap();
             match place {
                 "set" => locker.ask("BEGIN; ALTER ROLE keycloak_user CONNECTION LIMIT -1"),
@@ -302,6 +303,10 @@ fn an_interruption_leaves_what_is_current_to_log_in_with() {
                 _ => {}
             }
             let output = run.wait_with_output().unwrap();
+            if what == What::KillAfter {
+                // The call outlives who made it.
+                until(|| [at(&bench, "AWSCURRENT"), at(&bench, "AWSPENDING")] != stages);
+            }
             if let What::Meanwhile(_, undone) = what {
                 bench.query(undone);
             }
@@ -321,7 +326,8 @@ fn an_interruption_leaves_what_is_current_to_log_in_with() {
             assert_eq!(version != before, moved, "{when}");
             if window {
                 assert!(!logs_in(&bench, &current), "{when}: it was to be in the window");
-                shown(&bench, &bench.run(TEAMS, &["apply"]), 0);
+                let told = shown(&bench, &bench.run(TEAMS, &["apply"]), 0);
+                assert!(told.contains("set_password,success"), "{when}: {told}");
             }
             current_logs_in(&bench, &when);
             // The next rotation takes up what was begun.
@@ -348,4 +354,101 @@ fn an_interruption_leaves_what_is_current_to_log_in_with() {
         expect(&bench.run(TEAMS, &["check"]), 0);
         assert!(!bench.server.log().contains(CANARY));
     }
+}
+
+/// What is refused, and what a person reads then. Nothing is written for it, to the server or to AWS.
+#[test]
+fn what_cannot_be_rotated_is_refused() {
+    let bench = applied(versions()[0]);
+    for (application, user) in [("shared", "shared_user"), ("other", "other_user")] {
+        bench.app("dev", application, user);
+    }
+    bench.app("dev", "new", "new_user");
+    bench.secret("goldenpath/dev/two_a/postgres", r#"{"password": "Canary-two"}"#);
+    bench.secret("goldenpath/dev/two_b/postgres", r#"{"password": "Canary-two"}"#);
+    let definitions = bench.definitions(
+        r#"application_databases = {
+             keycloak = { database_name = "keycloak", username = "keycloak_user" }
+             token    = { database_name = "token", username = "token_user", auth = "iam" }
+             two_a    = { database_name = "two_a", username = "two_user" }
+             two_b    = { database_name = "two_b", username = "two_user" }
+             shared   = { database_name = "shared", username = "shared_user", secret = "one" }
+             other    = { database_name = "other", username = "other_user", secret = "one" }
+             admin    = { database_name = "admin", username = "admin_user", secret = "goldenpath/dev/rds/master" }
+             new      = { database_name = "new", username = "new_user" }
+           }"#,
+    );
+    let relay = Relay::start(manager(&bench), |_| None).unwrap();
+    let picture = bench.picture();
+    let refused = |application: &str, more: &[&str], code: i32, says: &str| {
+        let words = [&["rotate", application, "--env", "dev"], more].concat();
+        let mut command = bench.command(&definitions, &words);
+        let told = shown(&bench, &command.envs(relay.environment()).output().unwrap(), code);
+        assert!(told.contains(says), "{application}: {told}");
+        let reads = ["BatchGetSecretValue", "GetSecretValue", "DescribeSecret"];
+        let calls = relay.take_calls();
+        assert!(calls.iter().all(|call| reads.contains(&call.action.as_str())), "{calls:?}");
+    };
+    refused("keycloack", &[], 64, r#"did you mean "keycloak"?"#);
+    refused("token", &[], 3, "has auth = \"iam\", and no password");
+    refused("two_a", &[], 3, "they cannot change at one moment");
+    refused("shared", &[], 3, "give each role a secret of its own");
+    refused("admin", &[], 3, "is that of role admin_user and of the administrator");
+    refused("new", &[], 3, "role new_user does not exist on this server");
+    refused("keycloak", &["--format", "sql"], 64, "a rotation is no script");
+    refused("keycloak", &["--secret-stage", "AWSPENDING"], 64, "leave --secret-stage out");
+    let directory = format!("file:{}", bench.path().display());
+    refused("keycloak", &["--secrets", &directory], 3, "secrets in files have no versions");
+    for (done, says, undone) in [
+        (
+            "COMMENT ON ROLE keycloak_user IS 'ours'",
+            "exists and is not managed",
+            "COMMENT ON ROLE keycloak_user IS '[managed by rdsprov: environment=dev application=keycloak build_id= name=\"keycloak_user\"]'",
+        ),
+        ("ALTER ROLE keycloak_user NOLOGIN", "may not log in", "ALTER ROLE keycloak_user LOGIN"),
+        (
+            "REVOKE rds_password FROM rds_superuser; ALTER DATABASE platform SET rds.restrict_password_commands = on",
+            "rds.restrict_password_commands",
+            "GRANT rds_password TO rds_superuser WITH ADMIN OPTION; ALTER DATABASE platform RESET rds.restrict_password_commands",
+        ),
+    ] {
+        bench.query(done);
+        refused("keycloak", &[], 3, says);
+        bench.query(undone);
+    }
+    let on = Relay::start(manager(&bench), |call| {
+        (call.action == "DescribeSecret").then(|| {
+            let stages = serde_json::json!({"v1": ["AWSCURRENT"]});
+            Reply::Error("AccessDeniedException", stages.to_string())
+        })
+    })
+    .unwrap();
+    let mut command = bench.command(&definitions, &["rotate", "keycloak", "--env", "dev"]);
+    let told = shown(&bench, &command.envs(on.environment()).output().unwrap(), 3);
+    assert!(told.contains("AWS does not allow secretsmanager:DescribeSecret"), "{told}");
+    assert_eq!(bench.picture(), picture);
+
+    // Outside dev it asks for approval as apply does, before anybody is contacted.
+    let mut command =
+        bench.command("teams/coupled.tfvars", &["rotate", "keycloak", "--env", "prod"]);
+    let told = expect(&command.envs(relay.environment()).output().unwrap(), 3);
+    assert!(told.contains("ALLOW_DB_PROVISION=true") && relay.take_calls().is_empty(), "{told}");
+}
+
+/// What is pending counts where it is asked for, and what has nothing pending is taken as it is.
+#[test]
+fn the_pending_version_counts_where_it_is_asked_for() {
+    let bench = applied(versions()[0]);
+    manager(&bench).put_pending(SECRET, r#"{"password": "Canary-pending-91c4"}"#).unwrap();
+    let pending = ["--secret-stage", "AWSPENDING"];
+    expect(&bench.run(TEAMS, &["check"]), 0);
+    let told = expect(&bench.run(TEAMS, &[&["check"], pending.as_slice()].concat()), 2);
+    let (version, _) = at(&bench, "AWSPENDING").unwrap();
+    assert!(told.contains(&version) && told.matches("set_password").count() == 1, "{told}");
+    expect(&bench.run(TEAMS, &[&["apply"], pending.as_slice()].concat()), 0);
+    assert!(logs_in(&bench, "Canary-pending-91c4"));
+    // A rotation finds it on the server, and finishes.
+    expect(&bench.run(TEAMS, &["rotate", "keycloak"]), 0);
+    assert_eq!(at(&bench, "AWSCURRENT").unwrap().0, version);
+    expect(&bench.run(TEAMS, &["check"]), 0);
 }
