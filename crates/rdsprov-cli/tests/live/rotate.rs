@@ -264,7 +264,8 @@ fn an_interruption_leaves_what_is_current_to_log_in_with() {
             let mut superuser = bench.server.superuser_session("postgres").unwrap();
             let stored = "SELECT rolpassword FROM pg_authid WHERE rolname = 'keycloak_user'";
             let before = superuser.ask(stored).unwrap().rows;
-            let stages = [at(&bench, "AWSCURRENT"), at(&bench, "AWSPENDING")];
+            let moves = if place == "PutSecretValue" { "AWSPENDING" } else { "AWSCURRENT" };
+            let stands = at(&bench, moves);
             let mut locker = bench.server.superuser_session("postgres").unwrap();
             match place {
                 "set" => locker.ask("BEGIN; ALTER ROLE keycloak_user CONNECTION LIMIT -1"),
@@ -305,7 +306,7 @@ fn an_interruption_leaves_what_is_current_to_log_in_with() {
             let output = run.wait_with_output().unwrap();
             if what == What::KillAfter {
                 // The call outlives who made it.
-                until(|| [at(&bench, "AWSCURRENT"), at(&bench, "AWSPENDING")] != stages);
+                until(|| at(&bench, moves) != stands);
             }
             if let What::Meanwhile(_, undone) = what {
                 bench.query(undone);
@@ -379,7 +380,10 @@ fn what_cannot_be_rotated_is_refused() {
            }"#,
     );
     let relay = Relay::start(manager(&bench), |_| None).unwrap();
-    let picture = bench.picture();
+    let stored = || {
+        bench.query("SELECT string_agg(rolname || rolpassword, ' ' ORDER BY oid) FROM pg_authid")
+    };
+    let before = stored();
     let refused = |application: &str, more: &[&str], code: i32, says: &str| {
         let words = [&["rotate", application, "--env", "dev"], more].concat();
         let mut command = bench.command(&definitions, &words);
@@ -416,17 +420,26 @@ fn what_cannot_be_rotated_is_refused() {
         refused("keycloak", &[], 3, says);
         bench.query(undone);
     }
-    let on = Relay::start(manager(&bench), |call| {
-        (call.action == "DescribeSecret").then(|| {
-            let stages = serde_json::json!({"v1": ["AWSCURRENT"]});
-            Reply::Error("AccessDeniedException", stages.to_string())
+    let (version, _) = at(&bench, "AWSCURRENT").unwrap();
+    let described = serde_json::json!({
+        "RotationEnabled": true, "VersionIdsToStages": { version: ["AWSCURRENT"] }
+    });
+    for (reply, says) in [
+        (
+            Reply::Error("AccessDeniedException", "no".to_owned()),
+            "AWS does not allow secretsmanager:DescribeSecret on it",
+        ),
+        (Reply::Value(described), "is rotated already: Secrets Manager's own rotation is on"),
+    ] {
+        let answers = Relay::start(manager(&bench), move |call| {
+            (call.action == "DescribeSecret").then(|| reply.clone())
         })
-    })
-    .unwrap();
-    let mut command = bench.command(&definitions, &["rotate", "keycloak", "--env", "dev"]);
-    let told = shown(&bench, &command.envs(on.environment()).output().unwrap(), 3);
-    assert!(told.contains("AWS does not allow secretsmanager:DescribeSecret"), "{told}");
-    assert_eq!(bench.picture(), picture);
+        .unwrap();
+        let mut command = bench.command(&definitions, &["rotate", "keycloak", "--env", "dev"]);
+        let told = shown(&bench, &command.envs(answers.environment()).output().unwrap(), 3);
+        assert!(told.contains(says), "{told}");
+    }
+    assert_eq!(stored(), before);
 
     // Outside dev it asks for approval as apply does, before anybody is contacted.
     let mut command =

@@ -93,7 +93,9 @@ impl SecretsManager {
             .collect();
         let mut answers = self.singly(pending, Stage::Pending).await?;
         // Where nothing is pending, the current version is what there is.
-        answers.retain(|_, answer| !matches!(answer, Err(SecretError::NoValue { .. })));
+        answers.retain(|_, answer| {
+            !matches!(answer, Err(SecretError::NoValue { .. } | SecretError::Missing { .. }))
+        });
         found.extend(answers);
         // A batch knows no stages.
         let here: Vec<&SecretId> = wanted.keys().filter(|id| !found.contains_key(*id)).collect();
