@@ -1,16 +1,18 @@
 //! The arguments. A flag beats its environment variable, that beats `rdsprov.toml`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{
     Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
 };
-use rdsprov_core::config::{TlsMode, TlsSection, VerifyPasswords};
+use rdsprov_core::config::{TlsMode, VerifyPasswords};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
 use rdsprov_core::secrets::Stage;
 use rdsprov_core::server::CarriedCertificates;
+use rdsprov_core::session::Secrets;
 
 /// Roles, databases and grants inside PostgreSQL on Amazon RDS, as declared.
 #[derive(Debug, Parser)]
@@ -40,7 +42,7 @@ pub enum Command {
     /// Show what `apply` would do
     Plan(PlanOptions),
     /// Exit 2 where the server is not as declared
-    Check(PlanOptions),
+    Check(CheckOptions),
     /// Make the server as declared
     #[command(
         after_help = "Outside dev it needs approval: ALLOW_DB_PROVISION=true, or ALLOW_DB_PROVISION=sha256:… with the digest that `plan` prints."
@@ -51,6 +53,69 @@ pub enum Command {
         after_help = "Outside dev it needs approval as `apply` does; `--dry-run` prints the digest."
     )]
     Rotate(RotateOptions),
+    /// Say who can do what in the managed databases, as PostgreSQL says
+    Access(AccessOptions),
+    /// Look at a ledger: whether it is as it was written, and who was given what
+    #[command(subcommand)]
+    Audit(AuditCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Say whether records were changed, removed or moved, and at which lines; exit 1 where so
+    Verify(VerifyOptions),
+    /// Say who was given what, when and by whom
+    Report(ReportOptions),
+}
+
+#[derive(Debug, Args)]
+pub struct AccessOptions {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub server: ServerOptions,
+    /// Only this database
+    #[arg(long, value_name = "DATABASE")]
+    pub database: Option<String>,
+    /// Only this role, and PUBLIC
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+}
+
+/// How what is found looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FindingsFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyOptions {
+    /// The ledger
+    #[arg(value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// A hash that was kept elsewhere: the record that has it must be there
+    #[arg(long, alias = "head", value_name = "HASH")]
+    pub expect: Option<String>,
+    /// How the result looks
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: FindingsFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportOptions {
+    /// The ledger
+    #[arg(value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// Only what concerns this role
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// Only what concerns this database
+    #[arg(long, value_name = "DATABASE")]
+    pub database: Option<String>,
+    /// How the result looks
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: FindingsFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -58,6 +123,7 @@ pub enum Format {
     Text,
     Json,
     Sql,
+    Markdown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,9 +139,9 @@ pub struct Common {
     pub env: Option<String>,
     /// Definitions: *.tfvars, *.tfvars.json, *.json or *.toml
     #[arg(short, long, alias = "tfvars", num_args = 1.., value_name = "FILE")]
-    pub definitions: Vec<String>,
+    pub definitions: Vec<PathBuf>,
     /// Which mode the definitions are in, where both are present
-    #[arg(long, value_parser = mode)]
+    #[arg(long)]
     pub mode: Option<Mode>,
     /// The file of what one does not want to repeat [default: rdsprov.toml, where there is one]
     #[arg(long, env = "RDSPROV_CONFIG", value_name = "FILE")]
@@ -107,7 +173,7 @@ pub struct ServerOptions {
     pub admin_user: Option<String>,
     /// Where secrets come from: `aws`, or `file:DIR`
     #[arg(long, env = "RDSPROV_SECRETS", default_value = "aws")]
-    pub secrets: String,
+    pub secrets: Secrets,
     /// Which version of the applications' secrets counts: AWSCURRENT, or AWSPENDING where there is one [default: AWSCURRENT]
     #[arg(long, env = "RDSPROV_SECRET_STAGE", value_name = "STAGE", value_parser = secret_stage)]
     pub secret_stage: Option<Stage>,
@@ -146,18 +212,6 @@ pub struct ServerOptions {
     pub allow: Vec<Hazard>,
 }
 
-impl ServerOptions {
-    /// What the flags say of TLS.
-    pub fn tls(&self) -> TlsSection {
-        TlsSection {
-            mode: self.tls,
-            ca_file: self.ca_file.clone().map(Into::into),
-            client_cert: self.client_cert.clone(),
-            client_key: self.client_key.clone(),
-        }
-    }
-}
-
 #[derive(Debug, Args)]
 pub struct PlanOptions {
     #[command(flatten)]
@@ -167,10 +221,24 @@ pub struct PlanOptions {
     /// Exit 2 where there is something to do
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Save the plan, for `apply FILE`; it holds no password
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckOptions {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub server: ServerOptions,
 }
 
 #[derive(Debug, Args)]
 pub struct ApplyOptions {
+    /// A plan that `plan --out` saved: applied only while it still is the plan
+    #[arg(value_name = "PLAN")]
+    pub plan: Option<PathBuf>,
     #[command(flatten)]
     pub common: Common,
     #[command(flatten)]
@@ -181,6 +249,18 @@ pub struct ApplyOptions {
     /// Append the records to a CSV file
     #[arg(long, env = "RDSPROV_AUDIT_OUTPUT", value_name = "FILE")]
     pub audit_output: Option<PathBuf>,
+    /// Append the records to a ledger of JSON Lines, each bound to the one before it
+    #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE")]
+    pub audit_ledger: Option<PathBuf>,
+    /// Who runs this, for the ledger [default: the user of the system]
+    #[arg(long, env = "RDSPROV_ACTOR", value_name = "NAME")]
+    pub actor: Option<String>,
+    /// Who agreed to it, for the ledger
+    #[arg(long, env = "RDSPROV_APPROVER", value_name = "NAME")]
+    pub approver: Option<String>,
+    /// What it was asked for by, for the ledger: a ticket, a pull request
+    #[arg(long, env = "RDSPROV_REQUEST_ID", value_name = "ID")]
+    pub request_id: Option<String>,
     /// Do not ask on a terminal
     #[arg(short, long)]
     pub yes: bool,
@@ -213,6 +293,18 @@ pub struct RotateOptions {
     /// Append the records to a CSV file
     #[arg(long, env = "RDSPROV_AUDIT_OUTPUT", value_name = "FILE")]
     pub audit_output: Option<PathBuf>,
+    /// Append the records to a ledger of JSON Lines, each bound to the one before it
+    #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE")]
+    pub audit_ledger: Option<PathBuf>,
+    /// Who runs this, for the ledger [default: the user of the system]
+    #[arg(long, env = "RDSPROV_ACTOR", value_name = "NAME")]
+    pub actor: Option<String>,
+    /// Who agreed to it, for the ledger
+    #[arg(long, env = "RDSPROV_APPROVER", value_name = "NAME")]
+    pub approver: Option<String>,
+    /// What it was asked for by, for the ledger: a ticket, a pull request
+    #[arg(long, env = "RDSPROV_REQUEST_ID", value_name = "ID")]
+    pub request_id: Option<String>,
     /// Do not ask on a terminal
     #[arg(short, long)]
     pub yes: bool,
@@ -223,14 +315,6 @@ pub struct RotateOptions {
 
 fn secret_stage(text: &str) -> Result<Stage, String> {
     text.parse().map_err(|()| "the stages are AWSCURRENT and AWSPENDING".to_owned())
-}
-
-fn mode(text: &str) -> Result<Mode, String> {
-    match text {
-        "standalone" => Ok(Mode::Standalone),
-        "coupled" => Ok(Mode::Coupled),
-        _ => Err("the modes are standalone and coupled".to_owned()),
-    }
 }
 
 fn verify_passwords(text: &str) -> Result<VerifyPasswords, String> {
@@ -249,7 +333,7 @@ pub enum Asked {
 }
 
 /// Reads the arguments. A variable that is set to nothing, as CI systems do, is not set.
-pub fn parse() -> Result<Asked, clap::Error> {
+pub fn parse(arguments: &[OsString]) -> Result<Asked, clap::Error> {
     fn without_empty_variables(command: clap::Command) -> clap::Command {
         let is_empty = |arg: &Arg| {
             arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|v| v.is_empty()))
@@ -262,9 +346,9 @@ pub fn parse() -> Result<Asked, clap::Error> {
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, without_empty_variables))
     }
-    match without_empty_variables(Arguments::command()).try_get_matches() {
+    match without_empty_variables(Arguments::command()).try_get_matches_from(arguments) {
         Ok(matches) => Ok(Asked::Run(Box::new(Arguments::from_arg_matches(&matches)?))),
-        Err(error) if error.kind() == ErrorKind::DisplayVersion && wants_more() => {
+        Err(error) if error.kind() == ErrorKind::DisplayVersion && wants_more(arguments) => {
             let carried = match CarriedCertificates::read() {
                 Ok(carried) => format!("carries {carried}"),
                 Err(error) => error.to_string(),
@@ -275,13 +359,21 @@ pub fn parse() -> Result<Asked, clap::Error> {
     }
 }
 
+/// The variable of an option of `apply`.
+pub fn variable(option: &str) -> Option<String> {
+    let command = Arguments::command();
+    let argument =
+        command.find_subcommand("apply")?.get_arguments().find(|one| one.get_id() == option)?;
+    Some(argument.get_env()?.to_string_lossy().into_owned())
+}
+
 /// Whether `--verbose` is there: clap answers `--version` without reading on.
-fn wants_more() -> bool {
+fn wants_more(arguments: &[OsString]) -> bool {
     let command = Arguments::command()
         .disable_version_flag(true)
         .arg(Arg::new("version").short('V').long("version").action(ArgAction::Count));
     // Where something else is wrong, not even a count is there.
-    let matches = command.ignore_errors(true).get_matches();
+    let matches = command.ignore_errors(true).get_matches_from(arguments);
     matches.get_one::<u8>("verbose").is_some_and(|count| *count > 0)
 }
 
@@ -293,7 +385,7 @@ const QUIET: &str = "aws_config::imds=error,aws_config::meta=error,aws_config::p
 pub fn start_logging(arguments: &Arguments) {
     let level = match arguments.verbose {
         0 => format!("warn,{QUIET}"),
-        1 => format!("rdsprov=info,rdsprov_core=info,warn,{QUIET}"),
+        1 => format!("rdsprov_cli=info,rdsprov_core=info,warn,{QUIET}"),
         _ => "debug".to_owned(),
     };
     let builder = tracing_subscriber::fmt()

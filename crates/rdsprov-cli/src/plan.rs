@@ -1,13 +1,14 @@
 //! `rdsprov plan` and `rdsprov check`
 
-use rdsprov_core::plan::Plan;
+use std::path::Path;
 
-use crate::args::{Format, PlanOptions};
-use crate::setup::Setup;
-use crate::{Exit, Stop, say};
+use rdsprov_core::plan::{Plan, SavedPlan};
+
+use crate::args::{CheckOptions, Common, Format, PlanOptions, ServerOptions};
+use crate::{Exit, Stop, say, setup};
 
 pub async fn run(options: &PlanOptions) -> Result<Exit, Stop> {
-    let plan = show(options).await?;
+    let plan = show(&options.common, &options.server, options.out.as_deref()).await?;
     Ok(if !plan.refusals.is_empty() {
         Exit::Refused
     } else if options.detailed_exitcode && !plan.is_empty() {
@@ -17,8 +18,8 @@ pub async fn run(options: &PlanOptions) -> Result<Exit, Stop> {
     })
 }
 
-pub async fn check(options: &PlanOptions) -> Result<Exit, Stop> {
-    let plan = show(options).await?;
+pub async fn check(options: &CheckOptions) -> Result<Exit, Stop> {
+    let plan = show(&options.common, &options.server, None).await?;
     Ok(if !plan.refusals.is_empty() {
         Exit::Refused
     } else if plan.is_empty() {
@@ -28,11 +29,22 @@ pub async fn check(options: &PlanOptions) -> Result<Exit, Stop> {
     })
 }
 
-async fn show(options: &PlanOptions) -> Result<Plan, Stop> {
-    let setup = Setup::new(&options.common)?;
-    let run = setup.open(&options.server).await?;
+async fn show(common: &Common, options: &ServerOptions, out: Option<&Path>) -> Result<Plan, Stop> {
+    let setup = setup::new(common)?;
+    let run = setup.open(&options.into()).await?;
     let plan = run.plan().await.map_err(|error| Stop::new(Exit::Failed, error))?;
-    say::result(&shown(&plan, options.common.format)?);
+    say::result(&shown(&plan, common.format)?);
+    if let Some(path) = out {
+        let saved = SavedPlan::new(&plan, setup.origin(&run))
+            .map_err(|error| Stop::new(Exit::Refused, error))?;
+        let failed = |error: &dyn ToString| {
+            let error = error.to_string();
+            Stop::new(Exit::Failed, format!("{} cannot be written: {error}", path.display()))
+        };
+        let text = saved.to_json().map_err(|error| failed(&error))?;
+        std::fs::write(path, text).map_err(|error| failed(&error))?;
+        say::talk(&format!("saved: rdsprov apply {} …", path.display()));
+    }
     Ok(plan)
 }
 
@@ -41,6 +53,7 @@ pub fn shown(plan: &Plan, format: Format) -> Result<String, Stop> {
     Ok(match format {
         Format::Text => plan.to_text(),
         Format::Sql => plan.to_sql(),
+        Format::Markdown => plan.to_markdown(),
         Format::Json => plan.to_json().map_err(|error| Stop::new(Exit::Failed, error))? + "\n",
     })
 }

@@ -15,3 +15,9 @@ pub fn result(text: &str) {
 pub fn talk(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
+
+/// Sends on what is still held back. At its end a program of Rust's does so by itself; one that only
+/// carries this library does not.
+pub fn all_is_said() {
+    let _ = std::io::stdout().flush();
+}

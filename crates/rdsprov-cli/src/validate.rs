@@ -3,11 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::args::{Format, ValidateOptions};
-use crate::setup::Setup;
-use crate::{Exit, Stop, say};
+use crate::{Exit, Stop, say, setup};
 
 pub fn run(options: &ValidateOptions) -> Result<Exit, Stop> {
-    let setup = Setup::new(&options.common)?;
+    let setup = setup::new(&options.common)?;
     let mut definitions = setup.definitions;
     definitions.environment = Some(setup.environment.clone());
     let text = match options.common.format {
@@ -31,10 +30,10 @@ pub fn run(options: &ValidateOptions) -> Result<Exit, Stop> {
             }
             text
         }
-        Format::Sql => {
+        Format::Sql | Format::Markdown => {
             return Err(Stop::new(
                 Exit::Usage,
-                "definitions have no form in SQL; use `plan --format sql`",
+                "definitions have no form in SQL or Markdown; use `plan --format`",
             ));
         }
     };

@@ -2,7 +2,7 @@
 //!
 //! Data runs one way: [`definitions`] become [`desired`] state, a server (or a test) gives
 //! [`observed`] state, [`plan`] is the pure difference of the two, [`gate`] says whether it may
-//! run, `server` runs it, and [`audit`] keeps the record.
+//! run, `server` runs it, and [`audit`] keeps the record. `session` is all of that for a front end.
 #![deny(missing_docs)]
 
 pub mod access;
@@ -10,7 +10,9 @@ pub mod audit;
 pub mod config;
 pub mod definitions;
 pub mod desired;
+mod digest;
 pub mod gate;
+pub mod holdings;
 pub mod mark;
 pub mod name;
 pub mod observed;
@@ -19,4 +21,6 @@ pub mod rotation;
 pub mod secrets;
 #[cfg(feature = "postgres")]
 pub mod server;
+#[cfg(feature = "postgres")]
+pub mod session;
 pub mod setting;

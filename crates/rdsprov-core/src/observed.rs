@@ -220,6 +220,18 @@ pub struct OwnedObject {
     pub identity: String,
 }
 
+/// An object that may not go to who gets its database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptBack {
+    /// What it is, as `ALTER … OWNER TO` says it.
+    pub kind: String,
+    /// Its name as SQL text.
+    pub identity: String,
+    /// The schema that the new owner may not create in; none for a foreign server, whose wrapper it may not
+    /// use.
+    pub schema: Option<SchemaName>,
+}
+
 /// Default privileges: what objects that `role` creates will be granted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DefaultPrivileges {
@@ -246,6 +258,11 @@ pub struct Contents {
     /// Its extensions, and who owns each.
     #[serde(default)]
     pub extensions: BTreeMap<ExtensionName, RoleName>,
+    /// What the owner has in it that may not go to another one, who may not create in its schema or use its
+    /// foreign-data wrapper; only where the database is to get another owner. One object stands for all of
+    /// its schema.
+    #[serde(default)]
+    pub kept_back: Vec<KeptBack>,
     /// What the administrator owns in it; only where the database is to get another owner than that.
     #[serde(default)]
     pub of_administrator: Vec<OwnedObject>,
@@ -258,6 +275,9 @@ pub struct AvailableExtension {
     pub superuser: bool,
     /// and all the same whoever may create in the database.
     pub trusted: bool,
+    /// The schema that it has to be in, if there is one.
+    #[serde(default)]
+    pub schema: Option<SchemaName>,
 }
 
 /// A database.

@@ -41,9 +41,9 @@ pub enum RotationError {
         /// The declared one that is most like it.
         nearest: Option<String>,
     },
-    /// Files have no versions, and so nothing to go back to.
+    /// Only those of Secrets Manager have versions.
     #[error(
-        "secrets in files have no versions (AWSCURRENT, AWSPENDING) to rotate by; use --secrets aws, or write the new password into the file and run `rdsprov apply`"
+        "only secrets of AWS have versions (AWSCURRENT, AWSPENDING) to rotate by; use --secrets aws, or put the new password where this secret comes from and run `rdsprov apply`"
     )]
     NoVersions,
     /// There is no password.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ use rdsprov_core::desired::Desired;
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
 use rdsprov_core::server::{ApplyOptions, Login, Place, Run, Tls};
 use rdsprov_testkit::{Server, versions};
+use tempfile::TempDir;
 
 const DEFINITIONS: &str = r#"
 application_databases = {
@@ -22,14 +24,20 @@ application_databases = {
 }
 "#;
 
-async fn open(server: &Server, secrets: &Path) -> Run {
+/// The same database, with its owner's entry given to a role.
+fn owned_by(owner: &str) -> String {
+    DEFINITIONS.replace("shop_owner", owner)
+}
+
+async fn open(server: &Server, secrets: &Path, definitions: &str) -> Run {
     let source = SourceText {
         path: "shop.tfvars".to_owned(),
-        text: DEFINITIONS.to_owned(),
+        text: definitions.to_owned(),
         syntax: Syntax::Hcl,
     };
     let definitions = Definitions::parse(&[source], &Rules::default()).unwrap();
-    let desired = Desired::new(&definitions, "dev", &Templates::default(), None).unwrap();
+    let mut desired = Desired::new(&definitions, "dev", &Templates::default(), None).unwrap();
+    desired.may_change_owners = true;
     let source = SecretSource::Files(secrets.to_owned());
     let tls = Tls::new(&TlsSettings::trusting(server.ca_file())).unwrap();
     Run::open(
@@ -44,68 +52,117 @@ async fn open(server: &Server, secrets: &Path) -> Run {
     .unwrap()
 }
 
+/// A server of the version, and the secrets of its administrator and the applications.
+fn site(major: u32) -> (Server, TempDir) {
+    let server = Server::start(major).unwrap();
+    let secrets = tempfile::tempdir().unwrap();
+    std::fs::write(secrets.path().join("admin.json"), server.admin_secret()).unwrap();
+    for application in ["shop", "shop_workers", "shop_reports"] {
+        let folder = secrets.path().join(format!("goldenpath/dev/{application}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = format!(r#"{{"password": "Canary-{application}"}}"#);
+        std::fs::write(folder.join("postgres.json"), text).unwrap();
+    }
+    (server, secrets)
+}
+
+/// Applies, and is killed before the statement of this number; says whether there was one.
+async fn killed_at(server: &Server, secrets: &Path, definitions: &str, position: usize) -> bool {
+    let seen = AtomicUsize::new(0);
+    let kill = |_: &str| {
+        if seen.fetch_add(1, Ordering::Relaxed) == position {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let run = open(server, secrets, definitions).await;
+    let plan = run.plan().await.unwrap();
+    assert!(plan.refusals.is_empty(), "{}", plan.to_text());
+    let options = ApplyOptions { interrupt: Some(&kill), ..ApplyOptions::default() };
+    let lock = run.lock().await.unwrap();
+    let killed = run.apply(&lock, &plan, "1", &options).await.error.is_some();
+    drop((run, lock));
+    // The server notices that its client is gone when it has done what it was doing.
+    let busy = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'platform_admin'";
+    let mut waits = 0;
+    while superuser(server, busy) != "0" {
+        waits += 1;
+        assert!(waits < 500, "position {position}: a session stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    killed
+}
+
+/// Applies to the end, and finds nothing more to do.
+async fn applied(server: &Server, secrets: &Path, definitions: &str) {
+    let run = open(server, secrets, definitions).await;
+    let lock = run.lock().await.unwrap();
+    let plan = run.plan().await.unwrap();
+    assert!(plan.refusals.is_empty(), "{}", plan.to_text());
+    let outcome = run.apply(&lock, &plan, "2", &ApplyOptions::default()).await;
+    assert_eq!(outcome.error, None, "{}", plan.to_text());
+    let again = run.plan().await.unwrap();
+    assert!(again.is_empty(), "{}", again.to_text());
+}
+
+fn superuser(server: &Server, sql: &str) -> String {
+    server.superuser("postgres", sql).unwrap().trim().to_owned()
+}
+
+/// On 16 and later the creator of a role gets an ADMIN-only row of its own from rdsadmin.
+const GRANTED_BY_US: &str =
+    "SELECT count(*) FROM pg_auth_members WHERE pg_get_userbyid(grantor) = 'platform_admin'";
+
 // A dropped session says goodbye from a task of its own: it needs a thread while the test waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_killed_between_any_two_statements_is_completed_by_the_next() {
     for major in versions() {
-        let server = Server::start(major).unwrap();
-        let secrets = tempfile::tempdir().unwrap();
-        std::fs::write(secrets.path().join("admin.json"), server.admin_secret()).unwrap();
-        for application in ["shop", "shop_workers", "shop_reports"] {
-            let folder = secrets.path().join(format!("goldenpath/dev/{application}"));
-            std::fs::create_dir_all(&folder).unwrap();
-            let text = format!(r#"{{"password": "Canary-{application}"}}"#);
-            std::fs::write(folder.join("postgres.json"), text).unwrap();
-        }
-        let superuser = |sql: &str| server.superuser("postgres", sql).unwrap().trim().to_owned();
-        // On 16 and later the creator of a role gets an ADMIN-only row of its own from rdsadmin.
-        let granted_by_us = "SELECT count(*) FROM pg_auth_members
-            WHERE pg_get_userbyid(grantor) = 'platform_admin'";
+        let (server, secrets) = site(major);
         let mut position = 0;
-        loop {
-            let seen = AtomicUsize::new(0);
-            let kill = |_: &str| {
-                if seen.fetch_add(1, Ordering::Relaxed) == position {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            };
-            let run = open(&server, secrets.path()).await;
-            let plan = run.plan().await.unwrap();
-            assert!(plan.refusals.is_empty(), "{}", plan.to_text());
-            let options = ApplyOptions { interrupt: Some(&kill), ..ApplyOptions::default() };
-            let lock = run.lock().await.unwrap();
-            let killed = run.apply(&lock, &plan, "1", &options).await.error.is_some();
-            drop((run, lock));
-            if !killed {
-                break;
-            }
-            // The server notices that its client is gone when it has done what it was doing.
-            let busy = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'platform_admin'";
-            let mut waits = 0;
-            while superuser(busy) != "0" {
-                waits += 1;
-                assert!(waits < 500, "PostgreSQL {major}, position {position}: a session stays");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            assert_eq!(superuser(granted_by_us), "0", "PostgreSQL {major}, position {position}");
-
-            let run = open(&server, secrets.path()).await;
-            let lock = run.lock().await.unwrap();
-            let plan = run.plan().await.unwrap();
-            assert!(plan.refusals.is_empty(), "position {position}: {}", plan.to_text());
-            let outcome = run.apply(&lock, &plan, "2", &ApplyOptions::default()).await;
-            assert_eq!(outcome.error, None, "PostgreSQL {major}, position {position}");
-            let again = run.plan().await.unwrap();
-            assert!(again.is_empty(), "position {position}: {}", again.to_text());
-            assert_eq!(superuser(granted_by_us), "0", "PostgreSQL {major}, position {position}");
-            drop((run, lock));
-            superuser("DROP DATABASE shop WITH (FORCE)");
-            superuser("DROP ROLE shop_owner, shop_editor, shop_reader");
+        while killed_at(&server, secrets.path(), DEFINITIONS, position).await {
+            let place = format!("PostgreSQL {major}, position {position}");
+            assert_eq!(superuser(&server, GRANTED_BY_US), "0", "{place}");
+            applied(&server, secrets.path(), DEFINITIONS).await;
+            assert_eq!(superuser(&server, GRANTED_BY_US), "0", "{place}");
+            superuser(&server, "DROP DATABASE shop WITH (FORCE)");
+            superuser(&server, "DROP ROLE shop_owner, shop_editor, shop_reader");
             position += 1;
         }
         assert!(position > 25, "only {position} statements were tried");
         assert!(!server.log().contains("Canary-shop"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_owner_killed_between_any_two_statements_leaves_all_to_one_of_them() {
+    // Both ways of PostgreSQL to look at memberships.
+    let all = versions();
+    for major in BTreeSet::from([all[0], all[all.len() - 1]]) {
+        let (server, secrets) = site(major);
+        let (old, new) = (owned_by("shop_owner"), owned_by("shop_successor"));
+        applied(&server, secrets.path(), &old).await;
+        let made = "SET ROLE shop_owner; CREATE TABLE orders (); CREATE SCHEMA stock;
+            CREATE FUNCTION stock.count() RETURNS int LANGUAGE sql AS 'SELECT 1'";
+        server.superuser("shop", made).unwrap();
+        let owners = "SELECT DISTINCT pg_get_userbyid(owner) FROM (
+                SELECT datdba FROM pg_database WHERE datname = 'shop'
+                UNION ALL SELECT relowner FROM pg_class WHERE relname = 'orders'
+                UNION ALL SELECT nspowner FROM pg_namespace WHERE nspname = 'stock'
+                UNION ALL SELECT proowner FROM pg_proc WHERE proname = 'count' AND pronamespace = 'stock'::regnamespace
+            ) all_of_it(owner)";
+        let owner = || server.superuser("shop", owners).unwrap().trim().to_owned();
+        let mut position = 0;
+        while killed_at(&server, secrets.path(), &new, position).await {
+            let left_to = owner();
+            let of_one = ["shop_owner", "shop_successor"].contains(&left_to.as_str());
+            assert!(of_one, "PostgreSQL {major}, position {position}: {left_to}");
+            applied(&server, secrets.path(), &new).await;
+            assert_eq!(owner(), "shop_successor", "PostgreSQL {major}, position {position}");
+            assert_eq!(superuser(&server, GRANTED_BY_US), "0", "PostgreSQL {major}");
+            applied(&server, secrets.path(), &old).await;
+            position += 1;
+        }
+        assert!(position > 15, "only {position} statements were tried");
     }
 }

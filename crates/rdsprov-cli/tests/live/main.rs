@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod access;
 mod bench;
 mod canary;
 mod guardrails;
 mod iam;
+mod ledger;
 mod passwords;
 mod path;
 mod races;
 mod rotate;
+mod saved;
 mod scale;
 mod scenarios;
 mod secrets;

@@ -402,7 +402,7 @@ fn what_cannot_be_rotated_is_refused() {
     refused("keycloak", &["--format", "sql"], 64, "a rotation is no script");
     refused("keycloak", &["--secret-stage", "AWSPENDING"], 64, "leave --secret-stage out");
     let directory = format!("file:{}", bench.path().display());
-    refused("keycloak", &["--secrets", &directory], 3, "secrets in files have no versions");
+    refused("keycloak", &["--secrets", &directory], 3, "only secrets of AWS have versions");
     for (done, says, undone) in [
         (
             "COMMENT ON ROLE keycloak_user IS 'ours'",

@@ -16,6 +16,7 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -25,6 +26,7 @@ use crate::name::{
 
 use crate::setting::Parameter;
 pub use defaults::Defaults;
+pub use entry::KEYS;
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,27 @@ impl Syntax {
     }
 }
 
+impl fmt::Display for Syntax {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hcl => "hcl",
+            Self::Json => "json",
+            Self::Toml => "toml",
+        })
+    }
+}
+
+impl FromStr for Syntax {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Hcl, Self::Json, Self::Toml]
+            .into_iter()
+            .find(|syntax| syntax.to_string() == text)
+            .ok_or_else(|| "the syntaxes are hcl, json and toml".to_owned())
+    }
+}
+
 /// A file's text.
 #[derive(Debug, Clone)]
 pub struct SourceText {
@@ -59,6 +82,20 @@ pub struct SourceText {
     pub text: String,
     /// How it is written.
     pub syntax: Syntax,
+}
+
+/// `sha256:…` of the files as they are: of one what `sha256sum` says of it, of several what it says of
+/// them one after the other (`cat FILE… | sha256sum`).
+///
+/// ```
+/// use rdsprov_core::definitions::{SourceText, Syntax, sha256};
+/// let source = SourceText { path: "a.toml".into(), text: String::new(), syntax: Syntax::Toml };
+/// assert!(sha256(&[source]).starts_with("sha256:e3b0c442"));
+/// ```
+#[must_use]
+pub fn sha256(sources: &[SourceText]) -> String {
+    let texts: Vec<&str> = sources.iter().map(|source| source.text.as_str()).collect();
+    crate::digest::sha256(texts.concat().as_bytes())
 }
 
 /// What a site may set about reading.
@@ -108,6 +145,17 @@ impl fmt::Display for Mode {
             Self::Standalone => "standalone",
             Self::Coupled => "coupled",
         })
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Standalone, Self::Coupled]
+            .into_iter()
+            .find(|mode| mode.to_string() == text)
+            .ok_or_else(|| "the modes are standalone and coupled".to_owned())
     }
 }
 

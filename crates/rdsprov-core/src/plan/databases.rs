@@ -47,6 +47,7 @@ fn step(
         summary,
         acting: of.acting,
         borrowed: of.borrowed,
+        passage: None,
         statements,
         hazards: hazards.iter().copied().collect(),
     }
@@ -172,11 +173,31 @@ impl<'a> Planner<'a> {
         }
         let message = format!("database {name} belongs to role {from}, the definitions say {to}");
         let opens = self.hand_over(name, from, to);
-        if !powerful {
+        let there = self.observed.roles.contains_key(to);
+        if !powerful && there {
             self.refuse_until(application, message, "a superuser", opens);
             return false;
         }
-        let there = self.observed.roles.contains_key(to);
+        if !powerful {
+            let administrator = &self.observed.administrator.name;
+            let may_be_one = |seen: &observed::Role| !seen.superuser && !seen.has_administrator;
+            if self.observed.roles.get(from).is_some_and(may_be_one) {
+                let statement = sql::grant_role(from, administrator).shown();
+                let opens = Opening { database: None, statement };
+                let message = format!("{message}, and the administrator cannot act as role {from}");
+                self.refuse_until(application, message, "a superuser", opens);
+            } else {
+                let remedy = format!(
+                    "create role {to} first, have a superuser run: {}; and take the role over with `adopt = true`",
+                    opens.statement
+                );
+                let message = format!(
+                    "{message}; what is a superuser's cannot go to role {to} before that is there"
+                );
+                self.refuse(application, message, remedy);
+            }
+            return false;
+        }
         let place = opens.database.as_ref().map(|name| format!(", in database {name}"));
         let remedy = format!(
             "name the present owner in the definitions; or add --allow changes_owner, and the database and what {from} owns in it go to {to}; or have a superuser run{}{}: {};",
@@ -305,6 +326,33 @@ impl<'a> Planner<'a> {
         step(name, of, Action::AlterDatabase, summary, vec![sql::change_owner(name, to)], hazards)
     }
 
+    /// Lets the administrator into a database, so that a later plan can see what there is to hand over.
+    pub(super) fn let_in(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        seen: &observed::Database,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some(acting) = self.act_as(&seen.owner) else { return };
+        let application = &database.application;
+        let mut change = |action, summary, statement| {
+            let acting = acting.clone();
+            let of = For { application, role: None, acting, borrowed: Memberships::new() };
+            steps.push(step(name, of, action, summary, vec![statement], &[]));
+        };
+        if !seen.allow_connections {
+            let summary = format!("database {name}: open to those who may connect");
+            change(Action::AlterDatabase, summary, sql::open_database(name));
+        }
+        let administrator = &self.observed.administrator.name;
+        let connect = Privileges::from([Privilege::Connect]);
+        let target = Target::Database(name.clone());
+        let statement = sql::grant(&connect, &target, &Grantee::Role(administrator.clone()));
+        let summary = granted_words(&connect, &target, administrator);
+        change(Action::Grant, summary, statement);
+    }
+
     /// Owner, mark and ACL of a database that exists.
     pub(super) fn database_itself(
         &mut self,
@@ -352,7 +400,6 @@ impl<'a> Planner<'a> {
         let mut wanted: BTreeMap<RoleName, Privileges> = database
             .access
             .iter()
-            .filter(|(role, _)| *role != owner)
             .map(|(role, access)| (role.clone(), access::on_database(access.level)))
             .collect();
         if database.owner.is_some() {
@@ -396,7 +443,7 @@ impl<'a> Planner<'a> {
         for revoke in &difference.revoke {
             let (summary, statement) = super::inside::revoked(revoke, &target);
             let Some(acting) = self.act_as(&revoke.grantor) else {
-                self.refuse_revoke(&place, revoke);
+                self.refuse_revoke(&place, revoke, None);
                 continue;
             };
             let (role, hazard) = match &revoke.grantee {

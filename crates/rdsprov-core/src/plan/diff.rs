@@ -45,19 +45,13 @@ pub(super) fn plan(desired: &Desired, observed: &Observed, findings: Findings) -
                 }
             }
             Found::There(seen) => {
-                planner.database_itself(name, database, seen, &mut cluster);
-                planner.settings(name, database, &seen.settings, &mut cluster);
-                if let Some(contents) = &seen.contents {
-                    let steps = planner.inside(name, database, &seen.owner, contents);
-                    inside.extend(planner.transaction(Scope::Database(name.clone()), steps));
-                } else {
-                    planner.unseen.push(format!(
-                        "what is inside database {name}, which the administrator may not enter yet"
-                    ));
-                }
+                planner.present_database(name, database, seen, &mut cluster, &mut inside)
             }
             Found::Refused => {}
         }
+    }
+    if let Some((name, role)) = desired.delegate() {
+        planner.delegate(name, role, &mut cluster, &mut inside);
     }
     planner.plugin_databases(&mut cluster);
     let mut transactions: Vec<Transaction> =
@@ -79,6 +73,7 @@ pub(super) fn plan(desired: &Desired, observed: &Observed, findings: Findings) -
         format_version: FORMAT_VERSION,
         environment: desired.environment.clone(),
         digest: String::new(),
+        observed: String::new(),
         server_major: observed.major(),
         orphaned: unmanaged::orphans(desired, observed),
         undeclared: unmanaged::undeclared(desired, observed),
@@ -121,6 +116,36 @@ impl<'a> Planner<'a> {
             named: BTreeSet::new(),
             doubts: false,
         }
+    }
+
+    /// A database that is there. Where it gets another owner, all of that is one transaction inside it: a
+    /// failure leaves it to the old one, with all that is in it.
+    fn present_database(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        seen: &'a observed::Database,
+        cluster: &mut Vec<Step>,
+        inside: &mut Vec<Transaction>,
+    ) {
+        let changes_owner = database.owner.as_ref().is_some_and(|owner| *owner != seen.owner);
+        let mut own = Vec::new();
+        match &seen.contents {
+            None if changes_owner => self.let_in(name, database, seen, &mut own),
+            _ => self.database_itself(name, database, seen, &mut own),
+        }
+        let mut steps = Vec::new();
+        let first =
+            if changes_owner && seen.contents.is_some() { &mut steps } else { &mut *cluster };
+        first.append(&mut own);
+        self.settings(name, database, &seen.settings, cluster);
+        match &seen.contents {
+            Some(contents) => steps.extend(self.inside(name, database, &seen.owner, contents)),
+            None => self.unseen.push(format!(
+                "what is inside database {name}, which the administrator may not enter yet"
+            )),
+        }
+        inside.extend(self.transaction(Scope::Database(name.clone()), steps));
     }
 
     pub fn refuse(&mut self, application: &ApplicationName, message: String, remedy: String) {
@@ -184,27 +209,56 @@ impl<'a> Planner<'a> {
             }
     }
 
-    /// Whether memberships of one kind lead from the administrator to a role. Those of declared roles
-    /// count for nothing: they end with this plan.
+    /// A role, and all whose privileges it has as their member. What a declared role is a member of ends
+    /// with this plan.
+    pub fn has_privileges_of(&self, role: &RoleName) -> BTreeSet<RoleName> {
+        let old = self.observed.major() < 16;
+        let inherits = |member: &observed::Role, membership: &observed::Membership| {
+            if old { member.inherit } else { membership.inherit }
+        };
+        let mut found = self.memberships_from(role, inherits);
+        found.insert(role.clone());
+        found
+    }
+
+    /// Whether a role has what it has as the owner of its database without asking for it: up to 15, one with
+    /// `NOINHERIT` has not. Declared roles are made to inherit.
+    pub fn inherits(&self, role: &RoleName) -> bool {
+        self.observed.major() >= 16
+            || self.desired.roles.contains_key(role)
+            || self.observed.roles.get(role).is_none_or(|seen| seen.inherit)
+    }
+
+    /// Whether memberships of one kind lead from the administrator to a role.
     fn reaches(
         &self,
         role: &RoleName,
         counts: impl Fn(&observed::Role, &observed::Membership) -> bool,
     ) -> bool {
+        self.memberships_from(&self.observed.administrator.name, counts).contains(role)
+    }
+
+    /// The roles that memberships of one kind lead to from another. Those of declared roles count for
+    /// nothing: they end with this plan.
+    fn memberships_from(
+        &self,
+        from: &RoleName,
+        counts: impl Fn(&observed::Role, &observed::Membership) -> bool,
+    ) -> BTreeSet<RoleName> {
         let mut reached = BTreeSet::new();
-        let mut next = vec![&self.observed.administrator.name];
+        let mut next = vec![from];
         while let Some(name) = next.pop() {
             let Some(member) = self.observed.roles.get(name) else { continue };
             if self.desired.roles.contains_key(name) {
                 continue;
             }
             for membership in member.memberships.iter().filter(|one| counts(member, one)) {
-                if reached.insert(&membership.role) {
+                if reached.insert(membership.role.clone()) {
                     next.push(&membership.role);
                 }
             }
         }
-        reached.contains(role)
+        reached
     }
 
     /// Whether the administrator may alter and grant a role. To a member of `rds_superuser` RDS may

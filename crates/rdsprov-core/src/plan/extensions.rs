@@ -1,8 +1,11 @@
 //! Desired less observed inside one database: extensions.
 
-use super::inside::Inside;
-use super::{Acting, Action, Memberships, Opening, sql};
-use crate::observed::Contents;
+use super::diff::is_public;
+use super::inside::{Inside, Way};
+use super::{Acting, Action, DATABASE_OWNER, Opening, sql};
+use crate::access::Privilege;
+use crate::name::SchemaName;
+use crate::observed::{Contents, Grantee};
 
 impl Inside<'_, '_> {
     /// The extensions that are declared and not there: made by the owner where PostgreSQL trusts them, by
@@ -21,7 +24,11 @@ impl Inside<'_, '_> {
                 );
                 continue;
             };
-            let statement = sql::create_extension(extension);
+            let schema = match &available.schema {
+                Some(_) => None,
+                None => self.schema_of_extensions(contents),
+            };
+            let statement = sql::create_extension(extension, schema);
             let summary = format!("extension {extension} in database {}", self.name);
             if available.trusted || !available.superuser {
                 let role = Some(self.owner);
@@ -43,11 +50,29 @@ impl Inside<'_, '_> {
             self.push(
                 Action::CreateExtension,
                 Some(self.owner),
-                (Acting::Administrator, Memberships::new()),
+                Way::plain(Acting::Administrator),
                 summary,
                 statement,
                 &[],
             );
         }
+    }
+
+    /// The schema that an extension goes to, where the owner may not create in `public`: the first that its
+    /// entry declares.
+    fn schema_of_extensions(&self, contents: &Contents) -> Option<&SchemaName> {
+        let declared = self.database.of_owner()?;
+        let is_open = contents.schemas.iter().any(|(name, schema)| {
+            let itself = Grantee::Role(self.owner.clone());
+            is_public(name)
+                && (declared.contains(name)
+                    || schema.owner.as_str() == DATABASE_OWNER
+                    || schema.owner == *self.owner
+                    || schema
+                        .acl
+                        .iter()
+                        .any(|item| item.grantee == itself && item.privilege == Privilege::Create))
+        });
+        if is_open { None } else { declared.iter().next() }
     }
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::acl::with_owner;
 use super::inside::Inside;
 use super::sql::{self, Statement, Target};
-use super::{Acting, Action, Hazard, MembershipOption, Step};
+use super::{Acting, Action, Hazard, MembershipOption, Opening, Step};
 use crate::access::{Privilege, Privileges};
 use crate::name::{DatabaseName, RoleName};
-use crate::observed::{AclItem, Contents, Grantee};
+use crate::observed::{self, AclItem, Contents, Grantee, KeptBack};
 
 /// The contents after all that one role owns has gone to another.
 pub(super) fn with_another_owner(contents: &Contents, from: &RoleName, to: &RoleName) -> Contents {
@@ -39,6 +39,9 @@ impl Inside<'_, '_> {
     /// other databases of the old owner: they are out of its hands for as long as the transaction lasts.
     pub(super) fn hand_over(&mut self, from: &RoleName, contents: &Contents) {
         let to = self.owner.clone();
+        for object in &contents.kept_back {
+            self.refuse_kept_back(from, &to, object);
+        }
         let statements = if *from == self.planner.observed.administrator.name {
             contents
                 .of_administrator
@@ -61,38 +64,82 @@ impl Inside<'_, '_> {
             summary: format!("what {from} owns in database {} goes to {to}", self.name),
             acting: Acting::Administrator,
             borrowed,
+            passage: None,
             statements,
             hazards: BTreeSet::from([Hazard::ChangesOwner]),
         });
     }
 
+    fn refuse_kept_back(&mut self, from: &RoleName, to: &RoleName, object: &KeptBack) {
+        let KeptBack { kind, identity, schema } = object;
+        let declared = self.database.of_owner();
+        let why = match schema {
+            // What its entry declares, it will be able to create in.
+            Some(schema) if declared.is_some_and(|all| all.contains(schema)) => return,
+            Some(schema) => format!("may not create in schema {schema}"),
+            None => "may not use its foreign-data wrapper".to_owned(),
+        };
+        let message = format!(
+            "in database {}, {} {identity} of role {from} cannot go to role {to}, which {why}",
+            self.name,
+            kind.to_lowercase()
+        );
+        let application = &self.database.application;
+        let statement = sql::change_object_owner(kind, identity, to).shown();
+        if self.planner.observed.roles.contains_key(to) {
+            let opens = Opening { database: Some(self.name.clone()), statement };
+            self.planner.refuse_until(application, message, "a superuser", opens);
+        } else {
+            let remedy = format!(
+                "create role {to} first, have a superuser run: {statement}; and take the role over with `adopt = true`"
+            );
+            self.planner.refuse(application, message, remedy);
+        }
+    }
+
     pub(super) fn reassign(&self, from: &RoleName, to: &RoleName) -> Vec<Statement> {
         let administrator = &self.planner.observed.administrator.name;
         let desired = &self.planner.desired.databases;
-        // Those that the old owner will have when this transaction runs, the cluster's being done.
-        let becomes = |name: &DatabaseName| desired.get(name).and_then(|one| one.owner.as_ref());
-        let mut others: BTreeSet<&DatabaseName> = self
-            .planner
-            .observed
-            .databases
-            .iter()
-            .filter(|(name, seen)| becomes(name).unwrap_or(&seen.owner) == from)
-            .map(|(name, _)| name)
+        // Those that the old owner has when this transaction runs: new ones are made, and of the others those
+        // that come first have their owners.
+        let owner_then = |name: &DatabaseName, seen: Option<&observed::Database>| {
+            let declared = desired.get(name).and_then(|one| one.owner.as_ref());
+            match seen.filter(|seen| !seen.is_unfinished(administrator)) {
+                Some(seen) if name > self.name || seen.contents.is_none() => {
+                    Some(seen.owner.clone())
+                }
+                Some(seen) => declared.or(Some(&seen.owner)).cloned(),
+                None => declared.cloned(),
+            }
+        };
+        let there = &self.planner.observed.databases;
+        let others: BTreeSet<&DatabaseName> = there
+            .keys()
+            .chain(desired.keys())
+            .filter(|name| {
+                *name != self.name && owner_then(name, there.get(name)).as_ref() == Some(from)
+            })
             .collect();
-        others.extend(desired.keys().filter(|name| becomes(name) == Some(from)));
-        let connect = Privileges::from([Privilege::Connect]);
         let mut statements: Vec<Statement> =
             others.iter().map(|other| sql::change_owner(other, administrator)).collect();
         statements.push(sql::reassign_owned(from, to));
         for other in others {
             statements.push(sql::change_owner(other, from));
-            let had = self.planner.observed.databases.get(other).is_none_or(|seen| {
-                seen.acl.iter().any(|item| item.grantee == Grantee::Role(administrator.clone()))
-            });
-            if desired.contains_key(other) || had {
+            // What the administrator held has become its own as the owner, and went with that.
+            let mut held: Privileges = there
+                .get(other)
+                .into_iter()
+                .flat_map(|seen| &seen.acl)
+                .filter(|item| item.grantee == Grantee::Role(administrator.clone()))
+                .map(|item| item.privilege)
+                .collect();
+            if desired.contains_key(other) {
+                held.insert(Privilege::Connect);
+            }
+            if !held.is_empty() {
                 let target = Target::Database(other.clone());
                 let grantee = Grantee::Role(administrator.clone());
-                statements.push(sql::grant(&connect, &target, &grantee));
+                statements.push(sql::grant(&held, &target, &grantee));
             }
         }
         statements

@@ -10,15 +10,17 @@ use super::diff::Planner;
 use super::handover::with_another_owner;
 use super::schemas::{SchemaAtHand, default_contents};
 use super::sql::{self, Statement, Taken, Target};
-use super::{Acting, Action, Hazard, MembershipOption, Memberships, Opening, Step};
-use crate::access::{Privilege, Privileges};
+use super::{
+    Acting, Action, DATABASE_OWNER, Hazard, MembershipOption, Memberships, Opening, Passage, Step,
+};
+use crate::access::Privileges;
 use crate::definitions::AccessLevel;
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{AclItem, Contents, Grantee};
 
-/// The role that stands for whoever owns the database; nobody can become it.
-pub(super) const DATABASE_OWNER: &str = "pg_database_owner";
+/// Whoever is a member of one of these may use every schema.
+const READS_AND_WRITES_ALL: [&str; 2] = ["pg_read_all_data", "pg_write_all_data"];
 
 /// One database while it is compared.
 pub(super) struct Inside<'a, 'b> {
@@ -33,6 +35,22 @@ pub(super) struct Inside<'a, 'b> {
     pub steps: Vec<Step>,
 }
 
+/// How the administrator gets to do something.
+#[derive(Clone)]
+pub(super) struct Way {
+    pub acting: Acting,
+    /// What it has to be a member of beside the role it acts as.
+    pub borrowed: Memberships,
+    pub passage: Option<Passage>,
+}
+
+impl Way {
+    /// Acting as somebody is all there is to it.
+    pub fn plain(acting: Acting) -> Self {
+        Self { acting, borrowed: Memberships::new(), passage: None }
+    }
+}
+
 /// What an ACL belongs to, for the words of a refusal.
 pub(super) struct Place<'a> {
     pub target: &'a Target,
@@ -40,6 +58,19 @@ pub(super) struct Place<'a> {
     /// Where a statement about it has to run; anywhere, for what all databases share.
     pub database: Option<&'a DatabaseName>,
     pub application: &'a ApplicationName,
+}
+
+/// What only another role than the administrator can do.
+pub(super) struct ForAnother<'a> {
+    pub verb: &'a str,
+    pub summary: String,
+    /// Who can.
+    pub master: &'a RoleName,
+    /// The schema that it would have to be let into first.
+    pub closed: Option<&'a SchemaName>,
+    /// Whom it concerns.
+    pub role: Option<&'a RoleName>,
+    pub statement: String,
 }
 
 /// A revocation in words, and its statement.
@@ -129,68 +160,80 @@ impl Planner<'_> {
     }
 
     /// Refuses a revocation that is for somebody to make as whom the administrator cannot act.
-    pub(super) fn refuse_revoke(&mut self, place: &Place<'_>, revoke: &Revoke) {
+    pub(super) fn refuse_revoke(
+        &mut self,
+        place: &Place<'_>,
+        revoke: &Revoke,
+        closed: Option<&SchemaName>,
+    ) {
         let (summary, statement) = revoked(revoke, place.target);
         let statement = if revoke.grantor == *place.owner {
             statement.shown()
         } else {
-            sql::as_role(&revoke.grantor, &statement)
+            let alone = sql::as_role(&revoke.grantor, &statement);
+            closed.map_or(alone.clone(), |schema| sql::let_in(&revoke.grantor, schema, &alone))
         };
         let role = match &revoke.grantee {
             Grantee::Public => None,
             Grantee::Role(role) => Some(role),
         };
-        self.refuse_for_another(place, "revoke", &summary, &revoke.grantor, role, statement);
+        let master = &revoke.grantor;
+        let verb = "revoke";
+        self.refuse_for_another(
+            place,
+            ForAnother { verb, summary, master, closed, role, statement },
+        );
     }
 
-    pub(super) fn refuse_for_another(
-        &mut self,
-        place: &Place<'_>,
-        verb: &str,
-        summary: &str,
-        master: &RoleName,
-        role: Option<&RoleName>,
-        statement: String,
-    ) {
-        let in_database = place.database.map(|name| format!("in database {name}, "));
+    pub(super) fn refuse_for_another(&mut self, place: &Place<'_>, what: ForAnother<'_>) {
+        let ForAnother { verb, summary, master, closed, role, statement } = what;
+        let in_database =
+            place.database.map(|name| format!("in database {name}, ")).unwrap_or_default();
+        let (why, who) = match closed {
+            Some(schema) => (
+                format!(
+                    "which may not use schema {schema}, and the administrator cannot act for who owns that"
+                ),
+                "a superuser".to_owned(),
+            ),
+            None => (
+                "as which the administrator cannot act".to_owned(),
+                format!("role {master} or a superuser"),
+            ),
+        };
+        let message =
+            format!("{in_database}\"{verb} {summary}\" is for role {master} to do, {why}");
         let can_run_now = role.is_none_or(|role| self.observed.roles.contains_key(role))
             && place.database.is_none_or(|name| self.observed.databases.contains_key(name));
         let opens = if can_run_now {
-            Opening { database: place.database.cloned(), statement }
-        } else if let Some(opening) = self.without_names_to_come(place, master) {
-            opening
+            Some(Opening { database: place.database.cloned(), statement: statement.clone() })
         } else {
-            self.refuse(
-                place.application,
-                format!(
-                    "{}\"{verb} {summary}\" is for role {master} to do, as which the administrator cannot act",
-                    in_database.unwrap_or_default()
-                ),
-                format!("leave it out for now, apply the rest, and have role {master} or a superuser run then: {statement};"),
-            );
-            return;
+            self.without_names_to_come(place, master, closed)
         };
-        self.refuse_until(
-            place.application,
-            format!(
-                "{}\"{verb} {summary}\" is for role {master} to do, as which the administrator cannot act",
-                in_database.unwrap_or_default()
+        match opens {
+            Some(opens) => self.refuse_until(place.application, message, &who, opens),
+            None => self.refuse(
+                place.application,
+                message,
+                format!(
+                    "leave it out for now, apply the rest, and have {who} run then: {statement};"
+                ),
             ),
-            &format!("role {master} or a superuser"),
-            opens,
-        );
+        }
     }
 
     /// A statement that opens the way and names nothing that is yet to be made: the administrator becomes
     /// a member, or relations of a superuser go to the database's owner.
-    fn without_names_to_come(&self, place: &Place<'_>, master: &RoleName) -> Option<Opening> {
+    fn without_names_to_come(
+        &self,
+        place: &Place<'_>,
+        master: &RoleName,
+        closed: Option<&SchemaName>,
+    ) -> Option<Opening> {
         let administrator = &self.observed.administrator.name;
         let seen = self.observed.roles.get(master)?;
-        if self.act_as(master).is_some() {
-            // It is its own way into the schema that an owner took from itself.
-            let schema = Target::Schema(place.target.schema()?.clone());
-            let usage = Privileges::from([Privilege::Usage]);
-            let statement = sql::grant(&usage, &schema, &Grantee::Role(master.clone())).shown();
+        if let Some(schema) = closed {
+            let statement = sql::grant_usage(schema, master).shown();
             return Some(Opening { database: place.database.cloned(), statement });
         }
         if !seen.superuser {
@@ -293,8 +336,8 @@ impl Inside<'_, '_> {
         statement: Statement,
         hazards: &[Hazard],
     ) {
-        if let Some(acting) = self.act_in(master) {
-            self.push(action, role, acting, summary, statement, hazards);
+        if let Some(way) = self.act_in(master) {
+            self.push(action, role, way, summary, statement, hazards);
             return;
         }
         let target = Target::Database(self.name.clone());
@@ -314,60 +357,71 @@ impl Inside<'_, '_> {
         let application = self.application(role);
         let place =
             Place { target, owner: master, database: Some(self.name), application: &application };
-        let statement = statement.shown();
-        self.planner.refuse_for_another(&place, verb, summary, master, role, statement);
+        let closed = self.closed_against(master);
+        let closed = closed.as_ref();
+        let (summary, statement) = (summary.to_owned(), statement.shown());
+        let what = ForAnother { verb, summary, master, closed, role, statement };
+        self.planner.refuse_for_another(&place, what);
     }
 
-    /// How to act for whoever owns the database. Up to 15 an owner with `NOINHERIT` has nothing of that.
-    fn act_for_database(&self) -> Option<Acting> {
-        let planner = &self.planner;
-        let inherits = planner.observed.major() >= 16
-            || planner.desired.roles.contains_key(self.owner)
-            || planner.observed.roles.get(self.owner).is_none_or(|owner| owner.inherit);
-        planner.act_as(self.owner).filter(|_| inherits)
+    /// The schema at hand, where that alone keeps a role from doing what the administrator would do as it.
+    fn closed_against(&self, master: &RoleName) -> Option<SchemaName> {
+        self.planner.act_as(master)?;
+        self.closed_to(master).map(|at_hand| at_hand.name.clone())
     }
 
     /// How to act for an owner or grantor in the schema at hand. Who may not use the schema cannot name
-    /// what is in it: then the administrator acts itself, with the privileges of both.
-    pub(super) fn act_in(&self, master: &RoleName) -> Option<(Acting, Memberships)> {
-        if master.as_str() == DATABASE_OWNER {
-            return self.act_for_database().map(|acting| (acting, Memberships::new()));
-        }
-        let acting = self.planner.act_as(master)?;
-        let Some(keeper) = self.closed_to(master) else {
-            return Some((acting, Memberships::new()));
-        };
-        let users = &self.schema_at_hand.as_ref()?.users;
-        let has_a_way = keeper == self.owner
-            && users.contains(&Grantee::Role(RoleName::observed(DATABASE_OWNER)))
-            || users.contains(&Grantee::Role(keeper.clone()));
-        self.planner.act_as(keeper).filter(|_| keeper != master && has_a_way)?;
-        let borrowed = [master, keeper].map(|role| (role.clone(), MembershipOption::Inherit));
-        Some((Acting::Administrator, borrowed.into_iter().collect()))
+    /// what is in it: then the schema's owner lets it in.
+    pub(super) fn act_in(&self, master: &RoleName) -> Option<Way> {
+        let way = self.act_as(master)?;
+        let Some(at_hand) = self.closed_to(master) else { return Some(way) };
+        let keeper = self.act_as(&at_hand.owner)?;
+        let schema = at_hand.name.clone();
+        let passage = Passage { schema, role: master.clone(), keeper: keeper.acting };
+        let mut borrowed = way.borrowed;
+        borrowed.extend(keeper.borrowed);
+        Some(Way { acting: way.acting, borrowed, passage: Some(passage) })
     }
 
-    /// The owner of the schema at hand, where a role has no way into that.
-    pub(super) fn closed_to(&self, role: &RoleName) -> Option<&RoleName> {
-        let SchemaAtHand { owner, users } = self.schema_at_hand.as_ref()?;
-        let of_database = owner.as_str() == DATABASE_OWNER;
-        let keeper = if of_database { self.owner } else { owner };
-        let may_use = users.contains(&Grantee::Public)
-            || users.contains(&Grantee::Role(role.clone()))
-            || role == keeper && of_database && users.contains(&Grantee::Role(owner.clone()));
-        (!may_use).then_some(keeper)
+    /// How to act for an owner or grantor. Whoever can become the database's owner can become the role that
+    /// stands for it: PostgreSQL then takes that one for the grantor, whatever the owner may grant itself.
+    fn act_as(&self, master: &RoleName) -> Option<Way> {
+        if master.as_str() != DATABASE_OWNER {
+            return self.planner.act_as(master).map(Way::plain);
+        }
+        let borrowed = match self.planner.act_as(self.owner)? {
+            Acting::Administrator => Memberships::new(),
+            Acting::Role(owner) => Memberships::from([(owner, MembershipOption::Set)]),
+        };
+        Some(Way { acting: Acting::Role(master.clone()), borrowed, passage: None })
+    }
+
+    /// The schema at hand, where a role has no way into it.
+    fn closed_to(&self, role: &RoleName) -> Option<&SchemaAtHand> {
+        let at_hand = self.schema_at_hand.as_ref()?;
+        let may_use = at_hand.users.contains(&Grantee::Public)
+            || self.planner.has_privileges_of(role).iter().any(|one| {
+                let of_database = one == self.owner
+                    && self.planner.inherits(one)
+                    && at_hand.users.contains(&Grantee::Role(RoleName::observed(DATABASE_OWNER)));
+                of_database
+                    || at_hand.users.contains(&Grantee::Role(one.clone()))
+                    || READS_AND_WRITES_ALL.contains(&one.as_str())
+            });
+        (!may_use).then_some(at_hand)
     }
 
     pub(super) fn push(
         &mut self,
         action: Action,
         role: Option<&RoleName>,
-        acting: (Acting, Memberships),
+        way: Way,
         summary: String,
         statement: Statement,
         hazards: &[Hazard],
     ) {
         let hazards = if self.is_new { &[] } else { hazards };
-        let (acting, borrowed) = acting;
+        let Way { acting, borrowed, passage } = way;
         self.steps.push(Step {
             action,
             application: self.application(role),
@@ -376,6 +430,7 @@ impl Inside<'_, '_> {
             summary,
             acting,
             borrowed,
+            passage,
             statements: vec![statement],
             hazards: hazards.iter().copied().collect(),
         });
@@ -456,8 +511,8 @@ impl Inside<'_, '_> {
         let summary = granted_words(privileges, target, role);
         let statement = sql::grant(privileges, target, &Grantee::Role(role.clone()));
         match self.act_in(owner) {
-            Some(acting) => {
-                self.push(Action::Grant, Some(role), acting, summary, statement, &[]);
+            Some(way) => {
+                self.push(Action::Grant, Some(role), way, summary, statement, &[]);
             }
             None => self.refuse_for(owner, target, "grant", Some(role), &summary, &statement),
         }
@@ -475,13 +530,12 @@ impl Inside<'_, '_> {
             if self.planner.refuse_held_through(&place, found) {
                 return;
             }
-            // With a grant option of its own, PostgreSQL takes the database's owner for the grantor.
+            // What the database's owner granted by a grant option that it has lost since, it cannot take
+            // back: PostgreSQL takes the role that stands for it for the grantor.
             let itself = Grantee::Role(self.owner.clone());
             let may_grant_itself = found.grantable.iter().any(|(grantee, privilege)| {
                 *grantee == itself && revoke.privileges.contains(privilege)
             });
-            let in_its_own_name = revoke.grantor.as_str() == DATABASE_OWNER && may_grant_itself;
-            // And without one any more, it cannot take back what it granted by it.
             if owner.as_str() == DATABASE_OWNER
                 && revoke.grantor == *self.owner
                 && !may_grant_itself
@@ -489,16 +543,19 @@ impl Inside<'_, '_> {
                 let (summary, statement) = revoked(revoke, target);
                 let statement =
                     sql::with_grant_option(self.owner, &revoke.privileges, target, &statement);
-                self.planner.refuse_for_another(&place, "revoke", &summary, owner, role, statement);
+                let (verb, master, closed) = ("revoke", owner, None);
+                let what = ForAnother { verb, summary, master, closed, role, statement };
+                self.planner.refuse_for_another(&place, what);
                 continue;
             }
-            let Some(acting) = self.act_in(&revoke.grantor).filter(|_| !in_its_own_name) else {
-                self.planner.refuse_revoke(&place, revoke);
+            let Some(way) = self.act_in(&revoke.grantor) else {
+                let closed = self.closed_against(&revoke.grantor);
+                self.planner.refuse_revoke(&place, revoke, closed.as_ref());
                 continue;
             };
             let (summary, statement) = revoked(revoke, target);
             let hazards = [Hazard::RevokesAccess];
-            self.push(Action::Revoke, role, acting, summary, statement, &hazards);
+            self.push(Action::Revoke, role, way, summary, statement, &hazards);
         }
     }
 }

@@ -5,15 +5,18 @@
 
 mod acl;
 mod databases;
+mod delegation;
 mod diff;
 mod extensions;
 mod future;
 mod handover;
 mod inside;
+mod markdown;
 mod relations;
 mod render;
 mod roles;
 pub mod rotation;
+mod saved;
 mod schemas;
 mod sql;
 mod unmanaged;
@@ -21,31 +24,36 @@ mod unmanaged;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::Serialize;
-use sha2::{Digest, Sha256};
+use serde::{Deserialize, Serialize};
 
 use crate::desired::Desired;
-use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::digest::sha256_of;
+use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::Observed;
 use crate::secrets::SecretId;
 
 pub use diff::names_needed;
+pub(crate) use markdown::escaped;
+pub(crate) use render::visible;
+pub use saved::{Differences, Origin, SavedPlan, SavedPlanError, Stale};
 pub use sql::{SlotError, Slots, Statement};
 
 /// The version of the JSON form.
 pub const FORMAT_VERSION: u32 = 1;
 
 /// What a step does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "each says what it is")]
 pub enum Action {
     CreateRole,
     AlterRole,
     SetPassword,
+    CreateSecret,
     CreateDatabase,
     AlterDatabase,
     CreateSchema,
+    AlterSchema,
     CreateExtension,
     ReassignOwned,
     Grant,
@@ -59,15 +67,36 @@ pub enum Action {
     RestorePassword,
 }
 
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::CreateRole,
+        Self::AlterRole,
+        Self::SetPassword,
+        Self::CreateDatabase,
+        Self::AlterDatabase,
+        Self::CreateSchema,
+        Self::CreateExtension,
+        Self::ReassignOwned,
+        Self::Grant,
+        Self::Revoke,
+        Self::DefaultPrivileges,
+        Self::SetParameter,
+        Self::Adopt,
+    ];
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CreateRole => "create_role",
             Self::AlterRole => "alter_role",
             Self::SetPassword => "set_password",
+            Self::CreateSecret => "create_secret",
             Self::CreateDatabase => "create_database",
             Self::AlterDatabase => "alter_database",
             Self::CreateSchema => "create_schema",
+            Self::AlterSchema => "alter_schema",
             Self::CreateExtension => "create_extension",
             Self::ReassignOwned => "reassign_owned",
             Self::Grant => "grant",
@@ -84,7 +113,7 @@ impl fmt::Display for Action {
 }
 
 /// What a step may break for somebody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hazard {
     /// Somebody loses a privilege or a membership.
@@ -134,7 +163,7 @@ impl std::str::FromStr for Hazard {
 }
 
 /// Who carries out a step.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Acting {
     /// The administrator, as it is.
@@ -143,8 +172,12 @@ pub enum Acting {
     Role(RoleName),
 }
 
+/// The role that whoever owns the database is a member of, from 14 on, and nobody else: to become it one has
+/// to be able to become the owner.
+const DATABASE_OWNER: &str = "pg_database_owner";
+
 /// What a membership of the administrator is for; the options of `GRANT` on 16 and later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MembershipOption {
     /// To become the role.
@@ -156,9 +189,21 @@ pub enum MembershipOption {
 /// Roles that the administrator has to be a member of.
 pub type Memberships = BTreeMap<RoleName, MembershipOption>;
 
-/// One thing that changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Step {
+/// The way into a schema that a role does not have: the schema's owner grants `USAGE` for the step, and
+/// takes it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passage {
+    /// The schema.
+    pub schema: SchemaName,
+    /// Who carries out the step.
+    pub role: RoleName,
+    /// Who owns the schema.
+    pub keeper: Acting,
+}
+
+/// One thing that changes. Its statements are [`Statement`]s, or texts where it was read from a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step<S = Statement> {
     /// What it does.
     pub action: Action,
     /// The application it is for.
@@ -172,16 +217,19 @@ pub struct Step {
     /// Who carries it out.
     pub acting: Acting,
     /// What the administrator has to be a member of for it, beside the role it acts as.
-    #[serde(skip_serializing_if = "Memberships::is_empty")]
+    #[serde(default, skip_serializing_if = "Memberships::is_empty")]
     pub borrowed: Memberships,
+    /// The way into the schema, where who carries it out has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passage: Option<Passage>,
     /// How.
-    pub statements: Vec<Statement>,
+    pub statements: Vec<S>,
     /// What it may break.
     pub hazards: BTreeSet<Hazard>,
 }
 
 /// Where a transaction runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// In the administrator's database, on what all databases share.
@@ -192,25 +240,25 @@ pub enum Scope {
     Database(DatabaseName),
 }
 
-/// Steps that hold together or not at all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Transaction {
+/// Steps that hold together or not at all; see [`Step`] for what its statements are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction<S = Statement> {
     /// Where it runs.
     pub scope: Scope,
     /// What must run before it, since it cannot be part of a transaction.
-    pub before: Option<Statement>,
+    pub before: Option<S>,
     /// The roles that the administrator is made a member of, for the length of the transaction.
     pub memberships: Memberships,
     /// Those of them in which it is a member already, though not in the way that is needed: its own grant
     /// of that comes back, with these values of `INHERIT` and `SET`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub restored: BTreeMap<RoleName, (bool, bool)>,
     /// The steps.
-    pub steps: Vec<Step>,
+    pub steps: Vec<Step<S>>,
 }
 
 /// Why nothing may be done, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// The application.
     pub application: ApplicationName,
@@ -223,7 +271,7 @@ pub struct Refusal {
 }
 
 /// A statement that somebody with more power can run to open the way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opening {
     /// Where; anywhere, for what all databases share.
     pub database: Option<DatabaseName>,
@@ -232,7 +280,7 @@ pub struct Opening {
 }
 
 /// What is known before two states are compared.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
     /// What forbids it all.
     pub refusals: Vec<Refusal>,
@@ -240,6 +288,8 @@ pub struct Findings {
     pub notes: Vec<String>,
     /// Which version of each secret was read, where secrets have versions.
     pub versions: BTreeMap<SecretId, String>,
+    /// The secrets that are not there and are to be made, each with a new password.
+    pub new_secrets: BTreeSet<SecretId>,
 }
 
 /// An application as the plan knows it, for the records.
@@ -288,6 +338,8 @@ pub struct Plan {
     pub environment: String,
     /// `sha256:…` over what would be done and the observed state it rests on.
     pub digest: String,
+    /// `sha256:…` over that observed state alone.
+    pub observed: String,
     /// The server's major version.
     pub server_major: u32,
     /// The transactions, in order.
@@ -316,8 +368,13 @@ impl Step {
     #[must_use]
     pub fn memberships(&self) -> Memberships {
         let mut memberships = self.borrowed.clone();
-        if let Acting::Role(role) = &self.acting {
-            memberships.entry(role.clone()).or_insert(MembershipOption::Set);
+        let keeper = self.passage.as_ref().map(|passage| &passage.keeper);
+        for acting in [&self.acting].into_iter().chain(keeper) {
+            if let Acting::Role(role) = acting
+                && role.as_str() != DATABASE_OWNER
+            {
+                memberships.entry(role.clone()).or_insert(MembershipOption::Set);
+            }
         }
         memberships
     }
@@ -333,7 +390,6 @@ impl Plan {
 
     /// With the digest over what would be done and the observed state it rests on.
     fn sealed(mut self, desired: &Desired, observed: &Observed) -> Self {
-        let mut hash = Sha256::new();
         // What else happens on the server does not touch this plan.
         let roles: Vec<_> =
             observed.roles.iter().filter(|(name, _)| desired.roles.contains_key(name)).collect();
@@ -342,15 +398,8 @@ impl Plan {
             .iter()
             .filter(|(name, _)| desired.databases.contains_key(name))
             .collect();
-        // Serialising plain data to memory fails only for maps whose keys are no strings; ours are.
-        for part in [
-            serde_json::to_vec(&(&self.environment, &self.transactions, &self.refusals)),
-            serde_json::to_vec(&(&observed.administrator, roles, databases)),
-        ] {
-            hash.update(part.unwrap_or_default());
-            hash.update(b"\n");
-        }
-        self.digest = format!("sha256:{}", hex(&hash.finalize()));
+        self.observed = sha256_of(&(&observed.administrator, roles, databases));
+        self.digest = digest(&self.environment, &self.transactions, &self.refusals, &self.observed);
         self
     }
 
@@ -373,11 +422,12 @@ impl Plan {
     }
 }
 
-/// Bytes as lower-case hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// The digest of a plan. A saved plan is held against the same, its statements being texts.
+fn digest<S: Serialize>(
+    environment: &str,
+    transactions: &[Transaction<S>],
+    refusals: &[Refusal],
+    observed: &str,
+) -> String {
+    sha256_of(&(environment, transactions, refusals, observed))
 }

@@ -7,7 +7,7 @@ use super::{Action, Hazard, Plan, Scope, Statement, Step};
 use crate::name::literal;
 use crate::secrets::SecretId;
 
-impl Step {
+impl<S> Step<S> {
     fn sign(&self) -> char {
         match self.action {
             Action::Revoke => '-',
@@ -15,6 +15,7 @@ impl Step {
             Action::CreateRole
             | Action::CreateDatabase
             | Action::CreateSchema
+            | Action::CreateSecret
             | Action::CreateExtension
             | Action::CreatePending
             | Action::Grant
@@ -22,6 +23,7 @@ impl Step {
             Action::AlterRole
             | Action::SetPassword
             | Action::AlterDatabase
+            | Action::AlterSchema
             | Action::SetParameter
             | Action::ReassignOwned
             | Action::Adopt
@@ -33,7 +35,7 @@ impl Step {
 }
 
 impl Scope {
-    fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         match self {
             Self::Cluster => "roles and databases".to_owned(),
             Self::NewDatabase(name) => format!("new database {name}"),
@@ -43,13 +45,14 @@ impl Scope {
 }
 
 /// Names come from elsewhere: a line break or a terminal's control sequence in one must not look like ours.
-fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
         .collect()
 }
 
-fn line(step: &Step) -> String {
+/// The step's line in the text.
+pub(super) fn line<S>(step: &Step<S>) -> String {
     let hazards: Vec<String> = step.hazards.iter().map(ToString::to_string).collect();
     let hazards =
         if hazards.is_empty() { String::new() } else { format!("   [{}]", hazards.join(", ")) };
@@ -84,8 +87,14 @@ impl Plan {
         for note in &self.notes {
             let _ = writeln!(text, "\nnote: {}", visible(note));
         }
+        let _ = writeln!(text, "\n{}", self.closing());
+        text
+    }
+
+    /// All of it in one sentence.
+    pub(super) fn closing(&self) -> String {
         let steps = self.steps().count();
-        let closing = match (self.refusals.len(), steps) {
+        match (self.refusals.len(), steps) {
             (0, 0) if self.applications.is_empty() => {
                 "Nothing to do: no applications are declared.".to_owned()
             }
@@ -94,9 +103,7 @@ impl Plan {
             (r, _) => {
                 format!("Refused for {r} reason(s): nothing will be done until each is settled.")
             }
-        };
-        let _ = writeln!(text, "\n{closing}");
-        text
+        }
     }
 
     /// What stands beside the definitions.

@@ -76,6 +76,7 @@ impl Plan {
             format_version: FORMAT_VERSION,
             environment: desired.environment.clone(),
             digest: String::new(),
+            observed: String::new(),
             server_major: observed.major(),
             transactions,
             refusals: planner.findings.refusals,
@@ -211,6 +212,7 @@ fn step(standing: &Standing, action: Action, summary: String) -> Step {
         summary,
         acting: Acting::Administrator,
         borrowed: Memberships::new(),
+        passage: None,
         statements,
         hazards: hazards.into_iter().collect(),
     }

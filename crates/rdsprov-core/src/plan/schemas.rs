@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::acl::AclDiff;
 use super::databases::listed;
 use super::diff::is_public;
-use super::inside::{DATABASE_OWNER, Inside};
+use super::inside::Inside;
 use super::sql::{self, Target};
-use super::{Action, Opening};
+use super::{Action, DATABASE_OWNER, Opening};
 use crate::access::{self, ObjectKind, Privilege, Privileges};
 use crate::name::{DatabaseName, RoleName, SchemaName};
 use crate::observed::{AclItem, Contents, Grantee, Schema};
@@ -17,6 +17,7 @@ const TEMPLATE: &str = "template1";
 
 /// A schema while what is in it is compared.
 pub(super) struct SchemaAtHand {
+    pub name: SchemaName,
     pub owner: RoleName,
     /// Who may use it once its own ACL is as it shall be.
     pub users: BTreeSet<Grantee>,
@@ -50,9 +51,19 @@ impl Inside<'_, '_> {
     /// A schema that is declared and not there: made for the owner's entry, refused for the others'.
     pub(super) fn missing(&mut self, name: &SchemaName, contents: &Contents) {
         if self.database.of_owner().is_none_or(|schemas| !schemas.contains(name)) {
+            let message = format!(
+                "schema {name} does not exist in database {}, and its owner's entry does not declare it",
+                self.name
+            );
+            let application = &self.database.application;
+            if self.is_new {
+                let remedy = format!("add {name} to the `schemas` of the owner's entry");
+                self.planner.refuse(application, message, remedy);
+                return;
+            }
             self.planner.refuse_until(
-                &self.database.application,
-                format!("schema {name} does not exist in database {}, and its owner's entry does not declare it", self.name),
+                application,
+                message,
                 &format!("role {} or a superuser", self.owner),
                 Opening {
                     database: Some(self.name.clone()),
@@ -186,7 +197,7 @@ impl Inside<'_, '_> {
         if self.database.of_owner().is_some_and(|schemas| schemas.contains(name)) {
             users.insert(Grantee::Role(self.owner.clone()));
         }
-        SchemaAtHand { owner: schema.owner.clone(), users }
+        SchemaAtHand { name: name.clone(), owner: schema.owner.clone(), users }
     }
 
     /// What PUBLIC may keep of a schema; nothing is said where that is nobody's business.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Serialize, Serializer};
 
-use super::{Acting, MembershipOption, Transaction};
-use crate::access::{ObjectKind, Privileges};
+use super::{Acting, MembershipOption, Passage, Transaction};
+use crate::access::{ObjectKind, Privilege, Privileges};
 use crate::mark::{Mark, UNFINISHED};
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, literal, quote};
 use crate::observed::Grantee;
@@ -110,68 +110,51 @@ impl Serialize for Statement {
 
 impl Transaction {
     /// All of it as a list of statements: what runs before, the memberships that last as long as the
-    /// transaction, the changes of role between the steps. The number is that of the step, none for
-    /// what stands around the steps.
+    /// transaction, the changes of role between the steps and the ways into schemas. The number is that
+    /// of the step, none for what stands around the steps.
     #[must_use]
     pub fn script(&self, server_major: u32) -> Vec<(Option<usize>, Statement)> {
-        let plain = |text: String| (None, Statement::Sql(text));
-        let mut script = Vec::new();
+        let mut script = Script { lines: Vec::new(), acting: &Acting::Administrator };
         if let Some(before) = &self.before {
-            script.push((Some(0), before.clone()));
+            script.lines.push((Some(0), before.clone()));
         }
-        script.push(plain("BEGIN".to_owned()));
+        script.say("BEGIN".to_owned());
         let mut granted = BTreeSet::new();
-        let mut acting = &Acting::Administrator;
+        let mut passage: Option<&Passage> = None;
         for (number, step) in self.steps.iter().enumerate() {
+            if let Some(ended) = passage.filter(|_| passage != step.passage.as_ref()) {
+                script.act_as(&ended.keeper);
+                script.lines.push((None, revoke_usage(&ended.schema, &ended.role)));
+            }
             let needed = step.memberships();
-            let missing: Vec<_> = self
+            let missing = self
                 .memberships
                 .iter()
-                .filter(|(role, _)| needed.contains_key(role) && !granted.contains(*role))
-                .collect();
-            if (&step.acting != acting || !missing.is_empty()) && *acting != Acting::Administrator {
-                script.push(plain("RESET ROLE".to_owned()));
-                acting = &Acting::Administrator;
-            }
-            if step.acting == Acting::Administrator {
-                // PostgreSQL takes for the grantor whoever may grant among the roles whose privileges the
-                // administrator has: those are to be no more than it needs.
-                let surplus: Vec<_> = self
-                    .memberships
-                    .iter()
-                    .filter(|(role, option)| {
-                        let inherits = server_major < 16 || **option == MembershipOption::Inherit;
-                        inherits && granted.contains(*role) && !needed.contains_key(*role)
-                    })
-                    .map(|(role, _)| role)
-                    .collect();
-                for role in surplus {
-                    granted.remove(role);
-                    script.push(plain(self.release(role)));
-                }
-            }
-            for (role, option) in missing {
+                .filter(|(role, _)| needed.contains_key(role) && !granted.contains(*role));
+            for (role, option) in missing.collect::<Vec<_>>() {
                 granted.insert(role);
-                script.push(plain(grant_membership(role, *option, server_major)));
+                script.act_as(&Acting::Administrator);
+                script.say(grant_membership(role, *option, server_major));
             }
-            if &step.acting != acting
-                && let Acting::Role(role) = &step.acting
-            {
-                script.push(plain(format!("SET LOCAL ROLE {}", role.quoted())));
+            if let Some(opened) = step.passage.as_ref().filter(|opened| passage != Some(opened)) {
+                script.act_as(&opened.keeper);
+                script.lines.push((None, grant_usage(&opened.schema, &opened.role)));
             }
-            acting = &step.acting;
-            for statement in &step.statements {
-                script.push((Some(number), statement.clone()));
-            }
+            passage = step.passage.as_ref();
+            script.act_as(&step.acting);
+            let statements = step.statements.iter().cloned();
+            script.lines.extend(statements.map(|statement| (Some(number), statement)));
         }
-        if *acting != Acting::Administrator {
-            script.push(plain("RESET ROLE".to_owned()));
+        if let Some(ended) = passage {
+            script.act_as(&ended.keeper);
+            script.lines.push((None, revoke_usage(&ended.schema, &ended.role)));
         }
+        script.act_as(&Acting::Administrator);
         for role in granted {
-            script.push(plain(self.release(role)));
+            script.say(self.release(role));
         }
-        script.push(plain("COMMIT".to_owned()));
-        script
+        script.say("COMMIT".to_owned());
+        script.lines
     }
 
     /// Ends a membership; one that the administrator had before is as it was.
@@ -183,6 +166,43 @@ impl Transaction {
             }
         }
     }
+}
+
+/// The statements of a transaction while it is written, and as whom the next one would run.
+struct Script<'a> {
+    lines: Vec<(Option<usize>, Statement)>,
+    acting: &'a Acting,
+}
+
+impl<'a> Script<'a> {
+    fn say(&mut self, text: String) {
+        self.lines.push((None, Statement::Sql(text)));
+    }
+
+    fn act_as(&mut self, acting: &'a Acting) {
+        if self.acting == acting {
+            return;
+        }
+        if *self.acting != Acting::Administrator {
+            self.say("RESET ROLE".to_owned());
+        }
+        if let Acting::Role(role) = acting {
+            self.say(format!("SET LOCAL ROLE {}", role.quoted()));
+        }
+        self.acting = acting;
+    }
+}
+
+/// Lets a role into a schema.
+pub fn grant_usage(schema: &SchemaName, role: &RoleName) -> Statement {
+    let usage = Privileges::from([Privilege::Usage]);
+    grant(&usage, &Target::Schema(schema.clone()), &Grantee::Role(role.clone()))
+}
+
+fn revoke_usage(schema: &SchemaName, role: &RoleName) -> Statement {
+    let usage = Privileges::from([Privilege::Usage]);
+    let (target, role) = (Target::Schema(schema.clone()), Grantee::Role(role.clone()));
+    revoke(Taken::Privilege, &usage, &target, &role, false)
 }
 
 fn grant_membership(role: &RoleName, option: MembershipOption, server_major: u32) -> String {
@@ -237,16 +257,6 @@ impl Target {
                 format!("TABLE {}.{}", schema.quoted(), quote(relation))
             }
             Self::Object { kind, identity } => format!("{} {identity}", kind.keyword()),
-        }
-    }
-
-    /// The schema that it is in.
-    pub fn schema(&self) -> Option<&SchemaName> {
-        match self {
-            Self::Relations { schema, .. }
-            | Self::AllRelations { schema, .. }
-            | Self::Columns { schema, .. } => Some(schema),
-            Self::Database(_) | Self::Schema(_) | Self::Object { .. } => None,
         }
     }
 
@@ -325,6 +335,15 @@ pub fn alter_role(role: &RoleName, attributes: &[String]) -> Statement {
     Statement::Sql(format!("ALTER ROLE {} {}", role.quoted(), attributes.join(" ")))
 }
 
+/// Power over a role, and nothing of what that role may do; from 16 on.
+pub fn grant_administration(role: &RoleName, administrator: &RoleName) -> Statement {
+    Statement::Sql(format!(
+        "GRANT {} TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
+        role.quoted(),
+        administrator.quoted()
+    ))
+}
+
 /// Ends a membership, or only its `ADMIN OPTION`.
 pub fn revoke_membership(
     group: &RoleName,
@@ -368,9 +387,10 @@ pub fn change_schema_owner(schema: &SchemaName, owner: &RoleName) -> Statement {
     Statement::Sql(format!("ALTER SCHEMA {} OWNER TO {}", schema.quoted(), owner.quoted()))
 }
 
-/// What it requires comes with it.
-pub fn create_extension(extension: &ExtensionName) -> Statement {
-    Statement::Sql(format!("CREATE EXTENSION {} CASCADE", extension.quoted()))
+/// What it requires comes with it. Without a schema it goes to `public`, or where it has to.
+pub fn create_extension(extension: &ExtensionName, schema: Option<&SchemaName>) -> Statement {
+    let schema = schema.map(|schema| format!(" SCHEMA {}", schema.quoted())).unwrap_or_default();
+    Statement::Sql(format!("CREATE EXTENSION {}{schema} CASCADE", extension.quoted()))
 }
 
 /// Moves all that a role owns in the current database, and every database that it owns.
@@ -433,6 +453,12 @@ pub fn with_grant_option(
 /// Statements that a superuser is to run as somebody else.
 pub fn as_role(role: &RoleName, statement: &Statement) -> String {
     format!("SET ROLE {}; {}; RESET ROLE", role.quoted(), statement.shown())
+}
+
+/// Statements that a superuser is to run, and for which a role has to be let into a schema.
+pub fn let_in(role: &RoleName, schema: &SchemaName, statements: &str) -> String {
+    let (open, closed) = (grant_usage(schema, role), revoke_usage(schema, role));
+    format!("{}; {statements}; {}", open.shown(), closed.shown())
 }
 
 pub fn create_database(database: &DatabaseName) -> Statement {

@@ -142,7 +142,7 @@ pub enum SecretError {
     #[error("secret {id}: the id is no path below the directory of secrets")]
     NotAPath { id: SecretId },
     #[error(
-        "secret {id} is a file, and files have no version that is AWSPENDING; leave --secret-stage out, or use --secrets aws"
+        "secret {id} does not come from Secrets Manager, and has no version that is AWSPENDING; leave --secret-stage out, or use --secrets aws"
     )]
     NoStages { id: SecretId },
     #[error("secret {id}: AWS does not allow {action} on it; allow it (see docs/iam.md)")]
@@ -186,6 +186,12 @@ pub enum SourceError {
         /// The code of the answer.
         code: String,
     },
+    /// The program around this one could not say.
+    #[error("the secrets cannot be had: {reason}")]
+    Provider {
+        /// What it said.
+        reason: String,
+    },
     /// No way there.
     #[error(
         "Secrets Manager in region {region} cannot be reached: {reason}; check region, network and AWS_ENDPOINT_URL"
@@ -207,6 +213,19 @@ pub enum SecretSource {
     /// AWS Secrets Manager.
     #[cfg(feature = "aws")]
     Aws(aws::SecretsManager),
+    /// Whatever the program around this one has.
+    Own(std::sync::Arc<dyn SecretProvider>),
+}
+
+/// Secrets that the program around this one has. It is asked for one after the other, where
+/// [`SecretSource::fetch`] is awaited.
+#[cfg(feature = "postgres")]
+pub trait SecretProvider: Send + Sync {
+    /// One secret, or what is wrong with it.
+    ///
+    /// # Errors
+    /// Where there is none at all: nobody is asked for another then.
+    fn secret(&self, id: &SecretId) -> Result<Result<Secret, SecretError>, SourceError>;
 }
 
 #[cfg(feature = "postgres")]
@@ -226,6 +245,16 @@ impl SecretSource {
                 .collect()),
             #[cfg(feature = "aws")]
             Self::Aws(manager) => manager.fetch(wanted).await,
+            Self::Own(provider) => wanted
+                .iter()
+                .map(|(id, stage)| {
+                    let secret = match stage {
+                        Stage::Current => provider.secret(id)?,
+                        Stage::Pending => Err(SecretError::NoStages { id: id.clone() }),
+                    };
+                    Ok((id.clone(), secret))
+                })
+                .collect(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod connect;
+mod holdings;
 mod login;
 mod observe;
 #[cfg(feature = "aws")]
@@ -11,10 +12,11 @@ mod tls;
 
 pub use apply::{ApplyOptions, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
 pub use connect::{ConnectError, Proof, Session, Target};
+pub use holdings::Asked;
 pub use observe::{ObserveError, observe};
 #[cfg(feature = "aws")]
 pub use rotate::{PlannedRotation, RotateOptions, check_source};
-pub use run::{Lock, Login, Place, Run, RunError};
+pub use run::{Administration, Lock, Login, Place, Run, RunError};
 pub use tls::{CarriedCertificates, Tls, TlsError, TlsProblem};
 
 use std::collections::BTreeMap;

@@ -11,9 +11,9 @@ use tokio_postgres::types::ToSql;
 use super::connect::{ConnectError, Session, Target, said};
 use super::login;
 use crate::config::VerifyPasswords;
-use crate::desired::{self, Desired};
+use crate::desired::Desired;
 use crate::name::{DatabaseName, ExtensionName, RoleName};
-use crate::observed::{Contents, Observed, Trial};
+use crate::observed::{Contents, Database, Observed, Trial};
 use crate::plan;
 use crate::secrets::{Secret, SecretId};
 
@@ -22,6 +22,7 @@ const DATABASE: &str =
     concat!(include_str!("queries/relations.sql"), include_str!("queries/database.sql"));
 const NAMES: &str =
     concat!(include_str!("queries/relations.sql"), include_str!("queries/names.sql"));
+const KEPT: &str = include_str!("queries/kept.sql");
 const OWNED: &str = include_str!("queries/owned.sql");
 
 /// The database that new ones are copied from.
@@ -97,20 +98,6 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// Looks at what all databases share.
-pub(super) async fn cluster(home: &Session, desired: &Desired) -> Result<Observed, ObserveError> {
-    let snapshot = Snapshot::open(home, "the server").await?;
-    let extensions: BTreeSet<&str> = desired
-        .databases
-        .values()
-        .flat_map(|database| database.extensions.iter().map(ExtensionName::as_str))
-        .collect();
-    let extensions: Vec<&str> = extensions.into_iter().collect();
-    let observed = snapshot.ask(CLUSTER, &[&extensions]).await?;
-    snapshot.close().await?;
-    Ok(observed)
-}
-
 /// Looks at all that the desired state concerns.
 ///
 /// # Errors
@@ -122,7 +109,14 @@ pub async fn observe(
     secrets: &BTreeMap<SecretId, Secret>,
     verify: VerifyPasswords,
 ) -> Result<Observed, ObserveError> {
-    let mut observed = cluster(home, desired).await?;
+    let extensions: BTreeSet<&str> = desired
+        .databases
+        .values()
+        .flat_map(|database| database.extensions.iter().map(ExtensionName::as_str))
+        .collect();
+    let extensions: Vec<&str> = extensions.into_iter().collect();
+    let mut observed = shared(home, &extensions).await?;
+
     let is_there = |name: &DatabaseName| {
         observed
             .databases
@@ -130,16 +124,17 @@ pub async fn observe(
             .is_some_and(|seen| !seen.is_unfinished(&observed.administrator.name))
     };
     let template = DatabaseName::observed(TEMPLATE);
-    let any_missing = desired.databases.keys().any(|name| !is_there(name));
-    let places: Vec<&DatabaseName> = desired
-        .databases
-        .keys()
-        .filter(|name| {
-            observed.databases.get(name).is_some_and(|d| d.enterable) && **name != observed.home
-        })
-        .chain(any_missing.then_some(&template))
-        .collect();
-    let looked: Vec<(&DatabaseName, Result<Contents, ObserveError>)> = stream::iter(places)
+    let delegates = desired.delegate().is_some();
+    let is_managed =
+        |seen: &Database| seen.mark().is_some_and(|mark| mark.environment == desired.environment);
+    let places = observed.databases.iter().filter(|(name, seen)| {
+        let concerns = desired.databases.contains_key(*name) || delegates && is_managed(seen);
+        concerns && seen.enterable && **name != observed.home
+    });
+    let copies_template = delegates || desired.databases.keys().any(|name| !is_there(name));
+    let places: Vec<DatabaseName> =
+        places.map(|(name, _)| name.clone()).chain(copies_template.then_some(template)).collect();
+    let looked: Vec<(&DatabaseName, Result<Contents, ObserveError>)> = stream::iter(&places)
         .map(async |name| (name, look_inside(admin, desired, &observed, name).await))
         .buffered(CONNECTIONS)
         .collect()
@@ -158,6 +153,14 @@ pub async fn observe(
     }
 
     observed.logins = login::ask(admin, home, desired, &observed, secrets, verify).await?;
+    Ok(observed)
+}
+
+/// What all databases share.
+pub(super) async fn shared(home: &Session, extensions: &[&str]) -> Result<Observed, ObserveError> {
+    let snapshot = Snapshot::open(home, "the server").await?;
+    let observed = snapshot.ask(CLUSTER, &[&extensions]).await?;
+    snapshot.close().await?;
     Ok(observed)
 }
 
@@ -181,14 +184,15 @@ async fn look_inside(
             group.names = names.remove(&group.number).unwrap_or_default();
         }
     }
-    let owner = |database: &desired::Database| database.owner.clone();
-    let wanted = desired.databases.get(name).and_then(owner);
+    let wanted = desired.databases.get(name).and_then(|database| database.owner.as_ref());
     let present = observed.databases.get(name).map(|seen| &seen.owner);
-    if present == Some(&observed.administrator.name)
-        && wanted.is_some()
-        && wanted.as_ref() != present
+    if let (Some(present), Some(wanted)) = (present, wanted)
+        && present != wanted
     {
-        contents.of_administrator = snapshot.ask(OWNED, &[]).await?;
+        contents.kept_back = snapshot.ask(KEPT, &[&present.as_str(), &wanted.as_str()]).await?;
+        if *present == observed.administrator.name {
+            contents.of_administrator = snapshot.ask(OWNED, &[]).await?;
+        }
     }
     snapshot.close().await?;
     Ok(contents)

@@ -64,7 +64,7 @@ pub fn check_source(source: &SecretSource) -> Result<(), RotationError> {
 fn manager(source: &SecretSource) -> Result<&SecretsManager, RotationError> {
     match source {
         SecretSource::Aws(manager) => Ok(manager),
-        SecretSource::Files(_) => Err(RotationError::NoVersions),
+        SecretSource::Files(_) | SecretSource::Own(_) => Err(RotationError::NoVersions),
     }
 }
 
@@ -76,7 +76,7 @@ impl Run {
     /// Where the server or Secrets Manager cannot be asked. What is wrong with single secrets becomes
     /// refusals of the plan.
     pub async fn plan_rotation(&self, rotations: &[Rotation]) -> Result<PlannedRotation, RunError> {
-        let observed = observe::cluster(&self.home, &self.desired).await?;
+        let observed = observe::shared(&self.home, &[]).await?;
         let mut findings = Findings::default();
         let mut candidates = Vec::new();
         for rotation in rotations {
@@ -96,7 +96,7 @@ impl Run {
         let plan = |observed: &Observed| {
             Plan::of_rotation(&self.desired, observed, findings.clone(), &standings)
         };
-        Ok(PlannedRotation { plan: self.answered(observed, plan).await?, candidates })
+        Ok(PlannedRotation { plan: self.answered(observed, plan).await?.1, candidates })
     }
 
     /// Reads the versions of a secret, and asks the server which of them it has.
@@ -181,17 +181,17 @@ impl Run {
 
     /// Carries out what was planned, one password after another; the first failure ends it. What went wrong
     /// is in the outcome. `committed` there says that something is another way now than it was.
-    ///
-    /// # Errors
-    /// [`RotationError::NoVersions`] where secrets have none.
     pub async fn rotate(
         &self,
         lock: &Lock,
         planned: &PlannedRotation,
         options: &RotateOptions<'_>,
-    ) -> Result<Outcome, RotationError> {
-        let manager = manager(&self.source)?;
+    ) -> Outcome {
         let mut outcome = Outcome { steps: Vec::new(), committed: false, error: None };
+        let manager = match manager(&self.source) {
+            Ok(manager) => manager,
+            Err(error) => return Outcome { error: Some(error.to_string()), ..outcome },
+        };
         for candidate in &planned.candidates {
             let role = Some(&candidate.standing.rotation.role);
             let of_role = |transaction: &&Transaction| {
@@ -212,7 +212,7 @@ impl Run {
             }
             outcome.steps.extend(results);
         }
-        Ok(outcome)
+        outcome
     }
 }
 

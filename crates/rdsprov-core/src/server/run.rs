@@ -99,6 +99,84 @@ pub enum RunError {
     Lock(String),
 }
 
+/// The administrator, logged in.
+pub struct Administration {
+    pub(super) admin: Target,
+    pub(super) home: Session,
+}
+
+impl Administration {
+    /// Fetches the administrator's secret, and no other, and connects.
+    ///
+    /// # Errors
+    /// Where the secret or the connection is not to be had.
+    pub async fn open(
+        source: &SecretSource,
+        login: Login,
+        place: Place,
+        tls: Tls,
+    ) -> Result<Self, RunError> {
+        let ids = match &login {
+            Login::Secret(id) => BTreeMap::from([(id.clone(), Stage::Current)]),
+            #[cfg(feature = "aws")]
+            Login::Token { .. } => BTreeMap::new(),
+        };
+        let fetched = source.fetch(&ids).await?;
+        Self::connect(login, place, tls, &fetched, &Findings::default()).await
+    }
+
+    async fn connect(
+        login: Login,
+        place: Place,
+        tls: Tls,
+        fetched: &BTreeMap<SecretId, Result<Secret, SecretError>>,
+        findings: &Findings,
+    ) -> Result<Self, RunError> {
+        let (admin, dbname) = match login {
+            Login::Secret(id) => {
+                let administrator = administrator(&id, fetched, findings)?;
+                let incomplete =
+                    |key, flag| RunError::AdminSecretIncomplete { id: id.clone(), key, flag };
+                let host = place.host.or(administrator.host);
+                let user = administrator.username;
+                let admin = Target {
+                    host: host.ok_or_else(|| incomplete("host", "--host"))?,
+                    port: place.port.or(administrator.port).unwrap_or(DEFAULT_PORT),
+                    user: RoleName::observed(
+                        user.ok_or_else(|| incomplete("username", "a secret that has one"))?,
+                    ),
+                    proof: Proof::Password(administrator.password),
+                    tls,
+                };
+                (admin, administrator.dbname)
+            }
+            #[cfg(feature = "aws")]
+            Login::Token { user, source } => {
+                let admin = Target {
+                    host: place.host.ok_or(RunError::NoHost)?,
+                    port: place.port.unwrap_or(DEFAULT_PORT),
+                    user,
+                    proof: Proof::Token(source),
+                    tls,
+                };
+                (admin, None)
+            }
+        };
+        let home = place
+            .database
+            .or(dbname)
+            .map_or_else(|| DatabaseName::observed(LOCK_DATABASE), DatabaseName::observed);
+        let home = admin.connect(&home).await?;
+        Ok(Self { admin, home })
+    }
+
+    /// `host:port`, for the records.
+    #[must_use]
+    pub fn server(&self) -> String {
+        format!("{}:{}", self.admin.host, self.admin.port)
+    }
+}
+
 /// A run with its secrets at hand and its connection open.
 pub struct Run {
     /// What is wanted.
@@ -139,41 +217,8 @@ impl Run {
         }
         let fetched = source.fetch(&wanted).await?;
         let (_, findings) = sort(&desired, &fetched, passwords.minimum_length);
-        let (admin, dbname) = match login {
-            Login::Secret(id) => {
-                let administrator = administrator(&id, &fetched, &findings)?;
-                let incomplete =
-                    |key, flag| RunError::AdminSecretIncomplete { id: id.clone(), key, flag };
-                let host = place.host.or(administrator.host);
-                let user = administrator.username;
-                let admin = Target {
-                    host: host.ok_or_else(|| incomplete("host", "--host"))?,
-                    port: place.port.or(administrator.port).unwrap_or(DEFAULT_PORT),
-                    user: RoleName::observed(
-                        user.ok_or_else(|| incomplete("username", "a secret that has one"))?,
-                    ),
-                    proof: Proof::Password(administrator.password),
-                    tls,
-                };
-                (admin, administrator.dbname)
-            }
-            #[cfg(feature = "aws")]
-            Login::Token { user, source } => {
-                let admin = Target {
-                    host: place.host.ok_or(RunError::NoHost)?,
-                    port: place.port.unwrap_or(DEFAULT_PORT),
-                    user,
-                    proof: Proof::Token(source),
-                    tls,
-                };
-                (admin, None)
-            }
-        };
-        let home = place
-            .database
-            .or(dbname)
-            .map_or_else(|| DatabaseName::observed(LOCK_DATABASE), DatabaseName::observed);
-        let home = admin.connect(&home).await?;
+        let Administration { admin, home } =
+            Administration::connect(login, place, tls, &fetched, &findings).await?;
         Ok(Self {
             desired,
             verify: passwords.verify.unwrap_or_default(),
@@ -220,12 +265,20 @@ impl Run {
         self.admin.connect(&DatabaseName::observed(LOCK_DATABASE)).await
     }
 
-    /// Looks at the server and plans. Where the plan leaves it open what the server allows, the
-    /// server is asked, and the plan made again.
+    /// Looks at the server and plans.
     ///
     /// # Errors
     /// Where the server cannot be looked at.
     pub async fn plan(&self) -> Result<Plan, RunError> {
+        Ok(self.look().await?.1)
+    }
+
+    /// Looks at the server and plans; what was seen beside what is to be done. Where the plan leaves it open
+    /// what the server allows, the server is asked, and the plan made again.
+    ///
+    /// # Errors
+    /// Where the server cannot be looked at.
+    pub async fn look(&self) -> Result<(Observed, Plan), RunError> {
         let verify = match self.verify {
             VerifyPasswords::AlwaysSet if self.applied.load(Ordering::Relaxed) => {
                 VerifyPasswords::Login
@@ -250,20 +303,26 @@ impl Run {
         &self,
         mut observed: Observed,
         plan: impl Fn(&Observed) -> Plan,
-    ) -> Result<Plan, RunError> {
+    ) -> Result<(Observed, Plan), RunError> {
         let iterations = observed.passwords.scram_iterations.unwrap_or(ITERATIONS);
         self.iterations.store(iterations, Ordering::Relaxed);
         loop {
             let plan = plan(&observed);
             // Where nothing is to be done, nothing is tried: a trial is undone, but it writes.
             if plan.open_questions.is_empty() || plan.is_empty() && plan.refusals.is_empty() {
-                return Ok(plan);
+                return Ok((observed, plan));
             }
             for statement in plan.open_questions {
                 let answer = try_out(&self.home, &statement).await?;
                 observed.trials.insert(statement, answer);
             }
         }
+    }
+
+    /// What was found out about the secrets; with it, what [`Run::look`] saw gives the same plan again.
+    #[must_use]
+    pub fn findings(&self) -> Findings {
+        self.known().1
     }
 
     /// The good secrets, and what was found on the way.
@@ -395,7 +454,7 @@ fn sort(
         .iter()
         .filter_map(|(id, secret)| Some((id.clone(), secret.version.clone()?)))
         .collect();
-    (secrets, Findings { refusals, notes: Vec::new(), versions })
+    (secrets, Findings { refusals, versions, ..Findings::default() })
 }
 
 /// What in a secret goes against the definitions, each with what to do.

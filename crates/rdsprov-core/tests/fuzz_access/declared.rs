@@ -380,6 +380,7 @@ pub fn earlier(random: &mut Random, site: &Site) -> Declared {
         return other;
     }
     other.applications.retain(|app| app.level == Level::Owner || random.chance(80));
+    other_owners(random, &mut other);
     let left: BTreeSet<String> = other.roles().into_iter().map(str::to_owned).collect();
     for app in &mut other.applications {
         app.creators.retain(|role| left.contains(role) || UNMANAGED.contains(&role.as_str()));
@@ -397,4 +398,36 @@ pub fn earlier(random: &mut Random, site: &Site) -> Declared {
         }
     }
     other
+}
+
+/// Some databases belonged to another declared role.
+fn other_owners(random: &mut Random, declared: &mut Declared) {
+    let owned: Vec<String> = declared
+        .applications
+        .iter()
+        .filter(|app| app.level == Level::Owner)
+        .map(|app| app.database.clone())
+        .collect();
+    for database in owned {
+        if !random.chance(12) {
+            continue;
+        }
+        let of_role = random.pick(&declared.applications).clone();
+        declared.applications.retain(|app| {
+            app.database != database || app.level == Level::Owner || app.user != of_role.user
+        });
+        let owner = declared
+            .applications
+            .iter_mut()
+            .find(|app| app.database == database && app.level == Level::Owner);
+        if let Some(owner) = owner {
+            owner.user = of_role.user;
+            owner.createdb = of_role.createdb;
+            owner.connection_limit = of_role.connection_limit;
+            owner.iam = of_role.iam;
+            owner.adopt |= of_role.adopt;
+            owner.secret = false;
+            owner.plugins = false;
+        }
+    }
 }

@@ -151,7 +151,12 @@ impl<'a> Rules<'a> {
     /// What a declared owner has back where it was taken away: all of its database and of the schemas that
     /// its entry names. Up to 14 schema `public` is somebody else's, and PUBLIC's CREATE was the owner's.
     fn owners_own(&self, thing: &Thing) -> Option<(&str, &'static [&'static str])> {
-        let entry = self.declared.owner(self.database)?;
+        let Some(entry) = self.declared.owner(self.database) else {
+            // Who owns it without being declared its owner comes into it all the same, as its entry says.
+            let entry = self.declared.access(self.database, self.owner)?;
+            let of_level = table_of_levels(entry.level, Class::Database);
+            return (thing.name.class == Class::Database).then_some((self.owner, of_level));
+        };
         match thing.name.class {
             Class::Database => Some((self.owner, &["CONNECT", "CREATE", "TEMPORARY"])),
             Class::Schema if entry.covers(&thing.name.schema) => {

@@ -16,7 +16,7 @@ use crate::host::{Host, Trouble};
 use crate::judge::Judge;
 use crate::oracle::Rules;
 use crate::snapshot::Snapshot;
-use crate::starting::{Base, Case, Place, Starting};
+use crate::starting::{ADMINISTRATOR, Base, Case, Place, Starting};
 use crate::tally::Tally;
 
 /// Where a case failed: a smaller case that fails elsewhere is another one.
@@ -81,12 +81,29 @@ const ROUNDS: usize = 8;
 /// How often a plan may say that it cannot see everything yet.
 const UNSEEN_ROUNDS: usize = 3;
 
+/// What somebody does about refusals.
+enum Way {
+    /// The statements that they name were run.
+    Opened,
+    /// The program is given leave to change owners.
+    ChangesOwner,
+    /// Only with other definitions could it go on.
+    None,
+}
+
 /// Runs a case; the server is clean afterwards.
 pub async fn run(host: &Host, case: &Case, tally: &mut Tally) -> Result<()> {
     let result = Running { host, case, tally }.run().await;
     host.wait_for_sessions().await?;
     host.clean().await?;
     result
+}
+
+/// A plan that nothing stands in the way of.
+struct Ready {
+    run: Run,
+    plan: Plan,
+    may_change_owners: bool,
 }
 
 struct Running<'a> {
@@ -116,10 +133,16 @@ impl Running<'_> {
             self.must_refuse(&self.case.declared.without_adoption(), secrets.path()).await?;
         }
         let declared = &self.case.declared;
-        let (run, plan) = self.plan(declared, secrets.path()).await?;
+        let ready = self.plan(declared, secrets.path(), self.case.may_change_owners).await?;
+        let Some(Ready { run, plan, may_change_owners }) = ready else { return Ok(()) };
         self.tally.count_levels(declared);
         self.tally.count(if plan.is_empty() { "plans: empty" } else { "plans: applied" });
-        let before = self.host.look().await?;
+        let mut before = self.host.look().await?;
+        if may_change_owners {
+            for database in before.hand_over(declared) {
+                self.tally.count(format!("owners: changed from {}", who(declared, &database)));
+            }
+        }
         if !self.apply(&run, plan).await? {
             self.tally.count("plans: what the first let be seen was refused");
             return Ok(());
@@ -146,7 +169,12 @@ impl Running<'_> {
         Ok(())
     }
 
-    async fn open(&self, declared: &Declared, secrets: &Path) -> Result<Run> {
+    async fn open(
+        &self,
+        declared: &Declared,
+        secrets: &Path,
+        may_change_owners: bool,
+    ) -> Result<Run> {
         let definitions = match declared.parse() {
             Ok(definitions) => definitions,
             Err(error) => return fail(Stage::Definitions, error),
@@ -155,8 +183,9 @@ impl Running<'_> {
             .map_err(Trouble::from)?;
         let wrong =
             |error: &dyn std::fmt::Display| Failure { stage: Stage::Plan, what: error.to_string() };
-        let desired = Desired::new(&definitions, "dev", &Templates::default(), None)
+        let mut desired = Desired::new(&definitions, "dev", &Templates::default(), None)
             .map_err(|error| wrong(&error))?;
+        desired.may_change_owners = may_change_owners;
         let tls = Tls::new(&TlsSettings::trusting(self.host.server.ca_file()))
             .map_err(|error| wrong(&error))?;
         let source = SecretSource::Files(secrets.to_owned());
@@ -177,14 +206,19 @@ impl Running<'_> {
     }
 
     /// A plan without refusals: what stands in the way is put out of it, as a person would.
-    async fn plan(&mut self, declared: &Declared, secrets: &Path) -> Result<(Run, Plan)> {
-        let run = self.open(declared, secrets).await?;
+    async fn plan(
+        &mut self,
+        declared: &Declared,
+        secrets: &Path,
+        mut may_change_owners: bool,
+    ) -> Result<Option<Ready>> {
+        let mut run = self.open(declared, secrets, may_change_owners).await?;
         let mut seen = Vec::new();
         for _ in 0..ROUNDS {
             let before = self.host.look().await?;
             let plan = self.plan_once(&run).await?;
             if plan.refusals.is_empty() {
-                return Ok((run, plan));
+                return Ok(Some(Ready { run, plan, may_change_owners }));
             }
             self.tally.count("plans: refused");
             let changed = before.differences(&self.host.look().await?);
@@ -195,15 +229,31 @@ impl Running<'_> {
                 );
             }
             seen.push(plan.to_text());
-            self.make_way(&plan).await?;
+            match self.make_way(&plan).await? {
+                Way::Opened => {}
+                Way::ChangesOwner => {
+                    may_change_owners = true;
+                    run = self.open(declared, secrets, may_change_owners).await?;
+                }
+                Way::None => {
+                    self.tally.count("plans: refused for a role that is not there yet");
+                    return Ok(None);
+                }
+            }
         }
         fail(Stage::StillRefused, format!("refused after every opening:\n{}", seen.join("\n---\n")))
     }
 
     /// Runs the statements that the refusals name, as somebody who may.
-    async fn make_way(&mut self, plan: &Plan) -> Result<()> {
+    async fn make_way(&mut self, plan: &Plan) -> Result<Way> {
         for refusal in &plan.refusals {
             let Some(opening) = &refusal.opens else {
+                if refusal.remedy.contains("--allow changes_owner") {
+                    return Ok(Way::ChangesOwner);
+                }
+                if refusal.message.contains("cannot go to role ") {
+                    return Ok(Way::None);
+                }
                 let ways: Vec<&Starting> = self
                     .case
                     .drift
@@ -235,12 +285,12 @@ impl Running<'_> {
                 );
             }
         }
-        Ok(())
+        Ok(Way::Opened)
     }
 
     /// Without leave to adopt it is to refuse, and to say so in words only.
     async fn must_refuse(&mut self, declared: &Declared, secrets: &Path) -> Result<()> {
-        let run = self.open(declared, secrets).await?;
+        let run = self.open(declared, secrets, false).await?;
         let before = self.host.look().await?;
         let plan = self.plan_once(&run).await?;
         self.tally.count("plans: refused for want of adoption");
@@ -308,13 +358,14 @@ impl Running<'_> {
 
     /// An earlier run, to its end.
     async fn provision(&mut self, declared: &Declared, secrets: &Path) -> Result<()> {
-        let (run, plan) = self.plan(declared, secrets).await?;
-        self.apply(&run, plan).await.map(drop)
+        let Some(ready) = self.plan(declared, secrets, false).await? else { return Ok(()) };
+        self.apply(&ready.run, ready.plan).await.map(drop)
     }
 
     /// An earlier run, killed between two statements.
     async fn interrupt(&mut self, declared: &Declared, secrets: &Path, part: f64) -> Result<()> {
-        let (run, plan) = self.plan(declared, secrets).await?;
+        let Some(ready) = self.plan(declared, secrets, false).await? else { return Ok(()) };
+        let Ready { run, plan, .. } = ready;
         let all: usize = plan.transactions.iter().map(|t| t.script(plan.server_major).len()).sum();
         let position = (all as f64 * part) as usize;
         let lock = lock(&run).await?;
@@ -369,6 +420,15 @@ impl Running<'_> {
             }
         }
         found
+    }
+}
+
+/// What kind of role gives a database away.
+fn who(declared: &Declared, role: &str) -> &'static str {
+    match role {
+        ADMINISTRATOR => "the administrator",
+        role if declared.is_managed(role) => "a declared role",
+        _ => "a role that nobody declares",
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::declared::Declared;
+use crate::declared::{Declared, Level};
 
 /// One privilege in an ACL: grantee (none is PUBLIC), grantor, privilege, whether it may be granted on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -216,6 +216,28 @@ impl Snapshot {
         }
     }
 
+    /// Gives each declared database that belongs to somebody else to its owner, with all that this one has
+    /// in it, as PostgreSQL would; says who they were.
+    pub fn hand_over(&mut self, declared: &Declared) -> Vec<String> {
+        let mut were = Vec::new();
+        for app in declared.applications.iter().filter(|app| app.level == Level::Owner) {
+            let Some(database) = self.cluster.databases.get_mut(&app.database) else { continue };
+            if database.owner == app.user || !database.allows_connections {
+                continue;
+            }
+            let from = std::mem::replace(&mut database.owner, app.user.clone());
+            database.acl = handed_over(&database.acl, &from, &app.user);
+            if let Some(contents) = self.contents.get_mut(&app.database) {
+                for thing in contents.things.values_mut().filter(|thing| thing.owner == from) {
+                    thing.owner.clone_from(&app.user);
+                    thing.acl = handed_over(&thing.acl, &from, &app.user);
+                }
+            }
+            were.push(from);
+        }
+        were
+    }
+
     /// What differs where nothing may.
     pub fn differences(&self, after: &Self) -> Vec<String> {
         let mut found = Vec::new();
@@ -232,6 +254,17 @@ impl Snapshot {
         }
         found
     }
+}
+
+/// The new owner stands where the old one stood; of two entries that are one then, the grant option stays.
+fn handed_over(acl: &Acl, from: &str, to: &str) -> Acl {
+    let renamed = |role: &String| if role == from { to.to_owned() } else { role.clone() };
+    let all: Acl = acl
+        .iter()
+        .map(|item| Item(item.0.as_ref().map(renamed), renamed(&item.1), item.2.clone(), item.3))
+        .collect();
+    let is_more = |item: &Item| Item(item.0.clone(), item.1.clone(), item.2.clone(), true);
+    all.iter().filter(|item| item.3 || !all.contains(&is_more(item))).cloned().collect()
 }
 
 fn compare<T: PartialEq + std::fmt::Debug>(

@@ -191,6 +191,37 @@ fn an_admin_option_that_is_not_inherited_does_not_grant_from_16_on() {
 }
 
 #[test]
+fn whoever_can_become_the_owner_of_a_database_can_become_pg_database_owner_there() {
+    on_each_version(|server| {
+        if server.major() < 15 {
+            // Schema `public` does not belong to it yet; nothing asks.
+            return;
+        }
+        let mut master = master(server);
+        let options = if server.major() < 16 { "" } else { " WITH INHERIT FALSE, SET TRUE" };
+        master.done(&format!(
+            "CREATE ROLE standin_owner NOINHERIT; CREATE ROLE standin_app;
+             GRANT standin_owner TO CURRENT_USER{options}; CREATE DATABASE standin OWNER standin_owner"
+        ));
+        let mut inside = server.master_session("standin").unwrap();
+        // With a grant option of its own, the owner would be taken for the grantor.
+        inside.done(
+            "BEGIN; SET LOCAL ROLE pg_database_owner;
+             GRANT USAGE ON SCHEMA public TO standin_owner WITH GRANT OPTION;
+             GRANT USAGE ON SCHEMA public TO standin_app; RESET ROLE; COMMIT",
+        );
+        let grantor = "SELECT DISTINCT grantor::regrole FROM pg_namespace, aclexplode(nspacl)
+            WHERE nspname = 'public'";
+        assert_eq!(inside.done(grantor), "pg_database_owner");
+        // To whom the owner is nothing, that is nothing, too.
+        master.done("REVOKE standin_owner FROM CURRENT_USER");
+        let mut outside = server.master_session("standin").unwrap();
+        let words = "permission denied to set role \"pg_database_owner\"";
+        outside.refused("SET ROLE pg_database_owner", "42501", words);
+    });
+}
+
+#[test]
 fn nobody_is_made_a_member_of_pg_database_owner() {
     on_each_version(|server| {
         let mut superuser = superuser(server);

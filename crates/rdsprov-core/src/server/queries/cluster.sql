@@ -20,7 +20,7 @@ SELECT json_build_object(
       WHERE p.rolname = 'rds_password' AND pg_catalog.pg_has_role(p.oid, 'MEMBER'))),
   'extensions', (
     SELECT coalesce(json_object_agg(v.name, json_build_object(
-      'superuser', v.superuser, 'trusted', v.trusted) ORDER BY v.name), '{}')
+      'superuser', v.superuser, 'trusted', v.trusted, 'schema', v.schema) ORDER BY v.name), '{}')
     FROM pg_catalog.pg_available_extensions e
     JOIN pg_catalog.pg_available_extension_versions v ON v.name = e.name AND v.version = e.default_version
     WHERE e.name = ANY($1::text[])),

@@ -88,6 +88,8 @@ pub struct Case {
     pub drift: Vec<Starting>,
     /// Whether the program is first asked without leave to adopt, and must refuse.
     pub unadopted: bool,
+    /// Whether the program has leave to change owners.
+    pub may_change_owners: bool,
 }
 
 impl fmt::Display for Case {
@@ -107,6 +109,9 @@ impl fmt::Display for Case {
                     declared.to_hcl()
                 )?;
             }
+        }
+        if self.may_change_owners {
+            writeln!(f, "with leave to change owners")?;
         }
         writeln!(f, "then, by hand:")?;
         for starting in &self.drift {
@@ -210,7 +215,8 @@ impl Case {
         let something_by_hand = !by_hand_roles.is_empty() || !site.by_hand.is_empty();
         let nothing_yet = base.declared().is_none();
         let unadopted = nothing_yet && something_by_hand && random.chance(30);
-        Self { declared: site.declared, by_hand, base, drift, unadopted }
+        let may_change_owners = random.chance(70);
+        Self { declared: site.declared, by_hand, base, drift, unadopted, may_change_owners }
     }
 
     /// The same without one database and all that was done about it.

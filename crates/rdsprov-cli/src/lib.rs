@@ -1,0 +1,116 @@
+//! The `rdsprov` command: arguments in, text out. It holds no rules of its own. The Python package runs the
+//! very same.
+#![deny(missing_docs)]
+
+mod access;
+mod apply;
+mod args;
+mod audit;
+mod plan;
+mod rotate;
+mod say;
+mod setup;
+mod validate;
+
+use std::ffi::OsString;
+
+use args::{Asked, Command, LogFormat};
+use rdsprov_core::session::{Error, Kind};
+
+/// The exit codes that the contract promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    Done = 0,
+    Failed = 1,
+    Pending = 2,
+    Refused = 3,
+    Partial = 4,
+    Usage = 64,
+}
+
+/// What ends a command early: the code, and what a person reads.
+#[derive(Debug)]
+struct Stop {
+    exit: Exit,
+    message: String,
+}
+
+impl Stop {
+    fn new(exit: Exit, message: impl ToString) -> Self {
+        Self { exit, message: message.to_string() }
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        let exit = match error.kind() {
+            Kind::Usage => Exit::Usage,
+            Kind::Refused => Exit::Refused,
+            Kind::Failed => Exit::Failed,
+        };
+        Self::new(exit, error)
+    }
+}
+
+/// Runs the command with its arguments, the program's name first, and gives its exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let exit = command(&arguments.into_iter().collect::<Vec<_>>());
+    say::all_is_said();
+    exit as u8
+}
+
+/// The environment variable that says what an option of `apply` does not.
+///
+/// ```
+/// assert_eq!(rdsprov_cli::variable("region").as_deref(), Some("RDSPROV_REGION"));
+/// assert_eq!(rdsprov_cli::variable("dry_run"), None);
+/// ```
+#[must_use]
+pub fn variable(option: &str) -> Option<String> {
+    args::variable(option)
+}
+
+fn command(arguments: &[OsString]) -> Exit {
+    let arguments = match args::parse(arguments) {
+        Ok(Asked::Run(arguments)) => arguments,
+        Ok(Asked::Version(text)) => {
+            say::result(&text);
+            return Exit::Done;
+        }
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    args::start_logging(&arguments);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say::talk(&format!("error: the runtime cannot be started: {error}"));
+            return Exit::Failed;
+        }
+    };
+    let result = runtime.block_on(async {
+        match &arguments.command {
+            Command::Validate(options) => validate::run(options),
+            Command::Plan(options) => plan::run(options).await,
+            Command::Check(options) => plan::check(options).await,
+            Command::Apply(options) => apply::run(options).await,
+            Command::Rotate(options) => rotate::run(options).await,
+            Command::Access(options) => access::run(options).await,
+            Command::Audit(command) => audit::run(command),
+        }
+    });
+    // A thread may still wait for an answer on the terminal; nobody waits for it.
+    runtime.shutdown_background();
+    match result {
+        Ok(exit) => exit,
+        Err(stop) => {
+            match arguments.log_format {
+                LogFormat::Json => tracing::error!(exit = stop.exit as u8, "{}", stop.message),
+                LogFormat::Text => say::talk(&format!("error: {}", stop.message)),
+            }
+            stop.exit
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! A plan as a file: somebody reads it, somebody says yes to it, and another run carries it out, as long as
+//! it is still the plan.
+//!
+//! The file holds no password and is never executed. Whoever applies it plans again, from the definitions
+//! and the server as they are then, and goes on only where that plan has the same digest. The digest is
+//! made of what the file shows, so that nobody reads other steps than those that it stands for.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::render::{line, visible};
+use super::{FORMAT_VERSION, Plan, Scope, Statement, Step, Transaction, digest};
+
+/// What a plan was made from, beside what its digest covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The server, as `host:port`.
+    pub server: String,
+    /// `sha256:…` of the definitions; see [`crate::definitions::sha256`].
+    pub definitions: String,
+}
+
+/// A plan in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedPlan {
+    /// [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// The version of the program that made it.
+    pub rdsprov_version: String,
+    /// The plan's digest.
+    pub digest: String,
+    /// The environment.
+    pub environment: String,
+    /// What it was made from.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// `sha256:…` over the observed state that it rests on.
+    pub observed: String,
+    /// The transactions, in order.
+    pub transactions: Vec<Transaction<String>>,
+}
+
+/// Why a plan cannot be saved, or a file cannot be applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SavedPlanError {
+    /// The plan is refused.
+    #[error("a plan that is refused is not saved; settle what it says, and plan again")]
+    Refused,
+    /// The file is something else.
+    #[error("this is no saved plan: {reason}; make one with `rdsprov plan --out FILE`")]
+    NotAPlan {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file is written in a way that is not known yet.
+    #[error(
+        "the plan has format {found} and this program knows {FORMAT_VERSION}; apply it with the version that made it, or plan again"
+    )]
+    OtherFormat {
+        /// The file's.
+        found: u64,
+    },
+    /// The file was changed after it was written.
+    #[error(
+        "the file was changed after it was written: it says {digest} of itself, and its content has {content}; plan again"
+    )]
+    Changed {
+        /// What it says.
+        digest: String,
+        /// What it is.
+        content: String,
+    },
+    /// It is for another environment.
+    #[error("the plan is for environment {saved:?}, and this is {given:?}; plan for this one")]
+    OtherEnvironment {
+        /// The file's.
+        saved: String,
+        /// The one at hand.
+        given: String,
+    },
+    /// It is for another server.
+    #[error("the plan is for server {saved}, and this is {given}; plan for this one")]
+    OtherServer {
+        /// The file's.
+        saved: String,
+        /// The one at hand.
+        given: String,
+    },
+    /// It is not the plan any more.
+    #[error(transparent)]
+    Stale(#[from] Box<Stale>),
+}
+
+/// What is to be done now is not what the saved plan says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the saved plan ({saved}) is stale, nothing was changed: it would be {at_hand} now\n{differences}  run `rdsprov plan --out FILE` again, have it read, and apply that"
+)]
+pub struct Stale {
+    /// The digest of the saved plan.
+    pub saved: String,
+    /// The digest of the plan at hand.
+    pub at_hand: String,
+    /// What is different.
+    pub differences: Differences,
+}
+
+/// How a plan at hand differs from a saved one. Steps are told as a plan's text tells them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Steps of the saved plan that are not to be done any more.
+    pub vanished: Vec<String>,
+    /// Steps that are to be done now.
+    pub appeared: Vec<String>,
+    /// Steps that are to be done by other statements.
+    pub altered: Vec<String>,
+    /// Whether the definitions are other ones.
+    pub other_definitions: bool,
+    /// The version of the program that made the saved plan, where it is another one than this.
+    pub other_version: Option<String>,
+}
+
+impl SavedPlan {
+    /// A plan as its file holds it.
+    ///
+    /// # Errors
+    /// [`SavedPlanError::Refused`] where nobody could apply it.
+    pub fn new(plan: &Plan, origin: Origin) -> Result<Self, SavedPlanError> {
+        if !plan.refusals.is_empty() {
+            return Err(SavedPlanError::Refused);
+        }
+        Ok(Self {
+            format_version: FORMAT_VERSION,
+            rdsprov_version: env!("CARGO_PKG_VERSION").to_owned(),
+            digest: plan.digest.clone(),
+            environment: plan.environment.clone(),
+            origin,
+            observed: plan.observed.clone(),
+            transactions: plan.transactions.iter().map(Transaction::shown).collect(),
+        })
+    }
+
+    /// The file's text.
+    ///
+    /// # Errors
+    /// None in practice: it is plain data.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string_pretty(self).map(|text| text + "\n")
+    }
+
+    /// Reads a file's text, and looks whether it is as it was written.
+    ///
+    /// # Errors
+    /// Where it is no saved plan, of another format, or was changed.
+    pub fn from_json(text: &str) -> Result<Self, SavedPlanError> {
+        #[derive(Deserialize)]
+        struct Format {
+            format_version: u64,
+        }
+        let not_a_plan =
+            |error: serde_json::Error| SavedPlanError::NotAPlan { reason: error.to_string() };
+        let Format { format_version: found } = serde_json::from_str(text).map_err(not_a_plan)?;
+        if found != u64::from(FORMAT_VERSION) {
+            return Err(SavedPlanError::OtherFormat { found });
+        }
+        let plan: Self = serde_json::from_str(text).map_err(not_a_plan)?;
+        let content = digest(&plan.environment, &plan.transactions, &[], &plan.observed);
+        if content != plan.digest {
+            return Err(SavedPlanError::Changed { digest: plan.digest, content });
+        }
+        Ok(plan)
+    }
+
+    /// Whether it is for an environment.
+    ///
+    /// # Errors
+    /// [`SavedPlanError::OtherEnvironment`]
+    pub fn is_for_environment(&self, environment: &str) -> Result<(), SavedPlanError> {
+        if self.environment == environment {
+            return Ok(());
+        }
+        Err(SavedPlanError::OtherEnvironment {
+            saved: self.environment.clone(),
+            given: environment.to_owned(),
+        })
+    }
+
+    /// Whether it is for a server, given as `host:port`.
+    ///
+    /// # Errors
+    /// [`SavedPlanError::OtherServer`]
+    pub fn is_for_server(&self, server: &str) -> Result<(), SavedPlanError> {
+        if self.origin.server == server {
+            return Ok(());
+        }
+        Err(SavedPlanError::OtherServer {
+            saved: self.origin.server.clone(),
+            given: server.to_owned(),
+        })
+    }
+
+    /// Whether it is still the plan, for its environment and server. `plan` is what was planned just now,
+    /// from what `origin` says.
+    ///
+    /// # Errors
+    /// [`SavedPlanError::Stale`], with what is different; [`SavedPlanError::OtherEnvironment`] and
+    /// [`SavedPlanError::OtherServer`].
+    pub fn still_holds(&self, plan: &Plan, origin: &Origin) -> Result<(), SavedPlanError> {
+        self.is_for_environment(&plan.environment)?;
+        self.is_for_server(&origin.server)?;
+        if self.digest == plan.digest {
+            return Ok(());
+        }
+        Err(Box::new(Stale {
+            saved: self.digest.clone(),
+            at_hand: plan.digest.clone(),
+            differences: self.differences(plan, origin),
+        })
+        .into())
+    }
+
+    fn differences(&self, plan: &Plan, origin: &Origin) -> Differences {
+        let at_hand: Vec<_> = plan.transactions.iter().map(Transaction::shown).collect();
+        let (mut vanished, mut appeared) = (steps(&self.transactions), steps(&at_hand));
+        // What happens in the same way, as often as it does.
+        vanished.retain(|step| match appeared.iter().position(|other| other == step) {
+            Some(same) => {
+                appeared.remove(same);
+                false
+            }
+            None => true,
+        });
+        let mut altered = Vec::new();
+        let line_of = |(scope, step): &(&Scope, &Step<String>)| {
+            format!("{}: {}", visible(&scope.title()), line(step).trim_start())
+        };
+        vanished.retain(|step| match appeared.iter().position(|o| line_of(o) == line_of(step)) {
+            Some(same) => {
+                altered.push(line_of(step));
+                appeared.remove(same);
+                false
+            }
+            None => true,
+        });
+        let this = env!("CARGO_PKG_VERSION");
+        Differences {
+            vanished: vanished.iter().map(line_of).collect(),
+            appeared: appeared.iter().map(line_of).collect(),
+            altered,
+            other_definitions: self.origin.definitions != origin.definitions,
+            other_version: (self.rdsprov_version != this).then(|| self.rdsprov_version.clone()),
+        }
+    }
+}
+
+fn steps(transactions: &[Transaction<String>]) -> Vec<(&Scope, &Step<String>)> {
+    transactions.iter().flat_map(|one| one.steps.iter().map(|step| (&one.scope, step))).collect()
+}
+
+impl Transaction {
+    /// With its statements as people see them.
+    #[must_use]
+    pub fn shown(&self) -> Transaction<String> {
+        Transaction {
+            scope: self.scope.clone(),
+            before: self.before.as_ref().map(Statement::shown),
+            memberships: self.memberships.clone(),
+            restored: self.restored.clone(),
+            steps: self.steps.iter().map(Step::shown).collect(),
+        }
+    }
+}
+
+impl Step {
+    /// With its statements as people see them.
+    #[must_use]
+    pub fn shown(&self) -> Step<String> {
+        Step {
+            action: self.action,
+            application: self.application.clone(),
+            role: self.role.clone(),
+            database: self.database.clone(),
+            summary: self.summary.clone(),
+            acting: self.acting.clone(),
+            borrowed: self.borrowed.clone(),
+            passage: self.passage.clone(),
+            statements: self.statements.iter().map(Statement::shown).collect(),
+            hazards: self.hazards.clone(),
+        }
+    }
+}
+
+/// How many steps of a kind are named.
+const NAMED: usize = 5;
+
+impl fmt::Display for Differences {
+    /// Lines, each with its end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (heading, steps) in [
+            ("not to be done any more", &self.vanished),
+            ("to be done now", &self.appeared),
+            ("to be done by other statements", &self.altered),
+        ] {
+            if steps.is_empty() {
+                continue;
+            }
+            writeln!(f, "  {heading}:")?;
+            for step in steps.iter().take(NAMED) {
+                writeln!(f, "    {step}")?;
+            }
+            if steps.len() > NAMED {
+                writeln!(f, "    and {} more", steps.len() - NAMED)?;
+            }
+        }
+        if self.vanished.is_empty() && self.appeared.is_empty() && self.altered.is_empty() {
+            writeln!(
+                f,
+                "  the steps are the same; what is on the server beside them was changed meanwhile"
+            )?;
+        }
+        if self.other_definitions {
+            writeln!(f, "  the definitions are other ones than it was made from")?;
+        }
+        if let Some(version) = &self.other_version {
+            writeln!(
+                f,
+                "  it was made by rdsprov {version}, this is {}",
+                env!("CARGO_PKG_VERSION")
+            )?;
+        }
+        Ok(())
+    }
+}

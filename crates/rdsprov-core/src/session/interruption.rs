@@ -1,0 +1,57 @@
+//! A way to stop a session from outside: a signal, or whoever called.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// Stops a session. While a plan is carried out, that ends by itself where it stands; at any other time
+/// nothing is lost by ending at once.
+#[derive(Debug)]
+pub struct Interruption {
+    tell: watch::Sender<bool>,
+    working: AtomicBool,
+}
+
+impl Default for Interruption {
+    fn default() -> Self {
+        Self { tell: watch::Sender::new(false), working: AtomicBool::new(false) }
+    }
+}
+
+impl Interruption {
+    /// Stops it.
+    pub fn tell(&self) {
+        self.tell.send_replace(true);
+    }
+
+    /// Whether it was told to stop.
+    #[must_use]
+    pub fn told(&self) -> bool {
+        *self.tell.borrow()
+    }
+
+    /// Waits until it is told to stop.
+    pub async fn wait(&self) {
+        let mut told = self.receiver();
+        if told.wait_for(|told| *told).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    pub(super) fn receiver(&self) -> watch::Receiver<bool> {
+        self.tell.subscribe()
+    }
+
+    pub(super) fn set_working(&self, working: bool) {
+        self.working.store(working, Ordering::Relaxed);
+    }
+
+    /// Waits until it is told to stop, and no plan is being carried out.
+    pub(super) async fn outside_of_work(&self) {
+        self.wait().await;
+        while self.working.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What is declared, for which environment, and what that asks for. Nothing is contacted.
+
+use std::path::{Path, PathBuf};
+
+use super::error::{Error, Unreadable};
+use crate::config::{Approval, Config};
+use crate::definitions::{self, Definitions, Mode, SourceText, Syntax};
+use crate::plan::{Origin, SavedPlan};
+use crate::server::Run;
+
+/// What somebody says of the definitions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DefinitionOptions {
+    /// The environment; must agree with the definitions.
+    pub environment: Option<String>,
+    /// Which mode counts where both are present.
+    pub mode: Option<Mode>,
+    /// The applications that may take over what is not managed yet.
+    pub adopt: Vec<String>,
+}
+
+/// What every session needs.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// What `rdsprov.toml` says.
+    pub config: Config,
+    /// What is declared.
+    pub definitions: Definitions,
+    /// `sha256:…` of the texts of the definitions.
+    pub definitions_sha256: String,
+    /// Where.
+    pub environment: String,
+    /// What that asks for.
+    pub approval: Approval,
+}
+
+/// What sources declare, by the rules of a site.
+///
+/// # Errors
+/// All that is wrong with them; an environment that is not theirs.
+pub fn declared(
+    config: &Config,
+    sources: &[SourceText],
+    options: &DefinitionOptions,
+) -> Result<Definitions, Error> {
+    let mut rules = config.rules();
+    rules.mode = options.mode.or(rules.mode);
+    rules.environment.clone_from(&options.environment);
+    // `--definitions` takes all that stands behind it.
+    if let Some(plan) = sources.iter().find(|one| SavedPlan::from_json(&one.text).is_ok()) {
+        return Err(Error::PlanAmongDefinitions { path: plan.path.clone() });
+    }
+    let mut definitions = Definitions::parse(sources, &rules)?;
+    for name in &options.adopt {
+        definitions.adopt(name)?;
+    }
+    match (&options.environment, &definitions.environment) {
+        (Some(asked), Some(declared)) if asked != declared => {
+            Err(Error::OtherEnvironment { asked: asked.clone(), declared: declared.clone() })
+        }
+        _ => Ok(definitions),
+    }
+}
+
+impl Setup {
+    /// Reads definitions by the rules of a site.
+    ///
+    /// # Errors
+    /// All that is wrong with the definitions; an environment that is not known, or another one.
+    pub fn new(
+        config: Config,
+        sources: &[SourceText],
+        options: &DefinitionOptions,
+    ) -> Result<Self, Error> {
+        let definitions = declared(&config, sources, options)?;
+        let sha256 = definitions::sha256(sources);
+        Self::of(config, definitions, sha256, options.environment.as_deref())
+    }
+
+    /// The same, the definitions being read already.
+    ///
+    /// # Errors
+    /// Where the environment is not known.
+    pub fn of(
+        config: Config,
+        definitions: Definitions,
+        definitions_sha256: String,
+        environment: Option<&str>,
+    ) -> Result<Self, Error> {
+        let environment = environment
+            .or(definitions.environment.as_deref())
+            .ok_or(Error::NoEnvironment)?
+            .to_owned();
+        let approval = config.approval(&environment).ok_or_else(|| Error::UnknownEnvironment {
+            environment: environment.clone(),
+            known: config.environments_known(),
+        })?;
+        Ok(Self { config, definitions, definitions_sha256, environment, approval })
+    }
+
+    /// What a plan of a run was made from.
+    #[must_use]
+    pub fn origin(&self, run: &Run) -> Origin {
+        self.origin_of(run.server())
+    }
+
+    /// What a plan for a server, given as `host:port`, was made from.
+    #[must_use]
+    pub fn origin_of(&self, server: String) -> Origin {
+        Origin { server, definitions: self.definitions_sha256.clone() }
+    }
+}
+
+/// The text of a `rdsprov.toml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigText {
+    /// Where it stands; paths in it are relative to its folder.
+    pub path: PathBuf,
+    /// What it holds.
+    pub text: String,
+}
+
+impl ConfigText {
+    /// Reads the file named, else the one in this folder where there is one.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn read(path: Option<&Path>) -> Result<Option<Self>, Error> {
+        let default = Path::new("rdsprov.toml");
+        let path = match path {
+            Some(path) => path,
+            None if default.exists() => default,
+            None => return Ok(None),
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::ConfigUnreadable { path: path.to_owned(), source })?;
+        Ok(Some(Self { path: path.to_owned(), text }))
+    }
+
+    /// What it says.
+    ///
+    /// # Errors
+    /// Where it is not understood.
+    pub fn parse(&self) -> Result<Config, Error> {
+        let config = Config::from_toml(&self.path.display().to_string(), &self.text)?;
+        Ok(config.relative_to(self.path.parent().unwrap_or(Path::new(""))))
+    }
+}
+
+/// `rdsprov.toml`: the file named, else the one in this folder where there is one.
+///
+/// # Errors
+/// Where it cannot be read or is not understood.
+pub fn config(path: Option<&Path>) -> Result<Config, Error> {
+    ConfigText::read(path)?.map_or_else(|| Ok(Config::default()), |text| text.parse())
+}
+
+/// The texts of the definitions: of the files named, else of those that `rdsprov.toml` names.
+///
+/// # Errors
+/// Where none is named; all that cannot be read is told at once.
+pub fn read(files: &[PathBuf], config: &Config) -> Result<Vec<SourceText>, Error> {
+    let of_config: Vec<PathBuf> = config.definitions.files.iter().map(PathBuf::from).collect();
+    let files = if files.is_empty() { &of_config } else { files };
+    if files.is_empty() {
+        return Err(Error::NoDefinitions);
+    }
+    let mut sources: Vec<SourceText> = Vec::new();
+    let mut wrong = Vec::new();
+    for file in files {
+        let path = file.display().to_string();
+        let Some(syntax) = Syntax::of_path(&path) else {
+            wrong.push(Unreadable::Syntax { path });
+            continue;
+        };
+        if sources.iter().any(|source| source.path == path) {
+            wrong.push(Unreadable::Twice { path });
+            continue;
+        }
+        match std::fs::read(file).map(String::from_utf8) {
+            Ok(Ok(text)) => sources.push(SourceText { path, text, syntax }),
+            Ok(Err(error)) => {
+                let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+                let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+                wrong.push(Unreadable::NotText { path, line });
+            }
+            Err(error) => wrong.push(Unreadable::System { path, reason: error.to_string() }),
+        }
+    }
+    if wrong.is_empty() { Ok(sources) } else { Err(Error::Unreadable(wrong)) }
+}
