@@ -132,7 +132,8 @@ fn no_rotation_shows_a_password() {
             })
             .unwrap();
             let words = ["rotate", "keycloak", "-vv", "--log-format", format];
-            let words = [words.as_slice(), &["--audit-output", &audit]].concat();
+            let kept = ["--audit-output", &audit, "--audit-ledger", "rotations.jsonl"];
+            let words = [words.as_slice(), &kept].concat();
             let mut command = bench.command(teams, &words);
             said += &expect(&command.envs(relay.environment()).output().unwrap(), code);
             for stage in ["AWSCURRENT", "AWSPENDING"] {
@@ -158,5 +159,15 @@ fn no_rotation_shows_a_password() {
             "a new password was printed"
         );
         nowhere(&bench, &audit, &passwords);
+        let ledger = std::fs::read_to_string(bench.path().join("rotations.jsonl")).unwrap();
+        assert!(
+            ledger.contains("restore_password") && ledger.contains("<password from "),
+            "{ledger}"
+        );
+        assert_unseen(&ledger);
+        assert!(passwords.iter().all(|password| !ledger.contains(password)), "{ledger}");
+        let mut verify = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+        verify.current_dir(bench.path()).args(["audit", "verify", "rotations.jsonl"]);
+        expect(&verify.output().unwrap(), 0);
     }
 }

@@ -211,150 +211,153 @@ fn kill(signal: &str, pid: u32) {
 
 #[test]
 fn an_interruption_leaves_what_is_current_to_log_in_with() {
-    for major in versions() {
-        let bench = applied(major);
-        let interruption = Arc::new(Mutex::new(None::<(&str, What)>));
-        let pid = Arc::new(AtomicU32::new(0));
-        let now = Arc::new(Mutex::new(Vec::new()));
-        let relay = {
-            let (interruption, pid, now) = (interruption.clone(), pid.clone(), now.clone());
-            Relay::start(manager(&bench), move |call| {
-                let (action, what) =
-                    interruption.lock().unwrap().filter(|one| one.0 == call.action)?;
-                until(|| pid.load(Ordering::Relaxed) != 0);
-                let signal = |signal: &str| {
-                    kill(signal, pid.load(Ordering::Relaxed));
-                    // Until it has come to the program.
-                    std::thread::sleep(Duration::from_millis(300));
-                };
-                let deny = || Reply::Error("AccessDeniedException", format!("not {action}"));
-                match what {
-                    What::KillBefore => {
-                        signal("-KILL");
-                        Some(Reply::Cut)
-                    }
-                    What::KillAfter => {
-                        signal("-KILL");
-                        None
-                    }
-                    What::Terminate => {
-                        signal("-TERM");
-                        None
-                    }
-                    What::TerminateAndDeny => {
-                        signal("-TERM");
-                        Some(deny())
-                    }
-                    What::Deny => Some(deny()),
-                    What::Cut => Some(Reply::Cut),
-                    What::Lost => Some(Reply::Lost),
-                    What::Meanwhile(..) => {
-                        now.lock().unwrap().push(());
-                        until(|| now.lock().unwrap().is_empty());
-                        None
-                    }
-                    What::Signal(_) => None,
-                }
-            })
-            .unwrap()
-        };
-        let interrupted = |place: &'static str, what: What| -> Output {
-            *interruption.lock().unwrap() = Some((place, what));
-            pid.store(0, Ordering::Relaxed);
-            let mut superuser = bench.server.superuser_session("postgres").unwrap();
-            let stored = "SELECT rolpassword FROM pg_authid WHERE rolname = 'keycloak_user'";
-            let before = superuser.ask(stored).unwrap().rows;
-            let moves = if place == "PutSecretValue" { "AWSPENDING" } else { "AWSCURRENT" };
-            let stands = at(&bench, moves);
-            let mut locker = bench.server.superuser_session("postgres").unwrap();
-            match place {
-                "set" => locker.ask("BEGIN; ALTER ROLE keycloak_user CONNECTION LIMIT -1"),
-                // Each login takes a second, and so does that with the new password.
-                "test" => {
-                    superuser.ask("ALTER SYSTEM SET post_auth_delay = 1; SELECT pg_reload_conf()")
-                }
-                _ => superuser.ask("SELECT"),
-            }
-            .unwrap();
-            let mut command = bench.command(TEAMS, &ROTATE);
-            command.envs(relay.environment()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            let run = command.spawn().unwrap();
-            pid.store(run.id(), Ordering::Relaxed);
+    // Most of it is waiting.
+    std::thread::scope(|scope| {
+        for major in versions() {
+            scope.spawn(move || interrupt_everywhere(major));
+        }
+    });
+}
+
+fn interrupt_everywhere(major: u32) {
+    let bench = applied(major);
+    let interruption = Arc::new(Mutex::new(None::<(&str, What)>));
+    let pid = Arc::new(AtomicU32::new(0));
+    let now = Arc::new(Mutex::new(Vec::new()));
+    let relay = {
+        let (interruption, pid, now) = (interruption.clone(), pid.clone(), now.clone());
+        Relay::start(manager(&bench), move |call| {
+            let (action, what) = interruption.lock().unwrap().filter(|one| one.0 == call.action)?;
+            until(|| pid.load(Ordering::Relaxed) != 0);
+            let signal = |signal: &str| {
+                kill(signal, pid.load(Ordering::Relaxed));
+                // Until it has come to the program.
+                std::thread::sleep(Duration::from_millis(300));
+            };
+            let deny = || Reply::Error("AccessDeniedException", format!("not {action}"));
             match what {
-                What::Meanwhile(done, _) => {
-                    until(|| !now.lock().unwrap().is_empty());
-                    bench.query(done);
-                    now.lock().unwrap().clear();
+                What::KillBefore => {
+                    signal("-KILL");
+                    Some(Reply::Cut)
                 }
-                What::Signal(signal) if place == "set" => {
-                    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                What::KillAfter => {
+                    signal("-KILL");
+                    None
+                }
+                What::Terminate => {
+                    signal("-TERM");
+                    None
+                }
+                What::TerminateAndDeny => {
+                    signal("-TERM");
+                    Some(deny())
+                }
+                What::Deny => Some(deny()),
+                What::Cut => Some(Reply::Cut),
+                What::Lost => Some(Reply::Lost),
+                What::Meanwhile(..) => {
+                    now.lock().unwrap().push(());
+                    until(|| now.lock().unwrap().is_empty());
+                    None
+                }
+                What::Signal(_) => None,
+            }
+        })
+        .unwrap()
+    };
+    let interrupted = |place: &'static str, what: What| -> Output {
+        *interruption.lock().unwrap() = Some((place, what));
+        pid.store(0, Ordering::Relaxed);
+        let mut superuser = bench.server.superuser_session("postgres").unwrap();
+        let stored = "SELECT rolpassword FROM pg_authid WHERE rolname = 'keycloak_user'";
+        let before = superuser.ask(stored).unwrap().rows;
+        let moves = if place == "PutSecretValue" { "AWSPENDING" } else { "AWSCURRENT" };
+        let stands = at(&bench, moves);
+        let mut locker = bench.server.superuser_session("postgres").unwrap();
+        match place {
+            "set" => locker.ask("BEGIN; ALTER ROLE keycloak_user CONNECTION LIMIT -1"),
+            // Each login takes a second, and so does that with the new password.
+            "test" => {
+                superuser.ask("ALTER SYSTEM SET post_auth_delay = 1; SELECT pg_reload_conf()")
+            }
+            _ => superuser.ask("SELECT"),
+        }
+        .unwrap();
+        let mut command = bench.command(TEAMS, &ROTATE);
+        command.envs(relay.environment()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let run = command.spawn().unwrap();
+        pid.store(run.id(), Ordering::Relaxed);
+        match what {
+            What::Meanwhile(done, _) => {
+                until(|| !now.lock().unwrap().is_empty());
+                bench.query(done);
+                now.lock().unwrap().clear();
+            }
+            What::Signal(signal) if place == "set" => {
+                let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
                         WHERE wait_event_type = 'Lock' AND query LIKE '%PASSWORD%')";
-                    until(|| superuser.ask(waits).unwrap().rows == "t");
-                    kill(signal, run.id());
-                    std::thread::sleep(Duration::from_millis(300));
-                    locker.ask("ROLLBACK").unwrap();
-                }
-                What::Signal(signal) => {
-                    until(|| superuser.ask(stored).unwrap().rows != before);
-                    kill(signal, run.id());
-                    superuser
-                        .ask("ALTER SYSTEM RESET post_auth_delay; SELECT pg_reload_conf()")
-                        .unwrap();
-                }
-                _ => {}
+                until(|| superuser.ask(waits).unwrap().rows == "t");
+                kill(signal, run.id());
+                std::thread::sleep(Duration::from_millis(300));
+                locker.ask("ROLLBACK").unwrap();
             }
-            let output = run.wait_with_output().unwrap();
-            if what == What::KillAfter {
-                // The call outlives who made it.
-                until(|| at(&bench, moves) != stands);
+            What::Signal(signal) => {
+                until(|| superuser.ask(stored).unwrap().rows != before);
+                kill(signal, run.id());
+                superuser
+                    .ask("ALTER SYSTEM RESET post_auth_delay; SELECT pg_reload_conf()")
+                    .unwrap();
             }
-            if let What::Meanwhile(_, undone) = what {
-                bench.query(undone);
-            }
-            *interruption.lock().unwrap() = None;
-            output
-        };
-        for (place, what, code, window) in INTERRUPTIONS {
-            let when = format!("PostgreSQL {major}, {what:?} at {place}");
-            let (before, _) = at(&bench, "AWSCURRENT").unwrap();
-            let output = interrupted(place, what);
-            match code {
-                Some(code) => drop(shown(&bench, &output, code)),
-                None => assert_eq!(output.status.code(), None, "{when}: {output:?}"),
-            }
-            let (version, current) = at(&bench, "AWSCURRENT").unwrap();
-            let moved = place == "UpdateSecretVersionStage" && what == What::KillAfter;
-            assert_eq!(version != before, moved, "{when}");
-            if window {
-                assert!(!logs_in(&bench, &current), "{when}: it was to be in the window");
-                let told = shown(&bench, &bench.run(TEAMS, &["apply"]), 0);
-                assert!(told.contains("set_password,success"), "{when}: {told}");
-            }
-            current_logs_in(&bench, &when);
-            // The next rotation takes up what was begun.
-            let begun = at(&bench, "AWSPENDING").map(|(id, _)| id).filter(|id| *id != version);
-            shown(&bench, &bench.run(TEAMS, &ROTATE), 0);
-            current_logs_in(&bench, &when);
-            let (after, _) = at(&bench, "AWSCURRENT").unwrap();
-            assert!(after != version && begun.is_none_or(|begun| begun == after), "{when}");
+            _ => {}
         }
-        for (place, what) in COMPLETED {
-            let (before, _) = at(&bench, "AWSCURRENT").unwrap();
-            shown(&bench, &interrupted(place, what), 0);
-            assert_ne!(at(&bench, "AWSCURRENT").unwrap().0, before, "{what:?}");
-            current_logs_in(&bench, &format!("{what:?}"));
+        let output = run.wait_with_output().unwrap();
+        if what == What::KillAfter {
+            // The call outlives who made it.
+            until(|| at(&bench, moves) != stands);
         }
-        // In the window, a rotation heals as an apply does.
-        interrupted("UpdateSecretVersionStage", What::KillBefore);
-        let told = shown(&bench, &bench.run(TEAMS, &ROTATE), 0);
-        assert!(
-            !told.contains("set_password") && told.contains("finish_rotation,success"),
-            "{told}"
-        );
-        current_logs_in(&bench, "healed by a rotation");
-        expect(&bench.run(TEAMS, &["check"]), 0);
-        assert!(!bench.server.log().contains(CANARY));
+        if let What::Meanwhile(_, undone) = what {
+            bench.query(undone);
+        }
+        *interruption.lock().unwrap() = None;
+        output
+    };
+    for (place, what, code, window) in INTERRUPTIONS {
+        let when = format!("PostgreSQL {major}, {what:?} at {place}");
+        let (before, _) = at(&bench, "AWSCURRENT").unwrap();
+        let output = interrupted(place, what);
+        match code {
+            Some(code) => drop(shown(&bench, &output, code)),
+            None => assert_eq!(output.status.code(), None, "{when}: {output:?}"),
+        }
+        let (version, current) = at(&bench, "AWSCURRENT").unwrap();
+        let moved = place == "UpdateSecretVersionStage" && what == What::KillAfter;
+        assert_eq!(version != before, moved, "{when}");
+        if window {
+            assert!(!logs_in(&bench, &current), "{when}: it was to be in the window");
+            let told = shown(&bench, &bench.run(TEAMS, &["apply"]), 0);
+            assert!(told.contains("set_password,success"), "{when}: {told}");
+        }
+        current_logs_in(&bench, &when);
+        // The next rotation takes up what was begun.
+        let begun = at(&bench, "AWSPENDING").map(|(id, _)| id).filter(|id| *id != version);
+        shown(&bench, &bench.run(TEAMS, &ROTATE), 0);
+        current_logs_in(&bench, &when);
+        let (after, _) = at(&bench, "AWSCURRENT").unwrap();
+        assert!(after != version && begun.is_none_or(|begun| begun == after), "{when}");
     }
+    for (place, what) in COMPLETED {
+        let (before, _) = at(&bench, "AWSCURRENT").unwrap();
+        shown(&bench, &interrupted(place, what), 0);
+        assert_ne!(at(&bench, "AWSCURRENT").unwrap().0, before, "{what:?}");
+        current_logs_in(&bench, &format!("{what:?}"));
+    }
+    // In the window, a rotation heals as an apply does.
+    interrupted("UpdateSecretVersionStage", What::KillBefore);
+    let told = shown(&bench, &bench.run(TEAMS, &ROTATE), 0);
+    assert!(!told.contains("set_password") && told.contains("finish_rotation,success"), "{told}");
+    current_logs_in(&bench, "healed by a rotation");
+    expect(&bench.run(TEAMS, &["check"]), 0);
+    assert!(!bench.server.log().contains(CANARY));
 }
 
 /// What is refused, and what a person reads then. Nothing is written for it, to the server or to AWS.
