@@ -91,7 +91,7 @@ async fn execute(
 }
 
 /// SIGINT and SIGTERM.
-async fn listen(interruption: Arc<Interruption>) {
+pub async fn listen(interruption: Arc<Interruption>) {
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -105,10 +105,10 @@ async fn listen(interruption: Arc<Interruption>) {
 }
 
 /// Plans go to stderr: stdout is for the records.
-struct Talk {
-    format: Format,
-    ask: bool,
-    header_printed: AtomicBool,
+pub struct Talk {
+    pub format: Format,
+    pub ask: bool,
+    pub header_printed: AtomicBool,
 }
 
 impl Front for Talk {

@@ -10,6 +10,7 @@ use clap::{
 use rdsprov_core::config::{TlsMode, VerifyPasswords};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
+use rdsprov_core::secrets::Stage;
 use rdsprov_core::server::CarriedCertificates;
 use rdsprov_core::session::Secrets;
 
@@ -52,6 +53,11 @@ pub enum Command {
         after_help = "Outside dev it needs approval, as `apply` does. Afterwards: rdsprov apply --admin-secret ID"
     )]
     Delegate(DelegateOptions),
+    /// Give applications new passwords: create, set, test and finish, one at a time
+    #[command(
+        after_help = "Outside dev it needs approval as `apply` does; `--dry-run` prints the digest."
+    )]
+    Rotate(RotateOptions),
     /// Say who can do what in the managed databases, as PostgreSQL says
     Access(AccessOptions),
     /// Look at a ledger: whether it is as it was written, and who was given what
@@ -173,6 +179,9 @@ pub struct ServerOptions {
     /// Where secrets come from: `aws`, or `file:DIR`
     #[arg(long, env = "RDSPROV_SECRETS", default_value = "aws")]
     pub secrets: Secrets,
+    /// Which version of the applications' secrets counts: AWSCURRENT, or AWSPENDING where there is one [default: AWSCURRENT]
+    #[arg(long, env = "RDSPROV_SECRET_STAGE", value_name = "STAGE", value_parser = secret_stage)]
+    pub secret_stage: Option<Stage>,
     /// The AWS region
     #[arg(long, env = "RDSPROV_REGION")]
     pub region: Option<String>,
@@ -305,6 +314,45 @@ pub struct ApplyOptions {
     /// Accepted; there is no preflight yet
     #[arg(long, hide = true)]
     pub skip_preflight: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RotateOptions {
+    /// The applications whose passwords are rotated
+    #[arg(required = true, value_name = "APPLICATION")]
+    pub applications: Vec<String>,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub server: ServerOptions,
+    /// Names the run in records [default: a random one]
+    #[arg(long, env = "RDSPROV_RUN_ID")]
+    pub run_id: Option<String>,
+    /// Append the records to a CSV file
+    #[arg(long, env = "RDSPROV_AUDIT_OUTPUT", value_name = "FILE")]
+    pub audit_output: Option<PathBuf>,
+    /// Append the records to a ledger of JSON Lines, each bound to the one before it
+    #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE")]
+    pub audit_ledger: Option<PathBuf>,
+    /// Who runs this, for the ledger [default: the user of the system]
+    #[arg(long, env = "RDSPROV_ACTOR", value_name = "NAME")]
+    pub actor: Option<String>,
+    /// Who agreed to it, for the ledger
+    #[arg(long, env = "RDSPROV_APPROVER", value_name = "NAME")]
+    pub approver: Option<String>,
+    /// What it was asked for by, for the ledger: a ticket, a pull request
+    #[arg(long, env = "RDSPROV_REQUEST_ID", value_name = "ID")]
+    pub request_id: Option<String>,
+    /// Do not ask on a terminal
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Show and record what would be done; nothing is written anywhere
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+fn secret_stage(text: &str) -> Result<Stage, String> {
+    text.parse().map_err(|()| "the stages are AWSCURRENT and AWSPENDING".to_owned())
 }
 
 fn verify_passwords(text: &str) -> Result<VerifyPasswords, String> {

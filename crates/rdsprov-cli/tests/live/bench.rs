@@ -41,7 +41,11 @@ impl Bench {
     }
 
     fn with(major: u32, secrets_manager: Option<SecretsManager>) -> Self {
-        let server = Server::start(major).unwrap();
+        Self::on(Server::start(major).unwrap(), secrets_manager)
+    }
+
+    /// On a server that was started already.
+    pub fn on(server: Server, secrets_manager: Option<SecretsManager>) -> Self {
         let bench = Self { server, directory: TempDir::new().unwrap(), secrets_manager };
         for environment in ["dev", "prod"] {
             let id = format!("goldenpath/{environment}/rds/master");

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::create::cannot;
-use super::{Secret, SecretError, SecretId};
+use super::{Secret, SecretError, SecretId, Stage};
 
 fn path(directory: &Path, id: &SecretId) -> Result<PathBuf, SecretError> {
     let below = Path::new(&id.0);
@@ -32,7 +32,10 @@ pub(super) fn create(directory: &Path, id: &SecretId, text: &str) -> Result<(), 
     write().map_err(|error| cannot(id, &error.to_string()))
 }
 
-pub(super) fn read(directory: &Path, id: &SecretId) -> Result<Secret, SecretError> {
+pub(super) fn read(directory: &Path, id: &SecretId, stage: Stage) -> Result<Secret, SecretError> {
+    if stage == Stage::Pending {
+        return Err(SecretError::NoStages { id: id.clone() });
+    }
     let path = path(directory, id)?;
     let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => SecretError::Missing { id: id.clone(), region: None },

@@ -260,7 +260,7 @@ async fn run(
 }
 
 /// Waits until the run is told to stop.
-async fn stopped(stop: Option<watch::Receiver<bool>>) {
+pub(super) async fn stopped(stop: Option<watch::Receiver<bool>>) {
     let told = match stop {
         Some(mut stop) => stop.wait_for(|stop| *stop).await.is_ok(),
         None => false,

@@ -5,6 +5,8 @@ mod connect;
 mod holdings;
 mod login;
 mod observe;
+#[cfg(feature = "aws")]
+mod rotate;
 mod run;
 mod tls;
 
@@ -13,6 +15,8 @@ pub use apply::{ApplyOptions, Interrupt, Outcome, Report, StepResult, StepStatus
 pub use connect::{ConnectError, Proof, Session, Target};
 pub use holdings::Asked;
 pub use observe::{ObserveError, observe};
+#[cfg(feature = "aws")]
+pub use rotate::{PlannedRotation, RotateOptions, check_source};
 pub use run::{Administration, Lock, Login, Place, Run, RunError};
 pub use tls::{CarriedCertificates, Tls, TlsError, TlsProblem};
 

@@ -51,6 +51,7 @@ _Path: TypeAlias = Union[str, os.PathLike[str]]
 _Secrets: TypeAlias = Union[str, Callable[[str], Mapping[str, Any]]]
 _AdminAuth: TypeAlias = Literal["password", "iam"]
 _Tls: TypeAlias = Literal["verify-full", "require", "disable"]
+_SecretStage: TypeAlias = Literal["AWSCURRENT", "AWSPENDING"]
 _VerifyPasswords: TypeAlias = Literal["login", "never", "always-set"]
 _ModeName: TypeAlias = Union[Mode, Literal["standalone", "coupled"]]
 _HazardName: TypeAlias = Union[
@@ -363,6 +364,7 @@ def plan(
     admin_auth: _AdminAuth | None = None,
     admin_user: str | None = None,
     secrets: _Secrets | None = None,
+    secret_stage: _SecretStage | None = None,
     region: str | None = None,
     host: str | None = None,
     port: int | None = None,
@@ -385,6 +387,7 @@ def check(
     admin_auth: _AdminAuth | None = None,
     admin_user: str | None = None,
     secrets: _Secrets | None = None,
+    secret_stage: _SecretStage | None = None,
     region: str | None = None,
     host: str | None = None,
     port: int | None = None,
@@ -407,6 +410,7 @@ def observe(
     admin_auth: _AdminAuth | None = None,
     admin_user: str | None = None,
     secrets: _Secrets | None = None,
+    secret_stage: _SecretStage | None = None,
     region: str | None = None,
     host: str | None = None,
     port: int | None = None,
