@@ -14,6 +14,7 @@ mod validate;
 use std::ffi::OsString;
 
 use args::{Asked, Command, LogFormat};
+use rdsprov_core::schema::Document;
 use rdsprov_core::session::{Error, Kind};
 
 /// The exit codes that the contract promises.
@@ -85,6 +86,11 @@ fn command(arguments: &[OsString]) -> Exit {
             Command::Check(options) => plan::check(options).await,
             Command::Apply(options) => apply::run(options).await,
             Command::Access(options) => access::run(options).await,
+            Command::Schema { document } => print_schema(*document),
+            Command::Completions { shell } => {
+                say::result(&args::completions(*shell));
+                Ok(Exit::Done)
+            }
             Command::Audit(command) => audit::run(command),
         }
     });
@@ -100,4 +106,11 @@ fn command(arguments: &[OsString]) -> Exit {
             stop.exit
         }
     }
+}
+
+fn print_schema(document: Document) -> Result<Exit, Stop> {
+    let text = serde_json::to_string_pretty(&document.schema())
+        .map_err(|error| Stop::new(Exit::Failed, error))?;
+    say::result(&(text + "\n"));
+    Ok(Exit::Done)
 }

@@ -14,5 +14,6 @@ mod races;
 mod saved;
 mod scale;
 mod scenarios;
+mod schema;
 mod secrets;
 mod tls;

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rdsprov_core::schema::Document;
 use rdsprov_testkit::versions;
 
 use crate::bench::{Bench, expect};
+use crate::schema::assert_valid;
 
 /// Each story mostly waits for its own server.
 const WORKERS: usize = 3;
@@ -103,6 +105,7 @@ fn play(major: u32, folder: &Path) {
         let output = run(definitions, "validate", &["--format", "json"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_valid(Document::Definitions, &json);
         for app in json["applications"].as_array().unwrap() {
             let text = |key: &str| app[key].as_str().unwrap().to_owned();
             bench.app("dev", &text("application"), &text("username"));
@@ -124,13 +127,25 @@ fn play(major: u32, folder: &Path) {
     // The digest covers the observed state, which is another on each server.
     let text: Vec<&str> =
         text.lines().map(|line| line.split(" sha256:").next().unwrap_or(line)).collect();
+    let json = [own.as_slice(), &["--format", "json", "--out", "plan.json"]].concat();
+    let json = run(&definitions, "plan", &json);
+    assert_valid(Document::Plan, &serde_json::from_slice(&json.stdout).unwrap());
     assert_eq!(bench.picture(), picture, "a plan changed something");
     let refused = plan.status.code() == Some(3);
-    let apply = [own.as_slice(), &build].concat();
+    assert_eq!(bench.path().join("plan.json").exists(), !refused);
+    let apply = [own.as_slice(), &build, &["--audit-ledger", "ledger.jsonl"]].concat();
     expect(&run(&definitions, "apply", &apply), if refused { 3 } else { 0 });
+    for line in std::fs::read_to_string(bench.path().join("ledger.jsonl")).unwrap().lines() {
+        assert_valid(Document::Ledger, &serde_json::from_str(line).unwrap());
+    }
     if refused {
         assert_eq!(bench.picture(), picture, "a refused run changed something");
     } else {
+        let saved = std::fs::read(bench.path().join("plan.json")).unwrap();
+        assert_valid(Document::SavedPlan, &serde_json::from_slice(&saved).unwrap());
+        let access = run(&definitions, "access", &["--format", "json"]);
+        expect(&access, 0);
+        assert_valid(Document::Access, &serde_json::from_slice(&access.stdout).unwrap());
         expect(&run(&definitions, "check", &own), 0);
         assert_eq!(bench.admin_grants(), grants, "a membership of the administrator stayed");
     }

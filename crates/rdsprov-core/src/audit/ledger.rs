@@ -13,6 +13,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::milliseconds;
@@ -30,7 +31,7 @@ const BEGINNING: &str = "{\"format_version\":";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a record tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Told {
     /// A plan is about to be carried out.
@@ -65,7 +66,7 @@ pub enum Told {
 }
 
 /// A record of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     /// The version of its form.
     pub format_version: u32,
@@ -81,6 +82,16 @@ pub struct Entry {
     pub told: Told,
     /// The hash of the record before; of the first there is none.
     pub previous: Option<String>,
+}
+
+/// A line of a ledger: a record and its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LedgerLine {
+    /// The record.
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// `sha256:…` of all that stands before this key in the line.
+    pub hash: String,
 }
 
 /// A record's number, and the hash that the next one is bound to.
