@@ -1,6 +1,8 @@
 //! `cargo xtask …`: what the people of this project do with it.
 
 mod demo;
+mod python;
+mod serve;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -41,6 +43,14 @@ enum Task {
         #[arg(long, value_name = "MAJOR,…")]
         pg: Option<String>,
     },
+    /// The Python module: its types, and pytest; with arguments, pytest alone
+    Python {
+        /// What pytest is told
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// What is given to others: wheel, sources and command, in target/dist
+    Dist,
     /// A throwaway server
     Pg {
         #[command(subcommand)]
@@ -55,6 +65,12 @@ enum Pg {
         /// Its major version
         #[arg(long, default_value_t = 17)]
         version: u32,
+        /// Talks JSON with another program, until that ends
+        #[arg(long)]
+        json: bool,
+        /// A Secrets Manager beside it, for such a program
+        #[arg(long, requires = "json")]
+        secrets: bool,
     },
 }
 
@@ -63,7 +79,14 @@ fn main() -> ExitCode {
         Task::Demo { version, compare } => demo(version, compare),
         Task::Test { pg } => test(pg.as_deref()),
         Task::FuzzAccess { minutes, pg } => fuzz_access(minutes, pg.as_deref()),
-        Task::Pg { task: Pg::Start { version } } => start(version),
+        Task::Python { arguments } => {
+            get_what_is_missing().and_then(|()| python::test(None, &arguments))
+        }
+        Task::Dist => python::dist(),
+        Task::Pg { task: Pg::Start { version, json: true, secrets } } => {
+            serve::serve(version, secrets)
+        }
+        Task::Pg { task: Pg::Start { version, .. } } => start(version),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,7 +99,15 @@ fn main() -> ExitCode {
 
 fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
     eprintln!("$ {program} {}", arguments.join(" "));
-    let status = Command::new(program)
+    let mut command = Command::new(program);
+    // What cargo told this program of itself would make its child build some crates anew.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&*name);
+        }
+    }
+    let status = command
         .args(arguments)
         .envs(environment.iter().copied())
         .status()
@@ -104,11 +135,12 @@ fn get_what_is_missing() -> Result<(), String> {
 
 fn test(versions: Option<&str>) -> Result<(), String> {
     get_what_is_missing()?;
-    let environment: Vec<(&str, &str)> =
-        versions.map(|versions| ("RDSPROV_TEST_PG", versions)).into_iter().collect();
     run("cargo", &["fmt", "--all", "--check"], &[])?;
     run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     run("cargo", &["check", "-p", "rdsprov-core", "--no-default-features"], &[])?;
+    let python = python::with_the_module()?;
+    let mut environment = vec![("RDSPROV_TEST_PYTHON", python.as_str())];
+    environment.extend(versions.map(|versions| ("RDSPROV_TEST_PG", versions)));
     run("cargo", &["test", "--workspace"], &environment)?;
     if versions.is_none() {
         // The versions in between: the whole path, some scenarios, and the facts.
@@ -120,6 +152,7 @@ fn test(versions: Option<&str>) -> Result<(), String> {
             run("cargo", &arguments, &between)?;
         }
     }
+    python::test(versions, &[])?;
     demo(15, true)
 }
 

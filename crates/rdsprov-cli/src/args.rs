@@ -147,7 +147,7 @@ pub struct Common {
     #[arg(short, long, alias = "tfvars", num_args = 1.., value_name = "FILE")]
     pub definitions: Vec<PathBuf>,
     /// Which mode the definitions are in, where both are present
-    #[arg(long, value_parser = mode)]
+    #[arg(long)]
     pub mode: Option<Mode>,
     /// The file of what one does not want to repeat [default: rdsprov.toml, where there is one]
     #[arg(long, env = "RDSPROV_CONFIG", value_name = "FILE")]
@@ -281,14 +281,6 @@ pub struct ApplyOptions {
     pub skip_preflight: bool,
 }
 
-fn mode(text: &str) -> Result<Mode, String> {
-    match text {
-        "standalone" => Ok(Mode::Standalone),
-        "coupled" => Ok(Mode::Coupled),
-        _ => Err("the modes are standalone and coupled".to_owned()),
-    }
-}
-
 fn verify_passwords(text: &str) -> Result<VerifyPasswords, String> {
     text.parse().map_err(|()| "the ways are login, never and always-set".to_owned())
 }
@@ -329,6 +321,14 @@ pub fn parse(arguments: &[OsString]) -> Result<Asked, clap::Error> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// The variable of an option of `apply`.
+pub fn variable(option: &str) -> Option<String> {
+    let command = Arguments::command();
+    let argument =
+        command.find_subcommand("apply")?.get_arguments().find(|one| one.get_id() == option)?;
+    Some(argument.get_env()?.to_string_lossy().into_owned())
 }
 
 /// Whether `--verbose` is there: clap answers `--version` without reading on.

@@ -59,6 +59,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     exit as u8
 }
 
+/// The environment variable that says what an option of `apply` does not.
+///
+/// ```
+/// assert_eq!(rdsprov_cli::variable("region").as_deref(), Some("RDSPROV_REGION"));
+/// assert_eq!(rdsprov_cli::variable("dry_run"), None);
+/// ```
+#[must_use]
+pub fn variable(option: &str) -> Option<String> {
+    args::variable(option)
+}
+
 fn command(arguments: &[OsString]) -> Exit {
     let arguments = match args::parse(arguments) {
         Ok(Asked::Run(arguments)) => arguments,

@@ -1,5 +1,6 @@
 //! A server, its secrets, and the command.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -98,6 +99,20 @@ impl Bench {
             };
         }
         command
+    }
+
+    /// What a Python that has the module says to the same words as `rdsprov plan`.
+    pub fn python(&self, python: &OsStr, definitions: &str, arguments: &[&str]) -> Output {
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../rdsprov-py/tests/as_the_command.py");
+        Command::new(python)
+            .arg(program)
+            .args(arguments)
+            .args(["-d", definitions, "--ca-file"])
+            .arg(self.server.ca_file())
+            .arg("--secrets")
+            .arg(format!("file:{}", self.path().display()))
+            .output()
+            .unwrap()
     }
 
     pub fn run(&self, definitions: &str, arguments: &[&str]) -> Output {

@@ -3,6 +3,7 @@
 //!
 //! A folder holds `definitions.tfvars`; where the story began earlier, `earlier.tfvars` (applied first)
 //! and `before.sql` (what people then did by hand); where they are needed, `rdsprov.toml` and `arguments`.
+//! Where `RDSPROV_TEST_PYTHON` names a Python that has the module, as `cargo xtask test` does, its plan is the same.
 
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
@@ -123,10 +124,18 @@ fn play(major: u32, folder: &Path) {
     give_secrets(&definitions);
     let (picture, grants) = (bench.picture(), bench.admin_grants());
     let plan = run(&definitions, "plan", &own);
-    let text = String::from_utf8(plan.stdout).unwrap();
+    let plan_text = String::from_utf8(plan.stdout).unwrap();
     // The digest covers the observed state, which is another on each server.
     let text: Vec<&str> =
-        text.lines().map(|line| line.split(" sha256:").next().unwrap_or(line)).collect();
+        plan_text.lines().map(|line| line.split(" sha256:").next().unwrap_or(line)).collect();
+    if versions().last() == Some(&major)
+        && let Some(python) = std::env::var_os("RDSPROV_TEST_PYTHON")
+    {
+        let site = site.iter().map(String::as_str);
+        let words: Vec<&str> = site.chain(own.iter().copied()).collect();
+        let same = bench.python(&python, &definitions, &words);
+        assert_eq!(expect(&same, 0), plan_text, "Python plans otherwise");
+    }
     let json = [own.as_slice(), &["--format", "json", "--out", "plan.json"]].concat();
     let json = run(&definitions, "plan", &json);
     assert_valid(Document::Plan, &serde_json::from_slice(&json.stdout).unwrap());

@@ -16,6 +16,12 @@ pub enum Status {
     NotRun,
 }
 
+impl Status {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Success, Self::NoChange, Self::DryRun, Self::Refused, Self::Error, Self::NotRun];
+}
+
 /// A row of the CSV.
 #[derive(Debug, Clone, Serialize)]
 #[allow(missing_docs, reason = "the columns of the contract")]

@@ -19,13 +19,16 @@ const KINDS: [&str; 3] = ["create_role", "create_database", "apply_grants"];
 
 fn kind(step: &Step) -> &'static str {
     match step.action {
-        Action::CreateRole | Action::AlterRole | Action::SetPassword | Action::SetParameter => {
-            KINDS[0]
-        }
+        Action::CreateSecret
+        | Action::CreateRole
+        | Action::AlterRole
+        | Action::SetPassword
+        | Action::SetParameter => KINDS[0],
         Action::Adopt if step.database.is_none() => KINDS[0],
         Action::CreateDatabase
         | Action::AlterDatabase
         | Action::CreateSchema
+        | Action::AlterSchema
         | Action::CreateExtension
         | Action::ReassignOwned
         | Action::Adopt => KINDS[1],

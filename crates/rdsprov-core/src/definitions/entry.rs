@@ -13,7 +13,7 @@ use crate::name::{
 use crate::setting::Parameter;
 
 /// The keys of an application, in the manual's order.
-const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 13] = [
     "database_name",
     "username",
     "access_level",

@@ -16,6 +16,7 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
@@ -26,6 +27,7 @@ use crate::name::{
 
 use crate::setting::Parameter;
 pub use defaults::Defaults;
+pub use entry::KEYS;
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,27 @@ impl Syntax {
             "toml" => Some(Self::Toml),
             _ => None,
         }
+    }
+}
+
+impl fmt::Display for Syntax {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hcl => "hcl",
+            Self::Json => "json",
+            Self::Toml => "toml",
+        })
+    }
+}
+
+impl FromStr for Syntax {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Hcl, Self::Json, Self::Toml]
+            .into_iter()
+            .find(|syntax| syntax.to_string() == text)
+            .ok_or_else(|| "the syntaxes are hcl, json and toml".to_owned())
     }
 }
 
@@ -123,6 +146,17 @@ impl fmt::Display for Mode {
             Self::Standalone => "standalone",
             Self::Coupled => "coupled",
         })
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Standalone, Self::Coupled]
+            .into_iter()
+            .find(|mode| mode.to_string() == text)
+            .ok_or_else(|| "the modes are standalone and coupled".to_owned())
     }
 }
 

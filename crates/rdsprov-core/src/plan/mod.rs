@@ -5,6 +5,7 @@
 
 mod acl;
 mod databases;
+mod delegation;
 mod diff;
 mod extensions;
 mod future;
@@ -50,9 +51,11 @@ pub enum Action {
     CreateRole,
     AlterRole,
     SetPassword,
+    CreateSecret,
     CreateDatabase,
     AlterDatabase,
     CreateSchema,
+    AlterSchema,
     CreateExtension,
     ReassignOwned,
     Grant,
@@ -62,15 +65,36 @@ pub enum Action {
     Adopt,
 }
 
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::CreateRole,
+        Self::AlterRole,
+        Self::SetPassword,
+        Self::CreateDatabase,
+        Self::AlterDatabase,
+        Self::CreateSchema,
+        Self::CreateExtension,
+        Self::ReassignOwned,
+        Self::Grant,
+        Self::Revoke,
+        Self::DefaultPrivileges,
+        Self::SetParameter,
+        Self::Adopt,
+    ];
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CreateRole => "create_role",
             Self::AlterRole => "alter_role",
             Self::SetPassword => "set_password",
+            Self::CreateSecret => "create_secret",
             Self::CreateDatabase => "create_database",
             Self::AlterDatabase => "alter_database",
             Self::CreateSchema => "create_schema",
+            Self::AlterSchema => "alter_schema",
             Self::CreateExtension => "create_extension",
             Self::ReassignOwned => "reassign_owned",
             Self::Grant => "grant",
@@ -262,6 +286,8 @@ pub struct Findings {
     pub notes: Vec<String>,
     /// Which version of each secret was read, where secrets have versions.
     pub versions: BTreeMap<SecretId, String>,
+    /// The secrets that are not there and are to be made, each with a new password.
+    pub new_secrets: BTreeSet<SecretId>,
 }
 
 /// An application as the plan knows it, for the records.

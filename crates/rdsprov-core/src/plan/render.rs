@@ -15,12 +15,14 @@ impl<S> Step<S> {
             Action::CreateRole
             | Action::CreateDatabase
             | Action::CreateSchema
+            | Action::CreateSecret
             | Action::CreateExtension
             | Action::Grant
             | Action::DefaultPrivileges => '+',
             Action::AlterRole
             | Action::SetPassword
             | Action::AlterDatabase
+            | Action::AlterSchema
             | Action::SetParameter
             | Action::ReassignOwned
             | Action::Adopt => '~',

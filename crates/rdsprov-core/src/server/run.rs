@@ -408,7 +408,7 @@ fn sort(
         .iter()
         .filter_map(|(id, secret)| Some((id.clone(), secret.version.clone()?)))
         .collect();
-    (secrets, Findings { refusals, notes: Vec::new(), versions })
+    (secrets, Findings { refusals, versions, ..Findings::default() })
 }
 
 /// A note for each secret that names another server: a proxy's address, say.

@@ -9,7 +9,7 @@ use crate::plan::{Origin, SavedPlan};
 use crate::server::Run;
 
 /// What somebody says of the definitions.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DefinitionOptions {
     /// The environment; must agree with the definitions.
     pub environment: Option<String>,
@@ -34,6 +34,34 @@ pub struct Setup {
     pub approval: Approval,
 }
 
+/// What sources declare, by the rules of a site.
+///
+/// # Errors
+/// All that is wrong with them; an environment that is not theirs.
+pub fn declared(
+    config: &Config,
+    sources: &[SourceText],
+    options: &DefinitionOptions,
+) -> Result<Definitions, Error> {
+    let mut rules = config.rules();
+    rules.mode = options.mode.or(rules.mode);
+    rules.environment.clone_from(&options.environment);
+    // `--definitions` takes all that stands behind it.
+    if let Some(plan) = sources.iter().find(|one| SavedPlan::from_json(&one.text).is_ok()) {
+        return Err(Error::PlanAmongDefinitions { path: plan.path.clone() });
+    }
+    let mut definitions = Definitions::parse(sources, &rules)?;
+    for name in &options.adopt {
+        definitions.adopt(name)?;
+    }
+    match (&options.environment, &definitions.environment) {
+        (Some(asked), Some(declared)) if asked != declared => {
+            Err(Error::OtherEnvironment { asked: asked.clone(), declared: declared.clone() })
+        }
+        _ => Ok(definitions),
+    }
+}
+
 impl Setup {
     /// Reads definitions by the rules of a site.
     ///
@@ -44,39 +72,42 @@ impl Setup {
         sources: &[SourceText],
         options: &DefinitionOptions,
     ) -> Result<Self, Error> {
-        let mut rules = config.rules();
-        rules.mode = options.mode.or(rules.mode);
-        rules.environment.clone_from(&options.environment);
-        // `--definitions` takes all that stands behind it.
-        if let Some(plan) = sources.iter().find(|one| SavedPlan::from_json(&one.text).is_ok()) {
-            return Err(Error::PlanAmongDefinitions { path: plan.path.clone() });
-        }
-        let mut definitions = Definitions::parse(sources, &rules)?;
-        for name in &options.adopt {
-            definitions.adopt(name)?;
-        }
-        let environment = match (&options.environment, &definitions.environment) {
-            (Some(asked), Some(declared)) if asked != declared => {
-                return Err(Error::OtherEnvironment {
-                    asked: asked.clone(),
-                    declared: declared.clone(),
-                });
-            }
-            (Some(name), _) | (None, Some(name)) => name.clone(),
-            (None, None) => return Err(Error::NoEnvironment),
-        };
+        let definitions = declared(&config, sources, options)?;
+        let sha256 = definitions::sha256(sources);
+        Self::of(config, definitions, sha256, options.environment.as_deref())
+    }
+
+    /// The same, the definitions being read already.
+    ///
+    /// # Errors
+    /// Where the environment is not known.
+    pub fn of(
+        config: Config,
+        definitions: Definitions,
+        definitions_sha256: String,
+        environment: Option<&str>,
+    ) -> Result<Self, Error> {
+        let environment = environment
+            .or(definitions.environment.as_deref())
+            .ok_or(Error::NoEnvironment)?
+            .to_owned();
         let approval = config.approval(&environment).ok_or_else(|| Error::UnknownEnvironment {
             environment: environment.clone(),
             known: config.environments_known(),
         })?;
-        let definitions_sha256 = definitions::sha256(sources);
         Ok(Self { config, definitions, definitions_sha256, environment, approval })
     }
 
     /// What a plan of a run was made from.
     #[must_use]
     pub fn origin(&self, run: &Run) -> Origin {
-        Origin { server: run.server(), definitions: self.definitions_sha256.clone() }
+        self.origin_of(run.server())
+    }
+
+    /// What a plan for a server, given as `host:port`, was made from.
+    #[must_use]
+    pub fn origin_of(&self, server: String) -> Origin {
+        Origin { server, definitions: self.definitions_sha256.clone() }
     }
 }
 

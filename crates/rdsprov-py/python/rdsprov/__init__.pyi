@@ -1,0 +1,439 @@
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal, Union, final
+
+from typing_extensions import Self, TypeAlias
+
+__all__ = [
+    "AccessLevel",
+    "Action",
+    "Application",
+    "ApplyError",
+    "ApprovalRequired",
+    "Auth",
+    "ConnectError",
+    "DefinitionError",
+    "DefinitionProblem",
+    "Definitions",
+    "Error",
+    "Hazard",
+    "Mode",
+    "Observed",
+    "Opening",
+    "Orphan",
+    "Outcome",
+    "Plan",
+    "PlanRefused",
+    "Record",
+    "Refusal",
+    "SecretError",
+    "Settings",
+    "StalePlan",
+    "Status",
+    "Step",
+    "StepResult",
+    "Undeclared",
+    "UsageError",
+    "__version__",
+    "apply",
+    "check",
+    "diff",
+    "observe",
+    "plan",
+    "validate",
+]
+
+__version__: str
+
+_Path: TypeAlias = Union[str, os.PathLike[str]]
+_Secrets: TypeAlias = Union[str, Callable[[str], Mapping[str, Any]]]
+_AdminAuth: TypeAlias = Literal["password", "iam"]
+_Tls: TypeAlias = Literal["verify-full", "require", "disable"]
+_VerifyPasswords: TypeAlias = Literal["login", "never", "always-set"]
+_ModeName: TypeAlias = Union[Mode, Literal["standalone", "coupled"]]
+_HazardName: TypeAlias = Union[
+    Hazard,
+    Literal["revokes_access", "changes_owner", "resets_password", "adopts", "closes_to_public"],
+]
+
+class Error(Exception):
+    outcome: Outcome | None
+
+class UsageError(Error, ValueError): ...
+
+class DefinitionError(Error, ValueError):
+    errors: tuple[DefinitionProblem, ...]
+    def __init__(self, message: str, errors: Iterable[DefinitionProblem] = ()) -> None: ...
+
+class SecretError(Error): ...
+class ConnectError(Error): ...
+class ApprovalRequired(Error): ...
+
+class PlanRefused(Error):
+    refusals: tuple[Refusal, ...]
+    def __init__(self, message: str, refusals: Iterable[Refusal] = ()) -> None: ...
+
+class StalePlan(Error): ...
+class ApplyError(Error): ...
+
+class AccessLevel(str, Enum):
+    OWNER = "owner"
+    EDITOR = "editor"
+    READER = "reader"
+    def __new__(cls, value: object) -> Self: ...
+
+class Auth(str, Enum):
+    PASSWORD = "password"
+    IAM = "iam"
+    def __new__(cls, value: object) -> Self: ...
+
+class Mode(str, Enum):
+    STANDALONE = "standalone"
+    COUPLED = "coupled"
+    def __new__(cls, value: object) -> Self: ...
+
+class Action(str, Enum):
+    CREATE_ROLE = "create_role"
+    ALTER_ROLE = "alter_role"
+    SET_PASSWORD = "set_password"
+    CREATE_DATABASE = "create_database"
+    ALTER_DATABASE = "alter_database"
+    CREATE_SCHEMA = "create_schema"
+    CREATE_EXTENSION = "create_extension"
+    REASSIGN_OWNED = "reassign_owned"
+    GRANT = "grant"
+    REVOKE = "revoke"
+    DEFAULT_PRIVILEGES = "default_privileges"
+    SET_PARAMETER = "set_parameter"
+    ADOPT = "adopt"
+    def __new__(cls, value: object) -> Self: ...
+
+class Hazard(str, Enum):
+    REVOKES_ACCESS = "revokes_access"
+    CHANGES_OWNER = "changes_owner"
+    RESETS_PASSWORD = "resets_password"
+    ADOPTS = "adopts"
+    CLOSES_TO_PUBLIC = "closes_to_public"
+    def __new__(cls, value: object) -> Self: ...
+
+class Status(str, Enum):
+    SUCCESS = "success"
+    NO_CHANGE = "no_change"
+    DRY_RUN = "dry_run"
+    REFUSED = "refused"
+    ERROR = "error"
+    NOT_RUN = "not_run"
+    def __new__(cls, value: object) -> Self: ...
+
+class Settings(Mapping[str, str]):
+    def __init__(self, items: Mapping[str, str]) -> None: ...
+    def __getitem__(self, name: str) -> str: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __len__(self) -> int: ...
+    def __hash__(self) -> int: ...
+
+class _Value:
+    def to_dict(self) -> dict[str, Any]: ...
+    def to_json(self) -> str: ...
+
+@dataclass(frozen=True)
+class Application(_Value):
+    name: str
+    database_name: str
+    username: str
+    access_level: AccessLevel
+    schemas: tuple[str, ...]
+    extensions: tuple[str, ...]
+    auth: Auth
+    secret: str | None
+    createdb: bool
+    connection_limit: int
+    settings: Settings
+    creators: tuple[str, ...]
+    plugin_databases: tuple[str, ...]
+    adopt: bool
+
+@dataclass(frozen=True)
+class DefinitionProblem(_Value):
+    file: str | None
+    line: int | None
+    column: int | None
+    message: str
+    help: str
+    text: str
+
+@dataclass(frozen=True)
+class Step(_Value):
+    action: Action
+    application: str
+    role: str | None
+    database: str | None
+    summary: str
+    statements: tuple[str, ...]
+    hazards: tuple[Hazard, ...]
+
+@dataclass(frozen=True)
+class Opening(_Value):
+    database: str | None
+    statement: str
+
+@dataclass(frozen=True)
+class Refusal(_Value):
+    application: str
+    message: str
+    remedy: str
+    opens: Opening | None
+
+@dataclass(frozen=True)
+class Orphan(_Value):
+    kind: str
+    name: str
+    application: str
+    holds: tuple[str, ...]
+
+@dataclass(frozen=True)
+class Undeclared(_Value):
+    database: str
+    owner: str
+    application: str
+    closed: bool
+
+@dataclass(frozen=True)
+class StepResult(_Value):
+    step: Step
+    status: Status
+    error: str | None
+    duration_ms: int
+
+@dataclass(frozen=True)
+class Record(_Value):
+    timestamp_utc: str
+    environment: str
+    build_id: str
+    run_id: str
+    database: str
+    username: str
+    action: str
+    status: Status
+    duration_ms: int
+    message: str
+
+@dataclass(frozen=True)
+class Outcome(_Value):
+    environment: str
+    build_id: str
+    run_id: str
+    digest: str
+    converged: bool
+    committed: bool
+    steps: tuple[StepResult, ...]
+    records: tuple[Record, ...]
+    error: str | None
+    def __iter__(self) -> Iterator[StepResult]: ...
+
+@final
+class Definitions:
+    @staticmethod
+    def from_path(
+        *paths: _Path,
+        environment: str | None = None,
+        mode: _ModeName | None = None,
+        adopt: Sequence[str] = ...,
+        config: _Path | None = None,
+    ) -> Definitions: ...
+    @staticmethod
+    def from_text(
+        text: str,
+        *,
+        syntax: Literal["hcl", "json", "toml"] = "hcl",
+        path: str = "<text>",
+        environment: str | None = None,
+        mode: _ModeName | None = None,
+        adopt: Sequence[str] = ...,
+        config: _Path | None = None,
+    ) -> Definitions: ...
+    @staticmethod
+    def from_mapping(
+        mapping: object,
+        *,
+        environment: str | None = None,
+        mode: _ModeName | None = None,
+        adopt: Sequence[str] = ...,
+        config: _Path | None = None,
+    ) -> Definitions: ...
+    @staticmethod
+    def from_applications(
+        applications: Iterable[object],
+        *,
+        environment: str | None = None,
+        aws_region: str | None = None,
+        adopt: Sequence[str] = ...,
+        config: _Path | None = None,
+    ) -> Definitions: ...
+    @property
+    def environment(self) -> str | None: ...
+    @property
+    def aws_region(self) -> str | None: ...
+    @property
+    def mode(self) -> Mode: ...
+    @property
+    def applications(self) -> tuple[Application, ...]: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def to_json(self) -> str: ...
+    def __iter__(self) -> Iterator[Application]: ...
+    def __len__(self) -> int: ...
+    def __contains__(self, name: object, /) -> bool: ...
+    def __getitem__(self, name: str, /) -> Application: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Observed:
+    @staticmethod
+    def from_mapping(mapping: Mapping[str, Any]) -> Observed: ...
+    @staticmethod
+    def from_json(text: str) -> Observed: ...
+    @property
+    def server_version(self) -> int: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def to_json(self) -> str: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Plan:
+    @property
+    def environment(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def server_major(self) -> int: ...
+    @property
+    def changes(self) -> tuple[Step, ...]: ...
+    @property
+    def refusals(self) -> tuple[Refusal, ...]: ...
+    @property
+    def hazards(self) -> tuple[Hazard, ...]: ...
+    @property
+    def orphaned(self) -> tuple[Orphan, ...]: ...
+    @property
+    def undeclared(self) -> tuple[Undeclared, ...]: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def unseen(self) -> tuple[str, ...]: ...
+    @property
+    def observed(self) -> Observed: ...
+    @property
+    def definitions(self) -> Definitions: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def to_json(self) -> str: ...
+    def to_sql(self) -> str: ...
+    def __iter__(self) -> Iterator[Step]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+def validate(
+    definitions: Definitions,
+    *,
+    environment: str | None = None,
+    adopt: Iterable[str] = (),
+    config: _Path | None = None,
+) -> Definitions: ...
+def diff(
+    definitions: Definitions,
+    observed: Observed | Mapping[str, Any],
+    *,
+    environment: str | None = None,
+    build_id: str | None = None,
+    allow: Iterable[_HazardName] = (),
+    adopt: Iterable[str] = (),
+    config: _Path | None = None,
+) -> Plan: ...
+def plan(
+    definitions: Definitions,
+    *,
+    environment: str | None = None,
+    admin_secret: str | None = None,
+    admin_auth: _AdminAuth | None = None,
+    admin_user: str | None = None,
+    secrets: _Secrets | None = None,
+    region: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    dbname: str | None = None,
+    tls: _Tls | None = None,
+    ca_file: _Path | None = None,
+    client_cert: _Path | None = None,
+    client_key: _Path | None = None,
+    verify_passwords: _VerifyPasswords | None = None,
+    build_id: str | None = None,
+    allow: Iterable[_HazardName] = (),
+    adopt: Iterable[str] = (),
+    config: _Path | None = None,
+) -> Plan: ...
+def check(
+    definitions: Definitions,
+    *,
+    environment: str | None = None,
+    admin_secret: str | None = None,
+    admin_auth: _AdminAuth | None = None,
+    admin_user: str | None = None,
+    secrets: _Secrets | None = None,
+    region: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    dbname: str | None = None,
+    tls: _Tls | None = None,
+    ca_file: _Path | None = None,
+    client_cert: _Path | None = None,
+    client_key: _Path | None = None,
+    verify_passwords: _VerifyPasswords | None = None,
+    build_id: str | None = None,
+    allow: Iterable[_HazardName] = (),
+    adopt: Iterable[str] = (),
+    config: _Path | None = None,
+) -> bool: ...
+def observe(
+    definitions: Definitions,
+    *,
+    environment: str | None = None,
+    admin_secret: str | None = None,
+    admin_auth: _AdminAuth | None = None,
+    admin_user: str | None = None,
+    secrets: _Secrets | None = None,
+    region: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    dbname: str | None = None,
+    tls: _Tls | None = None,
+    ca_file: _Path | None = None,
+    client_cert: _Path | None = None,
+    client_key: _Path | None = None,
+    verify_passwords: _VerifyPasswords | None = None,
+    build_id: str | None = None,
+    allow: Iterable[_HazardName] = (),
+    adopt: Iterable[str] = (),
+    config: _Path | None = None,
+) -> Observed: ...
+def apply(
+    plan: Plan,
+    *,
+    build_id: str | None = None,
+    run_id: str | None = None,
+    audit_output: _Path | None = None,
+    audit_ledger: _Path | None = None,
+    actor: str | None = None,
+    approver: str | None = None,
+    request_id: str | None = None,
+    allow: Iterable[_HazardName] = (),
+    approval: str | None = None,
+    dry_run: bool = False,
+    fail_fast: bool = True,
+    on_step: Callable[[StepResult], object] | None = None,
+) -> Outcome: ...

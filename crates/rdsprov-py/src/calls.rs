@@ -1,0 +1,239 @@
+//! The functions of the module: what each contacts, and what it gives.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use rdsprov_core::observed as core_observed;
+use rdsprov_core::plan::{Findings, Plan as CorePlan, SavedPlan, Step};
+use rdsprov_core::server::{StepResult, StepStatus};
+use rdsprov_core::session::{self, ApplyOptions, Done, Front, Outcome, Planned};
+use serde_json::{Value, json};
+
+use crate::definitions::Definitions;
+use crate::observed::Observed;
+use crate::options::{self, Keywords};
+use crate::plan::{Basis, Plan};
+use crate::wait::{self, Raised};
+use crate::{errors, values};
+
+/// What a look at a server gave, beside what it was to become.
+struct Look {
+    basis: Basis,
+    server: String,
+    observed: core_observed::Observed,
+    findings: Findings,
+    plan: CorePlan,
+}
+
+fn look(definitions: &Bound<'_, Definitions>, keywords: &Keywords<'_>) -> PyResult<Look> {
+    let py = definitions.py();
+    let raised = Arc::new(Raised::default());
+    let basis = Basis::new(definitions, keywords)?;
+    let options = keywords.server(&raised)?;
+    let setup = &basis.setup;
+    let looked = wait::or_raised(py, &raised, || async move {
+        let run = setup.open(&options).await?;
+        let (observed, plan) = run.look().await?;
+        Ok::<_, session::Error>((run.server(), observed, run.findings().clone(), plan))
+    })?;
+    let (server, observed, findings, plan) = looked.map_err(|error| errors::raised(py, &error))?;
+    Ok(Look { basis, server, observed, findings, plan })
+}
+
+/// See `rdsprov.plan`.
+#[pyfunction]
+#[pyo3(signature = (definitions, **keywords))]
+pub fn plan(
+    py: Python<'_>,
+    definitions: &Bound<'_, Definitions>,
+    keywords: Option<Bound<'_, PyDict>>,
+) -> PyResult<Plan> {
+    let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
+    let Look { basis, server, observed, findings, plan } = look(definitions, &keywords)?;
+    Plan::new(py, basis.definitions, &keywords, Some(server), Arc::new(observed), findings, plan)
+}
+
+/// See `rdsprov.check`.
+#[pyfunction]
+#[pyo3(signature = (definitions, **keywords))]
+pub fn check(
+    py: Python<'_>,
+    definitions: &Bound<'_, Definitions>,
+    keywords: Option<Bound<'_, PyDict>>,
+) -> PyResult<bool> {
+    let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
+    let plan = look(definitions, &keywords)?.plan;
+    if plan.refusals.is_empty() {
+        Ok(plan.is_empty())
+    } else {
+        Err(errors::raised(py, &session::Error::Refused(plan.refusals)))
+    }
+}
+
+/// See `rdsprov.observe`.
+#[pyfunction]
+#[pyo3(signature = (definitions, **keywords))]
+pub fn observe(
+    py: Python<'_>,
+    definitions: &Bound<'_, Definitions>,
+    keywords: Option<Bound<'_, PyDict>>,
+) -> PyResult<Observed> {
+    let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
+    Ok(Observed(Arc::new(look(definitions, &keywords)?.observed)))
+}
+
+/// See `rdsprov.validate`.
+#[pyfunction]
+#[pyo3(signature = (definitions, **keywords))]
+pub fn validate(
+    py: Python<'_>,
+    definitions: &Bound<'_, Definitions>,
+    keywords: Option<Bound<'_, PyDict>>,
+) -> PyResult<Definitions> {
+    let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
+    let (environment, adopt, config) = keywords.reading()?;
+    definitions
+        .get()
+        .in_environment(environment, &adopt, config)
+        .map_err(|error| errors::raised(py, &error))
+}
+
+/// See `rdsprov.diff`.
+#[pyfunction]
+#[pyo3(signature = (definitions, observed, **keywords))]
+pub fn diff(
+    py: Python<'_>,
+    definitions: &Bound<'_, Definitions>,
+    observed: &Bound<'_, PyAny>,
+    keywords: Option<Bound<'_, PyDict>>,
+) -> PyResult<Plan> {
+    let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
+    let basis = Basis::new(definitions, &keywords)?;
+    let observed = Observed::of(observed)?;
+    let core = py.detach(|| CorePlan::new(&basis.desired, &observed, Findings::default()));
+    Plan::new(py, basis.definitions, &keywords, None, observed, Findings::default(), core)
+}
+
+/// See `rdsprov.apply`.
+#[pyfunction]
+#[pyo3(signature = (plan, **keywords))]
+pub fn apply<'py>(
+    py: Python<'py>,
+    plan: &Bound<'py, Plan>,
+    keywords: Option<Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
+    let plan = plan.get();
+    let Some(server) = &plan.server else {
+        let message = "the plan was made by diff(), without a server; make one with plan()";
+        return Err(errors::usage(py, message));
+    };
+    let raised = Arc::new(Raised::default());
+    let mut options = Keywords(plan.keywords.bind(py).clone()).server(&raised)?;
+    if let Some(build_id) = keywords.given("build_id")? {
+        options.build_id = Some(build_id);
+    }
+    options.allow.extend(keywords.allow()?);
+    let approval = match keywords.given("approval")? {
+        Some(approval) => Some(approval),
+        None => options::environment_variable(py, "ALLOW_DB_PROVISION")?,
+    };
+    let definitions = plan.definitions.bind(py).get();
+    let setup = definitions.setup(None, &[], None).map_err(|error| errors::raised(py, &error))?;
+    let origin = setup.origin_of(server.clone());
+    let planned = match SavedPlan::new(&plan.core, origin) {
+        Ok(saved) => Planned::Only(Box::new(saved)),
+        // Its refusals are what ends the run, see below.
+        Err(_) => Planned::Any,
+    };
+    let wanted = ApplyOptions {
+        server: options,
+        environment: Some(plan.core.environment.clone()),
+        run_id: keywords.text("run_id")?,
+        audit_output: keywords.path("audit_output")?,
+        audit_ledger: keywords.path("audit_ledger")?,
+        actor: keywords.text("actor")?,
+        approver: keywords.text("approver")?,
+        request_id: keywords.text("request_id")?,
+        approval,
+        planned,
+        dry_run: keywords.given("dry_run")?.unwrap_or(false),
+        keep_going: !keywords.given("fail_fast")?.unwrap_or(true),
+    };
+    let told = Told { on_step: keywords.given("on_step")?, raised: raised.clone() };
+    let (config, refusals) = (setup.config.clone(), &plan.core.refusals);
+    let outcome = wait::to_the_end(py, &raised, || async {
+        let prepare = |_| {
+            if refusals.is_empty() {
+                Ok(setup)
+            } else {
+                Err(session::Error::Refused(refusals.clone()))
+            }
+        };
+        session::apply(config, prepare, &wanted, &told, &raised.interruption).await
+    })?;
+    let made = values::value(py, "_outcome", &described(&outcome, &plan.core.digest))?;
+    let failure = outcome
+        .ended
+        .as_ref()
+        .err()
+        .map(|error| errors::raised_by_apply(py, error, outcome.committed, &made));
+    match (raised.take(), failure) {
+        (None, None) => Ok(made),
+        (None, Some(failure)) => Err(failure),
+        (Some(error), None) => Err(error),
+        (Some(error), Some(failure)) => {
+            // Who catches it may ask what became of the run.
+            if error.value(py).getattr("__context__")?.is_none() {
+                error.value(py).setattr("__context__", failure.value(py))?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// What is told meanwhile.
+struct Told {
+    on_step: Option<Py<PyAny>>,
+    raised: Arc<Raised>,
+}
+
+impl Front for Told {
+    fn ended(&self, step: &Step, result: &StepResult) {
+        let Some(on_step) = &self.on_step else { return };
+        let told = Python::attach(|py| {
+            let result = values::value(py, "_step_result", &step_result(step, result))?;
+            on_step.bind(py).call1((result,)).map(drop)
+        });
+        if let Err(error) = told {
+            self.raised.keep(error);
+        }
+    }
+}
+
+fn step_result(step: &Step, result: &StepResult) -> Value {
+    let (status, error) = match &result.status {
+        StepStatus::Success => ("success", None),
+        StepStatus::Error(reason) => ("error", Some(reason)),
+        StepStatus::NotRun => ("not_run", None),
+    };
+    let milliseconds = u64::try_from(result.duration.as_millis()).unwrap_or(u64::MAX);
+    json!({"step": step, "status": status, "error": error, "duration_ms": milliseconds})
+}
+
+fn described(outcome: &Outcome, digest: &str) -> Value {
+    let steps: Vec<Value> =
+        outcome.steps.iter().map(|(step, result)| step_result(step, result)).collect();
+    json!({
+        "environment": outcome.trail.facts.environment,
+        "build_id": outcome.trail.facts.build_id,
+        "run_id": outcome.trail.facts.run_id,
+        "digest": digest,
+        "converged": matches!(outcome.ended, Ok(Done::Converged | Done::NothingToDo)),
+        "committed": outcome.committed,
+        "steps": steps,
+        "records": outcome.records,
+        "error": outcome.ended.as_ref().err().map(ToString::to_string),
+    })
+}

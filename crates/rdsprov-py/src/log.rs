@@ -1,0 +1,108 @@
+//! The log of one call goes to `logging.getLogger("rdsprov")`: what the libraries say, to a logger of their
+//! own below it. Nothing is set up for more than that call.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyModule;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+
+use crate::wait::Raised;
+
+const LOGGER: &str = "rdsprov";
+
+/// What the SDK tells of each place where it looked for credentials; where none had any, that is an error
+/// of ours.
+const QUIET: [&str; 3] = ["aws_config::imds", "aws_config::meta", "aws_config::profile"];
+
+struct ToLogging {
+    level: LevelFilter,
+    raised: Arc<Raised>,
+}
+
+/// What takes the log of a call. How much is wanted, the logger says now.
+pub fn subscriber(
+    py: Python<'_>,
+    raised: Arc<Raised>,
+) -> PyResult<impl Subscriber + Send + Sync + use<>> {
+    let level: u32 = logger(py, LOGGER)?.call_method0("getEffectiveLevel")?.extract()?;
+    let level = match level {
+        ..=10 => LevelFilter::DEBUG,
+        11..=20 => LevelFilter::INFO,
+        21..=30 => LevelFilter::WARN,
+        31..=40 => LevelFilter::ERROR,
+        _ => LevelFilter::OFF,
+    };
+    Ok(tracing_subscriber::registry().with(ToLogging { level, raised }))
+}
+
+fn logger<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    PyModule::import(py, "logging")?.call_method1("getLogger", (name,))
+}
+
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("rdsprov")
+}
+
+impl<S: Subscriber> Layer<S> for ToLogging {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        let quiet = QUIET.iter().any(|target| metadata.target().starts_with(target));
+        let most = match self.level {
+            LevelFilter::DEBUG => LevelFilter::DEBUG,
+            level if quiet => level.min(LevelFilter::ERROR),
+            level if is_ours(metadata) => level,
+            level => level.min(LevelFilter::WARN),
+        };
+        *metadata.level() <= most
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level)
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        let mut text = Text::default();
+        event.record(&mut text);
+        let level = match *metadata.level() {
+            Level::ERROR => 40,
+            Level::WARN => 30,
+            Level::INFO => 20,
+            _ => 10,
+        };
+        let name = if is_ours(metadata) {
+            LOGGER.to_owned()
+        } else {
+            format!("{LOGGER}.{}", metadata.target().replace("::", "."))
+        };
+        let logged = Python::attach(|py| {
+            logger(py, &name)?.call_method1("log", (level, "%s", text.message + &text.fields))?;
+            Ok(())
+        });
+        // A handler that raises ends the call: an interrupt may come while it runs.
+        if let Err(error) = logged {
+            self.raised.keep(error);
+        }
+    }
+}
+
+/// An event's message, and its fields behind it.
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+}

@@ -1,0 +1,144 @@
+//! Whatever Python has, as JSON: mappings, sequences, and objects that have attributes (dataclasses, models
+//! of pydantic or attrs, named tuples, or plain ones). What their texts mean, the core says.
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{
+    PyBool, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMapping, PySet, PyString, PyTuple,
+};
+use rdsprov_core::definitions::KEYS;
+use serde_json::{Map, Number, Value};
+
+/// Deeper than anything that is meant, and less deep than a stack.
+const DEEPEST: usize = 32;
+
+/// What a plain object is asked for at the top.
+const AT_THE_TOP: [&str; 4] = ["environment", "aws_region", "application_databases", "rds_config"];
+
+/// A value as JSON; `path` says where it stands, for messages that must not show it.
+pub fn to_json(value: &Bound<'_, PyAny>, path: &str) -> PyResult<Value> {
+    convert(value, path, 0)
+}
+
+fn convert(value: &Bound<'_, PyAny>, path: &str, depth: usize) -> PyResult<Value> {
+    if depth > DEEPEST {
+        return Err(PyValueError::new_err(format!("{path} is nested too deeply")));
+    }
+    if value.is_none() {
+        return Ok(Value::Null);
+    }
+    if let Ok(text) = value.cast::<PyString>() {
+        return Ok(Value::String(text.to_cow()?.into_owned()));
+    }
+    if let Ok(flag) = value.cast::<PyBool>() {
+        return Ok(Value::Bool(flag.is_true()));
+    }
+    if value.is_instance(enum_class(value.py())?)? {
+        return convert(&value.getattr("value")?, path, depth + 1);
+    }
+    if value.is_instance_of::<PyInt>() {
+        let number: Option<i64> = value.extract().ok();
+        let too_large = || PyValueError::new_err(format!("{path} is too large a number"));
+        return Ok(Value::Number(number.ok_or_else(too_large)?.into()));
+    }
+    if let Ok(number) = value.cast::<PyFloat>() {
+        let no_number = || PyValueError::new_err(format!("{path} is no finite number"));
+        return Number::from_f64(number.value()).map(Value::Number).ok_or_else(no_number);
+    }
+    if let Ok(entries) = value.cast::<PyDict>() {
+        let entries = entries.iter().map(Ok);
+        return object(entries, path, depth);
+    }
+    if let Some(fields) = fields(value)? {
+        let entries = fields.into_iter().map(|name| {
+            let name = PyString::new(value.py(), &name);
+            Ok((name.clone().into_any(), value.getattr(&name)?))
+        });
+        return object(entries, path, depth);
+    }
+    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        return list(value, path, depth);
+    }
+    if value.is_instance_of::<PySet>() || value.is_instance_of::<PyFrozenSet>() {
+        let mut items = list(value, path, depth)?;
+        // A set has no order: a plan must not depend on the one that it happens to have.
+        if let Value::Array(items) = &mut items {
+            items.sort_by_key(ToString::to_string);
+        }
+        return Ok(items);
+    }
+    if let Ok(mapping) = value.cast::<PyMapping>() {
+        let items = mapping.items()?;
+        let entries = items.iter().map(|item| item.extract());
+        return object(entries, path, depth);
+    }
+    let keys: &[&str] = if depth == 0 { &AT_THE_TOP } else { &KEYS };
+    let mut given = Vec::new();
+    for name in keys.iter().chain(&["name", "application"]) {
+        if let Some(attribute) = value.getattr_opt(*name)? {
+            given.push((PyString::new(value.py(), name).into_any(), attribute));
+        }
+    }
+    if given.is_empty() {
+        let kind = value.get_type().qualname()?;
+        return Err(PyTypeError::new_err(format!(
+            "{path} is of type {kind}: definitions are mappings, sequences, strings, numbers and bools, or objects that have their keys as attributes"
+        )));
+    }
+    object(given.into_iter().map(Ok), path, depth)
+}
+
+fn object<'py>(
+    entries: impl Iterator<Item = PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)>>,
+    path: &str,
+    depth: usize,
+) -> PyResult<Value> {
+    let mut map = Map::new();
+    for entry in entries {
+        let (key, value) = entry?;
+        let Ok(key) = key.cast::<PyString>() else {
+            return Err(PyTypeError::new_err(format!("{path} has a key that is no string")));
+        };
+        let key = key.to_cow()?;
+        let value = convert(&value, &format!("{path}.{key}"), depth + 1)?;
+        map.insert(key.into_owned(), value);
+    }
+    Ok(Value::Object(map))
+}
+
+fn list(items: &Bound<'_, PyAny>, path: &str, depth: usize) -> PyResult<Value> {
+    let items = items.try_iter()?.enumerate();
+    let item = |(number, item): (usize, PyResult<Bound<'_, PyAny>>)| {
+        convert(&item?, &format!("{path}[{number}]"), depth + 1)
+    };
+    items.map(item).collect::<PyResult<_>>().map(Value::Array)
+}
+
+/// The fields of an object whose class declares them: those, and no others, are what it says.
+fn fields(value: &Bound<'_, PyAny>) -> PyResult<Option<Vec<String>>> {
+    let class = value.get_type();
+    // dataclasses, pydantic 2, pydantic 1
+    for attribute in ["__dataclass_fields__", "model_fields", "__fields__"] {
+        if let Some(fields) = class.getattr_opt(attribute)?
+            && let Ok(fields) = fields.cast::<PyDict>()
+        {
+            return fields.keys().extract().map(Some);
+        }
+    }
+    if let Some(fields) = class.getattr_opt("__attrs_attrs__")? {
+        let names = fields.try_iter()?.map(|field| field?.getattr("name")?.extract());
+        return names.collect::<PyResult<_>>().map(Some);
+    }
+    match class.getattr_opt("_fields")? {
+        Some(fields) if value.is_instance_of::<PyTuple>() => fields.extract().map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn enum_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CLASS
+        .get_or_try_init(py, || py.import("enum")?.getattr("Enum").map(Bound::unbind))
+        .map(|class| class.bind(py))
+}

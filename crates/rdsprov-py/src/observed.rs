@@ -1,0 +1,92 @@
+//! `rdsprov.Observed`: what a server looked like, or what a test says it does.
+
+use std::sync::Arc;
+
+use pyo3::basic::CompareOp;
+use pyo3::prelude::*;
+use pythonize::{depythonize, pythonize};
+use rdsprov_core::observed as core;
+
+use crate::{errors, options};
+
+/// What was seen of a server: immutable plain data, from `observe` or `from_mapping`.
+#[pyclass(frozen, module = "rdsprov")]
+pub struct Observed(pub Arc<core::Observed>);
+
+impl Observed {
+    /// What stands there already, or a mapping of the same shape.
+    pub fn of(value: &Bound<'_, PyAny>) -> PyResult<Arc<core::Observed>> {
+        if let Ok(observed) = value.cast::<Self>() {
+            return Ok(observed.get().0.clone());
+        }
+        let wrong = |error: pythonize::PythonizeError| {
+            errors::usage(value.py(), &format!("observed: {error}"))
+        };
+        depythonize(value).map(Arc::new).map_err(wrong)
+    }
+
+    fn text(&self) -> String {
+        serde_json::to_string(&*self.0).unwrap_or_default()
+    }
+}
+
+#[pymethods]
+impl Observed {
+    /// Takes a mapping of the shape that `to_dict` gives.
+    #[staticmethod]
+    fn from_mapping(mapping: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Self::of(mapping).map(Self)
+    }
+
+    /// Takes a text of the shape that `to_json` gives.
+    #[staticmethod]
+    fn from_json(py: Python<'_>, text: &str) -> PyResult<Self> {
+        restore_observed(py, text)
+    }
+
+    /// The server's version, as `server_version_num` says it.
+    #[getter]
+    fn server_version(&self) -> u32 {
+        self.0.server_version
+    }
+
+    /// Plain data.
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(pythonize(py, &*self.0)?)
+    }
+
+    /// The same as JSON.
+    fn to_json(&self) -> String {
+        serde_json::to_string_pretty(&*self.0).unwrap_or_default()
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "<Observed server_version={} roles={} databases={}>",
+            self.0.server_version,
+            self.0.roles.len(),
+            self.0.databases.len()
+        )
+    }
+
+    fn __richcmp__(&self, other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
+        let same = other.cast::<Self>().ok().map(|other| self.0 == other.get().0);
+        options::equality(other.py(), op, same)
+    }
+
+    fn __hash__(&self) -> u64 {
+        options::hash_of(&self.text())
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String,))> {
+        Ok((options::own(py, "restore_observed")?, (self.text(),)))
+    }
+}
+
+/// Reads again what was pickled.
+#[pyfunction]
+pub fn restore_observed(py: Python<'_>, text: &str) -> PyResult<Observed> {
+    serde_json::from_str(text)
+        .map(|observed| Observed(Arc::new(observed)))
+        .map_err(|error| errors::usage(py, &format!("observed: {error}")))
+}

@@ -1,0 +1,257 @@
+//! `rdsprov.Plan`: what would be done, and all that it was made from, so that `apply` can make it again and
+//! see whether it still holds.
+
+use std::sync::Arc;
+
+use pyo3::basic::CompareOp;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyIterator, PyTuple};
+use pythonize::pythonize;
+use rdsprov_core::desired::Desired;
+use rdsprov_core::observed as core_observed;
+use rdsprov_core::plan::{self as core, Findings};
+use rdsprov_core::session::{self, Setup};
+
+use crate::definitions::Definitions;
+use crate::observed::Observed;
+use crate::options::{self, Keywords};
+use crate::{errors, values};
+
+/// What would be done: immutable, iterable over its changes, and the same text as the command's.
+///
+/// Made by `plan` or `diff`; `apply` carries out those of `plan`.
+#[pyclass(frozen, module = "rdsprov")]
+pub struct Plan {
+    pub core: core::Plan,
+    /// Read for the environment of the plan.
+    pub definitions: Py<Definitions>,
+    /// What the call was given.
+    pub keywords: Py<PyDict>,
+    /// Where the server is, where one was asked.
+    pub server: Option<String>,
+    observed: Arc<core_observed::Observed>,
+    findings: Findings,
+    changes: PyOnceLock<Py<PyTuple>>,
+}
+
+/// What a plan is made from before anything is contacted.
+pub struct Basis {
+    pub definitions: Py<Definitions>,
+    pub setup: Setup,
+    pub desired: Desired,
+}
+
+impl Basis {
+    pub fn new(definitions: &Bound<'_, Definitions>, keywords: &Keywords<'_>) -> PyResult<Self> {
+        let py = definitions.py();
+        let (environment, adopt, config) = keywords.reading()?;
+        let build_id = keywords.text("build_id")?;
+        let allow = keywords.allow()?;
+        let definitions = definitions.get();
+        let made = py.detach(|| {
+            let definitions = definitions.in_environment(environment, &adopt, config)?;
+            let setup = definitions.setup(None, &[], None)?;
+            let desired = setup.desired(build_id.as_deref(), &allow)?;
+            Ok((definitions, setup, desired))
+        });
+        let (definitions, setup, desired) =
+            made.map_err(|error: session::Error| errors::raised(py, &error))?;
+        Ok(Self { definitions: Py::new(py, definitions)?, setup, desired })
+    }
+}
+
+impl Plan {
+    pub fn new(
+        py: Python<'_>,
+        definitions: Py<Definitions>,
+        keywords: &Keywords<'_>,
+        server: Option<String>,
+        observed: Arc<core_observed::Observed>,
+        findings: Findings,
+        core: core::Plan,
+    ) -> PyResult<Self> {
+        // What is said of the definitions is in them now; the rest is asked for again when it is applied.
+        let kept = keywords.0.copy()?;
+        for folded in ["environment", "adopt", "config"] {
+            kept.set_item(folded, py.None())?;
+        }
+        kept.set_item("build_id", keywords.text("build_id")?)?;
+        Ok(Self {
+            core,
+            definitions,
+            keywords: kept.unbind(),
+            server,
+            observed,
+            findings,
+            changes: PyOnceLock::new(),
+        })
+    }
+
+    fn tuple<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyTuple>> {
+        let make = || values::values(py, "_step", self.core.steps()).map(Bound::unbind);
+        self.changes.get_or_try_init(py, make).map(|tuple| tuple.bind(py))
+    }
+
+    fn text(&self) -> String {
+        serde_json::to_string(&self.core).unwrap_or_default()
+    }
+}
+
+#[pymethods]
+impl Plan {
+    /// The environment.
+    #[getter]
+    fn environment(&self) -> &str {
+        &self.core.environment
+    }
+
+    /// `sha256:…` over what would be done and the observed state it rests on.
+    #[getter]
+    fn digest(&self) -> &str {
+        &self.core.digest
+    }
+
+    /// The server's major version.
+    #[getter]
+    fn server_major(&self) -> u32 {
+        self.core.server_major
+    }
+
+    /// Each change, in order.
+    #[getter]
+    fn changes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        self.tuple(py).cloned()
+    }
+
+    /// What forbids it all.
+    #[getter]
+    fn refusals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        values::values(py, "_refusal", &self.core.refusals)
+    }
+
+    /// What the changes may break for somebody.
+    #[getter]
+    fn hazards<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        values::values(py, "Hazard", self.core.hazards())
+    }
+
+    /// Managed roles and databases that have left the definitions.
+    #[getter]
+    fn orphaned<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        values::values(py, "_orphan", &self.core.orphaned)
+    }
+
+    /// Databases that declared roles made for themselves.
+    #[getter]
+    fn undeclared<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        values::values(py, "_undeclared", &self.core.undeclared)
+    }
+
+    /// What a reader should know.
+    #[getter]
+    fn notes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, &self.core.notes)
+    }
+
+    /// What cannot be looked at before the plan has run.
+    #[getter]
+    fn unseen<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, &self.core.unseen)
+    }
+
+    /// The observed state that the plan rests on.
+    #[getter]
+    fn observed(&self) -> Observed {
+        Observed(self.observed.clone())
+    }
+
+    /// The definitions, as read for the environment.
+    #[getter]
+    fn definitions(&self, py: Python<'_>) -> Py<Definitions> {
+        self.definitions.clone_ref(py)
+    }
+
+    /// Plain data, as `rdsprov plan --format json` prints it.
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(pythonize(py, &self.core)?)
+    }
+
+    /// The same as JSON.
+    fn to_json(&self) -> String {
+        self.core.to_json().unwrap_or_default()
+    }
+
+    /// A script for `psql`, as `rdsprov plan --format sql` prints it.
+    fn to_sql(&self) -> String {
+        self.core.to_sql()
+    }
+
+    fn __str__(&self) -> String {
+        self.core.to_text()
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "<Plan environment='{}' changes={} refusals={} digest='{}'>",
+            self.core.environment,
+            self.core.steps().count(),
+            self.core.refusals.len(),
+            self.core.digest
+        )
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        self.tuple(py)?.try_iter()
+    }
+
+    fn __richcmp__(&self, other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
+        let same = other.cast::<Self>().ok().map(|other| self.core == other.get().core);
+        options::equality(other.py(), op, same)
+    }
+
+    fn __hash__(&self) -> u64 {
+        options::hash_of(&self.core.digest)
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, State)> {
+        let state = (
+            self.definitions.clone_ref(py),
+            self.keywords.clone_ref(py),
+            self.server.clone(),
+            serde_json::to_string(&*self.observed).unwrap_or_default(),
+            serde_json::to_string(&self.findings).unwrap_or_default(),
+            self.text(),
+        );
+        Ok((options::own(py, "restore_plan")?, state))
+    }
+}
+
+/// Definitions, keywords, server; observed state, findings and the plan itself as JSON.
+type State = (Py<Definitions>, Py<PyDict>, Option<String>, String, String, String);
+
+/// Plans again what was pickled: equal inputs give an equal plan.
+#[pyfunction]
+pub fn restore_plan(
+    py: Python<'_>,
+    definitions: Bound<'_, Definitions>,
+    keywords: Bound<'_, PyDict>,
+    server: Option<String>,
+    observed: &str,
+    findings: &str,
+    text: &str,
+) -> PyResult<Plan> {
+    let keywords = Keywords(keywords);
+    let basis = Basis::new(&definitions, &keywords)?;
+    let wrong = |error: serde_json::Error| errors::usage(py, &format!("the plan: {error}"));
+    let observed: Arc<core_observed::Observed> =
+        Arc::new(serde_json::from_str(observed).map_err(wrong)?);
+    let findings: Findings = serde_json::from_str(findings).map_err(wrong)?;
+    let core = core::Plan::new(&basis.desired, &observed, findings.clone());
+    let plan = Plan::new(py, basis.definitions, &keywords, server, observed, findings, core)?;
+    if plan.text() == text {
+        Ok(plan)
+    } else {
+        Err(errors::usage(py, "the plan was pickled by another version of rdsprov; plan again"))
+    }
+}

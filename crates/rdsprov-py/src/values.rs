@@ -1,0 +1,56 @@
+//! Plain data on its way to Python: serde's view of it, given to a class of `rdsprov/_values.py`.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
+use pythonize::pythonize;
+use rdsprov_core::audit::Status;
+use rdsprov_core::definitions::{AccessLevel, Auth, KEYS, Mode};
+use rdsprov_core::plan::{Action, Hazard};
+use serde::Serialize;
+
+/// `rdsprov._values`
+fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    MODULE
+        .get_or_try_init(py, || py.import("rdsprov._values").map(Bound::unbind))
+        .map(|module| module.bind(py))
+}
+
+/// A value as the class that a maker of `_values` makes.
+pub fn value<'py, T: Serialize + ?Sized>(
+    py: Python<'py>,
+    maker: &str,
+    value: &T,
+) -> PyResult<Bound<'py, PyAny>> {
+    module(py)?.getattr(maker)?.call1((pythonize(py, value)?,))
+}
+
+/// Several, as a tuple.
+pub fn values<'py, T: Serialize>(
+    py: Python<'py>,
+    maker: &str,
+    of: impl IntoIterator<Item = T>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let maker = module(py)?.getattr(maker)?;
+    let made: Vec<_> =
+        of.into_iter().map(|one| maker.call1((pythonize(py, &one)?,))).collect::<PyResult<_>>()?;
+    PyTuple::new(py, made)
+}
+
+/// The members of the enums, and the keys of an application, as the core has them.
+#[pyfunction]
+pub fn closed_sets(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let sets = PyDict::new(py);
+    sets.set_item(
+        "AccessLevel",
+        pythonize(py, &[AccessLevel::Owner, AccessLevel::Editor, AccessLevel::Reader])?,
+    )?;
+    sets.set_item("Auth", pythonize(py, &[Auth::Password, Auth::Iam])?)?;
+    sets.set_item("Mode", pythonize(py, &[Mode::Standalone, Mode::Coupled])?)?;
+    sets.set_item("Hazard", pythonize(py, &Hazard::ALL)?)?;
+    sets.set_item("Action", pythonize(py, &Action::ALL)?)?;
+    sets.set_item("Status", pythonize(py, &Status::ALL)?)?;
+    sets.set_item("keys", KEYS)?;
+    Ok(sets)
+}

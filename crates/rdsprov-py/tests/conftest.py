@@ -1,0 +1,133 @@
+"""Servers in the shape of RDS, with their secrets, from the project's own test kit."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+TESTDATA = ROOT / "testdata"
+COMMAND = ROOT / "target" / "debug" / "rdsprov"
+
+#: What every password of a test begins with: nothing may ever show it.
+CANARY = "Canary-"
+
+
+def password(application: str) -> str:
+    return f"{CANARY}{application}-5b1e"
+
+
+class Server:
+    """A server, and a Secrets Manager where one is asked for."""
+
+    def __init__(self, major: int, secrets: bool = False) -> None:
+        arguments = [str(ROOT / "target/debug/xtask"), "pg", "start", "--json"]
+        arguments += ["--version", str(major), *(["--secrets"] if secrets else [])]
+        self._process = subprocess.Popen(
+            arguments, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdin and self._process.stdout
+        self._in: IO[str] = self._process.stdin
+        self._out: IO[str] = self._process.stdout
+        told = json.loads(self._out.readline())
+        self.major = major
+        self.host: str = told["host"]
+        self.port: int = told["port"]
+        self.ca_file: str = told["ca_file"]
+        self.admin: Mapping[str, Any] = json.loads(told["admin_secret"])
+        self.environment: Mapping[str, str] = told["environment"]
+
+    def _ask(self, do: str, **what: str) -> str:
+        self._in.write(json.dumps({"do": do, **what}) + "\n")
+        self._in.flush()
+        answer = json.loads(self._out.readline())
+        if "error" in answer:
+            raise AssertionError(answer["error"])
+        text = answer["ok"]
+        assert isinstance(text, str)
+        return text
+
+    def sql(self, sql: str, database: str = "postgres") -> str:
+        return self._ask("sql", database=database, sql=sql).strip()
+
+    def sql_as(self, role: str, password: str, database: str, sql: str) -> str:
+        return self._ask("sql_as", role=role, password=password, database=database, sql=sql)
+
+    def script(self, sql: str) -> None:
+        self._ask("script", sql=sql)
+
+    def put(self, secret_id: str, secret: Mapping[str, Any]) -> None:
+        self._ask("put", id=secret_id, secret=json.dumps(secret))
+
+    def log(self) -> str:
+        return self._ask("log")
+
+    def stop(self) -> None:
+        self._in.close()
+        self._process.wait()
+        self._out.close()
+
+
+class Bench:
+    """A server with secrets in a directory, and the options that lead there."""
+
+    def __init__(self, server: Server, directory: Path) -> None:
+        self.server = server
+        self.directory = directory
+        for environment in ("dev", "prod"):
+            self.secret(f"goldenpath/{environment}/rds/master", server.admin)
+
+    def secret(self, secret_id: str, secret: Mapping[str, Any]) -> None:
+        path = self.directory / f"{secret_id}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(secret))
+
+    def app(self, application: str, username: str, environment: str = "dev") -> None:
+        secret = {"username": username, "password": password(application)}
+        self.secret(f"goldenpath/{environment}/{application}/postgres", secret)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"secrets": f"file:{self.directory}", "ca_file": self.server.ca_file}
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The command itself, with the same secrets and certificate."""
+        words = [str(COMMAND), *arguments]
+        if arguments[0] != "validate":
+            words += ["--secrets", f"file:{self.directory}", "--ca-file", self.server.ca_file]
+        environment = {k: v for k, v in os.environ.items() if k != "ALLOW_DB_PROVISION"}
+        return subprocess.run(
+            words, cwd=self.directory, env=environment, capture_output=True, text=True
+        )
+
+
+def versions() -> list[int]:
+    """The versions that live tests run on: those of `RDSPROV_TEST_PG`, else 15."""
+    return [int(major) for major in os.environ.get("RDSPROV_TEST_PG", "15").split(",")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _without_the_environment_of_others() -> Iterator[None]:
+    for name in list(os.environ):
+        if name.startswith(("RDSPROV_", "PGSSL", "AWS_")) and name != "RDSPROV_TEST_PG":
+            del os.environ[name]
+    os.environ.pop("ALLOW_DB_PROVISION", None)
+    yield
+
+
+@pytest.fixture(params=versions())
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    server = Server(request.param)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bench(server: Server, tmp_path: Path) -> Bench:
+    return Bench(server, tmp_path)

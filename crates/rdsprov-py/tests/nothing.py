@@ -1,0 +1,1 @@
+"""Imported for the time that nothing takes."""

@@ -1,0 +1,442 @@
+"""What an apply refuses, what it says, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import rdsprov
+from conftest import CANARY, Bench, Server, password
+
+ENTRIES = {
+    "shop": {"database_name": "shop", "username": "shop_owner"},
+    "reports": {"database_name": "shop", "username": "shop_reader", "access_level": "reader"},
+}
+
+
+def definitions(environment: str = "dev") -> rdsprov.Definitions:
+    return rdsprov.Definitions.from_mapping(
+        {"environment": environment, "application_databases": ENTRIES}
+    )
+
+
+def ready(bench: Bench, environment: str = "dev") -> rdsprov.Plan:
+    bench.app("shop", "shop_owner", environment)
+    bench.app("reports", "shop_reader", environment)
+    return rdsprov.plan(definitions(environment), **bench.options)
+
+
+def test_approvals(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = ready(bench, "prod")
+    audit = bench.directory / "audit.csv"
+    with pytest.raises(rdsprov.ApprovalRequired, match="ALLOW_DB_PROVISION=true") as caught:
+        rdsprov.apply(plan, audit_output=audit)
+    assert caught.value.outcome is not None and not caught.value.outcome.committed
+    assert [record.status for record in caught.value.outcome.records] == ["refused"]
+    assert ",apply,refused," in audit.read_text()
+    with pytest.raises(rdsprov.StalePlan, match="it is stale"):
+        rdsprov.apply(plan, approval="sha256:0000")
+    with pytest.raises(rdsprov.ApprovalRequired, match="is no approval"):
+        rdsprov.apply(plan, approval="yes please")
+    assert rdsprov.apply(plan, dry_run=True).records[0].status == "dry_run"
+    assert bench.server.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^shop'") == "0"
+    assert rdsprov.apply(plan, approval=plan.digest).converged
+    # A hazard is allowed by its name, and the approval may stand where the command has it.
+    bench.server.sql("ALTER ROLE shop_reader CREATEDB")
+    monkeypatch.setenv("ALLOW_DB_PROVISION", "TRUE")
+    plan = rdsprov.plan(definitions("prod"), **bench.options)
+    assert plan.hazards == (rdsprov.Hazard.REVOKES_ACCESS,)
+    with pytest.raises(rdsprov.ApprovalRequired, match="--allow revokes_access"):
+        rdsprov.apply(plan)
+    assert rdsprov.apply(plan, allow=plan.hazards).converged
+
+
+def test_refusals(bench: Bench) -> None:
+    bench.server.sql("CREATE ROLE shop_owner LOGIN")
+    plan = ready(bench)
+    assert [refusal.application for refusal in plan.refusals] == ["shop"]
+    refusal = plan.refusals[0]
+    assert "adopt = true" in refusal.remedy and refusal.message in str(plan)
+    with pytest.raises(rdsprov.PlanRefused) as caught:
+        rdsprov.apply(plan, run_id="7")
+    assert caught.value.refusals == plan.refusals
+    assert caught.value.outcome and caught.value.outcome.records[0].run_id == "7"
+    with pytest.raises(rdsprov.PlanRefused) as caught:
+        rdsprov.check(definitions(), **bench.options)
+    assert caught.value.refusals == plan.refusals
+    assert pickle.loads(pickle.dumps(caught.value)).refusals == plan.refusals
+
+
+def test_a_plan_holds_or_is_stale(bench: Bench) -> None:
+    plan = ready(bench)
+    bench.server.sql("CREATE ROLE shop_reader LOGIN")
+    with pytest.raises(rdsprov.PlanRefused):
+        rdsprov.apply(plan)
+    bench.server.sql("DROP ROLE shop_reader")
+    bench.app("shop", "shop_owner")
+    assert rdsprov.apply(pickle.loads(pickle.dumps(plan))).converged
+    bench.server.sql("ALTER ROLE shop_reader CONNECTION LIMIT 3")
+    limited = rdsprov.plan(definitions(), **bench.options)
+    bench.server.sql("ALTER ROLE shop_reader CONNECTION LIMIT 4")
+    with pytest.raises(rdsprov.StalePlan) as caught:
+        rdsprov.apply(limited)
+    assert caught.value.outcome and not caught.value.outcome.committed
+
+
+def test_a_statement_that_fails(bench: Bench) -> None:
+    plan = ready(bench)
+    bench.server.sql(
+        """CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS
+           $$ BEGIN RAISE EXCEPTION 'not on my watch'; END $$""",
+        "template1",
+    )
+    bench.server.sql("CREATE EVENT TRIGGER no ON ddl_command_start EXECUTE FUNCTION refuse()", "template1")
+    with pytest.raises(rdsprov.ApplyError, match="not on my watch") as caught:
+        rdsprov.apply(plan)
+    outcome = caught.value.outcome
+    assert outcome and outcome.committed and not outcome.converged
+    assert {result.status for result in outcome} >= {"success", "error"}
+    assert any("not on my watch" in (result.error or "") for result in outcome)
+    assert pickle.loads(pickle.dumps(caught.value)).outcome == outcome
+
+
+def test_records_that_cannot_be_kept(bench: Bench) -> None:
+    plan = ready(bench)
+    with pytest.raises(rdsprov.ApplyError, match="cannot be written"):
+        rdsprov.apply(plan, audit_output="/proc/none/audit.csv")
+    assert bench.server.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^shop'") == "0"
+
+
+def test_a_server_that_is_not_there(bench: Bench) -> None:
+    ready(bench)
+    for wrong in ({"port": 9}, {"host": "127.0.0.2", "port": 9}, {"ca_file": "/missing.pem"}):
+        with pytest.raises(rdsprov.ConnectError):
+            rdsprov.plan(definitions(), **{**bench.options, **wrong})
+    with pytest.raises(rdsprov.ConnectError):
+        rdsprov.observe(definitions(), **{**bench.options, "tls": "verify-full", "ca_file": "system"})
+
+
+def test_secrets_that_are_not_there(bench: Bench) -> None:
+    with pytest.raises(rdsprov.SecretError, match="nobody/knows"):
+        rdsprov.plan(definitions(), admin_secret="nobody/knows", **bench.options)
+    plan = rdsprov.plan(definitions(), **bench.options)
+    assert ["goldenpath/dev/" in refusal.message for refusal in plan.refusals] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "wrong, kind, message",
+    [
+        ({"secrets": "vault"}, rdsprov.UsageError, "--secrets takes"),
+        ({"secrets": "file:/missing"}, rdsprov.UsageError, "no such directory"),
+        ({"secrets": 7}, TypeError, "a callable"),
+        ({"tls": "maybe"}, rdsprov.UsageError, "tls: the modes are"),
+        ({"verify_passwords": "x"}, rdsprov.UsageError, "verify_passwords: the ways are"),
+        ({"admin_auth": "x"}, rdsprov.UsageError, "admin_auth: the ways are"),
+        ({"admin_auth": "iam"}, rdsprov.UsageError, "--admin-auth iam wants"),
+        ({"admin_user": "x"}, rdsprov.UsageError, "--admin-user goes with"),
+        ({"allow": ["everything"]}, rdsprov.UsageError, "the hazards are"),
+        ({"allow": "revokes_access"}, TypeError, "allow: it takes several"),
+        ({"adopt": ["nobody"]}, rdsprov.UsageError, "no application"),
+        ({"environment": "prod"}, rdsprov.DefinitionError, "another environment"),
+        ({"port": "x"}, TypeError, "port"),
+        ({"host": 7}, TypeError, "host"),
+        ({"client_cert": "x"}, rdsprov.UsageError, "go together"),
+        ({"nothing_of_ours": 1}, TypeError, "nothing_of_ours"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_options_that_mean_nothing(wrong: dict[str, Any], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        rdsprov.plan(definitions(), **{"secrets": "file:/tmp", **wrong})
+
+
+def test_variables_of_the_command(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready(bench)
+    for name, value in {
+        "RDSPROV_SECRETS": f"file:{bench.directory}",
+        "RDSPROV_CA_FILE": bench.server.ca_file,
+        "RDSPROV_ENV": "dev",
+        "RDSPROV_REGION": "",
+        "RDSPROV_RUN_ID": "from-a-variable",
+        "RDSPROV_PORT": str(bench.server.port),
+    }.items():
+        monkeypatch.setenv(name, value)
+    nowhere = rdsprov.Definitions.from_mapping({"application_databases": ENTRIES})
+    outcome = rdsprov.apply(rdsprov.plan(nowhere))
+    assert (outcome.run_id, outcome.environment) == ("from-a-variable", "dev")
+    monkeypatch.setenv("RDSPROV_PORT", "x")
+    with pytest.raises(rdsprov.UsageError, match="RDSPROV_PORT"):
+        rdsprov.plan(nowhere)
+
+
+class Vault:
+    """Secrets of our own, and who asked for them."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.asked: list[str] = []
+        self.thread: set[int] = set()
+        self.secrets: dict[str, Mapping[str, Any]] = {
+            "goldenpath/dev/rds/master": bench.server.admin,
+            "goldenpath/dev/shop/postgres": {"password": password("shop")},
+            "goldenpath/dev/reports/postgres": {"password": password("reports")},
+        }
+
+    def __call__(self, secret_id: str) -> Mapping[str, Any]:
+        self.asked.append(secret_id)
+        self.thread.add(threading.get_ident())
+        return self.secrets[secret_id]
+
+
+def test_secrets_of_a_callable(bench: Bench) -> None:
+    vault = Vault(bench)
+    plan = rdsprov.plan(definitions(), secrets=vault, ca_file=bench.server.ca_file)
+    assert sorted(vault.asked) == sorted(vault.secrets)
+    assert vault.thread == {threading.get_ident()}
+    assert rdsprov.apply(plan).converged
+    bench.server.sql_as("shop_owner", password("shop"), "shop", "SELECT 1")
+    assert CANARY not in repr(plan) + plan.to_json() + bench.server.log()
+
+
+def test_a_callable_that_raises(bench: Bench) -> None:
+    class Sealed(Exception):
+        pass
+
+    def sealed(secret_id: str) -> Mapping[str, Any]:
+        raise Sealed(secret_id)
+
+    with pytest.raises(Sealed) as caught:
+        rdsprov.plan(definitions(), secrets=sealed)
+    assert "in sealed" in "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
+    vault = Vault(bench)
+    del vault.secrets["goldenpath/dev/shop/postgres"]
+    with pytest.raises(KeyError):
+        rdsprov.check(definitions(), secrets=vault, ca_file=bench.server.ca_file)
+
+
+def test_a_callable_that_returns_something_else(bench: Bench) -> None:
+    for wrong in (None, password("x"), [password("x")]):
+        with pytest.raises(TypeError, match="has to return a mapping") as caught:
+            rdsprov.plan(definitions(), secrets=lambda _: wrong)  # type: ignore[arg-type,return-value]
+        assert CANARY not in str(caught.value)
+    with pytest.raises(TypeError) as caught:
+        rdsprov.plan(definitions(), secrets=lambda _: {"password": password("x").encode()})
+    assert CANARY not in str(caught.value)
+    with pytest.raises(rdsprov.SecretError, match="has no `password`"):
+        rdsprov.plan(definitions(), secrets=lambda _: {"passwort": password("x")})
+
+
+def test_a_callback_that_raises(bench: Bench) -> None:
+    plan = ready(bench)
+
+    def enough(result: rdsprov.StepResult) -> None:
+        raise LookupError(result.step.summary)
+
+    with pytest.raises(LookupError) as caught:
+        rdsprov.apply(plan, on_step=enough)
+    became = caught.value.__context__
+    assert isinstance(became, rdsprov.ApplyError) and became.outcome
+    assert became.outcome.committed and not became.outcome.converged
+    assert not rdsprov.check(definitions(), **bench.options)
+    assert rdsprov.apply(rdsprov.plan(definitions(), **bench.options)).converged
+
+
+def test_threads(bench: Bench) -> None:
+    expected = ready(bench)
+    with ThreadPoolExecutor(6) as pool:
+        plans = list(pool.map(lambda _: rdsprov.plan(definitions(), **bench.options), range(12)))
+    assert {plan.digest for plan in plans} == {expected.digest}
+    with ThreadPoolExecutor(3) as pool:
+        runs = [pool.submit(rdsprov.apply, expected) for _ in range(3)]
+        results = [run.exception() for run in runs]
+    assert results.count(None) == 1
+    assert sum(isinstance(result, rdsprov.StalePlan) for result in results) == 2
+
+
+def test_the_gil_is_free_while_waiting(bench: Bench) -> None:
+    ready(bench)
+    ticks = 0
+    done = threading.Event()
+
+    def tick() -> None:
+        nonlocal ticks
+        while not done.is_set():
+            ticks += 1
+            time.sleep(0.001)
+
+    other = threading.Thread(target=tick)
+    other.start()
+    started = time.monotonic()
+    rdsprov.plan(definitions(), **bench.options)
+    took = time.monotonic() - started
+    done.set()
+    other.join()
+    assert ticks > 3, f"the other thread ran {ticks} times in {took} s"
+
+
+def test_inside_a_running_loop(bench: Bench) -> None:
+    plan = ready(bench)
+
+    async def both() -> tuple[rdsprov.Plan, rdsprov.Outcome]:
+        here = rdsprov.plan(definitions(), **bench.options)
+        loop = asyncio.get_running_loop()
+        return here, await loop.run_in_executor(None, rdsprov.apply, plan)
+
+    here, outcome = asyncio.run(both())
+    assert here == plan and outcome.converged
+
+
+def test_after_a_fork(bench: Bench) -> None:
+    ready(bench)
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            try:
+                plan = rdsprov.plan(definitions(), **bench.options)
+                os._exit(0 if plan.changes else 1)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+        # The parent has used it now, and its next child may, too.
+        rdsprov.plan(definitions(), **bench.options)
+
+
+def test_the_log(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    plan = ready(bench)
+    with caplog.at_level(logging.DEBUG, logger="rdsprov"):
+        with holder_of_the_lock(bench.server):
+            run = threading.Thread(target=rdsprov.apply, args=(plan,))
+            run.start()
+            until(lambda: "waiting for it" in caplog.text)
+        run.join()
+    messages = [(record.name, record.levelname) for record in caplog.records]
+    assert ("rdsprov", "WARNING") in messages
+    assert all(record.name.startswith("rdsprov") for record in caplog.records)
+    assert CANARY not in caplog.text
+
+
+def test_a_handler_that_raises_is_heard(bench: Bench) -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("no space left on device")
+
+    plan = ready(bench)
+    logger = logging.getLogger("rdsprov")
+    handler = Broken()
+    logger.addHandler(handler)
+    try:
+        with holder_of_the_lock(bench.server), pytest.raises(OSError, match="no space left"):
+            rdsprov.apply(plan)
+    finally:
+        logger.removeHandler(handler)
+
+
+class Session:
+    """Somebody else who is connected as the administrator."""
+
+    def __init__(self, server: Server, database: str, sql: str) -> None:
+        self.server, self.database, self.sql = server, database, sql
+
+    def __enter__(self) -> None:
+        self.psql = subprocess.Popen(
+            ["psql", "-X", "-q", "-At", "-h", self.server.host, "-p", str(self.server.port)]
+            + ["-U", str(self.server.admin["username"]), "-d", self.database],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ,
+                "PGPASSWORD": str(self.server.admin["password"]),
+                "PGSSLMODE": "verify-full",
+                "PGSSLROOTCERT": self.server.ca_file,
+            },
+        )
+        assert self.psql.stdin and self.psql.stdout
+        self.psql.stdin.write(f"{self.sql};\n")
+        self.psql.stdin.flush()
+        assert self.psql.stdout.readline() == "there\n"
+
+    def __exit__(self, *_: object) -> None:
+        assert self.psql.stdin and self.psql.stdout
+        self.psql.stdin.close()
+        self.psql.wait()
+        self.psql.stdout.close()
+
+
+def holder_of_the_lock(server: Server) -> Session:
+    """The lock is what keeps runs apart."""
+    key = int.from_bytes(b"rdsprov\0", "big")
+    return Session(server, "postgres", f"SELECT 'there' FROM pg_advisory_lock({key})")
+
+
+def until(happened: Any) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+INTERRUPTED = """
+import sys, traceback, rdsprov
+directory, ca_file = sys.argv[1:3]
+definitions = rdsprov.Definitions.from_path(directory + "/own.json")
+plan = rdsprov.plan(definitions, secrets="file:" + directory, ca_file=ca_file)
+print("planned", flush=True)
+try:
+    rdsprov.apply(plan, audit_output=directory + "/audit.csv")
+except KeyboardInterrupt as error:
+    became = error.__context__
+    assert isinstance(became, rdsprov.ApplyError), became
+    print("interrupted", became.outcome.committed, became, flush=True)
+"""
+
+
+def interrupted(bench: Bench, sign: str) -> str:
+    """What a program says that gets SIGINT once the server answers with `t`."""
+    own = {"environment": "dev", "application_databases": ENTRIES}
+    (bench.directory / "own.json").write_text(json.dumps(own))
+    program = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, bench.directory, bench.server.ca_file],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout and program.stdout.readline() == "planned\n"
+    until(lambda: bench.server.sql(f"SELECT EXISTS (SELECT FROM {sign})") == "t")
+    program.send_signal(signal.SIGINT)
+    out, err = program.communicate(timeout=30)
+    assert program.returncode == 0, err
+    assert "stopped by a signal" in (bench.directory / "audit.csv").read_text()
+    return out
+
+
+def test_ctrl_c_while_waiting(bench: Bench) -> None:
+    ready(bench)
+    with holder_of_the_lock(bench.server):
+        said = interrupted(bench, "pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    assert said.startswith("interrupted False"), said
+    assert "nothing was changed" in said
+    assert rdsprov.apply(rdsprov.plan(definitions(), **bench.options)).converged
+
+
+def test_ctrl_c_at_work(bench: Bench) -> None:
+    ready(bench)
+    # Somebody in the template holds up CREATE DATABASE.
+    with Session(bench.server, "template1", "SELECT 'there'"):
+        said = interrupted(bench, "pg_roles WHERE rolname = 'shop_owner'")
+    assert said.startswith("interrupted True"), said
+    assert "what was committed stays" in said
+    assert rdsprov.apply(rdsprov.plan(definitions(), **bench.options)).converged

@@ -1,0 +1,186 @@
+"""What stands around the module: Secrets Manager, the command, the examples, the README, and the import."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import rdsprov
+from conftest import CANARY, COMMAND, ROOT, TESTDATA, Bench, Server, password, versions
+
+DEMO = TESTDATA / "demo" / "terraform.tfvars"
+USERS = {"shop": "shop_owner", "shop_reports": "shop_reader", "keycloak": "keycloak_user"}
+
+
+@pytest.fixture(scope="module")
+def manager() -> Iterator[Server]:
+    """A server with a Secrets Manager beside it."""
+    server = Server(versions()[0], secrets=True)
+    server.put("goldenpath/dev/rds/master", server.admin)
+    for application, user in USERS.items():
+        secret = {"username": user, "password": password(application)}
+        server.put(f"goldenpath/dev/{application}/postgres", secret)
+    yield server
+    server.stop()
+
+
+def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(word) for word in words],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def python_of_the_readme() -> str:
+    readme = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert len(blocks) == 1
+    return str(blocks[0])
+
+
+def test_the_readme_with_secrets_manager(manager: Server, tmp_path: Path) -> None:
+    (tmp_path / "envs/dev-rds").mkdir(parents=True)
+    (tmp_path / "envs/dev-rds/terraform.tfvars").write_text(DEMO.read_text())
+    program = tmp_path / "readme.py"
+    program.write_text(python_of_the_readme())
+    done = subprocess.run(
+        [sys.executable, program],
+        cwd=tmp_path,
+        env={**os.environ, **manager.environment, "RDSPROV_CA_FILE": manager.ca_file},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "shop_reports shop shop_reader reader" in done.stdout
+    assert "Plan for environment dev" in done.stdout and "sha256:" in done.stdout
+    assert "create_database" in (tmp_path / "audit.csv").read_text()
+    manager.sql_as("shop_owner", password("shop"), "shop", "SELECT 1")
+    assert CANARY not in done.stdout + done.stderr
+
+
+def test_versions_of_secrets_have_the_command_s_digest(
+    manager: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in manager.environment.items():
+        monkeypatch.setenv(name, value)
+    manager.put("goldenpath/dev/shop/postgres", {"password": password("shop") + "-new"})
+    plan = rdsprov.plan(rdsprov.Definitions.from_path(DEMO), ca_file=manager.ca_file)
+    theirs = run(COMMAND, "plan", "-d", DEMO, "--ca-file", manager.ca_file)
+    assert str(plan) == theirs.stdout
+    with pytest.raises(rdsprov.SecretError, match="no AWS region"):
+        monkeypatch.delenv("AWS_REGION")
+        nowhere = rdsprov.Definitions.from_mapping(
+            {"environment": "dev", "application_databases": {}}
+        )
+        rdsprov.plan(nowhere)
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--version", "--verbose"], ["apply", "--help"], []])
+def test_the_package_s_command_is_the_command(words: list[str]) -> None:
+    theirs = run(COMMAND, *words)
+    ours = run(sys.executable, "-m", "rdsprov", *words)
+    assert (ours.returncode, ours.stdout, ours.stderr) == (
+        theirs.returncode,
+        theirs.stdout,
+        theirs.stderr,
+    )
+    assert ours.stdout or ours.stderr
+
+
+def test_the_package_s_command_does_the_whole_path(bench: Bench) -> None:
+    for application, user in USERS.items():
+        bench.app(application, user)
+    given = ["--secrets", f"file:{bench.directory}", "--ca-file", bench.server.ca_file, "-d", DEMO]
+    rdsprov_ = [sys.executable, "-m", "rdsprov"]
+    assert run(*rdsprov_, "check", *given).returncode == 2
+    done = run(*rdsprov_, "apply", *given)
+    assert done.returncode == 0 and "create_database,success" in done.stdout, done.stderr
+    assert run(*rdsprov_, "check", *given).returncode == 0
+
+
+def test_the_drop_in_for_a_script(bench: Bench) -> None:
+    for application, user in USERS.items():
+        bench.app(application, user)
+    script = [sys.executable, ROOT / "examples/python/provision.py", "--tfvars", DEMO]
+    there = {
+        "RDSPROV_SECRETS": f"file:{bench.directory}",
+        "RDSPROV_CA_FILE": bench.server.ca_file,
+    }
+    audit = bench.directory / "records/audit.csv"
+    words = [*script, "--env", "dev", "--master-secret", "goldenpath/dev/rds/master"]
+    words += ["--build-id", "16-01-26-01", "--run-id", "7", "--audit-output", audit]
+    dry = run(*words, "--dry-run", **there)
+    assert dry.returncode == 0 and "audit summary: 13 dry_run" in dry.stdout, dry.stderr
+    done = run(*words, **there)
+    assert done.returncode == 0, done.stderr
+    assert "success: database shop: owner shop_owner" in done.stdout
+    assert "audit summary: 1 not_run, 13 success" in done.stdout
+    again = run(*words, **there)
+    assert "Nothing to do" in again.stdout and "audit summary: 9 no_change" in again.stdout
+    assert "16-01-26-01,7,,shop_owner,create_role,success" in audit.read_text()
+    other = run(*script, "--env", "prod", **there)
+    assert other.returncode == 1 and "another environment" in other.stderr
+    bench.server.sql("ALTER ROLE shop_owner SUPERUSER")
+    refused = run(*words, **there)
+    assert refused.returncode == 3 and "audit summary: 1 refused" in refused.stdout
+
+
+def test_the_parser_of_requests(bench: Bench) -> None:
+    for application, user in (("shop", "shop_owner"), ("reports", "shop_reader")):
+        bench.app(application, user)
+    script = [sys.executable, ROOT / "examples/python/request.py"]
+    request = bench.directory / "request.yaml"
+    request.write_text(
+        "environment: dev\nrequests:\n"
+        "  - {application: shop, database: shop, user: shop_owner}\n"
+        "  - {application: reports, database: shop, user: shop_reader, access_level: reader}\n"
+    )
+    shown = run(
+        *script,
+        request,
+        RDSPROV_SECRETS=f"file:{bench.directory}",
+        RDSPROV_CA_FILE=bench.server.ca_file,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "+ grant CONNECT on database shop to shop_reader" in shown.stdout
+    sys.path.insert(0, str(ROOT / "examples/python"))
+    import request as parser
+
+    observed = rdsprov.observe(parser.parse(request.read_text()), **bench.options)
+    server = bench.directory / "server.json"
+    server.write_text(observed.to_json())
+    assert run(*script, request, "--observed", server).stdout == shown.stdout
+    request.write_text("environment: dev\nrequests: [{application: shop}]\n")
+    wrong = run(*script, request)
+    assert wrong.returncode == 1 and "incomplete: 'database'" in wrong.stderr
+    request.write_text(
+        "environment: dev\nrequests: [{application: a, database: pg, user: pg_x}]\n"
+    )
+    wrong = run(*script, request)
+    assert wrong.returncode == 1 and "reserved by PostgreSQL" in wrong.stderr
+
+
+def test_the_import_is_quick_and_starts_no_thread() -> None:
+    """Side by side with a module that is empty. Its libraries are not stripped here, and a wheel's are."""
+
+    def took(module: str) -> float:
+        code = (
+            "import time, sys, os; started = time.perf_counter(); "
+            f"import {module}; print(time.perf_counter() - started, len(os.listdir('/proc/self/task')))"
+        )
+        done = run(sys.executable, "-c", code, PYTHONPATH=str(Path(__file__).parent))
+        seconds, threads = done.stdout.split()
+        assert threads == "1", done.stdout
+        return float(seconds)
+
+    nothing = statistics.median(took("nothing") for _ in range(5))
+    rdsprov_ = statistics.median(took("rdsprov") for _ in range(5))
+    print(f"import: {1000 * (rdsprov_ - nothing):.1f} ms more than an empty module")

@@ -1,0 +1,173 @@
+"""The classes of plain data, and that every public name is what it says."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import json
+import pickle
+from enum import Enum
+from typing import Any
+
+import pytest
+import rdsprov
+from rdsprov import _rdsprov
+
+ENUMS = [
+    rdsprov.AccessLevel,
+    rdsprov.Action,
+    rdsprov.Auth,
+    rdsprov.Hazard,
+    rdsprov.Mode,
+    rdsprov.Status,
+]
+
+STEP = rdsprov.Step(
+    action=rdsprov.Action.GRANT,
+    application="shop",
+    role="r",
+    database="d",
+    summary="CONNECT on database d to r",
+    statements=('GRANT CONNECT ON DATABASE "d" TO "r"',),
+    hazards=(rdsprov.Hazard.ADOPTS,),
+)
+RESULT = rdsprov.StepResult(step=STEP, status=rdsprov.Status.SUCCESS, error=None, duration_ms=3)
+RECORD = rdsprov.Record("t", "dev", "b", "r", "d", "u", "grant", rdsprov.Status.SUCCESS, 3, "m")
+VALUES: list[Any] = [
+    STEP,
+    RESULT,
+    RECORD,
+    rdsprov.Opening(database=None, statement="GRANT a TO b"),
+    rdsprov.Refusal("shop", "why", "what to do", rdsprov.Opening("d", "REVOKE")),
+    rdsprov.Orphan("role", "x", "shop", ("CONNECT on d",)),
+    rdsprov.Undeclared("d", "o", "shop", True),
+    rdsprov.DefinitionProblem("f", 1, 2, "m", "h", "t"),
+    rdsprov.Outcome("dev", "b", "r", "sha256:", True, True, (RESULT,), (RECORD,), None),
+    rdsprov.Definitions.from_text(
+        'application_databases = { a = { database_name = "a", username = "a", settings = '
+        '{ work_mem = "1MB" } } }'
+    )["a"],
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_values_are_values(value: Any) -> None:
+    same = copy.deepcopy(value)
+    assert same == value and hash(same) == hash(value) and same is not value
+    assert pickle.loads(pickle.dumps(value)) == value
+    assert json.loads(value.to_json()) == value.to_dict()
+    assert repr(value).startswith(type(value).__name__ + "(")
+    assert value != STEP or value is STEP
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        value.anything = 1
+
+
+def test_settings() -> None:
+    settings = rdsprov.Settings({"work_mem": "1MB"})
+    assert settings == {"work_mem": "1MB"} and dict(settings) == {"work_mem": "1MB"}
+    assert {settings: 1}[rdsprov.Settings({"work_mem": "1MB"})] == 1
+    with pytest.raises(TypeError):
+        settings["x"] = "y"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("enum", ENUMS, ids=lambda enum: enum.__name__)
+def test_enums_are_strings_and_the_core_s(enum: type[Enum]) -> None:
+    assert [member.value for member in enum] == list(_rdsprov.closed_sets()[enum.__name__])
+    for member in enum:
+        assert isinstance(member, str) and member == member.value
+        assert str(member) == f"{member}" == "%s" % member == member.value
+        assert json.dumps(member) == json.dumps(member.value)
+        assert enum(member.value) is member is pickle.loads(pickle.dumps(member))
+
+
+def test_the_keys_of_an_application() -> None:
+    fields = [field.name for field in dataclasses.fields(rdsprov.Application)]
+    assert fields == ["name", *_rdsprov.closed_sets()["keys"]]
+
+
+def test_every_public_name_is_documented_and_at_home() -> None:
+    for name in rdsprov.__all__:
+        value = getattr(rdsprov, name)
+        if name == "__version__":
+            continue
+        assert value.__module__ == "rdsprov" and inspect.getdoc(value), name
+    for cls in (rdsprov.Definitions, rdsprov.Observed, rdsprov.Plan):
+        for name, member in vars(cls).items():
+            assert name.startswith("_") or inspect.getdoc(member), f"{cls.__name__}.{name}"
+
+
+def test_every_exception_has_its_place() -> None:
+    kinds = {
+        name
+        for name in rdsprov.__all__
+        if inspect.isclass(getattr(rdsprov, name))
+        and issubclass(getattr(rdsprov, name), BaseException)
+    }
+    assert kinds == {
+        "Error",
+        "UsageError",
+        "DefinitionError",
+        "SecretError",
+        "ConnectError",
+        "ApprovalRequired",
+        "PlanRefused",
+        "StalePlan",
+        "ApplyError",
+    }
+    for name in kinds:
+        kind = getattr(rdsprov, name)
+        assert issubclass(kind, rdsprov.Error)
+        error = kind("what happened")
+        error.outcome = VALUES[8]
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is kind and again.args == error.args and again.outcome == error.outcome
+    assert issubclass(rdsprov.DefinitionError, ValueError)
+
+
+ADMINISTRATOR = {
+    "name": "platform_admin",
+    "superuser": False,
+    "create_role": True,
+    "create_database": True,
+    "rds_superuser": True,
+}
+
+
+def test_plans_and_observations_are_values() -> None:
+    observed = rdsprov.Observed.from_mapping(
+        {
+            "server_version": 150004,
+            "home": "platform",
+            "administrator": ADMINISTRATOR,
+        }
+    )
+    assert rdsprov.Observed.from_json(observed.to_json()) == observed
+    assert hash(pickle.loads(pickle.dumps(observed))) == hash(observed)
+    assert repr(observed) == "<Observed server_version=150004 roles=0 databases=0>"
+    assert observed.server_version == 150004
+    definitions = rdsprov.Definitions.from_mapping(
+        {
+            "environment": "dev",
+            "application_databases": {"a": {"database_name": "a", "username": "b"}},
+        }
+    )
+    plan = rdsprov.diff(definitions, observed)
+    assert pickle.loads(pickle.dumps(plan)) == plan == rdsprov.diff(definitions, observed.to_dict())
+    assert hash(plan) == hash(rdsprov.diff(definitions, observed))
+    assert json.loads(plan.to_json()) == plan.to_dict()
+    assert plan.to_dict()["digest"] == plan.digest and plan.digest.startswith("sha256:")
+    assert plan.changes == tuple(plan) and plan.changes
+    assert plan.to_sql().startswith("-- environment dev, sha256:")
+    assert (plan.environment, plan.server_major) == ("dev", 15)
+    assert plan.definitions == definitions and plan.observed == observed
+    assert plan.hazards == () and plan.orphaned == () and plan.undeclared == ()
+    assert plan.refusals == () and isinstance(plan.notes, tuple) and isinstance(plan.unseen, tuple)
+    assert repr(plan).startswith("<Plan environment='dev' changes=")
+    assert {step.action for step in plan} >= {"create_role", "create_database"}
+    with pytest.raises(rdsprov.UsageError, match="made by diff"):
+        rdsprov.apply(plan)
+    with pytest.raises(rdsprov.UsageError, match="observed: "):
+        rdsprov.diff(definitions, {"server_version": 15})
+    with pytest.raises(rdsprov.UsageError, match="observed: "):
+        rdsprov.Observed.from_json("{}")
