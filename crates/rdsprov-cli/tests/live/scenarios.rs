@@ -128,20 +128,27 @@ fn play(major: u32, folder: &Path) {
     // The digest covers the observed state, which is another on each server.
     let text: Vec<&str> =
         plan_text.lines().map(|line| line.split(" sha256:").next().unwrap_or(line)).collect();
-    if versions().last() == Some(&major)
-        && let Some(python) = std::env::var_os("RDSPROV_TEST_PYTHON")
-    {
+    let newest = versions().last() == Some(&major);
+    if newest && let Some(python) = std::env::var_os("RDSPROV_TEST_PYTHON") {
         let site = site.iter().map(String::as_str);
         let words: Vec<&str> = site.chain(own.iter().copied()).collect();
         let same = bench.python(&python, &definitions, &words);
         assert_eq!(expect(&same, 0), plan_text, "Python plans otherwise");
     }
-    let json = [own.as_slice(), &["--format", "json", "--out", "plan.json"]].concat();
-    let json = run(&definitions, "plan", &json);
-    assert_valid(Document::Plan, &serde_json::from_slice(&json.stdout).unwrap());
-    assert_eq!(bench.picture(), picture, "a plan changed something");
     let refused = plan.status.code() == Some(3);
-    assert_eq!(bench.path().join("plan.json").exists(), !refused);
+    // What is printed as JSON has the same shape on each version.
+    if newest {
+        let json = [own.as_slice(), &["--format", "json", "--out", "plan.json"]].concat();
+        let json = run(&definitions, "plan", &json);
+        assert_valid(Document::Plan, &serde_json::from_slice(&json.stdout).unwrap());
+        match std::fs::read(bench.path().join("plan.json")) {
+            Ok(saved) => {
+                assert_valid(Document::SavedPlan, &serde_json::from_slice(&saved).unwrap());
+            }
+            Err(_) => assert!(refused, "the plan was not saved"),
+        }
+    }
+    assert_eq!(bench.picture(), picture, "a plan changed something");
     let apply = [own.as_slice(), &build, &["--audit-ledger", "ledger.jsonl"]].concat();
     expect(&run(&definitions, "apply", &apply), if refused { 3 } else { 0 });
     for line in std::fs::read_to_string(bench.path().join("ledger.jsonl")).unwrap().lines() {
@@ -150,11 +157,11 @@ fn play(major: u32, folder: &Path) {
     if refused {
         assert_eq!(bench.picture(), picture, "a refused run changed something");
     } else {
-        let saved = std::fs::read(bench.path().join("plan.json")).unwrap();
-        assert_valid(Document::SavedPlan, &serde_json::from_slice(&saved).unwrap());
-        let access = run(&definitions, "access", &["--format", "json"]);
-        expect(&access, 0);
-        assert_valid(Document::Access, &serde_json::from_slice(&access.stdout).unwrap());
+        if newest {
+            let access = run(&definitions, "access", &["--format", "json"]);
+            expect(&access, 0);
+            assert_valid(Document::Access, &serde_json::from_slice(&access.stdout).unwrap());
+        }
         expect(&run(&definitions, "check", &own), 0);
         assert_eq!(bench.admin_grants(), grants, "a membership of the administrator stayed");
     }
