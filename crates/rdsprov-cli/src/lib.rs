@@ -96,6 +96,7 @@ fn command(arguments: &[OsString]) -> Exit {
             Command::Plan(options) => plan::run(options).await,
             Command::Check(options) => plan::check(options).await,
             Command::Apply(options) => apply::run(options).await,
+            Command::Delegate(options) => apply::delegate(options).await,
             Command::Access(options) => access::run(options).await,
             Command::Schema { document } => print_schema(*document),
             Command::Completions { shell } => {

@@ -3,7 +3,11 @@
 #[cfg(feature = "aws")]
 pub mod aws;
 #[cfg(feature = "postgres")]
+mod create;
+#[cfg(feature = "postgres")]
 mod files;
+#[cfg(feature = "postgres")]
+mod generate;
 mod parse;
 mod password;
 #[cfg(feature = "postgres")]
@@ -16,6 +20,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "postgres")]
+pub use generate::GENERATED_LENGTH;
 pub use password::{Password, PasswordProblem};
 
 /// A secret's name or ARN.
@@ -98,6 +104,8 @@ pub enum SecretError {
     BadPassword { id: SecretId, problem: PasswordProblem },
     #[error("secret {id}: the id is no path below the directory of secrets")]
     NotAPath { id: SecretId },
+    #[error("secret {id} could not be made: {reason}")]
+    NotMade { id: SecretId, reason: String },
     #[error("secret {id} could not be read: {reason}")]
     Unreadable { id: SecretId, reason: String },
 }
@@ -151,6 +159,7 @@ pub enum SourceError {
 
 /// Where secrets come from.
 #[cfg(feature = "postgres")]
+#[derive(Clone)]
 pub enum SecretSource {
     /// A directory of JSON files, `DIR/<id>.json`.
     Files(std::path::PathBuf),

@@ -8,6 +8,7 @@ mod observe;
 mod run;
 mod tls;
 
+use apply::not_begun;
 pub use apply::{ApplyOptions, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
 pub use connect::{ConnectError, Proof, Session, Target};
 pub use holdings::Asked;

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use super::connect::{ConnectError, Proof, Session, Target, said};
 use super::observe::{ObserveError, observe, try_out};
 use super::tls::Tls;
-use super::{ApplyOptions, Outcome, RunSlots, apply};
+use super::{ApplyOptions, Outcome, RunSlots, apply, not_begun};
 use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::observed::Observed;
-use crate::plan::{Findings, Plan, Refusal};
-use crate::secrets::scram::ITERATIONS;
-use crate::secrets::{Secret, SecretError, SecretId, SecretSource, SourceError};
+use crate::plan::{Action, Findings, Plan, Refusal};
+use crate::secrets::scram::{ITERATIONS, NoRandomness};
+use crate::secrets::{Password, Secret, SecretError, SecretId, SecretSource, SourceError};
 
 /// Runs of this program wait for one another on this advisory lock: the first eight bytes of its name.
 const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
@@ -82,6 +82,9 @@ pub enum RunError {
     #[cfg(feature = "aws")]
     #[error("the server's host is not known; give --host, since there is no secret that says it")]
     NoHost,
+    /// No new password.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -175,9 +178,12 @@ impl Administration {
 pub struct Run {
     /// What is wanted.
     pub desired: Desired,
+    source: SecretSource,
     verify: VerifyPasswords,
     /// Whether a plan was carried out: passwords that were to be set whatever they are have been.
     applied: AtomicBool,
+    /// Whether the secrets that were not there are there.
+    created: AtomicBool,
     iterations: AtomicU32,
     secrets: BTreeMap<SecretId, Secret>,
     findings: Findings,
@@ -203,15 +209,27 @@ impl Run {
         if let Login::Secret(id) = &login {
             ids.insert(id.clone());
         }
-        let fetched = source.fetch(&ids).await?;
-        let (secrets, mut findings) = sort(&desired, &fetched, passwords.minimum_length);
+        let mut fetched = source.fetch(&ids).await?;
+        let new_secrets = make_passwords(&desired, &mut fetched, passwords.minimum_length)?;
+        let (mut secrets, mut findings) = sort(&desired, &fetched, passwords.minimum_length);
         let Administration { admin, home } =
             Administration::connect(login, place, tls, &fetched, &findings).await?;
+        for id in &new_secrets {
+            // Who reads it logs in where this run did.
+            if let Some(secret) = secrets.get_mut(id) {
+                secret.host = Some(admin.host.clone());
+                secret.port = Some(admin.port);
+                secret.dbname = Some(LOCK_DATABASE.to_owned());
+            }
+        }
+        findings.new_secrets = new_secrets;
         findings.notes.extend(other_servers(&secrets, &admin));
         Ok(Self {
             desired,
+            source: source.clone(),
             verify: passwords.verify.unwrap_or_default(),
             applied: AtomicBool::new(false),
+            created: AtomicBool::new(false),
             iterations: AtomicU32::new(ITERATIONS),
             secrets,
             findings,
@@ -273,7 +291,11 @@ impl Run {
         let iterations = observed.passwords.scram_iterations.unwrap_or(ITERATIONS);
         self.iterations.store(iterations, Ordering::Relaxed);
         loop {
-            let plan = Plan::new(&self.desired, &observed, self.findings.clone());
+            let mut findings = self.findings.clone();
+            if self.created.load(Ordering::Relaxed) {
+                findings.new_secrets.clear();
+            }
+            let plan = Plan::new(&self.desired, &observed, findings);
             // Where nothing is to be done, nothing is tried: a trial is undone, but it writes.
             if plan.open_questions.is_empty() || plan.is_empty() && plan.refusals.is_empty() {
                 return Ok((observed, plan));
@@ -302,7 +324,24 @@ impl Run {
         self.applied.store(true, Ordering::Relaxed);
         let iterations = self.iterations.load(Ordering::Relaxed);
         let slots = RunSlots { secrets: &self.secrets, build_id, iterations };
+        // First: a password that is kept nowhere is nobody's.
+        if let Err(error) = self.create_secrets(plan).await {
+            return not_begun(plan, Action::CreateSecret, &error.to_string(), options);
+        }
         apply(plan, &self.admin, lock, &slots, options).await
+    }
+
+    async fn create_secrets(&self, plan: &Plan) -> Result<(), SecretError> {
+        if !plan.steps().any(|step| step.action == Action::CreateSecret) {
+            return Ok(());
+        }
+        for id in &self.findings.new_secrets {
+            if let Some(secret) = self.secrets.get(id) {
+                self.source.create(secret).await?;
+            }
+        }
+        self.created.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// `host:port`, for the records.
@@ -310,6 +349,30 @@ impl Run {
     pub fn server(&self) -> String {
         format!("{}:{}", self.admin.host, self.admin.port)
     }
+}
+
+/// A new password for who is to administer, where its secret is not there.
+fn make_passwords(
+    desired: &Desired,
+    fetched: &mut BTreeMap<SecretId, Result<Secret, SecretError>>,
+    minimum_length: usize,
+) -> Result<BTreeSet<SecretId>, RunError> {
+    let Some((name, role)) = desired.delegate() else { return Ok(BTreeSet::new()) };
+    let Some(id) = role.secret() else { return Ok(BTreeSet::new()) };
+    if !matches!(fetched.get(id), Some(Err(SecretError::Missing { .. }))) {
+        return Ok(BTreeSet::new());
+    }
+    let secret = Secret {
+        id: id.clone(),
+        version: None,
+        password: Password::generate(minimum_length)?,
+        username: Some(name.to_string()),
+        host: None,
+        port: None,
+        dbname: None,
+    };
+    fetched.insert(id.clone(), Ok(secret));
+    Ok(BTreeSet::from([id.clone()]))
 }
 
 /// The administrator's secret; where it is not to be had, all that is wrong with secrets at once.
@@ -387,7 +450,8 @@ fn sort(
                     .filter(|(_, database)| database.access.contains_key(name))
                     .map(|(database, _)| database.as_str())
                     .collect();
-                if let Some(dbname) = secret.dbname.as_deref().filter(|d| !databases.contains(d)) {
+                let of_another = |dbname: &&str| !role.administers && !databases.contains(dbname);
+                if let Some(dbname) = secret.dbname.as_deref().filter(of_another) {
                     refuse(
                         format!(
                             "secret {id} is for database {dbname:?}, the definitions say {}",

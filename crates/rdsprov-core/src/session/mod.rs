@@ -18,4 +18,4 @@ pub use interruption::Interruption;
 #[cfg(feature = "aws")]
 pub use open::AdminAuth;
 pub use open::{Secrets, ServerOptions};
-pub use setup::{ConfigText, DefinitionOptions, Setup, config, declared, read};
+pub use setup::{ConfigText, DefinitionOptions, Delegation, Setup, config, declared, read};
