@@ -7,9 +7,11 @@ use clap::error::ErrorKind;
 use clap::{
     Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
 };
+use clap_complete::Shell;
 use rdsprov_core::config::{TlsMode, VerifyPasswords};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
+use rdsprov_core::schema::Document;
 use rdsprov_core::secrets::Stage;
 use rdsprov_core::server::CarriedCertificates;
 use rdsprov_core::session::Secrets;
@@ -60,6 +62,16 @@ pub enum Command {
     Rotate(RotateOptions),
     /// Say who can do what in the managed databases, as PostgreSQL says
     Access(AccessOptions),
+    /// Print the JSON Schema of what this program prints or keeps as JSON
+    Schema {
+        /// plan, saved-plan, ledger, access or definitions
+        document: Document,
+    },
+    /// Print what a shell needs to complete commands and flags
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
     /// Look at a ledger: whether it is as it was written, and who was given what
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -433,4 +445,11 @@ pub fn start_logging(arguments: &Arguments) {
         LogFormat::Text => builder.with_ansi(false).init(),
         LogFormat::Json => builder.json().init(),
     }
+}
+
+/// What a shell needs to complete commands and flags.
+pub fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "rdsprov", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
