@@ -112,10 +112,14 @@ def versions() -> list[int]:
     return [int(major) for major in os.environ.get("RDSPROV_TEST_PG", "15").split(",")]
 
 
+#: What the tests themselves heed.
+OURS = ("RDSPROV_TEST_PG", "RDSPROV_UPDATE_DOCS")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _without_the_environment_of_others() -> Iterator[None]:
     for name in list(os.environ):
-        if name.startswith(("RDSPROV_", "PGSSL", "AWS_")) and name != "RDSPROV_TEST_PG":
+        if name.startswith(("RDSPROV_", "PGSSL", "AWS_")) and name not in OURS:
             del os.environ[name]
     os.environ.pop("ALLOW_DB_PROVISION", None)
     yield
