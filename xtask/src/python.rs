@@ -76,7 +76,7 @@ impl Environment {
         Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
     }
 
-    /// Puts the module there, as links to its sources and to a library that cargo has built.
+    /// Puts the module there: its sources, and a link to a library that cargo has built.
     fn install(&self, library: &str) -> Result<(), String> {
         let package = self.packages()?.join("rdsprov");
         let failed = |error: std::io::Error| format!("{}: {error}", package.display());
@@ -87,7 +87,7 @@ impl Environment {
             if path.is_file()
                 && let Some(name) = path.file_name()
             {
-                symlink(&path, package.join(name)).map_err(failed)?;
+                fs::copy(&path, package.join(name)).map_err(failed)?;
             }
         }
         let library = Path::new(library).canonicalize().map_err(failed)?;
@@ -147,7 +147,11 @@ fn types(environment: &Environment) -> Result<(), String> {
     }
     let pyright = format!("{npm}/node_modules/pyright/index.js");
     let python = environment.program("python");
-    run("node", &[&[pyright.as_str(), "--pythonpath", &python], code.as_slice()].concat(), &[])
+    run("node", &[&[pyright.as_str(), "--pythonpath", &python], code.as_slice()].concat(), &[])?;
+    // It finds the module by the Python that it finds.
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", environment.home.join("bin").display());
+    run("node", &[pyright.as_str(), "--verifytypes", "rdsprov"], &[("PATH", &path)])
 }
 
 /// How long planning takes in Python, beside the same in Rust.

@@ -7,6 +7,7 @@ import enum
 import inspect
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import rdsprov
 from conftest import ROOT
@@ -68,9 +69,9 @@ def one_line(thing: object) -> str:
 def page() -> str:
     """The whole reference, in the order of a reader: functions, what holds much, what holds little, errors."""
     names = [name for name in rdsprov.__all__ if name != "__version__"]
-    things = {name: getattr(rdsprov, name) for name in names}
+    things: dict[str, Any] = {name: getattr(rdsprov, name) for name in names}
     functions = [name for name in names if inspect.isfunction(things[name])]
-    classes = {name: thing for name, thing in things.items() if inspect.isclass(thing)}
+    classes: dict[str, Any] = {name: thing for name, thing in things.items() if inspect.isclass(thing)}
     errors = [name for name, cls in classes.items() if issubclass(cls, Exception)]
     enums = [name for name, cls in classes.items() if issubclass(cls, enum.Enum)]
     values = [name for name, cls in classes.items() if dataclasses.is_dataclass(cls)]
