@@ -25,6 +25,10 @@ pub async fn run(options: &ApplyOptions) -> Result<Exit, Stop> {
         environment: options.common.env.clone(),
         run_id: options.run_id.clone(),
         audit_output: options.audit_output.clone(),
+        audit_ledger: options.audit_ledger.clone(),
+        actor: options.actor.clone(),
+        approver: options.approver.clone(),
+        request_id: options.request_id.clone(),
         approval: std::env::var("ALLOW_DB_PROVISION").ok(),
         planned: options.plan.clone().map_or(Planned::Any, Planned::File),
         dry_run: options.dry_run,
@@ -34,6 +38,9 @@ pub async fn run(options: &ApplyOptions) -> Result<Exit, Stop> {
     tokio::spawn(listen(interruption.clone()));
     let setup = |config| setup::with_config(&options.common, config);
     let outcome = session::apply(config, setup, &wanted, &front, &interruption).await;
+    if let Some(head) = &outcome.ledger_head {
+        say::talk(&format!("ledger: record {}, {}", head.sequence, head.hash));
+    }
     match outcome.ended {
         Ok(Done::Converged) => say::talk("done: the server is as declared"),
         Ok(Done::NothingToDo) => {}

@@ -47,6 +47,69 @@ pub enum Command {
         after_help = "Outside dev it needs approval: ALLOW_DB_PROVISION=true, or ALLOW_DB_PROVISION=sha256:… with the digest that `plan` prints."
     )]
     Apply(ApplyOptions),
+    /// Say who can do what in the managed databases, as PostgreSQL says
+    Access(AccessOptions),
+    /// Look at a ledger: whether it is as it was written, and who was given what
+    #[command(subcommand)]
+    Audit(AuditCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Say whether records were changed, removed or moved, and at which lines; exit 1 where so
+    Verify(VerifyOptions),
+    /// Say who was given what, when and by whom
+    Report(ReportOptions),
+}
+
+#[derive(Debug, Args)]
+pub struct AccessOptions {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub server: ServerOptions,
+    /// Only this database
+    #[arg(long, value_name = "DATABASE")]
+    pub database: Option<String>,
+    /// Only this role, and PUBLIC
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+}
+
+/// How what is found looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FindingsFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyOptions {
+    /// The ledger
+    #[arg(value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// A hash that was kept elsewhere: the record that has it must be there
+    #[arg(long, alias = "head", value_name = "HASH")]
+    pub expect: Option<String>,
+    /// How the result looks
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: FindingsFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportOptions {
+    /// The ledger
+    #[arg(value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// Only what concerns this role
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// Only what concerns this database
+    #[arg(long, value_name = "DATABASE")]
+    pub database: Option<String>,
+    /// How the result looks
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: FindingsFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -54,6 +117,7 @@ pub enum Format {
     Text,
     Json,
     Sql,
+    Markdown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -176,6 +240,18 @@ pub struct ApplyOptions {
     /// Append the records to a CSV file
     #[arg(long, env = "RDSPROV_AUDIT_OUTPUT", value_name = "FILE")]
     pub audit_output: Option<PathBuf>,
+    /// Append the records to a ledger of JSON Lines, each bound to the one before it
+    #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE")]
+    pub audit_ledger: Option<PathBuf>,
+    /// Who runs this, for the ledger [default: the user of the system]
+    #[arg(long, env = "RDSPROV_ACTOR", value_name = "NAME")]
+    pub actor: Option<String>,
+    /// Who agreed to it, for the ledger
+    #[arg(long, env = "RDSPROV_APPROVER", value_name = "NAME")]
+    pub approver: Option<String>,
+    /// What it was asked for by, for the ledger: a ticket, a pull request
+    #[arg(long, env = "RDSPROV_REQUEST_ID", value_name = "ID")]
+    pub request_id: Option<String>,
     /// Do not ask on a terminal
     #[arg(short, long)]
     pub yes: bool,

@@ -2,8 +2,10 @@
 //! very same.
 #![deny(missing_docs)]
 
+mod access;
 mod apply;
 mod args;
+mod audit;
 mod plan;
 mod say;
 mod setup;
@@ -93,6 +95,8 @@ fn command(arguments: &[OsString]) -> Exit {
             Command::Plan(options) => plan::run(options).await,
             Command::Check(options) => plan::check(options).await,
             Command::Apply(options) => apply::run(options).await,
+            Command::Access(options) => access::run(options).await,
+            Command::Audit(command) => audit::run(command),
         }
     });
     // A thread may still wait for an answer on the terminal; nobody waits for it.

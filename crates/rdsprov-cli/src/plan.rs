@@ -53,6 +53,7 @@ pub fn shown(plan: &Plan, format: Format) -> Result<String, Stop> {
     Ok(match format {
         Format::Text => plan.to_text(),
         Format::Sql => plan.to_sql(),
+        Format::Markdown => plan.to_markdown(),
         Format::Json => plan.to_json().map_err(|error| Stop::new(Exit::Failed, error))? + "\n",
     })
 }

@@ -30,10 +30,10 @@ pub fn run(options: &ValidateOptions) -> Result<Exit, Stop> {
             }
             text
         }
-        Format::Sql => {
+        Format::Sql | Format::Markdown => {
             return Err(Stop::new(
                 Exit::Usage,
-                "definitions have no form in SQL; use `plan --format sql`",
+                "definitions have no form in SQL or Markdown; use `plan --format`",
             ));
         }
     };

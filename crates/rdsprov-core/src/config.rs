@@ -123,6 +123,8 @@ pub struct Environment {
 pub struct Audit {
     /// The CSV file.
     pub output: Option<PathBuf>,
+    /// The ledger.
+    pub ledger: Option<PathBuf>,
 }
 
 /// The file is not understood.
@@ -183,7 +185,7 @@ impl Config {
             *file = folder.join(&*file).display().to_string();
         }
         self.tls.relative_to(folder);
-        if let Some(path) = &mut self.audit.output {
+        for path in [&mut self.audit.output, &mut self.audit.ledger].into_iter().flatten() {
             *path = folder.join(&*path);
         }
         self

@@ -38,6 +38,8 @@ pub struct Role {
     pub other_secrets: BTreeMap<SecretId, ApplicationName>,
     /// Its databases that nobody declares and that are closed to PUBLIC all the same.
     pub plugin_databases: BTreeSet<DatabasePattern>,
+    /// Whether it is to administer, in the master's place, what is managed: see [`Desired::delegation`].
+    pub administers: bool,
 }
 
 impl Role {
@@ -143,6 +145,7 @@ impl Desired {
                 adopt: false,
                 other_secrets: BTreeMap::new(),
                 plugin_databases: BTreeSet::new(),
+                administers: false,
             });
             role.adopt |= app.adopt;
             role.plugin_databases.extend(app.plugin_databases.iter().cloned());
@@ -194,6 +197,36 @@ impl Desired {
             applications,
             may_change_owners: false,
         })
+    }
+
+    /// A role that administers what an environment manages already, so that the master's secret can stay
+    /// where it is: `LOGIN CREATEDB CREATEROLE`, and no more than it needs on managed roles and databases.
+    /// Applications are none of its business.
+    #[must_use]
+    pub fn delegation(environment: &str, role: RoleName, secret: SecretId, adopt: bool) -> Self {
+        let administrator = Role {
+            application: ApplicationName::of_administrators(),
+            credential: Credential::Password(secret),
+            create_database: true,
+            connection_limit: -1,
+            adopt,
+            other_secrets: BTreeMap::new(),
+            plugin_databases: BTreeSet::new(),
+            administers: true,
+        };
+        Self {
+            environment: environment.to_owned(),
+            roles: BTreeMap::from([(role, administrator)]),
+            databases: BTreeMap::new(),
+            applications: Vec::new(),
+            may_change_owners: false,
+        }
+    }
+
+    /// The role that is to administer, where that is what is asked for.
+    #[must_use]
+    pub fn delegate(&self) -> Option<(&RoleName, &Role)> {
+        self.roles.iter().find(|(_, role)| role.administers)
     }
 
     /// The secrets of the roles that have one.

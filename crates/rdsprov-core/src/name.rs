@@ -281,6 +281,13 @@ impl ApplicationName {
         }
     }
 
+    /// What stands in an application's place where the administrator itself is concerned; no application is
+    /// called so.
+    #[must_use]
+    pub fn of_administrators() -> Self {
+        Self("rdsprov:administrator".to_owned())
+    }
+
     /// The key as it is.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -152,6 +152,10 @@ pub fn apply<'py>(
         environment: Some(plan.core.environment.clone()),
         run_id: keywords.text("run_id")?,
         audit_output: keywords.path("audit_output")?,
+        audit_ledger: keywords.path("audit_ledger")?,
+        actor: keywords.text("actor")?,
+        approver: keywords.text("approver")?,
+        request_id: keywords.text("request_id")?,
         approval,
         planned,
         dry_run: keywords.given("dry_run")?.unwrap_or(false),
@@ -222,9 +226,9 @@ fn described(outcome: &Outcome, digest: &str) -> Value {
     let steps: Vec<Value> =
         outcome.steps.iter().map(|(step, result)| step_result(step, result)).collect();
     json!({
-        "environment": outcome.trail.environment,
-        "build_id": outcome.trail.build_id,
-        "run_id": outcome.trail.run_id,
+        "environment": outcome.trail.facts.environment,
+        "build_id": outcome.trail.facts.build_id,
+        "run_id": outcome.trail.facts.run_id,
         "digest": digest,
         "converged": matches!(outcome.ended, Ok(Done::Converged | Done::NothingToDo)),
         "committed": outcome.committed,

@@ -1,6 +1,6 @@
 //! No password is ever seen: not on success, and not in any failure.
 
-use std::process::Output;
+use std::process::{Command, Output};
 
 use rdsprov_testkit::versions;
 
@@ -15,6 +15,9 @@ fn no_command_shows_a_password() {
         bench.app("dev", "backstage", "backstage_user");
         let teams = "teams/standalone.tfvars";
         let audit = bench.path().join("audit.csv").display().to_string();
+        // Every apply is in the ledger.
+        std::fs::write(bench.path().join("rdsprov.toml"), "[audit]\nledger = \"ledger.jsonl\"\n")
+            .unwrap();
         let run = |words: &[&str], code: i32| expect(&bench.run(teams, words), code);
         for format in ["text", "json", "sql"] {
             run(&["validate", "--format", format], if format == "sql" { 64 } else { 0 });
@@ -54,6 +57,14 @@ fn no_command_shows_a_password() {
         assert!(shown.contains("not today"), "{shown}");
         let records = std::fs::read_to_string(&audit).unwrap();
         assert!(records.contains(",error,") && !records.contains(CANARY), "{records}");
+        let ledger = std::fs::read_to_string(bench.path().join("ledger.jsonl")).unwrap();
+        assert!(ledger.contains("<password from ") && ledger.contains("not today"), "{ledger}");
+        assert_unseen(&ledger);
+        for task in ["verify", "report"] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+            command.current_dir(bench.path()).args(["audit", task, "ledger.jsonl", "-vv"]);
+            expect(&command.output().unwrap(), 0);
+        }
         assert!(!bench.server.log().contains(CANARY), "a password reached the server's log");
     }
 }

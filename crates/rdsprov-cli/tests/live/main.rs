@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod access;
 mod bench;
 mod canary;
 mod guardrails;
 mod iam;
+mod ledger;
 mod passwords;
 mod path;
 mod races;

@@ -20,6 +20,20 @@ pub enum AuditError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Others have it.
+    #[error(
+        "the audit file {path} is locked by another process, and stays so; nothing is done without a record"
+    )]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The ledger is something else.
+    #[error("{path} is no ledger of this program; give the path of a new file")]
+    NotALedger {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is something else.
     #[error("the audit file {path} begins with another header; give the path of a new file")]
     OtherHeader {

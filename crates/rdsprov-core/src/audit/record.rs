@@ -1,9 +1,9 @@
 //! One record.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How something ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "each says what it is")]
 pub enum Status {

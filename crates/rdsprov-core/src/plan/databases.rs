@@ -173,11 +173,31 @@ impl<'a> Planner<'a> {
         }
         let message = format!("database {name} belongs to role {from}, the definitions say {to}");
         let opens = self.hand_over(name, from, to);
-        if !powerful {
+        let there = self.observed.roles.contains_key(to);
+        if !powerful && there {
             self.refuse_until(application, message, "a superuser", opens);
             return false;
         }
-        let there = self.observed.roles.contains_key(to);
+        if !powerful {
+            let administrator = &self.observed.administrator.name;
+            let may_be_one = |seen: &observed::Role| !seen.superuser && !seen.has_administrator;
+            if self.observed.roles.get(from).is_some_and(may_be_one) {
+                let statement = sql::grant_role(from, administrator).shown();
+                let opens = Opening { database: None, statement };
+                let message = format!("{message}, and the administrator cannot act as role {from}");
+                self.refuse_until(application, message, "a superuser", opens);
+            } else {
+                let remedy = format!(
+                    "create role {to} first, have a superuser run: {}; and take the role over with `adopt = true`",
+                    opens.statement
+                );
+                let message = format!(
+                    "{message}; what is a superuser's cannot go to role {to} before that is there"
+                );
+                self.refuse(application, message, remedy);
+            }
+            return false;
+        }
         let place = opens.database.as_ref().map(|name| format!(", in database {name}"));
         let remedy = format!(
             "name the present owner in the definitions; or add --allow changes_owner, and the database and what {from} owns in it go to {to}; or have a superuser run{}{}: {};",

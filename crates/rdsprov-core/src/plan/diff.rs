@@ -50,6 +50,9 @@ pub(super) fn plan(desired: &Desired, observed: &Observed, findings: Findings) -
             Found::Refused => {}
         }
     }
+    if let Some((name, role)) = desired.delegate() {
+        planner.delegate(name, role, &mut cluster, &mut inside);
+    }
     planner.plugin_databases(&mut cluster);
     let mut transactions: Vec<Transaction> =
         planner.transaction(Scope::Cluster, cluster).into_iter().collect();

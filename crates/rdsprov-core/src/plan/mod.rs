@@ -5,11 +5,13 @@
 
 mod acl;
 mod databases;
+mod delegation;
 mod diff;
 mod extensions;
 mod future;
 mod handover;
 mod inside;
+mod markdown;
 mod relations;
 mod render;
 mod roles;
@@ -30,6 +32,8 @@ use crate::observed::Observed;
 use crate::secrets::SecretId;
 
 pub use diff::names_needed;
+pub(crate) use markdown::escaped;
+pub(crate) use render::visible;
 pub use saved::{Differences, Origin, SavedPlan, SavedPlanError, Stale};
 pub use sql::{SlotError, Slots, Statement};
 
@@ -44,9 +48,11 @@ pub enum Action {
     CreateRole,
     AlterRole,
     SetPassword,
+    CreateSecret,
     CreateDatabase,
     AlterDatabase,
     CreateSchema,
+    AlterSchema,
     CreateExtension,
     ReassignOwned,
     Grant,
@@ -81,9 +87,11 @@ impl fmt::Display for Action {
             Self::CreateRole => "create_role",
             Self::AlterRole => "alter_role",
             Self::SetPassword => "set_password",
+            Self::CreateSecret => "create_secret",
             Self::CreateDatabase => "create_database",
             Self::AlterDatabase => "alter_database",
             Self::CreateSchema => "create_schema",
+            Self::AlterSchema => "alter_schema",
             Self::CreateExtension => "create_extension",
             Self::ReassignOwned => "reassign_owned",
             Self::Grant => "grant",
@@ -271,6 +279,8 @@ pub struct Findings {
     pub notes: Vec<String>,
     /// Which version of each secret was read, where secrets have versions.
     pub versions: BTreeMap<SecretId, String>,
+    /// The secrets that are not there and are to be made, each with a new password.
+    pub new_secrets: BTreeSet<SecretId>,
 }
 
 /// An application as the plan knows it, for the records.

@@ -15,12 +15,14 @@ impl<S> Step<S> {
             Action::CreateRole
             | Action::CreateDatabase
             | Action::CreateSchema
+            | Action::CreateSecret
             | Action::CreateExtension
             | Action::Grant
             | Action::DefaultPrivileges => '+',
             Action::AlterRole
             | Action::SetPassword
             | Action::AlterDatabase
+            | Action::AlterSchema
             | Action::SetParameter
             | Action::ReassignOwned
             | Action::Adopt => '~',
@@ -39,7 +41,7 @@ impl Scope {
 }
 
 /// Names come from elsewhere: a line break or a terminal's control sequence in one must not look like ours.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
         .collect()
@@ -81,8 +83,14 @@ impl Plan {
         for note in &self.notes {
             let _ = writeln!(text, "\nnote: {}", visible(note));
         }
+        let _ = writeln!(text, "\n{}", self.closing());
+        text
+    }
+
+    /// All of it in one sentence.
+    pub(super) fn closing(&self) -> String {
         let steps = self.steps().count();
-        let closing = match (self.refusals.len(), steps) {
+        match (self.refusals.len(), steps) {
             (0, 0) if self.applications.is_empty() => {
                 "Nothing to do: no applications are declared.".to_owned()
             }
@@ -91,9 +99,7 @@ impl Plan {
             (r, _) => {
                 format!("Refused for {r} reason(s): nothing will be done until each is settled.")
             }
-        };
-        let _ = writeln!(text, "\n{closing}");
-        text
+        }
     }
 
     /// What stands beside the definitions.

@@ -106,6 +106,9 @@ impl Planner<'_> {
         if role.create_database {
             attributes.push("CREATEDB".to_owned());
         }
+        if role.administers {
+            attributes.push("CREATEROLE".to_owned());
+        }
         if role.connection_limit != -1 {
             attributes.push(format!("CONNECTION LIMIT {}", role.connection_limit));
         }
@@ -186,6 +189,14 @@ impl Planner<'_> {
         steps: &mut Vec<Step>,
     ) {
         if self.refuse_privileged(name, &role.application, seen) {
+            return;
+        }
+        if !role.administers && self.administers(seen) {
+            self.refuse(
+                &role.application,
+                format!("role {name} administers this environment (rdsprov delegate)"),
+                "give the application a role of its own".to_owned(),
+            );
             return;
         }
         let Some(adopts) =
@@ -300,6 +311,13 @@ impl Planner<'_> {
         let hangs = self.observed.major() >= 16;
         let falls =
             |membership: &Membership| hangs && self.desired.roles.contains_key(&membership.grantor);
+        if role.administers {
+            let beyond = seen.memberships.iter().filter(|one| !self.administers_by(one));
+            for membership in beyond.collect::<Vec<_>>() {
+                self.end_membership(name, role, seen, membership, false, steps);
+            }
+            return;
+        }
         let wanted = |membership: &Membership| {
             role.credential == Credential::Iam && membership.role.as_str() == RDS_IAM
         };
@@ -413,9 +431,11 @@ fn attributes(name: &RoleName, role: &desired::Role, seen: &observed::Role, step
         }
     };
     let loses_createdb = seen.create_database && !role.create_database;
+    let loses_createrole = seen.create_role && !role.administers;
     attribute(!seen.login, "LOGIN");
     attribute(!seen.inherit, "INHERIT");
-    attribute(seen.create_role, "NOCREATEROLE");
+    attribute(loses_createrole, "NOCREATEROLE");
+    attribute(!seen.create_role && role.administers, "CREATEROLE");
     attribute(loses_createdb, "NOCREATEDB");
     attribute(!seen.create_database && role.create_database, "CREATEDB");
     attribute(
@@ -427,7 +447,7 @@ fn attributes(name: &RoleName, role: &desired::Role, seen: &observed::Role, step
         return;
     }
     let hazards: &[Hazard] =
-        if seen.create_role || loses_createdb { &[Hazard::RevokesAccess] } else { &[] };
+        if loses_createrole || loses_createdb { &[Hazard::RevokesAccess] } else { &[] };
     steps.push(step(
         name,
         role,

@@ -260,7 +260,8 @@ fn steps(transactions: &[Transaction<String>]) -> Vec<(&Scope, &Step<String>)> {
 
 impl Transaction {
     /// With its statements as people see them.
-    fn shown(&self) -> Transaction<String> {
+    #[must_use]
+    pub fn shown(&self) -> Transaction<String> {
         Transaction {
             scope: self.scope.clone(),
             before: self.before.as_ref().map(Statement::shown),
@@ -272,7 +273,9 @@ impl Transaction {
 }
 
 impl Step {
-    fn shown(&self) -> Step<String> {
+    /// With its statements as people see them.
+    #[must_use]
+    pub fn shown(&self) -> Step<String> {
         Step {
             action: self.action,
             application: self.application.clone(),

@@ -335,6 +335,15 @@ pub fn alter_role(role: &RoleName, attributes: &[String]) -> Statement {
     Statement::Sql(format!("ALTER ROLE {} {}", role.quoted(), attributes.join(" ")))
 }
 
+/// Power over a role, and nothing of what that role may do; from 16 on.
+pub fn grant_administration(role: &RoleName, administrator: &RoleName) -> Statement {
+    Statement::Sql(format!(
+        "GRANT {} TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
+        role.quoted(),
+        administrator.quoted()
+    ))
+}
+
 /// Ends a membership, or only its `ADMIN OPTION`.
 pub fn revoke_membership(
     group: &RoleName,

@@ -6,14 +6,26 @@ use super::{Orphan, Undeclared};
 use crate::access::Privileges;
 use crate::desired::Desired;
 use crate::mark::Mark;
-use crate::name::RoleName;
+use crate::name::{ApplicationName, RoleName};
 use crate::observed::{Acl, Grantee, Observed};
 
-/// The managed roles and databases that have left the definitions.
+/// The managed roles and databases that have left the definitions. Who administers them is in no definitions.
 pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
+    if desired.delegate().is_some() {
+        return Vec::new();
+    }
+    let administrators = ApplicationName::of_administrators();
     let of = |kind, name: &str, mark: Option<Mark>, declared: bool, holds: Vec<String>| {
-        mark.filter(|mark| !declared && mark.environment == desired.environment).map(|mark| {
-            Orphan { kind, name: name.to_owned(), application: mark.application, holds }
+        let orphaned = |mark: &Mark| {
+            !declared
+                && mark.environment == desired.environment
+                && mark.application != administrators.as_str()
+        };
+        mark.filter(orphaned).map(|mark| Orphan {
+            kind,
+            name: name.to_owned(),
+            application: mark.application,
+            holds,
         })
     };
     let roles = observed.roles.iter().filter_map(|(name, role)| {

@@ -2,6 +2,7 @@
 
 mod apply;
 mod connect;
+mod holdings;
 mod login;
 mod observe;
 mod run;
@@ -9,8 +10,9 @@ mod tls;
 
 pub use apply::{ApplyOptions, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
 pub use connect::{ConnectError, Proof, Session, Target};
+pub use holdings::Asked;
 pub use observe::{ObserveError, observe};
-pub use run::{Lock, Login, Place, Run, RunError};
+pub use run::{Administration, Lock, Login, Place, Run, RunError};
 pub use tls::{CarriedCertificates, Tls, TlsError, TlsProblem};
 
 use std::collections::BTreeMap;

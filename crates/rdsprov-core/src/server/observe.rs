@@ -13,7 +13,7 @@ use super::login;
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
 use crate::name::{DatabaseName, ExtensionName, RoleName};
-use crate::observed::{Contents, Observed, Trial};
+use crate::observed::{Contents, Database, Observed, Trial};
 use crate::plan;
 use crate::secrets::{Secret, SecretId};
 
@@ -109,15 +109,13 @@ pub async fn observe(
     secrets: &BTreeMap<SecretId, Secret>,
     verify: VerifyPasswords,
 ) -> Result<Observed, ObserveError> {
-    let snapshot = Snapshot::open(home, "the server").await?;
     let extensions: BTreeSet<&str> = desired
         .databases
         .values()
         .flat_map(|database| database.extensions.iter().map(ExtensionName::as_str))
         .collect();
     let extensions: Vec<&str> = extensions.into_iter().collect();
-    let mut observed: Observed = snapshot.ask(CLUSTER, &[&extensions]).await?;
-    snapshot.close().await?;
+    let mut observed = shared(home, &extensions).await?;
 
     let is_there = |name: &DatabaseName| {
         observed
@@ -126,16 +124,17 @@ pub async fn observe(
             .is_some_and(|seen| !seen.is_unfinished(&observed.administrator.name))
     };
     let template = DatabaseName::observed(TEMPLATE);
-    let any_missing = desired.databases.keys().any(|name| !is_there(name));
-    let places: Vec<&DatabaseName> = desired
-        .databases
-        .keys()
-        .filter(|name| {
-            observed.databases.get(name).is_some_and(|d| d.enterable) && **name != observed.home
-        })
-        .chain(any_missing.then_some(&template))
-        .collect();
-    let looked: Vec<(&DatabaseName, Result<Contents, ObserveError>)> = stream::iter(places)
+    let delegates = desired.delegate().is_some();
+    let is_managed =
+        |seen: &Database| seen.mark().is_some_and(|mark| mark.environment == desired.environment);
+    let places = observed.databases.iter().filter(|(name, seen)| {
+        let concerns = desired.databases.contains_key(*name) || delegates && is_managed(seen);
+        concerns && seen.enterable && **name != observed.home
+    });
+    let copies_template = delegates || desired.databases.keys().any(|name| !is_there(name));
+    let places: Vec<DatabaseName> =
+        places.map(|(name, _)| name.clone()).chain(copies_template.then_some(template)).collect();
+    let looked: Vec<(&DatabaseName, Result<Contents, ObserveError>)> = stream::iter(&places)
         .map(async |name| (name, look_inside(admin, desired, &observed, name).await))
         .buffered(CONNECTIONS)
         .collect()
@@ -154,6 +153,14 @@ pub async fn observe(
     }
 
     observed.logins = login::ask(admin, home, desired, &observed, secrets, verify).await?;
+    Ok(observed)
+}
+
+/// What all databases share.
+pub(super) async fn shared(home: &Session, extensions: &[&str]) -> Result<Observed, ObserveError> {
+    let snapshot = Snapshot::open(home, "the server").await?;
+    let observed = snapshot.ask(CLUSTER, &[&extensions]).await?;
+    snapshot.close().await?;
     Ok(observed)
 }
 

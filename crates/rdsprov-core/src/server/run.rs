@@ -93,6 +93,84 @@ pub enum RunError {
     Lock(String),
 }
 
+/// The administrator, logged in.
+pub struct Administration {
+    pub(super) admin: Target,
+    pub(super) home: Session,
+}
+
+impl Administration {
+    /// Fetches the administrator's secret, and no other, and connects.
+    ///
+    /// # Errors
+    /// Where the secret or the connection is not to be had.
+    pub async fn open(
+        source: &SecretSource,
+        login: Login,
+        place: Place,
+        tls: Tls,
+    ) -> Result<Self, RunError> {
+        let ids = match &login {
+            Login::Secret(id) => BTreeSet::from([id.clone()]),
+            #[cfg(feature = "aws")]
+            Login::Token { .. } => BTreeSet::new(),
+        };
+        let fetched = source.fetch(&ids).await?;
+        Self::connect(login, place, tls, &fetched, &Findings::default()).await
+    }
+
+    async fn connect(
+        login: Login,
+        place: Place,
+        tls: Tls,
+        fetched: &BTreeMap<SecretId, Result<Secret, SecretError>>,
+        findings: &Findings,
+    ) -> Result<Self, RunError> {
+        let (admin, dbname) = match login {
+            Login::Secret(id) => {
+                let administrator = administrator(&id, fetched, findings)?;
+                let incomplete =
+                    |key, flag| RunError::AdminSecretIncomplete { id: id.clone(), key, flag };
+                let host = place.host.or(administrator.host);
+                let user = administrator.username;
+                let admin = Target {
+                    host: host.ok_or_else(|| incomplete("host", "--host"))?,
+                    port: place.port.or(administrator.port).unwrap_or(DEFAULT_PORT),
+                    user: RoleName::observed(
+                        user.ok_or_else(|| incomplete("username", "a secret that has one"))?,
+                    ),
+                    proof: Proof::Password(administrator.password),
+                    tls,
+                };
+                (admin, administrator.dbname)
+            }
+            #[cfg(feature = "aws")]
+            Login::Token { user, source } => {
+                let admin = Target {
+                    host: place.host.ok_or(RunError::NoHost)?,
+                    port: place.port.unwrap_or(DEFAULT_PORT),
+                    user,
+                    proof: Proof::Token(source),
+                    tls,
+                };
+                (admin, None)
+            }
+        };
+        let home = place
+            .database
+            .or(dbname)
+            .map_or_else(|| DatabaseName::observed(LOCK_DATABASE), DatabaseName::observed);
+        let home = admin.connect(&home).await?;
+        Ok(Self { admin, home })
+    }
+
+    /// `host:port`, for the records.
+    #[must_use]
+    pub fn server(&self) -> String {
+        format!("{}:{}", self.admin.host, self.admin.port)
+    }
+}
+
 /// A run with its secrets at hand and its connection open.
 pub struct Run {
     /// What is wanted.
@@ -127,41 +205,8 @@ impl Run {
         }
         let fetched = source.fetch(&ids).await?;
         let (secrets, mut findings) = sort(&desired, &fetched, passwords.minimum_length);
-        let (admin, dbname) = match login {
-            Login::Secret(id) => {
-                let administrator = administrator(&id, &fetched, &findings)?;
-                let incomplete =
-                    |key, flag| RunError::AdminSecretIncomplete { id: id.clone(), key, flag };
-                let host = place.host.or(administrator.host);
-                let user = administrator.username;
-                let admin = Target {
-                    host: host.ok_or_else(|| incomplete("host", "--host"))?,
-                    port: place.port.or(administrator.port).unwrap_or(DEFAULT_PORT),
-                    user: RoleName::observed(
-                        user.ok_or_else(|| incomplete("username", "a secret that has one"))?,
-                    ),
-                    proof: Proof::Password(administrator.password),
-                    tls,
-                };
-                (admin, administrator.dbname)
-            }
-            #[cfg(feature = "aws")]
-            Login::Token { user, source } => {
-                let admin = Target {
-                    host: place.host.ok_or(RunError::NoHost)?,
-                    port: place.port.unwrap_or(DEFAULT_PORT),
-                    user,
-                    proof: Proof::Token(source),
-                    tls,
-                };
-                (admin, None)
-            }
-        };
-        let home = place
-            .database
-            .or(dbname)
-            .map_or_else(|| DatabaseName::observed(LOCK_DATABASE), DatabaseName::observed);
-        let home = admin.connect(&home).await?;
+        let Administration { admin, home } =
+            Administration::connect(login, place, tls, &fetched, &findings).await?;
         findings.notes.extend(other_servers(&secrets, &admin));
         Ok(Self {
             desired,
@@ -363,7 +408,7 @@ fn sort(
         .iter()
         .filter_map(|(id, secret)| Some((id.clone(), secret.version.clone()?)))
         .collect();
-    (secrets, Findings { refusals, notes: Vec::new(), versions })
+    (secrets, Findings { refusals, versions, ..Findings::default() })
 }
 
 /// A note for each secret that names another server: a proxy's address, say.

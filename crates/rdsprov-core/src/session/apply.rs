@@ -8,7 +8,7 @@ use super::interruption::Interruption;
 use super::open::ServerOptions;
 use super::records::Records;
 use super::setup::Setup;
-use crate::audit::{Record, Status, Trail};
+use crate::audit::{Event, Facts, Head, Record, Status, Trail, Who};
 use crate::config::{Approval, Config};
 use crate::gate::{self, GateError, Given};
 use crate::plan::{Plan, SavedPlan, Step};
@@ -29,6 +29,14 @@ pub struct ApplyOptions {
     pub run_id: Option<String>,
     /// The CSV file; by default what `rdsprov.toml` says.
     pub audit_output: Option<PathBuf>,
+    /// The ledger; by default what `rdsprov.toml` says.
+    pub audit_ledger: Option<PathBuf>,
+    /// Who runs it; by default the user of the system.
+    pub actor: Option<String>,
+    /// Who agreed to it.
+    pub approver: Option<String>,
+    /// What it was asked for by.
+    pub request_id: Option<String>,
     /// The approval, as `ALLOW_DB_PROVISION` says it.
     pub approval: Option<String>,
     /// The plan that is to be carried out.
@@ -108,8 +116,11 @@ pub struct Outcome {
     pub steps: Vec<(Step, StepResult)>,
     /// Whether anything was committed.
     pub committed: bool,
-    /// All records, in order.
+    /// All rows of the CSV, in order.
     pub records: Vec<Record>,
+    /// The last record of the ledger, where there is one. Whoever keeps its hash elsewhere can tell later
+    /// that nothing before it was changed, and that nothing was cut off.
+    pub ledger_head: Option<Head>,
 }
 
 /// What a run has come to so far.
@@ -128,48 +139,51 @@ pub async fn apply<F: Front>(
     front: &F,
     interruption: &Interruption,
 ) -> Outcome {
-    let mut progress = Progress {
-        trail: Trail {
-            environment: options.environment.clone().unwrap_or_default(),
-            build_id: options.server.build_id.clone().unwrap_or_default(),
-            run_id: options.run_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
-        },
-        plans: Vec::new(),
-        steps: Vec::new(),
-        committed: false,
+    let facts = Facts {
+        environment: options.environment.clone().unwrap_or_default(),
+        build_id: options.server.build_id.clone().unwrap_or_default(),
+        run_id: options.run_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+        who: Who::here(options.actor.clone(), options.approver.clone(), options.request_id.clone()),
+        ..Facts::default()
     };
-    let output = options.audit_output.clone().or_else(|| config.audit.output.clone());
-    let records = match Records::open(front, output) {
-        Ok(records) => records,
-        Err(error) => return progress.end(Err(error.into()), Vec::new()),
-    };
+    let csv = options.audit_output.clone().or_else(|| config.audit.output.clone());
+    let ledger = options.audit_ledger.clone().or_else(|| config.audit.ledger.clone());
+    let (records, opened) = Records::open(front, csv, ledger, facts.clone());
+    let mut progress =
+        Progress { trail: Trail { facts }, plans: Vec::new(), steps: Vec::new(), committed: false };
     let run = Attempt { options, front, records: &records, interruption };
-    let mut ended = tokio::select! {
-        biased;
-        ended = run.recorded(config, setup, &mut progress) => ended,
-        () = interruption.outside_of_work() => Err(Error::Stopped { committed: progress.committed }),
+    let mut ended = match opened {
+        Err(error) => Err(error.into()),
+        Ok(()) => tokio::select! {
+            biased;
+            ended = run.recorded(config, setup, &mut progress) => ended,
+            () = interruption.outside_of_work() => {
+                Err(Error::Stopped { committed: progress.committed })
+            }
+        },
     };
-    // What a step's record says need not be said again.
-    if let Err(error) = &ended
-        && !matches!(error, Error::Statement(_))
-    {
-        let status = match error.kind() {
-            Kind::Refused if !progress.committed => Status::Refused,
-            _ => Status::Error,
-        };
-        let record = progress.trail.run("apply", status, &error.to_string());
-        if let Err(error) = records.write(&[record]) {
-            ended = Err(error.into());
+    let Progress { trail, committed, .. } = &progress;
+    let outcome = match &ended {
+        Ok(Done::Converged) => trail.outcome(Status::Success, "", false),
+        Ok(Done::NothingToDo) => trail.outcome(Status::NoChange, "", false),
+        Ok(Done::DryRun) => trail.outcome(Status::DryRun, "", false),
+        Err(error) => {
+            let status = match error.kind() {
+                Kind::Refused if !committed => Status::Refused,
+                _ => Status::Error,
+            };
+            // What a step's record says need not be said again.
+            let told = matches!(error, Error::Statement(_));
+            trail.outcome(status, &error.to_string(), told)
         }
+    };
+    if let Err(error) = records.write(&trail.facts, &[outcome]) {
+        // The first error is what a reader needs.
+        ended = ended.and(Err(error.into()));
     }
-    progress.end(ended, records.into_all())
-}
-
-impl Progress {
-    fn end(self, ended: Result<Done, Error>, records: Vec<Record>) -> Outcome {
-        let Self { trail, plans, steps, committed } = self;
-        Outcome { ended, trail, plans, steps, committed, records }
-    }
+    let (records, ledger_head) = records.into_all();
+    let Progress { trail, plans, steps, committed } = progress;
+    Outcome { ended, trail, plans, steps, committed, records, ledger_head }
 }
 
 /// One attempt, with what stays the same in it.
@@ -189,7 +203,9 @@ impl<F: Front> Attempt<'_, F> {
     ) -> Result<Done, Error> {
         let options = self.options;
         let setup = setup(config)?;
-        progress.trail.environment.clone_from(&setup.environment);
+        let facts = &mut progress.trail.facts;
+        facts.environment.clone_from(&setup.environment);
+        facts.definitions = Some(setup.definitions_sha256.clone());
         let saved = options.planned.read()?;
         if let Some(saved) = &saved {
             saved.is_for_environment(&setup.environment)?;
@@ -205,6 +221,7 @@ impl<F: Front> Attempt<'_, F> {
 
         let run = setup.open(&options.server).await?;
         let origin = setup.origin(&run);
+        progress.trail.facts.server = Some(origin.server.clone());
         if let Some(saved) = &saved {
             saved.is_for_server(&origin.server)?;
         }
@@ -216,13 +233,13 @@ impl<F: Front> Attempt<'_, F> {
             saved.still_holds(&plan, &origin)?;
         }
         if options.dry_run {
-            self.records.write(&progress.trail.dry_run(&plan))?;
+            self.record(progress, &progress.trail.dry_run(&plan))?;
             return Ok(Done::DryRun);
         }
         let allowed = options.server.allow.iter().copied().collect();
         gate::check(&plan, setup.approval, &given, &allowed)?;
         if plan.is_empty() {
-            self.records.write(&progress.trail.no_change(&plan))?;
+            self.record(progress, &progress.trail.no_change(&plan))?;
             return Ok(Done::NothingToDo);
         }
         if !self.front.agrees(&plan).await {
@@ -233,7 +250,7 @@ impl<F: Front> Attempt<'_, F> {
             self.execute(&run, &lock, &plan, progress).await?;
             let again = run.plan().await?;
             if again.is_empty() && again.refusals.is_empty() {
-                self.records.write(&progress.trail.no_change(&plan))?;
+                self.record(progress, &progress.trail.no_change(&plan))?;
                 return Ok(Done::Converged);
             }
             self.show(progress, &again);
@@ -253,7 +270,12 @@ impl<F: Front> Attempt<'_, F> {
         Err(Error::NotConverged)
     }
 
+    fn record(&self, progress: &Progress, events: &[Event]) -> Result<(), Error> {
+        Ok(self.records.write(&progress.trail.facts, events)?)
+    }
+
     fn show(&self, progress: &mut Progress, plan: &Plan) {
+        progress.trail.facts.plan = Some(plan.digest.clone());
         progress.plans.push(plan.clone());
         self.front.planned(plan);
     }
@@ -266,11 +288,12 @@ impl<F: Front> Attempt<'_, F> {
         plan: &Plan,
         progress: &mut Progress,
     ) -> Result<(), Error> {
+        let intent = progress.trail.intent(plan);
+        self.record(progress, &[intent])?;
         let trail = &progress.trail;
-        self.records.write(&[trail.run("intent", Status::NotRun, &plan.digest)])?;
         let (ended, kept) = (Mutex::new(Vec::new()), Mutex::new(Ok(())));
         let report = |steps: &[Step], results: &[StepResult]| {
-            let written = self.records.write(&trail.results(steps, results));
+            let written = self.records.write(&trail.facts, &trail.results(steps, results));
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
             *kept = std::mem::replace(&mut *kept, Ok(())).and(written);
             drop(kept);
@@ -287,14 +310,14 @@ impl<F: Front> Attempt<'_, F> {
             ..server::ApplyOptions::default()
         };
         self.interruption.set_working(true);
-        let outcome = run.apply(lock, plan, &trail.build_id, &settings).await;
+        let outcome = run.apply(lock, plan, &trail.facts.build_id, &settings).await;
         self.interruption.set_working(false);
         progress.steps.extend(ended.into_inner().unwrap_or_else(PoisonError::into_inner));
         progress.committed |= outcome.committed;
         // A record that could not be kept ends the run only now: what is done is done.
         kept.into_inner().unwrap_or_else(PoisonError::into_inner)?;
         let Some(error) = outcome.error else { return Ok(()) };
-        self.records.write(&progress.trail.no_change(plan))?;
+        self.record(progress, &progress.trail.no_change(plan))?;
         Err(if self.interruption.told() {
             Error::Stopped { committed: progress.committed }
         } else {

@@ -13,7 +13,7 @@ use crate::plan::Hazard;
 #[cfg(feature = "aws")]
 use crate::secrets::aws;
 use crate::secrets::{SecretId, SecretProvider, SecretSource, Templates};
-use crate::server::{Login, Place, Run, Tls};
+use crate::server::{Administration, Login, Place, Run, Tls};
 
 /// How the administrator logs in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -109,6 +109,23 @@ impl Setup {
         Ok(desired)
     }
 
+    /// Fetches the administrator's secret, and no other, and connects.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn administration(&self, options: &ServerOptions) -> Result<Administration, Error> {
+        let source = self.secret_source(options).await?;
+        let login = self.login(options).await?;
+        let tls = self.tls(options)?;
+        Ok(Administration::open(&source, login, options.place.clone(), tls).await?)
+    }
+
+    fn tls(&self, options: &ServerOptions) -> Result<Tls, Error> {
+        let libpq = TlsSection::of_libpq(|name| std::env::var_os(name));
+        let settings = TlsSettings::new(options.tls.clone(), libpq, self.config.tls.clone())?;
+        Ok(Tls::new(&settings)?)
+    }
+
     /// Fetches the secrets and connects.
     ///
     /// # Errors
@@ -117,9 +134,7 @@ impl Setup {
         let desired = self.desired(options.build_id.as_deref(), &options.allow)?;
         let source = self.secret_source(options).await?;
         let login = self.login(options).await?;
-        let libpq = TlsSection::of_libpq(|name| std::env::var_os(name));
-        let settings = TlsSettings::new(options.tls.clone(), libpq, self.config.tls.clone())?;
-        let tls = Tls::new(&settings)?;
+        let tls = self.tls(options)?;
         let mut passwords = self.config.passwords.clone();
         passwords.verify = options.verify_passwords.or(passwords.verify);
         Ok(Run::open(desired, &source, login, options.place.clone(), tls, &passwords).await?)

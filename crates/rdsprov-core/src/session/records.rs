@@ -1,10 +1,12 @@
-//! Where the records of an apply go: to a file where one is named, then to the front end.
+//! Where the events of an apply go: to the ledger and to the CSV where such are named, then to the front end.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Front;
-use crate::audit::{AuditError, CsvWriter, Record};
+use crate::audit::{
+    AuditError, CsvWriter, Event, Facts, Happening, Head, LedgerWriter, Record, Status,
+};
 
 /// The records of a run.
 pub(super) struct Records<'a, F> {
@@ -12,32 +14,98 @@ pub(super) struct Records<'a, F> {
     kept: Mutex<Kept>,
 }
 
+#[derive(Default)]
 struct Kept {
-    file: Option<CsvWriter>,
+    ledger: Option<LedgerWriter>,
+    head: Option<Head>,
+    csv: Option<CsvWriter>,
     all: Vec<Record>,
+    /// What was known of the run last.
+    facts: Facts,
+    /// Whether its outcome is recorded.
+    ended: bool,
 }
 
 impl<'a, F: Front> Records<'a, F> {
-    pub(super) fn open(front: &'a F, path: Option<PathBuf>) -> Result<Self, AuditError> {
-        let file = path.map(|path| CsvWriter::append(&path)).transpose()?;
-        Ok(Self { front, kept: Mutex::new(Kept { file, all: Vec::new() }) })
+    /// Opens the files, and says whether that went well: what went wrong with the one is recorded in the
+    /// other.
+    pub(super) fn open(
+        front: &'a F,
+        csv: Option<PathBuf>,
+        ledger: Option<PathBuf>,
+        facts: Facts,
+    ) -> (Self, Result<(), AuditError>) {
+        let mut kept = Kept { facts, ..Kept::default() };
+        let open = || {
+            kept.ledger = ledger.map(|path| LedgerWriter::open(&path)).transpose()?;
+            kept.csv = csv.map(|path| CsvWriter::append(&path)).transpose()?;
+            Ok(())
+        };
+        let opened = open();
+        (Self { front, kept: Mutex::new(kept) }, opened)
     }
 
     /// On disk first: who looks on may be gone.
-    pub(super) fn write(&self, records: &[Record]) -> Result<(), AuditError> {
-        {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(file) = &mut kept.file {
-                records.iter().try_for_each(|record| file.write(record))?;
-                file.sync()?;
-            }
-            kept.all.extend_from_slice(records);
+    pub(super) fn write(&self, facts: &Facts, events: &[Event]) -> Result<(), AuditError> {
+        let rows: Vec<Record> = events.iter().filter_map(|event| event.row(facts)).collect();
+        self.kept().write(facts, events, &rows)?;
+        // Where there is nothing to tell, the header tells that.
+        if !rows.is_empty() || events.is_empty() {
+            self.front.recorded(&rows);
         }
-        self.front.recorded(records);
         Ok(())
     }
 
-    pub(super) fn into_all(self) -> Vec<Record> {
-        self.kept.into_inner().unwrap_or_else(PoisonError::into_inner).all
+    /// All rows, and the last record of the ledger.
+    pub(super) fn into_all(self) -> (Vec<Record>, Option<Head>) {
+        let mut kept = self.kept();
+        (std::mem::take(&mut kept.all), kept.head.take())
+    }
+}
+
+impl<F> Records<'_, F> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn write(
+        &mut self,
+        facts: &Facts,
+        events: &[Event],
+        rows: &[Record],
+    ) -> Result<(), AuditError> {
+        self.facts.clone_from(facts);
+        if let Some(ledger) = &self.ledger
+            && let Some(head) = ledger.append(facts, events)?
+        {
+            self.head = Some(head);
+        }
+        self.ended |= events.iter().any(|event| matches!(event.what, Happening::Outcome { .. }));
+        if let Some(csv) = &mut self.csv {
+            rows.iter().try_for_each(|record| csv.write(record))?;
+            csv.sync()?;
+        }
+        self.all.extend_from_slice(rows);
+        Ok(())
+    }
+}
+
+impl<F> Drop for Records<'_, F> {
+    /// A panic, or a front end that does not wait any longer, is an outcome, too.
+    fn drop(&mut self) {
+        let mut kept = self.kept();
+        if kept.ended {
+            return;
+        }
+        let what = Happening::Outcome {
+            status: Status::Error,
+            message: "the run was broken off".to_owned(),
+            told: false,
+        };
+        let facts = kept.facts.clone();
+        // There is nobody left to tell that this failed; the run stays without an end.
+        let _ = kept.write(&facts, &[Event::now(what)], &[]);
     }
 }

@@ -425,6 +425,7 @@ fn other_owners(random: &mut Random, declared: &mut Declared) {
             owner.createdb = of_role.createdb;
             owner.connection_limit = of_role.connection_limit;
             owner.iam = of_role.iam;
+            owner.adopt |= of_role.adopt;
             owner.secret = false;
             owner.plugins = false;
         }

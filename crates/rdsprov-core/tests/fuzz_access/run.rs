@@ -251,7 +251,7 @@ impl Running<'_> {
                 if refusal.remedy.contains("--allow changes_owner") {
                     return Ok(Way::ChangesOwner);
                 }
-                if refusal.message.contains("cannot go to role") {
+                if refusal.message.contains("cannot go to role ") {
                     return Ok(Way::None);
                 }
                 let ways: Vec<&Starting> = self

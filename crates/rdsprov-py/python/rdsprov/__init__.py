@@ -218,6 +218,10 @@ def apply(
     build_id=None,
     run_id=None,
     audit_output=None,
+    audit_ledger=None,
+    actor=None,
+    approver=None,
+    request_id=None,
     allow=(),
     approval=None,
     dry_run=False,
@@ -229,7 +233,8 @@ def apply(
     The plan is carried out as it is, or not at all: where another would be made now, ``StalePlan`` is raised.
     Server and secrets are those of the plan. ``approval`` is what ``ALLOW_DB_PROVISION`` says: ``"true"``, or a
     plan's digest. ``on_step`` is called with the ``StepResult`` of each step once its transaction has ended;
-    what it raises ends the run where it stands and is raised here.
+    what it raises ends the run where it stands and is raised here. ``audit_output`` is appended rows of CSV,
+    ``audit_ledger`` records that hang together, with ``actor``, ``approver`` and ``request_id``.
 
     Raises ``ApprovalRequired``, ``PlanRefused``, ``StalePlan``, ``ApplyError``, and what ``plan`` raises; each
     has its ``outcome``. A ``KeyboardInterrupt`` has an ``ApplyError`` as its ``__context__``.
@@ -239,6 +244,10 @@ def apply(
         build_id=build_id,
         run_id=run_id,
         audit_output=audit_output,
+        audit_ledger=audit_ledger,
+        actor=actor,
+        approver=approver,
+        request_id=request_id,
         approval=approval,
         dry_run=dry_run,
         fail_fast=fail_fast,

@@ -1,0 +1,222 @@
+//! `rdsprov access` against what PostgreSQL says of each role, object and privilege, asked one by one.
+
+use std::collections::BTreeMap;
+
+use rdsprov_testkit::versions;
+use serde_json::Value;
+
+use crate::bench::{Bench, expect, password, writes};
+
+const DEFINITIONS: &str = r#"application_databases = {
+    shop         = { database_name = "shop", username = "shop_owner", schemas = ["public", "archive"] }
+    shop_workers = { database_name = "shop", username = "shop_editor", access_level = "editor" }
+    shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader", schemas = ["public", "archive"] }
+    wiki         = { database_name = "wiki", username = "wiki_owner" }
+}"#;
+
+/// A server after an apply, and after what people did by hand since.
+fn bench(major: u32) -> (Bench, String) {
+    let bench = Bench::new(major);
+    for (application, user) in [
+        ("shop", "shop_owner"),
+        ("shop_workers", "shop_editor"),
+        ("shop_reports", "shop_reader"),
+        ("wiki", "wiki_owner"),
+        ("old", "old_reader"),
+    ] {
+        bench.app("dev", application, user);
+    }
+    let earlier = DEFINITIONS.replace(
+        "\n}",
+        "\n old = { database_name = \"shop\", username = \"old_reader\", access_level = \"reader\" }\n}",
+    );
+    let apply = ["apply", "--env", "dev"];
+    expect(&bench.run(&bench.definitions(&earlier), &apply), 0);
+    let owner = |sql: &str| {
+        bench.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
+    };
+    owner(
+        "CREATE TABLE a (id serial, note text); CREATE TABLE b (id int GENERATED ALWAYS AS IDENTITY);
+         CREATE VIEW v AS SELECT 1 AS one; CREATE TABLE archive.c (id int, secret text);
+         CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+         CREATE FUNCTION g() RETURNS int LANGUAGE sql AS 'SELECT 1';
+         REVOKE EXECUTE ON FUNCTION g() FROM PUBLIC",
+    );
+    let options = if major >= 16 { "WITH INHERIT FALSE, SET TRUE" } else { "" };
+    for sql in [
+        "CREATE ROLE bi LOGIN".to_owned(),
+        "CREATE ROLE analysts".to_owned(),
+        "CREATE ROLE ann LOGIN; GRANT analysts TO ann".to_owned(),
+        "CREATE ROLE dba LOGIN; GRANT shop_owner TO dba".to_owned(),
+        format!("CREATE ROLE shy LOGIN NOINHERIT; GRANT shop_owner TO shy {options}"),
+        "CREATE ROLE all_reader LOGIN; GRANT pg_read_all_data TO all_reader".to_owned(),
+        "CREATE ROLE nobody LOGIN".to_owned(),
+        "CREATE ROLE \"we|ird\" LOGIN".to_owned(),
+    ] {
+        bench.query(&sql);
+    }
+    bench.query_in(
+        "shop",
+        "GRANT CONNECT ON DATABASE shop TO bi; GRANT SELECT (note) ON a TO bi; GRANT UPDATE (id) ON a TO PUBLIC;
+         GRANT INSERT ON archive.c TO analysts; GRANT USAGE ON SCHEMA archive TO analysts;
+         GRANT EXECUTE ON FUNCTION g() TO shop_reader; GRANT TEMPORARY ON DATABASE shop TO PUBLIC;
+         GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO \"we|ird\";
+         CREATE SCHEMA other AUTHORIZATION bi; CREATE TABLE other.t (id int); ALTER TABLE other.t OWNER TO bi",
+    );
+    let definitions = bench.definitions(DEFINITIONS);
+    (bench, definitions)
+}
+
+/// For each role, PUBLIC too, and each object the privileges that the server tells of, counted where alike.
+const ONE_BY_ONE: &str = "
+    SELECT role || ' ' || nspname || ' ' || kind || ' [' || held || '] [' || columns || '] ' || count(*) FROM (
+      SELECT coalesce(r.rolname, 'PUBLIC') AS role, n.nspname, o.kind,
+        (SELECT coalesce(string_agg(p, ',' ORDER BY p), '') FROM unnest(string_to_array(o.all_of_them, ',')) p
+         WHERE CASE o.kind WHEN 'table' THEN has_table_privilege(coalesce(r.rolname, 'public'), o.oid, p)
+           WHEN 'sequence' THEN has_sequence_privilege(coalesce(r.rolname, 'public'), o.oid, p)
+           ELSE has_function_privilege(coalesce(r.rolname, 'public'), o.oid, p) END) AS held,
+        (SELECT coalesce(string_agg(DISTINCT p, ',' ORDER BY p), '') FROM unnest('{SELECT,INSERT,UPDATE,REFERENCES}'::text[]) p, pg_attribute a
+         WHERE o.kind = 'table' AND a.attrelid = o.oid AND a.attnum > 0
+           AND has_column_privilege(coalesce(r.rolname, 'public'), o.oid, a.attnum, p)
+           AND NOT has_table_privilege(coalesce(r.rolname, 'public'), o.oid, p)) AS columns
+      FROM (SELECT rolname FROM pg_roles WHERE NOT rolsuper AND rolname !~ '^pg_' UNION ALL SELECT NULL) r,
+        (SELECT oid, relnamespace AS space, 'table' AS kind, 'SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER'
+           || CASE WHEN current_setting('server_version_num')::int >= 170000 THEN ',MAINTAIN' ELSE '' END AS all_of_them
+         FROM pg_class WHERE relkind IN ('r', 'v')
+         UNION ALL SELECT oid, relnamespace, 'sequence', 'SELECT,UPDATE,USAGE' FROM pg_class WHERE relkind = 'S'
+         UNION ALL SELECT oid, pronamespace, 'routine', 'EXECUTE' FROM pg_proc) o
+      JOIN pg_namespace n ON n.oid = o.space AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema') x
+    WHERE held <> '' OR columns <> '' GROUP BY role, nspname, kind, held, columns";
+
+/// The same of schemas and of the database.
+const CONTAINERS: &str = "
+    SELECT coalesce(r.rolname, 'PUBLIC') || ' ' || place || ' [' || held || ']'
+    FROM (SELECT rolname FROM pg_roles WHERE NOT rolsuper AND rolname !~ '^pg_' UNION ALL SELECT NULL) r,
+      LATERAL (
+        SELECT nspname::text AS place, (SELECT coalesce(string_agg(p, ',' ORDER BY p), '') FROM unnest('{USAGE,CREATE}'::text[]) p
+          WHERE has_schema_privilege(coalesce(r.rolname, 'public'), oid, p)) AS held
+        FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+        UNION ALL SELECT '-', (SELECT coalesce(string_agg(p, ',' ORDER BY p), '') FROM unnest('{CONNECT,TEMPORARY,CREATE}'::text[]) p
+          WHERE has_database_privilege(coalesce(r.rolname, 'public'), current_database(), p))) x
+    WHERE held <> ''";
+
+fn words(privileges: &Value) -> String {
+    let mut words: Vec<&str> =
+        privileges.as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    words.sort_unstable();
+    words.join(",")
+}
+
+/// What the report says of a role, in the same words.
+fn told(role: &Value) -> (Vec<String>, Vec<String>) {
+    let (mut objects, mut containers) = (Vec::new(), Vec::new());
+    if role["database"] != Value::Array(Vec::new()) {
+        containers.push(format!("- [{}]", words(&role["database"])));
+    }
+    for (schema, held) in role["schemas"].as_object().unwrap() {
+        if held["privileges"] != Value::Array(Vec::new()) {
+            containers.push(format!("{schema} [{}]", words(&held["privileges"])));
+        }
+        for group in held["objects"].as_array().unwrap() {
+            objects.push(format!(
+                "{schema} {} [{}] [{}] {}",
+                group["kind"].as_str().unwrap(),
+                words(&group["privileges"]),
+                words(&group["on_columns"]),
+                group["count"]
+            ));
+        }
+    }
+    objects.sort();
+    containers.sort();
+    (objects, containers)
+}
+
+/// Lines by the role that they begin with.
+fn by_role(lines: &str) -> BTreeMap<String, Vec<String>> {
+    let mut roles: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in lines.lines() {
+        let (role, rest) = line.split_once(' ').unwrap();
+        roles.entry(role.to_owned()).or_default().push(rest.to_owned());
+    }
+    for lines in roles.values_mut() {
+        lines.sort();
+    }
+    roles
+}
+
+#[test]
+fn access_is_what_the_server_says_of_each_object() {
+    for major in versions() {
+        let (bench, definitions) = bench(major);
+        let mark = bench.server.log().len();
+        let output = bench.run(&definitions, &["access", "--env", "dev", "--format", "json"]);
+        expect(&output, 0);
+        assert_eq!(writes(&bench.server.log()[mark..]), Vec::<&str>::new());
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        for (database, count) in [("shop", 10), ("wiki", 5)] {
+            let all = report["databases"].as_array().unwrap();
+            let one = all.iter().find(|one| one["database"] == database).unwrap();
+            let objects = by_role(&bench.query_in(database, ONE_BY_ONE));
+            let containers = by_role(&bench.query_in(database, CONTAINERS));
+            let none = Vec::new();
+            let of = |map: &BTreeMap<String, Vec<String>>, role: &str| {
+                map.get(role).unwrap_or(&none).clone()
+            };
+            let mut listed = Vec::new();
+            for role in one["roles"].as_array().unwrap() {
+                let name = role["role"].as_str().unwrap_or("PUBLIC");
+                let asked = (of(&objects, name), of(&containers, name));
+                assert_eq!(told(role), asked, "PostgreSQL {major}, {database}, {name}");
+                listed.push(name);
+            }
+            // Who is not listed holds what PUBLIC holds.
+            for role in objects.keys().chain(containers.keys()) {
+                if !listed.contains(&role.as_str()) {
+                    assert_eq!(of(&objects, role), of(&objects, "PUBLIC"), "{role}");
+                    assert_eq!(of(&containers, role), of(&containers, "PUBLIC"), "{role}");
+                }
+            }
+            assert!(!listed.contains(&"nobody"), "{listed:?}");
+            assert!(listed.len() >= count - 3, "{listed:?}");
+        }
+    }
+}
+
+/// The report as people read it.
+#[test]
+fn access_reads_as_a_report() {
+    for major in versions() {
+        let (bench, definitions) = bench(major);
+        // Up to 14 schema `public` belongs to the administrator.
+        let suffix = if major <= 14 { "_14" } else { "" };
+        let name = |name: &str| format!("{name}{suffix}");
+        let shown = |arguments: &[&str]| {
+            let words = [["access", "--env", "dev"].as_slice(), arguments].concat();
+            let output = bench.run(&definitions, &words);
+            expect(&output, 0);
+            let text = String::from_utf8(output.stdout).unwrap();
+            text.replace(&format!("localhost:{}", bench.server.port()), "localhost:5432")
+                // From 17 on.
+                .replace(", MAINTAIN", "")
+        };
+        insta::assert_snapshot!(name("text"), shown(&["--database", "shop"]));
+        insta::assert_snapshot!(name("markdown"), shown(&["--format", "markdown"]));
+        let one = shown(&["--role", "bi"]);
+        assert!(one.contains("bi: not managed") && !one.contains("shop_reader:"), "{one}");
+    }
+}
+
+#[test]
+fn a_database_that_cannot_be_looked_at_is_told_of() {
+    let (bench, definitions) = bench(versions()[0]);
+    let access = |arguments: &[&str], code| {
+        let words = [["access", "--env", "dev"].as_slice(), arguments].concat();
+        expect(&bench.run(&definitions, &words), code)
+    };
+    bench.query("ALTER DATABASE wiki ALLOW_CONNECTIONS false");
+    let shown = access(&[], 1);
+    assert!(shown.contains("not looked at") && shown.contains("shop_reader: declared"), "{shown}");
+    assert!(access(&["--database", "platform"], 1).contains("neither declared nor managed"));
+    access(&["--format", "sql"], 64);
+}

@@ -1,0 +1,272 @@
+//! The ledger of the command: every run is in it, before it does anything and after it has ended.
+
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rdsprov_testkit::versions;
+use serde_json::Value;
+
+use crate::bench::{Bench, assert_unseen, expect, writes};
+
+const DEFINITIONS: &str = r#"application_databases = {
+    shop         = { database_name = "shop", username = "shop_owner" }
+    shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
+}"#;
+
+fn bench(major: u32) -> (Bench, String) {
+    let bench = Bench::new(major);
+    for environment in ["dev", "prod"] {
+        bench.app(environment, "shop", "shop_owner");
+        bench.app(environment, "shop_reports", "shop_reader");
+    }
+    let definitions = bench.definitions(DEFINITIONS);
+    (bench, definitions)
+}
+
+const APPLY: [&str; 5] = ["apply", "--env", "dev", "--audit-ledger", "records/ledger.jsonl"];
+
+fn text(bench: &Bench) -> String {
+    std::fs::read_to_string(bench.path().join("records/ledger.jsonl")).unwrap_or_default()
+}
+
+fn records(bench: &Bench) -> Vec<Value> {
+    let text = text(bench);
+    assert_unseen(&text);
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// `rdsprov audit …` on the ledger.
+fn audit(bench: &Bench, arguments: &[&str], code: i32) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+    command.current_dir(bench.path()).args(["audit", arguments[0], "records/ledger.jsonl"]);
+    expect(&command.args(&arguments[1..]).output().unwrap(), code)
+}
+
+#[test]
+fn a_run_is_told_from_intent_to_outcome() {
+    for major in versions() {
+        let (bench, definitions) = bench(major);
+        let who = ["--actor", "ada", "--approver", "grace", "--request-id", "CHG-7"];
+        let build = ["--build-id", "16-01", "--run-id", "1"];
+        let output = bench.run(&definitions, &[APPLY.as_slice(), &who, &build].concat());
+        let shown = expect(&output, 0);
+        let all = records(&bench);
+        let intent = &all[0];
+        assert_eq!(intent["event"], "intent");
+        assert_eq!(intent["server"], format!("localhost:{}", bench.server.port()));
+        for (key, value) in [
+            ("actor", "ada"),
+            ("approver", "grace"),
+            ("request_id", "CHG-7"),
+            ("build_id", "16-01"),
+            ("run_id", "1"),
+            ("environment", "dev"),
+        ] {
+            assert!(all.iter().all(|record| record[key] == value), "{key}: {all:#?}");
+        }
+        for key in ["plan", "definitions", "hash"] {
+            assert!(intent[key].as_str().unwrap().starts_with("sha256:"), "{key}");
+        }
+        assert!(intent["os_user"].is_string() && intent["host"].is_string());
+        // The intent has every statement; the steps repeat theirs, in the order of the CSV.
+        let announced = intent["transactions"].as_array().unwrap();
+        let announced: Vec<&Value> = announced
+            .iter()
+            .flat_map(|transaction| transaction["steps"].as_array().unwrap())
+            .map(|step| &step["statements"])
+            .collect();
+        let steps: Vec<&Value> = all.iter().filter(|one| one["event"] == "step").collect();
+        assert_eq!(announced, steps.iter().map(|one| &one["statements"]).collect::<Vec<_>>());
+        assert!(steps.iter().all(|step| step["status"] == "success"));
+        let password = steps.iter().find(|step| step["role"] == "shop_reader").unwrap();
+        assert!(
+            password.to_string().contains("<password from goldenpath/dev/shop_reports/postgres>")
+        );
+        let rows = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(rows.matches(",success,").count(), steps.len(), "{rows}");
+        let outcome = all.last().unwrap();
+        assert_eq!((&outcome["event"], &outcome["status"]), (&"outcome".into(), &"success".into()));
+        let head = outcome["hash"].as_str().unwrap();
+        assert!(shown.contains(&format!("ledger: record {}, {head}", all.len())), "{shown}");
+
+        // Where there is nothing to do, that is its outcome.
+        expect(&bench.run(&definitions, &APPLY), 0);
+        let all = records(&bench);
+        assert_eq!(all.last().unwrap()["status"], "no_change");
+        let verified = audit(&bench, &["verify", "--expect", head], 0);
+        assert!(verified.contains("of 2 runs, as they were written"), "{verified}");
+        assert!(verified.contains("the record expected is there, with 1 after it"), "{verified}");
+
+        let report = audit(&bench, &["report", "--role", "shop_reader", "--database", "shop"], 0);
+        assert!(
+            report.contains(
+                "dev: database shop: grant CONNECT on database shop to shop_reader\n    \
+                 by ada, approved by grace, asked for by CHG-7, build 16-01, run 1, line "
+            ),
+            "{report}"
+        );
+        assert!(!report.contains("create_role"), "{report}");
+        let report = audit(&bench, &["report", "--format", "json"], 0);
+        let report: Value = serde_json::from_str(&report).unwrap();
+        assert_eq!(report.as_array().unwrap().len(), steps.len());
+
+        let file = bench.path().join("records/ledger.jsonl");
+        std::fs::write(&file, text(&bench).replacen("\"actor\":\"ada\"", "\"actor\":\"eve\"", 2))
+            .unwrap();
+        let verified = audit(&bench, &["verify"], 1);
+        assert!(verified.contains("ledger.jsonl:1: this record was changed"), "{verified}");
+        assert!(verified.contains("ledger.jsonl:2: this record was changed"), "{verified}");
+        assert!(audit(&bench, &["report"], 1).contains("rdsprov audit verify"));
+        let found: Value =
+            serde_json::from_str(&audit(&bench, &["verify", "--format", "json"], 1)).unwrap();
+        assert_eq!(found["findings"][0]["wrong"], "changed");
+    }
+}
+
+/// What came to nothing is in it, too, with why and of what.
+#[test]
+fn refused_and_failed_runs_are_told() {
+    let (bench, definitions) = bench(versions()[0]);
+    let run = |arguments: &[&str], code| {
+        expect(&bench.run(&definitions, &[APPLY.as_slice(), arguments].concat()), code);
+        records(&bench).pop().unwrap()
+    };
+    let prod = ["apply", "--env", "prod", "--audit-ledger", "records/ledger.jsonl"];
+    expect(&bench.run(&definitions, &prod), 3);
+    let refused = records(&bench).pop().unwrap();
+    assert_eq!(refused["status"], "refused");
+    assert_eq!(refused["environment"], "prod");
+    assert!(refused["message"].as_str().unwrap().contains("asks for approval"), "{refused}");
+    assert!(refused["server"].is_null() && refused["definitions"].is_string(), "{refused}");
+
+    assert_eq!(run(&["--dry-run"], 0)["status"], "dry_run");
+    let failed = run(&["--port", "9"], 1);
+    assert_eq!(failed["status"], "error");
+    bench.query("CREATE ROLE shop_owner");
+    let refused = run(&[], 3);
+    assert!(refused["message"].as_str().unwrap().contains("not managed"), "{refused}");
+    assert!(refused["plan"].is_string(), "{refused}");
+    bench.query("DROP ROLE shop_owner");
+    // The CSV cannot be had: that is told in the ledger.
+    let failed = run(&["--audit-output", "."], 1);
+    assert!(failed["message"].as_str().unwrap().contains("cannot be written"), "{failed}");
+    // Definitions that are wrong.
+    bench.definitions("application_databases = {");
+    assert_eq!(run(&[], 1)["status"], "error");
+    bench.definitions(DEFINITIONS);
+    // A statement that fails.
+    run(&[], 0);
+    bench.query_in("shop", "REVOKE USAGE ON SCHEMA public FROM shop_reader");
+    bench.query_in(
+        "shop",
+        "CREATE FUNCTION no() RETURNS event_trigger LANGUAGE plpgsql AS
+           $$BEGIN RAISE EXCEPTION 'not today'; END$$;
+         CREATE EVENT TRIGGER no ON ddl_command_start EXECUTE FUNCTION no()",
+    );
+    let failed = run(&[], 1);
+    assert_eq!(failed["status"], "error");
+    let step = records(&bench).into_iter().rev().nth(1).unwrap();
+    assert!(step["reason"].as_str().unwrap().contains("not today"), "{step}");
+    audit(&bench, &["verify"], 0);
+}
+
+/// A run whose files may not grow beyond a size, in blocks of 512 bytes.
+fn limited(bench: &Bench, definitions: &str, blocks: u32, trap: &str) -> Output {
+    let command = bench.command(definitions, &APPLY);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &format!("{trap} ulimit -f {blocks}; exec \"$@\""), "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(bench.path());
+    shell.output().unwrap()
+}
+
+/// Where the intent cannot be written, nothing is done; what was written of it is taken back.
+#[test]
+fn nothing_is_done_without_the_intent_on_disk() {
+    let (bench, definitions) = bench(versions()[0]);
+    let mark = bench.server.log().len();
+    let before = text(&bench);
+    let shown = expect(&limited(&bench, &definitions, 4, "trap '' XFSZ;"), 1);
+    assert!(shown.contains("nothing is done without a record"), "{shown}");
+    assert_eq!(writes(&bench.server.log()[mark..]), Vec::<&str>::new());
+    assert!(text(&bench).starts_with(&before));
+    audit(&bench, &["verify"], 0);
+    // The same without a limit.
+    expect(&bench.run(&definitions, &APPLY), 0);
+    audit(&bench, &["verify"], 0);
+
+    // A ledger that is none.
+    let ledger = ["apply", "--env", "dev", "--audit-ledger", "own.tfvars"];
+    let shown = expect(&bench.run(&definitions, &ledger), 1);
+    assert!(shown.contains("own.tfvars is no ledger"), "{shown}");
+}
+
+/// A process that the system ends in the middle of a record.
+#[test]
+fn a_run_that_is_killed_leaves_half_a_record_and_the_next_goes_on() {
+    let (bench, definitions) = bench(versions()[0]);
+    assert_eq!(limited(&bench, &definitions, 4, "").status.code(), None, "it was not killed");
+    let torn = text(&bench);
+    assert_eq!(torn.len(), 4 * 512);
+    let shown = audit(&bench, &["verify"], 1);
+    assert!(shown.contains("ledger.jsonl:1: "), "{shown}");
+    expect(&bench.run(&definitions, &APPLY), 0);
+    let shown = audit(&bench, &["verify"], 0);
+    assert!(shown.contains("torn by a crash"), "{shown}");
+    assert!(text(&bench).starts_with(&torn));
+}
+
+/// A run that is killed while the server is at work has said what it would do.
+#[test]
+fn the_intent_is_there_before_the_first_statement() {
+    for major in versions() {
+        let (bench, definitions) = bench(major);
+        expect(&bench.run(&definitions, &APPLY), 0);
+        bench.query("ALTER ROLE shop_reader CREATEDB");
+        let mut blocker = bench.server.superuser_session("postgres").unwrap();
+        blocker.ask("BEGIN").unwrap();
+        blocker.ask("ALTER ROLE shop_reader CONNECTION LIMIT 5").unwrap();
+        let mut command = bench.command(&definitions, &APPLY);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(30);
+        while !bench.server.log().contains("NOCREATEDB") && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        blocker.ask("ROLLBACK").unwrap();
+        let all = records(&bench);
+        let last = all.last().unwrap();
+        assert_eq!(last["event"], "intent", "PostgreSQL {major}");
+        assert!(last.to_string().contains("NOCREATEDB"), "{last}");
+        let shown = audit(&bench, &["verify"], 1);
+        assert!(shown.contains("the ledger ends within run"), "{shown}");
+        expect(&bench.run(&definitions, &APPLY), 0);
+        let shown = audit(&bench, &["verify"], 0);
+        assert!(shown.contains("has no end"), "{shown}");
+    }
+}
+
+/// Two environments' runs on two servers with one ledger.
+#[test]
+fn runs_at_once_make_one_chain() {
+    let (one, definitions) = bench(versions()[0]);
+    let (two, _) = bench(versions()[0]);
+    let ledger = one.path().join("records/ledger.jsonl").display().to_string();
+    std::thread::scope(|scope| {
+        for bench in [&one, &two] {
+            let (ledger, definitions) = (&ledger, &definitions);
+            scope.spawn(move || {
+                for _ in 0..3 {
+                    let apply = ["apply", "--env", "dev", "--audit-ledger", ledger];
+                    expect(&bench.run(definitions, &apply), 0);
+                }
+            });
+        }
+    });
+    let shown = audit(&one, &["verify"], 0);
+    assert!(shown.contains("of 6 runs"), "{shown}");
+}

@@ -1,0 +1,284 @@
+//! What a role lacks to administer an environment in the master's place: power over the roles that are
+//! managed already, the way into their databases, and, up to 14, schema `public`.
+//!
+//! What it makes itself later it has power over by having made it.
+
+use super::databases::granted_words;
+use super::diff::{Planner, is_public};
+use super::sql::{self, Target};
+use super::{
+    Acting, Action, Hazard, MembershipOption, Memberships, Opening, Scope, Statement, Step,
+    Transaction,
+};
+use crate::access::{Privilege, Privileges};
+use crate::desired;
+use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::observed::{self, Contents, Grantee, Membership, RDS_IAM};
+
+/// The database in which every run takes its lock.
+const LOCK_DATABASE: &str = "postgres";
+
+/// The database that new ones are copied from.
+const TEMPLATE: &str = "template1";
+
+const RDS_PASSWORD: &str = "rds_password";
+
+impl Planner<'_> {
+    /// The steps on what all databases share, and the transactions inside some.
+    pub(super) fn delegate(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        steps: &mut Vec<Step>,
+        inside: &mut Vec<Transaction>,
+    ) {
+        for secret in self.findings.new_secrets.clone() {
+            let summary = format!("secret {secret}, with a new password for role {name}");
+            let made = step(name, None, Action::CreateSecret, summary, Vec::new());
+            steps.insert(0, made);
+        }
+        if self.observed.major() >= 16 {
+            self.power_over_roles(name, role, steps);
+        }
+        if self.observed.passwords.restricted {
+            self.power_over_passwords(name, role, steps);
+        }
+        self.ways_in(name, role, steps);
+        self.schemas_public(name, inside);
+    }
+
+    /// Whether a role has power over what an environment manages, by its mark.
+    pub(super) fn administers(&self, seen: &observed::Role) -> bool {
+        let administrators = ApplicationName::of_administrators();
+        seen.mark().is_some_and(|mark| mark.application == administrators.as_str())
+    }
+
+    fn is_managed_here(&self, seen: &observed::Role) -> bool {
+        let here = |environment: &str| environment == self.desired.environment;
+        !self.administers(seen) && seen.mark().is_some_and(|mark| here(&mark.environment))
+    }
+
+    /// Whether somebody who administers needs a membership, or cannot be rid of it: what the creator of a role
+    /// got for that, nobody but a superuser can take.
+    pub(super) fn administers_by(&self, membership: &Membership) -> bool {
+        let group = membership.role.as_str();
+        if group == RDS_PASSWORD && self.observed.passwords.restricted {
+            return true;
+        }
+        let power_alone = membership.admin && !membership.inherit && !membership.set;
+        let by_superuser = self.observed.roles.get(&membership.grantor);
+        power_alone
+            && (group == RDS_IAM
+                || by_superuser.is_some_and(|grantor| grantor.superuser)
+                || self
+                    .observed
+                    .roles
+                    .get(&membership.role)
+                    .is_some_and(|s| self.is_managed_here(s)))
+    }
+
+    fn power_over_roles(&mut self, name: &RoleName, role: &desired::Role, steps: &mut Vec<Step>) {
+        let held: Vec<&Membership> = self
+            .observed
+            .roles
+            .get(name)
+            .into_iter()
+            .flat_map(|seen| &seen.memberships)
+            .filter(|membership| self.administers_by(membership))
+            .collect();
+        let observed = self.observed;
+        for (other, seen) in &observed.roles {
+            let is_iam = other.as_str() == RDS_IAM;
+            let held = held.iter().any(|membership| membership.role == *other);
+            if other == name || held || !(is_iam || self.is_managed_here(seen)) {
+                continue;
+            }
+            let statement = sql::grant_administration(other, name);
+            if self.has_power_over(other) {
+                let summary = format!("ADMIN OPTION on role {other} to {name}");
+                steps.push(step(name, None, Action::Grant, summary, vec![statement]));
+            } else if is_iam {
+                self.note(format!(
+                    "the administrator has no ADMIN OPTION on role {RDS_IAM}: as role {name}, no application can get auth = \"iam\""
+                ));
+            } else {
+                self.refuse_for_role(
+                    role,
+                    name,
+                    format!(
+                        "the administrator {} has no power over role {other}",
+                        observed.administrator.name
+                    ),
+                    "the role's creator or a superuser",
+                    statement,
+                );
+            }
+        }
+        self.memberships_of_applications(name, steps);
+    }
+
+    /// A membership can be ended by who granted it: those in `rds_iam` that the administrator granted are
+    /// granted once more, by the role that is to end them.
+    fn memberships_of_applications(&mut self, name: &RoleName, steps: &mut Vec<Step>) {
+        let observed = self.observed;
+        let group = RoleName::observed(RDS_IAM);
+        for (other, seen) in &observed.roles {
+            let by_administrator = |membership: &&Membership| {
+                membership.role == group && membership.grantor == observed.administrator.name
+            };
+            if !self.is_managed_here(seen)
+                || !seen.memberships.iter().any(|one| by_administrator(&one))
+            {
+                continue;
+            }
+            let summary = format!("membership of role {other} in {RDS_IAM}, from {name}");
+            let granted = vec![sql::grant_role(&group, other)];
+            let acting = Acting::Role(name.clone());
+            steps.push(Step { acting, ..step(name, None, Action::Grant, summary, granted) });
+            let summary = format!(
+                "membership of role {other} in {RDS_IAM}, from {}",
+                observed.administrator.name
+            );
+            let revoked = vec![sql::revoke_membership(&group, other, None, false)];
+            steps.push(step(name, None, Action::Revoke, summary, revoked));
+        }
+    }
+
+    /// Where only members of `rds_password` may set passwords.
+    fn power_over_passwords(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        steps: &mut Vec<Step>,
+    ) {
+        let group = RoleName::observed(RDS_PASSWORD);
+        let seen = self.observed.roles.get(name);
+        if seen.is_some_and(|seen| seen.memberships.iter().any(|one| one.role == group)) {
+            return;
+        }
+        let statement = sql::grant_role(&group, name);
+        if self.has_power_over(&group) {
+            let summary = format!("membership of role {name} in {group}");
+            steps.push(step(name, None, Action::Grant, summary, vec![statement]));
+        } else {
+            let message = format!(
+                "only members of {group} may set passwords (rds.restrict_password_commands), and the administrator cannot make role {name} one"
+            );
+            self.refuse_for_role(role, name, message, "a superuser", statement);
+        }
+    }
+
+    /// `CONNECT` on the managed databases, and on the one with the lock.
+    fn ways_in(&mut self, name: &RoleName, role: &desired::Role, steps: &mut Vec<Step>) {
+        let observed = self.observed;
+        let grantee = Grantee::Role(name.clone());
+        for (database, seen) in &observed.databases {
+            let here = seen.mark().is_some_and(|mark| mark.environment == self.desired.environment);
+            let enters = |item: &observed::AclItem| {
+                item.privilege == Privilege::Connect
+                    && (item.grantee == grantee || !here && item.grantee == Grantee::Public)
+            };
+            let concerns = here || database.as_str() == LOCK_DATABASE;
+            let unfinished = seen.is_unfinished(&observed.administrator.name);
+            if !concerns || unfinished || seen.acl.iter().any(enters) {
+                continue;
+            }
+            let target = Target::Database(database.clone());
+            let connect = Privileges::from([Privilege::Connect]);
+            let statement = sql::grant(&connect, &target, &grantee);
+            match self.act_as(&seen.owner) {
+                Some(acting) => {
+                    let summary = granted_words(&connect, &target, name);
+                    let granted =
+                        step(name, Some(database), Action::Grant, summary, vec![statement]);
+                    steps.push(Step { acting, ..granted });
+                }
+                None => self.refuse_for_role(
+                    role,
+                    name,
+                    format!(
+                        "the administrator cannot act as role {}, the owner of database {database}",
+                        seen.owner
+                    ),
+                    &format!("role {} or a superuser", seen.owner),
+                    statement,
+                ),
+            }
+        }
+    }
+
+    /// Up to 14, and in databases that come from there, schema `public` belongs to the master: what PUBLIC may
+    /// do in it is for its owner to say.
+    fn schemas_public(&mut self, name: &RoleName, inside: &mut Vec<Transaction>) {
+        let observed = self.observed;
+        let is_ours = |contents: &Contents| {
+            let mut schemas = contents.schemas.iter();
+            schemas.any(|(schema, seen)| {
+                is_public(schema) && seen.owner == observed.administrator.name
+            })
+        };
+        let template = DatabaseName::observed(TEMPLATE);
+        let managed = observed.databases.iter().filter_map(|(database, seen)| {
+            Some((database, Some(&seen.owner), seen.contents.as_ref()?))
+        });
+        let of_template = observed.template.as_ref().map(|contents| (&template, None, contents));
+        let places: Vec<_> = of_template.into_iter().chain(managed).collect();
+        for (database, owner, contents) in places {
+            if !is_ours(contents) {
+                continue;
+            }
+            let public = crate::name::SchemaName::observed("public");
+            let summary = format!("schema {public} of database {database}: owner {name}");
+            let statement = sql::change_schema_owner(&public, name);
+            let altered = step(name, Some(database), Action::AlterSchema, summary, vec![statement]);
+            // To give a schema away one has to be able to create in its database.
+            let mut borrowed = Memberships::from([(name.clone(), MembershipOption::Set)]);
+            borrowed.extend(owner.map(|owner| (owner.clone(), MembershipOption::Inherit)));
+            let hazards = [Hazard::ChangesOwner].into();
+            let steps = vec![Step { borrowed, hazards, ..altered }];
+            inside.extend(self.transaction(Scope::Database(database.clone()), steps));
+        }
+    }
+
+    /// A refusal with a statement that names the role, which may be yet to come.
+    fn refuse_for_role(
+        &mut self,
+        role: &desired::Role,
+        name: &RoleName,
+        message: String,
+        who: &str,
+        statement: Statement,
+    ) {
+        let statement = statement.shown();
+        if self.observed.roles.contains_key(name) {
+            let opens = Opening { database: None, statement };
+            self.refuse_until(&role.application, message, who, opens);
+        } else {
+            let remedy = format!(
+                "create role {name} first (and take it over with --adopt), then have {who} run: {statement};"
+            );
+            self.refuse(&role.application, message, remedy);
+        }
+    }
+}
+
+fn step(
+    role: &RoleName,
+    database: Option<&DatabaseName>,
+    action: Action,
+    summary: String,
+    statements: Vec<Statement>,
+) -> Step {
+    Step {
+        action,
+        application: ApplicationName::of_administrators(),
+        role: Some(role.clone()),
+        database: database.cloned(),
+        summary,
+        acting: Acting::Administrator,
+        borrowed: Memberships::new(),
+        passage: None,
+        statements,
+        hazards: [].into(),
+    }
+}

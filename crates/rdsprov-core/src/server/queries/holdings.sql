@@ -1,0 +1,98 @@
+-- Who holds what in one database, as one JSON document of the shape of `Held`: PUBLIC, and every role that holds
+-- something beyond what PUBLIC does, or may become one that does; superusers, who hold all, are left out. PostgreSQL itself is asked of each privilege, for one of the objects that
+-- are alike (one schema, kind, owner and ACL). $1: the one role that is asked for, or null.
+WITH space AS (
+  SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+), columns AS (
+  SELECT attrelid, array_agg(DISTINCT attacl::text) AS acls
+  FROM pg_attribute WHERE attacl IS NOT NULL AND NOT attisdropped GROUP BY attrelid
+), object AS (
+  SELECT n.nspname, CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind, min(c.oid) AS sample,
+    count(*) AS count, c.relowner AS owner, c.relacl::text AS acl, a.acls
+  FROM pg_class c JOIN space n ON n.oid = c.relnamespace LEFT JOIN columns a ON a.attrelid = c.oid
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') GROUP BY 1, 2, c.relowner, c.relacl::text, a.acls
+  UNION ALL
+  SELECT n.nspname, 'routine', min(p.oid), count(*), p.proowner, p.proacl::text, NULL
+  FROM pg_proc p JOIN space n ON n.oid = p.pronamespace GROUP BY 1, p.proowner, p.proacl::text
+), way AS (
+  -- How to become another role; up to 15 every member may.
+  SELECT CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END AS name
+), privilege AS MATERIALIZED (
+  SELECT * FROM (VALUES
+    ('table', 1, 'SELECT', 0), ('table', 2, 'INSERT', 0), ('table', 3, 'UPDATE', 0), ('table', 4, 'DELETE', 0),
+    ('table', 5, 'TRUNCATE', 0), ('table', 6, 'REFERENCES', 0), ('table', 7, 'TRIGGER', 0),
+    ('table', 8, 'MAINTAIN', 170000),
+    ('sequence', 1, 'SELECT', 0), ('sequence', 3, 'UPDATE', 0), ('sequence', 9, 'USAGE', 0),
+    ('routine', 1, 'EXECUTE', 0)) v(kind, number, name, since)
+  WHERE since <= current_setting('server_version_num')::int
+), item AS (
+  SELECT x.* FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
+  WHERE d.datname = current_database()
+  UNION ALL
+  SELECT x.* FROM space n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x
+  UNION ALL
+  SELECT x.* FROM (SELECT DISTINCT acl FROM object WHERE acl IS NOT NULL) o, aclexplode(o.acl::aclitem[]) x
+  UNION ALL
+  SELECT x.* FROM (SELECT DISTINCT unnest(acls) AS acl FROM columns) o, aclexplode(o.acl::aclitem[]) x
+), holder AS (
+  SELECT grantee AS oid FROM item WHERE grantee <> 0
+  UNION SELECT datdba FROM pg_database WHERE datname = current_database()
+  UNION SELECT nspowner FROM space
+  UNION SELECT owner FROM object
+  UNION SELECT oid FROM pg_roles
+  WHERE rolname IN ('pg_read_all_data', 'pg_write_all_data', 'pg_maintain', 'pg_database_owner')
+), subject AS (
+  SELECT 0::oid AS oid, NULL::name AS rolname, false AS rolcanlogin
+  UNION ALL
+  SELECT r.oid, r.rolname, r.rolcanlogin FROM pg_roles r
+  WHERE NOT r.rolsuper AND r.rolname !~ '^pg_' AND ($1::text IS NULL OR r.rolname = $1)
+    AND EXISTS (SELECT FROM holder h, way WHERE pg_has_role(r.oid, h.oid, 'USAGE') OR pg_has_role(r.oid, h.oid, way.name))
+), asked AS (
+  SELECT s.oid AS role, o.nspname, o.kind, o.sample, o.count,
+    array_agg(p.name ORDER BY p.number) FILTER (WHERE
+      CASE o.kind WHEN 'table' THEN has_table_privilege(s.oid, o.sample, p.name)
+        WHEN 'sequence' THEN has_sequence_privilege(s.oid, o.sample, p.name)
+        ELSE has_function_privilege(s.oid, o.sample, p.name) END) AS privileges,
+    array_agg(p.name ORDER BY p.number) FILTER (WHERE
+      CASE WHEN o.acls IS NOT NULL AND p.name IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
+        THEN has_any_column_privilege(s.oid, o.sample, p.name) AND NOT has_table_privilege(s.oid, o.sample, p.name)
+        ELSE false END) AS on_columns
+  FROM subject s CROSS JOIN object o JOIN privilege p ON p.kind = o.kind
+  GROUP BY s.oid, o.nspname, o.kind, o.sample, o.count
+), held AS (
+  SELECT role, nspname, kind, coalesce(privileges, '{}') AS privileges, coalesce(on_columns, '{}') AS on_columns,
+    sum(count) AS count
+  FROM asked WHERE privileges IS NOT NULL OR on_columns IS NOT NULL GROUP BY 1, 2, 3, 4, 5
+), by_schema AS (
+  SELECT s.oid AS role, n.nspname, n.nspowner = s.oid AS owner,
+    ARRAY(SELECT p FROM unnest(ARRAY['USAGE', 'CREATE']) WITH ORDINALITY x(p, number)
+      WHERE has_schema_privilege(s.oid, n.oid, p) ORDER BY number) AS privileges,
+    (SELECT json_agg(json_build_object(
+        'kind', h.kind, 'privileges', h.privileges, 'on_columns', h.on_columns, 'count', h.count)
+        ORDER BY array_position(ARRAY['table', 'sequence', 'routine'], h.kind), h.privileges DESC, h.on_columns)
+      FROM held h WHERE h.role = s.oid AND h.nspname = n.nspname) AS objects
+  FROM subject s CROSS JOIN space n
+), granted AS (
+  SELECT DISTINCT m.roleid AS oid, pg_get_userbyid(m.roleid) AS name FROM pg_auth_members m
+), about AS (
+  SELECT s.oid, s.rolname, json_build_object(
+    'role', s.rolname, 'login', s.rolcanlogin,
+    'inherits', (SELECT coalesce(json_agg(g.name ORDER BY g.name), '[]') FROM granted g
+      WHERE CASE WHEN s.oid = 0 OR g.oid = s.oid THEN false ELSE pg_has_role(s.oid, g.oid, 'USAGE') END),
+    'may_become', (SELECT coalesce(json_agg(g.name ORDER BY g.name), '[]') FROM granted g, way
+      WHERE CASE WHEN s.oid = 0 OR g.oid = s.oid THEN false
+        ELSE NOT pg_has_role(s.oid, g.oid, 'USAGE') AND pg_has_role(s.oid, g.oid, way.name) END),
+    'database', ARRAY(SELECT p FROM unnest(ARRAY['CONNECT', 'TEMPORARY', 'CREATE']) WITH ORDINALITY x(p, number)
+      WHERE has_database_privilege(s.oid, current_database(), p) ORDER BY number),
+    'schemas', (SELECT coalesce(json_object_agg(b.nspname, json_build_object(
+        'owner', b.owner, 'privileges', b.privileges, 'objects', coalesce(b.objects, '[]')) ORDER BY b.nspname), '{}')
+      FROM by_schema b WHERE b.role = s.oid AND (b.owner OR b.privileges <> '{}' OR b.objects IS NOT NULL))) AS told
+  FROM subject s
+)
+SELECT json_build_object(
+  'roles', (SELECT coalesce(json_agg(told ORDER BY rolname NULLS LAST), '[]') FROM about),
+  'objects', (
+    SELECT coalesce(json_object_agg(nspname, counts ORDER BY nspname), '{}') FROM (
+      SELECT nspname, json_object_agg(kind, count) AS counts FROM (
+        SELECT nspname, kind, sum(count) AS count FROM object GROUP BY 1, 2) one GROUP BY nspname) two)
+)::text

@@ -1,0 +1,223 @@
+//! The ledger: whatever is done to it by hand is found, and whatever happens to those who write it is not
+//! held against them.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rdsprov_core::audit::{
+    AuditError, Event, Facts, Happening, LedgerWriter, Status, Verified, Who, verify,
+};
+use tempfile::TempDir;
+
+fn facts(run: &str) -> Facts {
+    Facts {
+        environment: "dev".into(),
+        run_id: run.into(),
+        who: Who::here(Some("ada".into()), None, None),
+        ..Facts::default()
+    }
+}
+
+fn intent() -> Event {
+    Event::now(Happening::Intent { plan: "sha256:1".into(), transactions: Vec::new() })
+}
+
+fn outcome() -> Event {
+    let message = String::new();
+    Event::now(Happening::Outcome { status: Status::Success, message, told: false })
+}
+
+/// Runs of two records each.
+fn runs(path: &Path, numbers: std::ops::Range<u32>) {
+    let ledger = LedgerWriter::open(path).unwrap();
+    for number in numbers {
+        ledger.append(&facts(&number.to_string()), &[intent()]).unwrap();
+        ledger.append(&facts(&number.to_string()), &[outcome()]).unwrap();
+    }
+}
+
+fn look(path: &Path) -> Verified {
+    verify(fs::read(path).unwrap().as_slice(), None).unwrap()
+}
+
+fn findings(path: &Path) -> String {
+    let findings = look(path).findings;
+    findings.iter().map(|f| format!("  {}: {}\n", f.line, f.wrong)).collect()
+}
+
+fn ledger() -> (TempDir, PathBuf) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("records/ledger.jsonl");
+    runs(&path, 0..4);
+    (directory, path)
+}
+
+/// Each way in which somebody may lay hands on the file, and what is said of it.
+#[test]
+fn what_is_done_to_it_by_hand_is_found() {
+    type Change = fn(&mut Vec<String>);
+    let table: [(&str, Change); 15] = [
+        ("nothing", |_| {}),
+        ("one is changed", |lines| lines[2] = lines[2].replace("ada", "eve")),
+        ("the last is changed", |lines| lines[7] = lines[7].replace("ada", "eve")),
+        ("a hash is changed", |lines| {
+            let end = lines[3].len() - 10;
+            let digit = if lines[3][end..].starts_with('0') { "1" } else { "0" };
+            lines[3].replace_range(end..=end, digit);
+        }),
+        ("the first is removed", |lines| drop(lines.remove(0))),
+        ("one is removed", |lines| drop(lines.remove(3))),
+        ("some are removed", |lines| drop(lines.drain(2..5))),
+        ("the last is removed", |lines| drop(lines.pop())),
+        ("two change places", |lines| lines.swap(3, 4)),
+        ("one moves to the end", |lines| {
+            let line = lines.remove(2);
+            lines.push(line);
+        }),
+        ("one is there twice", |lines| lines.insert(4, lines[3].clone())),
+        ("one is made to nothing", |lines| lines[4] = String::new()),
+        ("one is cut in half", |lines| {
+            let half = lines[4].len() / 2;
+            lines[4].truncate(half);
+        }),
+        ("one is put in", |lines| lines.insert(2, "{\"event\": \"step\"}".into())),
+        ("all is replaced by something else", |lines| *lines = vec!["hello".into()]),
+    ];
+    let mut text = String::new();
+    for (what, change) in table {
+        let (_directory, path) = ledger();
+        let mut lines: Vec<String> =
+            fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
+        change(&mut lines);
+        fs::write(&path, lines.join("\n") + "\n").unwrap();
+        text.push_str(&format!("{what}\n{}\n", findings(&path)));
+    }
+    insta::assert_snapshot!(text);
+}
+
+/// Records written anew as a good chain, and an end that is cut off between two runs, leave a chain: then
+/// the hash that somebody kept tells.
+#[test]
+fn a_hash_kept_elsewhere_tells_what_the_chain_cannot() {
+    let (_directory, path) = ledger();
+    let kept = look(&path).head.unwrap();
+    let expected =
+        |path: &Path| verify(fs::read(path).unwrap().as_slice(), Some(&kept.hash)).unwrap();
+    assert_eq!(expected(&path).since_expected, Some(0));
+    runs(&path, 4..5);
+    let grown = expected(&path);
+    assert!(grown.is_whole());
+    assert_eq!((grown.records, grown.runs, grown.since_expected), (10, 5, Some(2)));
+
+    let text = fs::read_to_string(&path).unwrap();
+    let six: Vec<&str> = text.lines().take(6).collect();
+    fs::write(&path, six.join("\n") + "\n").unwrap();
+    assert!(look(&path).is_whole());
+    assert!(!expected(&path).is_whole());
+
+    fs::remove_file(&path).unwrap();
+    runs(&path, 0..5);
+    assert!(look(&path).is_whole());
+    assert!(!expected(&path).is_whole());
+}
+
+/// A crash at any byte: the half stays, the next run says so and goes on.
+#[test]
+fn a_torn_line_is_told_of_and_goes_on() {
+    let (_directory, path) = ledger();
+    let whole = fs::read(&path).unwrap();
+    let before = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    for cut in before + 1..whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        let torn = look(&path);
+        // Without the end of its line it is whole all the same.
+        let is_whole = cut == whole.len() - 1;
+        assert_eq!(torn.is_whole(), is_whole, "{cut}: {:?}", torn.findings);
+        runs(&path, 4..5);
+        let after = look(&path);
+        assert!(after.is_whole(), "{cut}: {:?}", after.findings);
+        let (records, notes) = if is_whole { (10, 0) } else { (10, 2) };
+        assert_eq!((after.records, after.notes.len()), (records, notes), "{cut}: {after:?}");
+        assert!(fs::read(&path).unwrap().starts_with(&whole[..cut]), "nothing is lost");
+        // What was torn is bound as any record is.
+        if !is_whole {
+            let mut changed = fs::read(&path).unwrap();
+            changed[before] ^= 1;
+            assert!(!verify(changed.as_slice(), None).unwrap().is_whole(), "{cut}");
+        }
+    }
+    // The record that tells of it is torn, too.
+    fs::write(&path, &whole[..before + 30]).unwrap();
+    runs(&path, 4..5);
+    let told = fs::read(&path).unwrap();
+    for cut in [before + 30, before + 31, before + 32, before + 60] {
+        fs::write(&path, &told[..cut]).unwrap();
+        runs(&path, 5..6);
+        let after = look(&path);
+        assert!(after.is_whole(), "{cut}: {:?}", after.findings);
+    }
+    // So is the first of all.
+    for cut in 1..40 {
+        fs::write(&path, &whole[..cut]).unwrap();
+        runs(&path, 0..1);
+        let after = look(&path);
+        assert!(after.is_whole(), "{cut}: {:?}", after.findings);
+    }
+}
+
+#[test]
+fn many_at_once_make_one_chain() {
+    let (_directory, path) = ledger();
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let path = &path;
+            scope.spawn(move || runs(path, number * 10..number * 10 + 10));
+        }
+    });
+    let verified = look(&path);
+    assert!(verified.is_whole(), "{:?}", verified.findings);
+    assert_eq!(verified.records, 8 + 160);
+}
+
+/// A file that was moved away is begun anew; the old one is whole.
+#[test]
+fn a_file_that_is_moved_away_is_begun_anew() {
+    let (directory, path) = ledger();
+    let ledger = LedgerWriter::open(&path).unwrap();
+    let old = directory.path().join("old.jsonl");
+    fs::rename(&path, &old).unwrap();
+    ledger.append(&facts("9"), &[intent(), outcome()]).unwrap();
+    assert_eq!((look(&old).records, look(&path).records), (8, 2));
+    assert!(look(&old).is_whole() && look(&path).is_whole());
+}
+
+#[test]
+fn what_is_no_ledger_is_left_alone() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("file");
+    for text in ["hello\n", "{}\n", "timestamp_utc,environment\n", "[1]"] {
+        fs::write(&path, text).unwrap();
+        let error = LedgerWriter::open(&path).unwrap_err();
+        assert!(matches!(error, AuditError::NotALedger { .. }), "{text}: {error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+    assert!(matches!(LedgerWriter::open(directory.path()), Err(AuditError::Io { .. })));
+    let null = LedgerWriter::open(Path::new("/dev/null"));
+    assert!(matches!(null, Err(AuditError::NotALedger { .. })));
+}
+
+/// A line may be long, and what is behind it is found all the same.
+#[test]
+fn long_records_are_read_from_behind() {
+    let (_directory, path) = ledger();
+    let ledger = LedgerWriter::open(&path).unwrap();
+    for length in [1, 65_000, 65_536, 200_000, 3_000_000] {
+        let what =
+            Happening::Outcome { status: Status::Error, message: "x".repeat(length), told: false };
+        ledger.append(&facts("long"), &[Event::now(what)]).unwrap();
+    }
+    assert!(look(&path).is_whole());
+    assert_eq!(look(&path).records, 13);
+}
