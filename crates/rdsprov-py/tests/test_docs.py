@@ -68,8 +68,13 @@ def one_line(thing: object) -> str:
 
 def page() -> str:
     """The whole reference, in the order of a reader: functions, what holds much, what holds little, errors."""
-    names = [name for name in rdsprov.__all__ if name != "__version__"]
-    things: dict[str, Any] = {name: getattr(rdsprov, name) for name in names}
+    things: dict[str, Any] = {
+        name: getattr(rdsprov, name)
+        for name in rdsprov.__all__
+        if name not in ("__version__", "audit")
+    }
+    things.update({f"audit.{name}": getattr(rdsprov.audit, name) for name in rdsprov.audit.__all__})
+    names = list(things)
     functions = [name for name in names if inspect.isfunction(things[name])]
     classes: dict[str, Any] = {name: thing for name, thing in things.items() if inspect.isclass(thing)}
     errors = [name for name, cls in classes.items() if issubclass(cls, Exception)]
