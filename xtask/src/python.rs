@@ -123,8 +123,8 @@ pub fn test(versions: Option<&str>, arguments: &[String]) -> Result<(), String> 
     if arguments.is_empty() {
         types(&environment)?;
     }
-    let mut pytest =
-        vec!["-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations", "8", "-n", "3"];
+    let mut pytest = vec!["-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations", "8"];
+    pytest.extend(["-n", "3", "--dist", "loadgroup"]);
     if arguments.is_empty() {
         pytest.push("crates/rdsprov-py/tests");
     }

@@ -8,6 +8,7 @@ import logging
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -226,7 +227,7 @@ def test_a_callable_that_raises(bench: Bench) -> None:
         rdsprov.check(definitions(), secrets=vault, ca_file=bench.server.ca_file)
 
 
-def test_a_callable_that_returns_something_else(bench: Bench) -> None:
+def test_a_callable_that_returns_something_else() -> None:
     for wrong in (None, password("x"), [password("x")]):
         with pytest.raises(TypeError, match="has to return a mapping") as caught:
             rdsprov.plan(definitions(), secrets=lambda _: wrong)  # type: ignore[arg-type]
@@ -251,6 +252,15 @@ def test_a_callback_that_raises(bench: Bench) -> None:
     assert became.outcome.committed and not became.outcome.converged
     assert not rdsprov.check(definitions(), **bench.options)
     assert rdsprov.apply(rdsprov.plan(definitions(), **bench.options)).converged
+
+
+def test_a_callback_that_calls(bench: Bench) -> None:
+    plan = ready(bench)
+    seen: list[bool] = []
+    outcome = rdsprov.apply(
+        plan, on_step=lambda _: seen.append(rdsprov.check(definitions(), **bench.options))
+    )
+    assert outcome.converged and seen and not seen[0]
 
 
 def test_threads(bench: Bench) -> None:
@@ -440,3 +450,28 @@ def test_ctrl_c_at_work(bench: Bench) -> None:
     assert said.startswith("interrupted True"), said
     assert "what was committed stays" in said
     assert rdsprov.apply(rdsprov.plan(definitions(), **bench.options)).converged
+
+
+def test_ctrl_c_while_a_server_says_nothing(bench: Bench) -> None:
+    ready(bench)
+    with socket.create_server(("localhost", 0)) as silent:
+        program = subprocess.Popen(
+            [sys.executable, "-c", SILENT, bench.directory, str(silent.getsockname()[1])],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        connection, _ = silent.accept()
+        with connection:
+            program.send_signal(signal.SIGINT)
+            out, _ = program.communicate(timeout=30)
+    assert out == "interrupted\n"
+
+
+SILENT = """
+import sys, rdsprov
+definitions = rdsprov.Definitions.from_mapping({"environment": "dev", "application_databases": {}})
+try:
+    rdsprov.plan(definitions, secrets="file:" + sys.argv[1], port=int(sys.argv[2]))
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""

@@ -46,6 +46,7 @@ def python_of_the_readme() -> str:
     return str(blocks[0])
 
 
+@pytest.mark.xdist_group("secrets manager")
 def test_the_readme_with_secrets_manager(manager: Server, tmp_path: Path) -> None:
     (tmp_path / "envs/dev-rds").mkdir(parents=True)
     (tmp_path / "envs/dev-rds/terraform.tfvars").write_text(DEMO.read_text())
@@ -66,6 +67,7 @@ def test_the_readme_with_secrets_manager(manager: Server, tmp_path: Path) -> Non
     assert CANARY not in done.stdout + done.stderr
 
 
+@pytest.mark.xdist_group("secrets manager")
 def test_versions_of_secrets_have_the_command_s_digest(
     manager: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
