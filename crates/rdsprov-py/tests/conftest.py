@@ -135,3 +135,16 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 @pytest.fixture
 def bench(server: Server, tmp_path: Path) -> Bench:
     return Bench(server, tmp_path)
+
+
+@pytest.fixture(scope="session", params=versions())
+def untouched(request: pytest.FixtureRequest) -> Iterator[Server]:
+    server = Server(request.param)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def quiet(untouched: Server, tmp_path: Path) -> Bench:
+    """For tests that change nothing on their server: they share it."""
+    return Bench(untouched, tmp_path)

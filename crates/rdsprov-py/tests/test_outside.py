@@ -135,11 +135,11 @@ def test_the_drop_in_for_a_script(bench: Bench) -> None:
     assert refused.returncode == 3 and "audit summary: 1 refused" in refused.stdout
 
 
-def test_the_parser_of_requests(bench: Bench) -> None:
+def test_the_parser_of_requests(quiet: Bench) -> None:
     for application, user in (("shop", "shop_owner"), ("reports", "shop_reader")):
-        bench.app(application, user)
+        quiet.app(application, user)
     script = [sys.executable, ROOT / "examples/python/request.py"]
-    request = bench.directory / "request.yaml"
+    request = quiet.directory / "request.yaml"
     request.write_text(
         "environment: dev\nrequests:\n"
         "  - {application: shop, database: shop, user: shop_owner}\n"
@@ -148,16 +148,16 @@ def test_the_parser_of_requests(bench: Bench) -> None:
     shown = run(
         *script,
         request,
-        RDSPROV_SECRETS=f"file:{bench.directory}",
-        RDSPROV_CA_FILE=bench.server.ca_file,
+        RDSPROV_SECRETS=f"file:{quiet.directory}",
+        RDSPROV_CA_FILE=quiet.server.ca_file,
     )
     assert shown.returncode == 0, shown.stderr
     assert "+ grant CONNECT on database shop to shop_reader" in shown.stdout
     sys.path.insert(0, str(ROOT / "examples/python"))
     import request as parser
 
-    observed = rdsprov.observe(parser.parse(request.read_text()), **bench.options)
-    server = bench.directory / "server.json"
+    observed = rdsprov.observe(parser.parse(request.read_text()), **quiet.options)
+    server = quiet.directory / "server.json"
     server.write_text(observed.to_json())
     assert run(*script, request, "--observed", server).stdout == shown.stdout
     request.write_text("environment: dev\nrequests: [{application: shop}]\n")

@@ -60,10 +60,10 @@ def test_what_is_declared_becomes_what_is(bench: Bench) -> None:
     assert CANARY not in everything + bench.server.log()
 
 
-def test_what_was_seen_gives_the_same_plan(bench: Bench) -> None:
-    definitions = given(bench)
-    plan = rdsprov.plan(definitions, **bench.options)
-    observed = rdsprov.observe(definitions, **bench.options)
+def test_what_was_seen_gives_the_same_plan(quiet: Bench) -> None:
+    definitions = given(quiet)
+    plan = rdsprov.plan(definitions, **quiet.options)
+    observed = rdsprov.observe(definitions, **quiet.options)
     assert rdsprov.diff(definitions, observed) == plan
     assert rdsprov.diff(definitions, observed.to_dict()).digest == plan.digest
     assert pickle.loads(pickle.dumps(observed)) == observed == plan.observed
