@@ -137,7 +137,7 @@ pub fn test(versions: Option<&str>, arguments: &[String]) -> Result<(), String> 
 fn types(environment: &Environment) -> Result<(), String> {
     const MYPY: [&str; 7] =
         ["-m", "mypy", "--strict", "--python-version", "3.9", "--cache-dir", "target/python/mypy"];
-    let code = ["crates/rdsprov-py/tests", "crates/rdsprov-py/bench", "examples/python"];
+    let code = ["crates/rdsprov-py/tests", "crates/rdsprov-bench", "examples/python"];
     environment.python(&[MYPY.as_slice(), &["-p", "rdsprov"]].concat())?;
     environment.python(&[MYPY.as_slice(), &code].concat())?;
     environment.python(&["-m", "mypy.stubtest", "rdsprov"])?;
@@ -157,12 +157,10 @@ fn types(environment: &Environment) -> Result<(), String> {
 /// How long planning takes in Python, beside the same in Rust.
 pub fn bench() -> Result<(), String> {
     run("cargo", &["build", "--workspace"], &[])?;
-    let release = ["build", "--release", "--workspace", "--exclude", "xtask", "--examples"];
-    run("cargo", &release, &[])?;
-    run("cargo", &["build", "--release", "-p", "rdsprov-py"], &[])?;
+    run("cargo", &["build", "--release", "-p", "rdsprov-py", "-p", "rdsprov-bench"], &[])?;
     let environment = Environment::new("bench", &interpreter(), &["pytest==8.4.2"])?;
     environment.install("target/release/lib_rdsprov.so")?;
-    environment.python(&["crates/rdsprov-py/bench/diff.py", "target/release/examples/diff"])
+    environment.python(&["crates/rdsprov-bench/diff.py", "target/release/bench-diff"])
 }
 
 /// What is given to others, in `target/dist`: the wheel, the sources and the command. Each is tried.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -170,19 +169,6 @@ def test_the_parser_of_requests(quiet: Bench) -> None:
     assert wrong.returncode == 1 and "reserved by PostgreSQL" in wrong.stderr
 
 
-def test_the_import_is_quick_and_starts_no_thread() -> None:
-    """Side by side with a module that is empty. Its libraries are not stripped here, and a wheel's are."""
-
-    def took(module: str) -> float:
-        code = (
-            "import time, sys, os; started = time.perf_counter(); "
-            f"import {module}; print(time.perf_counter() - started, len(os.listdir('/proc/self/task')))"
-        )
-        done = run(sys.executable, "-c", code, PYTHONPATH=str(Path(__file__).parent))
-        seconds, threads = done.stdout.split()
-        assert threads == "1", done.stdout
-        return float(seconds)
-
-    nothing = statistics.median(took("nothing") for _ in range(5))
-    rdsprov_ = statistics.median(took("rdsprov") for _ in range(5))
-    print(f"import: {1000 * (rdsprov_ - nothing):.1f} ms more than an empty module")
+def test_the_import_starts_no_thread() -> None:
+    done = run(sys.executable, "-c", "import os, rdsprov; print(os.listdir('/proc/self/task'))")
+    assert done.stdout.count(",") == 0 and done.stdout.startswith("["), done

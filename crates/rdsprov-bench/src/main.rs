@@ -1,4 +1,4 @@
-//! How long a plan takes without a server: `diff DEFINITIONS.json OBSERVED.json [ROUNDS]` prints the median of
+//! How long a plan takes without a server: `bench-diff DEFINITIONS.json OBSERVED.json [ROUNDS]` prints the median of
 //! reading both and planning, and of planning alone, in milliseconds.
 
 use std::error::Error;
