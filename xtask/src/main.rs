@@ -49,6 +49,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// How long planning takes in Python, beside the same in Rust
+    Bench,
     /// What is given to others: wheel, sources and command, in target/dist
     Dist,
     /// A throwaway server
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Task::Python { arguments } => {
             get_what_is_missing().and_then(|()| python::test(None, &arguments))
         }
+        Task::Bench => get_what_is_missing().and_then(|()| python::bench()),
         Task::Dist => python::dist(),
         Task::Pg { task: Pg::Start { version, json: true, secrets } } => {
             serve::serve(version, secrets)

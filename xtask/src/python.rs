@@ -76,8 +76,8 @@ impl Environment {
         Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
     }
 
-    /// Puts the module there, as links to its sources and to the library that cargo has built.
-    fn install(&self) -> Result<(), String> {
+    /// Puts the module there: its sources, and a link to a library that cargo has built.
+    fn install(&self, library: &str) -> Result<(), String> {
         let package = self.packages()?.join("rdsprov");
         let failed = |error: std::io::Error| format!("{}: {error}", package.display());
         let _ = fs::remove_dir_all(&package);
@@ -87,10 +87,10 @@ impl Environment {
             if path.is_file()
                 && let Some(name) = path.file_name()
             {
-                symlink(&path, package.join(name)).map_err(failed)?;
+                fs::copy(&path, package.join(name)).map_err(failed)?;
             }
         }
-        let library = Path::new("target/debug/lib_rdsprov.so").canonicalize().map_err(failed)?;
+        let library = Path::new(library).canonicalize().map_err(failed)?;
         symlink(library, package.join("_rdsprov.abi3.so")).map_err(failed)
     }
 }
@@ -108,7 +108,7 @@ fn interpreter() -> String {
 fn environment() -> Result<Environment, String> {
     run("cargo", &["build", "--workspace"], &[])?;
     let environment = Environment::new("test", &interpreter(), &PACKAGES)?;
-    environment.install()?;
+    environment.install("target/debug/lib_rdsprov.so")?;
     Ok(environment)
 }
 
@@ -123,8 +123,8 @@ pub fn test(versions: Option<&str>, arguments: &[String]) -> Result<(), String> 
     if arguments.is_empty() {
         types(&environment)?;
     }
-    let mut pytest =
-        vec!["-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations", "8", "-n", "3"];
+    let mut pytest = vec!["-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations", "8"];
+    pytest.extend(["-n", "3", "--dist", "loadgroup"]);
     if arguments.is_empty() {
         pytest.push("crates/rdsprov-py/tests");
     }
@@ -137,7 +137,7 @@ pub fn test(versions: Option<&str>, arguments: &[String]) -> Result<(), String> 
 fn types(environment: &Environment) -> Result<(), String> {
     const MYPY: [&str; 7] =
         ["-m", "mypy", "--strict", "--python-version", "3.9", "--cache-dir", "target/python/mypy"];
-    let code = ["crates/rdsprov-py/tests", "examples/python"];
+    let code = ["crates/rdsprov-py/tests", "crates/rdsprov-bench", "examples/python"];
     environment.python(&[MYPY.as_slice(), &["-p", "rdsprov"]].concat())?;
     environment.python(&[MYPY.as_slice(), &code].concat())?;
     environment.python(&["-m", "mypy.stubtest", "rdsprov"])?;
@@ -147,7 +147,20 @@ fn types(environment: &Environment) -> Result<(), String> {
     }
     let pyright = format!("{npm}/node_modules/pyright/index.js");
     let python = environment.program("python");
-    run("node", &[&[pyright.as_str(), "--pythonpath", &python], code.as_slice()].concat(), &[])
+    run("node", &[&[pyright.as_str(), "--pythonpath", &python], code.as_slice()].concat(), &[])?;
+    // It finds the module by the Python that it finds.
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", environment.home.join("bin").display());
+    run("node", &[pyright.as_str(), "--verifytypes", "rdsprov"], &[("PATH", &path)])
+}
+
+/// How long planning takes in Python, beside the same in Rust.
+pub fn bench() -> Result<(), String> {
+    run("cargo", &["build", "--workspace"], &[])?;
+    run("cargo", &["build", "--release", "-p", "rdsprov-py", "-p", "rdsprov-bench"], &[])?;
+    let environment = Environment::new("bench", &interpreter(), &["pytest==8.4.2"])?;
+    environment.install("target/release/lib_rdsprov.so")?;
+    environment.python(&["crates/rdsprov-bench/diff.py", "target/release/bench-diff"])
 }
 
 /// What is given to others, in `target/dist`: the wheel, the sources and the command. Each is tried.

@@ -8,7 +8,6 @@ use crate::{Exit, Stop, say, setup};
 
 pub async fn run(options: &AccessOptions) -> Result<Exit, Stop> {
     let setup = setup::new(&options.common)?;
-    let desired = setup.desired(options.server.build_id.as_deref(), &options.server.allow)?;
     let asked = Asked {
         database: options.database.clone().map(DatabaseName::observed),
         role: options.role.clone().map(RoleName::observed),
@@ -16,20 +15,7 @@ pub async fn run(options: &AccessOptions) -> Result<Exit, Stop> {
     if options.common.format == Format::Sql {
         return Err(Stop::new(Exit::Usage, "access has no form in SQL"));
     }
-    let administration = setup.administration(&(&options.server).into()).await?;
-    let holdings = administration
-        .holdings(&desired, &asked)
-        .await
-        .map_err(|error| Stop::new(Exit::Failed, error))?;
-    if let Some(name) = options.database.as_ref().filter(|_| holdings.databases.is_empty()) {
-        return Err(Stop::new(
-            Exit::Failed,
-            format!(
-                "database {name} is not there, or neither declared nor managed in environment {}",
-                setup.environment
-            ),
-        ));
-    }
+    let holdings = setup.access(&(&options.server).into(), &asked).await?;
     say::result(&match options.common.format {
         Format::Json => holdings.to_json().map_err(|error| Stop::new(Exit::Failed, error))? + "\n",
         Format::Markdown => holdings.to_markdown(),

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::observed as core_observed;
 use rdsprov_core::plan::{Findings, Plan as CorePlan, SavedPlan, Step};
-use rdsprov_core::server::{StepResult, StepStatus};
+use rdsprov_core::server::{Asked, StepResult, StepStatus};
 use rdsprov_core::session::{self, ApplyOptions, Done, Front, Outcome, Planned};
 use serde_json::{Value, json};
 
+use crate::access::Access;
 use crate::definitions::Definitions;
 use crate::observed::Observed;
 use crate::options::{self, Keywords};
@@ -81,6 +83,26 @@ pub fn observe(
 ) -> PyResult<Observed> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
     Ok(Observed(Arc::new(look(definitions, &keywords)?.observed)))
+}
+
+/// See `rdsprov.access`.
+#[pyfunction]
+#[pyo3(signature = (definitions, **keywords))]
+pub fn access(
+    py: Python<'_>,
+    definitions: &Bound<'_, Definitions>,
+    keywords: Option<Bound<'_, PyDict>>,
+) -> PyResult<Access> {
+    let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
+    let raised = Arc::new(Raised::default());
+    let setup = Basis::new(definitions, &keywords)?.setup;
+    let options = keywords.server(&raised)?;
+    let asked = Asked {
+        database: keywords.given::<String>("database")?.map(DatabaseName::observed),
+        role: keywords.given::<String>("role")?.map(RoleName::observed),
+    };
+    let holdings = wait::or_raised(py, &raised, || setup.access(&options, &asked))?;
+    Access::new(py, &holdings.map_err(|error| errors::raised(py, &error))?)
 }
 
 /// See `rdsprov.validate`.
@@ -234,6 +256,7 @@ fn described(outcome: &Outcome, digest: &str) -> Value {
         "committed": outcome.committed,
         "steps": steps,
         "records": outcome.records,
+        "ledger_head": outcome.ledger_head.as_ref().map(|head| &head.hash),
         "error": outcome.ended.as_ref().err().map(ToString::to_string),
     })
 }

@@ -5,6 +5,8 @@
 //! going to `logging` (`log`). What is plain data leaves as the classes of `rdsprov/_values.py`, and what
 //! goes wrong as those of `rdsprov/_errors.py`.
 
+mod access;
+mod audit;
 mod calls;
 mod definitions;
 mod errors;
@@ -27,7 +29,11 @@ mod _rdsprov {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::calls::{apply, check, diff, observe, plan, validate};
+    use crate::access::{Access, restore_access};
+    #[pymodule_export]
+    use crate::audit::{ledger_changes, verify_ledger};
+    #[pymodule_export]
+    use crate::calls::{access, apply, check, diff, observe, plan, validate};
     #[pymodule_export]
     use crate::definitions::{Definitions, restore_definitions};
     #[pymodule_export]

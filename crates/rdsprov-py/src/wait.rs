@@ -1,6 +1,6 @@
 //! How a call waits: without the GIL, in a runtime of its own, and looking now and then whether somebody
-//! pressed Ctrl-C. No thread is started, and nothing is left behind: a call may be made in any thread, and
-//! after a fork.
+//! pressed Ctrl-C. Nothing is left behind: a call may be made in any thread, after a fork, and by what
+//! another call calls.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub fn to_the_end<T: Send, F: Future<Output = T>>(
     start: impl FnOnce() -> F + Send,
 ) -> PyResult<T> {
     let log = log::subscriber(py, raised.clone())?;
-    let result = py.detach(|| {
+    let wait = || {
         let _log = tracing::subscriber::set_default(log);
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let result = runtime.block_on(async {
@@ -66,8 +66,16 @@ pub fn to_the_end<T: Send, F: Future<Output = T>>(
         runtime.block_on(goodbye());
         runtime.shutdown_background();
         Ok(result)
+    };
+    let result: std::io::Result<T> = py.detach(|| {
+        if Handle::try_current().is_err() {
+            return wait();
+        }
+        // Something that a call calls makes a call of its own; a thread has one runtime at a time.
+        let inner = std::thread::scope(|scope| scope.spawn(wait).join());
+        inner.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
-    result.map_err(|error: std::io::Error| error.into())
+    Ok(result?)
 }
 
 /// Waits until it ends or something is raised, which then is what becomes of it.

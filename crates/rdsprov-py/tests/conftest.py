@@ -112,10 +112,14 @@ def versions() -> list[int]:
     return [int(major) for major in os.environ.get("RDSPROV_TEST_PG", "15").split(",")]
 
 
+#: What the tests themselves heed.
+OURS = ("RDSPROV_TEST_PG", "RDSPROV_UPDATE_DOCS")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _without_the_environment_of_others() -> Iterator[None]:
     for name in list(os.environ):
-        if name.startswith(("RDSPROV_", "PGSSL", "AWS_")) and name != "RDSPROV_TEST_PG":
+        if name.startswith(("RDSPROV_", "PGSSL", "AWS_")) and name not in OURS:
             del os.environ[name]
     os.environ.pop("ALLOW_DB_PROVISION", None)
     yield
@@ -131,3 +135,16 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 @pytest.fixture
 def bench(server: Server, tmp_path: Path) -> Bench:
     return Bench(server, tmp_path)
+
+
+@pytest.fixture(scope="session", params=versions())
+def untouched(request: pytest.FixtureRequest) -> Iterator[Server]:
+    server = Server(request.param)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def quiet(untouched: Server, tmp_path: Path) -> Bench:
+    """For tests that change nothing on their server: they share it."""
+    return Bench(untouched, tmp_path)

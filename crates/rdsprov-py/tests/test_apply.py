@@ -8,6 +8,7 @@ import logging
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -113,26 +114,26 @@ def test_a_statement_that_fails(bench: Bench) -> None:
     assert pickle.loads(pickle.dumps(caught.value)).outcome == outcome
 
 
-def test_records_that_cannot_be_kept(bench: Bench) -> None:
-    plan = ready(bench)
+def test_records_that_cannot_be_kept(quiet: Bench) -> None:
+    plan = ready(quiet)
     with pytest.raises(rdsprov.ApplyError, match="cannot be written"):
         rdsprov.apply(plan, audit_output="/proc/none/audit.csv")
-    assert bench.server.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^shop'") == "0"
+    assert quiet.server.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^shop'") == "0"
 
 
-def test_a_server_that_is_not_there(bench: Bench) -> None:
-    ready(bench)
+def test_a_server_that_is_not_there(quiet: Bench) -> None:
+    ready(quiet)
     for wrong in ({"port": 9}, {"host": "127.0.0.2", "port": 9}, {"ca_file": "/missing.pem"}):
         with pytest.raises(rdsprov.ConnectError):
-            rdsprov.plan(definitions(), **{**bench.options, **wrong})
+            rdsprov.plan(definitions(), **{**quiet.options, **wrong})
     with pytest.raises(rdsprov.ConnectError):
-        rdsprov.observe(definitions(), **{**bench.options, "tls": "verify-full", "ca_file": "system"})
+        rdsprov.observe(definitions(), **{**quiet.options, "tls": "verify-full", "ca_file": "system"})
 
 
-def test_secrets_that_are_not_there(bench: Bench) -> None:
+def test_secrets_that_are_not_there(quiet: Bench) -> None:
     with pytest.raises(rdsprov.SecretError, match="nobody/knows"):
-        rdsprov.plan(definitions(), admin_secret="nobody/knows", **bench.options)
-    plan = rdsprov.plan(definitions(), **bench.options)
+        rdsprov.plan(definitions(), admin_secret="nobody/knows", **quiet.options)
+    plan = rdsprov.plan(definitions(), **quiet.options)
     assert ["goldenpath/dev/" in refusal.message for refusal in plan.refusals] == [True, True]
 
 
@@ -210,7 +211,7 @@ def test_secrets_of_a_callable(bench: Bench) -> None:
     assert CANARY not in repr(plan) + plan.to_json() + bench.server.log()
 
 
-def test_a_callable_that_raises(bench: Bench) -> None:
+def test_a_callable_that_raises(quiet: Bench) -> None:
     class Sealed(Exception):
         pass
 
@@ -220,16 +221,16 @@ def test_a_callable_that_raises(bench: Bench) -> None:
     with pytest.raises(Sealed) as caught:
         rdsprov.plan(definitions(), secrets=sealed)
     assert "in sealed" in "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
-    vault = Vault(bench)
+    vault = Vault(quiet)
     del vault.secrets["goldenpath/dev/shop/postgres"]
     with pytest.raises(KeyError):
-        rdsprov.check(definitions(), secrets=vault, ca_file=bench.server.ca_file)
+        rdsprov.check(definitions(), secrets=vault, ca_file=quiet.server.ca_file)
 
 
-def test_a_callable_that_returns_something_else(bench: Bench) -> None:
+def test_a_callable_that_returns_something_else() -> None:
     for wrong in (None, password("x"), [password("x")]):
         with pytest.raises(TypeError, match="has to return a mapping") as caught:
-            rdsprov.plan(definitions(), secrets=lambda _: wrong)  # type: ignore[arg-type,return-value]
+            rdsprov.plan(definitions(), secrets=lambda _: wrong)  # type: ignore[arg-type]
         assert CANARY not in str(caught.value)
     with pytest.raises(TypeError) as caught:
         rdsprov.plan(definitions(), secrets=lambda _: {"password": password("x").encode()})
@@ -253,6 +254,15 @@ def test_a_callback_that_raises(bench: Bench) -> None:
     assert rdsprov.apply(rdsprov.plan(definitions(), **bench.options)).converged
 
 
+def test_a_callback_that_calls(bench: Bench) -> None:
+    plan = ready(bench)
+    seen: list[bool] = []
+    outcome = rdsprov.apply(
+        plan, on_step=lambda _: seen.append(rdsprov.check(definitions(), **bench.options))
+    )
+    assert outcome.converged and seen and not seen[0]
+
+
 def test_threads(bench: Bench) -> None:
     expected = ready(bench)
     with ThreadPoolExecutor(6) as pool:
@@ -265,8 +275,8 @@ def test_threads(bench: Bench) -> None:
     assert sum(isinstance(result, rdsprov.StalePlan) for result in results) == 2
 
 
-def test_the_gil_is_free_while_waiting(bench: Bench) -> None:
-    ready(bench)
+def test_the_gil_is_free_while_waiting(quiet: Bench) -> None:
+    ready(quiet)
     ticks = 0
     done = threading.Event()
 
@@ -279,7 +289,7 @@ def test_the_gil_is_free_while_waiting(bench: Bench) -> None:
     other = threading.Thread(target=tick)
     other.start()
     started = time.monotonic()
-    rdsprov.plan(definitions(), **bench.options)
+    rdsprov.plan(definitions(), **quiet.options)
     took = time.monotonic() - started
     done.set()
     other.join()
@@ -298,20 +308,20 @@ def test_inside_a_running_loop(bench: Bench) -> None:
     assert here == plan and outcome.converged
 
 
-def test_after_a_fork(bench: Bench) -> None:
-    ready(bench)
+def test_after_a_fork(quiet: Bench) -> None:
+    ready(quiet)
     for _ in range(2):
         child = os.fork()
         if child == 0:
             try:
-                plan = rdsprov.plan(definitions(), **bench.options)
+                plan = rdsprov.plan(definitions(), **quiet.options)
                 os._exit(0 if plan.changes else 1)
             except BaseException:
                 traceback.print_exc()
                 os._exit(2)
         assert os.waitpid(child, 0)[1] == 0
         # The parent has used it now, and its next child may, too.
-        rdsprov.plan(definitions(), **bench.options)
+        rdsprov.plan(definitions(), **quiet.options)
 
 
 def test_the_log(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -440,3 +450,28 @@ def test_ctrl_c_at_work(bench: Bench) -> None:
     assert said.startswith("interrupted True"), said
     assert "what was committed stays" in said
     assert rdsprov.apply(rdsprov.plan(definitions(), **bench.options)).converged
+
+
+def test_ctrl_c_while_a_server_says_nothing(quiet: Bench) -> None:
+    ready(quiet)
+    with socket.create_server(("localhost", 0)) as silent:
+        program = subprocess.Popen(
+            [sys.executable, "-c", SILENT, quiet.directory, str(silent.getsockname()[1])],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        connection, _ = silent.accept()
+        with connection:
+            program.send_signal(signal.SIGINT)
+            out, _ = program.communicate(timeout=30)
+    assert out == "interrupted\n"
+
+
+SILENT = """
+import sys, rdsprov
+definitions = rdsprov.Definitions.from_mapping({"environment": "dev", "application_databases": {}})
+try:
+    rdsprov.plan(definitions, secrets="file:" + sys.argv[1], port=int(sys.argv[2]))
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""

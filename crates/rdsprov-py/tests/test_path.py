@@ -60,12 +60,49 @@ def test_what_is_declared_becomes_what_is(bench: Bench) -> None:
     assert CANARY not in everything + bench.server.log()
 
 
-def test_what_was_seen_gives_the_same_plan(bench: Bench) -> None:
-    definitions = given(bench)
-    plan = rdsprov.plan(definitions, **bench.options)
-    observed = rdsprov.observe(definitions, **bench.options)
+def test_what_was_seen_gives_the_same_plan(quiet: Bench) -> None:
+    definitions = given(quiet)
+    plan = rdsprov.plan(definitions, **quiet.options)
+    observed = rdsprov.observe(definitions, **quiet.options)
     assert rdsprov.diff(definitions, observed) == plan
     assert rdsprov.diff(definitions, observed.to_dict()).digest == plan.digest
     assert pickle.loads(pickle.dumps(observed)) == observed == plan.observed
 
 
+
+
+def test_who_can_do_what_and_who_was_given_it(bench: Bench) -> None:
+    definitions = given(bench)
+    plan = rdsprov.plan(definitions, **bench.options)
+    ledger = bench.directory / "ledger.jsonl"
+    outcome = rdsprov.apply(
+        plan, audit_ledger=ledger, actor="ada", approver="grace", request_id="R-7", run_id="7"
+    )
+    access = rdsprov.access(definitions, **bench.options)
+    words = ["access", "-d", str(DEMO)]
+    assert str(access) == bench.command(*words).stdout
+    assert access.to_json() + "\n" == bench.command(*words, "--format", "json").stdout
+    assert access.to_markdown() == bench.command(*words, "--format", "markdown").stdout
+    assert access.complete and repr(access) == "<Access complete=True>"
+    assert pickle.loads(pickle.dumps(access)) == access and hash(access) == hash(access)
+    assert [one["database"] for one in access.to_dict()["databases"]] == ["keycloak", "shop"]
+    narrow = rdsprov.access(definitions, database="shop", role="shop_reader", **bench.options)
+    assert narrow != access and "keycloak" not in str(narrow)
+    with pytest.raises(rdsprov.Error, match="database nowhere is not there"):
+        rdsprov.access(definitions, database="nowhere", **bench.options)
+
+    verified = rdsprov.audit.verify(ledger, expect=outcome.ledger_head)
+    assert verified.is_whole and verified.since_expected == 0 and verified.runs == 1
+    assert verified.head == outcome.ledger_head
+    changes = rdsprov.audit.changes(ledger, role="shop_reader")
+    assert changes and {change.step.role for change in changes} == {"shop_reader"}
+    who = {(change.actor, change.approver, change.request_id, change.run_id) for change in changes}
+    assert who == {("ada", "grace", "R-7", "7")}
+    assert len(rdsprov.audit.changes(ledger)) == len(plan.changes)
+    ledger.write_text(ledger.read_text().replace("shop_reader", "someone_else", 1))
+    verified = rdsprov.audit.verify(ledger)
+    assert not verified.is_whole
+    assert {finding.wrong for finding in verified.findings} <= {"changed", "not_bound"}
+    assert all(finding.line and finding.message for finding in verified.findings)
+    with pytest.raises(rdsprov.UsageError, match="cannot be read"):
+        rdsprov.audit.verify(bench.directory / "missing")

@@ -43,7 +43,12 @@ VALUES: list[Any] = [
     rdsprov.Orphan("role", "x", "shop", ("CONNECT on d",)),
     rdsprov.Undeclared("d", "o", "shop", True),
     rdsprov.DefinitionProblem("f", 1, 2, "m", "h", "t"),
-    rdsprov.Outcome("dev", "b", "r", "sha256:", True, True, (RESULT,), (RECORD,), None),
+    rdsprov.Outcome("dev", "b", "r", "sha256:", True, True, (RESULT,), (RECORD,), None, None),
+    rdsprov.audit.Finding(3, "changed", "the record was changed"),
+    rdsprov.audit.Verified(1, 1, "h", None, (rdsprov.audit.Finding(1, "torn", "m"),), ("n",)),
+    rdsprov.audit.Change(
+        1, "t", "dev", "b", "r", "ada", None, None, "u", "h", "s", "d", "p", STEP
+    ),
     rdsprov.Definitions.from_text(
         'application_databases = { a = { database_name = "a", username = "a", settings = '
         '{ work_mem = "1MB" } } }'
@@ -89,10 +94,13 @@ def test_the_keys_of_an_application() -> None:
 def test_every_public_name_is_documented_and_at_home() -> None:
     for name in rdsprov.__all__:
         value = getattr(rdsprov, name)
-        if name == "__version__":
+        if name in ("__version__", "audit"):
             continue
         assert value.__module__ == "rdsprov" and inspect.getdoc(value), name
-    for cls in (rdsprov.Definitions, rdsprov.Observed, rdsprov.Plan):
+    for name in rdsprov.audit.__all__:
+        value = getattr(rdsprov.audit, name)
+        assert value.__module__ == "rdsprov.audit" and inspect.getdoc(value), name
+    for cls in (rdsprov.Access, rdsprov.Definitions, rdsprov.Observed, rdsprov.Plan):
         for name, member in vars(cls).items():
             assert name.startswith("_") or inspect.getdoc(member), f"{cls.__name__}.{name}"
 

@@ -6,6 +6,7 @@ use crate::audit::AuditError;
 use crate::config::{ConfigError, TlsSettingsError};
 use crate::definitions::{DefinitionErrors, UnknownApplication};
 use crate::gate::GateError;
+use crate::name::DatabaseName;
 use crate::plan::{Refusal, SavedPlanError};
 #[cfg(feature = "aws")]
 use crate::rotation::RotationError;
@@ -118,6 +119,16 @@ pub enum Error {
     /// The server, or the secrets, could not be looked at.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A database that is of no concern here, or not there.
+    #[error(
+        "database {database} is not there, or neither declared nor managed in environment {environment}"
+    )]
+    NoSuchDatabase {
+        /// The database.
+        database: DatabaseName,
+        /// The environment.
+        environment: String,
+    },
     /// The gates say no.
     #[error(transparent)]
     Gate(#[from] GateError),
@@ -240,6 +251,7 @@ impl Error {
             | Self::Tls(_)
             | Self::Source(_)
             | Self::Run(_)
+            | Self::NoSuchDatabase { .. }
             | Self::Audit(_)
             | Self::Statement(_)
             | Self::NotConverged

@@ -9,11 +9,12 @@ use super::error::Error;
 use super::setup::Setup;
 use crate::config::{TlsSection, TlsSettings, VerifyPasswords};
 use crate::desired::Desired;
+use crate::holdings::Holdings;
 use crate::plan::Hazard;
 #[cfg(feature = "aws")]
 use crate::secrets::aws;
 use crate::secrets::{SecretId, SecretProvider, SecretSource, Stage, Templates};
-use crate::server::{Administration, Login, Place, Run, Tls};
+use crate::server::{Administration, Asked, Login, Place, Run, Tls};
 
 /// How the administrator logs in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -125,6 +126,23 @@ impl Setup {
         let login = self.login(options).await?;
         let tls = self.tls(options)?;
         Ok(Administration::open(&source, login, options.place.clone(), tls).await?)
+    }
+
+    /// Who can do what in the managed databases, as PostgreSQL says.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn access(&self, options: &ServerOptions, asked: &Asked) -> Result<Holdings, Error> {
+        let desired = self.desired(options.build_id.as_deref(), &options.allow)?;
+        let administration = self.administration(options).await?;
+        let holdings = administration.holdings(&desired, asked).await?;
+        match &asked.database {
+            Some(database) if holdings.databases.is_empty() => Err(Error::NoSuchDatabase {
+                database: database.clone(),
+                environment: self.environment.clone(),
+            }),
+            _ => Ok(holdings),
+        }
     }
 
     fn tls(&self, options: &ServerOptions) -> Result<Tls, Error> {

@@ -22,9 +22,9 @@ from ._errors import (
     StalePlan,
     UsageError,
 )
-from . import _rdsprov
+from . import _rdsprov, audit
 from ._rdsprov import VERSION as __version__
-from ._rdsprov import Definitions, Observed, Plan
+from ._rdsprov import Access, Definitions, Observed, Plan
 from ._values import (
     AccessLevel,
     Action,
@@ -46,6 +46,7 @@ from ._values import (
 )
 
 __all__ = [
+    "Access",
     "AccessLevel",
     "Action",
     "Application",
@@ -76,7 +77,9 @@ __all__ = [
     "Undeclared",
     "UsageError",
     "__version__",
+    "access",
     "apply",
+    "audit",
     "check",
     "diff",
     "observe",
@@ -213,6 +216,34 @@ def observe(
     Takes the options of ``plan`` and raises what that raises.
     """
     return _rdsprov.observe(**_contacting(locals()))
+
+
+def access(
+    definitions,
+    *,
+    database=None,
+    role=None,
+    environment=None,
+    admin_secret=None,
+    admin_auth=None,
+    admin_user=None,
+    secrets=None,
+    region=None,
+    host=None,
+    port=None,
+    dbname=None,
+    tls=None,
+    ca_file=None,
+    client_cert=None,
+    client_key=None,
+    build_id=None,
+    config=None,
+):
+    """Who can do what in the managed databases, as PostgreSQL says; of one ``database`` or ``role``, if named.
+
+    Takes the options of ``plan`` and raises what that raises; only the administrator's secret is fetched.
+    """
+    return _rdsprov.access(**locals())
 
 
 def apply(

@@ -6,7 +6,10 @@ from typing import Any, Literal, Union, final
 
 from typing_extensions import Self, TypeAlias
 
+from . import audit as audit
+
 __all__ = [
+    "Access",
     "AccessLevel",
     "Action",
     "Application",
@@ -37,7 +40,9 @@ __all__ = [
     "Undeclared",
     "UsageError",
     "__version__",
+    "access",
     "apply",
+    "audit",
     "check",
     "diff",
     "observe",
@@ -231,6 +236,7 @@ class Outcome(_Value):
     committed: bool
     steps: tuple[StepResult, ...]
     records: tuple[Record, ...]
+    ledger_head: str | None
     error: str | None
     def __iter__(self) -> Iterator[StepResult]: ...
 
@@ -287,6 +293,17 @@ class Definitions:
     def __len__(self) -> int: ...
     def __contains__(self, name: object, /) -> bool: ...
     def __getitem__(self, name: str, /) -> Application: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Access:
+    @property
+    def complete(self) -> bool: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def to_json(self) -> str: ...
+    def to_markdown(self) -> str: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -425,6 +442,27 @@ def observe(
     adopt: Iterable[str] = (),
     config: _Path | None = None,
 ) -> Observed: ...
+def access(
+    definitions: Definitions,
+    *,
+    database: str | None = None,
+    role: str | None = None,
+    environment: str | None = None,
+    admin_secret: str | None = None,
+    admin_auth: _AdminAuth | None = None,
+    admin_user: str | None = None,
+    secrets: _Secrets | None = None,
+    region: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    dbname: str | None = None,
+    tls: _Tls | None = None,
+    ca_file: _Path | None = None,
+    client_cert: _Path | None = None,
+    client_key: _Path | None = None,
+    build_id: str | None = None,
+    config: _Path | None = None,
+) -> Access: ...
 def apply(
     plan: Plan,
     *,

@@ -1,31 +1,39 @@
 from collections.abc import Sequence
 from typing import Any
 
+from . import Access as Access
 from . import Definitions as Definitions
 from . import Observed as Observed
 from . import Outcome
 from . import Plan as Plan
+from .audit import Change, Verified
 
 __all__ = [
+    "Access",
     "Definitions",
     "Observed",
     "Plan",
     "VERSION",
+    "access",
     "apply",
     "check",
     "closed_sets",
     "diff",
+    "ledger_changes",
     "main",
     "observe",
     "plan",
+    "restore_access",
     "restore_definitions",
     "restore_observed",
     "restore_plan",
     "validate",
+    "verify_ledger",
 ]
 
 VERSION: str
 
+def access(definitions: Definitions, **keywords: Any) -> Access: ...
 def apply(plan: Plan, **keywords: Any) -> Outcome: ...
 def check(definitions: Definitions, **keywords: Any) -> bool: ...
 def closed_sets() -> dict[str, Sequence[str]]: ...
@@ -33,6 +41,9 @@ def diff(definitions: Definitions, observed: object, **keywords: Any) -> Plan: .
 def main(arguments: Sequence[str]) -> int: ...
 def observe(definitions: Definitions, **keywords: Any) -> Observed: ...
 def plan(definitions: Definitions, **keywords: Any) -> Plan: ...
+def ledger_changes(path: Any, role: str | None, database: str | None) -> tuple[Change, ...]: ...
+def verify_ledger(path: Any, expect: str | None) -> Verified: ...
+def restore_access(json: str, text: str, markdown: str, complete: bool) -> Access: ...
 def restore_definitions(
     sources: Any, environment: Any, mode: Any, adopt: Any, config: Any
 ) -> Definitions: ...

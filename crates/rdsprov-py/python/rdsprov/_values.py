@@ -256,10 +256,58 @@ class Outcome(_Value):
     committed: bool
     steps: tuple[StepResult, ...]
     records: tuple[Record, ...]
+    #: The hash of the ledger's last record, where there is one: keep it elsewhere.
+    ledger_head: str | None
     error: str | None
 
     def __iter__(self):
         return iter(self.steps)
+
+
+@dataclass(frozen=True)
+class Finding(_Value):
+    """Something that is wrong with a ledger, and in which line."""
+
+    line: int
+    wrong: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Verified(_Value):
+    """What a look at a ledger has shown; ``head`` is the hash of its last record."""
+
+    records: int
+    runs: int
+    head: str | None
+    since_expected: int | None
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def is_whole(self):
+        """Whether the ledger is as it was written, as far as can be seen."""
+        return not self.findings
+
+
+@dataclass(frozen=True)
+class Change(_Value):
+    """A change that took effect, as a ledger tells it."""
+
+    line: int
+    timestamp_utc: str
+    environment: str
+    build_id: str
+    run_id: str
+    actor: str
+    approver: str | None
+    request_id: str | None
+    os_user: str
+    host: str
+    server: str | None
+    definitions: str | None
+    plan: str | None
+    step: Step
 
 
 def _make(cls, values):
@@ -344,3 +392,15 @@ def _outcome(values):
         "records": tuple(map(_record, values["records"])),
     }
     return _make(Outcome, {**values, **changed})
+
+
+def _verified(values):
+    changed = {
+        "findings": tuple(_make(Finding, finding) for finding in values["findings"]),
+        "notes": tuple(values["notes"]),
+    }
+    return _make(Verified, {**values, **changed})
+
+
+def _change(values):
+    return _make(Change, {**values, "step": _step(values["step"])})

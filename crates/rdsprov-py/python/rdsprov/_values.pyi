@@ -17,3 +17,4 @@ from . import (
     StepResult as StepResult,
     Undeclared as Undeclared,
 )
+from .audit import Change as Change, Finding as Finding, Verified as Verified

@@ -1,0 +1,81 @@
+//! `rdsprov.Access`: who can do what in the managed databases, as PostgreSQL says.
+
+use pyo3::basic::CompareOp;
+use pyo3::prelude::*;
+use rdsprov_core::holdings::Holdings;
+
+use crate::{errors, options};
+
+/// Who can do what in the managed databases: immutable, and the same text as the command's.
+///
+/// Made by `access`.
+#[pyclass(frozen, module = "rdsprov")]
+pub struct Access {
+    json: String,
+    text: String,
+    markdown: String,
+    complete: bool,
+}
+
+impl Access {
+    pub fn new(py: Python<'_>, holdings: &Holdings) -> PyResult<Self> {
+        let json = holdings.to_json().map_err(|error| errors::usage(py, &error.to_string()))?;
+        let (text, markdown) = (holdings.to_text(), holdings.to_markdown());
+        Ok(Self { json, text, markdown, complete: holdings.is_complete() })
+    }
+}
+
+#[pymethods]
+impl Access {
+    /// Whether every database could be looked at.
+    #[getter]
+    fn complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Plain data, as `rdsprov access --format json` prints it.
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        py.import("json")?.call_method1("loads", (&self.json,))
+    }
+
+    /// The same as JSON.
+    fn to_json(&self) -> &str {
+        &self.json
+    }
+
+    /// The same as tables, as `rdsprov access --format markdown` prints them.
+    fn to_markdown(&self) -> &str {
+        &self.markdown
+    }
+
+    fn __str__(&self) -> &str {
+        &self.text
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Access complete={}>", if self.complete { "True" } else { "False" })
+    }
+
+    fn __richcmp__(&self, other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
+        let same = other.cast::<Self>().ok().map(|other| self.json == other.get().json);
+        options::equality(other.py(), op, same)
+    }
+
+    fn __hash__(&self) -> u64 {
+        options::hash_of(&self.json)
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, State)> {
+        let state = (self.json.clone(), self.text.clone(), self.markdown.clone(), self.complete);
+        Ok((options::own(py, "restore_access")?, state))
+    }
+}
+
+/// JSON, text, tables, and whether every database could be looked at.
+type State = (String, String, String, bool);
+
+/// Takes again what was pickled.
+#[pyfunction]
+pub fn restore_access(json: String, text: String, markdown: String, complete: bool) -> Access {
+    Access { json, text, markdown, complete }
+}

@@ -1,0 +1,64 @@
+//! `rdsprov.audit`: what a ledger tells, and whether it can be believed.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use rdsprov_core::audit;
+use serde_json::json;
+
+use crate::{errors, values};
+
+/// What a look at a ledger gives.
+fn looked_at<T: Send>(
+    py: Python<'_>,
+    path: &Path,
+    look: impl FnOnce(BufReader<File>) -> std::io::Result<T> + Send,
+) -> PyResult<T> {
+    py.detach(|| File::open(path).map(BufReader::new).and_then(look))
+        .map_err(|error| errors::usage(py, &format!("{} cannot be read: {error}", path.display())))
+}
+
+/// See `rdsprov.audit.verify`.
+#[pyfunction]
+pub fn verify_ledger<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    expect: Option<String>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let verified = looked_at(py, &path, |ledger| audit::verify(ledger, expect.as_deref()))?;
+    let findings: Vec<_> = verified
+        .findings
+        .iter()
+        .map(|finding| {
+            let kind = serde_json::to_value(&finding.wrong).ok();
+            let kind = kind.as_ref().and_then(|kind| kind.get("wrong")).cloned();
+            json!({"line": finding.line, "wrong": kind, "message": finding.wrong.to_string()})
+        })
+        .collect();
+    let told = json!({
+        "records": verified.records,
+        "runs": verified.runs,
+        "head": verified.head.as_ref().map(|head| &head.hash),
+        "since_expected": verified.since_expected,
+        "findings": findings,
+        "notes": verified.notes,
+    });
+    values::value(py, "_verified", &told)
+}
+
+/// See `rdsprov.audit.changes`.
+#[pyfunction]
+pub fn ledger_changes<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    role: Option<String>,
+    database: Option<String>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let changes = looked_at(py, &path, |ledger| {
+        audit::changes(ledger, role.as_deref(), database.as_deref())
+    })?;
+    values::values(py, "_change", changes)
+}
