@@ -53,6 +53,11 @@ pub enum Command {
         after_help = "Outside dev it needs approval as `apply` does; `--dry-run` prints the digest."
     )]
     Rotate(RotateOptions),
+    /// Make a role that does all this in the master's place, so that the master's secret can stay where it is
+    #[command(
+        after_help = "Outside dev it needs approval, as `apply` does. Afterwards: rdsprov apply --admin-secret ID"
+    )]
+    Delegate(DelegateOptions),
     /// Say who can do what in the managed databases, as PostgreSQL says
     Access(AccessOptions),
     /// Look at a ledger: whether it is as it was written, and who was given what
@@ -234,15 +239,9 @@ pub struct CheckOptions {
     pub server: ServerOptions,
 }
 
+/// How what changes a server is agreed to and recorded.
 #[derive(Debug, Args)]
-pub struct ApplyOptions {
-    /// A plan that `plan --out` saved: applied only while it still is the plan
-    #[arg(value_name = "PLAN")]
-    pub plan: Option<PathBuf>,
-    #[command(flatten)]
-    pub common: Common,
-    #[command(flatten)]
-    pub server: ServerOptions,
+pub struct Recording {
     /// Names the run in records [default: a random one]
     #[arg(long, env = "RDSPROV_RUN_ID")]
     pub run_id: Option<String>,
@@ -267,6 +266,45 @@ pub struct ApplyOptions {
     /// Do all but the last step: show and record what would be done
     #[arg(long)]
     pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DelegateOptions {
+    /// The environment
+    #[arg(long, env = "RDSPROV_ENV")]
+    pub env: Option<String>,
+    /// The role that is to administer
+    #[arg(long, value_name = "ROLE")]
+    pub to: String,
+    /// Where its password is kept; made with a new one where it is not there
+    #[arg(long, value_name = "ID")]
+    pub to_secret: String,
+    /// Take over a role of this name that is not managed yet
+    #[arg(long)]
+    pub adopt: bool,
+    /// The file of what one does not want to repeat [default: rdsprov.toml, where there is one]
+    #[arg(long, env = "RDSPROV_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How the plan looks
+    #[arg(long, value_enum, default_value = "text", env = "RDSPROV_FORMAT")]
+    pub format: Format,
+    #[command(flatten)]
+    pub server: ServerOptions,
+    #[command(flatten)]
+    pub recording: Recording,
+}
+
+#[derive(Debug, Args)]
+pub struct ApplyOptions {
+    /// A plan that `plan --out` saved: applied only while it still is the plan
+    #[arg(value_name = "PLAN")]
+    pub plan: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub server: ServerOptions,
+    #[command(flatten)]
+    pub recording: Recording,
     /// After a failure go on with the other databases
     #[arg(long)]
     pub no_fail_fast: bool,
@@ -287,30 +325,8 @@ pub struct RotateOptions {
     pub common: Common,
     #[command(flatten)]
     pub server: ServerOptions,
-    /// Names the run in records [default: a random one]
-    #[arg(long, env = "RDSPROV_RUN_ID")]
-    pub run_id: Option<String>,
-    /// Append the records to a CSV file
-    #[arg(long, env = "RDSPROV_AUDIT_OUTPUT", value_name = "FILE")]
-    pub audit_output: Option<PathBuf>,
-    /// Append the records to a ledger of JSON Lines, each bound to the one before it
-    #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE")]
-    pub audit_ledger: Option<PathBuf>,
-    /// Who runs this, for the ledger [default: the user of the system]
-    #[arg(long, env = "RDSPROV_ACTOR", value_name = "NAME")]
-    pub actor: Option<String>,
-    /// Who agreed to it, for the ledger
-    #[arg(long, env = "RDSPROV_APPROVER", value_name = "NAME")]
-    pub approver: Option<String>,
-    /// What it was asked for by, for the ledger: a ticket, a pull request
-    #[arg(long, env = "RDSPROV_REQUEST_ID", value_name = "ID")]
-    pub request_id: Option<String>,
-    /// Do not ask on a terminal
-    #[arg(short, long)]
-    pub yes: bool,
-    /// Show and record what would be done; nothing is written anywhere
-    #[arg(long)]
-    pub dry_run: bool,
+    #[command(flatten)]
+    pub recording: Recording,
 }
 
 fn secret_stage(text: &str) -> Result<Stage, String> {

@@ -97,6 +97,7 @@ fn command(arguments: &[OsString]) -> Exit {
             Command::Check(options) => plan::check(options).await,
             Command::Apply(options) => apply::run(options).await,
             Command::Rotate(options) => rotate::run(options).await,
+            Command::Delegate(options) => apply::delegate(options).await,
             Command::Access(options) => access::run(options).await,
             Command::Audit(command) => audit::run(command),
         }

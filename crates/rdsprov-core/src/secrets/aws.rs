@@ -15,6 +15,7 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use futures_util::{StreamExt as _, stream};
 
+use super::create::cannot;
 use super::{Secret, SecretError, SecretId, SourceError, Stage};
 
 /// How many secrets one call may ask for.
@@ -192,6 +193,35 @@ impl SecretsManager {
             },
         };
         Ok((id.clone(), secret))
+    }
+
+    pub(super) async fn create(&self, id: &SecretId, text: &str) -> Result<(), SecretError> {
+        if let Some(error) = self.in_another_region(id) {
+            return Err(error);
+        }
+        let request = self.client.create_secret().name(&id.0).secret_string(text);
+        let Err(error) = request.send().await else { return Ok(()) };
+        if let Some(error) = self.about_all(&error) {
+            return Err(cannot(id, &error.to_string()));
+        }
+        Err(match error.code() {
+            Some("ResourceExistsException") => {
+                cannot(id, "somebody has made it meanwhile; run again")
+            }
+            Some("AccessDeniedException") => cannot(
+                id,
+                "AWS does not allow secretsmanager:CreateSecret on it, or the use of its key; allow it (see docs/iam.md)",
+            ),
+            Some("EncryptionFailure") => cannot(
+                id,
+                "its key cannot be used; allow kms:GenerateDataKey and kms:Decrypt on it (see docs/iam.md)",
+            ),
+            Some("InvalidRequestException") => cannot(
+                id,
+                "one of that name is scheduled for deletion; restore it, or name another",
+            ),
+            code => cannot(id, code.unwrap_or("the answer is not understood")),
+        })
     }
 
     /// What an error tells for good of one secret; none where asking again could tell more.

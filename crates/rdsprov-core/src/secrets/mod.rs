@@ -3,6 +3,8 @@
 #[cfg(feature = "aws")]
 pub mod aws;
 #[cfg(feature = "postgres")]
+mod create;
+#[cfg(feature = "postgres")]
 mod files;
 #[cfg(feature = "postgres")]
 mod generate;
@@ -153,6 +155,8 @@ pub enum SecretError {
     EncryptionDenied { id: SecretId },
     #[error("secret {id} could not be changed: {reason}")]
     Unchangeable { id: SecretId, reason: String },
+    #[error("secret {id} could not be made: {reason}")]
+    NotMade { id: SecretId, reason: String },
     #[error("secret {id} could not be read: {reason}")]
     Unreadable { id: SecretId, reason: String },
 }

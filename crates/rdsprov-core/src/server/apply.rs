@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use super::connect::{Session, Target, said};
 use super::run::Lock;
 use crate::name::DatabaseName;
-use crate::plan::{Plan, Scope, Slots, Statement, Step, Transaction};
+use crate::plan::{Action, Plan, Scope, Slots, Statement, Step, Transaction};
 
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +144,34 @@ pub async fn apply(
             stopped = failure.ends || !options.keep_going || transaction.scope == Scope::Cluster;
             outcome.error.get_or_insert(failure.message);
         }
+    }
+    outcome
+}
+
+/// What becomes of a plan where a step fails that has to be done before anything is said to the server.
+pub(super) fn not_begun(
+    plan: &Plan,
+    action: Action,
+    message: &str,
+    options: &ApplyOptions<'_>,
+) -> Outcome {
+    let mut outcome =
+        Outcome { steps: Vec::new(), committed: false, error: Some(message.to_owned()) };
+    for transaction in &plan.transactions {
+        let results = transaction.steps.iter().map(|step| StepResult {
+            status: if step.action == action {
+                StepStatus::Error(message.to_owned())
+            } else {
+                StepStatus::NotRun
+            },
+            duration: Duration::ZERO,
+            at: Timestamp::now(),
+        });
+        let results: Vec<StepResult> = results.collect();
+        if let Some(report) = options.report {
+            report(&transaction.steps, &results);
+        }
+        outcome.steps.extend(results);
     }
     outcome
 }

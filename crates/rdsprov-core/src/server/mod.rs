@@ -10,6 +10,7 @@ mod rotate;
 mod run;
 mod tls;
 
+use apply::not_begun;
 pub use apply::{ApplyOptions, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
 pub use connect::{ConnectError, Proof, Session, Target};
 pub use holdings::Asked;

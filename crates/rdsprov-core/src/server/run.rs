@@ -1,6 +1,6 @@
 //! One run from its secrets to its plan: what `plan`, `check` and `apply` have in common.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -8,14 +8,14 @@ use super::connect::{ConnectError, Proof, Session, Target, said};
 use super::login;
 use super::observe::{ObserveError, observe, try_out};
 use super::tls::Tls;
-use super::{ApplyOptions, Outcome, RunSlots, apply};
+use super::{ApplyOptions, Outcome, RunSlots, apply, not_begun};
 use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::observed::{self, Observed};
-use crate::plan::{Findings, Plan, Refusal};
-use crate::secrets::scram::ITERATIONS;
-use crate::secrets::{Secret, SecretError, SecretId, SecretSource, SourceError, Stage};
+use crate::plan::{Action, Findings, Plan, Refusal};
+use crate::secrets::scram::{ITERATIONS, NoRandomness};
+use crate::secrets::{Password, Secret, SecretError, SecretId, SecretSource, SourceError, Stage};
 
 /// Runs of this program wait for one another on this advisory lock: the first eight bytes of its name.
 const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
@@ -84,6 +84,9 @@ pub enum RunError {
     #[cfg(feature = "aws")]
     #[error("the server's host is not known; give --host, since there is no secret that says it")]
     NoHost,
+    /// No new password.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -181,11 +184,15 @@ impl Administration {
 pub struct Run {
     /// What is wanted.
     pub desired: Desired,
+    pub(super) source: SecretSource,
     verify: VerifyPasswords,
     /// Whether a plan was carried out: passwords that were to be set whatever they are have been.
     applied: AtomicBool,
+    /// The secrets that are not there, and have a password here.
+    new_secrets: BTreeSet<SecretId>,
+    /// Whether they are there meanwhile.
+    created: AtomicBool,
     pub(super) iterations: AtomicU32,
-    pub(super) source: SecretSource,
     pub(super) minimum_length: usize,
     fetched: Mutex<Fetched>,
     pub(super) admin: Target,
@@ -215,16 +222,27 @@ impl Run {
         if let Login::Secret(id) = &login {
             wanted.insert(id.clone(), Stage::Current);
         }
-        let fetched = source.fetch(&wanted).await?;
+        let mut fetched = source.fetch(&wanted).await?;
+        let new_secrets = make_passwords(&desired, &mut fetched, passwords.minimum_length)?;
         let (_, findings) = sort(&desired, &fetched, passwords.minimum_length);
         let Administration { admin, home } =
             Administration::connect(login, place, tls, &fetched, &findings).await?;
+        for id in &new_secrets {
+            // Who reads it logs in where this run did.
+            if let Some(Ok(secret)) = fetched.get_mut(id) {
+                secret.host = Some(admin.host.clone());
+                secret.port = Some(admin.port);
+                secret.dbname = Some(LOCK_DATABASE.to_owned());
+            }
+        }
         Ok(Self {
             desired,
+            source: source.clone(),
             verify: passwords.verify.unwrap_or_default(),
             applied: AtomicBool::new(false),
+            new_secrets,
+            created: AtomicBool::new(false),
             iterations: AtomicU32::new(ITERATIONS),
-            source: source.clone(),
             minimum_length: passwords.minimum_length,
             fetched: Mutex::new(fetched),
             admin,
@@ -330,6 +348,9 @@ impl Run {
         let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
         let (secrets, mut findings) = sort(&self.desired, &fetched, self.minimum_length);
         findings.notes.extend(other_servers(&secrets, &self.admin));
+        if !self.created.load(Ordering::Relaxed) {
+            findings.new_secrets.clone_from(&self.new_secrets);
+        }
         (secrets, findings)
     }
 
@@ -346,6 +367,7 @@ impl Run {
             .iter()
             .filter(|(name, _)| to_be_set(name))
             .flat_map(|(_, role)| role.secret().into_iter().chain(role.other_secrets.keys()))
+            .filter(|id| !self.new_secrets.contains(id))
             .map(|id| (id.clone(), self.desired.secret_stage))
             .collect();
         if wanted.is_empty() {
@@ -375,7 +397,28 @@ impl Run {
         let iterations = self.iterations.load(Ordering::Relaxed);
         let (secrets, _) = self.known();
         let slots = RunSlots { secrets: &secrets, build_id, iterations };
+        // First: a password that is kept nowhere is nobody's.
+        if let Err(error) = self.create_secrets(plan, &secrets).await {
+            return not_begun(plan, Action::CreateSecret, &error.to_string(), options);
+        }
         apply(plan, &self.admin, lock, &slots, options).await
+    }
+
+    async fn create_secrets(
+        &self,
+        plan: &Plan,
+        secrets: &BTreeMap<SecretId, Secret>,
+    ) -> Result<(), SecretError> {
+        if !plan.steps().any(|step| step.action == Action::CreateSecret) {
+            return Ok(());
+        }
+        for id in &self.new_secrets {
+            if let Some(secret) = secrets.get(id) {
+                self.source.create(secret).await?;
+            }
+        }
+        self.created.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// `host:port`, for the records.
@@ -383,6 +426,30 @@ impl Run {
     pub fn server(&self) -> String {
         format!("{}:{}", self.admin.host, self.admin.port)
     }
+}
+
+/// A new password for who is to administer, where its secret is not there.
+fn make_passwords(
+    desired: &Desired,
+    fetched: &mut BTreeMap<SecretId, Result<Secret, SecretError>>,
+    minimum_length: usize,
+) -> Result<BTreeSet<SecretId>, RunError> {
+    let Some((name, role)) = desired.delegate() else { return Ok(BTreeSet::new()) };
+    let Some(id) = role.secret() else { return Ok(BTreeSet::new()) };
+    if !matches!(fetched.get(id), Some(Err(SecretError::Missing { .. }))) {
+        return Ok(BTreeSet::new());
+    }
+    let secret = Secret {
+        id: id.clone(),
+        version: None,
+        password: Password::generate(minimum_length)?,
+        username: Some(name.to_string()),
+        host: None,
+        port: None,
+        dbname: None,
+    };
+    fetched.insert(id.clone(), Ok(secret));
+    Ok(BTreeSet::from([id.clone()]))
 }
 
 /// The administrator's secret; where it is not to be had, all that is wrong with secrets at once.
@@ -487,7 +554,9 @@ pub(super) fn contradictions(
         .filter(|(_, database)| database.access.contains_key(role))
         .map(|(database, _)| database.as_str())
         .collect();
-    if let Some(dbname) = secret.dbname.as_deref().filter(|d| !databases.contains(d)) {
+    let administers = desired.roles.get(role).is_some_and(|role| role.administers);
+    let of_another = |dbname: &&str| !administers && !databases.contains(dbname);
+    if let Some(dbname) = secret.dbname.as_deref().filter(of_another) {
         found.push((
             format!(
                 "secret {id} is for database {dbname:?}, the definitions say {}",

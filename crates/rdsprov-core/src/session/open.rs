@@ -105,6 +105,11 @@ impl Setup {
     /// # Errors
     /// Where the name of a secret says something unknown.
     pub fn desired(&self, build_id: Option<&str>, allow: &[Hazard]) -> Result<Desired, Error> {
+        if let Some((role, delegation)) = &self.delegation {
+            let secret = SecretId(delegation.secret.clone());
+            let (environment, adopt) = (&self.environment, delegation.adopt);
+            return Ok(Desired::delegation(environment, role.clone(), secret, adopt));
+        }
         let templates = self.templates();
         let mut desired = Desired::new(&self.definitions, &self.environment, &templates, build_id)?;
         desired.may_change_owners = allow.contains(&Hazard::ChangesOwner);
