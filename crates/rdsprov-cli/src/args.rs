@@ -337,30 +337,8 @@ pub struct RotateOptions {
     pub common: Common,
     #[command(flatten)]
     pub server: ServerOptions,
-    /// Names the run in records [default: a random one]
-    #[arg(long, env = "RDSPROV_RUN_ID")]
-    pub run_id: Option<String>,
-    /// Append the records to a CSV file
-    #[arg(long, env = "RDSPROV_AUDIT_OUTPUT", value_name = "FILE")]
-    pub audit_output: Option<PathBuf>,
-    /// Append the records to a ledger of JSON Lines, each bound to the one before it
-    #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE")]
-    pub audit_ledger: Option<PathBuf>,
-    /// Who runs this, for the ledger [default: the user of the system]
-    #[arg(long, env = "RDSPROV_ACTOR", value_name = "NAME")]
-    pub actor: Option<String>,
-    /// Who agreed to it, for the ledger
-    #[arg(long, env = "RDSPROV_APPROVER", value_name = "NAME")]
-    pub approver: Option<String>,
-    /// What it was asked for by, for the ledger: a ticket, a pull request
-    #[arg(long, env = "RDSPROV_REQUEST_ID", value_name = "ID")]
-    pub request_id: Option<String>,
-    /// Do not ask on a terminal
-    #[arg(short, long)]
-    pub yes: bool,
-    /// Show and record what would be done; nothing is written anywhere
-    #[arg(long)]
-    pub dry_run: bool,
+    #[command(flatten)]
+    pub recording: Recording,
 }
 
 fn secret_stage(text: &str) -> Result<Stage, String> {
