@@ -188,6 +188,7 @@ pub struct Run {
     /// Whether a plan was carried out: passwords that were to be set whatever they are have been.
     applied: AtomicBool,
     pub(super) iterations: AtomicU32,
+    pub(super) source: SecretSource,
     pub(super) minimum_length: usize,
     fetched: Mutex<Fetched>,
     /// Those of them that are not there yet: their passwords were made here.
@@ -237,6 +238,7 @@ impl Run {
             verify: passwords.verify.unwrap_or_default(),
             applied: AtomicBool::new(false),
             iterations: AtomicU32::new(ITERATIONS),
+            source: source.clone(),
             minimum_length: passwords.minimum_length,
             fetched: Mutex::new(fetched),
             new_secrets: Mutex::new(new_secrets),
