@@ -361,8 +361,12 @@ impl<'a> Planner<'a> {
                 self.refuse(
                     application,
                     format!("{what} exists and is not managed by rdsprov"),
-                    "choose another name, or set `adopt = true` on the application to take it over"
-                        .to_owned(),
+                    if *application == ApplicationName::of_administrators() {
+                        "choose another name, or take it over with --adopt".to_owned()
+                    } else {
+                        "choose another name, or set `adopt = true` on the application to take it over"
+                            .to_owned()
+                    },
                 );
                 None
             }

@@ -129,7 +129,7 @@ impl Inside<'_, '_> {
             let mut held: Privileges = there
                 .get(other)
                 .into_iter()
-                .flat_map(|seen| &seen.acl)
+                .flat_map(|seen| with_owner(&seen.acl, &seen.owner, from))
                 .filter(|item| item.grantee == Grantee::Role(administrator.clone()))
                 .map(|item| item.privilege)
                 .collect();

@@ -46,7 +46,10 @@ SELECT json_build_object(
           'role', pg_catalog.pg_get_userbyid(m.roleid), 'member', pg_catalog.pg_get_userbyid(m.member))
           ORDER BY pg_catalog.pg_get_userbyid(m.roleid), pg_catalog.pg_get_userbyid(m.member)), '[]')
         FROM pg_catalog.pg_auth_members m WHERE m.grantor = r.oid),
-      'administrable', pg_catalog.pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION'),
+      -- An ADMIN OPTION of a role whose privileges are not inherited is of no use.
+      'administrable', EXISTS (
+        SELECT FROM pg_catalog.pg_auth_members m
+        WHERE m.roleid = r.oid AND m.admin_option AND pg_catalog.pg_has_role(m.member, 'USAGE')),
       'has_administrator', r.rolname <> current_user AND pg_catalog.pg_has_role(r.oid,
         (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user), 'MEMBER'))
       ORDER BY r.rolname), '{}')

@@ -1,0 +1,167 @@
+//! A role that administers in the master's place: how it comes to be, what it may, and what it may not.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use rdsprov_testkit::versions;
+
+use crate::bench::{Bench, DELEGATE, DELEGATE_SECRET, expect, writes};
+
+const SHOP: &str = r#"
+application_databases = {
+  shop    = { database_name = "shop", username = "shop_owner" }
+  reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
+  tokens  = { database_name = "shop", username = "shop_tokens", access_level = "editor", auth = "iam" }
+}
+"#;
+
+fn shop(major: u32) -> Bench {
+    let bench = Bench::new(major);
+    for (application, user) in
+        [("shop", "shop_owner"), ("reports", "shop_reader"), ("desk", "desk_owner")]
+    {
+        bench.app("dev", application, user);
+    }
+    // The master's password is wanted once more for the role that comes with tokens yet.
+    bench.app("dev", "tokens", "shop_tokens");
+    expect(&bench.run(&bench.definitions(SHOP), &["apply", "--env", "dev"]), 0);
+    bench
+}
+
+/// One more application, with a database of its own.
+fn with(definitions: &str, application: &str) -> String {
+    let entry = format!(
+        "  {application} = {{ database_name = \"{application}\", username = \"{application}_owner\", createdb = true }}\n"
+    );
+    format!("{}{entry}}}\n", definitions.trim_end().trim_end_matches('}'))
+}
+
+/// As the delegate.
+fn run(bench: &Bench, definitions: &str, arguments: &[&str], code: i32) -> String {
+    let definitions = bench.definitions(definitions);
+    let site = ["--env", "dev", "--admin-secret", DELEGATE_SECRET];
+    expect(&bench.run(&definitions, &[arguments, &site].concat()), code)
+}
+
+#[test]
+fn it_is_made_once_with_what_it_needs_and_no_more() {
+    for major in versions() {
+        let bench = shop(major);
+        let log = expect(&bench.delegate("dev").arg("--dry-run").output().unwrap(), 0);
+        assert!(log.contains("create_secret"), "{log}");
+        let exists = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{DELEGATE}'");
+        assert_eq!(bench.query(&exists), "0");
+        let path = bench.path().join(format!("{DELEGATE_SECRET}.json"));
+        assert!(!path.exists(), "a dry run made a secret");
+
+        expect(&bench.delegate("dev").output().unwrap(), 0);
+        let attributes = format!(
+            "SELECT rolcanlogin, rolcreatedb, rolcreaterole, rolsuper, rolreplication, rolbypassrls,
+               pg_has_role(oid, 'rds_superuser', 'MEMBER'), pg_has_role(oid, 'pg_monitor', 'MEMBER')
+             FROM pg_roles WHERE rolname = '{DELEGATE}'"
+        );
+        assert_eq!(bench.query(&attributes), "t|t|t|f|f|f|f|f");
+        // Of what it has power over it has nothing itself.
+        let held = format!(
+            "SELECT count(*) FROM pg_roles WHERE rolname <> '{DELEGATE}'
+               AND pg_has_role('{DELEGATE}', oid, 'USAGE')"
+        );
+        assert_eq!(bench.query(&held), "0", "PostgreSQL {major}");
+        let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600);
+        let secret: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let password = secret["password"].as_str().unwrap();
+        assert!(password.len() >= 32);
+        assert!(!bench.server.log().contains(password), "its password is in the server's log");
+        assert_eq!(secret["username"], DELEGATE);
+        assert_eq!(secret["port"], bench.server.port());
+
+        let before = bench.server.log().len();
+        let again = expect(&bench.delegate("dev").output().unwrap(), 0);
+        assert!(again.contains("Nothing to do"), "{again}");
+        assert_eq!(writes(&bench.server.log()[before..]), Vec::<&str>::new());
+        // It is in no definitions, and no orphan for that.
+        let plan = expect(&bench.run(&bench.definitions(SHOP), &["plan", "--env", "dev"]), 0);
+        assert!(!plan.contains(DELEGATE), "{plan}");
+    }
+}
+
+#[test]
+fn what_the_master_could_do_it_can_do() {
+    for major in versions() {
+        let bench = shop(major);
+        expect(&bench.delegate("dev").output().unwrap(), 0);
+        run(&bench, SHOP, &["check"], 0);
+        // Another level, another way to log in, another database, another password.
+        let without_desk = SHOP.replace("\"reader\"", "\"editor\"").replace(", auth = \"iam\"", "");
+        let changed = with(&without_desk, "desk");
+        bench.query("ALTER ROLE shop_owner PASSWORD 'another'");
+        run(&bench, &changed, &["apply"], 0);
+        run(&bench, &changed, &["check"], 0);
+        let editor = "SELECT has_database_privilege('shop_reader', 'shop', 'TEMPORARY'),
+            pg_has_role('shop_tokens', 'rds_iam', 'MEMBER'), datdba::regrole
+            FROM pg_database WHERE datname = 'desk'";
+        assert_eq!(bench.query(editor), "t|f|desk_owner", "PostgreSQL {major}");
+        // From 16 on what it makes is not the master's; nor what the master makes its own, until it is
+        // delegated once more.
+        bench.query("REVOKE CONNECT ON DATABASE desk FROM rdsprov_admin");
+        let desk = bench.definitions(&changed);
+        let output = bench.run(&desk, &["apply", "--env", "dev"]);
+        let said = expect(&output, if major < 16 { 0 } else { 3 });
+        assert_eq!(said.contains("cannot act as role desk_owner"), major >= 16, "{said}");
+        bench.app("dev", "extra", "extra_owner");
+        let extra = bench.definitions(&with(&without_desk, "extra"));
+        expect(&bench.run(&extra, &["apply", "--env", "dev"]), 0);
+        let more = with(&changed, "extra");
+        expect(&bench.delegate("dev").output().unwrap(), 0);
+        bench.query("ALTER ROLE extra_owner NOCREATEDB");
+        run(&bench, &more, &["apply"], 0);
+        run(&bench, &more, &["check"], 0);
+    }
+}
+
+#[test]
+fn what_drifted_in_it_is_put_right() {
+    for major in versions() {
+        let bench = shop(major);
+        expect(&bench.delegate("dev").output().unwrap(), 0);
+        bench.query(&format!(
+            "ALTER ROLE {DELEGATE} NOCREATEDB PASSWORD 'another'; GRANT rds_superuser TO {DELEGATE}"
+        ));
+        bench.query_in("shop", &format!("REVOKE CONNECT ON DATABASE shop FROM {DELEGATE}"));
+        let output = bench.delegate("dev").output().unwrap();
+        if major >= 16 {
+            // Who granted that, and only who did, can end it.
+            let said = expect(&output, 3);
+            assert!(said.contains("REVOKE \"rds_superuser\""), "{said}");
+            bench.query(&format!("REVOKE rds_superuser FROM {DELEGATE}"));
+            expect(&bench.delegate("dev").output().unwrap(), 0);
+        } else {
+            expect(&output, 0);
+        }
+        run(&bench, SHOP, &["check"], 0);
+    }
+}
+
+#[test]
+fn what_must_not_be_is_refused() {
+    let bench = shop(versions()[0]);
+    // Approval outside dev, as for everything else.
+    let said = expect(&bench.delegate("prod").output().unwrap(), 3);
+    assert!(said.contains("ALLOW_DB_PROVISION"), "{said}");
+    // A role that is somebody's.
+    bench.query(&format!("CREATE ROLE {DELEGATE} LOGIN"));
+    let said = expect(&bench.delegate("dev").output().unwrap(), 3);
+    assert!(said.contains("exists and is not managed") && said.contains("--adopt"), "{said}");
+    expect(&bench.delegate("dev").arg("--adopt").output().unwrap(), 0);
+    // An application that would be it.
+    let declared = SHOP.replace("shop_reader", DELEGATE);
+    let declared = bench.definitions(&declared);
+    bench.app("dev", "reports", DELEGATE);
+    let said = expect(&bench.run(&declared, &["plan", "--env", "dev"]), 3);
+    assert!(said.contains("administers this environment"), "{said}");
+    // A secret that is for somebody else.
+    bench.secret(DELEGATE_SECRET, r#"{"username": "shop_owner", "password": "Canary-5b1e"}"#);
+    let said = expect(&bench.delegate("dev").output().unwrap(), 3);
+    assert!(said.contains("is for user \"shop_owner\""), "{said}");
+}
