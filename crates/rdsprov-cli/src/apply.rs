@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdsprov_core::audit::{Record, to_csv};
+use rdsprov_core::config::Config;
 use rdsprov_core::plan::Plan;
-use rdsprov_core::session::{self, Done, Front, Interruption, Planned};
+use rdsprov_core::session::{self, Delegation, Done, Front, Interruption, Planned, Setup};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{ApplyOptions, Format};
+use crate::args::{ApplyOptions, DelegateOptions, Format, Recording};
 use crate::{Exit, Stop, say, setup};
 
 pub async fn run(options: &ApplyOptions) -> Result<Exit, Stop> {
@@ -17,12 +18,44 @@ pub async fn run(options: &ApplyOptions) -> Result<Exit, Stop> {
     let front = Talk {
         format: options.common.format,
         // Who saved a plan has had the time to read it.
-        ask: !options.yes && options.plan.is_none(),
+        ask: !options.recording.yes && options.plan.is_none(),
         header_printed: AtomicBool::new(false),
     };
     let wanted = session::ApplyOptions {
         server: (&options.server).into(),
         environment: options.common.env.clone(),
+        planned: options.plan.clone().map_or(Planned::Any, Planned::File),
+        keep_going: options.no_fail_fast,
+        ..recorded(&options.recording)
+    };
+    let setup = |config| setup::with_config(&options.common, config);
+    execute(config, setup, &wanted, &front).await
+}
+
+/// `rdsprov delegate`.
+pub async fn delegate(options: &DelegateOptions) -> Result<Exit, Stop> {
+    let config = session::config(options.config.as_deref())?;
+    let front = Talk {
+        format: options.format,
+        ask: !options.recording.yes,
+        header_printed: AtomicBool::new(false),
+    };
+    let wanted = session::ApplyOptions {
+        server: (&options.server).into(),
+        environment: options.env.clone(),
+        ..recorded(&options.recording)
+    };
+    let delegation = Delegation {
+        role: options.to.clone(),
+        secret: options.to_secret.clone(),
+        adopt: options.adopt,
+    };
+    let setup = |config| Setup::delegating(config, options.env.as_deref(), delegation);
+    execute(config, setup, &wanted, &front).await
+}
+
+fn recorded(options: &Recording) -> session::ApplyOptions {
+    session::ApplyOptions {
         run_id: options.run_id.clone(),
         audit_output: options.audit_output.clone(),
         audit_ledger: options.audit_ledger.clone(),
@@ -30,14 +63,20 @@ pub async fn run(options: &ApplyOptions) -> Result<Exit, Stop> {
         approver: options.approver.clone(),
         request_id: options.request_id.clone(),
         approval: std::env::var("ALLOW_DB_PROVISION").ok(),
-        planned: options.plan.clone().map_or(Planned::Any, Planned::File),
         dry_run: options.dry_run,
-        keep_going: options.no_fail_fast,
-    };
+        ..session::ApplyOptions::default()
+    }
+}
+
+async fn execute(
+    config: Config,
+    setup: impl FnOnce(Config) -> Result<Setup, session::Error>,
+    wanted: &session::ApplyOptions,
+    front: &Talk,
+) -> Result<Exit, Stop> {
     let interruption = Arc::new(Interruption::default());
     tokio::spawn(listen(interruption.clone()));
-    let setup = |config| setup::with_config(&options.common, config);
-    let outcome = session::apply(config, setup, &wanted, &front, &interruption).await;
+    let outcome = session::apply(config, setup, wanted, front, &interruption).await;
     if let Some(head) = &outcome.ledger_head {
         say::talk(&format!("ledger: record {}, {}", head.sequence, head.hash));
     }
@@ -52,7 +91,7 @@ pub async fn run(options: &ApplyOptions) -> Result<Exit, Stop> {
 }
 
 /// SIGINT and SIGTERM.
-async fn listen(interruption: Arc<Interruption>) {
+pub async fn listen(interruption: Arc<Interruption>) {
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -66,10 +105,10 @@ async fn listen(interruption: Arc<Interruption>) {
 }
 
 /// Plans go to stderr: stdout is for the records.
-struct Talk {
-    format: Format,
-    ask: bool,
-    header_printed: AtomicBool,
+pub struct Talk {
+    pub format: Format,
+    pub ask: bool,
+    pub header_printed: AtomicBool,
 }
 
 impl Front for Talk {

@@ -10,6 +10,7 @@ use clap::{
 use rdsprov_core::config::{TlsMode, VerifyPasswords};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
+use rdsprov_core::secrets::Stage;
 use rdsprov_core::server::CarriedCertificates;
 use rdsprov_core::session::Secrets;
 
@@ -47,6 +48,16 @@ pub enum Command {
         after_help = "Outside dev it needs approval: ALLOW_DB_PROVISION=true, or ALLOW_DB_PROVISION=sha256:… with the digest that `plan` prints."
     )]
     Apply(ApplyOptions),
+    /// Make a role that does all this in the master's place, so that the master's secret can stay where it is
+    #[command(
+        after_help = "Outside dev it needs approval, as `apply` does. Afterwards: rdsprov apply --admin-secret ID"
+    )]
+    Delegate(DelegateOptions),
+    /// Give applications new passwords: create, set, test and finish, one at a time
+    #[command(
+        after_help = "Outside dev it needs approval as `apply` does; `--dry-run` prints the digest."
+    )]
+    Rotate(RotateOptions),
     /// Say who can do what in the managed databases, as PostgreSQL says
     Access(AccessOptions),
     /// Look at a ledger: whether it is as it was written, and who was given what
@@ -168,6 +179,9 @@ pub struct ServerOptions {
     /// Where secrets come from: `aws`, or `file:DIR`
     #[arg(long, env = "RDSPROV_SECRETS", default_value = "aws")]
     pub secrets: Secrets,
+    /// Which version of the applications' secrets counts: AWSCURRENT, or AWSPENDING where there is one [default: AWSCURRENT]
+    #[arg(long, env = "RDSPROV_SECRET_STAGE", value_name = "STAGE", value_parser = secret_stage)]
+    pub secret_stage: Option<Stage>,
     /// The AWS region
     #[arg(long, env = "RDSPROV_REGION")]
     pub region: Option<String>,
@@ -225,11 +239,88 @@ pub struct CheckOptions {
     pub server: ServerOptions,
 }
 
+/// How what changes a server is agreed to and recorded.
+#[derive(Debug, Args)]
+pub struct Recording {
+    /// Names the run in records [default: a random one]
+    #[arg(long, env = "RDSPROV_RUN_ID")]
+    pub run_id: Option<String>,
+    /// Append the records to a CSV file
+    #[arg(long, env = "RDSPROV_AUDIT_OUTPUT", value_name = "FILE")]
+    pub audit_output: Option<PathBuf>,
+    /// Append the records to a ledger of JSON Lines, each bound to the one before it
+    #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE")]
+    pub audit_ledger: Option<PathBuf>,
+    /// Who runs this, for the ledger [default: the user of the system]
+    #[arg(long, env = "RDSPROV_ACTOR", value_name = "NAME")]
+    pub actor: Option<String>,
+    /// Who agreed to it, for the ledger
+    #[arg(long, env = "RDSPROV_APPROVER", value_name = "NAME")]
+    pub approver: Option<String>,
+    /// What it was asked for by, for the ledger: a ticket, a pull request
+    #[arg(long, env = "RDSPROV_REQUEST_ID", value_name = "ID")]
+    pub request_id: Option<String>,
+    /// Do not ask on a terminal
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Do all but the last step: show and record what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DelegateOptions {
+    /// The environment
+    #[arg(long, env = "RDSPROV_ENV")]
+    pub env: Option<String>,
+    /// The role that is to administer
+    #[arg(long, value_name = "ROLE")]
+    pub to: String,
+    /// Where its password is kept; made with a new one where it is not there
+    #[arg(long, value_name = "ID")]
+    pub to_secret: String,
+    /// Take over a role of this name that is not managed yet
+    #[arg(long)]
+    pub adopt: bool,
+    /// The file of what one does not want to repeat [default: rdsprov.toml, where there is one]
+    #[arg(long, env = "RDSPROV_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How the plan looks
+    #[arg(long, value_enum, default_value = "text", env = "RDSPROV_FORMAT")]
+    pub format: Format,
+    #[command(flatten)]
+    pub server: ServerOptions,
+    #[command(flatten)]
+    pub recording: Recording,
+}
+
 #[derive(Debug, Args)]
 pub struct ApplyOptions {
     /// A plan that `plan --out` saved: applied only while it still is the plan
     #[arg(value_name = "PLAN")]
     pub plan: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub server: ServerOptions,
+    #[command(flatten)]
+    pub recording: Recording,
+    /// After a failure go on with the other databases
+    #[arg(long)]
+    pub no_fail_fast: bool,
+    /// Accepted; approval is always asked for
+    #[arg(long, hide = true)]
+    pub require_approval: bool,
+    /// Accepted; there is no preflight yet
+    #[arg(long, hide = true)]
+    pub skip_preflight: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RotateOptions {
+    /// The applications whose passwords are rotated
+    #[arg(required = true, value_name = "APPLICATION")]
+    pub applications: Vec<String>,
     #[command(flatten)]
     pub common: Common,
     #[command(flatten)]
@@ -255,18 +346,13 @@ pub struct ApplyOptions {
     /// Do not ask on a terminal
     #[arg(short, long)]
     pub yes: bool,
-    /// Do all but the last step: show and record what would be done
+    /// Show and record what would be done; nothing is written anywhere
     #[arg(long)]
     pub dry_run: bool,
-    /// After a failure go on with the other databases
-    #[arg(long)]
-    pub no_fail_fast: bool,
-    /// Accepted; approval is always asked for
-    #[arg(long, hide = true)]
-    pub require_approval: bool,
-    /// Accepted; there is no preflight yet
-    #[arg(long, hide = true)]
-    pub skip_preflight: bool,
+}
+
+fn secret_stage(text: &str) -> Result<Stage, String> {
+    text.parse().map_err(|()| "the stages are AWSCURRENT and AWSPENDING".to_owned())
 }
 
 fn verify_passwords(text: &str) -> Result<VerifyPasswords, String> {

@@ -7,6 +7,7 @@ mod apply;
 mod args;
 mod audit;
 mod plan;
+mod rotate;
 mod say;
 mod setup;
 mod validate;
@@ -95,6 +96,8 @@ fn command(arguments: &[OsString]) -> Exit {
             Command::Plan(options) => plan::run(options).await,
             Command::Check(options) => plan::check(options).await,
             Command::Apply(options) => apply::run(options).await,
+            Command::Delegate(options) => apply::delegate(options).await,
+            Command::Rotate(options) => rotate::run(options).await,
             Command::Access(options) => access::run(options).await,
             Command::Audit(command) => audit::run(command),
         }

@@ -32,6 +32,7 @@ impl From<&args::ServerOptions> for ServerOptions {
                 args::AdminAuth::Iam => session::AdminAuth::Iam,
             },
             admin_user: flags.admin_user.clone(),
+            secret_stage: flags.secret_stage,
             region: flags.region.clone(),
             place: Place {
                 host: flags.host.clone(),

@@ -8,7 +8,7 @@ use crate::definitions::{AccessLevel, Auth, Definitions};
 use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName,
 };
-use crate::secrets::{SecretId, TemplateError, Templates};
+use crate::secrets::{SecretId, Stage, TemplateError, Templates};
 use crate::setting::Parameter;
 
 /// How a role proves who it is.
@@ -110,6 +110,8 @@ pub struct Desired {
     pub applications: Vec<ApplicationName>,
     /// Whether a database may get another owner: somebody allowed the hazard `changes_owner`.
     pub may_change_owners: bool,
+    /// Which version of the applications' secrets counts.
+    pub secret_stage: Stage,
 }
 
 impl Desired {
@@ -196,6 +198,7 @@ impl Desired {
             databases,
             applications,
             may_change_owners: false,
+            secret_stage: Stage::default(),
         })
     }
 
@@ -220,6 +223,7 @@ impl Desired {
             databases: BTreeMap::new(),
             applications: Vec::new(),
             may_change_owners: false,
+            secret_stage: Stage::default(),
         }
     }
 
@@ -227,6 +231,18 @@ impl Desired {
     #[must_use]
     pub fn delegate(&self) -> Option<(&RoleName, &Role)> {
         self.roles.iter().find(|(_, role)| role.administers)
+    }
+
+    /// Some of the roles, with what concerns them.
+    #[must_use]
+    pub fn narrowed_to(&self, roles: &BTreeSet<&RoleName>) -> Self {
+        let mut narrowed = self.clone();
+        narrowed.roles.retain(|name, _| roles.contains(name));
+        for database in narrowed.databases.values_mut() {
+            database.access.retain(|name, _| roles.contains(name));
+        }
+        narrowed.databases.retain(|_, database| !database.access.is_empty());
+        narrowed
     }
 
     /// The secrets of the roles that have one.

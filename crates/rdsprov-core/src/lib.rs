@@ -17,6 +17,7 @@ pub mod mark;
 pub mod name;
 pub mod observed;
 pub mod plan;
+pub mod rotation;
 pub mod secrets;
 #[cfg(feature = "postgres")]
 pub mod server;

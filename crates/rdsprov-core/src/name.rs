@@ -74,7 +74,8 @@ fn reserved_role(name: &str) -> Option<&'static str> {
     match lower.as_str() {
         "public" | "none" | "current_user" | "current_role" | "session_user" => Some("PostgreSQL"),
         _ if lower.starts_with("pg_") => Some("PostgreSQL"),
-        _ if lower.starts_with("rds") => Some("Amazon RDS"),
+        // RDS keeps more names than it lists; a role for this program, called after it, is none of them.
+        _ if lower.starts_with("rds") && !lower.starts_with("rdsprov") => Some("Amazon RDS"),
         _ => None,
     }
 }

@@ -86,6 +86,14 @@ pub struct Membership {
     pub set: bool,
 }
 
+impl Membership {
+    /// Whether it is power over the role, and nothing of what that may do; from 16 on.
+    #[must_use]
+    pub fn is_power_alone(&self) -> bool {
+        self.admin && !self.inherit && !self.set
+    }
+}
+
 /// A membership that a role granted to another one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GrantedMembership {
@@ -403,10 +411,13 @@ impl Observed {
 pub const RDS_IAM: &str = "rds_iam";
 
 impl Role {
-    /// Whether it is a member of `rds_iam`.
+    /// Whether it is a member of `rds_iam`; who only may make others members, as the master may, is none.
     #[must_use]
     pub fn comes_with_token(&self) -> bool {
-        self.memberships.iter().any(|membership| membership.role.as_str() == RDS_IAM)
+        let counts = |membership: &Membership| {
+            membership.role.as_str() == RDS_IAM && !membership.is_power_alone()
+        };
+        self.memberships.iter().any(counts)
     }
 
     /// Its mark, if it is managed.

@@ -139,6 +139,7 @@ impl<'py> Keywords<'py> {
                 }
             },
             admin_user: self.text("admin_user")?,
+            secret_stage: self.word("secret_stage", "the stages are AWSCURRENT and AWSPENDING")?,
             region: self.text("region")?,
             place: Place {
                 host: self.text("host")?,

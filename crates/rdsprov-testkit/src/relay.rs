@@ -25,6 +25,10 @@ pub enum Reply {
     Value(Value),
     /// An error of the API: its code, and its message.
     Error(&'static str, String),
+    /// Nothing: the connection ends, and the Secrets Manager never hears of the call.
+    Cut,
+    /// Nothing, though the Secrets Manager has done what was asked.
+    Lost,
 }
 
 /// A running relay. It ends with the process.
@@ -102,11 +106,15 @@ fn serve(
         Some(Reply::Error(code, message)) => {
             ("400 Bad Request", serde_json::json!({ "__type": code, "message": message }))
         }
-        None => {
+        Some(Reply::Cut) => return Ok(()),
+        other => {
             let mut server = TcpStream::connect(("127.0.0.1", behind))?;
             write!(server, "{head}connection: close\r\n\r\n")?;
             server.write_all(&body)?;
-            return io::copy(&mut server, &mut client).map(drop);
+            return match other {
+                None => io::copy(&mut server, &mut client).map(drop),
+                Some(_) => io::copy(&mut server, &mut io::sink()).map(drop),
+            };
         }
     };
     let reply = reply.to_string();

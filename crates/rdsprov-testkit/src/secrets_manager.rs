@@ -25,15 +25,19 @@ pub struct SecretsManager {
     client: Client,
 }
 
-/// `moto_server`: the one installed, else one in a virtual environment of our own.
+/// The server, as a program of Python.
+const SERVER: &str = include_str!("moto.py");
+
+/// A Python that has moto: the one installed, else one in a virtual environment of our own.
 fn find() -> Result<PathBuf, Error> {
-    let installed = Command::new("moto_server").arg("--help").stderr(Stdio::null()).output();
+    let installed =
+        Command::new("python3").args(["-c", "import moto.server"]).stderr(Stdio::null()).output();
     if installed.is_ok_and(|output| output.status.success()) {
-        return Ok(PathBuf::from("moto_server"));
+        return Ok(PathBuf::from("python3"));
     }
     let (cache, _lock) = cache()?;
     let home = cache.join("moto");
-    let program = home.join("bin/moto_server");
+    let program = home.join("bin/python");
     if !home.join("ready").exists() {
         let _ = fs::remove_dir_all(&home);
         virtual_environment(&home)?;
@@ -74,6 +78,7 @@ impl SecretsManager {
         let mut process = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "--"])
             .arg(program)
+            .args(["-c", SERVER])
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -161,6 +166,21 @@ impl SecretsManager {
         let value = self.client.get_secret_value().secret_id(id);
         let value = self.runtime.block_on(value.send()).map_err(said)?;
         Ok(value.secret_string().unwrap_or_default().to_owned())
+    }
+
+    /// The id and the text of the version of a secret that has a stage; none where none has.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub fn at_stage(&self, id: &str, stage: &str) -> Result<Option<(String, String)>, Error> {
+        let described = self.client.describe_secret().secret_id(id);
+        let described = self.runtime.block_on(described.send()).map_err(said)?;
+        let stages = described.version_ids_to_stages().into_iter().flatten();
+        let mut with_stage = stages.filter(|(_, stages)| stages.iter().any(|one| one == stage));
+        let Some((version, _)) = with_stage.next() else { return Ok(None) };
+        let value = self.client.get_secret_value().secret_id(id).version_id(version);
+        let value = self.runtime.block_on(value.send()).map_err(said)?;
+        Ok(Some((version.clone(), value.secret_string().unwrap_or_default().to_owned())))
     }
 
     /// Stores a secret that is binary.

@@ -69,6 +69,19 @@ impl Server {
         })
     }
 
+    /// Starts a server with settings of its own, that can only be made before it starts.
+    ///
+    /// # Errors
+    /// Where its programs are not to be had, or it does not come up.
+    pub fn start_with_settings(major: u32, settings: &str) -> Result<Self, Error> {
+        Self::start_with(major, |data| {
+            let path = data.join("postgresql.auto.conf");
+            let text = fs::read_to_string(&path).map_err(io_error("postgresql.auto.conf"))?;
+            fs::write(&path, format!("{text}{settings}\n"))
+                .map_err(io_error("postgresql.auto.conf"))
+        })
+    }
+
     fn start_with(
         major: u32,
         prepare: impl FnOnce(&Path) -> Result<(), Error>,

@@ -13,6 +13,10 @@ pub const CANARY: &str = "Canary-";
 /// The same in base64, at each of the three places where it may stand in what is encoded.
 const IN_BASE64: [&str; 3] = ["Q2FuYXJ5L", "NhbmFyeS", "DYW5hcnkt"];
 
+/// Who administers in the master's place, and where its password is kept.
+pub const DELEGATE: &str = "rdsprov_admin";
+pub const DELEGATE_SECRET: &str = "goldenpath/dev/rds/rdsprov_admin";
+
 /// An application's password.
 pub fn password(application: &str) -> String {
     format!("{CANARY}{application}-5b1e")
@@ -37,7 +41,11 @@ impl Bench {
     }
 
     fn with(major: u32, secrets_manager: Option<SecretsManager>) -> Self {
-        let server = Server::start(major).unwrap();
+        Self::on(Server::start(major).unwrap(), secrets_manager)
+    }
+
+    /// On a server that was started already.
+    pub fn on(server: Server, secrets_manager: Option<SecretsManager>) -> Self {
         let bench = Self { server, directory: TempDir::new().unwrap(), secrets_manager };
         for environment in ["dev", "prod"] {
             let id = format!("goldenpath/{environment}/rds/master");
@@ -88,17 +96,33 @@ impl Bench {
         command
     }
 
+    /// `rdsprov delegate`, run by the master.
+    pub fn delegate(&self, environment: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+        command
+            .current_dir(self.path())
+            .env_remove("ALLOW_DB_PROVISION")
+            .args(["delegate", "--env", environment, "--to", DELEGATE])
+            .args(["--to-secret", DELEGATE_SECRET]);
+        self.with_server(&mut command);
+        command
+    }
+
     /// The command, ready to be run: it knows where secrets are, and whom to trust.
     pub fn command(&self, definitions: &str, arguments: &[&str]) -> Command {
         let mut command = self.bare(definitions, arguments);
         if arguments.first() != Some(&"validate") {
-            command.arg("--ca-file").arg(self.server.ca_file());
-            match &self.secrets_manager {
-                Some(manager) => command.envs(manager.environment()),
-                None => command.arg("--secrets").arg(format!("file:{}", self.path().display())),
-            };
+            self.with_server(&mut command);
         }
         command
+    }
+
+    fn with_server(&self, command: &mut Command) {
+        command.arg("--ca-file").arg(self.server.ca_file());
+        match &self.secrets_manager {
+            Some(manager) => command.envs(manager.environment()),
+            None => command.arg("--secrets").arg(format!("file:{}", self.path().display())),
+        };
     }
 
     /// What a Python that has the module says to the same words as `rdsprov plan`.

@@ -11,6 +11,7 @@ mod ledger;
 mod passwords;
 mod path;
 mod races;
+mod rotate;
 mod saved;
 mod scale;
 mod scenarios;

@@ -8,7 +8,7 @@ use rdsprov_testkit::versions;
 use crate::bench::{Bench, expect, password};
 
 /// Waits until a query answers `t`.
-fn wait_for(bench: &Bench, sql: &str) {
+pub fn wait_for(bench: &Bench, sql: &str) {
     for _ in 0..500 {
         if bench.query(sql) == "t" {
             return;

@@ -433,3 +433,28 @@ fn the_version_tells_what_is_carried_where_more_is_asked_for() {
         assert_eq!(version(words), more, "{words:?}");
     }
 }
+
+/// Whoever reads a token can log in with it: without TLS that is everybody, without verification whoever is
+/// there. Nobody is contacted.
+#[test]
+fn a_token_goes_to_a_verified_server_only() {
+    let bench = Bench::new(versions()[0]);
+    bench.app("dev", "keycloak", "keycloak_user");
+    bench.app("dev", "backstage", "backstage_user");
+    let secrets = format!("file:{}", bench.path().display());
+    let port = bench.server.port().to_string();
+    let mark = bench.server.log().len();
+    for (mode, says) in [
+        ("require", "with TLS mode require to whoever answers at localhost"),
+        ("disable", "it needs TLS"),
+    ] {
+        let mut words = vec!["plan", "--secrets", &secrets, "--region", "eu-west-2"];
+        words.extend(["--admin-auth", "iam", "--admin-user", "platform_admin"]);
+        words.extend(["--host", "localhost", "--port", &port, "--tls", mode]);
+        let mut command = bench.bare("teams/standalone.tfvars", &words);
+        command.envs(rdsprov_testkit::environment("http://127.0.0.1:9"));
+        let shown = expect(&command.output().unwrap(), 1);
+        assert!(shown.contains(says) && shown.contains("verify-full"), "{shown}");
+    }
+    assert_eq!(bench.server.log().len(), mark, "the server was contacted");
+}

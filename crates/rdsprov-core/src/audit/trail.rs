@@ -23,7 +23,11 @@ fn kind(step: &Step) -> &'static str {
         | Action::CreateRole
         | Action::AlterRole
         | Action::SetPassword
-        | Action::SetParameter => KINDS[0],
+        | Action::SetParameter
+        | Action::CreatePending
+        | Action::TestPassword
+        | Action::FinishRotation
+        | Action::RestorePassword => KINDS[0],
         Action::Adopt if step.database.is_none() => KINDS[0],
         Action::CreateDatabase
         | Action::AlterDatabase

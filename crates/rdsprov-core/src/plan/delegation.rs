@@ -65,9 +65,8 @@ impl Planner<'_> {
         if group == RDS_PASSWORD && self.observed.passwords.restricted {
             return true;
         }
-        let power_alone = membership.admin && !membership.inherit && !membership.set;
         let by_superuser = self.observed.roles.get(&membership.grantor);
-        power_alone
+        membership.is_power_alone()
             && (group == RDS_IAM
                 || by_superuser.is_some_and(|grantor| grantor.superuser)
                 || self

@@ -106,7 +106,7 @@ pub fn names_needed(
 }
 
 impl<'a> Planner<'a> {
-    fn new(desired: &'a Desired, observed: &'a Observed, findings: Findings) -> Self {
+    pub fn new(desired: &'a Desired, observed: &'a Observed, findings: Findings) -> Self {
         Self {
             desired,
             observed,

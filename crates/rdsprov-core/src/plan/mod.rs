@@ -15,6 +15,7 @@ mod markdown;
 mod relations;
 mod render;
 mod roles;
+pub mod rotation;
 mod saved;
 mod schemas;
 mod sql;
@@ -60,6 +61,10 @@ pub enum Action {
     DefaultPrivileges,
     SetParameter,
     Adopt,
+    CreatePending,
+    TestPassword,
+    FinishRotation,
+    RestorePassword,
 }
 
 impl Action {
@@ -99,6 +104,10 @@ impl fmt::Display for Action {
             Self::DefaultPrivileges => "default_privileges",
             Self::SetParameter => "set_parameter",
             Self::Adopt => "adopt",
+            Self::CreatePending => "create_pending",
+            Self::TestPassword => "test_password",
+            Self::FinishRotation => "finish_rotation",
+            Self::RestorePassword => "restore_password",
         })
     }
 }
@@ -376,7 +385,11 @@ impl Plan {
     /// (see [`crate::secrets`]); the plan adds its own.
     #[must_use]
     pub fn new(desired: &Desired, observed: &Observed, findings: Findings) -> Self {
-        let mut plan = diff::plan(desired, observed, findings);
+        diff::plan(desired, observed, findings).sealed(desired, observed)
+    }
+
+    /// With the digest over what would be done and the observed state it rests on.
+    fn sealed(mut self, desired: &Desired, observed: &Observed) -> Self {
         // What else happens on the server does not touch this plan.
         let roles: Vec<_> =
             observed.roles.iter().filter(|(name, _)| desired.roles.contains_key(name)).collect();
@@ -385,9 +398,9 @@ impl Plan {
             .iter()
             .filter(|(name, _)| desired.databases.contains_key(name))
             .collect();
-        plan.observed = sha256_of(&(&observed.administrator, roles, databases));
-        plan.digest = digest(&plan.environment, &plan.transactions, &plan.refusals, &plan.observed);
-        plan
+        self.observed = sha256_of(&(&observed.administrator, roles, databases));
+        self.digest = digest(&self.environment, &self.transactions, &self.refusals, &self.observed);
+        self
     }
 
     /// Whether there is nothing to do. There may still be something in the way: see

@@ -17,6 +17,7 @@ impl<S> Step<S> {
             | Action::CreateSchema
             | Action::CreateSecret
             | Action::CreateExtension
+            | Action::CreatePending
             | Action::Grant
             | Action::DefaultPrivileges => '+',
             Action::AlterRole
@@ -25,7 +26,10 @@ impl<S> Step<S> {
             | Action::AlterSchema
             | Action::SetParameter
             | Action::ReassignOwned
-            | Action::Adopt => '~',
+            | Action::Adopt
+            | Action::FinishRotation
+            | Action::RestorePassword => '~',
+            Action::TestPassword => '?',
         }
     }
 }

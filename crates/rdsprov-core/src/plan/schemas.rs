@@ -187,7 +187,7 @@ impl Inside<'_, '_> {
             Grantee::Public => {
                 public_keeps.as_ref().is_none_or(|kept| kept.contains(&Privilege::Usage))
             }
-            Grantee::Role(role) => !self.is_managed(role),
+            Grantee::Role(role) => *role == schema.owner || !self.is_managed(role),
         };
         let of_acl = schema.acl.iter().filter(|item| item.privilege == Privilege::Usage);
         let mut users: BTreeSet<Grantee> =

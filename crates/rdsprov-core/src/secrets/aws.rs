@@ -1,9 +1,9 @@
-//! AWS Secrets Manager: batched, the current version of each secret.
+//! AWS Secrets Manager: batched, the current version of each secret; and what its errors mean.
 //!
 //! What an answer means is told by its code, and where one code means several things by its message; the
 //! message itself is passed on to nobody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use futures_util::{StreamExt as _, stream};
 
-use super::{Secret, SecretError, SecretId, SourceError};
+use super::create::cannot;
+use super::{Secret, SecretError, SecretId, SourceError, Stage};
 
 /// How many secrets one call may ask for.
 const BATCH: usize = 20;
@@ -30,7 +31,8 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_millis(3100);
 
 /// What AWS says of requests that come too often.
-const THROTTLED: [&str; 3] = ["ThrottlingException", "Throttling", "TooManyRequestsException"];
+pub(super) const THROTTLED: [&str; 3] =
+    ["ThrottlingException", "Throttling", "TooManyRequestsException"];
 
 /// What AWS says of credentials that it does not take, whatever they are used for.
 const NOT_TAKEN: [&str; 7] = [
@@ -46,8 +48,9 @@ const NOT_TAKEN: [&str; 7] = [
 type Answers = BTreeMap<SecretId, Result<Secret, SecretError>>;
 
 /// Secrets Manager in one region.
+#[derive(Clone)]
 pub struct SecretsManager {
-    client: Client,
+    pub(super) client: Client,
     region: String,
 }
 
@@ -76,20 +79,41 @@ impl SecretsManager {
         Ok(Self { client: Client::new(configuration), region })
     }
 
-    pub(super) async fn fetch(&self, ids: &BTreeSet<SecretId>) -> Result<Answers, SourceError> {
-        let mut found: Answers = ids
-            .iter()
+    pub(super) async fn fetch(
+        &self,
+        wanted: &BTreeMap<SecretId, Stage>,
+    ) -> Result<Answers, SourceError> {
+        let mut found: Answers = wanted
+            .keys()
             .filter_map(|id| Some((id.clone(), Err(self.in_another_region(id)?))))
             .collect();
-        let here: Vec<&SecretId> = ids.iter().filter(|id| !found.contains_key(*id)).collect();
+        let pending: Vec<&SecretId> = wanted
+            .iter()
+            .filter(|(id, stage)| **stage == Stage::Pending && !found.contains_key(*id))
+            .map(|(id, _)| id)
+            .collect();
+        let mut answers = self.singly(pending, Stage::Pending).await?;
+        // Where nothing is pending, the current version is what there is.
+        answers.retain(|_, answer| {
+            !matches!(answer, Err(SecretError::NoValue { .. } | SecretError::Missing { .. }))
+        });
+        found.extend(answers);
+        // A batch knows no stages.
+        let here: Vec<&SecretId> = wanted.keys().filter(|id| !found.contains_key(*id)).collect();
         for chunk in here.chunks(BATCH) {
             found.extend(self.batch(chunk).await?);
         }
         // What a batch leaves open is asked for singly.
-        let open: Vec<&SecretId> = ids.iter().filter(|id| !found.contains_key(*id)).collect();
-        let mut single =
-            stream::iter(open.into_iter().map(|id| self.single(id))).buffer_unordered(AT_ONCE);
-        while let Some(answer) = single.next().await {
+        let open: Vec<&SecretId> = wanted.keys().filter(|id| !found.contains_key(*id)).collect();
+        found.extend(self.singly(open, Stage::Current).await?);
+        Ok(found)
+    }
+
+    async fn singly(&self, ids: Vec<&SecretId>, stage: Stage) -> Result<Answers, SourceError> {
+        let mut answers = stream::iter(ids.into_iter().map(|id| self.single(id, stage)))
+            .buffer_unordered(AT_ONCE);
+        let mut found = Answers::new();
+        while let Some(answer) = answers.next().await {
             let (id, secret) = answer?;
             found.insert(id, secret);
         }
@@ -97,7 +121,7 @@ impl SecretsManager {
     }
 
     /// An ARN names its region, and no other region has the secret.
-    fn in_another_region(&self, id: &SecretId) -> Option<SecretError> {
+    pub(super) fn in_another_region(&self, id: &SecretId) -> Option<SecretError> {
         let mut parts = id.0.strip_prefix("arn:")?.split(':').skip(1);
         let (service, region) = (parts.next()?, parts.next()?);
         (service == "secretsmanager" && region != self.region).then(|| SecretError::OtherRegion {
@@ -144,10 +168,15 @@ impl SecretsManager {
     async fn single(
         &self,
         id: &SecretId,
+        stage: Stage,
     ) -> Result<(SecretId, Result<Secret, SecretError>), SourceError> {
         let unreadable =
             |reason: &str| SecretError::Unreadable { id: id.clone(), reason: reason.to_owned() };
-        let secret = match self.client.get_secret_value().secret_id(&id.0).send().await {
+        let mut request = self.client.get_secret_value().secret_id(&id.0);
+        if stage != Stage::Current {
+            request = request.version_stage(stage.to_string());
+        }
+        let secret = match request.send().await {
             Ok(answer) => {
                 let version = answer.version_id().map(str::to_owned);
                 read(id, answer.secret_string(), answer.secret_binary().is_some(), version)
@@ -166,8 +195,42 @@ impl SecretsManager {
         Ok((id.clone(), secret))
     }
 
+    pub(super) async fn create(&self, id: &SecretId, text: &str) -> Result<(), SecretError> {
+        if let Some(error) = self.in_another_region(id) {
+            return Err(error);
+        }
+        let request = self.client.create_secret().name(&id.0).secret_string(text);
+        let Err(error) = request.send().await else { return Ok(()) };
+        if let Some(error) = self.about_all(&error) {
+            return Err(cannot(id, &error.to_string()));
+        }
+        Err(match error.code() {
+            Some("ResourceExistsException") => {
+                cannot(id, "somebody has made it meanwhile; run again")
+            }
+            Some("AccessDeniedException") => cannot(
+                id,
+                "AWS does not allow secretsmanager:CreateSecret on it, or the use of its key; allow it (see docs/iam.md)",
+            ),
+            Some("EncryptionFailure") => cannot(
+                id,
+                "its key cannot be used; allow kms:GenerateDataKey and kms:Decrypt on it (see docs/iam.md)",
+            ),
+            Some("InvalidRequestException") => cannot(
+                id,
+                "one of that name is scheduled for deletion; restore it, or name another",
+            ),
+            code => cannot(id, code.unwrap_or("the answer is not understood")),
+        })
+    }
+
     /// What an error tells for good of one secret; none where asking again could tell more.
-    fn of(&self, id: &SecretId, code: Option<&str>, message: Option<&str>) -> Option<SecretError> {
+    pub(super) fn of(
+        &self,
+        id: &SecretId,
+        code: Option<&str>,
+        message: Option<&str>,
+    ) -> Option<SecretError> {
         let id = id.clone();
         let says = |word: &str| message.is_some_and(|message| message.contains(word));
         match code? {
@@ -186,7 +249,7 @@ impl SecretsManager {
     }
 
     /// What an error tells of every secret alike.
-    fn about_all<E>(&self, error: &SdkError<E>) -> Option<SourceError>
+    pub(super) fn about_all<E>(&self, error: &SdkError<E>) -> Option<SourceError>
     where
         E: ProvideErrorMetadata + Error + 'static,
     {

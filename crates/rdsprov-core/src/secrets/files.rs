@@ -1,17 +1,42 @@
 //! A directory of JSON files, for tests and offline work.
 
-use std::path::{Component, Path};
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Component, Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::{Secret, SecretError, SecretId};
+use super::create::cannot;
+use super::{Secret, SecretError, SecretId, Stage};
 
-pub(super) fn read(directory: &Path, id: &SecretId) -> Result<Secret, SecretError> {
+fn path(directory: &Path, id: &SecretId) -> Result<PathBuf, SecretError> {
     let below = Path::new(&id.0);
     if !below.components().all(|part| matches!(part, Component::Normal(_))) {
         return Err(SecretError::NotAPath { id: id.clone() });
     }
-    let path = directory.join(format!("{}.json", id.0));
+    Ok(directory.join(format!("{}.json", id.0)))
+}
+
+/// A new file, which nobody else may read.
+pub(super) fn create(directory: &Path, id: &SecretId, text: &str) -> Result<(), SecretError> {
+    let path = path(directory, id)?;
+    let write = || {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(|error| cannot(id, &error.to_string()))
+}
+
+pub(super) fn read(directory: &Path, id: &SecretId, stage: Stage) -> Result<Secret, SecretError> {
+    if stage == Stage::Pending {
+        return Err(SecretError::NoStages { id: id.clone() });
+    }
+    let path = path(directory, id)?;
     let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => SecretError::Missing { id: id.clone(), region: None },
         std::io::ErrorKind::PermissionDenied => SecretError::Denied { id: id.clone() },

@@ -3,19 +3,31 @@
 #[cfg(feature = "aws")]
 pub mod aws;
 #[cfg(feature = "postgres")]
+mod create;
+#[cfg(feature = "postgres")]
 mod files;
+#[cfg(feature = "postgres")]
+mod generate;
 mod parse;
 mod password;
 #[cfg(feature = "postgres")]
 pub mod scram;
 #[cfg(feature = "aws")]
 pub mod token;
+#[cfg(feature = "aws")]
+mod versions;
 
+#[cfg(feature = "postgres")]
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "postgres")]
+pub use generate::GENERATED_LENGTH;
 pub use password::{Password, PasswordProblem};
+#[cfg(feature = "aws")]
+pub(crate) use versions::{Keeper, Stages, Version, VersionsError};
 
 /// A secret's name or ARN.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -25,6 +37,42 @@ pub struct SecretId(pub String);
 impl fmt::Display for SecretId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The label by which Secrets Manager says which version of a secret counts.
+///
+/// ```
+/// use rdsprov_core::secrets::Stage;
+/// assert_eq!("AWSPENDING".parse(), Ok(Stage::Pending));
+/// assert_eq!(Stage::default().to_string(), "AWSCURRENT");
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Stage {
+    /// `AWSCURRENT`: what applications log in with.
+    #[default]
+    #[serde(rename = "AWSCURRENT")]
+    Current,
+    /// `AWSPENDING`: what they will log in with when a rotation ends. A secret without such a version
+    /// is taken as it is.
+    #[serde(rename = "AWSPENDING")]
+    Pending,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Current => "AWSCURRENT",
+            Self::Pending => "AWSPENDING",
+        })
+    }
+}
+
+impl std::str::FromStr for Stage {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Current, Self::Pending].into_iter().find(|stage| stage.to_string() == text).ok_or(())
     }
 }
 
@@ -95,6 +143,20 @@ pub enum SecretError {
     BadPassword { id: SecretId, problem: PasswordProblem },
     #[error("secret {id}: the id is no path below the directory of secrets")]
     NotAPath { id: SecretId },
+    #[error("secret {id} could not be made: {reason}")]
+    NotMade { id: SecretId, reason: String },
+    #[error(
+        "secret {id} does not come from Secrets Manager, and has no version that is AWSPENDING; leave --secret-stage out, or use --secrets aws"
+    )]
+    NoStages { id: SecretId },
+    #[error("secret {id}: AWS does not allow {action} on it; allow it (see docs/iam.md)")]
+    NotAllowed { id: SecretId, action: &'static str },
+    #[error(
+        "secret {id} cannot be encrypted; allow kms:GenerateDataKey and kms:Decrypt on its key (see docs/iam.md), and see that the key is enabled"
+    )]
+    EncryptionDenied { id: SecretId },
+    #[error("secret {id} could not be changed: {reason}")]
+    Unchangeable { id: SecretId, reason: String },
     #[error("secret {id} could not be read: {reason}")]
     Unreadable { id: SecretId, reason: String },
 }
@@ -148,6 +210,7 @@ pub enum SourceError {
 
 /// Where secrets come from.
 #[cfg(feature = "postgres")]
+#[derive(Clone)]
 pub enum SecretSource {
     /// A directory of JSON files, `DIR/<id>.json`.
     Files(std::path::PathBuf),
@@ -171,24 +234,31 @@ pub trait SecretProvider: Send + Sync {
 
 #[cfg(feature = "postgres")]
 impl SecretSource {
-    /// Fetches them all; each its secret or its error.
+    /// Fetches them all, each in the version that its stage says; each its secret or its error.
     ///
     /// # Errors
     /// Where the source gives none at all.
     pub async fn fetch(
         &self,
-        ids: &std::collections::BTreeSet<SecretId>,
-    ) -> Result<std::collections::BTreeMap<SecretId, Result<Secret, SecretError>>, SourceError>
-    {
+        wanted: &BTreeMap<SecretId, Stage>,
+    ) -> Result<BTreeMap<SecretId, Result<Secret, SecretError>>, SourceError> {
         match self {
-            Self::Files(directory) => {
-                Ok(ids.iter().map(|id| (id.clone(), files::read(directory, id))).collect())
-            }
+            Self::Files(directory) => Ok(wanted
+                .iter()
+                .map(|(id, stage)| (id.clone(), files::read(directory, id, *stage)))
+                .collect()),
             #[cfg(feature = "aws")]
-            Self::Aws(manager) => manager.fetch(ids).await,
-            Self::Own(provider) => {
-                ids.iter().map(|id| Ok((id.clone(), provider.secret(id)?))).collect()
-            }
+            Self::Aws(manager) => manager.fetch(wanted).await,
+            Self::Own(provider) => wanted
+                .iter()
+                .map(|(id, stage)| {
+                    let secret = match stage {
+                        Stage::Current => provider.secret(id)?,
+                        Stage::Pending => Err(SecretError::NoStages { id: id.clone() }),
+                    };
+                    Ok((id.clone(), secret))
+                })
+                .collect(),
         }
     }
 }

@@ -88,3 +88,32 @@ impl fmt::Display for Password {
         f.write_str("<password>")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use crate::secrets::{Secret, SecretId};
+
+    /// A panic prints what `expect`, `unwrap` and `assert_eq` were given: of a password, nothing.
+    #[test]
+    fn a_panic_shows_no_password() {
+        const CANARY: &str = "Canary-of-a-panic";
+        let text = format!(r#"{{"password": "{CANARY}"}}"#);
+        let secret = Secret::parse(&SecretId("a/b".to_owned()), &text).unwrap();
+        let password = secret.password.clone();
+        let panics: [&dyn Fn(); 3] = [
+            &|| panic!("{secret:?} {password} {password:#?}"),
+            &|| {
+                let failed: Result<(), _> = Secret::parse(&secret.id, &text).map_or(Ok(()), Err);
+                failed.unwrap();
+            },
+            &|| assert_eq!(Some(&password).map(|one| format!("{one:?}")), None),
+        ];
+        for panics in panics {
+            let said = catch_unwind(AssertUnwindSafe(panics)).unwrap_err();
+            let said = said.downcast_ref::<String>().unwrap();
+            assert!(said.contains("<password>") && !said.contains(CANARY), "{said}");
+        }
+    }
+}

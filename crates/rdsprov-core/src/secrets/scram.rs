@@ -87,7 +87,7 @@ impl fmt::Display for Verifier {
 /// The system gives no random bytes, and without them there is no salt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the system gives no random bytes: {0}")]
-pub struct NoRandomness(String);
+pub struct NoRandomness(pub(super) String);
 
 fn keyed(key: &[u8], parts: &[&[u8]]) -> [u8; KEY] {
     // HMAC takes keys of any length.

@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use super::connect::{Session, Target, said};
 use super::run::Lock;
 use crate::name::DatabaseName;
-use crate::plan::{Plan, Scope, Slots, Statement, Step, Transaction};
+use crate::plan::{Action, Plan, Scope, Slots, Statement, Step, Transaction};
 
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +148,34 @@ pub async fn apply(
     outcome
 }
 
+/// What becomes of a plan where a step fails that has to be done before anything is said to the server.
+pub(super) fn not_begun(
+    plan: &Plan,
+    action: Action,
+    message: &str,
+    options: &ApplyOptions<'_>,
+) -> Outcome {
+    let mut outcome =
+        Outcome { steps: Vec::new(), committed: false, error: Some(message.to_owned()) };
+    for transaction in &plan.transactions {
+        let results = transaction.steps.iter().map(|step| StepResult {
+            status: if step.action == action {
+                StepStatus::Error(message.to_owned())
+            } else {
+                StepStatus::NotRun
+            },
+            duration: Duration::ZERO,
+            at: Timestamp::now(),
+        });
+        let results: Vec<StepResult> = results.collect();
+        if let Some(report) = options.report {
+            report(&transaction.steps, &results);
+        }
+        outcome.steps.extend(results);
+    }
+    outcome
+}
+
 /// How far a transaction has come, over all its tries.
 struct Progress<'a> {
     durations: &'a mut [Duration],
@@ -232,7 +260,7 @@ async fn run(
 }
 
 /// Waits until the run is told to stop.
-async fn stopped(stop: Option<watch::Receiver<bool>>) {
+pub(super) async fn stopped(stop: Option<watch::Receiver<bool>>) {
     let told = match stop {
         Some(mut stop) => stop.wait_for(|stop| *stop).await.is_ok(),
         None => false,

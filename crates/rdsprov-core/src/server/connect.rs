@@ -8,6 +8,8 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
+#[cfg(feature = "aws")]
+use super::tls::Peer;
 use super::tls::{Identity, Protection, Tls, TlsProblem};
 use crate::name::{DatabaseName, RoleName};
 use crate::secrets::Password;
@@ -25,6 +27,15 @@ pub enum ConnectError {
     #[cfg(feature = "aws")]
     #[error("a token of IAM is sent as it is: it needs TLS; use verify-full")]
     TokenInTheClear,
+    /// A token goes to whoever is there.
+    #[cfg(feature = "aws")]
+    #[error(
+        "a token of IAM is sent as it is, and with TLS mode require to whoever answers at {host}, who could log in with it; use --tls verify-full"
+    )]
+    TokenToAnybody {
+        /// The host.
+        host: String,
+    },
     /// Without TLS only loopback is spoken to.
     #[error("{host} is not loopback: TLS cannot be disabled for it; use verify-full or require")]
     PlainToStranger {
@@ -143,8 +154,13 @@ impl Target {
             Proof::Password(password) => password.clone(),
             #[cfg(feature = "aws")]
             Proof::Token(source) => {
-                if matches!(self.tls.0, Protection::Disabled) {
-                    return Err(ConnectError::TokenInTheClear);
+                match &self.tls.0 {
+                    Protection::Disabled => return Err(ConnectError::TokenInTheClear),
+                    Protection::Rustls { peer: Peer::Anybody, .. } => {
+                        let host = self.host.clone();
+                        return Err(ConnectError::TokenToAnybody { host });
+                    }
+                    Protection::Rustls { peer: Peer::Verified, .. } => {}
                 }
                 source.token(&self.host, self.port, self.user.as_str()).await?
             }

@@ -54,7 +54,7 @@ pub(super) async fn ask(
 
 /// A role that may not log in, or not any more, is told that its password is wrong when it is right; of a
 /// member of `rds_iam`, RDS takes no password at all.
-fn can_be_asked(observed: &Observed, name: &RoleName, role: &desired::Role) -> bool {
+pub(super) fn can_be_asked(observed: &Observed, name: &RoleName, role: &desired::Role) -> bool {
     role.secret().is_some()
         && observed
             .roles
@@ -63,7 +63,11 @@ fn can_be_asked(observed: &Observed, name: &RoleName, role: &desired::Role) -> b
 }
 
 /// A database that the role may enter, as far as is known.
-fn way_in<'a>(desired: &'a Desired, observed: &'a Observed, role: &RoleName) -> &'a DatabaseName {
+pub(super) fn way_in<'a>(
+    desired: &'a Desired,
+    observed: &'a Observed,
+    role: &RoleName,
+) -> &'a DatabaseName {
     desired
         .databases
         .iter()
@@ -74,7 +78,7 @@ fn way_in<'a>(desired: &'a Desired, observed: &'a Observed, role: &RoleName) -> 
         .map_or(&observed.home, |(name, _)| name)
 }
 
-async fn login(target: &Target, database: &DatabaseName) -> Login {
+pub(super) async fn login(target: &Target, database: &DatabaseName) -> Login {
     let Err(error) = target.connect(database).await else { return Login::Accepted };
     let ConnectError::Refused { code: Some(code), reason, remedy, .. } = &error else {
         return Login::Inconclusive(error.to_string());

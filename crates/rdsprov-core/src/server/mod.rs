@@ -5,13 +5,18 @@ mod connect;
 mod holdings;
 mod login;
 mod observe;
+#[cfg(feature = "aws")]
+mod rotate;
 mod run;
 mod tls;
 
+use apply::not_begun;
 pub use apply::{ApplyOptions, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
 pub use connect::{ConnectError, Proof, Session, Target};
 pub use holdings::Asked;
 pub use observe::{ObserveError, observe};
+#[cfg(feature = "aws")]
+pub use rotate::{PlannedRotation, RotateOptions, check_source};
 pub use run::{Administration, Lock, Login, Place, Run, RunError};
 pub use tls::{CarriedCertificates, Tls, TlsError, TlsProblem};
 

@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::connect::{ConnectError, Proof, Session, Target, said};
+use super::login;
 use super::observe::{ObserveError, observe, try_out};
 use super::tls::Tls;
-use super::{ApplyOptions, Outcome, RunSlots, apply};
+use super::{ApplyOptions, Outcome, RunSlots, apply, not_begun};
 use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
-use crate::observed::Observed;
-use crate::plan::{Findings, Plan, Refusal};
-use crate::secrets::scram::ITERATIONS;
-use crate::secrets::{Secret, SecretError, SecretId, SecretSource, SourceError};
+use crate::observed::{self, Observed};
+use crate::plan::{Action, Findings, Plan, Refusal};
+use crate::secrets::scram::{ITERATIONS, NoRandomness};
+use crate::secrets::{Password, Secret, SecretError, SecretId, SecretSource, SourceError, Stage};
 
 /// Runs of this program wait for one another on this advisory lock: the first eight bytes of its name.
 const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
@@ -82,12 +84,19 @@ pub enum RunError {
     #[cfg(feature = "aws")]
     #[error("the server's host is not known; give --host, since there is no secret that says it")]
     NoHost,
+    /// No new password.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// No observation.
     #[error(transparent)]
     Observe(#[from] ObserveError),
+    /// Nothing that could be rotated.
+    #[cfg(feature = "aws")]
+    #[error(transparent)]
+    Rotation(#[from] crate::rotation::RotationError),
     /// No lock.
     #[error("the lock that keeps runs apart cannot be taken: {0}")]
     Lock(String),
@@ -111,9 +120,9 @@ impl Administration {
         tls: Tls,
     ) -> Result<Self, RunError> {
         let ids = match &login {
-            Login::Secret(id) => BTreeSet::from([id.clone()]),
+            Login::Secret(id) => BTreeMap::from([(id.clone(), Stage::Current)]),
             #[cfg(feature = "aws")]
-            Login::Token { .. } => BTreeSet::new(),
+            Login::Token { .. } => BTreeMap::new(),
         };
         let fetched = source.fetch(&ids).await?;
         Self::connect(login, place, tls, &fetched, &Findings::default()).await
@@ -178,12 +187,18 @@ pub struct Run {
     verify: VerifyPasswords,
     /// Whether a plan was carried out: passwords that were to be set whatever they are have been.
     applied: AtomicBool,
-    iterations: AtomicU32,
-    secrets: BTreeMap<SecretId, Secret>,
-    findings: Findings,
-    admin: Target,
-    home: Session,
+    pub(super) iterations: AtomicU32,
+    pub(super) source: SecretSource,
+    pub(super) minimum_length: usize,
+    fetched: Mutex<Fetched>,
+    /// Those of them that are not there yet: their passwords were made here.
+    new_secrets: Mutex<BTreeSet<SecretId>>,
+    pub(super) admin: Target,
+    pub(super) home: Session,
 }
+
+/// What the source said of each secret.
+type Fetched = BTreeMap<SecretId, Result<Secret, SecretError>>;
 
 impl Run {
     /// Fetches the secrets and connects.
@@ -199,22 +214,34 @@ impl Run {
         tls: Tls,
         passwords: &Passwords,
     ) -> Result<Self, RunError> {
-        let mut ids: BTreeSet<SecretId> = desired.secrets().into_iter().cloned().collect();
+        let stage = desired.secret_stage;
+        let mut wanted: BTreeMap<SecretId, Stage> =
+            desired.secrets().into_iter().map(|id| (id.clone(), stage)).collect();
         if let Login::Secret(id) = &login {
-            ids.insert(id.clone());
+            wanted.insert(id.clone(), Stage::Current);
         }
-        let fetched = source.fetch(&ids).await?;
-        let (secrets, mut findings) = sort(&desired, &fetched, passwords.minimum_length);
+        let mut fetched = source.fetch(&wanted).await?;
+        let new_secrets = make_passwords(&desired, &mut fetched, passwords.minimum_length)?;
+        let (_, findings) = sort(&desired, &fetched, passwords.minimum_length);
         let Administration { admin, home } =
             Administration::connect(login, place, tls, &fetched, &findings).await?;
-        findings.notes.extend(other_servers(&secrets, &admin));
+        for id in &new_secrets {
+            // Who reads it logs in where this run did.
+            if let Some(Ok(secret)) = fetched.get_mut(id) {
+                secret.host = Some(admin.host.clone());
+                secret.port = Some(admin.port);
+                secret.dbname = Some(LOCK_DATABASE.to_owned());
+            }
+        }
         Ok(Self {
             desired,
             verify: passwords.verify.unwrap_or_default(),
             applied: AtomicBool::new(false),
             iterations: AtomicU32::new(ITERATIONS),
-            secrets,
-            findings,
+            source: source.clone(),
+            minimum_length: passwords.minimum_length,
+            fetched: Mutex::new(fetched),
+            new_secrets: Mutex::new(new_secrets),
             admin,
             home,
         })
@@ -225,7 +252,7 @@ impl Run {
     /// # Errors
     /// Where the server does not give the lock.
     pub async fn lock(&self) -> Result<Lock, RunError> {
-        let session = self.admin.connect(&DatabaseName::observed(LOCK_DATABASE)).await?;
+        let session = self.shared_database().await?;
         let failed = |error: tokio_postgres::Error| RunError::Lock(said(&error));
         let free: bool = session
             .client
@@ -248,6 +275,11 @@ impl Run {
         Ok(Lock(session))
     }
 
+    /// A connection to the database that every run takes its lock in.
+    pub(super) async fn shared_database(&self) -> Result<Session, ConnectError> {
+        self.admin.connect(&DatabaseName::observed(LOCK_DATABASE)).await
+    }
+
     /// Looks at the server and plans.
     ///
     /// # Errors
@@ -268,12 +300,29 @@ impl Run {
             }
             verify => verify,
         };
+        let (mut secrets, mut findings) = self.known();
         let mut observed =
-            observe(&self.admin, &self.home, &self.desired, &self.secrets, verify).await?;
+            observe(&self.admin, &self.home, &self.desired, &secrets, verify).await?;
+        if self.read_again(&observed).await? {
+            (secrets, findings) = self.known();
+            observed.logins =
+                login::ask(&self.admin, &self.home, &self.desired, &observed, &secrets, verify)
+                    .await?;
+        }
+        let plan = |observed: &Observed| Plan::new(&self.desired, observed, findings.clone());
+        self.answered(observed, plan).await
+    }
+
+    /// Plans, and where the plan leaves it open what the server allows, asks the server and plans again.
+    pub(super) async fn answered(
+        &self,
+        mut observed: Observed,
+        plan: impl Fn(&Observed) -> Plan,
+    ) -> Result<(Observed, Plan), RunError> {
         let iterations = observed.passwords.scram_iterations.unwrap_or(ITERATIONS);
         self.iterations.store(iterations, Ordering::Relaxed);
         loop {
-            let plan = Plan::new(&self.desired, &observed, self.findings.clone());
+            let plan = plan(&observed);
             // Where nothing is to be done, nothing is tried: a trial is undone, but it writes.
             if plan.open_questions.is_empty() || plan.is_empty() && plan.refusals.is_empty() {
                 return Ok((observed, plan));
@@ -287,8 +336,53 @@ impl Run {
 
     /// What was found out about the secrets; with it, what [`Run::look`] saw gives the same plan again.
     #[must_use]
-    pub fn findings(&self) -> &Findings {
-        &self.findings
+    pub fn findings(&self) -> Findings {
+        self.known().1
+    }
+
+    /// The good secrets, and what was found on the way.
+    fn known(&self) -> (BTreeMap<SecretId, Secret>, Findings) {
+        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let (secrets, mut findings) = sort(&self.desired, &fetched, self.minimum_length);
+        findings.notes.extend(other_servers(&secrets, &self.admin));
+        findings.new_secrets = self.new_secrets();
+        (secrets, findings)
+    }
+
+    fn new_secrets(&self) -> BTreeSet<SecretId> {
+        self.new_secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads those secrets again whose passwords would be set. They were read before this run had its lock:
+    /// a rotation that ended in between has made them old, and setting one would undo it. Tells whether any
+    /// has changed.
+    async fn read_again(&self, observed: &Observed) -> Result<bool, RunError> {
+        use observed::Login::{ToBeSet, WrongPassword};
+        let to_be_set =
+            |role: &RoleName| matches!(observed.logins.get(role), Some(WrongPassword | ToBeSet));
+        let new = self.new_secrets();
+        let wanted: BTreeMap<SecretId, Stage> = self
+            .desired
+            .roles
+            .iter()
+            .filter(|(name, _)| to_be_set(name))
+            .flat_map(|(_, role)| role.secret().into_iter().chain(role.other_secrets.keys()))
+            .filter(|id| !new.contains(*id))
+            .map(|id| (id.clone(), self.desired.secret_stage))
+            .collect();
+        if wanted.is_empty() {
+            return Ok(false);
+        }
+        let again = self.source.fetch(&wanted).await?;
+        let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = again.iter().any(|(id, now)| match (fetched.get(id), now) {
+            (Some(Ok(before)), Ok(now)) => {
+                before.version != now.version || !before.password.is_same(&now.password)
+            }
+            _ => true,
+        });
+        fetched.extend(again);
+        Ok(changed)
     }
 
     /// Carries out a plan.
@@ -301,8 +395,26 @@ impl Run {
     ) -> Outcome {
         self.applied.store(true, Ordering::Relaxed);
         let iterations = self.iterations.load(Ordering::Relaxed);
-        let slots = RunSlots { secrets: &self.secrets, build_id, iterations };
+        let (secrets, _) = self.known();
+        let slots = RunSlots { secrets: &secrets, build_id, iterations };
+        // First: a password that is kept nowhere is nobody's.
+        if let Err(error) = self.create_secrets(&secrets).await {
+            return not_begun(plan, Action::CreateSecret, &error.to_string(), options);
+        }
         apply(plan, &self.admin, lock, &slots, options).await
+    }
+
+    async fn create_secrets(
+        &self,
+        secrets: &BTreeMap<SecretId, Secret>,
+    ) -> Result<(), SecretError> {
+        for id in self.new_secrets() {
+            if let Some(secret) = secrets.get(&id) {
+                self.source.create(secret).await?;
+            }
+            self.new_secrets.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        }
+        Ok(())
     }
 
     /// `host:port`, for the records.
@@ -310,6 +422,30 @@ impl Run {
     pub fn server(&self) -> String {
         format!("{}:{}", self.admin.host, self.admin.port)
     }
+}
+
+/// A new password for who is to administer, where its secret is not there.
+fn make_passwords(
+    desired: &Desired,
+    fetched: &mut BTreeMap<SecretId, Result<Secret, SecretError>>,
+    minimum_length: usize,
+) -> Result<BTreeSet<SecretId>, RunError> {
+    let Some((name, role)) = desired.delegate() else { return Ok(BTreeSet::new()) };
+    let Some(id) = role.secret() else { return Ok(BTreeSet::new()) };
+    if !matches!(fetched.get(id), Some(Err(SecretError::Missing { .. }))) {
+        return Ok(BTreeSet::new());
+    }
+    let secret = Secret {
+        id: id.clone(),
+        version: None,
+        password: Password::generate(minimum_length)?,
+        username: Some(name.to_string()),
+        host: None,
+        port: None,
+        dbname: None,
+    };
+    fetched.insert(id.clone(), Ok(secret));
+    Ok(BTreeSet::from([id.clone()]))
 }
 
 /// The administrator's secret; where it is not to be had, all that is wrong with secrets at once.
@@ -366,35 +502,8 @@ fn sort(
         };
         match found(fetched, id) {
             Ok(secret) => {
-                if secret.password.is_shorter_than(minimum_length) {
-                    refuse(
-                        format!(
-                            "secret {id}: the password has less than {minimum_length} characters, which [passwords] minimum_length asks for"
-                        ),
-                        "set a longer one",
-                    );
-                }
-                let remedy = "correct the secret or the definition, so that both say the same";
-                if let Some(username) = secret.username.as_deref().filter(|u| *u != name.as_str()) {
-                    refuse(
-                        format!("secret {id} is for user {username:?}, the definitions say {name}"),
-                        remedy,
-                    );
-                }
-                let databases: Vec<&str> = desired
-                    .databases
-                    .iter()
-                    .filter(|(_, database)| database.access.contains_key(name))
-                    .map(|(database, _)| database.as_str())
-                    .collect();
-                if let Some(dbname) = secret.dbname.as_deref().filter(|d| !databases.contains(d)) {
-                    refuse(
-                        format!(
-                            "secret {id} is for database {dbname:?}, the definitions say {}",
-                            databases.join(", ")
-                        ),
-                        remedy,
-                    );
+                for (message, remedy) in contradictions(desired, name, &secret, minimum_length) {
+                    refuse(message, remedy);
                 }
             }
             Err(error) => refuse(error.to_string(), "see to the secret, then run again"),
@@ -409,6 +518,50 @@ fn sort(
         .filter_map(|(id, secret)| Some((id.clone(), secret.version.clone()?)))
         .collect();
     (secrets, Findings { refusals, versions, ..Findings::default() })
+}
+
+/// What in a secret goes against the definitions, each with what to do.
+pub(super) fn contradictions(
+    desired: &Desired,
+    role: &RoleName,
+    secret: &Secret,
+    minimum_length: usize,
+) -> Vec<(String, &'static str)> {
+    let id = &secret.id;
+    let mut found = Vec::new();
+    if secret.password.is_shorter_than(minimum_length) {
+        found.push((
+            format!(
+                "secret {id}: the password has less than {minimum_length} characters, which [passwords] minimum_length asks for"
+            ),
+            "set a longer one",
+        ));
+    }
+    let remedy = "correct the secret or the definition, so that both say the same";
+    if let Some(username) = secret.username.as_deref().filter(|u| *u != role.as_str()) {
+        found.push((
+            format!("secret {id} is for user {username:?}, the definitions say {role}"),
+            remedy,
+        ));
+    }
+    let databases: Vec<&str> = desired
+        .databases
+        .iter()
+        .filter(|(_, database)| database.access.contains_key(role))
+        .map(|(database, _)| database.as_str())
+        .collect();
+    let administers = desired.roles.get(role).is_some_and(|role| role.administers);
+    let of_another = |dbname: &&str| !administers && !databases.contains(dbname);
+    if let Some(dbname) = secret.dbname.as_deref().filter(of_another) {
+        found.push((
+            format!(
+                "secret {id} is for database {dbname:?}, the definitions say {}",
+                databases.join(", ")
+            ),
+            remedy,
+        ));
+    }
+    found
 }
 
 /// A note for each secret that names another server: a proxy's address, say.

@@ -124,11 +124,24 @@ pub struct Outcome {
 }
 
 /// What a run has come to so far.
-struct Progress {
-    trail: Trail,
+pub(super) struct Progress {
+    pub trail: Trail,
     plans: Vec<Plan>,
     steps: Vec<(Step, StepResult)>,
-    committed: bool,
+    pub committed: bool,
+}
+
+/// What a run is for.
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(feature = "aws"),
+    allow(dead_code, reason = "only Secrets Manager has versions to rotate by")
+)]
+pub(super) enum Work<'a> {
+    /// To make the server as declared.
+    Apply,
+    /// To give these applications new passwords.
+    Rotate(&'a [String]),
 }
 
 /// Makes a server as declared. The setup is made here, so that what is wrong with it is recorded.
@@ -138,6 +151,18 @@ pub async fn apply<F: Front>(
     options: &ApplyOptions,
     front: &F,
     interruption: &Interruption,
+) -> Outcome {
+    work(config, setup, options, front, interruption, Work::Apply).await
+}
+
+/// Does it, and records how it ended.
+pub(super) async fn work<F: Front>(
+    config: Config,
+    setup: impl FnOnce(Config) -> Result<Setup, Error>,
+    options: &ApplyOptions,
+    front: &F,
+    interruption: &Interruption,
+    work: Work<'_>,
 ) -> Outcome {
     let facts = Facts {
         environment: options.environment.clone().unwrap_or_default(),
@@ -151,7 +176,7 @@ pub async fn apply<F: Front>(
     let (records, opened) = Records::open(front, csv, ledger, facts.clone());
     let mut progress =
         Progress { trail: Trail { facts }, plans: Vec::new(), steps: Vec::new(), committed: false };
-    let run = Attempt { options, front, records: &records, interruption };
+    let run = Attempt { options, front, records: &records, interruption, work };
     let mut ended = match opened {
         Err(error) => Err(error.into()),
         Ok(()) => tokio::select! {
@@ -187,11 +212,13 @@ pub async fn apply<F: Front>(
 }
 
 /// One attempt, with what stays the same in it.
-struct Attempt<'a, F> {
-    options: &'a ApplyOptions,
-    front: &'a F,
+pub(super) struct Attempt<'a, F> {
+    pub options: &'a ApplyOptions,
+    pub front: &'a F,
     records: &'a Records<'a, F>,
-    interruption: &'a Interruption,
+    pub interruption: &'a Interruption,
+    #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "there is one kind of work then"))]
+    work: Work<'a>,
 }
 
 impl<F: Front> Attempt<'_, F> {
@@ -219,6 +246,10 @@ impl<F: Front> Attempt<'_, F> {
             gate::before_contact(&setup.environment, setup.approval, &given)?;
         }
 
+        #[cfg(feature = "aws")]
+        if let Work::Rotate(applications) = self.work {
+            return self.rotate(&setup, applications, &given, progress).await;
+        }
         let run = setup.open(&options.server).await?;
         let origin = setup.origin(&run);
         progress.trail.facts.server = Some(origin.server.clone());
@@ -270,11 +301,11 @@ impl<F: Front> Attempt<'_, F> {
         Err(Error::NotConverged)
     }
 
-    fn record(&self, progress: &Progress, events: &[Event]) -> Result<(), Error> {
+    pub(super) fn record(&self, progress: &Progress, events: &[Event]) -> Result<(), Error> {
         Ok(self.records.write(&progress.trail.facts, events)?)
     }
 
-    fn show(&self, progress: &mut Progress, plan: &Plan) {
+    pub(super) fn show(&self, progress: &mut Progress, plan: &Plan) {
         progress.trail.facts.plan = Some(plan.digest.clone());
         progress.plans.push(plan.clone());
         self.front.planned(plan);
@@ -288,6 +319,34 @@ impl<F: Front> Attempt<'_, F> {
         plan: &Plan,
         progress: &mut Progress,
     ) -> Result<(), Error> {
+        let settings = server::ApplyOptions {
+            keep_going: self.options.keep_going,
+            stop: Some(self.interruption.receiver()),
+            ..server::ApplyOptions::default()
+        };
+        let build_id = progress.trail.facts.build_id.clone();
+        let outcome = self
+            .reported(plan, progress, async |report| {
+                let settings = server::ApplyOptions { report: Some(report), ..settings };
+                run.apply(lock, plan, &build_id, &settings).await
+            })
+            .await?;
+        let Some(error) = outcome.error else { return Ok(()) };
+        self.record(progress, &progress.trail.no_change(plan))?;
+        Err(if self.interruption.told() {
+            Error::Stopped { committed: progress.committed }
+        } else {
+            Error::Statement(error)
+        })
+    }
+
+    /// Records the intent, does what changes something, and records what became of each step.
+    pub(super) async fn reported(
+        &self,
+        plan: &Plan,
+        progress: &mut Progress,
+        work: impl AsyncFnOnce(&server::Report<'_>) -> server::Outcome,
+    ) -> Result<server::Outcome, Error> {
         let intent = progress.trail.intent(plan);
         self.record(progress, &[intent])?;
         let trail = &progress.trail;
@@ -303,29 +362,17 @@ impl<F: Front> Attempt<'_, F> {
                 self.front.ended(step, result);
             }
         };
-        let settings = server::ApplyOptions {
-            keep_going: self.options.keep_going,
-            report: Some(&report),
-            stop: Some(self.interruption.receiver()),
-            ..server::ApplyOptions::default()
-        };
         self.interruption.set_working(true);
-        let outcome = run.apply(lock, plan, &trail.facts.build_id, &settings).await;
+        let outcome = work(&report).await;
         self.interruption.set_working(false);
         progress.steps.extend(ended.into_inner().unwrap_or_else(PoisonError::into_inner));
         progress.committed |= outcome.committed;
         // A record that could not be kept ends the run only now: what is done is done.
         kept.into_inner().unwrap_or_else(PoisonError::into_inner)?;
-        let Some(error) = outcome.error else { return Ok(()) };
-        self.record(progress, &progress.trail.no_change(plan))?;
-        Err(if self.interruption.told() {
-            Error::Stopped { committed: progress.committed }
-        } else {
-            Error::Statement(error)
-        })
+        Ok(outcome)
     }
 }
 
-fn no_refusals(plan: &Plan) -> Result<(), Error> {
+pub(super) fn no_refusals(plan: &Plan) -> Result<(), Error> {
     if plan.refusals.is_empty() { Ok(()) } else { Err(Error::Refused(plan.refusals.clone())) }
 }

@@ -8,6 +8,8 @@ use crate::definitions::{DefinitionErrors, UnknownApplication};
 use crate::gate::GateError;
 use crate::name::DatabaseName;
 use crate::plan::{Refusal, SavedPlanError};
+#[cfg(feature = "aws")]
+use crate::rotation::RotationError;
 use crate::secrets::{SourceError, TemplateError};
 use crate::server::{RunError, TlsError};
 
@@ -170,6 +172,10 @@ pub enum Error {
         /// The file.
         path: String,
     },
+    /// What was asked for cannot be rotated.
+    #[cfg(feature = "aws")]
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  and "))]
+    Rotation(Vec<RotationError>),
     /// Guardrails forbid it all.
     #[error("refused: {}", reasons(.0))]
     Refused(Vec<Refusal>),
@@ -252,6 +258,12 @@ impl Error {
             | Self::Stopped { .. } => Kind::Failed,
             #[cfg(feature = "aws")]
             Self::Token(_) => Kind::Failed,
+            // An application that nobody declares is a slip of the pen; what cannot be rotated is refused.
+            #[cfg(feature = "aws")]
+            Self::Rotation(errors) => {
+                let slip = |error| matches!(error, &RotationError::UnknownApplication { .. });
+                if errors.iter().all(slip) { Kind::Usage } else { Kind::Refused }
+            }
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The command and the Python module ask for the same things in other words. Here stands what both have in
 //! common: which of several places counts ([`Setup`]), what is contacted ([`Setup::open`]), and the whole of
-//! an apply ([`apply`]): lock, observe, plan, gates, record the intent, execute, observe again. What is said
+//! an apply ([`apply`]): lock, observe, plan, gates, record the intent, execute, observe again; and of a
+//! rotation, which is framed and recorded alike. What is said
 //! to people meanwhile is the front end's own, see [`Front`].
 
 mod apply;
@@ -10,6 +11,8 @@ mod error;
 mod interruption;
 mod open;
 mod records;
+#[cfg(feature = "aws")]
+mod rotate;
 mod setup;
 
 pub use apply::{ApplyOptions, Done, Front, Outcome, Planned, apply};
@@ -18,4 +21,6 @@ pub use interruption::Interruption;
 #[cfg(feature = "aws")]
 pub use open::AdminAuth;
 pub use open::{Secrets, ServerOptions};
-pub use setup::{ConfigText, DefinitionOptions, Setup, config, declared, read};
+#[cfg(feature = "aws")]
+pub use rotate::rotate;
+pub use setup::{ConfigText, DefinitionOptions, Delegation, Setup, config, declared, read};

@@ -13,7 +13,7 @@ use crate::holdings::Holdings;
 use crate::plan::Hazard;
 #[cfg(feature = "aws")]
 use crate::secrets::aws;
-use crate::secrets::{SecretId, SecretProvider, SecretSource, Templates};
+use crate::secrets::{SecretId, SecretProvider, SecretSource, Stage, Templates};
 use crate::server::{Administration, Asked, Login, Place, Run, Tls};
 
 /// How the administrator logs in.
@@ -84,6 +84,8 @@ pub struct ServerOptions {
     pub admin_auth: AdminAuth,
     /// The administrator's role, where it logs in with a token.
     pub admin_user: Option<String>,
+    /// Which version of the applications' secrets counts; the current one by default.
+    pub secret_stage: Option<Stage>,
     /// The AWS region.
     pub region: Option<String>,
     /// The server's host, port and database.
@@ -104,6 +106,11 @@ impl Setup {
     /// # Errors
     /// Where the name of a secret says something unknown.
     pub fn desired(&self, build_id: Option<&str>, allow: &[Hazard]) -> Result<Desired, Error> {
+        if let Some((role, delegation)) = &self.delegation {
+            let secret = SecretId(delegation.secret.clone());
+            let (environment, adopt) = (&self.environment, delegation.adopt);
+            return Ok(Desired::delegation(environment, role.clone(), secret, adopt));
+        }
         let templates = self.templates();
         let mut desired = Desired::new(&self.definitions, &self.environment, &templates, build_id)?;
         desired.may_change_owners = allow.contains(&Hazard::ChangesOwner);
@@ -149,13 +156,24 @@ impl Setup {
     /// # Errors
     /// See [`Error`].
     pub async fn open(&self, options: &ServerOptions) -> Result<Run, Error> {
-        let desired = self.desired(options.build_id.as_deref(), &options.allow)?;
+        let mut desired = self.desired(options.build_id.as_deref(), &options.allow)?;
+        desired.secret_stage = options.secret_stage.unwrap_or_default();
         let source = self.secret_source(options).await?;
+        self.open_for(options, desired, &source).await
+    }
+
+    /// Fetches the secrets of what is wanted, and connects.
+    pub(super) async fn open_for(
+        &self,
+        options: &ServerOptions,
+        desired: Desired,
+        source: &SecretSource,
+    ) -> Result<Run, Error> {
         let login = self.login(options).await?;
         let tls = self.tls(options)?;
         let mut passwords = self.config.passwords.clone();
         passwords.verify = options.verify_passwords.or(passwords.verify);
-        Ok(Run::open(desired, &source, login, options.place.clone(), tls, &passwords).await?)
+        Ok(Run::open(desired, source, login, options.place.clone(), tls, &passwords).await?)
     }
 
     fn templates(&self) -> Templates {
@@ -182,7 +200,10 @@ impl Setup {
         not(feature = "aws"),
         allow(clippy::unused_async, reason = "with the feature it waits")
     )]
-    async fn secret_source(&self, options: &ServerOptions) -> Result<SecretSource, Error> {
+    pub(super) async fn secret_source(
+        &self,
+        options: &ServerOptions,
+    ) -> Result<SecretSource, Error> {
         Ok(match &options.secrets {
             #[cfg(feature = "aws")]
             Secrets::Aws => SecretSource::Aws(aws::SecretsManager::new(&self.aws(options).await)?),
@@ -209,12 +230,12 @@ impl Setup {
 
     #[cfg(not(feature = "aws"))]
     #[allow(clippy::unused_async, reason = "with the feature it waits")]
-    async fn login(&self, options: &ServerOptions) -> Result<Login, Error> {
+    pub(super) async fn login(&self, options: &ServerOptions) -> Result<Login, Error> {
         self.login_with_secret(options)
     }
 
     #[cfg(feature = "aws")]
-    async fn login(&self, options: &ServerOptions) -> Result<Login, Error> {
+    pub(super) async fn login(&self, options: &ServerOptions) -> Result<Login, Error> {
         match (options.admin_auth, &options.admin_user, &options.admin_secret) {
             (AdminAuth::Password, _, _) => self.login_with_secret(options),
             (AdminAuth::Iam, Some(user), None) => {

@@ -1,10 +1,12 @@
 //! What is declared, for which environment, and what that asks for. Nothing is contacted.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Unreadable};
 use crate::config::{Approval, Config};
 use crate::definitions::{self, Definitions, Mode, SourceText, Syntax};
+use crate::name::RoleName;
 use crate::plan::{Origin, SavedPlan};
 use crate::server::Run;
 
@@ -17,6 +19,17 @@ pub struct DefinitionOptions {
     pub mode: Option<Mode>,
     /// The applications that may take over what is not managed yet.
     pub adopt: Vec<String>,
+}
+
+/// A role that is to administer in the master's place.
+#[derive(Debug, Clone)]
+pub struct Delegation {
+    /// The role.
+    pub role: String,
+    /// Where its password is kept; made where it is not there.
+    pub secret: String,
+    /// Whether a role that is not managed may be taken for it.
+    pub adopt: bool,
 }
 
 /// What every session needs.
@@ -32,6 +45,8 @@ pub struct Setup {
     pub environment: String,
     /// What that asks for.
     pub approval: Approval,
+    /// What is wanted in the place of what is declared.
+    pub(super) delegation: Option<(RoleName, Delegation)>,
 }
 
 /// What sources declare, by the rules of a site.
@@ -95,7 +110,29 @@ impl Setup {
             environment: environment.clone(),
             known: config.environments_known(),
         })?;
-        Ok(Self { config, definitions, definitions_sha256, environment, approval })
+        let delegation = None;
+        Ok(Self { config, definitions, definitions_sha256, environment, approval, delegation })
+    }
+
+    /// Wants a role that administers an environment, whatever is declared there.
+    ///
+    /// # Errors
+    /// An environment that is not known, or a role that cannot be called so.
+    pub fn delegating(
+        config: Config,
+        environment: Option<&str>,
+        delegation: Delegation,
+    ) -> Result<Self, Error> {
+        let role = RoleName::new(delegation.role.clone())
+            .map_err(|error| Error::Usage(format!("--to: {error}")))?;
+        let nothing = Definitions {
+            environment: None,
+            aws_region: None,
+            mode: Mode::Standalone,
+            applications: BTreeMap::new(),
+        };
+        let setup = Self::of(config, nothing, definitions::sha256(&[]), environment)?;
+        Ok(Self { delegation: Some((role, delegation)), ..setup })
     }
 
     /// What a plan of a run was made from.

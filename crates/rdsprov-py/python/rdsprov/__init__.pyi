@@ -56,6 +56,7 @@ _Path: TypeAlias = Union[str, os.PathLike[str]]
 _Secrets: TypeAlias = Union[str, Callable[[str], Mapping[str, Any]]]
 _AdminAuth: TypeAlias = Literal["password", "iam"]
 _Tls: TypeAlias = Literal["verify-full", "require", "disable"]
+_SecretStage: TypeAlias = Literal["AWSCURRENT", "AWSPENDING"]
 _VerifyPasswords: TypeAlias = Literal["login", "never", "always-set"]
 _ModeName: TypeAlias = Union[Mode, Literal["standalone", "coupled"]]
 _HazardName: TypeAlias = Union[
@@ -380,6 +381,7 @@ def plan(
     admin_auth: _AdminAuth | None = None,
     admin_user: str | None = None,
     secrets: _Secrets | None = None,
+    secret_stage: _SecretStage | None = None,
     region: str | None = None,
     host: str | None = None,
     port: int | None = None,
@@ -402,6 +404,7 @@ def check(
     admin_auth: _AdminAuth | None = None,
     admin_user: str | None = None,
     secrets: _Secrets | None = None,
+    secret_stage: _SecretStage | None = None,
     region: str | None = None,
     host: str | None = None,
     port: int | None = None,
@@ -424,6 +427,7 @@ def observe(
     admin_auth: _AdminAuth | None = None,
     admin_user: str | None = None,
     secrets: _Secrets | None = None,
+    secret_stage: _SecretStage | None = None,
     region: str | None = None,
     host: str | None = None,
     port: int | None = None,

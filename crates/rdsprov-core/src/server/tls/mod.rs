@@ -85,7 +85,16 @@ pub(super) enum Protection {
     /// Not at all.
     Disabled,
     /// By TLS.
-    Rustls { connector: MakeRustlsConnect, identity: Identity },
+    Rustls { connector: MakeRustlsConnect, identity: Identity, peer: Peer },
+}
+
+/// What is known of who is at the other end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// It is the server that was asked for.
+    Verified,
+    /// Nothing.
+    Anybody,
 }
 
 /// What the server is told of who we are, beside the password.
@@ -106,12 +115,12 @@ impl Tls {
     /// Where a file cannot be used or rustls refuses.
     pub fn new(settings: &TlsSettings) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = match settings.mode {
+        let (verifier, peer): (Arc<dyn ServerCertVerifier>, Peer) = match settings.mode {
             TlsMode::Disable => return Ok(Self(Protection::Disabled)),
-            TlsMode::Require => Arc::new(AnyCertificate(provider.clone())),
+            TlsMode::Require => (Arc::new(AnyCertificate(provider.clone())), Peer::Anybody),
             TlsMode::VerifyFull => {
                 let roots = Roots::load(settings.ca_file.as_ref())?;
-                Arc::new(VerifyFull::new(roots, provider.clone())?)
+                (Arc::new(VerifyFull::new(roots, provider.clone())?), Peer::Verified)
             }
         };
         let builder = ClientConfig::builder_with_provider(provider)
@@ -121,7 +130,7 @@ impl Tls {
             .with_custom_certificate_verifier(verifier);
         let anonymous = MakeRustlsConnect::new(builder.clone().with_no_client_auth());
         let Some(client) = &settings.client else {
-            return Ok(Self::rustls(anonymous, Identity::Unknown));
+            return Ok(Self::rustls(anonymous, Identity::Unknown, peer));
         };
         let (chain, key) = client::load(client)?;
         let config = builder.with_client_auth_cert(chain, key).map_err(|error| match error {
@@ -133,18 +142,18 @@ impl Tls {
             }
             other => TlsError::ClientKey { path: client.key.clone(), reason: other.to_string() },
         })?;
-        Ok(Self::rustls(MakeRustlsConnect::new(config), Identity::Shown { anonymous }))
+        Ok(Self::rustls(MakeRustlsConnect::new(config), Identity::Shown { anonymous }, peer))
     }
 
-    fn rustls(connector: MakeRustlsConnect, identity: Identity) -> Self {
-        Self(Protection::Rustls { connector, identity })
+    fn rustls(connector: MakeRustlsConnect, identity: Identity, peer: Peer) -> Self {
+        Self(Protection::Rustls { connector, identity, peer })
     }
 
     /// The same for another role: the client certificate says who one is, and no other.
     pub(super) fn of_another_role(&self) -> Self {
         match &self.0 {
-            Protection::Rustls { identity: Identity::Shown { anonymous }, .. } => {
-                Self::rustls(anonymous.clone(), Identity::Withheld)
+            Protection::Rustls { identity: Identity::Shown { anonymous }, peer, .. } => {
+                Self::rustls(anonymous.clone(), Identity::Withheld, *peer)
             }
             _ => self.clone(),
         }

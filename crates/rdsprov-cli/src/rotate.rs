@@ -1,0 +1,53 @@
+//! `rdsprov rotate`: what people see and are asked; the rest is the core's.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use rdsprov_core::session::{self, Done, Interruption, Planned};
+
+use crate::apply::{Talk, listen};
+use crate::args::{Format, RotateOptions};
+use crate::{Exit, Stop, say, setup};
+
+pub async fn run(options: &RotateOptions) -> Result<Exit, Stop> {
+    if options.common.format == Format::Sql {
+        return Err(Stop::new(Exit::Usage, "a rotation is no script; use --format text or json"));
+    }
+    let config = session::config(options.common.config.as_deref())?;
+    let front = Talk {
+        format: options.common.format,
+        ask: !options.yes,
+        header_printed: AtomicBool::new(false),
+    };
+    let wanted = session::ApplyOptions {
+        server: (&options.server).into(),
+        environment: options.common.env.clone(),
+        run_id: options.run_id.clone(),
+        audit_output: options.audit_output.clone(),
+        audit_ledger: options.audit_ledger.clone(),
+        actor: options.actor.clone(),
+        approver: options.approver.clone(),
+        request_id: options.request_id.clone(),
+        approval: std::env::var("ALLOW_DB_PROVISION").ok(),
+        planned: Planned::Any,
+        dry_run: options.dry_run,
+        keep_going: false,
+    };
+    let interruption = Arc::new(Interruption::default());
+    tokio::spawn(listen(interruption.clone()));
+    let setup = |config| setup::with_config(&options.common, config);
+    let outcome =
+        session::rotate(config, setup, &options.applications, &wanted, &front, &interruption).await;
+    if let Some(head) = &outcome.ledger_head {
+        say::talk(&format!("ledger: record {}, {}", head.sequence, head.hash));
+    }
+    match outcome.ended {
+        Ok(Done::DryRun) => say::talk("a dry run: nothing was changed"),
+        Ok(Done::Converged | Done::NothingToDo) => {
+            say::talk("done: each new password logs in, and is AWSCURRENT");
+        }
+        Err(error) if outcome.committed => return Err(Stop::new(Exit::Partial, error)),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Exit::Done)
+}
