@@ -54,7 +54,7 @@ pub async fn delegate(options: &DelegateOptions) -> Result<Exit, Stop> {
     execute(config, setup, &wanted, &front).await
 }
 
-fn recorded(options: &Recording) -> session::ApplyOptions {
+pub fn recorded(options: &Recording) -> session::ApplyOptions {
     session::ApplyOptions {
         run_id: options.run_id.clone(),
         audit_output: options.audit_output.clone(),

@@ -7,9 +7,11 @@ use clap::error::ErrorKind;
 use clap::{
     Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
 };
+use clap_complete::Shell;
 use rdsprov_core::config::{TlsMode, VerifyPasswords};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
+use rdsprov_core::schema::Document;
 use rdsprov_core::secrets::Stage;
 use rdsprov_core::server::CarriedCertificates;
 use rdsprov_core::session::Secrets;
@@ -60,6 +62,16 @@ pub enum Command {
     Rotate(RotateOptions),
     /// Say who can do what in the managed databases, as PostgreSQL says
     Access(AccessOptions),
+    /// Print the JSON Schema of what this program prints or keeps as JSON
+    Schema {
+        /// plan, saved-plan, ledger, access or definitions
+        document: Document,
+    },
+    /// Print what a shell needs to complete commands and flags
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
     /// Look at a ledger: whether it is as it was written, and who was given what
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -325,30 +337,8 @@ pub struct RotateOptions {
     pub common: Common,
     #[command(flatten)]
     pub server: ServerOptions,
-    /// Names the run in records [default: a random one]
-    #[arg(long, env = "RDSPROV_RUN_ID")]
-    pub run_id: Option<String>,
-    /// Append the records to a CSV file
-    #[arg(long, env = "RDSPROV_AUDIT_OUTPUT", value_name = "FILE")]
-    pub audit_output: Option<PathBuf>,
-    /// Append the records to a ledger of JSON Lines, each bound to the one before it
-    #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE")]
-    pub audit_ledger: Option<PathBuf>,
-    /// Who runs this, for the ledger [default: the user of the system]
-    #[arg(long, env = "RDSPROV_ACTOR", value_name = "NAME")]
-    pub actor: Option<String>,
-    /// Who agreed to it, for the ledger
-    #[arg(long, env = "RDSPROV_APPROVER", value_name = "NAME")]
-    pub approver: Option<String>,
-    /// What it was asked for by, for the ledger: a ticket, a pull request
-    #[arg(long, env = "RDSPROV_REQUEST_ID", value_name = "ID")]
-    pub request_id: Option<String>,
-    /// Do not ask on a terminal
-    #[arg(short, long)]
-    pub yes: bool,
-    /// Show and record what would be done; nothing is written anywhere
-    #[arg(long)]
-    pub dry_run: bool,
+    #[command(flatten)]
+    pub recording: Recording,
 }
 
 fn secret_stage(text: &str) -> Result<Stage, String> {
@@ -433,4 +423,11 @@ pub fn start_logging(arguments: &Arguments) {
         LogFormat::Text => builder.with_ansi(false).init(),
         LogFormat::Json => builder.json().init(),
     }
+}
+
+/// What a shell needs to complete commands and flags.
+pub fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "rdsprov", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }

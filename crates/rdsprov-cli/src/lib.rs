@@ -15,6 +15,7 @@ mod validate;
 use std::ffi::OsString;
 
 use args::{Asked, Command, LogFormat};
+use rdsprov_core::schema::Document;
 use rdsprov_core::session::{Error, Kind};
 
 /// The exit codes that the contract promises.
@@ -99,6 +100,11 @@ fn command(arguments: &[OsString]) -> Exit {
             Command::Delegate(options) => apply::delegate(options).await,
             Command::Rotate(options) => rotate::run(options).await,
             Command::Access(options) => access::run(options).await,
+            Command::Schema { document } => print_schema(*document),
+            Command::Completions { shell } => {
+                say::result(&args::completions(*shell));
+                Ok(Exit::Done)
+            }
             Command::Audit(command) => audit::run(command),
         }
     });
@@ -114,4 +120,11 @@ fn command(arguments: &[OsString]) -> Exit {
             stop.exit
         }
     }
+}
+
+fn print_schema(document: Document) -> Result<Exit, Stop> {
+    let text = serde_json::to_string_pretty(&document.schema())
+        .map_err(|error| Stop::new(Exit::Failed, error))?;
+    say::result(&(text + "\n"));
+    Ok(Exit::Done)
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use rdsprov_core::session::{self, Done, Interruption, Planned};
+use rdsprov_core::session::{self, Done, Interruption};
 
-use crate::apply::{Talk, listen};
+use crate::apply::{Talk, listen, recorded};
 use crate::args::{Format, RotateOptions};
 use crate::{Exit, Stop, say, setup};
 
@@ -16,22 +16,13 @@ pub async fn run(options: &RotateOptions) -> Result<Exit, Stop> {
     let config = session::config(options.common.config.as_deref())?;
     let front = Talk {
         format: options.common.format,
-        ask: !options.yes,
+        ask: !options.recording.yes,
         header_printed: AtomicBool::new(false),
     };
     let wanted = session::ApplyOptions {
         server: (&options.server).into(),
         environment: options.common.env.clone(),
-        run_id: options.run_id.clone(),
-        audit_output: options.audit_output.clone(),
-        audit_ledger: options.audit_ledger.clone(),
-        actor: options.actor.clone(),
-        approver: options.approver.clone(),
-        request_id: options.request_id.clone(),
-        approval: std::env::var("ALLOW_DB_PROVISION").ok(),
-        planned: Planned::Any,
-        dry_run: options.dry_run,
-        keep_going: false,
+        ..recorded(&options.recording)
     };
     let interruption = Arc::new(Interruption::default());
     tokio::spawn(listen(interruption.clone()));

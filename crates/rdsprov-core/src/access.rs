@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::definitions::AccessLevel;
 
 /// A privilege, by the name that PostgreSQL's `aclexplode` gives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "UPPERCASE")]
 #[allow(missing_docs, reason = "each is PostgreSQL's own word")]
 pub enum Privilege {
@@ -51,7 +54,9 @@ impl fmt::Display for Privilege {
 pub type Privileges = BTreeSet<Privilege>;
 
 /// The kinds of object that privileges are granted on, databases left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectKind {
     /// All that `GRANT … ON TABLE` covers: tables, partitioned tables and partitions, views, materialized

@@ -18,6 +18,7 @@ pub mod name;
 pub mod observed;
 pub mod plan;
 pub mod rotation;
+pub mod schema;
 pub mod secrets;
 #[cfg(feature = "postgres")]
 pub mod server;

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// PostgreSQL's `NAMEDATALEN` less the terminating NUL, in bytes.
@@ -157,7 +158,7 @@ pub fn literal(text: &str) -> String {
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $reserved:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
         pub struct $name(String);
 
@@ -261,7 +262,9 @@ impl DatabasePattern {
 }
 
 /// The key of an application in the definitions; a safe path segment, since secrets are named after it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct ApplicationName(String);
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::access::{ObjectKind, Privilege};
@@ -13,7 +14,7 @@ use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::setting::Parameter;
 
 /// Who a privilege is granted to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "Option<RoleName>", into = "Option<RoleName>")]
 pub enum Grantee {
     /// Everybody.

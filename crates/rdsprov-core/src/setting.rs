@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The name of a configuration parameter, in lower case: PostgreSQL takes no notice of it.
@@ -12,7 +13,9 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(Parameter::new("app.tenant").unwrap().quoted(), "\"app\".\"tenant\"");
 /// assert!(Parameter::new("work mem").is_err());
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct Parameter(String);
 

@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rdsprov_core::audit::{
-    AuditError, Event, Facts, Happening, LedgerWriter, Status, Verified, Who, verify,
+    AuditError, Event, Facts, Happening, LedgerWriter, Status, Verified, Who, changes, verify,
 };
+use sha2::Digest as _;
 use tempfile::TempDir;
 
 fn facts(run: &str) -> Facts {
@@ -220,4 +221,46 @@ fn long_records_are_read_from_behind() {
     }
     assert!(look(&path).is_whole());
     assert_eq!(look(&path).records, 13);
+}
+
+/// A record of a later version is bound as any other, and is not understood as something else.
+#[test]
+fn records_of_a_later_version_are_part_of_the_chain() {
+    let (_directory, path) = ledger();
+    let text = fs::read_to_string(&path).unwrap();
+    let last = text.lines().last().unwrap();
+    let content = last.split(",\"hash\"").next().unwrap();
+    let content = content
+        .replace("\"sequence\":8", "\"sequence\":9")
+        .replace("\"event\":\"outcome\"", "\"event\":\"premonition\",\"of\":1");
+    let hash = |text: &str| {
+        let line = text.lines().last().unwrap();
+        serde_json::from_str::<serde_json::Value>(line).unwrap()["hash"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let before = serde_json::from_str::<serde_json::Value>(last).unwrap();
+    let content = content.replace(before["previous"].as_str().unwrap(), &hash(&text));
+    let own = sha2::Sha256::digest(content.as_bytes());
+    let own: String = own.iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(&path, format!("{text}{content},\"hash\":\"sha256:{own}\"}}\n")).unwrap();
+    runs(&path, 4..5);
+    let verified = look(&path);
+    assert!(verified.is_whole(), "{:?}", verified.findings);
+    assert_eq!(verified.records, 11);
+    let error = changes(fs::read(&path).unwrap().as_slice(), None, None).unwrap_err();
+    assert!(error.to_string().contains("line 9 is not understood"), "{error}");
+}
+
+/// Numbers that somebody made up lead to nothing but findings.
+#[test]
+fn made_up_numbers_do_no_harm() {
+    let (_directory, path) = ledger();
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"sequence\":8", &format!("\"sequence\":{}", u64::MAX)))
+        .unwrap();
+    assert!(!look(&path).is_whole());
+    runs(&path, 4..5);
+    assert!(!look(&path).is_whole());
 }

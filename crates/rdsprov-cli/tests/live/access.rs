@@ -154,6 +154,10 @@ fn access_is_what_the_server_says_of_each_object() {
         expect(&output, 0);
         assert_eq!(writes(&bench.server.log()[mark..]), Vec::<&str>::new());
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(
+            report.to_string().contains(r#""declared_schemas":["archive","public"]"#),
+            "{report}"
+        );
         for (database, count) in [("shop", 10), ("wiki", 5)] {
             let all = report["databases"].as_array().unwrap();
             let one = all.iter().find(|one| one["database"] == database).unwrap();

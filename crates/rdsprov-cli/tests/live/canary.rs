@@ -19,8 +19,10 @@ fn no_command_shows_a_password() {
         std::fs::write(bench.path().join("rdsprov.toml"), "[audit]\nledger = \"ledger.jsonl\"\n")
             .unwrap();
         let run = |words: &[&str], code: i32| expect(&bench.run(teams, words), code);
-        for format in ["text", "json", "sql"] {
-            run(&["validate", "--format", format], if format == "sql" { 64 } else { 0 });
+        for format in ["text", "json", "sql", "markdown"] {
+            let has_form = ["text", "json"].contains(&format);
+            run(&["validate", "--format", format], if has_form { 0 } else { 64 });
+            run(&["access", "--format", format, "-vv"], if format == "sql" { 64 } else { 0 });
             let saved = bench.path().join("plan.json").display().to_string();
             let plan = ["plan", "--out", &saved, "--format", format, "-vv", "--log-format", "json"];
             run(&plan, 0);
@@ -32,6 +34,8 @@ fn no_command_shows_a_password() {
         run(&["apply", "-vv", "--audit-output", &audit], 0);
         run(&["apply", "-vv", "--log-format", "json", "--audit-output", &audit], 0);
 
+        run(&["access", "-vv", "--log-format", "json"], 0);
+
         // Failures: the administrator's password is wrong, the server is not there, TLS is refused, a
         // statement fails, a login is refused.
         let admin = bench.server.admin_secret();
@@ -42,6 +46,7 @@ fn no_command_shows_a_password() {
         assert!(shown.contains("password authentication failed"), "{shown}");
         bench.secret("goldenpath/dev/rds/master", &admin);
         run(&["apply", "-vv", "--port", "9", "--audit-output", &audit], 1);
+        run(&["access", "-vv", "--port", "9"], 1);
         let shown = run(&["apply", "-vv", "--host", "127.0.0.2", "--audit-output", &audit], 1);
         assert!(shown.contains("127.0.0.2"), "{shown}");
         bench.query("ALTER ROLE keycloak_user NOLOGIN VALID UNTIL '2001-01-01'");

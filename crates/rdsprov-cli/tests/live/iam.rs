@@ -1,6 +1,7 @@
 //! `docs/iam.md` against what the commands ask of AWS.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use rdsprov_testkit::{Call, Relay, Reply, versions};
 use serde_json::Value;
@@ -9,15 +10,24 @@ use crate::bench::{Bench, expect};
 
 const DOCUMENT: &str = include_str!("../../../../docs/iam.md");
 
-/// The commands by their headings, with their arguments, and how each ends. Those that only look come before the one that changes what they see.
-const COMMANDS: [(&str, &[&str], i32); 6] = [
+/// The commands by their headings, with their arguments, and how each ends. Those that only look come before
+/// the one that changes what they see.
+const COMMANDS: [(&str, &[&str], i32); 11] = [
     ("validate", &["validate"], 0),
     ("plan", &["plan", "--out", "plan.json"], 0),
     ("check", &["check"], 2),
     ("apply PLAN", &["apply", "plan.json", "--dry-run"], 0),
-    ("apply", &["apply"], 0),
+    ("apply", &["apply", "--audit-ledger", "ledger.jsonl"], 0),
     ("rotate", &["rotate", "keycloak"], 0),
+    ("delegate", &[], 0),
+    ("access", &["access"], 0),
+    ("audit", &["audit", "verify", "ledger.jsonl"], 0),
+    ("schema", &["schema", "plan"], 0),
+    ("completions", &["completions", "bash"], 0),
 ];
+
+/// Those that take no definitions.
+const WITHOUT_DEFINITIONS: [&str; 3] = ["audit", "schema", "completions"];
 
 /// Actions, and the resources that each is allowed on.
 type Policy = BTreeMap<String, Vec<String>>;
@@ -62,7 +72,8 @@ fn is_allowed(resource: &str, secret: &str) -> bool {
 /// The secrets that a call names.
 fn secrets(call: &Call) -> Vec<&str> {
     let list = call.parameters["SecretIdList"].as_array().into_iter().flatten();
-    list.chain(call.parameters.get("SecretId")).map(|id| id.as_str().unwrap()).collect()
+    let one = ["SecretId", "Name"].into_iter().filter_map(|key| call.parameters.get(key));
+    list.chain(one).map(|id| id.as_str().unwrap()).collect()
 }
 
 #[test]
@@ -81,16 +92,24 @@ fn each_command_makes_the_calls_that_its_policy_allows() {
     let policies = policies();
     for (command, arguments, code) in COMMANDS {
         let run = |relay: &Relay, code| {
-            let mut command = bench.command("teams/standalone.tfvars", arguments);
-            expect(&command.envs(relay.environment()).output().unwrap(), code);
+            let mut program = if command == "delegate" {
+                bench.delegate("dev")
+            } else if WITHOUT_DEFINITIONS.contains(&command) {
+                let mut program = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+                program.current_dir(bench.path()).args(arguments);
+                program
+            } else {
+                bench.command("teams/standalone.tfvars", arguments)
+            };
+            expect(&program.envs(relay.environment()).output().unwrap(), code);
             relay.take_calls()
         };
         let mut calls = run(&plain, code);
-        if !["validate", "rotate"].contains(&command) {
+        let policy = &policies[&format!("`rdsprov {command}`")];
+        if !policy.is_empty() && !["rotate", "delegate"].contains(&command) {
             assert_eq!(calls.len(), 1, "one batch is enough for {command}: {calls:?}");
         }
         calls.extend(run(&singly, code));
-        let policy = &policies[&format!("`rdsprov {command}`")];
         let made: BTreeSet<String> =
             calls.iter().map(|call| format!("secretsmanager:{}", call.action)).collect();
         assert_eq!(made, policy.keys().cloned().collect(), "{command}");

@@ -15,5 +15,6 @@ mod rotate;
 mod saved;
 mod scale;
 mod scenarios;
+mod schema;
 mod secrets;
 mod tls;

@@ -227,3 +227,31 @@ fn the_sql_of_a_refused_plan_does_nothing() {
     assert!(refused.contains("the plan is refused"), "{refused}");
     assert_eq!(bench.picture(), picture);
 }
+
+/// As GitHub shows it in a comment: nothing that somebody named is markup.
+#[test]
+fn a_plan_is_a_comment_on_a_pull_request() {
+    let bench = Bench::new(*versions().last().unwrap());
+    bench.app("dev", "shop", "shop_owner");
+    bench.app("dev", "odd", "odd");
+    let definitions = bench.definitions(
+        r#"application_databases = {
+             shop = { database_name = "shop", username = "shop_owner" }
+             odd  = { database_name = "shop", username = "odd", access_level = "reader" }
+           }"#,
+    );
+    let plan = |code| -> String {
+        let output = bench.run(&definitions, &["plan", "--env", "dev", "--format", "markdown"]);
+        expect(&output, code);
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| line.split(" sha256:").next().unwrap().to_owned() + "\n").collect()
+    };
+    let new = plan(0);
+    expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 0);
+    bench.query("ALTER ROLE odd CREATEDB");
+    let odd = "CREATE SCHEMA \"```*[x](y)\"; GRANT CREATE ON SCHEMA \"```*[x](y)\" TO odd";
+    bench.server.sql_as("shop_owner", &password("shop"), "shop", odd).unwrap();
+    let drifted = plan(0);
+    bench.query("COMMENT ON ROLE odd IS NULL");
+    insta::assert_snapshot!([new, drifted, plan(3)].join("\n---\n\n"));
+}

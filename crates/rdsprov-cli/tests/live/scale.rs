@@ -74,6 +74,11 @@ fn a_large_database_is_planned_in_little_memory() {
     bench.query_in("big", "REVOKE SELECT ON s3.t7, s3.t8, s3.t9 FROM role_1, role_2");
     let named = "grant SELECT on tables t7, t8, t9 of schema s3 to role_1";
     check("three tables lack a grant", 2, &[named, "2 to change"]);
+    let started = std::time::Instant::now();
+    let (kib, exit) = peak(shown(&["access", "--env", "dev"]));
+    eprintln!("access: {} MiB, {:?}", kib / 1024, started.elapsed());
+    assert_eq!(exit, Some(0));
+    assert!(kib > 0 && kib < LIMIT_KIB, "access: {kib} KiB");
     bench.query_in("big", "REVOKE SELECT ON ALL TABLES IN SCHEMA s3 FROM role_1");
     check("a schema lacks it", 2, &["grant SELECT on all tables of schema s3 to role_1"]);
     let mark = bench.server.log().len();

@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rdsprov_core::schema::Document;
 use rdsprov_testkit::versions;
 
 use crate::bench::{Bench, DELEGATE, DELEGATE_SECRET, expect};
+use crate::schema::assert_valid;
 
 /// Each story mostly waits for its own server.
 const WORKERS: usize = 3;
@@ -140,6 +142,7 @@ fn play(major: u32, folder: &Path, administrator: Administrator) {
         let output = run(definitions, "validate", &["--format", "json"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_valid(Document::Definitions, &json);
         for app in json["applications"].as_array().unwrap() {
             let text = |key: &str| app[key].as_str().unwrap().to_owned();
             bench.app("dev", &text("application"), &text("username"));
@@ -166,22 +169,40 @@ fn play(major: u32, folder: &Path, administrator: Administrator) {
     // The digest covers the observed state, which is another on each server.
     let text: Vec<&str> =
         plan_text.lines().map(|line| line.split(" sha256:").next().unwrap_or(line)).collect();
-    if !delegated
-        && versions().last() == Some(&major)
-        && let Some(python) = std::env::var_os("RDSPROV_TEST_PYTHON")
-    {
+    let newest = !delegated && versions().last() == Some(&major);
+    if newest && let Some(python) = std::env::var_os("RDSPROV_TEST_PYTHON") {
         let site = site.iter().map(String::as_str);
         let words: Vec<&str> = site.chain(own.iter().copied()).collect();
         let same = bench.python(&python, &definitions, &words);
         assert_eq!(expect(&same, 0), plan_text, "Python plans otherwise");
     }
-    assert_eq!(bench.picture(), picture, "a plan changed something");
     let refused = plan.status.code() == Some(3);
-    let apply = [own.as_slice(), &build].concat();
+    // What is printed as JSON has the same shape on each version.
+    if newest {
+        let json = [own.as_slice(), &["--format", "json", "--out", "plan.json"]].concat();
+        let json = run(&definitions, "plan", &json);
+        assert_valid(Document::Plan, &serde_json::from_slice(&json.stdout).unwrap());
+        match std::fs::read(bench.path().join("plan.json")) {
+            Ok(saved) => {
+                assert_valid(Document::SavedPlan, &serde_json::from_slice(&saved).unwrap());
+            }
+            Err(_) => assert!(refused, "the plan was not saved"),
+        }
+    }
+    assert_eq!(bench.picture(), picture, "a plan changed something");
+    let apply = [own.as_slice(), &build, &["--audit-ledger", "ledger.jsonl"]].concat();
     expect(&run(&definitions, "apply", &apply), if refused { 3 } else { 0 });
+    for line in std::fs::read_to_string(bench.path().join("ledger.jsonl")).unwrap().lines() {
+        assert_valid(Document::Ledger, &serde_json::from_str(line).unwrap());
+    }
     if refused {
         assert_eq!(bench.picture(), picture, "a refused run changed something");
     } else {
+        if newest {
+            let access = run(&definitions, "access", &["--format", "json"]);
+            expect(&access, 0);
+            assert_valid(Document::Access, &serde_json::from_slice(&access.stdout).unwrap());
+        }
         expect(&run(&definitions, "check", &own), 0);
         assert_eq!(bench.admin_grants(), grants, "a membership of the administrator stayed");
     }

@@ -13,6 +13,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::milliseconds;
@@ -30,7 +31,7 @@ const BEGINNING: &str = "{\"format_version\":";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a record tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Told {
     /// A plan is about to be carried out.
@@ -65,7 +66,7 @@ pub enum Told {
 }
 
 /// A record of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     /// The version of its form.
     pub format_version: u32,
@@ -81,6 +82,16 @@ pub struct Entry {
     pub told: Told,
     /// The hash of the record before; of the first there is none.
     pub previous: Option<String>,
+}
+
+/// A line of a ledger: a record and its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LedgerLine {
+    /// The record.
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// `sha256:…` of all that stands before this key in the line.
+    pub hash: String,
 }
 
 /// A record's number, and the hash that the next one is bound to.
@@ -107,23 +118,34 @@ impl Entry {
         line.push_str(&format!(",\"hash\":\"{hash}\"}}"));
         Ok((line, hash))
     }
+}
 
-    /// A line's content, as its hash is made of it, and that hash as the line says it.
-    pub(super) fn split(line: &[u8]) -> Option<(&[u8], &str)> {
-        let line = line.strip_suffix(b"\"}")?;
-        let hash = std::str::from_utf8(line.get(line.len().checked_sub(HASH_LENGTH)?..)?).ok()?;
-        let content = line[..line.len() - HASH_LENGTH].strip_suffix(b",\"hash\":\"")?;
-        hash.starts_with("sha256:").then_some((content, hash))
-    }
+/// A line's content, as its hash is made of it, and that hash as the line says it.
+pub(super) fn split(line: &[u8]) -> Option<(&[u8], &str)> {
+    let line = line.strip_suffix(b"\"}")?;
+    let hash = std::str::from_utf8(line.get(line.len().checked_sub(HASH_LENGTH)?..)?).ok()?;
+    let content = line[..line.len() - HASH_LENGTH].strip_suffix(b",\"hash\":\"")?;
+    hash.starts_with("sha256:").then_some((content, hash))
 }
 
 /// `sha256:` and 64 digits.
 const HASH_LENGTH: usize = 71;
 
+/// What binds a record to the others: all that a chain needs of it, whatever version wrote it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Link {
+    pub sequence: u64,
+    pub run_id: String,
+    pub event: String,
+    pub previous: Option<String>,
+    /// As the line says it.
+    pub hash: String,
+}
+
 /// What a line of a ledger is.
 pub(super) enum Line {
-    /// A record, and the hash that it says it has.
-    Whole(Box<Entry>, String),
+    /// A record.
+    Whole(Link),
     /// Something else.
     Other(serde_json::Error),
     /// A record without a hash at its end.
@@ -132,8 +154,8 @@ pub(super) enum Line {
 
 impl Line {
     pub(super) fn read(line: &[u8]) -> Self {
-        match (serde_json::from_slice(line), Entry::split(line)) {
-            (Ok(entry), Some((_, hash))) => Self::Whole(Box::new(entry), hash.to_owned()),
+        match (serde_json::from_slice(line), split(line)) {
+            (Ok(link), Some(_)) => Self::Whole(link),
             (Ok(_), None) => Self::NoHash,
             (Err(error), _) => Self::Other(error),
         }
@@ -172,7 +194,7 @@ impl LedgerWriter {
         let mut text = if is_open { "\n".to_owned() } else { String::new() };
         let torn = torn.map(|bytes| (told[0].0.clone(), Told::Torn { bytes }));
         for (timestamp_utc, told) in torn.into_iter().chain(told) {
-            sequence += 1;
+            sequence = sequence.saturating_add(1);
             let entry = Entry {
                 format_version: FORMAT_VERSION,
                 sequence,
@@ -248,9 +270,9 @@ impl LedgerWriter {
         let mut halves = Vec::new();
         while let Some(line) = lines.next_line().map_err(failed)? {
             end.is_open |= !line.ended;
-            if let Line::Whole(entry, hash) = Line::read(&line.text) {
-                end.sequence = entry.sequence;
-                end.previous = Some(hash);
+            if let Line::Whole(link) = Line::read(&line.text) {
+                end.sequence = link.sequence;
+                end.previous = Some(link.hash);
                 break;
             }
             halves.insert(0, line.text);
@@ -261,7 +283,7 @@ impl LedgerWriter {
         if end.previous.is_none() && !is_half {
             return Err(AuditError::NotALedger { path: self.path.clone() });
         }
-        end.sequence += halves.len() as u64;
+        end.sequence = end.sequence.saturating_add(halves.len() as u64);
         let halves = halves.join(&b'\n');
         end.torn = Some(halves.len() as u64);
         end.previous = Some(sha256(&halves));

@@ -15,7 +15,7 @@ mod who;
 
 pub use self::csv::{AuditError, CsvWriter, to_csv};
 pub use event::{Event, Happening};
-pub use ledger::{Entry, Head, LedgerWriter, Told};
+pub use ledger::{Entry, Head, LedgerLine, LedgerWriter, Told};
 pub use record::{Record, Status};
 pub use report::{Change, changes};
 #[cfg(feature = "postgres")]

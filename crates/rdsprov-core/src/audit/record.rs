@@ -1,9 +1,10 @@
 //! One record.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How something ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "each says what it is")]
 pub enum Status {

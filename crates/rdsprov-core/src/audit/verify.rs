@@ -11,7 +11,7 @@ use std::io::{self, BufRead};
 
 use serde::Serialize;
 
-use super::ledger::{Entry, Head, Line, Told};
+use super::ledger::{Entry, Head, Line, Link, split};
 use crate::digest::sha256;
 
 /// What is wrong with a ledger.
@@ -113,15 +113,21 @@ pub fn verify(ledger: impl BufRead, expected: Option<&str>) -> io::Result<Verifi
 /// The records of a ledger that are whole, in order, with the numbers of their lines.
 ///
 /// # Errors
-/// Where it cannot be read.
+/// Where it cannot be read, or holds records of a version that is not known yet.
 pub fn entries(ledger: impl BufRead) -> io::Result<Vec<(u64, Entry)>> {
     let mut entries = Vec::new();
+    let mut unknown = None;
     for_each_line(ledger, |number, line| {
-        if let Line::Whole(entry, _) = Line::read(line) {
-            entries.push((number, *entry));
+        if let Line::Whole(_) = Line::read(line) {
+            match serde_json::from_slice(line) {
+                Ok(entry) => entries.push((number, entry)),
+                Err(error) => {
+                    unknown.get_or_insert_with(|| format!("line {number} is not understood, perhaps since a later version wrote it: {error}"));
+                }
+            }
         }
     })?;
-    Ok(entries)
+    unknown.map_or(Ok(entries), |reason| Err(io::Error::new(io::ErrorKind::InvalidData, reason)))
 }
 
 fn for_each_line(mut ledger: impl BufRead, mut look: impl FnMut(u64, &[u8])) -> io::Result<()> {
@@ -168,13 +174,12 @@ impl Chain {
 
     fn line(&mut self, number: u64, line: &[u8], expected: Option<&str>) {
         match Line::read(line) {
-            Line::Whole(entry, hash) => {
-                let is_own =
-                    Entry::split(line).is_some_and(|(content, own)| sha256(content) == own);
-                if expected == Some(&*hash) && is_own {
+            Line::Whole(link) => {
+                let is_own = split(line).is_some_and(|(content, own)| sha256(content) == own);
+                if expected == Some(&*link.hash) && is_own {
                     self.expected_at = Some(self.records + 1);
                 }
-                self.record(number, &entry, hash, is_own);
+                self.record(number, link, is_own);
             }
             Line::NoHash => self.half(number, "it has no hash at its end".to_owned(), line),
             Line::Other(error) => self.half(number, error.to_string(), line),
@@ -185,54 +190,53 @@ impl Chain {
         self.halves.get_or_insert_with(|| (number, reason, Vec::new())).2.push(line.to_vec());
     }
 
-    fn record(&mut self, number: u64, entry: &Entry, hash: String, is_own: bool) {
+    fn record(&mut self, number: u64, link: Link, is_own: bool) {
         let mut before = self.head.take();
         if let Some((first, reason, halves)) = self.halves.take() {
             let last = before.as_ref().map_or(0, |head| head.sequence);
             let bound = sha256(&halves.join(&b'\n'));
-            if matches!(entry.told, Told::Torn { .. }) && entry.previous.as_ref() == Some(&bound) {
+            if link.event == "torn" && link.previous.as_ref() == Some(&bound) {
                 self.torn += 1;
             } else {
                 self.found(first, Wrong::NotARecord { reason });
                 self.excused = true;
             }
             // They have numbers as records have, unless somebody put them in.
-            if entry.sequence != last + 1 {
-                before = Some(Head { sequence: last + halves.len() as u64, hash: bound });
+            if link.sequence != last.saturating_add(1) {
+                let sequence = last.saturating_add(halves.len() as u64);
+                before = Some(Head { sequence, hash: bound });
             }
         }
         if !is_own {
             self.found(number, Wrong::Changed);
         }
-        self.place(number, entry, before.as_ref(), is_own);
-        self.seen.entry(entry.sequence).or_insert(number);
+        self.place(number, &link, before.as_ref(), is_own);
+        self.seen.entry(link.sequence).or_insert(number);
         self.records += 1;
         self.excused = !is_own;
-        self.run(number, entry);
-        self.head = Some(Head { sequence: entry.sequence, hash });
+        self.run(number, &link);
+        self.head = Some(Head { sequence: link.sequence, hash: link.hash });
     }
 
     /// Whether a record stands where it stood.
-    fn place(&mut self, number: u64, entry: &Entry, before: Option<&Head>, is_own: bool) {
-        let sequence = entry.sequence;
+    fn place(&mut self, number: u64, link: &Link, before: Option<&Head>, is_own: bool) {
+        let sequence = link.sequence;
         let last = before.map_or(0, |head| head.sequence);
         if self.seen.contains_key(&sequence) {
             self.found(number, Wrong::Twice { sequence });
         } else if sequence <= last {
             self.found(number, Wrong::Moved { sequence });
-        } else if sequence > last + 1 {
+        } else if sequence > last.saturating_add(1) {
             self.gaps.push((number, last + 1, sequence - 1));
-        } else if entry.previous.as_ref() != before.map(|head| &head.hash)
-            && is_own
-            && !self.excused
+        } else if link.previous.as_ref() != before.map(|head| &head.hash) && is_own && !self.excused
         {
             self.found(number, Wrong::NotBound);
         }
     }
 
-    fn run(&mut self, number: u64, entry: &Entry) {
-        let run = entry.facts.run_id.clone();
-        let is_end = matches!(entry.told, Told::Outcome { .. });
+    fn run(&mut self, number: u64, link: &Link) {
+        let run = link.run_id.clone();
+        let is_end = link.event == "outcome";
         if is_end {
             self.open.remove(&run);
         } else {

@@ -1,10 +1,11 @@
 //! Who ran what, where, from which definitions: what all records of a run have in common.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Who is behind a run. Actor, approver and request are what somebody said; user and host are what the
 /// system says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Who {
     /// Who runs it; the user of the system where nobody said.
     pub actor: String,
@@ -39,7 +40,7 @@ impl Who {
 }
 
 /// What is known of a run; what is not known yet when it ends is `null`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Facts {
     /// The environment.
     pub environment: String,
@@ -52,7 +53,7 @@ pub struct Facts {
     pub who: Who,
     /// The server, as `host:port`.
     pub server: Option<String>,
-    /// `sha256:…` of the definitions; see [`crate::definitions::sha256`].
+    /// `sha256:…` of the files of the definitions, one after the other.
     pub definitions: Option<String>,
     /// The digest of the plan at hand.
     pub plan: Option<String>,

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::name::{
@@ -130,7 +131,7 @@ impl Rules {
 pub const DEFAULT_NAMING_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_-]*$";
 
 /// Where the applications stand in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// At the top.
@@ -160,7 +161,7 @@ impl FromStr for Mode {
 }
 
 /// How much access an application asks for; what that means stands in [`crate::access`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessLevel {
     /// Owns the database.
@@ -182,7 +183,7 @@ impl fmt::Display for AccessLevel {
 }
 
 /// How an application proves who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Auth {
     /// With the password of its secret.
@@ -218,7 +219,7 @@ impl fmt::Display for Location {
 }
 
 /// One application's entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Application {
     /// Its key.
     pub application: ApplicationName,
@@ -254,7 +255,7 @@ pub struct Application {
 }
 
 /// All that the files say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Definitions {
     /// `environment`, where a file has it.
     pub environment: Option<String>,
@@ -265,6 +266,7 @@ pub struct Definitions {
     pub mode: Mode,
     /// The applications by their keys.
     #[serde(serialize_with = "values")]
+    #[schemars(with = "Vec<Application>")]
     pub applications: BTreeMap<ApplicationName, Application>,
 }
 

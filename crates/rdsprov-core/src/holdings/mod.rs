@@ -8,6 +8,7 @@ mod render;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::access::{ObjectKind, Privilege};
@@ -20,7 +21,7 @@ use crate::observed::{Grantee, Observed};
 pub const FORMAT_VERSION: u32 = 1;
 
 /// What a role holds on objects of one kind that are alike in that.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OnObjects {
     /// What they are.
     pub kind: ObjectKind,
@@ -33,7 +34,7 @@ pub struct OnObjects {
 }
 
 /// What a role holds in one schema.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InSchema {
     /// Whether it owns the schema.
     pub owner: bool,
@@ -44,7 +45,7 @@ pub struct InSchema {
 }
 
 /// What a role holds in one database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldByRole {
     /// The role; `null` in JSON is PUBLIC.
     pub role: Grantee,
@@ -70,7 +71,7 @@ pub struct Held {
 }
 
 /// What a role is to this program.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "standing", rename_all = "snake_case")]
 pub enum Standing {
     /// Its access to this database is declared.
@@ -80,7 +81,7 @@ pub enum Standing {
         /// How much.
         access_level: AccessLevel,
         /// In which schemas.
-        schemas: BTreeSet<SchemaName>,
+        declared_schemas: BTreeSet<SchemaName>,
     },
     /// It is managed, and no access to this database is declared for it.
     NotDeclaredHere {
@@ -96,7 +97,7 @@ pub enum Standing {
 }
 
 /// A role and what it holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RoleHoldings {
     /// What it is.
     #[serde(flatten)]
@@ -107,7 +108,7 @@ pub struct RoleHoldings {
 }
 
 /// A managed database and who can do what in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DatabaseHoldings {
     /// Its name.
     pub database: DatabaseName,
@@ -126,9 +127,9 @@ pub struct DatabaseHoldings {
 }
 
 /// Who can do what in the managed databases of an environment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Holdings {
-    /// [`FORMAT_VERSION`].
+    /// The version of the JSON form.
     pub format_version: u32,
     /// The environment.
     pub environment: String,
@@ -224,7 +225,7 @@ fn standing(
         (Some(access), _) => Standing::Declared {
             application: access.application.clone(),
             access_level: access.level,
-            schemas: access.schemas.clone(),
+            declared_schemas: access.schemas.clone(),
         },
         _ if *name == observed.administrator.name => Standing::Administrator,
         (None, Some(mark)) if mark.environment == desired.environment => {

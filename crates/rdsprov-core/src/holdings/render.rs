@@ -30,8 +30,8 @@ fn name(role: &Grantee) -> &str {
 impl Standing {
     fn in_words(&self) -> String {
         match self {
-            Self::Declared { application, access_level, schemas } => {
-                let schemas: Vec<&SchemaName> = schemas.iter().collect();
+            Self::Declared { application, access_level, declared_schemas } => {
+                let schemas: Vec<&SchemaName> = declared_schemas.iter().collect();
                 let schemas = if matches!(schemas.as_slice(), [one] if one.as_str() == "public") {
                     String::new()
                 } else {

@@ -32,7 +32,7 @@ impl Plan {
         for refusal in &self.refusals {
             let _ = write!(
                 text,
-                "\n- **refused** ({}): {}\n  What to do: {}\n",
+                "\n- **refused** ({}): {}\n\n  What to do: {}\n",
                 escaped(refusal.application.as_str()),
                 escaped(&refusal.message),
                 escaped(&refusal.remedy)

@@ -24,6 +24,7 @@ mod unmanaged;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::Desired;
@@ -42,7 +43,9 @@ pub use sql::{SlotError, Slots, Statement};
 pub const FORMAT_VERSION: u32 = 1;
 
 /// What a step does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "each says what it is")]
 pub enum Action {
@@ -113,7 +116,9 @@ impl fmt::Display for Action {
 }
 
 /// What a step may break for somebody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Hazard {
     /// Somebody loses a privilege or a membership.
@@ -163,7 +168,7 @@ impl std::str::FromStr for Hazard {
 }
 
 /// Who carries out a step.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Acting {
     /// The administrator, as it is.
@@ -177,7 +182,9 @@ pub enum Acting {
 const DATABASE_OWNER: &str = "pg_database_owner";
 
 /// What a membership of the administrator is for; the options of `GRANT` on 16 and later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum MembershipOption {
     /// To become the role.
@@ -191,7 +198,7 @@ pub type Memberships = BTreeMap<RoleName, MembershipOption>;
 
 /// The way into a schema that a role does not have: the schema's owner grants `USAGE` for the step, and
 /// takes it back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Passage {
     /// The schema.
     pub schema: SchemaName,
@@ -202,7 +209,7 @@ pub struct Passage {
 }
 
 /// One thing that changes. Its statements are [`Statement`]s, or texts where it was read from a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Step<S = Statement> {
     /// What it does.
     pub action: Action,
@@ -229,7 +236,7 @@ pub struct Step<S = Statement> {
 }
 
 /// Where a transaction runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// In the administrator's database, on what all databases share.
@@ -241,7 +248,7 @@ pub enum Scope {
 }
 
 /// Steps that hold together or not at all; see [`Step`] for what its statements are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Transaction<S = Statement> {
     /// Where it runs.
     pub scope: Scope,
@@ -258,7 +265,7 @@ pub struct Transaction<S = Statement> {
 }
 
 /// Why nothing may be done, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refusal {
     /// The application.
     pub application: ApplicationName,
@@ -271,7 +278,7 @@ pub struct Refusal {
 }
 
 /// A statement that somebody with more power can run to open the way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Opening {
     /// Where; anywhere, for what all databases share.
     pub database: Option<DatabaseName>,
@@ -293,7 +300,7 @@ pub struct Findings {
 }
 
 /// An application as the plan knows it, for the records.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PlannedApplication {
     /// Its key.
     pub application: ApplicationName,
@@ -304,7 +311,7 @@ pub struct PlannedApplication {
 }
 
 /// A managed role or database that has left the definitions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Orphan {
     /// `role` or `database`.
     pub kind: &'static str,
@@ -317,7 +324,7 @@ pub struct Orphan {
 }
 
 /// A database that a declared role made for itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Undeclared {
     /// The database.
     pub database: DatabaseName,
@@ -330,9 +337,9 @@ pub struct Undeclared {
 }
 
 /// What would be done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Plan {
-    /// [`FORMAT_VERSION`].
+    /// The version of the JSON form.
     pub format_version: u32,
     /// The environment.
     pub environment: String,

@@ -7,24 +7,25 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::render::{line, visible};
 use super::{FORMAT_VERSION, Plan, Scope, Statement, Step, Transaction, digest};
 
 /// What a plan was made from, beside what its digest covers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Origin {
     /// The server, as `host:port`.
     pub server: String,
-    /// `sha256:…` of the definitions; see [`crate::definitions::sha256`].
+    /// `sha256:…` of the files of the definitions, one after the other.
     pub definitions: String,
 }
 
 /// A plan in a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SavedPlan {
-    /// [`FORMAT_VERSION`].
+    /// The version of the file's form.
     pub format_version: u32,
     /// The version of the program that made it.
     pub rdsprov_version: String,

@@ -1,7 +1,9 @@
 //! Every statement that changes a server is written here, and nowhere else.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use super::{Acting, MembershipOption, Passage, Transaction};
@@ -98,6 +100,19 @@ impl Statement {
             Self::Mark { object, comment, mark } => {
                 comment_on(object, &mark.beside(comment.as_deref(), slots.build_id()))
             }
+        })
+    }
+}
+
+impl JsonSchema for Statement {
+    fn schema_name() -> Cow<'static, str> {
+        "Statement".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A statement as people see it: secrets stand as `<password from SECRET>`, the build as `<build_id>`.",
+            "type": "string",
         })
     }
 }

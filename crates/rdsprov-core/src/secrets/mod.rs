@@ -21,6 +21,7 @@ mod versions;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "postgres")]
@@ -30,7 +31,9 @@ pub use password::{Password, PasswordProblem};
 pub(crate) use versions::{Keeper, Stages, Version, VersionsError};
 
 /// A secret's name or ARN.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct SecretId(pub String);
 

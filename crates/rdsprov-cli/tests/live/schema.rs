@@ -1,0 +1,89 @@
+//! What the command prints and keeps as JSON, against the schemas that it prints.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::LazyLock;
+
+use jsonschema::Validator;
+use rdsprov_core::schema::Document;
+use rdsprov_testkit::versions;
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, expect};
+
+/// As `rdsprov schema` prints them.
+static SCHEMAS: LazyLock<BTreeMap<String, Validator>> = LazyLock::new(|| {
+    let validator = |document: Document| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+        let output = command.args(["schema", &document.to_string()]).output().unwrap();
+        expect(&output, 0);
+        let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
+        jsonschema::meta::validate(&schema).unwrap();
+        (document.to_string(), jsonschema::validator_for(&schema).unwrap())
+    };
+    Document::ALL.into_iter().map(validator).collect()
+});
+
+fn wrong(document: Document, value: &Value) -> Vec<String> {
+    let errors = SCHEMAS[&document.to_string()].iter_errors(value);
+    errors.map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+/// A document is as its schema says.
+#[track_caller]
+pub fn assert_valid(document: Document, value: &Value) {
+    assert_eq!(wrong(document, value), Vec::<String>::new(), "{document}: {value:#}");
+}
+
+/// The schemas say something: each of these is a document no longer.
+#[test]
+fn what_is_no_document_is_no_document() {
+    let bench = Bench::new(versions()[0]);
+    bench.app("dev", "keycloak", "keycloak_user");
+    bench.app("dev", "backstage", "backstage_user");
+    let run = |arguments: &[&str]| {
+        let output = bench.run("teams/standalone.tfvars", arguments);
+        expect(&output, 0);
+        output.stdout
+    };
+    let plan = run(&["plan", "--format", "json", "--out", "plan.json"]);
+    run(&["apply", "--audit-ledger", "ledger.jsonl"]);
+    let read = |name: &str| std::fs::read(bench.path().join(name)).unwrap();
+    let ledger = read("ledger.jsonl");
+    let first = ledger.split(|byte| *byte == b'\n').next().unwrap();
+    let table: [(Document, &[u8], &str, Value); 10] = [
+        (Document::Plan, &plan, "/digest", json!(1)),
+        (Document::Plan, &plan, "/transactions/0/steps/0/action", json!("drop_database")),
+        (Document::Plan, &plan, "/transactions/0/steps/0/hazards", json!(["harmless"])),
+        (Document::Plan, &plan, "/transactions/0/steps/0/statements/0", json!({})),
+        (Document::SavedPlan, &read("plan.json"), "/server", Value::Null),
+        (Document::SavedPlan, &read("plan.json"), "/transactions/0/scope", json!("universe")),
+        (Document::Ledger, first, "/event", json!("party")),
+        (Document::Ledger, first, "/actor", Value::Null),
+        (
+            Document::Definitions,
+            &run(&["validate", "--format", "json"]),
+            "/applications/0/access_level",
+            json!("king"),
+        ),
+        (
+            Document::Access,
+            &run(&["access", "--format", "json"]),
+            "/databases/0/roles/0/standing",
+            json!("somehow"),
+        ),
+    ];
+    for (document, text, place, other) in table {
+        let mut value: Value = serde_json::from_slice(text).unwrap();
+        assert_valid(document, &value);
+        *value.pointer_mut(place).unwrap() = other;
+        assert_ne!(wrong(document, &value), Vec::<String>::new(), "{document} {place}");
+        // Every key at the top is always there.
+        let value: Value = serde_json::from_slice(text).unwrap();
+        for key in value.as_object().unwrap().keys().filter(|key| *key != "aws_region") {
+            let mut value = value.clone();
+            value.as_object_mut().unwrap().remove(key);
+            assert_ne!(wrong(document, &value), Vec::<String>::new(), "{document} {key}");
+        }
+    }
+}

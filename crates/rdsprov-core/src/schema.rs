@@ -1,0 +1,107 @@
+//! The JSON that this program prints and keeps, as JSON Schemas: made of the types that are written, and of
+//! their documentation.
+//!
+//! A document that has a `format_version` gets another one where somebody who reads it would have to change;
+//! keys may be added without.
+
+use std::fmt;
+use std::str::FromStr;
+
+use regex::Regex;
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::{Transform, transform_subschemas};
+
+use crate::audit::LedgerLine;
+use crate::definitions::Definitions;
+use crate::holdings::Holdings;
+use crate::plan::{Plan, SavedPlan};
+
+/// A kind of document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Document {
+    /// What `plan --format json` prints.
+    Plan,
+    /// What `plan --out` saves.
+    SavedPlan,
+    /// A line of a ledger.
+    Ledger,
+    /// What `access --format json` prints.
+    Access,
+    /// What `validate --format json` prints.
+    Definitions,
+}
+
+impl Document {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Plan, Self::SavedPlan, Self::Ledger, Self::Access, Self::Definitions];
+
+    /// Its schema, of the draft 2020-12.
+    ///
+    /// ```
+    /// use rdsprov_core::schema::Document;
+    /// let schema = Document::Plan.schema();
+    /// assert_eq!(schema.get("title").unwrap(), "rdsprov plan");
+    /// ```
+    #[must_use]
+    pub fn schema(self) -> Schema {
+        let generator = SchemaSettings::draft2020_12()
+            .for_serialize()
+            .with_transform(Words::default())
+            .into_generator();
+        let mut schema = match self {
+            Self::Plan => generator.into_root_schema_for::<Plan>(),
+            Self::SavedPlan => generator.into_root_schema_for::<SavedPlan>(),
+            Self::Ledger => generator.into_root_schema_for::<LedgerLine>(),
+            Self::Access => generator.into_root_schema_for::<Holdings>(),
+            Self::Definitions => generator.into_root_schema_for::<Definitions>(),
+        };
+        schema.insert("title".to_owned(), format!("rdsprov {self}").into());
+        schema
+    }
+}
+
+impl fmt::Display for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plan => "plan",
+            Self::SavedPlan => "saved-plan",
+            Self::Ledger => "ledger",
+            Self::Access => "access",
+            Self::Definitions => "definitions",
+        })
+    }
+}
+
+impl FromStr for Document {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|document| document.to_string() == text).ok_or_else(|| {
+            let known: Vec<String> = Self::ALL.iter().map(ToString::to_string).collect();
+            format!("no such document; the documents are {}", known.join(", "))
+        })
+    }
+}
+
+/// The documentation is written for readers of Rust: its examples and links are left out.
+#[derive(Debug, Clone, Default)]
+struct Words {
+    link: Option<Regex>,
+}
+
+impl Transform for Words {
+    fn transform(&mut self, schema: &mut Schema) {
+        let link = self.link.take().or_else(|| Regex::new(r"\[(`[^`]+`)\](?:\([^)]*\))?").ok());
+        if let Some(description) = schema.get("description").and_then(|words| words.as_str()) {
+            let words = description.split("\n\n```").next().unwrap_or_default();
+            let words = link.as_ref().map(|link| link.replace_all(words, "$1").into_owned());
+            if let Some(words) = words {
+                schema.insert("description".to_owned(), words.into());
+            }
+        }
+        self.link = link;
+        transform_subschemas(self, schema);
+    }
+}
