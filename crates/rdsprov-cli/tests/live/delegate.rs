@@ -2,9 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use rdsprov_testkit::versions;
+use rdsprov_testkit::{Relay, Reply, versions};
 
-use crate::bench::{Bench, DELEGATE, DELEGATE_SECRET, expect, writes};
+use crate::bench::{Bench, DELEGATE, DELEGATE_SECRET, assert_unseen, expect, writes};
 
 const SHOP: &str = r#"
 application_databases = {
@@ -104,7 +104,6 @@ fn what_the_master_could_do_it_can_do() {
         assert_eq!(bench.query(editor), "t|f|desk_owner", "PostgreSQL {major}");
         // From 16 on what it makes is not the master's; nor what the master makes its own, until it is
         // delegated once more.
-        bench.query("REVOKE CONNECT ON DATABASE desk FROM rdsprov_admin");
         let desk = bench.definitions(&changed);
         let output = bench.run(&desk, &["apply", "--env", "dev"]);
         let said = expect(&output, if major < 16 { 0 } else { 3 });
@@ -164,4 +163,43 @@ fn what_must_not_be_is_refused() {
     bench.secret(DELEGATE_SECRET, r#"{"username": "shop_owner", "password": "Canary-5b1e"}"#);
     let said = expect(&bench.delegate("dev").output().unwrap(), 3);
     assert!(said.contains("is for user \"shop_owner\""), "{said}");
+}
+
+#[test]
+fn where_its_secret_cannot_be_made_nothing_is_and_its_password_is_seen_nowhere() {
+    for major in versions() {
+        let bench = Bench::with_secrets_manager(major);
+        bench.app("dev", "shop", "shop_owner");
+        let definitions = with("application_databases = {\n}\n", "shop");
+        expect(&bench.run(&bench.definitions(&definitions), &["apply", "--env", "dev"]), 0);
+        let manager = bench.secrets_manager.as_ref().unwrap();
+        let refusing = Relay::start(manager, |call| {
+            (call.action == "CreateSecret")
+                .then(|| Reply::Error("AccessDeniedException", "not this one".to_owned()))
+        })
+        .unwrap();
+        let mut said = String::new();
+        let kept = ["--audit-output", "audit.csv", "--audit-ledger", "ledger.jsonl", "-vv"];
+        let mut delegate = bench.delegate("dev");
+        delegate.args(kept).envs(refusing.environment());
+        let refused = expect(&delegate.output().unwrap(), 1);
+        assert!(refused.contains("secretsmanager:CreateSecret"), "{refused}");
+        let there = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{DELEGATE}'");
+        assert_eq!(bench.query(&there), "0");
+
+        for format in ["json", "text"] {
+            let mut delegate = bench.delegate("dev");
+            delegate.args(kept).args(["--log-format", format]);
+            said += &expect(&delegate.output().unwrap(), 0);
+        }
+        let (_, text) = manager.at_stage(DELEGATE_SECRET, "AWSCURRENT").unwrap().unwrap();
+        let secret: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let password = secret["password"].as_str().unwrap();
+        assert!(bench.server.sql_as(DELEGATE, password, "shop", "SELECT 1").is_ok());
+        let read = |name: &str| std::fs::read_to_string(bench.path().join(name)).unwrap();
+        for text in [said, bench.server.log(), read("audit.csv"), read("ledger.jsonl")] {
+            assert!(!text.contains(password), "its password is in {text}");
+            assert_unseen(&text);
+        }
+    }
 }
