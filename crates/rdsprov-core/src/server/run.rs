@@ -217,8 +217,10 @@ impl Run {
         let stage = desired.secret_stage;
         let mut wanted: BTreeMap<SecretId, Stage> =
             desired.secrets().into_iter().map(|id| (id.clone(), stage)).collect();
-        if let Login::Secret(id) = &login {
-            wanted.insert(id.clone(), Stage::Current);
+        match &login {
+            Login::Secret(id) => drop(wanted.insert(id.clone(), Stage::Current)),
+            #[cfg(feature = "aws")]
+            Login::Token { .. } => {}
         }
         let mut fetched = source.fetch(&wanted).await?;
         let new_secrets = make_passwords(&desired, &mut fetched, passwords.minimum_length)?;
