@@ -140,10 +140,7 @@ fn test(versions: Option<&str>) -> Result<(), String> {
     get_what_is_missing()?;
     run("cargo", &["fmt", "--all", "--check"], &[])?;
     run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
-    // As other programs may have it: what is pure, and all but AWS.
-    let core = ["check", "-p", "rdsprov-core", "--no-default-features"];
-    run("cargo", &core, &[])?;
-    run("cargo", &[core.as_slice(), &["--features", "postgres"]].concat(), &[])?;
+    run("cargo", &["check", "-p", "rdsprov-core", "--no-default-features"], &[])?;
     let python = python::with_the_module()?;
     let mut environment = vec![("RDSPROV_TEST_PYTHON", python.as_str())];
     environment.extend(versions.map(|versions| ("RDSPROV_TEST_PG", versions)));
