@@ -18,7 +18,7 @@ use args::{Asked, Command, LogFormat};
 use rdsprov_core::schema::Document;
 use rdsprov_core::session::{Error, Kind};
 
-/// The exit codes that the contract promises.
+/// The exit codes; `docs/reference.md` promises them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
     Done = 0,

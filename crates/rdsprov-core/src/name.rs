@@ -69,6 +69,12 @@ pub enum NameError {
     },
 }
 
+/// The database that every run takes its lock in: advisory locks are per database.
+pub(crate) const LOCK_DATABASE: &str = "postgres";
+
+/// The database that new ones are copied from.
+pub(crate) const TEMPLATE: &str = "template1";
+
 /// Which names of a kind are kept by somebody: PostgreSQL's or RDS's name, or nothing.
 fn reserved_role(name: &str) -> Option<&'static str> {
     let lower = name.to_ascii_lowercase();

@@ -268,8 +268,7 @@ pub struct Contents {
     #[serde(default)]
     pub extensions: BTreeMap<ExtensionName, RoleName>,
     /// What the owner has in it that may not go to another one, who may not create in its schema or use its
-    /// foreign-data wrapper; only where the database is to get another owner. One object stands for all of
-    /// its schema.
+    /// foreign-data wrapper; only where the database is to get another owner.
     #[serde(default)]
     pub kept_back: Vec<KeptBack>,
     /// What the administrator owns in it; only where the database is to get another owner than that.

@@ -166,3 +166,24 @@ async fn a_change_of_owner_killed_between_any_two_statements_leaves_all_to_one_o
         assert!(position > 15, "only {position} statements were tried");
     }
 }
+
+/// `REASSIGN OWNED` moves all databases of a role, also those that nobody knew of when the plan was made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_its_owner_made_meanwhile_is_not_moved_with_another() {
+    let (server, secrets) = site(versions()[0]);
+    let (old, new) = (owned_by("shop_owner"), owned_by("shop_successor"));
+    applied(&server, secrets.path(), &old).await;
+    let run = open(&server, secrets.path(), &new).await;
+    let plan = run.plan().await.unwrap();
+    assert!(plan.refusals.is_empty(), "{}", plan.to_text());
+    superuser(&server, "CREATE DATABASE \"it's new\" OWNER shop_owner");
+    let lock = run.lock().await.unwrap();
+    let error = run.apply(&lock, &plan, "1", &ApplyOptions::default()).await.error;
+    assert!(error.is_some_and(|error| error.contains("plan again")));
+    let owners = "SELECT string_agg(datname || ' ' || pg_get_userbyid(datdba), ', ' ORDER BY 1)
+        FROM pg_database WHERE datname IN ('it''s new', 'shop')";
+    assert_eq!(superuser(&server, owners), "it's new shop_owner, shop shop_owner");
+    drop((run, lock));
+    applied(&server, secrets.path(), &new).await;
+    assert_eq!(superuser(&server, owners), "it's new shop_owner, shop shop_successor");
+}

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 import time
 import traceback
 from collections.abc import Mapping
@@ -159,9 +160,11 @@ def test_secrets_that_are_not_there(quiet: Bench) -> None:
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-def test_options_that_mean_nothing(wrong: dict[str, Any], kind: type[Exception], message: str) -> None:
+def test_options_that_mean_nothing(
+    wrong: dict[str, Any], kind: type[Exception], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(kind, match=message):
-        rdsprov.plan(definitions(), **{"secrets": "file:/tmp", **wrong})
+        rdsprov.plan(definitions(), **{"secrets": f"file:{tmp_path}", **wrong})
 
 
 def test_variables_of_the_command(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

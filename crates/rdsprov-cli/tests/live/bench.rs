@@ -98,11 +98,16 @@ impl Bench {
 
     /// `rdsprov delegate`, run by the master.
     pub fn delegate(&self, environment: &str) -> Command {
+        self.delegate_to(DELEGATE, environment)
+    }
+
+    /// The same, to another role.
+    pub fn delegate_to(&self, role: &str, environment: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
         command
             .current_dir(self.path())
             .env_remove("ALLOW_DB_PROVISION")
-            .args(["delegate", "--env", environment, "--to", DELEGATE])
+            .args(["delegate", "--env", environment, "--to", role])
             .args(["--to-secret", DELEGATE_SECRET]);
         self.with_server(&mut command);
         command

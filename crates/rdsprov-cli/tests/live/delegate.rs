@@ -159,6 +159,9 @@ fn what_must_not_be_is_refused() {
     bench.app("dev", "reports", DELEGATE);
     let said = expect(&bench.run(&declared, &["plan", "--env", "dev"]), 3);
     assert!(said.contains("administers this environment"), "{said}");
+    // An application's role.
+    let said = expect(&bench.delegate_to("shop_owner", "dev").output().unwrap(), 3);
+    assert!(said.contains("is that of application shop"), "{said}");
     // A secret that is for somebody else.
     bench.secret(DELEGATE_SECRET, r#"{"username": "shop_owner", "password": "Canary-5b1e"}"#);
     let said = expect(&bench.delegate("dev").output().unwrap(), 3);
@@ -202,4 +205,15 @@ fn where_its_secret_cannot_be_made_nothing_is_and_its_password_is_seen_nowhere()
             assert_unseen(&text);
         }
     }
+}
+
+#[test]
+fn a_secret_that_is_gone_is_made_again_and_its_password_set_unasked() {
+    let bench = shop(versions()[0]);
+    expect(&bench.delegate("dev").output().unwrap(), 0);
+    std::fs::remove_file(bench.path().join(format!("{DELEGATE_SECRET}.json"))).unwrap();
+    let said =
+        expect(&bench.delegate("dev").args(["--verify-passwords", "never"]).output().unwrap(), 0);
+    assert!(said.contains("create_secret") && said.contains("set_password"), "{said}");
+    run(&bench, SHOP, &["check"], 0);
 }

@@ -184,3 +184,41 @@ fn what_a_site_and_a_server_ask_of_passwords() {
     assert!(shown.contains("password_encryption is md5"), "{shown}");
     assert!(stored(&bench).starts_with("SCRAM-SHA-256$"));
 }
+
+/// Somebody is there who never answers: a proxy that is stuck, say.
+#[test]
+fn a_server_that_says_nothing_is_not_waited_for_without_end() {
+    let bench = applied(versions()[0]);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port().to_string();
+    let said = expect(&bench.run(TEAMS, &["plan", "--host", "localhost", "--port", &port]), 1);
+    assert!(said.contains("no answer within 15 s"), "{said}");
+}
+
+/// What keeps the server from looking at a password, or is said after it has.
+#[test]
+fn a_full_server_and_a_full_database_say_nothing_against_a_password() {
+    for major in versions() {
+        let bench = applied(major);
+        let before = stored(&bench);
+        bench.query("ALTER DATABASE keycloak CONNECTION LIMIT 0");
+        let said = expect(&bench.run(TEAMS, &["plan"]), 3);
+        assert!(said.contains("database keycloak cannot be looked into"), "{said}");
+        assert!(!said.contains("set_password"), "{said}");
+        bench.query("ALTER DATABASE keycloak CONNECTION LIMIT -1");
+        // As many sessions as roles other than superusers may have, but for those of the program itself.
+        let free: usize = bench
+            .query("SELECT setting::int - 3 - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') FROM pg_settings WHERE name = 'max_connections'")
+            .parse()
+            .unwrap();
+        let sessions: Vec<_> = (0..free.saturating_sub(1))
+            .map_while(|_| bench.server.master_session("postgres").ok())
+            .collect();
+        let output = bench.run(TEAMS, &["plan"]);
+        let said = expect(&output, output.status.code().unwrap());
+        assert!(said.contains("too many clients") || said.contains("reserved"), "{said}");
+        assert!(!said.contains("set_password"), "{said}");
+        drop(sessions);
+        assert_eq!(stored(&bench), before, "PostgreSQL {major}");
+    }
+}

@@ -24,7 +24,7 @@ impl Status {
 
 /// A row of the CSV.
 #[derive(Debug, Clone, Serialize)]
-#[allow(missing_docs, reason = "the columns of the contract")]
+#[allow(missing_docs, reason = "the columns, as `docs/reference.md` has them")]
 pub struct Record {
     #[serde(rename = "timestamp_utc")]
     pub timestamp: String,

@@ -336,21 +336,35 @@ impl<'a> Planner<'a> {
     ) {
         let Some(acting) = self.act_as(&seen.owner) else { return };
         let application = &database.application;
-        let mut change = |action, summary, statement| {
+        let mut change = |action, summary, statement, hazards: &[Hazard]| {
             let acting = acting.clone();
             let of = For { application, role: None, acting, borrowed: Memberships::new() };
-            steps.push(step(name, of, action, summary, vec![statement], &[]));
+            steps.push(step(name, of, action, summary, vec![statement], hazards));
+        };
+        let target = Target::Database(name.clone());
+        let of = |grantee: &Grantee| -> Privileges {
+            let items = seen.acl.iter().filter(|item| item.grantee == *grantee);
+            items.map(|item| item.privilege).collect()
         };
         if !seen.allow_connections {
+            // Nobody is to come in with the administrator.
+            let public = of(&Grantee::Public);
+            if !public.is_empty() {
+                let summary = revoked_words(&public, &target, "PUBLIC");
+                let taken = sql::Taken::Privilege;
+                let statement = sql::revoke(taken, &public, &target, &Grantee::Public, false);
+                change(Action::Revoke, summary, statement, &[Hazard::ClosesToPublic]);
+            }
             let summary = format!("database {name}: open to those who may connect");
-            change(Action::AlterDatabase, summary, sql::open_database(name));
+            change(Action::AlterDatabase, summary, sql::open_database(name), &[]);
         }
-        let administrator = &self.observed.administrator.name;
-        let connect = Privileges::from([Privilege::Connect]);
-        let target = Target::Database(name.clone());
-        let statement = sql::grant(&connect, &target, &Grantee::Role(administrator.clone()));
-        let summary = granted_words(&connect, &target, administrator);
-        change(Action::Grant, summary, statement);
+        let administrator = Grantee::Role(self.observed.administrator.name.clone());
+        if !of(&administrator).contains(&Privilege::Connect) {
+            let connect = Privileges::from([Privilege::Connect]);
+            let statement = sql::grant(&connect, &target, &administrator);
+            let summary = granted_words(&connect, &target, &self.observed.administrator.name);
+            change(Action::Grant, summary, statement, &[]);
+        }
     }
 
     /// Owner, mark and ACL of a database that exists.

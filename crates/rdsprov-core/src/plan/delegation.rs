@@ -12,14 +12,8 @@ use super::{
 };
 use crate::access::{Privilege, Privileges};
 use crate::desired;
-use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
 use crate::observed::{self, Contents, Grantee, Membership, RDS_IAM};
-
-/// The database in which every run takes its lock.
-const LOCK_DATABASE: &str = "postgres";
-
-/// The database that new ones are copied from.
-const TEMPLATE: &str = "template1";
 
 const RDS_PASSWORD: &str = "rds_password";
 
@@ -66,9 +60,10 @@ impl Planner<'_> {
             return true;
         }
         let by_superuser = self.observed.roles.get(&membership.grantor);
+        let reserved = RoleName::new(group).is_err();
         membership.is_power_alone()
             && (group == RDS_IAM
-                || by_superuser.is_some_and(|grantor| grantor.superuser)
+                || !reserved && by_superuser.is_some_and(|grantor| grantor.superuser)
                 || self
                     .observed
                     .roles
@@ -94,6 +89,11 @@ impl Planner<'_> {
             }
             let statement = sql::grant_administration(other, name);
             if self.has_power_over(other) {
+                if is_iam {
+                    self.note(format!(
+                        "role {name} may make roles members of {RDS_IAM}, as the master may: where a server counts that as membership and refuses passwords to members, it refuses the password of {name}, too"
+                    ));
+                }
                 let summary = format!("ADMIN OPTION on role {other} to {name}");
                 steps.push(step(name, None, Action::Grant, summary, vec![statement]));
             } else if is_iam {

@@ -1,17 +1,23 @@
 //! What becomes of a database's objects when it gets another owner.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::with_owner;
 use super::inside::Inside;
 use super::sql::{self, Statement, Target};
 use super::{Acting, Action, Hazard, MembershipOption, Opening, Step};
 use crate::access::{Privilege, Privileges};
-use crate::name::{DatabaseName, RoleName};
+use crate::name::{DatabaseName, RoleName, SchemaName};
 use crate::observed::{self, AclItem, Contents, Grantee, KeptBack};
 
-/// The contents after all that one role owns has gone to another.
-pub(super) fn with_another_owner(contents: &Contents, from: &RoleName, to: &RoleName) -> Contents {
+/// The contents after all that one role owns has gone to another; what belongs to an extension goes along only
+/// with `REASSIGN OWNED`.
+pub(super) fn with_another_owner(
+    contents: &Contents,
+    from: &RoleName,
+    to: &RoleName,
+    one_by_one: bool,
+) -> Contents {
     let mut contents = contents.clone();
     let hand_over = |owner: &mut RoleName, acl: &mut Vec<AclItem>| {
         if owner == from {
@@ -21,10 +27,10 @@ pub(super) fn with_another_owner(contents: &Contents, from: &RoleName, to: &Role
     };
     for schema in contents.schemas.values_mut() {
         hand_over(&mut schema.owner, &mut schema.acl);
-        for group in &mut schema.relations {
+        for group in schema.relations.iter_mut().filter(|one| !(one_by_one && one.of_extension)) {
             hand_over(&mut group.owner, &mut group.acl);
         }
-        for columns in &mut schema.columns {
+        for columns in schema.columns.iter_mut().filter(|one| !(one_by_one && one.of_extension)) {
             hand_over(&mut columns.owner, &mut columns.acl);
         }
     }
@@ -39,8 +45,12 @@ impl Inside<'_, '_> {
     /// other databases of the old owner: they are out of its hands for as long as the transaction lasts.
     pub(super) fn hand_over(&mut self, from: &RoleName, contents: &Contents) {
         let to = self.owner.clone();
+        let mut kept_back: BTreeMap<Option<&SchemaName>, Vec<&KeptBack>> = BTreeMap::new();
         for object in &contents.kept_back {
-            self.refuse_kept_back(from, &to, object);
+            kept_back.entry(object.schema.as_ref()).or_default().push(object);
+        }
+        for (schema, objects) in kept_back {
+            self.refuse_kept_back(from, &to, schema, &objects);
         }
         let statements = if *from == self.planner.observed.administrator.name {
             contents
@@ -70,22 +80,34 @@ impl Inside<'_, '_> {
         });
     }
 
-    fn refuse_kept_back(&mut self, from: &RoleName, to: &RoleName, object: &KeptBack) {
-        let KeptBack { kind, identity, schema } = object;
+    fn refuse_kept_back(
+        &mut self,
+        from: &RoleName,
+        to: &RoleName,
+        schema: Option<&SchemaName>,
+        objects: &[&KeptBack],
+    ) {
         let declared = self.database.of_owner();
         let why = match schema {
             // What its entry declares, it will be able to create in.
             Some(schema) if declared.is_some_and(|all| all.contains(schema)) => return,
             Some(schema) => format!("may not create in schema {schema}"),
-            None => "may not use its foreign-data wrapper".to_owned(),
+            None => "may not use the foreign-data wrapper".to_owned(),
         };
+        let [KeptBack { kind, identity, .. }, others @ ..] = objects else { return };
+        let more =
+            if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
         let message = format!(
-            "in database {}, {} {identity} of role {from} cannot go to role {to}, which {why}",
+            "in database {}, {} {identity}{more} of role {from} cannot go to role {to}, which {why}",
             self.name,
             kind.to_lowercase()
         );
         let application = &self.database.application;
-        let statement = sql::change_object_owner(kind, identity, to).shown();
+        let statements: Vec<String> = objects
+            .iter()
+            .map(|one| sql::change_object_owner(&one.kind, &one.identity, to).shown())
+            .collect();
+        let statement = statements.join("; ");
         if self.planner.observed.roles.contains_key(to) {
             let opens = Opening { database: Some(self.name.clone()), statement };
             self.planner.refuse_until(application, message, "a superuser", opens);
@@ -120,8 +142,8 @@ impl Inside<'_, '_> {
                 *name != self.name && owner_then(name, there.get(name)).as_ref() == Some(from)
             })
             .collect();
-        let mut statements: Vec<Statement> =
-            others.iter().map(|other| sql::change_owner(other, administrator)).collect();
+        let mut statements = vec![sql::owns_just(from, &others)];
+        statements.extend(others.iter().map(|other| sql::change_owner(other, administrator)));
         statements.push(sql::reassign_owned(from, to));
         for other in others {
             statements.push(sql::change_owner(other, from));

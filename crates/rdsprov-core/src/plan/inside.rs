@@ -119,7 +119,8 @@ impl Planner<'_> {
         if owner == present_owner {
             return inside.compare(contents, None);
         }
-        let handed_over = with_another_owner(contents, present_owner, owner);
+        let one_by_one = *present_owner == inside.planner.observed.administrator.name;
+        let handed_over = with_another_owner(contents, present_owner, owner, one_by_one);
         inside.compare(&handed_over, Some((present_owner, contents)))
     }
 
@@ -533,9 +534,10 @@ impl Inside<'_, '_> {
             // What the database's owner granted by a grant option that it has lost since, it cannot take
             // back: PostgreSQL takes the role that stands for it for the grantor.
             let itself = Grantee::Role(self.owner.clone());
-            let may_grant_itself = found.grantable.iter().any(|(grantee, privilege)| {
-                *grantee == itself && revoke.privileges.contains(privilege)
-            });
+            let may_grant_itself = revoke
+                .privileges
+                .iter()
+                .all(|privilege| found.grantable.contains(&(itself.clone(), *privilege)));
             if owner.as_str() == DATABASE_OWNER
                 && revoke.grantor == *self.owner
                 && !may_grant_itself

@@ -42,6 +42,19 @@ pub use sql::{SlotError, Slots, Statement};
 /// The version of the JSON form.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// All of a closed set, in order: one that is left out does not compile.
+macro_rules! all_of {
+    ($set:ident: $($one:ident),+) => {
+        impl $set {
+            /// All of them.
+            pub const ALL: [Self; [$(stringify!($one)),+].len()] = [$(Self::$one),+];
+        }
+        const _: fn($set) = |one| match one {
+            $($set::$one => {})+
+        };
+    };
+}
+
 /// What a step does.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -70,24 +83,7 @@ pub enum Action {
     RestorePassword,
 }
 
-impl Action {
-    /// All of them.
-    pub const ALL: [Self; 13] = [
-        Self::CreateRole,
-        Self::AlterRole,
-        Self::SetPassword,
-        Self::CreateDatabase,
-        Self::AlterDatabase,
-        Self::CreateSchema,
-        Self::CreateExtension,
-        Self::ReassignOwned,
-        Self::Grant,
-        Self::Revoke,
-        Self::DefaultPrivileges,
-        Self::SetParameter,
-        Self::Adopt,
-    ];
-}
+all_of!(Action: CreateRole, AlterRole, SetPassword, CreateSecret, CreateDatabase, AlterDatabase, CreateSchema, AlterSchema, CreateExtension, ReassignOwned, Grant, Revoke, DefaultPrivileges, SetParameter, Adopt, CreatePending, TestPassword, FinishRotation, RestorePassword);
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,16 +129,7 @@ pub enum Hazard {
     ClosesToPublic,
 }
 
-impl Hazard {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::RevokesAccess,
-        Self::ChangesOwner,
-        Self::ResetsPassword,
-        Self::Adopts,
-        Self::ClosesToPublic,
-    ];
-}
+all_of!(Hazard: RevokesAccess, ChangesOwner, ResetsPassword, Adopts, ClosesToPublic);
 
 impl fmt::Display for Hazard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -191,6 +191,17 @@ impl Planner<'_> {
         if self.refuse_privileged(name, &role.application, seen) {
             return;
         }
+        if let Some(mark) = seen.mark()
+            && role.administers
+            && !self.administers(seen)
+        {
+            self.refuse(
+                &role.application,
+                format!("role {name} is that of application {}", mark.application),
+                "choose a role that is nobody's".to_owned(),
+            );
+            return;
+        }
         if !role.administers && self.administers(seen) {
             self.refuse(
                 &role.application,
@@ -286,6 +297,8 @@ impl Planner<'_> {
             ));
         };
         match self.observed.logins.get(name) {
+            // What was only now thought of can be nobody's password yet.
+            _ if self.findings.new_secrets.contains(secret) => set(steps),
             Some(Login::WrongPassword | Login::ToBeSet) => set(steps),
             // Who came with a token has none.
             _ if with_token => set(steps),

@@ -9,11 +9,8 @@ use super::inside::Inside;
 use super::sql::{self, Target};
 use super::{Action, DATABASE_OWNER, Opening};
 use crate::access::{self, ObjectKind, Privilege, Privileges};
-use crate::name::{DatabaseName, RoleName, SchemaName};
+use crate::name::{DatabaseName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{AclItem, Contents, Grantee, Schema};
-
-/// The database that new ones are copied from.
-const TEMPLATE: &str = "template1";
 
 /// A schema while what is in it is compared.
 pub(super) struct SchemaAtHand {

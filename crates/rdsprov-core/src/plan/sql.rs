@@ -413,6 +413,17 @@ pub fn reassign_owned(from: &RoleName, to: &RoleName) -> Statement {
     Statement::Sql(format!("REASSIGN OWNED BY {} TO {}", from.quoted(), to.quoted()))
 }
 
+/// Fails where a role owns other databases than these beside the current one: `REASSIGN OWNED` would move them.
+pub fn owns_just(role: &RoleName, databases: &BTreeSet<&DatabaseName>) -> Statement {
+    let names: Vec<String> = databases.iter().map(|name| literal(name.as_str())).collect();
+    let body = format!(
+        "BEGIN IF (SELECT coalesce(array_agg(datname ORDER BY datname), '{{}}') FROM pg_catalog.pg_database WHERE datdba = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = {role}) AND datname <> current_database()) IS DISTINCT FROM ARRAY[{names}]::name[] THEN RAISE EXCEPTION 'the databases of role % are not those of the plan any more; plan again', {role}; END IF; END",
+        role = literal(role.as_str()),
+        names = names.join(", ")
+    );
+    Statement::Sql(format!("DO {}", literal(&body)))
+}
+
 /// Moves one object, by its kind and its name as SQL text.
 pub fn change_object_owner(kind: &str, identity: &str, owner: &RoleName) -> Statement {
     Statement::Sql(format!("ALTER {kind} {identity} OWNER TO {}", owner.quoted()))

@@ -26,8 +26,12 @@ pub(super) fn create(directory: &Path, id: &SecretId, text: &str) -> Result<(), 
             std::fs::create_dir_all(folder)?;
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        if written.is_err() {
+            // Half a secret is none, and would stand in the way of a whole one.
+            let _ = std::fs::remove_file(&path);
+        }
+        written
     };
     write().map_err(|error| cannot(id, &error.to_string()))
 }

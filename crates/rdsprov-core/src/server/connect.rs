@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{AsyncMessage, Client, NoTls};
@@ -71,6 +72,9 @@ pub enum ConnectError {
         remedy: &'static str,
     },
 }
+
+/// How long a connection may take to come about, login included.
+const ANSWER: Duration = Duration::from_secs(15);
 
 /// What to do where the server refuses how we come. Of most it says the same code: the words tell the cases
 /// apart, in a server that speaks English.
@@ -173,7 +177,11 @@ impl Target {
             .password(password.expose())
             .dbname(database.as_str())
             .application_name("rdsprov")
-            .connect_timeout(Duration::from_secs(15));
+            .connect_timeout(ANSWER)
+            // A server that is gone without a word is missed.
+            .keepalives_idle(Duration::from_secs(30))
+            .keepalives_interval(Duration::from_secs(10))
+            .keepalives_retries(3);
         let refused = |error: tokio_postgres::Error| match TlsProblem::of(&error) {
             Some(problem) => {
                 ConnectError::Tls { host: self.host.clone(), port: self.port, problem }
@@ -188,6 +196,15 @@ impl Target {
                 code: error.code().cloned(),
             },
         };
+        let silent = |_| ConnectError::Refused {
+            host: self.host.clone(),
+            port: self.port,
+            database: database.clone(),
+            user: self.user.clone(),
+            reason: format!("somebody is there, and gives no answer within {} s", ANSWER.as_secs()),
+            code: None,
+            remedy: "; see whether a server of PostgreSQL listens there, or something on the way is stuck",
+        };
         let notices = Arc::default();
         let client = match &self.tls.0 {
             Protection::Disabled => {
@@ -197,14 +214,19 @@ impl Target {
                     return Err(ConnectError::PlainToStranger { host: self.host.clone() });
                 }
                 config.ssl_mode(SslMode::Disable);
-                let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
+                let (client, connection) = timeout(ANSWER, config.connect(NoTls))
+                    .await
+                    .map_err(silent)?
+                    .map_err(refused)?;
                 keep_notices(connection, &notices);
                 client
             }
             Protection::Rustls { connector, .. } => {
                 config.ssl_mode(SslMode::Require);
-                let (client, connection) =
-                    config.connect(connector.clone()).await.map_err(refused)?;
+                let (client, connection) = timeout(ANSWER, config.connect(connector.clone()))
+                    .await
+                    .map_err(silent)?
+                    .map_err(refused)?;
                 keep_notices(connection, &notices);
                 client
             }

@@ -12,7 +12,7 @@ use super::connect::{ConnectError, Session, Target, said};
 use super::login;
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
-use crate::name::{DatabaseName, ExtensionName, RoleName};
+use crate::name::{DatabaseName, ExtensionName, RoleName, TEMPLATE};
 use crate::observed::{Contents, Database, Observed, Trial};
 use crate::plan;
 use crate::secrets::{Secret, SecretId};
@@ -24,9 +24,6 @@ const NAMES: &str =
     concat!(include_str!("queries/relations.sql"), include_str!("queries/names.sql"));
 const KEPT: &str = include_str!("queries/kept.sql");
 const OWNED: &str = include_str!("queries/owned.sql");
-
-/// The database that new ones are copied from.
-const TEMPLATE: &str = "template1";
 
 /// How many connections are open at once.
 pub(super) const CONNECTIONS: usize = 8;
@@ -189,8 +186,11 @@ async fn look_inside(
     if let (Some(present), Some(wanted)) = (present, wanted)
         && present != wanted
     {
-        contents.kept_back = snapshot.ask(KEPT, &[&present.as_str(), &wanted.as_str()]).await?;
-        if *present == observed.administrator.name {
+        let one_by_one = *present == observed.administrator.name;
+        let parameters: [&(dyn ToSql + Sync); 3] =
+            [&present.as_str(), &wanted.as_str(), &one_by_one];
+        contents.kept_back = snapshot.ask(KEPT, &parameters).await?;
+        if one_by_one {
             contents.of_administrator = snapshot.ask(OWNED, &[]).await?;
         }
     }

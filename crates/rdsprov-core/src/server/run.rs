@@ -11,7 +11,7 @@ use super::tls::Tls;
 use super::{ApplyOptions, Outcome, RunSlots, apply, not_begun};
 use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
-use crate::name::{DatabaseName, RoleName};
+use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::observed::{self, Observed};
 use crate::plan::{Action, Findings, Plan, Refusal};
 use crate::secrets::scram::{ITERATIONS, NoRandomness};
@@ -22,9 +22,6 @@ const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
 
 /// PostgreSQL's port.
 const DEFAULT_PORT: u16 = 5432;
-
-/// The database that every run takes its lock in: advisory locks are per database.
-const LOCK_DATABASE: &str = "postgres";
 
 /// How the administrator logs in.
 pub enum Login {
@@ -362,6 +359,10 @@ impl Run {
         use observed::Login::{ToBeSet, WrongPassword};
         let to_be_set =
             |role: &RoleName| matches!(observed.logins.get(role), Some(WrongPassword | ToBeSet));
+        // Who gives secrets of its own is asked once for each.
+        if matches!(self.source, SecretSource::Own(_)) {
+            return Ok(false);
+        }
         let new = self.new_secrets();
         let wanted: BTreeMap<SecretId, Stage> = self
             .desired

@@ -104,9 +104,11 @@ class Action(str, Enum):
     CREATE_ROLE = "create_role"
     ALTER_ROLE = "alter_role"
     SET_PASSWORD = "set_password"
+    CREATE_SECRET = "create_secret"
     CREATE_DATABASE = "create_database"
     ALTER_DATABASE = "alter_database"
     CREATE_SCHEMA = "create_schema"
+    ALTER_SCHEMA = "alter_schema"
     CREATE_EXTENSION = "create_extension"
     REASSIGN_OWNED = "reassign_owned"
     GRANT = "grant"
@@ -114,6 +116,10 @@ class Action(str, Enum):
     DEFAULT_PRIVILEGES = "default_privileges"
     SET_PARAMETER = "set_parameter"
     ADOPT = "adopt"
+    CREATE_PENDING = "create_pending"
+    TEST_PASSWORD = "test_password"
+    FINISH_ROTATION = "finish_rotation"
+    RESTORE_PASSWORD = "restore_password"
     def __new__(cls, value: object) -> Self: ...
 
 class Hazard(str, Enum):

@@ -46,9 +46,11 @@ class Action(_Word):
     CREATE_ROLE = "create_role"
     ALTER_ROLE = "alter_role"
     SET_PASSWORD = "set_password"
+    CREATE_SECRET = "create_secret"
     CREATE_DATABASE = "create_database"
     ALTER_DATABASE = "alter_database"
     CREATE_SCHEMA = "create_schema"
+    ALTER_SCHEMA = "alter_schema"
     CREATE_EXTENSION = "create_extension"
     REASSIGN_OWNED = "reassign_owned"
     GRANT = "grant"
@@ -56,6 +58,10 @@ class Action(_Word):
     DEFAULT_PRIVILEGES = "default_privileges"
     SET_PARAMETER = "set_parameter"
     ADOPT = "adopt"
+    CREATE_PENDING = "create_pending"
+    TEST_PASSWORD = "test_password"
+    FINISH_ROTATION = "finish_rotation"
+    RESTORE_PASSWORD = "restore_password"
 
 
 class Hazard(_Word):
