@@ -180,7 +180,8 @@ async fn a_database_that_its_owner_made_meanwhile_is_not_moved_with_another() {
     let lock = run.lock().await.unwrap();
     let error = run.apply(&lock, &plan, "1", &ApplyOptions::default()).await.error;
     assert!(error.is_some_and(|error| error.contains("plan again")));
-    let owners = "SELECT string_agg(datname || ' ' || pg_get_userbyid(datdba), ', ' ORDER BY 1)
+    let owners =
+        "SELECT string_agg(datname || ' ' || pg_get_userbyid(datdba), ', ' ORDER BY datname)
         FROM pg_database WHERE datname IN ('it''s new', 'shop')";
     assert_eq!(superuser(&server, owners), "it's new shop_owner, shop shop_owner");
     drop((run, lock));

@@ -12,11 +12,11 @@ import socket
 import subprocess
 import sys
 import threading
-from pathlib import Path
 import time
 import traceback
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest

@@ -35,6 +35,13 @@ fn no_command_shows_a_password() {
         run(&["apply", "-vv", "--log-format", "json", "--audit-output", &audit], 0);
 
         run(&["access", "-vv", "--log-format", "json"], 0);
+        let delegated = expect(&bench.delegate("dev").arg("-vv").output().unwrap(), 0);
+        let text = std::fs::read_to_string(
+            bench.path().join(format!("{}.json", crate::bench::DELEGATE_SECRET)),
+        );
+        let secret: serde_json::Value = serde_json::from_str(&text.unwrap()).unwrap();
+        let generated = secret["password"].as_str().unwrap().to_owned();
+        assert!(!delegated.contains(&generated), "{delegated}");
 
         // Failures: the administrator's password is wrong, the server is not there, TLS is refused, a
         // statement fails, a login is refused.
@@ -44,9 +51,38 @@ fn no_command_shows_a_password() {
         bench.secret("goldenpath/dev/rds/master", &wrong);
         let shown = run(&["apply", "-vv", "--audit-output", &audit], 1);
         assert!(shown.contains("password authentication failed"), "{shown}");
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = silent.local_addr().unwrap().port().to_string();
+        // What is no JSON holds the password all the same.
+        let torn = admin.replace(bench.server.master_password(), "Canary-torn").replace('}', "");
+        let cases: [(&str, &str, &[&str]); 4] = [
+            ("a wrong password", &wrong, &[]),
+            ("no JSON", &torn, &[]),
+            ("nobody there", &admin, &["--port", "9"]),
+            ("no TLS as it must be", &admin, &["--host", "127.0.0.2"]),
+        ];
+        for (case, secret, words) in cases {
+            bench.secret("goldenpath/dev/rds/master", secret);
+            for command in ["plan", "check", "apply", "access"] {
+                for log in ["text", "json"] {
+                    let all = [&[command, "-vv", "--log-format", log], words].concat();
+                    run(&all, 1);
+                }
+            }
+            let mut delegate = bench.delegate("dev");
+            delegate.args(words).arg("-vv");
+            assert!(!delegate.output().unwrap().status.success(), "{case}");
+            expect(&delegate.output().unwrap(), 1);
+        }
         bench.secret("goldenpath/dev/rds/master", &admin);
-        run(&["apply", "-vv", "--port", "9", "--audit-output", &audit], 1);
-        run(&["access", "-vv", "--port", "9"], 1);
+        if major == versions()[0] {
+            // Nobody is waited for twice.
+            run(&["plan", "-vv", "--host", "127.0.0.1", "--port", &silent], 1);
+        }
+        for command in ["schema plan", "completions bash"] {
+            let mut other = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+            expect(&other.args(command.split(' ')).output().unwrap(), 0);
+        }
         let shown = run(&["apply", "-vv", "--host", "127.0.0.2", "--audit-output", &audit], 1);
         assert!(shown.contains("127.0.0.2"), "{shown}");
         bench.query("ALTER ROLE keycloak_user NOLOGIN VALID UNTIL '2001-01-01'");
@@ -62,7 +98,7 @@ fn no_command_shows_a_password() {
         assert!(shown.contains("not today"), "{shown}");
         let records = std::fs::read_to_string(&audit).unwrap();
         assert!(records.contains(",error,"), "{records}");
-        nowhere(&bench, &audit, &[]);
+        nowhere(&bench, &audit, std::slice::from_ref(&generated));
         let ledger = std::fs::read_to_string(bench.path().join("ledger.jsonl")).unwrap();
         assert!(ledger.contains("<password from ") && ledger.contains("not today"), "{ledger}");
         assert_unseen(&ledger);

@@ -194,6 +194,7 @@ fn secrets_that_are_not_good_enough() {
         (r#"{"username": "keycloak_user"}"#, "has no `password`"),
         (r#"{"password": ""}"#, "the password is empty"),
         (r#"{"password": "PLACEHOLDER"}"#, "is a placeholder"),
+        (r#"{"password": "Canary-\u0000"}"#, "NUL"),
         (r#"{"password": "Canary-1"#, "is not JSON"),
         (r#"Canary-1"#, "is not JSON"),
         (r#"["Canary-1"]"#, "is not a JSON object"),

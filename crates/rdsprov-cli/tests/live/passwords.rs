@@ -222,3 +222,26 @@ fn a_full_server_and_a_full_database_say_nothing_against_a_password() {
         assert_eq!(stored(&bench), before, "PostgreSQL {major}");
     }
 }
+
+/// Of a member of `rds_iam` RDS takes no password: it is not asked for, and there is none.
+#[test]
+fn a_role_that_comes_with_tokens_has_no_password() {
+    for major in versions() {
+        let bench = applied(major);
+        assert!(stored(&bench).starts_with("SCRAM-SHA-256$"));
+        let definitions = bench.definitions(
+            r#"application_databases = {
+                 keycloak = { database_name = "keycloak", username = "keycloak_user", auth = "iam" }
+               }"#,
+        );
+        let site = ["--env", "dev"];
+        expect(&bench.run(&definitions, &[&["apply"], site.as_slice()].concat()), 0);
+        assert_eq!(stored(&bench), "none", "PostgreSQL {major}");
+        let mark = bench.server.log().len();
+        expect(&bench.run(&definitions, &[&["check"], site.as_slice()].concat()), 0);
+        assert!(!bench.server.log()[mark..].contains("keycloak_user\""), "somebody logged in");
+        // And has one again where that is declared.
+        expect(&bench.run(TEAMS, &["apply"]), 0);
+        assert!(stored(&bench).starts_with("SCRAM-SHA-256$"), "PostgreSQL {major}");
+    }
+}

@@ -458,3 +458,42 @@ fn a_token_goes_to_a_verified_server_only() {
     }
     assert_eq!(bench.server.log().len(), mark, "the server was contacted");
 }
+
+/// A server that lets a role in without asking stands for one that takes its token; one that wants a password
+/// in the clear gets the token, and does not take it.
+#[test]
+fn a_token_is_what_a_verified_server_gets_and_nobody_else_sees() {
+    let bench = Bench::new(versions()[0]);
+    bench.app("dev", "keycloak", "keycloak_user");
+    bench.app("dev", "backstage", "backstage_user");
+    let secrets = format!("file:{}", bench.path().display());
+    let port = bench.server.port().to_string();
+    bench.query("CREATE ROLE token_admin LOGIN CREATEDB CREATEROLE PASSWORD 'another'");
+    let rules = bench.server.data_directory().join("pg_hba.conf");
+    let text = fs::read_to_string(&rules).unwrap();
+    let run = |method: &str, code: i32, says: &str| {
+        fs::write(&rules, format!("hostssl all token_admin all {method}\n{text}")).unwrap();
+        bench.query("SELECT pg_reload_conf()");
+        let mut shown = String::new();
+        for _ in 0..50 {
+            let mut words = vec!["plan", "-vv", "--secrets", &secrets, "--region", "eu-west-2"];
+            words.extend(["--admin-auth", "iam", "--admin-user", "token_admin"]);
+            words.extend(["--host", "localhost", "--port", &port]);
+            let mut command = bench.bare("teams/standalone.tfvars", &words);
+            command.arg("--ca-file").arg(bench.server.ca_file());
+            command.envs(rdsprov_testkit::environment("http://127.0.0.1:9"));
+            let output = command.output().unwrap();
+            let both = [output.stdout.as_slice(), &output.stderr].concat();
+            shown = String::from_utf8_lossy(&both).into_owned();
+            assert!(!shown.contains("X-Amz-Signature="), "a token was printed: {shown}");
+            if output.status.code() == Some(code) && shown.contains(says) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{method}: {shown}");
+    };
+    run("trust", 0, "create_database database keycloak");
+    run("password", 1, "password authentication failed for user \"token_admin\"");
+    assert!(!bench.server.log().contains("X-Amz-"), "a token is in the server's log");
+}
