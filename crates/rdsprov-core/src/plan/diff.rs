@@ -194,7 +194,8 @@ impl<'a> Planner<'a> {
         Some(Transaction { scope, before: None, memberships, restored, steps })
     }
 
-    fn is_member_already(&self, role: &RoleName, option: MembershipOption) -> bool {
+    /// Whether the administrator needs no new membership to act as a role.
+    pub fn is_member_already(&self, role: &RoleName, option: MembershipOption) -> bool {
         let administrator = &self.observed.administrator;
         administrator.superuser
             || *role == administrator.name

@@ -390,7 +390,14 @@ impl Inside<'_, '_> {
         if master.as_str() != DATABASE_OWNER {
             return self.planner.act_as(master).map(Way::plain);
         }
-        let borrowed = match self.planner.act_as(self.owner)? {
+        let acting = self.planner.act_as(self.owner)?;
+        // Up to 15, who is the owner's member already may have been looked up before its database was known (a
+        // line of pg_hba.conf with `+role` does that), and is told no; a membership granted now is looked up anew.
+        let known_before = self.planner.is_member_already(self.owner, MembershipOption::Set);
+        if self.planner.observed.major() < 16 && known_before {
+            return Some(Way::plain(acting));
+        }
+        let borrowed = match acting {
             Acting::Administrator => Memberships::new(),
             Acting::Role(owner) => Memberships::from([(owner, MembershipOption::Set)]),
         };

@@ -203,7 +203,11 @@ fn whoever_can_become_the_owner_of_a_database_can_become_pg_database_owner_there
             "CREATE ROLE standin_owner NOINHERIT; CREATE ROLE standin_app;
              GRANT standin_owner TO CURRENT_USER{options}; CREATE DATABASE standin OWNER standin_owner"
         ));
+        // Up to 15 a line of pg_hba.conf with `+role` has memberships looked up before the database is known, and
+        // remembered so: one that is granted in the session is looked up anew.
+        master.done("REVOKE standin_owner FROM CURRENT_USER");
         let mut inside = server.master_session("standin").unwrap();
+        inside.done(&format!("GRANT standin_owner TO CURRENT_USER{options}"));
         // With a grant option of its own, the owner would be taken for the grantor.
         inside.done(
             "BEGIN; SET LOCAL ROLE pg_database_owner;
