@@ -168,6 +168,10 @@ impl<'a> Planner<'a> {
         to: &RoleName,
     ) -> bool {
         let powerful = self.act_as(from).is_some() && self.act_as(to).is_some();
+        if powerful && !self.may_have_privileges_of(from) {
+            self.refuse_without_inheritance(application, from);
+            return false;
+        }
         if powerful && self.desired.may_change_owners {
             return true;
         }

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::with_owner;
 use super::inside::Inside;
-use super::sql::{self, Statement, Target};
+use super::sql::{self, Statement};
 use super::{Acting, Action, Hazard, MembershipOption, Opening, Step};
-use crate::access::{Privilege, Privileges};
 use crate::name::{DatabaseName, RoleName, SchemaName};
-use crate::observed::{self, AclItem, Contents, Grantee, KeptBack};
+use crate::observed::{self, AclItem, Contents, KeptBack};
 
 /// The contents after all that one role owns has gone to another; what belongs to an extension goes along only
 /// with `REASSIGN OWNED`.
@@ -42,7 +41,8 @@ pub(super) fn with_another_owner(
 
 impl Inside<'_, '_> {
     /// What the old owner has in the database goes to the new one. `REASSIGN OWNED` would also move the
-    /// other databases of the old owner: they are out of its hands for as long as the transaction lasts.
+    /// other databases of the old owner: a role that is made for it keeps them for as long as the
+    /// transaction lasts.
     pub(super) fn hand_over(&mut self, from: &RoleName, contents: &Contents) {
         let to = self.owner.clone();
         let mut kept_back: BTreeMap<Option<&SchemaName>, Vec<&KeptBack>> = BTreeMap::new();
@@ -142,28 +142,29 @@ impl Inside<'_, '_> {
                 *name != self.name && owner_then(name, there.get(name)).as_ref() == Some(from)
             })
             .collect();
-        let mut statements = vec![sql::owns_just(from, &others)];
-        statements.extend(others.iter().map(|other| sql::change_owner(other, administrator)));
-        statements.push(sql::reassign_owned(from, to));
-        for other in others {
-            statements.push(sql::change_owner(other, from));
-            // What the administrator held has become its own as the owner, and went with that.
-            let mut held: Privileges = there
-                .get(other)
-                .into_iter()
-                .flat_map(|seen| with_owner(&seen.acl, &seen.owner, from))
-                .filter(|item| item.grantee == Grantee::Role(administrator.clone()))
-                .map(|item| item.privilege)
-                .collect();
-            if desired.contains_key(other) {
-                held.insert(Privilege::Connect);
-            }
-            if !held.is_empty() {
-                let target = Target::Database(other.clone());
-                let grantee = Grantee::Role(administrator.clone());
-                statements.push(sql::grant(&held, &target, &grantee));
-            }
+        let guard = sql::owns_just(from, &others);
+        let reassign = sql::reassign_owned(from, to);
+        if others.is_empty() {
+            return vec![guard, reassign];
         }
+        // A role that holds nothing, so that no two entries of an ACL melt into one on the way.
+        let keeper = self.keeper();
+        let mut statements = vec![guard];
+        statements.extend(sql::create_keeper(&keeper, self.planner.observed.major()));
+        statements.extend(others.iter().map(|other| sql::change_owner(other, &keeper)));
+        statements.push(reassign);
+        statements.extend(others.iter().map(|other| sql::change_owner(other, from)));
+        statements.push(sql::drop_role(&keeper));
         statements
+    }
+
+    /// The name of a role that there is not, for who keeps databases while a transaction lasts.
+    fn keeper(&self) -> RoleName {
+        let (desired, observed) = (&self.planner.desired.roles, &self.planner.observed.roles);
+        let mut name = RoleName::observed("rdsprov_keeper");
+        while observed.contains_key(&name) || desired.contains_key(&name) {
+            name = RoleName::observed(format!("{name}_"));
+        }
+        name
     }
 }

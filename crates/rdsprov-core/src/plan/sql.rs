@@ -424,6 +424,16 @@ pub fn owns_just(role: &RoleName, databases: &BTreeSet<&DatabaseName>) -> Statem
     Statement::Sql(format!("DO {}", literal(&body)))
 }
 
+/// Makes a role that owns something for as long as a transaction lasts, and the administrator its member.
+pub fn create_keeper(keeper: &RoleName, server_major: u32) -> [Statement; 2] {
+    let membership = grant_membership(keeper, MembershipOption::Inherit, server_major);
+    [create_plain_role(keeper), Statement::Sql(membership)]
+}
+
+pub fn drop_role(role: &RoleName) -> Statement {
+    Statement::Sql(format!("DROP ROLE {}", role.quoted()))
+}
+
 /// Moves one object, by its kind and its name as SQL text.
 pub fn change_object_owner(kind: &str, identity: &str, owner: &RoleName) -> Statement {
     Statement::Sql(format!("ALTER {kind} {identity} OWNER TO {}", owner.quoted()))
