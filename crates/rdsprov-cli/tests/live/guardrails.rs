@@ -262,3 +262,47 @@ fn an_extension_that_the_administrator_may_make() {
         );
     }
 }
+
+/// Up to 15 an administrator with `NOINHERIT` cannot give away what is somebody else's, and can do all else; what
+/// it was a member of before, it is afterwards.
+#[test]
+fn an_administrator_that_does_not_inherit() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        for (application, username) in
+            [("keycloak", "keycloak_user"), ("backstage", "backstage_user")]
+        {
+            bench.app("dev", application, username);
+        }
+        let definitions = bench.definitions(
+            r#"application_databases = {
+                 keycloak  = { database_name = "keycloak", username = "keycloak_user" }
+                 backstage = { database_name = "backstage", username = "backstage_user" }
+               }"#,
+        );
+        bench.query("ALTER ROLE platform_admin NOINHERIT");
+        let apply = ["apply", "--env", "dev", "--allow", "changes_owner"];
+        expect(&bench.run(&definitions, &apply), 0);
+        bench.query("GRANT keycloak_user TO platform_admin");
+        bench.query_in("keycloak", "CREATE TABLE t (id int); ALTER TABLE t OWNER TO keycloak_user");
+        let definitions = bench.definitions(
+            r#"application_databases = {
+                 keycloak  = { database_name = "keycloak", username = "backstage_user", secret = "goldenpath/dev/backstage/postgres" }
+                 backstage = { database_name = "backstage", username = "backstage_user" }
+               }"#,
+        );
+        if major < 16 {
+            let picture = bench.picture();
+            let shown = expect(&bench.run(&definitions, &apply), 3);
+            let opening = r#"ALTER ROLE "platform_admin" INHERIT"#;
+            assert!(shown.contains("has NOINHERIT") && shown.contains(opening), "{shown}");
+            assert_eq!(bench.picture(), picture);
+            bench.query(opening);
+        }
+        let memberships = "SELECT m::text FROM pg_auth_members m ORDER BY 1";
+        let before = bench.query(memberships);
+        expect(&bench.run(&definitions, &apply), 0);
+        assert_eq!(bench.query(memberships), before, "PostgreSQL {major}");
+        expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
+    }
+}
