@@ -47,7 +47,7 @@ fn step(
         summary,
         acting: of.acting,
         borrowed: of.borrowed,
-        passage: None,
+        passages: Vec::new(),
         statements,
         hazards: hazards.iter().copied().collect(),
     }
@@ -461,7 +461,7 @@ impl<'a> Planner<'a> {
         for revoke in &difference.revoke {
             let (summary, statement) = super::inside::revoked(revoke, &target);
             let Some(acting) = self.act_as(&revoke.grantor) else {
-                self.refuse_revoke(&place, revoke, None);
+                self.refuse_revoke(&place, revoke, &[]);
                 continue;
             };
             let (role, hazard) = match &revoke.grantee {

@@ -280,7 +280,7 @@ fn step(
         summary,
         acting: Acting::Administrator,
         borrowed: Memberships::new(),
-        passage: None,
+        passages: Vec::new(),
         statements,
         hazards: [].into(),
     }

@@ -74,7 +74,7 @@ impl Inside<'_, '_> {
             summary: format!("what {from} owns in database {} goes to {to}", self.name),
             acting: Acting::Administrator,
             borrowed,
-            passage: None,
+            passages: Vec::new(),
             statements,
             hazards: BTreeSet::from([Hazard::ChangesOwner]),
         });

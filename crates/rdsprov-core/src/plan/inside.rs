@@ -30,8 +30,8 @@ pub(super) struct Inside<'a, 'b> {
     pub owner: &'a RoleName,
     /// Whether the database is only now created, so that nobody can lose anything in it.
     pub is_new: bool,
-    /// The schema whose objects are compared.
-    schema_at_hand: Option<SchemaAtHand>,
+    /// The schemas whose names stand in what is compared.
+    at_hand: Vec<SchemaAtHand>,
     pub steps: Vec<Step>,
 }
 
@@ -41,13 +41,13 @@ pub(super) struct Way {
     pub acting: Acting,
     /// What it has to be a member of beside the role it acts as.
     pub borrowed: Memberships,
-    pub passage: Option<Passage>,
+    pub passages: Vec<Passage>,
 }
 
 impl Way {
     /// Acting as somebody is all there is to it.
     pub fn plain(acting: Acting) -> Self {
-        Self { acting, borrowed: Memberships::new(), passage: None }
+        Self { acting, borrowed: Memberships::new(), passages: Vec::new() }
     }
 }
 
@@ -66,8 +66,8 @@ pub(super) struct ForAnother<'a> {
     pub summary: String,
     /// Who can.
     pub master: &'a RoleName,
-    /// The schema that it would have to be let into first.
-    pub closed: Option<&'a SchemaName>,
+    /// The schemas that it would have to be let into first.
+    pub closed: &'a [SchemaName],
     /// Whom it concerns.
     pub role: Option<&'a RoleName>,
     pub statement: String,
@@ -165,14 +165,13 @@ impl Planner<'_> {
         &mut self,
         place: &Place<'_>,
         revoke: &Revoke,
-        closed: Option<&SchemaName>,
+        closed: &[SchemaName],
     ) {
         let (summary, statement) = revoked(revoke, place.target);
         let statement = if revoke.grantor == *place.owner {
             statement.shown()
         } else {
-            let alone = sql::as_role(&revoke.grantor, &statement);
-            closed.map_or(alone.clone(), |schema| sql::let_in(&revoke.grantor, schema, &alone))
+            sql::let_in(&revoke.grantor, closed, sql::as_role(&revoke.grantor, &statement))
         };
         let role = match &revoke.grantee {
             Grantee::Public => None,
@@ -190,17 +189,20 @@ impl Planner<'_> {
         let ForAnother { verb, summary, master, closed, role, statement } = what;
         let in_database =
             place.database.map(|name| format!("in database {name}, ")).unwrap_or_default();
-        let (why, who) = match closed {
-            Some(schema) => (
-                format!(
-                    "which may not use schema {schema}, and the administrator cannot act for who owns that"
-                ),
-                "a superuser".to_owned(),
-            ),
-            None => (
+        let (why, who) = if closed.is_empty() {
+            (
                 "as which the administrator cannot act".to_owned(),
                 format!("role {master} or a superuser"),
-            ),
+            )
+        } else {
+            let schemas: Vec<&str> = closed.iter().map(SchemaName::as_str).collect();
+            (
+                format!(
+                    "which may not use schema {}, and the administrator cannot act for who owns that",
+                    schemas.join(" and schema ")
+                ),
+                "a superuser".to_owned(),
+            )
         };
         let message =
             format!("{in_database}\"{verb} {summary}\" is for role {master} to do, {why}");
@@ -229,12 +231,14 @@ impl Planner<'_> {
         &self,
         place: &Place<'_>,
         master: &RoleName,
-        closed: Option<&SchemaName>,
+        closed: &[SchemaName],
     ) -> Option<Opening> {
         let administrator = &self.observed.administrator.name;
         let seen = self.observed.roles.get(master)?;
-        if let Some(schema) = closed {
-            let statement = sql::grant_usage(schema, master).shown();
+        if !closed.is_empty() {
+            let statements: Vec<String> =
+                closed.iter().map(|schema| sql::grant_usage(schema, master).shown()).collect();
+            let statement = statements.join("; ");
             return Some(Opening { database: place.database.cloned(), statement });
         }
         if !seen.superuser {
@@ -259,7 +263,7 @@ impl<'a, 'b> Inside<'a, 'b> {
         owner: &'a RoleName,
         is_new: bool,
     ) -> Self {
-        Self { planner, name, database, owner, is_new, schema_at_hand: None, steps: Vec::new() }
+        Self { planner, name, database, owner, is_new, at_hand: Vec::new(), steps: Vec::new() }
     }
 }
 
@@ -296,22 +300,22 @@ impl Inside<'_, '_> {
             self.schema(schema_name, schema);
         }
         for (schema_name, schema) in &contents.schemas {
-            self.schema_at_hand = Some(self.at_hand(schema_name, schema));
+            self.at_hand = vec![self.schema_at_hand(schema_name, schema)];
             self.relations(schema_name, &schema.relations);
             for columns in &schema.columns {
                 self.columns(schema_name, columns);
             }
-            self.schema_at_hand = None;
+            self.at_hand.clear();
             self.future_lacks(schema_name, contents);
         }
         for object in &contents.objects {
-            let schema =
-                object.schema.as_ref().and_then(|name| contents.schemas.get_key_value(name));
-            self.schema_at_hand = schema.map(|(name, schema)| self.at_hand(name, schema));
+            let named =
+                object.schemas.iter().filter_map(|name| contents.schemas.get_key_value(name));
+            self.at_hand = named.map(|(name, schema)| self.schema_at_hand(name, schema)).collect();
             let target = Target::Object { kind: object.kind, identity: object.identity.clone() };
             self.acl(&target, &object.owner, &object.acl, &BTreeMap::new(), None);
         }
-        self.schema_at_hand = None;
+        self.at_hand.clear();
         // Last: `ALL TABLES` would count an extension's, too.
         self.extensions(contents);
         self.steps
@@ -358,30 +362,31 @@ impl Inside<'_, '_> {
         let application = self.application(role);
         let place =
             Place { target, owner: master, database: Some(self.name), application: &application };
-        let closed = self.closed_against(master);
-        let closed = closed.as_ref();
+        let closed = &self.closed_against(master);
         let (summary, statement) = (summary.to_owned(), statement.shown());
         let what = ForAnother { verb, summary, master, closed, role, statement };
         self.planner.refuse_for_another(&place, what);
     }
 
-    /// The schema at hand, where that alone keeps a role from doing what the administrator would do as it.
-    fn closed_against(&self, master: &RoleName) -> Option<SchemaName> {
-        self.planner.act_as(master)?;
-        self.closed_to(master).map(|at_hand| at_hand.name.clone())
+    /// The schemas at hand that alone keep a role from doing what the administrator would do as it.
+    fn closed_against(&self, master: &RoleName) -> Vec<SchemaName> {
+        if self.planner.act_as(master).is_none() {
+            return Vec::new();
+        }
+        self.closed_to(master).map(|at_hand| at_hand.name.clone()).collect()
     }
 
-    /// How to act for an owner or grantor in the schema at hand. Who may not use the schema cannot name
+    /// How to act for an owner or grantor in the schemas at hand. Who may not use a schema cannot name
     /// what is in it: then the schema's owner lets it in.
     pub(super) fn act_in(&self, master: &RoleName) -> Option<Way> {
-        let way = self.act_as(master)?;
-        let Some(at_hand) = self.closed_to(master) else { return Some(way) };
-        let keeper = self.act_as(&at_hand.owner)?;
-        let schema = at_hand.name.clone();
-        let passage = Passage { schema, role: master.clone(), keeper: keeper.acting };
-        let mut borrowed = way.borrowed;
-        borrowed.extend(keeper.borrowed);
-        Some(Way { acting: way.acting, borrowed, passage: Some(passage) })
+        let mut way = self.act_as(master)?;
+        for at_hand in self.closed_to(master) {
+            let keeper = self.act_as(&at_hand.owner)?;
+            let schema = at_hand.name.clone();
+            way.passages.push(Passage { schema, role: master.clone(), keeper: keeper.acting });
+            way.borrowed.extend(keeper.borrowed);
+        }
+        Some(way)
     }
 
     /// How to act for an owner or grantor. Whoever can become the database's owner can become the role that
@@ -401,22 +406,25 @@ impl Inside<'_, '_> {
             Acting::Administrator => Memberships::new(),
             Acting::Role(owner) => Memberships::from([(owner, MembershipOption::Set)]),
         };
-        Some(Way { acting: Acting::Role(master.clone()), borrowed, passage: None })
+        Some(Way { acting: Acting::Role(master.clone()), borrowed, passages: Vec::new() })
     }
 
-    /// The schema at hand, where a role has no way into it.
-    fn closed_to(&self, role: &RoleName) -> Option<&SchemaAtHand> {
-        let at_hand = self.schema_at_hand.as_ref()?;
-        let may_use = at_hand.users.contains(&Grantee::Public)
-            || self.planner.has_privileges_of(role).iter().any(|one| {
-                let of_database = one == self.owner
-                    && self.planner.inherits(one)
-                    && at_hand.users.contains(&Grantee::Role(RoleName::observed(DATABASE_OWNER)));
-                of_database
-                    || at_hand.users.contains(&Grantee::Role(one.clone()))
-                    || READS_AND_WRITES_ALL.contains(&one.as_str())
-            });
-        (!may_use).then_some(at_hand)
+    /// The schemas at hand that a role has no way into.
+    fn closed_to(&self, role: &RoleName) -> impl Iterator<Item = &SchemaAtHand> {
+        let roles = self.planner.has_privileges_of(role);
+        self.at_hand.iter().filter(move |at_hand| {
+            let may_use = at_hand.users.contains(&Grantee::Public)
+                || roles.iter().any(|one| {
+                    let stands_for = Grantee::Role(RoleName::observed(DATABASE_OWNER));
+                    let of_database = one == self.owner
+                        && self.planner.inherits(one)
+                        && at_hand.users.contains(&stands_for);
+                    of_database
+                        || at_hand.users.contains(&Grantee::Role(one.clone()))
+                        || READS_AND_WRITES_ALL.contains(&one.as_str())
+                });
+            !may_use
+        })
     }
 
     pub(super) fn push(
@@ -429,7 +437,7 @@ impl Inside<'_, '_> {
         hazards: &[Hazard],
     ) {
         let hazards = if self.is_new { &[] } else { hazards };
-        let Way { acting, borrowed, passage } = way;
+        let Way { acting, borrowed, passages } = way;
         self.steps.push(Step {
             action,
             application: self.application(role),
@@ -438,7 +446,7 @@ impl Inside<'_, '_> {
             summary,
             acting,
             borrowed,
-            passage,
+            passages,
             statements: vec![statement],
             hazards: hazards.iter().copied().collect(),
         });
@@ -552,14 +560,14 @@ impl Inside<'_, '_> {
                 let (summary, statement) = revoked(revoke, target);
                 let statement =
                     sql::with_grant_option(self.owner, &revoke.privileges, target, &statement);
-                let (verb, master, closed) = ("revoke", owner, None);
+                let (verb, master, closed) = ("revoke", owner, &[]);
                 let what = ForAnother { verb, summary, master, closed, role, statement };
                 self.planner.refuse_for_another(&place, what);
                 continue;
             }
             let Some(way) = self.act_in(&revoke.grantor) else {
                 let closed = self.closed_against(&revoke.grantor);
-                self.planner.refuse_revoke(&place, revoke, closed.as_ref());
+                self.planner.refuse_revoke(&place, revoke, &closed);
                 continue;
             };
             let (summary, statement) = revoked(revoke, target);

@@ -213,9 +213,9 @@ pub struct Step<S = Statement> {
     /// What the administrator has to be a member of for it, beside the role it acts as.
     #[serde(default, skip_serializing_if = "Memberships::is_empty")]
     pub borrowed: Memberships,
-    /// The way into the schema, where who carries it out has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub passage: Option<Passage>,
+    /// The ways into schemas that who carries it out may not use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passages: Vec<Passage>,
     /// How.
     pub statements: Vec<S>,
     /// What it may break.
@@ -362,8 +362,8 @@ impl Step {
     #[must_use]
     pub fn memberships(&self) -> Memberships {
         let mut memberships = self.borrowed.clone();
-        let keeper = self.passage.as_ref().map(|passage| &passage.keeper);
-        for acting in [&self.acting].into_iter().chain(keeper) {
+        let keepers = self.passages.iter().map(|passage| &passage.keeper);
+        for acting in [&self.acting].into_iter().chain(keepers) {
             if let Acting::Role(role) = acting
                 && role.as_str() != DATABASE_OWNER
             {

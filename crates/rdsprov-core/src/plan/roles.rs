@@ -26,7 +26,7 @@ fn step(
         summary,
         acting: Acting::Administrator,
         borrowed: super::Memberships::new(),
-        passage: None,
+        passages: Vec::new(),
         statements,
         hazards: hazards.iter().copied().collect(),
     }

@@ -212,7 +212,7 @@ fn step(standing: &Standing, action: Action, summary: String) -> Step {
         summary,
         acting: Acting::Administrator,
         borrowed: Memberships::new(),
-        passage: None,
+        passages: Vec::new(),
         statements,
         hazards: hazards.into_iter().collect(),
     }

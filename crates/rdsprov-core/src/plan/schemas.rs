@@ -178,7 +178,7 @@ impl Inside<'_, '_> {
         );
     }
 
-    pub(super) fn at_hand(&self, name: &SchemaName, schema: &Schema) -> SchemaAtHand {
+    pub(super) fn schema_at_hand(&self, name: &SchemaName, schema: &Schema) -> SchemaAtHand {
         let public_keeps = self.public_keeps(name, schema);
         let keeps = |grantee: &Grantee| match grantee {
             Grantee::Public => {

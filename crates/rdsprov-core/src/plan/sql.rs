@@ -135,11 +135,11 @@ impl Transaction {
         }
         script.say("BEGIN".to_owned());
         let mut granted = BTreeSet::new();
-        let mut passage: Option<&Passage> = None;
+        let mut open: &[Passage] = &[];
         for (number, step) in self.steps.iter().enumerate() {
-            if let Some(ended) = passage.filter(|_| passage != step.passage.as_ref()) {
-                script.act_as(&ended.keeper);
-                script.lines.push((None, revoke_usage(&ended.schema, &ended.role)));
+            let stays_open = open == step.passages;
+            if !stays_open {
+                script.close(open);
             }
             let needed = step.memberships();
             let missing = self
@@ -151,19 +151,15 @@ impl Transaction {
                 script.act_as(&Acting::Administrator);
                 script.say(grant_membership(role, *option, server_major));
             }
-            if let Some(opened) = step.passage.as_ref().filter(|opened| passage != Some(opened)) {
-                script.act_as(&opened.keeper);
-                script.lines.push((None, grant_usage(&opened.schema, &opened.role)));
+            if !stays_open {
+                script.open(&step.passages);
             }
-            passage = step.passage.as_ref();
+            open = &step.passages;
             script.act_as(&step.acting);
             let statements = step.statements.iter().cloned();
             script.lines.extend(statements.map(|statement| (Some(number), statement)));
         }
-        if let Some(ended) = passage {
-            script.act_as(&ended.keeper);
-            script.lines.push((None, revoke_usage(&ended.schema, &ended.role)));
-        }
+        script.close(open);
         script.act_as(&Acting::Administrator);
         for role in granted {
             script.say(self.release(role));
@@ -192,6 +188,20 @@ struct Script<'a> {
 impl<'a> Script<'a> {
     fn say(&mut self, text: String) {
         self.lines.push((None, Statement::Sql(text)));
+    }
+
+    fn open(&mut self, passages: &'a [Passage]) {
+        for passage in passages {
+            self.act_as(&passage.keeper);
+            self.lines.push((None, grant_usage(&passage.schema, &passage.role)));
+        }
+    }
+
+    fn close(&mut self, passages: &'a [Passage]) {
+        for passage in passages {
+            self.act_as(&passage.keeper);
+            self.lines.push((None, revoke_usage(&passage.schema, &passage.role)));
+        }
     }
 
     fn act_as(&mut self, acting: &'a Acting) {
@@ -491,10 +501,11 @@ pub fn as_role(role: &RoleName, statement: &Statement) -> String {
     format!("SET ROLE {}; {}; RESET ROLE", role.quoted(), statement.shown())
 }
 
-/// Statements that a superuser is to run, and for which a role has to be let into a schema.
-pub fn let_in(role: &RoleName, schema: &SchemaName, statements: &str) -> String {
-    let (open, closed) = (grant_usage(schema, role), revoke_usage(schema, role));
-    format!("{}; {statements}; {}", open.shown(), closed.shown())
+/// Statements that a superuser is to run, and for which a role has to be let into schemas.
+pub fn let_in(role: &RoleName, schemas: &[SchemaName], statements: String) -> String {
+    let opened = schemas.iter().map(|schema| grant_usage(schema, role).shown());
+    let closed = schemas.iter().map(|schema| revoke_usage(schema, role).shown());
+    opened.chain([statements]).chain(closed).collect::<Vec<_>>().join("; ")
 }
 
 pub fn create_database(database: &DatabaseName) -> Statement {
