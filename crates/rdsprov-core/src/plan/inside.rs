@@ -549,17 +549,15 @@ impl Inside<'_, '_> {
             // What the database's owner granted by a grant option that it has lost since, it cannot take
             // back: PostgreSQL takes the role that stands for it for the grantor.
             let itself = Grantee::Role(self.owner.clone());
-            let may_grant_itself = revoke
-                .privileges
-                .iter()
-                .all(|privilege| found.grantable.contains(&(itself.clone(), *privilege)));
+            let held = |privilege| found.held.get(&(itself.clone(), privilege)).copied();
             if owner.as_str() == DATABASE_OWNER
                 && revoke.grantor == *self.owner
-                && !may_grant_itself
+                && !revoke.privileges.iter().all(|privilege| held(*privilege) == Some(true))
             {
                 let (summary, statement) = revoked(revoke, target);
+                let privileges = &revoke.privileges;
                 let statement =
-                    sql::with_grant_option(self.owner, &revoke.privileges, target, &statement);
+                    sql::with_grant_option(self.owner, privileges, held, target, &statement);
                 let (verb, master, closed) = ("revoke", owner, &[]);
                 let what = ForAnother { verb, summary, master, closed, role, statement };
                 self.planner.refuse_for_another(&place, what);

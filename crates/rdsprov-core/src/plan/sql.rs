@@ -480,20 +480,32 @@ pub fn grant_admin_option(role: &RoleName, member: &RoleName) -> Statement {
     Statement::Sql(format!("GRANT {} TO {} WITH ADMIN OPTION", role.quoted(), member.quoted()))
 }
 
-/// A revocation that a superuser is to run as a role that has lost its grant option meanwhile.
+/// A revocation that a superuser is to run as a role that has lost its grant option meanwhile; afterwards the role
+/// holds what it `held` before: nothing, or the privilege alone, or with the option.
 pub fn with_grant_option(
     role: &RoleName,
     privileges: &Privileges,
+    held: impl Fn(Privilege) -> Option<bool>,
     target: &Target,
     revocation: &Statement,
 ) -> String {
     let itself = Grantee::Role(role.clone());
-    format!(
-        "{} WITH GRANT OPTION; {}; {}",
-        grant(privileges, target, &itself).shown(),
+    let that_was = |before| -> Privileges {
+        privileges.iter().copied().filter(|privilege| held(*privilege) == before).collect()
+    };
+    let not_grantable: Privileges = that_was(None).union(&that_was(Some(false))).copied().collect();
+    let mut statements = vec![
+        format!("{} WITH GRANT OPTION", grant(&not_grantable, target, &itself).shown()),
         as_role(role, revocation),
-        revoke(Taken::Privilege, privileges, target, &itself, false).shown()
-    )
+    ];
+    for (taken, privileges) in
+        [(Taken::Privilege, that_was(None)), (Taken::GrantOption, that_was(Some(false)))]
+    {
+        if !privileges.is_empty() {
+            statements.push(revoke(taken, &privileges, target, &itself, false).shown());
+        }
+    }
+    statements.join("; ")
 }
 
 /// Statements that a superuser is to run as somebody else.
