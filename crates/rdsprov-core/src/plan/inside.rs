@@ -32,6 +32,8 @@ pub(super) struct Inside<'a, 'b> {
     pub is_new: bool,
     /// The schemas whose names stand in what is compared.
     at_hand: Vec<SchemaAtHand>,
+    /// Whether what is compared is in a schema that is yet to be made.
+    pub schema_to_come: bool,
     pub steps: Vec<Step>,
 }
 
@@ -70,6 +72,8 @@ pub(super) struct ForAnother<'a> {
     pub closed: &'a [SchemaName],
     /// Whom it concerns.
     pub role: Option<&'a RoleName>,
+    /// Whether the statement names a schema that is yet to be made.
+    pub schema_to_come: bool,
     pub statement: String,
 }
 
@@ -181,12 +185,12 @@ impl Planner<'_> {
         let verb = "revoke";
         self.refuse_for_another(
             place,
-            ForAnother { verb, summary, master, closed, role, statement },
+            ForAnother { verb, summary, master, closed, role, schema_to_come: false, statement },
         );
     }
 
     pub(super) fn refuse_for_another(&mut self, place: &Place<'_>, what: ForAnother<'_>) {
-        let ForAnother { verb, summary, master, closed, role, statement } = what;
+        let ForAnother { verb, summary, master, closed, role, schema_to_come, statement } = what;
         let in_database =
             place.database.map(|name| format!("in database {name}, ")).unwrap_or_default();
         let (why, who) = if closed.is_empty() {
@@ -206,15 +210,17 @@ impl Planner<'_> {
         };
         let message =
             format!("{in_database}\"{verb} {summary}\" is for role {master} to do, {why}");
-        let can_run_now = role.is_none_or(|role| self.observed.roles.contains_key(role))
+        let can_run_now = !schema_to_come
+            && role.is_none_or(|role| self.observed.roles.contains_key(role))
             && place.database.is_none_or(|name| self.observed.databases.contains_key(name));
         let opens = if can_run_now {
-            Some(Opening { database: place.database.cloned(), statement: statement.clone() })
+            let opens = Opening { database: place.database.cloned(), statement: statement.clone() };
+            Some((who.clone(), opens))
         } else {
             self.without_names_to_come(place, master, closed)
         };
         match opens {
-            Some(opens) => self.refuse_until(place.application, message, &who, opens),
+            Some((who, opens)) => self.refuse_until(place.application, message, &who, opens),
             None => self.refuse(
                 place.application,
                 message,
@@ -225,33 +231,36 @@ impl Planner<'_> {
         }
     }
 
-    /// A statement that opens the way and names nothing that is yet to be made: the administrator becomes
-    /// a member, or relations of a superuser go to the database's owner.
+    /// Who can open the way with a statement that names nothing that is yet to be made, and the statement: the
+    /// administrator becomes a member, or relations of a superuser go to the database's owner.
     fn without_names_to_come(
         &self,
         place: &Place<'_>,
         master: &RoleName,
         closed: &[SchemaName],
-    ) -> Option<Opening> {
+    ) -> Option<(String, Opening)> {
+        let superuser = || "a superuser".to_owned();
         let administrator = &self.observed.administrator.name;
         let seen = self.observed.roles.get(master)?;
         if !closed.is_empty() {
             let statements: Vec<String> =
                 closed.iter().map(|schema| sql::grant_usage(schema, master).shown()).collect();
             let statement = statements.join("; ");
-            return Some(Opening { database: place.database.cloned(), statement });
+            return Some((superuser(), Opening { database: place.database.cloned(), statement }));
         }
         if !seen.superuser {
             let may = !seen.has_administrator;
-            return may.then(|| Opening {
-                database: None,
-                statement: sql::grant_role(master, administrator).shown(),
+            return may.then(|| {
+                let statement = sql::grant_role(master, administrator).shown();
+                let who = format!("whoever has ADMIN OPTION on role {master}, or a superuser,");
+                (who, Opening { database: None, statement })
             });
         }
         let database = place.database?;
         let owner = &self.observed.databases.get(database)?.owner;
         let statements = sql::change_owner_of_relations(place.target, owner)?;
-        Some(Opening { database: Some(database.clone()), statement: statements.join("; ") })
+        let statement = statements.join("; ");
+        Some((superuser(), Opening { database: Some(database.clone()), statement }))
     }
 }
 
@@ -263,7 +272,16 @@ impl<'a, 'b> Inside<'a, 'b> {
         owner: &'a RoleName,
         is_new: bool,
     ) -> Self {
-        Self { planner, name, database, owner, is_new, at_hand: Vec::new(), steps: Vec::new() }
+        Self {
+            planner,
+            name,
+            database,
+            owner,
+            is_new,
+            at_hand: Vec::new(),
+            schema_to_come: false,
+            steps: Vec::new(),
+        }
     }
 }
 
@@ -364,7 +382,8 @@ impl Inside<'_, '_> {
             Place { target, owner: master, database: Some(self.name), application: &application };
         let closed = &self.closed_against(master);
         let (summary, statement) = (summary.to_owned(), statement.shown());
-        let what = ForAnother { verb, summary, master, closed, role, statement };
+        let schema_to_come = self.schema_to_come;
+        let what = ForAnother { verb, summary, master, closed, role, schema_to_come, statement };
         self.planner.refuse_for_another(&place, what);
     }
 
@@ -558,8 +577,15 @@ impl Inside<'_, '_> {
                 let privileges = &revoke.privileges;
                 let statement =
                     sql::with_grant_option(self.owner, privileges, held, target, &statement);
-                let (verb, master, closed) = ("revoke", owner, &[]);
-                let what = ForAnother { verb, summary, master, closed, role, statement };
+                let what = ForAnother {
+                    verb: "revoke",
+                    summary,
+                    master: owner,
+                    closed: &[],
+                    role,
+                    schema_to_come: false,
+                    statement,
+                };
                 self.planner.refuse_for_another(&place, what);
                 continue;
             }
