@@ -273,15 +273,8 @@ fn step(
     statements: Vec<Statement>,
 ) -> Step {
     Step {
-        action,
-        application: ApplicationName::of_administrators(),
         role: Some(role.clone()),
         database: database.cloned(),
-        summary,
-        acting: Acting::Administrator,
-        borrowed: Memberships::new(),
-        passages: Vec::new(),
-        statements,
-        hazards: [].into(),
+        ..Step::plain(action, &ApplicationName::of_administrators(), summary, statements)
     }
 }

@@ -4,6 +4,7 @@
 //! plan runs (a password's verifier, the build id) stands in a statement as a slot, see [`Statement`].
 
 mod acl;
+mod another;
 mod databases;
 mod delegation;
 mod diff;
@@ -18,6 +19,7 @@ mod roles;
 pub mod rotation;
 mod saved;
 mod schemas;
+mod settings;
 mod sql;
 mod unmanaged;
 
@@ -355,6 +357,29 @@ pub struct Plan {
     /// undo it, note the answer in [`Observed::trials`], and plan again.
     #[serde(skip)]
     pub open_questions: BTreeSet<String>,
+}
+
+impl<S> Step<S> {
+    /// What the administrator does as it is, for an application: of no role and no database, and no hazard.
+    fn plain(
+        action: Action,
+        application: &ApplicationName,
+        summary: String,
+        statements: Vec<S>,
+    ) -> Self {
+        Self {
+            action,
+            application: application.clone(),
+            role: None,
+            database: None,
+            summary,
+            acting: Acting::Administrator,
+            borrowed: Memberships::new(),
+            passages: Vec::new(),
+            statements,
+            hazards: BTreeSet::new(),
+        }
+    }
 }
 
 impl Step {
