@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdsprov_core::audit::{Record, to_csv};
-use rdsprov_core::config::Config;
 use rdsprov_core::plan::Plan;
-use rdsprov_core::session::{self, Delegation, Done, Front, Interruption, Planned, Setup};
+use rdsprov_core::session::{self, Delegation, Done, Front, Interruption, Outcome, Planned};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{ApplyOptions, DelegateOptions, Format, Recording};
@@ -29,8 +28,11 @@ pub async fn run(options: &ApplyOptions) -> Result<Exit, Stop> {
         ..recorded(&options.recording)
     };
     let setup = |config| setup::with_config(&options.common, config);
-    execute(config, setup, &wanted, &front).await
+    ended(session::apply(config, setup, &wanted, &front, &listening()).await, AS_DECLARED)
 }
+
+/// How a run says that it ended well.
+const AS_DECLARED: &str = "done: the server is as declared";
 
 /// `rdsprov delegate`.
 pub async fn delegate(options: &DelegateOptions) -> Result<Exit, Stop> {
@@ -50,8 +52,7 @@ pub async fn delegate(options: &DelegateOptions) -> Result<Exit, Stop> {
         secret: options.to_secret.clone(),
         adopt: options.adopt,
     };
-    let setup = |config| Setup::delegating(config, options.env.as_deref(), delegation);
-    execute(config, setup, &wanted, &front).await
+    ended(session::delegate(config, delegation, &wanted, &front, &listening()).await, AS_DECLARED)
 }
 
 pub fn recorded(options: &Recording) -> session::ApplyOptions {
@@ -68,20 +69,13 @@ pub fn recorded(options: &Recording) -> session::ApplyOptions {
     }
 }
 
-async fn execute(
-    config: Config,
-    setup: impl FnOnce(Config) -> Result<Setup, session::Error>,
-    wanted: &session::ApplyOptions,
-    front: &Talk,
-) -> Result<Exit, Stop> {
-    let interruption = Arc::new(Interruption::default());
-    tokio::spawn(listen(interruption.clone()));
-    let outcome = session::apply(config, setup, wanted, front, &interruption).await;
+/// Says how a run ended, and gives its exit code.
+pub fn ended(outcome: Outcome, done: &str) -> Result<Exit, Stop> {
     if let Some(head) = &outcome.ledger_head {
         say::talk(&format!("ledger: record {}, {}", head.sequence, head.hash));
     }
     match outcome.ended {
-        Ok(Done::Converged) => say::talk("done: the server is as declared"),
+        Ok(Done::Converged) => say::talk(done),
         Ok(Done::NothingToDo) => {}
         Ok(Done::DryRun) => say::talk("a dry run: nothing was changed"),
         Err(error) if outcome.committed => return Err(Stop::new(Exit::Partial, error)),
@@ -90,8 +84,14 @@ async fn execute(
     Ok(Exit::Done)
 }
 
-/// SIGINT and SIGTERM.
-pub async fn listen(interruption: Arc<Interruption>) {
+/// What SIGINT and SIGTERM stop.
+pub fn listening() -> Arc<Interruption> {
+    let interruption = Arc::new(Interruption::default());
+    tokio::spawn(listen(interruption.clone()));
+    interruption
+}
+
+async fn listen(interruption: Arc<Interruption>) {
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {

@@ -1,13 +1,12 @@
 //! `rdsprov rotate`: what people see and are asked; the rest is the core's.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use rdsprov_core::session::{self, Done, Interruption};
+use rdsprov_core::session;
 
-use crate::apply::{Talk, listen, recorded};
+use crate::apply::{Talk, ended, listening, recorded};
 use crate::args::{Format, RotateOptions};
-use crate::{Exit, Stop, say, setup};
+use crate::{Exit, Stop, setup};
 
 pub async fn run(options: &RotateOptions) -> Result<Exit, Stop> {
     if options.common.format == Format::Sql {
@@ -24,21 +23,10 @@ pub async fn run(options: &RotateOptions) -> Result<Exit, Stop> {
         environment: options.common.env.clone(),
         ..recorded(&options.recording)
     };
-    let interruption = Arc::new(Interruption::default());
-    tokio::spawn(listen(interruption.clone()));
     let setup = |config| setup::with_config(&options.common, config);
-    let outcome =
-        session::rotate(config, setup, &options.applications, &wanted, &front, &interruption).await;
-    if let Some(head) = &outcome.ledger_head {
-        say::talk(&format!("ledger: record {}, {}", head.sequence, head.hash));
-    }
-    match outcome.ended {
-        Ok(Done::DryRun) => say::talk("a dry run: nothing was changed"),
-        Ok(Done::Converged | Done::NothingToDo) => {
-            say::talk("done: each new password logs in, and is AWSCURRENT");
-        }
-        Err(error) if outcome.committed => return Err(Stop::new(Exit::Partial, error)),
-        Err(error) => return Err(error.into()),
-    }
-    Ok(Exit::Done)
+    let applications = &options.applications;
+    ended(
+        session::rotate(config, setup, applications, &wanted, &front, &listening()).await,
+        "done: each new password logs in, and is AWSCURRENT",
+    )
 }

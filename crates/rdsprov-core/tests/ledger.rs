@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rdsprov_core::audit::{
-    AuditError, Event, Facts, Happening, LedgerWriter, Status, Verified, Who, changes, verify,
+    AuditError, Command, Event, Facts, Happening, LedgerWriter, Status, Verified, Who, changes,
+    verify,
 };
 use sha2::Digest as _;
 use tempfile::TempDir;
@@ -27,7 +28,12 @@ fn intent() -> Event {
 
 fn outcome() -> Event {
     let message = String::new();
-    Event::now(Happening::Outcome { status: Status::Success, message, told: false })
+    Event::now(Happening::Outcome {
+        command: Command::Apply,
+        status: Status::Success,
+        message,
+        told: false,
+    })
 }
 
 /// Runs of two records each.
@@ -215,8 +221,12 @@ fn long_records_are_read_from_behind() {
     let (_directory, path) = ledger();
     let ledger = LedgerWriter::open(&path).unwrap();
     for length in [1, 65_000, 65_536, 200_000, 3_000_000] {
-        let what =
-            Happening::Outcome { status: Status::Error, message: "x".repeat(length), told: false };
+        let what = Happening::Outcome {
+            command: Command::Apply,
+            status: Status::Error,
+            message: "x".repeat(length),
+            told: false,
+        };
         ledger.append(&facts("long"), &[Event::now(what)]).unwrap();
     }
     assert!(look(&path).is_whole());

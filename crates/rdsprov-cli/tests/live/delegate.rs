@@ -207,6 +207,62 @@ fn where_its_secret_cannot_be_made_nothing_is_and_its_password_is_seen_nowhere()
     }
 }
 
+/// The statuses of records, by their actions.
+fn statuses(records: &str) -> Vec<(&str, &str)> {
+    let fields = |line| str::split(line, ',').collect::<Vec<_>>();
+    let rows = records.lines().skip(1).map(fields).filter(|fields| fields.len() > 7);
+    rows.map(|fields| (fields[6], fields[7])).collect()
+}
+
+/// What fails behind the secret does not take it back: the records say so, and the next run goes on with it.
+#[test]
+fn a_secret_that_was_made_is_recorded_whatever_fails_behind_it() {
+    for major in versions() {
+        let bench = shop(major);
+        bench.query("ALTER ROLE platform_admin SET default_transaction_read_only = on");
+        let kept = ["--audit-output", "audit.csv", "--audit-ledger", "ledger.jsonl"];
+        let run = |code| expect(&bench.delegate("dev").args(kept).output().unwrap(), code);
+        let said = run(4);
+        assert!(said.contains("read-only transaction"), "{said}");
+        assert!(bench.path().join(format!("{DELEGATE_SECRET}.json")).exists());
+        let records = std::fs::read_to_string(bench.path().join("audit.csv")).unwrap();
+        let of_run = statuses(&records);
+        let made = [("intent", "not_run"), ("create_secret", "success"), ("create_role", "error")];
+        assert_eq!(of_run[..3], made, "PostgreSQL {major}: {records}");
+        let later = |(_, status): &(&str, &str)| *status == "not_run";
+        assert!(of_run.len() > 3 && of_run[3..].iter().all(later), "{records}");
+
+        bench.query("ALTER ROLE platform_admin RESET default_transaction_read_only");
+        let said = run(0);
+        assert!(!said.contains("create_secret,"), "{said}");
+        self::run(&bench, SHOP, &["check"], 0);
+    }
+}
+
+/// The row of a run that comes to nothing, and the ledger, say which command it was.
+#[test]
+fn records_name_the_command() {
+    let bench = Bench::new(versions()[0]);
+    bench.app("dev", "shop", "shop_owner");
+    let definitions = bench.definitions(&with("application_databases = {\n}\n", "shop"));
+    let kept = ["--audit-output", "audit.csv", "--audit-ledger", "ledger.jsonl"];
+    let mut delegate = bench.delegate("prod");
+    expect(&delegate.args(kept).output().unwrap(), 3);
+    for command in [&["rotate", "shop"][..], &["apply"]] {
+        let words = [command, &["--env", "prod"], &kept].concat();
+        expect(&bench.run(&definitions, &words), 3);
+    }
+    let commands = ["delegate", "rotate", "apply"];
+    let records = std::fs::read_to_string(bench.path().join("audit.csv")).unwrap();
+    assert_eq!(statuses(&records), commands.map(|command| (command, "refused")), "{records}");
+    let ledger = std::fs::read_to_string(bench.path().join("ledger.jsonl")).unwrap();
+    let outcomes = ledger.lines().map(|line| {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        record["command"].as_str().unwrap().to_owned()
+    });
+    assert_eq!(outcomes.collect::<Vec<_>>(), commands);
+}
+
 #[test]
 fn a_secret_that_is_gone_is_made_again_and_its_password_set_unasked() {
     let bench = shop(versions()[0]);

@@ -1,12 +1,38 @@
 //! What happens in a run, and the row of the CSV that it makes.
 
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Facts, Record, Status};
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{Step, Transaction};
+
+/// What a run was asked to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// To make a server as declared.
+    #[default]
+    Apply,
+    /// To give applications new passwords.
+    Rotate,
+    /// To make a role that administers in the master's place.
+    Delegate,
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Apply => "apply",
+            Self::Rotate => "rotate",
+            Self::Delegate => "delegate",
+        })
+    }
+}
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +75,8 @@ pub enum Happening {
     },
     /// The run has ended.
     Outcome {
+        /// What it was of.
+        command: Command,
         /// How.
         status: Status,
         /// In words; nothing where it ended well.
@@ -100,9 +128,9 @@ impl Event {
             Happening::NoChange { database, role, kind } => {
                 Some(row(database.as_str(), role.as_str(), kind, Status::NoChange, ""))
             }
-            Happening::Outcome { status, message, told } => {
+            Happening::Outcome { command, status, message, told } => {
                 let failed = matches!(status, Status::Refused | Status::Error);
-                (failed && !told).then(|| row("", "", "apply", *status, message))
+                (failed && !told).then(|| row("", "", &command.to_string(), *status, message))
             }
         }
     }

@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::milliseconds;
-use super::{AuditError, Event, Facts, Happening, Status};
+use super::{AuditError, Command, Event, Facts, Happening, Status};
 use crate::digest::sha256;
 use crate::plan::{Step, Transaction};
 
@@ -53,6 +53,9 @@ pub enum Told {
     },
     /// The run has ended.
     Outcome {
+        /// What it was of.
+        #[serde(default)]
+        command: Command,
         /// How.
         status: Status,
         /// In words; nothing where it ended well.
@@ -366,8 +369,8 @@ impl Told {
                 step: step.clone(),
             },
             Happening::NoChange { .. } => return None,
-            Happening::Outcome { status, message, .. } => {
-                Self::Outcome { status: *status, message: message.clone() }
+            Happening::Outcome { command, status, message, .. } => {
+                Self::Outcome { command: *command, status: *status, message: message.clone() }
             }
         })
     }

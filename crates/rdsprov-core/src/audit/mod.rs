@@ -14,7 +14,7 @@ mod verify;
 mod who;
 
 pub use self::csv::{AuditError, CsvWriter, to_csv};
-pub use event::{Event, Happening};
+pub use event::{Command, Event, Happening};
 pub use ledger::{Entry, Head, LedgerLine, LedgerWriter, Told};
 pub use record::{Record, Status};
 pub use report::{Change, changes};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Event, Facts, Happening, Status};
+use super::{Command, Event, Facts, Happening, Status};
 use crate::plan::{Action, Plan, PlannedApplication, Step, Transaction};
 use crate::server::{StepResult, StepStatus};
 
@@ -12,6 +12,8 @@ use crate::server::{StepResult, StepStatus};
 pub struct Trail {
     /// What all of them have in common.
     pub facts: Facts,
+    /// What the run is of.
+    pub command: Command,
 }
 
 /// The kinds of change that an application without any gets a `no_change` record for.
@@ -105,6 +107,7 @@ impl Trail {
     /// How the run ended. `told` is whether the record of a step says the same already.
     #[must_use]
     pub fn outcome(&self, status: Status, message: &str, told: bool) -> Event {
-        Event::now(Happening::Outcome { status, message: message.to_owned(), told })
+        let (command, message) = (self.command, message.to_owned());
+        Event::now(Happening::Outcome { command, status, message, told })
     }
 }

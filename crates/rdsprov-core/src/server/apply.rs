@@ -39,7 +39,7 @@ pub struct StepResult {
 pub struct Outcome {
     /// Each step's result.
     pub steps: Vec<StepResult>,
-    /// Whether any transaction was committed.
+    /// Whether any transaction was committed, or a secret made.
     pub committed: bool,
     /// The first failure.
     pub error: Option<String>,
@@ -79,7 +79,7 @@ struct Failure {
 /// How often a transaction is tried that lost a race.
 const RACES: u32 = 5;
 
-/// Carries out a plan. What went wrong is in the outcome.
+/// Carries out a plan whose secrets are made already. What went wrong is in the outcome.
 pub async fn apply(
     plan: &Plan,
     admin: &Target,
@@ -109,6 +109,9 @@ pub async fn apply(
             finish(vec![not_run; count]);
             continue;
         }
+        // A secret was made before anything was said to the server, and stays whatever that says.
+        let is_made = |step: &Step| step.action == Action::CreateSecret;
+        outcome.committed |= transaction.steps.iter().any(is_made);
         let mut durations = vec![Duration::ZERO; count];
         let mut progress = Progress { durations: &mut durations, created: false };
         let mut races = 0;
@@ -125,8 +128,9 @@ pub async fn apply(
         outcome.committed |= progress.created;
         let failure = result.err();
         let at = Timestamp::now();
-        let results = durations.into_iter().enumerate().map(|(number, duration)| {
-            let status = match &failure {
+        let steps = transaction.steps.iter().zip(durations).enumerate();
+        let results = steps.map(|(number, (step, duration))| {
+            let status = match failure.as_ref().filter(|_| !is_made(step)) {
                 None => StepStatus::Success,
                 Some(failure) if failure.step.is_none_or(|step| step == number) => {
                     StepStatus::Error(failure.message.clone())

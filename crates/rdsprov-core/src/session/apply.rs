@@ -7,8 +7,8 @@ use super::error::{Error, Kind};
 use super::interruption::Interruption;
 use super::open::ServerOptions;
 use super::records::Records;
-use super::setup::Setup;
-use crate::audit::{Event, Facts, Head, Record, Status, Trail, Who};
+use super::setup::{Delegation, Setup};
+use crate::audit::{Command, Event, Facts, Head, Record, Status, Trail, Who};
 use crate::config::{Approval, Config};
 use crate::gate::{self, GateError, Given};
 use crate::plan::{Plan, SavedPlan, Step};
@@ -142,6 +142,19 @@ pub(super) enum Work<'a> {
     Apply,
     /// To give these applications new passwords.
     Rotate(&'a [String]),
+    /// To make a role that administers in the master's place.
+    Delegate,
+}
+
+impl Work<'_> {
+    /// What records call it.
+    fn command(self) -> Command {
+        match self {
+            Self::Apply => Command::Apply,
+            Self::Rotate(_) => Command::Rotate,
+            Self::Delegate => Command::Delegate,
+        }
+    }
 }
 
 /// Makes a server as declared. The setup is made here, so that what is wrong with it is recorded.
@@ -153,6 +166,20 @@ pub async fn apply<F: Front>(
     interruption: &Interruption,
 ) -> Outcome {
     work(config, setup, options, front, interruption, Work::Apply).await
+}
+
+/// Makes a role that administers an environment in the master's place, whatever is declared there. What
+/// records and gates ask for is as for [`apply`].
+pub async fn delegate<F: Front>(
+    config: Config,
+    delegation: Delegation,
+    options: &ApplyOptions,
+    front: &F,
+    interruption: &Interruption,
+) -> Outcome {
+    let environment = options.environment.as_deref();
+    let setup = |config| Setup::delegating(config, environment, delegation);
+    work(config, setup, options, front, interruption, Work::Delegate).await
 }
 
 /// Does it, and records how it ended.
@@ -173,9 +200,9 @@ pub(super) async fn work<F: Front>(
     };
     let csv = options.audit_output.clone().or_else(|| config.audit.output.clone());
     let ledger = options.audit_ledger.clone().or_else(|| config.audit.ledger.clone());
-    let (records, opened) = Records::open(front, csv, ledger, facts.clone());
-    let mut progress =
-        Progress { trail: Trail { facts }, plans: Vec::new(), steps: Vec::new(), committed: false };
+    let trail = Trail { facts, command: work.command() };
+    let (records, opened) = Records::open(front, csv, ledger, trail.clone());
+    let mut progress = Progress { trail, plans: Vec::new(), steps: Vec::new(), committed: false };
     let run = Attempt { options, front, records: &records, interruption, work };
     let mut ended = match opened {
         Err(error) => Err(error.into()),

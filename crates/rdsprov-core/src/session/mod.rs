@@ -15,7 +15,7 @@ mod records;
 mod rotate;
 mod setup;
 
-pub use apply::{ApplyOptions, Done, Front, Outcome, Planned, apply};
+pub use apply::{ApplyOptions, Done, Front, Outcome, Planned, apply, delegate};
 pub use error::{Error, Kind, Unreadable};
 pub use interruption::Interruption;
 #[cfg(feature = "aws")]

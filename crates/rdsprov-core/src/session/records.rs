@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Front;
 use crate::audit::{
-    AuditError, CsvWriter, Event, Facts, Happening, Head, LedgerWriter, Record, Status,
+    AuditError, Command, CsvWriter, Event, Facts, Happening, Head, LedgerWriter, Record, Status,
+    Trail,
 };
 
 /// The records of a run.
@@ -22,6 +23,7 @@ struct Kept {
     all: Vec<Record>,
     /// What was known of the run last.
     facts: Facts,
+    command: Command,
     /// Whether its outcome is recorded.
     ended: bool,
 }
@@ -33,9 +35,9 @@ impl<'a, F: Front> Records<'a, F> {
         front: &'a F,
         csv: Option<PathBuf>,
         ledger: Option<PathBuf>,
-        facts: Facts,
+        Trail { facts, command }: Trail,
     ) -> (Self, Result<(), AuditError>) {
-        let mut kept = Kept { facts, ..Kept::default() };
+        let mut kept = Kept { facts, command, ..Kept::default() };
         let open = || {
             kept.ledger = ledger.map(|path| LedgerWriter::open(&path)).transpose()?;
             kept.csv = csv.map(|path| CsvWriter::append(&path)).transpose()?;
@@ -100,6 +102,7 @@ impl<F> Drop for Records<'_, F> {
             return;
         }
         let what = Happening::Outcome {
+            command: kept.command,
             status: Status::Error,
             message: "the run was broken off".to_owned(),
             told: false,
