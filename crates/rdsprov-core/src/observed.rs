@@ -124,7 +124,7 @@ pub struct Role {
     pub bypass_rls: bool,
     /// `CONNECTION LIMIT`, -1 for none.
     pub connection_limit: i32,
-    /// `VALID UNTIL`, where it is a finite time.
+    /// `VALID UNTIL`, where it comes to an end.
     pub valid_until: Option<String>,
     /// Whether `VALID UNTIL` is past: the server then takes no password, right or wrong.
     #[serde(default)]
@@ -204,7 +204,8 @@ pub struct Schema {
     pub columns: Vec<Columns>,
 }
 
-/// An object that is no relation, whose ACL names a declared role that does not own it.
+/// An object that is no relation of the database's own, whose ACL names a declared role that does not own it; of what
+/// PUBLIC gets only where somebody says so, also one whose ACL names PUBLIC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
     /// What it is.
@@ -218,6 +219,19 @@ pub struct Object {
     pub owner: RoleName,
     /// Its ACL.
     pub acl: Acl,
+}
+
+/// What a role owns in a database that is another's: how much, and one object of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owned {
+    /// Who.
+    pub role: RoleName,
+    /// How many objects.
+    pub count: u64,
+    /// What one of them is.
+    pub kind: String,
+    /// Its name as SQL text.
+    pub identity: String,
 }
 
 /// An object that belongs to the administrator.
@@ -267,6 +281,9 @@ pub struct Contents {
     /// Its extensions, and who owns each.
     #[serde(default)]
     pub extensions: BTreeMap<ExtensionName, RoleName>,
+    /// What declared roles own in it that do not own it.
+    #[serde(default)]
+    pub owned: Vec<Owned>,
     /// What the owner has in it that may not go to another one, who may not create in its schema or use its
     /// foreign-data wrapper; only where the database is to get another owner.
     #[serde(default)]

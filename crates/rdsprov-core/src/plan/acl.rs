@@ -126,6 +126,18 @@ pub fn diff(acl: &[AclItem], policy: &Policy<'_>) -> AclDiff {
 }
 
 impl AclDiff {
+    /// Whether PUBLIC has these privileges and keeps them.
+    pub fn of_public(&self, privileges: &Privileges) -> bool {
+        let is_taken = |privilege| {
+            self.revoke.iter().any(|revoke| {
+                revoke.grantee == Grantee::Public && revoke.privileges.contains(privilege)
+            })
+        };
+        privileges.iter().all(|privilege| {
+            self.held.contains_key(&(Grantee::Public, *privilege)) && !is_taken(privilege)
+        })
+    }
+
     fn take(&mut self, item: &AclItem, taken: Taken) {
         let same = |revoke: &&mut Revoke| {
             revoke.grantee == item.grantee

@@ -71,7 +71,12 @@ impl Planner<'_> {
 
     /// What a superuser would run: `REASSIGN OWNED` moves every database of the old owner, so the others
     /// are given back.
-    fn handing_over(&self, name: &DatabaseName, from: &RoleName, to: &RoleName) -> Opening {
+    pub(super) fn handing_over(
+        &self,
+        name: &DatabaseName,
+        from: &RoleName,
+        to: &RoleName,
+    ) -> Opening {
         let is_special = *from == self.observed.administrator.name
             || self.observed.roles.get(from).is_none_or(|seen| seen.superuser);
         if is_special {

@@ -16,28 +16,31 @@ impl Inside<'_, '_> {
         for kind in ObjectKind::RELATIONS {
             let of_kind: Vec<&Relations> =
                 groups.iter().filter(|group| group.kind == kind).collect();
-            let wanted = self.wanted(schema, |level| access::on_object(level, kind));
             let found: Vec<(&Relations, AclDiff)> = of_kind
                 .iter()
-                .map(|group| (*group, self.relation_differs(group, covered, &wanted)))
+                .map(|group| {
+                    let wanted = self.wanted_of(&group.owner, schema, kind);
+                    (*group, self.relation_differs(group, covered, &wanted))
+                })
                 .collect();
             // One statement for all of them where all are alike in what they need and whose they are.
             let alike =
                 of_kind.iter().all(|group| !group.of_extension && group.owner == of_kind[0].owner);
-            let mut lacking: BTreeMap<(RoleName, RoleName, Privileges), Vec<&Relations>> =
+            let mut lacking: BTreeMap<(RoleName, RoleName, Privileges, bool), Vec<&Relations>> =
                 BTreeMap::new();
             for (group, found) in &found {
                 for (role, privileges) in &found.grant {
+                    let of_public = found.of_public(privileges);
                     lacking
-                        .entry((group.owner.clone(), role.clone(), privileges.clone()))
+                        .entry((group.owner.clone(), role.clone(), privileges.clone(), of_public))
                         .or_default()
                         .push(group);
                 }
             }
-            for ((owner, role, privileges), groups) in lacking {
+            for ((owner, role, privileges, of_public), groups) in lacking {
                 let all = alike && groups.len() == of_kind.len();
                 let target = self.target(kind, schema, &owner, &groups, all);
-                self.grant(&target, &owner, &role, &privileges);
+                self.grant(&target, &owner, &role, &privileges, of_public);
             }
             let mut beyond: Vec<(&RoleName, &AclDiff, Vec<&Relations>)> = Vec::new();
             for (group, found) in &found {

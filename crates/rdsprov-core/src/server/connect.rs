@@ -245,13 +245,15 @@ impl Target {
     }
 }
 
-/// How long a statement may wait for a lock: whoever comes after it waits behind it.
-const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
+/// How a session is that changes something, whatever is set for the database or the administrator. No
+/// statement waits long for a lock: whoever comes after it waits behind it.
+const OWN_SETTINGS: &str = "SET lock_timeout = '3s'; SET statement_timeout = 0; \
+    SET idle_in_transaction_session_timeout = 0; SET default_transaction_read_only = off";
 
 impl Session {
-    /// From now on no statement waits long for a lock.
-    pub(super) async fn wait_briefly(&self) -> Result<(), tokio_postgres::Error> {
-        self.client.batch_execute(LOCK_TIMEOUT).await
+    /// Gets ready to change something.
+    pub(super) async fn prepare(&self) -> Result<(), tokio_postgres::Error> {
+        self.client.batch_execute(OWN_SETTINGS).await
     }
 
     /// The notices since the last call; drivers hide them, and a grant that granted nothing is only a

@@ -268,7 +268,7 @@ impl Run {
                 .await
                 .map_err(failed)?;
         }
-        session.wait_briefly().await.map_err(failed)?;
+        session.prepare().await.map_err(failed)?;
         Ok(Lock(session))
     }
 

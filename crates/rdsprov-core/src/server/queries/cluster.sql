@@ -30,7 +30,7 @@ SELECT json_build_object(
       'create_role', r.rolcreaterole, 'create_database', r.rolcreatedb,
       'replication', r.rolreplication, 'bypass_rls', r.rolbypassrls,
       'connection_limit', r.rolconnlimit,
-      'valid_until', CASE WHEN isfinite(r.rolvaliduntil) THEN r.rolvaliduntil::text END,
+      'valid_until', nullif(r.rolvaliduntil, 'infinity')::text,
       'expired', coalesce(r.rolvaliduntil <= now(), false),
       'comment', pg_catalog.shobj_description(r.oid, 'pg_authid'),
       'memberships', (
