@@ -18,4 +18,5 @@ mod scale;
 mod scenarios;
 mod schema;
 mod secrets;
+mod surroundings;
 mod tls;

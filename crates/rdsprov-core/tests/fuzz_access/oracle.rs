@@ -143,7 +143,7 @@ impl<'a> Rules<'a> {
         let is_column = thing.name.class == Class::Column;
         let wanted = self.wanted(app, if is_column { &table } else { thing });
         let relation = matches!(thing.name.class, Class::Table | Class::Sequence);
-        let by_managed = item.1 != thing.owner && self.declared.is_managed(&item.1);
+        let by_managed = item.1 != thing.owner && self.is_regulated(&item.1);
         if !wanted.contains(&item.2.as_str()) || (relation && by_managed) {
             Fate::Goes
         } else {

@@ -24,6 +24,7 @@ WITH concerned AS (
       SELECT coalesce(array_agg(i), '{}') FROM unnest(acl::aclitem[]) i WHERE EXISTS (
         SELECT FROM aclexplode(ARRAY[i]) x
         WHERE x.grantee = 0 OR x.grantee = relowner
-          OR x.grantee IN (SELECT oid FROM concerned) OR x.grantor IN (SELECT oid FROM concerned)))::text AS acl
+          OR x.grantee IN (SELECT oid FROM concerned)
+          OR x.grantor <> relowner AND x.grantor IN (SELECT oid FROM concerned)))::text AS acl
     FROM relation) concerning
 )
