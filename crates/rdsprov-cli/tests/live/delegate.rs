@@ -119,6 +119,47 @@ fn what_the_master_could_do_it_can_do() {
     }
 }
 
+/// Plans that are saved, rotations, passwords that drifted: without the master's secret, which is gone.
+#[test]
+fn it_saves_plans_and_rotates() {
+    for major in versions() {
+        let bench = Bench::with_secrets_manager(major);
+        bench.app("dev", "shop", "shop_owner");
+        let definitions = with("application_databases = {\n}\n", "shop");
+        expect(&bench.run(&bench.definitions(&definitions), &["apply", "--env", "dev"]), 0);
+        // Where only members of rds_password set passwords, it is one.
+        for database in ["platform", "postgres"] {
+            bench.query(&format!(
+                "ALTER DATABASE {database} SET rds.restrict_password_commands = on"
+            ));
+        }
+        expect(&bench.delegate("dev").output().unwrap(), 0);
+        let manager = bench.secrets_manager.as_ref().unwrap();
+        manager.delete("goldenpath/dev/rds/master").unwrap();
+
+        let secret = "goldenpath/dev/shop/postgres";
+        let current = || {
+            let (version, text) = manager.at_stage(secret, "AWSCURRENT").unwrap().unwrap();
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            (version, json["password"].as_str().unwrap().to_owned())
+        };
+        let logs_in = || bench.server.sql_as("shop_owner", &current().1, "shop", "SELECT 1");
+        let (before, _) = current();
+        run(&bench, &definitions, &["rotate", "shop"], 0);
+        assert_ne!(current().0, before);
+        logs_in().unwrap();
+
+        bench.query("ALTER ROLE shop_owner NOCREATEDB PASSWORD 'another'");
+        let planned = run(&bench, &definitions, &["plan", "--out", "plan.json"], 0);
+        assert!(planned.contains("set_password"), "{planned}");
+        run(&bench, &definitions, &["apply", "plan.json"], 0);
+        logs_in().unwrap();
+        run(&bench, &definitions, &["check"], 0);
+        let said = run(&bench, &definitions, &["apply", "plan.json"], 3);
+        assert!(said.contains("stale"), "{said}");
+    }
+}
+
 #[test]
 fn what_drifted_in_it_is_put_right() {
     for major in versions() {
