@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::{DbError, SqlState};
@@ -133,6 +134,7 @@ pub struct Session {
     /// The client.
     pub client: Client,
     notices: Arc<Mutex<Vec<DbError>>>,
+    connection: JoinHandle<()>,
 }
 
 impl Target {
@@ -206,7 +208,7 @@ impl Target {
             remedy: "; see whether a server of PostgreSQL listens there, or something on the way is stuck",
         };
         let notices = Arc::default();
-        let client = match &self.tls.0 {
+        let (client, connection) = match &self.tls.0 {
             Protection::Disabled => {
                 let loopback = self.host == "localhost"
                     || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -218,8 +220,7 @@ impl Target {
                     .await
                     .map_err(silent)?
                     .map_err(refused)?;
-                keep_notices(connection, &notices);
-                client
+                (client, keep_notices(connection, &notices))
             }
             Protection::Rustls { connector, .. } => {
                 config.ssl_mode(SslMode::Require);
@@ -227,11 +228,10 @@ impl Target {
                     .await
                     .map_err(silent)?
                     .map_err(refused)?;
-                keep_notices(connection, &notices);
-                client
+                (client, keep_notices(connection, &notices))
             }
         };
-        Ok(Session { client, notices })
+        Ok(Session { client, notices, connection })
     }
 
     /// Asks the server to give up the statement that a session is at.
@@ -248,7 +248,17 @@ impl Target {
 /// How long a statement may wait for a lock: whoever comes after it waits behind it.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 
+/// How long somebody who leaves waits for the door to close.
+const LEAVING: Duration = Duration::from_secs(2);
+
 impl Session {
+    /// Takes leave of the server: who just goes has it log a connection that was reset.
+    pub(super) async fn end(self) {
+        drop(self.client);
+        // A server that does not answer any more is left without a word.
+        let _ = timeout(LEAVING, self.connection).await;
+    }
+
     /// From now on no statement waits long for a lock.
     pub(super) async fn wait_briefly(&self) -> Result<(), tokio_postgres::Error> {
         self.client.batch_execute(LOCK_TIMEOUT).await
@@ -266,7 +276,8 @@ impl Session {
 fn keep_notices<S, T>(
     mut connection: tokio_postgres::Connection<S, T>,
     notices: &Arc<Mutex<Vec<DbError>>>,
-) where
+) -> JoinHandle<()>
+where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -279,7 +290,7 @@ fn keep_notices<S, T>(
                 notices.push(notice);
             }
         }
-    });
+    })
 }
 
 /// What a server said, with its code; of other errors, the causes in one line.
