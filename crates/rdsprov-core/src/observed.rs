@@ -3,7 +3,7 @@
 //! The queries of `server/queries` answer with JSON of just this shape, so that a test or another
 //! program can write a state by hand and plan without a server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -211,9 +211,9 @@ pub struct Object {
     pub kind: ObjectKind,
     /// Its name as SQL text, with its schema and the types of its arguments.
     pub identity: String,
-    /// The schema it is in, where it is in one.
+    /// The schemas that its name says: the one it is in, and those of the types of its arguments.
     #[serde(default)]
-    pub schema: Option<SchemaName>,
+    pub schemas: BTreeSet<SchemaName>,
     /// Who owns it.
     pub owner: RoleName,
     /// Its ACL.

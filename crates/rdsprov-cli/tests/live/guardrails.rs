@@ -262,3 +262,86 @@ fn an_extension_that_the_administrator_may_make() {
         );
     }
 }
+
+/// Up to 15 an administrator with `NOINHERIT` cannot give away what is somebody else's, and can do all else; what
+/// it was a member of before, it is afterwards.
+#[test]
+fn an_administrator_that_does_not_inherit() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        for (application, username) in
+            [("keycloak", "keycloak_user"), ("backstage", "backstage_user")]
+        {
+            bench.app("dev", application, username);
+        }
+        let definitions = bench.definitions(
+            r#"application_databases = {
+                 keycloak  = { database_name = "keycloak", username = "keycloak_user" }
+                 backstage = { database_name = "backstage", username = "backstage_user" }
+               }"#,
+        );
+        bench.query("ALTER ROLE platform_admin NOINHERIT");
+        let apply = ["apply", "--env", "dev", "--allow", "changes_owner"];
+        expect(&bench.run(&definitions, &apply), 0);
+        bench.query("GRANT keycloak_user TO platform_admin");
+        bench.query_in("keycloak", "CREATE TABLE t (id int); ALTER TABLE t OWNER TO keycloak_user");
+        let definitions = bench.definitions(
+            r#"application_databases = {
+                 keycloak  = { database_name = "keycloak", username = "backstage_user", secret = "goldenpath/dev/backstage/postgres" }
+                 backstage = { database_name = "backstage", username = "backstage_user" }
+               }"#,
+        );
+        if major < 16 {
+            let picture = bench.picture();
+            let shown = expect(&bench.run(&definitions, &apply), 3);
+            let opening = r#"ALTER ROLE "platform_admin" INHERIT"#;
+            assert!(shown.contains("has NOINHERIT") && shown.contains(opening), "{shown}");
+            assert_eq!(bench.picture(), picture);
+            bench.query(opening);
+        }
+        let memberships = "SELECT m::text FROM pg_auth_members m ORDER BY 1";
+        let before = bench.query(memberships);
+        expect(&bench.run(&definitions, &apply), 0);
+        assert_eq!(bench.query(memberships), before, "PostgreSQL {major}");
+        expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
+    }
+}
+
+/// What the owner granted by a grant option that it has lost since is for a superuser to take back; what the owner
+/// holds without the option stays.
+#[test]
+fn what_was_granted_by_an_option_that_is_lost() {
+    for major in versions().into_iter().filter(|major| *major >= 15) {
+        let bench = Bench::new(major);
+        bench.app("dev", "keycloak", "keycloak_user");
+        bench.app("dev", "reports", "keycloak_reader");
+        let definitions = bench.definitions(
+            r#"application_databases = {
+                 keycloak = { database_name = "keycloak", username = "keycloak_user" }
+                 reports  = { database_name = "keycloak", username = "keycloak_reader", access_level = "reader" }
+               }"#,
+        );
+        let apply = ["apply", "--env", "dev", "--allow", "revokes_access"];
+        expect(&bench.run(&definitions, &apply), 0);
+        bench.query_in(
+            "keycloak",
+            "GRANT ALL ON SCHEMA public TO keycloak_user WITH GRANT OPTION; SET ROLE keycloak_user;
+             GRANT CREATE ON SCHEMA public TO keycloak_reader; RESET ROLE;
+             REVOKE GRANT OPTION FOR CREATE ON SCHEMA public FROM keycloak_user",
+        );
+        let acl = || {
+            let acl = "SELECT nspacl::text FROM pg_namespace WHERE nspname = 'public'";
+            bench.query_in("keycloak", acl)
+        };
+        assert!(acl().contains("keycloak_user=U*C/pg_database_owner"), "{}", acl());
+        let json = bench.run(&definitions, &["plan", "--env", "dev", "--format", "json"]);
+        let plan: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+        let opens = &plan["refusals"][0]["opens"];
+        let statement = opens["statement"].as_str().unwrap_or_else(|| panic!("{plan:#}"));
+        bench.query_in(opens["database"].as_str().unwrap(), statement);
+        expect(&bench.run(&definitions, &apply), 0);
+        assert!(acl().contains("keycloak_user=U*C/pg_database_owner"), "{}", acl());
+        assert!(!acl().contains("keycloak_reader=UC"), "{}", acl());
+        expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
+    }
+}

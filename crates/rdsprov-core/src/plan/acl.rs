@@ -59,8 +59,8 @@ pub struct AclDiff {
     pub revoke: Vec<Revoke>,
     /// What forbids it.
     pub held_through: Vec<HeldThrough>,
-    /// Who may grant what on.
-    pub grantable: BTreeSet<(Grantee, Privilege)>,
+    /// What each holds, and whether it may grant that on.
+    pub held: BTreeMap<(Grantee, Privilege), bool>,
 }
 
 /// Compares.
@@ -69,14 +69,13 @@ pub fn diff(acl: &[AclItem], policy: &Policy<'_>) -> AclDiff {
         Grantee::Role(role) => (policy.managed)(role),
         Grantee::Public => policy.public.is_some(),
     };
-    let grantable = acl
-        .iter()
-        .filter(|item| item.grantable)
-        .map(|item| (item.grantee.clone(), item.privilege))
-        .collect();
+    let mut held = BTreeMap::new();
+    for item in acl {
+        *held.entry((item.grantee.clone(), item.privilege)).or_default() |= item.grantable;
+    }
     let (falling, standing): (Vec<_>, Vec<_>) =
         acl.iter().partition(|item| (policy.managed)(&item.grantor));
-    let mut result = AclDiff { grant: policy.wanted.clone(), grantable, ..AclDiff::default() };
+    let mut result = AclDiff { grant: policy.wanted.clone(), held, ..AclDiff::default() };
     for item in standing {
         let keeps = match &item.grantee {
             Grantee::Role(role) => {

@@ -1,20 +1,17 @@
 //! Databases as all others see them: whether they may be touched, how one comes into the world, who owns
-//! it, who may enter it, and the settings that roles have in it.
+//! it, and who may enter it.
 
 use std::collections::BTreeMap;
 
 use super::acl::{self, AclDiff, Policy, with_owner};
+use super::another::Place;
 use super::diff::Planner;
 use super::sql::{self, Statement, Target};
-use super::{
-    Acting, Action, Hazard, MembershipOption, Memberships, Opening, Scope, Step, Transaction,
-    unmanaged,
-};
+use super::{Acting, Action, Hazard, Memberships, Opening, Scope, Step, Transaction, unmanaged};
 use crate::access::{self, Privilege, Privileges};
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::{self, Grantee};
-use crate::setting::Parameter;
 
 /// What became of a declared database.
 pub(super) enum Found<'a> {
@@ -24,14 +21,14 @@ pub(super) enum Found<'a> {
 }
 
 /// Who a step is for, and how it is taken.
-struct For<'b> {
-    application: &'b ApplicationName,
-    role: Option<&'b RoleName>,
-    acting: Acting,
-    borrowed: Memberships,
+pub(super) struct For<'b> {
+    pub application: &'b ApplicationName,
+    pub role: Option<&'b RoleName>,
+    pub acting: Acting,
+    pub borrowed: Memberships,
 }
 
-fn step(
+pub(super) fn step(
     name: &DatabaseName,
     of: For<'_>,
     action: Action,
@@ -40,16 +37,12 @@ fn step(
     hazards: &[Hazard],
 ) -> Step {
     Step {
-        action,
-        application: of.application.clone(),
         role: of.role.cloned(),
         database: Some(name.clone()),
-        summary,
         acting: of.acting,
         borrowed: of.borrowed,
-        passage: None,
-        statements,
         hazards: hazards.iter().copied().collect(),
+        ..Step::plain(action, of.application, summary, statements)
     }
 }
 
@@ -158,76 +151,6 @@ impl<'a> Planner<'a> {
         false
     }
 
-    /// Whether a database may get another owner: somebody has to want it, and the administrator has to
-    /// have power over both.
-    fn may_change_owner(
-        &mut self,
-        name: &DatabaseName,
-        application: &ApplicationName,
-        from: &RoleName,
-        to: &RoleName,
-    ) -> bool {
-        let powerful = self.act_as(from).is_some() && self.act_as(to).is_some();
-        if powerful && self.desired.may_change_owners {
-            return true;
-        }
-        let message = format!("database {name} belongs to role {from}, the definitions say {to}");
-        let opens = self.hand_over(name, from, to);
-        let there = self.observed.roles.contains_key(to);
-        if !powerful && there {
-            self.refuse_until(application, message, "a superuser", opens);
-            return false;
-        }
-        if !powerful {
-            let administrator = &self.observed.administrator.name;
-            let may_be_one = |seen: &observed::Role| !seen.superuser && !seen.has_administrator;
-            if self.observed.roles.get(from).is_some_and(may_be_one) {
-                let statement = sql::grant_role(from, administrator).shown();
-                let opens = Opening { database: None, statement };
-                let message = format!("{message}, and the administrator cannot act as role {from}");
-                self.refuse_until(application, message, "a superuser", opens);
-            } else {
-                let remedy = format!(
-                    "create role {to} first, have a superuser run: {}; and take the role over with `adopt = true`",
-                    opens.statement
-                );
-                let message = format!(
-                    "{message}; what is a superuser's cannot go to role {to} before that is there"
-                );
-                self.refuse(application, message, remedy);
-            }
-            return false;
-        }
-        let place = opens.database.as_ref().map(|name| format!(", in database {name}"));
-        let remedy = format!(
-            "name the present owner in the definitions; or add --allow changes_owner, and the database and what {from} owns in it go to {to}; or have a superuser run{}{}: {};",
-            if there { String::new() } else { format!(", once role {to} exists") },
-            place.unwrap_or_default(),
-            opens.statement
-        );
-        self.findings.refuse(application, message, remedy, there.then_some(opens));
-        false
-    }
-
-    /// What a superuser would run: `REASSIGN OWNED` moves every database of the old owner, so the others
-    /// are given back.
-    fn hand_over(&self, name: &DatabaseName, from: &RoleName, to: &RoleName) -> Opening {
-        let is_special = *from == self.observed.administrator.name
-            || self.observed.roles.get(from).is_none_or(|seen| seen.superuser);
-        if is_special {
-            return Opening { database: None, statement: sql::change_owner(name, to).shown() };
-        }
-        let back = self
-            .observed
-            .databases
-            .iter()
-            .filter(|(other, seen)| *other != name && seen.owner == *from)
-            .map(|(other, _)| sql::change_owner(other, from).shown());
-        let all: Vec<String> =
-            std::iter::once(sql::reassign_owned(from, to).shown()).chain(back).collect();
-        Opening { database: Some(name.clone()), statement: all.join("; ") }
-    }
-
     /// The way of a new database into the world: closed, marked, granted, handed over, opened.
     pub(super) fn new_database(
         &mut self,
@@ -310,63 +233,6 @@ impl<'a> Planner<'a> {
         Some(transaction)
     }
 
-    /// `ALTER DATABASE … OWNER TO` wants the privileges of the old owner and the way to the new one.
-    fn owner_step(
-        &self,
-        name: &DatabaseName,
-        application: &ApplicationName,
-        from: Option<&RoleName>,
-        to: &RoleName,
-    ) -> Step {
-        let mut borrowed = Memberships::from([(to.clone(), MembershipOption::Set)]);
-        borrowed.extend(from.map(|from| (from.clone(), MembershipOption::Inherit)));
-        let of = For { application, role: Some(to), acting: Acting::Administrator, borrowed };
-        let summary = format!("database {name}: owner {to}");
-        let hazards: &[Hazard] = if from.is_some() { &[Hazard::ChangesOwner] } else { &[] };
-        step(name, of, Action::AlterDatabase, summary, vec![sql::change_owner(name, to)], hazards)
-    }
-
-    /// Lets the administrator into a database, so that a later plan can see what there is to hand over.
-    pub(super) fn let_in(
-        &mut self,
-        name: &DatabaseName,
-        database: &desired::Database,
-        seen: &observed::Database,
-        steps: &mut Vec<Step>,
-    ) {
-        let Some(acting) = self.act_as(&seen.owner) else { return };
-        let application = &database.application;
-        let mut change = |action, summary, statement, hazards: &[Hazard]| {
-            let acting = acting.clone();
-            let of = For { application, role: None, acting, borrowed: Memberships::new() };
-            steps.push(step(name, of, action, summary, vec![statement], hazards));
-        };
-        let target = Target::Database(name.clone());
-        let of = |grantee: &Grantee| -> Privileges {
-            let items = seen.acl.iter().filter(|item| item.grantee == *grantee);
-            items.map(|item| item.privilege).collect()
-        };
-        if !seen.allow_connections {
-            // Nobody is to come in with the administrator.
-            let public = of(&Grantee::Public);
-            if !public.is_empty() {
-                let summary = revoked_words(&public, &target, "PUBLIC");
-                let taken = sql::Taken::Privilege;
-                let statement = sql::revoke(taken, &public, &target, &Grantee::Public, false);
-                change(Action::Revoke, summary, statement, &[Hazard::ClosesToPublic]);
-            }
-            let summary = format!("database {name}: open to those who may connect");
-            change(Action::AlterDatabase, summary, sql::open_database(name), &[]);
-        }
-        let administrator = Grantee::Role(self.observed.administrator.name.clone());
-        if !of(&administrator).contains(&Privilege::Connect) {
-            let connect = Privileges::from([Privilege::Connect]);
-            let statement = sql::grant(&connect, &target, &administrator);
-            let summary = granted_words(&connect, &target, &self.observed.administrator.name);
-            change(Action::Grant, summary, statement, &[]);
-        }
-    }
-
     /// Owner, mark and ACL of a database that exists.
     pub(super) fn database_itself(
         &mut self,
@@ -445,19 +311,15 @@ impl<'a> Planner<'a> {
             let summary = granted_words(privileges, &target, role);
             steps.push(step(name, of, Action::Grant, summary, vec![statement], &[]));
         }
-        let place = super::inside::Place {
-            target: &target,
-            owner,
-            database: None,
-            application: &database.application,
-        };
+        let place =
+            Place { target: &target, owner, database: None, application: &database.application };
         if self.refuse_held_through(&place, difference) {
             return;
         }
         for revoke in &difference.revoke {
             let (summary, statement) = super::inside::revoked(revoke, &target);
             let Some(acting) = self.act_as(&revoke.grantor) else {
-                self.refuse_revoke(&place, revoke, None);
+                self.refuse_revoke(&place, revoke, &[]);
                 continue;
             };
             let (role, hazard) = match &revoke.grantee {
@@ -510,59 +372,6 @@ impl<'a> Planner<'a> {
                 let name = &undeclared.database;
                 steps.push(step(name, of, Action::Revoke, summary, vec![statement], &hazards));
             }
-        }
-    }
-
-    /// What differs in the settings of the declared roles in a database.
-    pub(super) fn settings(
-        &mut self,
-        name: &DatabaseName,
-        database: &desired::Database,
-        seen: &BTreeMap<RoleName, BTreeMap<Parameter, String>>,
-        steps: &mut Vec<Step>,
-    ) {
-        let none = BTreeMap::new();
-        for role in self.desired.roles.keys() {
-            let access = database.access.get(role);
-            let wanted = access.map_or(&none, |access| &access.settings);
-            let held = seen.get(role).unwrap_or(&none);
-            let application = self.application_of(role, database).clone();
-            let mut changes = Vec::new();
-            for (parameter, value) in wanted {
-                if held.get(parameter).is_some_and(|held| parameter.same(held, value)) {
-                    continue;
-                }
-                let tried = sql::set_parameter(None, &self.observed.home, parameter, Some(value));
-                if let Some(reason) = self.trial(&tried.shown()) {
-                    self.refuse(
-                        &application,
-                        format!("{parameter} = {value:?} cannot be set for role {role} in database {name}: {reason}"),
-                        "correct or remove it from the application's `settings`".to_owned(),
-                    );
-                    continue;
-                }
-                changes.push((parameter, Some(value)));
-            }
-            changes
-                .extend(held.keys().filter(|held| !wanted.contains_key(held)).map(|p| (p, None)));
-            if !changes.is_empty() && !self.has_power_over(role) {
-                self.refuse_powerless(&application, role);
-                continue;
-            }
-            steps.extend(changes.into_iter().map(|(parameter, value)| {
-                let of = For {
-                    application: &application,
-                    role: Some(role),
-                    acting: Acting::Administrator,
-                    borrowed: Memberships::new(),
-                };
-                let summary = match value {
-                    Some(value) => format!("{parameter} = {value:?} for {role} in database {name}"),
-                    None => format!("{parameter} for {role} in database {name}: not set any more"),
-                };
-                let statement = sql::set_parameter(Some(role), name, parameter, value);
-                step(name, of, Action::SetParameter, summary, vec![statement], &[])
-            }));
         }
     }
 }

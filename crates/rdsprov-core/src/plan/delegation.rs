@@ -226,6 +226,10 @@ impl Planner<'_> {
             if !is_ours(contents) {
                 continue;
             }
+            if let Some(owner) = owner.filter(|owner| !self.may_have_privileges_of(owner)) {
+                self.refuse_without_inheritance(&ApplicationName::of_administrators(), owner);
+                continue;
+            }
             let public = crate::name::SchemaName::observed("public");
             let summary = format!("schema {public} of database {database}: owner {name}");
             let statement = sql::change_schema_owner(&public, name);
@@ -269,15 +273,8 @@ fn step(
     statements: Vec<Statement>,
 ) -> Step {
     Step {
-        action,
-        application: ApplicationName::of_administrators(),
         role: Some(role.clone()),
         database: database.cloned(),
-        summary,
-        acting: Acting::Administrator,
-        borrowed: Memberships::new(),
-        passage: None,
-        statements,
-        hazards: [].into(),
+        ..Step::plain(action, &ApplicationName::of_administrators(), summary, statements)
     }
 }

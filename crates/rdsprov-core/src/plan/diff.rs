@@ -210,6 +210,29 @@ impl<'a> Planner<'a> {
             }
     }
 
+    /// Whether the administrator, as a member of a role, has its privileges without becoming it: up to 15, one
+    /// with `NOINHERIT` has not.
+    pub fn may_have_privileges_of(&self, role: &RoleName) -> bool {
+        let administrator = &self.observed.administrator;
+        *role == administrator.name || administrator.superuser || self.inherits(&administrator.name)
+    }
+
+    /// Refuses what takes the privileges of somebody that the administrator cannot have.
+    pub fn refuse_without_inheritance(&mut self, application: &ApplicationName, role: &RoleName) {
+        let administrator = self.observed.administrator.name.clone();
+        self.refuse_until(
+            application,
+            format!(
+                "the administrator {administrator} has NOINHERIT: up to PostgreSQL 15 it cannot give away what belongs to role {role}"
+            ),
+            &format!("role {administrator} or a superuser"),
+            Opening {
+                database: None,
+                statement: sql::alter_role(&administrator, &["INHERIT".to_owned()]).shown(),
+            },
+        );
+    }
+
     /// A role, and all whose privileges it has as their member. What a declared role is a member of ends
     /// with this plan.
     pub fn has_privileges_of(&self, role: &RoleName) -> BTreeSet<RoleName> {

@@ -1,14 +1,150 @@
-//! What becomes of a database's objects when it gets another owner.
+//! A database gets another owner: whether it may, how, and what becomes of the objects in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::with_owner;
+use super::databases::{For, granted_words, revoked_words, step};
+use super::diff::Planner;
 use super::inside::Inside;
 use super::sql::{self, Statement, Target};
-use super::{Acting, Action, Hazard, MembershipOption, Opening, Step};
+use super::{Acting, Action, Hazard, MembershipOption, Memberships, Opening, Step};
 use crate::access::{Privilege, Privileges};
-use crate::name::{DatabaseName, RoleName, SchemaName};
+use crate::desired;
+use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{self, AclItem, Contents, Grantee, KeptBack};
+
+impl Planner<'_> {
+    /// Whether a database may get another owner: somebody has to want it, and the administrator has to
+    /// have power over both.
+    pub(super) fn may_change_owner(
+        &mut self,
+        name: &DatabaseName,
+        application: &ApplicationName,
+        from: &RoleName,
+        to: &RoleName,
+    ) -> bool {
+        let powerful = self.act_as(from).is_some() && self.act_as(to).is_some();
+        if powerful && !self.may_have_privileges_of(from) {
+            self.refuse_without_inheritance(application, from);
+            return false;
+        }
+        if powerful && self.desired.may_change_owners {
+            return true;
+        }
+        let message = format!("database {name} belongs to role {from}, the definitions say {to}");
+        let opens = self.handing_over(name, from, to);
+        let there = self.observed.roles.contains_key(to);
+        if !powerful && there {
+            self.refuse_until(application, message, "a superuser", opens);
+            return false;
+        }
+        if !powerful {
+            let administrator = &self.observed.administrator.name;
+            let may_be_one = |seen: &observed::Role| !seen.superuser && !seen.has_administrator;
+            if self.observed.roles.get(from).is_some_and(may_be_one) {
+                let statement = sql::grant_role(from, administrator).shown();
+                let opens = Opening { database: None, statement };
+                let message = format!("{message}, and the administrator cannot act as role {from}");
+                self.refuse_until(application, message, "a superuser", opens);
+            } else {
+                let remedy = format!(
+                    "create role {to} first, have a superuser run: {}; and take the role over with `adopt = true`",
+                    opens.statement
+                );
+                let message = format!(
+                    "{message}; what is a superuser's cannot go to role {to} before that is there"
+                );
+                self.refuse(application, message, remedy);
+            }
+            return false;
+        }
+        let place = opens.database.as_ref().map(|name| format!(", in database {name}"));
+        let remedy = format!(
+            "name the present owner in the definitions; or add --allow changes_owner, and the database and what {from} owns in it go to {to}; or have a superuser run{}{}: {};",
+            if there { String::new() } else { format!(", once role {to} exists") },
+            place.unwrap_or_default(),
+            opens.statement
+        );
+        self.findings.refuse(application, message, remedy, there.then_some(opens));
+        false
+    }
+
+    /// What a superuser would run: `REASSIGN OWNED` moves every database of the old owner, so the others
+    /// are given back.
+    fn handing_over(&self, name: &DatabaseName, from: &RoleName, to: &RoleName) -> Opening {
+        let is_special = *from == self.observed.administrator.name
+            || self.observed.roles.get(from).is_none_or(|seen| seen.superuser);
+        if is_special {
+            return Opening { database: None, statement: sql::change_owner(name, to).shown() };
+        }
+        let back = self
+            .observed
+            .databases
+            .iter()
+            .filter(|(other, seen)| *other != name && seen.owner == *from)
+            .map(|(other, _)| sql::change_owner(other, from).shown());
+        let all: Vec<String> =
+            std::iter::once(sql::reassign_owned(from, to).shown()).chain(back).collect();
+        Opening { database: Some(name.clone()), statement: all.join("; ") }
+    }
+
+    /// `ALTER DATABASE … OWNER TO` wants the privileges of the old owner and the way to the new one.
+    pub(super) fn owner_step(
+        &self,
+        name: &DatabaseName,
+        application: &ApplicationName,
+        from: Option<&RoleName>,
+        to: &RoleName,
+    ) -> Step {
+        let mut borrowed = Memberships::from([(to.clone(), MembershipOption::Set)]);
+        borrowed.extend(from.map(|from| (from.clone(), MembershipOption::Inherit)));
+        let of = For { application, role: Some(to), acting: Acting::Administrator, borrowed };
+        let summary = format!("database {name}: owner {to}");
+        let hazards: &[Hazard] = if from.is_some() { &[Hazard::ChangesOwner] } else { &[] };
+        step(name, of, Action::AlterDatabase, summary, vec![sql::change_owner(name, to)], hazards)
+    }
+
+    /// Lets the administrator into a database, so that a later plan can see what there is to hand over.
+    pub(super) fn let_in(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        seen: &observed::Database,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some(acting) = self.act_as(&seen.owner) else { return };
+        let application = &database.application;
+        let mut change = |action, summary, statement, hazards: &[Hazard]| {
+            let acting = acting.clone();
+            let of = For { application, role: None, acting, borrowed: Memberships::new() };
+            steps.push(step(name, of, action, summary, vec![statement], hazards));
+        };
+        let target = Target::Database(name.clone());
+        let of = |grantee: &Grantee| -> Privileges {
+            let items = seen.acl.iter().filter(|item| item.grantee == *grantee);
+            items.map(|item| item.privilege).collect()
+        };
+        if !seen.allow_connections {
+            // Nobody is to come in with the administrator.
+            let public = of(&Grantee::Public);
+            if !public.is_empty() {
+                let summary = revoked_words(&public, &target, "PUBLIC");
+                let taken = sql::Taken::Privilege;
+                let statement = sql::revoke(taken, &public, &target, &Grantee::Public, false);
+                change(Action::Revoke, summary, statement, &[Hazard::ClosesToPublic]);
+            }
+            let summary = format!("database {name}: open to those who may connect");
+            change(Action::AlterDatabase, summary, sql::open_database(name), &[]);
+        }
+        let administrator = Grantee::Role(self.observed.administrator.name.clone());
+        if !of(&administrator).contains(&Privilege::Connect) {
+            let connect = Privileges::from([Privilege::Connect]);
+            let statement = sql::grant(&connect, &target, &administrator);
+            let summary = granted_words(&connect, &target, &self.observed.administrator.name);
+            change(Action::Grant, summary, statement, &[]);
+        }
+    }
+}
 
 /// The contents after all that one role owns has gone to another; what belongs to an extension goes along only
 /// with `REASSIGN OWNED`.
@@ -42,7 +178,8 @@ pub(super) fn with_another_owner(
 
 impl Inside<'_, '_> {
     /// What the old owner has in the database goes to the new one. `REASSIGN OWNED` would also move the
-    /// other databases of the old owner: they are out of its hands for as long as the transaction lasts.
+    /// other databases of the old owner: a role that is made for it keeps them for as long as the
+    /// transaction lasts.
     pub(super) fn hand_over(&mut self, from: &RoleName, contents: &Contents) {
         let to = self.owner.clone();
         let mut kept_back: BTreeMap<Option<&SchemaName>, Vec<&KeptBack>> = BTreeMap::new();
@@ -66,17 +203,14 @@ impl Inside<'_, '_> {
         }
         let borrowed =
             [from, &to].map(|role| (role.clone(), MembershipOption::Inherit)).into_iter().collect();
+        let summary = format!("what {from} owns in database {} goes to {to}", self.name);
+        let application = &self.database.application;
         self.steps.push(Step {
-            action: Action::ReassignOwned,
-            application: self.database.application.clone(),
             role: Some(to.clone()),
             database: Some(self.name.clone()),
-            summary: format!("what {from} owns in database {} goes to {to}", self.name),
-            acting: Acting::Administrator,
             borrowed,
-            passage: None,
-            statements,
             hazards: BTreeSet::from([Hazard::ChangesOwner]),
+            ..Step::plain(Action::ReassignOwned, application, summary, statements)
         });
     }
 
@@ -142,28 +276,29 @@ impl Inside<'_, '_> {
                 *name != self.name && owner_then(name, there.get(name)).as_ref() == Some(from)
             })
             .collect();
-        let mut statements = vec![sql::owns_just(from, &others)];
-        statements.extend(others.iter().map(|other| sql::change_owner(other, administrator)));
-        statements.push(sql::reassign_owned(from, to));
-        for other in others {
-            statements.push(sql::change_owner(other, from));
-            // What the administrator held has become its own as the owner, and went with that.
-            let mut held: Privileges = there
-                .get(other)
-                .into_iter()
-                .flat_map(|seen| with_owner(&seen.acl, &seen.owner, from))
-                .filter(|item| item.grantee == Grantee::Role(administrator.clone()))
-                .map(|item| item.privilege)
-                .collect();
-            if desired.contains_key(other) {
-                held.insert(Privilege::Connect);
-            }
-            if !held.is_empty() {
-                let target = Target::Database(other.clone());
-                let grantee = Grantee::Role(administrator.clone());
-                statements.push(sql::grant(&held, &target, &grantee));
-            }
+        let guard = sql::owns_just(from, &others);
+        let reassign = sql::reassign_owned(from, to);
+        if others.is_empty() {
+            return vec![guard, reassign];
         }
+        // A role that holds nothing, so that no two entries of an ACL melt into one on the way.
+        let keeper = self.keeper();
+        let mut statements = vec![guard];
+        statements.extend(sql::create_keeper(&keeper, self.planner.observed.major()));
+        statements.extend(others.iter().map(|other| sql::change_owner(other, &keeper)));
+        statements.push(reassign);
+        statements.extend(others.iter().map(|other| sql::change_owner(other, from)));
+        statements.push(sql::drop_role(&keeper));
         statements
+    }
+
+    /// The name of a role that there is not, for who keeps databases while a transaction lasts.
+    fn keeper(&self) -> RoleName {
+        let (desired, observed) = (&self.planner.desired.roles, &self.planner.observed.roles);
+        let mut name = RoleName::observed("rdsprov_keeper");
+        while observed.contains_key(&name) || desired.contains_key(&name) {
+            name = RoleName::observed(format!("{name}_"));
+        }
+        name
     }
 }

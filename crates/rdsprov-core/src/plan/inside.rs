@@ -5,14 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::{self, AclDiff, Policy, Revoke};
-use super::databases::{granted_words, listed, revoked_words};
+use super::another::{ForAnother, Place};
+use super::databases::{granted_words, revoked_words};
 use super::diff::Planner;
 use super::handover::with_another_owner;
 use super::schemas::{SchemaAtHand, default_contents};
 use super::sql::{self, Statement, Taken, Target};
-use super::{
-    Acting, Action, DATABASE_OWNER, Hazard, MembershipOption, Memberships, Opening, Passage, Step,
-};
+use super::{Acting, Action, DATABASE_OWNER, Hazard, MembershipOption, Memberships, Passage, Step};
 use crate::access::Privileges;
 use crate::definitions::AccessLevel;
 use crate::desired;
@@ -30,8 +29,10 @@ pub(super) struct Inside<'a, 'b> {
     pub owner: &'a RoleName,
     /// Whether the database is only now created, so that nobody can lose anything in it.
     pub is_new: bool,
-    /// The schema whose objects are compared.
-    schema_at_hand: Option<SchemaAtHand>,
+    /// The schemas whose names stand in what is compared.
+    at_hand: Vec<SchemaAtHand>,
+    /// Whether what is compared is in a schema that is yet to be made.
+    pub schema_to_come: bool,
     pub steps: Vec<Step>,
 }
 
@@ -41,36 +42,14 @@ pub(super) struct Way {
     pub acting: Acting,
     /// What it has to be a member of beside the role it acts as.
     pub borrowed: Memberships,
-    pub passage: Option<Passage>,
+    pub passages: Vec<Passage>,
 }
 
 impl Way {
     /// Acting as somebody is all there is to it.
     pub fn plain(acting: Acting) -> Self {
-        Self { acting, borrowed: Memberships::new(), passage: None }
+        Self { acting, borrowed: Memberships::new(), passages: Vec::new() }
     }
-}
-
-/// What an ACL belongs to, for the words of a refusal.
-pub(super) struct Place<'a> {
-    pub target: &'a Target,
-    pub owner: &'a RoleName,
-    /// Where a statement about it has to run; anywhere, for what all databases share.
-    pub database: Option<&'a DatabaseName>,
-    pub application: &'a ApplicationName,
-}
-
-/// What only another role than the administrator can do.
-pub(super) struct ForAnother<'a> {
-    pub verb: &'a str,
-    pub summary: String,
-    /// Who can.
-    pub master: &'a RoleName,
-    /// The schema that it would have to be let into first.
-    pub closed: Option<&'a SchemaName>,
-    /// Whom it concerns.
-    pub role: Option<&'a RoleName>,
-    pub statement: String,
 }
 
 /// A revocation in words, and its statement.
@@ -123,132 +102,6 @@ impl Planner<'_> {
         let handed_over = with_another_owner(contents, present_owner, owner, one_by_one);
         inside.compare(&handed_over, Some((present_owner, contents)))
     }
-
-    /// Refuses where somebody holds a privilege through a grant option that has to go; says whether.
-    pub(super) fn refuse_held_through(&mut self, place: &Place<'_>, found: &AclDiff) -> bool {
-        for held in &found.held_through {
-            let holder = match &held.holder {
-                Grantee::Public => "PUBLIC".to_owned(),
-                Grantee::Role(role) => format!("role {role}"),
-            };
-            let again = sql::grant(&held.privileges, place.target, &held.holder);
-            let of_through = found
-                .revoke
-                .iter()
-                .filter(|revoke| revoke.grantee == Grantee::Role(held.through.clone()))
-                .map(|revoke| revoked(revoke, place.target).1.shown());
-            let mut statements = vec![again.shown()];
-            for statement in of_through {
-                let cascade = statement.trim_end_matches(" CASCADE").to_owned() + " CASCADE";
-                statements.push(cascade);
-            }
-            self.refuse_until(
-                place.application,
-                format!(
-                    "{holder} holds {} on {} through the grant option of role {}, which is not declared",
-                    listed(&held.privileges),
-                    place.target.words(),
-                    held.through
-                ),
-                &format!("role {} or a superuser", place.owner),
-                Opening {
-                    database: place.database.cloned(),
-                    statement: statements.join("; "),
-                },
-            );
-        }
-        !found.held_through.is_empty()
-    }
-
-    /// Refuses a revocation that is for somebody to make as whom the administrator cannot act.
-    pub(super) fn refuse_revoke(
-        &mut self,
-        place: &Place<'_>,
-        revoke: &Revoke,
-        closed: Option<&SchemaName>,
-    ) {
-        let (summary, statement) = revoked(revoke, place.target);
-        let statement = if revoke.grantor == *place.owner {
-            statement.shown()
-        } else {
-            let alone = sql::as_role(&revoke.grantor, &statement);
-            closed.map_or(alone.clone(), |schema| sql::let_in(&revoke.grantor, schema, &alone))
-        };
-        let role = match &revoke.grantee {
-            Grantee::Public => None,
-            Grantee::Role(role) => Some(role),
-        };
-        let master = &revoke.grantor;
-        let verb = "revoke";
-        self.refuse_for_another(
-            place,
-            ForAnother { verb, summary, master, closed, role, statement },
-        );
-    }
-
-    pub(super) fn refuse_for_another(&mut self, place: &Place<'_>, what: ForAnother<'_>) {
-        let ForAnother { verb, summary, master, closed, role, statement } = what;
-        let in_database =
-            place.database.map(|name| format!("in database {name}, ")).unwrap_or_default();
-        let (why, who) = match closed {
-            Some(schema) => (
-                format!(
-                    "which may not use schema {schema}, and the administrator cannot act for who owns that"
-                ),
-                "a superuser".to_owned(),
-            ),
-            None => (
-                "as which the administrator cannot act".to_owned(),
-                format!("role {master} or a superuser"),
-            ),
-        };
-        let message =
-            format!("{in_database}\"{verb} {summary}\" is for role {master} to do, {why}");
-        let can_run_now = role.is_none_or(|role| self.observed.roles.contains_key(role))
-            && place.database.is_none_or(|name| self.observed.databases.contains_key(name));
-        let opens = if can_run_now {
-            Some(Opening { database: place.database.cloned(), statement: statement.clone() })
-        } else {
-            self.without_names_to_come(place, master, closed)
-        };
-        match opens {
-            Some(opens) => self.refuse_until(place.application, message, &who, opens),
-            None => self.refuse(
-                place.application,
-                message,
-                format!(
-                    "leave it out for now, apply the rest, and have {who} run then: {statement};"
-                ),
-            ),
-        }
-    }
-
-    /// A statement that opens the way and names nothing that is yet to be made: the administrator becomes
-    /// a member, or relations of a superuser go to the database's owner.
-    fn without_names_to_come(
-        &self,
-        place: &Place<'_>,
-        master: &RoleName,
-        closed: Option<&SchemaName>,
-    ) -> Option<Opening> {
-        let administrator = &self.observed.administrator.name;
-        let seen = self.observed.roles.get(master)?;
-        if let Some(schema) = closed {
-            let statement = sql::grant_usage(schema, master).shown();
-            return Some(Opening { database: place.database.cloned(), statement });
-        }
-        if !seen.superuser {
-            let may = !seen.has_administrator;
-            return may.then(|| Opening {
-                database: None,
-                statement: sql::grant_role(master, administrator).shown(),
-            });
-        }
-        let database = place.database?;
-        let owner = &self.observed.databases.get(database)?.owner;
-        let statements = sql::change_owner_of_relations(place.target, owner)?;
-        Some(Opening { database: Some(database.clone()), statement: statements.join("; ") })
-    }
 }
 
 impl<'a, 'b> Inside<'a, 'b> {
@@ -259,7 +112,16 @@ impl<'a, 'b> Inside<'a, 'b> {
         owner: &'a RoleName,
         is_new: bool,
     ) -> Self {
-        Self { planner, name, database, owner, is_new, schema_at_hand: None, steps: Vec::new() }
+        Self {
+            planner,
+            name,
+            database,
+            owner,
+            is_new,
+            at_hand: Vec::new(),
+            schema_to_come: false,
+            steps: Vec::new(),
+        }
     }
 }
 
@@ -296,22 +158,22 @@ impl Inside<'_, '_> {
             self.schema(schema_name, schema);
         }
         for (schema_name, schema) in &contents.schemas {
-            self.schema_at_hand = Some(self.at_hand(schema_name, schema));
+            self.at_hand = vec![self.schema_at_hand(schema_name, schema)];
             self.relations(schema_name, &schema.relations);
             for columns in &schema.columns {
                 self.columns(schema_name, columns);
             }
-            self.schema_at_hand = None;
+            self.at_hand.clear();
             self.future_lacks(schema_name, contents);
         }
         for object in &contents.objects {
-            let schema =
-                object.schema.as_ref().and_then(|name| contents.schemas.get_key_value(name));
-            self.schema_at_hand = schema.map(|(name, schema)| self.at_hand(name, schema));
+            let named =
+                object.schemas.iter().filter_map(|name| contents.schemas.get_key_value(name));
+            self.at_hand = named.map(|(name, schema)| self.schema_at_hand(name, schema)).collect();
             let target = Target::Object { kind: object.kind, identity: object.identity.clone() };
             self.acl(&target, &object.owner, &object.acl, &BTreeMap::new(), None);
         }
-        self.schema_at_hand = None;
+        self.at_hand.clear();
         // Last: `ALL TABLES` would count an extension's, too.
         self.extensions(contents);
         self.steps
@@ -358,30 +220,32 @@ impl Inside<'_, '_> {
         let application = self.application(role);
         let place =
             Place { target, owner: master, database: Some(self.name), application: &application };
-        let closed = self.closed_against(master);
-        let closed = closed.as_ref();
+        let closed = &self.closed_against(master);
         let (summary, statement) = (summary.to_owned(), statement.shown());
-        let what = ForAnother { verb, summary, master, closed, role, statement };
+        let schema_to_come = self.schema_to_come;
+        let what = ForAnother { verb, summary, master, closed, role, schema_to_come, statement };
         self.planner.refuse_for_another(&place, what);
     }
 
-    /// The schema at hand, where that alone keeps a role from doing what the administrator would do as it.
-    fn closed_against(&self, master: &RoleName) -> Option<SchemaName> {
-        self.planner.act_as(master)?;
-        self.closed_to(master).map(|at_hand| at_hand.name.clone())
+    /// The schemas at hand that alone keep a role from doing what the administrator would do as it.
+    fn closed_against(&self, master: &RoleName) -> Vec<SchemaName> {
+        if self.planner.act_as(master).is_none() {
+            return Vec::new();
+        }
+        self.closed_to(master).map(|at_hand| at_hand.name.clone()).collect()
     }
 
-    /// How to act for an owner or grantor in the schema at hand. Who may not use the schema cannot name
+    /// How to act for an owner or grantor in the schemas at hand. Who may not use a schema cannot name
     /// what is in it: then the schema's owner lets it in.
     pub(super) fn act_in(&self, master: &RoleName) -> Option<Way> {
-        let way = self.act_as(master)?;
-        let Some(at_hand) = self.closed_to(master) else { return Some(way) };
-        let keeper = self.act_as(&at_hand.owner)?;
-        let schema = at_hand.name.clone();
-        let passage = Passage { schema, role: master.clone(), keeper: keeper.acting };
-        let mut borrowed = way.borrowed;
-        borrowed.extend(keeper.borrowed);
-        Some(Way { acting: way.acting, borrowed, passage: Some(passage) })
+        let mut way = self.act_as(master)?;
+        for at_hand in self.closed_to(master) {
+            let keeper = self.act_as(&at_hand.owner)?;
+            let schema = at_hand.name.clone();
+            way.passages.push(Passage { schema, role: master.clone(), keeper: keeper.acting });
+            way.borrowed.extend(keeper.borrowed);
+        }
+        Some(way)
     }
 
     /// How to act for an owner or grantor. Whoever can become the database's owner can become the role that
@@ -401,22 +265,25 @@ impl Inside<'_, '_> {
             Acting::Administrator => Memberships::new(),
             Acting::Role(owner) => Memberships::from([(owner, MembershipOption::Set)]),
         };
-        Some(Way { acting: Acting::Role(master.clone()), borrowed, passage: None })
+        Some(Way { acting: Acting::Role(master.clone()), borrowed, passages: Vec::new() })
     }
 
-    /// The schema at hand, where a role has no way into it.
-    fn closed_to(&self, role: &RoleName) -> Option<&SchemaAtHand> {
-        let at_hand = self.schema_at_hand.as_ref()?;
-        let may_use = at_hand.users.contains(&Grantee::Public)
-            || self.planner.has_privileges_of(role).iter().any(|one| {
-                let of_database = one == self.owner
-                    && self.planner.inherits(one)
-                    && at_hand.users.contains(&Grantee::Role(RoleName::observed(DATABASE_OWNER)));
-                of_database
-                    || at_hand.users.contains(&Grantee::Role(one.clone()))
-                    || READS_AND_WRITES_ALL.contains(&one.as_str())
-            });
-        (!may_use).then_some(at_hand)
+    /// The schemas at hand that a role has no way into.
+    fn closed_to(&self, role: &RoleName) -> impl Iterator<Item = &SchemaAtHand> {
+        let roles = self.planner.has_privileges_of(role);
+        self.at_hand.iter().filter(move |at_hand| {
+            let may_use = at_hand.users.contains(&Grantee::Public)
+                || roles.iter().any(|one| {
+                    let stands_for = Grantee::Role(RoleName::observed(DATABASE_OWNER));
+                    let of_database = one == self.owner
+                        && self.planner.inherits(one)
+                        && at_hand.users.contains(&stands_for);
+                    of_database
+                        || at_hand.users.contains(&Grantee::Role(one.clone()))
+                        || READS_AND_WRITES_ALL.contains(&one.as_str())
+                });
+            !may_use
+        })
     }
 
     pub(super) fn push(
@@ -429,18 +296,16 @@ impl Inside<'_, '_> {
         hazards: &[Hazard],
     ) {
         let hazards = if self.is_new { &[] } else { hazards };
-        let Way { acting, borrowed, passage } = way;
+        let Way { acting, borrowed, passages } = way;
+        let application = &self.application(role);
         self.steps.push(Step {
-            action,
-            application: self.application(role),
             role: role.cloned(),
             database: Some(self.name.clone()),
-            summary,
             acting,
             borrowed,
-            passage,
-            statements: vec![statement],
+            passages,
             hazards: hazards.iter().copied().collect(),
+            ..Step::plain(action, application, summary, vec![statement])
         });
     }
 
@@ -541,25 +406,30 @@ impl Inside<'_, '_> {
             // What the database's owner granted by a grant option that it has lost since, it cannot take
             // back: PostgreSQL takes the role that stands for it for the grantor.
             let itself = Grantee::Role(self.owner.clone());
-            let may_grant_itself = revoke
-                .privileges
-                .iter()
-                .all(|privilege| found.grantable.contains(&(itself.clone(), *privilege)));
+            let held = |privilege| found.held.get(&(itself.clone(), privilege)).copied();
             if owner.as_str() == DATABASE_OWNER
                 && revoke.grantor == *self.owner
-                && !may_grant_itself
+                && !revoke.privileges.iter().all(|privilege| held(*privilege) == Some(true))
             {
                 let (summary, statement) = revoked(revoke, target);
+                let privileges = &revoke.privileges;
                 let statement =
-                    sql::with_grant_option(self.owner, &revoke.privileges, target, &statement);
-                let (verb, master, closed) = ("revoke", owner, None);
-                let what = ForAnother { verb, summary, master, closed, role, statement };
+                    sql::with_grant_option(self.owner, privileges, held, target, &statement);
+                let what = ForAnother {
+                    verb: "revoke",
+                    summary,
+                    master: owner,
+                    closed: &[],
+                    role,
+                    schema_to_come: false,
+                    statement,
+                };
                 self.planner.refuse_for_another(&place, what);
                 continue;
             }
             let Some(way) = self.act_in(&revoke.grantor) else {
                 let closed = self.closed_against(&revoke.grantor);
-                self.planner.refuse_revoke(&place, revoke, closed.as_ref());
+                self.planner.refuse_revoke(&place, revoke, &closed);
                 continue;
             };
             let (summary, statement) = revoked(revoke, target);

@@ -4,6 +4,7 @@
 //! plan runs (a password's verifier, the build id) stands in a statement as a slot, see [`Statement`].
 
 mod acl;
+mod another;
 mod databases;
 mod delegation;
 mod diff;
@@ -18,6 +19,7 @@ mod roles;
 pub mod rotation;
 mod saved;
 mod schemas;
+mod settings;
 mod sql;
 mod unmanaged;
 
@@ -213,9 +215,9 @@ pub struct Step<S = Statement> {
     /// What the administrator has to be a member of for it, beside the role it acts as.
     #[serde(default, skip_serializing_if = "Memberships::is_empty")]
     pub borrowed: Memberships,
-    /// The way into the schema, where who carries it out has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub passage: Option<Passage>,
+    /// The ways into schemas that who carries it out may not use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passages: Vec<Passage>,
     /// How.
     pub statements: Vec<S>,
     /// What it may break.
@@ -357,13 +359,36 @@ pub struct Plan {
     pub open_questions: BTreeSet<String>,
 }
 
+impl<S> Step<S> {
+    /// What the administrator does as it is, for an application: of no role and no database, and no hazard.
+    fn plain(
+        action: Action,
+        application: &ApplicationName,
+        summary: String,
+        statements: Vec<S>,
+    ) -> Self {
+        Self {
+            action,
+            application: application.clone(),
+            role: None,
+            database: None,
+            summary,
+            acting: Acting::Administrator,
+            borrowed: Memberships::new(),
+            passages: Vec::new(),
+            statements,
+            hazards: BTreeSet::new(),
+        }
+    }
+}
+
 impl Step {
     /// All that the administrator has to be a member of for it.
     #[must_use]
     pub fn memberships(&self) -> Memberships {
         let mut memberships = self.borrowed.clone();
-        let keeper = self.passage.as_ref().map(|passage| &passage.keeper);
-        for acting in [&self.acting].into_iter().chain(keeper) {
+        let keepers = self.passages.iter().map(|passage| &passage.keeper);
+        for acting in [&self.acting].into_iter().chain(keepers) {
             if let Acting::Role(role) = acting
                 && role.as_str() != DATABASE_OWNER
             {

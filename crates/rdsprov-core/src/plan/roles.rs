@@ -19,16 +19,9 @@ fn step(
     hazards: &[Hazard],
 ) -> Step {
     Step {
-        action,
-        application: role.application.clone(),
         role: Some(name.clone()),
-        database: None,
-        summary,
-        acting: Acting::Administrator,
-        borrowed: super::Memberships::new(),
-        passage: None,
-        statements,
         hazards: hazards.iter().copied().collect(),
+        ..Step::plain(action, &role.application, summary, statements)
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::diff::Planner;
 use super::{
-    Acting, Action, FORMAT_VERSION, Findings, Hazard, Memberships, Plan, Scope, Statement, Step,
+    Action, FORMAT_VERSION, Findings, Hazard, Memberships, Plan, Scope, Statement, Step,
     Transaction, sql,
 };
 use crate::desired::Desired;
@@ -205,16 +205,9 @@ fn step(standing: &Standing, action: Action, summary: String) -> Step {
         sets.then(|| sql::set_password(role, secret)).into_iter().collect();
     let hazards = (action == Action::SetPassword).then_some(Hazard::ResetsPassword);
     Step {
-        action,
-        application: application.clone(),
         role: Some(role.clone()),
-        database: None,
-        summary,
-        acting: Acting::Administrator,
-        borrowed: Memberships::new(),
-        passage: None,
-        statements,
         hazards: hazards.into_iter().collect(),
+        ..Step::plain(action, application, summary, statements)
     }
 }
 

@@ -285,7 +285,7 @@ impl Step {
             summary: self.summary.clone(),
             acting: self.acting.clone(),
             borrowed: self.borrowed.clone(),
-            passage: self.passage.clone(),
+            passages: self.passages.clone(),
             statements: self.statements.iter().map(Statement::shown).collect(),
             hazards: self.hazards.clone(),
         }

@@ -91,7 +91,9 @@ impl Inside<'_, '_> {
         };
         let schema = Schema { owner, acl: to_owner, relations: Vec::new(), columns: Vec::new() };
         self.schema(name, &schema);
+        self.schema_to_come = true;
         self.future_lacks(name, contents);
+        self.schema_to_come = false;
     }
 
     pub(super) fn schema(&mut self, name: &SchemaName, schema: &Schema) {
@@ -178,7 +180,7 @@ impl Inside<'_, '_> {
         );
     }
 
-    pub(super) fn at_hand(&self, name: &SchemaName, schema: &Schema) -> SchemaAtHand {
+    pub(super) fn schema_at_hand(&self, name: &SchemaName, schema: &Schema) -> SchemaAtHand {
         let public_keeps = self.public_keeps(name, schema);
         let keeps = |grantee: &Grantee| match grantee {
             Grantee::Public => {

@@ -135,11 +135,11 @@ impl Transaction {
         }
         script.say("BEGIN".to_owned());
         let mut granted = BTreeSet::new();
-        let mut passage: Option<&Passage> = None;
+        let mut open: &[Passage] = &[];
         for (number, step) in self.steps.iter().enumerate() {
-            if let Some(ended) = passage.filter(|_| passage != step.passage.as_ref()) {
-                script.act_as(&ended.keeper);
-                script.lines.push((None, revoke_usage(&ended.schema, &ended.role)));
+            let stays_open = open == step.passages;
+            if !stays_open {
+                script.close(open);
             }
             let needed = step.memberships();
             let missing = self
@@ -151,19 +151,15 @@ impl Transaction {
                 script.act_as(&Acting::Administrator);
                 script.say(grant_membership(role, *option, server_major));
             }
-            if let Some(opened) = step.passage.as_ref().filter(|opened| passage != Some(opened)) {
-                script.act_as(&opened.keeper);
-                script.lines.push((None, grant_usage(&opened.schema, &opened.role)));
+            if !stays_open {
+                script.open(&step.passages);
             }
-            passage = step.passage.as_ref();
+            open = &step.passages;
             script.act_as(&step.acting);
             let statements = step.statements.iter().cloned();
             script.lines.extend(statements.map(|statement| (Some(number), statement)));
         }
-        if let Some(ended) = passage {
-            script.act_as(&ended.keeper);
-            script.lines.push((None, revoke_usage(&ended.schema, &ended.role)));
-        }
+        script.close(open);
         script.act_as(&Acting::Administrator);
         for role in granted {
             script.say(self.release(role));
@@ -192,6 +188,20 @@ struct Script<'a> {
 impl<'a> Script<'a> {
     fn say(&mut self, text: String) {
         self.lines.push((None, Statement::Sql(text)));
+    }
+
+    fn open(&mut self, passages: &'a [Passage]) {
+        for passage in passages {
+            self.act_as(&passage.keeper);
+            self.lines.push((None, grant_usage(&passage.schema, &passage.role)));
+        }
+    }
+
+    fn close(&mut self, passages: &'a [Passage]) {
+        for passage in passages {
+            self.act_as(&passage.keeper);
+            self.lines.push((None, revoke_usage(&passage.schema, &passage.role)));
+        }
     }
 
     fn act_as(&mut self, acting: &'a Acting) {
@@ -424,6 +434,16 @@ pub fn owns_just(role: &RoleName, databases: &BTreeSet<&DatabaseName>) -> Statem
     Statement::Sql(format!("DO {}", literal(&body)))
 }
 
+/// Makes a role that owns something for as long as a transaction lasts, and the administrator its member.
+pub fn create_keeper(keeper: &RoleName, server_major: u32) -> [Statement; 2] {
+    let membership = grant_membership(keeper, MembershipOption::Inherit, server_major);
+    [create_plain_role(keeper), Statement::Sql(membership)]
+}
+
+pub fn drop_role(role: &RoleName) -> Statement {
+    Statement::Sql(format!("DROP ROLE {}", role.quoted()))
+}
+
 /// Moves one object, by its kind and its name as SQL text.
 pub fn change_object_owner(kind: &str, identity: &str, owner: &RoleName) -> Statement {
     Statement::Sql(format!("ALTER {kind} {identity} OWNER TO {}", owner.quoted()))
@@ -460,20 +480,32 @@ pub fn grant_admin_option(role: &RoleName, member: &RoleName) -> Statement {
     Statement::Sql(format!("GRANT {} TO {} WITH ADMIN OPTION", role.quoted(), member.quoted()))
 }
 
-/// A revocation that a superuser is to run as a role that has lost its grant option meanwhile.
+/// A revocation that a superuser is to run as a role that has lost its grant option meanwhile; afterwards the role
+/// holds what it `held` before: nothing, or the privilege alone, or with the option.
 pub fn with_grant_option(
     role: &RoleName,
     privileges: &Privileges,
+    held: impl Fn(Privilege) -> Option<bool>,
     target: &Target,
     revocation: &Statement,
 ) -> String {
     let itself = Grantee::Role(role.clone());
-    format!(
-        "{} WITH GRANT OPTION; {}; {}",
-        grant(privileges, target, &itself).shown(),
+    let that_was = |before| -> Privileges {
+        privileges.iter().copied().filter(|privilege| held(*privilege) == before).collect()
+    };
+    let not_grantable: Privileges = that_was(None).union(&that_was(Some(false))).copied().collect();
+    let mut statements = vec![
+        format!("{} WITH GRANT OPTION", grant(&not_grantable, target, &itself).shown()),
         as_role(role, revocation),
-        revoke(Taken::Privilege, privileges, target, &itself, false).shown()
-    )
+    ];
+    for (taken, privileges) in
+        [(Taken::Privilege, that_was(None)), (Taken::GrantOption, that_was(Some(false)))]
+    {
+        if !privileges.is_empty() {
+            statements.push(revoke(taken, &privileges, target, &itself, false).shown());
+        }
+    }
+    statements.join("; ")
 }
 
 /// Statements that a superuser is to run as somebody else.
@@ -481,10 +513,11 @@ pub fn as_role(role: &RoleName, statement: &Statement) -> String {
     format!("SET ROLE {}; {}; RESET ROLE", role.quoted(), statement.shown())
 }
 
-/// Statements that a superuser is to run, and for which a role has to be let into a schema.
-pub fn let_in(role: &RoleName, schema: &SchemaName, statements: &str) -> String {
-    let (open, closed) = (grant_usage(schema, role), revoke_usage(schema, role));
-    format!("{}; {statements}; {}", open.shown(), closed.shown())
+/// Statements that a superuser is to run, and for which a role has to be let into schemas.
+pub fn let_in(role: &RoleName, schemas: &[SchemaName], statements: String) -> String {
+    let opened = schemas.iter().map(|schema| grant_usage(schema, role).shown());
+    let closed = schemas.iter().map(|schema| revoke_usage(schema, role).shown());
+    opened.chain([statements]).chain(closed).collect::<Vec<_>>().join("; ")
 }
 
 pub fn create_database(database: &DatabaseName) -> Statement {

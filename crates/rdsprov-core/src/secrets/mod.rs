@@ -8,6 +8,8 @@ mod create;
 mod files;
 #[cfg(feature = "postgres")]
 mod generate;
+#[cfg(feature = "postgres")]
+pub(crate) mod judge;
 mod parse;
 mod password;
 #[cfg(feature = "postgres")]

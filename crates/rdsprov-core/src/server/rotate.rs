@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::apply::{ApplyOptions, Outcome, Report, StepResult, StepStatus, apply, stopped};
-use super::run::{Lock, Run, RunError, contradictions};
+use super::run::{Lock, Run, RunError};
 use super::{RunSlots, login, observe};
 use crate::name::DatabaseName;
 use crate::observed::{Login, Observed};
@@ -21,6 +21,7 @@ use crate::plan::rotation::{Held, Standing, restore};
 use crate::plan::{Action, Findings, Plan, Refusal, Step, Transaction};
 use crate::rotation::{Rotation, RotationError};
 use crate::secrets::aws::SecretsManager;
+use crate::secrets::judge::contradictions;
 use crate::secrets::{
     Keeper, Password, Secret, SecretError, SecretSource, Stages, Version, VersionsError,
 };

@@ -14,6 +14,7 @@ use crate::desired::Desired;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::observed::{self, Observed};
 use crate::plan::{Action, Findings, Plan, Refusal};
+use crate::secrets::judge::{Fetched, found, judge, other_servers};
 use crate::secrets::scram::{ITERATIONS, NoRandomness};
 use crate::secrets::{Password, Secret, SecretError, SecretId, SecretSource, SourceError, Stage};
 
@@ -129,7 +130,7 @@ impl Administration {
         login: Login,
         place: Place,
         tls: Tls,
-        fetched: &BTreeMap<SecretId, Result<Secret, SecretError>>,
+        fetched: &Fetched,
         findings: &Findings,
     ) -> Result<Self, RunError> {
         let (admin, dbname) = match login {
@@ -194,9 +195,6 @@ pub struct Run {
     pub(super) home: Session,
 }
 
-/// What the source said of each secret.
-type Fetched = BTreeMap<SecretId, Result<Secret, SecretError>>;
-
 impl Run {
     /// Fetches the secrets and connects.
     ///
@@ -221,7 +219,7 @@ impl Run {
         }
         let mut fetched = source.fetch(&wanted).await?;
         let new_secrets = make_passwords(&desired, &mut fetched, passwords.minimum_length)?;
-        let (_, findings) = sort(&desired, &fetched, passwords.minimum_length);
+        let (_, findings) = judge(&desired, &fetched, passwords.minimum_length);
         let Administration { admin, home } =
             Administration::connect(login, place, tls, &fetched, &findings).await?;
         for id in &new_secrets {
@@ -342,8 +340,8 @@ impl Run {
     /// The good secrets, and what was found on the way.
     fn known(&self) -> (BTreeMap<SecretId, Secret>, Findings) {
         let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-        let (secrets, mut findings) = sort(&self.desired, &fetched, self.minimum_length);
-        findings.notes.extend(other_servers(&secrets, &self.admin));
+        let (secrets, mut findings) = judge(&self.desired, &fetched, self.minimum_length);
+        findings.notes.extend(other_servers(&secrets, &self.admin.host, self.admin.port));
         findings.new_secrets = self.new_secrets();
         (secrets, findings)
     }
@@ -430,7 +428,7 @@ impl Run {
 /// A new password for who is to administer, where its secret is not there.
 fn make_passwords(
     desired: &Desired,
-    fetched: &mut BTreeMap<SecretId, Result<Secret, SecretError>>,
+    fetched: &mut Fetched,
     minimum_length: usize,
 ) -> Result<BTreeSet<SecretId>, RunError> {
     let Some((name, role)) = desired.delegate() else { return Ok(BTreeSet::new()) };
@@ -454,136 +452,11 @@ fn make_passwords(
 /// The administrator's secret; where it is not to be had, all that is wrong with secrets at once.
 fn administrator(
     id: &SecretId,
-    fetched: &BTreeMap<SecretId, Result<Secret, SecretError>>,
+    fetched: &Fetched,
     findings: &Findings,
 ) -> Result<Secret, RunError> {
     found(fetched, id).map_err(|error| RunError::AdminSecret {
         error: Box::new(error),
         others: findings.refusals.clone(),
     })
-}
-
-fn found(
-    fetched: &BTreeMap<SecretId, Result<Secret, SecretError>>,
-    id: &SecretId,
-) -> Result<Secret, SecretError> {
-    let missing = || Err(SecretError::Missing { id: id.clone(), region: None });
-    fetched.get(id).cloned().unwrap_or_else(missing)
-}
-
-/// Good secrets to one side, a refusal for each that is not, or that contradicts the definitions.
-fn sort(
-    desired: &Desired,
-    fetched: &BTreeMap<SecretId, Result<Secret, SecretError>>,
-    minimum_length: usize,
-) -> (BTreeMap<SecretId, Secret>, Findings) {
-    let mut refusals = Vec::new();
-    for (name, role) in &desired.roles {
-        let Some(id) = role.secret() else { continue };
-        refusals.extend(role.other_secrets.iter().filter_map(|(other, application)| {
-            let message = match (fetched.get(id)?, fetched.get(other)?) {
-                (_, Err(error)) => error.to_string(),
-                (Ok(one), Ok(two)) if !one.password.is_same(&two.password) => {
-                    format!("secrets {id} and {other} hold two passwords for role {name}")
-                }
-                _ => return None,
-            };
-            Some(Refusal {
-                application: application.clone(),
-                message,
-                remedy: format!("role {name} has one password: let both secrets hold it, or name one `secret` in each entry"),
-                opens: None,
-            })
-        }));
-        let mut refuse = |message: String, remedy: &str| {
-            refusals.push(Refusal {
-                application: role.application.clone(),
-                message,
-                remedy: remedy.to_owned(),
-                opens: None,
-            });
-        };
-        match found(fetched, id) {
-            Ok(secret) => {
-                for (message, remedy) in contradictions(desired, name, &secret, minimum_length) {
-                    refuse(message, remedy);
-                }
-            }
-            Err(error) => refuse(error.to_string(), "see to the secret, then run again"),
-        }
-    }
-    let secrets: BTreeMap<SecretId, Secret> = fetched
-        .iter()
-        .filter_map(|(id, secret)| Some((id.clone(), secret.as_ref().ok()?.clone())))
-        .collect();
-    let versions = secrets
-        .iter()
-        .filter_map(|(id, secret)| Some((id.clone(), secret.version.clone()?)))
-        .collect();
-    (secrets, Findings { refusals, versions, ..Findings::default() })
-}
-
-/// What in a secret goes against the definitions, each with what to do.
-pub(super) fn contradictions(
-    desired: &Desired,
-    role: &RoleName,
-    secret: &Secret,
-    minimum_length: usize,
-) -> Vec<(String, &'static str)> {
-    let id = &secret.id;
-    let mut found = Vec::new();
-    if secret.password.is_shorter_than(minimum_length) {
-        found.push((
-            format!(
-                "secret {id}: the password has less than {minimum_length} characters, which [passwords] minimum_length asks for"
-            ),
-            "set a longer one",
-        ));
-    }
-    let remedy = "correct the secret or the definition, so that both say the same";
-    if let Some(username) = secret.username.as_deref().filter(|u| *u != role.as_str()) {
-        found.push((
-            format!("secret {id} is for user {username:?}, the definitions say {role}"),
-            remedy,
-        ));
-    }
-    let databases: Vec<&str> = desired
-        .databases
-        .iter()
-        .filter(|(_, database)| database.access.contains_key(role))
-        .map(|(database, _)| database.as_str())
-        .collect();
-    let administers = desired.roles.get(role).is_some_and(|role| role.administers);
-    let of_another = |dbname: &&str| !administers && !databases.contains(dbname);
-    if let Some(dbname) = secret.dbname.as_deref().filter(of_another) {
-        found.push((
-            format!(
-                "secret {id} is for database {dbname:?}, the definitions say {}",
-                databases.join(", ")
-            ),
-            remedy,
-        ));
-    }
-    found
-}
-
-/// A note for each secret that names another server: a proxy's address, say.
-fn other_servers(secrets: &BTreeMap<SecretId, Secret>, admin: &Target) -> Vec<String> {
-    secrets
-        .values()
-        .filter(|secret| {
-            secret.host.as_ref().is_some_and(|host| *host != admin.host)
-                || secret.port.is_some_and(|port| port != admin.port)
-        })
-        .map(|secret| {
-            format!(
-                "secret {} names {}:{}, this server is {}:{}",
-                secret.id,
-                secret.host.as_deref().unwrap_or(&admin.host),
-                secret.port.unwrap_or(admin.port),
-                admin.host,
-                admin.port
-            )
-        })
-        .collect()
 }

@@ -287,12 +287,9 @@ impl<'a> Rules<'a> {
             match before.things.get(name) {
                 Some(before) => was = before.clone(),
                 None if name.class == Class::Schema && made.contains(&name.schema) => {
-                    was.acl = thing
-                        .acl
-                        .iter()
-                        .filter(|i| i.0.as_deref() == Some(self.owner))
-                        .cloned()
-                        .collect();
+                    let of_owner = |item: &&Item| item.0.as_deref() == Some(self.owner);
+                    was.acl = thing.acl.iter().filter(of_owner).cloned().collect();
+                    was.acl.extend(self.given_to_others(before));
                     was.owner = self.owner.to_owned();
                 }
                 None if thing.of_extension && makes_extensions => {}
@@ -314,6 +311,15 @@ impl<'a> Rules<'a> {
             found.extend(expected.complaints(&after.defaults(&of), &format!("{place}: {of:?}")));
         }
         found
+    }
+
+    /// What the owner's default privileges give roles that are not declared of each schema that it makes.
+    fn given_to_others(&self, before: &Contents) -> Vec<Item> {
+        let of = DefaultsOf { creator: self.owner.to_owned(), schema: None, kind: "n".to_owned() };
+        let others = |item: &Item| {
+            item.0.as_ref().is_some_and(|role| role != self.owner && !self.is_regulated(role))
+        };
+        before.defaults(&of).into_iter().filter(others).collect()
     }
 
     fn defaults_to_judge(&self, before: &Contents, after: &Contents) -> BTreeSet<DefaultsOf> {

@@ -32,19 +32,19 @@
     ORDER BY relname, acl) AS columns
   FROM with_column_acl GROUP BY nspname
 ), object AS (
-  SELECT 'routine' AS kind, 'pg_proc'::regclass AS class, n.nspname, p.oid, p.proowner AS owner, p.proacl AS acl
+  SELECT 'routine' AS kind, 'pg_proc'::regclass AS class, n.oid AS namespace, p.proargtypes::oid[] AS arguments, p.oid, p.proowner AS owner, p.proacl AS acl
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
   WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   UNION ALL
-  SELECT 'type', 'pg_type'::regclass, n.nspname, t.oid, t.typowner, t.typacl
+  SELECT 'type', 'pg_type'::regclass, n.oid, NULL, t.oid, t.typowner, t.typacl
   FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
   WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-  UNION ALL SELECT 'language', 'pg_language'::regclass, NULL, oid, lanowner, lanacl FROM pg_language
-  UNION ALL SELECT 'foreign_data_wrapper', 'pg_foreign_data_wrapper'::regclass, NULL, oid, fdwowner, fdwacl
+  UNION ALL SELECT 'language', 'pg_language'::regclass, NULL, NULL, oid, lanowner, lanacl FROM pg_language
+  UNION ALL SELECT 'foreign_data_wrapper', 'pg_foreign_data_wrapper'::regclass, NULL, NULL, oid, fdwowner, fdwacl
   FROM pg_foreign_data_wrapper
-  UNION ALL SELECT 'foreign_server', 'pg_foreign_server'::regclass, NULL, oid, srvowner, srvacl
+  UNION ALL SELECT 'foreign_server', 'pg_foreign_server'::regclass, NULL, NULL, oid, srvowner, srvacl
   FROM pg_foreign_server
-  UNION ALL SELECT 'large_object', 'pg_largeobject'::regclass, NULL, oid, lomowner, lomacl
+  UNION ALL SELECT 'large_object', 'pg_largeobject'::regclass, NULL, NULL, oid, lomowner, lomacl
   FROM pg_largeobject_metadata
 )
 SELECT json_build_object(
@@ -65,7 +65,11 @@ SELECT json_build_object(
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'),
   'objects', (
     SELECT coalesce(json_agg(json_build_object(
-      'kind', o.kind, 'identity', i.identity, 'schema', o.nspname, 'owner', pg_get_userbyid(o.owner),
+      'kind', o.kind, 'identity', i.identity, 'owner', pg_get_userbyid(o.owner),
+      'schemas', (
+        SELECT coalesce(json_agg(DISTINCT n.nspname), '[]') FROM pg_namespace n
+        WHERE n.oid = o.namespace
+          OR n.oid IN (SELECT t.typnamespace FROM pg_type t WHERE t.oid = ANY(o.arguments))),
       'acl', (
         SELECT coalesce(json_agg(json_build_object(
           'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),

@@ -142,6 +142,19 @@ impl World<'_> {
         }
     }
 
+    /// The type of a function's argument: one that is there already, in whatever schema, or the system's.
+    fn argument(&mut self, database: &InDatabase) -> String {
+        let types: Vec<&str> = database
+            .objects
+            .iter()
+            .filter_map(|object| object.target.strip_prefix("TYPE "))
+            .collect();
+        if types.is_empty() || self.random.chance(20) {
+            return "integer".to_owned();
+        }
+        (*self.random.pick(&types)).to_owned()
+    }
+
     fn other_object(&mut self, database: &mut InDatabase, number: usize) {
         let schema = self.random.pick(&database.schemas).clone();
         let owner = self.owner_in(database);
@@ -150,7 +163,7 @@ impl World<'_> {
             |stem: &str| format!("{}.{}", quote(&schema), quote(&format!("{stem}_{number}")));
         let (kind, object_kind, target, statement) = match self.random.below(8) {
             0 => {
-                let f = format!("{}(integer)", name("fn"));
+                let f = format!("{}({})", name("fn"), self.argument(database));
                 (
                     Kind::Routine,
                     ObjectKind::Function,

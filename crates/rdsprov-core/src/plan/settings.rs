@@ -1,0 +1,65 @@
+//! The settings that declared roles have in a database.
+
+use std::collections::BTreeMap;
+
+use super::databases::{For, step};
+use super::diff::Planner;
+use super::{Acting, Action, Memberships, Step, sql};
+use crate::desired;
+use crate::name::{DatabaseName, RoleName};
+use crate::setting::Parameter;
+
+impl Planner<'_> {
+    /// What differs in the settings of the declared roles in a database.
+    pub(super) fn settings(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        seen: &BTreeMap<RoleName, BTreeMap<Parameter, String>>,
+        steps: &mut Vec<Step>,
+    ) {
+        let none = BTreeMap::new();
+        for role in self.desired.roles.keys() {
+            let access = database.access.get(role);
+            let wanted = access.map_or(&none, |access| &access.settings);
+            let held = seen.get(role).unwrap_or(&none);
+            let application = self.application_of(role, database).clone();
+            let mut changes = Vec::new();
+            for (parameter, value) in wanted {
+                if held.get(parameter).is_some_and(|held| parameter.same(held, value)) {
+                    continue;
+                }
+                let tried = sql::set_parameter(None, &self.observed.home, parameter, Some(value));
+                if let Some(reason) = self.trial(&tried.shown()) {
+                    self.refuse(
+                        &application,
+                        format!("{parameter} = {value:?} cannot be set for role {role} in database {name}: {reason}"),
+                        "correct or remove it from the application's `settings`".to_owned(),
+                    );
+                    continue;
+                }
+                changes.push((parameter, Some(value)));
+            }
+            changes
+                .extend(held.keys().filter(|held| !wanted.contains_key(held)).map(|p| (p, None)));
+            if !changes.is_empty() && !self.has_power_over(role) {
+                self.refuse_powerless(&application, role);
+                continue;
+            }
+            steps.extend(changes.into_iter().map(|(parameter, value)| {
+                let of = For {
+                    application: &application,
+                    role: Some(role),
+                    acting: Acting::Administrator,
+                    borrowed: Memberships::new(),
+                };
+                let summary = match value {
+                    Some(value) => format!("{parameter} = {value:?} for {role} in database {name}"),
+                    None => format!("{parameter} for {role} in database {name}: not set any more"),
+                };
+                let statement = sql::set_parameter(Some(role), name, parameter, value);
+                step(name, of, Action::SetParameter, summary, vec![statement], &[])
+            }));
+        }
+    }
+}

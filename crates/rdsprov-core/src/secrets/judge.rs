@@ -1,0 +1,134 @@
+//! What the secrets say against the definitions: those that are not to be had, and those that contradict them.
+
+use std::collections::BTreeMap;
+
+use super::{Secret, SecretError, SecretId};
+use crate::desired::Desired;
+use crate::name::RoleName;
+use crate::plan::{Findings, Refusal};
+
+/// What the source said of each secret.
+pub type Fetched = BTreeMap<SecretId, Result<Secret, SecretError>>;
+
+/// One of them.
+pub fn found(fetched: &Fetched, id: &SecretId) -> Result<Secret, SecretError> {
+    let missing = || Err(SecretError::Missing { id: id.clone(), region: None });
+    fetched.get(id).cloned().unwrap_or_else(missing)
+}
+
+/// Good secrets to one side, a refusal for each that is not, or that contradicts the definitions.
+pub fn judge(
+    desired: &Desired,
+    fetched: &Fetched,
+    minimum_length: usize,
+) -> (BTreeMap<SecretId, Secret>, Findings) {
+    let mut refusals = Vec::new();
+    for (name, role) in &desired.roles {
+        let Some(id) = role.secret() else { continue };
+        refusals.extend(role.other_secrets.iter().filter_map(|(other, application)| {
+            let message = match (fetched.get(id)?, fetched.get(other)?) {
+                (_, Err(error)) => error.to_string(),
+                (Ok(one), Ok(two)) if !one.password.is_same(&two.password) => {
+                    format!("secrets {id} and {other} hold two passwords for role {name}")
+                }
+                _ => return None,
+            };
+            Some(Refusal {
+                application: application.clone(),
+                message,
+                remedy: format!("role {name} has one password: let both secrets hold it, or name one `secret` in each entry"),
+                opens: None,
+            })
+        }));
+        let mut refuse = |message: String, remedy: &str| {
+            refusals.push(Refusal {
+                application: role.application.clone(),
+                message,
+                remedy: remedy.to_owned(),
+                opens: None,
+            });
+        };
+        match found(fetched, id) {
+            Ok(secret) => {
+                for (message, remedy) in contradictions(desired, name, &secret, minimum_length) {
+                    refuse(message, remedy);
+                }
+            }
+            Err(error) => refuse(error.to_string(), "see to the secret, then run again"),
+        }
+    }
+    let secrets: BTreeMap<SecretId, Secret> = fetched
+        .iter()
+        .filter_map(|(id, secret)| Some((id.clone(), secret.as_ref().ok()?.clone())))
+        .collect();
+    let versions = secrets
+        .iter()
+        .filter_map(|(id, secret)| Some((id.clone(), secret.version.clone()?)))
+        .collect();
+    (secrets, Findings { refusals, versions, ..Findings::default() })
+}
+
+/// What in a secret goes against the definitions, each with what to do.
+pub fn contradictions(
+    desired: &Desired,
+    role: &RoleName,
+    secret: &Secret,
+    minimum_length: usize,
+) -> Vec<(String, &'static str)> {
+    let id = &secret.id;
+    let mut found = Vec::new();
+    if secret.password.is_shorter_than(minimum_length) {
+        found.push((
+            format!(
+                "secret {id}: the password has less than {minimum_length} characters, which [passwords] minimum_length asks for"
+            ),
+            "set a longer one",
+        ));
+    }
+    let remedy = "correct the secret or the definition, so that both say the same";
+    if let Some(username) = secret.username.as_deref().filter(|u| *u != role.as_str()) {
+        found.push((
+            format!("secret {id} is for user {username:?}, the definitions say {role}"),
+            remedy,
+        ));
+    }
+    let databases: Vec<&str> = desired
+        .databases
+        .iter()
+        .filter(|(_, database)| database.access.contains_key(role))
+        .map(|(database, _)| database.as_str())
+        .collect();
+    let administers = desired.roles.get(role).is_some_and(|role| role.administers);
+    let of_another = |dbname: &&str| !administers && !databases.contains(dbname);
+    if let Some(dbname) = secret.dbname.as_deref().filter(of_another) {
+        found.push((
+            format!(
+                "secret {id} is for database {dbname:?}, the definitions say {}",
+                databases.join(", ")
+            ),
+            remedy,
+        ));
+    }
+    found
+}
+
+/// A note for each secret that names another server: a proxy's address, say.
+pub fn other_servers(secrets: &BTreeMap<SecretId, Secret>, at: &str, at_port: u16) -> Vec<String> {
+    secrets
+        .values()
+        .filter(|secret| {
+            secret.host.as_ref().is_some_and(|host| *host != at)
+                || secret.port.is_some_and(|port| port != at_port)
+        })
+        .map(|secret| {
+            format!(
+                "secret {} names {}:{}, this server is {}:{}",
+                secret.id,
+                secret.host.as_deref().unwrap_or(at),
+                secret.port.unwrap_or(at_port),
+                at,
+                at_port
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,10 @@
+CREATE ROLE auditor;
+CREATE DATABASE workshop OWNER shop_owner;
+SET SESSION AUTHORIZATION shop_owner;
+REVOKE ALL ON DATABASE workshop FROM PUBLIC;
+GRANT CONNECT ON DATABASE workshop TO platform_admin WITH GRANT OPTION;
+SET SESSION AUTHORIZATION platform_admin;
+GRANT CONNECT ON DATABASE workshop TO auditor;
+\connect shop
+SET SESSION AUTHORIZATION shop_owner;
+CREATE TABLE orders (id serial PRIMARY KEY, item text);
