@@ -206,6 +206,25 @@ fn no_rotation_shows_a_password() {
             run(action, code, "json");
         }
         run("nothing", 0, "text");
+        // What is wrong before anything is rotated: who administers, and what applications have.
+        let admin = bench.server.admin_secret();
+        let master = "goldenpath/dev/rds/master";
+        let of_app = "goldenpath/dev/keycloak/postgres";
+        let (_, app) = manager.at_stage(of_app, "AWSCURRENT").unwrap().unwrap();
+        let mut wrong = |id: &str, text: &str, good: &str, code: i32, says: &str| {
+            bench.secret(id, text);
+            for format in ["json", "text"] {
+                let words = ["rotate", "keycloak", "-vv", "--log-format", format];
+                let shown = expect(&bench.run(teams, &words), code);
+                assert!(shown.contains(says), "{shown}");
+                said += &shown;
+            }
+            bench.secret(id, good);
+        };
+        let other = admin.replace(bench.server.master_password(), "Canary-other");
+        wrong(master, &other, &admin, 1, "password authentication failed");
+        wrong(master, &admin.replace('}', ""), &admin, 1, "is not JSON");
+        wrong(of_app, &app.replace('}', ""), &app, 3, "is not JSON");
         passwords.sort();
         passwords.dedup();
         // That of the beginning, and those of two rotations.

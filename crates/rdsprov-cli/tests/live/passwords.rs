@@ -76,6 +76,10 @@ fn no_answer_but_wrong_password_leads_to_a_reset() {
         std::fs::write(&rules, format!("hostssl all keycloak_user all reject\n{text}")).unwrap();
         bench.query("SELECT pg_reload_conf()");
         wait_until(&bench, TEAMS, "pg_hba.conf does not let the role in from here");
+        // So does one that lets in who tells the password itself: nobody does.
+        std::fs::write(&rules, format!("hostssl all keycloak_user all password\n{text}")).unwrap();
+        bench.query("SELECT pg_reload_conf()");
+        wait_until(&bench, TEAMS, "the server asks for the password itself");
         std::fs::write(&rules, text).unwrap();
         bench.query("SELECT pg_reload_conf()");
         wait_until(&bench, TEAMS, "Nothing to do");

@@ -184,6 +184,7 @@ mod tests {
             format!("{{\"password\": \"{CANARY}\", \"password\": \"{CANARY}\"}}"),
             format!("{{\"password\": [\"{CANARY}\"]}}"),
             format!("{{\"password\": \"{CANARY}\\n\"}}"),
+            format!("{{\"password\": \"{CANARY}\\u0000\"}}"),
             format!("{{\"password\": \"x\", \"port\": \"{CANARY}\"}}"),
             format!("{{\"password\": \"x\", \"engine\": \"{CANARY}\"}}"),
             format!("{{\"password\": \"{CANARY}\", \"port\": 0}}"),

@@ -8,8 +8,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::{DbError, SqlState};
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{AsyncMessage, Client, NoTls, Socket};
 
+use super::discreet::{Discreetly, was_asked_for_password};
 #[cfg(feature = "aws")]
 use super::tls::Peer;
 use super::tls::{Identity, Protection, Tls, TlsProblem};
@@ -53,6 +55,18 @@ pub enum ConnectError {
         port: u16,
         /// Why, and what to do.
         problem: TlsProblem,
+    },
+    /// A password is told to nobody as it is.
+    #[error(
+        "cannot connect to {host}:{port} as {user}: the server asks for the password itself, and could keep what it got; let pg_hba.conf say scram-sha-256 for {user}"
+    )]
+    AskedForPassword {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// The role.
+        user: RoleName,
     },
     /// The server, or the way to it, said no.
     #[error("cannot connect to {host}:{port}, database {database}, as {user}: {reason}{remedy}")]
@@ -188,6 +202,11 @@ impl Target {
             Some(problem) => {
                 ConnectError::Tls { host: self.host.clone(), port: self.port, problem }
             }
+            None if was_asked_for_password(&error) => ConnectError::AskedForPassword {
+                host: self.host.clone(),
+                port: self.port,
+                user: self.user.clone(),
+            },
             None => ConnectError::Refused {
                 host: self.host.clone(),
                 port: self.port,
@@ -208,7 +227,7 @@ impl Target {
             remedy: "; see whether a server of PostgreSQL listens there, or something on the way is stuck",
         };
         let notices = Arc::default();
-        let (client, connection) = match &self.tls.0 {
+        let opened = match &self.tls.0 {
             Protection::Disabled => {
                 let loopback = self.host == "localhost"
                     || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -216,21 +235,22 @@ impl Target {
                     return Err(ConnectError::PlainToStranger { host: self.host.clone() });
                 }
                 config.ssl_mode(SslMode::Disable);
-                let (client, connection) = timeout(ANSWER, config.connect(NoTls))
-                    .await
-                    .map_err(silent)?
-                    .map_err(refused)?;
-                (client, keep_notices(connection, &notices))
+                timeout(ANSWER, open(&config, NoTls, &notices)).await
             }
             Protection::Rustls { connector, .. } => {
                 config.ssl_mode(SslMode::Require);
-                let (client, connection) = timeout(ANSWER, config.connect(connector.clone()))
-                    .await
-                    .map_err(silent)?
-                    .map_err(refused)?;
-                (client, keep_notices(connection, &notices))
+                let connector = connector.clone();
+                match &self.proof {
+                    Proof::Password(_) => {
+                        timeout(ANSWER, open(&config, Discreetly(connector), &notices)).await
+                    }
+                    // A token is for who asks for it as it is.
+                    #[cfg(feature = "aws")]
+                    Proof::Token(_) => timeout(ANSWER, open(&config, connector, &notices)).await,
+                }
             }
         };
+        let (client, connection) = opened.map_err(silent)?.map_err(refused)?;
         Ok(Session { client, notices, connection })
     }
 
@@ -270,6 +290,20 @@ impl Session {
     pub fn take_notices(&self) -> Vec<DbError> {
         self.notices.lock().map(|mut notices| std::mem::take(&mut *notices)).unwrap_or_default()
     }
+}
+
+/// Connects, and drives the connection.
+async fn open<T>(
+    config: &tokio_postgres::Config,
+    tls: T,
+    notices: &Arc<Mutex<Vec<DbError>>>,
+) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
+    let (client, connection) = config.connect(tls).await?;
+    Ok((client, keep_notices(connection, notices)))
 }
 
 /// Drives a connection until it ends.
