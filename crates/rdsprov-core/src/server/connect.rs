@@ -4,11 +4,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::{DbError, SqlState};
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{AsyncMessage, Client, NoTls, Socket};
 
+use super::discreet::{Discreetly, was_asked_for_password};
 #[cfg(feature = "aws")]
 use super::tls::Peer;
 use super::tls::{Identity, Protection, Tls, TlsProblem};
@@ -52,6 +55,18 @@ pub enum ConnectError {
         port: u16,
         /// Why, and what to do.
         problem: TlsProblem,
+    },
+    /// A password is told to nobody as it is.
+    #[error(
+        "cannot connect to {host}:{port} as {user}: the server asks for the password itself, and could keep what it got; let pg_hba.conf say scram-sha-256 for {user}"
+    )]
+    AskedForPassword {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// The role.
+        user: RoleName,
     },
     /// The server, or the way to it, said no.
     #[error("cannot connect to {host}:{port}, database {database}, as {user}: {reason}{remedy}")]
@@ -133,6 +148,7 @@ pub struct Session {
     /// The client.
     pub client: Client,
     notices: Arc<Mutex<Vec<DbError>>>,
+    connection: JoinHandle<()>,
 }
 
 impl Target {
@@ -186,6 +202,11 @@ impl Target {
             Some(problem) => {
                 ConnectError::Tls { host: self.host.clone(), port: self.port, problem }
             }
+            None if was_asked_for_password(&error) => ConnectError::AskedForPassword {
+                host: self.host.clone(),
+                port: self.port,
+                user: self.user.clone(),
+            },
             None => ConnectError::Refused {
                 host: self.host.clone(),
                 port: self.port,
@@ -206,7 +227,7 @@ impl Target {
             remedy: "; see whether a server of PostgreSQL listens there, or something on the way is stuck",
         };
         let notices = Arc::default();
-        let client = match &self.tls.0 {
+        let opened = match &self.tls.0 {
             Protection::Disabled => {
                 let loopback = self.host == "localhost"
                     || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -214,24 +235,23 @@ impl Target {
                     return Err(ConnectError::PlainToStranger { host: self.host.clone() });
                 }
                 config.ssl_mode(SslMode::Disable);
-                let (client, connection) = timeout(ANSWER, config.connect(NoTls))
-                    .await
-                    .map_err(silent)?
-                    .map_err(refused)?;
-                keep_notices(connection, &notices);
-                client
+                timeout(ANSWER, open(&config, NoTls, &notices)).await
             }
             Protection::Rustls { connector, .. } => {
                 config.ssl_mode(SslMode::Require);
-                let (client, connection) = timeout(ANSWER, config.connect(connector.clone()))
-                    .await
-                    .map_err(silent)?
-                    .map_err(refused)?;
-                keep_notices(connection, &notices);
-                client
+                let connector = connector.clone();
+                match &self.proof {
+                    Proof::Password(_) => {
+                        timeout(ANSWER, open(&config, Discreetly(connector), &notices)).await
+                    }
+                    // A token is for who asks for it as it is.
+                    #[cfg(feature = "aws")]
+                    Proof::Token(_) => timeout(ANSWER, open(&config, connector, &notices)).await,
+                }
             }
         };
-        Ok(Session { client, notices })
+        let (client, connection) = opened.map_err(silent)?.map_err(refused)?;
+        Ok(Session { client, notices, connection })
     }
 
     /// Asks the server to give up the statement that a session is at.
@@ -250,7 +270,17 @@ impl Target {
 const OWN_SETTINGS: &str = "SET lock_timeout = '3s'; SET statement_timeout = 0; \
     SET idle_in_transaction_session_timeout = 0; SET default_transaction_read_only = off";
 
+/// How long somebody who leaves waits for the door to close.
+const LEAVING: Duration = Duration::from_secs(2);
+
 impl Session {
+    /// Takes leave of the server: who just goes has it log a connection that was reset.
+    pub(super) async fn end(self) {
+        drop(self.client);
+        // A server that does not answer any more is left without a word.
+        let _ = timeout(LEAVING, self.connection).await;
+    }
+
     /// Gets ready to change something.
     pub(super) async fn prepare(&self) -> Result<(), tokio_postgres::Error> {
         self.client.batch_execute(OWN_SETTINGS).await
@@ -264,11 +294,26 @@ impl Session {
     }
 }
 
+/// Connects, and drives the connection.
+async fn open<T>(
+    config: &tokio_postgres::Config,
+    tls: T,
+    notices: &Arc<Mutex<Vec<DbError>>>,
+) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
+    let (client, connection) = config.connect(tls).await?;
+    Ok((client, keep_notices(connection, notices)))
+}
+
 /// Drives a connection until it ends.
 fn keep_notices<S, T>(
     mut connection: tokio_postgres::Connection<S, T>,
     notices: &Arc<Mutex<Vec<DbError>>>,
-) where
+) -> JoinHandle<()>
+where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -281,7 +326,7 @@ fn keep_notices<S, T>(
                 notices.push(notice);
             }
         }
-    });
+    })
 }
 
 /// What a server said, with its code; of other errors, the causes in one line.

@@ -2,6 +2,7 @@
 
 mod apply;
 mod connect;
+mod discreet;
 mod holdings;
 mod login;
 mod observe;
