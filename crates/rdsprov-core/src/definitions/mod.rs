@@ -7,12 +7,15 @@
 mod defaults;
 mod entry;
 mod file;
+mod guard;
 mod hcl;
+mod heredoc;
 mod json;
 mod model;
 mod together;
 mod toml;
 mod tree;
+mod unclosed;
 
 use std::collections::BTreeMap;
 use std::fmt;
