@@ -16,7 +16,26 @@ use crate::name::check_environment;
 
 const APPLICATIONS: &str = "application_databases";
 
+/// What files say, and what is wrong with them.
+struct Gathered {
+    definitions: Definitions,
+    errors: Vec<DefinitionError>,
+    /// Why none of them declares anything, if so it is.
+    absent: Vec<DefinitionError>,
+}
+
 pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, DefinitionErrors> {
+    let Gathered { definitions, mut errors, absent } = gather(sources, rules);
+    errors.extend(absent);
+    if errors.is_empty() { Ok(definitions) } else { Err(DefinitionErrors(errors)) }
+}
+
+/// What is wrong with these files, whatever others declare.
+pub fn errors(sources: &[SourceText], rules: &Rules) -> Vec<DefinitionError> {
+    gather(sources, rules).errors
+}
+
+fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
     let mut errors = Vec::new();
     let pattern = rules.naming_pattern.as_deref().unwrap_or(DEFAULT_NAMING_PATTERN);
     let pattern = match Regex::new(&format!("^(?:{pattern})$")) {
@@ -79,20 +98,20 @@ pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, Defini
         file.errors.sort_by_key(|error| (error.location.line, error.location.column));
         errors.extend(file.errors);
     }
-    if absent.len() == sources.len() {
-        errors.extend(absent);
-        if sources.is_empty() {
-            errors.push(DefinitionError {
-                location: Location { file: "definitions".to_owned(), line: 1, column: 1 },
-                line_text: String::new(),
-                message: "no file is given".to_owned(),
-                help: "name the files that hold the definitions".to_owned(),
-            });
-        }
+    if absent.len() < sources.len() {
+        absent.clear();
+    }
+    if sources.is_empty() {
+        absent.push(DefinitionError {
+            location: Location { file: "definitions".to_owned(), line: 1, column: 1 },
+            line_text: String::new(),
+            message: "no file is given".to_owned(),
+            help: "name the files that hold the definitions".to_owned(),
+        });
     }
     share_what_is_said(&mut definitions, &said);
     definitions.mode = mode.map_or(Mode::Standalone, |(mode, _)| mode);
-    if errors.is_empty() { Ok(definitions) } else { Err(DefinitionErrors(errors)) }
+    Gathered { definitions, errors, absent }
 }
 
 /// All files say it in one place.
