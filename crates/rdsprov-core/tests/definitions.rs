@@ -155,6 +155,12 @@ fn a_site_sets_keys_and_names() {
     let text = r#"application_databases = { a = { database_name = "a-db", username = "a_user", size = 1 } }"#;
     let rules = Rules { ignore_keys: vec!["size".to_owned()], ..Rules::default() };
     insta::assert_snapshot!("rules__ignored_key", outcome(&[("a.tfvars", text)], &rules));
+    let misspelt =
+        format!("enviroment = \"dev\"\nenvironments = [\"dev\"]\necs_config = {{}}\n{text}");
+    insta::assert_snapshot!("rules__misspelt", outcome(&[("a.tfvars", &misspelt)], &rules));
+    let own =
+        Rules { ignore_keys: vec!["size".to_owned(), "enviroment".to_owned()], ..rules.clone() };
+    assert_eq!(outcome(&[("a.tfvars", &misspelt)], &own), outcome(&[("a.tfvars", text)], &own));
     let rules = Rules { naming_pattern: Some("^[a-z_]+$".to_owned()), ..rules };
     insta::assert_snapshot!("rules__naming_pattern", outcome(&[("a.tfvars", text)], &rules));
     let rules = Rules { naming_pattern: Some("[".to_owned()), ..rules };

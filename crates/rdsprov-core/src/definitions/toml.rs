@@ -6,7 +6,7 @@ use super::tree::{Fault, Key, Node, Value, string};
 
 pub fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
     let (parsed, errors) = DeTable::parse_recoverable(text);
-    let faults: Vec<Fault> = errors
+    let mut faults: Vec<Fault> = errors
         .iter()
         .map(|error| {
             Fault::new(
@@ -16,6 +16,8 @@ pub fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
             )
         })
         .collect();
+    // What a file leaves open is told once for each table that stands open.
+    faults.dedup();
     if faults.is_empty() {
         (Some(Node { value: table(parsed.get_ref()), place: 0..text.len() }), faults)
     } else {

@@ -63,7 +63,7 @@ pub fn string(text: &str) -> String {
 }
 
 /// What the text breaks, where, and what to do.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Fault {
     pub place: Place,
     pub message: String,
