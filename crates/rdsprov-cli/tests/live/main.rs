@@ -5,6 +5,7 @@
 mod access;
 mod bench;
 mod canary;
+mod definitions;
 mod delegate;
 mod embedded;
 mod guardrails;

@@ -106,7 +106,9 @@ impl Secret {
     /// See [`SecretError`]; none holds any part of the text.
     pub fn parse(id: &SecretId, text: &str) -> Result<Self, SecretError> {
         let id = id.clone();
-        let mut reader = serde_json::Deserializer::from_str(text);
+        // Editors of Windows set a byte order mark before UTF-8.
+        let json = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut reader = serde_json::Deserializer::from_str(json);
         let fields = reader
             .deserialize_map(FieldsVisitor)
             .and_then(|fields| reader.end().map(|()| fields))
@@ -197,7 +199,9 @@ mod tests {
         }
         let good = Secret::parse(
             &id,
-            &format!("{{\"password\": \"{CANARY}\", \"port\": \"5433\", \"host\": \"h:5433\"}}"),
+            &format!(
+                "\u{feff}{{\"password\": \"{CANARY}\", \"port\": \"5433\", \"host\": \"h:5433\"}}"
+            ),
         );
         let good = good.unwrap();
         assert!(!format!("{good:?}").contains(CANARY));
