@@ -12,7 +12,7 @@ mod run;
 mod tls;
 
 use apply::not_begun;
-pub use apply::{ApplyOptions, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
+pub use apply::{ApplyOptions, Fault, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
 pub use connect::{ConnectError, Proof, Session, Target};
 pub use holdings::Asked;
 pub use observe::{ObserveError, observe};
