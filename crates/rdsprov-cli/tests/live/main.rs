@@ -6,6 +6,7 @@ mod access;
 mod bench;
 mod canary;
 mod delegate;
+mod extensions;
 mod guardrails;
 mod iam;
 mod ledger;

@@ -149,11 +149,25 @@ impl Target {
         }
     }
 
-    /// Connects to a database.
+    /// Connects to a database, to work in it: what is set for the database or the role changes nothing there.
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
+        let session = self.log_in(database).await?;
+        session
+            .client
+            .batch_execute(SETTINGS)
+            .await
+            .map_err(|error| self.refused(database, &error))?;
+        Ok(session)
+    }
+
+    /// Connects to a database, and no more.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub(super) async fn log_in(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
         let password = match &self.proof {
             Proof::Password(password) => password.clone(),
             #[cfg(feature = "aws")]
@@ -186,15 +200,7 @@ impl Target {
             Some(problem) => {
                 ConnectError::Tls { host: self.host.clone(), port: self.port, problem }
             }
-            None => ConnectError::Refused {
-                host: self.host.clone(),
-                port: self.port,
-                database: database.clone(),
-                user: self.user.clone(),
-                remedy: remedy(error.code(), &said(&error), self.tls.identity()),
-                reason: said(&error),
-                code: error.code().cloned(),
-            },
+            None => self.refused(database, &error),
         };
         let silent = |_| ConnectError::Refused {
             host: self.host.clone(),
@@ -234,6 +240,18 @@ impl Target {
         Ok(Session { client, notices })
     }
 
+    fn refused(&self, database: &DatabaseName, error: &tokio_postgres::Error) -> ConnectError {
+        ConnectError::Refused {
+            host: self.host.clone(),
+            port: self.port,
+            database: database.clone(),
+            user: self.user.clone(),
+            remedy: remedy(error.code(), &said(error), self.tls.identity()),
+            reason: said(error),
+            code: error.code().cloned(),
+        }
+    }
+
     /// Asks the server to give up the statement that a session is at.
     pub(super) async fn cancel(&self, session: &Session) {
         let token = session.client.cancel_token();
@@ -244,6 +262,9 @@ impl Target {
         };
     }
 }
+
+/// Names without a schema are PostgreSQL's own, and warnings are seen: a grant that granted nothing is one.
+const SETTINGS: &str = "SET search_path TO pg_catalog; SET client_min_messages TO notice";
 
 /// How long a statement may wait for a lock: whoever comes after it waits behind it.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";

@@ -79,7 +79,7 @@ pub(super) fn way_in<'a>(
 }
 
 pub(super) async fn login(target: &Target, database: &DatabaseName) -> Login {
-    let Err(error) = target.connect(database).await else { return Login::Accepted };
+    let Err(error) = target.log_in(database).await else { return Login::Accepted };
     let ConnectError::Refused { code: Some(code), reason, remedy, .. } = &error else {
         return Login::Inconclusive(error.to_string());
     };
