@@ -163,8 +163,7 @@ pub struct Relations {
     pub kind: ObjectKind,
     /// Their ACL.
     pub acl: Acl,
-    /// Whether they belong to an extension, which decides about them: then the ACL holds what others
-    /// granted since.
+    /// Whether they belong to an extension: then what that gave PUBLIC is left out of the ACL.
     #[serde(default)]
     pub of_extension: bool,
     /// How many they are.
@@ -181,7 +180,7 @@ pub struct Columns {
     pub relation: String,
     /// Who owns it.
     pub owner: RoleName,
-    /// Whether it belongs to an extension.
+    /// Whether it belongs to an extension: then what that gave PUBLIC is left out of the ACL.
     #[serde(default)]
     pub of_extension: bool,
     /// The columns' names, in order.
@@ -303,6 +302,20 @@ pub struct AvailableExtension {
     /// The schema that it has to be in, if there is one.
     #[serde(default)]
     pub schema: Option<SchemaName>,
+    /// The extensions that have to be there before it.
+    #[serde(default)]
+    pub requires: BTreeSet<ExtensionName>,
+    /// Whether `rds.allowed_extensions` lets anybody create it.
+    #[serde(default = "yes")]
+    pub allowed: bool,
+}
+
+impl AvailableExtension {
+    /// Whether who owns a database may create it there.
+    #[must_use]
+    pub fn is_owners(&self) -> bool {
+        self.trusted || !self.superuser
+    }
 }
 
 /// A database.
@@ -398,7 +411,7 @@ pub struct Observed {
     /// What is inside `template1`, as which a new database will be; only where one is to be created.
     #[serde(default)]
     pub template: Option<Contents>,
-    /// The declared extensions that the server has.
+    /// The declared extensions that the server has, and those that they require.
     #[serde(default)]
     pub extensions: BTreeMap<ExtensionName, AvailableExtension>,
     /// The roles, PostgreSQL's own left out.
@@ -410,10 +423,10 @@ pub struct Observed {
     /// What logging in came to, for each declared role that exists.
     #[serde(default)]
     pub logins: BTreeMap<RoleName, Login>,
-    /// Statements that were tried and undone, and what the server said to the administrator: only
-    /// where the catalogs leave it open, see [`crate::plan::Plan::open_questions`].
+    /// Statements that were tried and undone, each in the database where it was, and what the server said to
+    /// the administrator: only where the catalogs leave it open, see [`crate::plan::Plan::open_questions`].
     #[serde(default)]
-    pub trials: BTreeMap<String, Trial>,
+    pub trials: BTreeMap<DatabaseName, BTreeMap<String, Trial>>,
 }
 
 impl Observed {

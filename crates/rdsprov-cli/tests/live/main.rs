@@ -8,6 +8,7 @@ mod canary;
 mod definitions;
 mod delegate;
 mod embedded;
+mod extensions;
 mod failures;
 mod guardrails;
 mod iam;

@@ -70,12 +70,17 @@ impl Inside<'_, '_> {
         covered: bool,
         wanted: &BTreeMap<RoleName, Privileges>,
     ) -> AclDiff {
-        // What an extension gave is its own affair.
-        if group.of_extension {
-            return self.differs(&group.owner, &group.acl, &BTreeMap::new(), None);
+        let of_creator = covered && self.is_creator(&group.owner);
+        let public = of_creator.then(Privileges::new);
+        if !group.of_extension {
+            return self.differs(&group.owner, &group.acl, wanted, public);
         }
-        let public = (covered && self.is_creator(&group.owner)).then(Privileges::new);
-        self.differs(&group.owner, &group.acl, wanted, public)
+        // An extension's own are not granted, and what default privileges gave of them may stay.
+        let none = BTreeMap::new();
+        let allowed = if of_creator { wanted } else { &none };
+        let mut found = self.differs(&group.owner, &group.acl, allowed, public);
+        found.grant.clear();
+        found
     }
 
     /// All relations of a kind in a schema, or some by name. Where nobody can act for the owner, the
@@ -103,13 +108,13 @@ impl Inside<'_, '_> {
     /// Columns have ACLs of their own: what a role has of the relation anyway may stand there, too.
     pub(super) fn columns(&mut self, schema: &SchemaName, columns: &Columns) {
         let covered = self.database.covered().contains(schema);
-        let allowed = if columns.of_extension {
+        let of_creator = covered && self.is_creator(&columns.owner);
+        let allowed = if columns.of_extension && !of_creator {
             BTreeMap::new()
         } else {
             self.wanted(schema, |level| access::on_object(level, ObjectKind::Table))
         };
-        let public = (covered && !columns.of_extension && self.is_creator(&columns.owner))
-            .then(Privileges::new);
+        let public = of_creator.then(Privileges::new);
         let mut found = self.differs(&columns.owner, &columns.acl, &allowed, public);
         found.grant.clear();
         let target = Target::Columns {

@@ -211,7 +211,7 @@ async fn run(
             let failed =
                 |message: String| Failure { step: None, message, ends: false, raced: false };
             own = admin.connect(name).await.map_err(|error| failed(error.to_string()))?;
-            own.prepare().await.map_err(|error| failed(said(&error)))?;
+            own.wait_briefly().await.map_err(|error| failed(said(&error)))?;
             &own
         }
         Scope::Cluster | Scope::NewDatabase(_) => &lock.0,

@@ -165,11 +165,25 @@ impl Target {
         }
     }
 
-    /// Connects to a database.
+    /// Connects to a database, to work in it: what is set for the database or the role changes nothing there.
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
+        let session = self.log_in(database).await?;
+        session
+            .client
+            .batch_execute(SETTINGS)
+            .await
+            .map_err(|error| self.refused(database, &error))?;
+        Ok(session)
+    }
+
+    /// Connects to a database, and no more.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub(super) async fn log_in(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
         let password = match &self.proof {
             Proof::Password(password) => password.clone(),
             #[cfg(feature = "aws")]
@@ -207,15 +221,7 @@ impl Target {
                 port: self.port,
                 user: self.user.clone(),
             },
-            None => ConnectError::Refused {
-                host: self.host.clone(),
-                port: self.port,
-                database: database.clone(),
-                user: self.user.clone(),
-                remedy: remedy(error.code(), &said(&error), self.tls.identity()),
-                reason: said(&error),
-                code: error.code().cloned(),
-            },
+            None => self.refused(database, &error),
         };
         let silent = |_| ConnectError::Refused {
             host: self.host.clone(),
@@ -254,6 +260,18 @@ impl Target {
         Ok(Session { client, notices, connection })
     }
 
+    fn refused(&self, database: &DatabaseName, error: &tokio_postgres::Error) -> ConnectError {
+        ConnectError::Refused {
+            host: self.host.clone(),
+            port: self.port,
+            database: database.clone(),
+            user: self.user.clone(),
+            remedy: remedy(error.code(), &said(error), self.tls.identity()),
+            reason: said(error),
+            code: error.code().cloned(),
+        }
+    }
+
     /// Asks the server to give up the statement that a session is at.
     pub(super) async fn cancel(&self, session: &Session) {
         let token = session.client.cancel_token();
@@ -265,10 +283,14 @@ impl Target {
     }
 }
 
-/// How a session is that changes something, whatever is set for the database or the administrator. No
-/// statement waits long for a lock: whoever comes after it waits behind it.
-const OWN_SETTINGS: &str = "SET lock_timeout = '3s'; SET statement_timeout = 0; \
-    SET idle_in_transaction_session_timeout = 0; SET default_transaction_read_only = off";
+/// How a session is, whatever is set for the database or the role: names without a schema are PostgreSQL's own, and
+/// warnings are seen, for a grant that granted nothing is one.
+const SETTINGS: &str = "SET search_path TO pg_catalog; SET client_min_messages TO notice; \
+    SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
+    SET default_transaction_read_only = off";
+
+/// How long a statement may wait for a lock: whoever comes after it waits behind it.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 
 /// How long somebody who leaves waits for the door to close.
 const LEAVING: Duration = Duration::from_secs(2);
@@ -281,9 +303,9 @@ impl Session {
         let _ = timeout(LEAVING, self.connection).await;
     }
 
-    /// Gets ready to change something.
-    pub(super) async fn prepare(&self) -> Result<(), tokio_postgres::Error> {
-        self.client.batch_execute(OWN_SETTINGS).await
+    /// From now on no statement waits long for a lock.
+    pub(super) async fn wait_briefly(&self) -> Result<(), tokio_postgres::Error> {
+        self.client.batch_execute(LOCK_TIMEOUT).await
     }
 
     /// The notices since the last call; drivers hide them, and a grant that granted nothing is only a

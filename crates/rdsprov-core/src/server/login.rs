@@ -79,7 +79,7 @@ pub(super) fn way_in<'a>(
 }
 
 pub(super) async fn login(target: &Target, database: &DatabaseName) -> Login {
-    let error = match target.connect(database).await {
+    let error = match target.log_in(database).await {
         Ok(session) => {
             session.end().await;
             return Login::Accepted;

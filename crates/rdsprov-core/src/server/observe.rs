@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, stream};
 use serde::de::DeserializeOwned;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::connect::{ConnectError, Session, Target, said};
@@ -64,8 +63,7 @@ impl<'a> Snapshot<'a> {
         session: &'a Session,
         place: impl ToString,
     ) -> Result<Self, ObserveError> {
-        const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
-            SET LOCAL search_path TO pg_catalog; SET LOCAL statement_timeout = 0";
+        const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
         let snapshot = Self { session, place: place.to_string() };
         session.client.batch_execute(BEGIN).await.map_err(|error| snapshot.failed(&error))?;
         Ok(snapshot)
@@ -215,8 +213,6 @@ pub(super) async fn try_out(session: &Session, statement: &str) -> Result<Trial,
     session.client.batch_execute("ROLLBACK").await.map_err(failed)?;
     match tried {
         Ok(()) => Ok(Trial::Allowed),
-        // An extension that this database has already was let in once.
-        Err(error) if error.code() == Some(&SqlState::DUPLICATE_OBJECT) => Ok(Trial::Allowed),
         Err(error) if error.as_db_error().is_some() => Ok(Trial::Refused(said(&error))),
         Err(error) => Err(failed(error)),
     }

@@ -134,14 +134,18 @@ impl<'a> Rules<'a> {
         if *grantee == thing.owner || !self.is_regulated(grantee) {
             return Fate::Stays;
         }
-        if thing.of_extension {
-            return Fate::MayStay;
-        }
         let Some(app) = self.declared.access(self.database, grantee) else { return Fate::Goes };
-        let table =
-            Thing { name: Name { class: Class::Table, ..thing.name.clone() }, ..thing.clone() };
-        let is_column = thing.name.class == Class::Column;
-        let wanted = self.wanted(app, if is_column { &table } else { thing });
+        let class = if thing.name.class == Class::Column { Class::Table } else { thing.name.class };
+        // What default privileges gave of a creator's extension may stay.
+        let of_others = !self.creators().contains(thing.owner.as_str());
+        let wanted = self.wanted(
+            app,
+            &Thing {
+                name: Name { class, ..thing.name.clone() },
+                of_extension: thing.of_extension && of_others,
+                ..thing.clone()
+            },
+        );
         let relation = matches!(thing.name.class, Class::Table | Class::Sequence);
         let by_managed = item.1 != thing.owner && self.is_regulated(&item.1);
         if !wanted.contains(&item.2.as_str()) || (relation && by_managed) {
@@ -204,9 +208,6 @@ impl<'a> Rules<'a> {
                         item.2.clone(),
                         false,
                     ));
-                    if thing.of_extension {
-                        expected.tolerated.insert(item.clone());
-                    }
                 }
                 // Where nobody can take it away, that everybody has it is enough.
                 Fate::Goes if self.everybody_keeps(thing, &item.2) => {

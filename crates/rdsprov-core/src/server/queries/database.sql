@@ -11,11 +11,16 @@
   FROM (SELECT number, nspname, owner, kind, of_extension, acl, count(*) AS count
         FROM relations GROUP BY 1, 2, 3, 4, 5, 6) one GROUP BY nspname
 ), with_column_acl AS (
-  SELECT r.nspname, r.relname, r.owner, r.of_extension, a.attacl::text AS acl,
+  SELECT r.nspname, r.relname, r.owner, r.of_extension, c.acl::text AS acl,
     json_agg(a.attname ORDER BY a.attnum) AS names
-  FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid
+  FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid, LATERAL (
+    SELECT CASE WHEN NOT r.of_extension THEN a.attacl
+      ELSE (SELECT array_agg(makeaclitem(x.grantee, x.grantor, x.privilege_type, x.is_grantable))
+        FROM aclexplode(a.attacl) x WHERE x.grantee <> 0 OR NOT EXISTS (SELECT FROM given g
+          WHERE g.objoid = r.oid AND g.objsubid = a.attnum AND g.privilege_type = x.privilege_type))
+      END AS acl) c
   WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND EXISTS (
-    SELECT FROM aclexplode(a.attacl) x
+    SELECT FROM aclexplode(c.acl) x
     WHERE x.grantee = 0 OR x.grantee IN (SELECT oid FROM concerned) OR x.grantor IN (SELECT oid FROM concerned))
   GROUP BY 1, 2, 3, 4, 5
 ), columns AS (
