@@ -108,11 +108,11 @@ fn is_embedding() -> bool {
         ..session::ApplyOptions::default()
     };
     let setup = |config| {
-        let sources = session::read(&[definitions.into()], &config)?;
         let asked = DefinitionOptions {
             environment: Some("dev".to_owned()),
             ..DefinitionOptions::default()
         };
+        let sources = session::read(&[definitions.into()], &config, &asked)?;
         Setup::new(config, &sources, &asked)
     };
     let interruption = Interruption::default();
