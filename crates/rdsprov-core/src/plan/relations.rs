@@ -48,6 +48,7 @@ impl Inside<'_, '_> {
                     **owner == group.owner
                         && other.revoke == found.revoke
                         && other.held_through == found.held_through
+                        && other.kept_by_public() == found.kept_by_public()
                 }) {
                     Some((_, _, groups)) => groups.push(group),
                     None => beyond.push((&group.owner, found, vec![group])),
