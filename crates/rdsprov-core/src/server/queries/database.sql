@@ -110,7 +110,9 @@ SELECT json_build_object(
       ORDER BY pg_get_userbyid(o.owner)), '[]')
     FROM (
       SELECT DISTINCT ON (owner) owner, classid, objid, count(*) OVER (PARTITION BY owner) AS count FROM owned
-      ORDER BY owner, classid, objid) o, pg_identify_object(o.classid, o.objid, 0) i),
+      ORDER BY owner, classid, objid) o, pg_identify_object(o.classid, o.objid, 0) i
+    -- That function sees no snapshot: what somebody has dropped meanwhile has no name.
+    WHERE i.identity IS NOT NULL),
   'default_privileges', (
     SELECT coalesce(json_agg(json_build_object(
       'role', pg_get_userbyid(d.defaclrole), 'schema', n.nspname,
