@@ -73,6 +73,21 @@ impl Front for Fragile {
     }
 }
 
+/// Prints all that the libraries log, which the driver does as `log` has it.
+struct Loud;
+
+impl log::Log for Loud {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("{} {}", record.target(), record.args());
+    }
+
+    fn flush(&self) {}
+}
+
 /// The program. True where it was one.
 fn is_embedding() -> bool {
     let variable = |name| std::env::var(name).ok();
@@ -81,6 +96,8 @@ fn is_embedding() -> bool {
     else {
         return false;
     };
+    log::set_logger(&Loud).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
     tracing_subscriber::fmt().with_env_filter("debug").with_writer(std::io::stderr).init();
     let fragile = Arc::new(Fragile {
         directory: PathBuf::from(secrets.trim_start_matches("file:")),
@@ -184,7 +201,8 @@ fn a_panic_shows_no_password() {
         }
         assert_kept_nothing(&bench);
         let test = "a_panic_shows_no_password";
-        expect(&embedding(&bench, test, "no place", &[]), 0);
+        let said = expect(&embedding(&bench, test, "no place", &[]), 0);
+        assert!(said.contains("tokio_postgres::simple_query executing statement batch"), "{said}");
         assert_kept_nothing(&bench);
     }
 }

@@ -76,10 +76,16 @@ fn no_answer_but_wrong_password_leads_to_a_reset() {
         std::fs::write(&rules, format!("hostssl all keycloak_user all reject\n{text}")).unwrap();
         bench.query("SELECT pg_reload_conf()");
         wait_until(&bench, TEAMS, "pg_hba.conf does not let the role in from here");
-        // So does one that lets in who tells the password itself: nobody does.
-        std::fs::write(&rules, format!("hostssl all keycloak_user all password\n{text}")).unwrap();
-        bench.query("SELECT pg_reload_conf()");
-        wait_until(&bench, TEAMS, "the server asks for the password itself");
+        // So do those that let in who tells the password itself, which nobody does, and whoever comes.
+        for (method, says) in [
+            ("password", "the server asks for the password itself"),
+            ("trust", "the server lets the role in without asking for a password"),
+        ] {
+            let line = format!("hostssl all keycloak_user all {method}");
+            std::fs::write(&rules, format!("{line}\n{text}")).unwrap();
+            bench.query("SELECT pg_reload_conf()");
+            wait_until(&bench, TEAMS, says);
+        }
         std::fs::write(&rules, text).unwrap();
         bench.query("SELECT pg_reload_conf()");
         wait_until(&bench, TEAMS, "Nothing to do");

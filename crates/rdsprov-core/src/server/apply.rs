@@ -316,7 +316,12 @@ async fn execute(
     let text = statement.executable(slots).map_err(|error| (error.to_string(), false))?;
     let mut tries = 0;
     loop {
-        let Err(error) = session.client.batch_execute(&text).await else { break };
+        let sent = match statement {
+            // Of a batch the driver logs the text, for whoever listens: and here a verifier stands in it.
+            Statement::Password { .. } => session.client.execute_typed(&text, &[]).await.map(drop),
+            _ => session.client.batch_execute(&text).await,
+        };
+        let Err(error) = sent else { break };
         let busy = retry_busy && error.code() == Some(&SqlState::OBJECT_IN_USE);
         if busy && tries < TEMPLATE_BUSY_TRIES {
             tries += 1;

@@ -1,6 +1,7 @@
 //! Connections: over TLS (`tls`), with the server's notices kept.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -149,6 +150,8 @@ pub struct Session {
     pub client: Client,
     notices: Arc<Mutex<Vec<DbError>>>,
     connection: JoinHandle<()>,
+    /// Whether the server has asked for a proof, as far as is known.
+    pub(super) asked: bool,
 }
 
 impl Target {
@@ -233,6 +236,7 @@ impl Target {
             remedy: "; see whether a server of PostgreSQL listens there, or something on the way is stuck",
         };
         let notices = Arc::default();
+        let asked = Arc::new(AtomicBool::new(false));
         let opened = match &self.tls.0 {
             Protection::Disabled => {
                 let loopback = self.host == "localhost"
@@ -240,6 +244,8 @@ impl Target {
                 if !loopback {
                     return Err(ConnectError::PlainToStranger { host: self.host.clone() });
                 }
+                // What is said without TLS is not listened to.
+                asked.store(true, Ordering::Relaxed);
                 config.ssl_mode(SslMode::Disable);
                 timeout(ANSWER, open(&config, NoTls, &notices)).await
             }
@@ -248,7 +254,8 @@ impl Target {
                 let connector = connector.clone();
                 match &self.proof {
                     Proof::Password(_) => {
-                        timeout(ANSWER, open(&config, Discreetly(connector), &notices)).await
+                        let discreetly = Discreetly { connector, asked: asked.clone() };
+                        timeout(ANSWER, open(&config, discreetly, &notices)).await
                     }
                     // A token is for who asks for it as it is.
                     #[cfg(feature = "aws")]
@@ -257,7 +264,8 @@ impl Target {
             }
         };
         let (client, connection) = opened.map_err(silent)?.map_err(refused)?;
-        Ok(Session { client, notices, connection })
+        let asked = asked.load(Ordering::Relaxed);
+        Ok(Session { client, notices, connection, asked })
     }
 
     fn refused(&self, database: &DatabaseName, error: &tokio_postgres::Error) -> ConnectError {

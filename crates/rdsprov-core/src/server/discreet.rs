@@ -5,6 +5,8 @@
 use std::error::Error;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use futures_util::TryFutureExt as _;
@@ -24,7 +26,11 @@ pub(super) fn was_asked_for_password(error: &tokio_postgres::Error) -> bool {
 }
 
 /// Connects as another connector does, and listens to what the server asks for.
-pub(super) struct Discreetly<C>(pub C);
+pub(super) struct Discreetly<C> {
+    pub connector: C,
+    /// Becomes true where the server wants to know who is there: who is let in without that has shown nothing.
+    pub asked: Arc<AtomicBool>,
+}
 
 impl<S, C: MakeTlsConnect<S>> MakeTlsConnect<S> for Discreetly<C> {
     type Stream = Discreet<C::Stream>;
@@ -32,30 +38,37 @@ impl<S, C: MakeTlsConnect<S>> MakeTlsConnect<S> for Discreetly<C> {
     type Error = C::Error;
 
     fn make_tls_connect(&mut self, domain: &str) -> Result<Self::TlsConnect, Self::Error> {
-        self.0.make_tls_connect(domain).map(Discreetly)
+        let asked = self.asked.clone();
+        let connector = self.connector.make_tls_connect(domain)?;
+        Ok(Discreetly { connector, asked })
     }
 }
 
 impl<S, C: TlsConnect<S>> TlsConnect<S> for Discreetly<C> {
     type Stream = Discreet<C::Stream>;
     type Error = C::Error;
-    type Future = MapOk<C::Future, fn(C::Stream) -> Discreet<C::Stream>>;
+    type Future = MapOk<C::Future, Wrap<C::Stream>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        self.0.connect(stream).map_ok(|stream| Discreet { stream, heard: Some(Vec::new()) })
+        let Self { connector, asked } = self;
+        let wrap = |stream| Discreet { stream, heard: Some(Vec::new()), asked };
+        connector.connect(stream).map_ok(Box::new(wrap))
     }
 }
+
+type Wrap<S> = Box<dyn FnOnce(S) -> Discreet<S> + Send>;
 
 /// What a server says, up to the question that nobody answers.
 pub(super) struct Discreet<S> {
     stream: S,
     /// What was heard of the message that is under way; none once the server has let us in.
     heard: Option<Vec<u8>>,
+    asked: Arc<AtomicBool>,
 }
 
 impl<S> Discreet<S> {
     /// A message is its kind, its length without that, and the rest. `R` is about authentication: 0 says that
-    /// it is over, 3 asks for the password.
+    /// it is over, 3 asks for the password, and others for other proofs.
     fn hear(&mut self, bytes: &[u8]) -> Result<(), AskedForPassword> {
         let Some(heard) = &mut self.heard else { return Ok(()) };
         heard.extend_from_slice(bytes);
@@ -69,8 +82,10 @@ impl<S> Discreet<S> {
                     return Ok(());
                 }
                 (b'R', [0, 0, 0, 3, ..]) => return Err(AskedForPassword),
-                _ => drop(heard.drain(..5 + length)),
+                (b'R', _) => self.asked.store(true, Ordering::Relaxed),
+                _ => {}
             }
+            heard.drain(..5 + length);
         }
         Ok(())
     }
@@ -118,7 +133,8 @@ mod tests {
     use super::*;
 
     fn heard(pieces: &[&[u8]]) -> bool {
-        let mut discreet = Discreet { stream: (), heard: Some(Vec::new()) };
+        let asked = Arc::default();
+        let mut discreet = Discreet { stream: (), heard: Some(Vec::new()), asked };
         pieces.iter().all(|piece| discreet.hear(piece).is_ok())
     }
 

@@ -78,11 +78,15 @@ pub(super) fn way_in<'a>(
         .map_or(&observed.home, |(name, _)| name)
 }
 
+/// What is known of a password where `pg_hba.conf` says `trust`, or `cert`: nothing.
+const UNASKED: &str = "the server lets the role in without asking for a password; let pg_hba.conf say scram-sha-256 for it";
+
 pub(super) async fn login(target: &Target, database: &DatabaseName) -> Login {
     let error = match target.log_in(database).await {
         Ok(session) => {
+            let asked = session.asked;
             session.end().await;
-            return Login::Accepted;
+            return if asked { Login::Accepted } else { Login::Inconclusive(UNASKED.to_owned()) };
         }
         Err(error) => error,
     };
