@@ -203,7 +203,9 @@ fn terraform(file: &Path) -> Option<Result<Value, String>> {
         .spawn()
         .ok()?;
     let all = READ.map(|name| format!("{name} = var.{name}")).join(", ");
-    child.stdin.take().unwrap().write_all(format!("jsonencode({{{all}}})\n").as_bytes()).unwrap();
+    // Terraform escapes `${` and `%{` where it prints a string, and not so that they could be told from `$${`.
+    let ask = format!(r#"replace(replace(jsonencode({{{all}}}), "$", "\\u0024"), "%", "\\u0025")"#);
+    child.stdin.take().unwrap().write_all(format!("{ask}\n").as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     if !output.status.success() {
         return Some(Err(String::from_utf8(output.stderr).unwrap()));
@@ -213,8 +215,7 @@ fn terraform(file: &Path) -> Option<Result<Value, String>> {
     let text = String::from_utf8(output.stdout).unwrap();
     let line =
         text.lines().find(|line| line.starts_with("\"{")).unwrap_or_else(|| panic!("{text}"));
-    let line = line.replace("$${", "${").replace("%%{", "%{");
-    let quoted: String = serde_json::from_str(&line).unwrap();
+    let quoted: String = serde_json::from_str(line).unwrap();
     Some(Ok(serde_json::from_str(&quoted).unwrap()))
 }
 
