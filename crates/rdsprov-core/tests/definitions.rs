@@ -233,6 +233,8 @@ fn as_definitions(read: &Value) -> Value {
         };
         let own = |key: &str| Some(&entry[key]).filter(|value| !value.is_null());
         let or = |value: Option<&Value>, default: Value| value.cloned().unwrap_or(default);
+        let mut settings = or(own("settings"), json!({}));
+        settings.as_object_mut().unwrap().retain(|_, value| !value.is_null());
         json!({
             "application": name,
             "database_name": entry["database_name"],
@@ -244,7 +246,7 @@ fn as_definitions(read: &Value) -> Value {
             "secret": entry["secret"],
             "createdb": or(of_role("createdb"), json!(false)),
             "connection_limit": or(of_role("connection_limit"), json!(-1)),
-            "settings": or(own("settings"), json!({})),
+            "settings": settings,
             "creators": or(own("creators"), json!([])),
             "plugin_databases": or(own("plugin_databases"), json!([])),
             "adopt": or(own("adopt"), json!(false)),
