@@ -203,7 +203,9 @@ fn terraform(file: &Path) -> Option<Result<Value, String>> {
         .spawn()
         .ok()?;
     let all = READ.map(|name| format!("{name} = var.{name}")).join(", ");
-    child.stdin.take().unwrap().write_all(format!("jsonencode({{{all}}})\n").as_bytes()).unwrap();
+    // Terraform escapes `${` and `%{` where it prints a string, and not so that they could be told from `$${`.
+    let ask = format!(r#"replace(replace(jsonencode({{{all}}}), "$", "\\u0024"), "%", "\\u0025")"#);
+    child.stdin.take().unwrap().write_all(format!("{ask}\n").as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     if !output.status.success() {
         return Some(Err(String::from_utf8(output.stderr).unwrap()));
@@ -213,8 +215,7 @@ fn terraform(file: &Path) -> Option<Result<Value, String>> {
     let text = String::from_utf8(output.stdout).unwrap();
     let line =
         text.lines().find(|line| line.starts_with("\"{")).unwrap_or_else(|| panic!("{text}"));
-    let line = line.replace("$${", "${").replace("%%{", "%{");
-    let quoted: String = serde_json::from_str(&line).unwrap();
+    let quoted: String = serde_json::from_str(line).unwrap();
     Some(Ok(serde_json::from_str(&quoted).unwrap()))
 }
 
@@ -232,6 +233,8 @@ fn as_definitions(read: &Value) -> Value {
         };
         let own = |key: &str| Some(&entry[key]).filter(|value| !value.is_null());
         let or = |value: Option<&Value>, default: Value| value.cloned().unwrap_or(default);
+        let mut settings = or(own("settings"), json!({}));
+        settings.as_object_mut().unwrap().retain(|_, value| !value.is_null());
         json!({
             "application": name,
             "database_name": entry["database_name"],
@@ -243,7 +246,7 @@ fn as_definitions(read: &Value) -> Value {
             "secret": entry["secret"],
             "createdb": or(of_role("createdb"), json!(false)),
             "connection_limit": or(of_role("connection_limit"), json!(-1)),
-            "settings": or(own("settings"), json!({})),
+            "settings": settings,
             "creators": or(own("creators"), json!([])),
             "plugin_databases": or(own("plugin_databases"), json!([])),
             "adopt": or(own("adopt"), json!(false)),

@@ -10,6 +10,7 @@ rds_config = {
       secret        = null
       adopt         = null
       schemas       = null
+      settings      = { "app.none" = null, "app.one" = "1" }
     }
   }
 }

@@ -219,6 +219,9 @@ fn settings(file: &mut File<'_>, entry: &Entries<'_>) -> Option<BTreeMap<Paramet
     let (_, node) = given(entry, "settings")?;
     let mut settings = BTreeMap::new();
     for (name, (key, node)) in file.map("`settings`", node)? {
+        if matches!(node.value, Value::Null) {
+            continue;
+        }
         let parameter = Parameter::new(name)
             .map_err(|error| file.error(&key.place, error.to_string(), "correct the name"))
             .ok();

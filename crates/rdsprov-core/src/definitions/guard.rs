@@ -49,7 +49,7 @@ impl Guard<'_> {
 
     /// hcl-edit lets a quoted string run over several lines.
     fn check_one_line(&mut self, place: Place) {
-        if self.source(&place).contains('\n') {
+        if self.source(&place).contains(['\n', '\r']) {
             self.faults.push(Fault::new(
                 place,
                 "a quoted string runs over several lines",

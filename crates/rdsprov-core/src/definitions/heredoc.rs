@@ -4,6 +4,7 @@
 
 use hcl_edit::template::Element;
 use hcl_edit::{Ident, Span as _};
+use unicode_normalization::char::is_combining_mark;
 
 use super::tree::{Fault, Place};
 
@@ -124,8 +125,10 @@ impl<'t> Heredoc<'t> {
             }
             literals.push(pieces);
         }
+        // Terraform counts what people see as one character: an accent goes with the space that bears it.
         let without = |(piece, counts): &(&'t str, bool)| -> String {
-            piece.chars().skip(if *counts { shared } else { 0 }).collect()
+            let away = if *counts { shared } else { 0 };
+            piece.chars().skip(away).skip_while(|c| away > 0 && is_combining_mark(*c)).collect()
         };
         literals
             .iter()

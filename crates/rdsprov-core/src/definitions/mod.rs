@@ -398,7 +398,7 @@ impl fmt::Display for DefinitionErrors {
                 "{}\n{margin}--> {}\n{line} | {}\n{margin} | {indent}^\n{margin} = help: {}",
                 error.message,
                 error.location,
-                error.line_text.replace('\t', " "),
+                error.line_text.replace(char::is_control, " "),
                 error.help
             )?;
         }

@@ -1,0 +1,1 @@
+application_databases = { a = { database_name = "[31ma	", username = "b" } }
