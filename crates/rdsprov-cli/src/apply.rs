@@ -81,6 +81,7 @@ async fn execute(
         say::talk(&format!("ledger: record {}, {}", head.sequence, head.hash));
     }
     match outcome.ended {
+        Ok(_) if outcome.committed && !say::all_is_said() => return Err(records_lost()),
         Ok(Done::Converged) => say::talk("done: the server is as declared"),
         Ok(Done::NothingToDo) => {}
         Ok(Done::DryRun) => say::talk("a dry run: nothing was changed"),
@@ -88,6 +89,12 @@ async fn execute(
         Err(error) => return Err(error.into()),
     }
     Ok(Exit::Done)
+}
+
+/// All was done, and who wanted to read of it on stdout cannot.
+pub fn records_lost() -> Stop {
+    let message = "all is done, and the records on stdout are not whole; --audit-output and --audit-ledger keep them in files";
+    Stop::new(Exit::Partial, message)
 }
 
 /// SIGINT and SIGTERM.

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use rdsprov_core::session::{self, Done, Interruption};
 
-use crate::apply::{Talk, listen, recorded};
+use crate::apply::{Talk, listen, recorded, records_lost};
 use crate::args::{Format, RotateOptions};
 use crate::{Exit, Stop, say, setup};
 
@@ -33,6 +33,7 @@ pub async fn run(options: &RotateOptions) -> Result<Exit, Stop> {
         say::talk(&format!("ledger: record {}, {}", head.sequence, head.hash));
     }
     match outcome.ended {
+        Ok(_) if outcome.committed && !say::all_is_said() => return Err(records_lost()),
         Ok(Done::DryRun) => say::talk("a dry run: nothing was changed"),
         Ok(Done::Converged | Done::NothingToDo) => {
             say::talk("done: each new password logs in, and is AWSCURRENT");

@@ -13,7 +13,7 @@ use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::observed::{self, Observed};
-use crate::plan::{Action, Findings, Plan, Refusal};
+use crate::plan::{Action, Findings, Plan, Refusal, SlotError};
 use crate::secrets::scram::{ITERATIONS, NoRandomness};
 use crate::secrets::{Password, Secret, SecretError, SecretId, SecretSource, SourceError, Stage};
 
@@ -388,6 +388,16 @@ impl Run {
         Ok(changed)
     }
 
+    /// The script of a plan with the verifiers of its passwords in it; see [`Plan::to_sql_with_verifiers`].
+    ///
+    /// # Errors
+    /// Where a password is not at hand.
+    pub fn script(&self, plan: &Plan, build_id: &str) -> Result<String, SlotError> {
+        let iterations = self.iterations.load(Ordering::Relaxed);
+        let (secrets, _) = self.known();
+        plan.to_sql_with_verifiers(&RunSlots { secrets: &secrets, build_id, iterations })
+    }
+
     /// Carries out a plan.
     pub async fn apply(
         &self,
@@ -509,7 +519,10 @@ fn sort(
                     refuse(message, remedy);
                 }
             }
-            Err(error) => refuse(error.to_string(), "see to the secret, then run again"),
+            Err(error) => refuse(
+                error.to_string(),
+                "see to the secret, or name another with `secret`, then run again",
+            ),
         }
     }
     let secrets: BTreeMap<SecretId, Secret> = fetched
