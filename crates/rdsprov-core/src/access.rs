@@ -66,7 +66,11 @@ pub enum ObjectKind {
     Sequence,
     /// A schema.
     Schema,
-    /// A function, procedure or aggregate.
+    /// A function or aggregate.
+    Function,
+    /// A procedure.
+    Procedure,
+    /// A function, procedure or aggregate, where they are told of together.
     Routine,
     /// A type or domain.
     Type,
@@ -91,6 +95,8 @@ impl ObjectKind {
             Self::Table => "TABLE",
             Self::Sequence => "SEQUENCE",
             Self::Schema => "SCHEMA",
+            Self::Function => "FUNCTION",
+            Self::Procedure => "PROCEDURE",
             Self::Routine => "ROUTINE",
             Self::Type => "TYPE",
             Self::Language => "LANGUAGE",

@@ -7,6 +7,7 @@ mod bench;
 mod canary;
 mod delegate;
 mod guardrails;
+mod handover;
 mod iam;
 mod ledger;
 mod passwords;
