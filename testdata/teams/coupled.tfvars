@@ -1,3 +1,6 @@
+cluster_name       = "goldenpath-dev-eks"
+availability_zones = ["eu-west-2a", "eu-west-2b"]
+
 rds_config = {
   enabled               = true
   identifier            = "goldenpath-platform-db"
@@ -12,4 +15,8 @@ rds_config = {
       username      = "backstage_app"
     }
   }
+}
+
+common_tags = {
+  ManagedBy = "terraform"
 }

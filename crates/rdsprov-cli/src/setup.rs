@@ -1,25 +1,38 @@
 //! From arguments to what the core works with.
 
 use rdsprov_core::config::{Config, TlsSection};
+use rdsprov_core::definitions::Definitions;
 use rdsprov_core::server::Place;
 use rdsprov_core::session::{self, DefinitionOptions, Error, ServerOptions, Setup};
 
 use crate::args::{self, Common};
 
-/// What every command needs: nothing has been contacted for it.
+/// What every command but `validate` needs: nothing has been contacted for it.
 pub fn new(common: &Common) -> Result<Setup, Error> {
     with_config(common, session::config(common.config.as_deref())?)
 }
 
 /// The same, the configuration being read already.
 pub fn with_config(common: &Common, config: Config) -> Result<Setup, Error> {
-    let sources = session::read(&common.definitions, &config)?;
-    let options = DefinitionOptions {
+    let options = definition_options(common);
+    let sources = session::read(&common.definitions, &config, &options)?;
+    Setup::new(config, &sources, &options)
+}
+
+/// What is declared, and nothing else.
+pub fn definitions(common: &Common) -> Result<Definitions, Error> {
+    let config = session::config(common.config.as_deref())?;
+    let options = definition_options(common);
+    let sources = session::read(&common.definitions, &config, &options)?;
+    session::validated(&config, &sources, &options)
+}
+
+fn definition_options(common: &Common) -> DefinitionOptions {
+    DefinitionOptions {
         environment: common.env.clone(),
         mode: common.mode,
         adopt: common.adopt.clone(),
-    };
-    Setup::new(config, &sources, &options)
+    }
 }
 
 impl From<&args::ServerOptions> for ServerOptions {

@@ -6,9 +6,7 @@ use crate::args::{Format, ValidateOptions};
 use crate::{Exit, Stop, say, setup};
 
 pub fn run(options: &ValidateOptions) -> Result<Exit, Stop> {
-    let setup = setup::new(&options.common)?;
-    let mut definitions = setup.definitions;
-    definitions.environment = Some(setup.environment.clone());
+    let definitions = setup::definitions(&options.common)?;
     let text = match options.common.format {
         Format::Json => {
             serde_json::to_string_pretty(&definitions)
@@ -16,8 +14,11 @@ pub fn run(options: &ValidateOptions) -> Result<Exit, Stop> {
                 + "\n"
         }
         Format::Text => {
-            let mut text =
-                format!("environment {}, {} mode\n", setup.environment, definitions.mode);
+            let mut text = match &definitions.environment {
+                Some(environment) => format!("environment {environment}"),
+                None => "no environment is named".to_owned(),
+            };
+            let _ = writeln!(text, ", {} mode", definitions.mode);
             if definitions.applications.is_empty() {
                 text.push_str("no applications are declared\n");
             }

@@ -88,6 +88,20 @@ impl ObjectKind {
     /// The kinds that `pg_class` holds.
     pub const RELATIONS: [Self; 2] = [Self::Table, Self::Sequence];
 
+    /// Whether PUBLIC gets nothing of one unless somebody says so.
+    #[must_use]
+    pub fn is_closed_to_public(self) -> bool {
+        match self {
+            Self::Table
+            | Self::Sequence
+            | Self::Schema
+            | Self::ForeignDataWrapper
+            | Self::ForeignServer
+            | Self::LargeObject => true,
+            Self::Function | Self::Procedure | Self::Routine | Self::Type | Self::Language => false,
+        }
+    }
+
     /// As `GRANT` says it.
     #[must_use]
     pub fn keyword(self) -> &'static str {
@@ -151,6 +165,12 @@ fn set(privileges: &[Privilege]) -> Privileges {
 #[must_use]
 pub fn on_database(access: AccessLevel) -> Privileges {
     set(level(access).database)
+}
+
+/// What the owner is granted on a relation in its schemas that belongs to somebody else: what an editor is.
+#[must_use]
+pub fn on_object_of_another(kind: ObjectKind) -> Privileges {
+    on_object(AccessLevel::Editor, kind)
 }
 
 /// Privileges on each covered schema and on the objects in it, those that the owner makes later

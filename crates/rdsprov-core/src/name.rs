@@ -16,7 +16,7 @@ pub const MAX_BYTES: usize = 63;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// The text is empty.
-    #[error("a {kind} name cannot be empty")]
+    #[error("the {kind} name cannot be empty")]
     Empty {
         /// What the name is of.
         kind: &'static str,

@@ -124,7 +124,7 @@ pub struct Role {
     pub bypass_rls: bool,
     /// `CONNECTION LIMIT`, -1 for none.
     pub connection_limit: i32,
-    /// `VALID UNTIL`, where it is a finite time.
+    /// `VALID UNTIL`, where it comes to an end.
     pub valid_until: Option<String>,
     /// Whether `VALID UNTIL` is past: the server then takes no password, right or wrong.
     #[serde(default)]
@@ -163,8 +163,7 @@ pub struct Relations {
     pub kind: ObjectKind,
     /// Their ACL.
     pub acl: Acl,
-    /// Whether they belong to an extension, which decides about them: then the ACL holds what others
-    /// granted since.
+    /// Whether they belong to an extension: then what that gave PUBLIC is left out of the ACL.
     #[serde(default)]
     pub of_extension: bool,
     /// How many they are.
@@ -181,7 +180,7 @@ pub struct Columns {
     pub relation: String,
     /// Who owns it.
     pub owner: RoleName,
-    /// Whether it belongs to an extension.
+    /// Whether it belongs to an extension: then what that gave PUBLIC is left out of the ACL.
     #[serde(default)]
     pub of_extension: bool,
     /// The columns' names, in order.
@@ -204,7 +203,8 @@ pub struct Schema {
     pub columns: Vec<Columns>,
 }
 
-/// An object that is no relation, whose ACL names a declared role that does not own it.
+/// An object that is no relation of the database's own, whose ACL names a declared role that does not own it; of what
+/// PUBLIC gets only where somebody says so, also one whose ACL names PUBLIC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
     /// What it is.
@@ -218,6 +218,19 @@ pub struct Object {
     pub owner: RoleName,
     /// Its ACL.
     pub acl: Acl,
+}
+
+/// What a role owns in a database that is another's: how much, and one object of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owned {
+    /// Who.
+    pub role: RoleName,
+    /// How many objects.
+    pub count: u64,
+    /// What one of them is.
+    pub kind: String,
+    /// Its name as SQL text.
+    pub identity: String,
 }
 
 /// An object that somebody owns.
@@ -287,6 +300,9 @@ pub struct Contents {
     /// Its extensions, and who owns each.
     #[serde(default)]
     pub extensions: BTreeMap<ExtensionName, RoleName>,
+    /// What declared roles own in it that do not own it.
+    #[serde(default)]
+    pub owned: Vec<Owned>,
     /// What goes to another owner or may not; only where the database is to get one.
     #[serde(default)]
     pub handover: Handover,
@@ -302,6 +318,20 @@ pub struct AvailableExtension {
     /// The schema that it has to be in, if there is one.
     #[serde(default)]
     pub schema: Option<SchemaName>,
+    /// The extensions that have to be there before it.
+    #[serde(default)]
+    pub requires: BTreeSet<ExtensionName>,
+    /// Whether `rds.allowed_extensions` lets anybody create it.
+    #[serde(default = "yes")]
+    pub allowed: bool,
+}
+
+impl AvailableExtension {
+    /// Whether who owns a database may create it there.
+    #[must_use]
+    pub fn is_owners(&self) -> bool {
+        self.trusted || !self.superuser
+    }
 }
 
 /// A database.
@@ -410,7 +440,7 @@ pub struct Observed {
     /// What is inside `template1`, as which a new database will be; only where one is to be created.
     #[serde(default)]
     pub template: Option<Contents>,
-    /// The declared extensions that the server has.
+    /// The declared extensions that the server has, and those that they require.
     #[serde(default)]
     pub extensions: BTreeMap<ExtensionName, AvailableExtension>,
     /// The roles, PostgreSQL's own left out.
@@ -428,10 +458,10 @@ pub struct Observed {
     /// What logging in came to, for each declared role that exists.
     #[serde(default)]
     pub logins: BTreeMap<RoleName, Login>,
-    /// Statements that were tried and undone, and what the server said to the administrator: only
-    /// where the catalogs leave it open, see [`crate::plan::Plan::open_questions`].
+    /// Statements that were tried and undone, each in the database where it was, and what the server said to
+    /// the administrator: only where the catalogs leave it open, see [`crate::plan::Plan::open_questions`].
     #[serde(default)]
-    pub trials: BTreeMap<String, Trial>,
+    pub trials: BTreeMap<DatabaseName, BTreeMap<String, Trial>>,
 }
 
 impl Observed {

@@ -93,11 +93,7 @@ impl Definitions {
         config: Option<ConfigText>,
     ) -> Result<Setup, session::Error> {
         let config = config.or_else(|| self.config.clone());
-        let options = DefinitionOptions {
-            environment: environment.or_else(|| self.options.environment.clone()),
-            mode: self.options.mode,
-            adopt: self.options.adopt.iter().chain(adopt).cloned().collect(),
-        };
+        let options = self.options_with(environment, adopt);
         let there = |options: &DefinitionOptions| {
             options.environment.clone().or_else(|| self.read.environment.clone())
         };
@@ -113,27 +109,28 @@ impl Definitions {
         Setup::new(site, &self.sources, &options)
     }
 
-    /// The same, read for an environment.
+    /// The same, read for an environment, if one is named.
     pub fn in_environment(
         &self,
         environment: Option<String>,
         adopt: &[String],
         config: Option<ConfigText>,
     ) -> Result<Self, session::Error> {
-        let setup = self.setup(environment, adopt, config.clone())?;
-        let mut read = setup.definitions;
-        read.environment = Some(setup.environment.clone());
-        Ok(Self {
-            read,
-            sources: self.sources.clone(),
-            options: DefinitionOptions {
-                environment: Some(setup.environment),
-                mode: self.options.mode,
-                adopt: self.options.adopt.iter().chain(adopt).cloned().collect(),
-            },
-            config: config.or_else(|| self.config.clone()),
-            applications: PyOnceLock::new(),
-        })
+        let config = config.or_else(|| self.config.clone());
+        let mut options = self.options_with(environment, adopt);
+        let read = session::validated(&parsed(config.as_ref())?, &self.sources, &options)?;
+        options.environment.clone_from(&read.environment);
+        let sources = self.sources.clone();
+        Ok(Self { read, sources, options, config, applications: PyOnceLock::new() })
+    }
+
+    /// What was said when they were read, and what is said now.
+    fn options_with(&self, environment: Option<String>, adopt: &[String]) -> DefinitionOptions {
+        DefinitionOptions {
+            environment: environment.or_else(|| self.options.environment.clone()),
+            mode: self.options.mode,
+            adopt: self.options.adopt.iter().chain(adopt).cloned().collect(),
+        }
     }
 
     fn json(&self) -> String {
@@ -211,7 +208,7 @@ impl Definitions {
     ) -> PyResult<Self> {
         let (options, config) = Reading { environment, mode, adopt, config }.prepare(py)?;
         let read = py.detach(|| {
-            let sources = session::read(&paths, &parsed(config.as_ref())?)?;
+            let sources = session::read(&paths, &parsed(config.as_ref())?, &options)?;
             Self::new(sources, options, config)
         });
         read.map_err(|error| errors::raised(py, &error))

@@ -58,13 +58,10 @@ impl<'a> From<&'a DefinitionError> for Problem<'a> {
 
 impl<'a> From<&'a Unreadable> for Problem<'a> {
     fn from(error: &'a Unreadable) -> Self {
-        let (file, line) = match error {
-            Unreadable::NotText { path, line } => (path, Some(*line)),
-            Unreadable::Syntax { path }
-            | Unreadable::Twice { path }
-            | Unreadable::System { path, .. } => (path, None),
-        };
-        Self { file: Some(file), line, message: error.to_string(), ..Self::default() }
+        let (Unreadable::Syntax { path }
+        | Unreadable::Twice { path }
+        | Unreadable::System { path, .. }) = error;
+        Self { file: Some(path), message: error.to_string(), ..Self::default() }
     }
 }
 
@@ -88,8 +85,9 @@ pub fn raised(py: Python<'_>, error: &Error) -> PyErr {
         Error::Definitions(errors) => {
             definitions(py, &message, errors.0.iter().map(Into::into).collect())
         }
-        Error::Unreadable(files) => {
-            definitions(py, &message, files.iter().map(Into::into).collect())
+        Error::Unreadable { files, others } => {
+            let others = others.0.iter().map(Into::into);
+            definitions(py, &message, files.iter().map(Into::into).chain(others).collect())
         }
         Error::OtherEnvironment { .. } | Error::PlanAmongDefinitions { .. } => {
             no_definitions(py, &message)

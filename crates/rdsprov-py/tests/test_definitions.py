@@ -180,6 +180,7 @@ def test_validate() -> None:
     assert rdsprov.validate(EXPECTED) == EXPECTED
     nowhere = Definitions.from_mapping({"application_databases": ENTRIES})
     assert nowhere.environment is None
+    assert rdsprov.validate(nowhere) == nowhere
     assert rdsprov.validate(nowhere, environment="test").environment == "test"
     assert rdsprov.validate(EXPECTED, adopt=["shop"])["shop"].adopt
 
@@ -203,11 +204,14 @@ def test_every_error_at_its_place() -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     latin = tmp_path / "a.tfvars"
     latin.write_bytes(b"\n# \xe9\n")
+    wrong = tmp_path / "wrong.tfvars"
+    wrong.write_text("application_databases = 1\n")
     with pytest.raises(rdsprov.DefinitionError) as caught:
-        Definitions.from_path(tmp_path / "missing.tfvars", latin, tmp_path / "x.yaml")
-    missing, not_text, syntax = caught.value.errors
+        Definitions.from_path(tmp_path / "missing.tfvars", latin, tmp_path / "x.yaml", wrong)
+    missing, syntax, not_text, of_wrong = caught.value.errors
     assert missing.file == str(tmp_path / "missing.tfvars") and missing.line is None
-    assert (not_text.file, not_text.line) == (str(latin), 2)
+    assert (not_text.file, not_text.line, not_text.column) == (str(latin), 2, 3)
+    assert (of_wrong.file, of_wrong.line) == (str(wrong), 1)
     assert syntax.message.endswith("definitions are *.tfvars, *.tfvars.json, *.json or *.toml files")
 
 
@@ -262,8 +266,6 @@ def test_what_does_not_go_together() -> None:
         rdsprov.validate(EXPECTED, environment="prod")
     with pytest.raises(rdsprov.UsageError, match="known ones are"):
         rdsprov.validate(Definitions.from_mapping({**WHOLE, "environment": "prd"}))
-    with pytest.raises(rdsprov.UsageError, match="the environment is not known"):
-        rdsprov.validate(Definitions.from_mapping({"application_databases": {}}))
     with pytest.raises(rdsprov.UsageError, match="no definitions are given"):
         Definitions.from_path(config=os.devnull)
     with pytest.raises(rdsprov.UsageError, match="no application \"x\" is declared"):

@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 mod binaries;
+mod gate;
 mod relay;
 mod secrets_manager;
 mod server;
@@ -15,6 +16,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 
+pub use gate::{Gate, Instead};
 pub use relay::{Call, Relay, Reply};
 pub use secrets_manager::{SecretsManager, environment};
 pub use server::Server;

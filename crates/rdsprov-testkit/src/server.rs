@@ -69,6 +69,19 @@ impl Server {
         })
     }
 
+    /// Starts a server that lets people in from loopback without TLS, too.
+    ///
+    /// # Errors
+    /// Where its programs are not to be had, or it does not come up.
+    pub fn start_without_tls(major: u32) -> Result<Self, Error> {
+        Self::start_with(major, |data| {
+            let path = data.join("pg_hba.conf");
+            let text = fs::read_to_string(&path).map_err(io_error("pg_hba.conf"))?;
+            fs::write(&path, format!("{text}hostnossl all all 127.0.0.1/32 scram-sha-256\n"))
+                .map_err(io_error("pg_hba.conf"))
+        })
+    }
+
     /// Starts a server with settings of its own, that can only be made before it starts.
     ///
     /// # Errors

@@ -3,15 +3,15 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rdsprov_testkit::{SecretsManager, Server};
 use tempfile::TempDir;
 
 /// What every password of a test begins or ends with: nothing may ever show it.
 pub const CANARY: &str = "Canary-";
-
-/// The same in base64, at each of the three places where it may stand in what is encoded.
-const IN_BASE64: [&str; 3] = ["Q2FuYXJ5L", "NhbmFyeS", "DYW5hcnkt"];
 
 /// Who administers in the master's place, and where its password is kept.
 pub const DELEGATE: &str = "rdsprov_admin";
@@ -177,7 +177,7 @@ impl Bench {
     }
 }
 
-/// What was printed, to both; the exit code is as expected and no password is in it.
+/// What was printed, to both; the exit code is as expected, and neither a password nor a verifier is in it.
 #[track_caller]
 pub fn expect(output: &Output, code: i32) -> String {
     let all = format!(
@@ -186,16 +186,46 @@ pub fn expect(output: &Output, code: i32) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     assert_eq!(output.status.code(), Some(code), "{all}");
-    assert_unseen(&all);
+    assert_untold(&all);
     all
 }
 
-/// No password is in a text, nor its base64. URL-encoded, a canary begins as it does plain.
+/// All that a text can be read from: as it is, URL-encoded, and in base64 of either alphabet, at each of the
+/// three places where it may stand in what is encoded.
+pub fn forms(text: &str) -> Vec<String> {
+    let url_encoded = text.bytes().map(|byte| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    });
+    let mut forms = vec![text.to_owned(), url_encoded.collect()];
+    for before in 0..3 {
+        let bytes = [vec![0; before], text.as_bytes().to_vec()].concat();
+        // Without the signs that hold bits of what stands before or behind.
+        let of_its_own = (before * 8).div_ceil(6)..bytes.len() * 8 / 6;
+        let encoded = STANDARD_NO_PAD.encode(&bytes)[of_its_own].to_owned();
+        forms.push(encoded.replace('+', "-").replace('/', "_"));
+        forms.push(encoded);
+    }
+    forms
+}
+
+static CANARIES: LazyLock<Vec<String>> = LazyLock::new(|| forms(CANARY));
+
+/// No canary is in a text, in whatever form.
 #[track_caller]
 pub fn assert_unseen(text: &str) {
-    for form in [CANARY].into_iter().chain(IN_BASE64) {
+    for form in &*CANARIES {
         assert!(!text.contains(form), "a password was printed: {text}");
     }
+}
+
+/// Nor is a verifier: what stands there is for people and files, and no server.
+#[track_caller]
+pub fn assert_untold(text: &str) {
+    assert_unseen(text);
+    assert!(!text.contains("SCRAM-SHA-256$"), "a verifier was printed: {text}");
 }
 
 /// The statements of a log that write.

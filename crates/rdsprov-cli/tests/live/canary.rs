@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use rdsprov_testkit::{Relay, Reply, SecretsManager, Server, versions};
 
-use crate::bench::{Bench, CANARY, assert_unseen, expect};
+use crate::bench::{Bench, DELEGATE_SECRET, assert_unseen, assert_untold, expect, forms};
 
 /// Every command, every format, every verbosity.
 #[test]
@@ -26,7 +26,7 @@ fn no_command_shows_a_password() {
             let saved = bench.path().join("plan.json").display().to_string();
             let plan = ["plan", "--out", &saved, "--format", format, "-vv", "--log-format", "json"];
             run(&plan, 0);
-            assert_unseen(&std::fs::read_to_string(&saved).unwrap());
+            assert_untold(&std::fs::read_to_string(&saved).unwrap());
             run(&["apply", &saved, "--dry-run", "-vv"], 0);
             run(&["check", "--format", format, "-vv"], 2);
             run(&["apply", "--dry-run", "--format", format, "--audit-output", &audit], 0);
@@ -36,12 +36,11 @@ fn no_command_shows_a_password() {
 
         run(&["access", "-vv", "--log-format", "json"], 0);
         let delegated = expect(&bench.delegate("dev").arg("-vv").output().unwrap(), 0);
-        let text = std::fs::read_to_string(
-            bench.path().join(format!("{}.json", crate::bench::DELEGATE_SECRET)),
-        );
-        let secret: serde_json::Value = serde_json::from_str(&text.unwrap()).unwrap();
-        let generated = secret["password"].as_str().unwrap().to_owned();
-        assert!(!delegated.contains(&generated), "{delegated}");
+        let text = std::fs::read_to_string(bench.path().join(format!("{DELEGATE_SECRET}.json")));
+        let generated = [password_in(&text.unwrap())];
+        assert_none(&delegated, &generated);
+        let again = expect(&bench.delegate("dev").arg("-vv").output().unwrap(), 0);
+        assert_none(&again, &generated);
 
         // Failures: the administrator's password is wrong, the server is not there, TLS is refused, a
         // statement fails, a login is refused.
@@ -98,10 +97,11 @@ fn no_command_shows_a_password() {
         assert!(shown.contains("not today"), "{shown}");
         let records = std::fs::read_to_string(&audit).unwrap();
         assert!(records.contains(",error,"), "{records}");
-        nowhere(&bench, &audit, std::slice::from_ref(&generated));
+        nowhere(&bench, &audit, &generated);
         let ledger = std::fs::read_to_string(bench.path().join("ledger.jsonl")).unwrap();
         assert!(ledger.contains("<password from ") && ledger.contains("not today"), "{ledger}");
-        assert_unseen(&ledger);
+        assert_untold(&ledger);
+        assert_none(&ledger, &generated);
         for task in ["verify", "report"] {
             let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
             command.current_dir(bench.path()).args(["audit", task, "ledger.jsonl", "-vv"]);
@@ -136,20 +136,35 @@ fn statistics(major: u32) -> Server {
     server
 }
 
+/// The password of a secret's text.
+fn password_in(text: &str) -> String {
+    let secret: serde_json::Value = serde_json::from_str(text).unwrap();
+    secret["password"].as_str().unwrap().to_owned()
+}
+
+/// None of these passwords is in a text, in whatever form.
+#[track_caller]
+fn assert_none(text: &str, passwords: &[String]) {
+    for form in passwords.iter().flat_map(|password| forms(password)) {
+        assert!(!text.contains(&form), "a new password, as {form}, is in {text}");
+    }
+}
+
 /// Neither a canary, nor one of these passwords, nor what either is encoded as, in records, the server's log
-/// and its statistics.
+/// and its statistics. The server is told verifiers, and may log those.
 fn nowhere(bench: &Bench, audit: &str, passwords: &[String]) {
     let statements = bench.query("SELECT string_agg(query, E'\\n') FROM pg_stat_statements");
     assert!(
         statements.contains("ALTER ROLE") || statements.contains("CREATE ROLE"),
         "{statements}"
     );
+    let log = bench.server.log();
+    assert!(log.contains("PASSWORD 'SCRAM-SHA-256$"), "the log does not have every statement");
     let records = std::fs::read_to_string(audit).unwrap();
-    for text in [statements, records, bench.server.log()] {
+    assert_untold(&records);
+    for text in [statements, records, log] {
         assert_unseen(&text);
-        for password in passwords {
-            assert!(!text.contains(password), "a new password is in {text}");
-        }
+        assert_none(&text, passwords);
     }
 }
 
@@ -179,10 +194,7 @@ fn no_rotation_shows_a_password() {
             said += &expect(&command.envs(relay.environment()).output().unwrap(), code);
             for stage in ["AWSCURRENT", "AWSPENDING"] {
                 let at = manager.at_stage("goldenpath/dev/keycloak/postgres", stage).unwrap();
-                let text = at.map(|(_, text)| text).unwrap_or_default();
-                let password =
-                    text.split('"').find(|part| part.len() >= 32 && !part.contains(CANARY));
-                passwords.extend(password.map(str::to_owned));
+                passwords.extend(at.map(|(_, text)| password_in(&text)));
             }
         };
         for (action, code) in [
@@ -194,19 +206,38 @@ fn no_rotation_shows_a_password() {
             run(action, code, "json");
         }
         run("nothing", 0, "text");
-        assert!(passwords.len() > 3);
-        assert!(
-            passwords.iter().all(|password| !said.contains(password)),
-            "a new password was printed"
-        );
+        // What is wrong before anything is rotated: who administers, and what applications have.
+        let admin = bench.server.admin_secret();
+        let master = "goldenpath/dev/rds/master";
+        let of_app = "goldenpath/dev/keycloak/postgres";
+        let (_, app) = manager.at_stage(of_app, "AWSCURRENT").unwrap().unwrap();
+        let mut wrong = |id: &str, text: &str, good: &str, code: i32, says: &str| {
+            bench.secret(id, text);
+            for format in ["json", "text"] {
+                let words = ["rotate", "keycloak", "-vv", "--log-format", format];
+                let shown = expect(&bench.run(teams, &words), code);
+                assert!(shown.contains(says), "{shown}");
+                said += &shown;
+            }
+            bench.secret(id, good);
+        };
+        let other = admin.replace(bench.server.master_password(), "Canary-other");
+        wrong(master, &other, &admin, 1, "password authentication failed");
+        wrong(master, &admin.replace('}', ""), &admin, 1, "is not JSON");
+        wrong(of_app, &app.replace('}', ""), &app, 3, "is not JSON");
+        passwords.sort();
+        passwords.dedup();
+        // That of the beginning, and those of two rotations.
+        assert_eq!(passwords.len(), 3);
+        assert_none(&said, &passwords);
         nowhere(&bench, &audit, &passwords);
         let ledger = std::fs::read_to_string(bench.path().join("rotations.jsonl")).unwrap();
         assert!(
             ledger.contains("restore_password") && ledger.contains("<password from "),
             "{ledger}"
         );
-        assert_unseen(&ledger);
-        assert!(passwords.iter().all(|password| !ledger.contains(password)), "{ledger}");
+        assert_untold(&ledger);
+        assert_none(&ledger, &passwords);
         let mut verify = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
         verify.current_dir(bench.path()).args(["audit", "verify", "rotations.jsonl"]);
         expect(&verify.output().unwrap(), 0);

@@ -5,7 +5,11 @@
 mod access;
 mod bench;
 mod canary;
+mod definitions;
 mod delegate;
+mod embedded;
+mod extensions;
+mod failures;
 mod guardrails;
 mod handover;
 mod iam;
@@ -19,4 +23,5 @@ mod scale;
 mod scenarios;
 mod schema;
 mod secrets;
+mod surroundings;
 mod tls;

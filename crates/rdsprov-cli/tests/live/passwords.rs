@@ -1,13 +1,21 @@
 //! A password is set where the server says that it is wrong, and nowhere else.
 
-use rdsprov_testkit::versions;
+use std::process::Output;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use rdsprov_testkit::{Gate, Instead, Server, versions};
 
 use crate::bench::{Bench, expect, password};
 
 const TEAMS: &str = "teams/standalone.tfvars";
 
 fn applied(major: u32) -> Bench {
-    let bench = Bench::new(major);
+    applied_on(Server::start(major).unwrap())
+}
+
+fn applied_on(server: Server) -> Bench {
+    let bench = Bench::on(server, None);
     bench.app("dev", "keycloak", "keycloak_user");
     bench.app("dev", "backstage", "backstage_user");
     expect(&bench.run(TEAMS, &["apply"]), 0);
@@ -68,6 +76,10 @@ fn no_answer_but_wrong_password_leads_to_a_reset() {
         std::fs::write(&rules, format!("hostssl all keycloak_user all reject\n{text}")).unwrap();
         bench.query("SELECT pg_reload_conf()");
         wait_until(&bench, TEAMS, "pg_hba.conf does not let the role in from here");
+        // So does one that lets in who tells the password itself: nobody does.
+        std::fs::write(&rules, format!("hostssl all keycloak_user all password\n{text}")).unwrap();
+        bench.query("SELECT pg_reload_conf()");
+        wait_until(&bench, TEAMS, "the server asks for the password itself");
         std::fs::write(&rules, text).unwrap();
         bench.query("SELECT pg_reload_conf()");
         wait_until(&bench, TEAMS, "Nothing to do");
@@ -88,9 +100,147 @@ fn wait_until(bench: &Bench, definitions: &str, says: &str) {
         if shown.contains(says) {
             return;
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
     panic!("it never came to: {says}");
+}
+
+/// Over a gate, without TLS.
+fn over(gate: &Gate, bench: &Bench, definitions: &str, words: &[&str]) -> Output {
+    let secrets = format!("file:{}", bench.path().display());
+    let port = gate.port().to_string();
+    let place = ["--secrets", &secrets, "--tls", "disable", "--host", "127.0.0.1", "--port", &port];
+    bench.bare(definitions, &[words, &place].concat()).output().unwrap()
+}
+
+/// What a login can be told, and what a plan says then: nothing where that comes after the password.
+const TOLD: [(Instead, &str); 16] = [
+    (Instead::Error("28P01", "password authentication failed"), "set_password role keycloak_user"),
+    (Instead::Error("28000", "no pg_hba.conf entry for host"), "pg_hba.conf does not let the role"),
+    (
+        Instead::Error("28000", "pg_hba.conf rejects connection"),
+        "pg_hba.conf does not let the role",
+    ),
+    (Instead::Error("28000", "role \"x\" is not permitted to log in"), "just taken LOGIN from it"),
+    (Instead::Error("53300", "sorry, too many clients already"), "the server is full"),
+    (Instead::Error("57P03", "the database system is starting up"), "is starting or stopping"),
+    (Instead::Error("57P03", "the database system is shutting down"), "is starting or stopping"),
+    (
+        Instead::Error("57P01", "terminating connection"),
+        "terminating connection (57P01); run again",
+    ),
+    (Instead::Error("08P01", "server login has been failing"), "(08P01); run again"),
+    (Instead::Error("53300", "too many connections for role \"x\""), ""),
+    (Instead::Error("53300", "remaining connection slots are reserved"), ""),
+    (Instead::Error("42501", "permission denied for database \"x\""), ""),
+    (Instead::Error("3D000", "database \"x\" does not exist"), ""),
+    (Instead::Error("55000", "database \"x\" is not currently accepting connections"), ""),
+    (Instead::End, "could not be checked and is left as it is: cannot connect to 127.0.0.1:"),
+    (Instead::Silence, "no answer within 15 s"),
+];
+
+#[test]
+fn each_answer_to_a_login_is_told_apart() {
+    let bench = applied_on(Server::start_without_tls(versions()[0]).unwrap());
+    let left_as_it_is =
+        "the password of role keycloak_user could not be checked and is left as it is";
+    for (told, says) in TOLD {
+        let gate =
+            Gate::start(&bench.server, move |role| (role == "keycloak_user").then_some(told))
+                .unwrap();
+        let shown = expect(&over(&gate, &bench, TEAMS, &["plan"]), 0);
+        let sets = says.starts_with("set_password");
+        assert_eq!(shown.contains("set_password"), sets, "{told:?}: {shown}");
+        let is_open = !says.is_empty() && !sets;
+        assert_eq!(shown.contains(left_as_it_is), is_open, "{told:?}: {shown}");
+        assert!(shown.contains(says), "{told:?}: {shown}");
+    }
+}
+
+/// A bound: a server with a thousand roles is not stormed.
+#[test]
+fn eight_log_in_at_once_and_no_more() {
+    const ROLES: usize = 24;
+    let bench = Bench::on(Server::start_without_tls(versions()[0]).unwrap(), None);
+    let mut text = "application_databases = {\n".to_owned();
+    for n in 0..ROLES {
+        let level = if n == 0 { "owner" } else { "reader" };
+        text.push_str(&format!(
+            "  app{n} = {{ database_name = \"shop\", username = \"user{n}\", access_level = \"{level}\" }}\n"
+        ));
+        bench.app("dev", &format!("app{n}"), &format!("user{n}"));
+    }
+    let definitions = bench.definitions(&(text + "}\n"));
+    expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 0);
+
+    /// How many wait at the gate, how many did at most, and how many came.
+    #[derive(Default)]
+    struct Logins {
+        now: usize,
+        most: usize,
+        all: usize,
+    }
+    let logins = Arc::new((Mutex::new(Logins::default()), Condvar::new()));
+    let gate = {
+        let logins = logins.clone();
+        Gate::start(&bench.server, move |role| {
+            if !role.starts_with("user") {
+                return None;
+            }
+            let (waiting, changed) = &*logins;
+            let mut at_gate = waiting.lock().unwrap();
+            at_gate.now += 1;
+            at_gate.all += 1;
+            at_gate.most = at_gate.most.max(at_gate.now);
+            changed.notify_all();
+            // Until eight are there; and a while longer, for whoever would come as the ninth.
+            let patience = Duration::from_secs(10);
+            drop(changed.wait_timeout_while(at_gate, patience, |all| all.most < 8).unwrap());
+            std::thread::sleep(Duration::from_millis(200));
+            waiting.lock().unwrap().now -= 1;
+            None
+        })
+        .unwrap()
+    };
+    expect(&over(&gate, &bench, &definitions, &["check", "--env", "dev"]), 0);
+    let seen = logins.0.lock().unwrap();
+    assert_eq!((seen.most, seen.all), (8, ROLES));
+}
+
+/// A login is a connection that begins and ends: no statement is sent over it.
+#[test]
+fn a_login_leaves_nothing_but_itself() {
+    for major in versions() {
+        let bench = applied(major);
+        for sql in [
+            "ALTER SYSTEM SET log_line_prefix = 'by %u: '",
+            "ALTER SYSTEM SET log_connections = on",
+            "ALTER SYSTEM SET log_disconnections = on",
+            "SELECT pg_reload_conf()",
+        ] {
+            bench.query(sql);
+        }
+        let mut of_role = Vec::new();
+        // A server takes its time to read its settings again.
+        for _ in 0..50 {
+            let mark = bench.server.log().len();
+            expect(&bench.run(TEAMS, &["check"]), 0);
+            let log = bench.server.log()[mark..].to_owned();
+            let lines = log.lines().filter_map(|line| line.strip_prefix("by keycloak_user: "));
+            of_role = lines.map(str::to_owned).collect();
+            if of_role.iter().any(|line| line.contains("disconnection")) {
+                break;
+            }
+        }
+        let (authorized, others): (Vec<_>, Vec<_>) =
+            of_role.iter().partition(|line| line.contains("connection authorized"));
+        assert!(authorized.len() == 1 && authorized[0].contains("SSL enabled"), "{of_role:?}");
+        for line in others {
+            let of_connection =
+                line.contains("connection authenticated") || line.contains("disconnection: ");
+            assert!(of_connection, "PostgreSQL {major}: {line}");
+        }
+    }
 }
 
 #[test]

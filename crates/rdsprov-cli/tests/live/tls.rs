@@ -1,6 +1,7 @@
 //! Who is there is asked by default; less only by choice. Each way in which the answer is wrong has its own
 //! message, with what to do.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -16,6 +17,13 @@ use rcgen::{
 use rdsprov_testkit::versions;
 
 use crate::bench::{Bench, CANARY, expect};
+
+/// What servers say of TLS has changed over the years.
+fn oldest_and_newest() -> impl Iterator<Item = u32> {
+    let versions: BTreeSet<u32> = versions().into_iter().collect();
+    let ends = [versions.first().copied(), versions.last().copied()];
+    BTreeSet::from(ends).into_iter().flatten()
+}
 
 #[test]
 fn the_server_is_asked_who_it_is() {
@@ -109,8 +117,8 @@ struct Door {
 }
 
 impl Door {
-    fn new() -> Self {
-        let bench = Bench::new(versions()[0]);
+    fn new(major: u32) -> Self {
+        let bench = Bench::new(major);
         bench.app("dev", "keycloak", "keycloak_user");
         let definitions = bench.definitions(
             r#"environment = "dev"
@@ -176,7 +184,7 @@ fn expect_all(command: &mut Command, code: i32, says: &[&str]) {
 
 #[test]
 fn roots_are_given_in_four_ways() {
-    let door = Door::new();
+    let door = Door::new(versions()[0]);
     let authority = Authority::new("Test CA");
     door.shows(&authority.issue(named("server", &["localhost"])));
     let ca = door.file("ca.pem", &authority.certificate);
@@ -218,7 +226,11 @@ fn roots_are_given_in_four_ways() {
 
 #[test]
 fn each_wrong_server_has_its_message() {
-    let door = Door::new();
+    oldest_and_newest().for_each(each_wrong_server);
+}
+
+fn each_wrong_server(major: u32) {
+    let door = Door::new(major);
     let authority = Authority::new("Test CA");
     let ca = door.file("ca.pem", &authority.certificate);
 
@@ -287,7 +299,7 @@ fn each_wrong_server_has_its_message() {
 /// What is no PostgreSQL server, and what a proxy may say.
 #[test]
 fn each_answer_that_is_not_tls_has_its_message() {
-    let door = Door::new();
+    let door = Door::new(versions()[0]);
     for (answer, says) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "does not offer TLS"),
         (b"SHello, and welcome", "agreed to TLS and then did not speak it"),
@@ -314,7 +326,11 @@ fn each_answer_that_is_not_tls_has_its_message() {
 
 #[test]
 fn the_client_says_who_it_is() {
-    let door = Door::new();
+    oldest_and_newest().for_each(the_client_says_who_it_is_to);
+}
+
+fn the_client_says_who_it_is_to(major: u32) {
+    let door = Door::new(major);
     let authority = Authority::new("Test CA");
     door.shows(&authority.issue(named("server", &["localhost"])));
     let data = door.bench.server.data_directory();

@@ -41,9 +41,16 @@ impl<'a> File<'a> {
     }
 
     pub fn wrong_type(&mut self, what: &str, node: &Node, wanted: &str, help: impl Into<String>) {
-        // A fault is told already where the value was refused.
-        if !matches!(node.value, Value::Refused) {
-            self.error(&node.place, format!("{what} is {}, not {wanted}", node.value.kind()), help);
+        match &node.value {
+            // A fault is told already where the value was refused.
+            Value::Refused => {}
+            Value::Unevaluated(how) => {
+                let message = format!("{what} holds {how}; only plain values are read here");
+                self.error(&node.place, message, "write the value itself");
+            }
+            other => {
+                self.error(&node.place, format!("{what} is {}, not {wanted}", other.kind()), help);
+            }
         }
     }
 

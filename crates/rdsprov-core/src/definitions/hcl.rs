@@ -1,32 +1,38 @@
 //! Terraform's `*.tfvars`: attributes with constant values. Terraform is the judge of what a file
-//! means; what it evaluates and we do not is refused by name and never read as text.
+//! means; what it evaluates and we do not is never read as text, and refused by name where it is asked for.
 
 use hcl_edit::Span;
 use hcl_edit::expr::{Expression, Object, ObjectKey, UnaryOperator};
 use hcl_edit::structure::Structure;
 use hcl_edit::template::{Element, Strip};
 
-use super::tree::{Fault, Key, Node, Place, Value};
+use super::guard;
+use super::heredoc::Heredoc;
+use super::tree::{Fault, Key, Node, Place, Value, string};
+use super::unclosed;
 
 pub fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
     let body = match hcl_edit::parser::parse_body(text) {
         Ok(body) => body,
         Err(error) => return (None, vec![syntax_fault(text, &error)]),
     };
-    let mut reader = Reader { text, faults: Vec::new() };
+    let mut faults = match guard::faults(text, &body) {
+        Ok(faults) => faults,
+        Err(misread) => return (None, misread),
+    };
+    let reader = Reader { text, refused: faults.iter().map(|fault| fault.place.start).collect() };
     let mut entries = Vec::new();
     for structure in body.iter() {
         match structure {
             Structure::Attribute(attribute) => {
                 let place = attribute.key.span().unwrap_or_default();
                 let key = Key { name: attribute.key.as_str().to_owned(), place };
-                let node = reader.node(&attribute.value, &key.name);
-                entries.push((key, node));
+                entries.push((key, reader.node(&attribute.value)));
             }
             Structure::Block(block) => {
                 let name = block.ident.as_str();
                 let place = block.ident.span().unwrap_or_default();
-                reader.faults.push(Fault::new(
+                faults.push(Fault::new(
                     place.clone(),
                     format!("`{name}` is a block; a tfvars file holds only values"),
                     format!("write {name} = {{ … }}"),
@@ -36,7 +42,7 @@ pub fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
             }
         }
     }
-    (Some(Node { value: Value::Map(entries), place: 0..text.len() }), reader.faults)
+    (Some(Node { value: Value::Map(entries), place: 0..text.len() }), faults)
 }
 
 fn syntax_fault(text: &str, error: &hcl_edit::parser::Error) -> Fault {
@@ -56,171 +62,138 @@ fn syntax_fault(text: &str, error: &hcl_edit::parser::Error) -> Fault {
             "remove one of the two",
         );
     }
-    let message = format!("not valid HCL: {}", error.message());
-    Fault::new(
-        at..at,
-        message,
-        "correct the syntax; an open brace, bracket or quote may stand further up",
-    )
+    if let Some(fault) = too_large(text, at).or_else(|| unclosed::find(text)) {
+        return fault;
+    }
+    Fault::new(at..at, format!("not valid HCL: {}", error.message()), "correct the syntax")
 }
 
+/// hcl-edit stops within a number that is larger than a double can be.
+fn too_large(text: &str, at: usize) -> Option<Fault> {
+    let start = text[..at].trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+    let of_number = |c: char| c.is_ascii_alphanumeric() || ".+-".contains(c);
+    let rest = &text[start..];
+    let number = &rest[..rest.find(|c| !of_number(c)).unwrap_or(rest.len())];
+    let is_too_large = start < at && number.parse().is_ok_and(f64::is_infinite);
+    is_too_large.then(|| {
+        Fault::new(start..at, format!("the number {number} is too large"), "write a smaller one")
+    })
+}
+
+/// Makes nodes of expressions.
 struct Reader<'a> {
     text: &'a str,
-    faults: Vec<Fault>,
+    /// Where [`guard`] finds fault: the expressions around are [`Value::Refused`].
+    refused: Vec<usize>,
 }
 
 impl Reader<'_> {
-    /// A constant, or a fault and [`Value::Refused`]. `name` is the key whose value this is.
-    fn node(&mut self, expression: &Expression, name: &str) -> Node {
+    fn node(&self, expression: &Expression) -> Node {
         let place = expression.span().unwrap_or_default();
+        let unevaluated = |what: &str| Value::Unevaluated(what.to_owned());
         let value = match expression {
             Expression::Null(_) => Value::Null,
             Expression::Bool(value) => Value::Bool(*value.value()),
             Expression::Number(number) => Value::Number(number.value().to_string()),
-            Expression::String(text) => {
-                if self.is_one_line(&place) {
-                    Value::String(text.value().clone())
-                } else {
-                    Value::Refused
-                }
-            }
-            Expression::Parenthesis(inner) => return self.node(inner.inner(), name),
+            Expression::Parenthesis(inner) => return self.node(inner.inner()),
             Expression::Array(items) => {
-                Value::List(items.iter().map(|item| self.node(item, name)).collect())
+                Value::List(items.iter().map(|item| self.node(item)).collect())
             }
-            Expression::Object(object) => self.object(object, name),
+            Expression::Object(object) => return self.object(object, place),
+            _ if self.refused.iter().any(|at| place.contains(at)) => Value::Refused,
+            Expression::String(text) => Value::String(string(text.value())),
             Expression::StringTemplate(template) => {
                 let elements: Vec<&Element> = template.iter().collect();
-                self.template(&elements, &place, name, true)
+                match elements[..] {
+                    // One that is nothing but an interpolation is the value of that.
+                    [Element::Interpolation(only)] if only.strip == Strip::None => {
+                        self.node(&only.expr).value
+                    }
+                    _ => self.template(&elements, literals(&elements)),
+                }
             }
             Expression::HeredocTemplate(heredoc) => {
                 let elements: Vec<&Element> = heredoc.template.iter().collect();
-                self.template(&elements, &place, name, false)
+                let literals = Heredoc::at(self.text, place.start)
+                    .map_or_else(|| literals(&elements), |heredoc| heredoc.literals(&elements));
+                self.template(&elements, literals)
             }
-            Expression::Variable(variable) => {
-                self.refuse(&place, name, &format!("the variable `{}`", variable.as_str()))
-            }
-            Expression::Traversal(_) => {
-                let what = format!("the reference `{}`", self.source(&place));
-                self.refuse(&place, name, &what)
-            }
-            Expression::FuncCall(call) => {
-                let what = format!("a call of `{}()`", call.name.name.as_str());
-                self.refuse(&place, name, &what)
-            }
+            Expression::Variable(_) => unevaluated("a variable"),
+            Expression::FuncCall(_) => unevaluated("a call of a function"),
+            Expression::Traversal(_) => unevaluated("an index or attribute"),
             Expression::UnaryOp(operation) => match operation.operator.value() {
-                UnaryOperator::Neg => self.refuse(&place, name, "the operator `-`"),
-                UnaryOperator::Not => self.refuse(&place, name, "the operator `!`"),
+                UnaryOperator::Neg => unevaluated("the operator `-`"),
+                UnaryOperator::Not => unevaluated("the operator `!`"),
             },
             Expression::BinaryOp(operation) => {
-                let what = format!("the operator `{}`", operation.operator.value().as_str());
-                self.refuse(&place, name, &what)
+                unevaluated(&format!("the operator `{}`", operation.operator.value().as_str()))
             }
-            Expression::Conditional(_) => self.refuse(&place, name, "a conditional"),
-            Expression::ForExpr(_) => self.refuse(&place, name, "a `for` expression"),
+            Expression::Conditional(_) => unevaluated("a conditional"),
+            Expression::ForExpr(_) => unevaluated("a `for` expression"),
         };
         Node { value, place }
     }
 
-    fn source(&self, place: &Place) -> &str {
-        self.text.get(place.clone()).unwrap_or_default()
-    }
-
-    fn refuse(&mut self, place: &Place, name: &str, what: &str) -> Value {
-        self.faults.push(Fault::new(
-            place.clone(),
-            format!("`{name}` holds {what}; a tfvars file holds constants only"),
-            "write the value itself",
-        ));
-        Value::Refused
-    }
-
-    /// hcl-edit 0.10 lets a quoted string run over several lines, Terraform does not.
-    fn is_one_line(&mut self, place: &Place) -> bool {
-        let one_line = !self.source(place).contains('\n');
-        if !one_line {
-            self.faults.push(Fault::new(
-                place.clone(),
-                "a quoted string runs over several lines",
-                "close the quote, write \\n, or use a heredoc",
-            ));
-        }
-        one_line
-    }
-
-    /// A template of constant strings is a constant string, and one that is nothing but an
-    /// interpolation is the value of that.
-    fn template(
-        &mut self,
-        elements: &[&Element],
-        place: &Place,
-        name: &str,
-        quoted: bool,
-    ) -> Value {
-        if quoted
-            && let [Element::Interpolation(only)] = elements
-            && only.strip == Strip::None
-        {
-            return self.node(&only.expr, name).value;
-        }
+    /// A template of constant strings is a constant string.
+    fn template(&self, elements: &[&Element], literals: Vec<String>) -> Value {
+        let unevaluated = |what: &str| Value::Unevaluated(what.to_owned());
+        let mut literals = literals.into_iter();
         let mut text = String::new();
         for element in elements {
             match element {
-                Element::Literal(literal) => {
-                    if quoted && !self.is_one_line(&literal.span().unwrap_or_default()) {
-                        return Value::Refused;
-                    }
-                    text.push_str(literal);
-                }
+                Element::Literal(_) => text.extend(literals.next()),
                 Element::Interpolation(part) if part.strip == Strip::None => {
-                    match self.node(&part.expr, name).value {
+                    match self.node(&part.expr).value {
                         Value::String(part) => text.push_str(&part),
-                        Value::Refused => return Value::Refused,
-                        other => {
-                            let what = format!("a template of {}", other.kind());
-                            return self.refuse(place, name, &what);
-                        }
+                        value @ (Value::Unevaluated(_) | Value::Refused) => return value,
+                        other => return unevaluated(&format!("a template of {}", other.kind())),
                     }
                 }
                 Element::Interpolation(_) => {
-                    return self.refuse(place, name, "a template that strips white space");
+                    return unevaluated("a template that strips white space");
                 }
-                Element::Directive(_) => return self.refuse(place, name, "a template directive"),
+                Element::Directive(_) => return unevaluated("a template directive"),
             }
         }
-        Value::String(text)
+        Value::String(string(&text))
     }
 
-    fn object(&mut self, object: &Object, name: &str) -> Value {
+    fn object(&self, object: &Object, place: Place) -> Node {
         let mut entries = Vec::new();
         for (key, item) in object.iter() {
-            let (key_name, place) = match key {
+            let key = match key {
                 ObjectKey::Ident(ident) => {
-                    (Some(ident.as_str().to_owned()), ident.span().unwrap_or_default())
+                    let place = ident.span().unwrap_or_default();
+                    Key { name: string(ident.as_str()), place }
                 }
                 ObjectKey::Expression(expression) => {
-                    let node = self.node(expression, &format!("a key of {name}"));
-                    let key_name = match node.value {
-                        Value::String(text) | Value::Number(text) => Some(text),
-                        Value::Bool(value) => Some(value.to_string()),
-                        Value::Refused => None,
-                        other => {
-                            let what = other.kind();
-                            self.refuse(&node.place, &format!("a key of {name}"), what);
-                            None
+                    let Node { value, place } = self.node(expression);
+                    let what = match value {
+                        Value::String(name) | Value::Number(name) => Ok(name),
+                        Value::Bool(value) => Ok(value.to_string()),
+                        Value::Refused => Err(Value::Refused),
+                        Value::Unevaluated(what) => {
+                            Err(Value::Unevaluated(format!("a key with {what}")))
                         }
+                        other => Err(Value::Unevaluated(format!("a key that is {}", other.kind()))),
                     };
-                    (key_name, node.place)
+                    match what {
+                        Ok(name) => Key { name, place },
+                        // Nobody knows what this key is, and so what the map is.
+                        Err(value) => return Node { value, place },
+                    }
                 }
             };
-            let inner = key_name.as_deref().unwrap_or(name).to_owned();
-            let node = self.node(item.expr(), &inner);
-            match key_name {
-                Some(name) => entries.push((Key { name, place }, node)),
-                // What a key is that cannot be read, nobody knows: the whole map is refused.
-                None => return Value::Refused,
-            }
+            entries.push((key, self.node(item.expr())));
         }
-        Value::Map(entries)
+        Node { value: Value::Map(entries), place }
     }
+}
+
+fn literals(elements: &[&Element]) -> Vec<String> {
+    let literal = |element: &&Element| match element {
+        Element::Literal(literal) => Some(literal.value().clone()),
+        _ => None,
+    };
+    elements.iter().filter_map(literal).collect()
 }

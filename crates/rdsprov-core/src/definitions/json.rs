@@ -4,7 +4,7 @@
 use jsonc_parser::ast::Value as Json;
 use jsonc_parser::common::Ranged as _;
 
-use super::tree::{Fault, Key, Node, Value};
+use super::tree::{Fault, Key, Node, Value, string};
 
 const HELP: &str = "correct the syntax; JSON has no comments and no trailing commas";
 
@@ -49,7 +49,7 @@ pub fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
 fn node(value: &Json<'_>) -> Node {
     let range = value.range();
     let value = match value {
-        Json::StringLit(text) => Value::String(text.value.to_string()),
+        Json::StringLit(text) => Value::String(string(&text.value)),
         Json::NumberLit(number) => Value::Number(number.value.to_owned()),
         Json::BooleanLit(value) => Value::Bool(value.value),
         Json::NullKeyword(_) => Value::Null,
@@ -60,7 +60,7 @@ fn node(value: &Json<'_>) -> Node {
                 .iter()
                 .map(|property| {
                     let place = property.name.range();
-                    let name = property.name.as_str().to_owned();
+                    let name = string(property.name.as_str());
                     (Key { name, place: place.start..place.end }, node(&property.value))
                 })
                 .collect(),

@@ -7,16 +7,20 @@
 mod defaults;
 mod entry;
 mod file;
+mod guard;
 mod hcl;
+mod heredoc;
 mod json;
 mod model;
 mod together;
 mod toml;
 mod tree;
+mod unclosed;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::string::FromUtf8Error;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
@@ -28,6 +32,7 @@ use crate::name::{
 use crate::setting::Parameter;
 pub use defaults::Defaults;
 pub use entry::KEYS;
+use file::File;
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -338,9 +343,46 @@ pub struct DefinitionError {
     pub help: String,
 }
 
+impl DefinitionError {
+    /// Of a file that is not UTF-8: the place of the first byte that is not.
+    ///
+    /// ```
+    /// use rdsprov_core::definitions::DefinitionError;
+    /// let error = DefinitionError::not_utf8("dev.tfvars", &String::from_utf8(b"a\nb\xe9".into()).unwrap_err());
+    /// assert_eq!(error.location.to_string(), "dev.tfvars:2:2");
+    /// ```
+    #[must_use]
+    pub fn not_utf8(path: &str, error: &FromUtf8Error) -> Self {
+        let bad = error.utf8_error().valid_up_to();
+        let mut text = String::from_utf8_lossy(&error.as_bytes()[..bad]).into_owned();
+        text.push(char::REPLACEMENT_CHARACTER);
+        let source = SourceText { path: path.to_owned(), text, syntax: Syntax::Hcl };
+        let file = File::new(&source);
+        let end = file.text.len();
+        let location = file.location(&(end - char::REPLACEMENT_CHARACTER.len_utf8()..end));
+        file.error_at(location, "this is not UTF-8".into(), "save the file as UTF-8".into())
+    }
+}
+
 /// All that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefinitionErrors(pub Vec<DefinitionError>);
+
+impl DefinitionErrors {
+    /// All that is wrong with some files, where others could not be read: not what only all of them
+    /// together can lack.
+    ///
+    /// ```
+    /// use rdsprov_core::definitions::{DefinitionErrors, Rules, SourceText, Syntax};
+    /// let text = "environment = \"dev\"".to_owned();
+    /// let source = SourceText { path: "common.tfvars".into(), text, syntax: Syntax::Hcl };
+    /// assert!(DefinitionErrors::of_some(&[source], &Rules::default()).0.is_empty());
+    /// ```
+    #[must_use]
+    pub fn of_some(sources: &[SourceText], rules: &Rules) -> Self {
+        Self(model::errors(sources, rules))
+    }
+}
 
 impl fmt::Display for DefinitionErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -16,7 +16,35 @@ use crate::name::check_environment;
 
 const APPLICATIONS: &str = "application_databases";
 
+/// The variables that are read, what they are, and how many slips of the pen another name may be away to be told as
+/// one: `ecs_config` is two letters away from `rds_config`, and meant.
+const VARIABLES: [(&str, &str, usize); 4] = [
+    ("environment", "a string", 2),
+    ("aws_region", "a string", 1),
+    ("rds_config", "a map", 1),
+    (APPLICATIONS, "a map", 2),
+];
+
+/// What files say, and what is wrong with them.
+struct Gathered {
+    definitions: Definitions,
+    errors: Vec<DefinitionError>,
+    /// Why none of them declares anything, if so it is.
+    absent: Vec<DefinitionError>,
+}
+
 pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, DefinitionErrors> {
+    let Gathered { definitions, mut errors, absent } = gather(sources, rules);
+    errors.extend(absent);
+    if errors.is_empty() { Ok(definitions) } else { Err(DefinitionErrors(errors)) }
+}
+
+/// What is wrong with these files, whatever others declare.
+pub fn errors(sources: &[SourceText], rules: &Rules) -> Vec<DefinitionError> {
+    gather(sources, rules).errors
+}
+
+fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
     let mut errors = Vec::new();
     let pattern = rules.naming_pattern.as_deref().unwrap_or(DEFAULT_NAMING_PATTERN);
     let pattern = match Regex::new(&format!("^(?:{pattern})$")) {
@@ -56,8 +84,9 @@ pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, Defini
     let mut absent = Vec::new();
     let mut said = Said::new();
     for (mut file, root) in files {
-        let found =
-            root.as_ref().and_then(top).map(|top| find_applications(&mut file, &top, rules));
+        let top = root.as_ref().and_then(top);
+        let is_misspelt = top.as_ref().is_some_and(|top| check_misspelt(&mut file, top, rules));
+        let found = top.map(|top| find_applications(&mut file, &top, rules));
         match found {
             Some(Found::Applications(found, node)) => {
                 check_mode(&mut file, &mode, found, node);
@@ -72,6 +101,7 @@ pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, Defini
                 }
             }
             // A file may hold other variables alone; one that means to declare something may not fail to.
+            Some(Found::Absent { .. }) if is_misspelt => {}
             Some(Found::Absent { error, meant: true }) => file.errors.push(error),
             Some(Found::Absent { error, meant: false }) => absent.push(error),
             Some(Found::Refused) | None => {}
@@ -79,20 +109,20 @@ pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, Defini
         file.errors.sort_by_key(|error| (error.location.line, error.location.column));
         errors.extend(file.errors);
     }
-    if absent.len() == sources.len() {
-        errors.extend(absent);
-        if sources.is_empty() {
-            errors.push(DefinitionError {
-                location: Location { file: "definitions".to_owned(), line: 1, column: 1 },
-                line_text: String::new(),
-                message: "no file is given".to_owned(),
-                help: "name the files that hold the definitions".to_owned(),
-            });
-        }
+    if absent.len() < sources.len() {
+        absent.clear();
+    }
+    if sources.is_empty() {
+        absent.push(DefinitionError {
+            location: Location { file: "definitions".to_owned(), line: 1, column: 1 },
+            line_text: String::new(),
+            message: "no file is given".to_owned(),
+            help: "name the files that hold the definitions".to_owned(),
+        });
     }
     share_what_is_said(&mut definitions, &said);
     definitions.mode = mode.map_or(Mode::Standalone, |(mode, _)| mode);
-    if errors.is_empty() { Ok(definitions) } else { Err(DefinitionErrors(errors)) }
+    Gathered { definitions, errors, absent }
 }
 
 /// All files say it in one place.
@@ -117,6 +147,29 @@ fn open(source: &SourceText) -> (File<'_>, Option<Node>) {
     }
     let root = root.filter(|root| file.map("the file", root).is_some());
     (file, root)
+}
+
+/// A variable that is misspelt would be ignored, and another environment provisioned, say.
+fn check_misspelt(file: &mut File<'_>, top: &Entries<'_>, rules: &Rules) -> bool {
+    let before = file.errors.len();
+    for (wanted, kind, slips) in VARIABLES {
+        if top.contains_key(wanted) {
+            continue;
+        }
+        for (name, (key, node)) in top {
+            let is_near = strsim::damerau_levenshtein(name, wanted) <= slips;
+            let is_ignored = rules.ignore_keys.iter().any(|ignored| ignored == name);
+            if is_near && node.value.kind() == kind && !is_ignored {
+                let own = "a variable that is Terraform's own goes into [definitions] ignore_keys";
+                file.error(
+                    &key.place,
+                    format!("`{name}` is nearly `{wanted}`, and would be ignored"),
+                    format!("is `{wanted}` meant? {own} in rdsprov.toml"),
+                );
+            }
+        }
+    }
+    file.errors.len() > before
 }
 
 /// The entries of a tree that was found to be a map.

@@ -2,11 +2,11 @@
 
 use ::toml::de::{DeTable, DeValue};
 
-use super::tree::{Fault, Key, Node, Value};
+use super::tree::{Fault, Key, Node, Value, string};
 
 pub fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
     let (parsed, errors) = DeTable::parse_recoverable(text);
-    let faults: Vec<Fault> = errors
+    let mut faults: Vec<Fault> = errors
         .iter()
         .map(|error| {
             Fault::new(
@@ -16,6 +16,8 @@ pub fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
             )
         })
         .collect();
+    // What a file leaves open is told once for each table that stands open.
+    faults.dedup();
     if faults.is_empty() {
         (Some(Node { value: table(parsed.get_ref()), place: 0..text.len() }), faults)
     } else {
@@ -29,7 +31,7 @@ fn table(table: &DeTable<'_>) -> Value {
             .iter()
             .map(|(key, item)| {
                 let node = Node { value: value(item.get_ref()), place: item.span() };
-                (Key { name: key.get_ref().to_string(), place: key.span() }, node)
+                (Key { name: string(key.get_ref()), place: key.span() }, node)
             })
             .collect(),
     )
@@ -37,7 +39,7 @@ fn table(table: &DeTable<'_>) -> Value {
 
 fn value(item: &DeValue<'_>) -> Value {
     match item {
-        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::String(text) => Value::String(string(text)),
         DeValue::Integer(number) => Value::Number(
             i64::from_str_radix(number.as_str(), number.radix())
                 .map_or_else(|_| number.to_string(), |number| number.to_string()),

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use super::{Syntax, hcl, json, toml};
 
 /// A place in a text, in bytes.
@@ -32,6 +34,9 @@ pub enum Value {
     Datetime,
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
+    /// What a constant is made with that Terraform evaluates and nothing here does; a fault only where the
+    /// value is asked for.
+    Unevaluated(String),
     /// A fault is reported already; whoever meets this is quiet.
     Refused,
 }
@@ -46,13 +51,19 @@ impl Value {
             Self::Datetime => "a date or time",
             Self::List(_) => "a list",
             Self::Map(_) => "a map",
+            Self::Unevaluated(_) => "an expression",
             Self::Refused => "refused",
         }
     }
 }
 
+/// A string as Terraform holds it: in Unicode's composed form (NFC).
+pub fn string(text: &str) -> String {
+    text.nfc().collect()
+}
+
 /// What the text breaks, where, and what to do.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Fault {
     pub place: Place,
     pub message: String,

@@ -126,6 +126,22 @@ pub fn diff(acl: &[AclItem], policy: &Policy<'_>) -> AclDiff {
 }
 
 impl AclDiff {
+    /// What PUBLIC has and keeps.
+    pub fn kept_by_public(&self) -> Privileges {
+        let is_taken = |privilege: &Privilege| {
+            self.revoke.iter().any(|revoke| {
+                revoke.grantee == Grantee::Public && revoke.privileges.contains(privilege)
+            })
+        };
+        let held = self.held.keys().filter(|(grantee, _)| *grantee == Grantee::Public);
+        held.map(|(_, privilege)| *privilege).filter(|privilege| !is_taken(privilege)).collect()
+    }
+
+    /// Whether PUBLIC has all of these and keeps them.
+    pub fn of_public(&self, privileges: &Privileges) -> bool {
+        privileges.is_subset(&self.kept_by_public())
+    }
+
     fn take(&mut self, item: &AclItem, taken: Taken) {
         let same = |revoke: &&mut Revoke| {
             revoke.grantee == item.grantee

@@ -98,6 +98,11 @@ impl Planner<'_> {
 
     pub(super) fn refuse_for_another(&mut self, place: &Place<'_>, what: ForAnother<'_>) {
         let ForAnother { verb, summary, master, closed, role, schema_to_come, statement } = what;
+        let is_superuser = self.observed.roles.get(master).is_some_and(|seen| seen.superuser);
+        if is_superuser && self.desired.roles.contains_key(master) {
+            // That is refused for itself, and power over it comes with the end of it.
+            return;
+        }
         let in_database =
             place.database.map(|name| format!("in database {name}, ")).unwrap_or_default();
         let (why, who) = if closed.is_empty() {

@@ -86,10 +86,34 @@ impl<'a> Planner<'a> {
             Some(owner) if *owner != seen.owner => {
                 self.may_change_owner(name, application, &seen.owner, owner)
             }
+            None if self.desired.roles.contains_key(&seen.owner) => {
+                self.refuse_owner_by_chance(name, database, &seen.owner);
+                false
+            }
             _ => self.may_act_for_owner(name, application, &seen.owner),
         };
         self.creators_exist(name, database);
         if allowed { Found::There(seen) } else { Found::Refused }
+    }
+
+    /// A declared role that owns the database though no entry says so could do there whatever it likes.
+    fn refuse_owner_by_chance(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        owner: &RoleName,
+    ) {
+        let declared = match database.access.get(owner) {
+            Some(access) => format!("which the definitions declare as its {}", access.level),
+            None => "whose entries are for other databases".to_owned(),
+        };
+        let opens = self.handing_over(name, owner, &self.observed.administrator.name);
+        let message = format!("database {name} belongs to role {owner}, {declared}");
+        let remedy = format!(
+            "declare its owner with access_level = \"owner\"; or have a superuser run, in database {name}: {};",
+            opens.statement
+        );
+        self.findings.refuse(&database.application, message, remedy, Some(opens));
     }
 
     fn creators_exist(&mut self, name: &DatabaseName, database: &desired::Database) {

@@ -22,7 +22,7 @@ pub(super) struct Planner<'a> {
     pub observed: &'a Observed,
     pub findings: Findings,
     pub unseen: Vec<String>,
-    pub open_questions: RefCell<BTreeSet<String>>,
+    pub open_questions: RefCell<BTreeMap<DatabaseName, BTreeSet<String>>>,
     /// The groups of relations whose names a statement needs, by their numbers.
     pub named: BTreeSet<i64>,
     /// Whether what was not tried counts as refused, and not as allowed.
@@ -315,12 +315,18 @@ impl<'a> Planner<'a> {
 
     /// Why the server refused a statement that was tried; before the trial it is taken to be allowed.
     pub fn trial(&self, statement: &str) -> Option<String> {
-        match self.observed.trials.get(statement) {
+        self.trial_in(&self.observed.home, statement)
+    }
+
+    /// The same, in another database than the administrator's.
+    pub fn trial_in(&self, place: &DatabaseName, statement: &str) -> Option<String> {
+        match self.observed.trials.get(place).and_then(|answers| answers.get(statement)) {
             Some(Trial::Refused(reason)) => Some(reason.clone()),
             Some(Trial::Allowed) => None,
             None if self.doubts => Some("not tried".to_owned()),
             None => {
-                self.open_questions.borrow_mut().insert(statement.to_owned());
+                let mut questions = self.open_questions.borrow_mut();
+                questions.entry(place.clone()).or_default().insert(statement.to_owned());
                 None
             }
         }

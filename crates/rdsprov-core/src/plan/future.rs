@@ -11,10 +11,6 @@ use crate::access::{self, ObjectKind, Privileges};
 use crate::name::{RoleName, SchemaName};
 use crate::observed::{AclItem, Contents, DefaultPrivileges, Grantee};
 
-/// The kinds of object that PUBLIC gets nothing of unless somebody says so.
-const CLOSED_TO_PUBLIC: [ObjectKind; 3] =
-    [ObjectKind::Table, ObjectKind::Sequence, ObjectKind::Schema];
-
 fn future(kind: ObjectKind, creator: &RoleName, schema: Option<&SchemaName>) -> String {
     let place = schema.map(|schema| format!(" in schema {schema}")).unwrap_or_default();
     format!("future {}s of {creator}{place}", kind.keyword().to_lowercase())
@@ -37,7 +33,7 @@ impl Inside<'_, '_> {
         kind: ObjectKind,
         contents: &Contents,
     ) {
-        let mut wanted = self.wanted(schema, |level| access::on_object(level, kind));
+        let mut wanted = self.wanted_of(creator, schema, kind);
         // A role has its own objects by ownership; PostgreSQL keeps such a row, and it means nothing.
         wanted.remove(creator);
         let held: Vec<AclItem> = contents
@@ -72,9 +68,8 @@ impl Inside<'_, '_> {
             });
             let covered =
                 row.schema.as_ref().is_none_or(|schema| self.database.covered().contains(schema));
-            let public =
-                (covered && self.is_creator(&row.role) && CLOSED_TO_PUBLIC.contains(&row.kind))
-                    .then(Privileges::new);
+            let public = (covered && self.is_creator(&row.role) && row.kind.is_closed_to_public())
+                .then(Privileges::new);
             let managed = |role: &RoleName| self.is_managed(role) && *role != row.role;
             let found = acl::diff(&row.acl, &Policy { wanted: &wanted, managed: &managed, public });
             for revoke in &found.revoke {

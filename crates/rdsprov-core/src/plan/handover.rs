@@ -113,7 +113,12 @@ impl Planner<'_> {
     }
 
     /// What a superuser would run.
-    fn handing_over(&self, name: &DatabaseName, from: &RoleName, to: &RoleName) -> Opening {
+    pub(super) fn handing_over(
+        &self,
+        name: &DatabaseName,
+        from: &RoleName,
+        to: &RoleName,
+    ) -> Opening {
         let seen = self.observed.databases.get(name);
         let contents = seen.and_then(|seen| seen.contents.as_ref());
         let mut statements = Vec::new();

@@ -6,17 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::{self, AclDiff, Policy, Revoke};
 use super::another::{ForAnother, Place};
-use super::databases::{granted_words, revoked_words};
+use super::databases::{granted_words, listed, revoked_words};
 use super::diff::Planner;
 use super::handover::with_another_owner;
 use super::schemas::{SchemaAtHand, default_contents};
 use super::sql::{self, Statement, Taken, Target};
 use super::{Acting, Action, DATABASE_OWNER, Hazard, MembershipOption, Memberships, Passage, Step};
-use crate::access::Privileges;
+use crate::access::{self, ObjectKind, Privileges};
 use crate::definitions::AccessLevel;
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
-use crate::observed::{AclItem, Contents, Grantee};
+use crate::observed::{AclItem, Contents, Grantee, Owned};
 
 /// Whoever is a member of one of these may use every schema.
 const READS_AND_WRITES_ALL: [&str; 2] = ["pg_read_all_data", "pg_write_all_data"];
@@ -132,6 +132,7 @@ impl Inside<'_, '_> {
         contents: &Contents,
         before: Option<(&RoleName, &Contents)>,
     ) -> Vec<Step> {
+        let contents = &self.take_schemas(contents);
         // First: a schema that is made takes what the defaults give.
         self.future_beyond(contents);
         for schema_name in self.database.covered() {
@@ -171,12 +172,41 @@ impl Inside<'_, '_> {
                 object.schemas.iter().filter_map(|name| contents.schemas.get_key_value(name));
             self.at_hand = named.map(|(name, schema)| self.schema_at_hand(name, schema)).collect();
             let target = Target::Object { kind: object.kind, identity: object.identity.clone() };
-            self.acl(&target, &object.owner, &object.acl, &BTreeMap::new(), None);
+            let public = (object.kind.is_closed_to_public() && self.is_creator(&object.owner))
+                .then(Privileges::new);
+            self.acl(&target, &object.owner, &object.acl, &BTreeMap::new(), public);
         }
         self.at_hand.clear();
+        self.owned_by_others(contents);
         // Last: `ALL TABLES` would count an extension's, too.
         self.extensions(contents);
         self.steps
+    }
+
+    /// A declared role that is neither the owner nor a creator owns nothing in the database: it could do with
+    /// that whatever it likes.
+    fn owned_by_others(&mut self, contents: &Contents) {
+        for Owned { role, count, kind, identity } in &contents.owned {
+            if !self.is_managed(role) || self.is_creator(role) {
+                continue;
+            }
+            let more = if *count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+            let message = format!(
+                "in database {}, {kind} {identity}{more} belong{} to role {role}, which is not declared to own anything there",
+                self.name,
+                if *count > 1 { "" } else { "s" }
+            );
+            let opens = self.planner.handing_over(self.name, role, self.owner);
+            let application = self.application(Some(role));
+            let there = self.planner.observed.roles.contains_key(self.owner);
+            let once =
+                if there { String::new() } else { format!(", once role {} exists", self.owner) };
+            let remedy = format!(
+                "have a superuser run{once}, in database {}: {}; or name {role} in `creators`",
+                self.name, opens.statement
+            );
+            self.planner.findings.refuse(&application, message, remedy, there.then_some(opens));
+        }
     }
 
     /// The roles whose future objects are granted: the owner, and the declared creators there are.
@@ -332,6 +362,21 @@ impl Inside<'_, '_> {
             .collect()
     }
 
+    /// The same for relations of one role: the owner of the database has its own by ownership.
+    pub(super) fn wanted_of(
+        &self,
+        owner: &RoleName,
+        schema: &SchemaName,
+        kind: ObjectKind,
+    ) -> BTreeMap<RoleName, Privileges> {
+        let mut wanted = self.wanted(schema, |level| access::on_object(level, kind));
+        let declared = self.database.of_owner().is_some_and(|schemas| schemas.contains(schema));
+        if declared && owner != self.owner && owner.as_str() != DATABASE_OWNER {
+            wanted.insert(self.owner.clone(), access::on_object_of_another(kind));
+        }
+        wanted
+    }
+
     pub(super) fn is_managed(&self, role: &RoleName) -> bool {
         self.planner.desired.roles.contains_key(role) && role != self.owner
     }
@@ -369,17 +414,19 @@ impl Inside<'_, '_> {
     ) {
         let found = self.differs(owner, acl, wanted, public);
         for (role, privileges) in &found.grant {
-            self.grant(target, owner, role, privileges);
+            self.grant(target, owner, role, privileges, found.of_public(privileges));
         }
         self.revokes(target, owner, &found);
     }
 
+    /// Grants what a role lacks; where nobody can and PUBLIC has it, a note is enough.
     pub(super) fn grant(
         &mut self,
         target: &Target,
         owner: &RoleName,
         role: &RoleName,
         privileges: &Privileges,
+        of_public: bool,
     ) {
         let summary = granted_words(privileges, target, role);
         let statement = sql::grant(privileges, target, &Grantee::Role(role.clone()));
@@ -387,6 +434,10 @@ impl Inside<'_, '_> {
             Some(way) => {
                 self.push(Action::Grant, Some(role), way, summary, statement, &[]);
             }
+            None if of_public => self.planner.note(format!(
+                "in database {}, role {role} has {} on {} through PUBLIC: the administrator cannot act as role {owner} to grant it",
+                self.name, listed(privileges), target.words()
+            )),
             None => self.refuse_for(owner, target, "grant", Some(role), &summary, &statement),
         }
     }
@@ -428,6 +479,14 @@ impl Inside<'_, '_> {
                 continue;
             }
             let Some(way) = self.act_in(&revoke.grantor) else {
+                if revoke.grantee != Grantee::Public && found.of_public(&revoke.privileges) {
+                    let (summary, _) = revoked(revoke, target);
+                    self.planner.note(format!(
+                        "in database {}, \"revoke {summary}\" is for role {} to do, as which the administrator cannot act; PUBLIC has it anyway",
+                        self.name, revoke.grantor
+                    ));
+                    continue;
+                }
                 let closed = self.closed_against(&revoke.grantor);
                 self.planner.refuse_revoke(&place, revoke, &closed);
                 continue;

@@ -352,11 +352,11 @@ pub struct Plan {
     pub unseen: Vec<String>,
     /// The applications, in order.
     pub applications: Vec<PlannedApplication>,
-    /// Statements of which the catalogs do not tell whether the administrator may run them: to a
-    /// member of `rds_superuser`, RDS may allow what a stock server does not. Who can should try each,
-    /// undo it, note the answer in [`Observed::trials`], and plan again.
+    /// Statements of which the catalogs do not tell whether the administrator may run them in a database:
+    /// to a member of `rds_superuser`, RDS may allow what a stock server does not. Who can should try each
+    /// there, undo it, note the answer in [`Observed::trials`], and plan again.
     #[serde(skip)]
-    pub open_questions: BTreeSet<String>,
+    pub open_questions: BTreeMap<DatabaseName, BTreeSet<String>>,
 }
 
 impl<S> Step<S> {

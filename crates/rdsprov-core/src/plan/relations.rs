@@ -16,28 +16,31 @@ impl Inside<'_, '_> {
         for kind in ObjectKind::RELATIONS {
             let of_kind: Vec<&Relations> =
                 groups.iter().filter(|group| group.kind == kind).collect();
-            let wanted = self.wanted(schema, |level| access::on_object(level, kind));
             let found: Vec<(&Relations, AclDiff)> = of_kind
                 .iter()
-                .map(|group| (*group, self.relation_differs(group, covered, &wanted)))
+                .map(|group| {
+                    let wanted = self.wanted_of(&group.owner, schema, kind);
+                    (*group, self.relation_differs(group, covered, &wanted))
+                })
                 .collect();
             // One statement for all of them where all are alike in what they need and whose they are.
             let alike =
                 of_kind.iter().all(|group| !group.of_extension && group.owner == of_kind[0].owner);
-            let mut lacking: BTreeMap<(RoleName, RoleName, Privileges), Vec<&Relations>> =
+            let mut lacking: BTreeMap<(RoleName, RoleName, Privileges, bool), Vec<&Relations>> =
                 BTreeMap::new();
             for (group, found) in &found {
                 for (role, privileges) in &found.grant {
+                    let of_public = found.of_public(privileges);
                     lacking
-                        .entry((group.owner.clone(), role.clone(), privileges.clone()))
+                        .entry((group.owner.clone(), role.clone(), privileges.clone(), of_public))
                         .or_default()
                         .push(group);
                 }
             }
-            for ((owner, role, privileges), groups) in lacking {
+            for ((owner, role, privileges, of_public), groups) in lacking {
                 let all = alike && groups.len() == of_kind.len();
                 let target = self.target(kind, schema, &owner, &groups, all);
-                self.grant(&target, &owner, &role, &privileges);
+                self.grant(&target, &owner, &role, &privileges, of_public);
             }
             let mut beyond: Vec<(&RoleName, &AclDiff, Vec<&Relations>)> = Vec::new();
             for (group, found) in &found {
@@ -45,6 +48,7 @@ impl Inside<'_, '_> {
                     **owner == group.owner
                         && other.revoke == found.revoke
                         && other.held_through == found.held_through
+                        && other.kept_by_public() == found.kept_by_public()
                 }) {
                     Some((_, _, groups)) => groups.push(group),
                     None => beyond.push((&group.owner, found, vec![group])),
@@ -67,12 +71,17 @@ impl Inside<'_, '_> {
         covered: bool,
         wanted: &BTreeMap<RoleName, Privileges>,
     ) -> AclDiff {
-        // What an extension gave is its own affair.
-        if group.of_extension {
-            return self.differs(&group.owner, &group.acl, &BTreeMap::new(), None);
+        let of_creator = covered && self.is_creator(&group.owner);
+        let public = of_creator.then(Privileges::new);
+        if !group.of_extension {
+            return self.differs(&group.owner, &group.acl, wanted, public);
         }
-        let public = (covered && self.is_creator(&group.owner)).then(Privileges::new);
-        self.differs(&group.owner, &group.acl, wanted, public)
+        // An extension's own are not granted, and what default privileges gave of them may stay.
+        let none = BTreeMap::new();
+        let allowed = if of_creator { wanted } else { &none };
+        let mut found = self.differs(&group.owner, &group.acl, allowed, public);
+        found.grant.clear();
+        found
     }
 
     /// All relations of a kind in a schema, or some by name. Where nobody can act for the owner, the
@@ -100,13 +109,13 @@ impl Inside<'_, '_> {
     /// Columns have ACLs of their own: what a role has of the relation anyway may stand there, too.
     pub(super) fn columns(&mut self, schema: &SchemaName, columns: &Columns) {
         let covered = self.database.covered().contains(schema);
-        let allowed = if columns.of_extension {
+        let of_creator = covered && self.is_creator(&columns.owner);
+        let allowed = if columns.of_extension && !of_creator {
             BTreeMap::new()
         } else {
             self.wanted(schema, |level| access::on_object(level, ObjectKind::Table))
         };
-        let public = (covered && !columns.of_extension && self.is_creator(&columns.owner))
-            .then(Privileges::new);
+        let public = of_creator.then(Privileges::new);
         let mut found = self.differs(&columns.owner, &columns.acl, &allowed, public);
         found.grant.clear();
         let target = Target::Columns {

@@ -1,13 +1,14 @@
 //! Desired less observed inside one database: its schemas, and who may use them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::acl::AclDiff;
+use super::acl::{AclDiff, with_owner};
 use super::databases::listed;
 use super::diff::is_public;
-use super::inside::Inside;
+use super::inside::{Inside, Way};
 use super::sql::{self, Target};
-use super::{Action, DATABASE_OWNER, Opening};
+use super::{Acting, Action, DATABASE_OWNER, Hazard, MembershipOption, Memberships, Opening};
 use crate::access::{self, ObjectKind, Privilege, Privileges};
 use crate::name::{DatabaseName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{AclItem, Contents, Grantee, Schema};
@@ -96,24 +97,51 @@ impl Inside<'_, '_> {
         self.schema_to_come = false;
     }
 
+    /// Declared schemas of somebody else go to the owner where that is allowed, and nothing else does. The
+    /// contents are as they will be then.
+    pub(super) fn take_schemas<'c>(&mut self, contents: &'c Contents) -> Cow<'c, Contents> {
+        let mut contents = Cow::Borrowed(contents);
+        if !self.planner.desired.may_change_owners {
+            return contents;
+        }
+        let owner = self.owner.clone();
+        for name in self.database.of_owner().into_iter().flatten() {
+            let Some(schema) = contents.schemas.get(name) else { continue };
+            let from = schema.owner.clone();
+            let stays = is_public(name) || from == owner || from.as_str() == DATABASE_OWNER;
+            if stays || !self.may_take(&from) {
+                continue;
+            }
+            // To give a schema away one has to be able to create in its database.
+            let mut borrowed = Memberships::from([(owner.clone(), MembershipOption::Inherit)]);
+            borrowed.insert(from.clone(), MembershipOption::Inherit);
+            let way = Way { acting: Acting::Administrator, borrowed, passages: Vec::new() };
+            let summary = format!("schema {name} of role {from}: owner {owner}");
+            let statement = sql::change_schema_owner(name, &owner);
+            let hazards = [Hazard::ChangesOwner];
+            self.push(Action::AlterSchema, Some(&owner), way, summary, statement, &hazards);
+            if let Some(schema) = contents.to_mut().schemas.get_mut(name) {
+                schema.acl = with_owner(&schema.acl, &from, &owner);
+                schema.owner.clone_from(&owner);
+            }
+        }
+        contents
+    }
+
+    /// Whether the administrator can give to the owner what is somebody else's.
+    fn may_take(&self, from: &RoleName) -> bool {
+        self.planner.act_as(from).is_some()
+            && self.planner.act_as(self.owner).is_some()
+            && self.planner.may_have_privileges_of(from)
+    }
+
     pub(super) fn schema(&mut self, name: &SchemaName, schema: &Schema) {
         let public = is_public(name);
         let owned = schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
         let declared = self.database.of_owner().is_some_and(|schemas| schemas.contains(name));
         let target = Target::Schema(name.clone());
         if declared && !owned && !public {
-            self.planner.refuse_until(
-                &self.database.application,
-                format!(
-                    "schema {name} of database {} belongs to role {}, the definitions say {}",
-                    self.name, schema.owner, self.owner
-                ),
-                "a superuser",
-                Opening {
-                    database: Some(self.name.clone()),
-                    statement: sql::change_schema_owner(name, self.owner).shown(),
-                },
-            );
+            self.refuse_schema_of_another(name, &schema.owner);
             return;
         }
         let mut wanted = self.wanted(name, |level| access::on_object(level, ObjectKind::Schema));
@@ -132,9 +160,28 @@ impl Inside<'_, '_> {
             return;
         }
         for (role, privileges) in &found.grant {
-            self.grant(&target, &schema.owner, role, privileges);
+            self.grant(&target, &schema.owner, role, privileges, found.of_public(privileges));
         }
         self.revokes(&target, &schema.owner, &found);
+    }
+
+    fn refuse_schema_of_another(&mut self, name: &SchemaName, of: &RoleName) {
+        let message = format!(
+            "schema {name} of database {} belongs to role {of}, the definitions say {}",
+            self.name, self.owner
+        );
+        let statement = sql::change_schema_owner(name, self.owner).shown();
+        let opens = Opening { database: Some(self.name.clone()), statement };
+        let application = &self.database.application;
+        if !self.may_take(of) {
+            self.planner.refuse_until(application, message, "a superuser", opens);
+            return;
+        }
+        let remedy = format!(
+            "add --allow changes_owner, and the schema goes to {}; or have a superuser run, in database {}: {};",
+            self.owner, self.name, opens.statement
+        );
+        self.planner.findings.refuse(application, message, remedy, Some(opens));
     }
 
     /// Up to 14 schema `public` may belong to the bootstrap superuser: what PUBLIC has of it anyway need

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::databases::{For, step};
 use super::diff::Planner;
-use super::{Acting, Action, Memberships, Step, sql};
+use super::{Acting, Action, Memberships, Opening, Step, sql};
 use crate::desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::setting::Parameter;
@@ -40,11 +40,24 @@ impl Planner<'_> {
                 }
                 changes.push((parameter, Some(value)));
             }
-            changes
-                .extend(held.keys().filter(|held| !wanted.contains_key(held)).map(|p| (p, None)));
-            if !changes.is_empty() && !self.has_power_over(role) {
+            let beyond: Vec<&Parameter> =
+                held.keys().filter(|held| !wanted.contains_key(held)).collect();
+            if !(changes.is_empty() && beyond.is_empty()) && !self.has_power_over(role) {
                 self.refuse_powerless(&application, role);
                 continue;
+            }
+            for parameter in beyond {
+                // What only a superuser may set, only a superuser may reset.
+                let statement = sql::set_parameter(Some(role), name, parameter, None).shown();
+                match self.trial(&statement) {
+                    None => changes.push((parameter, None)),
+                    Some(reason) => self.refuse_until(
+                        &application,
+                        format!("{parameter} is set for role {role} in database {name}, is not declared, and cannot be reset: {reason}"),
+                        "a superuser",
+                        Opening { database: None, statement },
+                    ),
+                }
             }
             steps.extend(changes.into_iter().map(|(parameter, value)| {
                 let of = For {

@@ -412,10 +412,24 @@ pub fn change_schema_owner(schema: &SchemaName, owner: &RoleName) -> Statement {
     Statement::Sql(format!("ALTER SCHEMA {} OWNER TO {}", schema.quoted(), owner.quoted()))
 }
 
-/// What it requires comes with it. Without a schema it goes to `public`, or where it has to.
+/// What it requires comes with it. Without a schema it goes where it has to.
 pub fn create_extension(extension: &ExtensionName, schema: Option<&SchemaName>) -> Statement {
     let schema = schema.map(|schema| format!(" SCHEMA {}", schema.quoted())).unwrap_or_default();
     Statement::Sql(format!("CREATE EXTENSION {}{schema} CASCADE", extension.quoted()))
+}
+
+/// Extensions made one after the other, to be tried within a transaction. A schema that is yet to be made stands
+/// for itself with another, where nothing is in the way.
+pub fn try_extensions(
+    made: &Transaction,
+    schema: Option<&SchemaName>,
+    server_major: u32,
+) -> String {
+    let schema = schema.map(|schema| format!("{}, ", schema.quoted())).unwrap_or_default();
+    let all = made.script(server_major).into_iter().map(|(_, statement)| statement.shown());
+    let within = all.filter(|text| text != "BEGIN" && text != "COMMIT");
+    let path = format!("SET LOCAL search_path TO {schema}information_schema");
+    std::iter::once(path).chain(within).collect::<Vec<_>>().join("; ")
 }
 
 /// Moves all that a role owns in the current database, and all that it owns of what the databases share.

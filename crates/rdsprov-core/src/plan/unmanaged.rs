@@ -54,6 +54,10 @@ fn holdings(role: &RoleName, observed: &Observed) -> Vec<String> {
             holds.push(format!("{privileges} on database {name}"));
         }
         let Some(contents) = &database.contents else { continue };
+        for owned in contents.owned.iter().filter(|owned| owned.role == *role) {
+            let plural = if owned.count == 1 { "" } else { "s" };
+            holds.push(format!("{} object{plural} of its own in database {name}", owned.count));
+        }
         for (schema_name, schema) in &contents.schemas {
             if schema.owner == *role {
                 holds.push(format!("schema {schema_name} of database {name}"));
@@ -72,6 +76,22 @@ fn holdings(role: &RoleName, observed: &Observed) -> Vec<String> {
                 } else if let Some(privileges) = held(role, &group.acl) {
                     holds.push(format!("{privileges} on {place}"));
                 }
+            }
+            for columns in &schema.columns {
+                if let Some(privileges) = held(role, &columns.acl) {
+                    let names = columns.names.join(", ");
+                    let relation = &columns.relation;
+                    holds.push(format!(
+                        "{privileges} on columns {names} of table {schema_name}.{relation} of database {name}"
+                    ));
+                }
+            }
+        }
+        for object in &contents.objects {
+            if let Some(privileges) = held(role, &object.acl) {
+                let kind = object.kind.keyword().to_lowercase();
+                holds
+                    .push(format!("{privileges} on {kind} {} of database {name}", object.identity));
             }
         }
         let future = contents.default_privileges.iter().filter_map(|row| {
@@ -93,7 +113,8 @@ fn held(role: &RoleName, acl: &Acl) -> Option<String> {
     (!privileges.is_empty()).then(|| listed(&privileges))
 }
 
-/// The databases of declared roles that nobody declares.
+/// The databases of declared roles that nobody declares. A mark says nothing here: the owner of a database can write
+/// whatever comment it likes.
 pub fn undeclared(desired: &Desired, observed: &Observed) -> Vec<Undeclared> {
     observed
         .databases
@@ -101,16 +122,17 @@ pub fn undeclared(desired: &Desired, observed: &Observed) -> Vec<Undeclared> {
         .filter(|(name, seen)| {
             !desired.databases.contains_key(*name)
                 && **name != observed.home
-                && seen.mark().is_none()
                 && seen.owner != observed.administrator.name
         })
         .filter_map(|(name, seen)| {
             let role = desired.roles.get(&seen.owner)?;
-            Some(Undeclared {
+            let closed = role.plugin_databases.iter().any(|pattern| pattern.matches(name));
+            // Else it is told as orphaned.
+            (closed || seen.mark().is_none()).then(|| Undeclared {
                 database: name.clone(),
                 owner: seen.owner.clone(),
                 application: role.application.clone(),
-                closed: role.plugin_databases.iter().any(|pattern| pattern.matches(name)),
+                closed,
             })
         })
         .collect()

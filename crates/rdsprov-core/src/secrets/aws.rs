@@ -14,6 +14,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use futures_util::{StreamExt as _, stream};
+use zeroize::Zeroizing;
 
 use super::create::cannot;
 use super::{Secret, SecretError, SecretId, SourceError, Stage};
@@ -136,7 +137,7 @@ impl SecretsManager {
             .client
             .batch_get_secret_value()
             .set_secret_id_list(Some(ids.iter().map(|id| id.0.clone()).collect()));
-        let answer = match request.send().await {
+        let mut answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) if error.code().is_some_and(|code| THROTTLED.contains(&code)) => {
                 let throttled = |id: &SecretId| Err(SecretError::Throttled { id: id.clone() });
@@ -149,11 +150,13 @@ impl SecretsManager {
         let asked = |name: Option<&str>| -> Vec<&SecretId> {
             ids.iter().copied().filter(|id| name == Some(id.0.as_str())).collect()
         };
-        let values = answer.secret_values().iter().flat_map(|value| {
-            [asked(value.name()), asked(value.arn())].concat().into_iter().filter_map(|id| {
+        let values = answer.secret_values.take().unwrap_or_default();
+        let values = values.into_iter().flat_map(|mut value| {
+            let text = value.secret_string.take().map(Zeroizing::new);
+            let ids = [asked(value.name()), asked(value.arn())].concat();
+            ids.into_iter().filter_map(move |id| {
                 let version = value.version_id().map(str::to_owned);
-                let secret =
-                    read(id, value.secret_string(), value.secret_binary().is_some(), version)?;
+                let secret = read(id, text.as_ref(), value.secret_binary().is_some(), version)?;
                 Some((id.clone(), secret))
             })
         });
@@ -177,9 +180,10 @@ impl SecretsManager {
             request = request.version_stage(stage.to_string());
         }
         let secret = match request.send().await {
-            Ok(answer) => {
+            Ok(mut answer) => {
+                let text = answer.secret_string.take().map(Zeroizing::new);
                 let version = answer.version_id().map(str::to_owned);
-                read(id, answer.secret_string(), answer.secret_binary().is_some(), version)
+                read(id, text.as_ref(), answer.secret_binary().is_some(), version)
                     .unwrap_or_else(|| Err(unreadable("the answer is empty")))
             }
             Err(error) => match (self.about_all(&error), error.code()) {
@@ -282,7 +286,7 @@ impl SecretsManager {
 /// What one value of an answer says; none where it says nothing.
 fn read(
     id: &SecretId,
-    text: Option<&str>,
+    text: Option<&Zeroizing<String>>,
     is_binary: bool,
     version: Option<String>,
 ) -> Option<Result<Secret, SecretError>> {

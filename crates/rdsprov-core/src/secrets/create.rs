@@ -1,28 +1,47 @@
 //! Secrets that are not there yet: made with a new password, and kept where the others are.
 
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{Secret, SecretError, SecretId, SecretSource, files};
 
+/// What it takes to log in, as RDS writes its own secrets.
+#[derive(Serialize)]
+struct Written<'a> {
+    engine: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dbname: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    password: &'a str,
+}
+
 impl Secret {
-    /// As RDS writes its own: what it takes to log in, and the password.
-    pub(crate) fn to_json(&self) -> Zeroizing<String> {
-        let quoted = |text: &str| serde_json::Value::from(text).to_string();
-        let mut text = Zeroizing::new(String::from(r#"{"engine":"postgres""#));
-        for (key, value) in
-            [("host", &self.host), ("username", &self.username), ("dbname", &self.dbname)]
-        {
-            if let Some(value) = value {
-                text.push_str(&format!(r#","{key}":{}"#, quoted(value)));
-            }
+    /// Its text, and room enough for it from the start: what grows leaves a copy behind.
+    fn to_json(&self) -> Result<Zeroizing<String>, SecretError> {
+        let written = Written {
+            engine: "postgres",
+            host: self.host.as_deref(),
+            username: self.username.as_deref(),
+            dbname: self.dbname.as_deref(),
+            port: self.port,
+            password: self.password.expose(),
+        };
+        let texts = [written.host, written.username, written.dbname, Some(written.password)];
+        // A character becomes six at most.
+        let room = 200 + 6 * texts.into_iter().flatten().map(str::len).sum::<usize>();
+        let mut bytes = Vec::with_capacity(room);
+        let ended = serde_json::to_writer(&mut bytes, &written);
+        let text = String::from_utf8(bytes).map(Zeroizing::new);
+        match (ended, text) {
+            (Ok(()), Ok(text)) => Ok(text),
+            (Err(error), _) => Err(cannot(&self.id, &error.to_string())),
+            (_, Err(error)) => Err(cannot(&self.id, &error.utf8_error().to_string())),
         }
-        if let Some(port) = self.port {
-            text.push_str(&format!(r#","port":{port}"#));
-        }
-        text.push_str(r#","password":"#);
-        text.push_str(&Zeroizing::new(quoted(self.password.expose())));
-        text.push('}');
-        text
     }
 }
 
@@ -33,9 +52,9 @@ impl SecretSource {
     /// Where it cannot be made, or somebody else has made it meanwhile.
     pub async fn create(&self, secret: &Secret) -> Result<(), SecretError> {
         match self {
-            Self::Files(directory) => files::create(directory, &secret.id, &secret.to_json()),
+            Self::Files(directory) => files::create(directory, &secret.id, &secret.to_json()?),
             #[cfg(feature = "aws")]
-            Self::Aws(manager) => manager.create(&secret.id, &secret.to_json()).await,
+            Self::Aws(manager) => manager.create(&secret.id, &secret.to_json()?).await,
             Self::Own(_) => Err(cannot(&secret.id, "the program that gives secrets takes none")),
         }
     }
@@ -62,7 +81,7 @@ mod tests {
             port: Some(5433),
             dbname: Some("postgres".to_owned()),
         };
-        let read = Secret::parse(&id, &secret.to_json()).unwrap();
+        let read = Secret::parse(&id, &secret.to_json().unwrap()).unwrap();
         assert!(read.password.is_same(&secret.password));
         assert_eq!(
             (read.username, read.host, read.port, read.dbname),

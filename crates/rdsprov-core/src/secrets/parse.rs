@@ -1,17 +1,77 @@
-//! A secret's JSON text. No error here carries any of it.
+//! A secret's JSON text. No error here carries any of it, and wherever reading ends, what was read is wiped.
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::Value;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
 use super::{Password, Secret, SecretError, SecretId};
 
 const KEYS: [&str; 6] = ["password", "username", "host", "port", "dbname", "engine"];
 
+/// The value of a key that matters, as far as it does.
+enum Field {
+    Null,
+    Text(Zeroizing<String>),
+    /// None where it is no whole number from 0 on.
+    Number(Option<u64>),
+    Other,
+}
+
+struct FieldVisitor;
+
+impl<'de> Visitor<'de> for FieldVisitor {
+    type Value = Field;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Field, E> {
+        Ok(Field::Null)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Field, E> {
+        Ok(Field::Text(Zeroizing::new(text.to_owned())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Field, E> {
+        Ok(Field::Number(Some(number)))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Field, E> {
+        Ok(Field::Number(None))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Field, E> {
+        Ok(Field::Number(None))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Field, E> {
+        Ok(Field::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Field, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Field::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Field, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Field::Other)
+    }
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldVisitor)
+    }
+}
+
 /// The keys that matter, and the first that stands there twice.
 #[derive(Default)]
 struct Fields {
-    values: [Option<Value>; KEYS.len()],
+    values: [Option<Field>; KEYS.len()],
     twice: Option<&'static str>,
 }
 
@@ -20,16 +80,18 @@ struct FieldsVisitor;
 impl<'de> Visitor<'de> for FieldsVisitor {
     type Value = Fields;
 
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
         let mut fields = Fields::default();
-        while let Some((key, value)) = map.next_entry::<String, Value>()? {
-            if let Some(at) = KEYS.iter().position(|known| *known == key)
-                && fields.values[at].replace(value).is_some()
-            {
+        while let Some(key) = map.next_key::<String>()? {
+            let Some(at) = KEYS.iter().position(|known| *known == key) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if fields.values[at].replace(map.next_value()?).is_some() {
                 fields.twice.get_or_insert(KEYS[at]);
             }
         }
@@ -44,7 +106,9 @@ impl Secret {
     /// See [`SecretError`]; none holds any part of the text.
     pub fn parse(id: &SecretId, text: &str) -> Result<Self, SecretError> {
         let id = id.clone();
-        let mut reader = serde_json::Deserializer::from_str(text);
+        // Editors of Windows set a byte order mark before UTF-8.
+        let json = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut reader = serde_json::Deserializer::from_str(json);
         let fields = reader
             .deserialize_map(FieldsVisitor)
             .and_then(|fields| reader.end().map(|()| fields))
@@ -60,19 +124,21 @@ impl Secret {
             return Err(SecretError::DuplicateKey { id, key });
         }
         let [password, username, host, port, dbname, engine] = fields.values;
-        let text_of = |key: &'static str, value: Option<Value>| match value {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
+        let secret_of = |key: &'static str, value: Option<Field>| match value {
+            None | Some(Field::Null) => Ok(None),
+            Some(Field::Text(text)) => Ok(Some(text)),
             Some(_) => Err(SecretError::WrongType { id: id.clone(), key, wanted: "a text" }),
         };
+        let text_of =
+            |key, value| secret_of(key, value).map(|text| text.map(|text| String::clone(&text)));
         let wrong_port =
             || SecretError::WrongType { id: id.clone(), key: "port", wanted: "a port number" };
         let mut port = match port {
-            None | Some(Value::Null) => None,
-            Some(Value::Number(number)) => {
-                Some(number.as_u64().and_then(|n| u16::try_from(n).ok()).ok_or_else(wrong_port)?)
+            None | Some(Field::Null) => None,
+            Some(Field::Number(number)) => {
+                Some(number.and_then(|n| u16::try_from(n).ok()).ok_or_else(wrong_port)?)
             }
-            Some(Value::String(text)) => Some(text.trim().parse().map_err(|_| wrong_port())?),
+            Some(Field::Text(text)) => Some(text.trim().parse().map_err(|_| wrong_port())?),
             Some(_) => return Err(wrong_port()),
         };
         if port == Some(0) {
@@ -96,11 +162,9 @@ impl Secret {
         }
         let username = text_of("username", username)?;
         let dbname = text_of("dbname", dbname)?;
-        let password = Zeroizing::new(
-            text_of("password", password)?
-                .ok_or_else(|| SecretError::NoPassword { id: id.clone() })?,
-        );
-        let password = Password::new(password.to_string())
+        let mut password = secret_of("password", password)?
+            .ok_or_else(|| SecretError::NoPassword { id: id.clone() })?;
+        let password = Password::new(std::mem::take(&mut *password))
             .map_err(|problem| SecretError::BadPassword { id: id.clone(), problem })?;
         Ok(Self { id, version: None, password, username, host, port, dbname })
     }
@@ -122,6 +186,7 @@ mod tests {
             format!("{{\"password\": \"{CANARY}\", \"password\": \"{CANARY}\"}}"),
             format!("{{\"password\": [\"{CANARY}\"]}}"),
             format!("{{\"password\": \"{CANARY}\\n\"}}"),
+            format!("{{\"password\": \"{CANARY}\\u0000\"}}"),
             format!("{{\"password\": \"x\", \"port\": \"{CANARY}\"}}"),
             format!("{{\"password\": \"x\", \"engine\": \"{CANARY}\"}}"),
             format!("{{\"password\": \"{CANARY}\", \"port\": 0}}"),
@@ -134,7 +199,9 @@ mod tests {
         }
         let good = Secret::parse(
             &id,
-            &format!("{{\"password\": \"{CANARY}\", \"port\": \"5433\", \"host\": \"h:5433\"}}"),
+            &format!(
+                "\u{feff}{{\"password\": \"{CANARY}\", \"port\": \"5433\", \"host\": \"h:5433\"}}"
+            ),
         );
         let good = good.unwrap();
         assert!(!format!("{good:?}").contains(CANARY));

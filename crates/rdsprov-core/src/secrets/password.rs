@@ -11,6 +11,13 @@ use zeroize::Zeroizing;
 /// let password = Password::new("s3cr3t-enough".to_owned()).unwrap();
 /// assert_eq!(format!("{password} {password:?}"), "<password> <password>");
 /// ```
+///
+/// Nothing can be made of it with serde:
+///
+/// ```compile_fail,E0277
+/// let password = rdsprov_core::secrets::Password::new("s3cr3t-enough".to_owned()).unwrap();
+/// serde_json::to_string(&password);
+/// ```
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 

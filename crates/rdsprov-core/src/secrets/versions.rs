@@ -211,14 +211,16 @@ impl Version {
 
 /// Where the value of `password` stands in a secret that was read already.
 fn place_of_password(text: &str) -> Option<std::ops::Range<usize>> {
+    let json = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let skipped = text.len() - json.len();
     let parsed = jsonc_parser::parse_to_ast(
-        text,
+        json,
         &jsonc_parser::CollectOptions::default(),
         &jsonc_parser::ParseOptions::default(),
     );
     let Ok(Some(Json::Object(object))) = parsed.map(|parsed| parsed.value) else { return None };
     let range = object.get("password")?.value.range();
-    Some(range.start..range.end)
+    Some(skipped + range.start..skipped + range.end)
 }
 
 #[cfg(test)]
@@ -233,6 +235,7 @@ mod tests {
             (r#"{"password": "#, "}"),
             ("{\n\t\"port\" : 5432.0,\"p\\u0061ssword\":", r#" , "z": [1e400, "é"], "a": null}"#),
             (r#"{"nested": {"password": "other"}, "password":"#, "}\n"),
+            ("\u{feff}{\"password\":", "}\r\n"),
         ] {
             let text = format!(r#"{before}"old \" one"{after}"#);
             let id = SecretId("a/b".to_owned());

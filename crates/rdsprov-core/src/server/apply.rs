@@ -45,8 +45,17 @@ pub struct Outcome {
     pub error: Option<String>,
 }
 
-/// Called with each statement before it is sent, its slots unfilled; may stop the run there as a kill would.
-pub type Interrupt<'a> = dyn Fn(&str) -> ControlFlow<()> + Sync + 'a;
+/// What happens in the place of a statement: how tests show that nothing is left half done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The run ends without a word to the server, as by a kill.
+    Killed,
+    /// The server gets this statement instead, and fails.
+    Sent(&'static str),
+}
+
+/// Called with each statement before it is sent, its slots unfilled; may put a fault in its place.
+pub type Interrupt<'a> = dyn Fn(&str) -> ControlFlow<Fault> + Sync + 'a;
 
 /// Called after each transaction with its steps and what became of them.
 pub type Report<'a> = dyn Fn(&[Step], &[StepResult]) + Sync + 'a;
@@ -213,15 +222,19 @@ async fn run(
     let done = usize::from(progress.created);
     for (step, statement) in script.into_iter().skip(done) {
         let shown = statement.shown();
-        if options.interrupt.is_some_and(|look| look(&shown).is_break()) {
+        let statement = match options.interrupt.map(|look| look(&shown)) {
+            None | Some(ControlFlow::Continue(())) => statement,
+            Some(ControlFlow::Break(Fault::Sent(other))) => Statement::Sql(other.to_owned()),
             // Nothing is said to the server: as after a kill, it finds the connection gone.
-            return Err(Failure {
-                step,
-                message: format!("interrupted before: {shown}"),
-                ends: true,
-                raced: false,
-            });
-        }
+            Some(ControlFlow::Break(Fault::Killed)) => {
+                return Err(Failure {
+                    step,
+                    message: format!("interrupted before: {shown}"),
+                    ends: true,
+                    raced: false,
+                });
+            }
+        };
         let started = Instant::now();
         let result = tokio::select! {
             biased;

@@ -4,11 +4,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::{DbError, SqlState};
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{AsyncMessage, Client, NoTls, Socket};
 
+use super::discreet::{Discreetly, was_asked_for_password};
 #[cfg(feature = "aws")]
 use super::tls::Peer;
 use super::tls::{Identity, Protection, Tls, TlsProblem};
@@ -52,6 +55,18 @@ pub enum ConnectError {
         port: u16,
         /// Why, and what to do.
         problem: TlsProblem,
+    },
+    /// A password is told to nobody as it is.
+    #[error(
+        "cannot connect to {host}:{port} as {user}: the server asks for the password itself, and could keep what it got; let pg_hba.conf say scram-sha-256 for {user}"
+    )]
+    AskedForPassword {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// The role.
+        user: RoleName,
     },
     /// The server, or the way to it, said no.
     #[error("cannot connect to {host}:{port}, database {database}, as {user}: {reason}{remedy}")]
@@ -133,6 +148,7 @@ pub struct Session {
     /// The client.
     pub client: Client,
     notices: Arc<Mutex<Vec<DbError>>>,
+    connection: JoinHandle<()>,
 }
 
 impl Target {
@@ -149,11 +165,25 @@ impl Target {
         }
     }
 
-    /// Connects to a database.
+    /// Connects to a database, to work in it: what is set for the database or the role changes nothing there.
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
+        let session = self.log_in(database).await?;
+        session
+            .client
+            .batch_execute(SETTINGS)
+            .await
+            .map_err(|error| self.refused(database, &error))?;
+        Ok(session)
+    }
+
+    /// Connects to a database, and no more.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub(super) async fn log_in(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
         let password = match &self.proof {
             Proof::Password(password) => password.clone(),
             #[cfg(feature = "aws")]
@@ -186,15 +216,12 @@ impl Target {
             Some(problem) => {
                 ConnectError::Tls { host: self.host.clone(), port: self.port, problem }
             }
-            None => ConnectError::Refused {
+            None if was_asked_for_password(&error) => ConnectError::AskedForPassword {
                 host: self.host.clone(),
                 port: self.port,
-                database: database.clone(),
                 user: self.user.clone(),
-                remedy: remedy(error.code(), &said(&error), self.tls.identity()),
-                reason: said(&error),
-                code: error.code().cloned(),
             },
+            None => self.refused(database, &error),
         };
         let silent = |_| ConnectError::Refused {
             host: self.host.clone(),
@@ -206,7 +233,7 @@ impl Target {
             remedy: "; see whether a server of PostgreSQL listens there, or something on the way is stuck",
         };
         let notices = Arc::default();
-        let client = match &self.tls.0 {
+        let opened = match &self.tls.0 {
             Protection::Disabled => {
                 let loopback = self.host == "localhost"
                     || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -214,24 +241,35 @@ impl Target {
                     return Err(ConnectError::PlainToStranger { host: self.host.clone() });
                 }
                 config.ssl_mode(SslMode::Disable);
-                let (client, connection) = timeout(ANSWER, config.connect(NoTls))
-                    .await
-                    .map_err(silent)?
-                    .map_err(refused)?;
-                keep_notices(connection, &notices);
-                client
+                timeout(ANSWER, open(&config, NoTls, &notices)).await
             }
             Protection::Rustls { connector, .. } => {
                 config.ssl_mode(SslMode::Require);
-                let (client, connection) = timeout(ANSWER, config.connect(connector.clone()))
-                    .await
-                    .map_err(silent)?
-                    .map_err(refused)?;
-                keep_notices(connection, &notices);
-                client
+                let connector = connector.clone();
+                match &self.proof {
+                    Proof::Password(_) => {
+                        timeout(ANSWER, open(&config, Discreetly(connector), &notices)).await
+                    }
+                    // A token is for who asks for it as it is.
+                    #[cfg(feature = "aws")]
+                    Proof::Token(_) => timeout(ANSWER, open(&config, connector, &notices)).await,
+                }
             }
         };
-        Ok(Session { client, notices })
+        let (client, connection) = opened.map_err(silent)?.map_err(refused)?;
+        Ok(Session { client, notices, connection })
+    }
+
+    fn refused(&self, database: &DatabaseName, error: &tokio_postgres::Error) -> ConnectError {
+        ConnectError::Refused {
+            host: self.host.clone(),
+            port: self.port,
+            database: database.clone(),
+            user: self.user.clone(),
+            remedy: remedy(error.code(), &said(error), self.tls.identity()),
+            reason: said(error),
+            code: error.code().cloned(),
+        }
     }
 
     /// Asks the server to give up the statement that a session is at.
@@ -245,10 +283,26 @@ impl Target {
     }
 }
 
+/// How a session is, whatever is set for the database or the role: names without a schema are PostgreSQL's own, and
+/// warnings are seen, for a grant that granted nothing is one.
+const SETTINGS: &str = "SET search_path TO pg_catalog; SET client_min_messages TO notice; \
+    SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
+    SET default_transaction_read_only = off";
+
 /// How long a statement may wait for a lock: whoever comes after it waits behind it.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 
+/// How long somebody who leaves waits for the door to close.
+const LEAVING: Duration = Duration::from_secs(2);
+
 impl Session {
+    /// Takes leave of the server: who just goes has it log a connection that was reset.
+    pub(super) async fn end(self) {
+        drop(self.client);
+        // A server that does not answer any more is left without a word.
+        let _ = timeout(LEAVING, self.connection).await;
+    }
+
     /// From now on no statement waits long for a lock.
     pub(super) async fn wait_briefly(&self) -> Result<(), tokio_postgres::Error> {
         self.client.batch_execute(LOCK_TIMEOUT).await
@@ -262,11 +316,26 @@ impl Session {
     }
 }
 
+/// Connects, and drives the connection.
+async fn open<T>(
+    config: &tokio_postgres::Config,
+    tls: T,
+    notices: &Arc<Mutex<Vec<DbError>>>,
+) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
+    let (client, connection) = config.connect(tls).await?;
+    Ok((client, keep_notices(connection, notices)))
+}
+
 /// Drives a connection until it ends.
 fn keep_notices<S, T>(
     mut connection: tokio_postgres::Connection<S, T>,
     notices: &Arc<Mutex<Vec<DbError>>>,
-) where
+) -> JoinHandle<()>
+where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -279,7 +348,7 @@ fn keep_notices<S, T>(
                 notices.push(notice);
             }
         }
-    });
+    })
 }
 
 /// What a server said, with its code; of other errors, the causes in one line.

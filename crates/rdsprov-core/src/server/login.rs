@@ -79,7 +79,13 @@ pub(super) fn way_in<'a>(
 }
 
 pub(super) async fn login(target: &Target, database: &DatabaseName) -> Login {
-    let Err(error) = target.connect(database).await else { return Login::Accepted };
+    let error = match target.log_in(database).await {
+        Ok(session) => {
+            session.end().await;
+            return Login::Accepted;
+        }
+        Err(error) => error,
+    };
     let ConnectError::Refused { code: Some(code), reason, remedy, .. } = &error else {
         return Login::Inconclusive(error.to_string());
     };
@@ -98,15 +104,17 @@ pub(super) async fn login(target: &Target, database: &DatabaseName) -> Login {
     } else {
         Login::Inconclusive(format!(
             "{reason}{}",
-            if remedy.is_empty() { advice(code) } else { remedy }
+            if remedy.is_empty() { advice(code, reason) } else { remedy }
         ))
     }
 }
 
 /// What to do where something kept the server from looking at the password.
-fn advice(code: &SqlState) -> &'static str {
+fn advice(code: &SqlState, reason: &str) -> &'static str {
     if *code == SqlState::TOO_MANY_CONNECTIONS {
         "; the server is full; run again when it has connections to spare"
+    } else if reason.contains("is not permitted to log in") {
+        "; somebody has just taken LOGIN from it; run again"
     } else if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION {
         "; pg_hba.conf does not let the role in from here; run from a host that it allows, or use --verify-passwords never"
     } else if *code == SqlState::CANNOT_CONNECT_NOW {

@@ -2,6 +2,7 @@
 
 mod apply;
 mod connect;
+mod discreet;
 mod holdings;
 mod login;
 mod observe;
@@ -11,7 +12,7 @@ mod run;
 mod tls;
 
 use apply::not_begun;
-pub use apply::{ApplyOptions, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
+pub use apply::{ApplyOptions, Fault, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
 pub use connect::{ConnectError, Proof, Session, Target};
 pub use holdings::Asked;
 pub use observe::{ObserveError, observe};

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, stream};
 use serde::de::DeserializeOwned;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::connect::{ConnectError, Session, Target, said};
 use super::login;
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
+use crate::mark::Mark;
 use crate::name::{DatabaseName, ExtensionName, RoleName, TEMPLATE};
-use crate::observed::{Contents, Database, Observed, Trial};
+use crate::observed::{Contents, Observed, Trial};
 use crate::plan;
 use crate::secrets::{Secret, SecretId};
 
@@ -62,8 +62,7 @@ impl<'a> Snapshot<'a> {
         session: &'a Session,
         place: impl ToString,
     ) -> Result<Self, ObserveError> {
-        const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
-            SET LOCAL search_path TO pg_catalog";
+        const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
         let snapshot = Self { session, place: place.to_string() };
         session.client.batch_execute(BEGIN).await.map_err(|error| snapshot.failed(&error))?;
         Ok(snapshot)
@@ -121,17 +120,22 @@ pub async fn observe(
     };
     let template = DatabaseName::observed(TEMPLATE);
     let delegates = desired.delegate().is_some();
-    let is_managed =
-        |seen: &Database| seen.mark().is_some_and(|mark| mark.environment == desired.environment);
+    let is_ours = |mark: Mark| mark.environment == desired.environment;
     let places = observed.databases.iter().filter(|(name, seen)| {
-        let concerns = desired.databases.contains_key(*name) || delegates && is_managed(seen);
+        let is_managed = seen.mark().is_some_and(is_ours);
+        let concerns = desired.databases.contains_key(*name) || is_managed;
         concerns && seen.enterable && **name != observed.home
     });
     let copies_template = delegates || desired.databases.keys().any(|name| !is_there(name));
     let places: Vec<DatabaseName> =
         places.map(|(name, _)| name.clone()).chain(copies_template.then_some(template)).collect();
+    // The declared roles, and those that once were.
+    let orphans = observed.roles.iter().filter(|(_, seen)| seen.mark().is_some_and(is_ours));
+    let concerned: BTreeSet<&str> =
+        orphans.map(|(name, _)| name).chain(desired.roles.keys()).map(RoleName::as_str).collect();
+    let concerned: Vec<&str> = concerned.into_iter().collect();
     let looked: Vec<(&DatabaseName, Result<Contents, ObserveError>)> = stream::iter(&places)
-        .map(async |name| (name, look_inside(admin, desired, &observed, name).await))
+        .map(async |name| (name, look_inside(admin, desired, &observed, &concerned, name).await))
         .buffered(CONNECTIONS)
         .collect()
         .await;
@@ -139,12 +143,11 @@ pub async fn observe(
         match (contents, observed.databases.get_mut(name)) {
             (Ok(contents), Some(database)) => database.contents = Some(contents),
             (Ok(contents), None) => observed.template = Some(contents),
-            // One database that is out of reach does not keep the others from being looked at.
-            (Err(ObserveError::Connect(error)), Some(database)) => {
-                database.unreachable = Some(error.to_string());
-            }
+            // One database that cannot be looked at does not keep the others from it.
+            (Err(error @ ObserveError::Shape { .. }), _) => return Err(error),
+            (Err(error), Some(database)) => database.unreachable = Some(error.to_string()),
             (Err(ObserveError::Connect(_)), None) => {}
-            (Err(error), _) => return Err(error),
+            (Err(error), None) => return Err(error),
         }
     }
 
@@ -166,16 +169,17 @@ async fn look_inside(
     admin: &Target,
     desired: &Desired,
     observed: &Observed,
+    concerned: &[&str],
     name: &DatabaseName,
 ) -> Result<Contents, ObserveError> {
     let session = admin.connect(name).await?;
     let snapshot = Snapshot::open(&session, format!("database {name}")).await?;
-    let declared: Vec<&str> = desired.roles.keys().map(RoleName::as_str).collect();
-    let mut contents: Contents = snapshot.ask(DATABASE, &[&declared]).await?;
+    let mut contents: Contents = snapshot.ask(DATABASE, &[&concerned]).await?;
     let needed = plan::names_needed(desired, observed, name, &contents);
     if !needed.is_empty() {
         let numbers: Vec<i64> = needed.into_iter().collect();
-        let mut names: BTreeMap<i64, Vec<String>> = snapshot.ask(NAMES, &[&numbers]).await?;
+        let mut names: BTreeMap<i64, Vec<String>> =
+            snapshot.ask(NAMES, &[&concerned, &numbers]).await?;
         for group in contents.schemas.values_mut().flat_map(|schema| &mut schema.relations) {
             group.names = names.remove(&group.number).unwrap_or_default();
         }
@@ -200,13 +204,11 @@ pub(super) async fn try_out(session: &Session, statement: &str) -> Result<Trial,
         place: "what the server allows".to_owned(),
         reason: said(&error),
     };
-    session.client.batch_execute("BEGIN").await.map_err(failed)?;
+    session.client.batch_execute("BEGIN READ WRITE").await.map_err(failed)?;
     let tried = session.client.batch_execute(statement).await;
     session.client.batch_execute("ROLLBACK").await.map_err(failed)?;
     match tried {
         Ok(()) => Ok(Trial::Allowed),
-        // An extension that this database has already was let in once.
-        Err(error) if error.code() == Some(&SqlState::DUPLICATE_OBJECT) => Ok(Trial::Allowed),
         Err(error) if error.as_db_error().is_some() => Ok(Trial::Refused(said(&error))),
         Err(error) => Err(failed(error)),
     }

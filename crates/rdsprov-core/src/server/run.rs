@@ -324,9 +324,19 @@ impl Run {
             if plan.open_questions.is_empty() || plan.is_empty() && plan.refusals.is_empty() {
                 return Ok((observed, plan));
             }
-            for statement in plan.open_questions {
-                let answer = try_out(&self.home, &statement).await?;
-                observed.trials.insert(statement, answer);
+            for (place, statements) in plan.open_questions {
+                let own;
+                let session = if place == observed.home {
+                    &self.home
+                } else {
+                    own = self.admin.connect(&place).await?;
+                    &own
+                };
+                let answers = observed.trials.entry(place).or_default();
+                for statement in statements {
+                    let answer = try_out(session, &statement).await?;
+                    answers.insert(statement, answer);
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::rotation::RotationError;
 use crate::secrets::{SourceError, TemplateError};
 use crate::server::{RunError, TlsError};
 
-/// A file of definitions that gives no text.
+/// A file of definitions that cannot be one as it is named.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// Its name says no syntax.
@@ -27,14 +27,6 @@ pub enum Unreadable {
     Twice {
         /// The file.
         path: String,
-    },
-    /// It is not UTF-8.
-    #[error("{path}:{line}: this is not UTF-8; save the file as UTF-8")]
-    NotText {
-        /// The file.
-        path: String,
-        /// The first line that is not.
-        line: usize,
     },
     /// The system said no.
     #[error("{path} cannot be read: {reason}")]
@@ -54,9 +46,14 @@ pub enum Error {
         "no definitions are given; name them with --definitions FILE, or in rdsprov.toml as [definitions] files"
     )]
     NoDefinitions,
-    /// Files of definitions that give no text, all of them.
-    #[error("{}", together(.0))]
-    Unreadable(Vec<Unreadable>),
+    /// Files of definitions that cannot be read, all of them, and what is wrong with the others.
+    #[error("{}", together(.files, .others))]
+    Unreadable {
+        /// Those that cannot be read.
+        files: Vec<Unreadable>,
+        /// What is wrong with the others.
+        others: DefinitionErrors,
+    },
     /// What the definitions say is wrong.
     #[error(transparent)]
     Definitions(#[from] DefinitionErrors),
@@ -199,8 +196,9 @@ pub enum Error {
     },
 }
 
-fn together(errors: &[Unreadable]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  and ")
+fn together(files: &[Unreadable], others: &DefinitionErrors) -> String {
+    let files = files.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  and ");
+    if others.0.is_empty() { files } else { format!("{files}\n\n{others}") }
 }
 
 fn reasons(refusals: &[Refusal]) -> String {
@@ -225,6 +223,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::NoDefinitions
+            | Self::Unreadable { .. }
             | Self::UnknownApplication(_)
             | Self::NoEnvironment
             | Self::UnknownEnvironment { .. }
@@ -235,10 +234,6 @@ impl Error {
             | Self::PlanAmongDefinitions { .. }
             | Self::Usage(_)
             | Self::TlsSettings(_) => Kind::Usage,
-            Self::Unreadable(files) => {
-                let usage = |file: &Unreadable| matches!(file, Unreadable::Syntax { .. });
-                if files.iter().any(usage) { Kind::Usage } else { Kind::Failed }
-            }
             Self::OtherEnvironment { .. }
             | Self::Gate(_)
             | Self::SecondApproval { .. }

@@ -23,4 +23,6 @@ pub use open::AdminAuth;
 pub use open::{Secrets, ServerOptions};
 #[cfg(feature = "aws")]
 pub use rotate::rotate;
-pub use setup::{ConfigText, DefinitionOptions, Delegation, Setup, config, declared, read};
+pub use setup::{
+    ConfigText, DefinitionOptions, Delegation, Setup, config, declared, read, validated,
+};

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Error, Unreadable};
 use crate::config::{Approval, Config};
-use crate::definitions::{self, Definitions, Mode, SourceText, Syntax};
+use crate::definitions::{
+    self, DefinitionError, DefinitionErrors, Definitions, Mode, Rules, SourceText, Syntax,
+};
 use crate::name::RoleName;
 use crate::plan::{Origin, SavedPlan};
 use crate::server::Run;
@@ -49,6 +51,12 @@ pub struct Setup {
     pub(super) delegation: Option<(RoleName, Delegation)>,
 }
 
+/// How definitions are read.
+fn rules(config: &Config, options: &DefinitionOptions) -> Rules {
+    let rules = config.rules();
+    Rules { mode: options.mode.or(rules.mode), environment: options.environment.clone(), ..rules }
+}
+
 /// What sources declare, by the rules of a site.
 ///
 /// # Errors
@@ -58,14 +66,11 @@ pub fn declared(
     sources: &[SourceText],
     options: &DefinitionOptions,
 ) -> Result<Definitions, Error> {
-    let mut rules = config.rules();
-    rules.mode = options.mode.or(rules.mode);
-    rules.environment.clone_from(&options.environment);
     // `--definitions` takes all that stands behind it.
     if let Some(plan) = sources.iter().find(|one| SavedPlan::from_json(&one.text).is_ok()) {
         return Err(Error::PlanAmongDefinitions { path: plan.path.clone() });
     }
-    let mut definitions = Definitions::parse(sources, &rules)?;
+    let mut definitions = Definitions::parse(sources, &rules(config, options))?;
     for name in &options.adopt {
         definitions.adopt(name)?;
     }
@@ -75,6 +80,31 @@ pub fn declared(
         }
         _ => Ok(definitions),
     }
+}
+
+/// The same, with the environment asked for where they name none; none at all is well, too.
+///
+/// # Errors
+/// All that is wrong with them; an environment that is not known, or not theirs.
+pub fn validated(
+    config: &Config,
+    sources: &[SourceText],
+    options: &DefinitionOptions,
+) -> Result<Definitions, Error> {
+    let mut definitions = declared(config, sources, options)?;
+    definitions.environment = options.environment.clone().or(definitions.environment);
+    if let Some(environment) = &definitions.environment {
+        approval(config, environment)?;
+    }
+    Ok(definitions)
+}
+
+/// What an environment asks for, where it is known.
+fn approval(config: &Config, environment: &str) -> Result<Approval, Error> {
+    config.approval(environment).ok_or_else(|| Error::UnknownEnvironment {
+        environment: environment.to_owned(),
+        known: config.environments_known(),
+    })
 }
 
 impl Setup {
@@ -106,10 +136,7 @@ impl Setup {
             .or(definitions.environment.as_deref())
             .ok_or(Error::NoEnvironment)?
             .to_owned();
-        let approval = config.approval(&environment).ok_or_else(|| Error::UnknownEnvironment {
-            environment: environment.clone(),
-            known: config.environments_known(),
-        })?;
+        let approval = approval(&config, &environment)?;
         let delegation = None;
         Ok(Self { config, definitions, definitions_sha256, environment, approval, delegation })
     }
@@ -195,34 +222,44 @@ pub fn config(path: Option<&Path>) -> Result<Config, Error> {
 /// The texts of the definitions: of the files named, else of those that `rdsprov.toml` names.
 ///
 /// # Errors
-/// Where none is named; all that cannot be read is told at once.
-pub fn read(files: &[PathBuf], config: &Config) -> Result<Vec<SourceText>, Error> {
+/// Where none is named; where some cannot be read, with all that is wrong with the others.
+pub fn read(
+    files: &[PathBuf],
+    config: &Config,
+    options: &DefinitionOptions,
+) -> Result<Vec<SourceText>, Error> {
     let of_config: Vec<PathBuf> = config.definitions.files.iter().map(PathBuf::from).collect();
     let files = if files.is_empty() { &of_config } else { files };
     if files.is_empty() {
         return Err(Error::NoDefinitions);
     }
     let mut sources: Vec<SourceText> = Vec::new();
+    let mut unreadable = Vec::new();
     let mut wrong = Vec::new();
     for file in files {
         let path = file.display().to_string();
         let Some(syntax) = Syntax::of_path(&path) else {
-            wrong.push(Unreadable::Syntax { path });
+            unreadable.push(Unreadable::Syntax { path });
             continue;
         };
         if sources.iter().any(|source| source.path == path) {
-            wrong.push(Unreadable::Twice { path });
+            unreadable.push(Unreadable::Twice { path });
             continue;
         }
         match std::fs::read(file).map(String::from_utf8) {
             Ok(Ok(text)) => sources.push(SourceText { path, text, syntax }),
-            Ok(Err(error)) => {
-                let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-                let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-                wrong.push(Unreadable::NotText { path, line });
-            }
-            Err(error) => wrong.push(Unreadable::System { path, reason: error.to_string() }),
+            Ok(Err(error)) => wrong.push(DefinitionError::not_utf8(&path, &error)),
+            Err(error) => unreadable.push(Unreadable::System { path, reason: error.to_string() }),
         }
     }
-    if wrong.is_empty() { Ok(sources) } else { Err(Error::Unreadable(wrong)) }
+    if unreadable.is_empty() && wrong.is_empty() {
+        return Ok(sources);
+    }
+    wrong.extend(DefinitionErrors::of_some(&sources, &rules(config, options)).0);
+    let others = DefinitionErrors(wrong);
+    Err(if unreadable.is_empty() {
+        others.into()
+    } else {
+        Error::Unreadable { files: unreadable, others }
+    })
 }

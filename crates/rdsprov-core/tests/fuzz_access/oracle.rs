@@ -121,6 +121,9 @@ impl<'a> Rules<'a> {
             Class::Table | Class::Sequence | Class::Column => {
                 covered && self.creators().contains(thing.owner.as_str()) && !thing.of_extension
             }
+            Class::LargeObject | Class::ForeignServer => {
+                self.creators().contains(thing.owner.as_str())
+            }
             _ => false,
         };
         if goes { Fate::Goes } else { Fate::Stays }
@@ -131,16 +134,20 @@ impl<'a> Rules<'a> {
         if *grantee == thing.owner || !self.is_regulated(grantee) {
             return Fate::Stays;
         }
-        if thing.of_extension {
-            return Fate::MayStay;
-        }
         let Some(app) = self.declared.access(self.database, grantee) else { return Fate::Goes };
-        let table =
-            Thing { name: Name { class: Class::Table, ..thing.name.clone() }, ..thing.clone() };
-        let is_column = thing.name.class == Class::Column;
-        let wanted = self.wanted(app, if is_column { &table } else { thing });
+        let class = if thing.name.class == Class::Column { Class::Table } else { thing.name.class };
+        // What default privileges gave of a creator's extension may stay.
+        let of_others = !self.creators().contains(thing.owner.as_str());
+        let wanted = self.wanted(
+            app,
+            &Thing {
+                name: Name { class, ..thing.name.clone() },
+                of_extension: thing.of_extension && of_others,
+                ..thing.clone()
+            },
+        );
         let relation = matches!(thing.name.class, Class::Table | Class::Sequence);
-        let by_managed = item.1 != thing.owner && self.declared.is_managed(&item.1);
+        let by_managed = item.1 != thing.owner && self.is_regulated(&item.1);
         if !wanted.contains(&item.2.as_str()) || (relation && by_managed) {
             Fate::Goes
         } else {
@@ -168,6 +175,26 @@ impl<'a> Rules<'a> {
         }
     }
 
+    /// What a declared owner holds on somebody else's relation in a schema that its entry names.
+    fn owner_on_anothers(&self, thing: &Thing) -> &'static [&'static str] {
+        let covers = |entry: &Application| entry.covers(&thing.name.schema);
+        let class = thing.name.class;
+        let is_relation = matches!(class, Class::Table | Class::Sequence);
+        let of_another = thing.owner != self.owner && thing.owner != DATABASE_OWNER;
+        let declared = self.declared.owner(self.database).is_some_and(covers);
+        let holds = is_relation && of_another && declared && !thing.of_extension;
+        if holds { table_of_levels(Level::Editor, class) } else { &[] }
+    }
+
+    /// Whether PUBLIC has a privilege on a thing and keeps it.
+    fn everybody_keeps(&self, thing: &Thing, privilege: &str) -> bool {
+        thing.acl.iter().any(|item| {
+            item.0.is_none()
+                && item.2 == privilege
+                && matches!(self.fate_of_public(thing, item), Fate::Stays)
+        })
+    }
+
     /// A thing's ACL as it must be after it was as it is given.
     pub fn expected(&self, thing: &Thing) -> Expected {
         let mut expected = Expected::default();
@@ -181,9 +208,10 @@ impl<'a> Rules<'a> {
                         item.2.clone(),
                         false,
                     ));
-                    if thing.of_extension {
-                        expected.tolerated.insert(item.clone());
-                    }
+                }
+                // Where nobody can take it away, that everybody has it is enough.
+                Fate::Goes if self.everybody_keeps(thing, &item.2) => {
+                    expected.tolerated.insert(item.clone());
                 }
                 Fate::Goes => {}
             }
@@ -195,13 +223,23 @@ impl<'a> Rules<'a> {
                 .tolerated
                 .iter()
                 .any(|item| item.0 == of_owner.0 && item.2 == of_owner.2 && item.1 != of_owner.1);
-            // What somebody else granted may be all there is of it.
-            let set = if by_another { &mut expected.tolerated } else { &mut expected.required };
+            // What somebody else granted may be all there is of it, or what everybody has.
+            let set = if by_another || self.everybody_keeps(thing, privilege) {
+                &mut expected.tolerated
+            } else {
+                &mut expected.required
+            };
             set.insert(of_owner);
         };
         for (role, app) in self.regulated() {
             for privilege in app.map_or(&[][..], |app| self.wanted(app, thing)) {
                 require(role, privilege);
+            }
+        }
+        for privilege in self.owner_on_anothers(thing) {
+            let owner = Some(self.owner);
+            if !thing.acl.iter().any(|i| i.0.as_deref() == owner && i.2 == *privilege) {
+                require(self.owner, privilege);
             }
         }
         let administrator_lacks = thing.owner != ADMINISTRATOR
@@ -231,7 +269,7 @@ impl<'a> Rules<'a> {
         let mut expected = Expected::default();
         for item in before {
             let goes = match &item.0 {
-                None => of_creator && covered && matches!(of.kind.as_str(), "r" | "S" | "n"),
+                None => of_creator && covered && matches!(of.kind.as_str(), "r" | "S" | "n" | "L"),
                 Some(grantee) => *grantee != of.creator && self.is_regulated(grantee),
             };
             if !goes {
@@ -241,6 +279,18 @@ impl<'a> Rules<'a> {
         let (Some(schema), Some(class), true) = (&of.schema, class, of_creator) else {
             return expected;
         };
+        if of.creator != self.owner
+            && self.declared.owner(self.database).is_some_and(|owner| owner.covers(schema))
+        {
+            let lacks = |privilege: &&&str| {
+                !before.iter().any(|i| i.0.as_deref() == Some(self.owner) && i.2 == **privilege)
+            };
+            let of_editor = table_of_levels(Level::Editor, class).iter().filter(lacks);
+            expected.required.extend(of_editor.map(|privilege| {
+                let (owner, creator) = (Some(self.owner.to_owned()), of.creator.clone());
+                Item(owner, creator, (*privilege).to_owned(), false)
+            }));
+        }
         for (role, app) in self.regulated() {
             let Some(app) = app.filter(|app| app.covers(schema) && role != of.creator) else {
                 continue;

@@ -8,7 +8,7 @@ use rdsprov_core::config::{Passwords, TlsSettings};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::plan::Plan;
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
-use rdsprov_core::server::{ApplyOptions, Lock, Login, Place as RunPlace, Run, Tls};
+use rdsprov_core::server::{ApplyOptions, Fault, Lock, Login, Place as RunPlace, Run, Tls};
 
 use crate::access::Access;
 use crate::declared::Declared;
@@ -372,7 +372,7 @@ impl Running<'_> {
         let seen = AtomicUsize::new(0);
         let kill = |_: &str| {
             if seen.fetch_add(1, Ordering::Relaxed) == position {
-                ControlFlow::Break(())
+                ControlFlow::Break(Fault::Killed)
             } else {
                 ControlFlow::Continue(())
             }

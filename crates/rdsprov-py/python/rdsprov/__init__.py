@@ -89,7 +89,7 @@ __all__ = [
 
 
 def validate(definitions, *, environment=None, adopt=(), config=None):
-    """Read definitions for an environment and say what they mean; contacts nothing.
+    """Read definitions, for an environment if one is named, and say what they mean; contacts nothing.
 
     Raises ``DefinitionError`` where they are for another environment, ``UsageError`` where the environment is
     not known.

@@ -31,18 +31,27 @@ SELECT json_build_object(
     JOIN pg_catalog.pg_roles r ON r.oid = s.subowner, (SELECT false AS subpasswordrequired) up_to_15
     WHERE NOT r.rolsuper),
   'extensions', (
-    SELECT coalesce(json_object_agg(v.name, json_build_object(
-      'superuser', v.superuser, 'trusted', v.trusted, 'schema', v.schema) ORDER BY v.name), '{}')
-    FROM pg_catalog.pg_available_extensions e
-    JOIN pg_catalog.pg_available_extension_versions v ON v.name = e.name AND v.version = e.default_version
-    WHERE e.name = ANY($1::text[])),
+    WITH RECURSIVE available AS MATERIALIZED (
+      SELECT v.name, v.superuser, v.trusted, v.schema, v.requires FROM pg_catalog.pg_available_extensions e
+      JOIN pg_catalog.pg_available_extension_versions v ON v.name = e.name AND v.version = e.default_version
+    ), needed AS (
+      SELECT * FROM available WHERE name = ANY($1::text[])
+      UNION SELECT a.* FROM needed n JOIN available a ON a.name = ANY(n.requires)
+    ), allowed AS (
+      -- On RDS; not set, or `*`, it lets all of them.
+      SELECT string_to_array(nullif(replace(current_setting('rds.allowed_extensions', true), ' ', ''), ''), ',') AS names
+    )
+    SELECT coalesce(json_object_agg(n.name, json_build_object(
+      'superuser', n.superuser, 'trusted', n.trusted, 'schema', n.schema, 'requires', coalesce(n.requires, '{}'),
+      'allowed', coalesce(a.names && ARRAY['*', n.name::text], true)) ORDER BY n.name), '{}')
+    FROM needed n, allowed a),
   'roles', (
     SELECT coalesce(json_object_agg(r.rolname, json_build_object(
       'superuser', r.rolsuper, 'login', r.rolcanlogin, 'inherit', r.rolinherit,
       'create_role', r.rolcreaterole, 'create_database', r.rolcreatedb,
       'replication', r.rolreplication, 'bypass_rls', r.rolbypassrls,
       'connection_limit', r.rolconnlimit,
-      'valid_until', CASE WHEN isfinite(r.rolvaliduntil) THEN r.rolvaliduntil::text END,
+      'valid_until', nullif(r.rolvaliduntil, 'infinity')::text,
       'expired', coalesce(r.rolvaliduntil <= now(), false),
       'comment', pg_catalog.shobj_description(r.oid, 'pg_authid'),
       'memberships', (

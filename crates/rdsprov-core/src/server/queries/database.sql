@@ -1,7 +1,5 @@
--- What is inside one database, as one JSON document of the shape of `Contents`. $1: the declared roles.
-, declared AS (
-  SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY($1::text[])
-), groups AS (
+-- What is inside one database, as one JSON document of the shape of `Contents`. $1: the roles that it is about.
+, groups AS (
   SELECT nspname, json_agg(json_build_object(
     'number', number, 'owner', owner, 'kind', kind, 'of_extension', of_extension, 'count', count,
     'acl', (
@@ -13,12 +11,17 @@
   FROM (SELECT number, nspname, owner, kind, of_extension, acl, count(*) AS count
         FROM relations GROUP BY 1, 2, 3, 4, 5, 6) one GROUP BY nspname
 ), with_column_acl AS (
-  SELECT r.nspname, r.relname, r.owner, r.of_extension, a.attacl::text AS acl,
+  SELECT r.nspname, r.relname, r.owner, r.of_extension, c.acl::text AS acl,
     json_agg(a.attname ORDER BY a.attnum) AS names
-  FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid
+  FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid, LATERAL (
+    SELECT CASE WHEN NOT r.of_extension THEN a.attacl
+      ELSE (SELECT array_agg(makeaclitem(x.grantee, x.grantor, x.privilege_type, x.is_grantable))
+        FROM aclexplode(a.attacl) x WHERE x.grantee <> 0 OR NOT EXISTS (SELECT FROM given g
+          WHERE g.objoid = r.oid AND g.objsubid = a.attnum AND g.privilege_type = x.privilege_type))
+      END AS acl) c
   WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND EXISTS (
-    SELECT FROM aclexplode(a.attacl) x
-    WHERE x.grantee = 0 OR x.grantee IN (SELECT oid FROM declared) OR x.grantor IN (SELECT oid FROM declared))
+    SELECT FROM aclexplode(c.acl) x
+    WHERE x.grantee = 0 OR x.grantee IN (SELECT oid FROM concerned) OR x.grantor IN (SELECT oid FROM concerned))
   GROUP BY 1, 2, 3, 4, 5
 ), columns AS (
   SELECT nspname, json_agg(json_build_object(
@@ -36,11 +39,17 @@
     n.oid AS namespace, coalesce(CASE p.prokind WHEN 'p' THEN p.proallargtypes END, p.proargtypes::oid[]) AS arguments,
     p.oid, p.proowner AS owner, p.proacl AS acl
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-  WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   UNION ALL
   SELECT 'type', 'pg_type'::regclass, n.oid, NULL, t.oid, t.typowner, t.typacl
   FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
-  WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  UNION ALL
+  SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, 'pg_class'::regclass, n.oid, NULL, c.oid,
+    c.relowner, c.relacl
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname ~ '^pg_(?!(toast_)?temp_)' OR n.nspname = 'information_schema'
+  UNION ALL
+  SELECT 'schema', 'pg_namespace'::regclass, NULL, NULL, oid, nspowner, nspacl FROM pg_namespace
+  WHERE nspname ~ '^pg_(?!(toast_)?temp_)' OR nspname = 'information_schema'
   UNION ALL SELECT 'language', 'pg_language'::regclass, NULL, NULL, oid, lanowner, lanacl FROM pg_language
   UNION ALL SELECT 'foreign_data_wrapper', 'pg_foreign_data_wrapper'::regclass, NULL, NULL, oid, fdwowner, fdwacl
   FROM pg_foreign_data_wrapper
@@ -48,6 +57,18 @@
   FROM pg_foreign_server
   UNION ALL SELECT 'large_object', 'pg_largeobject'::regclass, NULL, NULL, oid, lomowner, lomacl
   FROM pg_largeobject_metadata
+), owned AS (
+  SELECT s.refobjid AS owner, s.classid, s.objid FROM pg_shdepend s
+  LEFT JOIN pg_class c ON s.classid = 'pg_class'::regclass AND c.oid = s.objid
+  LEFT JOIN pg_proc p ON s.classid = 'pg_proc'::regclass AND p.oid = s.objid
+  LEFT JOIN pg_type t ON s.classid = 'pg_type'::regclass AND t.oid = s.objid
+  JOIN pg_database d ON d.datname = current_database() AND d.oid = s.dbid
+  WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' AND s.refobjid <> d.datdba
+    AND s.refobjid IN (SELECT oid FROM concerned)
+    AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)
+    AND NOT EXISTS (
+      SELECT FROM pg_namespace n WHERE n.oid = coalesce(c.relnamespace, p.pronamespace, t.typnamespace)
+        AND n.nspname ~ '^pg_(toast_)?temp_')
 )
 SELECT json_build_object(
   'schemas', (
@@ -83,10 +104,20 @@ SELECT json_build_object(
         FROM aclexplode(o.acl) x LEFT JOIN pg_roles g ON g.oid = x.grantee))
       ORDER BY o.kind, i.identity), '[]')
     FROM object o, pg_identify_object(o.class, o.oid, 0) i
-    WHERE o.acl IS NOT NULL AND EXISTS (
+    WHERE o.acl IS NOT NULL AND i.identity IS NOT NULL AND EXISTS (
       SELECT FROM aclexplode(o.acl) x
-      WHERE x.grantee <> o.owner AND (x.grantee IN (SELECT oid FROM declared)
-        OR (x.grantor <> o.owner AND x.grantor IN (SELECT oid FROM declared))))),
+      WHERE x.grantee = 0 AND o.kind IN ('large_object', 'foreign_server', 'foreign_data_wrapper')
+        OR x.grantee <> o.owner AND (x.grantee IN (SELECT oid FROM concerned)
+        OR (x.grantor <> o.owner AND x.grantor IN (SELECT oid FROM concerned))))),
+  'owned', (
+    SELECT coalesce(json_agg(json_build_object(
+      'role', pg_get_userbyid(o.owner), 'count', o.count, 'kind', i.type, 'identity', i.identity)
+      ORDER BY pg_get_userbyid(o.owner)), '[]')
+    FROM (
+      SELECT DISTINCT ON (owner) owner, classid, objid, count(*) OVER (PARTITION BY owner) AS count FROM owned
+      ORDER BY owner, classid, objid) o, pg_identify_object(o.classid, o.objid, 0) i
+    -- That function sees no snapshot: what somebody has dropped meanwhile has no name.
+    WHERE i.identity IS NOT NULL),
   'default_privileges', (
     SELECT coalesce(json_agg(json_build_object(
       'role', pg_get_userbyid(d.defaclrole), 'schema', n.nspname,

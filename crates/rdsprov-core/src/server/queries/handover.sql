@@ -16,7 +16,7 @@ WITH taker AS (
   WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o'
     AND s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = $1)
-    AND i.type NOT IN ('extension', 'default acl', 'user mapping') AND coalesce(i.schema, '') !~ '^pg_temp'
+    AND i.identity IS NOT NULL AND i.type NOT IN ('extension', 'default acl', 'user mapping') AND coalesce(i.schema, '') !~ '^pg_temp'
     AND NOT EXISTS (
       SELECT FROM pg_depend d WHERE d.classid = s.classid AND d.objid = s.objid AND d.objsubid = 0
         AND (d.deptype IN ('a', 'i') AND i.type = 'sequence' OR d.deptype = 'e' AND $3))

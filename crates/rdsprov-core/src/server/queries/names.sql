@@ -1,4 +1,4 @@
--- The names of the relations in some groups, by the groups' numbers ($1).
+-- The names of the relations in some groups, by the groups' numbers ($2).
 SELECT (SELECT coalesce(json_object_agg(number, names), '{}') FROM (
   SELECT number, json_agg(relname ORDER BY relname) AS names
-  FROM relations WHERE number = ANY($1::bigint[]) GROUP BY number) of_group)::text
+  FROM relations WHERE number = ANY($2::bigint[]) GROUP BY number) of_group)::text

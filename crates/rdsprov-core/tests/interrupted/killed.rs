@@ -1,20 +1,15 @@
-//! A run that is killed between any two statements leaves a server that the next run completes.
-
-#![allow(clippy::unwrap_used, reason = "a test")]
+//! Killed: the connection is gone without a word.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rdsprov_core::config::{Passwords, TlsSettings};
-use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
-use rdsprov_core::desired::Desired;
-use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
-use rdsprov_core::server::{ApplyOptions, Login, Place, Run, Tls};
+use rdsprov_core::server::{ApplyOptions, Fault};
 use rdsprov_testkit::{Server, versions};
-use tempfile::TempDir;
+
+use crate::{GRANTED_BY_US, applied, at, open, site, superuser};
+
+const APPLICATIONS: [&str; 3] = ["shop", "shop_workers", "shop_reports"];
 
 const DEFINITIONS: &str = r#"
 application_databases = {
@@ -29,53 +24,9 @@ fn owned_by(owner: &str) -> String {
     DEFINITIONS.replace("shop_owner", owner)
 }
 
-async fn open(server: &Server, secrets: &Path, definitions: &str) -> Run {
-    let source = SourceText {
-        path: "shop.tfvars".to_owned(),
-        text: definitions.to_owned(),
-        syntax: Syntax::Hcl,
-    };
-    let definitions = Definitions::parse(&[source], &Rules::default()).unwrap();
-    let mut desired = Desired::new(&definitions, "dev", &Templates::default(), None).unwrap();
-    desired.may_change_owners = true;
-    let source = SecretSource::Files(secrets.to_owned());
-    let tls = Tls::new(&TlsSettings::trusting(server.ca_file())).unwrap();
-    Run::open(
-        desired,
-        &source,
-        Login::Secret(SecretId("admin".to_owned())),
-        Place::default(),
-        tls,
-        &Passwords::default(),
-    )
-    .await
-    .unwrap()
-}
-
-/// A server of the version, and the secrets of its administrator and the applications.
-fn site(major: u32) -> (Server, TempDir) {
-    let server = Server::start(major).unwrap();
-    let secrets = tempfile::tempdir().unwrap();
-    std::fs::write(secrets.path().join("admin.json"), server.admin_secret()).unwrap();
-    for application in ["shop", "shop_workers", "shop_reports"] {
-        let folder = secrets.path().join(format!("goldenpath/dev/{application}"));
-        std::fs::create_dir_all(&folder).unwrap();
-        let text = format!(r#"{{"password": "Canary-{application}"}}"#);
-        std::fs::write(folder.join("postgres.json"), text).unwrap();
-    }
-    (server, secrets)
-}
-
 /// Applies, and is killed before the statement of this number; says whether there was one.
 async fn killed_at(server: &Server, secrets: &Path, definitions: &str, position: usize) -> bool {
-    let seen = AtomicUsize::new(0);
-    let kill = |_: &str| {
-        if seen.fetch_add(1, Ordering::Relaxed) == position {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    };
+    let kill = at(position, Fault::Killed);
     let run = open(server, secrets, definitions).await;
     let plan = run.plan().await.unwrap();
     assert!(plan.refusals.is_empty(), "{}", plan.to_text());
@@ -94,31 +45,11 @@ async fn killed_at(server: &Server, secrets: &Path, definitions: &str, position:
     killed
 }
 
-/// Applies to the end, and finds nothing more to do.
-async fn applied(server: &Server, secrets: &Path, definitions: &str) {
-    let run = open(server, secrets, definitions).await;
-    let lock = run.lock().await.unwrap();
-    let plan = run.plan().await.unwrap();
-    assert!(plan.refusals.is_empty(), "{}", plan.to_text());
-    let outcome = run.apply(&lock, &plan, "2", &ApplyOptions::default()).await;
-    assert_eq!(outcome.error, None, "{}", plan.to_text());
-    let again = run.plan().await.unwrap();
-    assert!(again.is_empty(), "{}", again.to_text());
-}
-
-fn superuser(server: &Server, sql: &str) -> String {
-    server.superuser("postgres", sql).unwrap().trim().to_owned()
-}
-
-/// On 16 and later the creator of a role gets an ADMIN-only row of its own from rdsadmin.
-const GRANTED_BY_US: &str =
-    "SELECT count(*) FROM pg_auth_members WHERE pg_get_userbyid(grantor) = 'platform_admin'";
-
 // A dropped session says goodbye from a task of its own: it needs a thread while the test waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_killed_between_any_two_statements_is_completed_by_the_next() {
     for major in versions() {
-        let (server, secrets) = site(major);
+        let (server, secrets) = site(major, &APPLICATIONS);
         let mut position = 0;
         while killed_at(&server, secrets.path(), DEFINITIONS, position).await {
             let place = format!("PostgreSQL {major}, position {position}");
@@ -139,7 +70,7 @@ async fn a_change_of_owner_killed_between_any_two_statements_leaves_all_to_one_o
     // Both ways of PostgreSQL to look at memberships.
     let all = versions();
     for major in BTreeSet::from([all[0], all[all.len() - 1]]) {
-        let (server, secrets) = site(major);
+        let (server, secrets) = site(major, &APPLICATIONS);
         let (old, new) = (owned_by("shop_owner"), owned_by("shop_successor"));
         applied(&server, secrets.path(), &old).await;
         let made = "SET ROLE shop_owner; CREATE TABLE orders (); CREATE SCHEMA stock;
@@ -171,7 +102,7 @@ async fn a_change_of_owner_killed_between_any_two_statements_leaves_all_to_one_o
 /// made.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_its_owner_got_meanwhile_is_not_moved_with_a_database() {
-    let (server, secrets) = site(versions()[0]);
+    let (server, secrets) = site(versions()[0], &APPLICATIONS);
     let (old, new) = (owned_by("shop_owner"), owned_by("shop_successor"));
     applied(&server, secrets.path(), &old).await;
     let owners = "SELECT string_agg(what, ', ' ORDER BY what COLLATE \"C\") FROM (

@@ -1,0 +1,279 @@
+//! Another program that has the core in it, shows all that it gets, and panics with passwords at hand: it shows
+//! none. It is this very one, run once more as a process of its own.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+
+use rdsprov_core::audit::Record;
+use rdsprov_core::config::{CaFile, TlsSection};
+use rdsprov_core::plan::{Plan, Step};
+use rdsprov_core::secrets::{Secret, SecretError, SecretId, SecretProvider, SourceError};
+use rdsprov_core::server::{Place, StepResult};
+use rdsprov_core::session::{
+    self, DefinitionOptions, Front, Interruption, Secrets, ServerOptions, Setup,
+};
+use rdsprov_testkit::{Relay, Reply, versions};
+use serde_json::json;
+
+use crate::bench::{Bench, CANARY, assert_unseen, assert_untold, expect};
+
+/// The variables by which the program knows that it is the one, and what to do.
+const PANICS_AT: &str = "RDSPROV_TEST_PANICS_AT";
+const DEFINITIONS: &str = "RDSPROV_TEST_DEFINITIONS";
+const CA_FILE: &str = "RDSPROV_TEST_CA_FILE";
+const SECRETS: &str = "RDSPROV_TEST_SECRETS";
+const HOST: &str = "RDSPROV_TEST_HOST";
+const PORT: &str = "RDSPROV_TEST_PORT";
+
+/// Panics with all that it is given, where it is told to.
+struct Fragile {
+    at: String,
+    /// Where its secrets are, and the one that it gave last.
+    directory: PathBuf,
+    given: Mutex<Option<Secret>>,
+}
+
+impl Fragile {
+    fn break_at(&self, place: &str, with: &dyn std::fmt::Debug) {
+        assert_ne!(self.at, place, "at hand was {with:?} {with:#?}");
+    }
+}
+
+impl SecretProvider for Fragile {
+    fn secret(&self, id: &SecretId) -> Result<Result<Secret, SecretError>, SourceError> {
+        let mut given = self.given.lock().unwrap();
+        if let Some(before) = &*given {
+            self.break_at("secret", before);
+        }
+        let text = std::fs::read_to_string(self.directory.join(format!("{id}.json"))).unwrap();
+        let secret = Secret::parse(id, &text);
+        *given = secret.clone().ok();
+        Ok(secret)
+    }
+}
+
+impl Front for Fragile {
+    fn planned(&self, plan: &Plan) {
+        self.break_at("planned", plan);
+    }
+
+    fn recorded(&self, records: &[Record]) {
+        self.break_at("recorded", &records);
+    }
+
+    fn ended(&self, step: &Step, result: &StepResult) {
+        self.break_at("ended", &(step, result));
+    }
+
+    async fn agrees(&self, plan: &Plan) -> bool {
+        self.break_at("agrees", plan);
+        true
+    }
+}
+
+/// The program. True where it was one.
+fn is_embedding() -> bool {
+    let variable = |name| std::env::var(name).ok();
+    let (Some(at), Some(definitions), Some(secrets)) =
+        (variable(PANICS_AT), variable(DEFINITIONS), variable(SECRETS))
+    else {
+        return false;
+    };
+    tracing_subscriber::fmt().with_env_filter("debug").with_writer(std::io::stderr).init();
+    let fragile = Arc::new(Fragile {
+        directory: PathBuf::from(secrets.trim_start_matches("file:")),
+        given: Mutex::new(None),
+        at,
+    });
+    let secrets = match fragile.at.as_str() {
+        "secret" => Secrets::Own(fragile.clone()),
+        _ => secrets.parse().unwrap(),
+    };
+    let ca_file = variable(CA_FILE).map(|path| CaFile::Path(path.into()));
+    let options = session::ApplyOptions {
+        server: ServerOptions {
+            secrets,
+            place: Place {
+                host: variable(HOST),
+                port: variable(PORT).map(|port| port.parse().unwrap()),
+                database: None,
+            },
+            tls: TlsSection { ca_file, ..TlsSection::default() },
+            ..ServerOptions::default()
+        },
+        audit_output: Some("audit.csv".into()),
+        audit_ledger: Some("ledger.jsonl".into()),
+        ..session::ApplyOptions::default()
+    };
+    let setup = |config| {
+        let asked = DefinitionOptions {
+            environment: Some("dev".to_owned()),
+            ..DefinitionOptions::default()
+        };
+        let sources = session::read(&[definitions.into()], &config, &asked)?;
+        Setup::new(config, &sources, &asked)
+    };
+    let interruption = Interruption::default();
+    let config = session::config(None).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let outcome =
+        runtime.block_on(session::apply(config, setup, &options, &*fragile, &interruption));
+    eprintln!("{outcome:?} {outcome:#?}");
+    let first = outcome.ended.as_ref().err().map(|error| -> &dyn Error { error });
+    for cause in std::iter::successors(first, |cause| (*cause).source()) {
+        eprintln!("because: {cause}\n{cause:?}\n{cause:#?}");
+    }
+    true
+}
+
+/// Runs it, in a test of that name.
+fn embedding(bench: &Bench, test: &str, at: &str, more: &[(&str, String)]) -> Output {
+    let directory = format!("file:{}", bench.path().display());
+    let teams = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/teams/standalone.tfvars");
+    Command::new(std::env::current_exe().unwrap())
+        .args([&format!("embedded::{test}"), "--exact", "--nocapture", "--test-threads", "1"])
+        .current_dir(bench.path())
+        .env("RUST_BACKTRACE", "full")
+        .env(PANICS_AT, at)
+        .env(DEFINITIONS, teams)
+        .env(CA_FILE, bench.server.ca_file())
+        .env(SECRETS, directory)
+        .envs(more.iter().map(|(name, value)| (*name, value.as_str())))
+        .output()
+        .unwrap()
+}
+
+fn bench(major: u32) -> Bench {
+    let bench = Bench::new(major);
+    bench.app("dev", "keycloak", "keycloak_user");
+    bench.app("dev", "backstage", "backstage_user");
+    bench
+}
+
+/// Neither the records nor the server's log have anything that they must not.
+fn assert_kept_nothing(bench: &Bench) {
+    for file in ["audit.csv", "ledger.jsonl"] {
+        assert_untold(&std::fs::read_to_string(bench.path().join(file)).unwrap());
+    }
+    assert_unseen(&bench.server.log());
+}
+
+/// Wherever a program panics, with whatever it was given in the message and with the whole backtrace.
+#[test]
+fn a_panic_shows_no_password() {
+    if is_embedding() {
+        return;
+    }
+    for major in versions() {
+        let bench = bench(major);
+        for (at, shows) in [
+            ("secret", "password: <password>"),
+            ("planned", "goldenpath/dev/keycloak/postgres"),
+            ("agrees", "goldenpath/dev/keycloak/postgres"),
+            ("recorded", "action: \"intent\""),
+            ("ended", "goldenpath/dev/backstage/postgres"),
+        ] {
+            let said = expect(&embedding(&bench, "a_panic_shows_no_password", at, &[]), 101);
+            assert!(said.contains("panicked at") && said.contains("stack backtrace:"), "{said}");
+            assert!(said.contains(shows), "{at}: {said}");
+            let ledger = std::fs::read_to_string(bench.path().join("ledger.jsonl")).unwrap();
+            let last = ledger.lines().last().unwrap();
+            assert!(last.contains("the run was broken off"), "{at}: {last}");
+        }
+        assert_kept_nothing(&bench);
+        let test = "a_panic_shows_no_password";
+        expect(&embedding(&bench, test, "no place", &[]), 0);
+        assert_kept_nothing(&bench);
+    }
+}
+
+/// Every error with its causes, as `Display` and `Debug` show them; and the outcome that it ends.
+#[test]
+fn no_error_shows_a_password() {
+    if is_embedding() {
+        return;
+    }
+    let bench = bench(versions()[0]);
+    let run = |case: &str, more: &[(&str, String)], says: &str| {
+        let said = expect(&embedding(&bench, "no_error_shows_a_password", "no place", more), 0);
+        assert!(said.contains("because: ") && said.contains(says), "{case}: {said}");
+    };
+    let wrong = [
+        (format!("{{\"password\": \"{CANARY}"), "is not JSON"),
+        (CANARY.to_owned(), "is not JSON"),
+        (format!("\"{CANARY}\""), "is not a JSON object"),
+        (format!("[\"{CANARY}\"]"), "is not a JSON object"),
+        (format!("{{\"passwort\": \"{CANARY}\"}}"), "has no `password`"),
+        (format!("{{\"password\": [\"{CANARY}\"]}}"), "`password` is not a text"),
+        (format!("{{\"password\": \"{CANARY}\\n\"}}"), "a line break"),
+        (format!("{{\"password\": \"changeme{CANARY}\"}}"), "a placeholder"),
+        (format!("{{\"password\": \"x\", \"port\": \"{CANARY}\"}}"), "`port` is not a port"),
+        (format!("{{\"password\": \"x\", \"engine\": \"{CANARY}\"}}"), "not PostgreSQL"),
+        (format!("{{\"password\": \"{CANARY}\", \"password\": \"x\"}}"), "`password` twice"),
+    ];
+    let master = "goldenpath/dev/rds/master";
+    let application = "goldenpath/dev/keycloak/postgres";
+    for (id, before) in [
+        (master, bench.server.admin_secret()),
+        (application, format!("{{\"password\": \"{CANARY}keycloak-5b1e\"}}")),
+    ] {
+        for (text, says) in &wrong {
+            bench.secret(id, text);
+            run(id, &[], says);
+        }
+        let file = bench.path().join(format!("{id}.json"));
+        std::fs::write(&file, [CANARY.as_bytes(), &[0xff]].concat()).unwrap();
+        run(id, &[], "is binary");
+        bench.secret(id, &before);
+    }
+
+    let other = bench.server.admin_secret().replace(bench.server.master_password(), "Canary-other");
+    bench.secret(master, &other);
+    run("a wrong password", &[], "password authentication failed");
+    bench.secret(master, &bench.server.admin_secret());
+    run("nobody there", &[(PORT, "9".to_owned())], "onnection refused");
+    run("no such certificate", &[(HOST, "127.0.0.2".to_owned())], "127.0.0.2");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().unwrap().port().to_string();
+    run("no answer", &[(PORT, silent)], "no answer within 15 s");
+    bench.query("ALTER ROLE platform_admin NOLOGIN");
+    run("a login that is refused", &[], "is not permitted to log in");
+    bench.query("ALTER ROLE platform_admin LOGIN");
+    bench.query("ALTER ROLE platform_admin SET default_transaction_read_only = on");
+    run("a statement that fails", &[], "in a read-only transaction (25006); the statement was: ");
+    bench.query("ALTER ROLE platform_admin RESET default_transaction_read_only");
+    assert_kept_nothing(&bench);
+}
+
+/// The same of what AWS answers, whatever it puts into its messages.
+#[test]
+fn no_answer_of_aws_is_passed_on() {
+    if is_embedding() {
+        return;
+    }
+    let bench = Bench::with_secrets_manager(versions()[0]);
+    bench.app("dev", "keycloak", "keycloak_user");
+    bench.app("dev", "backstage", "backstage_user");
+    let manager = bench.secrets_manager.as_ref().unwrap();
+    let error = |code| Reply::Error(code, format!("of {CANARY}"));
+    let odd = json!({"SecretValues": CANARY, "SecretString": {"password": CANARY}});
+    for (reply, says) in [
+        (error("AccessDeniedException"), "may not be read"),
+        (error("ResourceNotFoundException"), "does not exist"),
+        (error("DecryptionFailure"), "cannot be decrypted"),
+        (error("InternalServiceError"), "InternalServiceError"),
+        (error("UnrecognizedClientException"), "does not take the credentials"),
+        (Reply::Value(odd), "because: "),
+        (Reply::Cut, "cannot be reached"),
+    ] {
+        let relay = Relay::start(manager, move |_| Some(reply.clone())).unwrap();
+        let mut more = relay.environment();
+        more.push((SECRETS, "aws".to_owned()));
+        let test = "no_answer_of_aws_is_passed_on";
+        let said = expect(&embedding(&bench, test, "no place", &more), 0);
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    assert_kept_nothing(&bench);
+}

@@ -1,0 +1,278 @@
+//! Extensions: who makes them, where they go, what else they need, and what is granted on what they bring.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use rdsprov_testkit::{Server, versions};
+use tempfile::TempDir;
+
+use crate::bench::{Bench, expect};
+
+const APPLY: [&str; 7] = ["apply", "--env", "dev", "--allow", "revokes_access", "--build-id", "7"];
+const CHECK: [&str; 3] = ["check", "--env", "dev"];
+
+/// Extensions that no server brings, by name: the lines of the control file, and the script.
+type Fakes<'a> = [(&'a str, &'a str, &'a str)];
+
+/// A server that has them; only from 18 on they need not stand among its own.
+fn bench_with(fakes: &Fakes<'_>) -> Option<(Bench, TempDir)> {
+    let major = versions().into_iter().find(|major| *major >= 18)?;
+    let directory = TempDir::new().unwrap();
+    let readable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(directory.path(), readable).unwrap();
+    let extensions = directory.path().join("extension");
+    std::fs::create_dir(&extensions).unwrap();
+    let write = |name: String, text: &str| std::fs::write(extensions.join(name), text).unwrap();
+    for (name, control, script) in fakes {
+        write(format!("{name}.control"), &format!("default_version = '1'\n{control}\n"));
+        write(format!("{name}--1.sql"), script);
+    }
+    let path = directory.path().display();
+    let settings = format!("extension_control_path = '{path}:$system'");
+    let server = Server::start_with_settings(major, &settings).unwrap();
+    Some((Bench::on(server, None), directory))
+}
+
+fn owner_with(bench: &Bench, rest: &str) -> String {
+    bench.app("dev", "shop", "shop_owner");
+    bench.definitions(&format!(
+        r#"application_databases = {{
+             shop = {{ database_name = "shop", username = "shop_owner", {rest} }}
+           }}"#
+    ))
+}
+
+/// What there is, whose it is, and where.
+fn made(bench: &Bench) -> String {
+    bench.query_in(
+        "shop",
+        "SELECT string_agg(extname || ' ' || pg_get_userbyid(extowner) || ' ' || extnamespace::regnamespace,
+           ', ' ORDER BY extname) FROM pg_extension WHERE extname <> 'plpgsql'",
+    )
+}
+
+/// A superuser that administers, as on a server of one's own.
+fn root(bench: &Bench) -> [&'static str; 2] {
+    bench.query("CREATE ROLE root_admin SUPERUSER LOGIN PASSWORD 'Canary-root'");
+    let secret = bench.server.admin_secret();
+    let secret = secret
+        .replace("platform_admin", "root_admin")
+        .replace(bench.server.master_password(), "Canary-root");
+    bench.secret("root", &secret);
+    ["--admin-secret", "root"]
+}
+
+/// What an extension gave PUBLIC stays, as what default privileges gave of its tables up to the level does; all
+/// else goes, whether the extension's script wrote it down or not.
+#[test]
+fn what_is_granted_on_the_tables_of_an_extension() {
+    let script = "CREATE TABLE part_config (id int, note text); CREATE SEQUENCE part_number;
+        CREATE TABLE part_log (id int, note text); GRANT SELECT ON part_log TO PUBLIC;
+        CREATE TABLE part_notes (id int, note text); GRANT SELECT (note) ON part_notes TO PUBLIC;";
+    let Some((bench, _directory)) = bench_with(&[("parts", "superuser = false", script)]) else {
+        return;
+    };
+    bench.app("dev", "shop", "shop_owner");
+    bench.app("dev", "workers", "shop_worker");
+    let definitions = |level: &str| {
+        bench.definitions(&format!(
+            r#"application_databases = {{
+                 shop    = {{ database_name = "shop", username = "shop_owner", extensions = ["parts"] }}
+                 workers = {{ database_name = "shop", username = "shop_worker", access_level = "{level}" }}
+               }}"#
+        ))
+    };
+    let acls = || {
+        bench.query_in(
+            "shop",
+            "SELECT relname || ' ' || relacl::text FROM pg_class WHERE relname ~ '^part_'
+             UNION ALL SELECT attname || ' ' || attacl::text FROM pg_attribute
+             WHERE attrelid::regclass::text ~ '^part_' AND attacl IS NOT NULL ORDER BY 1",
+        )
+    };
+    let editor = definitions("editor");
+    expect(&bench.run(&editor, &APPLY), 0);
+    expect(&bench.run(&editor, &CHECK), 0);
+    let before = acls();
+    assert!(
+        before.contains(
+            "part_log {shop_owner=arwdDxtm/shop_owner,shop_worker=arwd/shop_owner,=r/shop_owner}"
+        ),
+        "{before}"
+    );
+
+    // By hand.
+    bench.query_in(
+        "shop",
+        "GRANT INSERT, DELETE ON part_log TO PUBLIC; GRANT SELECT ON part_config TO PUBLIC;
+         GRANT UPDATE (note), SELECT (id) ON part_notes TO PUBLIC; GRANT TRUNCATE ON part_log TO shop_worker",
+    );
+    expect(&bench.run(&editor, &CHECK), 2);
+    expect(&bench.run(&editor, &APPLY), 0);
+    assert_eq!(acls(), before);
+
+    let reader = definitions("reader");
+    expect(&bench.run(&reader, &APPLY), 0);
+    expect(&bench.run(&reader, &CHECK), 0);
+    assert_eq!(
+        acls(),
+        before
+            .replace("shop_worker=arwd", "shop_worker=r")
+            .replace("shop_worker=rU", "shop_worker=r")
+    );
+
+    // The tables of the same extension that the administrator made are not the owner's.
+    bench.query_in("shop", "ALTER TABLE part_log OWNER TO rdsadmin");
+    let shown = expect(&bench.run(&reader, &APPLY), 3);
+    assert!(
+        shown.contains(r#"REVOKE SELECT ON TABLE "public"."part_log" FROM "shop_worker""#),
+        "{shown}"
+    );
+}
+
+/// What an extension requires is made before it, whatever their names.
+#[test]
+fn an_extension_after_what_it_requires() {
+    let base = ("zbase", "trusted = true", "CREATE TYPE base AS (a int);");
+    let front = ("afront", "trusted = true\nrequires = 'zbase'", "");
+    let top = ("top", "trusted = true\nrequires = 'afront, untrusted'", "");
+    let untrusted = ("untrusted", "", "");
+    let lost = ("lost", "trusted = true\nrequires = 'nowhere'", "");
+    let Some((bench, _directory)) = bench_with(&[base, front, top, untrusted, lost]) else {
+        return;
+    };
+    let definitions = owner_with(&bench, r#"extensions = ["afront", "zbase"]"#);
+    expect(&bench.run(&definitions, &APPLY), 0);
+    assert_eq!(made(&bench), "afront shop_owner public, zbase shop_owner public");
+
+    // One that PostgreSQL trusts, and that requires another which it does not.
+    let definitions = owner_with(&bench, r#"extensions = ["top"]"#);
+    let shown = expect(&bench.run(&definitions, &APPLY), 3);
+    assert!(
+        shown.contains("extension untrusted, which top requires, for database shop is not trusted"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains(
+            r#"run, in database shop: CREATE EXTENSION "untrusted" SCHEMA "public" CASCADE"#
+        ),
+        "{shown}"
+    );
+    let root = root(&bench);
+    expect(&bench.run(&definitions, &[APPLY.as_slice(), &root].concat()), 0);
+    assert_eq!(
+        made(&bench),
+        "afront shop_owner public, top shop_owner public, untrusted root_admin public, zbase shop_owner public"
+    );
+    expect(&bench.run(&definitions, &CHECK), 0);
+
+    let definitions = owner_with(&bench, r#"extensions = ["lost"]"#);
+    let shown = expect(&bench.run(&definitions, &APPLY), 3);
+    assert!(
+        shown
+            .contains("extension nowhere, which lost requires, for database shop is not available"),
+        "{shown}"
+    );
+}
+
+/// That an extension is in the administrator's database says nothing about who may make it in another one.
+#[test]
+fn an_extension_that_the_administrators_database_has() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        bench.query_in("platform", "CREATE EXTENSION pageinspect");
+        let with = |bench: &Bench| owner_with(bench, r#"extensions = ["pageinspect"]"#);
+        let refused = || {
+            let picture = bench.picture();
+            let shown = expect(&bench.run(&with(&bench), &APPLY), 3);
+            let reason = r#"permission denied to create extension "pageinspect""#;
+            assert!(shown.contains(reason), "PostgreSQL {major}: {shown}");
+            assert_eq!(bench.picture(), picture);
+            shown
+        };
+        assert!(refused().contains("remove it from `extensions` until all else is there"));
+        expect(&bench.run(&owner_with(&bench, ""), &APPLY), 0);
+        let opens = r#"CREATE EXTENSION "pageinspect" SCHEMA "public" CASCADE"#;
+        assert!(refused().contains(opens));
+        bench.query_in("shop", opens);
+        expect(&bench.run(&with(&bench), &CHECK), 0);
+    }
+}
+
+/// Where there is no schema `public`, extensions go to one that the owner's entry declares, be it that the same
+/// plan makes it.
+#[test]
+fn an_extension_without_schema_public() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        let root = root(&bench);
+        let apply = [APPLY.as_slice(), &root].concat();
+        bench.query_in("template1", "DROP SCHEMA public");
+        let two = r#"schemas = ["app"], extensions = ["dblink", "pg_trgm"]"#;
+        let definitions = owner_with(&bench, two);
+        expect(&bench.run(&definitions, &apply), 0);
+        assert_eq!(made(&bench), "dblink root_admin app, pg_trgm shop_owner app", "{major}");
+        let three = r#"schemas = ["app"], extensions = ["dblink", "pageinspect", "pg_trgm"]"#;
+        expect(&bench.run(&owner_with(&bench, three), &apply), 0);
+        let check = [CHECK.as_slice(), &root].concat();
+        expect(&bench.run(&owner_with(&bench, three), &check), 0);
+        let none = owner_with(&bench, r#"schemas = [], extensions = ["hstore"]"#);
+        let shown = expect(&bench.run(&none, &apply), 3);
+        assert!(shown.contains("there is no schema for extension hstore"), "{shown}");
+    }
+}
+
+/// What is set for the database or the administrator changes nothing: extensions go where they would otherwise,
+/// and names and warnings mean what they mean.
+#[test]
+fn settings_of_the_database_and_the_administrator() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        let both = r#"schemas = ["app", "public"]"#;
+        expect(&bench.run(&owner_with(&bench, both), &APPLY), 0);
+        bench.query("ALTER DATABASE shop SET search_path = 'app'");
+        // PUBLIC's, so that the administrator can be led astray by it.
+        bench.query_in(
+            "shop",
+            "CREATE SCHEMA decoy; GRANT USAGE ON SCHEMA decoy TO PUBLIC;
+             CREATE FUNCTION decoy.pg_get_userbyid(oid) RETURNS name LANGUAGE sql AS $$SELECT 'decoy'::name$$",
+        );
+        let one = format!(r#"{both}, extensions = ["pg_trgm"]"#);
+        expect(&bench.run(&owner_with(&bench, &one), &APPLY), 0);
+        bench.query("ALTER ROLE platform_admin SET search_path = 'decoy', 'pg_catalog'");
+        bench.query("ALTER ROLE platform_admin SET client_min_messages = 'error'");
+        let two = format!(r#"{both}, extensions = ["hstore", "pg_trgm"]"#);
+        expect(&bench.run(&owner_with(&bench, &two), &APPLY), 0);
+        assert_eq!(made(&bench), "hstore shop_owner public, pg_trgm shop_owner public", "{major}");
+        expect(&bench.run(&owner_with(&bench, &two), &CHECK), 0);
+    }
+}
+
+/// RDS creates what `rds.allowed_extensions` lists, and nothing else that an extension requires.
+#[test]
+fn extensions_that_rds_allows() {
+    for major in versions() {
+        let settings = "rds.allowed_extensions = 'hstore, earthdistance'";
+        let server = Server::start_with_settings(major, settings).unwrap();
+        let bench = Bench::on(server, None);
+        let all = r#"extensions = ["earthdistance", "hstore", "pg_trgm"]"#;
+        let shown = expect(&bench.run(&owner_with(&bench, all), &APPLY), 3);
+        for says in ["extension cube, which earthdistance requires,", "extension pg_trgm"] {
+            let says = format!("{says} for database shop is not one that rds.allowed_extensions");
+            assert!(shown.contains(&says), "PostgreSQL {major}: {says} is not in {shown}");
+        }
+        assert!(!shown.contains("extension hstore for database"), "{shown}");
+        let one = owner_with(&bench, r#"extensions = ["hstore"]"#);
+        expect(&bench.run(&one, &APPLY), 0);
+        bench.query("ALTER SYSTEM SET rds.allowed_extensions = '*'");
+        bench.query("SELECT pg_reload_conf()");
+        // What PostgreSQL does not trust, after what the owner would have made for it.
+        let shown = expect(&bench.run(&owner_with(&bench, all), &APPLY), 3);
+        let reason = r#"permission denied to create extension "earthdistance""#;
+        assert!(shown.contains(reason), "PostgreSQL {major}: {shown}");
+        let root = root(&bench);
+        expect(&bench.run(&owner_with(&bench, all), &[APPLY.as_slice(), &root].concat()), 0);
+        assert!(
+            made(&bench).starts_with("cube shop_owner public, earthdistance root_admin public")
+        );
+    }
+}

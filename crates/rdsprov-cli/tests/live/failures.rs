@@ -1,0 +1,167 @@
+//! What fails on the server in the middle of a run: the exit code, the records, and what goes on.
+
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use rdsprov_testkit::versions;
+
+use crate::bench::{Bench, expect};
+
+/// The rows of a run that had something to do, each as `database username action status`.
+fn rows(output: &Output) -> Vec<String> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let rows = text.lines().skip(1).filter(|row| !row.contains(",no_change,"));
+    rows.map(|row| {
+        let fields: Vec<&str> = row.split(',').collect();
+        fields[4..8].join(" ").trim_start().to_owned()
+    })
+    .collect()
+}
+
+/// The rows but those of what is to be done inside `late`, which depends on the version and is never tried.
+#[track_caller]
+fn tried(output: &Output) -> Vec<String> {
+    let (inside, tried): (Vec<String>, Vec<String>) = rows(output)
+        .into_iter()
+        .partition(|row| row.starts_with("late ") && !row.contains("database"));
+    assert!(inside.len() > 3 && inside.iter().all(|row| row.ends_with(" not_run")), "{inside:?}");
+    tried
+}
+
+/// Three databases: in the first something fails half way, the second is to be made and cannot be, the third is well.
+#[test]
+fn a_failure_in_one_database_and_the_others() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        for (application, username) in [
+            ("broken", "broken_owner"),
+            ("broken_reports", "broken_reader"),
+            ("late", "late_owner"),
+            ("late_reports", "late_reader"),
+            ("well", "well_owner"),
+            ("well_reports", "well_reader"),
+        ] {
+            bench.app("dev", application, username);
+        }
+        let owners = r#"
+            broken = { database_name = "broken", username = "broken_owner" }
+            well   = { database_name = "well", username = "well_owner" }"#;
+        let readers = r#"
+            broken_reports = { database_name = "broken", username = "broken_reader", access_level = "reader" }
+            late           = { database_name = "late", username = "late_owner" }
+            late_reports   = { database_name = "late", username = "late_reader", access_level = "reader" }
+            well_reports   = { database_name = "well", username = "well_reader", access_level = "reader" }"#;
+        let declared =
+            |text: &str| bench.definitions(&format!("application_databases = {{ {text} }}"));
+        let apply = ["apply", "--env", "dev"];
+        expect(&bench.run(&declared(owners), &apply), 0);
+        bench.query_in(
+            "broken",
+            "CREATE FUNCTION no() RETURNS event_trigger LANGUAGE plpgsql AS
+               $$ BEGIN RAISE 'not today'; END $$;
+             CREATE EVENT TRIGGER no ON ddl_command_start
+               WHEN TAG IN ('ALTER DEFAULT PRIVILEGES') EXECUTE FUNCTION no()",
+        );
+        // What is no template can be copied by its owner only.
+        bench.query("ALTER DATABASE template1 OWNER TO rdsadmin");
+        bench.query("ALTER DATABASE template1 IS_TEMPLATE false");
+        let definitions = declared(&format!("{owners}{readers}"));
+
+        let roles = [
+            "broken_reader create_role success",
+            "late_owner create_role success",
+            "late_reader create_role success",
+            "well_reader create_role success",
+            "broken broken_reader grant success",
+            "well well_reader grant success",
+        ];
+        let late = [
+            "late late_owner create_database error",
+            "late late_owner alter_database not_run",
+            "late late_owner alter_database not_run",
+        ];
+        let in_broken = [
+            "broken broken_reader grant not_run",
+            "broken broken_reader default_privileges error",
+            "broken broken_reader default_privileges not_run",
+        ];
+        let in_well = |status: &str| {
+            ["grant", "default_privileges", "default_privileges"]
+                .map(|action| format!("well well_reader {action} {status}"))
+        };
+        let all = |parts: &[&[&str]], well: &str| -> Vec<String> {
+            let rows = parts.concat().into_iter().map(str::to_owned);
+            rows.chain(in_well(well)).collect()
+        };
+
+        // By default the first failure is the last.
+        let output = bench.run(&definitions, &apply);
+        let shown = expect(&output, 4);
+        assert!(shown.contains("permission denied to copy database \"template1\""), "{shown}");
+        let in_broken_not_run = in_broken.map(|row| row.replace(" error", " not_run"));
+        let in_broken_not_run: Vec<&str> = in_broken_not_run.iter().map(String::as_str).collect();
+        let expected = all(&[&["intent not_run"], &roles, &late, &in_broken_not_run], "not_run");
+        assert_eq!(tried(&output), expected, "PostgreSQL {major}");
+
+        // Told so, the run goes on with what does not depend on it.
+        let output = bench.run(&definitions, &[&apply, ["--no-fail-fast"].as_slice()].concat());
+        let shown = expect(&output, 4);
+        assert!(shown.contains("not today"), "{shown}");
+        let expected = all(&[&["intent not_run"], &late, &in_broken], "success");
+        assert_eq!(tried(&output), expected, "PostgreSQL {major}");
+        assert_eq!(bench.admin_grants(), "0");
+
+        // Nothing was committed this time, and so it simply failed.
+        let output = bench.run(&definitions, &[&apply, ["--no-fail-fast"].as_slice()].concat());
+        expect(&output, 1);
+        let expected = [["intent not_run"].as_slice(), &late, &in_broken].concat();
+        assert_eq!(tried(&output), expected, "PostgreSQL {major}");
+
+        bench.query("ALTER DATABASE template1 IS_TEMPLATE true");
+        bench.query_in("broken", "DROP EVENT TRIGGER no");
+        expect(&bench.run(&definitions, &apply), 0);
+        expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
+    }
+}
+
+/// What all databases share comes first: where it fails, nothing else is tried, whatever the flag says.
+#[test]
+fn a_failure_in_what_all_databases_share() {
+    for major in versions() {
+        let bench = Bench::new(major);
+        for (application, username) in
+            [("keycloak", "keycloak_user"), ("backstage", "backstage_user")]
+        {
+            bench.app("dev", application, username);
+        }
+        // Somebody is about to make the second of the roles.
+        let mut other = bench.server.superuser_session("postgres").unwrap();
+        other.ask("BEGIN; CREATE ROLE keycloak_user").unwrap();
+        let mut command = bench.command("teams/standalone.tfvars", &["apply", "--no-fail-fast"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let running = command.spawn().unwrap();
+        let waits = "SELECT count(*) FROM pg_stat_activity
+            WHERE usename = 'platform_admin' AND wait_event_type = 'Lock'";
+        let mut tries = 0;
+        while bench.query(waits) == "0" {
+            tries += 1;
+            assert!(tries < 1000, "the run does not wait");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        other.ask("COMMIT").unwrap();
+        let output = running.wait_with_output().unwrap();
+        let shown = expect(&output, 1);
+        assert!(shown.contains("role \"keycloak_user\" already exists (42710)"), "{shown}");
+        let rows = rows(&output);
+        let (failed, others): (Vec<&String>, Vec<&String>) =
+            rows.iter().partition(|row| row.ends_with(" error"));
+        assert_eq!(failed, ["keycloak_user create_role error"]);
+        assert!(others.len() > 6 && others.iter().all(|row| row.ends_with(" not_run")), "{rows:?}");
+        let left = "SELECT count(*) FROM pg_roles WHERE rolname = 'backstage_user'";
+        assert_eq!(bench.query(left), "0", "the transaction left something");
+        assert_eq!(bench.admin_grants(), "0");
+
+        bench.query("DROP ROLE keycloak_user");
+        expect(&bench.run("teams/standalone.tfvars", &["apply"]), 0);
+    }
+}

@@ -1,0 +1,139 @@
+//! What Terraform refuses in a tfvars file though it is HCL, and what hcl-edit 0.10 reads otherwise: found
+//! everywhere, also in variables that nobody asks for.
+
+use hcl_edit::Span as _;
+use hcl_edit::expr::{Expression, ForExpr, ObjectKey, ObjectValue};
+use hcl_edit::structure::{Attribute, Body};
+use hcl_edit::template::{Element, ForDirective, StringTemplate};
+use hcl_edit::visit::{self, Visit};
+
+use super::heredoc::Heredoc;
+use super::tree::{Fault, Place};
+
+/// What is refused; as an error, what hcl-edit read otherwise: all that stands behind it is another text then.
+pub fn faults(text: &str, body: &Body) -> Result<Vec<Fault>, Vec<Fault>> {
+    let mut guard = Guard {
+        text,
+        name: String::new(),
+        bound: Vec::new(),
+        faults: Vec::new(),
+        misread: Vec::new(),
+    };
+    guard.visit_body(body);
+    if guard.misread.is_empty() { Ok(guard.faults) } else { Err(guard.misread) }
+}
+
+struct Guard<'t> {
+    text: &'t str,
+    /// The key whose value this is.
+    name: String,
+    /// What `for` gives values to.
+    bound: Vec<String>,
+    faults: Vec<Fault>,
+    misread: Vec<Fault>,
+}
+
+impl Guard<'_> {
+    fn source(&self, place: &Place) -> &str {
+        self.text.get(place.clone()).unwrap_or_default()
+    }
+
+    fn refuse(&mut self, place: Place, what: &str) {
+        let message = format!("`{}` holds {what}; a tfvars file holds constants only", self.name);
+        self.faults.push(Fault::new(place, message, "write the value itself"));
+    }
+
+    fn is_bound(&self, variable: &str) -> bool {
+        self.bound.iter().any(|bound| bound == variable)
+    }
+
+    /// hcl-edit lets a quoted string run over several lines.
+    fn check_one_line(&mut self, place: Place) {
+        if self.source(&place).contains('\n') {
+            self.faults.push(Fault::new(
+                place,
+                "a quoted string runs over several lines",
+                "close the quote, write \\n, or use a heredoc",
+            ));
+        }
+    }
+
+    fn named(&mut self, name: String, visit: impl FnOnce(&mut Self)) {
+        let outer = std::mem::replace(&mut self.name, name);
+        visit(self);
+        self.name = outer;
+    }
+
+    fn binding<'i>(
+        &mut self,
+        variables: impl Iterator<Item = &'i str>,
+        visit: impl FnOnce(&mut Self),
+    ) {
+        let before = self.bound.len();
+        self.bound.extend(variables.map(str::to_owned));
+        visit(self);
+        self.bound.truncate(before);
+    }
+}
+
+impl Visit for Guard<'_> {
+    fn visit_attr(&mut self, node: &Attribute) {
+        self.named(node.key.as_str().to_owned(), |guard| visit::visit_attr(guard, node));
+    }
+
+    fn visit_object_item(&mut self, key: &ObjectKey, value: &ObjectValue) {
+        let name = match key {
+            ObjectKey::Ident(ident) => ident.as_str().to_owned(),
+            ObjectKey::Expression(Expression::String(text)) => text.value().clone(),
+            ObjectKey::Expression(_) => self.name.clone(),
+        };
+        self.named(format!("a key of {}", self.name), |guard| guard.visit_object_key(key));
+        self.named(name, |guard| guard.visit_object_value(value));
+    }
+
+    fn visit_expr(&mut self, node: &Expression) {
+        let place = node.span().unwrap_or_default();
+        match node {
+            Expression::Variable(variable) if !self.is_bound(variable.as_str()) => {
+                self.refuse(place, &format!("the variable `{}`", variable.as_str()));
+            }
+            Expression::Traversal(traversal) if matches!(&traversal.expr, Expression::Variable(variable) if !self.is_bound(variable.as_str())) =>
+            {
+                let what = format!("the reference `{}`", self.source(&place));
+                self.refuse(place, &what);
+            }
+            Expression::FuncCall(call) => {
+                self.refuse(place, &format!("a call of `{}()`", call.name.name.as_str()));
+            }
+            Expression::String(_) => self.check_one_line(place),
+            Expression::HeredocTemplate(heredoc) => {
+                let fault = Heredoc::at(self.text, place.start)
+                    .and_then(|heredoc| heredoc.check_end(place.end));
+                self.misread.extend(fault);
+                self.visit_heredoc_template(heredoc);
+            }
+            _ => visit::visit_expr(self, node),
+        }
+    }
+
+    fn visit_string_template(&mut self, node: &StringTemplate) {
+        for element in node {
+            if let Element::Literal(literal) = element {
+                self.check_one_line(literal.span().unwrap_or_default());
+            }
+        }
+        visit::visit_string_template(self, node);
+    }
+
+    fn visit_for_expr(&mut self, node: &ForExpr) {
+        let intro = &node.intro;
+        let variables = intro.key_var.iter().chain([&intro.value_var]).map(|name| name.as_str());
+        self.binding(variables, |guard| visit::visit_for_expr(guard, node));
+    }
+
+    fn visit_for_directive(&mut self, node: &ForDirective) {
+        let intro = &node.for_expr;
+        let variables = intro.key_var.iter().chain([&intro.value_var]).map(|name| name.as_str());
+        self.binding(variables, |guard| visit::visit_for_directive(guard, node));
+    }
+}

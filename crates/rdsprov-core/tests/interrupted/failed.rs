@@ -1,0 +1,137 @@
+//! Failed: the server says no to a statement, at each position in turn.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rdsprov_core::plan::Plan;
+use rdsprov_core::server::{ApplyOptions, Fault, Lock, Run, StepStatus};
+use rdsprov_testkit::{Server, versions};
+
+use crate::{GRANTED_BY_US, applied, at, open, site, superuser};
+
+/// Two databases, one new and one taken over, with something of every kind.
+const DEFINITIONS: &str = r#"
+application_databases = {
+  shop = {
+    database_name = "shop"
+    username      = "shop_owner"
+    schemas       = ["public", "stock"]
+    extensions    = ["pg_trgm"]
+    settings      = { statement_timeout = "30s" }
+  }
+  shop_workers   = { database_name = "shop", username = "shop_editor", access_level = "editor", schemas = ["stock"] }
+  legacy         = { database_name = "legacy", username = "legacy_owner", adopt = true }
+  legacy_reports = { database_name = "legacy", username = "legacy_reader", access_level = "reader" }
+}
+"#;
+
+const APPLICATIONS: [&str; 4] = ["shop", "shop_workers", "legacy", "legacy_reports"];
+
+/// What others made before: a database with a table, where everybody may do too much.
+fn legacy(server: &Server) {
+    superuser(server, "SET ROLE platform_admin; CREATE ROLE legacy_owner LOGIN CREATEDB");
+    superuser(server, "CREATE DATABASE legacy OWNER legacy_owner");
+    let made =
+        "SET ROLE legacy_owner; CREATE TABLE orders (id serial); GRANT ALL ON orders TO PUBLIC";
+    server.superuser("legacy", made).unwrap();
+}
+
+fn clean(server: &Server) {
+    superuser(server, "DROP DATABASE IF EXISTS shop WITH (FORCE)");
+    superuser(server, "DROP DATABASE legacy WITH (FORCE)");
+    superuser(server, "DROP ROLE IF EXISTS shop_owner, shop_editor, legacy_owner, legacy_reader");
+}
+
+/// What is sent for a transaction, each statement with the step that it is of.
+fn script(plan: &Plan, transaction: usize) -> Vec<(Option<usize>, String)> {
+    let script = plan.transactions[transaction].script(plan.server_major).into_iter();
+    script.map(|(step, statement)| (step, statement.shown())).collect()
+}
+
+/// Carries out a plan with a refusal of the server in the place of one statement of a transaction.
+async fn failed_at(
+    run: &Run,
+    lock: &Lock,
+    plan: &Plan,
+    transaction: usize,
+    statement: usize,
+    place: &str,
+) {
+    let before: usize = (0..transaction).map(|number| script(plan, number).len()).sum();
+    let (step, shown) = script(plan, transaction)[statement].clone();
+    let refusal = at(before + statement, Fault::Sent("SELECT 1/0"));
+    let options = ApplyOptions { interrupt: Some(&refusal), ..ApplyOptions::default() };
+    let outcome = run.apply(lock, plan, "1", &options).await;
+    let message = format!("division by zero (22012); the statement was: {shown}");
+    assert_eq!(outcome.error.as_ref(), Some(&message), "{place}");
+
+    // What came before is done, what is at fault says so, nothing else was tried.
+    let steps = plan.transactions.iter().enumerate().flat_map(|(number, transaction)| {
+        (0..transaction.steps.len()).map(move |step| (number, step))
+    });
+    let expected: Vec<StepStatus> = steps
+        .map(|(number, own)| {
+            if number < transaction {
+                StepStatus::Success
+            } else if number == transaction && step.is_none_or(|step| step == own) {
+                StepStatus::Error(message.clone())
+            } else {
+                StepStatus::NotRun
+            }
+        })
+        .collect();
+    let became: Vec<StepStatus> = outcome.steps.into_iter().map(|step| step.status).collect();
+    assert_eq!(became, expected, "{place}");
+    // CREATE DATABASE is a transaction of its own.
+    let created = statement > 0 && plan.transactions[transaction].before.is_some();
+    assert_eq!(outcome.committed, transaction > 0 || created, "{place}");
+}
+
+/// Fails at each statement of a transaction in turn, run after run, and then completes it all. Tells how many
+/// statements there were; none where there is no such transaction.
+async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Option<usize> {
+    let mut plan = open(server, secrets, DEFINITIONS).await.plan().await.unwrap();
+    if transaction >= plan.transactions.len() {
+        return None;
+    }
+    let mut left = script(&plan, transaction);
+    let (count, mut transaction, mut statement) = (left.len(), transaction, 0);
+    while statement < left.len() {
+        let shown = &left[statement].1;
+        let place = format!("PostgreSQL {}, {transaction}: {shown}", server.major());
+        let run = open(server, secrets, DEFINITIONS).await;
+        let lock = run.lock().await.unwrap();
+        failed_at(&run, &lock, &plan, transaction, statement, &place).await;
+        if statement > 0 && plan.transactions[transaction].before.is_some() {
+            left.remove(0);
+        } else {
+            statement += 1;
+        }
+        // Nothing of the transaction is left on the server: the next run does the same, and nothing else first.
+        assert_eq!(superuser(server, GRANTED_BY_US), "0", "{place}");
+        plan = run.plan().await.unwrap();
+        transaction = 0;
+        assert_eq!(script(&plan, transaction), left, "{place}");
+    }
+    applied(server, secrets, DEFINITIONS).await;
+    assert_eq!(superuser(server, GRANTED_BY_US), "0");
+    Some(count)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_fails_at_any_statement_is_completed_by_the_next() {
+    // Both ways of PostgreSQL to look at memberships.
+    let all = versions();
+    for major in BTreeSet::from([all[0], all[all.len() - 1]]) {
+        let (server, secrets) = site(major, &APPLICATIONS);
+        legacy(&server);
+        let (mut transaction, mut tried) = (0, 0);
+        while let Some(statements) = failed_in(&server, secrets.path(), transaction).await {
+            (transaction, tried) = (transaction + 1, tried + statements);
+            clean(&server);
+            legacy(&server);
+        }
+        assert!(tried > 50, "only {tried} statements were tried");
+        assert!(!server.log().contains("Canary-"));
+    }
+}

@@ -1,0 +1,88 @@
+//! A run that is killed between any two statements, or that fails at any, leaves a server that the next run
+//! completes.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod failed;
+mod killed;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rdsprov_core::config::{Passwords, TlsSettings};
+use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
+use rdsprov_core::desired::Desired;
+use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
+use rdsprov_core::server::{ApplyOptions, Fault, Login, Place, Run, Tls};
+use rdsprov_testkit::Server;
+use tempfile::TempDir;
+
+async fn open(server: &Server, secrets: &Path, definitions: &str) -> Run {
+    let source = SourceText {
+        path: "shop.tfvars".to_owned(),
+        text: definitions.to_owned(),
+        syntax: Syntax::Hcl,
+    };
+    let definitions = Definitions::parse(&[source], &Rules::default()).unwrap();
+    let mut desired = Desired::new(&definitions, "dev", &Templates::default(), None).unwrap();
+    desired.may_change_owners = true;
+    let source = SecretSource::Files(secrets.to_owned());
+    let tls = Tls::new(&TlsSettings::trusting(server.ca_file())).unwrap();
+    Run::open(
+        desired,
+        &source,
+        Login::Secret(SecretId("admin".to_owned())),
+        Place::default(),
+        tls,
+        &Passwords::default(),
+    )
+    .await
+    .unwrap()
+}
+
+/// A server of the version, and the secrets of its administrator and the applications.
+fn site(major: u32, applications: &[&str]) -> (Server, TempDir) {
+    let server = Server::start(major).unwrap();
+    let secrets = tempfile::tempdir().unwrap();
+    std::fs::write(secrets.path().join("admin.json"), server.admin_secret()).unwrap();
+    for application in applications {
+        let folder = secrets.path().join(format!("goldenpath/dev/{application}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = format!(r#"{{"password": "Canary-{application}"}}"#);
+        std::fs::write(folder.join("postgres.json"), text).unwrap();
+    }
+    (server, secrets)
+}
+
+/// Applies to the end, and finds nothing more to do.
+async fn applied(server: &Server, secrets: &Path, definitions: &str) {
+    let run = open(server, secrets, definitions).await;
+    let lock = run.lock().await.unwrap();
+    let plan = run.plan().await.unwrap();
+    assert!(plan.refusals.is_empty(), "{}", plan.to_text());
+    let outcome = run.apply(&lock, &plan, "2", &ApplyOptions::default()).await;
+    assert_eq!(outcome.error, None, "{}", plan.to_text());
+    let again = run.plan().await.unwrap();
+    assert!(again.is_empty(), "{}", again.to_text());
+}
+
+fn superuser(server: &Server, sql: &str) -> String {
+    server.superuser("postgres", sql).unwrap().trim().to_owned()
+}
+
+/// On 16 and later the creator of a role gets an ADMIN-only row of its own from rdsadmin.
+const GRANTED_BY_US: &str =
+    "SELECT count(*) FROM pg_auth_members WHERE pg_get_userbyid(grantor) = 'platform_admin'";
+
+/// The statement of this number meets a fault, and no other.
+fn at(position: usize, fault: Fault) -> impl Fn(&str) -> ControlFlow<Fault> + Sync {
+    let seen = AtomicUsize::new(0);
+    move |_| {
+        if seen.fetch_add(1, Ordering::Relaxed) == position {
+            ControlFlow::Break(fault)
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}

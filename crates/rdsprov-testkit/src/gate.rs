@@ -1,0 +1,90 @@
+//! A relay on loopback before a server: it is told who wants in, and may answer in the server's place. What it
+//! reads has to be readable: nobody comes over TLS.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+
+use crate::{Error, Server, io_error};
+
+/// What somebody who wants in is told in place of the server's answer.
+#[derive(Debug, Clone, Copy)]
+pub enum Instead {
+    /// No: an SQLSTATE, and the words for people.
+    Error(&'static str, &'static str),
+    /// Nothing, and the connection ends.
+    End,
+    /// Nothing at all.
+    Silence,
+}
+
+/// A running gate. It ends with the process.
+pub struct Gate {
+    address: SocketAddr,
+}
+
+impl Gate {
+    /// Starts one. Asked is, with the role, for each login; it may keep that waiting. Who is told nothing
+    /// instead comes to the server.
+    ///
+    /// # Errors
+    /// Where there is no port.
+    pub fn start(
+        server: &Server,
+        instead: impl Fn(&str) -> Option<Instead> + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        let listener = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
+        let address = listener.local_addr().map_err(io_error("a free port"))?;
+        let (behind, instead) = (server.port(), Arc::new(instead));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let instead = Arc::clone(&instead);
+                // A client that goes away in the middle is not the gate's concern.
+                std::thread::spawn(move || serve(stream, behind, &*instead));
+            }
+        });
+        Ok(Self { address })
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+}
+
+fn serve(
+    mut client: TcpStream,
+    behind: u16,
+    instead: &dyn Fn(&str) -> Option<Instead>,
+) -> io::Result<()> {
+    let mut length = [0; 4];
+    client.read_exact(&mut length)?;
+    let size = u32::from_be_bytes(length).saturating_sub(4);
+    let mut first = vec![0; usize::try_from(size).map_err(io::Error::other)?];
+    client.read_exact(&mut first)?;
+    // Behind the version, names and values take turns. Who only cancels something has none.
+    let mut words = first.get(4..).unwrap_or_default().split(|byte| *byte == 0);
+    let role = words.find(|word| *word == b"user").and_then(|_| words.next());
+    let role = role.map(|role| String::from_utf8_lossy(role).into_owned());
+    match role.and_then(|role| instead(&role)) {
+        Some(Instead::Error(code, message)) => {
+            let text = format!("SFATAL\0VFATAL\0C{code}\0M{message}\0\0");
+            let size = u32::try_from(text.len() + 4).map_err(io::Error::other)?;
+            client.write_all(&[b"E", size.to_be_bytes().as_slice(), text.as_bytes()].concat())
+        }
+        Some(Instead::End) => Ok(()),
+        Some(Instead::Silence) => io::copy(&mut client, &mut io::sink()).map(drop),
+        None => {
+            let mut server = TcpStream::connect(("127.0.0.1", behind))?;
+            server.write_all(&[length.as_slice(), &first].concat())?;
+            let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+            std::thread::spawn(move || {
+                let _ = io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Both);
+            });
+            io::copy(&mut server, &mut client)?;
+            client.shutdown(Shutdown::Both)
+        }
+    }
+}

@@ -1,0 +1,1 @@
+ALTER ROLE shop_owner VALID UNTIL '-infinity';
