@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_secretsmanager::primitives::Blob;
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::binaries::run;
-use crate::{Error, cache, io_error};
+use crate::{Error, cache, io_error, without_the_callers};
 
 const PACKAGE: &str = "moto[server]==5.2.1";
 const REGION: &str = "eu-west-2";
@@ -75,7 +77,7 @@ impl SecretsManager {
         let free = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
         let port = free.local_addr().map_err(io_error("a free port"))?.port();
         drop(free);
-        let mut process = Command::new("setpriv")
+        let mut process = without_the_callers(&mut Command::new("setpriv"))
             .args(["--pdeathsig", "TERM", "--"])
             .arg(program)
             .args(["-c", SERVER])
@@ -97,8 +99,13 @@ impl SecretsManager {
         }
         let runtime =
             Builder::new_current_thread().enable_all().build().map_err(io_error("a runtime"))?;
+        // It is on loopback, whatever proxies the caller's environment names.
+        let direct = aws_smithy_http_client::Builder::new().build_with_connector_fn(|_, _| {
+            Connector::builder().proxy_config(ProxyConfig::disabled()).build_http()
+        });
         let config = aws_sdk_secretsmanager::Config::builder()
             .behavior_version(BehaviorVersion::latest())
+            .http_client(direct)
             .region(Region::new(REGION))
             .endpoint_url(format!("http://127.0.0.1:{port}"))
             .credentials_provider(Credentials::new("test", "test", None, None, "test kit"))
