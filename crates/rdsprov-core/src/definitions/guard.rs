@@ -43,8 +43,10 @@ impl Guard<'_> {
         self.faults.push(Fault::new(place, message, "write the value itself"));
     }
 
-    fn is_bound(&self, variable: &str) -> bool {
-        self.bound.iter().any(|bound| bound == variable)
+    /// Whether it is a variable that no `for` gives a value to.
+    fn is_unbound(&self, expression: &Expression) -> bool {
+        let Expression::Variable(variable) = expression else { return false };
+        !self.bound.iter().any(|bound| bound == variable.as_str())
     }
 
     /// hcl-edit lets a quoted string run over several lines.
@@ -94,11 +96,10 @@ impl Visit for Guard<'_> {
     fn visit_expr(&mut self, node: &Expression) {
         let place = node.span().unwrap_or_default();
         match node {
-            Expression::Variable(variable) if !self.is_bound(variable.as_str()) => {
+            Expression::Variable(variable) if self.is_unbound(node) => {
                 self.refuse(place, &format!("the variable `{}`", variable.as_str()));
             }
-            Expression::Traversal(traversal) if matches!(&traversal.expr, Expression::Variable(variable) if !self.is_bound(variable.as_str())) =>
-            {
+            Expression::Traversal(traversal) if self.is_unbound(&traversal.expr) => {
                 let what = format!("the reference `{}`", self.source(&place));
                 self.refuse(place, &what);
             }

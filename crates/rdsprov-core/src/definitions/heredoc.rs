@@ -12,7 +12,7 @@ use super::tree::{Fault, Place};
 pub struct Heredoc<'t> {
     text: &'t str,
     /// `<<-`: without the indentation that its lines share.
-    pub indented: bool,
+    indented: bool,
     marker: &'t str,
     place: usize,
     /// Where its first line begins.
