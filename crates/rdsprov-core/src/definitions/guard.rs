@@ -20,6 +20,7 @@ pub fn faults(text: &str, body: &Body) -> Result<Vec<Fault>, Vec<Fault>> {
         misread: Vec::new(),
     };
     guard.visit_body(body);
+    guard.check_carriage_returns();
     if guard.misread.is_empty() { Ok(guard.faults) } else { Err(guard.misread) }
 }
 
@@ -51,11 +52,23 @@ impl Guard<'_> {
 
     /// hcl-edit lets a quoted string run over several lines.
     fn check_one_line(&mut self, place: Place) {
-        if self.source(&place).contains(['\n', '\r']) {
+        if self.source(&place).contains('\n') {
             self.faults.push(Fault::new(
                 place,
                 "a quoted string runs over several lines",
                 "close the quote, write \\n, or use a heredoc",
+            ));
+        }
+    }
+
+    /// To hcl-edit they are white space; Terraform knows them only before a line feed.
+    fn check_carriage_returns(&mut self) {
+        let mut returns = self.text.match_indices('\r').map(|(at, _)| at);
+        if let Some(at) = returns.find(|at| !self.text[at + 1..].starts_with('\n')) {
+            self.faults.push(Fault::new(
+                at..at + 1,
+                "a carriage return stands here without a line feed",
+                "remove it: Terraform refuses it",
             ));
         }
     }
