@@ -20,6 +20,7 @@ pub fn faults(text: &str, body: &Body) -> Result<Vec<Fault>, Vec<Fault>> {
         misread: Vec::new(),
     };
     guard.visit_body(body);
+    guard.check_carriage_returns();
     if guard.misread.is_empty() { Ok(guard.faults) } else { Err(guard.misread) }
 }
 
@@ -43,17 +44,31 @@ impl Guard<'_> {
         self.faults.push(Fault::new(place, message, "write the value itself"));
     }
 
-    fn is_bound(&self, variable: &str) -> bool {
-        self.bound.iter().any(|bound| bound == variable)
+    /// Whether it is a variable that no `for` gives a value to.
+    fn is_unbound(&self, expression: &Expression) -> bool {
+        let Expression::Variable(variable) = expression else { return false };
+        !self.bound.iter().any(|bound| bound == variable.as_str())
     }
 
     /// hcl-edit lets a quoted string run over several lines.
     fn check_one_line(&mut self, place: Place) {
-        if self.source(&place).contains(['\n', '\r']) {
+        if self.source(&place).contains('\n') {
             self.faults.push(Fault::new(
                 place,
                 "a quoted string runs over several lines",
                 "close the quote, write \\n, or use a heredoc",
+            ));
+        }
+    }
+
+    /// To hcl-edit they are white space; Terraform knows them only before a line feed.
+    fn check_carriage_returns(&mut self) {
+        let mut returns = self.text.match_indices('\r').map(|(at, _)| at);
+        if let Some(at) = returns.find(|at| !self.text[at + 1..].starts_with('\n')) {
+            self.faults.push(Fault::new(
+                at..at + 1,
+                "a carriage return stands here without a line feed",
+                "remove it: Terraform refuses it",
             ));
         }
     }
@@ -94,11 +109,10 @@ impl Visit for Guard<'_> {
     fn visit_expr(&mut self, node: &Expression) {
         let place = node.span().unwrap_or_default();
         match node {
-            Expression::Variable(variable) if !self.is_bound(variable.as_str()) => {
+            Expression::Variable(variable) if self.is_unbound(node) => {
                 self.refuse(place, &format!("the variable `{}`", variable.as_str()));
             }
-            Expression::Traversal(traversal) if matches!(&traversal.expr, Expression::Variable(variable) if !self.is_bound(variable.as_str())) =>
-            {
+            Expression::Traversal(traversal) if self.is_unbound(&traversal.expr) => {
                 let what = format!("the reference `{}`", self.source(&place));
                 self.refuse(place, &what);
             }

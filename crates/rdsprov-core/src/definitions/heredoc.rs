@@ -12,7 +12,7 @@ use super::tree::{Fault, Place};
 pub struct Heredoc<'t> {
     text: &'t str,
     /// `<<-`: without the indentation that its lines share.
-    pub indented: bool,
+    indented: bool,
     marker: &'t str,
     place: usize,
     /// Where its first line begins.
@@ -70,7 +70,16 @@ impl<'t> Heredoc<'t> {
     /// What differs, where a parser found the end at another place than Terraform does.
     pub fn check_end(&self, end: usize) -> Option<Fault> {
         match self.last_line() {
-            Some(last) if last.start < end && end <= last.end => None,
+            Some(last) if last.start < end && end <= last.end => {
+                let at_end_of_file = !self.text[last.clone()].ends_with('\n');
+                at_end_of_file.then(|| {
+                    Fault::new(
+                        last,
+                        format!("no line break follows the end of the heredoc `{}`", self.marker),
+                        "end the file with a line break: Terraform wants it",
+                    )
+                })
+            }
             Some(last) if last.end < end => Some(Fault::new(
                 last,
                 format!(

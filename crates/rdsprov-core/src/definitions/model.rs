@@ -16,14 +16,29 @@ use crate::name::check_environment;
 
 const APPLICATIONS: &str = "application_databases";
 
-/// The variables that are read, what they are, and how many slips of the pen another name may be away to be told as
-/// one: `ecs_config` is two letters away from `rds_config`, and meant.
-const VARIABLES: [(&str, &str, usize); 4] = [
-    ("environment", "a string", 2),
-    ("aws_region", "a string", 1),
-    ("rds_config", "a map", 1),
-    (APPLICATIONS, "a map", 2),
+/// A variable that is read.
+struct Variable {
+    name: &'static str,
+    may_hold: fn(&Value) -> bool,
+    /// How many slips of the pen away another name is told as this one: `ecs_config` is two letters away from
+    /// `rds_config`, and meant.
+    slips: usize,
+}
+
+const VARIABLES: [Variable; 4] = [
+    Variable { name: "environment", may_hold: is_string, slips: 2 },
+    Variable { name: "aws_region", may_hold: is_string, slips: 1 },
+    Variable { name: "rds_config", may_hold: is_map, slips: 1 },
+    Variable { name: APPLICATIONS, may_hold: is_map, slips: 2 },
 ];
+
+fn is_string(value: &Value) -> bool {
+    matches!(value, Value::String(_))
+}
+
+fn is_map(value: &Value) -> bool {
+    matches!(value, Value::Map(_))
+}
 
 /// What files say, and what is wrong with them.
 struct Gathered {
@@ -152,14 +167,14 @@ fn open(source: &SourceText) -> (File<'_>, Option<Node>) {
 /// A variable that is misspelt would be ignored, and another environment provisioned, say.
 fn check_misspelt(file: &mut File<'_>, top: &Entries<'_>, rules: &Rules) -> bool {
     let before = file.errors.len();
-    for (wanted, kind, slips) in VARIABLES {
+    for Variable { name: wanted, may_hold, slips } in VARIABLES {
         if top.contains_key(wanted) {
             continue;
         }
         for (name, (key, node)) in top {
             let is_near = strsim::damerau_levenshtein(name, wanted) <= slips;
             let is_ignored = rules.ignore_keys.iter().any(|ignored| ignored == name);
-            if is_near && node.value.kind() == kind && !is_ignored {
+            if is_near && may_hold(&node.value) && !is_ignored {
                 let own = "a variable that is Terraform's own goes into [definitions] ignore_keys";
                 file.error(
                     &key.place,

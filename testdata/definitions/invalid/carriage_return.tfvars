@@ -1,0 +1,5 @@
+note = "ab"
+text = <<EOT
+a
+EOT
+application_databases = {}

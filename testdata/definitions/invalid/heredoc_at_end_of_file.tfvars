@@ -1,0 +1,4 @@
+application_databases = {}
+note = <<EOT
+text
+EOT
