@@ -196,6 +196,9 @@ pub struct Schema {
     pub owner: RoleName,
     /// Its ACL.
     pub acl: Acl,
+    /// Whether it belongs to an extension.
+    #[serde(default)]
+    pub of_extension: bool,
     /// Its relations.
     pub relations: Vec<Relations>,
     /// The columns with an ACL that concerns a declared role or PUBLIC.
@@ -216,6 +219,9 @@ pub struct Object {
     pub schemas: BTreeSet<SchemaName>,
     /// Who owns it.
     pub owner: RoleName,
+    /// Whether it belongs to an extension.
+    #[serde(default)]
+    pub of_extension: bool,
     /// Its ACL.
     pub acl: Acl,
 }

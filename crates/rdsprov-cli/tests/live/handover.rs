@@ -8,6 +8,10 @@ use crate::bench::{Bench, expect, password};
 const OF_SHOP_OWNER: &str = r#"application_databases = {
   shop = { database_name = "shop", username = "shop_owner", adopt = true }
 }"#;
+const WITH_A_READER: &str = r#"application_databases = {
+  shop    = { database_name = "shop", username = "shop_owner", adopt = true }
+  reports = { database_name = "shop", username = "shop_reader", access_level = "reader", adopt = true }
+}"#;
 const APPLY: [&str; 3] = ["apply", "--env", "dev"];
 const ALLOWED: [&str; 2] = ["--allow", "changes_owner"];
 
@@ -45,10 +49,12 @@ fn opens(bench: &Bench, definitions: &str, arguments: &[&str]) -> (String, Strin
 fn of_everything(major: u32) -> Bench {
     let bench = Bench::new(major);
     bench.app("dev", "shop", "shop_owner");
+    bench.app("dev", "reports", "shop_reader");
     bench
         .server
         .script_as_superuser(
             r#"SET SESSION AUTHORIZATION platform_admin;
+            CREATE ROLE shop_reader;
             CREATE DATABASE shop;
             \connect shop
             SET SESSION AUTHORIZATION platform_admin;
@@ -88,6 +94,10 @@ fn of_everything(major: u32) -> Bench {
             CREATE PUBLICATION "P q" FOR TABLE x.q;
             CREATE EXTENSION citext SCHEMA x;
             RESET SESSION AUTHORIZATION;
+            ALTER FUNCTION x.citext_hash(x.citext) OWNER TO platform_admin;
+            GRANT EXECUTE ON FUNCTION x.citext_hash(x.citext) TO shop_reader;
+            CREATE SCHEMA of_citext AUTHORIZATION platform_admin; ALTER EXTENSION citext ADD SCHEMA of_citext;
+            GRANT USAGE ON SCHEMA of_citext TO shop_reader;
             CREATE AGGREGATE x.rnk(VARIADIC "any" ORDER BY VARIADIC "any") (sfunc = ordered_set_transition_multi,
               stype = internal, finalfunc = rank_final, finalfunc_extra, hypothetical);
             ALTER AGGREGATE x.rnk(VARIADIC "any" ORDER BY VARIADIC "any") OWNER TO platform_admin;
@@ -121,7 +131,7 @@ fn all_that_the_administrator_has_in_a_database_goes_along() {
         // What a session made for itself is nobody else's.
         let mut session = bench.server.master_session("shop").unwrap();
         session.ask("CREATE TEMPORARY TABLE mine (id serial)").unwrap();
-        let definitions = bench.definitions(OF_SHOP_OWNER);
+        let definitions = bench.definitions(WITH_A_READER);
         expect(&bench.run(&definitions, &[APPLY.as_slice(), &ALLOWED].concat()), 0);
         assert_eq!(owned(&bench, "shop", "platform_admin"), STAYS, "PostgreSQL {major}");
         drop(session);

@@ -248,23 +248,23 @@ pub(super) fn with_another_owner(
     one_by_one: bool,
 ) -> Contents {
     let mut contents = contents.clone();
-    let hand_over = |owner: &mut RoleName, acl: &mut Vec<AclItem>| {
-        if owner == from {
+    let hand_over = |owner: &mut RoleName, acl: &mut Vec<AclItem>, of_extension: bool| {
+        if owner == from && !(one_by_one && of_extension) {
             *acl = with_owner(acl, from, to);
             owner.clone_from(to);
         }
     };
     for schema in contents.schemas.values_mut() {
-        hand_over(&mut schema.owner, &mut schema.acl);
-        for group in schema.relations.iter_mut().filter(|one| !(one_by_one && one.of_extension)) {
-            hand_over(&mut group.owner, &mut group.acl);
+        hand_over(&mut schema.owner, &mut schema.acl, schema.of_extension);
+        for group in &mut schema.relations {
+            hand_over(&mut group.owner, &mut group.acl, group.of_extension);
         }
-        for columns in schema.columns.iter_mut().filter(|one| !(one_by_one && one.of_extension)) {
-            hand_over(&mut columns.owner, &mut columns.acl);
+        for columns in &mut schema.columns {
+            hand_over(&mut columns.owner, &mut columns.acl, columns.of_extension);
         }
     }
     for object in &mut contents.objects {
-        hand_over(&mut object.owner, &mut object.acl);
+        hand_over(&mut object.owner, &mut object.acl, object.of_extension);
     }
     contents
 }

@@ -38,7 +38,8 @@ pub(super) fn default_contents(major: u32, administrator: &RoleName) -> Contents
     if major < 15 {
         acl.push(item(Grantee::Public, &owner, Privilege::Create));
     }
-    let public = Schema { owner, acl, relations: Vec::new(), columns: Vec::new() };
+    let public =
+        Schema { owner, acl, of_extension: false, relations: Vec::new(), columns: Vec::new() };
     Contents {
         schemas: BTreeMap::from([(SchemaName::observed("public"), public)]),
         ..Contents::default()
@@ -90,7 +91,13 @@ impl Inside<'_, '_> {
                 })
                 .to_vec(),
         };
-        let schema = Schema { owner, acl: to_owner, relations: Vec::new(), columns: Vec::new() };
+        let schema = Schema {
+            owner,
+            acl: to_owner,
+            of_extension: false,
+            relations: Vec::new(),
+            columns: Vec::new(),
+        };
         self.schema(name, &schema);
         self.schema_to_come = true;
         self.future_lacks(name, contents);

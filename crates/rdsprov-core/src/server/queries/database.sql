@@ -74,6 +74,8 @@ SELECT json_build_object(
   'schemas', (
     SELECT coalesce(json_object_agg(n.nspname, json_build_object(
       'owner', pg_get_userbyid(n.nspowner),
+      'of_extension', EXISTS (
+        SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e'),
       'acl', (
         SELECT coalesce(json_agg(json_build_object(
           'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
@@ -92,6 +94,8 @@ SELECT json_build_object(
         -- With the modes of its arguments, which tell two of one name apart.
         SELECT format('%s.%I(%s)', i.schema, p.proname, pg_get_function_identity_arguments(p.oid))
         FROM pg_proc p WHERE p.oid = o.oid) ELSE i.identity END, 'owner', pg_get_userbyid(o.owner),
+      'of_extension', EXISTS (
+        SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'e'),
       'schemas', (
         SELECT coalesce(json_agg(DISTINCT n.nspname), '[]') FROM pg_namespace n
         WHERE n.oid = o.namespace
