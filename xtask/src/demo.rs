@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rdsprov_testkit::{SecretsManager, Server};
+use rdsprov_testkit::{SecretsManager, Server, without_the_callers};
 
 const DEFINITIONS: &str = "testdata/demo/terraform.tfvars";
 const APPLICATIONS: [(&str, &str); 3] =
@@ -128,10 +128,8 @@ impl Demo {
         self.title("The records");
         self.say(std::fs::read_to_string(&audit).map_err(|error| error.to_string())?.trim_end());
 
-        let log = self.server.log();
-        if self.passwords.iter().any(|password| log.contains(password)) {
-            return Err("a password is in the server's log".to_owned());
-        }
+        self.without_passwords("the server's log", &self.server.log())?;
+        self.without_passwords("what was shown", &self.shown.borrow())?;
         self.title("No password is in the server's log, though it logs every statement");
         Ok(())
     }
@@ -143,12 +141,11 @@ impl Demo {
             .map(|word| if word.ends_with(".csv") { "audit.csv" } else { word })
             .collect();
         self.say(&format!("$ rdsprov {} -d {DEFINITIONS}", flags.join(" ")));
-        let output = Command::new(&self.program)
+        let output = without_the_callers(&mut Command::new(&self.program))
             .args(arguments)
             .args(["-d", DEFINITIONS, "--ca-file"])
             .arg(self.server.ca_file())
             .envs(self.secrets.environment())
-            .env_remove("ALLOW_DB_PROVISION")
             .output()
             .map_err(|error| format!("rdsprov cannot be run: {error}"))?;
         let shown = format!(
@@ -156,10 +153,18 @@ impl Demo {
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
-        if self.passwords.iter().any(|password| shown.contains(password)) {
-            return Err("rdsprov printed a password".to_owned());
-        }
+        self.without_passwords("what rdsprov printed", &shown)?;
         if output.status.success() { Ok(shown) } else { Err(shown) }
+    }
+
+    /// Neither an application's password is in a text, nor the administrator's.
+    fn without_passwords(&self, name: &str, text: &str) -> Result<(), String> {
+        let passwords = self.passwords.iter().map(String::as_str);
+        let mut all = passwords.chain([self.server.master_password()]);
+        if all.any(|password| text.contains(password)) {
+            return Err(format!("a password is in {name}"));
+        }
+        Ok(())
     }
 
     fn sql(&self, number: usize, sql: &str) -> Result<String, String> {

@@ -4,7 +4,7 @@ mod demo;
 mod python;
 mod serve;
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _, stdin};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -62,7 +62,7 @@ enum Task {
 
 #[derive(Subcommand)]
 enum Pg {
-    /// Runs one until Enter is pressed
+    /// Runs one until Enter is pressed; where nobody is there to press it, until it is told to stop
     Start {
         /// Its major version
         #[arg(long, default_value_t = 17)]
@@ -82,9 +82,9 @@ fn main() -> ExitCode {
         Task::Test { pg } => test(pg.as_deref()),
         Task::FuzzAccess { minutes, pg } => fuzz_access(minutes, pg.as_deref()),
         Task::Python { arguments } => {
-            get_what_is_missing().and_then(|()| python::test(None, &arguments))
+            get_what_is_missing(&[15]).and_then(|()| python::test(None, &arguments))
         }
-        Task::Bench => get_what_is_missing().and_then(|()| python::bench()),
+        Task::Bench => python::bench(),
         Task::Dist => python::dist(),
         Task::Pg { task: Pg::Start { version, json: true, secrets } } => {
             serve::serve(version, secrets)
@@ -118,14 +118,19 @@ fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Resul
     if status.success() { Ok(()) } else { Err(format!("{program} {} failed", arguments.join(" "))) }
 }
 
-/// `psql` is what live tests ask servers with, and Debian's PostgreSQL 15 is one of the servers; the
-/// others, and moto, the test kit gets by itself.
-fn get_what_is_missing() -> Result<(), String> {
-    let psql = Command::new("psql").arg("--version").output().is_ok();
-    if psql && Path::new("/usr/lib/postgresql/15/bin/postgres").exists() {
+/// `psql` is what servers are asked with, and PostgreSQL 15 is Debian's; servers of the other versions, and
+/// moto, the test kit gets by itself.
+fn get_what_is_missing(versions: &[u32]) -> Result<(), String> {
+    let mut packages = Vec::new();
+    if Command::new("psql").arg("--version").output().is_err() {
+        packages.push("postgresql-client");
+    }
+    if versions.contains(&15) && !Path::new("/usr/lib/postgresql/15/bin/postgres").exists() {
+        packages.push("postgresql-15");
+    }
+    if packages.is_empty() {
         return Ok(());
     }
-    let packages = ["postgresql-15", "postgresql-client-15"];
     let hint = format!("install the Debian packages {}", packages.join(" and "));
     // The package would start a server of its own; this one only lends its programs.
     let quiet = [("DEBIAN_FRONTEND", "noninteractive"), ("RUNLEVEL", "1")];
@@ -137,7 +142,8 @@ fn get_what_is_missing() -> Result<(), String> {
 }
 
 fn test(versions: Option<&str>) -> Result<(), String> {
-    get_what_is_missing()?;
+    // The demo's server and that of the Python tests, whatever else is asked for.
+    get_what_is_missing(&[15])?;
     run("cargo", &["fmt", "--all", "--check"], &[])?;
     run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     run("cargo", &["check", "-p", "rdsprov-core", "--no-default-features"], &[])?;
@@ -167,13 +173,13 @@ fn test(versions: Option<&str>) -> Result<(), String> {
 }
 
 fn demo(version: u32, compare: bool) -> Result<(), String> {
-    get_what_is_missing()?;
+    get_what_is_missing(&[version])?;
     let shown = demo::run(version)?;
     if compare { demo::compare_with_readme(&shown) } else { Ok(()) }
 }
 
 fn fuzz_access(minutes: u32, versions: Option<&str>) -> Result<(), String> {
-    get_what_is_missing()?;
+    get_what_is_missing(&[15])?;
     let minutes = minutes.to_string();
     let mut environment = vec![("RDSPROV_FUZZ_MINUTES", minutes.as_str())];
     environment.extend(versions.map(|versions| ("RDSPROV_TEST_PG", versions)));
@@ -182,7 +188,7 @@ fn fuzz_access(minutes: u32, versions: Option<&str>) -> Result<(), String> {
 }
 
 fn start(version: u32) -> Result<(), String> {
-    get_what_is_missing()?;
+    get_what_is_missing(&[version])?;
     let server = Server::start(version).map_err(|error| error.to_string())?;
     println!(
         "postgresql://platform_admin:{}@{}:{}/platform?sslmode=verify-full&sslrootcert={}",
@@ -191,7 +197,14 @@ fn start(version: u32) -> Result<(), String> {
         server.port(),
         server.ca_file().display()
     );
-    println!("press Enter to stop it");
-    let _ = std::io::stdin().read(&mut [0]);
-    Ok(())
+    if stdin().is_terminal() {
+        println!("press Enter to stop it");
+        let _ = stdin().read(&mut [0]);
+        return Ok(());
+    }
+    // Whatever ends this program ends the server, and its directory.
+    println!("kill {} to stop it", std::process::id());
+    loop {
+        std::thread::park();
+    }
 }

@@ -75,6 +75,7 @@ pub fn ended(outcome: Outcome, done: &str) -> Result<Exit, Stop> {
         say::talk(&format!("ledger: record {}, {}", head.sequence, head.hash));
     }
     match outcome.ended {
+        Ok(_) if outcome.committed && !say::all_is_said() => return Err(records_lost()),
         Ok(Done::Converged) => say::talk(done),
         Ok(Done::NothingToDo) => {}
         Ok(Done::DryRun) => say::talk("a dry run: nothing was changed"),
@@ -82,6 +83,12 @@ pub fn ended(outcome: Outcome, done: &str) -> Result<Exit, Stop> {
         Err(error) => return Err(error.into()),
     }
     Ok(Exit::Done)
+}
+
+/// All was done, and who wanted to read of it on stdout cannot.
+fn records_lost() -> Stop {
+    let message = "all is done, and the records on stdout are not whole; --audit-output and --audit-ledger keep them in files";
+    Stop::new(Exit::Partial, message)
 }
 
 /// What SIGINT and SIGTERM stop.

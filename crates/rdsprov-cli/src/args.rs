@@ -241,6 +241,9 @@ pub struct PlanOptions {
     /// Save the plan, for `apply FILE`; it holds no password
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// With --format sql: write the SCRAM verifiers of passwords into the script, so that it can be run as it is
+    #[arg(long)]
+    pub with_verifiers: bool,
 }
 
 #[derive(Debug, Args)]
@@ -320,11 +323,11 @@ pub struct ApplyOptions {
     /// After a failure go on with the other databases
     #[arg(long)]
     pub no_fail_fast: bool,
-    /// Accepted; approval is always asked for
-    #[arg(long, hide = true)]
+    /// Changes nothing: approval is always asked for
+    #[arg(long, help_heading = "Flags of the script that this program replaces")]
     pub require_approval: bool,
-    /// Accepted; there is no preflight yet
-    #[arg(long, hide = true)]
+    /// Changes nothing: there is no preflight yet
+    #[arg(long, help_heading = "Flags of the script that this program replaces")]
     pub skip_preflight: bool,
 }
 

@@ -56,7 +56,11 @@ impl From<Error> for Stop {
 /// Runs the command with its arguments, the program's name first, and gives its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let exit = command(&arguments.into_iter().collect::<Vec<_>>());
-    say::all_is_said();
+    let exit = match (exit, say::all_is_said()) {
+        // A result that is lost is none.
+        (Exit::Done | Exit::Pending, false) => Exit::Failed,
+        (exit, _) => exit,
+    };
     exit as u8
 }
 

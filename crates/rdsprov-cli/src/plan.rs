@@ -8,7 +8,11 @@ use crate::args::{CheckOptions, Common, Format, PlanOptions, ServerOptions};
 use crate::{Exit, Stop, say, setup};
 
 pub async fn run(options: &PlanOptions) -> Result<Exit, Stop> {
-    let plan = show(&options.common, &options.server, options.out.as_deref()).await?;
+    let PlanOptions { common, server, out, with_verifiers, .. } = options;
+    if *with_verifiers && common.format != Format::Sql {
+        return Err(Stop::new(Exit::Usage, "--with-verifiers is for --format sql"));
+    }
+    let plan = show(common, server, *with_verifiers, out.as_deref()).await?;
     Ok(if !plan.refusals.is_empty() {
         Exit::Refused
     } else if options.detailed_exitcode && !plan.is_empty() {
@@ -19,7 +23,7 @@ pub async fn run(options: &PlanOptions) -> Result<Exit, Stop> {
 }
 
 pub async fn check(options: &CheckOptions) -> Result<Exit, Stop> {
-    let plan = show(&options.common, &options.server, None).await?;
+    let plan = show(&options.common, &options.server, false, None).await?;
     Ok(if !plan.refusals.is_empty() {
         Exit::Refused
     } else if plan.is_empty() {
@@ -29,11 +33,22 @@ pub async fn check(options: &CheckOptions) -> Result<Exit, Stop> {
     })
 }
 
-async fn show(common: &Common, options: &ServerOptions, out: Option<&Path>) -> Result<Plan, Stop> {
+async fn show(
+    common: &Common,
+    options: &ServerOptions,
+    with_verifiers: bool,
+    out: Option<&Path>,
+) -> Result<Plan, Stop> {
     let setup = setup::new(common)?;
     let run = setup.open(&options.into()).await?;
     let plan = run.plan().await.map_err(|error| Stop::new(Exit::Failed, error))?;
-    say::result(&shown(&plan, common.format)?);
+    let text = if with_verifiers {
+        let build_id = options.build_id.as_deref().unwrap_or("script");
+        run.script(&plan, build_id).map_err(|error| Stop::new(Exit::Failed, error))?
+    } else {
+        shown(&plan, common.format)?
+    };
+    say::result(&text);
     if let Some(path) = out {
         let saved = SavedPlan::new(&plan, setup.origin(&run))
             .map_err(|error| Stop::new(Exit::Refused, error))?;

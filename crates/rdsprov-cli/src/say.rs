@@ -1,23 +1,33 @@
 //! Results go to stdout, talk goes to stderr. Nobody has to listen: a reader that is gone ends no run.
 
-use std::io::Write as _;
+use std::io::{self, ErrorKind, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether a result is lost that somebody wanted.
+static LOST: AtomicBool = AtomicBool::new(false);
 
 /// A result. Who reads only the beginning (`| head`) has what it wanted.
 pub fn result(text: &str) {
-    if let Err(error) = std::io::stdout().write_all(text.as_bytes())
-        && error.kind() != std::io::ErrorKind::BrokenPipe
+    note(io::stdout().write_all(text.as_bytes()));
+}
+
+fn note(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+        && !LOST.swap(true, Ordering::Relaxed)
     {
-        talk(&format!("warning: stdout cannot be written: {error}"));
+        talk(&format!("error: stdout cannot be written: {error}"));
     }
 }
 
 /// A line for the person who looks on.
 pub fn talk(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Sends on what is still held back. At its end a program of Rust's does so by itself; one that only
-/// carries this library does not.
-pub fn all_is_said() {
-    let _ = std::io::stdout().flush();
+/// Sends on what is still held back, and tells whether all results since the last time got out. At its end a
+/// program of Rust's sends it by itself; one that only carries this library does not.
+pub fn all_is_said() -> bool {
+    note(io::stdout().flush());
+    !LOST.swap(false, Ordering::Relaxed)
 }

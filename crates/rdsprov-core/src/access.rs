@@ -66,7 +66,11 @@ pub enum ObjectKind {
     Sequence,
     /// A schema.
     Schema,
-    /// A function, procedure or aggregate.
+    /// A function or aggregate.
+    Function,
+    /// A procedure.
+    Procedure,
+    /// A function, procedure or aggregate, where they are told of together.
     Routine,
     /// A type or domain.
     Type,
@@ -94,7 +98,7 @@ impl ObjectKind {
             | Self::ForeignDataWrapper
             | Self::ForeignServer
             | Self::LargeObject => true,
-            Self::Routine | Self::Type | Self::Language => false,
+            Self::Function | Self::Procedure | Self::Routine | Self::Type | Self::Language => false,
         }
     }
 
@@ -105,6 +109,8 @@ impl ObjectKind {
             Self::Table => "TABLE",
             Self::Sequence => "SEQUENCE",
             Self::Schema => "SCHEMA",
+            Self::Function => "FUNCTION",
+            Self::Procedure => "PROCEDURE",
             Self::Routine => "ROUTINE",
             Self::Type => "TYPE",
             Self::Language => "LANGUAGE",

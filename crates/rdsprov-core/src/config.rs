@@ -217,3 +217,30 @@ impl Config {
         names
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the reference shows as an example is understood, and says something of everything.
+    #[test]
+    fn the_reference_leaves_nothing_out() {
+        let reference = include_str!("../../../docs/reference.md");
+        let section = reference.split("## `rdsprov.toml`\n\n```toml\n").nth(1).unwrap();
+        let example = section.split("```").next().unwrap();
+        let Config {
+            aws_region,
+            secrets,
+            passwords,
+            definitions,
+            defaults: _,
+            tls,
+            environments,
+            audit,
+        } = Config::from_toml("rdsprov.toml", example).unwrap();
+        let said =
+            format!("{aws_region:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {audit:?}");
+        assert!(!said.contains("None") && !said.contains("[]"), "{said}");
+        assert!(environments.values().any(|environment| environment.approval.is_some()));
+    }
+}

@@ -239,7 +239,7 @@ pub struct Owned {
     pub identity: String,
 }
 
-/// An object that belongs to the administrator.
+/// An object that somebody owns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnedObject {
     /// What it is, as `ALTER … OWNER TO` says it.
@@ -248,16 +248,36 @@ pub struct OwnedObject {
     pub identity: String,
 }
 
+/// Why an object may not go to who gets its database.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// The new owner may not create in its schema.
+    Schema(SchemaName),
+    /// The new owner may not use the foreign server's wrapper.
+    Wrapper,
+    /// Only a superuser may have it.
+    Superuser,
+}
+
 /// An object that may not go to who gets its database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptBack {
-    /// What it is, as `ALTER … OWNER TO` says it.
-    pub kind: String,
-    /// Its name as SQL text.
-    pub identity: String,
-    /// The schema that the new owner may not create in; none for a foreign server, whose wrapper it may not
-    /// use.
-    pub schema: Option<SchemaName>,
+    /// What.
+    #[serde(flatten)]
+    pub object: OwnedObject,
+    /// Why not.
+    pub obstacle: Obstacle,
+}
+
+/// What a database holds of the owner that it is to leave.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Handover {
+    /// What may not go to the new one.
+    pub kept_back: Vec<KeptBack>,
+    /// What the administrator owns: only where it is the old one, whose objects go one by one.
+    pub one_by_one: Vec<OwnedObject>,
 }
 
 /// Default privileges: what objects that `role` creates will be granted.
@@ -289,13 +309,9 @@ pub struct Contents {
     /// What declared roles own in it that do not own it.
     #[serde(default)]
     pub owned: Vec<Owned>,
-    /// What the owner has in it that may not go to another one, who may not create in its schema or use its
-    /// foreign-data wrapper; only where the database is to get another owner.
+    /// What goes to another owner or may not; only where the database is to get one.
     #[serde(default)]
-    pub kept_back: Vec<KeptBack>,
-    /// What the administrator owns in it; only where the database is to get another owner than that.
-    #[serde(default)]
-    pub of_administrator: Vec<OwnedObject>,
+    pub handover: Handover,
 }
 
 /// An extension that the server has at hand.
@@ -377,6 +393,19 @@ pub enum Trial {
     Refused(String),
 }
 
+/// A subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// Its name.
+    pub name: String,
+    /// The database that it is for.
+    pub database: DatabaseName,
+    /// Who owns it.
+    pub owner: RoleName,
+    /// Whether it may go to somebody who is no superuser.
+    pub movable: bool,
+}
+
 /// What the server says about passwords.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -426,6 +455,12 @@ pub struct Observed {
     /// The databases, templates left out.
     #[serde(default)]
     pub databases: BTreeMap<DatabaseName, Database>,
+    /// The tablespaces that somebody owns who is no superuser, and who.
+    #[serde(default)]
+    pub tablespaces: BTreeMap<String, RoleName>,
+    /// The subscriptions that somebody owns who is no superuser.
+    #[serde(default)]
+    pub subscriptions: Vec<Subscription>,
     /// What logging in came to, for each declared role that exists.
     #[serde(default)]
     pub logins: BTreeMap<RoleName, Login>,

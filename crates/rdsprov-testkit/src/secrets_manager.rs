@@ -49,7 +49,7 @@ fn find() -> Result<PathBuf, Error> {
             "--disable-pip-version-check",
             PACKAGE,
         ]))?;
-        fs::write(home.join("ready"), "").map_err(io_error("the cache"))?;
+        fs::write(home.join("ready"), "").map_err(io_error(home.display().to_string()))?;
     }
     Ok(program)
 }

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
 use crate::binaries::{self, run};
-use crate::{Error, Session, cache, io_error};
+use crate::place::Place;
+use crate::{Error, Session, cache, io_error, without_the_callers};
 
 const MASTER: &str = "platform_admin";
 const MASTER_PASSWORD: &str = "master-Canary-9d41c7";
@@ -18,7 +17,7 @@ const DATABASE: &str = "platform";
 
 /// A running server; dropping it stops it.
 pub struct Server {
-    directory: TempDir,
+    directory: Place,
     process: Child,
     port: u16,
     major: u32,
@@ -36,6 +35,7 @@ fn user() -> Result<Option<String>, Error> {
 /// A program as that user. It ends with the thread that started it.
 fn as_user(user: Option<&str>, program: &Path) -> Command {
     let mut command = Command::new("setpriv");
+    without_the_callers(&mut command);
     if let Some(user) = user {
         command.args(["--reuid", user, "--clear-groups"]);
     }
@@ -107,13 +107,11 @@ impl Server {
         if !template.join("ready").exists() {
             let _ = fs::remove_dir_all(&template);
             initialise(&bin, user, &template)?;
-            fs::write(template.join("ready"), "").map_err(io_error("the cache"))?;
+            fs::write(template.join("ready"), "").map_err(io_error("the cluster to copy"))?;
         }
         drop(lock);
 
-        let directory = TempDir::with_prefix("rdsprov-pg-").map_err(io_error("a directory"))?;
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))
-            .map_err(io_error("a directory"))?;
+        let directory = Place::new()?;
         let data = directory.path().join("data");
         run(Command::new("cp").arg("-a").arg(template.join("data")).arg(&data))?;
         prepare(&data)?;
@@ -140,10 +138,6 @@ impl Server {
     #[must_use]
     pub fn major(&self) -> u32 {
         self.major
-    }
-
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
     }
 
     /// The directory of its data and of `pg_hba.conf`.
@@ -223,8 +217,8 @@ impl Server {
     /// # Errors
     /// What psql says where the login is refused.
     pub fn session(&self, role: &str, password: &str, database: &str) -> Result<Session, Error> {
-        let mut psql = Command::new("psql");
-        psql.args(["-X", "-q", "-At"]).current_dir("/");
+        let mut psql = our_psql();
+        psql.args(["-q", "-At"]);
         Session::open(self.login(&mut psql, role, password, database))
     }
 
@@ -242,12 +236,11 @@ impl Server {
     /// What psql says.
     pub fn superuser_session(&self, database: &str) -> Result<Session, Error> {
         Session::open(
-            Command::new("psql")
-                .args(["-X", "-q", "-At", "-h"])
+            our_psql()
+                .args(["-q", "-At", "-h"])
                 .arg(self.directory.path())
                 .args(["-p", &self.port.to_string(), "-U", "rdsadmin"])
-                .env("PGDATABASE", database)
-                .current_dir("/"),
+                .env("PGDATABASE", database),
         )
     }
 
@@ -273,8 +266,8 @@ impl Server {
     pub fn script_as_superuser(&self, script: &str) -> Result<String, Error> {
         let path = self.directory.path().join("script.sql");
         fs::write(&path, script).map_err(io_error("the script"))?;
-        run(Command::new("psql")
-            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"])
+        run(our_psql()
+            .args(["-q", "-v", "ON_ERROR_STOP=1", "-f"])
             .arg(path)
             .arg("-h")
             .arg(self.directory.path())
@@ -288,8 +281,8 @@ impl Server {
     pub fn script_as_master(&self, script: &str) -> Result<String, Error> {
         let path = self.directory.path().join("script.sql");
         fs::write(&path, script).map_err(io_error("the script"))?;
-        run(Command::new("psql")
-            .args(["-X", "-q", "-f"])
+        run(our_psql()
+            .args(["-q", "-f"])
             .arg(path)
             .env("PGPASSWORD", MASTER_PASSWORD)
             .env("PGSSLMODE", "verify-full")
@@ -307,9 +300,16 @@ impl Drop for Server {
     }
 }
 
-fn psql(sql: &str) -> Command {
+/// Neither the caller's files nor its variables have a say in it.
+fn our_psql() -> Command {
     let mut command = Command::new("psql");
-    command.args(["-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-c", sql]).current_dir("/");
+    without_the_callers(&mut command).arg("-X").current_dir("/");
+    command
+}
+
+fn psql(sql: &str) -> Command {
+    let mut command = our_psql();
+    command.args(["-q", "-At", "-v", "ON_ERROR_STOP=1", "-c", sql]);
     command
 }
 
@@ -323,7 +323,7 @@ fn superuser(directory: &Path, port: u16, database: &str, sql: &str) -> Result<S
 
 /// Makes the copy that servers of a version start from.
 fn initialise(bin: &Path, user: Option<&str>, template: &Path) -> Result<(), Error> {
-    fs::create_dir_all(template).map_err(io_error("the cache"))?;
+    fs::create_dir_all(template).map_err(io_error(template.display().to_string()))?;
     own(user, template)?;
     let data = template.join("data");
     run(as_user(user, &bin.join("initdb"))
@@ -347,9 +347,8 @@ fn initialise(bin: &Path, user: Option<&str>, template: &Path) -> Result<(), Err
     own(user, template)?;
     let (mut process, port) = launch(bin, user, template)?;
     let shape = concat!(env!("CARGO_MANIFEST_DIR"), "/src/shape.sql");
-    let shaped = run(Command::new("psql")
+    let shaped = run(our_psql()
         .args([
-            "-X",
             "-q",
             "-v",
             &format!("master={MASTER}"),

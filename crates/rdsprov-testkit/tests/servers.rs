@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rdsprov_testkit::{SecretsManager, Server, versions};
 
@@ -29,4 +33,63 @@ fn secrets_are_kept() {
     assert_eq!(secrets.get("a/b").unwrap(), "second");
     secrets.delete("a/b").unwrap();
     assert!(secrets.get("a/b").is_err());
+}
+
+/// What the tests below start, each in a process of its own.
+#[test]
+#[ignore = "it waits to be killed"]
+fn a_server_until_killed() {
+    let server = Server::start(versions()[0]).unwrap();
+    println!("\nit is in {}", server.socket_directory().display());
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+fn another_process(temporary: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "a_server_until_killed", "--nocapture"])
+        .env("TMPDIR", temporary)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn nothing_is_left_of_a_program_that_is_killed() {
+    for signal in ["-TERM", "-KILL"] {
+        let mut process = another_process(&std::env::temp_dir());
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let directory = lines
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("it is in ").map(PathBuf::from))
+            .unwrap();
+        assert!(directory.join("data").exists());
+        Command::new("kill").args([signal, &process.id().to_string()]).status().unwrap();
+        process.wait().unwrap();
+        let gone = (0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            !directory.exists()
+        });
+        assert!(gone, "{} stays after {signal}", directory.display());
+    }
+}
+
+#[test]
+fn a_cache_that_others_may_write_to_is_not_used() {
+    let temporary = tempfile::tempdir().unwrap();
+    let start = || {
+        let output = another_process(temporary.path()).wait_with_output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let user = Command::new("id").arg("-u").output().unwrap().stdout;
+    let name = format!("rdsprov-testkit-{}", String::from_utf8(user).unwrap().trim());
+    let cache = temporary.path().join(name);
+    std::os::unix::fs::symlink(std::env::temp_dir(), &cache).unwrap();
+    let says = format!("NotOurs {{ path: {cache:?} }}");
+    assert!(start().contains(&says), "{says}");
+    std::fs::remove_file(&cache).unwrap();
+    std::fs::create_dir(&cache).unwrap();
+    Command::new("chmod").arg("a+w").arg(&cache).status().unwrap();
+    assert!(start().contains(&says), "{says}");
 }

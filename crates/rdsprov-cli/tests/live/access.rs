@@ -152,7 +152,7 @@ fn access_is_what_the_server_says_of_each_object() {
         let mark = bench.server.log().len();
         let output = bench.run(&definitions, &["access", "--env", "dev", "--format", "json"]);
         expect(&output, 0);
-        assert_eq!(writes(&bench.server.log()[mark..]), Vec::<&str>::new());
+        assert_eq!(writes(&bench.server.log()[mark..]), Vec::<String>::new());
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(
             report.to_string().contains(r#""declared_schemas":["archive","public"]"#),

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use rdsprov_testkit::{SecretsManager, Server};
+use rdsprov_testkit::{SecretsManager, Server, without_the_callers};
 use tempfile::TempDir;
 
 /// What every password of a test begins or ends with: nothing may ever show it.
@@ -20,6 +20,13 @@ pub const DELEGATE_SECRET: &str = "goldenpath/dev/rds/rdsprov_admin";
 /// An application's password.
 pub fn password(application: &str) -> String {
     format!("{CANARY}{application}-5b1e")
+}
+
+/// The command, which knows nothing of who runs the test.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+    without_the_callers(&mut command);
+    command
 }
 
 pub struct Bench {
@@ -83,16 +90,18 @@ impl Bench {
         path.display().to_string()
     }
 
+    /// The command, where its files are.
+    pub fn program(&self) -> Command {
+        let mut command = program();
+        command.current_dir(self.path());
+        command
+    }
+
     /// The command with its definitions, a file of `testdata` or a whole path, and nothing else.
     pub fn bare(&self, definitions: &str, arguments: &[&str]) -> Command {
         let testdata = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
-        command
-            .current_dir(self.path())
-            .env_remove("ALLOW_DB_PROVISION")
-            .args(arguments)
-            .arg("-d")
-            .arg(testdata.join(definitions));
+        let mut command = self.program();
+        command.args(arguments).arg("-d").arg(testdata.join(definitions));
         command
     }
 
@@ -103,10 +112,8 @@ impl Bench {
 
     /// The same, to another role.
     pub fn delegate_to(&self, role: &str, environment: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+        let mut command = self.program();
         command
-            .current_dir(self.path())
-            .env_remove("ALLOW_DB_PROVISION")
             .args(["delegate", "--env", environment, "--to", role])
             .args(["--to-secret", DELEGATE_SECRET]);
         self.with_server(&mut command);
@@ -133,7 +140,7 @@ impl Bench {
     /// What a Python that has the module says to the same words as `rdsprov plan`.
     pub fn python(&self, python: &OsStr, definitions: &str, arguments: &[&str]) -> Output {
         let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../rdsprov-py/tests/as_the_command.py");
-        Command::new(python)
+        without_the_callers(&mut Command::new(python))
             .arg(program)
             .args(arguments)
             .args(["-d", definitions, "--ca-file"])
@@ -157,15 +164,28 @@ impl Bench {
         self.server.superuser(database, sql).unwrap().trim().to_owned()
     }
 
-    /// What a refused run must not change: roles, memberships, databases, ACLs, comments.
+    /// What a refused run must not change: roles, memberships, databases, settings and comments; and in each
+    /// database that lets anybody in, what is there, its owners, ACLs and default privileges.
     pub fn picture(&self) -> String {
-        self.query(
-            "SELECT string_agg(t, E'\\n' ORDER BY t) FROM (
-               SELECT r::text FROM pg_authid r UNION ALL SELECT m::text FROM pg_auth_members m
-               UNION ALL SELECT datname || datdba || coalesce(datacl::text, '') || datallowconn
-                 FROM pg_database
-               UNION ALL SELECT d::text FROM pg_shdescription d) x(t)",
-        )
+        let databases =
+            self.query("SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname");
+        let mut script = format!("\\pset format unaligned\n\\pset tuples_only on\n{SHARED}");
+        for database in databases.lines() {
+            let value = database.replace('\\', r"\\").replace('\'', r"\'").replace('"', "\"\"");
+            script += &format!("\\connect -reuse-previous=on \"dbname='{value}'\"\n{INSIDE}");
+        }
+        self.server.script_as_superuser(&script).unwrap()
+    }
+
+    /// Nothing but what is asked of the server makes it write.
+    pub fn keep_quiet(&self) {
+        self.query("ALTER SYSTEM SET autovacuum = off");
+        self.query("SELECT pg_reload_conf()");
+    }
+
+    /// How far the server has written.
+    pub fn written(&self) -> String {
+        self.query("SELECT pg_current_wal_insert_lsn()")
     }
 
     /// The memberships that the administrator granted to itself.
@@ -228,20 +248,68 @@ pub fn assert_untold(text: &str) {
     assert!(!text.contains("SCRAM-SHA-256$"), "a verifier was printed: {text}");
 }
 
-/// The statements of a log that write.
-pub fn writes(log: &str) -> Vec<&str> {
-    const WORDS: [&str; 8] = [
-        "CREATE ",
-        "ALTER ",
-        "GRANT ",
-        "REVOKE ",
-        "COMMENT ",
-        "DROP ",
-        "INSERT ",
-        "SET LOCAL ROLE",
-    ];
-    log.lines()
-        .filter(|line| line.contains("statement: ") || line.contains("execute "))
-        .filter(|line| WORDS.iter().any(|word| line.contains(word)))
-        .collect()
+/// How statements begin that only read, or say how to.
+const READS: [&str; 9] = [
+    "SELECT",
+    "WITH",
+    "SHOW",
+    "BEGIN",
+    "COMMIT",
+    "ROLLBACK",
+    "SET lock_timeout",
+    "SET search_path",
+    "SET TRANSACTION",
+];
+
+/// The statements of a log that may write: all that are not known to read.
+pub fn writes(log: &str) -> Vec<String> {
+    let mut statements: Vec<String> = Vec::new();
+    let mut within = false;
+    for line in log.lines() {
+        let begins = line.split_once("LOG:  ").and_then(|(_, said)| {
+            said.strip_prefix("statement: ")
+                .or_else(|| said.strip_prefix("execute ")?.split_once(": ").map(|(_, text)| text))
+        });
+        if let Some(text) = begins {
+            statements.push(text.to_owned());
+        } else if let Some(more) = line.strip_prefix('\t').filter(|_| within)
+            && let Some(last) = statements.last_mut()
+        {
+            *last = format!("{last}\n{more}");
+        }
+        within = begins.is_some() || within && line.starts_with('\t');
+    }
+    statements.retain(|statement| {
+        let mut lines = statement.lines().map(str::trim_start);
+        let first = lines.find(|line| !line.is_empty() && !line.starts_with("--"));
+        !first.is_some_and(|line| READS.iter().any(|read| line.starts_with(read)))
+    });
+    statements
 }
+
+/// What all databases share, but for what the server counts for itself.
+const SHARED: &str = "
+    SELECT 'role', r.* FROM pg_authid r ORDER BY oid;
+    SELECT 'member', m.* FROM pg_auth_members m ORDER BY m::text;
+    SELECT 'database', oid, datname, datdba, datacl, datallowconn, datconnlimit, datistemplate
+      FROM pg_database ORDER BY oid;
+    SELECT 'setting', s.* FROM pg_db_role_setting s ORDER BY s::text;
+    SELECT 'comment', d.* FROM pg_shdescription d ORDER BY d::text;
+";
+
+/// What is in a database, but for what the server counts for itself.
+const INSIDE: &str = "
+    SELECT current_database();
+    SELECT 'schema', n.oid, n.nspname, n.nspowner, n.nspacl FROM pg_namespace n
+      WHERE nspname !~ '^pg_(toast_)?temp_' ORDER BY oid;
+    SELECT 'relation', oid, relname, relnamespace, relowner, relacl FROM pg_class
+      WHERE relkind <> 'i' AND (oid >= 16384 OR relacl IS NOT NULL) ORDER BY oid;
+    SELECT 'column', attrelid, attname, attacl FROM pg_attribute WHERE attacl IS NOT NULL ORDER BY 2, 3;
+    SELECT 'default', d.* FROM pg_default_acl d ORDER BY oid;
+    SELECT 'function', oid, proname, proowner, proacl FROM pg_proc
+      WHERE oid >= 16384 OR proacl IS NOT NULL ORDER BY oid;
+    SELECT 'type', oid, typname, typowner, typacl FROM pg_type
+      WHERE oid >= 16384 OR typacl IS NOT NULL ORDER BY oid;
+    SELECT 'extension', e.* FROM pg_extension e ORDER BY oid;
+    SELECT 'comment', d.* FROM pg_description d WHERE objoid >= 16384 ORDER BY d::text;
+";

@@ -1,6 +1,6 @@
 //! No password is ever seen: not on success, and not in any failure.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use rdsprov_testkit::{Relay, Reply, SecretsManager, Server, versions};
 
@@ -79,7 +79,7 @@ fn no_command_shows_a_password() {
             run(&["plan", "-vv", "--host", "127.0.0.1", "--port", &silent], 1);
         }
         for command in ["schema plan", "completions bash"] {
-            let mut other = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+            let mut other = bench.program();
             expect(&other.args(command.split(' ')).output().unwrap(), 0);
         }
         let shown = run(&["apply", "-vv", "--host", "127.0.0.2", "--audit-output", &audit], 1);
@@ -103,8 +103,8 @@ fn no_command_shows_a_password() {
         assert_untold(&ledger);
         assert_none(&ledger, &generated);
         for task in ["verify", "report"] {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
-            command.current_dir(bench.path()).args(["audit", task, "ledger.jsonl", "-vv"]);
+            let mut command = bench.program();
+            command.args(["audit", task, "ledger.jsonl", "-vv"]);
             expect(&command.output().unwrap(), 0);
         }
     }
@@ -238,8 +238,8 @@ fn no_rotation_shows_a_password() {
         );
         assert_untold(&ledger);
         assert_none(&ledger, &passwords);
-        let mut verify = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
-        verify.current_dir(bench.path()).args(["audit", "verify", "rotations.jsonl"]);
+        let mut verify = bench.program();
+        verify.args(["audit", "verify", "rotations.jsonl"]);
         expect(&verify.output().unwrap(), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -13,8 +13,8 @@ const SHOP: &str =
     r#"application_databases = { shop = { database_name = "shop", username = "shop_user" } }"#;
 
 fn validate(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
-    command.current_dir(folder).env_remove("RDSPROV_ENV").arg("validate").args(arguments);
+    let mut command = crate::bench::program();
+    command.current_dir(folder).arg("validate").args(arguments);
     command.output().unwrap()
 }
 

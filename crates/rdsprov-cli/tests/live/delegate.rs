@@ -79,7 +79,7 @@ fn it_is_made_once_with_what_it_needs_and_no_more() {
         let before = bench.server.log().len();
         let again = expect(&bench.delegate("dev").output().unwrap(), 0);
         assert!(again.contains("Nothing to do"), "{again}");
-        assert_eq!(writes(&bench.server.log()[before..]), Vec::<&str>::new());
+        assert_eq!(writes(&bench.server.log()[before..]), Vec::<String>::new());
         // It is in no definitions, and no orphan for that.
         let plan = expect(&bench.run(&bench.definitions(SHOP), &["plan", "--env", "dev"]), 0);
         assert!(!plan.contains(DELEGATE), "{plan}");

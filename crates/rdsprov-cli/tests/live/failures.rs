@@ -1,5 +1,6 @@
 //! What fails on the server in the middle of a run: the exit code, the records, and what goes on.
 
+use std::fs::File;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -163,5 +164,26 @@ fn a_failure_in_what_all_databases_share() {
 
         bench.query("DROP ROLE keycloak_user");
         expect(&bench.run("teams/standalone.tfvars", &["apply"]), 0);
+    }
+}
+
+/// A record that nobody can read is none: the work stays, and the exit code says that something is amiss.
+#[test]
+fn records_that_are_lost_on_stdout() {
+    let bench = Bench::new(versions()[0]);
+    bench.app("dev", "keycloak", "keycloak_user");
+    bench.app("dev", "backstage", "backstage_user");
+    let to = |path: &str, arguments: &[&str], code| {
+        let file = File::options().write(true).open(path).unwrap();
+        let mut command = bench.command("teams/standalone.tfvars", arguments);
+        expect(&command.stdout(file).output().unwrap(), code)
+    };
+    let said = to("/dev/full", &["apply"], 4);
+    assert!(said.contains("all is done, and the records on stdout are not whole"), "{said}");
+    // It was done; there is nothing to do any more, and nothing to say of it but to the same place.
+    for command in ["apply", "check", "validate"] {
+        let said = to("/dev/full", &[command], 1);
+        assert_eq!(said.matches("stdout cannot be written").count(), 1, "{said}");
+        to("/dev/null", &[command], 0);
     }
 }

@@ -1,7 +1,6 @@
 //! `docs/iam.md` against what the commands ask of AWS.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 
 use rdsprov_testkit::{Call, Relay, Reply, versions};
 use serde_json::Value;
@@ -96,8 +95,8 @@ fn each_command_makes_the_calls_that_its_policy_allows() {
             let mut program = if command == "delegate" {
                 bench.delegate("dev")
             } else if WITHOUT_DEFINITIONS.contains(&command) {
-                let mut program = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
-                program.current_dir(bench.path()).args(arguments);
+                let mut program = bench.program();
+                program.args(arguments);
                 program
             } else {
                 bench.command("teams/standalone.tfvars", arguments)
@@ -133,7 +132,7 @@ fn each_command_makes_the_calls_that_its_policy_allows() {
 
 /// The commands that a program knows, as its help lists them.
 fn known(arguments: &[&str]) -> BTreeSet<String> {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+    let mut program = crate::bench::program();
     let help = expect(&program.args(arguments).arg("--help").output().unwrap(), 0);
     let (_, commands) = help.split_once("Commands:\n").unwrap();
     let lines = commands.lines().take_while(|line| !line.is_empty());

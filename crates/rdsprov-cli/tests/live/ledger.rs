@@ -37,8 +37,8 @@ fn records(bench: &Bench) -> Vec<Value> {
 
 /// `rdsprov audit …` on the ledger.
 fn audit(bench: &Bench, arguments: &[&str], code: i32) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
-    command.current_dir(bench.path()).args(["audit", arguments[0], "records/ledger.jsonl"]);
+    let mut command = bench.program();
+    command.args(["audit", arguments[0], "records/ledger.jsonl"]);
     expect(&command.args(&arguments[1..]).output().unwrap(), code)
 }
 
@@ -190,7 +190,7 @@ fn nothing_is_done_without_the_intent_on_disk() {
     let before = text(&bench);
     let shown = expect(&limited(&bench, &definitions, 4, "trap '' XFSZ;"), 1);
     assert!(shown.contains("nothing is done without a record"), "{shown}");
-    assert_eq!(writes(&bench.server.log()[mark..]), Vec::<&str>::new());
+    assert_eq!(writes(&bench.server.log()[mark..]), Vec::<String>::new());
     assert!(text(&bench).starts_with(&before));
     audit(&bench, &["verify"], 0);
     // The same without a limit.

@@ -11,6 +11,7 @@ mod embedded;
 mod extensions;
 mod failures;
 mod guardrails;
+mod handover;
 mod iam;
 mod ledger;
 mod passwords;

@@ -2,7 +2,7 @@
 
 use rdsprov_core::secrets::Password;
 use rdsprov_core::secrets::scram::Verifier;
-use rdsprov_testkit::versions;
+use rdsprov_testkit::{Ear, environment, versions};
 
 use crate::bench::{Bench, CANARY, expect, password, writes};
 
@@ -45,8 +45,16 @@ fn what_teams_write_converges() {
         assert!(expect(&bench.run(definitions, &dry), 0).contains("dry_run"));
         assert_eq!(bench.picture(), picture, "a dry run changed something");
 
+        let mark = bench.server.log().len();
         let shown = expect(&bench.run(definitions, &words), 0);
         assert!(shown.contains("create_database,success"), "{shown}");
+        // What the second run must not do is seen where it is done.
+        let written = writes(&bench.server.log()[mark..]).join("\n");
+        for begin in
+            ["CREATE ROLE", "CREATE DATABASE", "COMMENT ON", "REVOKE ALL", "ALTER DATABASE"]
+        {
+            assert!(written.lines().any(|line| line.starts_with(begin)), "{begin}: {written}");
+        }
         assert_eq!(bench.admin_grants(), before, "a membership of the administrator stayed");
         for (application, database, user) in applications {
             let sql = "CREATE TABLE t (id serial); INSERT INTO t DEFAULT VALUES";
@@ -60,12 +68,20 @@ fn what_teams_write_converges() {
         let entered = bench.server.sql_as(user, &password(stranger), "keycloak", "SELECT 1");
         assert!(entered.is_err(), "a stranger can enter");
 
-        let mark = bench.server.log().len();
+        bench.keep_quiet();
         let again = ["apply", "--env", "dev", "--audit-output", &audit];
-        assert!(expect(&bench.run(definitions, &again), 0).contains("no_change"));
+        // The server may write for itself (what it prunes while it reads, a checkpoint), but not each time.
+        let wrote_nothing = (0..4).any(|_| {
+            let (mark, written) = (bench.server.log().len(), bench.written());
+            assert!(expect(&bench.run(definitions, &again), 0).contains("no_change"));
+            let same = bench.written() == written;
+            let log = bench.server.log();
+            assert!(log[mark..].contains("statement: "), "the log shows no statements");
+            assert_eq!(writes(&log[mark..]), Vec::<String>::new());
+            same
+        });
+        assert!(wrote_nothing, "PostgreSQL {major}: runs with nothing to do wrote");
         let log = bench.server.log();
-        assert!(log[mark..].contains("statement: "), "the log shows no statements");
-        assert_eq!(writes(&log[mark..]), Vec::<&str>::new());
         let plan = ["plan", "--env", "dev", "--detailed-exitcode"];
         expect(&bench.run(definitions, &plan), 0);
         expect(&bench.run(definitions, &["check", "--env", "dev"]), 0);
@@ -89,12 +105,10 @@ fn prod_needs_approval_and_is_not_contacted_without() {
             command.envs(approval.map(|value| ("ALLOW_DB_PROVISION", value)));
             command.output().unwrap()
         };
-        let mark = bench.server.log().len();
         for approval in [None, Some("false"), Some("")] {
             let refused = expect(&apply(approval), 3);
             assert!(refused.contains("ALLOW_DB_PROVISION=true"), "{refused}");
         }
-        assert_eq!(bench.server.log().len(), mark, "the server was contacted");
         assert!(std::fs::read_to_string(&audit).unwrap().contains(",apply,refused,"));
 
         // The approval of another plan is none; that of this plan is.
@@ -108,16 +122,94 @@ fn prod_needs_approval_and_is_not_contacted_without() {
     }
 }
 
-#[test]
-fn a_contradicting_environment_is_refused() {
-    let bench = Bench::new(versions()[0]);
-    let mark = bench.server.log().len();
-    for command in ["validate", "plan", "check", "apply"] {
-        let arguments = [command, "--env", "prod"];
-        let shown = expect(&bench.run("teams/standalone.tfvars", &arguments), 3);
-        assert!(shown.contains("\"prod\"") && shown.contains("\"dev\""), "{shown}");
+/// A Secrets Manager and a server that only count who calls them.
+struct Ears {
+    bench: Bench,
+    secrets: Ear,
+    server: Ear,
+}
+
+impl Ears {
+    /// Runs the command twice, with secrets from the one and with secrets at hand for the other; gives what it
+    /// said, and how many calls each has heard so far.
+    fn run(&self, definitions: &str, arguments: &[&str], approval: &str, code: i32) -> [String; 2] {
+        let mut from_aws = self.bench.bare(definitions, arguments);
+        from_aws.envs(environment(&format!("http://127.0.0.1:{}", self.secrets.port())));
+        from_aws.env("AWS_MAX_ATTEMPTS", "1");
+        let mut from_files = self.bench.command(definitions, arguments);
+        from_files.args(["--host", "127.0.0.1", "--port", &self.server.port().to_string()]);
+        [from_aws, from_files].map(|mut command| {
+            expect(&command.env("ALLOW_DB_PROVISION", approval).output().unwrap(), code)
+        })
     }
-    assert_eq!(bench.server.log().len(), mark, "the server was contacted");
+
+    fn heard(&self) -> [usize; 2] {
+        [self.secrets.heard(), self.server.heard()]
+    }
+}
+
+fn ears() -> Ears {
+    let bench = Bench::new(*versions().last().unwrap());
+    Ears { bench, secrets: Ear::open().unwrap(), server: Ear::open().unwrap() }
+}
+
+#[test]
+fn without_approval_nobody_is_called() {
+    let ears = ears();
+    let apply = ["apply", "--env", "prod"];
+    for approval in ["", "false"] {
+        ears.run("teams/coupled.tfvars", &apply, approval, 3);
+    }
+    assert_eq!(ears.heard(), [0, 0]);
+    // With it both are.
+    ears.run("teams/coupled.tfvars", &apply, "true", 1);
+    assert!(ears.heard().iter().all(|calls| *calls > 0), "{:?}", ears.heard());
+}
+
+#[test]
+fn a_contradicting_environment_is_refused_and_nobody_is_called() {
+    let ears = ears();
+    for command in ["plan", "check", "apply"] {
+        for said in ears.run("teams/standalone.tfvars", &[command, "--env", "prod"], "true", 3) {
+            assert!(said.contains("\"prod\"") && said.contains("\"dev\""), "{said}");
+        }
+    }
+    let validate = ears.bench.run("teams/standalone.tfvars", &["validate", "--env", "prod"]);
+    let said = expect(&validate, 3);
+    assert!(said.contains("\"prod\"") && said.contains("\"dev\""), "{said}");
+    assert_eq!(ears.heard(), [0, 0]);
+}
+
+/// What PostgreSQL or RDS keeps for itself is no application's, whoever is asked: the definitions are wrong.
+#[test]
+fn reserved_names_are_errors_of_the_definitions_and_nobody_is_called() {
+    let ears = ears();
+    let names = [
+        ("username", "rdsadmin", "Amazon RDS"),
+        ("username", "rds_iam", "Amazon RDS"),
+        ("username", "pg_monitor", "PostgreSQL"),
+        ("username", "public", "PostgreSQL"),
+        ("database_name", "rdsadmin", "Amazon RDS"),
+        ("database_name", "postgres", "PostgreSQL"),
+        ("database_name", "template1", "PostgreSQL"),
+    ];
+    let text: String = names
+        .iter()
+        .enumerate()
+        .map(|(number, (key, name, _))| {
+            let other = if *key == "username" { "database_name" } else { "username" };
+            format!("a{number} = {{ {key} = \"{name}\", {other} = \"other{number}\" }}\n")
+        })
+        .collect();
+    let definitions = ears.bench.definitions(&format!("application_databases = {{\n{text}}}"));
+    for command in ["plan", "check", "apply"] {
+        for said in ears.run(&definitions, &[command, "--env", "dev"], "true", 1) {
+            for (_, name, by) in names {
+                assert!(said.contains(&format!("name \"{name}\" is reserved by {by}")), "{said}");
+            }
+        }
+    }
+    assert_eq!(ears.heard(), [0, 0]);
 }
 
 #[test]
@@ -210,6 +302,39 @@ fn the_sql_of_a_plan_does_what_apply_does() {
         let left = expect(&bench.run("teams/levels.tfvars", &["check", "--env", "dev"]), 0);
         assert!(left.contains("as declared"), "{left}");
     }
+}
+
+/// With the verifiers in it a script wants nothing but psql; databases may be named as psql names servers.
+#[test]
+fn the_sql_of_a_plan_with_verifiers_is_run_as_it_is() {
+    let names = ["a=b", "postgresql://127.0.0.1:1/x", r#"it's \"ü\" \\"#, "host=elsewhere"];
+    for major in versions() {
+        let bench = Bench::new(major);
+        let any = "[definitions]\nnaming_pattern = \".+\"\n";
+        std::fs::write(bench.path().join("rdsprov.toml"), any).unwrap();
+        let mut text = String::new();
+        for (number, name) in names.iter().enumerate() {
+            for (level, role) in [("owner", "o"), ("reader", "r")] {
+                let (application, user) = (format!("{role}{number}"), format!("{role} {number}"));
+                bench.app("dev", &application, &user);
+                text += &format!(
+                    "{application} = {{ database_name = \"{name}\", username = \"{user}\", access_level = \"{level}\" }}\n"
+                );
+            }
+        }
+        let definitions = bench.definitions(&format!("application_databases = {{\n{text}}}"));
+        let sql = ["plan", "--env", "dev", "--format", "sql", "--with-verifiers"];
+        let plan = bench.run(&definitions, &sql);
+        expect(&plan, 0);
+        let script = String::from_utf8(plan.stdout).unwrap();
+        assert_eq!(script.matches("SCRAM-SHA-256$4096:").count(), 8, "{script}");
+        bench.server.script_as_master(&script).unwrap();
+        assert_eq!(bench.admin_grants(), "0");
+        expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
+    }
+    let bench = Bench::new(versions()[0]);
+    let shown = bench.run("teams/standalone.tfvars", &["plan", "--with-verifiers"]);
+    assert!(expect(&shown, 64).contains("--format sql"));
 }
 
 /// A refused plan is a script that does nothing but say so.

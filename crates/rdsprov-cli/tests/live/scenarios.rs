@@ -56,7 +56,7 @@ fn state(bench: &Bench) -> String {
         SELECT '  ' || CASE relkind WHEN 'S' THEN 'sequence ' WHEN 'v' THEN 'view ' ELSE 'table ' END
           || oid::regclass || CASE WHEN relowner <> (SELECT datdba FROM pg_database
             WHERE datname = current_database()) THEN ' OWNER ' || pg_get_userbyid(relowner) ELSE '' END || coalesce(' ' || relacl::text, '')
-        FROM pg_class WHERE relkind IN ('r', 'v', 'S') AND relnamespace IN (
+        FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'S') AND relnamespace IN (
           SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')
         ORDER BY oid::regclass::text;
         SELECT '  column ' || attrelid::regclass || '.' || attname || ' ' || attacl::text

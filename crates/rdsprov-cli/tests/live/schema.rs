@@ -1,7 +1,6 @@
 //! What the command prints and keeps as JSON, against the schemas that it prints.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
@@ -9,12 +8,12 @@ use rdsprov_core::schema::Document;
 use rdsprov_testkit::versions;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, expect};
+use crate::bench::{Bench, expect, program};
 
 /// As `rdsprov schema` prints them.
 static SCHEMAS: LazyLock<BTreeMap<String, Validator>> = LazyLock::new(|| {
     let validator = |document: Document| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+        let mut command = program();
         let output = command.args(["schema", &document.to_string()]).output().unwrap();
         expect(&output, 0);
         let schema: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -16,7 +16,7 @@ use rcgen::{
 };
 use rdsprov_testkit::versions;
 
-use crate::bench::{Bench, CANARY, expect};
+use crate::bench::{Bench, CANARY, expect, program};
 
 /// What servers say of TLS has changed over the years.
 fn oldest_and_newest() -> impl Iterator<Item = u32> {
@@ -434,13 +434,13 @@ fn the_client_says_who_it_is_to(major: u32) {
 #[test]
 fn the_version_tells_what_is_carried_where_more_is_asked_for() {
     let version = |words: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+        let mut command = program();
         expect(&command.args(words).output().unwrap(), 0)
     };
     let plain = format!("rdsprov {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(version(&["--version"]), plain);
     assert_eq!(version(&["-V"]), plain);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
+    let mut command = program();
     command.arg("-V").env("RDSPROV_LOG_FORMAT", "neither");
     assert_eq!(expect(&command.output().unwrap(), 0), plain);
     let more = version(&["--version", "--verbose"]);

@@ -6,12 +6,12 @@ use super::acl::with_owner;
 use super::databases::{For, granted_words, revoked_words, step};
 use super::diff::Planner;
 use super::inside::Inside;
-use super::sql::{self, Statement, Target};
+use super::sql::{self, Shared, Statement, Target};
 use super::{Acting, Action, Hazard, MembershipOption, Memberships, Opening, Step};
 use crate::access::{Privilege, Privileges};
 use crate::desired;
-use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
-use crate::observed::{self, AclItem, Contents, Grantee, KeptBack};
+use crate::name::{ApplicationName, DatabaseName, RoleName, quote};
+use crate::observed::{self, AclItem, Contents, Grantee, Obstacle, OwnedObject};
 
 impl Planner<'_> {
     /// Whether a database may get another owner: somebody has to want it, and the administrator has to
@@ -28,10 +28,13 @@ impl Planner<'_> {
             self.refuse_without_inheritance(application, from);
             return false;
         }
+        let message = format!("database {name} belongs to role {from}, the definitions say {to}");
+        if self.refuse_subscriptions(name, application, from, &message) {
+            return false;
+        }
         if powerful && self.desired.may_change_owners {
             return true;
         }
-        let message = format!("database {name} belongs to role {from}, the definitions say {to}");
         let opens = self.handing_over(name, from, to);
         let there = self.observed.roles.contains_key(to);
         if !powerful && there {
@@ -59,38 +62,123 @@ impl Planner<'_> {
             return false;
         }
         let place = opens.database.as_ref().map(|name| format!(", in database {name}"));
+        let run =
+            format!("have a superuser run{}: {};", place.unwrap_or_default(), opens.statement);
+        let run = if there {
+            run
+        } else {
+            format!(
+                "create role {to} as the administrator, {run} and take the role over with `adopt = true`"
+            )
+        };
         let remedy = format!(
-            "name the present owner in the definitions; or add --allow changes_owner, and the database and what {from} owns in it go to {to}; or have a superuser run{}{}: {};",
-            if there { String::new() } else { format!(", once role {to} exists") },
-            place.unwrap_or_default(),
-            opens.statement
+            "name the present owner in the definitions; or add --allow changes_owner, and the database and what {from} owns in it go to {to}; or {run}"
         );
         self.findings.refuse(application, message, remedy, there.then_some(opens));
         false
     }
 
-    /// What a superuser would run: `REASSIGN OWNED` moves every database of the old owner, so the others
-    /// are given back.
+    /// Refuses where subscriptions would have to go along that cannot, or that are another database's: there is no
+    /// way to keep those.
+    fn refuse_subscriptions(
+        &mut self,
+        name: &DatabaseName,
+        application: &ApplicationName,
+        from: &RoleName,
+        message: &str,
+    ) -> bool {
+        if self.is_special(from) {
+            return false;
+        }
+        let subscriptions = self.observed.subscriptions.iter().filter(|one| one.owner == *from);
+        let mut found = false;
+        for one in subscriptions.filter(|one| !one.movable || one.database != *name) {
+            found = true;
+            let statement = sql::take_object("SUBSCRIPTION", &quote(&one.name)).shown();
+            let opens = Opening { database: Some(one.database.clone()), statement };
+            let message = format!(
+                "{message}; subscription {} of database {} would go along with what {from} owns",
+                one.name, one.database
+            );
+            self.refuse_until(application, message, "a superuser", opens);
+        }
+        found
+    }
+
+    /// Whether `REASSIGN OWNED` is not for what a role owns: the administrator goes on, and of a superuser it is
+    /// only the database.
+    fn is_special(&self, role: &RoleName) -> bool {
+        *role == self.observed.administrator.name
+            || self.observed.roles.get(role).is_none_or(|seen| seen.superuser)
+    }
+
+    /// What a superuser would run.
     pub(super) fn handing_over(
         &self,
         name: &DatabaseName,
         from: &RoleName,
         to: &RoleName,
     ) -> Opening {
-        let is_special = *from == self.observed.administrator.name
-            || self.observed.roles.get(from).is_none_or(|seen| seen.superuser);
-        if is_special {
-            return Opening { database: None, statement: sql::change_owner(name, to).shown() };
+        let seen = self.observed.databases.get(name);
+        let contents = seen.and_then(|seen| seen.contents.as_ref());
+        let mut statements = Vec::new();
+        if self.is_special(from) {
+            statements.push(sql::change_owner(name, to));
+            if *from == self.observed.administrator.name {
+                statements.extend(contents.iter().flat_map(|all| self.one_by_one(name, all, to)));
+            }
+        } else {
+            let databases = self.observed.databases.iter();
+            let others = databases.filter(|(other, seen)| *other != name && seen.owner == *from);
+            let shared = others.map(|(other, _)| Shared::Database(other));
+            let shared = shared.chain(self.tablespaces_of(from)).collect();
+            let keeper = self.keeper();
+            statements = sql::reassign_only(from, to, &keeper, &shared);
+            if !shared.is_empty() {
+                statements.insert(0, sql::create_plain_role(&keeper));
+                statements.push(sql::drop_role(&keeper));
+            }
         }
-        let back = self
+        let database = (!self.is_special(from) || statements.len() > 1).then(|| name.clone());
+        let statements: Vec<String> = statements.iter().map(Statement::shown).collect();
+        Opening { database, statement: statements.join("; ") }
+    }
+
+    fn tablespaces_of(&self, role: &RoleName) -> impl Iterator<Item = Shared<'_>> {
+        let tablespaces = self.observed.tablespaces.iter();
+        tablespaces
+            .filter(move |(_, owner)| *owner == role)
+            .map(|(name, _)| Shared::Tablespace(name))
+    }
+
+    /// What the administrator owns in a database goes to another role.
+    fn one_by_one(
+        &self,
+        name: &DatabaseName,
+        contents: &Contents,
+        to: &RoleName,
+    ) -> Vec<Statement> {
+        let administrator = &self.observed.administrator.name;
+        let objects = contents.handover.one_by_one.iter();
+        let objects = objects.map(|one| sql::change_object_owner(&one.kind, &one.identity, to));
+        let subscriptions = self
             .observed
-            .databases
+            .subscriptions
             .iter()
-            .filter(|(other, seen)| *other != name && seen.owner == *from)
-            .map(|(other, _)| sql::change_owner(other, from).shown());
-        let all: Vec<String> =
-            std::iter::once(sql::reassign_owned(from, to).shown()).chain(back).collect();
-        Opening { database: Some(name.clone()), statement: all.join("; ") }
+            .filter(|one| one.movable && one.database == *name && one.owner == *administrator);
+        let subscriptions = subscriptions
+            .map(|one| sql::change_object_owner("SUBSCRIPTION", &quote(&one.name), to));
+        objects.chain(subscriptions).collect()
+    }
+
+    /// The name of a role that there is not, for who keeps databases while a transaction lasts.
+    fn keeper(&self) -> RoleName {
+        let (desired, observed) = (&self.desired.roles, &self.observed.roles);
+        let mut name = RoleName::observed("rdsprov_keeper");
+        while observed.contains_key(&name) || desired.contains_key(&name) {
+            name = RoleName::observed(format!("{name}_"));
+        }
+        name
     }
 
     /// `ALTER DATABASE … OWNER TO` wants the privileges of the old owner and the way to the new one.
@@ -182,24 +270,20 @@ pub(super) fn with_another_owner(
 }
 
 impl Inside<'_, '_> {
-    /// What the old owner has in the database goes to the new one. `REASSIGN OWNED` would also move the
-    /// other databases of the old owner: a role that is made for it keeps them for as long as the
+    /// What the old owner has in the database goes to the new one. `REASSIGN OWNED` would also move what else the
+    /// old owner has of what the databases share: a role that is made for it keeps that for as long as the
     /// transaction lasts.
     pub(super) fn hand_over(&mut self, from: &RoleName, contents: &Contents) {
         let to = self.owner.clone();
-        let mut kept_back: BTreeMap<Option<&SchemaName>, Vec<&KeptBack>> = BTreeMap::new();
-        for object in &contents.kept_back {
-            kept_back.entry(object.schema.as_ref()).or_default().push(object);
+        let mut kept_back: BTreeMap<&Obstacle, Vec<&OwnedObject>> = BTreeMap::new();
+        for one in &contents.handover.kept_back {
+            kept_back.entry(&one.obstacle).or_default().push(&one.object);
         }
-        for (schema, objects) in kept_back {
-            self.refuse_kept_back(from, &to, schema, &objects);
+        for (obstacle, objects) in kept_back {
+            self.refuse_kept_back(from, &to, obstacle, &objects);
         }
         let statements = if *from == self.planner.observed.administrator.name {
-            contents
-                .of_administrator
-                .iter()
-                .map(|object| sql::change_object_owner(&object.kind, &object.identity, &to))
-                .collect()
+            self.planner.one_by_one(self.name, contents, &to)
         } else {
             self.reassign(from, &to)
         };
@@ -223,17 +307,18 @@ impl Inside<'_, '_> {
         &mut self,
         from: &RoleName,
         to: &RoleName,
-        schema: Option<&SchemaName>,
-        objects: &[&KeptBack],
+        obstacle: &Obstacle,
+        objects: &[&OwnedObject],
     ) {
         let declared = self.database.of_owner();
-        let why = match schema {
+        let why = match obstacle {
             // What its entry declares, it will be able to create in.
-            Some(schema) if declared.is_some_and(|all| all.contains(schema)) => return,
-            Some(schema) => format!("may not create in schema {schema}"),
-            None => "may not use the foreign-data wrapper".to_owned(),
+            Obstacle::Schema(schema) if declared.is_some_and(|all| all.contains(schema)) => return,
+            Obstacle::Schema(schema) => format!("may not create in schema {schema}"),
+            Obstacle::Wrapper => "may not use the foreign-data wrapper".to_owned(),
+            Obstacle::Superuser => "is no superuser".to_owned(),
         };
-        let [KeptBack { kind, identity, .. }, others @ ..] = objects else { return };
+        let [OwnedObject { kind, identity }, others @ ..] = objects else { return };
         let more =
             if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
         let message = format!(
@@ -242,12 +327,17 @@ impl Inside<'_, '_> {
             kind.to_lowercase()
         );
         let application = &self.database.application;
-        let statements: Vec<String> = objects
-            .iter()
-            .map(|one| sql::change_object_owner(&one.kind, &one.identity, to).shown())
-            .collect();
+        let taken = *obstacle == Obstacle::Superuser;
+        let change = |one: &&OwnedObject| {
+            if taken {
+                sql::take_object(&one.kind, &one.identity).shown()
+            } else {
+                sql::change_object_owner(&one.kind, &one.identity, to).shown()
+            }
+        };
+        let statements: Vec<String> = objects.iter().map(change).collect();
         let statement = statements.join("; ");
-        if self.planner.observed.roles.contains_key(to) {
+        if taken || self.planner.observed.roles.contains_key(to) {
             let opens = Opening { database: Some(self.name.clone()), statement };
             self.planner.refuse_until(application, message, "a superuser", opens);
         } else {
@@ -274,36 +364,20 @@ impl Inside<'_, '_> {
             }
         };
         let there = &self.planner.observed.databases;
-        let others: BTreeSet<&DatabaseName> = there
-            .keys()
-            .chain(desired.keys())
-            .filter(|name| {
-                *name != self.name && owner_then(name, there.get(name)).as_ref() == Some(from)
-            })
-            .collect();
-        let guard = sql::owns_just(from, &others);
-        let reassign = sql::reassign_owned(from, to);
-        if others.is_empty() {
-            return vec![guard, reassign];
+        let databases = there.keys().chain(desired.keys()).filter(|name| {
+            *name != self.name && owner_then(name, there.get(name)).as_ref() == Some(from)
+        });
+        let shared: BTreeSet<Shared<'_>> =
+            databases.map(Shared::Database).chain(self.planner.tablespaces_of(from)).collect();
+        let keeper = self.planner.keeper();
+        let mut statements = vec![sql::owns_just(from, &shared)];
+        if !shared.is_empty() {
+            statements.extend(sql::create_keeper(&keeper, self.planner.observed.major()));
         }
-        // A role that holds nothing, so that no two entries of an ACL melt into one on the way.
-        let keeper = self.keeper();
-        let mut statements = vec![guard];
-        statements.extend(sql::create_keeper(&keeper, self.planner.observed.major()));
-        statements.extend(others.iter().map(|other| sql::change_owner(other, &keeper)));
-        statements.push(reassign);
-        statements.extend(others.iter().map(|other| sql::change_owner(other, from)));
-        statements.push(sql::drop_role(&keeper));
+        statements.extend(sql::reassign_only(from, to, &keeper, &shared));
+        if !shared.is_empty() {
+            statements.push(sql::drop_role(&keeper));
+        }
         statements
-    }
-
-    /// The name of a role that there is not, for who keeps databases while a transaction lasts.
-    fn keeper(&self) -> RoleName {
-        let (desired, observed) = (&self.planner.desired.roles, &self.planner.observed.roles);
-        let mut name = RoleName::observed("rdsprov_keeper");
-        while observed.contains_key(&name) || desired.contains_key(&name) {
-            name = RoleName::observed(format!("{name}_"));
-        }
-        name
     }
 }

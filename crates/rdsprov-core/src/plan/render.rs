@@ -1,10 +1,11 @@
 //! A plan as people read it: text like a diff, and a script that a DBA can read and run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::fmt::Write as _;
 
-use super::{Action, Hazard, Plan, Scope, Statement, Step};
-use crate::name::literal;
+use super::{Action, Hazard, Plan, Scope, SlotError, Slots, Statement, Step};
+use crate::name::{DatabaseName, literal, quote};
 use crate::secrets::SecretId;
 
 impl<S> Step<S> {
@@ -142,23 +143,6 @@ impl Plan {
     /// each verifier, and says so before it does anything; of a refused plan it holds no statement.
     #[must_use]
     pub fn to_sql(&self) -> String {
-        let mut text = format!(
-            "-- environment {}, {}\n\\set ON_ERROR_STOP on\n",
-            self.environment, self.digest
-        );
-        for refusal in &self.refusals {
-            let _ = writeln!(
-                text,
-                "-- refused ({}): {}; {}",
-                one_line(refusal.application.as_str()),
-                one_line(&refusal.message),
-                one_line(&refusal.remedy)
-            );
-        }
-        if !self.refusals.is_empty() {
-            text.push_str(&stop("the plan is refused: see the comments of this script"));
-            return text;
-        }
         let secrets: BTreeSet<&SecretId> = self
             .steps()
             .flat_map(|step| &step.statements)
@@ -172,22 +156,62 @@ impl Plan {
             .enumerate()
             .map(|(number, secret)| (secret, format!("verifier_{}", number + 1)))
             .collect();
+        let mut wants = String::new();
         for (secret, variable) in &variables {
             let missing = format!(
-                "give psql -v {variable}=… with the SCRAM-SHA-256 verifier of the password in {secret}"
+                "give psql -v {variable}=… with the SCRAM-SHA-256 verifier of the password in {secret}, or plan with --with-verifiers"
             );
-            let _ = write!(text, "\\if :{{?{variable}}}\n\\else\n{}\\endif\n", stop(&missing));
+            let _ = write!(wants, "\\if :{{?{variable}}}\n\\else\n{}\\endif\n", stop(&missing));
         }
+        let written: Result<_, Infallible> =
+            self.script(&wants, |statement| Ok(statement.scripted(&variables)));
+        written.unwrap_or_else(|never| match never {})
+    }
+
+    /// The same script with the verifiers in it: whoever runs it needs no secret.
+    ///
+    /// # Errors
+    /// Where a slot cannot be filled.
+    pub fn to_sql_with_verifiers(&self, slots: &dyn Slots) -> Result<String, SlotError> {
+        self.script("", |statement| statement.executable(slots))
+    }
+
+    /// A script that begins with what it wants, its statements written somehow.
+    fn script<E>(
+        &self,
+        wants: &str,
+        written: impl Fn(&Statement) -> Result<String, E>,
+    ) -> Result<String, E> {
+        let mut text = format!("-- environment {}, {}\n", self.environment, self.digest);
+        text.push_str(
+            "-- psql goes on after a warning, also where nothing was granted (01007) or revoked (01006):\n\
+             -- afterwards `rdsprov check` tells whether the server is as declared.\n\
+             \\set ON_ERROR_STOP on\n",
+        );
+        for refusal in &self.refusals {
+            let _ = writeln!(
+                text,
+                "-- refused ({}): {}; {}",
+                one_line(refusal.application.as_str()),
+                one_line(&refusal.message),
+                one_line(&refusal.remedy)
+            );
+        }
+        if !self.refusals.is_empty() {
+            text.push_str(&stop("the plan is refused: see the comments of this script"));
+            return Ok(text);
+        }
+        text.push_str(wants);
         for transaction in &self.transactions {
             let _ = writeln!(text, "\n-- {}", one_line(&transaction.scope.title()));
             if let Scope::Database(name) = &transaction.scope {
-                let _ = writeln!(text, "\\connect {}", name.quoted());
+                text.push_str(&connect(name));
             }
             for (_, statement) in transaction.script(self.server_major) {
-                let _ = writeln!(text, "{};", statement.scripted(&variables));
+                let _ = writeln!(text, "{};", written(&statement)?);
             }
         }
-        text
+        Ok(text)
     }
 
     /// The JSON form.
@@ -205,7 +229,35 @@ fn stop(message: &str) -> String {
     format!("DO $stop$ BEGIN RAISE EXCEPTION {message}; END $stop$;\n")
 }
 
+/// The way of a script to another database of the same server. psql would take a name with `=` in it, or one that
+/// begins as a URI does, for a connection string, and so gets one: a value quoted for libpq, in an argument
+/// quoted for psql.
+fn connect(database: &DatabaseName) -> String {
+    let value = database.as_str().replace('\\', r"\\").replace('\'', r"\'");
+    format!("\\connect -reuse-previous=on {}\n", quote(&format!("dbname='{value}'")))
+}
+
 /// A comment must not run into the next line, where it would be a statement.
 fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_named_to_psql_so_that_it_is_no_connection_string() {
+        for (name, line) in [
+            ("shop", r#"\connect -reuse-previous=on "dbname='shop'""#),
+            ("a=b c", r#"\connect -reuse-previous=on "dbname='a=b c'""#),
+            (
+                "postgresql://host/x",
+                r#"\connect -reuse-previous=on "dbname='postgresql://host/x'""#,
+            ),
+            (r#"it's "x" \"#, r#"\connect -reuse-previous=on "dbname='it\'s ""x"" \\'""#),
+        ] {
+            assert_eq!(connect(&DatabaseName::observed(name)), format!("{line}\n"));
+        }
+    }
 }

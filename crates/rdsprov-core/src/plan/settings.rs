@@ -42,7 +42,8 @@ impl Planner<'_> {
             }
             let beyond: Vec<&Parameter> =
                 held.keys().filter(|held| !wanted.contains_key(held)).collect();
-            if !(changes.is_empty() && beyond.is_empty()) && !self.has_power_over(role) {
+            let differs = !changes.is_empty() || !beyond.is_empty();
+            if differs && !self.has_power_over(role) {
                 self.refuse_powerless(&application, role);
                 continue;
             }

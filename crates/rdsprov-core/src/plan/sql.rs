@@ -432,20 +432,61 @@ pub fn try_extensions(
     std::iter::once(path).chain(within).collect::<Vec<_>>().join("; ")
 }
 
-/// Moves all that a role owns in the current database, and every database that it owns.
+/// Moves all that a role owns in the current database, and all that it owns of what the databases share.
 pub fn reassign_owned(from: &RoleName, to: &RoleName) -> Statement {
     Statement::Sql(format!("REASSIGN OWNED BY {} TO {}", from.quoted(), to.quoted()))
 }
 
-/// Fails where a role owns other databases than these beside the current one: `REASSIGN OWNED` would move them.
-pub fn owns_just(role: &RoleName, databases: &BTreeSet<&DatabaseName>) -> Statement {
-    let names: Vec<String> = databases.iter().map(|name| literal(name.as_str())).collect();
+/// What all databases share and somebody owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shared<'a> {
+    Database(&'a DatabaseName),
+    Tablespace(&'a str),
+}
+
+impl Shared<'_> {
+    pub fn change_owner(self, owner: &RoleName) -> Statement {
+        match self {
+            Self::Database(name) => change_owner(name, owner),
+            Self::Tablespace(name) => change_object_owner("TABLESPACE", &quote(name), owner),
+        }
+    }
+
+    /// In words.
+    fn words(self) -> String {
+        match self {
+            Self::Database(name) => format!("database {name}"),
+            Self::Tablespace(name) => format!("tablespace {name}"),
+        }
+    }
+}
+
+/// Fails where a role owns something else than this of what the databases share, beside the current one and its
+/// subscriptions: `REASSIGN OWNED` would move it.
+pub fn owns_just(role: &RoleName, shared: &BTreeSet<Shared<'_>>) -> Statement {
+    let mut words: Vec<String> = shared.iter().map(|one| literal(&one.words())).collect();
+    words.sort();
     let body = format!(
-        "BEGIN IF (SELECT coalesce(array_agg(datname ORDER BY datname), '{{}}') FROM pg_catalog.pg_database WHERE datdba = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = {role}) AND datname <> current_database()) IS DISTINCT FROM ARRAY[{names}]::name[] THEN RAISE EXCEPTION 'the databases of role % are not those of the plan any more; plan again', {role}; END IF; END",
-        role = literal(role.as_str()),
-        names = names.join(", ")
+        "DECLARE who oid := (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = {name}); BEGIN IF ARRAY(SELECT what FROM (SELECT 'database ' || datname FROM pg_catalog.pg_database WHERE datdba = who AND datname <> current_database() UNION ALL SELECT 'tablespace ' || spcname FROM pg_catalog.pg_tablespace WHERE spcowner = who UNION ALL SELECT 'subscription ' || subname FROM pg_catalog.pg_subscription JOIN pg_catalog.pg_database d ON d.oid = subdbid WHERE subowner = who AND datname <> current_database()) owned(what) ORDER BY what COLLATE \"C\") IS DISTINCT FROM ARRAY[{shared}]::text[] THEN RAISE EXCEPTION 'what role % owns beside the database is not that of the plan any more; plan again', {name}; END IF; END",
+        name = literal(role.as_str()),
+        shared = words.join(", ")
     );
     Statement::Sql(format!("DO {}", literal(&body)))
+}
+
+/// Moves all that a role owns in the current database, and the database. What else it owns of what the databases
+/// share is kept by a role that holds nothing, so that no two entries of an ACL melt into one on the way.
+pub fn reassign_only(
+    from: &RoleName,
+    to: &RoleName,
+    keeper: &RoleName,
+    shared: &BTreeSet<Shared<'_>>,
+) -> Vec<Statement> {
+    let mut statements: Vec<Statement> =
+        shared.iter().map(|one| one.change_owner(keeper)).collect();
+    statements.push(reassign_owned(from, to));
+    statements.extend(shared.iter().map(|one| one.change_owner(from)));
+    statements
 }
 
 /// Makes a role that owns something for as long as a transaction lasts, and the administrator its member.
@@ -464,6 +505,11 @@ pub fn change_object_owner(kind: &str, identity: &str, owner: &RoleName) -> Stat
 }
 
 // What follows is not for the administrator to run, but for who reads a refusal.
+
+/// Gives one object to whoever runs it.
+pub fn take_object(kind: &str, identity: &str) -> Statement {
+    Statement::Sql(format!("ALTER {kind} {identity} OWNER TO CURRENT_USER"))
+}
 
 pub fn rename_role(from: &RoleName, to: &RoleName) -> Statement {
     Statement::Sql(format!("ALTER ROLE {} RENAME TO {}", from.quoted(), to.quoted()))

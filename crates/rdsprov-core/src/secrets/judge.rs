@@ -54,7 +54,10 @@ pub fn judge(
                     refuse(message, remedy);
                 }
             }
-            Err(error) => refuse(error.to_string(), "see to the secret, then run again"),
+            Err(error) => refuse(
+                error.to_string(),
+                "see to the secret, or name another with `secret`, then run again",
+            ),
         }
     }
     let secrets: BTreeMap<SecretId, Secret> = fetched

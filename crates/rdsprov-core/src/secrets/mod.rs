@@ -104,7 +104,7 @@ pub struct Secret {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it, and `id` is the secret's")]
 pub enum SecretError {
-    #[error("secret {id} does not exist{}; create it, or name another with `secret`", in_region(.region.as_ref()))]
+    #[error("secret {id} does not exist{}; create it, or name another", in_region(.region.as_ref()))]
     Missing { id: SecretId, region: Option<String> },
     #[error("secret {id} has no current value (no version is AWSCURRENT); put one")]
     NoValue { id: SecretId },

@@ -22,8 +22,7 @@ const DATABASE: &str =
     concat!(include_str!("queries/relations.sql"), include_str!("queries/database.sql"));
 const NAMES: &str =
     concat!(include_str!("queries/relations.sql"), include_str!("queries/names.sql"));
-const KEPT: &str = include_str!("queries/kept.sql");
-const OWNED: &str = include_str!("queries/owned.sql");
+const HANDOVER: &str = include_str!("queries/handover.sql");
 
 /// How many connections are open at once.
 pub(super) const CONNECTIONS: usize = 8;
@@ -193,10 +192,7 @@ async fn look_inside(
         let one_by_one = *present == observed.administrator.name;
         let parameters: [&(dyn ToSql + Sync); 3] =
             [&present.as_str(), &wanted.as_str(), &one_by_one];
-        contents.kept_back = snapshot.ask(KEPT, &parameters).await?;
-        if one_by_one {
-            contents.of_administrator = snapshot.ask(OWNED, &[]).await?;
-        }
+        contents.handover = snapshot.ask(HANDOVER, &parameters).await?;
     }
     snapshot.close().await?;
     Ok(contents)

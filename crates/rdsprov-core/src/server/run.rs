@@ -13,7 +13,7 @@ use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::observed::{self, Observed};
-use crate::plan::{Action, Findings, Plan, Refusal};
+use crate::plan::{Action, Findings, Plan, Refusal, SlotError};
 use crate::secrets::judge::{Fetched, found, judge, other_servers};
 use crate::secrets::scram::{ITERATIONS, NoRandomness};
 use crate::secrets::{Password, Secret, SecretError, SecretId, SecretSource, SourceError, Stage};
@@ -394,6 +394,16 @@ impl Run {
         });
         fetched.extend(again);
         Ok(changed)
+    }
+
+    /// The script of a plan with the verifiers of its passwords in it; see [`Plan::to_sql_with_verifiers`].
+    ///
+    /// # Errors
+    /// Where a password is not at hand.
+    pub fn script(&self, plan: &Plan, build_id: &str) -> Result<String, SlotError> {
+        let iterations = self.iterations.load(Ordering::Relaxed);
+        let (secrets, _) = self.known();
+        plan.to_sql_with_verifiers(&RunSlots { secrets: &secrets, build_id, iterations })
     }
 
     /// Carries out a plan.

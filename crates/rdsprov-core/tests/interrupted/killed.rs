@@ -98,24 +98,36 @@ async fn a_change_of_owner_killed_between_any_two_statements_leaves_all_to_one_o
     }
 }
 
-/// `REASSIGN OWNED` moves all databases of a role, also those that nobody knew of when the plan was made.
+/// `REASSIGN OWNED` moves all databases and tablespaces of a role, also those that nobody knew of when the plan was
+/// made.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_its_owner_made_meanwhile_is_not_moved_with_another() {
+async fn what_its_owner_got_meanwhile_is_not_moved_with_a_database() {
     let (server, secrets) = site(versions()[0], &APPLICATIONS);
     let (old, new) = (owned_by("shop_owner"), owned_by("shop_successor"));
     applied(&server, secrets.path(), &old).await;
-    let run = open(&server, secrets.path(), &new).await;
-    let plan = run.plan().await.unwrap();
-    assert!(plan.refusals.is_empty(), "{}", plan.to_text());
-    superuser(&server, "CREATE DATABASE \"it's new\" OWNER shop_owner");
-    let lock = run.lock().await.unwrap();
-    let error = run.apply(&lock, &plan, "1", &ApplyOptions::default()).await.error;
-    assert!(error.is_some_and(|error| error.contains("plan again")));
-    let owners =
-        "SELECT string_agg(datname || ' ' || pg_get_userbyid(datdba), ', ' ORDER BY datname)
-        FROM pg_database WHERE datname IN ('it''s new', 'shop')";
-    assert_eq!(superuser(&server, owners), "it's new shop_owner, shop shop_owner");
-    drop((run, lock));
+    let owners = "SELECT string_agg(what, ', ' ORDER BY what COLLATE \"C\") FROM (
+        SELECT datname || ' ' || pg_get_userbyid(datdba) FROM pg_database WHERE datname IN ('it''s new', 'shop')
+        UNION ALL SELECT spcname || ' ' || pg_get_userbyid(spcowner) FROM pg_tablespace WHERE spcname !~ '^pg_') x(what)";
+    let made = [
+        ("CREATE DATABASE \"it's new\" OWNER shop_owner", "it's new shop_owner, shop shop_owner"),
+        (
+            "SET allow_in_place_tablespaces = on; CREATE TABLESPACE \"Ünder\" OWNER shop_owner LOCATION ''",
+            "it's new shop_owner, shop shop_owner, Ünder shop_owner",
+        ),
+    ];
+    for (make, owned) in made {
+        let run = open(&server, secrets.path(), &new).await;
+        let plan = run.plan().await.unwrap();
+        assert!(plan.refusals.is_empty(), "{}", plan.to_text());
+        server.script_as_superuser(make).unwrap();
+        let lock = run.lock().await.unwrap();
+        let error = run.apply(&lock, &plan, "1", &ApplyOptions::default()).await.error;
+        assert!(error.is_some_and(|error| error.contains("plan again")));
+        assert_eq!(superuser(&server, owners), owned);
+    }
     applied(&server, secrets.path(), &new).await;
-    assert_eq!(superuser(&server, owners), "it's new shop_owner, shop shop_successor");
+    assert_eq!(
+        superuser(&server, owners),
+        "it's new shop_owner, shop shop_successor, Ünder shop_owner"
+    );
 }

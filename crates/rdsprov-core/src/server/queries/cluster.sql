@@ -18,6 +18,18 @@ SELECT json_build_object(
     'in_rds_password', EXISTS (
       SELECT FROM pg_catalog.pg_roles p
       WHERE p.rolname = 'rds_password' AND pg_catalog.pg_has_role(p.oid, 'MEMBER'))),
+  'tablespaces', (
+    SELECT coalesce(json_object_agg(t.spcname, r.rolname ORDER BY t.spcname), '{}')
+    FROM pg_catalog.pg_tablespace t JOIN pg_catalog.pg_roles r ON r.oid = t.spcowner WHERE NOT r.rolsuper),
+  -- Up to 15 `subpasswordrequired` is none of the catalog's columns, and the other one is read.
+  'subscriptions', (
+    SELECT coalesce(json_agg(json_build_object(
+      'name', s.subname, 'database', d.datname, 'owner', r.rolname,
+      'movable', (SELECT subpasswordrequired FROM pg_catalog.pg_subscription o WHERE o.oid = s.oid))
+      ORDER BY d.datname, s.subname), '[]')
+    FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+    JOIN pg_catalog.pg_roles r ON r.oid = s.subowner, (SELECT false AS subpasswordrequired) up_to_15
+    WHERE NOT r.rolsuper),
   'extensions', (
     WITH RECURSIVE available AS MATERIALIZED (
       SELECT v.name, v.superuser, v.trusted, v.schema, v.requires FROM pg_catalog.pg_available_extensions e

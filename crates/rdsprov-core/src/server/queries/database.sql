@@ -33,7 +33,9 @@
     ORDER BY relname, given, acl) AS columns
   FROM with_column_acl GROUP BY nspname
 ), object AS (
-  SELECT 'routine' AS kind, 'pg_proc'::regclass AS class, n.oid AS namespace, p.proargtypes::oid[] AS arguments, p.oid, p.proowner AS owner, p.proacl AS acl
+  SELECT CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END AS kind, 'pg_proc'::regclass AS class,
+    n.oid AS namespace, coalesce(CASE p.prokind WHEN 'p' THEN p.proallargtypes END, p.proargtypes::oid[]) AS arguments,
+    p.oid, p.proowner AS owner, p.proacl AS acl
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
   UNION ALL
   SELECT 'type', 'pg_type'::regclass, n.oid, NULL, t.oid, t.typowner, t.typacl
@@ -84,7 +86,10 @@ SELECT json_build_object(
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'),
   'objects', (
     SELECT coalesce(json_agg(json_build_object(
-      'kind', o.kind, 'identity', i.identity, 'owner', pg_get_userbyid(o.owner),
+      'kind', o.kind, 'identity', CASE o.kind WHEN 'procedure' THEN (
+        -- With the modes of its arguments, which tell two of one name apart.
+        SELECT format('%s.%I(%s)', i.schema, p.proname, pg_get_function_identity_arguments(p.oid))
+        FROM pg_proc p WHERE p.oid = o.oid) ELSE i.identity END, 'owner', pg_get_userbyid(o.owner),
       'schemas', (
         SELECT coalesce(json_agg(DISTINCT n.nspname), '[]') FROM pg_namespace n
         WHERE n.oid = o.namespace

@@ -1,0 +1,282 @@
+//! A database gets another owner: what goes along, what stays, and what is printed for others to run.
+
+use rdsprov_testkit::versions;
+use serde_json::Value;
+
+use crate::bench::{Bench, expect, password};
+
+const OF_SHOP_OWNER: &str = r#"application_databases = {
+  shop = { database_name = "shop", username = "shop_owner", adopt = true }
+}"#;
+const APPLY: [&str; 3] = ["apply", "--env", "dev"];
+const ALLOWED: [&str; 2] = ["--allow", "changes_owner"];
+
+/// What a role owns of all that is in a database, with what it owns of what all databases share.
+fn owned(bench: &Bench, database: &str, role: &str) -> String {
+    bench.query_in(
+        database,
+        &format!(
+            "SELECT string_agg(i.type || ' ' || i.identity, E'\\n' ORDER BY i.type, i.identity)
+             FROM pg_shdepend s, pg_identify_object(s.classid, s.objid, s.objsubid) i
+             WHERE s.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+               AND s.refobjid = '{role}'::regrole AND s.deptype = 'o' AND i.type <> 'default acl'
+               AND coalesce(i.schema, '') !~ '^pg_temp' AND NOT EXISTS (SELECT FROM pg_depend d
+                 WHERE d.classid = s.classid AND d.objid = s.objid AND d.deptype = 'e')"
+        ),
+    )
+}
+
+/// The one refusal's statement, and the database to run it in.
+fn opens(bench: &Bench, definitions: &str, arguments: &[&str]) -> (String, String) {
+    let plan = ["plan", "--env", "dev", "--format", "json"];
+    let output = bench.run(definitions, &[&plan, arguments].concat());
+    let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [refusal] = plan["refusals"].as_array().unwrap().as_slice() else {
+        panic!("not one refusal: {}", plan["refusals"])
+    };
+    let text = |value: &Value| value.as_str().unwrap_or("postgres").to_owned();
+    let opens = &refusal["opens"];
+    let statement = text(&opens["statement"]);
+    assert!(text(&refusal["remedy"]).contains(&statement), "{refusal}");
+    (text(&opens["database"]), statement)
+}
+
+/// A database of the administrator with one of everything in it.
+fn of_everything(major: u32) -> Bench {
+    let bench = Bench::new(major);
+    bench.app("dev", "shop", "shop_owner");
+    bench
+        .server
+        .script_as_superuser(
+            r#"SET SESSION AUTHORIZATION platform_admin;
+            CREATE DATABASE shop;
+            \connect shop
+            SET SESSION AUTHORIZATION platform_admin;
+            CREATE SCHEMA x; CREATE SCHEMA "Odd .x";
+            CREATE TABLE x.p (a int, b text) PARTITION BY LIST (a);
+            CREATE TABLE x.p1 PARTITION OF x.p FOR VALUES IN (1) PARTITION BY RANGE (lower(b));
+            CREATE TABLE x.p11 PARTITION OF x.p1 FOR VALUES FROM ('a') TO ('z');
+            CREATE TABLE x.hashed (a int, b text, id int GENERATED ALWAYS AS IDENTITY) PARTITION BY HASH ((a + length(b)));
+            CREATE TABLE x.q (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, s serial, t text);
+            CREATE INDEX ON x.q (lower(t));
+            CREATE TABLE "Odd .x"."T ""q""" (id bigserial);
+            CREATE SEQUENCE x.sq;
+            CREATE VIEW x.v AS SELECT * FROM x.q;
+            CREATE RULE r AS ON INSERT TO x.v DO INSTEAD NOTHING;
+            CREATE MATERIALIZED VIEW x.m AS SELECT 1 AS a;
+            CREATE TYPE x.e AS ENUM ('a'); CREATE TYPE x.c AS (a int, b text); CREATE DOMAIN x.d AS x.e;
+            CREATE TYPE x.rg AS RANGE (subtype = int4);
+            CREATE FUNCTION x.f(a int, OUT b x.c) LANGUAGE sql AS 'SELECT NULL::x.c';
+            CREATE FUNCTION x.f(VARIADIC t x.e[]) RETURNS TABLE (z int) LANGUAGE sql AS 'SELECT 1';
+            CREATE FUNCTION x.pr(int, text) RETURNS int LANGUAGE sql AS 'SELECT 1';
+            CREATE PROCEDURE x.pr(int, OUT text) LANGUAGE sql AS 'SELECT NULL::text';
+            CREATE PROCEDURE x.two(int, text) LANGUAGE sql AS 'SELECT 1';
+            CREATE PROCEDURE x.two(int, OUT text) LANGUAGE sql AS 'SELECT NULL::text';
+            CREATE PROCEDURE x.two(int, INOUT "B c" x.e) LANGUAGE sql AS 'SELECT $2';
+            CREATE AGGREGATE x.cnt(*) (sfunc = int8inc, stype = int8, initcond = '0');
+            CREATE AGGREGATE x.mx(int) (sfunc = int4larger, stype = int4);
+            CREATE FUNCTION x.eq(int, text) RETURNS bool LANGUAGE sql AS 'SELECT true';
+            CREATE OPERATOR x.=== (leftarg = int, rightarg = text, function = x.eq);
+            CREATE FUNCTION x.neg(text) RETURNS text LANGUAGE sql AS 'SELECT $1';
+            CREATE OPERATOR "Odd .x".!! (rightarg = text, function = x.neg);
+            CREATE COLLATION x.col FROM "C";
+            CREATE CONVERSION x.conv FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8;
+            CREATE STATISTICS x.st ON id, s FROM x.q;
+            CREATE TEXT SEARCH DICTIONARY x.dict (template = simple);
+            CREATE TEXT SEARCH CONFIGURATION x.cfg (copy = simple);
+            SELECT lo_create(4711);
+            CREATE PUBLICATION "P q" FOR TABLE x.q;
+            CREATE EXTENSION citext SCHEMA x;
+            RESET SESSION AUTHORIZATION;
+            CREATE AGGREGATE x.rnk(VARIADIC "any" ORDER BY VARIADIC "any") (sfunc = ordered_set_transition_multi,
+              stype = internal, finalfunc = rank_final, finalfunc_extra, hypothetical);
+            ALTER AGGREGATE x.rnk(VARIADIC "any" ORDER BY VARIADIC "any") OWNER TO platform_admin;
+            CREATE OPERATOR FAMILY x.fam USING btree; ALTER OPERATOR FAMILY x.fam USING btree OWNER TO platform_admin;
+            CREATE OPERATOR CLASS x.cls FOR TYPE int4 USING hash AS OPERATOR 1 =, FUNCTION 1 hashint4(int4);
+            ALTER OPERATOR CLASS x.cls USING hash OWNER TO platform_admin;
+            ALTER OPERATOR FAMILY x.cls USING hash OWNER TO platform_admin;
+            CREATE FOREIGN DATA WRAPPER fdw; GRANT USAGE ON FOREIGN DATA WRAPPER fdw TO PUBLIC;
+            CREATE SERVER "S v" FOREIGN DATA WRAPPER fdw; ALTER SERVER "S v" OWNER TO platform_admin;
+            CREATE FOREIGN TABLE x.ft (a int) SERVER "S v"; ALTER FOREIGN TABLE x.ft OWNER TO platform_admin;
+            CREATE LANGUAGE own HANDLER plpgsql_call_handler; ALTER LANGUAGE own OWNER TO platform_admin;"#,
+        )
+        .unwrap();
+    bench
+}
+
+/// What PostgreSQL lets nobody give away stays: extensions, and with them what is theirs.
+const STAYS: &str = "database platform\ndatabase postgres\ndatabase template1\nextension citext";
+
+#[test]
+fn all_that_the_administrator_has_in_a_database_goes_along() {
+    for major in versions() {
+        let bench = of_everything(major);
+        if major >= 16 {
+            bench.query_in(
+                "shop",
+                "CREATE SUBSCRIPTION \"S b\" CONNECTION 'dbname=no password=no' PUBLICATION p WITH (connect = false);
+                 ALTER SUBSCRIPTION \"S b\" OWNER TO platform_admin",
+            );
+        }
+        // What a session made for itself is nobody else's.
+        let mut session = bench.server.master_session("shop").unwrap();
+        session.ask("CREATE TEMPORARY TABLE mine (id serial)").unwrap();
+        let definitions = bench.definitions(OF_SHOP_OWNER);
+        expect(&bench.run(&definitions, &[APPLY.as_slice(), &ALLOWED].concat()), 0);
+        assert_eq!(owned(&bench, "shop", "platform_admin"), STAYS, "PostgreSQL {major}");
+        drop(session);
+    }
+}
+
+/// The same, by who reads the refusal.
+#[test]
+fn what_is_printed_hands_over_all_that_the_administrator_has() {
+    for major in versions() {
+        let bench = of_everything(major);
+        // As the master, who then has power over it.
+        bench.server.master("platform", "CREATE ROLE shop_owner").unwrap();
+        let definitions = bench.definitions(OF_SHOP_OWNER);
+        let (database, statement) = opens(&bench, &definitions, &[]);
+        bench.query_in(&database, &statement);
+        assert_eq!(owned(&bench, "shop", "platform_admin"), STAYS, "PostgreSQL {major}");
+        expect(&bench.run(&definitions, &APPLY), 0);
+        let own = password("shop");
+        bench.server.sql_as("shop_owner", &own, "shop", "SELECT FROM x.q, x.p").unwrap();
+    }
+}
+
+/// One who owns two databases, one of them with grants, and a tablespace.
+fn of_an_owner(major: u32) -> (Bench, String) {
+    let bench = Bench::new(major);
+    bench.app("dev", "shop", "shop_owner");
+    bench.app("dev", "warehouse", "successor");
+    let definitions = bench.definitions(OF_SHOP_OWNER);
+    expect(&bench.run(&definitions, &APPLY), 0);
+    bench
+        .server
+        .script_as_superuser(
+            "SET allow_in_place_tablespaces = on;
+             CREATE TABLESPACE \"fast disks\" OWNER shop_owner LOCATION '';
+             SET ROLE platform_admin;
+             CREATE ROLE successor;
+             RESET ROLE;
+             CREATE DATABASE desk OWNER shop_owner;
+             SET ROLE shop_owner;
+             GRANT CONNECT ON DATABASE desk TO successor;
+             GRANT CREATE ON TABLESPACE \"fast disks\" TO successor;
+             RESET ROLE;
+             \\connect shop
+             SET ROLE shop_owner;
+             CREATE TABLE orders (id serial, item text);",
+        )
+        .unwrap();
+    let definitions = bench.definitions(
+        r#"application_databases = {
+             warehouse = { database_name = "shop", username = "successor", adopt = true }
+           }"#,
+    );
+    (bench, definitions)
+}
+
+/// The databases and tablespaces with their owners and ACLs.
+fn shared(bench: &Bench) -> String {
+    bench.query(
+        "SELECT string_agg(what, E'\\n' ORDER BY what) FROM (
+           SELECT datname || ' ' || pg_get_userbyid(datdba) || ' ' || coalesce(datacl::text, '') FROM pg_database
+             WHERE datname <> 'shop'
+           UNION ALL
+           SELECT spcname || ' ' || pg_get_userbyid(spcowner) || ' ' || coalesce(spcacl::text, '') FROM pg_tablespace) x(what)",
+    )
+}
+
+const OWNED_IN_SHOP: &str = "database shop\nsequence public.orders_id_seq\ntable public.orders";
+
+#[test]
+fn what_an_owner_has_beside_a_database_stays_its_own() {
+    for major in versions() {
+        let (bench, definitions) = of_an_owner(major);
+        let before = shared(&bench);
+        let (database, statement) = opens(&bench, &definitions, &[]);
+        // By the program, and by who reads its refusal.
+        for printed in [false, true] {
+            if printed {
+                bench.query_in("shop", "REASSIGN OWNED BY successor TO shop_owner");
+                assert_eq!(shared(&bench), before, "PostgreSQL {major}");
+                bench.query_in(&database, &statement);
+            } else {
+                expect(&bench.run(&definitions, &[APPLY.as_slice(), &ALLOWED].concat()), 0);
+            }
+            assert_eq!(owned(&bench, "shop", "successor"), OWNED_IN_SHOP, "PostgreSQL {major}");
+            assert_eq!(shared(&bench), before, "PostgreSQL {major}, printed: {printed}");
+        }
+        expect(&bench.run(&definitions, &APPLY), 0);
+    }
+}
+
+/// What is to be run first where the new owner is yet to come.
+#[test]
+fn what_is_printed_for_an_owner_that_is_not_there_yet() {
+    for major in versions() {
+        let (bench, definitions) = of_an_owner(major);
+        bench.query("DROP OWNED BY successor; DROP ROLE successor");
+        let before = shared(&bench);
+        let shown = expect(&bench.run(&definitions, &["plan", "--env", "dev"]), 3);
+        let create = r#"or create role successor as the administrator, have a superuser run, in database shop: "#;
+        let (_, rest) = shown.split_once(create).unwrap();
+        let (statement, _) =
+            rest.split_once(" and take the role over with `adopt = true`").unwrap();
+        bench.server.master("platform", "CREATE ROLE successor").unwrap();
+        bench.query_in("shop", statement);
+        assert_eq!(shared(&bench), before, "PostgreSQL {major}");
+        expect(&bench.run(&definitions, &APPLY), 0);
+    }
+}
+
+/// A subscription is its database's, and `REASSIGN OWNED` moves it from everywhere.
+#[test]
+fn subscriptions_are_refused_or_go_along() {
+    for major in versions() {
+        let (bench, definitions) = of_an_owner(major);
+        let apply = [APPLY.as_slice(), &ALLOWED].concat();
+        let make = |database: &str, name: &str| {
+            bench.query_in(
+                database,
+                &format!(
+                    "CREATE SUBSCRIPTION {name} CONNECTION 'dbname=no password=no' PUBLICATION p WITH (connect = false);
+                     ALTER ROLE shop_owner SUPERUSER; ALTER SUBSCRIPTION {name} OWNER TO shop_owner;
+                     ALTER ROLE shop_owner NOSUPERUSER"
+                ),
+            );
+        };
+        make("desk", "elsewhere");
+        make("shop", "here");
+        if major >= 16 {
+            make("shop", "trusted");
+            bench.query_in("shop", "ALTER SUBSCRIPTION trusted SET (password_required = false)");
+        }
+        let picture = bench.picture();
+        let shown = expect(&bench.run(&definitions, &apply), 3);
+        assert_eq!(bench.picture(), picture);
+        for (name, database, refused) in [
+            ("elsewhere", "desk", true),
+            ("here", "shop", major < 16),
+            ("trusted", "shop", major >= 16),
+        ] {
+            let statement = format!(r#"ALTER SUBSCRIPTION "{name}" OWNER TO CURRENT_USER"#);
+            let opens = format!("in database {database}: {statement};");
+            assert_eq!(shown.contains(&opens), refused, "PostgreSQL {major}: {shown}");
+            if refused {
+                bench.query_in(database, &statement);
+            }
+        }
+        expect(&bench.run(&definitions, &apply), 0);
+        let owners =
+            "SELECT string_agg(subname || ' ' || pg_get_userbyid(subowner), ', ' ORDER BY subname)
+            FROM pg_subscription";
+        let after = match major {
+            ..16 => "elsewhere rdsadmin, here rdsadmin",
+            _ => "elsewhere rdsadmin, here successor, trusted rdsadmin",
+        };
+        assert_eq!(bench.query(owners), after, "PostgreSQL {major}");
+    }
+}
