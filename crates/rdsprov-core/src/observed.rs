@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::access::{ObjectKind, Privilege};
+use crate::access::{ObjectKind, Privilege, Privileges};
 use crate::mark::{Mark, UNFINISHED};
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::setting::Parameter;
@@ -163,9 +163,12 @@ pub struct Relations {
     pub kind: ObjectKind,
     /// Their ACL.
     pub acl: Acl,
-    /// Whether they belong to an extension: then what that gave PUBLIC is left out of the ACL.
+    /// Whether they belong to an extension.
     #[serde(default)]
     pub of_extension: bool,
+    /// What that gave PUBLIC.
+    #[serde(default)]
+    pub given_to_public: Privileges,
     /// How many they are.
     pub count: u64,
     /// Their names, in order; only where the plan has something to say about them.
@@ -180,9 +183,12 @@ pub struct Columns {
     pub relation: String,
     /// Who owns it.
     pub owner: RoleName,
-    /// Whether it belongs to an extension: then what that gave PUBLIC is left out of the ACL.
+    /// Whether it belongs to an extension.
     #[serde(default)]
     pub of_extension: bool,
+    /// What that gave PUBLIC of the columns.
+    #[serde(default)]
+    pub given_to_public: Privileges,
     /// The columns' names, in order.
     pub names: Vec<String>,
     /// Their ACL, beside that of the relation.

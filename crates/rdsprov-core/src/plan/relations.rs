@@ -72,7 +72,7 @@ impl Inside<'_, '_> {
         wanted: &BTreeMap<RoleName, Privileges>,
     ) -> AclDiff {
         let of_creator = covered && self.is_creator(&group.owner);
-        let public = of_creator.then(Privileges::new);
+        let public = of_creator.then(|| group.given_to_public.clone());
         if !group.of_extension {
             return self.differs(&group.owner, &group.acl, wanted, public);
         }
@@ -115,7 +115,7 @@ impl Inside<'_, '_> {
         } else {
             self.wanted(schema, |level| access::on_object(level, ObjectKind::Table))
         };
-        let public = of_creator.then(Privileges::new);
+        let public = of_creator.then(|| columns.given_to_public.clone());
         let mut found = self.differs(&columns.owner, &columns.acl, &allowed, public);
         found.grant.clear();
         let target = Target::Columns {

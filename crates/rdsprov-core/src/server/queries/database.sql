@@ -1,38 +1,36 @@
 -- What is inside one database, as one JSON document of the shape of `Contents`. $1: the roles that it is about.
 , groups AS (
   SELECT nspname, json_agg(json_build_object(
-    'number', number, 'owner', owner, 'kind', kind, 'of_extension', of_extension, 'count', count,
+    'number', number, 'owner', owner, 'kind', kind, 'of_extension', of_extension,
+    'given_to_public', given, 'count', count,
     'acl', (
       SELECT coalesce(json_agg(json_build_object(
         'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
         'privilege', x.privilege_type, 'grantable', x.is_grantable)
         ORDER BY g.rolname, x.privilege_type), '[]')
       FROM aclexplode(nullif(acl, '{}')::aclitem[]) x LEFT JOIN pg_roles g ON g.oid = x.grantee)) ORDER BY number) AS groups
-  FROM (SELECT number, nspname, owner, kind, of_extension, acl, count(*) AS count
-        FROM relations GROUP BY 1, 2, 3, 4, 5, 6) one GROUP BY nspname
+  FROM (SELECT number, nspname, owner, kind, of_extension, given, acl, count(*) AS count
+        FROM relations GROUP BY 1, 2, 3, 4, 5, 6, 7) one GROUP BY nspname
 ), with_column_acl AS (
-  SELECT r.nspname, r.relname, r.owner, r.of_extension, c.acl::text AS acl,
+  SELECT r.nspname, r.relname, r.owner, r.of_extension, coalesce(g.privileges, '{}') AS given, a.attacl::text AS acl,
     json_agg(a.attname ORDER BY a.attnum) AS names
-  FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid, LATERAL (
-    SELECT CASE WHEN NOT r.of_extension THEN a.attacl
-      ELSE (SELECT array_agg(makeaclitem(x.grantee, x.grantor, x.privilege_type, x.is_grantable))
-        FROM aclexplode(a.attacl) x WHERE x.grantee <> 0 OR NOT EXISTS (SELECT FROM given g
-          WHERE g.objoid = r.oid AND g.objsubid = a.attnum AND g.privilege_type = x.privilege_type))
-      END AS acl) c
+  FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid
+  LEFT JOIN given g ON g.objoid = r.oid AND g.objsubid = a.attnum
   WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND EXISTS (
-    SELECT FROM aclexplode(c.acl) x
+    SELECT FROM aclexplode(a.attacl) x
     WHERE x.grantee = 0 OR x.grantee IN (SELECT oid FROM concerned) OR x.grantor IN (SELECT oid FROM concerned))
-  GROUP BY 1, 2, 3, 4, 5
+  GROUP BY 1, 2, 3, 4, 5, 6
 ), columns AS (
   SELECT nspname, json_agg(json_build_object(
-    'relation', relname, 'owner', owner, 'of_extension', of_extension, 'names', names,
+    'relation', relname, 'owner', owner, 'of_extension', of_extension,
+    'given_to_public', given, 'names', names,
     'acl', (
       SELECT coalesce(json_agg(json_build_object(
         'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
         'privilege', x.privilege_type, 'grantable', x.is_grantable)
         ORDER BY g.rolname, x.privilege_type), '[]')
       FROM aclexplode(nullif(acl, '{}')::aclitem[]) x LEFT JOIN pg_roles g ON g.oid = x.grantee))
-    ORDER BY relname, acl) AS columns
+    ORDER BY relname, given, acl) AS columns
   FROM with_column_acl GROUP BY nspname
 ), object AS (
   SELECT CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END AS kind, 'pg_proc'::regclass AS class,

@@ -1,30 +1,27 @@
 -- The relations of a database in groups that are alike: one schema, owner, kind and ACL, of which counts what
 -- concerns PUBLIC, the owner and the roles of $1. A group's number is the same in every query of one snapshot. Of an
--- extension's relation the ACL is without what the extension gave PUBLIC (pg_init_privs); what it holds for others
--- came from default privileges or by hand.
+-- extension's relation is told what the extension gave PUBLIC (pg_init_privs): what it says of others came from
+-- default privileges.
 WITH concerned AS (
   SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY($1::text[])
 ), given AS (
-  SELECT p.objoid, p.objsubid, x.privilege_type FROM pg_init_privs p, aclexplode(p.initprivs) x
-  WHERE p.classoid = 'pg_class'::regclass AND p.privtype = 'e' AND x.grantee = 0
+  SELECT p.objoid, p.objsubid, array_agg(DISTINCT x.privilege_type) AS privileges
+  FROM pg_init_privs p, aclexplode(p.initprivs) x
+  WHERE p.classoid = 'pg_class'::regclass AND p.privtype = 'e' AND x.grantee = 0 GROUP BY 1, 2
 ), relation AS (
   SELECT c.oid, n.nspname, c.relname, c.relowner, pg_get_userbyid(c.relowner) AS owner,
     CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
-    e.objid IS NOT NULL AS of_extension,
-    CASE WHEN e.objid IS NULL THEN coalesce(c.relacl,
-        acldefault(CASE c.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, c.relowner))
-      ELSE (SELECT coalesce(array_agg(makeaclitem(x.grantee, x.grantor, x.privilege_type, x.is_grantable)), '{}')
-        FROM aclexplode(c.relacl) x WHERE x.grantee <> 0 OR NOT EXISTS (SELECT FROM given g
-          WHERE g.objoid = c.oid AND g.objsubid = 0 AND g.privilege_type = x.privilege_type))
-      END::text AS acl
+    e.objid IS NOT NULL AS of_extension, coalesce(g.privileges, '{}') AS given,
+    coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, c.relowner))::text AS acl
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_depend e ON e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.objsubid = 0
     AND e.deptype = 'e'
+  LEFT JOIN given g ON g.objoid = c.oid AND g.objsubid = 0
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 ), relations AS (
-  SELECT dense_rank() OVER (ORDER BY nspname, kind, owner, of_extension, acl) AS number, * FROM (
-    SELECT oid, nspname, relname, owner, kind, of_extension, (
+  SELECT dense_rank() OVER (ORDER BY nspname, kind, owner, of_extension, given, acl) AS number, * FROM (
+    SELECT oid, nspname, relname, owner, kind, of_extension, given, (
       SELECT coalesce(array_agg(i), '{}') FROM unnest(acl::aclitem[]) i WHERE EXISTS (
         SELECT FROM aclexplode(ARRAY[i]) x
         WHERE x.grantee = 0 OR x.grantee = relowner
