@@ -15,7 +15,7 @@ use super::{Acting, Action, DATABASE_OWNER, Hazard, MembershipOption, Membership
 use crate::access::{self, ObjectKind, Privileges};
 use crate::definitions::AccessLevel;
 use crate::desired;
-use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
+use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{AclItem, Contents, Grantee, Owned};
 
 /// Whoever is a member of one of these may use every schema.
@@ -186,26 +186,31 @@ impl Inside<'_, '_> {
     /// A declared role that is neither the owner nor a creator owns nothing in the database: it could do with
     /// that whatever it likes.
     fn owned_by_others(&mut self, contents: &Contents) {
+        let observed = self.planner.observed;
+        let template = DatabaseName::observed(TEMPLATE);
+        // What is in a database to come is in the template.
+        let place = if self.is_new { &template } else { self.name };
+        let present =
+            observed.databases.get(place).map_or(&observed.administrator.name, |d| &d.owner);
+        let owner =
+            Some(self.owner).filter(|one| !self.is_new && observed.roles.contains_key(*one));
+        let to = owner.unwrap_or(present);
         for Owned { role, count, kind, identity } in &contents.owned {
             if !self.is_managed(role) || self.is_creator(role) {
                 continue;
             }
             let more = if *count > 1 { format!(" and {} more", count - 1) } else { String::new() };
             let message = format!(
-                "in database {}, {kind} {identity}{more} belong{} to role {role}, which is not declared to own anything there",
-                self.name,
+                "in database {place}, {kind} {identity}{more} belong{} to role {role}, which is not declared to own anything there",
                 if *count > 1 { "" } else { "s" }
             );
-            let opens = self.planner.handing_over(self.name, role, self.owner);
+            let opens = self.planner.handing_over(place, role, to);
             let application = self.application(Some(role));
-            let there = self.planner.observed.roles.contains_key(self.owner);
-            let once =
-                if there { String::new() } else { format!(", once role {} exists", self.owner) };
             let remedy = format!(
-                "have a superuser run{once}, in database {}: {}; or name {role} in `creators`",
-                self.name, opens.statement
+                "have a superuser run, in database {place}: {}; or name {role} in `creators`",
+                opens.statement
             );
-            self.planner.findings.refuse(&application, message, remedy, there.then_some(opens));
+            self.planner.findings.refuse(&application, message, remedy, Some(opens));
         }
     }
 

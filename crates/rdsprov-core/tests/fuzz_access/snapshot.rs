@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::declared::{Declared, Level};
+use crate::declared::{Application, Declared, Level};
 
 /// One privilege in an ACL: grantee (none is PUBLIC), grantor, privilege, whether it may be granted on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -222,7 +222,13 @@ impl Snapshot {
         let mut were = Vec::new();
         for app in declared.applications.iter().filter(|app| app.level == Level::Owner) {
             let Some(database) = self.cluster.databases.get_mut(&app.database) else { continue };
-            if database.owner == app.user || !database.allows_connections {
+            if !database.allows_connections {
+                continue;
+            }
+            if let Some(contents) = self.contents.get_mut(&app.database) {
+                take_schemas(contents, app);
+            }
+            if database.owner == app.user {
                 continue;
             }
             let from = std::mem::replace(&mut database.owner, app.user.clone());
@@ -253,6 +259,19 @@ impl Snapshot {
             }
         }
         found
+    }
+}
+
+/// The schemas that the owner's entry declares are its own.
+fn take_schemas(contents: &mut Contents, owner: &Application) {
+    for thing in contents.things.values_mut() {
+        let name = &thing.name;
+        let is_declared =
+            name.class == Class::Schema && name.schema != "public" && owner.covers(&name.schema);
+        if is_declared && thing.owner != "pg_database_owner" {
+            thing.acl = handed_over(&thing.acl, &thing.owner, &owner.user);
+            thing.owner.clone_from(&owner.user);
+        }
     }
 }
 
