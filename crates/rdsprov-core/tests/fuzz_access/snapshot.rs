@@ -36,6 +36,8 @@ pub enum Class {
     LargeObject,
     ForeignServer,
     Wrapper,
+    /// What nothing is granted on, and somebody owns all the same.
+    Other,
 }
 
 /// What a thing is called; a column is a part of its table.

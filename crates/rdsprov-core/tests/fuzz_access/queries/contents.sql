@@ -41,6 +41,15 @@ WITH namespaces AS (
   SELECT 'wrapper', '', w.fdwname, '', '', w.fdwowner, coalesce(w.fdwacl, acldefault('F', w.fdwowner)),
          'pg_foreign_data_wrapper'::regclass, w.oid
   FROM pg_foreign_data_wrapper w
+  UNION ALL
+  -- All else that somebody owns: nothing is granted on it.
+  SELECT 'other', coalesce(i.schema, ''), i.type || ' ' || i.identity, '', '', s.refobjid, NULL, s.classid, s.objid
+  FROM pg_shdepend s CROSS JOIN pg_identify_object(s.classid, s.objid, 0) i
+  LEFT JOIN pg_type t ON s.classid = 'pg_type'::regclass AND t.oid = s.objid
+  WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' AND coalesce(t.typtype, 'r') NOT IN ('d', 'e')
+    AND s.classid <> ALL (ARRAY['pg_namespace', 'pg_class', 'pg_proc', 'pg_language', 'pg_largeobject',
+      'pg_foreign_server', 'pg_foreign_data_wrapper', 'pg_extension', 'pg_default_acl', 'pg_user_mapping']::regclass[])
 ), defaults AS (
   SELECT pg_get_userbyid(d.defaclrole)::text AS creator, n.nspname::text AS schema, d.defaclobjtype::text AS kind,
          d.defaclacl AS acl

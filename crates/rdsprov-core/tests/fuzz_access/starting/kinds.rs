@@ -42,6 +42,7 @@ kinds! {
     ForeignTable,
     Routine,
     TypeMade,
+    NothingToGrantOn,
     LargeObject,
     ForeignServer,
     Extension,

@@ -161,7 +161,7 @@ impl World<'_> {
         let role = quote(&owner);
         let name =
             |stem: &str| format!("{}.{}", quote(&schema), quote(&format!("{stem}_{number}")));
-        let (kind, object_kind, target, statement) = match self.random.below(8) {
+        let (kind, object_kind, target, statement) = match self.random.below(11) {
             0 => {
                 let f = format!("{}({})", name("fn"), self.argument(database));
                 (
@@ -227,6 +227,39 @@ impl World<'_> {
                         "CREATE FOREIGN DATA WRAPPER fdw_{number}; CREATE SERVER {s} FOREIGN DATA WRAPPER fdw_{number}; ALTER SERVER {s} OWNER TO {role}"
                     ),
                 )
+            }
+            7 => {
+                // Which of the two is meant, only its kind and the modes of its arguments say.
+                let pair = name("pair");
+                let (f, p) = (format!("{pair}(int, text)"), format!("{pair}(int, OUT text)"));
+                (
+                    Kind::Routine,
+                    ObjectKind::Function,
+                    format!("PROCEDURE {p}"),
+                    format!(
+                        "CREATE FUNCTION {f} RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION {f} OWNER TO {role}; CREATE PROCEDURE {p} LANGUAGE sql AS 'SELECT NULL::text'; ALTER PROCEDURE {p} OWNER TO {role}"
+                    ),
+                )
+            }
+            8 => {
+                let a = name("count");
+                (
+                    Kind::Routine,
+                    ObjectKind::Function,
+                    format!("FUNCTION {a}()"),
+                    format!(
+                        "CREATE AGGREGATE {a}(*) (sfunc = int8inc, stype = int8, initcond = '0'); ALTER AGGREGATE {a}(*) OWNER TO {role}"
+                    ),
+                )
+            }
+            9 => {
+                let (range, search) = (name("range"), name("search"));
+                let published = format!("published_{number}");
+                let statement = format!(
+                    "CREATE TYPE {range} AS RANGE (subtype = int4); ALTER TYPE {range} OWNER TO {role}; CREATE TEXT SEARCH CONFIGURATION {search} (copy = simple); ALTER TEXT SEARCH CONFIGURATION {search} OWNER TO {role}; CREATE PUBLICATION {published}; ALTER PUBLICATION {published} OWNER TO {role}"
+                );
+                self.make(database, Kind::NothingToGrantOn, statement);
+                return;
             }
             6 => {
                 database.objects.push(Object {
