@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -186,6 +187,26 @@ impl Bench {
     /// How far the server has written.
     pub fn written(&self) -> String {
         self.query("SELECT pg_current_wal_insert_lsn()")
+    }
+
+    /// Somebody else makes a role that what runs is about to make: `CREATE ROLE` waits for them, and fails.
+    pub fn while_somebody_makes<T>(&self, role: &str, run: impl FnOnce() -> T) -> T {
+        let waits = "SELECT count(*) FROM pg_stat_activity
+            WHERE usename = 'platform_admin' AND wait_event_type = 'Lock'";
+        let mut other = self.server.superuser_session("postgres").unwrap();
+        other.ask(&format!("BEGIN; CREATE ROLE {role}")).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut tries = 0;
+                while self.query(waits) == "0" {
+                    tries += 1;
+                    assert!(tries < 1000, "the run does not wait");
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                other.ask("COMMIT").unwrap();
+            });
+            run()
+        })
     }
 
     /// The memberships that the administrator granted to itself.

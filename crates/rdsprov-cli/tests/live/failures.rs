@@ -1,8 +1,7 @@
 //! What fails on the server in the middle of a run: the exit code, the records, and what goes on.
 
 use std::fs::File;
-use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::process::Output;
 
 use rdsprov_testkit::versions;
 
@@ -135,22 +134,9 @@ fn a_failure_in_what_all_databases_share() {
         {
             bench.app("dev", application, username);
         }
-        // Somebody is about to make the second of the roles.
-        let mut other = bench.server.superuser_session("postgres").unwrap();
-        other.ask("BEGIN; CREATE ROLE keycloak_user").unwrap();
-        let mut command = bench.command("teams/standalone.tfvars", &["apply", "--no-fail-fast"]);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let running = command.spawn().unwrap();
-        let waits = "SELECT count(*) FROM pg_stat_activity
-            WHERE usename = 'platform_admin' AND wait_event_type = 'Lock'";
-        let mut tries = 0;
-        while bench.query(waits) == "0" {
-            tries += 1;
-            assert!(tries < 1000, "the run does not wait");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        other.ask("COMMIT").unwrap();
-        let output = running.wait_with_output().unwrap();
+        let output = bench.while_somebody_makes("keycloak_user", || {
+            bench.run("teams/standalone.tfvars", &["apply", "--no-fail-fast"])
+        });
         let shown = expect(&output, 1);
         assert!(shown.contains("role \"keycloak_user\" already exists (42710)"), "{shown}");
         let rows = rows(&output);
