@@ -449,6 +449,9 @@ pub struct Observed {
     /// What it says about passwords.
     #[serde(default)]
     pub passwords: PasswordRules,
+    /// Who owns `template0` and `template1`.
+    #[serde(default)]
+    pub templates: BTreeMap<DatabaseName, RoleName>,
     /// What is inside `template1`, as which a new database will be; only where one is to be created.
     #[serde(default)]
     pub template: Option<Contents>,

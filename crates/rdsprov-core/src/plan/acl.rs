@@ -48,6 +48,8 @@ pub struct HeldThrough {
     pub through: RoleName,
     /// What.
     pub privileges: Privileges,
+    /// Whether it may grant that on.
+    pub grantable: bool,
 }
 
 /// What to change in one ACL.
@@ -163,8 +165,11 @@ impl AclDiff {
     }
 
     fn forbid(&mut self, item: &AclItem) {
-        let same =
-            |held: &&mut HeldThrough| held.holder == item.grantee && held.through == item.grantor;
+        let same = |held: &&mut HeldThrough| {
+            held.holder == item.grantee
+                && held.through == item.grantor
+                && held.grantable == item.grantable
+        };
         if let Some(held) = self.held_through.iter_mut().find(same) {
             held.privileges.insert(item.privilege);
             return;
@@ -173,6 +178,7 @@ impl AclDiff {
             holder: item.grantee.clone(),
             through: item.grantor.clone(),
             privileges: Privileges::from([item.privilege]),
+            grantable: item.grantable,
         });
     }
 }

@@ -48,7 +48,8 @@ impl Planner<'_> {
                 .iter()
                 .filter(|revoke| revoke.grantee == Grantee::Role(held.through.clone()))
                 .map(|revoke| revoked(revoke, place.target).1.shown());
-            let mut statements = vec![again.shown()];
+            let option = if held.grantable { " WITH GRANT OPTION" } else { "" };
+            let mut statements = vec![again.shown() + option];
             for statement in of_through {
                 let cascade = statement.trim_end_matches(" CASCADE").to_owned() + " CASCADE";
                 statements.push(cascade);

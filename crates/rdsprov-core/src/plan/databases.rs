@@ -107,8 +107,11 @@ impl<'a> Planner<'a> {
             Some(access) => format!("which the definitions declare as its {}", access.level),
             None => "whose entries are for other databases".to_owned(),
         };
-        let opens = self.handing_over(name, owner, &self.observed.administrator.name);
         let message = format!("database {name} belongs to role {owner}, {declared}");
+        if self.refuse_subscriptions(name, &database.application, owner, &message) {
+            return;
+        }
+        let opens = self.handing_over(name, owner, &self.observed.administrator.name);
         let remedy = format!(
             "declare its owner with access_level = \"owner\"; or have a superuser run, in database {name}: {};",
             opens.statement

@@ -80,7 +80,7 @@ impl Planner<'_> {
 
     /// Refuses where subscriptions would have to go along that cannot, or that are another database's: there is no
     /// way to keep those.
-    fn refuse_subscriptions(
+    pub(super) fn refuse_subscriptions(
         &mut self,
         name: &DatabaseName,
         application: &ApplicationName,
@@ -131,12 +131,13 @@ impl Planner<'_> {
             let databases = self.observed.databases.iter();
             let others = databases.filter(|(other, seen)| *other != name && seen.owner == *from);
             let shared = others.map(|(other, _)| Shared::Database(other));
-            let shared = shared.chain(self.tablespaces_of(from)).collect();
+            let shared = shared.chain(self.never_moved(from)).collect();
             let keeper = self.keeper();
             statements = sql::reassign_only(from, to, &keeper, &shared);
             if !shared.is_empty() {
                 statements.insert(0, sql::create_plain_role(&keeper));
                 statements.push(sql::drop_role(&keeper));
+                statements = sql::at_once(statements);
             }
         }
         let database = (!self.is_special(from) || statements.len() > 1).then(|| name.clone());
@@ -144,11 +145,13 @@ impl Planner<'_> {
         Opening { database, statement: statements.join("; ") }
     }
 
-    fn tablespaces_of(&self, role: &RoleName) -> impl Iterator<Item = Shared<'_>> {
-        let tablespaces = self.observed.tablespaces.iter();
-        tablespaces
-            .filter(move |(_, owner)| *owner == role)
-            .map(|(name, _)| Shared::Tablespace(name))
+    /// The templates and tablespaces of a role, which stay its own.
+    fn never_moved(&self, role: &RoleName) -> impl Iterator<Item = Shared<'_>> {
+        let templates = self.observed.templates.iter().filter(move |(_, owner)| *owner == role);
+        let tablespaces = self.observed.tablespaces.iter().filter(move |(_, owner)| *owner == role);
+        templates
+            .map(|(name, _)| Shared::Database(name))
+            .chain(tablespaces.map(|(name, _)| Shared::Tablespace(name)))
     }
 
     /// What the administrator owns in a database goes to another role.
@@ -368,7 +371,7 @@ impl Inside<'_, '_> {
             *name != self.name && owner_then(name, there.get(name)).as_ref() == Some(from)
         });
         let shared: BTreeSet<Shared<'_>> =
-            databases.map(Shared::Database).chain(self.planner.tablespaces_of(from)).collect();
+            databases.map(Shared::Database).chain(self.planner.never_moved(from)).collect();
         let keeper = self.planner.keeper();
         let mut statements = vec![sql::owns_just(from, &shared)];
         if !shared.is_empty() {

@@ -186,17 +186,13 @@ impl Inside<'_, '_> {
     /// A declared role that is neither the owner nor a creator owns nothing in the database: it could do with
     /// that whatever it likes.
     fn owned_by_others(&mut self, contents: &Contents) {
-        let observed = self.planner.observed;
-        let template = DatabaseName::observed(TEMPLATE);
-        // What is in a database to come is in the template.
-        let place = if self.is_new { &template } else { self.name };
-        let present =
-            observed.databases.get(place).map_or(&observed.administrator.name, |d| &d.owner);
-        let owner =
-            Some(self.owner).filter(|one| !self.is_new && observed.roles.contains_key(*one));
-        let to = owner.unwrap_or(present);
+        let (place, to) = self.as_it_is();
         for Owned { role, count, kind, identity } in &contents.owned {
             if !self.is_managed(role) || self.is_creator(role) {
+                continue;
+            }
+            // That is refused for itself, and comes first.
+            if self.planner.observed.roles.get(role).is_some_and(|seen| seen.superuser) {
                 continue;
             }
             let more = if *count > 1 { format!(" and {} more", count - 1) } else { String::new() };
@@ -204,14 +200,31 @@ impl Inside<'_, '_> {
                 "in database {place}, {kind} {identity}{more} belong{} to role {role}, which is not declared to own anything there",
                 if *count > 1 { "" } else { "s" }
             );
-            let opens = self.planner.handing_over(place, role, to);
             let application = self.application(Some(role));
+            if self.planner.refuse_subscriptions(&place, &application, role, &message) {
+                continue;
+            }
+            let opens = self.planner.handing_over(&place, role, &to);
             let remedy = format!(
                 "have a superuser run, in database {place}: {}; or name {role} in `creators`",
                 opens.statement
             );
             self.planner.findings.refuse(&application, message, remedy, Some(opens));
         }
+    }
+
+    /// Where something is that is in the way, and to whom it can go, before this plan makes anything: what is in a
+    /// database to come is in the template.
+    pub(super) fn as_it_is(&self) -> (DatabaseName, RoleName) {
+        let observed = self.planner.observed;
+        if self.is_new {
+            let administrator = observed.administrator.name.clone();
+            return (DatabaseName::observed(TEMPLATE), administrator);
+        }
+        let is_there = observed.roles.contains_key(self.owner);
+        let present = observed.databases.get(self.name).map(|seen| &seen.owner);
+        let owner = present.filter(|_| !is_there).unwrap_or(self.owner);
+        (self.name.clone(), owner.clone())
     }
 
     /// The roles whose future objects are granted: the owner, and the declared creators there are.

@@ -10,7 +10,7 @@ use super::inside::{Inside, Way};
 use super::sql::{self, Target};
 use super::{Acting, Action, DATABASE_OWNER, Hazard, MembershipOption, Memberships, Opening};
 use crate::access::{self, ObjectKind, Privilege, Privileges};
-use crate::name::{DatabaseName, RoleName, SchemaName, TEMPLATE};
+use crate::name::{RoleName, SchemaName};
 use crate::observed::{AclItem, Contents, Grantee, Schema};
 
 /// A schema while what is in it is compared.
@@ -60,15 +60,11 @@ impl Inside<'_, '_> {
                 self.planner.refuse(application, message, remedy);
                 return;
             }
-            self.planner.refuse_until(
-                application,
-                message,
-                &format!("role {} or a superuser", self.owner),
-                Opening {
-                    database: Some(self.name.clone()),
-                    statement: sql::create_schema_for(name, self.owner).shown(),
-                },
-            );
+            let (place, owner) = self.as_it_is();
+            let statement = sql::create_schema_for(name, &owner).shown();
+            let who = format!("role {owner} or a superuser");
+            let opens = Opening { database: Some(place), statement };
+            self.planner.refuse_until(application, message, &who, opens);
             return;
         }
         let owner = self.owner.clone();
@@ -135,9 +131,12 @@ impl Inside<'_, '_> {
         contents
     }
 
-    /// Whether the administrator can give to the owner what is somebody else's.
+    /// Whether the administrator can give to the owner what is somebody else's. What a managed role should
+    /// not own goes all at once.
     fn may_take(&self, from: &RoleName) -> bool {
-        self.planner.act_as(from).is_some()
+        let is_told = self.is_managed(from) && !self.is_creator(from);
+        !is_told
+            && self.planner.act_as(from).is_some()
             && self.planner.act_as(self.owner).is_some()
             && self.planner.may_have_privileges_of(from)
     }
@@ -173,20 +172,21 @@ impl Inside<'_, '_> {
     }
 
     fn refuse_schema_of_another(&mut self, name: &SchemaName, of: &RoleName) {
+        let (place, owner) = self.as_it_is();
         let message = format!(
-            "schema {name} of database {} belongs to role {of}, the definitions say {}",
-            self.name, self.owner
+            "schema {name} of database {place} belongs to role {of}, the definitions say {}",
+            self.owner
         );
-        let statement = sql::change_schema_owner(name, self.owner).shown();
-        let opens = Opening { database: Some(self.name.clone()), statement };
+        let statement = sql::change_schema_owner(name, &owner).shown();
+        let opens = Opening { database: Some(place.clone()), statement };
         let application = &self.database.application;
         if !self.may_take(of) {
             self.planner.refuse_until(application, message, "a superuser", opens);
             return;
         }
         let remedy = format!(
-            "add --allow changes_owner, and the schema goes to {}; or have a superuser run, in database {}: {};",
-            self.owner, self.name, opens.statement
+            "add --allow changes_owner, and the schema goes to {}; or have a superuser run, in database {place}: {};",
+            self.owner, opens.statement
         );
         self.planner.findings.refuse(application, message, remedy, Some(opens));
     }
@@ -216,10 +216,7 @@ impl Inside<'_, '_> {
             }
             return;
         }
-        let template = DatabaseName::observed(TEMPLATE);
-        let administrator = self.planner.observed.administrator.name.clone();
-        let (place, owner) =
-            if self.is_new { (&template, &administrator) } else { (self.name, self.owner) };
+        let (place, owner) = self.as_it_is();
         self.planner.refuse_until(
             &self.database.application,
             format!(
@@ -229,7 +226,7 @@ impl Inside<'_, '_> {
             "a superuser",
             Opening {
                 database: Some(place.clone()),
-                statement: sql::change_schema_owner(name, owner).shown(),
+                statement: sql::change_schema_owner(name, &owner).shown(),
             },
         );
     }

@@ -464,8 +464,8 @@ impl Shared<'_> {
 /// Fails where a role owns something else than this of what the databases share, beside the current one and its
 /// subscriptions: `REASSIGN OWNED` would move it.
 pub fn owns_just(role: &RoleName, shared: &BTreeSet<Shared<'_>>) -> Statement {
-    let mut words: Vec<String> = shared.iter().map(|one| literal(&one.words())).collect();
-    words.sort();
+    let words: BTreeSet<String> = shared.iter().map(|one| one.words()).collect();
+    let words: Vec<String> = words.iter().map(|one| literal(one)).collect();
     let body = format!(
         "DECLARE who oid := (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = {name}); BEGIN IF ARRAY(SELECT what FROM (SELECT 'database ' || datname FROM pg_catalog.pg_database WHERE datdba = who AND datname <> current_database() UNION ALL SELECT 'tablespace ' || spcname FROM pg_catalog.pg_tablespace WHERE spcowner = who UNION ALL SELECT 'subscription ' || subname FROM pg_catalog.pg_subscription JOIN pg_catalog.pg_database d ON d.oid = subdbid WHERE subowner = who AND datname <> current_database()) owned(what) ORDER BY what COLLATE \"C\") IS DISTINCT FROM ARRAY[{shared}]::text[] THEN RAISE EXCEPTION 'what role % owns beside the database is not that of the plan any more; plan again', {name}; END IF; END",
         name = literal(role.as_str()),
@@ -486,6 +486,13 @@ pub fn reassign_only(
         shared.iter().map(|one| one.change_owner(keeper)).collect();
     statements.push(reassign_owned(from, to));
     statements.extend(shared.iter().map(|one| one.change_owner(from)));
+    statements
+}
+
+/// Statements that a person is to run: all of them or none.
+pub fn at_once(mut statements: Vec<Statement>) -> Vec<Statement> {
+    statements.insert(0, Statement::Sql("BEGIN".to_owned()));
+    statements.push(Statement::Sql("COMMIT".to_owned()));
     statements
 }
 

@@ -204,7 +204,11 @@ pub(super) async fn try_out(session: &Session, statement: &str) -> Result<Trial,
         place: "what the server allows".to_owned(),
         reason: said(&error),
     };
-    session.client.batch_execute("BEGIN READ WRITE").await.map_err(failed)?;
+    session
+        .client
+        .batch_execute("BEGIN READ WRITE; SET LOCAL lock_timeout = '3s'")
+        .await
+        .map_err(failed)?;
     let tried = session.client.batch_execute(statement).await;
     session.client.batch_execute("ROLLBACK").await.map_err(failed)?;
     match tried {

@@ -96,5 +96,8 @@ SELECT json_build_object(
         FROM pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) x
         LEFT JOIN pg_catalog.pg_roles g ON g.oid = x.grantee))
       ORDER BY d.datname), '{}')
-    FROM pg_catalog.pg_database d WHERE d.datname NOT IN ('template0', 'template1'))
+    FROM pg_catalog.pg_database d WHERE d.datname NOT IN ('template0', 'template1')),
+  'templates', (
+    SELECT coalesce(json_object_agg(d.datname, pg_catalog.pg_get_userbyid(d.datdba) ORDER BY d.datname), '{}')
+    FROM pg_catalog.pg_database d WHERE d.datname IN ('template0', 'template1'))
 )::text

@@ -37,9 +37,11 @@
     n.oid AS namespace, coalesce(CASE p.prokind WHEN 'p' THEN p.proallargtypes END, p.proargtypes::oid[]) AS arguments,
     p.oid, p.proowner AS owner, p.proacl AS acl
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+  WHERE n.nspname !~ '^pg_(toast_)?temp_'
   UNION ALL
   SELECT 'type', 'pg_type'::regclass, n.oid, NULL, t.oid, t.typowner, t.typacl
   FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+  WHERE n.nspname !~ '^pg_(toast_)?temp_'
   UNION ALL
   SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, 'pg_class'::regclass, n.oid, NULL, c.oid,
     c.relowner, c.relacl
