@@ -171,6 +171,8 @@ fn of_an_owner(major: u32) -> (Bench, String) {
              CREATE ROLE successor;
              RESET ROLE;
              CREATE DATABASE desk OWNER shop_owner;
+             CREATE DATABASE \"desk 2\" OWNER shop_owner;
+             ALTER DATABASE template1 OWNER TO shop_owner;
              SET ROLE shop_owner;
              GRANT CONNECT ON DATABASE desk TO successor;
              GRANT CREATE ON TABLESPACE \"fast disks\" TO successor;
