@@ -278,7 +278,7 @@ const READS: [&str; 9] = [
     "COMMIT",
     "ROLLBACK",
     "SET lock_timeout",
-    "SET search_path",
+    "SET statement_timeout",
     "SET TRANSACTION",
 ];
 

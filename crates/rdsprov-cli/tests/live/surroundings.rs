@@ -32,7 +32,7 @@ fn settings_of_a_database_are_not_the_programs() {
         );
         bench.query(
             "ALTER DATABASE shop SET default_transaction_read_only = on;
-             ALTER DATABASE shop SET statement_timeout = '3ms';
+             ALTER DATABASE shop SET statement_timeout = '15ms';
              ALTER DATABASE shop SET search_path = 'nowhere';
              ALTER ROLE platform_admin SET default_transaction_read_only = on",
         );

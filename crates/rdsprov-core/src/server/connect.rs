@@ -293,8 +293,8 @@ impl Target {
 
 /// How a session is, whatever is set for the database or the role: names without a schema are PostgreSQL's own, and
 /// warnings are seen, for a grant that granted nothing is one.
-const SETTINGS: &str = "SET search_path TO pg_catalog; SET client_min_messages TO notice; \
-    SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
+const SETTINGS: &str = "SET statement_timeout = 0; SET search_path TO pg_catalog; \
+    SET client_min_messages TO notice; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
     SET default_transaction_read_only = off; \
     SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'";
 
