@@ -368,7 +368,7 @@ fn a_full_server_and_a_full_database_say_nothing_against_a_password() {
         sessions.pop();
         let there = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'platform_admin'";
         while bench.query(there) != sessions.len().to_string() {
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
         let output = bench.run(TEAMS, &["plan"]);
         let said = expect(&output, output.status.code().unwrap());
