@@ -312,7 +312,8 @@ impl<'a> Planner<'a> {
         if database.owner.is_some() {
             wanted.insert(owner.clone(), access::OWNER_ON_DATABASE.into());
         }
-        if administrator.name != *owner && !administrator.superuser {
+        // It may own the database and have taken that from itself.
+        if !administrator.superuser {
             wanted.insert(administrator.name.clone(), Privileges::from([Privilege::Connect]));
         }
         let managed = |role: &RoleName| self.desired.roles.contains_key(role) && role != owner;

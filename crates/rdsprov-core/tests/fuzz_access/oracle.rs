@@ -242,8 +242,8 @@ impl<'a> Rules<'a> {
                 require(self.owner, privilege);
             }
         }
-        let administrator_lacks = thing.owner != ADMINISTRATOR
-            && !thing.acl.iter().any(|i| i.0.as_deref() == Some(ADMINISTRATOR) && i.2 == "CONNECT");
+        let administrator_lacks =
+            !thing.acl.iter().any(|i| i.0.as_deref() == Some(ADMINISTRATOR) && i.2 == "CONNECT");
         if thing.name.class == Class::Database && administrator_lacks {
             require(ADMINISTRATOR, "CONNECT");
         }
