@@ -21,7 +21,7 @@ struct Demo {
 
 /// Runs it, and gives what it showed; fails where anything is not as it says.
 pub fn run(version: u32) -> Result<String, String> {
-    crate::run("cargo", &["build", "--quiet", "-p", "rdsprov-cli"], &[])?;
+    crate::run("cargo", &["build", "--locked", "--quiet", "-p", "rdsprov-cli"], &[])?;
     let here = std::env::current_exe().map_err(|error| error.to_string())?;
     let demo = Demo {
         server: Server::start(version).map_err(|error| error.to_string())?,

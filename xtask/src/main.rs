@@ -1,11 +1,13 @@
-//! `cargo xtask …`: what the people of this project do with it.
+//! `cargo xtask …`: the development tasks of this project.
 
+mod debian;
 mod demo;
 mod python;
 mod serve;
+mod test;
+mod update;
 
 use std::io::{IsTerminal as _, Read as _, stdin};
-use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
@@ -28,11 +30,20 @@ enum Task {
         #[arg(long)]
         compare: bool,
     },
-    /// All that decides whether a change lands
+    /// Run all checks and tests that decide whether a change lands
     Test {
-        /// The PostgreSQL versions of the live tests
+        /// PostgreSQL versions of the live tests
         #[arg(long, value_name = "MAJOR,…")]
         pg: Option<String>,
+        /// Run the fast part only: format, clippy, tests without a server, one live path on one version
+        #[arg(long, conflicts_with = "pg")]
+        quick: bool,
+    },
+    /// Renew all lock files, run the tests, and print which versions changed
+    Update {
+        /// Renew the lock files without running the tests
+        #[arg(long)]
+        no_test: bool,
     },
     /// Definitions and starting states out of chance, for as long as there is time
     FuzzAccess {
@@ -79,10 +90,12 @@ enum Pg {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Demo { version, compare } => demo(version, compare),
-        Task::Test { pg } => test(pg.as_deref()),
+        Task::Test { quick: true, .. } => test::quick(),
+        Task::Test { pg, .. } => test::all(pg.as_deref()),
+        Task::Update { no_test } => update::run(!no_test),
         Task::FuzzAccess { minutes, pg } => fuzz_access(minutes, pg.as_deref()),
         Task::Python { arguments } => {
-            get_what_is_missing(&[15]).and_then(|()| python::test(None, &arguments))
+            debian::install_missing(&[15]).and_then(|()| python::test(None, &arguments))
         }
         Task::Bench => python::bench(),
         Task::Dist => python::dist(),
@@ -118,77 +131,23 @@ fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Resul
     if status.success() { Ok(()) } else { Err(format!("{program} {} failed", arguments.join(" "))) }
 }
 
-/// `psql` is what servers are asked with, and PostgreSQL 15 is Debian's; servers of the other versions, and
-/// moto, the test kit gets by itself.
-fn get_what_is_missing(versions: &[u32]) -> Result<(), String> {
-    let mut packages = Vec::new();
-    if Command::new("psql").arg("--version").output().is_err() {
-        packages.push("postgresql-client");
-    }
-    if versions.contains(&15) && !Path::new("/usr/lib/postgresql/15/bin/postgres").exists() {
-        packages.push("postgresql-15");
-    }
-    if packages.is_empty() {
-        return Ok(());
-    }
-    let hint = format!("install the Debian packages {}", packages.join(" and "));
-    // The package would start a server of its own; this one only lends its programs.
-    let quiet = [("DEBIAN_FRONTEND", "noninteractive"), ("RUNLEVEL", "1")];
-    let install =
-        [&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat();
-    run("apt-get", &["update", "-qq"], &quiet)
-        .and_then(|()| run("apt-get", &install, &quiet))
-        .map_err(|error| format!("{error}; {hint}"))
-}
-
-fn test(versions: Option<&str>) -> Result<(), String> {
-    // The demo's server and that of the Python tests, whatever else is asked for.
-    get_what_is_missing(&[15])?;
-    run("cargo", &["fmt", "--all", "--check"], &[])?;
-    run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
-    run("cargo", &["check", "-p", "rdsprov-core", "--no-default-features"], &[])?;
-    let python = python::with_the_module()?;
-    let mut environment = vec![("RDSPROV_TEST_PYTHON", python.as_str())];
-    environment.extend(versions.map(|versions| ("RDSPROV_TEST_PG", versions)));
-    run("cargo", &["test", "--workspace"], &environment)?;
-    if versions.is_none() {
-        // The versions in between: the whole path, some scenarios, and the facts.
-        let between = [("RDSPROV_TEST_PG", "16,17"), ("RDSPROV_SCENARIO", "role")];
-        for (test, filters) in
-            [("live", ["path::", "scenarios::"].as_slice()), ("facts", [].as_slice())]
-        {
-            let arguments = [&["test", "--workspace", "--test", test, "--"], filters].concat();
-            run("cargo", &arguments, &between)?;
-        }
-    }
-    python::test(versions, &[])?;
-    demo(15, true)?;
-    if Command::new("terraform").arg("version").output().is_err() {
-        eprintln!(
-            "xtask: all passed, but terraform is not installed: definitions were compared with what it \
-             read when testdata/definitions/terraform was written, not with what it reads today"
-        );
-    }
-    Ok(())
-}
-
 fn demo(version: u32, compare: bool) -> Result<(), String> {
-    get_what_is_missing(&[version])?;
+    debian::install_missing(&[version])?;
     let shown = demo::run(version)?;
     if compare { demo::compare_with_readme(&shown) } else { Ok(()) }
 }
 
 fn fuzz_access(minutes: u32, versions: Option<&str>) -> Result<(), String> {
-    get_what_is_missing(&[15])?;
+    debian::install_missing(&[15])?;
     let minutes = minutes.to_string();
     let mut environment = vec![("RDSPROV_FUZZ_MINUTES", minutes.as_str())];
     environment.extend(versions.map(|versions| ("RDSPROV_TEST_PG", versions)));
-    let test = ["test", "--workspace", "--test", "fuzz_access"];
+    let test = ["test", "--locked", "--workspace", "--test", "fuzz_access"];
     run("cargo", &[test.as_slice(), &["--", "--nocapture"]].concat(), &environment)
 }
 
 fn start(version: u32) -> Result<(), String> {
-    get_what_is_missing(&[version])?;
+    debian::install_missing(&[version])?;
     let server = Server::start(version).map_err(|error| error.to_string())?;
     println!(
         "postgresql://platform_admin:{}@{}:{}/platform?sslmode=verify-full&sslrootcert={}",

@@ -1,65 +1,45 @@
 //! The Python module, tested where it is used: in a Python. The library is that of `cargo build --workspace`,
 //! so that nothing is built twice; only `dist` builds what is given to others.
 
-use std::collections::hash_map::DefaultHasher;
 use std::fs;
-use std::hash::{Hash as _, Hasher as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rdsprov_testkit::packages::{self, NpmLock};
+
 use crate::run;
 
-/// What tests and checks need, beside the module itself.
-const PACKAGES: [&str; 8] = [
-    "pytest==8.4.2",
-    "pytest-xdist==3.8.0",
-    "pydantic==2.11.10",
-    "attrs==25.4.0",
-    "PyYAML==6.0.3",
-    "mypy==1.18.2",
-    "types-PyYAML==6.0.12.20250915",
-    "typing_extensions==4.15.0",
-];
+/// What the tests, the type checks and the benchmark need in addition to the module.
+const TESTS: &str = "locks/python/tests.txt";
 
-const PYRIGHT: &str = "pyright@1.1.414";
-
-const MATURIN: &str = "maturin==1.16.0";
+const PYRIGHT: NpmLock = NpmLock {
+    manifest: include_str!("../../locks/npm/pyright/package.json"),
+    lock: include_str!("../../locks/npm/pyright/package-lock.json"),
+};
 
 const SOURCES: &str = "crates/rdsprov-py/python/rdsprov";
 
-/// A virtual environment with packages, made once for each Python and list of packages.
-struct Environment {
+/// A virtual environment in `target/python`, with the packages of a lock file.
+pub struct Environment {
     home: PathBuf,
 }
 
 impl Environment {
-    fn new(name: &str, python: &str, packages: &[&str]) -> Result<Self, String> {
-        let mut hasher = DefaultHasher::new();
-        (python, packages).hash(&mut hasher);
+    /// Creates the environment `name` for the tested Python, or takes the one that is already complete.
+    pub fn new(name: &str, lock: &str) -> Result<Self, String> {
+        let python = interpreter();
+        let requirements = fs::read_to_string(lock).map_err(|error| format!("{lock}: {error}"))?;
         let home = std::env::current_dir()
             .map_err(|error| error.to_string())?
-            .join(format!("target/python/{name}-{:016x}", hasher.finish()));
-        let environment = Self { home };
-        if environment.home.join("ready").exists() {
-            return Ok(environment);
-        }
-        let _ = fs::remove_dir_all(&environment.home);
-        let place = environment.home.display().to_string();
-        // Debian's Python has no `venv` of its own; `virtualenv` is what it has instead.
-        run(python, &["-m", "venv", &place], &[]).or_else(|error| {
-            let _ = fs::remove_dir_all(&environment.home);
-            run(python, &["-m", "virtualenv", "-q", &place], &[]).map_err(|_| error)
-        })?;
-        if !packages.is_empty() {
-            let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-            environment.python(&[install.as_slice(), packages].concat())?;
-        }
-        written(&environment.home.join("ready"), "")?;
-        Ok(environment)
+            .join("target/python")
+            .join(name);
+        packages::install_python_packages(&python, &home, &requirements)
+            .map_err(|error| error.to_string())?;
+        Ok(Self { home })
     }
 
-    fn program(&self, name: &str) -> String {
+    pub fn program(&self, name: &str) -> String {
         self.home.join("bin").join(name).display().to_string()
     }
 
@@ -95,10 +75,6 @@ impl Environment {
     }
 }
 
-fn written(path: &Path, text: &str) -> Result<(), String> {
-    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
-}
-
 /// The Python to test with.
 fn interpreter() -> String {
     std::env::var("RDSPROV_PYTHON").unwrap_or_else(|_| "python3".to_owned())
@@ -106,8 +82,8 @@ fn interpreter() -> String {
 
 /// A Python that has the module and all that its tests need.
 fn environment() -> Result<Environment, String> {
-    run("cargo", &["build", "--workspace"], &[])?;
-    let environment = Environment::new("test", &interpreter(), &PACKAGES)?;
+    run("cargo", &["build", "--locked", "--workspace"], &[])?;
+    let environment = Environment::new("tests", TESTS)?;
     environment.install("target/debug/lib_rdsprov.so")?;
     Ok(environment)
 }
@@ -135,30 +111,30 @@ pub fn test(versions: Option<&str>, arguments: &[String]) -> Result<(), String> 
 
 /// The stubs say what there is, and the tests and examples agree with them.
 fn types(environment: &Environment) -> Result<(), String> {
-    const MYPY: [&str; 7] =
-        ["-m", "mypy", "--strict", "--python-version", "3.9", "--cache-dir", "target/python/mypy"];
     let code = ["crates/rdsprov-py/tests", "crates/rdsprov-bench", "examples/python"];
-    environment.python(&[MYPY.as_slice(), &["-p", "rdsprov"]].concat())?;
-    environment.python(&[MYPY.as_slice(), &code].concat())?;
+    environment.python(&["-m", "mypy", "-p", "rdsprov"])?;
+    environment.python(&[["-m", "mypy"].as_slice(), &code].concat())?;
     environment.python(&["-m", "mypy.stubtest", "rdsprov"])?;
-    let npm = "target/python/npm";
-    if !Path::new(npm).join("node_modules/pyright").exists() {
-        run("npm", &["install", "--silent", "--no-save", "--prefix", npm, PYRIGHT], &[])?;
-    }
-    let pyright = format!("{npm}/node_modules/pyright/index.js");
+    packages::install_npm_packages(Path::new("target/python/npm"), PYRIGHT)
+        .map_err(|error| error.to_string())?;
+    let pyright = "target/python/npm/node_modules/pyright/index.js";
     let python = environment.program("python");
-    run("node", &[&[pyright.as_str(), "--pythonpath", &python], code.as_slice()].concat(), &[])?;
+    run("node", &[&[pyright, "--pythonpath", &python], code.as_slice()].concat(), &[])?;
     // It finds the module by the Python that it finds.
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{path}", environment.home.join("bin").display());
-    run("node", &[pyright.as_str(), "--verifytypes", "rdsprov"], &[("PATH", &path)])
+    run("node", &[pyright, "--verifytypes", "rdsprov"], &[("PATH", &path)])
 }
 
 /// How long planning takes in Python, beside the same in Rust.
 pub fn bench() -> Result<(), String> {
-    run("cargo", &["build", "--workspace"], &[])?;
-    run("cargo", &["build", "--release", "-p", "rdsprov-py", "-p", "rdsprov-bench"], &[])?;
-    let environment = Environment::new("bench", &interpreter(), &["pytest==8.4.2"])?;
+    run("cargo", &["build", "--locked", "--workspace"], &[])?;
+    run(
+        "cargo",
+        &["build", "--locked", "--release", "-p", "rdsprov-py", "-p", "rdsprov-bench"],
+        &[],
+    )?;
+    let environment = Environment::new("bench", TESTS)?;
     environment.install("target/release/lib_rdsprov.so")?;
     environment.python(&["crates/rdsprov-bench/diff.py", "target/release/bench-diff"])
 }
@@ -167,7 +143,7 @@ pub fn bench() -> Result<(), String> {
 pub fn dist() -> Result<(), String> {
     const TO: &str = "target/dist";
     let _ = fs::remove_dir_all(TO);
-    let maturin = Environment::new("maturin", &interpreter(), &[MATURIN])?;
+    let maturin = Environment::new("maturin", "locks/python/maturin.txt")?;
     let program = maturin.program("maturin");
     run(&program, &["build", "--release", "--locked", "--out", TO], &[])?;
     run(&program, &["sdist", "--out", TO], &[])?;
@@ -182,8 +158,8 @@ pub fn dist() -> Result<(), String> {
         .ok_or("maturin made no wheel")?;
     let home = tempfile::tempdir().map_err(|error| error.to_string())?;
     let place = home.path().join("venv").display().to_string();
-    run(&interpreter(), &["-m", "venv", &place], &[])
-        .or_else(|_| run(&interpreter(), &["-m", "virtualenv", "-q", &place], &[]))?;
+    packages::create_virtual_environment(&interpreter(), Path::new(&place))
+        .map_err(|error| error.to_string())?;
     let fresh = Environment { home: PathBuf::from(&place) };
     fresh.python(&[
         "-m",

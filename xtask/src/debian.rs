@@ -1,0 +1,29 @@
+//! Installs the Debian packages that the tests and the demo need.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::run;
+
+/// Installs `psql`, and PostgreSQL 15 if `versions` contains it. The test kit fetches the other versions and
+/// moto without help.
+pub fn install_missing(versions: &[u32]) -> Result<(), String> {
+    let mut packages = Vec::new();
+    if Command::new("psql").arg("--version").output().is_err() {
+        packages.push("postgresql-client");
+    }
+    if versions.contains(&15) && !Path::new("/usr/lib/postgresql/15/bin/postgres").exists() {
+        packages.push("postgresql-15");
+    }
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let hint = format!("install the Debian packages {}", packages.join(" and "));
+    // The package would start a server of its own; the tests need its programs only.
+    let quiet = [("DEBIAN_FRONTEND", "noninteractive"), ("RUNLEVEL", "1")];
+    let install =
+        [&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat();
+    run("apt-get", &["update", "-qq"], &quiet)
+        .and_then(|()| run("apt-get", &install, &quiet))
+        .map_err(|error| format!("{error}; {hint}"))
+}

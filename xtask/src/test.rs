@@ -1,0 +1,79 @@
+//! The checks and tests that decide whether a change lands, and the fast part of them.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::{debian, demo, python, run};
+
+/// The versions that `--quick` and the steps without a server do not cover run in CI.
+const QUICK_VERSION: &str = "15";
+
+/// Runs a named step and prints how long it took.
+fn step(name: &str, work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let started = Instant::now();
+    let result = work();
+    eprintln!("xtask: {name}: {:.0} s", started.elapsed().as_secs_f64());
+    result
+}
+
+fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
+    run("cargo", arguments, environment)
+}
+
+fn format_and_clippy() -> Result<(), String> {
+    cargo(&["fmt", "--all", "--check"], &[])?;
+    let clippy = ["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    cargo(&clippy, &[])
+}
+
+/// Format, clippy, the tests that need no server, and one live path on one version.
+pub fn quick() -> Result<(), String> {
+    debian::install_missing(&[15])?;
+    step("format and clippy", format_and_clippy)?;
+    step("tests without a server", || {
+        let test = ["test", "--locked", "--quiet", "--workspace", "--lib", "--bins"];
+        let offline = ["--test", "definitions", "--test", "ledger", "--test", "wiped"];
+        cargo(&[test.as_slice(), offline.as_slice()].concat(), &[])
+    })?;
+    step("one live path", || {
+        let test = ["test", "--locked", "--quiet", "--workspace", "--test", "live", "--", "path::"];
+        cargo(&test, &[("RDSPROV_TEST_PG", QUICK_VERSION)])
+    })
+}
+
+/// All checks and tests. `versions` are the PostgreSQL versions of the live tests, such as `14,17`.
+pub fn all(versions: Option<&str>) -> Result<(), String> {
+    // The demo and the Python tests use PostgreSQL 15, whatever versions the live tests use.
+    debian::install_missing(&[15])?;
+    step("format and clippy", format_and_clippy)?;
+    step("core without features", || {
+        cargo(&["check", "--locked", "-p", "rdsprov-core", "--no-default-features"], &[])
+    })?;
+    let mut interpreter = String::new();
+    step("build", || {
+        interpreter = python::with_the_module()?;
+        Ok(())
+    })?;
+    let mut environment = vec![("RDSPROV_TEST_PYTHON", interpreter.as_str())];
+    environment.extend(versions.map(|versions| ("RDSPROV_TEST_PG", versions)));
+    step("Rust tests", || cargo(&["test", "--locked", "--workspace"], &environment))?;
+    if versions.is_none() {
+        // The versions in between: the whole path, some scenarios, and the facts.
+        let between = [("RDSPROV_TEST_PG", "16,17"), ("RDSPROV_SCENARIO", "role")];
+        for (test, filters) in
+            [("live", ["path::", "scenarios::"].as_slice()), ("facts", [].as_slice())]
+        {
+            let test = ["test", "--locked", "--workspace", "--test", test, "--"];
+            step("PostgreSQL 16 and 17", || cargo(&[&test, filters].concat(), &between))?;
+        }
+    }
+    step("Python tests", || python::test(versions, &[]))?;
+    step("demo", || demo::compare_with_readme(&demo::run(15)?))?;
+    if Command::new("terraform").arg("version").output().is_err() {
+        eprintln!(
+            "xtask: all passed, but terraform is not installed: definitions were compared with what it \
+             read when testdata/definitions/terraform was written, not with what it reads today"
+        );
+    }
+    Ok(())
+}
