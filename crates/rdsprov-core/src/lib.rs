@@ -12,6 +12,7 @@ pub mod definitions;
 pub mod desired;
 mod digest;
 pub mod gate;
+pub mod hint;
 pub mod holdings;
 pub mod mark;
 pub mod name;

@@ -1,0 +1,210 @@
+//! Hints: what the reader of a message can do next.
+//!
+//! The core does not know how a front end spells an option. A [`Hint`] therefore names options and operations as
+//! values, and the front end words them with its [`Wording`]: the command writes `--ca-file FILE`, Python
+//! writes `ca_file=`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// An option that the front ends offer under their own spelling.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::EnumIter, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "kebab-case")]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "each is documented where the front ends define it")]
+pub enum Opt {
+    AdminAuth,
+    AdminSecret,
+    AdminUser,
+    Adopt,
+    Allow,
+    Approval,
+    AuditLedger,
+    AuditOutput,
+    BuildId,
+    CaFile,
+    ClientCert,
+    ClientKey,
+    Config,
+    Dbname,
+    Definitions,
+    Env,
+    Host,
+    Mode,
+    Out,
+    Port,
+    Region,
+    SecretStage,
+    Secrets,
+    Tls,
+    To,
+    ToSecret,
+    VerifyPasswords,
+    WithVerifiers,
+}
+
+impl Opt {
+    /// The neutral name, in kebab-case: `ca-file`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// An operation that the front ends offer: a subcommand, or a function of the Python module.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::EnumIter, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "kebab-case")]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "each is documented where the front ends define it")]
+pub enum Operation {
+    Access,
+    Apply,
+    Check,
+    Delegate,
+    Plan,
+    Rotate,
+    Validate,
+}
+
+impl Operation {
+    /// The neutral name: `apply`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// A part of a hint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Part {
+    /// Words that are the same in every front end.
+    Text(Cow<'static, str>),
+    /// An option, with the value to give it where there is one.
+    Option(Opt, Option<String>),
+    /// An operation.
+    Operation(Operation),
+}
+
+/// How a front end spells options and operations.
+pub trait Wording {
+    /// Spells an option, with its value where there is one: `--region eu-west-2`.
+    fn option(&self, option: Opt, value: Option<&str>) -> String;
+    /// Spells an operation: `rdsprov plan`.
+    fn operation(&self, operation: Operation) -> String;
+}
+
+/// The spelling in records and JSON, which belong to no front end: `region` = `eu-west-2`.
+#[derive(Debug, Clone, Copy)]
+pub struct Neutral;
+
+impl Wording for Neutral {
+    fn option(&self, option: Opt, value: Option<&str>) -> String {
+        match value {
+            Some(value) => format!("the option `{}` with the value `{value}`", option.name()),
+            None => format!("the option `{}`", option.name()),
+        }
+    }
+
+    fn operation(&self, operation: Operation) -> String {
+        format!("`{}`", operation.name())
+    }
+}
+
+/// What the reader of a message can do next, in the imperative.
+///
+/// ```
+/// use rdsprov_core::hint::{Hint, Opt};
+/// use rdsprov_core::hint;
+///
+/// let hint = hint!["name the file of certificates with ", Opt::CaFile];
+/// assert_eq!(hint.to_string(), "name the file of certificates with the option `ca-file`");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint(Vec<Part>);
+
+impl Hint {
+    /// Returns the hint as a front end words it.
+    #[must_use]
+    pub fn worded(&self, wording: &dyn Wording) -> String {
+        self.0
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.clone(),
+                Part::Option(option, value) => wording.option(*option, value.as_deref()).into(),
+                Part::Operation(operation) => wording.operation(*operation).into(),
+            })
+            .collect()
+    }
+
+    /// The parts, in order.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.worded(&Neutral))
+    }
+}
+
+impl FromIterator<Part> for Hint {
+    fn from_iter<T: IntoIterator<Item = Part>>(parts: T) -> Self {
+        Self(parts.into_iter().collect())
+    }
+}
+
+impl From<&'static str> for Part {
+    fn from(text: &'static str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Part {
+    fn from(text: String) -> Self {
+        Self::Text(Cow::Owned(text))
+    }
+}
+
+impl From<Opt> for Part {
+    fn from(option: Opt) -> Self {
+        Self::Option(option, None)
+    }
+}
+
+impl<T: fmt::Display> From<(Opt, T)> for Part {
+    fn from((option, value): (Opt, T)) -> Self {
+        Self::Option(option, Some(value.to_string()))
+    }
+}
+
+impl From<Operation> for Part {
+    fn from(operation: Operation) -> Self {
+        Self::Operation(operation)
+    }
+}
+
+/// Makes a [`Hint`] of texts, options (with a value as a pair) and operations.
+///
+/// ```
+/// use rdsprov_core::hint;
+/// use rdsprov_core::hint::Opt;
+///
+/// let region = "eu-west-2";
+/// let hint = hint![(Opt::Region, region), " is the region of the secret"];
+/// assert!(hint.to_string().starts_with("the option `region` with the value `eu-west-2`"));
+/// ```
+#[macro_export]
+macro_rules! hint {
+    ($($part:expr),+ $(,)?) => {
+        <$crate::hint::Hint as ::std::iter::FromIterator<$crate::hint::Part>>::from_iter(
+            [$($crate::hint::Part::from($part)),+]
+        )
+    };
+}
