@@ -71,19 +71,19 @@ def many(observed: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     applications: dict[str, Any] = {}
     roles: dict[str, Any] = {}
     databases: dict[str, Any] = {}
-    logins: dict[str, Any] = {}
+    password_checks: dict[str, Any] = {}
     for number in range(DATABASES):
         name = f"db{number:04}"
         applications.update(entries(name))
         if number % 4 == 0:
             continue
-        for key, of in (("roles", roles), ("databases", databases), ("logins", logins)):
+        for key, of in (("roles", roles), ("databases", databases), ("password_checks", password_checks)):
             mine = {k: v for k, v in observed[key].items() if k.startswith("tmpl")}
             of.update(json.loads(json.dumps(mine).replace("tmpl", name)))
         if number % 4 == 1:
             roles[f"{name}_reader"]["connection_limit"] = 3
             databases[name]["contents"]["default_privileges"] = []
-    whole = {**observed, "roles": roles, "databases": databases, "logins": logins}
+    whole = {**observed, "roles": roles, "databases": databases, "password_checks": password_checks}
     return {"environment": "dev", "application_databases": applications}, whole
 
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::observed::Observed;
-use rdsprov_core::plan::{Findings, Plan};
+use rdsprov_core::plan::{Plan, SecretFindings};
 use rdsprov_core::secrets::Templates;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let observed: Observed = serde_json::from_str(&observed)?;
         let half_way = Instant::now();
         let desired = Desired::new(&definitions, "dev", &Templates::default(), None)?;
-        let plan = black_box(Plan::new(&desired, &observed, Findings::default()));
+        let plan = black_box(Plan::new(&desired, &observed, SecretFindings::default()));
         alone.push(half_way.elapsed().as_secs_f64() * 1000.0);
         whole.push(started.elapsed().as_secs_f64() * 1000.0);
         digest = plan.digest;

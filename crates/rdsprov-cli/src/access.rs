@@ -1,28 +1,30 @@
 //! `rdsprov access`
 
 use rdsprov_core::name::{DatabaseName, RoleName};
-use rdsprov_core::server::Asked;
+use rdsprov_core::server::AccessQuery;
 
-use crate::args::{AccessOptions, Format};
-use crate::{Exit, Stop, say, setup};
+use crate::args::{AccessArgs, Format};
+use crate::{CliError, Exit, output, setup};
 
-pub async fn run(options: &AccessOptions) -> Result<Exit, Stop> {
+pub async fn run(options: &AccessArgs) -> Result<Exit, CliError> {
     let setup = setup::new(&options.common)?;
-    let asked = Asked {
-        database: options.database.clone().map(DatabaseName::observed),
-        role: options.role.clone().map(RoleName::observed),
+    let query = AccessQuery {
+        database: options.database.clone().map(DatabaseName::new_unchecked),
+        role: options.role.clone().map(RoleName::new_unchecked),
     };
     if options.common.format == Format::Sql {
-        return Err(Stop::new(Exit::Usage, "access has no form in SQL"));
+        return Err(CliError::new(Exit::Usage, "access has no form in SQL"));
     }
-    let holdings = setup.access(&(&options.server).into(), &asked).await?;
-    say::result(&match options.common.format {
-        Format::Json => holdings.to_json().map_err(|error| Stop::new(Exit::Failed, error))? + "\n",
-        Format::Markdown => holdings.to_markdown(),
-        Format::Text | Format::Sql => holdings.to_text(),
+    let report = setup.access(&(&options.server).into(), &query).await?;
+    output::write_stdout(&match options.common.format {
+        Format::Json => {
+            report.to_json().map_err(|error| CliError::new(Exit::Failed, error))? + "\n"
+        }
+        Format::Markdown => report.to_markdown(),
+        Format::Text | Format::Sql => report.to_text(),
     });
-    if holdings.is_complete() {
+    if report.is_complete() {
         return Ok(Exit::Done);
     }
-    Err(Stop::new(Exit::Failed, "not every database could be looked at: see above"))
+    Err(CliError::new(Exit::Failed, "not every database could be looked at: see above"))
 }

@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdsprov_core::audit::{Record, to_csv};
 use rdsprov_core::plan::Plan;
-use rdsprov_core::session::{self, Delegation, Done, Front, Interruption, Outcome, Planned};
+use rdsprov_core::session::{
+    self, Cancellation, Completion, Delegation, Frontend, Outcome, PlanSource,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{ApplyOptions, DelegateOptions, Format, Recording};
-use crate::{Exit, Stop, say, setup};
+use crate::args::{ApplyArgs, DelegateArgs, Format, RecordingArgs};
+use crate::{CliError, Exit, output, setup};
 
-pub async fn run(options: &ApplyOptions) -> Result<Exit, Stop> {
+pub async fn run(options: &ApplyArgs) -> Result<Exit, CliError> {
     let config = session::config(options.common.config.as_deref())?;
-    let front = Talk {
+    let frontend = TerminalFrontend {
         format: options.common.format,
         // Who saved a plan has had the time to read it.
         ask: !options.recording.yes && options.plan.is_none(),
@@ -23,21 +25,24 @@ pub async fn run(options: &ApplyOptions) -> Result<Exit, Stop> {
     let wanted = session::ApplyOptions {
         server: (&options.server).into(),
         environment: options.common.env.clone(),
-        planned: options.plan.clone().map_or(Planned::Any, Planned::File),
+        plan_source: options.plan.clone().map_or(PlanSource::Any, PlanSource::File),
         keep_going: options.no_fail_fast,
-        ..recorded(&options.recording)
+        ..recording_options(&options.recording)
     };
     let setup = |config| setup::with_config(&options.common, config);
-    ended(session::apply(config, setup, &wanted, &front, &listening()).await, AS_DECLARED)
+    report_outcome(
+        session::apply(config, setup, &wanted, &frontend, &cancellation_on_signals()).await,
+        AS_DECLARED,
+    )
 }
 
 /// How a run says that it ended well.
 const AS_DECLARED: &str = "done: the server is as declared";
 
 /// `rdsprov delegate`.
-pub async fn delegate(options: &DelegateOptions) -> Result<Exit, Stop> {
+pub async fn delegate(options: &DelegateArgs) -> Result<Exit, CliError> {
     let config = session::config(options.config.as_deref())?;
-    let front = Talk {
+    let frontend = TerminalFrontend {
         format: options.format,
         ask: !options.recording.yes,
         header_printed: AtomicBool::new(false),
@@ -45,17 +50,20 @@ pub async fn delegate(options: &DelegateOptions) -> Result<Exit, Stop> {
     let wanted = session::ApplyOptions {
         server: (&options.server).into(),
         environment: options.env.clone(),
-        ..recorded(&options.recording)
+        ..recording_options(&options.recording)
     };
     let delegation = Delegation {
         role: options.to.clone(),
         secret: options.to_secret.clone(),
         adopt: options.adopt,
     };
-    ended(session::delegate(config, delegation, &wanted, &front, &listening()).await, AS_DECLARED)
+    report_outcome(
+        session::delegate(config, delegation, &wanted, &frontend, &cancellation_on_signals()).await,
+        AS_DECLARED,
+    )
 }
 
-pub fn recorded(options: &Recording) -> session::ApplyOptions {
+pub fn recording_options(options: &RecordingArgs) -> session::ApplyOptions {
     session::ApplyOptions {
         run_id: options.run_id.clone(),
         audit_output: options.audit_output.clone(),
@@ -70,35 +78,35 @@ pub fn recorded(options: &Recording) -> session::ApplyOptions {
 }
 
 /// Says how a run ended, and gives its exit code.
-pub fn ended(outcome: Outcome, done: &str) -> Result<Exit, Stop> {
+pub fn report_outcome(outcome: Outcome, done: &str) -> Result<Exit, CliError> {
     if let Some(head) = &outcome.ledger_head {
-        say::talk(&format!("ledger: record {}, {}", head.sequence, head.hash));
+        output::status(&format!("ledger: record {}, {}", head.sequence, head.hash));
     }
     match outcome.ended {
-        Ok(_) if outcome.committed && !say::all_is_said() => return Err(records_lost()),
-        Ok(Done::Converged) => say::talk(done),
-        Ok(Done::NothingToDo) => {}
-        Ok(Done::DryRun) => say::talk("a dry run: nothing was changed"),
-        Err(error) if outcome.committed => return Err(Stop::new(Exit::Partial, error)),
+        Ok(_) if outcome.committed && !output::flush() => return Err(records_lost()),
+        Ok(Completion::Converged) => output::status(done),
+        Ok(Completion::NothingToDo) => {}
+        Ok(Completion::DryRun) => output::status("a dry run: nothing was changed"),
+        Err(error) if outcome.committed => return Err(CliError::new(Exit::Partial, error)),
         Err(error) => return Err(error.into()),
     }
     Ok(Exit::Done)
 }
 
 /// All was done, and who wanted to read of it on stdout cannot.
-fn records_lost() -> Stop {
+fn records_lost() -> CliError {
     let message = "all is done, and the records on stdout are not whole; --audit-output and --audit-ledger keep them in files";
-    Stop::new(Exit::Partial, message)
+    CliError::new(Exit::Partial, message)
 }
 
 /// What SIGINT and SIGTERM stop.
-pub fn listening() -> Arc<Interruption> {
-    let interruption = Arc::new(Interruption::default());
-    tokio::spawn(listen(interruption.clone()));
-    interruption
+pub fn cancellation_on_signals() -> Arc<Cancellation> {
+    let cancellation = Arc::new(Cancellation::default());
+    tokio::spawn(cancel_on_signal(cancellation.clone()));
+    cancellation
 }
 
-async fn listen(interruption: Arc<Interruption>) {
+async fn cancel_on_signal(cancellation: Arc<Cancellation>) {
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -108,36 +116,36 @@ async fn listen(interruption: Arc<Interruption>) {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    interruption.tell();
+    cancellation.cancel();
 }
 
 /// Plans go to stderr: stdout is for the records.
-pub struct Talk {
+pub struct TerminalFrontend {
     pub format: Format,
     pub ask: bool,
     pub header_printed: AtomicBool,
 }
 
-impl Front for Talk {
-    fn planned(&self, plan: &Plan) {
-        match crate::plan::shown(plan, self.format) {
-            Ok(text) => say::talk(text.trim_end()),
-            Err(stop) => say::talk(&stop.message),
+impl Frontend for TerminalFrontend {
+    fn on_plan(&self, plan: &Plan) {
+        match crate::plan::format_plan(plan, self.format) {
+            Ok(text) => output::status(text.trim_end()),
+            Err(error) => output::status(&error.message),
         }
     }
 
-    fn recorded(&self, records: &[Record]) {
+    fn on_records(&self, records: &[Record]) {
         let text = to_csv(records);
         let rows = if self.header_printed.swap(true, Ordering::Relaxed) {
             text.split_once('\n').map_or("", |(_, rows)| rows)
         } else {
             &text
         };
-        say::result(rows);
+        output::write_stdout(rows);
     }
 
     /// On a terminal a person is asked; elsewhere the gates have said yes.
-    async fn agrees(&self, _plan: &Plan) -> bool {
+    async fn confirm(&self, _plan: &Plan) -> bool {
         if !self.ask || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return true;
         }

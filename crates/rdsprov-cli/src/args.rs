@@ -19,10 +19,10 @@ use rdsprov_core::session::Secrets;
 /// Roles, databases and grants inside PostgreSQL on Amazon RDS, as declared.
 #[derive(Debug, Parser)]
 #[command(name = "rdsprov", version)]
-pub struct Arguments {
+pub struct CommandLine {
     /// What to do
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
     /// How the log on stderr looks
     #[arg(long, global = true, value_enum, default_value = "text", env = "RDSPROV_LOG_FORMAT")]
     pub log_format: LogFormat,
@@ -38,30 +38,30 @@ pub enum LogFormat {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Read the definitions and say what they mean; contacts nothing
-    Validate(ValidateOptions),
+    Validate(ValidateArgs),
     /// Show what `apply` would do
-    Plan(PlanOptions),
+    Plan(PlanArgs),
     /// Exit 2 where the server is not as declared
-    Check(CheckOptions),
+    Check(CheckArgs),
     /// Make the server as declared
     #[command(
         after_help = "Outside dev it needs approval: ALLOW_DB_PROVISION=true, or ALLOW_DB_PROVISION=sha256:… with the digest that `plan` prints."
     )]
-    Apply(ApplyOptions),
+    Apply(ApplyArgs),
     /// Make a role that does all this in the master's place, so that the master's secret can stay where it is
     #[command(
         after_help = "Outside dev it needs approval, as `apply` does. Afterwards: rdsprov apply --admin-secret ID"
     )]
-    Delegate(DelegateOptions),
+    Delegate(DelegateArgs),
     /// Give applications new passwords: create, set, test and finish, one at a time
     #[command(
         after_help = "Outside dev it needs approval as `apply` does; `--dry-run` prints the digest."
     )]
-    Rotate(RotateOptions),
+    Rotate(RotateArgs),
     /// Say who can do what in the managed databases, as PostgreSQL says
-    Access(AccessOptions),
+    Access(AccessArgs),
     /// Print the JSON Schema of what this program prints or keeps as JSON
     Schema {
         /// plan, saved-plan, ledger, access or definitions
@@ -80,17 +80,17 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// Say whether records were changed, removed or moved, and at which lines; exit 1 where so
-    Verify(VerifyOptions),
+    Verify(VerifyArgs),
     /// Say who was given what, when and by whom
-    Report(ReportOptions),
+    Report(ReportArgs),
 }
 
 #[derive(Debug, Args)]
-pub struct AccessOptions {
+pub struct AccessArgs {
     #[command(flatten)]
-    pub common: Common,
+    pub common: CommonArgs,
     #[command(flatten)]
-    pub server: ServerOptions,
+    pub server: ServerArgs,
     /// Only this database
     #[arg(long, value_name = "DATABASE")]
     pub database: Option<String>,
@@ -107,7 +107,7 @@ pub enum FindingsFormat {
 }
 
 #[derive(Debug, Args)]
-pub struct VerifyOptions {
+pub struct VerifyArgs {
     /// The ledger
     #[arg(value_name = "FILE")]
     pub ledger: PathBuf,
@@ -120,7 +120,7 @@ pub struct VerifyOptions {
 }
 
 #[derive(Debug, Args)]
-pub struct ReportOptions {
+pub struct ReportArgs {
     /// The ledger
     #[arg(value_name = "FILE")]
     pub ledger: PathBuf,
@@ -144,13 +144,13 @@ pub enum Format {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum AdminAuth {
+pub enum AdminAuthArg {
     Password,
     Iam,
 }
 
 #[derive(Debug, Args)]
-pub struct Common {
+pub struct CommonArgs {
     /// The environment; must agree with the definitions
     #[arg(long, env = "RDSPROV_ENV")]
     pub env: Option<String>,
@@ -172,19 +172,19 @@ pub struct Common {
 }
 
 #[derive(Debug, Args)]
-pub struct ValidateOptions {
+pub struct ValidateArgs {
     #[command(flatten)]
-    pub common: Common,
+    pub common: CommonArgs,
 }
 
 #[derive(Debug, Args)]
-pub struct ServerOptions {
+pub struct ServerArgs {
     /// The administrator's secret [default: goldenpath/{environment}/rds/master]
     #[arg(long, alias = "master-secret", env = "RDSPROV_ADMIN_SECRET", value_name = "ID")]
     pub admin_secret: Option<String>,
     /// How the administrator logs in: with the password of its secret, or with a token of IAM
     #[arg(long, value_enum, default_value = "password", env = "RDSPROV_ADMIN_AUTH")]
-    pub admin_auth: AdminAuth,
+    pub admin_auth: AdminAuthArg,
     /// The administrator's role, where it logs in with a token; --host says where
     #[arg(long, env = "RDSPROV_ADMIN_USER", value_name = "ROLE")]
     pub admin_user: Option<String>,
@@ -230,11 +230,11 @@ pub struct ServerOptions {
 }
 
 #[derive(Debug, Args)]
-pub struct PlanOptions {
+pub struct PlanArgs {
     #[command(flatten)]
-    pub common: Common,
+    pub common: CommonArgs,
     #[command(flatten)]
-    pub server: ServerOptions,
+    pub server: ServerArgs,
     /// Exit 2 where there is something to do
     #[arg(long)]
     pub detailed_exitcode: bool,
@@ -247,16 +247,16 @@ pub struct PlanOptions {
 }
 
 #[derive(Debug, Args)]
-pub struct CheckOptions {
+pub struct CheckArgs {
     #[command(flatten)]
-    pub common: Common,
+    pub common: CommonArgs,
     #[command(flatten)]
-    pub server: ServerOptions,
+    pub server: ServerArgs,
 }
 
 /// How what changes a server is agreed to and recorded.
 #[derive(Debug, Args)]
-pub struct Recording {
+pub struct RecordingArgs {
     /// Names the run in records [default: a random one]
     #[arg(long, env = "RDSPROV_RUN_ID")]
     pub run_id: Option<String>,
@@ -284,7 +284,7 @@ pub struct Recording {
 }
 
 #[derive(Debug, Args)]
-pub struct DelegateOptions {
+pub struct DelegateArgs {
     /// The environment
     #[arg(long, env = "RDSPROV_ENV")]
     pub env: Option<String>,
@@ -304,22 +304,22 @@ pub struct DelegateOptions {
     #[arg(long, value_enum, default_value = "text", env = "RDSPROV_FORMAT")]
     pub format: Format,
     #[command(flatten)]
-    pub server: ServerOptions,
+    pub server: ServerArgs,
     #[command(flatten)]
-    pub recording: Recording,
+    pub recording: RecordingArgs,
 }
 
 #[derive(Debug, Args)]
-pub struct ApplyOptions {
+pub struct ApplyArgs {
     /// A plan that `plan --out` saved: applied only while it still is the plan
     #[arg(value_name = "PLAN")]
     pub plan: Option<PathBuf>,
     #[command(flatten)]
-    pub common: Common,
+    pub common: CommonArgs,
     #[command(flatten)]
-    pub server: ServerOptions,
+    pub server: ServerArgs,
     #[command(flatten)]
-    pub recording: Recording,
+    pub recording: RecordingArgs,
     /// After a failure go on with the other databases
     #[arg(long)]
     pub no_fail_fast: bool,
@@ -332,16 +332,16 @@ pub struct ApplyOptions {
 }
 
 #[derive(Debug, Args)]
-pub struct RotateOptions {
+pub struct RotateArgs {
     /// The applications whose passwords are rotated
     #[arg(required = true, value_name = "APPLICATION")]
     pub applications: Vec<String>,
     #[command(flatten)]
-    pub common: Common,
+    pub common: CommonArgs,
     #[command(flatten)]
-    pub server: ServerOptions,
+    pub server: ServerArgs,
     #[command(flatten)]
-    pub recording: Recording,
+    pub recording: RecordingArgs,
 }
 
 fn secret_stage(text: &str) -> Result<Stage, String> {
@@ -357,14 +357,14 @@ fn tls_mode(text: &str) -> Result<TlsMode, String> {
 }
 
 /// What the arguments ask for.
-pub enum Asked {
-    Run(Box<Arguments>),
+pub enum Invocation {
+    Run(Box<CommandLine>),
     /// The version, in more words than clap has for it.
     Version(String),
 }
 
 /// Reads the arguments. A variable that is set to nothing, as CI systems do, is not set.
-pub fn parse(arguments: &[OsString]) -> Result<Asked, clap::Error> {
+pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
     fn without_empty_variables(command: clap::Command) -> clap::Command {
         let is_empty = |arg: &Arg| {
             arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|v| v.is_empty()))
@@ -377,14 +377,14 @@ pub fn parse(arguments: &[OsString]) -> Result<Asked, clap::Error> {
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, without_empty_variables))
     }
-    match without_empty_variables(Arguments::command()).try_get_matches_from(arguments) {
-        Ok(matches) => Ok(Asked::Run(Box::new(Arguments::from_arg_matches(&matches)?))),
+    match without_empty_variables(CommandLine::command()).try_get_matches_from(arguments) {
+        Ok(matches) => Ok(Invocation::Run(Box::new(CommandLine::from_arg_matches(&matches)?))),
         Err(error) if error.kind() == ErrorKind::DisplayVersion && wants_more(arguments) => {
             let carried = match CarriedCertificates::read() {
                 Ok(carried) => format!("carries {carried}"),
                 Err(error) => error.to_string(),
             };
-            Ok(Asked::Version(format!("{}{carried}\n", error.render())))
+            Ok(Invocation::Version(format!("{}{carried}\n", error.render())))
         }
         Err(error) => Err(error),
     }
@@ -392,7 +392,7 @@ pub fn parse(arguments: &[OsString]) -> Result<Asked, clap::Error> {
 
 /// The variable of an option of `apply`.
 pub fn variable(option: &str) -> Option<String> {
-    let command = Arguments::command();
+    let command = CommandLine::command();
     let argument =
         command.find_subcommand("apply")?.get_arguments().find(|one| one.get_id() == option)?;
     Some(argument.get_env()?.to_string_lossy().into_owned())
@@ -400,7 +400,7 @@ pub fn variable(option: &str) -> Option<String> {
 
 /// Whether `--verbose` is there: clap answers `--version` without reading on.
 fn wants_more(arguments: &[OsString]) -> bool {
-    let command = Arguments::command()
+    let command = CommandLine::command()
         .disable_version_flag(true)
         .arg(Arg::new("version").short('V').long("version").action(ArgAction::Count));
     // Where something else is wrong, not even a count is there.
@@ -413,7 +413,7 @@ fn wants_more(arguments: &[OsString]) -> bool {
 const QUIET: &str = "aws_config::imds=error,aws_config::meta=error,aws_config::profile=error";
 
 /// The log goes to stderr; results have stdout for themselves.
-pub fn start_logging(arguments: &Arguments) {
+pub fn start_logging(arguments: &CommandLine) {
     let level = match arguments.verbose {
         0 => format!("warn,{QUIET}"),
         1 => format!("rdsprov_cli=info,rdsprov_core=info,warn,{QUIET}"),
@@ -431,6 +431,6 @@ pub fn start_logging(arguments: &Arguments) {
 /// What a shell needs to complete commands and flags.
 pub fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "rdsprov", &mut script);
+    clap_complete::generate(shell, &mut CommandLine::command(), "rdsprov", &mut script);
     String::from_utf8_lossy(&script).into_owned()
 }

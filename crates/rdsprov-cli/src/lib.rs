@@ -6,15 +6,15 @@ mod access;
 mod apply;
 mod args;
 mod audit;
+mod output;
 mod plan;
 mod rotate;
-mod say;
 mod setup;
 mod validate;
 
 use std::ffi::OsString;
 
-use args::{Asked, Command, LogFormat};
+use args::{CliCommand, Invocation, LogFormat};
 use rdsprov_core::schema::Document;
 use rdsprov_core::session::{Error, Kind};
 
@@ -31,18 +31,18 @@ enum Exit {
 
 /// What ends a command early: the code, and what a person reads.
 #[derive(Debug)]
-struct Stop {
+struct CliError {
     exit: Exit,
     message: String,
 }
 
-impl Stop {
+impl CliError {
     fn new(exit: Exit, message: impl ToString) -> Self {
         Self { exit, message: message.to_string() }
     }
 }
 
-impl From<Error> for Stop {
+impl From<Error> for CliError {
     fn from(error: Error) -> Self {
         let exit = match error.kind() {
             Kind::Usage => Exit::Usage,
@@ -56,7 +56,7 @@ impl From<Error> for Stop {
 /// Runs the command with its arguments, the program's name first, and gives its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let exit = command(&arguments.into_iter().collect::<Vec<_>>());
-    let exit = match (exit, say::all_is_said()) {
+    let exit = match (exit, output::flush()) {
         // A result that is lost is none.
         (Exit::Done | Exit::Pending, false) => Exit::Failed,
         (exit, _) => exit,
@@ -77,9 +77,9 @@ pub fn variable(option: &str) -> Option<String> {
 
 fn command(arguments: &[OsString]) -> Exit {
     let arguments = match args::parse(arguments) {
-        Ok(Asked::Run(arguments)) => arguments,
-        Ok(Asked::Version(text)) => {
-            say::result(&text);
+        Ok(Invocation::Run(arguments)) => arguments,
+        Ok(Invocation::Version(text)) => {
+            output::write_stdout(&text);
             return Exit::Done;
         }
         Err(error) => {
@@ -91,44 +91,44 @@ fn command(arguments: &[OsString]) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            say::talk(&format!("error: the runtime cannot be started: {error}"));
+            output::status(&format!("error: the runtime cannot be started: {error}"));
             return Exit::Failed;
         }
     };
     let result = runtime.block_on(async {
         match &arguments.command {
-            Command::Validate(options) => validate::run(options),
-            Command::Plan(options) => plan::run(options).await,
-            Command::Check(options) => plan::check(options).await,
-            Command::Apply(options) => apply::run(options).await,
-            Command::Delegate(options) => apply::delegate(options).await,
-            Command::Rotate(options) => rotate::run(options).await,
-            Command::Access(options) => access::run(options).await,
-            Command::Schema { document } => print_schema(*document),
-            Command::Completions { shell } => {
-                say::result(&args::completions(*shell));
+            CliCommand::Validate(options) => validate::run(options),
+            CliCommand::Plan(options) => plan::run(options).await,
+            CliCommand::Check(options) => plan::check(options).await,
+            CliCommand::Apply(options) => apply::run(options).await,
+            CliCommand::Delegate(options) => apply::delegate(options).await,
+            CliCommand::Rotate(options) => rotate::run(options).await,
+            CliCommand::Access(options) => access::run(options).await,
+            CliCommand::Schema { document } => print_schema(*document),
+            CliCommand::Completions { shell } => {
+                output::write_stdout(&args::completions(*shell));
                 Ok(Exit::Done)
             }
-            Command::Audit(command) => audit::run(command),
+            CliCommand::Audit(command) => audit::run(command),
         }
     });
     // A thread may still wait for an answer on the terminal; nobody waits for it.
     runtime.shutdown_background();
     match result {
         Ok(exit) => exit,
-        Err(stop) => {
+        Err(error) => {
             match arguments.log_format {
-                LogFormat::Json => tracing::error!(exit = stop.exit as u8, "{}", stop.message),
-                LogFormat::Text => say::talk(&format!("error: {}", stop.message)),
+                LogFormat::Json => tracing::error!(exit = error.exit as u8, "{}", error.message),
+                LogFormat::Text => output::status(&format!("error: {}", error.message)),
             }
-            stop.exit
+            error.exit
         }
     }
 }
 
-fn print_schema(document: Document) -> Result<Exit, Stop> {
+fn print_schema(document: Document) -> Result<Exit, CliError> {
     let text = serde_json::to_string_pretty(&document.schema())
-        .map_err(|error| Stop::new(Exit::Failed, error))?;
-    say::result(&(text + "\n"));
+        .map_err(|error| CliError::new(Exit::Failed, error))?;
+    output::write_stdout(&(text + "\n"));
     Ok(Exit::Done)
 }

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use rdsprov_core::plan::{Plan, SavedPlan};
 
-use crate::args::{CheckOptions, Common, Format, PlanOptions, ServerOptions};
-use crate::{Exit, Stop, say, setup};
+use crate::args::{CheckArgs, CommonArgs, Format, PlanArgs, ServerArgs};
+use crate::{CliError, Exit, output, setup};
 
-pub async fn run(options: &PlanOptions) -> Result<Exit, Stop> {
-    let PlanOptions { common, server, out, with_verifiers, .. } = options;
+pub async fn run(options: &PlanArgs) -> Result<Exit, CliError> {
+    let PlanArgs { common, server, out, with_verifiers, .. } = options;
     if *with_verifiers && common.format != Format::Sql {
-        return Err(Stop::new(Exit::Usage, "--with-verifiers is for --format sql"));
+        return Err(CliError::new(Exit::Usage, "--with-verifiers is for --format sql"));
     }
     let plan = show(common, server, *with_verifiers, out.as_deref()).await?;
     Ok(if !plan.refusals.is_empty() {
@@ -22,7 +22,7 @@ pub async fn run(options: &PlanOptions) -> Result<Exit, Stop> {
     })
 }
 
-pub async fn check(options: &CheckOptions) -> Result<Exit, Stop> {
+pub async fn check(options: &CheckArgs) -> Result<Exit, CliError> {
     let plan = show(&options.common, &options.server, false, None).await?;
     Ok(if !plan.refusals.is_empty() {
         Exit::Refused
@@ -34,41 +34,41 @@ pub async fn check(options: &CheckOptions) -> Result<Exit, Stop> {
 }
 
 async fn show(
-    common: &Common,
-    options: &ServerOptions,
+    common: &CommonArgs,
+    options: &ServerArgs,
     with_verifiers: bool,
     out: Option<&Path>,
-) -> Result<Plan, Stop> {
+) -> Result<Plan, CliError> {
     let setup = setup::new(common)?;
     let run = setup.open(&options.into()).await?;
-    let plan = run.plan().await.map_err(|error| Stop::new(Exit::Failed, error))?;
+    let plan = run.plan().await.map_err(|error| CliError::new(Exit::Failed, error))?;
     let text = if with_verifiers {
         let build_id = options.build_id.as_deref().unwrap_or("script");
-        run.script(&plan, build_id).map_err(|error| Stop::new(Exit::Failed, error))?
+        run.script(&plan, build_id).map_err(|error| CliError::new(Exit::Failed, error))?
     } else {
-        shown(&plan, common.format)?
+        format_plan(&plan, common.format)?
     };
-    say::result(&text);
+    output::write_stdout(&text);
     if let Some(path) = out {
         let saved = SavedPlan::new(&plan, setup.origin(&run))
-            .map_err(|error| Stop::new(Exit::Refused, error))?;
+            .map_err(|error| CliError::new(Exit::Refused, error))?;
         let failed = |error: &dyn ToString| {
             let error = error.to_string();
-            Stop::new(Exit::Failed, format!("{} cannot be written: {error}", path.display()))
+            CliError::new(Exit::Failed, format!("{} cannot be written: {error}", path.display()))
         };
         let text = saved.to_json().map_err(|error| failed(&error))?;
         std::fs::write(path, text).map_err(|error| failed(&error))?;
-        say::talk(&format!("saved: rdsprov apply {} …", path.display()));
+        output::status(&format!("saved: rdsprov apply {} …", path.display()));
     }
     Ok(plan)
 }
 
 /// A plan in one of its forms.
-pub fn shown(plan: &Plan, format: Format) -> Result<String, Stop> {
+pub fn format_plan(plan: &Plan, format: Format) -> Result<String, CliError> {
     Ok(match format {
         Format::Text => plan.to_text(),
         Format::Sql => plan.to_sql(),
         Format::Markdown => plan.to_markdown(),
-        Format::Json => plan.to_json().map_err(|error| Stop::new(Exit::Failed, error))? + "\n",
+        Format::Json => plan.to_json().map_err(|error| CliError::new(Exit::Failed, error))? + "\n",
     })
 }

@@ -4,16 +4,19 @@ use std::sync::atomic::AtomicBool;
 
 use rdsprov_core::session;
 
-use crate::apply::{Talk, ended, listening, recorded};
-use crate::args::{Format, RotateOptions};
-use crate::{Exit, Stop, setup};
+use crate::apply::{TerminalFrontend, cancellation_on_signals, recording_options, report_outcome};
+use crate::args::{Format, RotateArgs};
+use crate::{CliError, Exit, setup};
 
-pub async fn run(options: &RotateOptions) -> Result<Exit, Stop> {
+pub async fn run(options: &RotateArgs) -> Result<Exit, CliError> {
     if options.common.format == Format::Sql {
-        return Err(Stop::new(Exit::Usage, "a rotation is no script; use --format text or json"));
+        return Err(CliError::new(
+            Exit::Usage,
+            "a rotation is no script; use --format text or json",
+        ));
     }
     let config = session::config(options.common.config.as_deref())?;
-    let front = Talk {
+    let frontend = TerminalFrontend {
         format: options.common.format,
         ask: !options.recording.yes,
         header_printed: AtomicBool::new(false),
@@ -21,12 +24,20 @@ pub async fn run(options: &RotateOptions) -> Result<Exit, Stop> {
     let wanted = session::ApplyOptions {
         server: (&options.server).into(),
         environment: options.common.env.clone(),
-        ..recorded(&options.recording)
+        ..recording_options(&options.recording)
     };
     let setup = |config| setup::with_config(&options.common, config);
     let applications = &options.applications;
-    ended(
-        session::rotate(config, setup, applications, &wanted, &front, &listening()).await,
+    report_outcome(
+        session::rotate(
+            config,
+            setup,
+            applications,
+            &wanted,
+            &frontend,
+            &cancellation_on_signals(),
+        )
+        .await,
         "done: each new password logs in, and is AWSCURRENT",
     )
 }

@@ -2,32 +2,32 @@
 
 use rdsprov_core::config::{Config, TlsSection};
 use rdsprov_core::definitions::Definitions;
-use rdsprov_core::server::Place;
+use rdsprov_core::server::ConnectionOverrides;
 use rdsprov_core::session::{self, DefinitionOptions, Error, ServerOptions, Setup};
 
-use crate::args::{self, Common};
+use crate::args::{self, CommonArgs};
 
 /// What every command but `validate` needs: nothing has been contacted for it.
-pub fn new(common: &Common) -> Result<Setup, Error> {
+pub fn new(common: &CommonArgs) -> Result<Setup, Error> {
     with_config(common, session::config(common.config.as_deref())?)
 }
 
 /// The same, the configuration being read already.
-pub fn with_config(common: &Common, config: Config) -> Result<Setup, Error> {
+pub fn with_config(common: &CommonArgs, config: Config) -> Result<Setup, Error> {
     let options = definition_options(common);
     let sources = session::read(&common.definitions, &config, &options)?;
     Setup::new(config, &sources, &options)
 }
 
 /// What is declared, and nothing else.
-pub fn definitions(common: &Common) -> Result<Definitions, Error> {
+pub fn definitions(common: &CommonArgs) -> Result<Definitions, Error> {
     let config = session::config(common.config.as_deref())?;
     let options = definition_options(common);
     let sources = session::read(&common.definitions, &config, &options)?;
     session::validated(&config, &sources, &options)
 }
 
-fn definition_options(common: &Common) -> DefinitionOptions {
+fn definition_options(common: &CommonArgs) -> DefinitionOptions {
     DefinitionOptions {
         environment: common.env.clone(),
         mode: common.mode,
@@ -35,19 +35,19 @@ fn definition_options(common: &Common) -> DefinitionOptions {
     }
 }
 
-impl From<&args::ServerOptions> for ServerOptions {
-    fn from(flags: &args::ServerOptions) -> Self {
+impl From<&args::ServerArgs> for ServerOptions {
+    fn from(flags: &args::ServerArgs) -> Self {
         Self {
             secrets: flags.secrets.clone(),
             admin_secret: flags.admin_secret.clone(),
             admin_auth: match flags.admin_auth {
-                args::AdminAuth::Password => session::AdminAuth::Password,
-                args::AdminAuth::Iam => session::AdminAuth::Iam,
+                args::AdminAuthArg::Password => session::AdminAuth::Password,
+                args::AdminAuthArg::Iam => session::AdminAuth::Iam,
             },
             admin_user: flags.admin_user.clone(),
             secret_stage: flags.secret_stage,
             region: flags.region.clone(),
-            place: Place {
+            overrides: ConnectionOverrides {
                 host: flags.host.clone(),
                 port: flags.port,
                 database: flags.dbname.clone(),

@@ -2,15 +2,15 @@
 
 use std::fmt::Write as _;
 
-use crate::args::{Format, ValidateOptions};
-use crate::{Exit, Stop, say, setup};
+use crate::args::{Format, ValidateArgs};
+use crate::{CliError, Exit, output, setup};
 
-pub fn run(options: &ValidateOptions) -> Result<Exit, Stop> {
+pub fn run(options: &ValidateArgs) -> Result<Exit, CliError> {
     let definitions = setup::definitions(&options.common)?;
     let text = match options.common.format {
         Format::Json => {
             serde_json::to_string_pretty(&definitions)
-                .map_err(|error| Stop::new(Exit::Failed, error))?
+                .map_err(|error| CliError::new(Exit::Failed, error))?
                 + "\n"
         }
         Format::Text => {
@@ -32,12 +32,12 @@ pub fn run(options: &ValidateOptions) -> Result<Exit, Stop> {
             text
         }
         Format::Sql | Format::Markdown => {
-            return Err(Stop::new(
+            return Err(CliError::new(
                 Exit::Usage,
                 "definitions have no form in SQL or Markdown; use `plan --format`",
             ));
         }
     };
-    say::result(&text);
+    output::write_stdout(&text);
     Ok(Exit::Done)
 }

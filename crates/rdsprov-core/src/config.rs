@@ -16,7 +16,7 @@ use crate::name::check_environment;
 /// What an environment asks for before a plan may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Approval {
+pub enum ApprovalPolicy {
     /// Nothing.
     None,
     /// That somebody says yes.
@@ -68,7 +68,7 @@ pub struct Config {
     /// The region, where nothing else says it.
     pub aws_region: Option<String>,
     /// How secrets are named.
-    pub secrets: Secrets,
+    pub secrets: SecretsSection,
     /// What is asked of passwords.
     pub passwords: Passwords,
     /// How definitions are read.
@@ -78,15 +78,15 @@ pub struct Config {
     /// How connections are protected.
     pub tls: TlsSection,
     /// The environments beside the known ones, or in their place.
-    pub environments: BTreeMap<String, Environment>,
+    pub environments: BTreeMap<String, EnvironmentSection>,
     /// Where records go.
-    pub audit: Audit,
+    pub audit: AuditSection,
 }
 
 /// `[secrets]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Secrets {
+pub struct SecretsSection {
     /// The template of the administrator's secret.
     pub admin: Option<String>,
     /// The template of an application's secret.
@@ -110,9 +110,9 @@ pub struct DefinitionsSection {
 /// `[environments.NAME]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Environment {
+pub struct EnvironmentSection {
     /// What it asks for; a known environment's own where nothing is said, else `required`.
-    pub approval: Option<Approval>,
+    pub approval: Option<ApprovalPolicy>,
     /// What holds where an application leaves a key out, before [`Config::defaults`].
     pub defaults: Defaults,
 }
@@ -120,7 +120,7 @@ pub struct Environment {
 /// `[audit]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Audit {
+pub struct AuditSection {
     /// The CSV file.
     pub output: Option<PathBuf>,
     /// The ledger.
@@ -138,11 +138,11 @@ pub struct ConfigError {
 }
 
 /// The environments known without a file; only `dev` runs without approval.
-const KNOWN: [(&str, Approval); 4] = [
-    ("dev", Approval::None),
-    ("test", Approval::Required),
-    ("staging", Approval::Required),
-    ("prod", Approval::Required),
+const KNOWN: [(&str, ApprovalPolicy); 4] = [
+    ("dev", ApprovalPolicy::None),
+    ("test", ApprovalPolicy::Required),
+    ("staging", ApprovalPolicy::Required),
+    ("prod", ApprovalPolicy::Required),
 ];
 
 impl Config {
@@ -152,10 +152,10 @@ impl Config {
     /// Where it is no TOML, or says something unknown.
     ///
     /// ```
-    /// use rdsprov_core::config::{Approval, Config};
+    /// use rdsprov_core::config::{ApprovalPolicy, Config};
     /// let config = Config::from_toml("rdsprov.toml", "[environments.qa]\napproval = \"plan\"\n").unwrap();
-    /// assert_eq!(config.approval("qa"), Some(Approval::Plan));
-    /// assert_eq!(config.approval("prod"), Some(Approval::Required));
+    /// assert_eq!(config.approval("qa"), Some(ApprovalPolicy::Plan));
+    /// assert_eq!(config.approval("prod"), Some(ApprovalPolicy::Required));
     /// assert_eq!(config.approval("prd"), None);
     /// assert!(Config::from_toml("rdsprov.toml", "[tsl]\n").is_err());
     /// ```
@@ -170,10 +170,10 @@ impl Config {
 
     /// What an environment asks for; nothing where it is not known.
     #[must_use]
-    pub fn approval(&self, environment: &str) -> Option<Approval> {
+    pub fn approval_policy(&self, environment: &str) -> Option<ApprovalPolicy> {
         let known = KNOWN.iter().find(|(name, _)| *name == environment).map(|known| known.1);
         match self.environments.get(environment) {
-            Some(declared) => declared.approval.or(known).or(Some(Approval::Required)),
+            Some(declared) => declared.approval.or(known).or(Some(ApprovalPolicy::Required)),
             None => known,
         }
     }
@@ -194,7 +194,7 @@ impl Config {
     /// The rules that definitions are read by, as the file says them.
     #[must_use]
     pub fn rules(&self) -> Rules {
-        let of_environment = |(name, environment): (&String, &Environment)| {
+        let of_environment = |(name, environment): (&String, &EnvironmentSection)| {
             (name.clone(), environment.defaults.clone())
         };
         Rules {

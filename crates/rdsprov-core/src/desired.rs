@@ -86,13 +86,13 @@ pub struct Database {
 impl Database {
     /// The schemas that any entry covers.
     #[must_use]
-    pub fn covered(&self) -> BTreeSet<&SchemaName> {
+    pub fn covered_schemas(&self) -> BTreeSet<&SchemaName> {
         self.access.values().flat_map(|access| &access.schemas).collect()
     }
 
     /// The schemas that the owner's entry declares: they are made where missing.
     #[must_use]
-    pub fn of_owner(&self) -> Option<&BTreeSet<SchemaName>> {
+    pub fn owner_schemas(&self) -> Option<&BTreeSet<SchemaName>> {
         self.access.get(self.owner.as_ref()?).map(|access| &access.schemas)
     }
 }
@@ -208,7 +208,7 @@ impl Desired {
     #[must_use]
     pub fn delegation(environment: &str, role: RoleName, secret: SecretId, adopt: bool) -> Self {
         let administrator = Role {
-            application: ApplicationName::of_administrators(),
+            application: ApplicationName::for_administrators(),
             credential: Credential::Password(secret),
             create_database: true,
             connection_limit: -1,
@@ -235,14 +235,14 @@ impl Desired {
 
     /// Some of the roles, with what concerns them.
     #[must_use]
-    pub fn narrowed_to(&self, roles: &BTreeSet<&RoleName>) -> Self {
-        let mut narrowed = self.clone();
-        narrowed.roles.retain(|name, _| roles.contains(name));
-        for database in narrowed.databases.values_mut() {
+    pub fn retain_roles(&self, roles: &BTreeSet<&RoleName>) -> Self {
+        let mut retained = self.clone();
+        retained.roles.retain(|name, _| roles.contains(name));
+        for database in retained.databases.values_mut() {
             database.access.retain(|name, _| roles.contains(name));
         }
-        narrowed.databases.retain(|_, database| !database.access.is_empty());
-        narrowed
+        retained.databases.retain(|_, database| !database.access.is_empty());
+        retained
     }
 
     /// The secrets of the roles that have one.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::Approval;
+use crate::config::ApprovalPolicy;
 use crate::plan::{Hazard, Plan};
 
 /// Why a plan may not run.
@@ -66,7 +66,7 @@ pub enum GateError {
 
 /// An approval as somebody gave it, in `ALLOW_DB_PROVISION`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Given {
+pub enum Approval {
     /// Nothing, or `false`.
     Nothing,
     /// Any plan.
@@ -75,17 +75,17 @@ pub enum Given {
     Digest(String),
 }
 
-impl Given {
+impl Approval {
     /// Reads the variable's value.
     ///
     /// # Errors
     /// [`GateError::NoApproval`] where it means nothing.
     ///
     /// ```
-    /// use rdsprov_core::gate::Given;
-    /// assert_eq!(Given::parse(Some("TRUE")), Ok(Given::AnyPlan));
-    /// assert_eq!(Given::parse(None), Ok(Given::Nothing));
-    /// assert!(Given::parse(Some("yes please")).is_err());
+    /// use rdsprov_core::gate::Approval;
+    /// assert_eq!(Approval::parse(Some("TRUE")), Ok(Approval::AnyPlan));
+    /// assert_eq!(Approval::parse(None), Ok(Approval::Nothing));
+    /// assert!(Approval::parse(Some("yes please")).is_err());
     /// ```
     pub fn parse(value: Option<&str>) -> Result<Self, GateError> {
         match value.map(str::trim) {
@@ -103,16 +103,16 @@ impl Given {
 /// # Errors
 /// [`GateError::ApprovalMissing`] and [`GateError::NoPlanApproved`] where approval is asked for and
 /// nothing was given that could be it.
-pub fn before_contact(
+pub fn check_before_connecting(
     environment: &str,
-    approval: Approval,
-    given: &Given,
+    policy: ApprovalPolicy,
+    approval: &Approval,
 ) -> Result<(), GateError> {
-    match (approval, given) {
-        (Approval::Required, Given::Nothing) => {
+    match (policy, approval) {
+        (ApprovalPolicy::Required, Approval::Nothing) => {
             Err(GateError::ApprovalMissing { environment: environment.to_owned() })
         }
-        (Approval::Plan, Given::Nothing | Given::AnyPlan) => {
+        (ApprovalPolicy::Plan, Approval::Nothing | Approval::AnyPlan) => {
             Err(GateError::NoPlanApproved { environment: environment.to_owned() })
         }
         _ => Ok(()),
@@ -125,25 +125,25 @@ pub fn before_contact(
 /// See [`GateError`].
 pub fn check(
     plan: &Plan,
-    approval: Approval,
-    given: &Given,
+    policy: ApprovalPolicy,
+    approval: &Approval,
     allowed: &BTreeSet<Hazard>,
 ) -> Result<(), GateError> {
     if plan.is_empty() {
         return Ok(());
     }
     let environment = || plan.environment.clone();
-    match (approval, given) {
-        (_, Given::Digest(approved)) if *approved != plan.digest => {
+    match (policy, approval) {
+        (_, Approval::Digest(approved)) if *approved != plan.digest => {
             return Err(GateError::Stale {
                 approved: approved.clone(),
                 digest: plan.digest.clone(),
             });
         }
-        (Approval::Required, Given::Nothing) => {
+        (ApprovalPolicy::Required, Approval::Nothing) => {
             return Err(GateError::ApprovalMissing { environment: environment() });
         }
-        (Approval::Plan, Given::Nothing | Given::AnyPlan) => {
+        (ApprovalPolicy::Plan, Approval::Nothing | Approval::AnyPlan) => {
             return Err(GateError::PlanApprovalMissing {
                 environment: environment(),
                 digest: plan.digest.clone(),

@@ -5,7 +5,7 @@
 //! run, `server` runs it, and [`audit`] keeps the record. `session` is all of that for a front end.
 #![deny(missing_docs)]
 
-pub mod access;
+pub mod access_report;
 pub mod audit;
 pub mod config;
 pub mod definitions;
@@ -13,11 +13,11 @@ pub mod desired;
 mod digest;
 pub mod gate;
 pub mod hint;
-pub mod holdings;
-pub mod mark;
+pub mod marker;
 pub mod name;
 pub mod observed;
 pub mod plan;
+pub mod privilege;
 pub mod rotation;
 pub mod schema;
 pub mod secrets;

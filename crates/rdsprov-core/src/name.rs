@@ -181,7 +181,7 @@ macro_rules! name {
 
             /// A name as a server told it: it exists, so there is nothing to check.
             #[must_use]
-            pub fn observed(text: impl Into<String>) -> Self {
+            pub fn new_unchecked(text: impl Into<String>) -> Self {
                 Self(text.into())
             }
 
@@ -248,9 +248,9 @@ impl DatabasePattern {
     /// ```
     /// use rdsprov_core::name::{DatabaseName, DatabasePattern};
     /// let pattern = DatabasePattern::new("backstage_plugin_*").unwrap();
-    /// assert!(pattern.matches(&DatabaseName::observed("backstage_plugin_catalog")));
-    /// assert!(!pattern.matches(&DatabaseName::observed("backstage")));
-    /// assert!(!pattern.matches(&DatabaseName::observed("my_backstage_plugin_x")));
+    /// assert!(pattern.matches(&DatabaseName::new_unchecked("backstage_plugin_catalog")));
+    /// assert!(!pattern.matches(&DatabaseName::new_unchecked("backstage")));
+    /// assert!(!pattern.matches(&DatabaseName::new_unchecked("my_backstage_plugin_x")));
     /// ```
     #[must_use]
     pub fn matches(&self, database: &DatabaseName) -> bool {
@@ -294,7 +294,7 @@ impl ApplicationName {
     /// What stands in an application's place where the administrator itself is concerned; no application is
     /// called so.
     #[must_use]
-    pub fn of_administrators() -> Self {
+    pub fn for_administrators() -> Self {
         Self("rdsprov:administrator".to_owned())
     }
 

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::access::{ObjectKind, Privilege, Privileges};
-use crate::mark::{Mark, UNFINISHED};
+use crate::marker::{Marker, UNFINISHED};
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
+use crate::privilege::{ObjectKind, Privilege, Privileges};
 use crate::setting::Parameter;
 
 /// Who a privilege is granted to.
@@ -90,7 +90,7 @@ pub struct Membership {
 impl Membership {
     /// Whether it is power over the role, and nothing of what that may do; from 16 on.
     #[must_use]
-    pub fn is_power_alone(&self) -> bool {
+    pub fn is_admin_only(&self) -> bool {
         self.admin && !self.inherit && !self.set
     }
 }
@@ -137,10 +137,10 @@ pub struct Role {
     #[serde(default)]
     pub granted: Vec<GrantedMembership>,
     /// Whether the administrator holds `ADMIN OPTION` on it.
-    pub administrable: bool,
+    pub administrator_has_admin_option: bool,
     /// Whether it is a member of the administrator, which then cannot become a member of it.
     #[serde(default)]
-    pub has_administrator: bool,
+    pub is_member_of_administrator: bool,
 }
 
 fn yes() -> bool {
@@ -268,7 +268,7 @@ pub enum Obstacle {
 
 /// An object that may not go to who gets its database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptBack {
+pub struct Untransferable {
     /// What.
     #[serde(flatten)]
     pub object: OwnedObject,
@@ -279,11 +279,11 @@ pub struct KeptBack {
 /// What a database holds of the owner that it is to leave.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Handover {
+pub struct OwnershipTransfer {
     /// What may not go to the new one.
-    pub kept_back: Vec<KeptBack>,
+    pub untransferable: Vec<Untransferable>,
     /// What the administrator owns: only where it is the old one, whose objects go one by one.
-    pub one_by_one: Vec<OwnedObject>,
+    pub administrator_objects: Vec<OwnedObject>,
 }
 
 /// Default privileges: what objects that `role` creates will be granted.
@@ -317,7 +317,7 @@ pub struct Contents {
     pub owned: Vec<Owned>,
     /// What goes to another owner or may not; only where the database is to get one.
     #[serde(default)]
-    pub handover: Handover,
+    pub ownership_transfer: OwnershipTransfer,
 }
 
 /// An extension that the server has at hand.
@@ -341,7 +341,7 @@ pub struct AvailableExtension {
 impl AvailableExtension {
     /// Whether who owns a database may create it there.
     #[must_use]
-    pub fn is_owners(&self) -> bool {
+    pub fn may_be_created_by_owner(&self) -> bool {
         self.trusted || !self.superuser
     }
 }
@@ -376,13 +376,13 @@ pub struct Database {
 /// What a login with the password of the secret came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Login {
+pub enum PasswordCheck {
     /// The server took the password.
     Accepted,
     /// The server said that the password is wrong (28P01).
     WrongPassword,
     /// Nobody asked, as was wanted.
-    NotAsked,
+    NotChecked,
     /// Nobody asked, and it is to be set whatever it is.
     ToBeSet,
     /// The server said something else, from which nothing follows about the password.
@@ -392,11 +392,11 @@ pub enum Login {
 /// What the server said to a statement that was tried and undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Trial {
+pub enum ProbeResult {
     /// It was let.
     Allowed,
     /// It was not, and why.
-    Refused(String),
+    Denied(String),
 }
 
 /// A subscription.
@@ -443,7 +443,7 @@ pub struct Observed {
     /// `server_version_num`.
     pub server_version: u32,
     /// The database that the administrator connects to.
-    pub home: DatabaseName,
+    pub admin_database: DatabaseName,
     /// The administrator.
     pub administrator: Administrator,
     /// What it says about passwords.
@@ -472,11 +472,11 @@ pub struct Observed {
     pub subscriptions: Vec<Subscription>,
     /// What logging in came to, for each declared role that exists.
     #[serde(default)]
-    pub logins: BTreeMap<RoleName, Login>,
+    pub password_checks: BTreeMap<RoleName, PasswordCheck>,
     /// Statements that were tried and undone, each in the database where it was, and what the server said to
     /// the administrator: only where the catalogs leave it open, see [`crate::plan::Plan::open_questions`].
     #[serde(default)]
-    pub trials: BTreeMap<DatabaseName, BTreeMap<String, Trial>>,
+    pub probe_results: BTreeMap<DatabaseName, BTreeMap<String, ProbeResult>>,
 }
 
 impl Observed {
@@ -493,17 +493,17 @@ pub const RDS_IAM: &str = "rds_iam";
 impl Role {
     /// Whether it is a member of `rds_iam`; who only may make others members, as the master may, is none.
     #[must_use]
-    pub fn comes_with_token(&self) -> bool {
+    pub fn uses_iam_auth(&self) -> bool {
         let counts = |membership: &Membership| {
-            membership.role.as_str() == RDS_IAM && !membership.is_power_alone()
+            membership.role.as_str() == RDS_IAM && !membership.is_admin_only()
         };
         self.memberships.iter().any(counts)
     }
 
     /// Its mark, if it is managed.
     #[must_use]
-    pub fn mark(&self) -> Option<Mark> {
-        Mark::find(self.comment.as_deref()?)
+    pub fn marker(&self) -> Option<Marker> {
+        Marker::find(self.comment.as_deref()?)
     }
 }
 
@@ -519,7 +519,7 @@ impl Database {
 
     /// Its mark, if it is managed.
     #[must_use]
-    pub fn mark(&self) -> Option<Mark> {
-        Mark::find(self.comment.as_deref()?)
+    pub fn marker(&self) -> Option<Marker> {
+        Marker::find(self.comment.as_deref()?)
     }
 }

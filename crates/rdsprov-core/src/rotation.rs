@@ -110,7 +110,7 @@ pub fn choose(
         if chosen.iter().any(|rotation| rotation.role == *role) {
             continue;
         }
-        match secret_of(desired, role, application, declared, administrator) {
+        match secret_for(desired, role, application, declared, administrator) {
             Ok(secret) => {
                 let others = of_role[role].iter().filter(|one| **one != application);
                 chosen.push(Rotation {
@@ -145,7 +145,7 @@ fn unknown(desired: &Desired, name: &str) -> RotationError {
 }
 
 /// The one secret of a role, where it is nobody else's.
-fn secret_of(
+fn secret_for(
     desired: &Desired,
     role: &RoleName,
     application: &ApplicationName,

@@ -12,9 +12,9 @@ use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 
+use crate::access_report::AccessReport;
 use crate::audit::LedgerLine;
 use crate::definitions::Definitions;
-use crate::holdings::Holdings;
 use crate::plan::{Plan, SavedPlan};
 
 /// A kind of document.
@@ -48,13 +48,13 @@ impl Document {
     pub fn schema(self) -> Schema {
         let generator = SchemaSettings::draft2020_12()
             .for_serialize()
-            .with_transform(Words::default())
+            .with_transform(DescriptionCleanup::default())
             .into_generator();
         let mut schema = match self {
             Self::Plan => generator.into_root_schema_for::<Plan>(),
             Self::SavedPlan => generator.into_root_schema_for::<SavedPlan>(),
             Self::Ledger => generator.into_root_schema_for::<LedgerLine>(),
-            Self::Access => generator.into_root_schema_for::<Holdings>(),
+            Self::Access => generator.into_root_schema_for::<AccessReport>(),
             Self::Definitions => generator.into_root_schema_for::<Definitions>(),
         };
         schema.insert("title".to_owned(), format!("rdsprov {self}").into());
@@ -87,11 +87,11 @@ impl FromStr for Document {
 
 /// The documentation is written for readers of Rust: its examples and links are left out.
 #[derive(Debug, Clone, Default)]
-struct Words {
+struct DescriptionCleanup {
     link: Option<Regex>,
 }
 
-impl Transform for Words {
+impl Transform for DescriptionCleanup {
     fn transform(&mut self, schema: &mut Schema) {
         let link = self.link.take().or_else(|| Regex::new(r"\[(`[^`]+`)\](?:\([^)]*\))?").ok());
         if let Some(description) = schema.get("description").and_then(|words| words.as_str()) {

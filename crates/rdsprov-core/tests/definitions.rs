@@ -27,7 +27,11 @@ fn files(folder: &str) -> Vec<(String, PathBuf)> {
 }
 
 fn source(name: &str, text: impl Into<String>) -> SourceText {
-    SourceText { path: name.to_owned(), text: text.into(), syntax: Syntax::of_path(name).unwrap() }
+    SourceText {
+        path: name.to_owned(),
+        text: text.into(),
+        syntax: Syntax::from_path(name).unwrap(),
+    }
 }
 
 fn pretty(definitions: &Definitions) -> String {

@@ -7,32 +7,32 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rdsprov_core::audit::{
-    AuditError, Command, Event, Facts, Happening, LedgerWriter, Status, Verified, Who, changes,
-    verify,
+    Attribution, AuditError, Change, Command, Event, EventKind, LedgerWriter, RunContext, Status, Verified,
+    changes, entries, verify,
 };
 use sha2::Digest as _;
 use tempfile::TempDir;
 
-fn facts(run: &str) -> Facts {
-    Facts {
+fn facts(run: &str) -> RunContext {
+    RunContext {
         environment: "dev".into(),
         run_id: run.into(),
-        who: Who::here(Some("ada".into()), None, None),
-        ..Facts::default()
+        attribution: Attribution::detect(Some("ada".into()), None, None),
+        ..RunContext::default()
     }
 }
 
 fn intent() -> Event {
-    Event::now(Happening::Intent { plan: "sha256:1".into(), transactions: Vec::new() })
+    Event::now(EventKind::Intent { plan: "sha256:1".into(), transactions: Vec::new() })
 }
 
 fn outcome() -> Event {
     let message = String::new();
-    Event::now(Happening::Outcome {
+    Event::now(EventKind::Outcome {
         command: Command::Apply,
         status: Status::Success,
         message,
-        told: false,
+        already_recorded: false,
     })
 }
 
@@ -51,7 +51,7 @@ fn look(path: &Path) -> Verified {
 
 fn findings(path: &Path) -> String {
     let findings = look(path).findings;
-    findings.iter().map(|f| format!("  {}: {}\n", f.line, f.wrong)).collect()
+    findings.iter().map(|f| format!("  {}: {}\n", f.line, f.error)).collect()
 }
 
 fn ledger() -> (TempDir, PathBuf) {
@@ -115,19 +115,19 @@ fn a_hash_kept_elsewhere_tells_what_the_chain_cannot() {
     assert_eq!(expected(&path).since_expected, Some(0));
     runs(&path, 4..5);
     let grown = expected(&path);
-    assert!(grown.is_whole());
+    assert!(grown.is_intact());
     assert_eq!((grown.records, grown.runs, grown.since_expected), (10, 5, Some(2)));
 
     let text = fs::read_to_string(&path).unwrap();
     let six: Vec<&str> = text.lines().take(6).collect();
     fs::write(&path, six.join("\n") + "\n").unwrap();
-    assert!(look(&path).is_whole());
-    assert!(!expected(&path).is_whole());
+    assert!(look(&path).is_intact());
+    assert!(!expected(&path).is_intact());
 
     fs::remove_file(&path).unwrap();
     runs(&path, 0..5);
-    assert!(look(&path).is_whole());
-    assert!(!expected(&path).is_whole());
+    assert!(look(&path).is_intact());
+    assert!(!expected(&path).is_intact());
 }
 
 /// A crash at any byte: the half stays, the next run says so and goes on.
@@ -141,10 +141,10 @@ fn a_torn_line_is_told_of_and_goes_on() {
         let torn = look(&path);
         // Without the end of its line it is whole all the same.
         let is_whole = cut == whole.len() - 1;
-        assert_eq!(torn.is_whole(), is_whole, "{cut}: {:?}", torn.findings);
+        assert_eq!(torn.is_intact(), is_whole, "{cut}: {:?}", torn.findings);
         runs(&path, 4..5);
         let after = look(&path);
-        assert!(after.is_whole(), "{cut}: {:?}", after.findings);
+        assert!(after.is_intact(), "{cut}: {:?}", after.findings);
         let (records, notes) = if is_whole { (10, 0) } else { (10, 2) };
         assert_eq!((after.records, after.notes.len()), (records, notes), "{cut}: {after:?}");
         assert!(fs::read(&path).unwrap().starts_with(&whole[..cut]), "nothing is lost");
@@ -152,7 +152,7 @@ fn a_torn_line_is_told_of_and_goes_on() {
         if !is_whole {
             let mut changed = fs::read(&path).unwrap();
             changed[before] ^= 1;
-            assert!(!verify(changed.as_slice(), None).unwrap().is_whole(), "{cut}");
+            assert!(!verify(changed.as_slice(), None).unwrap().is_intact(), "{cut}");
         }
     }
     // The record that tells of it is torn, too.
@@ -163,14 +163,14 @@ fn a_torn_line_is_told_of_and_goes_on() {
         fs::write(&path, &told[..cut]).unwrap();
         runs(&path, 5..6);
         let after = look(&path);
-        assert!(after.is_whole(), "{cut}: {:?}", after.findings);
+        assert!(after.is_intact(), "{cut}: {:?}", after.findings);
     }
     // So is the first of all.
     for cut in 1..40 {
         fs::write(&path, &whole[..cut]).unwrap();
         runs(&path, 0..1);
         let after = look(&path);
-        assert!(after.is_whole(), "{cut}: {:?}", after.findings);
+        assert!(after.is_intact(), "{cut}: {:?}", after.findings);
     }
 }
 
@@ -184,7 +184,7 @@ fn many_at_once_make_one_chain() {
         }
     });
     let verified = look(&path);
-    assert!(verified.is_whole(), "{:?}", verified.findings);
+    assert!(verified.is_intact(), "{:?}", verified.findings);
     assert_eq!(verified.records, 8 + 160);
 }
 
@@ -197,7 +197,7 @@ fn a_file_that_is_moved_away_is_begun_anew() {
     fs::rename(&path, &old).unwrap();
     ledger.append(&facts("9"), &[intent(), outcome()]).unwrap();
     assert_eq!((look(&old).records, look(&path).records), (8, 2));
-    assert!(look(&old).is_whole() && look(&path).is_whole());
+    assert!(look(&old).is_intact() && look(&path).is_intact());
 }
 
 #[test]
@@ -221,15 +221,15 @@ fn long_records_are_read_from_behind() {
     let (_directory, path) = ledger();
     let ledger = LedgerWriter::open(&path).unwrap();
     for length in [1, 65_000, 65_536, 200_000, 3_000_000] {
-        let what = Happening::Outcome {
+        let what = EventKind::Outcome {
             command: Command::Apply,
             status: Status::Error,
             message: "x".repeat(length),
-            told: false,
+            already_recorded: false,
         };
         ledger.append(&facts("long"), &[Event::now(what)]).unwrap();
     }
-    assert!(look(&path).is_whole());
+    assert!(look(&path).is_intact());
     assert_eq!(look(&path).records, 13);
 }
 
@@ -257,7 +257,7 @@ fn records_of_a_later_version_are_part_of_the_chain() {
     fs::write(&path, format!("{text}{content},\"hash\":\"sha256:{own}\"}}\n")).unwrap();
     runs(&path, 4..5);
     let verified = look(&path);
-    assert!(verified.is_whole(), "{:?}", verified.findings);
+    assert!(verified.is_intact(), "{:?}", verified.findings);
     assert_eq!(verified.records, 11);
     let error = changes(fs::read(&path).unwrap().as_slice(), None, None).unwrap_err();
     assert!(error.to_string().contains("line 9 is not understood"), "{error}");
@@ -270,7 +270,33 @@ fn made_up_numbers_do_no_harm() {
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("\"sequence\":8", &format!("\"sequence\":{}", u64::MAX)))
         .unwrap();
-    assert!(!look(&path).is_whole());
+    assert!(!look(&path).is_intact());
     runs(&path, 4..5);
-    assert!(!look(&path).is_whole());
+    assert!(!look(&path).is_intact());
+}
+
+/// A record of format 1 names some keys differently; it is read, and verified, as one of today.
+#[test]
+fn records_of_format_1_are_read() {
+    let content = concat!(
+        r#"{"format_version":1,"sequence":1,"timestamp_utc":"2026-01-01T00:00:00.000Z","#,
+        r#""environment":"dev","build_id":"1","run_id":"r","actor":"ada","approver":null,"#,
+        r#""request_id":null,"os_user":"ada","host":"h","server":null,"definitions":null,"plan":null,"#,
+        r#""event":"step","status":"success","duration_ms":1,"reason":null,"action":"grant","#,
+        r#""application":"shop","role":"shop_owner","database":"shop","summary":"s","#,
+        r#""acting":{"role":"shop_owner"},"borrowed":{"shop_owner":"set"},"#,
+        r#""passages":[{"schema":"stock","role":"shop_owner","keeper":"administrator"}],"#,
+        r#""statements":["GRANT a TO b"],"hazards":[],"previous":null"#,
+    );
+    let hash = sha2::Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let line = format!("{content},\"hash\":\"sha256:{hash}\"}}\n");
+    let changes = changes(line.as_bytes(), None, None).unwrap();
+    let [Change { step, .. }] = changes.as_slice() else { panic!("{changes:?}") };
+    let step = serde_json::to_value(step).unwrap();
+    assert_eq!(step["execute_as"]["role"], "shop_owner");
+    assert_eq!(step["temporary_memberships"]["shop_owner"], "set");
+    assert_eq!(step["temporary_usage"][0]["granted_by"], "administrator");
+    assert_eq!(step["temporary_usage"][0]["grantee"], "shop_owner");
+    let torn = line.replace(r#""event":"step""#, r#""event":"torn","bytes":3"#);
+    assert_eq!(entries(torn.as_bytes()).unwrap().len(), 1);
 }

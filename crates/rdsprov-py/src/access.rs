@@ -1,8 +1,8 @@
-//! `rdsprov.Access`: who can do what in the managed databases, as PostgreSQL says.
+//! `rdsprov.AccessReport`: who can do what in the managed databases, as PostgreSQL says.
 
 use pyo3::basic::CompareOp;
 use pyo3::prelude::*;
-use rdsprov_core::holdings::Holdings;
+use rdsprov_core::access_report as core;
 
 use crate::{errors, options};
 
@@ -10,23 +10,23 @@ use crate::{errors, options};
 ///
 /// Made by `access`.
 #[pyclass(frozen, module = "rdsprov")]
-pub struct Access {
+pub struct AccessReport {
     json: String,
     text: String,
     markdown: String,
     complete: bool,
 }
 
-impl Access {
-    pub fn new(py: Python<'_>, holdings: &Holdings) -> PyResult<Self> {
-        let json = holdings.to_json().map_err(|error| errors::usage(py, &error.to_string()))?;
-        let (text, markdown) = (holdings.to_text(), holdings.to_markdown());
-        Ok(Self { json, text, markdown, complete: holdings.is_complete() })
+impl AccessReport {
+    pub fn new(py: Python<'_>, report: &core::AccessReport) -> PyResult<Self> {
+        let json = report.to_json().map_err(|error| errors::usage(py, &error.to_string()))?;
+        let (text, markdown) = (report.to_text(), report.to_markdown());
+        Ok(Self { json, text, markdown, complete: report.is_complete() })
     }
 }
 
 #[pymethods]
-impl Access {
+impl AccessReport {
     /// Whether every database could be looked at.
     #[getter]
     fn complete(&self) -> bool {
@@ -53,7 +53,7 @@ impl Access {
     }
 
     fn __repr__(&self) -> String {
-        format!("<Access complete={}>", if self.complete { "True" } else { "False" })
+        format!("<AccessReport complete={}>", if self.complete { "True" } else { "False" })
     }
 
     fn __richcmp__(&self, other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
@@ -62,20 +62,25 @@ impl Access {
     }
 
     fn __hash__(&self) -> u64 {
-        options::hash_of(&self.json)
+        options::hash_text(&self.json)
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, State)> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, AccessState)> {
         let state = (self.json.clone(), self.text.clone(), self.markdown.clone(), self.complete);
         Ok((options::own(py, "restore_access")?, state))
     }
 }
 
 /// JSON, text, tables, and whether every database could be looked at.
-type State = (String, String, String, bool);
+type AccessState = (String, String, String, bool);
 
 /// Takes again what was pickled.
 #[pyfunction]
-pub fn restore_access(json: String, text: String, markdown: String, complete: bool) -> Access {
-    Access { json, text, markdown, complete }
+pub fn restore_access(
+    json: String,
+    text: String,
+    markdown: String,
+    complete: bool,
+) -> AccessReport {
+    AccessReport { json, text, markdown, complete }
 }

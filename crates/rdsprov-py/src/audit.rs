@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::{errors, values};
 
 /// What a look at a ledger gives.
-fn looked_at<T: Send>(
+fn read_ledger<T: Send>(
     py: Python<'_>,
     path: &Path,
     look: impl FnOnce(BufReader<File>) -> std::io::Result<T> + Send,
@@ -28,17 +28,17 @@ pub fn verify_ledger<'py>(
     path: PathBuf,
     expect: Option<String>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let verified = looked_at(py, &path, |ledger| audit::verify(ledger, expect.as_deref()))?;
+    let verified = read_ledger(py, &path, |ledger| audit::verify(ledger, expect.as_deref()))?;
     let findings: Vec<_> = verified
         .findings
         .iter()
         .map(|finding| {
-            let kind = serde_json::to_value(&finding.wrong).ok();
-            let kind = kind.as_ref().and_then(|kind| kind.get("wrong")).cloned();
-            json!({"line": finding.line, "wrong": kind, "message": finding.wrong.to_string()})
+            let kind = serde_json::to_value(&finding.error).ok();
+            let kind = kind.as_ref().and_then(|kind| kind.get("error")).cloned();
+            json!({"line": finding.line, "error": kind, "message": finding.error.to_string()})
         })
         .collect();
-    let told = json!({
+    let called = json!({
         "records": verified.records,
         "runs": verified.runs,
         "head": verified.head.as_ref().map(|head| &head.hash),
@@ -46,7 +46,7 @@ pub fn verify_ledger<'py>(
         "findings": findings,
         "notes": verified.notes,
     });
-    values::value(py, "_verified", &told)
+    values::value(py, "_verified", &called)
 }
 
 /// See `rdsprov.audit.changes`.
@@ -57,7 +57,7 @@ pub fn ledger_changes<'py>(
     role: Option<String>,
     database: Option<String>,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let changes = looked_at(py, &path, |ledger| {
+    let changes = read_ledger(py, &path, |ledger| {
         audit::changes(ledger, role.as_deref(), database.as_deref())
     })?;
     values::values(py, "_change", changes)

@@ -6,41 +6,45 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::observed as core_observed;
-use rdsprov_core::plan::{Findings, Plan as CorePlan, SavedPlan, Step};
-use rdsprov_core::server::{Asked, StepResult, StepStatus};
-use rdsprov_core::session::{self, ApplyOptions, Done, Front, Outcome, Planned};
+use rdsprov_core::plan::{Plan as CorePlan, SavedPlan, SecretFindings, Step};
+use rdsprov_core::server::{AccessQuery, StepResult, StepStatus};
+use rdsprov_core::session::{self, ApplyOptions, Completion, Frontend, Outcome, PlanSource};
 use serde_json::{Value, json};
 
-use crate::access::Access;
+use crate::access::AccessReport;
 use crate::definitions::Definitions;
 use crate::observed::Observed;
 use crate::options::{self, Keywords};
 use crate::plan::{Basis, Plan};
-use crate::wait::{self, Raised};
+use crate::wait::{self, PendingException};
 use crate::{errors, values};
 
 /// What a look at a server gave, beside what it was to become.
-struct Look {
+struct Observation {
     basis: Basis,
     server: String,
     observed: core_observed::Observed,
-    findings: Findings,
+    findings: SecretFindings,
     plan: CorePlan,
 }
 
-fn look(definitions: &Bound<'_, Definitions>, keywords: &Keywords<'_>) -> PyResult<Look> {
+fn observe_and_plan(
+    definitions: &Bound<'_, Definitions>,
+    keywords: &Keywords<'_>,
+) -> PyResult<Observation> {
     let py = definitions.py();
-    let raised = Arc::new(Raised::default());
+    let pending = Arc::new(PendingException::default());
     let basis = Basis::new(definitions, keywords)?;
-    let options = keywords.server(&raised)?;
+    let options = keywords.server(&pending)?;
     let setup = &basis.setup;
-    let looked = wait::or_raised(py, &raised, || async move {
+    let observation = wait::run_interruptible(py, &pending, || async move {
         let run = setup.open(&options).await?;
-        let (observed, plan) = run.look().await?;
+        let (observed, plan) = run.observe_and_plan().await?;
         Ok::<_, session::Error>((run.server(), observed, run.findings().clone(), plan))
     })?;
-    let (server, observed, findings, plan) = looked.map_err(|error| errors::raised(py, &error))?;
-    Ok(Look { basis, server, observed, findings, plan })
+    let (server, observed, findings, plan) =
+        observation.map_err(|error| errors::to_exception(py, &error))?;
+    Ok(Observation { basis, server, observed, findings, plan })
 }
 
 /// See `rdsprov.plan`.
@@ -52,7 +56,8 @@ pub fn plan(
     keywords: Option<Bound<'_, PyDict>>,
 ) -> PyResult<Plan> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-    let Look { basis, server, observed, findings, plan } = look(definitions, &keywords)?;
+    let Observation { basis, server, observed, findings, plan } =
+        observe_and_plan(definitions, &keywords)?;
     Plan::new(py, basis.definitions, &keywords, Some(server), Arc::new(observed), findings, plan)
 }
 
@@ -65,11 +70,11 @@ pub fn check(
     keywords: Option<Bound<'_, PyDict>>,
 ) -> PyResult<bool> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-    let plan = look(definitions, &keywords)?.plan;
+    let plan = observe_and_plan(definitions, &keywords)?.plan;
     if plan.refusals.is_empty() {
         Ok(plan.is_empty())
     } else {
-        Err(errors::raised(py, &session::Error::Refused(plan.refusals)))
+        Err(errors::to_exception(py, &session::Error::Refused(plan.refusals)))
     }
 }
 
@@ -82,7 +87,7 @@ pub fn observe(
     keywords: Option<Bound<'_, PyDict>>,
 ) -> PyResult<Observed> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-    Ok(Observed(Arc::new(look(definitions, &keywords)?.observed)))
+    Ok(Observed(Arc::new(observe_and_plan(definitions, &keywords)?.observed)))
 }
 
 /// See `rdsprov.access`.
@@ -92,17 +97,17 @@ pub fn access(
     py: Python<'_>,
     definitions: &Bound<'_, Definitions>,
     keywords: Option<Bound<'_, PyDict>>,
-) -> PyResult<Access> {
+) -> PyResult<AccessReport> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-    let raised = Arc::new(Raised::default());
+    let pending = Arc::new(PendingException::default());
     let setup = Basis::new(definitions, &keywords)?.setup;
-    let options = keywords.server(&raised)?;
-    let asked = Asked {
-        database: keywords.given::<String>("database")?.map(DatabaseName::observed),
-        role: keywords.given::<String>("role")?.map(RoleName::observed),
+    let options = keywords.server(&pending)?;
+    let query = AccessQuery {
+        database: keywords.given::<String>("database")?.map(DatabaseName::new_unchecked),
+        role: keywords.given::<String>("role")?.map(RoleName::new_unchecked),
     };
-    let holdings = wait::or_raised(py, &raised, || setup.access(&options, &asked))?;
-    Access::new(py, &holdings.map_err(|error| errors::raised(py, &error))?)
+    let report = wait::run_interruptible(py, &pending, || setup.access(&options, &query))?;
+    AccessReport::new(py, &report.map_err(|error| errors::to_exception(py, &error))?)
 }
 
 /// See `rdsprov.validate`.
@@ -118,7 +123,7 @@ pub fn validate(
     definitions
         .get()
         .in_environment(environment, &adopt, config)
-        .map_err(|error| errors::raised(py, &error))
+        .map_err(|error| errors::to_exception(py, &error))
 }
 
 /// See `rdsprov.diff`.
@@ -132,9 +137,9 @@ pub fn diff(
 ) -> PyResult<Plan> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
     let basis = Basis::new(definitions, &keywords)?;
-    let observed = Observed::of(observed)?;
-    let core = py.detach(|| CorePlan::new(&basis.desired, &observed, Findings::default()));
-    Plan::new(py, basis.definitions, &keywords, None, observed, Findings::default(), core)
+    let observed = Observed::from_python(observed)?;
+    let core = py.detach(|| CorePlan::new(&basis.desired, &observed, SecretFindings::default()));
+    Plan::new(py, basis.definitions, &keywords, None, observed, SecretFindings::default(), core)
 }
 
 /// See `rdsprov.apply`.
@@ -151,8 +156,8 @@ pub fn apply<'py>(
         let message = "the plan was made by diff(), without a server; make one with plan()";
         return Err(errors::usage(py, message));
     };
-    let raised = Arc::new(Raised::default());
-    let mut options = Keywords(plan.keywords.bind(py).clone()).server(&raised)?;
+    let pending = Arc::new(PendingException::default());
+    let mut options = Keywords(plan.keywords.bind(py).clone()).server(&pending)?;
     if let Some(build_id) = keywords.given("build_id")? {
         options.build_id = Some(build_id);
     }
@@ -162,12 +167,13 @@ pub fn apply<'py>(
         None => options::environment_variable(py, "ALLOW_DB_PROVISION")?,
     };
     let definitions = plan.definitions.bind(py).get();
-    let setup = definitions.setup(None, &[], None).map_err(|error| errors::raised(py, &error))?;
-    let origin = setup.origin_of(server.clone());
-    let planned = match SavedPlan::new(&plan.core, origin) {
-        Ok(saved) => Planned::Only(Box::new(saved)),
+    let setup =
+        definitions.setup(None, &[], None).map_err(|error| errors::to_exception(py, &error))?;
+    let origin = setup.origin_for(server.clone());
+    let plan_source = match SavedPlan::new(&plan.core, origin) {
+        Ok(saved) => PlanSource::Only(Box::new(saved)),
         // Its refusals are what ends the run, see below.
-        Err(_) => Planned::Any,
+        Err(_) => PlanSource::Any,
     };
     let wanted = ApplyOptions {
         server: options,
@@ -179,13 +185,13 @@ pub fn apply<'py>(
         approver: keywords.text("approver")?,
         request_id: keywords.text("request_id")?,
         approval,
-        planned,
+        plan_source,
         dry_run: keywords.given("dry_run")?.unwrap_or(false),
         keep_going: !keywords.given("fail_fast")?.unwrap_or(true),
     };
-    let told = Told { on_step: keywords.given("on_step")?, raised: raised.clone() };
+    let called = StepCallback { on_step: keywords.given("on_step")?, pending: pending.clone() };
     let (config, refusals) = (setup.config.clone(), &plan.core.refusals);
-    let outcome = wait::to_the_end(py, &raised, || async {
+    let outcome = wait::run_to_completion(py, &pending, || async {
         let prepare = |_| {
             if refusals.is_empty() {
                 Ok(setup)
@@ -193,15 +199,15 @@ pub fn apply<'py>(
                 Err(session::Error::Refused(refusals.clone()))
             }
         };
-        session::apply(config, prepare, &wanted, &told, &raised.interruption).await
+        session::apply(config, prepare, &wanted, &called, &pending.cancellation).await
     })?;
     let made = values::value(py, "_outcome", &described(&outcome, &plan.core.digest))?;
     let failure = outcome
         .ended
         .as_ref()
         .err()
-        .map(|error| errors::raised_by_apply(py, error, outcome.committed, &made));
-    match (raised.take(), failure) {
+        .map(|error| errors::apply_error(py, error, outcome.committed, &made));
+    match (pending.take(), failure) {
         (None, None) => Ok(made),
         (None, Some(failure)) => Err(failure),
         (Some(error), None) => Err(error),
@@ -216,20 +222,20 @@ pub fn apply<'py>(
 }
 
 /// What is told meanwhile.
-struct Told {
+struct StepCallback {
     on_step: Option<Py<PyAny>>,
-    raised: Arc<Raised>,
+    pending: Arc<PendingException>,
 }
 
-impl Front for Told {
-    fn ended(&self, step: &Step, result: &StepResult) {
+impl Frontend for StepCallback {
+    fn on_step(&self, step: &Step, result: &StepResult) {
         let Some(on_step) = &self.on_step else { return };
-        let told = Python::attach(|py| {
+        let called = Python::attach(|py| {
             let result = values::value(py, "_step_result", &step_result(step, result))?;
             on_step.bind(py).call1((result,)).map(drop)
         });
-        if let Err(error) = told {
-            self.raised.keep(error);
+        if let Err(error) = called {
+            self.pending.keep(error);
         }
     }
 }
@@ -248,11 +254,11 @@ fn described(outcome: &Outcome, digest: &str) -> Value {
     let steps: Vec<Value> =
         outcome.steps.iter().map(|(step, result)| step_result(step, result)).collect();
     json!({
-        "environment": outcome.trail.facts.environment,
-        "build_id": outcome.trail.facts.build_id,
-        "run_id": outcome.trail.facts.run_id,
+        "environment": outcome.recorder.context.environment,
+        "build_id": outcome.recorder.context.build_id,
+        "run_id": outcome.recorder.context.run_id,
         "digest": digest,
-        "converged": matches!(outcome.ended, Ok(Done::Converged | Done::NothingToDo)),
+        "converged": matches!(outcome.ended, Ok(Completion::Converged | Completion::NothingToDo)),
         "committed": outcome.committed,
         "steps": steps,
         "records": outcome.records,

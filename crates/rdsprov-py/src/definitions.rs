@@ -51,7 +51,8 @@ impl Reading {
             Some(path) => Some(path),
             None => options::variable(py, "config")?.map(PathBuf::from),
         };
-        let config = ConfigText::read(config.as_deref()).map_err(|e| errors::raised(py, &e))?;
+        let config =
+            ConfigText::read(config.as_deref()).map_err(|e| errors::to_exception(py, &e))?;
         Ok((options, config))
     }
 }
@@ -70,19 +71,19 @@ impl Definitions {
         Ok(Self { read, sources, options, config, applications: PyOnceLock::new() })
     }
 
-    fn of_value(
+    fn from_value(
         py: Python<'_>,
         mut value: Value,
         options: DefinitionOptions,
         config: Option<ConfigText>,
     ) -> PyResult<Self> {
-        by_their_names(&mut value).map_err(|message| errors::no_definitions(py, &message))?;
+        applications_by_name(&mut value).map_err(|message| errors::no_definitions(py, &message))?;
         let source = SourceText {
             path: "<mapping>".to_owned(),
             text: format!("{value:#}"),
             syntax: Syntax::Json,
         };
-        Self::new(vec![source], options, config).map_err(|error| errors::raised(py, &error))
+        Self::new(vec![source], options, config).map_err(|error| errors::to_exception(py, &error))
     }
 
     /// What a session works with; what is said here counts before what was said when they were read.
@@ -104,7 +105,12 @@ impl Definitions {
             && there(&options) == there(&self.options)
         {
             let sha256 = core::sha256(&self.sources);
-            return Setup::of(site, self.read.clone(), sha256, options.environment.as_deref());
+            return Setup::with_definitions(
+                site,
+                self.read.clone(),
+                sha256,
+                options.environment.as_deref(),
+            );
         }
         Setup::new(site, &self.sources, &options)
     }
@@ -148,17 +154,17 @@ impl Definitions {
 
 /// Applications may stand in a sequence, each with its name; and one that stands at its name may say it
 /// once more.
-fn by_their_names(value: &mut Value) -> Result<(), String> {
+fn applications_by_name(value: &mut Value) -> Result<(), String> {
     let Value::Object(top) = value else { return Ok(()) };
     let coupled = top.get_mut("rds_config").and_then(|config| config.get_mut(APPLICATIONS));
-    let coupled = coupled.map(one_by_its_name).transpose();
-    let standalone = top.get_mut(APPLICATIONS).map(one_by_its_name).transpose();
+    let coupled = coupled.map(index_by_name).transpose();
+    let standalone = top.get_mut(APPLICATIONS).map(index_by_name).transpose();
     coupled.and(standalone).map(drop)
 }
 
 const APPLICATIONS: &str = "application_databases";
 
-fn one_by_its_name(applications: &mut Value) -> Result<(), String> {
+fn index_by_name(applications: &mut Value) -> Result<(), String> {
     if let Value::Array(entries) = applications {
         let mut named = Map::new();
         for (number, entry) in std::mem::take(entries).into_iter().enumerate() {
@@ -211,7 +217,7 @@ impl Definitions {
             let sources = session::read(&paths, &parsed(config.as_ref())?, &options)?;
             Self::new(sources, options, config)
         });
-        read.map_err(|error| errors::raised(py, &error))
+        read.map_err(|error| errors::to_exception(py, &error))
     }
 
     /// Reads a text in the syntax `hcl` (that of `*.tfvars`), `json` or `toml`; `path` is what errors call it.
@@ -231,7 +237,7 @@ impl Definitions {
         let (options, config) = Reading { environment, mode, adopt, config }.prepare(py)?;
         let syntax = syntax.parse().map_err(|error: String| errors::usage(py, &error))?;
         let source = SourceText { path: path.to_owned(), text, syntax };
-        Self::new(vec![source], options, config).map_err(|error| errors::raised(py, &error))
+        Self::new(vec![source], options, config).map_err(|error| errors::to_exception(py, &error))
     }
 
     /// Reads a mapping of the same shape as a file, or an object with the same attributes: dataclasses,
@@ -248,7 +254,7 @@ impl Definitions {
         let py = mapping.py();
         let (options, config) = Reading { environment, mode, adopt, config }.prepare(py)?;
         let value = mapping::to_json(mapping, "the mapping")?;
-        Self::of_value(py, value, options, config)
+        Self::from_value(py, value, options, config)
     }
 
     /// Reads applications, each with its `name`: those of other definitions, or anything with the attributes.
@@ -270,7 +276,7 @@ impl Definitions {
         top.insert("aws_region".to_owned(), aws_region.into());
         let listed = PyList::new(py, listed)?;
         top.insert(APPLICATIONS.to_owned(), mapping::to_json(&listed, "the applications")?);
-        Self::of_value(py, Value::Object(top), options, config)
+        Self::from_value(py, Value::Object(top), options, config)
     }
 
     /// The environment, where it is known.
@@ -342,10 +348,10 @@ impl Definitions {
     }
 
     fn __hash__(&self) -> u64 {
-        options::hash_of(&self.json())
+        options::hash_text(&self.json())
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, State)> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, DefinitionsState)> {
         let text_of =
             |one: &SourceText| (one.path.clone(), one.text.clone(), one.syntax.to_string());
         let state = (
@@ -360,7 +366,7 @@ impl Definitions {
 }
 
 /// The texts with their paths and syntaxes, the options, and the text of `rdsprov.toml` with its path.
-type State = (
+type DefinitionsState = (
     Vec<(String, String, String)>,
     Option<String>,
     Option<String>,
@@ -386,5 +392,5 @@ pub fn restore_definitions(
     let mode = mode.map(|text| text.parse()).transpose().map_err(wrong)?;
     let options = DefinitionOptions { environment, mode, adopt };
     let config = config.map(|(path, text)| ConfigText { path, text });
-    Definitions::new(sources, options, config).map_err(|error| errors::raised(py, &error))
+    Definitions::new(sources, options, config).map_err(|error| errors::to_exception(py, &error))
 }

@@ -78,7 +78,7 @@ pub fn no_definitions(py: Python<'_>, message: &str) -> PyErr {
 }
 
 /// An error of the core's as an exception.
-pub fn raised(py: Python<'_>, error: &Error) -> PyErr {
+pub fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
     let message = error.to_string();
     let plain = |class| make(py, class, &message, |_| Ok(()));
     match error {
@@ -122,7 +122,7 @@ pub fn raised(py: Python<'_>, error: &Error) -> PyErr {
 }
 
 /// The error of an apply, with what became of it.
-pub fn raised_by_apply(
+pub fn apply_error(
     py: Python<'_>,
     error: &Error,
     committed: bool,
@@ -136,7 +136,7 @@ pub fn raised_by_apply(
     let exception = if of_apply {
         make(py, "ApplyError", &error.to_string(), |_| Ok(()))
     } else {
-        raised(py, error)
+        to_exception(py, error)
     };
     match exception.value(py).setattr("outcome", outcome) {
         Ok(()) => exception,

@@ -29,7 +29,7 @@ mod _rdsprov {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::access::{Access, restore_access};
+    use crate::access::{AccessReport, restore_access};
     #[pymodule_export]
     use crate::audit::{ledger_changes, verify_ledger};
     #[pymodule_export]

@@ -12,7 +12,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
-use crate::wait::Raised;
+use crate::wait::PendingException;
 
 const LOGGER: &str = "rdsprov";
 
@@ -22,13 +22,13 @@ const QUIET: [&str; 3] = ["aws_config::imds", "aws_config::meta", "aws_config::p
 
 struct ToLogging {
     level: LevelFilter,
-    raised: Arc<Raised>,
+    pending: Arc<PendingException>,
 }
 
 /// What takes the log of a call. How much is wanted, the logger says now.
 pub fn subscriber(
     py: Python<'_>,
-    raised: Arc<Raised>,
+    pending: Arc<PendingException>,
 ) -> PyResult<impl Subscriber + Send + Sync + use<>> {
     let level: u32 = logger(py, LOGGER)?.call_method0("getEffectiveLevel")?.extract()?;
     let level = match level {
@@ -38,7 +38,7 @@ pub fn subscriber(
         31..=40 => LevelFilter::ERROR,
         _ => LevelFilter::OFF,
     };
-    Ok(tracing_subscriber::registry().with(ToLogging { level, raised }))
+    Ok(tracing_subscriber::registry().with(ToLogging { level, pending }))
 }
 
 fn logger<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -86,7 +86,7 @@ impl<S: Subscriber> Layer<S> for ToLogging {
         });
         // A handler that raises ends the call: an interrupt may come while it runs.
         if let Err(error) = logged {
-            self.raised.keep(error);
+            self.pending.keep(error);
         }
     }
 }

@@ -15,7 +15,7 @@ pub struct Observed(pub Arc<core::Observed>);
 
 impl Observed {
     /// What stands there already, or a mapping of the same shape.
-    pub fn of(value: &Bound<'_, PyAny>) -> PyResult<Arc<core::Observed>> {
+    pub fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Arc<core::Observed>> {
         if let Ok(observed) = value.cast::<Self>() {
             return Ok(observed.get().0.clone());
         }
@@ -35,7 +35,7 @@ impl Observed {
     /// Takes a mapping of the shape that `to_dict` gives.
     #[staticmethod]
     fn from_mapping(mapping: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Self::of(mapping).map(Self)
+        Self::from_python(mapping).map(Self)
     }
 
     /// Takes a text of the shape that `to_json` gives.
@@ -75,7 +75,7 @@ impl Observed {
     }
 
     fn __hash__(&self) -> u64 {
-        options::hash_of(&self.text())
+        options::hash_text(&self.text())
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String,))> {

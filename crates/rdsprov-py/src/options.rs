@@ -13,12 +13,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use rdsprov_core::config::TlsSection;
 use rdsprov_core::plan::Hazard;
-use rdsprov_core::server::Place;
+use rdsprov_core::server::ConnectionOverrides;
 use rdsprov_core::session::{AdminAuth, ConfigText, Secrets, ServerOptions};
 
 use crate::errors;
 use crate::secrets::FromCallable;
-use crate::wait::Raised;
+use crate::wait::PendingException;
 
 /// What the environment says of an option of the command; nothing where the variable is empty.
 pub fn variable(py: Python<'_>, option: &str) -> PyResult<Option<String>> {
@@ -101,13 +101,13 @@ impl<'py> Keywords<'py> {
         let config: Option<PathBuf> = self.given("config")?;
         let config = match config {
             Some(path) => ConfigText::read(Some(&path))
-                .map_err(|error| errors::raised(self.0.py(), &error))?,
+                .map_err(|error| errors::to_exception(self.0.py(), &error))?,
             None => None,
         };
         Ok((environment, adopt, config))
     }
 
-    fn secrets(&self, raised: &Arc<Raised>) -> PyResult<Secrets> {
+    fn secrets(&self, pending: &Arc<PendingException>) -> PyResult<Secrets> {
         let py = self.0.py();
         if let Some(given) = self.given::<Bound<'py, PyAny>>("secrets")?
             && !given.is_instance_of::<PyString>()
@@ -117,7 +117,7 @@ impl<'py> Keywords<'py> {
                     "secrets: it is \"aws\", \"file:DIR\", or a callable that takes a secret's id and returns a mapping",
                 ));
             }
-            let callable = FromCallable { callable: given.unbind(), raised: raised.clone() };
+            let callable = FromCallable { callable: given.unbind(), pending: pending.clone() };
             return Ok(Secrets::Own(Arc::new(callable)));
         }
         let text = self.text("secrets")?;
@@ -126,9 +126,9 @@ impl<'py> Keywords<'py> {
     }
 
     /// What is said of server and secrets.
-    pub fn server(&self, raised: &Arc<Raised>) -> PyResult<ServerOptions> {
+    pub fn server(&self, pending: &Arc<PendingException>) -> PyResult<ServerOptions> {
         Ok(ServerOptions {
-            secrets: self.secrets(raised)?,
+            secrets: self.secrets(pending)?,
             admin_secret: self.text("admin_secret")?,
             admin_auth: match self.text("admin_auth")?.as_deref() {
                 None | Some("password") => AdminAuth::Password,
@@ -141,7 +141,7 @@ impl<'py> Keywords<'py> {
             admin_user: self.text("admin_user")?,
             secret_stage: self.word("secret_stage", "the stages are AWSCURRENT and AWSPENDING")?,
             region: self.text("region")?,
-            place: Place {
+            overrides: ConnectionOverrides {
                 host: self.text("host")?,
                 port: self.port()?,
                 database: self.text("dbname")?,
@@ -175,7 +175,7 @@ pub fn equality(py: Python<'_>, op: CompareOp, same: Option<bool>) -> PyResult<P
     Ok(answer.into_pyobject(py)?.to_owned().into_any().unbind())
 }
 
-pub fn hash_of(text: &str) -> u64 {
+pub fn hash_text(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()

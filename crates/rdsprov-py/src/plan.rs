@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyIterator, PyTuple};
 use pythonize::pythonize;
 use rdsprov_core::desired::Desired;
 use rdsprov_core::observed as core_observed;
-use rdsprov_core::plan::{self as core, Findings};
+use rdsprov_core::plan::{self as core, SecretFindings};
 use rdsprov_core::session::{self, Setup};
 
 use crate::definitions::Definitions;
@@ -31,7 +31,7 @@ pub struct Plan {
     /// Where the server is, where one was asked.
     pub server: Option<String>,
     observed: Arc<core_observed::Observed>,
-    findings: Findings,
+    findings: SecretFindings,
     changes: PyOnceLock<Py<PyTuple>>,
 }
 
@@ -56,7 +56,7 @@ impl Basis {
             Ok((definitions, setup, desired))
         });
         let (definitions, setup, desired) =
-            made.map_err(|error: session::Error| errors::raised(py, &error))?;
+            made.map_err(|error: session::Error| errors::to_exception(py, &error))?;
         Ok(Self { definitions: Py::new(py, definitions)?, setup, desired })
     }
 }
@@ -68,7 +68,7 @@ impl Plan {
         keywords: &Keywords<'_>,
         server: Option<String>,
         observed: Arc<core_observed::Observed>,
-        findings: Findings,
+        findings: SecretFindings,
         core: core::Plan,
     ) -> PyResult<Self> {
         // What is said of the definitions is in them now; the rest is asked for again when it is applied.
@@ -156,8 +156,8 @@ impl Plan {
 
     /// What cannot be looked at before the plan has run.
     #[getter]
-    fn unseen<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, &self.core.unseen)
+    fn deferred<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, &self.core.deferred)
     }
 
     /// The observed state that the plan rests on.
@@ -211,10 +211,10 @@ impl Plan {
     }
 
     fn __hash__(&self) -> u64 {
-        options::hash_of(&self.core.digest)
+        options::hash_text(&self.core.digest)
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, State)> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, PlanState)> {
         let state = (
             self.definitions.clone_ref(py),
             self.keywords.clone_ref(py),
@@ -228,7 +228,7 @@ impl Plan {
 }
 
 /// Definitions, keywords, server; observed state, findings and the plan itself as JSON.
-type State = (Py<Definitions>, Py<PyDict>, Option<String>, String, String, String);
+type PlanState = (Py<Definitions>, Py<PyDict>, Option<String>, String, String, String);
 
 /// Plans again what was pickled: equal inputs give an equal plan.
 #[pyfunction]
@@ -246,7 +246,7 @@ pub fn restore_plan(
     let wrong = |error: serde_json::Error| errors::usage(py, &format!("the plan: {error}"));
     let observed: Arc<core_observed::Observed> =
         Arc::new(serde_json::from_str(observed).map_err(wrong)?);
-    let findings: Findings = serde_json::from_str(findings).map_err(wrong)?;
+    let findings: SecretFindings = serde_json::from_str(findings).map_err(wrong)?;
     let core = core::Plan::new(&basis.desired, &observed, findings.clone());
     let plan = Plan::new(py, basis.definitions, &keywords, server, observed, findings, core)?;
     if plan.text() == text {

@@ -10,12 +10,12 @@ use serde_json::Value;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::mapping;
-use crate::wait::Raised;
+use crate::wait::PendingException;
 
 /// A callable; what it raises stops the call and is raised by it.
 pub struct FromCallable {
     pub callable: Py<PyAny>,
-    pub raised: Arc<Raised>,
+    pub pending: Arc<PendingException>,
 }
 
 impl SecretProvider for FromCallable {
@@ -40,7 +40,7 @@ impl SecretProvider for FromCallable {
                 let reason =
                     Python::attach(|py| error.get_type(py).qualname().map(|n| n.to_string()));
                 let reason = reason.unwrap_or_default();
-                self.raised.keep(error);
+                self.pending.keep(error);
                 Err(SourceError::Provider { reason: format!("{reason} was raised for {id}") })
             }
         }

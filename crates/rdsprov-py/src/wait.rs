@@ -6,30 +6,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use rdsprov_core::session::Interruption;
+use rdsprov_core::session::Cancellation;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::MissedTickBehavior;
 
 use crate::log;
 
 /// How often signals are looked for.
-const LOOK: Duration = Duration::from_millis(50);
+const SIGNAL_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How long connections have for their goodbyes.
-const GOODBYE: Duration = Duration::from_millis(500);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What Python raised meanwhile: a signal's handler, or something that was called. It stops the call.
 #[derive(Default)]
-pub struct Raised {
+pub struct PendingException {
     first: Mutex<Option<PyErr>>,
     /// Stops the call.
-    pub interruption: Interruption,
+    pub cancellation: Cancellation,
 }
 
-impl Raised {
+impl PendingException {
     pub fn keep(&self, error: PyErr) {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        self.interruption.tell();
+        self.cancellation.cancel();
     }
 
     pub fn take(&self) -> Option<PyErr> {
@@ -37,33 +37,33 @@ impl Raised {
     }
 }
 
-/// Waits for what `start` gives to end by itself. Who calls looks at [`Raised`] then.
-pub fn to_the_end<T: Send, F: Future<Output = T>>(
+/// Waits for what `start` gives to end by itself. Who calls looks at [`PendingException`] then.
+pub fn run_to_completion<T: Send, F: Future<Output = T>>(
     py: Python<'_>,
-    raised: &Arc<Raised>,
+    pending: &Arc<PendingException>,
     start: impl FnOnce() -> F + Send,
 ) -> PyResult<T> {
-    let log = log::subscriber(py, raised.clone())?;
+    let log = log::subscriber(py, pending.clone())?;
     let wait = || {
         let _log = tracing::subscriber::set_default(log);
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let result = runtime.block_on(async {
             let mut work = std::pin::pin!(start());
-            let mut look = tokio::time::interval(LOOK);
-            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut signal_check = tokio::time::interval(SIGNAL_CHECK_INTERVAL);
+            signal_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     biased;
                     result = &mut work => break result,
-                    _ = look.tick() => {
+                    _ = signal_check.tick() => {
                         if let Err(error) = Python::attach(|py| py.check_signals()) {
-                            raised.keep(error);
+                            pending.keep(error);
                         }
                     }
                 }
             }
         });
-        runtime.block_on(goodbye());
+        runtime.block_on(drain_connections());
         runtime.shutdown_background();
         Ok(result)
     };
@@ -79,20 +79,20 @@ pub fn to_the_end<T: Send, F: Future<Output = T>>(
 }
 
 /// Waits until it ends or something is raised, which then is what becomes of it.
-pub fn or_raised<T: Send, F: Future<Output = T>>(
+pub fn run_interruptible<T: Send, F: Future<Output = T>>(
     py: Python<'_>,
-    raised: &Arc<Raised>,
+    pending: &Arc<PendingException>,
     start: impl FnOnce() -> F + Send,
 ) -> PyResult<T> {
-    let interruption = &raised.interruption;
-    let result = to_the_end(py, raised, || async {
+    let cancellation = &pending.cancellation;
+    let result = run_to_completion(py, pending, || async {
         tokio::select! {
             biased;
             result = start() => Some(result),
-            () = interruption.wait() => None,
+            () = cancellation.wait() => None,
         }
     })?;
-    match (raised.take(), result) {
+    match (pending.take(), result) {
         (Some(error), _) => Err(error),
         (None, Some(result)) => Ok(result),
         (None, None) => Err(pyo3::exceptions::PyKeyboardInterrupt::new_err(())),
@@ -100,11 +100,11 @@ pub fn or_raised<T: Send, F: Future<Output = T>>(
 }
 
 /// A dropped connection says goodbye in a task of its own.
-async fn goodbye() {
+async fn drain_connections() {
     let all_gone = async {
         while Handle::current().metrics().num_alive_tasks() > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let _ = tokio::time::timeout(GOODBYE, all_gone).await;
+    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, all_gone).await;
 }

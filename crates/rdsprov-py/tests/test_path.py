@@ -83,7 +83,7 @@ def test_who_can_do_what_and_who_was_given_it(bench: Bench) -> None:
     assert str(access) == bench.command(*words).stdout
     assert access.to_json() + "\n" == bench.command(*words, "--format", "json").stdout
     assert access.to_markdown() == bench.command(*words, "--format", "markdown").stdout
-    assert access.complete and repr(access) == "<Access complete=True>"
+    assert access.complete and repr(access) == "<AccessReport complete=True>"
     assert pickle.loads(pickle.dumps(access)) == access and hash(access) == hash(access)
     assert [one["database"] for one in access.to_dict()["databases"]] == ["keycloak", "shop"]
     narrow = rdsprov.access(definitions, database="shop", role="shop_reader", **bench.options)
@@ -92,7 +92,7 @@ def test_who_can_do_what_and_who_was_given_it(bench: Bench) -> None:
         rdsprov.access(definitions, database="nowhere", **bench.options)
 
     verified = rdsprov.audit.verify(ledger, expect=outcome.ledger_head)
-    assert verified.is_whole and verified.since_expected == 0 and verified.runs == 1
+    assert verified.is_intact and verified.since_expected == 0 and verified.runs == 1
     assert verified.head == outcome.ledger_head
     changes = rdsprov.audit.changes(ledger, role="shop_reader")
     assert changes and {change.step.role for change in changes} == {"shop_reader"}
@@ -101,8 +101,8 @@ def test_who_can_do_what_and_who_was_given_it(bench: Bench) -> None:
     assert len(rdsprov.audit.changes(ledger)) == len(plan.changes)
     ledger.write_text(ledger.read_text().replace("shop_reader", "someone_else", 1))
     verified = rdsprov.audit.verify(ledger)
-    assert not verified.is_whole
-    assert {finding.wrong for finding in verified.findings} <= {"changed", "not_bound"}
+    assert not verified.is_intact
+    assert {finding.error for finding in verified.findings} <= {"changed", "not_bound"}
     assert all(finding.line and finding.message for finding in verified.findings)
     with pytest.raises(rdsprov.UsageError, match="cannot be read"):
         rdsprov.audit.verify(bench.directory / "missing")

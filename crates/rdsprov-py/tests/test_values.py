@@ -38,8 +38,8 @@ VALUES: list[Any] = [
     STEP,
     RESULT,
     RECORD,
-    rdsprov.Opening(database=None, statement="GRANT a TO b"),
-    rdsprov.Refusal("shop", "why", "what to do", rdsprov.Opening("d", "REVOKE")),
+    rdsprov.ManualFix(database=None, sql="GRANT a TO b"),
+    rdsprov.Refusal("shop", "why", "what to do", rdsprov.ManualFix("d", "REVOKE")),
     rdsprov.Orphan("role", "x", "shop", ("CONNECT on d",)),
     rdsprov.Undeclared("d", "o", "shop", True),
     rdsprov.DefinitionProblem("f", 1, 2, "m", "h", "t"),
@@ -100,7 +100,7 @@ def test_every_public_name_is_documented_and_at_home() -> None:
     for name in rdsprov.audit.__all__:
         value = getattr(rdsprov.audit, name)
         assert value.__module__ == "rdsprov.audit" and inspect.getdoc(value), name
-    for cls in (rdsprov.Access, rdsprov.Definitions, rdsprov.Observed, rdsprov.Plan):
+    for cls in (rdsprov.AccessReport, rdsprov.Definitions, rdsprov.Observed, rdsprov.Plan):
         for name, member in vars(cls).items():
             assert name.startswith("_") or inspect.getdoc(member), f"{cls.__name__}.{name}"
 
@@ -170,7 +170,7 @@ def test_plans_and_observations_are_values() -> None:
     assert (plan.environment, plan.server_major) == ("dev", 15)
     assert plan.definitions == definitions and plan.observed == observed
     assert plan.hazards == () and plan.orphaned == () and plan.undeclared == ()
-    assert plan.refusals == () and isinstance(plan.notes, tuple) and isinstance(plan.unseen, tuple)
+    assert plan.refusals == () and isinstance(plan.notes, tuple) and isinstance(plan.deferred, tuple)
     assert repr(plan).startswith("<Plan environment='dev' changes=")
     assert {step.action for step in plan} >= {"create_role", "create_database"}
     with pytest.raises(rdsprov.UsageError, match="made by diff"):

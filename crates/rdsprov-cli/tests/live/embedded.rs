@@ -10,9 +10,9 @@ use rdsprov_core::audit::Record;
 use rdsprov_core::config::{CaFile, TlsSection};
 use rdsprov_core::plan::{Plan, Step};
 use rdsprov_core::secrets::{Secret, SecretError, SecretId, SecretProvider, SourceError};
-use rdsprov_core::server::{Place, StepResult};
+use rdsprov_core::server::{ConnectionOverrides, StepResult};
 use rdsprov_core::session::{
-    self, DefinitionOptions, Front, Interruption, Secrets, ServerOptions, Setup,
+    self, Cancellation, DefinitionOptions, Frontend, Secrets, ServerOptions, Setup,
 };
 use rdsprov_testkit::{Relay, Reply, versions};
 use serde_json::json;
@@ -54,20 +54,20 @@ impl SecretProvider for Fragile {
     }
 }
 
-impl Front for Fragile {
-    fn planned(&self, plan: &Plan) {
+impl Frontend for Fragile {
+    fn on_plan(&self, plan: &Plan) {
         self.break_at("planned", plan);
     }
 
-    fn recorded(&self, records: &[Record]) {
+    fn on_records(&self, records: &[Record]) {
         self.break_at("recorded", &records);
     }
 
-    fn ended(&self, step: &Step, result: &StepResult) {
+    fn on_step(&self, step: &Step, result: &StepResult) {
         self.break_at("ended", &(step, result));
     }
 
-    async fn agrees(&self, plan: &Plan) -> bool {
+    async fn confirm(&self, plan: &Plan) -> bool {
         self.break_at("agrees", plan);
         true
     }
@@ -112,7 +112,7 @@ fn is_embedding() -> bool {
     let options = session::ApplyOptions {
         server: ServerOptions {
             secrets,
-            place: Place {
+            overrides: ConnectionOverrides {
                 host: variable(HOST),
                 port: variable(PORT).map(|port| port.parse().unwrap()),
                 database: None,
@@ -132,7 +132,7 @@ fn is_embedding() -> bool {
         let sources = session::read(&[definitions.into()], &config, &asked)?;
         Setup::new(config, &sources, &asked)
     };
-    let interruption = Interruption::default();
+    let interruption = Cancellation::default();
     let config = session::config(None).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let outcome =

@@ -336,8 +336,8 @@ fn what_was_granted_by_an_option_that_is_lost() {
         assert!(acl().contains("keycloak_user=U*C/pg_database_owner"), "{}", acl());
         let json = bench.run(&definitions, &["plan", "--env", "dev", "--format", "json"]);
         let plan: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-        let opens = &plan["refusals"][0]["opens"];
-        let statement = opens["statement"].as_str().unwrap_or_else(|| panic!("{plan:#}"));
+        let opens = &plan["refusals"][0]["manual_fix"];
+        let statement = opens["sql"].as_str().unwrap_or_else(|| panic!("{plan:#}"));
         bench.query_in(opens["database"].as_str().unwrap(), statement);
         expect(&bench.run(&definitions, &apply), 0);
         assert!(acl().contains("keycloak_user=U*C/pg_database_owner"), "{}", acl());

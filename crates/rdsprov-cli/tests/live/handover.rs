@@ -39,8 +39,8 @@ fn opens(bench: &Bench, definitions: &str, arguments: &[&str]) -> (String, Strin
         panic!("not one refusal: {}", plan["refusals"])
     };
     let text = |value: &Value| value.as_str().unwrap_or("postgres").to_owned();
-    let opens = &refusal["opens"];
-    let statement = text(&opens["statement"]);
+    let opens = &refusal["manual_fix"];
+    let statement = text(&opens["sql"]);
     assert!(text(&refusal["remedy"]).contains(&statement), "{refusal}");
     (text(&opens["database"]), statement)
 }

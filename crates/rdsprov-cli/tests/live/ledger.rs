@@ -119,7 +119,7 @@ fn a_run_is_told_from_intent_to_outcome() {
         assert!(audit(&bench, &["report"], 1).contains("rdsprov audit verify"));
         let found: Value =
             serde_json::from_str(&audit(&bench, &["verify", "--format", "json"], 1)).unwrap();
-        assert_eq!(found["findings"][0]["wrong"], "changed");
+        assert_eq!(found["findings"][0]["error"], "changed");
     }
 }
 

@@ -92,7 +92,7 @@ fn what_is_no_such_plan_is_refused() {
     let digest = format!("sha256:{}", "0".repeat(64));
     let changed = "changed after it was written";
     let table: [(&str, Value, &str); 9] = [
-        ("/format_version", json!(2), "the plan has format 2 and this program knows 1"),
+        ("/format_version", json!(3), "the plan has format 3 and this program knows 2"),
         ("/format_version", json!("1"), "this is no saved plan"),
         ("/digest", json!(digest), changed),
         ("/observed", json!(digest), changed),

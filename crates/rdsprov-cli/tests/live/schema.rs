@@ -68,7 +68,7 @@ fn what_is_no_document_is_no_document() {
         (
             Document::Access,
             &run(&["access", "--format", "json"]),
-            "/databases/0/roles/0/standing",
+            "/databases/0/roles/0/status",
             json!("somehow"),
         ),
     ];

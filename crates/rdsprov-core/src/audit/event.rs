@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Facts, Record, Status};
+use super::{Record, RunContext, Status};
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{Step, Transaction};
 
@@ -40,12 +40,12 @@ pub struct Event {
     /// When.
     pub at: Timestamp,
     /// What.
-    pub what: Happening,
+    pub kind: EventKind,
 }
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Happening {
+pub enum EventKind {
     /// A plan is about to be carried out; nothing was changed for it yet.
     Intent {
         /// The plan's digest.
@@ -82,15 +82,15 @@ pub enum Happening {
         /// In words; nothing where it ended well.
         message: String,
         /// Whether the record of a step says the same already.
-        told: bool,
+        already_recorded: bool,
     },
 }
 
 impl Event {
     /// Something that happens now.
     #[must_use]
-    pub fn now(what: Happening) -> Self {
-        Self { at: Timestamp::now(), what }
+    pub fn now(kind: EventKind) -> Self {
+        Self { at: Timestamp::now(), kind }
     }
 
     /// As RFC 3339 writes its time, in milliseconds.
@@ -100,12 +100,12 @@ impl Event {
 
     /// Its row in the CSV, where it has one.
     #[must_use]
-    pub fn row(&self, facts: &Facts) -> Option<Record> {
+    pub fn row(&self, context: &RunContext) -> Option<Record> {
         let row = |database: &str, username: &str, action: &str, status, message: &str| Record {
             timestamp: self.timestamp(),
-            environment: facts.environment.clone(),
-            build_id: facts.build_id.clone(),
-            run_id: facts.run_id.clone(),
+            environment: context.environment.clone(),
+            build_id: context.build_id.clone(),
+            run_id: context.run_id.clone(),
             database: database.to_owned(),
             username: username.to_owned(),
             action: action.to_owned(),
@@ -113,9 +113,9 @@ impl Event {
             duration_ms: 0,
             message: message.to_owned(),
         };
-        match &self.what {
-            Happening::Intent { plan, .. } => Some(row("", "", "intent", Status::NotRun, plan)),
-            Happening::Step { step, status, duration, reason } => {
+        match &self.kind {
+            EventKind::Intent { plan, .. } => Some(row("", "", "intent", Status::NotRun, plan)),
+            EventKind::Step { step, status, duration, reason } => {
                 let row = row(
                     step.database.as_ref().map_or("", DatabaseName::as_str),
                     step.role.as_ref().map_or("", RoleName::as_str),
@@ -125,12 +125,13 @@ impl Event {
                 );
                 Some(Record { duration_ms: milliseconds(*duration), ..row })
             }
-            Happening::NoChange { database, role, kind } => {
+            EventKind::NoChange { database, role, kind } => {
                 Some(row(database.as_str(), role.as_str(), kind, Status::NoChange, ""))
             }
-            Happening::Outcome { command, status, message, told } => {
+            EventKind::Outcome { command, status, message, already_recorded } => {
                 let failed = matches!(status, Status::Refused | Status::Error);
-                (failed && !told).then(|| row("", "", &command.to_string(), *status, message))
+                (failed && !already_recorded)
+                    .then(|| row("", "", &command.to_string(), *status, message))
             }
         }
     }

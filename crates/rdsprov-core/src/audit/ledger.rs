@@ -17,23 +17,23 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::milliseconds;
-use super::{AuditError, Command, Event, Facts, Happening, Status};
+use super::{AuditError, Command, Event, EventKind, RunContext, Status};
 use crate::digest::sha256;
 use crate::plan::{Step, Transaction};
 
 /// The version of the form of a record.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 /// How each record begins.
 const BEGINNING: &str = "{\"format_version\":";
 
 /// How long one waits for others that write.
-const PATIENCE: Duration = Duration::from_secs(30);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a record tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Told {
+pub enum RecordBody {
     /// A plan is about to be carried out.
     Intent {
         /// All that it will do; secrets stand as `<password from SECRET>`.
@@ -62,7 +62,8 @@ pub enum Told {
         message: String,
     },
     /// The line before is half a record: whoever wrote it was stopped.
-    Torn {
+    #[serde(alias = "torn")]
+    Truncated {
         /// How long it is.
         bytes: u64,
     },
@@ -79,10 +80,10 @@ pub struct Entry {
     pub timestamp_utc: String,
     /// Whose run, where, of what.
     #[serde(flatten)]
-    pub facts: Facts,
+    pub context: RunContext,
     /// What happened.
     #[serde(flatten)]
-    pub told: Told,
+    pub body: RecordBody,
     /// The hash of the record before; of the first there is none.
     pub previous: Option<String>,
 }
@@ -99,7 +100,7 @@ pub struct LedgerLine {
 
 /// A record's number, and the hash that the next one is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Head {
+pub struct LedgerHead {
     /// The number.
     pub sequence: u64,
     /// The hash.
@@ -184,26 +185,31 @@ impl LedgerWriter {
     ///
     /// # Errors
     /// Where that does not come to be; then nothing of it is in the file, if the system lets it be removed.
-    pub fn append(&self, facts: &Facts, events: &[Event]) -> Result<Option<Head>, AuditError> {
-        let told: Vec<(String, Told)> = events
+    pub fn append(
+        &self,
+        context: &RunContext,
+        events: &[Event],
+    ) -> Result<Option<LedgerHead>, AuditError> {
+        let bodies: Vec<(String, RecordBody)> = events
             .iter()
-            .filter_map(|event| Some((event.timestamp(), Told::of(&event.what)?)))
+            .filter_map(|event| Some((event.timestamp(), RecordBody::from_event(&event.kind)?)))
             .collect();
-        if told.is_empty() {
+        if bodies.is_empty() {
             return Ok(None);
         }
         let mut file = self.locked()?;
-        let End { mut sequence, mut previous, is_open, torn, length } = self.end(&mut file)?;
+        let End { mut sequence, mut previous, is_open, truncated, length } = self.end(&mut file)?;
         let mut text = if is_open { "\n".to_owned() } else { String::new() };
-        let torn = torn.map(|bytes| (told[0].0.clone(), Told::Torn { bytes }));
-        for (timestamp_utc, told) in torn.into_iter().chain(told) {
+        let truncated =
+            truncated.map(|bytes| (bodies[0].0.clone(), RecordBody::Truncated { bytes }));
+        for (timestamp_utc, body) in truncated.into_iter().chain(bodies) {
             sequence = sequence.saturating_add(1);
             let entry = Entry {
                 format_version: FORMAT_VERSION,
                 sequence,
                 timestamp_utc,
-                facts: facts.clone(),
-                told,
+                context: context.clone(),
+                body,
                 previous: previous.take(),
             };
             let (line, hash) = entry.line().map_err(|error| self.failed(error.into()))?;
@@ -219,7 +225,7 @@ impl LedgerWriter {
         if length == 0 {
             self.sync_folder()?;
         }
-        Ok(previous.map(|hash| Head { sequence, hash }))
+        Ok(previous.map(|hash| LedgerHead { sequence, hash }))
     }
 
     fn failed(&self, source: std::io::Error) -> AuditError {
@@ -238,7 +244,7 @@ impl LedgerWriter {
         if !file.metadata().map_err(failed)?.is_file() {
             return Err(AuditError::NotALedger { path: self.path.clone() });
         }
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + LOCK_TIMEOUT;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
@@ -269,8 +275,8 @@ impl LedgerWriter {
         let failed = |source| self.failed(source);
         let length = file.metadata().map_err(failed)?.len();
         let mut lines = Backwards { file, start: length, piece: 64 * 1024, rest: Vec::new() };
-        let mut end = End { sequence: 0, previous: None, is_open: false, torn: None, length };
-        let mut halves = Vec::new();
+        let mut end = End { sequence: 0, previous: None, is_open: false, truncated: None, length };
+        let mut fragments = Vec::new();
         while let Some(line) = lines.next_line().map_err(failed)? {
             end.is_open |= !line.ended;
             if let Line::Whole(link) = Line::read(&line.text) {
@@ -278,18 +284,18 @@ impl LedgerWriter {
                 end.previous = Some(link.hash);
                 break;
             }
-            halves.insert(0, line.text);
+            fragments.insert(0, line.text);
         }
-        let Some(first) = halves.first() else { return Ok(end) };
+        let Some(first) = fragments.first() else { return Ok(end) };
         let beginning = BEGINNING.as_bytes();
-        let is_half = first.starts_with(beginning) || beginning.starts_with(first);
-        if end.previous.is_none() && !is_half {
+        let is_fragment = first.starts_with(beginning) || beginning.starts_with(first);
+        if end.previous.is_none() && !is_fragment {
             return Err(AuditError::NotALedger { path: self.path.clone() });
         }
-        end.sequence = end.sequence.saturating_add(halves.len() as u64);
-        let halves = halves.join(&b'\n');
-        end.torn = Some(halves.len() as u64);
-        end.previous = Some(sha256(&halves));
+        end.sequence = end.sequence.saturating_add(fragments.len() as u64);
+        let fragments = fragments.join(&b'\n');
+        end.truncated = Some(fragments.len() as u64);
+        end.previous = Some(sha256(&fragments));
         Ok(end)
     }
 }
@@ -303,7 +309,7 @@ struct End {
     /// Whether the last line is not ended.
     is_open: bool,
     /// How long the half at the end is, where there is one.
-    torn: Option<u64>,
+    truncated: Option<u64>,
     /// How long the file is.
     length: u64,
 }
@@ -355,21 +361,21 @@ impl Backwards<'_> {
     }
 }
 
-impl Told {
+impl RecordBody {
     /// What the ledger keeps of something that happened.
-    fn of(what: &Happening) -> Option<Self> {
-        Some(match what {
-            Happening::Intent { transactions, .. } => {
+    fn from_event(kind: &EventKind) -> Option<Self> {
+        Some(match kind {
+            EventKind::Intent { transactions, .. } => {
                 Self::Intent { transactions: transactions.clone() }
             }
-            Happening::Step { step, status, duration, reason } => Self::Step {
+            EventKind::Step { step, status, duration, reason } => Self::Step {
                 status: *status,
                 duration_ms: milliseconds(*duration),
                 reason: reason.clone(),
                 step: step.clone(),
             },
-            Happening::NoChange { .. } => return None,
-            Happening::Outcome { command, status, message, .. } => {
+            EventKind::NoChange { .. } => return None,
+            EventKind::Outcome { command, status, message, .. } => {
                 Self::Outcome { command: *command, status: *status, message: message.clone() }
             }
         })

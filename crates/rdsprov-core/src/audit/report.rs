@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 
 use serde::Serialize;
 
-use super::{Entry, Facts, Status, Told, entries};
+use super::{Entry, RecordBody, RunContext, Status, entries};
 use crate::plan::{Step, visible};
 
 /// A change that took effect.
@@ -17,7 +17,7 @@ pub struct Change {
     pub timestamp_utc: String,
     /// Who is behind it, and where.
     #[serde(flatten)]
-    pub facts: Facts,
+    pub context: RunContext,
     /// What was done.
     pub step: Step<String>,
 }
@@ -31,11 +31,11 @@ pub fn changes(
     role: Option<&str>,
     database: Option<&str>,
 ) -> io::Result<Vec<Change>> {
-    let change = |(line, entry): (u64, Entry)| match entry.told {
-        Told::Step { status: Status::Success, step, .. } => Some(Change {
+    let change = |(line, entry): (u64, Entry)| match entry.body {
+        RecordBody::Step { status: Status::Success, step, .. } => Some(Change {
             line,
             timestamp_utc: entry.timestamp_utc,
-            facts: entry.facts,
+            context: entry.context,
             step: *step,
         }),
         _ => None,
@@ -51,22 +51,22 @@ pub fn changes(
 impl fmt::Display for Change {
     /// Two lines, each with its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, timestamp_utc, facts, step } = self;
+        let Self { line, timestamp_utc, context, step } = self;
         let database = step.database.as_ref().map(|name| format!("database {name}: "));
         let what = format!(
             "{timestamp_utc} {}: {}{} {}",
-            facts.environment,
+            context.environment,
             database.unwrap_or_default(),
             step.action,
             step.summary
         );
-        let who = &facts.who;
-        let mut by = format!("by {}", who.actor);
+        let attribution = &context.attribution;
+        let mut by = format!("by {}", attribution.actor);
         for (word, value) in [
-            (", approved by", who.approver.as_deref()),
-            (", asked for by", who.request_id.as_deref()),
-            (", build", Some(facts.build_id.as_str()).filter(|build| !build.is_empty())),
-            (", run", Some(facts.run_id.as_str())),
+            (", approved by", attribution.approver.as_deref()),
+            (", asked for by", attribution.request_id.as_deref()),
+            (", build", Some(context.build_id.as_str()).filter(|build| !build.is_empty())),
+            (", run", Some(context.run_id.as_str())),
         ] {
             by.extend(value.map(|value| format!("{word} {value}")));
         }

@@ -11,20 +11,20 @@ use std::io::{self, BufRead};
 
 use serde::Serialize;
 
-use super::ledger::{Entry, Head, Line, Link, split};
+use super::ledger::{Entry, LedgerHead, Line, Link, split};
 use crate::digest::sha256;
 
 /// What is wrong with a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "wrong", rename_all = "snake_case")]
-pub enum Wrong {
+#[serde(tag = "error", rename_all = "snake_case")]
+pub enum IntegrityError {
     /// The line is no record, and no record after it says that it is half of one.
     NotARecord {
         /// What it is not.
         reason: String,
     },
     /// The last line is half a record.
-    Torn,
+    Truncated,
     /// The record was changed.
     Changed,
     /// Records are missing before this one.
@@ -65,7 +65,7 @@ pub struct Finding {
     pub line: u64,
     /// What is wrong.
     #[serde(flatten)]
-    pub wrong: Wrong,
+    pub error: IntegrityError,
 }
 
 /// What a look at a ledger has shown.
@@ -76,7 +76,7 @@ pub struct Verified {
     /// How many runs.
     pub runs: u64,
     /// The last record.
-    pub head: Option<Head>,
+    pub head: Option<LedgerHead>,
     /// How many records came after the one whose hash somebody kept.
     pub since_expected: Option<u64>,
     /// What is wrong.
@@ -88,7 +88,7 @@ pub struct Verified {
 impl Verified {
     /// Whether the ledger is as it was written, as far as can be seen.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub fn is_intact(&self) -> bool {
         self.findings.is_empty()
     }
 }
@@ -101,8 +101,8 @@ impl Verified {
 /// ```
 /// use rdsprov_core::audit::verify;
 /// let verified = verify(&b"hello\n"[..], None).unwrap();
-/// assert!(!verified.is_whole());
-/// assert!(verify(&b""[..], None).unwrap().is_whole());
+/// assert!(!verified.is_intact());
+/// assert!(verify(&b""[..], None).unwrap().is_intact());
 /// ```
 pub fn verify(ledger: impl BufRead, expected: Option<&str>) -> io::Result<Verified> {
     let mut chain = Chain::default();
@@ -147,17 +147,17 @@ fn for_each_line(mut ledger: impl BufRead, mut look: impl FnMut(u64, &[u8])) -> 
 struct Chain {
     findings: Vec<Finding>,
     records: u64,
-    head: Option<Head>,
+    head: Option<LedgerHead>,
     /// The number of each record, and its line.
     seen: BTreeMap<u64, u64>,
     /// Numbers that are missing before a line, from and to; what was moved may turn up yet.
     gaps: Vec<(u64, u64, u64)>,
     /// Lines in a row that are no records: where they begin, what is wrong with the first, and all.
-    halves: Option<(u64, String, Vec<Vec<u8>>)>,
+    fragments: Option<(u64, String, Vec<Vec<u8>>)>,
     /// How many such were told of by the record behind.
-    torn: u64,
+    truncated: u64,
     /// The line before is not what it was, and that was found already.
-    excused: bool,
+    skip_link_check: bool,
     /// Which record has the hash that somebody kept.
     expected_at: Option<u64>,
     runs: BTreeSet<String>,
@@ -168,8 +168,8 @@ struct Chain {
 }
 
 impl Chain {
-    fn found(&mut self, line: u64, wrong: Wrong) {
-        self.findings.push(Finding { line, wrong });
+    fn found(&mut self, line: u64, error: IntegrityError) {
+        self.findings.push(Finding { line, error });
     }
 
     fn line(&mut self, number: u64, line: &[u8], expected: Option<&str>) {
@@ -181,56 +181,62 @@ impl Chain {
                 }
                 self.record(number, link, is_own);
             }
-            Line::NoHash => self.half(number, "it has no hash at its end".to_owned(), line),
-            Line::Other(error) => self.half(number, error.to_string(), line),
+            Line::NoHash => {
+                self.push_fragment(number, "it has no hash at its end".to_owned(), line)
+            }
+            Line::Other(error) => self.push_fragment(number, error.to_string(), line),
         }
     }
 
-    fn half(&mut self, number: u64, reason: String, line: &[u8]) {
-        self.halves.get_or_insert_with(|| (number, reason, Vec::new())).2.push(line.to_vec());
+    fn push_fragment(&mut self, number: u64, reason: String, line: &[u8]) {
+        self.fragments.get_or_insert_with(|| (number, reason, Vec::new())).2.push(line.to_vec());
     }
 
     fn record(&mut self, number: u64, link: Link, is_own: bool) {
         let mut before = self.head.take();
-        if let Some((first, reason, halves)) = self.halves.take() {
+        if let Some((first, reason, fragments)) = self.fragments.take() {
             let last = before.as_ref().map_or(0, |head| head.sequence);
-            let bound = sha256(&halves.join(&b'\n'));
-            if link.event == "torn" && link.previous.as_ref() == Some(&bound) {
-                self.torn += 1;
+            let bound = sha256(&fragments.join(&b'\n'));
+            if matches!(link.event.as_str(), "truncated" | "torn")
+                && link.previous.as_ref() == Some(&bound)
+            {
+                self.truncated += 1;
             } else {
-                self.found(first, Wrong::NotARecord { reason });
-                self.excused = true;
+                self.found(first, IntegrityError::NotARecord { reason });
+                self.skip_link_check = true;
             }
             // They have numbers as records have, unless somebody put them in.
             if link.sequence != last.saturating_add(1) {
-                let sequence = last.saturating_add(halves.len() as u64);
-                before = Some(Head { sequence, hash: bound });
+                let sequence = last.saturating_add(fragments.len() as u64);
+                before = Some(LedgerHead { sequence, hash: bound });
             }
         }
         if !is_own {
-            self.found(number, Wrong::Changed);
+            self.found(number, IntegrityError::Changed);
         }
         self.place(number, &link, before.as_ref(), is_own);
         self.seen.entry(link.sequence).or_insert(number);
         self.records += 1;
-        self.excused = !is_own;
+        self.skip_link_check = !is_own;
         self.run(number, &link);
-        self.head = Some(Head { sequence: link.sequence, hash: link.hash });
+        self.head = Some(LedgerHead { sequence: link.sequence, hash: link.hash });
     }
 
     /// Whether a record stands where it stood.
-    fn place(&mut self, number: u64, link: &Link, before: Option<&Head>, is_own: bool) {
+    fn place(&mut self, number: u64, link: &Link, before: Option<&LedgerHead>, is_own: bool) {
         let sequence = link.sequence;
         let last = before.map_or(0, |head| head.sequence);
         if self.seen.contains_key(&sequence) {
-            self.found(number, Wrong::Twice { sequence });
+            self.found(number, IntegrityError::Twice { sequence });
         } else if sequence <= last {
-            self.found(number, Wrong::Moved { sequence });
+            self.found(number, IntegrityError::Moved { sequence });
         } else if sequence > last.saturating_add(1) {
             self.gaps.push((number, last + 1, sequence - 1));
-        } else if link.previous.as_ref() != before.map(|head| &head.hash) && is_own && !self.excused
+        } else if link.previous.as_ref() != before.map(|head| &head.hash)
+            && is_own
+            && !self.skip_link_check
         {
-            self.found(number, Wrong::NotBound);
+            self.found(number, IntegrityError::NotBound);
         }
     }
 
@@ -254,22 +260,29 @@ impl Chain {
 
     fn end(mut self, expected: Option<&str>) -> Verified {
         let mut lines = self.seen.values().copied().max().unwrap_or_default();
-        if let Some((first, reason, halves)) = self.halves.take() {
-            lines = first + halves.len() as u64 - 1;
-            let is_one = halves.len() == 1 && self.records > 0;
-            self.found(first, if is_one { Wrong::Torn } else { Wrong::NotARecord { reason } });
+        if let Some((first, reason, fragments)) = self.fragments.take() {
+            lines = first + fragments.len() as u64 - 1;
+            let is_one = fragments.len() == 1 && self.records > 0;
+            self.found(
+                first,
+                if is_one {
+                    IntegrityError::Truncated
+                } else {
+                    IntegrityError::NotARecord { reason }
+                },
+            );
         } else if let Some((run_id, false)) = self.last.take() {
             self.open.remove(&run_id);
-            self.found(lines, Wrong::Unfinished { run_id });
+            self.found(lines, IntegrityError::Unfinished { run_id });
         }
         for (line, first, last) in std::mem::take(&mut self.gaps) {
             // What stands elsewhere was moved, and is told of there.
             if let Some((first, last)) = self.missing(first, last) {
-                self.found(line, Wrong::Removed { first, last });
+                self.found(line, IntegrityError::Removed { first, last });
             }
         }
         if let Some(hash) = expected.filter(|_| self.expected_at.is_none()) {
-            self.found(lines, Wrong::NotFound { hash: hash.to_owned() });
+            self.found(lines, IntegrityError::NotFound { hash: hash.to_owned() });
         }
         self.findings.sort_by_key(|finding| finding.line);
         let mut notes: Vec<String> = self
@@ -279,10 +292,10 @@ impl Chain {
                 format!("run {run} has no end; line {line} is the last of it: it was killed, or is still at work")
             })
             .collect();
-        if self.torn > 0 {
+        if self.truncated > 0 {
             notes.push(format!(
                 "{} time(s) a record was torn by a crash or a full disk; the one behind it says so",
-                self.torn
+                self.truncated
             ));
         }
         Verified {
@@ -296,11 +309,11 @@ impl Chain {
     }
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for IntegrityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotARecord { reason } => write!(f, "this is no record: {reason}"),
-            Self::Torn => f.write_str(
+            Self::Truncated => f.write_str(
                 "half a record: whoever wrote it was stopped; the next run says so in the ledger and goes on",
             ),
             Self::Changed => f.write_str("this record was changed after it was written"),

@@ -64,7 +64,7 @@ pub struct TlsSection {
 impl TlsSection {
     /// What libpq's variables say. One that is empty says nothing.
     #[must_use]
-    pub fn of_libpq(variable: impl Fn(&str) -> Option<OsString>) -> Self {
+    pub fn from_libpq(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let path = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Self {
             mode: None,
@@ -91,7 +91,7 @@ impl TlsSection {
 ///
 /// ```
 /// use rdsprov_core::config::{CaFile, TlsMode, TlsSection, TlsSettings};
-/// let libpq = TlsSection::of_libpq(|name| (name == "PGSSLROOTCERT").then(|| "system".into()));
+/// let libpq = TlsSection::from_libpq(|name| (name == "PGSSLROOTCERT").then(|| "system".into()));
 /// let file = TlsSection { ca_file: Some(CaFile::Path("ca.pem".into())), ..TlsSection::default() };
 /// let settings = TlsSettings::new(TlsSection::default(), libpq, file).unwrap();
 /// assert_eq!(settings.mode, TlsMode::VerifyFull);
@@ -138,20 +138,20 @@ pub enum TlsSettingsError {
 }
 
 /// What a place calls the things of a [`TlsSection`].
-struct Words {
+struct SettingNames {
     ca_file: &'static str,
     client_cert: &'static str,
     client_key: &'static str,
 }
 
-const FLAGS: Words = Words {
+const FLAGS: SettingNames = SettingNames {
     ca_file: "--ca-file (or RDSPROV_CA_FILE)",
     client_cert: "--client-cert (or RDSPROV_CLIENT_CERT)",
     client_key: "--client-key (or RDSPROV_CLIENT_KEY)",
 };
-const LIBPQ: Words =
-    Words { ca_file: "PGSSLROOTCERT", client_cert: "PGSSLCERT", client_key: "PGSSLKEY" };
-const FILE: Words = Words {
+const LIBPQ: SettingNames =
+    SettingNames { ca_file: "PGSSLROOTCERT", client_cert: "PGSSLCERT", client_key: "PGSSLKEY" };
+const FILE: SettingNames = SettingNames {
     ca_file: "ca_file in [tls] of rdsprov.toml",
     client_cert: "client_cert in [tls] of rdsprov.toml",
     client_key: "client_key in [tls] of rdsprov.toml",
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn an_empty_variable_says_nothing() {
-        let empty = TlsSection::of_libpq(|_| Some(OsString::new()));
+        let empty = TlsSection::from_libpq(|_| Some(OsString::new()));
         assert_eq!(empty, TlsSection::default());
     }
 }

@@ -40,41 +40,41 @@ pub fn application(
 ) -> Option<(Application, Defaults)> {
     let before = file.errors.len();
     let name = ApplicationName::new(key.name.clone())
-        .map_err(|error| file.error(&key.place, error.to_string(), "rename the key"))
+        .map_err(|error| file.error(&key.span, error.to_string(), "rename the key"))
         .ok();
     let entry = file.map(&format!("application `{}`", key.name), node)?;
     check_keys(file, rules, key, &entry);
 
-    let database_name = name_of(file, pattern, key, &entry, "database_name", DatabaseName::new);
-    let username = name_of(file, pattern, key, &entry, "username", RoleName::new);
-    let mut said = what_is_said(file, &entry);
+    let database_name = parse_name(file, pattern, key, &entry, "database_name", DatabaseName::new);
+    let username = parse_name(file, pattern, key, &entry, "username", RoleName::new);
+    let mut explicit = read_explicit_keys(file, &entry);
     let secret = given(&entry, "secret").and_then(|(_, node)| {
         let text = file.string("secret", node)?;
         if text.trim().is_empty() {
-            file.error(&node.place, "`secret` is empty", "name the secret, or leave the key out");
+            file.error(&node.span, "`secret` is empty", "name the secret, or leave the key out");
         } else if text.chars().any(char::is_control) {
             file.error(
-                &node.place,
+                &node.span,
                 "`secret` holds a line break or another control character",
                 "write the secret's id on one line, without a heredoc",
             );
         }
         Some(text.to_owned())
     });
-    if secret.is_some() && said.auth == Some(Auth::Iam) {
+    if secret.is_some() && explicit.auth == Some(Auth::Iam) {
         file.error(
-            &key.place,
+            &key.span,
             format!("application `{}` has a `secret` and auth = \"iam\"", key.name),
             "a role that comes with a token of IAM has no password: remove one of the two",
         );
     }
     // Who names a secret has a password, whatever the defaults say.
-    said.auth = said.auth.or(secret.is_some().then_some(Auth::Password));
-    let owns = said.access_level.or(defaults.access_level).unwrap_or(AccessLevel::Owner)
+    explicit.auth = explicit.auth.or(secret.is_some().then_some(Auth::Password));
+    let owns = explicit.access_level.or(defaults.access_level).unwrap_or(AccessLevel::Owner)
         == AccessLevel::Owner;
-    if !owns && said.extensions.as_ref().is_some_and(|extensions| !extensions.is_empty()) {
+    if !owns && explicit.extensions.as_ref().is_some_and(|extensions| !extensions.is_empty()) {
         file.error(
-            &key.place,
+            &key.span,
             format!(
                 "application `{}` declares `extensions` and does not own its database",
                 key.name
@@ -85,13 +85,13 @@ pub fn application(
     if file.errors.len() > before {
         return None;
     }
-    let all = said.clone().or(defaults);
+    let all = explicit.clone().or(defaults);
     let application = Application {
         application: name?,
         database_name: database_name?,
         username: username?,
         access_level: all.access_level.unwrap_or(AccessLevel::Owner),
-        schemas: all.schemas.unwrap_or_else(|| vec![SchemaName::observed("public")]),
+        schemas: all.schemas.unwrap_or_else(|| vec![SchemaName::new_unchecked("public")]),
         extensions: all.extensions.filter(|_| owns).unwrap_or_default(),
         auth: all.auth.unwrap_or(Auth::Password),
         secret,
@@ -101,13 +101,13 @@ pub fn application(
         creators: all.creators.unwrap_or_default(),
         plugin_databases: all.plugin_databases.unwrap_or_default(),
         adopt: all.adopt.unwrap_or(false),
-        location: file.location(&key.place),
+        location: file.location(&key.span),
     };
-    Some((application, said))
+    Some((application, explicit))
 }
 
 /// What the entry says of the keys that may be left out.
-fn what_is_said(file: &mut File<'_>, entry: &Entries<'_>) -> Defaults {
+fn read_explicit_keys(file: &mut File<'_>, entry: &Entries<'_>) -> Defaults {
     let levels = [AccessLevel::Owner, AccessLevel::Editor, AccessLevel::Reader];
     let levels = levels.map(|level| (level.to_string(), level));
     let flag = |file: &mut File<'_>, field: &str| {
@@ -143,14 +143,14 @@ fn names<T>(
     let items = file.strings(field, node)?;
     let mut seen = BTreeSet::new();
     let mut names = Vec::new();
-    for (text, place) in items {
+    for (text, span) in items {
         if !seen.insert(text.clone()) {
             let message = format!("{text:?} is given twice in `{field}`");
-            file.error(&place, message, "remove one of the two");
+            file.error(&span, message, "remove one of the two");
         }
         match new(text) {
             Ok(name) => names.push(name),
-            Err(error) => file.error(&place, error.to_string(), "choose another name"),
+            Err(error) => file.error(&span, error.to_string(), "choose another name"),
         }
     }
     Some(names)
@@ -174,7 +174,7 @@ fn check_keys(file: &mut File<'_>, rules: &Rules, application: &Key, entry: &Ent
             None => format!("the keys are {}; {own}", KEYS.join(", ")),
         };
         let message = format!("application `{}` has the unknown key `{field}`", application.name);
-        file.error(&at.place, message, help);
+        file.error(&at.span, message, help);
     }
 }
 
@@ -191,7 +191,7 @@ fn one_of<T: Copy>(
     if found.is_none() {
         let known: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         file.error(
-            &node.place,
+            &node.span,
             format!("`{field}` is {text:?}"),
             format!("write one of {}", known.join(", ")),
         );
@@ -210,7 +210,7 @@ fn connection_limit(file: &mut File<'_>, entry: &Entries<'_>) -> Option<i32> {
     let whole = text.parse::<f64>().ok().filter(|number| number.fract() == 0.0);
     let limit = whole.and_then(|n| format!("{n:.0}").parse::<i32>().ok()).filter(|n| *n >= -1);
     if limit.is_none() {
-        file.error(&node.place, format!("`connection_limit` is {text}"), help);
+        file.error(&node.span, format!("`connection_limit` is {text}"), help);
     }
     limit
 }
@@ -223,11 +223,11 @@ fn settings(file: &mut File<'_>, entry: &Entries<'_>) -> Option<BTreeMap<Paramet
             continue;
         }
         let parameter = Parameter::new(name)
-            .map_err(|error| file.error(&key.place, error.to_string(), "correct the name"))
+            .map_err(|error| file.error(&key.span, error.to_string(), "correct the name"))
             .ok();
         let Some(value) = file.string(name, node) else { continue };
         if value.contains('\0') {
-            file.error(&node.place, format!("the value of `{name}` holds a NUL"), "remove it");
+            file.error(&node.span, format!("the value of `{name}` holds a NUL"), "remove it");
         }
         settings.extend(parameter.map(|parameter| (parameter, value.to_owned())));
     }
@@ -235,7 +235,7 @@ fn settings(file: &mut File<'_>, entry: &Entries<'_>) -> Option<BTreeMap<Paramet
 }
 
 /// A required name of an application.
-fn name_of<T>(
+fn parse_name<T>(
     file: &mut File<'_>,
     pattern: Option<&Regex>,
     application: &Key,
@@ -245,7 +245,7 @@ fn name_of<T>(
 ) -> Option<T> {
     let Some((_, node)) = given(entry, field) else {
         file.error(
-            &application.place,
+            &application.span,
             format!("application `{}` has no `{field}`", application.name),
             format!("add {field} = \"…\""),
         );
@@ -254,14 +254,14 @@ fn name_of<T>(
     let text = file.string(field, node)?.to_owned();
     match new(text.clone()) {
         Err(error) => {
-            file.error(&node.place, error.to_string(), "choose another name");
+            file.error(&node.span, error.to_string(), "choose another name");
             None
         }
         Ok(_) if pattern.is_some_and(|pattern| !pattern.is_match(&text)) => {
             let pattern = pattern.map(Regex::as_str).unwrap_or_default();
             let pattern = pattern.trim_start_matches("^(?:").trim_end_matches(")$");
             file.error(
-                &node.place,
+                &node.span,
                 format!("`{field}` {text:?} does not match the naming pattern {pattern}"),
                 "choose another name, or set [definitions] naming_pattern in rdsprov.toml",
             );

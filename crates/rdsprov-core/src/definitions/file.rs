@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::tree::{Key, Node, Place, Value};
+use super::tree::{Key, Node, Span, Value};
 use super::{DefinitionError, Location, SourceText};
 
 /// One file, and what is wrong with it.
@@ -23,9 +23,9 @@ impl<'a> File<'a> {
         Self { source, text, line_starts, errors: Vec::new() }
     }
 
-    pub fn location(&self, place: &Place) -> Location {
-        let line = self.line_starts.partition_point(|start| *start <= place.start).max(1);
-        let before = self.text.get(self.line_starts[line - 1]..place.start).unwrap_or_default();
+    pub fn location(&self, span: &Span) -> Location {
+        let line = self.line_starts.partition_point(|start| *start <= span.start).max(1);
+        let before = self.text.get(self.line_starts[line - 1]..span.start).unwrap_or_default();
         Location { file: self.source.path.clone(), line, column: before.chars().count() + 1 }
     }
 
@@ -35,8 +35,8 @@ impl<'a> File<'a> {
         DefinitionError { location, line_text, message, help }
     }
 
-    pub fn error(&mut self, place: &Place, message: impl Into<String>, help: impl Into<String>) {
-        let error = self.error_at(self.location(place), message.into(), help.into());
+    pub fn error(&mut self, span: &Span, message: impl Into<String>, help: impl Into<String>) {
+        let error = self.error_at(self.location(span), message.into(), help.into());
         self.errors.push(error);
     }
 
@@ -46,10 +46,10 @@ impl<'a> File<'a> {
             Value::Refused => {}
             Value::Unevaluated(how) => {
                 let message = format!("{what} holds {how}; only plain values are read here");
-                self.error(&node.place, message, "write the value itself");
+                self.error(&node.span, message, "write the value itself");
             }
             other => {
-                self.error(&node.place, format!("{what} is {}, not {wanted}", other.kind()), help);
+                self.error(&node.span, format!("{what} is {}, not {wanted}", other.kind()), help);
             }
         }
     }
@@ -64,7 +64,7 @@ impl<'a> File<'a> {
         for (key, value) in entries {
             if map.insert(key.name.as_str(), (key, value)).is_some() {
                 self.error(
-                    &key.place,
+                    &key.span,
                     format!("key `{}` is given twice in {what}", key.name),
                     "remove one of the two",
                 );
@@ -90,7 +90,7 @@ impl<'a> File<'a> {
         None
     }
 
-    pub fn strings(&mut self, key: &str, node: &Node) -> Option<Vec<(String, Place)>> {
+    pub fn strings(&mut self, key: &str, node: &Node) -> Option<Vec<(String, Span)>> {
         let Value::List(items) = &node.value else {
             let help = format!("write {key} = [\"…\"]");
             self.wrong_type(&format!("`{key}`"), node, "a list of strings", help);
@@ -99,7 +99,7 @@ impl<'a> File<'a> {
         items
             .iter()
             .map(|item| match &item.value {
-                Value::String(text) => Some((text.clone(), item.place.clone())),
+                Value::String(text) => Some((text.clone(), item.span.clone())),
                 _ => {
                     let help = format!("write {key} = [\"…\"]");
                     self.wrong_type(&format!("an item of `{key}`"), item, "a string", help);

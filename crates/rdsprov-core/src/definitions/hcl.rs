@@ -1,51 +1,51 @@
 //! Terraform's `*.tfvars`: attributes with constant values. Terraform is the judge of what a file
 //! means; what it evaluates and we do not is never read as text, and refused by name where it is asked for.
 
-use hcl_edit::Span;
+use hcl_edit::Span as _;
 use hcl_edit::expr::{Expression, Object, ObjectKey, UnaryOperator};
 use hcl_edit::structure::Structure;
 use hcl_edit::template::{Element, Strip};
 
-use super::guard;
+use super::delimiters;
 use super::heredoc::Heredoc;
-use super::tree::{Fault, Key, Node, Place, Value, string};
-use super::unclosed;
+use super::terraform_compat;
+use super::tree::{Key, Node, Span, SyntaxError, Value, string};
 
-pub fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
+pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
     let body = match hcl_edit::parser::parse_body(text) {
         Ok(body) => body,
-        Err(error) => return (None, vec![syntax_fault(text, &error)]),
+        Err(error) => return (None, vec![parse_error(text, &error)]),
     };
-    let mut faults = match guard::faults(text, &body) {
-        Ok(faults) => faults,
+    let mut errors = match terraform_compat::check(text, &body) {
+        Ok(errors) => errors,
         Err(misread) => return (None, misread),
     };
-    let reader = Reader { text, refused: faults.iter().map(|fault| fault.place.start).collect() };
+    let reader = Reader { text, refused: errors.iter().map(|error| error.span.start).collect() };
     let mut entries = Vec::new();
     for structure in body.iter() {
         match structure {
             Structure::Attribute(attribute) => {
-                let place = attribute.key.span().unwrap_or_default();
-                let key = Key { name: attribute.key.as_str().to_owned(), place };
+                let span = attribute.key.span().unwrap_or_default();
+                let key = Key { name: attribute.key.as_str().to_owned(), span };
                 entries.push((key, reader.node(&attribute.value)));
             }
             Structure::Block(block) => {
                 let name = block.ident.as_str();
-                let place = block.ident.span().unwrap_or_default();
-                faults.push(Fault::new(
-                    place.clone(),
+                let span = block.ident.span().unwrap_or_default();
+                errors.push(SyntaxError::new(
+                    span.clone(),
                     format!("`{name}` is a block; a tfvars file holds only values"),
                     format!("write {name} = {{ … }}"),
                 ));
-                let key = Key { name: name.to_owned(), place: place.clone() };
-                entries.push((key, Node { value: Value::Refused, place }));
+                let key = Key { name: name.to_owned(), span: span.clone() };
+                entries.push((key, Node { value: Value::Refused, span }));
             }
         }
     }
-    (Some(Node { value: Value::Map(entries), place: 0..text.len() }), faults)
+    (Some(Node { value: Value::Map(entries), span: 0..text.len() }), errors)
 }
 
-fn syntax_fault(text: &str, error: &hcl_edit::parser::Error) -> Fault {
+fn parse_error(text: &str, error: &hcl_edit::parser::Error) -> SyntaxError {
     let at = error.location().offset().min(text.len());
     // hcl-edit 0.10 stops at a key that is spelled twice; one that is spelled in two ways
     // (`a` and `"a"`) is found when the model is read.
@@ -56,27 +56,31 @@ fn syntax_fault(text: &str, error: &hcl_edit::parser::Error) -> Fault {
             .chars()
             .take_while(|c| c.is_alphanumeric() || "_-\"".contains(*c))
             .collect();
-        return Fault::new(
+        return SyntaxError::new(
             at..at,
             format!("key `{}` is given twice", key.trim_matches('"')),
             "remove one of the two",
         );
     }
-    if let Some(fault) = too_large(text, at).or_else(|| unclosed::find(text)) {
-        return fault;
+    if let Some(error) = too_large(text, at).or_else(|| delimiters::find(text)) {
+        return error;
     }
-    Fault::new(at..at, format!("not valid HCL: {}", error.message()), "correct the syntax")
+    SyntaxError::new(at..at, format!("not valid HCL: {}", error.message()), "correct the syntax")
 }
 
 /// hcl-edit stops within a number that is larger than a double can be.
-fn too_large(text: &str, at: usize) -> Option<Fault> {
+fn too_large(text: &str, at: usize) -> Option<SyntaxError> {
     let start = text[..at].trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').len();
     let of_number = |c: char| c.is_ascii_alphanumeric() || ".+-".contains(c);
     let rest = &text[start..];
     let number = &rest[..rest.find(|c| !of_number(c)).unwrap_or(rest.len())];
     let is_too_large = start < at && number.parse().is_ok_and(f64::is_infinite);
     is_too_large.then(|| {
-        Fault::new(start..at, format!("the number {number} is too large"), "write a smaller one")
+        SyntaxError::new(
+            start..at,
+            format!("the number {number} is too large"),
+            "write a smaller one",
+        )
     })
 }
 
@@ -89,7 +93,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn node(&self, expression: &Expression) -> Node {
-        let place = expression.span().unwrap_or_default();
+        let span = expression.span().unwrap_or_default();
         let unevaluated = |what: &str| Value::Unevaluated(what.to_owned());
         let value = match expression {
             Expression::Null(_) => Value::Null,
@@ -99,8 +103,8 @@ impl Reader<'_> {
             Expression::Array(items) => {
                 Value::List(items.iter().map(|item| self.node(item)).collect())
             }
-            Expression::Object(object) => return self.object(object, place),
-            _ if self.refused.iter().any(|at| place.contains(at)) => Value::Refused,
+            Expression::Object(object) => return self.object(object, span),
+            _ if self.refused.iter().any(|at| span.contains(at)) => Value::Refused,
             Expression::String(text) => Value::String(string(text.value())),
             Expression::StringTemplate(template) => {
                 let elements: Vec<&Element> = template.iter().collect();
@@ -114,7 +118,7 @@ impl Reader<'_> {
             }
             Expression::HeredocTemplate(heredoc) => {
                 let elements: Vec<&Element> = heredoc.template.iter().collect();
-                let literals = Heredoc::at(self.text, place.start)
+                let literals = Heredoc::at(self.text, span.start)
                     .map_or_else(|| literals(&elements), |heredoc| heredoc.literals(&elements));
                 self.template(&elements, literals)
             }
@@ -131,7 +135,7 @@ impl Reader<'_> {
             Expression::Conditional(_) => unevaluated("a conditional"),
             Expression::ForExpr(_) => unevaluated("a `for` expression"),
         };
-        Node { value, place }
+        Node { value, span }
     }
 
     /// A template of constant strings is a constant string.
@@ -158,16 +162,16 @@ impl Reader<'_> {
         Value::String(string(&text))
     }
 
-    fn object(&self, object: &Object, place: Place) -> Node {
+    fn object(&self, object: &Object, span: Span) -> Node {
         let mut entries = Vec::new();
         for (key, item) in object.iter() {
             let key = match key {
                 ObjectKey::Ident(ident) => {
-                    let place = ident.span().unwrap_or_default();
-                    Key { name: string(ident.as_str()), place }
+                    let span = ident.span().unwrap_or_default();
+                    Key { name: string(ident.as_str()), span }
                 }
                 ObjectKey::Expression(expression) => {
-                    let Node { value, place } = self.node(expression);
+                    let Node { value, span } = self.node(expression);
                     let what = match value {
                         Value::String(name) | Value::Number(name) => Ok(name),
                         Value::Bool(value) => Ok(value.to_string()),
@@ -178,15 +182,15 @@ impl Reader<'_> {
                         other => Err(Value::Unevaluated(format!("a key that is {}", other.kind()))),
                     };
                     match what {
-                        Ok(name) => Key { name, place },
+                        Ok(name) => Key { name, span },
                         // Nobody knows what this key is, and so what the map is.
-                        Err(value) => return Node { value, place },
+                        Err(value) => return Node { value, span },
                     }
                 }
             };
             entries.push((key, self.node(item.expr())));
         }
-        Node { value: Value::Map(entries), place }
+        Node { value: Value::Map(entries), span }
     }
 }
 

@@ -6,7 +6,7 @@ use hcl_edit::template::Element;
 use hcl_edit::{Ident, Span as _};
 use unicode_normalization::char::is_combining_mark;
 
-use super::tree::{Fault, Place};
+use super::tree::{Span, SyntaxError};
 
 /// A heredoc, from its `<<` on.
 pub struct Heredoc<'t> {
@@ -14,53 +14,53 @@ pub struct Heredoc<'t> {
     /// `<<-`: without the indentation that its lines share.
     indented: bool,
     marker: &'t str,
-    place: usize,
+    span: usize,
     /// Where its first line begins.
     body: usize,
 }
 
 impl<'t> Heredoc<'t> {
     /// The heredoc that begins at a place, if one does.
-    pub fn at(text: &'t str, place: usize) -> Option<Self> {
-        let opening = text.get(place..)?.split_inclusive('\n').next()?;
+    pub fn at(text: &'t str, span: usize) -> Option<Self> {
+        let opening = text.get(span..)?.split_inclusive('\n').next()?;
         let rest = opening.strip_prefix("<<")?;
         let marker = rest.strip_prefix('-').unwrap_or(rest);
         let indented = marker.len() < rest.len();
         let marker = marker.strip_suffix('\n')?;
         let marker = marker.strip_suffix('\r').unwrap_or(marker);
         Ident::try_new(marker).ok()?;
-        Some(Self { text, indented, marker, place, body: place + opening.len() })
+        Some(Self { text, indented, marker, span, body: span + opening.len() })
     }
 
     /// Each line, with its place.
-    fn lines(&self) -> impl Iterator<Item = (Place, &'t str)> {
+    fn lines(&self) -> impl Iterator<Item = (Span, &'t str)> {
         let mut start = self.body;
         self.text[start..].split_inclusive('\n').map(move |line| {
-            let place = start..start + line.len();
-            start = place.end;
-            (place, line)
+            let span = start..start + line.len();
+            start = span.end;
+            (span, line)
         })
     }
 
     /// The line that ends it: the marker stands there alone.
-    fn last_line(&self) -> Option<Place> {
-        self.lines().find(|(_, line)| line.trim() == self.marker).map(|(place, _)| place)
+    fn last_line(&self) -> Option<Span> {
+        self.lines().find(|(_, line)| line.trim() == self.marker).map(|(span, _)| span)
     }
 
     /// Where the text goes on behind it, or what is wrong with its end.
-    pub fn end(&self) -> Result<usize, Fault> {
+    pub fn end(&self) -> Result<usize, SyntaxError> {
         let last_line = self.last_line();
         let of_name = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
         let begins_with_marker = |line: &str| {
             let rest = line.trim_start().strip_prefix(self.marker);
             rest.is_some_and(|rest| !rest.starts_with(of_name))
         };
-        let first = self.lines().find(|(_, line)| begins_with_marker(line)).map(|(place, _)| place);
+        let first = self.lines().find(|(_, line)| begins_with_marker(line)).map(|(span, _)| span);
         match (first, last_line) {
             (Some(first), last) if last.as_ref() != Some(&first) => Err(self.goes_on(first)),
             (_, Some(last)) => Ok(last.end),
-            (_, None) => Err(Fault::new(
-                self.place..self.body,
+            (_, None) => Err(SyntaxError::new(
+                self.span..self.body,
                 format!("the heredoc `{}` that begins here is not closed", self.marker),
                 format!("end it with a line that holds {} alone", self.marker),
             )),
@@ -68,19 +68,19 @@ impl<'t> Heredoc<'t> {
     }
 
     /// What differs, where a parser found the end at another place than Terraform does.
-    pub fn check_end(&self, end: usize) -> Option<Fault> {
+    pub fn check_end(&self, end: usize) -> Option<SyntaxError> {
         match self.last_line() {
             Some(last) if last.start < end && end <= last.end => {
                 let at_end_of_file = !self.text[last.clone()].ends_with('\n');
                 at_end_of_file.then(|| {
-                    Fault::new(
+                    SyntaxError::new(
                         last,
                         format!("no line break follows the end of the heredoc `{}`", self.marker),
                         "end the file with a line break: Terraform wants it",
                     )
                 })
             }
-            Some(last) if last.end < end => Some(Fault::new(
+            Some(last) if last.end < end => Some(SyntaxError::new(
                 last,
                 format!(
                     "this line ends the heredoc `{}` for Terraform, and not for this program",
@@ -95,9 +95,9 @@ impl<'t> Heredoc<'t> {
         }
     }
 
-    fn goes_on(&self, place: Place) -> Fault {
-        Fault::new(
-            place,
+    fn goes_on(&self, span: Span) -> SyntaxError {
+        SyntaxError::new(
+            span,
             format!(
                 "this line does not end the heredoc `{0}` for Terraform: {0} is not alone on it",
                 self.marker

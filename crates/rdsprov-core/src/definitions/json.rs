@@ -4,11 +4,11 @@
 use jsonc_parser::ast::Value as Json;
 use jsonc_parser::common::Ranged as _;
 
-use super::tree::{Fault, Key, Node, Value, string};
+use super::tree::{Key, Node, SyntaxError, Value, string};
 
 const HELP: &str = "correct the syntax; JSON has no comments and no trailing commas";
 
-pub fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
+pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
     let strict = jsonc_parser::ParseOptions {
         allow_comments: false,
         allow_loose_object_property_names: false,
@@ -24,7 +24,7 @@ pub fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
             Err(error) => {
                 let at = error.range().start;
                 let message = format!("not valid JSON: {}", error.kind());
-                return (None, vec![Fault::new(at..at, message, HELP)]);
+                return (None, vec![SyntaxError::new(at..at, message, HELP)]);
             }
         };
     // jsonc-parser 0.32 has the spans and the duplicate keys, and lets pass what JSON does not
@@ -38,11 +38,11 @@ pub fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
         }
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
-        return (None, vec![Fault::new(at..at, format!("not valid JSON: {message}"), HELP)]);
+        return (None, vec![SyntaxError::new(at..at, format!("not valid JSON: {message}"), HELP)]);
     }
     match parsed.value {
         Some(value) => (Some(node(&value)), Vec::new()),
-        None => (None, vec![Fault::new(0..0, "the file is empty", "write a JSON object")]),
+        None => (None, vec![SyntaxError::new(0..0, "the file is empty", "write a JSON object")]),
     }
 }
 
@@ -59,12 +59,12 @@ fn node(value: &Json<'_>) -> Node {
                 .properties
                 .iter()
                 .map(|property| {
-                    let place = property.name.range();
+                    let span = property.name.range();
                     let name = string(property.name.as_str());
-                    (Key { name, place: place.start..place.end }, node(&property.value))
+                    (Key { name, span: span.start..span.end }, node(&property.value))
                 })
                 .collect(),
         ),
     };
-    Node { value, place: range.start..range.end }
+    Node { value, span: range.start..range.end }
 }

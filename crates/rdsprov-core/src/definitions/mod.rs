@@ -4,18 +4,18 @@
 //! reader of the model (`model`, and `entry` for what one application says) goes over the trees and
 //! collects every error of every file.
 
+mod cross_checks;
 mod defaults;
+mod delimiters;
 mod entry;
 mod file;
-mod guard;
 mod hcl;
 mod heredoc;
 mod json;
 mod model;
-mod together;
+mod terraform_compat;
 mod toml;
 mod tree;
-mod unclosed;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -48,7 +48,7 @@ pub enum Syntax {
 impl Syntax {
     /// The syntax that a file's name says.
     #[must_use]
-    pub fn of_path(path: &str) -> Option<Self> {
+    pub fn from_path(path: &str) -> Option<Self> {
         match path.rsplit_once('.')?.1 {
             "tfvars" => Some(Self::Hcl),
             "json" => Some(Self::Json),
@@ -165,7 +165,7 @@ impl FromStr for Mode {
     }
 }
 
-/// How much access an application asks for; what that means stands in [`crate::access`].
+/// How much access an application asks for; what that means stands in [`crate::privilege`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessLevel {
@@ -376,10 +376,10 @@ impl DefinitionErrors {
     /// use rdsprov_core::definitions::{DefinitionErrors, Rules, SourceText, Syntax};
     /// let text = "environment = \"dev\"".to_owned();
     /// let source = SourceText { path: "common.tfvars".into(), text, syntax: Syntax::Hcl };
-    /// assert!(DefinitionErrors::of_some(&[source], &Rules::default()).0.is_empty());
+    /// assert!(DefinitionErrors::partial(&[source], &Rules::default()).0.is_empty());
     /// ```
     #[must_use]
-    pub fn of_some(sources: &[SourceText], rules: &Rules) -> Self {
+    pub fn partial(sources: &[SourceText], rules: &Rules) -> Self {
         Self(model::errors(sources, rules))
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 
+use super::cross_checks::{ExplicitKeys, cross_check, propagate_role_keys};
 use super::entry::application;
 use super::file::{Entries, File, given};
-use super::together::{Said, check_together, share_what_is_said};
-use super::tree::{self, Key, Node, Place, Value};
+use super::tree::{self, Key, Node, Span, Value};
 use super::{
     Application, DEFAULT_NAMING_PATTERN, Defaults, DefinitionError, DefinitionErrors, Definitions,
     Location, Mode, Rules, SourceText,
@@ -22,14 +22,14 @@ struct Variable {
     may_hold: fn(&Value) -> bool,
     /// How many slips of the pen away another name is told as this one: `ecs_config` is two letters away from
     /// `rds_config`, and meant.
-    slips: usize,
+    max_edit_distance: usize,
 }
 
 const VARIABLES: [Variable; 4] = [
-    Variable { name: "environment", may_hold: is_string, slips: 2 },
-    Variable { name: "aws_region", may_hold: is_string, slips: 1 },
-    Variable { name: "rds_config", may_hold: is_map, slips: 1 },
-    Variable { name: APPLICATIONS, may_hold: is_map, slips: 2 },
+    Variable { name: "environment", may_hold: is_string, max_edit_distance: 2 },
+    Variable { name: "aws_region", may_hold: is_string, max_edit_distance: 1 },
+    Variable { name: "rds_config", may_hold: is_map, max_edit_distance: 1 },
+    Variable { name: APPLICATIONS, may_hold: is_map, max_edit_distance: 2 },
 ];
 
 fn is_string(value: &Value) -> bool {
@@ -85,7 +85,7 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
             Some((file, node))
         })
     {
-        file.error(&node.place, error.to_string(), "choose another name");
+        file.error(&node.span, error.to_string(), "choose another name");
     }
     let aws_region = variable(&mut files, "aws_region");
     let defaults = rules.defaults_for(rules.environment.as_deref().or(environment.as_deref()));
@@ -97,29 +97,29 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
     };
     let mut mode: Option<(Mode, String)> = None;
     let mut absent = Vec::new();
-    let mut said = Said::new();
+    let mut explicit = ExplicitKeys::new();
     for (mut file, root) in files {
         let top = root.as_ref().and_then(top);
         let is_misspelt = top.as_ref().is_some_and(|top| check_misspelt(&mut file, top, rules));
         let found = top.map(|top| find_applications(&mut file, &top, rules));
         match found {
-            Some(Found::Applications(found, node)) => {
+            Some(ApplicationsKey::Applications(found, node)) => {
                 check_mode(&mut file, &mode, found, node);
                 mode = mode.or(Some((found, file.source.path.clone())));
-                for (application, of_entry) in
+                for (application, keys) in
                     applications(&mut file, rules, &defaults, pattern.as_ref(), node)
                 {
-                    check_together(&mut file, &definitions, &said, &application, &of_entry);
+                    cross_check(&mut file, &definitions, &explicit, &application, &keys);
                     let name = application.application.clone();
-                    said.entry(name.clone()).or_insert(of_entry);
+                    explicit.entry(name.clone()).or_insert(keys);
                     definitions.applications.entry(name).or_insert(application);
                 }
             }
             // A file may hold other variables alone; one that means to declare something may not fail to.
-            Some(Found::Absent { .. }) if is_misspelt => {}
-            Some(Found::Absent { error, meant: true }) => file.errors.push(error),
-            Some(Found::Absent { error, meant: false }) => absent.push(error),
-            Some(Found::Refused) | None => {}
+            Some(ApplicationsKey::Absent { .. }) if is_misspelt => {}
+            Some(ApplicationsKey::Absent { error, meant: true }) => file.errors.push(error),
+            Some(ApplicationsKey::Absent { error, meant: false }) => absent.push(error),
+            Some(ApplicationsKey::Refused) | None => {}
         }
         file.errors.sort_by_key(|error| (error.location.line, error.location.column));
         errors.extend(file.errors);
@@ -135,7 +135,7 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
             help: "name the files that hold the definitions".to_owned(),
         });
     }
-    share_what_is_said(&mut definitions, &said);
+    propagate_role_keys(&mut definitions, &explicit);
     definitions.mode = mode.map_or(Mode::Standalone, |(mode, _)| mode);
     Gathered { definitions, errors, absent }
 }
@@ -146,7 +146,7 @@ fn check_mode(file: &mut File<'_>, first: &Option<(Mode, String)>, found: Mode, 
         && *mode != found
     {
         file.error(
-            &node.place,
+            &node.span,
             format!("applications are declared in {found} mode here and in {mode} mode in {path}"),
             "keep one of them, or say which counts with --mode standalone or --mode coupled",
         );
@@ -156,9 +156,9 @@ fn check_mode(file: &mut File<'_>, first: &Option<(Mode, String)>, found: Mode, 
 /// A file's tree, its syntax errors noted, and what is given twice at its top.
 fn open(source: &SourceText) -> (File<'_>, Option<Node>) {
     let mut file = File::new(source);
-    let (root, faults) = tree::read(source.syntax, file.text);
-    for fault in faults {
-        file.error(&fault.place, fault.message, fault.help);
+    let (root, errors) = tree::read(source.syntax, file.text);
+    for error in errors {
+        file.error(&error.span, error.message, error.help);
     }
     let root = root.filter(|root| file.map("the file", root).is_some());
     (file, root)
@@ -167,17 +167,17 @@ fn open(source: &SourceText) -> (File<'_>, Option<Node>) {
 /// A variable that is misspelt would be ignored, and another environment provisioned, say.
 fn check_misspelt(file: &mut File<'_>, top: &Entries<'_>, rules: &Rules) -> bool {
     let before = file.errors.len();
-    for Variable { name: wanted, may_hold, slips } in VARIABLES {
+    for Variable { name: wanted, may_hold, max_edit_distance } in VARIABLES {
         if top.contains_key(wanted) {
             continue;
         }
         for (name, (key, node)) in top {
-            let is_near = strsim::damerau_levenshtein(name, wanted) <= slips;
+            let is_near = strsim::damerau_levenshtein(name, wanted) <= max_edit_distance;
             let is_ignored = rules.ignore_keys.iter().any(|ignored| ignored == name);
             if is_near && may_hold(&node.value) && !is_ignored {
                 let own = "a variable that is Terraform's own goes into [definitions] ignore_keys";
                 file.error(
-                    &key.place,
+                    &key.span,
                     format!("`{name}` is nearly `{wanted}`, and would be ignored"),
                     format!("is `{wanted}` meant? {own} in rdsprov.toml"),
                 );
@@ -200,11 +200,11 @@ fn variable(files: &mut [(File<'_>, Option<Node>)], key: &str) -> Option<String>
         let Some(top) = root.as_ref().and_then(top) else { continue };
         let Some((at, node)) = given(&top, key) else { continue };
         let Some(text) = file.string(key, node).map(str::to_owned) else { continue };
-        let location = file.location(&at.place);
+        let location = file.location(&at.span);
         match &first {
-            Some((other, place)) if *other != text => file.errors.push(file.error_at(
+            Some((other, span)) if *other != text => file.errors.push(file.error_at(
                 location,
-                format!("`{key}` is {text:?} here and {other:?} at {place}"),
+                format!("`{key}` is {text:?} here and {other:?} at {span}"),
                 "give files of one environment together".to_owned(),
             )),
             Some(_) => {}
@@ -224,7 +224,7 @@ fn applications(
 ) -> Vec<(Application, Defaults)> {
     let entries = file.map(&format!("`{APPLICATIONS}`"), node).unwrap_or_default();
     let mut in_file_order: Vec<_> = entries.into_values().collect();
-    in_file_order.sort_by_key(|(key, _)| key.place.start);
+    in_file_order.sort_by_key(|(key, _)| key.span.start);
     in_file_order
         .into_iter()
         .filter_map(|(key, node)| application(file, rules, defaults, pattern, key, node))
@@ -232,7 +232,7 @@ fn applications(
 }
 
 /// Where a file's applications stand.
-enum Found<'n> {
+enum ApplicationsKey<'n> {
     Applications(Mode, &'n Node),
     /// Nowhere, and why; `meant` where the file looks as if it declared some.
     Absent {
@@ -243,14 +243,18 @@ enum Found<'n> {
     Refused,
 }
 
-fn find_applications<'n>(file: &mut File<'_>, top: &Entries<'n>, rules: &Rules) -> Found<'n> {
+fn find_applications<'n>(
+    file: &mut File<'_>,
+    top: &Entries<'n>,
+    rules: &Rules,
+) -> ApplicationsKey<'n> {
     let standalone = given(top, APPLICATIONS);
     let config = match given(top, "rds_config") {
         // With the mode chosen, the other place does not matter.
         Some(_) if rules.mode == Some(Mode::Standalone) => None,
         Some((key, node)) => match file.map("`rds_config`", node) {
             Some(entries) => Some((key, entries)),
-            None => return Found::Refused,
+            None => return ApplicationsKey::Refused,
         },
         None => None,
     };
@@ -277,22 +281,22 @@ fn find_applications<'n>(file: &mut File<'_>, top: &Entries<'n>, rules: &Rules) 
     match (standalone, coupled) {
         (Some(_), Some((key, _))) => {
             file.error(
-                &key.place,
+                &key.span,
                 "applications are declared both at the top and in `rds_config`",
                 "keep one of them, or say which counts with --mode standalone or --mode coupled",
             );
-            Found::Refused
+            ApplicationsKey::Refused
         }
-        (Some((_, node)), None) => Found::Applications(Mode::Standalone, node),
+        (Some((_, node)), None) => ApplicationsKey::Applications(Mode::Standalone, node),
         (None, Some((_, node))) => match disabled {
-            None => Found::Applications(Mode::Coupled, node),
+            None => ApplicationsKey::Applications(Mode::Coupled, node),
             Some(key) => {
                 file.error(
-                    &key.place,
+                    &key.span,
                     "`rds_config` has enabled = false: there is no server for its applications",
                     format!("set enabled = true, or move {APPLICATIONS} to the top of the file"),
                 );
-                Found::Refused
+                ApplicationsKey::Refused
             }
         },
         (None, None) => why_absent(file, top, config.as_ref(), disabled, rules.mode),
@@ -306,10 +310,10 @@ fn why_absent(
     config: Option<&(&Key, Entries<'_>)>,
     disabled: Option<&Key>,
     wanted: Option<Mode>,
-) -> Found<'static> {
-    let say = |place: &Place, message: String, help: String| Found::Absent {
-        error: file.error_at(file.location(place), message, help),
-        meant: *place != (0..0),
+) -> ApplicationsKey<'static> {
+    let say = |span: &Span, message: String, help: String| ApplicationsKey::Absent {
+        error: file.error_at(file.location(span), message, help),
+        meant: *span != (0..0),
     };
     let looked_in: Vec<&Entries<'_>> = match (wanted, config) {
         (Some(Mode::Coupled), config) => config.iter().map(|(_, entries)| entries).collect(),
@@ -317,14 +321,14 @@ fn why_absent(
     };
     if let Some((key, _)) = looked_in.iter().find_map(|entries| entries.get(APPLICATIONS)) {
         return say(
-            &key.place,
+            &key.span,
             format!("`{APPLICATIONS}` is null, which means that it is not given"),
             format!("write {APPLICATIONS} = {{}} if there are no applications"),
         );
     }
     if let Some(key) = disabled {
         return say(
-            &key.place,
+            &key.span,
             "`rds_config` has enabled = false and nothing else declares applications".to_owned(),
             "set enabled = true, or give the file that holds the applications".to_owned(),
         );
@@ -343,7 +347,7 @@ fn why_absent(
     });
     match similar {
         Some((name, (key, _))) => say(
-            &key.place,
+            &key.span,
             missing,
             format!("is `{name}` meant? It must be called `{APPLICATIONS}`"),
         ),

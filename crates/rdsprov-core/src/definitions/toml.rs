@@ -2,14 +2,14 @@
 
 use ::toml::de::{DeTable, DeValue};
 
-use super::tree::{Fault, Key, Node, Value, string};
+use super::tree::{Key, Node, SyntaxError, Value, string};
 
-pub fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
+pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
     let (parsed, errors) = DeTable::parse_recoverable(text);
-    let mut faults: Vec<Fault> = errors
+    let mut errors: Vec<SyntaxError> = errors
         .iter()
         .map(|error| {
-            Fault::new(
+            SyntaxError::new(
                 error.span().unwrap_or_default(),
                 format!("not valid TOML: {}", error.message()),
                 "correct the syntax",
@@ -17,11 +17,11 @@ pub fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
         })
         .collect();
     // What a file leaves open is told once for each table that stands open.
-    faults.dedup();
-    if faults.is_empty() {
-        (Some(Node { value: table(parsed.get_ref()), place: 0..text.len() }), faults)
+    errors.dedup();
+    if errors.is_empty() {
+        (Some(Node { value: table(parsed.get_ref()), span: 0..text.len() }), errors)
     } else {
-        (None, faults)
+        (None, errors)
     }
 }
 
@@ -30,8 +30,8 @@ fn table(table: &DeTable<'_>) -> Value {
         table
             .iter()
             .map(|(key, item)| {
-                let node = Node { value: value(item.get_ref()), place: item.span() };
-                (Key { name: string(key.get_ref()), place: key.span() }, node)
+                let node = Node { value: value(item.get_ref()), span: item.span() };
+                (Key { name: string(key.get_ref()), span: key.span() }, node)
             })
             .collect(),
     )
@@ -50,7 +50,7 @@ fn value(item: &DeValue<'_>) -> Value {
         DeValue::Array(items) => Value::List(
             items
                 .iter()
-                .map(|item| Node { value: value(item.get_ref()), place: item.span() })
+                .map(|item| Node { value: value(item.get_ref()), span: item.span() })
                 .collect(),
         ),
         DeValue::Table(inner) => table(inner),

@@ -8,20 +8,20 @@ use unicode_normalization::UnicodeNormalization as _;
 use super::{Syntax, hcl, json, toml};
 
 /// A place in a text, in bytes.
-pub type Place = Range<usize>;
+pub type Span = Range<usize>;
 
 /// A key with its place.
 #[derive(Debug)]
 pub struct Key {
     pub name: String,
-    pub place: Place,
+    pub span: Span,
 }
 
 /// A value with its place.
 #[derive(Debug)]
 pub struct Node {
     pub value: Value,
-    pub place: Place,
+    pub span: Span,
 }
 
 #[derive(Debug)]
@@ -64,20 +64,20 @@ pub fn string(text: &str) -> String {
 
 /// What the text breaks, where, and what to do.
 #[derive(Debug, PartialEq)]
-pub struct Fault {
-    pub place: Place,
+pub struct SyntaxError {
+    pub span: Span,
     pub message: String,
     pub help: String,
 }
 
-impl Fault {
-    pub fn new(place: Place, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { place, message: message.into(), help: help.into() }
+impl SyntaxError {
+    pub fn new(span: Span, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { span, message: message.into(), help: help.into() }
     }
 }
 
 /// Reads a text; faults beside the tree where reading could go on.
-pub fn read(syntax: Syntax, text: &str) -> (Option<Node>, Vec<Fault>) {
+pub fn read(syntax: Syntax, text: &str) -> (Option<Node>, Vec<SyntaxError>) {
     match syntax {
         Syntax::Hcl => hcl::read(text),
         Syntax::Json => json::read(text),

@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sql::Taken;
-use crate::access::{Privilege, Privileges};
+use super::sql::RevokeScope;
 use crate::name::RoleName;
 use crate::observed::{AclItem, Grantee};
+use crate::privilege::{Privilege, Privileges};
 
 /// What an ACL shall be.
 pub struct Policy<'a> {
@@ -32,7 +32,7 @@ pub struct Revoke {
     /// What.
     pub privileges: Privileges,
     /// What of them.
-    pub taken: Taken,
+    pub scope: RevokeScope,
     /// Whether it was granted on: then that falls with it.
     pub granted_on: bool,
     /// Who else held some of it from the grantee and loses it too.
@@ -41,7 +41,7 @@ pub struct Revoke {
 
 /// What somebody who is not managed holds through a managed role's grant option.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldThrough {
+pub struct DependentGrant {
     /// Who holds it.
     pub holder: Grantee,
     /// Through whom.
@@ -60,7 +60,7 @@ pub struct AclDiff {
     /// What is to be taken away.
     pub revoke: Vec<Revoke>,
     /// What forbids it.
-    pub held_through: Vec<HeldThrough>,
+    pub dependent_grants: Vec<DependentGrant>,
     /// What each holds, and whether it may grant that on.
     pub held: BTreeMap<(Grantee, Privilege), bool>,
 }
@@ -75,10 +75,10 @@ pub fn diff(acl: &[AclItem], policy: &Policy<'_>) -> AclDiff {
     for item in acl {
         *held.entry((item.grantee.clone(), item.privilege)).or_default() |= item.grantable;
     }
-    let (falling, standing): (Vec<_>, Vec<_>) =
+    let (dependent, independent): (Vec<_>, Vec<_>) =
         acl.iter().partition(|item| (policy.managed)(&item.grantor));
     let mut result = AclDiff { grant: policy.wanted.clone(), held, ..AclDiff::default() };
-    for item in standing {
+    for item in independent {
         let keeps = match &item.grantee {
             Grantee::Role(role) => {
                 if let Some(lacking) = result.grant.get_mut(role) {
@@ -91,7 +91,8 @@ pub fn diff(acl: &[AclItem], policy: &Policy<'_>) -> AclDiff {
             }
         };
         if is_managed(&item.grantee) && (!keeps || item.grantable) {
-            result.take(item, if keeps { Taken::GrantOption } else { Taken::Privilege });
+            result
+                .take(item, if keeps { RevokeScope::GrantOption } else { RevokeScope::Privilege });
         }
     }
     result.grant.retain(|_, lacking| !lacking.is_empty());
@@ -102,13 +103,13 @@ pub fn diff(acl: &[AclItem], policy: &Policy<'_>) -> AclDiff {
             Grantee::Role(item.grantor.clone()) == revoke.grantee
                 && revoke.privileges.contains(&item.privilege)
         };
-        revoke.granted_on = falling.iter().copied().any(|item| from_grantee(&item));
+        revoke.granted_on = dependent.iter().copied().any(|item| from_grantee(&item));
         let given = |givers: &BTreeSet<Grantee>| -> BTreeSet<Grantee> {
             let by_one = |item: &&&AclItem| {
                 givers.contains(&Grantee::Role(item.grantor.clone()))
                     && revoke.privileges.contains(&item.privilege)
             };
-            falling.iter().filter(by_one).map(|item| item.grantee.clone()).collect()
+            dependent.iter().filter(by_one).map(|item| item.grantee.clone()).collect()
         };
         loop {
             let more: BTreeSet<Grantee> = given(&givers).difference(&givers).cloned().collect();
@@ -119,7 +120,7 @@ pub fn diff(acl: &[AclItem], policy: &Policy<'_>) -> AclDiff {
             revoke.dependents.extend(more);
         }
     }
-    for item in falling {
+    for item in dependent {
         if !is_managed(&item.grantee) {
             result.forbid(item);
         }
@@ -140,15 +141,15 @@ impl AclDiff {
     }
 
     /// Whether PUBLIC has all of these and keeps them.
-    pub fn of_public(&self, privileges: &Privileges) -> bool {
+    pub fn held_by_public(&self, privileges: &Privileges) -> bool {
         privileges.is_subset(&self.kept_by_public())
     }
 
-    fn take(&mut self, item: &AclItem, taken: Taken) {
+    fn take(&mut self, item: &AclItem, scope: RevokeScope) {
         let same = |revoke: &&mut Revoke| {
             revoke.grantee == item.grantee
                 && revoke.grantor == item.grantor
-                && revoke.taken == taken
+                && revoke.scope == scope
         };
         if let Some(revoke) = self.revoke.iter_mut().find(same) {
             revoke.privileges.insert(item.privilege);
@@ -158,23 +159,23 @@ impl AclDiff {
             grantee: item.grantee.clone(),
             grantor: item.grantor.clone(),
             privileges: Privileges::from([item.privilege]),
-            taken,
+            scope,
             granted_on: false,
             dependents: BTreeSet::new(),
         });
     }
 
     fn forbid(&mut self, item: &AclItem) {
-        let same = |held: &&mut HeldThrough| {
+        let same = |held: &&mut DependentGrant| {
             held.holder == item.grantee
                 && held.through == item.grantor
                 && held.grantable == item.grantable
         };
-        if let Some(held) = self.held_through.iter_mut().find(same) {
+        if let Some(held) = self.dependent_grants.iter_mut().find(same) {
             held.privileges.insert(item.privilege);
             return;
         }
-        self.held_through.push(HeldThrough {
+        self.dependent_grants.push(DependentGrant {
             holder: item.grantee.clone(),
             through: item.grantor.clone(),
             privileges: Privileges::from([item.privilege]),

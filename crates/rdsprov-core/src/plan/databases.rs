@@ -4,33 +4,33 @@
 use std::collections::BTreeMap;
 
 use super::acl::{self, AclDiff, Policy, with_owner};
-use super::another::Place;
+use super::blocked::AclContext;
 use super::diff::Planner;
-use super::sql::{self, Statement, Target};
-use super::{Acting, Action, Hazard, Memberships, Opening, Scope, Step, Transaction, unmanaged};
-use crate::access::{self, Privilege, Privileges};
+use super::sql::{self, GrantTarget, Statement};
+use super::{Action, ExecuteAs, Hazard, ManualFix, Memberships, Scope, Step, Transaction, orphans};
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::{self, Grantee};
+use crate::privilege::{self, Privilege, Privileges};
 
 /// What became of a declared database.
-pub(super) enum Found<'a> {
-    Missing { unfinished: bool },
-    There(&'a observed::Database),
-    Refused,
+pub(super) enum DatabaseStatus<'a> {
+    Absent { unfinished: bool },
+    Present(&'a observed::Database),
+    Blocked,
 }
 
 /// Who a step is for, and how it is taken.
-pub(super) struct For<'b> {
+pub(super) struct StepTarget<'b> {
     pub application: &'b ApplicationName,
     pub role: Option<&'b RoleName>,
-    pub acting: Acting,
-    pub borrowed: Memberships,
+    pub execute_as: ExecuteAs,
+    pub temporary_memberships: Memberships,
 }
 
 pub(super) fn step(
     name: &DatabaseName,
-    of: For<'_>,
+    of: StepTarget<'_>,
     action: Action,
     summary: String,
     statements: Vec<Statement>,
@@ -39,8 +39,8 @@ pub(super) fn step(
     Step {
         role: of.role.cloned(),
         database: Some(name.clone()),
-        acting: of.acting,
-        borrowed: of.borrowed,
+        execute_as: of.execute_as,
+        temporary_memberships: of.temporary_memberships,
         hazards: hazards.iter().copied().collect(),
         ..Step::plain(action, of.application, summary, statements)
     }
@@ -52,27 +52,27 @@ impl<'a> Planner<'a> {
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,
-    ) -> Found<'a> {
+    ) -> DatabaseStatus<'a> {
         let application = &database.application;
-        if *name == self.observed.home {
+        if *name == self.observed.admin_database {
             self.refuse(
                 application,
                 format!("database {name} is the administrator's own"),
                 "give the application a database of its own".to_owned(),
             );
-            return Found::Refused;
+            return DatabaseStatus::Blocked;
         }
         let Some(seen) = self.observed.databases.get(name) else {
-            return self.missing_database(name, database);
+            return self.absent_database(name, database);
         };
         if seen.is_unfinished(&self.observed.administrator.name) {
-            return Found::Missing { unfinished: true };
+            return DatabaseStatus::Absent { unfinished: true };
         }
         if self
-            .takeover(application, &format!("database {name}"), seen.mark(), database.adopt)
+            .takeover(application, &format!("database {name}"), seen.marker(), database.adopt)
             .is_none()
         {
-            return Found::Refused;
+            return DatabaseStatus::Blocked;
         }
         if let Some(reason) = &seen.unreachable {
             self.refuse(
@@ -80,24 +80,24 @@ impl<'a> Planner<'a> {
                 format!("database {name} cannot be looked into: {reason}"),
                 "see to it that the administrator can connect to it, then run again".to_owned(),
             );
-            return Found::Refused;
+            return DatabaseStatus::Blocked;
         }
         let allowed = match &database.owner {
             Some(owner) if *owner != seen.owner => {
                 self.may_change_owner(name, application, &seen.owner, owner)
             }
             None if self.desired.roles.contains_key(&seen.owner) => {
-                self.refuse_owner_by_chance(name, database, &seen.owner);
+                self.refuse_undeclared_owner(name, database, &seen.owner);
                 false
             }
             _ => self.may_act_for_owner(name, application, &seen.owner),
         };
         self.creators_exist(name, database);
-        if allowed { Found::There(seen) } else { Found::Refused }
+        if allowed { DatabaseStatus::Present(seen) } else { DatabaseStatus::Blocked }
     }
 
     /// A declared role that owns the database though no entry says so could do there whatever it likes.
-    fn refuse_owner_by_chance(
+    fn refuse_undeclared_owner(
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,
@@ -111,12 +111,12 @@ impl<'a> Planner<'a> {
         if self.refuse_subscriptions(name, &database.application, owner, &message) {
             return;
         }
-        let opens = self.handing_over(name, owner, &self.observed.administrator.name);
+        let manual_fix = self.manual_transfer_sql(name, owner, &self.observed.administrator.name);
         let remedy = format!(
             "declare its owner with access_level = \"owner\"; or have a superuser run, in database {name}: {};",
-            opens.statement
+            manual_fix.sql
         );
-        self.findings.refuse(&database.application, message, remedy, Some(opens));
+        self.findings.add_refusal(&database.application, message, remedy, Some(manual_fix));
     }
 
     fn creators_exist(&mut self, name: &DatabaseName, database: &desired::Database) {
@@ -124,37 +124,41 @@ impl<'a> Planner<'a> {
             let known = self.observed.roles.contains_key(creator)
                 || self.desired.roles.contains_key(creator);
             if !known {
-                self.refuse_until(
+                self.refuse_with_fix(
                     &database.application,
                     format!(
                         "role {creator}, which `creators` names for database {name}, does not exist"
                     ),
                     "the administrator, unless the name is a mistake,",
-                    Opening { database: None, statement: sql::create_plain_role(creator).shown() },
+                    ManualFix { database: None, sql: sql::create_plain_role(creator).redacted() },
                 );
             }
         }
     }
 
     /// Not there: to be made, unless it only has another name since.
-    fn missing_database(&mut self, name: &DatabaseName, database: &desired::Database) -> Found<'a> {
+    fn absent_database(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+    ) -> DatabaseStatus<'a> {
         let renamed = self.observed.databases.iter().find(|(other, seen)| {
             *other != name
-                && seen.mark().is_some_and(|mark| {
-                    mark.name == name.as_str() && mark.environment == self.desired.environment
+                && seen.marker().is_some_and(|marker| {
+                    marker.name == name.as_str() && marker.environment == self.desired.environment
                 })
         });
-        let Some((other, _)) = renamed else { return Found::Missing { unfinished: false } };
-        self.refuse_until(
+        let Some((other, _)) = renamed else { return DatabaseStatus::Absent { unfinished: false } };
+        self.refuse_with_fix(
             &database.application,
             format!("database {name} does not exist, and database {other} was called so when it was made; a new one would be empty"),
             "a superuser, or its owner with CREATEDB,",
-            Opening {
+            ManualFix {
                 database: None,
-                statement: sql::rename_database(other, name).shown(),
+                sql: sql::rename_database(other, name).redacted(),
             },
         );
-        Found::Refused
+        DatabaseStatus::Blocked
     }
 
     fn may_act_for_owner(
@@ -166,13 +170,13 @@ impl<'a> Planner<'a> {
         if self.act_as(owner).is_some() {
             return true;
         }
-        self.refuse_until(
+        self.refuse_with_fix(
             application,
             format!("the administrator cannot act as role {owner}, the owner of database {name}"),
             "a superuser",
-            Opening {
+            ManualFix {
                 database: None,
-                statement: sql::grant_role(owner, &self.observed.administrator.name).shown(),
+                sql: sql::grant_role(owner, &self.observed.administrator.name).redacted(),
             },
         );
         false
@@ -197,34 +201,44 @@ impl<'a> Planner<'a> {
         self.creators_exist(name, database);
         // Where nobody can act as the owner, the role itself is refused already, with the reason.
         self.act_as(owner)?;
-        let target = Target::Database(name.clone());
-        fn by<'b>(application: &'b ApplicationName, role: &'b RoleName, acting: Acting) -> For<'b> {
-            For { application, role: Some(role), acting, borrowed: Memberships::new() }
+        let target = GrantTarget::Database(name.clone());
+        fn by<'b>(
+            application: &'b ApplicationName,
+            role: &'b RoleName,
+            execute_as: ExecuteAs,
+        ) -> StepTarget<'b> {
+            StepTarget {
+                application,
+                role: Some(role),
+                execute_as,
+                temporary_memberships: Memberships::new(),
+            }
         }
         // Nobody knows what has happened to a database that a stopped run left behind.
         let seen = self.observed.databases.get(name).filter(|_| unfinished);
         let comment = seen.and_then(|seen| seen.comment.clone());
-        let mark = sql::mark_database(name, comment, self.mark(application, name.as_str()));
+        let marker =
+            sql::set_database_marker(name, comment, self.marker(application, name.as_str()));
         let mut steps = vec![step(
             name,
-            by(application, owner, Acting::Administrator),
+            by(application, owner, ExecuteAs::Administrator),
             Action::CreateDatabase,
             format!("database {name}, closed to PUBLIC"),
-            vec![sql::close_database(name), mark],
+            vec![sql::close_database(name), marker],
             &[],
         )];
         let acl = seen.map_or(&[] as &[_], |seen| &seen.acl);
         let wanted: BTreeMap<RoleName, Privileges> = database
             .access
             .iter()
-            .map(|(role, access)| (role.clone(), access::on_database(access.level)))
+            .map(|(role, access)| (role.clone(), privilege::on_database(access.level)))
             .collect();
         let managed = |role: &RoleName| self.desired.roles.contains_key(role);
         let found = acl::diff(acl, &Policy { wanted: &wanted, managed: &managed, public: None });
         for (role, privileges) in &found.grant {
             steps.push(step(
                 name,
-                by(self.application_of(role, database), role, Acting::Administrator),
+                by(self.application_for(role, database), role, ExecuteAs::Administrator),
                 Action::Grant,
                 granted_words(privileges, &target, role),
                 vec![sql::grant(privileges, &target, &Grantee::Role(role.clone()))],
@@ -232,10 +246,10 @@ impl<'a> Planner<'a> {
             ));
         }
         for revoke in &found.revoke {
-            let (summary, statement) = super::inside::revoked(revoke, &target);
+            let (summary, statement) = super::database::revoked(revoke, &target);
             steps.push(step(
                 name,
-                by(application, owner, Acting::Administrator),
+                by(application, owner, ExecuteAs::Administrator),
                 Action::Revoke,
                 summary,
                 vec![statement],
@@ -249,7 +263,7 @@ impl<'a> Planner<'a> {
         let administrator = Grantee::Role(self.observed.administrator.name.clone());
         steps.push(step(
             name,
-            by(application, owner, Acting::Role(owner.clone())),
+            by(application, owner, ExecuteAs::Role(owner.clone())),
             Action::AlterDatabase,
             format!("database {name}: open to its owner and the administrator"),
             vec![sql::grant(&connect, &target, &administrator), sql::finish_database(name)],
@@ -275,27 +289,27 @@ impl<'a> Planner<'a> {
             steps.push(self.owner_step(name, application, Some(&seen.owner), owner));
             acl = with_owner(&acl, &seen.owner, owner);
         }
-        let Some(acting) = self.act_as(owner) else { return };
+        let Some(execute_as) = self.act_as(owner) else { return };
         let mut change = |action, summary, statement, hazards: &[Hazard]| {
-            let of = For {
+            let of = StepTarget {
                 application,
                 role: database.owner.as_ref(),
-                acting: acting.clone(),
-                borrowed: Memberships::new(),
+                execute_as: execute_as.clone(),
+                temporary_memberships: Memberships::new(),
             };
             steps.push(step(name, of, action, summary, vec![statement], hazards));
         };
-        let mark = || {
-            let mark = self.mark(application, name.as_str());
-            sql::mark_database(name, seen.comment.clone(), mark)
+        let marker = || {
+            let marker = self.marker(application, name.as_str());
+            sql::set_database_marker(name, seen.comment.clone(), marker)
         };
-        match seen.mark() {
+        match seen.marker() {
             None => {
-                change(Action::Adopt, format!("database {name}"), mark(), &[Hazard::Adopts]);
+                change(Action::Adopt, format!("database {name}"), marker(), &[Hazard::Adopts]);
             }
             Some(old) if old.name != name.as_str() => {
                 let summary = format!("database {name}: its mark still says {}", old.name);
-                change(Action::AlterDatabase, summary, mark(), &[]);
+                change(Action::AlterDatabase, summary, marker(), &[]);
             }
             Some(_) => {}
         }
@@ -307,10 +321,10 @@ impl<'a> Planner<'a> {
         let mut wanted: BTreeMap<RoleName, Privileges> = database
             .access
             .iter()
-            .map(|(role, access)| (role.clone(), access::on_database(access.level)))
+            .map(|(role, access)| (role.clone(), privilege::on_database(access.level)))
             .collect();
         if database.owner.is_some() {
-            wanted.insert(owner.clone(), access::OWNER_ON_DATABASE.into());
+            wanted.insert(owner.clone(), privilege::OWNER_ON_DATABASE.into());
         }
         // It may own the database and have taken that from itself.
         if !administrator.superuser {
@@ -330,24 +344,33 @@ impl<'a> Planner<'a> {
         difference: &AclDiff,
         steps: &mut Vec<Step>,
     ) {
-        let target = Target::Database(name.clone());
+        let target = GrantTarget::Database(name.clone());
         for (role, privileges) in &difference.grant {
-            let Some(acting) = self.act_as(owner) else { continue };
-            let application = self.application_of(role, database);
-            let of = For { application, role: Some(role), acting, borrowed: Memberships::new() };
+            let Some(execute_as) = self.act_as(owner) else { continue };
+            let application = self.application_for(role, database);
+            let of = StepTarget {
+                application,
+                role: Some(role),
+                execute_as,
+                temporary_memberships: Memberships::new(),
+            };
             let statement = sql::grant(privileges, &target, &Grantee::Role(role.clone()));
             let summary = granted_words(privileges, &target, role);
             steps.push(step(name, of, Action::Grant, summary, vec![statement], &[]));
         }
-        let place =
-            Place { target: &target, owner, database: None, application: &database.application };
-        if self.refuse_held_through(&place, difference) {
+        let context = AclContext {
+            target: &target,
+            owner,
+            database: None,
+            application: &database.application,
+        };
+        if self.refuse_dependent_grants(&context, difference) {
             return;
         }
         for revoke in &difference.revoke {
-            let (summary, statement) = super::inside::revoked(revoke, &target);
-            let Some(acting) = self.act_as(&revoke.grantor) else {
-                self.refuse_revoke(&place, revoke, &[]);
+            let (summary, statement) = super::database::revoked(revoke, &target);
+            let Some(execute_as) = self.act_as(&revoke.grantor) else {
+                self.refuse_revoke(&context, revoke, &[]);
                 continue;
             };
             let (role, hazard) = match &revoke.grantee {
@@ -355,8 +378,13 @@ impl<'a> Planner<'a> {
                 Grantee::Role(role) => (Some(role), Hazard::RevokesAccess),
             };
             let application =
-                role.map_or(&database.application, |role| self.application_of(role, database));
-            let of = For { application, role, acting, borrowed: Memberships::new() };
+                role.map_or(&database.application, |role| self.application_for(role, database));
+            let of = StepTarget {
+                application,
+                role,
+                execute_as,
+                temporary_memberships: Memberships::new(),
+            };
             steps.push(step(name, of, Action::Revoke, summary, vec![statement], &[hazard]));
         }
     }
@@ -364,37 +392,37 @@ impl<'a> Planner<'a> {
     /// Closes to PUBLIC, of the databases that declared roles made for themselves, those that a pattern
     /// names.
     pub(super) fn plugin_databases(&mut self, steps: &mut Vec<Step>) {
-        for undeclared in unmanaged::undeclared(self.desired, self.observed) {
+        for undeclared in orphans::undeclared(self.desired, self.observed) {
             let Some(seen) =
                 self.observed.databases.get(&undeclared.database).filter(|_| undeclared.closed)
             else {
                 continue;
             };
-            let of_public = seen.acl.iter().filter(|item| item.grantee == Grantee::Public);
+            let held_by_public = seen.acl.iter().filter(|item| item.grantee == Grantee::Public);
             let mut by_grantor: BTreeMap<&RoleName, Privileges> = BTreeMap::new();
-            for item in of_public {
+            for item in held_by_public {
                 by_grantor.entry(&item.grantor).or_default().insert(item.privilege);
             }
-            let target = Target::Database(undeclared.database.clone());
+            let target = GrantTarget::Database(undeclared.database.clone());
             for (grantor, privileges) in by_grantor {
                 let application = &undeclared.application;
-                let taken = sql::Taken::Privilege;
+                let taken = sql::RevokeScope::Privilege;
                 let statement = sql::revoke(taken, &privileges, &target, &Grantee::Public, false);
                 let summary = revoked_words(&privileges, &target, "PUBLIC");
-                let Some(acting) = self.act_as(grantor) else {
-                    self.refuse_until(
+                let Some(execute_as) = self.act_as(grantor) else {
+                    self.refuse_with_fix(
                         application,
                         format!("\"revoke {summary}\" is for role {grantor} to do, as which the administrator cannot act"),
                         &format!("role {grantor} or a superuser"),
-                        Opening { database: None, statement: sql::as_role(grantor, &statement) },
+                        ManualFix { database: None, sql: sql::as_role(grantor, &statement) },
                     );
                     continue;
                 };
-                let of = For {
+                let of = StepTarget {
                     application,
                     role: Some(&seen.owner),
-                    acting,
-                    borrowed: Memberships::new(),
+                    execute_as,
+                    temporary_memberships: Memberships::new(),
                 };
                 let hazards = [Hazard::ClosesToPublic];
                 let name = &undeclared.database;
@@ -409,10 +437,18 @@ pub(super) fn listed(privileges: &Privileges) -> String {
     privileges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-pub(super) fn granted_words(privileges: &Privileges, target: &Target, role: &RoleName) -> String {
+pub(super) fn granted_words(
+    privileges: &Privileges,
+    target: &GrantTarget,
+    role: &RoleName,
+) -> String {
     format!("{} on {} to {role}", listed(privileges), target.words())
 }
 
-pub(super) fn revoked_words(privileges: &Privileges, target: &Target, grantee: &str) -> String {
+pub(super) fn revoked_words(
+    privileges: &Privileges,
+    target: &GrantTarget,
+    grantee: &str,
+) -> String {
     format!("{} on {} from {grantee}", listed(privileges), target.words())
 }

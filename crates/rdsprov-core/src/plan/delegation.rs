@@ -5,15 +5,15 @@
 
 use super::databases::granted_words;
 use super::diff::{Planner, is_public};
-use super::sql::{self, Target};
+use super::sql::{self, GrantTarget};
 use super::{
-    Acting, Action, Hazard, MembershipOption, Memberships, Opening, Scope, Statement, Step,
+    Action, ExecuteAs, Hazard, ManualFix, MembershipOption, Memberships, Scope, Statement, Step,
     Transaction,
 };
-use crate::access::{Privilege, Privileges};
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
 use crate::observed::{self, Contents, Grantee, Membership, RDS_IAM};
+use crate::privilege::{Privilege, Privileges};
 
 const RDS_PASSWORD: &str = "rds_password";
 
@@ -37,19 +37,19 @@ impl Planner<'_> {
         if self.observed.passwords.restricted {
             self.power_over_passwords(name, role, steps);
         }
-        self.ways_in(name, role, steps);
+        self.grant_connect(name, role, steps);
         self.schemas_public(name, inside);
     }
 
     /// Whether a role has power over what an environment manages, by its mark.
     pub(super) fn administers(&self, seen: &observed::Role) -> bool {
-        let administrators = ApplicationName::of_administrators();
-        seen.mark().is_some_and(|mark| mark.application == administrators.as_str())
+        let administrators = ApplicationName::for_administrators();
+        seen.marker().is_some_and(|marker| marker.application == administrators.as_str())
     }
 
     fn is_managed_here(&self, seen: &observed::Role) -> bool {
         let here = |environment: &str| environment == self.desired.environment;
-        !self.administers(seen) && seen.mark().is_some_and(|mark| here(&mark.environment))
+        !self.administers(seen) && seen.marker().is_some_and(|marker| here(&marker.environment))
     }
 
     /// Whether somebody who administers needs a membership, or cannot be rid of it: what the creator of a role
@@ -61,7 +61,7 @@ impl Planner<'_> {
         }
         let by_superuser = self.observed.roles.get(&membership.grantor);
         let reserved = RoleName::new(group).is_err();
-        membership.is_power_alone()
+        membership.is_admin_only()
             && (group == RDS_IAM
                 || !reserved && by_superuser.is_some_and(|grantor| grantor.superuser)
                 || self
@@ -120,7 +120,7 @@ impl Planner<'_> {
     /// granted once more, by the role that is to end them.
     fn memberships_of_applications(&mut self, name: &RoleName, steps: &mut Vec<Step>) {
         let observed = self.observed;
-        let group = RoleName::observed(RDS_IAM);
+        let group = RoleName::new_unchecked(RDS_IAM);
         for (other, seen) in &observed.roles {
             let by_administrator = |membership: &&Membership| {
                 membership.role == group && membership.grantor == observed.administrator.name
@@ -132,8 +132,8 @@ impl Planner<'_> {
             }
             let summary = format!("membership of role {other} in {RDS_IAM}, from {name}");
             let granted = vec![sql::grant_role(&group, other)];
-            let acting = Acting::Role(name.clone());
-            steps.push(Step { acting, ..step(name, None, Action::Grant, summary, granted) });
+            let execute_as = ExecuteAs::Role(name.clone());
+            steps.push(Step { execute_as, ..step(name, None, Action::Grant, summary, granted) });
             let summary = format!(
                 "membership of role {other} in {RDS_IAM}, from {}",
                 observed.administrator.name
@@ -150,7 +150,7 @@ impl Planner<'_> {
         role: &desired::Role,
         steps: &mut Vec<Step>,
     ) {
-        let group = RoleName::observed(RDS_PASSWORD);
+        let group = RoleName::new_unchecked(RDS_PASSWORD);
         let seen = self.observed.roles.get(name);
         if seen.is_some_and(|seen| seen.memberships.iter().any(|one| one.role == group)) {
             return;
@@ -168,11 +168,12 @@ impl Planner<'_> {
     }
 
     /// `CONNECT` on the managed databases, and on the one with the lock.
-    fn ways_in(&mut self, name: &RoleName, role: &desired::Role, steps: &mut Vec<Step>) {
+    fn grant_connect(&mut self, name: &RoleName, role: &desired::Role, steps: &mut Vec<Step>) {
         let observed = self.observed;
         let grantee = Grantee::Role(name.clone());
         for (database, seen) in &observed.databases {
-            let here = seen.mark().is_some_and(|mark| mark.environment == self.desired.environment);
+            let here =
+                seen.marker().is_some_and(|marker| marker.environment == self.desired.environment);
             let enters = |item: &observed::AclItem| {
                 item.privilege == Privilege::Connect
                     && (item.grantee == grantee || !here && item.grantee == Grantee::Public)
@@ -182,15 +183,15 @@ impl Planner<'_> {
             if !concerns || unfinished || seen.acl.iter().any(enters) {
                 continue;
             }
-            let target = Target::Database(database.clone());
+            let target = GrantTarget::Database(database.clone());
             let connect = Privileges::from([Privilege::Connect]);
             let statement = sql::grant(&connect, &target, &grantee);
             match self.act_as(&seen.owner) {
-                Some(acting) => {
+                Some(execute_as) => {
                     let summary = granted_words(&connect, &target, name);
                     let granted =
                         step(name, Some(database), Action::Grant, summary, vec![statement]);
-                    steps.push(Step { acting, ..granted });
+                    steps.push(Step { execute_as, ..granted });
                 }
                 None => self.refuse_for_role(
                     role,
@@ -216,7 +217,7 @@ impl Planner<'_> {
                 is_public(schema) && seen.owner == observed.administrator.name
             })
         };
-        let template = DatabaseName::observed(TEMPLATE);
+        let template = DatabaseName::new_unchecked(TEMPLATE);
         let managed = observed.databases.iter().filter_map(|(database, seen)| {
             Some((database, Some(&seen.owner), seen.contents.as_ref()?))
         });
@@ -227,18 +228,20 @@ impl Planner<'_> {
                 continue;
             }
             if let Some(owner) = owner.filter(|owner| !self.may_have_privileges_of(owner)) {
-                self.refuse_without_inheritance(&ApplicationName::of_administrators(), owner);
+                self.refuse_without_inheritance(&ApplicationName::for_administrators(), owner);
                 continue;
             }
-            let public = crate::name::SchemaName::observed("public");
+            let public = crate::name::SchemaName::new_unchecked("public");
             let summary = format!("schema {public} of database {database}: owner {name}");
             let statement = sql::change_schema_owner(&public, name);
             let altered = step(name, Some(database), Action::AlterSchema, summary, vec![statement]);
             // To give a schema away one has to be able to create in its database.
-            let mut borrowed = Memberships::from([(name.clone(), MembershipOption::Set)]);
-            borrowed.extend(owner.map(|owner| (owner.clone(), MembershipOption::Inherit)));
+            let mut temporary_memberships =
+                Memberships::from([(name.clone(), MembershipOption::Set)]);
+            temporary_memberships
+                .extend(owner.map(|owner| (owner.clone(), MembershipOption::Inherit)));
             let hazards = [Hazard::ChangesOwner].into();
-            let steps = vec![Step { borrowed, hazards, ..altered }];
+            let steps = vec![Step { temporary_memberships, hazards, ..altered }];
             inside.extend(self.transaction(Scope::Database(database.clone()), steps));
         }
     }
@@ -252,10 +255,10 @@ impl Planner<'_> {
         who: &str,
         statement: Statement,
     ) {
-        let statement = statement.shown();
+        let statement = statement.redacted();
         if self.observed.roles.contains_key(name) {
-            let opens = Opening { database: None, statement };
-            self.refuse_until(&role.application, message, who, opens);
+            let manual_fix = ManualFix { database: None, sql: statement };
+            self.refuse_with_fix(&role.application, message, who, manual_fix);
         } else {
             let remedy = format!(
                 "create role {name} first (and take it over with --adopt), then have {who} run: {statement};"
@@ -275,6 +278,6 @@ fn step(
     Step {
         role: Some(role.clone()),
         database: database.cloned(),
-        ..Step::plain(action, &ApplicationName::of_administrators(), summary, statements)
+        ..Step::plain(action, &ApplicationName::for_administrators(), summary, statements)
     }
 }

@@ -1,53 +1,53 @@
 //! Desired less observed: what is compared in which order, what becomes one transaction, and what the
 //! administrator has the power to do. The rooms beside this one compare roles ([`super::roles`]),
-//! databases ([`super::databases`]) and what is inside them ([`super::inside`]).
+//! databases ([`super::databases`]) and what is inside them ([`super::database`]).
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::databases::Found;
+use super::databases::DatabaseStatus;
 use super::sql;
 use super::{
-    Acting, FORMAT_VERSION, Findings, MembershipOption, Opening, Plan, PlannedApplication, Refusal,
-    Scope, Step, Transaction, unmanaged,
+    ExecuteAs, FORMAT_VERSION, ManualFix, MembershipOption, Plan, PlannedApplication, Refusal,
+    Scope, SecretFindings, Step, Transaction, orphans,
 };
 use crate::desired::{self, Desired};
-use crate::mark::Mark;
+use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
-use crate::observed::{self, Contents, Observed, Trial};
+use crate::observed::{self, Contents, Observed, ProbeResult};
 
 /// Carries the two states and collects what the comparison finds.
 pub(super) struct Planner<'a> {
     pub desired: &'a Desired,
     pub observed: &'a Observed,
-    pub findings: Findings,
-    pub unseen: Vec<String>,
-    pub open_questions: RefCell<BTreeMap<DatabaseName, BTreeSet<String>>>,
+    pub findings: SecretFindings,
+    pub deferred: Vec<String>,
+    pub probes: RefCell<BTreeMap<DatabaseName, BTreeSet<String>>>,
     /// The groups of relations whose names a statement needs, by their numbers.
     pub named: BTreeSet<i64>,
     /// Whether what was not tried counts as refused, and not as allowed.
-    doubts: bool,
+    assume_denied: bool,
 }
 
 /// Everything.
-pub(super) fn plan(desired: &Desired, observed: &Observed, findings: Findings) -> Plan {
+pub(super) fn plan(desired: &Desired, observed: &Observed, findings: SecretFindings) -> Plan {
     let mut planner = Planner::new(desired, observed, findings);
     let mut cluster = planner.roles();
     let mut new_databases = Vec::new();
     let mut inside = Vec::new();
     for (name, database) in &desired.databases {
         match planner.database(name, database) {
-            Found::Missing { unfinished } => {
+            DatabaseStatus::Absent { unfinished } => {
                 if let Some(transaction) = planner.new_database(name, database, unfinished) {
                     new_databases.push(transaction);
-                    let steps = planner.inside_new(name, database);
+                    let steps = planner.plan_new_database_contents(name, database);
                     inside.extend(planner.transaction(Scope::Database(name.clone()), steps));
                 }
             }
-            Found::There(seen) => {
+            DatabaseStatus::Present(seen) => {
                 planner.present_database(name, database, seen, &mut cluster, &mut inside)
             }
-            Found::Refused => {}
+            DatabaseStatus::Blocked => {}
         }
     }
     if let Some((name, role)) = desired.delegate() {
@@ -75,14 +75,14 @@ pub(super) fn plan(desired: &Desired, observed: &Observed, findings: Findings) -
         digest: String::new(),
         observed: String::new(),
         server_major: observed.major(),
-        orphaned: unmanaged::orphans(desired, observed),
-        undeclared: unmanaged::undeclared(desired, observed),
+        orphaned: orphans::orphans(desired, observed),
+        undeclared: orphans::undeclared(desired, observed),
         transactions,
         refusals: planner.findings.refusals,
         notes: planner.findings.notes,
-        unseen: planner.unseen,
+        deferred: planner.deferred,
         applications,
-        open_questions: planner.open_questions.into_inner(),
+        probes: planner.probes.into_inner(),
     }
 }
 
@@ -98,23 +98,23 @@ pub fn names_needed(
     else {
         return BTreeSet::new();
     };
-    let mut planner = Planner::new(desired, observed, Findings::default());
+    let mut planner = Planner::new(desired, observed, SecretFindings::default());
     // A refusal names what a statement for all of them would not have to.
-    planner.doubts = true;
-    planner.inside(name, database, &seen.owner, contents);
+    planner.assume_denied = true;
+    planner.plan_database_contents(name, database, &seen.owner, contents);
     planner.named
 }
 
 impl<'a> Planner<'a> {
-    pub fn new(desired: &'a Desired, observed: &'a Observed, findings: Findings) -> Self {
+    pub fn new(desired: &'a Desired, observed: &'a Observed, findings: SecretFindings) -> Self {
         Self {
             desired,
             observed,
             findings,
-            unseen: Vec::new(),
-            open_questions: RefCell::default(),
+            deferred: Vec::new(),
+            probes: RefCell::default(),
             named: BTreeSet::new(),
-            doubts: false,
+            assume_denied: false,
         }
     }
 
@@ -131,7 +131,9 @@ impl<'a> Planner<'a> {
         let changes_owner = database.owner.as_ref().is_some_and(|owner| *owner != seen.owner);
         let mut own = Vec::new();
         match &seen.contents {
-            None if changes_owner => self.let_in(name, database, seen, &mut own),
+            None if changes_owner => {
+                self.grant_administrator_connect(name, database, seen, &mut own)
+            }
             _ => self.database_itself(name, database, seen, &mut own),
         }
         let mut steps = Vec::new();
@@ -140,8 +142,10 @@ impl<'a> Planner<'a> {
         first.append(&mut own);
         self.settings(name, database, &seen.settings, cluster);
         match &seen.contents {
-            Some(contents) => steps.extend(self.inside(name, database, &seen.owner, contents)),
-            None => self.unseen.push(format!(
+            Some(contents) => {
+                steps.extend(self.plan_database_contents(name, database, &seen.owner, contents))
+            }
+            None => self.deferred.push(format!(
                 "what is inside database {name}, which the administrator may not enter yet"
             )),
         }
@@ -149,20 +153,20 @@ impl<'a> Planner<'a> {
     }
 
     pub fn refuse(&mut self, application: &ApplicationName, message: String, remedy: String) {
-        self.findings.refuse(application, message, remedy, None);
+        self.findings.add_refusal(application, message, remedy, None);
     }
 
     /// A refusal that ends when somebody with more power has run a statement.
-    pub fn refuse_until(
+    pub fn refuse_with_fix(
         &mut self,
         application: &ApplicationName,
         message: String,
         who: &str,
-        opens: Opening,
+        manual_fix: ManualFix,
     ) {
-        let place = opens.database.as_ref().map(|d| format!(", in database {d}"));
-        let remedy = format!("have {who} run{}: {};", place.unwrap_or_default(), opens.statement);
-        self.findings.refuse(application, message, remedy, Some(opens));
+        let place = manual_fix.database.as_ref().map(|d| format!(", in database {d}"));
+        let remedy = format!("have {who} run{}: {};", place.unwrap_or_default(), manual_fix.sql);
+        self.findings.add_refusal(application, message, remedy, Some(manual_fix));
     }
 
     pub fn note(&mut self, note: String) {
@@ -185,13 +189,13 @@ impl<'a> Planner<'a> {
         }
         let administrator = &self.observed.administrator.name;
         let own = self.observed.roles.get(administrator).map(|role| role.memberships.as_slice());
-        let restored = own
+        let memberships_to_restore = own
             .unwrap_or_default()
             .iter()
             .filter(|own| own.grantor == *administrator && memberships.contains_key(&own.role))
             .map(|own| (own.role.clone(), (own.inherit, own.set)))
             .collect();
-        Some(Transaction { scope, before: None, memberships, restored, steps })
+        Some(Transaction { scope, before: None, memberships, memberships_to_restore, steps })
     }
 
     /// Whether the administrator needs no new membership to act as a role.
@@ -220,15 +224,15 @@ impl<'a> Planner<'a> {
     /// Refuses what takes the privileges of somebody that the administrator cannot have.
     pub fn refuse_without_inheritance(&mut self, application: &ApplicationName, role: &RoleName) {
         let administrator = self.observed.administrator.name.clone();
-        self.refuse_until(
+        self.refuse_with_fix(
             application,
             format!(
                 "the administrator {administrator} has NOINHERIT: up to PostgreSQL 15 it cannot give away what belongs to role {role}"
             ),
             &format!("role {administrator} or a superuser"),
-            Opening {
+            ManualFix {
                 database: None,
-                statement: sql::alter_role(&administrator, &["INHERIT".to_owned()]).shown(),
+                sql: sql::alter_role(&administrator, &["INHERIT".to_owned()]).redacted(),
             },
         );
     }
@@ -296,72 +300,76 @@ impl<'a> Planner<'a> {
             None => self.desired.roles.contains_key(role),
             Some(seen) if seen.superuser => false,
             // Membership cannot go in a circle (0LP01); a declared role loses its own first.
-            Some(seen) if seen.has_administrator && !self.desired.roles.contains_key(role) => false,
             Some(seen)
-                if seen.administrable
+                if seen.is_member_of_administrator && !self.desired.roles.contains_key(role) =>
+            {
+                false
+            }
+            Some(seen)
+                if seen.administrator_has_admin_option
                     || (self.observed.major() < 16 && administrator.create_role) =>
             {
                 true
             }
-            Some(_) => self.server_allows(&sql::grant_to_oneself(role)),
+            Some(_) => self.server_allows(&sql::grant_to_current_user(role)),
         }
     }
 
     /// Whether a statement that the catalogs speak against is allowed all the same: no, unless to a
     /// member of `rds_superuser`, and there what a trial has shown. Before the trial it is taken to be.
     pub fn server_allows(&self, statement: &str) -> bool {
-        self.observed.administrator.rds_superuser && self.trial(statement).is_none()
+        self.observed.administrator.rds_superuser && self.denial_reason(statement).is_none()
     }
 
     /// Why the server refused a statement that was tried; before the trial it is taken to be allowed.
-    pub fn trial(&self, statement: &str) -> Option<String> {
-        self.trial_in(&self.observed.home, statement)
+    pub fn denial_reason(&self, statement: &str) -> Option<String> {
+        self.denial_reason_in(&self.observed.admin_database, statement)
     }
 
     /// The same, in another database than the administrator's.
-    pub fn trial_in(&self, place: &DatabaseName, statement: &str) -> Option<String> {
-        match self.observed.trials.get(place).and_then(|answers| answers.get(statement)) {
-            Some(Trial::Refused(reason)) => Some(reason.clone()),
-            Some(Trial::Allowed) => None,
-            None if self.doubts => Some("not tried".to_owned()),
+    pub fn denial_reason_in(&self, place: &DatabaseName, statement: &str) -> Option<String> {
+        match self.observed.probe_results.get(place).and_then(|answers| answers.get(statement)) {
+            Some(ProbeResult::Denied(reason)) => Some(reason.clone()),
+            Some(ProbeResult::Allowed) => None,
+            None if self.assume_denied => Some("not tried".to_owned()),
             None => {
-                let mut questions = self.open_questions.borrow_mut();
+                let mut questions = self.probes.borrow_mut();
                 questions.entry(place.clone()).or_default().insert(statement.to_owned());
                 None
             }
         }
     }
 
-    pub fn refuse_powerless(&mut self, application: &ApplicationName, role: &RoleName) {
+    pub fn refuse_without_admin_option(&mut self, application: &ApplicationName, role: &RoleName) {
         if self.observed.roles.get(role).is_some_and(|seen| seen.superuser) {
             // That is refused for itself, and power over it comes with the end of it.
             return;
         }
         let administrator = self.observed.administrator.name.clone();
-        self.refuse_until(
+        self.refuse_with_fix(
             application,
             format!("the administrator {administrator} has no power over role {role}"),
             "the role's creator or a superuser",
-            Opening {
+            ManualFix {
                 database: None,
-                statement: sql::grant_admin_option(role, &administrator).shown(),
+                sql: sql::grant_admin_option(role, &administrator).redacted(),
             },
         );
     }
 
     /// How to act as a role, or nothing where that is not to be had.
-    pub fn act_as(&self, role: &RoleName) -> Option<Acting> {
+    pub fn act_as(&self, role: &RoleName) -> Option<ExecuteAs> {
         if role == &self.observed.administrator.name {
-            Some(Acting::Administrator)
+            Some(ExecuteAs::Administrator)
         } else if self.is_member_already(role, MembershipOption::Set) || self.has_power_over(role) {
-            Some(Acting::Role(role.clone()))
+            Some(ExecuteAs::Role(role.clone()))
         } else {
             None
         }
     }
 
-    pub fn mark(&self, application: &ApplicationName, name: &str) -> Mark {
-        Mark {
+    pub fn marker(&self, application: &ApplicationName, name: &str) -> Marker {
+        Marker {
             environment: self.desired.environment.clone(),
             application: application.to_string(),
             name: name.to_owned(),
@@ -373,16 +381,16 @@ impl<'a> Planner<'a> {
         &mut self,
         application: &ApplicationName,
         what: &str,
-        mark: Option<Mark>,
+        marker: Option<Marker>,
         adopt: bool,
     ) -> Option<bool> {
-        match mark {
-            Some(mark) if mark.environment == self.desired.environment => Some(false),
-            Some(mark) => {
+        match marker {
+            Some(marker) if marker.environment == self.desired.environment => Some(false),
+            Some(marker) => {
                 self.refuse(
                     application,
-                    format!("{what} is managed from environment {:?}", mark.environment),
-                    format!("choose another name, or remove the mark from its comment if {:?} has given it up", mark.environment),
+                    format!("{what} is managed from environment {:?}", marker.environment),
+                    format!("choose another name, or remove the mark from its comment if {:?} has given it up", marker.environment),
                 );
                 None
             }
@@ -391,7 +399,7 @@ impl<'a> Planner<'a> {
                 self.refuse(
                     application,
                     format!("{what} exists and is not managed by rdsprov"),
-                    if *application == ApplicationName::of_administrators() {
+                    if *application == ApplicationName::for_administrators() {
                         "choose another name, or take it over with --adopt".to_owned()
                     } else {
                         "choose another name, or set `adopt = true` on the application to take it over"
@@ -404,7 +412,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The application that a change for a role belongs to.
-    pub fn application_of<'b>(
+    pub fn application_for<'b>(
         &'b self,
         role: &RoleName,
         database: &'b desired::Database,
@@ -418,15 +426,15 @@ impl<'a> Planner<'a> {
     }
 }
 
-impl Findings {
-    pub(super) fn refuse(
+impl SecretFindings {
+    pub(super) fn add_refusal(
         &mut self,
         application: &ApplicationName,
         message: String,
         remedy: String,
-        opens: Option<Opening>,
+        manual_fix: Option<ManualFix>,
     ) {
-        let refusal = Refusal { application: application.clone(), message, remedy, opens };
+        let refusal = Refusal { application: application.clone(), message, remedy, manual_fix };
         if !self.refusals.contains(&refusal) {
             self.refusals.push(refusal);
         }

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use super::database::{DatabasePlanner, ExecutionContext};
 use super::diff::is_public;
-use super::inside::{Inside, Way};
-use super::{Acting, Action, DATABASE_OWNER, Opening, Scope, Step, sql};
-use crate::access::Privilege;
+use super::{Action, DATABASE_OWNER, ExecuteAs, ManualFix, Scope, Step, sql};
 use crate::name::{DatabaseName, ExtensionName, SchemaName, TEMPLATE};
 use crate::observed::{Contents, Grantee};
+use crate::privilege::Privilege;
 
 /// What has to be made for each extension that is not there, in order and itself last; none where that cannot be.
 type Settled = BTreeMap<ExtensionName, Option<Vec<ExtensionName>>>;
 
-impl Inside<'_, '_> {
+impl DatabasePlanner<'_, '_> {
     /// The extensions that are declared and not there, each after those that it requires: made by the owner
     /// where PostgreSQL trusts them, by the administrator where the server lets it.
     pub(super) fn extensions(&mut self, contents: &Contents) {
@@ -108,19 +108,19 @@ impl Inside<'_, '_> {
             }
         };
         let role = Some(self.owner);
-        if available.is_owners() {
+        if available.may_be_created_by_owner() {
             self.step(Action::CreateExtension, role, self.owner, summary, statement, &[]);
             return Some(made);
         }
-        if let Some(reason) = self.trial(&made, schema) {
+        if let Some(reason) = self.denial_reason(&made, schema) {
             let message = format!(
                 "{what} is not trusted, and the server does not let the administrator create it: {reason}"
             );
-            let statement = statement.shown();
+            let statement = statement.redacted();
             let is_there = |schema| contents.schemas.contains_key(schema);
             if !self.is_new && schema.is_none_or(is_there) {
-                let opens = Opening { database: Some(self.name.clone()), statement };
-                self.planner.refuse_until(application, message, "a superuser", opens);
+                let manual_fix = ManualFix { database: Some(self.name.clone()), sql: statement };
+                self.planner.refuse_with_fix(application, message, "a superuser", manual_fix);
             } else {
                 let remedy = format!(
                     "remove it from `extensions` until all else is there, then have a superuser run, in database {}: {statement};",
@@ -130,40 +130,45 @@ impl Inside<'_, '_> {
             }
             return None;
         }
-        let way = Way::plain(Acting::Administrator);
-        self.push(Action::CreateExtension, role, way, summary, statement, &[]);
+        let context = ExecutionContext::plain(ExecuteAs::Administrator);
+        self.push(Action::CreateExtension, role, context, summary, statement, &[]);
         Some(made)
     }
 
     /// Why the server refuses to make extensions one after the other: in the database by its present owner and
     /// the administrator, or as long as it is not there, in the one that it will be a copy of.
-    fn trial(&self, extensions: &[ExtensionName], schema: Option<&SchemaName>) -> Option<String> {
+    fn denial_reason(
+        &self,
+        extensions: &[ExtensionName],
+        schema: Option<&SchemaName>,
+    ) -> Option<String> {
         let observed = self.planner.observed;
         let seen = observed.databases.get(self.name).filter(|_| !self.is_new);
         let place = match &observed.template {
             _ if seen.is_some() => self.name.clone(),
-            Some(_) => DatabaseName::observed(TEMPLATE),
-            None => observed.home.clone(),
+            Some(_) => DatabaseName::new_unchecked(TEMPLATE),
+            None => observed.admin_database.clone(),
         };
         let owner = seen.and_then(|seen| self.planner.act_as(&seen.owner));
-        let of_owner = |name| observed.extensions.get(name).is_some_and(|one| one.is_owners());
+        let of_owner =
+            |name| observed.extensions.get(name).is_some_and(|one| one.may_be_created_by_owner());
         let steps = extensions.iter().map(|name| {
-            let acting = owner.clone().filter(|_| of_owner(name));
+            let execute_as = owner.clone().filter(|_| of_owner(name));
             let statement = sql::create_extension(name, None);
             let application = &self.database.application;
             let step =
                 Step::plain(Action::CreateExtension, application, String::new(), vec![statement]);
-            Step { acting: acting.unwrap_or(Acting::Administrator), ..step }
+            Step { execute_as: execute_as.unwrap_or(ExecuteAs::Administrator), ..step }
         });
         let tried = self.planner.transaction(Scope::Database(place.clone()), steps.collect())?;
-        let tried = sql::try_extensions(&tried, schema, observed.major());
-        self.planner.trial_in(&place, &tried)
+        let tried = sql::extension_probe(&tried, schema, observed.major());
+        self.planner.denial_reason_in(&place, &tried)
     }
 
     /// The schema that an extension goes to: `public` where the owner may create in it, else the first that
     /// its entry declares.
     fn schema_of_extensions(&self, contents: &Contents) -> Option<SchemaName> {
-        let declared = self.database.of_owner()?;
+        let declared = self.database.owner_schemas()?;
         let itself = Grantee::Role(self.owner.clone());
         let open = contents.schemas.iter().find(|(name, schema)| {
             is_public(name)

@@ -64,8 +64,8 @@ impl Plan {
             let owner = escaped(undeclared.owner.as_str());
             let _ = writeln!(text, "\n- undeclared: database {database} of role {owner}");
         }
-        for unseen in &self.unseen {
-            let _ = writeln!(text, "\n- not seen: {}", escaped(unseen));
+        for deferred in &self.deferred {
+            let _ = writeln!(text, "\n- not seen: {}", escaped(deferred));
         }
         for note in &self.notes {
             let _ = writeln!(text, "\n- note: {}", escaped(note));

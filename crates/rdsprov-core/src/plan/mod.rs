@@ -4,15 +4,16 @@
 //! plan runs (a password's verifier, the build id) stands in a statement as a slot, see [`Statement`].
 
 mod acl;
-mod another;
+mod blocked;
+mod database;
 mod databases;
+mod default_privileges;
 mod delegation;
 mod diff;
 mod extensions;
-mod future;
-mod handover;
-mod inside;
 mod markdown;
+mod orphans;
+mod ownership;
 mod relations;
 mod render;
 mod roles;
@@ -21,7 +22,6 @@ mod saved;
 mod schemas;
 mod settings;
 mod sql;
-mod unmanaged;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -30,7 +30,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::Desired;
-use crate::digest::sha256_of;
+use crate::digest::sha256_json;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::Observed;
 use crate::secrets::SecretId;
@@ -42,7 +42,7 @@ pub use saved::{Differences, Origin, SavedPlan, SavedPlanError, Stale};
 pub use sql::{SlotError, Slots, Statement};
 
 /// The version of the JSON form.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// All of a closed set, in order: one that is left out does not compile.
 macro_rules! all_of {
@@ -159,7 +159,7 @@ impl std::str::FromStr for Hazard {
 /// Who carries out a step.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Acting {
+pub enum ExecuteAs {
     /// The administrator, as it is.
     Administrator,
     /// The administrator after `SET LOCAL ROLE`.
@@ -188,13 +188,15 @@ pub type Memberships = BTreeMap<RoleName, MembershipOption>;
 /// The way into a schema that a role does not have: the schema's owner grants `USAGE` for the step, and
 /// takes it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Passage {
+pub struct TemporaryUsage {
     /// The schema.
     pub schema: SchemaName,
     /// Who carries out the step.
-    pub role: RoleName,
+    #[serde(alias = "role")]
+    pub grantee: RoleName,
     /// Who owns the schema.
-    pub keeper: Acting,
+    #[serde(alias = "keeper")]
+    pub granted_by: ExecuteAs,
 }
 
 /// One thing that changes. Its statements are [`Statement`]s, or texts where it was read from a file.
@@ -211,13 +213,14 @@ pub struct Step<S = Statement> {
     /// In words.
     pub summary: String,
     /// Who carries it out.
-    pub acting: Acting,
+    #[serde(alias = "acting")]
+    pub execute_as: ExecuteAs,
     /// What the administrator has to be a member of for it, beside the role it acts as.
-    #[serde(default, skip_serializing_if = "Memberships::is_empty")]
-    pub borrowed: Memberships,
+    #[serde(alias = "borrowed", default, skip_serializing_if = "Memberships::is_empty")]
+    pub temporary_memberships: Memberships,
     /// The ways into schemas that who carries it out may not use.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub passages: Vec<Passage>,
+    #[serde(alias = "passages", default, skip_serializing_if = "Vec::is_empty")]
+    pub temporary_usage: Vec<TemporaryUsage>,
     /// How.
     pub statements: Vec<S>,
     /// What it may break.
@@ -247,8 +250,8 @@ pub struct Transaction<S = Statement> {
     pub memberships: Memberships,
     /// Those of them in which it is a member already, though not in the way that is needed: its own grant
     /// of that comes back, with these values of `INHERIT` and `SET`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub restored: BTreeMap<RoleName, (bool, bool)>,
+    #[serde(alias = "restored", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub memberships_to_restore: BTreeMap<RoleName, (bool, bool)>,
     /// The steps.
     pub steps: Vec<Step<S>>,
 }
@@ -263,21 +266,21 @@ pub struct Refusal {
     /// What to do.
     pub remedy: String,
     /// The statement in the remedy, where there is one.
-    pub opens: Option<Opening>,
+    pub manual_fix: Option<ManualFix>,
 }
 
 /// A statement that somebody with more power can run to open the way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Opening {
+pub struct ManualFix {
     /// Where; anywhere, for what all databases share.
     pub database: Option<DatabaseName>,
-    /// The statement, or several with `;` between them.
-    pub statement: String,
+    /// The sql: statement, or several with `;` between them.
+    pub sql: String,
 }
 
 /// What is known before two states are compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Findings {
+pub struct SecretFindings {
     /// What forbids it all.
     pub refusals: Vec<Refusal>,
     /// What a reader should know.
@@ -349,14 +352,14 @@ pub struct Plan {
     /// What a reader should know.
     pub notes: Vec<String>,
     /// What cannot be looked at before this plan has run; what is found then is another plan's.
-    pub unseen: Vec<String>,
+    pub deferred: Vec<String>,
     /// The applications, in order.
     pub applications: Vec<PlannedApplication>,
     /// Statements of which the catalogs do not tell whether the administrator may run them in a database:
     /// to a member of `rds_superuser`, RDS may allow what a stock server does not. Who can should try each
-    /// there, undo it, note the answer in [`Observed::trials`], and plan again.
+    /// there, undo it, note the answer in [`Observed::probe_results`], and plan again.
     #[serde(skip)]
-    pub open_questions: BTreeMap<DatabaseName, BTreeSet<String>>,
+    pub probes: BTreeMap<DatabaseName, BTreeSet<String>>,
 }
 
 impl<S> Step<S> {
@@ -373,9 +376,9 @@ impl<S> Step<S> {
             role: None,
             database: None,
             summary,
-            acting: Acting::Administrator,
-            borrowed: Memberships::new(),
-            passages: Vec::new(),
+            execute_as: ExecuteAs::Administrator,
+            temporary_memberships: Memberships::new(),
+            temporary_usage: Vec::new(),
             statements,
             hazards: BTreeSet::new(),
         }
@@ -386,10 +389,10 @@ impl Step {
     /// All that the administrator has to be a member of for it.
     #[must_use]
     pub fn memberships(&self) -> Memberships {
-        let mut memberships = self.borrowed.clone();
-        let keepers = self.passages.iter().map(|passage| &passage.keeper);
-        for acting in [&self.acting].into_iter().chain(keepers) {
-            if let Acting::Role(role) = acting
+        let mut memberships = self.temporary_memberships.clone();
+        let grantors = self.temporary_usage.iter().map(|usage| &usage.granted_by);
+        for execute_as in [&self.execute_as].into_iter().chain(grantors) {
+            if let ExecuteAs::Role(role) = execute_as
                 && role.as_str() != DATABASE_OWNER
             {
                 memberships.entry(role.clone()).or_insert(MembershipOption::Set);
@@ -403,7 +406,7 @@ impl Plan {
     /// The difference between what is wanted and what is there. `findings` are what was found before
     /// (see [`crate::secrets`]); the plan adds its own.
     #[must_use]
-    pub fn new(desired: &Desired, observed: &Observed, findings: Findings) -> Self {
+    pub fn new(desired: &Desired, observed: &Observed, findings: SecretFindings) -> Self {
         diff::plan(desired, observed, findings).sealed(desired, observed)
     }
 
@@ -417,7 +420,7 @@ impl Plan {
             .iter()
             .filter(|(name, _)| desired.databases.contains_key(name))
             .collect();
-        self.observed = sha256_of(&(&observed.administrator, roles, databases));
+        self.observed = sha256_json(&(&observed.administrator, roles, databases));
         self.digest = digest(&self.environment, &self.transactions, &self.refusals, &self.observed);
         self
     }
@@ -448,5 +451,5 @@ fn digest<S: Serialize>(
     refusals: &[Refusal],
     observed: &str,
 ) -> String {
-    sha256_of(&(environment, transactions, refusals, observed))
+    sha256_json(&(environment, transactions, refusals, observed))
 }

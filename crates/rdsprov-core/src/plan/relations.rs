@@ -4,22 +4,22 @@
 use std::collections::BTreeMap;
 
 use super::acl::AclDiff;
-use super::inside::Inside;
-use super::sql::Target;
-use crate::access::{self, ObjectKind, Privileges};
+use super::database::DatabasePlanner;
+use super::sql::GrantTarget;
 use crate::name::{RoleName, SchemaName};
 use crate::observed::{Columns, Relations};
+use crate::privilege::{self, ObjectKind, Privileges};
 
-impl Inside<'_, '_> {
+impl DatabasePlanner<'_, '_> {
     pub(super) fn relations(&mut self, schema: &SchemaName, groups: &[Relations]) {
-        let covered = self.database.covered().contains(schema);
+        let covered = self.database.covered_schemas().contains(schema);
         for kind in ObjectKind::RELATIONS {
             let of_kind: Vec<&Relations> =
                 groups.iter().filter(|group| group.kind == kind).collect();
             let found: Vec<(&Relations, AclDiff)> = of_kind
                 .iter()
                 .map(|group| {
-                    let wanted = self.wanted_of(&group.owner, schema, kind);
+                    let wanted = self.wanted_on_relations(&group.owner, schema, kind);
                     (*group, self.relation_differs(group, covered, &wanted))
                 })
                 .collect();
@@ -30,24 +30,29 @@ impl Inside<'_, '_> {
                 BTreeMap::new();
             for (group, found) in &found {
                 for (role, privileges) in &found.grant {
-                    let of_public = found.of_public(privileges);
+                    let held_by_public = found.held_by_public(privileges);
                     lacking
-                        .entry((group.owner.clone(), role.clone(), privileges.clone(), of_public))
+                        .entry((
+                            group.owner.clone(),
+                            role.clone(),
+                            privileges.clone(),
+                            held_by_public,
+                        ))
                         .or_default()
                         .push(group);
                 }
             }
-            for ((owner, role, privileges, of_public), groups) in lacking {
+            for ((owner, role, privileges, held_by_public), groups) in lacking {
                 let all = alike && groups.len() == of_kind.len();
                 let target = self.target(kind, schema, &owner, &groups, all);
-                self.grant(&target, &owner, &role, &privileges, of_public);
+                self.grant(&target, &owner, &role, &privileges, held_by_public);
             }
             let mut beyond: Vec<(&RoleName, &AclDiff, Vec<&Relations>)> = Vec::new();
             for (group, found) in &found {
                 match beyond.iter_mut().find(|(owner, other, _)| {
                     **owner == group.owner
                         && other.revoke == found.revoke
-                        && other.held_through == found.held_through
+                        && other.dependent_grants == found.dependent_grants
                         && other.kept_by_public() == found.kept_by_public()
                 }) {
                     Some((_, _, groups)) => groups.push(group),
@@ -93,9 +98,9 @@ impl Inside<'_, '_> {
         owner: &RoleName,
         groups: &[&Relations],
         all: bool,
-    ) -> Target {
-        if all && self.act_in(owner).is_some() {
-            return Target::AllRelations { kind, schema: schema.clone() };
+    ) -> GrantTarget {
+        if all && self.execution_context(owner).is_some() {
+            return GrantTarget::AllRelations { kind, schema: schema.clone() };
         }
         let mut names = Vec::new();
         for group in groups {
@@ -103,22 +108,22 @@ impl Inside<'_, '_> {
             names.extend(group.names.iter().cloned());
         }
         names.sort();
-        Target::Relations { kind, schema: schema.clone(), names }
+        GrantTarget::Relations { kind, schema: schema.clone(), names }
     }
 
     /// Columns have ACLs of their own: what a role has of the relation anyway may stand there, too.
     pub(super) fn columns(&mut self, schema: &SchemaName, columns: &Columns) {
-        let covered = self.database.covered().contains(schema);
+        let covered = self.database.covered_schemas().contains(schema);
         let of_creator = covered && self.is_creator(&columns.owner);
         let allowed = if columns.of_extension && !of_creator {
             BTreeMap::new()
         } else {
-            self.wanted(schema, |level| access::on_object(level, ObjectKind::Table))
+            self.wanted(schema, |level| privilege::on_object(level, ObjectKind::Table))
         };
         let public = of_creator.then(|| columns.given_to_public.clone());
         let mut found = self.differs(&columns.owner, &columns.acl, &allowed, public);
         found.grant.clear();
-        let target = Target::Columns {
+        let target = GrantTarget::Columns {
             schema: schema.clone(),
             relation: columns.relation.clone(),
             names: columns.names.clone(),

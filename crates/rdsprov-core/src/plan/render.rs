@@ -80,10 +80,11 @@ impl Plan {
                 let _ = writeln!(text, "{}", line(step));
             }
         }
-        self.beside(&mut text);
-        for unseen in &self.unseen {
-            let unseen = visible(unseen);
-            let _ = writeln!(text, "\nnot seen: {unseen}; `apply` looks once it can, and goes on");
+        self.write_orphans_and_undeclared(&mut text);
+        for deferred in &self.deferred {
+            let deferred = visible(deferred);
+            let _ =
+                writeln!(text, "\nnot seen: {deferred}; `apply` looks once it can, and goes on");
         }
         for note in &self.notes {
             let _ = writeln!(text, "\nnote: {}", visible(note));
@@ -108,7 +109,7 @@ impl Plan {
     }
 
     /// What stands beside the definitions.
-    fn beside(&self, text: &mut String) {
+    fn write_orphans_and_undeclared(&self, text: &mut String) {
         if !self.orphaned.is_empty() {
             let _ = writeln!(text, "\norphaned: managed, no longer declared, left as they are");
         }
@@ -164,7 +165,7 @@ impl Plan {
             let _ = write!(wants, "\\if :{{?{variable}}}\n\\else\n{}\\endif\n", stop(&missing));
         }
         let written: Result<_, Infallible> =
-            self.script(&wants, |statement| Ok(statement.scripted(&variables)));
+            self.script(&wants, |statement| Ok(statement.to_psql(&variables)));
         written.unwrap_or_else(|never| match never {})
     }
 
@@ -257,7 +258,7 @@ mod tests {
             ),
             (r#"it's "x" \"#, r#"\connect -reuse-previous=on "dbname='it\'s ""x"" \\'""#),
         ] {
-            assert_eq!(connect(&DatabaseName::observed(name)), format!("{line}\n"));
+            assert_eq!(connect(&DatabaseName::new_unchecked(name)), format!("{line}\n"));
         }
     }
 }

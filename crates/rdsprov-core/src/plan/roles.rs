@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::diff::Planner;
-use super::{Acting, Action, Hazard, Opening, Step, sql};
+use super::{Action, ExecuteAs, Hazard, ManualFix, Step, sql};
 use crate::desired::{self, Credential};
 use crate::name::{ApplicationName, RoleName};
-use crate::observed::{self, Login, Membership, RDS_IAM};
+use crate::observed::{self, Membership, PasswordCheck, RDS_IAM};
 use crate::secrets::SecretId;
 
 /// A step that the administrator takes, on a role.
@@ -55,17 +55,17 @@ impl Planner<'_> {
         let rules = &self.observed.passwords;
         let administrator = self.observed.administrator.clone();
         if rules.restricted && !rules.in_rds_password && !administrator.superuser {
-            let group = RoleName::observed("rds_password");
-            self.refuse_until(
+            let group = RoleName::new_unchecked("rds_password");
+            self.refuse_with_fix(
                 &first.application,
                 format!(
                     "the server lets only members of {group} set passwords (rds.restrict_password_commands), and the administrator {} is none",
                     administrator.name
                 ),
                 "the master user",
-                Opening {
+                ManualFix {
                     database: None,
-                    statement: sql::grant_role(&group, &administrator.name).shown(),
+                    sql: sql::grant_role(&group, &administrator.name).redacted(),
                 },
             );
         }
@@ -80,18 +80,18 @@ impl Planner<'_> {
     fn new_role(&mut self, name: &RoleName, role: &desired::Role, steps: &mut Vec<Step>) {
         let renamed = self.observed.roles.iter().find(|(other, seen)| {
             *other != name
-                && seen.mark().is_some_and(|mark| {
-                    mark.name == name.as_str() && mark.environment == self.desired.environment
+                && seen.marker().is_some_and(|marker| {
+                    marker.name == name.as_str() && marker.environment == self.desired.environment
                 })
         });
         if let Some((other, _)) = renamed {
-            self.refuse_until(
+            self.refuse_with_fix(
                 &role.application,
                 format!(
                     "role {name} does not exist, and role {other} was called so when it was made"
                 ),
                 "a superuser, or whoever renamed it,",
-                Opening { database: None, statement: sql::rename_role(other, name).shown() },
+                ManualFix { database: None, sql: sql::rename_role(other, name).redacted() },
             );
             return;
         }
@@ -109,7 +109,7 @@ impl Planner<'_> {
             Credential::Password(secret) => self.password_from(secret),
             Credential::Iam => "token of IAM".to_owned(),
         };
-        let mark = self.mark(&role.application, name.as_str());
+        let marker = self.marker(&role.application, name.as_str());
         steps.push(step(
             name,
             role,
@@ -117,7 +117,7 @@ impl Planner<'_> {
             format!("role {name}: {}, {proof}", attributes.join(" ")),
             vec![
                 sql::create_role(name, role.secret(), &attributes),
-                sql::mark_role(name, None, mark),
+                sql::set_role_marker(name, None, marker),
             ],
             &[],
         ));
@@ -142,7 +142,7 @@ impl Planner<'_> {
         mut before: Vec<sql::Statement>,
         steps: &mut Vec<Step>,
     ) {
-        let group = RoleName::observed(RDS_IAM);
+        let group = RoleName::new_unchecked(RDS_IAM);
         if !self.observed.roles.contains_key(&group) {
             self.refuse(
                 &role.application,
@@ -152,7 +152,7 @@ impl Planner<'_> {
             return;
         }
         if !self.has_power_over(&group) {
-            self.refuse_powerless(&role.application, &group);
+            self.refuse_without_admin_option(&role.application, &group);
             return;
         }
         let administrator = &self.observed.administrator;
@@ -184,13 +184,13 @@ impl Planner<'_> {
         if self.refuse_privileged(name, &role.application, seen) {
             return;
         }
-        if let Some(mark) = seen.mark()
+        if let Some(marker) = seen.marker()
             && role.administers
             && !self.administers(seen)
         {
             self.refuse(
                 &role.application,
-                format!("role {name} is that of application {}", mark.application),
+                format!("role {name} is that of application {}", marker.application),
                 "choose a role that is nobody's".to_owned(),
             );
             return;
@@ -204,28 +204,28 @@ impl Planner<'_> {
             return;
         }
         let Some(adopts) =
-            self.takeover(&role.application, &format!("role {name}"), seen.mark(), role.adopt)
+            self.takeover(&role.application, &format!("role {name}"), seen.marker(), role.adopt)
         else {
             return;
         };
         let before = steps.len();
         let marked = |planner: &Self| {
-            let mark = planner.mark(&role.application, name.as_str());
-            vec![sql::mark_role(name, seen.comment.clone(), mark)]
+            let marker = planner.marker(&role.application, name.as_str());
+            vec![sql::set_role_marker(name, seen.comment.clone(), marker)]
         };
         if adopts {
             let hazards = [Hazard::Adopts];
             let summary = format!("role {name}");
             steps.push(step(name, role, Action::Adopt, summary, marked(self), &hazards));
-        } else if let Some(mark) = seen.mark().filter(|mark| mark.name != name.as_str()) {
-            let summary = format!("role {name}: its mark still says {}", mark.name);
+        } else if let Some(marker) = seen.marker().filter(|marker| marker.name != name.as_str()) {
+            let summary = format!("role {name}: its mark still says {}", marker.name);
             steps.push(step(name, role, Action::AlterRole, summary, marked(self), &[]));
         }
         attributes(name, role, seen, steps);
         self.credential(name, role, seen, steps);
         if steps.len() > before && !self.has_power_over(name) {
             steps.truncate(before);
-            self.refuse_powerless(&role.application, name);
+            self.refuse_without_admin_option(&role.application, name);
         }
         self.memberships(name, role, seen, steps);
     }
@@ -249,14 +249,14 @@ impl Planner<'_> {
             return false;
         }
         let not: Vec<String> = held.iter().map(|attribute| format!("NO{attribute}")).collect();
-        self.refuse_until(
+        self.refuse_with_fix(
             application,
             format!(
                 "role {name} has {}, which an application's role may not have",
                 held.join(" and ")
             ),
             "a superuser",
-            Opening { database: None, statement: sql::alter_role(name, &not).shown() },
+            ManualFix { database: None, sql: sql::alter_role(name, &not).redacted() },
         );
         true
     }
@@ -268,7 +268,7 @@ impl Planner<'_> {
         seen: &observed::Role,
         steps: &mut Vec<Step>,
     ) {
-        let with_token = seen.comes_with_token();
+        let with_token = seen.uses_iam_auth();
         let secret = match &role.credential {
             Credential::Iam => {
                 if !with_token {
@@ -289,19 +289,19 @@ impl Planner<'_> {
                 &[Hazard::ResetsPassword],
             ));
         };
-        match self.observed.logins.get(name) {
+        match self.observed.password_checks.get(name) {
             // What was only now thought of can be nobody's password yet.
             _ if self.findings.new_secrets.contains(secret) => set(steps),
-            Some(Login::WrongPassword | Login::ToBeSet) => set(steps),
+            Some(PasswordCheck::WrongPassword | PasswordCheck::ToBeSet) => set(steps),
             // Who came with a token has none.
             _ if with_token => set(steps),
-            Some(Login::Inconclusive(reason)) => self.note(format!(
+            Some(PasswordCheck::Inconclusive(reason)) => self.note(format!(
                 "the password of role {name} could not be checked and is left as it is: {reason}"
             )),
-            None if !seen.login || seen.expired => self.unseen.push(format!(
+            None if !seen.login || seen.expired => self.deferred.push(format!(
                 "whether the password of role {name} is right: it cannot log in yet"
             )),
-            Some(Login::Accepted | Login::NotAsked) | None => {}
+            Some(PasswordCheck::Accepted | PasswordCheck::NotChecked) | None => {}
         }
     }
 
@@ -359,10 +359,11 @@ impl Planner<'_> {
             .map(|granted| &granted.member)
             .collect();
         let cascade = if dependents.is_empty() { "" } else { " CASCADE" };
-        let plain = sql::revoke_membership(group, name, None, only_admin_option).shown() + cascade;
+        let plain =
+            sql::revoke_membership(group, name, None, only_admin_option).redacted() + cascade;
         let by_grantor =
             sql::revoke_membership(group, name, Some(&membership.grantor), only_admin_option)
-                .shown()
+                .redacted()
                 + cascade;
         let unmanaged: Vec<&RoleName> = dependents
             .iter()
@@ -370,41 +371,41 @@ impl Planner<'_> {
             .filter(|member| !self.desired.roles.contains_key(*member))
             .collect();
         if !unmanaged.is_empty() {
-            let again = unmanaged.iter().map(|member| sql::grant_role(group, member).shown());
+            let again = unmanaged.iter().map(|member| sql::grant_role(group, member).redacted());
             let statement = again.chain([by_grantor.clone()]).collect::<Vec<_>>().join("; ");
             let names: Vec<&str> = unmanaged.iter().map(|member| member.as_str()).collect();
-            self.refuse_until(
+            self.refuse_with_fix(
                 &role.application,
                 format!(
                     "{} became a member of {group} through the ADMIN OPTION of role {name}, which is not declared",
                     names.join(", ")
                 ),
                 "a superuser",
-                Opening { database: None, statement },
+                ManualFix { database: None, sql: statement },
             );
             return;
         }
         let administrator = &self.observed.administrator;
         let of_administrator = membership.grantor == administrator.name;
         let group_is_super = self.observed.roles.get(group).is_some_and(|group| group.superuser);
-        let (acting, statement) = if major < 16 {
+        let (execute_as, statement) = if major < 16 {
             let may = administrator.superuser
                 || (administrator.create_role && !group_is_super)
                 || self.server_allows(&plain);
-            (may.then_some(Acting::Administrator), plain)
+            (may.then_some(ExecuteAs::Administrator), plain)
         } else if administrator.superuser {
-            (Some(Acting::Administrator), by_grantor)
+            (Some(ExecuteAs::Administrator), by_grantor)
         } else if of_administrator {
-            (Some(Acting::Administrator), plain)
-        } else if let Some(acting) = self.act_as(&membership.grantor) {
-            (Some(acting), plain)
+            (Some(ExecuteAs::Administrator), plain)
+        } else if let Some(execute_as) = self.act_as(&membership.grantor) {
+            (Some(execute_as), plain)
         } else {
             let may = self.server_allows(&by_grantor);
-            (may.then_some(Acting::Administrator), by_grantor)
+            (may.then_some(ExecuteAs::Administrator), by_grantor)
         };
         let what = if only_admin_option { "ADMIN OPTION of role" } else { "membership of role" };
-        match acting {
-            Some(acting) => {
+        match execute_as {
+            Some(execute_as) => {
                 let words = match dependents.into_iter().map(RoleName::as_str).collect::<Vec<_>>() {
                     none if none.is_empty() => String::new(),
                     some => format!(", and with it that of {}", some.join(", ")),
@@ -413,16 +414,16 @@ impl Planner<'_> {
                 let statement = sql::Statement::Sql(statement);
                 let hazards = [Hazard::RevokesAccess];
                 let step = step(name, role, Action::Revoke, summary, vec![statement], &hazards);
-                steps.push(Step { acting, ..step });
+                steps.push(Step { execute_as, ..step });
             }
-            None => self.refuse_until(
+            None => self.refuse_with_fix(
                 &role.application,
                 format!(
                     "role {name} is a member of {group}, granted by {}, which is not declared and which the administrator may not revoke",
                     membership.grantor
                 ),
                 &format!("{} or a superuser", membership.grantor),
-                Opening { database: None, statement },
+                ManualFix { database: None, sql: statement },
             ),
         }
     }

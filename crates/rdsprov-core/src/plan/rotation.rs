@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::diff::Planner;
 use super::{
-    Action, FORMAT_VERSION, Findings, Hazard, Memberships, Plan, Scope, Statement, Step,
+    Action, FORMAT_VERSION, Hazard, Memberships, Plan, Scope, SecretFindings, Statement, Step,
     Transaction, sql,
 };
 use crate::desired::Desired;
@@ -17,7 +17,7 @@ use crate::rotation::Rotation;
 
 /// Where the rotation of one password stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct RotationState {
     /// Whose, and where it is kept.
     pub rotation: Rotation,
     /// The version that is `AWSCURRENT`.
@@ -25,15 +25,15 @@ pub struct Standing {
     /// The version that is `AWSPENDING`, where a rotation was begun.
     pub pending: Option<String>,
     /// Which of them the server has.
-    pub held: Held,
+    pub active_password: ActivePassword,
     /// Who else rotates the secret, in words.
-    pub keeper: Option<String>,
+    pub rotation_owner: Option<String>,
 }
 
 /// Which password logs in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Held {
+pub enum ActivePassword {
     /// That of the version that is current.
     Current,
     /// That of the version that is pending.
@@ -47,13 +47,13 @@ pub enum Held {
 impl Plan {
     /// What a rotation would do.
     #[must_use]
-    pub fn of_rotation(
+    pub fn for_rotation(
         desired: &Desired,
         observed: &Observed,
-        findings: Findings,
-        standings: &[Standing],
+        findings: SecretFindings,
+        states: &[RotationState],
     ) -> Self {
-        let (desired, observed) = only_passwords(desired, observed, standings);
+        let (desired, observed) = only_passwords(desired, observed, states);
         let mut planner = Planner::new(&desired, &observed, findings);
         // The statements are not needed: each password is set in a transaction of its own.
         let settable: BTreeSet<_> = planner
@@ -63,12 +63,12 @@ impl Plan {
             .filter_map(|step| step.role)
             .collect();
         let mut transactions = Vec::new();
-        for standing in standings {
-            planner.stands_in_the_way(standing);
-            if settable.contains(&standing.rotation.role) {
-                transactions.push(transaction(standing));
+        for state in states {
+            planner.stands_in_the_way(state);
+            if settable.contains(&state.rotation.role) {
+                transactions.push(transaction(state));
             }
-            planner.findings.notes.extend(shared(standing));
+            planner.findings.notes.extend(shared(state));
         }
         let mut notes = BTreeSet::new();
         planner.findings.notes.retain(|note| notes.insert(note.clone()));
@@ -83,9 +83,9 @@ impl Plan {
             orphaned: Vec::new(),
             undeclared: Vec::new(),
             notes: planner.findings.notes,
-            unseen: Vec::new(),
+            deferred: Vec::new(),
             applications: Vec::new(),
-            open_questions: planner.open_questions.into_inner(),
+            probes: planner.probes.into_inner(),
         };
         plan.sealed(&desired, &observed)
     }
@@ -95,14 +95,16 @@ impl Plan {
 fn only_passwords(
     desired: &Desired,
     observed: &Observed,
-    standings: &[Standing],
+    states: &[RotationState],
 ) -> (Desired, Observed) {
-    let chosen: BTreeSet<_> = standings.iter().map(|standing| &standing.rotation.role).collect();
-    let mut desired = desired.narrowed_to(&chosen);
+    let chosen: BTreeSet<_> = states.iter().map(|state| &state.rotation.role).collect();
+    let mut desired = desired.retain_roles(&chosen);
     desired.databases.clear();
     let mut observed = observed.clone();
-    observed.logins =
-        chosen.iter().map(|role| ((*role).clone(), crate::observed::Login::ToBeSet)).collect();
+    observed.password_checks = chosen
+        .iter()
+        .map(|role| ((*role).clone(), crate::observed::PasswordCheck::ToBeSet))
+        .collect();
     for (name, role) in &mut desired.roles {
         // What is not managed is not taken over on the way.
         role.adopt = false;
@@ -116,15 +118,15 @@ fn only_passwords(
 
 impl Planner<'_> {
     /// What `apply` would have to do first, or somebody else.
-    fn stands_in_the_way(&mut self, standing: &Standing) {
-        let Rotation { role, secret, application, .. } = &standing.rotation;
-        let refused = self.is_refused(&standing.rotation);
+    fn stands_in_the_way(&mut self, state: &RotationState) {
+        let Rotation { role, secret, application, .. } = &state.rotation;
+        let refused = self.is_refused(&state.rotation);
         let apply = || "run `rdsprov apply` first".to_owned();
         let seen = self.observed.roles.get(role);
-        if let Some(keeper) = &standing.keeper {
+        if let Some(rotation_owner) = &state.rotation_owner {
             self.refuse(
                 application,
-                format!("secret {secret} is rotated already: {keeper}"),
+                format!("secret {secret} is rotated already: {rotation_owner}"),
                 "let that rotate it (aws secretsmanager rotate-secret), or end it first (aws secretsmanager cancel-rotate-secret)".to_owned(),
             );
         }
@@ -135,7 +137,7 @@ impl Planner<'_> {
                 "run `rdsprov apply` first: it makes the role with the password that is current"
                     .to_owned(),
             ),
-            Some(seen) if seen.comes_with_token() => self.refuse(
+            Some(seen) if seen.uses_iam_auth() => self.refuse(
                 application,
                 format!("role {role} is a member of {RDS_IAM}, and logs in with no password yet"),
                 apply(),
@@ -148,7 +150,7 @@ impl Planner<'_> {
                 apply(),
             ),
             Some(_) if !refused => {
-                if let Held::Unknown(reason) = &standing.held {
+                if let ActivePassword::Unknown(reason) = &state.active_password {
                     self.refuse(
                         application,
                         format!(
@@ -169,8 +171,8 @@ impl Planner<'_> {
 }
 
 /// One password is one transaction in the plan: what of it is a statement holds or does not.
-fn transaction(standing: &Standing) -> Transaction {
-    let Standing { rotation, current, pending, held, .. } = standing;
+fn transaction(state: &RotationState) -> Transaction {
+    let RotationState { rotation, current, pending, active_password, .. } = state;
     let Rotation { role, secret, .. } = rotation;
     let version = pending.as_ref().map_or_else(
         || "the version made above".to_owned(),
@@ -183,23 +185,23 @@ fn transaction(standing: &Standing) -> Transaction {
         Action::FinishRotation,
         format!("AWSCURRENT of {secret} moves from version {current} to {version}"),
     );
-    let steps = match (pending, held) {
+    let steps = match (pending, active_password) {
         (None, _) => vec![create, set, test, finish],
-        (Some(_), Held::Pending) => vec![test, finish],
+        (Some(_), ActivePassword::Pending) => vec![test, finish],
         (Some(_), _) => vec![set, test, finish],
     };
-    let steps = steps.into_iter().map(|(action, summary)| step(standing, action, summary));
+    let steps = steps.into_iter().map(|(action, summary)| step(state, action, summary));
     Transaction {
         scope: Scope::Cluster,
         before: None,
         memberships: Memberships::new(),
-        restored: std::collections::BTreeMap::new(),
+        memberships_to_restore: std::collections::BTreeMap::new(),
         steps: steps.collect(),
     }
 }
 
-fn step(standing: &Standing, action: Action, summary: String) -> Step {
-    let Rotation { role, secret, application, .. } = &standing.rotation;
+fn step(state: &RotationState, action: Action, summary: String) -> Step {
+    let Rotation { role, secret, application, .. } = &state.rotation;
     let sets = matches!(action, Action::SetPassword | Action::RestorePassword);
     let statements: Vec<Statement> =
         sets.then(|| sql::set_password(role, secret)).into_iter().collect();
@@ -213,17 +215,16 @@ fn step(standing: &Standing, action: Action, summary: String) -> Step {
 
 /// What is done where a rotation fails after the password was set: the one that is current is put back.
 #[must_use]
-pub fn restore(standing: &Standing) -> Step {
-    let Rotation { role, secret, .. } = &standing.rotation;
-    let summary =
-        format!("role {role}, password from {secret} (version {}) again", standing.current);
-    step(standing, Action::RestorePassword, summary)
+pub fn restore(state: &RotationState) -> Step {
+    let Rotation { role, secret, .. } = &state.rotation;
+    let summary = format!("role {role}, password from {secret} (version {}) again", state.current);
+    step(state, Action::RestorePassword, summary)
 }
 
-fn shared(standing: &Standing) -> Option<String> {
-    let Rotation { role, secret, others, .. } = &standing.rotation;
+fn shared(state: &RotationState) -> Option<String> {
+    let Rotation { role, secret, others, .. } = &state.rotation;
     (!others.is_empty()).then(|| {
-        let applications = standing.rotation.applications();
+        let applications = state.rotation.applications();
         let names: Vec<&str> = applications.map(ApplicationName::as_str).collect();
         format!(
             "{} log in as role {role} with secret {secret}: one rotation is for all of them",

@@ -96,13 +96,13 @@ pub enum SavedPlanError {
 /// What is to be done now is not what the saved plan says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the saved plan ({saved}) is stale, nothing was changed: it would be {at_hand} now\n{differences}  run `rdsprov plan --out FILE` again, have it read, and apply that"
+    "the saved plan ({saved}) is stale, nothing was changed: it would be {current} now\n{differences}  run `rdsprov plan --out FILE` again, have it read, and apply that"
 )]
 pub struct Stale {
     /// The digest of the saved plan.
     pub saved: String,
     /// The digest of the plan at hand.
-    pub at_hand: String,
+    pub current: String,
     /// What is different.
     pub differences: Differences,
 }
@@ -111,13 +111,13 @@ pub struct Stale {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Differences {
     /// Steps of the saved plan that are not to be done any more.
-    pub vanished: Vec<String>,
+    pub removed: Vec<String>,
     /// Steps that are to be done now.
-    pub appeared: Vec<String>,
+    pub added: Vec<String>,
     /// Steps that are to be done by other statements.
-    pub altered: Vec<String>,
+    pub changed: Vec<String>,
     /// Whether the definitions are other ones.
-    pub other_definitions: bool,
+    pub definitions_differ: bool,
     /// The version of the program that made the saved plan, where it is another one than this.
     pub other_version: Option<String>,
 }
@@ -138,7 +138,7 @@ impl SavedPlan {
             environment: plan.environment.clone(),
             origin,
             observed: plan.observed.clone(),
-            transactions: plan.transactions.iter().map(Transaction::shown).collect(),
+            transactions: plan.transactions.iter().map(Transaction::redacted).collect(),
         })
     }
 
@@ -156,12 +156,13 @@ impl SavedPlan {
     /// Where it is no saved plan, of another format, or was changed.
     pub fn from_json(text: &str) -> Result<Self, SavedPlanError> {
         #[derive(Deserialize)]
-        struct Format {
+        struct FormatHeader {
             format_version: u64,
         }
         let not_a_plan =
             |error: serde_json::Error| SavedPlanError::NotAPlan { reason: error.to_string() };
-        let Format { format_version: found } = serde_json::from_str(text).map_err(not_a_plan)?;
+        let FormatHeader { format_version: found } =
+            serde_json::from_str(text).map_err(not_a_plan)?;
         if found != u64::from(FORMAT_VERSION) {
             return Err(SavedPlanError::OtherFormat { found });
         }
@@ -177,7 +178,7 @@ impl SavedPlan {
     ///
     /// # Errors
     /// [`SavedPlanError::OtherEnvironment`]
-    pub fn is_for_environment(&self, environment: &str) -> Result<(), SavedPlanError> {
+    pub fn check_environment(&self, environment: &str) -> Result<(), SavedPlanError> {
         if self.environment == environment {
             return Ok(());
         }
@@ -191,7 +192,7 @@ impl SavedPlan {
     ///
     /// # Errors
     /// [`SavedPlanError::OtherServer`]
-    pub fn is_for_server(&self, server: &str) -> Result<(), SavedPlanError> {
+    pub fn check_server(&self, server: &str) -> Result<(), SavedPlanError> {
         if self.origin.server == server {
             return Ok(());
         }
@@ -207,49 +208,49 @@ impl SavedPlan {
     /// # Errors
     /// [`SavedPlanError::Stale`], with what is different; [`SavedPlanError::OtherEnvironment`] and
     /// [`SavedPlanError::OtherServer`].
-    pub fn still_holds(&self, plan: &Plan, origin: &Origin) -> Result<(), SavedPlanError> {
-        self.is_for_environment(&plan.environment)?;
-        self.is_for_server(&origin.server)?;
+    pub fn check_current(&self, plan: &Plan, origin: &Origin) -> Result<(), SavedPlanError> {
+        self.check_environment(&plan.environment)?;
+        self.check_server(&origin.server)?;
         if self.digest == plan.digest {
             return Ok(());
         }
         Err(Box::new(Stale {
             saved: self.digest.clone(),
-            at_hand: plan.digest.clone(),
+            current: plan.digest.clone(),
             differences: self.differences(plan, origin),
         })
         .into())
     }
 
     fn differences(&self, plan: &Plan, origin: &Origin) -> Differences {
-        let at_hand: Vec<_> = plan.transactions.iter().map(Transaction::shown).collect();
-        let (mut vanished, mut appeared) = (steps(&self.transactions), steps(&at_hand));
+        let current: Vec<_> = plan.transactions.iter().map(Transaction::redacted).collect();
+        let (mut removed, mut added) = (steps(&self.transactions), steps(&current));
         // What happens in the same way, as often as it does.
-        vanished.retain(|step| match appeared.iter().position(|other| other == step) {
+        removed.retain(|step| match added.iter().position(|other| other == step) {
             Some(same) => {
-                appeared.remove(same);
+                added.remove(same);
                 false
             }
             None => true,
         });
-        let mut altered = Vec::new();
+        let mut changed = Vec::new();
         let line_of = |(scope, step): &(&Scope, &Step<String>)| {
             format!("{}: {}", visible(&scope.title()), line(step).trim_start())
         };
-        vanished.retain(|step| match appeared.iter().position(|o| line_of(o) == line_of(step)) {
+        removed.retain(|step| match added.iter().position(|o| line_of(o) == line_of(step)) {
             Some(same) => {
-                altered.push(line_of(step));
-                appeared.remove(same);
+                changed.push(line_of(step));
+                added.remove(same);
                 false
             }
             None => true,
         });
         let this = env!("CARGO_PKG_VERSION");
         Differences {
-            vanished: vanished.iter().map(line_of).collect(),
-            appeared: appeared.iter().map(line_of).collect(),
-            altered,
-            other_definitions: self.origin.definitions != origin.definitions,
+            removed: removed.iter().map(line_of).collect(),
+            added: added.iter().map(line_of).collect(),
+            changed,
+            definitions_differ: self.origin.definitions != origin.definitions,
             other_version: (self.rdsprov_version != this).then(|| self.rdsprov_version.clone()),
         }
     }
@@ -262,13 +263,13 @@ fn steps(transactions: &[Transaction<String>]) -> Vec<(&Scope, &Step<String>)> {
 impl Transaction {
     /// With its statements as people see them.
     #[must_use]
-    pub fn shown(&self) -> Transaction<String> {
+    pub fn redacted(&self) -> Transaction<String> {
         Transaction {
             scope: self.scope.clone(),
-            before: self.before.as_ref().map(Statement::shown),
+            before: self.before.as_ref().map(Statement::redacted),
             memberships: self.memberships.clone(),
-            restored: self.restored.clone(),
-            steps: self.steps.iter().map(Step::shown).collect(),
+            memberships_to_restore: self.memberships_to_restore.clone(),
+            steps: self.steps.iter().map(Step::redacted).collect(),
         }
     }
 }
@@ -276,17 +277,17 @@ impl Transaction {
 impl Step {
     /// With its statements as people see them.
     #[must_use]
-    pub fn shown(&self) -> Step<String> {
+    pub fn redacted(&self) -> Step<String> {
         Step {
             action: self.action,
             application: self.application.clone(),
             role: self.role.clone(),
             database: self.database.clone(),
             summary: self.summary.clone(),
-            acting: self.acting.clone(),
-            borrowed: self.borrowed.clone(),
-            passages: self.passages.clone(),
-            statements: self.statements.iter().map(Statement::shown).collect(),
+            execute_as: self.execute_as.clone(),
+            temporary_memberships: self.temporary_memberships.clone(),
+            temporary_usage: self.temporary_usage.clone(),
+            statements: self.statements.iter().map(Statement::redacted).collect(),
             hazards: self.hazards.clone(),
         }
     }
@@ -299,9 +300,9 @@ impl fmt::Display for Differences {
     /// Lines, each with its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (heading, steps) in [
-            ("not to be done any more", &self.vanished),
-            ("to be done now", &self.appeared),
-            ("to be done by other statements", &self.altered),
+            ("not to be done any more", &self.removed),
+            ("to be done now", &self.added),
+            ("to be done by other statements", &self.changed),
         ] {
             if steps.is_empty() {
                 continue;
@@ -314,13 +315,13 @@ impl fmt::Display for Differences {
                 writeln!(f, "    and {} more", steps.len() - NAMED)?;
             }
         }
-        if self.vanished.is_empty() && self.appeared.is_empty() && self.altered.is_empty() {
+        if self.removed.is_empty() && self.added.is_empty() && self.changed.is_empty() {
             writeln!(
                 f,
                 "  the steps are the same; what is on the server beside them was changed meanwhile"
             )?;
         }
-        if self.other_definitions {
+        if self.definitions_differ {
             writeln!(f, "  the definitions are other ones than it was made from")?;
         }
         if let Some(version) = &self.other_version {

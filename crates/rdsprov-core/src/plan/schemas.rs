@@ -4,17 +4,17 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::{AclDiff, with_owner};
+use super::database::{DatabasePlanner, ExecutionContext};
 use super::databases::listed;
 use super::diff::is_public;
-use super::inside::{Inside, Way};
-use super::sql::{self, Target};
-use super::{Acting, Action, DATABASE_OWNER, Hazard, MembershipOption, Memberships, Opening};
-use crate::access::{self, ObjectKind, Privilege, Privileges};
+use super::sql::{self, GrantTarget};
+use super::{Action, DATABASE_OWNER, ExecuteAs, Hazard, ManualFix, MembershipOption, Memberships};
 use crate::name::{RoleName, SchemaName};
 use crate::observed::{AclItem, Contents, Grantee, Schema};
+use crate::privilege::{self, ObjectKind, Privilege, Privileges};
 
 /// A schema while what is in it is compared.
-pub(super) struct SchemaAtHand {
+pub(super) struct ResolvedSchema {
     pub name: SchemaName,
     pub owner: RoleName,
     /// Who may use it once its own ACL is as it shall be.
@@ -30,8 +30,8 @@ pub(super) fn default_contents(major: u32, administrator: &RoleName) -> Contents
         grantable: false,
     };
     let owner =
-        if major >= 15 { RoleName::observed(DATABASE_OWNER) } else { administrator.clone() };
-    let to_owner = access::OWNER_ON_SCHEMA
+        if major >= 15 { RoleName::new_unchecked(DATABASE_OWNER) } else { administrator.clone() };
+    let to_owner = privilege::OWNER_ON_SCHEMA
         .map(|privilege| item(Grantee::Role(owner.clone()), &owner, privilege));
     let mut acl = vec![item(Grantee::Public, &owner, Privilege::Usage)];
     acl.extend(to_owner);
@@ -41,15 +41,15 @@ pub(super) fn default_contents(major: u32, administrator: &RoleName) -> Contents
     let public =
         Schema { owner, acl, of_extension: false, relations: Vec::new(), columns: Vec::new() };
     Contents {
-        schemas: BTreeMap::from([(SchemaName::observed("public"), public)]),
+        schemas: BTreeMap::from([(SchemaName::new_unchecked("public"), public)]),
         ..Contents::default()
     }
 }
 
-impl Inside<'_, '_> {
+impl DatabasePlanner<'_, '_> {
     /// A schema that is declared and not there: made for the owner's entry, refused for the others'.
     pub(super) fn missing(&mut self, name: &SchemaName, contents: &Contents) {
-        if self.database.of_owner().is_none_or(|schemas| !schemas.contains(name)) {
+        if self.database.owner_schemas().is_none_or(|schemas| !schemas.contains(name)) {
             let message = format!(
                 "schema {name} does not exist in database {}, and its owner's entry does not declare it",
                 self.name
@@ -61,10 +61,10 @@ impl Inside<'_, '_> {
                 return;
             }
             let (place, owner) = self.as_it_is();
-            let statement = sql::create_schema_for(name, &owner).shown();
+            let statement = sql::create_schema_for(name, &owner).redacted();
             let who = format!("role {owner} or a superuser");
-            let opens = Opening { database: Some(place), statement };
-            self.planner.refuse_until(application, message, &who, opens);
+            let manual_fix = ManualFix { database: Some(place), sql: statement };
+            self.planner.refuse_with_fix(application, message, &who, manual_fix);
             return;
         }
         let owner = self.owner.clone();
@@ -78,7 +78,7 @@ impl Inside<'_, '_> {
         });
         let to_owner: Vec<AclItem> = match defaults {
             Some(row) => row.acl.iter().filter(|item| item.grantee == itself).cloned().collect(),
-            None => access::OWNER_ON_SCHEMA
+            None => privilege::OWNER_ON_SCHEMA
                 .map(|privilege| AclItem {
                     grantee: itself.clone(),
                     grantor: owner.clone(),
@@ -95,34 +95,39 @@ impl Inside<'_, '_> {
             columns: Vec::new(),
         };
         self.schema(name, &schema);
-        self.schema_to_come = true;
-        self.future_lacks(name, contents);
-        self.schema_to_come = false;
+        self.schema_is_planned = true;
+        self.grant_missing(name, contents);
+        self.schema_is_planned = false;
     }
 
     /// Declared schemas of somebody else go to the owner where that is allowed, and nothing else does. The
     /// contents are as they will be then.
-    pub(super) fn take_schemas<'c>(&mut self, contents: &'c Contents) -> Cow<'c, Contents> {
+    pub(super) fn take_over_schemas<'c>(&mut self, contents: &'c Contents) -> Cow<'c, Contents> {
         let mut contents = Cow::Borrowed(contents);
         if !self.planner.desired.may_change_owners {
             return contents;
         }
         let owner = self.owner.clone();
-        for name in self.database.of_owner().into_iter().flatten() {
+        for name in self.database.owner_schemas().into_iter().flatten() {
             let Some(schema) = contents.schemas.get(name) else { continue };
             let from = schema.owner.clone();
             let stays = is_public(name) || from == owner || from.as_str() == DATABASE_OWNER;
-            if stays || !self.may_take(&from) {
+            if stays || !self.may_take_over(&from) {
                 continue;
             }
             // To give a schema away one has to be able to create in its database.
-            let mut borrowed = Memberships::from([(owner.clone(), MembershipOption::Inherit)]);
-            borrowed.insert(from.clone(), MembershipOption::Inherit);
-            let way = Way { acting: Acting::Administrator, borrowed, passages: Vec::new() };
+            let mut temporary_memberships =
+                Memberships::from([(owner.clone(), MembershipOption::Inherit)]);
+            temporary_memberships.insert(from.clone(), MembershipOption::Inherit);
+            let context = ExecutionContext {
+                execute_as: ExecuteAs::Administrator,
+                temporary_memberships,
+                temporary_usage: Vec::new(),
+            };
             let summary = format!("schema {name} of role {from}: owner {owner}");
             let statement = sql::change_schema_owner(name, &owner);
             let hazards = [Hazard::ChangesOwner];
-            self.push(Action::AlterSchema, Some(&owner), way, summary, statement, &hazards);
+            self.push(Action::AlterSchema, Some(&owner), context, summary, statement, &hazards);
             if let Some(schema) = contents.to_mut().schemas.get_mut(name) {
                 schema.acl = with_owner(&schema.acl, &from, &owner);
                 schema.owner.clone_from(&owner);
@@ -133,7 +138,7 @@ impl Inside<'_, '_> {
 
     /// Whether the administrator can give to the owner what is somebody else's. What a managed role should
     /// not own goes all at once.
-    fn may_take(&self, from: &RoleName) -> bool {
+    fn may_take_over(&self, from: &RoleName) -> bool {
         let is_told = self.is_managed(from) && !self.is_creator(from);
         !is_told
             && self.planner.act_as(from).is_some()
@@ -144,29 +149,29 @@ impl Inside<'_, '_> {
     pub(super) fn schema(&mut self, name: &SchemaName, schema: &Schema) {
         let public = is_public(name);
         let owned = schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
-        let declared = self.database.of_owner().is_some_and(|schemas| schemas.contains(name));
-        let target = Target::Schema(name.clone());
+        let declared = self.database.owner_schemas().is_some_and(|schemas| schemas.contains(name));
+        let target = GrantTarget::Schema(name.clone());
         if declared && !owned && !public {
             self.refuse_schema_of_another(name, &schema.owner);
             return;
         }
-        let mut wanted = self.wanted(name, |level| access::on_object(level, ObjectKind::Schema));
+        let mut wanted = self.wanted(name, |level| privilege::on_object(level, ObjectKind::Schema));
         if declared && self.database.owner.is_some() {
             // Up to 14 `public` belongs to the master or the bootstrap superuser, and the owner of the
             // database may create in it only because PUBLIC may.
             let role = if owned { &schema.owner } else { self.owner };
-            wanted.insert(role.clone(), access::OWNER_ON_SCHEMA.into());
+            wanted.insert(role.clone(), privilege::OWNER_ON_SCHEMA.into());
         }
         let public_keeps = self.public_keeps(name, schema);
         let found = self.differs(&schema.owner, &schema.acl, &wanted, public_keeps);
-        let master =
+        let required_role =
             if schema.owner.as_str() == DATABASE_OWNER { self.owner } else { &schema.owner };
-        if public && self.planner.act_as(master).is_none() {
-            self.public_of_somebody_else(name, schema, &found);
+        if public && self.planner.act_as(required_role).is_none() {
+            self.public_schema_of_another_owner(name, schema, &found);
             return;
         }
         for (role, privileges) in &found.grant {
-            self.grant(&target, &schema.owner, role, privileges, found.of_public(privileges));
+            self.grant(&target, &schema.owner, role, privileges, found.held_by_public(privileges));
         }
         self.revokes(&target, &schema.owner, &found);
     }
@@ -177,36 +182,36 @@ impl Inside<'_, '_> {
             "schema {name} of database {place} belongs to role {of}, the definitions say {}",
             self.owner
         );
-        let statement = sql::change_schema_owner(name, &owner).shown();
-        let opens = Opening { database: Some(place.clone()), statement };
+        let statement = sql::change_schema_owner(name, &owner).redacted();
+        let manual_fix = ManualFix { database: Some(place.clone()), sql: statement };
         let application = &self.database.application;
-        if !self.may_take(of) {
-            self.planner.refuse_until(application, message, "a superuser", opens);
+        if !self.may_take_over(of) {
+            self.planner.refuse_with_fix(application, message, "a superuser", manual_fix);
             return;
         }
         let remedy = format!(
             "add --allow changes_owner, and the schema goes to {}; or have a superuser run, in database {place}: {};",
-            self.owner, opens.statement
+            self.owner, manual_fix.sql
         );
-        self.planner.findings.refuse(application, message, remedy, Some(opens));
+        self.planner.findings.add_refusal(application, message, remedy, Some(manual_fix));
     }
 
     /// Up to 14 schema `public` may belong to the bootstrap superuser: what PUBLIC has of it anyway need
     /// not be granted; what is more ends with one statement.
-    pub(super) fn public_of_somebody_else(
+    pub(super) fn public_schema_of_another_owner(
         &mut self,
         name: &SchemaName,
         schema: &Schema,
         found: &AclDiff,
     ) {
-        let of_public: Privileges = schema
+        let held_by_public: Privileges = schema
             .acl
             .iter()
             .filter(|item| item.grantee == Grantee::Public)
             .map(|item| item.privilege)
             .collect();
         let enough = found.revoke.is_empty()
-            && found.grant.values().all(|privileges| privileges.is_subset(&of_public));
+            && found.grant.values().all(|privileges| privileges.is_subset(&held_by_public));
         if enough {
             for (role, privileges) in &found.grant {
                 self.planner.note(format!(
@@ -217,21 +222,21 @@ impl Inside<'_, '_> {
             return;
         }
         let (place, owner) = self.as_it_is();
-        self.planner.refuse_until(
+        self.planner.refuse_with_fix(
             &self.database.application,
             format!(
                 "schema {name} of database {place} belongs to role {}, as which the administrator cannot act, and PUBLIC may create in it or a declared role may not use it",
                 schema.owner
             ),
             "a superuser",
-            Opening {
+            ManualFix {
                 database: Some(place.clone()),
-                statement: sql::change_schema_owner(name, &owner).shown(),
+                sql: sql::change_schema_owner(name, &owner).redacted(),
             },
         );
     }
 
-    pub(super) fn schema_at_hand(&self, name: &SchemaName, schema: &Schema) -> SchemaAtHand {
+    pub(super) fn resolve_schema(&self, name: &SchemaName, schema: &Schema) -> ResolvedSchema {
         let public_keeps = self.public_keeps(name, schema);
         let keeps = |grantee: &Grantee| match grantee {
             Grantee::Public => {
@@ -242,17 +247,17 @@ impl Inside<'_, '_> {
         let of_acl = schema.acl.iter().filter(|item| item.privilege == Privilege::Usage);
         let mut users: BTreeSet<Grantee> =
             of_acl.map(|item| item.grantee.clone()).filter(keeps).collect();
-        let wanted = self.wanted(name, |level| access::on_object(level, ObjectKind::Schema));
+        let wanted = self.wanted(name, |level| privilege::on_object(level, ObjectKind::Schema));
         users.extend(wanted.into_keys().map(Grantee::Role));
-        if self.database.of_owner().is_some_and(|schemas| schemas.contains(name)) {
+        if self.database.owner_schemas().is_some_and(|schemas| schemas.contains(name)) {
             users.insert(Grantee::Role(self.owner.clone()));
         }
-        SchemaAtHand { name: name.clone(), owner: schema.owner.clone(), users }
+        ResolvedSchema { name: name.clone(), owner: schema.owner.clone(), users }
     }
 
     /// What PUBLIC may keep of a schema; nothing is said where that is nobody's business.
     pub(super) fn public_keeps(&self, name: &SchemaName, schema: &Schema) -> Option<Privileges> {
-        let covered = self.database.covered().contains(name);
+        let covered = self.database.covered_schemas().contains(name);
         let owned = schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
         if owned && covered && !is_public(name) {
             Some(Privileges::new())

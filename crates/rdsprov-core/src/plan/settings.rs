@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::databases::{For, step};
+use super::databases::{StepTarget, step};
 use super::diff::Planner;
-use super::{Acting, Action, Memberships, Opening, Step, sql};
+use super::{Action, ExecuteAs, ManualFix, Memberships, Step, sql};
 use crate::desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::setting::Parameter;
@@ -23,14 +23,15 @@ impl Planner<'_> {
             let access = database.access.get(role);
             let wanted = access.map_or(&none, |access| &access.settings);
             let held = seen.get(role).unwrap_or(&none);
-            let application = self.application_of(role, database).clone();
+            let application = self.application_for(role, database).clone();
             let mut changes = Vec::new();
             for (parameter, value) in wanted {
                 if held.get(parameter).is_some_and(|held| parameter.same(held, value)) {
                     continue;
                 }
-                let tried = sql::set_parameter(None, &self.observed.home, parameter, Some(value));
-                if let Some(reason) = self.trial(&tried.shown()) {
+                let tried =
+                    sql::set_parameter(None, &self.observed.admin_database, parameter, Some(value));
+                if let Some(reason) = self.denial_reason(&tried.redacted()) {
                     self.refuse(
                         &application,
                         format!("{parameter} = {value:?} cannot be set for role {role} in database {name}: {reason}"),
@@ -44,28 +45,28 @@ impl Planner<'_> {
                 held.keys().filter(|held| !wanted.contains_key(held)).collect();
             let differs = !changes.is_empty() || !beyond.is_empty();
             if differs && !self.has_power_over(role) {
-                self.refuse_powerless(&application, role);
+                self.refuse_without_admin_option(&application, role);
                 continue;
             }
             for parameter in beyond {
                 // What only a superuser may set, only a superuser may reset.
-                let statement = sql::set_parameter(Some(role), name, parameter, None).shown();
-                match self.trial(&statement) {
+                let statement = sql::set_parameter(Some(role), name, parameter, None).redacted();
+                match self.denial_reason(&statement) {
                     None => changes.push((parameter, None)),
-                    Some(reason) => self.refuse_until(
+                    Some(reason) => self.refuse_with_fix(
                         &application,
                         format!("{parameter} is set for role {role} in database {name}, is not declared, and cannot be reset: {reason}"),
                         "a superuser",
-                        Opening { database: None, statement },
+                        ManualFix { database: None, sql: statement },
                     ),
                 }
             }
             steps.extend(changes.into_iter().map(|(parameter, value)| {
-                let of = For {
+                let of = StepTarget {
                     application: &application,
                     role: Some(role),
-                    acting: Acting::Administrator,
-                    borrowed: Memberships::new(),
+                    execute_as: ExecuteAs::Administrator,
+                    temporary_memberships: Memberships::new(),
                 };
                 let summary = match value {
                     Some(value) => format!("{parameter} = {value:?} for {role} in database {name}"),

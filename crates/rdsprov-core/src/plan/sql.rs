@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-use super::{Acting, MembershipOption, Passage, Transaction};
-use crate::access::{ObjectKind, Privilege, Privileges};
-use crate::mark::{Mark, UNFINISHED};
+use super::{ExecuteAs, MembershipOption, TemporaryUsage, Transaction};
+use crate::marker::{Marker, UNFINISHED};
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, literal, quote};
 use crate::observed::Grantee;
+use crate::privilege::{ObjectKind, Privilege, Privileges};
 use crate::secrets::SecretId;
 use crate::setting::Parameter;
 
@@ -27,13 +27,13 @@ pub enum Statement {
         secret: SecretId,
     },
     /// The mark of management; it names the build that runs the plan.
-    Mark {
+    Marker {
         /// `ROLE "x"` or `DATABASE "x"`.
         object: String,
         /// What people wrote there.
         comment: Option<String>,
         /// The mark.
-        mark: Mark,
+        marker: Marker,
     },
 }
 
@@ -62,27 +62,27 @@ pub enum SlotError {
 impl Statement {
     /// The statement as people see it.
     #[must_use]
-    pub fn shown(&self) -> String {
+    pub fn redacted(&self) -> String {
         match self {
             Self::Sql(text) => text.clone(),
             Self::Password { before, secret } => {
                 format!("{before} {}", literal(&format!("<password from {secret}>")))
             }
-            Self::Mark { object, comment, mark } => {
-                comment_on(object, &mark.beside(comment.as_deref(), "<build_id>"))
+            Self::Marker { object, comment, marker } => {
+                comment_on(object, &marker.append_to(comment.as_deref(), "<build_id>"))
             }
         }
     }
 
     /// The statement in a script of psql: a variable in the place of a verifier, and a mark that says so.
-    pub(super) fn scripted(&self, variables: &BTreeMap<&SecretId, String>) -> String {
+    pub(super) fn to_psql(&self, variables: &BTreeMap<&SecretId, String>) -> String {
         match self {
             Self::Sql(text) => text.clone(),
             Self::Password { before, secret } => {
                 format!("{before} :'{}'", variables.get(secret).map_or("", String::as_str))
             }
-            Self::Mark { object, comment, mark } => {
-                comment_on(object, &mark.beside(comment.as_deref(), "script"))
+            Self::Marker { object, comment, marker } => {
+                comment_on(object, &marker.append_to(comment.as_deref(), "script"))
             }
         }
     }
@@ -97,8 +97,8 @@ impl Statement {
             Self::Password { before, secret } => {
                 format!("{before} {}", literal(&slots.verifier(secret)?))
             }
-            Self::Mark { object, comment, mark } => {
-                comment_on(object, &mark.beside(comment.as_deref(), slots.build_id()))
+            Self::Marker { object, comment, marker } => {
+                comment_on(object, &marker.append_to(comment.as_deref(), slots.build_id()))
             }
         })
     }
@@ -119,7 +119,7 @@ impl JsonSchema for Statement {
 
 impl Serialize for Statement {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.shown())
+        serializer.serialize_str(&self.redacted())
     }
 }
 
@@ -129,17 +129,17 @@ impl Transaction {
     /// of the step, none for what stands around the steps.
     #[must_use]
     pub fn script(&self, server_major: u32) -> Vec<(Option<usize>, Statement)> {
-        let mut script = Script { lines: Vec::new(), acting: &Acting::Administrator };
+        let mut script = Script { lines: Vec::new(), execute_as: &ExecuteAs::Administrator };
         if let Some(before) = &self.before {
             script.lines.push((Some(0), before.clone()));
         }
-        script.say("BEGIN".to_owned());
+        script.push_sql("BEGIN".to_owned());
         let mut granted = BTreeSet::new();
-        let mut open: &[Passage] = &[];
+        let mut granted_usage: &[TemporaryUsage] = &[];
         for (number, step) in self.steps.iter().enumerate() {
-            let stays_open = open == step.passages;
-            if !stays_open {
-                script.close(open);
+            let stays_granted = granted_usage == step.temporary_usage;
+            if !stays_granted {
+                script.revoke_usage(granted_usage);
             }
             let needed = step.memberships();
             let missing = self
@@ -148,29 +148,29 @@ impl Transaction {
                 .filter(|(role, _)| needed.contains_key(role) && !granted.contains(*role));
             for (role, option) in missing.collect::<Vec<_>>() {
                 granted.insert(role);
-                script.act_as(&Acting::Administrator);
-                script.say(grant_membership(role, *option, server_major));
+                script.switch_role(&ExecuteAs::Administrator);
+                script.push_sql(grant_membership(role, *option, server_major));
             }
-            if !stays_open {
-                script.open(&step.passages);
+            if !stays_granted {
+                script.grant_usage(&step.temporary_usage);
             }
-            open = &step.passages;
-            script.act_as(&step.acting);
+            granted_usage = &step.temporary_usage;
+            script.switch_role(&step.execute_as);
             let statements = step.statements.iter().cloned();
             script.lines.extend(statements.map(|statement| (Some(number), statement)));
         }
-        script.close(open);
-        script.act_as(&Acting::Administrator);
+        script.revoke_usage(granted_usage);
+        script.switch_role(&ExecuteAs::Administrator);
         for role in granted {
-            script.say(self.release(role));
+            script.push_sql(self.release(role));
         }
-        script.say("COMMIT".to_owned());
+        script.push_sql("COMMIT".to_owned());
         script.lines
     }
 
     /// Ends a membership; one that the administrator had before is as it was.
     fn release(&self, role: &RoleName) -> String {
-        match self.restored.get(role) {
+        match self.memberships_to_restore.get(role) {
             None => format!("REVOKE {} FROM CURRENT_USER", role.quoted()),
             Some((inherit, set)) => {
                 format!("GRANT {} TO CURRENT_USER WITH INHERIT {inherit}, SET {set}", role.quoted())
@@ -182,52 +182,52 @@ impl Transaction {
 /// The statements of a transaction while it is written, and as whom the next one would run.
 struct Script<'a> {
     lines: Vec<(Option<usize>, Statement)>,
-    acting: &'a Acting,
+    execute_as: &'a ExecuteAs,
 }
 
 impl<'a> Script<'a> {
-    fn say(&mut self, text: String) {
+    fn push_sql(&mut self, text: String) {
         self.lines.push((None, Statement::Sql(text)));
     }
 
-    fn open(&mut self, passages: &'a [Passage]) {
-        for passage in passages {
-            self.act_as(&passage.keeper);
-            self.lines.push((None, grant_usage(&passage.schema, &passage.role)));
+    fn grant_usage(&mut self, temporary_usage: &'a [TemporaryUsage]) {
+        for usage in temporary_usage {
+            self.switch_role(&usage.granted_by);
+            self.lines.push((None, grant_usage(&usage.schema, &usage.grantee)));
         }
     }
 
-    fn close(&mut self, passages: &'a [Passage]) {
-        for passage in passages {
-            self.act_as(&passage.keeper);
-            self.lines.push((None, revoke_usage(&passage.schema, &passage.role)));
+    fn revoke_usage(&mut self, temporary_usage: &'a [TemporaryUsage]) {
+        for usage in temporary_usage {
+            self.switch_role(&usage.granted_by);
+            self.lines.push((None, revoke_usage(&usage.schema, &usage.grantee)));
         }
     }
 
-    fn act_as(&mut self, acting: &'a Acting) {
-        if self.acting == acting {
+    fn switch_role(&mut self, execute_as: &'a ExecuteAs) {
+        if self.execute_as == execute_as {
             return;
         }
-        if *self.acting != Acting::Administrator {
-            self.say("RESET ROLE".to_owned());
+        if *self.execute_as != ExecuteAs::Administrator {
+            self.push_sql("RESET ROLE".to_owned());
         }
-        if let Acting::Role(role) = acting {
-            self.say(format!("SET LOCAL ROLE {}", role.quoted()));
+        if let ExecuteAs::Role(role) = execute_as {
+            self.push_sql(format!("SET LOCAL ROLE {}", role.quoted()));
         }
-        self.acting = acting;
+        self.execute_as = execute_as;
     }
 }
 
 /// Lets a role into a schema.
 pub fn grant_usage(schema: &SchemaName, role: &RoleName) -> Statement {
     let usage = Privileges::from([Privilege::Usage]);
-    grant(&usage, &Target::Schema(schema.clone()), &Grantee::Role(role.clone()))
+    grant(&usage, &GrantTarget::Schema(schema.clone()), &Grantee::Role(role.clone()))
 }
 
 fn revoke_usage(schema: &SchemaName, role: &RoleName) -> Statement {
     let usage = Privileges::from([Privilege::Usage]);
-    let (target, role) = (Target::Schema(schema.clone()), Grantee::Role(role.clone()));
-    revoke(Taken::Privilege, &usage, &target, &role, false)
+    let (target, role) = (GrantTarget::Schema(schema.clone()), Grantee::Role(role.clone()));
+    revoke(RevokeScope::Privilege, &usage, &target, &role, false)
 }
 
 fn grant_membership(role: &RoleName, option: MembershipOption, server_major: u32) -> String {
@@ -240,7 +240,7 @@ fn grant_membership(role: &RoleName, option: MembershipOption, server_major: u32
 }
 
 /// Allowed to whoever has power over a role.
-pub fn grant_to_oneself(role: &RoleName) -> String {
+pub fn grant_to_current_user(role: &RoleName) -> String {
     format!("GRANT {} TO CURRENT_USER", role.quoted())
 }
 
@@ -254,7 +254,7 @@ fn list(privileges: &Privileges) -> String {
 
 /// What is granted on.
 #[derive(Debug, Clone)]
-pub enum Target {
+pub enum GrantTarget {
     Database(DatabaseName),
     Schema(SchemaName),
     Relations { kind: ObjectKind, schema: SchemaName, names: Vec<String> },
@@ -263,7 +263,7 @@ pub enum Target {
     Object { kind: ObjectKind, identity: String },
 }
 
-impl Target {
+impl GrantTarget {
     fn sql(&self) -> String {
         match self {
             Self::Database(name) => format!("DATABASE {}", name.quoted()),
@@ -381,12 +381,16 @@ pub fn revoke_membership(
     Statement::Sql(format!("REVOKE {what}{} FROM {}{by}", group.quoted(), member.quoted()))
 }
 
-pub fn mark_role(role: &RoleName, comment: Option<String>, mark: Mark) -> Statement {
-    Statement::Mark { object: format!("ROLE {}", role.quoted()), comment, mark }
+pub fn set_role_marker(role: &RoleName, comment: Option<String>, marker: Marker) -> Statement {
+    Statement::Marker { object: format!("ROLE {}", role.quoted()), comment, marker }
 }
 
-pub fn mark_database(database: &DatabaseName, comment: Option<String>, mark: Mark) -> Statement {
-    Statement::Mark { object: format!("DATABASE {}", database.quoted()), comment, mark }
+pub fn set_database_marker(
+    database: &DatabaseName,
+    comment: Option<String>,
+    marker: Marker,
+) -> Statement {
+    Statement::Marker { object: format!("DATABASE {}", database.quoted()), comment, marker }
 }
 
 /// Sets a parameter of a role in a database, or sets it no more; no role is the current one.
@@ -420,13 +424,13 @@ pub fn create_extension(extension: &ExtensionName, schema: Option<&SchemaName>) 
 
 /// Extensions made one after the other, to be tried within a transaction. A schema that is yet to be made stands
 /// for itself with another, where nothing is in the way.
-pub fn try_extensions(
+pub fn extension_probe(
     made: &Transaction,
     schema: Option<&SchemaName>,
     server_major: u32,
 ) -> String {
     let schema = schema.map(|schema| format!("{}, ", schema.quoted())).unwrap_or_default();
-    let all = made.script(server_major).into_iter().map(|(_, statement)| statement.shown());
+    let all = made.script(server_major).into_iter().map(|(_, statement)| statement.redacted());
     let within = all.filter(|text| text != "BEGIN" && text != "COMMIT");
     let path = format!("SET LOCAL search_path TO {schema}information_schema");
     std::iter::once(path).chain(within).collect::<Vec<_>>().join("; ")
@@ -439,12 +443,12 @@ pub fn reassign_owned(from: &RoleName, to: &RoleName) -> Statement {
 
 /// What all databases share and somebody owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Shared<'a> {
+pub enum SharedObject<'a> {
     Database(&'a DatabaseName),
     Tablespace(&'a str),
 }
 
-impl Shared<'_> {
+impl SharedObject<'_> {
     pub fn change_owner(self, owner: &RoleName) -> Statement {
         match self {
             Self::Database(name) => change_owner(name, owner),
@@ -463,7 +467,7 @@ impl Shared<'_> {
 
 /// Fails where a role owns something else than this of what the databases share, beside the current one and its
 /// subscriptions: `REASSIGN OWNED` would move it.
-pub fn owns_just(role: &RoleName, shared: &BTreeSet<Shared<'_>>) -> Statement {
+pub fn assert_owns_only(role: &RoleName, shared: &BTreeSet<SharedObject<'_>>) -> Statement {
     let words: BTreeSet<String> = shared.iter().map(|one| one.words()).collect();
     let words: Vec<String> = words.iter().map(|one| literal(one)).collect();
     let body = format!(
@@ -476,30 +480,30 @@ pub fn owns_just(role: &RoleName, shared: &BTreeSet<Shared<'_>>) -> Statement {
 
 /// Moves all that a role owns in the current database, and the database. What else it owns of what the databases
 /// share is kept by a role that holds nothing, so that no two entries of an ACL melt into one on the way.
-pub fn reassign_only(
+pub fn reassign_database_only(
     from: &RoleName,
     to: &RoleName,
-    keeper: &RoleName,
-    shared: &BTreeSet<Shared<'_>>,
+    temporary_owner: &RoleName,
+    shared: &BTreeSet<SharedObject<'_>>,
 ) -> Vec<Statement> {
     let mut statements: Vec<Statement> =
-        shared.iter().map(|one| one.change_owner(keeper)).collect();
+        shared.iter().map(|one| one.change_owner(temporary_owner)).collect();
     statements.push(reassign_owned(from, to));
     statements.extend(shared.iter().map(|one| one.change_owner(from)));
     statements
 }
 
 /// Statements that a person is to run: all of them or none.
-pub fn at_once(mut statements: Vec<Statement>) -> Vec<Statement> {
+pub fn in_transaction(mut statements: Vec<Statement>) -> Vec<Statement> {
     statements.insert(0, Statement::Sql("BEGIN".to_owned()));
     statements.push(Statement::Sql("COMMIT".to_owned()));
     statements
 }
 
 /// Makes a role that owns something for as long as a transaction lasts, and the administrator its member.
-pub fn create_keeper(keeper: &RoleName, server_major: u32) -> [Statement; 2] {
-    let membership = grant_membership(keeper, MembershipOption::Inherit, server_major);
-    [create_plain_role(keeper), Statement::Sql(membership)]
+pub fn create_temporary_owner(temporary_owner: &RoleName, server_major: u32) -> [Statement; 2] {
+    let membership = grant_membership(temporary_owner, MembershipOption::Inherit, server_major);
+    [create_plain_role(temporary_owner), Statement::Sql(membership)]
 }
 
 pub fn drop_role(role: &RoleName) -> Statement {
@@ -514,7 +518,7 @@ pub fn change_object_owner(kind: &str, identity: &str, owner: &RoleName) -> Stat
 // What follows is not for the administrator to run, but for who reads a refusal.
 
 /// Gives one object to whoever runs it.
-pub fn take_object(kind: &str, identity: &str) -> Statement {
+pub fn take_ownership(kind: &str, identity: &str) -> Statement {
     Statement::Sql(format!("ALTER {kind} {identity} OWNER TO CURRENT_USER"))
 }
 
@@ -527,8 +531,8 @@ pub fn rename_database(from: &DatabaseName, to: &DatabaseName) -> Statement {
 }
 
 /// One statement for each relation, whatever its kind: `ALTER TABLE` takes them all.
-pub fn change_owner_of_relations(target: &Target, owner: &RoleName) -> Option<Vec<String>> {
-    let Target::Relations { schema, names, .. } = target else { return None };
+pub fn change_owner_of_relations(target: &GrantTarget, owner: &RoleName) -> Option<Vec<String>> {
+    let GrantTarget::Relations { schema, names, .. } = target else { return None };
     let one = |name: &String| {
         format!("ALTER TABLE {}.{} OWNER TO {}", schema.quoted(), quote(name), owner.quoted())
     };
@@ -553,7 +557,7 @@ pub fn with_grant_option(
     role: &RoleName,
     privileges: &Privileges,
     held: impl Fn(Privilege) -> Option<bool>,
-    target: &Target,
+    target: &GrantTarget,
     revocation: &Statement,
 ) -> String {
     let itself = Grantee::Role(role.clone());
@@ -562,14 +566,15 @@ pub fn with_grant_option(
     };
     let not_grantable: Privileges = that_was(None).union(&that_was(Some(false))).copied().collect();
     let mut statements = vec![
-        format!("{} WITH GRANT OPTION", grant(&not_grantable, target, &itself).shown()),
+        format!("{} WITH GRANT OPTION", grant(&not_grantable, target, &itself).redacted()),
         as_role(role, revocation),
     ];
-    for (taken, privileges) in
-        [(Taken::Privilege, that_was(None)), (Taken::GrantOption, that_was(Some(false)))]
-    {
+    for (scope, privileges) in [
+        (RevokeScope::Privilege, that_was(None)),
+        (RevokeScope::GrantOption, that_was(Some(false))),
+    ] {
         if !privileges.is_empty() {
-            statements.push(revoke(taken, &privileges, target, &itself, false).shown());
+            statements.push(revoke(scope, &privileges, target, &itself, false).redacted());
         }
     }
     statements.join("; ")
@@ -577,13 +582,13 @@ pub fn with_grant_option(
 
 /// Statements that a superuser is to run as somebody else.
 pub fn as_role(role: &RoleName, statement: &Statement) -> String {
-    format!("SET ROLE {}; {}; RESET ROLE", role.quoted(), statement.shown())
+    format!("SET ROLE {}; {}; RESET ROLE", role.quoted(), statement.redacted())
 }
 
 /// Statements that a superuser is to run, and for which a role has to be let into schemas.
-pub fn let_in(role: &RoleName, schemas: &[SchemaName], statements: String) -> String {
-    let opened = schemas.iter().map(|schema| grant_usage(schema, role).shown());
-    let closed = schemas.iter().map(|schema| revoke_usage(schema, role).shown());
+pub fn with_schema_usage(role: &RoleName, schemas: &[SchemaName], statements: String) -> String {
+    let opened = schemas.iter().map(|schema| grant_usage(schema, role).redacted());
+    let closed = schemas.iter().map(|schema| revoke_usage(schema, role).redacted());
     opened.chain([statements]).chain(closed).collect::<Vec<_>>().join("; ")
 }
 
@@ -614,7 +619,7 @@ pub fn open_database(database: &DatabaseName) -> Statement {
     Statement::Sql(format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", database.quoted()))
 }
 
-pub fn grant(privileges: &Privileges, target: &Target, grantee: &Grantee) -> Statement {
+pub fn grant(privileges: &Privileges, target: &GrantTarget, grantee: &Grantee) -> Statement {
     Statement::Sql(format!(
         "GRANT {} ON {} TO {}",
         target.privileges(privileges),
@@ -625,14 +630,14 @@ pub fn grant(privileges: &Privileges, target: &Target, grantee: &Grantee) -> Sta
 
 /// What of a privilege is taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
+pub enum RevokeScope {
     /// All of it.
     Privilege,
     /// The right to grant it on.
     GrantOption,
 }
 
-impl Taken {
+impl RevokeScope {
     fn sql(self) -> &'static str {
         match self {
             Self::Privilege => "",
@@ -643,15 +648,15 @@ impl Taken {
 
 /// Takes away what one grantor gave; with `cascade`, also what the grantee gave on.
 pub fn revoke(
-    taken: Taken,
+    scope: RevokeScope,
     privileges: &Privileges,
-    target: &Target,
+    target: &GrantTarget,
     grantee: &Grantee,
     cascade: bool,
 ) -> Statement {
     Statement::Sql(format!(
         "REVOKE {}{} ON {} FROM {}{}",
-        taken.sql(),
+        scope.sql(),
         target.privileges(privileges),
         target.sql(),
         grantee_sql(grantee),
@@ -681,7 +686,7 @@ pub fn grant_default(
 }
 
 pub fn revoke_default(
-    taken: Taken,
+    scope: RevokeScope,
     creator: &RoleName,
     schema: Option<&SchemaName>,
     kind: ObjectKind,
@@ -691,7 +696,7 @@ pub fn revoke_default(
     Statement::Sql(format!(
         "{} REVOKE {}{} ON {}S FROM {}",
         default_privileges(creator, schema),
-        taken.sql(),
+        scope.sql(),
         list(privileges),
         kind.keyword(),
         grantee_sql(grantee)

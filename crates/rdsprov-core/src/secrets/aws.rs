@@ -162,7 +162,7 @@ impl SecretsManager {
         });
         let errors = answer.errors().iter().flat_map(|error| {
             asked(error.secret_id()).into_iter().filter_map(|id| {
-                Some((id.clone(), Err(self.of(id, error.error_code(), error.message())?)))
+                Some((id.clone(), Err(self.error_for(id, error.error_code(), error.message())?)))
             })
         });
         Ok(values.chain(errors).collect())
@@ -192,7 +192,7 @@ impl SecretsManager {
                     Err(SecretError::Throttled { id: id.clone() })
                 }
                 (None, code) => Err(self
-                    .of(id, code, error.message())
+                    .error_for(id, code, error.message())
                     .unwrap_or_else(|| unreadable(code.unwrap_or("the answer is not understood")))),
             },
         };
@@ -229,7 +229,7 @@ impl SecretsManager {
     }
 
     /// What an error tells for good of one secret; none where asking again could tell more.
-    pub(super) fn of(
+    pub(super) fn error_for(
         &self,
         id: &SecretId,
         code: Option<&str>,

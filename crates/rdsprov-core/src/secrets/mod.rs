@@ -8,14 +8,14 @@ mod create;
 mod files;
 #[cfg(feature = "postgres")]
 mod generate;
-#[cfg(feature = "postgres")]
-pub(crate) mod judge;
 mod parse;
 mod password;
 #[cfg(feature = "postgres")]
 pub mod scram;
 #[cfg(feature = "aws")]
 pub mod token;
+#[cfg(feature = "postgres")]
+pub(crate) mod validate;
 #[cfg(feature = "aws")]
 mod versions;
 
@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 pub use generate::GENERATED_LENGTH;
 pub use password::{Password, PasswordProblem};
 #[cfg(feature = "aws")]
-pub(crate) use versions::{Keeper, Stages, Version, VersionsError};
+pub(crate) use versions::{RotationOwner, Stages, Version, VersionsError};
 
 /// A secret's name or ARN.
 #[derive(

@@ -67,7 +67,7 @@ impl Verifier {
 
     /// Whether it is the verifier of a password.
     #[must_use]
-    pub fn is_of(&self, password: &Password) -> bool {
+    pub fn matches(&self, password: &Password) -> bool {
         *self == Self::with_salt(password, self.iterations, self.salt.clone())
     }
 }
@@ -149,7 +149,7 @@ mod tests {
         let verifier = Verifier::new(&password("pencil"), 5000).unwrap();
         assert_eq!(Verifier::parse(&verifier.to_string()), Some(verifier.clone()));
         assert_eq!(format!("{verifier:?} {verifier:#?}"), "<verifier> <verifier>");
-        assert!(verifier.is_of(&password("pencil")) && !verifier.is_of(&password("pencils")));
+        assert!(verifier.matches(&password("pencil")) && !verifier.matches(&password("pencils")));
         for text in ["", "md5abc", "SCRAM-SHA-256$0:AA==$AA==:AA==", "SCRAM-SHA-256$4096:$x:y"] {
             assert_eq!(Verifier::parse(text), None, "{text}");
         }
@@ -160,7 +160,7 @@ mod tests {
     fn passwords_are_prepared() {
         let verifier = Verifier::new(&password("IX"), 1).unwrap();
         for same in ["I\u{ad}X", "\u{2168}"] {
-            assert!(verifier.is_of(&password(same)), "{same:?}");
+            assert!(verifier.matches(&password(same)), "{same:?}");
         }
     }
 }

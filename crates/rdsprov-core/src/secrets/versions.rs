@@ -21,12 +21,12 @@ pub struct Stages {
     /// version: then nothing is pending.
     pub pending: Option<String>,
     /// Who else rotates it.
-    pub keeper: Option<Keeper>,
+    pub rotation_owner: Option<RotationOwner>,
 }
 
 /// Who rotates a secret already.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Keeper {
+pub enum RotationOwner {
     /// Secrets Manager, by a function or on a schedule.
     Rotation,
     /// A service that the secret belongs to, RDS say.
@@ -53,14 +53,14 @@ pub enum VersionsError {
 
 /// What a call is for: it says what a refusal of AWS means.
 #[derive(Clone, Copy)]
-enum Call {
+enum AwsCall {
     Describe,
     Read,
     Put,
     Move,
 }
 
-impl Call {
+impl AwsCall {
     fn action(self) -> &'static str {
         match self {
             Self::Describe => "secretsmanager:DescribeSecret",
@@ -83,7 +83,7 @@ impl SecretsManager {
             .secret_id(&id.0)
             .send()
             .await
-            .map_err(|error| self.failed(id, Call::Describe, &error))?;
+            .map_err(|error| self.failed(id, AwsCall::Describe, &error))?;
         if answer.deleted_date().is_some() {
             return Err(SecretError::Deleted { id: id.clone() }.into());
         }
@@ -95,12 +95,12 @@ impl SecretsManager {
             })
         };
         let current = at(Stage::Current).ok_or_else(|| SecretError::NoValue { id: id.clone() })?;
-        let service = answer.owning_service().map(|name| Keeper::Service(name.to_owned()));
+        let service = answer.owning_service().map(|name| RotationOwner::Service(name.to_owned()));
         let rotated = answer.rotation_enabled() == Some(true);
         Ok(Stages {
             pending: at(Stage::Pending).filter(|pending| *pending != current),
             current,
-            keeper: service.or(rotated.then_some(Keeper::Rotation)),
+            rotation_owner: service.or(rotated.then_some(RotationOwner::Rotation)),
         })
     }
 
@@ -113,7 +113,7 @@ impl SecretsManager {
             .version_id(version)
             .send()
             .await
-            .map_err(|error| self.failed(id, Call::Read, &error))?;
+            .map_err(|error| self.failed(id, AwsCall::Read, &error))?;
         let text = answer
             .secret_string
             .map(Zeroizing::new)
@@ -136,7 +136,7 @@ impl SecretsManager {
             .version_stages(Stage::Pending.to_string())
             .send()
             .await
-            .map_err(|error| self.failed(id, Call::Put, &error))?;
+            .map_err(|error| self.failed(id, AwsCall::Put, &error))?;
         answer.version_id.ok_or_else(|| {
             let reason = "the answer names no version".to_owned();
             SecretError::Unchangeable { id: id.clone(), reason }.into()
@@ -159,10 +159,10 @@ impl SecretsManager {
             .send()
             .await
             .map(drop)
-            .map_err(|error| self.failed(id, Call::Move, &error))
+            .map_err(|error| self.failed(id, AwsCall::Move, &error))
     }
 
-    fn failed<E>(&self, id: &SecretId, call: Call, error: &SdkError<E>) -> VersionsError
+    fn failed<E>(&self, id: &SecretId, call: AwsCall, error: &SdkError<E>) -> VersionsError
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
@@ -170,15 +170,15 @@ impl SecretsManager {
             return error.into();
         }
         let code = error.code();
-        let known = self.of(id, code, error.message());
+        let known = self.error_for(id, code, error.message());
         let id = id.clone();
         let action = call.action();
         let reason = code.unwrap_or("the answer is not understood").to_owned();
         match (call, known) {
-            (Call::Put, _) if code == Some("EncryptionFailure") => {
+            (AwsCall::Put, _) if code == Some("EncryptionFailure") => {
                 SecretError::EncryptionDenied { id }
             }
-            (Call::Put, Some(SecretError::KeyDenied { .. })) => {
+            (AwsCall::Put, Some(SecretError::KeyDenied { .. })) => {
                 SecretError::EncryptionDenied { id }
             }
             (_, Some(SecretError::Denied { .. })) => SecretError::NotAllowed { id, action },
@@ -186,8 +186,8 @@ impl SecretsManager {
             (_, None) if code.is_some_and(|code| THROTTLED.contains(&code)) => {
                 SecretError::Throttled { id }
             }
-            (Call::Describe | Call::Read, None) => SecretError::Unreadable { id, reason },
-            (Call::Put | Call::Move, None) => SecretError::Unchangeable { id, reason },
+            (AwsCall::Describe | AwsCall::Read, None) => SecretError::Unreadable { id, reason },
+            (AwsCall::Put | AwsCall::Move, None) => SecretError::Unchangeable { id, reason },
         }
         .into()
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_postgres::error::SqlState;
 
-use super::connect::{Session, Target, said};
+use super::connect::{Endpoint, Session, describe_error};
 use super::run::Lock;
 use crate::name::DatabaseName;
 use crate::plan::{Action, Plan, Scope, Slots, Statement, Step, Transaction};
@@ -36,7 +36,7 @@ pub struct StepResult {
 
 /// What became of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ExecutionOutcome {
     /// Each step's result.
     pub steps: Vec<StepResult>,
     /// Whether any transaction was committed, or a secret made.
@@ -62,7 +62,7 @@ pub type Report<'a> = dyn Fn(&[Step], &[StepResult]) + Sync + 'a;
 
 /// How a plan is carried out.
 #[derive(Default)]
-pub struct ApplyOptions<'a> {
+pub struct ExecuteOptions<'a> {
     /// Whether later transactions are tried after one has failed.
     pub keep_going: bool,
     /// A look at each statement beforehand.
@@ -75,7 +75,7 @@ pub struct ApplyOptions<'a> {
 }
 
 /// How a transaction ended without success.
-struct Failure {
+struct TransactionFailure {
     /// The step at fault, where it was one.
     step: Option<usize>,
     message: String,
@@ -91,12 +91,12 @@ const RACES: u32 = 5;
 /// Carries out a plan whose secrets are made already. What went wrong is in the outcome.
 pub async fn apply(
     plan: &Plan,
-    admin: &Target,
+    admin: &Endpoint,
     lock: &Lock,
     slots: &(dyn Slots + Sync),
-    options: &ApplyOptions<'_>,
-) -> Outcome {
-    let mut outcome = Outcome { steps: Vec::new(), committed: false, error: None };
+    options: &ExecuteOptions<'_>,
+) -> ExecutionOutcome {
+    let mut outcome = ExecutionOutcome { steps: Vec::new(), committed: false, error: None };
     let mut stopped = false;
     let mut unfinished: Vec<DatabaseName> = Vec::new();
     for transaction in &plan.transactions {
@@ -122,7 +122,7 @@ pub async fn apply(
         let is_made = |step: &Step| step.action == Action::CreateSecret;
         outcome.committed |= transaction.steps.iter().any(is_made);
         let mut durations = vec![Duration::ZERO; count];
-        let mut progress = Progress { durations: &mut durations, created: false };
+        let mut progress = TransactionProgress { durations: &mut durations, created: false };
         let mut races = 0;
         let result = loop {
             let result =
@@ -162,14 +162,14 @@ pub async fn apply(
 }
 
 /// What becomes of a plan where a step fails that has to be done before anything is said to the server.
-pub(super) fn not_begun(
+pub(super) fn outcome_not_started(
     plan: &Plan,
     action: Action,
     message: &str,
-    options: &ApplyOptions<'_>,
-) -> Outcome {
+    options: &ExecuteOptions<'_>,
+) -> ExecutionOutcome {
     let mut outcome =
-        Outcome { steps: Vec::new(), committed: false, error: Some(message.to_owned()) };
+        ExecutionOutcome { steps: Vec::new(), committed: false, error: Some(message.to_owned()) };
     for transaction in &plan.transactions {
         let results = transaction.steps.iter().map(|step| StepResult {
             status: if step.action == action {
@@ -190,7 +190,7 @@ pub(super) fn not_begun(
 }
 
 /// How far a transaction has come, over all its tries.
-struct Progress<'a> {
+struct TransactionProgress<'a> {
     durations: &'a mut [Duration],
     /// Whether what runs before it has run.
     created: bool,
@@ -199,19 +199,23 @@ struct Progress<'a> {
 async fn run(
     transaction: &Transaction,
     server_major: u32,
-    admin: &Target,
+    admin: &Endpoint,
     lock: &Lock,
     slots: &(dyn Slots + Sync),
-    options: &ApplyOptions<'_>,
-    progress: &mut Progress<'_>,
-) -> Result<(), Failure> {
+    options: &ExecuteOptions<'_>,
+    progress: &mut TransactionProgress<'_>,
+) -> Result<(), TransactionFailure> {
     let own;
     let session = match &transaction.scope {
         Scope::Database(name) => {
-            let failed =
-                |message: String| Failure { step: None, message, ends: false, raced: false };
+            let failed = |message: String| TransactionFailure {
+                step: None,
+                message,
+                ends: false,
+                raced: false,
+            };
             own = admin.connect(name).await.map_err(|error| failed(error.to_string()))?;
-            own.wait_briefly().await.map_err(|error| failed(said(&error)))?;
+            own.limit_lock_waits().await.map_err(|error| failed(describe_error(&error)))?;
             &own
         }
         Scope::Cluster | Scope::NewDatabase(_) => &lock.0,
@@ -221,15 +225,15 @@ async fn run(
     let script = transaction.script(server_major);
     let done = usize::from(progress.created);
     for (step, statement) in script.into_iter().skip(done) {
-        let shown = statement.shown();
-        let statement = match options.interrupt.map(|look| look(&shown)) {
+        let text = statement.redacted();
+        let statement = match options.interrupt.map(|interrupt| interrupt(&text)) {
             None | Some(ControlFlow::Continue(())) => statement,
             Some(ControlFlow::Break(Fault::Sent(other))) => Statement::Sql(other.to_owned()),
             // Nothing is said to the server: as after a kill, it finds the connection gone.
             Some(ControlFlow::Break(Fault::Killed)) => {
-                return Err(Failure {
+                return Err(TransactionFailure {
                     step,
-                    message: format!("interrupted before: {shown}"),
+                    message: format!("interrupted before: {text}"),
                     ends: true,
                     raced: false,
                 });
@@ -243,9 +247,9 @@ async fn run(
                 admin.cancel(session).await;
                 // Answered only when the server is done with the statement.
                 let _ = session.client.batch_execute("ROLLBACK").await;
-                return Err(Failure {
+                return Err(TransactionFailure {
                     step,
-                    message: format!("stopped at: {shown}"),
+                    message: format!("stopped at: {text}"),
                     ends: true,
                     raced: false,
                 });
@@ -257,16 +261,16 @@ async fn run(
         match result {
             Ok(()) => {
                 progress.created |= !open && transaction.before.as_ref() == Some(&statement);
-                open |= shown == "BEGIN";
+                open |= text == "BEGIN";
             }
             Err((message, raced)) => {
                 if open {
                     // The server ends a failed transaction whatever becomes of this.
                     let _ = session.client.batch_execute("ROLLBACK").await;
                 }
-                return Err(Failure {
+                return Err(TransactionFailure {
                     step,
-                    message: format!("{message}; the statement was: {shown}"),
+                    message: format!("{message}; the statement was: {text}"),
                     ends: false,
                     raced,
                 });
@@ -278,11 +282,11 @@ async fn run(
 
 /// Waits until the run is told to stop.
 pub(super) async fn stopped(stop: Option<watch::Receiver<bool>>) {
-    let told = match stop {
+    let is_stopped = match stop {
         Some(mut stop) => stop.wait_for(|stop| *stop).await.is_ok(),
         None => false,
     };
-    if !told {
+    if !is_stopped {
         std::future::pending::<()>().await;
     }
 }
@@ -328,7 +332,7 @@ async fn execute(
             tokio::time::sleep(Duration::from_millis(200 * u64::from(tries))).await;
             continue;
         }
-        let mut message = said(&error);
+        let mut message = describe_error(&error);
         if busy && let Ok(row) = session.client.query_one(TEMPLATE_USERS, &[]).await {
             let users: String = row.try_get(0).unwrap_or_default();
             message = format!("{message}; connected to it: {users}");

@@ -12,7 +12,7 @@ use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, NoTls, Socket};
 
-use super::discreet::{Discreetly, was_asked_for_password};
+use super::auth_guard::{AuthGuardConnector, is_cleartext_request};
 #[cfg(feature = "aws")]
 use super::tls::Peer;
 use super::tls::{Identity, Protection, Tls, TlsProblem};
@@ -61,7 +61,7 @@ pub enum ConnectError {
     #[error(
         "cannot connect to {host}:{port} as {user}: the server asks for the password itself, and could keep what it got; let pg_hba.conf say scram-sha-256 for {user}"
     )]
-    AskedForPassword {
+    CleartextPasswordRequested {
         /// The host.
         host: String,
         /// The port.
@@ -90,7 +90,7 @@ pub enum ConnectError {
 }
 
 /// How long a connection may take to come about, login included.
-const ANSWER: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What to do where the server refuses how we come. Of most it says the same code: the words tell the cases
 /// apart, in a server that speaks English.
@@ -121,7 +121,7 @@ fn remedy(code: Option<&SqlState>, reason: &str, identity: &Identity) -> &'stati
 
 /// How somebody proves to a server who it is.
 #[derive(Clone)]
-pub enum Proof {
+pub enum Credentials {
     /// With a password.
     Password(Password),
     /// With a token of IAM, made anew for each connection.
@@ -131,7 +131,7 @@ pub enum Proof {
 
 /// A server and who to be there.
 #[derive(Clone)]
-pub struct Target {
+pub struct Endpoint {
     /// The host.
     pub host: String,
     /// The port.
@@ -139,7 +139,7 @@ pub struct Target {
     /// The role to be.
     pub user: RoleName,
     /// How it proves that.
-    pub proof: Proof,
+    pub credentials: Credentials,
     /// How the connection is protected.
     pub tls: Tls,
 }
@@ -151,10 +151,10 @@ pub struct Session {
     notices: Arc<Mutex<Vec<DbError>>>,
     connection: JoinHandle<()>,
     /// Whether the server has asked for a proof, as far as is known.
-    pub(super) asked: bool,
+    pub(super) auth_requested: bool,
 }
 
-impl Target {
+impl Endpoint {
     /// The same server as somebody else, and so without the client certificate. With it and
     /// clientcert=verify-full PostgreSQL would call the right password of another role wrong (28P01), which
     /// is what a password is reset for; without it, it says that it wants a certificate (28000).
@@ -162,8 +162,8 @@ impl Target {
     pub fn as_role(&self, user: RoleName, password: Password) -> Self {
         Self {
             user,
-            proof: Proof::Password(password),
-            tls: self.tls.of_another_role(),
+            credentials: Credentials::Password(password),
+            tls: self.tls.for_another_role(),
             ..self.clone()
         }
     }
@@ -187,10 +187,10 @@ impl Target {
     /// # Errors
     /// See [`ConnectError`].
     pub(super) async fn log_in(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
-        let password = match &self.proof {
-            Proof::Password(password) => password.clone(),
+        let password = match &self.credentials {
+            Credentials::Password(password) => password.clone(),
             #[cfg(feature = "aws")]
-            Proof::Token(source) => {
+            Credentials::Token(source) => {
                 match &self.tls.0 {
                     Protection::Disabled => return Err(ConnectError::TokenInTheClear),
                     Protection::Rustls { peer: Peer::Anybody, .. } => {
@@ -210,16 +210,16 @@ impl Target {
             .password(password.expose())
             .dbname(database.as_str())
             .application_name("rdsprov")
-            .connect_timeout(ANSWER)
+            .connect_timeout(CONNECT_TIMEOUT)
             // A server that is gone without a word is missed.
             .keepalives_idle(Duration::from_secs(30))
             .keepalives_interval(Duration::from_secs(10))
             .keepalives_retries(3);
-        let refused = |error: tokio_postgres::Error| match TlsProblem::of(&error) {
+        let refused = |error: tokio_postgres::Error| match TlsProblem::from_error(&error) {
             Some(problem) => {
                 ConnectError::Tls { host: self.host.clone(), port: self.port, problem }
             }
-            None if was_asked_for_password(&error) => ConnectError::AskedForPassword {
+            None if is_cleartext_request(&error) => ConnectError::CleartextPasswordRequested {
                 host: self.host.clone(),
                 port: self.port,
                 user: self.user.clone(),
@@ -231,12 +231,15 @@ impl Target {
             port: self.port,
             database: database.clone(),
             user: self.user.clone(),
-            reason: format!("somebody is there, and gives no answer within {} s", ANSWER.as_secs()),
+            reason: format!(
+                "somebody is there, and gives no answer within {} s",
+                CONNECT_TIMEOUT.as_secs()
+            ),
             code: None,
             remedy: "; see whether a server of PostgreSQL listens there, or something on the way is stuck",
         };
         let notices = Arc::default();
-        let asked = Arc::new(AtomicBool::new(false));
+        let auth_requested = Arc::new(AtomicBool::new(false));
         let opened = match &self.tls.0 {
             Protection::Disabled => {
                 let loopback = self.host == "localhost"
@@ -245,27 +248,32 @@ impl Target {
                     return Err(ConnectError::PlainToStranger { host: self.host.clone() });
                 }
                 // What is said without TLS is not listened to.
-                asked.store(true, Ordering::Relaxed);
+                auth_requested.store(true, Ordering::Relaxed);
                 config.ssl_mode(SslMode::Disable);
-                timeout(ANSWER, open(&config, NoTls, &notices)).await
+                timeout(CONNECT_TIMEOUT, open(&config, NoTls, &notices)).await
             }
             Protection::Rustls { connector, .. } => {
                 config.ssl_mode(SslMode::Require);
                 let connector = connector.clone();
-                match &self.proof {
-                    Proof::Password(_) => {
-                        let discreetly = Discreetly { connector, asked: asked.clone() };
-                        timeout(ANSWER, open(&config, discreetly, &notices)).await
+                match &self.credentials {
+                    Credentials::Password(_) => {
+                        let guarded = AuthGuardConnector {
+                            connector,
+                            auth_requested: auth_requested.clone(),
+                        };
+                        timeout(CONNECT_TIMEOUT, open(&config, guarded, &notices)).await
                     }
                     // A token is for who asks for it as it is.
                     #[cfg(feature = "aws")]
-                    Proof::Token(_) => timeout(ANSWER, open(&config, connector, &notices)).await,
+                    Credentials::Token(_) => {
+                        timeout(CONNECT_TIMEOUT, open(&config, connector, &notices)).await
+                    }
                 }
             }
         };
         let (client, connection) = opened.map_err(silent)?.map_err(refused)?;
-        let asked = asked.load(Ordering::Relaxed);
-        Ok(Session { client, notices, connection, asked })
+        let auth_requested = auth_requested.load(Ordering::Relaxed);
+        Ok(Session { client, notices, connection, auth_requested })
     }
 
     fn refused(&self, database: &DatabaseName, error: &tokio_postgres::Error) -> ConnectError {
@@ -274,8 +282,8 @@ impl Target {
             port: self.port,
             database: database.clone(),
             user: self.user.clone(),
-            remedy: remedy(error.code(), &said(error), self.tls.identity()),
-            reason: said(error),
+            remedy: remedy(error.code(), &describe_error(error), self.tls.identity()),
+            reason: describe_error(error),
             code: error.code().cloned(),
         }
     }
@@ -302,18 +310,18 @@ const SETTINGS: &str = "SET statement_timeout = 0; SET search_path TO pg_catalog
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 
 /// How long somebody who leaves waits for the door to close.
-const LEAVING: Duration = Duration::from_secs(2);
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Session {
     /// Takes leave of the server: who just goes has it log a connection that was reset.
     pub(super) async fn end(self) {
         drop(self.client);
         // A server that does not answer any more is left without a word.
-        let _ = timeout(LEAVING, self.connection).await;
+        let _ = timeout(DISCONNECT_TIMEOUT, self.connection).await;
     }
 
     /// From now on no statement waits long for a lock.
-    pub(super) async fn wait_briefly(&self) -> Result<(), tokio_postgres::Error> {
+    pub(super) async fn limit_lock_waits(&self) -> Result<(), tokio_postgres::Error> {
         self.client.batch_execute(LOCK_TIMEOUT).await
     }
 
@@ -361,10 +369,11 @@ where
 }
 
 /// What a server said, with its code; of other errors, the causes in one line.
-pub(super) fn said(error: &tokio_postgres::Error) -> String {
-    if let Some(said) = error.as_db_error() {
-        let detail = said.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
-        return format!("{}{detail} ({})", said.message(), said.code().code());
+pub(super) fn describe_error(error: &tokio_postgres::Error) -> String {
+    if let Some(describe_error) = error.as_db_error() {
+        let detail =
+            describe_error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
+        return format!("{}{detail} ({})", describe_error.message(), describe_error.code().code());
     }
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);

@@ -7,42 +7,44 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt as _, stream};
 use tokio_postgres::error::SqlState;
 
-use super::connect::{ConnectError, Session, Target};
+use super::connect::{ConnectError, Endpoint, Session};
 use super::observe::{CONNECTIONS, ObserveError, Snapshot};
 use crate::config::VerifyPasswords;
 use crate::desired::{self, Desired};
 use crate::name::{DatabaseName, RoleName};
-use crate::observed::{Login, Observed};
+use crate::observed::{Observed, PasswordCheck};
 use crate::secrets::scram::Verifier;
 use crate::secrets::{Password, Secret, SecretId};
 
 const VERIFIERS: &str = include_str!("queries/verifiers.sql");
 
 /// What became of the password of each declared role that exists and has one.
-pub(super) async fn ask(
-    admin: &Target,
-    home: &Session,
+pub(super) async fn check_passwords(
+    admin: &Endpoint,
+    admin_session: &Session,
     desired: &Desired,
     observed: &Observed,
     secrets: &BTreeMap<SecretId, Secret>,
     verify: VerifyPasswords,
-) -> Result<BTreeMap<RoleName, Login>, ObserveError> {
-    let asked: Vec<(&RoleName, &Password)> = desired
+) -> Result<BTreeMap<RoleName, PasswordCheck>, ObserveError> {
+    let candidates: Vec<(&RoleName, &Password)> = desired
         .roles
         .iter()
-        .filter(|(name, role)| can_be_asked(observed, name, role))
+        .filter(|(name, role)| can_verify_password(observed, name, role))
         .filter_map(|(name, role)| Some((name, &secrets.get(role.secret()?)?.password)))
         .collect();
-    let all = |login: Login| {
-        asked.iter().map(move |(name, _)| ((*name).clone(), login.clone())).collect()
+    let all = |login: PasswordCheck| {
+        candidates.iter().map(move |(name, _)| ((*name).clone(), login.clone())).collect()
     };
     match verify {
-        VerifyPasswords::Never => Ok(all(Login::NotAsked)),
-        VerifyPasswords::AlwaysSet => Ok(all(Login::ToBeSet)),
-        VerifyPasswords::Login if observed.administrator.superuser => compare(home, &asked).await,
-        VerifyPasswords::Login => Ok(stream::iter(asked)
+        VerifyPasswords::Never => Ok(all(PasswordCheck::NotChecked)),
+        VerifyPasswords::AlwaysSet => Ok(all(PasswordCheck::ToBeSet)),
+        VerifyPasswords::Login if observed.administrator.superuser => {
+            compare(admin_session, &candidates).await
+        }
+        VerifyPasswords::Login => Ok(stream::iter(candidates)
             .map(async |(name, password)| {
-                let database = way_in(desired, observed, name);
+                let database = login_database(desired, observed, name);
                 let target = admin.as_role(name.clone(), password.clone());
                 (name.clone(), login(&target, database).await)
             })
@@ -54,16 +56,20 @@ pub(super) async fn ask(
 
 /// A role that may not log in, or not any more, is told that its password is wrong when it is right; of a
 /// member of `rds_iam`, RDS takes no password at all.
-pub(super) fn can_be_asked(observed: &Observed, name: &RoleName, role: &desired::Role) -> bool {
+pub(super) fn can_verify_password(
+    observed: &Observed,
+    name: &RoleName,
+    role: &desired::Role,
+) -> bool {
     role.secret().is_some()
         && observed
             .roles
             .get(name)
-            .is_some_and(|seen| seen.login && !seen.expired && !seen.comes_with_token())
+            .is_some_and(|seen| seen.login && !seen.expired && !seen.uses_iam_auth())
 }
 
 /// A database that the role may enter, as far as is known.
-pub(super) fn way_in<'a>(
+pub(super) fn login_database<'a>(
     desired: &'a Desired,
     observed: &'a Observed,
     role: &RoleName,
@@ -75,23 +81,27 @@ pub(super) fn way_in<'a>(
             entry.access.contains_key(role)
                 && observed.databases.get(name).is_some_and(|seen| seen.allow_connections)
         })
-        .map_or(&observed.home, |(name, _)| name)
+        .map_or(&observed.admin_database, |(name, _)| name)
 }
 
 /// What is known of a password where `pg_hba.conf` says `trust`, or `cert`: nothing.
-const UNASKED: &str = "the server lets the role in without asking for a password; let pg_hba.conf say scram-sha-256 for it";
+const PASSWORD_NOT_REQUESTED: &str = "the server lets the role in without asking for a password; let pg_hba.conf say scram-sha-256 for it";
 
-pub(super) async fn login(target: &Target, database: &DatabaseName) -> Login {
+pub(super) async fn login(target: &Endpoint, database: &DatabaseName) -> PasswordCheck {
     let error = match target.log_in(database).await {
         Ok(session) => {
-            let asked = session.asked;
+            let auth_requested = session.auth_requested;
             session.end().await;
-            return if asked { Login::Accepted } else { Login::Inconclusive(UNASKED.to_owned()) };
+            return if auth_requested {
+                PasswordCheck::Accepted
+            } else {
+                PasswordCheck::Inconclusive(PASSWORD_NOT_REQUESTED.to_owned())
+            };
         }
         Err(error) => error,
     };
     let ConnectError::Refused { code: Some(code), reason, remedy, .. } = &error else {
-        return Login::Inconclusive(error.to_string());
+        return PasswordCheck::Inconclusive(error.to_string());
     };
     // PostgreSQL asks for the password first: what it says of role or database comes after.
     const AFTER: [&SqlState; 3] = [
@@ -102,11 +112,11 @@ pub(super) async fn login(target: &Target, database: &DatabaseName) -> Login {
     let limit_of_its_own = *code == SqlState::TOO_MANY_CONNECTIONS
         && (reason.starts_with("too many connections for") || reason.contains("reserved"));
     if *code == SqlState::INVALID_PASSWORD {
-        Login::WrongPassword
+        PasswordCheck::WrongPassword
     } else if AFTER.contains(&code) || limit_of_its_own {
-        Login::Accepted
+        PasswordCheck::Accepted
     } else {
-        Login::Inconclusive(format!(
+        PasswordCheck::Inconclusive(format!(
             "{reason}{}",
             if remedy.is_empty() { advice(code, reason) } else { remedy }
         ))
@@ -130,21 +140,22 @@ fn advice(code: &SqlState, reason: &str) -> &'static str {
 
 /// What is stored against what is declared. Whatever is no SCRAM verifier is not what would be stored.
 async fn compare(
-    home: &Session,
-    asked: &[(&RoleName, &Password)],
-) -> Result<BTreeMap<RoleName, Login>, ObserveError> {
-    let names: Vec<&str> = asked.iter().map(|(name, _)| name.as_str()).collect();
-    let snapshot = Snapshot::open(home, "the stored verifiers").await?;
+    admin_session: &Session,
+    candidates: &[(&RoleName, &Password)],
+) -> Result<BTreeMap<RoleName, PasswordCheck>, ObserveError> {
+    let names: Vec<&str> = candidates.iter().map(|(name, _)| name.as_str()).collect();
+    let snapshot = Snapshot::open(admin_session, "the stored verifiers").await?;
     let stored: BTreeMap<RoleName, Option<String>> = snapshot.ask(VERIFIERS, &[&names]).await?;
     snapshot.close().await?;
     let right = |name: &RoleName, password: &Password| {
         let verifier = stored.get(name)?.as_deref().and_then(Verifier::parse)?;
-        verifier.is_of(password).then_some(())
+        verifier.matches(password).then_some(())
     };
-    Ok(asked
+    Ok(candidates
         .iter()
         .map(|(name, password)| {
-            let login = right(name, password).map_or(Login::WrongPassword, |()| Login::Accepted);
+            let login = right(name, password)
+                .map_or(PasswordCheck::WrongPassword, |()| PasswordCheck::Accepted);
             ((*name).clone(), login)
         })
         .collect())

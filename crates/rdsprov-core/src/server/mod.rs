@@ -1,9 +1,9 @@
 //! The effects on a server: one module connects, one observes, one applies.
 
+mod access_report;
 mod apply;
+mod auth_guard;
 mod connect;
-mod discreet;
-mod holdings;
 mod login;
 mod observe;
 #[cfg(feature = "aws")]
@@ -11,14 +11,18 @@ mod rotate;
 mod run;
 mod tls;
 
-use apply::not_begun;
-pub use apply::{ApplyOptions, Fault, Interrupt, Outcome, Report, StepResult, StepStatus, apply};
-pub use connect::{ConnectError, Proof, Session, Target};
-pub use holdings::Asked;
+pub use access_report::AccessQuery;
+use apply::outcome_not_started;
+pub use apply::{
+    ExecuteOptions, ExecutionOutcome, Fault, Interrupt, Report, StepResult, StepStatus, apply,
+};
+pub use connect::{ConnectError, Credentials, Endpoint, Session};
 pub use observe::{ObserveError, observe};
 #[cfg(feature = "aws")]
 pub use rotate::{PlannedRotation, RotateOptions, check_source};
-pub use run::{Administration, Lock, Login, Place, Run, RunError};
+pub use run::{
+    AdminConnection, AdminCredentials, ConnectionOverrides, Lock, Provisioner, RunError,
+};
 pub use tls::{CarriedCertificates, Tls, TlsError, TlsProblem};
 
 use std::collections::BTreeMap;

@@ -7,13 +7,13 @@ use futures_util::{StreamExt as _, stream};
 use serde::de::DeserializeOwned;
 use tokio_postgres::types::ToSql;
 
-use super::connect::{ConnectError, Session, Target, said};
+use super::connect::{ConnectError, Endpoint, Session, describe_error};
 use super::login;
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
-use crate::mark::Mark;
+use crate::marker::Marker;
 use crate::name::{DatabaseName, ExtensionName, RoleName, TEMPLATE};
-use crate::observed::{Contents, Observed, Trial};
+use crate::observed::{Contents, Observed, ProbeResult};
 use crate::plan;
 use crate::secrets::{Secret, SecretId};
 
@@ -22,7 +22,7 @@ const DATABASE: &str =
     concat!(include_str!("queries/relations.sql"), include_str!("queries/database.sql"));
 const NAMES: &str =
     concat!(include_str!("queries/relations.sql"), include_str!("queries/names.sql"));
-const HANDOVER: &str = include_str!("queries/handover.sql");
+const OWNERSHIP_TRANSFER: &str = include_str!("queries/ownership_transfer.sql");
 
 /// How many connections are open at once.
 pub(super) const CONNECTIONS: usize = 8;
@@ -69,7 +69,7 @@ impl<'a> Snapshot<'a> {
     }
 
     fn failed(&self, error: &tokio_postgres::Error) -> ObserveError {
-        ObserveError::Query { place: self.place.clone(), reason: said(error) }
+        ObserveError::Query { place: self.place.clone(), reason: describe_error(error) }
     }
 
     pub(super) async fn ask<T: DeserializeOwned>(
@@ -98,8 +98,8 @@ impl<'a> Snapshot<'a> {
 /// # Errors
 /// See [`ObserveError`].
 pub async fn observe(
-    admin: &Target,
-    home: &Session,
+    admin: &Endpoint,
+    admin_session: &Session,
     desired: &Desired,
     secrets: &BTreeMap<SecretId, Secret>,
     verify: VerifyPasswords,
@@ -110,7 +110,7 @@ pub async fn observe(
         .flat_map(|database| database.extensions.iter().map(ExtensionName::as_str))
         .collect();
     let extensions: Vec<&str> = extensions.into_iter().collect();
-    let mut observed = shared(home, &extensions).await?;
+    let mut observed = shared(admin_session, &extensions).await?;
 
     let is_there = |name: &DatabaseName| {
         observed
@@ -118,28 +118,31 @@ pub async fn observe(
             .get(name)
             .is_some_and(|seen| !seen.is_unfinished(&observed.administrator.name))
     };
-    let template = DatabaseName::observed(TEMPLATE);
+    let template = DatabaseName::new_unchecked(TEMPLATE);
     let delegates = desired.delegate().is_some();
-    let is_ours = |mark: Mark| mark.environment == desired.environment;
+    let is_ours = |marker: Marker| marker.environment == desired.environment;
     let places = observed.databases.iter().filter(|(name, seen)| {
-        let is_managed = seen.mark().is_some_and(is_ours);
+        let is_managed = seen.marker().is_some_and(is_ours);
         let concerns = desired.databases.contains_key(*name) || is_managed;
-        concerns && seen.enterable && **name != observed.home
+        concerns && seen.enterable && **name != observed.admin_database
     });
     let copies_template = delegates || desired.databases.keys().any(|name| !is_there(name));
     let places: Vec<DatabaseName> =
         places.map(|(name, _)| name.clone()).chain(copies_template.then_some(template)).collect();
     // The declared roles, and those that once were.
-    let orphans = observed.roles.iter().filter(|(_, seen)| seen.mark().is_some_and(is_ours));
+    let orphans = observed.roles.iter().filter(|(_, seen)| seen.marker().is_some_and(is_ours));
     let concerned: BTreeSet<&str> =
         orphans.map(|(name, _)| name).chain(desired.roles.keys()).map(RoleName::as_str).collect();
     let concerned: Vec<&str> = concerned.into_iter().collect();
-    let looked: Vec<(&DatabaseName, Result<Contents, ObserveError>)> = stream::iter(&places)
-        .map(async |name| (name, look_inside(admin, desired, &observed, &concerned, name).await))
-        .buffered(CONNECTIONS)
-        .collect()
-        .await;
-    for (name, contents) in looked {
+    let observed_databases: Vec<(&DatabaseName, Result<Contents, ObserveError>)> =
+        stream::iter(&places)
+            .map(async |name| {
+                (name, observe_database(admin, desired, &observed, &concerned, name).await)
+            })
+            .buffered(CONNECTIONS)
+            .collect()
+            .await;
+    for (name, contents) in observed_databases {
         match (contents, observed.databases.get_mut(name)) {
             (Ok(contents), Some(database)) => database.contents = Some(contents),
             (Ok(contents), None) => observed.template = Some(contents),
@@ -151,13 +154,17 @@ pub async fn observe(
         }
     }
 
-    observed.logins = login::ask(admin, home, desired, &observed, secrets, verify).await?;
+    observed.password_checks =
+        login::check_passwords(admin, admin_session, desired, &observed, secrets, verify).await?;
     Ok(observed)
 }
 
 /// What all databases share.
-pub(super) async fn shared(home: &Session, extensions: &[&str]) -> Result<Observed, ObserveError> {
-    let snapshot = Snapshot::open(home, "the server").await?;
+pub(super) async fn shared(
+    admin_session: &Session,
+    extensions: &[&str],
+) -> Result<Observed, ObserveError> {
+    let snapshot = Snapshot::open(admin_session, "the server").await?;
     let observed = snapshot.ask(CLUSTER, &[&extensions]).await?;
     snapshot.close().await?;
     Ok(observed)
@@ -165,8 +172,8 @@ pub(super) async fn shared(home: &Session, extensions: &[&str]) -> Result<Observ
 
 /// What is inside one database, in one snapshot. Of relations that need nothing, only how many they are
 /// comes over the wire: their names are asked for where the plan will need them.
-async fn look_inside(
-    admin: &Target,
+async fn observe_database(
+    admin: &Endpoint,
     desired: &Desired,
     observed: &Observed,
     concerned: &[&str],
@@ -189,20 +196,20 @@ async fn look_inside(
     if let (Some(present), Some(wanted)) = (present, wanted)
         && present != wanted
     {
-        let one_by_one = *present == observed.administrator.name;
+        let object_by_object = *present == observed.administrator.name;
         let parameters: [&(dyn ToSql + Sync); 3] =
-            [&present.as_str(), &wanted.as_str(), &one_by_one];
-        contents.handover = snapshot.ask(HANDOVER, &parameters).await?;
+            [&present.as_str(), &wanted.as_str(), &object_by_object];
+        contents.ownership_transfer = snapshot.ask(OWNERSHIP_TRANSFER, &parameters).await?;
     }
     snapshot.close().await?;
     Ok(contents)
 }
 
 /// Whether the server allows the administrator a statement: tried, and undone whatever comes of it.
-pub(super) async fn try_out(session: &Session, statement: &str) -> Result<Trial, ObserveError> {
+pub(super) async fn probe(session: &Session, statement: &str) -> Result<ProbeResult, ObserveError> {
     let failed = |error: tokio_postgres::Error| ObserveError::Query {
         place: "what the server allows".to_owned(),
-        reason: said(&error),
+        reason: describe_error(&error),
     };
     session
         .client
@@ -212,8 +219,10 @@ pub(super) async fn try_out(session: &Session, statement: &str) -> Result<Trial,
     let tried = session.client.batch_execute(statement).await;
     session.client.batch_execute("ROLLBACK").await.map_err(failed)?;
     match tried {
-        Ok(()) => Ok(Trial::Allowed),
-        Err(error) if error.as_db_error().is_some() => Ok(Trial::Refused(said(&error))),
+        Ok(()) => Ok(ProbeResult::Allowed),
+        Err(error) if error.as_db_error().is_some() => {
+            Ok(ProbeResult::Denied(describe_error(&error)))
+        }
         Err(error) => Err(failed(error)),
     }
 }

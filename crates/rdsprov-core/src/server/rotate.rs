@@ -12,18 +12,20 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::apply::{ApplyOptions, Outcome, Report, StepResult, StepStatus, apply, stopped};
-use super::run::{Lock, Run, RunError};
+use super::apply::{
+    ExecuteOptions, ExecutionOutcome, Report, StepResult, StepStatus, apply, stopped,
+};
+use super::run::{Lock, Provisioner, RunError};
 use super::{RunSlots, login, observe};
 use crate::name::DatabaseName;
-use crate::observed::{Login, Observed};
-use crate::plan::rotation::{Held, Standing, restore};
-use crate::plan::{Action, Findings, Plan, Refusal, Step, Transaction};
+use crate::observed::{Observed, PasswordCheck};
+use crate::plan::rotation::{ActivePassword, RotationState, restore};
+use crate::plan::{Action, Plan, Refusal, SecretFindings, Step, Transaction};
 use crate::rotation::{Rotation, RotationError};
 use crate::secrets::aws::SecretsManager;
-use crate::secrets::judge::contradictions;
+use crate::secrets::validate::mismatches;
 use crate::secrets::{
-    Keeper, Password, Secret, SecretError, SecretSource, Stages, Version, VersionsError,
+    Password, RotationOwner, Secret, SecretError, SecretSource, Stages, Version, VersionsError,
 };
 
 /// How often the old password is tried to be put back.
@@ -38,11 +40,11 @@ pub struct PlannedRotation {
 
 /// One password to be rotated, with what its secret says.
 struct Candidate {
-    standing: Standing,
+    state: RotationState,
     current: Version,
     pending: Option<Version>,
     /// Where the role may log in.
-    way_in: DatabaseName,
+    login_database: DatabaseName,
 }
 
 /// How a rotation is carried out.
@@ -69,7 +71,7 @@ fn manager(source: &SecretSource) -> Result<&SecretsManager, RotationError> {
     }
 }
 
-impl Run {
+impl Provisioner {
     /// Looks at secrets and roles, and plans. To be called with the lock held: who waited for another
     /// rotation reads what that one has left.
     ///
@@ -77,8 +79,8 @@ impl Run {
     /// Where the server or Secrets Manager cannot be asked. What is wrong with single secrets becomes
     /// refusals of the plan.
     pub async fn plan_rotation(&self, rotations: &[Rotation]) -> Result<PlannedRotation, RunError> {
-        let observed = observe::shared(&self.home, &[]).await?;
-        let mut findings = Findings::default();
+        let observed = observe::shared(&self.admin_session, &[]).await?;
+        let mut findings = SecretFindings::default();
         let mut candidates = Vec::new();
         for rotation in rotations {
             match self.candidate(rotation, &observed, &mut findings).await {
@@ -88,16 +90,16 @@ impl Run {
                     application: rotation.application.clone(),
                     message: error.to_string(),
                     remedy: "see to the secret, then run again".to_owned(),
-                    opens: None,
+                    manual_fix: None,
                 }),
             }
         }
-        let standings: Vec<Standing> =
-            candidates.iter().map(|candidate| candidate.standing.clone()).collect();
+        let states: Vec<RotationState> =
+            candidates.iter().map(|candidate| candidate.state.clone()).collect();
         let plan = |observed: &Observed| {
-            Plan::of_rotation(&self.desired, observed, findings.clone(), &standings)
+            Plan::for_rotation(&self.desired, observed, findings.clone(), &states)
         };
-        Ok(PlannedRotation { plan: self.answered(observed, plan).await?.1, candidates })
+        Ok(PlannedRotation { plan: self.resolve_probes(observed, plan).await?.1, candidates })
     }
 
     /// Reads the versions of a secret, and asks the server which of them it has.
@@ -105,12 +107,12 @@ impl Run {
         &self,
         rotation: &Rotation,
         observed: &Observed,
-        findings: &mut Findings,
+        findings: &mut SecretFindings,
     ) -> Result<Option<Candidate>, VersionsError> {
         let Some(declared) = self.desired.roles.get(&rotation.role) else { return Ok(None) };
         let SecretSource::Aws(manager) = &self.source else { return Ok(None) };
         let id = &rotation.secret;
-        let Stages { current: current_id, pending: pending_id, keeper } =
+        let Stages { current: current_id, pending: pending_id, rotation_owner } =
             manager.stages(id).await?;
         let current = manager.version(id, &current_id).await?;
         let pending = match &pending_id {
@@ -120,8 +122,7 @@ impl Run {
         // How long the one is that goes does not matter any more.
         let versions = pending.iter().map(|version| (version, self.minimum_length));
         for (version, minimum_length) in versions.chain([(&current, 0)]) {
-            let wrong =
-                contradictions(&self.desired, &rotation.role, &version.secret, minimum_length);
+            let wrong = mismatches(&self.desired, &rotation.role, &version.secret, minimum_length);
             findings.refusals.extend(wrong.into_iter().map(|(message, remedy)| Refusal {
                 application: rotation.application.clone(),
                 message: match &version.secret.version {
@@ -129,55 +130,59 @@ impl Run {
                     None => message,
                 },
                 remedy: remedy.to_owned(),
-                opens: None,
+                manual_fix: None,
             }));
         }
-        let way_in = login::way_in(&self.desired, observed, &rotation.role).clone();
-        let held = if login::can_be_asked(observed, &rotation.role, declared) {
-            self.held(rotation, &way_in, &current, pending.as_ref()).await
+        let login_database = login::login_database(&self.desired, observed, &rotation.role).clone();
+        let active_password = if login::can_verify_password(observed, &rotation.role, declared) {
+            self.active_password(rotation, &login_database, &current, pending.as_ref()).await
         } else {
-            Held::Neither
+            ActivePassword::Neither
         };
-        let keeper = keeper.map(|keeper| match keeper {
-            Keeper::Rotation => "Secrets Manager's own rotation is on".to_owned(),
-            Keeper::Service(name) => format!("it belongs to the service {name}"),
+        let rotation_owner = rotation_owner.map(|rotation_owner| match rotation_owner {
+            RotationOwner::Rotation => "Secrets Manager's own rotation is on".to_owned(),
+            RotationOwner::Service(name) => format!("it belongs to the service {name}"),
         });
-        let standing = Standing {
+        let state = RotationState {
             rotation: rotation.clone(),
             current: current_id,
             pending: pending_id,
-            held,
-            keeper,
+            active_password,
+            rotation_owner,
         };
-        Ok(Some(Candidate { standing, current, pending, way_in }))
+        Ok(Some(Candidate { state, current, pending, login_database }))
     }
 
-    async fn held(
+    async fn active_password(
         &self,
         rotation: &Rotation,
-        way_in: &DatabaseName,
+        login_database: &DatabaseName,
         current: &Version,
         pending: Option<&Version>,
-    ) -> Held {
-        let versions = pending.map(|version| (version, Held::Pending));
-        for (version, held) in versions.into_iter().chain([(current, Held::Current)]) {
-            match self.logs_in(rotation, way_in, &version.secret.password).await {
-                Login::Accepted => return held,
-                Login::Inconclusive(reason) => return Held::Unknown(reason),
-                Login::WrongPassword | Login::NotAsked | Login::ToBeSet => {}
+    ) -> ActivePassword {
+        let versions = pending.map(|version| (version, ActivePassword::Pending));
+        for (version, active_password) in
+            versions.into_iter().chain([(current, ActivePassword::Current)])
+        {
+            match self.try_login(rotation, login_database, &version.secret.password).await {
+                PasswordCheck::Accepted => return active_password,
+                PasswordCheck::Inconclusive(reason) => return ActivePassword::Unknown(reason),
+                PasswordCheck::WrongPassword
+                | PasswordCheck::NotChecked
+                | PasswordCheck::ToBeSet => {}
             }
         }
-        Held::Neither
+        ActivePassword::Neither
     }
 
-    async fn logs_in(
+    async fn try_login(
         &self,
         rotation: &Rotation,
-        way_in: &DatabaseName,
+        login_database: &DatabaseName,
         password: &Password,
-    ) -> Login {
+    ) -> PasswordCheck {
         let target = self.admin.as_role(rotation.role.clone(), password.clone());
-        login::login(&target, way_in).await
+        login::login(&target, login_database).await
     }
 
     /// Carries out what was planned, one password after another; the first failure ends it. What went wrong
@@ -187,14 +192,14 @@ impl Run {
         lock: &Lock,
         planned: &PlannedRotation,
         options: &RotateOptions<'_>,
-    ) -> Outcome {
-        let mut outcome = Outcome { steps: Vec::new(), committed: false, error: None };
+    ) -> ExecutionOutcome {
+        let mut outcome = ExecutionOutcome { steps: Vec::new(), committed: false, error: None };
         let manager = match manager(&self.source) {
             Ok(manager) => manager,
-            Err(error) => return Outcome { error: Some(error.to_string()), ..outcome },
+            Err(error) => return ExecutionOutcome { error: Some(error.to_string()), ..outcome },
         };
         for candidate in &planned.candidates {
-            let role = Some(&candidate.standing.rotation.role);
+            let role = Some(&candidate.state.rotation.role);
             let of_role = |transaction: &&Transaction| {
                 transaction.steps.iter().any(|step| step.role.as_ref() == role)
             };
@@ -205,8 +210,9 @@ impl Run {
             let results = if outcome.error.is_some() {
                 steps.iter().map(|_| ended(StepStatus::NotRun, Duration::ZERO)).collect()
             } else {
-                let turn = Turn { run: self, manager, lock, plan: &planned.plan, candidate };
-                turn.take(transaction, &mut steps, options.stop.clone(), &mut outcome).await
+                let rotation_run =
+                    RotationRun { run: self, manager, lock, plan: &planned.plan, candidate };
+                rotation_run.run(transaction, &mut steps, options.stop.clone(), &mut outcome).await
             };
             if let Some(report) = options.report {
                 report(&steps, &results);
@@ -218,8 +224,8 @@ impl Run {
 }
 
 /// The rotation of one password.
-struct Turn<'a> {
-    run: &'a Run,
+struct RotationRun<'a> {
+    run: &'a Provisioner,
     manager: &'a SecretsManager,
     lock: &'a Lock,
     plan: &'a Plan,
@@ -227,20 +233,20 @@ struct Turn<'a> {
 }
 
 /// Why a step failed, in words.
-type Failure = String;
+type StepFailure = String;
 
-impl Turn<'_> {
+impl RotationRun<'_> {
     /// The steps in order, and where one fails, the way back: that becomes a step of its own.
-    async fn take(
+    async fn run(
         &self,
         transaction: &Transaction,
         steps: &mut Vec<Step>,
         stop: Option<watch::Receiver<bool>>,
-        outcome: &mut Outcome,
+        outcome: &mut ExecutionOutcome,
     ) -> Vec<StepResult> {
         let mut pending = self.candidate.pending.as_ref().map(|version| version.secret.clone());
         // Whether the server may have the pending password while the other one is current.
-        let mut set = self.candidate.standing.held == Held::Pending;
+        let mut set = self.candidate.state.active_password == ActivePassword::Pending;
         let mut results = Vec::new();
         let mut failure = None;
         for step in &transaction.steps {
@@ -264,7 +270,7 @@ impl Turn<'_> {
             };
             results.push(ended(status, started.elapsed()));
         }
-        let role = &self.candidate.standing.rotation.role;
+        let role = &self.candidate.state.rotation.role;
         match failure {
             None => outcome.committed = true,
             Some(failure) if !set => {
@@ -273,8 +279,8 @@ impl Turn<'_> {
             }
             Some(failure) => {
                 let started = Instant::now();
-                let step = restore(&self.candidate.standing);
-                let result = self.put_back(&step, transaction).await;
+                let step = restore(&self.candidate.state);
+                let result = self.restore_password(&step, transaction).await;
                 let (status, what) = match result {
                     Ok(()) => {
                         let what =
@@ -303,7 +309,7 @@ impl Turn<'_> {
         transaction: &Transaction,
         pending: &mut Option<Secret>,
         stop: Option<watch::Receiver<bool>>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), StepFailure> {
         if step.action == Action::CreatePending {
             let created = tokio::select! {
                 biased;
@@ -329,13 +335,14 @@ impl Turn<'_> {
     }
 
     /// A new password beside all else that the current version says.
-    async fn create(&self) -> Result<Secret, Failure> {
-        let said = |error: &dyn ToString| error.to_string();
-        let id = &self.candidate.standing.rotation.secret;
+    async fn create(&self) -> Result<Secret, StepFailure> {
+        let text_of = |error: &dyn ToString| error.to_string();
+        let id = &self.candidate.state.rotation.secret;
         let current = &self.candidate.current;
-        let password = Password::generate(self.run.minimum_length).map_err(|error| said(&error))?;
-        let text = current.with_password(&password).map_err(|error| said(&error))?;
-        let version = self.manager.put_pending(id, text).await.map_err(|error| said(&error))?;
+        let password =
+            Password::generate(self.run.minimum_length).map_err(|error| text_of(&error))?;
+        let text = current.with_password(&password).map_err(|error| text_of(&error))?;
+        let version = self.manager.put_pending(id, text).await.map_err(|error| text_of(&error))?;
         Ok(Secret { password, version: Some(version), ..current.secret.clone() })
     }
 
@@ -347,34 +354,36 @@ impl Turn<'_> {
         transaction: &Transaction,
         secret: &Secret,
         stop: Option<watch::Receiver<bool>>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), StepFailure> {
         let alone = Transaction { steps: vec![step.clone()], ..transaction.clone() };
         let plan = Plan { transactions: vec![alone], ..self.plan.clone() };
         let secrets = BTreeMap::from([(secret.id.clone(), secret.clone())]);
         let iterations = self.run.iterations.load(Ordering::Relaxed);
         let slots = RunSlots { secrets: &secrets, build_id: "", iterations };
-        let options = ApplyOptions { stop, ..ApplyOptions::default() };
+        let options = ExecuteOptions { stop, ..ExecuteOptions::default() };
         let outcome = apply(&plan, &self.run.admin, lock, &slots, &options).await;
         outcome.error.map_or(Ok(()), Err)
     }
 
-    async fn test(&self, pending: &Secret) -> Result<(), Failure> {
-        let Candidate { standing, way_in, .. } = self.candidate;
-        let role = &standing.rotation.role;
-        match self.run.logs_in(&standing.rotation, way_in, &pending.password).await {
-            Login::Accepted => Ok(()),
-            Login::Inconclusive(reason) => {
+    async fn test(&self, pending: &Secret) -> Result<(), StepFailure> {
+        let Candidate { state, login_database, .. } = self.candidate;
+        let role = &state.rotation.role;
+        match self.run.try_login(&state.rotation, login_database, &pending.password).await {
+            PasswordCheck::Accepted => Ok(()),
+            PasswordCheck::Inconclusive(reason) => {
                 Err(format!("role {role} cannot log in with the new password: {reason}"))
             }
-            Login::WrongPassword | Login::NotAsked | Login::ToBeSet => Err(format!(
-                "the server does not take the new password of role {role}; somebody else has set another"
-            )),
+            PasswordCheck::WrongPassword | PasswordCheck::NotChecked | PasswordCheck::ToBeSet => {
+                Err(format!(
+                    "the server does not take the new password of role {role}; somebody else has set another"
+                ))
+            }
         }
     }
 
     /// Moves `AWSCURRENT`. An answer that got lost is asked for.
-    async fn finish(&self, pending: &Secret) -> Result<(), Failure> {
-        let Standing { rotation, current, .. } = &self.candidate.standing;
+    async fn finish(&self, pending: &Secret) -> Result<(), StepFailure> {
+        let RotationState { rotation, current, .. } = &self.candidate.state;
         let id = &rotation.secret;
         let Some(version) = &pending.version else {
             return Err(SecretError::NoValue { id: id.clone() }.to_string());
@@ -396,7 +405,11 @@ impl Turn<'_> {
     }
 
     /// The password that is current, back on the server; over another connection where this one is gone.
-    async fn put_back(&self, step: &Step, transaction: &Transaction) -> Result<(), Failure> {
+    async fn restore_password(
+        &self,
+        step: &Step,
+        transaction: &Transaction,
+    ) -> Result<(), StepFailure> {
         let current = &self.candidate.current.secret;
         let mut result = self.set(self.lock, step, transaction, current, None).await;
         for tried in 1..=RESTORES {

@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::connect::{ConnectError, Proof, Session, Target, said};
+use super::connect::{ConnectError, Credentials, Endpoint, Session, describe_error};
 use super::login;
-use super::observe::{ObserveError, observe, try_out};
+use super::observe::{ObserveError, observe, probe};
 use super::tls::Tls;
-use super::{ApplyOptions, Outcome, RunSlots, apply, not_begun};
+use super::{ExecuteOptions, ExecutionOutcome, RunSlots, apply, outcome_not_started};
 use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::observed::{self, Observed};
-use crate::plan::{Action, Findings, Plan, Refusal, SlotError};
-use crate::secrets::judge::{Fetched, found, judge, other_servers};
+use crate::plan::{Action, Plan, Refusal, SecretFindings, SlotError};
 use crate::secrets::scram::{ITERATIONS, NoRandomness};
+use crate::secrets::validate::{FetchedSecrets, foreign_endpoints, lookup, validate};
 use crate::secrets::{Password, Secret, SecretError, SecretId, SecretSource, SourceError, Stage};
 
 /// Runs of this program wait for one another on this advisory lock: the first eight bytes of its name.
@@ -25,7 +25,7 @@ const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
 const DEFAULT_PORT: u16 = 5432;
 
 /// How the administrator logs in.
-pub enum Login {
+pub enum AdminCredentials {
     /// With the password of a secret, which also says who and where.
     Secret(SecretId),
     /// As a role, with a token of IAM. The place has to say where.
@@ -40,7 +40,7 @@ pub enum Login {
 
 /// Where the administrator's secret says nothing, or something else than what is wanted.
 #[derive(Debug, Clone, Default)]
-pub struct Place {
+pub struct ConnectionOverrides {
     /// The host.
     pub host: Option<String>,
     /// The port.
@@ -101,74 +101,74 @@ pub enum RunError {
 }
 
 /// The administrator, logged in.
-pub struct Administration {
-    pub(super) admin: Target,
-    pub(super) home: Session,
+pub struct AdminConnection {
+    pub(super) admin: Endpoint,
+    pub(super) admin_session: Session,
 }
 
-impl Administration {
+impl AdminConnection {
     /// Fetches the administrator's secret, and no other, and connects.
     ///
     /// # Errors
     /// Where the secret or the connection is not to be had.
     pub async fn open(
         source: &SecretSource,
-        login: Login,
-        place: Place,
+        login: AdminCredentials,
+        overrides: ConnectionOverrides,
         tls: Tls,
     ) -> Result<Self, RunError> {
         let ids = match &login {
-            Login::Secret(id) => BTreeMap::from([(id.clone(), Stage::Current)]),
+            AdminCredentials::Secret(id) => BTreeMap::from([(id.clone(), Stage::Current)]),
             #[cfg(feature = "aws")]
-            Login::Token { .. } => BTreeMap::new(),
+            AdminCredentials::Token { .. } => BTreeMap::new(),
         };
         let fetched = source.fetch(&ids).await?;
-        Self::connect(login, place, tls, &fetched, &Findings::default()).await
+        Self::connect(login, overrides, tls, &fetched, &SecretFindings::default()).await
     }
 
     async fn connect(
-        login: Login,
-        place: Place,
+        login: AdminCredentials,
+        overrides: ConnectionOverrides,
         tls: Tls,
-        fetched: &Fetched,
-        findings: &Findings,
+        fetched: &FetchedSecrets,
+        findings: &SecretFindings,
     ) -> Result<Self, RunError> {
         let (admin, dbname) = match login {
-            Login::Secret(id) => {
+            AdminCredentials::Secret(id) => {
                 let administrator = administrator(&id, fetched, findings)?;
                 let incomplete =
                     |key, flag| RunError::AdminSecretIncomplete { id: id.clone(), key, flag };
-                let host = place.host.or(administrator.host);
+                let host = overrides.host.or(administrator.host);
                 let user = administrator.username;
-                let admin = Target {
+                let admin = Endpoint {
                     host: host.ok_or_else(|| incomplete("host", "--host"))?,
-                    port: place.port.or(administrator.port).unwrap_or(DEFAULT_PORT),
-                    user: RoleName::observed(
+                    port: overrides.port.or(administrator.port).unwrap_or(DEFAULT_PORT),
+                    user: RoleName::new_unchecked(
                         user.ok_or_else(|| incomplete("username", "a secret that has one"))?,
                     ),
-                    proof: Proof::Password(administrator.password),
+                    credentials: Credentials::Password(administrator.password),
                     tls,
                 };
                 (admin, administrator.dbname)
             }
             #[cfg(feature = "aws")]
-            Login::Token { user, source } => {
-                let admin = Target {
-                    host: place.host.ok_or(RunError::NoHost)?,
-                    port: place.port.unwrap_or(DEFAULT_PORT),
+            AdminCredentials::Token { user, source } => {
+                let admin = Endpoint {
+                    host: overrides.host.ok_or(RunError::NoHost)?,
+                    port: overrides.port.unwrap_or(DEFAULT_PORT),
                     user,
-                    proof: Proof::Token(source),
+                    credentials: Credentials::Token(source),
                     tls,
                 };
                 (admin, None)
             }
         };
-        let home = place
-            .database
-            .or(dbname)
-            .map_or_else(|| DatabaseName::observed(LOCK_DATABASE), DatabaseName::observed);
-        let home = admin.connect(&home).await?;
-        Ok(Self { admin, home })
+        let admin_session = overrides.database.or(dbname).map_or_else(
+            || DatabaseName::new_unchecked(LOCK_DATABASE),
+            DatabaseName::new_unchecked,
+        );
+        let admin_session = admin.connect(&admin_session).await?;
+        Ok(Self { admin, admin_session })
     }
 
     /// `host:port`, for the records.
@@ -179,7 +179,7 @@ impl Administration {
 }
 
 /// A run with its secrets at hand and its connection open.
-pub struct Run {
+pub struct Provisioner {
     /// What is wanted.
     pub desired: Desired,
     verify: VerifyPasswords,
@@ -188,14 +188,14 @@ pub struct Run {
     pub(super) iterations: AtomicU32,
     pub(super) source: SecretSource,
     pub(super) minimum_length: usize,
-    fetched: Mutex<Fetched>,
+    fetched: Mutex<FetchedSecrets>,
     /// Those of them that are not there yet: their passwords were made here.
     new_secrets: Mutex<BTreeSet<SecretId>>,
-    pub(super) admin: Target,
-    pub(super) home: Session,
+    pub(super) admin: Endpoint,
+    pub(super) admin_session: Session,
 }
 
-impl Run {
+impl Provisioner {
     /// Fetches the secrets and connects.
     ///
     /// # Errors
@@ -204,8 +204,8 @@ impl Run {
     pub async fn open(
         desired: Desired,
         source: &SecretSource,
-        login: Login,
-        place: Place,
+        login: AdminCredentials,
+        overrides: ConnectionOverrides,
         tls: Tls,
         passwords: &Passwords,
     ) -> Result<Self, RunError> {
@@ -213,15 +213,15 @@ impl Run {
         let mut wanted: BTreeMap<SecretId, Stage> =
             desired.secrets().into_iter().map(|id| (id.clone(), stage)).collect();
         match &login {
-            Login::Secret(id) => drop(wanted.insert(id.clone(), Stage::Current)),
+            AdminCredentials::Secret(id) => drop(wanted.insert(id.clone(), Stage::Current)),
             #[cfg(feature = "aws")]
-            Login::Token { .. } => {}
+            AdminCredentials::Token { .. } => {}
         }
         let mut fetched = source.fetch(&wanted).await?;
         let new_secrets = make_passwords(&desired, &mut fetched, passwords.minimum_length)?;
-        let (_, findings) = judge(&desired, &fetched, passwords.minimum_length);
-        let Administration { admin, home } =
-            Administration::connect(login, place, tls, &fetched, &findings).await?;
+        let (_, findings) = validate(&desired, &fetched, passwords.minimum_length);
+        let AdminConnection { admin, admin_session } =
+            AdminConnection::connect(login, overrides, tls, &fetched, &findings).await?;
         for id in &new_secrets {
             // Who reads it logs in where this run did.
             if let Some(Ok(secret)) = fetched.get_mut(id) {
@@ -240,7 +240,7 @@ impl Run {
             fetched: Mutex::new(fetched),
             new_secrets: Mutex::new(new_secrets),
             admin,
-            home,
+            admin_session,
         })
     }
 
@@ -250,7 +250,7 @@ impl Run {
     /// Where the server does not give the lock.
     pub async fn lock(&self) -> Result<Lock, RunError> {
         let session = self.shared_database().await?;
-        let failed = |error: tokio_postgres::Error| RunError::Lock(said(&error));
+        let failed = |error: tokio_postgres::Error| RunError::Lock(describe_error(&error));
         let free: bool = session
             .client
             .query_one("SELECT pg_catalog.pg_try_advisory_lock($1)", &[&LOCK_KEY])
@@ -268,13 +268,13 @@ impl Run {
                 .await
                 .map_err(failed)?;
         }
-        session.wait_briefly().await.map_err(failed)?;
+        session.limit_lock_waits().await.map_err(failed)?;
         Ok(Lock(session))
     }
 
     /// A connection to the database that every run takes its lock in.
     pub(super) async fn shared_database(&self) -> Result<Session, ConnectError> {
-        self.admin.connect(&DatabaseName::observed(LOCK_DATABASE)).await
+        self.admin.connect(&DatabaseName::new_unchecked(LOCK_DATABASE)).await
     }
 
     /// Looks at the server and plans.
@@ -282,7 +282,7 @@ impl Run {
     /// # Errors
     /// Where the server cannot be looked at.
     pub async fn plan(&self) -> Result<Plan, RunError> {
-        Ok(self.look().await?.1)
+        Ok(self.observe_and_plan().await?.1)
     }
 
     /// Looks at the server and plans; what was seen beside what is to be done. Where the plan leaves it open
@@ -290,28 +290,34 @@ impl Run {
     ///
     /// # Errors
     /// Where the server cannot be looked at.
-    pub async fn look(&self) -> Result<(Observed, Plan), RunError> {
+    pub async fn observe_and_plan(&self) -> Result<(Observed, Plan), RunError> {
         let verify = match self.verify {
             VerifyPasswords::AlwaysSet if self.applied.load(Ordering::Relaxed) => {
                 VerifyPasswords::Login
             }
             verify => verify,
         };
-        let (mut secrets, mut findings) = self.known();
+        let (mut secrets, mut findings) = self.validated_secrets();
         let mut observed =
-            observe(&self.admin, &self.home, &self.desired, &secrets, verify).await?;
-        if self.read_again(&observed).await? {
-            (secrets, findings) = self.known();
-            observed.logins =
-                login::ask(&self.admin, &self.home, &self.desired, &observed, &secrets, verify)
-                    .await?;
+            observe(&self.admin, &self.admin_session, &self.desired, &secrets, verify).await?;
+        if self.refresh_secrets(&observed).await? {
+            (secrets, findings) = self.validated_secrets();
+            observed.password_checks = login::check_passwords(
+                &self.admin,
+                &self.admin_session,
+                &self.desired,
+                &observed,
+                &secrets,
+                verify,
+            )
+            .await?;
         }
         let plan = |observed: &Observed| Plan::new(&self.desired, observed, findings.clone());
-        self.answered(observed, plan).await
+        self.resolve_probes(observed, plan).await
     }
 
     /// Plans, and where the plan leaves it open what the server allows, asks the server and plans again.
-    pub(super) async fn answered(
+    pub(super) async fn resolve_probes(
         &self,
         mut observed: Observed,
         plan: impl Fn(&Observed) -> Plan,
@@ -321,37 +327,37 @@ impl Run {
         loop {
             let plan = plan(&observed);
             // Where nothing is to be done, nothing is tried: a trial is undone, but it writes.
-            if plan.open_questions.is_empty() || plan.is_empty() && plan.refusals.is_empty() {
+            if plan.probes.is_empty() || plan.is_empty() && plan.refusals.is_empty() {
                 return Ok((observed, plan));
             }
-            for (place, statements) in plan.open_questions {
+            for (overrides, statements) in plan.probes {
                 let own;
-                let session = if place == observed.home {
-                    &self.home
+                let session = if overrides == observed.admin_database {
+                    &self.admin_session
                 } else {
-                    own = self.admin.connect(&place).await?;
+                    own = self.admin.connect(&overrides).await?;
                     &own
                 };
-                let answers = observed.trials.entry(place).or_default();
+                let answers = observed.probe_results.entry(overrides).or_default();
                 for statement in statements {
-                    let answer = try_out(session, &statement).await?;
+                    let answer = probe(session, &statement).await?;
                     answers.insert(statement, answer);
                 }
             }
         }
     }
 
-    /// What was found out about the secrets; with it, what [`Run::look`] saw gives the same plan again.
+    /// What was found out about the secrets; with it, what [`Provisioner::observe_and_plan`] saw gives the same plan again.
     #[must_use]
-    pub fn findings(&self) -> Findings {
-        self.known().1
+    pub fn findings(&self) -> SecretFindings {
+        self.validated_secrets().1
     }
 
     /// The good secrets, and what was found on the way.
-    fn known(&self) -> (BTreeMap<SecretId, Secret>, Findings) {
+    fn validated_secrets(&self) -> (BTreeMap<SecretId, Secret>, SecretFindings) {
         let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-        let (secrets, mut findings) = judge(&self.desired, &fetched, self.minimum_length);
-        findings.notes.extend(other_servers(&secrets, &self.admin.host, self.admin.port));
+        let (secrets, mut findings) = validate(&self.desired, &fetched, self.minimum_length);
+        findings.notes.extend(foreign_endpoints(&secrets, &self.admin.host, self.admin.port));
         findings.new_secrets = self.new_secrets();
         (secrets, findings)
     }
@@ -363,10 +369,11 @@ impl Run {
     /// Reads those secrets again whose passwords would be set. They were read before this run had its lock:
     /// a rotation that ended in between has made them old, and setting one would undo it. Tells whether any
     /// has changed.
-    async fn read_again(&self, observed: &Observed) -> Result<bool, RunError> {
-        use observed::Login::{ToBeSet, WrongPassword};
-        let to_be_set =
-            |role: &RoleName| matches!(observed.logins.get(role), Some(WrongPassword | ToBeSet));
+    async fn refresh_secrets(&self, observed: &Observed) -> Result<bool, RunError> {
+        use observed::PasswordCheck::{ToBeSet, WrongPassword};
+        let to_be_set = |role: &RoleName| {
+            matches!(observed.password_checks.get(role), Some(WrongPassword | ToBeSet))
+        };
         // Who gives secrets of its own is asked once for each.
         if matches!(self.source, SecretSource::Own(_)) {
             return Ok(false);
@@ -402,7 +409,7 @@ impl Run {
     /// Where a password is not at hand.
     pub fn script(&self, plan: &Plan, build_id: &str) -> Result<String, SlotError> {
         let iterations = self.iterations.load(Ordering::Relaxed);
-        let (secrets, _) = self.known();
+        let (secrets, _) = self.validated_secrets();
         plan.to_sql_with_verifiers(&RunSlots { secrets: &secrets, build_id, iterations })
     }
 
@@ -412,15 +419,15 @@ impl Run {
         lock: &Lock,
         plan: &Plan,
         build_id: &str,
-        options: &ApplyOptions<'_>,
-    ) -> Outcome {
+        options: &ExecuteOptions<'_>,
+    ) -> ExecutionOutcome {
         self.applied.store(true, Ordering::Relaxed);
         let iterations = self.iterations.load(Ordering::Relaxed);
-        let (secrets, _) = self.known();
+        let (secrets, _) = self.validated_secrets();
         let slots = RunSlots { secrets: &secrets, build_id, iterations };
         // First: a password that is kept nowhere is nobody's.
         if let Err(error) = self.create_secrets(&secrets).await {
-            return not_begun(plan, Action::CreateSecret, &error.to_string(), options);
+            return outcome_not_started(plan, Action::CreateSecret, &error.to_string(), options);
         }
         apply(plan, &self.admin, lock, &slots, options).await
     }
@@ -448,7 +455,7 @@ impl Run {
 /// A new password for who is to administer, where its secret is not there.
 fn make_passwords(
     desired: &Desired,
-    fetched: &mut Fetched,
+    fetched: &mut FetchedSecrets,
     minimum_length: usize,
 ) -> Result<BTreeSet<SecretId>, RunError> {
     let Some((name, role)) = desired.delegate() else { return Ok(BTreeSet::new()) };
@@ -472,10 +479,10 @@ fn make_passwords(
 /// The administrator's secret; where it is not to be had, all that is wrong with secrets at once.
 fn administrator(
     id: &SecretId,
-    fetched: &Fetched,
-    findings: &Findings,
+    fetched: &FetchedSecrets,
+    findings: &SecretFindings,
 ) -> Result<Secret, RunError> {
-    found(fetched, id).map_err(|error| RunError::AdminSecret {
+    lookup(fetched, id).map_err(|error| RunError::AdminSecret {
         error: Box::new(error),
         others: findings.refusals.clone(),
     })

@@ -3,16 +3,18 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use super::cancellation::Cancellation;
 use super::error::{Error, Kind};
-use super::interruption::Interruption;
 use super::open::ServerOptions;
 use super::records::Records;
 use super::setup::{Delegation, Setup};
-use crate::audit::{Command, Event, Facts, Head, Record, Status, Trail, Who};
-use crate::config::{Approval, Config};
-use crate::gate::{self, GateError, Given};
+use crate::audit::{
+    Attribution, Command, Event, EventRecorder, LedgerHead, Record, RunContext, Status,
+};
+use crate::config::{ApprovalPolicy, Config};
+use crate::gate::{self, Approval, GateError};
 use crate::plan::{Plan, SavedPlan, Step};
-use crate::server::{self, Lock, Run, StepResult};
+use crate::server::{self, Lock, Provisioner, StepResult};
 
 /// How many plans one run carries out at most.
 const ROUNDS: usize = 2;
@@ -40,7 +42,7 @@ pub struct ApplyOptions {
     /// The approval, as `ALLOW_DB_PROVISION` says it.
     pub approval: Option<String>,
     /// The plan that is to be carried out.
-    pub planned: Planned,
+    pub plan_source: PlanSource,
     /// Whether all is done but the last step.
     pub dry_run: bool,
     /// Whether the other databases go on after a failure.
@@ -49,7 +51,7 @@ pub struct ApplyOptions {
 
 /// Which plan is to be carried out.
 #[derive(Debug, Clone, Default)]
-pub enum Planned {
+pub enum PlanSource {
     /// The one that is made now.
     #[default]
     Any,
@@ -59,7 +61,7 @@ pub enum Planned {
     Only(Box<SavedPlan>),
 }
 
-impl Planned {
+impl PlanSource {
     fn read(&self) -> Result<Option<SavedPlan>, Error> {
         match self {
             Self::Any => Ok(None),
@@ -76,25 +78,25 @@ impl Planned {
 }
 
 /// What a front end says and asks meanwhile. It is called where [`apply`] is awaited.
-pub trait Front: Sync {
+pub trait Frontend: Sync {
     /// A plan is made, and will be carried out if nothing stands in the way.
-    fn planned(&self, _plan: &Plan) {}
+    fn on_plan(&self, _plan: &Plan) {}
 
     /// Records are kept.
-    fn recorded(&self, _records: &[Record]) {}
+    fn on_records(&self, _records: &[Record]) {}
 
     /// A step has ended; its transaction, too.
-    fn ended(&self, _step: &Step, _result: &StepResult) {}
+    fn on_step(&self, _step: &Step, _result: &StepResult) {}
 
     /// Whether somebody who may be asked says yes.
-    fn agrees(&self, _plan: &Plan) -> impl Future<Output = bool> {
+    fn confirm(&self, _plan: &Plan) -> impl Future<Output = bool> {
         std::future::ready(true)
     }
 }
 
 /// How a run ended well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Done {
+pub enum Completion {
     /// The server is as declared, and a second look has shown it.
     Converged,
     /// It was so before.
@@ -107,9 +109,9 @@ pub enum Done {
 #[derive(Debug)]
 pub struct Outcome {
     /// How it ended.
-    pub ended: Result<Done, Error>,
+    pub ended: Result<Completion, Error>,
     /// What records call it, and where it ran.
-    pub trail: Trail,
+    pub recorder: EventRecorder,
     /// The plans that were made, in order; what the last left open, if not all is well.
     pub plans: Vec<Plan>,
     /// The steps that were to be carried out, and what became of each.
@@ -120,12 +122,12 @@ pub struct Outcome {
     pub records: Vec<Record>,
     /// The last record of the ledger, where there is one. Whoever keeps its hash elsewhere can tell later
     /// that nothing before it was changed, and that nothing was cut off.
-    pub ledger_head: Option<Head>,
+    pub ledger_head: Option<LedgerHead>,
 }
 
 /// What a run has come to so far.
 pub(super) struct Progress {
-    pub trail: Trail,
+    pub recorder: EventRecorder,
     plans: Vec<Plan>,
     steps: Vec<(Step, StepResult)>,
     pub committed: bool,
@@ -137,7 +139,7 @@ pub(super) struct Progress {
     not(feature = "aws"),
     allow(dead_code, reason = "only Secrets Manager has versions to rotate by")
 )]
-pub(super) enum Work<'a> {
+pub(super) enum Operation<'a> {
     /// To make the server as declared.
     Apply,
     /// To give these applications new passwords.
@@ -146,7 +148,7 @@ pub(super) enum Work<'a> {
     Delegate,
 }
 
-impl Work<'_> {
+impl Operation<'_> {
     /// What records call it.
     fn command(self) -> Command {
         match self {
@@ -158,149 +160,156 @@ impl Work<'_> {
 }
 
 /// Makes a server as declared. The setup is made here, so that what is wrong with it is recorded.
-pub async fn apply<F: Front>(
+pub async fn apply<F: Frontend>(
     config: Config,
     setup: impl FnOnce(Config) -> Result<Setup, Error>,
     options: &ApplyOptions,
-    front: &F,
-    interruption: &Interruption,
+    frontend: &F,
+    cancellation: &Cancellation,
 ) -> Outcome {
-    work(config, setup, options, front, interruption, Work::Apply).await
+    run_operation(config, setup, options, frontend, cancellation, Operation::Apply).await
 }
 
 /// Makes a role that administers an environment in the master's place, whatever is declared there. What
 /// records and gates ask for is as for [`apply`].
-pub async fn delegate<F: Front>(
+pub async fn delegate<F: Frontend>(
     config: Config,
     delegation: Delegation,
     options: &ApplyOptions,
-    front: &F,
-    interruption: &Interruption,
+    frontend: &F,
+    cancellation: &Cancellation,
 ) -> Outcome {
     let environment = options.environment.as_deref();
     let setup = |config| Setup::delegating(config, environment, delegation);
-    work(config, setup, options, front, interruption, Work::Delegate).await
+    run_operation(config, setup, options, frontend, cancellation, Operation::Delegate).await
 }
 
 /// Does it, and records how it ended.
-pub(super) async fn work<F: Front>(
+pub(super) async fn run_operation<F: Frontend>(
     config: Config,
     setup: impl FnOnce(Config) -> Result<Setup, Error>,
     options: &ApplyOptions,
-    front: &F,
-    interruption: &Interruption,
-    work: Work<'_>,
+    frontend: &F,
+    cancellation: &Cancellation,
+    work: Operation<'_>,
 ) -> Outcome {
-    let facts = Facts {
+    let context = RunContext {
         environment: options.environment.clone().unwrap_or_default(),
         build_id: options.server.build_id.clone().unwrap_or_default(),
         run_id: options.run_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
-        who: Who::here(options.actor.clone(), options.approver.clone(), options.request_id.clone()),
-        ..Facts::default()
+        attribution: Attribution::detect(
+            options.actor.clone(),
+            options.approver.clone(),
+            options.request_id.clone(),
+        ),
+        ..RunContext::default()
     };
     let csv = options.audit_output.clone().or_else(|| config.audit.output.clone());
     let ledger = options.audit_ledger.clone().or_else(|| config.audit.ledger.clone());
-    let trail = Trail { facts, command: work.command() };
-    let (records, opened) = Records::open(front, csv, ledger, trail.clone());
-    let mut progress = Progress { trail, plans: Vec::new(), steps: Vec::new(), committed: false };
-    let run = Attempt { options, front, records: &records, interruption, work };
+    let recorder = EventRecorder { context, command: work.command() };
+    let (records, opened) = Records::open(frontend, csv, ledger, recorder.clone());
+    let mut progress =
+        Progress { recorder, plans: Vec::new(), steps: Vec::new(), committed: false };
+    let execution = Execution { options, frontend, records: &records, cancellation, work };
     let mut ended = match opened {
         Err(error) => Err(error.into()),
         Ok(()) => tokio::select! {
             biased;
-            ended = run.recorded(config, setup, &mut progress) => ended,
-            () = interruption.outside_of_work() => {
+            ended = execution.execute_recorded(config, setup, &mut progress) => ended,
+            () = cancellation.cancelled_while_idle() => {
                 Err(Error::Stopped { committed: progress.committed })
             }
         },
     };
-    let Progress { trail, committed, .. } = &progress;
+    let Progress { recorder, committed, .. } = &progress;
     let outcome = match &ended {
-        Ok(Done::Converged) => trail.outcome(Status::Success, "", false),
-        Ok(Done::NothingToDo) => trail.outcome(Status::NoChange, "", false),
-        Ok(Done::DryRun) => trail.outcome(Status::DryRun, "", false),
+        Ok(Completion::Converged) => recorder.outcome(Status::Success, "", false),
+        Ok(Completion::NothingToDo) => recorder.outcome(Status::NoChange, "", false),
+        Ok(Completion::DryRun) => recorder.outcome(Status::DryRun, "", false),
         Err(error) => {
             let status = match error.kind() {
                 Kind::Refused if !committed => Status::Refused,
                 _ => Status::Error,
             };
             // What a step's record says need not be said again.
-            let told = matches!(error, Error::Statement(_));
-            trail.outcome(status, &error.to_string(), told)
+            let already_recorded = matches!(error, Error::Statement(_));
+            recorder.outcome(status, &error.to_string(), already_recorded)
         }
     };
-    if let Err(error) = records.write(&trail.facts, &[outcome]) {
+    if let Err(error) = records.write(&recorder.context, &[outcome]) {
         // The first error is what a reader needs.
         ended = ended.and(Err(error.into()));
     }
     let (records, ledger_head) = records.into_all();
-    let Progress { trail, plans, steps, committed } = progress;
-    Outcome { ended, trail, plans, steps, committed, records, ledger_head }
+    let Progress { recorder, plans, steps, committed } = progress;
+    Outcome { ended, recorder, plans, steps, committed, records, ledger_head }
 }
 
 /// One attempt, with what stays the same in it.
-pub(super) struct Attempt<'a, F> {
+pub(super) struct Execution<'a, F> {
     pub options: &'a ApplyOptions,
-    pub front: &'a F,
+    pub frontend: &'a F,
     records: &'a Records<'a, F>,
-    pub interruption: &'a Interruption,
+    pub cancellation: &'a Cancellation,
     #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "there is one kind of work then"))]
-    work: Work<'a>,
+    work: Operation<'a>,
 }
 
-impl<F: Front> Attempt<'_, F> {
-    async fn recorded(
+impl<F: Frontend> Execution<'_, F> {
+    async fn execute_recorded(
         &self,
         config: Config,
         setup: impl FnOnce(Config) -> Result<Setup, Error>,
         progress: &mut Progress,
-    ) -> Result<Done, Error> {
+    ) -> Result<Completion, Error> {
         let options = self.options;
         let setup = setup(config)?;
-        let facts = &mut progress.trail.facts;
-        facts.environment.clone_from(&setup.environment);
-        facts.definitions = Some(setup.definitions_sha256.clone());
-        let saved = options.planned.read()?;
+        let context = &mut progress.recorder.context;
+        context.environment.clone_from(&setup.environment);
+        context.definitions = Some(setup.definitions_sha256.clone());
+        let saved = options.plan_source.read()?;
         if let Some(saved) = &saved {
-            saved.is_for_environment(&setup.environment)?;
+            saved.check_environment(&setup.environment)?;
         }
-        let given = match Given::parse(options.approval.as_deref()) {
+        let approval = match Approval::parse(options.approval.as_deref()) {
             // Nobody asks.
-            Err(_) if options.dry_run || setup.approval == Approval::None => Given::Nothing,
-            given => given?,
+            Err(_) if options.dry_run || setup.approval_policy == ApprovalPolicy::None => {
+                Approval::Nothing
+            }
+            approval => approval?,
         };
         if !options.dry_run {
-            gate::before_contact(&setup.environment, setup.approval, &given)?;
+            gate::check_before_connecting(&setup.environment, setup.approval_policy, &approval)?;
         }
 
         #[cfg(feature = "aws")]
-        if let Work::Rotate(applications) = self.work {
-            return self.rotate(&setup, applications, &given, progress).await;
+        if let Operation::Rotate(applications) = self.work {
+            return self.rotate(&setup, applications, &approval, progress).await;
         }
         let run = setup.open(&options.server).await?;
         let origin = setup.origin(&run);
-        progress.trail.facts.server = Some(origin.server.clone());
+        progress.recorder.context.server = Some(origin.server.clone());
         if let Some(saved) = &saved {
-            saved.is_for_server(&origin.server)?;
+            saved.check_server(&origin.server)?;
         }
         let lock = run.lock().await?;
         let mut plan = run.plan().await?;
         self.show(progress, &plan);
         no_refusals(&plan)?;
         if let Some(saved) = &saved {
-            saved.still_holds(&plan, &origin)?;
+            saved.check_current(&plan, &origin)?;
         }
         if options.dry_run {
-            self.record(progress, &progress.trail.dry_run(&plan))?;
-            return Ok(Done::DryRun);
+            self.record(progress, &progress.recorder.dry_run(&plan))?;
+            return Ok(Completion::DryRun);
         }
         let allowed = options.server.allow.iter().copied().collect();
-        gate::check(&plan, setup.approval, &given, &allowed)?;
+        gate::check(&plan, setup.approval_policy, &approval, &allowed)?;
         if plan.is_empty() {
-            self.record(progress, &progress.trail.no_change(&plan))?;
-            return Ok(Done::NothingToDo);
+            self.record(progress, &progress.recorder.no_change(&plan))?;
+            return Ok(Completion::NothingToDo);
         }
-        if !self.front.agrees(&plan).await {
+        if !self.frontend.confirm(&plan).await {
             return Err(Error::NotAgreed);
         }
         // What could not be seen before the first plan had run is a second plan's; then all was seen.
@@ -308,20 +317,22 @@ impl<F: Front> Attempt<'_, F> {
             self.execute(&run, &lock, &plan, progress).await?;
             let again = run.plan().await?;
             if again.is_empty() && again.refusals.is_empty() {
-                self.record(progress, &progress.trail.no_change(&plan))?;
-                return Ok(Done::Converged);
+                self.record(progress, &progress.recorder.no_change(&plan))?;
+                return Ok(Completion::Converged);
             }
             self.show(progress, &again);
-            if plan.unseen.is_empty() {
+            if plan.deferred.is_empty() {
                 break;
             }
             no_refusals(&again)?;
             if saved.is_some() {
                 return Err(Error::SecondPlan);
             }
-            gate::check(&again, setup.approval, &given, &allowed).map_err(|error| match error {
-                GateError::Stale { digest, .. } => Error::SecondApproval { digest },
-                error => error.into(),
+            gate::check(&again, setup.approval_policy, &approval, &allowed).map_err(|error| {
+                match error {
+                    GateError::Stale { digest, .. } => Error::SecondApproval { digest },
+                    error => error.into(),
+                }
             })?;
             plan = again;
         }
@@ -329,38 +340,38 @@ impl<F: Front> Attempt<'_, F> {
     }
 
     pub(super) fn record(&self, progress: &Progress, events: &[Event]) -> Result<(), Error> {
-        Ok(self.records.write(&progress.trail.facts, events)?)
+        Ok(self.records.write(&progress.recorder.context, events)?)
     }
 
     pub(super) fn show(&self, progress: &mut Progress, plan: &Plan) {
-        progress.trail.facts.plan = Some(plan.digest.clone());
+        progress.recorder.context.plan = Some(plan.digest.clone());
         progress.plans.push(plan.clone());
-        self.front.planned(plan);
+        self.frontend.on_plan(plan);
     }
 
     /// Records the intent and carries a plan out.
     async fn execute(
         &self,
-        run: &Run,
+        run: &Provisioner,
         lock: &Lock,
         plan: &Plan,
         progress: &mut Progress,
     ) -> Result<(), Error> {
-        let settings = server::ApplyOptions {
+        let settings = server::ExecuteOptions {
             keep_going: self.options.keep_going,
-            stop: Some(self.interruption.receiver()),
-            ..server::ApplyOptions::default()
+            stop: Some(self.cancellation.receiver()),
+            ..server::ExecuteOptions::default()
         };
-        let build_id = progress.trail.facts.build_id.clone();
+        let build_id = progress.recorder.context.build_id.clone();
         let outcome = self
             .reported(plan, progress, async |report| {
-                let settings = server::ApplyOptions { report: Some(report), ..settings };
+                let settings = server::ExecuteOptions { report: Some(report), ..settings };
                 run.apply(lock, plan, &build_id, &settings).await
             })
             .await?;
         let Some(error) = outcome.error else { return Ok(()) };
-        self.record(progress, &progress.trail.no_change(plan))?;
-        Err(if self.interruption.told() {
+        self.record(progress, &progress.recorder.no_change(plan))?;
+        Err(if self.cancellation.is_cancelled() {
             Error::Stopped { committed: progress.committed }
         } else {
             Error::Statement(error)
@@ -372,26 +383,26 @@ impl<F: Front> Attempt<'_, F> {
         &self,
         plan: &Plan,
         progress: &mut Progress,
-        work: impl AsyncFnOnce(&server::Report<'_>) -> server::Outcome,
-    ) -> Result<server::Outcome, Error> {
-        let intent = progress.trail.intent(plan);
+        operation: impl AsyncFnOnce(&server::Report<'_>) -> server::ExecutionOutcome,
+    ) -> Result<server::ExecutionOutcome, Error> {
+        let intent = progress.recorder.intent(plan);
         self.record(progress, &[intent])?;
-        let trail = &progress.trail;
+        let recorder = &progress.recorder;
         let (ended, kept) = (Mutex::new(Vec::new()), Mutex::new(Ok(())));
         let report = |steps: &[Step], results: &[StepResult]| {
-            let written = self.records.write(&trail.facts, &trail.results(steps, results));
+            let written = self.records.write(&recorder.context, &recorder.results(steps, results));
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
             *kept = std::mem::replace(&mut *kept, Ok(())).and(written);
             drop(kept);
             let both = steps.iter().cloned().zip(results.iter().cloned());
             ended.lock().unwrap_or_else(PoisonError::into_inner).extend(both);
             for (step, result) in steps.iter().zip(results) {
-                self.front.ended(step, result);
+                self.frontend.on_step(step, result);
             }
         };
-        self.interruption.set_working(true);
-        let outcome = work(&report).await;
-        self.interruption.set_working(false);
+        self.cancellation.set_working(true);
+        let outcome = operation(&report).await;
+        self.cancellation.set_working(false);
         progress.steps.extend(ended.into_inner().unwrap_or_else(PoisonError::into_inner));
         progress.committed |= outcome.committed;
         // A record that could not be kept ends the run only now: what is done is done.

@@ -47,7 +47,7 @@ pub enum Error {
     )]
     NoDefinitions,
     /// Files of definitions that cannot be read, all of them, and what is wrong with the others.
-    #[error("{}", together(.files, .others))]
+    #[error("{}", unreadable_message(.files, .others))]
     Unreadable {
         /// Those that cannot be read.
         files: Vec<Unreadable>,
@@ -196,7 +196,7 @@ pub enum Error {
     },
 }
 
-fn together(files: &[Unreadable], others: &DefinitionErrors) -> String {
+fn unreadable_message(files: &[Unreadable], others: &DefinitionErrors) -> String {
     let files = files.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  and ");
     if others.0.is_empty() { files } else { format!("{files}\n\n{others}") }
 }

@@ -4,20 +4,20 @@
 //! common: which of several places counts ([`Setup`]), what is contacted ([`Setup::open`]), and the whole of
 //! an apply ([`apply`]): lock, observe, plan, gates, record the intent, execute, observe again; and of a
 //! rotation, which is framed and recorded alike. What is said
-//! to people meanwhile is the front end's own, see [`Front`].
+//! to people meanwhile is the front end's own, see [`Frontend`].
 
 mod apply;
+mod cancellation;
 mod error;
-mod interruption;
 mod open;
 mod records;
 #[cfg(feature = "aws")]
 mod rotate;
 mod setup;
 
-pub use apply::{ApplyOptions, Done, Front, Outcome, Planned, apply, delegate};
+pub use apply::{ApplyOptions, Completion, Frontend, Outcome, PlanSource, apply, delegate};
+pub use cancellation::Cancellation;
 pub use error::{Error, Kind, Unreadable};
-pub use interruption::Interruption;
 #[cfg(feature = "aws")]
 pub use open::AdminAuth;
 pub use open::{Secrets, ServerOptions};

@@ -7,14 +7,16 @@ use std::sync::Arc;
 
 use super::error::Error;
 use super::setup::Setup;
+use crate::access_report::AccessReport;
 use crate::config::{TlsSection, TlsSettings, VerifyPasswords};
 use crate::desired::Desired;
-use crate::holdings::Holdings;
 use crate::plan::Hazard;
 #[cfg(feature = "aws")]
 use crate::secrets::aws;
 use crate::secrets::{SecretId, SecretProvider, SecretSource, Stage, Templates};
-use crate::server::{Administration, Asked, Login, Place, Run, Tls};
+use crate::server::{
+    AccessQuery, AdminConnection, AdminCredentials, ConnectionOverrides, Provisioner, Tls,
+};
 
 /// How the administrator logs in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -89,7 +91,7 @@ pub struct ServerOptions {
     /// The AWS region.
     pub region: Option<String>,
     /// The server's host, port and database.
-    pub place: Place,
+    pub overrides: ConnectionOverrides,
     /// How the connection is protected.
     pub tls: TlsSection,
     /// How it is found out whether passwords are right.
@@ -121,32 +123,36 @@ impl Setup {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn administration(&self, options: &ServerOptions) -> Result<Administration, Error> {
+    pub async fn administration(&self, options: &ServerOptions) -> Result<AdminConnection, Error> {
         let source = self.secret_source(options).await?;
         let login = self.login(options).await?;
         let tls = self.tls(options)?;
-        Ok(Administration::open(&source, login, options.place.clone(), tls).await?)
+        Ok(AdminConnection::open(&source, login, options.overrides.clone(), tls).await?)
     }
 
     /// Who can do what in the managed databases, as PostgreSQL says.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn access(&self, options: &ServerOptions, asked: &Asked) -> Result<Holdings, Error> {
+    pub async fn access(
+        &self,
+        options: &ServerOptions,
+        asked: &AccessQuery,
+    ) -> Result<AccessReport, Error> {
         let desired = self.desired(options.build_id.as_deref(), &options.allow)?;
         let administration = self.administration(options).await?;
-        let holdings = administration.holdings(&desired, asked).await?;
+        let access_report = administration.access_report(&desired, asked).await?;
         match &asked.database {
-            Some(database) if holdings.databases.is_empty() => Err(Error::NoSuchDatabase {
+            Some(database) if access_report.databases.is_empty() => Err(Error::NoSuchDatabase {
                 database: database.clone(),
                 environment: self.environment.clone(),
             }),
-            _ => Ok(holdings),
+            _ => Ok(access_report),
         }
     }
 
     fn tls(&self, options: &ServerOptions) -> Result<Tls, Error> {
-        let libpq = TlsSection::of_libpq(|name| std::env::var_os(name));
+        let libpq = TlsSection::from_libpq(|name| std::env::var_os(name));
         let settings = TlsSettings::new(options.tls.clone(), libpq, self.config.tls.clone())?;
         Ok(Tls::new(&settings)?)
     }
@@ -155,7 +161,7 @@ impl Setup {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn open(&self, options: &ServerOptions) -> Result<Run, Error> {
+    pub async fn open(&self, options: &ServerOptions) -> Result<Provisioner, Error> {
         let mut desired = self.desired(options.build_id.as_deref(), &options.allow)?;
         desired.secret_stage = options.secret_stage.unwrap_or_default();
         let source = self.secret_source(options).await?;
@@ -168,12 +174,13 @@ impl Setup {
         options: &ServerOptions,
         desired: Desired,
         source: &SecretSource,
-    ) -> Result<Run, Error> {
+    ) -> Result<Provisioner, Error> {
         let login = self.login(options).await?;
         let tls = self.tls(options)?;
         let mut passwords = self.config.passwords.clone();
         passwords.verify = options.verify_passwords.or(passwords.verify);
-        Ok(Run::open(desired, source, login, options.place.clone(), tls, &passwords).await?)
+        Ok(Provisioner::open(desired, source, login, options.overrides.clone(), tls, &passwords)
+            .await?)
     }
 
     fn templates(&self) -> Templates {
@@ -212,14 +219,14 @@ impl Setup {
         })
     }
 
-    fn login_with_secret(&self, options: &ServerOptions) -> Result<Login, Error> {
+    fn login_with_secret(&self, options: &ServerOptions) -> Result<AdminCredentials, Error> {
         match (&options.admin_user, &options.admin_secret) {
-            (None, Some(id)) => Ok(Login::Secret(SecretId(id.clone()))),
+            (None, Some(id)) => Ok(AdminCredentials::Secret(SecretId(id.clone()))),
             (None, None) => {
                 let id = self
                     .templates()
                     .admin_secret(&self.environment, options.build_id.as_deref())?;
-                Ok(Login::Secret(id))
+                Ok(AdminCredentials::Secret(id))
             }
             (Some(_), _) => Err(Error::Usage(
                 "--admin-user goes with --admin-auth iam; with a password the secret says who"
@@ -230,17 +237,20 @@ impl Setup {
 
     #[cfg(not(feature = "aws"))]
     #[allow(clippy::unused_async, reason = "with the feature it waits")]
-    pub(super) async fn login(&self, options: &ServerOptions) -> Result<Login, Error> {
+    pub(super) async fn login(&self, options: &ServerOptions) -> Result<AdminCredentials, Error> {
         self.login_with_secret(options)
     }
 
     #[cfg(feature = "aws")]
-    pub(super) async fn login(&self, options: &ServerOptions) -> Result<Login, Error> {
+    pub(super) async fn login(&self, options: &ServerOptions) -> Result<AdminCredentials, Error> {
         match (options.admin_auth, &options.admin_user, &options.admin_secret) {
             (AdminAuth::Password, _, _) => self.login_with_secret(options),
             (AdminAuth::Iam, Some(user), None) => {
                 let source = crate::secrets::token::TokenSource::new(&self.aws(options).await)?;
-                Ok(Login::Token { user: crate::name::RoleName::observed(user.clone()), source })
+                Ok(AdminCredentials::Token {
+                    user: crate::name::RoleName::new_unchecked(user.clone()),
+                    source,
+                })
             }
             (AdminAuth::Iam, _, _) => Err(Error::Usage(
                 "--admin-auth iam wants --admin-user and --host, and no --admin-secret".to_owned(),

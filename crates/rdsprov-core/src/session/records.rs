@@ -3,63 +3,63 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Front;
+use super::Frontend;
 use crate::audit::{
-    AuditError, Command, CsvWriter, Event, Facts, Happening, Head, LedgerWriter, Record, Status,
-    Trail,
+    AuditError, Command, CsvWriter, Event, EventKind, EventRecorder, LedgerHead, LedgerWriter,
+    Record, RunContext, Status,
 };
 
 /// The records of a run.
 pub(super) struct Records<'a, F> {
-    front: &'a F,
+    frontend: &'a F,
     kept: Mutex<Kept>,
 }
 
 #[derive(Default)]
 struct Kept {
     ledger: Option<LedgerWriter>,
-    head: Option<Head>,
+    head: Option<LedgerHead>,
     csv: Option<CsvWriter>,
     all: Vec<Record>,
     /// What was known of the run last.
-    facts: Facts,
+    context: RunContext,
     command: Command,
     /// Whether its outcome is recorded.
     ended: bool,
 }
 
-impl<'a, F: Front> Records<'a, F> {
+impl<'a, F: Frontend> Records<'a, F> {
     /// Opens the files, and says whether that went well: what went wrong with the one is recorded in the
     /// other.
     pub(super) fn open(
-        front: &'a F,
+        frontend: &'a F,
         csv: Option<PathBuf>,
         ledger: Option<PathBuf>,
-        Trail { facts, command }: Trail,
+        EventRecorder { context, command }: EventRecorder,
     ) -> (Self, Result<(), AuditError>) {
-        let mut kept = Kept { facts, command, ..Kept::default() };
+        let mut kept = Kept { context, command, ..Kept::default() };
         let open = || {
             kept.ledger = ledger.map(|path| LedgerWriter::open(&path)).transpose()?;
             kept.csv = csv.map(|path| CsvWriter::append(&path)).transpose()?;
             Ok(())
         };
         let opened = open();
-        (Self { front, kept: Mutex::new(kept) }, opened)
+        (Self { frontend, kept: Mutex::new(kept) }, opened)
     }
 
     /// On disk first: who looks on may be gone.
-    pub(super) fn write(&self, facts: &Facts, events: &[Event]) -> Result<(), AuditError> {
-        let rows: Vec<Record> = events.iter().filter_map(|event| event.row(facts)).collect();
-        self.kept().write(facts, events, &rows)?;
+    pub(super) fn write(&self, context: &RunContext, events: &[Event]) -> Result<(), AuditError> {
+        let rows: Vec<Record> = events.iter().filter_map(|event| event.row(context)).collect();
+        self.kept().write(context, events, &rows)?;
         // Where there is nothing to tell, the header tells that.
         if !rows.is_empty() || events.is_empty() {
-            self.front.recorded(&rows);
+            self.frontend.on_records(&rows);
         }
         Ok(())
     }
 
     /// All rows, and the last record of the ledger.
-    pub(super) fn into_all(self) -> (Vec<Record>, Option<Head>) {
+    pub(super) fn into_all(self) -> (Vec<Record>, Option<LedgerHead>) {
         let mut kept = self.kept();
         (std::mem::take(&mut kept.all), kept.head.take())
     }
@@ -74,17 +74,17 @@ impl<F> Records<'_, F> {
 impl Kept {
     fn write(
         &mut self,
-        facts: &Facts,
+        context: &RunContext,
         events: &[Event],
         rows: &[Record],
     ) -> Result<(), AuditError> {
-        self.facts.clone_from(facts);
+        self.context.clone_from(context);
         if let Some(ledger) = &self.ledger
-            && let Some(head) = ledger.append(facts, events)?
+            && let Some(head) = ledger.append(context, events)?
         {
             self.head = Some(head);
         }
-        self.ended |= events.iter().any(|event| matches!(event.what, Happening::Outcome { .. }));
+        self.ended |= events.iter().any(|event| matches!(event.kind, EventKind::Outcome { .. }));
         if let Some(csv) = &mut self.csv {
             rows.iter().try_for_each(|record| csv.write(record))?;
             csv.sync()?;
@@ -101,14 +101,14 @@ impl<F> Drop for Records<'_, F> {
         if kept.ended {
             return;
         }
-        let what = Happening::Outcome {
+        let kind = EventKind::Outcome {
             command: kept.command,
             status: Status::Error,
             message: "the run was broken off".to_owned(),
-            told: false,
+            already_recorded: false,
         };
-        let facts = kept.facts.clone();
+        let context = kept.context.clone();
         // There is nobody left to tell that this failed; the run stays without an end.
-        let _ = kept.write(&facts, &[Event::now(what)], &[]);
+        let _ = kept.write(&context, &[Event::now(kind)], &[]);
     }
 }

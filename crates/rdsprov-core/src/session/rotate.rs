@@ -3,37 +3,39 @@
 use std::collections::BTreeSet;
 
 use super::apply::{
-    ApplyOptions, Attempt, Done, Front, Outcome, Progress, Work, no_refusals, work,
+    ApplyOptions, Completion, Execution, Frontend, Operation, Outcome, Progress, no_refusals,
+    run_operation,
 };
+use super::cancellation::Cancellation;
 use super::error::Error;
-use super::interruption::Interruption;
 use super::setup::Setup;
 use crate::config::Config;
-use crate::gate::{self, Given};
+use crate::gate::{self, Approval};
 use crate::rotation;
-use crate::server::{Login, RotateOptions, check_source};
+use crate::server::{AdminCredentials, RotateOptions, check_source};
 
 /// Gives applications new passwords, one after another. What records and gates ask for is as for
 /// [`super::apply`]; the setup is made here, so that what is wrong with it is recorded.
-pub async fn rotate<F: Front>(
+pub async fn rotate<F: Frontend>(
     config: Config,
     setup: impl FnOnce(Config) -> Result<Setup, Error>,
     applications: &[String],
     options: &ApplyOptions,
-    front: &F,
-    interruption: &Interruption,
+    frontend: &F,
+    cancellation: &Cancellation,
 ) -> Outcome {
-    work(config, setup, options, front, interruption, Work::Rotate(applications)).await
+    run_operation(config, setup, options, frontend, cancellation, Operation::Rotate(applications))
+        .await
 }
 
-impl<F: Front> Attempt<'_, F> {
+impl<F: Frontend> Execution<'_, F> {
     pub(super) async fn rotate(
         &self,
         setup: &Setup,
         applications: &[String],
-        given: &Given,
+        approval: &Approval,
         progress: &mut Progress,
-    ) -> Result<Done, Error> {
+    ) -> Result<Completion, Error> {
         let options = self.options;
         let server = &options.server;
         if server.secret_stage.is_some() {
@@ -42,8 +44,8 @@ impl<F: Front> Attempt<'_, F> {
         }
         let desired = setup.desired(server.build_id.as_deref(), &server.allow)?;
         let administrator = match setup.login(server).await? {
-            Login::Secret(id) => Some(id),
-            Login::Token { .. } => None,
+            AdminCredentials::Secret(id) => Some(id),
+            AdminCredentials::Token { .. } => None,
         };
         let rotations = rotation::choose(&desired, applications, administrator.as_ref())
             .map_err(Error::Rotation)?;
@@ -51,29 +53,29 @@ impl<F: Front> Attempt<'_, F> {
         check_source(&source).map_err(|error| Error::Rotation(vec![error]))?;
         let roles: BTreeSet<_> = rotations.iter().map(|rotation| &rotation.role).collect();
 
-        let run = setup.open_for(server, desired.narrowed_to(&roles), &source).await?;
-        progress.trail.facts.server = Some(run.server());
+        let run = setup.open_for(server, desired.retain_roles(&roles), &source).await?;
+        progress.recorder.context.server = Some(run.server());
         let lock = run.lock().await?;
         let planned = run.plan_rotation(&rotations).await?;
         self.show(progress, &planned.plan);
         no_refusals(&planned.plan)?;
         if options.dry_run {
-            self.record(progress, &progress.trail.dry_run(&planned.plan))?;
-            return Ok(Done::DryRun);
+            self.record(progress, &progress.recorder.dry_run(&planned.plan))?;
+            return Ok(Completion::DryRun);
         }
         let allowed = server.allow.iter().copied().collect();
-        gate::check(&planned.plan, setup.approval, given, &allowed)?;
-        if !self.front.agrees(&planned.plan).await {
+        gate::check(&planned.plan, setup.approval_policy, approval, &allowed)?;
+        if !self.frontend.confirm(&planned.plan).await {
             return Err(Error::NotAgreed);
         }
-        let stop = Some(self.interruption.receiver());
+        let stop = Some(self.cancellation.receiver());
         let outcome = self
             .reported(&planned.plan, progress, async |report| {
                 run.rotate(&lock, &planned, &RotateOptions { report: Some(report), stop }).await
             })
             .await?;
         match outcome.error {
-            None => Ok(Done::Converged),
+            None => Ok(Completion::Converged),
             Some(error) => Err(Error::Statement(error)),
         }
     }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Unreadable};
-use crate::config::{Approval, Config};
+use crate::config::{ApprovalPolicy, Config};
 use crate::definitions::{
     self, DefinitionError, DefinitionErrors, Definitions, Mode, Rules, SourceText, Syntax,
 };
 use crate::name::RoleName;
 use crate::plan::{Origin, SavedPlan};
-use crate::server::Run;
+use crate::server::Provisioner;
 
 /// What somebody says of the definitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Setup {
     /// Where.
     pub environment: String,
     /// What that asks for.
-    pub approval: Approval,
+    pub approval_policy: ApprovalPolicy,
     /// What is wanted in the place of what is declared.
     pub(super) delegation: Option<(RoleName, Delegation)>,
 }
@@ -94,14 +94,14 @@ pub fn validated(
     let mut definitions = declared(config, sources, options)?;
     definitions.environment = options.environment.clone().or(definitions.environment);
     if let Some(environment) = &definitions.environment {
-        approval(config, environment)?;
+        approval_policy(config, environment)?;
     }
     Ok(definitions)
 }
 
 /// What an environment asks for, where it is known.
-fn approval(config: &Config, environment: &str) -> Result<Approval, Error> {
-    config.approval(environment).ok_or_else(|| Error::UnknownEnvironment {
+fn approval_policy(config: &Config, environment: &str) -> Result<ApprovalPolicy, Error> {
+    config.approval_policy(environment).ok_or_else(|| Error::UnknownEnvironment {
         environment: environment.to_owned(),
         known: config.environments_known(),
     })
@@ -119,14 +119,14 @@ impl Setup {
     ) -> Result<Self, Error> {
         let definitions = declared(&config, sources, options)?;
         let sha256 = definitions::sha256(sources);
-        Self::of(config, definitions, sha256, options.environment.as_deref())
+        Self::with_definitions(config, definitions, sha256, options.environment.as_deref())
     }
 
     /// The same, the definitions being read already.
     ///
     /// # Errors
     /// Where the environment is not known.
-    pub fn of(
+    pub fn with_definitions(
         config: Config,
         definitions: Definitions,
         definitions_sha256: String,
@@ -136,9 +136,16 @@ impl Setup {
             .or(definitions.environment.as_deref())
             .ok_or(Error::NoEnvironment)?
             .to_owned();
-        let approval = approval(&config, &environment)?;
+        let approval_policy = approval_policy(&config, &environment)?;
         let delegation = None;
-        Ok(Self { config, definitions, definitions_sha256, environment, approval, delegation })
+        Ok(Self {
+            config,
+            definitions,
+            definitions_sha256,
+            environment,
+            approval_policy,
+            delegation,
+        })
     }
 
     /// Wants a role that administers an environment, whatever is declared there.
@@ -158,19 +165,19 @@ impl Setup {
             mode: Mode::Standalone,
             applications: BTreeMap::new(),
         };
-        let setup = Self::of(config, nothing, definitions::sha256(&[]), environment)?;
+        let setup = Self::with_definitions(config, nothing, definitions::sha256(&[]), environment)?;
         Ok(Self { delegation: Some((role, delegation)), ..setup })
     }
 
     /// What a plan of a run was made from.
     #[must_use]
-    pub fn origin(&self, run: &Run) -> Origin {
-        self.origin_of(run.server())
+    pub fn origin(&self, run: &Provisioner) -> Origin {
+        self.origin_for(run.server())
     }
 
     /// What a plan for a server, given as `host:port`, was made from.
     #[must_use]
-    pub fn origin_of(&self, server: String) -> Origin {
+    pub fn origin_for(&self, server: String) -> Origin {
         Origin { server, definitions: self.definitions_sha256.clone() }
     }
 }
@@ -228,8 +235,8 @@ pub fn read(
     config: &Config,
     options: &DefinitionOptions,
 ) -> Result<Vec<SourceText>, Error> {
-    let of_config: Vec<PathBuf> = config.definitions.files.iter().map(PathBuf::from).collect();
-    let files = if files.is_empty() { &of_config } else { files };
+    let configured: Vec<PathBuf> = config.definitions.files.iter().map(PathBuf::from).collect();
+    let files = if files.is_empty() { &configured } else { files };
     if files.is_empty() {
         return Err(Error::NoDefinitions);
     }
@@ -238,7 +245,7 @@ pub fn read(
     let mut wrong = Vec::new();
     for file in files {
         let path = file.display().to_string();
-        let Some(syntax) = Syntax::of_path(&path) else {
+        let Some(syntax) = Syntax::from_path(&path) else {
             unreadable.push(Unreadable::Syntax { path });
             continue;
         };
@@ -255,7 +262,7 @@ pub fn read(
     if unreadable.is_empty() && wrong.is_empty() {
         return Ok(sources);
     }
-    wrong.extend(DefinitionErrors::of_some(&sources, &rules(config, options)).0);
+    wrong.extend(DefinitionErrors::partial(&sources, &rules(config, options)).0);
     let others = DefinitionErrors(wrong);
     Err(if unreadable.is_empty() {
         others.into()

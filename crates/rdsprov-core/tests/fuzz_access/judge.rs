@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rdsprov_core::mark::Mark;
+use rdsprov_core::marker::Marker;
 use serde_json::{Map, Value};
 
 use crate::declared::Declared;
@@ -82,12 +82,12 @@ impl Judge<'_> {
 
     /// The mark stands beside what people wrote.
     fn comment(&self, what: &str, before: Option<&str>, after: Option<&str>) -> Vec<String> {
-        let mark = after.and_then(Mark::find);
+        let mark = after.and_then(Marker::find);
         let ours = mark.as_ref().is_some_and(|mark| {
             mark.environment == "dev"
                 && self.declared.applications.iter().any(|app| app.key == mark.application)
         });
-        let had_mark = before.and_then(Mark::find).is_some();
+        let had_mark = before.and_then(Marker::find).is_some();
         let kept = match before {
             Some(before) if had_mark => after == Some(before),
             Some(before) => after.is_some_and(|after| after.starts_with(before.trim_end())),

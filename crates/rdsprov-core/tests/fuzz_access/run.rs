@@ -8,7 +8,9 @@ use rdsprov_core::config::{Passwords, TlsSettings};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::plan::Plan;
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
-use rdsprov_core::server::{ApplyOptions, Fault, Lock, Login, Place as RunPlace, Run, Tls};
+use rdsprov_core::server::{
+    AdminCredentials, ConnectionOverrides, ExecuteOptions, Fault, Lock, Provisioner, Tls,
+};
 
 use crate::access::Access;
 use crate::declared::Declared;
@@ -101,7 +103,7 @@ pub async fn run(host: &Host, case: &Case, tally: &mut Tally) -> Result<()> {
 
 /// A plan that nothing stands in the way of.
 struct Ready {
-    run: Run,
+    run: Provisioner,
     plan: Plan,
     may_change_owners: bool,
 }
@@ -174,7 +176,7 @@ impl Running<'_> {
         declared: &Declared,
         secrets: &Path,
         may_change_owners: bool,
-    ) -> Result<Run> {
+    ) -> Result<Provisioner> {
         let definitions = match declared.parse() {
             Ok(definitions) => definitions,
             Err(error) => return fail(Stage::Definitions, error),
@@ -189,11 +191,11 @@ impl Running<'_> {
         let tls = Tls::new(&TlsSettings::trusting(self.host.server.ca_file()))
             .map_err(|error| wrong(&error))?;
         let source = SecretSource::Files(secrets.to_owned());
-        Run::open(
+        Provisioner::open(
             desired,
             &source,
-            Login::Secret(SecretId("admin".to_owned())),
-            RunPlace::default(),
+            AdminCredentials::Secret(SecretId("admin".to_owned())),
+            ConnectionOverrides::default(),
             tls,
             &Passwords::default(),
         )
@@ -201,7 +203,7 @@ impl Running<'_> {
         .map_err(|error| wrong(&error))
     }
 
-    async fn plan_once(&self, run: &Run) -> Result<Plan> {
+    async fn plan_once(&self, run: &Provisioner) -> Result<Plan> {
         run.plan().await.map_err(|error| Failure { stage: Stage::Plan, what: error.to_string() })
     }
 
@@ -247,7 +249,7 @@ impl Running<'_> {
     /// Runs the statements that the refusals name, as somebody who may.
     async fn make_way(&mut self, plan: &Plan) -> Result<Way> {
         for refusal in &plan.refusals {
-            let Some(opening) = &refusal.opens else {
+            let Some(opening) = &refusal.manual_fix else {
                 if refusal.remedy.contains("--allow changes_owner") {
                     return Ok(Way::ChangesOwner);
                 }
@@ -276,8 +278,7 @@ impl Running<'_> {
                 Some(name) => Place::Database(name.to_string()),
                 None => Place::Cluster,
             };
-            if let Err(said) =
-                self.host.by_hand(&place, std::slice::from_ref(&opening.statement)).await?
+            if let Err(said) = self.host.by_hand(&place, std::slice::from_ref(&opening.sql)).await?
             {
                 return fail(
                     Stage::WayOut,
@@ -307,10 +308,10 @@ impl Running<'_> {
 
     /// Applies, and again as long as a plan says that there is more to see behind it; not to the end where
     /// that is refused.
-    async fn apply(&mut self, run: &Run, mut plan: Plan) -> Result<bool> {
+    async fn apply(&mut self, run: &Provisioner, mut plan: Plan) -> Result<bool> {
         let lock = lock(run).await?;
         for _ in 0..UNSEEN_ROUNDS {
-            let outcome = run.apply(&lock, &plan, "1", &ApplyOptions::default()).await;
+            let outcome = run.apply(&lock, &plan, "1", &ExecuteOptions::default()).await;
             if let Some(error) = outcome.error {
                 return fail(Stage::Apply, format!("{error}\n{}", plan.to_text()));
             }
@@ -318,10 +319,10 @@ impl Running<'_> {
             if again.is_empty() && again.refusals.is_empty() {
                 return Ok(true);
             }
-            if !plan.unseen.is_empty() && !again.refusals.is_empty() {
+            if !plan.deferred.is_empty() && !again.refusals.is_empty() {
                 return Ok(false);
             }
-            if plan.unseen.is_empty() {
+            if plan.deferred.is_empty() {
                 let first = plan.to_text();
                 let text = again.to_text();
                 return fail(
@@ -337,7 +338,7 @@ impl Running<'_> {
 
     /// A run with nothing to do. The server may write for itself (what it prunes while it reads, a
     /// checkpoint), but not each time.
-    async fn writes_nothing(&self, run: &Run) -> Result<()> {
+    async fn writes_nothing(&self, run: &Provisioner) -> Result<()> {
         let lock = lock(run).await?;
         let mut places = Vec::new();
         for _ in 0..4 {
@@ -346,7 +347,7 @@ impl Running<'_> {
             if !plan.is_empty() || !plan.refusals.is_empty() {
                 return fail(Stage::SecondPlan, plan.to_text());
             }
-            run.apply(&lock, &plan, "1", &ApplyOptions::default()).await;
+            run.apply(&lock, &plan, "1", &ExecuteOptions::default()).await;
             let after = self.host.written().await?;
             if before == after {
                 return Ok(());
@@ -377,7 +378,7 @@ impl Running<'_> {
                 ControlFlow::Continue(())
             }
         };
-        let options = ApplyOptions { interrupt: Some(&kill), ..ApplyOptions::default() };
+        let options = ExecuteOptions { interrupt: Some(&kill), ..ExecuteOptions::default() };
         let outcome = run.apply(&lock, &plan, "1", &options).await;
         drop((lock, run));
         self.host.wait_for_sessions().await?;
@@ -432,7 +433,7 @@ fn who(declared: &Declared, role: &str) -> &'static str {
     }
 }
 
-async fn lock(run: &Run) -> Result<Lock> {
+async fn lock(run: &Provisioner) -> Result<Lock> {
     run.lock().await.map_err(|error| Failure { stage: Stage::Plan, what: error.to_string() })
 }
 

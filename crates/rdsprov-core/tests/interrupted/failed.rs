@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use rdsprov_core::plan::Plan;
-use rdsprov_core::server::{ApplyOptions, Fault, Lock, Run, StepStatus};
+use rdsprov_core::server::{ExecuteOptions, Fault, Lock, Provisioner, StepStatus};
 use rdsprov_testkit::{Server, versions};
 
 use crate::{GRANTED_BY_US, applied, at, open, site, superuser};
@@ -45,12 +45,12 @@ fn clean(server: &Server) {
 /// What is sent for a transaction, each statement with the step that it is of.
 fn script(plan: &Plan, transaction: usize) -> Vec<(Option<usize>, String)> {
     let script = plan.transactions[transaction].script(plan.server_major).into_iter();
-    script.map(|(step, statement)| (step, statement.shown())).collect()
+    script.map(|(step, statement)| (step, statement.redacted())).collect()
 }
 
 /// Carries out a plan with a refusal of the server in the place of one statement of a transaction.
 async fn failed_at(
-    run: &Run,
+    run: &Provisioner,
     lock: &Lock,
     plan: &Plan,
     transaction: usize,
@@ -60,7 +60,7 @@ async fn failed_at(
     let before: usize = (0..transaction).map(|number| script(plan, number).len()).sum();
     let (step, shown) = script(plan, transaction)[statement].clone();
     let refusal = at(before + statement, Fault::Sent("SELECT 1/0"));
-    let options = ApplyOptions { interrupt: Some(&refusal), ..ApplyOptions::default() };
+    let options = ExecuteOptions { interrupt: Some(&refusal), ..ExecuteOptions::default() };
     let outcome = run.apply(lock, plan, "1", &options).await;
     let message = format!("division by zero (22012); the statement was: {shown}");
     assert_eq!(outcome.error.as_ref(), Some(&message), "{place}");

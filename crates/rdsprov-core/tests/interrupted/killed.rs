@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use rdsprov_core::server::{ApplyOptions, Fault};
+use rdsprov_core::server::{ExecuteOptions, Fault};
 use rdsprov_testkit::{Server, versions};
 
 use crate::{GRANTED_BY_US, applied, at, open, site, superuser};
@@ -30,7 +30,7 @@ async fn killed_at(server: &Server, secrets: &Path, definitions: &str, position:
     let run = open(server, secrets, definitions).await;
     let plan = run.plan().await.unwrap();
     assert!(plan.refusals.is_empty(), "{}", plan.to_text());
-    let options = ApplyOptions { interrupt: Some(&kill), ..ApplyOptions::default() };
+    let options = ExecuteOptions { interrupt: Some(&kill), ..ExecuteOptions::default() };
     let lock = run.lock().await.unwrap();
     let killed = run.apply(&lock, &plan, "1", &options).await.error.is_some();
     drop((run, lock));
@@ -121,7 +121,7 @@ async fn what_its_owner_got_meanwhile_is_not_moved_with_a_database() {
         assert!(plan.refusals.is_empty(), "{}", plan.to_text());
         server.script_as_superuser(make).unwrap();
         let lock = run.lock().await.unwrap();
-        let error = run.apply(&lock, &plan, "1", &ApplyOptions::default()).await.error;
+        let error = run.apply(&lock, &plan, "1", &ExecuteOptions::default()).await.error;
         assert!(error.is_some_and(|error| error.contains("plan again")));
         assert_eq!(superuser(&server, owners), owned);
     }

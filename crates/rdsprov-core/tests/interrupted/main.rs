@@ -14,11 +14,13 @@ use rdsprov_core::config::{Passwords, TlsSettings};
 use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
-use rdsprov_core::server::{ApplyOptions, Fault, Login, Place, Run, Tls};
+use rdsprov_core::server::{
+    AdminCredentials, ConnectionOverrides, ExecuteOptions, Fault, Provisioner, Tls,
+};
 use rdsprov_testkit::Server;
 use tempfile::TempDir;
 
-async fn open(server: &Server, secrets: &Path, definitions: &str) -> Run {
+async fn open(server: &Server, secrets: &Path, definitions: &str) -> Provisioner {
     let source = SourceText {
         path: "shop.tfvars".to_owned(),
         text: definitions.to_owned(),
@@ -29,11 +31,11 @@ async fn open(server: &Server, secrets: &Path, definitions: &str) -> Run {
     desired.may_change_owners = true;
     let source = SecretSource::Files(secrets.to_owned());
     let tls = Tls::new(&TlsSettings::trusting(server.ca_file())).unwrap();
-    Run::open(
+    Provisioner::open(
         desired,
         &source,
-        Login::Secret(SecretId("admin".to_owned())),
-        Place::default(),
+        AdminCredentials::Secret(SecretId("admin".to_owned())),
+        ConnectionOverrides::default(),
         tls,
         &Passwords::default(),
     )
@@ -61,7 +63,7 @@ async fn applied(server: &Server, secrets: &Path, definitions: &str) {
     let lock = run.lock().await.unwrap();
     let plan = run.plan().await.unwrap();
     assert!(plan.refusals.is_empty(), "{}", plan.to_text());
-    let outcome = run.apply(&lock, &plan, "2", &ApplyOptions::default()).await;
+    let outcome = run.apply(&lock, &plan, "2", &ExecuteOptions::default()).await;
     assert_eq!(outcome.error, None, "{}", plan.to_text());
     let again = run.plan().await.unwrap();
     assert!(again.is_empty(), "{}", again.to_text());

@@ -24,7 +24,7 @@ from ._errors import (
 )
 from . import _rdsprov, audit
 from ._rdsprov import VERSION as __version__
-from ._rdsprov import Access, Definitions, Observed, Plan
+from ._rdsprov import AccessReport, Definitions, Observed, Plan
 from ._values import (
     AccessLevel,
     Action,
@@ -33,7 +33,7 @@ from ._values import (
     DefinitionProblem,
     Hazard,
     Mode,
-    Opening,
+    ManualFix,
     Orphan,
     Outcome,
     Record,
@@ -46,8 +46,8 @@ from ._values import (
 )
 
 __all__ = [
-    "Access",
     "AccessLevel",
+    "AccessReport",
     "Action",
     "Application",
     "ApplyError",
@@ -59,9 +59,9 @@ __all__ = [
     "Definitions",
     "Error",
     "Hazard",
+    "ManualFix",
     "Mode",
     "Observed",
-    "Opening",
     "Orphan",
     "Outcome",
     "Plan",

@@ -9,8 +9,8 @@ from typing_extensions import Self, TypeAlias
 from . import audit as audit
 
 __all__ = [
-    "Access",
     "AccessLevel",
+    "AccessReport",
     "Action",
     "Application",
     "ApplyError",
@@ -22,9 +22,9 @@ __all__ = [
     "Definitions",
     "Error",
     "Hazard",
+    "ManualFix",
     "Mode",
     "Observed",
-    "Opening",
     "Orphan",
     "Outcome",
     "Plan",
@@ -187,16 +187,16 @@ class Step(_Value):
     hazards: tuple[Hazard, ...]
 
 @dataclass(frozen=True)
-class Opening(_Value):
+class ManualFix(_Value):
     database: str | None
-    statement: str
+    sql: str
 
 @dataclass(frozen=True)
 class Refusal(_Value):
     application: str
     message: str
     remedy: str
-    opens: Opening | None
+    manual_fix: ManualFix | None
 
 @dataclass(frozen=True)
 class Orphan(_Value):
@@ -304,7 +304,7 @@ class Definitions:
     def __hash__(self) -> int: ...
 
 @final
-class Access:
+class AccessReport:
     @property
     def complete(self) -> bool: ...
     def to_dict(self) -> dict[str, Any]: ...
@@ -349,7 +349,7 @@ class Plan:
     @property
     def notes(self) -> tuple[str, ...]: ...
     @property
-    def unseen(self) -> tuple[str, ...]: ...
+    def deferred(self) -> tuple[str, ...]: ...
     @property
     def observed(self) -> Observed: ...
     @property
@@ -468,7 +468,7 @@ def access(
     client_key: _Path | None = None,
     build_id: str | None = None,
     config: _Path | None = None,
-) -> Access: ...
+) -> AccessReport: ...
 def apply(
     plan: Plan,
     *,

@@ -185,11 +185,11 @@ class Step(_Value):
 
 
 @dataclass(frozen=True)
-class Opening(_Value):
+class ManualFix(_Value):
     """A statement that somebody with more power can run; in any database where none is named."""
 
     database: str | None
-    statement: str
+    sql: str
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class Refusal(_Value):
     application: str
     message: str
     remedy: str
-    opens: Opening | None
+    manual_fix: ManualFix | None
 
 
 @dataclass(frozen=True)
@@ -275,7 +275,7 @@ class Finding(_Value):
     """Something that is wrong with a ledger, and in which line."""
 
     line: int
-    wrong: str
+    error: str
     message: str
 
 
@@ -291,7 +291,7 @@ class Verified(_Value):
     notes: tuple[str, ...]
 
     @property
-    def is_whole(self):
+    def is_intact(self):
         """Whether the ledger is as it was written, as far as can be seen."""
         return not self.findings
 
@@ -371,8 +371,8 @@ def _step(values):
 
 
 def _refusal(values):
-    opens = values["opens"]
-    return _make(Refusal, {**values, "opens": opens and _make(Opening, opens)})
+    manual_fix = values["manual_fix"]
+    return _make(Refusal, {**values, "manual_fix": manual_fix and _make(ManualFix, manual_fix)})
 
 
 def _orphan(values):

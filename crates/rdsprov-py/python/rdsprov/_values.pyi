@@ -6,7 +6,7 @@ from . import (
     DefinitionProblem as DefinitionProblem,
     Hazard as Hazard,
     Mode as Mode,
-    Opening as Opening,
+    ManualFix as ManualFix,
     Orphan as Orphan,
     Outcome as Outcome,
     Record as Record,

@@ -13,7 +13,7 @@ _Path: TypeAlias = Union[str, os.PathLike[str]]
 @dataclass(frozen=True)
 class Finding(_Value):
     line: int
-    wrong: str
+    error: str
     message: str
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Verified(_Value):
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     @property
-    def is_whole(self) -> bool: ...
+    def is_intact(self) -> bool: ...
 
 @dataclass(frozen=True)
 class Change(_Value):

@@ -2,7 +2,7 @@
 -- `to_jsonb(m)` reads columns that only some versions have.
 SELECT json_build_object(
   'server_version', current_setting('server_version_num')::int,
-  'home', current_database(),
+  'admin_database', current_database(),
   'administrator', (
     SELECT json_build_object(
       'name', a.rolname, 'superuser', a.rolsuper,
@@ -68,10 +68,10 @@ SELECT json_build_object(
           ORDER BY pg_catalog.pg_get_userbyid(m.roleid), pg_catalog.pg_get_userbyid(m.member)), '[]')
         FROM pg_catalog.pg_auth_members m WHERE m.grantor = r.oid),
       -- An ADMIN OPTION of a role whose privileges are not inherited is of no use.
-      'administrable', EXISTS (
+      'administrator_has_admin_option', EXISTS (
         SELECT FROM pg_catalog.pg_auth_members m
         WHERE m.roleid = r.oid AND m.admin_option AND pg_catalog.pg_has_role(m.member, 'USAGE')),
-      'has_administrator', r.rolname <> current_user AND pg_catalog.pg_has_role(r.oid,
+      'is_member_of_administrator', r.rolname <> current_user AND pg_catalog.pg_has_role(r.oid,
         (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user), 'MEMBER'))
       ORDER BY r.rolname), '{}')
     FROM pg_catalog.pg_roles r WHERE r.rolname !~ '^pg_'),

@@ -14,7 +14,7 @@ use x509_cert::{Certificate, TbsCertificate};
 
 /// What a certificate says, not yet believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct CertificateDetails {
     /// Whom it is for.
     pub(super) subject: String,
     /// Who issued it.
@@ -31,9 +31,9 @@ pub(super) struct Facts {
     pub(super) for_servers: bool,
 }
 
-impl Facts {
+impl CertificateDetails {
     /// Reads a certificate; nothing where it is none.
-    pub(super) fn of(der: &CertificateDer<'_>) -> Option<Self> {
+    pub(super) fn from_der(der: &CertificateDer<'_>) -> Option<Self> {
         let certificate = Certificate::from_der(der).ok()?.tbs_certificate;
         // An extension that cannot be read says nothing.
         let names: Option<SubjectAltName> = extension(&certificate);

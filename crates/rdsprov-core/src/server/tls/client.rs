@@ -8,7 +8,7 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
-use super::roots::certificates_of;
+use super::roots::read_certificates;
 use super::{TlsError, pem_reason};
 use crate::config::ClientCertificate;
 
@@ -17,7 +17,7 @@ pub(super) fn load(
     client: &ClientCertificate,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
     let ClientCertificate { certificate, key } = client;
-    let chain = certificates_of(certificate)
+    let chain = read_certificates(certificate)
         .map_err(|reason| TlsError::ClientCertificate { path: certificate.clone(), reason })?;
     let key =
         private_key(key).map_err(|reason| TlsError::ClientKey { path: key.clone(), reason })?;

@@ -150,7 +150,7 @@ impl Tls {
     }
 
     /// The same for another role: the client certificate says who one is, and no other.
-    pub(super) fn of_another_role(&self) -> Self {
+    pub(super) fn for_another_role(&self) -> Self {
         match &self.0 {
             Protection::Rustls { identity: Identity::Shown { anonymous }, peer, .. } => {
                 Self::rustls(anonymous.clone(), Identity::Withheld, *peer)

@@ -134,7 +134,7 @@ pub enum TlsProblem {
 
 impl TlsProblem {
     /// The problem within what the driver says, where it is one of TLS.
-    pub(in crate::server) fn of(error: &tokio_postgres::Error) -> Option<Self> {
+    pub(in crate::server) fn from_error(error: &tokio_postgres::Error) -> Option<Self> {
         let mut cause: Option<&(dyn Error + 'static)> = error.source();
         while let Some(error) = cause {
             // An `io::Error` keeps what it wraps to itself, and names as its source what is behind that.
@@ -143,7 +143,7 @@ impl TlsProblem {
                 .downcast_ref::<rustls::Error>()
                 .or_else(|| wrapped.and_then(|wrapped| wrapped.downcast_ref()));
             if let Some(found) = found {
-                return Some(Self::of_rustls(found));
+                return Some(Self::from_rustls(found));
             }
             // The driver has no type for it (tokio-postgres 0.7).
             if error.to_string() == "server does not support TLS" {
@@ -154,7 +154,7 @@ impl TlsProblem {
         None
     }
 
-    pub(super) fn of_rustls(error: &rustls::Error) -> Self {
+    pub(super) fn from_rustls(error: &rustls::Error) -> Self {
         match error {
             rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) => cause
                 .downcast_ref::<Self>()
@@ -167,13 +167,13 @@ impl TlsProblem {
             | rustls::Error::InappropriateMessage { .. }
             | rustls::Error::InappropriateHandshakeMessage { .. } => Self::NotSpoken,
             rustls::Error::PeerIncompatible(_) => Self::NothingInCommon,
-            rustls::Error::AlertReceived(alert) => Self::of_alert(*alert),
+            rustls::Error::AlertReceived(alert) => Self::from_alert(*alert),
             other => Self::Handshake(other.to_string()),
         }
     }
 
     /// What a server says of us before it hangs up.
-    fn of_alert(alert: AlertDescription) -> Self {
+    fn from_alert(alert: AlertDescription) -> Self {
         let reason = match alert {
             AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => {
                 return Self::NothingInCommon;

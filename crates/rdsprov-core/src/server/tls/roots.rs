@@ -8,7 +8,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::certificate::Facts;
+use super::certificate::CertificateDetails;
 use super::{TlsError, pem_reason};
 use crate::config::CaFile;
 
@@ -39,7 +39,7 @@ impl CarriedCertificates {
     pub fn read() -> Result<Self, TlsError> {
         let facts = carried()?
             .iter()
-            .map(|one| Facts::of(one).ok_or(TlsError::Carried))
+            .map(|one| CertificateDetails::from_der(one).ok_or(TlsError::Carried))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             count: facts.len(),
@@ -78,7 +78,7 @@ pub(super) struct Roots {
     pub(super) store: RootCertStore,
     /// Those that could have until they expired. webpki does not look at the validity of roots, so they are
     /// kept apart; OpenSSL does look, and so does who reads its message.
-    pub(super) expired: Vec<Facts>,
+    pub(super) expired: Vec<CertificateDetails>,
     /// Those of the file, which may be a server's own.
     pub(super) of_file: Vec<CertificateDer<'static>>,
 }
@@ -97,7 +97,7 @@ impl Roots {
             Some(CaFile::System) if roots.store.is_empty() => return Err(TlsError::NoSystemRoots),
             Some(CaFile::System) => return Ok(roots),
             Some(CaFile::Path(path)) => {
-                roots.of_file = certificates_of(path)
+                roots.of_file = read_certificates(path)
                     .map_err(|reason| TlsError::CaFile { path: path.clone(), reason })?;
                 for (number, certificate) in roots.of_file.clone().into_iter().enumerate() {
                     roots.add(certificate, now).map_err(|Unusable| TlsError::CaFile {
@@ -120,7 +120,7 @@ impl Roots {
         now: Timestamp,
     ) -> Result<(), Unusable> {
         // webpki is the judge of what a root looks like, and more lenient.
-        if let Some(facts) = Facts::of(&certificate)
+        if let Some(facts) = CertificateDetails::from_der(&certificate)
             && facts.not_after < now
         {
             self.expired.push(facts);
@@ -134,7 +134,7 @@ impl Roots {
 struct Unusable;
 
 /// The certificates of a PEM file: at least one, or what is wrong.
-pub(super) fn certificates_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let text = std::fs::read(path).map_err(|error| error.to_string())?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()
@@ -178,7 +178,10 @@ mod tests {
     #[test]
     fn the_reference_says_what_is_carried() {
         let carried = CarriedCertificates::read().unwrap();
-        let said = REFERENCE.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(said.contains(&carried.to_string()), "docs/reference.md does not say: {carried}");
+        let describe_error = REFERENCE.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            describe_error.contains(&carried.to_string()),
+            "docs/reference.md does not say: {carried}"
+        );
     }
 }

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 
-use super::certificate::Facts;
+use super::certificate::CertificateDetails;
 use super::problem::TlsProblem;
 use super::roots::Roots;
 use super::{TlsError, set_up};
@@ -19,7 +19,7 @@ use super::{TlsError, set_up};
 #[derive(Debug)]
 pub(super) struct VerifyFull {
     webpki: Arc<WebPkiServerVerifier>,
-    expired: Vec<Facts>,
+    expired: Vec<CertificateDetails>,
     of_file: Vec<CertificateDer<'static>>,
 }
 
@@ -37,7 +37,7 @@ impl VerifyFull {
     fn is_vouched_for(
         &self,
         certificate: &CertificateDer<'_>,
-        facts: &Facts,
+        facts: &CertificateDetails,
         now: Timestamp,
     ) -> bool {
         self.of_file.contains(certificate)
@@ -50,12 +50,13 @@ impl VerifyFull {
     fn explain(
         &self,
         error: CertificateError,
-        facts: Facts,
+        facts: CertificateDetails,
         intermediates: &[CertificateDer<'_>],
         host: &ServerName<'_>,
         now: Timestamp,
     ) -> TlsProblem {
-        let intermediates: Vec<Facts> = intermediates.iter().filter_map(Facts::of).collect();
+        let intermediates: Vec<CertificateDetails> =
+            intermediates.iter().filter_map(CertificateDetails::from_der).collect();
         match error {
             CertificateError::UnknownIssuer => {
                 let last = last_of_chain(&facts, &intermediates);
@@ -107,7 +108,10 @@ impl VerifyFull {
 }
 
 /// The certificate that nothing which the server sent vouches for.
-fn last_of_chain<'a>(facts: &'a Facts, intermediates: &'a [Facts]) -> &'a Facts {
+fn last_of_chain<'a>(
+    facts: &'a CertificateDetails,
+    intermediates: &'a [CertificateDetails],
+) -> &'a CertificateDetails {
     let mut last = facts;
     // Certificates may vouch for one another in a circle.
     for _ in intermediates {
@@ -135,7 +139,7 @@ impl ServerCertVerifier for VerifyFull {
         };
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let now = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
-        let Some(facts) = Facts::of(certificate) else {
+        let Some(facts) = CertificateDetails::from_der(certificate) else {
             return Err(TlsProblem::Unreadable.into());
         };
         if matches!(error, CertificateError::Other(_))
@@ -310,7 +314,7 @@ mod tests {
             while !bytes.is_empty() {
                 client.read_tls(&mut bytes).unwrap();
                 if let Err(error) = client.process_new_packets() {
-                    return TlsProblem::of_rustls(&error);
+                    return TlsProblem::from_rustls(&error);
                 }
             }
             assert!(client.is_handshaking(), "the server is trusted");

@@ -17,81 +17,81 @@ use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream}
 /// The server asks for the password itself.
 #[derive(Debug, thiserror::Error)]
 #[error("the server asks for the password itself")]
-struct AskedForPassword;
+struct CleartextPasswordRequested;
 
 /// Whether that is why a connection did not come about.
-pub(super) fn was_asked_for_password(error: &tokio_postgres::Error) -> bool {
+pub(super) fn is_cleartext_request(error: &tokio_postgres::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-    cause.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<AskedForPassword>())
+    cause.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<CleartextPasswordRequested>())
 }
 
 /// Connects as another connector does, and listens to what the server asks for.
-pub(super) struct Discreetly<C> {
+pub(super) struct AuthGuardConnector<C> {
     pub connector: C,
     /// Becomes true where the server wants to know who is there: who is let in without that has shown nothing.
-    pub asked: Arc<AtomicBool>,
+    pub auth_requested: Arc<AtomicBool>,
 }
 
-impl<S, C: MakeTlsConnect<S>> MakeTlsConnect<S> for Discreetly<C> {
-    type Stream = Discreet<C::Stream>;
-    type TlsConnect = Discreetly<C::TlsConnect>;
+impl<S, C: MakeTlsConnect<S>> MakeTlsConnect<S> for AuthGuardConnector<C> {
+    type Stream = AuthGuardStream<C::Stream>;
+    type TlsConnect = AuthGuardConnector<C::TlsConnect>;
     type Error = C::Error;
 
     fn make_tls_connect(&mut self, domain: &str) -> Result<Self::TlsConnect, Self::Error> {
-        let asked = self.asked.clone();
+        let auth_requested = self.auth_requested.clone();
         let connector = self.connector.make_tls_connect(domain)?;
-        Ok(Discreetly { connector, asked })
+        Ok(AuthGuardConnector { connector, auth_requested })
     }
 }
 
-impl<S, C: TlsConnect<S>> TlsConnect<S> for Discreetly<C> {
-    type Stream = Discreet<C::Stream>;
+impl<S, C: TlsConnect<S>> TlsConnect<S> for AuthGuardConnector<C> {
+    type Stream = AuthGuardStream<C::Stream>;
     type Error = C::Error;
     type Future = MapOk<C::Future, Wrap<C::Stream>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        let Self { connector, asked } = self;
-        let wrap = |stream| Discreet { stream, heard: Some(Vec::new()), asked };
+        let Self { connector, auth_requested } = self;
+        let wrap = |stream| AuthGuardStream { stream, buffer: Some(Vec::new()), auth_requested };
         connector.connect(stream).map_ok(Box::new(wrap))
     }
 }
 
-type Wrap<S> = Box<dyn FnOnce(S) -> Discreet<S> + Send>;
+type Wrap<S> = Box<dyn FnOnce(S) -> AuthGuardStream<S> + Send>;
 
 /// What a server says, up to the question that nobody answers.
-pub(super) struct Discreet<S> {
+pub(super) struct AuthGuardStream<S> {
     stream: S,
     /// What was heard of the message that is under way; none once the server has let us in.
-    heard: Option<Vec<u8>>,
-    asked: Arc<AtomicBool>,
+    buffer: Option<Vec<u8>>,
+    auth_requested: Arc<AtomicBool>,
 }
 
-impl<S> Discreet<S> {
+impl<S> AuthGuardStream<S> {
     /// A message is its kind, its length without that, and the rest. `R` is about authentication: 0 says that
     /// it is over, 3 asks for the password, and others for other proofs.
-    fn hear(&mut self, bytes: &[u8]) -> Result<(), AskedForPassword> {
-        let Some(heard) = &mut self.heard else { return Ok(()) };
-        heard.extend_from_slice(bytes);
-        while let [kind, a, b, c, d, rest @ ..] = heard.as_slice() {
+    fn inspect(&mut self, bytes: &[u8]) -> Result<(), CleartextPasswordRequested> {
+        let Some(buffer) = &mut self.buffer else { return Ok(()) };
+        buffer.extend_from_slice(bytes);
+        while let [kind, a, b, c, d, rest @ ..] = buffer.as_slice() {
             let length = u32::from_be_bytes([*a, *b, *c, *d]).saturating_sub(4);
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             let Some(body) = rest.get(..length) else { break };
             match (kind, body) {
                 (b'R', [0, 0, 0, 0, ..]) => {
-                    self.heard = None;
+                    self.buffer = None;
                     return Ok(());
                 }
-                (b'R', [0, 0, 0, 3, ..]) => return Err(AskedForPassword),
-                (b'R', _) => self.asked.store(true, Ordering::Relaxed),
+                (b'R', [0, 0, 0, 3, ..]) => return Err(CleartextPasswordRequested),
+                (b'R', _) => self.auth_requested.store(true, Ordering::Relaxed),
                 _ => {}
             }
-            heard.drain(..5 + length);
+            buffer.drain(..5 + length);
         }
         Ok(())
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Discreet<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for AuthGuardStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -100,11 +100,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Discreet<S> {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        Poll::Ready(this.hear(&buf.filled()[before..]).map_err(io::Error::other))
+        Poll::Ready(this.inspect(&buf.filled()[before..]).map_err(io::Error::other))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Discreet<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for AuthGuardStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -122,7 +122,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Discreet<S> {
     }
 }
 
-impl<S: TlsStream + Unpin> TlsStream for Discreet<S> {
+impl<S: TlsStream + Unpin> TlsStream for AuthGuardStream<S> {
     fn channel_binding(&self) -> ChannelBinding {
         self.stream.channel_binding()
     }
@@ -132,22 +132,22 @@ impl<S: TlsStream + Unpin> TlsStream for Discreet<S> {
 mod tests {
     use super::*;
 
-    fn heard(pieces: &[&[u8]]) -> bool {
-        let asked = Arc::default();
-        let mut discreet = Discreet { stream: (), heard: Some(Vec::new()), asked };
-        pieces.iter().all(|piece| discreet.hear(piece).is_ok())
+    fn buffer(pieces: &[&[u8]]) -> bool {
+        let auth_requested = Arc::default();
+        let mut guarded = AuthGuardStream { stream: (), buffer: Some(Vec::new()), auth_requested };
+        pieces.iter().all(|piece| guarded.inspect(piece).is_ok())
     }
 
     #[test]
     fn the_question_is_heard_however_it_comes() {
         let notice: &[u8] = b"N\0\0\0\x08\0\0\0\x03";
         let question: &[u8] = b"R\0\0\0\x08\0\0\0\x03";
-        assert!(heard(&[notice, b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"]));
-        assert!(!heard(&[question]));
-        assert!(!heard(&[notice, &question[..3], &question[3..]]));
+        assert!(buffer(&[notice, b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"]));
+        assert!(!buffer(&[question]));
+        assert!(!buffer(&[notice, &question[..3], &question[3..]]));
         let bytes: Vec<&[u8]> = question.chunks(1).collect();
-        assert!(!heard(&bytes) && heard(&bytes[..8]));
+        assert!(!buffer(&bytes) && buffer(&bytes[..8]));
         // What comes once one is in is no question.
-        assert!(heard(&[b"R\0\0\0\x08\0\0\0\0", question]));
+        assert!(buffer(&[b"R\0\0\0\x08\0\0\0\0", question]));
     }
 }

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::with_owner;
-use super::databases::{For, granted_words, revoked_words, step};
+use super::database::DatabasePlanner;
+use super::databases::{StepTarget, granted_words, revoked_words, step};
 use super::diff::Planner;
-use super::inside::Inside;
-use super::sql::{self, Shared, Statement, Target};
-use super::{Acting, Action, Hazard, MembershipOption, Memberships, Opening, Step};
-use crate::access::{Privilege, Privileges};
+use super::sql::{self, GrantTarget, SharedObject, Statement};
+use super::{Action, ExecuteAs, Hazard, ManualFix, MembershipOption, Memberships, Step};
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, quote};
 use crate::observed::{self, AclItem, Contents, Grantee, Obstacle, OwnedObject};
+use crate::privilege::{Privilege, Privileges};
 
 impl Planner<'_> {
     /// Whether a database may get another owner: somebody has to want it, and the administrator has to
@@ -35,24 +35,25 @@ impl Planner<'_> {
         if powerful && self.desired.may_change_owners {
             return true;
         }
-        let opens = self.handing_over(name, from, to);
+        let manual_fix = self.manual_transfer_sql(name, from, to);
         let there = self.observed.roles.contains_key(to);
         if !powerful && there {
-            self.refuse_until(application, message, "a superuser", opens);
+            self.refuse_with_fix(application, message, "a superuser", manual_fix);
             return false;
         }
         if !powerful {
             let administrator = &self.observed.administrator.name;
-            let may_be_one = |seen: &observed::Role| !seen.superuser && !seen.has_administrator;
+            let may_be_one =
+                |seen: &observed::Role| !seen.superuser && !seen.is_member_of_administrator;
             if self.observed.roles.get(from).is_some_and(may_be_one) {
-                let statement = sql::grant_role(from, administrator).shown();
-                let opens = Opening { database: None, statement };
+                let statement = sql::grant_role(from, administrator).redacted();
+                let manual_fix = ManualFix { database: None, sql: statement };
                 let message = format!("{message}, and the administrator cannot act as role {from}");
-                self.refuse_until(application, message, "a superuser", opens);
+                self.refuse_with_fix(application, message, "a superuser", manual_fix);
             } else {
                 let remedy = format!(
                     "create role {to} first, have a superuser run: {}; and take the role over with `adopt = true`",
-                    opens.statement
+                    manual_fix.sql
                 );
                 let message = format!(
                     "{message}; what is a superuser's cannot go to role {to} before that is there"
@@ -61,9 +62,8 @@ impl Planner<'_> {
             }
             return false;
         }
-        let place = opens.database.as_ref().map(|name| format!(", in database {name}"));
-        let run =
-            format!("have a superuser run{}: {};", place.unwrap_or_default(), opens.statement);
+        let place = manual_fix.database.as_ref().map(|name| format!(", in database {name}"));
+        let run = format!("have a superuser run{}: {};", place.unwrap_or_default(), manual_fix.sql);
         let run = if there {
             run
         } else {
@@ -74,7 +74,7 @@ impl Planner<'_> {
         let remedy = format!(
             "name the present owner in the definitions; or add --allow changes_owner, and the database and what {from} owns in it go to {to}; or {run}"
         );
-        self.findings.refuse(application, message, remedy, there.then_some(opens));
+        self.findings.add_refusal(application, message, remedy, there.then_some(manual_fix));
         false
     }
 
@@ -94,13 +94,13 @@ impl Planner<'_> {
         let mut found = false;
         for one in subscriptions.filter(|one| !one.movable || one.database != *name) {
             found = true;
-            let statement = sql::take_object("SUBSCRIPTION", &quote(&one.name)).shown();
-            let opens = Opening { database: Some(one.database.clone()), statement };
+            let statement = sql::take_ownership("SUBSCRIPTION", &quote(&one.name)).redacted();
+            let manual_fix = ManualFix { database: Some(one.database.clone()), sql: statement };
             let message = format!(
                 "{message}; subscription {} of database {} would go along with what {from} owns",
                 one.name, one.database
             );
-            self.refuse_until(application, message, "a superuser", opens);
+            self.refuse_with_fix(application, message, "a superuser", manual_fix);
         }
         found
     }
@@ -113,56 +113,60 @@ impl Planner<'_> {
     }
 
     /// What a superuser would run.
-    pub(super) fn handing_over(
+    pub(super) fn manual_transfer_sql(
         &self,
         name: &DatabaseName,
         from: &RoleName,
         to: &RoleName,
-    ) -> Opening {
+    ) -> ManualFix {
         let seen = self.observed.databases.get(name);
         let contents = seen.and_then(|seen| seen.contents.as_ref());
         let mut statements = Vec::new();
         if self.is_special(from) {
             statements.push(sql::change_owner(name, to));
             if *from == self.observed.administrator.name {
-                statements.extend(contents.iter().flat_map(|all| self.one_by_one(name, all, to)));
+                statements.extend(
+                    contents
+                        .iter()
+                        .flat_map(|all| self.transfer_administrator_objects(name, all, to)),
+                );
             }
         } else {
             let databases = self.observed.databases.iter();
             let others = databases.filter(|(other, seen)| *other != name && seen.owner == *from);
-            let shared = others.map(|(other, _)| Shared::Database(other));
+            let shared = others.map(|(other, _)| SharedObject::Database(other));
             let shared = shared.chain(self.never_moved(from)).collect();
-            let keeper = self.keeper();
-            statements = sql::reassign_only(from, to, &keeper, &shared);
+            let temporary_owner = self.temporary_owner();
+            statements = sql::reassign_database_only(from, to, &temporary_owner, &shared);
             if !shared.is_empty() {
-                statements.insert(0, sql::create_plain_role(&keeper));
-                statements.push(sql::drop_role(&keeper));
-                statements = sql::at_once(statements);
+                statements.insert(0, sql::create_plain_role(&temporary_owner));
+                statements.push(sql::drop_role(&temporary_owner));
+                statements = sql::in_transaction(statements);
             }
         }
         let database = (!self.is_special(from) || statements.len() > 1).then(|| name.clone());
-        let statements: Vec<String> = statements.iter().map(Statement::shown).collect();
-        Opening { database, statement: statements.join("; ") }
+        let statements: Vec<String> = statements.iter().map(Statement::redacted).collect();
+        ManualFix { database, sql: statements.join("; ") }
     }
 
     /// The templates and tablespaces of a role, which stay its own.
-    fn never_moved(&self, role: &RoleName) -> impl Iterator<Item = Shared<'_>> {
+    fn never_moved(&self, role: &RoleName) -> impl Iterator<Item = SharedObject<'_>> {
         let templates = self.observed.templates.iter().filter(move |(_, owner)| *owner == role);
         let tablespaces = self.observed.tablespaces.iter().filter(move |(_, owner)| *owner == role);
         templates
-            .map(|(name, _)| Shared::Database(name))
-            .chain(tablespaces.map(|(name, _)| Shared::Tablespace(name)))
+            .map(|(name, _)| SharedObject::Database(name))
+            .chain(tablespaces.map(|(name, _)| SharedObject::Tablespace(name)))
     }
 
     /// What the administrator owns in a database goes to another role.
-    fn one_by_one(
+    fn transfer_administrator_objects(
         &self,
         name: &DatabaseName,
         contents: &Contents,
         to: &RoleName,
     ) -> Vec<Statement> {
         let administrator = &self.observed.administrator.name;
-        let objects = contents.handover.one_by_one.iter();
+        let objects = contents.ownership_transfer.administrator_objects.iter();
         let objects = objects.map(|one| sql::change_object_owner(&one.kind, &one.identity, to));
         let subscriptions = self
             .observed
@@ -175,11 +179,11 @@ impl Planner<'_> {
     }
 
     /// The name of a role that there is not, for who keeps databases while a transaction lasts.
-    fn keeper(&self) -> RoleName {
+    fn temporary_owner(&self) -> RoleName {
         let (desired, observed) = (&self.desired.roles, &self.observed.roles);
-        let mut name = RoleName::observed("rdsprov_keeper");
+        let mut name = RoleName::new_unchecked("rdsprov_keeper");
         while observed.contains_key(&name) || desired.contains_key(&name) {
-            name = RoleName::observed(format!("{name}_"));
+            name = RoleName::new_unchecked(format!("{name}_"));
         }
         name
     }
@@ -192,30 +196,40 @@ impl Planner<'_> {
         from: Option<&RoleName>,
         to: &RoleName,
     ) -> Step {
-        let mut borrowed = Memberships::from([(to.clone(), MembershipOption::Set)]);
-        borrowed.extend(from.map(|from| (from.clone(), MembershipOption::Inherit)));
-        let of = For { application, role: Some(to), acting: Acting::Administrator, borrowed };
+        let mut temporary_memberships = Memberships::from([(to.clone(), MembershipOption::Set)]);
+        temporary_memberships.extend(from.map(|from| (from.clone(), MembershipOption::Inherit)));
+        let of = StepTarget {
+            application,
+            role: Some(to),
+            execute_as: ExecuteAs::Administrator,
+            temporary_memberships,
+        };
         let summary = format!("database {name}: owner {to}");
         let hazards: &[Hazard] = if from.is_some() { &[Hazard::ChangesOwner] } else { &[] };
         step(name, of, Action::AlterDatabase, summary, vec![sql::change_owner(name, to)], hazards)
     }
 
     /// Lets the administrator into a database, so that a later plan can see what there is to hand over.
-    pub(super) fn let_in(
+    pub(super) fn grant_administrator_connect(
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,
         seen: &observed::Database,
         steps: &mut Vec<Step>,
     ) {
-        let Some(acting) = self.act_as(&seen.owner) else { return };
+        let Some(execute_as) = self.act_as(&seen.owner) else { return };
         let application = &database.application;
         let mut change = |action, summary, statement, hazards: &[Hazard]| {
-            let acting = acting.clone();
-            let of = For { application, role: None, acting, borrowed: Memberships::new() };
+            let execute_as = execute_as.clone();
+            let of = StepTarget {
+                application,
+                role: None,
+                execute_as,
+                temporary_memberships: Memberships::new(),
+            };
             steps.push(step(name, of, action, summary, vec![statement], hazards));
         };
-        let target = Target::Database(name.clone());
+        let target = GrantTarget::Database(name.clone());
         let of = |grantee: &Grantee| -> Privileges {
             let items = seen.acl.iter().filter(|item| item.grantee == *grantee);
             items.map(|item| item.privilege).collect()
@@ -225,8 +239,9 @@ impl Planner<'_> {
             let public = of(&Grantee::Public);
             if !public.is_empty() {
                 let summary = revoked_words(&public, &target, "PUBLIC");
-                let taken = sql::Taken::Privilege;
-                let statement = sql::revoke(taken, &public, &target, &Grantee::Public, false);
+                let needs_superuser = sql::RevokeScope::Privilege;
+                let statement =
+                    sql::revoke(needs_superuser, &public, &target, &Grantee::Public, false);
                 change(Action::Revoke, summary, statement, &[Hazard::ClosesToPublic]);
             }
             let summary = format!("database {name}: open to those who may connect");
@@ -244,76 +259,76 @@ impl Planner<'_> {
 
 /// The contents after all that one role owns has gone to another; what belongs to an extension goes along only
 /// with `REASSIGN OWNED`.
-pub(super) fn with_another_owner(
+pub(super) fn with_new_owner(
     contents: &Contents,
     from: &RoleName,
     to: &RoleName,
-    one_by_one: bool,
+    object_by_object: bool,
 ) -> Contents {
     let mut contents = contents.clone();
-    let hand_over = |owner: &mut RoleName, acl: &mut Vec<AclItem>, of_extension: bool| {
-        if owner == from && !(one_by_one && of_extension) {
+    let transfer_ownership = |owner: &mut RoleName, acl: &mut Vec<AclItem>, of_extension: bool| {
+        if owner == from && !(object_by_object && of_extension) {
             *acl = with_owner(acl, from, to);
             owner.clone_from(to);
         }
     };
     for schema in contents.schemas.values_mut() {
-        hand_over(&mut schema.owner, &mut schema.acl, schema.of_extension);
+        transfer_ownership(&mut schema.owner, &mut schema.acl, schema.of_extension);
         for group in &mut schema.relations {
-            hand_over(&mut group.owner, &mut group.acl, group.of_extension);
+            transfer_ownership(&mut group.owner, &mut group.acl, group.of_extension);
         }
         for columns in &mut schema.columns {
-            hand_over(&mut columns.owner, &mut columns.acl, columns.of_extension);
+            transfer_ownership(&mut columns.owner, &mut columns.acl, columns.of_extension);
         }
     }
     for object in &mut contents.objects {
-        hand_over(&mut object.owner, &mut object.acl, object.of_extension);
+        transfer_ownership(&mut object.owner, &mut object.acl, object.of_extension);
     }
     contents
 }
 
-impl Inside<'_, '_> {
+impl DatabasePlanner<'_, '_> {
     /// What the old owner has in the database goes to the new one. `REASSIGN OWNED` would also move what else the
     /// old owner has of what the databases share: a role that is made for it keeps that for as long as the
     /// transaction lasts.
-    pub(super) fn hand_over(&mut self, from: &RoleName, contents: &Contents) {
+    pub(super) fn transfer_ownership(&mut self, from: &RoleName, contents: &Contents) {
         let to = self.owner.clone();
-        let mut kept_back: BTreeMap<&Obstacle, Vec<&OwnedObject>> = BTreeMap::new();
-        for one in &contents.handover.kept_back {
-            kept_back.entry(&one.obstacle).or_default().push(&one.object);
+        let mut untransferable: BTreeMap<&Obstacle, Vec<&OwnedObject>> = BTreeMap::new();
+        for one in &contents.ownership_transfer.untransferable {
+            untransferable.entry(&one.obstacle).or_default().push(&one.object);
         }
-        for (obstacle, objects) in kept_back {
-            self.refuse_kept_back(from, &to, obstacle, &objects);
+        for (obstacle, objects) in untransferable {
+            self.refuse_untransferable(from, &to, obstacle, &objects);
         }
         let statements = if *from == self.planner.observed.administrator.name {
-            self.planner.one_by_one(self.name, contents, &to)
+            self.planner.transfer_administrator_objects(self.name, contents, &to)
         } else {
             self.reassign(from, &to)
         };
         if statements.is_empty() {
             return;
         }
-        let borrowed =
+        let temporary_memberships =
             [from, &to].map(|role| (role.clone(), MembershipOption::Inherit)).into_iter().collect();
         let summary = format!("what {from} owns in database {} goes to {to}", self.name);
         let application = &self.database.application;
         self.steps.push(Step {
             role: Some(to.clone()),
             database: Some(self.name.clone()),
-            borrowed,
+            temporary_memberships,
             hazards: BTreeSet::from([Hazard::ChangesOwner]),
             ..Step::plain(Action::ReassignOwned, application, summary, statements)
         });
     }
 
-    fn refuse_kept_back(
+    fn refuse_untransferable(
         &mut self,
         from: &RoleName,
         to: &RoleName,
         obstacle: &Obstacle,
         objects: &[&OwnedObject],
     ) {
-        let declared = self.database.of_owner();
+        let declared = self.database.owner_schemas();
         let why = match obstacle {
             // What its entry declares, it will be able to create in.
             Obstacle::Schema(schema) if declared.is_some_and(|all| all.contains(schema)) => return,
@@ -330,19 +345,19 @@ impl Inside<'_, '_> {
             kind.to_lowercase()
         );
         let application = &self.database.application;
-        let taken = *obstacle == Obstacle::Superuser;
+        let needs_superuser = *obstacle == Obstacle::Superuser;
         let change = |one: &&OwnedObject| {
-            if taken {
-                sql::take_object(&one.kind, &one.identity).shown()
+            if needs_superuser {
+                sql::take_ownership(&one.kind, &one.identity).redacted()
             } else {
-                sql::change_object_owner(&one.kind, &one.identity, to).shown()
+                sql::change_object_owner(&one.kind, &one.identity, to).redacted()
             }
         };
         let statements: Vec<String> = objects.iter().map(change).collect();
         let statement = statements.join("; ");
-        if taken || self.planner.observed.roles.contains_key(to) {
-            let opens = Opening { database: Some(self.name.clone()), statement };
-            self.planner.refuse_until(application, message, "a superuser", opens);
+        if needs_superuser || self.planner.observed.roles.contains_key(to) {
+            let manual_fix = ManualFix { database: Some(self.name.clone()), sql: statement };
+            self.planner.refuse_with_fix(application, message, "a superuser", manual_fix);
         } else {
             let remedy = format!(
                 "create role {to} first, have a superuser run: {statement}; and take the role over with `adopt = true`"
@@ -370,16 +385,19 @@ impl Inside<'_, '_> {
         let databases = there.keys().chain(desired.keys()).filter(|name| {
             *name != self.name && owner_then(name, there.get(name)).as_ref() == Some(from)
         });
-        let shared: BTreeSet<Shared<'_>> =
-            databases.map(Shared::Database).chain(self.planner.never_moved(from)).collect();
-        let keeper = self.planner.keeper();
-        let mut statements = vec![sql::owns_just(from, &shared)];
+        let shared: BTreeSet<SharedObject<'_>> =
+            databases.map(SharedObject::Database).chain(self.planner.never_moved(from)).collect();
+        let temporary_owner = self.planner.temporary_owner();
+        let mut statements = vec![sql::assert_owns_only(from, &shared)];
         if !shared.is_empty() {
-            statements.extend(sql::create_keeper(&keeper, self.planner.observed.major()));
+            statements.extend(sql::create_temporary_owner(
+                &temporary_owner,
+                self.planner.observed.major(),
+            ));
         }
-        statements.extend(sql::reassign_only(from, to, &keeper, &shared));
+        statements.extend(sql::reassign_database_only(from, to, &temporary_owner, &shared));
         if !shared.is_empty() {
-            statements.push(sql::drop_role(&keeper));
+            statements.push(sql::drop_role(&temporary_owner));
         }
         statements
     }

@@ -8,33 +8,33 @@ use tokio::sync::watch;
 /// Stops a session. While a plan is carried out, that ends by itself where it stands; at any other time
 /// nothing is lost by ending at once.
 #[derive(Debug)]
-pub struct Interruption {
+pub struct Cancellation {
     tell: watch::Sender<bool>,
     working: AtomicBool,
 }
 
-impl Default for Interruption {
+impl Default for Cancellation {
     fn default() -> Self {
         Self { tell: watch::Sender::new(false), working: AtomicBool::new(false) }
     }
 }
 
-impl Interruption {
+impl Cancellation {
     /// Stops it.
-    pub fn tell(&self) {
+    pub fn cancel(&self) {
         self.tell.send_replace(true);
     }
 
     /// Whether it was told to stop.
     #[must_use]
-    pub fn told(&self) -> bool {
+    pub fn is_cancelled(&self) -> bool {
         *self.tell.borrow()
     }
 
     /// Waits until it is told to stop.
     pub async fn wait(&self) {
-        let mut told = self.receiver();
-        if told.wait_for(|told| *told).await.is_err() {
+        let mut already_recorded = self.receiver();
+        if already_recorded.wait_for(|already_recorded| *already_recorded).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -48,7 +48,7 @@ impl Interruption {
     }
 
     /// Waits until it is told to stop, and no plan is being carried out.
-    pub(super) async fn outside_of_work(&self) {
+    pub(super) async fn cancelled_while_idle(&self) {
         self.wait().await;
         while self.working.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(50)).await;

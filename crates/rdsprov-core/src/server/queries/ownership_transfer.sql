@@ -1,5 +1,5 @@
 -- What a role's objects in a database mean to another role that is to have them, as one JSON document of the shape
--- of `Handover`. $1: the role, $2: the other role, which may be yet to come, $3: whether they go one by one: then
+-- of `OwnershipTransfer`. $1: the role, $2: the other role, which may be yet to come, $3: whether they go one by one: then
 -- what belongs to an extension, and what only a superuser may own, stays; a sequence of a table's column goes with
 -- the table. What only the sessions of the role can see goes away with them.
 WITH taker AS (
@@ -45,10 +45,10 @@ WITH taker AS (
   SELECT kind, identity, '"superuser"' FROM of_superusers WHERE NOT $3
 )
 SELECT json_build_object(
-  'kept_back', (
+  'untransferable', (
     SELECT coalesce(json_agg(json_build_object('kind', kind, 'identity', identity, 'obstacle', obstacle)
       ORDER BY kind, identity), '[]') FROM kept),
-  'one_by_one', (
+  'administrator_objects', (
     SELECT coalesce(json_agg(json_build_object('kind', kind, 'identity', identity)
       ORDER BY type <> 'schema', type, identity), '[]')
     FROM owned WHERE $3 AND type NOT IN (SELECT type FROM of_superusers)))::text

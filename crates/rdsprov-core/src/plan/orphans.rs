@@ -3,39 +3,39 @@
 
 use super::databases::listed;
 use super::{Orphan, Undeclared};
-use crate::access::Privileges;
 use crate::desired::Desired;
-use crate::mark::Mark;
+use crate::marker::Marker;
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{Acl, Grantee, Observed};
+use crate::privilege::Privileges;
 
 /// The managed roles and databases that have left the definitions. Who administers them is in no definitions.
 pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
     if desired.delegate().is_some() {
         return Vec::new();
     }
-    let administrators = ApplicationName::of_administrators();
-    let of = |kind, name: &str, mark: Option<Mark>, declared: bool, holds: Vec<String>| {
-        let orphaned = |mark: &Mark| {
+    let administrators = ApplicationName::for_administrators();
+    let of = |kind, name: &str, marker: Option<Marker>, declared: bool, holds: Vec<String>| {
+        let orphaned = |marker: &Marker| {
             !declared
-                && mark.environment == desired.environment
-                && mark.application != administrators.as_str()
+                && marker.environment == desired.environment
+                && marker.application != administrators.as_str()
         };
-        mark.filter(orphaned).map(|mark| Orphan {
+        marker.filter(orphaned).map(|marker| Orphan {
             kind,
             name: name.to_owned(),
-            application: mark.application,
+            application: marker.application,
             holds,
         })
     };
     let roles = observed.roles.iter().filter_map(|(name, role)| {
         let declared = desired.roles.contains_key(name);
-        of("role", name.as_str(), role.mark(), declared, holdings(name, observed))
+        of("role", name.as_str(), role.marker(), declared, holdings(name, observed))
     });
     let databases = observed.databases.iter().filter_map(|(name, database)| {
         let declared = desired.databases.contains_key(name);
         let holds = vec![format!("its owner is {}", database.owner)];
-        of("database", name.as_str(), database.mark(), declared, holds)
+        of("database", name.as_str(), database.marker(), declared, holds)
     });
     roles.chain(databases).collect()
 }
@@ -121,14 +121,14 @@ pub fn undeclared(desired: &Desired, observed: &Observed) -> Vec<Undeclared> {
         .iter()
         .filter(|(name, seen)| {
             !desired.databases.contains_key(*name)
-                && **name != observed.home
+                && **name != observed.admin_database
                 && seen.owner != observed.administrator.name
         })
         .filter_map(|(name, seen)| {
             let role = desired.roles.get(&seen.owner)?;
             let closed = role.plugin_databases.iter().any(|pattern| pattern.matches(name));
             // Else it is told as orphaned.
-            (closed || seen.mark().is_none()).then(|| Undeclared {
+            (closed || seen.marker().is_none()).then(|| Undeclared {
                 database: name.clone(),
                 owner: seen.owner.clone(),
                 application: role.application.clone(),

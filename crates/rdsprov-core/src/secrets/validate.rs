@@ -5,23 +5,23 @@ use std::collections::BTreeMap;
 use super::{Secret, SecretError, SecretId};
 use crate::desired::Desired;
 use crate::name::RoleName;
-use crate::plan::{Findings, Refusal};
+use crate::plan::{Refusal, SecretFindings};
 
 /// What the source said of each secret.
-pub type Fetched = BTreeMap<SecretId, Result<Secret, SecretError>>;
+pub type FetchedSecrets = BTreeMap<SecretId, Result<Secret, SecretError>>;
 
 /// One of them.
-pub fn found(fetched: &Fetched, id: &SecretId) -> Result<Secret, SecretError> {
+pub fn lookup(fetched: &FetchedSecrets, id: &SecretId) -> Result<Secret, SecretError> {
     let missing = || Err(SecretError::Missing { id: id.clone(), region: None });
     fetched.get(id).cloned().unwrap_or_else(missing)
 }
 
 /// Good secrets to one side, a refusal for each that is not, or that contradicts the definitions.
-pub fn judge(
+pub fn validate(
     desired: &Desired,
-    fetched: &Fetched,
+    fetched: &FetchedSecrets,
     minimum_length: usize,
-) -> (BTreeMap<SecretId, Secret>, Findings) {
+) -> (BTreeMap<SecretId, Secret>, SecretFindings) {
     let mut refusals = Vec::new();
     for (name, role) in &desired.roles {
         let Some(id) = role.secret() else { continue };
@@ -37,7 +37,7 @@ pub fn judge(
                 application: application.clone(),
                 message,
                 remedy: format!("role {name} has one password: let both secrets hold it, or name one `secret` in each entry"),
-                opens: None,
+                manual_fix: None,
             })
         }));
         let mut refuse = |message: String, remedy: &str| {
@@ -45,12 +45,12 @@ pub fn judge(
                 application: role.application.clone(),
                 message,
                 remedy: remedy.to_owned(),
-                opens: None,
+                manual_fix: None,
             });
         };
-        match found(fetched, id) {
+        match lookup(fetched, id) {
             Ok(secret) => {
-                for (message, remedy) in contradictions(desired, name, &secret, minimum_length) {
+                for (message, remedy) in mismatches(desired, name, &secret, minimum_length) {
                     refuse(message, remedy);
                 }
             }
@@ -68,20 +68,20 @@ pub fn judge(
         .iter()
         .filter_map(|(id, secret)| Some((id.clone(), secret.version.clone()?)))
         .collect();
-    (secrets, Findings { refusals, versions, ..Findings::default() })
+    (secrets, SecretFindings { refusals, versions, ..SecretFindings::default() })
 }
 
 /// What in a secret goes against the definitions, each with what to do.
-pub fn contradictions(
+pub fn mismatches(
     desired: &Desired,
     role: &RoleName,
     secret: &Secret,
     minimum_length: usize,
 ) -> Vec<(String, &'static str)> {
     let id = &secret.id;
-    let mut found = Vec::new();
+    let mut mismatches = Vec::new();
     if secret.password.is_shorter_than(minimum_length) {
-        found.push((
+        mismatches.push((
             format!(
                 "secret {id}: the password has less than {minimum_length} characters, which [passwords] minimum_length asks for"
             ),
@@ -90,7 +90,7 @@ pub fn contradictions(
     }
     let remedy = "correct the secret or the definition, so that both say the same";
     if let Some(username) = secret.username.as_deref().filter(|u| *u != role.as_str()) {
-        found.push((
+        mismatches.push((
             format!("secret {id} is for user {username:?}, the definitions say {role}"),
             remedy,
         ));
@@ -102,9 +102,9 @@ pub fn contradictions(
         .map(|(database, _)| database.as_str())
         .collect();
     let administers = desired.roles.get(role).is_some_and(|role| role.administers);
-    let of_another = |dbname: &&str| !administers && !databases.contains(dbname);
-    if let Some(dbname) = secret.dbname.as_deref().filter(of_another) {
-        found.push((
+    let is_foreign = |dbname: &&str| !administers && !databases.contains(dbname);
+    if let Some(dbname) = secret.dbname.as_deref().filter(is_foreign) {
+        mismatches.push((
             format!(
                 "secret {id} is for database {dbname:?}, the definitions say {}",
                 databases.join(", ")
@@ -112,11 +112,15 @@ pub fn contradictions(
             remedy,
         ));
     }
-    found
+    mismatches
 }
 
 /// A note for each secret that names another server: a proxy's address, say.
-pub fn other_servers(secrets: &BTreeMap<SecretId, Secret>, at: &str, at_port: u16) -> Vec<String> {
+pub fn foreign_endpoints(
+    secrets: &BTreeMap<SecretId, Secret>,
+    at: &str,
+    at_port: u16,
+) -> Vec<String> {
     secrets
         .values()
         .filter(|secret| {

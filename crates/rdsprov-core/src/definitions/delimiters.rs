@@ -2,10 +2,10 @@
 //! makes its message better.
 
 use super::heredoc::Heredoc;
-use super::tree::Fault;
+use super::tree::SyntaxError;
 
 /// The first thing that is opened and not closed, or closed and not opened.
-pub fn find(text: &str) -> Option<Fault> {
+pub fn find(text: &str) -> Option<SyntaxError> {
     // What is open, by what opened it.
     let mut open: Vec<(char, usize)> = Vec::new();
     // The first that is closed on a line with another indentation: where something is missing, there.
@@ -35,14 +35,14 @@ pub fn find(text: &str) -> Option<Fault> {
                     Some(end) => length = end + 4,
                     None => {
                         let message = "the comment that begins here is not closed";
-                        return Some(Fault::new(at..at, message, "close it with `*/`"));
+                        return Some(SyntaxError::new(at..at, message, "close it with `*/`"));
                     }
                 },
                 '<' => {
                     if let Some(heredoc) = Heredoc::at(text, at) {
                         match heredoc.end() {
                             Ok(end) => length = end - at,
-                            Err(fault) => return Some(fault),
+                            Err(error) => return Some(error),
                         }
                     }
                 }
@@ -50,17 +50,17 @@ pub fn find(text: &str) -> Option<Fault> {
                 '}' | ']' | ')' => match open.pop() {
                     None => {
                         let message = format!("this `{char}` closes nothing");
-                        return Some(Fault::new(
+                        return Some(SyntaxError::new(
                             at..at,
                             message,
                             "remove it, or what closes too early",
                         ));
                     }
-                    Some((by, place)) if closing(by) != char => return Some(not_closed(by, place)),
-                    Some((by, place)) => {
-                        let same_line = !text[place..at].contains('\n');
-                        if !same_line && indentation(text, place) != indentation(text, at) {
-                            suspect = suspect.or(Some((by, place)));
+                    Some((by, span)) if closing(by) != char => return Some(not_closed(by, span)),
+                    Some((by, span)) => {
+                        let same_line = !text[span..at].contains('\n');
+                        if !same_line && indentation(text, span) != indentation(text, at) {
+                            suspect = suspect.or(Some((by, span)));
                         }
                     }
                 },
@@ -69,9 +69,9 @@ pub fn find(text: &str) -> Option<Fault> {
         }
         at += length;
     }
-    let (by, place) = *open.last()?;
-    let (by, place) = suspect.filter(|_| by != '"').unwrap_or((by, place));
-    Some(not_closed(by, place))
+    let (by, span) = *open.last()?;
+    let (by, span) = suspect.filter(|_| by != '"').unwrap_or((by, span));
+    Some(not_closed(by, span))
 }
 
 fn closing(opening: char) -> char {
@@ -84,17 +84,17 @@ fn closing(opening: char) -> char {
 }
 
 /// What stands before the first letter of a place's line.
-fn indentation(text: &str, place: usize) -> &str {
-    let line = text[..place].rfind('\n').map_or(0, |at| at + 1);
+fn indentation(text: &str, span: usize) -> &str {
+    let line = text[..span].rfind('\n').map_or(0, |at| at + 1);
     let line = &text[line..];
     &line[..line.len() - line.trim_start().len()]
 }
 
-fn not_closed(opening: char, at: usize) -> Fault {
+fn not_closed(opening: char, at: usize) -> SyntaxError {
     let message = format!("the `{opening}` that stands here is not closed");
     let help = match opening {
         '"' => "close it on its line; a line break in a text is \\n, or a heredoc".to_owned(),
         _ => format!("close it with `{}`", closing(opening)),
     };
-    Fault::new(at..at, message, help)
+    SyntaxError::new(at..at, message, help)
 }

@@ -3,37 +3,37 @@
 use std::collections::BTreeMap;
 
 use super::acl::{self, Policy};
+use super::database::DatabasePlanner;
 use super::databases::listed;
-use super::inside::Inside;
-use super::sql::{self, Taken};
+use super::sql::{self, RevokeScope};
 use super::{Action, Hazard};
-use crate::access::{self, ObjectKind, Privileges};
 use crate::name::{RoleName, SchemaName};
 use crate::observed::{AclItem, Contents, DefaultPrivileges, Grantee};
+use crate::privilege::{self, ObjectKind, Privileges};
 
-fn future(kind: ObjectKind, creator: &RoleName, schema: Option<&SchemaName>) -> String {
+fn future_objects(kind: ObjectKind, creator: &RoleName, schema: Option<&SchemaName>) -> String {
     let place = schema.map(|schema| format!(" in schema {schema}")).unwrap_or_default();
     format!("future {}s of {creator}{place}", kind.keyword().to_lowercase())
 }
 
-impl Inside<'_, '_> {
+impl DatabasePlanner<'_, '_> {
     /// What the owner's and the creators' future objects in a covered schema lack.
-    pub(super) fn future_lacks(&mut self, schema: &SchemaName, contents: &Contents) {
+    pub(super) fn grant_missing(&mut self, schema: &SchemaName, contents: &Contents) {
         for creator in self.creators() {
             for kind in ObjectKind::RELATIONS {
-                self.one_lacks(&creator, schema, kind, contents);
+                self.grant_missing_for(&creator, schema, kind, contents);
             }
         }
     }
 
-    fn one_lacks(
+    fn grant_missing_for(
         &mut self,
         creator: &RoleName,
         schema: &SchemaName,
         kind: ObjectKind,
         contents: &Contents,
     ) {
-        let mut wanted = self.wanted_of(creator, schema, kind);
+        let mut wanted = self.wanted_on_relations(creator, schema, kind);
         // A role has its own objects by ownership; PostgreSQL keeps such a row, and it means nothing.
         wanted.remove(creator);
         let held: Vec<AclItem> = contents
@@ -49,7 +49,7 @@ impl Inside<'_, '_> {
             let summary = format!(
                 "{} on {} to {role}",
                 listed(privileges),
-                future(kind, creator, Some(schema))
+                future_objects(kind, creator, Some(schema))
             );
             let statement = sql::grant_default(creator, schema, kind, privileges, role);
             self.step(Action::DefaultPrivileges, Some(role), creator, summary, statement, &[]);
@@ -58,39 +58,41 @@ impl Inside<'_, '_> {
 
     /// Default privileges, of whatever creator, that give a declared role more than it shall have, or
     /// give PUBLIC what the owner makes.
-    pub(super) fn future_beyond(&mut self, contents: &Contents) {
+    pub(super) fn revoke_excess(&mut self, contents: &Contents) {
         for row in &contents.default_privileges {
             // Without a schema they count in every schema there will be, which no entry covers; and of who
             // is no creator nothing is declared.
             let of_creator = row.schema.as_ref().filter(|_| self.is_creator(&row.role));
             let wanted = of_creator.map_or_else(BTreeMap::new, |schema| {
-                self.wanted(schema, |level| access::on_object(level, row.kind))
+                self.wanted(schema, |level| privilege::on_object(level, row.kind))
             });
-            let covered =
-                row.schema.as_ref().is_none_or(|schema| self.database.covered().contains(schema));
+            let covered = row
+                .schema
+                .as_ref()
+                .is_none_or(|schema| self.database.covered_schemas().contains(schema));
             let public = (covered && self.is_creator(&row.role) && row.kind.is_closed_to_public())
                 .then(Privileges::new);
             let managed = |role: &RoleName| self.is_managed(role) && *role != row.role;
             let found = acl::diff(&row.acl, &Policy { wanted: &wanted, managed: &managed, public });
             for revoke in &found.revoke {
-                self.one_beyond(row, revoke);
+                self.revoke_excess_in(row, revoke);
             }
         }
     }
 
-    fn one_beyond(&mut self, row: &DefaultPrivileges, revoke: &acl::Revoke) {
+    fn revoke_excess_in(&mut self, row: &DefaultPrivileges, revoke: &acl::Revoke) {
         let (role, name) = match &revoke.grantee {
             Grantee::Public => (None, "PUBLIC".to_owned()),
             Grantee::Role(role) => (Some(role), role.to_string()),
         };
         let summary = format!(
             "{}{} on {} from {name}",
-            if revoke.taken == Taken::GrantOption { "grant option for " } else { "" },
+            if revoke.scope == RevokeScope::GrantOption { "grant option for " } else { "" },
             listed(&revoke.privileges),
-            future(row.kind, &row.role, row.schema.as_ref())
+            future_objects(row.kind, &row.role, row.schema.as_ref())
         );
         let statement = sql::revoke_default(
-            revoke.taken,
+            revoke.scope,
             &row.role,
             row.schema.as_ref(),
             row.kind,

@@ -8,40 +8,40 @@ use hcl_edit::template::{Element, ForDirective, StringTemplate};
 use hcl_edit::visit::{self, Visit};
 
 use super::heredoc::Heredoc;
-use super::tree::{Fault, Place};
+use super::tree::{Span, SyntaxError};
 
 /// What is refused; as an error, what hcl-edit read otherwise: all that stands behind it is another text then.
-pub fn faults(text: &str, body: &Body) -> Result<Vec<Fault>, Vec<Fault>> {
-    let mut guard = Guard {
+pub fn check(text: &str, body: &Body) -> Result<Vec<SyntaxError>, Vec<SyntaxError>> {
+    let mut guard = CompatibilityCheck {
         text,
         name: String::new(),
         bound: Vec::new(),
-        faults: Vec::new(),
+        errors: Vec::new(),
         misread: Vec::new(),
     };
     guard.visit_body(body);
     guard.check_carriage_returns();
-    if guard.misread.is_empty() { Ok(guard.faults) } else { Err(guard.misread) }
+    if guard.misread.is_empty() { Ok(guard.errors) } else { Err(guard.misread) }
 }
 
-struct Guard<'t> {
+struct CompatibilityCheck<'t> {
     text: &'t str,
     /// The key whose value this is.
     name: String,
     /// What `for` gives values to.
     bound: Vec<String>,
-    faults: Vec<Fault>,
-    misread: Vec<Fault>,
+    errors: Vec<SyntaxError>,
+    misread: Vec<SyntaxError>,
 }
 
-impl Guard<'_> {
-    fn source(&self, place: &Place) -> &str {
-        self.text.get(place.clone()).unwrap_or_default()
+impl CompatibilityCheck<'_> {
+    fn source(&self, span: &Span) -> &str {
+        self.text.get(span.clone()).unwrap_or_default()
     }
 
-    fn refuse(&mut self, place: Place, what: &str) {
+    fn refuse(&mut self, span: Span, what: &str) {
         let message = format!("`{}` holds {what}; a tfvars file holds constants only", self.name);
-        self.faults.push(Fault::new(place, message, "write the value itself"));
+        self.errors.push(SyntaxError::new(span, message, "write the value itself"));
     }
 
     /// Whether it is a variable that no `for` gives a value to.
@@ -51,10 +51,10 @@ impl Guard<'_> {
     }
 
     /// hcl-edit lets a quoted string run over several lines.
-    fn check_one_line(&mut self, place: Place) {
-        if self.source(&place).contains('\n') {
-            self.faults.push(Fault::new(
-                place,
+    fn check_one_line(&mut self, span: Span) {
+        if self.source(&span).contains('\n') {
+            self.errors.push(SyntaxError::new(
+                span,
                 "a quoted string runs over several lines",
                 "close the quote, write \\n, or use a heredoc",
             ));
@@ -65,7 +65,7 @@ impl Guard<'_> {
     fn check_carriage_returns(&mut self) {
         let mut returns = self.text.match_indices('\r').map(|(at, _)| at);
         if let Some(at) = returns.find(|at| !self.text[at + 1..].starts_with('\n')) {
-            self.faults.push(Fault::new(
+            self.errors.push(SyntaxError::new(
                 at..at + 1,
                 "a carriage return stands here without a line feed",
                 "remove it: Terraform refuses it",
@@ -91,7 +91,7 @@ impl Guard<'_> {
     }
 }
 
-impl Visit for Guard<'_> {
+impl Visit for CompatibilityCheck<'_> {
     fn visit_attr(&mut self, node: &Attribute) {
         self.named(node.key.as_str().to_owned(), |guard| visit::visit_attr(guard, node));
     }
@@ -107,23 +107,23 @@ impl Visit for Guard<'_> {
     }
 
     fn visit_expr(&mut self, node: &Expression) {
-        let place = node.span().unwrap_or_default();
+        let span = node.span().unwrap_or_default();
         match node {
             Expression::Variable(variable) if self.is_unbound(node) => {
-                self.refuse(place, &format!("the variable `{}`", variable.as_str()));
+                self.refuse(span, &format!("the variable `{}`", variable.as_str()));
             }
             Expression::Traversal(traversal) if self.is_unbound(&traversal.expr) => {
-                let what = format!("the reference `{}`", self.source(&place));
-                self.refuse(place, &what);
+                let what = format!("the reference `{}`", self.source(&span));
+                self.refuse(span, &what);
             }
             Expression::FuncCall(call) => {
-                self.refuse(place, &format!("a call of `{}()`", call.name.name.as_str()));
+                self.refuse(span, &format!("a call of `{}()`", call.name.name.as_str()));
             }
-            Expression::String(_) => self.check_one_line(place),
+            Expression::String(_) => self.check_one_line(span),
             Expression::HeredocTemplate(heredoc) => {
-                let fault = Heredoc::at(self.text, place.start)
-                    .and_then(|heredoc| heredoc.check_end(place.end));
-                self.misread.extend(fault);
+                let error = Heredoc::at(self.text, span.start)
+                    .and_then(|heredoc| heredoc.check_end(span.end));
+                self.misread.extend(error);
                 self.visit_heredoc_template(heredoc);
             }
             _ => visit::visit_expr(self, node),

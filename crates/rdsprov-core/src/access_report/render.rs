@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{DatabaseHoldings, Holdings, InSchema, OnObjects, RoleHoldings, Standing};
-use crate::access::{ObjectKind, Privilege};
+use super::{AccessReport, DatabaseReport, ObjectAccess, RoleReport, RoleStatus, SchemaAccess};
 use crate::name::SchemaName;
 use crate::observed::Grantee;
 use crate::plan::{escaped, visible};
+use crate::privilege::{ObjectKind, Privilege};
 
 /// The kinds, in the order of the table's columns.
 const KINDS: [ObjectKind; 3] = [ObjectKind::Table, ObjectKind::Sequence, ObjectKind::Routine];
@@ -27,8 +27,8 @@ fn name(role: &Grantee) -> &str {
     }
 }
 
-impl Standing {
-    fn in_words(&self) -> String {
+impl RoleStatus {
+    fn describe(&self) -> String {
         match self {
             Self::Declared { application, access_level, declared_schemas } => {
                 let schemas: Vec<&SchemaName> = declared_schemas.iter().collect();
@@ -49,15 +49,15 @@ impl Standing {
     }
 }
 
-impl RoleHoldings {
+impl RoleReport {
     /// What it is, and how it comes to hold what it holds.
-    fn in_words(&self) -> String {
-        let mut text = self.standing.in_words();
-        if !self.held.login && self.standing != Standing::Public {
+    fn describe(&self) -> String {
+        let mut text = self.status.describe();
+        if !self.access.login && self.status != RoleStatus::Public {
             text.push_str(", NOLOGIN");
         }
         for (words, roles) in
-            [("has what", &self.held.inherits), ("may become", &self.held.may_become)]
+            [("has what", &self.access.inherits), ("may become", &self.access.may_become)]
         {
             if !roles.is_empty() {
                 let _ = write!(text, "; {words} {}", list(roles));
@@ -71,22 +71,22 @@ impl RoleHoldings {
 
     /// What it may do with the database.
     fn on_database(&self) -> String {
-        let held = privileges(&self.held.database);
-        let reaches = self.held.database.contains(&Privilege::Connect);
-        if reaches || self.standing == Standing::Public {
-            held
+        let access = privileges(&self.access.database);
+        let reaches = self.access.database.contains(&Privilege::Connect);
+        if reaches || self.status == RoleStatus::Public {
+            access
         } else {
-            format!("{held}, out of reach")
+            format!("{access}, out of reach")
         }
     }
 
-    fn holds_nothing(&self) -> bool {
-        self.held.database.is_empty() && self.held.schemas.is_empty()
+    fn is_empty(&self) -> bool {
+        self.access.database.is_empty() && self.access.schemas.is_empty()
     }
 }
 
-impl OnObjects {
-    fn in_words(&self, all: u64) -> String {
+impl ObjectAccess {
+    fn describe(&self, all: u64) -> String {
         let columns = if self.on_columns.is_empty() {
             String::new()
         } else {
@@ -101,7 +101,7 @@ impl OnObjects {
     }
 }
 
-impl InSchema {
+impl SchemaAccess {
     fn title(&self) -> String {
         let owns = if self.owner { ", owned" } else { "" };
         let reaches = self.privileges.contains(&Privilege::Usage);
@@ -109,8 +109,8 @@ impl InSchema {
         format!("{}{owns}{note}", privileges(&self.privileges))
     }
 
-    fn of_kind(&self, kind: ObjectKind, all: u64) -> Vec<String> {
-        self.objects.iter().filter(|one| one.kind == kind).map(|one| one.in_words(all)).collect()
+    fn objects_of_kind(&self, kind: ObjectKind, all: u64) -> Vec<String> {
+        self.objects.iter().filter(|one| one.kind == kind).map(|one| one.describe(all)).collect()
     }
 }
 
@@ -122,7 +122,7 @@ fn plural(kind: ObjectKind) -> &'static str {
     }
 }
 
-impl DatabaseHoldings {
+impl DatabaseReport {
     fn title(&self) -> String {
         let declared = if self.declared { "" } else { ", no longer declared" };
         format!("database {}, owner {}{declared}", self.database, self.owner)
@@ -134,7 +134,7 @@ impl DatabaseHoldings {
     }
 }
 
-impl Holdings {
+impl AccessReport {
     /// Text for a terminal.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -152,18 +152,18 @@ impl Holdings {
                 let _ = writeln!(text, "  not looked at: {}", visible(reason));
             }
             for role in &database.roles {
-                let who = format!("{}: {}", name(&role.held.role), role.in_words());
+                let who = format!("{}: {}", name(&role.access.role), role.describe());
                 let _ = writeln!(text, "  {}", visible(&who));
-                if role.holds_nothing() {
+                if role.is_empty() {
                     let _ = writeln!(text, "    nothing");
                     continue;
                 }
                 let _ = writeln!(text, "    database: {}", role.on_database());
-                for (schema, held) in &role.held.schemas {
-                    let title = format!("schema {schema}: {}", held.title());
+                for (schema, access) in &role.access.schemas {
+                    let title = format!("schema {schema}: {}", access.title());
                     let _ = writeln!(text, "    {}", visible(&title));
                     for kind in KINDS {
-                        for words in held.of_kind(kind, database.all(schema, kind)) {
+                        for words in access.objects_of_kind(kind, database.all(schema, kind)) {
                             let _ = writeln!(text, "      {}: {words}", plural(kind));
                         }
                     }
@@ -198,17 +198,19 @@ impl Holdings {
             for role in &database.roles {
                 let who = format!(
                     "| {} | {} | {} ",
-                    escaped(name(&role.held.role)),
-                    escaped(&role.in_words()),
+                    escaped(name(&role.access.role)),
+                    escaped(&role.describe()),
                     role.on_database()
                 );
-                if role.held.schemas.is_empty() {
+                if role.access.schemas.is_empty() {
                     let _ = writeln!(text, "{who}| | | | | |");
                 }
-                for (schema, held) in &role.held.schemas {
-                    let _ = write!(text, "{who}| {} | {} ", escaped(schema.as_str()), held.title());
+                for (schema, access) in &role.access.schemas {
+                    let _ =
+                        write!(text, "{who}| {} | {} ", escaped(schema.as_str()), access.title());
                     for kind in KINDS {
-                        let words = held.of_kind(kind, database.all(schema, kind)).join("; ");
+                        let words =
+                            access.objects_of_kind(kind, database.all(schema, kind)).join("; ");
                         let _ = write!(text, "| {words} ");
                     }
                     text.push_str("|\n");

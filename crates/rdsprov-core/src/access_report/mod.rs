@@ -11,18 +11,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::access::{ObjectKind, Privilege};
 use crate::definitions::AccessLevel;
 use crate::desired::Desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{Grantee, Observed};
+use crate::privilege::{ObjectKind, Privilege};
 
 /// The version of the JSON form.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// What a role holds on objects of one kind that are alike in that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct OnObjects {
+pub struct ObjectAccess {
     /// What they are.
     pub kind: ObjectKind,
     /// What it may do with them, in PostgreSQL's order.
@@ -35,18 +35,18 @@ pub struct OnObjects {
 
 /// What a role holds in one schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct InSchema {
+pub struct SchemaAccess {
     /// Whether it owns the schema.
     pub owner: bool,
     /// What it may do with the schema. Without `USAGE` it reaches nothing in it.
     pub privileges: Vec<Privilege>,
     /// What it may do with what is in it.
-    pub objects: Vec<OnObjects>,
+    pub objects: Vec<ObjectAccess>,
 }
 
 /// What a role holds in one database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct HeldByRole {
+pub struct RoleAccess {
     /// The role; `null` in JSON is PUBLIC.
     pub role: Grantee,
     /// Whether it may log in.
@@ -58,22 +58,22 @@ pub struct HeldByRole {
     /// What it may do with the database. Without `CONNECT` it reaches nothing in it.
     pub database: Vec<Privilege>,
     /// What it holds in schemas; those in which it holds nothing are left out.
-    pub schemas: BTreeMap<SchemaName, InSchema>,
+    pub schemas: BTreeMap<SchemaName, SchemaAccess>,
 }
 
 /// What is held in one database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
+pub struct DatabaseAccess {
     /// By whom; PUBLIC last.
-    pub roles: Vec<HeldByRole>,
+    pub roles: Vec<RoleAccess>,
     /// How many objects there are of each kind, by schema.
     pub objects: BTreeMap<SchemaName, BTreeMap<ObjectKind, u64>>,
 }
 
 /// What a role is to this program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(tag = "standing", rename_all = "snake_case")]
-pub enum Standing {
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum RoleStatus {
     /// Its access to this database is declared.
     Declared {
         /// By which application.
@@ -98,18 +98,18 @@ pub enum Standing {
 
 /// A role and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct RoleHoldings {
+pub struct RoleReport {
     /// What it is.
     #[serde(flatten)]
-    pub standing: Standing,
+    pub status: RoleStatus,
     /// What it holds.
     #[serde(flatten)]
-    pub held: HeldByRole,
+    pub access: RoleAccess,
 }
 
 /// A managed database and who can do what in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct DatabaseHoldings {
+pub struct DatabaseReport {
     /// Its name.
     pub database: DatabaseName,
     /// Who owns it.
@@ -121,14 +121,14 @@ pub struct DatabaseHoldings {
     /// Why nobody could look inside; then nothing else is known.
     pub unreachable: Option<String>,
     /// Who can do what; PUBLIC last.
-    pub roles: Vec<RoleHoldings>,
+    pub roles: Vec<RoleReport>,
     /// How many objects there are of each kind, by schema.
     pub objects: BTreeMap<SchemaName, BTreeMap<ObjectKind, u64>>,
 }
 
 /// Who can do what in the managed databases of an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Holdings {
+pub struct AccessReport {
     /// The version of the JSON form.
     pub format_version: u32,
     /// The environment.
@@ -138,44 +138,46 @@ pub struct Holdings {
     /// The roles that may do anything, anywhere.
     pub superusers: Vec<RoleName>,
     /// The databases.
-    pub databases: Vec<DatabaseHoldings>,
+    pub databases: Vec<DatabaseReport>,
 }
 
-impl Holdings {
+impl AccessReport {
     /// Which databases are looked at: those that are managed in the environment of the definitions, and those
     /// that are declared and there.
     #[must_use]
-    pub fn databases_of(desired: &Desired, observed: &Observed) -> BTreeSet<DatabaseName> {
+    pub fn managed_databases(desired: &Desired, observed: &Observed) -> BTreeSet<DatabaseName> {
         let is_meant = |(name, seen): &(&DatabaseName, &crate::observed::Database)| {
             desired.databases.contains_key(*name)
-                || seen.mark().is_some_and(|mark| mark.environment == desired.environment)
+                || seen.marker().is_some_and(|marker| marker.environment == desired.environment)
         };
         observed.databases.iter().filter(is_meant).map(|(name, _)| name.clone()).collect()
     }
 
-    /// What was held in each database, with what the definitions and marks say of it. `held` is what was seen,
+    /// What was held in each database, with what the definitions and marks say of it. `access` is what was seen,
     /// or why it could not be.
     #[must_use]
     pub fn new(
         desired: &Desired,
         observed: &Observed,
         server: String,
-        held: BTreeMap<DatabaseName, Result<Held, String>>,
+        access: BTreeMap<DatabaseName, Result<DatabaseAccess, String>>,
     ) -> Self {
         let superusers = observed.roles.iter().filter(|(_, role)| role.superuser);
-        let databases = held.into_iter().filter_map(|(name, held)| {
+        let databases = access.into_iter().filter_map(|(name, access)| {
             let seen = observed.databases.get(&name)?;
             let entry = desired.databases.get(&name);
-            let marked = seen.mark().map(|mark| mark.application);
-            let (held, unreachable) = match held {
-                Ok(held) => (held, None),
-                Err(reason) => (Held { roles: Vec::new(), objects: BTreeMap::new() }, Some(reason)),
+            let marked = seen.marker().map(|marker| marker.application);
+            let (access, unreachable) = match access {
+                Ok(access) => (access, None),
+                Err(reason) => {
+                    (DatabaseAccess { roles: Vec::new(), objects: BTreeMap::new() }, Some(reason))
+                }
             };
-            let roles = held.roles.into_iter().map(|held| RoleHoldings {
-                standing: standing(desired, observed, &name, &held.role),
-                held,
+            let roles = access.roles.into_iter().map(|access| RoleReport {
+                status: status(desired, observed, &name, &access.role),
+                access,
             });
-            Some(DatabaseHoldings {
+            Some(DatabaseReport {
                 owner: seen.owner.clone(),
                 application: entry
                     .map(|entry| entry.application.to_string())
@@ -184,7 +186,7 @@ impl Holdings {
                 declared: entry.is_some(),
                 unreachable,
                 roles: roles.collect(),
-                objects: held.objects,
+                objects: access.objects,
                 database: name,
             })
         });
@@ -212,25 +214,25 @@ impl Holdings {
     }
 }
 
-fn standing(
+fn status(
     desired: &Desired,
     observed: &Observed,
     database: &DatabaseName,
     role: &Grantee,
-) -> Standing {
-    let Grantee::Role(name) = role else { return Standing::Public };
+) -> RoleStatus {
+    let Grantee::Role(name) = role else { return RoleStatus::Public };
     let access = desired.databases.get(database).and_then(|entry| entry.access.get(name));
-    let mark = observed.roles.get(name).and_then(crate::observed::Role::mark);
-    match (access, mark) {
-        (Some(access), _) => Standing::Declared {
+    let marker = observed.roles.get(name).and_then(crate::observed::Role::marker);
+    match (access, marker) {
+        (Some(access), _) => RoleStatus::Declared {
             application: access.application.clone(),
             access_level: access.level,
             declared_schemas: access.schemas.clone(),
         },
-        _ if *name == observed.administrator.name => Standing::Administrator,
-        (None, Some(mark)) if mark.environment == desired.environment => {
-            Standing::NotDeclaredHere { application: mark.application }
+        _ if *name == observed.administrator.name => RoleStatus::Administrator,
+        (None, Some(marker)) if marker.environment == desired.environment => {
+            RoleStatus::NotDeclaredHere { application: marker.application }
         }
-        (None, _) => Standing::Unmanaged,
+        (None, _) => RoleStatus::Unmanaged,
     }
 }

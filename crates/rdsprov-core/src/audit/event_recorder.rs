@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Command, Event, Facts, Happening, Status};
+use super::{Command, Event, EventKind, RunContext, Status};
 use crate::plan::{Action, Plan, PlannedApplication, Step, Transaction};
 use crate::server::{StepResult, StepStatus};
 
 /// The events of a run, as a plan and its outcome tell them.
 #[derive(Debug, Clone, Default)]
-pub struct Trail {
+pub struct EventRecorder {
     /// What all of them have in common.
-    pub facts: Facts,
+    pub context: RunContext,
     /// What the run is of.
     pub command: Command,
 }
@@ -42,13 +42,13 @@ fn kind(step: &Step) -> &'static str {
     }
 }
 
-impl Trail {
+impl EventRecorder {
     /// That a plan is about to be carried out: from now on it is the plan at hand.
     pub fn intent(&mut self, plan: &Plan) -> Event {
-        self.facts.plan = Some(plan.digest.clone());
-        Event::now(Happening::Intent {
+        self.context.plan = Some(plan.digest.clone());
+        Event::now(EventKind::Intent {
             plan: plan.digest.clone(),
-            transactions: plan.transactions.iter().map(Transaction::shown).collect(),
+            transactions: plan.transactions.iter().map(Transaction::redacted).collect(),
         })
     }
 
@@ -61,7 +61,7 @@ impl Trail {
             .flat_map(|app| KINDS.map(|kind| (app, kind)))
             .filter(|(app, kind)| !busy.contains(&(&app.application, *kind)))
             .map(|(PlannedApplication { database, role, .. }, kind)| {
-                Event::now(Happening::NoChange {
+                Event::now(EventKind::NoChange {
                     database: database.clone(),
                     role: role.clone(),
                     kind,
@@ -74,8 +74,8 @@ impl Trail {
     #[must_use]
     pub fn dry_run(&self, plan: &Plan) -> Vec<Event> {
         let steps = plan.steps().map(|step| {
-            Event::now(Happening::Step {
-                step: Box::new(step.shown()),
+            Event::now(EventKind::Step {
+                step: Box::new(step.redacted()),
                 status: Status::DryRun,
                 duration: Duration::ZERO,
                 reason: None,
@@ -96,18 +96,18 @@ impl Trail {
                     StepStatus::Error(reason) => (Status::Error, Some(reason.clone())),
                     StepStatus::NotRun => (Status::NotRun, None),
                 };
-                let step = Box::new(step.shown());
+                let step = Box::new(step.redacted());
                 let duration = result.duration;
-                let what = Happening::Step { step, status, duration, reason };
-                Event { at: result.at, what }
+                let kind = EventKind::Step { step, status, duration, reason };
+                Event { at: result.at, kind }
             })
             .collect()
     }
 
-    /// How the run ended. `told` is whether the record of a step says the same already.
+    /// How the run ended. `already_recorded` is whether the record of a step says the same already.
     #[must_use]
-    pub fn outcome(&self, status: Status, message: &str, told: bool) -> Event {
+    pub fn outcome(&self, status: Status, message: &str, already_recorded: bool) -> Event {
         let (command, message) = (self.command, message.to_owned());
-        Event::now(Happening::Outcome { command, status, message, told })
+        Event::now(EventKind::Outcome { command, status, message, already_recorded })
     }
 }

@@ -1,28 +1,30 @@
 //! Desired less observed inside one database: in which order, who acts, and how one ACL is brought to what
 //! it shall be. The rooms beside this one compare [`super::schemas`], [`super::relations`], what is made
-//! later ([`super::future`]) and [`super::extensions`], or hand all of it over ([`super::handover`]).
+//! later ([`super::default_privileges`]) and [`super::extensions`], or hand all of it over ([`super::ownership`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::{self, AclDiff, Policy, Revoke};
-use super::another::{ForAnother, Place};
+use super::blocked::{AclContext, BlockedStep};
 use super::databases::{granted_words, listed, revoked_words};
 use super::diff::Planner;
-use super::handover::with_another_owner;
-use super::schemas::{SchemaAtHand, default_contents};
-use super::sql::{self, Statement, Taken, Target};
-use super::{Acting, Action, DATABASE_OWNER, Hazard, MembershipOption, Memberships, Passage, Step};
-use crate::access::{self, ObjectKind, Privileges};
+use super::ownership::with_new_owner;
+use super::schemas::{ResolvedSchema, default_contents};
+use super::sql::{self, GrantTarget, RevokeScope, Statement};
+use super::{
+    Action, DATABASE_OWNER, ExecuteAs, Hazard, MembershipOption, Memberships, Step, TemporaryUsage,
+};
 use crate::definitions::AccessLevel;
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{AclItem, Contents, Grantee, Owned};
+use crate::privilege::{self, ObjectKind, Privileges};
 
 /// Whoever is a member of one of these may use every schema.
 const READS_AND_WRITES_ALL: [&str; 2] = ["pg_read_all_data", "pg_write_all_data"];
 
 /// One database while it is compared.
-pub(super) struct Inside<'a, 'b> {
+pub(super) struct DatabasePlanner<'a, 'b> {
     pub planner: &'a mut Planner<'b>,
     pub name: &'a DatabaseName,
     pub database: &'a desired::Database,
@@ -30,36 +32,36 @@ pub(super) struct Inside<'a, 'b> {
     /// Whether the database is only now created, so that nobody can lose anything in it.
     pub is_new: bool,
     /// The schemas whose names stand in what is compared.
-    at_hand: Vec<SchemaAtHand>,
+    schemas_in_scope: Vec<ResolvedSchema>,
     /// Whether what is compared is in a schema that is yet to be made.
-    pub schema_to_come: bool,
+    pub schema_is_planned: bool,
     pub steps: Vec<Step>,
 }
 
 /// How the administrator gets to do something.
 #[derive(Clone)]
-pub(super) struct Way {
-    pub acting: Acting,
+pub(super) struct ExecutionContext {
+    pub execute_as: ExecuteAs,
     /// What it has to be a member of beside the role it acts as.
-    pub borrowed: Memberships,
-    pub passages: Vec<Passage>,
+    pub temporary_memberships: Memberships,
+    pub temporary_usage: Vec<TemporaryUsage>,
 }
 
-impl Way {
+impl ExecutionContext {
     /// Acting as somebody is all there is to it.
-    pub fn plain(acting: Acting) -> Self {
-        Self { acting, borrowed: Memberships::new(), passages: Vec::new() }
+    pub fn plain(execute_as: ExecuteAs) -> Self {
+        Self { execute_as, temporary_memberships: Memberships::new(), temporary_usage: Vec::new() }
     }
 }
 
 /// A revocation in words, and its statement.
-pub(super) fn revoked(revoke: &Revoke, target: &Target) -> (String, Statement) {
+pub(super) fn revoked(revoke: &Revoke, target: &GrantTarget) -> (String, Statement) {
     let name = |grantee: &Grantee| match grantee {
         Grantee::Public => "PUBLIC".to_owned(),
         Grantee::Role(role) => role.to_string(),
     };
     let mut words = revoked_words(&revoke.privileges, target, &name(&revoke.grantee));
-    if revoke.taken == Taken::GrantOption {
+    if revoke.scope == RevokeScope::GrantOption {
         words = format!("grant option for {words}");
     }
     if !revoke.dependents.is_empty() {
@@ -67,13 +69,13 @@ pub(super) fn revoked(revoke: &Revoke, target: &Target) -> (String, Statement) {
         words = format!("{words}, and what it granted on to {}", dependents.join(", "));
     }
     let statement =
-        sql::revoke(revoke.taken, &revoke.privileges, target, &revoke.grantee, revoke.granted_on);
+        sql::revoke(revoke.scope, &revoke.privileges, target, &revoke.grantee, revoke.granted_on);
     (words, statement)
 }
 
 impl Planner<'_> {
     /// The steps inside a database that does not exist yet: it will be as the template is.
-    pub(super) fn inside_new(
+    pub(super) fn plan_new_database_contents(
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,
@@ -82,11 +84,11 @@ impl Planner<'_> {
         let contents = self.observed.template.clone().unwrap_or_else(|| {
             default_contents(self.observed.major(), &self.observed.administrator.name)
         });
-        Inside::of(self, name, database, owner, true).compare(&contents, None)
+        DatabasePlanner::new(self, name, database, owner, true).compare(&contents, None)
     }
 
     /// The steps inside a database that was looked into.
-    pub(super) fn inside(
+    pub(super) fn plan_database_contents(
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,
@@ -94,18 +96,18 @@ impl Planner<'_> {
         contents: &Contents,
     ) -> Vec<Step> {
         let owner = database.owner.as_ref().unwrap_or(present_owner);
-        let inside = Inside::of(self, name, database, owner, false);
+        let inside = DatabasePlanner::new(self, name, database, owner, false);
         if owner == present_owner {
             return inside.compare(contents, None);
         }
-        let one_by_one = *present_owner == inside.planner.observed.administrator.name;
-        let handed_over = with_another_owner(contents, present_owner, owner, one_by_one);
-        inside.compare(&handed_over, Some((present_owner, contents)))
+        let object_by_object = *present_owner == inside.planner.observed.administrator.name;
+        let after_transfer = with_new_owner(contents, present_owner, owner, object_by_object);
+        inside.compare(&after_transfer, Some((present_owner, contents)))
     }
 }
 
-impl<'a, 'b> Inside<'a, 'b> {
-    pub(super) fn of(
+impl<'a, 'b> DatabasePlanner<'a, 'b> {
+    pub(super) fn new(
         planner: &'a mut Planner<'b>,
         name: &'a DatabaseName,
         database: &'a desired::Database,
@@ -118,65 +120,67 @@ impl<'a, 'b> Inside<'a, 'b> {
             database,
             owner,
             is_new,
-            at_hand: Vec::new(),
-            schema_to_come: false,
+            schemas_in_scope: Vec::new(),
+            schema_is_planned: false,
             steps: Vec::new(),
         }
     }
 }
 
-impl Inside<'_, '_> {
+impl DatabasePlanner<'_, '_> {
     /// `before` is the owner that the database had until now, and what was inside then.
     pub(super) fn compare(
         mut self,
         contents: &Contents,
         before: Option<(&RoleName, &Contents)>,
     ) -> Vec<Step> {
-        let contents = &self.take_schemas(contents);
+        let contents = &self.take_over_schemas(contents);
         // First: a schema that is made takes what the defaults give.
-        self.future_beyond(contents);
-        for schema_name in self.database.covered() {
+        self.revoke_excess(contents);
+        for schema_name in self.database.covered_schemas() {
             if !contents.schemas.contains_key(schema_name) {
                 self.missing(schema_name, contents);
             }
         }
         // A function goes only to who may create in its schema: schemas come first, but for those that
         // have to be handed over themselves.
-        let is_handed_over = |name: &SchemaName| {
+        let is_transferred = |name: &SchemaName| {
             before.is_some_and(|(from, was)| {
                 was.schemas.get(name).is_some_and(|schema| schema.owner == *from)
             })
         };
         let (later, first): (Vec<_>, Vec<_>) =
-            contents.schemas.iter().partition(|(name, _)| is_handed_over(name));
+            contents.schemas.iter().partition(|(name, _)| is_transferred(name));
         for (schema_name, schema) in first {
             self.schema(schema_name, schema);
         }
         if let Some((from, was)) = before {
-            self.hand_over(from, was);
+            self.transfer_ownership(from, was);
         }
         for (schema_name, schema) in later {
             self.schema(schema_name, schema);
         }
         for (schema_name, schema) in &contents.schemas {
-            self.at_hand = vec![self.schema_at_hand(schema_name, schema)];
+            self.schemas_in_scope = vec![self.resolve_schema(schema_name, schema)];
             self.relations(schema_name, &schema.relations);
             for columns in &schema.columns {
                 self.columns(schema_name, columns);
             }
-            self.at_hand.clear();
-            self.future_lacks(schema_name, contents);
+            self.schemas_in_scope.clear();
+            self.grant_missing(schema_name, contents);
         }
         for object in &contents.objects {
             let named =
                 object.schemas.iter().filter_map(|name| contents.schemas.get_key_value(name));
-            self.at_hand = named.map(|(name, schema)| self.schema_at_hand(name, schema)).collect();
-            let target = Target::Object { kind: object.kind, identity: object.identity.clone() };
+            self.schemas_in_scope =
+                named.map(|(name, schema)| self.resolve_schema(name, schema)).collect();
+            let target =
+                GrantTarget::Object { kind: object.kind, identity: object.identity.clone() };
             let public = (object.kind.is_closed_to_public() && self.is_creator(&object.owner))
                 .then(Privileges::new);
             self.acl(&target, &object.owner, &object.acl, &BTreeMap::new(), public);
         }
-        self.at_hand.clear();
+        self.schemas_in_scope.clear();
         self.owned_by_others(contents);
         // Last: `ALL TABLES` would count an extension's, too.
         self.extensions(contents);
@@ -204,12 +208,12 @@ impl Inside<'_, '_> {
             if self.planner.refuse_subscriptions(&place, &application, role, &message) {
                 continue;
             }
-            let opens = self.planner.handing_over(&place, role, &to);
+            let manual_fix = self.planner.manual_transfer_sql(&place, role, &to);
             let remedy = format!(
                 "have a superuser run, in database {place}: {}; or name {role} in `creators`",
-                opens.statement
+                manual_fix.sql
             );
-            self.planner.findings.refuse(&application, message, remedy, Some(opens));
+            self.planner.findings.add_refusal(&application, message, remedy, Some(manual_fix));
         }
     }
 
@@ -219,7 +223,7 @@ impl Inside<'_, '_> {
         let observed = self.planner.observed;
         if self.is_new {
             let administrator = observed.administrator.name.clone();
-            return (DatabaseName::observed(TEMPLATE), administrator);
+            return (DatabaseName::new_unchecked(TEMPLATE), administrator);
         }
         let is_there = observed.roles.contains_key(self.owner);
         let present = observed.databases.get(self.name).map(|seen| &seen.owner);
@@ -236,98 +240,119 @@ impl Inside<'_, '_> {
         self.database.creators.iter().filter(known).chain([self.owner]).cloned().collect()
     }
 
-    /// Adds a step that `master` (an owner or a grantor) is to carry out; where nobody can act for it, a
+    /// Adds a step that `required_role` (an owner or a grantor) is to carry out; where nobody can act for it, a
     /// refusal that names the statement it would have to run.
     pub(super) fn step(
         &mut self,
         action: Action,
         role: Option<&RoleName>,
-        master: &RoleName,
+        required_role: &RoleName,
         summary: String,
         statement: Statement,
         hazards: &[Hazard],
     ) {
-        if let Some(way) = self.act_in(master) {
-            self.push(action, role, way, summary, statement, hazards);
+        if let Some(context) = self.execution_context(required_role) {
+            self.push(action, role, context, summary, statement, hazards);
             return;
         }
-        let target = Target::Database(self.name.clone());
-        self.refuse_for(master, &target, &action.to_string(), role, &summary, &statement);
+        let target = GrantTarget::Database(self.name.clone());
+        self.refuse_for(required_role, &target, &action.to_string(), role, &summary, &statement);
     }
 
     fn refuse_for(
         &mut self,
-        master: &RoleName,
-        target: &Target,
+        required_role: &RoleName,
+        target: &GrantTarget,
         verb: &str,
         role: Option<&RoleName>,
         summary: &str,
         statement: &Statement,
     ) {
-        let master = if master.as_str() == DATABASE_OWNER { self.owner } else { master };
+        let required_role =
+            if required_role.as_str() == DATABASE_OWNER { self.owner } else { required_role };
         let application = self.application(role);
-        let place =
-            Place { target, owner: master, database: Some(self.name), application: &application };
-        let closed = &self.closed_against(master);
-        let (summary, statement) = (summary.to_owned(), statement.shown());
-        let schema_to_come = self.schema_to_come;
-        let what = ForAnother { verb, summary, master, closed, role, schema_to_come, statement };
-        self.planner.refuse_for_another(&place, what);
+        let context = AclContext {
+            target,
+            owner: required_role,
+            database: Some(self.name),
+            application: &application,
+        };
+        let unusable_schemas = &self.schemas_without_usage(required_role);
+        let (summary, statement) = (summary.to_owned(), statement.redacted());
+        let schema_is_planned = self.schema_is_planned;
+        let what = BlockedStep {
+            verb,
+            summary,
+            required_role,
+            unusable_schemas,
+            role,
+            schema_is_planned,
+            statement,
+        };
+        self.planner.refuse_blocked_step(&context, what);
     }
 
     /// The schemas at hand that alone keep a role from doing what the administrator would do as it.
-    fn closed_against(&self, master: &RoleName) -> Vec<SchemaName> {
-        if self.planner.act_as(master).is_none() {
+    fn schemas_without_usage(&self, required_role: &RoleName) -> Vec<SchemaName> {
+        if self.planner.act_as(required_role).is_none() {
             return Vec::new();
         }
-        self.closed_to(master).map(|at_hand| at_hand.name.clone()).collect()
+        self.without_usage(required_role).map(|schema| schema.name.clone()).collect()
     }
 
     /// How to act for an owner or grantor in the schemas at hand. Who may not use a schema cannot name
     /// what is in it: then the schema's owner lets it in.
-    pub(super) fn act_in(&self, master: &RoleName) -> Option<Way> {
-        let mut way = self.act_as(master)?;
-        for at_hand in self.closed_to(master) {
-            let keeper = self.act_as(&at_hand.owner)?;
-            let schema = at_hand.name.clone();
-            way.passages.push(Passage { schema, role: master.clone(), keeper: keeper.acting });
-            way.borrowed.extend(keeper.borrowed);
+    pub(super) fn execution_context(&self, required_role: &RoleName) -> Option<ExecutionContext> {
+        let mut context = self.act_as(required_role)?;
+        for schema in self.without_usage(required_role) {
+            let owner = self.act_as(&schema.owner)?;
+            let name = schema.name.clone();
+            context.temporary_usage.push(TemporaryUsage {
+                schema: name,
+                grantee: required_role.clone(),
+                granted_by: owner.execute_as,
+            });
+            context.temporary_memberships.extend(owner.temporary_memberships);
         }
-        Some(way)
+        Some(context)
     }
 
     /// How to act for an owner or grantor. Whoever can become the database's owner can become the role that
     /// stands for it: PostgreSQL then takes that one for the grantor, whatever the owner may grant itself.
-    fn act_as(&self, master: &RoleName) -> Option<Way> {
-        if master.as_str() != DATABASE_OWNER {
-            return self.planner.act_as(master).map(Way::plain);
+    fn act_as(&self, required_role: &RoleName) -> Option<ExecutionContext> {
+        if required_role.as_str() != DATABASE_OWNER {
+            return self.planner.act_as(required_role).map(ExecutionContext::plain);
         }
-        let acting = self.planner.act_as(self.owner)?;
+        let execute_as = self.planner.act_as(self.owner)?;
         // Up to 15, who is the owner's member already may have been looked up before its database was known (a
         // line of pg_hba.conf with `+role` does that), and is told no; a membership granted now is looked up anew.
-        let known_before = self.planner.is_member_already(self.owner, MembershipOption::Set);
-        if self.planner.observed.major() < 16 && known_before {
-            return Some(Way::plain(acting));
+        let is_member_before = self.planner.is_member_already(self.owner, MembershipOption::Set);
+        if self.planner.observed.major() < 16 && is_member_before {
+            return Some(ExecutionContext::plain(execute_as));
         }
-        let borrowed = match acting {
-            Acting::Administrator => Memberships::new(),
-            Acting::Role(owner) => Memberships::from([(owner, MembershipOption::Set)]),
+        let temporary_memberships = match execute_as {
+            ExecuteAs::Administrator => Memberships::new(),
+            ExecuteAs::Role(owner) => Memberships::from([(owner, MembershipOption::Set)]),
         };
-        Some(Way { acting: Acting::Role(master.clone()), borrowed, passages: Vec::new() })
+        Some(ExecutionContext {
+            execute_as: ExecuteAs::Role(required_role.clone()),
+            temporary_memberships,
+            temporary_usage: Vec::new(),
+        })
     }
 
     /// The schemas at hand that a role has no way into.
-    fn closed_to(&self, role: &RoleName) -> impl Iterator<Item = &SchemaAtHand> {
+    fn without_usage(&self, role: &RoleName) -> impl Iterator<Item = &ResolvedSchema> {
         let roles = self.planner.has_privileges_of(role);
-        self.at_hand.iter().filter(move |at_hand| {
-            let may_use = at_hand.users.contains(&Grantee::Public)
+        self.schemas_in_scope.iter().filter(move |schema| {
+            let may_use = schema.users.contains(&Grantee::Public)
                 || roles.iter().any(|one| {
-                    let stands_for = Grantee::Role(RoleName::observed(DATABASE_OWNER));
+                    let stands_for = Grantee::Role(RoleName::new_unchecked(DATABASE_OWNER));
                     let of_database = one == self.owner
                         && self.planner.inherits(one)
-                        && at_hand.users.contains(&stands_for);
+                        && schema.users.contains(&stands_for);
                     of_database
-                        || at_hand.users.contains(&Grantee::Role(one.clone()))
+                        || schema.users.contains(&Grantee::Role(one.clone()))
                         || READS_AND_WRITES_ALL.contains(&one.as_str())
                 });
             !may_use
@@ -338,20 +363,20 @@ impl Inside<'_, '_> {
         &mut self,
         action: Action,
         role: Option<&RoleName>,
-        way: Way,
+        context: ExecutionContext,
         summary: String,
         statement: Statement,
         hazards: &[Hazard],
     ) {
         let hazards = if self.is_new { &[] } else { hazards };
-        let Way { acting, borrowed, passages } = way;
+        let ExecutionContext { execute_as, temporary_memberships, temporary_usage } = context;
         let application = &self.application(role);
         self.steps.push(Step {
             role: role.cloned(),
             database: Some(self.name.clone()),
-            acting,
-            borrowed,
-            passages,
+            execute_as,
+            temporary_memberships,
+            temporary_usage,
             hazards: hazards.iter().copied().collect(),
             ..Step::plain(action, application, summary, vec![statement])
         });
@@ -359,7 +384,7 @@ impl Inside<'_, '_> {
 
     pub(super) fn application(&self, role: Option<&RoleName>) -> ApplicationName {
         role.map_or(&self.database.application, |role| {
-            self.planner.application_of(role, self.database)
+            self.planner.application_for(role, self.database)
         })
         .clone()
     }
@@ -381,16 +406,17 @@ impl Inside<'_, '_> {
     }
 
     /// The same for relations of one role: the owner of the database has its own by ownership.
-    pub(super) fn wanted_of(
+    pub(super) fn wanted_on_relations(
         &self,
         owner: &RoleName,
         schema: &SchemaName,
         kind: ObjectKind,
     ) -> BTreeMap<RoleName, Privileges> {
-        let mut wanted = self.wanted(schema, |level| access::on_object(level, kind));
-        let declared = self.database.of_owner().is_some_and(|schemas| schemas.contains(schema));
+        let mut wanted = self.wanted(schema, |level| privilege::on_object(level, kind));
+        let declared =
+            self.database.owner_schemas().is_some_and(|schemas| schemas.contains(schema));
         if declared && owner != self.owner && owner.as_str() != DATABASE_OWNER {
-            wanted.insert(self.owner.clone(), access::on_object_of_another(kind));
+            wanted.insert(self.owner.clone(), privilege::on_object_of_another(kind));
         }
         wanted
     }
@@ -424,7 +450,7 @@ impl Inside<'_, '_> {
     /// Brings one ACL to what it shall be.
     pub(super) fn acl(
         &mut self,
-        target: &Target,
+        target: &GrantTarget,
         owner: &RoleName,
         acl: &[AclItem],
         wanted: &BTreeMap<RoleName, Privileges>,
@@ -432,7 +458,7 @@ impl Inside<'_, '_> {
     ) {
         let found = self.differs(owner, acl, wanted, public);
         for (role, privileges) in &found.grant {
-            self.grant(target, owner, role, privileges, found.of_public(privileges));
+            self.grant(target, owner, role, privileges, found.held_by_public(privileges));
         }
         self.revokes(target, owner, &found);
     }
@@ -440,19 +466,19 @@ impl Inside<'_, '_> {
     /// Grants what a role lacks; where nobody can and PUBLIC has it, a note is enough.
     pub(super) fn grant(
         &mut self,
-        target: &Target,
+        target: &GrantTarget,
         owner: &RoleName,
         role: &RoleName,
         privileges: &Privileges,
-        of_public: bool,
+        held_by_public: bool,
     ) {
         let summary = granted_words(privileges, target, role);
         let statement = sql::grant(privileges, target, &Grantee::Role(role.clone()));
-        match self.act_in(owner) {
-            Some(way) => {
-                self.push(Action::Grant, Some(role), way, summary, statement, &[]);
+        match self.execution_context(owner) {
+            Some(context) => {
+                self.push(Action::Grant, Some(role), context, summary, statement, &[]);
             }
-            None if of_public => self.planner.note(format!(
+            None if held_by_public => self.planner.note(format!(
                 "in database {}, role {role} has {} on {} through PUBLIC: the administrator cannot act as role {owner} to grant it",
                 self.name, listed(privileges), target.words()
             )),
@@ -460,16 +486,16 @@ impl Inside<'_, '_> {
         }
     }
 
-    pub(super) fn revokes(&mut self, target: &Target, owner: &RoleName, found: &AclDiff) {
+    pub(super) fn revokes(&mut self, target: &GrantTarget, owner: &RoleName, found: &AclDiff) {
         for revoke in &found.revoke {
             let role = match &revoke.grantee {
                 Grantee::Public => None,
                 Grantee::Role(role) => Some(role),
             };
             let application = self.application(role);
-            let place =
-                Place { target, owner, database: Some(self.name), application: &application };
-            if self.planner.refuse_held_through(&place, found) {
+            let context =
+                AclContext { target, owner, database: Some(self.name), application: &application };
+            if self.planner.refuse_dependent_grants(&context, found) {
                 return;
             }
             // What the database's owner granted by a grant option that it has lost since, it cannot take
@@ -484,20 +510,20 @@ impl Inside<'_, '_> {
                 let privileges = &revoke.privileges;
                 let statement =
                     sql::with_grant_option(self.owner, privileges, held, target, &statement);
-                let what = ForAnother {
+                let what = BlockedStep {
                     verb: "revoke",
                     summary,
-                    master: owner,
-                    closed: &[],
+                    required_role: owner,
+                    unusable_schemas: &[],
                     role,
-                    schema_to_come: false,
+                    schema_is_planned: false,
                     statement,
                 };
-                self.planner.refuse_for_another(&place, what);
+                self.planner.refuse_blocked_step(&context, what);
                 continue;
             }
-            let Some(way) = self.act_in(&revoke.grantor) else {
-                if revoke.grantee != Grantee::Public && found.of_public(&revoke.privileges) {
+            let Some(context) = self.execution_context(&revoke.grantor) else {
+                if revoke.grantee != Grantee::Public && found.held_by_public(&revoke.privileges) {
                     let (summary, _) = revoked(revoke, target);
                     self.planner.note(format!(
                         "in database {}, \"revoke {summary}\" is for role {} to do, as which the administrator cannot act; PUBLIC has it anyway",
@@ -505,13 +531,13 @@ impl Inside<'_, '_> {
                     ));
                     continue;
                 }
-                let closed = self.closed_against(&revoke.grantor);
-                self.planner.refuse_revoke(&place, revoke, &closed);
+                let unusable_schemas = self.schemas_without_usage(&revoke.grantor);
+                self.planner.refuse_revoke(&context, revoke, &unusable_schemas);
                 continue;
             };
             let (summary, statement) = revoked(revoke, target);
             let hazards = [Hazard::RevokesAccess];
-            self.push(Action::Revoke, role, way, summary, statement, &hazards);
+            self.push(Action::Revoke, role, context, summary, statement, &hazards);
         }
     }
 }

@@ -7,17 +7,17 @@ use super::{AccessLevel, Application, Defaults, Definitions};
 use crate::name::{ApplicationName, RoleName};
 
 /// What each entry says itself, and does not leave to the defaults.
-pub type Said = BTreeMap<ApplicationName, Defaults>;
+pub type ExplicitKeys = BTreeMap<ApplicationName, Defaults>;
 
 /// What one entry says of a role holds for the role, also in the entries that do not say it.
-pub fn share_what_is_said(definitions: &mut Definitions, said: &Said) {
+pub fn propagate_role_keys(definitions: &mut Definitions, explicit: &ExplicitKeys) {
     let mut roles: BTreeMap<RoleName, Defaults> = BTreeMap::new();
-    for (name, of_entry) in said {
+    for (name, keys) in explicit {
         let Some(application) = definitions.applications.get(name) else { continue };
         let role = roles.entry(application.username.clone()).or_default();
-        role.auth = role.auth.or(of_entry.auth);
-        role.createdb = role.createdb.or(of_entry.createdb);
-        role.connection_limit = role.connection_limit.or(of_entry.connection_limit);
+        role.auth = role.auth.or(keys.auth);
+        role.createdb = role.createdb.or(keys.createdb);
+        role.connection_limit = role.connection_limit.or(keys.connection_limit);
     }
     for application in definitions.applications.values_mut() {
         let Some(role) = roles.get(&application.username) else { continue };
@@ -29,12 +29,12 @@ pub fn share_what_is_said(definitions: &mut Definitions, said: &Said) {
 }
 
 /// What one entry must not contradict in those before it.
-pub fn check_together(
+pub fn cross_check(
     file: &mut File<'_>,
     definitions: &Definitions,
-    said: &Said,
+    explicit: &ExplicitKeys,
     new: &Application,
-    new_said: &Defaults,
+    new_explicit: &Defaults,
 ) {
     let mut complain = |message: String, help: &str| {
         let error = file.error_at(new.location.clone(), message, help.to_owned());
@@ -70,10 +70,10 @@ pub fn check_together(
                 "keep one of the two",
             );
         }
-        let old_said = said.get(&old.application);
+        let old_explicit = explicit.get(&old.application);
         let mut disagree = |key: &str, say: fn(&Defaults) -> Option<String>, help: &str| {
             if same_user
-                && let (Some(ours), Some(theirs)) = (say(new_said), old_said.and_then(say))
+                && let (Some(ours), Some(theirs)) = (say(new_explicit), old_explicit.and_then(say))
                 && ours != theirs
             {
                 complain(
@@ -86,11 +86,11 @@ pub fn check_together(
             }
         };
         let secret = "; a `secret` means auth = \"password\"";
-        disagree("auth", |said| said.auth.map(|auth| format!("\"{auth}\"")), secret);
-        disagree("createdb", |said| said.createdb.map(|value| value.to_string()), "");
+        disagree("auth", |explicit| explicit.auth.map(|auth| format!("\"{auth}\"")), secret);
+        disagree("createdb", |explicit| explicit.createdb.map(|value| value.to_string()), "");
         disagree(
             "connection_limit",
-            |said| said.connection_limit.map(|value| value.to_string()),
+            |explicit| explicit.connection_limit.map(|value| value.to_string()),
             "",
         );
         if same_user

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Who is behind a run. Actor, approver and request are what somebody said; user and host are what the
 /// system says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Who {
+pub struct Attribution {
     /// Who runs it; the user of the system where nobody said.
     pub actor: String,
     /// Who agreed to it.
@@ -19,10 +19,10 @@ pub struct Who {
     pub host: String,
 }
 
-impl Who {
+impl Attribution {
     /// On this machine, as this user.
     #[must_use]
-    pub fn here(
+    pub fn detect(
         actor: Option<String>,
         approver: Option<String>,
         request_id: Option<String>,
@@ -41,7 +41,7 @@ impl Who {
 
 /// What is known of a run; what is not known yet when it ends is `null`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Facts {
+pub struct RunContext {
     /// The environment.
     pub environment: String,
     /// The build.
@@ -50,7 +50,7 @@ pub struct Facts {
     pub run_id: String,
     /// Who is behind it.
     #[serde(flatten)]
-    pub who: Who,
+    pub attribution: Attribution,
     /// The server, as `host:port`.
     pub server: Option<String>,
     /// `sha256:…` of the files of the definitions, one after the other.
