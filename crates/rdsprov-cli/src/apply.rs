@@ -82,7 +82,7 @@ pub fn report_outcome(outcome: Outcome, done: &str) -> Result<Exit, CliError> {
     if let Some(head) = &outcome.ledger_head {
         output::status(&format!("ledger: record {}, {}", head.sequence, head.hash));
     }
-    match outcome.ended {
+    match outcome.result {
         Ok(_) if outcome.committed && !output::flush() => return Err(records_lost()),
         Ok(Completion::Converged) => output::status(done),
         Ok(Completion::NothingToDo) => {}

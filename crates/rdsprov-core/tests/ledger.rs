@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rdsprov_core::audit::{
-    Attribution, AuditError, Change, Command, Event, EventKind, LedgerWriter, RunContext, Status, Verified,
-    changes, entries, verify,
+    Attribution, AuditError, Change, Command, Event, EventKind, LedgerWriter, RunContext, Status,
+    Verified, changes, entries, verify,
 };
 use sha2::Digest as _;
 use tempfile::TempDir;
@@ -288,7 +288,8 @@ fn records_of_format_1_are_read() {
         r#""passages":[{"schema":"stock","role":"shop_owner","keeper":"administrator"}],"#,
         r#""statements":["GRANT a TO b"],"hazards":[],"previous":null"#,
     );
-    let hash = sha2::Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hash =
+        sha2::Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let line = format!("{content},\"hash\":\"sha256:{hash}\"}}\n");
     let changes = changes(line.as_bytes(), None, None).unwrap();
     let [Change { step, .. }] = changes.as_slice() else { panic!("{changes:?}") };

@@ -203,7 +203,7 @@ pub fn apply<'py>(
     })?;
     let made = values::value(py, "_outcome", &described(&outcome, &plan.core.digest))?;
     let failure = outcome
-        .ended
+        .result
         .as_ref()
         .err()
         .map(|error| errors::apply_error(py, error, outcome.committed, &made));
@@ -258,11 +258,11 @@ fn described(outcome: &Outcome, digest: &str) -> Value {
         "build_id": outcome.recorder.context.build_id,
         "run_id": outcome.recorder.context.run_id,
         "digest": digest,
-        "converged": matches!(outcome.ended, Ok(Completion::Converged | Completion::NothingToDo)),
+        "converged": matches!(outcome.result, Ok(Completion::Converged | Completion::NothingToDo)),
         "committed": outcome.committed,
         "steps": steps,
         "records": outcome.records,
         "ledger_head": outcome.ledger_head.as_ref().map(|head| &head.hash),
-        "error": outcome.ended.as_ref().err().map(ToString::to_string),
+        "error": outcome.result.as_ref().err().map(ToString::to_string),
     })
 }

@@ -138,7 +138,7 @@ fn is_embedding() -> bool {
     let outcome =
         runtime.block_on(session::apply(config, setup, &options, &*fragile, &interruption));
     eprintln!("{outcome:?} {outcome:#?}");
-    let first = outcome.ended.as_ref().err().map(|error| -> &dyn Error { error });
+    let first = outcome.result.as_ref().err().map(|error| -> &dyn Error { error });
     for cause in std::iter::successors(first, |cause| (*cause).source()) {
         eprintln!("because: {cause}\n{cause:?}\n{cause:#?}");
     }

@@ -12,16 +12,16 @@ use super::tree::{Span, SyntaxError};
 
 /// What is refused; as an error, what hcl-edit read otherwise: all that stands behind it is another text then.
 pub fn check(text: &str, body: &Body) -> Result<Vec<SyntaxError>, Vec<SyntaxError>> {
-    let mut guard = CompatibilityCheck {
+    let mut check = CompatibilityCheck {
         text,
         name: String::new(),
         bound: Vec::new(),
         errors: Vec::new(),
         misread: Vec::new(),
     };
-    guard.visit_body(body);
-    guard.check_carriage_returns();
-    if guard.misread.is_empty() { Ok(guard.errors) } else { Err(guard.misread) }
+    check.visit_body(body);
+    check.check_carriage_returns();
+    if check.misread.is_empty() { Ok(check.errors) } else { Err(check.misread) }
 }
 
 struct CompatibilityCheck<'t> {
@@ -93,7 +93,7 @@ impl CompatibilityCheck<'_> {
 
 impl Visit for CompatibilityCheck<'_> {
     fn visit_attr(&mut self, node: &Attribute) {
-        self.named(node.key.as_str().to_owned(), |guard| visit::visit_attr(guard, node));
+        self.named(node.key.as_str().to_owned(), |check| visit::visit_attr(check, node));
     }
 
     fn visit_object_item(&mut self, key: &ObjectKey, value: &ObjectValue) {
@@ -102,8 +102,8 @@ impl Visit for CompatibilityCheck<'_> {
             ObjectKey::Expression(Expression::String(text)) => text.value().clone(),
             ObjectKey::Expression(_) => self.name.clone(),
         };
-        self.named(format!("a key of {}", self.name), |guard| guard.visit_object_key(key));
-        self.named(name, |guard| guard.visit_object_value(value));
+        self.named(format!("a key of {}", self.name), |check| check.visit_object_key(key));
+        self.named(name, |check| check.visit_object_value(value));
     }
 
     fn visit_expr(&mut self, node: &Expression) {
@@ -142,12 +142,12 @@ impl Visit for CompatibilityCheck<'_> {
     fn visit_for_expr(&mut self, node: &ForExpr) {
         let intro = &node.intro;
         let variables = intro.key_var.iter().chain([&intro.value_var]).map(|name| name.as_str());
-        self.binding(variables, |guard| visit::visit_for_expr(guard, node));
+        self.binding(variables, |check| visit::visit_for_expr(check, node));
     }
 
     fn visit_for_directive(&mut self, node: &ForDirective) {
         let intro = &node.for_expr;
         let variables = intro.key_var.iter().chain([&intro.value_var]).map(|name| name.as_str());
-        self.binding(variables, |guard| visit::visit_for_directive(guard, node));
+        self.binding(variables, |check| visit::visit_for_directive(check, node));
     }
 }

@@ -5,7 +5,7 @@ use super::ManualFix;
 use super::acl::{AclDiff, Revoke};
 use super::database::revoked;
 use super::databases::listed;
-use super::diff::Planner;
+use super::planner::Planner;
 use super::sql::{self, GrantTarget};
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::Grantee;
@@ -39,15 +39,15 @@ impl Planner<'_> {
     pub(super) fn refuse_dependent_grants(
         &mut self,
         context: &AclContext<'_>,
-        found: &AclDiff,
+        acl_diff: &AclDiff,
     ) -> bool {
-        for held in &found.dependent_grants {
+        for held in &acl_diff.dependent_grants {
             let holder = match &held.holder {
                 Grantee::Public => "PUBLIC".to_owned(),
                 Grantee::Role(role) => format!("role {role}"),
             };
             let again = sql::grant(&held.privileges, context.target, &held.holder);
-            let of_through = found
+            let of_through = acl_diff
                 .revoke
                 .iter()
                 .filter(|revoke| revoke.grantee == Grantee::Role(held.through.clone()))
@@ -73,7 +73,7 @@ impl Planner<'_> {
                 },
             );
         }
-        !found.dependent_grants.is_empty()
+        !acl_diff.dependent_grants.is_empty()
     }
 
     /// Refuses a revocation that is for somebody to make as whom the administrator cannot act.

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::acl::{self, AclDiff, Policy, Revoke};
 use super::blocked::{AclContext, BlockedStep};
 use super::databases::{granted_words, listed, revoked_words};
-use super::diff::Planner;
 use super::ownership::with_new_owner;
+use super::planner::Planner;
 use super::schemas::{ResolvedSchema, default_contents};
 use super::sql::{self, GrantTarget, RevokeScope, Statement};
 use super::{
@@ -139,7 +139,7 @@ impl DatabasePlanner<'_, '_> {
         self.revoke_excess(contents);
         for schema_name in self.database.covered_schemas() {
             if !contents.schemas.contains_key(schema_name) {
-                self.missing(schema_name, contents);
+                self.missing_schema(schema_name, contents);
             }
         }
         // A function goes only to who may create in its schema: schemas come first, but for those that
@@ -181,7 +181,7 @@ impl DatabasePlanner<'_, '_> {
             self.acl(&target, &object.owner, &object.acl, &BTreeMap::new(), public);
         }
         self.schemas_in_scope.clear();
-        self.owned_by_others(contents);
+        self.refuse_unexpected_owners(contents);
         // Last: `ALL TABLES` would count an extension's, too.
         self.extensions(contents);
         self.steps
@@ -189,8 +189,8 @@ impl DatabasePlanner<'_, '_> {
 
     /// A declared role that is neither the owner nor a creator owns nothing in the database: it could do with
     /// that whatever it likes.
-    fn owned_by_others(&mut self, contents: &Contents) {
-        let (place, to) = self.as_it_is();
+    fn refuse_unexpected_owners(&mut self, contents: &Contents) {
+        let (place, to) = self.current_database_and_owner();
         for Owned { role, count, kind, identity } in &contents.owned {
             if !self.is_managed(role) || self.is_creator(role) {
                 continue;
@@ -219,7 +219,7 @@ impl DatabasePlanner<'_, '_> {
 
     /// Where something is that is in the way, and to whom it can go, before this plan makes anything: what is in a
     /// database to come is in the template.
-    pub(super) fn as_it_is(&self) -> (DatabaseName, RoleName) {
+    pub(super) fn current_database_and_owner(&self) -> (DatabaseName, RoleName) {
         let observed = self.planner.observed;
         if self.is_new {
             let administrator = observed.administrator.name.clone();
@@ -439,12 +439,12 @@ impl DatabasePlanner<'_, '_> {
         public: Option<Privileges>,
     ) -> AclDiff {
         let managed = |role: &RoleName| self.is_managed(role) && role != owner;
-        let mut found = acl::diff(acl, &Policy { wanted, managed: &managed, public });
+        let mut acl_diff = acl::diff(acl, &Policy { wanted, managed: &managed, public });
         // An owner has what it needs by ownership, whatever its own entry says.
         if owner.as_str() != DATABASE_OWNER && owner != self.owner {
-            found.grant.remove(owner);
+            acl_diff.grant.remove(owner);
         }
-        found
+        acl_diff
     }
 
     /// Brings one ACL to what it shall be.
@@ -456,11 +456,11 @@ impl DatabasePlanner<'_, '_> {
         wanted: &BTreeMap<RoleName, Privileges>,
         public: Option<Privileges>,
     ) {
-        let found = self.differs(owner, acl, wanted, public);
-        for (role, privileges) in &found.grant {
-            self.grant(target, owner, role, privileges, found.held_by_public(privileges));
+        let acl_diff = self.differs(owner, acl, wanted, public);
+        for (role, privileges) in &acl_diff.grant {
+            self.grant(target, owner, role, privileges, acl_diff.held_by_public(privileges));
         }
-        self.revokes(target, owner, &found);
+        self.revokes(target, owner, &acl_diff);
     }
 
     /// Grants what a role lacks; where nobody can and PUBLIC has it, a note is enough.
@@ -486,8 +486,8 @@ impl DatabasePlanner<'_, '_> {
         }
     }
 
-    pub(super) fn revokes(&mut self, target: &GrantTarget, owner: &RoleName, found: &AclDiff) {
-        for revoke in &found.revoke {
+    pub(super) fn revokes(&mut self, target: &GrantTarget, owner: &RoleName, acl_diff: &AclDiff) {
+        for revoke in &acl_diff.revoke {
             let role = match &revoke.grantee {
                 Grantee::Public => None,
                 Grantee::Role(role) => Some(role),
@@ -495,13 +495,13 @@ impl DatabasePlanner<'_, '_> {
             let application = self.application(role);
             let context =
                 AclContext { target, owner, database: Some(self.name), application: &application };
-            if self.planner.refuse_dependent_grants(&context, found) {
+            if self.planner.refuse_dependent_grants(&context, acl_diff) {
                 return;
             }
             // What the database's owner granted by a grant option that it has lost since, it cannot take
             // back: PostgreSQL takes the role that stands for it for the grantor.
             let itself = Grantee::Role(self.owner.clone());
-            let held = |privilege| found.held.get(&(itself.clone(), privilege)).copied();
+            let held = |privilege| acl_diff.held.get(&(itself.clone(), privilege)).copied();
             if owner.as_str() == DATABASE_OWNER
                 && revoke.grantor == *self.owner
                 && !revoke.privileges.iter().all(|privilege| held(*privilege) == Some(true))
@@ -523,7 +523,8 @@ impl DatabasePlanner<'_, '_> {
                 continue;
             }
             let Some(context) = self.execution_context(&revoke.grantor) else {
-                if revoke.grantee != Grantee::Public && found.held_by_public(&revoke.privileges) {
+                if revoke.grantee != Grantee::Public && acl_diff.held_by_public(&revoke.privileges)
+                {
                     let (summary, _) = revoked(revoke, target);
                     self.planner.note(format!(
                         "in database {}, \"revoke {summary}\" is for role {} to do, as which the administrator cannot act; PUBLIC has it anyway",

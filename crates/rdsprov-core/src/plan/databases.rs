@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::acl::{self, AclDiff, Policy, with_owner};
 use super::blocked::AclContext;
-use super::diff::Planner;
+use super::planner::Planner;
 use super::sql::{self, GrantTarget, Statement};
 use super::{Action, ExecuteAs, Hazard, ManualFix, Memberships, Scope, Step, Transaction, orphans};
 use crate::desired;
@@ -69,7 +69,7 @@ impl<'a> Planner<'a> {
             return DatabaseStatus::Absent { unfinished: true };
         }
         if self
-            .takeover(application, &format!("database {name}"), seen.marker(), database.adopt)
+            .check_adoption(application, &format!("database {name}"), seen.marker(), database.adopt)
             .is_none()
         {
             return DatabaseStatus::Blocked;
@@ -183,7 +183,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The way of a new database into the world: closed, marked, granted, handed over, opened.
-    pub(super) fn new_database(
+    pub(super) fn plan_new_database(
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,
@@ -234,8 +234,8 @@ impl<'a> Planner<'a> {
             .map(|(role, access)| (role.clone(), privilege::on_database(access.level)))
             .collect();
         let managed = |role: &RoleName| self.desired.roles.contains_key(role);
-        let found = acl::diff(acl, &Policy { wanted: &wanted, managed: &managed, public: None });
-        for (role, privileges) in &found.grant {
+        let acl_diff = acl::diff(acl, &Policy { wanted: &wanted, managed: &managed, public: None });
+        for (role, privileges) in &acl_diff.grant {
             steps.push(step(
                 name,
                 by(self.application_for(role, database), role, ExecuteAs::Administrator),
@@ -245,7 +245,7 @@ impl<'a> Planner<'a> {
                 &[],
             ));
         }
-        for revoke in &found.revoke {
+        for revoke in &acl_diff.revoke {
             let (summary, statement) = super::database::revoked(revoke, &target);
             steps.push(step(
                 name,
@@ -275,7 +275,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Owner, mark and ACL of a database that exists.
-    pub(super) fn database_itself(
+    pub(super) fn plan_database_attributes(
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,

@@ -73,8 +73,9 @@ impl DatabasePlanner<'_, '_> {
             let public = (covered && self.is_creator(&row.role) && row.kind.is_closed_to_public())
                 .then(Privileges::new);
             let managed = |role: &RoleName| self.is_managed(role) && *role != row.role;
-            let found = acl::diff(&row.acl, &Policy { wanted: &wanted, managed: &managed, public });
-            for revoke in &found.revoke {
+            let acl_diff =
+                acl::diff(&row.acl, &Policy { wanted: &wanted, managed: &managed, public });
+            for revoke in &acl_diff.revoke {
                 self.revoke_excess_in(row, revoke);
             }
         }

@@ -4,7 +4,7 @@
 //! What it makes itself later it has power over by having made it.
 
 use super::databases::granted_words;
-use super::diff::{Planner, is_public};
+use super::planner::{Planner, is_public};
 use super::sql::{self, GrantTarget};
 use super::{
     Action, ExecuteAs, Hazard, ManualFix, MembershipOption, Memberships, Scope, Statement, Step,
@@ -32,13 +32,13 @@ impl Planner<'_> {
             steps.insert(0, made);
         }
         if self.observed.major() >= 16 {
-            self.power_over_roles(name, role, steps);
+            self.grant_role_administration(name, role, steps);
         }
         if self.observed.passwords.restricted {
-            self.power_over_passwords(name, role, steps);
+            self.grant_password_administration(name, role, steps);
         }
         self.grant_connect(name, role, steps);
-        self.schemas_public(name, inside);
+        self.transfer_public_schemas(name, inside);
     }
 
     /// Whether a role has power over what an environment manages, by its mark.
@@ -71,7 +71,12 @@ impl Planner<'_> {
                     .is_some_and(|s| self.is_managed_here(s)))
     }
 
-    fn power_over_roles(&mut self, name: &RoleName, role: &desired::Role, steps: &mut Vec<Step>) {
+    fn grant_role_administration(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        steps: &mut Vec<Step>,
+    ) {
         let held: Vec<&Membership> = self
             .observed
             .roles
@@ -88,7 +93,7 @@ impl Planner<'_> {
                 continue;
             }
             let statement = sql::grant_administration(other, name);
-            if self.has_power_over(other) {
+            if self.can_administer(other) {
                 if is_iam {
                     self.note(format!(
                         "role {name} may make roles members of {RDS_IAM}, as the master may: where a server counts that as membership and refuses passwords to members, it refuses the password of {name}, too"
@@ -144,7 +149,7 @@ impl Planner<'_> {
     }
 
     /// Where only members of `rds_password` may set passwords.
-    fn power_over_passwords(
+    fn grant_password_administration(
         &mut self,
         name: &RoleName,
         role: &desired::Role,
@@ -156,7 +161,7 @@ impl Planner<'_> {
             return;
         }
         let statement = sql::grant_role(&group, name);
-        if self.has_power_over(&group) {
+        if self.can_administer(&group) {
             let summary = format!("membership of role {name} in {group}");
             steps.push(step(name, None, Action::Grant, summary, vec![statement]));
         } else {
@@ -209,7 +214,7 @@ impl Planner<'_> {
 
     /// Up to 14, and in databases that come from there, schema `public` belongs to the master: what PUBLIC may
     /// do in it is for its owner to say.
-    fn schemas_public(&mut self, name: &RoleName, inside: &mut Vec<Transaction>) {
+    fn transfer_public_schemas(&mut self, name: &RoleName, inside: &mut Vec<Transaction>) {
         let observed = self.observed;
         let is_ours = |contents: &Contents| {
             let mut schemas = contents.schemas.iter();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::database::{DatabasePlanner, ExecutionContext};
-use super::diff::is_public;
+use super::planner::is_public;
 use super::{Action, DATABASE_OWNER, ExecuteAs, ManualFix, Scope, Step, sql};
 use crate::name::{DatabaseName, ExtensionName, SchemaName, TEMPLATE};
 use crate::observed::{Contents, Grantee};

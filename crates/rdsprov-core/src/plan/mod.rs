@@ -9,11 +9,11 @@ mod database;
 mod databases;
 mod default_privileges;
 mod delegation;
-mod diff;
 mod extensions;
 mod markdown;
 mod orphans;
 mod ownership;
+mod planner;
 mod relations;
 mod render;
 mod roles;
@@ -35,8 +35,8 @@ use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::Observed;
 use crate::secrets::SecretId;
 
-pub use diff::names_needed;
 pub(crate) use markdown::escaped;
+pub use planner::required_relation_names;
 pub(crate) use render::visible;
 pub use saved::{Differences, Origin, SavedPlan, SavedPlanError, Stale};
 pub use sql::{SlotError, Slots, Statement};
@@ -407,11 +407,11 @@ impl Plan {
     /// (see [`crate::secrets`]); the plan adds its own.
     #[must_use]
     pub fn new(desired: &Desired, observed: &Observed, findings: SecretFindings) -> Self {
-        diff::plan(desired, observed, findings).sealed(desired, observed)
+        planner::plan(desired, observed, findings).with_digest(desired, observed)
     }
 
     /// With the digest over what would be done and the observed state it rests on.
-    fn sealed(mut self, desired: &Desired, observed: &Observed) -> Self {
+    fn with_digest(mut self, desired: &Desired, observed: &Observed) -> Self {
         // What else happens on the server does not touch this plan.
         let roles: Vec<_> =
             observed.roles.iter().filter(|(name, _)| desired.roles.contains_key(name)).collect();

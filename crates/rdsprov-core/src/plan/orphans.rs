@@ -30,7 +30,7 @@ pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
     };
     let roles = observed.roles.iter().filter_map(|(name, role)| {
         let declared = desired.roles.contains_key(name);
-        of("role", name.as_str(), role.marker(), declared, holdings(name, observed))
+        of("role", name.as_str(), role.marker(), declared, remaining_privileges(name, observed))
     });
     let databases = observed.databases.iter().filter_map(|(name, database)| {
         let declared = desired.databases.contains_key(name);
@@ -41,7 +41,7 @@ pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
 }
 
 /// What a role still holds, as far as was looked.
-fn holdings(role: &RoleName, observed: &Observed) -> Vec<String> {
+fn remaining_privileges(role: &RoleName, observed: &Observed) -> Vec<String> {
     let mut holds = Vec::new();
     if let Some(seen) = observed.roles.get(role) {
         let groups = seen.memberships.iter().map(|one| format!("membership in {}", one.role));

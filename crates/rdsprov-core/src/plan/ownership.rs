@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::acl::with_owner;
 use super::database::DatabasePlanner;
 use super::databases::{StepTarget, granted_words, revoked_words, step};
-use super::diff::Planner;
+use super::planner::Planner;
 use super::sql::{self, GrantTarget, SharedObject, Statement};
 use super::{Action, ExecuteAs, Hazard, ManualFix, MembershipOption, Memberships, Step};
 use crate::desired;
@@ -87,7 +87,7 @@ impl Planner<'_> {
         from: &RoleName,
         message: &str,
     ) -> bool {
-        if self.is_special(from) {
+        if self.cannot_reassign_owned(from) {
             return false;
         }
         let subscriptions = self.observed.subscriptions.iter().filter(|one| one.owner == *from);
@@ -107,7 +107,7 @@ impl Planner<'_> {
 
     /// Whether `REASSIGN OWNED` is not for what a role owns: the administrator goes on, and of a superuser it is
     /// only the database.
-    fn is_special(&self, role: &RoleName) -> bool {
+    fn cannot_reassign_owned(&self, role: &RoleName) -> bool {
         *role == self.observed.administrator.name
             || self.observed.roles.get(role).is_none_or(|seen| seen.superuser)
     }
@@ -122,7 +122,7 @@ impl Planner<'_> {
         let seen = self.observed.databases.get(name);
         let contents = seen.and_then(|seen| seen.contents.as_ref());
         let mut statements = Vec::new();
-        if self.is_special(from) {
+        if self.cannot_reassign_owned(from) {
             statements.push(sql::change_owner(name, to));
             if *from == self.observed.administrator.name {
                 statements.extend(
@@ -135,7 +135,7 @@ impl Planner<'_> {
             let databases = self.observed.databases.iter();
             let others = databases.filter(|(other, seen)| *other != name && seen.owner == *from);
             let shared = others.map(|(other, _)| SharedObject::Database(other));
-            let shared = shared.chain(self.never_moved(from)).collect();
+            let shared = shared.chain(self.shared_objects_to_keep(from)).collect();
             let temporary_owner = self.temporary_owner();
             statements = sql::reassign_database_only(from, to, &temporary_owner, &shared);
             if !shared.is_empty() {
@@ -144,13 +144,14 @@ impl Planner<'_> {
                 statements = sql::in_transaction(statements);
             }
         }
-        let database = (!self.is_special(from) || statements.len() > 1).then(|| name.clone());
+        let database =
+            (!self.cannot_reassign_owned(from) || statements.len() > 1).then(|| name.clone());
         let statements: Vec<String> = statements.iter().map(Statement::redacted).collect();
         ManualFix { database, sql: statements.join("; ") }
     }
 
     /// The templates and tablespaces of a role, which stay its own.
-    fn never_moved(&self, role: &RoleName) -> impl Iterator<Item = SharedObject<'_>> {
+    fn shared_objects_to_keep(&self, role: &RoleName) -> impl Iterator<Item = SharedObject<'_>> {
         let templates = self.observed.templates.iter().filter(move |(_, owner)| *owner == role);
         let tablespaces = self.observed.tablespaces.iter().filter(move |(_, owner)| *owner == role);
         templates
@@ -385,8 +386,10 @@ impl DatabasePlanner<'_, '_> {
         let databases = there.keys().chain(desired.keys()).filter(|name| {
             *name != self.name && owner_then(name, there.get(name)).as_ref() == Some(from)
         });
-        let shared: BTreeSet<SharedObject<'_>> =
-            databases.map(SharedObject::Database).chain(self.planner.never_moved(from)).collect();
+        let shared: BTreeSet<SharedObject<'_>> = databases
+            .map(SharedObject::Database)
+            .chain(self.planner.shared_objects_to_keep(from))
+            .collect();
         let temporary_owner = self.planner.temporary_owner();
         let mut statements = vec![sql::assert_owns_only(from, &shared)];
         if !shared.is_empty() {

@@ -16,7 +16,7 @@ impl DatabasePlanner<'_, '_> {
         for kind in ObjectKind::RELATIONS {
             let of_kind: Vec<&Relations> =
                 groups.iter().filter(|group| group.kind == kind).collect();
-            let found: Vec<(&Relations, AclDiff)> = of_kind
+            let acl_diff: Vec<(&Relations, AclDiff)> = of_kind
                 .iter()
                 .map(|group| {
                     let wanted = self.wanted_on_relations(&group.owner, schema, kind);
@@ -28,9 +28,9 @@ impl DatabasePlanner<'_, '_> {
                 of_kind.iter().all(|group| !group.of_extension && group.owner == of_kind[0].owner);
             let mut lacking: BTreeMap<(RoleName, RoleName, Privileges, bool), Vec<&Relations>> =
                 BTreeMap::new();
-            for (group, found) in &found {
-                for (role, privileges) in &found.grant {
-                    let held_by_public = found.held_by_public(privileges);
+            for (group, acl_diff) in &acl_diff {
+                for (role, privileges) in &acl_diff.grant {
+                    let held_by_public = acl_diff.held_by_public(privileges);
                     lacking
                         .entry((
                             group.owner.clone(),
@@ -48,24 +48,24 @@ impl DatabasePlanner<'_, '_> {
                 self.grant(&target, &owner, &role, &privileges, held_by_public);
             }
             let mut beyond: Vec<(&RoleName, &AclDiff, Vec<&Relations>)> = Vec::new();
-            for (group, found) in &found {
+            for (group, acl_diff) in &acl_diff {
                 match beyond.iter_mut().find(|(owner, other, _)| {
                     **owner == group.owner
-                        && other.revoke == found.revoke
-                        && other.dependent_grants == found.dependent_grants
-                        && other.kept_by_public() == found.kept_by_public()
+                        && other.revoke == acl_diff.revoke
+                        && other.dependent_grants == acl_diff.dependent_grants
+                        && other.kept_by_public() == acl_diff.kept_by_public()
                 }) {
                     Some((_, _, groups)) => groups.push(group),
-                    None => beyond.push((&group.owner, found, vec![group])),
+                    None => beyond.push((&group.owner, acl_diff, vec![group])),
                 }
             }
-            for (owner, found, groups) in beyond {
-                if found.revoke.is_empty() {
+            for (owner, acl_diff, groups) in beyond {
+                if acl_diff.revoke.is_empty() {
                     continue;
                 }
                 let all = alike && groups.len() == of_kind.len();
                 let target = self.target(kind, schema, owner, &groups, all);
-                self.revokes(&target, owner, found);
+                self.revokes(&target, owner, acl_diff);
             }
         }
     }
@@ -84,9 +84,9 @@ impl DatabasePlanner<'_, '_> {
         // An extension's own are not granted, and what default privileges gave of them may stay.
         let none = BTreeMap::new();
         let allowed = if of_creator { wanted } else { &none };
-        let mut found = self.differs(&group.owner, &group.acl, allowed, public);
-        found.grant.clear();
-        found
+        let mut acl_diff = self.differs(&group.owner, &group.acl, allowed, public);
+        acl_diff.grant.clear();
+        acl_diff
     }
 
     /// All relations of a kind in a schema, or some by name. Where nobody can act for the owner, the
@@ -121,13 +121,13 @@ impl DatabasePlanner<'_, '_> {
             self.wanted(schema, |level| privilege::on_object(level, ObjectKind::Table))
         };
         let public = of_creator.then(|| columns.given_to_public.clone());
-        let mut found = self.differs(&columns.owner, &columns.acl, &allowed, public);
-        found.grant.clear();
+        let mut acl_diff = self.differs(&columns.owner, &columns.acl, &allowed, public);
+        acl_diff.grant.clear();
         let target = GrantTarget::Columns {
             schema: schema.clone(),
             relation: columns.relation.clone(),
             names: columns.names.clone(),
         };
-        self.revokes(&target, &columns.owner, &found);
+        self.revokes(&target, &columns.owner, &acl_diff);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::diff::Planner;
+use super::planner::Planner;
 use super::{Action, ExecuteAs, Hazard, ManualFix, Step, sql};
 use crate::desired::{self, Credential};
 use crate::name::{ApplicationName, RoleName};
@@ -151,7 +151,7 @@ impl Planner<'_> {
             );
             return;
         }
-        if !self.has_power_over(&group) {
+        if !self.can_administer(&group) {
             self.refuse_without_admin_option(&role.application, &group);
             return;
         }
@@ -203,9 +203,12 @@ impl Planner<'_> {
             );
             return;
         }
-        let Some(adopts) =
-            self.takeover(&role.application, &format!("role {name}"), seen.marker(), role.adopt)
-        else {
+        let Some(adopts) = self.check_adoption(
+            &role.application,
+            &format!("role {name}"),
+            seen.marker(),
+            role.adopt,
+        ) else {
             return;
         };
         let before = steps.len();
@@ -223,7 +226,7 @@ impl Planner<'_> {
         }
         attributes(name, role, seen, steps);
         self.credential(name, role, seen, steps);
-        if steps.len() > before && !self.has_power_over(name) {
+        if steps.len() > before && !self.can_administer(name) {
             steps.truncate(before);
             self.refuse_without_admin_option(&role.application, name);
         }
@@ -327,12 +330,12 @@ impl Planner<'_> {
         let wanted = |membership: &Membership| {
             role.credential == Credential::Iam && membership.role.as_str() == RDS_IAM
         };
-        let standing: Vec<&Membership> =
+        let kept: Vec<&Membership> =
             seen.memberships.iter().filter(|membership| !falls(membership)).collect();
-        if seen.memberships.iter().any(wanted) && !standing.iter().any(|one| wanted(one)) {
+        if seen.memberships.iter().any(wanted) && !kept.iter().any(|one| wanted(one)) {
             self.join_rds_iam(name, role, Vec::new(), steps);
         }
-        for membership in standing {
+        for membership in kept {
             if !wanted(membership) {
                 self.end_membership(name, role, seen, membership, false, steps);
             } else if membership.admin {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::diff::Planner;
+use super::planner::Planner;
 use super::{
     Action, FORMAT_VERSION, Hazard, Memberships, Plan, Scope, SecretFindings, Statement, Step,
     Transaction, sql,
@@ -87,7 +87,7 @@ impl Plan {
             applications: Vec::new(),
             probes: planner.probes.into_inner(),
         };
-        plan.sealed(&desired, &observed)
+        plan.with_digest(&desired, &observed)
     }
 }
 

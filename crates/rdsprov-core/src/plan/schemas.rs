@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::acl::{AclDiff, with_owner};
 use super::database::{DatabasePlanner, ExecutionContext};
 use super::databases::listed;
-use super::diff::is_public;
+use super::planner::is_public;
 use super::sql::{self, GrantTarget};
 use super::{Action, DATABASE_OWNER, ExecuteAs, Hazard, ManualFix, MembershipOption, Memberships};
 use crate::name::{RoleName, SchemaName};
@@ -48,7 +48,7 @@ pub(super) fn default_contents(major: u32, administrator: &RoleName) -> Contents
 
 impl DatabasePlanner<'_, '_> {
     /// A schema that is declared and not there: made for the owner's entry, refused for the others'.
-    pub(super) fn missing(&mut self, name: &SchemaName, contents: &Contents) {
+    pub(super) fn missing_schema(&mut self, name: &SchemaName, contents: &Contents) {
         if self.database.owner_schemas().is_none_or(|schemas| !schemas.contains(name)) {
             let message = format!(
                 "schema {name} does not exist in database {}, and its owner's entry does not declare it",
@@ -60,7 +60,7 @@ impl DatabasePlanner<'_, '_> {
                 self.planner.refuse(application, message, remedy);
                 return;
             }
-            let (place, owner) = self.as_it_is();
+            let (place, owner) = self.current_database_and_owner();
             let statement = sql::create_schema_for(name, &owner).redacted();
             let who = format!("role {owner} or a superuser");
             let manual_fix = ManualFix { database: Some(place), sql: statement };
@@ -163,21 +163,27 @@ impl DatabasePlanner<'_, '_> {
             wanted.insert(role.clone(), privilege::OWNER_ON_SCHEMA.into());
         }
         let public_keeps = self.public_keeps(name, schema);
-        let found = self.differs(&schema.owner, &schema.acl, &wanted, public_keeps);
+        let acl_diff = self.differs(&schema.owner, &schema.acl, &wanted, public_keeps);
         let required_role =
             if schema.owner.as_str() == DATABASE_OWNER { self.owner } else { &schema.owner };
         if public && self.planner.act_as(required_role).is_none() {
-            self.public_schema_of_another_owner(name, schema, &found);
+            self.public_schema_of_another_owner(name, schema, &acl_diff);
             return;
         }
-        for (role, privileges) in &found.grant {
-            self.grant(&target, &schema.owner, role, privileges, found.held_by_public(privileges));
+        for (role, privileges) in &acl_diff.grant {
+            self.grant(
+                &target,
+                &schema.owner,
+                role,
+                privileges,
+                acl_diff.held_by_public(privileges),
+            );
         }
-        self.revokes(&target, &schema.owner, &found);
+        self.revokes(&target, &schema.owner, &acl_diff);
     }
 
     fn refuse_schema_of_another(&mut self, name: &SchemaName, of: &RoleName) {
-        let (place, owner) = self.as_it_is();
+        let (place, owner) = self.current_database_and_owner();
         let message = format!(
             "schema {name} of database {place} belongs to role {of}, the definitions say {}",
             self.owner
@@ -202,7 +208,7 @@ impl DatabasePlanner<'_, '_> {
         &mut self,
         name: &SchemaName,
         schema: &Schema,
-        found: &AclDiff,
+        acl_diff: &AclDiff,
     ) {
         let held_by_public: Privileges = schema
             .acl
@@ -210,10 +216,10 @@ impl DatabasePlanner<'_, '_> {
             .filter(|item| item.grantee == Grantee::Public)
             .map(|item| item.privilege)
             .collect();
-        let enough = found.revoke.is_empty()
-            && found.grant.values().all(|privileges| privileges.is_subset(&held_by_public));
+        let enough = acl_diff.revoke.is_empty()
+            && acl_diff.grant.values().all(|privileges| privileges.is_subset(&held_by_public));
         if enough {
-            for (role, privileges) in &found.grant {
+            for (role, privileges) in &acl_diff.grant {
                 self.planner.note(format!(
                     "schema {name} of database {} belongs to role {}, as which the administrator cannot act: role {role} has {} on it through PUBLIC",
                     self.name, schema.owner, listed(privileges)
@@ -221,7 +227,7 @@ impl DatabasePlanner<'_, '_> {
             }
             return;
         }
-        let (place, owner) = self.as_it_is();
+        let (place, owner) = self.current_database_and_owner();
         self.planner.refuse_with_fix(
             &self.database.application,
             format!(

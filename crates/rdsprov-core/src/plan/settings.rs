@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::databases::{StepTarget, step};
-use super::diff::Planner;
+use super::planner::Planner;
 use super::{Action, ExecuteAs, ManualFix, Memberships, Step, sql};
 use crate::desired;
 use crate::name::{DatabaseName, RoleName};
@@ -44,7 +44,7 @@ impl Planner<'_> {
             let beyond: Vec<&Parameter> =
                 held.keys().filter(|held| !wanted.contains_key(held)).collect();
             let differs = !changes.is_empty() || !beyond.is_empty();
-            if differs && !self.has_power_over(role) {
+            if differs && !self.can_administer(role) {
                 self.refuse_without_admin_option(&application, role);
                 continue;
             }

@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::connect::Endpoint;
 use super::observe::{CONNECTIONS, ObserveError, Snapshot, shared};
-use super::run::{AdminConnection, RunError};
+use super::provisioner::{AdminConnection, RunError};
 use crate::access_report::{AccessReport, DatabaseAccess};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_postgres::error::SqlState;
 
 use super::connect::{Endpoint, Session, describe_error};
-use super::run::Lock;
+use super::provisioner::Lock;
 use crate::name::DatabaseName;
 use crate::plan::{Action, Plan, Scope, Slots, Statement, Step, Transaction};
 

@@ -4,11 +4,11 @@ mod access_report;
 mod apply;
 mod auth_guard;
 mod connect;
-mod login;
 mod observe;
+mod password_check;
+mod provisioner;
 #[cfg(feature = "aws")]
 mod rotate;
-mod run;
 mod tls;
 
 pub use access_report::AccessQuery;
@@ -18,11 +18,11 @@ pub use apply::{
 };
 pub use connect::{ConnectError, Credentials, Endpoint, Session};
 pub use observe::{ObserveError, observe};
-#[cfg(feature = "aws")]
-pub use rotate::{PlannedRotation, RotateOptions, check_source};
-pub use run::{
+pub use provisioner::{
     AdminConnection, AdminCredentials, ConnectionOverrides, Lock, Provisioner, RunError,
 };
+#[cfg(feature = "aws")]
+pub use rotate::{PlannedRotation, RotateOptions, check_source};
 pub use tls::{CarriedCertificates, Tls, TlsError, TlsProblem};
 
 use std::collections::BTreeMap;

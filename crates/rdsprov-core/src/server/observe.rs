@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio_postgres::types::ToSql;
 
 use super::connect::{ConnectError, Endpoint, Session, describe_error};
-use super::login;
+use super::password_check;
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
 use crate::marker::Marker;
@@ -155,7 +155,8 @@ pub async fn observe(
     }
 
     observed.password_checks =
-        login::check_passwords(admin, admin_session, desired, &observed, secrets, verify).await?;
+        password_check::check_passwords(admin, admin_session, desired, &observed, secrets, verify)
+            .await?;
     Ok(observed)
 }
 
@@ -182,7 +183,7 @@ async fn observe_database(
     let session = admin.connect(name).await?;
     let snapshot = Snapshot::open(&session, format!("database {name}")).await?;
     let mut contents: Contents = snapshot.ask(DATABASE, &[&concerned]).await?;
-    let needed = plan::names_needed(desired, observed, name, &contents);
+    let needed = plan::required_relation_names(desired, observed, name, &contents);
     if !needed.is_empty() {
         let numbers: Vec<i64> = needed.into_iter().collect();
         let mut names: BTreeMap<i64, Vec<String>> =

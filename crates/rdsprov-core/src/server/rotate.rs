@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use super::apply::{
     ExecuteOptions, ExecutionOutcome, Report, StepResult, StepStatus, apply, stopped,
 };
-use super::run::{Lock, Provisioner, RunError};
-use super::{RunSlots, login, observe};
+use super::provisioner::{Lock, Provisioner, RunError};
+use super::{RunSlots, observe, password_check};
 use crate::name::DatabaseName;
 use crate::observed::{Observed, PasswordCheck};
 use crate::plan::rotation::{ActivePassword, RotationState, restore};
@@ -133,12 +133,14 @@ impl Provisioner {
                 manual_fix: None,
             }));
         }
-        let login_database = login::login_database(&self.desired, observed, &rotation.role).clone();
-        let active_password = if login::can_verify_password(observed, &rotation.role, declared) {
-            self.active_password(rotation, &login_database, &current, pending.as_ref()).await
-        } else {
-            ActivePassword::Neither
-        };
+        let login_database =
+            password_check::login_database(&self.desired, observed, &rotation.role).clone();
+        let active_password =
+            if password_check::can_verify_password(observed, &rotation.role, declared) {
+                self.active_password(rotation, &login_database, &current, pending.as_ref()).await
+            } else {
+                ActivePassword::Neither
+            };
         let rotation_owner = rotation_owner.map(|rotation_owner| match rotation_owner {
             RotationOwner::Rotation => "Secrets Manager's own rotation is on".to_owned(),
             RotationOwner::Service(name) => format!("it belongs to the service {name}"),
@@ -182,7 +184,7 @@ impl Provisioner {
         password: &Password,
     ) -> PasswordCheck {
         let target = self.admin.as_role(rotation.role.clone(), password.clone());
-        login::login(&target, login_database).await
+        password_check::login(&target, login_database).await
     }
 
     /// Carries out what was planned, one password after another; the first failure ends it. What went wrong

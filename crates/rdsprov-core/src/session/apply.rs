@@ -109,7 +109,7 @@ pub enum Completion {
 #[derive(Debug)]
 pub struct Outcome {
     /// How it ended.
-    pub ended: Result<Completion, Error>,
+    pub result: Result<Completion, Error>,
     /// What records call it, and where it ran.
     pub recorder: EventRecorder,
     /// The plans that were made, in order; what the last left open, if not all is well.
@@ -211,18 +211,18 @@ pub(super) async fn run_operation<F: Frontend>(
     let mut progress =
         Progress { recorder, plans: Vec::new(), steps: Vec::new(), committed: false };
     let execution = Execution { options, frontend, records: &records, cancellation, work };
-    let mut ended = match opened {
+    let mut result = match opened {
         Err(error) => Err(error.into()),
         Ok(()) => tokio::select! {
             biased;
-            ended = execution.execute_recorded(config, setup, &mut progress) => ended,
+            result = execution.execute_recorded(config, setup, &mut progress) => result,
             () = cancellation.cancelled_while_idle() => {
                 Err(Error::Stopped { committed: progress.committed })
             }
         },
     };
     let Progress { recorder, committed, .. } = &progress;
-    let outcome = match &ended {
+    let outcome = match &result {
         Ok(Completion::Converged) => recorder.outcome(Status::Success, "", false),
         Ok(Completion::NothingToDo) => recorder.outcome(Status::NoChange, "", false),
         Ok(Completion::DryRun) => recorder.outcome(Status::DryRun, "", false),
@@ -238,11 +238,11 @@ pub(super) async fn run_operation<F: Frontend>(
     };
     if let Err(error) = records.write(&recorder.context, &[outcome]) {
         // The first error is what a reader needs.
-        ended = ended.and(Err(error.into()));
+        result = result.and(Err(error.into()));
     }
     let (records, ledger_head) = records.into_all();
     let Progress { recorder, plans, steps, committed } = progress;
-    Outcome { ended, recorder, plans, steps, committed, records, ledger_head }
+    Outcome { result, recorder, plans, steps, committed, records, ledger_head }
 }
 
 /// One attempt, with what stays the same in it.
@@ -388,14 +388,14 @@ impl<F: Frontend> Execution<'_, F> {
         let intent = progress.recorder.intent(plan);
         self.record(progress, &[intent])?;
         let recorder = &progress.recorder;
-        let (ended, kept) = (Mutex::new(Vec::new()), Mutex::new(Ok(())));
+        let (completed_steps, kept) = (Mutex::new(Vec::new()), Mutex::new(Ok(())));
         let report = |steps: &[Step], results: &[StepResult]| {
             let written = self.records.write(&recorder.context, &recorder.results(steps, results));
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
             *kept = std::mem::replace(&mut *kept, Ok(())).and(written);
             drop(kept);
             let both = steps.iter().cloned().zip(results.iter().cloned());
-            ended.lock().unwrap_or_else(PoisonError::into_inner).extend(both);
+            completed_steps.lock().unwrap_or_else(PoisonError::into_inner).extend(both);
             for (step, result) in steps.iter().zip(results) {
                 self.frontend.on_step(step, result);
             }
@@ -403,7 +403,7 @@ impl<F: Frontend> Execution<'_, F> {
         self.cancellation.set_working(true);
         let outcome = operation(&report).await;
         self.cancellation.set_working(false);
-        progress.steps.extend(ended.into_inner().unwrap_or_else(PoisonError::into_inner));
+        progress.steps.extend(completed_steps.into_inner().unwrap_or_else(PoisonError::into_inner));
         progress.committed |= outcome.committed;
         // A record that could not be kept ends the run only now: what is done is done.
         kept.into_inner().unwrap_or_else(PoisonError::into_inner)?;

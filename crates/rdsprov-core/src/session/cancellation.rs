@@ -9,26 +9,26 @@ use tokio::sync::watch;
 /// nothing is lost by ending at once.
 #[derive(Debug)]
 pub struct Cancellation {
-    tell: watch::Sender<bool>,
+    sender: watch::Sender<bool>,
     working: AtomicBool,
 }
 
 impl Default for Cancellation {
     fn default() -> Self {
-        Self { tell: watch::Sender::new(false), working: AtomicBool::new(false) }
+        Self { sender: watch::Sender::new(false), working: AtomicBool::new(false) }
     }
 }
 
 impl Cancellation {
     /// Stops it.
     pub fn cancel(&self) {
-        self.tell.send_replace(true);
+        self.sender.send_replace(true);
     }
 
     /// Whether it was told to stop.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        *self.tell.borrow()
+        *self.sender.borrow()
     }
 
     /// Waits until it is told to stop.
@@ -40,7 +40,7 @@ impl Cancellation {
     }
 
     pub(super) fn receiver(&self) -> watch::Receiver<bool> {
-        self.tell.subscribe()
+        self.sender.subscribe()
     }
 
     pub(super) fn set_working(&self, working: bool) {

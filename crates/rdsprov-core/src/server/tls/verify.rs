@@ -37,20 +37,20 @@ impl VerifyFull {
     fn is_vouched_for(
         &self,
         certificate: &CertificateDer<'_>,
-        facts: &CertificateDetails,
+        details: &CertificateDetails,
         now: Timestamp,
     ) -> bool {
         self.of_file.contains(certificate)
-            && facts.is_self_signed()
-            && facts.for_servers
-            && (facts.not_before..=facts.not_after).contains(&now)
+            && details.is_self_signed()
+            && details.for_servers
+            && (details.not_before..=details.not_after).contains(&now)
     }
 
     /// What webpki found, told with what the certificates say.
     fn explain(
         &self,
         error: CertificateError,
-        facts: CertificateDetails,
+        details: CertificateDetails,
         intermediates: &[CertificateDer<'_>],
         host: &ServerName<'_>,
         now: Timestamp,
@@ -59,13 +59,13 @@ impl VerifyFull {
             intermediates.iter().filter_map(CertificateDetails::from_der).collect();
         match error {
             CertificateError::UnknownIssuer => {
-                let last = last_of_chain(&facts, &intermediates);
+                let last = last_of_chain(&details, &intermediates);
                 match self.expired.iter().find(|root| root.subject == last.issuer) {
                     Some(root) => {
                         TlsProblem::ExpiredCa { subject: root.name(), not_after: root.not_after }
                     }
-                    None if facts.is_self_signed() => {
-                        TlsProblem::SelfSigned { subject: facts.name() }
+                    None if details.is_self_signed() => {
+                        TlsProblem::SelfSigned { subject: details.name() }
                     }
                     None => TlsProblem::UnknownIssuer { issuer: last.issuer.clone() },
                 }
@@ -73,14 +73,14 @@ impl VerifyFull {
             CertificateError::BadSignature
             | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
                 TlsProblem::OtherKey {
-                    issuer: last_of_chain(&facts, &intermediates).issuer.clone(),
+                    issuer: last_of_chain(&details, &intermediates).issuer.clone(),
                 }
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                TlsProblem::OtherHost { host: host.to_str().into_owned(), hosts: facts.hosts }
+                TlsProblem::OtherHost { host: host.to_str().into_owned(), hosts: details.hosts }
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                match [facts].into_iter().chain(intermediates).find(|one| one.not_after < now) {
+                match [details].into_iter().chain(intermediates).find(|one| one.not_after < now) {
                     Some(one) => {
                         TlsProblem::Expired { subject: one.name(), not_after: one.not_after }
                     }
@@ -88,7 +88,7 @@ impl VerifyFull {
                 }
             }
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                match [facts].into_iter().chain(intermediates).find(|one| one.not_before > now) {
+                match [details].into_iter().chain(intermediates).find(|one| one.not_before > now) {
                     Some(one) => {
                         TlsProblem::NotYetValid { subject: one.name(), not_before: one.not_before }
                     }
@@ -96,11 +96,11 @@ impl VerifyFull {
                 }
             }
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-                TlsProblem::NotForServers { subject: facts.name() }
+                TlsProblem::NotForServers { subject: details.name() }
             }
             // webpki's `CaUsedAsEndEntity`, which rustls has no name for.
-            CertificateError::Other(_) if facts.is_ca => {
-                TlsProblem::CaAsServer { subject: facts.name() }
+            CertificateError::Other(_) if details.is_ca => {
+                TlsProblem::CaAsServer { subject: details.name() }
             }
             other => TlsProblem::Unacceptable(other.to_string()),
         }
@@ -109,10 +109,10 @@ impl VerifyFull {
 
 /// The certificate that nothing which the server sent vouches for.
 fn last_of_chain<'a>(
-    facts: &'a CertificateDetails,
+    details: &'a CertificateDetails,
     intermediates: &'a [CertificateDetails],
 ) -> &'a CertificateDetails {
-    let mut last = facts;
+    let mut last = details;
     // Certificates may vouch for one another in a circle.
     for _ in intermediates {
         match intermediates.iter().find(|one| one.subject == last.issuer) {
@@ -139,12 +139,12 @@ impl ServerCertVerifier for VerifyFull {
         };
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let now = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
-        let Some(facts) = CertificateDetails::from_der(certificate) else {
+        let Some(details) = CertificateDetails::from_der(certificate) else {
             return Err(TlsProblem::Unreadable.into());
         };
         if matches!(error, CertificateError::Other(_))
-            && facts.is_ca
-            && self.is_vouched_for(certificate, &facts, now)
+            && details.is_ca
+            && self.is_vouched_for(certificate, &details, now)
         {
             match verify_server_name(&ParsedCertificate::try_from(certificate)?, host) {
                 Ok(()) => return Ok(ServerCertVerified::assertion()),
@@ -152,7 +152,7 @@ impl ServerCertVerifier for VerifyFull {
                 Err(other) => return Err(other),
             }
         }
-        Err(self.explain(error, facts, intermediates, host, now).into())
+        Err(self.explain(error, details, intermediates, host, now).into())
     }
 
     fn verify_tls12_signature(

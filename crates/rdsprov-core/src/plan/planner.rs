@@ -38,14 +38,14 @@ pub(super) fn plan(desired: &Desired, observed: &Observed, findings: SecretFindi
     for (name, database) in &desired.databases {
         match planner.database(name, database) {
             DatabaseStatus::Absent { unfinished } => {
-                if let Some(transaction) = planner.new_database(name, database, unfinished) {
+                if let Some(transaction) = planner.plan_new_database(name, database, unfinished) {
                     new_databases.push(transaction);
                     let steps = planner.plan_new_database_contents(name, database);
                     inside.extend(planner.transaction(Scope::Database(name.clone()), steps));
                 }
             }
             DatabaseStatus::Present(seen) => {
-                planner.present_database(name, database, seen, &mut cluster, &mut inside)
+                planner.plan_existing_database(name, database, seen, &mut cluster, &mut inside)
             }
             DatabaseStatus::Blocked => {}
         }
@@ -88,7 +88,7 @@ pub(super) fn plan(desired: &Desired, observed: &Observed, findings: SecretFindi
 
 /// The groups of relations in a database whose names the plan needs, by their numbers: of all others it
 /// only needs to know how many they are.
-pub fn names_needed(
+pub fn required_relation_names(
     desired: &Desired,
     observed: &Observed,
     name: &DatabaseName,
@@ -120,7 +120,7 @@ impl<'a> Planner<'a> {
 
     /// A database that is there. Where it gets another owner, all of that is one transaction inside it: a
     /// failure leaves it to the old one, with all that is in it.
-    fn present_database(
+    fn plan_existing_database(
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,
@@ -134,7 +134,7 @@ impl<'a> Planner<'a> {
             None if changes_owner => {
                 self.grant_administrator_connect(name, database, seen, &mut own)
             }
-            _ => self.database_itself(name, database, seen, &mut own),
+            _ => self.plan_database_attributes(name, database, seen, &mut own),
         }
         let mut steps = Vec::new();
         let first =
@@ -161,11 +161,12 @@ impl<'a> Planner<'a> {
         &mut self,
         application: &ApplicationName,
         message: String,
-        who: &str,
+        executor: &str,
         manual_fix: ManualFix,
     ) {
         let place = manual_fix.database.as_ref().map(|d| format!(", in database {d}"));
-        let remedy = format!("have {who} run{}: {};", place.unwrap_or_default(), manual_fix.sql);
+        let remedy =
+            format!("have {executor} run{}: {};", place.unwrap_or_default(), manual_fix.sql);
         self.findings.add_refusal(application, message, remedy, Some(manual_fix));
     }
 
@@ -291,7 +292,7 @@ impl<'a> Planner<'a> {
 
     /// Whether the administrator may alter and grant a role. To a member of `rds_superuser` RDS may
     /// allow more on 16 and later than the catalogs say: there the server is asked.
-    pub fn has_power_over(&self, role: &RoleName) -> bool {
+    pub fn can_administer(&self, role: &RoleName) -> bool {
         let administrator = &self.observed.administrator;
         if administrator.superuser {
             return true;
@@ -361,7 +362,7 @@ impl<'a> Planner<'a> {
     pub fn act_as(&self, role: &RoleName) -> Option<ExecuteAs> {
         if role == &self.observed.administrator.name {
             Some(ExecuteAs::Administrator)
-        } else if self.is_member_already(role, MembershipOption::Set) || self.has_power_over(role) {
+        } else if self.is_member_already(role, MembershipOption::Set) || self.can_administer(role) {
             Some(ExecuteAs::Role(role.clone()))
         } else {
             None
@@ -377,7 +378,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether something that exists may be managed: it is already (false), or is adopted (true).
-    pub fn takeover(
+    pub fn check_adoption(
         &mut self,
         application: &ApplicationName,
         what: &str,

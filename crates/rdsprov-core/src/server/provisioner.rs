@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::connect::{ConnectError, Credentials, Endpoint, Session, describe_error};
-use super::login;
 use super::observe::{ObserveError, observe, probe};
+use super::password_check;
 use super::tls::Tls;
 use super::{ExecuteOptions, ExecutionOutcome, RunSlots, apply, outcome_not_started};
 use crate::config::{Passwords, VerifyPasswords};
@@ -302,7 +302,7 @@ impl Provisioner {
             observe(&self.admin, &self.admin_session, &self.desired, &secrets, verify).await?;
         if self.refresh_secrets(&observed).await? {
             (secrets, findings) = self.validated_secrets();
-            observed.password_checks = login::check_passwords(
+            observed.password_checks = password_check::check_passwords(
                 &self.admin,
                 &self.admin_session,
                 &self.desired,
