@@ -154,9 +154,9 @@ impl Config {
     /// ```
     /// use rdsprov_core::config::{ApprovalPolicy, Config};
     /// let config = Config::from_toml("rdsprov.toml", "[environments.qa]\napproval = \"plan\"\n").unwrap();
-    /// assert_eq!(config.approval("qa"), Some(ApprovalPolicy::Plan));
-    /// assert_eq!(config.approval("prod"), Some(ApprovalPolicy::Required));
-    /// assert_eq!(config.approval("prd"), None);
+    /// assert_eq!(config.approval_policy("qa"), Some(ApprovalPolicy::Plan));
+    /// assert_eq!(config.approval_policy("prod"), Some(ApprovalPolicy::Required));
+    /// assert_eq!(config.approval_policy("prd"), None);
     /// assert!(Config::from_toml("rdsprov.toml", "[tsl]\n").is_err());
     /// ```
     pub fn from_toml(path: &str, text: &str) -> Result<Self, ConfigError> {
