@@ -1,15 +1,15 @@
-//! What the environment of whoever runs a test or the demo must not decide.
+//! Isolates child processes from the environment of the user who runs a test or the demo.
 
 use std::process::Command;
 
-/// How the names of variables begin that the product, the SDK of AWS, libpq or rustls read.
+/// Prefixes of the variables that the product, the AWS SDK, libpq or rustls read.
 const READ: [&str; 5] = ["AWS_", "RDSPROV_", "PG", "SSL_CERT_", "ALLOW_DB_PROVISION"];
 
-/// Proxies, in capitals or not.
+/// Proxy variables, compared in lower case.
 const PROXIES: [&str; 4] = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"];
 
-/// Takes from a program what the caller's environment and files say of AWS, PostgreSQL, proxies and the product
-/// itself. What it is to have is given to it afterwards.
+/// Removes variables that configure AWS, PostgreSQL, proxies or the product from the environment of
+/// a command, and disables the AWS configuration files. Set what the command needs afterwards.
 ///
 /// ```
 /// # use std::process::Command;
@@ -27,6 +27,6 @@ pub fn without_the_callers(command: &mut Command) -> &mut Command {
             command.env_remove(&name);
         }
     }
-    // The home directory may hold profiles, too.
+    // The home directory may contain AWS profiles as well.
     command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
 }

@@ -1,4 +1,4 @@
-//! A port on loopback that hears whoever calls, and says nothing.
+//! Counts the connections to a port on loopback, to prove that a program did not contact a service.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{Error, io_error};
 
-/// A listener that counts connections and ends each at once. It ends with the process.
+/// Counts connections and closes each of them at once. Stops when the process ends.
 ///
 /// ```
 /// let ear = rdsprov_testkit::Ear::open()?;
 /// let called = std::net::TcpStream::connect(("127.0.0.1", ear.port()))?;
-/// // It is heard by the time that it is ended.
+/// The connection is counted before it is closed.
 /// std::io::copy(&mut &called, &mut std::io::sink())?;
 /// assert_eq!(ear.heard(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -22,10 +22,10 @@ pub struct Ear {
 }
 
 impl Ear {
-    /// Opens one.
+    /// Starts to listen on a free port.
     ///
     /// # Errors
-    /// Where there is no port.
+    /// Fails if no port is free.
     pub fn open() -> Result<Self, Error> {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
         let address = listener.local_addr().map_err(io_error("a free port"))?;
@@ -40,13 +40,13 @@ impl Ear {
         Ok(Self { address, heard })
     }
 
-    /// The port.
+    /// Returns the port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// How many connections there were.
+    /// Returns the number of connections so far.
     #[must_use]
     pub fn heard(&self) -> usize {
         self.heard.load(Ordering::SeqCst)

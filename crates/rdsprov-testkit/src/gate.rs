@@ -1,5 +1,5 @@
-//! A relay on loopback before a server: it is told who wants in, and may answer in the server's place. What it
-//! reads has to be readable: nobody comes over TLS.
+//! Proxies logins to a server and can answer them in its place. It reads the startup packet, so
+//! that clients must connect without TLS.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,28 +7,28 @@ use std::sync::Arc;
 
 use crate::{Error, Server, io_error};
 
-/// What somebody who wants in is told in place of the server's answer.
+/// The answer to a login in place of the server's answer.
 #[derive(Debug, Clone, Copy)]
 pub enum Instead {
-    /// No: an SQLSTATE, and the words for people.
+    /// Sends an error with this SQLSTATE and message.
     Error(&'static str, &'static str),
-    /// Nothing, and the connection ends.
+    /// Closes the connection without an answer.
     End,
-    /// Nothing at all.
+    /// Keeps the connection open and never answers.
     Silence,
 }
 
-/// A running gate. It ends with the process.
+/// A running proxy. It stops when the process ends.
 pub struct Gate {
     address: SocketAddr,
 }
 
 impl Gate {
-    /// Starts one. Asked is, with the role, for each login; it may keep that waiting. Who is told nothing
-    /// instead comes to the server.
+    /// Starts the proxy. It calls `intercept` with the role of each login. `intercept` may block;
+    /// `None` forwards the connection to the server.
     ///
     /// # Errors
-    /// Where there is no port.
+    /// Fails if no port is free.
     pub fn start(
         server: &Server,
         instead: impl Fn(&str) -> Option<Instead> + Send + Sync + 'static,
@@ -39,14 +39,14 @@ impl Gate {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let instead = Arc::clone(&instead);
-                // A client that goes away in the middle is not the gate's concern.
+                // A client that disconnects early is not an error of the proxy.
                 std::thread::spawn(move || serve(stream, behind, &*instead));
             }
         });
         Ok(Self { address })
     }
 
-    /// Its port.
+    /// Returns the port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
@@ -63,7 +63,7 @@ fn serve(
     let size = u32::from_be_bytes(length).saturating_sub(4);
     let mut first = vec![0; usize::try_from(size).map_err(io::Error::other)?];
     client.read_exact(&mut first)?;
-    // Behind the version, names and values take turns. Who only cancels something has none.
+    // After the protocol version, names and values alternate. A cancel request has none.
     let mut words = first.get(4..).unwrap_or_default().split(|byte| *byte == 0);
     let role = words.find(|word| *word == b"user").and_then(|_| words.next());
     let role = role.map(|role| String::from_utf8_lossy(role).into_owned());

@@ -1,7 +1,8 @@
-//! Throwaway PostgreSQL servers in the shape of Amazon RDS, and a Secrets Manager to go with them.
+//! Starts throwaway PostgreSQL servers that resemble Amazon RDS, and a Secrets Manager.
 //!
-//! The administrator is no superuser, every login is by SCRAM over TLS, and the server listens on
-//! loopback only. It ends with its [`Server`], also when a test panics.
+//! As on RDS, the administrator is not a superuser. Every network login uses SCRAM over TLS, and
+//! the server listens on loopback only. The server stops when its [`Server`] is dropped, also after
+//! a panic.
 #![deny(missing_docs)]
 
 mod binaries;
@@ -29,58 +30,58 @@ pub use secrets_manager::{SecretsManager, environment};
 pub use server::Server;
 pub use session::{Answer, Message, Session, Severity};
 
-/// Why a server is not to be had.
+/// Describes why a server or a Secrets Manager could not be started or used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The system said no.
+    /// A system call failed.
     #[error("{what}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         what: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Somebody else might have put something there.
-    #[error("{path} is no directory that you alone may write to; remove it")]
+    /// Another user could have written to the cache directory.
+    #[error("{path} is not a directory that only you may write to; remove it")]
     NotOurs {
-        /// The directory.
+        /// The path of the cache directory.
         path: PathBuf,
     },
-    /// A program failed.
+    /// A program exited with a failure.
     #[error("{program} failed: {output}")]
     Program {
-        /// Which.
+        /// The name of the program.
         program: String,
-        /// What it said.
+        /// The error output of the program.
         output: String,
     },
-    /// No binaries for the version are known.
+    /// The test kit has no programs of this PostgreSQL version.
     #[error("there are no binaries for PostgreSQL {major}; 14 to 18 are known")]
     UnknownVersion {
-        /// The version.
+        /// The major version that was requested.
         major: u32,
     },
-    /// A program of a Debian package is missing.
+    /// A required Debian package is not installed.
     #[error("the Debian package {package} is not installed")]
     NotInstalled {
-        /// The package.
+        /// The name of the package.
         package: String,
     },
-    /// The server did not come up.
-    #[error("the server did not come up; its log says: {log}")]
+    /// The server did not start.
+    #[error("the server did not start; its log: {log}")]
     NotUp {
-        /// The log.
+        /// The log of the server.
         log: String,
     },
-    /// A certificate could not be made.
-    #[error("no certificate: {0}")]
+    /// A certificate could not be generated.
+    #[error("cannot generate a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
-    /// An npm package is not as expected.
+    /// The contents of an npm package differ from what the test kit expects.
     #[error("{path} is not as expected: {reason}")]
     Package {
-        /// The file.
+        /// The file that differs.
         path: PathBuf,
-        /// What is wrong.
+        /// The difference from the expected contents.
         reason: String,
     },
 }
@@ -90,9 +91,12 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { what, source }
 }
 
-/// Where what was fetched or made once is kept, and the lock of whoever adds to it. Each user has its own, and
-/// runs nothing from somebody else's; servers of root run as another user and have to be able to read it, and so
-/// it is not below a home directory.
+/// Returns the cache directory, locked for writing. It holds installed packages and initialised
+/// clusters.
+///
+/// Each user has its own cache, so that nobody runs programs that another user wrote. The cache is
+/// not in the home directory: servers that root starts run as another user, which must be able to
+/// read it.
 fn cache() -> Result<(PathBuf, File), Error> {
     let user = fs::metadata("/proc/self").map_err(io_error("/proc/self"))?.uid();
     let cache = std::env::temp_dir().join(format!("rdsprov-testkit-{user}"));
@@ -107,7 +111,7 @@ fn cache() -> Result<(PathBuf, File), Error> {
     Ok((cache, lock))
 }
 
-/// The versions that tests run on: those of `RDSPROV_TEST_PG` (`14,15`), else the oldest, 15 and the newest.
+/// Returns the PostgreSQL versions to test: those in `RDSPROV_TEST_PG` (`14,15`), or 14, 15 and 18.
 #[must_use]
 pub fn versions() -> Vec<u32> {
     std::env::var("RDSPROV_TEST_PG")

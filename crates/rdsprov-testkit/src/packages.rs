@@ -77,7 +77,7 @@ pub fn install_npm_packages(home: &Path, lock: NpmLock) -> Result<(), Error> {
     mark_complete(home, &complete)
 }
 
-/// The file that says from which lock a directory was installed. It is written last.
+/// The file that records from which lock a directory was installed. It is written last.
 const COMPLETE: &str = "installed-from";
 
 fn is_complete(home: &Path, complete: &str) -> bool {
@@ -88,7 +88,7 @@ fn mark_complete(home: &Path, complete: &str) -> Result<(), Error> {
     fs::write(home.join(COMPLETE), complete).map_err(io_error(home.display().to_string()))
 }
 
-/// Runs a program to its end and returns what it wrote to stdout.
+/// Runs a program until it ends and returns its standard output.
 pub(crate) fn run(command: &mut Command) -> Result<String, Error> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(io_error(format!("{program} cannot be run")))?;

@@ -1,4 +1,4 @@
-//! The directory of a server, which goes when its program does.
+//! Creates the data directory of a server and removes it when the process ends.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,13 +12,13 @@ use tempfile::TempDir;
 use crate::packages::run;
 use crate::{Error, io_error};
 
-/// A directory. A program that is killed drops nothing, and nothing that is static is dropped: another process
-/// waits for the end of this one, which closes the pipe between them, and removes it. The server may still be
-/// writing to it for a moment.
+/// A temporary directory that is removed even if the process is killed, when no destructor runs. A
+/// shell waits until the pipe from this process closes, then removes the directory. It retries,
+/// because the server may still write for a moment.
 pub(crate) struct Place {
     directory: TempDir,
     remover: Child,
-    /// Open until this is dropped, or the program ends.
+    /// The pipe to the shell. It closes when this value is dropped or the process ends.
     pipe: Option<ChildStdin>,
 }
 

@@ -1,4 +1,4 @@
-//! A relay on loopback between a program and a Secrets Manager: it notes each call, and may answer it itself.
+//! Proxies HTTP between a program and a Secrets Manager, records each call and can answer it.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,39 +9,39 @@ use serde_json::Value;
 use crate::secrets_manager::environment;
 use crate::{Error, SecretsManager, io_error};
 
-/// One call of the API.
+/// One call of the Secrets Manager API.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// What is asked for: `GetSecretValue`, say.
+    /// The name of the action, such as `GetSecretValue`.
     pub action: String,
-    /// Its parameters.
+    /// The parameters of the call as JSON.
     pub parameters: Value,
 }
 
-/// What is answered in place of the Secrets Manager.
+/// The answer to a call in place of the Secrets Manager's answer.
 #[derive(Debug, Clone)]
 pub enum Reply {
-    /// An answer.
+    /// A successful response with this body.
     Value(Value),
-    /// An error of the API: its code, and its message.
+    /// An API error with this code and message.
     Error(&'static str, String),
-    /// Nothing: the connection ends, and the Secrets Manager never hears of the call.
+    /// Closes the connection without forwarding the call.
     Cut,
-    /// Nothing, though the Secrets Manager has done what was asked.
+    /// Forwards the call to the Secrets Manager and discards the response.
     Lost,
 }
 
-/// A running relay. It ends with the process.
+/// A running proxy. It stops when the process ends.
 pub struct Relay {
     address: SocketAddr,
     calls: Arc<Mutex<Vec<Call>>>,
 }
 
 impl Relay {
-    /// Starts one. What `instead` has no reply to goes to the Secrets Manager.
+    /// Starts the proxy. It forwards a call to the Secrets Manager if `intercept` returns `None`.
     ///
     /// # Errors
-    /// Where there is no port.
+    /// Fails if no port is free.
     pub fn start(
         manager: &SecretsManager,
         instead: impl Fn(&Call) -> Option<Reply> + Send + Sync + 'static,
@@ -53,20 +53,20 @@ impl Relay {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (noted, instead) = (Arc::clone(&noted), Arc::clone(&instead));
-                // A client that goes away in the middle is not the relay's concern.
+                // A client that disconnects early is not an error of the proxy.
                 std::thread::spawn(move || serve(stream, behind, &noted, &*instead));
             }
         });
         Ok(Self { address, calls })
     }
 
-    /// What a program needs in its environment to be sent here.
+    /// Returns the environment variables that direct a program to this proxy.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         environment(&format!("http://{}", self.address))
     }
 
-    /// The calls since the last time, in order.
+    /// Returns the calls since the last invocation, in order.
     #[must_use]
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner))

@@ -1,4 +1,4 @@
-//! A Secrets Manager on loopback: moto's, which speaks the API of AWS.
+//! Runs moto's server on loopback, which implements the API of AWS Secrets Manager.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -15,11 +15,11 @@ use tokio::runtime::{Builder, Runtime};
 use crate::packages::install_python_packages;
 use crate::{Error, cache, io_error, without_the_callers};
 
-/// The locked packages of moto and what it depends on.
+/// The lock file of moto and its dependencies.
 const PACKAGES: &str = include_str!("../../../locks/python/moto.txt");
 const REGION: &str = "eu-west-2";
 
-/// A running Secrets Manager; dropping it stops it.
+/// A running Secrets Manager. Dropping it stops the process.
 pub struct SecretsManager {
     process: Child,
     port: u16,
@@ -27,10 +27,10 @@ pub struct SecretsManager {
     client: Client,
 }
 
-/// The server, as a program of Python.
+/// The Python program that starts moto's server.
 const SERVER: &str = include_str!("moto.py");
 
-/// Returns the Python of the virtual environment that has moto.
+/// Returns the Python interpreter of the virtual environment that contains moto.
 fn find() -> Result<PathBuf, Error> {
     let (cache, _lock) = cache()?;
     let home = cache.join("moto");
@@ -39,10 +39,10 @@ fn find() -> Result<PathBuf, Error> {
 }
 
 impl SecretsManager {
-    /// Starts one, empty.
+    /// Starts a Secrets Manager without secrets.
     ///
     /// # Errors
-    /// Where moto is not to be had, or does not come up.
+    /// Fails if moto cannot be installed or does not start.
     pub fn start() -> Result<Self, Error> {
         let program = find()?;
         let free = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
@@ -70,7 +70,7 @@ impl SecretsManager {
         }
         let runtime =
             Builder::new_current_thread().enable_all().build().map_err(io_error("a runtime"))?;
-        // It is on loopback, whatever proxies the caller's environment names.
+        // The server is on loopback, so that proxies in the caller's environment must not be used.
         let direct = aws_smithy_http_client::Builder::new().build_with_connector_fn(|_, _| {
             Connector::builder().proxy_config(ProxyConfig::disabled()).build_http()
         });
@@ -84,7 +84,7 @@ impl SecretsManager {
         Ok(Self { process, port, runtime, client: Client::from_conf(config) })
     }
 
-    /// What a program needs in its environment to be sent here.
+    /// Returns the environment variables that direct a program to this Secrets Manager.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         environment(&format!("http://127.0.0.1:{}", self.port))
@@ -94,10 +94,10 @@ impl SecretsManager {
         self.port
     }
 
-    /// Stores a secret, or a new version of it.
+    /// Creates a secret, or adds a version to it that becomes `AWSCURRENT`.
     ///
     /// # Errors
-    /// What the service says.
+    /// Returns the error of the service.
     pub fn put(&self, id: &str, text: &str) -> Result<(), Error> {
         let created = self.client.create_secret().name(id).secret_string(text);
         if self.runtime.block_on(created.send()).is_ok() {
@@ -107,49 +107,49 @@ impl SecretsManager {
         self.runtime.block_on(version.send()).map(drop).map_err(said)
     }
 
-    /// Stores a version that waits to become the current one.
+    /// Adds a version with the stage `AWSPENDING`.
     ///
     /// # Errors
-    /// What the service says.
+    /// Returns the error of the service.
     pub fn put_pending(&self, id: &str, text: &str) -> Result<(), Error> {
         let version = self.client.put_secret_value().secret_id(id).secret_string(text);
         let pending = version.version_stages("AWSPENDING");
         self.runtime.block_on(pending.send()).map(drop).map_err(said)
     }
 
-    /// Makes a secret that has no value yet.
+    /// Creates a secret without a value.
     ///
     /// # Errors
-    /// What the service says.
+    /// Returns the error of the service.
     pub fn put_nothing(&self, id: &str) -> Result<(), Error> {
         let created = self.client.create_secret().name(id);
         self.runtime.block_on(created.send()).map(drop).map_err(said)
     }
 
-    /// The id of a secret's current version.
+    /// Returns the id of the version that has the stage `AWSCURRENT`.
     ///
     /// # Errors
-    /// What the service says.
+    /// Returns the error of the service.
     pub fn version(&self, id: &str) -> Result<String, Error> {
         let value = self.client.get_secret_value().secret_id(id);
         let value = self.runtime.block_on(value.send()).map_err(said)?;
         Ok(value.version_id().unwrap_or_default().to_owned())
     }
 
-    /// The current text of a secret.
+    /// Returns the text of the version that has the stage `AWSCURRENT`.
     ///
     /// # Errors
-    /// What the service says.
+    /// Returns the error of the service.
     pub fn get(&self, id: &str) -> Result<String, Error> {
         let value = self.client.get_secret_value().secret_id(id);
         let value = self.runtime.block_on(value.send()).map_err(said)?;
         Ok(value.secret_string().unwrap_or_default().to_owned())
     }
 
-    /// The id and the text of the version of a secret that has a stage; none where none has.
+    /// Returns the id and text of the version that has `stage`, or `None` if no version has it.
     ///
     /// # Errors
-    /// What the service says.
+    /// Returns the error of the service.
     pub fn at_stage(&self, id: &str, stage: &str) -> Result<Option<(String, String)>, Error> {
         let described = self.client.describe_secret().secret_id(id);
         let described = self.runtime.block_on(described.send()).map_err(said)?;
@@ -161,26 +161,26 @@ impl SecretsManager {
         Ok(Some((version.clone(), value.secret_string().unwrap_or_default().to_owned())))
     }
 
-    /// Stores a secret that is binary.
+    /// Creates a secret with a binary value.
     ///
     /// # Errors
-    /// What the service says.
+    /// Returns the error of the service.
     pub fn put_binary(&self, id: &str, bytes: &[u8]) -> Result<(), Error> {
         let created = self.client.create_secret().name(id).secret_binary(Blob::new(bytes));
         self.runtime.block_on(created.send()).map(drop).map_err(said)
     }
 
-    /// Schedules a secret for deletion.
+    /// Schedules the deletion of a secret.
     ///
     /// # Errors
-    /// What the service says.
+    /// Returns the error of the service.
     pub fn delete(&self, id: &str) -> Result<(), Error> {
         let deleted = self.client.delete_secret().secret_id(id);
         self.runtime.block_on(deleted.send()).map(drop).map_err(said)
     }
 }
 
-/// What a program needs in its environment to be sent to an endpoint instead of to AWS.
+/// Returns the environment variables that direct a program to `endpoint` instead of AWS.
 #[must_use]
 pub fn environment(endpoint: &str) -> Vec<(&'static str, String)> {
     vec![

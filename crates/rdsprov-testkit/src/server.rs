@@ -1,4 +1,4 @@
-//! One server, from its initialised copy to its end.
+//! Starts and stops one PostgreSQL server on a copy of an initialised cluster.
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
@@ -16,7 +16,7 @@ const MASTER: &str = "platform_admin";
 const MASTER_PASSWORD: &str = "master-Canary-9d41c7";
 const DATABASE: &str = "platform";
 
-/// A running server; dropping it stops it.
+/// A running server. Dropping it stops the process.
 pub struct Server {
     directory: Place,
     process: Child,
@@ -24,7 +24,8 @@ pub struct Server {
     major: u32,
 }
 
-/// The user that servers run as: a server does not run as root.
+/// Returns the user to run servers as, if it is not the current one: PostgreSQL refuses to run as
+/// root.
 fn user() -> Result<Option<String>, Error> {
     if run(Command::new("id").arg("-u"))?.trim() != "0" {
         return Ok(None);
@@ -33,7 +34,8 @@ fn user() -> Result<Option<String>, Error> {
     Ok(Some(if postgres { "postgres" } else { "nobody" }.to_owned()))
 }
 
-/// A program as that user. It ends with the thread that started it.
+/// Returns a command that runs `program` as `user`. The process ends with the thread that starts
+/// it.
 fn as_user(user: Option<&str>, program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     without_the_callers(&mut command);
@@ -55,25 +57,25 @@ impl Server {
     /// Starts a server of a major version.
     ///
     /// # Errors
-    /// Where its programs are not to be had, or it does not come up.
+    /// Fails if the programs of that version are not available or the server does not start.
     pub fn start(major: u32) -> Result<Self, Error> {
         Self::start_with(major, |_| Ok(()))
     }
 
-    /// Starts a server that is in recovery and stays so: a standby, which others can only read from.
+    /// Starts a standby: a server that stays in recovery and rejects writes.
     ///
     /// # Errors
-    /// Where its programs are not to be had, or it does not come up.
+    /// Fails if the programs of that version are not available or the server does not start.
     pub fn start_standby(major: u32) -> Result<Self, Error> {
         Self::start_with(major, |data| {
             fs::write(data.join("standby.signal"), "").map_err(io_error("standby.signal"))
         })
     }
 
-    /// Starts a server that lets people in from loopback without TLS, too.
+    /// Starts a server that also accepts connections without TLS from loopback.
     ///
     /// # Errors
-    /// Where its programs are not to be had, or it does not come up.
+    /// Fails if the programs of that version are not available or the server does not start.
     pub fn start_without_tls(major: u32) -> Result<Self, Error> {
         Self::start_with(major, |data| {
             let path = data.join("pg_hba.conf");
@@ -83,10 +85,11 @@ impl Server {
         })
     }
 
-    /// Starts a server with settings of its own, that can only be made before it starts.
+    /// Starts a server with additional lines in `postgresql.auto.conf`, for settings that need a
+    /// restart.
     ///
     /// # Errors
-    /// Where its programs are not to be had, or it does not come up.
+    /// Fails if the programs of that version are not available or the server does not start.
     pub fn start_with_settings(major: u32, settings: &str) -> Result<Self, Error> {
         Self::start_with(major, |data| {
             let path = data.join("postgresql.auto.conf");
@@ -117,55 +120,56 @@ impl Server {
         run(Command::new("cp").arg("-a").arg(template.join("data")).arg(&data))?;
         prepare(&data)?;
         own(user, directory.path())?;
-        // Between finding a free port and using it, somebody else may.
+        // Another process may take the free port before the server binds it.
         let (process, port) = launch(&bin, user, directory.path())
             .or_else(|_| launch(&bin, user, directory.path()))?;
         Ok(Self { directory, process, port, major })
     }
 
-    /// The host's name; the certificate is for it.
+    /// Returns the host name, for which the certificate is issued.
     #[must_use]
     pub fn host(&self) -> &'static str {
         "localhost"
     }
 
-    /// The port.
+    /// Returns the TCP port of the server.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The major version.
+    /// Returns the major version of PostgreSQL.
     #[must_use]
     pub fn major(&self) -> u32 {
         self.major
     }
 
-    /// The directory of its data and of `pg_hba.conf`.
+    /// Returns the data directory, which also contains `pg_hba.conf`.
     #[must_use]
     pub fn data_directory(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
-    /// The certificate to trust.
+    /// Returns the path of the certificate that clients must trust.
     #[must_use]
     pub fn ca_file(&self) -> PathBuf {
         self.data_directory().join("server.crt")
     }
 
-    /// The directory of the socket, on which the bootstrap superuser `rdsadmin` needs no password.
+    /// Returns the directory of the Unix socket, where the bootstrap superuser `rdsadmin` needs no
+    /// password.
     #[must_use]
     pub fn socket_directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The administrator's password.
+    /// Returns the administrator's password.
     #[must_use]
     pub fn master_password(&self) -> &'static str {
         MASTER_PASSWORD
     }
 
-    /// The administrator's secret, as RDS writes it.
+    /// Returns the administrator's secret in the format of RDS.
     #[must_use]
     pub fn admin_secret(&self) -> String {
         serde_json::json!({
@@ -175,7 +179,7 @@ impl Server {
         .to_string()
     }
 
-    /// All that the server has logged, with every statement.
+    /// Returns the server log, which contains every statement.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read(self.directory.path().join("log"))
@@ -183,10 +187,10 @@ impl Server {
             .unwrap_or_default()
     }
 
-    /// Runs SQL as the bootstrap superuser, over the socket.
+    /// Runs SQL as the bootstrap superuser over the Unix socket.
     ///
     /// # Errors
-    /// What psql says.
+    /// Returns the error output of psql.
     pub fn superuser(&self, database: &str, sql: &str) -> Result<String, Error> {
         superuser(self.directory.path(), self.port, database, sql)
     }
@@ -194,7 +198,7 @@ impl Server {
     /// Runs SQL as the administrator.
     ///
     /// # Errors
-    /// What psql says.
+    /// Returns the error output of psql.
     pub fn master(&self, database: &str, sql: &str) -> Result<String, Error> {
         self.sql_as(MASTER, MASTER_PASSWORD, database, sql)
     }
@@ -202,7 +206,7 @@ impl Server {
     /// Runs SQL as a role that logs in over verified TLS.
     ///
     /// # Errors
-    /// What psql says.
+    /// Returns the error output of psql.
     pub fn sql_as(
         &self,
         role: &str,
@@ -216,7 +220,7 @@ impl Server {
     /// Opens a session as a role that logs in over verified TLS.
     ///
     /// # Errors
-    /// What psql says where the login is refused.
+    /// Returns the error output of psql if the server rejects the login.
     pub fn session(&self, role: &str, password: &str, database: &str) -> Result<Session, Error> {
         let mut psql = our_psql();
         psql.args(["-q", "-At"]);
@@ -226,15 +230,15 @@ impl Server {
     /// Opens a session as the administrator.
     ///
     /// # Errors
-    /// What psql says where the login is refused.
+    /// Returns the error output of psql if the server rejects the login.
     pub fn master_session(&self, database: &str) -> Result<Session, Error> {
         self.session(MASTER, MASTER_PASSWORD, database)
     }
 
-    /// Opens a session as the bootstrap superuser, over the socket.
+    /// Opens a session as the bootstrap superuser over the Unix socket.
     ///
     /// # Errors
-    /// What psql says.
+    /// Returns the error output of psql.
     pub fn superuser_session(&self, database: &str) -> Result<Session, Error> {
         Session::open(
             our_psql()
@@ -255,15 +259,16 @@ impl Server {
         psql.env("PGPASSWORD", password)
             .env("PGSSLMODE", "verify-full")
             .env("PGSSLROOTCERT", self.ca_file())
-            // As an argument, a name with `=` in it would be read as a connection string.
+            // psql reads an argument that contains `=` as a connection string.
             .env("PGDATABASE", database)
             .args(["-h", self.host(), "-p", &self.port.to_string(), "-U", role])
     }
 
-    /// Runs a script as the bootstrap superuser; it may connect to other databases and be other roles.
+    /// Runs a psql script as the bootstrap superuser, which may connect to other databases and set
+    /// roles.
     ///
     /// # Errors
-    /// What psql says.
+    /// Returns the error output of psql.
     pub fn script_as_superuser(&self, script: &str) -> Result<String, Error> {
         let path = self.directory.path().join("script.sql");
         fs::write(&path, script).map_err(io_error("the script"))?;
@@ -275,10 +280,10 @@ impl Server {
             .args(["-p", &self.port.to_string(), "-U", "rdsadmin", "-d", "postgres"]))
     }
 
-    /// Runs a script as the administrator, connected to its own database, as a DBA would with `psql`.
+    /// Runs a psql script as the administrator in its own database, as a DBA would.
     ///
     /// # Errors
-    /// What psql says.
+    /// Returns the error output of psql.
     pub fn script_as_master(&self, script: &str) -> Result<String, Error> {
         let path = self.directory.path().join("script.sql");
         fs::write(&path, script).map_err(io_error("the script"))?;
@@ -294,14 +299,14 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // QUIT is the server's immediate shutdown: nothing of it is kept.
+        // SIGQUIT requests an immediate shutdown: the data directory is not needed afterwards.
         let pid = self.process.id().to_string();
         let _ = Command::new("kill").args(["-QUIT", &pid]).status();
         let _ = self.process.wait();
     }
 }
 
-/// Neither the caller's files nor its variables have a say in it.
+/// Returns a `psql` command without the caller's variables and psqlrc.
 fn our_psql() -> Command {
     let mut command = Command::new("psql");
     without_the_callers(&mut command).arg("-X").current_dir("/");
@@ -322,14 +327,14 @@ fn superuser(directory: &Path, port: u16, database: &str, sql: &str) -> Result<S
         .env("PGDATABASE", database))
 }
 
-/// Makes the copy that servers of a version start from.
+/// Creates the cluster that servers of a version start from.
 fn initialise(bin: &Path, user: Option<&str>, template: &Path) -> Result<(), Error> {
     fs::create_dir_all(template).map_err(io_error(template.display().to_string()))?;
     own(user, template)?;
     let data = template.join("data");
     run(as_user(user, &bin.join("initdb"))
         .args(["-U", "rdsadmin", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"])
-        // A copy of it is made for each server: small segments keep it small.
+        // Each server gets a copy of the cluster; small WAL segments keep it small.
         .args(["--wal-segsize", "1", "-D"])
         .arg(&data))?;
     let hba = "local all rdsadmin trust\nhostssl all all 127.0.0.1/32 scram-sha-256\nhostssl all all ::1/128 scram-sha-256\n";
@@ -359,13 +364,13 @@ fn initialise(bin: &Path, user: Option<&str>, template: &Path) -> Result<(), Err
         .args(["-f", shape, "-h"])
         .arg(template)
         .args(["-p", &port.to_string(), "-U", "rdsadmin", "-d", "postgres"]));
-    // INT is the server's fast shutdown: the copy must be whole.
+    // SIGINT requests a fast shutdown, which leaves the cluster consistent.
     run(Command::new("kill").args(["-INT", &process.id().to_string()]))?;
-    process.wait().map_err(io_error("the server's end"))?;
+    process.wait().map_err(io_error("wait for the server"))?;
     shaped.map(drop)
 }
 
-/// Starts a server on a free port and waits until it answers.
+/// Starts a server on a free port and waits until it accepts connections.
 fn launch(bin: &Path, user: Option<&str>, directory: &Path) -> Result<(Child, u16), Error> {
     let free = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
     let port = free.local_addr().map_err(io_error("a free port"))?.port();

@@ -1,14 +1,14 @@
-//! A conversation with a server: statement by statement, each with all that the server said to it.
+//! Runs statements in a psql session and returns all rows and messages of each.
 
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::{Error, io_error};
 
-/// Ends each answer; nothing that a server says looks like it.
+/// The line that ends each answer. No server output equals it.
 const END: &str = "--end of the answer--";
 
-/// A session that stays open, in a `psql` of its own; dropping it ends it.
+/// A session that stays open, in its own `psql` process. Dropping it ends the session.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), rdsprov_testkit::Error> {
@@ -26,42 +26,42 @@ pub struct Session {
     messages: BufReader<ChildStderr>,
 }
 
-/// What a server said to one or more statements.
+/// The server's answer to one or more statements.
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// The rows, a line each, their columns divided by `|`.
+    /// The rows, one per line, with columns separated by `|`.
     pub rows: String,
-    /// The notices, warnings and errors, in the order in which they came.
+    /// The notices, warnings and errors in the order received.
     pub messages: Vec<Message>,
 }
 
-/// A notice, a warning or an error.
+/// A notice, warning or error of the server.
 #[derive(Debug)]
 pub struct Message {
-    /// How grave it is.
+    /// The severity of the message.
     pub severity: Severity,
-    /// Its SQLSTATE.
+    /// The five-character SQLSTATE code.
     pub sqlstate: String,
-    /// What it says, and the lines that explain it.
+    /// The message text with its detail and hint lines.
     pub text: String,
 }
 
-/// How grave a message is.
+/// The severity of a server message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// The statement was done.
+    /// The statement succeeded.
     Notice,
-    /// The statement was done, perhaps not as meant.
+    /// The statement succeeded, perhaps not as intended.
     Warning,
-    /// The statement was refused.
+    /// The statement failed.
     Error,
 }
 
 impl Session {
-    /// Starts a `psql` that is told where and as whom to connect.
+    /// Starts a `psql` whose connection options are already set.
     pub(crate) fn open(psql: &mut Command) -> Result<Self, Error> {
         let mut psql = psql
-            // A statement that waits for ever is a failure, not a test that hangs.
+            // A statement that blocks fails after a minute instead of hanging the test.
             .env("PGOPTIONS", "-c statement_timeout=60s")
             .args(["-v", "VERBOSITY=verbose", "-v", "SHOW_CONTEXT=never"])
             .stdin(Stdio::piped())
@@ -76,35 +76,35 @@ impl Session {
         };
         let (rows, messages) = (BufReader::new(rows), BufReader::new(messages));
         let mut session = Self { psql, statements, rows, messages };
-        // The first answer shows that the login was allowed.
+        // The first answer proves that the server accepted the login.
         session.ask("SELECT")?;
         Ok(session)
     }
 
-    /// Sends statements and waits for the answer. After an error the statements that follow run too.
+    /// Sends statements and waits for the answer. Statements after a failed one still run.
     ///
     /// # Errors
-    /// Where the session has ended; refusals are in the answer.
+    /// Fails if the session has ended. Errors of the server are in the answer.
     pub fn ask(&mut self, statements: &str) -> Result<Answer, Error> {
         self.send(statements)?;
         self.answer()
     }
 
-    /// Sends statements whose answer is asked for later, since they are to wait for something.
+    /// Sends statements without waiting for the answer, for statements that block.
     ///
     /// # Errors
-    /// Where the session has ended.
+    /// Fails if the session has ended.
     pub fn send(&mut self, statements: &str) -> Result<(), Error> {
         let statements = statements.trim_end().trim_end_matches(';');
         let sent = writeln!(self.statements, "{statements};\n\\echo {END}\n\\warn {END}");
-        // Of a login that was refused, the messages tell more than a broken pipe.
+        // After a rejected login, the messages of psql explain more than a broken pipe.
         if sent.is_err() { Err(self.ended()) } else { Ok(()) }
     }
 
-    /// Waits for the answer to what was sent.
+    /// Waits for the answer to statements sent earlier.
     ///
     /// # Errors
-    /// Where the session has ended.
+    /// Fails if the session has ended.
     pub fn answer(&mut self) -> Result<Answer, Error> {
         let Some(rows) = until_end(&mut self.rows)? else { return Err(self.ended()) };
         let Some(said) = until_end(&mut self.messages)? else { return Err(self.ended()) };
@@ -136,7 +136,7 @@ impl Drop for Session {
 }
 
 impl Message {
-    /// A line such as `ERROR:  42501: permission denied`; none where it belongs to the line before.
+    /// Parses a line such as `ERROR:  42501: permission denied`. Other lines continue a message.
     fn parse(line: &str) -> Option<Self> {
         let (severity, rest) = line.split_once(":  ")?;
         let severity = match severity {
@@ -150,7 +150,7 @@ impl Message {
     }
 }
 
-/// The lines up to the mark; none where the stream ended before it.
+/// Reads lines up to the end mark. Returns `None` if the stream ends first.
 fn until_end(stream: &mut impl BufRead) -> Result<Option<String>, Error> {
     let mut text = String::new();
     loop {

@@ -1,4 +1,4 @@
--- Gives a fresh cluster the shape of Amazon RDS. Run by the bootstrap superuser in database postgres,
+-- Makes a new cluster resemble Amazon RDS. Run by the bootstrap superuser in database postgres,
 -- with :master and :master_password set.
 \set ON_ERROR_STOP on
 SELECT current_setting('server_version_num')::int / 10000 AS major \gset

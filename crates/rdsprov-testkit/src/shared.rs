@@ -1,4 +1,4 @@
-//! One server of a version for all tests of a program.
+//! Shares one server of each version among all tests of a program.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -9,11 +9,11 @@ use crate::{Error, Server};
 static SERVERS: Mutex<BTreeMap<u32, &'static Server>> = Mutex::new(BTreeMap::new());
 
 impl Server {
-    /// The server of a major version that all tests of this program share. It ends with the
-    /// program, also where that is killed.
+    /// Returns the server of a major version that all tests of this program share. It stops when
+    /// the program ends, also when it is killed.
     ///
     /// # Errors
-    /// Where its programs are not to be had, or it does not come up.
+    /// Fails if the programs of that version are not available or the server does not start.
     pub fn shared(major: u32) -> Result<&'static Self, Error> {
         let mut servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = servers.get(&major) {
@@ -25,7 +25,8 @@ impl Server {
     }
 }
 
-/// Starts a server in a thread that stays: a server ends with the thread that started it.
+/// Starts a server in a thread that never ends, because a server ends with the thread that started
+/// it.
 fn keep(major: u32) -> Result<&'static Server, Error> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {

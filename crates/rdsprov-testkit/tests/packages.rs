@@ -1,4 +1,4 @@
-//! A lock file alone decides what is installed, whatever the registry offers.
+//! Only the lock file decides what is installed, whatever the registry offers.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -32,7 +32,7 @@ fn python(program: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// A registry in a directory.
+/// A package registry in a directory.
 struct Registry(tempfile::TempDir);
 
 impl Registry {
@@ -59,15 +59,16 @@ fn what_the_registry_offers_later_is_not_installed() {
     let tool = format!("tool==1.0 --hash=sha256:{tool}\n");
     let lock = format!("{tool}dependency==1.0 --hash=sha256:{dependency}\n");
 
-    // A newer version of a dependency.
+    // A newer version of a dependency is ignored.
     registry.publish("dependency", "2.0", "-");
     assert_eq!(registry.install(&home, &lock).unwrap(), "1.0");
 
-    // A dependency that the lock does not list.
+    // A dependency that the lock does not list is refused.
     let error = registry.install(&homes.path().join("partial"), &tool).unwrap_err();
     assert!(error.to_string().contains("--require-hashes"), "{error}");
 
-    // Another file under the same version: a complete environment is kept, a new one is refused.
+    // The same version with different contents: a complete environment is kept, a new one is
+    // refused.
     registry.publish("dependency", "1.0", "tool");
     assert_eq!(registry.install(&home, &lock).unwrap(), "1.0");
     let error = registry.install(&homes.path().join("replaced"), &lock).unwrap_err();

@@ -1,4 +1,4 @@
-//! A server starts, is of the shape promised, and ends.
+//! A server starts, resembles RDS, and leaves nothing behind when it ends.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -35,7 +35,7 @@ fn secrets_are_kept() {
     assert!(secrets.get("a/b").is_err());
 }
 
-/// What the tests below start, each in a process of its own.
+/// The program that the tests below run in a separate process.
 #[test]
 #[ignore = "it waits to be killed"]
 fn a_server_until_killed() {

@@ -1,4 +1,4 @@
-//! What the administrator may not do, since it is no superuser.
+//! The limits of the administrator, which is not a superuser.
 
 use crate::ask::{Ask, PASSWORD, master, no_login, on_each_version, superuser};
 
@@ -19,7 +19,8 @@ fn acting_for_a_role_needs_membership_in_it() {
         ] {
             master.refused(statement, "42501", needs);
         }
-        // These want the privileges of the role, so that from 16 on SET alone is not enough.
+        // These statements need the privileges of the role: since PostgreSQL 16, the SET option is
+        // not enough.
         let needs = if server.major() < 16 {
             needs
         } else {
@@ -69,7 +70,7 @@ fn attributes_of_superusers_may_not_be_named_even_where_they_do_not_change() {
         for attribute in ["NOSUPERUSER", "NOREPLICATION", "NOBYPASSRLS"] {
             let alter = format!("ALTER ROLE attributes_app {attribute}");
             master.refused(&alter, "42501", refused);
-            // Managed services may refuse this as well; PostgreSQL does not.
+            // Managed services may reject these as well. PostgreSQL does not.
             master.done(&format!("CREATE ROLE attributes_{attribute} {attribute}"));
         }
     });
@@ -127,7 +128,8 @@ fn a_grant_on_all_tables_fails_whole_where_one_table_allows_nothing() {
         let held = "SELECT has_table_privilege('whole_reader', 'whole.own', 'SELECT')";
         master.refused(grant, "42501", "permission denied for table other");
         assert_eq!(master.done(held), "f");
-        // Where the administrator holds any privilege on the other table, it is a warning only.
+        // A single privilege of the administrator on the other table turns the error into a
+        // warning.
         superuser.done("GRANT INSERT ON whole.other TO platform_admin");
         master.warned(grant, "01007", "no privileges were granted");
         assert_eq!(master.done(held), "t");
@@ -142,7 +144,7 @@ fn the_administrator_is_shut_out_with_public_unless_granted_connect_after_the_ch
         let give = "GRANT CONNECT ON DATABASE shut_db TO platform_admin";
         let acl = "SELECT datacl FROM pg_database WHERE datname = 'shut_db'";
         master.done(&format!("REVOKE CONNECT ON DATABASE shut_db FROM PUBLIC; {give}"));
-        // Nothing to grant: the administrator is the owner.
+        // The administrator owns the database, so that the grant changes nothing.
         assert_eq!(master.done(acl), "{=T/platform_admin,platform_admin=CTc/platform_admin}");
         master.done(
             "BEGIN; GRANT shut_app TO CURRENT_USER; ALTER DATABASE shut_db OWNER TO shut_app;
@@ -167,7 +169,7 @@ fn a_member_of_a_role_that_is_in_rds_iam_is_in_rds_iam() {
         superuser(server).done("GRANT rds_iam TO iam_app");
         let held = "SELECT pg_has_role('rds_iam', 'USAGE')";
         assert_eq!(master.done(held), "f");
-        // Never committed: others share the administrator.
+        // The grant is rolled back, because other tests use the same administrator.
         master.done("BEGIN; GRANT iam_app TO CURRENT_USER");
         assert_eq!(master.done(held), "t");
         master.done("ROLLBACK");

@@ -1,4 +1,4 @@
-//! How tests ask a server: what must succeed, what must be refused, and with which words.
+//! Assertions on the answers of a server: success, error or warning, with SQLSTATE and text.
 
 use std::thread;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use rdsprov_testkit::{Answer, Message, Server, Session, Severity, versions};
 /// The password of every role that logs in.
 pub const PASSWORD: &str = "facts-7c1e";
 
-/// Runs a test on each version, on all at once: most of a test is waiting.
+/// Runs a test on all versions in parallel, because a test mostly waits.
 pub fn on_each_version(test: impl Fn(&'static Server) + Sync) {
     thread::scope(|scope| {
         for major in versions() {
             let test = &test;
-            // The name is in the message of a test that fails.
+            // The thread name appears in the message of a failed test.
             thread::Builder::new()
                 .name(format!("on PostgreSQL {major}"))
                 .spawn_scoped(scope, move || test(Server::shared(major).unwrap()))
@@ -23,19 +23,19 @@ pub fn on_each_version(test: impl Fn(&'static Server) + Sync) {
 }
 
 pub trait Ask {
-    /// Runs statements that succeed without a warning, and gives the rows.
+    /// Runs statements that must succeed without a warning. Returns the rows.
     fn done(&mut self, statements: &str) -> String;
 
-    /// Runs statements of which one is refused, with this SQLSTATE and these words.
+    /// Runs statements of which exactly one must fail with this SQLSTATE and text.
     fn refused(&mut self, statements: &str, sqlstate: &str, words: &str);
 
-    /// Runs a statement that the server says is done, with a notice or a warning.
+    /// Runs a statement that must succeed with this notice or warning.
     fn warned(&mut self, statement: &str, sqlstate: &str, words: &str);
 
-    /// The answer to what was sent must be a refusal, too.
+    /// Asserts that a statement sent earlier fails with this SQLSTATE and text.
     fn answers_refusal(&mut self, sqlstate: &str, words: &str);
 
-    /// The answer to what was sent must be that it is done.
+    /// Asserts that a statement sent earlier succeeds. Returns the rows.
     fn answers_done(&mut self) -> String;
 }
 
@@ -81,22 +81,22 @@ fn is(message: &Message, sqlstate: &str, words: &str) -> bool {
     message.sqlstate == sqlstate && message.text.contains(words)
 }
 
-/// A session as the administrator in its own database.
+/// Opens a session as the administrator in its own database.
 pub fn master(server: &Server) -> Session {
     server.master_session("platform").unwrap()
 }
 
-/// A session as the bootstrap superuser in the same database.
+/// Opens a session as the bootstrap superuser in the same database.
 pub fn superuser(server: &Server) -> Session {
     server.superuser_session("platform").unwrap()
 }
 
-/// A session as a role with the password of all.
+/// Opens a session as a role that has [`PASSWORD`].
 pub fn login(server: &Server, role: &str, database: &str) -> Session {
     server.session(role, PASSWORD, database).unwrap()
 }
 
-/// A login must be refused with these words; psql tells no SQLSTATE.
+/// Asserts that the server rejects a login with this text. psql does not print the SQLSTATE.
 pub fn no_login(server: &Server, role: &str, password: &str, database: &str, words: &str) {
     match server.session(role, password, database) {
         Ok(_) => panic!("{role} can enter {database}"),
@@ -104,7 +104,7 @@ pub fn no_login(server: &Server, role: &str, password: &str, database: &str, wor
     }
 }
 
-/// Waits until a query answers `t`.
+/// Waits until a query returns `t`.
 pub fn until(server: &Server, query: &str) {
     let mut watcher = superuser(server);
     for _ in 0..1000 {
@@ -116,7 +116,7 @@ pub fn until(server: &Server, query: &str) {
     panic!("it never came to: {query}");
 }
 
-/// Sends a statement that must wait for a lock which another session holds, and waits until it does.
+/// Sends a statement and waits until it blocks on a lock of another session.
 pub fn send_and_wait_for_lock(server: &Server, session: &mut Session, statement: &str) {
     let process = session.done("SELECT pg_backend_pid()");
     session.send(statement).unwrap();

@@ -1,9 +1,9 @@
-//! Two sessions change one row of a catalog, or add the same one, at once: the second fails.
+//! Two sessions change the same catalog row, or insert the same key: the second one fails.
 
 use crate::ask::{Ask, master, on_each_version, send_and_wait_for_lock, until};
 
-/// The first session's transaction is open while the second sends its statement. The second then
-/// waits, and fails once the first commits.
+/// Runs `second` while the transaction of `first` is open. `second` waits for the row and fails
+/// when `first` commits.
 fn race(setup: &str, first: &str, second: &str, sqlstate: &str, words: &str) {
     on_each_version(|server| {
         let (mut one, mut two) = (master(server), master(server));
@@ -94,8 +94,8 @@ fn of_two_first_default_privileges_one_fails_with_a_duplicate_key() {
     );
 }
 
-/// `CREATE DATABASE` knows no transaction to hold open, but it looks whether the name is free before
-/// it waits, up to five seconds, for others to leave the template.
+/// `CREATE DATABASE` cannot run in a transaction block. It checks that the name is free, then waits
+/// up to five seconds for other sessions to leave the template.
 #[test]
 fn of_two_creations_of_a_database_one_fails_with_a_duplicate_key() {
     on_each_version(|server| {
@@ -122,7 +122,7 @@ fn of_two_creations_of_a_database_one_fails_with_a_duplicate_key() {
                 assert!(error.text.contains("pg_database_datname_index"), "{error:?}");
                 return;
             }
-            // Too late, or too early.
+            // The other session was too early or too late in this attempt.
             assert!(["55006", "42P04"].contains(&error.sqlstate.as_str()), "{error:?}");
         }
         panic!("the two never met");

@@ -1,4 +1,4 @@
-//! Others are at work on the same server.
+//! Concurrent sessions on one server: locks, template databases, interrupted creation, standbys.
 
 use rdsprov_testkit::Server;
 
@@ -12,7 +12,7 @@ fn an_advisory_lock_serialises_sessions_of_one_database_only() {
         assert_eq!(second.done("SELECT pg_try_advisory_lock(7301)"), "f");
         let mut elsewhere = server.master_session("postgres").unwrap();
         assert_eq!(elsewhere.done("SELECT pg_try_advisory_lock(7301)"), "t");
-        // With it held around them, changes of one row come one after the other.
+        // Under the advisory lock, changes of one catalog row are serialised.
         first.done("CREATE ROLE serial_app; CREATE DATABASE serial_db");
         let change = "GRANT CONNECT ON DATABASE serial_db TO serial_app";
         first.done(&format!("BEGIN; {change}"));
@@ -30,7 +30,7 @@ fn an_advisory_lock_serialises_sessions_of_one_database_only() {
 fn a_template_in_use_is_not_copied() {
     on_each_version(|server| {
         let mut master = master(server);
-        // A template of its own: others must be able to copy template1.
+        // The test has its own template, because other tests copy template1.
         master.done("CREATE DATABASE busy_template");
         let mut inside = server.superuser_session("busy_template").unwrap();
         inside.done("SET application_name = 'somebody'");
@@ -38,11 +38,11 @@ fn a_template_in_use_is_not_copied() {
         let words = "source database \"busy_template\" is being accessed by other users\n\
             DETAIL:  There is 1 other session using the database.";
         master.refused(create, "55006", words);
-        // The administrator may see who it is.
+        // The administrator can see which session it is.
         let who = "SELECT usename, application_name FROM pg_stat_activity WHERE datname = 'busy_template'";
         assert_eq!(master.done(who), "rdsadmin|somebody");
         drop(inside);
-        // The server waits some seconds itself for those who leave.
+        // The server itself waits up to five seconds for sessions to leave.
         master.done(create);
     });
 }
@@ -63,12 +63,12 @@ fn an_interrupted_creation_of_a_database_leaves_none() {
     on_each_version(|server| {
         let mut master = master(server);
         let exists = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'interrupted')";
-        // Later and later, until there is time enough.
+        // The timeout is doubled until the statement completes.
         let mut milliseconds = 1;
         loop {
             master.done(&format!("SET statement_timeout = {milliseconds}"));
             let answer = master.ask("CREATE DATABASE interrupted").unwrap();
-            // This may take longer than it is given, too.
+            // This statement may exceed the timeout as well.
             while !master.ask("RESET statement_timeout").unwrap().messages.is_empty() {}
             let Some(error) = answer.messages.first() else { break };
             assert_eq!(error.sqlstate, "57014", "{error:?}");

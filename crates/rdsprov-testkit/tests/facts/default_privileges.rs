@@ -1,10 +1,10 @@
-//! Default privileges: whose objects they cover, and which of them leave a row.
+//! Default privileges: the objects that they cover, and the entries that PostgreSQL stores.
 
 use rdsprov_testkit::Session;
 
 use crate::ask::{Ask, PASSWORD, login, master, on_each_version};
 
-/// How many rows of default privileges a role has in the database of the session.
+/// Counts the rows of a role in `pg_default_acl` of the session's database.
 fn rows(session: &mut Session, role: &str) -> String {
     session
         .done(&format!("SELECT count(*) FROM pg_default_acl WHERE defaclrole = '{role}'::regrole"))

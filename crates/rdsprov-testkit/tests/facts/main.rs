@@ -1,8 +1,8 @@
-//! What this program takes for granted about PostgreSQL, asked of each version.
+//! Assumptions of the product about PostgreSQL, verified on each version.
 //!
-//! The administrator is shaped like the master user of Amazon RDS: no superuser, and on 16 and later
-//! with no more than `ADMIN` on the roles that it created. All tests share one server of a version, so
-//! each has roles, databases and schemas of its own, and none changes what others look at.
+//! The administrator resembles the master user of Amazon RDS: it is not a superuser, and since
+//! PostgreSQL 16 it has only the ADMIN option on roles that it created. All tests share one server
+//! of each version, so that each test uses its own roles, databases and schemas.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -1,4 +1,4 @@
-//! Who is a member of what, by whose grant, and with which options.
+//! Memberships: grantors, options, and the effects of both.
 
 use std::fs;
 
@@ -6,7 +6,8 @@ use rdsprov_testkit::Server;
 
 use crate::ask::{Ask, PASSWORD, login, master, no_login, on_each_version, superuser, until};
 
-/// Grantor and options of each membership in a role; up to 15 there is one option.
+/// Lists the grantor and options of each membership. Before PostgreSQL 16, ADMIN is the only
+/// option.
 fn memberships(server: &Server, role: &str, member: &str) -> String {
     let options = if server.major() < 16 { "" } else { ", inherit_option, set_option" };
     master(server).done(&format!(
@@ -60,7 +61,7 @@ fn the_automatic_membership_of_the_creator_cannot_be_revoked() {
         let mut master = master(server);
         master.done("CREATE ROLE automatic_app");
         if server.major() < 16 {
-            // There is none.
+            // The creator is not a member before PostgreSQL 16.
             let words = "role \"platform_admin\" is not a member of role \"automatic_app\"";
             master.warned("REVOKE automatic_app FROM CURRENT_USER", "01000", words);
             return;
@@ -91,7 +92,8 @@ fn a_member_of_the_administrator_cannot_be_granted_to_it() {
             return;
         }
         master.refused(grant, "42501", "permission denied to grant role \"circular_app\"");
-        // Of a role that it created itself it is a member already, so the circle closes the other way.
+        // The administrator is already a member of a role that it created, so that the reverse
+        // grant is circular.
         master.done("CREATE ROLE circular_own");
         let words = "role \"platform_admin\" is a member of role \"circular_own\"";
         superuser.refused("GRANT platform_admin TO circular_own", "0LP01", words);
@@ -109,7 +111,7 @@ fn a_revoke_takes_away_only_what_its_grantor_granted() {
         superuser.done("GRANT twice_group TO twice_member");
         let held = || memberships(server, "twice_group", "twice_member");
         if server.major() < 16 {
-            // One row, whoever grants again and whoever revokes.
+            // Before PostgreSQL 16, a second grant and any revoke change the same row.
             assert_eq!(held(), "platform_admin|f");
             superuser.done("REVOKE twice_group FROM twice_member");
             assert_eq!(held(), "");
@@ -137,7 +139,7 @@ fn a_membership_without_inherit_wants_set_role_for_the_privileges_of_the_owner()
             return;
         }
         master.done(membership);
-        // This wants no more than SET.
+        // ALTER OWNER needs the SET option only.
         master.done("ALTER DATABASE inherit_db OWNER TO inherit_app");
         let grant = "GRANT CONNECT ON DATABASE inherit_db TO inherit_reader";
         master.warned(grant, "01007", "no privileges were granted");
@@ -162,7 +164,7 @@ fn a_role_may_not_change_its_own_connection_limit_from_16_on() {
         } else {
             role.refused(alter, "42501", "permission denied to alter role");
         }
-        // Its own password it may always change.
+        // A role may always change its own password.
         let mut plain = login(server, "own_limit_plain", "platform");
         plain.refused(alter, "42501", "permission denied");
         plain.done(&format!("ALTER ROLE CURRENT_USER PASSWORD '{PASSWORD}'"));
@@ -172,7 +174,7 @@ fn a_role_may_not_change_its_own_connection_limit_from_16_on() {
 #[test]
 fn an_admin_option_that_is_not_inherited_does_not_grant_from_16_on() {
     on_each_version(|server| {
-        // What such a role is granted from 16 on is granted WITH INHERIT FALSE.
+        // Since PostgreSQL 16, grants to a NOINHERIT role are WITH INHERIT FALSE by default.
         superuser(server).done(&format!(
             "CREATE ROLE grantors_login LOGIN NOINHERIT PASSWORD '{PASSWORD}';
              CREATE ROLE grantors_between; CREATE ROLE grantors_target; CREATE ROLE grantors_member;
@@ -194,7 +196,7 @@ fn an_admin_option_that_is_not_inherited_does_not_grant_from_16_on() {
 fn whoever_can_become_the_owner_of_a_database_can_become_pg_database_owner_there() {
     on_each_version(|server| {
         if server.major() < 15 {
-            // Schema `public` does not belong to it yet; nothing asks.
+            // Before PostgreSQL 15, schema `public` does not belong to pg_database_owner.
             return;
         }
         let mut master = master(server);
@@ -203,12 +205,12 @@ fn whoever_can_become_the_owner_of_a_database_can_become_pg_database_owner_there
             "CREATE ROLE standin_owner NOINHERIT; CREATE ROLE standin_app;
              GRANT standin_owner TO CURRENT_USER{options}; CREATE DATABASE standin OWNER standin_owner"
         ));
-        // Up to 15 a line of pg_hba.conf with `+role` has memberships looked up before the database is known, and
-        // remembered so: one that is granted in the session is looked up anew.
+        // Before PostgreSQL 16, a `+role` line in pg_hba.conf caches memberships before the
+        // database is known. A membership granted in the session is looked up again.
         master.done("REVOKE standin_owner FROM CURRENT_USER");
         let mut inside = server.master_session("standin").unwrap();
         inside.done(&format!("GRANT standin_owner TO CURRENT_USER{options}"));
-        // With a grant option of its own, the owner would be taken for the grantor.
+        // If the owner had a grant option, PostgreSQL would record the owner as the grantor.
         inside.done(
             "BEGIN; SET LOCAL ROLE pg_database_owner;
              GRANT USAGE ON SCHEMA public TO standin_owner WITH GRANT OPTION;
@@ -217,7 +219,7 @@ fn whoever_can_become_the_owner_of_a_database_can_become_pg_database_owner_there
         let grantor = "SELECT DISTINCT grantor::regrole FROM pg_namespace, aclexplode(nspacl)
             WHERE nspname = 'public'";
         assert_eq!(inside.done(grantor), "pg_database_owner");
-        // To whom the owner is nothing, that is nothing, too.
+        // A role that is not a member of the owner cannot set pg_database_owner.
         master.done("REVOKE standin_owner FROM CURRENT_USER");
         let mut outside = server.master_session("standin").unwrap();
         let words = "permission denied to set role \"pg_database_owner\"";
@@ -251,7 +253,7 @@ fn a_line_of_pg_hba_for_members_counts_memberships_without_inherit_and_set() {
 
         let hba = server.data_directory().join("pg_hba.conf");
         let before = fs::read_to_string(&hba).unwrap();
-        // Renamed into place: other tests look at the file meanwhile.
+        // The file is replaced atomically, because other tests read it.
         let after = hba.with_extension("new");
         fs::write(&after, format!("hostssl all +hba_iam 127.0.0.1/32 reject\n{before}")).unwrap();
         fs::rename(&after, &hba).unwrap();
@@ -265,7 +267,7 @@ fn a_line_of_pg_hba_for_members_counts_memberships_without_inherit_and_set() {
             drop(login(server, "hba_creator", "platform"));
             superuser.done("GRANT hba_app TO hba_creator");
         }
-        // The creator of a role that is in rds_iam is shut out.
+        // The creator of a role that is a member of rds_iam is rejected as well.
         refused("hba_creator");
     });
 }

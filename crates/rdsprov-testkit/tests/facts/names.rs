@@ -1,4 +1,4 @@
-//! Names: which are cut, which are reserved, and which only need quotes.
+//! Names: truncation, reserved names, and names that need quotes.
 
 use crate::ask::{Ask, master, on_each_version};
 
@@ -15,7 +15,7 @@ fn a_name_of_more_than_63_bytes_is_cut_with_a_notice() {
         );
         let found = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{kept}'");
         assert_eq!(master.done(&found), "1");
-        // Two long names are one.
+        // Two long names are truncated to the same name.
         let words = format!("role \"{kept}\" already exists");
         master.refused(&format!("CREATE ROLE {kept}_two"), "42710", &words);
     });
@@ -31,7 +31,7 @@ fn some_names_are_reserved() {
         }
         let words = "unacceptable schema name \"pg_app\"";
         master.refused("CREATE SCHEMA pg_app", "42939", words);
-        // Neither are names of databases nor those in other cases, nor, but on RDS, those with rds.
+        // Database names, other letter cases and (except on RDS) the rds prefix are not reserved.
         master.done("CREATE DATABASE pg_app; CREATE ROLE rds_names");
         master.done("CREATE ROLE \"PG_app\"; CREATE ROLE \"None\"");
     });

@@ -1,4 +1,4 @@
-//! Whom an object belongs to, and what moves or waits when that changes.
+//! Ownership of objects, and what moves or blocks when it changes.
 
 use crate::ask::{
     Ask, PASSWORD, login, master, on_each_version, send_and_wait_for_lock, superuser,
@@ -72,12 +72,12 @@ fn reassign_owned_moves_databases_too() {
             .master_session("moved")
             .unwrap()
             .done("CREATE SCHEMA moved_elsewhere AUTHORIZATION moved_old");
-        // Run in another database than the one that moves.
+        // The statement runs in another database than the one that it moves.
         master.done("REASSIGN OWNED BY moved_old TO moved_new");
         let owners = "SELECT (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'moved'),
             'moved'::regnamespace::oid IN (SELECT oid FROM pg_namespace WHERE nspowner = 'moved_new'::regrole)";
         assert_eq!(master.done(owners), "moved_new|t");
-        // Objects in the other database stay.
+        // Objects in the other database keep their owner.
         let stayed = "SELECT nspowner::regrole FROM pg_namespace WHERE nspname = 'moved_elsewhere'";
         assert_eq!(server.master_session("moved").unwrap().done(stayed), "moved_old");
     });

@@ -1,4 +1,4 @@
-//! Passwords reach the server as SCRAM verifiers, which it takes as they are.
+//! Passwords are sent to the server as SCRAM verifiers, which it stores unchanged.
 
 use postgres_protocol::password::scram_sha_256;
 use rdsprov_testkit::Session;
@@ -12,14 +12,14 @@ fn a_verifier_is_accepted_and_the_password_is_in_no_log() {
         let verifier = scram_sha_256(password.as_bytes());
         let mut master = master(server);
         master.done(&format!("CREATE ROLE verifier_app LOGIN PASSWORD '{verifier}'"));
-        // In the error log as well as in that of statements.
+        // The statement is in the log twice: as a statement and as the cause of an error.
         let again = format!("CREATE ROLE verifier_app PASSWORD '{verifier}'");
         master.refused(&again, "42710", "already exists");
         server.session("verifier_app", &password, "platform").unwrap();
         let log = server.log();
         assert!(log.contains("CREATE ROLE verifier_app"), "the log shows no statements");
         assert!(!log.contains(&password), "the password is in the log");
-        // The verifier is: whoever can read the log can try passwords against it.
+        // The verifier is logged: a reader of the log can try passwords against it.
         assert!(log.contains(&verifier), "the verifier is not in the log");
     });
 }
@@ -37,8 +37,8 @@ fn an_empty_password_clears_the_password() {
     });
 }
 
-/// Gives a session a function that computes a verifier from bytes, whatever SASLprep says of them.
-/// One iteration will do: a verifier says how many it wants.
+/// Creates a function that computes a verifier from raw bytes, without SASLprep. One iteration is
+/// enough, because a verifier states its iteration count.
 fn with_verifier_of_bytes(session: &mut Session) {
     session.done(
         "CREATE SCHEMA verifiers; CREATE EXTENSION pgcrypto SCHEMA verifiers;
@@ -67,7 +67,7 @@ fn a_verifier_is_of_the_prepared_password() {
             server.session(&format!("saslprep_{role}_prepared"), password, "platform").unwrap();
             let role = format!("saslprep_{role}_raw");
             no_login(server, &role, password, "platform", "password authentication failed");
-            // The library prepares it itself.
+            // The library applies SASLprep itself.
             let verifier = scram_sha_256(password.as_bytes());
             master.done(&format!("ALTER ROLE {role} PASSWORD '{verifier}'"));
             server.session(&role, password, "platform").unwrap();

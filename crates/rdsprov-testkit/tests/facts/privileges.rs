@@ -1,4 +1,4 @@
-//! What a grant does, what it covers, and what stands where nothing was granted.
+//! Grants: their effect, the objects that they cover, and the defaults without any grant.
 
 use crate::ask::{Ask, PASSWORD, login, master, on_each_version, superuser};
 
@@ -93,7 +93,7 @@ fn a_serial_column_needs_its_sequence_an_identity_column_does_not() {
 fn schema_public_belongs_to_the_bootstrap_superuser_up_to_14() {
     on_each_version(|server| {
         let mut master = master(server);
-        // template0 is as initdb made it.
+        // template0 is unchanged since initdb.
         master.done("CREATE ROLE stock_app; CREATE DATABASE stock TEMPLATE template0");
         let mut inside = server.master_session("stock").unwrap();
         let public = "SELECT nspowner::regrole, has_schema_privilege('stock_app', oid, 'USAGE'),
@@ -147,7 +147,7 @@ fn a_revoke_leaves_what_others_granted() {
         login(server, "others_granter", "platform").done(grant);
         master.done(grant);
         let held = "SELECT has_schema_privilege('others_reader', 'others', 'USAGE')";
-        // The owner's revoke is done without a word, and the privilege is still held.
+        // The owner's REVOKE succeeds without a warning, and the role still has the privilege.
         master.done("REVOKE USAGE ON SCHEMA others FROM others_reader");
         assert_eq!(master.done(held), "t");
         login(server, "others_granter", "platform")
@@ -167,14 +167,14 @@ fn a_grant_waits_for_exclusive_locks_on_the_table_from_18_on() {
         let mut other = superuser(server);
         let grant = "GRANT SELECT ON waiting.t TO waiting_reader";
         let grant_all = "GRANT SELECT ON ALL TABLES IN SCHEMA waiting TO waiting_reader";
-        // Readers and writers never matter.
+        // Readers and writers do not block a grant.
         other.done("BEGIN; LOCK TABLE waiting.t IN EXCLUSIVE MODE");
         master.done(&format!("{grant}; {grant_all}"));
         other.done("COMMIT; BEGIN; LOCK TABLE waiting.t IN ACCESS EXCLUSIVE MODE");
         let timeout = "canceling statement due to lock timeout";
         master.refused("SELECT FROM waiting.t", "55P03", timeout);
         master.done(grant_all);
-        // 18 takes ACCESS SHARE on a table that is named.
+        // Since PostgreSQL 18, GRANT takes ACCESS SHARE on a table that it names.
         if server.major() < 18 {
             master.done(grant);
         } else {

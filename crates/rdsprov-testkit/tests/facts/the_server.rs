@@ -1,4 +1,4 @@
-//! The shape of the servers that the facts are asked of.
+//! The properties of the test servers, compared with those of Amazon RDS.
 
 use rdsprov_testkit::Session;
 
@@ -40,7 +40,8 @@ fn its_roles_are_those_of_rds() {
             superuser.done("SELECT pg_has_role('platform_admin', 'rds_superuser', 'USAGE')"),
             "t"
         );
-        // The server of RDS lets the master grant rds_iam; from 16 on the nearest is this.
+        // RDS lets the master user grant rds_iam. Since PostgreSQL 16, the ADMIN option is the
+        // nearest equivalent.
         let grants = |session: &mut Session| {
             session.done(
                 "SELECT pg_has_role('platform_admin', 'rds_iam', 'MEMBER WITH ADMIN OPTION'),

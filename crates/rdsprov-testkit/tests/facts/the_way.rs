@@ -1,16 +1,16 @@
-//! A new database, with no moment in which PUBLIC can enter, and no membership left behind.
+//! Creating a database that PUBLIC can never enter, without leaving a membership behind.
 
 use rdsprov_testkit::Server;
 
 use crate::ask::{Ask, PASSWORD, login, master, no_login, on_each_version};
 
-/// The administrator's membership for the time of a transaction.
+/// Returns the statement that makes the administrator a temporary member of a role.
 fn join(server: &Server, role: &str) -> String {
     let options = if server.major() < 16 { "" } else { " WITH INHERIT FALSE, SET TRUE" };
     format!("GRANT {role} TO CURRENT_USER{options}")
 }
 
-/// The memberships of the administrator in a role which it can use.
+/// Returns a query for whether the administrator has a usable membership in a role.
 fn usable(role: &str) -> String {
     format!("SELECT pg_has_role('platform_admin', '{role}', 'USAGE') OR EXISTS (
         SELECT FROM pg_auth_members WHERE roleid = '{role}'::regrole AND grantor = 'platform_admin'::regrole)")
@@ -38,7 +38,7 @@ fn a_new_database_is_never_open_to_public() {
              RESET ROLE",
         );
         assert_eq!(master.done(&usable("way_app")), "t");
-        // Until the commit nobody else sees any of it.
+        // Other sessions see the change after the commit only.
         assert_eq!(witness.done(&usable("way_app")), "f");
         no_login(server, "way_stranger", PASSWORD, "way", closed);
         master.done("REVOKE way_app FROM CURRENT_USER; COMMIT");
