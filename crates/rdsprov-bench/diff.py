@@ -1,8 +1,8 @@
-"""How long the import takes, beside that of an empty module, and `rdsprov.diff` of 1,000 applications, beside the
-same in Rust.
+"""Measures the import compared with that of an empty module, and `rdsprov.diff` of 1,000 applications compared
+with the same work in Rust.
 
-`cargo xtask bench` runs it, with the release build of both. The observed state is what a real server tells of
-one database with three roles, told many times over: of four databases one is not there, and one has drifted.
+`cargo xtask bench` runs it with release builds. The observed state comes from one database with three roles on a
+real server, repeated under other names: of four databases, one is missing and one has drifted.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def entries(database: str) -> dict[str, Any]:
 
 
 def one_observed() -> dict[str, Any]:
-    """What a server tells of one database and its three roles."""
+    """Observes one database with three roles on a server."""
     server = Server(15)
     try:
         with tempfile.TemporaryDirectory() as directory:
@@ -67,7 +67,7 @@ def one_observed() -> dict[str, Any]:
 
 
 def many(observed: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Definitions and observed state of all databases."""
+    """Returns definitions and observed state with many copies of the database."""
     applications: dict[str, Any] = {}
     roles: dict[str, Any] = {}
     databases: dict[str, Any] = {}
@@ -97,7 +97,7 @@ def median(work: Callable[[], object]) -> float:
 
 
 def import_of(module: str) -> float:
-    """The milliseconds that a Python of its own takes."""
+    """Returns the import time of a module in a new interpreter, in milliseconds."""
     code = f"import time; s = time.perf_counter(); import {module}; print(time.perf_counter() - s)"
 
     def took() -> float:
@@ -107,13 +107,13 @@ def import_of(module: str) -> float:
         )
         return 1000 * float(done.stdout)
 
-    # Whatever else the machine does only adds to it.
+    # Other load on the machine only adds to the time.
     return min(took() for _ in range(ROUNDS))
 
 
 def main() -> int:
     more = import_of("rdsprov") - import_of("nothing")
-    print(f"{more:8.1f} ms  the import, more than an empty module's")
+    print(f"{more:8.1f} ms  import, in addition to an empty module")
     mapping, observed = many(one_observed())
     with tempfile.TemporaryDirectory() as directory:
         files = [Path(directory) / "definitions.json", Path(directory) / "observed.json"]
@@ -128,13 +128,13 @@ def main() -> int:
         return rdsprov.diff(rdsprov.Definitions.from_mapping(mapping), observed)
 
     plan = from_mappings()
-    assert plan.digest == digest, "the two plan otherwise"
+    assert plan.digest == digest, "Rust and Python plan differently"
     definitions = rdsprov.Definitions.from_mapping(mapping)
     seen = rdsprov.Observed.from_mapping(observed)
     gc.collect()
     rows = {
         "Rust: reading JSON, planning": float(whole),
-        "Python: from mappings, planning, each change looked at": median(
+        "Python: reading mappings, planning, reading each change": median(
             lambda: [change.action for change in from_mappings().changes]
         ),
         "Rust: planning alone": float(alone),
@@ -144,7 +144,7 @@ def main() -> int:
     for name, milliseconds in rows.items():
         print(f"{milliseconds:8.1f} ms  {name}")
     rust, python, rust_alone, python_alone = rows.values()
-    print(f"    {python / rust:.2f} times, conversion included; {python_alone / rust_alone:.2f} times without")
+    print(f"    {python / rust:.2f} times Rust with conversion, {python_alone / rust_alone:.2f} times without")
     return 0 if python <= MOST * rust and more <= MOST_FOR_THE_IMPORT else 1
 
 

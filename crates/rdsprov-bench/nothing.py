@@ -1,1 +1,1 @@
-"""Imported for the time that nothing takes."""
+"""An empty module, imported to measure the cost of any import."""

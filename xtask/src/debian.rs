@@ -5,8 +5,8 @@ use std::process::Command;
 
 use crate::run;
 
-/// Installs `psql`, and PostgreSQL 15 if `versions` contains it. The test kit fetches the other versions and
-/// moto without help.
+/// Installs `psql`, and PostgreSQL 15 if `versions` contains it. The test kit installs the other
+/// versions and moto itself.
 pub fn install_missing(versions: &[u32]) -> Result<(), String> {
     let mut packages = Vec::new();
     if Command::new("psql").arg("--version").output().is_err() {
@@ -19,7 +19,7 @@ pub fn install_missing(versions: &[u32]) -> Result<(), String> {
         return Ok(());
     }
     let hint = format!("install the Debian packages {}", packages.join(" and "));
-    // The package would start a server of its own; the tests need its programs only.
+    // The package would start a server, but the tests only need its programs.
     let quiet = [("DEBIAN_FRONTEND", "noninteractive"), ("RUNLEVEL", "1")];
     let install =
         [&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat();

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the whole path before your eyes, on a throwaway server and Secrets Manager.
+//! Runs `cargo xtask demo`: the main path on a throwaway server and Secrets Manager.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ struct Demo {
     secrets: SecretsManager,
     program: PathBuf,
     passwords: Vec<String>,
-    /// All that was shown.
+    /// The output so far.
     shown: RefCell<String>,
 }
 
-/// Runs it, and gives what it showed; fails where anything is not as it says.
+/// Runs the demo and returns its output. Fails if a step has an unexpected result.
 pub fn run(version: u32) -> Result<String, String> {
     crate::run("cargo", &["build", "--locked", "--quiet", "-p", "rdsprov-cli"], &[])?;
     let here = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -35,15 +35,15 @@ pub fn run(version: u32) -> Result<String, String> {
     Ok(demo.shown.into_inner())
 }
 
-/// Each line of the picture in the README is shown, in its order: but for digests, times, the versions
-/// of secrets and the server's; `…` alone stands for lines left out.
+/// Checks that the output contains each line of the demo in the README, in the same order. Digests,
+/// times, versions of secrets and of the server are ignored; a line `…` stands for omitted lines.
 pub fn compare_with_readme(shown: &str) -> Result<(), String> {
     let readme = std::fs::read_to_string("README.md").map_err(|error| error.to_string())?;
     let picture = readme
         .split("$ cargo xtask demo\n")
         .nth(1)
         .and_then(|rest| rest.split("```").next())
-        .ok_or("the README shows no demo")?;
+        .ok_or("README.md does not contain the demo")?;
     let plain = |text: &str| -> Vec<String> {
         text.lines()
             .map(|line| {
@@ -63,7 +63,9 @@ pub fn compare_with_readme(shown: &str) -> Result<(), String> {
     let mut shown = shown.iter();
     for line in picture.iter().filter(|line| *line != "…") {
         if !shown.any(|shown| shown == line) {
-            return Err(format!("the demo in the README is out of date; it does not show: {line}"));
+            return Err(format!(
+                "the demo in README.md is out of date: the output lacks the line `{line}`"
+            ));
         }
     }
     Ok(())
@@ -134,7 +136,7 @@ impl Demo {
         Ok(())
     }
 
-    /// What the command prints; a failure, or a password in it, ends the demo.
+    /// Runs the command and returns its output. Fails if the command fails or prints a password.
     fn rdsprov(&self, arguments: &[&str]) -> Result<String, String> {
         let flags: Vec<&str> = arguments
             .iter()
@@ -147,7 +149,7 @@ impl Demo {
             .arg(self.server.ca_file())
             .envs(self.secrets.environment())
             .output()
-            .map_err(|error| format!("rdsprov cannot be run: {error}"))?;
+            .map_err(|error| format!("cannot run rdsprov: {error}"))?;
         let shown = format!(
             "{}{}",
             String::from_utf8_lossy(&output.stdout),
@@ -157,12 +159,12 @@ impl Demo {
         if output.status.success() { Ok(shown) } else { Err(shown) }
     }
 
-    /// Neither an application's password is in a text, nor the administrator's.
+    /// Fails if a text contains a password of an application or of the administrator.
     fn without_passwords(&self, name: &str, text: &str) -> Result<(), String> {
         let passwords = self.passwords.iter().map(String::as_str);
         let mut all = passwords.chain([self.server.master_password()]);
         if all.any(|password| text.contains(password)) {
-            return Err(format!("a password is in {name}"));
+            return Err(format!("{name} contains a password"));
         }
         Ok(())
     }
@@ -184,7 +186,7 @@ impl Demo {
     fn may_not(&self, number: usize, sql: &str) -> Result<(), String> {
         let (_, user) = APPLICATIONS[number];
         match self.sql(number, sql) {
-            Ok(_) => Err(format!("{user} was let do: {sql}")),
+            Ok(_) => Err(format!("{user} was not refused: {sql}")),
             Err(refusal) => {
                 self.say(&format!("{user:<13} {sql}\n              -> {refusal}"));
                 Ok(())
@@ -193,7 +195,7 @@ impl Demo {
     }
 }
 
-/// What the server said, without psql's words around it.
+/// Extracts the server's message from the output of psql.
 fn said(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     ["ERROR:", "FATAL:"]

@@ -1,4 +1,4 @@
-//! `cargo xtask …`: the development tasks of this project.
+//! Runs the development tasks of this project: `cargo xtask …`.
 
 mod debian;
 mod demo;
@@ -21,50 +21,53 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// The whole path on a throwaway server: plan, apply, who may do what, records
+    /// Show plan, apply, access and records on a throwaway server
     Demo {
-        /// The server's major version
+        /// PostgreSQL version of the server
         #[arg(long, default_value_t = 17)]
         version: u32,
-        /// Fails where the README shows another picture
+        /// Fail if the demo in README.md differs
         #[arg(long)]
         compare: bool,
     },
-    /// Run all checks and tests that decide whether a change lands
+    /// Run all checks and tests
     Test {
         /// PostgreSQL versions of the live tests
         #[arg(long, value_name = "MAJOR,…")]
         pg: Option<String>,
-        /// Run the fast part only: format, clippy, tests without a server, one live path on one version
+        /// Run the fast part only
+        ///
+        /// That is formatting, clippy, the tests without a server, and the main path on one
+        /// version.
         #[arg(long, conflicts_with = "pg")]
         quick: bool,
     },
-    /// Renew all lock files, run the tests, and print which versions changed
+    /// Update all lock files, run the tests, and print which versions changed
     Update {
-        /// Renew the lock files without running the tests
+        /// Update the lock files without running the tests
         #[arg(long)]
         no_test: bool,
     },
-    /// Definitions and starting states out of chance, for as long as there is time
+    /// Test access with randomized definitions and initial states
     FuzzAccess {
-        /// How long
+        /// Number of minutes to run
         #[arg(long, default_value_t = 10)]
         minutes: u32,
-        /// The PostgreSQL versions
+        /// PostgreSQL versions to test
         #[arg(long, value_name = "MAJOR,…")]
         pg: Option<String>,
     },
-    /// The Python module: its types, and pytest; with arguments, pytest alone
+    /// Check the types of the Python module and run its tests
     Python {
-        /// What pytest is told
+        /// Arguments for pytest; with any, the types are not checked
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// How long planning takes in Python, beside the same in Rust
+    /// Compare the planning time in Python and in Rust
     Bench,
-    /// What is given to others: wheel, sources and command, in target/dist
+    /// Build wheel, source distribution and command in target/dist
     Dist,
-    /// A throwaway server
+    /// Run a throwaway PostgreSQL server
     Pg {
         #[command(subcommand)]
         task: Pg,
@@ -73,15 +76,17 @@ enum Task {
 
 #[derive(Subcommand)]
 enum Pg {
-    /// Runs one until Enter is pressed; where nobody is there to press it, until it is told to stop
+    /// Start a server and print its URL
+    ///
+    /// The server runs until Enter is pressed or, without a terminal, until the process is killed.
     Start {
-        /// Its major version
+        /// PostgreSQL version of the server
         #[arg(long, default_value_t = 17)]
         version: u32,
-        /// Talks JSON with another program, until that ends
+        /// Accept requests as JSON lines on stdin until it is closed
         #[arg(long)]
         json: bool,
-        /// A Secrets Manager beside it, for such a program
+        /// Start a Secrets Manager as well
         #[arg(long, requires = "json")]
         secrets: bool,
     },
@@ -116,7 +121,7 @@ fn main() -> ExitCode {
 fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
     eprintln!("$ {program} {}", arguments.join(" "));
     let mut command = Command::new(program);
-    // What cargo told this program of itself would make its child build some crates anew.
+    // Cargo sets these variables for xtask. In its child they would cause rebuilds.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
@@ -127,7 +132,7 @@ fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Resul
         .args(arguments)
         .envs(environment.iter().copied())
         .status()
-        .map_err(|error| format!("{program} cannot be run: {error}"))?;
+        .map_err(|error| format!("cannot run {program}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{program} {} failed", arguments.join(" "))) }
 }
 
@@ -157,12 +162,12 @@ fn start(version: u32) -> Result<(), String> {
         server.ca_file().display()
     );
     if stdin().is_terminal() {
-        println!("press Enter to stop it");
+        println!("Press Enter to stop the server.");
         let _ = stdin().read(&mut [0]);
         return Ok(());
     }
-    // Whatever ends this program ends the server, and its directory.
-    println!("kill {} to stop it", std::process::id());
+    // The server and its directory are removed however this process ends.
+    println!("Run `kill {}` to stop the server.", std::process::id());
     loop {
         std::thread::park();
     }

@@ -1,5 +1,5 @@
-//! The Python module, tested where it is used: in a Python. The library is that of `cargo build --workspace`,
-//! so that nothing is built twice; only `dist` builds what is given to others.
+//! Builds, installs and tests the Python module. Tests use the library of `cargo build
+//! --workspace`, so that nothing is compiled twice; only `dist` builds release files.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -20,13 +20,13 @@ const PYRIGHT: NpmLock = NpmLock {
 
 const SOURCES: &str = "crates/rdsprov-py/python/rdsprov";
 
-/// A virtual environment in `target/python`, with the packages of a lock file.
+/// A virtual environment in `target/python` with the packages of a lock file.
 pub struct Environment {
     home: PathBuf,
 }
 
 impl Environment {
-    /// Creates the environment `name` for the tested Python, or takes the one that is already complete.
+    /// Creates the environment `name` for the tested Python, unless it is already complete.
     pub fn new(name: &str, lock: &str) -> Result<Self, String> {
         let python = interpreter();
         let requirements = fs::read_to_string(lock).map_err(|error| format!("{lock}: {error}"))?;
@@ -47,7 +47,7 @@ impl Environment {
         run(&self.program("python"), arguments, &[])
     }
 
-    /// Where its packages are.
+    /// Returns the directory of installed packages.
     fn packages(&self) -> Result<PathBuf, String> {
         let output = Command::new(self.program("python"))
             .args(["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
@@ -56,7 +56,7 @@ impl Environment {
         Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
     }
 
-    /// Puts the module there: its sources, and a link to a library that cargo has built.
+    /// Installs the module: its sources, and a link to the library that cargo built.
     fn install(&self, library: &str) -> Result<(), String> {
         let package = self.packages()?.join("rdsprov");
         let failed = |error: std::io::Error| format!("{}: {error}", package.display());
@@ -75,12 +75,12 @@ impl Environment {
     }
 }
 
-/// The Python to test with.
+/// Returns the Python interpreter to test with.
 fn interpreter() -> String {
     std::env::var("RDSPROV_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 
-/// A Python that has the module and all that its tests need.
+/// Returns an environment with the module and all packages that its tests need.
 fn environment() -> Result<Environment, String> {
     run("cargo", &["build", "--locked", "--workspace"], &[])?;
     let environment = Environment::new("tests", TESTS)?;
@@ -88,12 +88,12 @@ fn environment() -> Result<Environment, String> {
     Ok(environment)
 }
 
-/// The program of that Python.
+/// Returns the interpreter of an environment with the module.
 pub fn with_the_module() -> Result<String, String> {
     environment().map(|environment| environment.program("python"))
 }
 
-/// Builds the module and asks of it all that is asked: types, stubs, and pytest with these arguments.
+/// Builds the module and checks it: types and stubs, and pytest with these arguments.
 pub fn test(versions: Option<&str>, arguments: &[String]) -> Result<(), String> {
     let environment = environment()?;
     if arguments.is_empty() {
@@ -109,7 +109,7 @@ pub fn test(versions: Option<&str>, arguments: &[String]) -> Result<(), String> 
     run(&environment.program("python"), &pytest, &versions)
 }
 
-/// The stubs say what there is, and the tests and examples agree with them.
+/// Checks that stubs, module, tests and examples agree.
 fn types(environment: &Environment) -> Result<(), String> {
     let code = ["crates/rdsprov-py/tests", "crates/rdsprov-bench", "examples/python"];
     environment.python(&["-m", "mypy", "-p", "rdsprov"])?;
@@ -120,13 +120,13 @@ fn types(environment: &Environment) -> Result<(), String> {
     let pyright = "target/python/npm/node_modules/pyright/index.js";
     let python = environment.program("python");
     run("node", &[&[pyright, "--pythonpath", &python], code.as_slice()].concat(), &[])?;
-    // It finds the module by the Python that it finds.
+    // Pyright finds the module through the Python interpreter in PATH.
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{path}", environment.home.join("bin").display());
     run("node", &[pyright, "--verifytypes", "rdsprov"], &[("PATH", &path)])
 }
 
-/// How long planning takes in Python, beside the same in Rust.
+/// Compares the planning time in Python and in Rust.
 pub fn bench() -> Result<(), String> {
     run("cargo", &["build", "--locked", "--workspace"], &[])?;
     run(
@@ -139,7 +139,8 @@ pub fn bench() -> Result<(), String> {
     environment.python(&["crates/rdsprov-bench/diff.py", "target/release/bench-diff"])
 }
 
-/// What is given to others, in `target/dist`: the wheel, the sources and the command. Each is tried.
+/// Builds the wheel, the source distribution and the command in `target/dist`, and runs the
+/// results.
 pub fn dist() -> Result<(), String> {
     const TO: &str = "target/dist";
     let _ = fs::remove_dir_all(TO);
@@ -155,7 +156,7 @@ pub fn dist() -> Result<(), String> {
     let wheel = wheels
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or("maturin made no wheel")?;
+        .ok_or("maturin built no wheel")?;
     let home = tempfile::tempdir().map_err(|error| error.to_string())?;
     let place = home.path().join("venv").display().to_string();
     packages::create_virtual_environment(&interpreter(), Path::new(&place))

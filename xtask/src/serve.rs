@@ -1,5 +1,5 @@
-//! A server and a Secrets Manager for programs that are not Rust: told on stdout where they are, asked on
-//! stdin, a JSON text a line, gone when stdin ends.
+//! Serves a PostgreSQL server and a Secrets Manager to programs in other languages. Writes their
+//! addresses to stdout, then answers one JSON request per line of stdin. Ends with stdin.
 
 use std::io::{BufRead as _, Write as _};
 
@@ -48,10 +48,11 @@ fn answer(
         "script" => server.script_as_superuser(text("sql")).map_err(said),
         "log" => Ok(server.log()),
         "put" => {
-            let manager = manager.ok_or("there is no Secrets Manager; start with --secrets")?;
+            let manager =
+                manager.ok_or("the Secrets Manager is not running; start it with --secrets")?;
             manager.put(text("id"), text("secret")).map(|()| String::new()).map_err(said)
         }
-        other => Err(format!("{other:?} is nothing to do")),
+        other => Err(format!("unknown request {other:?}")),
     }
 }
 

@@ -1,11 +1,11 @@
-//! The checks and tests that decide whether a change lands, and the fast part of them.
+//! Runs all checks and tests that decide whether a change can be merged, or the fast part of them.
 
 use std::process::Command;
 use std::time::Instant;
 
 use crate::{debian, demo, python, run};
 
-/// The versions that `--quick` and the steps without a server do not cover run in CI.
+/// The version of `--quick`. CI runs the others.
 const QUICK_VERSION: &str = "15";
 
 /// Runs a named step and prints how long it took.
@@ -26,7 +26,7 @@ fn format_and_clippy() -> Result<(), String> {
     cargo(&clippy, &[])
 }
 
-/// Format, clippy, the tests that need no server, and one live path on one version.
+/// Runs formatting, clippy, the tests without a server, and the main path on one version.
 pub fn quick() -> Result<(), String> {
     debian::install_missing(&[15])?;
     step("format and clippy", format_and_clippy)?;
@@ -35,15 +35,16 @@ pub fn quick() -> Result<(), String> {
         let offline = ["--test", "definitions", "--test", "ledger", "--test", "wiped"];
         cargo(&[test.as_slice(), offline.as_slice()].concat(), &[])
     })?;
-    step("one live path", || {
+    step("main path", || {
         let test = ["test", "--locked", "--quiet", "--workspace", "--test", "live", "--", "path::"];
         cargo(&test, &[("RDSPROV_TEST_PG", QUICK_VERSION)])
     })
 }
 
-/// All checks and tests. `versions` are the PostgreSQL versions of the live tests, such as `14,17`.
+/// Runs all checks and tests. `versions` are the PostgreSQL versions of the live tests, such as
+/// `14,17`.
 pub fn all(versions: Option<&str>) -> Result<(), String> {
-    // The demo and the Python tests use PostgreSQL 15, whatever versions the live tests use.
+    // The demo and the Python tests use PostgreSQL 15 in any case.
     debian::install_missing(&[15])?;
     step("format and clippy", format_and_clippy)?;
     step("core without features", || {
@@ -58,7 +59,7 @@ pub fn all(versions: Option<&str>) -> Result<(), String> {
     environment.extend(versions.map(|versions| ("RDSPROV_TEST_PG", versions)));
     step("Rust tests", || cargo(&["test", "--locked", "--workspace"], &environment))?;
     if versions.is_none() {
-        // The versions in between: the whole path, some scenarios, and the facts.
+        // Other versions run the main path, some scenarios, and the facts.
         let between = [("RDSPROV_TEST_PG", "16,17"), ("RDSPROV_SCENARIO", "role")];
         for (test, filters) in
             [("live", ["path::", "scenarios::"].as_slice()), ("facts", [].as_slice())]
@@ -71,8 +72,8 @@ pub fn all(versions: Option<&str>) -> Result<(), String> {
     step("demo", || demo::compare_with_readme(&demo::run(15)?))?;
     if Command::new("terraform").arg("version").output().is_err() {
         eprintln!(
-            "xtask: all passed, but terraform is not installed: definitions were compared with what it \
-             read when testdata/definitions/terraform was written, not with what it reads today"
+            "xtask: all passed, but terraform is not installed: definitions were compared with its recorded \
+             results in testdata/definitions/terraform, not with an installed version"
         );
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `cargo xtask update`: renews every lock file, and prints which versions changed.
+//! Runs `cargo xtask update`: updates every lock file and prints which versions changed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -62,7 +62,7 @@ fn newest(package: &str, is_wanted: impl Fn(&str) -> bool) -> Result<String, Str
     let output = Command::new("npm")
         .args(["view", package, "versions", "--json"])
         .output()
-        .map_err(|error| format!("npm cannot be run: {error}"))?;
+        .map_err(|error| format!("cannot run npm: {error}"))?;
     let versions: Vec<String> = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("npm view {package}: {error}"))?;
     versions
@@ -72,8 +72,8 @@ fn newest(package: &str, is_wanted: impl Fn(&str) -> bool) -> Result<String, Str
         .ok_or_else(|| format!("npm has no suitable version of {package}"))
 }
 
-/// Writes `package.json` and `package-lock.json` of a lock. The lock names no registry, so that it holds for every
-/// mirror.
+/// Writes `package.json` and `package-lock.json` of a lock. The lock names no registry, so that any
+/// mirror can be used.
 fn npm_lock(name: &str, package: &str, version: &str) -> Result<(), String> {
     let directory = format!("locks/npm/{name}");
     let manifest = json!({"private": true, "dependencies": {package: version}});
@@ -105,7 +105,7 @@ fn versions() -> Result<Versions, String> {
     for (name, _) in PYTHON {
         let path = format!("locks/python/{name}.txt");
         for line in read(&path)?.lines() {
-            // `name==1.2 ; python_full_version >= '3.10' \`
+            // Lines have the form `name==1.2 ; python_full_version >= '3.10' \`.
             if let Some((package, rest)) = line.split_once("==")
                 && !line.starts_with([' ', '#'])
             {

@@ -1,5 +1,5 @@
-//! How long a plan takes without a server: `bench-diff DEFINITIONS.json OBSERVED.json [ROUNDS]` prints the median of
-//! reading both and planning, and of planning alone, in milliseconds.
+//! Measures planning without a server: `bench-diff DEFINITIONS.json OBSERVED.json [ROUNDS]` prints
+//! the median time of reading both and planning, and of planning alone, in milliseconds.
 
 use std::error::Error;
 use std::hint::black_box;

@@ -1,6 +1,7 @@
-//! What teams write, and what it yields: `testdata/definitions/valid` with the definitions read,
-//! `testdata/definitions/invalid` with the errors as people see them. Terraform judges every valid file
-//! that it can read: where it is installed itself, elsewhere by what it said.
+//! Definitions files and the result of reading them: `testdata/definitions/valid` with the parsed
+//! definitions, `testdata/definitions/invalid` with the printed errors. Every valid file that
+//! Terraform can read is compared with Terraform's result: with Terraform itself if it is
+//! installed, otherwise with recorded output.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -38,7 +39,7 @@ fn pretty(definitions: &Definitions) -> String {
     serde_json::to_string_pretty(definitions).unwrap()
 }
 
-/// The definitions or the errors of texts that are named and written here.
+/// Returns the definitions or the errors of named in-memory files.
 fn outcome(sources: &[(&str, &str)], rules: &Rules) -> String {
     let sources: Vec<_> = sources.iter().map(|(name, text)| source(name, *text)).collect();
     match Definitions::parse(&sources, rules) {
@@ -192,7 +193,8 @@ fn a_thousand_entries() {
     assert_eq!(errors.unwrap_err().0.len(), 1000);
 }
 
-/// What Terraform reads from a variable file, or what it says against it; nothing where it is not installed.
+/// Returns what Terraform reads from a variable file or the error it prints, or `None` if Terraform
+/// is not installed.
 fn terraform(file: &Path) -> Option<Result<Value, String>> {
     const READ: [&str; 4] = ["application_databases", "rds_config", "environment", "aws_region"];
     let folder = tempfile::tempdir().unwrap();
@@ -207,15 +209,16 @@ fn terraform(file: &Path) -> Option<Result<Value, String>> {
         .spawn()
         .ok()?;
     let all = READ.map(|name| format!("{name} = var.{name}")).join(", ");
-    // Terraform escapes `${` and `%{` where it prints a string, and not so that they could be told from `$${`.
+    // Terraform escapes `${` and `%{` when it prints a string, and the result is ambiguous with
+    // `$${`.
     let ask = format!(r#"replace(replace(jsonencode({{{all}}}), "$", "\\u0024"), "%", "\\u0025")"#);
     child.stdin.take().unwrap().write_all(format!("{ask}\n").as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     if !output.status.success() {
         return Some(Err(String::from_utf8(output.stderr).unwrap()));
     }
-    // Warnings of undeclared variables stand around the value, which is a quoted object; they quote
-    // the variables' names at the start of a line, too.
+    // The value is a quoted object between warnings about undeclared variables. The warnings can
+    // also contain a variable's name at the start of a line.
     let text = String::from_utf8(output.stdout).unwrap();
     let line =
         text.lines().find(|line| line.starts_with("\"{")).unwrap_or_else(|| panic!("{text}"));
@@ -223,13 +226,13 @@ fn terraform(file: &Path) -> Option<Result<Value, String>> {
     Some(Ok(serde_json::from_str(&quoted).unwrap()))
 }
 
-/// What Terraform read, as `validate --format json` would print it.
+/// Converts Terraform's result to the output of `validate --format json`.
 fn as_definitions(read: &Value) -> Value {
     let coupled = !read["rds_config"]["application_databases"].is_null();
     let applications = if coupled { &read["rds_config"] } else { read };
     let applications = applications["application_databases"].as_object().unwrap();
     let application = |(name, entry): (&String, &Value)| {
-        // What one entry says of a role holds in all.
+        // A key that one entry sets for a role applies to all entries of that role.
         let of_role = |key: &str| {
             let others =
                 applications.values().filter(|other| other["username"] == entry["username"]);
@@ -267,11 +270,11 @@ fn as_definitions(read: &Value) -> Value {
     definitions
 }
 
-/// `testdata/definitions/terraform` holds what Terraform reads from the valid files. We read the same; and where
-/// Terraform is installed, so does it.
+/// `testdata/definitions/terraform` contains Terraform's result for the valid files. The parser
+/// must return the same, and so must an installed Terraform.
 #[test]
 fn terraform_reads_the_same() {
-    // The mark that editors of Windows set before UTF-8: Terraform skips it in tfvars only.
+    // Windows editors write a byte order mark. Terraform accepts it in tfvars files only.
     const OURS_ALONE: &str = "bom_crlf.json";
     let update = std::env::var_os("INSTA_UPDATE").is_some_and(|value| value == "always");
     for (name, path) in files("valid") {
@@ -281,7 +284,7 @@ fn terraform_reads_the_same() {
         let path = fs::canonicalize(path).unwrap();
         let theirs = terraform(&path);
         if name == OURS_ALONE {
-            assert!(theirs.is_none_or(|read| read.is_err()), "Terraform reads {name}, too");
+            assert!(theirs.is_none_or(|read| read.is_err()), "Terraform also reads {name}");
             continue;
         }
         let record = path.with_file_name(format!("../terraform/{name}.json"));
@@ -301,7 +304,7 @@ fn terraform_reads_the_same() {
 
 fn record_of(path: &Path) -> Value {
     let text = fs::read_to_string(path).unwrap_or_else(|error| {
-        panic!("{error}: {}; INSTA_UPDATE=always makes it", path.display())
+        panic!("{error}: {}; create it with INSTA_UPDATE=always", path.display())
     });
     serde_json::from_str(&text).unwrap()
 }

@@ -1,5 +1,5 @@
-//! The ledger: whatever is done to it by hand is found, and whatever happens to those who write it is not
-//! held against them.
+//! The ledger: verification finds every manual change, and reports no false finding after a crash
+//! of a writer.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -36,7 +36,7 @@ fn outcome() -> Event {
     })
 }
 
-/// Runs of two records each.
+/// Writes runs of two records each.
 fn runs(path: &Path, numbers: std::ops::Range<u32>) {
     let ledger = LedgerWriter::open(path).unwrap();
     for number in numbers {
@@ -61,7 +61,7 @@ fn ledger() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-/// Each way in which somebody may lay hands on the file, and what is said of it.
+/// Each kind of manual change to the file, and its findings.
 #[test]
 fn what_is_done_to_it_by_hand_is_found() {
     type Change = fn(&mut Vec<String>);
@@ -104,8 +104,8 @@ fn what_is_done_to_it_by_hand_is_found() {
     insta::assert_snapshot!(text);
 }
 
-/// Records written anew as a good chain, and an end that is cut off between two runs, leave a chain: then
-/// the hash that somebody kept tells.
+/// Rewritten records with valid hashes, or an end that is cut off between two runs, form a valid
+/// chain. Only a head that was kept elsewhere reveals them.
 #[test]
 fn a_hash_kept_elsewhere_tells_what_the_chain_cannot() {
     let (_directory, path) = ledger();
@@ -130,7 +130,7 @@ fn a_hash_kept_elsewhere_tells_what_the_chain_cannot() {
     assert!(!expected(&path).is_intact());
 }
 
-/// A crash at any byte: the half stays, the next run says so and goes on.
+/// A crash at any byte: the partial line remains, and the next run reports it and continues.
 #[test]
 fn a_torn_line_is_told_of_and_goes_on() {
     let (_directory, path) = ledger();
@@ -139,7 +139,7 @@ fn a_torn_line_is_told_of_and_goes_on() {
     for cut in before + 1..whole.len() {
         fs::write(&path, &whole[..cut]).unwrap();
         let torn = look(&path);
-        // Without the end of its line it is whole all the same.
+        // A last record without its line break is complete.
         let is_whole = cut == whole.len() - 1;
         assert_eq!(torn.is_intact(), is_whole, "{cut}: {:?}", torn.findings);
         runs(&path, 4..5);
@@ -147,15 +147,18 @@ fn a_torn_line_is_told_of_and_goes_on() {
         assert!(after.is_intact(), "{cut}: {:?}", after.findings);
         let (records, notes) = if is_whole { (10, 0) } else { (10, 2) };
         assert_eq!((after.records, after.notes.len()), (records, notes), "{cut}: {after:?}");
-        assert!(fs::read(&path).unwrap().starts_with(&whole[..cut]), "nothing is lost");
-        // What was torn is bound as any record is.
+        assert!(
+            fs::read(&path).unwrap().starts_with(&whole[..cut]),
+            "existing bytes must not change"
+        );
+        // The chain covers a truncated line like any other record.
         if !is_whole {
             let mut changed = fs::read(&path).unwrap();
             changed[before] ^= 1;
             assert!(!verify(changed.as_slice(), None).unwrap().is_intact(), "{cut}");
         }
     }
-    // The record that tells of it is torn, too.
+    // The record that reports the truncation can be truncated as well.
     fs::write(&path, &whole[..before + 30]).unwrap();
     runs(&path, 4..5);
     let told = fs::read(&path).unwrap();
@@ -165,7 +168,7 @@ fn a_torn_line_is_told_of_and_goes_on() {
         let after = look(&path);
         assert!(after.is_intact(), "{cut}: {:?}", after.findings);
     }
-    // So is the first of all.
+    // The first record can be truncated as well.
     for cut in 1..40 {
         fs::write(&path, &whole[..cut]).unwrap();
         runs(&path, 0..1);
@@ -188,7 +191,7 @@ fn many_at_once_make_one_chain() {
     assert_eq!(verified.records, 8 + 160);
 }
 
-/// A file that was moved away is begun anew; the old one is whole.
+/// After the file is moved away, a new ledger is started and the old one remains valid.
 #[test]
 fn a_file_that_is_moved_away_is_begun_anew() {
     let (directory, path) = ledger();
@@ -215,7 +218,7 @@ fn what_is_no_ledger_is_left_alone() {
     assert!(matches!(null, Err(AuditError::NotALedger { .. })));
 }
 
-/// A line may be long, and what is behind it is found all the same.
+/// A line may be long; records after it are still found.
 #[test]
 fn long_records_are_read_from_behind() {
     let (_directory, path) = ledger();
@@ -233,7 +236,7 @@ fn long_records_are_read_from_behind() {
     assert_eq!(look(&path).records, 13);
 }
 
-/// A record of a later version is bound as any other, and is not understood as something else.
+/// The chain covers a record of a later format version, whose contents are not interpreted.
 #[test]
 fn records_of_a_later_version_are_part_of_the_chain() {
     let (_directory, path) = ledger();
@@ -263,7 +266,7 @@ fn records_of_a_later_version_are_part_of_the_chain() {
     assert!(error.to_string().contains("line 9 is not understood"), "{error}");
 }
 
-/// Numbers that somebody made up lead to nothing but findings.
+/// Forged numbers lead to findings only.
 #[test]
 fn made_up_numbers_do_no_harm() {
     let (_directory, path) = ledger();

@@ -1,5 +1,5 @@
-//! What was read of a secret that is wrong is nowhere in memory afterwards. A process of its own: what others
-//! keep there would have to be looked through, too.
+//! The text of an invalid secret is wiped from memory. This test needs its own process, because
+//! other tests keep secrets in memory.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -8,8 +8,9 @@ use std::os::unix::fs::FileExt as _;
 use rdsprov_core::secrets::{Secret, SecretId};
 use zeroize::Zeroizing;
 
-/// Whether a text stands anywhere on the heap, in what was freed, too. It is asked for with each byte
-/// inverted: so the question is no answer. What the compiler keeps on the stack is not ours to wipe.
+/// Returns whether a text is anywhere on the heap, including freed memory. The argument has each
+/// byte inverted, so that it does not match itself. The compiler's copies on the stack cannot be
+/// wiped.
 fn is_on_the_heap(inverted: &[u8]) -> bool {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let memory = std::fs::File::open("/proc/self/mem").unwrap();
@@ -37,7 +38,7 @@ fn is_on_the_heap(inverted: &[u8]) -> bool {
 #[test]
 fn what_is_wrong_leaves_no_password_behind() {
     let id = SecretId("a/b".to_owned());
-    // Thirty letters that stand nowhere else, nor here.
+    // Thirty letters that do not occur elsewhere, nor in this file.
     let inverted: Vec<u8> = (0..30).map(|n: u8| !(b'a' + n * 7 % 26)).collect();
     for (before, after) in [
         ("{\"password\": \"", "\", \"password\": \"x\"}"),
@@ -53,11 +54,11 @@ fn what_is_wrong_leaves_no_password_behind() {
     ] {
         let mut text = Zeroizing::new(String::with_capacity(200));
         text.push_str(before);
-        // Where what is freed begins, the allocator writes something of its own.
+        // The allocator overwrites the first bytes of freed memory.
         text.push_str(&"x".repeat(32));
         inverted.iter().for_each(|byte| text.push(char::from(!byte)));
         text.push_str(after);
-        assert!(is_on_the_heap(&inverted), "it is there as long as its text is");
+        assert!(is_on_the_heap(&inverted), "the text exists until it is dropped");
         let error = Secret::parse(&id, &text).unwrap_err();
         drop(text);
         assert!(!is_on_the_heap(&inverted), "{error}");

@@ -1,5 +1,5 @@
-"""Plans as `rdsprov plan` does with the same words, and prints what that prints; the test of the scenarios
-compares the two. What was seen has to give the same plan without a server."""
+"""Plans like `rdsprov plan` with the same arguments and prints the same output, which the scenario tests
+compare. Planning from the observed state, without a server, must give the same plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers in the shape of RDS, with their secrets, from the project's own test kit."""
+"""Fixtures: servers of the project's test kit that resemble RDS, with their secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 TESTDATA = ROOT / "testdata"
 COMMAND = ROOT / "target" / "debug" / "rdsprov"
 
-#: What every password of a test begins with: nothing may ever show it.
+#: A part of every test password, which no output may contain.
 CANARY = "Canary-"
 
 
@@ -24,7 +24,7 @@ def password(application: str) -> str:
 
 
 class Server:
-    """A server, and a Secrets Manager where one is asked for."""
+    """A server, with a Secrets Manager if requested."""
 
     def __init__(self, major: int, secrets: bool = False) -> None:
         arguments = [str(ROOT / "target/debug/xtask"), "pg", "start", "--json"]
@@ -75,7 +75,7 @@ class Server:
 
 
 class Bench:
-    """A server with secrets in a directory, and the options that lead there."""
+    """A server with secrets in a directory, and the options for both."""
 
     def __init__(self, server: Server, directory: Path) -> None:
         self.server = server
@@ -97,7 +97,7 @@ class Bench:
         return {"secrets": f"file:{self.directory}", "ca_file": self.server.ca_file}
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """The command itself, with the same secrets and certificate."""
+        """Runs the command with the same secrets and certificate."""
         words = [str(COMMAND), *arguments]
         if arguments[0] != "validate":
             words += ["--secrets", f"file:{self.directory}", "--ca-file", self.server.ca_file]
@@ -108,11 +108,11 @@ class Bench:
 
 
 def versions() -> list[int]:
-    """The versions that live tests run on: those of `RDSPROV_TEST_PG`, else 15."""
+    """Returns the PostgreSQL versions of live tests: those in `RDSPROV_TEST_PG`, or 15."""
     return [int(major) for major in os.environ.get("RDSPROV_TEST_PG", "15").split(",")]
 
 
-#: What the tests themselves heed.
+#: The variables that control the tests themselves.
 OURS = ("RDSPROV_TEST_PG", "RDSPROV_UPDATE_DOCS")
 
 
@@ -146,5 +146,5 @@ def untouched(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.fixture
 def quiet(untouched: Server, tmp_path: Path) -> Bench:
-    """For tests that change nothing on their server: they share it."""
+    """A fixture for tests that do not change their server, and therefore share it."""
     return Bench(untouched, tmp_path)

@@ -1,4 +1,4 @@
-"""What an apply refuses, what it says, and what it leaves behind."""
+"""Applying plans: refusals, errors, callbacks, threads, logs and signals."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def test_approvals(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert rdsprov.apply(plan, dry_run=True).records[0].status == "dry_run"
     assert bench.server.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^shop'") == "0"
     assert rdsprov.apply(plan, approval=plan.digest).converged
-    # A hazard is allowed by its name, and the approval may stand where the command has it.
+    # The hazard is allowed by name, and the approval comes from the variable that the command
+    # reads.
     bench.server.sql("ALTER ROLE shop_reader CREATEDB")
     monkeypatch.setenv("ALLOW_DB_PROVISION", "TRUE")
     plan = rdsprov.plan(definitions("prod"), **bench.options)
@@ -187,7 +188,7 @@ def test_variables_of_the_command(bench: Bench, monkeypatch: pytest.MonkeyPatch)
 
 
 class Vault:
-    """Secrets of our own, and who asked for them."""
+    """A callable secret source that records its calls."""
 
     def __init__(self, bench: Bench) -> None:
         self.asked: list[str] = []
@@ -323,7 +324,7 @@ def test_after_a_fork(quiet: Bench) -> None:
                 traceback.print_exc()
                 os._exit(2)
         assert os.waitpid(child, 0)[1] == 0
-        # The parent has used it now, and its next child may, too.
+        # The parent has used the module now, and its next child can use it as well.
         rdsprov.plan(definitions(), **quiet.options)
 
 
@@ -358,7 +359,7 @@ def test_a_handler_that_raises_is_heard(bench: Bench) -> None:
 
 
 class Session:
-    """Somebody else who is connected as the administrator."""
+    """Another session of the administrator."""
 
     def __init__(self, server: Server, database: str, sql: str) -> None:
         self.server, self.database, self.sql = server, database, sql
@@ -390,7 +391,7 @@ class Session:
 
 
 def holder_of_the_lock(server: Server) -> Session:
-    """The lock is what keeps runs apart."""
+    """Holds the advisory lock that serialises runs."""
     key = int.from_bytes(b"rdsprov\0", "big")
     return Session(server, "postgres", f"SELECT 'there' FROM pg_advisory_lock({key})")
 
@@ -398,7 +399,7 @@ def holder_of_the_lock(server: Server) -> Session:
 def until(happened: Any) -> None:
     deadline = time.monotonic() + 60
     while not happened():
-        assert time.monotonic() < deadline, "it never happened"
+        assert time.monotonic() < deadline, "the condition never became true"
         time.sleep(0.02)
 
 
@@ -418,7 +419,7 @@ except KeyboardInterrupt as error:
 
 
 def interrupted(bench: Bench, sign: str) -> str:
-    """What a program says that gets SIGINT once the server answers with `t`."""
+    """Sends SIGINT to an apply once `condition` holds on the server. Returns its output."""
     own = {"environment": "dev", "application_databases": ENTRIES}
     (bench.directory / "own.json").write_text(json.dumps(own))
     program = subprocess.Popen(
@@ -447,7 +448,7 @@ def test_ctrl_c_while_waiting(bench: Bench) -> None:
 
 def test_ctrl_c_at_work(bench: Bench) -> None:
     ready(bench)
-    # Somebody in the template holds up CREATE DATABASE.
+    # A session in the template database blocks CREATE DATABASE.
     with Session(bench.server, "template1", "SELECT 'there'"):
         said = interrupted(bench, "pg_roles WHERE rolname = 'shop_owner'")
     assert said.startswith("interrupted True"), said

@@ -1,4 +1,4 @@
-"""Definitions from everything that says what an application is."""
+"""Definitions from files, text, mappings, dataclasses and models."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_the_file_of_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     found = Definitions.from_path()
     assert found["shop"].connection_limit == 7
     assert pickle.loads(pickle.dumps(found)) == found
-    # What an environment says counts once it is known which.
+    # Rules of an environment apply once the environment is known.
     nowhere = Definitions.from_mapping({"application_databases": ENTRIES})
     assert nowhere["shop"].connection_limit == -1
     assert rdsprov.validate(nowhere, environment="dev")["shop"].connection_limit == 7

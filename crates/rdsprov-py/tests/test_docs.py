@@ -1,4 +1,4 @@
-"""docs/python.md is what the docstrings say; `RDSPROV_UPDATE_DOCS=1` writes it anew."""
+"""Compares docs/python.md with the docstrings. `RDSPROV_UPDATE_DOCS=1` writes the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "python.md"
 def doc(thing: object) -> str:
     text = (inspect.getdoc(thing) or "").replace("``", "`")
     lines = text.splitlines()
-    # A literal block of reStructuredText is a fence in Markdown.
+    # A literal block in reStructuredText becomes a fenced block in Markdown.
     out: list[str] = []
     fenced = False
     for line in lines:
@@ -67,7 +67,7 @@ def one_line(thing: object) -> str:
 
 
 def page() -> str:
-    """The whole reference, in the order of a reader: functions, what holds much, what holds little, errors."""
+    """Returns the reference: functions, main classes, plain data, enums, exceptions."""
     things: dict[str, Any] = {
         name: getattr(rdsprov, name)
         for name in rdsprov.__all__
@@ -108,4 +108,4 @@ def page() -> str:
 def test_the_reference_is_what_the_docstrings_say() -> None:
     if os.environ.get("RDSPROV_UPDATE_DOCS"):
         PAGE.write_text(page())
-    assert PAGE.read_text() == page(), "write it anew: RDSPROV_UPDATE_DOCS=1 cargo xtask python"
+    assert PAGE.read_text() == page(), "update it with RDSPROV_UPDATE_DOCS=1 cargo xtask python"

@@ -1,4 +1,4 @@
-"""What stands around the module: Secrets Manager, the command, the examples, the README, and the import."""
+"""The environment of the module: Secrets Manager, the command, the examples, the README, and the import."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ USERS = {"shop": "shop_owner", "shop_reports": "shop_reader", "keycloak": "keycl
 
 @pytest.fixture(scope="module")
 def manager() -> Iterator[Server]:
-    """A server with a Secrets Manager beside it."""
+    """A server with a Secrets Manager."""
     server = Server(versions()[0], secrets=True)
     server.put("goldenpath/dev/rds/master", server.admin)
     for application, user in USERS.items():

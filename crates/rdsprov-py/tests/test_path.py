@@ -1,4 +1,4 @@
-"""The whole path: definitions, plan, apply, and a second look, against a server in the shape of RDS."""
+"""The main path: definitions, plan, apply and a second plan, against a server that resembles RDS."""
 
 from __future__ import annotations
 

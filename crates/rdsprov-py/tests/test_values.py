@@ -1,4 +1,4 @@
-"""The classes of plain data, and that every public name is what it says."""
+"""The classes of plain data, and the documentation of every public name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moto's server. Version 5.2.1 moves AWSCURRENT and goes on answering with the version that was it before."""
+"""Starts moto's server. Moto 5.2.1 still returns the previous version after AWSCURRENT has moved."""
 
 from moto.secretsmanager.models import SecretsManagerBackend
 from moto.server import main

@@ -1,4 +1,4 @@
-//! `rdsprov access` against what PostgreSQL says of each role, object and privilege, asked one by one.
+//! Compares `rdsprov access` with what PostgreSQL reports for each role, object and privilege.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ const DEFINITIONS: &str = r#"application_databases = {
     wiki         = { database_name = "wiki", username = "wiki_owner" }
 }"#;
 
-/// A server after an apply, and after what people did by hand since.
+/// Starts a server, applies the definitions and makes manual changes.
 fn bench(major: u32) -> (Bench, String) {
     let bench = Bench::new(major);
     for (application, user) in [
@@ -67,7 +67,8 @@ fn bench(major: u32) -> (Bench, String) {
     (bench, definitions)
 }
 
-/// For each role, PUBLIC too, and each object the privileges that the server tells of, counted where alike.
+/// The privileges that the server reports for each role (including PUBLIC) and object, with equal
+/// ones counted.
 const ONE_BY_ONE: &str = "
     SELECT role || ' ' || nspname || ' ' || kind || ' [' || held || '] [' || columns || '] ' || count(*) FROM (
       SELECT coalesce(r.rolname, 'PUBLIC') AS role, n.nspname, o.kind,
@@ -88,7 +89,7 @@ const ONE_BY_ONE: &str = "
       JOIN pg_namespace n ON n.oid = o.space AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema') x
     WHERE held <> '' OR columns <> '' GROUP BY role, nspname, kind, held, columns";
 
-/// The same of schemas and of the database.
+/// The same for schemas and for the database.
 const CONTAINERS: &str = "
     SELECT coalesce(r.rolname, 'PUBLIC') || ' ' || place || ' [' || held || ']'
     FROM (SELECT rolname FROM pg_roles WHERE NOT rolsuper AND rolname !~ '^pg_' UNION ALL SELECT NULL) r,
@@ -107,7 +108,7 @@ fn words(privileges: &Value) -> String {
     words.join(",")
 }
 
-/// What the report says of a role, in the same words.
+/// Returns the privileges of a role in the report, in the same notation.
 fn told(role: &Value) -> (Vec<String>, Vec<String>) {
     let (mut objects, mut containers) = (Vec::new(), Vec::new());
     if role["database"] != Value::Array(Vec::new()) {
@@ -132,7 +133,7 @@ fn told(role: &Value) -> (Vec<String>, Vec<String>) {
     (objects, containers)
 }
 
-/// Lines by the role that they begin with.
+/// Groups lines by the role at their beginning.
 fn by_role(lines: &str) -> BTreeMap<String, Vec<String>> {
     let mut roles: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in lines.lines() {
@@ -174,7 +175,7 @@ fn access_is_what_the_server_says_of_each_object() {
                 assert_eq!(told(role), asked, "PostgreSQL {major}, {database}, {name}");
                 listed.push(name);
             }
-            // Who is not listed holds what PUBLIC holds.
+            // A role without an entry has the privileges of PUBLIC only.
             for role in objects.keys().chain(containers.keys()) {
                 if !listed.contains(&role.as_str()) {
                     assert_eq!(of(&objects, role), of(&objects, "PUBLIC"), "{role}");
@@ -187,12 +188,12 @@ fn access_is_what_the_server_says_of_each_object() {
     }
 }
 
-/// The report as people read it.
+/// The report in the format for people.
 #[test]
 fn access_reads_as_a_report() {
     for major in versions() {
         let (bench, definitions) = bench(major);
-        // Up to 14 schema `public` belongs to the administrator.
+        // Before PostgreSQL 15, schema `public` belongs to the administrator.
         let suffix = if major <= 14 { "_14" } else { "" };
         let name = |name: &str| format!("{name}{suffix}");
         let shown = |arguments: &[&str]| {
@@ -201,7 +202,7 @@ fn access_reads_as_a_report() {
             expect(&output, 0);
             let text = String::from_utf8(output.stdout).unwrap();
             text.replace(&format!("localhost:{}", bench.server.port()), "localhost:5432")
-                // From 17 on.
+                // MAINTAIN exists since PostgreSQL 17.
                 .replace(", MAINTAIN", "")
         };
         insta::assert_snapshot!(name("text"), shown(&["--database", "shop"]));

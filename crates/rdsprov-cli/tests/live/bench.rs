@@ -1,4 +1,4 @@
-//! A server, its secrets, and the command.
+//! The fixture of live tests: a server, its secrets, and the command.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -11,19 +11,19 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rdsprov_testkit::{SecretsManager, Server, without_the_callers};
 use tempfile::TempDir;
 
-/// What every password of a test begins or ends with: nothing may ever show it.
+/// A part of every test password, which no output may contain.
 pub const CANARY: &str = "Canary-";
 
-/// Who administers in the master's place, and where its password is kept.
+/// The delegated administrator and the id of its secret.
 pub const DELEGATE: &str = "rdsprov_admin";
 pub const DELEGATE_SECRET: &str = "goldenpath/dev/rds/rdsprov_admin";
 
-/// An application's password.
+/// Returns the password of an application.
 pub fn password(application: &str) -> String {
     format!("{CANARY}{application}-5b1e")
 }
 
-/// The command, which knows nothing of who runs the test.
+/// Returns the command without the environment of the user who runs the test.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
     without_the_callers(&mut command);
@@ -33,17 +33,17 @@ pub fn program() -> Command {
 pub struct Bench {
     pub server: Server,
     pub directory: TempDir,
-    /// Where secrets are kept; files in the directory where there is none.
+    /// Secrets Manager, or `None` if secrets are files in the directory.
     pub secrets_manager: Option<SecretsManager>,
 }
 
 impl Bench {
-    /// With secrets in files.
+    /// Starts a server with secrets in files.
     pub fn new(major: u32) -> Self {
         Self::with(major, None)
     }
 
-    /// With secrets in Secrets Manager.
+    /// Starts a server with secrets in Secrets Manager.
     pub fn with_secrets_manager(major: u32) -> Self {
         Self::with(major, Some(SecretsManager::start().unwrap()))
     }
@@ -52,7 +52,7 @@ impl Bench {
         Self::on(Server::start(major).unwrap(), secrets_manager)
     }
 
-    /// On a server that was started already.
+    /// Uses a running server.
     pub fn on(server: Server, secrets_manager: Option<SecretsManager>) -> Self {
         let bench = Self { server, directory: TempDir::new().unwrap(), secrets_manager };
         for environment in ["dev", "prod"] {
@@ -76,7 +76,7 @@ impl Bench {
         std::fs::write(path, text).unwrap();
     }
 
-    /// The secret of an application.
+    /// Stores the secret of an application.
     pub fn app(&self, environment: &str, application: &str, username: &str) {
         self.secret(
             &format!("goldenpath/{environment}/{application}/postgres"),
@@ -84,21 +84,21 @@ impl Bench {
         );
     }
 
-    /// A definitions file of its own, beside the secrets.
+    /// Writes a definitions file into the directory of the secrets.
     pub fn definitions(&self, text: &str) -> String {
         let path = self.path().join("own.tfvars");
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     }
 
-    /// The command, where its files are.
+    /// Returns the command with the directory as its working directory.
     pub fn program(&self) -> Command {
         let mut command = program();
         command.current_dir(self.path());
         command
     }
 
-    /// The command with its definitions, a file of `testdata` or a whole path, and nothing else.
+    /// Returns the command with definitions only: a file of `testdata` or an absolute path.
     pub fn bare(&self, definitions: &str, arguments: &[&str]) -> Command {
         let testdata = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata"));
         let mut command = self.program();
@@ -106,12 +106,12 @@ impl Bench {
         command
     }
 
-    /// `rdsprov delegate`, run by the master.
+    /// Returns `rdsprov delegate`, run by the master user.
     pub fn delegate(&self, environment: &str) -> Command {
         self.delegate_to(DELEGATE, environment)
     }
 
-    /// The same, to another role.
+    /// Returns `rdsprov delegate` for another role.
     pub fn delegate_to(&self, role: &str, environment: &str) -> Command {
         let mut command = self.program();
         command
@@ -121,7 +121,7 @@ impl Bench {
         command
     }
 
-    /// The command, ready to be run: it knows where secrets are, and whom to trust.
+    /// Returns the command with its secrets and CA file.
     pub fn command(&self, definitions: &str, arguments: &[&str]) -> Command {
         let mut command = self.bare(definitions, arguments);
         if arguments.first() != Some(&"validate") {
@@ -138,7 +138,7 @@ impl Bench {
         };
     }
 
-    /// What a Python that has the module says to the same words as `rdsprov plan`.
+    /// Plans with the Python module and the arguments of `rdsprov plan`.
     pub fn python(&self, python: &OsStr, definitions: &str, arguments: &[&str]) -> Output {
         let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../rdsprov-py/tests/as_the_command.py");
         without_the_callers(&mut Command::new(python))
@@ -156,7 +156,7 @@ impl Bench {
         self.command(definitions, arguments).output().unwrap()
     }
 
-    /// SQL of the bootstrap superuser.
+    /// Runs SQL as the bootstrap superuser.
     pub fn query(&self, sql: &str) -> String {
         self.query_in("postgres", sql)
     }
@@ -165,8 +165,9 @@ impl Bench {
         self.server.superuser(database, sql).unwrap().trim().to_owned()
     }
 
-    /// What a refused run must not change: roles, memberships, databases, settings and comments; and in each
-    /// database that lets anybody in, what is there, its owners, ACLs and default privileges.
+    /// Returns what a refused run must not change: roles, memberships, databases, settings and
+    /// comments, and the objects, owners, ACLs and default privileges in each database that allows
+    /// connections.
     pub fn picture(&self) -> String {
         let databases =
             self.query("SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname");
@@ -178,18 +179,19 @@ impl Bench {
         self.server.script_as_superuser(&script).unwrap()
     }
 
-    /// Nothing but what is asked of the server makes it write.
+    /// Stops background activity that writes WAL.
     pub fn keep_quiet(&self) {
         self.query("ALTER SYSTEM SET autovacuum = off");
         self.query("SELECT pg_reload_conf()");
     }
 
-    /// How far the server has written.
+    /// Returns the current WAL insert position.
     pub fn written(&self) -> String {
         self.query("SELECT pg_current_wal_insert_lsn()")
     }
 
-    /// Somebody else makes a role that what runs is about to make: `CREATE ROLE` waits for them, and fails.
+    /// Creates a role in an open transaction while the run is about to create it: `CREATE ROLE` of
+    /// the run waits and fails.
     pub fn while_somebody_makes<T>(&self, role: &str, run: impl FnOnce() -> T) -> T {
         let waits = "SELECT count(*) FROM pg_stat_activity
             WHERE usename = 'platform_admin' AND wait_event_type = 'Lock'";
@@ -200,7 +202,7 @@ impl Bench {
                 let mut tries = 0;
                 while self.query(waits) == "0" {
                     tries += 1;
-                    assert!(tries < 1000, "the run does not wait");
+                    assert!(tries < 1000, "the run does not wait for the role");
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 other.ask("COMMIT").unwrap();
@@ -209,7 +211,7 @@ impl Bench {
         })
     }
 
-    /// The memberships that the administrator granted to itself.
+    /// Returns the memberships that the administrator granted to itself.
     pub fn admin_grants(&self) -> String {
         self.query(
             "SELECT count(*) FROM pg_auth_members WHERE pg_get_userbyid(grantor) = 'platform_admin'
@@ -218,7 +220,8 @@ impl Bench {
     }
 }
 
-/// What was printed, to both; the exit code is as expected, and neither a password nor a verifier is in it.
+/// Asserts the exit code and that the output contains no password or verifier. Returns both
+/// streams.
 #[track_caller]
 pub fn expect(output: &Output, code: i32) -> String {
     let all = format!(
@@ -231,8 +234,8 @@ pub fn expect(output: &Output, code: i32) -> String {
     all
 }
 
-/// All that a text can be read from: as it is, URL-encoded, and in base64 of either alphabet, at each of the
-/// three places where it may stand in what is encoded.
+/// Returns all encodings of a text: plain, URL-encoded, and base64 in both alphabets at each of the
+/// three alignments.
 pub fn forms(text: &str) -> Vec<String> {
     let url_encoded = text.bytes().map(|byte| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
@@ -243,7 +246,7 @@ pub fn forms(text: &str) -> Vec<String> {
     let mut forms = vec![text.to_owned(), url_encoded.collect()];
     for before in 0..3 {
         let bytes = [vec![0; before], text.as_bytes().to_vec()].concat();
-        // Without the signs that hold bits of what stands before or behind.
+        // Characters that also encode bits of adjacent bytes are left out.
         let of_its_own = (before * 8).div_ceil(6)..bytes.len() * 8 / 6;
         let encoded = STANDARD_NO_PAD.encode(&bytes)[of_its_own].to_owned();
         forms.push(encoded.replace('+', "-").replace('/', "_"));
@@ -254,7 +257,7 @@ pub fn forms(text: &str) -> Vec<String> {
 
 static CANARIES: LazyLock<Vec<String>> = LazyLock::new(|| forms(CANARY));
 
-/// No canary is in a text, in whatever form.
+/// Asserts that a text contains no password in any encoding.
 #[track_caller]
 pub fn assert_unseen(text: &str) {
     for form in &*CANARIES {
@@ -262,14 +265,14 @@ pub fn assert_unseen(text: &str) {
     }
 }
 
-/// Nor is a verifier: what stands there is for people and files, and no server.
+/// Asserts that a text for people or files contains no password and no verifier.
 #[track_caller]
 pub fn assert_untold(text: &str) {
     assert_unseen(text);
     assert!(!text.contains("SCRAM-SHA-256$"), "a verifier was printed: {text}");
 }
 
-/// How statements begin that only read, or say how to.
+/// The first words of statements that read only.
 const READS: [&str; 9] = [
     "SELECT",
     "WITH",
@@ -282,7 +285,7 @@ const READS: [&str; 9] = [
     "SET TRANSACTION",
 ];
 
-/// The statements of a log that may write: all that are not known to read.
+/// Returns the statements of a log that may write: those not known to read only.
 pub fn writes(log: &str) -> Vec<String> {
     let mut statements: Vec<String> = Vec::new();
     let mut within = false;
@@ -308,7 +311,7 @@ pub fn writes(log: &str) -> Vec<String> {
     statements
 }
 
-/// What all databases share, but for what the server counts for itself.
+/// The objects that all databases share, without the server's own counters.
 const SHARED: &str = "
     SELECT 'role', r.* FROM pg_authid r ORDER BY oid;
     SELECT 'member', m.* FROM pg_auth_members m ORDER BY m::text;
@@ -318,7 +321,7 @@ const SHARED: &str = "
     SELECT 'comment', d.* FROM pg_shdescription d ORDER BY d::text;
 ";
 
-/// What is in a database, but for what the server counts for itself.
+/// The contents of a database, without the server's own counters.
 const INSIDE: &str = "
     SELECT current_database();
     SELECT 'schema', n.oid, n.nspname, n.nspowner, n.nspacl FROM pg_namespace n

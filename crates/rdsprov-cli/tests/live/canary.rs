@@ -1,4 +1,4 @@
-//! No password is ever seen: not on success, and not in any failure.
+//! No output contains a password, on success and on any failure.
 
 use std::process::Output;
 
@@ -15,7 +15,7 @@ fn no_command_shows_a_password() {
         bench.app("dev", "backstage", "backstage_user");
         let teams = "teams/standalone.tfvars";
         let audit = bench.path().join("audit.csv").display().to_string();
-        // Every apply is in the ledger.
+        // Every apply is recorded in the ledger.
         std::fs::write(bench.path().join("rdsprov.toml"), "[audit]\nledger = \"ledger.jsonl\"\n")
             .unwrap();
         let run = |words: &[&str], code: i32| expect(&bench.run(teams, words), code);
@@ -42,8 +42,8 @@ fn no_command_shows_a_password() {
         let again = expect(&bench.delegate("dev").arg("-vv").output().unwrap(), 0);
         assert_none(&again, &generated);
 
-        // Failures: the administrator's password is wrong, the server is not there, TLS is refused, a
-        // statement fails, a login is refused.
+        // Failures: a wrong administrator password, an unreachable server, a TLS error, a failing
+        // statement, a rejected login.
         let admin = bench.server.admin_secret();
         let wrong = admin.replace(bench.server.master_password(), "Canary-wrong");
         assert_ne!(admin, wrong);
@@ -52,13 +52,13 @@ fn no_command_shows_a_password() {
         assert!(shown.contains("password authentication failed"), "{shown}");
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let silent = silent.local_addr().unwrap().port().to_string();
-        // What is no JSON holds the password all the same.
+        // Text that is not valid JSON can contain the password as well.
         let torn = admin.replace(bench.server.master_password(), "Canary-torn").replace('}', "");
         let cases: [(&str, &str, &[&str]); 4] = [
             ("a wrong password", &wrong, &[]),
             ("no JSON", &torn, &[]),
             ("nobody there", &admin, &["--port", "9"]),
-            ("no TLS as it must be", &admin, &["--host", "127.0.0.2"]),
+            ("a certificate for another host", &admin, &["--host", "127.0.0.2"]),
         ];
         for (case, secret, words) in cases {
             bench.secret("goldenpath/dev/rds/master", secret);
@@ -75,7 +75,7 @@ fn no_command_shows_a_password() {
         }
         bench.secret("goldenpath/dev/rds/master", &admin);
         if major == versions()[0] {
-            // Nobody is waited for twice.
+            // The unreachable server is waited for once only.
             run(&["plan", "-vv", "--host", "127.0.0.1", "--port", &silent], 1);
         }
         for command in ["schema plan", "completions bash"] {
@@ -86,7 +86,7 @@ fn no_command_shows_a_password() {
         assert!(shown.contains("127.0.0.2"), "{shown}");
         bench.query("ALTER ROLE keycloak_user NOLOGIN VALID UNTIL '2001-01-01'");
         run(&["plan", "-vv"], 0);
-        // A trigger of DDL that refuses stands for whatever makes a statement fail.
+        // An event trigger that raises an error makes a statement fail.
         bench.query_in(
             "backstage",
             "CREATE FUNCTION no() RETURNS event_trigger LANGUAGE plpgsql AS
@@ -110,7 +110,8 @@ fn no_command_shows_a_password() {
     }
 }
 
-/// An apply whose cluster transaction is committed and whose database transaction fails: exit 4.
+/// Runs an apply whose cluster transaction is committed and whose database transaction fails: exit
+/// 4.
 fn failing(bench: &Bench, audit: &str) -> String {
     bench.app("dev", "reports", "reports_reader");
     let definitions = bench.definitions(
@@ -127,7 +128,7 @@ fn failing(bench: &Bench, audit: &str) -> String {
     shown
 }
 
-/// A server that counts statements, and shows them to who asks.
+/// Starts a server with pg_stat_statements, which shows statements to other roles.
 fn statistics(major: u32) -> Server {
     let settings =
         "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track_utility = on";
@@ -136,22 +137,22 @@ fn statistics(major: u32) -> Server {
     server
 }
 
-/// The password of a secret's text.
+/// Returns the password in the text of a secret.
 fn password_in(text: &str) -> String {
     let secret: serde_json::Value = serde_json::from_str(text).unwrap();
     secret["password"].as_str().unwrap().to_owned()
 }
 
-/// None of these passwords is in a text, in whatever form.
+/// Asserts that a text contains none of these passwords in any encoding.
 #[track_caller]
 fn assert_none(text: &str, passwords: &[String]) {
     for form in passwords.iter().flat_map(|password| forms(password)) {
-        assert!(!text.contains(&form), "a new password, as {form}, is in {text}");
+        assert!(!text.contains(&form), "a new password, encoded as {form}, is in {text}");
     }
 }
 
-/// Neither a canary, nor one of these passwords, nor what either is encoded as, in records, the server's log
-/// and its statistics. The server is told verifiers, and may log those.
+/// Asserts that records, the server log and its statistics contain none of these passwords in any
+/// encoding. The server may log verifiers.
 fn nowhere(bench: &Bench, audit: &str, passwords: &[String]) {
     let statements = bench.query("SELECT string_agg(query, E'\\n') FROM pg_stat_statements");
     assert!(
@@ -159,7 +160,7 @@ fn nowhere(bench: &Bench, audit: &str, passwords: &[String]) {
         "{statements}"
     );
     let log = bench.server.log();
-    assert!(log.contains("PASSWORD 'SCRAM-SHA-256$"), "the log does not have every statement");
+    assert!(log.contains("PASSWORD 'SCRAM-SHA-256$"), "the log lacks statements");
     let records = std::fs::read_to_string(audit).unwrap();
     assert_untold(&records);
     for text in [statements, records, log] {
@@ -168,7 +169,7 @@ fn nowhere(bench: &Bench, audit: &str, passwords: &[String]) {
     }
 }
 
-/// The new passwords of a rotation are as secret as the old ones, wherever it ends.
+/// No output of a rotation contains the new passwords, whatever its outcome.
 #[test]
 fn no_rotation_shows_a_password() {
     for major in versions() {
@@ -206,7 +207,7 @@ fn no_rotation_shows_a_password() {
             run(action, code, "json");
         }
         run("nothing", 0, "text");
-        // What is wrong before anything is rotated: who administers, and what applications have.
+        // Errors before anything is rotated: the administrator's and the applications' secrets.
         let admin = bench.server.admin_secret();
         let master = "goldenpath/dev/rds/master";
         let of_app = "goldenpath/dev/keycloak/postgres";
@@ -227,7 +228,7 @@ fn no_rotation_shows_a_password() {
         wrong(of_app, &app.replace('}', ""), &app, 3, "is not JSON");
         passwords.sort();
         passwords.dedup();
-        // That of the beginning, and those of two rotations.
+        // The first password, and those of two rotations.
         assert_eq!(passwords.len(), 3);
         assert_none(&said, &passwords);
         nowhere(&bench, &audit, &passwords);

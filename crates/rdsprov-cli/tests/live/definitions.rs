@@ -1,4 +1,4 @@
-//! What is said of definitions before anything is contacted.
+//! Errors in definitions that are reported before anything is contacted.
 
 use std::fs;
 use std::path::Path;
@@ -46,7 +46,7 @@ fn what_cannot_be_read_hides_no_error_of_the_others() {
     for says in of_texts.iter().chain(&of_files) {
         assert!(shown.contains(says), "{says} is not in {shown}");
     }
-    // What is missing in the files that can be read may stand in one that cannot.
+    // A key that is missing in the readable files may be in the unreadable one.
     fs::write(folder.join("common.tfvars"), "environment = \"dev\"\n").unwrap();
     let shown = expect(&validate(folder, &["-d", "common.tfvars", "missing.tfvars"]), 64);
     assert!(!shown.contains("there is no"), "{shown}");

@@ -1,4 +1,4 @@
-//! A role that administers in the master's place: how it comes to be, what it may, and what it may not.
+//! The delegated administrator: how the master user creates it, and what it may and may not do.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -21,13 +21,13 @@ fn shop(major: u32) -> Bench {
     {
         bench.app("dev", application, user);
     }
-    // The master's password is wanted once more for the role that comes with tokens yet.
+    // The role of `tokens` needs a password once a test changes it from IAM authentication.
     bench.app("dev", "tokens", "shop_tokens");
     expect(&bench.run(&bench.definitions(SHOP), &["apply", "--env", "dev"]), 0);
     bench
 }
 
-/// One more application, with a database of its own.
+/// Adds an application with a database of its own.
 fn with(definitions: &str, application: &str) -> String {
     let entry = format!(
         "  {application} = {{ database_name = \"{application}\", username = \"{application}_owner\", createdb = true }}\n"
@@ -35,7 +35,7 @@ fn with(definitions: &str, application: &str) -> String {
     format!("{}{entry}}}\n", definitions.trim_end().trim_end_matches('}'))
 }
 
-/// As the delegate.
+/// Runs the command as the delegated administrator.
 fn run(bench: &Bench, definitions: &str, arguments: &[&str], code: i32) -> String {
     let definitions = bench.definitions(definitions);
     let site = ["--env", "dev", "--admin-secret", DELEGATE_SECRET];
@@ -51,7 +51,7 @@ fn it_is_made_once_with_what_it_needs_and_no_more() {
         let exists = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{DELEGATE}'");
         assert_eq!(bench.query(&exists), "0");
         let path = bench.path().join(format!("{DELEGATE_SECRET}.json"));
-        assert!(!path.exists(), "a dry run made a secret");
+        assert!(!path.exists(), "a dry run created a secret");
 
         expect(&bench.delegate("dev").output().unwrap(), 0);
         let attributes = format!(
@@ -60,7 +60,8 @@ fn it_is_made_once_with_what_it_needs_and_no_more() {
              FROM pg_roles WHERE rolname = '{DELEGATE}'"
         );
         assert_eq!(bench.query(&attributes), "t|t|t|f|f|f|f|f");
-        // Of what it has power over it has nothing itself.
+        // The delegated administrator does not have the privileges of the roles that it
+        // administers.
         let held = format!(
             "SELECT count(*) FROM pg_roles WHERE rolname <> '{DELEGATE}'
                AND pg_has_role('{DELEGATE}', oid, 'USAGE')"
@@ -80,7 +81,7 @@ fn it_is_made_once_with_what_it_needs_and_no_more() {
         let again = expect(&bench.delegate("dev").output().unwrap(), 0);
         assert!(again.contains("Nothing to do"), "{again}");
         assert_eq!(writes(&bench.server.log()[before..]), Vec::<String>::new());
-        // It is in no definitions, and no orphan for that.
+        // It is not in the definitions, and not an orphan for that reason.
         let plan = expect(&bench.run(&bench.definitions(SHOP), &["plan", "--env", "dev"]), 0);
         assert!(!plan.contains(DELEGATE), "{plan}");
     }
@@ -92,7 +93,7 @@ fn what_the_master_could_do_it_can_do() {
         let bench = shop(major);
         expect(&bench.delegate("dev").output().unwrap(), 0);
         run(&bench, SHOP, &["check"], 0);
-        // Another level, another way to log in, another database, another password.
+        // Another level, another authentication method, another database, another password.
         let without_desk = SHOP.replace("\"reader\"", "\"editor\"").replace(", auth = \"iam\"", "");
         let changed = with(&without_desk, "desk");
         bench.query("ALTER ROLE shop_owner PASSWORD 'another'");
@@ -102,8 +103,8 @@ fn what_the_master_could_do_it_can_do() {
             pg_has_role('shop_tokens', 'rds_iam', 'MEMBER'), datdba::regrole
             FROM pg_database WHERE datname = 'desk'";
         assert_eq!(bench.query(editor), "t|f|desk_owner", "PostgreSQL {major}");
-        // From 16 on what it makes is not the master's; nor what the master makes its own, until it is
-        // delegated once more.
+        // Since PostgreSQL 16, the master user has no ADMIN option on roles that the delegated
+        // administrator creates, and the reverse until the next `delegate`.
         let desk = bench.definitions(&changed);
         let output = bench.run(&desk, &["apply", "--env", "dev"]);
         let said = expect(&output, if major < 16 { 0 } else { 3 });
@@ -119,7 +120,7 @@ fn what_the_master_could_do_it_can_do() {
     }
 }
 
-/// Plans that are saved, rotations, passwords that drifted: without the master's secret, which is gone.
+/// Saved plans, rotations and drifted passwords, after the master's secret is deleted.
 #[test]
 fn it_saves_plans_and_rotates() {
     for major in versions() {
@@ -127,7 +128,7 @@ fn it_saves_plans_and_rotates() {
         bench.app("dev", "shop", "shop_owner");
         let definitions = with("application_databases = {\n}\n", "shop");
         expect(&bench.run(&bench.definitions(&definitions), &["apply", "--env", "dev"]), 0);
-        // Where only members of rds_password set passwords, it is one.
+        // With rds.restrict_password_commands, only members of rds_password may set passwords.
         for database in ["platform", "postgres"] {
             bench.query(&format!(
                 "ALTER DATABASE {database} SET rds.restrict_password_commands = on"
@@ -171,7 +172,7 @@ fn what_drifted_in_it_is_put_right() {
         bench.query_in("shop", &format!("REVOKE CONNECT ON DATABASE shop FROM {DELEGATE}"));
         let output = bench.delegate("dev").output().unwrap();
         if major >= 16 {
-            // Who granted that, and only who did, can end it.
+            // Only the grantor of that membership can revoke it.
             let said = expect(&output, 3);
             assert!(said.contains("REVOKE \"rds_superuser\""), "{said}");
             bench.query(&format!("REVOKE rds_superuser FROM {DELEGATE}"));
@@ -186,24 +187,24 @@ fn what_drifted_in_it_is_put_right() {
 #[test]
 fn what_must_not_be_is_refused() {
     let bench = shop(versions()[0]);
-    // Approval outside dev, as for everything else.
+    // Outside dev, the command asks for approval like every other command.
     let said = expect(&bench.delegate("prod").output().unwrap(), 3);
     assert!(said.contains("ALLOW_DB_PROVISION"), "{said}");
-    // A role that is somebody's.
+    // A role that an application uses.
     bench.query(&format!("CREATE ROLE {DELEGATE} LOGIN"));
     let said = expect(&bench.delegate("dev").output().unwrap(), 3);
     assert!(said.contains("exists and is not managed") && said.contains("--adopt"), "{said}");
     expect(&bench.delegate("dev").arg("--adopt").output().unwrap(), 0);
-    // An application that would be it.
+    // An application that declares the delegated administrator's role.
     let declared = SHOP.replace("shop_reader", DELEGATE);
     let declared = bench.definitions(&declared);
     bench.app("dev", "reports", DELEGATE);
     let said = expect(&bench.run(&declared, &["plan", "--env", "dev"]), 3);
     assert!(said.contains("administers this environment"), "{said}");
-    // An application's role.
+    // A role of an application.
     let said = expect(&bench.delegate_to("shop_owner", "dev").output().unwrap(), 3);
     assert!(said.contains("is that of application shop"), "{said}");
-    // A secret that is for somebody else.
+    // A secret that is for another user.
     bench.secret(DELEGATE_SECRET, r#"{"username": "shop_owner", "password": "Canary-5b1e"}"#);
     let said = expect(&bench.delegate("dev").output().unwrap(), 3);
     assert!(said.contains("is for user \"shop_owner\""), "{said}");
@@ -243,21 +244,21 @@ fn where_its_secret_cannot_be_made_nothing_is_and_its_password_is_seen_nowhere()
         let read = |name: &str| std::fs::read_to_string(bench.path().join(name)).unwrap();
         for text in [said, bench.server.log(), read("audit.csv"), read("ledger.jsonl")] {
             for form in forms(password) {
-                assert!(!text.contains(&form), "its password, as {form}, is in {text}");
+                assert!(!text.contains(&form), "its password, encoded as {form}, is in {text}");
             }
             assert_unseen(&text);
         }
     }
 }
 
-/// The statuses of records, by their actions.
+/// Returns the status of each record by its action.
 fn statuses(records: &str) -> Vec<(&str, &str)> {
     let fields = |line| str::split(line, ',').collect::<Vec<_>>();
     let rows = records.lines().skip(1).map(fields).filter(|fields| fields.len() > 7);
     rows.map(|fields| (fields[6], fields[7])).collect()
 }
 
-/// What fails behind the secret does not take it back: the records say so, and the next run goes on with it.
+/// A later failure does not delete the secret: records report it, and the next run uses it.
 #[test]
 fn a_secret_that_was_made_is_recorded_whatever_fails_behind_it() {
     for major in versions() {
@@ -281,7 +282,7 @@ fn a_secret_that_was_made_is_recorded_whatever_fails_behind_it() {
     }
 }
 
-/// The row of a run that comes to nothing, and the ledger, say which command it was.
+/// The record of a run that ends early, and the ledger, name the command.
 #[test]
 fn records_name_the_command() {
     let bench = Bench::new(versions()[0]);

@@ -1,5 +1,5 @@
-//! Another program that has the core in it, shows all that it gets, and panics with passwords at hand: it shows
-//! none. It is this very one, run once more as a process of its own.
+//! A program that embeds the core, logs everything and panics with secrets in its variables prints
+//! no password. The program is this test binary, started once more as a child process.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::bench::{Bench, CANARY, assert_unseen, assert_untold, expect};
 
-/// The variables by which the program knows that it is the one, and what to do.
+/// The variables that turn this binary into the embedding program and control it.
 const PANICS_AT: &str = "RDSPROV_TEST_PANICS_AT";
 const DEFINITIONS: &str = "RDSPROV_TEST_DEFINITIONS";
 const CA_FILE: &str = "RDSPROV_TEST_CA_FILE";
@@ -27,17 +27,17 @@ const SECRETS: &str = "RDSPROV_TEST_SECRETS";
 const HOST: &str = "RDSPROV_TEST_HOST";
 const PORT: &str = "RDSPROV_TEST_PORT";
 
-/// Panics with all that it is given, where it is told to.
+/// Panics at a chosen callback, with all the data of that callback in the message.
 struct Fragile {
     at: String,
-    /// Where its secrets are, and the one that it gave last.
+    /// The directory of the secrets, and the secret that was returned last.
     directory: PathBuf,
     given: Mutex<Option<Secret>>,
 }
 
 impl Fragile {
     fn break_at(&self, place: &str, with: &dyn std::fmt::Debug) {
-        assert_ne!(self.at, place, "at hand was {with:?} {with:#?}");
+        assert_ne!(self.at, place, "panicking with {with:?} {with:#?}");
     }
 }
 
@@ -73,7 +73,7 @@ impl Frontend for Fragile {
     }
 }
 
-/// Prints all that the libraries log, which the driver does as `log` has it.
+/// Prints everything that the libraries log. tokio-postgres logs through the `log` crate.
 struct Loud;
 
 impl log::Log for Loud {
@@ -88,7 +88,7 @@ impl log::Log for Loud {
     fn flush(&self) {}
 }
 
-/// The program. True where it was one.
+/// Runs the embedding program if this process is one. Returns whether it was.
 fn is_embedding() -> bool {
     let variable = |name| std::env::var(name).ok();
     let (Some(at), Some(definitions), Some(secrets)) =
@@ -145,7 +145,7 @@ fn is_embedding() -> bool {
     true
 }
 
-/// Runs it, in a test of that name.
+/// Runs the embedding program in a test of this name.
 fn embedding(bench: &Bench, test: &str, at: &str, more: &[(&str, String)]) -> Output {
     let directory = format!("file:{}", bench.path().display());
     let teams = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/teams/standalone.tfvars");
@@ -169,7 +169,7 @@ fn bench(major: u32) -> Bench {
     bench
 }
 
-/// Neither the records nor the server's log have anything that they must not.
+/// Asserts that neither the records nor the server's log contain a secret.
 fn assert_kept_nothing(bench: &Bench) {
     for file in ["audit.csv", "ledger.jsonl"] {
         assert_untold(&std::fs::read_to_string(bench.path().join(file)).unwrap());
@@ -177,7 +177,7 @@ fn assert_kept_nothing(bench: &Bench) {
     assert_unseen(&bench.server.log());
 }
 
-/// Wherever a program panics, with whatever it was given in the message and with the whole backtrace.
+/// The panic message and the full backtrace contain no password, wherever the program panics.
 #[test]
 fn a_panic_shows_no_password() {
     if is_embedding() {
@@ -207,7 +207,7 @@ fn a_panic_shows_no_password() {
     }
 }
 
-/// Every error with its causes, as `Display` and `Debug` show them; and the outcome that it ends.
+/// Every error with its causes, in `Display` and `Debug`, and the resulting outcome.
 #[test]
 fn no_error_shows_a_password() {
     if is_embedding() {
@@ -266,7 +266,7 @@ fn no_error_shows_a_password() {
     assert_kept_nothing(&bench);
 }
 
-/// The same of what AWS answers, whatever it puts into its messages.
+/// The same for AWS responses, whatever their messages contain.
 #[test]
 fn no_answer_of_aws_is_passed_on() {
     if is_embedding() {

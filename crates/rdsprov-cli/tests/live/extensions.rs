@@ -1,4 +1,5 @@
-//! Extensions: who makes them, where they go, what else they need, and what is granted on what they bring.
+//! Extensions: the role that creates them, their schema, their dependencies, and grants on their
+//! objects.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -10,10 +11,11 @@ use crate::bench::{Bench, expect};
 const APPLY: [&str; 7] = ["apply", "--env", "dev", "--allow", "revokes_access", "--build-id", "7"];
 const CHECK: [&str; 3] = ["check", "--env", "dev"];
 
-/// Extensions that no server brings, by name: the lines of the control file, and the script.
+/// Fake extensions by name, with the lines of their control file and their script.
 type Fakes<'a> = [(&'a str, &'a str, &'a str)];
 
-/// A server that has them; only from 18 on they need not stand among its own.
+/// Starts a server with these extensions. Before PostgreSQL 18, only its own directory can contain
+/// them.
 fn bench_with(fakes: &Fakes<'_>) -> Option<(Bench, TempDir)> {
     let major = versions().into_iter().find(|major| *major >= 18)?;
     let directory = TempDir::new().unwrap();
@@ -41,7 +43,7 @@ fn owner_with(bench: &Bench, rest: &str) -> String {
     ))
 }
 
-/// What there is, whose it is, and where.
+/// Returns the extensions with their owners and schemas.
 fn made(bench: &Bench) -> String {
     bench.query_in(
         "shop",
@@ -50,7 +52,7 @@ fn made(bench: &Bench) -> String {
     )
 }
 
-/// A superuser that administers, as on a server of one's own.
+/// Administers as a superuser, as on a self-managed server.
 fn root(bench: &Bench) -> [&'static str; 2] {
     bench.query("CREATE ROLE root_admin SUPERUSER LOGIN PASSWORD 'Canary-root'");
     let secret = bench.server.admin_secret();
@@ -61,8 +63,8 @@ fn root(bench: &Bench) -> [&'static str; 2] {
     ["--admin-secret", "root"]
 }
 
-/// What an extension gave PUBLIC stays, as what default privileges gave of its tables up to the level does; all
-/// else goes, whether the extension's script wrote it down or not.
+/// Privileges that an extension grants to PUBLIC remain, as do default privileges on its tables
+/// within the level. All others are revoked, whether or not the extension's script recorded them.
 #[test]
 fn what_is_granted_on_the_tables_of_an_extension() {
     let script = "CREATE TABLE part_config (id int, note text); CREATE SEQUENCE part_number;
@@ -100,7 +102,7 @@ fn what_is_granted_on_the_tables_of_an_extension() {
         "{before}"
     );
 
-    // By hand.
+    // Manual changes.
     bench.query_in(
         "shop",
         "GRANT INSERT, DELETE ON part_log TO PUBLIC; GRANT SELECT ON part_config TO PUBLIC;
@@ -120,7 +122,7 @@ fn what_is_granted_on_the_tables_of_an_extension() {
             .replace("shop_worker=rU", "shop_worker=r")
     );
 
-    // What is another role's is its own affair, but for what a managed role holds of it beside PUBLIC.
+    // Grants to undeclared roles remain. The access of managed roles beyond PUBLIC's is revoked.
     bench.query_in(
         "shop",
         "ALTER TABLE part_log OWNER TO rdsadmin; GRANT INSERT ON part_log TO PUBLIC;
@@ -134,7 +136,7 @@ fn what_is_granted_on_the_tables_of_an_extension() {
     assert!(shown.contains("PUBLIC has it anyway") && !shown.contains("from PUBLIC"), "{shown}");
 }
 
-/// What an extension requires is made before it, whatever their names.
+/// An extension is created after the extensions that it requires, whatever their names.
 #[test]
 fn an_extension_after_what_it_requires() {
     let base = ("zbase", "trusted = true", "CREATE TYPE base AS (a int);");
@@ -149,7 +151,7 @@ fn an_extension_after_what_it_requires() {
     expect(&bench.run(&definitions, &APPLY), 0);
     assert_eq!(made(&bench), "afront shop_owner public, zbase shop_owner public");
 
-    // One that PostgreSQL trusts, and that requires another which it does not.
+    // A trusted extension that requires one that is not trusted.
     let definitions = owner_with(&bench, r#"extensions = ["top"]"#);
     let shown = expect(&bench.run(&definitions, &APPLY), 3);
     assert!(
@@ -179,7 +181,7 @@ fn an_extension_after_what_it_requires() {
     );
 }
 
-/// That an extension is in the administrator's database says nothing about who may make it in another one.
+/// An extension in the administrator's database does not prove who may create it in another one.
 #[test]
 fn an_extension_that_the_administrators_database_has() {
     for major in versions() {
@@ -203,8 +205,8 @@ fn an_extension_that_the_administrators_database_has() {
     }
 }
 
-/// Where there is no schema `public`, extensions go to one that the owner's entry declares, be it that the same
-/// plan makes it.
+/// Without schema `public`, extensions are created in a schema of the owner's entry, even if the
+/// same plan creates it.
 #[test]
 fn an_extension_without_schema_public() {
     for major in versions() {
@@ -226,8 +228,8 @@ fn an_extension_without_schema_public() {
     }
 }
 
-/// What is set for the database or the administrator changes nothing: extensions go where they would otherwise,
-/// and names and warnings mean what they mean.
+/// Settings of the database or the administrator have no effect: neither on the schemas of
+/// extensions nor on the meaning of names and warnings.
 #[test]
 fn settings_of_the_database_and_the_administrator() {
     for major in versions() {
@@ -235,7 +237,7 @@ fn settings_of_the_database_and_the_administrator() {
         let both = r#"schemas = ["app", "public"]"#;
         expect(&bench.run(&owner_with(&bench, both), &APPLY), 0);
         bench.query("ALTER DATABASE shop SET search_path = 'app'");
-        // PUBLIC's, so that the administrator can be led astray by it.
+        // A schema of PUBLIC could redirect the administrator through search_path.
         bench.query_in(
             "shop",
             "CREATE SCHEMA decoy; GRANT USAGE ON SCHEMA decoy TO PUBLIC;
@@ -252,7 +254,7 @@ fn settings_of_the_database_and_the_administrator() {
     }
 }
 
-/// RDS creates what `rds.allowed_extensions` lists, and nothing else that an extension requires.
+/// RDS creates extensions of `rds.allowed_extensions` only, also as dependencies.
 #[test]
 fn extensions_that_rds_allows() {
     for major in versions() {
@@ -270,7 +272,7 @@ fn extensions_that_rds_allows() {
         expect(&bench.run(&one, &APPLY), 0);
         bench.query("ALTER SYSTEM SET rds.allowed_extensions = '*'");
         bench.query("SELECT pg_reload_conf()");
-        // What PostgreSQL does not trust, after what the owner would have made for it.
+        // An extension that is not trusted, after its dependency that the owner would have created.
         let shown = expect(&bench.run(&owner_with(&bench, all), &APPLY), 3);
         let reason = r#"permission denied to create extension "earthdistance""#;
         assert!(shown.contains(reason), "PostgreSQL {major}: {shown}");

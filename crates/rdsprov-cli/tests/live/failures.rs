@@ -1,4 +1,4 @@
-//! What fails on the server in the middle of a run: the exit code, the records, and what goes on.
+//! Failures on the server during a run: exit codes, records, and what still runs.
 
 use std::fs::File;
 use std::process::Output;
@@ -7,7 +7,7 @@ use rdsprov_testkit::versions;
 
 use crate::bench::{Bench, expect};
 
-/// The rows of a run that had something to do, each as `database username action status`.
+/// Returns the records of changes, each as `database username action status`.
 fn rows(output: &Output) -> Vec<String> {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     let rows = text.lines().skip(1).filter(|row| !row.contains(",no_change,"));
@@ -18,7 +18,7 @@ fn rows(output: &Output) -> Vec<String> {
     .collect()
 }
 
-/// The rows but those of what is to be done inside `late`, which depends on the version and is never tried.
+/// Returns the records without the steps inside `late`, which depend on the version and never run.
 #[track_caller]
 fn tried(output: &Output) -> Vec<String> {
     let (inside, tried): (Vec<String>, Vec<String>) = rows(output)
@@ -28,7 +28,8 @@ fn tried(output: &Output) -> Vec<String> {
     tried
 }
 
-/// Three databases: in the first something fails half way, the second is to be made and cannot be, the third is well.
+/// Three databases: a statement in the first fails, the second cannot be created, the third
+/// succeeds.
 #[test]
 fn a_failure_in_one_database_and_the_others() {
     for major in versions() {
@@ -62,7 +63,7 @@ fn a_failure_in_one_database_and_the_others() {
              CREATE EVENT TRIGGER no ON ddl_command_start
                WHEN TAG IN ('ALTER DEFAULT PRIVILEGES') EXECUTE FUNCTION no()",
         );
-        // What is no template can be copied by its owner only.
+        // A database that is not a template can be copied by its owner only.
         bench.query("ALTER DATABASE template1 OWNER TO rdsadmin");
         bench.query("ALTER DATABASE template1 IS_TEMPLATE false");
         let definitions = declared(&format!("{owners}{readers}"));
@@ -94,7 +95,7 @@ fn a_failure_in_one_database_and_the_others() {
             rows.chain(in_well(well)).collect()
         };
 
-        // By default the first failure is the last.
+        // By default the run stops at the first failure.
         let output = bench.run(&definitions, &apply);
         let shown = expect(&output, 4);
         assert!(shown.contains("permission denied to copy database \"template1\""), "{shown}");
@@ -103,7 +104,7 @@ fn a_failure_in_one_database_and_the_others() {
         let expected = all(&[&["intent not_run"], &roles, &late, &in_broken_not_run], "not_run");
         assert_eq!(tried(&output), expected, "PostgreSQL {major}");
 
-        // Told so, the run goes on with what does not depend on it.
+        // With `--no-fail-fast`, independent transactions still run.
         let output = bench.run(&definitions, &[&apply, ["--no-fail-fast"].as_slice()].concat());
         let shown = expect(&output, 4);
         assert!(shown.contains("not today"), "{shown}");
@@ -111,7 +112,7 @@ fn a_failure_in_one_database_and_the_others() {
         assert_eq!(tried(&output), expected, "PostgreSQL {major}");
         assert_eq!(bench.admin_grants(), "0");
 
-        // Nothing was committed this time, and so it simply failed.
+        // This time nothing was committed: the exit code is 1.
         let output = bench.run(&definitions, &[&apply, ["--no-fail-fast"].as_slice()].concat());
         expect(&output, 1);
         let expected = [["intent not_run"].as_slice(), &late, &in_broken].concat();
@@ -124,7 +125,7 @@ fn a_failure_in_one_database_and_the_others() {
     }
 }
 
-/// What all databases share comes first: where it fails, nothing else is tried, whatever the flag says.
+/// The cluster transaction comes first. If it fails, nothing else runs, with either setting.
 #[test]
 fn a_failure_in_what_all_databases_share() {
     for major in versions() {
@@ -145,7 +146,7 @@ fn a_failure_in_what_all_databases_share() {
         assert_eq!(failed, ["keycloak_user create_role error"]);
         assert!(others.len() > 6 && others.iter().all(|row| row.ends_with(" not_run")), "{rows:?}");
         let left = "SELECT count(*) FROM pg_roles WHERE rolname = 'backstage_user'";
-        assert_eq!(bench.query(left), "0", "the transaction left something");
+        assert_eq!(bench.query(left), "0", "the transaction was not rolled back");
         assert_eq!(bench.admin_grants(), "0");
 
         bench.query("DROP ROLE keycloak_user");
@@ -153,7 +154,8 @@ fn a_failure_in_what_all_databases_share() {
     }
 }
 
-/// A record that nobody can read is none: the work stays, and the exit code says that something is amiss.
+/// If records cannot be written to stdout, the changes remain and the exit code reports the
+/// failure.
 #[test]
 fn records_that_are_lost_on_stdout() {
     let bench = Bench::new(versions()[0]);
@@ -166,7 +168,7 @@ fn records_that_are_lost_on_stdout() {
     };
     let said = to("/dev/full", &["apply"], 4);
     assert!(said.contains("all is done, and the records on stdout are not whole"), "{said}");
-    // It was done; there is nothing to do any more, and nothing to say of it but to the same place.
+    // Nothing is left to do, and the same output still fails.
     for command in ["apply", "check", "validate"] {
         let said = to("/dev/full", &[command], 1);
         assert_eq!(said.matches("stdout cannot be written").count(), 1, "{said}");

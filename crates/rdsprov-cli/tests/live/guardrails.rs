@@ -1,10 +1,10 @@
-//! Each guardrail refuses with exit 3, says why, and leaves the server as it was.
+//! Each guardrail refuses with exit code 3, gives the reason, and leaves the server unchanged.
 
 use rdsprov_testkit::versions;
 
 use crate::bench::{Bench, expect, password};
 
-/// What somebody did in `postgres` and then in `keycloak`, and what the refusal says.
+/// Manual changes in `postgres` and then in `keycloak`, and the expected refusal.
 struct Guardrail {
     before: &'static [&'static str],
     inside: &'static str,
@@ -19,7 +19,7 @@ const fn guardrail(
     Guardrail { before, inside, says }
 }
 
-/// Marks role and database as managed, as an earlier run would have.
+/// Marks the role and the database as managed, like an earlier run.
 const MARKED_ROLE: &str = "CREATE ROLE keycloak_user LOGIN; COMMENT ON ROLE keycloak_user IS
     '[managed by rdsprov: environment=dev application=keycloak build_id=1 name=\"keycloak_user\"]'";
 const MARKED_DATABASE: &str = "COMMENT ON DATABASE keycloak IS
@@ -66,7 +66,7 @@ const GUARDRAILS: [Guardrail; 8] = [
         &[
             "table public.foreign_table",
             "for role rdsadmin to do",
-            // Its grantee is yet to be made.
+            // The plan would create the grantee.
             r#"ALTER TABLE "public"."foreign_table" OWNER TO "keycloak_user""#,
         ],
     ),
@@ -106,8 +106,8 @@ fn what_stands_on_the_server() {
     }
 }
 
-/// On 16 and later a role of another creator is out of the administrator's hands, and the server says
-/// so when it is tried; before, `CREATEROLE` is enough.
+/// Since PostgreSQL 16, the administrator needs the ADMIN option on a role that another role
+/// created, and a probe proves that it is missing. Before, `CREATEROLE` is enough.
 #[test]
 fn a_role_without_power_over_it() {
     for major in versions() {
@@ -135,7 +135,7 @@ fn a_role_without_power_over_it() {
     }
 }
 
-/// Membership in a group is drift; before 16 `CREATEROLE` may take it back whoever granted it, later
+/// An undeclared membership is drift. Before PostgreSQL 16, `CREATEROLE` may revoke it; since then,
 /// only its grantor may.
 #[test]
 fn a_membership_that_somebody_else_granted() {
@@ -157,7 +157,7 @@ fn a_membership_that_somebody_else_granted() {
         expect(&apply(), 0);
         let member = "SELECT pg_has_role('keycloak_user', 'rds_password', 'MEMBER')";
         assert_eq!(bench.query(member), "f");
-        // What the administrator itself granted it takes back.
+        // The administrator revokes a membership that it granted itself.
         bench.server.master("platform", "CREATE ROLE team").unwrap();
         bench.server.master("platform", "GRANT team TO keycloak_user").unwrap();
         expect(&apply(), 0);
@@ -213,7 +213,7 @@ fn secrets_that_are_not_good_enough() {
             assert!(whole, "{says} is not in {shown}");
             assert_eq!(bench.picture(), picture, "{says}");
         }
-        // Secrets that are missing are all named.
+        // All missing secrets are reported.
         for application in ["keycloak", "backstage"] {
             let path = format!("goldenpath/dev/{application}/postgres.json");
             std::fs::remove_file(bench.path().join(path)).unwrap();
@@ -227,7 +227,7 @@ fn secrets_that_are_not_good_enough() {
     }
 }
 
-/// What is not trusted is made by the administrator itself, where the server lets it: a superuser's server.
+/// The administrator creates an extension that is not trusted, if it is a superuser.
 #[test]
 fn an_extension_that_the_administrator_may_make() {
     for major in versions() {
@@ -263,8 +263,8 @@ fn an_extension_that_the_administrator_may_make() {
     }
 }
 
-/// Up to 15 an administrator with `NOINHERIT` cannot give away what is somebody else's, and can do all else; what
-/// it was a member of before, it is afterwards.
+/// Before PostgreSQL 16, an administrator with `NOINHERIT` cannot transfer objects of another
+/// owner, but can do everything else. Its own memberships are unchanged afterwards.
 #[test]
 fn an_administrator_that_does_not_inherit() {
     for major in versions() {
@@ -307,8 +307,8 @@ fn an_administrator_that_does_not_inherit() {
     }
 }
 
-/// What the owner granted by a grant option that it has lost since is for a superuser to take back; what the owner
-/// holds without the option stays.
+/// Only a superuser can revoke what the owner granted through a grant option that it has since
+/// lost. The owner's own privileges remain.
 #[test]
 fn what_was_granted_by_an_option_that_is_lost() {
     for major in versions().into_iter().filter(|major| *major >= 15) {

@@ -1,4 +1,5 @@
-//! A database gets another owner: what goes along, what stays, and what is printed for others to run.
+//! A database changes its owner: the objects that move, those that stay, and the statements printed
+//! for manual use.
 
 use rdsprov_testkit::versions;
 use serde_json::Value;
@@ -15,7 +16,7 @@ const WITH_A_READER: &str = r#"application_databases = {
 const APPLY: [&str; 3] = ["apply", "--env", "dev"];
 const ALLOWED: [&str; 2] = ["--allow", "changes_owner"];
 
-/// What a role owns of all that is in a database, with what it owns of what all databases share.
+/// Returns what a role owns in a database, and the shared objects that it owns.
 fn owned(bench: &Bench, database: &str, role: &str) -> String {
     bench.query_in(
         database,
@@ -30,13 +31,13 @@ fn owned(bench: &Bench, database: &str, role: &str) -> String {
     )
 }
 
-/// The one refusal's statement, and the database to run it in.
+/// Returns the statement of the only refusal, and the database in which to run it.
 fn opens(bench: &Bench, definitions: &str, arguments: &[&str]) -> (String, String) {
     let plan = ["plan", "--env", "dev", "--format", "json"];
     let output = bench.run(definitions, &[&plan, arguments].concat());
     let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
     let [refusal] = plan["refusals"].as_array().unwrap().as_slice() else {
-        panic!("not one refusal: {}", plan["refusals"])
+        panic!("expected one refusal, got: {}", plan["refusals"])
     };
     let text = |value: &Value| value.as_str().unwrap_or("postgres").to_owned();
     let opens = &refusal["manual_fix"];
@@ -45,7 +46,7 @@ fn opens(bench: &Bench, definitions: &str, arguments: &[&str]) -> (String, Strin
     (text(&opens["database"]), statement)
 }
 
-/// A database of the administrator with one of everything in it.
+/// Creates a database of the administrator with an object of every kind.
 fn of_everything(major: u32) -> Bench {
     let bench = Bench::new(major);
     bench.app("dev", "shop", "shop_owner");
@@ -114,7 +115,7 @@ fn of_everything(major: u32) -> Bench {
     bench
 }
 
-/// What PostgreSQL lets nobody give away stays: extensions, and with them what is theirs.
+/// PostgreSQL has no owner change for extensions and their objects.
 const STAYS: &str = "database platform\ndatabase postgres\ndatabase template1\nextension citext";
 
 #[test]
@@ -128,7 +129,7 @@ fn all_that_the_administrator_has_in_a_database_goes_along() {
                  ALTER SUBSCRIPTION \"S b\" OWNER TO platform_admin",
             );
         }
-        // What a session made for itself is nobody else's.
+        // Temporary objects of a session are not transferred.
         let mut session = bench.server.master_session("shop").unwrap();
         session.ask("CREATE TEMPORARY TABLE mine (id serial)").unwrap();
         let definitions = bench.definitions(WITH_A_READER);
@@ -138,12 +139,12 @@ fn all_that_the_administrator_has_in_a_database_goes_along() {
     }
 }
 
-/// The same, by who reads the refusal.
+/// The same with the statements of the refusal, run by a user.
 #[test]
 fn what_is_printed_hands_over_all_that_the_administrator_has() {
     for major in versions() {
         let bench = of_everything(major);
-        // As the master, who then has power over it.
+        // As the master user, which then has the ADMIN option on the role.
         bench.server.master("platform", "CREATE ROLE shop_owner").unwrap();
         let definitions = bench.definitions(OF_SHOP_OWNER);
         let (database, statement) = opens(&bench, &definitions, &[]);
@@ -155,7 +156,7 @@ fn what_is_printed_hands_over_all_that_the_administrator_has() {
     }
 }
 
-/// One who owns two databases, one of them with grants, and a tablespace.
+/// Creates a role that owns two databases, one of them with grants, and a tablespace.
 fn of_an_owner(major: u32) -> (Bench, String) {
     let bench = Bench::new(major);
     bench.app("dev", "shop", "shop_owner");
@@ -190,7 +191,7 @@ fn of_an_owner(major: u32) -> (Bench, String) {
     (bench, definitions)
 }
 
-/// The databases and tablespaces with their owners and ACLs.
+/// Returns the databases and tablespaces with their owners and ACLs.
 fn shared(bench: &Bench) -> String {
     bench.query(
         "SELECT string_agg(what, E'\\n' ORDER BY what) FROM (
@@ -209,7 +210,7 @@ fn what_an_owner_has_beside_a_database_stays_its_own() {
         let (bench, definitions) = of_an_owner(major);
         let before = shared(&bench);
         let (database, statement) = opens(&bench, &definitions, &[]);
-        // By the program, and by who reads its refusal.
+        // Once by the product, and once by a user who runs the statements of the refusal.
         for printed in [false, true] {
             if printed {
                 bench.query_in("shop", "REASSIGN OWNED BY successor TO shop_owner");
@@ -225,7 +226,7 @@ fn what_an_owner_has_beside_a_database_stays_its_own() {
     }
 }
 
-/// What is to be run first where the new owner is yet to come.
+/// The statements to run first if the new owner does not exist yet.
 #[test]
 fn what_is_printed_for_an_owner_that_is_not_there_yet() {
     for major in versions() {
@@ -244,7 +245,7 @@ fn what_is_printed_for_an_owner_that_is_not_there_yet() {
     }
 }
 
-/// A subscription is its database's, and `REASSIGN OWNED` moves it from everywhere.
+/// A subscription belongs to one database, but `REASSIGN OWNED` moves it from every database.
 #[test]
 fn subscriptions_are_refused_or_go_along() {
     for major in versions() {

@@ -1,4 +1,4 @@
-//! `docs/iam.md` against what the commands ask of AWS.
+//! Compares the policies in `docs/iam.md` with the AWS calls of each command.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +9,8 @@ use crate::bench::{Bench, expect};
 
 const DOCUMENT: &str = include_str!("../../../../docs/iam.md");
 
-/// The commands by their headings, with their arguments, and how each ends. Those that only look come before
-/// the one that changes what they see.
+/// The commands by their headings, with their arguments and exit codes. Commands that only read
+/// precede the one that changes their input.
 const COMMANDS: [(&str, &[&str], i32); 12] = [
     ("validate", &["validate"], 0),
     ("plan", &["plan", "--out", "plan.json"], 0),
@@ -26,13 +26,13 @@ const COMMANDS: [(&str, &[&str], i32); 12] = [
     ("completions", &["completions", "bash"], 0),
 ];
 
-/// Those that take no definitions.
+/// Commands without definitions.
 const WITHOUT_DEFINITIONS: [&str; 3] = ["audit", "schema", "completions"];
 
-/// Actions, and the resources that each is allowed on.
+/// The actions of a policy, with the resources of each.
 type Policy = BTreeMap<String, Vec<String>>;
 
-/// The policies of a section, by its heading.
+/// Returns the policies of the document by section heading.
 fn policies() -> BTreeMap<String, Policy> {
     let section = |text: &'static str| {
         let (heading, rest) = text.split_once('\n').unwrap();
@@ -59,7 +59,8 @@ fn policies() -> BTreeMap<String, Policy> {
     DOCUMENT.split("\n## ").skip(1).map(section).collect()
 }
 
-/// Whether a resource of a policy is the secret, whatever Secrets Manager puts behind its name.
+/// Returns whether a policy's resource matches a secret, with the suffix that Secrets Manager adds
+/// to its name.
 fn is_allowed(resource: &str, secret: &str) -> bool {
     let Some((_, pattern)) = resource.split_once(":secret:") else { return resource == "*" };
     let pattern = pattern.strip_suffix("-??????").unwrap();
@@ -69,7 +70,7 @@ fn is_allowed(resource: &str, secret: &str) -> bool {
     })
 }
 
-/// The secrets that a call names.
+/// Returns the secrets that a call names.
 fn secrets(call: &Call) -> Vec<&str> {
     let list = call.parameters["SecretIdList"].as_array().into_iter().flatten();
     let one = ["SecretId", "Name"].into_iter().filter_map(|key| call.parameters.get(key));
@@ -83,7 +84,7 @@ fn each_command_makes_the_calls_that_its_policy_allows() {
     bench.app("dev", "backstage", "backstage_user");
     let manager = bench.secrets_manager.as_ref().unwrap();
     let plain = Relay::start(manager, |_| None).unwrap();
-    // Without the right to ask for many secrets at once, each is asked for.
+    // Without permission for BatchGetSecretValue, each secret is read by its own call.
     let singly = Relay::start(manager, |call| {
         (call.action == "BatchGetSecretValue")
             .then(|| Reply::Error("AccessDeniedException", "not in batches".to_owned()))
@@ -114,7 +115,7 @@ fn each_command_makes_the_calls_that_its_policy_allows() {
             calls.iter().map(|call| format!("secretsmanager:{}", call.action)).collect();
         assert_eq!(made, policy.keys().cloned().collect(), "{command}");
         for call in &calls {
-            // A batch reads what single calls may.
+            // A batch needs the permissions of single reads as well.
             let action = call.action.replace("BatchGet", "Get");
             let resources = &policy[&format!("secretsmanager:{action}")];
             for secret in secrets(call) {
@@ -130,7 +131,7 @@ fn each_command_makes_the_calls_that_its_policy_allows() {
     assert_eq!(key.keys().collect::<Vec<_>>(), ["kms:Decrypt", "kms:GenerateDataKey"]);
 }
 
-/// The commands that a program knows, as its help lists them.
+/// Returns the commands that `--help` lists.
 fn known(arguments: &[&str]) -> BTreeSet<String> {
     let mut program = crate::bench::program();
     let help = expect(&program.args(arguments).arg("--help").output().unwrap(), 0);
@@ -144,7 +145,7 @@ fn known(arguments: &[&str]) -> BTreeSet<String> {
 fn no_command_is_left_out() {
     let run = |at: usize| -> BTreeSet<String> {
         let words = COMMANDS.iter().filter(|(command, ..)| at == 0 || *command == "audit");
-        // What delegate is run with stands in the bench.
+        // The fixture runs `delegate` with fixed arguments.
         words.map(|(command, words, _)| words.get(at).unwrap_or(command).to_string()).collect()
     };
     assert_eq!(run(0), known(&[]));

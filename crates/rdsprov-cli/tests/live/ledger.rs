@@ -1,4 +1,5 @@
-//! The ledger of the command: every run is in it, before it does anything and after it has ended.
+//! The ledger of the command: it records the intent of every run before the first change, and its
+//! outcome.
 
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -35,7 +36,7 @@ fn records(bench: &Bench) -> Vec<Value> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// `rdsprov audit …` on the ledger.
+/// Runs `rdsprov audit …` on the ledger.
 fn audit(bench: &Bench, arguments: &[&str], code: i32) -> String {
     let mut command = bench.program();
     command.args(["audit", arguments[0], "records/ledger.jsonl"]);
@@ -68,7 +69,7 @@ fn a_run_is_told_from_intent_to_outcome() {
             assert!(intent[key].as_str().unwrap().starts_with("sha256:"), "{key}");
         }
         assert!(intent["os_user"].is_string() && intent["host"].is_string());
-        // The intent has every statement; the steps repeat theirs, in the order of the CSV.
+        // The intent contains every statement. The steps repeat theirs, in the order of the CSV.
         let announced = intent["transactions"].as_array().unwrap();
         let announced: Vec<&Value> = announced
             .iter()
@@ -89,7 +90,7 @@ fn a_run_is_told_from_intent_to_outcome() {
         let head = outcome["hash"].as_str().unwrap();
         assert!(shown.contains(&format!("ledger: record {}, {head}", all.len())), "{shown}");
 
-        // Where there is nothing to do, that is its outcome.
+        // A run without changes has that as its outcome.
         expect(&bench.run(&definitions, &APPLY), 0);
         let all = records(&bench);
         assert_eq!(all.last().unwrap()["status"], "no_change");
@@ -123,7 +124,7 @@ fn a_run_is_told_from_intent_to_outcome() {
     }
 }
 
-/// What came to nothing is in it, too, with why and of what.
+/// Refused and failed runs are recorded with their reason.
 #[test]
 fn refused_and_failed_runs_are_told() {
     let (bench, definitions) = bench(versions()[0]);
@@ -147,10 +148,10 @@ fn refused_and_failed_runs_are_told() {
     assert!(refused["message"].as_str().unwrap().contains("not managed"), "{refused}");
     assert!(refused["plan"].is_string(), "{refused}");
     bench.query("DROP ROLE shop_owner");
-    // The CSV cannot be had: that is told in the ledger.
+    // The CSV file cannot be written, which the ledger records.
     let failed = run(&["--audit-output", "."], 1);
     assert!(failed["message"].as_str().unwrap().contains("cannot be written"), "{failed}");
-    // Definitions that are wrong.
+    // Invalid definitions.
     bench.definitions("application_databases = {");
     assert_eq!(run(&[], 1)["status"], "error");
     bench.definitions(DEFINITIONS);
@@ -170,7 +171,7 @@ fn refused_and_failed_runs_are_told() {
     audit(&bench, &["verify"], 0);
 }
 
-/// A run whose files may not grow beyond a size, in blocks of 512 bytes.
+/// Runs the command with a limit for the size of files, in blocks of 512 bytes.
 fn limited(bench: &Bench, definitions: &str, blocks: u32, trap: &str) -> Output {
     let command = bench.command(definitions, &APPLY);
     let mut shell = Command::new("sh");
@@ -182,7 +183,7 @@ fn limited(bench: &Bench, definitions: &str, blocks: u32, trap: &str) -> Output 
     shell.output().unwrap()
 }
 
-/// Where the intent cannot be written, nothing is done; what was written of it is taken back.
+/// If the intent cannot be written, nothing is changed and the partial record is removed.
 #[test]
 fn nothing_is_done_without_the_intent_on_disk() {
     let (bench, definitions) = bench(versions()[0]);
@@ -197,17 +198,21 @@ fn nothing_is_done_without_the_intent_on_disk() {
     expect(&bench.run(&definitions, &APPLY), 0);
     audit(&bench, &["verify"], 0);
 
-    // A ledger that is none.
+    // A file that is not a ledger.
     let ledger = ["apply", "--env", "dev", "--audit-ledger", "own.tfvars"];
     let shown = expect(&bench.run(&definitions, &ledger), 1);
     assert!(shown.contains("own.tfvars is no ledger"), "{shown}");
 }
 
-/// A process that the system ends in the middle of a record.
+/// The system kills the process while it writes a record.
 #[test]
 fn a_run_that_is_killed_leaves_half_a_record_and_the_next_goes_on() {
     let (bench, definitions) = bench(versions()[0]);
-    assert_eq!(limited(&bench, &definitions, 4, "").status.code(), None, "it was not killed");
+    assert_eq!(
+        limited(&bench, &definitions, 4, "").status.code(),
+        None,
+        "the process was not killed"
+    );
     let torn = text(&bench);
     assert_eq!(torn.len(), 4 * 512);
     let shown = audit(&bench, &["verify"], 1);
@@ -218,7 +223,7 @@ fn a_run_that_is_killed_leaves_half_a_record_and_the_next_goes_on() {
     assert!(text(&bench).starts_with(&torn));
 }
 
-/// A run that is killed while the server is at work has said what it would do.
+/// The intent is on disk when a run is killed during its first statement.
 #[test]
 fn the_intent_is_there_before_the_first_statement() {
     for major in versions() {
@@ -250,7 +255,7 @@ fn the_intent_is_there_before_the_first_statement() {
     }
 }
 
-/// Two environments' runs on two servers with one ledger.
+/// Concurrent runs of two environments on two servers share one ledger.
 #[test]
 fn runs_at_once_make_one_chain() {
     let (one, definitions) = bench(versions()[0]);

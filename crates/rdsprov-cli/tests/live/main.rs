@@ -1,4 +1,4 @@
-//! The command as people run it, against servers in the shape of RDS: PostgreSQL says what is true.
+//! The command as users run it, against servers that resemble RDS. PostgreSQL verifies the results.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 

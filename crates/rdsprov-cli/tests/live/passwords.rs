@@ -1,4 +1,4 @@
-//! A password is set where the server says that it is wrong, and nowhere else.
+//! A password is set only if the server reports that the current one is wrong.
 
 use std::process::Output;
 use std::sync::{Arc, Condvar, Mutex};
@@ -28,7 +28,8 @@ fn stored(bench: &Bench) -> String {
     )
 }
 
-/// What somebody did, what a plan says then, and what ends it. The password is right all the time.
+/// A manual change, the expected note of the plan, and the statement that reverts the change. The
+/// password is always right.
 const ANSWERS: [(&str, &str, &str); 5] = [
     (
         "ALTER ROLE keycloak_user NOLOGIN",
@@ -70,13 +71,14 @@ fn no_answer_but_wrong_password_leads_to_a_reset() {
             assert!(!shown.contains("set_password"), "PostgreSQL {major}: {done}: {shown}");
             bench.query(undone);
         }
-        // The line that lets nobody in from here comes first.
+        // The first matching line of pg_hba.conf decides.
         let rules = bench.server.data_directory().join("pg_hba.conf");
         let text = std::fs::read_to_string(&rules).unwrap();
         std::fs::write(&rules, format!("hostssl all keycloak_user all reject\n{text}")).unwrap();
         bench.query("SELECT pg_reload_conf()");
         wait_until(&bench, TEAMS, "pg_hba.conf does not let the role in from here");
-        // So do those that let in who tells the password itself, which nobody does, and whoever comes.
+        // The same holds for lines with cleartext authentication, which is refused, and without
+        // authentication.
         for (method, says) in [
             ("password", "the server asks for the password itself"),
             ("trust", "the server lets the role in without asking for a password"),
@@ -97,7 +99,7 @@ fn no_answer_but_wrong_password_leads_to_a_reset() {
     }
 }
 
-/// A server takes its time to read its rules again.
+/// Waits for the plan to report this: the server reloads its configuration asynchronously.
 fn wait_until(bench: &Bench, definitions: &str, says: &str) {
     for _ in 0..50 {
         let output = bench.run(definitions, &["plan"]);
@@ -108,10 +110,10 @@ fn wait_until(bench: &Bench, definitions: &str, says: &str) {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    panic!("it never came to: {says}");
+    panic!("never reported: {says}");
 }
 
-/// Over a gate, without TLS.
+/// Runs the command through a login proxy, without TLS.
 fn over(gate: &Gate, bench: &Bench, definitions: &str, words: &[&str]) -> Output {
     let secrets = format!("file:{}", bench.path().display());
     let port = gate.port().to_string();
@@ -119,7 +121,8 @@ fn over(gate: &Gate, bench: &Bench, definitions: &str, words: &[&str]) -> Output
     bench.bare(definitions, &[words, &place].concat()).output().unwrap()
 }
 
-/// What a login can be told, and what a plan says then: nothing where that comes after the password.
+/// The server's answer to a login, and the plan's reaction: none if the server has verified the
+/// password before.
 const TOLD: [(Instead, &str); 16] = [
     (Instead::Error("28P01", "password authentication failed"), "set_password role keycloak_user"),
     (Instead::Error("28000", "no pg_hba.conf entry for host"), "pg_hba.conf does not let the role"),
@@ -163,7 +166,7 @@ fn each_answer_to_a_login_is_told_apart() {
     }
 }
 
-/// A bound: a server with a thousand roles is not stormed.
+/// The number of parallel logins is bounded, so that a thousand roles do not overload a server.
 #[test]
 fn eight_log_in_at_once_and_no_more() {
     const ROLES: usize = 24;
@@ -179,7 +182,7 @@ fn eight_log_in_at_once_and_no_more() {
     let definitions = bench.definitions(&(text + "}\n"));
     expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 0);
 
-    /// How many wait at the gate, how many did at most, and how many came.
+    /// The current, the highest and the total number of logins.
     #[derive(Default)]
     struct Logins {
         now: usize,
@@ -199,7 +202,7 @@ fn eight_log_in_at_once_and_no_more() {
             at_gate.all += 1;
             at_gate.most = at_gate.most.max(at_gate.now);
             changed.notify_all();
-            // Until eight are there; and a while longer, for whoever would come as the ninth.
+            // Waits until eight are there, and a while longer for a possible ninth.
             let patience = Duration::from_secs(10);
             drop(changed.wait_timeout_while(at_gate, patience, |all| all.most < 8).unwrap());
             std::thread::sleep(Duration::from_millis(200));
@@ -213,7 +216,7 @@ fn eight_log_in_at_once_and_no_more() {
     assert_eq!((seen.most, seen.all), (8, ROLES));
 }
 
-/// A login is a connection that begins and ends: no statement is sent over it.
+/// The password check sends no statement.
 #[test]
 fn a_login_leaves_nothing_but_itself() {
     for major in versions() {
@@ -227,7 +230,7 @@ fn a_login_leaves_nothing_but_itself() {
             bench.query(sql);
         }
         let mut of_role = Vec::new();
-        // A server takes its time to read its settings again.
+        // The server reloads its configuration asynchronously.
         for _ in 0..50 {
             let mark = bench.server.log().len();
             expect(&bench.run(TEAMS, &["check"]), 0);
@@ -263,7 +266,7 @@ fn whether_to_ask_can_be_chosen() {
     expect(&bench.run(TEAMS, &["check"]), 0);
 }
 
-/// A superuser may read the verifiers: they are compared, and nobody logs in.
+/// A superuser can read the verifiers: they are compared, and no role logs in.
 #[test]
 fn a_superuser_compares_verifiers() {
     for major in versions() {
@@ -298,7 +301,7 @@ fn verifiers_are_as_the_server_and_rfc_4013_want_them() {
     for major in versions() {
         let bench = Bench::new(major);
         bench.app("dev", "backstage", "backstage_user");
-        // With a soft hyphen, which SASLprep leaves out, and a numeral that it replaces.
+        // SASLprep removes the soft hyphen and replaces the numeral.
         let text = "Canary-I\u{ad}X-\u{2168}";
         bench.secret("goldenpath/dev/keycloak/postgres", &format!(r#"{{"password": "{text}"}}"#));
         if major >= 16 {
@@ -341,7 +344,7 @@ fn what_a_site_and_a_server_ask_of_passwords() {
     assert!(stored(&bench).starts_with("SCRAM-SHA-256$"));
 }
 
-/// Somebody is there who never answers: a proxy that is stuck, say.
+/// A server that accepts connections and never answers, such as a proxy that hangs.
 #[test]
 fn a_server_that_says_nothing_is_not_waited_for_without_end() {
     let bench = applied(versions()[0]);
@@ -351,7 +354,7 @@ fn a_server_that_says_nothing_is_not_waited_for_without_end() {
     assert!(said.contains("no answer within 15 s"), "{said}");
 }
 
-/// What keeps the server from looking at a password, or is said after it has.
+/// Errors that occur before the server verifies a password, or after.
 #[test]
 fn a_full_server_and_a_full_database_say_nothing_against_a_password() {
     for major in versions() {
@@ -362,7 +365,7 @@ fn a_full_server_and_a_full_database_say_nothing_against_a_password() {
         assert!(said.contains("database keycloak cannot be looked into"), "{said}");
         assert!(!said.contains("set_password"), "{said}");
         bench.query("ALTER DATABASE keycloak CONNECTION LIMIT -1");
-        // As many sessions as roles other than superusers may have, but for one of the program itself.
+        // Uses all slots for roles that are not superusers, except one for the command itself.
         let mut sessions: Vec<_> =
             std::iter::from_fn(|| bench.server.master_session("postgres").ok()).collect();
         sessions.pop();
@@ -379,7 +382,7 @@ fn a_full_server_and_a_full_database_say_nothing_against_a_password() {
     }
 }
 
-/// Of a member of `rds_iam` RDS takes no password: it is not asked for, and there is none.
+/// RDS does not accept a password from a member of `rds_iam`: it is neither checked nor set.
 #[test]
 fn a_role_that_comes_with_tokens_has_no_password() {
     for major in versions() {
@@ -395,8 +398,11 @@ fn a_role_that_comes_with_tokens_has_no_password() {
         assert_eq!(stored(&bench), "none", "PostgreSQL {major}");
         let mark = bench.server.log().len();
         expect(&bench.run(&definitions, &[&["check"], site.as_slice()].concat()), 0);
-        assert!(!bench.server.log()[mark..].contains("keycloak_user\""), "somebody logged in");
-        // And has one again where that is declared.
+        assert!(
+            !bench.server.log()[mark..].contains("keycloak_user\""),
+            "the password was checked"
+        );
+        // The password is set again once it is declared.
         expect(&bench.run(TEAMS, &["apply"]), 0);
         assert!(stored(&bench).starts_with("SCRAM-SHA-256$"), "PostgreSQL {major}");
     }

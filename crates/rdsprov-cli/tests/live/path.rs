@@ -1,4 +1,4 @@
-//! The whole path: what teams write becomes what PostgreSQL allows.
+//! The main path: the access that teams declare becomes the access that PostgreSQL grants.
 
 use rdsprov_core::secrets::Password;
 use rdsprov_core::secrets::scram::Verifier;
@@ -6,7 +6,7 @@ use rdsprov_testkit::{Ear, environment, versions};
 
 use crate::bench::{Bench, CANARY, assert_unseen, expect, password, writes};
 
-/// What a team's file says: its path, and each application with its database and role.
+/// A definitions file, with each application's name, database and role.
 type Team = (&'static str, [(&'static str, &'static str, &'static str); 2]);
 
 const TEAMS: [Team; 2] = [
@@ -34,7 +34,7 @@ fn what_teams_write_converges() {
         }
         let before = bench.admin_grants();
         let audit = bench.path().join("records/audit.csv").display().to_string();
-        // Each flag of the script that this program replaces.
+        // The flags of the script that this product replaces.
         let mut words =
             vec!["apply", "--env", "dev", "--master-secret", "goldenpath/dev/rds/master"];
         words.extend(["--build-id", "16-01-26-01", "--run-id", "7", "--region", "eu-west-2"]);
@@ -48,14 +48,14 @@ fn what_teams_write_converges() {
         let mark = bench.server.log().len();
         let shown = expect(&bench.run(definitions, &words), 0);
         assert!(shown.contains("create_database,success"), "{shown}");
-        // What the second run must not do is seen where it is done.
+        // The second run is compared with the first by its effects.
         let written = writes(&bench.server.log()[mark..]).join("\n");
         for begin in
             ["CREATE ROLE", "CREATE DATABASE", "COMMENT ON", "REVOKE ALL", "ALTER DATABASE"]
         {
             assert!(written.lines().any(|line| line.starts_with(begin)), "{begin}: {written}");
         }
-        assert_eq!(bench.admin_grants(), before, "a membership of the administrator stayed");
+        assert_eq!(bench.admin_grants(), before, "a membership of the administrator remains");
         for (application, database, user) in applications {
             let sql = "CREATE TABLE t (id serial); INSERT INTO t DEFAULT VALUES";
             bench.server.sql_as(user, &password(application), database, sql).unwrap();
@@ -66,21 +66,21 @@ fn what_teams_write_converges() {
         }
         let (stranger, _, user) = applications[1];
         let entered = bench.server.sql_as(user, &password(stranger), "keycloak", "SELECT 1");
-        assert!(entered.is_err(), "a stranger can enter");
+        assert!(entered.is_err(), "an undeclared role can log in");
 
         bench.keep_quiet();
         let again = ["apply", "--env", "dev", "--audit-output", &audit];
-        // The server may write for itself (what it prunes while it reads, a checkpoint), but not each time.
+        // The server may write in the background (pruning, a checkpoint), but not on every attempt.
         let wrote_nothing = (0..4).any(|_| {
             let (mark, written) = (bench.server.log().len(), bench.written());
             assert!(expect(&bench.run(definitions, &again), 0).contains("no_change"));
             let same = bench.written() == written;
             let log = bench.server.log();
-            assert!(log[mark..].contains("statement: "), "the log shows no statements");
+            assert!(log[mark..].contains("statement: "), "the log contains no statements");
             assert_eq!(writes(&log[mark..]), Vec::<String>::new());
             same
         });
-        assert!(wrote_nothing, "PostgreSQL {major}: runs with nothing to do wrote");
+        assert!(wrote_nothing, "PostgreSQL {major}: runs without changes wrote WAL");
         let log = bench.server.log();
         let plan = ["plan", "--env", "dev", "--detailed-exitcode"];
         expect(&bench.run(definitions, &plan), 0);
@@ -111,7 +111,7 @@ fn prod_needs_approval_and_is_not_contacted_without() {
         }
         assert!(std::fs::read_to_string(&audit).unwrap().contains(",apply,refused,"));
 
-        // The approval of another plan is none; that of this plan is.
+        // The digest of another plan is not an approval; that of this plan is.
         let stale = expect(&apply(Some("sha256:0000")), 3);
         let digest = stale
             .split(['(', ')'])
@@ -122,7 +122,7 @@ fn prod_needs_approval_and_is_not_contacted_without() {
     }
 }
 
-/// A Secrets Manager and a server that only count who calls them.
+/// A Secrets Manager and a server that only count connections.
 struct Ears {
     bench: Bench,
     secrets: Ear,
@@ -130,8 +130,8 @@ struct Ears {
 }
 
 impl Ears {
-    /// Runs the command twice, with secrets from the one and with secrets at hand for the other; gives what it
-    /// said, and how many calls each has heard so far.
+    /// Runs the command twice: with secrets from the first, and with secrets in files for the
+    /// second. Returns the outputs and the numbers of connections so far.
     fn run(&self, definitions: &str, arguments: &[&str], approval: &str, code: i32) -> [String; 2] {
         let mut from_aws = self.bench.bare(definitions, arguments);
         from_aws.envs(environment(&format!("http://127.0.0.1:{}", self.secrets.port())));
@@ -161,7 +161,7 @@ fn without_approval_nobody_is_called() {
         ears.run("teams/coupled.tfvars", &apply, approval, 3);
     }
     assert_eq!(ears.heard(), [0, 0]);
-    // With it both are.
+    // With approval, both are contacted.
     ears.run("teams/coupled.tfvars", &apply, "true", 1);
     assert!(ears.heard().iter().all(|calls| *calls > 0), "{:?}", ears.heard());
 }
@@ -180,7 +180,8 @@ fn a_contradicting_environment_is_refused_and_nobody_is_called() {
     assert_eq!(ears.heard(), [0, 0]);
 }
 
-/// What PostgreSQL or RDS keeps for itself is no application's, whoever is asked: the definitions are wrong.
+/// Names that PostgreSQL or RDS reserve are errors in the definitions, reported without contacting
+/// anything.
 #[test]
 fn reserved_names_are_errors_of_the_definitions_and_nobody_is_called() {
     let ears = ears();
@@ -230,7 +231,7 @@ fn each_level_may_do_what_its_table_says() {
         apply();
         owner("CREATE TABLE later (id serial PRIMARY KEY, note text)");
         owner("INSERT INTO later (note) VALUES ('x')");
-        // A table that is as if it had been there before the run.
+        // A table that looks as if it had existed before the run.
         owner(
             "CREATE TABLE earlier (id serial PRIMARY KEY, note text);
              REVOKE ALL ON earlier, earlier_id_seq FROM shop_editor, shop_reader",
@@ -254,11 +255,11 @@ fn each_level_may_do_what_its_table_says() {
         assert!(reader("CREATE TABLE mine (id int)").is_err());
         editor("CREATE TEMPORARY TABLE mine (id int)").unwrap();
         assert!(reader("CREATE TEMPORARY TABLE mine (id int)").is_err());
-        // What is given beyond the declaration is taken back.
+        // Undeclared privileges are revoked.
         owner("GRANT INSERT ON later TO shop_reader");
         apply();
         assert!(reader("INSERT INTO later (note) VALUES ('n')").is_err());
-        // A password that drifted is set again.
+        // A drifted password is set again.
         bench.query("ALTER ROLE shop_reader PASSWORD 'something else'");
         assert!(apply().contains("set_password,success"));
         reader("SELECT 1").unwrap();
@@ -267,7 +268,8 @@ fn each_level_may_do_what_its_table_says() {
     }
 }
 
-/// The script that a DBA would run does what `apply` does, given the verifiers, and nothing without.
+/// The SQL script of a plan, with verifiers, has the effect of `apply`; without them it changes
+/// nothing.
 #[test]
 fn the_sql_of_a_plan_does_what_apply_does() {
     for major in versions() {
@@ -304,7 +306,7 @@ fn the_sql_of_a_plan_does_what_apply_does() {
     }
 }
 
-/// With the verifiers in it a script wants nothing but psql; databases may be named as psql names servers.
+/// A script with verifiers needs psql only. A database name may look like a connection string.
 #[test]
 fn the_sql_of_a_plan_with_verifiers_is_run_as_it_is() {
     let names = ["a=b", "postgresql://127.0.0.1:1/x", r#"it's \"ü\" \\"#, "host=elsewhere"];
@@ -325,7 +327,7 @@ fn the_sql_of_a_plan_with_verifiers_is_run_as_it_is() {
         let definitions = bench.definitions(&format!("application_databases = {{\n{text}}}"));
         let sql = ["plan", "--env", "dev", "--format", "sql", "--with-verifiers"];
         let plan = bench.run(&definitions, &sql);
-        // Whoever asks for verifiers gets them, and no password.
+        // The option for verifiers prints verifiers and no password.
         assert_eq!(plan.status.code(), Some(0));
         let script = String::from_utf8(plan.stdout).unwrap();
         assert_eq!(script.matches("SCRAM-SHA-256$4096:").count(), 8, "{script}");
@@ -339,7 +341,7 @@ fn the_sql_of_a_plan_with_verifiers_is_run_as_it_is() {
     assert!(expect(&shown, 64).contains("--format sql"));
 }
 
-/// A refused plan is a script that does nothing but say so.
+/// The script of a refused plan only reports the refusal.
 #[test]
 fn the_sql_of_a_refused_plan_does_nothing() {
     let bench = Bench::new(versions()[0]);
@@ -355,7 +357,7 @@ fn the_sql_of_a_refused_plan_does_nothing() {
     assert_eq!(bench.picture(), picture);
 }
 
-/// As GitHub shows it in a comment: nothing that somebody named is markup.
+/// The Markdown of a plan as a GitHub comment: names are not interpreted as markup.
 #[test]
 fn a_plan_is_a_comment_on_a_pull_request() {
     let bench = Bench::new(*versions().last().unwrap());

@@ -1,4 +1,4 @@
-//! Others are at work on the same server.
+//! Concurrent changes on the same server.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use rdsprov_testkit::versions;
 
 use crate::bench::{Bench, expect, password};
 
-/// Waits until a query answers `t`.
+/// Waits until a query returns `t`.
 pub fn wait_for(bench: &Bench, sql: &str) {
     for _ in 0..500 {
         if bench.query(sql) == "t" {
@@ -15,10 +15,11 @@ pub fn wait_for(bench: &Bench, sql: &str) {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    panic!("it never came to: {sql}");
+    panic!("never true: {sql}");
 }
 
-/// Somebody changes the ACL of the same database, and commits while the run waits for the row.
+/// Another session changes the ACL of the same database, and commits while the run waits for the
+/// row.
 #[test]
 fn a_lost_race_for_a_catalog_row_is_run_again() {
     for major in versions() {
@@ -51,7 +52,7 @@ fn a_lost_race_for_a_catalog_row_is_run_again() {
     }
 }
 
-/// Runs wait for one another, and each then finds what the other has done.
+/// Runs wait for each other, and each one sees the changes of the previous one.
 #[test]
 fn two_runs_at_once() {
     for major in versions() {
@@ -72,7 +73,7 @@ fn two_runs_at_once() {
     }
 }
 
-/// What the administrator may not enter is opened first, then looked at, in one run.
+/// A database that the administrator cannot enter is opened and then observed, in one run.
 #[test]
 fn a_database_that_the_administrator_was_shut_out_of() {
     for major in versions() {
@@ -97,7 +98,7 @@ fn a_database_that_the_administrator_was_shut_out_of() {
     }
 }
 
-/// A run that is told to stop says what became of it, and the next one completes it.
+/// A run that receives a signal reports its state, and the next run completes it.
 #[test]
 fn a_run_that_is_told_to_stop() {
     let bench = Bench::new(versions()[0]);
@@ -105,7 +106,7 @@ fn a_run_that_is_told_to_stop() {
     bench.app("dev", "backstage", "backstage_user");
     let audit = bench.path().join("audit.csv").display().to_string();
     let arguments = ["apply", "--audit-output", &audit];
-    // Somebody in the template holds up CREATE DATABASE.
+    // A session in the template database blocks CREATE DATABASE.
     std::thread::scope(|scope| {
         let other = scope.spawn(|| bench.query_in("template1", "SELECT pg_sleep(2)"));
         wait_for(

@@ -1,4 +1,4 @@
-//! A rotation, wherever it is interrupted: with what `AWSCURRENT` says, the application logs in.
+//! A rotation can be interrupted anywhere: the application can log in with `AWSCURRENT`.
 
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -42,7 +42,7 @@ fn current_logs_in(bench: &Bench, when: &str) {
     assert!(logs_in(bench, &current), "{when}: AWSCURRENT does not log in");
 }
 
-/// What was printed; of a rotation, none of the passwords that it has to do with may be in it.
+/// Asserts the exit code and that the output of a rotation contains none of its passwords.
 #[track_caller]
 fn shown(bench: &Bench, output: &Output, code: i32) -> String {
     let shown = expect(output, code);
@@ -111,7 +111,7 @@ fn a_password_is_rotated() {
         assert!(bench.query(stored).starts_with("SCRAM-SHA-256$"));
         expect(&bench.run(TEAMS, &["check"]), 0);
 
-        // The stage that stays on the current version is no rotation that was begun.
+        // A stage that remains on the current version is not an unfinished rotation.
         shown(&bench, &bench.run(TEAMS, &["rotate", "keycloak", "backstage"]), 0);
         assert_ne!(at(&bench, "AWSCURRENT").unwrap().0, new);
         current_logs_in(&bench, "the second");
@@ -124,31 +124,31 @@ fn a_password_is_rotated() {
     }
 }
 
-/// What happens where.
+/// The interruption at a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum What {
-    /// SIGKILL, and Secrets Manager never hears of the call.
+    /// SIGKILL before Secrets Manager receives the call.
     KillBefore,
-    /// SIGKILL, and Secrets Manager does what was asked.
+    /// SIGKILL after Secrets Manager has executed the call.
     KillAfter,
-    /// SIGTERM, and the call goes on.
+    /// SIGTERM, and the call continues.
     Terminate,
-    /// SIGTERM, and AWS says no.
+    /// SIGTERM, and AWS returns an error.
     TerminateAndDeny,
-    /// AWS says no.
+    /// AWS returns an error.
     Deny,
-    /// No call comes through.
+    /// No call reaches AWS.
     Cut,
-    /// Calls come through, and no answer does.
+    /// Calls reach AWS, and their responses are lost.
     Lost,
-    /// The superuser's statement; another one ends what it began.
+    /// A statement of the superuser, and one that reverts it.
     Meanwhile(&'static str, &'static str),
-    /// The run waits where the server keeps it, and gets a signal there.
+    /// The run waits on the server and receives a signal.
     Signal(&'static str),
 }
 
-/// The call, what happens there, how the run ends, and whether that is the one place that only the next run
-/// heals.
+/// The call, the interruption, the exit code, and whether it is in the one window after which only
+/// the next run restores the login.
 const INTERRUPTIONS: [(&str, What, Option<i32>, bool); 22] = [
     ("DescribeSecret", What::KillBefore, None, false),
     ("DescribeSecret", What::Terminate, Some(1), false),
@@ -190,7 +190,7 @@ const INTERRUPTIONS: [(&str, What, Option<i32>, bool); 22] = [
     ("UpdateSecretVersionStage", What::Cut, Some(1), false),
 ];
 
-/// Those after which the rotation is complete all the same.
+/// Interruptions after which the rotation is complete.
 const COMPLETED: [(&str, What); 2] =
     [("UpdateSecretVersionStage", What::Terminate), ("UpdateSecretVersionStage", What::Lost)];
 
@@ -202,7 +202,7 @@ fn until(mut holds: impl FnMut() -> bool) {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    panic!("it never came to that");
+    panic!("the condition never became true");
 }
 
 fn kill(signal: &str, pid: u32) {
@@ -211,7 +211,7 @@ fn kill(signal: &str, pid: u32) {
 
 #[test]
 fn an_interruption_leaves_what_is_current_to_log_in_with() {
-    // Most of it is waiting.
+    // Most of the test is waiting.
     std::thread::scope(|scope| {
         for major in versions() {
             scope.spawn(move || interrupt_everywhere(major));
@@ -231,7 +231,7 @@ fn interrupt_everywhere(major: u32) {
             until(|| pid.load(Ordering::Relaxed) != 0);
             let signal = |signal: &str| {
                 kill(signal, pid.load(Ordering::Relaxed));
-                // Until it has come to the program.
+                // Waits until the signal has reached the process.
                 std::thread::sleep(Duration::from_millis(300));
             };
             let deny = || Reply::Error("AccessDeniedException", format!("not {action}"));
@@ -276,7 +276,7 @@ fn interrupt_everywhere(major: u32) {
         let mut locker = bench.server.superuser_session("postgres").unwrap();
         match place {
             "set" => locker.ask("BEGIN; ALTER ROLE keycloak_user CONNECTION LIMIT -1"),
-            // Each login takes a second, and so does that with the new password.
+            // Each login takes a second, also the one with the new password.
             "test" => {
                 superuser.ask("ALTER SYSTEM SET post_auth_delay = 1; SELECT pg_reload_conf()")
             }
@@ -312,7 +312,7 @@ fn interrupt_everywhere(major: u32) {
         }
         let output = run.wait_with_output().unwrap();
         if what == What::KillAfter {
-            // The call outlives who made it.
+            // The call is still executed after its caller was killed.
             until(|| at(&bench, moves) != stands);
         }
         if let What::Meanwhile(_, undone) = what {
@@ -333,12 +333,12 @@ fn interrupt_everywhere(major: u32) {
         let moved = place == "UpdateSecretVersionStage" && what == What::KillAfter;
         assert_eq!(version != before, moved, "{when}");
         if window {
-            assert!(!logs_in(&bench, &current), "{when}: it was to be in the window");
+            assert!(!logs_in(&bench, &current), "{when}: expected to be in the window");
             let told = shown(&bench, &bench.run(TEAMS, &["apply"]), 0);
             assert!(told.contains("set_password,success"), "{when}: {told}");
         }
         current_logs_in(&bench, &when);
-        // The next rotation takes up what was begun.
+        // The next rotation continues the unfinished one.
         let begun = at(&bench, "AWSPENDING").map(|(id, _)| id).filter(|id| *id != version);
         shown(&bench, &bench.run(TEAMS, &ROTATE), 0);
         current_logs_in(&bench, &when);
@@ -351,16 +351,16 @@ fn interrupt_everywhere(major: u32) {
         assert_ne!(at(&bench, "AWSCURRENT").unwrap().0, before, "{what:?}");
         current_logs_in(&bench, &format!("{what:?}"));
     }
-    // In the window, a rotation heals as an apply does.
+    // In the window, a rotation repairs the login like an apply.
     interrupted("UpdateSecretVersionStage", What::KillBefore);
     let told = shown(&bench, &bench.run(TEAMS, &ROTATE), 0);
     assert!(!told.contains("set_password") && told.contains("finish_rotation,success"), "{told}");
-    current_logs_in(&bench, "healed by a rotation");
+    current_logs_in(&bench, "repaired by a rotation");
     expect(&bench.run(TEAMS, &["check"]), 0);
     assert!(!bench.server.log().contains(CANARY));
 }
 
-/// What is refused, and what a person reads then. Nothing is written for it, to the server or to AWS.
+/// Refusals and their messages. Neither the server nor AWS is changed.
 #[test]
 fn what_cannot_be_rotated_is_refused() {
     let bench = applied(versions()[0]);
@@ -444,14 +444,14 @@ fn what_cannot_be_rotated_is_refused() {
     }
     assert_eq!(stored(), before);
 
-    // Outside dev it asks for approval as apply does, before anybody is contacted.
+    // Outside dev, the command asks for approval like apply, before it contacts anything.
     let mut command =
         bench.command("teams/coupled.tfvars", &["rotate", "keycloak", "--env", "prod"]);
     let told = expect(&command.envs(relay.environment()).output().unwrap(), 3);
     assert!(told.contains("ALLOW_DB_PROVISION=true") && relay.take_calls().is_empty(), "{told}");
 }
 
-/// What is pending counts where it is asked for, and what has nothing pending is taken as it is.
+/// A pending version is used if requested; a secret without one is used as it is.
 #[test]
 fn the_pending_version_counts_where_it_is_asked_for() {
     let bench = applied(versions()[0]);
@@ -463,7 +463,7 @@ fn the_pending_version_counts_where_it_is_asked_for() {
     assert!(told.contains(&version) && told.matches("set_password").count() == 1, "{told}");
     expect(&bench.run(TEAMS, &[&["apply"], pending.as_slice()].concat()), 0);
     assert!(logs_in(&bench, "Canary-pending-91c4"));
-    // A rotation finds it on the server, and finishes.
+    // A rotation finds the pending password on the server and completes.
     expect(&bench.run(TEAMS, &["rotate", "keycloak"]), 0);
     assert_eq!(at(&bench, "AWSCURRENT").unwrap().0, version);
     expect(&bench.run(TEAMS, &["check"]), 0);

@@ -1,4 +1,4 @@
-//! Saved plans: applied as long as they are the plan, and refused for each reason why they are not.
+//! Saved plans: applied while they are current, otherwise refused with the reason.
 
 use rdsprov_testkit::versions;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ fn a_saved_plan_is_applied_until_something_changes() {
         let sum = String::from_utf8(sum.stdout).unwrap();
         assert_eq!(saved["definitions"], format!("sha256:{}", sum.split(' ').next().unwrap()));
 
-        // Somebody makes one of the roles meanwhile.
+        // Another session creates one of the roles in the meantime.
         let role = "CREATE ROLE shop_reader LOGIN; COMMENT ON ROLE shop_reader IS
             '[managed by rdsprov: environment=dev application=shop_reports build_id=1 name=\"shop_reader\"]'";
         bench.server.master("postgres", role).unwrap();
@@ -66,13 +66,13 @@ fn a_saved_plan_is_applied_until_something_changes() {
         expect(&bench.run(&definitions, &PLAN), 0);
         assert!(apply(0).contains("done: the server is as declared"));
         expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
-        // Once is enough.
+        // A plan can be applied once.
         assert!(apply(3).contains("is stale"));
-        // A plan of nothing is one, too.
+        // An empty plan can be saved as well.
         expect(&bench.run(&definitions, &PLAN), 0);
         assert!(apply(0).contains("Nothing to do"));
 
-        // Other definitions; a comment in them changes nothing.
+        // Changed definitions; a comment in them changes nothing.
         expect(&bench.run(&definitions, &PLAN), 0);
         bench.definitions(&format!("# hello\n{DEFINITIONS}"));
         apply(0);
@@ -121,7 +121,7 @@ fn what_is_no_such_plan_is_refused() {
     assert!(shown.contains("the plan is for environment \"dev\""), "{shown}");
     assert_eq!(bench.picture(), picture);
 
-    // Not there, and in the wrong place.
+    // A missing file, and a plan in the wrong position.
     let none = ["apply", "other.json", "--env", "dev"];
     assert!(expect(&bench.run(&definitions, &none), 64).contains("other.json cannot be read"));
     let mut command = bench.bare(&definitions, &["apply", "--env", "dev"]);
@@ -129,7 +129,7 @@ fn what_is_no_such_plan_is_refused() {
     assert!(shown.contains("plan.json is a saved plan; let it stand before"), "{shown}");
 }
 
-/// A saved plan stands in for the person at the terminal, and for no gate.
+/// A saved plan replaces the question at the terminal, not the gates.
 #[test]
 fn a_saved_plan_needs_the_approval_that_any_plan_needs() {
     let (bench, definitions) = bench(versions()[0]);

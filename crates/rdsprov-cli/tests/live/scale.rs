@@ -1,4 +1,4 @@
-//! Many tables, and people who read them meanwhile.
+//! Databases with many tables, and concurrent readers.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -10,13 +10,13 @@ use rdsprov_testkit::versions;
 
 use crate::bench::{Bench, expect, password};
 
-/// Most memory that the command held, in KiB, and its exit code.
+/// Returns the peak memory of the command in KiB, and its exit code.
 fn peak(mut command: Command) -> (u64, Option<i32>) {
     let mut child: Child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     loop {
-        // The kernel keeps the highest value for as long as there is a process to ask about.
+        // The kernel reports the peak as long as the process exists.
         let text = std::fs::read_to_string(&status).unwrap_or_default();
         let value = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = value.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok());
@@ -28,7 +28,7 @@ fn peak(mut command: Command) -> (u64, Option<i32>) {
     }
 }
 
-/// What holds already is not written again: not one row of the catalogs beside those that differ.
+/// Existing grants are not repeated: only catalog rows that differ are written.
 #[test]
 fn a_table_that_lacks_a_grant_leaves_its_neighbours_alone() {
     const ROWS: &str = "
@@ -70,7 +70,7 @@ fn a_table_that_lacks_a_grant_leaves_its_neighbours_alone() {
     }
 }
 
-/// Each table is granted to other roles that nobody declares.
+/// Grants on each table to different undeclared roles.
 const ACLS_OF_THEIR_OWN: &str = "
     DO $$ DECLARE one record; BEGIN
       FOR one IN SELECT oid::regclass AS name, oid::int AS number
@@ -82,7 +82,7 @@ const ACLS_OF_THEIR_OWN: &str = "
       END LOOP;
     END $$";
 
-/// 20,000 tables in 10 schemas, 20 roles: what is planned is held in memory, not what is there.
+/// 20,000 tables in 10 schemas, 20 roles: memory depends on the plan, not on the number of objects.
 #[test]
 fn a_large_database_is_planned_in_little_memory() {
     const LIMIT_KIB: u64 = 64 * 1024;
@@ -152,7 +152,7 @@ fn a_large_database_is_planned_in_little_memory() {
     assert_eq!((all, few), (1, 1), "{log}");
 }
 
-/// From reader to editor on 200 tables, and back, while the reader reads on and on.
+/// A role becomes editor on 200 tables and reader again, while it reads without pause.
 #[test]
 fn who_reads_meanwhile_is_never_refused() {
     for major in versions() {
@@ -194,12 +194,12 @@ fn who_reads_meanwhile_is_never_refused() {
                 wait(1000);
             }
             done.store(true, Ordering::Relaxed);
-            assert_eq!(reader.join().unwrap(), "", "PostgreSQL {major}: a read was refused");
+            assert_eq!(reader.join().unwrap(), "", "PostgreSQL {major}: a read failed");
         });
     }
 }
 
-/// Reads the tables in turn until it is told to stop; answers with what was refused.
+/// Reads the tables in turn until told to stop. Returns the errors.
 fn read_on(bench: &Bench, reads: &AtomicU64, done: &AtomicBool) -> String {
     let mut psql = Command::new("psql")
         .args(["-X", "-q", "-At", "-h", bench.server.host(), "-U", "shop_reader", "-d", "shop"])
@@ -213,7 +213,7 @@ fn read_on(bench: &Bench, reads: &AtomicU64, done: &AtomicBool) -> String {
         .spawn()
         .unwrap();
     let mut input = psql.stdin.take().unwrap();
-    // The pipe is short: what is written was read, but for the last few.
+    // The pipe buffer is small: all statements except the last few have been executed.
     for number in (1..=200).cycle() {
         if done.load(Ordering::Relaxed) || writeln!(input, "TABLE t{number};").is_err() {
             break;

@@ -1,9 +1,10 @@
-//! The folders of `testdata/scenarios`: where a server stands, what is declared, the plan that follows
-//! and the state after it. A snapshot beside each is the documentation of what the program does.
+//! Runs the folders of `testdata/scenarios`: the state of a server, the definitions, the resulting
+//! plan, and the state after it. The snapshots in each folder document what the product does.
 //!
-//! A folder holds `definitions.tfvars`; where the story began earlier, `earlier.tfvars` (applied first)
-//! and `before.sql` (what people then did by hand); where they are needed, `rdsprov.toml` and `arguments`.
-//! Where `RDSPROV_TEST_PYTHON` names a Python that has the module, as `cargo xtask test` does, its plan is the same.
+//! A folder contains `definitions.tfvars`. Optional files: `earlier.tfvars` (applied first),
+//! `before.sql` (manual changes after that), `rdsprov.toml` and `arguments`. If
+//! `RDSPROV_TEST_PYTHON` names a Python with the module, as in `cargo xtask test`, its plan must be
+//! the same.
 
 use std::collections::BTreeSet;
 use std::panic::catch_unwind;
@@ -17,7 +18,7 @@ use rdsprov_testkit::versions;
 use crate::bench::{Bench, DELEGATE, DELEGATE_SECRET, expect};
 use crate::schema::assert_valid;
 
-/// Each story mostly waits for its own server.
+/// Each scenario mostly waits for its own server.
 const WORKERS: usize = 3;
 
 fn folders() -> Vec<PathBuf> {
@@ -28,7 +29,7 @@ fn folders() -> Vec<PathBuf> {
     folders
 }
 
-/// All that access hangs on, in words, of what this program might touch.
+/// Describes everything that determines access and that the product can change.
 fn state(bench: &Bench) -> String {
     const CLUSTER: &str = "
         SELECT 'role ' || rolname || CASE WHEN rolcanlogin THEN ' LOGIN' ELSE '' END
@@ -84,27 +85,27 @@ fn state(bench: &Bench) -> String {
     for name in names.lines() {
         lines.push(format!("inside {name}\n  {}", bench.query_in(name, INSIDE)));
     }
-    // From 17 an owner's own privileges on tables include MAINTAIN.
+    // Since PostgreSQL 17, an owner's privileges on its tables include MAINTAIN.
     lines.join("\n").replace("arwdDxtm/", "arwdDxt/") + "\n"
 }
 
-/// Who runs the program once the story's beginning is over.
+/// The role that runs the product after the initial state is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Administrator {
-    /// The master user, as whom the snapshots were made.
+    /// The master user, as in the snapshots.
     Master,
-    /// A role that it has delegated to.
+    /// A role to which the master user delegated.
     Delegate,
 }
 
-/// A snapshot's text.
+/// Returns the text of a snapshot.
 fn snapshot(folder: &Path, name: &str) -> String {
     let text = std::fs::read_to_string(folder.join(format!("{name}.snap"))).unwrap();
     text.splitn(3, "---\n").last().unwrap().to_owned()
 }
 
-/// A text in which it makes no difference which of the two administrators acted: the lines in order of
-/// themselves, and so the items of each ACL, each once.
+/// Normalises a text so that it does not depend on the administrator that acted: sorted lines,
+/// sorted ACL items, no duplicates.
 fn whoever_acted(text: &str) -> Vec<String> {
     let text = text.replace(DELEGATE, "platform_admin");
     let mut lines: Vec<String> = text
@@ -166,7 +167,7 @@ fn play(major: u32, folder: &Path, administrator: Administrator) {
     let (picture, grants) = (bench.picture(), bench.admin_grants());
     let plan = run(&definitions, "plan", &own);
     let plan_text = String::from_utf8(plan.stdout).unwrap();
-    // The digest covers the observed state, which is another on each server.
+    // The digest covers the observed state, which differs between servers.
     let text: Vec<&str> =
         plan_text.lines().map(|line| line.split(" sha256:").next().unwrap_or(line)).collect();
     let newest = !delegated && versions().last() == Some(&major);
@@ -174,10 +175,10 @@ fn play(major: u32, folder: &Path, administrator: Administrator) {
         let site = site.iter().map(String::as_str);
         let words: Vec<&str> = site.chain(own.iter().copied()).collect();
         let same = bench.python(&python, &definitions, &words);
-        assert_eq!(expect(&same, 0), plan_text, "Python plans otherwise");
+        assert_eq!(expect(&same, 0), plan_text, "the Python module plans differently");
     }
     let refused = plan.status.code() == Some(3);
-    // What is printed as JSON has the same shape on each version.
+    // The JSON output has the same structure on each version.
     if newest {
         let json = [own.as_slice(), &["--format", "json", "--out", "plan.json"]].concat();
         let json = run(&definitions, "plan", &json);
@@ -196,7 +197,7 @@ fn play(major: u32, folder: &Path, administrator: Administrator) {
         assert_valid(Document::Ledger, &serde_json::from_str(line).unwrap());
     }
     if refused {
-        assert_eq!(bench.picture(), picture, "a refused run changed something");
+        assert_eq!(bench.picture(), picture, "a refused run changed the server");
     } else {
         if newest {
             let access = run(&definitions, "access", &["--format", "json"]);
@@ -204,10 +205,10 @@ fn play(major: u32, folder: &Path, administrator: Administrator) {
             assert_valid(Document::Access, &serde_json::from_slice(&access.stdout).unwrap());
         }
         expect(&run(&definitions, "check", &own), 0);
-        assert_eq!(bench.admin_grants(), grants, "a membership of the administrator stayed");
+        assert_eq!(bench.admin_grants(), grants, "a membership of the administrator remains");
     }
-    // Up to 14 schema `public` has another owner, and PUBLIC may create in it; a few stories go another
-    // way up to 15, too.
+    // Before PostgreSQL 15, schema `public` has another owner and PUBLIC may create in it. A few
+    // scenarios also differ before PostgreSQL 16.
     let name = |name: &str| match major {
         ..=14 => format!("{name}_14"),
         15 if folder.join(format!("{name}_15.snap")).exists() => format!("{name}_15"),
@@ -216,7 +217,7 @@ fn play(major: u32, folder: &Path, administrator: Administrator) {
     if delegated {
         let (plan, after) = (snapshot(folder, &name("plan")), snapshot(folder, &name("after")));
         assert_eq!(whoever_acted(&text.join("\n")), whoever_acted(&plan), "the plan");
-        assert_eq!(whoever_acted(&state(&bench)), whoever_acted(&after), "the state after it");
+        assert_eq!(whoever_acted(&state(&bench)), whoever_acted(&after), "the state after the run");
         return;
     }
     insta::with_settings!({
@@ -227,13 +228,13 @@ fn play(major: u32, folder: &Path, administrator: Administrator) {
     });
 }
 
-/// The stories; `RDSPROV_SCENARIO` chooses those with a word in their name.
+/// Returns the scenarios, or those whose names contain `RDSPROV_SCENARIO`.
 fn chosen() -> Vec<PathBuf> {
     let chosen = std::env::var("RDSPROV_SCENARIO").unwrap_or_default();
     folders().into_iter().filter(|folder| folder.display().to_string().contains(&chosen)).collect()
 }
 
-/// Each story on each of the versions.
+/// Combines each scenario with each of the versions.
 fn on_each(versions: &[u32]) -> Vec<(u32, PathBuf)> {
     let stories = |major: &u32| {
         let major = *major;
@@ -242,7 +243,7 @@ fn on_each(versions: &[u32]) -> Vec<(u32, PathBuf)> {
     versions.iter().flat_map(stories).collect()
 }
 
-/// All stories are told to their end.
+/// Runs all scenarios, and reports all failures at the end.
 fn play_all(stories: &[(u32, PathBuf)], administrator: Administrator) {
     assert!(!stories.is_empty());
     let next = AtomicUsize::new(0);
@@ -261,7 +262,7 @@ fn play_all(stories: &[(u32, PathBuf)], administrator: Administrator) {
         }
     });
     let failed = failed.into_inner().unwrap();
-    assert!(failed.is_empty(), "these went otherwise: {failed:#?}");
+    assert!(failed.is_empty(), "scenarios with another result: {failed:#?}");
 }
 
 #[test]
@@ -269,8 +270,9 @@ fn each_scenario_ends_as_its_snapshot_says() {
     play_all(&on_each(&versions()), Administrator::Master);
 }
 
-/// Memberships have options from 16 on, and schema `public` has another owner up to 14: the oldest and the
-/// newest are each of one kind, and each story is told on one of them; `cargo xtask test --pg` tells each on all.
+/// Memberships have options since PostgreSQL 16, and schema `public` has another owner before 15.
+/// The oldest and the newest version cover both differences, and each scenario runs on one of them.
+/// `cargo xtask test --pg` runs each scenario on all versions.
 #[test]
 fn a_delegated_administrator_ends_each_scenario_alike() {
     let all = versions();

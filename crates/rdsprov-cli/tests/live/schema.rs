@@ -1,4 +1,4 @@
-//! What the command prints and keeps as JSON, against the schemas that it prints.
+//! Validates the JSON output and files of the command with the schemas that it prints.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, expect, program};
 
-/// As `rdsprov schema` prints them.
+/// The schemas that `rdsprov schema` prints.
 static SCHEMAS: LazyLock<BTreeMap<String, Validator>> = LazyLock::new(|| {
     let validator = |document: Document| {
         let mut command = program();
@@ -28,13 +28,13 @@ fn wrong(document: Document, value: &Value) -> Vec<String> {
     errors.map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
 
-/// A document is as its schema says.
+/// Asserts that a document is valid for its schema.
 #[track_caller]
 pub fn assert_valid(document: Document, value: &Value) {
     assert_eq!(wrong(document, value), Vec::<String>::new(), "{document}: {value:#}");
 }
 
-/// The schemas say something: each of these is a document no longer.
+/// The schemas are strict: each of these changes makes a document invalid.
 #[test]
 fn what_is_no_document_is_no_document() {
     let bench = Bench::new(versions()[0]);
@@ -77,7 +77,7 @@ fn what_is_no_document_is_no_document() {
         assert_valid(document, &value);
         *value.pointer_mut(place).unwrap() = other;
         assert_ne!(wrong(document, &value), Vec::<String>::new(), "{document} {place}");
-        // Every key at the top is always there.
+        // Top-level keys are always present.
         let value: Value = serde_json::from_slice(text).unwrap();
         for key in value.as_object().unwrap().keys().filter(|key| *key != "aws_region") {
             let mut value = value.clone();

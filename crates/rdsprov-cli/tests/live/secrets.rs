@@ -1,4 +1,4 @@
-//! What Secrets Manager may answer, and what a person reads then.
+//! Responses of Secrets Manager and the messages that follow.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ fn what_aws_answers_and_what_a_person_reads() {
     without_region_credentials_or_a_way_there(&bench);
 }
 
-/// What a batch says of each of its secrets is taken as said where it is for good.
+/// A permanent error of one secret in a batch is final.
 fn each_answer_has_its_message(bench: &Bench) {
     let manager = bench.secrets_manager.as_ref().unwrap();
     let one = ["BatchGetSecretValue"].as_slice();
@@ -65,12 +65,12 @@ fn each_answer_has_its_message(bench: &Bench) {
         ] {
             assert!(shown.contains(secret), "{secret} is not in {shown}");
         }
-        assert!(!shown.contains(message), "what AWS says is passed on: {shown}");
+        assert!(!shown.contains(message), "the message of AWS is printed: {shown}");
         assert_eq!(actions(&relay.take_calls()), calls, "{code}");
     }
 }
 
-/// The SDK waits and asks again, three times in all: the third answer counts, and there is no fourth request.
+/// The SDK retries with a delay, three requests in all: the third response counts.
 fn too_many_requests_are_made_again_later(bench: &Bench) {
     let manager = bench.secrets_manager.as_ref().unwrap();
     for (times, attempts, code, calls) in [(2, "", 0, 3), (9, "", 1, 3), (9, "2", 1, 2)] {
@@ -91,7 +91,7 @@ fn too_many_requests_are_made_again_later(bench: &Bench) {
     }
 }
 
-/// Where no secret at all is to be had, one line says so, and why.
+/// If no secret can be read, one line gives the reason.
 fn without_region_credentials_or_a_way_there(bench: &Bench) {
     let region = ("AWS_REGION", "eu-west-2");
     let credentials = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
@@ -106,7 +106,7 @@ fn without_region_credentials_or_a_way_there(bench: &Bench) {
         (&nowhere, "Secrets Manager in region eu-west-2 cannot be reached: Connection refused"),
     ] {
         let mut command: Command = bench.bare(&definitions, &["plan", "--env", "dev"]);
-        // The metadata service of EC2 is asked, too, and nobody wants to read that it is not there.
+        // The request to the EC2 metadata service fails as well, which is not worth a message.
         command
             .env_clear()
             .env("HOME", bench.path())
@@ -128,8 +128,8 @@ fn without_region_credentials_or_a_way_there(bench: &Bench) {
     assert!(shown.starts_with(says) && shown.lines().count() == 1, "{shown}");
 }
 
-/// Every kind of bad input in one run: all are told, with secret and application, and nothing is changed.
-/// The texts are canaries, and neither the log of the libraries nor the records show one.
+/// Every kind of invalid secret in one run: all are reported with secret and application, and
+/// nothing is changed. Neither the log of the libraries nor the records contain the texts.
 #[test]
 fn bad_secrets_are_told_together_and_never_shown() {
     let bench = Bench::with_secrets_manager(versions()[0]);
@@ -188,7 +188,7 @@ fn bad_secrets_are_told_together_and_never_shown() {
         "  far = {{ database_name = \"far\", username = \"far_user\", secret = \"{far}\" }}\n}}\n"
     ));
     let definitions = bench.definitions(&text);
-    // The batch is denied, so that single answers are seen, too.
+    // The batch is denied, so that secrets are read one by one.
     let relay = Relay::start(manager, move |call| {
         let says = |code, message: &str| Some(Reply::Error(code, message.to_owned()));
         match call.parameters["SecretId"].as_str().and_then(|id| id.split('/').nth(2)) {
@@ -211,7 +211,7 @@ fn bad_secrets_are_told_together_and_never_shown() {
     };
     let started = Instant::now();
     let shown = run(&apply);
-    assert!(started.elapsed() < Duration::from_secs(20), "the waiting is bounded");
+    assert!(started.elapsed() < Duration::from_secs(20), "the run took too long");
     for (application, says) in &kinds {
         let told = |line: &str| {
             line.starts_with(&format!("refused ({application}): secret {} ", id(application)))
@@ -226,8 +226,8 @@ fn bad_secrets_are_told_together_and_never_shown() {
         "refused (far): secret {far} is in region us-east-1, and this run reads those of eu-west-2; give --region us-east-1"
     );
     assert!(shown.contains(&says), "{shown}");
-    assert!(run(&verbose).contains("aws_smithy"), "the log of the libraries is not there");
-    // Without the relay, the batch itself brings what it can.
+    assert!(run(&verbose).contains("aws_smithy"), "the log of the libraries is missing");
+    // Without the proxy, the batch returns every secret that it can.
     expect(&bench.run(&definitions, &verbose), 3);
     let records = std::fs::read_to_string(&audit).unwrap();
     assert_eq!(records.matches(",refused,").count(), 3, "{records}");
@@ -239,13 +239,13 @@ fn bad_secrets_are_told_together_and_never_shown() {
     assert_eq!(bench.picture(), picture);
 }
 
-/// The plan says which version of a secret it sets, and an approval is for that version.
+/// The plan names the version of a secret that it sets, and an approval is for that version.
 #[test]
 fn a_plan_names_the_version() {
     let bench = Bench::with_secrets_manager(versions()[0]);
     let manager = bench.secrets_manager.as_ref().unwrap();
     bench.app("dev", "keycloak", "keycloak_user");
-    // Odd, and good all the same: a port as text, a key that means nothing here, 64 KB in all.
+    // Unusual but valid: a port as text, an unknown key, 64 KB in all.
     let id = "goldenpath/dev/backstage/postgres";
     let secret = |password: &str| {
         let note = "x".repeat(65_000 - password.len());
@@ -260,10 +260,10 @@ fn a_plan_names_the_version() {
     let first = manager.version(id).unwrap();
     let digest = plan(&first);
     manager.put_pending(id, &secret("Canary-pending")).unwrap();
-    assert_eq!(plan(&first), digest, "what is pending changes nothing");
+    assert_eq!(plan(&first), digest, "a pending version changes the plan");
     bench.secret(id, &secret(&password("again")));
     let second = manager.version(id).unwrap();
-    assert_ne!(plan(&second), digest, "an approval would be for another password");
+    assert_ne!(plan(&second), digest, "the digest does not depend on the version");
     expect(&bench.run(TEAMS, &["apply"]), 0);
     bench.server.sql_as("backstage_user", &password("again"), "backstage", "SELECT 1").unwrap();
 
@@ -301,7 +301,7 @@ fn a_secret_that_rds_manages_is_completed_by_flags() {
     bench.server.sql_as("keycloak_user", &password("keycloak"), "keycloak", "SELECT 1").unwrap();
 }
 
-/// More than one batch.
+/// More secrets than one batch can contain.
 #[test]
 fn many_secrets_are_fetched_in_batches() {
     let bench = Bench::with_secrets_manager(versions()[0]);

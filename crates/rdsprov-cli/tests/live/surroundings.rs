@@ -1,4 +1,4 @@
-//! What people set for a database, a role or the administrator does not change what the program does.
+//! Settings of a database, a role or the administrator do not change the behaviour of the product.
 
 use rdsprov_testkit::versions;
 
@@ -45,7 +45,8 @@ fn settings_of_a_database_are_not_the_programs() {
     }
 }
 
-/// The owner of a database may write any comment: one that looks like a mark keeps nothing open.
+/// A database owner may write any comment: one that looks like a marker does not keep a database
+/// open.
 #[test]
 fn a_mark_of_somebody_else_keeps_nothing_open() {
     for major in versions() {
@@ -69,7 +70,7 @@ fn a_mark_of_somebody_else_keeps_nothing_open() {
     }
 }
 
-/// A database whose names cannot be read is refused, and the others are looked at all the same.
+/// A database whose names cannot be decoded is refused, and the other databases are still observed.
 #[test]
 fn names_in_no_encoding_concern_their_database_alone() {
     for major in versions() {

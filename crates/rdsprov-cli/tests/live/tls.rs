@@ -1,5 +1,5 @@
-//! Who is there is asked by default; less only by choice. Each way in which the answer is wrong has its own
-//! message, with what to do.
+//! The command verifies the server's certificate by default. Each kind of invalid certificate has
+//! its own message, with a hint.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ use rdsprov_testkit::versions;
 
 use crate::bench::{Bench, CANARY, expect, program};
 
-/// What servers say of TLS has changed over the years.
+/// The TLS messages of servers differ between versions.
 fn oldest_and_newest() -> impl Iterator<Item = u32> {
     let versions: BTreeSet<u32> = versions().into_iter().collect();
     let ends = [versions.first().copied(), versions.last().copied()];
@@ -48,7 +48,8 @@ fn the_server_is_asked_who_it_is() {
     expect(&plan(&["--tls", "require"]), 0);
     let shown = expect(&plan(&["--tls", "require", "--ca-file", &ca]), 64);
     assert!(shown.contains("use verify-full"), "{shown}");
-    // The server takes nobody without TLS, which is its right; strangers are not even asked.
+    // The server rejects connections without TLS. For hosts other than loopback the client does not
+    // try.
     let shown = expect(&plan(&["--tls", "disable"]), 1);
     assert!(shown.contains("no encryption") && shown.contains("--tls verify-full"), "{shown}");
     let shown = expect(&plan(&["--tls", "disable", "--host", "db.example.com"]), 1);
@@ -56,13 +57,13 @@ fn the_server_is_asked_who_it_is() {
     expect(&plan(&["--tls", "off"]), 64);
 }
 
-/// A certificate with its key.
+/// A certificate with its private key.
 struct Pair {
     certificate: String,
     key: String,
 }
 
-/// A CA, for tests.
+/// A certificate authority for tests.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: String,
@@ -82,7 +83,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
-    /// One that this one vouches for.
+    /// Issues an intermediate CA.
     fn below(&self, name: &str) -> Self {
         let mut params = named(name, &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -110,7 +111,7 @@ fn self_signed(params: CertificateParams) -> Pair {
     Pair { certificate: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
 }
 
-/// A server whose certificates change, and the command before it.
+/// A server whose certificate can be changed, and the command that connects to it.
 struct Door {
     bench: Bench,
     definitions: String,
@@ -136,7 +137,7 @@ impl Door {
         path
     }
 
-    /// The server shows this certificate from now on.
+    /// Installs a certificate on the server.
     fn shows(&self, pair: &Pair) {
         let data = self.bench.server.data_directory();
         fs::write(data.join("server.crt"), &pair.certificate).unwrap();
@@ -150,11 +151,11 @@ impl Door {
         self.bench.query("SELECT pg_reload_conf()");
         let deadline = Instant::now() + Duration::from_secs(10);
         while loaded() == before {
-            assert!(Instant::now() < deadline, "the server did not reload");
+            assert!(Instant::now() < deadline, "the server did not reload its configuration");
         }
     }
 
-    /// `plan`, without a word about TLS.
+    /// Returns `plan` without any TLS option.
     fn plan(&self) -> Command {
         let secrets = format!("file:{}", self.bench.path().display());
         let mut command = self.bench.bare(&self.definitions, &["plan", "--secrets", &secrets]);
@@ -205,7 +206,7 @@ fn roots_are_given_in_four_ways() {
         &["PGSSLROOTCERT"],
     );
 
-    // The system's own; nothing but them where that is asked for.
+    // The system's own certificates, and no others if requested.
     expect_all(plan().env("SSL_CERT_FILE", &ca), 0, &[]);
     expect_all(plan().env("SSL_CERT_FILE", &ca).env("PGSSLROOTCERT", "system"), 0, &[]);
     expect_all(plan().env("SSL_CERT_FILE", &other).env("PGSSLROOTCERT", "system"), 1, unknown);
@@ -216,7 +217,7 @@ fn roots_are_given_in_four_ways() {
         &["the system has no root certificates", "ca-certificates"],
     );
 
-    // rdsprov.toml comes last, and a variable that is empty says nothing.
+    // rdsprov.toml has the lowest precedence, and an empty variable counts as unset.
     door.file("rdsprov.toml", "[tls]\nca_file = \"ca.pem\"\n");
     expect_all(&mut plan(), 0, &[]);
     expect_all(plan().env("PGSSLROOTCERT", ""), 0, &[]);
@@ -253,7 +254,7 @@ fn each_wrong_server(major: u32) {
     let old = door.file("old.pem", &old.certificate);
     door.trusting(&old, 1, &["(CN=Old CA) expired at 2020-01-01T00:00:00Z", "--ca-file"]);
 
-    // Another CA that has the name of one that is trusted.
+    // Another CA with the same name as a trusted one.
     door.shows(&Authority::new("Test CA").issue(named("server", &["localhost"])));
     door.trusting(&ca, 1, &["names a CA that is known here (CN=Test CA)", "--ca-file"]);
 
@@ -270,7 +271,7 @@ fn each_wrong_server(major: u32) {
     door.shows(&chain);
     door.trusting(&ca, 0, &[]);
 
-    // Without a CA: the way of `openssl req -x509`, and one that does not say it is a CA's.
+    // Certificates without a CA: one from `openssl req -x509`, and one without CA constraint.
     let mut params = named("alone", &["localhost"]);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let alone = self_signed(params.clone());
@@ -296,7 +297,7 @@ fn each_wrong_server(major: u32) {
     assert!(!door.bench.server.log().contains(CANARY), "a password reached the server's log");
 }
 
-/// What is no PostgreSQL server, and what a proxy may say.
+/// Servers that are not PostgreSQL, and answers of a proxy.
 #[test]
 fn each_answer_that_is_not_tls_has_its_message() {
     let door = Door::new(versions()[0]);
@@ -315,7 +316,7 @@ fn each_answer_that_is_not_tls_has_its_message() {
             let mut request = [0; 8];
             stream.read_exact(&mut request).unwrap();
             stream.write_all(answer).unwrap();
-            // Until the other side has had enough.
+            // Reads until the client disconnects.
             let _ = stream.read_to_end(&mut Vec::new());
         });
         let place = format!("cannot connect to localhost:{port} over TLS");
@@ -359,7 +360,7 @@ fn the_client_says_who_it_is_to(major: u32) {
         command
     };
 
-    // Four ways to give it.
+    // The four sources of a client certificate.
     let wanted = &["requires a valid client certificate", "--client-cert and --client-key"];
     expect_all(&mut plan(), 1, wanted);
     let own = pair("own", &authority.issue(named("platform_admin", &[])));
@@ -384,7 +385,7 @@ fn the_client_says_who_it_is_to(major: u32) {
     expect_all(plan().env("PGSSLKEY", "").env("PGSSLCERT", ""), 0, &[]);
     fs::remove_file(toml).unwrap();
 
-    // What is refused here.
+    // Client certificates that the command rejects.
     let other = pair("other", &authority.issue(named("somebody", &[])));
     let mixed = (certificate.clone(), other.1.clone());
     expect_all(&mut with(&mixed), 1, &["other.key is not that of the client certificate"]);
@@ -404,7 +405,7 @@ fn the_client_says_who_it_is_to(major: u32) {
         expect_all(&mut with(&own), code, says);
     }
 
-    // And there.
+    // Client certificates that the server rejects.
     expect_all(&mut with(&other), 1, &["password authentication failed", "common name"]);
     let stranger =
         pair("stranger", &Authority::new("Other CA").issue(named("platform_admin", &[])));
@@ -415,7 +416,7 @@ fn the_client_says_who_it_is_to(major: u32) {
     let expired = pair("expired", &authority.issue(params));
     expect_all(&mut with(&expired), 1, &[refused, "expired"]);
 
-    // The certificate is the administrator's: an application's right password stays what it is.
+    // The certificate is for the administrator: an application's password is still checked.
     let mut apply = door.bench.bare(&door.definitions, &["apply"]);
     apply.arg("--secrets").arg(format!("file:{}", door.bench.path().display()));
     apply.arg("--ca-file").arg(&ca);
@@ -450,8 +451,8 @@ fn the_version_tells_what_is_carried_where_more_is_asked_for() {
     }
 }
 
-/// Whoever reads a token can log in with it: without TLS that is everybody, without verification whoever is
-/// there. Nobody is contacted.
+/// An IAM token is a credential: without TLS every listener can read it, without verification every
+/// impostor. No server is contacted.
 #[test]
 fn a_token_goes_to_a_verified_server_only() {
     let bench = Bench::new(versions()[0]);
@@ -475,8 +476,8 @@ fn a_token_goes_to_a_verified_server_only() {
     assert_eq!(bench.server.log().len(), mark, "the server was contacted");
 }
 
-/// A server that lets a role in without asking stands for one that takes its token; one that wants a password
-/// in the clear gets the token, and does not take it.
+/// A server with `trust` stands for one that accepts the token. A server with cleartext
+/// authentication receives the token and rejects it.
 #[test]
 fn a_token_is_what_a_verified_server_gets_and_nobody_else_sees() {
     let bench = Bench::new(versions()[0]);
@@ -501,7 +502,7 @@ fn a_token_is_what_a_verified_server_gets_and_nobody_else_sees() {
             let output = command.output().unwrap();
             let both = [output.stdout.as_slice(), &output.stderr].concat();
             shown = String::from_utf8_lossy(&both).into_owned();
-            assert!(!shown.contains("X-Amz-Signature="), "a token was printed: {shown}");
+            assert!(!shown.contains("X-Amz-Signature="), "the output contains a token: {shown}");
             if output.status.code() == Some(code) && shown.contains(says) {
                 return;
             }

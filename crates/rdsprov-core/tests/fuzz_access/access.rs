@@ -1,5 +1,6 @@
-//! What the server itself says and does: `has_…_privilege` for each role and thing, statements tried as
-//! each role, and what becomes of objects that each creator makes afterwards.
+//! Access as the server reports and enforces it: `has_…_privilege` for each role and object,
+//! statements executed as each role, and the privileges on objects that each creator makes after
+//! the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,10 +17,10 @@ const HELD: &str = include_str!("queries/held.sql");
 const ATTEMPT: &str = include_str!("queries/attempt.sql");
 const ATTEMPTS: &str = include_str!("queries/attempts.sql");
 
-/// How the objects that creators make afterwards are called.
+/// The name prefix of objects that creators make after the run.
 const LATER: &str = "later_";
 
-/// One declared database, looked at from inside as the bootstrap superuser.
+/// One declared database, inspected from inside as the bootstrap superuser.
 pub struct Access<'a> {
     pub client: &'a Client,
     pub rules: Rules<'a>,
@@ -33,7 +34,7 @@ struct Held {
     held: BTreeSet<String>,
 }
 
-/// What roles should be able to do.
+/// The privileges that roles should have.
 struct Abilities<'a> {
     rules: &'a Rules<'a>,
     expectations: BTreeMap<Name, Expected>,
@@ -42,7 +43,7 @@ struct Abilities<'a> {
 impl Abilities<'_> {
     fn may(&self, role: &str, name: &Name) -> BTreeSet<&str> {
         let stands_for = self.rules.stands_for(role);
-        // A privilege on a table is one on each of its columns.
+        // A privilege on a table includes each of its columns.
         let table = (name.class == Class::Column).then(|| Name {
             class: Class::Table,
             part: String::new(),
@@ -60,7 +61,7 @@ impl Abilities<'_> {
     }
 }
 
-/// A statement for a role to try, and whether it should be let.
+/// A statement to execute as a role, and whether it should succeed.
 struct Attempt<'a> {
     role: &'a str,
     sql: String,
@@ -68,7 +69,7 @@ struct Attempt<'a> {
 }
 
 impl Access<'_> {
-    /// All that is not as it should be.
+    /// Returns all differences from the expected access.
     pub async fn complaints(&self, after: &Snapshot) -> Result<Vec<String>> {
         let Some(contents) = after.contents.get(self.rules.database) else { return Ok(Vec::new()) };
         let abilities = Abilities {
@@ -81,7 +82,7 @@ impl Access<'_> {
         Ok(found)
     }
 
-    /// `has_…_privilege` against the table of levels.
+    /// Compares `has_…_privilege` with the privileges of each access level.
     async fn held(
         &self,
         abilities: &Abilities<'_>,
@@ -98,7 +99,7 @@ impl Access<'_> {
             if held != expected {
                 let database = self.rules.database;
                 found.push(format!(
-                    "{database}: {role} may {held:?} on {name}, and should {expected:?}"
+                    "{database}: {role} has {held:?} on {name}, expected {expected:?}"
                 ));
             }
         }
@@ -124,7 +125,7 @@ impl Access<'_> {
         Ok(wrong
             .map(|(attempt, state)| {
                 let Attempt { role, sql, allowed } = attempt;
-                let should = if *allowed { "should be let" } else { "should not be let" };
+                let should = if *allowed { "should succeed" } else { "should fail" };
                 format!("{}: {role} tried {sql}: {state}, {should}", self.rules.database)
             })
             .collect())
@@ -203,8 +204,8 @@ impl Access<'_> {
         attempts
     }
 
-    /// The owner and every creator make something of each kind in each covered schema, and in a schema
-    /// that nobody declared; all of it is undone.
+    /// As the owner and as every creator, creates an object of each kind in each covered schema and
+    /// in an undeclared one, and compares the privileges. Everything is rolled back.
     async fn afterwards(&self) -> Result<Vec<String>> {
         self.client.batch_execute("BEGIN").await?;
         let covered = self.rules.declared.covered(self.rules.database);
@@ -224,8 +225,10 @@ impl Access<'_> {
             let mut bare = thing.clone();
             bare.acl.retain(|item| self.rules.is_of_others(thing, item));
             let expected = self.rules.expected(&bare);
-            let what =
-                format!("{}: {name}, made afterwards by {}", self.rules.database, thing.owner);
+            let what = format!(
+                "{}: {name}, created after the run by {}",
+                self.rules.database, thing.owner
+            );
             found.extend(expected.complaints(&thing.acl, &what));
             expectations.insert(name.clone(), expected);
         }

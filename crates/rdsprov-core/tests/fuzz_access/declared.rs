@@ -1,5 +1,5 @@
-//! Definitions out of chance, in a model of their own: what the oracle reads is not what the program
-//! has understood.
+//! Generates random definitions in a model of the test's own, so that the oracle does not depend on
+//! the parser under test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -25,29 +25,29 @@ impl Level {
     }
 }
 
-/// One entry.
+/// One entry of `application_databases`.
 #[derive(Debug, Clone)]
 pub struct Application {
     pub key: String,
     pub database: String,
     pub user: String,
     pub level: Level,
-    /// None leaves the key out: `["public"]`.
+    /// The covered schemas. `None` omits the key, which means `["public"]`.
     pub schemas: Option<Vec<String>>,
     pub createdb: Option<bool>,
     pub connection_limit: Option<i32>,
     pub settings: BTreeMap<String, String>,
     pub creators: Vec<String>,
     pub iam: bool,
-    /// Whether its secret has a name of its own.
+    /// Whether the entry names its own secret.
     pub secret: bool,
-    /// Whether databases of its role that begin with [`PLUGIN`] are kept closed.
+    /// Whether databases of its role whose name begins with [`PLUGIN`] are kept closed to PUBLIC.
     pub plugins: bool,
     pub extensions: Vec<String>,
     pub adopt: bool,
 }
 
-/// How databases begin that roles make for their plugins.
+/// The name prefix of databases that roles create for their plugins.
 pub const PLUGIN: &str = "plug_";
 
 impl Application {
@@ -60,7 +60,7 @@ impl Application {
     }
 }
 
-/// All entries.
+/// All entries of the definitions.
 #[derive(Debug, Clone, Default)]
 pub struct Declared {
     pub applications: Vec<Application>,
@@ -91,22 +91,22 @@ impl Declared {
         self.applications.iter().find(|app| app.database == database && app.user == role)
     }
 
-    /// The owner entry.
+    /// Returns the owner's entry of a database.
     pub fn owner(&self, database: &str) -> Option<&Application> {
         self.applications.iter().find(|app| app.database == database && app.level == Level::Owner)
     }
 
-    /// The schemas that any entry of a database covers.
+    /// Returns the schemas that any entry of a database covers.
     pub fn covered(&self, database: &str) -> BTreeSet<String> {
         self.of_database(database).flat_map(Application::covered).collect()
     }
 
-    /// The declared creators of a database.
+    /// Returns the declared creators of a database.
     pub fn creators<'a>(&'a self, database: &'a str) -> BTreeSet<&'a str> {
         self.of_database(database).flat_map(|app| &app.creators).map(String::as_str).collect()
     }
 
-    /// Whether a role's databases of this name are kept closed.
+    /// Returns whether the definitions keep a role's database of this name closed to PUBLIC.
     pub fn closes(&self, role: &str, database: &str) -> bool {
         database.starts_with(PLUGIN) && self.of_role(role).any(|app| app.plugins)
     }
@@ -123,14 +123,14 @@ impl Declared {
         self.of_role(role).any(|app| app.iam)
     }
 
-    /// The same without leave to take anything over.
+    /// Returns the same definitions without `adopt`.
     pub fn without_adoption(&self) -> Self {
         let mut other = self.clone();
         other.applications.iter_mut().for_each(|app| app.adopt = false);
         other
     }
 
-    /// As somebody would write it.
+    /// Returns the definitions as HCL text.
     pub fn to_hcl(&self) -> String {
         let mut text = "application_databases = {\n".to_owned();
         for app in &self.applications {
@@ -140,7 +140,7 @@ impl Declared {
         text
     }
 
-    /// As the program reads it.
+    /// Parses the definitions with the product's parser.
     pub fn parse(&self) -> Result<Definitions, String> {
         let source =
             SourceText { path: "fuzz.tfvars".to_owned(), text: self.to_hcl(), syntax: Syntax::Hcl };
@@ -219,10 +219,10 @@ fn plain(key: &str, database: &str, user: &str, level: Level) -> Application {
     }
 }
 
-/// The schemas that definitions and servers have.
+/// The schemas that definitions and servers use.
 pub const SCHEMAS: [&str; 5] = ["public", "app", "Data Mart", "audit", "o'\"dd"];
 
-/// Extensions that an owner may make by itself.
+/// Trusted extensions, which an owner can create itself.
 const EXTENSIONS: [&str; 3] = ["citext", "hstore", "pg_trgm"];
 
 const SETTINGS: [(&str, [&str; 2]); 4] = [
@@ -232,7 +232,7 @@ const SETTINGS: [(&str, [&str; 2]); 4] = [
     ("application_name", ["it's mine", "yours"]),
 ];
 
-/// A role's settings in a database.
+/// Returns random settings for a role in a database.
 pub fn settings(random: &mut Random, percent: usize) -> BTreeMap<String, String> {
     SETTINGS
         .iter()
@@ -243,7 +243,7 @@ pub fn settings(random: &mut Random, percent: usize) -> BTreeMap<String, String>
         .collect()
 }
 
-/// Names that are easy, and in some cases names that are legal.
+/// Returns names that are mostly simple, and in some cases need quotes.
 fn names(random: &mut Random, stem: &str, count: usize) -> Vec<String> {
     let odd = random.chance(25);
     let long = "n".repeat(60);
@@ -260,10 +260,10 @@ fn names(random: &mut Random, stem: &str, count: usize) -> Vec<String> {
         .collect()
 }
 
-/// Roles that nobody declares and that are on the server all the same.
+/// Roles that exist on the server and are not declared.
 pub const UNMANAGED: [&str; 3] = ["clerk", "staff", "stranger"];
 
-/// Definitions, and the databases that people made by hand, with the schemas that they made in them.
+/// Definitions, and the databases created by hand with the schemas in them.
 #[derive(Debug, Clone, Default)]
 pub struct Site {
     pub declared: Declared,
@@ -271,7 +271,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// The schemas of a database that are there once its owner's are made.
+    /// Returns the schemas of a database after its owner's schemas are created.
     fn schemas(&self, database: &str) -> Vec<String> {
         let owners = self.declared.owner(database).map(Application::covered).unwrap_or_default();
         let by_hand = self.by_hand.get(database).cloned().unwrap_or_default();
@@ -281,7 +281,7 @@ impl Site {
     }
 }
 
-/// Definitions of 1 to 8 databases and 1 to 12 roles.
+/// Generates definitions of 1 to 8 databases and 1 to 12 roles.
 pub fn generate(random: &mut Random) -> Site {
     let count = random.skewed(1, 8);
     let databases = names(random, "db", count);
@@ -313,7 +313,7 @@ pub fn generate(random: &mut Random) -> Site {
     site
 }
 
-/// The editors and readers of a database.
+/// Generates the editors and readers of a database.
 fn users(
     random: &mut Random,
     site: &mut Site,
@@ -336,7 +336,8 @@ fn users(
     }
 }
 
-/// Who makes objects beside the owners: declared roles, and one that is not.
+/// Chooses roles that create objects in addition to the owners: declared ones and an undeclared
+/// one.
 fn creators(random: &mut Random, declared: &mut Declared) {
     let mut pool: Vec<String> = declared.roles().into_iter().map(str::to_owned).collect();
     pool.push(UNMANAGED[0].to_owned());
@@ -351,7 +352,7 @@ fn pool() -> Vec<String> {
     SCHEMAS.iter().map(|&schema| schema.to_owned()).collect()
 }
 
-/// What the entries say of the roles themselves: in one of them, or in all.
+/// Sets role attributes in one entry of the role or in all of them.
 fn attributes(random: &mut Random, declared: &mut Declared) {
     let roles: Vec<String> = declared.roles().into_iter().map(str::to_owned).collect();
     for role in roles {
@@ -373,7 +374,7 @@ fn attributes(random: &mut Random, declared: &mut Declared) {
     }
 }
 
-/// What the definitions may have been before: fewer entries, other levels, other schemas.
+/// Derives earlier definitions: fewer entries, other levels, other schemas.
 pub fn earlier(random: &mut Random, site: &Site) -> Declared {
     let mut other = site.declared.clone();
     if random.chance(30) {
@@ -400,7 +401,7 @@ pub fn earlier(random: &mut Random, site: &Site) -> Declared {
     other
 }
 
-/// Some databases belonged to another declared role.
+/// Gives some databases to another declared role.
 fn other_owners(random: &mut Random, declared: &mut Declared) {
     let owned: Vec<String> = declared
         .applications

@@ -1,4 +1,4 @@
-//! One server for many cases, and its bootstrap superuser.
+//! One server that runs many cases, and its bootstrap superuser.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -15,12 +15,12 @@ use crate::starting::{Place, SUPERUSER};
 const CLUSTER: &str = include_str!("queries/cluster.sql");
 const CONTENTS: &str = include_str!("queries/contents.sql");
 
-/// What went wrong with the test itself.
+/// An error of the test itself, not of the product.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
     #[error("{}", said(.0))]
     Server(#[from] tokio_postgres::Error),
-    #[error("an answer is not understood: {0}")]
+    #[error("unexpected query result: {0}")]
     Shape(#[from] serde_json::Error),
     #[error(transparent)]
     Kit(#[from] rdsprov_testkit::Error),
@@ -37,7 +37,7 @@ fn said(error: &tokio_postgres::Error) -> String {
     }
 }
 
-/// One answer that is JSON text.
+/// Runs a query that returns one JSON text.
 pub async fn ask<T: DeserializeOwned>(
     client: &Client,
     query: &str,
@@ -47,13 +47,13 @@ pub async fn ask<T: DeserializeOwned>(
     Ok(serde_json::from_str(row.try_get(0)?)?)
 }
 
-/// A server that cases take turns on.
+/// A server on which cases run one after the other.
 pub struct Host {
     pub server: Server,
     home: Client,
-    /// Connections to databases of the case at hand.
+    /// The open connections to databases of the current case.
     inside: Mutex<BTreeMap<String, Arc<Client>>>,
-    /// What a new database holds.
+    /// The contents of a new database.
     pub pristine: Contents,
     roles: BTreeSet<String>,
     databases: BTreeSet<String>,
@@ -63,7 +63,8 @@ impl Host {
     pub async fn start(major: u32) -> Result<Self> {
         let server = Server::start(major)?;
         let home = connect(&server, "postgres").await?;
-        // Nothing but the program writes, and no log of thousands of cases.
+        // Background writers are off, so that only the product writes. The log would grow with each
+        // case.
         for setting in ["autovacuum = off", "log_statement = 'none'", "log_min_messages = 'fatal'"]
         {
             home.batch_execute(&format!("ALTER SYSTEM SET {setting}")).await?;
@@ -76,7 +77,7 @@ impl Host {
         Ok(Self { server, home, inside: Mutex::default(), pristine, roles, databases })
     }
 
-    /// A connection to a database, kept until the case ends.
+    /// Connects to a database. The connection is kept until the case ends.
     pub async fn connect(&self, database: &str) -> Result<Arc<Client>> {
         let kept = self.inside.lock().unwrap().get(database).cloned();
         if let Some(client) = kept.filter(|client| !client.is_closed()) {
@@ -87,7 +88,7 @@ impl Host {
         Ok(client)
     }
 
-    /// Everything as it is.
+    /// Takes a snapshot of the whole server.
     pub async fn look(&self) -> Result<Snapshot> {
         let cluster: Cluster = ask(&self.home, CLUSTER, &[]).await?;
         let mut inside = BTreeMap::new();
@@ -99,13 +100,13 @@ impl Host {
         Ok(Snapshot { cluster, contents: inside })
     }
 
-    /// Where the server will next write to its log.
+    /// Returns the current WAL insert position.
     pub async fn written(&self) -> Result<String> {
         let query = "SELECT pg_current_wal_insert_lsn()::text";
         Ok(self.home.query_one(query, &[]).await?.try_get(0)?)
     }
 
-    /// Waits until the sessions of a run that was killed are gone.
+    /// Waits until the sessions of a killed run have ended.
     pub async fn wait_for_sessions(&self) -> Result<()> {
         let query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rdsprov'";
         for _ in 0..500 {
@@ -118,7 +119,7 @@ impl Host {
         Ok(())
     }
 
-    /// Runs statements as somebody would by hand; gives the server's word where it lets one not.
+    /// Executes statements as a user would by hand. Returns the server's error if one fails.
     pub async fn by_hand(
         &self,
         place: &Place,
@@ -145,7 +146,7 @@ impl Host {
         Ok(Ok(()))
     }
 
-    /// Drops all that a case left.
+    /// Drops everything that a case left behind.
     pub async fn clean(&self) -> Result<()> {
         self.inside.lock().unwrap().clear();
         let cluster: Cluster = ask(&self.home, CLUSTER, &[]).await?;
@@ -167,7 +168,7 @@ impl Host {
         Ok(())
     }
 
-    /// Whether a role can log in to a database with its password.
+    /// Returns whether a role can log in to a database with its password.
     pub fn logs_in(&self, role: &str, password: &str, database: &str) -> bool {
         self.server.sql_as(role, password, database, "SELECT 1").is_ok()
     }

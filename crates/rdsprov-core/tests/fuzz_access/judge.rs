@@ -1,4 +1,5 @@
-//! Before and after, whole servers: what is declared is as declared, all else is as it was.
+//! Compares whole servers before and after a run: declared objects are as declared, all others are
+//! unchanged.
 
 use std::collections::BTreeSet;
 
@@ -10,17 +11,17 @@ use crate::oracle::Rules;
 use crate::snapshot::{Contents, Database, Setting, Snapshot};
 use crate::starting::{ADMINISTRATOR, SUPERUSER};
 
-/// What is judged by.
+/// The inputs of the comparison.
 pub struct Judge<'a> {
     pub declared: &'a Declared,
     pub before: &'a Snapshot,
     pub after: &'a Snapshot,
-    /// What a new database holds before anything is done in it.
+    /// The contents of a new database before any change.
     pub pristine: &'a Contents,
 }
 
 impl Judge<'_> {
-    /// All that is wrong.
+    /// Returns all differences from the expected state.
     pub fn complaints(&self) -> Vec<String> {
         let mut found = self.roles();
         found.extend(self.memberships());
@@ -47,7 +48,7 @@ impl Judge<'_> {
                 continue;
             }
             let Some(after) = after else {
-                found.push(format!("role {name} is not there"));
+                found.push(format!("role {name} does not exist"));
                 continue;
             };
             for (attribute, wanted) in self.attributes(name) {
@@ -80,7 +81,7 @@ impl Judge<'_> {
         ]
     }
 
-    /// The mark stands beside what people wrote.
+    /// The marker is added to the text that users wrote in the comment.
     fn comment(&self, what: &str, before: Option<&str>, after: Option<&str>) -> Vec<String> {
         let mark = after.and_then(Marker::find);
         let ours = mark.as_ref().is_some_and(|mark| {
@@ -93,7 +94,7 @@ impl Judge<'_> {
             Some(before) => after.is_some_and(|after| after.starts_with(before.trim_end())),
             None => true,
         };
-        // The application that a mark names may have left the definitions since.
+        // The application that the marker names may have left the definitions since.
         if (ours || had_mark) && kept {
             Vec::new()
         } else {
@@ -111,7 +112,8 @@ impl Judge<'_> {
             let member = membership.member.as_str();
             let iam =
                 self.declared.is_iam(member) && membership.role == "rds_iam" && !membership.admin;
-            // From 16 on the creator of a role may administer it, and can do nothing about that.
+            // Since PostgreSQL 16, the creator of a role has the ADMIN option on it and cannot give
+            // it up.
             let of_creation = member == ADMINISTRATOR
                 && membership.grantor == SUPERUSER
                 && membership.admin
@@ -124,7 +126,7 @@ impl Judge<'_> {
                 !before.contains(membership) && !of_creation
             };
             if wrong {
-                found.push(format!("must not be: {membership:?}"));
+                found.push(format!("unexpected membership: {membership:?}"));
             }
         }
         for role in self.declared.roles().into_iter().filter(|role| self.declared.is_iam(role)) {
@@ -168,7 +170,7 @@ impl Judge<'_> {
             }
             match is {
                 Some(is) => found.extend(self.declared_database(name, was, is)),
-                None => found.push(format!("database {name} is not there")),
+                None => found.push(format!("database {name} does not exist")),
             }
         }
         found
@@ -182,10 +184,10 @@ impl Judge<'_> {
             found.push(format!("database {name} belongs to {}, not {owner}", is.owner));
         }
         if !is.allows_connections {
-            found.push(format!("database {name} takes no connections"));
+            found.push(format!("database {name} does not allow connections"));
         }
         match was {
-            // What an interrupted run left belongs to the administrator.
+            // An interrupted creation leaves a database that the administrator owns.
             Some(was) if was.allows_connections => {
                 if was.owner != is.owner || was.rest != is.rest {
                     found.push(format!("database {name} was {was:?} and is {is:?}"));
@@ -193,7 +195,7 @@ impl Judge<'_> {
                 found.extend(rules.complaints(was, is));
             }
             _ => {
-                // What strangers were given meanwhile is theirs, the grantor being the new owner.
+                // Grants to undeclared roles since then remain, with the new owner as grantor.
                 let by_hand = |role: &str| {
                     !self.declared.is_managed(role)
                         && was.is_some_and(|was| {
@@ -215,7 +217,7 @@ impl Judge<'_> {
         let inside = self.before.contents.get(name).unwrap_or(self.pristine);
         match self.after.contents.get(name) {
             Some(after) => found.extend(rules.judge(inside, after)),
-            None => found.push(format!("database {name} cannot be looked into")),
+            None => found.push(format!("the contents of database {name} cannot be read")),
         }
         found
     }

@@ -1,9 +1,10 @@
-//! Definitions and starting states out of chance: applied, applied again, and the server asked whether
-//! every role may do what its level says, and whether everything else is as it was.
+//! Applies randomized definitions to randomized initial states, applies them again, and asks the
+//! server whether every role has the access of its level and everything else is unchanged.
 //!
-//! `RDSPROV_FUZZ_CASES` says how many cases (200, over all versions together), `RDSPROV_FUZZ_MINUTES` for
-//! how long instead, `RDSPROV_FUZZ_SEED` which one case; `RDSPROV_FUZZ_PATIENCE`, how many seconds a case
-//! that fails is made smaller (30). Each failure says how to run it again.
+//! `RDSPROV_FUZZ_CASES` sets the number of cases over all versions (200), `RDSPROV_FUZZ_MINUTES` a
+//! duration instead, `RDSPROV_FUZZ_SEED` a single case. `RDSPROV_FUZZ_PATIENCE` sets how many
+//! seconds to spend on shrinking a case that fails (30). Each failure prints the command that
+//! reproduces it.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -30,7 +31,7 @@ use rdsprov_testkit::versions;
 use starting::Case;
 use tally::Tally;
 
-/// Which cases there are to be.
+/// Selects the cases to run.
 enum Amount {
     Cases(usize),
     Until(Instant),
@@ -39,7 +40,7 @@ enum Amount {
 
 fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
     let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text:?} is no number")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text:?} is not a number")))
 }
 
 impl Amount {
@@ -62,27 +63,27 @@ impl Amount {
     }
 }
 
-/// What the workers share.
+/// The state that all workers share.
 struct Work {
     amount: Amount,
     base: u64,
     versions: Vec<u32>,
-    /// How long a case that fails is made smaller.
+    /// The time limit for shrinking a case that fails.
     patience: Duration,
     next: AtomicUsize,
     tally: Mutex<Tally>,
     failures: Mutex<BTreeMap<(u64, u32), String>>,
 }
 
-/// The cases of an ordinary run are the same each time: whether a change lands is no matter of luck. A run of
-/// some minutes begins anew each time.
+/// The default run uses fixed seeds, so that its result does not depend on luck. A timed run uses
+/// new seeds.
 const BASE: u64 = 20_261_124;
 
-/// How many cases fail before an ordinary run gives up.
+/// The number of failed cases after which a default run stops.
 const ENOUGH: usize = 5;
 
 impl Work {
-    /// Takes cases until there are no more. The servers end with the thread that started them.
+    /// Runs cases until none are left. The servers end with the thread that started them.
     fn run(&self) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -110,7 +111,7 @@ impl Work {
         }
     }
 
-    /// Whether the server can be used again.
+    /// Runs a case. Returns whether the server can be used for another one.
     async fn case(&self, host: &Host, seed: u64, major: u32) -> bool {
         let case = Case::generate(seed, major);
         let mut tally = Tally::default();
@@ -145,7 +146,7 @@ fn what_is_declared_is_what_the_server_grants_and_all_else_is_as_before() {
         tally: Mutex::default(),
         failures: Mutex::default(),
     };
-    eprintln!("the cases are those of RDSPROV_FUZZ_BASE={}", work.base);
+    eprintln!("reproduce these cases with RDSPROV_FUZZ_BASE={}", work.base);
     let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     std::thread::scope(|scope| {
         for _ in 0..workers.min(4) {
@@ -161,6 +162,6 @@ fn what_is_declared_is_what_the_server_grants_and_all_else_is_as_before() {
     assert!(failures.is_empty(), "{} cases failed, base {}", failures.len(), work.base);
     if matches!(work.amount, Amount::Cases(100..) | Amount::Until(_)) {
         let missing = tally.missing();
-        assert!(missing.is_empty(), "the generator never made: {missing:?}");
+        assert!(missing.is_empty(), "the generator never produced: {missing:?}");
     }
 }

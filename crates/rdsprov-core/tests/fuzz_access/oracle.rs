@@ -1,5 +1,5 @@
-//! What must be true after a run, said once more and independently of the program: its rules for each
-//! ACL in a declared database, each role and each membership, given what was there before.
+//! The expected result of a run, specified independently of the product: the rules for each ACL in
+//! a declared database, each role and each membership, given the state before the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::starting::ADMINISTRATOR;
 
 const DATABASE_OWNER: &str = "pg_database_owner";
 
-/// What a level means on a class of things.
+/// Returns the privileges that a level has on a class of objects.
 fn table_of_levels(level: Level, class: Class) -> &'static [&'static str] {
     match (level, class) {
         (Level::Editor, Class::Database) => &["CONNECT", "TEMPORARY"],
@@ -22,11 +22,11 @@ fn table_of_levels(level: Level, class: Class) -> &'static [&'static str] {
     }
 }
 
-/// An ACL as it must be: all of the one, and nothing beyond the other.
+/// An expected ACL: it contains all required items and nothing except those and the tolerated ones.
 #[derive(Debug, Default)]
 pub struct Expected {
     pub required: Acl,
-    /// What may stay of what was there.
+    /// Items of the previous ACL that may remain.
     pub tolerated: Acl,
 }
 
@@ -37,11 +37,11 @@ impl Expected {
         let strange = after
             .iter()
             .filter(|item| !self.required.contains(item) && !self.tolerated.contains(item))
-            .map(|item| format!("{what}: {item} must not be"));
+            .map(|item| format!("{what}: {item} is unexpected"));
         missing.chain(strange).collect()
     }
 
-    /// What a role may do by its own entries and PUBLIC's.
+    /// Returns the privileges that a role has through its own items and those of PUBLIC.
     pub fn held(&self, role: &str, stands_for: Option<&str>) -> BTreeSet<&str> {
         self.required
             .iter()
@@ -56,11 +56,11 @@ impl Expected {
     }
 }
 
-/// What happens to an entry that is there.
+/// The treatment of an existing ACL item.
 enum Fate {
     Stays,
     Goes,
-    /// It may stay, without its grant option.
+    /// May remain, without its grant option.
     MayStay,
 }
 
@@ -68,12 +68,12 @@ enum Fate {
 pub struct Rules<'a> {
     pub declared: &'a Declared,
     pub database: &'a str,
-    /// Who owns the database.
+    /// The role that owns the database.
     pub owner: &'a str,
 }
 
 impl<'a> Rules<'a> {
-    /// The declared roles but the owner, with their entries here if they have any.
+    /// Returns the declared roles except the owner, with their entries for this database if any.
     fn regulated(&self) -> impl Iterator<Item = (&'a str, Option<&'a Application>)> {
         let (declared, database, owner) = (self.declared, self.database, self.owner);
         declared
@@ -87,14 +87,14 @@ impl<'a> Rules<'a> {
         role != self.owner && self.declared.is_managed(role)
     }
 
-    /// Whose future objects are covered.
+    /// Returns the roles whose future objects are covered.
     pub fn creators(&self) -> BTreeSet<&str> {
         let mut creators = self.declared.creators(self.database);
         creators.insert(self.owner);
         creators
     }
 
-    /// What a declared role holds on a thing by its entry.
+    /// Returns the privileges that a declared role has on an object through its entry.
     fn wanted(&self, app: &Application, thing: &Thing) -> &'static [&'static str] {
         let class = thing.name.class;
         let covered = class == Class::Database || app.covers(&thing.name.schema);
@@ -102,13 +102,13 @@ impl<'a> Rules<'a> {
         if lacks { &[] } else { table_of_levels(app.level, class) }
     }
 
-    /// Whether an entry is none of the definitions' business: its owner's, or that of a role that they do
-    /// not name.
+    /// Returns whether the definitions do not govern an ACL item: its grantee is the object's owner
+    /// or an undeclared role.
     pub fn is_of_others(&self, thing: &Thing, item: &Item) -> bool {
         item.0.as_ref().is_some_and(|role| *role == thing.owner || !self.is_regulated(role))
     }
 
-    /// What becomes of an entry of PUBLIC.
+    /// Returns the treatment of an ACL item of PUBLIC.
     fn fate_of_public(&self, thing: &Thing, item: &Item) -> Fate {
         let covered = self.declared.covered(self.database).contains(&thing.name.schema);
         let goes = match thing.name.class {
@@ -136,7 +136,7 @@ impl<'a> Rules<'a> {
         }
         let Some(app) = self.declared.access(self.database, grantee) else { return Fate::Goes };
         let class = if thing.name.class == Class::Column { Class::Table } else { thing.name.class };
-        // What default privileges gave of a creator's extension may stay.
+        // Default privileges on a creator's extension may remain.
         let of_others = !self.creators().contains(thing.owner.as_str());
         let wanted = self.wanted(
             app,
@@ -155,11 +155,13 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// What a declared owner has back where it was taken away: all of its database and of the schemas that
-    /// its entry names. Up to 14 schema `public` is somebody else's, and PUBLIC's CREATE was the owner's.
+    /// Returns the privileges that are restored to a declared owner: all on its database and on the
+    /// schemas of its entry. Before PostgreSQL 15, schema `public` has another owner, and the owner
+    /// had CREATE through PUBLIC.
     fn owners_own(&self, thing: &Thing) -> Option<(&str, &'static [&'static str])> {
         let Some(entry) = self.declared.owner(self.database) else {
-            // Who owns it without being declared its owner comes into it all the same, as its entry says.
+            // A role that owns the database without an owner entry still gets the access of its
+            // entry.
             let entry = self.declared.access(self.database, self.owner)?;
             let of_level = table_of_levels(entry.level, Class::Database);
             return (thing.name.class == Class::Database).then_some((self.owner, of_level));
@@ -175,7 +177,8 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// What a declared owner holds on somebody else's relation in a schema that its entry names.
+    /// Returns the privileges of a declared owner on another role's relation in a schema of its
+    /// entry.
     fn owner_on_anothers(&self, thing: &Thing) -> &'static [&'static str] {
         let covers = |entry: &Application| entry.covers(&thing.name.schema);
         let class = thing.name.class;
@@ -186,7 +189,7 @@ impl<'a> Rules<'a> {
         if holds { table_of_levels(Level::Editor, class) } else { &[] }
     }
 
-    /// Whether PUBLIC has a privilege on a thing and keeps it.
+    /// Returns whether PUBLIC has a privilege on an object and keeps it.
     fn everybody_keeps(&self, thing: &Thing, privilege: &str) -> bool {
         thing.acl.iter().any(|item| {
             item.0.is_none()
@@ -195,7 +198,7 @@ impl<'a> Rules<'a> {
         })
     }
 
-    /// A thing's ACL as it must be after it was as it is given.
+    /// Returns the expected ACL of an object, given its ACL before the run.
     pub fn expected(&self, thing: &Thing) -> Expected {
         let mut expected = Expected::default();
         for item in &thing.acl {
@@ -209,7 +212,7 @@ impl<'a> Rules<'a> {
                         false,
                     ));
                 }
-                // Where nobody can take it away, that everybody has it is enough.
+                // If the item cannot be revoked, the privilege of PUBLIC explains it.
                 Fate::Goes if self.everybody_keeps(thing, &item.2) => {
                     expected.tolerated.insert(item.clone());
                 }
@@ -223,7 +226,7 @@ impl<'a> Rules<'a> {
                 .tolerated
                 .iter()
                 .any(|item| item.0 == of_owner.0 && item.2 == of_owner.2 && item.1 != of_owner.1);
-            // What somebody else granted may be all there is of it, or what everybody has.
+            // A grant by another role, or one to PUBLIC, may already suffice.
             let set = if by_another || self.everybody_keeps(thing, privilege) {
                 &mut expected.tolerated
             } else {
@@ -256,7 +259,7 @@ impl<'a> Rules<'a> {
         expected
     }
 
-    /// Default privileges as they must be after they were as given.
+    /// Returns the expected default privileges, given those before the run.
     fn expected_defaults(&self, of: &DefaultsOf, before: &Acl) -> Expected {
         let of_creator = self.creators().contains(of.creator.as_str());
         let class = match of.kind.as_str() {
@@ -307,8 +310,8 @@ impl<'a> Rules<'a> {
         expected
     }
 
-    /// The same with grants that the database's owner made in its own name, by a grant option, as grants
-    /// of the role that stands for it: PostgreSQL makes them the one or the other as it finds the ACL.
+    /// Attributes grants that the database's owner made through a grant option to
+    /// pg_database_owner: PostgreSQL chooses either grantor, depending on the ACL.
     fn by_whom(&self, contents: &Contents) -> Contents {
         let mut contents = contents.clone();
         for thing in contents.things.values_mut().filter(|thing| thing.owner == DATABASE_OWNER) {
@@ -321,7 +324,7 @@ impl<'a> Rules<'a> {
         contents
     }
 
-    /// All that is wrong inside the database.
+    /// Returns all differences from the expected contents of the database.
     pub fn judge(&self, before: &Contents, after: &Contents) -> Vec<String> {
         let (before, after) = (&self.by_whom(before), &self.by_whom(after));
         let mut found = Vec::new();
@@ -363,7 +366,8 @@ impl<'a> Rules<'a> {
         found
     }
 
-    /// What the owner's default privileges give roles that are not declared of each schema that it makes.
+    /// Returns what the owner's default privileges grant to undeclared roles on each schema that it
+    /// creates.
     fn given_to_others(&self, before: &Contents) -> Vec<Item> {
         let of = DefaultsOf { creator: self.owner.to_owned(), schema: None, kind: "n".to_owned() };
         let others = |item: &Item| {
@@ -389,7 +393,7 @@ impl<'a> Rules<'a> {
         all
     }
 
-    /// The database itself, as something that is granted on.
+    /// Returns the database itself as an object with an ACL.
     pub fn database_thing(&self, database: &Database) -> Thing {
         Thing {
             name: Name {
@@ -405,7 +409,8 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// What every thing must grant after a run, for what the server itself is asked.
+    /// Returns the expected ACL of every object after a run, for the comparison with
+    /// `has_…_privilege`.
     pub fn expectations(&self, before: &Snapshot, contents: &Contents) -> BTreeMap<Name, Expected> {
         let mut all: BTreeMap<Name, Expected> = contents
             .things
@@ -419,7 +424,7 @@ impl<'a> Rules<'a> {
         all
     }
 
-    /// The role whose entries count for a role beside its own.
+    /// Returns the role whose ACL items also count for `role`.
     pub fn stands_for(&self, role: &str) -> Option<&'static str> {
         (role == self.owner).then_some(DATABASE_OWNER)
     }

@@ -1,6 +1,6 @@
-//! Chance that can be repeated: splitmix64, a few lines that are the same everywhere for ever.
+//! Reproducible random numbers: splitmix64, whose output is the same on every platform.
 
-/// A stream of numbers that its seed decides.
+/// A stream of numbers that depends on its seed only.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
@@ -17,18 +17,18 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`.
+    /// Returns a number from 0 to `end`, exclusive.
     pub fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end.max(1) as u64).unwrap_or_default()
     }
 
-    /// A number from `first` to `last`, the small ones likelier.
+    /// Returns a number from `first` to `last`; smaller numbers are more likely.
     pub fn skewed(&mut self, first: usize, last: usize) -> usize {
         let span = last - first + 1;
         first + self.below(span).min(self.below(span))
     }
 
-    /// True in `percent` of a hundred cases.
+    /// Returns true with a probability of `percent`.
     pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
@@ -37,12 +37,12 @@ impl Random {
         &from[self.below(from.len())]
     }
 
-    /// Each with a chance of its own, in their order.
+    /// Returns a random selection, in the original order.
     pub fn some<T: Clone>(&mut self, from: &[T], percent: usize) -> Vec<T> {
         from.iter().filter(|_| self.chance(percent)).cloned().collect()
     }
 
-    /// At least one.
+    /// Returns a random selection of one or more.
     pub fn some_at_least_one<T: Clone>(&mut self, from: &[T], percent: usize) -> Vec<T> {
         let some = self.some(from, percent);
         if some.is_empty() { vec![self.pick(from).clone()] } else { some }

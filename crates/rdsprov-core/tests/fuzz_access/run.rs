@@ -1,4 +1,4 @@
-//! One case from its starting state to the verdict.
+//! Runs one case from its initial state to the verdict.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -21,31 +21,31 @@ use crate::snapshot::Snapshot;
 use crate::starting::{ADMINISTRATOR, Base, Case, Place, Starting};
 use crate::tally::Tally;
 
-/// Where a case failed: a smaller case that fails elsewhere is another one.
+/// The stage at which a case failed. A smaller case that fails at another stage has another cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// The test itself.
+    /// The test itself failed.
     Trouble,
     Definitions,
     Plan,
-    /// A refusal that names no way out, and that was not foreseen.
+    /// A refusal without a manual fix, which the test does not expect.
     Unforeseen,
-    /// A refusal's way out cannot be gone.
+    /// The manual fix of a refusal fails.
     WayOut,
-    /// It is refused after every way out was gone.
+    /// The plan is refused after every manual fix.
     StillRefused,
-    /// Something was refused, and changed all the same.
+    /// A refused run changed something.
     RefusedAndChanged,
-    /// Something was taken over without leave.
+    /// The run adopted something without permission.
     Adopted,
     Apply,
     /// The plan after the run is not empty.
     SecondPlan,
-    /// A run with nothing to do wrote something.
+    /// A run without changes wrote WAL.
     Wrote,
-    /// Something is not as declared, or something else is not as it was.
+    /// An object is not as declared, or another object changed.
     State,
-    /// A role may do more or less than its level says.
+    /// A role has more or less access than its level.
     Access,
 }
 
@@ -56,7 +56,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Whether two cases fail alike, as far as can be told.
+    /// Returns whether two cases probably fail for the same reason.
     pub fn is_like(&self, other: &Self) -> bool {
         let remedy = |failure: &Self| -> Option<String> {
             let remedy = failure.what.rsplit(": ").next()?;
@@ -78,22 +78,22 @@ fn fail<T>(stage: Stage, what: impl ToString) -> Result<T> {
     Err(Failure { stage, what: what.to_string() })
 }
 
-/// How often a way is opened before it is given up.
+/// The number of times that manual fixes are tried.
 const ROUNDS: usize = 8;
-/// How often a plan may say that it cannot see everything yet.
+/// The number of plans that may defer objects to a later plan.
 const UNSEEN_ROUNDS: usize = 3;
 
-/// What somebody does about refusals.
+/// The reaction to the refusals of a plan.
 enum Way {
-    /// The statements that they name were run.
+    /// The statements of the refusals were executed.
     Opened,
-    /// The program is given leave to change owners.
+    /// The run is allowed to change owners.
     ChangesOwner,
-    /// Only with other definitions could it go on.
+    /// Only other definitions would help.
     None,
 }
 
-/// Runs a case; the server is clean afterwards.
+/// Runs a case, and cleans the server afterwards.
 pub async fn run(host: &Host, case: &Case, tally: &mut Tally) -> Result<()> {
     let result = Running { host, case, tally }.run().await;
     host.wait_for_sessions().await?;
@@ -101,7 +101,7 @@ pub async fn run(host: &Host, case: &Case, tally: &mut Tally) -> Result<()> {
     result
 }
 
-/// A plan that nothing stands in the way of.
+/// A plan without refusals.
 struct Ready {
     run: Provisioner,
     plan: Plan,
@@ -146,7 +146,7 @@ impl Running<'_> {
             }
         }
         if !self.apply(&run, plan).await? {
-            self.tally.count("plans: what the first let be seen was refused");
+            self.tally.count("plans: deferred objects were refused");
             return Ok(());
         }
         self.writes_nothing(&run).await?;
@@ -160,7 +160,7 @@ impl Running<'_> {
         self.access(&after).await
     }
 
-    /// What people did by hand. What the server does not let them is left out.
+    /// Executes the manual changes of the case. A statement that the server rejects is skipped.
     async fn start(&mut self, startings: &[Starting]) -> Result<()> {
         for starting in startings {
             match self.host.by_hand(&starting.place, &starting.statements).await? {
@@ -207,7 +207,7 @@ impl Running<'_> {
         run.plan().await.map_err(|error| Failure { stage: Stage::Plan, what: error.to_string() })
     }
 
-    /// A plan without refusals: what stands in the way is put out of it, as a person would.
+    /// Returns a plan without refusals, after the manual fixes that a user would make.
     async fn plan(
         &mut self,
         declared: &Declared,
@@ -238,15 +238,18 @@ impl Running<'_> {
                     run = self.open(declared, secrets, may_change_owners).await?;
                 }
                 Way::None => {
-                    self.tally.count("plans: refused for a role that is not there yet");
+                    self.tally.count("plans: refused for a role that does not exist yet");
                     return Ok(None);
                 }
             }
         }
-        fail(Stage::StillRefused, format!("refused after every opening:\n{}", seen.join("\n---\n")))
+        fail(
+            Stage::StillRefused,
+            format!("refused after every manual fix:\n{}", seen.join("\n---\n")),
+        )
     }
 
-    /// Runs the statements that the refusals name, as somebody who may.
+    /// Executes the statements that the refusals name, as the bootstrap superuser.
     async fn make_way(&mut self, plan: &Plan) -> Result<Way> {
         for refusal in &plan.refusals {
             let Some(opening) = &refusal.manual_fix else {
@@ -282,32 +285,31 @@ impl Running<'_> {
             {
                 return fail(
                     Stage::WayOut,
-                    format!("{}: its remedy cannot be run: {said}", refusal.message),
+                    format!("{}: its manual fix fails: {said}", refusal.message),
                 );
             }
         }
         Ok(Way::Opened)
     }
 
-    /// Without leave to adopt it is to refuse, and to say so in words only.
+    /// Without permission to adopt, the plan must be refused and change nothing.
     async fn must_refuse(&mut self, declared: &Declared, secrets: &Path) -> Result<()> {
         let run = self.open(declared, secrets, false).await?;
         let before = self.host.look().await?;
         let plan = self.plan_once(&run).await?;
-        self.tally.count("plans: refused for want of adoption");
+        self.tally.count("plans: refused without adoption");
         let changed = before.differences(&self.host.look().await?);
         if plan.refusals.is_empty() || !changed.is_empty() {
             let text = plan.to_text();
             return fail(
                 Stage::Adopted,
-                format!("adopted without leave: {text}{}", changed.join("\n")),
+                format!("adopted without permission: {text}{}", changed.join("\n")),
             );
         }
         Ok(())
     }
 
-    /// Applies, and again as long as a plan says that there is more to see behind it; not to the end where
-    /// that is refused.
+    /// Applies plans until none defers objects. Returns false if a later plan is refused.
     async fn apply(&mut self, run: &Provisioner, mut plan: Plan) -> Result<bool> {
         let lock = lock(run).await?;
         for _ in 0..UNSEEN_ROUNDS {
@@ -330,14 +332,14 @@ impl Running<'_> {
                     format!("the second plan:\n{text}\nthe first:\n{first}"),
                 );
             }
-            self.tally.count("plans: a second one, for what the first could not see");
+            self.tally.count("plans: a second one for deferred objects");
             plan = again;
         }
-        fail(Stage::SecondPlan, "there is always more to see")
+        fail(Stage::SecondPlan, "every plan defers objects")
     }
 
-    /// A run with nothing to do. The server may write for itself (what it prunes while it reads, a
-    /// checkpoint), but not each time.
+    /// Asserts that a run without changes writes no WAL. The server may write in the background
+    /// (pruning, a checkpoint), but not on every attempt.
     async fn writes_nothing(&self, run: &Provisioner) -> Result<()> {
         let lock = lock(run).await?;
         let mut places = Vec::new();
@@ -354,16 +356,16 @@ impl Running<'_> {
             }
             places.push(format!("{before} to {after}"));
         }
-        fail(Stage::Wrote, format!("runs with nothing to do wrote: {}", places.join(", ")))
+        fail(Stage::Wrote, format!("runs without changes wrote WAL: {}", places.join(", ")))
     }
 
-    /// An earlier run, to its end.
+    /// Runs the product with earlier definitions until it completes.
     async fn provision(&mut self, declared: &Declared, secrets: &Path) -> Result<()> {
         let Some(ready) = self.plan(declared, secrets, false).await? else { return Ok(()) };
         self.apply(&ready.run, ready.plan).await.map(drop)
     }
 
-    /// An earlier run, killed between two statements.
+    /// Runs the product with earlier definitions and kills it between two statements.
     async fn interrupt(&mut self, declared: &Declared, secrets: &Path, part: f64) -> Result<()> {
         let Some(ready) = self.plan(declared, secrets, false).await? else { return Ok(()) };
         let Ready { run, plan, .. } = ready;
@@ -388,7 +390,7 @@ impl Running<'_> {
         }
     }
 
-    /// What the server itself says of each role and thing.
+    /// Compares the access of each role with what the server reports.
     async fn access(&self, after: &Snapshot) -> Result<()> {
         let declared = &self.case.declared;
         let roles: Vec<String> = declared.roles().into_iter().map(str::to_owned).collect();
@@ -404,7 +406,8 @@ impl Running<'_> {
         if found.is_empty() { Ok(()) } else { fail(Stage::Access, found.join("\n")) }
     }
 
-    /// Each role comes into the first database that lets it, with its password, and into no other.
+    /// Checks that each role can log in with its password to databases that allow it, and to no
+    /// other.
     fn logins(&self, declared: &Declared) -> Vec<String> {
         let mut found = Vec::new();
         for app in declared.applications.iter().filter(|app| !app.iam).take(3) {
@@ -424,12 +427,12 @@ impl Running<'_> {
     }
 }
 
-/// What kind of role gives a database away.
+/// Classifies the role that gives up a database.
 fn who(declared: &Declared, role: &str) -> &'static str {
     match role {
         ADMINISTRATOR => "the administrator",
         role if declared.is_managed(role) => "a declared role",
-        _ => "a role that nobody declares",
+        _ => "an undeclared role",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Of a case that fails, a smaller one that fails in the same stage, for a person to read.
+//! Shrinks a case that fails to a smaller one that fails at the same stage.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::run::{Failure, Stage, run};
 use crate::starting::{Base, Case, ELSEWHERE};
 use crate::tally::Tally;
 
-/// A list in a case that things can be left out of.
+/// A list of a case whose elements can be left out.
 #[derive(Clone, Copy)]
 enum Part {
     Applications,
@@ -44,7 +44,7 @@ impl Part {
         case
     }
 
-    /// Leaves out what can be, in halves, quarters and so on down to single things.
+    /// Leaves out halves, quarters and so on, down to single elements.
     async fn shrink(self, work: &mut Work<'_>) {
         let mut count = self.len(&work.case).div_ceil(2);
         while count > 0 {
@@ -61,7 +61,7 @@ impl Part {
     }
 }
 
-/// A case that fails, and how it fails.
+/// A case that fails, and its failure.
 struct Work<'a> {
     host: &'a Host,
     case: Case,
@@ -70,7 +70,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Whether a smaller case fails alike: then it is the case.
+    /// Replaces the case if the smaller one fails in the same way.
     async fn take(&mut self, smaller: Case) -> bool {
         if Instant::now() > self.deadline || !smaller.is_sound() {
             return false;
@@ -85,7 +85,7 @@ impl Work<'_> {
     }
 }
 
-/// Makes a case that fails smaller, for as long as there is patience.
+/// Shrinks a case that fails until the time limit is reached.
 pub async fn shrink(
     host: &Host,
     case: &Case,

@@ -1,5 +1,5 @@
-//! What a server looks like to its bootstrap superuser: every owner, ACL, attribute, membership and
-//! setting, in an order of its own, so that two looks can be compared.
+//! A server's state as its bootstrap superuser sees it: every owner, ACL, attribute, membership and
+//! setting, in a fixed order for comparison.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::declared::{Application, Declared, Level};
 
-/// One privilege in an ACL: grantee (none is PUBLIC), grantor, privilege, whether it may be granted on.
+/// One ACL item: grantee (`None` is PUBLIC), grantor, privilege, grant option.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Item(pub Option<String>, pub String, pub String, pub bool);
 
@@ -36,11 +36,11 @@ pub enum Class {
     LargeObject,
     ForeignServer,
     Wrapper,
-    /// What nothing is granted on, and somebody owns all the same.
+    /// Has an owner but no ACL.
     Other,
 }
 
-/// What a thing is called; a column is a part of its table.
+/// The identity of an object. A column is a part of its table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Name {
     pub class: Class,
@@ -59,19 +59,20 @@ impl std::fmt::Display for Name {
     }
 }
 
-/// Something that can be granted on.
+/// An object that has an owner and an ACL.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Thing {
     #[serde(flatten)]
     pub name: Name,
-    /// A relation's `relkind`.
+    /// The `relkind` of a relation.
     pub detail: String,
     pub owner: String,
     pub of_extension: bool,
     pub acl: Acl,
 }
 
-/// Whose, in which schema (none: in all) and for which kind of object (`defaclobjtype`).
+/// The key of default privileges: creator, schema (`None`: all schemas), object type
+/// (`defaclobjtype`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DefaultsOf {
     pub creator: String,
@@ -94,12 +95,12 @@ struct ContentsRow {
     of_the_system: String,
 }
 
-/// One database's inside.
+/// The contents of one database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
     pub things: BTreeMap<Name, Thing>,
     defaults: BTreeMap<DefaultsOf, Acl>,
-    /// The built-in ones by kind of object, those of the bootstrap superuser.
+    /// The built-in default privileges by object type, as the bootstrap superuser has them.
     built_in: BTreeMap<String, Acl>,
     of_the_system: String,
 }
@@ -123,7 +124,7 @@ impl Contents {
         self.defaults.keys()
     }
 
-    /// Default privileges; those that no row has are the built-in ones, or in a schema none.
+    /// Returns default privileges. Without a row, these are the built-in ones, or none in a schema.
     pub fn defaults(&self, of: &DefaultsOf) -> Acl {
         if let Some(acl) = self.defaults.get(of) {
             return acl.clone();
@@ -137,7 +138,7 @@ impl Contents {
         of_superuser.into_iter().map(of_creator).collect()
     }
 
-    /// What differs where nobody may have changed anything.
+    /// Returns the differences where no change is allowed.
     pub fn differences(&self, after: &Self, place: &str) -> Vec<String> {
         let mut found = Vec::new();
         if self.of_the_system != after.of_the_system {
@@ -185,7 +186,7 @@ pub struct Database {
     pub rest: Value,
 }
 
-/// A setting; no role or database is all of them.
+/// A setting of a role, a database or both. `None` means all of them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Setting {
     pub role: Option<String>,
@@ -193,7 +194,7 @@ pub struct Setting {
     pub setting: String,
 }
 
-/// What all databases share.
+/// The objects that all databases share.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Cluster {
     pub roles: BTreeMap<String, Map<String, Value>>,
@@ -202,7 +203,7 @@ pub struct Cluster {
     pub settings: BTreeSet<Setting>,
 }
 
-/// A whole server; of a database that takes no connections the inside is not seen.
+/// A whole server. The contents of a database that does not allow connections are missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     pub cluster: Cluster,
@@ -210,7 +211,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Who owns a declared database: its owner entry's user, or whoever does.
+    /// Returns the user of a declared database's owner entry, or else its current owner.
     pub fn owner<'a>(&'a self, declared: &'a Declared, database: &str) -> &'a str {
         match declared.owner(database) {
             Some(app) => &app.user,
@@ -218,8 +219,8 @@ impl Snapshot {
         }
     }
 
-    /// Gives each declared database that belongs to somebody else to its owner, with all that this one has
-    /// in it, as PostgreSQL would; says who they were.
+    /// Gives each declared database that has another owner to its declared one, with all objects of
+    /// the old owner in it, as PostgreSQL would. Returns the old owners.
     pub fn hand_over(&mut self, declared: &Declared) -> Vec<String> {
         let mut were = Vec::new();
         for app in declared.applications.iter().filter(|app| app.level == Level::Owner) {
@@ -246,7 +247,7 @@ impl Snapshot {
         were
     }
 
-    /// What differs where nothing may.
+    /// Returns the differences where no change is allowed.
     pub fn differences(&self, after: &Self) -> Vec<String> {
         let mut found = Vec::new();
         let (a, b) = (&self.cluster, &after.cluster);
@@ -257,14 +258,14 @@ impl Snapshot {
         for (name, contents) in &self.contents {
             match after.contents.get(name) {
                 Some(after) => found.extend(contents.differences(after, name)),
-                None => found.push(format!("database {name} cannot be entered any more")),
+                None => found.push(format!("database {name} no longer allows connections")),
             }
         }
         found
     }
 }
 
-/// The schemas that the owner's entry declares are its own.
+/// Gives the schemas of the owner's entry to the owner.
 fn take_schemas(contents: &mut Contents, owner: &Application) {
     for thing in contents.things.values_mut() {
         let name = &thing.name;
@@ -277,7 +278,7 @@ fn take_schemas(contents: &mut Contents, owner: &Application) {
     }
 }
 
-/// The new owner stands where the old one stood; of two entries that are one then, the grant option stays.
+/// Replaces the old owner by the new one. If two items become equal, the grant option remains.
 fn handed_over(acl: &Acl, from: &str, to: &str) -> Acl {
     let renamed = |role: &String| if role == from { to.to_owned() } else { role.clone() };
     let all: Acl = acl
@@ -303,7 +304,7 @@ fn compare<T: PartialEq + std::fmt::Debug>(
     }
 }
 
-/// What left a set and what came to it.
+/// Describes the removed and the added elements of a set.
 pub fn sets<T: Ord + std::fmt::Debug>(before: &BTreeSet<T>, after: &BTreeSet<T>) -> Vec<String> {
     let gone = before.difference(after).map(|item| format!("gone: {item:?}"));
     let new = after.difference(before).map(|item| format!("new: {item:?}"));

@@ -1,4 +1,4 @@
-//! What was exercised, counted, so that a generator that makes nothing is seen.
+//! Counts what the cases exercised, to detect a generator that produces too little.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,7 +46,7 @@ impl Tally {
         }
     }
 
-    /// The kinds of starting mutation that never came about.
+    /// Returns the kinds of manual changes that never occurred.
     pub fn missing(&self) -> Vec<Kind> {
         Kind::ALL.iter().filter(|kind| !self.did.contains_key(kind)).copied().collect()
     }

@@ -1,4 +1,4 @@
-//! Failed: the server says no to a statement, at each position in turn.
+//! Runs in which one statement fails, at each position in turn.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ use rdsprov_testkit::{Server, versions};
 
 use crate::{GRANTED_BY_US, applied, at, open, site, superuser};
 
-/// Two databases, one new and one taken over, with something of every kind.
+/// Two databases with objects of every kind: one is new, one is adopted.
 const DEFINITIONS: &str = r#"
 application_databases = {
   shop = {
@@ -27,7 +27,7 @@ application_databases = {
 
 const APPLICATIONS: [&str; 4] = ["shop", "shop_workers", "legacy", "legacy_reports"];
 
-/// What others made before: a database with a table, where everybody may do too much.
+/// Creates an existing database with a table on which PUBLIC has too many privileges.
 fn legacy(server: &Server) {
     superuser(server, "SET ROLE platform_admin; CREATE ROLE legacy_owner LOGIN CREATEDB");
     superuser(server, "CREATE DATABASE legacy OWNER legacy_owner");
@@ -42,13 +42,13 @@ fn clean(server: &Server) {
     superuser(server, "DROP ROLE IF EXISTS shop_owner, shop_editor, legacy_owner, legacy_reader");
 }
 
-/// What is sent for a transaction, each statement with the step that it is of.
+/// Returns the statements of a transaction, each with its step.
 fn script(plan: &Plan, transaction: usize) -> Vec<(Option<usize>, String)> {
     let script = plan.transactions[transaction].script(plan.server_major).into_iter();
     script.map(|(step, statement)| (step, statement.redacted())).collect()
 }
 
-/// Carries out a plan with a refusal of the server in the place of one statement of a transaction.
+/// Applies a plan in which one statement of a transaction is replaced by one that fails.
 async fn failed_at(
     run: &Provisioner,
     lock: &Lock,
@@ -65,7 +65,8 @@ async fn failed_at(
     let message = format!("division by zero (22012); the statement was: {shown}");
     assert_eq!(outcome.error.as_ref(), Some(&message), "{place}");
 
-    // What came before is done, what is at fault says so, nothing else was tried.
+    // Earlier transactions are committed, the failed step reports the error, nothing else was
+    // tried.
     let steps = plan.transactions.iter().enumerate().flat_map(|(number, transaction)| {
         (0..transaction.steps.len()).map(move |step| (number, step))
     });
@@ -82,13 +83,13 @@ async fn failed_at(
         .collect();
     let became: Vec<StepStatus> = outcome.steps.into_iter().map(|step| step.status).collect();
     assert_eq!(became, expected, "{place}");
-    // CREATE DATABASE is a transaction of its own.
+    // CREATE DATABASE is a transaction by itself.
     let created = statement > 0 && plan.transactions[transaction].before.is_some();
     assert_eq!(outcome.committed, transaction > 0 || created, "{place}");
 }
 
-/// Fails at each statement of a transaction in turn, run after run, and then completes it all. Tells how many
-/// statements there were; none where there is no such transaction.
+/// Fails at each statement of a transaction in turn, in separate runs, and then completes it.
+/// Returns the number of statements, or `None` if there is no such transaction.
 async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Option<usize> {
     let mut plan = open(server, secrets, DEFINITIONS).await.plan().await.unwrap();
     if transaction >= plan.transactions.len() {
@@ -107,7 +108,7 @@ async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Optio
         } else {
             statement += 1;
         }
-        // Nothing of the transaction is left on the server: the next run does the same, and nothing else first.
+        // The server has nothing of the failed transaction: the next run starts with the same one.
         assert_eq!(superuser(server, GRANTED_BY_US), "0", "{place}");
         plan = run.plan().await.unwrap();
         transaction = 0;
@@ -120,7 +121,7 @@ async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Optio
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_fails_at_any_statement_is_completed_by_the_next() {
-    // Both ways of PostgreSQL to look at memberships.
+    // PostgreSQL 16 changed memberships: one version before, one after.
     let all = versions();
     for major in BTreeSet::from([all[0], all[all.len() - 1]]) {
         let (server, secrets) = site(major, &APPLICATIONS);

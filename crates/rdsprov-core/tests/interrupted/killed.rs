@@ -1,4 +1,4 @@
-//! Killed: the connection is gone without a word.
+//! Runs whose connection is lost without a Terminate message.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,12 +19,12 @@ application_databases = {
 }
 "#;
 
-/// The same database, with its owner's entry given to a role.
+/// Returns definitions in which another role owns the database.
 fn owned_by(owner: &str) -> String {
     DEFINITIONS.replace("shop_owner", owner)
 }
 
-/// Applies, and is killed before the statement of this number; says whether there was one.
+/// Applies and is killed before the statement at `position`. Returns whether there was one.
 async fn killed_at(server: &Server, secrets: &Path, definitions: &str, position: usize) -> bool {
     let kill = at(position, Fault::Killed);
     let run = open(server, secrets, definitions).await;
@@ -34,18 +34,19 @@ async fn killed_at(server: &Server, secrets: &Path, definitions: &str, position:
     let lock = run.lock().await.unwrap();
     let killed = run.apply(&lock, &plan, "1", &options).await.error.is_some();
     drop((run, lock));
-    // The server notices that its client is gone when it has done what it was doing.
+    // The server notices the lost connection after it has finished the current statement.
     let busy = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'platform_admin'";
     let mut waits = 0;
     while superuser(server, busy) != "0" {
         waits += 1;
-        assert!(waits < 500, "position {position}: a session stays");
+        assert!(waits < 500, "position {position}: a session remains");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     killed
 }
 
-// A dropped session says goodbye from a task of its own: it needs a thread while the test waits.
+// A dropped session sends Terminate from its own task, which needs a second thread while the test
+// waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_killed_between_any_two_statements_is_completed_by_the_next() {
     for major in versions() {
@@ -67,7 +68,7 @@ async fn a_run_killed_between_any_two_statements_is_completed_by_the_next() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_owner_killed_between_any_two_statements_leaves_all_to_one_of_them() {
-    // Both ways of PostgreSQL to look at memberships.
+    // PostgreSQL 16 changed memberships: one version before, one after.
     let all = versions();
     for major in BTreeSet::from([all[0], all[all.len() - 1]]) {
         let (server, secrets) = site(major, &APPLICATIONS);
@@ -98,8 +99,8 @@ async fn a_change_of_owner_killed_between_any_two_statements_leaves_all_to_one_o
     }
 }
 
-/// `REASSIGN OWNED` moves all databases and tablespaces of a role, also those that nobody knew of when the plan was
-/// made.
+/// `REASSIGN OWNED` moves all databases and tablespaces of a role, including those created after
+/// the plan.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_its_owner_got_meanwhile_is_not_moved_with_a_database() {
     let (server, secrets) = site(versions()[0], &APPLICATIONS);

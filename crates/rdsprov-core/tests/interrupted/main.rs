@@ -1,5 +1,5 @@
-//! A run that is killed between any two statements, or that fails at any, leaves a server that the next run
-//! completes.
+//! A run that is killed between any two statements, or that fails at any statement, is completed by
+//! the next run.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -43,7 +43,7 @@ async fn open(server: &Server, secrets: &Path, definitions: &str) -> Provisioner
     .unwrap()
 }
 
-/// A server of the version, and the secrets of its administrator and the applications.
+/// Starts a server of a version with secrets for its administrator and the applications.
 fn site(major: u32, applications: &[&str]) -> (Server, TempDir) {
     let server = Server::start(major).unwrap();
     let secrets = tempfile::tempdir().unwrap();
@@ -57,7 +57,7 @@ fn site(major: u32, applications: &[&str]) -> (Server, TempDir) {
     (server, secrets)
 }
 
-/// Applies to the end, and finds nothing more to do.
+/// Applies until nothing is left, and asserts that the next plan is empty.
 async fn applied(server: &Server, secrets: &Path, definitions: &str) {
     let run = open(server, secrets, definitions).await;
     let lock = run.lock().await.unwrap();
@@ -73,11 +73,11 @@ fn superuser(server: &Server, sql: &str) -> String {
     server.superuser("postgres", sql).unwrap().trim().to_owned()
 }
 
-/// On 16 and later the creator of a role gets an ADMIN-only row of its own from rdsadmin.
+/// Since PostgreSQL 16, rdsadmin grants the ADMIN option to the creator of a role.
 const GRANTED_BY_US: &str =
     "SELECT count(*) FROM pg_auth_members WHERE pg_get_userbyid(grantor) = 'platform_admin'";
 
-/// The statement of this number meets a fault, and no other.
+/// Injects a fault at the statement with this number only.
 fn at(position: usize, fault: Fault) -> impl Fn(&str) -> ControlFlow<Fault> + Sync {
     let seen = AtomicUsize::new(0);
     move |_| {

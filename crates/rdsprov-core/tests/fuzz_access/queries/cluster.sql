@@ -1,4 +1,4 @@
--- What all databases share, as one JSON document.
+-- Returns the objects that all databases share, as one JSON document.
 WITH acls AS (
   SELECT d.oid, coalesce((
     SELECT json_agg(json_build_array(

@@ -1,5 +1,5 @@
--- What is inside one database, each thing with its owner and ACL, as one JSON document. In the default
--- privileges, those of no role are the ones that are built in.
+-- Returns the contents of one database, each object with its owner and ACL, as one JSON document.
+-- Default privileges without a role are the built-in ones.
 WITH namespaces AS (
   SELECT * FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 ), things AS (
@@ -42,7 +42,7 @@ WITH namespaces AS (
          'pg_foreign_data_wrapper'::regclass, w.oid
   FROM pg_foreign_data_wrapper w
   UNION ALL
-  -- All else that somebody owns: nothing is granted on it.
+  -- All other objects that have an owner but no ACL.
   SELECT 'other', coalesce(i.schema, ''), i.type || ' ' || i.identity, '', '', s.refobjid, NULL, s.classid, s.objid
   FROM pg_shdepend s CROSS JOIN pg_identify_object(s.classid, s.objid, 0) i
   LEFT JOIN pg_type t ON s.classid = 'pg_type'::regclass AND t.oid = s.objid

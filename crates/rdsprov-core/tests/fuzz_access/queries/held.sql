@@ -1,4 +1,4 @@
--- What each of some roles may do, by what the server itself answers. $1: the roles.
+-- Returns the privileges of roles as has_*_privilege reports them. $1: the roles.
 WITH roles AS (SELECT oid, rolname FROM pg_roles WHERE rolname = ANY ($1::text[])),
 words AS (
   SELECT 'SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER'

@@ -1,4 +1,4 @@
-//! Roles, databases and what is granted on them.
+//! Generates roles, databases and the privileges on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,8 @@ impl World<'_> {
         });
     }
 
-    /// Two that the administrator made, and one that it has no power over from 16 on.
+    /// Creates two roles as the administrator, and one on which it has no ADMIN option since
+    /// PostgreSQL 16.
     pub(super) fn unmanaged_roles(&mut self) {
         for role in UNMANAGED {
             let login = if role == "staff" { "" } else { " LOGIN PASSWORD 'theirs'" };
@@ -49,7 +50,7 @@ impl World<'_> {
         }
     }
 
-    /// Gives the owners of the databases that people made.
+    /// Returns the owners of the databases that users created by hand.
     pub(super) fn databases_by_hand(
         &mut self,
         databases: &BTreeMap<String, Vec<String>>,
@@ -84,7 +85,7 @@ impl World<'_> {
         owners
     }
 
-    /// Databases that roles with `CREATEDB` make for themselves.
+    /// Creates databases as roles with `CREATEDB`.
     pub(super) fn plugin_databases(&mut self, declared: &Declared) {
         for (number, role) in self.there.clone().iter().enumerate() {
             if !declared.createdb(role) || self.random.chance(30) {
@@ -97,7 +98,7 @@ impl World<'_> {
         }
     }
 
-    /// A database that nobody declares, in which everything must stay as it is.
+    /// Creates an undeclared database in which nothing may change.
     pub(super) fn unmanaged_database(&mut self) {
         if !self.random.chance(50) {
             return;
@@ -125,7 +126,7 @@ impl World<'_> {
         }
     }
 
-    /// What happened to roles and databases after the program last ran.
+    /// Changes roles and databases after the last run of the product.
     pub(super) fn cluster(&mut self) {
         let times = if self.there.is_empty() { 0 } else { self.random.skewed(0, 6) };
         for _ in 0..times {
@@ -158,7 +159,7 @@ impl World<'_> {
             "PASSWORD NULL",
         ];
         let some = self.random.some_at_least_one(&attributes, 15);
-        // A password is one of two, and so is a time.
+        // Chooses one of two passwords or expiry times.
         let statements: Vec<String> = some
             .iter()
             .map(|attribute| format!("ALTER ROLE {} {attribute}", quote(role)))
@@ -175,7 +176,7 @@ impl World<'_> {
     }
 
     fn role_comment(&mut self, role: &str) {
-        // The comment holds the mark of a role that is managed already: people write beside it.
+        // The comment of a managed role contains the marker: users add text to it.
         let statement = format!(
             "DO $$ BEGIN EXECUTE format('COMMENT ON ROLE %I IS %L', {name}, concat_ws(E'\\n', 'ask Ada', shobj_description((SELECT oid FROM pg_roles WHERE rolname = {name}), 'pg_authid'))); END $$",
             name = literal(role)
@@ -216,7 +217,7 @@ impl World<'_> {
             ),
             _ => (Kind::Membership, format!("GRANT {} TO {}", quote(&group), quote(role))),
         };
-        // A role may be in another already, the other way round: the case is then without this.
+        // The reverse membership may already exist: the statement then fails and is skipped.
         let statements =
             if self.random.chance(60) && !group.starts_with("pg_") && group != "stranger" {
                 as_role(ADMINISTRATOR, granted)
@@ -245,7 +246,7 @@ impl World<'_> {
         }
     }
 
-    /// What happened to a database itself.
+    /// Changes the database itself.
     pub(super) fn database_itself(&mut self, database: &str, owner: &str) {
         let name = quote(database);
         let privilege = *self.random.pick(&["CREATE", "CONNECT", "TEMPORARY", "ALL"]);

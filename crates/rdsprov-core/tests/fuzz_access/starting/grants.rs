@@ -1,4 +1,4 @@
-//! What people granted and revoked inside a database.
+//! Generates grants and revokes inside a database.
 
 use rdsprov_core::name::quote;
 
@@ -37,7 +37,7 @@ impl ObjectKind {
     }
 }
 
-/// `ALTER DEFAULT PRIVILEGES` names objects so.
+/// The object types as `ALTER DEFAULT PRIVILEGES` spells them.
 const DEFAULTS: [(&str, &[&str]); 5] = [
     ("TABLES", &TABLE),
     ("SEQUENCES", &SEQUENCE),
@@ -51,7 +51,7 @@ impl World<'_> {
         self.start(kind, Place::Database(database.name.clone()), vec![statement]);
     }
 
-    /// One change to what is granted in a database.
+    /// Makes one change to the privileges in a database.
     pub(super) fn change(&mut self, database: &InDatabase) {
         let roll = self.random.below(24);
         if roll < 6 {
@@ -124,7 +124,7 @@ impl World<'_> {
         self.did(database, kind, statement);
     }
 
-    /// Somebody got a privilege with grant option, and granted it on.
+    /// Grants a privilege with grant option to a role, which grants it to another role.
     fn chain(&mut self, database: &InDatabase, object: &Object) {
         let privilege = *self.random.pick(object.kind.privileges());
         let first = if self.random.chance(75) {
@@ -148,7 +148,7 @@ impl World<'_> {
         let target = &object.target;
         let mut statements = Vec::new();
         if let Some(schema) = object.schema.as_ref().filter(|_| object.kind != ObjectKind::Schema) {
-            // To name something one must be let into its schema.
+            // A statement can name an object only with USAGE on its schema.
             statements.push(format!("GRANT USAGE ON SCHEMA {} TO {first}", quote(schema)));
         }
         statements.push(format!("GRANT {privilege} ON {target} TO {first} WITH GRANT OPTION"));
@@ -193,7 +193,7 @@ impl World<'_> {
         self.did(database, Kind::OwnerRevoked, statement);
     }
 
-    /// What everybody may do by default is taken away from everybody.
+    /// Revokes a default privilege of PUBLIC.
     fn closed(&mut self, database: &InDatabase) {
         let open: Vec<&Object> = database
             .objects

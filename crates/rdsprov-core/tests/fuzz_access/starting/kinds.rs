@@ -1,4 +1,4 @@
-//! The kinds of things that people do by hand: each is counted, and each must have occurred.
+//! The kinds of manual changes. Each is counted, and each must occur.
 
 macro_rules! kinds {
     ($($kind:ident),* $(,)?) => {

@@ -1,4 +1,4 @@
-//! Starting states: what people have done to a server by hand, before the program comes to it.
+//! Generates initial states: manual changes on a server before the product runs.
 
 mod cluster;
 mod grants;
@@ -15,27 +15,27 @@ use crate::random::Random;
 
 pub use kinds::Kind;
 
-/// The administrator and the bootstrap superuser of the test kit's servers.
+/// The administrator and the bootstrap superuser of the test servers.
 pub const ADMINISTRATOR: &str = "platform_admin";
 pub const SUPERUSER: &str = "rdsadmin";
 
-/// A database that nobody declares.
+/// A database that is not declared.
 pub const ELSEWHERE: &str = "elsewhere";
 
-/// Where statements run.
+/// The database in which statements are executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     Cluster,
     Database(String),
 }
 
-/// One thing that somebody did, as the bootstrap superuser or as whom the statements say.
+/// One manual change, executed by the bootstrap superuser unless the statements set a role.
 #[derive(Debug, Clone)]
 pub struct Starting {
     pub kind: Kind,
     pub place: Place,
     pub statements: Vec<String>,
-    /// What somebody must do by hand for the program to go on, where the program names no statement.
+    /// The manual fix that lets the product continue, if its refusal names no statement.
     pub way_out: Vec<String>,
 }
 
@@ -49,18 +49,18 @@ impl fmt::Display for Starting {
     }
 }
 
-/// What the program did before.
+/// The earlier use of the product.
 #[derive(Debug, Clone)]
 pub enum Base {
     Nothing,
-    /// It applied these definitions.
+    /// The product applied these definitions.
     EarlierRun(Declared),
-    /// It was killed before the statement of this number, as a part of all.
+    /// The product was killed at this fraction of the statements.
     Interrupted(Declared, f64),
 }
 
 impl Base {
-    /// The definitions of then.
+    /// Returns the earlier definitions.
     pub fn declared(&self) -> Option<&Declared> {
         match self {
             Self::Nothing => None,
@@ -77,25 +77,25 @@ impl Base {
     }
 }
 
-/// One case.
+/// One randomized case.
 #[derive(Debug, Clone)]
 pub struct Case {
     pub declared: Declared,
-    /// Done before the program first came.
+    /// The manual changes before the first run.
     pub by_hand: Vec<Starting>,
     pub base: Base,
-    /// Done after that.
+    /// The manual changes after the first run.
     pub drift: Vec<Starting>,
-    /// Whether the program is first asked without leave to adopt, and must refuse.
+    /// Whether a run without permission to adopt comes first, which must be refused.
     pub unadopted: bool,
-    /// Whether the program has leave to change owners.
+    /// Whether the run may change owners.
     pub may_change_owners: bool,
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "definitions:\n{}", self.declared.to_hcl())?;
-        writeln!(f, "starting state, by hand:")?;
+        writeln!(f, "initial state, by hand:")?;
         for starting in &self.by_hand {
             writeln!(f, "  {starting}")?;
         }
@@ -111,7 +111,7 @@ impl fmt::Display for Case {
             }
         }
         if self.may_change_owners {
-            writeln!(f, "with leave to change owners")?;
+            writeln!(f, "with permission to change owners")?;
         }
         writeln!(f, "then, by hand:")?;
         for starting in &self.drift {
@@ -121,11 +121,11 @@ impl fmt::Display for Case {
     }
 }
 
-/// An object that something can be granted on, as `GRANT … ON` names it.
+/// An object with privileges, as `GRANT … ON` names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Object {
     kind: ObjectKind,
-    /// `TABLE "s"."t"`.
+    /// The text after `ON`, such as `TABLE "s"."t"`.
     target: String,
     schema: Option<String>,
     owner: String,
@@ -145,30 +145,30 @@ enum ObjectKind {
     OfExtension,
 }
 
-/// A database while its starting state is made up.
+/// A database while its initial state is generated.
 #[derive(Debug, Clone)]
 struct InDatabase {
     name: String,
     owner: String,
     objects: Vec<Object>,
     schemas: Vec<String>,
-    /// Whether it has the server of foreign tables.
+    /// Whether the database has a foreign server.
     has_far: bool,
 }
 
-/// What is known while a case is made up.
+/// The state of the generator.
 struct World<'a> {
     random: &'a mut Random,
     declared: &'a Declared,
     major: u32,
-    /// The declared roles that are there.
+    /// The declared roles that exist.
     there: Vec<String>,
     by_hand: Vec<Starting>,
     drift: Vec<Starting>,
 }
 
 impl Case {
-    /// The case of a seed.
+    /// Generates the case of a seed.
     pub fn generate(seed: u64, major: u32) -> Self {
         let mut random = Random::new(seed);
         let mut site = crate::declared::generate(&mut random);
@@ -177,7 +177,7 @@ impl Case {
         let percent = if random.chance(50) { 40 } else { 0 };
         let mut by_hand_roles: BTreeSet<String> =
             random.some(&managed, percent).into_iter().collect();
-        // Nobody gives a database to a role that is not there.
+        // An owner must exist before it is given a database.
         let owners = site.by_hand.keys().filter_map(|database| declared.owner(database));
         by_hand_roles.extend(owners.map(|app| app.user.clone()));
         for app in &mut site.declared.applications {
@@ -219,7 +219,7 @@ impl Case {
         Self { declared: site.declared, by_hand, base, drift, unadopted, may_change_owners }
     }
 
-    /// The same without one database and all that was done about it.
+    /// Returns the case without one database and all changes to it.
     pub fn without_database(&self, database: &str) -> Self {
         let mut case = self.clone();
         case.declared.applications.retain(|app| app.database != database);
@@ -236,7 +236,8 @@ impl Case {
         case
     }
 
-    /// Whether each database that no entry gives an owner is there: a case made smaller may have lost it.
+    /// Returns whether each database without an owner entry exists. Shrinking can remove its
+    /// creation.
     pub fn is_sound(&self) -> bool {
         let mut all = vec![&self.declared];
         all.extend(self.base.declared());
@@ -259,7 +260,7 @@ impl World<'_> {
         self.drift.push(Starting { kind, place, statements, way_out: Vec::new() });
     }
 
-    /// A declared role that is there; where none is, somebody else.
+    /// Returns an existing declared role, or else an undeclared one.
     fn managed_role(&mut self) -> String {
         if self.there.is_empty() {
             self.unmanaged_role()
@@ -268,7 +269,7 @@ impl World<'_> {
         }
     }
 
-    /// A role with an entry for a database, if the database has one.
+    /// Returns a role with an entry for a database, if it has one.
     fn role_of(&mut self, database: &str) -> String {
         let roles: Vec<String> = self
             .declared
@@ -283,7 +284,7 @@ impl World<'_> {
         (*self.random.pick(&UNMANAGED)).to_owned()
     }
 
-    /// Whom something is granted to, as SQL.
+    /// Returns a grantee as SQL.
     fn grantee(&mut self, database: &str) -> String {
         match self.random.below(10) {
             0..5 => quote(&self.role_of(database)),
@@ -294,7 +295,7 @@ impl World<'_> {
     }
 }
 
-/// The databases that are there once the program has run before, if it has.
+/// Returns the databases that exist after the earlier run.
 fn databases_there(site: &Site, base: &Base, by_hand: BTreeMap<String, String>) -> Vec<InDatabase> {
     let mut owners = by_hand;
     if let Some(earlier) = base.declared() {

@@ -1,4 +1,4 @@
-//! Schemas and what is in them.
+//! Generates schemas and the objects in them.
 
 use rdsprov_core::name::quote;
 
@@ -6,7 +6,7 @@ use super::{ADMINISTRATOR, InDatabase, Kind, Object, ObjectKind, Place, SUPERUSE
 use crate::declared::SCHEMAS;
 
 impl World<'_> {
-    /// All that people did inside a database.
+    /// Makes all manual changes inside a database.
     pub(super) fn inside(&mut self, database: &mut InDatabase) {
         self.schemas(database);
         let relations = self.random.skewed(0, 8);
@@ -30,7 +30,8 @@ impl World<'_> {
         self.start(kind, Place::Database(database.name.clone()), vec![statement]);
     }
 
-    /// Mostly the database's owner, seldom somebody as whom the administrator cannot act.
+    /// Returns the database's owner in most cases, otherwise a role that the administrator cannot
+    /// SET ROLE to.
     fn owner_in(&mut self, database: &InDatabase) -> String {
         match self.random.below(100) {
             0..65 => database.owner.clone(),
@@ -103,7 +104,7 @@ impl World<'_> {
         }
         let target = full(stem);
         let role = quote(&owner);
-        // Made by the owner itself where it may, so that its default privileges count.
+        // The owner creates the object itself if it can, so that its default privileges apply.
         let schemas_owner = database
             .objects
             .iter()
@@ -142,7 +143,7 @@ impl World<'_> {
         }
     }
 
-    /// The type of a function's argument: one that is there already, in whatever schema, or the system's.
+    /// Returns an argument type for a function: an existing type in any schema, or a system type.
     fn argument(&mut self, database: &InDatabase) -> String {
         let types: Vec<&str> = database
             .objects
@@ -229,7 +230,7 @@ impl World<'_> {
                 )
             }
             7 => {
-                // Which of the two is meant, only its kind and the modes of its arguments say.
+                // Only the object type and the argument modes distinguish the two routines.
                 let pair = name("pair");
                 let (f, p) = (format!("{pair}(int, text)"), format!("{pair}(int, OUT text)"));
                 (
