@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rdsprov_testkit::{SecretsManager, Server, without_the_callers};
+use rdsprov_testkit::{SecretsManager, Server, scrub_environment};
 
 const DEFINITIONS: &str = "testdata/demo/terraform.tfvars";
 const APPLICATIONS: [(&str, &str); 3] =
@@ -143,7 +143,7 @@ impl Demo {
             .map(|word| if word.ends_with(".csv") { "audit.csv" } else { word })
             .collect();
         self.say(&format!("$ rdsprov {} -d {DEFINITIONS}", flags.join(" ")));
-        let output = without_the_callers(&mut Command::new(&self.program))
+        let output = scrub_environment(&mut Command::new(&self.program))
             .args(arguments)
             .args(["-d", DEFINITIONS, "--ca-file"])
             .arg(self.server.ca_file())

@@ -37,8 +37,8 @@ enum Task {
         pg: Option<String>,
         /// Run the fast part only
         ///
-        /// That is formatting, clippy, the tests without a server, and the main path on one
-        /// version.
+        /// That is formatting, clippy, the tests without a server, and the main
+        /// path on one version.
         #[arg(long, conflicts_with = "pg")]
         quick: bool,
     },

@@ -139,8 +139,8 @@ pub fn bench() -> Result<(), String> {
     environment.python(&["crates/rdsprov-bench/diff.py", "target/release/bench-diff"])
 }
 
-/// Builds the wheel, the source distribution and the command in `target/dist`, and runs the
-/// results.
+/// Builds the wheel, the source distribution and the command in `target/dist`,
+/// and runs the results.
 pub fn dist() -> Result<(), String> {
     const TO: &str = "target/dist";
     let _ = fs::remove_dir_all(TO);

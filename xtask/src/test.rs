@@ -41,8 +41,8 @@ pub fn quick() -> Result<(), String> {
     })
 }
 
-/// Runs all checks and tests. `versions` are the PostgreSQL versions of the live tests, such as
-/// `14,17`.
+/// Runs all checks and tests. `versions` are the PostgreSQL versions of the live
+/// tests, such as `14,17`.
 pub fn all(versions: Option<&str>) -> Result<(), String> {
     // The demo and the Python tests use PostgreSQL 15 in any case.
     debian::install_missing(&[15])?;

@@ -76,7 +76,7 @@ const A: &str = r#"application_databases = { a = { database_name = "a", username
 const B: &str = r#"application_databases = { b = { database_name = "b", username = "b_user" } }"#;
 
 #[test]
-fn several_files_count_together() {
+fn several_files_are_merged() {
     let rules = Rules::default();
     let common = ("common.tfvars", "environment = \"dev\"\naws_region = \"eu-west-2\"\n");
     insta::assert_snapshot!(
@@ -106,7 +106,7 @@ fn several_files_count_together() {
 }
 
 #[test]
-fn the_mode_says_which_of_two_counts() {
+fn mode_selects_the_definitions() {
     let both = format!("{A}\nrds_config = {{ {B} }}\n");
     for mode in [Mode::Standalone, Mode::Coupled] {
         let rules = Rules { mode: Some(mode), ..Rules::default() };
@@ -120,7 +120,7 @@ fn the_mode_says_which_of_two_counts() {
 }
 
 #[test]
-fn a_site_sets_defaults() {
+fn configuration_sets_defaults() {
     let text = r#"
 environment = "dev"
 application_databases = {
@@ -156,7 +156,7 @@ connection_limit = 50
 }
 
 #[test]
-fn a_site_sets_keys_and_names() {
+fn configuration_sets_keys_and_names() {
     let text = r#"application_databases = { a = { database_name = "a-db", username = "a_user", size = 1 } }"#;
     let rules = Rules { ignore_keys: vec!["size".to_owned()], ..Rules::default() };
     insta::assert_snapshot!("rules__ignored_key", outcome(&[("a.tfvars", text)], &rules));
@@ -173,7 +173,7 @@ fn a_site_sets_keys_and_names() {
 }
 
 #[test]
-fn a_thousand_entries() {
+fn thousand_entries_are_read() {
     let mut text = "application_databases = {\n".to_owned();
     for number in 0..1000 {
         text += &format!(
@@ -193,8 +193,8 @@ fn a_thousand_entries() {
     assert_eq!(errors.unwrap_err().0.len(), 1000);
 }
 
-/// Returns what Terraform reads from a variable file or the error it prints, or `None` if Terraform
-/// is not installed.
+/// Returns what Terraform reads from a variable file or the error it prints, or `None` if
+/// Terraform is not installed.
 fn terraform(file: &Path) -> Option<Result<Value, String>> {
     const READ: [&str; 4] = ["application_databases", "rds_config", "environment", "aws_region"];
     let folder = tempfile::tempdir().unwrap();
@@ -273,7 +273,7 @@ fn as_definitions(read: &Value) -> Value {
 /// `testdata/definitions/terraform` contains Terraform's result for the valid files. The parser
 /// must return the same, and so must an installed Terraform.
 #[test]
-fn terraform_reads_the_same() {
+fn definitions_equal_those_of_terraform() {
     // Windows editors write a byte order mark. Terraform accepts it in tfvars files only.
     const OURS_ALONE: &str = "bom_crlf.json";
     let update = std::env::var_os("INSTA_UPDATE").is_some_and(|value| value == "always");

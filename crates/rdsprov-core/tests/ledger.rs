@@ -1,5 +1,5 @@
-//! The ledger: verification finds every manual change, and reports no false finding after a crash
-//! of a writer.
+//! The ledger: verification finds every manual change, and reports no false finding after a
+//! crash of a writer.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -63,7 +63,7 @@ fn ledger() -> (TempDir, PathBuf) {
 
 /// Each kind of manual change to the file, and its findings.
 #[test]
-fn what_is_done_to_it_by_hand_is_found() {
+fn manual_changes_are_found() {
     type Change = fn(&mut Vec<String>);
     let table: [(&str, Change); 15] = [
         ("nothing", |_| {}),
@@ -107,7 +107,7 @@ fn what_is_done_to_it_by_hand_is_found() {
 /// Rewritten records with valid hashes, or an end that is cut off between two runs, form a valid
 /// chain. Only a head that was kept elsewhere reveals them.
 #[test]
-fn a_hash_kept_elsewhere_tells_what_the_chain_cannot() {
+fn separately_kept_head_reveals_a_rewritten_chain() {
     let (_directory, path) = ledger();
     let kept = look(&path).head.unwrap();
     let expected =
@@ -132,7 +132,7 @@ fn a_hash_kept_elsewhere_tells_what_the_chain_cannot() {
 
 /// A crash at any byte: the partial line remains, and the next run reports it and continues.
 #[test]
-fn a_torn_line_is_told_of_and_goes_on() {
+fn truncated_line_is_reported_and_continued() {
     let (_directory, path) = ledger();
     let whole = fs::read(&path).unwrap();
     let before = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
@@ -161,9 +161,9 @@ fn a_torn_line_is_told_of_and_goes_on() {
     // The record that reports the truncation can be truncated as well.
     fs::write(&path, &whole[..before + 30]).unwrap();
     runs(&path, 4..5);
-    let told = fs::read(&path).unwrap();
+    let truncated = fs::read(&path).unwrap();
     for cut in [before + 30, before + 31, before + 32, before + 60] {
-        fs::write(&path, &told[..cut]).unwrap();
+        fs::write(&path, &truncated[..cut]).unwrap();
         runs(&path, 5..6);
         let after = look(&path);
         assert!(after.is_intact(), "{cut}: {:?}", after.findings);
@@ -178,7 +178,7 @@ fn a_torn_line_is_told_of_and_goes_on() {
 }
 
 #[test]
-fn many_at_once_make_one_chain() {
+fn concurrent_writers_form_one_chain() {
     let (_directory, path) = ledger();
     std::thread::scope(|scope| {
         for number in 0..8 {
@@ -193,7 +193,7 @@ fn many_at_once_make_one_chain() {
 
 /// After the file is moved away, a new ledger is started and the old one remains valid.
 #[test]
-fn a_file_that_is_moved_away_is_begun_anew() {
+fn moved_ledger_is_started_again() {
     let (directory, path) = ledger();
     let ledger = LedgerWriter::open(&path).unwrap();
     let old = directory.path().join("old.jsonl");
@@ -204,7 +204,7 @@ fn a_file_that_is_moved_away_is_begun_anew() {
 }
 
 #[test]
-fn what_is_no_ledger_is_left_alone() {
+fn other_files_are_not_changed() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("file");
     for text in ["hello\n", "{}\n", "timestamp_utc,environment\n", "[1]"] {
@@ -220,7 +220,7 @@ fn what_is_no_ledger_is_left_alone() {
 
 /// A line may be long; records after it are still found.
 #[test]
-fn long_records_are_read_from_behind() {
+fn long_records_are_read_from_the_end() {
     let (_directory, path) = ledger();
     let ledger = LedgerWriter::open(&path).unwrap();
     for length in [1, 65_000, 65_536, 200_000, 3_000_000] {
@@ -238,7 +238,7 @@ fn long_records_are_read_from_behind() {
 
 /// The chain covers a record of a later format version, whose contents are not interpreted.
 #[test]
-fn records_of_a_later_version_are_part_of_the_chain() {
+fn records_of_later_versions_belong_to_the_chain() {
     let (_directory, path) = ledger();
     let text = fs::read_to_string(&path).unwrap();
     let last = text.lines().last().unwrap();
@@ -268,7 +268,7 @@ fn records_of_a_later_version_are_part_of_the_chain() {
 
 /// Forged numbers lead to findings only.
 #[test]
-fn made_up_numbers_do_no_harm() {
+fn forged_numbers_lead_to_findings() {
     let (_directory, path) = ledger();
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("\"sequence\":8", &format!("\"sequence\":{}", u64::MAX)))

@@ -8,9 +8,9 @@ use std::os::unix::fs::FileExt as _;
 use rdsprov_core::secrets::{Secret, SecretId};
 use zeroize::Zeroizing;
 
-/// Returns whether a text is anywhere on the heap, including freed memory. The argument has each
-/// byte inverted, so that it does not match itself. The compiler's copies on the stack cannot be
-/// wiped.
+/// Returns whether a text is anywhere on the heap, including freed memory. The argument
+/// has each byte inverted, so that it does not match itself. The compiler's copies on the
+/// stack cannot be wiped.
 fn is_on_the_heap(inverted: &[u8]) -> bool {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let memory = std::fs::File::open("/proc/self/mem").unwrap();
@@ -36,7 +36,7 @@ fn is_on_the_heap(inverted: &[u8]) -> bool {
 }
 
 #[test]
-fn what_is_wrong_leaves_no_password_behind() {
+fn invalid_secret_is_wiped_from_memory() {
     let id = SecretId("a/b".to_owned());
     // Thirty letters that do not occur elsewhere, nor in this file.
     let inverted: Vec<u8> = (0..30).map(|n: u8| !(b'a' + n * 7 % 26)).collect();

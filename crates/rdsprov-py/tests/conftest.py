@@ -35,13 +35,13 @@ class Server:
         assert self._process.stdin and self._process.stdout
         self._in: IO[str] = self._process.stdin
         self._out: IO[str] = self._process.stdout
-        told = json.loads(self._out.readline())
+        started = json.loads(self._out.readline())
         self.major = major
-        self.host: str = told["host"]
-        self.port: int = told["port"]
-        self.ca_file: str = told["ca_file"]
-        self.admin: Mapping[str, Any] = json.loads(told["admin_secret"])
-        self.environment: Mapping[str, str] = told["environment"]
+        self.host: str = started["host"]
+        self.port: int = started["port"]
+        self.ca_file: str = started["ca_file"]
+        self.admin: Mapping[str, Any] = json.loads(started["admin_secret"])
+        self.environment: Mapping[str, str] = started["environment"]
 
     def _ask(self, do: str, **what: str) -> str:
         self._in.write(json.dumps({"do": do, **what}) + "\n")

@@ -133,8 +133,8 @@ def test_a_server_that_is_not_there(quiet: Bench) -> None:
 
 
 def test_secrets_that_are_not_there(quiet: Bench) -> None:
-    with pytest.raises(rdsprov.SecretError, match="nobody/knows"):
-        rdsprov.plan(definitions(), admin_secret="nobody/knows", **quiet.options)
+    with pytest.raises(rdsprov.SecretError, match="missing/secret"):
+        rdsprov.plan(definitions(), admin_secret="missing/secret", **quiet.options)
     plan = rdsprov.plan(definitions(), **quiet.options)
     assert ["goldenpath/dev/" in refusal.message for refusal in plan.refusals] == [True, True]
 
@@ -152,7 +152,7 @@ def test_secrets_that_are_not_there(quiet: Bench) -> None:
         ({"admin_user": "x"}, rdsprov.UsageError, "--admin-user goes with"),
         ({"allow": ["everything"]}, rdsprov.UsageError, "the hazards are"),
         ({"allow": "revokes_access"}, TypeError, "allow: it takes several"),
-        ({"adopt": ["nobody"]}, rdsprov.UsageError, "no application"),
+        ({"adopt": ["unknown"]}, rdsprov.UsageError, "no application"),
         ({"environment": "prod"}, rdsprov.DefinitionError, "another environment"),
         ({"port": "x"}, TypeError, "port"),
         ({"host": 7}, TypeError, "host"),

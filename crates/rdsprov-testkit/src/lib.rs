@@ -1,17 +1,17 @@
 //! Starts throwaway PostgreSQL servers that resemble Amazon RDS, and a Secrets Manager.
 //!
-//! As on RDS, the administrator is not a superuser. Every network login uses SCRAM over TLS, and
-//! the server listens on loopback only. The server stops when its [`Server`] is dropped, also after
-//! a panic.
+//! As on RDS, the administrator is not a superuser. Every network login uses SCRAM over TLS,
+//! and the server listens on loopback only. The server stops when its [`Server`] is dropped,
+//! also after a panic.
 #![deny(missing_docs)]
 
 mod binaries;
-mod caller;
-mod ear;
-mod gate;
+mod connection_counter;
+mod data_dir;
+mod http_proxy;
+mod login_proxy;
 pub mod packages;
-mod place;
-mod relay;
+mod scrub;
 mod secrets_manager;
 mod server;
 mod session;
@@ -22,10 +22,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::PathBuf;
 
-pub use caller::without_the_callers;
-pub use ear::Ear;
-pub use gate::{Gate, Instead};
-pub use relay::{Call, Relay, Reply};
+pub use connection_counter::ConnectionCounter;
+pub use http_proxy::{Call, HttpProxy, Reply};
+pub use login_proxy::{Intercept, LoginProxy};
+pub use scrub::scrub_environment;
 pub use secrets_manager::{SecretsManager, environment};
 pub use server::Server;
 pub use session::{Answer, Message, Session, Severity};
@@ -43,7 +43,7 @@ pub enum Error {
     },
     /// Another user could have written to the cache directory.
     #[error("{path} is not a directory that only you may write to; remove it")]
-    NotOurs {
+    UnsafeCache {
         /// The path of the cache directory.
         path: PathBuf,
     },
@@ -69,7 +69,7 @@ pub enum Error {
     },
     /// The server did not start.
     #[error("the server did not start; its log: {log}")]
-    NotUp {
+    NotStarted {
         /// The log of the server.
         log: String,
     },
@@ -91,12 +91,12 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { what, source }
 }
 
-/// Returns the cache directory, locked for writing. It holds installed packages and initialised
-/// clusters.
+/// Returns the cache directory, locked for writing. It holds installed
+/// packages and initialised clusters.
 ///
-/// Each user has its own cache, so that nobody runs programs that another user wrote. The cache is
-/// not in the home directory: servers that root starts run as another user, which must be able to
-/// read it.
+/// Each user has its own cache, so that no user runs programs that another one wrote. The cache
+/// is not in the home directory: servers that root starts run as another user, which must be
+/// able to read it.
 fn cache() -> Result<(PathBuf, File), Error> {
     let user = fs::metadata("/proc/self").map_err(io_error("/proc/self"))?.uid();
     let cache = std::env::temp_dir().join(format!("rdsprov-testkit-{user}"));
@@ -104,7 +104,7 @@ fn cache() -> Result<(PathBuf, File), Error> {
     fs::DirBuilder::new().recursive(true).mode(0o755).create(&cache).map_err(failed)?;
     let found = fs::symlink_metadata(&cache).map_err(failed)?;
     if !found.is_dir() || found.uid() != user || found.mode() & 0o022 != 0 {
-        return Err(Error::NotOurs { path: cache });
+        return Err(Error::UnsafeCache { path: cache });
     }
     let lock = File::create(cache.join("lock")).map_err(failed)?;
     lock.lock().map_err(failed)?;

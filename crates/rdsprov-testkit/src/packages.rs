@@ -1,8 +1,8 @@
 //! Installs packages from PyPI and npm exactly as a lock file in `locks` lists them.
 //!
-//! A lock file names each package with its version and hash, those that other packages depend on included.
-//! A release that the registry receives later cannot change what is installed. `cargo xtask update` renews the
-//! lock files.
+//! A lock file names each package with its version and hash, those that other packages depend on
+//! included. A release that the registry receives later cannot change what is installed. `cargo
+//! xtask update` renews the lock files.
 
 use std::fs;
 use std::path::Path;
@@ -19,9 +19,9 @@ pub struct NpmLock {
     pub lock: &'static str,
 }
 
-/// Creates a virtual environment in `home` with the packages of `requirements`, a text with hashes in the format
-/// of `requirements.txt`. An environment that this function completed earlier for the same `python` and
-/// `requirements` is kept.
+/// Creates a virtual environment in `home` with the packages of `requirements`, a text with hashes
+/// in the format of `requirements.txt`. An environment that this function completed earlier for the
+/// same `python` and `requirements` is kept.
 ///
 /// Packages are installed from wheels only, because building one would fetch tools that no lock file lists.
 ///

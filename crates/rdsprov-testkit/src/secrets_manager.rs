@@ -13,7 +13,7 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::packages::install_python_packages;
-use crate::{Error, cache, io_error, without_the_callers};
+use crate::{Error, cache, io_error, scrub_environment};
 
 /// The lock file of moto and its dependencies.
 const PACKAGES: &str = include_str!("../../../locks/python/moto.txt");
@@ -48,7 +48,7 @@ impl SecretsManager {
         let free = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
         let port = free.local_addr().map_err(io_error("a free port"))?.port();
         drop(free);
-        let mut process = without_the_callers(&mut Command::new("setpriv"))
+        let mut process = scrub_environment(&mut Command::new("setpriv"))
             .args(["--pdeathsig", "TERM", "--"])
             .arg(program)
             .args(["-c", SERVER])
@@ -64,7 +64,7 @@ impl SecretsManager {
             if ended || Instant::now() > deadline {
                 let _ = process.kill();
                 let _ = process.wait();
-                return Err(Error::NotUp { log: "moto_server does not answer".to_owned() });
+                return Err(Error::NotStarted { log: "moto_server does not answer".to_owned() });
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -104,7 +104,7 @@ impl SecretsManager {
             return Ok(());
         }
         let version = self.client.put_secret_value().secret_id(id).secret_string(text);
-        self.runtime.block_on(version.send()).map(drop).map_err(said)
+        self.runtime.block_on(version.send()).map(drop).map_err(service_error)
     }
 
     /// Adds a version with the stage `AWSPENDING`.
@@ -114,7 +114,7 @@ impl SecretsManager {
     pub fn put_pending(&self, id: &str, text: &str) -> Result<(), Error> {
         let version = self.client.put_secret_value().secret_id(id).secret_string(text);
         let pending = version.version_stages("AWSPENDING");
-        self.runtime.block_on(pending.send()).map(drop).map_err(said)
+        self.runtime.block_on(pending.send()).map(drop).map_err(service_error)
     }
 
     /// Creates a secret without a value.
@@ -123,7 +123,7 @@ impl SecretsManager {
     /// Returns the error of the service.
     pub fn put_nothing(&self, id: &str) -> Result<(), Error> {
         let created = self.client.create_secret().name(id);
-        self.runtime.block_on(created.send()).map(drop).map_err(said)
+        self.runtime.block_on(created.send()).map(drop).map_err(service_error)
     }
 
     /// Returns the id of the version that has the stage `AWSCURRENT`.
@@ -132,7 +132,7 @@ impl SecretsManager {
     /// Returns the error of the service.
     pub fn version(&self, id: &str) -> Result<String, Error> {
         let value = self.client.get_secret_value().secret_id(id);
-        let value = self.runtime.block_on(value.send()).map_err(said)?;
+        let value = self.runtime.block_on(value.send()).map_err(service_error)?;
         Ok(value.version_id().unwrap_or_default().to_owned())
     }
 
@@ -142,7 +142,7 @@ impl SecretsManager {
     /// Returns the error of the service.
     pub fn get(&self, id: &str) -> Result<String, Error> {
         let value = self.client.get_secret_value().secret_id(id);
-        let value = self.runtime.block_on(value.send()).map_err(said)?;
+        let value = self.runtime.block_on(value.send()).map_err(service_error)?;
         Ok(value.secret_string().unwrap_or_default().to_owned())
     }
 
@@ -152,12 +152,12 @@ impl SecretsManager {
     /// Returns the error of the service.
     pub fn at_stage(&self, id: &str, stage: &str) -> Result<Option<(String, String)>, Error> {
         let described = self.client.describe_secret().secret_id(id);
-        let described = self.runtime.block_on(described.send()).map_err(said)?;
+        let described = self.runtime.block_on(described.send()).map_err(service_error)?;
         let stages = described.version_ids_to_stages().into_iter().flatten();
         let mut with_stage = stages.filter(|(_, stages)| stages.iter().any(|one| one == stage));
         let Some((version, _)) = with_stage.next() else { return Ok(None) };
         let value = self.client.get_secret_value().secret_id(id).version_id(version);
-        let value = self.runtime.block_on(value.send()).map_err(said)?;
+        let value = self.runtime.block_on(value.send()).map_err(service_error)?;
         Ok(Some((version.clone(), value.secret_string().unwrap_or_default().to_owned())))
     }
 
@@ -167,7 +167,7 @@ impl SecretsManager {
     /// Returns the error of the service.
     pub fn put_binary(&self, id: &str, bytes: &[u8]) -> Result<(), Error> {
         let created = self.client.create_secret().name(id).secret_binary(Blob::new(bytes));
-        self.runtime.block_on(created.send()).map(drop).map_err(said)
+        self.runtime.block_on(created.send()).map(drop).map_err(service_error)
     }
 
     /// Schedules the deletion of a secret.
@@ -176,7 +176,7 @@ impl SecretsManager {
     /// Returns the error of the service.
     pub fn delete(&self, id: &str) -> Result<(), Error> {
         let deleted = self.client.delete_secret().secret_id(id);
-        self.runtime.block_on(deleted.send()).map(drop).map_err(said)
+        self.runtime.block_on(deleted.send()).map(drop).map_err(service_error)
     }
 }
 
@@ -192,7 +192,7 @@ pub fn environment(endpoint: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn said(error: impl std::error::Error) -> Error {
+fn service_error(error: impl std::error::Error) -> Error {
     let mut output = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -8,9 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::binaries;
+use crate::data_dir::DataDir;
 use crate::packages::run;
-use crate::place::Place;
-use crate::{Error, Session, cache, io_error, without_the_callers};
+use crate::{Error, Session, cache, io_error, scrub_environment};
 
 const MASTER: &str = "platform_admin";
 const MASTER_PASSWORD: &str = "master-Canary-9d41c7";
@@ -18,14 +18,14 @@ const DATABASE: &str = "platform";
 
 /// A running server. Dropping it stops the process.
 pub struct Server {
-    directory: Place,
+    directory: DataDir,
     process: Child,
     port: u16,
     major: u32,
 }
 
-/// Returns the user to run servers as, if it is not the current one: PostgreSQL refuses to run as
-/// root.
+/// Returns the user to run servers as, if it is not the current one: PostgreSQL refuses
+/// to run as root.
 fn user() -> Result<Option<String>, Error> {
     if run(Command::new("id").arg("-u"))?.trim() != "0" {
         return Ok(None);
@@ -34,11 +34,11 @@ fn user() -> Result<Option<String>, Error> {
     Ok(Some(if postgres { "postgres" } else { "nobody" }.to_owned()))
 }
 
-/// Returns a command that runs `program` as `user`. The process ends with the thread that starts
-/// it.
+/// Returns a command that runs `program` as `user`. The process ends with the
+/// thread that starts it.
 fn as_user(user: Option<&str>, program: &Path) -> Command {
     let mut command = Command::new("setpriv");
-    without_the_callers(&mut command);
+    scrub_environment(&mut command);
     if let Some(user) = user {
         command.args(["--reuid", user, "--clear-groups"]);
     }
@@ -46,7 +46,7 @@ fn as_user(user: Option<&str>, program: &Path) -> Command {
     command
 }
 
-fn own(user: Option<&str>, path: &Path) -> Result<(), Error> {
+fn change_owner(user: Option<&str>, path: &Path) -> Result<(), Error> {
     if let Some(user) = user {
         run(Command::new("chown").args(["-R", user]).arg(path))?;
     }
@@ -85,8 +85,8 @@ impl Server {
         })
     }
 
-    /// Starts a server with additional lines in `postgresql.auto.conf`, for settings that need a
-    /// restart.
+    /// Starts a server with additional lines in `postgresql.auto.conf`, for settings
+    /// that need a restart.
     ///
     /// # Errors
     /// Fails if the programs of that version are not available or the server does not start.
@@ -110,16 +110,16 @@ impl Server {
         let template = cache.join(format!("data-{major}-1"));
         if !template.join("ready").exists() {
             let _ = fs::remove_dir_all(&template);
-            initialise(&bin, user, &template)?;
+            create_template(&bin, user, &template)?;
             fs::write(template.join("ready"), "").map_err(io_error("the cluster to copy"))?;
         }
         drop(lock);
 
-        let directory = Place::new()?;
+        let directory = DataDir::new()?;
         let data = directory.path().join("data");
         run(Command::new("cp").arg("-a").arg(template.join("data")).arg(&data))?;
         prepare(&data)?;
-        own(user, directory.path())?;
+        change_owner(user, directory.path())?;
         // Another process may take the free port before the server binds it.
         let (process, port) = launch(&bin, user, directory.path())
             .or_else(|_| launch(&bin, user, directory.path()))?;
@@ -156,8 +156,8 @@ impl Server {
         self.data_directory().join("server.crt")
     }
 
-    /// Returns the directory of the Unix socket, where the bootstrap superuser `rdsadmin` needs no
-    /// password.
+    /// Returns the directory of the Unix socket, where the bootstrap superuser
+    /// `rdsadmin` needs no password.
     #[must_use]
     pub fn socket_directory(&self) -> &Path {
         self.directory.path()
@@ -222,7 +222,7 @@ impl Server {
     /// # Errors
     /// Returns the error output of psql if the server rejects the login.
     pub fn session(&self, role: &str, password: &str, database: &str) -> Result<Session, Error> {
-        let mut psql = our_psql();
+        let mut psql = clean_psql();
         psql.args(["-q", "-At"]);
         Session::open(self.login(&mut psql, role, password, database))
     }
@@ -241,7 +241,7 @@ impl Server {
     /// Returns the error output of psql.
     pub fn superuser_session(&self, database: &str) -> Result<Session, Error> {
         Session::open(
-            our_psql()
+            clean_psql()
                 .args(["-q", "-At", "-h"])
                 .arg(self.directory.path())
                 .args(["-p", &self.port.to_string(), "-U", "rdsadmin"])
@@ -264,15 +264,15 @@ impl Server {
             .args(["-h", self.host(), "-p", &self.port.to_string(), "-U", role])
     }
 
-    /// Runs a psql script as the bootstrap superuser, which may connect to other databases and set
-    /// roles.
+    /// Runs a psql script as the bootstrap superuser, which may connect to other
+    /// databases and set roles.
     ///
     /// # Errors
     /// Returns the error output of psql.
     pub fn script_as_superuser(&self, script: &str) -> Result<String, Error> {
         let path = self.directory.path().join("script.sql");
         fs::write(&path, script).map_err(io_error("the script"))?;
-        run(our_psql()
+        run(clean_psql()
             .args(["-q", "-v", "ON_ERROR_STOP=1", "-f"])
             .arg(path)
             .arg("-h")
@@ -287,7 +287,7 @@ impl Server {
     pub fn script_as_master(&self, script: &str) -> Result<String, Error> {
         let path = self.directory.path().join("script.sql");
         fs::write(&path, script).map_err(io_error("the script"))?;
-        run(our_psql()
+        run(clean_psql()
             .args(["-q", "-f"])
             .arg(path)
             .env("PGPASSWORD", MASTER_PASSWORD)
@@ -307,14 +307,14 @@ impl Drop for Server {
 }
 
 /// Returns a `psql` command without the caller's variables and psqlrc.
-fn our_psql() -> Command {
+fn clean_psql() -> Command {
     let mut command = Command::new("psql");
-    without_the_callers(&mut command).arg("-X").current_dir("/");
+    scrub_environment(&mut command).arg("-X").current_dir("/");
     command
 }
 
 fn psql(sql: &str) -> Command {
-    let mut command = our_psql();
+    let mut command = clean_psql();
     command.args(["-q", "-At", "-v", "ON_ERROR_STOP=1", "-c", sql]);
     command
 }
@@ -328,9 +328,9 @@ fn superuser(directory: &Path, port: u16, database: &str, sql: &str) -> Result<S
 }
 
 /// Creates the cluster that servers of a version start from.
-fn initialise(bin: &Path, user: Option<&str>, template: &Path) -> Result<(), Error> {
+fn create_template(bin: &Path, user: Option<&str>, template: &Path) -> Result<(), Error> {
     fs::create_dir_all(template).map_err(io_error(template.display().to_string()))?;
-    own(user, template)?;
+    change_owner(user, template)?;
     let data = template.join("data");
     run(as_user(user, &bin.join("initdb"))
         .args(["-U", "rdsadmin", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"])
@@ -350,10 +350,10 @@ fn initialise(bin: &Path, user: Option<&str>, template: &Path) -> Result<(), Err
         fs::write(&path, text).map_err(io_error(name))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(io_error(name))?;
     }
-    own(user, template)?;
+    change_owner(user, template)?;
     let (mut process, port) = launch(bin, user, template)?;
     let shape = concat!(env!("CARGO_MANIFEST_DIR"), "/src/shape.sql");
-    let shaped = run(our_psql()
+    let shaped = run(clean_psql()
         .args([
             "-q",
             "-v",
@@ -398,7 +398,9 @@ fn launch(bin: &Path, user: Option<&str>, directory: &Path) -> Result<(Child, u1
         if ended || Instant::now() > deadline {
             let _ = process.kill();
             let _ = process.wait();
-            return Err(Error::NotUp { log: fs::read_to_string(&log_path).unwrap_or_default() });
+            return Err(Error::NotStarted {
+                log: fs::read_to_string(&log_path).unwrap_or_default(),
+            });
         }
         std::thread::sleep(Duration::from_millis(30));
     }

@@ -49,11 +49,11 @@ pub struct Message {
 /// The severity of a server message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// The statement succeeded.
+    /// The statement was executed successfully.
     Notice,
     /// The statement succeeded, perhaps not as intended.
     Warning,
-    /// The statement failed.
+    /// The statement failed with this error.
     Error,
 }
 
@@ -106,10 +106,10 @@ impl Session {
     /// # Errors
     /// Fails if the session has ended.
     pub fn answer(&mut self) -> Result<Answer, Error> {
-        let Some(rows) = until_end(&mut self.rows)? else { return Err(self.ended()) };
-        let Some(said) = until_end(&mut self.messages)? else { return Err(self.ended()) };
+        let Some(rows) = read_until_end(&mut self.rows)? else { return Err(self.ended()) };
+        let Some(stderr) = read_until_end(&mut self.messages)? else { return Err(self.ended()) };
         let mut messages: Vec<Message> = Vec::new();
-        for line in said.lines() {
+        for line in stderr.lines() {
             if let Some(message) = Message::parse(line) {
                 messages.push(message);
             } else if let Some(message) = messages.last_mut()
@@ -151,7 +151,7 @@ impl Message {
 }
 
 /// Reads lines up to the end mark. Returns `None` if the stream ends first.
-fn until_end(stream: &mut impl BufRead) -> Result<Option<String>, Error> {
+fn read_until_end(stream: &mut impl BufRead) -> Result<Option<String>, Error> {
     let mut text = String::new();
     loop {
         let start = text.len();

@@ -19,15 +19,15 @@ impl Server {
         if let Some(server) = servers.get(&major) {
             return Ok(server);
         }
-        let server = keep(major)?;
+        let server = start_detached(major)?;
         servers.insert(major, server);
         Ok(server)
     }
 }
 
-/// Starts a server in a thread that never ends, because a server ends with the thread that started
-/// it.
-fn keep(major: u32) -> Result<&'static Server, Error> {
+/// Starts a server in a thread that never ends, because a server ends with the
+/// thread that started it.
+fn start_detached(major: u32) -> Result<&'static Server, Error> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let server = Server::start(major).map(|server| &*Box::leak(Box::new(server)));
@@ -36,5 +36,7 @@ fn keep(major: u32) -> Result<&'static Server, Error> {
             thread::park();
         }
     });
-    receiver.recv().unwrap_or_else(|_| Err(Error::NotUp { log: "its thread panicked".to_owned() }))
+    receiver
+        .recv()
+        .unwrap_or_else(|_| Err(Error::NotStarted { log: "its thread panicked".to_owned() }))
 }

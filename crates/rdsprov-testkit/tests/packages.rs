@@ -51,7 +51,7 @@ impl Registry {
 }
 
 #[test]
-fn what_the_registry_offers_later_is_not_installed() {
+fn later_releases_are_not_installed() {
     let (registry, homes) = (Registry(tempfile::tempdir().unwrap()), tempfile::tempdir().unwrap());
     let home = homes.path().join("locked");
     let tool = registry.publish("tool", "1.0", "dependency");

@@ -11,13 +11,13 @@ use std::time::Duration;
 use rdsprov_testkit::{SecretsManager, Server, versions};
 
 #[test]
-fn every_version_starts_in_the_shape_of_rds_and_ends() {
+fn every_version_starts_and_stops() {
     for major in versions() {
         let server = Server::start(major).unwrap();
-        let told = server
+        let output = server
             .master("platform", "SELECT current_setting('server_version_num')::int / 10000, rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = current_user")
             .unwrap();
-        assert_eq!(told.trim(), format!("{major}|f|t|t"));
+        assert_eq!(output.trim(), format!("{major}|f|t|t"));
         assert!(server.master("rdsadmin", "SELECT 1").is_err());
         let port = server.port();
         drop(server);
@@ -26,7 +26,7 @@ fn every_version_starts_in_the_shape_of_rds_and_ends() {
 }
 
 #[test]
-fn secrets_are_kept() {
+fn secrets_are_stored() {
     let secrets = SecretsManager::start().unwrap();
     secrets.put("a/b", "first").unwrap();
     secrets.put("a/b", "second").unwrap();
@@ -38,15 +38,15 @@ fn secrets_are_kept() {
 /// The program that the tests below run in a separate process.
 #[test]
 #[ignore = "it waits to be killed"]
-fn a_server_until_killed() {
+fn run_server_until_killed() {
     let server = Server::start(versions()[0]).unwrap();
     println!("\nit is in {}", server.socket_directory().display());
     std::thread::sleep(Duration::from_secs(60));
 }
 
-fn another_process(temporary: &Path) -> Child {
+fn start_program(temporary: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "a_server_until_killed", "--nocapture"])
+        .args(["--ignored", "--exact", "run_server_until_killed", "--nocapture"])
         .env("TMPDIR", temporary)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -55,9 +55,9 @@ fn another_process(temporary: &Path) -> Child {
 }
 
 #[test]
-fn nothing_is_left_of_a_program_that_is_killed() {
+fn killed_program_leaves_nothing_behind() {
     for signal in ["-TERM", "-KILL"] {
-        let mut process = another_process(&std::env::temp_dir());
+        let mut process = start_program(&std::env::temp_dir());
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let directory = lines
             .map_while(Result::ok)
@@ -75,10 +75,10 @@ fn nothing_is_left_of_a_program_that_is_killed() {
 }
 
 #[test]
-fn a_cache_that_others_may_write_to_is_not_used() {
+fn cache_with_foreign_writers_is_rejected() {
     let temporary = tempfile::tempdir().unwrap();
     let start = || {
-        let output = another_process(temporary.path()).wait_with_output().unwrap();
+        let output = start_program(temporary.path()).wait_with_output().unwrap();
         assert!(!output.status.success());
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
@@ -86,7 +86,7 @@ fn a_cache_that_others_may_write_to_is_not_used() {
     let name = format!("rdsprov-testkit-{}", String::from_utf8(user).unwrap().trim());
     let cache = temporary.path().join(name);
     std::os::unix::fs::symlink(std::env::temp_dir(), &cache).unwrap();
-    let says = format!("NotOurs {{ path: {cache:?} }}");
+    let says = format!("UnsafeCache {{ path: {cache:?} }}");
     assert!(start().contains(&says), "{says}");
     std::fs::remove_file(&cache).unwrap();
     std::fs::create_dir(&cache).unwrap();

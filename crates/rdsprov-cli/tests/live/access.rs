@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rdsprov_testkit::versions;
 use serde_json::Value;
 
-use crate::bench::{Bench, expect, password, writes};
+use crate::fixture::{Fixture, expect, password, writes};
 
 const DEFINITIONS: &str = r#"application_databases = {
     shop         = { database_name = "shop", username = "shop_owner", schemas = ["public", "archive"] }
@@ -15,8 +15,8 @@ const DEFINITIONS: &str = r#"application_databases = {
 }"#;
 
 /// Starts a server, applies the definitions and makes manual changes.
-fn bench(major: u32) -> (Bench, String) {
-    let bench = Bench::new(major);
+fn fixture(major: u32) -> (Fixture, String) {
+    let fixture = Fixture::new(major);
     for (application, user) in [
         ("shop", "shop_owner"),
         ("shop_workers", "shop_editor"),
@@ -24,16 +24,16 @@ fn bench(major: u32) -> (Bench, String) {
         ("wiki", "wiki_owner"),
         ("old", "old_reader"),
     ] {
-        bench.app("dev", application, user);
+        fixture.app("dev", application, user);
     }
     let earlier = DEFINITIONS.replace(
         "\n}",
         "\n old = { database_name = \"shop\", username = \"old_reader\", access_level = \"reader\" }\n}",
     );
     let apply = ["apply", "--env", "dev"];
-    expect(&bench.run(&bench.definitions(&earlier), &apply), 0);
+    expect(&fixture.run(&fixture.definitions(&earlier), &apply), 0);
     let owner = |sql: &str| {
-        bench.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
+        fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
     };
     owner(
         "CREATE TABLE a (id serial, note text); CREATE TABLE b (id int GENERATED ALWAYS AS IDENTITY);
@@ -50,12 +50,12 @@ fn bench(major: u32) -> (Bench, String) {
         "CREATE ROLE dba LOGIN; GRANT shop_owner TO dba".to_owned(),
         format!("CREATE ROLE shy LOGIN NOINHERIT; GRANT shop_owner TO shy {options}"),
         "CREATE ROLE all_reader LOGIN; GRANT pg_read_all_data TO all_reader".to_owned(),
-        "CREATE ROLE nobody LOGIN".to_owned(),
+        "CREATE ROLE unrelated LOGIN".to_owned(),
         "CREATE ROLE \"we|ird\" LOGIN".to_owned(),
     ] {
-        bench.query(&sql);
+        fixture.query(&sql);
     }
-    bench.query_in(
+    fixture.query_in(
         "shop",
         "GRANT CONNECT ON DATABASE shop TO bi; GRANT SELECT (note) ON a TO bi; GRANT UPDATE (id) ON a TO PUBLIC;
          GRANT INSERT ON archive.c TO analysts; GRANT USAGE ON SCHEMA archive TO analysts;
@@ -63,12 +63,12 @@ fn bench(major: u32) -> (Bench, String) {
          GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO \"we|ird\";
          CREATE SCHEMA other AUTHORIZATION bi; CREATE TABLE other.t (id int); ALTER TABLE other.t OWNER TO bi",
     );
-    let definitions = bench.definitions(DEFINITIONS);
-    (bench, definitions)
+    let definitions = fixture.definitions(DEFINITIONS);
+    (fixture, definitions)
 }
 
-/// The privileges that the server reports for each role (including PUBLIC) and object, with equal
-/// ones counted.
+/// The privileges that the server reports for each role (including PUBLIC) and object,
+/// with equal ones counted.
 const ONE_BY_ONE: &str = "
     SELECT role || ' ' || nspname || ' ' || kind || ' [' || held || '] [' || columns || '] ' || count(*) FROM (
       SELECT coalesce(r.rolname, 'PUBLIC') AS role, n.nspname, o.kind,
@@ -109,7 +109,7 @@ fn words(privileges: &Value) -> String {
 }
 
 /// Returns the privileges of a role in the report, in the same notation.
-fn told(role: &Value) -> (Vec<String>, Vec<String>) {
+fn report_of(role: &Value) -> (Vec<String>, Vec<String>) {
     let (mut objects, mut containers) = (Vec::new(), Vec::new());
     if role["database"] != Value::Array(Vec::new()) {
         containers.push(format!("- [{}]", words(&role["database"])));
@@ -147,13 +147,13 @@ fn by_role(lines: &str) -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn access_is_what_the_server_says_of_each_object() {
+fn access_report_matches_the_server() {
     for major in versions() {
-        let (bench, definitions) = bench(major);
-        let mark = bench.server.log().len();
-        let output = bench.run(&definitions, &["access", "--env", "dev", "--format", "json"]);
+        let (fixture, definitions) = fixture(major);
+        let mark = fixture.server.log().len();
+        let output = fixture.run(&definitions, &["access", "--env", "dev", "--format", "json"]);
         expect(&output, 0);
-        assert_eq!(writes(&bench.server.log()[mark..]), Vec::<String>::new());
+        assert_eq!(writes(&fixture.server.log()[mark..]), Vec::<String>::new());
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(
             report.to_string().contains(r#""declared_schemas":["archive","public"]"#),
@@ -162,8 +162,8 @@ fn access_is_what_the_server_says_of_each_object() {
         for (database, count) in [("shop", 10), ("wiki", 5)] {
             let all = report["databases"].as_array().unwrap();
             let one = all.iter().find(|one| one["database"] == database).unwrap();
-            let objects = by_role(&bench.query_in(database, ONE_BY_ONE));
-            let containers = by_role(&bench.query_in(database, CONTAINERS));
+            let objects = by_role(&fixture.query_in(database, ONE_BY_ONE));
+            let containers = by_role(&fixture.query_in(database, CONTAINERS));
             let none = Vec::new();
             let of = |map: &BTreeMap<String, Vec<String>>, role: &str| {
                 map.get(role).unwrap_or(&none).clone()
@@ -172,7 +172,7 @@ fn access_is_what_the_server_says_of_each_object() {
             for role in one["roles"].as_array().unwrap() {
                 let name = role["role"].as_str().unwrap_or("PUBLIC");
                 let asked = (of(&objects, name), of(&containers, name));
-                assert_eq!(told(role), asked, "PostgreSQL {major}, {database}, {name}");
+                assert_eq!(report_of(role), asked, "PostgreSQL {major}, {database}, {name}");
                 listed.push(name);
             }
             // A role without an entry has the privileges of PUBLIC only.
@@ -182,7 +182,7 @@ fn access_is_what_the_server_says_of_each_object() {
                     assert_eq!(of(&containers, role), of(&containers, "PUBLIC"), "{role}");
                 }
             }
-            assert!(!listed.contains(&"nobody"), "{listed:?}");
+            assert!(!listed.contains(&"unrelated"), "{listed:?}");
             assert!(listed.len() >= count - 3, "{listed:?}");
         }
     }
@@ -190,38 +190,41 @@ fn access_is_what_the_server_says_of_each_object() {
 
 /// The report in the format for people.
 #[test]
-fn access_reads_as_a_report() {
+fn access_report_for_people() {
     for major in versions() {
-        let (bench, definitions) = bench(major);
+        let (fixture, definitions) = fixture(major);
         // Before PostgreSQL 15, schema `public` belongs to the administrator.
         let suffix = if major <= 14 { "_14" } else { "" };
         let name = |name: &str| format!("{name}{suffix}");
-        let shown = |arguments: &[&str]| {
+        let output_text = |arguments: &[&str]| {
             let words = [["access", "--env", "dev"].as_slice(), arguments].concat();
-            let output = bench.run(&definitions, &words);
+            let output = fixture.run(&definitions, &words);
             expect(&output, 0);
             let text = String::from_utf8(output.stdout).unwrap();
-            text.replace(&format!("localhost:{}", bench.server.port()), "localhost:5432")
+            text.replace(&format!("localhost:{}", fixture.server.port()), "localhost:5432")
                 // MAINTAIN exists since PostgreSQL 17.
                 .replace(", MAINTAIN", "")
         };
-        insta::assert_snapshot!(name("text"), shown(&["--database", "shop"]));
-        insta::assert_snapshot!(name("markdown"), shown(&["--format", "markdown"]));
-        let one = shown(&["--role", "bi"]);
+        insta::assert_snapshot!(name("text"), output_text(&["--database", "shop"]));
+        insta::assert_snapshot!(name("markdown"), output_text(&["--format", "markdown"]));
+        let one = output_text(&["--role", "bi"]);
         assert!(one.contains("bi: not managed") && !one.contains("shop_reader:"), "{one}");
     }
 }
 
 #[test]
-fn a_database_that_cannot_be_looked_at_is_told_of() {
-    let (bench, definitions) = bench(versions()[0]);
+fn unreadable_database_is_reported() {
+    let (fixture, definitions) = fixture(versions()[0]);
     let access = |arguments: &[&str], code| {
         let words = [["access", "--env", "dev"].as_slice(), arguments].concat();
-        expect(&bench.run(&definitions, &words), code)
+        expect(&fixture.run(&definitions, &words), code)
     };
-    bench.query("ALTER DATABASE wiki ALLOW_CONNECTIONS false");
-    let shown = access(&[], 1);
-    assert!(shown.contains("not looked at") && shown.contains("shop_reader: declared"), "{shown}");
+    fixture.query("ALTER DATABASE wiki ALLOW_CONNECTIONS false");
+    let output_text = access(&[], 1);
+    assert!(
+        output_text.contains("not looked at") && output_text.contains("shop_reader: declared"),
+        "{output_text}"
+    );
     assert!(access(&["--database", "platform"], 1).contains("neither declared nor managed"));
     access(&["--format", "sql"], 64);
 }

@@ -2,31 +2,33 @@
 
 use std::process::Output;
 
-use rdsprov_testkit::{Relay, Reply, SecretsManager, Server, versions};
+use rdsprov_testkit::{HttpProxy, Reply, SecretsManager, Server, versions};
 
-use crate::bench::{Bench, DELEGATE_SECRET, assert_unseen, assert_untold, expect, forms};
+use crate::fixture::{
+    DELEGATE_SECRET, Fixture, assert_no_password, assert_no_secret, encodings, expect,
+};
 
 /// Every command, every format, every verbosity.
 #[test]
-fn no_command_shows_a_password() {
+fn commands_print_no_password() {
     for major in versions() {
-        let bench = Bench::on(statistics(major), None);
-        bench.app("dev", "keycloak", "keycloak_user");
-        bench.app("dev", "backstage", "backstage_user");
+        let fixture = Fixture::on(statistics(major), None);
+        fixture.app("dev", "keycloak", "keycloak_user");
+        fixture.app("dev", "backstage", "backstage_user");
         let teams = "teams/standalone.tfvars";
-        let audit = bench.path().join("audit.csv").display().to_string();
+        let audit = fixture.path().join("audit.csv").display().to_string();
         // Every apply is recorded in the ledger.
-        std::fs::write(bench.path().join("rdsprov.toml"), "[audit]\nledger = \"ledger.jsonl\"\n")
+        std::fs::write(fixture.path().join("rdsprov.toml"), "[audit]\nledger = \"ledger.jsonl\"\n")
             .unwrap();
-        let run = |words: &[&str], code: i32| expect(&bench.run(teams, words), code);
+        let run = |words: &[&str], code: i32| expect(&fixture.run(teams, words), code);
         for format in ["text", "json", "sql", "markdown"] {
             let has_form = ["text", "json"].contains(&format);
             run(&["validate", "--format", format], if has_form { 0 } else { 64 });
             run(&["access", "--format", format, "-vv"], if format == "sql" { 64 } else { 0 });
-            let saved = bench.path().join("plan.json").display().to_string();
+            let saved = fixture.path().join("plan.json").display().to_string();
             let plan = ["plan", "--out", &saved, "--format", format, "-vv", "--log-format", "json"];
             run(&plan, 0);
-            assert_untold(&std::fs::read_to_string(&saved).unwrap());
+            assert_no_secret(&std::fs::read_to_string(&saved).unwrap());
             run(&["apply", &saved, "--dry-run", "-vv"], 0);
             run(&["check", "--format", format, "-vv"], 2);
             run(&["apply", "--dry-run", "--format", format, "--audit-output", &audit], 0);
@@ -35,97 +37,98 @@ fn no_command_shows_a_password() {
         run(&["apply", "-vv", "--log-format", "json", "--audit-output", &audit], 0);
 
         run(&["access", "-vv", "--log-format", "json"], 0);
-        let delegated = expect(&bench.delegate("dev").arg("-vv").output().unwrap(), 0);
-        let text = std::fs::read_to_string(bench.path().join(format!("{DELEGATE_SECRET}.json")));
+        let delegated = expect(&fixture.delegate("dev").arg("-vv").output().unwrap(), 0);
+        let text = std::fs::read_to_string(fixture.path().join(format!("{DELEGATE_SECRET}.json")));
         let generated = [password_in(&text.unwrap())];
         assert_none(&delegated, &generated);
-        let again = expect(&bench.delegate("dev").arg("-vv").output().unwrap(), 0);
+        let again = expect(&fixture.delegate("dev").arg("-vv").output().unwrap(), 0);
         assert_none(&again, &generated);
 
         // Failures: a wrong administrator password, an unreachable server, a TLS error, a failing
         // statement, a rejected login.
-        let admin = bench.server.admin_secret();
-        let wrong = admin.replace(bench.server.master_password(), "Canary-wrong");
+        let admin = fixture.server.admin_secret();
+        let wrong = admin.replace(fixture.server.master_password(), "Canary-wrong");
         assert_ne!(admin, wrong);
-        bench.secret("goldenpath/dev/rds/master", &wrong);
-        let shown = run(&["apply", "-vv", "--audit-output", &audit], 1);
-        assert!(shown.contains("password authentication failed"), "{shown}");
+        fixture.secret("goldenpath/dev/rds/master", &wrong);
+        let output_text = run(&["apply", "-vv", "--audit-output", &audit], 1);
+        assert!(output_text.contains("password authentication failed"), "{output_text}");
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let silent = silent.local_addr().unwrap().port().to_string();
         // Text that is not valid JSON can contain the password as well.
-        let torn = admin.replace(bench.server.master_password(), "Canary-torn").replace('}', "");
+        let torn = admin.replace(fixture.server.master_password(), "Canary-torn").replace('}', "");
         let cases: [(&str, &str, &[&str]); 4] = [
             ("a wrong password", &wrong, &[]),
             ("no JSON", &torn, &[]),
-            ("nobody there", &admin, &["--port", "9"]),
+            ("an unreachable server", &admin, &["--port", "9"]),
             ("a certificate for another host", &admin, &["--host", "127.0.0.2"]),
         ];
         for (case, secret, words) in cases {
-            bench.secret("goldenpath/dev/rds/master", secret);
+            fixture.secret("goldenpath/dev/rds/master", secret);
             for command in ["plan", "check", "apply", "access"] {
                 for log in ["text", "json"] {
                     let all = [&[command, "-vv", "--log-format", log], words].concat();
                     run(&all, 1);
                 }
             }
-            let mut delegate = bench.delegate("dev");
+            let mut delegate = fixture.delegate("dev");
             delegate.args(words).arg("-vv");
             assert!(!delegate.output().unwrap().status.success(), "{case}");
             expect(&delegate.output().unwrap(), 1);
         }
-        bench.secret("goldenpath/dev/rds/master", &admin);
+        fixture.secret("goldenpath/dev/rds/master", &admin);
         if major == versions()[0] {
             // The unreachable server is waited for once only.
             run(&["plan", "-vv", "--host", "127.0.0.1", "--port", &silent], 1);
         }
         for command in ["schema plan", "completions bash"] {
-            let mut other = bench.program();
+            let mut other = fixture.program();
             expect(&other.args(command.split(' ')).output().unwrap(), 0);
         }
-        let shown = run(&["apply", "-vv", "--host", "127.0.0.2", "--audit-output", &audit], 1);
-        assert!(shown.contains("127.0.0.2"), "{shown}");
-        bench.query("ALTER ROLE keycloak_user NOLOGIN VALID UNTIL '2001-01-01'");
+        let output_text =
+            run(&["apply", "-vv", "--host", "127.0.0.2", "--audit-output", &audit], 1);
+        assert!(output_text.contains("127.0.0.2"), "{output_text}");
+        fixture.query("ALTER ROLE keycloak_user NOLOGIN VALID UNTIL '2001-01-01'");
         run(&["plan", "-vv"], 0);
         // An event trigger that raises an error makes a statement fail.
-        bench.query_in(
+        fixture.query_in(
             "backstage",
             "CREATE FUNCTION no() RETURNS event_trigger LANGUAGE plpgsql AS
                $$BEGIN RAISE EXCEPTION 'not today'; END$$;
              CREATE EVENT TRIGGER no ON ddl_command_start EXECUTE FUNCTION no()",
         );
-        let shown = failing(&bench, &audit);
-        assert!(shown.contains("not today"), "{shown}");
+        let output_text = failing(&fixture, &audit);
+        assert!(output_text.contains("not today"), "{output_text}");
         let records = std::fs::read_to_string(&audit).unwrap();
         assert!(records.contains(",error,"), "{records}");
-        nowhere(&bench, &audit, &generated);
-        let ledger = std::fs::read_to_string(bench.path().join("ledger.jsonl")).unwrap();
+        assert_not_recorded(&fixture, &audit, &generated);
+        let ledger = std::fs::read_to_string(fixture.path().join("ledger.jsonl")).unwrap();
         assert!(ledger.contains("<password from ") && ledger.contains("not today"), "{ledger}");
-        assert_untold(&ledger);
+        assert_no_secret(&ledger);
         assert_none(&ledger, &generated);
         for task in ["verify", "report"] {
-            let mut command = bench.program();
+            let mut command = fixture.program();
             command.args(["audit", task, "ledger.jsonl", "-vv"]);
             expect(&command.output().unwrap(), 0);
         }
     }
 }
 
-/// Runs an apply whose cluster transaction is committed and whose database transaction fails: exit
-/// 4.
-fn failing(bench: &Bench, audit: &str) -> String {
-    bench.app("dev", "reports", "reports_reader");
-    let definitions = bench.definitions(
+/// Runs an apply whose cluster transaction is committed and whose database
+/// transaction fails: exit 4.
+fn failing(fixture: &Fixture, audit: &str) -> String {
+    fixture.app("dev", "reports", "reports_reader");
+    let definitions = fixture.definitions(
         r#"application_databases = {
              backstage = { database_name = "backstage", username = "backstage_user" }
              reports   = { database_name = "backstage", username = "reports_reader", access_level = "reader" }
            }"#,
     );
     let arguments = ["apply", "--env", "dev", "-vv", "--audit-output", audit];
-    let output: Output = bench.run(&definitions, &arguments);
-    let shown = expect(&output, 4);
-    bench.query_in("backstage", "DROP EVENT TRIGGER no");
-    expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 0);
-    shown
+    let output: Output = fixture.run(&definitions, &arguments);
+    let output_text = expect(&output, 4);
+    fixture.query_in("backstage", "DROP EVENT TRIGGER no");
+    expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+    output_text
 }
 
 /// Starts a server with pg_stat_statements, which shows statements to other roles.
@@ -146,44 +149,44 @@ fn password_in(text: &str) -> String {
 /// Asserts that a text contains none of these passwords in any encoding.
 #[track_caller]
 fn assert_none(text: &str, passwords: &[String]) {
-    for form in passwords.iter().flat_map(|password| forms(password)) {
+    for form in passwords.iter().flat_map(|password| encodings(password)) {
         assert!(!text.contains(&form), "a new password, encoded as {form}, is in {text}");
     }
 }
 
 /// Asserts that records, the server log and its statistics contain none of these passwords in any
 /// encoding. The server may log verifiers.
-fn nowhere(bench: &Bench, audit: &str, passwords: &[String]) {
-    let statements = bench.query("SELECT string_agg(query, E'\\n') FROM pg_stat_statements");
+fn assert_not_recorded(fixture: &Fixture, audit: &str, passwords: &[String]) {
+    let statements = fixture.query("SELECT string_agg(query, E'\\n') FROM pg_stat_statements");
     assert!(
         statements.contains("ALTER ROLE") || statements.contains("CREATE ROLE"),
         "{statements}"
     );
-    let log = bench.server.log();
+    let log = fixture.server.log();
     assert!(log.contains("PASSWORD 'SCRAM-SHA-256$"), "the log lacks statements");
     let records = std::fs::read_to_string(audit).unwrap();
-    assert_untold(&records);
+    assert_no_secret(&records);
     for text in [statements, records, log] {
-        assert_unseen(&text);
+        assert_no_password(&text);
         assert_none(&text, passwords);
     }
 }
 
 /// No output of a rotation contains the new passwords, whatever its outcome.
 #[test]
-fn no_rotation_shows_a_password() {
+fn rotations_print_no_password() {
     for major in versions() {
-        let bench = Bench::on(statistics(major), Some(SecretsManager::start().unwrap()));
-        bench.app("dev", "keycloak", "keycloak_user");
-        bench.app("dev", "backstage", "backstage_user");
+        let fixture = Fixture::on(statistics(major), Some(SecretsManager::start().unwrap()));
+        fixture.app("dev", "keycloak", "keycloak_user");
+        fixture.app("dev", "backstage", "backstage_user");
         let teams = "teams/standalone.tfvars";
-        let audit = bench.path().join("audit.csv").display().to_string();
-        expect(&bench.run(teams, &["apply"]), 0);
-        let manager = bench.secrets_manager.as_ref().unwrap();
-        let mut said = String::new();
+        let audit = fixture.path().join("audit.csv").display().to_string();
+        expect(&fixture.run(teams, &["apply"]), 0);
+        let manager = fixture.secrets_manager.as_ref().unwrap();
+        let mut printed = String::new();
         let mut passwords = Vec::new();
         let mut run = |action: &'static str, code: i32, format: &str| {
-            let relay = Relay::start(manager, move |call| {
+            let proxy = HttpProxy::start(manager, move |call| {
                 let no = || Reply::Error("AccessDeniedException", "no".to_owned());
                 (call.action == action).then(no)
             })
@@ -191,8 +194,8 @@ fn no_rotation_shows_a_password() {
             let words = ["rotate", "keycloak", "-vv", "--log-format", format];
             let kept = ["--audit-output", &audit, "--audit-ledger", "rotations.jsonl"];
             let words = [words.as_slice(), &kept].concat();
-            let mut command = bench.command(teams, &words);
-            said += &expect(&command.envs(relay.environment()).output().unwrap(), code);
+            let mut command = fixture.command(teams, &words);
+            printed += &expect(&command.envs(proxy.environment()).output().unwrap(), code);
             for stage in ["AWSCURRENT", "AWSPENDING"] {
                 let at = manager.at_stage("goldenpath/dev/keycloak/postgres", stage).unwrap();
                 passwords.extend(at.map(|(_, text)| password_in(&text)));
@@ -208,21 +211,21 @@ fn no_rotation_shows_a_password() {
         }
         run("nothing", 0, "text");
         // Errors before anything is rotated: the administrator's and the applications' secrets.
-        let admin = bench.server.admin_secret();
+        let admin = fixture.server.admin_secret();
         let master = "goldenpath/dev/rds/master";
         let of_app = "goldenpath/dev/keycloak/postgres";
         let (_, app) = manager.at_stage(of_app, "AWSCURRENT").unwrap().unwrap();
         let mut wrong = |id: &str, text: &str, good: &str, code: i32, says: &str| {
-            bench.secret(id, text);
+            fixture.secret(id, text);
             for format in ["json", "text"] {
                 let words = ["rotate", "keycloak", "-vv", "--log-format", format];
-                let shown = expect(&bench.run(teams, &words), code);
-                assert!(shown.contains(says), "{shown}");
-                said += &shown;
+                let output_text = expect(&fixture.run(teams, &words), code);
+                assert!(output_text.contains(says), "{output_text}");
+                printed += &output_text;
             }
-            bench.secret(id, good);
+            fixture.secret(id, good);
         };
-        let other = admin.replace(bench.server.master_password(), "Canary-other");
+        let other = admin.replace(fixture.server.master_password(), "Canary-other");
         wrong(master, &other, &admin, 1, "password authentication failed");
         wrong(master, &admin.replace('}', ""), &admin, 1, "is not JSON");
         wrong(of_app, &app.replace('}', ""), &app, 3, "is not JSON");
@@ -230,16 +233,16 @@ fn no_rotation_shows_a_password() {
         passwords.dedup();
         // The first password, and those of two rotations.
         assert_eq!(passwords.len(), 3);
-        assert_none(&said, &passwords);
-        nowhere(&bench, &audit, &passwords);
-        let ledger = std::fs::read_to_string(bench.path().join("rotations.jsonl")).unwrap();
+        assert_none(&printed, &passwords);
+        assert_not_recorded(&fixture, &audit, &passwords);
+        let ledger = std::fs::read_to_string(fixture.path().join("rotations.jsonl")).unwrap();
         assert!(
             ledger.contains("restore_password") && ledger.contains("<password from "),
             "{ledger}"
         );
-        assert_untold(&ledger);
+        assert_no_secret(&ledger);
         assert_none(&ledger, &passwords);
-        let mut verify = bench.program();
+        let mut verify = fixture.program();
         verify.args(["audit", "verify", "rotations.jsonl"]);
         expect(&verify.output().unwrap(), 0);
     }

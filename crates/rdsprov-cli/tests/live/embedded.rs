@@ -14,10 +14,10 @@ use rdsprov_core::server::{ConnectionOverrides, StepResult};
 use rdsprov_core::session::{
     self, Cancellation, DefinitionOptions, Frontend, Secrets, ServerOptions, Setup,
 };
-use rdsprov_testkit::{Relay, Reply, versions};
+use rdsprov_testkit::{HttpProxy, Reply, versions};
 use serde_json::json;
 
-use crate::bench::{Bench, CANARY, assert_unseen, assert_untold, expect};
+use crate::fixture::{CANARY, Fixture, assert_no_password, assert_no_secret, expect};
 
 /// The variables that turn this binary into the embedding program and control it.
 const PANICS_AT: &str = "RDSPROV_TEST_PANICS_AT";
@@ -28,24 +28,24 @@ const HOST: &str = "RDSPROV_TEST_HOST";
 const PORT: &str = "RDSPROV_TEST_PORT";
 
 /// Panics at a chosen callback, with all the data of that callback in the message.
-struct Fragile {
+struct PanickingFrontend {
     at: String,
     /// The directory of the secrets, and the secret that was returned last.
     directory: PathBuf,
     given: Mutex<Option<Secret>>,
 }
 
-impl Fragile {
-    fn break_at(&self, place: &str, with: &dyn std::fmt::Debug) {
+impl PanickingFrontend {
+    fn panic_at(&self, place: &str, with: &dyn std::fmt::Debug) {
         assert_ne!(self.at, place, "panicking with {with:?} {with:#?}");
     }
 }
 
-impl SecretProvider for Fragile {
+impl SecretProvider for PanickingFrontend {
     fn secret(&self, id: &SecretId) -> Result<Result<Secret, SecretError>, SourceError> {
         let mut given = self.given.lock().unwrap();
         if let Some(before) = &*given {
-            self.break_at("secret", before);
+            self.panic_at("secret", before);
         }
         let text = std::fs::read_to_string(self.directory.join(format!("{id}.json"))).unwrap();
         let secret = Secret::parse(id, &text);
@@ -54,29 +54,29 @@ impl SecretProvider for Fragile {
     }
 }
 
-impl Frontend for Fragile {
+impl Frontend for PanickingFrontend {
     fn on_plan(&self, plan: &Plan) {
-        self.break_at("planned", plan);
+        self.panic_at("planned", plan);
     }
 
     fn on_records(&self, records: &[Record]) {
-        self.break_at("recorded", &records);
+        self.panic_at("recorded", &records);
     }
 
     fn on_step(&self, step: &Step, result: &StepResult) {
-        self.break_at("ended", &(step, result));
+        self.panic_at("ended", &(step, result));
     }
 
     async fn confirm(&self, plan: &Plan) -> bool {
-        self.break_at("agrees", plan);
+        self.panic_at("agrees", plan);
         true
     }
 }
 
 /// Prints everything that the libraries log. tokio-postgres logs through the `log` crate.
-struct Loud;
+struct StderrLogger;
 
-impl log::Log for Loud {
+impl log::Log for StderrLogger {
     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
         true
     }
@@ -89,23 +89,23 @@ impl log::Log for Loud {
 }
 
 /// Runs the embedding program if this process is one. Returns whether it was.
-fn is_embedding() -> bool {
+fn ran_as_embedding() -> bool {
     let variable = |name| std::env::var(name).ok();
     let (Some(at), Some(definitions), Some(secrets)) =
         (variable(PANICS_AT), variable(DEFINITIONS), variable(SECRETS))
     else {
         return false;
     };
-    log::set_logger(&Loud).unwrap();
+    log::set_logger(&StderrLogger).unwrap();
     log::set_max_level(log::LevelFilter::Trace);
     tracing_subscriber::fmt().with_env_filter("debug").with_writer(std::io::stderr).init();
-    let fragile = Arc::new(Fragile {
+    let frontend = Arc::new(PanickingFrontend {
         directory: PathBuf::from(secrets.trim_start_matches("file:")),
         given: Mutex::new(None),
         at,
     });
-    let secrets = match fragile.at.as_str() {
-        "secret" => Secrets::Own(fragile.clone()),
+    let secrets = match frontend.at.as_str() {
+        "secret" => Secrets::Own(frontend.clone()),
         _ => secrets.parse().unwrap(),
     };
     let ca_file = variable(CA_FILE).map(|path| CaFile::Path(path.into()));
@@ -136,7 +136,7 @@ fn is_embedding() -> bool {
     let config = session::config(None).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let outcome =
-        runtime.block_on(session::apply(config, setup, &options, &*fragile, &interruption));
+        runtime.block_on(session::apply(config, setup, &options, &*frontend, &interruption));
     eprintln!("{outcome:?} {outcome:#?}");
     let first = outcome.result.as_ref().err().map(|error| -> &dyn Error { error });
     for cause in std::iter::successors(first, |cause| (*cause).source()) {
@@ -146,77 +146,85 @@ fn is_embedding() -> bool {
 }
 
 /// Runs the embedding program in a test of this name.
-fn embedding(bench: &Bench, test: &str, at: &str, more: &[(&str, String)]) -> Output {
-    let directory = format!("file:{}", bench.path().display());
+fn run_embedding(fixture: &Fixture, test: &str, at: &str, more: &[(&str, String)]) -> Output {
+    let directory = format!("file:{}", fixture.path().display());
     let teams = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/teams/standalone.tfvars");
     Command::new(std::env::current_exe().unwrap())
         .args([&format!("embedded::{test}"), "--exact", "--nocapture", "--test-threads", "1"])
-        .current_dir(bench.path())
+        .current_dir(fixture.path())
         .env("RUST_BACKTRACE", "full")
         .env(PANICS_AT, at)
         .env(DEFINITIONS, teams)
-        .env(CA_FILE, bench.server.ca_file())
+        .env(CA_FILE, fixture.server.ca_file())
         .env(SECRETS, directory)
         .envs(more.iter().map(|(name, value)| (*name, value.as_str())))
         .output()
         .unwrap()
 }
 
-fn bench(major: u32) -> Bench {
-    let bench = Bench::new(major);
-    bench.app("dev", "keycloak", "keycloak_user");
-    bench.app("dev", "backstage", "backstage_user");
-    bench
+fn fixture(major: u32) -> Fixture {
+    let fixture = Fixture::new(major);
+    fixture.app("dev", "keycloak", "keycloak_user");
+    fixture.app("dev", "backstage", "backstage_user");
+    fixture
 }
 
 /// Asserts that neither the records nor the server's log contain a secret.
-fn assert_kept_nothing(bench: &Bench) {
+fn assert_no_secret_kept(fixture: &Fixture) {
     for file in ["audit.csv", "ledger.jsonl"] {
-        assert_untold(&std::fs::read_to_string(bench.path().join(file)).unwrap());
+        assert_no_secret(&std::fs::read_to_string(fixture.path().join(file)).unwrap());
     }
-    assert_unseen(&bench.server.log());
+    assert_no_password(&fixture.server.log());
 }
 
 /// The panic message and the full backtrace contain no password, wherever the program panics.
 #[test]
-fn a_panic_shows_no_password() {
-    if is_embedding() {
+fn panics_print_no_password() {
+    if ran_as_embedding() {
         return;
     }
     for major in versions() {
-        let bench = bench(major);
-        for (at, shows) in [
+        let fixture = fixture(major);
+        for (at, install) in [
             ("secret", "password: <password>"),
             ("planned", "goldenpath/dev/keycloak/postgres"),
             ("agrees", "goldenpath/dev/keycloak/postgres"),
             ("recorded", "action: \"intent\""),
             ("ended", "goldenpath/dev/backstage/postgres"),
         ] {
-            let said = expect(&embedding(&bench, "a_panic_shows_no_password", at, &[]), 101);
-            assert!(said.contains("panicked at") && said.contains("stack backtrace:"), "{said}");
-            assert!(said.contains(shows), "{at}: {said}");
-            let ledger = std::fs::read_to_string(bench.path().join("ledger.jsonl")).unwrap();
+            let printed =
+                expect(&run_embedding(&fixture, "panics_print_no_password", at, &[]), 101);
+            assert!(
+                printed.contains("panicked at") && printed.contains("stack backtrace:"),
+                "{printed}"
+            );
+            assert!(printed.contains(install), "{at}: {printed}");
+            let ledger = std::fs::read_to_string(fixture.path().join("ledger.jsonl")).unwrap();
             let last = ledger.lines().last().unwrap();
             assert!(last.contains("the run was broken off"), "{at}: {last}");
         }
-        assert_kept_nothing(&bench);
-        let test = "a_panic_shows_no_password";
-        let said = expect(&embedding(&bench, test, "no place", &[]), 0);
-        assert!(said.contains("tokio_postgres::simple_query executing statement batch"), "{said}");
-        assert_kept_nothing(&bench);
+        assert_no_secret_kept(&fixture);
+        let test = "panics_print_no_password";
+        let printed = expect(&run_embedding(&fixture, test, "no place", &[]), 0);
+        assert!(
+            printed.contains("tokio_postgres::simple_query executing statement batch"),
+            "{printed}"
+        );
+        assert_no_secret_kept(&fixture);
     }
 }
 
 /// Every error with its causes, in `Display` and `Debug`, and the resulting outcome.
 #[test]
-fn no_error_shows_a_password() {
-    if is_embedding() {
+fn errors_print_no_password() {
+    if ran_as_embedding() {
         return;
     }
-    let bench = bench(versions()[0]);
+    let fixture = fixture(versions()[0]);
     let run = |case: &str, more: &[(&str, String)], says: &str| {
-        let said = expect(&embedding(&bench, "no_error_shows_a_password", "no place", more), 0);
-        assert!(said.contains("because: ") && said.contains(says), "{case}: {said}");
+        let printed =
+            expect(&run_embedding(&fixture, "errors_print_no_password", "no place", more), 0);
+        assert!(printed.contains("because: ") && printed.contains(says), "{case}: {printed}");
     };
     let wrong = [
         (format!("{{\"password\": \"{CANARY}"), "is not JSON"),
@@ -234,48 +242,49 @@ fn no_error_shows_a_password() {
     let master = "goldenpath/dev/rds/master";
     let application = "goldenpath/dev/keycloak/postgres";
     for (id, before) in [
-        (master, bench.server.admin_secret()),
+        (master, fixture.server.admin_secret()),
         (application, format!("{{\"password\": \"{CANARY}keycloak-5b1e\"}}")),
     ] {
         for (text, says) in &wrong {
-            bench.secret(id, text);
+            fixture.secret(id, text);
             run(id, &[], says);
         }
-        let file = bench.path().join(format!("{id}.json"));
+        let file = fixture.path().join(format!("{id}.json"));
         std::fs::write(&file, [CANARY.as_bytes(), &[0xff]].concat()).unwrap();
         run(id, &[], "is binary");
-        bench.secret(id, &before);
+        fixture.secret(id, &before);
     }
 
-    let other = bench.server.admin_secret().replace(bench.server.master_password(), "Canary-other");
-    bench.secret(master, &other);
+    let other =
+        fixture.server.admin_secret().replace(fixture.server.master_password(), "Canary-other");
+    fixture.secret(master, &other);
     run("a wrong password", &[], "password authentication failed");
-    bench.secret(master, &bench.server.admin_secret());
-    run("nobody there", &[(PORT, "9".to_owned())], "onnection refused");
+    fixture.secret(master, &fixture.server.admin_secret());
+    run("an unreachable server", &[(PORT, "9".to_owned())], "onnection refused");
     run("no such certificate", &[(HOST, "127.0.0.2".to_owned())], "127.0.0.2");
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().unwrap().port().to_string();
     run("no answer", &[(PORT, silent)], "no answer within 15 s");
-    bench.query("ALTER ROLE platform_admin NOLOGIN");
+    fixture.query("ALTER ROLE platform_admin NOLOGIN");
     run("a login that is refused", &[], "is not permitted to log in");
-    bench.query("ALTER ROLE platform_admin LOGIN");
-    bench.while_somebody_makes("keycloak_user", || {
+    fixture.query("ALTER ROLE platform_admin LOGIN");
+    fixture.with_concurrent_create_role("keycloak_user", || {
         run("a statement that fails", &[], "already exists (42710); the statement was: ");
     });
-    bench.query("DROP ROLE keycloak_user");
-    assert_kept_nothing(&bench);
+    fixture.query("DROP ROLE keycloak_user");
+    assert_no_secret_kept(&fixture);
 }
 
 /// The same for AWS responses, whatever their messages contain.
 #[test]
-fn no_answer_of_aws_is_passed_on() {
-    if is_embedding() {
+fn aws_messages_are_not_printed() {
+    if ran_as_embedding() {
         return;
     }
-    let bench = Bench::with_secrets_manager(versions()[0]);
-    bench.app("dev", "keycloak", "keycloak_user");
-    bench.app("dev", "backstage", "backstage_user");
-    let manager = bench.secrets_manager.as_ref().unwrap();
+    let fixture = Fixture::with_secrets_manager(versions()[0]);
+    fixture.app("dev", "keycloak", "keycloak_user");
+    fixture.app("dev", "backstage", "backstage_user");
+    let manager = fixture.secrets_manager.as_ref().unwrap();
     let error = |code| Reply::Error(code, format!("of {CANARY}"));
     let odd = json!({"SecretValues": CANARY, "SecretString": {"password": CANARY}});
     for (reply, says) in [
@@ -285,14 +294,14 @@ fn no_answer_of_aws_is_passed_on() {
         (error("InternalServiceError"), "InternalServiceError"),
         (error("UnrecognizedClientException"), "does not take the credentials"),
         (Reply::Value(odd), "because: "),
-        (Reply::Cut, "cannot be reached"),
+        (Reply::Disconnect, "cannot be reached"),
     ] {
-        let relay = Relay::start(manager, move |_| Some(reply.clone())).unwrap();
-        let mut more = relay.environment();
+        let proxy = HttpProxy::start(manager, move |_| Some(reply.clone())).unwrap();
+        let mut more = proxy.environment();
         more.push((SECRETS, "aws".to_owned()));
-        let test = "no_answer_of_aws_is_passed_on";
-        let said = expect(&embedding(&bench, test, "no place", &more), 0);
-        assert!(said.contains(says), "{says}: {said}");
+        let test = "aws_messages_are_not_printed";
+        let printed = expect(&run_embedding(&fixture, test, "no place", &more), 0);
+        assert!(printed.contains(says), "{says}: {printed}");
     }
-    assert_kept_nothing(&bench);
+    assert_no_secret_kept(&fixture);
 }

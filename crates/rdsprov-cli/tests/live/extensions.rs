@@ -1,12 +1,12 @@
-//! Extensions: the role that creates them, their schema, their dependencies, and grants on their
-//! objects.
+//! Extensions: the role that creates them, their schema, their dependencies, and
+//! grants on their objects.
 
 use std::os::unix::fs::PermissionsExt as _;
 
 use rdsprov_testkit::{Server, versions};
 use tempfile::TempDir;
 
-use crate::bench::{Bench, expect};
+use crate::fixture::{Fixture, expect};
 
 const APPLY: [&str; 7] = ["apply", "--env", "dev", "--allow", "revokes_access", "--build-id", "7"];
 const CHECK: [&str; 3] = ["check", "--env", "dev"];
@@ -14,9 +14,9 @@ const CHECK: [&str; 3] = ["check", "--env", "dev"];
 /// Fake extensions by name, with the lines of their control file and their script.
 type Fakes<'a> = [(&'a str, &'a str, &'a str)];
 
-/// Starts a server with these extensions. Before PostgreSQL 18, only its own directory can contain
-/// them.
-fn bench_with(fakes: &Fakes<'_>) -> Option<(Bench, TempDir)> {
+/// Starts a server with these extensions. Before PostgreSQL 18, only its own
+/// directory can contain them.
+fn fixture_with(fakes: &Fakes<'_>) -> Option<(Fixture, TempDir)> {
     let major = versions().into_iter().find(|major| *major >= 18)?;
     let directory = TempDir::new().unwrap();
     let readable = std::fs::Permissions::from_mode(0o755);
@@ -31,12 +31,12 @@ fn bench_with(fakes: &Fakes<'_>) -> Option<(Bench, TempDir)> {
     let path = directory.path().display();
     let settings = format!("extension_control_path = '{path}:$system'");
     let server = Server::start_with_settings(major, &settings).unwrap();
-    Some((Bench::on(server, None), directory))
+    Some((Fixture::on(server, None), directory))
 }
 
-fn owner_with(bench: &Bench, rest: &str) -> String {
-    bench.app("dev", "shop", "shop_owner");
-    bench.definitions(&format!(
+fn owner_with(fixture: &Fixture, rest: &str) -> String {
+    fixture.app("dev", "shop", "shop_owner");
+    fixture.definitions(&format!(
         r#"application_databases = {{
              shop = {{ database_name = "shop", username = "shop_owner", {rest} }}
            }}"#
@@ -44,8 +44,8 @@ fn owner_with(bench: &Bench, rest: &str) -> String {
 }
 
 /// Returns the extensions with their owners and schemas.
-fn made(bench: &Bench) -> String {
-    bench.query_in(
+fn extensions_of(fixture: &Fixture) -> String {
+    fixture.query_in(
         "shop",
         "SELECT string_agg(extname || ' ' || pg_get_userbyid(extowner) || ' ' || extnamespace::regnamespace,
            ', ' ORDER BY extname) FROM pg_extension WHERE extname <> 'plpgsql'",
@@ -53,30 +53,31 @@ fn made(bench: &Bench) -> String {
 }
 
 /// Administers as a superuser, as on a self-managed server.
-fn root(bench: &Bench) -> [&'static str; 2] {
-    bench.query("CREATE ROLE root_admin SUPERUSER LOGIN PASSWORD 'Canary-root'");
-    let secret = bench.server.admin_secret();
+fn administer_as_superuser(fixture: &Fixture) -> [&'static str; 2] {
+    fixture.query("CREATE ROLE root_admin SUPERUSER LOGIN PASSWORD 'Canary-root'");
+    let secret = fixture.server.admin_secret();
     let secret = secret
         .replace("platform_admin", "root_admin")
-        .replace(bench.server.master_password(), "Canary-root");
-    bench.secret("root", &secret);
+        .replace(fixture.server.master_password(), "Canary-root");
+    fixture.secret("root", &secret);
     ["--admin-secret", "root"]
 }
 
 /// Privileges that an extension grants to PUBLIC remain, as do default privileges on its tables
 /// within the level. All others are revoked, whether or not the extension's script recorded them.
 #[test]
-fn what_is_granted_on_the_tables_of_an_extension() {
+fn grants_on_tables_of_an_extension() {
     let script = "CREATE TABLE part_config (id int, note text); CREATE SEQUENCE part_number;
         CREATE TABLE part_log (id int, note text); GRANT SELECT ON part_log TO PUBLIC;
         CREATE TABLE part_notes (id int, note text); GRANT SELECT (note) ON part_notes TO PUBLIC;";
-    let Some((bench, _directory)) = bench_with(&[("parts", "superuser = false", script)]) else {
+    let Some((fixture, _directory)) = fixture_with(&[("parts", "superuser = false", script)])
+    else {
         return;
     };
-    bench.app("dev", "shop", "shop_owner");
-    bench.app("dev", "workers", "shop_worker");
+    fixture.app("dev", "shop", "shop_owner");
+    fixture.app("dev", "workers", "shop_worker");
     let definitions = |level: &str| {
-        bench.definitions(&format!(
+        fixture.definitions(&format!(
             r#"application_databases = {{
                  shop    = {{ database_name = "shop", username = "shop_owner", extensions = ["parts"] }}
                  workers = {{ database_name = "shop", username = "shop_worker", access_level = "{level}" }}
@@ -84,7 +85,7 @@ fn what_is_granted_on_the_tables_of_an_extension() {
         ))
     };
     let acls = || {
-        bench.query_in(
+        fixture.query_in(
             "shop",
             "SELECT relname || ' ' || relacl::text FROM pg_class WHERE relname ~ '^part_'
              UNION ALL SELECT attname || ' ' || attacl::text FROM pg_attribute
@@ -92,8 +93,8 @@ fn what_is_granted_on_the_tables_of_an_extension() {
         )
     };
     let editor = definitions("editor");
-    expect(&bench.run(&editor, &APPLY), 0);
-    expect(&bench.run(&editor, &CHECK), 0);
+    expect(&fixture.run(&editor, &APPLY), 0);
+    expect(&fixture.run(&editor, &CHECK), 0);
     let before = acls();
     assert!(
         before.contains(
@@ -103,18 +104,18 @@ fn what_is_granted_on_the_tables_of_an_extension() {
     );
 
     // Manual changes.
-    bench.query_in(
+    fixture.query_in(
         "shop",
         "GRANT INSERT, DELETE ON part_log TO PUBLIC; GRANT SELECT ON part_config TO PUBLIC;
          GRANT UPDATE (note), SELECT (id) ON part_notes TO PUBLIC; GRANT TRUNCATE ON part_log TO shop_worker",
     );
-    expect(&bench.run(&editor, &CHECK), 2);
-    expect(&bench.run(&editor, &APPLY), 0);
+    expect(&fixture.run(&editor, &CHECK), 2);
+    expect(&fixture.run(&editor, &APPLY), 0);
     assert_eq!(acls(), before);
 
     let reader = definitions("reader");
-    expect(&bench.run(&reader, &APPLY), 0);
-    expect(&bench.run(&reader, &CHECK), 0);
+    expect(&fixture.run(&reader, &APPLY), 0);
+    expect(&fixture.run(&reader, &CHECK), 0);
     assert_eq!(
         acls(),
         before
@@ -123,134 +124,147 @@ fn what_is_granted_on_the_tables_of_an_extension() {
     );
 
     // Grants to undeclared roles remain. The access of managed roles beyond PUBLIC's is revoked.
-    bench.query_in(
+    fixture.query_in(
         "shop",
         "ALTER TABLE part_log OWNER TO rdsadmin; GRANT INSERT ON part_log TO PUBLIC;
          ALTER TABLE part_config OWNER TO rdsadmin",
     );
-    let shown = expect(&bench.run(&reader, &APPLY), 3);
+    let output_text = expect(&fixture.run(&reader, &APPLY), 3);
     let of_worker = |table: &str| {
-        shown.contains(&format!(r#"REVOKE SELECT ON TABLE "public"."{table}" FROM "shop_worker""#))
+        output_text
+            .contains(&format!(r#"REVOKE SELECT ON TABLE "public"."{table}" FROM "shop_worker""#))
     };
-    assert!(of_worker("part_config") && !of_worker("part_log"), "{shown}");
-    assert!(shown.contains("PUBLIC has it anyway") && !shown.contains("from PUBLIC"), "{shown}");
+    assert!(of_worker("part_config") && !of_worker("part_log"), "{output_text}");
+    assert!(
+        output_text.contains("PUBLIC has it anyway") && !output_text.contains("from PUBLIC"),
+        "{output_text}"
+    );
 }
 
 /// An extension is created after the extensions that it requires, whatever their names.
 #[test]
-fn an_extension_after_what_it_requires() {
+fn extension_is_created_after_its_requirements() {
     let base = ("zbase", "trusted = true", "CREATE TYPE base AS (a int);");
     let front = ("afront", "trusted = true\nrequires = 'zbase'", "");
     let top = ("top", "trusted = true\nrequires = 'afront, untrusted'", "");
     let untrusted = ("untrusted", "", "");
     let lost = ("lost", "trusted = true\nrequires = 'nowhere'", "");
-    let Some((bench, _directory)) = bench_with(&[base, front, top, untrusted, lost]) else {
+    let Some((fixture, _directory)) = fixture_with(&[base, front, top, untrusted, lost]) else {
         return;
     };
-    let definitions = owner_with(&bench, r#"extensions = ["afront", "zbase"]"#);
-    expect(&bench.run(&definitions, &APPLY), 0);
-    assert_eq!(made(&bench), "afront shop_owner public, zbase shop_owner public");
+    let definitions = owner_with(&fixture, r#"extensions = ["afront", "zbase"]"#);
+    expect(&fixture.run(&definitions, &APPLY), 0);
+    assert_eq!(extensions_of(&fixture), "afront shop_owner public, zbase shop_owner public");
 
     // A trusted extension that requires one that is not trusted.
-    let definitions = owner_with(&bench, r#"extensions = ["top"]"#);
-    let shown = expect(&bench.run(&definitions, &APPLY), 3);
+    let definitions = owner_with(&fixture, r#"extensions = ["top"]"#);
+    let output_text = expect(&fixture.run(&definitions, &APPLY), 3);
     assert!(
-        shown.contains("extension untrusted, which top requires, for database shop is not trusted"),
-        "{shown}"
+        output_text
+            .contains("extension untrusted, which top requires, for database shop is not trusted"),
+        "{output_text}"
     );
     assert!(
-        shown.contains(
+        output_text.contains(
             r#"run, in database shop: CREATE EXTENSION "untrusted" SCHEMA "public" CASCADE"#
         ),
-        "{shown}"
+        "{output_text}"
     );
-    let root = root(&bench);
-    expect(&bench.run(&definitions, &[APPLY.as_slice(), &root].concat()), 0);
+    let administer_as_superuser = administer_as_superuser(&fixture);
+    expect(&fixture.run(&definitions, &[APPLY.as_slice(), &administer_as_superuser].concat()), 0);
     assert_eq!(
-        made(&bench),
+        extensions_of(&fixture),
         "afront shop_owner public, top shop_owner public, untrusted root_admin public, zbase shop_owner public"
     );
-    expect(&bench.run(&definitions, &CHECK), 0);
+    expect(&fixture.run(&definitions, &CHECK), 0);
 
-    let definitions = owner_with(&bench, r#"extensions = ["lost"]"#);
-    let shown = expect(&bench.run(&definitions, &APPLY), 3);
+    let definitions = owner_with(&fixture, r#"extensions = ["lost"]"#);
+    let output_text = expect(&fixture.run(&definitions, &APPLY), 3);
     assert!(
-        shown
+        output_text
             .contains("extension nowhere, which lost requires, for database shop is not available"),
-        "{shown}"
+        "{output_text}"
     );
 }
 
 /// An extension in the administrator's database does not prove who may create it in another one.
 #[test]
-fn an_extension_that_the_administrators_database_has() {
+fn extension_in_the_administrators_database() {
     for major in versions() {
-        let bench = Bench::new(major);
-        bench.query_in("platform", "CREATE EXTENSION pageinspect");
-        let with = |bench: &Bench| owner_with(bench, r#"extensions = ["pageinspect"]"#);
+        let fixture = Fixture::new(major);
+        fixture.query_in("platform", "CREATE EXTENSION pageinspect");
+        let with = |fixture: &Fixture| owner_with(fixture, r#"extensions = ["pageinspect"]"#);
         let refused = || {
-            let picture = bench.picture();
-            let shown = expect(&bench.run(&with(&bench), &APPLY), 3);
+            let catalog_state = fixture.catalog_state();
+            let output_text = expect(&fixture.run(&with(&fixture), &APPLY), 3);
             let reason = r#"permission denied to create extension "pageinspect""#;
-            assert!(shown.contains(reason), "PostgreSQL {major}: {shown}");
-            assert_eq!(bench.picture(), picture);
-            shown
+            assert!(output_text.contains(reason), "PostgreSQL {major}: {output_text}");
+            assert_eq!(fixture.catalog_state(), catalog_state);
+            output_text
         };
         assert!(refused().contains("remove it from `extensions` until all else is there"));
-        expect(&bench.run(&owner_with(&bench, ""), &APPLY), 0);
-        let opens = r#"CREATE EXTENSION "pageinspect" SCHEMA "public" CASCADE"#;
-        assert!(refused().contains(opens));
-        bench.query_in("shop", opens);
-        expect(&bench.run(&with(&bench), &CHECK), 0);
+        expect(&fixture.run(&owner_with(&fixture, ""), &APPLY), 0);
+        let manual_fix = r#"CREATE EXTENSION "pageinspect" SCHEMA "public" CASCADE"#;
+        assert!(refused().contains(manual_fix));
+        fixture.query_in("shop", manual_fix);
+        expect(&fixture.run(&with(&fixture), &CHECK), 0);
     }
 }
 
 /// Without schema `public`, extensions are created in a schema of the owner's entry, even if the
 /// same plan creates it.
 #[test]
-fn an_extension_without_schema_public() {
+fn extension_without_schema_public() {
     for major in versions() {
-        let bench = Bench::new(major);
-        let root = root(&bench);
-        let apply = [APPLY.as_slice(), &root].concat();
-        bench.query_in("template1", "DROP SCHEMA public");
+        let fixture = Fixture::new(major);
+        let administer_as_superuser = administer_as_superuser(&fixture);
+        let apply = [APPLY.as_slice(), &administer_as_superuser].concat();
+        fixture.query_in("template1", "DROP SCHEMA public");
         let two = r#"schemas = ["app"], extensions = ["dblink", "pg_trgm"]"#;
-        let definitions = owner_with(&bench, two);
-        expect(&bench.run(&definitions, &apply), 0);
-        assert_eq!(made(&bench), "dblink root_admin app, pg_trgm shop_owner app", "{major}");
+        let definitions = owner_with(&fixture, two);
+        expect(&fixture.run(&definitions, &apply), 0);
+        assert_eq!(
+            extensions_of(&fixture),
+            "dblink root_admin app, pg_trgm shop_owner app",
+            "{major}"
+        );
         let three = r#"schemas = ["app"], extensions = ["dblink", "pageinspect", "pg_trgm"]"#;
-        expect(&bench.run(&owner_with(&bench, three), &apply), 0);
-        let check = [CHECK.as_slice(), &root].concat();
-        expect(&bench.run(&owner_with(&bench, three), &check), 0);
-        let none = owner_with(&bench, r#"schemas = [], extensions = ["hstore"]"#);
-        let shown = expect(&bench.run(&none, &apply), 3);
-        assert!(shown.contains("there is no schema for extension hstore"), "{shown}");
+        expect(&fixture.run(&owner_with(&fixture, three), &apply), 0);
+        let check = [CHECK.as_slice(), &administer_as_superuser].concat();
+        expect(&fixture.run(&owner_with(&fixture, three), &check), 0);
+        let none = owner_with(&fixture, r#"schemas = [], extensions = ["hstore"]"#);
+        let output_text = expect(&fixture.run(&none, &apply), 3);
+        assert!(output_text.contains("there is no schema for extension hstore"), "{output_text}");
     }
 }
 
 /// Settings of the database or the administrator have no effect: neither on the schemas of
 /// extensions nor on the meaning of names and warnings.
 #[test]
-fn settings_of_the_database_and_the_administrator() {
+fn extensions_ignore_settings() {
     for major in versions() {
-        let bench = Bench::new(major);
+        let fixture = Fixture::new(major);
         let both = r#"schemas = ["app", "public"]"#;
-        expect(&bench.run(&owner_with(&bench, both), &APPLY), 0);
-        bench.query("ALTER DATABASE shop SET search_path = 'app'");
+        expect(&fixture.run(&owner_with(&fixture, both), &APPLY), 0);
+        fixture.query("ALTER DATABASE shop SET search_path = 'app'");
         // A schema of PUBLIC could redirect the administrator through search_path.
-        bench.query_in(
+        fixture.query_in(
             "shop",
             "CREATE SCHEMA decoy; GRANT USAGE ON SCHEMA decoy TO PUBLIC;
              CREATE FUNCTION decoy.pg_get_userbyid(oid) RETURNS name LANGUAGE sql AS $$SELECT 'decoy'::name$$",
         );
         let one = format!(r#"{both}, extensions = ["pg_trgm"]"#);
-        expect(&bench.run(&owner_with(&bench, &one), &APPLY), 0);
-        bench.query("ALTER ROLE platform_admin SET search_path = 'decoy', 'pg_catalog'");
-        bench.query("ALTER ROLE platform_admin SET client_min_messages = 'error'");
+        expect(&fixture.run(&owner_with(&fixture, &one), &APPLY), 0);
+        fixture.query("ALTER ROLE platform_admin SET search_path = 'decoy', 'pg_catalog'");
+        fixture.query("ALTER ROLE platform_admin SET client_min_messages = 'error'");
         let two = format!(r#"{both}, extensions = ["hstore", "pg_trgm"]"#);
-        expect(&bench.run(&owner_with(&bench, &two), &APPLY), 0);
-        assert_eq!(made(&bench), "hstore shop_owner public, pg_trgm shop_owner public", "{major}");
-        expect(&bench.run(&owner_with(&bench, &two), &CHECK), 0);
+        expect(&fixture.run(&owner_with(&fixture, &two), &APPLY), 0);
+        assert_eq!(
+            extensions_of(&fixture),
+            "hstore shop_owner public, pg_trgm shop_owner public",
+            "{major}"
+        );
+        expect(&fixture.run(&owner_with(&fixture, &two), &CHECK), 0);
     }
 }
 
@@ -260,26 +274,36 @@ fn extensions_that_rds_allows() {
     for major in versions() {
         let settings = "rds.allowed_extensions = 'hstore, earthdistance'";
         let server = Server::start_with_settings(major, settings).unwrap();
-        let bench = Bench::on(server, None);
+        let fixture = Fixture::on(server, None);
         let all = r#"extensions = ["earthdistance", "hstore", "pg_trgm"]"#;
-        let shown = expect(&bench.run(&owner_with(&bench, all), &APPLY), 3);
+        let output_text = expect(&fixture.run(&owner_with(&fixture, all), &APPLY), 3);
         for says in ["extension cube, which earthdistance requires,", "extension pg_trgm"] {
             let says = format!("{says} for database shop is not one that rds.allowed_extensions");
-            assert!(shown.contains(&says), "PostgreSQL {major}: {says} is not in {shown}");
+            assert!(
+                output_text.contains(&says),
+                "PostgreSQL {major}: {says} is not in {output_text}"
+            );
         }
-        assert!(!shown.contains("extension hstore for database"), "{shown}");
-        let one = owner_with(&bench, r#"extensions = ["hstore"]"#);
-        expect(&bench.run(&one, &APPLY), 0);
-        bench.query("ALTER SYSTEM SET rds.allowed_extensions = '*'");
-        bench.query("SELECT pg_reload_conf()");
+        assert!(!output_text.contains("extension hstore for database"), "{output_text}");
+        let one = owner_with(&fixture, r#"extensions = ["hstore"]"#);
+        expect(&fixture.run(&one, &APPLY), 0);
+        fixture.query("ALTER SYSTEM SET rds.allowed_extensions = '*'");
+        fixture.query("SELECT pg_reload_conf()");
         // An extension that is not trusted, after its dependency that the owner would have created.
-        let shown = expect(&bench.run(&owner_with(&bench, all), &APPLY), 3);
+        let output_text = expect(&fixture.run(&owner_with(&fixture, all), &APPLY), 3);
         let reason = r#"permission denied to create extension "earthdistance""#;
-        assert!(shown.contains(reason), "PostgreSQL {major}: {shown}");
-        let root = root(&bench);
-        expect(&bench.run(&owner_with(&bench, all), &[APPLY.as_slice(), &root].concat()), 0);
+        assert!(output_text.contains(reason), "PostgreSQL {major}: {output_text}");
+        let administer_as_superuser = administer_as_superuser(&fixture);
+        expect(
+            &fixture.run(
+                &owner_with(&fixture, all),
+                &[APPLY.as_slice(), &administer_as_superuser].concat(),
+            ),
+            0,
+        );
         assert!(
-            made(&bench).starts_with("cube shop_owner public, earthdistance root_admin public")
+            extensions_of(&fixture)
+                .starts_with("cube shop_owner public, earthdistance root_admin public")
         );
     }
 }

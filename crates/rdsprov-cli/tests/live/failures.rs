@@ -5,7 +5,7 @@ use std::process::Output;
 
 use rdsprov_testkit::versions;
 
-use crate::bench::{Bench, expect};
+use crate::fixture::{Fixture, expect};
 
 /// Returns the records of changes, each as `database username action status`.
 fn rows(output: &Output) -> Vec<String> {
@@ -28,12 +28,12 @@ fn tried(output: &Output) -> Vec<String> {
     tried
 }
 
-/// Three databases: a statement in the first fails, the second cannot be created, the third
-/// succeeds.
+/// Three databases: a statement in the first fails, the second cannot be
+/// created, the third succeeds.
 #[test]
-fn a_failure_in_one_database_and_the_others() {
+fn failure_in_one_database() {
     for major in versions() {
-        let bench = Bench::new(major);
+        let fixture = Fixture::new(major);
         for (application, username) in [
             ("broken", "broken_owner"),
             ("broken_reports", "broken_reader"),
@@ -42,7 +42,7 @@ fn a_failure_in_one_database_and_the_others() {
             ("well", "well_owner"),
             ("well_reports", "well_reader"),
         ] {
-            bench.app("dev", application, username);
+            fixture.app("dev", application, username);
         }
         let owners = r#"
             broken = { database_name = "broken", username = "broken_owner" }
@@ -53,10 +53,10 @@ fn a_failure_in_one_database_and_the_others() {
             late_reports   = { database_name = "late", username = "late_reader", access_level = "reader" }
             well_reports   = { database_name = "well", username = "well_reader", access_level = "reader" }"#;
         let declared =
-            |text: &str| bench.definitions(&format!("application_databases = {{ {text} }}"));
+            |text: &str| fixture.definitions(&format!("application_databases = {{ {text} }}"));
         let apply = ["apply", "--env", "dev"];
-        expect(&bench.run(&declared(owners), &apply), 0);
-        bench.query_in(
+        expect(&fixture.run(&declared(owners), &apply), 0);
+        fixture.query_in(
             "broken",
             "CREATE FUNCTION no() RETURNS event_trigger LANGUAGE plpgsql AS
                $$ BEGIN RAISE 'not today'; END $$;
@@ -64,8 +64,8 @@ fn a_failure_in_one_database_and_the_others() {
                WHEN TAG IN ('ALTER DEFAULT PRIVILEGES') EXECUTE FUNCTION no()",
         );
         // A database that is not a template can be copied by its owner only.
-        bench.query("ALTER DATABASE template1 OWNER TO rdsadmin");
-        bench.query("ALTER DATABASE template1 IS_TEMPLATE false");
+        fixture.query("ALTER DATABASE template1 OWNER TO rdsadmin");
+        fixture.query("ALTER DATABASE template1 IS_TEMPLATE false");
         let definitions = declared(&format!("{owners}{readers}"));
 
         let roles = [
@@ -96,82 +96,88 @@ fn a_failure_in_one_database_and_the_others() {
         };
 
         // By default the run stops at the first failure.
-        let output = bench.run(&definitions, &apply);
-        let shown = expect(&output, 4);
-        assert!(shown.contains("permission denied to copy database \"template1\""), "{shown}");
+        let output = fixture.run(&definitions, &apply);
+        let output_text = expect(&output, 4);
+        assert!(
+            output_text.contains("permission denied to copy database \"template1\""),
+            "{output_text}"
+        );
         let in_broken_not_run = in_broken.map(|row| row.replace(" error", " not_run"));
         let in_broken_not_run: Vec<&str> = in_broken_not_run.iter().map(String::as_str).collect();
         let expected = all(&[&["intent not_run"], &roles, &late, &in_broken_not_run], "not_run");
         assert_eq!(tried(&output), expected, "PostgreSQL {major}");
 
         // With `--no-fail-fast`, independent transactions still run.
-        let output = bench.run(&definitions, &[&apply, ["--no-fail-fast"].as_slice()].concat());
-        let shown = expect(&output, 4);
-        assert!(shown.contains("not today"), "{shown}");
+        let output = fixture.run(&definitions, &[&apply, ["--no-fail-fast"].as_slice()].concat());
+        let output_text = expect(&output, 4);
+        assert!(output_text.contains("not today"), "{output_text}");
         let expected = all(&[&["intent not_run"], &late, &in_broken], "success");
         assert_eq!(tried(&output), expected, "PostgreSQL {major}");
-        assert_eq!(bench.admin_grants(), "0");
+        assert_eq!(fixture.admin_grants(), "0");
 
         // This time nothing was committed: the exit code is 1.
-        let output = bench.run(&definitions, &[&apply, ["--no-fail-fast"].as_slice()].concat());
+        let output = fixture.run(&definitions, &[&apply, ["--no-fail-fast"].as_slice()].concat());
         expect(&output, 1);
         let expected = [["intent not_run"].as_slice(), &late, &in_broken].concat();
         assert_eq!(tried(&output), expected, "PostgreSQL {major}");
 
-        bench.query("ALTER DATABASE template1 IS_TEMPLATE true");
-        bench.query_in("broken", "DROP EVENT TRIGGER no");
-        expect(&bench.run(&definitions, &apply), 0);
-        expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
+        fixture.query("ALTER DATABASE template1 IS_TEMPLATE true");
+        fixture.query_in("broken", "DROP EVENT TRIGGER no");
+        expect(&fixture.run(&definitions, &apply), 0);
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
     }
 }
 
 /// The cluster transaction comes first. If it fails, nothing else runs, with either setting.
 #[test]
-fn a_failure_in_what_all_databases_share() {
+fn failure_in_the_cluster_transaction() {
     for major in versions() {
-        let bench = Bench::new(major);
+        let fixture = Fixture::new(major);
         for (application, username) in
             [("keycloak", "keycloak_user"), ("backstage", "backstage_user")]
         {
-            bench.app("dev", application, username);
+            fixture.app("dev", application, username);
         }
-        let output = bench.while_somebody_makes("keycloak_user", || {
-            bench.run("teams/standalone.tfvars", &["apply", "--no-fail-fast"])
+        let output = fixture.with_concurrent_create_role("keycloak_user", || {
+            fixture.run("teams/standalone.tfvars", &["apply", "--no-fail-fast"])
         });
-        let shown = expect(&output, 1);
-        assert!(shown.contains("role \"keycloak_user\" already exists (42710)"), "{shown}");
+        let output_text = expect(&output, 1);
+        assert!(
+            output_text.contains("role \"keycloak_user\" already exists (42710)"),
+            "{output_text}"
+        );
         let rows = rows(&output);
         let (failed, others): (Vec<&String>, Vec<&String>) =
             rows.iter().partition(|row| row.ends_with(" error"));
         assert_eq!(failed, ["keycloak_user create_role error"]);
         assert!(others.len() > 6 && others.iter().all(|row| row.ends_with(" not_run")), "{rows:?}");
         let left = "SELECT count(*) FROM pg_roles WHERE rolname = 'backstage_user'";
-        assert_eq!(bench.query(left), "0", "the transaction was not rolled back");
-        assert_eq!(bench.admin_grants(), "0");
+        assert_eq!(fixture.query(left), "0", "the transaction was not rolled back");
+        assert_eq!(fixture.admin_grants(), "0");
 
-        bench.query("DROP ROLE keycloak_user");
-        expect(&bench.run("teams/standalone.tfvars", &["apply"]), 0);
+        fixture.query("DROP ROLE keycloak_user");
+        expect(&fixture.run("teams/standalone.tfvars", &["apply"]), 0);
     }
 }
 
-/// If records cannot be written to stdout, the changes remain and the exit code reports the
-/// failure.
+/// If records cannot be written to stdout, the changes remain and the exit
+/// code reports the failure.
 #[test]
-fn records_that_are_lost_on_stdout() {
-    let bench = Bench::new(versions()[0]);
-    bench.app("dev", "keycloak", "keycloak_user");
-    bench.app("dev", "backstage", "backstage_user");
+fn records_cannot_be_written_to_stdout() {
+    let fixture = Fixture::new(versions()[0]);
+    fixture.app("dev", "keycloak", "keycloak_user");
+    fixture.app("dev", "backstage", "backstage_user");
     let to = |path: &str, arguments: &[&str], code| {
         let file = File::options().write(true).open(path).unwrap();
-        let mut command = bench.command("teams/standalone.tfvars", arguments);
+        let mut command = fixture.command("teams/standalone.tfvars", arguments);
         expect(&command.stdout(file).output().unwrap(), code)
     };
-    let said = to("/dev/full", &["apply"], 4);
-    assert!(said.contains("all is done, and the records on stdout are not whole"), "{said}");
+    let printed = to("/dev/full", &["apply"], 4);
+    assert!(printed.contains("all is done, and the records on stdout are not whole"), "{printed}");
     // Nothing is left to do, and the same output still fails.
     for command in ["apply", "check", "validate"] {
-        let said = to("/dev/full", &[command], 1);
-        assert_eq!(said.matches("stdout cannot be written").count(), 1, "{said}");
+        let printed = to("/dev/full", &[command], 1);
+        assert_eq!(printed.matches("stdout cannot be written").count(), 1, "{printed}");
         to("/dev/null", &[command], 0);
     }
 }

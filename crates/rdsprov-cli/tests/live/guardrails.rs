@@ -2,7 +2,7 @@
 
 use rdsprov_testkit::versions;
 
-use crate::bench::{Bench, expect, password};
+use crate::fixture::{Fixture, expect, password};
 
 /// Manual changes in `postgres` and then in `keycloak`, and the expected refusal.
 struct Guardrail {
@@ -73,13 +73,13 @@ const GUARDRAILS: [Guardrail; 8] = [
 ];
 
 #[test]
-fn what_stands_on_the_server() {
+fn existing_objects_are_refused() {
     for major in versions() {
-        let bench = Bench::new(major);
-        bench.app("dev", "backstage", "backstage_user");
-        bench.app("dev", "keycloak", "keycloak_user");
-        bench.app("dev", "keycloak_reports", "keycloak_reader");
-        let definitions = bench.definitions(
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "backstage", "backstage_user");
+        fixture.app("dev", "keycloak", "keycloak_user");
+        fixture.app("dev", "keycloak_reports", "keycloak_reader");
+        let definitions = fixture.definitions(
             r#"application_databases = {
                  keycloak         = { database_name = "keycloak", username = "keycloak_user" }
                  keycloak_reports = { database_name = "keycloak", username = "keycloak_reader", access_level = "reader" }
@@ -88,20 +88,23 @@ fn what_stands_on_the_server() {
         );
         for Guardrail { before, inside, says } in &GUARDRAILS {
             for sql in *before {
-                bench.query(sql);
+                fixture.query(sql);
             }
             if !inside.is_empty() {
-                bench.query_in("keycloak", inside);
+                fixture.query_in("keycloak", inside);
             }
-            let picture = bench.picture();
-            let shown = expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 3);
+            let catalog_state = fixture.catalog_state();
+            let output_text = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 3);
             for words in *says {
-                assert!(shown.contains(words), "PostgreSQL {major}: {words} is not in {shown}");
+                assert!(
+                    output_text.contains(words),
+                    "PostgreSQL {major}: {words} is not in {output_text}"
+                );
             }
-            assert_eq!(bench.picture(), picture, "PostgreSQL {major}: {says:?}");
-            bench.query("DROP DATABASE IF EXISTS keycloak");
-            bench.query("DROP ROLE IF EXISTS keycloak_user");
-            bench.query("DROP ROLE IF EXISTS legacy");
+            assert_eq!(fixture.catalog_state(), catalog_state, "PostgreSQL {major}: {says:?}");
+            fixture.query("DROP DATABASE IF EXISTS keycloak");
+            fixture.query("DROP ROLE IF EXISTS keycloak_user");
+            fixture.query("DROP ROLE IF EXISTS legacy");
         }
     }
 }
@@ -109,84 +112,90 @@ fn what_stands_on_the_server() {
 /// Since PostgreSQL 16, the administrator needs the ADMIN option on a role that another role
 /// created, and a probe proves that it is missing. Before, `CREATEROLE` is enough.
 #[test]
-fn a_role_without_power_over_it() {
+fn role_without_admin_option() {
     for major in versions() {
-        let bench = Bench::new(major);
-        bench.app("dev", "backstage", "backstage_user");
-        bench.app("dev", "keycloak", "keycloak_user");
-        bench.query(MARKED_ROLE);
-        let picture = bench.picture();
-        let output = bench.run("teams/standalone.tfvars", &["apply"]);
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "backstage", "backstage_user");
+        fixture.app("dev", "keycloak", "keycloak_user");
+        fixture.query(MARKED_ROLE);
+        let catalog_state = fixture.catalog_state();
+        let output = fixture.run("teams/standalone.tfvars", &["apply"]);
         if major < 16 {
             expect(&output, 0);
-            bench
+            fixture
                 .server
                 .sql_as("keycloak_user", &password("keycloak"), "keycloak", "SELECT 1")
                 .unwrap();
             continue;
         }
-        let shown = expect(&output, 3);
+        let output_text = expect(&output, 3);
         let remedy = r#"GRANT "keycloak_user" TO "platform_admin" WITH ADMIN OPTION"#;
-        assert!(shown.contains("no power over role keycloak_user"), "{shown}");
-        assert!(shown.contains(remedy), "{shown}");
-        assert_eq!(bench.picture(), picture);
-        bench.query(remedy);
-        expect(&bench.run("teams/standalone.tfvars", &["apply"]), 0);
+        assert!(output_text.contains("no power over role keycloak_user"), "{output_text}");
+        assert!(output_text.contains(remedy), "{output_text}");
+        assert_eq!(fixture.catalog_state(), catalog_state);
+        fixture.query(remedy);
+        expect(&fixture.run("teams/standalone.tfvars", &["apply"]), 0);
     }
 }
 
 /// An undeclared membership is drift. Before PostgreSQL 16, `CREATEROLE` may revoke it; since then,
 /// only its grantor may.
 #[test]
-fn a_membership_that_somebody_else_granted() {
+fn membership_granted_by_another_role() {
     for major in versions() {
-        let bench = Bench::new(major);
-        bench.app("dev", "backstage", "backstage_user");
-        bench.app("dev", "keycloak", "keycloak_user");
-        let apply = || bench.run("teams/standalone.tfvars", &["apply"]);
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "backstage", "backstage_user");
+        fixture.app("dev", "keycloak", "keycloak_user");
+        let apply = || fixture.run("teams/standalone.tfvars", &["apply"]);
         expect(&apply(), 0);
-        bench.query("GRANT rds_password TO keycloak_user");
+        fixture.query("GRANT rds_password TO keycloak_user");
         if major >= 16 {
-            let picture = bench.picture();
-            let shown = expect(&apply(), 3);
+            let catalog_state = fixture.catalog_state();
+            let output_text = expect(&apply(), 3);
             let remedy = r#"REVOKE "rds_password" FROM "keycloak_user" GRANTED BY "rdsadmin""#;
-            assert!(shown.contains(remedy), "{shown}");
-            assert_eq!(bench.picture(), picture);
-            bench.query(remedy);
+            assert!(output_text.contains(remedy), "{output_text}");
+            assert_eq!(fixture.catalog_state(), catalog_state);
+            fixture.query(remedy);
         }
         expect(&apply(), 0);
         let member = "SELECT pg_has_role('keycloak_user', 'rds_password', 'MEMBER')";
-        assert_eq!(bench.query(member), "f");
+        assert_eq!(fixture.query(member), "f");
         // The administrator revokes a membership that it granted itself.
-        bench.server.master("platform", "CREATE ROLE team").unwrap();
-        bench.server.master("platform", "GRANT team TO keycloak_user").unwrap();
+        fixture.server.master("platform", "CREATE ROLE team").unwrap();
+        fixture.server.master("platform", "GRANT team TO keycloak_user").unwrap();
         expect(&apply(), 0);
-        assert_eq!(bench.query("SELECT pg_has_role('keycloak_user', 'team', 'MEMBER')"), "f");
+        assert_eq!(fixture.query("SELECT pg_has_role('keycloak_user', 'team', 'MEMBER')"), "f");
     }
 }
 
 #[test]
-fn the_administrator_and_its_database_are_not_an_applications() {
+fn administrator_and_its_database_are_reserved() {
     for major in versions() {
-        let bench = Bench::new(major);
-        bench.app("dev", "keycloak", "platform_admin");
-        bench.app("dev", "backstage", "backstage_user");
-        let definitions = bench.definitions(
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "keycloak", "platform_admin");
+        fixture.app("dev", "backstage", "backstage_user");
+        let definitions = fixture.definitions(
             r#"application_databases = {
                  keycloak  = { database_name = "keycloak", username = "platform_admin", adopt = true }
                  backstage = { database_name = "platform", username = "backstage_user", adopt = true }
                }"#,
         );
-        let picture = bench.picture();
-        let shown = expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 3);
-        assert!(shown.contains("role platform_admin is the administrator itself"), "{shown}");
-        assert!(shown.contains("database platform is the administrator's own"), "{shown}");
-        assert_eq!(bench.picture(), picture);
+        let catalog_state = fixture.catalog_state();
+        let output_text = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 3);
+        assert!(
+            output_text.contains("role platform_admin is the administrator itself"),
+            "{output_text}"
+        );
+        assert!(
+            output_text.contains("database platform is the administrator's own"),
+            "{output_text}"
+        );
+        assert_eq!(fixture.catalog_state(), catalog_state);
     }
 }
 
 #[test]
-fn secrets_that_are_not_good_enough() {
+fn invalid_secrets_are_refused() {
     const REST: &str = "see to the secret";
     let cases = [
         (r#"{"username": "other", "password": "Canary-1"}"#, "is for user \"other\""),
@@ -202,62 +211,75 @@ fn secrets_that_are_not_good_enough() {
         (r#"{"password": "Canary-1", "password": "Canary-2"}"#, "`password` twice"),
     ];
     for major in versions() {
-        let bench = Bench::new(major);
-        bench.app("dev", "backstage", "backstage_user");
-        let picture = bench.picture();
-        let refused = || expect(&bench.run("teams/standalone.tfvars", &["apply"]), 3);
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "backstage", "backstage_user");
+        let catalog_state = fixture.catalog_state();
+        let refused = || expect(&fixture.run("teams/standalone.tfvars", &["apply"]), 3);
         for (text, says) in cases {
-            bench.secret("goldenpath/dev/keycloak/postgres", text);
-            let shown = refused();
-            let whole = shown.contains(says) && shown.contains("goldenpath/dev/keycloak/postgres");
-            assert!(whole, "{says} is not in {shown}");
-            assert_eq!(bench.picture(), picture, "{says}");
+            fixture.secret("goldenpath/dev/keycloak/postgres", text);
+            let output_text = refused();
+            let whole = output_text.contains(says)
+                && output_text.contains("goldenpath/dev/keycloak/postgres");
+            assert!(whole, "{says} is not in {output_text}");
+            assert_eq!(fixture.catalog_state(), catalog_state, "{says}");
         }
         // All missing secrets are reported.
         for application in ["keycloak", "backstage"] {
             let path = format!("goldenpath/dev/{application}/postgres.json");
-            std::fs::remove_file(bench.path().join(path)).unwrap();
+            std::fs::remove_file(fixture.path().join(path)).unwrap();
         }
-        let shown = refused();
+        let output_text = refused();
         for application in ["keycloak", "backstage"] {
-            assert!(shown.contains(&format!("goldenpath/dev/{application}/postgres")), "{shown}");
+            assert!(
+                output_text.contains(&format!("goldenpath/dev/{application}/postgres")),
+                "{output_text}"
+            );
         }
-        assert!(shown.contains(REST), "{shown}");
-        assert_eq!(bench.picture(), picture);
+        assert!(output_text.contains(REST), "{output_text}");
+        assert_eq!(fixture.catalog_state(), catalog_state);
     }
 }
 
 /// The administrator creates an extension that is not trusted, if it is a superuser.
 #[test]
-fn an_extension_that_the_administrator_may_make() {
+fn extension_that_the_administrator_may_create() {
     for major in versions() {
-        let bench = Bench::new(major);
-        bench.app("dev", "shop", "shop_owner");
-        let definitions = bench.definitions(
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "shop", "shop_owner");
+        let definitions = fixture.definitions(
             r#"application_databases = {
                  shop = { database_name = "shop", username = "shop_owner", extensions = ["dblink", "pg_trgm"] }
                }"#,
         );
         let apply = ["apply", "--env", "dev"];
-        let shown = expect(&bench.run(&definitions, &apply), 3);
-        assert!(shown.contains(r#"permission denied to create extension "dblink""#), "{shown}");
+        let output_text = expect(&fixture.run(&definitions, &apply), 3);
+        assert!(
+            output_text.contains(r#"permission denied to create extension "dblink""#),
+            "{output_text}"
+        );
 
-        bench.query("CREATE ROLE root_admin SUPERUSER LOGIN PASSWORD 'Canary-root'");
-        let secret = bench.server.admin_secret();
+        fixture.query("CREATE ROLE root_admin SUPERUSER LOGIN PASSWORD 'Canary-root'");
+        let secret = fixture.server.admin_secret();
         let secret = secret
             .replace("platform_admin", "root_admin")
-            .replace(bench.server.master_password(), "Canary-root");
-        bench.secret("root", &secret);
-        let root = ["--admin-secret", "root"];
-        expect(&bench.run(&definitions, &[&apply, root.as_slice()].concat()), 0);
+            .replace(fixture.server.master_password(), "Canary-root");
+        fixture.secret("root", &secret);
+        let administer_as_superuser = ["--admin-secret", "root"];
+        expect(
+            &fixture.run(&definitions, &[&apply, administer_as_superuser.as_slice()].concat()),
+            0,
+        );
         let owners =
             "SELECT string_agg(extname || ' ' || pg_get_userbyid(extowner), ', ' ORDER BY extname)
             FROM pg_extension WHERE extname <> 'plpgsql'";
-        assert_eq!(bench.query_in("shop", owners), "dblink root_admin, pg_trgm shop_owner");
+        assert_eq!(fixture.query_in("shop", owners), "dblink root_admin, pg_trgm shop_owner");
         let own = password("shop");
-        bench.server.sql_as("shop_owner", &own, "shop", "CREATE TABLE t (id int)").unwrap();
+        fixture.server.sql_as("shop_owner", &own, "shop", "CREATE TABLE t (id int)").unwrap();
         expect(
-            &bench.run(&definitions, &[&["check", "--env", "dev"], root.as_slice()].concat()),
+            &fixture.run(
+                &definitions,
+                &[&["check", "--env", "dev"], administer_as_superuser.as_slice()].concat(),
+            ),
             0,
         );
     }
@@ -266,64 +288,68 @@ fn an_extension_that_the_administrator_may_make() {
 /// Before PostgreSQL 16, an administrator with `NOINHERIT` cannot transfer objects of another
 /// owner, but can do everything else. Its own memberships are unchanged afterwards.
 #[test]
-fn an_administrator_that_does_not_inherit() {
+fn administrator_with_noinherit() {
     for major in versions() {
-        let bench = Bench::new(major);
+        let fixture = Fixture::new(major);
         for (application, username) in
             [("keycloak", "keycloak_user"), ("backstage", "backstage_user")]
         {
-            bench.app("dev", application, username);
+            fixture.app("dev", application, username);
         }
-        let definitions = bench.definitions(
+        let definitions = fixture.definitions(
             r#"application_databases = {
                  keycloak  = { database_name = "keycloak", username = "keycloak_user" }
                  backstage = { database_name = "backstage", username = "backstage_user" }
                }"#,
         );
-        bench.query("ALTER ROLE platform_admin NOINHERIT");
+        fixture.query("ALTER ROLE platform_admin NOINHERIT");
         let apply = ["apply", "--env", "dev", "--allow", "changes_owner"];
-        expect(&bench.run(&definitions, &apply), 0);
-        bench.query("GRANT keycloak_user TO platform_admin");
-        bench.query_in("keycloak", "CREATE TABLE t (id int); ALTER TABLE t OWNER TO keycloak_user");
-        let definitions = bench.definitions(
+        expect(&fixture.run(&definitions, &apply), 0);
+        fixture.query("GRANT keycloak_user TO platform_admin");
+        fixture
+            .query_in("keycloak", "CREATE TABLE t (id int); ALTER TABLE t OWNER TO keycloak_user");
+        let definitions = fixture.definitions(
             r#"application_databases = {
                  keycloak  = { database_name = "keycloak", username = "backstage_user", secret = "goldenpath/dev/backstage/postgres" }
                  backstage = { database_name = "backstage", username = "backstage_user" }
                }"#,
         );
         if major < 16 {
-            let picture = bench.picture();
-            let shown = expect(&bench.run(&definitions, &apply), 3);
+            let catalog_state = fixture.catalog_state();
+            let output_text = expect(&fixture.run(&definitions, &apply), 3);
             let opening = r#"ALTER ROLE "platform_admin" INHERIT"#;
-            assert!(shown.contains("has NOINHERIT") && shown.contains(opening), "{shown}");
-            assert_eq!(bench.picture(), picture);
-            bench.query(opening);
+            assert!(
+                output_text.contains("has NOINHERIT") && output_text.contains(opening),
+                "{output_text}"
+            );
+            assert_eq!(fixture.catalog_state(), catalog_state);
+            fixture.query(opening);
         }
         let memberships = "SELECT m::text FROM pg_auth_members m ORDER BY 1";
-        let before = bench.query(memberships);
-        expect(&bench.run(&definitions, &apply), 0);
-        assert_eq!(bench.query(memberships), before, "PostgreSQL {major}");
-        expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
+        let before = fixture.query(memberships);
+        expect(&fixture.run(&definitions, &apply), 0);
+        assert_eq!(fixture.query(memberships), before, "PostgreSQL {major}");
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
     }
 }
 
 /// Only a superuser can revoke what the owner granted through a grant option that it has since
 /// lost. The owner's own privileges remain.
 #[test]
-fn what_was_granted_by_an_option_that_is_lost() {
+fn grants_through_a_lost_grant_option() {
     for major in versions().into_iter().filter(|major| *major >= 15) {
-        let bench = Bench::new(major);
-        bench.app("dev", "keycloak", "keycloak_user");
-        bench.app("dev", "reports", "keycloak_reader");
-        let definitions = bench.definitions(
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "keycloak", "keycloak_user");
+        fixture.app("dev", "reports", "keycloak_reader");
+        let definitions = fixture.definitions(
             r#"application_databases = {
                  keycloak = { database_name = "keycloak", username = "keycloak_user" }
                  reports  = { database_name = "keycloak", username = "keycloak_reader", access_level = "reader" }
                }"#,
         );
         let apply = ["apply", "--env", "dev", "--allow", "revokes_access"];
-        expect(&bench.run(&definitions, &apply), 0);
-        bench.query_in(
+        expect(&fixture.run(&definitions, &apply), 0);
+        fixture.query_in(
             "keycloak",
             "GRANT ALL ON SCHEMA public TO keycloak_user WITH GRANT OPTION; SET ROLE keycloak_user;
              GRANT CREATE ON SCHEMA public TO keycloak_reader; RESET ROLE;
@@ -331,17 +357,17 @@ fn what_was_granted_by_an_option_that_is_lost() {
         );
         let acl = || {
             let acl = "SELECT nspacl::text FROM pg_namespace WHERE nspname = 'public'";
-            bench.query_in("keycloak", acl)
+            fixture.query_in("keycloak", acl)
         };
         assert!(acl().contains("keycloak_user=U*C/pg_database_owner"), "{}", acl());
-        let json = bench.run(&definitions, &["plan", "--env", "dev", "--format", "json"]);
+        let json = fixture.run(&definitions, &["plan", "--env", "dev", "--format", "json"]);
         let plan: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-        let opens = &plan["refusals"][0]["manual_fix"];
-        let statement = opens["sql"].as_str().unwrap_or_else(|| panic!("{plan:#}"));
-        bench.query_in(opens["database"].as_str().unwrap(), statement);
-        expect(&bench.run(&definitions, &apply), 0);
+        let manual_fix = &plan["refusals"][0]["manual_fix"];
+        let statement = manual_fix["sql"].as_str().unwrap_or_else(|| panic!("{plan:#}"));
+        fixture.query_in(manual_fix["database"].as_str().unwrap(), statement);
+        expect(&fixture.run(&definitions, &apply), 0);
         assert!(acl().contains("keycloak_user=U*C/pg_database_owner"), "{}", acl());
         assert!(!acl().contains("keycloak_reader=UC"), "{}", acl());
-        expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rdsprov_testkit::{Call, Relay, Reply, versions};
+use rdsprov_testkit::{Call, HttpProxy, Reply, versions};
 use serde_json::Value;
 
-use crate::bench::{Bench, expect};
+use crate::fixture::{Fixture, expect};
 
 const DOCUMENT: &str = include_str!("../../../../docs/iam.md");
 
@@ -26,7 +26,7 @@ const COMMANDS: [(&str, &[&str], i32); 12] = [
     ("completions", &["completions", "bash"], 0),
 ];
 
-/// Commands without definitions.
+/// Commands that read no definitions.
 const WITHOUT_DEFINITIONS: [&str; 3] = ["audit", "schema", "completions"];
 
 /// The actions of a policy, with the resources of each.
@@ -59,8 +59,8 @@ fn policies() -> BTreeMap<String, Policy> {
     DOCUMENT.split("\n## ").skip(1).map(section).collect()
 }
 
-/// Returns whether a policy's resource matches a secret, with the suffix that Secrets Manager adds
-/// to its name.
+/// Returns whether a policy's resource matches a secret, with the suffix that Secrets Manager
+/// adds to its name.
 fn is_allowed(resource: &str, secret: &str) -> bool {
     let Some((_, pattern)) = resource.split_once(":secret:") else { return resource == "*" };
     let pattern = pattern.strip_suffix("-??????").unwrap();
@@ -78,32 +78,32 @@ fn secrets(call: &Call) -> Vec<&str> {
 }
 
 #[test]
-fn each_command_makes_the_calls_that_its_policy_allows() {
-    let bench = Bench::with_secrets_manager(versions()[0]);
-    bench.app("dev", "keycloak", "keycloak_user");
-    bench.app("dev", "backstage", "backstage_user");
-    let manager = bench.secrets_manager.as_ref().unwrap();
-    let plain = Relay::start(manager, |_| None).unwrap();
+fn commands_make_only_documented_calls() {
+    let fixture = Fixture::with_secrets_manager(versions()[0]);
+    fixture.app("dev", "keycloak", "keycloak_user");
+    fixture.app("dev", "backstage", "backstage_user");
+    let manager = fixture.secrets_manager.as_ref().unwrap();
+    let plain = HttpProxy::start(manager, |_| None).unwrap();
     // Without permission for BatchGetSecretValue, each secret is read by its own call.
-    let singly = Relay::start(manager, |call| {
+    let singly = HttpProxy::start(manager, |call| {
         (call.action == "BatchGetSecretValue")
             .then(|| Reply::Error("AccessDeniedException", "not in batches".to_owned()))
     })
     .unwrap();
     let policies = policies();
     for (command, arguments, code) in COMMANDS {
-        let run = |relay: &Relay, code| {
+        let run = |proxy: &HttpProxy, code| {
             let mut program = if command == "delegate" {
-                bench.delegate("dev")
+                fixture.delegate("dev")
             } else if WITHOUT_DEFINITIONS.contains(&command) {
-                let mut program = bench.program();
+                let mut program = fixture.program();
                 program.args(arguments);
                 program
             } else {
-                bench.command("teams/standalone.tfvars", arguments)
+                fixture.command("teams/standalone.tfvars", arguments)
             };
-            expect(&program.envs(relay.environment()).output().unwrap(), code);
-            relay.take_calls()
+            expect(&program.envs(proxy.environment()).output().unwrap(), code);
+            proxy.take_calls()
         };
         let mut calls = run(&plain, code);
         let policy = &policies[&format!("`rdsprov {command}`")];
@@ -111,9 +111,9 @@ fn each_command_makes_the_calls_that_its_policy_allows() {
             assert_eq!(calls.len(), 1, "one batch is enough for {command}: {calls:?}");
         }
         calls.extend(run(&singly, code));
-        let made: BTreeSet<String> =
+        let called: BTreeSet<String> =
             calls.iter().map(|call| format!("secretsmanager:{}", call.action)).collect();
-        assert_eq!(made, policy.keys().cloned().collect(), "{command}");
+        assert_eq!(called, policy.keys().cloned().collect(), "{command}");
         for call in &calls {
             // A batch needs the permissions of single reads as well.
             let action = call.action.replace("BatchGet", "Get");
@@ -133,7 +133,7 @@ fn each_command_makes_the_calls_that_its_policy_allows() {
 
 /// Returns the commands that `--help` lists.
 fn known(arguments: &[&str]) -> BTreeSet<String> {
-    let mut program = crate::bench::program();
+    let mut program = crate::fixture::program();
     let help = expect(&program.args(arguments).arg("--help").output().unwrap(), 0);
     let (_, commands) = help.split_once("Commands:\n").unwrap();
     let lines = commands.lines().take_while(|line| !line.is_empty());
@@ -142,7 +142,7 @@ fn known(arguments: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn no_command_is_left_out() {
+fn every_command_is_documented() {
     let run = |at: usize| -> BTreeSet<String> {
         let words = COMMANDS.iter().filter(|(command, ..)| at == 0 || *command == "audit");
         // The fixture runs `delegate` with fixed arguments.

@@ -1,5 +1,5 @@
-//! The ledger of the command: it records the intent of every run before the first change, and its
-//! outcome.
+//! The ledger of the command: it records the intent of every run before the first
+//! change, and its outcome.
 
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -7,54 +7,54 @@ use std::time::{Duration, Instant};
 use rdsprov_testkit::versions;
 use serde_json::Value;
 
-use crate::bench::{Bench, assert_unseen, expect, writes};
+use crate::fixture::{Fixture, assert_no_password, expect, writes};
 
 const DEFINITIONS: &str = r#"application_databases = {
     shop         = { database_name = "shop", username = "shop_owner" }
     shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
 }"#;
 
-fn bench(major: u32) -> (Bench, String) {
-    let bench = Bench::new(major);
+fn fixture(major: u32) -> (Fixture, String) {
+    let fixture = Fixture::new(major);
     for environment in ["dev", "prod"] {
-        bench.app(environment, "shop", "shop_owner");
-        bench.app(environment, "shop_reports", "shop_reader");
+        fixture.app(environment, "shop", "shop_owner");
+        fixture.app(environment, "shop_reports", "shop_reader");
     }
-    let definitions = bench.definitions(DEFINITIONS);
-    (bench, definitions)
+    let definitions = fixture.definitions(DEFINITIONS);
+    (fixture, definitions)
 }
 
 const APPLY: [&str; 5] = ["apply", "--env", "dev", "--audit-ledger", "records/ledger.jsonl"];
 
-fn text(bench: &Bench) -> String {
-    std::fs::read_to_string(bench.path().join("records/ledger.jsonl")).unwrap_or_default()
+fn text(fixture: &Fixture) -> String {
+    std::fs::read_to_string(fixture.path().join("records/ledger.jsonl")).unwrap_or_default()
 }
 
-fn records(bench: &Bench) -> Vec<Value> {
-    let text = text(bench);
-    assert_unseen(&text);
+fn records(fixture: &Fixture) -> Vec<Value> {
+    let text = text(fixture);
+    assert_no_password(&text);
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// Runs `rdsprov audit …` on the ledger.
-fn audit(bench: &Bench, arguments: &[&str], code: i32) -> String {
-    let mut command = bench.program();
+fn audit(fixture: &Fixture, arguments: &[&str], code: i32) -> String {
+    let mut command = fixture.program();
     command.args(["audit", arguments[0], "records/ledger.jsonl"]);
     expect(&command.args(&arguments[1..]).output().unwrap(), code)
 }
 
 #[test]
-fn a_run_is_told_from_intent_to_outcome() {
+fn run_is_recorded_from_intent_to_outcome() {
     for major in versions() {
-        let (bench, definitions) = bench(major);
+        let (fixture, definitions) = fixture(major);
         let who = ["--actor", "ada", "--approver", "grace", "--request-id", "CHG-7"];
         let build = ["--build-id", "16-01", "--run-id", "1"];
-        let output = bench.run(&definitions, &[APPLY.as_slice(), &who, &build].concat());
-        let shown = expect(&output, 0);
-        let all = records(&bench);
+        let output = fixture.run(&definitions, &[APPLY.as_slice(), &who, &build].concat());
+        let output_text = expect(&output, 0);
+        let all = records(&fixture);
         let intent = &all[0];
         assert_eq!(intent["event"], "intent");
-        assert_eq!(intent["server"], format!("localhost:{}", bench.server.port()));
+        assert_eq!(intent["server"], format!("localhost:{}", fixture.server.port()));
         for (key, value) in [
             ("actor", "ada"),
             ("approver", "grace"),
@@ -88,17 +88,20 @@ fn a_run_is_told_from_intent_to_outcome() {
         let outcome = all.last().unwrap();
         assert_eq!((&outcome["event"], &outcome["status"]), (&"outcome".into(), &"success".into()));
         let head = outcome["hash"].as_str().unwrap();
-        assert!(shown.contains(&format!("ledger: record {}, {head}", all.len())), "{shown}");
+        assert!(
+            output_text.contains(&format!("ledger: record {}, {head}", all.len())),
+            "{output_text}"
+        );
 
         // A run without changes has that as its outcome.
-        expect(&bench.run(&definitions, &APPLY), 0);
-        let all = records(&bench);
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        let all = records(&fixture);
         assert_eq!(all.last().unwrap()["status"], "no_change");
-        let verified = audit(&bench, &["verify", "--expect", head], 0);
+        let verified = audit(&fixture, &["verify", "--expect", head], 0);
         assert!(verified.contains("of 2 runs, as they were written"), "{verified}");
         assert!(verified.contains("the record expected is there, with 1 after it"), "{verified}");
 
-        let report = audit(&bench, &["report", "--role", "shop_reader", "--database", "shop"], 0);
+        let report = audit(&fixture, &["report", "--role", "shop_reader", "--database", "shop"], 0);
         assert!(
             report.contains(
                 "dev: database shop: grant CONNECT on database shop to shop_reader\n    \
@@ -107,34 +110,34 @@ fn a_run_is_told_from_intent_to_outcome() {
             "{report}"
         );
         assert!(!report.contains("create_role"), "{report}");
-        let report = audit(&bench, &["report", "--format", "json"], 0);
+        let report = audit(&fixture, &["report", "--format", "json"], 0);
         let report: Value = serde_json::from_str(&report).unwrap();
         assert_eq!(report.as_array().unwrap().len(), steps.len());
 
-        let file = bench.path().join("records/ledger.jsonl");
-        std::fs::write(&file, text(&bench).replacen("\"actor\":\"ada\"", "\"actor\":\"eve\"", 2))
+        let file = fixture.path().join("records/ledger.jsonl");
+        std::fs::write(&file, text(&fixture).replacen("\"actor\":\"ada\"", "\"actor\":\"eve\"", 2))
             .unwrap();
-        let verified = audit(&bench, &["verify"], 1);
+        let verified = audit(&fixture, &["verify"], 1);
         assert!(verified.contains("ledger.jsonl:1: this record was changed"), "{verified}");
         assert!(verified.contains("ledger.jsonl:2: this record was changed"), "{verified}");
-        assert!(audit(&bench, &["report"], 1).contains("rdsprov audit verify"));
+        assert!(audit(&fixture, &["report"], 1).contains("rdsprov audit verify"));
         let found: Value =
-            serde_json::from_str(&audit(&bench, &["verify", "--format", "json"], 1)).unwrap();
+            serde_json::from_str(&audit(&fixture, &["verify", "--format", "json"], 1)).unwrap();
         assert_eq!(found["findings"][0]["error"], "changed");
     }
 }
 
 /// Refused and failed runs are recorded with their reason.
 #[test]
-fn refused_and_failed_runs_are_told() {
-    let (bench, definitions) = bench(versions()[0]);
+fn refused_and_failed_runs_are_recorded() {
+    let (fixture, definitions) = fixture(versions()[0]);
     let run = |arguments: &[&str], code| {
-        expect(&bench.run(&definitions, &[APPLY.as_slice(), arguments].concat()), code);
-        records(&bench).pop().unwrap()
+        expect(&fixture.run(&definitions, &[APPLY.as_slice(), arguments].concat()), code);
+        records(&fixture).pop().unwrap()
     };
     let prod = ["apply", "--env", "prod", "--audit-ledger", "records/ledger.jsonl"];
-    expect(&bench.run(&definitions, &prod), 3);
-    let refused = records(&bench).pop().unwrap();
+    expect(&fixture.run(&definitions, &prod), 3);
+    let refused = records(&fixture).pop().unwrap();
     assert_eq!(refused["status"], "refused");
     assert_eq!(refused["environment"], "prod");
     assert!(refused["message"].as_str().unwrap().contains("asks for approval"), "{refused}");
@@ -143,22 +146,22 @@ fn refused_and_failed_runs_are_told() {
     assert_eq!(run(&["--dry-run"], 0)["status"], "dry_run");
     let failed = run(&["--port", "9"], 1);
     assert_eq!(failed["status"], "error");
-    bench.query("CREATE ROLE shop_owner");
+    fixture.query("CREATE ROLE shop_owner");
     let refused = run(&[], 3);
     assert!(refused["message"].as_str().unwrap().contains("not managed"), "{refused}");
     assert!(refused["plan"].is_string(), "{refused}");
-    bench.query("DROP ROLE shop_owner");
+    fixture.query("DROP ROLE shop_owner");
     // The CSV file cannot be written, which the ledger records.
     let failed = run(&["--audit-output", "."], 1);
     assert!(failed["message"].as_str().unwrap().contains("cannot be written"), "{failed}");
     // Invalid definitions.
-    bench.definitions("application_databases = {");
+    fixture.definitions("application_databases = {");
     assert_eq!(run(&[], 1)["status"], "error");
-    bench.definitions(DEFINITIONS);
+    fixture.definitions(DEFINITIONS);
     // A statement that fails.
     run(&[], 0);
-    bench.query_in("shop", "REVOKE USAGE ON SCHEMA public FROM shop_reader");
-    bench.query_in(
+    fixture.query_in("shop", "REVOKE USAGE ON SCHEMA public FROM shop_reader");
+    fixture.query_in(
         "shop",
         "CREATE FUNCTION no() RETURNS event_trigger LANGUAGE plpgsql AS
            $$BEGIN RAISE EXCEPTION 'not today'; END$$;
@@ -166,112 +169,112 @@ fn refused_and_failed_runs_are_told() {
     );
     let failed = run(&[], 1);
     assert_eq!(failed["status"], "error");
-    let step = records(&bench).into_iter().rev().nth(1).unwrap();
+    let step = records(&fixture).into_iter().rev().nth(1).unwrap();
     assert!(step["reason"].as_str().unwrap().contains("not today"), "{step}");
-    audit(&bench, &["verify"], 0);
+    audit(&fixture, &["verify"], 0);
 }
 
 /// Runs the command with a limit for the size of files, in blocks of 512 bytes.
-fn limited(bench: &Bench, definitions: &str, blocks: u32, trap: &str) -> Output {
-    let command = bench.command(definitions, &APPLY);
+fn limited(fixture: &Fixture, definitions: &str, blocks: u32, trap: &str) -> Output {
+    let command = fixture.command(definitions, &APPLY);
     let mut shell = Command::new("sh");
     shell
         .args(["-c", &format!("{trap} ulimit -f {blocks}; exec \"$@\""), "sh"])
         .arg(command.get_program())
         .args(command.get_args())
-        .current_dir(bench.path());
+        .current_dir(fixture.path());
     shell.output().unwrap()
 }
 
 /// If the intent cannot be written, nothing is changed and the partial record is removed.
 #[test]
-fn nothing_is_done_without_the_intent_on_disk() {
-    let (bench, definitions) = bench(versions()[0]);
-    let mark = bench.server.log().len();
-    let before = text(&bench);
-    let shown = expect(&limited(&bench, &definitions, 4, "trap '' XFSZ;"), 1);
-    assert!(shown.contains("nothing is done without a record"), "{shown}");
-    assert_eq!(writes(&bench.server.log()[mark..]), Vec::<String>::new());
-    assert!(text(&bench).starts_with(&before));
-    audit(&bench, &["verify"], 0);
+fn nothing_changes_without_a_written_intent() {
+    let (fixture, definitions) = fixture(versions()[0]);
+    let mark = fixture.server.log().len();
+    let before = text(&fixture);
+    let output_text = expect(&limited(&fixture, &definitions, 4, "trap '' XFSZ;"), 1);
+    assert!(output_text.contains("nothing is done without a record"), "{output_text}");
+    assert_eq!(writes(&fixture.server.log()[mark..]), Vec::<String>::new());
+    assert!(text(&fixture).starts_with(&before));
+    audit(&fixture, &["verify"], 0);
     // The same without a limit.
-    expect(&bench.run(&definitions, &APPLY), 0);
-    audit(&bench, &["verify"], 0);
+    expect(&fixture.run(&definitions, &APPLY), 0);
+    audit(&fixture, &["verify"], 0);
 
     // A file that is not a ledger.
     let ledger = ["apply", "--env", "dev", "--audit-ledger", "own.tfvars"];
-    let shown = expect(&bench.run(&definitions, &ledger), 1);
-    assert!(shown.contains("own.tfvars is no ledger"), "{shown}");
+    let output_text = expect(&fixture.run(&definitions, &ledger), 1);
+    assert!(output_text.contains("own.tfvars is no ledger"), "{output_text}");
 }
 
 /// The system kills the process while it writes a record.
 #[test]
-fn a_run_that_is_killed_leaves_half_a_record_and_the_next_goes_on() {
-    let (bench, definitions) = bench(versions()[0]);
+fn ledger_continues_after_a_partial_record() {
+    let (fixture, definitions) = fixture(versions()[0]);
     assert_eq!(
-        limited(&bench, &definitions, 4, "").status.code(),
+        limited(&fixture, &definitions, 4, "").status.code(),
         None,
         "the process was not killed"
     );
-    let torn = text(&bench);
+    let torn = text(&fixture);
     assert_eq!(torn.len(), 4 * 512);
-    let shown = audit(&bench, &["verify"], 1);
-    assert!(shown.contains("ledger.jsonl:1: "), "{shown}");
-    expect(&bench.run(&definitions, &APPLY), 0);
-    let shown = audit(&bench, &["verify"], 0);
-    assert!(shown.contains("torn by a crash"), "{shown}");
-    assert!(text(&bench).starts_with(&torn));
+    let output_text = audit(&fixture, &["verify"], 1);
+    assert!(output_text.contains("ledger.jsonl:1: "), "{output_text}");
+    expect(&fixture.run(&definitions, &APPLY), 0);
+    let output_text = audit(&fixture, &["verify"], 0);
+    assert!(output_text.contains("torn by a crash"), "{output_text}");
+    assert!(text(&fixture).starts_with(&torn));
 }
 
 /// The intent is on disk when a run is killed during its first statement.
 #[test]
-fn the_intent_is_there_before_the_first_statement() {
+fn intent_is_written_before_the_first_statement() {
     for major in versions() {
-        let (bench, definitions) = bench(major);
-        expect(&bench.run(&definitions, &APPLY), 0);
-        bench.query("ALTER ROLE shop_reader CREATEDB");
-        let mut blocker = bench.server.superuser_session("postgres").unwrap();
+        let (fixture, definitions) = fixture(major);
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        fixture.query("ALTER ROLE shop_reader CREATEDB");
+        let mut blocker = fixture.server.superuser_session("postgres").unwrap();
         blocker.ask("BEGIN").unwrap();
         blocker.ask("ALTER ROLE shop_reader CONNECTION LIMIT 5").unwrap();
-        let mut command = bench.command(&definitions, &APPLY);
+        let mut command = fixture.command(&definitions, &APPLY);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let until = Instant::now() + Duration::from_secs(30);
-        while !bench.server.log().contains("NOCREATEDB") && Instant::now() < until {
+        while !fixture.server.log().contains("NOCREATEDB") && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(20));
         }
         child.kill().unwrap();
         child.wait().unwrap();
         blocker.ask("ROLLBACK").unwrap();
-        let all = records(&bench);
+        let all = records(&fixture);
         let last = all.last().unwrap();
         assert_eq!(last["event"], "intent", "PostgreSQL {major}");
         assert!(last.to_string().contains("NOCREATEDB"), "{last}");
-        let shown = audit(&bench, &["verify"], 1);
-        assert!(shown.contains("the ledger ends within run"), "{shown}");
-        expect(&bench.run(&definitions, &APPLY), 0);
-        let shown = audit(&bench, &["verify"], 0);
-        assert!(shown.contains("has no end"), "{shown}");
+        let output_text = audit(&fixture, &["verify"], 1);
+        assert!(output_text.contains("the ledger ends within run"), "{output_text}");
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        let output_text = audit(&fixture, &["verify"], 0);
+        assert!(output_text.contains("has no end"), "{output_text}");
     }
 }
 
 /// Concurrent runs of two environments on two servers share one ledger.
 #[test]
-fn runs_at_once_make_one_chain() {
-    let (one, definitions) = bench(versions()[0]);
-    let (two, _) = bench(versions()[0]);
+fn concurrent_runs_form_one_chain() {
+    let (one, definitions) = fixture(versions()[0]);
+    let (two, _) = fixture(versions()[0]);
     let ledger = one.path().join("records/ledger.jsonl").display().to_string();
     std::thread::scope(|scope| {
-        for bench in [&one, &two] {
+        for fixture in [&one, &two] {
             let (ledger, definitions) = (&ledger, &definitions);
             scope.spawn(move || {
                 for _ in 0..3 {
                     let apply = ["apply", "--env", "dev", "--audit-ledger", ledger];
-                    expect(&bench.run(definitions, &apply), 0);
+                    expect(&fixture.run(definitions, &apply), 0);
                 }
             });
         }
     });
-    let shown = audit(&one, &["verify"], 0);
-    assert!(shown.contains("of 6 runs"), "{shown}");
+    let output_text = audit(&one, &["verify"], 0);
+    assert!(output_text.contains("of 6 runs"), "{output_text}");
 }

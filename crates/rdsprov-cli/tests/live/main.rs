@@ -3,17 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod access;
-mod bench;
 mod canary;
 mod definitions;
 mod delegate;
 mod embedded;
 mod extensions;
 mod failures;
+mod fixture;
 mod guardrails;
-mod handover;
 mod iam;
 mod ledger;
+mod ownership;
 mod passwords;
 mod path;
 mod races;
@@ -23,5 +23,5 @@ mod scale;
 mod scenarios;
 mod schema;
 mod secrets;
-mod surroundings;
+mod settings;
 mod tls;

@@ -2,9 +2,9 @@
 
 use rdsprov_core::secrets::Password;
 use rdsprov_core::secrets::scram::Verifier;
-use rdsprov_testkit::{Ear, environment, versions};
+use rdsprov_testkit::{ConnectionCounter, environment, versions};
 
-use crate::bench::{Bench, CANARY, assert_unseen, expect, password, writes};
+use crate::fixture::{CANARY, Fixture, assert_no_password, expect, password, writes};
 
 /// A definitions file, with each application's name, database and role.
 type Team = (&'static str, [(&'static str, &'static str, &'static str); 2]);
@@ -24,16 +24,16 @@ const TEAMS: [Team; 2] = [
 ];
 
 #[test]
-fn what_teams_write_converges() {
+fn definitions_converge() {
     for (major, (definitions, applications)) in
         versions().into_iter().flat_map(|major| TEAMS.map(|team| (major, team)))
     {
-        let bench = Bench::with_secrets_manager(major);
+        let fixture = Fixture::with_secrets_manager(major);
         for (application, _, user) in applications {
-            bench.app("dev", application, user);
+            fixture.app("dev", application, user);
         }
-        let before = bench.admin_grants();
-        let audit = bench.path().join("records/audit.csv").display().to_string();
+        let before = fixture.admin_grants();
+        let audit = fixture.path().join("records/audit.csv").display().to_string();
         // The flags of the script that this product replaces.
         let mut words =
             vec!["apply", "--env", "dev", "--master-secret", "goldenpath/dev/rds/master"];
@@ -41,50 +41,53 @@ fn what_teams_write_converges() {
         words.extend(["--audit-output", &audit, "--require-approval", "--no-fail-fast"]);
         words.push("--skip-preflight");
         let dry = [words.as_slice(), &["--dry-run"]].concat();
-        let picture = bench.picture();
-        assert!(expect(&bench.run(definitions, &dry), 0).contains("dry_run"));
-        assert_eq!(bench.picture(), picture, "a dry run changed something");
+        let catalog_state = fixture.catalog_state();
+        assert!(expect(&fixture.run(definitions, &dry), 0).contains("dry_run"));
+        assert_eq!(fixture.catalog_state(), catalog_state, "a dry run changed something");
 
-        let mark = bench.server.log().len();
-        let shown = expect(&bench.run(definitions, &words), 0);
-        assert!(shown.contains("create_database,success"), "{shown}");
+        let mark = fixture.server.log().len();
+        let output_text = expect(&fixture.run(definitions, &words), 0);
+        assert!(output_text.contains("create_database,success"), "{output_text}");
         // The second run is compared with the first by its effects.
-        let written = writes(&bench.server.log()[mark..]).join("\n");
+        let wal_position = writes(&fixture.server.log()[mark..]).join("\n");
         for begin in
             ["CREATE ROLE", "CREATE DATABASE", "COMMENT ON", "REVOKE ALL", "ALTER DATABASE"]
         {
-            assert!(written.lines().any(|line| line.starts_with(begin)), "{begin}: {written}");
+            assert!(
+                wal_position.lines().any(|line| line.starts_with(begin)),
+                "{begin}: {wal_position}"
+            );
         }
-        assert_eq!(bench.admin_grants(), before, "a membership of the administrator remains");
+        assert_eq!(fixture.admin_grants(), before, "a membership of the administrator remains");
         for (application, database, user) in applications {
             let sql = "CREATE TABLE t (id serial); INSERT INTO t DEFAULT VALUES";
-            bench.server.sql_as(user, &password(application), database, sql).unwrap();
-            let comment = bench.query(&format!(
+            fixture.server.sql_as(user, &password(application), database, sql).unwrap();
+            let comment = fixture.query(&format!(
                 "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{database}'"
             ));
             assert!(comment.contains("build_id=16-01-26-01"), "{comment}");
         }
-        let (stranger, _, user) = applications[1];
-        let entered = bench.server.sql_as(user, &password(stranger), "keycloak", "SELECT 1");
+        let (undeclared, _, user) = applications[1];
+        let entered = fixture.server.sql_as(user, &password(undeclared), "keycloak", "SELECT 1");
         assert!(entered.is_err(), "an undeclared role can log in");
 
-        bench.keep_quiet();
+        fixture.disable_background_writes();
         let again = ["apply", "--env", "dev", "--audit-output", &audit];
         // The server may write in the background (pruning, a checkpoint), but not on every attempt.
         let wrote_nothing = (0..4).any(|_| {
-            let (mark, written) = (bench.server.log().len(), bench.written());
-            assert!(expect(&bench.run(definitions, &again), 0).contains("no_change"));
-            let same = bench.written() == written;
-            let log = bench.server.log();
+            let (mark, wal_position) = (fixture.server.log().len(), fixture.wal_position());
+            assert!(expect(&fixture.run(definitions, &again), 0).contains("no_change"));
+            let same = fixture.wal_position() == wal_position;
+            let log = fixture.server.log();
             assert!(log[mark..].contains("statement: "), "the log contains no statements");
             assert_eq!(writes(&log[mark..]), Vec::<String>::new());
             same
         });
         assert!(wrote_nothing, "PostgreSQL {major}: runs without changes wrote WAL");
-        let log = bench.server.log();
+        let log = fixture.server.log();
         let plan = ["plan", "--env", "dev", "--detailed-exitcode"];
-        expect(&bench.run(definitions, &plan), 0);
-        expect(&bench.run(definitions, &["check", "--env", "dev"]), 0);
+        expect(&fixture.run(definitions, &plan), 0);
+        expect(&fixture.run(definitions, &["check", "--env", "dev"]), 0);
         let records = std::fs::read_to_string(&audit).unwrap();
         assert!(records.contains("intent") && !records.contains(CANARY), "{records}");
         assert!(!log.contains(CANARY), "a password reached the server's log");
@@ -92,16 +95,16 @@ fn what_teams_write_converges() {
 }
 
 #[test]
-fn prod_needs_approval_and_is_not_contacted_without() {
+fn prod_is_not_contacted_without_approval() {
     for major in versions() {
-        let bench = Bench::new(major);
-        bench.app("prod", "keycloak", "keycloak_app");
-        bench.app("prod", "backstage", "backstage_app");
+        let fixture = Fixture::new(major);
+        fixture.app("prod", "keycloak", "keycloak_app");
+        fixture.app("prod", "backstage", "backstage_app");
         let definitions = "teams/coupled.tfvars";
-        let audit = bench.path().join("audit.csv").display().to_string();
+        let audit = fixture.path().join("audit.csv").display().to_string();
         let arguments = ["apply", "--env", "prod", "--audit-output", &audit];
         let apply = |approval: Option<&str>| {
-            let mut command = bench.command(definitions, &arguments);
+            let mut command = fixture.command(definitions, &arguments);
             command.envs(approval.map(|value| ("ALLOW_DB_PROVISION", value)));
             command.output().unwrap()
         };
@@ -118,73 +121,83 @@ fn prod_needs_approval_and_is_not_contacted_without() {
             .find(|part| part.starts_with("sha256:") && part.len() == "sha256:".len() + 64);
         expect(&apply(digest), 0);
         expect(&apply(Some("TRUE")), 0);
-        expect(&bench.run(definitions, &["check", "--env", "prod"]), 0);
+        expect(&fixture.run(definitions, &["check", "--env", "prod"]), 0);
     }
 }
 
 /// A Secrets Manager and a server that only count connections.
-struct Ears {
-    bench: Bench,
-    secrets: Ear,
-    server: Ear,
+struct Listeners {
+    fixture: Fixture,
+    secrets: ConnectionCounter,
+    server: ConnectionCounter,
 }
 
-impl Ears {
+impl Listeners {
     /// Runs the command twice: with secrets from the first, and with secrets in files for the
     /// second. Returns the outputs and the numbers of connections so far.
     fn run(&self, definitions: &str, arguments: &[&str], approval: &str, code: i32) -> [String; 2] {
-        let mut from_aws = self.bench.bare(definitions, arguments);
+        let mut from_aws = self.fixture.without_connection(definitions, arguments);
         from_aws.envs(environment(&format!("http://127.0.0.1:{}", self.secrets.port())));
         from_aws.env("AWS_MAX_ATTEMPTS", "1");
-        let mut from_files = self.bench.command(definitions, arguments);
+        let mut from_files = self.fixture.command(definitions, arguments);
         from_files.args(["--host", "127.0.0.1", "--port", &self.server.port().to_string()]);
         [from_aws, from_files].map(|mut command| {
             expect(&command.env("ALLOW_DB_PROVISION", approval).output().unwrap(), code)
         })
     }
 
-    fn heard(&self) -> [usize; 2] {
-        [self.secrets.heard(), self.server.heard()]
+    fn connections(&self) -> [usize; 2] {
+        [self.secrets.count(), self.server.count()]
     }
 }
 
-fn ears() -> Ears {
-    let bench = Bench::new(*versions().last().unwrap());
-    Ears { bench, secrets: Ear::open().unwrap(), server: Ear::open().unwrap() }
+fn listeners() -> Listeners {
+    let fixture = Fixture::new(*versions().last().unwrap());
+    Listeners {
+        fixture,
+        secrets: ConnectionCounter::start().unwrap(),
+        server: ConnectionCounter::start().unwrap(),
+    }
 }
 
 #[test]
-fn without_approval_nobody_is_called() {
-    let ears = ears();
+fn nothing_is_contacted_without_approval() {
+    let listeners = listeners();
     let apply = ["apply", "--env", "prod"];
     for approval in ["", "false"] {
-        ears.run("teams/coupled.tfvars", &apply, approval, 3);
+        listeners.run("teams/coupled.tfvars", &apply, approval, 3);
     }
-    assert_eq!(ears.heard(), [0, 0]);
+    assert_eq!(listeners.connections(), [0, 0]);
     // With approval, both are contacted.
-    ears.run("teams/coupled.tfvars", &apply, "true", 1);
-    assert!(ears.heard().iter().all(|calls| *calls > 0), "{:?}", ears.heard());
+    listeners.run("teams/coupled.tfvars", &apply, "true", 1);
+    assert!(
+        listeners.connections().iter().all(|calls| *calls > 0),
+        "{:?}",
+        listeners.connections()
+    );
 }
 
 #[test]
-fn a_contradicting_environment_is_refused_and_nobody_is_called() {
-    let ears = ears();
+fn contradicting_environment_is_refused_before_contact() {
+    let listeners = listeners();
     for command in ["plan", "check", "apply"] {
-        for said in ears.run("teams/standalone.tfvars", &[command, "--env", "prod"], "true", 3) {
-            assert!(said.contains("\"prod\"") && said.contains("\"dev\""), "{said}");
+        for printed in
+            listeners.run("teams/standalone.tfvars", &[command, "--env", "prod"], "true", 3)
+        {
+            assert!(printed.contains("\"prod\"") && printed.contains("\"dev\""), "{printed}");
         }
     }
-    let validate = ears.bench.run("teams/standalone.tfvars", &["validate", "--env", "prod"]);
-    let said = expect(&validate, 3);
-    assert!(said.contains("\"prod\"") && said.contains("\"dev\""), "{said}");
-    assert_eq!(ears.heard(), [0, 0]);
+    let validate = listeners.fixture.run("teams/standalone.tfvars", &["validate", "--env", "prod"]);
+    let printed = expect(&validate, 3);
+    assert!(printed.contains("\"prod\"") && printed.contains("\"dev\""), "{printed}");
+    assert_eq!(listeners.connections(), [0, 0]);
 }
 
-/// Names that PostgreSQL or RDS reserve are errors in the definitions, reported without contacting
-/// anything.
+/// Names that PostgreSQL or RDS reserve are errors in the definitions,
+/// reported without contacting anything.
 #[test]
-fn reserved_names_are_errors_of_the_definitions_and_nobody_is_called() {
-    let ears = ears();
+fn reserved_names_are_refused_before_contact() {
+    let listeners = listeners();
     let names = [
         ("username", "rdsadmin", "Amazon RDS"),
         ("username", "rds_iam", "Amazon RDS"),
@@ -202,28 +215,32 @@ fn reserved_names_are_errors_of_the_definitions_and_nobody_is_called() {
             format!("a{number} = {{ {key} = \"{name}\", {other} = \"other{number}\" }}\n")
         })
         .collect();
-    let definitions = ears.bench.definitions(&format!("application_databases = {{\n{text}}}"));
+    let definitions =
+        listeners.fixture.definitions(&format!("application_databases = {{\n{text}}}"));
     for command in ["plan", "check", "apply"] {
-        for said in ears.run(&definitions, &[command, "--env", "dev"], "true", 1) {
+        for printed in listeners.run(&definitions, &[command, "--env", "dev"], "true", 1) {
             for (_, name, by) in names {
-                assert!(said.contains(&format!("name \"{name}\" is reserved by {by}")), "{said}");
+                assert!(
+                    printed.contains(&format!("name \"{name}\" is reserved by {by}")),
+                    "{printed}"
+                );
             }
         }
     }
-    assert_eq!(ears.heard(), [0, 0]);
+    assert_eq!(listeners.connections(), [0, 0]);
 }
 
 #[test]
-fn each_level_may_do_what_its_table_says() {
+fn access_levels_allow_what_is_documented() {
     for major in versions() {
-        let bench = Bench::new(major);
-        bench.app("dev", "shop", "shop_owner");
-        bench.app("dev", "shop_workers", "shop_editor");
-        bench.app("dev", "shop_reports", "shop_reader");
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "shop", "shop_owner");
+        fixture.app("dev", "shop_workers", "shop_editor");
+        fixture.app("dev", "shop_reports", "shop_reader");
         let definitions = "teams/levels.tfvars";
-        let apply = || expect(&bench.run(definitions, &["apply", "--env", "dev"]), 0);
+        let apply = || expect(&fixture.run(definitions, &["apply", "--env", "dev"]), 0);
         let as_role = |user: &str, application: &str, sql: &str| {
-            bench.server.sql_as(user, &password(application), "shop", sql)
+            fixture.server.sql_as(user, &password(application), "shop", sql)
         };
         let owner = |sql: &str| as_role("shop_owner", "shop", sql).unwrap();
         let editor = |sql: &str| as_role("shop_editor", "shop_workers", sql);
@@ -237,9 +254,9 @@ fn each_level_may_do_what_its_table_says() {
              REVOKE ALL ON earlier, earlier_id_seq FROM shop_editor, shop_reader",
         );
         assert!(reader("SELECT * FROM earlier").is_err());
-        expect(&bench.run(definitions, &["check", "--env", "dev"]), 2);
+        expect(&fixture.run(definitions, &["check", "--env", "dev"]), 2);
         let plan = ["plan", "--env", "dev", "--detailed-exitcode"];
-        expect(&bench.run(definitions, &plan), 2);
+        expect(&fixture.run(definitions, &plan), 2);
         apply();
         for table in ["later", "earlier"] {
             editor(&format!(
@@ -260,33 +277,33 @@ fn each_level_may_do_what_its_table_says() {
         apply();
         assert!(reader("INSERT INTO later (note) VALUES ('n')").is_err());
         // A drifted password is set again.
-        bench.query("ALTER ROLE shop_reader PASSWORD 'something else'");
+        fixture.query("ALTER ROLE shop_reader PASSWORD 'something else'");
         assert!(apply().contains("set_password,success"));
         reader("SELECT 1").unwrap();
         assert!(!apply().contains("set_password,success"));
-        assert_eq!(bench.admin_grants(), "0");
+        assert_eq!(fixture.admin_grants(), "0");
     }
 }
 
-/// The SQL script of a plan, with verifiers, has the effect of `apply`; without them it changes
-/// nothing.
+/// The SQL script of a plan, with verifiers, has the effect of `apply`; without
+/// them it changes nothing.
 #[test]
-fn the_sql_of_a_plan_does_what_apply_does() {
+fn plan_sql_has_the_effect_of_apply() {
     for major in versions() {
-        let bench = Bench::new(major);
+        let fixture = Fixture::new(major);
         let applications = ["shop", "shop_reports", "shop_workers"];
         for (application, user) in
             applications.iter().zip(["shop_owner", "shop_reader", "shop_editor"])
         {
-            bench.app("dev", application, user);
+            fixture.app("dev", application, user);
         }
-        let plan = bench.run("teams/levels.tfvars", &["plan", "--env", "dev", "--format", "sql"]);
+        let plan = fixture.run("teams/levels.tfvars", &["plan", "--env", "dev", "--format", "sql"]);
         expect(&plan, 0);
         let script = String::from_utf8(plan.stdout).unwrap();
-        let picture = bench.picture();
-        let refused = bench.server.script_as_master(&script).unwrap_err().to_string();
+        let catalog_state = fixture.catalog_state();
+        let refused = fixture.server.script_as_master(&script).unwrap_err().to_string();
         assert!(refused.contains("give psql -v verifier_1="), "{refused}");
-        assert_eq!(bench.picture(), picture);
+        assert_eq!(fixture.catalog_state(), catalog_state);
         let variables: String = applications
             .iter()
             .enumerate()
@@ -299,88 +316,88 @@ fn the_sql_of_a_plan_does_what_apply_does() {
                 )
             })
             .collect();
-        bench.server.script_as_master(&(variables + &script)).unwrap();
-        assert_eq!(bench.admin_grants(), "0");
-        let left = expect(&bench.run("teams/levels.tfvars", &["check", "--env", "dev"]), 0);
+        fixture.server.script_as_master(&(variables + &script)).unwrap();
+        assert_eq!(fixture.admin_grants(), "0");
+        let left = expect(&fixture.run("teams/levels.tfvars", &["check", "--env", "dev"]), 0);
         assert!(left.contains("as declared"), "{left}");
     }
 }
 
 /// A script with verifiers needs psql only. A database name may look like a connection string.
 #[test]
-fn the_sql_of_a_plan_with_verifiers_is_run_as_it_is() {
+fn plan_sql_with_verifiers_runs_unchanged() {
     let names = ["a=b", "postgresql://127.0.0.1:1/x", r#"it's \"ü\" \\"#, "host=elsewhere"];
     for major in versions() {
-        let bench = Bench::new(major);
+        let fixture = Fixture::new(major);
         let any = "[definitions]\nnaming_pattern = \".+\"\n";
-        std::fs::write(bench.path().join("rdsprov.toml"), any).unwrap();
+        std::fs::write(fixture.path().join("rdsprov.toml"), any).unwrap();
         let mut text = String::new();
         for (number, name) in names.iter().enumerate() {
             for (level, role) in [("owner", "o"), ("reader", "r")] {
                 let (application, user) = (format!("{role}{number}"), format!("{role} {number}"));
-                bench.app("dev", &application, &user);
+                fixture.app("dev", &application, &user);
                 text += &format!(
                     "{application} = {{ database_name = \"{name}\", username = \"{user}\", access_level = \"{level}\" }}\n"
                 );
             }
         }
-        let definitions = bench.definitions(&format!("application_databases = {{\n{text}}}"));
+        let definitions = fixture.definitions(&format!("application_databases = {{\n{text}}}"));
         let sql = ["plan", "--env", "dev", "--format", "sql", "--with-verifiers"];
-        let plan = bench.run(&definitions, &sql);
+        let plan = fixture.run(&definitions, &sql);
         // The option for verifiers prints verifiers and no password.
         assert_eq!(plan.status.code(), Some(0));
         let script = String::from_utf8(plan.stdout).unwrap();
         assert_eq!(script.matches("SCRAM-SHA-256$4096:").count(), 8, "{script}");
-        assert_unseen(&script);
-        bench.server.script_as_master(&script).unwrap();
-        assert_eq!(bench.admin_grants(), "0");
-        expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
+        assert_no_password(&script);
+        fixture.server.script_as_master(&script).unwrap();
+        assert_eq!(fixture.admin_grants(), "0");
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
     }
-    let bench = Bench::new(versions()[0]);
-    let shown = bench.run("teams/standalone.tfvars", &["plan", "--with-verifiers"]);
-    assert!(expect(&shown, 64).contains("--format sql"));
+    let fixture = Fixture::new(versions()[0]);
+    let output_text = fixture.run("teams/standalone.tfvars", &["plan", "--with-verifiers"]);
+    assert!(expect(&output_text, 64).contains("--format sql"));
 }
 
 /// The script of a refused plan only reports the refusal.
 #[test]
-fn the_sql_of_a_refused_plan_does_nothing() {
-    let bench = Bench::new(versions()[0]);
-    bench.app("dev", "keycloak", "keycloak_user");
-    bench.app("dev", "backstage", "backstage_user");
-    bench.query("CREATE ROLE keycloak_user");
-    let plan = bench.run("teams/standalone.tfvars", &["plan", "--format", "sql"]);
+fn refused_plan_sql_changes_nothing() {
+    let fixture = Fixture::new(versions()[0]);
+    fixture.app("dev", "keycloak", "keycloak_user");
+    fixture.app("dev", "backstage", "backstage_user");
+    fixture.query("CREATE ROLE keycloak_user");
+    let plan = fixture.run("teams/standalone.tfvars", &["plan", "--format", "sql"]);
     expect(&plan, 3);
     let script = String::from_utf8(plan.stdout).unwrap();
-    let picture = bench.picture();
-    let refused = bench.server.script_as_master(&script).unwrap_err().to_string();
+    let catalog_state = fixture.catalog_state();
+    let refused = fixture.server.script_as_master(&script).unwrap_err().to_string();
     assert!(refused.contains("the plan is refused"), "{refused}");
-    assert_eq!(bench.picture(), picture);
+    assert_eq!(fixture.catalog_state(), catalog_state);
 }
 
 /// The Markdown of a plan as a GitHub comment: names are not interpreted as markup.
 #[test]
-fn a_plan_is_a_comment_on_a_pull_request() {
-    let bench = Bench::new(*versions().last().unwrap());
-    bench.app("dev", "shop", "shop_owner");
-    bench.app("dev", "odd", "odd");
-    let definitions = bench.definitions(
+fn plan_as_pull_request_comment() {
+    let fixture = Fixture::new(*versions().last().unwrap());
+    fixture.app("dev", "shop", "shop_owner");
+    fixture.app("dev", "odd", "odd");
+    let definitions = fixture.definitions(
         r#"application_databases = {
              shop = { database_name = "shop", username = "shop_owner" }
              odd  = { database_name = "shop", username = "odd", access_level = "reader" }
            }"#,
     );
     let plan = |code| -> String {
-        let output = bench.run(&definitions, &["plan", "--env", "dev", "--format", "markdown"]);
+        let output = fixture.run(&definitions, &["plan", "--env", "dev", "--format", "markdown"]);
         expect(&output, code);
         let text = String::from_utf8(output.stdout).unwrap();
         text.lines().map(|line| line.split(" sha256:").next().unwrap().to_owned() + "\n").collect()
     };
     let new = plan(0);
-    expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 0);
-    bench.query("ALTER ROLE odd CREATEDB");
+    expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+    fixture.query("ALTER ROLE odd CREATEDB");
     let odd = "CREATE SCHEMA \"```*[x](y)\"; GRANT CREATE ON SCHEMA \"```*[x](y)\" TO odd";
-    bench.server.sql_as("shop_owner", &password("shop"), "shop", odd).unwrap();
+    fixture.server.sql_as("shop_owner", &password("shop"), "shop", odd).unwrap();
     let drifted = plan(0);
-    bench.query("COMMENT ON ROLE odd IS NULL");
+    fixture.query("COMMENT ON ROLE odd IS NULL");
     insta::assert_snapshot!([new, drifted, plan(3)].join("\n---\n\n"));
 }

@@ -3,45 +3,45 @@
 use rdsprov_testkit::versions;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, assert_unseen, expect};
+use crate::fixture::{Fixture, assert_no_password, expect};
 
 const DEFINITIONS: &str = r#"application_databases = {
     shop         = { database_name = "shop", username = "shop_owner" }
     shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
 }"#;
 
-fn bench(major: u32) -> (Bench, String) {
-    let bench = Bench::new(major);
+fn fixture(major: u32) -> (Fixture, String) {
+    let fixture = Fixture::new(major);
     for environment in ["dev", "prod"] {
-        bench.app(environment, "shop", "shop_owner");
-        bench.app(environment, "shop_reports", "shop_reader");
+        fixture.app(environment, "shop", "shop_owner");
+        fixture.app(environment, "shop_reports", "shop_reader");
     }
-    let definitions = bench.definitions(DEFINITIONS);
-    (bench, definitions)
+    let definitions = fixture.definitions(DEFINITIONS);
+    (fixture, definitions)
 }
 
-fn read(bench: &Bench) -> Value {
-    let text = std::fs::read_to_string(bench.path().join("plan.json")).unwrap();
-    assert_unseen(&text);
+fn read(fixture: &Fixture) -> Value {
+    let text = std::fs::read_to_string(fixture.path().join("plan.json")).unwrap();
+    assert_no_password(&text);
     serde_json::from_str(&text).unwrap()
 }
 
-fn write(bench: &Bench, plan: &Value) {
-    std::fs::write(bench.path().join("plan.json"), plan.to_string()).unwrap();
+fn write(fixture: &Fixture, plan: &Value) {
+    std::fs::write(fixture.path().join("plan.json"), plan.to_string()).unwrap();
 }
 
 const PLAN: [&str; 5] = ["plan", "--env", "dev", "--out", "plan.json"];
 const APPLY: [&str; 4] = ["apply", "plan.json", "--env", "dev"];
 
 #[test]
-fn a_saved_plan_is_applied_until_something_changes() {
+fn saved_plan_is_applied_until_something_changes() {
     for major in versions() {
-        let (bench, definitions) = bench(major);
-        let apply = |code| expect(&bench.run(&definitions, &APPLY), code);
-        let shown = expect(&bench.run(&definitions, &PLAN), 0);
-        let saved = read(&bench);
-        assert!(shown.contains(saved["digest"].as_str().unwrap()), "{shown}");
-        assert_eq!(saved["server"], format!("localhost:{}", bench.server.port()));
+        let (fixture, definitions) = fixture(major);
+        let apply = |code| expect(&fixture.run(&definitions, &APPLY), code);
+        let output_text = expect(&fixture.run(&definitions, &PLAN), 0);
+        let saved = read(&fixture);
+        assert!(output_text.contains(saved["digest"].as_str().unwrap()), "{output_text}");
+        assert_eq!(saved["server"], format!("localhost:{}", fixture.server.port()));
         let sum = std::process::Command::new("sha256sum").arg(&definitions).output().unwrap();
         let sum = String::from_utf8(sum.stdout).unwrap();
         assert_eq!(saved["definitions"], format!("sha256:{}", sum.split(' ').next().unwrap()));
@@ -49,8 +49,8 @@ fn a_saved_plan_is_applied_until_something_changes() {
         // Another session creates one of the roles in the meantime.
         let role = "CREATE ROLE shop_reader LOGIN; COMMENT ON ROLE shop_reader IS
             '[managed by rdsprov: environment=dev application=shop_reports build_id=1 name=\"shop_reader\"]'";
-        bench.server.master("postgres", role).unwrap();
-        let picture = bench.picture();
+        fixture.server.master("postgres", role).unwrap();
+        let catalog_state = fixture.catalog_state();
         let stale = apply(3);
         for words in [
             "is stale, nothing was changed",
@@ -61,22 +61,22 @@ fn a_saved_plan_is_applied_until_something_changes() {
             assert!(stale.contains(words), "PostgreSQL {major}: {words} is not in {stale}");
         }
         assert!(!stale.contains("definitions are other ones"), "{stale}");
-        assert_eq!(bench.picture(), picture);
+        assert_eq!(fixture.catalog_state(), catalog_state);
 
-        expect(&bench.run(&definitions, &PLAN), 0);
+        expect(&fixture.run(&definitions, &PLAN), 0);
         assert!(apply(0).contains("done: the server is as declared"));
-        expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
         // A plan can be applied once.
         assert!(apply(3).contains("is stale"));
         // An empty plan can be saved as well.
-        expect(&bench.run(&definitions, &PLAN), 0);
+        expect(&fixture.run(&definitions, &PLAN), 0);
         assert!(apply(0).contains("Nothing to do"));
 
         // Changed definitions; a comment in them changes nothing.
-        expect(&bench.run(&definitions, &PLAN), 0);
-        bench.definitions(&format!("# hello\n{DEFINITIONS}"));
+        expect(&fixture.run(&definitions, &PLAN), 0);
+        fixture.definitions(&format!("# hello\n{DEFINITIONS}"));
         apply(0);
-        bench.definitions(&DEFINITIONS.replace("\"reader\"", "\"editor\""));
+        fixture.definitions(&DEFINITIONS.replace("\"reader\"", "\"editor\""));
         let stale = apply(3);
         assert!(stale.contains("the definitions are other ones"), "{stale}");
         assert!(stale.contains("+ grant TEMPORARY on database shop to shop_reader"), "{stale}");
@@ -84,11 +84,11 @@ fn a_saved_plan_is_applied_until_something_changes() {
 }
 
 #[test]
-fn what_is_no_such_plan_is_refused() {
-    let (bench, definitions) = bench(versions()[0]);
-    expect(&bench.run(&definitions, &PLAN), 0);
-    let plan = read(&bench);
-    let picture = bench.picture();
+fn invalid_saved_plans_are_refused() {
+    let (fixture, definitions) = fixture(versions()[0]);
+    expect(&fixture.run(&definitions, &PLAN), 0);
+    let plan = read(&fixture);
+    let catalog_state = fixture.catalog_state();
     let digest = format!("sha256:{}", "0".repeat(64));
     let changed = "changed after it was written";
     let table: [(&str, Value, &str); 9] = [
@@ -105,52 +105,55 @@ fn what_is_no_such_plan_is_refused() {
     for (place, value, says) in table {
         let mut other = plan.clone();
         *other.pointer_mut(place).unwrap() = value;
-        write(&bench, &other);
-        let shown = expect(&bench.run(&definitions, &APPLY), 3);
-        assert!(shown.contains(says), "{place}: {says} is not in {shown}");
+        write(&fixture, &other);
+        let output_text = expect(&fixture.run(&definitions, &APPLY), 3);
+        assert!(output_text.contains(says), "{place}: {says} is not in {output_text}");
     }
-    write(&bench, &json!([]));
-    assert!(expect(&bench.run(&definitions, &APPLY), 3).contains("this is no saved plan"));
-    write(&bench, &plan);
+    write(&fixture, &json!([]));
+    assert!(expect(&fixture.run(&definitions, &APPLY), 3).contains("this is no saved plan"));
+    write(&fixture, &plan);
     let elsewhere = [APPLY.as_slice(), &["--host", "127.0.0.1"]].concat();
-    let shown = expect(&bench.run(&definitions, &elsewhere), 3);
-    assert!(shown.contains("the plan is for server localhost:"), "{shown}");
+    let output_text = expect(&fixture.run(&definitions, &elsewhere), 3);
+    assert!(output_text.contains("the plan is for server localhost:"), "{output_text}");
     let prod = ["apply", "plan.json", "--env", "prod"];
-    let mut command = bench.command(&definitions, &prod);
-    let shown = expect(&command.env("ALLOW_DB_PROVISION", "true").output().unwrap(), 3);
-    assert!(shown.contains("the plan is for environment \"dev\""), "{shown}");
-    assert_eq!(bench.picture(), picture);
+    let mut command = fixture.command(&definitions, &prod);
+    let output_text = expect(&command.env("ALLOW_DB_PROVISION", "true").output().unwrap(), 3);
+    assert!(output_text.contains("the plan is for environment \"dev\""), "{output_text}");
+    assert_eq!(fixture.catalog_state(), catalog_state);
 
     // A missing file, and a plan in the wrong position.
     let none = ["apply", "other.json", "--env", "dev"];
-    assert!(expect(&bench.run(&definitions, &none), 64).contains("other.json cannot be read"));
-    let mut command = bench.bare(&definitions, &["apply", "--env", "dev"]);
-    let shown = expect(&command.arg("plan.json").output().unwrap(), 64);
-    assert!(shown.contains("plan.json is a saved plan; let it stand before"), "{shown}");
+    assert!(expect(&fixture.run(&definitions, &none), 64).contains("other.json cannot be read"));
+    let mut command = fixture.without_connection(&definitions, &["apply", "--env", "dev"]);
+    let output_text = expect(&command.arg("plan.json").output().unwrap(), 64);
+    assert!(
+        output_text.contains("plan.json is a saved plan; let it stand before"),
+        "{output_text}"
+    );
 }
 
 /// A saved plan replaces the question at the terminal, not the gates.
 #[test]
-fn a_saved_plan_needs_the_approval_that_any_plan_needs() {
-    let (bench, definitions) = bench(versions()[0]);
-    expect(&bench.run(&definitions, &["plan", "--env", "prod", "--out", "plan.json"]), 0);
-    let saved = read(&bench);
+fn saved_plan_needs_approval() {
+    let (fixture, definitions) = fixture(versions()[0]);
+    expect(&fixture.run(&definitions, &["plan", "--env", "prod", "--out", "plan.json"]), 0);
+    let saved = read(&fixture);
     let apply = |approval: &str, code| {
-        let mut command = bench.command(&definitions, &["apply", "plan.json", "--env", "prod"]);
+        let mut command = fixture.command(&definitions, &["apply", "plan.json", "--env", "prod"]);
         expect(&command.env("ALLOW_DB_PROVISION", approval).output().unwrap(), code)
     };
-    let mark = bench.server.log().len();
+    let mark = fixture.server.log().len();
     assert!(apply("", 3).contains("asks for approval"));
-    assert!(!bench.server.log()[mark..].contains("statement: "), "the server was contacted");
+    assert!(!fixture.server.log()[mark..].contains("statement: "), "the server was contacted");
     assert!(apply("sha256:0000", 3).contains("is not the plan at hand"));
     apply(saved["digest"].as_str().unwrap(), 0);
 }
 
 #[test]
-fn a_refused_plan_is_not_saved() {
-    let (bench, definitions) = bench(versions()[0]);
-    bench.query("CREATE ROLE shop_owner");
-    let shown = expect(&bench.run(&definitions, &PLAN), 3);
-    assert!(shown.contains("a plan that is refused is not saved"), "{shown}");
-    assert!(!bench.path().join("plan.json").exists());
+fn refused_plan_is_not_saved() {
+    let (fixture, definitions) = fixture(versions()[0]);
+    fixture.query("CREATE ROLE shop_owner");
+    let output_text = expect(&fixture.run(&definitions, &PLAN), 3);
+    assert!(output_text.contains("a plan that is refused is not saved"), "{output_text}");
+    assert!(!fixture.path().join("plan.json").exists());
 }

@@ -8,21 +8,21 @@ use std::time::Duration;
 
 use rdsprov_testkit::versions;
 
-use crate::bench::{Bench, expect, password};
+use crate::fixture::{Fixture, expect, password};
 
 /// Returns the peak memory of the command in KiB, and its exit code.
-fn peak(mut command: Command) -> (u64, Option<i32>) {
+fn peak_memory(mut command: Command) -> (u64, Option<i32>) {
     let mut child: Child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
+    let mut peak_memory = 0;
     loop {
         // The kernel reports the peak as long as the process exists.
         let text = std::fs::read_to_string(&status).unwrap_or_default();
         let value = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = value.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok());
-        peak = peak.max(kib.unwrap_or(0));
+        peak_memory = peak_memory.max(kib.unwrap_or(0));
         if let Some(status) = child.try_wait().unwrap() {
-            return (peak, status.code());
+            return (peak_memory, status.code());
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -30,7 +30,7 @@ fn peak(mut command: Command) -> (u64, Option<i32>) {
 
 /// Existing grants are not repeated: only catalog rows that differ are written.
 #[test]
-fn a_table_that_lacks_a_grant_leaves_its_neighbours_alone() {
+fn only_missing_grants_are_written() {
     const ROWS: &str = "
         SELECT string_agg(row, E'\n' ORDER BY row) FROM (
           SELECT 'class ' || relname || ' ' || xmin FROM pg_class WHERE relkind IN ('r', 'S') AND oid >= 16384
@@ -41,32 +41,32 @@ fn a_table_that_lacks_a_grant_leaves_its_neighbours_alone() {
           UNION ALL SELECT 'member ' || roleid || ' ' || member || ' ' || xmin FROM pg_auth_members
           UNION ALL SELECT 'comment ' || objoid || ' ' || xmin FROM pg_shdescription) x(row)";
     for major in versions() {
-        let bench = Bench::new(major);
-        bench.app("dev", "shop", "shop_owner");
-        bench.app("dev", "reports", "shop_reader");
-        let definitions = bench.definitions(
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "shop", "shop_owner");
+        fixture.app("dev", "reports", "shop_reader");
+        let definitions = fixture.definitions(
             r#"application_databases = {
                  shop    = { database_name = "shop", username = "shop_owner" }
                  reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
                }"#,
         );
-        expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 0);
-        bench.query_in(
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        fixture.query_in(
             "shop",
             "SET SESSION AUTHORIZATION shop_owner;
              CREATE TABLE a (id serial); CREATE TABLE b (id serial); CREATE TABLE c (id serial);
              REVOKE SELECT ON b FROM shop_reader",
         );
-        let rows = || bench.query_in("shop", ROWS);
+        let rows = || fixture.query_in("shop", ROWS);
         let before = rows();
-        expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 0);
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
         let after = rows();
-        let written: Vec<&str> = after
+        let wal_position: Vec<&str> = after
             .lines()
             .filter(|row| !before.lines().any(|was| was == *row))
             .filter_map(|row| row.rsplit_once(' ').map(|(what, _)| what))
             .collect();
-        assert_eq!(written, ["class b"], "PostgreSQL {major}");
+        assert_eq!(wal_position, ["class b"], "PostgreSQL {major}");
     }
 }
 
@@ -84,27 +84,27 @@ const ACLS_OF_THEIR_OWN: &str = "
 
 /// 20,000 tables in 10 schemas, 20 roles: memory depends on the plan, not on the number of objects.
 #[test]
-fn a_large_database_is_planned_in_little_memory() {
+fn large_database_is_planned_in_little_memory() {
     const LIMIT_KIB: u64 = 64 * 1024;
-    let bench = Bench::new(*versions().last().unwrap());
+    let fixture = Fixture::new(*versions().last().unwrap());
     let schemas: Vec<String> = (0..10).map(|number| format!("s{number}")).collect();
     let list = schemas.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
     let mut text = format!(
         "application_databases = {{\n  owner = {{ database_name = \"big\", username = \"big_owner\", schemas = [{list}] }}\n"
     );
-    bench.app("dev", "owner", "big_owner");
+    fixture.app("dev", "owner", "big_owner");
     for number in 1..20 {
         let level = if number % 2 == 0 { "editor" } else { "reader" };
-        bench.app("dev", &format!("r{number}"), &format!("role_{number}"));
+        fixture.app("dev", &format!("r{number}"), &format!("role_{number}"));
         let _ = writeln!(
             text,
             "  r{number} = {{ database_name = \"big\", username = \"role_{number}\", access_level = {level:?}, schemas = [{list}] }}"
         );
     }
-    let definitions = bench.definitions(&(text + "}\n"));
-    expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 0);
+    let definitions = fixture.definitions(&(text + "}\n"));
+    expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
     for schema in &schemas {
-        bench.query_in(
+        fixture.query_in(
             "big",
             &format!(
                 "SET SESSION AUTHORIZATION big_owner;
@@ -113,39 +113,39 @@ fn a_large_database_is_planned_in_little_memory() {
             ),
         );
     }
-    let shown = |arguments: &[&str]| bench.command(&definitions, arguments);
+    let output_text = |arguments: &[&str]| fixture.command(&definitions, arguments);
     let check = |story: &str, code: i32, holds: &[&str]| {
-        let (kib, exit) = peak(shown(&["check", "--env", "dev"]));
+        let (kib, exit) = peak_memory(output_text(&["check", "--env", "dev"]));
         eprintln!("{story}: {} MiB", kib / 1024);
         assert_eq!(exit, Some(code), "{story}");
         assert!(kib > 0 && kib < LIMIT_KIB, "{story}: {kib} KiB");
-        let plan = expect(&bench.run(&definitions, &["plan", "--env", "dev"]), 0);
+        let plan = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 0);
         for words in holds {
             assert!(plan.contains(words), "{story}: {plan}");
         }
     };
     check("as declared", 0, &["as declared"]);
-    bench.query_in(
+    fixture.query_in(
         "big",
         "DO $$ BEGIN FOR bit IN 0..14 LOOP EXECUTE format('CREATE ROLE stranger_%s', bit); END LOOP; END $$",
     );
     for schema in &schemas {
-        bench.query_in("big", &ACLS_OF_THEIR_OWN.replace("SCHEMA", schema));
+        fixture.query_in("big", &ACLS_OF_THEIR_OWN.replace("SCHEMA", schema));
     }
     check("no two tables are granted to the same strangers", 0, &["as declared"]);
-    bench.query_in("big", "REVOKE SELECT ON s3.t7, s3.t8, s3.t9 FROM role_1, role_2");
+    fixture.query_in("big", "REVOKE SELECT ON s3.t7, s3.t8, s3.t9 FROM role_1, role_2");
     let named = "grant SELECT on tables t7, t8, t9 of schema s3 to role_1";
     check("three tables lack a grant", 2, &[named, "2 to change"]);
     let started = std::time::Instant::now();
-    let (kib, exit) = peak(shown(&["access", "--env", "dev"]));
+    let (kib, exit) = peak_memory(output_text(&["access", "--env", "dev"]));
     eprintln!("access: {} MiB, {:?}", kib / 1024, started.elapsed());
     assert_eq!(exit, Some(0));
     assert!(kib > 0 && kib < LIMIT_KIB, "access: {kib} KiB");
-    bench.query_in("big", "REVOKE SELECT ON ALL TABLES IN SCHEMA s3 FROM role_1");
+    fixture.query_in("big", "REVOKE SELECT ON ALL TABLES IN SCHEMA s3 FROM role_1");
     check("a schema lacks it", 2, &["grant SELECT on all tables of schema s3 to role_1"]);
-    let mark = bench.server.log().len();
-    expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 0);
-    let log = &bench.server.log()[mark..];
+    let mark = fixture.server.log().len();
+    expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+    let log = &fixture.server.log()[mark..];
     let all = log.matches("GRANT SELECT ON ALL TABLES IN SCHEMA \"s3\" TO \"role_1\"").count();
     let few =
         log.matches("GRANT SELECT ON TABLE \"s3\".\"t7\", \"s3\".\"t8\", \"s3\".\"t9\"").count();
@@ -154,14 +154,14 @@ fn a_large_database_is_planned_in_little_memory() {
 
 /// A role becomes editor on 200 tables and reader again, while it reads without pause.
 #[test]
-fn who_reads_meanwhile_is_never_refused() {
+fn readers_are_not_blocked() {
     for major in versions() {
-        let bench = Bench::new(major);
+        let fixture = Fixture::new(major);
         for (application, user) in [("shop", "shop_owner"), ("reports", "shop_reader")] {
-            bench.app("dev", application, user);
+            fixture.app("dev", application, user);
         }
         let definitions = |level: &str| {
-            bench.definitions(&format!(
+            fixture.definitions(&format!(
                 "application_databases = {{
                    shop    = {{ database_name = \"shop\", username = \"shop_owner\" }}
                    reports = {{ database_name = \"shop\", username = \"shop_reader\", access_level = {level:?} }}
@@ -169,11 +169,11 @@ fn who_reads_meanwhile_is_never_refused() {
             ))
         };
         let apply = |level: &str| {
-            let output = bench.run(&definitions(level), &["apply", "--env", "dev"]);
+            let output = fixture.run(&definitions(level), &["apply", "--env", "dev"]);
             expect(&output, 0)
         };
         apply("reader");
-        bench.query_in(
+        fixture.query_in(
             "shop",
             "SET SESSION AUTHORIZATION shop_owner;
              DO $$ BEGIN FOR i IN 1..200 LOOP EXECUTE format('CREATE TABLE t%s (id int)', i); END LOOP; END $$",
@@ -181,7 +181,7 @@ fn who_reads_meanwhile_is_never_refused() {
         apply("reader");
         let (reads, done) = (AtomicU64::new(0), AtomicBool::new(false));
         std::thread::scope(|scope| {
-            let reader = scope.spawn(|| read_on(&bench, &reads, &done));
+            let reader = scope.spawn(|| read_on(&fixture, &reads, &done));
             let wait = |more: u64| {
                 let until = reads.load(Ordering::Relaxed) + more;
                 while reads.load(Ordering::Relaxed) < until && !reader.is_finished() {
@@ -200,13 +200,13 @@ fn who_reads_meanwhile_is_never_refused() {
 }
 
 /// Reads the tables in turn until told to stop. Returns the errors.
-fn read_on(bench: &Bench, reads: &AtomicU64, done: &AtomicBool) -> String {
+fn read_on(fixture: &Fixture, reads: &AtomicU64, done: &AtomicBool) -> String {
     let mut psql = Command::new("psql")
-        .args(["-X", "-q", "-At", "-h", bench.server.host(), "-U", "shop_reader", "-d", "shop"])
-        .args(["-p", &bench.server.port().to_string()])
+        .args(["-X", "-q", "-At", "-h", fixture.server.host(), "-U", "shop_reader", "-d", "shop"])
+        .args(["-p", &fixture.server.port().to_string()])
         .env("PGPASSWORD", password("reports"))
         .env("PGSSLMODE", "verify-full")
-        .env("PGSSLROOTCERT", bench.server.ca_file())
+        .env("PGSSLROOTCERT", fixture.server.ca_file())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -3,8 +3,8 @@
 //!
 //! A folder contains `definitions.tfvars`. Optional files: `earlier.tfvars` (applied first),
 //! `before.sql` (manual changes after that), `rdsprov.toml` and `arguments`. If
-//! `RDSPROV_TEST_PYTHON` names a Python with the module, as in `cargo xtask test`, its plan must be
-//! the same.
+//! `RDSPROV_TEST_PYTHON` names a Python with the module, as in `cargo xtask test`, its plan
+//! must be the same.
 
 use std::collections::BTreeSet;
 use std::panic::catch_unwind;
@@ -15,22 +15,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rdsprov_core::schema::Document;
 use rdsprov_testkit::versions;
 
-use crate::bench::{Bench, DELEGATE, DELEGATE_SECRET, expect};
+use crate::fixture::{DELEGATE, DELEGATE_SECRET, Fixture, expect};
 use crate::schema::assert_valid;
 
 /// Each scenario mostly waits for its own server.
 const WORKERS: usize = 3;
 
 fn folders() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/scenarios");
+    let administer_as_superuser =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/scenarios");
     let mut folders: Vec<PathBuf> =
-        root.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+        administer_as_superuser.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.sort();
     folders
 }
 
 /// Describes everything that determines access and that the product can change.
-fn state(bench: &Bench) -> String {
+fn state(fixture: &Fixture) -> String {
     const CLUSTER: &str = "
         SELECT 'role ' || rolname || CASE WHEN rolcanlogin THEN ' LOGIN' ELSE '' END
           || CASE WHEN rolcreatedb THEN ' CREATEDB' ELSE '' END
@@ -73,17 +74,17 @@ fn state(bench: &Bench) -> String {
           || ' ' || defaclacl::text
         FROM pg_default_acl LEFT JOIN pg_namespace n ON n.oid = defaclnamespace
         ORDER BY pg_get_userbyid(defaclrole), nspname, defaclobjtype";
-    let mut lines = vec![bench.query(CLUSTER)];
-    for line in bench.query(DATABASES).lines() {
+    let mut lines = vec![fixture.query(CLUSTER)];
+    for line in fixture.query(DATABASES).lines() {
         lines.push(line.to_owned());
     }
-    lines.extend(bench.query(SETTINGS).lines().map(str::to_owned));
-    let names = bench.query(
+    lines.extend(fixture.query(SETTINGS).lines().map(str::to_owned));
+    let names = fixture.query(
         "SELECT datname FROM pg_database
          WHERE datallowconn AND datname NOT IN ('postgres', 'template1', 'rdsadmin', 'platform') ORDER BY 1",
     );
     for name in names.lines() {
-        lines.push(format!("inside {name}\n  {}", bench.query_in(name, INSIDE)));
+        lines.push(format!("inside {name}\n  {}", fixture.query_in(name, INSIDE)));
     }
     // Since PostgreSQL 17, an owner's privileges on its tables include MAINTAIN.
     lines.join("\n").replace("arwdDxtm/", "arwdDxt/") + "\n"
@@ -106,7 +107,7 @@ fn snapshot(folder: &Path, name: &str) -> String {
 
 /// Normalises a text so that it does not depend on the administrator that acted: sorted lines,
 /// sorted ACL items, no duplicates.
-fn whoever_acted(text: &str) -> Vec<String> {
+fn normalise(text: &str) -> Vec<String> {
     let text = text.replace(DELEGATE, "platform_admin");
     let mut lines: Vec<String> = text
         .lines()
@@ -123,8 +124,8 @@ fn whoever_acted(text: &str) -> Vec<String> {
     lines
 }
 
-fn play(major: u32, folder: &Path, administrator: Administrator) {
-    let bench = Bench::new(major);
+fn run_scenario(major: u32, folder: &Path, administrator: Administrator) {
+    let fixture = Fixture::new(major);
     let path = |name: &str| folder.join(name).display().to_string();
     let mut site = vec!["--env".to_owned(), "dev".to_owned()];
     if folder.join("rdsprov.toml").exists() {
@@ -134,7 +135,7 @@ fn play(major: u32, folder: &Path, administrator: Administrator) {
         let site = site.iter().map(String::as_str);
         let words: Vec<&str> =
             std::iter::once(command).chain(site).chain(arguments.iter().copied()).collect();
-        bench.run(definitions, &words)
+        fixture.run(definitions, &words)
     };
     let delegated = administrator == Administrator::Delegate;
     let own = std::fs::read_to_string(folder.join("arguments")).unwrap_or_default();
@@ -146,7 +147,7 @@ fn play(major: u32, folder: &Path, administrator: Administrator) {
         assert_valid(Document::Definitions, &json);
         for app in json["applications"].as_array().unwrap() {
             let text = |key: &str| app[key].as_str().unwrap().to_owned();
-            bench.app("dev", &text("application"), &text("username"));
+            fixture.app("dev", &text("application"), &text("username"));
         }
     };
     let build = ["--build-id", "7"];
@@ -155,16 +156,16 @@ fn play(major: u32, folder: &Path, administrator: Administrator) {
         expect(&run(&path("earlier.tfvars"), "apply", &build), 0);
     }
     if delegated {
-        expect(&bench.delegate("dev").output().unwrap(), 0);
+        expect(&fixture.delegate("dev").output().unwrap(), 0);
         own.extend(["--admin-secret", DELEGATE_SECRET]);
     }
     if let Ok(script) = std::fs::read_to_string(folder.join("before.sql")) {
         let script = if delegated { script.replace("platform_admin", DELEGATE) } else { script };
-        bench.server.script_as_superuser(&script).unwrap();
+        fixture.server.script_as_superuser(&script).unwrap();
     }
     let definitions = path("definitions.tfvars");
     give_secrets(&definitions);
-    let (picture, grants) = (bench.picture(), bench.admin_grants());
+    let (catalog_state, grants) = (fixture.catalog_state(), fixture.admin_grants());
     let plan = run(&definitions, "plan", &own);
     let plan_text = String::from_utf8(plan.stdout).unwrap();
     // The digest covers the observed state, which differs between servers.
@@ -174,7 +175,7 @@ fn play(major: u32, folder: &Path, administrator: Administrator) {
     if newest && let Some(python) = std::env::var_os("RDSPROV_TEST_PYTHON") {
         let site = site.iter().map(String::as_str);
         let words: Vec<&str> = site.chain(own.iter().copied()).collect();
-        let same = bench.python(&python, &definitions, &words);
+        let same = fixture.python(&python, &definitions, &words);
         assert_eq!(expect(&same, 0), plan_text, "the Python module plans differently");
     }
     let refused = plan.status.code() == Some(3);
@@ -183,21 +184,21 @@ fn play(major: u32, folder: &Path, administrator: Administrator) {
         let json = [own.as_slice(), &["--format", "json", "--out", "plan.json"]].concat();
         let json = run(&definitions, "plan", &json);
         assert_valid(Document::Plan, &serde_json::from_slice(&json.stdout).unwrap());
-        match std::fs::read(bench.path().join("plan.json")) {
+        match std::fs::read(fixture.path().join("plan.json")) {
             Ok(saved) => {
                 assert_valid(Document::SavedPlan, &serde_json::from_slice(&saved).unwrap());
             }
             Err(_) => assert!(refused, "the plan was not saved"),
         }
     }
-    assert_eq!(bench.picture(), picture, "a plan changed something");
+    assert_eq!(fixture.catalog_state(), catalog_state, "a plan changed something");
     let apply = [own.as_slice(), &build, &["--audit-ledger", "ledger.jsonl"]].concat();
     expect(&run(&definitions, "apply", &apply), if refused { 3 } else { 0 });
-    for line in std::fs::read_to_string(bench.path().join("ledger.jsonl")).unwrap().lines() {
+    for line in std::fs::read_to_string(fixture.path().join("ledger.jsonl")).unwrap().lines() {
         assert_valid(Document::Ledger, &serde_json::from_str(line).unwrap());
     }
     if refused {
-        assert_eq!(bench.picture(), picture, "a refused run changed the server");
+        assert_eq!(fixture.catalog_state(), catalog_state, "a refused run changed the server");
     } else {
         if newest {
             let access = run(&definitions, "access", &["--format", "json"]);
@@ -205,7 +206,7 @@ fn play(major: u32, folder: &Path, administrator: Administrator) {
             assert_valid(Document::Access, &serde_json::from_slice(&access.stdout).unwrap());
         }
         expect(&run(&definitions, "check", &own), 0);
-        assert_eq!(bench.admin_grants(), grants, "a membership of the administrator remains");
+        assert_eq!(fixture.admin_grants(), grants, "a membership of the administrator remains");
     }
     // Before PostgreSQL 15, schema `public` has another owner and PUBLIC may create in it. A few
     // scenarios also differ before PostgreSQL 16.
@@ -216,15 +217,15 @@ fn play(major: u32, folder: &Path, administrator: Administrator) {
     };
     if delegated {
         let (plan, after) = (snapshot(folder, &name("plan")), snapshot(folder, &name("after")));
-        assert_eq!(whoever_acted(&text.join("\n")), whoever_acted(&plan), "the plan");
-        assert_eq!(whoever_acted(&state(&bench)), whoever_acted(&after), "the state after the run");
+        assert_eq!(normalise(&text.join("\n")), normalise(&plan), "the plan");
+        assert_eq!(normalise(&state(&fixture)), normalise(&after), "the state after the run");
         return;
     }
     insta::with_settings!({
         snapshot_path => folder, prepend_module_to_snapshot => false, omit_expression => true,
     }, {
         insta::assert_snapshot!(name("plan"), text.join("\n"));
-        insta::assert_snapshot!(name("after"), state(&bench));
+        insta::assert_snapshot!(name("after"), state(&fixture));
     });
 }
 
@@ -236,24 +237,25 @@ fn chosen() -> Vec<PathBuf> {
 
 /// Combines each scenario with each of the versions.
 fn on_each(versions: &[u32]) -> Vec<(u32, PathBuf)> {
-    let stories = |major: &u32| {
+    let scenarios = |major: &u32| {
         let major = *major;
         chosen().into_iter().map(move |folder| (major, folder))
     };
-    versions.iter().flat_map(stories).collect()
+    versions.iter().flat_map(scenarios).collect()
 }
 
 /// Runs all scenarios, and reports all failures at the end.
-fn play_all(stories: &[(u32, PathBuf)], administrator: Administrator) {
-    assert!(!stories.is_empty());
+fn run_scenarios(scenarios: &[(u32, PathBuf)], administrator: Administrator) {
+    assert!(!scenarios.is_empty());
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
-                while let Some((major, folder)) = stories.get(next.fetch_add(1, Ordering::Relaxed))
+                while let Some((major, folder)) =
+                    scenarios.get(next.fetch_add(1, Ordering::Relaxed))
                 {
-                    if catch_unwind(|| play(*major, folder, administrator)).is_err() {
+                    if catch_unwind(|| run_scenario(*major, folder, administrator)).is_err() {
                         let name = folder.file_name().unwrap().display();
                         failed.lock().unwrap().push(format!("{name} on {major}"));
                     }
@@ -266,22 +268,22 @@ fn play_all(stories: &[(u32, PathBuf)], administrator: Administrator) {
 }
 
 #[test]
-fn each_scenario_ends_as_its_snapshot_says() {
-    play_all(&on_each(&versions()), Administrator::Master);
+fn scenarios_match_their_snapshots() {
+    run_scenarios(&on_each(&versions()), Administrator::Master);
 }
 
 /// Memberships have options since PostgreSQL 16, and schema `public` has another owner before 15.
 /// The oldest and the newest version cover both differences, and each scenario runs on one of them.
 /// `cargo xtask test --pg` runs each scenario on all versions.
 #[test]
-fn a_delegated_administrator_ends_each_scenario_alike() {
+fn delegated_administrator_gives_the_same_results() {
     let all = versions();
-    let stories = match std::env::var_os("RDSPROV_TEST_PG") {
+    let scenarios = match std::env::var_os("RDSPROV_TEST_PG") {
         Some(_) => on_each(&all),
         None => {
             let in_turn = [all[0], all[all.len() - 1]].into_iter().cycle();
             in_turn.zip(chosen()).collect()
         }
     };
-    play_all(&stories, Administrator::Delegate);
+    run_scenarios(&scenarios, Administrator::Delegate);
 }

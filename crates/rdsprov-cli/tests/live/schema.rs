@@ -8,7 +8,7 @@ use rdsprov_core::schema::Document;
 use rdsprov_testkit::versions;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, expect, program};
+use crate::fixture::{Fixture, expect, program};
 
 /// The schemas that `rdsprov schema` prints.
 static SCHEMAS: LazyLock<BTreeMap<String, Validator>> = LazyLock::new(|| {
@@ -36,18 +36,18 @@ pub fn assert_valid(document: Document, value: &Value) {
 
 /// The schemas are strict: each of these changes makes a document invalid.
 #[test]
-fn what_is_no_document_is_no_document() {
-    let bench = Bench::new(versions()[0]);
-    bench.app("dev", "keycloak", "keycloak_user");
-    bench.app("dev", "backstage", "backstage_user");
+fn invalid_documents_are_rejected() {
+    let fixture = Fixture::new(versions()[0]);
+    fixture.app("dev", "keycloak", "keycloak_user");
+    fixture.app("dev", "backstage", "backstage_user");
     let run = |arguments: &[&str]| {
-        let output = bench.run("teams/standalone.tfvars", arguments);
+        let output = fixture.run("teams/standalone.tfvars", arguments);
         expect(&output, 0);
         output.stdout
     };
     let plan = run(&["plan", "--format", "json", "--out", "plan.json"]);
     run(&["apply", "--audit-ledger", "ledger.jsonl"]);
-    let read = |name: &str| std::fs::read(bench.path().join(name)).unwrap();
+    let read = |name: &str| std::fs::read(fixture.path().join(name)).unwrap();
     let ledger = read("ledger.jsonl");
     let first = ledger.split(|byte| *byte == b'\n').next().unwrap();
     let table: [(Document, &[u8], &str, Value); 10] = [

@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rdsprov_testkit::{Call, Relay, Reply, versions};
+use rdsprov_testkit::{Call, HttpProxy, Reply, versions};
 use serde_json::json;
 
-use crate::bench::{Bench, CANARY, assert_unseen, expect, password};
+use crate::fixture::{CANARY, Fixture, assert_no_password, expect, password};
 
 const TEAMS: &str = "teams/standalone.tfvars";
 
@@ -15,18 +15,18 @@ fn actions(calls: &[Call]) -> Vec<&str> {
 }
 
 #[test]
-fn what_aws_answers_and_what_a_person_reads() {
-    let bench = Bench::with_secrets_manager(versions()[0]);
-    bench.app("dev", "keycloak", "keycloak_user");
-    bench.app("dev", "backstage", "backstage_user");
-    each_answer_has_its_message(&bench);
-    too_many_requests_are_made_again_later(&bench);
-    without_region_credentials_or_a_way_there(&bench);
+fn aws_errors_have_messages() {
+    let fixture = Fixture::with_secrets_manager(versions()[0]);
+    fixture.app("dev", "keycloak", "keycloak_user");
+    fixture.app("dev", "backstage", "backstage_user");
+    each_error_has_its_message(&fixture);
+    throttled_requests_are_retried(&fixture);
+    no_region_credentials_or_connection(&fixture);
 }
 
 /// A permanent error of one secret in a batch is final.
-fn each_answer_has_its_message(bench: &Bench) {
-    let manager = bench.secrets_manager.as_ref().unwrap();
+fn each_error_has_its_message(fixture: &Fixture) {
+    let manager = fixture.secrets_manager.as_ref().unwrap();
     let one = ["BatchGetSecretValue"].as_slice();
     let all =
         ["BatchGetSecretValue", "GetSecretValue", "GetSecretValue", "GetSecretValue"].as_slice();
@@ -45,7 +45,7 @@ fn each_answer_has_its_message(bench: &Bench) {
         ("InvalidRequestException", "owned by a service", "InvalidRequestException", all),
         ("InvalidParameterException", "too odd", "InvalidParameterException", all),
     ] {
-        let relay = Relay::start(manager, move |call| {
+        let proxy = HttpProxy::start(manager, move |call| {
             let id = |id| json!({"SecretId": id, "ErrorCode": code, "Message": message});
             Some(match call.parameters["SecretIdList"].as_array() {
                 Some(ids) => {
@@ -55,85 +55,89 @@ fn each_answer_has_its_message(bench: &Bench) {
             })
         })
         .unwrap();
-        let mut command = bench.command(TEAMS, &["plan"]);
-        let shown = expect(&command.envs(relay.environment()).output().unwrap(), 1);
-        assert_eq!(shown.matches(says).count(), 3, "{code}: {shown}");
+        let mut command = fixture.command(TEAMS, &["plan"]);
+        let output_text = expect(&command.envs(proxy.environment()).output().unwrap(), 1);
+        assert_eq!(output_text.matches(says).count(), 3, "{code}: {output_text}");
         for secret in [
             "see --admin-secret): secret goldenpath/dev/rds/master ",
             "keycloak: secret goldenpath/dev/keycloak/postgres ",
             "backstage: secret goldenpath/dev/backstage/postgres ",
         ] {
-            assert!(shown.contains(secret), "{secret} is not in {shown}");
+            assert!(output_text.contains(secret), "{secret} is not in {output_text}");
         }
-        assert!(!shown.contains(message), "the message of AWS is printed: {shown}");
-        assert_eq!(actions(&relay.take_calls()), calls, "{code}");
+        assert!(!output_text.contains(message), "the message of AWS is printed: {output_text}");
+        assert_eq!(actions(&proxy.take_calls()), calls, "{code}");
     }
 }
 
 /// The SDK retries with a delay, three requests in all: the third response counts.
-fn too_many_requests_are_made_again_later(bench: &Bench) {
-    let manager = bench.secrets_manager.as_ref().unwrap();
+fn throttled_requests_are_retried(fixture: &Fixture) {
+    let manager = fixture.secrets_manager.as_ref().unwrap();
     for (times, attempts, code, calls) in [(2, "", 0, 3), (9, "", 1, 3), (9, "2", 1, 2)] {
         let left = std::sync::atomic::AtomicI32::new(times);
-        let relay = Relay::start(manager, move |_| {
+        let proxy = HttpProxy::start(manager, move |_| {
             let throttled = left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) > 0;
             throttled.then(|| Reply::Error("ThrottlingException", "Rate exceeded".to_owned()))
         })
         .unwrap();
-        let mut command = bench.command(TEAMS, &["plan"]);
-        command.envs(relay.environment());
+        let mut command = fixture.command(TEAMS, &["plan"]);
+        command.envs(proxy.environment());
         if !attempts.is_empty() {
             command.env("AWS_MAX_ATTEMPTS", attempts);
         }
-        let shown = expect(&command.output().unwrap(), code);
-        assert_eq!(code == 1, shown.contains("too many requests"), "{shown}");
-        assert_eq!(actions(&relay.take_calls()), vec!["BatchGetSecretValue"; calls]);
+        let output_text = expect(&command.output().unwrap(), code);
+        assert_eq!(code == 1, output_text.contains("too many requests"), "{output_text}");
+        assert_eq!(actions(&proxy.take_calls()), vec!["BatchGetSecretValue"; calls]);
     }
 }
 
 /// If no secret can be read, one line gives the reason.
-fn without_region_credentials_or_a_way_there(bench: &Bench) {
+fn no_region_credentials_or_connection(fixture: &Fixture) {
     let region = ("AWS_REGION", "eu-west-2");
     let credentials = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
-    let nowhere =
+    let assert_not_recorded =
         [region, credentials[0], credentials[1], ("AWS_ENDPOINT_URL", "http://127.0.0.1:9")];
-    let definitions = bench.definitions(
+    let definitions = fixture.definitions(
         r#"application_databases = { a = { database_name = "a", username = "a_user" } }"#,
     );
     for (variables, says) in [
         ([].as_slice(), "no AWS region is known; give --region"),
         (&[region], "no AWS credentials are found; set AWS_PROFILE"),
-        (&nowhere, "Secrets Manager in region eu-west-2 cannot be reached: Connection refused"),
+        (
+            &assert_not_recorded,
+            "Secrets Manager in region eu-west-2 cannot be reached: Connection refused",
+        ),
     ] {
-        let mut command: Command = bench.bare(&definitions, &["plan", "--env", "dev"]);
+        let mut command: Command =
+            fixture.without_connection(&definitions, &["plan", "--env", "dev"]);
         // The request to the EC2 metadata service fails as well, which is not worth a message.
         command
             .env_clear()
-            .env("HOME", bench.path())
+            .env("HOME", fixture.path())
             .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")
             .envs(variables.iter().copied());
-        let shown = expect(&command.output().unwrap(), 1);
-        assert!(shown.starts_with(&format!("error: {says}")), "{shown}");
-        assert_eq!(shown.lines().count(), 1, "{shown}");
+        let output_text = expect(&command.output().unwrap(), 1);
+        assert!(output_text.starts_with(&format!("error: {says}")), "{output_text}");
+        assert_eq!(output_text.lines().count(), 1, "{output_text}");
     }
-    let relay = Relay::start(bench.secrets_manager.as_ref().unwrap(), |_| {
+    let proxy = HttpProxy::start(fixture.secrets_manager.as_ref().unwrap(), |_| {
         Some(Reply::Error(
             "UnrecognizedClientException",
             "The security token is invalid".to_owned(),
         ))
     });
-    let mut command = bench.bare(&definitions, &["plan", "--env", "dev"]);
-    let shown = expect(&command.envs(relay.unwrap().environment()).output().unwrap(), 1);
+    let mut command = fixture.without_connection(&definitions, &["plan", "--env", "dev"]);
+    let output_text = expect(&command.envs(proxy.unwrap().environment()).output().unwrap(), 1);
     let says = "error: AWS does not take the credentials (UnrecognizedClientException)";
-    assert!(shown.starts_with(says) && shown.lines().count() == 1, "{shown}");
+    assert!(output_text.starts_with(says) && output_text.lines().count() == 1, "{output_text}");
 }
 
 /// Every kind of invalid secret in one run: all are reported with secret and application, and
 /// nothing is changed. Neither the log of the libraries nor the records contain the texts.
 #[test]
-fn bad_secrets_are_told_together_and_never_shown() {
-    let bench = Bench::with_secrets_manager(versions()[0]);
-    let manager = bench.secrets_manager.as_ref().unwrap();
+fn invalid_secrets_are_reported_together() {
+    let fixture = Fixture::with_secrets_manager(versions()[0]);
+    let manager = fixture.secrets_manager.as_ref().unwrap();
     let id = |application: &str| format!("goldenpath/dev/{application}/postgres");
     let canary = format!("{CANARY}7f/+é x");
     let long = canary.repeat(65_536 / canary.len());
@@ -158,12 +162,12 @@ fn bad_secrets_are_told_together_and_never_shown() {
         ("other", format!(r#"{{"password": "{canary}", "username": "x"}}"#), "is for user \"x\""),
     ];
     for (application, text, _) in &texts {
-        bench.secret(&id(application), text);
+        fixture.secret(&id(application), text);
     }
     manager.put_binary(&id("binary"), format!("x{canary}").as_bytes()).unwrap();
     manager.put_nothing(&id("unset")).unwrap();
     for application in ["gone", "denied", "sealed", "throttled"] {
-        bench.app("dev", application, &format!("{application}_user"));
+        fixture.app("dev", application, &format!("{application}_user"));
     }
     manager.delete(&id("gone")).unwrap();
     let rest = [
@@ -187,9 +191,9 @@ fn bad_secrets_are_told_together_and_never_shown() {
     text.push_str(&format!(
         "  far = {{ database_name = \"far\", username = \"far_user\", secret = \"{far}\" }}\n}}\n"
     ));
-    let definitions = bench.definitions(&text);
+    let definitions = fixture.definitions(&text);
     // The batch is denied, so that secrets are read one by one.
-    let relay = Relay::start(manager, move |call| {
+    let proxy = HttpProxy::start(manager, move |call| {
         let says = |code, message: &str| Some(Reply::Error(code, message.to_owned()));
         match call.parameters["SecretId"].as_str().and_then(|id| id.split('/').nth(2)) {
             None => says("AccessDeniedException", "not in batches"),
@@ -201,118 +205,127 @@ fn bad_secrets_are_told_together_and_never_shown() {
     })
     .unwrap();
 
-    let picture = bench.picture();
-    let audit = bench.path().join("audit.csv").display().to_string();
+    let catalog_state = fixture.catalog_state();
+    let audit = fixture.path().join("audit.csv").display().to_string();
     let apply = ["apply", "--env", "dev", "--audit-output", &audit];
     let verbose = [apply.as_slice(), &["-vv", "--log-format", "json"]].concat();
     let run = |words: &[&str]| {
-        let mut command = bench.command(&definitions, words);
-        expect(&command.envs(relay.environment()).output().unwrap(), 3)
+        let mut command = fixture.command(&definitions, words);
+        expect(&command.envs(proxy.environment()).output().unwrap(), 3)
     };
     let started = Instant::now();
-    let shown = run(&apply);
+    let output_text = run(&apply);
     assert!(started.elapsed() < Duration::from_secs(20), "the run took too long");
     for (application, says) in &kinds {
-        let told = |line: &str| {
+        let is_reported = |line: &str| {
             line.starts_with(&format!("refused ({application}): secret {} ", id(application)))
                 || line
                     .starts_with(&format!("refused ({application}): secret {}: ", id(application)))
         };
-        let line = shown.lines().find(|line| told(line));
-        assert!(line.is_some_and(|line| line.contains(says)), "{application}, {says}: {shown}");
-        assert!(shown.contains(&format!("{application}: secret {}", id(application))), "{shown}");
+        let line = output_text.lines().find(|line| is_reported(line));
+        assert!(
+            line.is_some_and(|line| line.contains(says)),
+            "{application}, {says}: {output_text}"
+        );
+        assert!(
+            output_text.contains(&format!("{application}: secret {}", id(application))),
+            "{output_text}"
+        );
     }
     let says = format!(
         "refused (far): secret {far} is in region us-east-1, and this run reads those of eu-west-2; give --region us-east-1"
     );
-    assert!(shown.contains(&says), "{shown}");
+    assert!(output_text.contains(&says), "{output_text}");
     assert!(run(&verbose).contains("aws_smithy"), "the log of the libraries is missing");
     // Without the proxy, the batch returns every secret that it can.
-    expect(&bench.run(&definitions, &verbose), 3);
+    expect(&fixture.run(&definitions, &verbose), 3);
     let records = std::fs::read_to_string(&audit).unwrap();
     assert_eq!(records.matches(",refused,").count(), 3, "{records}");
     assert!(
         records.contains("binary: secret goldenpath/dev/binary/postgres is binary"),
         "{records}"
     );
-    assert_unseen(&records);
-    assert_eq!(bench.picture(), picture);
+    assert_no_password(&records);
+    assert_eq!(fixture.catalog_state(), catalog_state);
 }
 
 /// The plan names the version of a secret that it sets, and an approval is for that version.
 #[test]
-fn a_plan_names_the_version() {
-    let bench = Bench::with_secrets_manager(versions()[0]);
-    let manager = bench.secrets_manager.as_ref().unwrap();
-    bench.app("dev", "keycloak", "keycloak_user");
+fn plan_names_the_secret_version() {
+    let fixture = Fixture::with_secrets_manager(versions()[0]);
+    let manager = fixture.secrets_manager.as_ref().unwrap();
+    fixture.app("dev", "keycloak", "keycloak_user");
     // Unusual but valid: a port as text, an unknown key, 64 KB in all.
     let id = "goldenpath/dev/backstage/postgres";
     let secret = |password: &str| {
         let note = "x".repeat(65_000 - password.len());
         format!(r#"{{"password": "{password}", "port": "5432", "note": "{note}"}}"#)
     };
-    bench.secret(id, &secret(&password("backstage")));
+    fixture.secret(id, &secret(&password("backstage")));
     let plan = |says: &str| {
-        let shown = expect(&bench.run(TEAMS, &["plan"]), 0);
-        assert!(shown.contains(&format!("password from {id} (version {says})")), "{shown}");
-        shown.split_whitespace().find(|word| word.starts_with("sha256:")).unwrap().to_owned()
+        let output_text = expect(&fixture.run(TEAMS, &["plan"]), 0);
+        assert!(
+            output_text.contains(&format!("password from {id} (version {says})")),
+            "{output_text}"
+        );
+        output_text.split_whitespace().find(|word| word.starts_with("sha256:")).unwrap().to_owned()
     };
     let first = manager.version(id).unwrap();
     let digest = plan(&first);
     manager.put_pending(id, &secret("Canary-pending")).unwrap();
     assert_eq!(plan(&first), digest, "a pending version changes the plan");
-    bench.secret(id, &secret(&password("again")));
+    fixture.secret(id, &secret(&password("again")));
     let second = manager.version(id).unwrap();
     assert_ne!(plan(&second), digest, "the digest does not depend on the version");
-    expect(&bench.run(TEAMS, &["apply"]), 0);
-    bench.server.sql_as("backstage_user", &password("again"), "backstage", "SELECT 1").unwrap();
+    expect(&fixture.run(TEAMS, &["apply"]), 0);
+    fixture.server.sql_as("backstage_user", &password("again"), "backstage", "SELECT 1").unwrap();
 
     let long = password(&"x".repeat(64_000));
-    bench.secret(id, &secret(&long));
+    fixture.secret(id, &secret(&long));
     let third = manager.version(id).unwrap();
     plan(&third);
-    let shown = expect(&bench.run(TEAMS, &["plan", "--format", "json"]), 0);
-    assert!(shown.contains(&format!("<password from {id}>")), "{shown}");
-    let shown = expect(&bench.run(TEAMS, &["apply"]), 0);
+    let output_text = expect(&fixture.run(TEAMS, &["plan", "--format", "json"]), 0);
+    assert!(output_text.contains(&format!("<password from {id}>")), "{output_text}");
+    let output_text = expect(&fixture.run(TEAMS, &["apply"]), 0);
     let record = ",set_password,success,";
-    let row = shown.lines().find(|line| line.contains(record)).unwrap();
+    let row = output_text.lines().find(|line| line.contains(record)).unwrap();
     assert!(row.contains(&third), "{row}");
-    bench.server.sql_as("backstage_user", &long, "backstage", "SELECT 1").unwrap();
+    fixture.server.sql_as("backstage_user", &long, "backstage", "SELECT 1").unwrap();
 }
 
 #[test]
-fn a_secret_that_rds_manages_is_completed_by_flags() {
-    let bench = Bench::with_secrets_manager(versions()[0]);
-    bench.app("dev", "keycloak", "keycloak_user");
-    bench.app("dev", "backstage", "backstage_user");
+fn rds_managed_secret_is_completed_by_options() {
+    let fixture = Fixture::with_secrets_manager(versions()[0]);
+    fixture.app("dev", "keycloak", "keycloak_user");
+    fixture.app("dev", "backstage", "backstage_user");
     let text = format!(
         r#"{{"username": "platform_admin", "password": "{}"}}"#,
-        bench.server.master_password()
+        fixture.server.master_password()
     );
-    bench.secret("rds!db-1", &text);
+    fixture.secret("rds!db-1", &text);
     let admin = ["--admin-secret", "rds!db-1"];
     let incomplete = [&["apply"], admin.as_slice()].concat();
-    let shown = expect(&bench.run("teams/standalone.tfvars", &incomplete), 1);
-    assert!(shown.contains("has no host") && shown.contains("--host"), "{shown}");
-    let port = bench.server.port().to_string();
+    let output_text = expect(&fixture.run("teams/standalone.tfvars", &incomplete), 1);
+    assert!(output_text.contains("has no host") && output_text.contains("--host"), "{output_text}");
+    let port = fixture.server.port().to_string();
     let place = ["--host", "localhost", "--port", &port, "--dbname", "platform"];
     let complete = [&incomplete, place.as_slice()].concat();
-    expect(&bench.run("teams/standalone.tfvars", &complete), 0);
-    bench.server.sql_as("keycloak_user", &password("keycloak"), "keycloak", "SELECT 1").unwrap();
+    expect(&fixture.run("teams/standalone.tfvars", &complete), 0);
+    fixture.server.sql_as("keycloak_user", &password("keycloak"), "keycloak", "SELECT 1").unwrap();
 }
 
 /// More secrets than one batch can contain.
 #[test]
 fn many_secrets_are_fetched_in_batches() {
-    let bench = Bench::with_secrets_manager(versions()[0]);
+    let fixture = Fixture::with_secrets_manager(versions()[0]);
     let mut text = "application_databases = {\n".to_owned();
     for n in 0..45 {
         text.push_str(&format!("  app{n} = {{ database_name = \"db\", username = \"user{n}\""));
         text.push_str(if n == 0 { " }\n" } else { ", access_level = \"reader\" }\n" });
-        bench.app("dev", &format!("app{n}"), &format!("user{n}"));
+        fixture.app("dev", &format!("app{n}"), &format!("user{n}"));
     }
-    let definitions = bench.definitions(&(text + "}\n"));
-    expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 0);
-    bench.server.sql_as("user44", &password("app44"), "db", "SELECT 1").unwrap();
-    expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
+    let definitions = fixture.definitions(&(text + "}\n"));
+    expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+    fixture.server.sql_as("user44", &password("app44"), "db", "SELECT 1").unwrap();
+    expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
 }

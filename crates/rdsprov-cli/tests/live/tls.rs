@@ -16,7 +16,7 @@ use rcgen::{
 };
 use rdsprov_testkit::versions;
 
-use crate::bench::{Bench, CANARY, expect, program};
+use crate::fixture::{CANARY, Fixture, expect, program};
 
 /// The TLS messages of servers differ between versions.
 fn oldest_and_newest() -> impl Iterator<Item = u32> {
@@ -26,34 +26,37 @@ fn oldest_and_newest() -> impl Iterator<Item = u32> {
 }
 
 #[test]
-fn the_server_is_asked_who_it_is() {
-    let bench = Bench::new(versions()[0]);
-    bench.app("dev", "keycloak", "keycloak_user");
-    bench.app("dev", "backstage", "backstage_user");
-    let secrets = format!("file:{}", bench.path().display());
+fn server_certificate_is_verified() {
+    let fixture = Fixture::new(versions()[0]);
+    fixture.app("dev", "keycloak", "keycloak_user");
+    fixture.app("dev", "backstage", "backstage_user");
+    let secrets = format!("file:{}", fixture.path().display());
     let plan = |more: &[&str]| {
         let words = [&["plan", "--secrets", &secrets], more].concat();
-        let mut command = bench.bare("teams/standalone.tfvars", &words);
+        let mut command = fixture.without_connection("teams/standalone.tfvars", &words);
         command.output().unwrap()
     };
-    let ca = bench.server.ca_file().display().to_string();
+    let ca = fixture.server.ca_file().display().to_string();
     expect(&plan(&["--ca-file", &ca]), 0);
-    let shown = expect(&plan(&[]), 1);
-    assert!(shown.contains("--ca-file"), "{shown}");
-    let shown = expect(&plan(&["--ca-file", "/nonexistent.pem"]), 1);
-    assert!(shown.contains("/nonexistent.pem"), "{shown}");
-    let own = bench.path().join("goldenpath/dev/rds/master.json").display().to_string();
-    let shown = expect(&plan(&["--ca-file", &own]), 1);
-    assert!(shown.contains("holds no certificate"), "{shown}");
+    let output_text = expect(&plan(&[]), 1);
+    assert!(output_text.contains("--ca-file"), "{output_text}");
+    let output_text = expect(&plan(&["--ca-file", "/nonexistent.pem"]), 1);
+    assert!(output_text.contains("/nonexistent.pem"), "{output_text}");
+    let own = fixture.path().join("goldenpath/dev/rds/master.json").display().to_string();
+    let output_text = expect(&plan(&["--ca-file", &own]), 1);
+    assert!(output_text.contains("holds no certificate"), "{output_text}");
     expect(&plan(&["--tls", "require"]), 0);
-    let shown = expect(&plan(&["--tls", "require", "--ca-file", &ca]), 64);
-    assert!(shown.contains("use verify-full"), "{shown}");
+    let output_text = expect(&plan(&["--tls", "require", "--ca-file", &ca]), 64);
+    assert!(output_text.contains("use verify-full"), "{output_text}");
     // The server rejects connections without TLS. For hosts other than loopback the client does not
     // try.
-    let shown = expect(&plan(&["--tls", "disable"]), 1);
-    assert!(shown.contains("no encryption") && shown.contains("--tls verify-full"), "{shown}");
-    let shown = expect(&plan(&["--tls", "disable", "--host", "db.example.com"]), 1);
-    assert!(shown.contains("db.example.com is not loopback"), "{shown}");
+    let output_text = expect(&plan(&["--tls", "disable"]), 1);
+    assert!(
+        output_text.contains("no encryption") && output_text.contains("--tls verify-full"),
+        "{output_text}"
+    );
+    let output_text = expect(&plan(&["--tls", "disable", "--host", "db.example.com"]), 1);
+    assert!(output_text.contains("db.example.com is not loopback"), "{output_text}");
     expect(&plan(&["--tls", "off"]), 64);
 }
 
@@ -112,43 +115,43 @@ fn self_signed(params: CertificateParams) -> Pair {
 }
 
 /// A server whose certificate can be changed, and the command that connects to it.
-struct Door {
-    bench: Bench,
+struct TlsFixture {
+    fixture: Fixture,
     definitions: String,
 }
 
-impl Door {
+impl TlsFixture {
     fn new(major: u32) -> Self {
-        let bench = Bench::new(major);
-        bench.app("dev", "keycloak", "keycloak_user");
-        let definitions = bench.definitions(
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "keycloak", "keycloak_user");
+        let definitions = fixture.definitions(
             r#"environment = "dev"
                application_databases = {
                  keycloak = { database_name = "keycloak", username = "keycloak_user" }
                }"#,
         );
-        Self { bench, definitions }
+        Self { fixture, definitions }
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.bench.path().join(name);
+        let path = self.fixture.path().join(name);
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         path
     }
 
     /// Installs a certificate on the server.
-    fn shows(&self, pair: &Pair) {
-        let data = self.bench.server.data_directory();
+    fn install(&self, pair: &Pair) {
+        let data = self.fixture.server.data_directory();
         fs::write(data.join("server.crt"), &pair.certificate).unwrap();
         fs::write(data.join("server.key"), &pair.key).unwrap();
         self.reload();
     }
 
     fn reload(&self) {
-        let loaded = || self.bench.query("SELECT pg_conf_load_time()");
+        let loaded = || self.fixture.query("SELECT pg_conf_load_time()");
         let before = loaded();
-        self.bench.query("SELECT pg_reload_conf()");
+        self.fixture.query("SELECT pg_reload_conf()");
         let deadline = Instant::now() + Duration::from_secs(10);
         while loaded() == before {
             assert!(Instant::now() < deadline, "the server did not reload its configuration");
@@ -157,8 +160,9 @@ impl Door {
 
     /// Returns `plan` without any TLS option.
     fn plan(&self) -> Command {
-        let secrets = format!("file:{}", self.bench.path().display());
-        let mut command = self.bench.bare(&self.definitions, &["plan", "--secrets", &secrets]);
+        let secrets = format!("file:{}", self.fixture.path().display());
+        let mut command =
+            self.fixture.without_connection(&self.definitions, &["plan", "--secrets", &secrets]);
         for variable in ["PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "SSL_CERT_FILE", "SSL_CERT_DIR"]
         {
             command.env_remove(variable);
@@ -174,25 +178,25 @@ impl Door {
 
 #[track_caller]
 fn expect_all(command: &mut Command, code: i32, says: &[&str]) {
-    let shown = expect(&command.output().unwrap(), code);
+    let output_text = expect(&command.output().unwrap(), code);
     for words in says {
-        assert!(shown.contains(words), "{words:?} is missing: {shown}");
+        assert!(output_text.contains(words), "{words:?} is missing: {output_text}");
     }
     for raw in ["InvalidCertificate", "CertificateError", "UnknownIssuer", "Os {", "Custom {"] {
-        assert!(!shown.contains(raw), "{shown}");
+        assert!(!output_text.contains(raw), "{output_text}");
     }
 }
 
 #[test]
-fn roots_are_given_in_four_ways() {
-    let door = Door::new(versions()[0]);
+fn root_certificates_have_four_sources() {
+    let site = TlsFixture::new(versions()[0]);
     let authority = Authority::new("Test CA");
-    door.shows(&authority.issue(named("server", &["localhost"])));
-    let ca = door.file("ca.pem", &authority.certificate);
-    let other = door.file("other.pem", &Authority::new("Other CA").certificate);
+    site.install(&authority.issue(named("server", &["localhost"])));
+    let ca = site.file("ca.pem", &authority.certificate);
+    let other = site.file("other.pem", &Authority::new("Other CA").certificate);
     let unknown: &[&str] =
         &["cannot connect to localhost:", "not known here (CN=Test CA)", "with --ca-file"];
-    let plan = || door.plan();
+    let plan = || site.plan();
 
     expect_all(&mut plan(), 1, unknown);
     expect_all(plan().arg("--ca-file").arg(&ca), 0, &[]);
@@ -210,7 +214,7 @@ fn roots_are_given_in_four_ways() {
     expect_all(plan().env("SSL_CERT_FILE", &ca), 0, &[]);
     expect_all(plan().env("SSL_CERT_FILE", &ca).env("PGSSLROOTCERT", "system"), 0, &[]);
     expect_all(plan().env("SSL_CERT_FILE", &other).env("PGSSLROOTCERT", "system"), 1, unknown);
-    let none = door.file("none.pem", "");
+    let none = site.file("none.pem", "");
     expect_all(
         plan().args(["--ca-file", "system"]).env("SSL_CERT_FILE", none),
         1,
@@ -218,89 +222,89 @@ fn roots_are_given_in_four_ways() {
     );
 
     // rdsprov.toml has the lowest precedence, and an empty variable counts as unset.
-    door.file("rdsprov.toml", "[tls]\nca_file = \"ca.pem\"\n");
+    site.file("rdsprov.toml", "[tls]\nca_file = \"ca.pem\"\n");
     expect_all(&mut plan(), 0, &[]);
     expect_all(plan().env("PGSSLROOTCERT", ""), 0, &[]);
     expect_all(plan().env("PGSSLROOTCERT", &other), 1, unknown);
-    assert!(!door.bench.server.log().contains(CANARY), "a password reached the server's log");
+    assert!(!site.fixture.server.log().contains(CANARY), "a password reached the server's log");
 }
 
 #[test]
-fn each_wrong_server_has_its_message() {
-    oldest_and_newest().for_each(each_wrong_server);
+fn invalid_certificates_have_messages() {
+    oldest_and_newest().for_each(invalid_certificates);
 }
 
-fn each_wrong_server(major: u32) {
-    let door = Door::new(major);
+fn invalid_certificates(major: u32) {
+    let site = TlsFixture::new(major);
     let authority = Authority::new("Test CA");
-    let ca = door.file("ca.pem", &authority.certificate);
+    let ca = site.file("ca.pem", &authority.certificate);
 
-    door.shows(&authority.issue(named("server", &["db.example.com", "127.0.0.9"])));
-    door.trusting(&ca, 1, &["not for localhost but for db.example.com, 127.0.0.9", "--host"]);
-    door.shows(&authority.issue(named("localhost", &[])));
-    door.trusting(&ca, 1, &["for no host at all", "subjectAltName"]);
+    site.install(&authority.issue(named("server", &["db.example.com", "127.0.0.9"])));
+    site.trusting(&ca, 1, &["not for localhost but for db.example.com, 127.0.0.9", "--host"]);
+    site.install(&authority.issue(named("localhost", &[])));
+    site.trusting(&ca, 1, &["for no host at all", "subjectAltName"]);
 
     let mut params = named("server", &["localhost"]);
     params.not_after = date_time_ymd(2020, 2, 3);
-    door.shows(&authority.issue(params));
-    door.trusting(&ca, 1, &["(CN=server) expired at 2020-02-03T00:00:00Z", "renew it"]);
+    site.install(&authority.issue(params));
+    site.trusting(&ca, 1, &["(CN=server) expired at 2020-02-03T00:00:00Z", "renew it"]);
     let mut params = named("server", &["localhost"]);
     params.not_before = date_time_ymd(2999, 1, 1);
-    door.shows(&authority.issue(params));
-    door.trusting(&ca, 1, &["is valid from 2999-01-01T00:00:00Z on", "clock"]);
+    site.install(&authority.issue(params));
+    site.trusting(&ca, 1, &["is valid from 2999-01-01T00:00:00Z on", "clock"]);
 
     let old = Authority::with("Old CA", |params| params.not_after = date_time_ymd(2020, 1, 1));
-    door.shows(&old.issue(named("server", &["localhost"])));
-    let old = door.file("old.pem", &old.certificate);
-    door.trusting(&old, 1, &["(CN=Old CA) expired at 2020-01-01T00:00:00Z", "--ca-file"]);
+    site.install(&old.issue(named("server", &["localhost"])));
+    let old = site.file("old.pem", &old.certificate);
+    site.trusting(&old, 1, &["(CN=Old CA) expired at 2020-01-01T00:00:00Z", "--ca-file"]);
 
     // Another CA with the same name as a trusted one.
-    door.shows(&Authority::new("Test CA").issue(named("server", &["localhost"])));
-    door.trusting(&ca, 1, &["names a CA that is known here (CN=Test CA)", "--ca-file"]);
+    site.install(&Authority::new("Test CA").issue(named("server", &["localhost"])));
+    site.trusting(&ca, 1, &["names a CA that is known here (CN=Test CA)", "--ca-file"]);
 
     let mut params = named("a client", &["localhost"]);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    door.shows(&authority.issue(params));
-    door.trusting(&ca, 1, &["(CN=a client) is not meant for servers"]);
+    site.install(&authority.issue(params));
+    site.trusting(&ca, 1, &["(CN=a client) is not meant for servers"]);
 
     let middle = authority.below("Middle CA");
     let mut chain = middle.issue(named("server", &["localhost"]));
-    door.shows(&chain);
-    door.trusting(&ca, 1, &["not known here (CN=Middle CA)"]);
+    site.install(&chain);
+    site.trusting(&ca, 1, &["not known here (CN=Middle CA)"]);
     chain.certificate.push_str(&middle.certificate);
-    door.shows(&chain);
-    door.trusting(&ca, 0, &[]);
+    site.install(&chain);
+    site.trusting(&ca, 0, &[]);
 
     // Certificates without a CA: one from `openssl req -x509`, and one without CA constraint.
     let mut params = named("alone", &["localhost"]);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let alone = self_signed(params.clone());
-    door.shows(&alone);
-    door.trusting(&ca, 1, &["shows a CA's own certificate (CN=alone)", "--ca-file"]);
-    door.trusting(&door.file("alone.pem", &alone.certificate), 0, &[]);
-    let again = door.file("again.pem", &self_signed(params).certificate);
-    door.trusting(&again, 1, &["shows a CA's own certificate"]);
+    site.install(&alone);
+    site.trusting(&ca, 1, &["shows a CA's own certificate (CN=alone)", "--ca-file"]);
+    site.trusting(&site.file("alone.pem", &alone.certificate), 0, &[]);
+    let again = site.file("again.pem", &self_signed(params).certificate);
+    site.trusting(&again, 1, &["shows a CA's own certificate"]);
     let mut params = named("alone", &["db.example.com"]);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let elsewhere = self_signed(params);
-    door.shows(&elsewhere);
-    let elsewhere = door.file("elsewhere.pem", &elsewhere.certificate);
-    door.trusting(&elsewhere, 1, &["not for localhost but for db.example.com"]);
+    site.install(&elsewhere);
+    let elsewhere = site.file("elsewhere.pem", &elsewhere.certificate);
+    site.trusting(&elsewhere, 1, &["not for localhost but for db.example.com"]);
     let plain = self_signed(named("plain", &["localhost"]));
-    door.shows(&plain);
-    door.trusting(&ca, 1, &["self-signed (CN=plain)", "--ca-file"]);
-    door.trusting(&door.file("plain.pem", &plain.certificate), 0, &[]);
+    site.install(&plain);
+    site.trusting(&ca, 1, &["self-signed (CN=plain)", "--ca-file"]);
+    site.trusting(&site.file("plain.pem", &plain.certificate), 0, &[]);
 
-    door.bench.query("ALTER SYSTEM SET ssl = off");
-    door.reload();
-    door.trusting(&ca, 1, &["does not offer TLS", "ssl = on", "--tls disable"]);
-    assert!(!door.bench.server.log().contains(CANARY), "a password reached the server's log");
+    site.fixture.query("ALTER SYSTEM SET ssl = off");
+    site.reload();
+    site.trusting(&ca, 1, &["does not offer TLS", "ssl = on", "--tls disable"]);
+    assert!(!site.fixture.server.log().contains(CANARY), "a password reached the server's log");
 }
 
 /// Servers that are not PostgreSQL, and answers of a proxy.
 #[test]
-fn each_answer_that_is_not_tls_has_its_message() {
-    let door = Door::new(versions()[0]);
+fn invalid_tls_answers_have_messages() {
+    let site = TlsFixture::new(versions()[0]);
     for (answer, says) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "does not offer TLS"),
         (b"SHello, and welcome", "agreed to TLS and then did not speak it"),
@@ -320,39 +324,39 @@ fn each_answer_that_is_not_tls_has_its_message() {
             let _ = stream.read_to_end(&mut Vec::new());
         });
         let place = format!("cannot connect to localhost:{port} over TLS");
-        expect_all(door.plan().args(["--host", "localhost", "--port", &port]), 1, &[&place, says]);
+        expect_all(site.plan().args(["--host", "localhost", "--port", &port]), 1, &[&place, says]);
         answering.join().unwrap();
     }
 }
 
 #[test]
-fn the_client_says_who_it_is() {
-    oldest_and_newest().for_each(the_client_says_who_it_is_to);
+fn client_certificates_are_sent() {
+    oldest_and_newest().for_each(client_certificates);
 }
 
-fn the_client_says_who_it_is_to(major: u32) {
-    let door = Door::new(major);
+fn client_certificates(major: u32) {
+    let site = TlsFixture::new(major);
     let authority = Authority::new("Test CA");
-    door.shows(&authority.issue(named("server", &["localhost"])));
-    let data = door.bench.server.data_directory();
+    site.install(&authority.issue(named("server", &["localhost"])));
+    let data = site.fixture.server.data_directory();
     fs::write(data.join("clients.pem"), &authority.certificate).unwrap();
-    door.bench.query("ALTER SYSTEM SET ssl_ca_file = 'clients.pem'");
+    site.fixture.query("ALTER SYSTEM SET ssl_ca_file = 'clients.pem'");
     let hba = |line: &str| {
         let text = format!("local all rdsadmin trust\nhostssl all all 127.0.0.1/32 {line}\n");
         fs::write(data.join("pg_hba.conf"), text).unwrap();
-        door.reload();
+        site.reload();
     };
     hba("scram-sha-256 clientcert=verify-full");
 
-    let ca = door.file("ca.pem", &authority.certificate);
+    let ca = site.file("ca.pem", &authority.certificate);
     let plan = || {
-        let mut command = door.plan();
+        let mut command = site.plan();
         command.arg("--ca-file").arg(&ca);
         command
     };
     let pair = |name: &str, pair: &Pair| {
-        let certificate = door.file(&format!("{name}.crt"), &pair.certificate);
-        (certificate, door.file(&format!("{name}.key"), &pair.key))
+        let certificate = site.file(&format!("{name}.crt"), &pair.certificate);
+        (certificate, site.file(&format!("{name}.key"), &pair.key))
     };
     let with = |(certificate, key): &(PathBuf, PathBuf)| {
         let mut command = plan();
@@ -374,7 +378,7 @@ fn the_client_says_who_it_is_to(major: u32) {
     expect_all(&mut command, 0, &[]);
     expect_all(plan().env("PGSSLCERT", certificate).env("PGSSLKEY", key), 0, &[]);
     let toml =
-        door.file("rdsprov.toml", "[tls]\nclient_cert = \"own.crt\"\nclient_key = \"own.key\"");
+        site.file("rdsprov.toml", "[tls]\nclient_cert = \"own.crt\"\nclient_key = \"own.key\"");
     expect_all(&mut plan(), 0, &[]);
     expect_all(
         plan().arg("--client-cert").arg(certificate),
@@ -386,18 +390,18 @@ fn the_client_says_who_it_is_to(major: u32) {
     fs::remove_file(toml).unwrap();
 
     // Client certificates that the command rejects.
-    let other = pair("other", &authority.issue(named("somebody", &[])));
+    let other = pair("other", &authority.issue(named("another_role", &[])));
     let mixed = (certificate.clone(), other.1.clone());
     expect_all(&mut with(&mixed), 1, &["other.key is not that of the client certificate"]);
     let swapped = (key.clone(), certificate.clone());
     expect_all(&mut with(&swapped), 1, &["own.key cannot be used: it holds no certificate"]);
     let double = (certificate.clone(), certificate.clone());
     expect_all(&mut with(&double), 1, &["own.crt cannot be used: it holds no private key"]);
-    let missing = (certificate.clone(), door.bench.path().join("missing.key"));
+    let missing = (certificate.clone(), site.fixture.path().join("missing.key"));
     expect_all(&mut with(&missing), 1, &["missing.key cannot be used: No such file"]);
     let locked =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
-    let locked = (certificate.clone(), door.file("locked.key", locked));
+    let locked = (certificate.clone(), site.file("locked.key", locked));
     expect_all(&mut with(&locked), 1, &["it is encrypted", "without one"]);
     for (mode, code) in [(0o644, 1), (0o660, 1), (0o400, 0)] {
         fs::set_permissions(key, fs::Permissions::from_mode(mode)).unwrap();
@@ -417,23 +421,23 @@ fn the_client_says_who_it_is_to(major: u32) {
     expect_all(&mut with(&expired), 1, &[refused, "expired"]);
 
     // The certificate is for the administrator: an application's password is still checked.
-    let mut apply = door.bench.bare(&door.definitions, &["apply"]);
-    apply.arg("--secrets").arg(format!("file:{}", door.bench.path().display()));
+    let mut apply = site.fixture.without_connection(&site.definitions, &["apply"]);
+    apply.arg("--secrets").arg(format!("file:{}", site.fixture.path().display()));
     apply.arg("--ca-file").arg(&ca);
     ours(&mut apply);
     expect_all(&mut apply, 0, &["create_role role keycloak_user"]);
-    let shown = expect(&with(&own).output().unwrap(), 0);
-    assert!(shown.contains("not shown for another role"), "{shown}");
-    assert!(!shown.contains("set_password"), "{shown}");
+    let output_text = expect(&with(&own).output().unwrap(), 0);
+    assert!(output_text.contains("not shown for another role"), "{output_text}");
+    assert!(!output_text.contains("set_password"), "{output_text}");
 
     hba("cert");
     expect_all(&mut with(&own), 0, &[]);
     expect_all(&mut with(&other), 1, &["certificate authentication failed", "pg_ident.conf"]);
-    assert!(!door.bench.server.log().contains(CANARY), "a password reached the server's log");
+    assert!(!site.fixture.server.log().contains(CANARY), "a password reached the server's log");
 }
 
 #[test]
-fn the_version_tells_what_is_carried_where_more_is_asked_for() {
+fn verbose_version_lists_bundled_certificates() {
     let version = |words: &[&str]| {
         let mut command = program();
         expect(&command.args(words).output().unwrap(), 0)
@@ -454,13 +458,13 @@ fn the_version_tells_what_is_carried_where_more_is_asked_for() {
 /// An IAM token is a credential: without TLS every listener can read it, without verification every
 /// impostor. No server is contacted.
 #[test]
-fn a_token_goes_to_a_verified_server_only() {
-    let bench = Bench::new(versions()[0]);
-    bench.app("dev", "keycloak", "keycloak_user");
-    bench.app("dev", "backstage", "backstage_user");
-    let secrets = format!("file:{}", bench.path().display());
-    let port = bench.server.port().to_string();
-    let mark = bench.server.log().len();
+fn iam_token_needs_a_verified_server() {
+    let fixture = Fixture::new(versions()[0]);
+    fixture.app("dev", "keycloak", "keycloak_user");
+    fixture.app("dev", "backstage", "backstage_user");
+    let secrets = format!("file:{}", fixture.path().display());
+    let port = fixture.server.port().to_string();
+    let mark = fixture.server.log().len();
     for (mode, says) in [
         ("require", "with TLS mode require to whoever answers at localhost"),
         ("disable", "it needs TLS"),
@@ -468,49 +472,52 @@ fn a_token_goes_to_a_verified_server_only() {
         let mut words = vec!["plan", "--secrets", &secrets, "--region", "eu-west-2"];
         words.extend(["--admin-auth", "iam", "--admin-user", "platform_admin"]);
         words.extend(["--host", "localhost", "--port", &port, "--tls", mode]);
-        let mut command = bench.bare("teams/standalone.tfvars", &words);
+        let mut command = fixture.without_connection("teams/standalone.tfvars", &words);
         command.envs(rdsprov_testkit::environment("http://127.0.0.1:9"));
-        let shown = expect(&command.output().unwrap(), 1);
-        assert!(shown.contains(says) && shown.contains("verify-full"), "{shown}");
+        let output_text = expect(&command.output().unwrap(), 1);
+        assert!(output_text.contains(says) && output_text.contains("verify-full"), "{output_text}");
     }
-    assert_eq!(bench.server.log().len(), mark, "the server was contacted");
+    assert_eq!(fixture.server.log().len(), mark, "the server was contacted");
 }
 
 /// A server with `trust` stands for one that accepts the token. A server with cleartext
 /// authentication receives the token and rejects it.
 #[test]
-fn a_token_is_what_a_verified_server_gets_and_nobody_else_sees() {
-    let bench = Bench::new(versions()[0]);
-    bench.app("dev", "keycloak", "keycloak_user");
-    bench.app("dev", "backstage", "backstage_user");
-    let secrets = format!("file:{}", bench.path().display());
-    let port = bench.server.port().to_string();
-    bench.query("CREATE ROLE token_admin LOGIN CREATEDB CREATEROLE PASSWORD 'another'");
-    let rules = bench.server.data_directory().join("pg_hba.conf");
+fn iam_token_is_sent_and_never_printed() {
+    let fixture = Fixture::new(versions()[0]);
+    fixture.app("dev", "keycloak", "keycloak_user");
+    fixture.app("dev", "backstage", "backstage_user");
+    let secrets = format!("file:{}", fixture.path().display());
+    let port = fixture.server.port().to_string();
+    fixture.query("CREATE ROLE token_admin LOGIN CREATEDB CREATEROLE PASSWORD 'another'");
+    let rules = fixture.server.data_directory().join("pg_hba.conf");
     let text = fs::read_to_string(&rules).unwrap();
     let run = |method: &str, code: i32, says: &str| {
         fs::write(&rules, format!("hostssl all token_admin all {method}\n{text}")).unwrap();
-        bench.query("SELECT pg_reload_conf()");
-        let mut shown = String::new();
+        fixture.query("SELECT pg_reload_conf()");
+        let mut output_text = String::new();
         for _ in 0..50 {
             let mut words = vec!["plan", "-vv", "--secrets", &secrets, "--region", "eu-west-2"];
             words.extend(["--admin-auth", "iam", "--admin-user", "token_admin"]);
             words.extend(["--host", "localhost", "--port", &port]);
-            let mut command = bench.bare("teams/standalone.tfvars", &words);
-            command.arg("--ca-file").arg(bench.server.ca_file());
+            let mut command = fixture.without_connection("teams/standalone.tfvars", &words);
+            command.arg("--ca-file").arg(fixture.server.ca_file());
             command.envs(rdsprov_testkit::environment("http://127.0.0.1:9"));
             let output = command.output().unwrap();
             let both = [output.stdout.as_slice(), &output.stderr].concat();
-            shown = String::from_utf8_lossy(&both).into_owned();
-            assert!(!shown.contains("X-Amz-Signature="), "the output contains a token: {shown}");
-            if output.status.code() == Some(code) && shown.contains(says) {
+            output_text = String::from_utf8_lossy(&both).into_owned();
+            assert!(
+                !output_text.contains("X-Amz-Signature="),
+                "the output contains a token: {output_text}"
+            );
+            if output.status.code() == Some(code) && output_text.contains(says) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("{method}: {shown}");
+        panic!("{method}: {output_text}");
     };
     run("trust", 0, "create_database database keycloak");
     run("password", 1, "password authentication failed for user \"token_admin\"");
-    assert!(!bench.server.log().contains("X-Amz-"), "a token is in the server's log");
+    assert!(!fixture.server.log().contains("X-Amz-"), "a token is in the server's log");
 }

@@ -1,6 +1,6 @@
-//! Access as the server reports and enforces it: `has_…_privilege` for each role and object,
-//! statements executed as each role, and the privileges on objects that each creator makes after
-//! the run.
+//! Access as the server reports and enforces it: `has_…_privilege` for each role and
+//! object, statements executed as each role, and the privileges on objects that each
+//! creator makes after the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,10 @@ use tokio_postgres::Client;
 
 use crate::host::{Result, ask};
 use crate::oracle::{Expected, Rules};
-use crate::snapshot::{Class, Contents, Name, Snapshot};
+use crate::snapshot::{Contents, Name, ObjectClass, Snapshot};
 
 const CONTENTS: &str = include_str!("queries/contents.sql");
-const HELD: &str = include_str!("queries/held.sql");
+const PRIVILEGES: &str = include_str!("queries/privileges.sql");
 const ATTEMPT: &str = include_str!("queries/attempt.sql");
 const ATTEMPTS: &str = include_str!("queries/attempts.sql");
 
@@ -42,17 +42,17 @@ struct Abilities<'a> {
 
 impl Abilities<'_> {
     fn may(&self, role: &str, name: &Name) -> BTreeSet<&str> {
-        let stands_for = self.rules.stands_for(role);
+        let implied_role = self.rules.implied_role(role);
         // A privilege on a table includes each of its columns.
-        let table = (name.class == Class::Column).then(|| Name {
-            class: Class::Table,
+        let table = (name.class == ObjectClass::Column).then(|| Name {
+            class: ObjectClass::Table,
             part: String::new(),
             ..name.clone()
         });
         self.expectations
             .iter()
             .filter(|(other, _)| *other == name || Some(*other) == table.as_ref())
-            .flat_map(|(_, expected)| expected.held(role, stands_for))
+            .flat_map(|(_, expected)| expected.held(role, implied_role))
             .collect()
     }
 
@@ -70,15 +70,15 @@ struct Attempt<'a> {
 
 impl Access<'_> {
     /// Returns all differences from the expected access.
-    pub async fn complaints(&self, after: &Snapshot) -> Result<Vec<String>> {
+    pub async fn violations(&self, after: &Snapshot) -> Result<Vec<String>> {
         let Some(contents) = after.contents.get(self.rules.database) else { return Ok(Vec::new()) };
         let abilities = Abilities {
             rules: &self.rules,
             expectations: self.rules.expectations(after, contents),
         };
         let mut found = self.held(&abilities, |_| true).await?;
-        found.extend(self.tried(&abilities, contents).await?);
-        found.extend(self.afterwards().await?);
+        found.extend(self.check_statements(&abilities, contents).await?);
+        found.extend(self.check_future_objects().await?);
         Ok(found)
     }
 
@@ -88,11 +88,11 @@ impl Access<'_> {
         abilities: &Abilities<'_>,
         concerns: impl Fn(&Name) -> bool,
     ) -> Result<Vec<String>> {
-        let held: Vec<Held> = ask(self.client, HELD, &[&self.roles]).await?;
+        let held: Vec<Held> = ask(self.client, PRIVILEGES, &[&self.roles]).await?;
         let mut found = Vec::new();
         for Held { name, role, held } in held.into_iter().filter(|held| concerns(&held.name)) {
             let mut expected = abilities.may(&role, &name);
-            if name.class == Class::Column {
+            if name.class == ObjectClass::Column {
                 expected.retain(|p| ["SELECT", "INSERT", "UPDATE", "REFERENCES"].contains(p));
             }
             let held: BTreeSet<&str> = held.iter().map(String::as_str).collect();
@@ -106,7 +106,11 @@ impl Access<'_> {
         Ok(found)
     }
 
-    async fn tried(&self, abilities: &Abilities<'_>, contents: &Contents) -> Result<Vec<String>> {
+    async fn check_statements(
+        &self,
+        abilities: &Abilities<'_>,
+        contents: &Contents,
+    ) -> Result<Vec<String>> {
         let attempts: Vec<Attempt<'_>> =
             self.roles.iter().flat_map(|role| self.attempts(role, abilities, contents)).collect();
         let list: Vec<serde_json::Value> = attempts
@@ -143,7 +147,7 @@ impl Access<'_> {
             name: name.to_owned(),
             part: part.to_owned(),
         };
-        let database = name(Class::Database, "", self.rules.database, "");
+        let database = name(ObjectClass::Database, "", self.rules.database, "");
         let attempt = |allowed, sql: String| Attempt { role, sql, allowed };
         let mut attempts = vec![
             attempt(abilities.can(role, &database, "CREATE"), "CREATE SCHEMA attempted".to_owned()),
@@ -152,35 +156,36 @@ impl Access<'_> {
                 "CREATE TEMPORARY TABLE attempted (a int)".to_owned(),
             ),
         ];
-        for thing in contents.things.values().filter(|thing| !thing.of_extension) {
-            let schema = &thing.name.schema;
-            let full = format!("{}.{}", quote(schema), quote(&thing.name.name));
-            let entered = abilities.can(role, &name(Class::Schema, schema, schema, ""), "USAGE");
+        for object in contents.objects.values().filter(|object| !object.of_extension) {
+            let schema = &object.name.schema;
+            let full = format!("{}.{}", quote(schema), quote(&object.name.name));
+            let entered =
+                abilities.can(role, &name(ObjectClass::Schema, schema, schema, ""), "USAGE");
             let column = |part: &str, privilege: &str| {
                 entered
                     && abilities.can(
                         role,
-                        &name(Class::Column, schema, &thing.name.name, part),
+                        &name(ObjectClass::Column, schema, &object.name.name, part),
                         privilege,
                     )
             };
-            let table = |privilege: &str| entered && abilities.can(role, &thing.name, privilege);
+            let table = |privilege: &str| entered && abilities.can(role, &object.name, privilege);
             let both = |privilege: &str| column("a", privilege) && column("b", privilege);
             let uses = |sequence: &Name| {
                 ["USAGE", "UPDATE"].iter().any(|privilege| abilities.can(role, sequence, privilege))
             };
-            match (thing.name.class, thing.detail.as_str()) {
-                (Class::Schema, _) => attempts.push(attempt(
-                    abilities.can(role, &thing.name, "CREATE"),
+            match (object.name.class, object.detail.as_str()) {
+                (ObjectClass::Schema, _) => attempts.push(attempt(
+                    abilities.can(role, &object.name, "CREATE"),
                     format!("CREATE TABLE {}.attempted (a int)", quote(schema)),
                 )),
-                (Class::Sequence, _) => attempts.push(attempt(
-                    entered && uses(&thing.name),
+                (ObjectClass::Sequence, _) => attempts.push(attempt(
+                    entered && uses(&object.name),
                     format!("SELECT nextval({})", literal(&full)),
                 )),
-                (Class::Table, "r" | "p" | "v" | "m") => {
+                (ObjectClass::Table, "r" | "p" | "v" | "m") => {
                     attempts.push(attempt(both("SELECT"), format!("SELECT * FROM {full}")));
-                    if !["r", "p"].contains(&thing.detail.as_str()) {
+                    if !["r", "p"].contains(&object.detail.as_str()) {
                         continue;
                     }
                     let insert = format!("INSERT INTO {full} (a, b) VALUES (1, 'x')");
@@ -189,9 +194,13 @@ impl Access<'_> {
                         .push(attempt(column("b", "UPDATE"), format!("UPDATE {full} SET b = 'y'")));
                     attempts.push(attempt(table("DELETE"), format!("DELETE FROM {full}")));
                     attempts.push(attempt(table("TRUNCATE"), format!("TRUNCATE {full}")));
-                    let sequence =
-                        name(Class::Sequence, schema, &format!("{}_a_seq", thing.name.name), "");
-                    if contents.things.contains_key(&sequence) {
+                    let sequence = name(
+                        ObjectClass::Sequence,
+                        schema,
+                        &format!("{}_a_seq", object.name.name),
+                        "",
+                    );
+                    if contents.objects.contains_key(&sequence) {
                         attempts.push(attempt(
                             column("b", "INSERT") && uses(&sequence),
                             format!("INSERT INTO {full} (b) VALUES ('x')"),
@@ -206,7 +215,7 @@ impl Access<'_> {
 
     /// As the owner and as every creator, creates an object of each kind in each covered schema and
     /// in an undeclared one, and compares the privileges. Everything is rolled back.
-    async fn afterwards(&self) -> Result<Vec<String>> {
+    async fn check_future_objects(&self) -> Result<Vec<String>> {
         self.client.batch_execute("BEGIN").await?;
         let covered = self.rules.declared.covered(self.rules.database);
         let new = format!("{LATER}schema");
@@ -218,18 +227,19 @@ impl Access<'_> {
         }
         let row = self.client.query_one(CONTENTS, &[]).await?;
         let contents = Contents::read(row.try_get(0)?)?;
-        let is_later = |name: &Name| name.name.starts_with(LATER) && name.class != Class::Schema;
+        let is_later =
+            |name: &Name| name.name.starts_with(LATER) && name.class != ObjectClass::Schema;
         let mut found = Vec::new();
         let mut expectations = BTreeMap::new();
-        for (name, thing) in contents.things.iter().filter(|(name, _)| is_later(name)) {
-            let mut bare = thing.clone();
-            bare.acl.retain(|item| self.rules.is_of_others(thing, item));
+        for (name, object) in contents.objects.iter().filter(|(name, _)| is_later(name)) {
+            let mut bare = object.clone();
+            bare.acl.retain(|item| self.rules.is_undeclared(object, item));
             let expected = self.rules.expected(&bare);
             let what = format!(
                 "{}: {name}, created after the run by {}",
-                self.rules.database, thing.owner
+                self.rules.database, object.owner
             );
-            found.extend(expected.complaints(&thing.acl, &what));
+            found.extend(expected.violations(&object.acl, &what));
             expectations.insert(name.clone(), expected);
         }
         let abilities = Abilities { rules: &self.rules, expectations };

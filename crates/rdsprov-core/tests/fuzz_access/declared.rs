@@ -16,7 +16,7 @@ pub enum Level {
 }
 
 impl Level {
-    pub fn word(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Owner => "owner",
             Self::Editor => "editor",
@@ -165,7 +165,7 @@ impl Application {
             format!("username = {}", string(&self.user)),
         ];
         if self.level != Level::Owner {
-            keys.push(format!("access_level = {}", string(self.level.word())));
+            keys.push(format!("access_level = {}", string(self.level.name())));
         }
         keys.extend(self.schemas.as_ref().map(|schemas| format!("schemas = {}", list(schemas))));
         keys.extend(self.createdb.map(|createdb| format!("createdb = {createdb}")));
@@ -336,8 +336,8 @@ fn users(
     }
 }
 
-/// Chooses roles that create objects in addition to the owners: declared ones and an undeclared
-/// one.
+/// Chooses roles that create objects in addition to the owners: declared ones
+/// and an undeclared one.
 fn creators(random: &mut Random, declared: &mut Declared) {
     let mut pool: Vec<String> = declared.roles().into_iter().map(str::to_owned).collect();
     pool.push(UNMANAGED[0].to_owned());
@@ -381,7 +381,7 @@ pub fn earlier(random: &mut Random, site: &Site) -> Declared {
         return other;
     }
     other.applications.retain(|app| app.level == Level::Owner || random.chance(80));
-    other_owners(random, &mut other);
+    change_owners(random, &mut other);
     let left: BTreeSet<String> = other.roles().into_iter().map(str::to_owned).collect();
     for app in &mut other.applications {
         app.creators.retain(|role| left.contains(role) || UNMANAGED.contains(&role.as_str()));
@@ -402,7 +402,7 @@ pub fn earlier(random: &mut Random, site: &Site) -> Declared {
 }
 
 /// Gives some databases to another declared role.
-fn other_owners(random: &mut Random, declared: &mut Declared) {
+fn change_owners(random: &mut Random, declared: &mut Declared) {
     let owned: Vec<String> = declared
         .applications
         .iter()

@@ -9,16 +9,16 @@ use serde::de::DeserializeOwned;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls};
 
+use crate::initial_state::{Place, SUPERUSER};
 use crate::snapshot::{Cluster, Contents, Snapshot};
-use crate::starting::{Place, SUPERUSER};
 
 const CLUSTER: &str = include_str!("queries/cluster.sql");
 const CONTENTS: &str = include_str!("queries/contents.sql");
 
 /// An error of the test itself, not of the product.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    #[error("{}", said(.0))]
+pub enum HarnessError {
+    #[error("{}", message(.0))]
     Server(#[from] tokio_postgres::Error),
     #[error("unexpected query result: {0}")]
     Shape(#[from] serde_json::Error),
@@ -28,11 +28,11 @@ pub enum Trouble {
     Io(#[from] std::io::Error),
 }
 
-pub type Result<T> = std::result::Result<T, Trouble>;
+pub type Result<T> = std::result::Result<T, HarnessError>;
 
-fn said(error: &tokio_postgres::Error) -> String {
+fn message(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
-        Some(said) => format!("{} ({})", said.message(), said.code().code()),
+        Some(message) => format!("{} ({})", message.message(), message.code().code()),
         None => error.to_string(),
     }
 }
@@ -89,7 +89,7 @@ impl Host {
     }
 
     /// Takes a snapshot of the whole server.
-    pub async fn look(&self) -> Result<Snapshot> {
+    pub async fn snapshot(&self) -> Result<Snapshot> {
         let cluster: Cluster = ask(&self.home, CLUSTER, &[]).await?;
         let mut inside = BTreeMap::new();
         for (name, database) in &cluster.databases {
@@ -101,7 +101,7 @@ impl Host {
     }
 
     /// Returns the current WAL insert position.
-    pub async fn written(&self) -> Result<String> {
+    pub async fn wal_position(&self) -> Result<String> {
         let query = "SELECT pg_current_wal_insert_lsn()::text";
         Ok(self.home.query_one(query, &[]).await?.try_get(0)?)
     }
@@ -131,8 +131,8 @@ impl Host {
             Place::Database(name) => {
                 own = match self.connect(name).await {
                     Ok(client) => client,
-                    Err(Trouble::Server(error)) => return Ok(Err(said(&error))),
-                    Err(trouble) => return Err(trouble),
+                    Err(HarnessError::Server(error)) => return Ok(Err(message(&error))),
+                    Err(error) => return Err(error),
                 };
                 &*own
             }
@@ -140,7 +140,7 @@ impl Host {
         for statement in statements {
             if let Err(error) = client.batch_execute(statement).await {
                 client.batch_execute("RESET ROLE").await?;
-                return Ok(Err(format!("{statement}: {}", said(&error))));
+                return Ok(Err(format!("{statement}: {}", message(&error))));
             }
         }
         Ok(Ok(()))

@@ -1,38 +1,38 @@
 //! Applies randomized definitions to randomized initial states, applies them again, and asks the
 //! server whether every role has the access of its level and everything else is unchanged.
 //!
-//! `RDSPROV_FUZZ_CASES` sets the number of cases over all versions (200), `RDSPROV_FUZZ_MINUTES` a
-//! duration instead, `RDSPROV_FUZZ_SEED` a single case. `RDSPROV_FUZZ_PATIENCE` sets how many
-//! seconds to spend on shrinking a case that fails (30). Each failure prints the command that
-//! reproduces it.
+//! `RDSPROV_FUZZ_CASES` sets the number of cases over all versions (200),
+//! `RDSPROV_FUZZ_MINUTES` a duration instead, `RDSPROV_FUZZ_SEED` a single case.
+//! `RDSPROV_FUZZ_SHRINK_SECONDS` sets how many seconds to spend on shrinking a case that fails
+//! (30). Each failure prints the command that reproduces it.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod access;
+mod checker;
+mod coverage;
 mod declared;
 mod host;
-mod judge;
+mod initial_state;
 mod oracle;
 mod random;
 mod run;
 mod shrink;
 mod snapshot;
-mod starting;
-mod tally;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use coverage::Coverage;
 use host::Host;
+use initial_state::Case;
 use random::Random;
 use rdsprov_testkit::versions;
-use starting::Case;
-use tally::Tally;
 
 /// Selects the cases to run.
-enum Amount {
+enum CaseSelection {
     Cases(usize),
     Until(Instant),
     One(u64),
@@ -43,8 +43,8 @@ fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text:?} is not a number")))
 }
 
-impl Amount {
-    fn of_environment() -> Self {
+impl CaseSelection {
+    fn from_environment() -> Self {
         if let Some(seed) = variable("RDSPROV_FUZZ_SEED") {
             return Self::One(seed);
         }
@@ -65,22 +65,22 @@ impl Amount {
 
 /// The state that all workers share.
 struct Work {
-    amount: Amount,
+    selection: CaseSelection,
     base: u64,
     versions: Vec<u32>,
     /// The time limit for shrinking a case that fails.
-    patience: Duration,
+    shrink_time: Duration,
     next: AtomicUsize,
-    tally: Mutex<Tally>,
+    coverage: Mutex<Coverage>,
     failures: Mutex<BTreeMap<(u64, u32), String>>,
 }
 
-/// The default run uses fixed seeds, so that its result does not depend on luck. A timed run uses
-/// new seeds.
+/// The default run uses fixed seeds, so that its result does not depend on luck. A timed
+/// run uses new seeds.
 const BASE: u64 = 20_261_124;
 
 /// The number of failed cases after which a default run stops.
-const ENOUGH: usize = 5;
+const MAX_FAILURES: usize = 5;
 
 impl Work {
     /// Runs cases until none are left. The servers end with the thread that started them.
@@ -94,13 +94,14 @@ impl Work {
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let failed = self.failures.lock().unwrap().len();
-            let enough = matches!(self.amount, Amount::Cases(_)) && failed >= ENOUGH;
-            if enough || !self.amount.includes(number, self.versions.len()) {
+            let enough =
+                matches!(self.selection, CaseSelection::Cases(_)) && failed >= MAX_FAILURES;
+            if enough || !self.selection.includes(number, self.versions.len()) {
                 break;
             }
             let major = self.versions[number % self.versions.len()];
-            let seed = match self.amount {
-                Amount::One(seed) => seed,
+            let seed = match self.selection {
+                CaseSelection::One(seed) => seed,
                 _ => Random::new(self.base.wrapping_add(number as u64)).next(),
             };
             let host =
@@ -114,36 +115,36 @@ impl Work {
     /// Runs a case. Returns whether the server can be used for another one.
     async fn case(&self, host: &Host, seed: u64, major: u32) -> bool {
         let case = Case::generate(seed, major);
-        let mut tally = Tally::default();
-        let result = run::run(host, &case, &mut tally).await;
-        tally.count(format!("cases: PostgreSQL {major}"));
-        self.tally.lock().unwrap().add(tally);
+        let mut coverage = Coverage::default();
+        let result = run::run(host, &case, &mut coverage).await;
+        coverage.count(format!("cases: PostgreSQL {major}"));
+        self.coverage.lock().unwrap().add(coverage);
         let Err(failure) = result else { return true };
-        let (small, failure) = shrink::shrink(host, &case, failure, self.patience).await;
+        let (small, failure) = shrink::shrink(host, &case, failure, self.shrink_time).await;
         let text = format!(
             "RDSPROV_FUZZ_SEED={seed} RDSPROV_TEST_PG={major} failed, {:?}: {}\n{small}",
             failure.stage, failure.what
         );
         eprintln!("{text}");
         self.failures.lock().unwrap().insert((seed, major), text);
-        failure.stage != run::Stage::Trouble
+        failure.stage != run::Stage::HarnessError
     }
 }
 
 #[test]
-fn what_is_declared_is_what_the_server_grants_and_all_else_is_as_before() {
-    let amount = Amount::of_environment();
-    let base = match amount {
-        Amount::Until(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs(),
-        Amount::Cases(_) | Amount::One(_) => BASE,
+fn server_grants_what_is_declared_and_nothing_else_changes() {
+    let selection = CaseSelection::from_environment();
+    let base = match selection {
+        CaseSelection::Until(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs(),
+        CaseSelection::Cases(_) | CaseSelection::One(_) => BASE,
     };
     let work = Work {
-        amount,
+        selection,
         base: variable("RDSPROV_FUZZ_BASE").unwrap_or(base),
         versions: versions(),
-        patience: Duration::from_secs(variable("RDSPROV_FUZZ_PATIENCE").unwrap_or(30)),
+        shrink_time: Duration::from_secs(variable("RDSPROV_FUZZ_SHRINK_SECONDS").unwrap_or(30)),
         next: AtomicUsize::new(0),
-        tally: Mutex::default(),
+        coverage: Mutex::default(),
         failures: Mutex::default(),
     };
     eprintln!("reproduce these cases with RDSPROV_FUZZ_BASE={}", work.base);
@@ -153,15 +154,15 @@ fn what_is_declared_is_what_the_server_grants_and_all_else_is_as_before() {
             scope.spawn(|| work.run());
         }
     });
-    let tally = work.tally.into_inner().unwrap();
-    println!("{tally}");
+    let coverage = work.coverage.into_inner().unwrap();
+    println!("{coverage}");
     let failures = work.failures.into_inner().unwrap();
     for (seed, major) in failures.keys() {
         eprintln!("RDSPROV_FUZZ_SEED={seed} RDSPROV_TEST_PG={major} failed");
     }
     assert!(failures.is_empty(), "{} cases failed, base {}", failures.len(), work.base);
-    if matches!(work.amount, Amount::Cases(100..) | Amount::Until(_)) {
-        let missing = tally.missing();
+    if matches!(work.selection, CaseSelection::Cases(100..) | CaseSelection::Until(_)) {
+        let missing = coverage.missing();
         assert!(missing.is_empty(), "the generator never produced: {missing:?}");
     }
 }

@@ -13,25 +13,25 @@ use rdsprov_core::server::{
 };
 
 use crate::access::Access;
+use crate::checker::Checker;
+use crate::coverage::Coverage;
 use crate::declared::Declared;
-use crate::host::{Host, Trouble};
-use crate::judge::Judge;
+use crate::host::{HarnessError, Host};
+use crate::initial_state::{ADMINISTRATOR, Base, Case, ManualChange, Place};
 use crate::oracle::Rules;
 use crate::snapshot::Snapshot;
-use crate::starting::{ADMINISTRATOR, Base, Case, Place, Starting};
-use crate::tally::Tally;
 
 /// The stage at which a case failed. A smaller case that fails at another stage has another cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// The test itself failed.
-    Trouble,
+    HarnessError,
     Definitions,
     Plan,
     /// A refusal without a manual fix, which the test does not expect.
-    Unforeseen,
+    Unexpected,
     /// The manual fix of a refusal fails.
-    WayOut,
+    ManualFix,
     /// The plan is refused after every manual fix.
     StillRefused,
     /// A refused run changed something.
@@ -60,15 +60,15 @@ impl Failure {
     pub fn is_like(&self, other: &Self) -> bool {
         let remedy = |failure: &Self| -> Option<String> {
             let remedy = failure.what.rsplit(": ").next()?;
-            (failure.stage == Stage::Unforeseen).then(|| remedy.chars().take(10).collect())
+            (failure.stage == Stage::Unexpected).then(|| remedy.chars().take(10).collect())
         };
         self.stage == other.stage && remedy(self) == remedy(other)
     }
 }
 
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
-        Self { stage: Stage::Trouble, what: trouble.to_string() }
+impl From<HarnessError> for Failure {
+    fn from(error: HarnessError) -> Self {
+        Self { stage: Stage::HarnessError, what: error.to_string() }
     }
 }
 
@@ -81,12 +81,12 @@ fn fail<T>(stage: Stage, what: impl ToString) -> Result<T> {
 /// The number of times that manual fixes are tried.
 const ROUNDS: usize = 8;
 /// The number of plans that may defer objects to a later plan.
-const UNSEEN_ROUNDS: usize = 3;
+const DEFERRED_ROUNDS: usize = 3;
 
 /// The reaction to the refusals of a plan.
-enum Way {
+enum FixResult {
     /// The statements of the refusals were executed.
-    Opened,
+    Applied,
     /// The run is allowed to change owners.
     ChangesOwner,
     /// Only other definitions would help.
@@ -94,15 +94,15 @@ enum Way {
 }
 
 /// Runs a case, and cleans the server afterwards.
-pub async fn run(host: &Host, case: &Case, tally: &mut Tally) -> Result<()> {
-    let result = Running { host, case, tally }.run().await;
+pub async fn run(host: &Host, case: &Case, coverage: &mut Coverage) -> Result<()> {
+    let result = Running { host, case, coverage }.run().await;
     host.wait_for_sessions().await?;
     host.clean().await?;
     result
 }
 
 /// A plan without refusals.
-struct Ready {
+struct AcceptedPlan {
     run: Provisioner,
     plan: Plan,
     may_change_owners: bool,
@@ -111,7 +111,7 @@ struct Ready {
 struct Running<'a> {
     host: &'a Host,
     case: &'a Case,
-    tally: &'a mut Tally,
+    coverage: &'a mut Coverage,
 }
 
 fn password(role: &str) -> String {
@@ -120,7 +120,7 @@ fn password(role: &str) -> String {
 
 impl Running<'_> {
     async fn run(&mut self) -> Result<()> {
-        let secrets = tempfile::tempdir().map_err(Trouble::from)?;
+        let secrets = tempfile::tempdir().map_err(HarnessError::from)?;
         self.start(&self.case.by_hand).await?;
         match &self.case.base {
             Base::Nothing => {}
@@ -130,42 +130,47 @@ impl Running<'_> {
             }
         }
         self.start(&self.case.drift).await?;
-        self.tally.count(format!("base: {}", self.case.base.word()));
+        self.coverage.count(format!("base: {}", self.case.base.name()));
         if self.case.unadopted {
-            self.must_refuse(&self.case.declared.without_adoption(), secrets.path()).await?;
+            self.check_refusal_without_adopt(
+                &self.case.declared.without_adoption(),
+                secrets.path(),
+            )
+            .await?;
         }
         let declared = &self.case.declared;
-        let ready = self.plan(declared, secrets.path(), self.case.may_change_owners).await?;
-        let Some(Ready { run, plan, may_change_owners }) = ready else { return Ok(()) };
-        self.tally.count_levels(declared);
-        self.tally.count(if plan.is_empty() { "plans: empty" } else { "plans: applied" });
-        let mut before = self.host.look().await?;
+        let accepted = self.plan(declared, secrets.path(), self.case.may_change_owners).await?;
+        let Some(AcceptedPlan { run, plan, may_change_owners }) = accepted else { return Ok(()) };
+        self.coverage.count_levels(declared);
+        self.coverage.count(if plan.is_empty() { "plans: empty" } else { "plans: applied" });
+        let mut before = self.host.snapshot().await?;
         if may_change_owners {
-            for database in before.hand_over(declared) {
-                self.tally.count(format!("owners: changed from {}", who(declared, &database)));
+            for database in before.transfer_ownership(declared) {
+                self.coverage
+                    .count(format!("owners: changed from {}", role_kind(declared, &database)));
             }
         }
         if !self.apply(&run, plan).await? {
-            self.tally.count("plans: deferred objects were refused");
+            self.coverage.count("plans: deferred objects were refused");
             return Ok(());
         }
-        self.writes_nothing(&run).await?;
-        let after = self.host.look().await?;
-        let judge =
-            Judge { declared, before: &before, after: &after, pristine: &self.host.pristine };
-        let complaints = judge.complaints();
-        if !complaints.is_empty() {
-            return fail(Stage::State, complaints.join("\n"));
+        self.check_no_wal(&run).await?;
+        let after = self.host.snapshot().await?;
+        let checker =
+            Checker { declared, before: &before, after: &after, pristine: &self.host.pristine };
+        let violations = checker.violations();
+        if !violations.is_empty() {
+            return fail(Stage::State, violations.join("\n"));
         }
         self.access(&after).await
     }
 
     /// Executes the manual changes of the case. A statement that the server rejects is skipped.
-    async fn start(&mut self, startings: &[Starting]) -> Result<()> {
-        for starting in startings {
-            match self.host.by_hand(&starting.place, &starting.statements).await? {
-                Ok(()) => self.tally.did(starting.kind),
-                Err(said) => self.tally.could_not(starting.kind, said),
+    async fn start(&mut self, changes: &[ManualChange]) -> Result<()> {
+        for initial_state in changes {
+            match self.host.by_hand(&initial_state.place, &initial_state.statements).await? {
+                Ok(()) => self.coverage.count_change(initial_state.kind),
+                Err(message) => self.coverage.count_rejected(initial_state.kind, message),
             }
         }
         Ok(())
@@ -182,7 +187,7 @@ impl Running<'_> {
             Err(error) => return fail(Stage::Definitions, error),
         };
         write_secrets(declared, secrets, &self.host.server.admin_secret())
-            .map_err(Trouble::from)?;
+            .map_err(HarnessError::from)?;
         let wrong =
             |error: &dyn std::fmt::Display| Failure { stage: Stage::Plan, what: error.to_string() };
         let mut desired = Desired::new(&definitions, "dev", &Templates::default(), None)
@@ -213,17 +218,17 @@ impl Running<'_> {
         declared: &Declared,
         secrets: &Path,
         mut may_change_owners: bool,
-    ) -> Result<Option<Ready>> {
+    ) -> Result<Option<AcceptedPlan>> {
         let mut run = self.open(declared, secrets, may_change_owners).await?;
         let mut seen = Vec::new();
         for _ in 0..ROUNDS {
-            let before = self.host.look().await?;
+            let before = self.host.snapshot().await?;
             let plan = self.plan_once(&run).await?;
             if plan.refusals.is_empty() {
-                return Ok(Some(Ready { run, plan, may_change_owners }));
+                return Ok(Some(AcceptedPlan { run, plan, may_change_owners }));
             }
-            self.tally.count("plans: refused");
-            let changed = before.differences(&self.host.look().await?);
+            self.coverage.count("plans: refused");
+            let changed = before.differences(&self.host.snapshot().await?);
             if !changed.is_empty() {
                 return fail(
                     Stage::RefusedAndChanged,
@@ -231,14 +236,14 @@ impl Running<'_> {
                 );
             }
             seen.push(plan.to_text());
-            match self.make_way(&plan).await? {
-                Way::Opened => {}
-                Way::ChangesOwner => {
+            match self.apply_manual_fixes(&plan).await? {
+                FixResult::Applied => {}
+                FixResult::ChangesOwner => {
                     may_change_owners = true;
                     run = self.open(declared, secrets, may_change_owners).await?;
                 }
-                Way::None => {
-                    self.tally.count("plans: refused for a role that does not exist yet");
+                FixResult::None => {
+                    self.coverage.count("plans: refused for a role that does not exist yet");
                     return Ok(None);
                 }
             }
@@ -250,55 +255,61 @@ impl Running<'_> {
     }
 
     /// Executes the statements that the refusals name, as the bootstrap superuser.
-    async fn make_way(&mut self, plan: &Plan) -> Result<Way> {
+    async fn apply_manual_fixes(&mut self, plan: &Plan) -> Result<FixResult> {
         for refusal in &plan.refusals {
             let Some(opening) = &refusal.manual_fix else {
                 if refusal.remedy.contains("--allow changes_owner") {
-                    return Ok(Way::ChangesOwner);
+                    return Ok(FixResult::ChangesOwner);
                 }
                 if refusal.message.contains("cannot go to role ") {
-                    return Ok(Way::None);
+                    return Ok(FixResult::None);
                 }
-                let ways: Vec<&Starting> = self
+                let fixes: Vec<&ManualChange> = self
                     .case
                     .drift
                     .iter()
-                    .filter(|starting| !starting.way_out.is_empty())
+                    .filter(|initial_state| !initial_state.manual_fix.is_empty())
                     .collect();
-                if ways.is_empty() {
+                if fixes.is_empty() {
                     return fail(
-                        Stage::Unforeseen,
+                        Stage::Unexpected,
                         format!("{}: {}", refusal.message, refusal.remedy),
                     );
                 }
-                for starting in ways {
-                    let _ = self.host.by_hand(&starting.place, &starting.way_out).await?;
+                for initial_state in fixes {
+                    let _ =
+                        self.host.by_hand(&initial_state.place, &initial_state.manual_fix).await?;
                 }
                 continue;
             };
-            self.tally.count("refusals: opened");
+            self.coverage.count("refusals: opened");
             let place = match &opening.database {
                 Some(name) => Place::Database(name.to_string()),
                 None => Place::Cluster,
             };
-            if let Err(said) = self.host.by_hand(&place, std::slice::from_ref(&opening.sql)).await?
+            if let Err(message) =
+                self.host.by_hand(&place, std::slice::from_ref(&opening.sql)).await?
             {
                 return fail(
-                    Stage::WayOut,
-                    format!("{}: its manual fix fails: {said}", refusal.message),
+                    Stage::ManualFix,
+                    format!("{}: its manual fix fails: {message}", refusal.message),
                 );
             }
         }
-        Ok(Way::Opened)
+        Ok(FixResult::Applied)
     }
 
     /// Without permission to adopt, the plan must be refused and change nothing.
-    async fn must_refuse(&mut self, declared: &Declared, secrets: &Path) -> Result<()> {
+    async fn check_refusal_without_adopt(
+        &mut self,
+        declared: &Declared,
+        secrets: &Path,
+    ) -> Result<()> {
         let run = self.open(declared, secrets, false).await?;
-        let before = self.host.look().await?;
+        let before = self.host.snapshot().await?;
         let plan = self.plan_once(&run).await?;
-        self.tally.count("plans: refused without adoption");
-        let changed = before.differences(&self.host.look().await?);
+        self.coverage.count("plans: refused without adoption");
+        let changed = before.differences(&self.host.snapshot().await?);
         if plan.refusals.is_empty() || !changed.is_empty() {
             let text = plan.to_text();
             return fail(
@@ -312,7 +323,7 @@ impl Running<'_> {
     /// Applies plans until none defers objects. Returns false if a later plan is refused.
     async fn apply(&mut self, run: &Provisioner, mut plan: Plan) -> Result<bool> {
         let lock = lock(run).await?;
-        for _ in 0..UNSEEN_ROUNDS {
+        for _ in 0..DEFERRED_ROUNDS {
             let outcome = run.apply(&lock, &plan, "1", &ExecuteOptions::default()).await;
             if let Some(error) = outcome.error {
                 return fail(Stage::Apply, format!("{error}\n{}", plan.to_text()));
@@ -332,7 +343,7 @@ impl Running<'_> {
                     format!("the second plan:\n{text}\nthe first:\n{first}"),
                 );
             }
-            self.tally.count("plans: a second one for deferred objects");
+            self.coverage.count("plans: a second one for deferred objects");
             plan = again;
         }
         fail(Stage::SecondPlan, "every plan defers objects")
@@ -340,17 +351,17 @@ impl Running<'_> {
 
     /// Asserts that a run without changes writes no WAL. The server may write in the background
     /// (pruning, a checkpoint), but not on every attempt.
-    async fn writes_nothing(&self, run: &Provisioner) -> Result<()> {
+    async fn check_no_wal(&self, run: &Provisioner) -> Result<()> {
         let lock = lock(run).await?;
         let mut places = Vec::new();
         for _ in 0..4 {
-            let before = self.host.written().await?;
+            let before = self.host.wal_position().await?;
             let plan = self.plan_once(run).await?;
             if !plan.is_empty() || !plan.refusals.is_empty() {
                 return fail(Stage::SecondPlan, plan.to_text());
             }
             run.apply(&lock, &plan, "1", &ExecuteOptions::default()).await;
-            let after = self.host.written().await?;
+            let after = self.host.wal_position().await?;
             if before == after {
                 return Ok(());
             }
@@ -361,14 +372,14 @@ impl Running<'_> {
 
     /// Runs the product with earlier definitions until it completes.
     async fn provision(&mut self, declared: &Declared, secrets: &Path) -> Result<()> {
-        let Some(ready) = self.plan(declared, secrets, false).await? else { return Ok(()) };
-        self.apply(&ready.run, ready.plan).await.map(drop)
+        let Some(accepted) = self.plan(declared, secrets, false).await? else { return Ok(()) };
+        self.apply(&accepted.run, accepted.plan).await.map(drop)
     }
 
     /// Runs the product with earlier definitions and kills it between two statements.
     async fn interrupt(&mut self, declared: &Declared, secrets: &Path, part: f64) -> Result<()> {
-        let Some(ready) = self.plan(declared, secrets, false).await? else { return Ok(()) };
-        let Ready { run, plan, .. } = ready;
+        let Some(accepted) = self.plan(declared, secrets, false).await? else { return Ok(()) };
+        let AcceptedPlan { run, plan, .. } = accepted;
         let all: usize = plan.transactions.iter().map(|t| t.script(plan.server_major).len()).sum();
         let position = (all as f64 * part) as usize;
         let lock = lock(&run).await?;
@@ -400,14 +411,14 @@ impl Running<'_> {
             let owner = after.owner(declared, database);
             let rules = Rules { declared, database, owner };
             let access = Access { client: &client, rules, roles: roles.clone() };
-            found.extend(access.complaints(after).await?);
+            found.extend(access.violations(after).await?);
         }
         found.extend(self.logins(declared));
         if found.is_empty() { Ok(()) } else { fail(Stage::Access, found.join("\n")) }
     }
 
-    /// Checks that each role can log in with its password to databases that allow it, and to no
-    /// other.
+    /// Checks that each role can log in with its password to databases that allow it,
+    /// and to no other.
     fn logins(&self, declared: &Declared) -> Vec<String> {
         let mut found = Vec::new();
         for app in declared.applications.iter().filter(|app| !app.iam).take(3) {
@@ -428,7 +439,7 @@ impl Running<'_> {
 }
 
 /// Classifies the role that gives up a database.
-fn who(declared: &Declared, role: &str) -> &'static str {
+fn role_kind(declared: &Declared, role: &str) -> &'static str {
     match role {
         ADMINISTRATOR => "the administrator",
         role if declared.is_managed(role) => "a declared role",

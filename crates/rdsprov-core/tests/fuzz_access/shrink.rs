@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::coverage::Coverage;
 use crate::host::Host;
+use crate::initial_state::{Base, Case, UNDECLARED_DATABASE};
 use crate::run::{Failure, Stage, run};
-use crate::starting::{Base, Case, ELSEWHERE};
-use crate::tally::Tally;
 
 /// A list of a case whose elements can be left out.
 #[derive(Clone, Copy)]
@@ -75,7 +75,7 @@ impl Work<'_> {
         if Instant::now() > self.deadline || !smaller.is_sound() {
             return false;
         }
-        match run(self.host, &smaller, &mut Tally::default()).await {
+        match run(self.host, &smaller, &mut Coverage::default()).await {
             Err(failure) if failure.is_like(&self.failure) => {
                 (self.case, self.failure) = (smaller, failure);
                 true
@@ -90,15 +90,15 @@ pub async fn shrink(
     host: &Host,
     case: &Case,
     failure: Failure,
-    patience: Duration,
+    shrink_time: Duration,
 ) -> (Case, Failure) {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + shrink_time;
     let mut work = Work { host, case: case.clone(), failure, deadline };
-    if work.failure.stage == Stage::Trouble {
+    if work.failure.stage == Stage::HarnessError {
         return (work.case, work.failure);
     }
     let databases: Vec<String> = case.declared.databases().into_iter().map(str::to_owned).collect();
-    for database in databases.iter().map(String::as_str).chain([ELSEWHERE]) {
+    for database in databases.iter().map(String::as_str).chain([UNDECLARED_DATABASE]) {
         let smaller = work.case.without_database(database);
         work.take(smaller).await;
     }

@@ -24,7 +24,7 @@ pub type Acl = BTreeSet<Item>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Class {
+pub enum ObjectClass {
     Database,
     Schema,
     Table,
@@ -43,7 +43,7 @@ pub enum Class {
 /// The identity of an object. A column is a part of its table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Name {
-    pub class: Class,
+    pub class: ObjectClass,
     pub schema: String,
     pub name: String,
     pub part: String,
@@ -61,7 +61,7 @@ impl std::fmt::Display for Name {
 
 /// An object that has an owner and an ACL.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Thing {
+pub struct CatalogObject {
     #[serde(flatten)]
     pub name: Name,
     /// The `relkind` of a relation.
@@ -71,8 +71,8 @@ pub struct Thing {
     pub acl: Acl,
 }
 
-/// The key of default privileges: creator, schema (`None`: all schemas), object type
-/// (`defaclobjtype`).
+/// The key of default privileges: creator, schema (`None`: all
+/// schemas), object type (`defaclobjtype`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DefaultsOf {
     pub creator: String,
@@ -90,7 +90,7 @@ struct DefaultsRow {
 
 #[derive(Deserialize)]
 struct ContentsRow {
-    things: Vec<Thing>,
+    objects: Vec<CatalogObject>,
     defaults: Vec<DefaultsRow>,
     of_the_system: String,
 }
@@ -98,7 +98,7 @@ struct ContentsRow {
 /// The contents of one database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
-    pub things: BTreeMap<Name, Thing>,
+    pub objects: BTreeMap<Name, CatalogObject>,
     defaults: BTreeMap<DefaultsOf, Acl>,
     /// The built-in default privileges by object type, as the bootstrap superuser has them.
     built_in: BTreeMap<String, Acl>,
@@ -108,7 +108,7 @@ pub struct Contents {
 impl Contents {
     pub fn read(text: &str) -> serde_json::Result<Self> {
         let row: ContentsRow = serde_json::from_str(text)?;
-        let things = row.things.into_iter().map(|thing| (thing.name.clone(), thing)).collect();
+        let objects = row.objects.into_iter().map(|object| (object.name.clone(), object)).collect();
         let mut defaults = BTreeMap::new();
         let mut built_in = BTreeMap::new();
         for DefaultsRow { creator, schema, kind, acl } in row.defaults {
@@ -117,7 +117,7 @@ impl Contents {
                 None => drop(built_in.insert(kind, acl)),
             }
         }
-        Ok(Self { things, defaults, built_in, of_the_system: row.of_the_system })
+        Ok(Self { objects, defaults, built_in, of_the_system: row.of_the_system })
     }
 
     pub fn defaults_named(&self) -> impl Iterator<Item = &DefaultsOf> {
@@ -144,9 +144,9 @@ impl Contents {
         if self.of_the_system != after.of_the_system {
             found.push(format!("{place}: an ACL of the system's own objects changed"));
         }
-        let names: BTreeSet<&Name> = self.things.keys().chain(after.things.keys()).collect();
+        let names: BTreeSet<&Name> = self.objects.keys().chain(after.objects.keys()).collect();
         for name in names {
-            let (before, after) = (self.things.get(name), after.things.get(name));
+            let (before, after) = (self.objects.get(name), after.objects.get(name));
             if before != after {
                 found.push(format!("{place}: {name} was {before:?} and is {after:?}"));
             }
@@ -221,7 +221,7 @@ impl Snapshot {
 
     /// Gives each declared database that has another owner to its declared one, with all objects of
     /// the old owner in it, as PostgreSQL would. Returns the old owners.
-    pub fn hand_over(&mut self, declared: &Declared) -> Vec<String> {
+    pub fn transfer_ownership(&mut self, declared: &Declared) -> Vec<String> {
         let mut were = Vec::new();
         for app in declared.applications.iter().filter(|app| app.level == Level::Owner) {
             let Some(database) = self.cluster.databases.get_mut(&app.database) else { continue };
@@ -235,11 +235,11 @@ impl Snapshot {
                 continue;
             }
             let from = std::mem::replace(&mut database.owner, app.user.clone());
-            database.acl = handed_over(&database.acl, &from, &app.user);
+            database.acl = with_new_owner(&database.acl, &from, &app.user);
             if let Some(contents) = self.contents.get_mut(&app.database) {
-                for thing in contents.things.values_mut().filter(|thing| thing.owner == from) {
-                    thing.owner.clone_from(&app.user);
-                    thing.acl = handed_over(&thing.acl, &from, &app.user);
+                for object in contents.objects.values_mut().filter(|object| object.owner == from) {
+                    object.owner.clone_from(&app.user);
+                    object.acl = with_new_owner(&object.acl, &from, &app.user);
                 }
             }
             were.push(from);
@@ -267,19 +267,20 @@ impl Snapshot {
 
 /// Gives the schemas of the owner's entry to the owner.
 fn take_schemas(contents: &mut Contents, owner: &Application) {
-    for thing in contents.things.values_mut() {
-        let name = &thing.name;
-        let is_declared =
-            name.class == Class::Schema && name.schema != "public" && owner.covers(&name.schema);
-        if is_declared && thing.owner != "pg_database_owner" {
-            thing.acl = handed_over(&thing.acl, &thing.owner, &owner.user);
-            thing.owner.clone_from(&owner.user);
+    for object in contents.objects.values_mut() {
+        let name = &object.name;
+        let is_declared = name.class == ObjectClass::Schema
+            && name.schema != "public"
+            && owner.covers(&name.schema);
+        if is_declared && object.owner != "pg_database_owner" {
+            object.acl = with_new_owner(&object.acl, &object.owner, &owner.user);
+            object.owner.clone_from(&owner.user);
         }
     }
 }
 
 /// Replaces the old owner by the new one. If two items become equal, the grant option remains.
-fn handed_over(acl: &Acl, from: &str, to: &str) -> Acl {
+fn with_new_owner(acl: &Acl, from: &str, to: &str) -> Acl {
     let renamed = |role: &String| if role == from { to.to_owned() } else { role.clone() };
     let all: Acl = acl
         .iter()

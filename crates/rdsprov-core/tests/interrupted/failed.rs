@@ -89,7 +89,7 @@ async fn failed_at(
 }
 
 /// Fails at each statement of a transaction in turn, in separate runs, and then completes it.
-/// Returns the number of statements, or `None` if there is no such transaction.
+/// Returns the number of statements, or `None` if the plan has fewer transactions.
 async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Option<usize> {
     let mut plan = open(server, secrets, DEFINITIONS).await.plan().await.unwrap();
     if transaction >= plan.transactions.len() {
@@ -120,7 +120,7 @@ async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Optio
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_fails_at_any_statement_is_completed_by_the_next() {
+async fn failed_run_is_completed_by_the_next() {
     // PostgreSQL 16 changed memberships: one version before, one after.
     let all = versions();
     for major in BTreeSet::from([all[0], all[all.len() - 1]]) {

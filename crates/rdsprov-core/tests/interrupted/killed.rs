@@ -48,7 +48,7 @@ async fn killed_at(server: &Server, secrets: &Path, definitions: &str, position:
 // A dropped session sends Terminate from its own task, which needs a second thread while the test
 // waits.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_killed_between_any_two_statements_is_completed_by_the_next() {
+async fn killed_run_is_completed_by_the_next() {
     for major in versions() {
         let (server, secrets) = site(major, &APPLICATIONS);
         let mut position = 0;
@@ -67,7 +67,7 @@ async fn a_run_killed_between_any_two_statements_is_completed_by_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_owner_killed_between_any_two_statements_leaves_all_to_one_of_them() {
+async fn killed_owner_change_leaves_one_owner() {
     // PostgreSQL 16 changed memberships: one version before, one after.
     let all = versions();
     for major in BTreeSet::from([all[0], all[all.len() - 1]]) {
@@ -99,10 +99,10 @@ async fn a_change_of_owner_killed_between_any_two_statements_leaves_all_to_one_o
     }
 }
 
-/// `REASSIGN OWNED` moves all databases and tablespaces of a role, including those created after
-/// the plan.
+/// `REASSIGN OWNED` moves all databases and tablespaces of a role, including those
+/// created after the plan.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_its_owner_got_meanwhile_is_not_moved_with_a_database() {
+async fn later_objects_of_the_old_owner_are_not_moved() {
     let (server, secrets) = site(versions()[0], &APPLICATIONS);
     let (old, new) = (owned_by("shop_owner"), owned_by("shop_successor"));
     applied(&server, secrets.path(), &old).await;

@@ -1,5 +1,5 @@
-//! A run that is killed between any two statements, or that fails at any statement, is completed by
-//! the next run.
+//! A run that is killed between any two statements, or that fails at any statement, is completed
+//! by the next run.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 

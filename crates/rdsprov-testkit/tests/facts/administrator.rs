@@ -1,12 +1,14 @@
 //! The limits of the administrator, which is not a superuser.
 
-use crate::ask::{Ask, PASSWORD, master, no_login, on_each_version, superuser};
+use crate::assertions::{
+    Assertions, PASSWORD, expect_login_error, master, on_each_version, superuser,
+};
 
 #[test]
-fn acting_for_a_role_needs_membership_in_it() {
+fn acting_for_a_role_needs_membership() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done("CREATE ROLE acting_app; CREATE DATABASE acting_db");
+        master.expect_ok("CREATE ROLE acting_app; CREATE DATABASE acting_db");
         let needs = if server.major() < 16 {
             r#"must be member of role "acting_app""#
         } else {
@@ -17,7 +19,7 @@ fn acting_for_a_role_needs_membership_in_it() {
             "ALTER DATABASE acting_db OWNER TO acting_app",
             "CREATE SCHEMA AUTHORIZATION acting_app",
         ] {
-            master.refused(statement, "42501", needs);
+            master.expect_error(statement, "42501", needs);
         }
         // These statements need the privileges of the role: since PostgreSQL 16, the SET option is
         // not enough.
@@ -28,132 +30,136 @@ fn acting_for_a_role_needs_membership_in_it() {
         };
         let defaults =
             "ALTER DEFAULT PRIVILEGES FOR ROLE acting_app GRANT SELECT ON TABLES TO PUBLIC";
-        master.refused(defaults, "42501", needs);
+        master.expect_error(defaults, "42501", needs);
         let reassign = "REASSIGN OWNED BY acting_app TO CURRENT_USER";
-        master.refused(reassign, "42501", "permission denied to reassign objects");
+        master.expect_error(reassign, "42501", "permission denied to reassign objects");
     });
 }
 
 #[test]
-fn a_role_that_somebody_else_created_needs_the_admin_option_from_16_on() {
+fn altering_a_foreign_role_needs_admin_option_since_16() {
     on_each_version(|server| {
-        superuser(server).done("CREATE ROLE foreign_role");
+        superuser(server).expect_ok("CREATE ROLE foreign_role");
         let mut master = master(server);
-        master.done("CREATE ROLE foreign_member");
+        master.expect_ok("CREATE ROLE foreign_member");
         let statements = [
             "ALTER ROLE foreign_role CONNECTION LIMIT 5",
             "GRANT foreign_role TO foreign_member",
             "DROP ROLE foreign_role",
         ];
         if server.major() < 16 {
-            master.done(&statements.join(";"));
+            master.expect_ok(&statements.join(";"));
             return;
         }
         for statement in statements {
-            master.refused(statement, "42501", "permission denied to");
+            master.expect_error(statement, "42501", "permission denied to");
         }
-        superuser(server).done("GRANT foreign_role TO platform_admin WITH ADMIN OPTION");
-        master.done(&statements.join(";"));
+        superuser(server).expect_ok("GRANT foreign_role TO platform_admin WITH ADMIN OPTION");
+        master.expect_ok(&statements.join(";"));
     });
 }
 
 #[test]
-fn attributes_of_superusers_may_not_be_named_even_where_they_do_not_change() {
+fn superuser_attributes_cannot_be_specified_even_unchanged() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done("CREATE ROLE attributes_app");
-        let refused = if server.major() < 16 {
+        master.expect_ok("CREATE ROLE attributes_app");
+        let expect_error = if server.major() < 16 {
             "must be superuser"
         } else {
             "permission denied to alter role"
         };
         for attribute in ["NOSUPERUSER", "NOREPLICATION", "NOBYPASSRLS"] {
             let alter = format!("ALTER ROLE attributes_app {attribute}");
-            master.refused(&alter, "42501", refused);
+            master.expect_error(&alter, "42501", expect_error);
             // Managed services may reject these as well. PostgreSQL does not.
-            master.done(&format!("CREATE ROLE attributes_{attribute} {attribute}"));
+            master.expect_ok(&format!("CREATE ROLE attributes_{attribute} {attribute}"));
         }
     });
 }
 
 #[test]
-fn the_catalogs_of_passwords_cannot_be_read() {
+fn password_catalogs_cannot_be_read() {
     on_each_version(|server| {
         let mut master = master(server);
         for (statement, relation) in [
             ("SELECT rolpassword FROM pg_authid", "table pg_authid"),
             ("SELECT passwd FROM pg_shadow", "view pg_shadow"),
         ] {
-            master.refused(statement, "42501", &format!("permission denied for {relation}"));
+            master.expect_error(statement, "42501", &format!("permission denied for {relation}"));
         }
         let shown = "SELECT DISTINCT rolpassword FROM pg_roles";
-        assert_eq!(master.done(shown), "********");
+        assert_eq!(master.expect_ok(shown), "********");
     });
 }
 
 #[test]
-fn a_grant_without_grant_options_succeeds_with_a_warning() {
+fn grant_without_grant_option_succeeds_with_a_warning() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done("CREATE ROLE warned_owner; CREATE ROLE warned_reader; CREATE SCHEMA warned");
-        superuser(server).done(
-            "CREATE TABLE warned.partly (); ALTER TABLE warned.partly OWNER TO warned_owner;
-             GRANT SELECT ON warned.partly TO platform_admin, warned_reader;
-             GRANT UPDATE ON warned.partly TO platform_admin WITH GRANT OPTION",
+        master
+            .expect_ok("CREATE ROLE warned_owner; CREATE ROLE warned_reader; CREATE SCHEMA warned");
+        superuser(server).expect_ok(
+            "CREATE TABLE expect_warning.partly (); ALTER TABLE expect_warning.partly OWNER TO warned_owner;
+             GRANT SELECT ON expect_warning.partly TO platform_admin, warned_reader;
+             GRANT UPDATE ON expect_warning.partly TO platform_admin WITH GRANT OPTION",
         );
         let grant = "GRANT SELECT ON warned.partly TO warned_reader";
-        master.warned(grant, "01007", "no privileges were granted");
+        master.expect_warning(grant, "01007", "no privileges were granted");
         let grant = "GRANT SELECT, UPDATE ON warned.partly TO warned_reader";
-        master.warned(grant, "01007", "not all privileges were granted");
+        master.expect_warning(grant, "01007", "not all privileges were granted");
         let revoke = "REVOKE SELECT ON warned.partly FROM warned_reader";
-        master.warned(revoke, "01006", "no privileges could be revoked for \"partly\"");
+        master.expect_warning(revoke, "01006", "no privileges could be revoked for \"partly\"");
         assert_eq!(
-            master.done("SELECT has_table_privilege('warned_reader', 'warned.partly', 'SELECT')"),
+            master.expect_ok(
+                "SELECT has_table_privilege('warned_reader', 'warned.partly', 'SELECT')"
+            ),
             "t"
         );
     });
 }
 
 #[test]
-fn a_grant_on_all_tables_fails_whole_where_one_table_allows_nothing() {
+fn grant_on_all_tables_is_all_or_nothing() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done(
+        master.expect_ok(
             "CREATE ROLE whole_owner; CREATE ROLE whole_reader; CREATE SCHEMA whole;
              CREATE TABLE whole.own ()",
         );
         let mut superuser = superuser(server);
-        superuser.done("CREATE TABLE whole.other (); ALTER TABLE whole.other OWNER TO whole_owner");
+        superuser
+            .expect_ok("CREATE TABLE whole.other (); ALTER TABLE whole.other OWNER TO whole_owner");
         let grant = "GRANT SELECT ON ALL TABLES IN SCHEMA whole TO whole_reader";
         let held = "SELECT has_table_privilege('whole_reader', 'whole.own', 'SELECT')";
-        master.refused(grant, "42501", "permission denied for table other");
-        assert_eq!(master.done(held), "f");
+        master.expect_error(grant, "42501", "permission denied for table other");
+        assert_eq!(master.expect_ok(held), "f");
         // A single privilege of the administrator on the other table turns the error into a
         // warning.
-        superuser.done("GRANT INSERT ON whole.other TO platform_admin");
-        master.warned(grant, "01007", "no privileges were granted");
-        assert_eq!(master.done(held), "t");
+        superuser.expect_ok("GRANT INSERT ON whole.other TO platform_admin");
+        master.expect_warning(grant, "01007", "no privileges were granted");
+        assert_eq!(master.expect_ok(held), "t");
     });
 }
 
 #[test]
-fn the_administrator_is_shut_out_with_public_unless_granted_connect_after_the_change_of_owner() {
+fn administrator_needs_connect_after_an_owner_change() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done("CREATE ROLE shut_app; CREATE DATABASE shut_db");
+        master.expect_ok("CREATE ROLE shut_app; CREATE DATABASE shut_db");
         let give = "GRANT CONNECT ON DATABASE shut_db TO platform_admin";
         let acl = "SELECT datacl FROM pg_database WHERE datname = 'shut_db'";
-        master.done(&format!("REVOKE CONNECT ON DATABASE shut_db FROM PUBLIC; {give}"));
+        master.expect_ok(&format!("REVOKE CONNECT ON DATABASE shut_db FROM PUBLIC; {give}"));
         // The administrator owns the database, so that the grant changes nothing.
-        assert_eq!(master.done(acl), "{=T/platform_admin,platform_admin=CTc/platform_admin}");
-        master.done(
+        assert_eq!(master.expect_ok(acl), "{=T/platform_admin,platform_admin=CTc/platform_admin}");
+        master.expect_ok(
             "BEGIN; GRANT shut_app TO CURRENT_USER; ALTER DATABASE shut_db OWNER TO shut_app;
              REVOKE shut_app FROM CURRENT_USER; COMMIT",
         );
-        assert_eq!(master.done(acl), "{=T/shut_app,shut_app=CTc/shut_app}");
-        let words = "permission denied for database \"shut_db\"";
-        no_login(server, "platform_admin", server.master_password(), "shut_db", words);
-        master.done(&format!(
+        assert_eq!(master.expect_ok(acl), "{=T/shut_app,shut_app=CTc/shut_app}");
+        let text = "permission denied for database \"shut_db\"";
+        expect_login_error(server, "platform_admin", server.master_password(), "shut_db", text);
+        master.expect_ok(&format!(
             "BEGIN; GRANT shut_app TO CURRENT_USER; SET LOCAL ROLE shut_app; {give}; RESET ROLE;
              REVOKE shut_app FROM CURRENT_USER; COMMIT"
         ));
@@ -162,40 +168,44 @@ fn the_administrator_is_shut_out_with_public_unless_granted_connect_after_the_ch
 }
 
 #[test]
-fn a_member_of_a_role_that_is_in_rds_iam_is_in_rds_iam() {
+fn membership_in_rds_iam_is_transitive() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done("CREATE ROLE iam_app");
-        superuser(server).done("GRANT rds_iam TO iam_app");
+        master.expect_ok("CREATE ROLE iam_app");
+        superuser(server).expect_ok("GRANT rds_iam TO iam_app");
         let held = "SELECT pg_has_role('rds_iam', 'USAGE')";
-        assert_eq!(master.done(held), "f");
+        assert_eq!(master.expect_ok(held), "f");
         // The grant is rolled back, because other tests use the same administrator.
-        master.done("BEGIN; GRANT iam_app TO CURRENT_USER");
-        assert_eq!(master.done(held), "t");
-        master.done("ROLLBACK");
+        master.expect_ok("BEGIN; GRANT iam_app TO CURRENT_USER");
+        assert_eq!(master.expect_ok(held), "t");
+        master.expect_ok("ROLLBACK");
     });
 }
 
 #[test]
-fn createrole_could_grant_itself_pg_read_all_data_up_to_15() {
+fn createrole_can_grant_itself_pg_read_all_data_before_16() {
     on_each_version(|server| {
         let mut master = master(server);
         let grant = "BEGIN; GRANT pg_read_all_data TO CURRENT_USER";
         if server.major() < 16 {
-            master.done(grant);
-            assert_eq!(master.done("SELECT pg_has_role('pg_read_all_data', 'USAGE')"), "t");
+            master.expect_ok(grant);
+            assert_eq!(master.expect_ok("SELECT pg_has_role('pg_read_all_data', 'USAGE')"), "t");
         } else {
-            master.refused(grant, "42501", "permission denied to grant role \"pg_read_all_data\"");
+            master.expect_error(
+                grant,
+                "42501",
+                "permission denied to grant role \"pg_read_all_data\"",
+            );
         }
-        master.done("ROLLBACK");
+        master.expect_ok("ROLLBACK");
     });
 }
 
 #[test]
-fn the_creator_of_a_database_may_not_alter_it_once_another_owns_it() {
+fn database_creator_loses_its_rights_with_the_ownership() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done(
+        master.expect_ok(
             "CREATE ROLE creator_app; CREATE DATABASE creator_db; BEGIN;
              GRANT creator_app TO CURRENT_USER; ALTER DATABASE creator_db OWNER TO creator_app;
              REVOKE creator_app FROM CURRENT_USER; COMMIT",
@@ -206,16 +216,16 @@ fn the_creator_of_a_database_may_not_alter_it_once_another_owns_it() {
             "COMMENT ON DATABASE creator_db IS 'mine'",
             "DROP DATABASE creator_db",
         ] {
-            master.refused(statement, "42501", "must be owner of database creator_db");
+            master.expect_error(statement, "42501", "must be owner of database creator_db");
         }
     });
 }
 
 #[test]
-fn parameters_of_superusers_cannot_be_set_for_roles_and_databases() {
+fn superuser_parameters_cannot_be_set_for_roles_or_databases() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done(&format!(
+        master.expect_ok(&format!(
             "CREATE ROLE parameter_app LOGIN PASSWORD '{PASSWORD}'; CREATE DATABASE parameter_db"
         ));
         for on in [
@@ -224,10 +234,14 @@ fn parameters_of_superusers_cannot_be_set_for_roles_and_databases() {
             "DATABASE parameter_db",
         ] {
             for set in ["log_statement = 'all'", "log_min_duration_statement = 0"] {
-                let refused = format!("ALTER {on} SET {set}");
-                master.refused(&refused, "42501", "permission denied to set parameter \"log_");
+                let expect_error = format!("ALTER {on} SET {set}");
+                master.expect_error(
+                    &expect_error,
+                    "42501",
+                    "permission denied to set parameter \"log_",
+                );
             }
-            master.done(&format!("ALTER {on} SET statement_timeout = '1min'"));
+            master.expect_ok(&format!("ALTER {on} SET statement_timeout = '1min'"));
         }
     });
 }

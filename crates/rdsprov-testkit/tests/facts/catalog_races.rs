@@ -1,24 +1,24 @@
 //! Two sessions change the same catalog row, or insert the same key: the second one fails.
 
-use crate::ask::{Ask, master, on_each_version, send_and_wait_for_lock, until};
+use crate::assertions::{Assertions, master, on_each_version, send_and_wait_for_lock, wait_until};
 
-/// Runs `second` while the transaction of `first` is open. `second` waits for the row and fails
-/// when `first` commits.
-fn race(setup: &str, first: &str, second: &str, sqlstate: &str, words: &str) {
+/// Runs `second` while the transaction of `first` is open. `second` waits for the row and
+/// fails when `first` commits.
+fn race(setup: &str, first: &str, second: &str, sqlstate: &str, text: &str) {
     on_each_version(|server| {
         let (mut one, mut two) = (master(server), master(server));
-        one.done(setup);
-        one.done(&format!("BEGIN; {first}"));
+        one.expect_ok(setup);
+        one.expect_ok(&format!("BEGIN; {first}"));
         send_and_wait_for_lock(server, &mut two, second);
-        one.done("COMMIT");
-        two.answers_refusal(sqlstate, words);
+        one.expect_ok("COMMIT");
+        two.expect_error_answer(sqlstate, text);
     });
 }
 
 const UPDATED: &str = "tuple concurrently updated";
 
 #[test]
-fn of_two_grants_on_a_database_one_fails() {
+fn second_concurrent_grant_on_a_database_fails() {
     race(
         "CREATE ROLE acl_a; CREATE ROLE acl_b; CREATE DATABASE acl_db",
         "GRANT CONNECT ON DATABASE acl_db TO acl_a",
@@ -29,7 +29,7 @@ fn of_two_grants_on_a_database_one_fails() {
 }
 
 #[test]
-fn of_two_grants_on_a_table_one_fails() {
+fn second_concurrent_grant_on_a_table_fails() {
     race(
         "CREATE ROLE racing_a; CREATE ROLE racing_b; CREATE SCHEMA racing; CREATE TABLE racing.t ()",
         "GRANT SELECT ON racing.t TO racing_a",
@@ -40,7 +40,7 @@ fn of_two_grants_on_a_table_one_fails() {
 }
 
 #[test]
-fn of_two_changes_of_a_role_one_fails() {
+fn second_concurrent_alter_role_fails() {
     race(
         "CREATE ROLE altered_twice",
         "ALTER ROLE altered_twice CONNECTION LIMIT 3",
@@ -51,7 +51,7 @@ fn of_two_changes_of_a_role_one_fails() {
 }
 
 #[test]
-fn of_two_creations_of_a_role_one_fails_with_a_duplicate_key() {
+fn second_concurrent_create_role_fails_with_a_duplicate_key() {
     race(
         "SELECT",
         "CREATE ROLE made_twice",
@@ -62,7 +62,7 @@ fn of_two_creations_of_a_role_one_fails_with_a_duplicate_key() {
 }
 
 #[test]
-fn if_not_exists_does_not_help_the_second_creation_of_a_schema() {
+fn concurrent_create_schema_if_not_exists_fails() {
     race(
         "SELECT",
         "CREATE SCHEMA IF NOT EXISTS made_twice",
@@ -73,7 +73,7 @@ fn if_not_exists_does_not_help_the_second_creation_of_a_schema() {
 }
 
 #[test]
-fn if_not_exists_does_not_help_the_second_creation_of_an_extension() {
+fn concurrent_create_extension_if_not_exists_fails() {
     race(
         "CREATE SCHEMA extended",
         "CREATE EXTENSION IF NOT EXISTS citext SCHEMA extended",
@@ -84,7 +84,7 @@ fn if_not_exists_does_not_help_the_second_creation_of_an_extension() {
 }
 
 #[test]
-fn of_two_first_default_privileges_one_fails_with_a_duplicate_key() {
+fn second_concurrent_default_privilege_fails_with_a_duplicate_key() {
     race(
         "CREATE ROLE first_app; GRANT first_app TO CURRENT_USER; CREATE SCHEMA first_app",
         "ALTER DEFAULT PRIVILEGES FOR ROLE first_app IN SCHEMA first_app GRANT SELECT ON TABLES TO PUBLIC",
@@ -97,16 +97,16 @@ fn of_two_first_default_privileges_one_fails_with_a_duplicate_key() {
 /// `CREATE DATABASE` cannot run in a transaction block. It checks that the name is free, then waits
 /// up to five seconds for other sessions to leave the template.
 #[test]
-fn of_two_creations_of_a_database_one_fails_with_a_duplicate_key() {
+fn second_concurrent_create_database_fails_with_a_duplicate_key() {
     on_each_version(|server| {
         let (mut one, mut two) = (master(server), master(server));
-        one.done("CREATE DATABASE waited_for");
-        let process = two.done("SELECT pg_backend_pid()");
+        one.expect_ok("CREATE DATABASE waited_for");
+        let process = two.expect_ok("SELECT pg_backend_pid()");
         for attempt in 0..5 {
             let name = format!("created_twice_{attempt}");
             let busy = server.superuser_session("waited_for").unwrap();
             two.send(&format!("CREATE DATABASE {name} TEMPLATE waited_for")).unwrap();
-            until(
+            wait_until(
                 server,
                 &format!(
                     "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = {process} AND mode = 'ShareLock'
@@ -114,7 +114,7 @@ fn of_two_creations_of_a_database_one_fails_with_a_duplicate_key() {
                          (SELECT state = 'idle' FROM pg_stat_activity WHERE pid = {process})"
                 ),
             );
-            one.done(&format!("CREATE DATABASE {name}"));
+            one.expect_ok(&format!("CREATE DATABASE {name}"));
             drop(busy);
             let answer = two.answer().unwrap();
             let error = &answer.messages[0];

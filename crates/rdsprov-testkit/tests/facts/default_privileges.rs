@@ -2,33 +2,34 @@
 
 use rdsprov_testkit::Session;
 
-use crate::ask::{Ask, PASSWORD, login, master, on_each_version};
+use crate::assertions::{Assertions, PASSWORD, login, master, on_each_version};
 
 /// Counts the rows of a role in `pg_default_acl` of the session's database.
 fn rows(session: &mut Session, role: &str) -> String {
-    session
-        .done(&format!("SELECT count(*) FROM pg_default_acl WHERE defaclrole = '{role}'::regrole"))
+    session.expect_ok(&format!(
+        "SELECT count(*) FROM pg_default_acl WHERE defaclrole = '{role}'::regrole"
+    ))
 }
 
 #[test]
-fn they_cover_later_objects_of_the_role_named() {
+fn they_cover_later_objects_of_the_named_role() {
     on_each_version(|server| {
         let mut master = master(server);
         for role in ["maker", "other", "reader"] {
-            master.done(&format!("CREATE ROLE covers_{role} LOGIN PASSWORD '{PASSWORD}'"));
+            master.expect_ok(&format!("CREATE ROLE covers_{role} LOGIN PASSWORD '{PASSWORD}'"));
         }
-        master.done(
+        master.expect_ok(
             "CREATE SCHEMA covers; GRANT USAGE, CREATE ON SCHEMA covers TO covers_maker, covers_other",
         );
         let mut maker = login(server, "covers_maker", "platform");
-        maker.done(
+        maker.expect_ok(
             "CREATE TABLE covers.earlier ();
              ALTER DEFAULT PRIVILEGES FOR ROLE covers_maker IN SCHEMA covers
                  GRANT SELECT ON TABLES TO covers_reader;
              CREATE TABLE covers.later ()",
         );
-        login(server, "covers_other", "platform").done("CREATE TABLE covers.of_another ()");
-        let held = maker.done(
+        login(server, "covers_other", "platform").expect_ok("CREATE TABLE covers.of_another ()");
+        let held = maker.expect_ok(
             "SELECT relname, has_table_privilege('covers_reader', oid, 'SELECT') FROM pg_class
              WHERE relnamespace = 'covers'::regnamespace ORDER BY relname",
         );
@@ -37,71 +38,75 @@ fn they_cover_later_objects_of_the_role_named() {
 }
 
 #[test]
-fn they_stay_with_the_old_owner_of_a_database() {
+fn they_do_not_follow_a_database_owner_change() {
     on_each_version(|server| {
         let mut master = master(server);
         for role in ["old", "new", "reader"] {
-            master.done(&format!("CREATE ROLE stays_{role} LOGIN PASSWORD '{PASSWORD}'"));
+            master.expect_ok(&format!("CREATE ROLE stays_{role} LOGIN PASSWORD '{PASSWORD}'"));
         }
-        master.done(
+        master.expect_ok(
             "CREATE DATABASE stays; GRANT stays_old, stays_new TO CURRENT_USER;
              ALTER DATABASE stays OWNER TO stays_old",
         );
-        login(server, "stays_old", "stays").done(
+        login(server, "stays_old", "stays").expect_ok(
             "CREATE SCHEMA data; GRANT CREATE, USAGE ON SCHEMA data TO stays_new;
              ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO stays_reader",
         );
-        master.done("ALTER DATABASE stays OWNER TO stays_new");
+        master.expect_ok("ALTER DATABASE stays OWNER TO stays_new");
         let mut new = login(server, "stays_new", "stays");
         let held =
             |table| format!("SELECT has_table_privilege('stays_reader', '{table}', 'SELECT')");
-        new.done("CREATE TABLE data.one ()");
-        assert_eq!(new.done(&held("data.one")), "f");
-        new.done(
+        new.expect_ok("CREATE TABLE data.one ()");
+        assert_eq!(new.expect_ok(&held("data.one")), "f");
+        new.expect_ok(
             "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO stays_reader;
              CREATE TABLE data.two ()",
         );
-        assert_eq!(new.done(&held("data.two")), "t");
+        assert_eq!(new.expect_ok(&held("data.two")), "t");
     });
 }
 
 #[test]
-fn those_of_a_role_on_its_own_objects_leave_a_row_in_a_schema_only() {
+fn grants_to_the_creator_are_stored_only_per_schema() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done(
+        master.expect_ok(
             "CREATE ROLE own_objects; GRANT own_objects TO CURRENT_USER; CREATE SCHEMA own_objects",
         );
         let grant = "GRANT ALL ON TABLES TO own_objects";
-        master.done(&format!("ALTER DEFAULT PRIVILEGES FOR ROLE own_objects {grant}"));
+        master.expect_ok(&format!("ALTER DEFAULT PRIVILEGES FOR ROLE own_objects {grant}"));
         assert_eq!(rows(&mut master, "own_objects"), "0");
         let in_schema = "IN SCHEMA own_objects";
-        master.done(&format!("ALTER DEFAULT PRIVILEGES FOR ROLE own_objects {in_schema} {grant}"));
+        master.expect_ok(&format!(
+            "ALTER DEFAULT PRIVILEGES FOR ROLE own_objects {in_schema} {grant}"
+        ));
         assert_eq!(rows(&mut master, "own_objects"), "1");
     });
 }
 
 #[test]
-fn execute_is_taken_from_public_without_a_schema_only() {
+fn execute_is_revoked_from_public_only_without_a_schema() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done(&format!(
+        master.expect_ok(&format!(
             "CREATE ROLE execute_app LOGIN PASSWORD '{PASSWORD}'; CREATE ROLE execute_stranger;
              CREATE SCHEMA execute; GRANT CREATE, USAGE ON SCHEMA execute TO execute_app"
         ));
         let mut app = login(server, "execute_app", "platform");
         for (in_schema, rows_left, held) in [("IN SCHEMA execute", "0", "t"), ("", "1", "f")] {
-            app.done(&format!(
+            app.expect_ok(&format!(
                 "ALTER DEFAULT PRIVILEGES {in_schema} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC"
             ));
             assert_eq!(rows(&mut app, "execute_app"), rows_left);
             let function = "execute.f()";
-            app.done(&format!("CREATE FUNCTION {function} RETURNS int LANGUAGE sql AS 'SELECT 1'"));
+            app.expect_ok(&format!(
+                "CREATE FUNCTION {function} RETURNS int LANGUAGE sql AS 'SELECT 1'"
+            ));
             let may = format!(
                 "SELECT has_function_privilege('execute_stranger', '{function}', 'EXECUTE')"
             );
-            assert_eq!(app.done(&may), held, "{in_schema}");
-            app.done(&format!("DROP FUNCTION {function}"));
+            assert_eq!(app.expect_ok(&may), held, "{in_schema}");
+            app.expect_ok(&format!("DROP FUNCTION {function}"));
         }
     });
 }

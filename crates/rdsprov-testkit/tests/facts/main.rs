@@ -7,14 +7,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod administrator;
-mod ask;
+mod assertions;
 mod catalog_races;
 mod concurrency;
 mod default_privileges;
 mod memberships;
 mod names;
+mod new_database;
 mod ownership;
 mod passwords;
 mod privileges;
-mod the_server;
-mod the_way;
+mod test_server;

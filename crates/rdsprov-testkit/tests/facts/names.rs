@@ -1,23 +1,23 @@
 //! Names: truncation, reserved names, and names that need quotes.
 
-use crate::ask::{Ask, master, on_each_version};
+use crate::assertions::{Assertions, master, on_each_version};
 
 #[test]
-fn a_name_of_more_than_63_bytes_is_cut_with_a_notice() {
+fn names_over_63_bytes_are_truncated_with_a_notice() {
     on_each_version(|server| {
         let mut master = master(server);
         let kept = format!("long_{}", "é".repeat(29));
         assert_eq!(kept.len(), 63);
-        master.warned(
+        master.expect_warning(
             &format!("CREATE ROLE {kept}_one"),
             "42622",
             &format!("will be truncated to \"{kept}\""),
         );
         let found = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{kept}'");
-        assert_eq!(master.done(&found), "1");
+        assert_eq!(master.expect_ok(&found), "1");
         // Two long names are truncated to the same name.
-        let words = format!("role \"{kept}\" already exists");
-        master.refused(&format!("CREATE ROLE {kept}_two"), "42710", &words);
+        let text = format!("role \"{kept}\" already exists");
+        master.expect_error(&format!("CREATE ROLE {kept}_two"), "42710", &text);
     });
 }
 
@@ -27,32 +27,32 @@ fn some_names_are_reserved() {
         let mut master = master(server);
         for name in ["pg_app", "public", "none"] {
             let create = format!("CREATE ROLE \"{name}\"");
-            master.refused(&create, "42939", &format!("role name \"{name}\" is reserved"));
+            master.expect_error(&create, "42939", &format!("role name \"{name}\" is reserved"));
         }
-        let words = "unacceptable schema name \"pg_app\"";
-        master.refused("CREATE SCHEMA pg_app", "42939", words);
+        let text = "unacceptable schema name \"pg_app\"";
+        master.expect_error("CREATE SCHEMA pg_app", "42939", text);
         // Database names, other letter cases and (except on RDS) the rds prefix are not reserved.
-        master.done("CREATE DATABASE pg_app; CREATE ROLE rds_names");
-        master.done("CREATE ROLE \"PG_app\"; CREATE ROLE \"None\"");
+        master.expect_ok("CREATE DATABASE pg_app; CREATE ROLE rds_names");
+        master.expect_ok("CREATE ROLE \"PG_app\"; CREATE ROLE \"None\"");
     });
 }
 
 #[test]
-fn odd_names_are_legal_when_quoted() {
+fn unusual_names_are_valid_when_quoted() {
     on_each_version(|server| {
         let mut master = master(server);
         let names = [r#"odd"name"#, "odd'name", "odd-name", "odd.name", "OddName", "odd name"];
         for name in names {
             let quoted = name.replace('"', "\"\"");
-            master.done(&format!(
+            master.expect_ok(&format!(
                 "CREATE ROLE \"{quoted}\"; CREATE SCHEMA \"{quoted}\";
                  GRANT USAGE ON SCHEMA \"{quoted}\" TO \"{quoted}\""
             ));
             let literal = name.replace('\'', "''");
             let held = format!("SELECT has_schema_privilege('{literal}', '{literal}', 'USAGE')");
-            assert_eq!(master.done(&held), "t", "{name}");
+            assert_eq!(master.expect_ok(&held), "t", "{name}");
         }
-        master.done("CREATE DATABASE \"odd\"\"'-. Database\"");
+        master.expect_ok("CREATE DATABASE \"odd\"\"'-. Database\"");
         server.master_session("odd\"'-. Database").unwrap();
     });
 }

@@ -3,18 +3,18 @@
 use postgres_protocol::password::scram_sha_256;
 use rdsprov_testkit::Session;
 
-use crate::ask::{Ask, PASSWORD, login, master, no_login, on_each_version};
+use crate::assertions::{Assertions, PASSWORD, expect_login_error, login, master, on_each_version};
 
 #[test]
-fn a_verifier_is_accepted_and_the_password_is_in_no_log() {
+fn verifier_is_accepted_and_password_is_not_logged() {
     on_each_version(|server| {
         let password = format!("{PASSWORD}-verified");
         let verifier = scram_sha_256(password.as_bytes());
         let mut master = master(server);
-        master.done(&format!("CREATE ROLE verifier_app LOGIN PASSWORD '{verifier}'"));
+        master.expect_ok(&format!("CREATE ROLE verifier_app LOGIN PASSWORD '{verifier}'"));
         // The statement is in the log twice: as a statement and as the cause of an error.
         let again = format!("CREATE ROLE verifier_app PASSWORD '{verifier}'");
-        master.refused(&again, "42710", "already exists");
+        master.expect_error(&again, "42710", "already exists");
         server.session("verifier_app", &password, "platform").unwrap();
         let log = server.log();
         assert!(log.contains("CREATE ROLE verifier_app"), "the log shows no statements");
@@ -25,22 +25,26 @@ fn a_verifier_is_accepted_and_the_password_is_in_no_log() {
 }
 
 #[test]
-fn an_empty_password_clears_the_password() {
+fn empty_password_clears_the_password() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done(&format!("CREATE ROLE cleared_app LOGIN PASSWORD '{PASSWORD}'"));
+        master.expect_ok(&format!("CREATE ROLE cleared_app LOGIN PASSWORD '{PASSWORD}'"));
         drop(login(server, "cleared_app", "platform"));
         let clear = "ALTER ROLE cleared_app PASSWORD ''";
-        master.warned(clear, "00000", "empty string is not a valid password, clearing password");
+        master.expect_warning(
+            clear,
+            "00000",
+            "empty string is not a valid password, clearing password",
+        );
         let failed = "password authentication failed";
-        no_login(server, "cleared_app", PASSWORD, "platform", failed);
+        expect_login_error(server, "cleared_app", PASSWORD, "platform", failed);
     });
 }
 
 /// Creates a function that computes a verifier from raw bytes, without SASLprep. One iteration is
 /// enough, because a verifier states its iteration count.
 fn with_verifier_of_bytes(session: &mut Session) {
-    session.done(
+    session.expect_ok(
         "CREATE SCHEMA verifiers; CREATE EXTENSION pgcrypto SCHEMA verifiers;
          CREATE FUNCTION verifiers.verifier(password text) RETURNS text LANGUAGE sql AS $$
              SELECT format('SCRAM-SHA-256$1:%s$%s:%s', encode('salt', 'base64'),
@@ -52,7 +56,7 @@ fn with_verifier_of_bytes(session: &mut Session) {
 }
 
 #[test]
-fn a_verifier_is_of_the_prepared_password() {
+fn verifier_uses_the_saslprep_password() {
     on_each_version(|server| {
         let mut master = master(server);
         with_verifier_of_bytes(&mut master);
@@ -60,42 +64,48 @@ fn a_verifier_is_of_the_prepared_password() {
             [("hyphen", "I\u{AD}X", "IX"), ("ligature", "ª\u{2168}", "aIX")]
         {
             for (way, of) in [("raw", password), ("prepared", prepared)] {
-                let verifier = master.done(&format!("SELECT verifiers.verifier('{of}')"));
+                let verifier = master.expect_ok(&format!("SELECT verifiers.verifier('{of}')"));
                 let role = format!("saslprep_{role}_{way}");
-                master.done(&format!("CREATE ROLE {role} LOGIN PASSWORD '{verifier}'"));
+                master.expect_ok(&format!("CREATE ROLE {role} LOGIN PASSWORD '{verifier}'"));
             }
             server.session(&format!("saslprep_{role}_prepared"), password, "platform").unwrap();
             let role = format!("saslprep_{role}_raw");
-            no_login(server, &role, password, "platform", "password authentication failed");
+            expect_login_error(
+                server,
+                &role,
+                password,
+                "platform",
+                "password authentication failed",
+            );
             // The library applies SASLprep itself.
             let verifier = scram_sha_256(password.as_bytes());
-            master.done(&format!("ALTER ROLE {role} PASSWORD '{verifier}'"));
+            master.expect_ok(&format!("ALTER ROLE {role} PASSWORD '{verifier}'"));
             server.session(&role, password, "platform").unwrap();
         }
     });
 }
 
 #[test]
-fn an_md5_verifier_gives_a_warning_from_18_on() {
+fn md5_verifier_gives_a_warning_since_18() {
     on_each_version(|server| {
         let mut master = master(server);
         let create = format!("CREATE ROLE md5_app PASSWORD 'md5{}'", "0".repeat(32));
         if server.major() < 18 {
-            master.done(&create);
+            master.expect_ok(&create);
         } else {
-            master.warned(&create, "01P01", "setting an MD5-encrypted password");
+            master.expect_warning(&create, "01P01", "setting an MD5-encrypted password");
         }
     });
 }
 
 #[test]
-fn a_malformed_verifier_is_a_password_like_others() {
+fn malformed_verifier_is_a_plain_password() {
     on_each_version(|server| {
         let mut master = master(server);
         let malformed = scram_sha_256(PASSWORD.as_bytes()).replace(':', "");
-        master.done(&format!("CREATE ROLE malformed_app LOGIN PASSWORD '{malformed}'"));
+        master.expect_ok(&format!("CREATE ROLE malformed_app LOGIN PASSWORD '{malformed}'"));
         let failed = "password authentication failed";
-        no_login(server, "malformed_app", PASSWORD, "platform", failed);
+        expect_login_error(server, "malformed_app", PASSWORD, "platform", failed);
         server.session("malformed_app", &malformed, "platform").unwrap();
     });
 }

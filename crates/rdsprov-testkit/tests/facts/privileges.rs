@@ -1,12 +1,12 @@
 //! Grants: their effect, the objects that they cover, and the defaults without any grant.
 
-use crate::ask::{Ask, PASSWORD, login, master, on_each_version, superuser};
+use crate::assertions::{Assertions, PASSWORD, login, master, on_each_version, superuser};
 
 #[test]
-fn a_grant_of_what_is_held_rewrites_the_row() {
+fn repeated_grant_rewrites_the_catalog_row() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done(
+        master.expect_ok(
             "CREATE ROLE again_reader; CREATE DATABASE again_db; CREATE SCHEMA again;
              CREATE TABLE again.t ()",
         );
@@ -17,19 +17,19 @@ fn a_grant_of_what_is_held_rewrites_the_row() {
         ] {
             let grant = format!("GRANT ALL ON {object} TO again_reader");
             let version = format!("SELECT xmin FROM {catalog} WHERE {column}");
-            master.done(&grant);
-            let before = master.done(&version);
-            master.done(&grant);
-            assert_ne!(master.done(&version), before, "{grant}");
+            master.expect_ok(&grant);
+            let before = master.expect_ok(&version);
+            master.expect_ok(&grant);
+            assert_ne!(master.expect_ok(&version), before, "{grant}");
         }
     });
 }
 
 #[test]
-fn all_tables_are_those_of_now_of_every_kind() {
+fn all_tables_covers_existing_relations_of_every_kind() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done(
+        master.expect_ok(
             "CREATE ROLE kinds_reader; CREATE SCHEMA kinds;
              CREATE TABLE kinds.plain (id int);
              CREATE TABLE kinds.partitioned (id int) PARTITION BY RANGE (id);
@@ -40,7 +40,7 @@ fn all_tables_are_those_of_now_of_every_kind() {
              GRANT SELECT ON ALL TABLES IN SCHEMA kinds TO kinds_reader;
              CREATE TABLE kinds.later (id int)",
         );
-        let held = master.done(
+        let held = master.expect_ok(
             "SELECT relname FROM pg_class WHERE relnamespace = 'kinds'::regnamespace
              AND has_table_privilege('kinds_reader', oid, 'SELECT') ORDER BY relname",
         );
@@ -49,31 +49,31 @@ fn all_tables_are_those_of_now_of_every_kind() {
 }
 
 #[test]
-fn a_missing_acl_is_the_built_in_default_and_the_first_grant_writes_it_out() {
+fn null_acl_is_the_default_until_the_first_grant() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done("CREATE ROLE missing_reader; CREATE DATABASE missing_db");
+        master.expect_ok("CREATE ROLE missing_reader; CREATE DATABASE missing_db");
         let acl =
             "SELECT coalesce(datacl::text, 'NULL') FROM pg_database WHERE datname = 'missing_db'";
-        assert_eq!(master.done(acl), "NULL");
+        assert_eq!(master.expect_ok(acl), "NULL");
         let default =
             "SELECT acldefault('d', datdba) FROM pg_database WHERE datname = 'missing_db'";
         let written = "=Tc/platform_admin,platform_admin=CTc/platform_admin";
-        assert_eq!(master.done(default), format!("{{{written}}}"));
+        assert_eq!(master.expect_ok(default), format!("{{{written}}}"));
         let public = "SELECT has_database_privilege('missing_reader', 'missing_db', 'CONNECT'),
             has_database_privilege('missing_reader', 'missing_db', 'TEMPORARY'),
             has_database_privilege('missing_reader', 'missing_db', 'CREATE')";
-        assert_eq!(master.done(public), "t|t|f");
-        master.done("GRANT CREATE ON DATABASE missing_db TO missing_reader");
-        assert_eq!(master.done(acl), format!("{{{written},missing_reader=C/platform_admin}}"));
+        assert_eq!(master.expect_ok(public), "t|t|f");
+        master.expect_ok("GRANT CREATE ON DATABASE missing_db TO missing_reader");
+        assert_eq!(master.expect_ok(acl), format!("{{{written},missing_reader=C/platform_admin}}"));
     });
 }
 
 #[test]
-fn a_serial_column_needs_its_sequence_an_identity_column_does_not() {
+fn serial_needs_sequence_privileges_identity_does_not() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done(&format!(
+        master.expect_ok(&format!(
             "CREATE ROLE column_writer LOGIN PASSWORD '{PASSWORD}'; CREATE SCHEMA columns;
              GRANT USAGE ON SCHEMA columns TO column_writer;
              CREATE TABLE columns.serial (id serial, note text);
@@ -81,48 +81,48 @@ fn a_serial_column_needs_its_sequence_an_identity_column_does_not() {
              GRANT INSERT ON columns.serial, columns.identity TO column_writer"
         ));
         let mut writer = login(server, "column_writer", "platform");
-        writer.done("INSERT INTO columns.identity (note) VALUES ('x')");
+        writer.expect_ok("INSERT INTO columns.identity (note) VALUES ('x')");
         let insert = "INSERT INTO columns.serial (note) VALUES ('x')";
-        writer.refused(insert, "42501", "permission denied for sequence serial_id_seq");
-        master.done("GRANT USAGE ON SEQUENCE columns.serial_id_seq TO column_writer");
-        writer.done(insert);
+        writer.expect_error(insert, "42501", "permission denied for sequence serial_id_seq");
+        master.expect_ok("GRANT USAGE ON SEQUENCE columns.serial_id_seq TO column_writer");
+        writer.expect_ok(insert);
     });
 }
 
 #[test]
-fn schema_public_belongs_to_the_bootstrap_superuser_up_to_14() {
+fn schema_public_belongs_to_the_bootstrap_superuser_before_15() {
     on_each_version(|server| {
         let mut master = master(server);
         // template0 is unchanged since initdb.
-        master.done("CREATE ROLE stock_app; CREATE DATABASE stock TEMPLATE template0");
+        master.expect_ok("CREATE ROLE stock_app; CREATE DATABASE stock TEMPLATE template0");
         let mut inside = server.master_session("stock").unwrap();
         let public = "SELECT nspowner::regrole, has_schema_privilege('stock_app', oid, 'USAGE'),
             has_schema_privilege('stock_app', oid, 'CREATE') FROM pg_namespace WHERE nspname = 'public'";
         let revoke = "REVOKE CREATE ON SCHEMA public FROM PUBLIC";
         let grant = "GRANT CREATE ON SCHEMA public TO stock_app";
         if server.major() < 15 {
-            assert_eq!(inside.done(public), "rdsadmin|t|t");
-            inside.warned(revoke, "01006", "no privileges could be revoked for \"public\"");
-            inside.warned(grant, "01007", "no privileges were granted for \"public\"");
-            assert_eq!(inside.done(public), "rdsadmin|t|t");
+            assert_eq!(inside.expect_ok(public), "rdsadmin|t|t");
+            inside.expect_warning(revoke, "01006", "no privileges could be revoked for \"public\"");
+            inside.expect_warning(grant, "01007", "no privileges were granted for \"public\"");
+            assert_eq!(inside.expect_ok(public), "rdsadmin|t|t");
         } else {
-            assert_eq!(inside.done(public), "pg_database_owner|t|f");
-            inside.done(revoke);
-            inside.done(grant);
-            assert_eq!(inside.done(public), "pg_database_owner|t|t");
+            assert_eq!(inside.expect_ok(public), "pg_database_owner|t|f");
+            inside.expect_ok(revoke);
+            inside.expect_ok(grant);
+            assert_eq!(inside.expect_ok(public), "pg_database_owner|t|t");
         }
     });
 }
 
 #[test]
-fn all_on_tables_includes_maintain_from_17_on() {
+fn all_on_tables_includes_maintain_since_17() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done(
+        master.expect_ok(
             "CREATE ROLE maintain_app; CREATE SCHEMA maintain; CREATE TABLE maintain.t ();
              GRANT ALL ON maintain.t TO maintain_app",
         );
-        let privileges = master.done(
+        let privileges = master.expect_ok(
             "SELECT string_agg(privilege_type, ' ' ORDER BY privilege_type)
              FROM pg_class, aclexplode(relacl)
              WHERE pg_class.oid = 'maintain.t'::regclass AND grantee = 'maintain_app'::regrole",
@@ -136,31 +136,31 @@ fn all_on_tables_includes_maintain_from_17_on() {
 }
 
 #[test]
-fn a_revoke_leaves_what_others_granted() {
+fn revoke_leaves_grants_of_other_grantors() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done(&format!(
+        master.expect_ok(&format!(
             "CREATE ROLE others_reader; CREATE ROLE others_granter LOGIN PASSWORD '{PASSWORD}';
              CREATE SCHEMA others; GRANT USAGE ON SCHEMA others TO others_granter WITH GRANT OPTION"
         ));
         let grant = "GRANT USAGE ON SCHEMA others TO others_reader";
-        login(server, "others_granter", "platform").done(grant);
-        master.done(grant);
+        login(server, "others_granter", "platform").expect_ok(grant);
+        master.expect_ok(grant);
         let held = "SELECT has_schema_privilege('others_reader', 'others', 'USAGE')";
         // The owner's REVOKE succeeds without a warning, and the role still has the privilege.
-        master.done("REVOKE USAGE ON SCHEMA others FROM others_reader");
-        assert_eq!(master.done(held), "t");
+        master.expect_ok("REVOKE USAGE ON SCHEMA others FROM others_reader");
+        assert_eq!(master.expect_ok(held), "t");
         login(server, "others_granter", "platform")
-            .done("REVOKE USAGE ON SCHEMA others FROM others_reader");
-        assert_eq!(master.done(held), "f");
+            .expect_ok("REVOKE USAGE ON SCHEMA others FROM others_reader");
+        assert_eq!(master.expect_ok(held), "f");
     });
 }
 
 #[test]
-fn a_grant_waits_for_exclusive_locks_on_the_table_from_18_on() {
+fn grant_waits_for_exclusive_table_locks_since_18() {
     on_each_version(|server| {
         let mut master = master(server);
-        master.done(
+        master.expect_ok(
             "CREATE ROLE waiting_reader; CREATE SCHEMA waiting; CREATE TABLE waiting.t ();
              SET lock_timeout = '100ms'",
         );
@@ -168,18 +168,18 @@ fn a_grant_waits_for_exclusive_locks_on_the_table_from_18_on() {
         let grant = "GRANT SELECT ON waiting.t TO waiting_reader";
         let grant_all = "GRANT SELECT ON ALL TABLES IN SCHEMA waiting TO waiting_reader";
         // Readers and writers do not block a grant.
-        other.done("BEGIN; LOCK TABLE waiting.t IN EXCLUSIVE MODE");
-        master.done(&format!("{grant}; {grant_all}"));
-        other.done("COMMIT; BEGIN; LOCK TABLE waiting.t IN ACCESS EXCLUSIVE MODE");
+        other.expect_ok("BEGIN; LOCK TABLE waiting.t IN EXCLUSIVE MODE");
+        master.expect_ok(&format!("{grant}; {grant_all}"));
+        other.expect_ok("COMMIT; BEGIN; LOCK TABLE waiting.t IN ACCESS EXCLUSIVE MODE");
         let timeout = "canceling statement due to lock timeout";
-        master.refused("SELECT FROM waiting.t", "55P03", timeout);
-        master.done(grant_all);
+        master.expect_error("SELECT FROM waiting.t", "55P03", timeout);
+        master.expect_ok(grant_all);
         // Since PostgreSQL 18, GRANT takes ACCESS SHARE on a table that it names.
         if server.major() < 18 {
-            master.done(grant);
+            master.expect_ok(grant);
         } else {
-            master.refused(grant, "55P03", timeout);
+            master.expect_error(grant, "55P03", timeout);
         }
-        other.done("COMMIT");
+        other.expect_ok("COMMIT");
     });
 }

@@ -1,5 +1,5 @@
-//! Compares whole servers before and after a run: declared objects are as declared, all others are
-//! unchanged.
+//! Compares whole servers before and after a run: declared objects are as declared,
+//! all others are unchanged.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,12 @@ use rdsprov_core::marker::Marker;
 use serde_json::{Map, Value};
 
 use crate::declared::Declared;
+use crate::initial_state::{ADMINISTRATOR, SUPERUSER};
 use crate::oracle::Rules;
 use crate::snapshot::{Contents, Database, Setting, Snapshot};
-use crate::starting::{ADMINISTRATOR, SUPERUSER};
 
 /// The inputs of the comparison.
-pub struct Judge<'a> {
+pub struct Checker<'a> {
     pub declared: &'a Declared,
     pub before: &'a Snapshot,
     pub after: &'a Snapshot,
@@ -20,9 +20,9 @@ pub struct Judge<'a> {
     pub pristine: &'a Contents,
 }
 
-impl Judge<'_> {
+impl Checker<'_> {
     /// Returns all differences from the expected state.
-    pub fn complaints(&self) -> Vec<String> {
+    pub fn violations(&self) -> Vec<String> {
         let mut found = self.roles();
         found.extend(self.memberships());
         found.extend(self.databases());
@@ -192,7 +192,7 @@ impl Judge<'_> {
                 if was.owner != is.owner || was.rest != is.rest {
                     found.push(format!("database {name} was {was:?} and is {is:?}"));
                 }
-                found.extend(rules.complaints(was, is));
+                found.extend(rules.violations(was, is));
             }
             _ => {
                 // Grants to undeclared roles since then remain, with the new owner as grantor.
@@ -206,7 +206,7 @@ impl Judge<'_> {
                 fresh.acl.retain(|item| {
                     item.0.as_deref().is_some_and(|role| role == owner || by_hand(role))
                 });
-                found.extend(rules.complaints(&fresh, is));
+                found.extend(rules.violations(&fresh, is));
             }
         }
         found.extend(self.comment(
@@ -216,7 +216,7 @@ impl Judge<'_> {
         ));
         let inside = self.before.contents.get(name).unwrap_or(self.pristine);
         match self.after.contents.get(name) {
-            Some(after) => found.extend(rules.judge(inside, after)),
+            Some(after) => found.extend(rules.checker(inside, after)),
             None => found.push(format!("the contents of database {name} cannot be read")),
         }
         found

@@ -2,7 +2,7 @@
 
 use rdsprov_testkit::versions;
 
-use crate::bench::{Bench, expect};
+use crate::fixture::{Fixture, expect};
 
 const DEFINITIONS: &str = r#"application_databases = {
     shop    = { database_name = "shop", username = "shop_owner" }
@@ -10,80 +10,80 @@ const DEFINITIONS: &str = r#"application_databases = {
     wiki    = { database_name = "wiki", username = "wiki_owner" }
 }"#;
 
-fn bench(major: u32) -> (Bench, String) {
-    let bench = Bench::new(major);
+fn fixture(major: u32) -> (Fixture, String) {
+    let fixture = Fixture::new(major);
     for (application, username) in
         [("shop", "shop_owner"), ("reports", "shop_reader"), ("wiki", "wiki_owner")]
     {
-        bench.app("dev", application, username);
+        fixture.app("dev", application, username);
     }
-    let definitions = bench.definitions(DEFINITIONS);
-    expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 0);
-    (bench, definitions)
+    let definitions = fixture.definitions(DEFINITIONS);
+    expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+    (fixture, definitions)
 }
 
 #[test]
-fn settings_of_a_database_are_not_the_programs() {
+fn database_settings_are_ignored() {
     for major in versions() {
-        let (bench, definitions) = bench(major);
-        bench.query_in(
+        let (fixture, definitions) = fixture(major);
+        fixture.query_in(
             "shop",
             "CREATE TABLE t (id int); ALTER TABLE t OWNER TO shop_owner; GRANT INSERT ON t TO shop_reader",
         );
-        bench.query(
+        fixture.query(
             "ALTER DATABASE shop SET default_transaction_read_only = on;
              ALTER DATABASE shop SET statement_timeout = '15ms';
              ALTER DATABASE shop SET search_path = 'nowhere';
              ALTER ROLE platform_admin SET default_transaction_read_only = on",
         );
-        expect(&bench.run(&definitions, &["apply", "--env", "dev"]), 0);
-        expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
-        bench.query("ALTER DATABASE shop RESET ALL");
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+        fixture.query("ALTER DATABASE shop RESET ALL");
         let may = "SELECT has_table_privilege('shop_reader', 'public.t', 'SELECT')
             AND NOT has_table_privilege('shop_reader', 'public.t', 'INSERT')";
-        assert_eq!(bench.query_in("shop", may), "t", "PostgreSQL {major}");
+        assert_eq!(fixture.query_in("shop", may), "t", "PostgreSQL {major}");
     }
 }
 
-/// A database owner may write any comment: one that looks like a marker does not keep a database
-/// open.
+/// A database owner may write any comment: one that looks like a marker does not
+/// keep a database open.
 #[test]
-fn a_mark_of_somebody_else_keeps_nothing_open() {
+fn forged_marker_keeps_no_database_open() {
     for major in versions() {
-        let bench = Bench::new(major);
-        bench.app("dev", "backstage", "backstage_user");
-        let definitions = bench.definitions(
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "backstage", "backstage_user");
+        let definitions = fixture.definitions(
             r#"application_databases = {
                  backstage = { database_name = "backstage", username = "backstage_user", createdb = true, plugin_databases = ["backstage_plugin_*"] }
                }"#,
         );
         let apply = ["apply", "--env", "dev"];
-        expect(&bench.run(&definitions, &apply), 0);
-        bench.query("CREATE DATABASE backstage_plugin_auth OWNER backstage_user");
-        bench.query(
+        expect(&fixture.run(&definitions, &apply), 0);
+        fixture.query("CREATE DATABASE backstage_plugin_auth OWNER backstage_user");
+        fixture.query(
             "COMMENT ON DATABASE backstage_plugin_auth IS '[managed by rdsprov: environment=dev application=backstage build_id=7 name=\"backstage_plugin_auth\"]'",
         );
-        expect(&bench.run(&definitions, &apply), 0);
+        expect(&fixture.run(&definitions, &apply), 0);
         let acl = "SELECT datacl::text FROM pg_database WHERE datname = 'backstage_plugin_auth'";
-        assert_eq!(bench.query(acl), "{backstage_user=CTc/backstage_user}", "PostgreSQL {major}");
-        expect(&bench.run(&definitions, &["check", "--env", "dev"]), 0);
+        assert_eq!(fixture.query(acl), "{backstage_user=CTc/backstage_user}", "PostgreSQL {major}");
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
     }
 }
 
 /// A database whose names cannot be decoded is refused, and the other databases are still observed.
 #[test]
-fn names_in_no_encoding_concern_their_database_alone() {
+fn undecodable_names_affect_one_database() {
     for major in versions() {
-        let (bench, _) = bench(major);
-        bench.query(
+        let (fixture, _) = fixture(major);
+        fixture.query(
             "CREATE DATABASE legacy ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0 OWNER shop_owner",
         );
-        bench.query_in(
+        fixture.query_in(
             "legacy",
             r#"DO $$ BEGIN EXECUTE 'CREATE TABLE public."caf' || chr(233) || '" (id int)'; END $$"#,
         );
-        bench.app("dev", "legacy", "shop_owner");
-        let definitions = bench.definitions(
+        fixture.app("dev", "legacy", "shop_owner");
+        let definitions = fixture.definitions(
             r#"application_databases = {
                  shop   = { database_name = "shop", username = "shop_owner" }
                  legacy = { database_name = "legacy", username = "shop_owner", secret = "goldenpath/dev/shop/postgres", adopt = true }
@@ -91,8 +91,8 @@ fn names_in_no_encoding_concern_their_database_alone() {
                  more   = { database_name = "wiki", username = "shop_reader", access_level = "reader", secret = "goldenpath/dev/reports/postgres" }
                }"#,
         );
-        let shown = expect(&bench.run(&definitions, &["plan", "--env", "dev"]), 3);
-        assert!(shown.contains("database legacy cannot be looked into"), "{shown}");
-        assert!(shown.contains("USAGE on schema public to shop_reader"), "{shown}");
+        let output_text = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 3);
+        assert!(output_text.contains("database legacy cannot be looked into"), "{output_text}");
+        assert!(output_text.contains("USAGE on schema public to shop_reader"), "{output_text}");
     }
 }

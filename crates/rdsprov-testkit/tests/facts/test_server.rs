@@ -2,10 +2,10 @@
 
 use rdsprov_testkit::Session;
 
-use crate::ask::{Ask, master, no_login, on_each_version, superuser};
+use crate::assertions::{Assertions, expect_login_error, master, on_each_version, superuser};
 
 #[test]
-fn its_secret_has_the_keys_of_a_secret_of_rds() {
+fn secret_has_the_keys_of_an_rds_secret() {
     on_each_version(|server| {
         let secret: serde_json::Value = serde_json::from_str(&server.admin_secret()).unwrap();
         let text = |key: &str| secret[key].as_str().unwrap().to_owned();
@@ -19,31 +19,31 @@ fn its_secret_has_the_keys_of_a_secret_of_rds() {
 }
 
 #[test]
-fn its_roles_are_those_of_rds() {
+fn roles_are_those_of_rds() {
     on_each_version(|server| {
         let mut superuser = superuser(server);
         let attributes = "SELECT rolname, rolsuper, rolcanlogin, rolcreatedb, rolcreaterole FROM pg_roles
             WHERE rolname IN ('rdsadmin', 'rds_superuser', 'rds_iam', 'rds_password', 'rds_replication',
             'platform_admin') ORDER BY rolname";
         assert_eq!(
-            superuser.done(attributes),
+            superuser.expect_ok(attributes),
             "platform_admin|f|t|t|t\nrds_iam|f|f|f|f\nrds_password|f|f|f|f\nrds_replication|f|f|f|f\n\
              rds_superuser|f|f|f|f\nrdsadmin|t|t|t|t"
         );
         let members = "SELECT roleid::regrole, admin_option FROM pg_auth_members
             WHERE member = 'rds_superuser'::regrole ORDER BY roleid::regrole::text";
         assert_eq!(
-            superuser.done(members),
+            superuser.expect_ok(members),
             "pg_monitor|t\npg_signal_backend|t\nrds_password|t\nrds_replication|t"
         );
         assert_eq!(
-            superuser.done("SELECT pg_has_role('platform_admin', 'rds_superuser', 'USAGE')"),
+            superuser.expect_ok("SELECT pg_has_role('platform_admin', 'rds_superuser', 'USAGE')"),
             "t"
         );
         // RDS lets the master user grant rds_iam. Since PostgreSQL 16, the ADMIN option is the
         // nearest equivalent.
         let grants = |session: &mut Session| {
-            session.done(
+            session.expect_ok(
                 "SELECT pg_has_role('platform_admin', 'rds_iam', 'MEMBER WITH ADMIN OPTION'),
              pg_has_role('platform_admin', 'rds_iam', 'USAGE')",
             )
@@ -53,20 +53,20 @@ fn its_roles_are_those_of_rds() {
 }
 
 #[test]
-fn every_login_over_the_network_is_by_scram_over_tls() {
+fn network_logins_use_scram_over_tls() {
     on_each_version(|server| {
         let lines = "SELECT DISTINCT type, auth_method FROM pg_hba_file_rules WHERE type <> 'local'
             AND auth_method <> 'reject'";
-        assert_eq!(superuser(server).done(lines), "hostssl|scram-sha-256");
+        assert_eq!(superuser(server).expect_ok(lines), "hostssl|scram-sha-256");
         let tls = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
-        assert_eq!(master(server).done(tls), "t");
+        assert_eq!(master(server).expect_ok(tls), "t");
     });
 }
 
 #[test]
-fn nobody_else_enters_the_database_rdsadmin() {
+fn database_rdsadmin_is_closed() {
     on_each_version(|server| {
-        let words = "permission denied for database \"rdsadmin\"";
-        no_login(server, "platform_admin", server.master_password(), "rdsadmin", words);
+        let text = "permission denied for database \"rdsadmin\"";
+        expect_login_error(server, "platform_admin", server.master_password(), "rdsadmin", text);
     });
 }

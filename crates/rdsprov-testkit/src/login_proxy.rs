@@ -9,7 +9,7 @@ use crate::{Error, Server, io_error};
 
 /// The answer to a login in place of the server's answer.
 #[derive(Debug, Clone, Copy)]
-pub enum Instead {
+pub enum Intercept {
     /// Sends an error with this SQLSTATE and message.
     Error(&'static str, &'static str),
     /// Closes the connection without an answer.
@@ -19,11 +19,11 @@ pub enum Instead {
 }
 
 /// A running proxy. It stops when the process ends.
-pub struct Gate {
+pub struct LoginProxy {
     address: SocketAddr,
 }
 
-impl Gate {
+impl LoginProxy {
     /// Starts the proxy. It calls `intercept` with the role of each login. `intercept` may block;
     /// `None` forwards the connection to the server.
     ///
@@ -31,16 +31,16 @@ impl Gate {
     /// Fails if no port is free.
     pub fn start(
         server: &Server,
-        instead: impl Fn(&str) -> Option<Instead> + Send + Sync + 'static,
+        intercept: impl Fn(&str) -> Option<Intercept> + Send + Sync + 'static,
     ) -> Result<Self, Error> {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
         let address = listener.local_addr().map_err(io_error("a free port"))?;
-        let (behind, instead) = (server.port(), Arc::new(instead));
+        let (upstream, intercept) = (server.port(), Arc::new(intercept));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let instead = Arc::clone(&instead);
+                let intercept = Arc::clone(&intercept);
                 // A client that disconnects early is not an error of the proxy.
-                std::thread::spawn(move || serve(stream, behind, &*instead));
+                std::thread::spawn(move || serve(stream, upstream, &*intercept));
             }
         });
         Ok(Self { address })
@@ -55,8 +55,8 @@ impl Gate {
 
 fn serve(
     mut client: TcpStream,
-    behind: u16,
-    instead: &dyn Fn(&str) -> Option<Instead>,
+    upstream: u16,
+    intercept: &dyn Fn(&str) -> Option<Intercept>,
 ) -> io::Result<()> {
     let mut length = [0; 4];
     client.read_exact(&mut length)?;
@@ -67,16 +67,16 @@ fn serve(
     let mut words = first.get(4..).unwrap_or_default().split(|byte| *byte == 0);
     let role = words.find(|word| *word == b"user").and_then(|_| words.next());
     let role = role.map(|role| String::from_utf8_lossy(role).into_owned());
-    match role.and_then(|role| instead(&role)) {
-        Some(Instead::Error(code, message)) => {
+    match role.and_then(|role| intercept(&role)) {
+        Some(Intercept::Error(code, message)) => {
             let text = format!("SFATAL\0VFATAL\0C{code}\0M{message}\0\0");
             let size = u32::try_from(text.len() + 4).map_err(io::Error::other)?;
             client.write_all(&[b"E", size.to_be_bytes().as_slice(), text.as_bytes()].concat())
         }
-        Some(Instead::End) => Ok(()),
-        Some(Instead::Silence) => io::copy(&mut client, &mut io::sink()).map(drop),
+        Some(Intercept::End) => Ok(()),
+        Some(Intercept::Silence) => io::copy(&mut client, &mut io::sink()).map(drop),
         None => {
-            let mut server = TcpStream::connect(("127.0.0.1", behind))?;
+            let mut server = TcpStream::connect(("127.0.0.1", upstream))?;
             server.write_all(&[length.as_slice(), &first].concat())?;
             let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
             std::thread::spawn(move || {

@@ -26,35 +26,36 @@ pub enum Reply {
     /// An API error with this code and message.
     Error(&'static str, String),
     /// Closes the connection without forwarding the call.
-    Cut,
+    Disconnect,
     /// Forwards the call to the Secrets Manager and discards the response.
-    Lost,
+    DropResponse,
 }
 
 /// A running proxy. It stops when the process ends.
-pub struct Relay {
+pub struct HttpProxy {
     address: SocketAddr,
     calls: Arc<Mutex<Vec<Call>>>,
 }
 
-impl Relay {
+impl HttpProxy {
     /// Starts the proxy. It forwards a call to the Secrets Manager if `intercept` returns `None`.
     ///
     /// # Errors
     /// Fails if no port is free.
     pub fn start(
         manager: &SecretsManager,
-        instead: impl Fn(&Call) -> Option<Reply> + Send + Sync + 'static,
+        intercept: impl Fn(&Call) -> Option<Reply> + Send + Sync + 'static,
     ) -> Result<Self, Error> {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
         let address = listener.local_addr().map_err(io_error("a free port"))?;
         let calls = Arc::new(Mutex::new(Vec::new()));
-        let (noted, behind, instead) = (Arc::clone(&calls), manager.port(), Arc::new(instead));
+        let (recorded, upstream, intercept) =
+            (Arc::clone(&calls), manager.port(), Arc::new(intercept));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (noted, instead) = (Arc::clone(&noted), Arc::clone(&instead));
+                let (recorded, intercept) = (Arc::clone(&recorded), Arc::clone(&intercept));
                 // A client that disconnects early is not an error of the proxy.
-                std::thread::spawn(move || serve(stream, behind, &noted, &*instead));
+                std::thread::spawn(move || serve(stream, upstream, &recorded, &*intercept));
             }
         });
         Ok(Self { address, calls })
@@ -75,9 +76,9 @@ impl Relay {
 
 fn serve(
     mut client: TcpStream,
-    behind: u16,
-    noted: &Mutex<Vec<Call>>,
-    instead: &dyn Fn(&Call) -> Option<Reply>,
+    upstream: u16,
+    recorded: &Mutex<Vec<Call>>,
+    intercept: &dyn Fn(&Call) -> Option<Reply>,
 ) -> io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     let (mut head, mut action, mut length) = (String::new(), String::new(), 0);
@@ -99,16 +100,16 @@ fn serve(
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let call = Call { action, parameters: serde_json::from_slice(&body).unwrap_or_default() };
-    let reply = instead(&call);
-    noted.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+    let reply = intercept(&call);
+    recorded.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     let (status, reply) = match reply {
         Some(Reply::Value(value)) => ("200 OK", value),
         Some(Reply::Error(code, message)) => {
             ("400 Bad Request", serde_json::json!({ "__type": code, "message": message }))
         }
-        Some(Reply::Cut) => return Ok(()),
+        Some(Reply::Disconnect) => return Ok(()),
         other => {
-            let mut server = TcpStream::connect(("127.0.0.1", behind))?;
+            let mut server = TcpStream::connect(("127.0.0.1", upstream))?;
             write!(server, "{head}connection: close\r\n\r\n")?;
             server.write_all(&body)?;
             return match other {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use rdsprov_testkit::{SecretsManager, Server, without_the_callers};
+use rdsprov_testkit::{SecretsManager, Server, scrub_environment};
 use tempfile::TempDir;
 
 /// A part of every test password, which no output may contain.
@@ -26,18 +26,18 @@ pub fn password(application: &str) -> String {
 /// Returns the command without the environment of the user who runs the test.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rdsprov"));
-    without_the_callers(&mut command);
+    scrub_environment(&mut command);
     command
 }
 
-pub struct Bench {
+pub struct Fixture {
     pub server: Server,
     pub directory: TempDir,
     /// Secrets Manager, or `None` if secrets are files in the directory.
     pub secrets_manager: Option<SecretsManager>,
 }
 
-impl Bench {
+impl Fixture {
     /// Starts a server with secrets in files.
     pub fn new(major: u32) -> Self {
         Self::with(major, None)
@@ -54,12 +54,12 @@ impl Bench {
 
     /// Uses a running server.
     pub fn on(server: Server, secrets_manager: Option<SecretsManager>) -> Self {
-        let bench = Self { server, directory: TempDir::new().unwrap(), secrets_manager };
+        let fixture = Self { server, directory: TempDir::new().unwrap(), secrets_manager };
         for environment in ["dev", "prod"] {
             let id = format!("goldenpath/{environment}/rds/master");
-            bench.secret(&id, &bench.server.admin_secret());
+            fixture.secret(&id, &fixture.server.admin_secret());
         }
-        bench
+        fixture
     }
 
     pub fn path(&self) -> &Path {
@@ -99,7 +99,7 @@ impl Bench {
     }
 
     /// Returns the command with definitions only: a file of `testdata` or an absolute path.
-    pub fn bare(&self, definitions: &str, arguments: &[&str]) -> Command {
+    pub fn without_connection(&self, definitions: &str, arguments: &[&str]) -> Command {
         let testdata = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata"));
         let mut command = self.program();
         command.args(arguments).arg("-d").arg(testdata.join(definitions));
@@ -123,7 +123,7 @@ impl Bench {
 
     /// Returns the command with its secrets and CA file.
     pub fn command(&self, definitions: &str, arguments: &[&str]) -> Command {
-        let mut command = self.bare(definitions, arguments);
+        let mut command = self.without_connection(definitions, arguments);
         if arguments.first() != Some(&"validate") {
             self.with_server(&mut command);
         }
@@ -141,7 +141,7 @@ impl Bench {
     /// Plans with the Python module and the arguments of `rdsprov plan`.
     pub fn python(&self, python: &OsStr, definitions: &str, arguments: &[&str]) -> Output {
         let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../rdsprov-py/tests/as_the_command.py");
-        without_the_callers(&mut Command::new(python))
+        scrub_environment(&mut Command::new(python))
             .arg(program)
             .args(arguments)
             .args(["-d", definitions, "--ca-file"])
@@ -165,10 +165,10 @@ impl Bench {
         self.server.superuser(database, sql).unwrap().trim().to_owned()
     }
 
-    /// Returns what a refused run must not change: roles, memberships, databases, settings and
-    /// comments, and the objects, owners, ACLs and default privileges in each database that allows
-    /// connections.
-    pub fn picture(&self) -> String {
+    /// Returns what a refused run must not change: roles, memberships, databases,
+    /// settings and comments, and the objects, owners, ACLs and default privileges in
+    /// each database that allows connections.
+    pub fn catalog_state(&self) -> String {
         let databases =
             self.query("SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname");
         let mut script = format!("\\pset format unaligned\n\\pset tuples_only on\n{SHARED}");
@@ -180,19 +180,19 @@ impl Bench {
     }
 
     /// Stops background activity that writes WAL.
-    pub fn keep_quiet(&self) {
+    pub fn disable_background_writes(&self) {
         self.query("ALTER SYSTEM SET autovacuum = off");
         self.query("SELECT pg_reload_conf()");
     }
 
     /// Returns the current WAL insert position.
-    pub fn written(&self) -> String {
+    pub fn wal_position(&self) -> String {
         self.query("SELECT pg_current_wal_insert_lsn()")
     }
 
     /// Creates a role in an open transaction while the run is about to create it: `CREATE ROLE` of
     /// the run waits and fails.
-    pub fn while_somebody_makes<T>(&self, role: &str, run: impl FnOnce() -> T) -> T {
+    pub fn with_concurrent_create_role<T>(&self, role: &str, run: impl FnOnce() -> T) -> T {
         let waits = "SELECT count(*) FROM pg_stat_activity
             WHERE usename = 'platform_admin' AND wait_event_type = 'Lock'";
         let mut other = self.server.superuser_session("postgres").unwrap();
@@ -220,8 +220,8 @@ impl Bench {
     }
 }
 
-/// Asserts the exit code and that the output contains no password or verifier. Returns both
-/// streams.
+/// Asserts the exit code and that the output contains no password or
+/// verifier. Returns both streams.
 #[track_caller]
 pub fn expect(output: &Output, code: i32) -> String {
     let all = format!(
@@ -230,36 +230,36 @@ pub fn expect(output: &Output, code: i32) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     assert_eq!(output.status.code(), Some(code), "{all}");
-    assert_untold(&all);
+    assert_no_secret(&all);
     all
 }
 
-/// Returns all encodings of a text: plain, URL-encoded, and base64 in both alphabets at each of the
-/// three alignments.
-pub fn forms(text: &str) -> Vec<String> {
+/// Returns all encodings of a text: plain, URL-encoded, and base64 in both alphabets at each
+/// of the three alignments.
+pub fn encodings(text: &str) -> Vec<String> {
     let url_encoded = text.bytes().map(|byte| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
             char::from(byte).to_string()
         }
         _ => format!("%{byte:02X}"),
     });
-    let mut forms = vec![text.to_owned(), url_encoded.collect()];
+    let mut encodings = vec![text.to_owned(), url_encoded.collect()];
     for before in 0..3 {
         let bytes = [vec![0; before], text.as_bytes().to_vec()].concat();
         // Characters that also encode bits of adjacent bytes are left out.
         let of_its_own = (before * 8).div_ceil(6)..bytes.len() * 8 / 6;
         let encoded = STANDARD_NO_PAD.encode(&bytes)[of_its_own].to_owned();
-        forms.push(encoded.replace('+', "-").replace('/', "_"));
-        forms.push(encoded);
+        encodings.push(encoded.replace('+', "-").replace('/', "_"));
+        encodings.push(encoded);
     }
-    forms
+    encodings
 }
 
-static CANARIES: LazyLock<Vec<String>> = LazyLock::new(|| forms(CANARY));
+static CANARIES: LazyLock<Vec<String>> = LazyLock::new(|| encodings(CANARY));
 
 /// Asserts that a text contains no password in any encoding.
 #[track_caller]
-pub fn assert_unseen(text: &str) {
+pub fn assert_no_password(text: &str) {
     for form in &*CANARIES {
         assert!(!text.contains(form), "a password was printed: {text}");
     }
@@ -267,8 +267,8 @@ pub fn assert_unseen(text: &str) {
 
 /// Asserts that a text for people or files contains no password and no verifier.
 #[track_caller]
-pub fn assert_untold(text: &str) {
-    assert_unseen(text);
+pub fn assert_no_secret(text: &str) {
+    assert_no_password(text);
     assert!(!text.contains("SCRAM-SHA-256$"), "a verifier was printed: {text}");
 }
 
@@ -290,9 +290,10 @@ pub fn writes(log: &str) -> Vec<String> {
     let mut statements: Vec<String> = Vec::new();
     let mut within = false;
     for line in log.lines() {
-        let begins = line.split_once("LOG:  ").and_then(|(_, said)| {
-            said.strip_prefix("statement: ")
-                .or_else(|| said.strip_prefix("execute ")?.split_once(": ").map(|(_, text)| text))
+        let begins = line.split_once("LOG:  ").and_then(|(_, printed)| {
+            printed.strip_prefix("statement: ").or_else(|| {
+                printed.strip_prefix("execute ")?.split_once(": ").map(|(_, text)| text)
+            })
         });
         if let Some(text) = begins {
             statements.push(text.to_owned());

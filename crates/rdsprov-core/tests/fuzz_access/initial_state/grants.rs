@@ -2,7 +2,7 @@
 
 use rdsprov_core::name::quote;
 
-use super::{InDatabase, Kind, Object, ObjectKind, Place, Starting, World};
+use super::{Generator, InDatabase, Kind, ManualChange, Object, ObjectKind, Place};
 
 const TABLE: [&str; 7] =
     ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"];
@@ -46,8 +46,8 @@ const DEFAULTS: [(&str, &[&str]); 5] = [
     ("SCHEMAS", &["USAGE", "CREATE"]),
 ];
 
-impl World<'_> {
-    fn did(&mut self, database: &InDatabase, kind: Kind, statement: String) {
+impl Generator<'_> {
+    fn count_change(&mut self, database: &InDatabase, kind: Kind, statement: String) {
         self.start(kind, Place::Database(database.name.clone()), vec![statement]);
     }
 
@@ -86,7 +86,7 @@ impl World<'_> {
         let privileges = self.privileges(object.kind.privileges());
         let grantee = self.grantee(&database.name);
         let statement = format!("GRANT {privileges} ON {} TO {grantee}", object.target);
-        self.did(database, object.kind.granted(), statement);
+        self.count_change(database, object.kind.granted(), statement);
     }
 
     fn grant_option(&mut self, database: &InDatabase, object: &Object) {
@@ -98,7 +98,7 @@ impl World<'_> {
         let role = quote(&self.role_of(&database.name));
         let statement =
             format!("GRANT {privileges} ON {} TO {role} WITH GRANT OPTION", object.target);
-        self.did(database, kind, statement);
+        self.count_change(database, kind, statement);
     }
 
     fn public(&mut self, database: &InDatabase, object: &Object) {
@@ -109,7 +109,7 @@ impl World<'_> {
         };
         let privileges = self.privileges(object.kind.privileges());
         let statement = format!("GRANT {privileges} ON {} TO PUBLIC", object.target);
-        self.did(database, kind, statement);
+        self.count_change(database, kind, statement);
     }
 
     fn revoke(&mut self, database: &InDatabase, object: &Object) {
@@ -121,7 +121,7 @@ impl World<'_> {
         let role = self.role_of(&database.name);
         let from = if self.random.chance(80) { quote(&role) } else { "PUBLIC".to_owned() };
         let statement = format!("REVOKE {privileges} ON {} FROM {from}", object.target);
-        self.did(database, kind, statement);
+        self.count_change(database, kind, statement);
     }
 
     /// Grants a privilege with grant option to a role, which grants it to another role.
@@ -155,7 +155,7 @@ impl World<'_> {
         statements.push(format!("SET ROLE {first}"));
         statements.push(format!("GRANT {privilege} ON {target} TO {second}"));
         statements.push("RESET ROLE".to_owned());
-        let way_out = if kind == Kind::GrantChainToUnmanaged {
+        let manual_fix = if kind == Kind::GrantChainToUnmanaged {
             vec![
                 format!("SET ROLE {first}"),
                 format!("REVOKE {privilege} ON {target} FROM {second}"),
@@ -165,7 +165,7 @@ impl World<'_> {
             Vec::new()
         };
         let place = Place::Database(database.name.clone());
-        self.drift.push(Starting { kind, place, statements, way_out });
+        self.drift.push(ManualChange { kind, place, statements, manual_fix });
     }
 
     fn column(&mut self, database: &InDatabase, object: &Object) {
@@ -183,14 +183,14 @@ impl World<'_> {
             _ => (Kind::ColumnPublic, "PUBLIC".to_owned(), ""),
         };
         let statement = format!("GRANT {privilege} (a) ON {} TO {grantee}{option}", object.target);
-        self.did(database, kind, statement);
+        self.count_change(database, kind, statement);
     }
 
     fn owner_revoked(&mut self, database: &InDatabase, object: &Object) {
         let privileges = self.privileges(object.kind.privileges());
         let owner = quote(&object.owner);
         let statement = format!("REVOKE {privileges} ON {} FROM {owner}", object.target);
-        self.did(database, Kind::OwnerRevoked, statement);
+        self.count_change(database, Kind::OwnerRevoked, statement);
     }
 
     /// Revokes a default privilege of PUBLIC.
@@ -203,11 +203,11 @@ impl World<'_> {
         if open.is_empty() {
             let schema = quote(self.random.pick::<String>(&database.schemas));
             let statement = format!("REVOKE ALL ON SCHEMA {schema} FROM PUBLIC");
-            self.did(database, Kind::SchemaRevoke, statement);
+            self.count_change(database, Kind::SchemaRevoke, statement);
         } else {
             let target = self.random.pick(&open).target.clone();
             let statement = format!("REVOKE ALL ON {target} FROM PUBLIC");
-            self.did(database, Kind::RoutineClosed, statement);
+            self.count_change(database, Kind::RoutineClosed, statement);
         }
     }
 
@@ -247,6 +247,6 @@ impl World<'_> {
             };
             (kind, format!("GRANT {privileges} ON {objects} TO {grantee}{option}"))
         };
-        self.did(database, kind, format!("{start} {end}"));
+        self.count_change(database, kind, format!("{start} {end}"));
     }
 }

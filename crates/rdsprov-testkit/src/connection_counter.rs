@@ -9,35 +9,35 @@ use crate::{Error, io_error};
 /// Counts connections and closes each of them at once. Stops when the process ends.
 ///
 /// ```
-/// let ear = rdsprov_testkit::Ear::open()?;
-/// let called = std::net::TcpStream::connect(("127.0.0.1", ear.port()))?;
-/// The connection is counted before it is closed.
-/// std::io::copy(&mut &called, &mut std::io::sink())?;
-/// assert_eq!(ear.heard(), 1);
+/// let counter = rdsprov_testkit::ConnectionCounter::start()?;
+/// let client = std::net::TcpStream::connect(("127.0.0.1", counter.port()))?;
+/// // The connection is counted before it is closed.
+/// std::io::copy(&mut &client, &mut std::io::sink())?;
+/// assert_eq!(counter.count(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Ear {
+pub struct ConnectionCounter {
     address: SocketAddr,
-    heard: Arc<AtomicUsize>,
+    count: Arc<AtomicUsize>,
 }
 
-impl Ear {
+impl ConnectionCounter {
     /// Starts to listen on a free port.
     ///
     /// # Errors
     /// Fails if no port is free.
-    pub fn open() -> Result<Self, Error> {
+    pub fn start() -> Result<Self, Error> {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
         let address = listener.local_addr().map_err(io_error("a free port"))?;
-        let heard = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&heard);
+        let count = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&count);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                count.fetch_add(1, Ordering::SeqCst);
+                counter.fetch_add(1, Ordering::SeqCst);
                 drop(stream);
             }
         });
-        Ok(Self { address, heard })
+        Ok(Self { address, count })
     }
 
     /// Returns the port on 127.0.0.1.
@@ -48,7 +48,7 @@ impl Ear {
 
     /// Returns the number of connections so far.
     #[must_use]
-    pub fn heard(&self) -> usize {
-        self.heard.load(Ordering::SeqCst)
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
     }
 }

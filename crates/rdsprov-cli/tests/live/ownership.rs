@@ -1,10 +1,10 @@
-//! A database changes its owner: the objects that move, those that stay, and the statements printed
-//! for manual use.
+//! A database changes its owner: the objects that move, those that stay, and the statements
+//! printed for manual use.
 
 use rdsprov_testkit::versions;
 use serde_json::Value;
 
-use crate::bench::{Bench, expect, password};
+use crate::fixture::{Fixture, expect, password};
 
 const OF_SHOP_OWNER: &str = r#"application_databases = {
   shop = { database_name = "shop", username = "shop_owner", adopt = true }
@@ -17,8 +17,8 @@ const APPLY: [&str; 3] = ["apply", "--env", "dev"];
 const ALLOWED: [&str; 2] = ["--allow", "changes_owner"];
 
 /// Returns what a role owns in a database, and the shared objects that it owns.
-fn owned(bench: &Bench, database: &str, role: &str) -> String {
-    bench.query_in(
+fn owned(fixture: &Fixture, database: &str, role: &str) -> String {
+    fixture.query_in(
         database,
         &format!(
             "SELECT string_agg(i.type || ' ' || i.identity, E'\\n' ORDER BY i.type, i.identity)
@@ -32,26 +32,26 @@ fn owned(bench: &Bench, database: &str, role: &str) -> String {
 }
 
 /// Returns the statement of the only refusal, and the database in which to run it.
-fn opens(bench: &Bench, definitions: &str, arguments: &[&str]) -> (String, String) {
+fn manual_fix(fixture: &Fixture, definitions: &str, arguments: &[&str]) -> (String, String) {
     let plan = ["plan", "--env", "dev", "--format", "json"];
-    let output = bench.run(definitions, &[&plan, arguments].concat());
+    let output = fixture.run(definitions, &[&plan, arguments].concat());
     let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
     let [refusal] = plan["refusals"].as_array().unwrap().as_slice() else {
         panic!("expected one refusal, got: {}", plan["refusals"])
     };
     let text = |value: &Value| value.as_str().unwrap_or("postgres").to_owned();
-    let opens = &refusal["manual_fix"];
-    let statement = text(&opens["sql"]);
+    let manual_fix = &refusal["manual_fix"];
+    let statement = text(&manual_fix["sql"]);
     assert!(text(&refusal["remedy"]).contains(&statement), "{refusal}");
-    (text(&opens["database"]), statement)
+    (text(&manual_fix["database"]), statement)
 }
 
 /// Creates a database of the administrator with an object of every kind.
-fn of_everything(major: u32) -> Bench {
-    let bench = Bench::new(major);
-    bench.app("dev", "shop", "shop_owner");
-    bench.app("dev", "reports", "shop_reader");
-    bench
+fn database_with_everything(major: u32) -> Fixture {
+    let fixture = Fixture::new(major);
+    fixture.app("dev", "shop", "shop_owner");
+    fixture.app("dev", "reports", "shop_reader");
+    fixture
         .server
         .script_as_superuser(
             r#"SET SESSION AUTHORIZATION platform_admin;
@@ -112,58 +112,58 @@ fn of_everything(major: u32) -> Bench {
             CREATE LANGUAGE own HANDLER plpgsql_call_handler; ALTER LANGUAGE own OWNER TO platform_admin;"#,
         )
         .unwrap();
-    bench
+    fixture
 }
 
 /// PostgreSQL has no owner change for extensions and their objects.
 const STAYS: &str = "database platform\ndatabase postgres\ndatabase template1\nextension citext";
 
 #[test]
-fn all_that_the_administrator_has_in_a_database_goes_along() {
+fn administrator_objects_are_transferred() {
     for major in versions() {
-        let bench = of_everything(major);
+        let fixture = database_with_everything(major);
         if major >= 16 {
-            bench.query_in(
+            fixture.query_in(
                 "shop",
                 "CREATE SUBSCRIPTION \"S b\" CONNECTION 'dbname=no password=no' PUBLICATION p WITH (connect = false);
                  ALTER SUBSCRIPTION \"S b\" OWNER TO platform_admin",
             );
         }
         // Temporary objects of a session are not transferred.
-        let mut session = bench.server.master_session("shop").unwrap();
+        let mut session = fixture.server.master_session("shop").unwrap();
         session.ask("CREATE TEMPORARY TABLE mine (id serial)").unwrap();
-        let definitions = bench.definitions(WITH_A_READER);
-        expect(&bench.run(&definitions, &[APPLY.as_slice(), &ALLOWED].concat()), 0);
-        assert_eq!(owned(&bench, "shop", "platform_admin"), STAYS, "PostgreSQL {major}");
+        let definitions = fixture.definitions(WITH_A_READER);
+        expect(&fixture.run(&definitions, &[APPLY.as_slice(), &ALLOWED].concat()), 0);
+        assert_eq!(owned(&fixture, "shop", "platform_admin"), STAYS, "PostgreSQL {major}");
         drop(session);
     }
 }
 
 /// The same with the statements of the refusal, run by a user.
 #[test]
-fn what_is_printed_hands_over_all_that_the_administrator_has() {
+fn printed_statements_transfer_administrator_objects() {
     for major in versions() {
-        let bench = of_everything(major);
+        let fixture = database_with_everything(major);
         // As the master user, which then has the ADMIN option on the role.
-        bench.server.master("platform", "CREATE ROLE shop_owner").unwrap();
-        let definitions = bench.definitions(OF_SHOP_OWNER);
-        let (database, statement) = opens(&bench, &definitions, &[]);
-        bench.query_in(&database, &statement);
-        assert_eq!(owned(&bench, "shop", "platform_admin"), STAYS, "PostgreSQL {major}");
-        expect(&bench.run(&definitions, &APPLY), 0);
+        fixture.server.master("platform", "CREATE ROLE shop_owner").unwrap();
+        let definitions = fixture.definitions(OF_SHOP_OWNER);
+        let (database, statement) = manual_fix(&fixture, &definitions, &[]);
+        fixture.query_in(&database, &statement);
+        assert_eq!(owned(&fixture, "shop", "platform_admin"), STAYS, "PostgreSQL {major}");
+        expect(&fixture.run(&definitions, &APPLY), 0);
         let own = password("shop");
-        bench.server.sql_as("shop_owner", &own, "shop", "SELECT FROM x.q, x.p").unwrap();
+        fixture.server.sql_as("shop_owner", &own, "shop", "SELECT FROM x.q, x.p").unwrap();
     }
 }
 
 /// Creates a role that owns two databases, one of them with grants, and a tablespace.
-fn of_an_owner(major: u32) -> (Bench, String) {
-    let bench = Bench::new(major);
-    bench.app("dev", "shop", "shop_owner");
-    bench.app("dev", "warehouse", "successor");
-    let definitions = bench.definitions(OF_SHOP_OWNER);
-    expect(&bench.run(&definitions, &APPLY), 0);
-    bench
+fn owner_of_two_databases(major: u32) -> (Fixture, String) {
+    let fixture = Fixture::new(major);
+    fixture.app("dev", "shop", "shop_owner");
+    fixture.app("dev", "warehouse", "successor");
+    let definitions = fixture.definitions(OF_SHOP_OWNER);
+    expect(&fixture.run(&definitions, &APPLY), 0);
+    fixture
         .server
         .script_as_superuser(
             "SET allow_in_place_tablespaces = on;
@@ -183,17 +183,17 @@ fn of_an_owner(major: u32) -> (Bench, String) {
              CREATE TABLE orders (id serial, item text);",
         )
         .unwrap();
-    let definitions = bench.definitions(
+    let definitions = fixture.definitions(
         r#"application_databases = {
              warehouse = { database_name = "shop", username = "successor", adopt = true }
            }"#,
     );
-    (bench, definitions)
+    (fixture, definitions)
 }
 
 /// Returns the databases and tablespaces with their owners and ACLs.
-fn shared(bench: &Bench) -> String {
-    bench.query(
+fn shared(fixture: &Fixture) -> String {
+    fixture.query(
         "SELECT string_agg(what, E'\\n' ORDER BY what) FROM (
            SELECT datname || ' ' || pg_get_userbyid(datdba) || ' ' || coalesce(datacl::text, '') FROM pg_database
              WHERE datname <> 'shop'
@@ -205,54 +205,54 @@ fn shared(bench: &Bench) -> String {
 const OWNED_IN_SHOP: &str = "database shop\nsequence public.orders_id_seq\ntable public.orders";
 
 #[test]
-fn what_an_owner_has_beside_a_database_stays_its_own() {
+fn other_objects_of_the_old_owner_are_not_transferred() {
     for major in versions() {
-        let (bench, definitions) = of_an_owner(major);
-        let before = shared(&bench);
-        let (database, statement) = opens(&bench, &definitions, &[]);
+        let (fixture, definitions) = owner_of_two_databases(major);
+        let before = shared(&fixture);
+        let (database, statement) = manual_fix(&fixture, &definitions, &[]);
         // Once by the product, and once by a user who runs the statements of the refusal.
         for printed in [false, true] {
             if printed {
-                bench.query_in("shop", "REASSIGN OWNED BY successor TO shop_owner");
-                assert_eq!(shared(&bench), before, "PostgreSQL {major}");
-                bench.query_in(&database, &statement);
+                fixture.query_in("shop", "REASSIGN OWNED BY successor TO shop_owner");
+                assert_eq!(shared(&fixture), before, "PostgreSQL {major}");
+                fixture.query_in(&database, &statement);
             } else {
-                expect(&bench.run(&definitions, &[APPLY.as_slice(), &ALLOWED].concat()), 0);
+                expect(&fixture.run(&definitions, &[APPLY.as_slice(), &ALLOWED].concat()), 0);
             }
-            assert_eq!(owned(&bench, "shop", "successor"), OWNED_IN_SHOP, "PostgreSQL {major}");
-            assert_eq!(shared(&bench), before, "PostgreSQL {major}, printed: {printed}");
+            assert_eq!(owned(&fixture, "shop", "successor"), OWNED_IN_SHOP, "PostgreSQL {major}");
+            assert_eq!(shared(&fixture), before, "PostgreSQL {major}, printed: {printed}");
         }
-        expect(&bench.run(&definitions, &APPLY), 0);
+        expect(&fixture.run(&definitions, &APPLY), 0);
     }
 }
 
 /// The statements to run first if the new owner does not exist yet.
 #[test]
-fn what_is_printed_for_an_owner_that_is_not_there_yet() {
+fn printed_statements_for_a_missing_owner() {
     for major in versions() {
-        let (bench, definitions) = of_an_owner(major);
-        bench.query("DROP OWNED BY successor; DROP ROLE successor");
-        let before = shared(&bench);
-        let shown = expect(&bench.run(&definitions, &["plan", "--env", "dev"]), 3);
+        let (fixture, definitions) = owner_of_two_databases(major);
+        fixture.query("DROP OWNED BY successor; DROP ROLE successor");
+        let before = shared(&fixture);
+        let output_text = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 3);
         let create = r#"or create role successor as the administrator, have a superuser run, in database shop: "#;
-        let (_, rest) = shown.split_once(create).unwrap();
+        let (_, rest) = output_text.split_once(create).unwrap();
         let (statement, _) =
             rest.split_once(" and take the role over with `adopt = true`").unwrap();
-        bench.server.master("platform", "CREATE ROLE successor").unwrap();
-        bench.query_in("shop", statement);
-        assert_eq!(shared(&bench), before, "PostgreSQL {major}");
-        expect(&bench.run(&definitions, &APPLY), 0);
+        fixture.server.master("platform", "CREATE ROLE successor").unwrap();
+        fixture.query_in("shop", statement);
+        assert_eq!(shared(&fixture), before, "PostgreSQL {major}");
+        expect(&fixture.run(&definitions, &APPLY), 0);
     }
 }
 
 /// A subscription belongs to one database, but `REASSIGN OWNED` moves it from every database.
 #[test]
-fn subscriptions_are_refused_or_go_along() {
+fn subscriptions_are_refused_or_transferred() {
     for major in versions() {
-        let (bench, definitions) = of_an_owner(major);
+        let (fixture, definitions) = owner_of_two_databases(major);
         let apply = [APPLY.as_slice(), &ALLOWED].concat();
         let make = |database: &str, name: &str| {
-            bench.query_in(
+            fixture.query_in(
                 database,
                 &format!(
                     "CREATE SUBSCRIPTION {name} CONNECTION 'dbname=no password=no' PUBLICATION p WITH (connect = false);
@@ -265,24 +265,28 @@ fn subscriptions_are_refused_or_go_along() {
         make("shop", "here");
         if major >= 16 {
             make("shop", "trusted");
-            bench.query_in("shop", "ALTER SUBSCRIPTION trusted SET (password_required = false)");
+            fixture.query_in("shop", "ALTER SUBSCRIPTION trusted SET (password_required = false)");
         }
-        let picture = bench.picture();
-        let shown = expect(&bench.run(&definitions, &apply), 3);
-        assert_eq!(bench.picture(), picture);
+        let catalog_state = fixture.catalog_state();
+        let output_text = expect(&fixture.run(&definitions, &apply), 3);
+        assert_eq!(fixture.catalog_state(), catalog_state);
         for (name, database, refused) in [
             ("elsewhere", "desk", true),
             ("here", "shop", major < 16),
             ("trusted", "shop", major >= 16),
         ] {
             let statement = format!(r#"ALTER SUBSCRIPTION "{name}" OWNER TO CURRENT_USER"#);
-            let opens = format!("in database {database}: {statement};");
-            assert_eq!(shown.contains(&opens), refused, "PostgreSQL {major}: {shown}");
+            let manual_fix = format!("in database {database}: {statement};");
+            assert_eq!(
+                output_text.contains(&manual_fix),
+                refused,
+                "PostgreSQL {major}: {output_text}"
+            );
             if refused {
-                bench.query_in(database, &statement);
+                fixture.query_in(database, &statement);
             }
         }
-        expect(&bench.run(&definitions, &apply), 0);
+        expect(&fixture.run(&definitions, &apply), 0);
         let owners =
             "SELECT string_agg(subname || ' ' || pg_get_userbyid(subowner), ', ' ORDER BY subname)
             FROM pg_subscription";
@@ -290,6 +294,6 @@ fn subscriptions_are_refused_or_go_along() {
             ..16 => "elsewhere rdsadmin, here rdsadmin",
             _ => "elsewhere rdsadmin, here successor, trusted rdsadmin",
         };
-        assert_eq!(bench.query(owners), after, "PostgreSQL {major}");
+        assert_eq!(fixture.query(owners), after, "PostgreSQL {major}");
     }
 }

@@ -2,10 +2,10 @@
 
 use rdsprov_core::name::quote;
 
-use super::{ADMINISTRATOR, InDatabase, Kind, Object, ObjectKind, Place, SUPERUSER, World};
+use super::{ADMINISTRATOR, Generator, InDatabase, Kind, Object, ObjectKind, Place, SUPERUSER};
 use crate::declared::SCHEMAS;
 
-impl World<'_> {
+impl Generator<'_> {
     /// Makes all manual changes inside a database.
     pub(super) fn inside(&mut self, database: &mut InDatabase) {
         self.schemas(database);
@@ -30,8 +30,8 @@ impl World<'_> {
         self.start(kind, Place::Database(database.name.clone()), vec![statement]);
     }
 
-    /// Returns the database's owner in most cases, otherwise a role that the administrator cannot
-    /// SET ROLE to.
+    /// Returns the database's owner in most cases, otherwise a role that the administrator
+    /// cannot SET ROLE to.
     fn owner_in(&mut self, database: &InDatabase) -> String {
         match self.random.below(100) {
             0..65 => database.owner.clone(),
@@ -45,13 +45,13 @@ impl World<'_> {
     }
 
     fn schemas(&mut self, database: &mut InDatabase) {
-        let owners_own = self.declared.owner(&database.name).map(|app| app.covered());
+        let restored_to_owner = self.declared.owner(&database.name).map(|app| app.covered());
         for schema in SCHEMAS {
-            if database.schemas.iter().any(|there| there == schema) {
+            if database.schemas.iter().any(|existing| existing == schema) {
                 continue;
             }
             let will_be_made =
-                owners_own.as_ref().is_some_and(|own| own.iter().any(|s| s == schema));
+                restored_to_owner.as_ref().is_some_and(|own| own.iter().any(|s| s == schema));
             let likely = if will_be_made { 30 } else { 15 };
             if !self.random.chance(likely) {
                 continue;
@@ -97,8 +97,8 @@ impl World<'_> {
             if odd { format!("{stem} of \"{number}\"") } else { format!("{stem}_{number}") }
         };
         let full = |stem: &str| format!("{}.{}", quote(&schema), quote(&name(stem)));
-        if stem == "f" && !database.has_far {
-            database.has_far = true;
+        if stem == "f" && !database.has_foreign_server {
+            database.has_foreign_server = true;
             let server = "CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER far FOREIGN DATA WRAPPER nothing";
             self.make(database, Kind::ForeignServer, server.to_owned());
         }

@@ -22,63 +22,66 @@ pub fn on_each_version(test: impl Fn(&'static Server) + Sync) {
     });
 }
 
-pub trait Ask {
+pub trait Assertions {
     /// Runs statements that must succeed without a warning. Returns the rows.
-    fn done(&mut self, statements: &str) -> String;
+    fn expect_ok(&mut self, statements: &str) -> String;
 
     /// Runs statements of which exactly one must fail with this SQLSTATE and text.
-    fn refused(&mut self, statements: &str, sqlstate: &str, words: &str);
+    fn expect_error(&mut self, statements: &str, sqlstate: &str, text: &str);
 
     /// Runs a statement that must succeed with this notice or warning.
-    fn warned(&mut self, statement: &str, sqlstate: &str, words: &str);
+    fn expect_warning(&mut self, statement: &str, sqlstate: &str, text: &str);
 
     /// Asserts that a statement sent earlier fails with this SQLSTATE and text.
-    fn answers_refusal(&mut self, sqlstate: &str, words: &str);
+    fn expect_error_answer(&mut self, sqlstate: &str, text: &str);
 
     /// Asserts that a statement sent earlier succeeds. Returns the rows.
-    fn answers_done(&mut self) -> String;
+    fn expect_ok_answer(&mut self) -> String;
 }
 
-impl Ask for Session {
-    fn done(&mut self, statements: &str) -> String {
-        rows_of(statements, self.ask(statements).unwrap())
+impl Assertions for Session {
+    fn expect_ok(&mut self, statements: &str) -> String {
+        assert_ok(statements, self.ask(statements).unwrap())
     }
 
-    fn refused(&mut self, statements: &str, sqlstate: &str, words: &str) {
-        assert_refusal(statements, &self.ask(statements).unwrap(), sqlstate, words);
+    fn expect_error(&mut self, statements: &str, sqlstate: &str, text: &str) {
+        assert_error(statements, &self.ask(statements).unwrap(), sqlstate, text);
     }
 
-    fn warned(&mut self, statement: &str, sqlstate: &str, words: &str) {
+    fn expect_warning(&mut self, statement: &str, sqlstate: &str, text: &str) {
         let answer = self.ask(statement).unwrap();
-        assert!(answer.messages.iter().all(|said| said.severity != Severity::Error), "{answer:?}");
-        let said = answer.messages.iter().find(|said| is(said, sqlstate, words));
-        assert!(said.is_some(), "{statement}: {answer:?}");
+        assert!(
+            answer.messages.iter().all(|message| message.severity != Severity::Error),
+            "{answer:?}"
+        );
+        let message = answer.messages.iter().find(|message| is(message, sqlstate, text));
+        assert!(message.is_some(), "{statement}: {answer:?}");
     }
 
-    fn answers_refusal(&mut self, sqlstate: &str, words: &str) {
-        assert_refusal("what was sent", &self.answer().unwrap(), sqlstate, words);
+    fn expect_error_answer(&mut self, sqlstate: &str, text: &str) {
+        assert_error("what was sent", &self.answer().unwrap(), sqlstate, text);
     }
 
-    fn answers_done(&mut self) -> String {
-        rows_of("what was sent", self.answer().unwrap())
+    fn expect_ok_answer(&mut self) -> String {
+        assert_ok("what was sent", self.answer().unwrap())
     }
 }
 
-fn rows_of(statements: &str, answer: Answer) -> String {
-    let quiet = answer.messages.iter().all(|said| said.severity == Severity::Notice);
+fn assert_ok(statements: &str, answer: Answer) -> String {
+    let quiet = answer.messages.iter().all(|message| message.severity == Severity::Notice);
     assert!(quiet, "{statements}: {answer:?}");
     answer.rows
 }
 
-fn assert_refusal(statements: &str, answer: &Answer, sqlstate: &str, words: &str) {
-    let errors = answer.messages.iter().filter(|said| said.severity == Severity::Error);
+fn assert_error(statements: &str, answer: &Answer, sqlstate: &str, text: &str) {
+    let errors = answer.messages.iter().filter(|message| message.severity == Severity::Error);
     let errors: Vec<_> = errors.collect();
-    let refused = errors.len() == 1 && is(errors[0], sqlstate, words);
-    assert!(refused, "{statements}: {answer:?}");
+    let expect_error = errors.len() == 1 && is(errors[0], sqlstate, text);
+    assert!(expect_error, "{statements}: {answer:?}");
 }
 
-fn is(message: &Message, sqlstate: &str, words: &str) -> bool {
-    message.sqlstate == sqlstate && message.text.contains(words)
+fn is(message: &Message, sqlstate: &str, text: &str) -> bool {
+    message.sqlstate == sqlstate && message.text.contains(text)
 }
 
 /// Opens a session as the administrator in its own database.
@@ -97,18 +100,18 @@ pub fn login(server: &Server, role: &str, database: &str) -> Session {
 }
 
 /// Asserts that the server rejects a login with this text. psql does not print the SQLSTATE.
-pub fn no_login(server: &Server, role: &str, password: &str, database: &str, words: &str) {
+pub fn expect_login_error(server: &Server, role: &str, password: &str, database: &str, text: &str) {
     match server.session(role, password, database) {
         Ok(_) => panic!("{role} can enter {database}"),
-        Err(error) => assert!(error.to_string().contains(words), "{error}"),
+        Err(error) => assert!(error.to_string().contains(text), "{error}"),
     }
 }
 
 /// Waits until a query returns `t`.
-pub fn until(server: &Server, query: &str) {
+pub fn wait_until(server: &Server, query: &str) {
     let mut watcher = superuser(server);
     for _ in 0..1000 {
-        if watcher.done(query) == "t" {
+        if watcher.expect_ok(query) == "t" {
             return;
         }
         thread::sleep(Duration::from_millis(10));
@@ -118,9 +121,9 @@ pub fn until(server: &Server, query: &str) {
 
 /// Sends a statement and waits until it blocks on a lock of another session.
 pub fn send_and_wait_for_lock(server: &Server, session: &mut Session, statement: &str) {
-    let process = session.done("SELECT pg_backend_pid()");
+    let process = session.expect_ok("SELECT pg_backend_pid()");
     session.send(statement).unwrap();
-    until(
+    wait_until(
         server,
         &format!("SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = {process}"),
     );

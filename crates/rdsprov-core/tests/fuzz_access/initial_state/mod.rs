@@ -20,7 +20,7 @@ pub const ADMINISTRATOR: &str = "platform_admin";
 pub const SUPERUSER: &str = "rdsadmin";
 
 /// A database that is not declared.
-pub const ELSEWHERE: &str = "elsewhere";
+pub const UNDECLARED_DATABASE: &str = "elsewhere";
 
 /// The database in which statements are executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,15 +31,15 @@ pub enum Place {
 
 /// One manual change, executed by the bootstrap superuser unless the statements set a role.
 #[derive(Debug, Clone)]
-pub struct Starting {
+pub struct ManualChange {
     pub kind: Kind,
     pub place: Place,
     pub statements: Vec<String>,
     /// The manual fix that lets the product continue, if its refusal names no statement.
-    pub way_out: Vec<String>,
+    pub manual_fix: Vec<String>,
 }
 
-impl fmt::Display for Starting {
+impl fmt::Display for ManualChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = match &self.place {
             Place::Cluster => "postgres",
@@ -68,7 +68,7 @@ impl Base {
         }
     }
 
-    pub fn word(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
             Self::EarlierRun(_) => "an earlier run",
@@ -77,15 +77,15 @@ impl Base {
     }
 }
 
-/// One randomized case.
+/// One randomized case: definitions and manual changes.
 #[derive(Debug, Clone)]
 pub struct Case {
     pub declared: Declared,
     /// The manual changes before the first run.
-    pub by_hand: Vec<Starting>,
+    pub by_hand: Vec<ManualChange>,
     pub base: Base,
     /// The manual changes after the first run.
-    pub drift: Vec<Starting>,
+    pub drift: Vec<ManualChange>,
     /// Whether a run without permission to adopt comes first, which must be refused.
     pub unadopted: bool,
     /// Whether the run may change owners.
@@ -96,8 +96,8 @@ impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "definitions:\n{}", self.declared.to_hcl())?;
         writeln!(f, "initial state, by hand:")?;
-        for starting in &self.by_hand {
-            writeln!(f, "  {starting}")?;
+        for initial_state in &self.by_hand {
+            writeln!(f, "  {initial_state}")?;
         }
         match &self.base {
             Base::Nothing => {}
@@ -114,8 +114,8 @@ impl fmt::Display for Case {
             writeln!(f, "with permission to change owners")?;
         }
         writeln!(f, "then, by hand:")?;
-        for starting in &self.drift {
-            writeln!(f, "  {starting}")?;
+        for initial_state in &self.drift {
+            writeln!(f, "  {initial_state}")?;
         }
         Ok(())
     }
@@ -153,18 +153,18 @@ struct InDatabase {
     objects: Vec<Object>,
     schemas: Vec<String>,
     /// Whether the database has a foreign server.
-    has_far: bool,
+    has_foreign_server: bool,
 }
 
 /// The state of the generator.
-struct World<'a> {
+struct Generator<'a> {
     random: &'a mut Random,
     declared: &'a Declared,
     major: u32,
     /// The declared roles that exist.
-    there: Vec<String>,
-    by_hand: Vec<Starting>,
-    drift: Vec<Starting>,
+    existing_roles: Vec<String>,
+    by_hand: Vec<ManualChange>,
+    drift: Vec<ManualChange>,
 }
 
 impl Case {
@@ -188,30 +188,30 @@ impl Case {
             3..8 => Base::EarlierRun(earlier(&mut random, &site)),
             _ => Base::Interrupted(earlier(&mut random, &site), random.below(1000) as f64 / 1000.0),
         };
-        let mut there = by_hand_roles.clone();
+        let mut existing_roles = by_hand_roles.clone();
         if let Some(earlier) = base.declared() {
-            there.extend(earlier.roles().into_iter().map(str::to_owned));
+            existing_roles.extend(earlier.roles().into_iter().map(str::to_owned));
         }
-        let mut world = World {
+        let mut generator = Generator {
             random: &mut random,
             declared: &site.declared,
             major,
-            there: there.into_iter().collect(),
+            existing_roles: existing_roles.into_iter().collect(),
             by_hand: Vec::new(),
             drift: Vec::new(),
         };
-        world.unmanaged_roles();
+        generator.unmanaged_roles();
         for role in &by_hand_roles {
-            world.role_by_hand(role);
+            generator.role_by_hand(role);
         }
-        let owners = world.databases_by_hand(&site.by_hand, &by_hand_roles);
-        world.unmanaged_database();
-        world.plugin_databases(&site.declared);
-        for mut database in databases_there(&site, &base, owners) {
-            world.inside(&mut database);
+        let owners = generator.databases_by_hand(&site.by_hand, &by_hand_roles);
+        generator.unmanaged_database();
+        generator.plugin_databases(&site.declared);
+        for mut database in existing_databases(&site, &base, owners) {
+            generator.inside(&mut database);
         }
-        world.cluster();
-        let World { by_hand, drift, .. } = world;
+        generator.cluster();
+        let Generator { by_hand, drift, .. } = generator;
         let something_by_hand = !by_hand_roles.is_empty() || !site.by_hand.is_empty();
         let nothing_yet = base.declared().is_none();
         let unadopted = nothing_yet && something_by_hand && random.chance(30);
@@ -227,17 +227,17 @@ impl Case {
             declared.applications.retain(|app| app.database != database);
         }
         let name = format!("DATABASE {} ", quote(database));
-        for startings in [&mut case.by_hand, &mut case.drift] {
-            startings.retain(|starting| {
-                starting.place != Place::Database(database.to_owned())
-                    && !starting.statements.iter().any(|text| text.contains(&name))
+        for changes in [&mut case.by_hand, &mut case.drift] {
+            changes.retain(|initial_state| {
+                initial_state.place != Place::Database(database.to_owned())
+                    && !initial_state.statements.iter().any(|text| text.contains(&name))
             });
         }
         case
     }
 
-    /// Returns whether each database without an owner entry exists. Shrinking can remove its
-    /// creation.
+    /// Returns whether each database without an owner entry exists. Shrinking
+    /// can remove its creation.
     pub fn is_sound(&self) -> bool {
         let mut all = vec![&self.declared];
         all.extend(self.base.declared());
@@ -247,25 +247,25 @@ impl Case {
                 && declared.databases().into_iter().all(|database| {
                     let create = format!("CREATE DATABASE {} ", quote(database));
                     declared.owner(database).is_some()
-                        || self.by_hand.iter().any(|starting| {
-                            starting.statements.iter().any(|text| text.starts_with(&create))
+                        || self.by_hand.iter().any(|initial_state| {
+                            initial_state.statements.iter().any(|text| text.starts_with(&create))
                         })
                 })
         })
     }
 }
 
-impl World<'_> {
+impl Generator<'_> {
     fn start(&mut self, kind: Kind, place: Place, statements: Vec<String>) {
-        self.drift.push(Starting { kind, place, statements, way_out: Vec::new() });
+        self.drift.push(ManualChange { kind, place, statements, manual_fix: Vec::new() });
     }
 
     /// Returns an existing declared role, or else an undeclared one.
     fn managed_role(&mut self) -> String {
-        if self.there.is_empty() {
+        if self.existing_roles.is_empty() {
             self.unmanaged_role()
         } else {
-            self.random.pick(&self.there).clone()
+            self.random.pick(&self.existing_roles).clone()
         }
     }
 
@@ -275,7 +275,7 @@ impl World<'_> {
             .declared
             .of_database(database)
             .map(|app| app.user.clone())
-            .filter(|role| self.there.contains(role))
+            .filter(|role| self.existing_roles.contains(role))
             .collect();
         if roles.is_empty() { self.managed_role() } else { self.random.pick(&roles).clone() }
     }
@@ -296,7 +296,11 @@ impl World<'_> {
 }
 
 /// Returns the databases that exist after the earlier run.
-fn databases_there(site: &Site, base: &Base, by_hand: BTreeMap<String, String>) -> Vec<InDatabase> {
+fn existing_databases(
+    site: &Site,
+    base: &Base,
+    by_hand: BTreeMap<String, String>,
+) -> Vec<InDatabase> {
     let mut owners = by_hand;
     if let Some(earlier) = base.declared() {
         for database in earlier.databases() {
@@ -324,7 +328,13 @@ fn databases_there(site: &Site, base: &Base, by_hand: BTreeMap<String, String>) 
                 },
             })
             .collect();
-        InDatabase { name, owner, objects, schemas: schemas.into_iter().collect(), has_far: false }
+        InDatabase {
+            name,
+            owner,
+            objects,
+            schemas: schemas.into_iter().collect(),
+            has_foreign_server: false,
+        }
     };
     owners.into_iter().map(in_database).collect()
 }

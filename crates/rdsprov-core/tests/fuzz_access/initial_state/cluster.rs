@@ -4,25 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rdsprov_core::name::{literal, quote};
 
-use super::{ADMINISTRATOR, ELSEWHERE, Kind, Place, SUPERUSER, Starting, World};
+use super::{ADMINISTRATOR, Generator, Kind, ManualChange, Place, SUPERUSER, UNDECLARED_DATABASE};
 use crate::declared::{Declared, PLUGIN, UNMANAGED, settings};
 
 fn as_role(role: &str, statement: String) -> Vec<String> {
     vec![format!("SET ROLE {}", quote(role)), statement, "RESET ROLE".to_owned()]
 }
 
-impl World<'_> {
+impl Generator<'_> {
     fn before(&mut self, kind: Kind, statements: Vec<String>) {
-        self.by_hand.push(Starting {
+        self.by_hand.push(ManualChange {
             kind,
             place: Place::Cluster,
             statements,
-            way_out: Vec::new(),
+            manual_fix: Vec::new(),
         });
     }
 
-    /// Creates two roles as the administrator, and one on which it has no ADMIN option since
-    /// PostgreSQL 16.
+    /// Creates two roles as the administrator, and one on which it has no ADMIN
+    /// option since PostgreSQL 16.
     pub(super) fn unmanaged_roles(&mut self) {
         for role in UNMANAGED {
             let login = if role == "staff" { "" } else { " LOGIN PASSWORD 'theirs'" };
@@ -73,11 +73,11 @@ impl World<'_> {
                 let of = if other { self.random.pick(&others).clone() } else { owner.clone() };
                 let create =
                     format!("CREATE SCHEMA {} AUTHORIZATION {}", quote(schema), quote(&of));
-                self.by_hand.push(Starting {
+                self.by_hand.push(ManualChange {
                     kind: if of == owner { Kind::Schema } else { Kind::SchemaOfAnotherOwner },
                     place: Place::Database(database.clone()),
                     statements: vec![create],
-                    way_out: Vec::new(),
+                    manual_fix: Vec::new(),
                 });
             }
             owners.insert(database.clone(), owner);
@@ -87,7 +87,7 @@ impl World<'_> {
 
     /// Creates databases as roles with `CREATEDB`.
     pub(super) fn plugin_databases(&mut self, declared: &Declared) {
-        for (number, role) in self.there.clone().iter().enumerate() {
+        for (number, role) in self.existing_roles.clone().iter().enumerate() {
             if !declared.createdb(role) || self.random.chance(30) {
                 continue;
             }
@@ -103,14 +103,20 @@ impl World<'_> {
         if !self.random.chance(50) {
             return;
         }
-        let place = || Place::Database(ELSEWHERE.to_owned());
+        let place = || Place::Database(UNDECLARED_DATABASE.to_owned());
         let kind = Kind::UnmanagedDatabase;
-        self.start(kind, Place::Cluster, vec![format!("CREATE DATABASE {ELSEWHERE} OWNER clerk")]);
+        self.start(
+            kind,
+            Place::Cluster,
+            vec![format!("CREATE DATABASE {UNDECLARED_DATABASE} OWNER clerk")],
+        );
         self.start(kind, place(), vec!["CREATE TABLE public.t (a int, b text)".to_owned()]);
         let role = quote(&self.managed_role());
         let other = quote(&self.managed_role());
         for statement in [
-            format!("GRANT CREATE, CONNECT ON DATABASE {ELSEWHERE} TO {role} WITH GRANT OPTION"),
+            format!(
+                "GRANT CREATE, CONNECT ON DATABASE {UNDECLARED_DATABASE} TO {role} WITH GRANT OPTION"
+            ),
             format!("GRANT ALL ON public.t TO {role} WITH GRANT OPTION"),
             format!("GRANT SELECT (a) ON public.t TO {other}, PUBLIC"),
             format!("GRANT CREATE ON SCHEMA public TO {other}, PUBLIC"),
@@ -120,7 +126,7 @@ impl World<'_> {
             format!(
                 "CREATE TABLE public.theirs (a int, b text); ALTER TABLE public.theirs OWNER TO {other}"
             ),
-            format!("ALTER ROLE {role} IN DATABASE {ELSEWHERE} SET work_mem = '9MB'"),
+            format!("ALTER ROLE {role} IN DATABASE {UNDECLARED_DATABASE} SET work_mem = '9MB'"),
         ] {
             self.start(kind, place(), vec![statement]);
         }
@@ -128,7 +134,7 @@ impl World<'_> {
 
     /// Changes roles and databases after the last run of the product.
     pub(super) fn cluster(&mut self) {
-        let times = if self.there.is_empty() { 0 } else { self.random.skewed(0, 6) };
+        let times = if self.existing_roles.is_empty() { 0 } else { self.random.skewed(0, 6) };
         for _ in 0..times {
             let role = self.managed_role();
             match self.random.below(13) {
@@ -187,11 +193,11 @@ impl World<'_> {
             let mark = format!(
                 "[managed by rdsprov: environment=test application=other build_id=1 name={name}]"
             );
-            self.drift.push(Starting {
+            self.drift.push(ManualChange {
                 kind: Kind::MarkOfAnotherEnvironment,
                 place: Place::Cluster,
                 statements: vec![format!("COMMENT ON ROLE {} IS '{mark}'", quote(role))],
-                way_out: vec![format!(
+                manual_fix: vec![format!(
                     "COMMENT ON ROLE {} IS '{}'",
                     quote(role),
                     mark.replace("=test", "=dev")
@@ -204,7 +210,7 @@ impl World<'_> {
         let predefined = ["pg_read_all_data", "pg_monitor", "pg_signal_backend"];
         let mut groups: Vec<String> =
             UNMANAGED.iter().chain(&predefined).map(|&group| group.to_owned()).collect();
-        groups.extend(self.there.iter().filter(|other| *other != role).cloned());
+        groups.extend(self.existing_roles.iter().filter(|other| *other != role).cloned());
         let group = self.random.pick(&groups).clone();
         let (kind, granted) = match self.random.below(10) {
             0..2 => (

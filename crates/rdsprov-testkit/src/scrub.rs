@@ -15,11 +15,11 @@ const PROXIES: [&str; 4] = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"
 /// # use std::process::Command;
 /// let mut command = Command::new("env");
 /// command.env("PGSERVICE", "theirs");
-/// rdsprov_testkit::without_the_callers(&mut command).env("PGUSER", "ours");
+/// rdsprov_testkit::scrub_environment(&mut command).env("PGUSER", "ours");
 /// let shown = command.output().unwrap().stdout;
 /// assert!(String::from_utf8(shown).unwrap().contains("PGUSER=ours"));
 /// ```
-pub fn without_the_callers(command: &mut Command) -> &mut Command {
+pub fn scrub_environment(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let proxy = PROXIES.contains(&text.to_ascii_lowercase().as_str());

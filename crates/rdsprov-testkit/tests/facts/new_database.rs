@@ -2,7 +2,7 @@
 
 use rdsprov_testkit::Server;
 
-use crate::ask::{Ask, PASSWORD, login, master, no_login, on_each_version};
+use crate::assertions::{Assertions, PASSWORD, expect_login_error, login, master, on_each_version};
 
 /// Returns the statement that makes the administrator a temporary member of a role.
 fn join(server: &Server, role: &str) -> String {
@@ -17,56 +17,62 @@ fn usable(role: &str) -> String {
 }
 
 #[test]
-fn a_new_database_is_never_open_to_public() {
+fn new_database_is_never_open_to_public() {
     on_each_version(|server| {
         let (mut master, mut witness) = (master(server), master(server));
         for role in ["app", "reader", "stranger"] {
-            master.done(&format!("CREATE ROLE way_{role} LOGIN PASSWORD '{PASSWORD}'"));
+            master.expect_ok(&format!("CREATE ROLE way_{role} LOGIN PASSWORD '{PASSWORD}'"));
         }
-        master.done("CREATE DATABASE way ALLOW_CONNECTIONS false");
+        master.expect_ok("CREATE DATABASE way ALLOW_CONNECTIONS false");
         let closed = "is not currently accepting connections";
-        no_login(server, "way_stranger", PASSWORD, "way", closed);
+        expect_login_error(server, "way_stranger", PASSWORD, "way", closed);
 
-        master.done(
+        master.expect_ok(
             "BEGIN; REVOKE ALL ON DATABASE way FROM PUBLIC; GRANT CONNECT ON DATABASE way TO way_reader;
              COMMENT ON DATABASE way IS 'made by a test'",
         );
-        master.done(&join(server, "way_app"));
-        master.done(
+        master.expect_ok(&join(server, "way_app"));
+        master.expect_ok(
             "ALTER DATABASE way OWNER TO way_app; SET LOCAL ROLE way_app;
              GRANT CONNECT ON DATABASE way TO platform_admin; ALTER DATABASE way ALLOW_CONNECTIONS true;
              RESET ROLE",
         );
-        assert_eq!(master.done(&usable("way_app")), "t");
+        assert_eq!(master.expect_ok(&usable("way_app")), "t");
         // Other sessions see the change after the commit only.
-        assert_eq!(witness.done(&usable("way_app")), "f");
-        no_login(server, "way_stranger", PASSWORD, "way", closed);
-        master.done("REVOKE way_app FROM CURRENT_USER; COMMIT");
+        assert_eq!(witness.expect_ok(&usable("way_app")), "f");
+        expect_login_error(server, "way_stranger", PASSWORD, "way", closed);
+        master.expect_ok("REVOKE way_app FROM CURRENT_USER; COMMIT");
 
-        assert_eq!(witness.done(&usable("way_app")), "f");
+        assert_eq!(witness.expect_ok(&usable("way_app")), "f");
         let owner = "SELECT pg_get_userbyid(datdba), shobj_description(oid, 'pg_database')
             FROM pg_database WHERE datname = 'way'";
-        assert_eq!(witness.done(owner), "way_app|made by a test");
-        no_login(server, "way_stranger", PASSWORD, "way", "permission denied for database");
+        assert_eq!(witness.expect_ok(owner), "way_app|made by a test");
+        expect_login_error(
+            server,
+            "way_stranger",
+            PASSWORD,
+            "way",
+            "permission denied for database",
+        );
         drop((login(server, "way_app", "way"), login(server, "way_reader", "way")));
         server.master_session("way").unwrap();
     });
 }
 
 #[test]
-fn inside_a_database_one_transaction_does_everything_as_the_owner() {
+fn one_transaction_can_do_everything_as_the_owner() {
     on_each_version(|server| {
         let mut master = master(server);
         for role in ["app", "reader"] {
-            master.done(&format!("CREATE ROLE within_{role} LOGIN PASSWORD '{PASSWORD}'"));
+            master.expect_ok(&format!("CREATE ROLE within_{role} LOGIN PASSWORD '{PASSWORD}'"));
         }
         let join = join(server, "within_app");
-        master.done(&format!(
+        master.expect_ok(&format!(
             "CREATE DATABASE within; BEGIN; {join}; ALTER DATABASE within OWNER TO within_app;
              REVOKE within_app FROM CURRENT_USER; COMMIT"
         ));
         let mut inside = server.master_session("within").unwrap();
-        inside.done(&format!(
+        inside.expect_ok(&format!(
             "BEGIN; {join}; SET LOCAL ROLE within_app;
              CREATE SCHEMA data; CREATE EXTENSION hstore SCHEMA data;
              GRANT USAGE ON SCHEMA data TO within_reader;
@@ -74,9 +80,13 @@ fn inside_a_database_one_transaction_does_everything_as_the_owner() {
                  GRANT SELECT ON TABLES TO within_reader;
              RESET ROLE; REVOKE within_app FROM CURRENT_USER; COMMIT"
         ));
-        assert_eq!(inside.done(&usable("within_app")), "f");
-        login(server, "within_app", "within").done("CREATE TABLE data.t (pairs data.hstore)");
-        login(server, "within_reader", "within").done("SELECT pairs FROM data.t");
-        inside.refused("SELECT pairs FROM data.t", "42501", "permission denied for schema data");
+        assert_eq!(inside.expect_ok(&usable("within_app")), "f");
+        login(server, "within_app", "within").expect_ok("CREATE TABLE data.t (pairs data.hstore)");
+        login(server, "within_reader", "within").expect_ok("SELECT pairs FROM data.t");
+        inside.expect_error(
+            "SELECT pairs FROM data.t",
+            "42501",
+            "permission denied for schema data",
+        );
     });
 }
