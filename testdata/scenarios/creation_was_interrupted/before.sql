@@ -1,3 +1,0 @@
--- What is left of a run that was killed right after CREATE DATABASE.
-SET SESSION AUTHORIZATION platform_admin;
-CREATE DATABASE shop ALLOW_CONNECTIONS false CONNECTION LIMIT 1919185776;

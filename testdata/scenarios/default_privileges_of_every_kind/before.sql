@@ -1,8 +1,0 @@
--- What is made later: functions, types and schemas, by the owner and by others.
-\connect shop
-CREATE ROLE other;
-ALTER DEFAULT PRIVILEGES FOR ROLE shop_owner GRANT EXECUTE ON FUNCTIONS TO shop_reader;
-ALTER DEFAULT PRIVILEGES FOR ROLE shop_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
-ALTER DEFAULT PRIVILEGES FOR ROLE shop_owner GRANT USAGE ON TYPES TO shop_editor WITH GRANT OPTION;
-ALTER DEFAULT PRIVILEGES FOR ROLE shop_owner GRANT ALL ON SCHEMAS TO shop_editor, PUBLIC;
-ALTER DEFAULT PRIVILEGES FOR ROLE shop_editor IN SCHEMA public GRANT SELECT ON TABLES TO shop_reader, shop_owner;
