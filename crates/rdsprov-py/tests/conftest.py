@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -105,6 +106,21 @@ class Bench:
         return subprocess.run(
             words, cwd=self.directory, env=environment, capture_output=True, text=True
         )
+
+
+def start_interruptible(*arguments: object) -> subprocess.Popen[str]:
+    """Starts a program that SIGINT interrupts, even if this process ignores the signal.
+
+    A shell starts background jobs with SIGINT ignored. Child processes inherit that, and Python
+    then raises no `KeyboardInterrupt`.
+    """
+    return subprocess.Popen(
+        [str(argument) for argument in arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def versions() -> list[int]:

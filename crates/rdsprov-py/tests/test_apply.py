@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 import rdsprov
-from conftest import CANARY, Bench, Server, password
+from conftest import CANARY, Bench, Server, password, start_interruptible
 
 ENTRIES = {
     "shop": {"database_name": "shop", "username": "shop_owner"},
@@ -422,11 +422,8 @@ def interrupted(bench: Bench, sign: str) -> str:
     """Sends SIGINT to an apply once `condition` holds on the server. Returns its output."""
     own = {"environment": "dev", "application_databases": ENTRIES}
     (bench.directory / "own.json").write_text(json.dumps(own))
-    program = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, bench.directory, bench.server.ca_file],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    program = start_interruptible(
+        sys.executable, "-c", INTERRUPTED, bench.directory, bench.server.ca_file
     )
     assert program.stdout and program.stdout.readline() == "planned\n"
     until(lambda: bench.server.sql(f"SELECT EXISTS (SELECT FROM {sign})") == "t")
@@ -459,16 +456,14 @@ def test_ctrl_c_at_work(bench: Bench) -> None:
 def test_ctrl_c_while_a_server_says_nothing(quiet: Bench) -> None:
     ready(quiet)
     with socket.create_server(("localhost", 0)) as silent:
-        program = subprocess.Popen(
-            [sys.executable, "-c", SILENT, quiet.directory, str(silent.getsockname()[1])],
-            stdout=subprocess.PIPE,
-            text=True,
+        program = start_interruptible(
+            sys.executable, "-c", SILENT, quiet.directory, silent.getsockname()[1]
         )
         connection, _ = silent.accept()
         with connection:
             program.send_signal(signal.SIGINT)
-            out, _ = program.communicate(timeout=30)
-    assert out == "interrupted\n"
+            out, err = program.communicate(timeout=30)
+    assert out == "interrupted\n", err
 
 
 SILENT = """
