@@ -1,8 +1,9 @@
-"""Measures the import compared with that of an empty module, and `rdsprov.diff` of 1,000 applications compared
-with the same work in Rust.
+"""Measures the import and `rdsprov.diff`.
 
-`cargo xtask bench` runs it with release builds. The observed state comes from one database with three roles on a
-real server, repeated under other names: of four databases, one is missing and one has drifted.
+The import is compared with that of an empty module, and `rdsprov.diff` of 1,000 applications with
+the same work in Rust. `cargo xtask bench` runs this with release builds. The observed state comes
+from one database with three roles on a real server, repeated under other names: of four databases,
+one is missing and one has drifted.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import rdsprov
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "rdsprov-py" / "tests"))
-from conftest import Bench, Server
+from conftest import Server, Workspace
 
 DATABASES = 334
 ROUNDS = 15
@@ -47,21 +48,21 @@ def one_observed() -> dict[str, Any]:
     server = Server(15)
     try:
         with tempfile.TemporaryDirectory() as directory:
-            bench = Bench(server, Path(directory))
+            workspace = Workspace(server, Path(directory))
             for level in LEVELS:
-                bench.app(f"tmpl_{level}", f"tmpl_{level}")
+                workspace.app(f"tmpl_{level}", f"tmpl_{level}")
             definitions = rdsprov.Definitions.from_mapping(
                 {"environment": "dev", "application_databases": entries("tmpl")}
             )
-            rdsprov.apply(rdsprov.plan(definitions, **bench.options))
+            rdsprov.apply(rdsprov.plan(definitions, **workspace.options))
             server.sql("CREATE TABLE t (id serial, note text)", "tmpl")
             wider = {**entries("tmpl"), **entries("absent")}
             for level in LEVELS:
-                bench.app(f"absent_{level}", f"absent_{level}")
+                workspace.app(f"absent_{level}", f"absent_{level}")
             definitions = rdsprov.Definitions.from_mapping(
                 {"environment": "dev", "application_databases": wider}
             )
-            return rdsprov.observe(definitions, **bench.options).to_dict()
+            return rdsprov.observe(definitions, **workspace.options).to_dict()
     finally:
         server.stop()
 
@@ -100,7 +101,7 @@ def import_of(module: str) -> float:
     """Returns the import time of a module in a new interpreter, in milliseconds."""
     code = f"import time; s = time.perf_counter(); import {module}; print(time.perf_counter() - s)"
 
-    def took() -> float:
+    def elapsed() -> float:
         here = Path(__file__).parent
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=here, check=True, stdout=subprocess.PIPE, text=True
@@ -108,7 +109,7 @@ def import_of(module: str) -> float:
         return 1000 * float(done.stdout)
 
     # Other load on the machine only adds to the time.
-    return min(took() for _ in range(ROUNDS))
+    return min(elapsed() for _ in range(ROUNDS))
 
 
 def main() -> int:
@@ -144,7 +145,8 @@ def main() -> int:
     for name, milliseconds in rows.items():
         print(f"{milliseconds:8.1f} ms  {name}")
     rust, python, rust_alone, python_alone = rows.values()
-    print(f"    {python / rust:.2f} times Rust with conversion, {python_alone / rust_alone:.2f} times without")
+    print(f"    {python / rust:.2f} times Rust with conversion")
+    print(f"    {python_alone / rust_alone:.2f} times Rust without conversion")
     return 0 if python <= MOST * rust and more <= MOST_FOR_THE_IMPORT else 1
 
 

@@ -16,7 +16,7 @@ struct Demo {
     program: PathBuf,
     passwords: Vec<String>,
     /// The output so far.
-    shown: RefCell<String>,
+    output: RefCell<String>,
 }
 
 /// Runs the demo and returns its output. Fails if a step has an unexpected result.
@@ -28,18 +28,18 @@ pub fn run(version: u32) -> Result<String, String> {
         secrets: SecretsManager::start().map_err(|error| error.to_string())?,
         program: here.with_file_name("rdsprov"),
         passwords: APPLICATIONS.iter().map(|_| uuid::Uuid::new_v4().to_string()).collect(),
-        shown: RefCell::default(),
+        output: RefCell::default(),
     };
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-    demo.show(directory.path())?;
-    Ok(demo.shown.into_inner())
+    demo.show_steps(directory.path())?;
+    Ok(demo.output.into_inner())
 }
 
 /// Checks that the output contains each line of the demo in the README, in the same order. Digests,
 /// times, versions of secrets and of the server are ignored; a line `…` stands for omitted lines.
-pub fn compare_with_readme(shown: &str) -> Result<(), String> {
+pub fn compare_with_readme(output: &str) -> Result<(), String> {
     let readme = std::fs::read_to_string("README.md").map_err(|error| error.to_string())?;
-    let picture = readme
+    let expected = readme
         .split("$ cargo xtask demo\n")
         .nth(1)
         .and_then(|rest| rest.split("```").next())
@@ -59,10 +59,10 @@ pub fn compare_with_readme(shown: &str) -> Result<(), String> {
             .filter(|line| !line.is_empty())
             .collect()
     };
-    let (shown, picture) = (plain(shown), plain(picture));
-    let mut shown = shown.iter();
-    for line in picture.iter().filter(|line| *line != "…") {
-        if !shown.any(|shown| shown == line) {
+    let (output, expected) = (plain(output), plain(expected));
+    let mut output = output.iter();
+    for line in expected.iter().filter(|line| *line != "…") {
+        if !output.any(|printed| printed == line) {
             return Err(format!(
                 "the demo in README.md is out of date: the output lacks the line `{line}`"
             ));
@@ -72,24 +72,24 @@ pub fn compare_with_readme(shown: &str) -> Result<(), String> {
 }
 
 impl Demo {
-    fn say(&self, text: &str) {
+    fn print(&self, text: &str) {
         println!("{text}");
-        let mut shown = self.shown.borrow_mut();
-        shown.push_str(text);
-        shown.push('\n');
+        let mut output = self.output.borrow_mut();
+        output.push_str(text);
+        output.push('\n');
     }
 
-    fn title(&self, text: &str) {
-        self.say(&format!("\n# {text}"));
+    fn heading(&self, text: &str) {
+        self.print(&format!("\n# {text}"));
     }
 
-    fn show(&self, directory: &Path) -> Result<(), String> {
-        self.title(&format!(
-            "PostgreSQL {} in the shape of RDS, and a Secrets Manager with a secret for each role",
+    fn show_steps(&self, directory: &Path) -> Result<(), String> {
+        self.heading(&format!(
+            "PostgreSQL {} like RDS, and a Secrets Manager with a secret for each role",
             self.server.major()
         ));
         let put = |id: &str, text: &str| {
-            self.say(id);
+            self.print(id);
             self.secrets.put(id, text).map_err(|error| error.to_string())
         };
         put("goldenpath/dev/rds/master", &self.server.admin_secret())?;
@@ -98,41 +98,41 @@ impl Demo {
             put(&format!("goldenpath/dev/{application}/postgres"), &text)?;
         }
 
-        self.title("What is declared");
-        self.say(
+        self.heading("Definitions");
+        self.print(
             std::fs::read_to_string(DEFINITIONS).map_err(|error| error.to_string())?.trim_end(),
         );
 
-        self.title("What would be done");
-        let shown = self.rdsprov(&["plan"])?;
-        self.say(shown.trim_end());
+        self.heading("Plan");
+        let output = self.rdsprov(&["plan"])?;
+        self.print(output.trim_end());
 
-        self.title("It is done");
+        self.heading("Apply");
         let audit = directory.join("audit.csv").display().to_string();
         let build = ["--build-id", "16-01-26-01", "--run-id", "1"];
         let apply = [&["apply", "--audit-output", &audit], build.as_slice()].concat();
-        self.say(last_line(&self.rdsprov(&apply)?));
+        self.print(last_line(&self.rdsprov(&apply)?));
 
-        self.title("A second run finds nothing to do");
+        self.heading("Second run: nothing to do");
         let again =
             ["apply", "--audit-output", &audit, "--build-id", "16-01-26-02", "--run-id", "2"];
-        self.say(last_line(&self.rdsprov(&again)?));
+        self.print(last_line(&self.rdsprov(&again)?));
         self.rdsprov(&["plan", "--detailed-exitcode"])?;
 
-        self.title("Who may do what, as PostgreSQL says");
-        let [owner, reader, stranger] = [0, 1, 2];
-        self.may(owner, "CREATE TABLE orders (id serial, item text)")?;
-        self.may(owner, "INSERT INTO orders (item) VALUES ('tea')")?;
-        self.may(reader, "SELECT item FROM orders")?;
-        self.may_not(reader, "INSERT INTO orders (item) VALUES ('coffee')")?;
-        self.may_not(stranger, "SELECT item FROM orders")?;
+        self.heading("Access, as PostgreSQL enforces it");
+        let [owner, reader, other] = [0, 1, 2];
+        self.check_allowed(owner, "CREATE TABLE orders (id serial, item text)")?;
+        self.check_allowed(owner, "INSERT INTO orders (item) VALUES ('tea')")?;
+        self.check_allowed(reader, "SELECT item FROM orders")?;
+        self.check_refused(reader, "INSERT INTO orders (item) VALUES ('coffee')")?;
+        self.check_refused(other, "SELECT item FROM orders")?;
 
-        self.title("The records");
-        self.say(std::fs::read_to_string(&audit).map_err(|error| error.to_string())?.trim_end());
+        self.heading("Records");
+        self.print(std::fs::read_to_string(&audit).map_err(|error| error.to_string())?.trim_end());
 
-        self.without_passwords("the server's log", &self.server.log())?;
-        self.without_passwords("what was shown", &self.shown.borrow())?;
-        self.title("No password is in the server's log, though it logs every statement");
+        self.check_no_passwords("the server log", &self.server.log())?;
+        self.check_no_passwords("the output of the demo", &self.output.borrow())?;
+        self.heading("The server's log contains every statement and no password");
         Ok(())
     }
 
@@ -142,7 +142,7 @@ impl Demo {
             .iter()
             .map(|word| if word.ends_with(".csv") { "audit.csv" } else { word })
             .collect();
-        self.say(&format!("$ rdsprov {} -d {DEFINITIONS}", flags.join(" ")));
+        self.print(&format!("$ rdsprov {} -d {DEFINITIONS}", flags.join(" ")));
         let output = scrub_environment(&mut Command::new(&self.program))
             .args(arguments)
             .args(["-d", DEFINITIONS, "--ca-file"])
@@ -150,17 +150,17 @@ impl Demo {
             .envs(self.secrets.environment())
             .output()
             .map_err(|error| format!("cannot run rdsprov: {error}"))?;
-        let shown = format!(
+        let text = format!(
             "{}{}",
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
-        self.without_passwords("what rdsprov printed", &shown)?;
-        if output.status.success() { Ok(shown) } else { Err(shown) }
+        self.check_no_passwords("the output of rdsprov", &text)?;
+        if output.status.success() { Ok(text) } else { Err(text) }
     }
 
     /// Fails if a text contains a password of an application or of the administrator.
-    fn without_passwords(&self, name: &str, text: &str) -> Result<(), String> {
+    fn check_no_passwords(&self, name: &str, text: &str) -> Result<(), String> {
         let passwords = self.passwords.iter().map(String::as_str);
         let mut all = passwords.chain([self.server.master_password()]);
         if all.any(|password| text.contains(password)) {
@@ -173,22 +173,22 @@ impl Demo {
         let (_, user) = APPLICATIONS[number];
         self.server
             .sql_as(user, &self.passwords[number], "shop", sql)
-            .map_err(|error| said(&error.to_string()))
+            .map_err(|error| server_message(&error.to_string()))
     }
 
-    fn may(&self, number: usize, sql: &str) -> Result<(), String> {
+    fn check_allowed(&self, number: usize, sql: &str) -> Result<(), String> {
         let answer = self.sql(number, sql)?;
         let answer = if answer.is_empty() { "done" } else { answer.trim() };
-        self.say(&format!("{:<13} {sql}\n              -> {answer}", APPLICATIONS[number].1));
+        self.print(&format!("{:<13} {sql}\n              -> {answer}", APPLICATIONS[number].1));
         Ok(())
     }
 
-    fn may_not(&self, number: usize, sql: &str) -> Result<(), String> {
+    fn check_refused(&self, number: usize, sql: &str) -> Result<(), String> {
         let (_, user) = APPLICATIONS[number];
         match self.sql(number, sql) {
             Ok(_) => Err(format!("{user} was not refused: {sql}")),
             Err(refusal) => {
-                self.say(&format!("{user:<13} {sql}\n              -> {refusal}"));
+                self.print(&format!("{user:<13} {sql}\n              -> {refusal}"));
                 Ok(())
             }
         }
@@ -196,12 +196,12 @@ impl Demo {
 }
 
 /// Extracts the server's message from the output of psql.
-fn said(text: &str) -> String {
+fn server_message(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     ["ERROR:", "FATAL:"]
         .iter()
         .find_map(|word| line.split_once(word))
-        .map_or(line, |(_, said)| said)
+        .map_or(line, |(_, message)| message)
         .trim()
         .to_owned()
 }

@@ -138,8 +138,8 @@ fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Resul
 
 fn demo(version: u32, compare: bool) -> Result<(), String> {
     debian::install_missing(&[version])?;
-    let shown = demo::run(version)?;
-    if compare { demo::compare_with_readme(&shown) } else { Ok(()) }
+    let output = demo::run(version)?;
+    if compare { demo::compare_with_readme(&output) } else { Ok(()) }
 }
 
 fn fuzz_access(minutes: u32, versions: Option<&str>) -> Result<(), String> {

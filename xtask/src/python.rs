@@ -89,7 +89,7 @@ fn environment() -> Result<Environment, String> {
 }
 
 /// Returns the interpreter of an environment with the module.
-pub fn with_the_module() -> Result<String, String> {
+pub fn interpreter_with_module() -> Result<String, String> {
     environment().map(|environment| environment.program("python"))
 }
 

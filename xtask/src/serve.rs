@@ -15,7 +15,7 @@ pub fn serve(version: u32, with_secrets_manager: bool) -> Result<(), String> {
         .flat_map(SecretsManager::environment)
         .map(|(name, value)| (name.to_owned(), value.into()))
         .collect();
-    say(&json!({
+    respond(&json!({
         "host": server.host(),
         "port": server.port(),
         "ca_file": server.ca_file(),
@@ -24,8 +24,8 @@ pub fn serve(version: u32, with_secrets_manager: bool) -> Result<(), String> {
     }))?;
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|error| error.to_string())?;
-        let asked: Value = serde_json::from_str(&line).map_err(|error| error.to_string())?;
-        say(&match answer(&server, manager.as_ref(), &asked) {
+        let request: Value = serde_json::from_str(&line).map_err(|error| error.to_string())?;
+        respond(&match answer(&server, manager.as_ref(), &request) {
             Ok(text) => json!({"ok": text}),
             Err(error) => json!({"error": error}),
         })?;
@@ -36,27 +36,27 @@ pub fn serve(version: u32, with_secrets_manager: bool) -> Result<(), String> {
 fn answer(
     server: &Server,
     manager: Option<&SecretsManager>,
-    asked: &Value,
+    request: &Value,
 ) -> Result<String, String> {
-    let text = |key: &str| asked[key].as_str().unwrap_or_default();
-    let said = |error: rdsprov_testkit::Error| error.to_string();
-    match text("do") {
-        "sql" => server.superuser(text("database"), text("sql")).map_err(said),
+    let text = |key: &str| request[key].as_str().unwrap_or_default();
+    let describe = |error: rdsprov_testkit::Error| error.to_string();
+    match text("command") {
+        "sql" => server.superuser(text("database"), text("sql")).map_err(describe),
         "sql_as" => server
             .sql_as(text("role"), text("password"), text("database"), text("sql"))
-            .map_err(said),
-        "script" => server.script_as_superuser(text("sql")).map_err(said),
+            .map_err(describe),
+        "script" => server.script_as_superuser(text("sql")).map_err(describe),
         "log" => Ok(server.log()),
         "put" => {
             let manager =
                 manager.ok_or("the Secrets Manager is not running; start it with --secrets")?;
-            manager.put(text("id"), text("secret")).map(|()| String::new()).map_err(said)
+            manager.put(text("id"), text("secret")).map(|()| String::new()).map_err(describe)
         }
         other => Err(format!("unknown request {other:?}")),
     }
 }
 
-fn say(value: &Value) -> Result<(), String> {
+fn respond(value: &Value) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{value}").and_then(|()| out.flush()).map_err(|error| error.to_string())
 }

@@ -52,7 +52,7 @@ pub fn all(versions: Option<&str>) -> Result<(), String> {
     })?;
     let mut interpreter = String::new();
     step("build", || {
-        interpreter = python::with_the_module()?;
+        interpreter = python::interpreter_with_module()?;
         Ok(())
     })?;
     let mut environment = vec![("RDSPROV_TEST_PYTHON", interpreter.as_str())];

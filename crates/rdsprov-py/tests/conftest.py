@@ -44,8 +44,8 @@ class Server:
         self.admin: Mapping[str, Any] = json.loads(started["admin_secret"])
         self.environment: Mapping[str, str] = started["environment"]
 
-    def _ask(self, do: str, **what: str) -> str:
-        self._in.write(json.dumps({"do": do, **what}) + "\n")
+    def _request(self, command: str, **arguments: str) -> str:
+        self._in.write(json.dumps({"command": command, **arguments}) + "\n")
         self._in.flush()
         answer = json.loads(self._out.readline())
         if "error" in answer:
@@ -55,19 +55,19 @@ class Server:
         return text
 
     def sql(self, sql: str, database: str = "postgres") -> str:
-        return self._ask("sql", database=database, sql=sql).strip()
+        return self._request("sql", database=database, sql=sql).strip()
 
     def sql_as(self, role: str, password: str, database: str, sql: str) -> str:
-        return self._ask("sql_as", role=role, password=password, database=database, sql=sql)
+        return self._request("sql_as", role=role, password=password, database=database, sql=sql)
 
     def script(self, sql: str) -> None:
-        self._ask("script", sql=sql)
+        self._request("script", sql=sql)
 
     def put(self, secret_id: str, secret: Mapping[str, Any]) -> None:
-        self._ask("put", id=secret_id, secret=json.dumps(secret))
+        self._request("put", id=secret_id, secret=json.dumps(secret))
 
     def log(self) -> str:
-        return self._ask("log")
+        return self._request("log")
 
     def stop(self) -> None:
         self._in.close()
@@ -75,7 +75,7 @@ class Server:
         self._out.close()
 
 
-class Bench:
+class Workspace:
     """A server with secrets in a directory, and the options for both."""
 
     def __init__(self, server: Server, directory: Path) -> None:
@@ -129,13 +129,13 @@ def versions() -> list[int]:
 
 
 #: The variables that control the tests themselves.
-OURS = ("RDSPROV_TEST_PG", "RDSPROV_UPDATE_DOCS")
+TEST_VARIABLES = ("RDSPROV_TEST_PG", "RDSPROV_UPDATE_DOCS")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _without_the_environment_of_others() -> Iterator[None]:
+def _scrub_environment() -> Iterator[None]:
     for name in list(os.environ):
-        if name.startswith(("RDSPROV_", "PGSSL", "AWS_")) and name not in OURS:
+        if name.startswith(("RDSPROV_", "PGSSL", "AWS_")) and name not in TEST_VARIABLES:
             del os.environ[name]
     os.environ.pop("ALLOW_DB_PROVISION", None)
     yield
@@ -149,18 +149,18 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 @pytest.fixture
-def bench(server: Server, tmp_path: Path) -> Bench:
-    return Bench(server, tmp_path)
+def workspace(server: Server, tmp_path: Path) -> Workspace:
+    return Workspace(server, tmp_path)
 
 
 @pytest.fixture(scope="session", params=versions())
-def untouched(request: pytest.FixtureRequest) -> Iterator[Server]:
+def shared_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     server = Server(request.param)
     yield server
     server.stop()
 
 
 @pytest.fixture
-def quiet(untouched: Server, tmp_path: Path) -> Bench:
+def shared_workspace(shared_server: Server, tmp_path: Path) -> Workspace:
     """A fixture for tests that do not change their server, and therefore share it."""
-    return Bench(untouched, tmp_path)
+    return Workspace(shared_server, tmp_path)

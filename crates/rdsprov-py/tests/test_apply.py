@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 import rdsprov
-from conftest import CANARY, Bench, Server, password, start_interruptible
+from conftest import CANARY, Server, Workspace, password, start_interruptible
 
 ENTRIES = {
     "shop": {"database_name": "shop", "username": "shop_owner"},
@@ -35,15 +35,15 @@ def definitions(environment: str = "dev") -> rdsprov.Definitions:
     )
 
 
-def ready(bench: Bench, environment: str = "dev") -> rdsprov.Plan:
-    bench.app("shop", "shop_owner", environment)
-    bench.app("reports", "shop_reader", environment)
-    return rdsprov.plan(definitions(environment), **bench.options)
+def ready(workspace: Workspace, environment: str = "dev") -> rdsprov.Plan:
+    workspace.app("shop", "shop_owner", environment)
+    workspace.app("reports", "shop_reader", environment)
+    return rdsprov.plan(definitions(environment), **workspace.options)
 
 
-def test_approvals(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = ready(bench, "prod")
-    audit = bench.directory / "audit.csv"
+def test_approvals(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = ready(workspace, "prod")
+    audit = workspace.directory / "audit.csv"
     with pytest.raises(rdsprov.ApprovalRequired, match="ALLOW_DB_PROVISION=true") as caught:
         rdsprov.apply(plan, audit_output=audit)
     assert caught.value.outcome is not None and not caught.value.outcome.committed
@@ -54,22 +54,22 @@ def test_approvals(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(rdsprov.ApprovalRequired, match="is no approval"):
         rdsprov.apply(plan, approval="yes please")
     assert rdsprov.apply(plan, dry_run=True).records[0].status == "dry_run"
-    assert bench.server.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^shop'") == "0"
+    assert workspace.server.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^shop'") == "0"
     assert rdsprov.apply(plan, approval=plan.digest).converged
     # The hazard is allowed by name, and the approval comes from the variable that the command
     # reads.
-    bench.server.sql("ALTER ROLE shop_reader CREATEDB")
+    workspace.server.sql("ALTER ROLE shop_reader CREATEDB")
     monkeypatch.setenv("ALLOW_DB_PROVISION", "TRUE")
-    plan = rdsprov.plan(definitions("prod"), **bench.options)
+    plan = rdsprov.plan(definitions("prod"), **workspace.options)
     assert plan.hazards == (rdsprov.Hazard.REVOKES_ACCESS,)
     with pytest.raises(rdsprov.ApprovalRequired, match="--allow revokes_access"):
         rdsprov.apply(plan)
     assert rdsprov.apply(plan, allow=plan.hazards).converged
 
 
-def test_refusals(bench: Bench) -> None:
-    bench.server.sql("CREATE ROLE shop_owner LOGIN")
-    plan = ready(bench)
+def test_refusals(workspace: Workspace) -> None:
+    workspace.server.sql("CREATE ROLE shop_owner LOGIN")
+    plan = ready(workspace)
     assert [refusal.application for refusal in plan.refusals] == ["shop"]
     refusal = plan.refusals[0]
     assert "adopt = true" in refusal.remedy and refusal.message in str(plan)
@@ -78,71 +78,74 @@ def test_refusals(bench: Bench) -> None:
     assert caught.value.refusals == plan.refusals
     assert caught.value.outcome and caught.value.outcome.records[0].run_id == "7"
     with pytest.raises(rdsprov.PlanRefused) as caught:
-        rdsprov.check(definitions(), **bench.options)
+        rdsprov.check(definitions(), **workspace.options)
     assert caught.value.refusals == plan.refusals
     assert pickle.loads(pickle.dumps(caught.value)).refusals == plan.refusals
 
 
-def test_a_plan_holds_or_is_stale(bench: Bench) -> None:
-    plan = ready(bench)
-    bench.server.sql("CREATE ROLE shop_reader LOGIN")
+def test_stale_plans(workspace: Workspace) -> None:
+    plan = ready(workspace)
+    workspace.server.sql("CREATE ROLE shop_reader LOGIN")
     with pytest.raises(rdsprov.PlanRefused):
         rdsprov.apply(plan)
-    bench.server.sql("DROP ROLE shop_reader")
-    bench.app("shop", "shop_owner")
+    workspace.server.sql("DROP ROLE shop_reader")
+    workspace.app("shop", "shop_owner")
     assert rdsprov.apply(pickle.loads(pickle.dumps(plan))).converged
-    bench.server.sql("ALTER ROLE shop_reader CONNECTION LIMIT 3")
-    limited = rdsprov.plan(definitions(), **bench.options)
-    bench.server.sql("ALTER ROLE shop_reader CONNECTION LIMIT 4")
+    workspace.server.sql("ALTER ROLE shop_reader CONNECTION LIMIT 3")
+    limited = rdsprov.plan(definitions(), **workspace.options)
+    workspace.server.sql("ALTER ROLE shop_reader CONNECTION LIMIT 4")
     with pytest.raises(rdsprov.StalePlan) as caught:
         rdsprov.apply(limited)
     assert caught.value.outcome and not caught.value.outcome.committed
 
 
-def test_a_statement_that_fails(bench: Bench) -> None:
-    plan = ready(bench)
-    bench.server.sql(
+def test_failing_statement(workspace: Workspace) -> None:
+    plan = ready(workspace)
+    workspace.server.sql(
         """CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS
-           $$ BEGIN RAISE EXCEPTION 'not on my watch'; END $$""",
+           $$ BEGIN RAISE EXCEPTION 'DDL is not allowed'; END $$""",
         "template1",
     )
-    bench.server.sql("CREATE EVENT TRIGGER no ON ddl_command_start EXECUTE FUNCTION refuse()", "template1")
-    with pytest.raises(rdsprov.ApplyError, match="not on my watch") as caught:
+    trigger = "CREATE EVENT TRIGGER no ON ddl_command_start EXECUTE FUNCTION refuse()"
+    workspace.server.sql(trigger, "template1")
+    with pytest.raises(rdsprov.ApplyError, match="DDL is not allowed") as caught:
         rdsprov.apply(plan)
     outcome = caught.value.outcome
     assert outcome and outcome.committed and not outcome.converged
     assert {result.status for result in outcome} >= {"success", "error"}
-    assert any("not on my watch" in (result.error or "") for result in outcome)
+    assert any("DDL is not allowed" in (result.error or "") for result in outcome)
     assert pickle.loads(pickle.dumps(caught.value)).outcome == outcome
 
 
-def test_records_that_cannot_be_kept(quiet: Bench) -> None:
-    plan = ready(quiet)
+def test_unwritable_records(shared_workspace: Workspace) -> None:
+    plan = ready(shared_workspace)
     with pytest.raises(rdsprov.ApplyError, match="cannot be written"):
         rdsprov.apply(plan, audit_output="/proc/none/audit.csv")
-    assert quiet.server.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^shop'") == "0"
+    count = "SELECT count(*) FROM pg_roles WHERE rolname ~ '^shop'"
+    assert shared_workspace.server.sql(count) == "0"
 
 
-def test_a_server_that_is_not_there(quiet: Bench) -> None:
-    ready(quiet)
+def test_unreachable_server(shared_workspace: Workspace) -> None:
+    ready(shared_workspace)
     for wrong in ({"port": 9}, {"host": "127.0.0.2", "port": 9}, {"ca_file": "/missing.pem"}):
         with pytest.raises(rdsprov.ConnectError):
-            rdsprov.plan(definitions(), **{**quiet.options, **wrong})
+            rdsprov.plan(definitions(), **{**shared_workspace.options, **wrong})
     with pytest.raises(rdsprov.ConnectError):
-        rdsprov.observe(definitions(), **{**quiet.options, "tls": "verify-full", "ca_file": "system"})
+        verified = {**shared_workspace.options, "tls": "verify-full", "ca_file": "system"}
+        rdsprov.observe(definitions(), **verified)
 
 
-def test_secrets_that_are_not_there(quiet: Bench) -> None:
+def test_missing_secrets(shared_workspace: Workspace) -> None:
     with pytest.raises(rdsprov.SecretError, match="missing/secret"):
-        rdsprov.plan(definitions(), admin_secret="missing/secret", **quiet.options)
-    plan = rdsprov.plan(definitions(), **quiet.options)
+        rdsprov.plan(definitions(), admin_secret="missing/secret", **shared_workspace.options)
+    plan = rdsprov.plan(definitions(), **shared_workspace.options)
     assert ["goldenpath/dev/" in refusal.message for refusal in plan.refusals] == [True, True]
 
 
 @pytest.mark.parametrize(
     "wrong, kind, message",
     [
-        ({"secrets": "vault"}, rdsprov.UsageError, "--secrets takes"),
+        ({"secrets": "source"}, rdsprov.UsageError, "--secrets takes"),
         ({"secrets": "file:/missing"}, rdsprov.UsageError, "no such directory"),
         ({"secrets": 7}, TypeError, "a callable"),
         ({"tls": "maybe"}, rdsprov.UsageError, "tls: the modes are"),
@@ -161,22 +164,22 @@ def test_secrets_that_are_not_there(quiet: Bench) -> None:
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-def test_options_that_mean_nothing(
+def test_invalid_options(
     wrong: dict[str, Any], kind: type[Exception], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(kind, match=message):
         rdsprov.plan(definitions(), **{"secrets": f"file:{tmp_path}", **wrong})
 
 
-def test_variables_of_the_command(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    ready(bench)
+def test_environment_variables(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready(workspace)
     for name, value in {
-        "RDSPROV_SECRETS": f"file:{bench.directory}",
-        "RDSPROV_CA_FILE": bench.server.ca_file,
+        "RDSPROV_SECRETS": f"file:{workspace.directory}",
+        "RDSPROV_CA_FILE": workspace.server.ca_file,
         "RDSPROV_ENV": "dev",
         "RDSPROV_REGION": "",
         "RDSPROV_RUN_ID": "from-a-variable",
-        "RDSPROV_PORT": str(bench.server.port),
+        "RDSPROV_PORT": str(workspace.server.port),
     }.items():
         monkeypatch.setenv(name, value)
     nowhere = rdsprov.Definitions.from_mapping({"application_databases": ENTRIES})
@@ -187,35 +190,35 @@ def test_variables_of_the_command(bench: Bench, monkeypatch: pytest.MonkeyPatch)
         rdsprov.plan(nowhere)
 
 
-class Vault:
+class RecordingSecrets:
     """A callable secret source that records its calls."""
 
-    def __init__(self, bench: Bench) -> None:
-        self.asked: list[str] = []
+    def __init__(self, workspace: Workspace) -> None:
+        self.requested: list[str] = []
         self.thread: set[int] = set()
         self.secrets: dict[str, Mapping[str, Any]] = {
-            "goldenpath/dev/rds/master": bench.server.admin,
+            "goldenpath/dev/rds/master": workspace.server.admin,
             "goldenpath/dev/shop/postgres": {"password": password("shop")},
             "goldenpath/dev/reports/postgres": {"password": password("reports")},
         }
 
     def __call__(self, secret_id: str) -> Mapping[str, Any]:
-        self.asked.append(secret_id)
+        self.requested.append(secret_id)
         self.thread.add(threading.get_ident())
         return self.secrets[secret_id]
 
 
-def test_secrets_of_a_callable(bench: Bench) -> None:
-    vault = Vault(bench)
-    plan = rdsprov.plan(definitions(), secrets=vault, ca_file=bench.server.ca_file)
-    assert sorted(vault.asked) == sorted(vault.secrets)
-    assert vault.thread == {threading.get_ident()}
+def test_callable_secret_source(workspace: Workspace) -> None:
+    source = RecordingSecrets(workspace)
+    plan = rdsprov.plan(definitions(), secrets=source, ca_file=workspace.server.ca_file)
+    assert sorted(source.requested) == sorted(source.secrets)
+    assert source.thread == {threading.get_ident()}
     assert rdsprov.apply(plan).converged
-    bench.server.sql_as("shop_owner", password("shop"), "shop", "SELECT 1")
-    assert CANARY not in repr(plan) + plan.to_json() + bench.server.log()
+    workspace.server.sql_as("shop_owner", password("shop"), "shop", "SELECT 1")
+    assert CANARY not in repr(plan) + plan.to_json() + workspace.server.log()
 
 
-def test_a_callable_that_raises(quiet: Bench) -> None:
+def test_secret_source_that_raises(shared_workspace: Workspace) -> None:
     class Sealed(Exception):
         pass
 
@@ -225,13 +228,13 @@ def test_a_callable_that_raises(quiet: Bench) -> None:
     with pytest.raises(Sealed) as caught:
         rdsprov.plan(definitions(), secrets=sealed)
     assert "in sealed" in "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
-    vault = Vault(quiet)
-    del vault.secrets["goldenpath/dev/shop/postgres"]
+    source = RecordingSecrets(shared_workspace)
+    del source.secrets["goldenpath/dev/shop/postgres"]
     with pytest.raises(KeyError):
-        rdsprov.check(definitions(), secrets=vault, ca_file=quiet.server.ca_file)
+        rdsprov.check(definitions(), secrets=source, ca_file=shared_workspace.server.ca_file)
 
 
-def test_a_callable_that_returns_something_else() -> None:
+def test_secret_source_with_wrong_type() -> None:
     for wrong in (None, password("x"), [password("x")]):
         with pytest.raises(TypeError, match="has to return a mapping") as caught:
             rdsprov.plan(definitions(), secrets=lambda _: wrong)  # type: ignore[arg-type]
@@ -243,8 +246,8 @@ def test_a_callable_that_returns_something_else() -> None:
         rdsprov.plan(definitions(), secrets=lambda _: {"passwort": password("x")})
 
 
-def test_a_callback_that_raises(bench: Bench) -> None:
-    plan = ready(bench)
+def test_a_callback_that_raises(workspace: Workspace) -> None:
+    plan = ready(workspace)
 
     def enough(result: rdsprov.StepResult) -> None:
         raise LookupError(result.step.summary)
@@ -254,23 +257,24 @@ def test_a_callback_that_raises(bench: Bench) -> None:
     became = caught.value.__context__
     assert isinstance(became, rdsprov.ApplyError) and became.outcome
     assert became.outcome.committed and not became.outcome.converged
-    assert not rdsprov.check(definitions(), **bench.options)
-    assert rdsprov.apply(rdsprov.plan(definitions(), **bench.options)).converged
+    assert not rdsprov.check(definitions(), **workspace.options)
+    assert rdsprov.apply(rdsprov.plan(definitions(), **workspace.options)).converged
 
 
-def test_a_callback_that_calls(bench: Bench) -> None:
-    plan = ready(bench)
+def test_a_callback_that_calls(workspace: Workspace) -> None:
+    plan = ready(workspace)
     seen: list[bool] = []
     outcome = rdsprov.apply(
-        plan, on_step=lambda _: seen.append(rdsprov.check(definitions(), **bench.options))
+        plan, on_step=lambda _: seen.append(rdsprov.check(definitions(), **workspace.options))
     )
     assert outcome.converged and seen and not seen[0]
 
 
-def test_threads(bench: Bench) -> None:
-    expected = ready(bench)
+def test_threads(workspace: Workspace) -> None:
+    expected = ready(workspace)
     with ThreadPoolExecutor(6) as pool:
-        plans = list(pool.map(lambda _: rdsprov.plan(definitions(), **bench.options), range(12)))
+        options = workspace.options
+        plans = list(pool.map(lambda _: rdsprov.plan(definitions(), **options), range(12)))
     assert {plan.digest for plan in plans} == {expected.digest}
     with ThreadPoolExecutor(3) as pool:
         runs = [pool.submit(rdsprov.apply, expected) for _ in range(3)]
@@ -279,8 +283,8 @@ def test_threads(bench: Bench) -> None:
     assert sum(isinstance(result, rdsprov.StalePlan) for result in results) == 2
 
 
-def test_the_gil_is_free_while_waiting(quiet: Bench) -> None:
-    ready(quiet)
+def test_the_gil_is_free_while_waiting(shared_workspace: Workspace) -> None:
+    ready(shared_workspace)
     ticks = 0
     done = threading.Event()
 
@@ -293,18 +297,18 @@ def test_the_gil_is_free_while_waiting(quiet: Bench) -> None:
     other = threading.Thread(target=tick)
     other.start()
     started = time.monotonic()
-    rdsprov.plan(definitions(), **quiet.options)
-    took = time.monotonic() - started
+    rdsprov.plan(definitions(), **shared_workspace.options)
+    elapsed = time.monotonic() - started
     done.set()
     other.join()
-    assert ticks > 3, f"the other thread ran {ticks} times in {took} s"
+    assert ticks > 3, f"the other thread ran {ticks} times in {elapsed} s"
 
 
-def test_inside_a_running_loop(bench: Bench) -> None:
-    plan = ready(bench)
+def test_inside_a_running_loop(workspace: Workspace) -> None:
+    plan = ready(workspace)
 
     async def both() -> tuple[rdsprov.Plan, rdsprov.Outcome]:
-        here = rdsprov.plan(definitions(), **bench.options)
+        here = rdsprov.plan(definitions(), **workspace.options)
         loop = asyncio.get_running_loop()
         return here, await loop.run_in_executor(None, rdsprov.apply, plan)
 
@@ -312,29 +316,29 @@ def test_inside_a_running_loop(bench: Bench) -> None:
     assert here == plan and outcome.converged
 
 
-def test_after_a_fork(quiet: Bench) -> None:
-    ready(quiet)
+def test_after_a_fork(shared_workspace: Workspace) -> None:
+    ready(shared_workspace)
     for _ in range(2):
         child = os.fork()
         if child == 0:
             try:
-                plan = rdsprov.plan(definitions(), **quiet.options)
+                plan = rdsprov.plan(definitions(), **shared_workspace.options)
                 os._exit(0 if plan.changes else 1)
             except BaseException:
                 traceback.print_exc()
                 os._exit(2)
         assert os.waitpid(child, 0)[1] == 0
         # The parent has used the module now, and its next child can use it as well.
-        rdsprov.plan(definitions(), **quiet.options)
+        rdsprov.plan(definitions(), **shared_workspace.options)
 
 
-def test_the_log(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    plan = ready(bench)
+def test_the_log(workspace: Workspace, caplog: pytest.LogCaptureFixture) -> None:
+    plan = ready(workspace)
     with caplog.at_level(logging.DEBUG, logger="rdsprov"):
-        with holder_of_the_lock(bench.server):
+        with hold_lock(workspace.server):
             run = threading.Thread(target=rdsprov.apply, args=(plan,))
             run.start()
-            until(lambda: "waiting for it" in caplog.text)
+            wait_until(lambda: "waiting for it" in caplog.text)
         run.join()
     messages = [(record.name, record.levelname) for record in caplog.records]
     assert ("rdsprov", "WARNING") in messages
@@ -342,17 +346,17 @@ def test_the_log(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     assert CANARY not in caplog.text
 
 
-def test_a_handler_that_raises_is_heard(bench: Bench) -> None:
+def test_log_handler_that_raises(workspace: Workspace) -> None:
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             raise OSError("no space left on device")
 
-    plan = ready(bench)
+    plan = ready(workspace)
     logger = logging.getLogger("rdsprov")
     handler = Broken()
     logger.addHandler(handler)
     try:
-        with holder_of_the_lock(bench.server), pytest.raises(OSError, match="no space left"):
+        with hold_lock(workspace.server), pytest.raises(OSError, match="no space left"):
             rdsprov.apply(plan)
     finally:
         logger.removeHandler(handler)
@@ -390,15 +394,15 @@ class Session:
         self.psql.stdout.close()
 
 
-def holder_of_the_lock(server: Server) -> Session:
+def hold_lock(server: Server) -> Session:
     """Holds the advisory lock that serialises runs."""
     key = int.from_bytes(b"rdsprov\0", "big")
     return Session(server, "postgres", f"SELECT 'there' FROM pg_advisory_lock({key})")
 
 
-def until(happened: Any) -> None:
+def wait_until(condition: Any) -> None:
     deadline = time.monotonic() + 60
-    while not happened():
+    while not condition():
         assert time.monotonic() < deadline, "the condition never became true"
         time.sleep(0.02)
 
@@ -418,46 +422,46 @@ except KeyboardInterrupt as error:
 """
 
 
-def interrupted(bench: Bench, sign: str) -> str:
+def interrupt_apply(workspace: Workspace, condition: str) -> str:
     """Sends SIGINT to an apply once `condition` holds on the server. Returns its output."""
     own = {"environment": "dev", "application_databases": ENTRIES}
-    (bench.directory / "own.json").write_text(json.dumps(own))
+    (workspace.directory / "own.json").write_text(json.dumps(own))
     program = start_interruptible(
-        sys.executable, "-c", INTERRUPTED, bench.directory, bench.server.ca_file
+        sys.executable, "-c", INTERRUPTED, workspace.directory, workspace.server.ca_file
     )
     assert program.stdout and program.stdout.readline() == "planned\n"
-    until(lambda: bench.server.sql(f"SELECT EXISTS (SELECT FROM {sign})") == "t")
+    wait_until(lambda: workspace.server.sql(f"SELECT EXISTS (SELECT FROM {condition})") == "t")
     program.send_signal(signal.SIGINT)
     out, err = program.communicate(timeout=30)
     assert program.returncode == 0, err
-    assert "stopped by a signal" in (bench.directory / "audit.csv").read_text()
+    assert "stopped by a signal" in (workspace.directory / "audit.csv").read_text()
     return out
 
 
-def test_ctrl_c_while_waiting(bench: Bench) -> None:
-    ready(bench)
-    with holder_of_the_lock(bench.server):
-        said = interrupted(bench, "pg_locks WHERE locktype = 'advisory' AND NOT granted")
-    assert said.startswith("interrupted False"), said
-    assert "nothing was changed" in said
-    assert rdsprov.apply(rdsprov.plan(definitions(), **bench.options)).converged
+def test_ctrl_c_while_waiting(workspace: Workspace) -> None:
+    ready(workspace)
+    with hold_lock(workspace.server):
+        output = interrupt_apply(workspace, "pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    assert output.startswith("interrupted False"), output
+    assert "nothing was changed" in output
+    assert rdsprov.apply(rdsprov.plan(definitions(), **workspace.options)).converged
 
 
-def test_ctrl_c_at_work(bench: Bench) -> None:
-    ready(bench)
+def test_ctrl_c_during_changes(workspace: Workspace) -> None:
+    ready(workspace)
     # A session in the template database blocks CREATE DATABASE.
-    with Session(bench.server, "template1", "SELECT 'there'"):
-        said = interrupted(bench, "pg_roles WHERE rolname = 'shop_owner'")
-    assert said.startswith("interrupted True"), said
-    assert "what was committed stays" in said
-    assert rdsprov.apply(rdsprov.plan(definitions(), **bench.options)).converged
+    with Session(workspace.server, "template1", "SELECT 'there'"):
+        output = interrupt_apply(workspace, "pg_roles WHERE rolname = 'shop_owner'")
+    assert output.startswith("interrupted True"), output
+    assert "what was committed stays" in output
+    assert rdsprov.apply(rdsprov.plan(definitions(), **workspace.options)).converged
 
 
-def test_ctrl_c_while_a_server_says_nothing(quiet: Bench) -> None:
-    ready(quiet)
+def test_ctrl_c_while_connecting(shared_workspace: Workspace) -> None:
+    ready(shared_workspace)
     with socket.create_server(("localhost", 0)) as silent:
         program = start_interruptible(
-            sys.executable, "-c", SILENT, quiet.directory, silent.getsockname()[1]
+            sys.executable, "-c", SILENT, shared_workspace.directory, silent.getsockname()[1]
         )
         connection, _ = silent.accept()
         with connection:

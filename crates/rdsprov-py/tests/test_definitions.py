@@ -119,7 +119,7 @@ SAME: dict[str, Callable[[], Definitions]] = {
 
 
 @pytest.mark.parametrize("way", SAME)
-def test_all_ways_say_the_same(way: str) -> None:
+def test_all_sources_are_equal(way: str) -> None:
     made = SAME[way]()
     data = made.to_dict()
     assert data["applications"] == EXPECTED.to_dict()["applications"]
@@ -127,7 +127,7 @@ def test_all_ways_say_the_same(way: str) -> None:
         assert made == EXPECTED and hash(made) == hash(EXPECTED)
 
 
-def test_what_they_are() -> None:
+def test_definitions_are_frozen_mappings() -> None:
     assert [app.name for app in EXPECTED] == ["reports", "shop"]
     assert len(EXPECTED) == 2 and "shop" in EXPECTED and "other" not in EXPECTED
     assert EXPECTED["shop"].access_level == "owner"
@@ -156,7 +156,7 @@ def test_paths(tmp_path: Path) -> None:
     assert [app.name for app in Definitions.from_path(file, other)] == ["b", "reports", "shop"]
 
 
-def test_the_file_of_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configuration_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dev.tfvars").write_text(HCL)
     site = tmp_path / "rdsprov.toml"
     site.write_text(
@@ -185,7 +185,7 @@ def test_validate() -> None:
     assert rdsprov.validate(EXPECTED, adopt=["shop"])["shop"].adopt
 
 
-def test_every_error_at_its_place() -> None:
+def test_errors_have_locations() -> None:
     with pytest.raises(ValueError) as caught:
         Definitions.from_text(
             'application_databases = {\n  a = { database_name = "a", user = "b" }\n  b = 3\n}\n',
@@ -228,7 +228,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ({}, "there is no `application_databases`"),
     ],
 )
-def test_what_is_wrong_in_a_mapping(wrong: object, message: str) -> None:
+def test_errors_in_mappings(wrong: object, message: str) -> None:
     with pytest.raises(rdsprov.DefinitionError, match="."):
         Definitions.from_mapping(wrong)
     try:
@@ -246,12 +246,12 @@ def test_what_is_wrong_in_a_mapping(wrong: object, message: str) -> None:
         ({"a": [SimpleNamespace()]}, r"the mapping.a\[0\] is of type SimpleNamespace"),
     ],
 )
-def test_what_no_definitions_can_be_made_of(wrong: object, message: str) -> None:
+def test_unsupported_types(wrong: object, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         Definitions.from_mapping(wrong)
 
 
-def test_numbers_that_are_none_and_knots() -> None:
+def test_special_numbers_and_cycles() -> None:
     knot: dict[str, object] = {}
     knot["knot"] = knot
     for wrong in ({"a": float("nan")}, {"a": 1 << 80}, knot):
@@ -259,7 +259,7 @@ def test_numbers_that_are_none_and_knots() -> None:
             Definitions.from_mapping(wrong)
 
 
-def test_what_does_not_go_together() -> None:
+def test_conflicting_arguments() -> None:
     with pytest.raises(rdsprov.DefinitionError, match="another environment"):
         Definitions.from_text(HCL, environment="prod")
     with pytest.raises(rdsprov.DefinitionError, match="another environment"):
@@ -280,7 +280,7 @@ def test_what_does_not_go_together() -> None:
         Definitions.from_text(HCL, adopt="shop")
 
 
-def test_an_order_that_a_set_does_not_have() -> None:
+def test_sets_are_sorted() -> None:
     def plan() -> str:
         schemas = {"one", "two", "three", "four"}
         entry = {**SHOP, "schemas": schemas}
@@ -293,7 +293,7 @@ VALID = sorted((TESTDATA / "definitions" / "valid").iterdir())
 
 
 @pytest.mark.parametrize("file", VALID, ids=lambda file: file.name)
-def test_valid_files_are_read_from_their_own_data(file: Path) -> None:
+def test_valid_files_equal_their_data(file: Path) -> None:
     if file.suffix not in (".tfvars", ".json", ".toml"):
         return
     read = Definitions.from_path(file)

@@ -105,7 +105,7 @@ def page() -> str:
     return "\n".join(text) + "\n"
 
 
-def test_the_reference_is_what_the_docstrings_say() -> None:
+def test_reference_matches_docstrings() -> None:
     if os.environ.get("RDSPROV_UPDATE_DOCS"):
         PAGE.write_text(page())
     assert PAGE.read_text() == page(), "update it with RDSPROV_UPDATE_DOCS=1 cargo xtask python"

@@ -1,4 +1,4 @@
-"""The main path: definitions, plan, apply and a second plan, against a server that resembles RDS."""
+"""The main path: definitions, plan, apply and a second plan, against an RDS-like server."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ import pickle
 
 import pytest
 import rdsprov
-from conftest import CANARY, TESTDATA, Bench, password
+from conftest import CANARY, TESTDATA, Workspace, password
 
 DEMO = TESTDATA / "demo" / "terraform.tfvars"
 
 
-def given(bench: Bench) -> rdsprov.Definitions:
+def given(workspace: Workspace) -> rdsprov.Definitions:
     for application, user in (
         ("shop", "shop_owner"),
         ("shop_reports", "shop_reader"),
         ("keycloak", "keycloak_user"),
     ):
-        bench.app(application, user)
+        workspace.app(application, user)
     return rdsprov.Definitions.from_path(DEMO)
 
 
-def test_what_is_declared_becomes_what_is(bench: Bench) -> None:
-    definitions = given(bench)
-    assert not rdsprov.check(definitions, **bench.options)
-    plan = rdsprov.plan(definitions, environment="dev", **bench.options)
-    shown = bench.command("plan", "-d", str(DEMO))
+def test_apply_converges(workspace: Workspace) -> None:
+    definitions = given(workspace)
+    assert not rdsprov.check(definitions, **workspace.options)
+    plan = rdsprov.plan(definitions, environment="dev", **workspace.options)
+    shown = workspace.command("plan", "-d", str(DEMO))
     assert str(plan) == shown.stdout
     assert plan.changes and not plan.refusals
     assert pickle.loads(pickle.dumps(plan)) == plan
 
-    audit = bench.directory / "records" / "audit.csv"
+    audit = workspace.directory / "records" / "audit.csv"
     seen: list[rdsprov.StepResult] = []
     outcome = rdsprov.apply(
         plan, build_id="16-01-26-01", run_id="12345678", audit_output=audit, on_step=seen.append
@@ -46,24 +46,24 @@ def test_what_is_declared_becomes_what_is(bench: Bench) -> None:
         {key: str(value) for key, value in record.to_dict().items()} for record in outcome.records
     ]
     assert rows[0]["action"] == "intent" and rows[0]["run_id"] == "12345678"
-    bench.server.sql_as("shop_owner", password("shop"), "shop", "CREATE TABLE t (id int)")
+    workspace.server.sql_as("shop_owner", password("shop"), "shop", "CREATE TABLE t (id int)")
 
-    assert rdsprov.check(definitions, **bench.options)
-    again = rdsprov.plan(definitions, **bench.options)
+    assert rdsprov.check(definitions, **workspace.options)
+    again = rdsprov.plan(definitions, **workspace.options)
     assert not again.changes
     assert rdsprov.apply(again).converged
-    assert bench.command("check", "-d", str(DEMO)).returncode == 0
+    assert workspace.command("check", "-d", str(DEMO)).returncode == 0
     with pytest.raises(rdsprov.StalePlan) as stale:
         rdsprov.apply(plan, build_id="2")
     assert plan.digest in str(stale.value)
     everything = repr((definitions, plan, outcome, again)) + outcome.to_json() + plan.to_sql()
-    assert CANARY not in everything + bench.server.log()
+    assert CANARY not in everything + workspace.server.log()
 
 
-def test_what_was_seen_gives_the_same_plan(quiet: Bench) -> None:
-    definitions = given(quiet)
-    plan = rdsprov.plan(definitions, **quiet.options)
-    observed = rdsprov.observe(definitions, **quiet.options)
+def test_observed_state_gives_the_same_plan(shared_workspace: Workspace) -> None:
+    definitions = given(shared_workspace)
+    plan = rdsprov.plan(definitions, **shared_workspace.options)
+    observed = rdsprov.observe(definitions, **shared_workspace.options)
     assert rdsprov.diff(definitions, observed) == plan
     assert rdsprov.diff(definitions, observed.to_dict()).digest == plan.digest
     assert pickle.loads(pickle.dumps(observed)) == observed == plan.observed
@@ -71,25 +71,25 @@ def test_what_was_seen_gives_the_same_plan(quiet: Bench) -> None:
 
 
 
-def test_who_can_do_what_and_who_was_given_it(bench: Bench) -> None:
-    definitions = given(bench)
-    plan = rdsprov.plan(definitions, **bench.options)
-    ledger = bench.directory / "ledger.jsonl"
+def test_access_and_audit_reports(workspace: Workspace) -> None:
+    definitions = given(workspace)
+    plan = rdsprov.plan(definitions, **workspace.options)
+    ledger = workspace.directory / "ledger.jsonl"
     outcome = rdsprov.apply(
         plan, audit_ledger=ledger, actor="ada", approver="grace", request_id="R-7", run_id="7"
     )
-    access = rdsprov.access(definitions, **bench.options)
+    access = rdsprov.access(definitions, **workspace.options)
     words = ["access", "-d", str(DEMO)]
-    assert str(access) == bench.command(*words).stdout
-    assert access.to_json() + "\n" == bench.command(*words, "--format", "json").stdout
-    assert access.to_markdown() == bench.command(*words, "--format", "markdown").stdout
+    assert str(access) == workspace.command(*words).stdout
+    assert access.to_json() + "\n" == workspace.command(*words, "--format", "json").stdout
+    assert access.to_markdown() == workspace.command(*words, "--format", "markdown").stdout
     assert access.complete and repr(access) == "<AccessReport complete=True>"
     assert pickle.loads(pickle.dumps(access)) == access and hash(access) == hash(access)
     assert [one["database"] for one in access.to_dict()["databases"]] == ["keycloak", "shop"]
-    narrow = rdsprov.access(definitions, database="shop", role="shop_reader", **bench.options)
+    narrow = rdsprov.access(definitions, database="shop", role="shop_reader", **workspace.options)
     assert narrow != access and "keycloak" not in str(narrow)
     with pytest.raises(rdsprov.Error, match="database nowhere is not there"):
-        rdsprov.access(definitions, database="nowhere", **bench.options)
+        rdsprov.access(definitions, database="nowhere", **workspace.options)
 
     verified = rdsprov.audit.verify(ledger, expect=outcome.ledger_head)
     assert verified.is_intact and verified.since_expected == 0 and verified.runs == 1
@@ -105,4 +105,4 @@ def test_who_can_do_what_and_who_was_given_it(bench: Bench) -> None:
     assert {finding.error for finding in verified.findings} <= {"changed", "not_bound"}
     assert all(finding.line and finding.message for finding in verified.findings)
     with pytest.raises(rdsprov.UsageError, match="cannot be read"):
-        rdsprov.audit.verify(bench.directory / "missing")
+        rdsprov.audit.verify(workspace.directory / "missing")

@@ -77,7 +77,7 @@ def test_settings() -> None:
 
 
 @pytest.mark.parametrize("enum", ENUMS, ids=lambda enum: enum.__name__)
-def test_enums_are_strings_and_the_core_s(enum: type[Enum]) -> None:
+def test_enums_are_strings_of_the_core(enum: type[Enum]) -> None:
     assert [member.value for member in enum] == list(_rdsprov.closed_sets()[enum.__name__])
     for member in enum:
         assert isinstance(member, str) and member == member.value
@@ -91,7 +91,7 @@ def test_the_keys_of_an_application() -> None:
     assert fields == ["name", *_rdsprov.closed_sets()["keys"]]
 
 
-def test_every_public_name_is_documented_and_at_home() -> None:
+def test_public_names_are_documented() -> None:
     for name in rdsprov.__all__:
         value = getattr(rdsprov, name)
         if name in ("__version__", "audit"):
@@ -105,7 +105,7 @@ def test_every_public_name_is_documented_and_at_home() -> None:
             assert name.startswith("_") or inspect.getdoc(member), f"{cls.__name__}.{name}"
 
 
-def test_every_exception_has_its_place() -> None:
+def test_exception_hierarchy() -> None:
     kinds = {
         name
         for name in rdsprov.__all__

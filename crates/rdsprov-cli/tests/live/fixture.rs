@@ -140,7 +140,8 @@ impl Fixture {
 
     /// Plans with the Python module and the arguments of `rdsprov plan`.
     pub fn python(&self, python: &OsStr, definitions: &str, arguments: &[&str]) -> Output {
-        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../rdsprov-py/tests/as_the_command.py");
+        let program =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../rdsprov-py/tests/plan_like_command.py");
         scrub_environment(&mut Command::new(python))
             .arg(program)
             .args(arguments)

@@ -64,14 +64,14 @@ fn superuser_attributes_cannot_be_specified_even_unchanged() {
     on_each_version(|server| {
         let mut master = master(server);
         master.expect_ok("CREATE ROLE attributes_app");
-        let expect_error = if server.major() < 16 {
+        let message = if server.major() < 16 {
             "must be superuser"
         } else {
             "permission denied to alter role"
         };
         for attribute in ["NOSUPERUSER", "NOREPLICATION", "NOBYPASSRLS"] {
             let alter = format!("ALTER ROLE attributes_app {attribute}");
-            master.expect_error(&alter, "42501", expect_error);
+            master.expect_error(&alter, "42501", message);
             // Managed services may reject these as well. PostgreSQL does not.
             master.expect_ok(&format!("CREATE ROLE attributes_{attribute} {attribute}"));
         }
@@ -100,9 +100,9 @@ fn grant_without_grant_option_succeeds_with_a_warning() {
         master
             .expect_ok("CREATE ROLE warned_owner; CREATE ROLE warned_reader; CREATE SCHEMA warned");
         superuser(server).expect_ok(
-            "CREATE TABLE expect_warning.partly (); ALTER TABLE expect_warning.partly OWNER TO warned_owner;
-             GRANT SELECT ON expect_warning.partly TO platform_admin, warned_reader;
-             GRANT UPDATE ON expect_warning.partly TO platform_admin WITH GRANT OPTION",
+            "CREATE TABLE warned.partly (); ALTER TABLE warned.partly OWNER TO warned_owner;
+             GRANT SELECT ON warned.partly TO platform_admin, warned_reader;
+             GRANT UPDATE ON warned.partly TO platform_admin WITH GRANT OPTION",
         );
         let grant = "GRANT SELECT ON warned.partly TO warned_reader";
         master.expect_warning(grant, "01007", "no privileges were granted");
@@ -234,12 +234,8 @@ fn superuser_parameters_cannot_be_set_for_roles_or_databases() {
             "DATABASE parameter_db",
         ] {
             for set in ["log_statement = 'all'", "log_min_duration_statement = 0"] {
-                let expect_error = format!("ALTER {on} SET {set}");
-                master.expect_error(
-                    &expect_error,
-                    "42501",
-                    "permission denied to set parameter \"log_",
-                );
+                let alter = format!("ALTER {on} SET {set}");
+                master.expect_error(&alter, "42501", "permission denied to set parameter \"log_");
             }
             master.expect_ok(&format!("ALTER {on} SET statement_timeout = '1min'"));
         }

@@ -59,11 +59,11 @@ impl Assertions for Session {
     }
 
     fn expect_error_answer(&mut self, sqlstate: &str, text: &str) {
-        assert_error("what was sent", &self.answer().unwrap(), sqlstate, text);
+        assert_error("the statement sent earlier", &self.answer().unwrap(), sqlstate, text);
     }
 
     fn expect_ok_answer(&mut self) -> String {
-        assert_ok("what was sent", self.answer().unwrap())
+        assert_ok("the statement sent earlier", self.answer().unwrap())
     }
 }
 
@@ -76,8 +76,8 @@ fn assert_ok(statements: &str, answer: Answer) -> String {
 fn assert_error(statements: &str, answer: &Answer, sqlstate: &str, text: &str) {
     let errors = answer.messages.iter().filter(|message| message.severity == Severity::Error);
     let errors: Vec<_> = errors.collect();
-    let expect_error = errors.len() == 1 && is(errors[0], sqlstate, text);
-    assert!(expect_error, "{statements}: {answer:?}");
+    let matches = errors.len() == 1 && is(errors[0], sqlstate, text);
+    assert!(matches, "{statements}: {answer:?}");
 }
 
 fn is(message: &Message, sqlstate: &str, text: &str) -> bool {

@@ -264,14 +264,14 @@ fn pg_hba_lines_ignore_inherit_and_set_options() {
         superuser.expect_ok("SELECT pg_reload_conf()");
         wait_until(server, &format!("SELECT pg_conf_load_time() > '{loaded}'"));
 
-        let expect_error =
+        let assert_rejected =
             |role| expect_login_error(server, role, PASSWORD, "platform", "pg_hba.conf rejects");
-        expect_error("hba_member");
+        assert_rejected("hba_member");
         if server.major() < 16 {
             drop(login(server, "hba_creator", "platform"));
             superuser.expect_ok("GRANT hba_app TO hba_creator");
         }
         // The creator of a role that is a member of rds_iam is rejected as well.
-        expect_error("hba_creator");
+        assert_rejected("hba_creator");
     });
 }

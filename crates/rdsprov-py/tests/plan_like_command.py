@@ -1,5 +1,6 @@
-"""Plans like `rdsprov plan` with the same arguments and prints the same output, which the scenario tests
-compare. Planning from the observed state, without a server, must give the same plan."""
+"""Plans like `rdsprov plan` with the same arguments and prints the same output.
+
+The scenario tests compare both. Planning from the observed state must give the same plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The environment of the module: Secrets Manager, the command, the examples, the README, and the import."""
+"""The module with Secrets Manager, the command, the examples and the README, and its import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import rdsprov
-from conftest import CANARY, COMMAND, ROOT, TESTDATA, Bench, Server, password, versions
+from conftest import CANARY, COMMAND, ROOT, TESTDATA, Server, Workspace, password, versions
 
 DEMO = TESTDATA / "demo" / "terraform.tfvars"
 USERS = {"shop": "shop_owner", "shop_reports": "shop_reader", "keycloak": "keycloak_user"}
@@ -46,7 +46,7 @@ def python_of_the_readme() -> str:
 
 
 @pytest.mark.xdist_group("secrets manager")
-def test_the_readme_with_secrets_manager(manager: Server, tmp_path: Path) -> None:
+def test_readme_example(manager: Server, tmp_path: Path) -> None:
     (tmp_path / "envs/dev-rds").mkdir(parents=True)
     (tmp_path / "envs/dev-rds/terraform.tfvars").write_text(DEMO.read_text())
     program = tmp_path / "readme.py"
@@ -67,7 +67,7 @@ def test_the_readme_with_secrets_manager(manager: Server, tmp_path: Path) -> Non
 
 
 @pytest.mark.xdist_group("secrets manager")
-def test_versions_of_secrets_have_the_command_s_digest(
+def test_secret_versions_give_the_digest_of_the_command(
     manager: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in manager.environment.items():
@@ -85,7 +85,7 @@ def test_versions_of_secrets_have_the_command_s_digest(
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--version", "--verbose"], ["apply", "--help"], []])
-def test_the_package_s_command_is_the_command(words: list[str]) -> None:
+def test_packaged_command_equals_the_command(words: list[str]) -> None:
     theirs = run(COMMAND, *words)
     ours = run(sys.executable, "-m", "rdsprov", *words)
     assert (ours.returncode, ours.stdout, ours.stderr) == (
@@ -96,10 +96,11 @@ def test_the_package_s_command_is_the_command(words: list[str]) -> None:
     assert ours.stdout or ours.stderr
 
 
-def test_the_package_s_command_does_the_whole_path(bench: Bench) -> None:
+def test_packaged_command_applies_definitions(workspace: Workspace) -> None:
     for application, user in USERS.items():
-        bench.app(application, user)
-    given = ["--secrets", f"file:{bench.directory}", "--ca-file", bench.server.ca_file, "-d", DEMO]
+        workspace.app(application, user)
+    secrets = f"file:{workspace.directory}"
+    given = ["--secrets", secrets, "--ca-file", workspace.server.ca_file, "-d", DEMO]
     rdsprov_ = [sys.executable, "-m", "rdsprov"]
     assert run(*rdsprov_, "check", *given).returncode == 2
     done = run(*rdsprov_, "apply", *given)
@@ -107,15 +108,15 @@ def test_the_package_s_command_does_the_whole_path(bench: Bench) -> None:
     assert run(*rdsprov_, "check", *given).returncode == 0
 
 
-def test_the_drop_in_for_a_script(bench: Bench) -> None:
+def test_example_provision(workspace: Workspace) -> None:
     for application, user in USERS.items():
-        bench.app(application, user)
+        workspace.app(application, user)
     script = [sys.executable, ROOT / "examples/python/provision.py", "--tfvars", DEMO]
     there = {
-        "RDSPROV_SECRETS": f"file:{bench.directory}",
-        "RDSPROV_CA_FILE": bench.server.ca_file,
+        "RDSPROV_SECRETS": f"file:{workspace.directory}",
+        "RDSPROV_CA_FILE": workspace.server.ca_file,
     }
-    audit = bench.directory / "records/audit.csv"
+    audit = workspace.directory / "records/audit.csv"
     words = [*script, "--env", "dev", "--master-secret", "goldenpath/dev/rds/master"]
     words += ["--build-id", "16-01-26-01", "--run-id", "7", "--audit-output", audit]
     dry = run(*words, "--dry-run", **there)
@@ -129,16 +130,16 @@ def test_the_drop_in_for_a_script(bench: Bench) -> None:
     assert "16-01-26-01,7,,shop_owner,create_role,success" in audit.read_text()
     other = run(*script, "--env", "prod", **there)
     assert other.returncode == 1 and "another environment" in other.stderr
-    bench.server.sql("ALTER ROLE shop_owner SUPERUSER")
+    workspace.server.sql("ALTER ROLE shop_owner SUPERUSER")
     refused = run(*words, **there)
     assert refused.returncode == 3 and "audit summary: 1 refused" in refused.stdout
 
 
-def test_the_parser_of_requests(quiet: Bench) -> None:
+def test_example_request(shared_workspace: Workspace) -> None:
     for application, user in (("shop", "shop_owner"), ("reports", "shop_reader")):
-        quiet.app(application, user)
+        shared_workspace.app(application, user)
     script = [sys.executable, ROOT / "examples/python/request.py"]
-    request = quiet.directory / "request.yaml"
+    request = shared_workspace.directory / "request.yaml"
     request.write_text(
         "environment: dev\nrequests:\n"
         "  - {application: shop, database: shop, user: shop_owner}\n"
@@ -147,16 +148,16 @@ def test_the_parser_of_requests(quiet: Bench) -> None:
     shown = run(
         *script,
         request,
-        RDSPROV_SECRETS=f"file:{quiet.directory}",
-        RDSPROV_CA_FILE=quiet.server.ca_file,
+        RDSPROV_SECRETS=f"file:{shared_workspace.directory}",
+        RDSPROV_CA_FILE=shared_workspace.server.ca_file,
     )
     assert shown.returncode == 0, shown.stderr
     assert "+ grant CONNECT on database shop to shop_reader" in shown.stdout
     sys.path.insert(0, str(ROOT / "examples/python"))
     import request as parser
 
-    observed = rdsprov.observe(parser.parse(request.read_text()), **quiet.options)
-    server = quiet.directory / "server.json"
+    observed = rdsprov.observe(parser.parse(request.read_text()), **shared_workspace.options)
+    server = shared_workspace.directory / "server.json"
     server.write_text(observed.to_json())
     assert run(*script, request, "--observed", server).stdout == shown.stdout
     request.write_text("environment: dev\nrequests: [{application: shop}]\n")
@@ -169,6 +170,6 @@ def test_the_parser_of_requests(quiet: Bench) -> None:
     assert wrong.returncode == 1 and "reserved by PostgreSQL" in wrong.stderr
 
 
-def test_the_import_starts_no_thread() -> None:
+def test_import_starts_no_thread() -> None:
     done = run(sys.executable, "-c", "import os, rdsprov; print(os.listdir('/proc/self/task'))")
     assert done.stdout.count(",") == 0 and done.stdout.startswith("["), done
