@@ -45,12 +45,12 @@ fn runs(path: &Path, numbers: std::ops::Range<u32>) {
     }
 }
 
-fn look(path: &Path) -> Verified {
+fn verified(path: &Path) -> Verified {
     verify(fs::read(path).unwrap().as_slice(), None).unwrap()
 }
 
 fn findings(path: &Path) -> String {
-    let findings = look(path).findings;
+    let findings = verified(path).findings;
     findings.iter().map(|f| format!("  {}: {}\n", f.line, f.error)).collect()
 }
 
@@ -109,7 +109,7 @@ fn manual_changes_are_found() {
 #[test]
 fn separately_kept_head_reveals_a_rewritten_chain() {
     let (_directory, path) = ledger();
-    let kept = look(&path).head.unwrap();
+    let kept = verified(&path).head.unwrap();
     let expected =
         |path: &Path| verify(fs::read(path).unwrap().as_slice(), Some(&kept.hash)).unwrap();
     assert_eq!(expected(&path).since_expected, Some(0));
@@ -121,12 +121,12 @@ fn separately_kept_head_reveals_a_rewritten_chain() {
     let text = fs::read_to_string(&path).unwrap();
     let six: Vec<&str> = text.lines().take(6).collect();
     fs::write(&path, six.join("\n") + "\n").unwrap();
-    assert!(look(&path).is_intact());
+    assert!(verified(&path).is_intact());
     assert!(!expected(&path).is_intact());
 
     fs::remove_file(&path).unwrap();
     runs(&path, 0..5);
-    assert!(look(&path).is_intact());
+    assert!(verified(&path).is_intact());
     assert!(!expected(&path).is_intact());
 }
 
@@ -138,12 +138,12 @@ fn truncated_line_is_reported_and_continued() {
     let before = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     for cut in before + 1..whole.len() {
         fs::write(&path, &whole[..cut]).unwrap();
-        let torn = look(&path);
+        let truncated = verified(&path);
         // A last record without its line break is complete.
         let is_whole = cut == whole.len() - 1;
         assert_eq!(torn.is_intact(), is_whole, "{cut}: {:?}", torn.findings);
         runs(&path, 4..5);
-        let after = look(&path);
+        let after = verified(&path);
         assert!(after.is_intact(), "{cut}: {:?}", after.findings);
         let (records, notes) = if is_whole { (10, 0) } else { (10, 2) };
         assert_eq!((after.records, after.notes.len()), (records, notes), "{cut}: {after:?}");
@@ -165,14 +165,14 @@ fn truncated_line_is_reported_and_continued() {
     for cut in [before + 30, before + 31, before + 32, before + 60] {
         fs::write(&path, &truncated[..cut]).unwrap();
         runs(&path, 5..6);
-        let after = look(&path);
+        let after = verified(&path);
         assert!(after.is_intact(), "{cut}: {:?}", after.findings);
     }
     // The first record can be truncated as well.
     for cut in 1..40 {
         fs::write(&path, &whole[..cut]).unwrap();
         runs(&path, 0..1);
-        let after = look(&path);
+        let after = verified(&path);
         assert!(after.is_intact(), "{cut}: {:?}", after.findings);
     }
 }
@@ -186,7 +186,7 @@ fn concurrent_writers_form_one_chain() {
             scope.spawn(move || runs(path, number * 10..number * 10 + 10));
         }
     });
-    let verified = look(&path);
+    let verified = verified(&path);
     assert!(verified.is_intact(), "{:?}", verified.findings);
     assert_eq!(verified.records, 8 + 160);
 }
@@ -199,8 +199,8 @@ fn moved_ledger_is_started_again() {
     let old = directory.path().join("old.jsonl");
     fs::rename(&path, &old).unwrap();
     ledger.append(&facts("9"), &[intent(), outcome()]).unwrap();
-    assert_eq!((look(&old).records, look(&path).records), (8, 2));
-    assert!(look(&old).is_intact() && look(&path).is_intact());
+    assert_eq!((verified(&old).records, verified(&path).records), (8, 2));
+    assert!(verified(&old).is_intact() && verified(&path).is_intact());
 }
 
 #[test]
@@ -232,8 +232,8 @@ fn long_records_are_read_from_the_end() {
         };
         ledger.append(&facts("long"), &[Event::now(what)]).unwrap();
     }
-    assert!(look(&path).is_intact());
-    assert_eq!(look(&path).records, 13);
+    assert!(verified(&path).is_intact());
+    assert_eq!(verified(&path).records, 13);
 }
 
 /// The chain covers a record of a later format version, whose contents are not interpreted.
@@ -259,7 +259,7 @@ fn records_of_later_versions_belong_to_the_chain() {
     let own: String = own.iter().map(|byte| format!("{byte:02x}")).collect();
     fs::write(&path, format!("{text}{content},\"hash\":\"sha256:{own}\"}}\n")).unwrap();
     runs(&path, 4..5);
-    let verified = look(&path);
+    let verified = verified(&path);
     assert!(verified.is_intact(), "{:?}", verified.findings);
     assert_eq!(verified.records, 11);
     let error = changes(fs::read(&path).unwrap().as_slice(), None, None).unwrap_err();
@@ -273,14 +273,14 @@ fn forged_numbers_lead_to_findings() {
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("\"sequence\":8", &format!("\"sequence\":{}", u64::MAX)))
         .unwrap();
-    assert!(!look(&path).is_intact());
+    assert!(!verified(&path).is_intact());
     runs(&path, 4..5);
-    assert!(!look(&path).is_intact());
+    assert!(!verified(&path).is_intact());
 }
 
-/// A record of format 1 names some keys differently; it is read, and verified, as one of today.
+/// Format 1 has other names for some keys. Its records can still be read and verified.
 #[test]
-fn records_of_format_1_are_read() {
+fn format_1_records_are_read() {
     let content = concat!(
         r#"{"format_version":1,"sequence":1,"timestamp_utc":"2026-01-01T00:00:00.000Z","#,
         r#""environment":"dev","build_id":"1","run_id":"r","actor":"ada","approver":null,"#,
@@ -301,6 +301,6 @@ fn records_of_format_1_are_read() {
     assert_eq!(step["temporary_memberships"]["shop_owner"], "set");
     assert_eq!(step["temporary_usage"][0]["granted_by"], "administrator");
     assert_eq!(step["temporary_usage"][0]["grantee"], "shop_owner");
-    let torn = line.replace(r#""event":"step""#, r#""event":"torn","bytes":3"#);
-    assert_eq!(entries(torn.as_bytes()).unwrap().len(), 1);
+    let truncated = line.replace(r#""event":"step""#, r#""event":"torn","bytes":3"#);
+    assert_eq!(entries(truncated.as_bytes()).unwrap().len(), 1);
 }

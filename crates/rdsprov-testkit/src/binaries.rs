@@ -64,16 +64,16 @@ fn link(package: &Path) -> Result<(), Error> {
     let broken = |reason: &str| Error::Package { path: path.clone(), reason: reason.to_owned() };
     let list: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| broken(&error.to_string()))?;
-    for entry in list.as_array().ok_or_else(|| broken("it is not a list"))? {
+    for entry in list.as_array().ok_or_else(|| broken("not a list"))? {
         let part = |key: &str| {
             entry.get(key).and_then(serde_json::Value::as_str).map(|part| package.join(part))
         };
         let (Some(source), Some(target)) = (part("source"), part("target")) else {
-            return Err(broken("an entry lacks source or target"));
+            return Err(broken("an entry without source or target"));
         };
         let _ = fs::remove_file(&target);
-        let name = source.file_name().ok_or_else(|| broken("a source has no file name"))?;
-        symlink(name, &target).map_err(io_error("a symbolic link"))?;
+        let name = source.file_name().ok_or_else(|| broken("a source without a file name"))?;
+        symlink(name, &target).map_err(io_error("cannot create a symbolic link"))?;
     }
     Ok(())
 }

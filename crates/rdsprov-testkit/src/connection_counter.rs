@@ -27,8 +27,9 @@ impl ConnectionCounter {
     /// # Errors
     /// Fails if no port is free.
     pub fn start() -> Result<Self, Error> {
-        let listener = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
-        let address = listener.local_addr().map_err(io_error("a free port"))?;
+        let listener =
+            TcpListener::bind("127.0.0.1:0").map_err(io_error("cannot find a free port"))?;
+        let address = listener.local_addr().map_err(io_error("cannot find a free port"))?;
         let count = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&count);
         std::thread::spawn(move || {

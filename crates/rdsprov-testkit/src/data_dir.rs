@@ -47,9 +47,9 @@ fn data_root() -> &'static Path {
 impl DataDir {
     pub fn new() -> Result<Self, Error> {
         let directory = TempDir::with_prefix_in("rdsprov-pg-", data_root())
-            .map_err(io_error("a data directory"))?;
+            .map_err(io_error("cannot create the data directory"))?;
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))
-            .map_err(io_error("a directory"))?;
+            .map_err(io_error("cannot create the data directory"))?;
         let mut remover = Command::new("sh")
             .args(["-c", REMOVE_SCRIPT, "sh"])
             .arg(directory.path())
@@ -59,7 +59,7 @@ impl DataDir {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(io_error("sh cannot be run"))?;
+            .map_err(io_error("cannot run sh"))?;
         let pipe = remover.stdin.take();
         Ok(Self { directory, remover, pipe })
     }

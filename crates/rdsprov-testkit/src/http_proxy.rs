@@ -46,8 +46,9 @@ impl HttpProxy {
         manager: &SecretsManager,
         intercept: impl Fn(&Call) -> Option<Reply> + Send + Sync + 'static,
     ) -> Result<Self, Error> {
-        let listener = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
-        let address = listener.local_addr().map_err(io_error("a free port"))?;
+        let listener =
+            TcpListener::bind("127.0.0.1:0").map_err(io_error("cannot find a free port"))?;
+        let address = listener.local_addr().map_err(io_error("cannot find a free port"))?;
         let calls = Arc::new(Mutex::new(Vec::new()));
         let (recorded, upstream, intercept) =
             (Arc::clone(&calls), manager.port(), Arc::new(intercept));

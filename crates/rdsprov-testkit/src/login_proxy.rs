@@ -33,8 +33,9 @@ impl LoginProxy {
         server: &Server,
         intercept: impl Fn(&str) -> Option<Intercept> + Send + Sync + 'static,
     ) -> Result<Self, Error> {
-        let listener = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
-        let address = listener.local_addr().map_err(io_error("a free port"))?;
+        let listener =
+            TcpListener::bind("127.0.0.1:0").map_err(io_error("cannot find a free port"))?;
+        let address = listener.local_addr().map_err(io_error("cannot find a free port"))?;
         let (upstream, intercept) = (server.port(), Arc::new(intercept));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {

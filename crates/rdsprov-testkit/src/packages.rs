@@ -91,7 +91,7 @@ fn mark_complete(home: &Path, complete: &str) -> Result<(), Error> {
 /// Runs a program until it ends and returns its standard output.
 pub(crate) fn run(command: &mut Command) -> Result<String, Error> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(io_error(format!("{program} cannot be run")))?;
+    let output = command.output().map_err(io_error(format!("cannot run {program}")))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {

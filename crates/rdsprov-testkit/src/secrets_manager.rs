@@ -45,8 +45,8 @@ impl SecretsManager {
     /// Fails if moto cannot be installed or does not start.
     pub fn start() -> Result<Self, Error> {
         let program = find()?;
-        let free = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
-        let port = free.local_addr().map_err(io_error("a free port"))?.port();
+        let free = TcpListener::bind("127.0.0.1:0").map_err(io_error("cannot find a free port"))?;
+        let port = free.local_addr().map_err(io_error("cannot find a free port"))?.port();
         drop(free);
         let mut process = scrub_environment(&mut Command::new("setpriv"))
             .args(["--pdeathsig", "TERM", "--"])
@@ -57,19 +57,24 @@ impl SecretsManager {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(io_error("moto_server cannot be started"))?;
+            .map_err(io_error("cannot start moto_server"))?;
         let deadline = Instant::now() + Duration::from_secs(60);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let ended = process.try_wait().map_err(io_error("moto_server"))?.is_some();
+            let ended =
+                process.try_wait().map_err(io_error("cannot wait for moto_server"))?.is_some();
             if ended || Instant::now() > deadline {
                 let _ = process.kill();
                 let _ = process.wait();
-                return Err(Error::NotStarted { log: "moto_server does not answer".to_owned() });
+                return Err(Error::NotStarted {
+                    log: "moto_server does not accept connections".to_owned(),
+                });
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let runtime =
-            Builder::new_current_thread().enable_all().build().map_err(io_error("a runtime"))?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(io_error("cannot start a runtime"))?;
         // The server is on loopback, so that proxies in the caller's environment must not be used.
         let direct = aws_smithy_http_client::Builder::new().build_with_connector_fn(|_, _| {
             Connector::builder().proxy_config(ProxyConfig::disabled()).build_http()
@@ -121,7 +126,7 @@ impl SecretsManager {
     ///
     /// # Errors
     /// Returns the error of the service.
-    pub fn put_nothing(&self, id: &str) -> Result<(), Error> {
+    pub fn put_without_value(&self, id: &str) -> Result<(), Error> {
         let created = self.client.create_secret().name(id);
         self.runtime.block_on(created.send()).map(drop).map_err(service_error)
     }

@@ -111,7 +111,8 @@ impl Server {
         if !template.join("ready").exists() {
             let _ = fs::remove_dir_all(&template);
             create_template(&bin, user, &template)?;
-            fs::write(template.join("ready"), "").map_err(io_error("the cluster to copy"))?;
+            fs::write(template.join("ready"), "")
+                .map_err(io_error("cannot write the template cluster"))?;
         }
         drop(lock);
 
@@ -271,7 +272,7 @@ impl Server {
     /// Returns the error output of psql.
     pub fn script_as_superuser(&self, script: &str) -> Result<String, Error> {
         let path = self.directory.path().join("script.sql");
-        fs::write(&path, script).map_err(io_error("the script"))?;
+        fs::write(&path, script).map_err(io_error("cannot write the script"))?;
         run(clean_psql()
             .args(["-q", "-v", "ON_ERROR_STOP=1", "-f"])
             .arg(path)
@@ -286,7 +287,7 @@ impl Server {
     /// Returns the error output of psql.
     pub fn script_as_master(&self, script: &str) -> Result<String, Error> {
         let path = self.directory.path().join("script.sql");
-        fs::write(&path, script).map_err(io_error("the script"))?;
+        fs::write(&path, script).map_err(io_error("cannot write the script"))?;
         run(clean_psql()
             .args(["-q", "-f"])
             .arg(path)
@@ -366,17 +367,17 @@ fn create_template(bin: &Path, user: Option<&str>, template: &Path) -> Result<()
         .args(["-p", &port.to_string(), "-U", "rdsadmin", "-d", "postgres"]));
     // SIGINT requests a fast shutdown, which leaves the cluster consistent.
     run(Command::new("kill").args(["-INT", &process.id().to_string()]))?;
-    process.wait().map_err(io_error("wait for the server"))?;
+    process.wait().map_err(io_error("cannot wait for the server"))?;
     shaped.map(drop)
 }
 
 /// Starts a server on a free port and waits until it accepts connections.
 fn launch(bin: &Path, user: Option<&str>, directory: &Path) -> Result<(Child, u16), Error> {
-    let free = TcpListener::bind("127.0.0.1:0").map_err(io_error("a free port"))?;
-    let port = free.local_addr().map_err(io_error("a free port"))?.port();
+    let free = TcpListener::bind("127.0.0.1:0").map_err(io_error("cannot find a free port"))?;
+    let port = free.local_addr().map_err(io_error("cannot find a free port"))?.port();
     drop(free);
     let log_path = directory.join("log");
-    let log = File::create(&log_path).map_err(io_error("the log"))?;
+    let log = File::create(&log_path).map_err(io_error("cannot create the log"))?;
     let mut process = as_user(user, &bin.join("postgres"))
         .arg("-D")
         .arg(directory.join("data"))
@@ -386,7 +387,7 @@ fn launch(bin: &Path, user: Option<&str>, directory: &Path) -> Result<(Child, u1
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()
-        .map_err(io_error("the server cannot be started"))?;
+        .map_err(io_error("cannot start the server"))?;
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         if TcpStream::connect(("127.0.0.1", port)).is_ok()
@@ -394,7 +395,7 @@ fn launch(bin: &Path, user: Option<&str>, directory: &Path) -> Result<(Child, u1
         {
             return Ok((process, port));
         }
-        let ended = process.try_wait().map_err(io_error("the server"))?.is_some();
+        let ended = process.try_wait().map_err(io_error("cannot wait for the server"))?.is_some();
         if ended || Instant::now() > deadline {
             let _ = process.kill();
             let _ = process.wait();

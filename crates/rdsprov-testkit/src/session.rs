@@ -68,11 +68,11 @@ impl Session {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(io_error("psql cannot be run"))?;
+            .map_err(io_error("cannot run psql"))?;
         let (Some(statements), Some(rows), Some(messages)) =
             (psql.stdin.take(), psql.stdout.take(), psql.stderr.take())
         else {
-            unreachable!("all three were asked for");
+            unreachable!("all three streams are piped");
         };
         let (rows, messages) = (BufReader::new(rows), BufReader::new(messages));
         let mut session = Self { psql, statements, rows, messages };
@@ -155,7 +155,7 @@ fn read_until_end(stream: &mut impl BufRead) -> Result<Option<String>, Error> {
     let mut text = String::new();
     loop {
         let start = text.len();
-        if stream.read_line(&mut text).map_err(io_error("psql's answer"))? == 0 {
+        if stream.read_line(&mut text).map_err(io_error("cannot read the output of psql"))? == 0 {
             return Ok(None);
         }
         if text[start..].trim_end() == END {

@@ -36,7 +36,7 @@ fn start_detached(major: u32) -> Result<&'static Server, Error> {
             thread::park();
         }
     });
-    receiver
-        .recv()
-        .unwrap_or_else(|_| Err(Error::NotStarted { log: "its thread panicked".to_owned() }))
+    receiver.recv().unwrap_or_else(|_| {
+        Err(Error::NotStarted { log: "the thread of the server panicked".to_owned() })
+    })
 }

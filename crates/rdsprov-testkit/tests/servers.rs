@@ -37,10 +37,10 @@ fn secrets_are_stored() {
 
 /// The program that the tests below run in a separate process.
 #[test]
-#[ignore = "it waits to be killed"]
+#[ignore = "run by other tests in a separate process"]
 fn run_server_until_killed() {
     let server = Server::start(versions()[0]).unwrap();
-    println!("\nit is in {}", server.socket_directory().display());
+    println!("\ndata directory: {}", server.socket_directory().display());
     std::thread::sleep(Duration::from_secs(60));
 }
 
@@ -61,7 +61,7 @@ fn killed_program_leaves_nothing_behind() {
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let directory = lines
             .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("it is in ").map(PathBuf::from))
+            .find_map(|line| line.strip_prefix("data directory: ").map(PathBuf::from))
             .unwrap();
         assert!(directory.join("data").exists());
         Command::new("kill").args([signal, &process.id().to_string()]).status().unwrap();
@@ -70,7 +70,7 @@ fn killed_program_leaves_nothing_behind() {
             std::thread::sleep(Duration::from_millis(100));
             !directory.exists()
         });
-        assert!(gone, "{} stays after {signal}", directory.display());
+        assert!(gone, "{} remains after {signal}", directory.display());
     }
 }
 

@@ -12,7 +12,7 @@ use crate::fixture::{
 #[test]
 fn commands_print_no_password() {
     for major in versions() {
-        let fixture = Fixture::on(statistics(major), None);
+        let fixture = Fixture::on(start_with_statistics(major), None);
         fixture.app("dev", "keycloak", "keycloak_user");
         fixture.app("dev", "backstage", "backstage_user");
         let teams = "teams/standalone.tfvars";
@@ -40,9 +40,9 @@ fn commands_print_no_password() {
         let delegated = expect(&fixture.delegate("dev").arg("-vv").output().unwrap(), 0);
         let text = std::fs::read_to_string(fixture.path().join(format!("{DELEGATE_SECRET}.json")));
         let generated = [password_in(&text.unwrap())];
-        assert_none(&delegated, &generated);
+        assert_contains_none(&delegated, &generated);
         let again = expect(&fixture.delegate("dev").arg("-vv").output().unwrap(), 0);
-        assert_none(&again, &generated);
+        assert_contains_none(&again, &generated);
 
         // Failures: a wrong administrator password, an unreachable server, a TLS error, a failing
         // statement, a rejected login.
@@ -96,7 +96,7 @@ fn commands_print_no_password() {
                $$BEGIN RAISE EXCEPTION 'not today'; END$$;
              CREATE EVENT TRIGGER no ON ddl_command_start EXECUTE FUNCTION no()",
         );
-        let output_text = failing(&fixture, &audit);
+        let output_text = partially_failed_apply(&fixture, &audit);
         assert!(output_text.contains("not today"), "{output_text}");
         let records = std::fs::read_to_string(&audit).unwrap();
         assert!(records.contains(",error,"), "{records}");
@@ -104,7 +104,7 @@ fn commands_print_no_password() {
         let ledger = std::fs::read_to_string(fixture.path().join("ledger.jsonl")).unwrap();
         assert!(ledger.contains("<password from ") && ledger.contains("not today"), "{ledger}");
         assert_no_secret(&ledger);
-        assert_none(&ledger, &generated);
+        assert_contains_none(&ledger, &generated);
         for task in ["verify", "report"] {
             let mut command = fixture.program();
             command.args(["audit", task, "ledger.jsonl", "-vv"]);
@@ -115,7 +115,7 @@ fn commands_print_no_password() {
 
 /// Runs an apply whose cluster transaction is committed and whose database
 /// transaction fails: exit 4.
-fn failing(fixture: &Fixture, audit: &str) -> String {
+fn partially_failed_apply(fixture: &Fixture, audit: &str) -> String {
     fixture.app("dev", "reports", "reports_reader");
     let definitions = fixture.definitions(
         r#"application_databases = {
@@ -132,7 +132,7 @@ fn failing(fixture: &Fixture, audit: &str) -> String {
 }
 
 /// Starts a server with pg_stat_statements, which shows statements to other roles.
-fn statistics(major: u32) -> Server {
+fn start_with_statistics(major: u32) -> Server {
     let settings =
         "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track_utility = on";
     let server = Server::start_with_settings(major, settings).unwrap();
@@ -148,7 +148,7 @@ fn password_in(text: &str) -> String {
 
 /// Asserts that a text contains none of these passwords in any encoding.
 #[track_caller]
-fn assert_none(text: &str, passwords: &[String]) {
+fn assert_contains_none(text: &str, passwords: &[String]) {
     for form in passwords.iter().flat_map(|password| encodings(password)) {
         assert!(!text.contains(&form), "a new password, encoded as {form}, is in {text}");
     }
@@ -168,7 +168,7 @@ fn assert_not_recorded(fixture: &Fixture, audit: &str, passwords: &[String]) {
     assert_no_secret(&records);
     for text in [statements, records, log] {
         assert_no_password(&text);
-        assert_none(&text, passwords);
+        assert_contains_none(&text, passwords);
     }
 }
 
@@ -176,7 +176,8 @@ fn assert_not_recorded(fixture: &Fixture, audit: &str, passwords: &[String]) {
 #[test]
 fn rotations_print_no_password() {
     for major in versions() {
-        let fixture = Fixture::on(statistics(major), Some(SecretsManager::start().unwrap()));
+        let fixture =
+            Fixture::on(start_with_statistics(major), Some(SecretsManager::start().unwrap()));
         fixture.app("dev", "keycloak", "keycloak_user");
         fixture.app("dev", "backstage", "backstage_user");
         let teams = "teams/standalone.tfvars";
@@ -233,7 +234,7 @@ fn rotations_print_no_password() {
         passwords.dedup();
         // The first password, and those of two rotations.
         assert_eq!(passwords.len(), 3);
-        assert_none(&printed, &passwords);
+        assert_contains_none(&printed, &passwords);
         assert_not_recorded(&fixture, &audit, &passwords);
         let ledger = std::fs::read_to_string(fixture.path().join("rotations.jsonl")).unwrap();
         assert!(
@@ -241,7 +242,7 @@ fn rotations_print_no_password() {
             "{ledger}"
         );
         assert_no_secret(&ledger);
-        assert_none(&ledger, &passwords);
+        assert_contains_none(&ledger, &passwords);
         let mut verify = fixture.program();
         verify.args(["audit", "verify", "rotations.jsonl"]);
         expect(&verify.output().unwrap(), 0);

@@ -20,12 +20,12 @@ fn rows(output: &Output) -> Vec<String> {
 
 /// Returns the records without the steps inside `late`, which depend on the version and never run.
 #[track_caller]
-fn tried(output: &Output) -> Vec<String> {
-    let (inside, tried): (Vec<String>, Vec<String>) = rows(output)
+fn attempted_rows(output: &Output) -> Vec<String> {
+    let (inside, attempted_rows): (Vec<String>, Vec<String>) = rows(output)
         .into_iter()
         .partition(|row| row.starts_with("late ") && !row.contains("database"));
     assert!(inside.len() > 3 && inside.iter().all(|row| row.ends_with(" not_run")), "{inside:?}");
-    tried
+    attempted_rows
 }
 
 /// Three databases: a statement in the first fails, the second cannot be
@@ -105,21 +105,21 @@ fn failure_in_one_database() {
         let in_broken_not_run = in_broken.map(|row| row.replace(" error", " not_run"));
         let in_broken_not_run: Vec<&str> = in_broken_not_run.iter().map(String::as_str).collect();
         let expected = all(&[&["intent not_run"], &roles, &late, &in_broken_not_run], "not_run");
-        assert_eq!(tried(&output), expected, "PostgreSQL {major}");
+        assert_eq!(attempted_rows(&output), expected, "PostgreSQL {major}");
 
         // With `--no-fail-fast`, independent transactions still run.
         let output = fixture.run(&definitions, &[&apply, ["--no-fail-fast"].as_slice()].concat());
         let output_text = expect(&output, 4);
         assert!(output_text.contains("not today"), "{output_text}");
         let expected = all(&[&["intent not_run"], &late, &in_broken], "success");
-        assert_eq!(tried(&output), expected, "PostgreSQL {major}");
+        assert_eq!(attempted_rows(&output), expected, "PostgreSQL {major}");
         assert_eq!(fixture.admin_grants(), "0");
 
         // This time nothing was committed: the exit code is 1.
         let output = fixture.run(&definitions, &[&apply, ["--no-fail-fast"].as_slice()].concat());
         expect(&output, 1);
         let expected = [["intent not_run"].as_slice(), &late, &in_broken].concat();
-        assert_eq!(tried(&output), expected, "PostgreSQL {major}");
+        assert_eq!(attempted_rows(&output), expected, "PostgreSQL {major}");
 
         fixture.query("ALTER DATABASE template1 IS_TEMPLATE true");
         fixture.query_in("broken", "DROP EVENT TRIGGER no");

@@ -175,7 +175,7 @@ fn refused_and_failed_runs_are_recorded() {
 }
 
 /// Runs the command with a limit for the size of files, in blocks of 512 bytes.
-fn limited(fixture: &Fixture, definitions: &str, blocks: u32, trap: &str) -> Output {
+fn run_with_file_limit(fixture: &Fixture, definitions: &str, blocks: u32, trap: &str) -> Output {
     let command = fixture.command(definitions, &APPLY);
     let mut shell = Command::new("sh");
     shell
@@ -192,7 +192,7 @@ fn nothing_changes_without_a_written_intent() {
     let (fixture, definitions) = fixture(versions()[0]);
     let mark = fixture.server.log().len();
     let before = text(&fixture);
-    let output_text = expect(&limited(&fixture, &definitions, 4, "trap '' XFSZ;"), 1);
+    let output_text = expect(&run_with_file_limit(&fixture, &definitions, 4, "trap '' XFSZ;"), 1);
     assert!(output_text.contains("nothing is done without a record"), "{output_text}");
     assert_eq!(writes(&fixture.server.log()[mark..]), Vec::<String>::new());
     assert!(text(&fixture).starts_with(&before));
@@ -212,7 +212,7 @@ fn nothing_changes_without_a_written_intent() {
 fn ledger_continues_after_a_partial_record() {
     let (fixture, definitions) = fixture(versions()[0]);
     assert_eq!(
-        limited(&fixture, &definitions, 4, "").status.code(),
+        run_with_file_limit(&fixture, &definitions, 4, "").status.code(),
         None,
         "the process was not killed"
     );

@@ -10,7 +10,7 @@ use crate::fixture::{Fixture, expect, password};
 
 const TEAMS: &str = "teams/standalone.tfvars";
 
-fn applied(major: u32) -> Fixture {
+fn applied_fixture(major: u32) -> Fixture {
     applied_on(Server::start(major).unwrap())
 }
 
@@ -61,7 +61,7 @@ const ANSWERS: [(&str, &str, &str); 5] = [
 #[test]
 fn only_a_wrong_password_is_reset() {
     for major in versions() {
-        let fixture = applied(major);
+        let fixture = applied_fixture(major);
         let before = stored(&fixture);
         for (done, says, undone) in ANSWERS {
             fixture.query(done);
@@ -117,7 +117,7 @@ fn wait_until(fixture: &Fixture, definitions: &str, says: &str) {
 }
 
 /// Runs the command through a login proxy, without TLS.
-fn over(proxy: &LoginProxy, fixture: &Fixture, definitions: &str, words: &[&str]) -> Output {
+fn run_through(proxy: &LoginProxy, fixture: &Fixture, definitions: &str, words: &[&str]) -> Output {
     let secrets = format!("file:{}", fixture.path().display());
     let port = proxy.port().to_string();
     let place = ["--secrets", &secrets, "--tls", "disable", "--host", "127.0.0.1", "--port", &port];
@@ -170,7 +170,7 @@ fn login_errors_are_distinguished() {
             (role == "keycloak_user").then_some(answer)
         })
         .unwrap();
-        let output_text = expect(&over(&proxy, &fixture, TEAMS, &["plan"]), 0);
+        let output_text = expect(&run_through(&proxy, &fixture, TEAMS, &["plan"]), 0);
         let sets = says.starts_with("set_password");
         assert_eq!(output_text.contains("set_password"), sets, "{answer:?}: {output_text}");
         let is_open = !says.is_empty() && !sets;
@@ -224,7 +224,7 @@ fn at_most_eight_logins_run_in_parallel() {
         })
         .unwrap()
     };
-    expect(&over(&proxy, &fixture, &definitions, &["check", "--env", "dev"]), 0);
+    expect(&run_through(&proxy, &fixture, &definitions, &["check", "--env", "dev"]), 0);
     let seen = logins.0.lock().unwrap();
     assert_eq!((seen.most, seen.all), (8, ROLES));
 }
@@ -233,7 +233,7 @@ fn at_most_eight_logins_run_in_parallel() {
 #[test]
 fn password_check_sends_no_statement() {
     for major in versions() {
-        let fixture = applied(major);
+        let fixture = applied_fixture(major);
         for sql in [
             "ALTER SYSTEM SET log_line_prefix = 'by %u: '",
             "ALTER SYSTEM SET log_connections = on",
@@ -267,7 +267,7 @@ fn password_check_sends_no_statement() {
 
 #[test]
 fn password_checks_are_configurable() {
-    let fixture = applied(versions()[0]);
+    let fixture = applied_fixture(versions()[0]);
     fixture.query("ALTER ROLE keycloak_user PASSWORD 'drifted'");
     let never = ["check", "--verify-passwords", "never"];
     expect(&fixture.run(TEAMS, &never), 0);
@@ -283,7 +283,7 @@ fn password_checks_are_configurable() {
 #[test]
 fn superuser_compares_verifiers() {
     for major in versions() {
-        let fixture = applied(major);
+        let fixture = applied_fixture(major);
         for sql in [
             "CREATE ROLE root_admin SUPERUSER LOGIN PASSWORD 'Canary-root'",
             "ALTER SYSTEM SET log_connections = on",
@@ -360,7 +360,7 @@ fn password_policies_of_configuration_and_server() {
 /// A server that accepts connections and never answers, such as a proxy that hangs.
 #[test]
 fn silent_server_times_out() {
-    let fixture = applied(versions()[0]);
+    let fixture = applied_fixture(versions()[0]);
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port().to_string();
     let printed = expect(&fixture.run(TEAMS, &["plan", "--host", "localhost", "--port", &port]), 1);
@@ -371,7 +371,7 @@ fn silent_server_times_out() {
 #[test]
 fn connection_limits_do_not_reset_passwords() {
     for major in versions() {
-        let fixture = applied(major);
+        let fixture = applied_fixture(major);
         let before = stored(&fixture);
         fixture.query("ALTER DATABASE keycloak CONNECTION LIMIT 0");
         let printed = expect(&fixture.run(TEAMS, &["plan"]), 3);
@@ -399,7 +399,7 @@ fn connection_limits_do_not_reset_passwords() {
 #[test]
 fn iam_role_has_no_password() {
     for major in versions() {
-        let fixture = applied(major);
+        let fixture = applied_fixture(major);
         assert!(stored(&fixture).starts_with("SCRAM-SHA-256$"));
         let definitions = fixture.definitions(
             r#"application_databases = {

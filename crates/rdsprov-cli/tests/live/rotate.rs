@@ -14,7 +14,7 @@ const TEAMS: &str = "teams/standalone.tfvars";
 const SECRET: &str = "goldenpath/dev/keycloak/postgres";
 const ROTATE: [&str; 3] = ["rotate", "keycloak", "-vv"];
 
-fn applied(major: u32) -> Fixture {
+fn applied_fixture(major: u32) -> Fixture {
     let fixture = Fixture::with_secrets_manager(major);
     fixture.app("dev", "keycloak", "keycloak_user");
     fixture.app("dev", "backstage", "backstage_user");
@@ -67,7 +67,7 @@ fn records(output_text: &str) -> Vec<String> {
 #[test]
 fn password_is_rotated() {
     for major in versions() {
-        let fixture = applied(major);
+        let fixture = applied_fixture(major);
         let text = format!(
             "{{\"engine\": \"postgres\",\n \"password\": \"{}\", \"port\": \"5432\", \"z\": [1.50], \"a\": \"é\"}}",
             password("keycloak")
@@ -106,7 +106,7 @@ fn password_is_rotated() {
         assert!(new_password.len() >= 32);
         assert!(logs_in(&fixture, &new_password) && !logs_in(&fixture, &old_password));
         let (_, now) = manager(&fixture).at_stage(SECRET, "AWSCURRENT").unwrap().unwrap();
-        assert_eq!(now, text.replace(&old_password, &new_password), "all else is kept");
+        assert_eq!(now, text.replace(&old_password, &new_password), "other keys must not change");
         let stored = "SELECT rolpassword FROM pg_authid WHERE rolname = 'keycloak_user'";
         assert!(fixture.query(stored).starts_with("SCRAM-SHA-256$"));
         expect(&fixture.run(TEAMS, &["check"]), 0);
@@ -197,7 +197,7 @@ const COMPLETED: [(&str, What); 2] = [
 ];
 
 #[track_caller]
-fn until(mut holds: impl FnMut() -> bool) {
+fn wait_until(mut holds: impl FnMut() -> bool) {
     for _ in 0..6000 {
         if holds() {
             return;
@@ -222,7 +222,7 @@ fn interrupted_rotation_keeps_a_valid_password() {
 }
 
 fn interrupt_at_each_call(major: u32) {
-    let fixture = applied(major);
+    let fixture = applied_fixture(major);
     let interruption = Arc::new(Mutex::new(None::<(&str, What)>));
     let pid = Arc::new(AtomicU32::new(0));
     let now = Arc::new(Mutex::new(Vec::new()));
@@ -230,7 +230,7 @@ fn interrupt_at_each_call(major: u32) {
         let (interruption, pid, now) = (interruption.clone(), pid.clone(), now.clone());
         HttpProxy::start(manager(&fixture), move |call| {
             let (action, what) = interruption.lock().unwrap().filter(|one| one.0 == call.action)?;
-            until(|| pid.load(Ordering::Relaxed) != 0);
+            wait_until(|| pid.load(Ordering::Relaxed) != 0);
             let signal = |signal: &str| {
                 kill(signal, pid.load(Ordering::Relaxed));
                 // Waits until the signal has reached the process.
@@ -259,7 +259,7 @@ fn interrupt_at_each_call(major: u32) {
                 What::DropResponse => Some(Reply::DropResponse),
                 What::Meanwhile(..) => {
                     now.lock().unwrap().push(());
-                    until(|| now.lock().unwrap().is_empty());
+                    wait_until(|| now.lock().unwrap().is_empty());
                     None
                 }
                 What::Signal(_) => None,
@@ -291,20 +291,20 @@ fn interrupt_at_each_call(major: u32) {
         pid.store(run.id(), Ordering::Relaxed);
         match what {
             What::Meanwhile(done, _) => {
-                until(|| !now.lock().unwrap().is_empty());
+                wait_until(|| !now.lock().unwrap().is_empty());
                 fixture.query(done);
                 now.lock().unwrap().clear();
             }
             What::Signal(signal) if place == "set" => {
                 let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
                         WHERE wait_event_type = 'Lock' AND query LIKE '%PASSWORD%')";
-                until(|| superuser.ask(waits).unwrap().rows == "t");
+                wait_until(|| superuser.ask(waits).unwrap().rows == "t");
                 kill(signal, run.id());
                 std::thread::sleep(Duration::from_millis(300));
                 locker.ask("ROLLBACK").unwrap();
             }
             What::Signal(signal) => {
-                until(|| superuser.ask(stored).unwrap().rows != before);
+                wait_until(|| superuser.ask(stored).unwrap().rows != before);
                 kill(signal, run.id());
                 superuser
                     .ask("ALTER SYSTEM RESET post_auth_delay; SELECT pg_reload_conf()")
@@ -315,7 +315,7 @@ fn interrupt_at_each_call(major: u32) {
         let output = run.wait_with_output().unwrap();
         if what == What::KillAfter {
             // The call is still executed after its caller was killed.
-            until(|| at(&fixture, moves) != stands);
+            wait_until(|| at(&fixture, moves) != stands);
         }
         if let What::Meanwhile(_, undone) = what {
             fixture.query(undone);
@@ -368,7 +368,7 @@ fn interrupt_at_each_call(major: u32) {
 /// Refusals and their messages. Neither the server nor AWS is changed.
 #[test]
 fn invalid_rotations_are_refused() {
-    let fixture = applied(versions()[0]);
+    let fixture = applied_fixture(versions()[0]);
     for (application, user) in [("shared", "shared_user"), ("other", "other_user")] {
         fixture.app("dev", application, user);
     }
@@ -464,7 +464,7 @@ fn invalid_rotations_are_refused() {
 /// A pending version is used if requested; a secret without one is used as it is.
 #[test]
 fn pending_version_is_used_if_requested() {
-    let fixture = applied(versions()[0]);
+    let fixture = applied_fixture(versions()[0]);
     manager(&fixture).put_pending(SECRET, r#"{"password": "Canary-pending-91c4"}"#).unwrap();
     let pending = ["--secret-stage", "AWSPENDING"];
     expect(&fixture.run(TEAMS, &["check"]), 0);

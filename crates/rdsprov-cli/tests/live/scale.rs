@@ -181,7 +181,7 @@ fn readers_are_not_blocked() {
         apply("reader");
         let (reads, done) = (AtomicU64::new(0), AtomicBool::new(false));
         std::thread::scope(|scope| {
-            let reader = scope.spawn(|| read_on(&fixture, &reads, &done));
+            let reader = scope.spawn(|| read_continuously(&fixture, &reads, &done));
             let wait = |more: u64| {
                 let until = reads.load(Ordering::Relaxed) + more;
                 while reads.load(Ordering::Relaxed) < until && !reader.is_finished() {
@@ -200,7 +200,7 @@ fn readers_are_not_blocked() {
 }
 
 /// Reads the tables in turn until told to stop. Returns the errors.
-fn read_on(fixture: &Fixture, reads: &AtomicU64, done: &AtomicBool) -> String {
+fn read_continuously(fixture: &Fixture, reads: &AtomicU64, done: &AtomicBool) -> String {
     let mut psql = Command::new("psql")
         .args(["-X", "-q", "-At", "-h", fixture.server.host(), "-U", "shop_reader", "-d", "shop"])
         .args(["-p", &fixture.server.port().to_string()])

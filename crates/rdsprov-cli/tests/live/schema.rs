@@ -23,7 +23,7 @@ static SCHEMAS: LazyLock<BTreeMap<String, Validator>> = LazyLock::new(|| {
     Document::ALL.into_iter().map(validator).collect()
 });
 
-fn wrong(document: Document, value: &Value) -> Vec<String> {
+fn validation_errors(document: Document, value: &Value) -> Vec<String> {
     let errors = SCHEMAS[&document.to_string()].iter_errors(value);
     errors.map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
@@ -31,7 +31,7 @@ fn wrong(document: Document, value: &Value) -> Vec<String> {
 /// Asserts that a document is valid for its schema.
 #[track_caller]
 pub fn assert_valid(document: Document, value: &Value) {
-    assert_eq!(wrong(document, value), Vec::<String>::new(), "{document}: {value:#}");
+    assert_eq!(validation_errors(document, value), Vec::<String>::new(), "{document}: {value:#}");
 }
 
 /// The schemas are strict: each of these changes makes a document invalid.
@@ -76,13 +76,17 @@ fn invalid_documents_are_rejected() {
         let mut value: Value = serde_json::from_slice(text).unwrap();
         assert_valid(document, &value);
         *value.pointer_mut(place).unwrap() = other;
-        assert_ne!(wrong(document, &value), Vec::<String>::new(), "{document} {place}");
+        assert_ne!(validation_errors(document, &value), Vec::<String>::new(), "{document} {place}");
         // Top-level keys are always present.
         let value: Value = serde_json::from_slice(text).unwrap();
         for key in value.as_object().unwrap().keys().filter(|key| *key != "aws_region") {
             let mut value = value.clone();
             value.as_object_mut().unwrap().remove(key);
-            assert_ne!(wrong(document, &value), Vec::<String>::new(), "{document} {key}");
+            assert_ne!(
+                validation_errors(document, &value),
+                Vec::<String>::new(),
+                "{document} {key}"
+            );
         }
     }
 }

@@ -165,7 +165,7 @@ fn invalid_secrets_are_reported_together() {
         fixture.secret(&id(application), text);
     }
     manager.put_binary(&id("binary"), format!("x{canary}").as_bytes()).unwrap();
-    manager.put_nothing(&id("unset")).unwrap();
+    manager.put_without_value(&id("unset")).unwrap();
     for application in ["gone", "denied", "sealed", "throttled"] {
         fixture.app("dev", application, &format!("{application}_user"));
     }

@@ -87,7 +87,7 @@ impl Authority {
     }
 
     /// Issues an intermediate CA.
-    fn below(&self, name: &str) -> Self {
+    fn issue_intermediate(&self, name: &str) -> Self {
         let mut params = named(name, &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -171,7 +171,7 @@ impl TlsFixture {
     }
 
     #[track_caller]
-    fn trusting(&self, ca_file: &Path, code: i32, says: &[&str]) {
+    fn expect_with_ca(&self, ca_file: &Path, code: i32, says: &[&str]) {
         expect_all(self.plan().arg("--ca-file").arg(ca_file), code, says);
     }
 }
@@ -240,64 +240,64 @@ fn invalid_certificates(major: u32) {
     let ca = site.file("ca.pem", &authority.certificate);
 
     site.install(&authority.issue(named("server", &["db.example.com", "127.0.0.9"])));
-    site.trusting(&ca, 1, &["not for localhost but for db.example.com, 127.0.0.9", "--host"]);
+    site.expect_with_ca(&ca, 1, &["not for localhost but for db.example.com, 127.0.0.9", "--host"]);
     site.install(&authority.issue(named("localhost", &[])));
-    site.trusting(&ca, 1, &["for no host at all", "subjectAltName"]);
+    site.expect_with_ca(&ca, 1, &["for no host at all", "subjectAltName"]);
 
     let mut params = named("server", &["localhost"]);
     params.not_after = date_time_ymd(2020, 2, 3);
     site.install(&authority.issue(params));
-    site.trusting(&ca, 1, &["(CN=server) expired at 2020-02-03T00:00:00Z", "renew it"]);
+    site.expect_with_ca(&ca, 1, &["(CN=server) expired at 2020-02-03T00:00:00Z", "renew it"]);
     let mut params = named("server", &["localhost"]);
     params.not_before = date_time_ymd(2999, 1, 1);
     site.install(&authority.issue(params));
-    site.trusting(&ca, 1, &["is valid from 2999-01-01T00:00:00Z on", "clock"]);
+    site.expect_with_ca(&ca, 1, &["is valid from 2999-01-01T00:00:00Z on", "clock"]);
 
     let old = Authority::with("Old CA", |params| params.not_after = date_time_ymd(2020, 1, 1));
     site.install(&old.issue(named("server", &["localhost"])));
     let old = site.file("old.pem", &old.certificate);
-    site.trusting(&old, 1, &["(CN=Old CA) expired at 2020-01-01T00:00:00Z", "--ca-file"]);
+    site.expect_with_ca(&old, 1, &["(CN=Old CA) expired at 2020-01-01T00:00:00Z", "--ca-file"]);
 
     // Another CA with the same name as a trusted one.
     site.install(&Authority::new("Test CA").issue(named("server", &["localhost"])));
-    site.trusting(&ca, 1, &["names a CA that is known here (CN=Test CA)", "--ca-file"]);
+    site.expect_with_ca(&ca, 1, &["names a CA that is known here (CN=Test CA)", "--ca-file"]);
 
     let mut params = named("a client", &["localhost"]);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     site.install(&authority.issue(params));
-    site.trusting(&ca, 1, &["(CN=a client) is not meant for servers"]);
+    site.expect_with_ca(&ca, 1, &["(CN=a client) is not meant for servers"]);
 
-    let middle = authority.below("Middle CA");
+    let middle = authority.issue_intermediate("Middle CA");
     let mut chain = middle.issue(named("server", &["localhost"]));
     site.install(&chain);
-    site.trusting(&ca, 1, &["not known here (CN=Middle CA)"]);
+    site.expect_with_ca(&ca, 1, &["not known here (CN=Middle CA)"]);
     chain.certificate.push_str(&middle.certificate);
     site.install(&chain);
-    site.trusting(&ca, 0, &[]);
+    site.expect_with_ca(&ca, 0, &[]);
 
     // Certificates without a CA: one from `openssl req -x509`, and one without CA constraint.
     let mut params = named("alone", &["localhost"]);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let alone = self_signed(params.clone());
     site.install(&alone);
-    site.trusting(&ca, 1, &["shows a CA's own certificate (CN=alone)", "--ca-file"]);
-    site.trusting(&site.file("alone.pem", &alone.certificate), 0, &[]);
+    site.expect_with_ca(&ca, 1, &["shows a CA's own certificate (CN=alone)", "--ca-file"]);
+    site.expect_with_ca(&site.file("alone.pem", &alone.certificate), 0, &[]);
     let again = site.file("again.pem", &self_signed(params).certificate);
-    site.trusting(&again, 1, &["shows a CA's own certificate"]);
+    site.expect_with_ca(&again, 1, &["shows a CA's own certificate"]);
     let mut params = named("alone", &["db.example.com"]);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let elsewhere = self_signed(params);
     site.install(&elsewhere);
     let elsewhere = site.file("elsewhere.pem", &elsewhere.certificate);
-    site.trusting(&elsewhere, 1, &["not for localhost but for db.example.com"]);
+    site.expect_with_ca(&elsewhere, 1, &["not for localhost but for db.example.com"]);
     let plain = self_signed(named("plain", &["localhost"]));
     site.install(&plain);
-    site.trusting(&ca, 1, &["self-signed (CN=plain)", "--ca-file"]);
-    site.trusting(&site.file("plain.pem", &plain.certificate), 0, &[]);
+    site.expect_with_ca(&ca, 1, &["self-signed (CN=plain)", "--ca-file"]);
+    site.expect_with_ca(&site.file("plain.pem", &plain.certificate), 0, &[]);
 
     site.fixture.query("ALTER SYSTEM SET ssl = off");
     site.reload();
-    site.trusting(&ca, 1, &["does not offer TLS", "ssl = on", "--tls disable"]);
+    site.expect_with_ca(&ca, 1, &["does not offer TLS", "ssl = on", "--tls disable"]);
     assert!(!site.fixture.server.log().contains(CANARY), "a password reached the server's log");
 }
 

@@ -51,11 +51,11 @@ impl Checker<'_> {
                 found.push(format!("role {name} does not exist"));
                 continue;
             };
-            for (attribute, wanted) in self.attributes(name) {
+            for (attribute, entry_privileges) in self.attributes(name) {
                 let is = after.get(attribute).unwrap_or(&Value::Null);
                 let unlimited = attribute == "rolvaliduntil" && *is == "infinity";
-                if *is != wanted && !unlimited {
-                    found.push(format!("role {name}: {attribute} is {is}, not {wanted}"));
+                if *is != entry_privileges && !unlimited {
+                    found.push(format!("role {name}: {attribute} is {is}, not {entry_privileges}"));
                 }
             }
             found.extend(self.comment(
@@ -228,16 +228,17 @@ impl Checker<'_> {
             setting.role.as_deref().is_some_and(|role| self.declared.is_managed(role))
                 && setting.database.as_deref().is_some_and(|database| databases.contains(database))
         };
-        let mut wanted: BTreeSet<Setting> = BTreeSet::new();
+        let mut entry_privileges: BTreeSet<Setting> = BTreeSet::new();
         for app in &self.declared.applications {
-            wanted.extend(app.settings.iter().map(|(name, value)| Setting {
+            entry_privileges.extend(app.settings.iter().map(|(name, value)| Setting {
                 role: Some(app.user.clone()),
                 database: Some(app.database.clone()),
                 setting: format!("{name}={value}"),
             }));
         }
         let before = self.before.cluster.settings.iter().filter(|setting| !is_ours(setting));
-        let expected: BTreeSet<Setting> = wanted.into_iter().chain(before.cloned()).collect();
+        let expected: BTreeSet<Setting> =
+            entry_privileges.into_iter().chain(before.cloned()).collect();
         crate::snapshot::sets(&expected, &self.after.cluster.settings)
     }
 }

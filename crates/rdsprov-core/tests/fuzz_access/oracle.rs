@@ -97,7 +97,11 @@ impl<'a> Rules<'a> {
     }
 
     /// Returns the privileges that a declared role has on an object through its entry.
-    fn wanted(&self, app: &Application, object: &CatalogObject) -> &'static [&'static str] {
+    fn entry_privileges(
+        &self,
+        app: &Application,
+        object: &CatalogObject,
+    ) -> &'static [&'static str] {
         let class = object.name.class;
         let covered = class == ObjectClass::Database || app.covers(&object.name.schema);
         let lacks = !covered || object.owner == app.user || object.of_extension;
@@ -148,7 +152,7 @@ impl<'a> Rules<'a> {
         };
         // Default privileges on a creator's extension may remain.
         let of_others = !self.creators().contains(object.owner.as_str());
-        let wanted = self.wanted(
+        let entry_privileges = self.entry_privileges(
             app,
             &CatalogObject {
                 name: Name { class, ..object.name.clone() },
@@ -158,7 +162,7 @@ impl<'a> Rules<'a> {
         );
         let relation = matches!(object.name.class, ObjectClass::Table | ObjectClass::Sequence);
         let by_managed = item.1 != object.owner && self.is_declared_non_owner(&item.1);
-        if !wanted.contains(&item.2.as_str()) || (relation && by_managed) {
+        if !entry_privileges.contains(&item.2.as_str()) || (relation && by_managed) {
             Disposition::Revoke
         } else {
             Disposition::MayKeep
@@ -245,7 +249,7 @@ impl<'a> Rules<'a> {
             set.insert(of_owner);
         };
         for (role, app) in self.declared_non_owners() {
-            for privilege in app.map_or(&[][..], |app| self.wanted(app, object)) {
+            for privilege in app.map_or(&[][..], |app| self.entry_privileges(app, object)) {
                 require(role, privilege);
             }
         }

@@ -57,7 +57,7 @@ pub struct Failure {
 
 impl Failure {
     /// Returns whether two cases probably fail for the same reason.
-    pub fn is_like(&self, other: &Self) -> bool {
+    pub fn has_same_cause(&self, other: &Self) -> bool {
         let remedy = |failure: &Self| -> Option<String> {
             let remedy = failure.what.rsplit(": ").next()?;
             (failure.stage == Stage::Unexpected).then(|| remedy.chars().take(10).collect())

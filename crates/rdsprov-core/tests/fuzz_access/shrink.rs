@@ -76,7 +76,7 @@ impl Work<'_> {
             return false;
         }
         match run(self.host, &smaller, &mut Coverage::default()).await {
-            Err(failure) if failure.is_like(&self.failure) => {
+            Err(failure) if failure.has_same_cause(&self.failure) => {
                 (self.case, self.failure) = (smaller, failure);
                 true
             }

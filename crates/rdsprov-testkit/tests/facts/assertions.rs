@@ -102,7 +102,7 @@ pub fn login(server: &Server, role: &str, database: &str) -> Session {
 /// Asserts that the server rejects a login with this text. psql does not print the SQLSTATE.
 pub fn expect_login_error(server: &Server, role: &str, password: &str, database: &str, text: &str) {
     match server.session(role, password, database) {
-        Ok(_) => panic!("{role} can enter {database}"),
+        Ok(_) => panic!("{role} can log in to {database}"),
         Err(error) => assert!(error.to_string().contains(text), "{error}"),
     }
 }
@@ -116,7 +116,7 @@ pub fn wait_until(server: &Server, query: &str) {
         }
         thread::sleep(Duration::from_millis(10));
     }
-    panic!("it never came to: {query}");
+    panic!("never true: {query}");
 }
 
 /// Sends a statement and waits until it blocks on a lock of another session.

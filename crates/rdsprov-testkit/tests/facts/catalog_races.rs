@@ -125,6 +125,6 @@ fn second_concurrent_create_database_fails_with_a_duplicate_key() {
             // The other session was too early or too late in this attempt.
             assert!(["55006", "42P04"].contains(&error.sqlstate.as_str()), "{error:?}");
         }
-        panic!("the two never met");
+        panic!("the statements never overlapped");
     });
 }

@@ -75,7 +75,7 @@ fn interrupted_create_database_leaves_no_database() {
             assert_eq!(master.expect_ok(exists), "f");
             milliseconds *= 2;
         }
-        assert!(milliseconds > 1, "it was never interrupted");
+        assert!(milliseconds > 1, "the statement was never interrupted");
         assert_eq!(master.expect_ok(exists), "t");
     });
 }
