@@ -1,4 +1,5 @@
-//! Finds the programs of a PostgreSQL version: Debian's for 15, those of a locked npm package for the others.
+//! Finds the programs of a PostgreSQL version: Debian's for 15, those of a locked npm
+//! package for the others.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -8,8 +9,8 @@ use std::process::Command;
 use crate::packages::{NpmLock, install_npm_packages, run};
 use crate::{Error, io_error};
 
-/// The version that Debian packages. Only this version is looked for outside the cache, so that tests do not depend
-/// on what else is installed.
+/// The version that Debian packages. Only this version is looked for outside the cache, so that
+/// tests do not depend on what else is installed.
 const DEBIAN: u32 = 15;
 
 macro_rules! npm_lock {
@@ -57,7 +58,8 @@ pub(crate) fn find(major: u32, cache: &Path) -> Result<PathBuf, Error> {
     Ok(bin)
 }
 
-/// Makes the symbolic links that `native/pg-symlinks.json` lists, because an npm package cannot contain any.
+/// Makes the symbolic links that `native/pg-symlinks.json` lists, because an npm
+/// package cannot contain any.
 fn link(package: &Path) -> Result<(), Error> {
     let path = package.join("native/pg-symlinks.json");
     let text = fs::read_to_string(&path).map_err(io_error("pg-symlinks.json"))?;

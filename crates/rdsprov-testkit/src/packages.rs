@@ -23,10 +23,12 @@ pub struct NpmLock {
 /// in the format of `requirements.txt`. An environment that this function completed earlier for the
 /// same `python` and `requirements` is kept.
 ///
-/// Packages are installed from wheels only, because building one would fetch tools that no lock file lists.
+/// Packages are installed from wheels only, because building one would fetch tools that
+/// no lock file lists.
 ///
 /// # Errors
-/// Returns an error if `python` has neither `venv` nor `virtualenv`, or if a package cannot be installed.
+/// Returns an error if `python` has neither `venv` nor `virtualenv`, or if a
+/// package cannot be installed.
 pub fn install_python_packages(python: &str, home: &Path, requirements: &str) -> Result<(), Error> {
     let complete = format!("{python}\n{requirements}");
     if is_complete(home, &complete) {
@@ -52,12 +54,13 @@ pub fn create_virtual_environment(python: &str, home: &Path) -> Result<(), Error
         let _ = fs::remove_dir_all(home);
         run(Command::new(python).args(["-m", module]).arg(home))
     };
-    // Debian's Python has no `venv` unless a package adds it; `virtualenv` is the usual replacement.
+    // Debian's Python has no `venv` unless a package adds it; `virtualenv`
+    // is the usual replacement.
     create("venv").or_else(|error| create("virtualenv").map_err(|_| error)).map(drop)
 }
 
-/// Installs the packages of `lock` in `home/node_modules`. Their install scripts do not run. Packages that this
-/// function installed earlier from the same `lock` are kept.
+/// Installs the packages of `lock` in `home/node_modules`. Their install scripts do not run.
+/// Packages that this function installed earlier from the same `lock` are kept.
 ///
 /// # Errors
 /// Returns an error if npm is not installed or a package does not match the lock.

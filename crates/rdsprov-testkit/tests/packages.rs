@@ -7,7 +7,8 @@ use std::process::Command;
 
 use rdsprov_testkit::packages::install_python_packages;
 
-/// Writes a wheel and prints its SHA-256. Arguments: directory, name, version, the package it requires or `-`.
+/// Writes a wheel and prints its SHA-256. Arguments: directory, name, version, the package
+/// it requires or `-`.
 const WHEEL: &str = r#"
 import hashlib, sys, zipfile
 directory, name, version, requires = sys.argv[1:]

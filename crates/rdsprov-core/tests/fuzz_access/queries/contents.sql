@@ -2,7 +2,7 @@
 -- Default privileges without a role are the built-in ones.
 WITH namespaces AS (
   SELECT * FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
-), things AS (
+), objects AS (
   SELECT 'schema' AS class, n.nspname::text AS schema, n.nspname::text AS name, '' AS part, '' AS detail,
          n.nspowner AS owner, coalesce(n.nspacl, acldefault('n', n.nspowner)) AS acl,
          'pg_namespace'::regclass AS catalog, n.oid
@@ -59,7 +59,7 @@ WITH namespaces AS (
   FROM (VALUES ('r', 'r'::"char"), ('S', 's'), ('f', 'f'), ('T', 'T'), ('n', 'n'), ('L', 'L')) k(kind, builtin)
 )
 SELECT json_build_object(
-  'things', (
+  'objects', (
     SELECT json_agg(json_build_object(
       'class', t.class, 'schema', t.schema, 'name', t.name, 'part', t.part, 'detail', t.detail,
       'owner', pg_get_userbyid(t.owner),
@@ -70,7 +70,7 @@ SELECT json_build_object(
           CASE WHEN x.grantee <> 0 THEN pg_get_userbyid(x.grantee) END, pg_get_userbyid(x.grantor),
           x.privilege_type, x.is_grantable))
         FROM aclexplode(t.acl) x), '[]')))
-    FROM things t),
+    FROM objects t),
   'defaults', (
     SELECT json_agg(json_build_object(
       'creator', d.creator, 'schema', d.schema, 'kind', d.kind,
