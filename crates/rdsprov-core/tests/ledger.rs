@@ -138,10 +138,10 @@ fn truncated_line_is_reported_and_continued() {
     let before = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     for cut in before + 1..whole.len() {
         fs::write(&path, &whole[..cut]).unwrap();
-        let truncated = verified(&path);
+        let cut_ledger = verified(&path);
         // A last record without its line break is complete.
         let is_whole = cut == whole.len() - 1;
-        assert_eq!(torn.is_intact(), is_whole, "{cut}: {:?}", torn.findings);
+        assert_eq!(cut_ledger.is_intact(), is_whole, "{cut}: {:?}", cut_ledger.findings);
         runs(&path, 4..5);
         let after = verified(&path);
         assert!(after.is_intact(), "{cut}: {:?}", after.findings);
