@@ -44,13 +44,14 @@ fn python_locks() -> Result<(), String> {
     for (name, python) in PYTHON {
         let (source, lock) =
             (format!("locks/python/{name}.in"), format!("locks/python/{name}.txt"));
-        let compile =
-            ["pip", "compile", "--quiet", "--upgrade", "--universal", "--generate-hashes"];
+        // One version of each package for all versions of Python: types are checked against the oldest.
+        let versions = ["--upgrade", "--universal", "--fork-strategy", "fewest"];
+        let compile = ["pip", "compile", "--quiet", "--generate-hashes"];
         let written = ["--custom-compile-command", "cargo xtask update", "--no-emit-index-url"];
         let files = ["--python-version", python, &source, "--output-file", &lock];
         run_program(
             &uv.program("uv"),
-            &[compile.as_slice(), written.as_slice(), files.as_slice()].concat(),
+            &[compile.as_slice(), &versions, &written, &files].concat(),
             &[],
         )?;
     }

@@ -146,7 +146,7 @@ def test_plans_and_observations_are_values() -> None:
     observed = rdsprov.Observed.from_mapping(
         {
             "server_version": 150004,
-            "home": "platform",
+            "admin_database": "platform",
             "administrator": ADMINISTRATOR,
         }
     )

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use crate::packages::{NpmLock, install_npm_packages, run};
 use crate::{Error, io_error};
@@ -78,4 +79,19 @@ fn link(package: &Path) -> Result<(), Error> {
         symlink(name, &target).map_err(io_error("cannot create a symbolic link"))?;
     }
     Ok(())
+}
+
+/// Returns the `psql` to execute: Debian's own program if there is one. `/usr/bin/psql` on Debian is a Perl script that
+/// looks for it, and takes four times as long.
+pub(crate) fn psql() -> &'static Path {
+    static PSQL: OnceLock<PathBuf> = OnceLock::new();
+    PSQL.get_or_init(|| {
+        let directories = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let newest = directories
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+            .map(|major| (major, PathBuf::from(format!("/usr/lib/postgresql/{major}/bin/psql"))))
+            .filter(|(_, path)| path.exists())
+            .max();
+        newest.map_or_else(|| PathBuf::from("psql"), |(_, path)| path)
+    })
 }

@@ -309,7 +309,7 @@ impl Drop for Server {
 
 /// Returns a `psql` command without the caller's variables and psqlrc.
 fn clean_psql() -> Command {
-    let mut command = Command::new("psql");
+    let mut command = Command::new(binaries::psql());
     scrub_environment(&mut command).arg("-X").current_dir("/");
     command
 }
