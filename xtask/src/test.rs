@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::{debian, demo, python, run};
 
-/// The version of `--quick`. CI runs the others.
+/// The PostgreSQL version of the main path in `--quick`.
 const QUICK_VERSION: &str = "15";
 
 /// Runs a named step and prints how long it took.
@@ -55,7 +55,9 @@ pub fn all(versions: Option<&str>) -> Result<(), String> {
         interpreter = python::interpreter_with_module()?;
         Ok(())
     })?;
-    let mut environment = vec![("RDSPROV_TEST_PYTHON", interpreter.as_str())];
+    // The tests wait for servers half of their time: three threads keep two cores busy.
+    let mut environment =
+        vec![("RDSPROV_TEST_PYTHON", interpreter.as_str()), ("RUST_TEST_THREADS", "3")];
     environment.extend(versions.map(|versions| ("RDSPROV_TEST_PG", versions)));
     step("Rust tests", || cargo(&["test", "--locked", "--workspace"], &environment))?;
     if versions.is_none() {
