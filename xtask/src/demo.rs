@@ -50,7 +50,7 @@ pub fn compare_with_readme(output: &str) -> Result<(), String> {
                 let words = line.split_inclusive([' ', ',']).map(|word| {
                     let varies = word.starts_with("sha256:")
                         || word.starts_with("20") && word.contains('T')
-                        || word.trim_end_matches([' ', ',']).parse::<u64>().is_ok()
+                        || word.trim_end_matches([' ', ',']).parse::<f64>().is_ok()
                         || uuid::Uuid::try_parse(word.trim_end_matches([')', '"'])).is_ok();
                     if varies { "…" } else { word }
                 });

@@ -1,4 +1,4 @@
-//! `rdsprov access`
+//! Implements `rdsprov access`.
 
 use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::server::AccessQuery;
@@ -12,11 +12,11 @@ pub async fn run(options: &AccessArgs) -> Result<Exit, CliError> {
         database: options.database.clone().map(DatabaseName::new_unchecked),
         role: options.role.clone().map(RoleName::new_unchecked),
     };
-    if options.common.format == Format::Sql {
+    if options.output.format == Format::Sql {
         return Err(CliError::new(Exit::Usage, "access has no form in SQL"));
     }
     let report = setup.access(&(&options.server).into(), &query).await?;
-    output::write_stdout(&match options.common.format {
+    output::write_stdout(&match options.output.format {
         Format::Json => {
             report.to_json().map_err(|error| CliError::new(Exit::Failed, error))? + "\n"
         }

@@ -1,27 +1,28 @@
-//! `rdsprov apply`: what people see and are asked; the rest is the core's.
+//! Implements `rdsprov apply` and `rdsprov delegate`: options, output and confirmation.
+//! `rdsprov_core::session` applies the plan.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use rdsprov_core::audit::{Record, to_csv};
 use rdsprov_core::plan::Plan;
+use rdsprov_core::server::StepStatus;
 use rdsprov_core::session::{
     self, Cancellation, Completion, Delegation, Frontend, Outcome, PlanSource,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{ApplyArgs, DelegateArgs, Format, RecordingArgs};
+use crate::output::counted;
 use crate::{CliError, Exit, output, setup};
 
 pub async fn run(options: &ApplyArgs) -> Result<Exit, CliError> {
     let config = session::config(options.common.config.as_deref())?;
-    let frontend = TerminalFrontend {
-        format: options.common.format,
-        // Who saved a plan has had the time to read it.
-        ask: !options.recording.yes && options.plan.is_none(),
-        header_printed: AtomicBool::new(false),
-    };
+    // A saved plan has been reviewed before.
+    let ask = !options.recording.yes && options.plan.is_none();
+    let frontend = TerminalFrontend::new(options.output.format, ask);
     let wanted = session::ApplyOptions {
         server: (&options.server).into(),
         environment: options.common.env.clone(),
@@ -30,23 +31,16 @@ pub async fn run(options: &ApplyArgs) -> Result<Exit, CliError> {
         ..recording_options(&options.recording)
     };
     let setup = |config| setup::with_config(&options.common, config);
-    report_outcome(
-        session::apply(config, setup, &wanted, &frontend, &cancellation_on_signals()).await,
-        AS_DECLARED,
-    )
+    let outcome =
+        session::apply(config, setup, &wanted, &frontend, &cancellation_on_signals()).await;
+    let summary = frontend.applied(&outcome) + " The server matches the definitions.";
+    report_outcome(outcome, &summary)
 }
 
-/// How a run says that it ended well.
-const AS_DECLARED: &str = "done: the server is as declared";
-
-/// `rdsprov delegate`.
+/// Implements `rdsprov delegate`.
 pub async fn delegate(options: &DelegateArgs) -> Result<Exit, CliError> {
     let config = session::config(options.config.as_deref())?;
-    let frontend = TerminalFrontend {
-        format: options.format,
-        ask: !options.recording.yes,
-        header_printed: AtomicBool::new(false),
-    };
+    let frontend = TerminalFrontend::new(options.output.format, !options.recording.yes);
     let wanted = session::ApplyOptions {
         server: (&options.server).into(),
         environment: options.env.clone(),
@@ -57,12 +51,18 @@ pub async fn delegate(options: &DelegateArgs) -> Result<Exit, CliError> {
         secret: options.to_secret.clone(),
         adopt: options.adopt,
     };
-    report_outcome(
-        session::delegate(config, delegation, &wanted, &frontend, &cancellation_on_signals()).await,
-        AS_DECLARED,
-    )
+    let outcome =
+        session::delegate(config, delegation, &wanted, &frontend, &cancellation_on_signals()).await;
+    let summary = format!(
+        "{} {} can administer the server: use `--admin-secret {}`.",
+        frontend.applied(&outcome),
+        options.to,
+        options.to_secret
+    );
+    report_outcome(outcome, &summary)
 }
 
+/// Returns the options of the core for the flags that all commands with records have.
 pub fn recording_options(options: &RecordingArgs) -> session::ApplyOptions {
     session::ApplyOptions {
         run_id: options.run_id.clone(),
@@ -77,29 +77,29 @@ pub fn recording_options(options: &RecordingArgs) -> session::ApplyOptions {
     }
 }
 
-/// Says how a run ended, and gives its exit code.
-pub fn report_outcome(outcome: Outcome, done: &str) -> Result<Exit, CliError> {
+/// Prints how a run ended, and returns its exit code. `summary` is the last line after a success.
+pub fn report_outcome(outcome: Outcome, summary: &str) -> Result<Exit, CliError> {
     if let Some(head) = &outcome.ledger_head {
-        output::status(&format!("ledger: record {}, {}", head.sequence, head.hash));
+        output::status(&format!("Last ledger record: {}, {}", head.sequence, head.hash));
     }
     match outcome.result {
         Ok(_) if outcome.committed && !output::flush() => return Err(records_lost()),
-        Ok(Completion::Converged) => output::status(done),
+        Ok(Completion::Converged) => output::status(summary),
         Ok(Completion::NothingToDo) => {}
-        Ok(Completion::DryRun) => output::status("a dry run: nothing was changed"),
+        Ok(Completion::DryRun) => output::status("Dry run: nothing was changed."),
         Err(error) if outcome.committed => return Err(CliError::new(Exit::Partial, error)),
         Err(error) => return Err(error.into()),
     }
     Ok(Exit::Done)
 }
 
-/// All was done, and who wanted to read of it on stdout cannot.
+/// Returns the error for records that could not be written to stdout, although the run succeeded.
 fn records_lost() -> CliError {
     let message = "all is done, and the records on stdout are not whole; --audit-output and --audit-ledger keep them in files";
     CliError::new(Exit::Partial, message)
 }
 
-/// What SIGINT and SIGTERM stop.
+/// Returns a cancellation that SIGINT and SIGTERM trigger.
 pub fn cancellation_on_signals() -> Arc<Cancellation> {
     let cancellation = Arc::new(Cancellation::default());
     tokio::spawn(cancel_on_signal(cancellation.clone()));
@@ -119,11 +119,34 @@ async fn cancel_on_signal(cancellation: Arc<Cancellation>) {
     cancellation.cancel();
 }
 
-/// Plans go to stderr: stdout is for the records.
+/// Prints plans to stderr and records to stdout, and asks for confirmation on a terminal.
 pub struct TerminalFrontend {
-    pub format: Format,
-    pub ask: bool,
-    pub header_printed: AtomicBool,
+    format: Format,
+    ask: bool,
+    header_printed: AtomicBool,
+    /// The time of the confirmation, from which the duration of the run is measured.
+    started: OnceLock<Instant>,
+}
+
+impl TerminalFrontend {
+    /// Returns a front end that prints plans in `format`, and asks for confirmation if `ask` is set.
+    pub fn new(format: Format, ask: bool) -> Self {
+        Self { format, ask, header_printed: AtomicBool::new(false), started: OnceLock::new() }
+    }
+
+    /// Returns the sentence that counts the changes of a run, such as "Applied 10 changes in 1.2 s."
+    pub fn applied(&self, outcome: &Outcome) -> String {
+        let is_applied = |status: &StepStatus| matches!(status, StepStatus::Success);
+        let count = outcome.steps.iter().filter(|(_, result)| is_applied(&result.status)).count();
+        format!("Applied {} in {}.", counted(count, "change"), self.elapsed())
+    }
+
+    /// Returns the time since the confirmation, in seconds.
+    pub fn elapsed(&self) -> String {
+        let elapsed = self.started.get().map_or(0.0, |started| started.elapsed().as_secs_f64());
+        // "0.0 s" would read as if nothing had been measured.
+        format!("{:.1} s", elapsed.max(0.1))
+    }
 }
 
 impl Frontend for TerminalFrontend {
@@ -144,16 +167,23 @@ impl Frontend for TerminalFrontend {
         output::write_stdout(rows);
     }
 
-    /// On a terminal a person is asked; elsewhere the gates have said yes.
+    /// Asks the user, if there is a terminal. Without one, the approval gate has decided.
     async fn confirm(&self, _plan: &Plan) -> bool {
-        if !self.ask || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            return true;
-        }
-        let _ = write!(std::io::stderr(), "Apply this plan? Only \"yes\" will do it: ");
-        let answer = tokio::task::spawn_blocking(|| {
-            let mut answer = String::new();
-            std::io::stdin().read_line(&mut answer).map(|_| answer)
-        });
-        matches!(answer.await, Ok(Ok(answer)) if answer.trim() == "yes")
+        let confirmed = !self.ask
+            || !std::io::stdin().is_terminal()
+            || !std::io::stderr().is_terminal()
+            || ask_user().await;
+        self.started.get_or_init(Instant::now);
+        confirmed
     }
+}
+
+/// Asks whether to apply the plan. Every answer but "yes" means no.
+async fn ask_user() -> bool {
+    let _ = write!(std::io::stderr(), "Apply this plan? Enter \"yes\" to confirm: ");
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map(|_| answer)
+    });
+    matches!(answer.await, Ok(Ok(answer)) if answer.trim() == "yes")
 }

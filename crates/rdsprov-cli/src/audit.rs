@@ -1,4 +1,4 @@
-//! `rdsprov audit`: what a ledger tells, and whether it can be believed.
+//! Implements `rdsprov audit`: verifies a ledger, and lists the changes that it records.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -8,6 +8,7 @@ use std::path::Path;
 use rdsprov_core::audit::{self, Change, Verified};
 
 use crate::args::{AuditCommand, FindingsFormat, ReportArgs, VerifyArgs};
+use crate::output::counted;
 use crate::{CliError, Exit, output};
 
 pub fn run(command: &AuditCommand) -> Result<Exit, CliError> {
@@ -63,7 +64,7 @@ fn json(data: &impl serde::Serialize) -> Result<String, CliError> {
         .map_err(|error| CliError::new(Exit::Failed, error))
 }
 
-/// As compilers tell of what is wrong, a line for each finding.
+/// Renders the findings as a compiler does: one line each, with file and line number.
 fn text(path: &Path, verified: &Verified) -> String {
     let path = path.display();
     let mut text = String::new();
@@ -73,19 +74,20 @@ fn text(path: &Path, verified: &Verified) -> String {
     for note in &verified.notes {
         let _ = writeln!(text, "{path}: note: {note}");
     }
-    let Verified { records, runs, .. } = verified;
     let state = match verified.findings.len() {
-        0 => "as they were written".to_owned(),
-        n => format!("{n} found to be wrong"),
+        0 => "unchanged since they were written".to_owned(),
+        n => counted(n, "defect"),
     };
-    let _ = writeln!(text, "{path}: {records} records of {runs} runs, {state}");
+    let (records, runs) = (counted(verified.records, "record"), counted(verified.runs, "run"));
+    let _ = writeln!(text, "{path}: {records} of {runs}, {state}");
     if let Some(since) = verified.since_expected {
-        let _ = writeln!(text, "{path}: the record expected is there, with {since} after it");
+        let since = counted(since, "record");
+        let _ = writeln!(text, "{path}: the expected record exists, with {since} after it");
     }
     if let Some(head) = verified.head.as_ref().filter(|_| verified.is_intact()) {
         let _ = writeln!(
             text,
-            "head {}\nKeep it elsewhere: `--expect` it the next time, and nothing can be cut off or written anew.",
+            "hash of the last record: {}\nhint: keep it in another place, and give it to the next `rdsprov audit verify` with `--expect`",
             head.hash
         );
     }

@@ -1,5 +1,7 @@
-//! The `rdsprov` command: arguments in, text out. It holds no rules of its own. The Python package runs the
-//! very same.
+//! The `rdsprov` command: parses arguments, calls `rdsprov_core::session`, and prints results.
+//!
+//! It contains no rules about plans, servers or secrets. The Python package runs the same code, so that
+//! `python -m rdsprov` and `rdsprov` behave identically.
 #![deny(missing_docs)]
 
 mod access;
@@ -18,7 +20,7 @@ use args::{CliCommand, Invocation, LogFormat};
 use rdsprov_core::schema::Document;
 use rdsprov_core::session::{Error, Kind};
 
-/// The exit codes; `docs/reference.md` promises them.
+/// Lists the exit codes that `docs/reference.md` documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
     Done = 0,
@@ -29,7 +31,7 @@ enum Exit {
     Usage = 64,
 }
 
-/// What ends a command early: the code, and what a person reads.
+/// Ends a command early, with an exit code and a message.
 #[derive(Debug)]
 struct CliError {
     exit: Exit,
@@ -53,18 +55,18 @@ impl From<Error> for CliError {
     }
 }
 
-/// Runs the command with its arguments, the program's name first, and gives its exit code.
+/// Runs the command and returns its exit code. The first argument is the name of the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let exit = command(&arguments.into_iter().collect::<Vec<_>>());
     let exit = match (exit, output::flush()) {
-        // A result that is lost is none.
+        // The caller must not take an incomplete result for a success.
         (Exit::Done | Exit::Pending, false) => Exit::Failed,
         (exit, _) => exit,
     };
     exit as u8
 }
 
-/// The environment variable that says what an option of `apply` does not.
+/// Returns the environment variable of an option of `apply`, if it has one.
 ///
 /// ```
 /// assert_eq!(rdsprov_cli::variable("region").as_deref(), Some("RDSPROV_REGION"));
@@ -112,7 +114,7 @@ fn command(arguments: &[OsString]) -> Exit {
             CliCommand::Audit(command) => audit::run(command),
         }
     });
-    // A thread may still wait for an answer on the terminal; nobody waits for it.
+    // A thread may still be reading from the terminal: do not wait for it.
     runtime.shutdown_background();
     match result {
         Ok(exit) => exit,

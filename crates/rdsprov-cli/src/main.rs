@@ -1,4 +1,4 @@
-//! The `rdsprov` command.
+//! Starts the `rdsprov` command; everything else is in the library.
 
 use std::process::ExitCode;
 

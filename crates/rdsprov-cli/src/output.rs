@@ -1,12 +1,16 @@
-//! Results go to stdout, talk goes to stderr. Nobody has to listen: a reader that is gone ends no run.
+//! Writes results to stdout and status lines to stderr.
+//!
+//! A failure to write does not stop a run: a change on a server must be completed and recorded even if the
+//! reader has closed the pipe.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether a result is lost that somebody wanted.
+/// Set if a result could not be written to stdout, except to a closed pipe.
 static STDOUT_FAILED: AtomicBool = AtomicBool::new(false);
 
-/// A result. Who reads only the beginning (`| head`) has what it wanted.
+/// Writes a result to stdout. A closed pipe (`| head`) is not an error.
 pub fn write_stdout(text: &str) {
     check_written(io::stdout().write_all(text.as_bytes()));
 }
@@ -20,13 +24,20 @@ fn check_written(written: io::Result<()>) {
     }
 }
 
-/// A line for the person who looks on.
+/// Writes a status line to stderr, and ignores errors.
 pub fn status(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Sends on what is still held back, and tells whether all results since the last time got out. At its end a
-/// program of Rust's sends it by itself; one that only carries this library does not.
+/// Returns a number with its noun in the singular or plural: `1 change`, `2 changes`.
+pub fn counted<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    let ending = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
+/// Flushes stdout, and returns whether all results since the last call were written.
+///
+/// Rust flushes stdout at the end of `main`. The Python package has no such `main`, so it relies on this call.
 pub fn flush() -> bool {
     check_written(io::stdout().flush());
     !STDOUT_FAILED.swap(false, Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! `rdsprov plan` and `rdsprov check`
+//! Implements `rdsprov plan` and `rdsprov check`.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use crate::args::{CheckArgs, CommonArgs, Format, PlanArgs, ServerArgs};
 use crate::{CliError, Exit, output, setup};
 
 pub async fn run(options: &PlanArgs) -> Result<Exit, CliError> {
-    let PlanArgs { common, server, out, with_verifiers, .. } = options;
-    if *with_verifiers && common.format != Format::Sql {
+    let PlanArgs { common, server, output, out, with_verifiers, .. } = options;
+    if *with_verifiers && output.format != Format::Sql {
         return Err(CliError::new(Exit::Usage, "--with-verifiers is for --format sql"));
     }
-    let plan = show(common, server, *with_verifiers, out.as_deref()).await?;
+    let plan = print_plan(common, server, output.format, *with_verifiers, out.as_deref()).await?;
     Ok(if !plan.refusals.is_empty() {
         Exit::Refused
     } else if options.detailed_exitcode && !plan.is_empty() {
@@ -23,7 +23,8 @@ pub async fn run(options: &PlanArgs) -> Result<Exit, CliError> {
 }
 
 pub async fn check(options: &CheckArgs) -> Result<Exit, CliError> {
-    let plan = show(&options.common, &options.server, false, None).await?;
+    let CheckArgs { common, server, output } = options;
+    let plan = print_plan(common, server, output.format, false, None).await?;
     Ok(if !plan.refusals.is_empty() {
         Exit::Refused
     } else if plan.is_empty() {
@@ -33,9 +34,11 @@ pub async fn check(options: &CheckArgs) -> Result<Exit, CliError> {
     })
 }
 
-async fn show(
+/// Plans, prints the plan, and saves it to `out` if there is one.
+async fn print_plan(
     common: &CommonArgs,
     options: &ServerArgs,
+    format: Format,
     with_verifiers: bool,
     out: Option<&Path>,
 ) -> Result<Plan, CliError> {
@@ -46,7 +49,7 @@ async fn show(
         let build_id = options.build_id.as_deref().unwrap_or("script");
         run.script(&plan, build_id).map_err(|error| CliError::new(Exit::Failed, error))?
     } else {
-        format_plan(&plan, common.format)?
+        format_plan(&plan, format)?
     };
     output::write_stdout(&text);
     if let Some(path) = out {
@@ -58,12 +61,15 @@ async fn show(
         };
         let text = saved.to_json().map_err(|error| failed(&error))?;
         std::fs::write(path, text).map_err(|error| failed(&error))?;
-        output::status(&format!("saved: rdsprov apply {} …", path.display()));
+        let path = path.display();
+        output::status(&format!(
+            "Saved the plan. To apply it, run `rdsprov apply {path}` with the same options."
+        ));
     }
     Ok(plan)
 }
 
-/// A plan in one of its forms.
+/// Renders a plan in the given format.
 pub fn format_plan(plan: &Plan, format: Format) -> Result<String, CliError> {
     Ok(match format {
         Format::Text => plan.to_text(),

@@ -1,26 +1,23 @@
-//! `rdsprov rotate`: what people see and are asked; the rest is the core's.
+//! Implements `rdsprov rotate`: options, output and confirmation. `rdsprov_core::session` rotates.
 
-use std::sync::atomic::AtomicBool;
+use std::collections::BTreeSet;
 
 use rdsprov_core::session;
 
 use crate::apply::{TerminalFrontend, cancellation_on_signals, recording_options, report_outcome};
 use crate::args::{Format, RotateArgs};
+use crate::output::counted;
 use crate::{CliError, Exit, setup};
 
 pub async fn run(options: &RotateArgs) -> Result<Exit, CliError> {
-    if options.common.format == Format::Sql {
+    if options.output.format == Format::Sql {
         return Err(CliError::new(
             Exit::Usage,
             "a rotation is no script; use --format text or json",
         ));
     }
     let config = session::config(options.common.config.as_deref())?;
-    let frontend = TerminalFrontend {
-        format: options.common.format,
-        ask: !options.recording.yes,
-        header_printed: AtomicBool::new(false),
-    };
+    let frontend = TerminalFrontend::new(options.output.format, !options.recording.yes);
     let wanted = session::ApplyOptions {
         server: (&options.server).into(),
         environment: options.common.env.clone(),
@@ -28,16 +25,14 @@ pub async fn run(options: &RotateArgs) -> Result<Exit, CliError> {
     };
     let setup = |config| setup::with_config(&options.common, config);
     let applications = &options.applications;
-    report_outcome(
-        session::rotate(
-            config,
-            setup,
-            applications,
-            &wanted,
-            &frontend,
-            &cancellation_on_signals(),
-        )
-        .await,
-        "done: each new password logs in, and is AWSCURRENT",
-    )
+    let cancellation = cancellation_on_signals();
+    let outcome =
+        session::rotate(config, setup, applications, &wanted, &frontend, &cancellation).await;
+    let distinct: BTreeSet<&String> = applications.iter().collect();
+    let summary = format!(
+        "Rotated the passwords of {} in {}. Each new password logs in and is AWSCURRENT.",
+        counted(distinct.len(), "application"),
+        frontend.elapsed()
+    );
+    report_outcome(outcome, &summary)
 }

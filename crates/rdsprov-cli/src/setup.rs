@@ -1,4 +1,4 @@
-//! From arguments to what the core works with.
+//! Converts the parsed arguments to the options of `rdsprov_core::session`.
 
 use rdsprov_core::config::{Config, TlsSection};
 use rdsprov_core::definitions::Definitions;
@@ -7,19 +7,20 @@ use rdsprov_core::session::{self, DefinitionOptions, Error, ServerOptions, Setup
 
 use crate::args::{self, CommonArgs};
 
-/// What every command but `validate` needs: nothing has been contacted for it.
+/// Reads the configuration and the definitions for a command that contacts a server.
+/// Contacts nothing itself.
 pub fn new(common: &CommonArgs) -> Result<Setup, Error> {
     with_config(common, session::config(common.config.as_deref())?)
 }
 
-/// The same, the configuration being read already.
+/// Reads the definitions, for a configuration that is already read.
 pub fn with_config(common: &CommonArgs, config: Config) -> Result<Setup, Error> {
     let options = definition_options(common);
     let sources = session::read(&common.definitions, &config, &options)?;
     Setup::new(config, &sources, &options)
 }
 
-/// What is declared, and nothing else.
+/// Reads and validates the definitions for `rdsprov validate`, which needs no environment.
 pub fn definitions(common: &CommonArgs) -> Result<Definitions, Error> {
     let config = session::config(common.config.as_deref())?;
     let options = definition_options(common);

@@ -1,4 +1,4 @@
-//! `rdsprov validate`
+//! Implements `rdsprov validate`.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use crate::{CliError, Exit, output, setup};
 
 pub fn run(options: &ValidateArgs) -> Result<Exit, CliError> {
     let definitions = setup::definitions(&options.common)?;
-    let text = match options.common.format {
+    let text = match options.output.format {
         Format::Json => {
             serde_json::to_string_pretty(&definitions)
                 .map_err(|error| CliError::new(Exit::Failed, error))?
@@ -16,7 +16,7 @@ pub fn run(options: &ValidateArgs) -> Result<Exit, CliError> {
         Format::Text => {
             let mut text = match &definitions.environment {
                 Some(environment) => format!("environment {environment}"),
-                None => "no environment is named".to_owned(),
+                None => "no environment".to_owned(),
             };
             let _ = writeln!(text, ", {} mode", definitions.mode);
             if definitions.applications.is_empty() {

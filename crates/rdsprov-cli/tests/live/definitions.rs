@@ -58,7 +58,7 @@ fn validate_needs_no_environment() {
     let folder = folder.path();
     fs::write(folder.join("shop.tfvars"), SHOP).unwrap();
     let output_text = expect(&validate(folder, &["-d", "shop.tfvars"]), 0);
-    assert!(output_text.contains("no environment is named, standalone mode\n"), "{output_text}");
+    assert!(output_text.contains("no environment, standalone mode\n"), "{output_text}");
     for (environment, arguments) in [(Value::Null, &[][..]), ("dev".into(), &["--env", "dev"])] {
         let arguments = [&["-d", "shop.tfvars", "--format", "json"], arguments].concat();
         let output = validate(folder, &arguments);

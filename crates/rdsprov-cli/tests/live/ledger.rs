@@ -89,7 +89,7 @@ fn run_is_recorded_from_intent_to_outcome() {
         assert_eq!((&outcome["event"], &outcome["status"]), (&"outcome".into(), &"success".into()));
         let head = outcome["hash"].as_str().unwrap();
         assert!(
-            output_text.contains(&format!("ledger: record {}, {head}", all.len())),
+            output_text.contains(&format!("Last ledger record: {}, {head}", all.len())),
             "{output_text}"
         );
 
@@ -98,8 +98,8 @@ fn run_is_recorded_from_intent_to_outcome() {
         let all = records(&fixture);
         assert_eq!(all.last().unwrap()["status"], "no_change");
         let verified = audit(&fixture, &["verify", "--expect", head], 0);
-        assert!(verified.contains("of 2 runs, as they were written"), "{verified}");
-        assert!(verified.contains("the record expected is there, with 1 after it"), "{verified}");
+        assert!(verified.contains("of 2 runs, unchanged since they were written"), "{verified}");
+        assert!(verified.contains("the expected record exists, with 1 record after it"), "{verified}");
 
         let report = audit(&fixture, &["report", "--role", "shop_reader", "--database", "shop"], 0);
         assert!(

@@ -64,7 +64,7 @@ fn saved_plan_is_applied_until_something_changes() {
         assert_eq!(fixture.catalog_state(), catalog_state);
 
         expect(&fixture.run(&definitions, &PLAN), 0);
-        assert!(apply(0).contains("done: the server is as declared"));
+        assert!(apply(0).contains("The server matches the definitions."));
         expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
         // A plan can be applied once.
         assert!(apply(3).contains("is stale"));
