@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What the database is asked to be, for a pipeline that calls a script with these options.
+"""Applies definitions, for a pipeline that calls a script with these options.
 
     provision.py --env dev --tfvars envs/dev-rds/terraform.tfvars --build-id 16-01-26-01 --run-id 12345678
 
-Outside dev it wants ALLOW_DB_PROVISION, as the command does. It exits with 0 where the server is as declared,
-3 where something forbids to make it so, and 1 where that failed.
+Outside dev it requires an approval in ALLOW_DB_PROVISION, as the command does.
+It exits with 0 if the server matches the definitions, with 3 if the run is refused, and with 1 if it failed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import rdsprov
 
 
 def arguments() -> argparse.Namespace:
+    """Parses the arguments of the script."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--env", required=True)
     parser.add_argument("--tfvars", required=True, type=Path)
@@ -31,24 +32,25 @@ def arguments() -> argparse.Namespace:
 
 
 def summary(records: Iterable[rdsprov.Record]) -> str:
+    """Counts the records by their status."""
     count = Counter(record.status for record in records)
     return "audit summary: " + ", ".join(f"{number} {status}" for status, number in count.items())
 
 
 def main() -> int:
-    asked = arguments()
+    options = arguments()
     try:
-        definitions = rdsprov.Definitions.from_path(asked.tfvars, environment=asked.env)
+        definitions = rdsprov.Definitions.from_path(options.tfvars, environment=options.env)
         plan = rdsprov.plan(
-            definitions, admin_secret=asked.master_secret, build_id=asked.build_id
+            definitions, admin_secret=options.master_secret, build_id=options.build_id
         )
         print(plan)
         outcome = rdsprov.apply(
             plan,
-            build_id=asked.build_id,
-            run_id=asked.run_id,
-            audit_output=asked.audit_output,
-            dry_run=asked.dry_run,
+            build_id=options.build_id,
+            run_id=options.run_id,
+            audit_output=options.audit_output,
+            dry_run=options.dry_run,
             on_step=lambda result: print(f"{result.status}: {result.step.summary}"),
         )
     except rdsprov.Error as error:

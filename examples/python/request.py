@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A request for databases, as teams write it in YAML, and the plan that it would lead to.
+"""Plans a request for databases that a team writes in YAML.
 
-    request.py request.yaml                          # what would be done on the server
-    request.py request.yaml --observed server.json   # the same without one, from what it looked like
+    request.py request.yaml                          # compares the request with the server
+    request.py request.yaml --observed server.json   # compares it with an observed state, without a server
 
-A request names its environment, and applications with database, user and access level::
+A request names its environment, and for each application its database, user and access level::
 
     environment: dev
     requests:
@@ -26,7 +26,7 @@ import rdsprov
 
 @dataclass(frozen=True)
 class Request:
-    """What a team asks for. `Definitions` reads it by its attributes."""
+    """One requested application. `Definitions` reads its attributes."""
 
     name: str
     database_name: str
@@ -35,7 +35,7 @@ class Request:
 
 
 def parse(text: str) -> rdsprov.Definitions:
-    """The definitions that a request stands for."""
+    """Converts a request to definitions."""
     document = yaml.safe_load(text)
     try:
         requests = [
@@ -56,13 +56,13 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("request", type=Path)
     parser.add_argument("--observed", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     try:
-        definitions = parse(asked.request.read_text())
-        if asked.observed is None:
+        definitions = parse(options.request.read_text())
+        if options.observed is None:
             plan = rdsprov.plan(definitions)
         else:
-            observed = rdsprov.Observed.from_json(asked.observed.read_text())
+            observed = rdsprov.Observed.from_json(options.observed.read_text())
             plan = rdsprov.diff(definitions, observed)
     except (ValueError, rdsprov.Error) as error:
         print(f"error: {error}", file=sys.stderr)

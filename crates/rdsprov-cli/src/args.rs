@@ -527,7 +527,7 @@ pub struct ApplyArgs {
     /// Accepted without effect: the environment decides about approval
     #[arg(long, help_heading = COMPATIBILITY)]
     pub require_approval: bool,
-    /// Accepted without effect: there is no preflight
+    /// Accepted without effect: rdsprov does not have a preflight
     #[arg(long, help_heading = COMPATIBILITY)]
     pub skip_preflight: bool,
 }

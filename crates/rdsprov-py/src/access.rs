@@ -1,4 +1,4 @@
-//! `rdsprov.AccessReport`: who can do what in the managed databases, as PostgreSQL says.
+//! `rdsprov.AccessReport`: the privileges of each role in the managed databases.
 
 use pyo3::basic::CompareOp;
 use pyo3::prelude::*;
@@ -6,9 +6,10 @@ use rdsprov_core::access_report as core;
 
 use crate::{errors, options};
 
-/// Who can do what in the managed databases: immutable, and the same text as the command's.
+/// The privileges of each role in the managed databases, as PostgreSQL computes them.
 ///
-/// Made by `access`.
+/// `access` returns it.
+/// `str(report)` is the text that `rdsprov access` prints.
 #[pyclass(frozen, module = "rdsprov")]
 pub struct AccessReport {
     json: String,
@@ -27,23 +28,23 @@ impl AccessReport {
 
 #[pymethods]
 impl AccessReport {
-    /// Whether every database could be looked at.
+    /// Whether every database could be read.
     #[getter]
     fn complete(&self) -> bool {
         self.complete
     }
 
-    /// Plain data, as `rdsprov access --format json` prints it.
+    /// Returns plain data, as `rdsprov access --format json` prints it.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         py.import("json")?.call_method1("loads", (&self.json,))
     }
 
-    /// The same as JSON.
+    /// Returns the report as JSON text.
     fn to_json(&self) -> &str {
         &self.json
     }
 
-    /// The same as tables, as `rdsprov access --format markdown` prints them.
+    /// Returns the report as Markdown tables, as `rdsprov access --format markdown` prints them.
     fn to_markdown(&self) -> &str {
         &self.markdown
     }
@@ -67,14 +68,14 @@ impl AccessReport {
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, AccessState)> {
         let state = (self.json.clone(), self.text.clone(), self.markdown.clone(), self.complete);
-        Ok((options::own(py, "restore_access")?, state))
+        Ok((options::restore_function(py, "restore_access")?, state))
     }
 }
 
-/// JSON, text, tables, and whether every database could be looked at.
+/// The pickled state: JSON, text, Markdown, and whether every database could be read.
 type AccessState = (String, String, String, bool);
 
-/// Takes again what was pickled.
+/// Restores a pickled report.
 #[pyfunction]
 pub fn restore_access(
     json: String,

@@ -1,4 +1,4 @@
-//! `rdsprov.audit`: what a ledger tells, and whether it can be believed.
+//! `rdsprov.audit`: verifies a ledger, and lists the changes that it records.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -11,17 +11,17 @@ use serde_json::json;
 
 use crate::{errors, values};
 
-/// What a look at a ledger gives.
+/// Opens a ledger and reads it with `read`, without the GIL.
 fn read_ledger<T: Send>(
     py: Python<'_>,
     path: &Path,
-    look: impl FnOnce(BufReader<File>) -> std::io::Result<T> + Send,
+    read: impl FnOnce(BufReader<File>) -> std::io::Result<T> + Send,
 ) -> PyResult<T> {
-    py.detach(|| File::open(path).map(BufReader::new).and_then(look))
+    py.detach(|| File::open(path).map(BufReader::new).and_then(read))
         .map_err(|error| errors::usage(py, &format!("{} cannot be read: {error}", path.display())))
 }
 
-/// See `rdsprov.audit.verify`.
+/// Implements `rdsprov.audit.verify`.
 #[pyfunction]
 pub fn verify_ledger<'py>(
     py: Python<'py>,
@@ -49,7 +49,7 @@ pub fn verify_ledger<'py>(
     values::value(py, "_verified", &called)
 }
 
-/// See `rdsprov.audit.changes`.
+/// Implements `rdsprov.audit.changes`.
 #[pyfunction]
 pub fn ledger_changes<'py>(
     py: Python<'py>,

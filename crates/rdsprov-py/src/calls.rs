@@ -1,4 +1,7 @@
-//! The functions of the module: what each contacts, and what it gives.
+//! The functions of the Python module.
+//!
+//! They convert keywords to options, call `rdsprov_core::session` without the GIL, and convert the results.
+//! `rdsprov/__init__.py` documents them.
 
 use std::sync::Arc;
 
@@ -19,7 +22,7 @@ use crate::plan::{Basis, Plan};
 use crate::wait::{self, PendingException};
 use crate::{errors, values};
 
-/// What a look at a server gave, beside what it was to become.
+/// The observed state of a server, and the plan that follows from it.
 struct Observation {
     basis: Basis,
     server: String,
@@ -47,7 +50,7 @@ fn observe_and_plan(
     Ok(Observation { basis, server, observed, findings, plan })
 }
 
-/// See `rdsprov.plan`.
+/// Implements `rdsprov.plan`.
 #[pyfunction]
 #[pyo3(signature = (definitions, **keywords))]
 pub fn plan(
@@ -61,7 +64,7 @@ pub fn plan(
     Plan::new(py, basis.definitions, &keywords, Some(server), Arc::new(observed), findings, plan)
 }
 
-/// See `rdsprov.check`.
+/// Implements `rdsprov.check`.
 #[pyfunction]
 #[pyo3(signature = (definitions, **keywords))]
 pub fn check(
@@ -78,7 +81,7 @@ pub fn check(
     }
 }
 
-/// See `rdsprov.observe`.
+/// Implements `rdsprov.observe`.
 #[pyfunction]
 #[pyo3(signature = (definitions, **keywords))]
 pub fn observe(
@@ -90,7 +93,7 @@ pub fn observe(
     Ok(Observed(Arc::new(observe_and_plan(definitions, &keywords)?.observed)))
 }
 
-/// See `rdsprov.access`.
+/// Implements `rdsprov.access`.
 #[pyfunction]
 #[pyo3(signature = (definitions, **keywords))]
 pub fn access(
@@ -110,7 +113,7 @@ pub fn access(
     AccessReport::new(py, &report.map_err(|error| errors::to_exception(py, &error))?)
 }
 
-/// See `rdsprov.validate`.
+/// Implements `rdsprov.validate`.
 #[pyfunction]
 #[pyo3(signature = (definitions, **keywords))]
 pub fn validate(
@@ -126,7 +129,7 @@ pub fn validate(
         .map_err(|error| errors::to_exception(py, &error))
 }
 
-/// See `rdsprov.diff`.
+/// Implements `rdsprov.diff`.
 #[pyfunction]
 #[pyo3(signature = (definitions, observed, **keywords))]
 pub fn diff(
@@ -142,7 +145,7 @@ pub fn diff(
     Plan::new(py, basis.definitions, &keywords, None, observed, SecretFindings::default(), core)
 }
 
-/// See `rdsprov.apply`.
+/// Implements `rdsprov.apply`.
 #[pyfunction]
 #[pyo3(signature = (plan, **keywords))]
 pub fn apply<'py>(
@@ -172,7 +175,7 @@ pub fn apply<'py>(
     let origin = setup.origin_for(server.clone());
     let plan_source = match SavedPlan::new(&plan.core, origin) {
         Ok(saved) => PlanSource::Only(Box::new(saved)),
-        // Its refusals are what ends the run, see below.
+        // The plan has refusals, and `prepare` below ends the run with them.
         Err(_) => PlanSource::Any,
     };
     let wanted = ApplyOptions {
@@ -212,7 +215,7 @@ pub fn apply<'py>(
         (None, Some(failure)) => Err(failure),
         (Some(error), None) => Err(error),
         (Some(error), Some(failure)) => {
-            // Who catches it may ask what became of the run.
+            // The caller can read the outcome of the run from the context of the exception.
             if error.value(py).getattr("__context__")?.is_none() {
                 error.value(py).setattr("__context__", failure.value(py))?;
             }
@@ -221,7 +224,7 @@ pub fn apply<'py>(
     }
 }
 
-/// What is told meanwhile.
+/// Calls the Python function `on_step` with the result of each step.
 struct StepCallback {
     on_step: Option<Py<PyAny>>,
     pending: Arc<PendingException>,

@@ -1,5 +1,7 @@
-//! `rdsprov.Definitions`: what the core read, and the texts that it read, so that it can read them again by
-//! the rules of another environment.
+//! `rdsprov.Definitions`: definitions and the texts that they were read from.
+//!
+//! The texts are kept, because another environment or configuration has other rules and defaults: the definitions
+//! are then read again.
 
 use std::path::PathBuf;
 
@@ -19,9 +21,22 @@ use crate::mapping;
 use crate::options;
 use crate::values;
 
-/// Declared applications: immutable, iterable, and a mapping of their names.
+/// The applications that definitions files or Python objects declare.
 ///
-/// Made by `from_path`, `from_text`, `from_mapping` or `from_applications`.
+/// `from_path`, `from_text`, `from_mapping` and `from_applications` read it.
+/// Iterating over it gives its applications; `definitions["shop"]` is the one with that name.
+/// It is immutable.
+///
+/// For example::
+///
+///     >>> definitions = rdsprov.Definitions.from_mapping({
+///     ...     "environment": "dev",
+///     ...     "application_databases": {
+///     ...         "shop": {"database_name": "shop", "username": "shop_owner"},
+///     ...     },
+///     ... })
+///     >>> definitions["shop"].username
+///     'shop_owner'
 #[pyclass(frozen, module = "rdsprov")]
 pub struct Definitions {
     pub read: core::Definitions,
@@ -31,7 +46,7 @@ pub struct Definitions {
     applications: PyOnceLock<Py<PyTuple>>,
 }
 
-/// What every way of making them takes.
+/// The arguments that all constructors have in common.
 struct Reading {
     environment: Option<String>,
     mode: Option<String>,
@@ -86,7 +101,7 @@ impl Definitions {
         Self::new(vec![source], options, config).map_err(|error| errors::to_exception(py, &error))
     }
 
-    /// What a session works with; what is said here counts before what was said when they were read.
+    /// Returns the setup of a session. The arguments take precedence over those of the constructor.
     pub fn setup(
         &self,
         environment: Option<String>,
@@ -95,27 +110,27 @@ impl Definitions {
     ) -> Result<Setup, session::Error> {
         let config = config.or_else(|| self.config.clone());
         let options = self.options_with(environment, adopt);
-        let there = |options: &DefinitionOptions| {
+        let environment_of = |options: &DefinitionOptions| {
             options.environment.clone().or_else(|| self.read.environment.clone())
         };
-        let site = parsed(config.as_ref())?;
-        // Read by the same rules, they say the same.
+        let config_file = parsed(config.as_ref())?;
+        // The same rules give the same definitions: they need not be read again.
         if config == self.config
             && options.adopt == self.options.adopt
-            && there(&options) == there(&self.options)
+            && environment_of(&options) == environment_of(&self.options)
         {
             let sha256 = core::sha256(&self.sources);
             return Setup::with_definitions(
-                site,
+                config_file,
                 self.read.clone(),
                 sha256,
                 options.environment.as_deref(),
             );
         }
-        Setup::new(site, &self.sources, &options)
+        Setup::new(config_file, &self.sources, &options)
     }
 
-    /// The same, read for an environment, if one is named.
+    /// Returns the definitions, read and validated for an environment if there is one.
     pub fn in_environment(
         &self,
         environment: Option<String>,
@@ -130,7 +145,7 @@ impl Definitions {
         Ok(Self { read, sources, options, config, applications: PyOnceLock::new() })
     }
 
-    /// What was said when they were read, and what is said now.
+    /// Returns the options of the constructor, combined with those of a call.
     fn options_with(&self, environment: Option<String>, adopt: &[String]) -> DefinitionOptions {
         DefinitionOptions {
             environment: environment.or_else(|| self.options.environment.clone()),
@@ -152,8 +167,7 @@ impl Definitions {
     }
 }
 
-/// Applications may stand in a sequence, each with its name; and one that stands at its name may say it
-/// once more.
+/// Converts sequences of named applications to mappings by name, and removes names that repeat the key.
 fn applications_by_name(value: &mut Value) -> Result<(), String> {
     let Value::Object(top) = value else { return Ok(()) };
     let coupled = top.get_mut("rds_config").and_then(|config| config.get_mut(APPLICATIONS));
@@ -171,12 +185,12 @@ fn index_by_name(applications: &mut Value) -> Result<(), String> {
             let name = NAMES.iter().find_map(|key| entry.get(key)?.as_str().map(str::to_owned));
             let name = name.ok_or_else(|| {
                 format!(
-                    "{APPLICATIONS}[{number}] has no name; give it one, or write a mapping of names"
+                    "{APPLICATIONS}[{number}] has no name; give it one, or use a mapping by name"
                 )
             })?;
             if named.contains_key(&name) {
                 return Err(format!(
-                    "application `{name}` is declared twice; give each a name of its own"
+                    "application `{name}` is declared twice; give each application its own name"
                 ));
             }
             named.insert(name, entry);
@@ -195,12 +209,12 @@ fn index_by_name(applications: &mut Value) -> Result<(), String> {
     Ok(())
 }
 
-/// What an application that says its own name calls it.
+/// The keys with which an application can give its own name.
 const NAMES: [&str; 2] = ["name", "application"];
 
 #[pymethods]
 impl Definitions {
-    /// Reads `*.tfvars`, `*.tfvars.json`, `*.json` and `*.toml` files together; without any, those that
+    /// Reads `*.tfvars`, `*.tfvars.json`, `*.json` and `*.toml` files as one; without paths, the files that
     /// `rdsprov.toml` names.
     #[staticmethod]
     #[pyo3(signature = (*paths, environment=None, mode=None, adopt=Vec::new(), config=None))]
@@ -220,7 +234,7 @@ impl Definitions {
         read.map_err(|error| errors::to_exception(py, &error))
     }
 
-    /// Reads a text in the syntax `hcl` (that of `*.tfvars`), `json` or `toml`; `path` is what errors call it.
+    /// Reads a text in the syntax `hcl` (that of `*.tfvars`), `json` or `toml`; errors name it `path`.
     #[staticmethod]
     #[pyo3(signature = (text, *, syntax="hcl", path="<text>", environment=None, mode=None, adopt=Vec::new(), config=None))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords")]
@@ -240,8 +254,8 @@ impl Definitions {
         Self::new(vec![source], options, config).map_err(|error| errors::to_exception(py, &error))
     }
 
-    /// Reads a mapping of the same shape as a file, or an object with the same attributes: dataclasses,
-    /// models of pydantic or attrs and named tuples may stand anywhere in it.
+    /// Reads a mapping with the same keys as a file, or an object with the same attributes. It can contain
+    /// dataclasses, models of pydantic or attrs, and named tuples.
     #[staticmethod]
     #[pyo3(signature = (mapping, *, environment=None, mode=None, adopt=Vec::new(), config=None))]
     fn from_mapping(
@@ -257,7 +271,7 @@ impl Definitions {
         Self::from_value(py, value, options, config)
     }
 
-    /// Reads applications, each with its `name`: those of other definitions, or anything with the attributes.
+    /// Reads applications from an iterable of `Application` objects, mappings or other objects, each with a `name`.
     #[staticmethod]
     #[pyo3(signature = (applications, *, environment=None, aws_region=None, adopt=Vec::new(), config=None))]
     fn from_applications(
@@ -279,25 +293,25 @@ impl Definitions {
         Self::from_value(py, Value::Object(top), options, config)
     }
 
-    /// The environment, where it is known.
+    /// The name of the environment, or `None` if it is not known.
     #[getter]
     fn environment(&self) -> Option<&str> {
         self.options.environment.as_deref().or(self.read.environment.as_deref())
     }
 
-    /// The AWS region, where a file names it.
+    /// The AWS region, or `None` if the definitions do not name it.
     #[getter]
     fn aws_region(&self) -> Option<&str> {
         self.read.aws_region.as_deref()
     }
 
-    /// Where the applications stand in the file.
+    /// The mode: where `application_databases` is in the definitions.
     #[getter]
     fn mode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         values::value(py, "Mode", &self.read.mode)
     }
 
-    /// The applications, in the order of their names.
+    /// The applications, sorted by name.
     #[getter]
     fn applications<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         self.tuple(py).cloned()
@@ -317,17 +331,17 @@ impl Definitions {
     }
 
     fn __getitem__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-        let place = self.read.applications.keys().position(|key| key.as_str() == name);
-        let place = place.ok_or_else(|| PyKeyError::new_err(name.to_owned()))?;
-        self.tuple(py)?.get_item(place)
+        let index = self.read.applications.keys().position(|key| key.as_str() == name);
+        let index = index.ok_or_else(|| PyKeyError::new_err(name.to_owned()))?;
+        self.tuple(py)?.get_item(index)
     }
 
-    /// Plain data, as `rdsprov validate --format json` prints it.
+    /// Returns plain data, as `rdsprov validate --format json` prints it.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(pythonize(py, &self.read)?)
     }
 
-    /// The same as JSON.
+    /// Returns the definitions as JSON text.
     fn to_json(&self) -> String {
         serde_json::to_string_pretty(&self.read).unwrap_or_default()
     }
@@ -361,11 +375,11 @@ impl Definitions {
             self.options.adopt.clone(),
             self.config.as_ref().map(|config| (config.path.clone(), config.text.clone())),
         );
-        Ok((options::own(py, "restore_definitions")?, state))
+        Ok((options::restore_function(py, "restore_definitions")?, state))
     }
 }
 
-/// The texts with their paths and syntaxes, the options, and the text of `rdsprov.toml` with its path.
+/// The pickled state: the texts with paths and syntaxes, the options, and the configuration file.
 type DefinitionsState = (
     Vec<(String, String, String)>,
     Option<String>,
@@ -374,7 +388,7 @@ type DefinitionsState = (
     Option<(PathBuf, String)>,
 );
 
-/// Reads again what was pickled.
+/// Restores pickled definitions by reading their texts again.
 #[pyfunction]
 pub fn restore_definitions(
     py: Python<'_>,

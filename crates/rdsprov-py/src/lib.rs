@@ -1,9 +1,14 @@
-//! `import rdsprov`: Python objects around the core. It holds no rules of its own.
+//! The extension module of the Python package `rdsprov`.
 //!
-//! `definitions`, `observed` and `plan` are the objects that hold something of the core's; `calls` are the
-//! functions that contact something, and `wait` is how they wait: the GIL released, signals heeded, the log
-//! going to `logging` (`log`). What is plain data leaves as the classes of `rdsprov/_values.py`, and what
-//! goes wrong as those of `rdsprov/_errors.py`.
+//! It converts between Python and `rdsprov_core`, and contains no rules about plans, servers or secrets.
+//!
+//! - `definitions`, `observed`, `plan` and `access` wrap types of the core in Python classes.
+//! - `calls` has the functions of the module.
+//! - `options` and `mapping` convert Python values to options and definitions; `secrets` reads secrets with a
+//!   Python callable.
+//! - `wait` runs a call without the GIL and handles signals; `log` forwards log messages to `logging`.
+//! - `values` converts plain data to the classes of `rdsprov/_values.py`, and `errors` converts errors to those
+//!   of `rdsprov/_errors.py`.
 
 mod access;
 mod audit;
@@ -21,7 +26,7 @@ mod wait;
 
 use pyo3::prelude::*;
 
-/// What `rdsprov` is made of.
+/// The classes and functions that `rdsprov/__init__.py` exports or calls.
 #[pymodule]
 mod _rdsprov {
     use std::ffi::OsString;
@@ -46,7 +51,7 @@ mod _rdsprov {
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-    /// Runs the command with its arguments, the program's name first; gives its exit code.
+    /// Runs the command and returns its exit code. The first argument is the name of the program.
     #[pyfunction]
     fn main(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
         py.detach(|| rdsprov_cli::run(arguments))

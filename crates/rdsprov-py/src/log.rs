@@ -1,5 +1,7 @@
-//! The log of one call goes to `logging.getLogger("rdsprov")`: what the libraries say, to a logger of their
-//! own below it. Nothing is set up for more than that call.
+//! Forwards log messages to `logging.getLogger("rdsprov")` for the duration of one call.
+//!
+//! Messages of libraries go to child loggers, such as `rdsprov.aws_config.profile`. No global subscriber is set,
+//! so that other extension modules keep theirs.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -16,8 +18,8 @@ use crate::wait::PendingException;
 
 const LOGGER: &str = "rdsprov";
 
-/// What the SDK tells of each place where it looked for credentials; where none had any, that is an error
-/// of ours.
+/// Targets of the AWS SDK that warn about each source without credentials. If no source has them, rdsprov
+/// itself reports an error.
 const QUIET: [&str; 3] = ["aws_config::imds", "aws_config::meta", "aws_config::profile"];
 
 struct ToLogging {
@@ -25,7 +27,7 @@ struct ToLogging {
     pending: Arc<PendingException>,
 }
 
-/// What takes the log of a call. How much is wanted, the logger says now.
+/// Returns the subscriber for one call, with the current level of the Python logger.
 pub fn subscriber(
     py: Python<'_>,
     pending: Arc<PendingException>,
@@ -84,14 +86,14 @@ impl<S: Subscriber> Layer<S> for ToLogging {
             logger(py, &name)?.call_method1("log", (level, "%s", text.message + &text.fields))?;
             Ok(())
         });
-        // A handler that raises ends the call: an interrupt may come while it runs.
+        // A handler that raises ends the call: it may be a KeyboardInterrupt.
         if let Err(error) = logged {
             self.pending.keep(error);
         }
     }
 }
 
-/// An event's message, and its fields behind it.
+/// The message of an event, and its fields as `name=value`.
 #[derive(Default)]
 struct Text {
     message: String,

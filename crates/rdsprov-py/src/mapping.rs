@@ -1,5 +1,5 @@
-//! Whatever Python has, as JSON: mappings, sequences, and objects that have attributes (dataclasses, models
-//! of pydantic or attrs, named tuples, or plain ones). What their texts mean, the core says.
+//! Converts Python values to JSON: mappings, sequences, and objects with attributes (dataclasses, models of
+//! pydantic or attrs, named tuples, plain objects). The core interprets the result.
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -10,19 +10,20 @@ use pyo3::types::{
 use rdsprov_core::definitions::KEYS;
 use serde_json::{Map, Number, Value};
 
-/// Deeper than anything that is meant, and less deep than a stack.
-const DEEPEST: usize = 32;
+/// The maximum depth of nesting, which also ends the conversion of a value that contains itself.
+const MAX_DEPTH: usize = 32;
 
-/// What a plain object is asked for at the top.
-const AT_THE_TOP: [&str; 4] = ["environment", "aws_region", "application_databases", "rds_config"];
+/// The attributes that are read from a plain object at the top level.
+const TOP_LEVEL_KEYS: [&str; 4] =
+    ["environment", "aws_region", "application_databases", "rds_config"];
 
-/// A value as JSON; `path` says where it stands, for messages that must not show it.
+/// Converts a value to JSON. Errors name `path` instead of the value, which may be a secret.
 pub fn to_json(value: &Bound<'_, PyAny>, path: &str) -> PyResult<Value> {
     convert(value, path, 0)
 }
 
 fn convert(value: &Bound<'_, PyAny>, path: &str, depth: usize) -> PyResult<Value> {
-    if depth > DEEPEST {
+    if depth > MAX_DEPTH {
         return Err(PyValueError::new_err(format!("{path} is nested too deeply")));
     }
     if value.is_none() {
@@ -43,8 +44,8 @@ fn convert(value: &Bound<'_, PyAny>, path: &str, depth: usize) -> PyResult<Value
         return Ok(Value::Number(number.ok_or_else(too_large)?.into()));
     }
     if let Ok(number) = value.cast::<PyFloat>() {
-        let no_number = || PyValueError::new_err(format!("{path} is no finite number"));
-        return Number::from_f64(number.value()).map(Value::Number).ok_or_else(no_number);
+        let not_finite = || PyValueError::new_err(format!("{path} is not a finite number"));
+        return Number::from_f64(number.value()).map(Value::Number).ok_or_else(not_finite);
     }
     if let Ok(entries) = value.cast::<PyDict>() {
         let entries = entries.iter().map(Ok);
@@ -62,7 +63,7 @@ fn convert(value: &Bound<'_, PyAny>, path: &str, depth: usize) -> PyResult<Value
     }
     if value.is_instance_of::<PySet>() || value.is_instance_of::<PyFrozenSet>() {
         let mut items = list(value, path, depth)?;
-        // A set has no order: a plan must not depend on the one that it happens to have.
+        // Equal sets can have different orders of iteration, and equal inputs must give equal plans.
         if let Value::Array(items) = &mut items {
             items.sort_by_key(ToString::to_string);
         }
@@ -73,7 +74,7 @@ fn convert(value: &Bound<'_, PyAny>, path: &str, depth: usize) -> PyResult<Value
         let entries = items.iter().map(|item| item.extract());
         return object(entries, path, depth);
     }
-    let keys: &[&str] = if depth == 0 { &AT_THE_TOP } else { &KEYS };
+    let keys: &[&str] = if depth == 0 { &TOP_LEVEL_KEYS } else { &KEYS };
     let mut given = Vec::new();
     for name in keys.iter().chain(&["name", "application"]) {
         if let Some(attribute) = value.getattr_opt(*name)? {
@@ -98,7 +99,7 @@ fn object<'py>(
     for entry in entries {
         let (key, value) = entry?;
         let Ok(key) = key.cast::<PyString>() else {
-            return Err(PyTypeError::new_err(format!("{path} has a key that is no string")));
+            return Err(PyTypeError::new_err(format!("{path} has a key that is not a string")));
         };
         let key = key.to_cow()?;
         let value = convert(&value, &format!("{path}.{key}"), depth + 1)?;
@@ -115,7 +116,7 @@ fn list(items: &Bound<'_, PyAny>, path: &str, depth: usize) -> PyResult<Value> {
     items.map(item).collect::<PyResult<_>>().map(Value::Array)
 }
 
-/// The fields of an object whose class declares them: those, and no others, are what it says.
+/// Returns the names of the fields that the class of an object declares, if it declares them.
 fn fields(value: &Bound<'_, PyAny>) -> PyResult<Option<Vec<String>>> {
     let class = value.get_type();
     // dataclasses, pydantic 2, pydantic 1

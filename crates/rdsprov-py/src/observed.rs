@@ -1,4 +1,4 @@
-//! `rdsprov.Observed`: what a server looked like, or what a test says it does.
+//! `rdsprov.Observed`: the observed state of a server.
 
 use std::sync::Arc;
 
@@ -9,12 +9,15 @@ use rdsprov_core::observed as core;
 
 use crate::{errors, options};
 
-/// What was seen of a server: immutable plain data, from `observe` or `from_mapping`.
+/// The observed state of a server: its roles, databases and privileges.
+///
+/// `observe` reads it from a server, and `from_mapping` takes it from plain data, for example in a test.
+/// It is immutable.
 #[pyclass(frozen, module = "rdsprov")]
 pub struct Observed(pub Arc<core::Observed>);
 
 impl Observed {
-    /// What stands there already, or a mapping of the same shape.
+    /// Converts an `Observed`, or a mapping of its form.
     pub fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Arc<core::Observed>> {
         if let Ok(observed) = value.cast::<Self>() {
             return Ok(observed.get().0.clone());
@@ -32,30 +35,30 @@ impl Observed {
 
 #[pymethods]
 impl Observed {
-    /// Takes a mapping of the shape that `to_dict` gives.
+    /// Returns the state that a mapping describes, in the form of `to_dict`.
     #[staticmethod]
     fn from_mapping(mapping: &Bound<'_, PyAny>) -> PyResult<Self> {
         Self::from_python(mapping).map(Self)
     }
 
-    /// Takes a text of the shape that `to_json` gives.
+    /// Returns the state that a JSON text describes, in the form of `to_json`.
     #[staticmethod]
     fn from_json(py: Python<'_>, text: &str) -> PyResult<Self> {
         restore_observed(py, text)
     }
 
-    /// The server's version, as `server_version_num` says it.
+    /// The server parameter `server_version_num`, such as `170002`.
     #[getter]
     fn server_version(&self) -> u32 {
         self.0.server_version
     }
 
-    /// Plain data.
+    /// Returns plain data.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(pythonize(py, &*self.0)?)
     }
 
-    /// The same as JSON.
+    /// Returns the state as JSON text.
     fn to_json(&self) -> String {
         serde_json::to_string_pretty(&*self.0).unwrap_or_default()
     }
@@ -79,11 +82,11 @@ impl Observed {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String,))> {
-        Ok((options::own(py, "restore_observed")?, (self.text(),)))
+        Ok((options::restore_function(py, "restore_observed")?, (self.text(),)))
     }
 }
 
-/// Reads again what was pickled.
+/// Restores a pickled state.
 #[pyfunction]
 pub fn restore_observed(py: Python<'_>, text: &str) -> PyResult<Observed> {
     serde_json::from_str(text)

@@ -1,5 +1,7 @@
-//! Keywords as the core takes them. What is not given, the command's variable says (`RDSPROV_REGION` and its
-//! like), under the command's own names.
+//! Converts the keywords of a call to the options of the core.
+//!
+//! A keyword that is not given gets the value of the environment variable of the command's flag, such as
+//! `RDSPROV_REGION`.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
@@ -20,23 +22,25 @@ use crate::errors;
 use crate::secrets::FromCallable;
 use crate::wait::PendingException;
 
-/// What the environment says of an option of the command; nothing where the variable is empty.
+/// Returns the value of the environment variable of an option; an empty value counts as unset.
 pub fn variable(py: Python<'_>, option: &str) -> PyResult<Option<String>> {
     let Some(name) = rdsprov_cli::variable(option) else { return Ok(None) };
     environment_variable(py, &name)
 }
 
-/// A variable, as Python sees it.
+/// Returns an environment variable from `os.environ`; an empty value counts as unset.
+///
+/// Rust's `std::env` does not see the changes that Python code makes to `os.environ` on every platform.
 pub fn environment_variable(py: Python<'_>, name: &str) -> PyResult<Option<String>> {
     let value = py.import("os")?.getattr("environ")?.call_method1("get", (name,))?;
     Ok(value.extract::<Option<String>>()?.filter(|text| !text.is_empty()))
 }
 
-/// The keywords of one call.
+/// The keywords of one call of a function.
 pub struct Keywords<'py>(pub Bound<'py, PyDict>);
 
 impl<'py> Keywords<'py> {
-    /// One keyword; `None` is not given.
+    /// Returns the value of a keyword; `None` counts as not given.
     pub fn given<T: FromPyObjectOwned<'py>>(&self, name: &str) -> PyResult<Option<T>> {
         match self.0.get_item(name)? {
             None => Ok(None),
@@ -48,7 +52,7 @@ impl<'py> Keywords<'py> {
         }
     }
 
-    /// A text, else its variable.
+    /// Returns a string keyword, or else its environment variable.
     pub fn text(&self, name: &str) -> PyResult<Option<String>> {
         match self.given(name)? {
             Some(text) => Ok(Some(text)),
@@ -56,7 +60,7 @@ impl<'py> Keywords<'py> {
         }
     }
 
-    /// A path, else its variable.
+    /// Returns a path keyword, or else its environment variable.
     pub fn path(&self, name: &str) -> PyResult<Option<PathBuf>> {
         match self.given(name)? {
             Some(path) => Ok(Some(path)),
@@ -64,7 +68,7 @@ impl<'py> Keywords<'py> {
         }
     }
 
-    /// A word of a closed set, else its variable.
+    /// Returns a keyword with a closed set of values, or else its environment variable.
     fn word<T: FromStr>(&self, name: &str, known: &str) -> PyResult<Option<T>> {
         let wrong = || errors::usage(self.0.py(), &format!("{name}: {known}"));
         self.text(name)?.map(|text| text.parse().map_err(|_| wrong())).transpose()
@@ -74,13 +78,13 @@ impl<'py> Keywords<'py> {
         match self.given("port")? {
             Some(port) => Ok(Some(port)),
             None => {
-                let wrong = |_| errors::usage(self.0.py(), "RDSPROV_PORT is no port number");
+                let wrong = |_| errors::usage(self.0.py(), "RDSPROV_PORT is not a port number");
                 variable(self.0.py(), "port")?.map(|text| text.parse().map_err(wrong)).transpose()
             }
         }
     }
 
-    /// The hazards that are allowed.
+    /// Returns the hazards that `allow` lists.
     pub fn allow(&self) -> PyResult<Vec<Hazard>> {
         let names: Vec<String> = self.given("allow")?.unwrap_or_default();
         let hazard = |name: String| {
@@ -91,7 +95,7 @@ impl<'py> Keywords<'py> {
         names.into_iter().map(hazard).collect()
     }
 
-    /// The environment, the applications that adopt, and the text of `rdsprov.toml`, where one is named here.
+    /// Returns the environment, the applications in `adopt`, and the text of the file that `config` names.
     pub fn reading(&self) -> PyResult<(Option<String>, Vec<String>, Option<ConfigText>)> {
         let environment = match self.given("environment")? {
             Some(name) => Some(name),
@@ -114,7 +118,7 @@ impl<'py> Keywords<'py> {
         {
             if !given.is_callable() {
                 return Err(PyTypeError::new_err(
-                    "secrets: it is \"aws\", \"file:DIR\", or a callable that takes a secret's id and returns a mapping",
+                    "secrets must be \"aws\", \"file:DIR\", or a callable that takes the id of a secret and returns a mapping",
                 ));
             }
             let callable = FromCallable { callable: given.unbind(), pending: pending.clone() };
@@ -125,7 +129,7 @@ impl<'py> Keywords<'py> {
             .map_err(|error: String| errors::usage(py, &error))
     }
 
-    /// What is said of server and secrets.
+    /// Returns the options that concern the server and its secrets.
     pub fn server(&self, pending: &Arc<PendingException>) -> PyResult<ServerOptions> {
         Ok(ServerOptions {
             secrets: self.secrets(pending)?,
@@ -134,7 +138,7 @@ impl<'py> Keywords<'py> {
                 None | Some("password") => AdminAuth::Password,
                 Some("iam") => AdminAuth::Iam,
                 Some(_) => {
-                    let message = "admin_auth: the ways are password and iam";
+                    let message = "admin_auth: the values are password and iam";
                     return Err(errors::usage(self.0.py(), message));
                 }
             },
@@ -153,19 +157,19 @@ impl<'py> Keywords<'py> {
                 client_key: self.path("client_key")?,
             },
             verify_passwords: self
-                .word("verify_passwords", "the ways are login, never and always-set")?,
+                .word("verify_passwords", "the values are login, never and always-set")?,
             build_id: self.text("build_id")?,
             allow: self.allow()?,
         })
     }
 }
 
-/// A function of this module, for pickle.
-pub fn own<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+/// Returns a function of this module, by which `pickle` restores an object.
+pub fn restore_function<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import("rdsprov._rdsprov")?.getattr(name)
 }
 
-/// `==` and `!=`; nothing else is known, nor what another type is.
+/// Implements `==` and `!=`. `same` is `None` for another type; other comparisons are not implemented.
 pub fn equality(py: Python<'_>, op: CompareOp, same: Option<bool>) -> PyResult<Py<PyAny>> {
     let answer = match (op, same) {
         (CompareOp::Eq, Some(same)) => same,
@@ -175,6 +179,7 @@ pub fn equality(py: Python<'_>, op: CompareOp, same: Option<bool>) -> PyResult<P
     Ok(answer.into_pyobject(py)?.to_owned().into_any().unbind())
 }
 
+/// Returns the hash of a text, for `__hash__`.
 pub fn hash_text(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);

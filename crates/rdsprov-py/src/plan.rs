@@ -1,5 +1,6 @@
-//! `rdsprov.Plan`: what would be done, and all that it was made from, so that `apply` can make it again and
-//! see whether it still holds.
+//! `rdsprov.Plan`: a plan, and the inputs from which it was made.
+//!
+//! `apply` plans again from these inputs, to detect that the plan is stale. `pickle` plans again from them, too.
 
 use std::sync::Arc;
 
@@ -18,24 +19,26 @@ use crate::observed::Observed;
 use crate::options::{self, Keywords};
 use crate::{errors, values};
 
-/// What would be done: immutable, iterable over its changes, and the same text as the command's.
+/// The steps that change the observed state of a server into the desired state.
 ///
-/// Made by `plan` or `diff`; `apply` carries out those of `plan`.
+/// `plan` and `diff` return it, and `apply` applies a plan of `plan`.
+/// Iterating over it gives its steps; `str(plan)` is the text that `rdsprov plan` prints.
+/// It is immutable.
 #[pyclass(frozen, module = "rdsprov")]
 pub struct Plan {
     pub core: core::Plan,
-    /// Read for the environment of the plan.
+    /// The definitions, read for the environment of the plan.
     pub definitions: Py<Definitions>,
-    /// What the call was given.
+    /// The keywords of the call that made the plan.
     pub keywords: Py<PyDict>,
-    /// Where the server is, where one was asked.
+    /// The server, as `host:port/database`; `None` for a plan of `diff`.
     pub server: Option<String>,
     observed: Arc<core_observed::Observed>,
     findings: SecretFindings,
     changes: PyOnceLock<Py<PyTuple>>,
 }
 
-/// What a plan is made from before anything is contacted.
+/// The inputs of a plan that are known before a server is contacted.
 pub struct Basis {
     pub definitions: Py<Definitions>,
     pub setup: Setup,
@@ -71,7 +74,7 @@ impl Plan {
         findings: SecretFindings,
         core: core::Plan,
     ) -> PyResult<Self> {
-        // What is said of the definitions is in them now; the rest is asked for again when it is applied.
+        // These keywords are already applied to the definitions; `apply` needs the others again.
         let kept = keywords.0.copy()?;
         for folded in ["environment", "adopt", "config"] {
             kept.set_item(folded, py.None())?;
@@ -100,89 +103,89 @@ impl Plan {
 
 #[pymethods]
 impl Plan {
-    /// The environment.
+    /// The name of the environment.
     #[getter]
     fn environment(&self) -> &str {
         &self.core.environment
     }
 
-    /// `sha256:…` over what would be done and the observed state it rests on.
+    /// The digest (`sha256:…`) of the steps and of the observed state that they are based on.
     #[getter]
     fn digest(&self) -> &str {
         &self.core.digest
     }
 
-    /// The server's major version.
+    /// The major version of the server, such as `17`.
     #[getter]
     fn server_major(&self) -> u32 {
         self.core.server_major
     }
 
-    /// Each change, in order.
+    /// The steps, in order, as `Step` objects.
     #[getter]
     fn changes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         self.tuple(py).cloned()
     }
 
-    /// What forbids it all.
+    /// The reasons why the plan must not be applied, as `Refusal` objects.
     #[getter]
     fn refusals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         values::values(py, "_refusal", &self.core.refusals)
     }
 
-    /// What the changes may break for somebody.
+    /// The hazards of all steps.
     #[getter]
     fn hazards<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         values::values(py, "Hazard", self.core.hazards())
     }
 
-    /// Managed roles and databases that have left the definitions.
+    /// The managed roles and databases that the definitions no longer declare, as `Orphan` objects.
     #[getter]
     fn orphaned<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         values::values(py, "_orphan", &self.core.orphaned)
     }
 
-    /// Databases that declared roles made for themselves.
+    /// The databases of declared roles that no entry declares, as `Undeclared` objects.
     #[getter]
     fn undeclared<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         values::values(py, "_undeclared", &self.core.undeclared)
     }
 
-    /// What a reader should know.
+    /// Facts that do not stop the plan.
     #[getter]
     fn notes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, &self.core.notes)
     }
 
-    /// What cannot be looked at before the plan has run.
+    /// The parts of the comparison that are possible only after the plan is applied.
     #[getter]
     fn deferred<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, &self.core.deferred)
     }
 
-    /// The observed state that the plan rests on.
+    /// The observed state that the plan is based on.
     #[getter]
     fn observed(&self) -> Observed {
         Observed(self.observed.clone())
     }
 
-    /// The definitions, as read for the environment.
+    /// The definitions, read for the environment of the plan.
     #[getter]
     fn definitions(&self, py: Python<'_>) -> Py<Definitions> {
         self.definitions.clone_ref(py)
     }
 
-    /// Plain data, as `rdsprov plan --format json` prints it.
+    /// Returns plain data, as `rdsprov plan --format json` prints it.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(pythonize(py, &self.core)?)
     }
 
-    /// The same as JSON.
+    /// Returns the plan as JSON text.
     fn to_json(&self) -> String {
         self.core.to_json().unwrap_or_default()
     }
 
-    /// A script for `psql`, as `rdsprov plan --format sql` prints it.
+    /// Returns a script for `psql`, as `rdsprov plan --format sql` prints it.
     fn to_sql(&self) -> String {
         self.core.to_sql()
     }
@@ -223,14 +226,14 @@ impl Plan {
             serde_json::to_string(&self.findings).unwrap_or_default(),
             self.text(),
         );
-        Ok((options::own(py, "restore_plan")?, state))
+        Ok((options::restore_function(py, "restore_plan")?, state))
     }
 }
 
-/// Definitions, keywords, server; observed state, findings and the plan itself as JSON.
+/// The pickled state: definitions, keywords and server; observed state, secret findings and plan as JSON.
 type PlanState = (Py<Definitions>, Py<PyDict>, Option<String>, String, String, String);
 
-/// Plans again what was pickled: equal inputs give an equal plan.
+/// Restores a pickled plan: plans again, because equal inputs give an equal plan.
 #[pyfunction]
 pub fn restore_plan(
     py: Python<'_>,

@@ -1,4 +1,4 @@
-//! Secrets from a Python callable: `(secret_id) -> Mapping`.
+//! Reads secrets with a Python callable: `(secret_id) -> Mapping`.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::mapping;
 use crate::wait::PendingException;
 
-/// A callable; what it raises stops the call and is raised by it.
+/// Calls a Python function for each secret. An exception in it ends the call, which raises it again.
 pub struct FromCallable {
     pub callable: Py<PyAny>,
     pub pending: Arc<PendingException>,
@@ -25,7 +25,7 @@ impl SecretProvider for FromCallable {
             if given.cast::<PyMapping>().is_err() {
                 let kind = given.get_type().qualname()?;
                 return Err(PyTypeError::new_err(format!(
-                    "what gives secrets has to return a mapping, and returned {kind} for {id}"
+                    "secrets() has to return a mapping, and returned {kind} for {id}"
                 )));
             }
             let mut value = mapping::to_json(&given, "the secret")?;
@@ -36,7 +36,7 @@ impl SecretProvider for FromCallable {
         match text {
             Ok(text) => Ok(Secret::parse(id, &text)),
             Err(error) => {
-                // Its words may hold anything; whoever called hears them.
+                // The text of the exception may contain a secret: the caller gets it, but no record does.
                 let reason =
                     Python::attach(|py| error.get_type(py).qualname().map(|n| n.to_string()));
                 let reason = reason.unwrap_or_default();

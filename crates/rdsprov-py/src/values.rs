@@ -1,4 +1,4 @@
-//! Plain data on its way to Python: serde's view of it, given to a class of `rdsprov/_values.py`.
+//! Converts plain data of the core to the classes of `rdsprov/_values.py`, through serde.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -9,7 +9,7 @@ use rdsprov_core::definitions::{AccessLevel, Auth, KEYS, Mode};
 use rdsprov_core::plan::{Action, Hazard};
 use serde::Serialize;
 
-/// `rdsprov._values`
+/// Imports the Python module `rdsprov._values`.
 fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     MODULE
@@ -17,7 +17,7 @@ fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
         .map(|module| module.bind(py))
 }
 
-/// A value as the class that a maker of `_values` makes.
+/// Converts a value with a function or class of `rdsprov._values`.
 pub fn value<'py, T: Serialize + ?Sized>(
     py: Python<'py>,
     maker: &str,
@@ -26,7 +26,7 @@ pub fn value<'py, T: Serialize + ?Sized>(
     module(py)?.getattr(maker)?.call1((pythonize(py, value)?,))
 }
 
-/// Several, as a tuple.
+/// Converts several values to a tuple, each with a function or class of `rdsprov._values`.
 pub fn values<'py, T: Serialize>(
     py: Python<'py>,
     maker: &str,
@@ -38,7 +38,7 @@ pub fn values<'py, T: Serialize>(
     PyTuple::new(py, made)
 }
 
-/// The members of the enums, and the keys of an application, as the core has them.
+/// Returns the members of the enums and the keys of an application as the core has them, for tests.
 #[pyfunction]
 pub fn closed_sets(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let sets = PyDict::new(py);

@@ -1,6 +1,8 @@
-//! How a call waits: without the GIL, in a runtime of its own, and looking now and then whether somebody
-//! pressed Ctrl-C. Nothing is left behind: a call may be made in any thread, after a fork, and by what
-//! another call calls.
+//! Runs an asynchronous call of the core from Python.
+//!
+//! Each call has its own runtime, runs without the GIL, and checks for signals (Ctrl-C) at an interval. No thread
+//! or runtime outlives the call. A call is therefore possible in any thread, after a fork, and inside a callback
+//! of another call.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,32 +14,34 @@ use tokio::time::MissedTickBehavior;
 
 use crate::log;
 
-/// How often signals are looked for.
+/// The interval at which a call checks for signals.
 const SIGNAL_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long connections have for their goodbyes.
+/// The time that connections have to disconnect after a call.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What Python raised meanwhile: a signal's handler, or something that was called. It stops the call.
+/// The first exception that Python code raised during a call: in a signal handler or in a callback.
 #[derive(Default)]
 pub struct PendingException {
     first: Mutex<Option<PyErr>>,
-    /// Stops the call.
+    /// Ends the call; triggered together with the exception.
     pub cancellation: Cancellation,
 }
 
 impl PendingException {
+    /// Keeps an exception, if it is the first, and cancels the call.
     pub fn keep(&self, error: PyErr) {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.cancellation.cancel();
     }
 
+    /// Returns the exception, if there is one, and forgets it.
     pub fn take(&self) -> Option<PyErr> {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// Waits for what `start` gives to end by itself. Who calls looks at [`PendingException`] then.
+/// Runs a future to its end, even after an exception. The caller then has to check [`PendingException`].
 pub fn run_to_completion<T: Send, F: Future<Output = T>>(
     py: Python<'_>,
     pending: &Arc<PendingException>,
@@ -71,14 +75,14 @@ pub fn run_to_completion<T: Send, F: Future<Output = T>>(
         if Handle::try_current().is_err() {
             return wait();
         }
-        // Something that a call calls makes a call of its own; a thread has one runtime at a time.
+        // A callback of another call made this call; a thread can run only one runtime at a time.
         let inner = std::thread::scope(|scope| scope.spawn(wait).join());
         inner.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
     Ok(result?)
 }
 
-/// Waits until it ends or something is raised, which then is what becomes of it.
+/// Runs a future until it ends or until Python raises an exception, which is then raised.
 pub fn run_interruptible<T: Send, F: Future<Output = T>>(
     py: Python<'_>,
     pending: &Arc<PendingException>,
@@ -99,12 +103,12 @@ pub fn run_interruptible<T: Send, F: Future<Output = T>>(
     }
 }
 
-/// A dropped connection says goodbye in a task of its own.
+/// Waits until dropped connections have disconnected, each in its own task.
 async fn drain_connections() {
-    let all_gone = async {
+    let disconnected = async {
         while Handle::current().metrics().num_alive_tasks() > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, all_gone).await;
+    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, disconnected).await;
 }

@@ -242,7 +242,7 @@ def test_errors_in_mappings(wrong: object, message: str) -> None:
     [
         (b"x", "the mapping is of type bytes"),
         ({"a": object()}, "the mapping.a is of type object"),
-        ({1: "x"}, "the mapping has a key that is no string"),
+        ({1: "x"}, "the mapping has a key that is not a string"),
         ({"a": [SimpleNamespace()]}, r"the mapping.a\[0\] is of type SimpleNamespace"),
     ],
 )

@@ -1,14 +1,20 @@
-"""Roles, databases and grants inside PostgreSQL on Amazon RDS, as declared: the ``rdsprov`` command, in Python.
+"""Manages roles, databases and grants in PostgreSQL on Amazon RDS.
 
-Definitions become a plan, a plan becomes an outcome::
+The package does the same as the ``rdsprov`` command.
+``plan`` compares definitions with a server, and ``apply`` applies the plan::
 
     definitions = rdsprov.Definitions.from_path("terraform.tfvars")
     plan = rdsprov.plan(definitions)
     print(plan)
-    outcome = rdsprov.apply(plan, build_id="16-01-26-01")
+    if plan.changes:
+        outcome = rdsprov.apply(plan, build_id="16-01-26-01")
+        assert outcome.converged
 
-``diff`` plans without a server. Options that are not given are what the command would take: the variable
-``RDSPROV_…``, then ``rdsprov.toml``, then the default. All that goes wrong is an ``Error``.
+``diff`` plans without a server, for example in a test.
+
+If an option is not given, its value comes from the environment variable (``RDSPROV_…``), then from
+``rdsprov.toml``, then from the default.
+All exceptions of the package are subclasses of ``Error``.
 """
 
 from ._errors import (
@@ -89,13 +95,29 @@ __all__ = [
 
 
 def validate(definitions, *, environment=None, adopt=(), config=None):
-    """Read definitions, for an environment if one is named, and say what they mean; contacts nothing.
+    """Validates definitions for an environment, and returns them with the defaults of that environment.
 
-    Raises ``DefinitionError`` where they are for another environment, ``UsageError`` where the environment is
-    not known.
+    Contacts nothing.
+
+    - ``environment``: the environment; by default that of the definitions.
+    - ``adopt``: applications that may take over a role and database that are not managed yet.
+    - ``config``: the configuration file; by default the one that the definitions were read with.
+
+    Raises ``DefinitionError`` if the definitions are for another environment, and ``UsageError`` if the
+    environment is not known.
+
+    For example::
+
+        >>> definitions = rdsprov.Definitions.from_text('''
+        ... application_databases = {
+        ...   shop = { database_name = "shop", username = "shop_owner" }
+        ... }
+        ... ''')
+        >>> rdsprov.validate(definitions, environment="dev").environment
+        'dev'
     """
     return _rdsprov.validate(
-        definitions, environment=environment, config=config, **_several(adopt=adopt)
+        definitions, environment=environment, config=config, **_lists(adopt=adopt)
     )
 
 
@@ -109,9 +131,38 @@ def diff(
     adopt=(),
     config=None,
 ):
-    """Plan without a server: the pure difference of what is declared and what is ``observed``.
+    """Plans without a server: returns the steps from an observed state to the desired state.
 
-    ``observed`` is an ``Observed``, or a mapping of its shape. Secrets are taken to be right.
+    Contacts nothing, and assumes that every secret exists and contains the right password.
+    ``apply`` does not accept such a plan.
+
+    - ``observed``: an ``Observed``, or a mapping in the form of ``Observed.to_dict()``.
+    - ``environment``, ``build_id``, ``allow``, ``adopt``, ``config``: see ``plan``.
+
+    Raises ``DefinitionError``, and ``UsageError`` if ``observed`` has another form.
+
+    For example::
+
+        >>> definitions = rdsprov.Definitions.from_mapping({
+        ...     "environment": "dev",
+        ...     "application_databases": {
+        ...         "shop": {"database_name": "shop", "username": "shop_owner"},
+        ...     },
+        ... })
+        >>> empty_server = {
+        ...     "server_version": 170002,
+        ...     "admin_database": "postgres",
+        ...     "administrator": {
+        ...         "name": "platform_admin",
+        ...         "superuser": False,
+        ...         "create_role": True,
+        ...         "create_database": True,
+        ...         "rds_superuser": True,
+        ...     },
+        ... }
+        >>> plan = rdsprov.diff(definitions, empty_server)
+        >>> plan.changes[0].action == rdsprov.Action.CREATE_ROLE
+        True
     """
     return _rdsprov.diff(
         definitions,
@@ -119,7 +170,7 @@ def diff(
         environment=environment,
         build_id=build_id,
         config=config,
-        **_several(allow=allow, adopt=adopt),
+        **_lists(allow=allow, adopt=adopt),
     )
 
 
@@ -146,15 +197,53 @@ def plan(
     adopt=(),
     config=None,
 ):
-    """Look at the server and say what ``apply`` would do. Nothing is changed.
+    """Compares a server with the definitions, and returns the plan that ``apply`` can apply.
 
-    ``secrets`` is ``"aws"``, ``"file:DIR"``, or a callable ``(secret_id) -> Mapping``, which is called once for
-    each secret; what it raises is raised here. Every other option is that of the command.
+    Changes nothing.
+    A plan that must not be applied has ``refusals``; they do not raise an exception here.
 
-    Guardrails are in ``refusals``. Raises ``DefinitionError``, ``SecretError``, ``ConnectError`` and
-    ``UsageError``.
+    Options for the definitions:
+
+    - ``environment``: the environment; it must agree with the definitions.
+    - ``adopt``: applications that may take over a role and database that are not managed yet.
+    - ``config``: the configuration file; by default the one that the definitions were read with.
+
+    Options for the connection:
+
+    - ``host``, ``port``, ``dbname``: values that take precedence over those in the administrator's secret.
+    - ``admin_auth``: ``"password"``, or ``"iam"`` to log in with an IAM token as ``admin_user``.
+    - ``tls``: ``"verify-full"``, ``"require"`` or ``"disable"``.
+    - ``ca_file``: a PEM file with certificates to trust.
+    - ``client_cert``, ``client_key``: PEM files with the client certificate and its private key.
+
+    Options for the secrets:
+
+    - ``admin_secret``: the id of the administrator's secret.
+    - ``secrets``: ``"aws"``, ``"file:DIR"``, or a callable ``(secret_id) -> Mapping``.
+      The callable is called once for each secret; if it raises an exception, ``plan`` raises it.
+    - ``secret_stage``: ``"AWSCURRENT"`` or ``"AWSPENDING"``.
+    - ``region``: the AWS region of the secrets and of the IAM token.
+    - ``verify_passwords``: ``"login"``, ``"never"`` or ``"always-set"``.
+
+    Other options:
+
+    - ``allow``: hazards that the plan may have.
+    - ``build_id``: the id of the CI build, for markers and records.
+
+    Raises ``DefinitionError``, ``SecretError``, ``ConnectError`` and ``UsageError``.
+
+    For example::
+
+        plan = rdsprov.plan(
+            rdsprov.Definitions.from_path("terraform.tfvars"),
+            secrets=lambda secret_id: {"username": "platform_admin", "password": "…"},
+            host="db.example.com",
+            allow=[rdsprov.Hazard.ADOPTS],
+        )
+        for refusal in plan.refusals:
+            print(refusal.message)
     """
-    return _rdsprov.plan(**_contacting(locals()))
+    return _rdsprov.plan(**_server_keywords(locals()))
 
 
 def check(
@@ -180,12 +269,19 @@ def check(
     adopt=(),
     config=None,
 ):
-    """Whether the server is as declared. Nothing is changed.
+    """Returns whether the server matches the definitions.
 
-    Takes the options of ``plan`` and raises what that raises, and ``PlanRefused`` where guardrails forbid to
-    change what is not.
+    Changes nothing.
+    The options and exceptions are those of ``plan``.
+    Also raises ``PlanRefused`` if the plan has refusals.
+
+    For example::
+
+        definitions = rdsprov.Definitions.from_path("terraform.tfvars")
+        if not rdsprov.check(definitions, environment="prod"):
+            print("the server has drifted")
     """
-    return _rdsprov.check(**_contacting(locals()))
+    return _rdsprov.check(**_server_keywords(locals()))
 
 
 def observe(
@@ -211,11 +307,18 @@ def observe(
     adopt=(),
     config=None,
 ):
-    """Look at the server as ``plan`` does, and give what was seen: ``diff`` plans from it.
+    """Reads the observed state of a server, from which ``diff`` can plan later.
 
-    Takes the options of ``plan`` and raises what that raises.
+    Changes nothing.
+    The options and exceptions are those of ``plan``.
+
+    For example::
+
+        observed = rdsprov.observe(rdsprov.Definitions.from_path("terraform.tfvars"))
+        with open("server.json", "w") as file:
+            file.write(observed.to_json())
     """
-    return _rdsprov.observe(**_contacting(locals()))
+    return _rdsprov.observe(**_server_keywords(locals()))
 
 
 def access(
@@ -239,9 +342,21 @@ def access(
     build_id=None,
     config=None,
 ):
-    """Who can do what in the managed databases, as PostgreSQL says; of one ``database`` or ``role``, if named.
+    """Returns the privileges that each role has in the managed databases.
 
-    Takes the options of ``plan`` and raises what that raises; only the administrator's secret is fetched.
+    Changes nothing, and reads no secret except that of the administrator.
+
+    - ``database``: limits the report to one database.
+    - ``role``: limits the report to one role and PUBLIC.
+
+    The other options and the exceptions are those of ``plan``.
+
+    For example::
+
+        report = rdsprov.access(
+            rdsprov.Definitions.from_path("terraform.tfvars"), database="shop"
+        )
+        print(report.to_markdown())
     """
     return _rdsprov.access(**locals())
 
@@ -262,16 +377,41 @@ def apply(
     fail_fast=True,
     on_step=None,
 ):
-    """Make the server as declared: lock, look again, ask the gates, record, execute, look again.
+    """Applies a plan, and returns the outcome of the run.
 
-    The plan is carried out as it is, or not at all: where another would be made now, ``StalePlan`` is raised.
-    Server and secrets are those of the plan. ``approval`` is what ``ALLOW_DB_PROVISION`` says: ``"true"``, or a
-    plan's digest. ``on_step`` is called with the ``StepResult`` of each step once its transaction has ended;
-    what it raises ends the run where it stands and is raised here. ``audit_output`` is appended rows of CSV,
-    ``audit_ledger`` records that hang together, with ``actor``, ``approver`` and ``request_id``.
+    Locks the server, plans again, checks the approval and the hazards, executes the steps, and plans once more
+    to verify that nothing remains to be done.
+    Server and secrets are those of the plan.
+    If the current plan differs from the given one, nothing is changed and ``StalePlan`` is raised.
 
-    Raises ``ApprovalRequired``, ``PlanRefused``, ``StalePlan``, ``ApplyError``, and what ``plan`` raises; each
-    has its ``outcome``. A ``KeyboardInterrupt`` has an ``ApplyError`` as its ``__context__``.
+    - ``approval``: ``"true"``, or the digest of the plan; by default the variable ``ALLOW_DB_PROVISION``.
+    - ``allow``: hazards that are allowed, in addition to those of the plan.
+    - ``dry_run``: records the plan without executing it.
+    - ``fail_fast``: stops at the first failure; with ``False``, the other databases continue.
+    - ``on_step``: a callable that gets the ``StepResult`` of each step after its transaction has ended.
+      If it raises an exception, the run stops and ``apply`` raises it.
+    - ``audit_output``: a CSV file to which the records are appended.
+    - ``audit_ledger``: a ledger to which the records are appended.
+    - ``build_id``, ``run_id``: ids of the CI build and of the run, for the records.
+    - ``actor``, ``approver``, ``request_id``: the user that starts the run, the person that approved it, and the
+      ticket that requested it, for the ledger.
+
+    Raises ``ApprovalRequired``, ``PlanRefused``, ``StalePlan`` and ``ApplyError``, and the exceptions of
+    ``plan``; each has an ``outcome``.
+    A ``KeyboardInterrupt`` has an ``ApplyError`` as its ``__context__``.
+
+    For example::
+
+        plan = rdsprov.plan(rdsprov.Definitions.from_path("terraform.tfvars"))
+        try:
+            outcome = rdsprov.apply(
+                plan,
+                build_id="16-01-26-01",
+                audit_output="audit.csv",
+                on_step=lambda result: print(result.status, result.step.summary),
+            )
+        except rdsprov.ApplyError as error:
+            print(error, error.outcome)
     """
     return _rdsprov.apply(
         plan,
@@ -286,24 +426,25 @@ def apply(
         dry_run=dry_run,
         fail_fast=fail_fast,
         on_step=on_step,
-        **_several(allow=allow),
+        **_lists(allow=allow),
     )
 
 
 for _name in __all__:
-    # Where people find them, and where pickle does.
+    # Tracebacks, help() and pickle then show the public name.
     _public = globals()[_name]
     if isinstance(_public, type):
         _public.__module__ = __name__
 
 
-def _several(**keywords):
-    """Lists of what takes several, of which one string would be its letters."""
+def _lists(**keywords):
+    """Converts iterables to lists, and rejects a string, which would be a list of its letters."""
     for name, value in keywords.items():
         if isinstance(value, str):
-            raise TypeError(f"{name}: it takes several, write {name}=[{value!r}]")
+            raise TypeError(f"{name} must be a list of strings: write {name}=[{value!r}]")
     return {name: list(value) for name, value in keywords.items()}
 
 
-def _contacting(keywords):
-    return {**keywords, **_several(allow=keywords["allow"], adopt=keywords["adopt"])}
+def _server_keywords(keywords):
+    """Converts the keywords of a function that contacts a server."""
+    return {**keywords, **_lists(allow=keywords["allow"], adopt=keywords["adopt"])}

@@ -1,4 +1,4 @@
-"""The ``rdsprov`` command: ``python -m rdsprov`` and the console script run the very same."""
+"""Runs the ``rdsprov`` command, for ``python -m rdsprov`` and for the console script."""
 
 import signal
 import sys
@@ -7,8 +7,8 @@ from ._rdsprov import main as _main
 
 
 def main() -> int:
-    """Run the command with this program's arguments, and give its exit code."""
-    # The command heeds signals itself; Python's handler would only note them for later.
+    """Runs the command with the arguments of this process, and returns its exit code."""
+    # The command handles signals itself; Python's handler would only run after it has ended.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     return _main(["rdsprov", *sys.argv[1:]])
 

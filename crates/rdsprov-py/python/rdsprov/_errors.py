@@ -1,21 +1,22 @@
-"""What goes wrong, one class per kind."""
+"""The exceptions of the package."""
 
 
 class Error(Exception):
-    """Whatever goes wrong in rdsprov; its text says what happened, to what, and what to do next.
+    """The base class of all exceptions of rdsprov.
 
-    ``outcome`` is what became of the run, where it was an ``apply``; else ``None``.
+    Its text states the problem, and what to do next.
+    ``outcome`` is the outcome of the run if ``apply`` raised the exception, otherwise ``None``.
     """
 
     outcome = None
 
 
 class UsageError(Error, ValueError):
-    """What was asked for means nothing, or does not go together; the command exits with 64."""
+    """An argument is invalid, or contradicts another one. The command exits with 64."""
 
 
 class DefinitionError(Error, ValueError):
-    """The definitions are wrong. ``errors`` has every error of every file."""
+    """The definitions are invalid. ``errors`` has a ``DefinitionProblem`` for each error in each file."""
 
     def __init__(self, message, errors=()):
         super().__init__(message)
@@ -23,19 +24,19 @@ class DefinitionError(Error, ValueError):
 
 
 class SecretError(Error):
-    """The secrets are not to be had, or the administrator's is of no use."""
+    """The secrets cannot be read, or that of the administrator is invalid."""
 
 
 class ConnectError(Error):
-    """The server is not to be had."""
+    """The connection to the server failed."""
 
 
 class ApprovalRequired(Error):
-    """The environment asks for an approval, or for hazards that are allowed by name."""
+    """The environment requires an approval, or a hazard of the plan is not allowed."""
 
 
 class PlanRefused(Error):
-    """Guardrails forbid the plan. ``refusals`` has each reason, and what to do about it."""
+    """The plan has refusals. ``refusals`` has each reason, with what to do about it."""
 
     def __init__(self, message, refusals=()):
         super().__init__(message)
@@ -43,8 +44,8 @@ class PlanRefused(Error):
 
 
 class StalePlan(Error):
-    """What would be done now is not what the plan says; nothing was changed."""
+    """The current plan differs from the given or approved one; nothing was changed."""
 
 
 class ApplyError(Error):
-    """The plan was begun and not brought to its end. ``outcome`` has what became of each step."""
+    """The run failed before the plan was complete. ``outcome`` has the result of each step."""

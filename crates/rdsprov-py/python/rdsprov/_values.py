@@ -1,4 +1,7 @@
-"""Plain data: enums that are strings, and frozen dataclasses that know themselves as JSON."""
+"""The plain data of the package: enums whose members are strings, and frozen dataclasses.
+
+The extension module makes instances with the functions at the end of this file.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from enum import Enum
 
 
 class _Word(str, Enum):
-    """A string of a closed set, as ``enum.StrEnum`` is from Python 3.11 on."""
+    """Does the same as ``enum.StrEnum``, which exists since Python 3.11."""
 
     def __str__(self):
         return str(self.value)
@@ -19,7 +22,7 @@ class _Word(str, Enum):
 
 
 class AccessLevel(_Word):
-    """How much access an application asks for."""
+    """How much access an application gets in its database."""
 
     OWNER = "owner"
     EDITOR = "editor"
@@ -27,21 +30,21 @@ class AccessLevel(_Word):
 
 
 class Auth(_Word):
-    """How an application proves who it is."""
+    """How an application authenticates: with a password, or with an IAM token."""
 
     PASSWORD = "password"
     IAM = "iam"
 
 
 class Mode(_Word):
-    """Where the applications stand in a file: at its top, or inside ``rds_config``."""
+    """Where ``application_databases`` is in the definitions: at the top level, or inside ``rds_config``."""
 
     STANDALONE = "standalone"
     COUPLED = "coupled"
 
 
 class Action(_Word):
-    """What a step does."""
+    """The kind of change that a step makes."""
 
     CREATE_ROLE = "create_role"
     ALTER_ROLE = "alter_role"
@@ -65,7 +68,7 @@ class Action(_Word):
 
 
 class Hazard(_Word):
-    """What a step may break for somebody."""
+    """An effect of a step that can break something for its users."""
 
     REVOKES_ACCESS = "revokes_access"
     CHANGES_OWNER = "changes_owner"
@@ -75,7 +78,7 @@ class Hazard(_Word):
 
 
 class Status(_Word):
-    """How something ended."""
+    """The status of a step or of a run."""
 
     SUCCESS = "success"
     NO_CHANGE = "no_change"
@@ -86,7 +89,7 @@ class Status(_Word):
 
 
 class Settings(Mapping):
-    """An immutable mapping of parameters to their values."""
+    """An immutable mapping from PostgreSQL parameters to their values."""
 
     __slots__ = ("_items",)
 
@@ -110,7 +113,7 @@ class Settings(Mapping):
 
 
 def _plain(value):
-    """Only what JSON knows."""
+    """Converts a value to types that JSON has."""
     if isinstance(value, _Value):
         return value.to_dict()
     if isinstance(value, Enum):
@@ -123,20 +126,20 @@ def _plain(value):
 
 
 class _Value:
-    """What all the dataclasses can do."""
+    """The methods that all dataclasses have."""
 
     def to_dict(self):
-        """Plain data, as JSON has it."""
+        """Returns plain data, with the keys and values of the JSON text."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     def to_json(self):
-        """The same as JSON."""
+        """Returns JSON text."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
 class Application(_Value):
-    """One application's entry in the definitions, with what holds where it leaves a key out."""
+    """One entry of the definitions, with the defaults for the keys that it omits."""
 
     name: str
     database_name: str
@@ -154,14 +157,14 @@ class Application(_Value):
     adopt: bool
 
     def to_dict(self):
-        """Plain data, as ``rdsprov validate --format json`` prints it."""
+        """Returns plain data, as ``rdsprov validate --format json`` prints it."""
         values = super().to_dict()
         return {"application": values.pop("name"), **values}
 
 
 @dataclass(frozen=True)
 class DefinitionProblem(_Value):
-    """One thing that is wrong with definitions, and where; lines and columns count from 1."""
+    """An error in the definitions, with its location. Lines and columns start at 1."""
 
     file: str | None
     line: int | None
@@ -173,7 +176,7 @@ class DefinitionProblem(_Value):
 
 @dataclass(frozen=True)
 class Step(_Value):
-    """One thing that a plan changes. Passwords are in no statement: it names their secret."""
+    """One change of a plan. Its statements contain the name of a secret instead of a password."""
 
     action: Action
     application: str
@@ -186,7 +189,10 @@ class Step(_Value):
 
 @dataclass(frozen=True)
 class ManualFix(_Value):
-    """A statement that somebody with more power can run; in any database where none is named."""
+    """SQL that a role with more privileges can execute, so that a plan is no longer refused.
+
+    ``database`` is ``None`` if the SQL can be executed in any database.
+    """
 
     database: str | None
     sql: str
@@ -194,7 +200,7 @@ class ManualFix(_Value):
 
 @dataclass(frozen=True)
 class Refusal(_Value):
-    """Why nothing may be done, and what to do about it."""
+    """A reason why a plan must not be applied, with what to do about it."""
 
     application: str
     message: str
@@ -204,7 +210,7 @@ class Refusal(_Value):
 
 @dataclass(frozen=True)
 class Orphan(_Value):
-    """A managed role or database that has left the definitions, and what it still holds."""
+    """A managed role or database that is no longer declared, with the privileges it still has."""
 
     kind: str
     name: str
@@ -214,7 +220,10 @@ class Orphan(_Value):
 
 @dataclass(frozen=True)
 class Undeclared(_Value):
-    """A database that a declared role made for itself."""
+    """A database that belongs to a declared role, and that no entry declares.
+
+    ``closed`` is true if it matches ``plugin_databases``, so that PUBLIC gets no privileges on it.
+    """
 
     database: str
     owner: str
@@ -224,7 +233,7 @@ class Undeclared(_Value):
 
 @dataclass(frozen=True)
 class StepResult(_Value):
-    """What became of a step; ``error`` is what the server said."""
+    """The result of a step; ``error`` is the error message, or ``None``."""
 
     step: Step
     status: Status
@@ -234,7 +243,7 @@ class StepResult(_Value):
 
 @dataclass(frozen=True)
 class Record(_Value):
-    """A row of the records, as the CSV file has it."""
+    """A record, with the columns of the CSV file."""
 
     timestamp_utc: str
     environment: str
@@ -250,19 +259,21 @@ class Record(_Value):
 
 @dataclass(frozen=True)
 class Outcome(_Value):
-    """What became of an ``apply``; iterating gives the result of each step."""
+    """The outcome of ``apply``. Iterating over it gives the result of each step.
+
+    ``converged`` is true if the last plan of the run has no steps.
+    ``committed`` is true if the run has committed any change.
+    ``ledger_head`` is the hash of the last record of the ledger; keep it in another place.
+    """
 
     environment: str
     build_id: str
     run_id: str
     digest: str
-    #: Whether a second look found the server as declared.
     converged: bool
-    #: Whether anything was committed.
     committed: bool
     steps: tuple[StepResult, ...]
     records: tuple[Record, ...]
-    #: The hash of the ledger's last record, where there is one: keep it elsewhere.
     ledger_head: str | None
     error: str | None
 
@@ -272,7 +283,7 @@ class Outcome(_Value):
 
 @dataclass(frozen=True)
 class Finding(_Value):
-    """Something that is wrong with a ledger, and in which line."""
+    """A defect of a ledger, with its line."""
 
     line: int
     error: str
@@ -281,7 +292,12 @@ class Finding(_Value):
 
 @dataclass(frozen=True)
 class Verified(_Value):
-    """What a look at a ledger has shown; ``head`` is the hash of its last record."""
+    """The result of verifying a ledger.
+
+    ``head`` is the hash of the last record.
+    ``since_expected`` is the number of records after the expected one, if ``expect`` was given.
+    ``notes`` are observations that are not defects.
+    """
 
     records: int
     runs: int
@@ -292,13 +308,13 @@ class Verified(_Value):
 
     @property
     def is_intact(self):
-        """Whether the ledger is as it was written, as far as can be seen."""
+        """Whether the ledger has no findings."""
         return not self.findings
 
 
 @dataclass(frozen=True)
 class Change(_Value):
-    """A change that took effect, as a ledger tells it."""
+    """A change that took effect, as a ledger records it."""
 
     line: int
     timestamp_utc: str
@@ -317,13 +333,16 @@ class Change(_Value):
 
 
 def _make(cls, values):
-    """A frozen dataclass from all its fields: many are made at once, and ``__init__`` sets one by one."""
+    """Makes a frozen dataclass from all its fields.
+
+    This is several times as fast as ``__init__``, which calls ``object.__setattr__`` for each field.
+    """
     made = object.__new__(cls)
     made.__dict__.update(values)
     return made
 
 
-# What follows is called from the Rust side, with what serde makes of the core's types.
+# The extension module calls the following functions, with the serde form of a type of the core.
 
 
 def _application(values):

@@ -1,4 +1,4 @@
-"""What a ledger tells, and whether it can be believed: ``rdsprov audit``."""
+"""Verifies a ledger and lists the changes that it records, as ``rdsprov audit`` does."""
 
 from . import _rdsprov
 from ._values import Change, Finding, Verified
@@ -7,16 +7,37 @@ __all__ = ["Change", "Finding", "Verified", "changes", "verify"]
 
 
 def verify(path, *, expect=None):
-    """Look whether any record of a ledger was changed, removed or reordered.
+    """Detects records of a ledger that were changed, removed or reordered.
 
-    ``expect`` is the hash of a record that was kept elsewhere, ``Outcome.ledger_head`` say: with it, nothing can be
-    cut off either. Raises ``UsageError`` where the file cannot be read.
+    - ``path``: the ledger.
+    - ``expect``: the hash of a record, such as ``Outcome.ledger_head``, that was kept in another place.
+      With it, records that were cut off at the end are detected as well.
+
+    Returns the findings; a ledger with findings raises no exception.
+    Raises ``UsageError`` if the file cannot be read.
+
+    For example::
+
+        verified = rdsprov.audit.verify("ledger.jsonl")
+        for finding in verified.findings:
+            print(finding.line, finding.message)
     """
     return _rdsprov.verify_ledger(path, expect)
 
 
 def changes(path, *, role=None, database=None):
-    """The changes that took effect, in order; of a role or a database, where one is named."""
+    """Returns the changes that a ledger records and that took effect, in order.
+
+    - ``path``: the ledger.
+    - ``role``, ``database``: limit the result to changes that concern this role or database.
+
+    Raises ``UsageError`` if the file cannot be read.
+
+    For example::
+
+        for change in rdsprov.audit.changes("ledger.jsonl", role="shop_owner"):
+            print(change.timestamp_utc, change.actor, change.step.summary)
+    """
     return _rdsprov.ledger_changes(path, role, database)
 
 
