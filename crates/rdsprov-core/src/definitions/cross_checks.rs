@@ -1,4 +1,5 @@
-//! What entries say together: one role may stand in several, one database has one owner.
+//! The rules that concern several entries: one role may have several, but they must not contradict
+//! each other, and one database has at most one owner.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +7,12 @@ use super::file::File;
 use super::{AccessLevel, Application, Defaults, Definitions};
 use crate::name::{ApplicationName, RoleName};
 
-/// What each entry says itself, and does not leave to the defaults.
+/// The optional keys that each entry sets itself, without the defaults.
 pub type ExplicitKeys = BTreeMap<ApplicationName, Defaults>;
 
-/// What one entry says of a role holds for the role, also in the entries that do not say it.
+/// Copies `auth`, `createdb` and `connection_limit` to all entries of the same role.
+///
+/// These keys concern the role in all its databases, so that setting them in one entry is enough.
 pub fn propagate_role_keys(definitions: &mut Definitions, explicit: &ExplicitKeys) {
     let mut roles: BTreeMap<RoleName, Defaults> = BTreeMap::new();
     for (name, keys) in explicit {
@@ -28,7 +31,7 @@ pub fn propagate_role_keys(definitions: &mut Definitions, explicit: &ExplicitKey
     }
 }
 
-/// What one entry must not contradict in those before it.
+/// Reports contradictions between a new entry and those that were read before it.
 pub fn cross_check(
     file: &mut File<'_>,
     definitions: &Definitions,
@@ -36,13 +39,13 @@ pub fn cross_check(
     new: &Application,
     new_explicit: &Defaults,
 ) {
-    let mut complain = |message: String, help: &str| {
+    let mut report = |message: String, help: &str| {
         let error = file.error_at(new.location.clone(), message, help.to_owned());
         file.errors.push(error);
     };
     for old in definitions.applications.values() {
         if old.application == new.application {
-            complain(
+            report(
                 format!("application `{}` is defined at {} already", new.application, old.location),
                 "give each application a key of its own",
             );
@@ -54,7 +57,7 @@ pub fn cross_check(
             && old.access_level == AccessLevel::Owner
             && new.access_level == AccessLevel::Owner
         {
-            complain(
+            report(
                 format!(
                     "database `{}` has two owners, `{}` ({}) and `{}`",
                     new.database_name, old.application, old.location, new.application
@@ -62,7 +65,7 @@ pub fn cross_check(
                 "give one of them access_level = \"editor\" or \"reader\"",
             );
         } else if same_database && same_user {
-            complain(
+            report(
                 format!(
                     "user `{}` is given access to database `{}` by `{}` ({}) already",
                     new.username, new.database_name, old.application, old.location
@@ -71,12 +74,12 @@ pub fn cross_check(
             );
         }
         let old_explicit = explicit.get(&old.application);
-        let mut disagree = |key: &str, say: fn(&Defaults) -> Option<String>, help: &str| {
+        let mut compare = |key: &str, get: fn(&Defaults) -> Option<String>, help: &str| {
             if same_user
-                && let (Some(ours), Some(theirs)) = (say(new_explicit), old_explicit.and_then(say))
+                && let (Some(ours), Some(theirs)) = (get(new_explicit), old_explicit.and_then(get))
                 && ours != theirs
             {
-                complain(
+                report(
                     format!(
                         "user `{}` has {key} = {ours} here and {theirs} in `{}` ({})",
                         new.username, old.application, old.location
@@ -86,9 +89,9 @@ pub fn cross_check(
             }
         };
         let secret = "; a `secret` means auth = \"password\"";
-        disagree("auth", |explicit| explicit.auth.map(|auth| format!("\"{auth}\"")), secret);
-        disagree("createdb", |explicit| explicit.createdb.map(|value| value.to_string()), "");
-        disagree(
+        compare("auth", |explicit| explicit.auth.map(|auth| format!("\"{auth}\"")), secret);
+        compare("createdb", |explicit| explicit.createdb.map(|value| value.to_string()), "");
+        compare(
             "connection_limit",
             |explicit| explicit.connection_limit.map(|value| value.to_string()),
             "",
@@ -97,7 +100,7 @@ pub fn cross_check(
             && let (Some(ours), Some(theirs)) = (&new.secret, &old.secret)
             && ours != theirs
         {
-            complain(
+            report(
                 format!(
                     "user `{}` has the secret {ours:?} here and {theirs:?} in `{}` ({})",
                     new.username, old.application, old.location

@@ -1,4 +1,4 @@
-//! The keys that an application may leave out, and what a site says for all of them.
+//! Values for the optional keys of an application.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,9 @@ use super::{AccessLevel, Auth};
 use crate::name::{DatabasePattern, ExtensionName, NameError, RoleName, SchemaName};
 use crate::setting::Parameter;
 
-/// What is said of the keys that may be left out; `None` is not said. `[defaults]` of `rdsprov.toml` has
-/// this shape, and so has what an entry says itself.
+/// Values for the optional keys of an application; `None` means not set.
+///
+/// `[defaults]` of `rdsprov.toml` has this form, and so do the keys that an entry sets itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs, reason = "the keys of an application, see `Application`")]
@@ -33,7 +34,15 @@ pub struct Defaults {
 }
 
 impl Defaults {
-    /// What is said here, else there; a list or map counts as a whole.
+    /// Takes each key that is not set from `other`. Lists and maps are not merged.
+    ///
+    /// ```
+    /// use rdsprov_core::definitions::Defaults;
+    /// let entry = Defaults { createdb: Some(true), ..Defaults::default() };
+    /// let site = Defaults { createdb: Some(false), adopt: Some(true), ..Defaults::default() };
+    /// let merged = entry.or(&site);
+    /// assert_eq!((merged.createdb, merged.adopt), (Some(true), Some(true)));
+    /// ```
     #[must_use]
     pub fn or(self, other: &Self) -> Self {
         Self {
@@ -51,7 +60,7 @@ impl Defaults {
     }
 }
 
-/// Names that somebody writes are checked, here as in the definitions.
+/// Reads a list of names, with the same validation as in definitions files.
 fn names<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     D: Deserializer<'de>,

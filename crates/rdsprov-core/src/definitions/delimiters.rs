@@ -1,14 +1,16 @@
-//! Where a text that is no HCL leaves something open. The parser has failed already; what is found here only
-//! makes its message better.
+//! Finds the delimiter that is not closed in a text that is not valid HCL.
+//!
+//! It is called after the parser has failed, only to give a better error message.
 
 use super::heredoc::Heredoc;
 use super::tree::SyntaxError;
 
-/// The first thing that is opened and not closed, or closed and not opened.
+/// Returns the error for the first delimiter that is not closed, or that closes nothing.
 pub fn find(text: &str) -> Option<SyntaxError> {
-    // What is open, by what opened it.
+    // The open delimiters, with their byte offsets.
     let mut open: Vec<(char, usize)> = Vec::new();
-    // The first that is closed on a line with another indentation: where something is missing, there.
+    // The first delimiter whose closing line has another indentation. If a closing delimiter turns out
+    // to be missing, it is most likely the one of this block.
     let mut suspect = None;
     let mut at = 0;
     while let Some(char) = text[at..].chars().next() {
@@ -56,11 +58,13 @@ pub fn find(text: &str) -> Option<SyntaxError> {
                             "remove it, or what closes too early",
                         ));
                     }
-                    Some((by, span)) if closing(by) != char => return Some(not_closed(by, span)),
-                    Some((by, span)) => {
-                        let same_line = !text[span..at].contains('\n');
-                        if !same_line && indentation(text, span) != indentation(text, at) {
-                            suspect = suspect.or(Some((by, span)));
+                    Some((opening, start)) if closing(opening) != char => {
+                        return Some(not_closed(opening, start));
+                    }
+                    Some((opening, start)) => {
+                        let same_line = !text[start..at].contains('\n');
+                        if !same_line && indentation(text, start) != indentation(text, at) {
+                            suspect = suspect.or(Some((opening, start)));
                         }
                     }
                 },
@@ -69,9 +73,9 @@ pub fn find(text: &str) -> Option<SyntaxError> {
         }
         at += length;
     }
-    let (by, span) = *open.last()?;
-    let (by, span) = suspect.filter(|_| by != '"').unwrap_or((by, span));
-    Some(not_closed(by, span))
+    let (opening, start) = *open.last()?;
+    let (opening, start) = suspect.filter(|_| opening != '"').unwrap_or((opening, start));
+    Some(not_closed(opening, start))
 }
 
 fn closing(opening: char) -> char {
@@ -83,9 +87,9 @@ fn closing(opening: char) -> char {
     }
 }
 
-/// What stands before the first letter of a place's line.
-fn indentation(text: &str, span: usize) -> &str {
-    let line = text[..span].rfind('\n').map_or(0, |at| at + 1);
+/// Returns the white space at the start of the line that contains a byte offset.
+fn indentation(text: &str, offset: usize) -> &str {
+    let line = text[..offset].rfind('\n').map_or(0, |at| at + 1);
     let line = &text[line..];
     &line[..line.len() - line.trim_start().len()]
 }

@@ -1,4 +1,4 @@
-//! One application's entry: its keys, their types, and what they may say.
+//! Reads the entry of one application: its keys, their types and their valid values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::name::{
 };
 use crate::setting::Parameter;
 
-/// The keys of an application, in the manual's order.
+/// The keys of an application, in the order of `docs/reference.md`.
 pub const KEYS: [&str; 13] = [
     "database_name",
     "username",
@@ -29,7 +29,8 @@ pub const KEYS: [&str; 13] = [
     "adopt",
 ];
 
-/// Reads an entry; what it says itself beside it, without the defaults.
+/// Reads an entry. Returns the application, and the optional keys that the entry sets itself; `None`
+/// if the entry has an error.
 pub fn application(
     file: &mut File<'_>,
     rules: &Rules,
@@ -68,7 +69,7 @@ pub fn application(
             "a role that comes with a token of IAM has no password: remove one of the two",
         );
     }
-    // Who names a secret has a password, whatever the defaults say.
+    // An entry with a `secret` has a password, even if the defaults set `auth = "iam"`.
     explicit.auth = explicit.auth.or(secret.is_some().then_some(Auth::Password));
     let owns = explicit.access_level.or(defaults.access_level).unwrap_or(AccessLevel::Owner)
         == AccessLevel::Owner;
@@ -106,7 +107,7 @@ pub fn application(
     Some((application, explicit))
 }
 
-/// What the entry says of the keys that may be left out.
+/// Reads the optional keys that the entry sets itself.
 fn read_explicit_keys(file: &mut File<'_>, entry: &Entries<'_>) -> Defaults {
     let levels = [AccessLevel::Owner, AccessLevel::Editor, AccessLevel::Reader];
     let levels = levels.map(|level| (level.to_string(), level));
@@ -132,7 +133,7 @@ fn read_explicit_keys(file: &mut File<'_>, entry: &Entries<'_>) -> Defaults {
     }
 }
 
-/// A list of names, none given twice.
+/// Reads a list of names; a duplicate is an error.
 fn names<T>(
     file: &mut File<'_>,
     entry: &Entries<'_>,
@@ -156,7 +157,7 @@ fn names<T>(
     Some(names)
 }
 
-/// Refuses keys that are unknown.
+/// Reports unknown keys, with the most similar known key as a hint.
 fn check_keys(file: &mut File<'_>, rules: &Rules, application: &Key, entry: &Entries<'_>) {
     for (field, (at, _)) in entry {
         if KEYS.contains(field) || rules.ignore_keys.iter().any(|ignored| ignored == field) {
@@ -166,7 +167,7 @@ fn check_keys(file: &mut File<'_>, rules: &Rules, application: &Key, entry: &Ent
             .iter()
             .map(|known| (strsim::jaro_winkler(known, field), known))
             .max_by(|one, other| one.0.total_cmp(&other.0))
-            .filter(|(likeness, _)| *likeness > 0.8);
+            .filter(|(similarity, _)| *similarity > 0.8);
         let own =
             "a key that is Terraform's own goes into [definitions] ignore_keys in rdsprov.toml";
         let help = match nearest {
@@ -178,7 +179,7 @@ fn check_keys(file: &mut File<'_>, rules: &Rules, application: &Key, entry: &Ent
     }
 }
 
-/// One of a closed set of words.
+/// Reads a value that must be one of the given words.
 fn one_of<T: Copy>(
     file: &mut File<'_>,
     entry: &Entries<'_>,
@@ -206,7 +207,7 @@ fn connection_limit(file: &mut File<'_>, entry: &Entries<'_>) -> Option<i32> {
         file.wrong_type("`connection_limit`", node, "a number", help);
         return None;
     };
-    // `5`, `5.0` and `5e0` are one number, to Terraform and here.
+    // As in Terraform, `5`, `5.0` and `5e0` are the same number.
     let whole = text.parse::<f64>().ok().filter(|number| number.fract() == 0.0);
     let limit = whole.and_then(|n| format!("{n:.0}").parse::<i32>().ok()).filter(|n| *n >= -1);
     if limit.is_none() {
@@ -234,7 +235,7 @@ fn settings(file: &mut File<'_>, entry: &Entries<'_>) -> Option<BTreeMap<Paramet
     Some(settings)
 }
 
-/// A required name of an application.
+/// Reads a required name, which must match the naming pattern.
 fn parse_name<T>(
     file: &mut File<'_>,
     pattern: Option<&Regex>,

@@ -1,18 +1,21 @@
-//! One file while it is read: places become lines and columns, and errors are collected.
+//! One definitions file while it is read: checks the types of its values, and collects its errors
+//! with line and column.
 
 use std::collections::BTreeMap;
 
 use super::tree::{Key, Node, Span, Value};
 use super::{DefinitionError, Location, SourceText};
 
-/// One file, and what is wrong with it.
+/// A definitions file, with the errors that were found in it so far.
 pub struct File<'a> {
     pub source: &'a SourceText,
     pub text: &'a str,
+    /// The byte offset at which each line starts.
     line_starts: Vec<usize>,
     pub errors: Vec<DefinitionError>,
 }
 
+/// The entries of a map, by key.
 pub type Entries<'n> = BTreeMap<&'n str, (&'n Key, &'n Node)>;
 
 impl<'a> File<'a> {
@@ -40,9 +43,10 @@ impl<'a> File<'a> {
         self.errors.push(error);
     }
 
+    /// Adds the error that a value has the wrong type.
     pub fn wrong_type(&mut self, what: &str, node: &Node, wanted: &str, help: impl Into<String>) {
         match &node.value {
-            // A fault is told already where the value was refused.
+            // The error of a refused value is in the list already.
             Value::Refused => {}
             Value::Unevaluated(how) => {
                 let message = format!("{what} holds {how}; only plain values are read here");
@@ -54,7 +58,7 @@ impl<'a> File<'a> {
         }
     }
 
-    /// The entries of a map, a key given twice being an error.
+    /// Returns the entries of a map; a duplicate key is an error.
     pub fn map<'n>(&mut self, what: &str, node: &'n Node) -> Option<Entries<'n>> {
         let Value::Map(entries) = &node.value else {
             self.wrong_type(what, node, "a map", "write { … }");
@@ -110,7 +114,7 @@ impl<'a> File<'a> {
     }
 }
 
-/// What is given; `null` is not.
+/// Returns the entry of a key; Terraform treats `null` as not set.
 pub fn given<'n>(entries: &Entries<'n>, key: &str) -> Option<(&'n Key, &'n Node)> {
     entries.get(key).copied().filter(|(_, node)| !matches!(node.value, Value::Null))
 }

@@ -1,5 +1,8 @@
-//! Terraform's `*.tfvars`: attributes with constant values. Terraform is the judge of what a file
-//! means; what it evaluates and we do not is never read as text, and refused by name where it is asked for.
+//! Reads `*.tfvars` files of Terraform: attributes with constant values.
+//!
+//! Terraform defines what a file means. An expression that Terraform evaluates and rdsprov does not
+//! becomes [`Value::Unevaluated`]: it is never read as text, and an error names it where its value is
+//! needed.
 
 use hcl_edit::Span as _;
 use hcl_edit::expr::{Expression, Object, ObjectKey, UnaryOperator};
@@ -47,8 +50,8 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
 
 fn parse_error(text: &str, error: &hcl_edit::parser::Error) -> SyntaxError {
     let at = error.location().offset().min(text.len());
-    // hcl-edit 0.10 stops at a key that is spelled twice; one that is spelled in two ways
-    // (`a` and `"a"`) is found when the model is read.
+    // hcl-edit 0.10 rejects a key that is given twice in the same spelling. `File::map` reports a key
+    // in two spellings (`a` and `"a"`).
     if error.message().contains("redefined") {
         let key: String = text
             .get(at..)
@@ -68,12 +71,13 @@ fn parse_error(text: &str, error: &hcl_edit::parser::Error) -> SyntaxError {
     SyntaxError::new(at..at, format!("not valid HCL: {}", error.message()), "correct the syntax")
 }
 
-/// hcl-edit stops within a number that is larger than a double can be.
+/// Returns the error for a number that exceeds a double: hcl-edit stops in the middle of it, with an
+/// error that does not say so.
 fn too_large(text: &str, at: usize) -> Option<SyntaxError> {
     let start = text[..at].trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').len();
-    let of_number = |c: char| c.is_ascii_alphanumeric() || ".+-".contains(c);
+    let is_number_char = |c: char| c.is_ascii_alphanumeric() || ".+-".contains(c);
     let rest = &text[start..];
-    let number = &rest[..rest.find(|c| !of_number(c)).unwrap_or(rest.len())];
+    let number = &rest[..rest.find(|c| !is_number_char(c)).unwrap_or(rest.len())];
     let is_too_large = start < at && number.parse().is_ok_and(f64::is_infinite);
     is_too_large.then(|| {
         SyntaxError::new(
@@ -84,10 +88,11 @@ fn too_large(text: &str, at: usize) -> Option<SyntaxError> {
     })
 }
 
-/// Makes nodes of expressions.
+/// Converts expressions to nodes.
 struct Reader<'a> {
     text: &'a str,
-    /// Where [`guard`] finds fault: the expressions around are [`Value::Refused`].
+    /// The positions of the errors of [`terraform_compat::check`]; an expression that contains one
+    /// becomes [`Value::Refused`].
     refused: Vec<usize>,
 }
 
@@ -109,7 +114,7 @@ impl Reader<'_> {
             Expression::StringTemplate(template) => {
                 let elements: Vec<&Element> = template.iter().collect();
                 match elements[..] {
-                    // One that is nothing but an interpolation is the value of that.
+                    // As in Terraform, `"${x}"` has the value and the type of `x`.
                     [Element::Interpolation(only)] if only.strip == Strip::None => {
                         self.node(&only.expr).value
                     }
@@ -138,7 +143,7 @@ impl Reader<'_> {
         Node { value, span }
     }
 
-    /// A template of constant strings is a constant string.
+    /// Returns the text of a template whose parts are all constant strings.
     fn template(&self, elements: &[&Element], literals: Vec<String>) -> Value {
         let unevaluated = |what: &str| Value::Unevaluated(what.to_owned());
         let mut literals = literals.into_iter();
@@ -183,7 +188,7 @@ impl Reader<'_> {
                     };
                     match what {
                         Ok(name) => Key { name, span },
-                        // Nobody knows what this key is, and so what the map is.
+                        // Without the value of a key, the value of the map is not known either.
                         Err(value) => return Node { value, span },
                     }
                 }

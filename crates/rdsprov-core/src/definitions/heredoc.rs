@@ -1,6 +1,8 @@
-//! Heredocs as Terraform reads them. hcl-edit 0.10 ends one where a line begins with its marker, whatever
-//! else stands there, but never on its first line, and it takes blank lines for text where it takes
-//! indentation away.
+//! Reads heredocs as Terraform does.
+//!
+//! hcl-edit 0.10 differs in three points. It ends a heredoc at each line that starts with the marker,
+//! even if more text follows. It does not recognise the marker on the first line. It counts blank
+//! lines when it computes the common indentation.
 
 use hcl_edit::template::Element;
 use hcl_edit::{Ident, Span as _};
@@ -8,31 +10,32 @@ use unicode_normalization::char::is_combining_mark;
 
 use super::tree::{Span, SyntaxError};
 
-/// A heredoc, from its `<<` on.
+/// A heredoc in a text.
 pub struct Heredoc<'t> {
     text: &'t str,
-    /// `<<-`: without the indentation that its lines share.
+    /// Whether it starts with `<<-`, which removes the common indentation of its lines.
     indented: bool,
     marker: &'t str,
-    span: usize,
-    /// Where its first line begins.
+    /// The byte offset of `<<`.
+    start: usize,
+    /// The byte offset of its first line.
     body: usize,
 }
 
 impl<'t> Heredoc<'t> {
-    /// The heredoc that begins at a place, if one does.
-    pub fn at(text: &'t str, span: usize) -> Option<Self> {
-        let opening = text.get(span..)?.split_inclusive('\n').next()?;
+    /// Returns the heredoc that starts at a byte offset, or `None` if another token starts there.
+    pub fn at(text: &'t str, start: usize) -> Option<Self> {
+        let opening = text.get(start..)?.split_inclusive('\n').next()?;
         let rest = opening.strip_prefix("<<")?;
         let marker = rest.strip_prefix('-').unwrap_or(rest);
         let indented = marker.len() < rest.len();
         let marker = marker.strip_suffix('\n')?;
         let marker = marker.strip_suffix('\r').unwrap_or(marker);
         Ident::try_new(marker).ok()?;
-        Some(Self { text, indented, marker, span, body: span + opening.len() })
+        Some(Self { text, indented, marker, start, body: start + opening.len() })
     }
 
-    /// Each line, with its place.
+    /// Returns the lines after the `<<` line, to the end of the text, with their spans.
     fn lines(&self) -> impl Iterator<Item = (Span, &'t str)> {
         let mut start = self.body;
         self.text[start..].split_inclusive('\n').map(move |line| {
@@ -42,32 +45,34 @@ impl<'t> Heredoc<'t> {
         })
     }
 
-    /// The line that ends it: the marker stands there alone.
+    /// Returns the span of the closing line, which contains only the marker.
     fn last_line(&self) -> Option<Span> {
         self.lines().find(|(_, line)| line.trim() == self.marker).map(|(span, _)| span)
     }
 
-    /// Where the text goes on behind it, or what is wrong with its end.
+    /// Returns the byte offset after the heredoc, or the error in its closing line.
     pub fn end(&self) -> Result<usize, SyntaxError> {
         let last_line = self.last_line();
-        let of_name = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+        let is_name_char = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
         let begins_with_marker = |line: &str| {
             let rest = line.trim_start().strip_prefix(self.marker);
-            rest.is_some_and(|rest| !rest.starts_with(of_name))
+            rest.is_some_and(|rest| !rest.starts_with(is_name_char))
         };
         let first = self.lines().find(|(_, line)| begins_with_marker(line)).map(|(span, _)| span);
         match (first, last_line) {
-            (Some(first), last) if last.as_ref() != Some(&first) => Err(self.goes_on(first)),
+            (Some(first), last) if last.as_ref() != Some(&first) => {
+                Err(self.not_a_closing_line(first))
+            }
             (_, Some(last)) => Ok(last.end),
             (_, None) => Err(SyntaxError::new(
-                self.span..self.body,
+                self.start..self.body,
                 format!("the heredoc `{}` that begins here is not closed", self.marker),
                 format!("end it with a line that holds {} alone", self.marker),
             )),
         }
     }
 
-    /// What differs, where a parser found the end at another place than Terraform does.
+    /// Returns an error if Terraform does not end the heredoc where the parser has ended it.
     pub fn check_end(&self, end: usize) -> Option<SyntaxError> {
         match self.last_line() {
             Some(last) if last.start < end && end <= last.end => {
@@ -90,12 +95,12 @@ impl<'t> Heredoc<'t> {
             )),
             _ => {
                 let line = self.text[..end].rfind('\n').map_or(0, |at| at + 1);
-                Some(self.goes_on(line..end))
+                Some(self.not_a_closing_line(line..end))
             }
         }
     }
 
-    fn goes_on(&self, span: Span) -> SyntaxError {
+    fn not_a_closing_line(&self, span: Span) -> SyntaxError {
         SyntaxError::new(
             span,
             format!(
@@ -109,12 +114,12 @@ impl<'t> Heredoc<'t> {
         )
     }
 
-    /// Its literals, in their order, without the indentation that all lines share. Lines of white space alone
-    /// neither count for that nor lose any.
+    /// Returns the literal parts in order, without the common indentation of the lines. Blank lines do
+    /// not count for the common indentation, and keep their own.
     pub fn literals(&self, elements: &[&Element]) -> Vec<String> {
         let mut at_line_start = true;
         let mut shared = usize::MAX;
-        // The lines of each literal, and whether the indentation of each counts.
+        // The lines of each literal, and for each line whether it loses the common indentation.
         let mut literals: Vec<Vec<(&str, bool)>> = Vec::new();
         for element in elements {
             let Element::Literal(literal) = element else {
@@ -134,7 +139,7 @@ impl<'t> Heredoc<'t> {
             }
             literals.push(pieces);
         }
-        // Terraform counts what people see as one character: an accent goes with the space that bears it.
+        // Terraform counts grapheme clusters: a combining mark is removed with the space before it.
         let without = |(piece, counts): &(&'t str, bool)| -> String {
             let away = if *counts { shared } else { 0 };
             piece.chars().skip(away).skip_while(|c| away > 0 && is_combining_mark(*c)).collect()

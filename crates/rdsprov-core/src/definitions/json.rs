@@ -1,5 +1,6 @@
-//! JSON, strictly: one value, no comments, no trailing commas. Strings are literal: unlike
-//! Terraform's own `.tf.json`, a `.tfvars.json` knows no templates.
+//! Reads strict JSON: one value, without comments and trailing commas.
+//!
+//! Strings are literal: Terraform evaluates templates in `*.tf.json`, but not in `*.tfvars.json`.
 
 use jsonc_parser::ast::Value as Json;
 use jsonc_parser::common::Ranged as _;
@@ -27,8 +28,8 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
                 return (None, vec![SyntaxError::new(at..at, message, HELP)]);
             }
         };
-    // jsonc-parser 0.32 has the spans and the duplicate keys, and lets pass what JSON does not
-    // allow (control characters in strings, leading zeros); serde_json has the last word on that.
+    // jsonc-parser 0.32 provides spans and duplicate keys, but accepts control characters in strings
+    // and leading zeros, which JSON does not allow. serde_json rejects them.
     if let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
         let line_start: usize =
             text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();

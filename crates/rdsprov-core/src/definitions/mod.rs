@@ -1,8 +1,11 @@
-//! What teams wrote: one model, several syntaxes, every error with its place.
+//! Reads definitions files, and reports every error in them with its file, line and column.
 //!
-//! A reader for each syntax (`hcl`, `json`, `toml`) turns text into one tree with spans (`tree`); one
-//! reader of the model (`model`, and `entry` for what one application says) goes over the trees and
-//! collects every error of every file.
+//! One parser for each syntax (`hcl`, `json`, `toml`) turns the text into the same kind of tree
+//! (`tree`). `model` reads the trees into [`Definitions`]: `entry` checks one application, and
+//! `cross_checks` compares the applications with each other.
+//!
+//! This module must not know secrets, plans or the server. Whether a declared role or database
+//! exists is decided by [`crate::plan`].
 
 mod cross_checks;
 mod defaults;
@@ -34,19 +37,25 @@ pub use defaults::Defaults;
 pub use entry::KEYS;
 use file::File;
 
-/// How a file is written.
+/// The syntax of a definitions file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Syntax {
-    /// Terraform's `*.tfvars`.
+    /// HCL, as in `*.tfvars` of Terraform.
     Hcl,
-    /// `*.tfvars.json` and `*.json`.
+    /// JSON: `*.tfvars.json` and `*.json`.
     Json,
-    /// `*.toml`.
+    /// TOML: `*.toml`.
     Toml,
 }
 
 impl Syntax {
-    /// The syntax that a file's name says.
+    /// Returns the syntax that belongs to the extension of `path`, or `None` if it is not known.
+    ///
+    /// ```
+    /// use rdsprov_core::definitions::Syntax;
+    /// assert_eq!(Syntax::from_path("dev.tfvars"), Some(Syntax::Hcl));
+    /// assert_eq!(Syntax::from_path("dev.yaml"), None);
+    /// ```
     #[must_use]
     pub fn from_path(path: &str) -> Option<Self> {
         match path.rsplit_once('.')?.1 {
@@ -79,19 +88,21 @@ impl FromStr for Syntax {
     }
 }
 
-/// A file's text.
+/// The text of one definitions file.
 #[derive(Debug, Clone)]
 pub struct SourceText {
-    /// Its path, as people shall read it.
+    /// The path of the file, as error messages print it.
     pub path: String,
-    /// What it holds.
+    /// The whole content of the file; it may start with a byte order mark.
     pub text: String,
-    /// How it is written.
+    /// The syntax as which the text is parsed.
     pub syntax: Syntax,
 }
 
-/// `sha256:…` of the files as they are: of one what `sha256sum` says of it, of several what it says of
-/// them one after the other (`cat FILE… | sha256sum`).
+/// Returns the SHA-256 of the files in the given order, as `sha256:…`.
+///
+/// The digits are those that `sha256sum FILE` prints for one file, and `cat FILE… | sha256sum` for
+/// several.
 ///
 /// ```
 /// use rdsprov_core::definitions::{SourceText, Syntax, sha256};
@@ -104,21 +115,25 @@ pub fn sha256(sources: &[SourceText]) -> String {
     crate::digest::sha256(texts.concat().as_bytes())
 }
 
-/// What a site may set about reading.
+/// The settings for reading definitions files, from `rdsprov.toml` and the options.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
-    /// Which mode counts where both are present.
+    /// Where to look for `application_databases`; `None` looks in both places, and rejects a file
+    /// that uses both.
     pub mode: Option<Mode>,
-    /// Keys of an application that are Terraform's own.
+    /// Keys of an application, and variables of a file, that only Terraform uses: they are ignored
+    /// instead of being reported as unknown or misspelt.
     pub ignore_keys: Vec<String>,
-    /// A regular expression for names of roles and databases; by default
-    /// [`DEFAULT_NAMING_PATTERN`].
+    /// A regular expression that each name of a role or database must match from start to end;
+    /// `None` means [`DEFAULT_NAMING_PATTERN`].
     pub naming_pattern: Option<String>,
-    /// The environment, where it is known from elsewhere than the files.
+    /// The environment that an option names: its defaults apply, and not those of the environment
+    /// that the files name.
     pub environment: Option<String>,
-    /// What holds where an application leaves a key out.
+    /// The values of keys that an application does not set, in every environment.
     pub defaults: Defaults,
-    /// The same for one environment; counts before [`Rules::defaults`].
+    /// The values of keys that an application does not set, for each environment. They take
+    /// precedence over [`Rules::defaults`].
     pub environment_defaults: BTreeMap<String, Defaults>,
 }
 
@@ -132,16 +147,16 @@ impl Rules {
     }
 }
 
-/// What names of roles and databases look like where a site says nothing else.
+/// The naming pattern for roles and databases if `rdsprov.toml` does not set one.
 pub const DEFAULT_NAMING_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_-]*$";
 
-/// Where the applications stand in the file.
+/// The place of `application_databases` in a definitions file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// At the top.
+    /// At the top level of the file.
     Standalone,
-    /// Inside `rds_config`.
+    /// Inside the variable `rds_config`.
     Coupled,
 }
 
@@ -165,15 +180,15 @@ impl FromStr for Mode {
     }
 }
 
-/// How much access an application asks for; what that means stands in [`crate::privilege`].
+/// How much access an application gets in its database; [`crate::privilege`] lists the privileges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessLevel {
-    /// Owns the database.
+    /// The role owns the database, its declared schemas, and the objects that it creates.
     Owner,
-    /// Reads and writes rows.
+    /// The role may read and change rows, but not create or alter tables.
     Editor,
-    /// Reads rows.
+    /// The role may read rows only.
     Reader,
 }
 
@@ -187,13 +202,13 @@ impl fmt::Display for AccessLevel {
     }
 }
 
-/// How an application proves who it is.
+/// How the role of an application authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Auth {
-    /// With the password of its secret.
+    /// With the password in its secret.
     Password,
-    /// With a token of IAM: a member of `rds_iam`, without a password.
+    /// With an IAM token: the role has no password and is a member of `rds_iam`.
     Iam,
 }
 
@@ -206,14 +221,14 @@ impl fmt::Display for Auth {
     }
 }
 
-/// A place in a file; lines and columns count from 1, columns in characters.
+/// A position in a definitions file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// The file.
+    /// The path of the file, equal to [`SourceText::path`].
     pub file: String,
-    /// The line.
+    /// The number of the line, from 1.
     pub line: usize,
-    /// The column.
+    /// The number of the column, from 1, in characters and not in bytes.
     pub column: usize,
 }
 
@@ -223,53 +238,54 @@ impl fmt::Display for Location {
     }
 }
 
-/// One application's entry.
+/// One application: a role in one database, with its access level and its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Application {
-    /// Its key.
+    /// The key of the entry in `application_databases`.
     pub application: ApplicationName,
-    /// The database.
+    /// The name of the database.
     pub database_name: DatabaseName,
-    /// The role.
+    /// The name of the role.
     pub username: RoleName,
-    /// How much access.
+    /// The access level of the role in the database.
     pub access_level: AccessLevel,
-    /// The schemas covered.
+    /// The covered schemas; those of an owner are created if they do not exist.
     pub schemas: Vec<SchemaName>,
-    /// The extensions of the database.
+    /// The extensions that the database must have; only the owner entry can list them.
     pub extensions: Vec<ExtensionName>,
-    /// How the application proves who it is.
+    /// How the role authenticates.
     pub auth: Auth,
-    /// The secret's id, where the entry names one.
+    /// The id of the secret, if the entry sets it; otherwise the secret template gives the id.
     pub secret: Option<String>,
-    /// The role's `CREATEDB`.
+    /// Whether the role has the attribute `CREATEDB`.
     pub createdb: bool,
-    /// The role's `CONNECTION LIMIT`; -1 is none.
+    /// The `CONNECTION LIMIT` of the role; -1 means no limit.
     pub connection_limit: i32,
-    /// The role's settings in the database.
+    /// The values for `ALTER ROLE … IN DATABASE … SET`, by parameter.
     pub settings: BTreeMap<Parameter, String>,
-    /// Roles beside the owner whose future objects in the database are granted as the owner's are.
+    /// Roles, in addition to the owner, whose future objects in the database get the same grants.
     pub creators: Vec<RoleName>,
-    /// The databases of the role that nobody declares and that are closed to PUBLIC all the same.
+    /// Patterns for databases that the role creates itself; rdsprov only revokes the privileges that
+    /// PUBLIC has on them.
     pub plugin_databases: Vec<DatabasePattern>,
-    /// Whether an unmanaged role or database may be taken over.
+    /// Whether an existing role or database that is not managed may be adopted.
     pub adopt: bool,
-    /// Where it stands.
+    /// The position of the key in its file.
     #[serde(skip)]
     pub location: Location,
 }
 
-/// All that the files say.
+/// The content of all definitions files of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Definitions {
-    /// `environment`, where a file has it.
+    /// The variable `environment`, if a file sets it.
     pub environment: Option<String>,
-    /// `aws_region`, where a file has it.
+    /// The variable `aws_region`, if a file sets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aws_region: Option<String>,
-    /// The mode found.
+    /// Where the files declare their applications.
     pub mode: Mode,
-    /// The applications by their keys.
+    /// The applications, sorted by key.
     #[serde(serialize_with = "values")]
     #[schemars(with = "Vec<Application>")]
     pub applications: BTreeMap<ApplicationName, Application>,
@@ -283,10 +299,10 @@ fn values<S: Serializer>(
 }
 
 impl Definitions {
-    /// Reads the files together.
+    /// Parses the files and combines their applications.
     ///
     /// # Errors
-    /// All errors of all files at once.
+    /// Returns the errors of all files together, in the order of the files and lines.
     ///
     /// ```
     /// use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
@@ -302,10 +318,10 @@ impl Definitions {
         model::read(sources, rules)
     }
 
-    /// Lets one application take over what it names, as `adopt = true` in its entry would.
+    /// Allows one application to adopt its role and database, like `adopt = true` in its entry.
     ///
     /// # Errors
-    /// Where no application has that key.
+    /// Returns [`UnknownApplication`] if no application has this key.
     pub fn adopt(&mut self, application: &str) -> Result<(), UnknownApplication> {
         match self.applications.values_mut().find(|app| app.application.as_str() == application) {
             Some(app) => {
@@ -330,21 +346,21 @@ pub struct UnknownApplication {
     pub known: Vec<String>,
 }
 
-/// One thing that is wrong.
+/// One error in a definitions file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefinitionError {
-    /// Where.
+    /// The position of the error.
     pub location: Location,
-    /// The line itself.
+    /// The text of the line at this position.
     pub line_text: String,
-    /// What.
+    /// The fact: what is wrong, without a full stop.
     pub message: String,
-    /// What to do.
+    /// The hint: what to change, in the imperative.
     pub help: String,
 }
 
 impl DefinitionError {
-    /// Of a file that is not UTF-8: the place of the first byte that is not.
+    /// Returns the error for a file that is not valid UTF-8, at its first invalid byte.
     ///
     /// ```
     /// use rdsprov_core::definitions::DefinitionError;
@@ -364,13 +380,15 @@ impl DefinitionError {
     }
 }
 
-/// All that is wrong.
+/// All errors that were found in the definitions files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefinitionErrors(pub Vec<DefinitionError>);
 
 impl DefinitionErrors {
-    /// All that is wrong with some files, where others could not be read: not what only all of them
-    /// together can lack.
+    /// Returns the errors of some files while others could not be read.
+    ///
+    /// It leaves out the error that no file declares applications, because the missing files may
+    /// declare them.
     ///
     /// ```
     /// use rdsprov_core::definitions::{DefinitionErrors, Rules, SourceText, Syntax};

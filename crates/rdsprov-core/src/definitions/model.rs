@@ -1,4 +1,7 @@
-//! From trees to the model: where the applications stand, and that files agree; every error collected.
+//! Reads the trees of all files into [`Definitions`]: finds the applications, checks that the files
+//! agree with each other, and collects every error.
+//!
+//! The rules for a single application are in `entry`.
 
 use std::collections::BTreeMap;
 
@@ -16,20 +19,20 @@ use crate::name::check_environment;
 
 const APPLICATIONS: &str = "application_databases";
 
-/// A variable that is read.
+/// A variable that rdsprov reads from the top level of a file.
 struct Variable {
     name: &'static str,
-    may_hold: fn(&Value) -> bool,
-    /// How many slips of the pen away another name is told as this one: `ecs_config` is two letters away from
-    /// `rds_config`, and meant.
+    has_type: fn(&Value) -> bool,
+    /// The largest edit distance at which another name is reported as a typo of this one. It is 1 for
+    /// `rds_config`, because a file can also contain `ecs_config`, at distance 2.
     max_edit_distance: usize,
 }
 
 const VARIABLES: [Variable; 4] = [
-    Variable { name: "environment", may_hold: is_string, max_edit_distance: 2 },
-    Variable { name: "aws_region", may_hold: is_string, max_edit_distance: 1 },
-    Variable { name: "rds_config", may_hold: is_map, max_edit_distance: 1 },
-    Variable { name: APPLICATIONS, may_hold: is_map, max_edit_distance: 2 },
+    Variable { name: "environment", has_type: is_string, max_edit_distance: 2 },
+    Variable { name: "aws_region", has_type: is_string, max_edit_distance: 1 },
+    Variable { name: "rds_config", has_type: is_map, max_edit_distance: 1 },
+    Variable { name: APPLICATIONS, has_type: is_map, max_edit_distance: 2 },
 ];
 
 fn is_string(value: &Value) -> bool {
@@ -40,11 +43,11 @@ fn is_map(value: &Value) -> bool {
     matches!(value, Value::Map(_))
 }
 
-/// What files say, and what is wrong with them.
+/// The definitions and the errors of all files.
 struct Gathered {
     definitions: Definitions,
     errors: Vec<DefinitionError>,
-    /// Why none of them declares anything, if so it is.
+    /// Why the files declare no applications; empty if one of them does.
     absent: Vec<DefinitionError>,
 }
 
@@ -54,7 +57,7 @@ pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, Defini
     if errors.is_empty() { Ok(definitions) } else { Err(DefinitionErrors(errors)) }
 }
 
-/// What is wrong with these files, whatever others declare.
+/// Returns the errors of these files, except that none of them declares applications.
 pub fn errors(sources: &[SourceText], rules: &Rules) -> Vec<DefinitionError> {
     gather(sources, rules).errors
 }
@@ -115,10 +118,11 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
                     definitions.applications.entry(name).or_insert(application);
                 }
             }
-            // A file may hold other variables alone; one that means to declare something may not fail to.
+            // A file may contain other variables only. If it contains a faulty declaration of
+            // applications, that is an error, even if another file declares some.
             Some(ApplicationsKey::Absent { .. }) if is_misspelt => {}
-            Some(ApplicationsKey::Absent { error, meant: true }) => file.errors.push(error),
-            Some(ApplicationsKey::Absent { error, meant: false }) => absent.push(error),
+            Some(ApplicationsKey::Absent { error, is_attempt: true }) => file.errors.push(error),
+            Some(ApplicationsKey::Absent { error, is_attempt: false }) => absent.push(error),
             Some(ApplicationsKey::Refused) | None => {}
         }
         file.errors.sort_by_key(|error| (error.location.line, error.location.column));
@@ -140,7 +144,7 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
     Gathered { definitions, errors, absent }
 }
 
-/// All files say it in one place.
+/// Reports a file that declares its applications in another place than the files before it.
 fn check_mode(file: &mut File<'_>, first: &Option<(Mode, String)>, found: Mode, node: &Node) {
     if let Some((mode, path)) = first
         && *mode != found
@@ -153,7 +157,7 @@ fn check_mode(file: &mut File<'_>, first: &Option<(Mode, String)>, found: Mode, 
     }
 }
 
-/// A file's tree, its syntax errors noted, and what is given twice at its top.
+/// Parses a file; syntax errors and duplicate top-level keys become errors of the file.
 fn open(source: &SourceText) -> (File<'_>, Option<Node>) {
     let mut file = File::new(source);
     let (root, errors) = tree::read(source.syntax, file.text);
@@ -164,17 +168,20 @@ fn open(source: &SourceText) -> (File<'_>, Option<Node>) {
     (file, root)
 }
 
-/// A variable that is misspelt would be ignored, and another environment provisioned, say.
+/// Reports top-level variables that are probably typos, and returns whether there are any.
+///
+/// A misspelt variable would be ignored: with `enviroment`, a run could provision the wrong
+/// environment.
 fn check_misspelt(file: &mut File<'_>, top: &Entries<'_>, rules: &Rules) -> bool {
     let before = file.errors.len();
-    for Variable { name: wanted, may_hold, max_edit_distance } in VARIABLES {
+    for Variable { name: wanted, has_type, max_edit_distance } in VARIABLES {
         if top.contains_key(wanted) {
             continue;
         }
         for (name, (key, node)) in top {
             let is_near = strsim::damerau_levenshtein(name, wanted) <= max_edit_distance;
             let is_ignored = rules.ignore_keys.iter().any(|ignored| ignored == name);
-            if is_near && may_hold(&node.value) && !is_ignored {
+            if is_near && has_type(&node.value) && !is_ignored {
                 let own = "a variable that is Terraform's own goes into [definitions] ignore_keys";
                 file.error(
                     &key.span,
@@ -187,13 +194,13 @@ fn check_misspelt(file: &mut File<'_>, top: &Entries<'_>, rules: &Rules) -> bool
     file.errors.len() > before
 }
 
-/// The entries of a tree that was found to be a map.
+/// Returns the top-level variables, or `None` if the tree is not a map.
 fn top(root: &Node) -> Option<Entries<'_>> {
     let Value::Map(entries) = &root.value else { return None };
     Some(entries.iter().map(|(key, node)| (key.name.as_str(), (key, node))).collect())
 }
 
-/// A variable that says the same in all files that have it.
+/// Returns a variable that must have the same value in each file that sets it.
 fn variable(files: &mut [(File<'_>, Option<Node>)], key: &str) -> Option<String> {
     let mut first: Option<(String, Location)> = None;
     for (file, root) in files {
@@ -214,7 +221,7 @@ fn variable(files: &mut [(File<'_>, Option<Node>)], key: &str) -> Option<String>
     first.map(|(text, _)| text)
 }
 
-/// The entries of a file, in its order.
+/// Reads the applications of a file, in file order.
 fn applications(
     file: &mut File<'_>,
     rules: &Rules,
@@ -231,15 +238,16 @@ fn applications(
         .collect()
 }
 
-/// Where a file's applications stand.
+/// Where a file declares its applications.
 enum ApplicationsKey<'n> {
     Applications(Mode, &'n Node),
-    /// Nowhere, and why; `meant` where the file looks as if it declared some.
+    /// The file declares none, for the reason in `error`; `is_attempt` says whether it seems to
+    /// contain a declaration that is faulty.
     Absent {
         error: DefinitionError,
-        meant: bool,
+        is_attempt: bool,
     },
-    /// The error is reported already.
+    /// The error is in the list of the file already.
     Refused,
 }
 
@@ -250,7 +258,7 @@ fn find_applications<'n>(
 ) -> ApplicationsKey<'n> {
     let standalone = given(top, APPLICATIONS);
     let config = match given(top, "rds_config") {
-        // With the mode chosen, the other place does not matter.
+        // The chosen mode names the only place that is read.
         Some(_) if rules.mode == Some(Mode::Standalone) => None,
         Some((key, node)) => match file.map("`rds_config`", node) {
             Some(entries) => Some((key, entries)),
@@ -303,7 +311,8 @@ fn find_applications<'n>(
     }
 }
 
-/// The likeliest reason first: the key is null, switched off, or spelled otherwise.
+/// Returns the most likely reason why a file declares no applications: the key is `null`,
+/// `rds_config` is disabled, or the key is misspelt.
 fn why_absent(
     file: &File<'_>,
     top: &Entries<'_>,
@@ -311,23 +320,23 @@ fn why_absent(
     disabled: Option<&Key>,
     wanted: Option<Mode>,
 ) -> ApplicationsKey<'static> {
-    let say = |span: &Span, message: String, help: String| ApplicationsKey::Absent {
+    let absent = |span: &Span, message: String, help: String| ApplicationsKey::Absent {
         error: file.error_at(file.location(span), message, help),
-        meant: *span != (0..0),
+        is_attempt: *span != (0..0),
     };
     let looked_in: Vec<&Entries<'_>> = match (wanted, config) {
         (Some(Mode::Coupled), config) => config.iter().map(|(_, entries)| entries).collect(),
         (_, config) => std::iter::once(top).chain(config.map(|(_, entries)| entries)).collect(),
     };
     if let Some((key, _)) = looked_in.iter().find_map(|entries| entries.get(APPLICATIONS)) {
-        return say(
+        return absent(
             &key.span,
             format!("`{APPLICATIONS}` is null, which means that it is not given"),
             format!("write {APPLICATIONS} = {{}} if there are no applications"),
         );
     }
     if let Some(key) = disabled {
-        return say(
+        return absent(
             &key.span,
             "`rds_config` has enabled = false and nothing else declares applications".to_owned(),
             "set enabled = true, or give the file that holds the applications".to_owned(),
@@ -346,14 +355,14 @@ fn why_absent(
         name.ends_with(APPLICATIONS) || strsim::damerau_levenshtein(name, APPLICATIONS) < 4
     });
     match similar {
-        Some((name, (key, _))) => say(
+        Some((name, (key, _))) => absent(
             &key.span,
             missing,
             format!("is `{name}` meant? It must be called `{APPLICATIONS}`"),
         ),
         None => {
             let help = format!("write {APPLICATIONS} = {{ … }}, or {{}} if there are none");
-            say(&(0..0), missing, help)
+            absent(&(0..0), missing, help)
         }
     }
 }

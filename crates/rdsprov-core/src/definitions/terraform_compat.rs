@@ -1,5 +1,7 @@
-//! What Terraform refuses in a tfvars file though it is HCL, and what hcl-edit 0.10 reads otherwise: found
-//! everywhere, also in variables that nobody asks for.
+//! Finds the parts of a tfvars file that are valid HCL, but that Terraform rejects, or that
+//! hcl-edit 0.10 reads differently.
+//!
+//! It checks the whole file, including the variables that rdsprov does not read.
 
 use hcl_edit::Span as _;
 use hcl_edit::expr::{Expression, ForExpr, ObjectKey, ObjectValue};
@@ -10,7 +12,10 @@ use hcl_edit::visit::{self, Visit};
 use super::heredoc::Heredoc;
 use super::tree::{Span, SyntaxError};
 
-/// What is refused; as an error, what hcl-edit read otherwise: all that stands behind it is another text then.
+/// Returns the parts that Terraform rejects; the rest of the tree is valid.
+///
+/// If hcl-edit misread a part, the rest of the tree cannot be trusted: then it returns `Err` with
+/// the misread parts only.
 pub fn check(text: &str, body: &Body) -> Result<Vec<SyntaxError>, Vec<SyntaxError>> {
     let mut check = CompatibilityCheck {
         text,
@@ -26,11 +31,13 @@ pub fn check(text: &str, body: &Body) -> Result<Vec<SyntaxError>, Vec<SyntaxErro
 
 struct CompatibilityCheck<'t> {
     text: &'t str,
-    /// The key whose value this is.
+    /// The key whose value is being visited, for messages.
     name: String,
-    /// What `for` gives values to.
+    /// The variables of the `for` expressions around the current expression.
     bound: Vec<String>,
+    /// Parts that Terraform rejects.
     errors: Vec<SyntaxError>,
+    /// Parts that hcl-edit reads differently from Terraform.
     misread: Vec<SyntaxError>,
 }
 
@@ -44,13 +51,13 @@ impl CompatibilityCheck<'_> {
         self.errors.push(SyntaxError::new(span, message, "write the value itself"));
     }
 
-    /// Whether it is a variable that no `for` gives a value to.
+    /// Returns whether the expression is a variable that no `for` expression around it defines.
     fn is_unbound(&self, expression: &Expression) -> bool {
         let Expression::Variable(variable) = expression else { return false };
         !self.bound.iter().any(|bound| bound == variable.as_str())
     }
 
-    /// hcl-edit lets a quoted string run over several lines.
+    /// Reports a line break in a quoted string, which hcl-edit accepts.
     fn check_one_line(&mut self, span: Span) {
         if self.source(&span).contains('\n') {
             self.errors.push(SyntaxError::new(
@@ -61,7 +68,7 @@ impl CompatibilityCheck<'_> {
         }
     }
 
-    /// To hcl-edit they are white space; Terraform knows them only before a line feed.
+    /// Reports a carriage return without a line feed, which hcl-edit accepts as white space.
     fn check_carriage_returns(&mut self) {
         let mut returns = self.text.match_indices('\r').map(|(at, _)| at);
         if let Some(at) = returns.find(|at| !self.text[at + 1..].starts_with('\n')) {
@@ -73,13 +80,15 @@ impl CompatibilityCheck<'_> {
         }
     }
 
-    fn named(&mut self, name: String, visit: impl FnOnce(&mut Self)) {
+    /// Visits the value of a key.
+    fn with_key(&mut self, name: String, visit: impl FnOnce(&mut Self)) {
         let outer = std::mem::replace(&mut self.name, name);
         visit(self);
         self.name = outer;
     }
 
-    fn binding<'i>(
+    /// Visits an expression in which `for` defines the variables.
+    fn with_variables<'i>(
         &mut self,
         variables: impl Iterator<Item = &'i str>,
         visit: impl FnOnce(&mut Self),
@@ -93,7 +102,7 @@ impl CompatibilityCheck<'_> {
 
 impl Visit for CompatibilityCheck<'_> {
     fn visit_attr(&mut self, node: &Attribute) {
-        self.named(node.key.as_str().to_owned(), |check| visit::visit_attr(check, node));
+        self.with_key(node.key.as_str().to_owned(), |check| visit::visit_attr(check, node));
     }
 
     fn visit_object_item(&mut self, key: &ObjectKey, value: &ObjectValue) {
@@ -102,8 +111,8 @@ impl Visit for CompatibilityCheck<'_> {
             ObjectKey::Expression(Expression::String(text)) => text.value().clone(),
             ObjectKey::Expression(_) => self.name.clone(),
         };
-        self.named(format!("a key of {}", self.name), |check| check.visit_object_key(key));
-        self.named(name, |check| check.visit_object_value(value));
+        self.with_key(format!("a key of {}", self.name), |check| check.visit_object_key(key));
+        self.with_key(name, |check| check.visit_object_value(value));
     }
 
     fn visit_expr(&mut self, node: &Expression) {
@@ -142,12 +151,12 @@ impl Visit for CompatibilityCheck<'_> {
     fn visit_for_expr(&mut self, node: &ForExpr) {
         let intro = &node.intro;
         let variables = intro.key_var.iter().chain([&intro.value_var]).map(|name| name.as_str());
-        self.binding(variables, |check| visit::visit_for_expr(check, node));
+        self.with_variables(variables, |check| visit::visit_for_expr(check, node));
     }
 
     fn visit_for_directive(&mut self, node: &ForDirective) {
         let intro = &node.for_expr;
         let variables = intro.key_var.iter().chain([&intro.value_var]).map(|name| name.as_str());
-        self.binding(variables, |check| visit::visit_for_directive(check, node));
+        self.with_variables(variables, |check| visit::visit_for_directive(check, node));
     }
 }

@@ -1,4 +1,4 @@
-//! TOML, as the `toml` crate reads it, with spans.
+//! Reads TOML with the `toml` crate, which provides spans.
 
 use ::toml::de::{DeTable, DeValue};
 
@@ -16,7 +16,7 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
             )
         })
         .collect();
-    // What a file leaves open is told once for each table that stands open.
+    // The parser reports an unclosed delimiter once for each open table.
     errors.dedup();
     if errors.is_empty() {
         (Some(Node { value: table(parsed.get_ref()), span: 0..text.len() }), errors)

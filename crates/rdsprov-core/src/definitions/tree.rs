@@ -1,5 +1,6 @@
-//! Every syntax as one tree with spans. [`read`] chooses the reader; nothing here knows what the
-//! values mean.
+//! The tree to which every syntax is parsed, with the position of each key and value.
+//!
+//! This module must not know what the values mean.
 
 use std::ops::Range;
 
@@ -7,41 +8,43 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::{Syntax, hcl, json, toml};
 
-/// A place in a text, in bytes.
+/// A range of byte offsets in a text.
 pub type Span = Range<usize>;
 
-/// A key with its place.
+/// A key of a map, with its position.
 #[derive(Debug)]
 pub struct Key {
     pub name: String,
     pub span: Span,
 }
 
-/// A value with its place.
+/// A value, with its position.
 #[derive(Debug)]
 pub struct Node {
     pub value: Value,
     pub span: Span,
 }
 
+/// A value, independent of the syntax.
 #[derive(Debug)]
 pub enum Value {
     Null,
     Bool(bool),
     Number(String),
     String(String),
-    /// TOML's dates and times, which no key of ours takes.
+    /// A date or time of TOML, which is not valid for any key.
     Datetime,
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
-    /// What a constant is made with that Terraform evaluates and nothing here does; a fault only where the
-    /// value is asked for.
+    /// An expression that Terraform evaluates and rdsprov does not, described with an article. It is
+    /// an error only where its value is needed.
     Unevaluated(String),
-    /// A fault is reported already; whoever meets this is quiet.
+    /// A value whose error is reported already, so that it must not be reported again.
     Refused,
 }
 
 impl Value {
+    /// Returns the type of the value with its article, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -57,12 +60,12 @@ impl Value {
     }
 }
 
-/// A string as Terraform holds it: in Unicode's composed form (NFC).
+/// Converts a string to the Unicode form NFC, as Terraform does.
 pub fn string(text: &str) -> String {
     text.nfc().collect()
 }
 
-/// What the text breaks, where, and what to do.
+/// An error in the text: its position, the fact and the hint.
 #[derive(Debug, PartialEq)]
 pub struct SyntaxError {
     pub span: Span,
@@ -76,7 +79,7 @@ impl SyntaxError {
     }
 }
 
-/// Reads a text; faults beside the tree where reading could go on.
+/// Parses a text. Returns the tree, unless the errors make it useless, and the errors.
 pub fn read(syntax: Syntax, text: &str) -> (Option<Node>, Vec<SyntaxError>) {
     match syntax {
         Syntax::Hcl => hcl::read(text),
