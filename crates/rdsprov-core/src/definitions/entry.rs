@@ -29,8 +29,8 @@ pub const KEYS: [&str; 13] = [
     "adopt",
 ];
 
-/// Reads an entry. Returns the application, and the optional keys that the entry sets itself; `None`
-/// if the entry has an error.
+/// Reads an entry. Returns the application, and the optional keys that the entry sets itself;
+/// `None` if the entry has an error.
 pub fn application(
     file: &mut File<'_>,
     rules: &Rules,

@@ -1,8 +1,8 @@
 //! Reads `*.tfvars` files of Terraform: attributes with constant values.
 //!
 //! Terraform defines what a file means. An expression that Terraform evaluates and rdsprov does not
-//! becomes [`Value::Unevaluated`]: it is never read as text, and an error names it where its value is
-//! needed.
+//! becomes [`Value::Unevaluated`]: it is never read as text, and an error names it where its value
+//! is needed.
 
 use hcl_edit::Span as _;
 use hcl_edit::expr::{Expression, Object, ObjectKey, UnaryOperator};
@@ -50,8 +50,8 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
 
 fn parse_error(text: &str, error: &hcl_edit::parser::Error) -> SyntaxError {
     let at = error.location().offset().min(text.len());
-    // hcl-edit 0.10 rejects a key that is given twice in the same spelling. `File::map` reports a key
-    // in two spellings (`a` and `"a"`).
+    // hcl-edit 0.10 rejects a key that is given twice in the same spelling. `File::map` reports a
+    // key in two spellings (`a` and `"a"`).
     if error.message().contains("redefined") {
         let key: String = text
             .get(at..)
@@ -71,8 +71,8 @@ fn parse_error(text: &str, error: &hcl_edit::parser::Error) -> SyntaxError {
     SyntaxError::new(at..at, format!("not valid HCL: {}", error.message()), "correct the syntax")
 }
 
-/// Returns the error for a number that exceeds a double: hcl-edit stops in the middle of it, with an
-/// error that does not say so.
+/// Returns the error for a number that exceeds a double: hcl-edit stops in the middle of it, with
+/// an error that does not say so.
 fn too_large(text: &str, at: usize) -> Option<SyntaxError> {
     let start = text[..at].trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').len();
     let is_number_char = |c: char| c.is_ascii_alphanumeric() || ".+-".contains(c);

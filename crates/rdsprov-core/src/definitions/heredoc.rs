@@ -1,8 +1,8 @@
 //! Reads heredocs as Terraform does.
 //!
-//! hcl-edit 0.10 differs in three points. It ends a heredoc at each line that starts with the marker,
-//! even if more text follows. It does not recognise the marker on the first line. It counts blank
-//! lines when it computes the common indentation.
+//! hcl-edit 0.10 differs in three points. It ends a heredoc at each line that starts with the
+//! marker, even if more text follows. It does not recognise the marker on the first line. It counts
+//! blank lines when it computes the common indentation.
 
 use hcl_edit::template::Element;
 use hcl_edit::{Ident, Span as _};
@@ -114,8 +114,8 @@ impl<'t> Heredoc<'t> {
         )
     }
 
-    /// Returns the literal parts in order, without the common indentation of the lines. Blank lines do
-    /// not count for the common indentation, and keep their own.
+    /// Returns the literal parts in order, without the common indentation of the lines. Blank lines
+    /// do not count for the common indentation, and keep their own.
     pub fn literals(&self, elements: &[&Element]) -> Vec<String> {
         let mut at_line_start = true;
         let mut shared = usize::MAX;

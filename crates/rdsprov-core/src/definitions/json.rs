@@ -28,8 +28,8 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
                 return (None, vec![SyntaxError::new(at..at, message, HELP)]);
             }
         };
-    // jsonc-parser 0.32 provides spans and duplicate keys, but accepts control characters in strings
-    // and leading zeros, which JSON does not allow. serde_json rejects them.
+    // jsonc-parser 0.32 provides spans and duplicate keys, but accepts control characters in
+    // strings and leading zeros, which JSON does not allow. serde_json rejects them.
     if let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
         let line_start: usize =
             text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();

@@ -265,8 +265,8 @@ pub struct Application {
     pub settings: BTreeMap<Parameter, String>,
     /// Roles, in addition to the owner, whose future objects in the database get the same grants.
     pub creators: Vec<RoleName>,
-    /// Patterns for databases that the role creates itself; rdsprov only revokes the privileges that
-    /// PUBLIC has on them.
+    /// Patterns for databases that the role creates itself; rdsprov only revokes the privileges
+    /// that PUBLIC has on them.
     pub plugin_databases: Vec<DatabasePattern>,
     /// Whether an existing role or database that is not managed may be adopted.
     pub adopt: bool,

@@ -23,8 +23,8 @@ const APPLICATIONS: &str = "application_databases";
 struct Variable {
     name: &'static str,
     has_type: fn(&Value) -> bool,
-    /// The largest edit distance at which another name is reported as a typo of this one. It is 1 for
-    /// `rds_config`, because a file can also contain `ecs_config`, at distance 2.
+    /// The largest edit distance at which another name is reported as a typo of this one. It is 1
+    /// for `rds_config`, because a file can also contain `ecs_config`, at distance 2.
     max_edit_distance: usize,
 }
 

@@ -36,8 +36,8 @@ pub enum Value {
     Datetime,
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
-    /// An expression that Terraform evaluates and rdsprov does not, described with an article. It is
-    /// an error only where its value is needed.
+    /// An expression that Terraform evaluates and rdsprov does not, described with an article. It
+    /// is an error only where its value is needed.
     Unevaluated(String),
     /// A value whose error is reported already, so that it must not be reported again.
     Refused,
