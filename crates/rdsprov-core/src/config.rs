@@ -1,4 +1,7 @@
-//! `rdsprov.toml`: what one does not want to repeat.
+//! The configuration file `rdsprov.toml`: defaults for options, secret templates, and settings for
+//! each environment.
+//!
+//! This module must not know the server, and does not open files: `session` reads the text.
 
 mod tls;
 
@@ -13,28 +16,29 @@ pub use tls::{CaFile, ClientCertificate, TlsMode, TlsSection, TlsSettings, TlsSe
 use crate::definitions::{Defaults, Mode, Rules};
 use crate::name::check_environment;
 
-/// What an environment asks for before a plan may run.
+/// The approval that an environment requires before a plan is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ApprovalPolicy {
-    /// Nothing.
+    /// No approval is required.
     None,
-    /// That somebody says yes.
+    /// An approval is required: `true`, or the digest of the plan.
     Required,
-    /// That somebody says yes to one plan.
+    /// An approval that contains the digest of the plan is required.
     Plan,
 }
 
-/// How it is found out whether a role's password is right.
+/// How a run finds out whether a role has the password of its secret.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VerifyPasswords {
-    /// By logging in as the role.
+    /// It logs in as the role, and sets the password only if the server rejects it (SQLSTATE
+    /// 28P01).
     #[default]
     Login,
-    /// Not at all: only new roles get their password.
+    /// It does not check, and sets the passwords of new roles only.
     Never,
-    /// Not at all: every role's password is set, in every run.
+    /// It does not check, and sets the password of every role in every run.
     AlwaysSet,
 }
 
@@ -51,79 +55,81 @@ impl FromStr for VerifyPasswords {
     }
 }
 
-/// `[passwords]`
+/// The table `[passwords]`: rules for the passwords in secrets.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Passwords {
-    /// How they are verified.
+    /// How passwords are verified; `None` means [`VerifyPasswords::Login`].
     pub verify: Option<VerifyPasswords>,
-    /// How many characters one must have at least.
+    /// The minimum length of a password in characters; 0 means no minimum.
     pub minimum_length: usize,
 }
 
-/// The file.
+/// The content of `rdsprov.toml`; each key is optional, and unknown keys are errors.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The region, where nothing else says it.
+    /// The AWS region, if neither an option nor `AWS_REGION` nor the definitions set it.
     pub aws_region: Option<String>,
-    /// How secrets are named.
+    /// `[secrets]`: the names of secrets.
     pub secrets: SecretsSection,
-    /// What is asked of passwords.
+    /// `[passwords]`: rules for the passwords in secrets.
     pub passwords: Passwords,
-    /// How definitions are read.
+    /// `[definitions]`: how definitions files are read.
     pub definitions: DefinitionsSection,
-    /// What holds where an application leaves a key out.
+    /// `[defaults]`: the values of keys that an application does not set.
     pub defaults: Defaults,
-    /// How connections are protected.
+    /// `[tls]`: encryption and certificates.
     pub tls: TlsSection,
-    /// The environments beside the known ones, or in their place.
+    /// `[environments.NAME]`: additional environments, and changes to the built-in ones.
     pub environments: BTreeMap<String, EnvironmentSection>,
-    /// Where records go.
+    /// `[audit]`: the files for records.
     pub audit: AuditSection,
 }
 
-/// `[secrets]`
+/// The table `[secrets]`: the secret templates.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecretsSection {
-    /// The template of the administrator's secret.
+    /// The secret template for the administrator.
     pub admin: Option<String>,
-    /// The template of an application's secret.
+    /// The secret template for applications.
     pub application: Option<String>,
 }
 
-/// `[definitions]`
+/// The table `[definitions]`: how definitions files are read.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DefinitionsSection {
-    /// The files.
+    /// The definitions files to read if no option names any.
     pub files: Vec<String>,
-    /// Keys of an application that are Terraform's own.
+    /// Keys and variables that only Terraform uses: see [`Rules::ignore_keys`].
     pub ignore_keys: Vec<String>,
-    /// What names of roles and databases look like.
+    /// A regular expression for the names of roles and databases: see [`Rules::naming_pattern`].
     pub naming_pattern: Option<String>,
-    /// Which mode counts.
+    /// Where to look for `application_databases`: see [`Rules::mode`].
     pub mode: Option<Mode>,
 }
 
-/// `[environments.NAME]`
+/// A table `[environments.NAME]`: the settings of one environment.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnvironmentSection {
-    /// What it asks for; a known environment's own where nothing is said, else `required`.
+    /// The approval policy; `None` means that of the built-in environment of this name, otherwise
+    /// [`ApprovalPolicy::Required`].
     pub approval: Option<ApprovalPolicy>,
-    /// What holds where an application leaves a key out, before [`Config::defaults`].
+    /// The values of keys that an application does not set. They take precedence over
+    /// [`Config::defaults`].
     pub defaults: Defaults,
 }
 
-/// `[audit]`
+/// The table `[audit]`: the files for records.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuditSection {
-    /// The CSV file.
+    /// The CSV file to which a run appends its records.
     pub output: Option<PathBuf>,
-    /// The ledger.
+    /// The ledger to which a run appends its records.
     pub ledger: Option<PathBuf>,
 }
 
@@ -137,8 +143,8 @@ pub struct ConfigError {
     pub reason: String,
 }
 
-/// The environments known without a file; only `dev` runs without approval.
-const KNOWN: [(&str, ApprovalPolicy); 4] = [
+/// The built-in environments with their approval policies; only `dev` requires no approval.
+const BUILT_IN: [(&str, ApprovalPolicy); 4] = [
     ("dev", ApprovalPolicy::None),
     ("test", ApprovalPolicy::Required),
     ("staging", ApprovalPolicy::Required),
@@ -146,10 +152,10 @@ const KNOWN: [(&str, ApprovalPolicy); 4] = [
 ];
 
 impl Config {
-    /// Reads the file's text.
+    /// Parses the text of the file; `path` is used in error messages only.
     ///
     /// # Errors
-    /// Where it is no TOML, or says something unknown.
+    /// Returns an error if the text is not TOML, or contains an unknown key or an invalid value.
     ///
     /// ```
     /// use rdsprov_core::config::{ApprovalPolicy, Config};
@@ -168,33 +174,33 @@ impl Config {
         Ok(config)
     }
 
-    /// What an environment asks for; nothing where it is not known.
+    /// Returns the approval policy of an environment, or `None` if the environment is not known.
     #[must_use]
     pub fn approval_policy(&self, environment: &str) -> Option<ApprovalPolicy> {
-        let known = KNOWN.iter().find(|(name, _)| *name == environment).map(|known| known.1);
+        let known = BUILT_IN.iter().find(|(name, _)| *name == environment).map(|known| known.1);
         match self.environments.get(environment) {
             Some(declared) => declared.approval.or(known).or(Some(ApprovalPolicy::Required)),
             None => known,
         }
     }
 
-    /// Reads what paths are relative to the file's own folder from there.
+    /// Resolves all relative paths in the file against the directory that contains the file.
     #[must_use]
-    pub fn relative_to(mut self, folder: &Path) -> Self {
+    pub fn relative_to(mut self, directory: &Path) -> Self {
         for file in &mut self.definitions.files {
-            *file = folder.join(&*file).display().to_string();
+            *file = directory.join(&*file).display().to_string();
         }
-        self.tls.relative_to(folder);
+        self.tls.relative_to(directory);
         for path in [&mut self.audit.output, &mut self.audit.ledger].into_iter().flatten() {
-            *path = folder.join(&*path);
+            *path = directory.join(&*path);
         }
         self
     }
 
-    /// The rules that definitions are read by, as the file says them.
+    /// Returns the rules for reading definitions files that this file sets.
     #[must_use]
     pub fn rules(&self) -> Rules {
-        let of_environment = |(name, environment): (&String, &EnvironmentSection)| {
+        let defaults_of = |(name, environment): (&String, &EnvironmentSection)| {
             (name.clone(), environment.defaults.clone())
         };
         Rules {
@@ -203,16 +209,19 @@ impl Config {
             naming_pattern: self.definitions.naming_pattern.clone(),
             environment: None,
             defaults: self.defaults.clone(),
-            environment_defaults: self.environments.iter().map(of_environment).collect(),
+            environment_defaults: self.environments.iter().map(defaults_of).collect(),
         }
     }
 
-    /// The environments that are known.
+    /// Returns the names of all known environments: the built-in ones and those in the file.
     #[must_use]
     pub fn environments_known(&self) -> Vec<String> {
-        let mut names: Vec<String> = KNOWN.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let mut names: Vec<String> = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
         names.extend(
-            self.environments.keys().filter(|name| !KNOWN.iter().any(|(k, _)| k == name)).cloned(),
+            self.environments
+                .keys()
+                .filter(|name| !BUILT_IN.iter().any(|(k, _)| k == name))
+                .cloned(),
         );
         names
     }
@@ -222,9 +231,9 @@ impl Config {
 mod tests {
     use super::*;
 
-    /// What the reference shows as an example is understood, and says something of everything.
+    /// The example in the reference is valid, and sets each key.
     #[test]
-    fn the_reference_leaves_nothing_out() {
+    fn reference_example_sets_each_key() {
         let reference = include_str!("../../../docs/reference.md");
         let section = reference.split("## `rdsprov.toml`\n\n```toml\n").nth(1).unwrap();
         let example = section.split("```").next().unwrap();
@@ -238,9 +247,9 @@ mod tests {
             environments,
             audit,
         } = Config::from_toml("rdsprov.toml", example).unwrap();
-        let said =
+        let text =
             format!("{aws_region:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {audit:?}");
-        assert!(!said.contains("None") && !said.contains("[]"), "{said}");
+        assert!(!text.contains("None") && !text.contains("[]"), "{text}");
         assert!(environments.values().any(|environment| environment.approval.is_some()));
     }
 }

@@ -1,5 +1,7 @@
-//! What may be rotated: applications are asked for, and roles have passwords. All that the definitions
-//! speak against is told at once, before anybody is contacted.
+//! Selects the passwords to rotate from the names of applications.
+//!
+//! It reports all reasons against a rotation together, before the run contacts AWS or the server.
+//! It knows the ids of secrets, but must not know their contents.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,21 +9,21 @@ use crate::desired::{Credential, Desired, Role};
 use crate::name::{ApplicationName, RoleName};
 use crate::secrets::SecretId;
 
-/// One password to be rotated.
+/// A password to rotate, with the applications that use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotation {
-    /// Whose.
+    /// The role whose password is replaced.
     pub role: RoleName,
-    /// Where it is kept.
+    /// The secret that contains the password.
     pub secret: SecretId,
-    /// The application that was asked for.
+    /// The application that the caller named.
     pub application: ApplicationName,
-    /// The others that log in with it, asked for or not.
+    /// The other applications that log in as the role, whether the caller named them or not.
     pub others: Vec<ApplicationName>,
 }
 
 impl Rotation {
-    /// Every application that logs in with it.
+    /// Returns all applications that log in as the role; the one that the caller named comes first.
     pub fn applications(&self) -> impl Iterator<Item = &ApplicationName> {
         std::iter::once(&self.application).chain(&self.others)
     }
@@ -85,26 +87,27 @@ pub enum RotationError {
     },
 }
 
-/// The passwords of some applications, each once, in the order asked for.
+/// Returns the passwords of the named applications, each once, in the order of the names.
+///
+/// `administrator` is the secret of the administrator, unless it logs in with an IAM token.
 ///
 /// # Errors
-/// All that is in the way; see [`RotationError`]. `administrator` is the administrator's secret, where it
-/// logs in with one.
+/// Returns all reasons why one of the passwords cannot be rotated.
 pub fn choose(
     desired: &Desired,
     applications: &[String],
     administrator: Option<&SecretId>,
 ) -> Result<Vec<Rotation>, Vec<RotationError>> {
-    let of_role = applications_of_roles(desired);
+    let by_role = applications_by_role(desired);
     let mut chosen: Vec<Rotation> = Vec::new();
     let mut errors = Vec::new();
     for name in applications {
-        let found = of_role.iter().find_map(|(role, applications)| {
+        let selected = by_role.iter().find_map(|(role, applications)| {
             let application = applications.iter().find(|one| one.as_str() == name)?;
             Some((*role, *application, desired.roles.get(*role)?))
         });
-        let Some((role, application, declared)) = found else {
-            errors.push(unknown(desired, name));
+        let Some((role, application, declared)) = selected else {
+            errors.push(unknown_application(desired, name));
             continue;
         };
         if chosen.iter().any(|rotation| rotation.role == *role) {
@@ -112,7 +115,7 @@ pub fn choose(
         }
         match secret_for(desired, role, application, declared, administrator) {
             Ok(secret) => {
-                let others = of_role[role].iter().filter(|one| **one != application);
+                let others = by_role[role].iter().filter(|one| **one != application);
                 chosen.push(Rotation {
                     role: role.clone(),
                     secret,
@@ -126,15 +129,15 @@ pub fn choose(
     if errors.is_empty() { Ok(chosen) } else { Err(errors) }
 }
 
-fn applications_of_roles(desired: &Desired) -> BTreeMap<&RoleName, BTreeSet<&ApplicationName>> {
-    let mut of_role: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+fn applications_by_role(desired: &Desired) -> BTreeMap<&RoleName, BTreeSet<&ApplicationName>> {
+    let mut by_role: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for (role, access) in desired.databases.values().flat_map(|database| &database.access) {
-        of_role.entry(role).or_default().insert(&access.application);
+        by_role.entry(role).or_default().insert(&access.application);
     }
-    of_role
+    by_role
 }
 
-fn unknown(desired: &Desired, name: &str) -> RotationError {
+fn unknown_application(desired: &Desired, name: &str) -> RotationError {
     let nearest = desired
         .applications
         .iter()
@@ -144,7 +147,7 @@ fn unknown(desired: &Desired, name: &str) -> RotationError {
     RotationError::UnknownApplication { name: name.to_owned(), nearest }
 }
 
-/// The one secret of a role, where it is nobody else's.
+/// Returns the secret of a role, if it is the only secret of the role and no other role uses it.
 fn secret_for(
     desired: &Desired,
     role: &RoleName,
@@ -161,12 +164,12 @@ fn secret_for(
         let secrets = std::iter::once(secret).chain(others).cloned().collect();
         return Err(RotationError::SeveralSecrets { application, role, secrets });
     }
-    let holds =
+    let uses_secret =
         |other: &Role| other.secret() == Some(secret) || other.other_secrets.contains_key(secret);
     let other = desired
         .roles
         .iter()
-        .find(|(name, other)| **name != role && holds(other))
+        .find(|(name, other)| **name != role && uses_secret(other))
         .map(|(name, _)| format!("role {name}"))
         .or_else(|| (administrator == Some(secret)).then(|| "the administrator".to_owned()));
     match other {

@@ -1,8 +1,8 @@
-//! The JSON that this program prints and keeps, as JSON Schemas: made of the types that are written, and of
-//! their documentation.
+//! The JSON Schemas of the documents that rdsprov prints or stores, generated from the Rust types
+//! and their doc comments.
 //!
-//! A document that has a `format_version` gets another one where somebody who reads it would have to change;
-//! keys may be added without.
+//! The `format_version` of a document is raised for each change that can break a program that reads
+//! it. New keys do not raise it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,27 +17,27 @@ use crate::audit::LedgerLine;
 use crate::definitions::Definitions;
 use crate::plan::{Plan, SavedPlan};
 
-/// A kind of document.
+/// A JSON document with a published schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Document {
-    /// What `plan --format json` prints.
+    /// The output of `plan --format json`.
     Plan,
-    /// What `plan --out` saves.
+    /// The file that `plan --out` writes.
     SavedPlan,
-    /// A line of a ledger.
+    /// One line of a ledger.
     Ledger,
-    /// What `access --format json` prints.
+    /// The output of `access --format json`.
     Access,
-    /// What `validate --format json` prints.
+    /// The output of `validate --format json`.
     Definitions,
 }
 
 impl Document {
-    /// All of them.
+    /// All documents, in the order in which messages list them.
     pub const ALL: [Self; 5] =
         [Self::Plan, Self::SavedPlan, Self::Ledger, Self::Access, Self::Definitions];
 
-    /// Its schema, of the draft 2020-12.
+    /// Returns the schema of the document, in the version draft 2020-12.
     ///
     /// ```
     /// use rdsprov_core::schema::Document;
@@ -85,7 +85,7 @@ impl FromStr for Document {
     }
 }
 
-/// The documentation is written for readers of Rust: its examples and links are left out.
+/// Removes Rust examples and links from the descriptions, which come from doc comments.
 #[derive(Debug, Clone, Default)]
 struct DescriptionCleanup {
     link: Option<Regex>,
@@ -94,11 +94,11 @@ struct DescriptionCleanup {
 impl Transform for DescriptionCleanup {
     fn transform(&mut self, schema: &mut Schema) {
         let link = self.link.take().or_else(|| Regex::new(r"\[(`[^`]+`)\](?:\([^)]*\))?").ok());
-        if let Some(description) = schema.get("description").and_then(|words| words.as_str()) {
-            let words = description.split("\n\n```").next().unwrap_or_default();
-            let words = link.as_ref().map(|link| link.replace_all(words, "$1").into_owned());
-            if let Some(words) = words {
-                schema.insert("description".to_owned(), words.into());
+        if let Some(description) = schema.get("description").and_then(|text| text.as_str()) {
+            let text = description.split("\n\n```").next().unwrap_or_default();
+            let text = link.as_ref().map(|link| link.replace_all(text, "$1").into_owned());
+            if let Some(text) = text {
+                schema.insert("description".to_owned(), text.into());
             }
         }
         self.link = link;

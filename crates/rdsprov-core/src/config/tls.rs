@@ -1,4 +1,7 @@
-//! What is said of TLS, in three places, and what of it holds.
+//! The TLS settings, merged from three sources: the options, the libpq variables and
+//! `rdsprov.toml`.
+//!
+//! This module must not know the server, and does not open the certificate files.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,15 +9,15 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// How connections are protected.
+/// How connections to the server are encrypted and verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TlsMode {
-    /// Encrypted, and the server is who it says.
+    /// Encrypted, and the certificate and the host name of the server are verified.
     VerifyFull,
-    /// Encrypted, whoever is there.
+    /// Encrypted, without verification of the server.
     Require,
-    /// Not at all; to loopback only.
+    /// Not encrypted; valid for loopback addresses only.
     Disable,
 }
 
@@ -31,13 +34,13 @@ impl FromStr for TlsMode {
     }
 }
 
-/// Whom to trust, where it is not the system's and Amazon's certificates.
+/// The trusted certificates, if they are not those of the operating system and of Amazon.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "PathBuf")]
 pub enum CaFile {
-    /// The system's alone: what libpq calls `system`, too.
+    /// Only those of the operating system, like `sslrootcert=system` of libpq.
     System,
-    /// Those of a file beside them.
+    /// Those of a PEM file, in addition to the ones of the operating system and of Amazon.
     Path(PathBuf),
 }
 
@@ -47,22 +50,25 @@ impl From<PathBuf> for CaFile {
     }
 }
 
-/// What one place says of TLS: `[tls]` in the file, the flags, or libpq's variables.
+/// The TLS settings of one source: the options, the libpq variables, or `[tls]` of `rdsprov.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsSection {
-    /// The mode.
+    /// The mode, if this source sets it.
     pub mode: Option<TlsMode>,
-    /// Whom to trust.
+    /// The trusted certificates, if this source sets them.
     pub ca_file: Option<CaFile>,
-    /// The client's certificate.
+    /// The PEM file with the client certificate and its intermediate certificates.
     pub client_cert: Option<PathBuf>,
-    /// Its key.
+    /// The PEM file with the private key of the client certificate.
     pub client_key: Option<PathBuf>,
 }
 
 impl TlsSection {
-    /// What libpq's variables say. One that is empty says nothing.
+    /// Reads the libpq variables `PGSSLROOTCERT`, `PGSSLCERT` and `PGSSLKEY`; an empty one counts
+    /// as not set.
+    ///
+    /// `PGSSLMODE` is not read: only the options and `rdsprov.toml` can set the mode.
     #[must_use]
     pub fn from_libpq(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let path = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -74,7 +80,7 @@ impl TlsSection {
         }
     }
 
-    pub(super) fn relative_to(&mut self, folder: &Path) {
+    pub(super) fn relative_to(&mut self, directory: &Path) {
         let ca_file = match &mut self.ca_file {
             Some(CaFile::Path(path)) => Some(path),
             Some(CaFile::System) | None => None,
@@ -82,12 +88,12 @@ impl TlsSection {
         for path in
             [ca_file, self.client_cert.as_mut(), self.client_key.as_mut()].into_iter().flatten()
         {
-            *path = folder.join(&*path);
+            *path = directory.join(&*path);
         }
     }
 }
 
-/// What holds.
+/// The TLS settings of a run, merged from all sources.
 ///
 /// ```
 /// use rdsprov_core::config::{CaFile, TlsMode, TlsSection, TlsSettings};
@@ -99,20 +105,20 @@ impl TlsSection {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// The mode.
+    /// The mode; [`TlsMode::VerifyFull`] if no source sets it.
     pub mode: TlsMode,
-    /// Whom to trust, where it is not the system's and Amazon's certificates.
+    /// The trusted certificates; `None` means those of the operating system and of Amazon.
     pub ca_file: Option<CaFile>,
-    /// Who we are.
+    /// The client certificate that is sent if the server requests one.
     pub client: Option<ClientCertificate>,
 }
 
-/// By what the server knows us, beside the password.
+/// The certificate that authenticates the administrator to the server, in addition to the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// The certificate, and those that vouch for it.
+    /// The PEM file with the certificate and its intermediate certificates.
     pub certificate: PathBuf,
-    /// Its key.
+    /// The PEM file with the private key.
     pub key: PathBuf,
 }
 
@@ -137,7 +143,7 @@ pub enum TlsSettingsError {
     },
 }
 
-/// What a place calls the things of a [`TlsSection`].
+/// The names that one source has for the fields of a [`TlsSection`], for messages.
 struct SettingNames {
     ca_file: &'static str,
     client_cert: &'static str,
@@ -158,47 +164,52 @@ const FILE: SettingNames = SettingNames {
 };
 
 impl TlsSettings {
-    /// What holds of three places: flags beat libpq's variables, and those beat the file. A client
-    /// certificate and its key come from one place, so that no key is tried with another's certificate.
+    /// Merges the sources: the options take precedence over the libpq variables, and those over
+    /// `rdsprov.toml`.
+    ///
+    /// A client certificate and its key come from the same source, so that a key is never used with
+    /// a certificate of another source.
     ///
     /// # Errors
-    /// Where what is said does not go together.
+    /// Returns an error if a CA file is set with [`TlsMode::Require`], which verifies nothing, or
+    /// if a source sets only one of the client certificate and its key.
     pub fn new(
-        flags: TlsSection,
+        options: TlsSection,
         libpq: TlsSection,
         file: TlsSection,
     ) -> Result<Self, TlsSettingsError> {
-        let mode = flags.mode.or(libpq.mode).or(file.mode).unwrap_or(TlsMode::VerifyFull);
+        let mode = options.mode.or(libpq.mode).or(file.mode).unwrap_or(TlsMode::VerifyFull);
         let mut ca_file = None;
         let mut client = None;
-        for (place, words) in [(flags, FLAGS), (libpq, LIBPQ), (file, FILE)] {
-            if place.ca_file.is_some() && mode == TlsMode::Require {
-                return Err(TlsSettingsError::UnusedCaFile { ca_file: words.ca_file });
+        for (source, names) in [(options, FLAGS), (libpq, LIBPQ), (file, FILE)] {
+            if source.ca_file.is_some() && mode == TlsMode::Require {
+                return Err(TlsSettingsError::UnusedCaFile { ca_file: names.ca_file });
             }
-            ca_file = ca_file.or(place.ca_file);
-            let of_place = match (place.client_cert, place.client_key) {
+            ca_file = ca_file.or(source.ca_file);
+            let of_source = match (source.client_cert, source.client_key) {
                 (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
                 (None, None) => None,
                 (Some(_), None) if client.is_none() => {
                     return Err(TlsSettingsError::HalfClientCertificate {
-                        given: words.client_cert,
-                        missing: words.client_key,
+                        given: names.client_cert,
+                        missing: names.client_key,
                     });
                 }
                 (None, Some(_)) if client.is_none() => {
                     return Err(TlsSettingsError::HalfClientCertificate {
-                        given: words.client_key,
-                        missing: words.client_cert,
+                        given: names.client_key,
+                        missing: names.client_cert,
                     });
                 }
                 _ => None,
             };
-            client = client.or(of_place);
+            client = client.or(of_source);
         }
         Ok(Self { mode, ca_file, client })
     }
 
-    /// `verify-full`, with a CA's certificate beside the system's and Amazon's.
+    /// Returns settings for `verify-full` that trust a CA file, in addition to the certificates of
+    /// the operating system and of Amazon.
     #[must_use]
     pub fn trusting(ca_file: PathBuf) -> Self {
         Self { mode: TlsMode::VerifyFull, ca_file: Some(CaFile::Path(ca_file)), client: None }
@@ -219,13 +230,13 @@ mod tests {
         }
     }
 
-    fn ca_file(places: [&str; 3]) -> Option<CaFile> {
-        let [flags, libpq, file] = places.map(|ca_file| section(ca_file, "", ""));
-        TlsSettings::new(flags, libpq, file).unwrap().ca_file
+    fn ca_file(sources: [&str; 3]) -> Option<CaFile> {
+        let [options, libpq, file] = sources.map(|ca_file| section(ca_file, "", ""));
+        TlsSettings::new(options, libpq, file).unwrap().ca_file
     }
 
     #[test]
-    fn the_nearest_place_says_whom_to_trust() {
+    fn first_source_sets_the_ca_file() {
         let path = |text: &str| Some(CaFile::Path(text.into()));
         assert_eq!(ca_file(["", "", ""]), None);
         assert_eq!(ca_file(["", "", "c"]), path("c"));
@@ -236,8 +247,8 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_and_its_key_come_from_one_place() {
-        let told = |flags, libpq, file| match TlsSettings::new(flags, libpq, file) {
+    fn client_certificate_and_key_come_from_one_source() {
+        let merged = |options, libpq, file| match TlsSettings::new(options, libpq, file) {
             Ok(settings) => settings
                 .client
                 .map(|client| format!("{} {}", client.certificate.display(), client.key.display()))
@@ -245,31 +256,31 @@ mod tests {
             Err(error) => error.to_string(),
         };
         let none = TlsSection::default;
-        assert_eq!(told(none(), none(), none()), "");
+        assert_eq!(merged(none(), none(), none()), "");
         let both = section("", "c", "k");
-        assert_eq!(told(none(), none(), both.clone()), "c k");
-        assert_eq!(told(section("", "a", "b"), both.clone(), none()), "a b");
-        // What a nearer place decides, the others may say as they like.
-        assert_eq!(told(both.clone(), section("", "c", ""), section("", "", "k")), "c k");
+        assert_eq!(merged(none(), none(), both.clone()), "c k");
+        assert_eq!(merged(section("", "a", "b"), both.clone(), none()), "a b");
+        // Once a source has set both, incomplete settings of later sources do not matter.
+        assert_eq!(merged(both.clone(), section("", "c", ""), section("", "", "k")), "c k");
         assert_eq!(
-            told(section("", "c", ""), section("", "", "k"), none()),
+            merged(section("", "c", ""), section("", "", "k"), none()),
             "--client-cert (or RDSPROV_CLIENT_CERT) is given without --client-key (or RDSPROV_CLIENT_KEY); a client certificate and its key go together"
         );
         assert_eq!(
-            told(none(), section("", "", "k"), both),
+            merged(none(), section("", "", "k"), both),
             "PGSSLKEY is given without PGSSLCERT; a client certificate and its key go together"
         );
     }
 
     #[test]
-    fn a_ca_that_nobody_asks_for_is_told() {
+    fn ca_file_with_require_is_an_error() {
         let require = TlsSection { mode: Some(TlsMode::Require), ..TlsSection::default() };
         let error = TlsSettings::new(require, section("ca.pem", "", ""), TlsSection::default());
         assert_eq!(error, Err(TlsSettingsError::UnusedCaFile { ca_file: "PGSSLROOTCERT" }));
     }
 
     #[test]
-    fn an_empty_variable_says_nothing() {
+    fn empty_variable_is_not_set() {
         let empty = TlsSection::from_libpq(|_| Some(OsString::new()));
         assert_eq!(empty, TlsSection::default());
     }
