@@ -1,7 +1,7 @@
-//! AWS Secrets Manager: batched, the current version of each secret; and what its errors mean.
+//! Fetches secrets from AWS Secrets Manager, in batches where possible, and interprets its errors.
 //!
-//! What an answer means is told by its code, and where one code means several things by its message; the
-//! message itself is passed on to nobody.
+//! The error code gives the meaning of an error. If a code has several meanings, the message
+//! decides between them. The message itself is not part of any error of rdsprov.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -19,24 +19,24 @@ use zeroize::Zeroizing;
 use super::create::cannot;
 use super::{Secret, SecretError, SecretId, SourceError, Stage};
 
-/// How many secrets one call may ask for.
-const BATCH: usize = 20;
+/// The maximum number of ids in one call of `BatchGetSecretValue`.
+const BATCH_SIZE: usize = 20;
 
-/// How many single calls are under way at once.
-const AT_ONCE: usize = 8;
+/// The number of calls of `GetSecretValue` that run at the same time.
+const CONCURRENT_CALLS: usize = 8;
 
-/// How long one attempt may take; the SDK sets no bound to an answer that never comes.
-const ATTEMPT: Duration = Duration::from_secs(10);
+/// The timeout of one attempt of a call; the SDK has none by default.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may take, which is the SDK's own default.
-const CONNECT: Duration = Duration::from_millis(3100);
+/// The timeout for opening a connection, equal to the default of the SDK.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 
-/// What AWS says of requests that come too often.
+/// The error codes for requests that come too often.
 pub(super) const THROTTLED: [&str; 3] =
     ["ThrottlingException", "Throttling", "TooManyRequestsException"];
 
-/// What AWS says of credentials that it does not take, whatever they are used for.
-const NOT_TAKEN: [&str; 7] = [
+/// The error codes for credentials that AWS rejects.
+const CREDENTIALS_REJECTED: [&str; 7] = [
     "UnrecognizedClientException",
     "InvalidClientTokenId",
     "InvalidSignatureException",
@@ -46,22 +46,25 @@ const NOT_TAKEN: [&str; 7] = [
     "ExpiredTokenException",
 ];
 
-type Answers = BTreeMap<SecretId, Result<Secret, SecretError>>;
+/// The result for each secret.
+type Results = BTreeMap<SecretId, Result<Secret, SecretError>>;
 
-/// Secrets Manager in one region.
+/// The AWS Secrets Manager of one region.
 #[derive(Clone)]
 pub struct SecretsManager {
     pub(super) client: Client,
     region: String,
 }
 
-/// What the environment says of region and credentials; the region given counts before it, and so does
-/// `AWS_ENDPOINT_URL` before AWS itself. Requests are made again with backoff as the SDK's standard mode does:
-/// three times in all, or `AWS_MAX_ATTEMPTS`.
+/// Loads the AWS configuration from the environment variables and the files of the AWS CLI.
+///
+/// `region` takes precedence over the environment. `AWS_ENDPOINT_URL` replaces the endpoint of AWS.
+/// The SDK makes up to three attempts per call, with backoff; `AWS_MAX_ATTEMPTS` changes the
+/// number.
 pub async fn configuration(region: Option<String>) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
-        .operation_attempt_timeout(ATTEMPT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
     if let Some(region) = region {
@@ -71,10 +74,10 @@ pub async fn configuration(region: Option<String>) -> SdkConfig {
 }
 
 impl SecretsManager {
-    /// That of a configuration's region.
+    /// Creates a client for the region of a configuration.
     ///
     /// # Errors
-    /// Where no region is to be had.
+    /// Returns [`SourceError::NoRegion`] if the configuration has no region.
     pub fn new(configuration: &SdkConfig) -> Result<Self, SourceError> {
         let region = configuration.region().ok_or(SourceError::NoRegion)?.to_string();
         Ok(Self { client: Client::new(configuration), region })
@@ -83,8 +86,8 @@ impl SecretsManager {
     pub(super) async fn fetch(
         &self,
         wanted: &BTreeMap<SecretId, Stage>,
-    ) -> Result<Answers, SourceError> {
-        let mut found: Answers = wanted
+    ) -> Result<Results, SourceError> {
+        let mut found: Results = wanted
             .keys()
             .filter_map(|id| Some((id.clone(), Err(self.in_another_region(id)?))))
             .collect();
@@ -93,35 +96,39 @@ impl SecretsManager {
             .filter(|(id, stage)| **stage == Stage::Pending && !found.contains_key(*id))
             .map(|(id, _)| id)
             .collect();
-        let mut answers = self.singly(pending, Stage::Pending).await?;
-        // Where nothing is pending, the current version is what there is.
-        answers.retain(|_, answer| {
-            !matches!(answer, Err(SecretError::NoValue { .. } | SecretError::Missing { .. }))
+        let mut results = self.fetch_single(pending, Stage::Pending).await?;
+        // For secrets without a pending version, the current one is fetched below.
+        results.retain(|_, result| {
+            !matches!(result, Err(SecretError::NoValue { .. } | SecretError::Missing { .. }))
         });
-        found.extend(answers);
-        // A batch knows no stages.
+        found.extend(results);
+        // `BatchGetSecretValue` returns current versions only.
         let here: Vec<&SecretId> = wanted.keys().filter(|id| !found.contains_key(*id)).collect();
-        for chunk in here.chunks(BATCH) {
-            found.extend(self.batch(chunk).await?);
+        for chunk in here.chunks(BATCH_SIZE) {
+            found.extend(self.fetch_batch(chunk).await?);
         }
-        // What a batch leaves open is asked for singly.
+        // A batch can leave secrets out; these are fetched one by one.
         let open: Vec<&SecretId> = wanted.keys().filter(|id| !found.contains_key(*id)).collect();
-        found.extend(self.singly(open, Stage::Current).await?);
+        found.extend(self.fetch_single(open, Stage::Current).await?);
         Ok(found)
     }
 
-    async fn singly(&self, ids: Vec<&SecretId>, stage: Stage) -> Result<Answers, SourceError> {
-        let mut answers = stream::iter(ids.into_iter().map(|id| self.single(id, stage)))
-            .buffer_unordered(AT_ONCE);
-        let mut found = Answers::new();
-        while let Some(answer) = answers.next().await {
-            let (id, secret) = answer?;
+    async fn fetch_single(
+        &self,
+        ids: Vec<&SecretId>,
+        stage: Stage,
+    ) -> Result<Results, SourceError> {
+        let mut results = stream::iter(ids.into_iter().map(|id| self.get_secret_value(id, stage)))
+            .buffer_unordered(CONCURRENT_CALLS);
+        let mut found = Results::new();
+        while let Some(result) = results.next().await {
+            let (id, secret) = result?;
             found.insert(id, secret);
         }
         Ok(found)
     }
 
-    /// An ARN names its region, and no other region has the secret.
+    /// Returns an error if the id is an ARN of another region, where this client cannot find it.
     pub(super) fn in_another_region(&self, id: &SecretId) -> Option<SecretError> {
         let mut parts = id.0.strip_prefix("arn:")?.split(':').skip(1);
         let (service, region) = (parts.next()?, parts.next()?);
@@ -132,25 +139,26 @@ impl SecretsManager {
         })
     }
 
-    async fn batch(&self, ids: &[&SecretId]) -> Result<Answers, SourceError> {
+    async fn fetch_batch(&self, ids: &[&SecretId]) -> Result<Results, SourceError> {
         let request = self
             .client
             .batch_get_secret_value()
             .set_secret_id_list(Some(ids.iter().map(|id| id.0.clone()).collect()));
-        let mut answer = match request.send().await {
-            Ok(answer) => answer,
+        let mut response = match request.send().await {
+            Ok(response) => response,
             Err(error) if error.code().is_some_and(|code| THROTTLED.contains(&code)) => {
                 let throttled = |id: &SecretId| Err(SecretError::Throttled { id: id.clone() });
                 return Ok(ids.iter().map(|id| ((*id).clone(), throttled(id))).collect());
             }
-            // A batch may be denied where single reads are not, or be spoiled by one of its ids.
-            Err(error) => return self.about_all(&error).map_or(Ok(Answers::new()), Err),
+            // The policy can deny the batch and allow single calls, and one invalid id fails the
+            // whole batch. In both cases, the secrets are fetched one by one.
+            Err(error) => return self.source_error(&error).map_or(Ok(Results::new()), Err),
         };
-        // One secret may be asked for by its name and by its ARN.
+        // A secret can be requested by its name and by its ARN at the same time.
         let asked = |name: Option<&str>| -> Vec<&SecretId> {
             ids.iter().copied().filter(|id| name == Some(id.0.as_str())).collect()
         };
-        let values = answer.secret_values.take().unwrap_or_default();
+        let values = response.secret_values.take().unwrap_or_default();
         let values = values.into_iter().flat_map(|mut value| {
             let text = value.secret_string.take().map(Zeroizing::new);
             let ids = [asked(value.name()), asked(value.arn())].concat();
@@ -160,7 +168,7 @@ impl SecretsManager {
                 Some((id.clone(), secret))
             })
         });
-        let errors = answer.errors().iter().flat_map(|error| {
+        let errors = response.errors().iter().flat_map(|error| {
             asked(error.secret_id()).into_iter().filter_map(|id| {
                 Some((id.clone(), Err(self.error_for(id, error.error_code(), error.message())?)))
             })
@@ -168,7 +176,7 @@ impl SecretsManager {
         Ok(values.chain(errors).collect())
     }
 
-    async fn single(
+    async fn get_secret_value(
         &self,
         id: &SecretId,
         stage: Stage,
@@ -180,13 +188,13 @@ impl SecretsManager {
             request = request.version_stage(stage.to_string());
         }
         let secret = match request.send().await {
-            Ok(mut answer) => {
-                let text = answer.secret_string.take().map(Zeroizing::new);
-                let version = answer.version_id().map(str::to_owned);
-                read(id, text.as_ref(), answer.secret_binary().is_some(), version)
+            Ok(mut response) => {
+                let text = response.secret_string.take().map(Zeroizing::new);
+                let version = response.version_id().map(str::to_owned);
+                read(id, text.as_ref(), response.secret_binary().is_some(), version)
                     .unwrap_or_else(|| Err(unreadable("the answer is empty")))
             }
-            Err(error) => match (self.about_all(&error), error.code()) {
+            Err(error) => match (self.source_error(&error), error.code()) {
                 (Some(error), _) => return Err(error),
                 (None, Some(code)) if THROTTLED.contains(&code) => {
                     Err(SecretError::Throttled { id: id.clone() })
@@ -205,7 +213,7 @@ impl SecretsManager {
         }
         let request = self.client.create_secret().name(&id.0).secret_string(text);
         let Err(error) = request.send().await else { return Ok(()) };
-        if let Some(error) = self.about_all(&error) {
+        if let Some(error) = self.source_error(&error) {
             return Err(cannot(id, &error.to_string()));
         }
         Err(match error.code() {
@@ -228,7 +236,7 @@ impl SecretsManager {
         })
     }
 
-    /// What an error tells for good of one secret; none where asking again could tell more.
+    /// Returns the meaning of an error for one secret, or `None` if another call could show more.
     pub(super) fn error_for(
         &self,
         id: &SecretId,
@@ -252,8 +260,9 @@ impl SecretsManager {
         }
     }
 
-    /// What an error tells of every secret alike.
-    pub(super) fn about_all<E>(&self, error: &SdkError<E>) -> Option<SourceError>
+    /// Returns the meaning of an error that concerns all secrets, or `None` if it concerns only
+    /// one.
+    pub(super) fn source_error<E>(&self, error: &SdkError<E>) -> Option<SourceError>
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
@@ -277,13 +286,13 @@ impl SecretsManager {
             }
             _ => error
                 .code()
-                .filter(|code| NOT_TAKEN.contains(code))
+                .filter(|code| CREDENTIALS_REJECTED.contains(code))
                 .map(|code| SourceError::CredentialsRefused { code: code.to_owned() }),
         }
     }
 }
 
-/// What one value of an answer says; none where it says nothing.
+/// Parses one value of a response; returns `None` if it contains neither text nor binary data.
 fn read(
     id: &SecretId,
     text: Option<&Zeroizing<String>>,

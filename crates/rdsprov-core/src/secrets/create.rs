@@ -1,13 +1,13 @@
-//! Secrets that are not there yet: made with a new password, and kept where the others are.
+//! Creates secrets that do not exist yet, in the source of the other secrets.
 
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{Secret, SecretError, SecretId, SecretSource, files};
 
-/// What it takes to log in, as RDS writes its own secrets.
+/// The JSON text of a new secret, with the keys that Amazon RDS uses in its own secrets.
 #[derive(Serialize)]
-struct Written<'a> {
+struct SecretDocument<'a> {
     engine: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<&'a str>,
@@ -21,9 +21,12 @@ struct Written<'a> {
 }
 
 impl Secret {
-    /// Its text, and room enough for it from the start: what grows leaves a copy behind.
+    /// Returns the JSON text of the secret.
+    ///
+    /// The buffer has its full capacity from the start: a buffer that grows leaves unwiped copies
+    /// of the password in memory.
     fn to_json(&self) -> Result<Zeroizing<String>, SecretError> {
-        let written = Written {
+        let document = SecretDocument {
             engine: "postgres",
             host: self.host.as_deref(),
             username: self.username.as_deref(),
@@ -31,11 +34,11 @@ impl Secret {
             port: self.port,
             password: self.password.expose(),
         };
-        let texts = [written.host, written.username, written.dbname, Some(written.password)];
-        // A character becomes six at most.
-        let room = 200 + 6 * texts.into_iter().flatten().map(str::len).sum::<usize>();
-        let mut bytes = Vec::with_capacity(room);
-        let ended = serde_json::to_writer(&mut bytes, &written);
+        let texts = [document.host, document.username, document.dbname, Some(document.password)];
+        // JSON escapes a byte with six characters at most (`\u001f`).
+        let capacity = 200 + 6 * texts.into_iter().flatten().map(str::len).sum::<usize>();
+        let mut bytes = Vec::with_capacity(capacity);
+        let ended = serde_json::to_writer(&mut bytes, &document);
         let text = String::from_utf8(bytes).map(Zeroizing::new);
         match (ended, text) {
             (Ok(()), Ok(text)) => Ok(text),
@@ -46,10 +49,10 @@ impl Secret {
 }
 
 impl SecretSource {
-    /// Makes a secret that is not there.
+    /// Creates a secret that does not exist yet.
     ///
     /// # Errors
-    /// Where it cannot be made, or somebody else has made it meanwhile.
+    /// Returns an error if the source cannot create it, or already contains it.
     pub async fn create(&self, secret: &Secret) -> Result<(), SecretError> {
         match self {
             Self::Files(directory) => files::create(directory, &secret.id, &secret.to_json()?),
@@ -70,7 +73,7 @@ mod tests {
     use crate::secrets::Password;
 
     #[test]
-    fn what_is_written_is_what_is_read() {
+    fn created_secrets_can_be_parsed() {
         let id = SecretId("rds/admin".to_owned());
         let secret = Secret {
             id: id.clone(),

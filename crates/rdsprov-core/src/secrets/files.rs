@@ -1,4 +1,4 @@
-//! A directory of JSON files, for tests and offline work.
+//! A directory of JSON files as the source of secrets, for tests and offline use.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::create::cannot;
 use super::{Secret, SecretError, SecretId, Stage};
 
+/// Returns the path of a secret; an id that could lead out of the directory is an error.
 fn path(directory: &Path, id: &SecretId) -> Result<PathBuf, SecretError> {
     let below = Path::new(&id.0);
     if !below.components().all(|part| matches!(part, Component::Normal(_))) {
@@ -18,17 +19,17 @@ fn path(directory: &Path, id: &SecretId) -> Result<PathBuf, SecretError> {
     Ok(directory.join(format!("{}.json", id.0)))
 }
 
-/// A new file, which nobody else may read.
+/// Creates the file of a new secret, readable by its owner only.
 pub(super) fn create(directory: &Path, id: &SecretId, text: &str) -> Result<(), SecretError> {
     let path = path(directory, id)?;
     let write = || {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
         if written.is_err() {
-            // Half a secret is none, and would stand in the way of a whole one.
+            // An incomplete file cannot be parsed, and `create_new` would fail in the next run.
             let _ = std::fs::remove_file(&path);
         }
         written

@@ -1,21 +1,23 @@
-//! New passwords, out of the system's own randomness.
+//! Generates passwords from random bytes of the operating system.
 
 use super::Password;
 use super::scram::NoRandomness;
 
-/// How many characters a password has that nobody asked to be longer.
+/// The minimum length of a generated password, in characters.
 pub const GENERATED_LENGTH: usize = 32;
 
-/// Letters, digits, and what RFC 3986 lets stand unencoded in a URL: such a password can be put into a
-/// connection string, a shell and JSON as it is. 64 of them, so that each stands for six bits.
+/// Letters, digits, and two characters that RFC 3986 does not reserve, so that a password needs no
+/// quoting in a URL, a shell or JSON. There are 64 of them, so that each encodes six random bits.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 impl Password {
-    /// A new one of at least [`GENERATED_LENGTH`] characters, of a kind that rules for passwords ask for:
-    /// it has upper and lower case, digits and a sign.
+    /// Generates a password of `minimum_length` characters, and at least [`GENERATED_LENGTH`].
+    ///
+    /// To comply with password policies, it contains an upper-case letter, a lower-case letter, a
+    /// digit and a punctuation character.
     ///
     /// # Errors
-    /// Where the system gives no random bytes.
+    /// Returns an error if the operating system provides no random bytes.
     ///
     /// ```
     /// use rdsprov_core::secrets::Password;
@@ -29,7 +31,8 @@ impl Password {
             getrandom::fill(&mut bytes).map_err(|error| NoRandomness(error.to_string()))?;
             let text: String =
                 bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 64)])).collect();
-            // Two in three have all four kinds; to draw again favours none of those.
+            // Two of three random texts contain all four kinds. Drawing the whole text again keeps
+            // the distribution of those uniform.
             let has = |kind: fn(&char) -> bool| text.chars().any(|c| kind(&c));
             let all = has(char::is_ascii_uppercase)
                 && has(char::is_ascii_lowercase)
@@ -37,7 +40,7 @@ impl Password {
                 && has(char::is_ascii_punctuation);
             match Self::new(text) {
                 Ok(password) if all => return Ok(password),
-                // Or it happens to begin as a placeholder does.
+                // A text that starts like a placeholder is drawn again, too.
                 _ => {}
             }
         }
@@ -51,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_another_and_uses_the_whole_alphabet() {
+    fn passwords_differ_and_use_the_whole_alphabet() {
         let many: BTreeSet<String> =
             (0..200).map(|_| Password::generate(0).unwrap().expose().to_owned()).collect();
         assert_eq!(many.len(), 200);

@@ -1,4 +1,7 @@
-//! Secrets: where passwords come from, and the one type they live in.
+//! Secrets: the sources that contain passwords, and the type [`Password`] that protects them.
+//!
+//! A password reaches the server either in a login or, in a statement, as a SCRAM verifier
+//! (`scram`). This module must not know connections to PostgreSQL or front ends.
 
 #[cfg(feature = "aws")]
 pub mod aws;
@@ -32,7 +35,7 @@ pub use password::{Password, PasswordProblem};
 #[cfg(feature = "aws")]
 pub(crate) use versions::{RotationOwner, Stages, Version, VersionsError};
 
-/// A secret's name or ARN.
+/// The id of a secret: its name or ARN in Secrets Manager, or a relative path in a directory.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -45,7 +48,7 @@ impl fmt::Display for SecretId {
     }
 }
 
-/// The label by which Secrets Manager says which version of a secret counts.
+/// The version stage in Secrets Manager that selects a version of a secret.
 ///
 /// ```
 /// use rdsprov_core::secrets::Stage;
@@ -54,12 +57,12 @@ impl fmt::Display for SecretId {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Stage {
-    /// `AWSCURRENT`: what applications log in with.
+    /// `AWSCURRENT`: the version with the password that applications use.
     #[default]
     #[serde(rename = "AWSCURRENT")]
     Current,
-    /// `AWSPENDING`: what they will log in with when a rotation ends. A secret without such a version
-    /// is taken as it is.
+    /// `AWSPENDING`: the version with the password that a rotation is about to set. If a secret has
+    /// no such version, its current version is read.
     #[serde(rename = "AWSPENDING")]
     Pending,
 }
@@ -81,22 +84,22 @@ impl std::str::FromStr for Stage {
     }
 }
 
-/// What a secret says.
+/// The content of a secret, as far as rdsprov uses it.
 #[derive(Debug, Clone)]
 pub struct Secret {
-    /// Its id.
+    /// The id with which the secret was fetched.
     pub id: SecretId,
-    /// Which version of it was read, where it has versions.
+    /// The version id, if the source has versions.
     pub version: Option<String>,
-    /// The password.
+    /// The value of `password`, the only required key.
     pub password: Password,
-    /// The role that it is for.
+    /// The name of the role that has the password.
     pub username: Option<String>,
-    /// The server's host.
+    /// The host of the server, without a port.
     pub host: Option<String>,
-    /// The server's port.
+    /// The port of the server, from `port` or from `host`.
     pub port: Option<u16>,
-    /// The database that it is for.
+    /// The name of the database to connect to.
     pub dbname: Option<String>,
 }
 
@@ -213,36 +216,52 @@ pub enum SourceError {
     },
 }
 
-/// Where secrets come from.
+/// The source from which a run fetches its secrets.
 #[cfg(feature = "postgres")]
 #[derive(Clone)]
 pub enum SecretSource {
-    /// A directory of JSON files, `DIR/<id>.json`.
+    /// A directory of JSON files, with the file `<id>.json` for each secret.
     Files(std::path::PathBuf),
-    /// AWS Secrets Manager.
+    /// AWS Secrets Manager in one region.
     #[cfg(feature = "aws")]
     Aws(aws::SecretsManager),
-    /// Whatever the program around this one has.
+    /// A source that the embedding program implements.
     Own(std::sync::Arc<dyn SecretProvider>),
 }
 
-/// Secrets that the program around this one has. It is asked for one after the other, where
-/// [`SecretSource::fetch`] is awaited.
+/// A source of secrets that the embedding program implements.
+///
+/// [`SecretSource::fetch`] requests one secret after the other, in the task that awaits it.
+///
+/// ```
+/// use rdsprov_core::secrets::{Secret, SecretError, SecretId, SecretProvider, SourceError};
+///
+/// struct Fixed;
+///
+/// impl SecretProvider for Fixed {
+///     fn secret(&self, id: &SecretId) -> Result<Result<Secret, SecretError>, SourceError> {
+///         Ok(Secret::parse(id, r#"{"password": "s3cr3t-enough"}"#))
+///     }
+/// }
+///
+/// assert!(Fixed.secret(&SecretId("shop".to_owned())).unwrap().is_ok());
+/// ```
 #[cfg(feature = "postgres")]
 pub trait SecretProvider: Send + Sync {
-    /// One secret, or what is wrong with it.
+    /// Returns a secret, or the error that concerns only this secret.
     ///
     /// # Errors
-    /// Where there is none at all: nobody is asked for another then.
+    /// Returns an error if the whole source fails; then no other secret is requested.
     fn secret(&self, id: &SecretId) -> Result<Result<Secret, SecretError>, SourceError>;
 }
 
 #[cfg(feature = "postgres")]
 impl SecretSource {
-    /// Fetches them all, each in the version that its stage says; each its secret or its error.
+    /// Fetches the secrets, each in the version with the given stage. Returns the secret or the
+    /// error for each id.
     ///
     /// # Errors
-    /// Where the source gives none at all.
+    /// Returns an error if the whole source fails, for example without AWS credentials.
     pub async fn fetch(
         &self,
         wanted: &BTreeMap<SecretId, Stage>,
@@ -268,12 +287,13 @@ impl SecretSource {
     }
 }
 
-/// How secrets are named where nobody says otherwise.
+/// The secret templates: patterns for the ids of secrets that the definitions do not name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Templates {
-    /// The administrator's.
+    /// The template for the administrator, with the placeholders `{environment}` and `{build_id}`.
     pub admin: String,
-    /// An application's.
+    /// The template for applications, which may also contain `{application}`, `{database}` and
+    /// `{username}`.
     pub application: String,
 }
 
@@ -299,10 +319,11 @@ pub struct TemplateError {
 }
 
 impl Templates {
-    /// The id of an application's secret.
+    /// Returns the id of the secret of an application.
     ///
     /// # Errors
-    /// Where the template holds a placeholder that is not known.
+    /// Returns an error if the template contains an unknown placeholder, or `{build_id}` without a
+    /// build id.
     ///
     /// ```
     /// use rdsprov_core::secrets::Templates;
@@ -327,10 +348,17 @@ impl Templates {
         })
     }
 
-    /// The id of the administrator's secret.
+    /// Returns the id of the secret of the administrator.
     ///
     /// # Errors
-    /// Where the template holds a placeholder that is not known.
+    /// Returns an error if the template contains an unknown placeholder, or `{build_id}` without a
+    /// build id.
+    ///
+    /// ```
+    /// use rdsprov_core::secrets::Templates;
+    /// let id = Templates::default().admin_secret("dev", None);
+    /// assert_eq!(id.unwrap().0, "goldenpath/dev/rds/master");
+    /// ```
     pub fn admin_secret(
         &self,
         environment: &str,
@@ -344,6 +372,7 @@ impl Templates {
     }
 }
 
+/// Replaces the placeholders of a template; one without a value is an error.
 fn expand<'v>(
     template: &str,
     value: impl Fn(&str) -> Option<&'v str>,

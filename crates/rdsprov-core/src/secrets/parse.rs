@@ -1,4 +1,7 @@
-//! A secret's JSON text. No error here carries any of it, and wherever reading ends, what was read is wiped.
+//! Parses the JSON text of a secret.
+//!
+//! An error contains no part of the text. The parsed values are wiped from memory, also after an
+//! error.
 
 use std::fmt;
 
@@ -9,11 +12,11 @@ use super::{Password, Secret, SecretError, SecretId};
 
 const KEYS: [&str; 6] = ["password", "username", "host", "port", "dbname", "engine"];
 
-/// The value of a key that matters, as far as it does.
+/// The value of a known key, without the content of types that no key accepts.
 enum Field {
     Null,
     Text(Zeroizing<String>),
-    /// None where it is no whole number from 0 on.
+    /// `None` stands for a number that is negative or not an integer.
     Number(Option<u64>),
     Other,
 }
@@ -68,11 +71,11 @@ impl<'de> Deserialize<'de> for Field {
     }
 }
 
-/// The keys that matter, and the first that stands there twice.
+/// The values of the known keys, and the first known key that occurs duplicate.
 #[derive(Default)]
 struct Fields {
     values: [Option<Field>; KEYS.len()],
-    twice: Option<&'static str>,
+    duplicate: Option<&'static str>,
 }
 
 struct FieldsVisitor;
@@ -92,7 +95,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 continue;
             };
             if fields.values[at].replace(map.next_value()?).is_some() {
-                fields.twice.get_or_insert(KEYS[at]);
+                fields.duplicate.get_or_insert(KEYS[at]);
             }
         }
         Ok(fields)
@@ -100,13 +103,22 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 }
 
 impl Secret {
-    /// Reads a secret's text.
+    /// Parses the text of a secret.
     ///
     /// # Errors
-    /// See [`SecretError`]; none holds any part of the text.
+    /// Returns an error if the text is not a JSON object with a usable `password`, or if another
+    /// known key is invalid. The error contains no part of the text.
+    ///
+    /// ```
+    /// use rdsprov_core::secrets::{Secret, SecretId};
+    /// let id = SecretId("goldenpath/dev/shop/postgres".to_owned());
+    /// let text = r#"{"password": "s3cr3t-enough", "host": "db.example.com:5433"}"#;
+    /// let secret = Secret::parse(&id, text).unwrap();
+    /// assert_eq!((secret.host.as_deref(), secret.port), (Some("db.example.com"), Some(5433)));
+    /// ```
     pub fn parse(id: &SecretId, text: &str) -> Result<Self, SecretError> {
         let id = id.clone();
-        // Editors of Windows set a byte order mark before UTF-8.
+        // Some Windows editors write a byte order mark.
         let json = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut reader = serde_json::Deserializer::from_str(json);
         let fields = reader
@@ -120,17 +132,17 @@ impl Secret {
                     column: error.column(),
                 },
             })?;
-        if let Some(key) = fields.twice {
+        if let Some(key) = fields.duplicate {
             return Err(SecretError::DuplicateKey { id, key });
         }
         let [password, username, host, port, dbname, engine] = fields.values;
-        let secret_of = |key: &'static str, value: Option<Field>| match value {
+        let wiped_text = |key: &'static str, value: Option<Field>| match value {
             None | Some(Field::Null) => Ok(None),
             Some(Field::Text(text)) => Ok(Some(text)),
             Some(_) => Err(SecretError::WrongType { id: id.clone(), key, wanted: "a text" }),
         };
-        let text_of =
-            |key, value| secret_of(key, value).map(|text| text.map(|text| String::clone(&text)));
+        let plain_text =
+            |key, value| wiped_text(key, value).map(|text| text.map(|text| String::clone(&text)));
         let wrong_port =
             || SecretError::WrongType { id: id.clone(), key: "port", wanted: "a port number" };
         let mut port = match port {
@@ -144,7 +156,7 @@ impl Secret {
         if port == Some(0) {
             return Err(wrong_port());
         }
-        let mut host = text_of("host", host)?;
+        let mut host = plain_text("host", host)?;
         if let Some((name, number)) = host.as_deref().and_then(|text| text.split_once(':'))
             && let Ok(number) = number.parse()
         {
@@ -154,15 +166,15 @@ impl Secret {
             port = Some(number);
             host = Some(name.to_owned());
         }
-        if let Some(engine) = text_of("engine", engine)?
+        if let Some(engine) = plain_text("engine", engine)?
             && !["postgres", "postgresql", "aurora-postgresql"]
                 .contains(&engine.to_ascii_lowercase().as_str())
         {
             return Err(SecretError::WrongEngine { id });
         }
-        let username = text_of("username", username)?;
-        let dbname = text_of("dbname", dbname)?;
-        let mut password = secret_of("password", password)?
+        let username = plain_text("username", username)?;
+        let dbname = plain_text("dbname", dbname)?;
+        let mut password = wiped_text("password", password)?
             .ok_or_else(|| SecretError::NoPassword { id: id.clone() })?;
         let password = Password::new(std::mem::take(&mut *password))
             .map_err(|problem| SecretError::BadPassword { id: id.clone(), problem })?;
@@ -175,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_error_holds_the_text() {
+    fn errors_contain_no_part_of_the_text() {
         const CANARY: &str = "canary-7f3a91";
         let id = SecretId("a/b".to_owned());
         for text in [
@@ -209,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_refused() {
+    fn placeholders_are_rejected() {
         let id = SecretId("a/b".to_owned());
         for text in [
             "",

@@ -1,10 +1,11 @@
-//! The one type that passwords live in.
+//! [`Password`], the only type that contains a password.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A password: wiped from memory when dropped, and silent in `Debug` and `Display`.
+/// A password, which is wiped from memory when it is dropped, and which `Debug` and `Display` do
+/// not print.
 ///
 /// ```
 /// use rdsprov_core::secrets::Password;
@@ -12,7 +13,7 @@ use zeroize::Zeroizing;
 /// assert_eq!(format!("{password} {password:?}"), "<password> <password>");
 /// ```
 ///
-/// Nothing can be made of it with serde:
+/// Serde cannot serialise it:
 ///
 /// ```compile_fail,E0277
 /// let password = rdsprov_core::secrets::Password::new("s3cr3t-enough".to_owned()).unwrap();
@@ -35,18 +36,19 @@ pub enum PasswordProblem {
     Placeholder,
 }
 
-/// What somebody writes who means to come back; with whatever behind it.
+/// Words that stand for a password that was never set. A text that starts with one is rejected.
 const PLACEHOLDERS: [&str; 7] =
     ["placeholder", "changeme", "change-me", "change_me", "replaceme", "replace-me", "replace_me"];
 
-/// What stands around the name of a value that nobody put in.
+/// Brackets around the name of a value that a template engine did not insert.
 const BRACKETS: [(&str, &str); 3] = [("<", ">"), ("${", "}"), ("{{", "}}")];
 
 impl Password {
-    /// Takes a text that can be a password.
+    /// Creates a password from a text.
     ///
     /// # Errors
-    /// Where it cannot; see [`PasswordProblem`].
+    /// Returns a [`PasswordProblem`] if the text is empty, contains a NUL or a line break, or is a
+    /// placeholder.
     pub fn new(text: String) -> Result<Self, PasswordProblem> {
         let text = Zeroizing::new(text);
         if text.is_empty() {
@@ -65,19 +67,19 @@ impl Password {
         Ok(Self(text))
     }
 
-    /// Whether it has less characters than a site asks for.
+    /// Returns whether the password has fewer Unicode characters than `characters`.
     #[must_use]
     pub fn is_shorter_than(&self, characters: usize) -> bool {
         self.0.chars().count() < characters
     }
 
-    /// Whether two secrets hold one password.
+    /// Returns whether both passwords are the same.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.0 == other.0
     }
 
-    /// The text itself, for the login. Not for a statement: those take its verifier.
+    /// Returns the password in plain text. It is for a login only: a statement contains a verifier.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -102,9 +104,9 @@ mod tests {
 
     use crate::secrets::{Secret, SecretId};
 
-    /// A panic prints what `expect`, `unwrap` and `assert_eq` were given: of a password, nothing.
+    /// A panic prints the values that `panic!`, `unwrap` and `assert_eq!` got, but no password.
     #[test]
-    fn a_panic_shows_no_password() {
+    fn panics_print_no_password() {
         const CANARY: &str = "Canary-of-a-panic";
         let text = format!(r#"{{"password": "{CANARY}"}}"#);
         let secret = Secret::parse(&SecretId("a/b".to_owned()), &text).unwrap();
@@ -118,9 +120,9 @@ mod tests {
             &|| assert_eq!(Some(&password).map(|one| format!("{one:?}")), None),
         ];
         for panics in panics {
-            let said = catch_unwind(AssertUnwindSafe(panics)).unwrap_err();
-            let said = said.downcast_ref::<String>().unwrap();
-            assert!(said.contains("<password>") && !said.contains(CANARY), "{said}");
+            let message = catch_unwind(AssertUnwindSafe(panics)).unwrap_err();
+            let message = message.downcast_ref::<String>().unwrap();
+            assert!(message.contains("<password>") && !message.contains(CANARY), "{message}");
         }
     }
 }

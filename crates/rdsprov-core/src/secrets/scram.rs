@@ -1,5 +1,6 @@
-//! SCRAM-SHA-256 verifiers, as PostgreSQL stores them and as RFC 5802 and 7677 define them: all of a
-//! password that ever reaches a server in a statement.
+//! SCRAM-SHA-256 verifiers in the form that PostgreSQL stores (RFC 5802, RFC 7677).
+//!
+//! A statement that sets a password contains a verifier and never the password.
 
 use std::fmt;
 
@@ -11,15 +12,19 @@ use zeroize::Zeroizing;
 
 use super::Password;
 
-/// PostgreSQL's own number of iterations, where the server has no setting of it (up to 15).
+/// The number of iterations if the server has no parameter `scram_iterations` (before PostgreSQL
+/// 16).
 pub const ITERATIONS: u32 = 4096;
 
 const KEY: usize = 32;
 const SALT: usize = 16;
 const MECHANISM: &str = "SCRAM-SHA-256";
 
-/// A password's verifier: enough to check the password, not enough to log in. Weak passwords can be guessed by
-/// it, so only `Display` has it, for the statement.
+/// The verifier of a password: the server can check the password with it, but no client can log in
+/// with it.
+///
+/// A weak password can be guessed from its verifier. Therefore only `Display`, which the statement
+/// uses, prints it; `Debug` does not.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Verifier {
     iterations: u32,
@@ -29,10 +34,19 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier with a salt of its own.
+    /// Computes the verifier of a password with a random salt.
     ///
     /// # Errors
-    /// Where the system gives no random bytes.
+    /// Returns an error if the operating system provides no random bytes.
+    ///
+    /// ```
+    /// use rdsprov_core::secrets::Password;
+    /// use rdsprov_core::secrets::scram::{ITERATIONS, Verifier};
+    /// let password = Password::new("s3cr3t-enough".to_owned()).unwrap();
+    /// let verifier = Verifier::new(&password, ITERATIONS).unwrap();
+    /// assert!(verifier.to_string().starts_with("SCRAM-SHA-256$4096:"));
+    /// assert!(verifier.matches(&password));
+    /// ```
     pub fn new(password: &Password, iterations: u32) -> Result<Self, NoRandomness> {
         let mut salt = vec![0; SALT];
         getrandom::fill(&mut salt).map_err(|error| NoRandomness(error.to_string()))?;
@@ -40,17 +54,17 @@ impl Verifier {
     }
 
     fn with_salt(password: &Password, iterations: u32, salt: Vec<u8>) -> Self {
-        let salted = salted(password, iterations, &salt);
-        let client_key = Zeroizing::new(keyed(salted.as_slice(), &[b"Client Key"]));
+        let salted = salted_password(password, iterations, &salt);
+        let client_key = Zeroizing::new(hmac_sha256(salted.as_slice(), &[b"Client Key"]));
         Self {
             iterations,
             stored_key: Sha256::digest(client_key.as_slice()).into(),
-            server_key: keyed(salted.as_slice(), &[b"Server Key"]),
+            server_key: hmac_sha256(salted.as_slice(), &[b"Server Key"]),
             salt,
         }
     }
 
-    /// Reads what a server has stored; nothing, where that is no verifier of this mechanism.
+    /// Parses a verifier that a server has stored; returns `None` for other formats, such as MD5.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (rest, keys) = text.strip_prefix(MECHANISM)?.strip_prefix('$')?.split_once('$')?;
@@ -65,7 +79,7 @@ impl Verifier {
         })
     }
 
-    /// Whether it is the verifier of a password.
+    /// Returns whether this is the verifier of `password`.
     #[must_use]
     pub fn matches(&self, password: &Password) -> bool {
         *self == Self::with_salt(password, self.iterations, self.salt.clone())
@@ -96,27 +110,26 @@ impl fmt::Display for Verifier {
 #[error("the system gives no random bytes: {0}")]
 pub struct NoRandomness(pub(super) String);
 
-fn keyed(key: &[u8], parts: &[&[u8]]) -> [u8; KEY] {
-    // HMAC takes keys of any length.
-    #[allow(clippy::expect_used, reason = "see above")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; KEY] {
+    #[allow(clippy::expect_used, reason = "HMAC accepts keys of any length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC accepts keys of any length");
     for part in parts {
         mac.update(part);
     }
     mac.finalize().into_bytes().into()
 }
 
-/// `Hi` of RFC 5802 over SASLprep of the password. What SASLprep forbids is taken as it is, as PostgreSQL
-/// does on both sides.
-fn salted(password: &Password, iterations: u32, salt: &[u8]) -> Zeroizing<[u8; KEY]> {
+/// Computes the function `Hi` of RFC 5802 for the SASLprep form of the password. As in PostgreSQL's
+/// client and server, a password that SASLprep rejects is used unchanged.
+fn salted_password(password: &Password, iterations: u32, salt: &[u8]) -> Zeroizing<[u8; KEY]> {
     let text = password.expose();
     let prepared = Zeroizing::new(
         stringprep::saslprep(text).map_or_else(|_| text.to_owned(), std::borrow::Cow::into_owned),
     );
-    let mut last = keyed(prepared.as_bytes(), &[salt, &1u32.to_be_bytes()]);
+    let mut last = hmac_sha256(prepared.as_bytes(), &[salt, &1u32.to_be_bytes()]);
     let mut result = Zeroizing::new(last);
     for _ in 1..iterations {
-        last = keyed(prepared.as_bytes(), &[&last]);
+        last = hmac_sha256(prepared.as_bytes(), &[&last]);
         for (sum, byte) in result.iter_mut().zip(last) {
             *sum ^= byte;
         }
@@ -132,20 +145,20 @@ mod tests {
         Password::new(text.to_owned()).unwrap()
     }
 
-    /// The exchange of RFC 7677, section 3, with the keys that follow from it.
+    /// The example exchange of RFC 7677, section 3.
     #[test]
-    fn the_example_of_the_rfc() {
+    fn rfc_7677_example() {
         let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
         let verifier = Verifier::with_salt(&password("pencil"), 4096, salt);
         let message = "n=user,r=rOprNGfwEbeRWgbNEkqO,\
             r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,\
             c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
-        let signature = keyed(&verifier.server_key, &[message.as_bytes()]);
+        let signature = hmac_sha256(&verifier.server_key, &[message.as_bytes()]);
         assert_eq!(STANDARD.encode(signature), "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn verifiers_can_be_parsed() {
         let verifier = Verifier::new(&password("pencil"), 5000).unwrap();
         assert_eq!(Verifier::parse(&verifier.to_string()), Some(verifier.clone()));
         assert_eq!(format!("{verifier:?} {verifier:#?}"), "<verifier> <verifier>");
@@ -155,9 +168,9 @@ mod tests {
         }
     }
 
-    /// RFC 4013: what is not seen is left out, and compatibility characters are replaced.
+    /// RFC 4013 removes invisible characters and replaces compatibility characters.
     #[test]
-    fn passwords_are_prepared() {
+    fn passwords_are_normalised_with_saslprep() {
         let verifier = Verifier::new(&password("IX"), 1).unwrap();
         for same in ["I\u{ad}X", "\u{2168}"] {
             assert!(verifier.matches(&password(same)), "{same:?}");

@@ -1,5 +1,6 @@
-//! Tokens of IAM, which RDS takes in the place of a password: a request to `rds-db` that is signed and never
-//! sent.
+//! IAM tokens, which Amazon RDS accepts instead of a password.
+//!
+//! A token is a request to the service `rds-db` that is signed with AWS credentials and never sent.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,10 +14,10 @@ use aws_sigv4::sign::v4;
 
 use super::Password;
 
-/// How long a token lets in; connections that it opened stay.
+/// How long a login accepts a token. Its expiry does not end open connections.
 const EXPIRES_IN: Duration = Duration::from_secs(15 * 60);
 
-/// Signs tokens with the credentials of the environment.
+/// Creates IAM tokens with the AWS credentials of a configuration.
 #[derive(Debug, Clone)]
 pub struct TokenSource {
     region: String,
@@ -40,10 +41,10 @@ pub enum TokenError {
 }
 
 impl TokenSource {
-    /// Takes region and credentials from a configuration.
+    /// Takes the region and the credentials provider from a configuration.
     ///
     /// # Errors
-    /// Where it has none.
+    /// Returns an error if the configuration has no region or no credentials provider.
     pub fn new(config: &SdkConfig) -> Result<Self, TokenError> {
         let region = config.region().ok_or(TokenError::NoRegion)?.to_string();
         let credentials = config
@@ -52,22 +53,22 @@ impl TokenSource {
         Ok(Self { region, credentials })
     }
 
-    /// A token for one role of one server.
+    /// Returns a token for one role on one server; it is valid for 15 minutes.
     ///
     /// # Errors
-    /// Where there are no credentials.
+    /// Returns an error if the credentials are not available, or if the request cannot be signed.
     pub async fn token(&self, host: &str, port: u16, role: &str) -> Result<Password, TokenError> {
         let credentials = self
             .credentials
             .provide_credentials()
             .await
             .map_err(|error| TokenError::NoCredentials(error.to_string()))?;
-        signed(&self.region, credentials, SystemTime::now(), host, port, role)
+        signed_token(&self.region, credentials, SystemTime::now(), host, port, role)
     }
 }
 
-/// RFC 3986: all but what is unreserved stands as `%XX`.
-fn encoded(text: &str) -> String {
+/// Percent-encodes all bytes except the unreserved characters of RFC 3986.
+fn percent_encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |encoded, byte| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
             encoded + char::from(byte).encode_utf8(&mut [0; 4])
@@ -76,7 +77,7 @@ fn encoded(text: &str) -> String {
     })
 }
 
-fn signed(
+fn signed_token(
     region: &str,
     credentials: Credentials,
     now: SystemTime,
@@ -98,7 +99,7 @@ fn signed(
         .build()
         .map_err(|error| failed(&error))?
         .into();
-    let address = format!("{host}:{port}/?Action=connect&DBUser={}", encoded(role));
+    let address = format!("{host}:{port}/?Action=connect&DBUser={}", percent_encoded(role));
     let url = format!("https://{address}");
     let request = SignableRequest::new("GET", &url, std::iter::empty(), SignableBody::Bytes(&[]))
         .map_err(|error| failed(&error))?;
@@ -107,7 +108,7 @@ fn signed(
     let token = instructions
         .params()
         .iter()
-        .fold(address, |token, (name, value)| format!("{token}&{name}={}", encoded(value)));
+        .fold(address, |token, (name, value)| format!("{token}&{name}={}", percent_encoded(value)));
     Password::new(token).map_err(|problem| failed(&problem))
 }
 
@@ -119,12 +120,12 @@ mod tests {
         let credentials = Credentials::new("akid", secret, None, None, "a test");
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(at);
         let host = "prod-instance.us-east-1.rds.amazonaws.com";
-        signed("us-east-1", credentials, at, host, 3306, role).unwrap().expose().to_owned()
+        signed_token("us-east-1", credentials, at, host, 3306, role).unwrap().expose().to_owned()
     }
 
-    /// The two examples that AWS's own implementations of the generator are tested with.
+    /// The two examples from the tests of the AWS SDKs.
     #[test]
-    fn the_examples_of_aws() {
+    fn aws_sdk_examples() {
         let signature = |token: &str| token.split("X-Amz-Signature=").nth(1).unwrap().to_owned();
         assert_eq!(
             signature(&token("secret", 1_724_709_600, "peccy")),
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_encoded() {
+    fn role_names_are_percent_encoded() {
         assert!(token("skid", 0, "Ada & Bo/ü").contains("DBUser=Ada%20%26%20Bo%2F%C3%BC&"));
     }
 }

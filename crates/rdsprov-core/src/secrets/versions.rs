@@ -1,6 +1,7 @@
-//! The versions of one secret: what a rotation reads, writes, and moves the stages of.
+//! The versions of one secret in Secrets Manager: a rotation reads and writes them, and moves their
+//! version stages.
 //!
-//! Of what AWS says only the code is passed on, as in `aws.rs`.
+//! As in `aws.rs`, an error contains the error code of AWS but not its message.
 
 use std::error::Error;
 
@@ -12,30 +13,31 @@ use zeroize::Zeroizing;
 use super::aws::{SecretsManager, THROTTLED};
 use super::{Password, Secret, SecretError, SecretId, SourceError, Stage};
 
-/// Which versions a secret has, as far as they have a stage.
+/// The versions of a secret that have a version stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stages {
-    /// The id of the version that is `AWSCURRENT`.
+    /// The id of the version with the stage `AWSCURRENT`.
     pub current: String,
-    /// The id of another one that is `AWSPENDING`. A rotation that has ended leaves both stages on one
-    /// version: then nothing is pending.
+    /// The id of the version with the stage `AWSPENDING`, if it is another version. A finished
+    /// rotation leaves both stages on the same version.
     pub pending: Option<String>,
-    /// Who else rotates it.
+    /// The service that also rotates the secret.
     pub rotation_owner: Option<RotationOwner>,
 }
 
-/// Who rotates a secret already.
+/// A service of AWS that rotates a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RotationOwner {
-    /// Secrets Manager, by a function or on a schedule.
+    /// Secrets Manager, with a Lambda function or a schedule.
     Rotation,
-    /// A service that the secret belongs to, RDS say.
+    /// The service that manages the secret, such as `rds`.
     Service(String),
 }
 
-/// One version with its text: what else stands there is kept when the password changes.
+/// A version of a secret, with its original text: a rotation replaces the password in the text and
+/// keeps the rest.
 pub struct Version {
-    /// What it says.
+    /// The parsed content of the version.
     pub secret: Secret,
     text: Zeroizing<String>,
 }
@@ -51,7 +53,7 @@ pub enum VersionsError {
     Secret(#[from] SecretError),
 }
 
-/// What a call is for: it says what a refusal of AWS means.
+/// A call of Secrets Manager; the meaning of an error code depends on it.
 #[derive(Clone, Copy)]
 enum AwsCall {
     Describe,
@@ -61,6 +63,7 @@ enum AwsCall {
 }
 
 impl AwsCall {
+    /// Returns the IAM action that allows the call.
     fn action(self) -> &'static str {
         match self {
             Self::Describe => "secretsmanager:DescribeSecret",
@@ -72,31 +75,31 @@ impl AwsCall {
 }
 
 impl SecretsManager {
-    /// Asks which version is current, and which is pending.
+    /// Returns the ids of the current and the pending version.
     pub async fn stages(&self, id: &SecretId) -> Result<Stages, VersionsError> {
         if let Some(error) = self.in_another_region(id) {
             return Err(error.into());
         }
-        let answer = self
+        let response = self
             .client
             .describe_secret()
             .secret_id(&id.0)
             .send()
             .await
             .map_err(|error| self.failed(id, AwsCall::Describe, &error))?;
-        if answer.deleted_date().is_some() {
+        if response.deleted_date().is_some() {
             return Err(SecretError::Deleted { id: id.clone() }.into());
         }
         let at = |stage: Stage| {
             let stage = stage.to_string();
-            answer.version_ids_to_stages().and_then(|versions| {
+            response.version_ids_to_stages().and_then(|versions| {
                 let mut versions = versions.iter();
                 versions.find(|(_, stages)| stages.contains(&stage)).map(|(id, _)| id.clone())
             })
         };
         let current = at(Stage::Current).ok_or_else(|| SecretError::NoValue { id: id.clone() })?;
-        let service = answer.owning_service().map(|name| RotationOwner::Service(name.to_owned()));
-        let rotated = answer.rotation_enabled() == Some(true);
+        let service = response.owning_service().map(|name| RotationOwner::Service(name.to_owned()));
+        let rotated = response.rotation_enabled() == Some(true);
         Ok(Stages {
             pending: at(Stage::Pending).filter(|pending| *pending != current),
             current,
@@ -104,9 +107,9 @@ impl SecretsManager {
         })
     }
 
-    /// Reads one version.
+    /// Fetches one version by its id.
     pub async fn version(&self, id: &SecretId, version: &str) -> Result<Version, VersionsError> {
-        let answer = self
+        let response = self
             .client
             .get_secret_value()
             .secret_id(&id.0)
@@ -114,7 +117,7 @@ impl SecretsManager {
             .send()
             .await
             .map_err(|error| self.failed(id, AwsCall::Read, &error))?;
-        let text = answer
+        let text = response
             .secret_string
             .map(Zeroizing::new)
             .ok_or_else(|| SecretError::Binary { id: id.clone() })?;
@@ -122,13 +125,14 @@ impl SecretsManager {
         Ok(Version { secret, text })
     }
 
-    /// Stores a version that is `AWSPENDING`, and no other is from then on. Tells its id.
+    /// Stores a new version with the stage `AWSPENDING`, which every other version loses. Returns
+    /// the id of the new version.
     pub async fn put_pending(
         &self,
         id: &SecretId,
         text: Zeroizing<String>,
     ) -> Result<String, VersionsError> {
-        let answer = self
+        let response = self
             .client
             .put_secret_value()
             .secret_id(&id.0)
@@ -137,13 +141,14 @@ impl SecretsManager {
             .send()
             .await
             .map_err(|error| self.failed(id, AwsCall::Put, &error))?;
-        answer.version_id.ok_or_else(|| {
+        response.version_id.ok_or_else(|| {
             let reason = "the answer names no version".to_owned();
             SecretError::Unchangeable { id: id.clone(), reason }.into()
         })
     }
 
-    /// Moves `AWSCURRENT` from one version to another; Secrets Manager makes the first `AWSPREVIOUS`.
+    /// Moves the stage `AWSCURRENT` between two versions; Secrets Manager then gives `AWSPREVIOUS`
+    /// to the version `from`.
     pub async fn make_current(
         &self,
         id: &SecretId,
@@ -166,7 +171,7 @@ impl SecretsManager {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        if let Some(error) = self.about_all(error) {
+        if let Some(error) = self.source_error(error) {
             return error.into();
         }
         let code = error.code();
@@ -194,13 +199,13 @@ impl SecretsManager {
 }
 
 impl Version {
-    /// Its text with another password; all else stands there as it did, byte for byte.
+    /// Returns the text with another password, and otherwise unchanged byte for byte.
     pub fn with_password(&self, password: &Password) -> Result<Zeroizing<String>, SecretError> {
         let no_password = || SecretError::NoPassword { id: self.secret.id.clone() };
-        let place = place_of_password(&self.text).ok_or_else(no_password)?;
+        let span = password_span(&self.text).ok_or_else(no_password)?;
         let quoted = serde_json::to_string(password.expose()).map(Zeroizing::new);
         let quoted = quoted.map_err(|_| no_password())?;
-        let (before, after) = (&self.text[..place.start], &self.text[place.end..]);
+        let (before, after) = (&self.text[..span.start], &self.text[span.end..]);
         let mut text = Zeroizing::new(String::with_capacity(self.text.len() + quoted.len()));
         for part in [before, &quoted, after] {
             text.push_str(part);
@@ -209,8 +214,8 @@ impl Version {
     }
 }
 
-/// Where the value of `password` stands in a secret that was read already.
-fn place_of_password(text: &str) -> Option<std::ops::Range<usize>> {
+/// Returns the byte range of the value of `password` in a text that `Secret::parse` accepts.
+fn password_span(text: &str) -> Option<std::ops::Range<usize>> {
     let json = text.strip_prefix('\u{feff}').unwrap_or(text);
     let skipped = text.len() - json.len();
     let parsed = jsonc_parser::parse_to_ast(
@@ -228,9 +233,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_but_the_password_stays_as_it_was() {
+    fn only_the_password_is_replaced() {
         let new = Password::new("n\"ew\\ é".to_owned()).unwrap();
-        let stands = r#""n\"ew\\ é""#;
+        let quoted = r#""n\"ew\\ é""#;
         for (before, after) in [
             (r#"{"password": "#, "}"),
             ("{\n\t\"port\" : 5432.0,\"p\\u0061ssword\":", r#" , "z": [1e400, "é"], "a": null}"#),
@@ -250,7 +255,7 @@ mod tests {
             };
             let version = Version { secret, text: Zeroizing::new(text) };
             let changed = version.with_password(&new).unwrap();
-            assert_eq!(*changed, format!("{before}{stands}{after}"));
+            assert_eq!(*changed, format!("{before}{quoted}{after}"));
         }
     }
 }
