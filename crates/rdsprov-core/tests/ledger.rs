@@ -263,7 +263,7 @@ fn records_of_later_versions_belong_to_the_chain() {
     assert!(verified.is_intact(), "{:?}", verified.findings);
     assert_eq!(verified.records, 11);
     let error = changes(fs::read(&path).unwrap().as_slice(), None, None).unwrap_err();
-    assert!(error.to_string().contains("line 9 is not understood"), "{error}");
+    assert!(error.to_string().contains("line 9 has an unknown format"), "{error}");
 }
 
 /// Forged numbers lead to findings only.

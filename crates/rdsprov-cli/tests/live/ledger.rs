@@ -105,7 +105,7 @@ fn run_is_recorded_from_intent_to_outcome() {
         assert!(
             report.contains(
                 "dev: database shop: grant CONNECT on database shop to shop_reader\n    \
-                 by ada, approved by grace, asked for by CHG-7, build 16-01, run 1, line "
+                 by ada, approved by grace, request CHG-7, build 16-01, run 1, line "
             ),
             "{report}"
         );
@@ -222,7 +222,7 @@ fn ledger_continues_after_a_partial_record() {
     assert!(output_text.contains("ledger.jsonl:1: "), "{output_text}");
     expect(&fixture.run(&definitions, &APPLY), 0);
     let output_text = audit(&fixture, &["verify"], 0);
-    assert!(output_text.contains("torn by a crash"), "{output_text}");
+    assert!(output_text.contains("incomplete record(s), left by a crash"), "{output_text}");
     assert!(text(&fixture).starts_with(&torn));
 }
 
@@ -254,7 +254,7 @@ fn intent_is_written_before_the_first_statement() {
         assert!(output_text.contains("the ledger ends within run"), "{output_text}");
         expect(&fixture.run(&definitions, &APPLY), 0);
         let output_text = audit(&fixture, &["verify"], 0);
-        assert!(output_text.contains("has no end"), "{output_text}");
+        assert!(output_text.contains("has no outcome"), "{output_text}");
     }
 }
 

@@ -1,26 +1,35 @@
-//! Who ran what, where, from which definitions: what all records of a run have in common.
+//! The data that all records of a run have in common: the user, the server, the definitions.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Who is behind a run. Actor, approver and request are what somebody said; user and host are what the
-/// system says.
+/// The persons and the machine that are responsible for a run.
+///
+/// The caller gives the actor, the approver and the request. The operating system gives the user
+/// and the host, so that a false actor can be noticed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attribution {
-    /// Who runs it; the user of the system where nobody said.
+    /// The person or pipeline that starts the run; by default the operating-system user.
     pub actor: String,
-    /// Who agreed to it.
+    /// The person that has approved the run.
     pub approver: Option<String>,
-    /// What it was asked for by: a ticket, a pull request.
+    /// The id of the request for the run, such as a ticket or a pull request.
     pub request_id: Option<String>,
-    /// The user of the system.
+    /// The name of the operating-system user.
     pub os_user: String,
-    /// The machine that the program runs on.
+    /// The name of the machine that runs rdsprov.
     pub host: String,
 }
 
 impl Attribution {
-    /// On this machine, as this user.
+    /// Adds the operating-system user and the host to the values of the caller. A name that the
+    /// operating system does not know becomes `unknown`.
+    ///
+    /// ```
+    /// use rdsprov_core::audit::Attribution;
+    /// let attribution = Attribution::detect(None, Some("grace".to_owned()), None);
+    /// assert_eq!(attribution.actor, attribution.os_user);
+    /// ```
     #[must_use]
     pub fn detect(
         actor: Option<String>,
@@ -39,22 +48,23 @@ impl Attribution {
     }
 }
 
-/// What is known of a run; what is not known yet when it ends is `null`.
+/// The data of a run that each record repeats. A value that is not known before the run ends is
+/// `null`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunContext {
-    /// The environment.
+    /// The name of the environment.
     pub environment: String,
-    /// The build.
+    /// The build id, or an empty text.
     pub build_id: String,
-    /// The run.
+    /// The run id, given by the caller or generated.
     pub run_id: String,
-    /// Who is behind it.
+    /// The persons and the machine that are responsible for the run.
     #[serde(flatten)]
     pub attribution: Attribution,
     /// The server, as `host:port`.
     pub server: Option<String>,
-    /// `sha256:…` of the files of the definitions, one after the other.
+    /// The SHA-256 of the definitions files in their order, as `sha256:…`.
     pub definitions: Option<String>,
-    /// The digest of the plan at hand.
+    /// The digest of the current plan.
     pub plan: Option<String>,
 }

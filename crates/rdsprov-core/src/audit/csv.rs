@@ -1,4 +1,4 @@
-//! Records as CSV, quoted as RFC 4180 says.
+//! Writes records as CSV, quoted according to RFC 4180.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -42,7 +42,15 @@ pub enum AuditError {
     },
 }
 
-/// A file that records are appended to.
+/// A CSV file to which a run appends its records.
+///
+/// ```
+/// use rdsprov_core::audit::CsvWriter;
+/// let directory = tempfile::tempdir().unwrap();
+/// let path = directory.path().join("audit.csv");
+/// CsvWriter::append(&path).unwrap();
+/// assert!(std::fs::read_to_string(&path).unwrap().starts_with("timestamp_utc,environment,"));
+/// ```
 #[derive(Debug)]
 pub struct CsvWriter {
     path: PathBuf,
@@ -50,14 +58,14 @@ pub struct CsvWriter {
 }
 
 impl CsvWriter {
-    /// Opens a file, made with its folders where it is missing; the header is written once.
+    /// Opens a file to append to. A missing file is created with its directories and the header.
     ///
     /// # Errors
-    /// Where it cannot be written, or is something else.
+    /// Returns an error if the file cannot be written, or starts with another header.
     pub fn append(path: &Path) -> Result<Self, AuditError> {
         let failed = |source| AuditError::Io { path: path.to_owned(), source };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(failed)?;
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            std::fs::create_dir_all(parent).map_err(failed)?;
         }
         let mut file =
             OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
@@ -74,30 +82,31 @@ impl CsvWriter {
             file.seek(SeekFrom::End(-1)).map_err(failed)?;
             file.read_exact(&mut last).map_err(failed)?;
             if last != *b"\n" {
-                // A write was torn: its half stays, the next record gets a line of its own.
+                // The last row is incomplete, after a crash or a full disk. It stays, and the next
+                // record starts on a new line.
                 file.write_all(b"\n").map_err(failed)?;
             }
         }
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Appends one record.
+    /// Appends one record to the file.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn write(&mut self, record: &Record) -> Result<(), AuditError> {
         self.file
             .write_all(rows(std::slice::from_ref(record)).as_bytes())
             .map_err(|source| AuditError::Io { path: self.path.clone(), source })
     }
 
-    /// Waits until what was written is on the disk.
+    /// Waits until all written records are on disk (`fdatasync`).
     ///
     /// # Errors
-    /// Where it does not get there.
+    /// Returns an error if the operating system cannot write them.
     pub fn sync(&mut self) -> Result<(), AuditError> {
         match self.file.sync_data() {
-            // A pipe or a terminal has nothing to wait for.
+            // Pipes and terminals do not support `fdatasync`.
             Err(source) if source.kind() != std::io::ErrorKind::InvalidInput => {
                 Err(AuditError::Io { path: self.path.clone(), source })
             }
@@ -106,7 +115,7 @@ impl CsvWriter {
     }
 }
 
-/// Records with the header.
+/// Returns records as CSV text, with the header.
 #[must_use]
 pub fn to_csv(records: &[Record]) -> String {
     format!("{HEADER}\n{}", rows(records))
@@ -118,7 +127,7 @@ fn rows(records: &[Record]) -> String {
         let mut record = record.clone();
         record.message =
             record.message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        // Plain fields written to memory do not fail.
+        // Writing flat records to memory does not fail.
         let _ = writer.serialize(record);
     }
     writer

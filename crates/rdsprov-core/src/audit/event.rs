@@ -1,4 +1,4 @@
-//! What happens in a run, and the row of the CSV that it makes.
+//! The events of a run, and their rows in the CSV file.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use super::{Record, RunContext, Status};
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{Step, Transaction};
 
-/// What a run was asked to do.
+/// The command that a run executes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// To make a server as declared.
+    /// Changes the server so that it matches the definitions.
     #[default]
     Apply,
-    /// To give applications new passwords.
+    /// Replaces the passwords of applications.
     Rotate,
-    /// To make a role that administers in the master's place.
+    /// Creates a delegate, which can then be the administrator.
     Delegate,
 }
 
@@ -34,71 +34,72 @@ impl fmt::Display for Command {
     }
 }
 
-/// Something that happened.
+/// An event of a run, with its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// When.
+    /// The time of the event.
     pub at: Timestamp,
-    /// What.
+    /// The kind of the event, with its data.
     pub kind: EventKind,
 }
 
-/// What happened.
+/// The kind of an event, with its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventKind {
-    /// A plan is about to be carried out; nothing was changed for it yet.
+    /// The execution of a plan starts; no statement of it was executed yet.
     Intent {
-        /// The plan's digest.
+        /// The digest of the plan.
         plan: String,
-        /// All that it will do.
+        /// All transactions of the plan, without passwords.
         transactions: Vec<Transaction<String>>,
     },
-    /// A step has ended, or its turn has not come.
+    /// A step has succeeded or failed, or was not run.
     Step {
-        /// The step.
+        /// The step, without passwords.
         step: Box<Step<String>>,
-        /// How it ended.
+        /// The result of the step.
         status: Status,
-        /// How long its own statements took.
+        /// The duration of the statements of the step.
         duration: Duration,
-        /// Why it failed, where it did.
+        /// The error, if the step has failed.
         reason: Option<String>,
     },
-    /// An application has nothing to do in one kind of change.
+    /// The plan contains no change of one kind for an application.
     NoChange {
-        /// Its database.
+        /// The database of the application.
         database: DatabaseName,
-        /// Its role.
+        /// The role of the application.
         role: RoleName,
-        /// The kind.
+        /// The kind: `create_role`, `create_database` or `apply_grants`.
         kind: &'static str,
     },
-    /// The run has ended.
+    /// The run has ended, successfully or not.
     Outcome {
-        /// What it was of.
+        /// The command that the run has executed.
         command: Command,
-        /// How.
+        /// The result of the run.
         status: Status,
-        /// In words; nothing where it ended well.
+        /// The refusal or the error; empty if the run has succeeded.
         message: String,
-        /// Whether the record of a step says the same already.
+        /// Whether the record of a step already contains the error.
         already_recorded: bool,
     },
 }
 
 impl Event {
-    /// Something that happens now.
+    /// Returns an event with the current time.
     #[must_use]
     pub fn now(kind: EventKind) -> Self {
         Self { at: Timestamp::now(), kind }
     }
 
-    /// As RFC 3339 writes its time, in milliseconds.
+    /// Returns the time in the format of RFC 3339, with milliseconds.
     pub(super) fn timestamp(&self) -> String {
         format!("{:.3}", self.at)
     }
 
-    /// Its row in the CSV, where it has one.
+    /// Returns the row of the event in the CSV file, or `None`: a successful outcome has no row,
+    /// and neither has a failure that the row of a step already reports.
     #[must_use]
     pub fn row(&self, context: &RunContext) -> Option<Record> {
         let row = |database: &str, username: &str, action: &str, status, message: &str| Record {

@@ -1,4 +1,4 @@
-//! From a plan and its outcome to events.
+//! Turns a plan and the results of its execution into events.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,16 +7,17 @@ use super::{Command, Event, EventKind, RunContext, Status};
 use crate::plan::{Action, Plan, PlannedApplication, Step, Transaction};
 use crate::server::{StepResult, StepStatus};
 
-/// The events of a run, as a plan and its outcome tell them.
+/// Creates the events of a run from its plan and its results.
 #[derive(Debug, Clone, Default)]
 pub struct EventRecorder {
-    /// What all of them have in common.
+    /// The data that all records of the run have in common.
     pub context: RunContext,
-    /// What the run is of.
+    /// The command that the run executes.
     pub command: Command,
 }
 
-/// The kinds of change that an application without any gets a `no_change` record for.
+/// The kinds of changes: an application without a change of a kind gets a `no_change` record for
+/// it.
 const KINDS: [&str; 3] = ["create_role", "create_database", "apply_grants"];
 
 fn kind(step: &Step) -> &'static str {
@@ -43,7 +44,8 @@ fn kind(step: &Step) -> &'static str {
 }
 
 impl EventRecorder {
-    /// That a plan is about to be carried out: from now on it is the plan at hand.
+    /// Returns the event that the execution of a plan starts. The records after it contain the
+    /// digest of this plan.
     pub fn intent(&mut self, plan: &Plan) -> Event {
         self.context.plan = Some(plan.digest.clone());
         Event::now(EventKind::Intent {
@@ -52,14 +54,15 @@ impl EventRecorder {
         })
     }
 
-    /// What each application and kind with nothing to do gets.
+    /// Returns one event for each application and kind of change that the plan does not contain.
     #[must_use]
     pub fn no_change(&self, plan: &Plan) -> Vec<Event> {
-        let busy: BTreeSet<_> = plan.steps().map(|step| (&step.application, kind(step))).collect();
+        let changed: BTreeSet<_> =
+            plan.steps().map(|step| (&step.application, kind(step))).collect();
         plan.applications
             .iter()
             .flat_map(|app| KINDS.map(|kind| (app, kind)))
-            .filter(|(app, kind)| !busy.contains(&(&app.application, *kind)))
+            .filter(|(app, kind)| !changed.contains(&(&app.application, *kind)))
             .map(|(PlannedApplication { database, role, .. }, kind)| {
                 Event::now(EventKind::NoChange {
                     database: database.clone(),
@@ -70,7 +73,7 @@ impl EventRecorder {
             .collect()
     }
 
-    /// What would be done.
+    /// Returns the events of a run that plans only.
     #[must_use]
     pub fn dry_run(&self, plan: &Plan) -> Vec<Event> {
         let steps = plan.steps().map(|step| {
@@ -84,7 +87,7 @@ impl EventRecorder {
         steps.chain(self.no_change(plan)).collect()
     }
 
-    /// What was done: one transaction's steps.
+    /// Returns the events for the steps of one transaction, given their results in the same order.
     #[must_use]
     pub fn results(&self, steps: &[Step], results: &[StepResult]) -> Vec<Event> {
         steps
@@ -104,7 +107,8 @@ impl EventRecorder {
             .collect()
     }
 
-    /// How the run ended. `already_recorded` is whether the record of a step says the same already.
+    /// Returns the event that the run has ended. `already_recorded` says whether the record of a
+    /// step already contains the error.
     #[must_use]
     pub fn outcome(&self, status: Status, message: &str, already_recorded: bool) -> Event {
         let (command, message) = (self.command, message.to_owned());

@@ -1,12 +1,15 @@
-//! The ledger: JSON Lines, each record bound to the one before it by its SHA-256.
+//! The ledger: a file of records in JSON Lines, which form a chain of SHA-256 hashes.
 //!
-//! A line ends with the `hash` of all that stands before that key in it, and names as `previous` the hash of
-//! the line before: nobody can change, remove or move a record without changing all that follow. Processes
-//! take turns by a lock on the file, and each reads there what the last record is: a file that was moved
-//! away meanwhile is begun anew.
+//! Each line ends with the key `hash`, the hash of the line up to that key. The key `previous`
+//! contains the hash of the line before. A change to one record therefore shows, unless all records
+//! after it are rewritten.
 //!
-//! A crash or a full disk may leave half a line. It stays, as the half that it is; the next record says so
-//! and is bound to it, and the chain goes on.
+//! A process locks the file while it appends, and reads the last record under the lock. It opens
+//! the file by its path each time: if the file was moved away, a new ledger starts.
+//!
+//! A crash or a full disk can leave an incomplete line. The line stays. The next record is a
+//! `truncated` record whose `previous` is the hash of the incomplete line, so that the chain
+//! continues.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -21,100 +24,116 @@ use super::{AuditError, Command, Event, EventKind, RunContext, Status};
 use crate::digest::sha256;
 use crate::plan::{Step, Transaction};
 
-/// The version of the form of a record.
+/// The version of the record format.
 const FORMAT_VERSION: u32 = 2;
 
-/// How each record begins.
-const BEGINNING: &str = "{\"format_version\":";
+/// The start of each record.
+const RECORD_START: &str = "{\"format_version\":";
 
-/// How long one waits for others that write.
+/// How long a process waits for the lock of another process.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a record tells.
+/// The event that a record describes, with its data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum RecordBody {
-    /// A plan is about to be carried out.
+    /// The execution of a plan starts.
     Intent {
-        /// All that it will do; secrets stand as `<password from SECRET>`.
+        /// All transactions of the plan; a password appears as `<password from SECRET>`.
         transactions: Vec<Transaction<String>>,
     },
-    /// A step has ended, or its turn has not come.
+    /// A step has succeeded or failed, or was not run.
     Step {
-        /// How it ended.
+        /// The result of the step.
         status: Status,
-        /// How long its own statements took.
+        /// The duration of the statements of the step, in milliseconds.
         duration_ms: u64,
-        /// Why it failed, where it did.
+        /// The error, if the step has failed.
         reason: Option<String>,
-        /// The step.
+        /// The step that was executed.
         #[serde(flatten)]
         step: Box<Step<String>>,
     },
-    /// The run has ended.
+    /// The run has ended, successfully or not.
     Outcome {
-        /// What it was of.
+        /// The command that the run has executed.
         #[serde(default)]
         command: Command,
-        /// How.
+        /// The result of the run.
         status: Status,
-        /// In words; nothing where it ended well.
+        /// The refusal or the error; empty if the run has succeeded.
         message: String,
     },
-    /// The line before is half a record: whoever wrote it was stopped.
+    /// The record before this one is incomplete, because its run was interrupted while writing it.
     #[serde(alias = "torn")]
     Truncated {
-        /// How long it is.
+        /// The length of the incomplete record, in bytes.
         bytes: u64,
     },
 }
 
-/// A record of the ledger.
+/// A record of the ledger, without its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
-    /// The version of its form.
+    /// The version of the record format.
     pub format_version: u32,
-    /// Its number: the first line's is 1.
+    /// The number of the record, from 1.
     pub sequence: u64,
-    /// When it happened, as RFC 3339 writes it.
+    /// The time of the event, in UTC and in the format of RFC 3339.
     pub timestamp_utc: String,
-    /// Whose run, where, of what.
+    /// The data that all records of a run have in common.
     #[serde(flatten)]
     pub context: RunContext,
-    /// What happened.
+    /// The event, with its data.
     #[serde(flatten)]
     pub body: RecordBody,
-    /// The hash of the record before; of the first there is none.
+    /// The hash of the record before; `null` in the first record.
     pub previous: Option<String>,
 }
 
-/// A line of a ledger: a record and its hash.
+/// A line of a ledger: a record with its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LedgerLine {
-    /// The record.
+    /// The record without its hash.
     #[serde(flatten)]
     pub entry: Entry,
-    /// `sha256:…` of all that stands before this key in the line.
+    /// The SHA-256 of the line up to this key, as `sha256:…`.
     pub hash: String,
 }
 
-/// A record's number, and the hash that the next one is bound to.
+/// The last record of a ledger: the next record contains its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LedgerHead {
-    /// The number.
+    /// The number of the record.
     pub sequence: u64,
-    /// The hash.
+    /// The hash of the record, as `sha256:…`.
     pub hash: String,
 }
 
-/// A ledger that records are appended to.
+/// A ledger to which a run appends its records.
+///
+/// ```
+/// use rdsprov_core::audit::{Command, Event, EventKind, LedgerWriter, RunContext, Status, verify};
+/// let directory = tempfile::tempdir().unwrap();
+/// let path = directory.path().join("ledger.jsonl");
+/// let ledger = LedgerWriter::open(&path).unwrap();
+/// let outcome = EventKind::Outcome {
+///     command: Command::Apply,
+///     status: Status::NoChange,
+///     message: String::new(),
+///     already_recorded: false,
+/// };
+/// ledger.append(&RunContext::default(), &[Event::now(outcome)]).unwrap();
+/// let text = std::fs::read(&path).unwrap();
+/// assert_eq!(verify(text.as_slice(), None).unwrap().records, 1);
+/// ```
 #[derive(Debug)]
 pub struct LedgerWriter {
     path: PathBuf,
 }
 
 impl Entry {
-    /// Its line, without the line's end, and its hash.
+    /// Returns the line of the record, without the line feed, and its hash.
     fn line(&self) -> Result<(String, String), serde_json::Error> {
         let mut line = serde_json::to_string(self)?;
         line.pop();
@@ -124,41 +143,42 @@ impl Entry {
     }
 }
 
-/// A line's content, as its hash is made of it, and that hash as the line says it.
-pub(super) fn split(line: &[u8]) -> Option<(&[u8], &str)> {
+/// Splits a line into the part that is hashed and the hash that the line contains.
+pub(super) fn split_hash(line: &[u8]) -> Option<(&[u8], &str)> {
     let line = line.strip_suffix(b"\"}")?;
     let hash = std::str::from_utf8(line.get(line.len().checked_sub(HASH_LENGTH)?..)?).ok()?;
     let content = line[..line.len() - HASH_LENGTH].strip_suffix(b",\"hash\":\"")?;
     hash.starts_with("sha256:").then_some((content, hash))
 }
 
-/// `sha256:` and 64 digits.
+/// The length of `sha256:` and 64 hexadecimal digits.
 const HASH_LENGTH: usize = 71;
 
-/// What binds a record to the others: all that a chain needs of it, whatever version wrote it.
+/// The keys that form the chain. All versions of the record format have them, so that a ledger with
+/// records of a later version can be verified.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Link {
     pub sequence: u64,
     pub run_id: String,
     pub event: String,
     pub previous: Option<String>,
-    /// As the line says it.
+    /// The hash that the line contains, not verified.
     pub hash: String,
 }
 
-/// What a line of a ledger is.
+/// A line of a ledger, as far as it can be parsed.
 pub(super) enum Line {
-    /// A record.
+    /// A complete record; its hash is not verified.
     Whole(Link),
-    /// Something else.
+    /// A line that is not a JSON object with the keys of a record.
     Other(serde_json::Error),
-    /// A record without a hash at its end.
+    /// A JSON object that does not end with `hash`.
     NoHash,
 }
 
 impl Line {
     pub(super) fn read(line: &[u8]) -> Self {
-        match (serde_json::from_slice(line), split(line)) {
+        match (serde_json::from_slice(line), split_hash(line)) {
             (Ok(link), Some(_)) => Self::Whole(link),
             (Ok(_), None) => Self::NoHash,
             (Err(error), _) => Self::Other(error),
@@ -167,24 +187,26 @@ impl Line {
 }
 
 impl LedgerWriter {
-    /// Opens a ledger, made with its folders where it is missing.
+    /// Opens a ledger to append to. A missing file is created with its directories.
     ///
     /// # Errors
-    /// Where it cannot be written, or is something else.
+    /// Returns an error if the file cannot be written or locked, or is not a ledger.
     pub fn open(path: &Path) -> Result<Self, AuditError> {
         let ledger = Self { path: path.to_owned() };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|source| ledger.failed(source))?;
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            std::fs::create_dir_all(parent).map_err(|source| ledger.failed(source))?;
         }
-        let mut file = ledger.locked()?;
+        let mut file = ledger.open_locked()?;
         ledger.end(&mut file)?;
         Ok(ledger)
     }
 
-    /// Appends what the ledger keeps of these events, and waits until it is on the disk.
+    /// Appends the records of the events, and waits until they are on disk (`fsync`). Returns the
+    /// last record, or `None` if the ledger contains no records of these events.
     ///
     /// # Errors
-    /// Where that does not come to be; then nothing of it is in the file, if the system lets it be removed.
+    /// Returns an error if the file cannot be locked or written. Records that were written in part
+    /// are removed, if the operating system allows it.
     pub fn append(
         &self,
         context: &RunContext,
@@ -197,7 +219,7 @@ impl LedgerWriter {
         if bodies.is_empty() {
             return Ok(None);
         }
-        let mut file = self.locked()?;
+        let mut file = self.open_locked()?;
         let End { mut sequence, mut previous, is_open, truncated, length } = self.end(&mut file)?;
         let mut text = if is_open { "\n".to_owned() } else { String::new() };
         let truncated =
@@ -218,12 +240,12 @@ impl LedgerWriter {
             previous = Some(hash);
         }
         if let Err(source) = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()) {
-            // Half a line helps nobody; where it cannot be taken back, the next record tells of it.
+            // If the incomplete line cannot be removed, the next run writes a `truncated` record.
             let _ = file.set_len(length);
             return Err(self.failed(source));
         }
         if length == 0 {
-            self.sync_folder()?;
+            self.sync_directory()?;
         }
         Ok(previous.map(|hash| LedgerHead { sequence, hash }))
     }
@@ -232,8 +254,8 @@ impl LedgerWriter {
         AuditError::Io { path: self.path.clone(), source }
     }
 
-    /// The file, which nobody else writes until it is dropped.
-    fn locked(&self) -> Result<File, AuditError> {
+    /// Opens and locks the file; dropping it releases the lock.
+    fn open_locked(&self) -> Result<File, AuditError> {
         let failed = |source| self.failed(source);
         let file = OpenOptions::new()
             .read(true)
@@ -259,22 +281,23 @@ impl LedgerWriter {
         }
     }
 
-    /// A new file is there only once its folder says so.
-    fn sync_folder(&self) -> Result<(), AuditError> {
-        let folder = match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
+    /// Writes the directory entry of a new file to disk: without it, a crash could remove the file.
+    fn sync_directory(&self) -> Result<(), AuditError> {
+        let directory = match self.path.parent() {
+            Some(directory) if !directory.as_os_str().is_empty() => directory,
             _ => Path::new("."),
         };
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
             .map_err(|source| self.failed(source))
     }
 
-    /// What the file ends with.
+    /// Reads the end of the file: the last complete record, and the incomplete lines after it.
     fn end(&self, file: &mut File) -> Result<End, AuditError> {
         let failed = |source| self.failed(source);
         let length = file.metadata().map_err(failed)?.len();
-        let mut lines = Backwards { file, start: length, piece: 64 * 1024, rest: Vec::new() };
+        let mut lines =
+            LinesFromEnd { file, start: length, chunk_size: 64 * 1024, buffer: Vec::new() };
         let mut end = End { sequence: 0, previous: None, is_open: false, truncated: None, length };
         let mut fragments = Vec::new();
         while let Some(line) = lines.next_line().map_err(failed)? {
@@ -287,7 +310,7 @@ impl LedgerWriter {
             fragments.insert(0, line.text);
         }
         let Some(first) = fragments.first() else { return Ok(end) };
-        let beginning = BEGINNING.as_bytes();
+        let beginning = RECORD_START.as_bytes();
         let is_fragment = first.starts_with(beginning) || beginning.starts_with(first);
         if end.previous.is_none() && !is_fragment {
             return Err(AuditError::NotALedger { path: self.path.clone() });
@@ -300,69 +323,69 @@ impl LedgerWriter {
     }
 }
 
-/// What a ledger ends with.
+/// The end of a ledger, to which the next record is appended.
 struct End {
-    /// The number of its last line.
+    /// The number of the last line.
     sequence: u64,
-    /// What the next record is bound to.
+    /// The hash that the next record contains as `previous`.
     previous: Option<String>,
-    /// Whether the last line is not ended.
+    /// Whether the last line has no line feed.
     is_open: bool,
-    /// How long the half at the end is, where there is one.
+    /// The length in bytes of the incomplete lines at the end, if there are any.
     truncated: Option<u64>,
-    /// How long the file is.
+    /// The length of the file in bytes.
     length: u64,
 }
 
-struct LastLine {
+struct LineFromEnd {
     text: Vec<u8>,
-    /// Whether its end is there.
+    /// Whether the line ends with a line feed.
     ended: bool,
 }
 
-/// The lines of a file from its end on.
-struct Backwards<'a> {
+/// Reads the lines of a file from the last one to the first one.
+struct LinesFromEnd<'a> {
     file: &'a mut File,
-    /// Where what was read begins.
+    /// The byte offset of the part that was read.
     start: u64,
-    /// How much is read at once: more and more, for a line may be long.
-    piece: u64,
-    /// What was read and is no line yet.
-    rest: Vec<u8>,
+    /// The number of bytes to read next; it doubles each time, because a line can be long.
+    chunk_size: u64,
+    /// Bytes that were read and not returned yet.
+    buffer: Vec<u8>,
 }
 
-impl Backwards<'_> {
-    fn next_line(&mut self) -> std::io::Result<Option<LastLine>> {
+impl LinesFromEnd<'_> {
+    fn next_line(&mut self) -> std::io::Result<Option<LineFromEnd>> {
         loop {
-            let (text, ended) = match self.rest.split_last() {
+            let (text, ended) = match self.buffer.split_last() {
                 Some((b'\n', text)) => (text, true),
-                _ => (self.rest.as_slice(), false),
+                _ => (self.buffer.as_slice(), false),
             };
             let begin = match text.iter().rposition(|byte| *byte == b'\n') {
                 Some(before) => before + 1,
-                None if self.start == 0 && self.rest.is_empty() => return Ok(None),
+                None if self.start == 0 && self.buffer.is_empty() => return Ok(None),
                 None if self.start == 0 => 0,
                 None => {
-                    let from = self.start.saturating_sub(self.piece);
-                    let mut piece = vec![0; usize::try_from(self.start - from).unwrap_or_default()];
+                    let from = self.start.saturating_sub(self.chunk_size);
+                    let mut chunk = vec![0; usize::try_from(self.start - from).unwrap_or_default()];
                     self.file.seek(SeekFrom::Start(from))?;
-                    self.file.read_exact(&mut piece)?;
-                    piece.append(&mut self.rest);
-                    self.rest = piece;
+                    self.file.read_exact(&mut chunk)?;
+                    chunk.append(&mut self.buffer);
+                    self.buffer = chunk;
                     self.start = from;
-                    self.piece *= 2;
+                    self.chunk_size *= 2;
                     continue;
                 }
             };
-            let line = LastLine { text: text[begin..].to_vec(), ended };
-            self.rest.truncate(begin);
+            let line = LineFromEnd { text: text[begin..].to_vec(), ended };
+            self.buffer.truncate(begin);
             return Ok(Some(line));
         }
     }
 }
 
 impl RecordBody {
-    /// What the ledger keeps of something that happened.
+    /// Returns the record of an event, or `None` if the ledger leaves the event out.
     fn from_event(kind: &EventKind) -> Option<Self> {
         Some(match kind {
             EventKind::Intent { transactions, .. } => {

@@ -1,7 +1,10 @@
-//! Records: who was given what, when, by whom, in which build.
+//! Records: what a run has changed, when, for whom, and with which result.
 //!
-//! A run is one stream of [`Event`]s. The CSV takes a row from most of them, the ledger a record from each
-//! that somebody may have to answer for.
+//! A run is one sequence of [`Event`]s. [`CsvWriter`] and [`LedgerWriter`] turn them into records;
+//! the ledger leaves out [`EventKind::NoChange`]. [`verify`] checks a ledger, and [`changes`] lists
+//! the changes in it.
+//!
+//! This module must not know connections or front ends.
 
 mod attribution;
 mod csv;

@@ -1,30 +1,35 @@
-//! One record.
+//! A row of the CSV file, and the status that all records share.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How something ended.
+/// The result of a step or of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "each says what it is")]
 pub enum Status {
+    /// The change was committed, or the run has succeeded.
     Success,
+    /// The server was already as declared.
     NoChange,
+    /// The change was planned only.
     DryRun,
+    /// A refusal or a gate has stopped the run before it changed anything.
     Refused,
+    /// The step or the run has failed.
     Error,
+    /// The step was not executed, or was rolled back because another step failed.
     NotRun,
 }
 
 impl Status {
-    /// All of them.
+    /// All values, in the order of their declaration.
     pub const ALL: [Self; 6] =
         [Self::Success, Self::NoChange, Self::DryRun, Self::Refused, Self::Error, Self::NotRun];
 }
 
-/// A row of the CSV.
+/// A row of the CSV file; each field is a column.
 #[derive(Debug, Clone, Serialize)]
-#[allow(missing_docs, reason = "the columns, as `docs/reference.md` has them")]
+#[allow(missing_docs, reason = "`docs/reference.md` describes the columns")]
 pub struct Record {
     #[serde(rename = "timestamp_utc")]
     pub timestamp: String,

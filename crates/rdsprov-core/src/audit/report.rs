@@ -1,4 +1,4 @@
-//! Who was given what, when and by whom: the changes that a ledger tells of.
+//! Lists the changes that a ledger contains, for `rdsprov audit report`.
 
 use std::fmt;
 use std::io::{self, BufRead};
@@ -8,24 +8,25 @@ use serde::Serialize;
 use super::{Entry, RecordBody, RunContext, Status, entries};
 use crate::plan::{Step, visible};
 
-/// A change that took effect.
+/// A change that was committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// The line of the ledger.
+    /// The line number of its record in the ledger, from 1.
     pub line: u64,
-    /// When, as RFC 3339 writes it.
+    /// The time of the change, in UTC and in the format of RFC 3339.
     pub timestamp_utc: String,
-    /// Who is behind it, and where.
+    /// The run that has made the change.
     #[serde(flatten)]
     pub context: RunContext,
-    /// What was done.
+    /// The step with its statements.
     pub step: Step<String>,
 }
 
-/// The changes that took effect, in order; where a role or database is named, those that concern it.
+/// Returns the committed changes in the order of the ledger. With `role` or `database`, it returns
+/// only the changes to that role or in that database.
 ///
 /// # Errors
-/// Where the ledger cannot be read.
+/// Returns an error if the ledger cannot be read, or contains records of a later version.
 pub fn changes(
     ledger: impl BufRead,
     role: Option<&str>,
@@ -40,16 +41,16 @@ pub fn changes(
         }),
         _ => None,
     };
-    let concerns = |change: &Change| {
+    let is_selected = |change: &Change| {
         let Step { role: of_role, database: of_database, .. } = &change.step;
         role.is_none_or(|name| of_role.as_ref().is_some_and(|role| role.as_str() == name))
             && database.is_none_or(|name| of_database.as_ref().is_some_and(|d| d.as_str() == name))
     };
-    Ok(entries(ledger)?.into_iter().filter_map(change).filter(concerns).collect())
+    Ok(entries(ledger)?.into_iter().filter_map(change).filter(is_selected).collect())
 }
 
 impl fmt::Display for Change {
-    /// Two lines, each with its end.
+    /// Writes two lines: the change, and the run that has made it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, timestamp_utc, context, step } = self;
         let database = step.database.as_ref().map(|name| format!("database {name}: "));
@@ -64,7 +65,7 @@ impl fmt::Display for Change {
         let mut by = format!("by {}", attribution.actor);
         for (word, value) in [
             (", approved by", attribution.approver.as_deref()),
-            (", asked for by", attribution.request_id.as_deref()),
+            (", request", attribution.request_id.as_deref()),
             (", build", Some(context.build_id.as_str()).filter(|build| !build.is_empty())),
             (", run", Some(context.run_id.as_str())),
         ] {

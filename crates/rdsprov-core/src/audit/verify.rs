@@ -1,9 +1,10 @@
-//! Whether a ledger is as it was written.
+//! Verifies that a ledger is unchanged since it was written.
 //!
-//! What a chain of hashes shows: that a record was changed, removed from before another one, moved, put in or
-//! given twice. What it cannot show by itself: that its end was cut off, or that all of it was written anew,
-//! since that leaves a chain, too. For that somebody has to keep a hash elsewhere: a record that has it, and
-//! with it all before that one, is as it was. A ledger that ends within a run is told of all the same.
+//! The chain of hashes shows records that were changed, moved, duplicated or inserted, and records
+//! that were removed from before another record. It cannot show that complete runs were removed
+//! from the end, or that the whole file was rewritten with new hashes. To detect these, the user
+//! stores a hash in another place: a record that still has this hash is unchanged, and so are all
+//! records before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,92 +12,92 @@ use std::io::{self, BufRead};
 
 use serde::Serialize;
 
-use super::ledger::{Entry, LedgerHead, Line, Link, split};
+use super::ledger::{Entry, LedgerHead, Line, Link, split_hash};
 use crate::digest::sha256;
 
-/// What is wrong with a ledger.
+/// A defect of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "error", rename_all = "snake_case")]
 pub enum IntegrityError {
-    /// The line is no record, and no record after it says that it is half of one.
+    /// The line is not a record, and no `truncated` record follows it.
     NotARecord {
-        /// What it is not.
+        /// The error of the JSON parser.
         reason: String,
     },
-    /// The last line is half a record.
+    /// The last line is an incomplete record.
     Truncated,
-    /// The record was changed.
+    /// The hash of the record does not match its content.
     Changed,
-    /// Records are missing before this one.
+    /// Records before this one are missing.
     Removed {
-        /// The first.
+        /// The number of the first missing record.
         first: u64,
-        /// The last.
+        /// The number of the last missing record.
         last: u64,
     },
-    /// The record stood elsewhere.
+    /// The record is not at the position where it was written.
     Moved {
-        /// Its number.
+        /// The number of the record.
         sequence: u64,
     },
-    /// The record is here a second time.
+    /// A record with the same number occurs earlier in the file.
     Twice {
-        /// Its number.
+        /// The number of both records.
         sequence: u64,
     },
-    /// The record is bound to another one than stands before it.
+    /// The `previous` hash does not match the record before.
     NotBound,
-    /// The ledger ends within a run.
+    /// The ledger ends before the outcome of a run.
     Unfinished {
-        /// The run.
+        /// The run id of the last record.
         run_id: String,
     },
-    /// No record has the hash that somebody kept.
+    /// No record has the expected hash.
     NotFound {
-        /// The hash.
+        /// The expected hash.
         hash: String,
     },
 }
 
-/// What was found, and where.
+/// A defect of a ledger, with its position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The line, from 1 on.
+    /// The line number, from 1.
     pub line: u64,
-    /// What is wrong.
+    /// The defect in this line.
     #[serde(flatten)]
     pub error: IntegrityError,
 }
 
-/// What a look at a ledger has shown.
+/// The result of verifying a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verified {
-    /// How many records there are.
+    /// The number of complete records.
     pub records: u64,
-    /// How many runs.
+    /// The number of runs that have at least one record.
     pub runs: u64,
-    /// The last record.
+    /// The last complete record; `None` if the ledger is empty.
     pub head: Option<LedgerHead>,
-    /// How many records came after the one whose hash somebody kept.
+    /// The number of records after the one with the expected hash; `None` if none has it.
     pub since_expected: Option<u64>,
-    /// What is wrong.
+    /// The defects, sorted by line.
     pub findings: Vec<Finding>,
-    /// What is not wrong, and may be asked about.
+    /// Facts that are not defects, such as a run that was killed.
     pub notes: Vec<String>,
 }
 
 impl Verified {
-    /// Whether the ledger is as it was written, as far as can be seen.
+    /// Returns whether the ledger has no defect.
     #[must_use]
     pub fn is_intact(&self) -> bool {
         self.findings.is_empty()
     }
 }
 
-/// Looks at a ledger. `expected` is a hash that somebody kept elsewhere.
+/// Verifies a ledger. `expected` is the hash of a record that the ledger must contain.
 ///
 /// # Errors
-/// Where it cannot be read.
+/// Returns an error if the ledger cannot be read. Defects are not errors, but findings.
 ///
 /// ```
 /// use rdsprov_core::audit::verify;
@@ -110,10 +111,12 @@ pub fn verify(ledger: impl BufRead, expected: Option<&str>) -> io::Result<Verifi
     Ok(chain.end(expected))
 }
 
-/// The records of a ledger that are whole, in order, with the numbers of their lines.
+/// Returns the complete records of a ledger in order, with their line numbers. It does not verify
+/// them.
 ///
 /// # Errors
-/// Where it cannot be read, or holds records of a version that is not known yet.
+/// Returns an error if the ledger cannot be read, or contains a record that this version does not
+/// know.
 pub fn entries(ledger: impl BufRead) -> io::Result<Vec<(u64, Entry)>> {
     let mut entries = Vec::new();
     let mut unknown = None;
@@ -122,7 +125,12 @@ pub fn entries(ledger: impl BufRead) -> io::Result<Vec<(u64, Entry)>> {
             match serde_json::from_slice(line) {
                 Ok(entry) => entries.push((number, entry)),
                 Err(error) => {
-                    unknown.get_or_insert_with(|| format!("line {number} is not understood, perhaps since a later version wrote it: {error}"));
+                    unknown.get_or_insert_with(|| {
+                        format!(
+                            "line {number} has an unknown format ({error}): a later version of \
+                             rdsprov may have written it"
+                        )
+                    });
                 }
             }
         }
@@ -130,56 +138,57 @@ pub fn entries(ledger: impl BufRead) -> io::Result<Vec<(u64, Entry)>> {
     unknown.map_or(Ok(entries), |reason| Err(io::Error::new(io::ErrorKind::InvalidData, reason)))
 }
 
-fn for_each_line(mut ledger: impl BufRead, mut look: impl FnMut(u64, &[u8])) -> io::Result<()> {
+fn for_each_line(mut ledger: impl BufRead, mut visit: impl FnMut(u64, &[u8])) -> io::Result<()> {
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
         if ledger.read_until(b'\n', &mut line)? == 0 {
             break;
         }
-        look(number, line.strip_suffix(b"\n").unwrap_or(&line));
+        visit(number, line.strip_suffix(b"\n").unwrap_or(&line));
     }
     Ok(())
 }
 
-/// What was seen so far.
+/// The state of the verification after some lines.
 #[derive(Default)]
 struct Chain {
     findings: Vec<Finding>,
     records: u64,
     head: Option<LedgerHead>,
-    /// The number of each record, and its line.
+    /// The line of each record, by its number.
     seen: BTreeMap<u64, u64>,
-    /// Numbers that are missing before a line, from and to; what was moved may turn up yet.
+    /// Gaps in the numbers, as `(line, first, last)`. Moved records can still close a gap.
     gaps: Vec<(u64, u64, u64)>,
-    /// Lines in a row that are no records: where they begin, what is wrong with the first, and all.
+    /// Consecutive lines that are not records: the number of the first, its error, and all texts.
     fragments: Option<(u64, String, Vec<Vec<u8>>)>,
-    /// How many such were told of by the record behind.
+    /// The number of `truncated` records that match the incomplete lines before them.
     truncated: u64,
-    /// The line before is not what it was, and that was found already.
+    /// Whether the line before already has a finding, so that its hash cannot match either.
     skip_link_check: bool,
-    /// Which record has the hash that somebody kept.
+    /// The position of the record with the expected hash, counted in records.
     expected_at: Option<u64>,
     runs: BTreeSet<String>,
-    /// The runs without an end, and the last line of each.
+    /// The last line of each run that has no outcome yet.
     open: BTreeMap<String, u64>,
-    /// The run of the last record, and whether that is its end.
+    /// The run of the last record, and whether that record is its outcome.
     last: Option<(String, bool)>,
 }
 
 impl Chain {
-    fn found(&mut self, line: u64, error: IntegrityError) {
+    fn report(&mut self, line: u64, error: IntegrityError) {
         self.findings.push(Finding { line, error });
     }
 
     fn line(&mut self, number: u64, line: &[u8], expected: Option<&str>) {
         match Line::read(line) {
             Line::Whole(link) => {
-                let is_own = split(line).is_some_and(|(content, own)| sha256(content) == own);
-                if expected == Some(&*link.hash) && is_own {
+                let hash_matches =
+                    split_hash(line).is_some_and(|(content, own)| sha256(content) == own);
+                if expected == Some(&*link.hash) && hash_matches {
                     self.expected_at = Some(self.records + 1);
                 }
-                self.record(number, link, is_own);
+                self.record(number, link, hash_matches);
             }
             Line::NoHash => {
                 self.push_fragment(number, "it has no hash at its end".to_owned(), line)
@@ -192,7 +201,7 @@ impl Chain {
         self.fragments.get_or_insert_with(|| (number, reason, Vec::new())).2.push(line.to_vec());
     }
 
-    fn record(&mut self, number: u64, link: Link, is_own: bool) {
+    fn record(&mut self, number: u64, link: Link, hash_matches: bool) {
         let mut before = self.head.take();
         if let Some((first, reason, fragments)) = self.fragments.take() {
             let last = before.as_ref().map_or(0, |head| head.sequence);
@@ -202,45 +211,51 @@ impl Chain {
             {
                 self.truncated += 1;
             } else {
-                self.found(first, IntegrityError::NotARecord { reason });
+                self.report(first, IntegrityError::NotARecord { reason });
                 self.skip_link_check = true;
             }
-            // They have numbers as records have, unless somebody put them in.
+            // Incomplete lines that rdsprov has left count in the numbers; inserted lines do not.
             if link.sequence != last.saturating_add(1) {
                 let sequence = last.saturating_add(fragments.len() as u64);
                 before = Some(LedgerHead { sequence, hash: bound });
             }
         }
-        if !is_own {
-            self.found(number, IntegrityError::Changed);
+        if !hash_matches {
+            self.report(number, IntegrityError::Changed);
         }
-        self.place(number, &link, before.as_ref(), is_own);
+        self.check_position(number, &link, before.as_ref(), hash_matches);
         self.seen.entry(link.sequence).or_insert(number);
         self.records += 1;
-        self.skip_link_check = !is_own;
-        self.run(number, &link);
+        self.skip_link_check = !hash_matches;
+        self.track_run(number, &link);
         self.head = Some(LedgerHead { sequence: link.sequence, hash: link.hash });
     }
 
-    /// Whether a record stands where it stood.
-    fn place(&mut self, number: u64, link: &Link, before: Option<&LedgerHead>, is_own: bool) {
+    /// Compares the number and the `previous` hash of a record with the record before it.
+    fn check_position(
+        &mut self,
+        number: u64,
+        link: &Link,
+        before: Option<&LedgerHead>,
+        hash_matches: bool,
+    ) {
         let sequence = link.sequence;
         let last = before.map_or(0, |head| head.sequence);
         if self.seen.contains_key(&sequence) {
-            self.found(number, IntegrityError::Twice { sequence });
+            self.report(number, IntegrityError::Twice { sequence });
         } else if sequence <= last {
-            self.found(number, IntegrityError::Moved { sequence });
+            self.report(number, IntegrityError::Moved { sequence });
         } else if sequence > last.saturating_add(1) {
             self.gaps.push((number, last + 1, sequence - 1));
         } else if link.previous.as_ref() != before.map(|head| &head.hash)
-            && is_own
+            && hash_matches
             && !self.skip_link_check
         {
-            self.found(number, IntegrityError::NotBound);
+            self.report(number, IntegrityError::NotBound);
         }
     }
 
-    fn run(&mut self, number: u64, link: &Link) {
+    fn track_run(&mut self, number: u64, link: &Link) {
         let run = link.run_id.clone();
         let is_end = link.event == "outcome";
         if is_end {
@@ -252,7 +267,7 @@ impl Chain {
         self.last = Some((run, is_end));
     }
 
-    /// Numbers between two that nobody has seen anywhere: the first and the last.
+    /// Returns the first and the last number of a gap that no record of the file has.
     fn missing(&self, first: u64, last: u64) -> Option<(u64, u64)> {
         let is_missing = |number: &u64| !self.seen.contains_key(number);
         Some(((first..=last).find(is_missing)?, (first..=last).rev().find(is_missing)?))
@@ -263,7 +278,7 @@ impl Chain {
         if let Some((first, reason, fragments)) = self.fragments.take() {
             lines = first + fragments.len() as u64 - 1;
             let is_one = fragments.len() == 1 && self.records > 0;
-            self.found(
+            self.report(
                 first,
                 if is_one {
                     IntegrityError::Truncated
@@ -273,28 +288,30 @@ impl Chain {
             );
         } else if let Some((run_id, false)) = self.last.take() {
             self.open.remove(&run_id);
-            self.found(lines, IntegrityError::Unfinished { run_id });
+            self.report(lines, IntegrityError::Unfinished { run_id });
         }
         for (line, first, last) in std::mem::take(&mut self.gaps) {
-            // What stands elsewhere was moved, and is told of there.
+            // A record that occurs elsewhere in the file was moved, and has a finding there.
             if let Some((first, last)) = self.missing(first, last) {
-                self.found(line, IntegrityError::Removed { first, last });
+                self.report(line, IntegrityError::Removed { first, last });
             }
         }
         if let Some(hash) = expected.filter(|_| self.expected_at.is_none()) {
-            self.found(lines, IntegrityError::NotFound { hash: hash.to_owned() });
+            self.report(lines, IntegrityError::NotFound { hash: hash.to_owned() });
         }
         self.findings.sort_by_key(|finding| finding.line);
         let mut notes: Vec<String> = self
             .open
             .iter()
             .map(|(run, line)| {
-                format!("run {run} has no end; line {line} is the last of it: it was killed, or is still at work")
+                format!(
+                    "run {run} has no outcome after line {line}: it was killed or is still running"
+                )
             })
             .collect();
         if self.truncated > 0 {
             notes.push(format!(
-                "{} time(s) a record was torn by a crash or a full disk; the one behind it says so",
+                "{} incomplete record(s), left by a crash or a full disk and reported by the next run",
                 self.truncated
             ));
         }
@@ -312,29 +329,31 @@ impl Chain {
 impl fmt::Display for IntegrityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotARecord { reason } => write!(f, "this is no record: {reason}"),
+            Self::NotARecord { reason } => write!(f, "not a record: {reason}"),
             Self::Truncated => f.write_str(
-                "half a record: whoever wrote it was stopped; the next run says so in the ledger and goes on",
+                "incomplete record: its run was interrupted; the next run reports it and continues the ledger",
             ),
-            Self::Changed => f.write_str("this record was changed after it was written"),
+            Self::Changed => f.write_str("the record was changed after it was written"),
             Self::Removed { first, last } if first == last => {
-                write!(f, "record {first} was removed before this one")
+                write!(f, "record {first} is missing before this record")
             }
             Self::Removed { first, last } => {
-                write!(f, "records {first} to {last} were removed before this one")
+                write!(f, "records {first} to {last} are missing before this record")
             }
-            Self::Moved { sequence } => write!(f, "record {sequence} stood elsewhere"),
-            Self::Twice { sequence } => write!(f, "record {sequence} is here a second time"),
+            Self::Moved { sequence } => {
+                write!(f, "record {sequence} was moved here from another position")
+            }
+            Self::Twice { sequence } => write!(f, "record {sequence} occurs a second time"),
             Self::NotBound => f.write_str(
-                "this record is bound to another one than stands before it: one of them was written anew",
+                "`previous` is not the hash of the record before: one of the two records was rewritten",
             ),
             Self::Unfinished { run_id } => write!(
                 f,
-                "the ledger ends within run {run_id}: it is still at work, was killed, or records were removed from the end"
+                "the ledger ends within run {run_id}: the run was killed or is still running, or records were removed from the end"
             ),
             Self::NotFound { hash } => write!(
                 f,
-                "no record has the hash {hash}: records were removed from the end, or written anew"
+                "no record has the hash {hash}: records were removed from the end or rewritten"
             ),
         }
     }
