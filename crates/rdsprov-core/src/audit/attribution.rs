@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The persons and the machine that are responsible for a run.
 ///
 /// The caller gives the actor, the approver and the request. The operating system gives the user
-/// and the host, so that a false actor can be noticed.
+/// and the host, independently of the actor.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attribution {
     /// The person or pipeline that starts the run; by default the operating-system user.

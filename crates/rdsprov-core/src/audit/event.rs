@@ -98,8 +98,8 @@ impl Event {
         format!("{:.3}", self.at)
     }
 
-    /// Returns the row of the event in the CSV file, or `None`: a successful outcome has no row,
-    /// and neither has a failure that the row of a step already reports.
+    /// Returns the row of the event in the CSV file. It is `None` for a successful outcome, and for
+    /// a failure that the row of a step already reports.
     #[must_use]
     pub fn row(&self, context: &RunContext) -> Option<Record> {
         let row = |database: &str, username: &str, action: &str, status, message: &str| Record {

@@ -16,8 +16,7 @@ pub struct EventRecorder {
     pub command: Command,
 }
 
-/// The kinds of changes: an application without a change of a kind gets a `no_change` record for
-/// it.
+/// The kinds of changes. The names are also the actions of `no_change` rows.
 const KINDS: [&str; 3] = ["create_role", "create_database", "apply_grants"];
 
 fn kind(step: &Step) -> &'static str {
@@ -54,7 +53,8 @@ impl EventRecorder {
         })
     }
 
-    /// Returns one event for each application and kind of change that the plan does not contain.
+    /// Returns a `no_change` event for each application and each kind of change, if the plan has no
+    /// step of this kind for the application.
     #[must_use]
     pub fn no_change(&self, plan: &Plan) -> Vec<Event> {
         let changed: BTreeSet<_> =
@@ -73,7 +73,7 @@ impl EventRecorder {
             .collect()
     }
 
-    /// Returns the events of a run that plans only.
+    /// Returns the events of a run that only plans: the steps, and the applications without steps.
     #[must_use]
     pub fn dry_run(&self, plan: &Plan) -> Vec<Event> {
         let steps = plan.steps().map(|step| {

@@ -17,7 +17,8 @@ pub enum Status {
     Refused,
     /// The step or the run has failed.
     Error,
-    /// The step was not executed, or was rolled back because another step failed.
+    /// The step was not executed, or was rolled back because another step failed. An `intent` also
+    /// has this status, because it is recorded before any execution.
     NotRun,
 }
 

@@ -78,7 +78,8 @@ pub struct Verified {
     pub runs: u64,
     /// The last complete record; `None` if the ledger is empty.
     pub head: Option<LedgerHead>,
-    /// The number of records after the one with the expected hash; `None` if none has it.
+    /// The number of records after the one with the expected hash; `None` if no hash was expected,
+    /// or no record has it.
     pub since_expected: Option<u64>,
     /// The defects, sorted by line.
     pub findings: Vec<Finding>,
@@ -205,9 +206,9 @@ impl Chain {
         let mut before = self.head.take();
         if let Some((first, reason, fragments)) = self.fragments.take() {
             let last = before.as_ref().map_or(0, |head| head.sequence);
-            let bound = sha256(&fragments.join(&b'\n'));
+            let fragments_hash = sha256(&fragments.join(&b'\n'));
             if matches!(link.event.as_str(), "truncated" | "torn")
-                && link.previous.as_ref() == Some(&bound)
+                && link.previous.as_ref() == Some(&fragments_hash)
             {
                 self.truncated += 1;
             } else {
@@ -217,7 +218,7 @@ impl Chain {
             // Incomplete lines that rdsprov has left count in the numbers; inserted lines do not.
             if link.sequence != last.saturating_add(1) {
                 let sequence = last.saturating_add(fragments.len() as u64);
-                before = Some(LedgerHead { sequence, hash: bound });
+                before = Some(LedgerHead { sequence, hash: fragments_hash });
             }
         }
         if !hash_matches {
@@ -274,9 +275,9 @@ impl Chain {
     }
 
     fn end(mut self, expected: Option<&str>) -> Verified {
-        let mut lines = self.seen.values().copied().max().unwrap_or_default();
+        let mut last_line = self.seen.values().copied().max().unwrap_or_default();
         if let Some((first, reason, fragments)) = self.fragments.take() {
-            lines = first + fragments.len() as u64 - 1;
+            last_line = first + fragments.len() as u64 - 1;
             let is_one = fragments.len() == 1 && self.records > 0;
             self.report(
                 first,
@@ -288,7 +289,7 @@ impl Chain {
             );
         } else if let Some((run_id, false)) = self.last.take() {
             self.open.remove(&run_id);
-            self.report(lines, IntegrityError::Unfinished { run_id });
+            self.report(last_line, IntegrityError::Unfinished { run_id });
         }
         for (line, first, last) in std::mem::take(&mut self.gaps) {
             // A record that occurs elsewhere in the file was moved, and has a finding there.
@@ -297,7 +298,7 @@ impl Chain {
             }
         }
         if let Some(hash) = expected.filter(|_| self.expected_at.is_none()) {
-            self.report(lines, IntegrityError::NotFound { hash: hash.to_owned() });
+            self.report(last_line, IntegrityError::NotFound { hash: hash.to_owned() });
         }
         self.findings.sort_by_key(|finding| finding.line);
         let mut notes: Vec<String> = self
@@ -305,7 +306,8 @@ impl Chain {
             .iter()
             .map(|(run, line)| {
                 format!(
-                    "run {run} has no outcome after line {line}: it was killed or is still running"
+                    "run {run} has no outcome, its last record is in line {line}: the run was \
+                     killed or is still running"
                 )
             })
             .collect();
