@@ -1,5 +1,5 @@
-//! The rules that concern several entries: one role may have several, but they must not contradict
-//! each other, and one database has at most one owner.
+//! The rules that concern several entries: the entries of one role must not contradict each other,
+//! and a database has at most one owner entry.
 
 use std::collections::BTreeMap;
 

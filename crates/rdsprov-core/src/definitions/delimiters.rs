@@ -9,8 +9,8 @@ use super::tree::SyntaxError;
 pub fn find(text: &str) -> Option<SyntaxError> {
     // The open delimiters, with their byte offsets.
     let mut open: Vec<(char, usize)> = Vec::new();
-    // The first delimiter whose closing line has another indentation. If a closing delimiter turns
-    // out to be missing, it is most likely the one of this block.
+    // The first block whose last line is not indented like its first line. If a closing delimiter
+    // is missing, it is most likely missing in this block.
     let mut suspect = None;
     let mut at = 0;
     while let Some(char) = text[at..].chars().next() {

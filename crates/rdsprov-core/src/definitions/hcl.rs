@@ -1,8 +1,7 @@
 //! Reads `*.tfvars` files of Terraform: attributes with constant values.
 //!
-//! Terraform defines what a file means. An expression that Terraform evaluates and rdsprov does not
-//! becomes [`Value::Unevaluated`]: it is never read as text, and an error names it where its value
-//! is needed.
+//! Terraform defines what a file means. An expression that only Terraform can evaluate becomes
+//! [`Value::Unevaluated`]. It is never read as text; where its value is needed, it is an error.
 
 use hcl_edit::Span as _;
 use hcl_edit::expr::{Expression, Object, ObjectKey, UnaryOperator};
@@ -71,8 +70,8 @@ fn parse_error(text: &str, error: &hcl_edit::parser::Error) -> SyntaxError {
     SyntaxError::new(at..at, format!("not valid HCL: {}", error.message()), "correct the syntax")
 }
 
-/// Returns the error for a number that exceeds a double: hcl-edit stops in the middle of it, with
-/// an error that does not say so.
+/// Returns the error for a number that exceeds the range of a double. hcl-edit stops in the middle
+/// of such a number, and its own error does not name the cause.
 fn too_large(text: &str, at: usize) -> Option<SyntaxError> {
     let start = text[..at].trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').len();
     let is_number_char = |c: char| c.is_ascii_alphanumeric() || ".+-".contains(c);

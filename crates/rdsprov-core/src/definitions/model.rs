@@ -57,7 +57,7 @@ pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, Defini
     if errors.is_empty() { Ok(definitions) } else { Err(DefinitionErrors(errors)) }
 }
 
-/// Returns the errors of these files, except that none of them declares applications.
+/// Returns the errors of these files, without the error that none of them declares applications.
 pub fn errors(sources: &[SourceText], rules: &Rules) -> Vec<DefinitionError> {
     gather(sources, rules).errors
 }

@@ -12,10 +12,11 @@ use hcl_edit::visit::{self, Visit};
 use super::heredoc::Heredoc;
 use super::tree::{Span, SyntaxError};
 
-/// Returns the parts that Terraform rejects; the rest of the tree is valid.
+/// Returns the errors for the parts that Terraform rejects; the rest of the tree is valid.
 ///
-/// If hcl-edit misread a part, the rest of the tree cannot be trusted: then it returns `Err` with
-/// the misread parts only.
+/// # Errors
+/// If hcl-edit has misread a part, the whole tree may be wrong. Then only the errors for the
+/// misread parts are returned.
 pub fn check(text: &str, body: &Body) -> Result<Vec<SyntaxError>, Vec<SyntaxError>> {
     let mut check = CompatibilityCheck {
         text,

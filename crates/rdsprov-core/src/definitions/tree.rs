@@ -36,8 +36,8 @@ pub enum Value {
     Datetime,
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
-    /// An expression that Terraform evaluates and rdsprov does not, described with an article. It
-    /// is an error only where its value is needed.
+    /// An expression that only Terraform can evaluate, named with its article: `a variable`. It is
+    /// an error only where its value is needed.
     Unevaluated(String),
     /// A value whose error is reported already, so that it must not be reported again.
     Refused,
@@ -79,7 +79,7 @@ impl SyntaxError {
     }
 }
 
-/// Parses a text. Returns the tree, unless the errors make it useless, and the errors.
+/// Parses a text. Returns the tree, if the text could be parsed to the end, and the errors.
 pub fn read(syntax: Syntax, text: &str) -> (Option<Node>, Vec<SyntaxError>) {
     match syntax {
         Syntax::Hcl => hcl::read(text),

@@ -96,7 +96,7 @@ impl SecretsManager {
             .filter(|(id, stage)| **stage == Stage::Pending && !found.contains_key(*id))
             .map(|(id, _)| id)
             .collect();
-        let mut results = self.fetch_single(pending, Stage::Pending).await?;
+        let mut results = self.fetch_individually(pending, Stage::Pending).await?;
         // For secrets without a pending version, the current one is fetched below.
         results.retain(|_, result| {
             !matches!(result, Err(SecretError::NoValue { .. } | SecretError::Missing { .. }))
@@ -108,17 +108,17 @@ impl SecretsManager {
             found.extend(self.fetch_batch(chunk).await?);
         }
         // A batch can leave secrets out; these are fetched one by one.
-        let open: Vec<&SecretId> = wanted.keys().filter(|id| !found.contains_key(*id)).collect();
-        found.extend(self.fetch_single(open, Stage::Current).await?);
+        let missing: Vec<&SecretId> = wanted.keys().filter(|id| !found.contains_key(*id)).collect();
+        found.extend(self.fetch_individually(missing, Stage::Current).await?);
         Ok(found)
     }
 
-    async fn fetch_single(
+    async fn fetch_individually(
         &self,
         ids: Vec<&SecretId>,
         stage: Stage,
     ) -> Result<Results, SourceError> {
-        let mut results = stream::iter(ids.into_iter().map(|id| self.get_secret_value(id, stage)))
+        let mut results = stream::iter(ids.into_iter().map(|id| self.fetch_one(id, stage)))
             .buffer_unordered(CONCURRENT_CALLS);
         let mut found = Results::new();
         while let Some(result) = results.next().await {
@@ -155,13 +155,13 @@ impl SecretsManager {
             Err(error) => return self.source_error(&error).map_or(Ok(Results::new()), Err),
         };
         // A secret can be requested by its name and by its ARN at the same time.
-        let asked = |name: Option<&str>| -> Vec<&SecretId> {
+        let ids_named = |name: Option<&str>| -> Vec<&SecretId> {
             ids.iter().copied().filter(|id| name == Some(id.0.as_str())).collect()
         };
         let values = response.secret_values.take().unwrap_or_default();
         let values = values.into_iter().flat_map(|mut value| {
             let text = value.secret_string.take().map(Zeroizing::new);
-            let ids = [asked(value.name()), asked(value.arn())].concat();
+            let ids = [ids_named(value.name()), ids_named(value.arn())].concat();
             ids.into_iter().filter_map(move |id| {
                 let version = value.version_id().map(str::to_owned);
                 let secret = read(id, text.as_ref(), value.secret_binary().is_some(), version)?;
@@ -169,14 +169,14 @@ impl SecretsManager {
             })
         });
         let errors = response.errors().iter().flat_map(|error| {
-            asked(error.secret_id()).into_iter().filter_map(|id| {
+            ids_named(error.secret_id()).into_iter().filter_map(|id| {
                 Some((id.clone(), Err(self.error_for(id, error.error_code(), error.message())?)))
             })
         });
         Ok(values.chain(errors).collect())
     }
 
-    async fn get_secret_value(
+    async fn fetch_one(
         &self,
         id: &SecretId,
         stage: Stage,
@@ -244,18 +244,22 @@ impl SecretsManager {
         message: Option<&str>,
     ) -> Option<SecretError> {
         let id = id.clone();
-        let says = |word: &str| message.is_some_and(|message| message.contains(word));
+        let message_contains = |word: &str| message.is_some_and(|message| message.contains(word));
         match code? {
-            "ResourceNotFoundException" if says("secret value") => {
+            "ResourceNotFoundException" if message_contains("secret value") => {
                 Some(SecretError::NoValue { id })
             }
             "ResourceNotFoundException" => {
                 Some(SecretError::Missing { id, region: Some(self.region.clone()) })
             }
             "DecryptionFailure" => Some(SecretError::KeyDenied { id }),
-            "AccessDeniedException" if says("KMS") => Some(SecretError::KeyDenied { id }),
+            "AccessDeniedException" if message_contains("KMS") => {
+                Some(SecretError::KeyDenied { id })
+            }
             "AccessDeniedException" => Some(SecretError::Denied { id }),
-            "InvalidRequestException" if says("delet") => Some(SecretError::Deleted { id }),
+            "InvalidRequestException" if message_contains("delet") => {
+                Some(SecretError::Deleted { id })
+            }
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! Parses the JSON text of a secret.
 //!
-//! An error contains no part of the text. The parsed values are wiped from memory, also after an
-//! error.
+//! An error contains no part of the text. The parsed strings are wiped from memory, whether parsing
+//! succeeds or not.
 
 use std::fmt;
 
@@ -71,7 +71,7 @@ impl<'de> Deserialize<'de> for Field {
     }
 }
 
-/// The values of the known keys, and the first known key that occurs duplicate.
+/// The values of the known keys, and the first known key that occurs twice.
 #[derive(Default)]
 struct Fields {
     values: [Option<Field>; KEYS.len()],

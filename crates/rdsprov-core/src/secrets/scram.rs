@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 use super::Password;
 
-/// The number of iterations if the server has no parameter `scram_iterations` (before PostgreSQL
-/// 16).
+/// The number of iterations on servers before PostgreSQL 16, which have no parameter
+/// `scram_iterations`.
 pub const ITERATIONS: u32 = 4096;
 
 const KEY: usize = 32;

@@ -90,18 +90,19 @@ impl SecretsManager {
         if response.deleted_date().is_some() {
             return Err(SecretError::Deleted { id: id.clone() }.into());
         }
-        let at = |stage: Stage| {
+        let version_at = |stage: Stage| {
             let stage = stage.to_string();
             response.version_ids_to_stages().and_then(|versions| {
                 let mut versions = versions.iter();
                 versions.find(|(_, stages)| stages.contains(&stage)).map(|(id, _)| id.clone())
             })
         };
-        let current = at(Stage::Current).ok_or_else(|| SecretError::NoValue { id: id.clone() })?;
+        let current =
+            version_at(Stage::Current).ok_or_else(|| SecretError::NoValue { id: id.clone() })?;
         let service = response.owning_service().map(|name| RotationOwner::Service(name.to_owned()));
         let rotated = response.rotation_enabled() == Some(true);
         Ok(Stages {
-            pending: at(Stage::Pending).filter(|pending| *pending != current),
+            pending: version_at(Stage::Pending).filter(|pending| *pending != current),
             current,
             rotation_owner: service.or(rotated.then_some(RotationOwner::Rotation)),
         })
