@@ -1,5 +1,5 @@
-//! The configuration file `rdsprov.toml`: defaults for options, secret templates, and settings for
-//! each environment.
+//! The configuration file `rdsprov.toml`: defaults for options, secret templates, and
+//! settings for each environment.
 //!
 //! This module must not know the server, and does not open files: `session` reads the text.
 

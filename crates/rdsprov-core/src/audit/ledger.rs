@@ -7,9 +7,9 @@
 //! A process locks the file while it appends, and reads the last record under the lock. It opens
 //! the file by its path each time: if the file was moved away, a new ledger starts.
 //!
-//! A crash or a full disk can leave an incomplete line. The line stays. The next record is a
-//! `truncated` record whose `previous` is the hash of the incomplete line, so that the chain
-//! continues.
+//! A crash or a full disk can leave an incomplete line. The line stays. The next
+//! record is a `truncated` record whose `previous` is the hash of the incomplete line,
+//! so that the chain continues.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};

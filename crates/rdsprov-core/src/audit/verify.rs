@@ -1,10 +1,10 @@
 //! Verifies that a ledger is unchanged since it was written.
 //!
-//! The chain of hashes shows records that were changed, moved, duplicated or inserted, and records
-//! that were removed from before another record. It cannot show that complete runs were removed
-//! from the end, or that the whole file was rewritten with new hashes. To detect these, the user
-//! stores a hash in another place: a record that still has this hash is unchanged, and so are all
-//! records before it.
+//! The chain of hashes shows records that were changed, moved, duplicated or inserted, and
+//! records that were removed from before another record. It cannot show that complete runs were
+//! removed from the end, or that the whole file was rewritten with new hashes. To detect these,
+//! the user stores a hash in another place: a record that still has this hash is unchanged, and
+//! so are all records before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -54,7 +54,7 @@ pub enum IntegrityError {
     },
     /// No record has the expected hash.
     NotFound {
-        /// The expected hash.
+        /// The hash that the caller expected.
         hash: String,
     },
 }
@@ -112,12 +112,12 @@ pub fn verify(ledger: impl BufRead, expected: Option<&str>) -> io::Result<Verifi
     Ok(chain.end(expected))
 }
 
-/// Returns the complete records of a ledger in order, with their line numbers. It does not verify
-/// them.
+/// Returns the complete records of a ledger in order, with their line numbers. It
+/// does not verify them.
 ///
 /// # Errors
-/// Returns an error if the ledger cannot be read, or contains a record that this version does not
-/// know.
+/// Returns an error if the ledger cannot be read, or contains a record that this
+/// version does not know.
 pub fn entries(ledger: impl BufRead) -> io::Result<Vec<(u64, Entry)>> {
     let mut entries = Vec::new();
     let mut unknown = None;

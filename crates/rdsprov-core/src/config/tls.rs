@@ -65,8 +65,8 @@ pub struct TlsSection {
 }
 
 impl TlsSection {
-    /// Reads the libpq variables `PGSSLROOTCERT`, `PGSSLCERT` and `PGSSLKEY`; an empty one counts
-    /// as not set.
+    /// Reads the libpq variables `PGSSLROOTCERT`, `PGSSLCERT` and `PGSSLKEY`; an empty one
+    /// counts as not set.
     ///
     /// `PGSSLMODE` is not read: only the options and `rdsprov.toml` can set the mode.
     #[must_use]

@@ -101,8 +101,8 @@ pub struct SourceText {
 
 /// Returns the SHA-256 of the files in the given order, as `sha256:…`.
 ///
-/// The digits are those that `sha256sum FILE` prints for one file, and `cat FILE… | sha256sum` for
-/// several.
+/// For one file, the digits are those that `sha256sum FILE` prints. For several files, they are
+/// those that `cat FILE… | sha256sum` prints.
 ///
 /// ```
 /// use rdsprov_core::definitions::{SourceText, Syntax, sha256};
@@ -118,8 +118,8 @@ pub fn sha256(sources: &[SourceText]) -> String {
 /// The settings for reading definitions files, from `rdsprov.toml` and the options.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
-    /// Where to look for `application_databases`; `None` looks in both places, and rejects a file
-    /// that uses both.
+    /// Where to look for `application_databases`; `None` looks in both places, and rejects a
+    /// file that uses both.
     pub mode: Option<Mode>,
     /// Keys of an application, and variables of a file, that only Terraform uses: they are ignored
     /// instead of being reported as unknown or misspelt.
@@ -387,8 +387,8 @@ pub struct DefinitionErrors(pub Vec<DefinitionError>);
 impl DefinitionErrors {
     /// Returns the errors of some files while others could not be read.
     ///
-    /// It leaves out the error that no file declares applications, because the missing files may
-    /// declare them.
+    /// It leaves out the error that no file declares applications, because the missing
+    /// files may declare them.
     ///
     /// ```
     /// use rdsprov_core::definitions::{DefinitionErrors, Rules, SourceText, Syntax};

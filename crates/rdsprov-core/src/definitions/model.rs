@@ -170,8 +170,8 @@ fn open(source: &SourceText) -> (File<'_>, Option<Node>) {
 
 /// Reports top-level variables that are probably typos, and returns whether there are any.
 ///
-/// A misspelt variable would be ignored: with `enviroment`, a run could provision the wrong
-/// environment.
+/// A misspelt variable would be ignored: with `enviroment`, a run could
+/// provision the wrong environment.
 fn check_misspelt(file: &mut File<'_>, top: &Entries<'_>, rules: &Rules) -> bool {
     let before = file.errors.len();
     for Variable { name: wanted, has_type, max_edit_distance } in VARIABLES {

@@ -58,9 +58,9 @@ pub struct SecretsManager {
 
 /// Loads the AWS configuration from the environment variables and the files of the AWS CLI.
 ///
-/// `region` takes precedence over the environment. `AWS_ENDPOINT_URL` replaces the endpoint of AWS.
-/// The SDK makes up to three attempts per call, with backoff; `AWS_MAX_ATTEMPTS` changes the
-/// number.
+/// `region` takes precedence over the environment. `AWS_ENDPOINT_URL` replaces the
+/// endpoint of AWS. The SDK makes up to three attempts per call, with backoff;
+/// `AWS_MAX_ATTEMPTS` changes the number.
 pub async fn configuration(region: Option<String>) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -264,8 +264,8 @@ impl SecretsManager {
         }
     }
 
-    /// Returns the meaning of an error that concerns all secrets, or `None` if it concerns only
-    /// one.
+    /// Returns the meaning of an error that concerns all secrets, or `None` if
+    /// it concerns only one.
     pub(super) fn source_error<E>(&self, error: &SdkError<E>) -> Option<SourceError>
     where
         E: ProvideErrorMetadata + Error + 'static,

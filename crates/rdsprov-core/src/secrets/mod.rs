@@ -322,8 +322,8 @@ impl Templates {
     /// Returns the id of the secret of an application.
     ///
     /// # Errors
-    /// Returns an error if the template contains an unknown placeholder, or `{build_id}` without a
-    /// build id.
+    /// Returns an error if the template contains an unknown placeholder, or `{build_id}`
+    /// without a build id.
     ///
     /// ```
     /// use rdsprov_core::secrets::Templates;
@@ -351,8 +351,8 @@ impl Templates {
     /// Returns the id of the secret of the administrator.
     ///
     /// # Errors
-    /// Returns an error if the template contains an unknown placeholder, or `{build_id}` without a
-    /// build id.
+    /// Returns an error if the template contains an unknown placeholder, or `{build_id}`
+    /// without a build id.
     ///
     /// ```
     /// use rdsprov_core::secrets::Templates;

@@ -1,7 +1,7 @@
 //! Parses the JSON text of a secret.
 //!
-//! An error contains no part of the text. The parsed strings are wiped from memory, whether parsing
-//! succeeds or not.
+//! An error contains no part of the text. The parsed strings are wiped from memory, whether
+//! parsing succeeds or not.
 
 use std::fmt;
 

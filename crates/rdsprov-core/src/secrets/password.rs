@@ -4,8 +4,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A password, which is wiped from memory when it is dropped, and which `Debug` and `Display` do
-/// not print.
+/// A password, which is wiped from memory when it is dropped, and which `Debug` and
+/// `Display` do not print.
 ///
 /// ```
 /// use rdsprov_core::secrets::Password;
@@ -47,8 +47,8 @@ impl Password {
     /// Creates a password from a text.
     ///
     /// # Errors
-    /// Returns a [`PasswordProblem`] if the text is empty, contains a NUL or a line break, or is a
-    /// placeholder.
+    /// Returns a [`PasswordProblem`] if the text is empty, contains a NUL or a line break,
+    /// or is a placeholder.
     pub fn new(text: String) -> Result<Self, PasswordProblem> {
         let text = Zeroizing::new(text);
         if text.is_empty() {

@@ -20,8 +20,8 @@ const KEY: usize = 32;
 const SALT: usize = 16;
 const MECHANISM: &str = "SCRAM-SHA-256";
 
-/// The verifier of a password: the server can check the password with it, but no client can log in
-/// with it.
+/// The verifier of a password: the server can check the password with it, but no client can
+/// log in with it.
 ///
 /// A weak password can be guessed from its verifier. Therefore only `Display`, which the statement
 /// uses, prints it; `Debug` does not.

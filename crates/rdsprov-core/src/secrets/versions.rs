@@ -1,5 +1,5 @@
-//! The versions of one secret in Secrets Manager: a rotation reads and writes them, and moves their
-//! version stages.
+//! The versions of one secret in Secrets Manager: a rotation reads and writes them, and
+//! moves their version stages.
 //!
 //! As in `aws.rs`, an error contains the error code of AWS but not its message.
 
@@ -34,8 +34,8 @@ pub enum RotationOwner {
     Service(String),
 }
 
-/// A version of a secret, with its original text: a rotation replaces the password in the text and
-/// keeps the rest.
+/// A version of a secret, with its original text: a rotation replaces the password in the text
+/// and keeps the rest.
 pub struct Version {
     /// The parsed content of the version.
     pub secret: Secret,
