@@ -1,4 +1,8 @@
-//! Desired state: what the definitions ask for, by role and by database instead of by application.
+//! The desired state: the roles, databases and privileges that follow from the definitions.
+//!
+//! The definitions are keyed by application. The desired state is keyed by role and by
+//! database, because several applications can use the same role or database. This module does
+//! not know files or connections.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,39 +15,42 @@ use crate::name::{
 use crate::secrets::{SecretId, Stage, TemplateError, Templates};
 use crate::setting::Parameter;
 
-/// How a role proves who it is.
+/// How a role authenticates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Credential {
-    /// With the password that the secret holds.
+    /// The role has the password that the secret contains.
     Password(SecretId),
-    /// With a token of IAM: it has no password, and is a member of `rds_iam`.
+    /// The role uses IAM tokens: it has no password and is a member of `rds_iam`.
     Iam,
 }
 
-/// A role that shall exist and log in.
+/// A declared role, which can log in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Role {
-    /// The first application that names it.
+    /// The first application, in alphabetical order, that uses the role.
     pub application: ApplicationName,
-    /// How it proves who it is.
+    /// How the role authenticates.
     pub credential: Credential,
-    /// Its `CREATEDB`.
+    /// Whether the role has the attribute `CREATEDB`.
     pub create_database: bool,
-    /// Its `CONNECTION LIMIT`, -1 for none.
+    /// The `CONNECTION LIMIT` of the role; -1 means no limit.
     pub connection_limit: i32,
-    /// Whether an unmanaged role of this name may be taken over.
+    /// Whether an existing role of this name that is not managed is adopted.
     pub adopt: bool,
-    /// The other secrets that its applications read: they have to hold the same password.
+    /// The other secrets that the applications of this role read. They must
+    /// contain the same password.
     pub other_secrets: BTreeMap<SecretId, ApplicationName>,
-    /// Its databases that nobody declares and that are closed to PUBLIC all the same.
+    /// The names of databases that the role creates itself. The privileges of PUBLIC
+    /// on them are revoked.
     pub plugin_databases: BTreeSet<DatabasePattern>,
-    /// Whether it is to administer, in the master's place, what is managed: see [`Desired::delegation`].
+    /// Whether the role becomes the administrator instead of the
+    /// master user; see [`Desired::delegation`].
     pub administers: bool,
 }
 
 impl Role {
-    /// The secret of its password, where it has one.
+    /// Returns the secret with the password of the role, or `None` if it uses IAM tokens.
     #[must_use]
     pub fn secret(&self) -> Option<&SecretId> {
         match &self.credential {
@@ -53,72 +60,74 @@ impl Role {
     }
 }
 
-/// One role's access to one database.
+/// The declared access of one role to one database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Access {
-    /// The application that asks for it.
+    /// The application that declares the access.
     pub application: ApplicationName,
-    /// How much.
+    /// The access level, which determines the privileges.
     pub level: AccessLevel,
-    /// In which schemas.
+    /// The covered schemas, in which the access level applies.
     pub schemas: BTreeSet<SchemaName>,
-    /// The role's settings in the database.
+    /// The settings of the role in the database (`ALTER ROLE … IN DATABASE … SET`).
     pub settings: BTreeMap<Parameter, String>,
 }
 
-/// A database that shall exist.
+/// A declared database with the access of each role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Database {
-    /// The owner's application; where no entry declares the owner, the first that names the database.
+    /// The application of the owner entry. Without an owner entry, it is the first application
+    /// that uses the database.
     pub application: ApplicationName,
-    /// The owner, where an entry declares one.
+    /// The role of the owner entry; `None` if the database has no owner entry.
     pub owner: Option<RoleName>,
-    /// Whether an unmanaged database of this name may be taken over.
+    /// Whether an existing database of this name that is not managed is adopted.
     pub adopt: bool,
-    /// Every declared role's access, the owner's included.
+    /// The access of each declared role, including the owner.
     pub access: BTreeMap<RoleName, Access>,
-    /// The extensions it shall have.
+    /// The extensions that must exist in the database.
     pub extensions: BTreeSet<ExtensionName>,
-    /// The roles beside the owner whose future objects are granted as the owner's are.
+    /// The roles, in addition to the owner, whose future objects get the same grants as
+    /// those of the owner.
     pub creators: BTreeSet<RoleName>,
 }
 
 impl Database {
-    /// The schemas that any entry covers.
+    /// Returns the schemas that at least one entry covers.
     #[must_use]
     pub fn covered_schemas(&self) -> BTreeSet<&SchemaName> {
         self.access.values().flat_map(|access| &access.schemas).collect()
     }
 
-    /// The schemas that the owner's entry declares: they are made where missing.
+    /// Returns the schemas of the owner entry, which are created if they do not exist.
     #[must_use]
     pub fn owner_schemas(&self) -> Option<&BTreeSet<SchemaName>> {
         self.access.get(self.owner.as_ref()?).map(|access| &access.schemas)
     }
 }
 
-/// All that shall be.
+/// The desired state of one environment on one server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Desired {
-    /// The environment.
+    /// The name of the environment, which markers contain.
     pub environment: String,
-    /// The roles.
+    /// The declared roles; no other role is created or changed.
     pub roles: BTreeMap<RoleName, Role>,
-    /// The databases.
+    /// The declared databases; no other database is created or changed, except plugin databases.
     pub databases: BTreeMap<DatabaseName, Database>,
-    /// The applications, in order.
+    /// The applications of the definitions, in alphabetical order.
     pub applications: Vec<ApplicationName>,
-    /// Whether a database may get another owner: somebody allowed the hazard `changes_owner`.
+    /// Whether a database may get another owner, because the hazard `changes_owner` is allowed.
     pub may_change_owners: bool,
-    /// Which version of the applications' secrets counts.
+    /// The version stage from which the secrets of the applications are read.
     pub secret_stage: Stage,
 }
 
 impl Desired {
-    /// Turns definitions round.
+    /// Builds the desired state from definitions, keyed by role and database.
     ///
     /// # Errors
-    /// Where a secret's template names a placeholder that is not known.
+    /// Returns a [`TemplateError`] if a secret template contains an unknown placeholder.
     pub fn new(
         definitions: &Definitions,
         environment: &str,
@@ -183,7 +192,7 @@ impl Desired {
             );
         }
         for role in roles.values_mut() {
-            // A secret that one entry names holds for the role, also where another leaves it out.
+            // If one entry of the role sets `secret`, this secret is used for all its entries.
             let named = definitions.applications.values().any(|app| {
                 app.secret.is_some()
                     && app.secret.as_deref() == role.secret().map(|id| id.0.as_str())
@@ -202,9 +211,11 @@ impl Desired {
         })
     }
 
-    /// A role that administers what an environment manages already, so that the master's secret can stay
-    /// where it is: `LOGIN CREATEDB CREATEROLE`, and no more than it needs on managed roles and databases.
-    /// Applications are none of its business.
+    /// Builds the desired state for `rdsprov delegate`: one role that can be the administrator
+    /// instead of the master user.
+    ///
+    /// The role gets `LOGIN CREATEDB CREATEROLE`, and on the managed roles and databases only the
+    /// privileges that an administrator requires. The desired state contains no application.
     #[must_use]
     pub fn delegation(environment: &str, role: RoleName, secret: SecretId, adopt: bool) -> Self {
         let administrator = Role {
@@ -227,13 +238,14 @@ impl Desired {
         }
     }
 
-    /// The role that is to administer, where that is what is asked for.
+    /// Returns the delegate, if this desired state is for `rdsprov delegate`.
     #[must_use]
     pub fn delegate(&self) -> Option<(&RoleName, &Role)> {
         self.roles.iter().find(|(_, role)| role.administers)
     }
 
-    /// Some of the roles, with what concerns them.
+    /// Returns a copy that contains the given roles only, and the databases to
+    /// which they have access.
     #[must_use]
     pub fn retain_roles(&self, roles: &BTreeSet<&RoleName>) -> Self {
         let mut retained = self.clone();
@@ -245,7 +257,7 @@ impl Desired {
         retained
     }
 
-    /// The secrets of the roles that have one.
+    /// Returns the ids of all secrets that contain passwords of declared roles.
     #[must_use]
     pub fn secrets(&self) -> BTreeSet<&SecretId> {
         let others = self.roles.values().flat_map(|role| role.other_secrets.keys());

@@ -1,8 +1,76 @@
-//! Declared roles, databases and grants for PostgreSQL on Amazon RDS.
+//! Declares roles, databases and privileges inside PostgreSQL on Amazon RDS.
 //!
-//! Data runs one way: [`definitions`] become [`desired`] state, a server (or a test) gives
-//! [`observed`] state, [`plan`] is the pure difference of the two, [`gate`] says whether it may
-//! run, `server` runs it, and [`audit`] keeps the record. `session` is all of that for a front end.
+//! This library contains all rules of rdsprov. The command and the Python package are front ends:
+//! they read arguments, call `session`, and print the results. The library prints nothing, and
+//! reads environment variables in `session` and in the AWS SDK only.
+//!
+//! # Data flow
+//!
+//! ```text
+//!  definitions ──► desired ──┐
+//!  secrets ──────► refusals ─┼──► plan ──► gate ──► apply ──► records
+//!  server ───────► observed ─┘   (pure)            (effects)
+//! ```
+//!
+//! 1. [`definitions::Definitions`] is the content of the definitions files. It declares
+//!    applications: a role in a database, with an access level.
+//! 2. [`desired::Desired`] contains the roles, databases and privileges that
+//!    follow from the definitions.
+//! 3. [`observed::Observed`] contains the roles, databases and privileges that the catalogs
+//!    of the server show.
+//! 4. [`plan::Plan`] is the difference: ordered transactions with steps, and refusals if something
+//!    must be solved first. Planning is a pure function, and equal inputs give equal plans.
+//! 5. [`gate`] checks that a plan is approved and that its hazards are allowed.
+//! 6. `server::Provisioner` connects, observes, executes the probes of a plan,
+//!    and applies the plan.
+//! 7. [`audit`] records what a run did in a CSV file and in a ledger.
+//!
+//! `session` combines these parts for a front end: `session::Setup` reads the inputs, and
+//! `session::apply` takes the lock, plans, checks, records and executes, in this order.
+//!
+//! # Features
+//!
+//! Without features, the library parses definitions, plans, and reads ledgers, but does not connect
+//! to a server. The feature `postgres` adds `server` and `session`, the feature `aws` adds
+//! AWS Secrets Manager, IAM tokens and the rotation of passwords.
+//!
+//! # Example
+//!
+//! Planning needs no connection: an observed state can be read from JSON.
+//!
+//! ```
+//! use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
+//! use rdsprov_core::desired::Desired;
+//! use rdsprov_core::observed::Observed;
+//! use rdsprov_core::plan::{Plan, SecretFindings};
+//! use rdsprov_core::secrets::Templates;
+//!
+//! let source = SourceText {
+//!     path: "dev.toml".to_owned(),
+//!     text: r#"
+//!         [application_databases.shop]
+//!         database_name = "shop"
+//!         username = "shop_user"
+//!     "#
+//!     .to_owned(),
+//!     syntax: Syntax::Toml,
+//! };
+//! let definitions = Definitions::parse(&[source], &Rules::default())?;
+//! let desired = Desired::new(&definitions, "dev", &Templates::default(), None)?;
+//! let observed: Observed = serde_json::from_str(
+//!     r#"{
+//!         "server_version": 150004,
+//!         "admin_database": "postgres",
+//!         "administrator": {
+//!             "name": "platform_admin", "superuser": false, "create_role": true,
+//!             "create_database": true, "rds_superuser": true
+//!         }
+//!     }"#,
+//! )?;
+//! let plan = Plan::new(&desired, &observed, SecretFindings::default());
+//! assert!(plan.to_text().contains("shop_user"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![deny(missing_docs)]
 
 pub mod access_report;

@@ -1,34 +1,45 @@
-//! The mark of management: a line in the comment of a role or database, beside any text that people
-//! wrote there.
+//! The marker: a line in the comment of a role or database that makes it managed.
+//!
+//! The comment may contain other text, which is kept. This module does not know the server.
 
 use serde::{Deserialize, Serialize};
 
-/// Says that a role or database is managed, by which environment and application, and what it was called
-/// then: a name that is another one since was changed by hand.
+/// The content of a marker: it records which definition created a role or database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marker {
-    /// The environment whose definitions made it.
+    /// The environment of the definitions that created the role or database.
     pub environment: String,
-    /// The application whose entry made it.
+    /// The key of the application that created the role or database.
     pub application: String,
-    /// The role's or database's name.
+    /// The name of the role or database when the marker was written. If it differs from the current
+    /// name, the object was renamed.
     pub name: String,
 }
 
-/// The connection limit that a database has from its `CREATE DATABASE` until the transaction behind it is
-/// committed: the bytes of `rdsp`. The only mark that can be made in the same statement.
+/// The connection limit of a database whose creation is not finished: the bytes of `rdsp`.
+///
+/// `CREATE DATABASE` sets it, and the transaction that follows replaces it. A marker in the comment
+/// would need a second statement, before which a run can be interrupted.
 pub const UNFINISHED: i32 = i32::from_be_bytes(*b"rdsp");
 
 const PREFIX: &str = "[managed by rdsprov: ";
 
 impl Marker {
-    /// The mark in a comment, if there is one.
+    /// Finds the marker in a comment, and returns `None` if the comment contains none.
     ///
     /// ```
     /// use rdsprov_core::marker::Marker;
-    /// let marker = Marker { environment: "dev".into(), application: "keycloak".into(), name: "kc".into() };
+    /// let marker = Marker {
+    ///     environment: "dev".into(),
+    ///     application: "keycloak".into(),
+    ///     name: "kc".into(),
+    /// };
     /// let comment = marker.append_to(Some("ask Ada first"), "build-7");
-    /// assert_eq!(comment, "ask Ada first\n[managed by rdsprov: environment=dev application=keycloak build_id=build-7 name=\"kc\"]");
+    /// assert_eq!(
+    ///     comment,
+    ///     "ask Ada first\n[managed by rdsprov: environment=dev application=keycloak \
+    ///      build_id=build-7 name=\"kc\"]"
+    /// );
     /// assert_eq!(Marker::find(&comment), Some(marker));
     /// assert_eq!(Marker::find("ask Ada first"), None);
     /// ```
@@ -46,10 +57,10 @@ impl Marker {
         Some(Self { environment: value("environment")?, application: value("application")?, name })
     }
 
-    /// The comment with this mark written beside what people wrote.
+    /// Returns a comment with this marker as its last line.
     #[must_use]
     pub fn append_to(&self, comment: Option<&str>, build_id: &str) -> String {
-        // The build id comes from outside: nothing in it may end the mark or start another key.
+        // The build id is an input of the run. It must not end the marker or start another key.
         let build_id: String = build_id
             .chars()
             .map(|c| if c.is_whitespace() || c.is_control() || c == ']' { '_' } else { c })

@@ -1,15 +1,17 @@
-//! Names, checked once and quoted in one place.
+//! Names of PostgreSQL objects: validated at construction, quoted in one place.
 //!
-//! A name that has passed here is one PostgreSQL keeps as it was written: it is not empty, holds no
-//! NUL, is no longer than 63 bytes (PostgreSQL would cut it and two names could become one), and is
-//! not reserved by PostgreSQL or by Amazon RDS.
+//! PostgreSQL stores a validated name exactly as it is written. The name is not empty and contains
+//! no control character. It is at most 63 bytes long, because PostgreSQL truncates longer names,
+//! and two names could then become the same. It is not reserved by PostgreSQL or by Amazon RDS.
+//!
+//! This module does not know whether a name comes from a file, a secret or a catalog.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// PostgreSQL's `NAMEDATALEN` less the terminating NUL, in bytes.
+/// The maximum length of a name in bytes: `NAMEDATALEN` of PostgreSQL without the terminating NUL.
 pub const MAX_BYTES: usize = 63;
 
 /// Why a text is not a name; the message says what to do about it.
@@ -69,19 +71,20 @@ pub enum NameError {
     },
 }
 
-/// The database that every run takes its lock in: advisory locks are per database.
+/// The database in which each run takes its lock, because an advisory lock belongs to one database.
 pub(crate) const LOCK_DATABASE: &str = "postgres";
 
-/// The database that new ones are copied from.
+/// The database that `CREATE DATABASE` copies.
 pub(crate) const TEMPLATE: &str = "template1";
 
-/// Which names of a kind are kept by somebody: PostgreSQL's or RDS's name, or nothing.
+/// Returns which product reserves the name of a role, or `None` if the name is available.
 fn reserved_role(name: &str) -> Option<&'static str> {
     let lower = name.to_ascii_lowercase();
     match lower.as_str() {
         "public" | "none" | "current_user" | "current_role" | "session_user" => Some("PostgreSQL"),
         _ if lower.starts_with("pg_") => Some("PostgreSQL"),
-        // RDS keeps more names than it lists; a role for this program, called after it, is none of them.
+        // RDS reserves more names than its manual lists. Names that begin with `rdsprov` are
+        // allowed, because a role for this program is often named after it.
         _ if lower.starts_with("rds") && !lower.starts_with("rdsprov") => Some("Amazon RDS"),
         _ => None,
     }
@@ -124,10 +127,11 @@ fn is_path_segment(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
-/// Checks the name of an environment: a safe path segment, since secrets are named after it.
+/// Validates the name of an environment, which becomes a part of the ids of secrets.
 ///
 /// # Errors
-/// [`NameError::NotAnEnvironment`].
+/// Returns [`NameError::NotAnEnvironment`] unless the name consists of ASCII letters,
+/// digits, `_` and `-`.
 pub fn check_environment(name: &str) -> Result<(), NameError> {
     if is_path_segment(name) {
         return Ok(());
@@ -135,7 +139,7 @@ pub fn check_environment(name: &str) -> Result<(), NameError> {
     Err(NameError::NotAnEnvironment { name: name.to_owned() })
 }
 
-/// A name as SQL text, quoted always and with its quotes doubled.
+/// Returns a name as a quoted SQL identifier, with each `"` doubled.
 ///
 /// ```
 /// assert_eq!(rdsprov_core::name::quote("a\"b"), "\"a\"\"b\"");
@@ -145,7 +149,8 @@ pub fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A text as an SQL string literal.
+/// Returns a text as an SQL string literal, which is safe for
+/// either value of `standard_conforming_strings`.
 ///
 /// ```
 /// assert_eq!(rdsprov_core::name::literal("it's"), "'it''s'");
@@ -169,29 +174,30 @@ macro_rules! name {
         pub struct $name(String);
 
         impl $name {
-            /// A name that somebody declares: checked.
+            /// Validates a declared name.
             ///
             /// # Errors
-            /// Where PostgreSQL would refuse or change it; see [`NameError`].
+            /// Returns a [`NameError`] if PostgreSQL would reject or change the name.
             pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
                 let text = text.into();
                 check($kind, &text, $reserved)?;
                 Ok(Self(text))
             }
 
-            /// A name as a server told it: it exists, so there is nothing to check.
+            /// Creates a name without validation, for names that a server has
+            /// returned and for constants.
             #[must_use]
             pub fn new_unchecked(text: impl Into<String>) -> Self {
                 Self(text.into())
             }
 
-            /// The name as it is, unquoted.
+            /// Returns the name without quotes.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// The name as SQL text.
+            /// Returns the name as a quoted SQL identifier.
             #[must_use]
             pub fn quoted(&self) -> String {
                 quote(&self.0)
@@ -215,7 +221,7 @@ macro_rules! name {
 }
 
 name!(
-    /// The name of a role (a user or a group).
+    /// The name of a role, which PostgreSQL also calls user or group.
     ///
     /// ```
     /// use rdsprov_core::name::RoleName;
@@ -225,25 +231,25 @@ name!(
     RoleName, "role", reserved_role
 );
 name!(
-    /// The name of a database.
+    /// The name of a database on a PostgreSQL server.
     DatabaseName, "database", reserved_database
 );
 name!(
-    /// The name of a schema.
+    /// The name of a schema in a database.
     SchemaName, "schema", reserved_schema
 );
 
 name!(
-    /// The name of an extension.
+    /// The name of an extension, as `CREATE EXTENSION` takes it.
     ExtensionName, "extension", |_| None
 );
 name!(
-    /// The names of some databases: `*` stands for any characters, all else for itself.
+    /// A pattern for names of databases, in which `*` matches any number of characters.
     DatabasePattern, "database", reserved_database
 );
 
 impl DatabasePattern {
-    /// Whether a database is meant.
+    /// Returns whether the pattern matches the whole name of a database.
     ///
     /// ```
     /// use rdsprov_core::name::{DatabaseName, DatabasePattern};
@@ -267,7 +273,7 @@ impl DatabasePattern {
     }
 }
 
-/// The key of an application in the definitions; a safe path segment, since secrets are named after it.
+/// The key of an application in the definitions, which becomes a part of the id of its secret.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -275,10 +281,11 @@ impl DatabasePattern {
 pub struct ApplicationName(String);
 
 impl ApplicationName {
-    /// Checks that the text is a safe path segment.
+    /// Validates a declared key.
     ///
     /// # Errors
-    /// Where it is empty or holds anything but ASCII letters, digits, `_` and `-`.
+    /// Returns a [`NameError`] if the key is empty or contains a character that is not an ASCII
+    /// letter, a digit, `_` or `-`.
     pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
         let name = text.into();
         if name.is_empty() {
@@ -291,14 +298,14 @@ impl ApplicationName {
         }
     }
 
-    /// What stands in an application's place where the administrator itself is concerned; no application is
-    /// called so.
+    /// Returns the value for steps and refusals that concern the administrator and not an
+    /// application. It contains a `:`, so no application can have this key.
     #[must_use]
     pub fn for_administrators() -> Self {
         Self("rdsprov:administrator".to_owned())
     }
 
-    /// The key as it is.
+    /// Returns the key as it is in the definitions.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,7 +1,9 @@
-//! Observed state: the same vocabulary as [`crate::desired`], as the catalogs tell it.
+//! The observed state: what the catalogs of the server show, in
+//! the vocabulary of [`crate::desired`].
 //!
-//! The queries of `server/queries` answer with JSON of just this shape, so that a test or another
-//! program can write a state by hand and plan without a server.
+//! Each query in `server/queries` returns JSON that deserializes to these types. A test or another
+//! program can therefore write an observed state by hand and plan without a server. This module
+//! does not know connections.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,13 +15,13 @@ use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::privilege::{ObjectKind, Privilege, Privileges};
 use crate::setting::Parameter;
 
-/// Who a privilege is granted to.
+/// The grantee of a privilege; `null` in JSON is PUBLIC.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "Option<RoleName>", into = "Option<RoleName>")]
 pub enum Grantee {
-    /// Everybody.
+    /// All roles, including those that are created later.
     Public,
-    /// One role.
+    /// The role with this name.
     Role(RoleName),
 }
 
@@ -38,107 +40,117 @@ impl From<Grantee> for Option<RoleName> {
     }
 }
 
-/// One privilege in an access control list.
+/// One privilege in an ACL: a row that the PostgreSQL function `aclexplode` returns.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AclItem {
-    /// Who holds it; `null` in JSON is PUBLIC.
+    /// The role that has the privilege; `null` in JSON is PUBLIC.
     pub grantee: Grantee,
-    /// Who granted it.
+    /// The role that granted the privilege. `REVOKE` must be executed as this role.
     pub grantor: RoleName,
-    /// What.
+    /// The privilege itself, such as `SELECT`.
     pub privilege: Privilege,
-    /// Whether the holder may grant it on.
+    /// Whether the privilege was granted `WITH GRANT OPTION`.
     pub grantable: bool,
 }
 
-/// An access control list, the built-in default written out.
+/// An ACL in which the built-in default privileges are listed explicitly (`acldefault`).
 pub type Acl = Vec<AclItem>;
 
-/// The role that the program connects as.
+/// The role as which rdsprov connects to the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Administrator {
-    /// Its name.
+    /// The name of the role (`current_user`).
     pub name: RoleName,
-    /// `SUPERUSER`: on a self-managed server only.
+    /// Whether the role has the attribute `SUPERUSER`, which Amazon RDS does not grant.
     pub superuser: bool,
-    /// `CREATEROLE`.
+    /// Whether the role has the attribute `CREATEROLE`.
     pub create_role: bool,
-    /// `CREATEDB`.
+    /// Whether the role has the attribute `CREATEDB`.
     pub create_database: bool,
-    /// Whether it is a member of `rds_superuser`, to which RDS may allow more than a stock server.
+    /// Whether the role is a member of `rds_superuser`, to which Amazon RDS allows statements that
+    /// PostgreSQL allows to superusers only.
     pub rds_superuser: bool,
 }
 
-/// One membership of a role in another.
+/// One membership of a role in another role: a row of the catalog `pg_auth_members`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Membership {
-    /// The role it is a member of.
+    /// The role that was granted.
     pub role: RoleName,
-    /// Who granted that.
+    /// The role that granted the membership.
     pub grantor: RoleName,
-    /// `ADMIN OPTION`: whether it may grant the membership on.
+    /// `ADMIN OPTION`: whether the member may grant the role to others and revoke it.
     #[serde(default)]
     pub admin: bool,
-    /// `INHERIT`: whether it has the role's privileges; always, up to 15.
+    /// `INHERIT OPTION`: whether the member has the privileges of the role without `SET
+    /// ROLE`. Before PostgreSQL 16, the attribute `INHERIT` of the member decides this,
+    /// and this is `true`.
     #[serde(default = "yes")]
     pub inherit: bool,
-    /// `SET`: whether it may become the role; always, up to 15.
+    /// `SET OPTION`: whether the member may `SET ROLE` to the role. Before PostgreSQL
+    /// 16, each member may.
     #[serde(default = "yes")]
     pub set: bool,
 }
 
 impl Membership {
-    /// Whether it is power over the role, and nothing of what that may do; from 16 on.
+    /// Returns whether the membership grants `ADMIN OPTION` only, and none of the privileges of the
+    /// role. Before PostgreSQL 16, such a membership does not exist.
+    ///
+    /// PostgreSQL 16 grants such a membership to a role with `CREATEROLE` on each
+    /// role that it creates.
     #[must_use]
     pub fn is_admin_only(&self) -> bool {
         self.admin && !self.inherit && !self.set
     }
 }
 
-/// A membership that a role granted to another one.
+/// A membership that a role granted to another role as its grantor.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GrantedMembership {
-    /// The role granted.
+    /// The role that was granted.
     pub role: RoleName,
-    /// Who became a member.
+    /// The role that became a member.
     pub member: RoleName,
 }
 
-/// A role.
+/// A role of the server: its attributes, comment and memberships.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Role {
-    /// `SUPERUSER`.
+    /// Whether the role has the attribute `SUPERUSER`.
     pub superuser: bool,
-    /// `LOGIN`.
+    /// Whether the role has the attribute `LOGIN`.
     pub login: bool,
-    /// `INHERIT`.
+    /// Whether the role has the attribute `INHERIT`, the default for its memberships.
     #[serde(default = "yes")]
     pub inherit: bool,
-    /// `CREATEROLE`.
+    /// Whether the role has the attribute `CREATEROLE`.
     pub create_role: bool,
-    /// `CREATEDB`.
+    /// Whether the role has the attribute `CREATEDB`.
     pub create_database: bool,
-    /// `REPLICATION`.
+    /// Whether the role has the attribute `REPLICATION`.
     pub replication: bool,
-    /// `BYPASSRLS`.
+    /// Whether the role has the attribute `BYPASSRLS`.
     pub bypass_rls: bool,
-    /// `CONNECTION LIMIT`, -1 for none.
+    /// The `CONNECTION LIMIT` of the role; -1 means no limit.
     pub connection_limit: i32,
-    /// `VALID UNTIL`, where it comes to an end.
+    /// The time of `VALID UNTIL`; `None` if the password does not expire.
     pub valid_until: Option<String>,
-    /// Whether `VALID UNTIL` is past: the server then takes no password, right or wrong.
+    /// Whether `VALID UNTIL` is in the past. The server then rejects each password with 28P01.
     #[serde(default)]
     pub expired: bool,
-    /// Its comment.
+    /// The comment of the role (`COMMENT ON ROLE`), which can contain a marker.
     pub comment: Option<String>,
-    /// What it is a member of.
+    /// The roles that the role is a direct member of.
     pub memberships: Vec<Membership>,
-    /// The memberships that it granted; on 16 and later they hang on its `ADMIN OPTION`.
+    /// The memberships that the role granted. Since PostgreSQL 16 they depend
+    /// on its `ADMIN OPTION`.
     #[serde(default)]
     pub granted: Vec<GrantedMembership>,
-    /// Whether the administrator holds `ADMIN OPTION` on it.
+    /// Whether the administrator has `ADMIN OPTION` on the role, directly or by inheritance.
     pub administrator_has_admin_option: bool,
-    /// Whether it is a member of the administrator, which then cannot become a member of it.
+    /// Whether the role is a member of the administrator. PostgreSQL rejects circular memberships,
+    /// so the administrator cannot then become a member of the role.
     #[serde(default)]
     pub is_member_of_administrator: bool,
 }
@@ -151,274 +163,284 @@ fn no_limit() -> i32 {
     -1
 }
 
-/// A group of relations in one schema that are alike: one owner, one kind, one ACL.
+/// A group of relations in one schema that have the same owner, kind and ACL.
+///
+/// A database can contain many relations with few different ACLs, so the query returns groups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relations {
-    /// Which group of the server's answer it is; the names are asked for by this.
+    /// The number of the group in the query result, by which the names are queried.
     #[serde(default, skip_serializing)]
     pub number: i64,
-    /// Who owns them.
+    /// The owner of each relation of the group.
     pub owner: RoleName,
-    /// What they are.
+    /// [`ObjectKind::Table`] or [`ObjectKind::Sequence`].
     pub kind: ObjectKind,
-    /// Their ACL.
+    /// The ACL of each relation, limited to the roles that the query is about.
     pub acl: Acl,
-    /// Whether they belong to an extension.
+    /// Whether the relations belong to an extension.
     #[serde(default)]
     pub of_extension: bool,
-    /// What that gave PUBLIC.
+    /// The privileges that the script of the extension granted to PUBLIC.
     #[serde(default)]
     pub given_to_public: Privileges,
-    /// How many they are.
+    /// The number of relations in the group.
     pub count: u64,
-    /// Their names, in order; only where the plan has something to say about them.
+    /// The names in alphabetical order; empty unless a statement of the plan needs them.
     #[serde(default)]
     pub names: Vec<String>,
 }
 
-/// Columns of one relation with one ACL of their own.
+/// Columns of one relation that have the same column ACL (`pg_attribute.attacl`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Columns {
-    /// The relation.
+    /// The name of the relation, without its schema.
     pub relation: String,
-    /// Who owns it.
+    /// The owner of the relation.
     pub owner: RoleName,
-    /// Whether it belongs to an extension.
+    /// Whether the relation belongs to an extension.
     #[serde(default)]
     pub of_extension: bool,
-    /// What that gave PUBLIC of the columns.
+    /// The privileges on the columns that the script of the extension granted to PUBLIC.
     #[serde(default)]
     pub given_to_public: Privileges,
-    /// The columns' names, in order.
+    /// The names of the columns, in the order of the relation.
     pub names: Vec<String>,
-    /// Their ACL, beside that of the relation.
+    /// The column ACL, which applies in addition to the ACL of the relation.
     pub acl: Acl,
 }
 
-/// A schema.
+/// A schema and the relations in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schema {
-    /// Who owns it.
+    /// The owner of the schema.
     pub owner: RoleName,
-    /// Its ACL.
+    /// The ACL of the schema itself.
     pub acl: Acl,
-    /// Whether it belongs to an extension.
+    /// Whether the schema belongs to an extension.
     #[serde(default)]
     pub of_extension: bool,
-    /// Its relations.
+    /// The relations in the schema, in groups.
     pub relations: Vec<Relations>,
-    /// The columns with an ACL that concerns a declared role or PUBLIC.
+    /// The columns whose ACL contains a declared role, an orphan or PUBLIC.
     #[serde(default)]
     pub columns: Vec<Columns>,
 }
 
-/// An object that is no relation of the database's own, whose ACL names a declared role that does not own it; of what
-/// PUBLIC gets only where somebody says so, also one whose ACL names PUBLIC.
+/// An object that is not a relation of a user schema, and whose ACL contains a declared role or an
+/// orphan that does not own it.
+///
+/// Large objects, foreign servers and foreign-data wrappers are included also if their ACL contains
+/// PUBLIC, because they grant PUBLIC nothing by default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
-    /// What it is.
+    /// The kind, by which `GRANT` names the object.
     pub kind: ObjectKind,
-    /// Its name as SQL text, with its schema and the types of its arguments.
+    /// The name as SQL text, with its schema and the types of its arguments.
     pub identity: String,
-    /// The schemas that its name says: the one it is in, and those of the types of its arguments.
+    /// The schemas in `identity`: the schema of the object, and those of its argument types.
     #[serde(default)]
     pub schemas: BTreeSet<SchemaName>,
-    /// Who owns it.
+    /// The owner of the object.
     pub owner: RoleName,
-    /// Whether it belongs to an extension.
+    /// Whether the object belongs to an extension.
     #[serde(default)]
     pub of_extension: bool,
-    /// Its ACL.
+    /// The ACL of the object (`aclexplode` of its catalog row).
     pub acl: Acl,
 }
 
-/// What a role owns in a database that is another's: how much, and one object of it.
+/// The objects that a role owns in a database of another owner: their number and one example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owned {
-    /// Who.
+    /// The owner of the objects.
     pub role: RoleName,
-    /// How many objects.
+    /// The number of objects.
     pub count: u64,
-    /// What one of them is.
+    /// The kind of the example, as `pg_identify_object` returns it.
     pub kind: String,
-    /// Its name as SQL text.
+    /// The name of the example as SQL text.
     pub identity: String,
 }
 
-/// An object that somebody owns.
+/// An object that a role owns, as the `ALTER … OWNER TO` statement names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnedObject {
-    /// What it is, as `ALTER … OWNER TO` says it.
+    /// The keywords after `ALTER`, such as `FOREIGN TABLE`.
     pub kind: String,
-    /// Its name as SQL text.
+    /// The name as SQL text, with the schema.
     pub identity: String,
 }
 
-/// Why an object may not go to who gets its database.
+/// The reason why an object cannot be transferred to the new owner of its database.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Obstacle {
-    /// The new owner may not create in its schema.
+    /// The new owner does not have `CREATE` on the schema of the object.
     Schema(SchemaName),
-    /// The new owner may not use the foreign server's wrapper.
+    /// The new owner does not have `USAGE` on the foreign-data wrapper of the foreign server.
     Wrapper,
-    /// Only a superuser may have it.
+    /// PostgreSQL requires that a superuser owns the object.
     Superuser,
 }
 
-/// An object that may not go to who gets its database.
+/// An object that cannot be transferred to the new owner of its database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Untransferable {
-    /// What.
+    /// The object, as `ALTER … OWNER TO` names it.
     #[serde(flatten)]
     pub object: OwnedObject,
-    /// Why not.
+    /// The reason why it cannot be transferred.
     pub obstacle: Obstacle,
 }
 
-/// What a database holds of the owner that it is to leave.
+/// The objects of the current owner in a database that gets another owner.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OwnershipTransfer {
-    /// What may not go to the new one.
+    /// The objects that cannot be transferred to the new owner.
     pub untransferable: Vec<Untransferable>,
-    /// What the administrator owns: only where it is the old one, whose objects go one by one.
+    /// The objects of the administrator, if it is the current owner. They are
+    /// transferred one by one, because `REASSIGN OWNED` would also transfer objects that
+    /// must stay with the administrator.
     pub administrator_objects: Vec<OwnedObject>,
 }
 
-/// Default privileges: what objects that `role` creates will be granted.
+/// Default privileges: the grants that PostgreSQL adds to objects that `role` creates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DefaultPrivileges {
-    /// The creating role.
+    /// The role that creates the objects (`FOR ROLE`).
     pub role: RoleName,
-    /// The schema, or all of them.
+    /// The schema of the objects (`IN SCHEMA`); `None` means all schemas.
     pub schema: Option<SchemaName>,
-    /// The kind of object.
+    /// The kind of objects that the default privileges apply to.
     pub kind: ObjectKind,
-    /// What is added.
+    /// The ACL of `pg_default_acl`.
     pub acl: Acl,
 }
 
-/// What is inside a database.
+/// The contents of one database, observed in one snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
-    /// Its schemas, the system's left out.
+    /// The schemas, except those of the system (`pg_*` and `information_schema`).
     pub schemas: BTreeMap<SchemaName, Schema>,
-    /// Functions, types and other objects with privileges that somebody granted to a declared role.
+    /// The routines, types and other objects whose ACL contains a declared role or an orphan.
     #[serde(default)]
     pub objects: Vec<Object>,
-    /// Its default privileges.
+    /// All default privileges of the database.
     pub default_privileges: Vec<DefaultPrivileges>,
-    /// Its extensions, and who owns each.
+    /// The installed extensions with their owners.
     #[serde(default)]
     pub extensions: BTreeMap<ExtensionName, RoleName>,
-    /// What declared roles own in it that do not own it.
+    /// The objects of declared roles and orphans that do not own the database.
     #[serde(default)]
     pub owned: Vec<Owned>,
-    /// What goes to another owner or may not; only where the database is to get one.
+    /// The objects of the current owner; empty unless the database gets another owner.
     #[serde(default)]
     pub ownership_transfer: OwnershipTransfer,
 }
 
-/// An extension that the server has at hand.
+/// An extension that is available on the server (`pg_available_extension_versions`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AvailableExtension {
-    /// Whether only a superuser may create it,
+    /// Whether only a superuser may create the extension, unless it is trusted.
     pub superuser: bool,
-    /// and all the same whoever may create in the database.
+    /// Whether each role with `CREATE` on the database may create the extension.
     pub trusted: bool,
-    /// The schema that it has to be in, if there is one.
+    /// The only schema that the extension can be installed in; `None` if it can be in any schema.
     #[serde(default)]
     pub schema: Option<SchemaName>,
-    /// The extensions that have to be there before it.
+    /// The extensions that must be installed first.
     #[serde(default)]
     pub requires: BTreeSet<ExtensionName>,
-    /// Whether `rds.allowed_extensions` lets anybody create it.
+    /// Whether the parameter `rds.allowed_extensions` allows the extension. `true`
+    /// where it is unset.
     #[serde(default = "yes")]
     pub allowed: bool,
 }
 
 impl AvailableExtension {
-    /// Whether who owns a database may create it there.
+    /// Returns whether the owner of a database may create the extension in it.
     #[must_use]
     pub fn may_be_created_by_owner(&self) -> bool {
         self.trusted || !self.superuser
     }
 }
 
-/// A database.
+/// A database of the server, with its contents if they were observed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
-    /// Who owns it.
+    /// The owner of the database.
     pub owner: RoleName,
-    /// Whether anybody may connect.
+    /// Whether the database allows connections (`ALLOW_CONNECTIONS`).
     pub allow_connections: bool,
-    /// Its `CONNECTION LIMIT`, -1 for none.
+    /// The `CONNECTION LIMIT` of the database; -1 means no limit.
     #[serde(default = "no_limit")]
     pub connection_limit: i32,
-    /// Whether the administrator may connect as things are.
+    /// Whether the database allows connections and the administrator has `CONNECT` on it.
     pub enterable: bool,
-    /// Its ACL.
+    /// The ACL of the database itself.
     pub acl: Acl,
-    /// Its comment.
+    /// The comment of the database (`COMMENT ON DATABASE`), which can contain a marker.
     pub comment: Option<String>,
-    /// The settings that roles have in it.
+    /// The settings of roles in the database (`ALTER ROLE … IN DATABASE … SET`).
     #[serde(default)]
     pub settings: BTreeMap<RoleName, BTreeMap<Parameter, String>>,
-    /// Why the administrator could not enter it, though it may.
+    /// The error that prevented the observation of the contents, although `enterable` is true.
     #[serde(default)]
     pub unreachable: Option<String>,
-    /// What is inside, where somebody looked.
+    /// The contents; `None` if the database is not relevant for the run or cannot be read.
     #[serde(default)]
     pub contents: Option<Contents>,
 }
 
-/// What a login with the password of the secret came to.
+/// The result of checking whether the password of the secret is that of the role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PasswordCheck {
-    /// The server took the password.
+    /// The server accepted the password.
     Accepted,
-    /// The server said that the password is wrong (28P01).
+    /// The server rejected the password (28P01).
     WrongPassword,
-    /// Nobody asked, as was wanted.
+    /// The password was not checked, because the options say `never`.
     NotChecked,
-    /// Nobody asked, and it is to be set whatever it is.
+    /// The password was not checked, because the options say that it is always set.
     ToBeSet,
-    /// The server said something else, from which nothing follows about the password.
+    /// The login failed for another reason, so whether the password is correct is
+    /// unknown. Contains this reason.
     Inconclusive(String),
 }
 
-/// What the server said to a statement that was tried and undone.
+/// The result of a probe: a statement that was executed and rolled back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProbeResult {
-    /// It was let.
+    /// The administrator may execute the statement.
     Allowed,
-    /// It was not, and why.
+    /// The server rejected the statement. Contains its error message with the SQLSTATE.
     Denied(String),
 }
 
-/// A subscription.
+/// A subscription of logical replication.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
-    /// Its name.
+    /// The name of the subscription, unique in its database.
     pub name: String,
-    /// The database that it is for.
+    /// The database that the subscription belongs to.
     pub database: DatabaseName,
-    /// Who owns it.
+    /// The owner of the subscription.
     pub owner: RoleName,
-    /// Whether it may go to somebody who is no superuser.
+    /// Whether a role that is not a superuser may own the subscription (`password_required`).
+    /// Before PostgreSQL 16, only superusers may.
     pub movable: bool,
 }
 
-/// What the server says about passwords.
+/// The parameters and memberships that influence how passwords are set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PasswordRules {
-    /// `password_encryption`, by which the server hashes what comes in the clear.
+    /// The parameter `password_encryption`: how the server hashes a cleartext password.
     pub encryption: String,
-    /// `scram_iterations`; from 16 on.
+    /// The parameter `scram_iterations`; `None` before PostgreSQL 16.
     pub scram_iterations: Option<u32>,
     /// Whether only members of `rds_password` may set passwords (`rds.restrict_password_commands`).
     pub restricted: bool,
@@ -437,61 +459,63 @@ impl Default for PasswordRules {
     }
 }
 
-/// All that was seen.
+/// The observed state of one server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
-    /// `server_version_num`.
+    /// The parameter `server_version_num`, such as 150004 for 15.4.
     pub server_version: u32,
-    /// The database that the administrator connects to.
+    /// The administrator database, which the administrator connects to.
     pub admin_database: DatabaseName,
-    /// The administrator.
+    /// The role as which rdsprov connects to the server.
     pub administrator: Administrator,
-    /// What it says about passwords.
+    /// How the server handles passwords.
     #[serde(default)]
     pub passwords: PasswordRules,
-    /// Who owns `template0` and `template1`.
+    /// The owners of `template0` and `template1`.
     #[serde(default)]
     pub templates: BTreeMap<DatabaseName, RoleName>,
-    /// What is inside `template1`, as which a new database will be; only where one is to be created.
+    /// The contents of `template1`, which a new database inherits; `None` unless a
+    /// database will be created.
     #[serde(default)]
     pub template: Option<Contents>,
-    /// The declared extensions that the server has, and those that they require.
+    /// The declared extensions that are available, and the extensions that they require.
     #[serde(default)]
     pub extensions: BTreeMap<ExtensionName, AvailableExtension>,
-    /// The roles, PostgreSQL's own left out.
+    /// The roles, except the predefined roles of PostgreSQL (`pg_*`).
     #[serde(default)]
     pub roles: BTreeMap<RoleName, Role>,
-    /// The databases, templates left out.
+    /// The databases, except the templates.
     #[serde(default)]
     pub databases: BTreeMap<DatabaseName, Database>,
-    /// The tablespaces that somebody owns who is no superuser, and who.
+    /// The tablespaces whose owners are not superusers, with their owners.
     #[serde(default)]
     pub tablespaces: BTreeMap<String, RoleName>,
-    /// The subscriptions that somebody owns who is no superuser.
+    /// The subscriptions whose owners are not superusers.
     #[serde(default)]
     pub subscriptions: Vec<Subscription>,
-    /// What logging in came to, for each declared role that exists.
+    /// The result of the password check for each declared role that exists and has a password.
     #[serde(default)]
     pub password_checks: BTreeMap<RoleName, PasswordCheck>,
-    /// Statements that were tried and undone, each in the database where it was, and what the server said to
-    /// the administrator: only where the catalogs leave it open, see [`crate::plan::Plan::open_questions`].
+    /// The results of probes by database and statement; see [`crate::plan::Plan::probes`].
     #[serde(default)]
     pub probe_results: BTreeMap<DatabaseName, BTreeMap<String, ProbeResult>>,
 }
 
 impl Observed {
-    /// The major version.
+    /// Returns the major version, such as 15.
     #[must_use]
     pub fn major(&self) -> u32 {
         self.server_version / 10_000
     }
 }
 
-/// The role whose members RDS lets in with a token of IAM, and without a password.
+/// The role whose members log in to Amazon RDS with IAM tokens and not with passwords.
 pub const RDS_IAM: &str = "rds_iam";
 
 impl Role {
-    /// Whether it is a member of `rds_iam`; who only may make others members, as the master may, is none.
+    /// Returns whether the role logs in with IAM tokens, because it is a member of `rds_iam`.
+    ///
+    /// A membership with `ADMIN OPTION` only, such as that of the master user, does not count.
     #[must_use]
     pub fn uses_iam_auth(&self) -> bool {
         let counts = |membership: &Membership| {
@@ -500,7 +524,7 @@ impl Role {
         self.memberships.iter().any(counts)
     }
 
-    /// Its mark, if it is managed.
+    /// Returns the marker in the comment of the role; `None` if the role is not managed.
     #[must_use]
     pub fn marker(&self) -> Option<Marker> {
         Marker::find(self.comment.as_deref()?)
@@ -508,8 +532,8 @@ impl Role {
 }
 
 impl Database {
-    /// Whether it is what a run leaves that was stopped between `CREATE DATABASE` and the transaction
-    /// behind it.
+    /// Returns whether the creation of the database was interrupted: between `CREATE DATABASE` and
+    /// the commit of the transaction that follows.
     #[must_use]
     pub fn is_unfinished(&self, administrator: &RoleName) -> bool {
         self.owner == *administrator
@@ -517,7 +541,7 @@ impl Database {
             && self.connection_limit == UNFINISHED
     }
 
-    /// Its mark, if it is managed.
+    /// Returns the marker in the comment of the database; `None` if it is not managed.
     #[must_use]
     pub fn marker(&self) -> Option<Marker> {
         Marker::find(self.comment.as_deref()?)

@@ -1,4 +1,6 @@
-//! What each access level means: the one table that the plan, the tests and the documentation read.
+//! The privileges of each access level: the only table of them.
+//!
+//! The planner, the tests and the documentation all use this table. It does not know the server.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,12 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::definitions::AccessLevel;
 
-/// A privilege, by the name that PostgreSQL's `aclexplode` gives it.
+/// A privilege, under the name that the PostgreSQL function `aclexplode` returns.
+///
+/// `MAINTAIN` exists since PostgreSQL 17.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "UPPERCASE")]
-#[allow(missing_docs, reason = "each is PostgreSQL's own word")]
+#[allow(missing_docs, reason = "the PostgreSQL manual explains each privilege")]
 pub enum Privilege {
     Select,
     Insert,
@@ -50,45 +54,49 @@ impl fmt::Display for Privilege {
     }
 }
 
-/// A set of privileges, in a fixed order.
+/// A set of privileges in the order of [`Privilege`], so that equal sets give equal text.
 pub type Privileges = BTreeSet<Privilege>;
 
-/// The kinds of object that privileges are granted on, databases left out.
+/// A kind of object inside a database that has privileges.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectKind {
-    /// All that `GRANT … ON TABLE` covers: tables, partitioned tables and partitions, views, materialized
-    /// views, foreign tables.
+    /// Each kind that `GRANT … ON TABLE` accepts: tables, partitioned tables, partitions, views,
+    /// materialized views and foreign tables.
     Table,
-    /// A sequence.
+    /// A sequence, including the sequences of `serial` and identity columns.
     Sequence,
-    /// A schema.
+    /// A schema of the database.
     Schema,
-    /// A function or aggregate.
+    /// A function, an aggregate or a window function.
     Function,
-    /// A procedure.
+    /// A procedure, which `CALL` executes.
     Procedure,
-    /// A function, procedure or aggregate, where they are told of together.
+    /// A function, an aggregate or a procedure, where PostgreSQL does not distinguish them, such
+    /// as in default privileges.
     Routine,
-    /// A type or domain.
+    /// A type or a domain.
     Type,
-    /// A procedural language.
+    /// A procedural language, such as `plpgsql`.
     Language,
-    /// A foreign-data wrapper.
+    /// A foreign-data wrapper, such as `postgres_fdw`.
     ForeignDataWrapper,
-    /// A foreign server.
+    /// A foreign server, which `CREATE SERVER` creates.
     ForeignServer,
-    /// A large object.
+    /// A large object, which has a number instead of a name.
     LargeObject,
 }
 
 impl ObjectKind {
-    /// The kinds that `pg_class` holds.
+    /// The kinds whose objects are rows of the catalog `pg_class`.
     pub const RELATIONS: [Self; 2] = [Self::Table, Self::Sequence];
 
-    /// Whether PUBLIC gets nothing of one unless somebody says so.
+    /// Returns whether a new object of this kind grants no privilege to PUBLIC.
+    ///
+    /// By default, PostgreSQL grants PUBLIC `EXECUTE` on routines and `USAGE`
+    /// on types and languages.
     #[must_use]
     pub fn is_closed_to_public(self) -> bool {
         match self {
@@ -102,7 +110,7 @@ impl ObjectKind {
         }
     }
 
-    /// As `GRANT` says it.
+    /// Returns the keyword of this kind in the `GRANT` statement.
     #[must_use]
     pub fn keyword(self) -> &'static str {
         match self {
@@ -121,7 +129,9 @@ impl ObjectKind {
     }
 }
 
-/// What one access level is granted; the owner has everything by ownership.
+/// The privileges that one access level is granted on each kind of object.
+///
+/// The owner is granted none, because ownership includes all privileges.
 struct Level {
     database: &'static [Privilege],
     schema: &'static [Privilege],
@@ -143,10 +153,10 @@ const READER: Level = Level {
     sequence: &[Privilege::Select],
 };
 
-/// What the owner has of its database and of its schemas by ownership, unless somebody took it away.
+/// The privileges that ownership of a database includes, unless they were revoked from the owner.
 pub const OWNER_ON_DATABASE: [Privilege; 3] =
     [Privilege::Create, Privilege::Connect, Privilege::Temporary];
-/// See [`OWNER_ON_DATABASE`].
+/// The privileges that ownership of a schema includes, unless they were revoked from the owner.
 pub const OWNER_ON_SCHEMA: [Privilege; 2] = [Privilege::Usage, Privilege::Create];
 
 const fn level(access: AccessLevel) -> &'static Level {
@@ -161,20 +171,23 @@ fn set(privileges: &[Privilege]) -> Privileges {
     privileges.iter().copied().collect()
 }
 
-/// Privileges on the database.
+/// Returns the privileges on the database that an access level is granted.
 #[must_use]
 pub fn on_database(access: AccessLevel) -> Privileges {
     set(level(access).database)
 }
 
-/// What the owner is granted on a relation in its schemas that belongs to somebody else: what an editor is.
+/// Returns the privileges that the owner is granted on a relation in its schemas that another role
+/// owns. They are those of an editor.
 #[must_use]
 pub fn on_object_of_another(kind: ObjectKind) -> Privileges {
     on_object(AccessLevel::Editor, kind)
 }
 
-/// Privileges on each covered schema and on the objects in it, those that the owner makes later
-/// included.
+/// Returns the privileges that an access level is granted on each covered schema and on
+/// the objects in it.
+///
+/// Default privileges grant the same on objects that the owner creates later.
 #[must_use]
 pub fn on_object(access: AccessLevel, kind: ObjectKind) -> Privileges {
     set(match kind {

@@ -1,11 +1,14 @@
-//! Settings of a role in a database: the names of parameters, and when two values are the same.
+//! Parameters that `ALTER ROLE … IN DATABASE … SET` sets: their names, and when
+//! two values are equal.
+//!
+//! This module does not know the server, so it does not know whether a parameter exists.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The name of a configuration parameter, in lower case: PostgreSQL takes no notice of it.
+/// The name of a configuration parameter, stored in lower case because PostgreSQL ignores the case.
 ///
 /// ```
 /// use rdsprov_core::setting::Parameter;
@@ -29,7 +32,8 @@ pub struct NotAParameter {
     pub name: String,
 }
 
-/// The parameters whose values are lists of names, each quoted by itself.
+/// The parameters whose value is a list, of which `ALTER ROLE` quotes each element separately
+/// (`GUC_LIST_QUOTE` in the PostgreSQL sources).
 const LISTS: [&str; 6] = [
     "local_preload_libraries",
     "search_path",
@@ -40,10 +44,10 @@ const LISTS: [&str; 6] = [
 ];
 
 impl Parameter {
-    /// Checks a name.
+    /// Validates the name of a parameter.
     ///
     /// # Errors
-    /// Where PostgreSQL would not take it.
+    /// Returns [`NotAParameter`] if PostgreSQL would reject the name.
     pub fn new(name: &str) -> Result<Self, NotAParameter> {
         let is_word = |word: &str| {
             word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -56,7 +60,7 @@ impl Parameter {
         }
     }
 
-    /// The name as SQL text.
+    /// Returns the name as SQL text, with each part between dots quoted.
     #[must_use]
     pub fn quoted(&self) -> String {
         self.0.split('.').map(crate::name::quote).collect::<Vec<_>>().join(".")
@@ -66,7 +70,7 @@ impl Parameter {
         LISTS.contains(&self.0.as_str())
     }
 
-    /// A value as SQL text: a literal, or a list of them.
+    /// Returns a value of this parameter as SQL text: one literal, or one for each list element.
     ///
     /// ```
     /// use rdsprov_core::setting::Parameter;
@@ -80,7 +84,10 @@ impl Parameter {
         literals.iter().map(|text| crate::name::literal(text)).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether two values are one.
+    /// Returns whether PostgreSQL treats two values of this parameter as equal.
+    ///
+    /// Lists are equal if their elements are, so quotes and spaces do not matter. All other values
+    /// are compared as text.
     #[must_use]
     pub fn same(&self, one: &str, other: &str) -> bool {
         one == other || (self.is_list() && names(one) == names(other))
@@ -93,7 +100,8 @@ impl fmt::Display for Parameter {
     }
 }
 
-/// The names of a list, as PostgreSQL reads it: unquoted ones in lower case.
+/// Splits a list as PostgreSQL does: unquoted elements become lower case, `""` in a quoted
+/// element is one quote.
 fn names(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut rest = text.trim_start();
