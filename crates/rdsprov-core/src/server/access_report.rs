@@ -1,11 +1,13 @@
-//! Who can do what: one query of what all databases share, and one of each managed database.
+//! Queries the server for the access report: the shared catalogs once, then each managed database.
+//!
+//! All queries are read-only, and each database is read in one snapshot.
 
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, stream};
 
 use super::connect::Endpoint;
-use super::observe::{CONNECTIONS, ObserveError, Snapshot, shared};
+use super::observe::{CONNECTIONS, ObserveError, Snapshot, observe_shared};
 use super::provisioner::{AdminConnection, RunError};
 use crate::access_report::{AccessReport, DatabaseAccess};
 use crate::desired::Desired;
@@ -13,29 +15,30 @@ use crate::name::{DatabaseName, RoleName};
 
 const ACCESS_REPORT: &str = include_str!("queries/access_report.sql");
 
-/// What is asked for.
+/// The part of the access report that the caller wants.
 #[derive(Debug, Clone, Default)]
 pub struct AccessQuery {
-    /// This database; all that are managed, where none is named.
+    /// The only database of the report; `None` means all managed databases.
     pub database: Option<DatabaseName>,
-    /// This role; all that hold something, where none is named.
+    /// The only role of the report; `None` means all roles with privileges.
     pub role: Option<RoleName>,
 }
 
 impl AdminConnection {
-    /// Who can do what in the managed databases. Nothing is written, and no lock is taken.
+    /// Returns the access report. Writes nothing and takes no lock.
     ///
     /// # Errors
-    /// Where the server cannot be looked at. A single database that is out of reach is told of in the answer.
+    /// Returns a [`RunError`] if a query fails. If the connection to one database fails, the report
+    /// contains this error instead, see [`AccessReport::is_complete`].
     pub async fn access_report(
         &self,
         desired: &Desired,
         query: &AccessQuery,
     ) -> Result<AccessReport, RunError> {
-        let observed = shared(&self.admin_session, &[]).await?;
+        let observed = observe_shared(&self.admin_session, &[]).await?;
         let databases = AccessReport::managed_databases(desired, &observed)
             .into_iter()
-            .filter(|name| query.database.as_ref().is_none_or(|one| one == name));
+            .filter(|name| query.database.as_ref().is_none_or(|wanted| wanted == name));
         let observed_databases: Vec<(DatabaseName, Result<DatabaseAccess, ObserveError>)> =
             stream::iter(databases)
                 .map(async |name| {
@@ -46,13 +49,13 @@ impl AdminConnection {
                 .collect()
                 .await;
         let mut access = BTreeMap::new();
-        for (name, one) in observed_databases {
-            let one = match one {
-                Ok(one) => Ok(one),
+        for (name, result) in observed_databases {
+            let result = match result {
+                Ok(database) => Ok(database),
                 Err(ObserveError::Connect(error)) => Err(error.to_string()),
                 Err(error) => return Err(error.into()),
             };
-            access.insert(name, one);
+            access.insert(name, result);
         }
         Ok(AccessReport::new(desired, &observed, self.server(), access))
     }
@@ -65,7 +68,7 @@ async fn database_access(
 ) -> Result<DatabaseAccess, ObserveError> {
     let session = admin.connect(name).await?;
     let snapshot = Snapshot::open(&session, format!("database {name}")).await?;
-    let access = snapshot.ask(ACCESS_REPORT, &[&role.map(RoleName::as_str)]).await?;
+    let access = snapshot.query(ACCESS_REPORT, &[&role.map(RoleName::as_str)]).await?;
     snapshot.close().await?;
     Ok(access)
 }

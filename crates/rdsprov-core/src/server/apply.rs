@@ -1,4 +1,6 @@
-//! Carrying out a plan: its transactions in order, each whole or not at all.
+//! Executes plans: the transactions in order, each of which is committed or rolled back as a whole.
+//!
+//! This module does not know how a plan is made or recorded.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -12,83 +14,85 @@ use super::provisioner::Lock;
 use crate::name::DatabaseName;
 use crate::plan::{Action, Plan, Scope, Slots, Statement, Step, Transaction};
 
-/// What became of a step.
+/// The result of executing a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepStatus {
-    /// It was committed.
+    /// The transaction of the step was committed.
     Success,
-    /// It failed, or what it is in one transaction with did.
+    /// The step failed, or its transaction failed outside of any step. Contains the message.
     Error(String),
-    /// It was not tried.
+    /// The step was not executed, or was rolled back because another step failed.
     NotRun,
 }
 
-/// One step's result; in the order of [`Plan::steps`].
+/// The result of one step, with its time. Results are in the order of [`Plan::steps`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepResult {
-    /// What became of it.
+    /// Whether the step succeeded.
     pub status: StepStatus,
-    /// How long its own statements took.
+    /// The time that the statements of the step took, including repetitions.
     pub duration: Duration,
-    /// When that was known.
+    /// The time when the transaction ended.
     pub at: Timestamp,
 }
 
-/// What became of a plan.
+/// The result of executing a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecutionOutcome {
-    /// Each step's result.
+    /// The result of each step.
     pub steps: Vec<StepResult>,
-    /// Whether any transaction was committed, or a secret made.
+    /// Whether at least one transaction was committed or one secret was created.
     pub committed: bool,
-    /// The first failure.
+    /// The message of the first failure; `None` if all steps succeeded.
     pub error: Option<String>,
 }
 
-/// What happens in the place of a statement: how tests show that nothing is left half done.
+/// A failure that a test injects instead of a statement, to verify how interrupted runs end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The run ends without a word to the server, as by a kill.
+    /// The run ends and sends nothing to the server, as after SIGKILL.
     Killed,
-    /// The server gets this statement instead, and fails.
+    /// This statement, which fails, is sent instead.
     Sent(&'static str),
 }
 
-/// Called with each statement before it is sent, its slots unfilled; may put a fault in its place.
+/// A callback before each statement, which receives its text with unfilled slots and
+/// can inject a [`Fault`].
 pub type Interrupt<'a> = dyn Fn(&str) -> ControlFlow<Fault> + Sync + 'a;
 
-/// Called after each transaction with its steps and what became of them.
+/// A callback after each transaction, which receives its steps and their results.
 pub type Report<'a> = dyn Fn(&[Step], &[StepResult]) + Sync + 'a;
 
-/// How a plan is carried out.
+/// Options for the execution of a plan.
 #[derive(Default)]
 pub struct ExecuteOptions<'a> {
-    /// Whether later transactions are tried after one has failed.
+    /// Whether the transactions of other databases are executed after one has failed.
     pub keep_going: bool,
-    /// A look at each statement beforehand.
+    /// Called before each statement; for tests.
     pub interrupt: Option<&'a Interrupt<'a>>,
-    /// Told of each transaction as it ends.
+    /// Called after each transaction.
     pub report: Option<&'a Report<'a>>,
-    /// Ends the run where it stands once it holds `true`: the statement under way is cancelled, its
-    /// transaction rolled back.
+    /// Ends the run when the value becomes `true`: the current statement is cancelled, and its
+    /// transaction is rolled back.
     pub stop: Option<watch::Receiver<bool>>,
 }
 
-/// How a transaction ended without success.
+/// Why a transaction failed.
 struct TransactionFailure {
-    /// The step at fault, where it was one.
+    /// The index of the failed step; `None` if the failure was outside of a step.
     step: Option<usize>,
     message: String,
-    /// The run ends here, whatever the options say.
-    ends: bool,
-    /// Somebody else changed the same catalog row: the transaction may be tried again.
-    raced: bool,
+    /// Whether the run ends in spite of `keep_going`.
+    ends_run: bool,
+    /// Whether the transaction can be repeated, because another session changed
+    /// the same catalog row.
+    is_conflict: bool,
 }
 
-/// How often a transaction is tried that lost a race.
-const RACES: u32 = 5;
+/// The maximum number of executions of a transaction that conflicts with other sessions.
+const MAX_EXECUTIONS: u32 = 5;
 
-/// Carries out a plan whose secrets are made already. What went wrong is in the outcome.
+/// Executes a plan whose new secrets were created before. Errors are in the outcome.
 pub async fn apply(
     plan: &Plan,
     admin: &Endpoint,
@@ -97,11 +101,11 @@ pub async fn apply(
     options: &ExecuteOptions<'_>,
 ) -> ExecutionOutcome {
     let mut outcome = ExecutionOutcome { steps: Vec::new(), committed: false, error: None };
-    let mut stopped = false;
+    let mut ended = false;
     let mut unfinished: Vec<DatabaseName> = Vec::new();
     for transaction in &plan.transactions {
         let count = transaction.steps.len();
-        let waits_for_another =
+        let database_is_unfinished =
             matches!(&transaction.scope, Scope::Database(name) if unfinished.contains(name));
         let mut finish = |results: Vec<StepResult>| {
             if let Some(report) = options.report {
@@ -109,7 +113,7 @@ pub async fn apply(
             }
             outcome.steps.extend(results);
         };
-        if stopped || waits_for_another {
+        if ended || database_is_unfinished {
             let not_run = StepResult {
                 status: StepStatus::NotRun,
                 duration: Duration::ZERO,
@@ -118,28 +122,30 @@ pub async fn apply(
             finish(vec![not_run; count]);
             continue;
         }
-        // A secret was made before anything was said to the server, and stays whatever that says.
-        let is_made = |step: &Step| step.action == Action::CreateSecret;
-        outcome.committed |= transaction.steps.iter().any(is_made);
+        // A secret is created before the first statement, and is kept if a statement fails.
+        let is_created = |step: &Step| step.action == Action::CreateSecret;
+        outcome.committed |= transaction.steps.iter().any(is_created);
         let mut durations = vec![Duration::ZERO; count];
         let mut progress = TransactionProgress { durations: &mut durations, created: false };
-        let mut races = 0;
+        let mut executions = 0;
         let result = loop {
             let result =
                 run(transaction, plan.server_major, admin, lock, slots, options, &mut progress)
                     .await;
-            races += 1;
-            if !matches!(&result, Err(failure) if failure.raced) || races == RACES {
+            executions += 1;
+            if !matches!(&result, Err(failure) if failure.is_conflict)
+                || executions == MAX_EXECUTIONS
+            {
                 break result;
             }
-            tokio::time::sleep(Duration::from_millis(100 * u64::from(races))).await;
+            tokio::time::sleep(Duration::from_millis(100 * u64::from(executions))).await;
         };
         outcome.committed |= progress.created;
         let failure = result.err();
         let at = Timestamp::now();
         let steps = transaction.steps.iter().zip(durations).enumerate();
         let results = steps.map(|(number, (step, duration))| {
-            let status = match failure.as_ref().filter(|_| !is_made(step)) {
+            let status = match failure.as_ref().filter(|_| !is_created(step)) {
                 None => StepStatus::Success,
                 Some(failure) if failure.step.is_none_or(|step| step == number) => {
                     StepStatus::Error(failure.message.clone())
@@ -154,14 +160,15 @@ pub async fn apply(
             if let Scope::NewDatabase(name) = &transaction.scope {
                 unfinished.push(name.clone());
             }
-            stopped = failure.ends || !options.keep_going || transaction.scope == Scope::Cluster;
+            ended = failure.ends_run || !options.keep_going || transaction.scope == Scope::Cluster;
             outcome.error.get_or_insert(failure.message);
         }
     }
     outcome
 }
 
-/// What becomes of a plan where a step fails that has to be done before anything is said to the server.
+/// Returns the outcome of a plan whose execution could not start, because an action that precedes
+/// the first statement failed.
 pub(super) fn outcome_not_started(
     plan: &Plan,
     action: Action,
@@ -189,13 +196,14 @@ pub(super) fn outcome_not_started(
     outcome
 }
 
-/// How far a transaction has come, over all its tries.
+/// The progress of a transaction, over all its executions.
 struct TransactionProgress<'a> {
     durations: &'a mut [Duration],
-    /// Whether what runs before it has run.
+    /// Whether the statement before the transaction (`CREATE DATABASE`) was executed.
     created: bool,
 }
 
+/// Executes one transaction on the connection that its scope requires.
 async fn run(
     transaction: &Transaction,
     server_major: u32,
@@ -211,8 +219,8 @@ async fn run(
             let failed = |message: String| TransactionFailure {
                 step: None,
                 message,
-                ends: false,
-                raced: false,
+                ends_run: false,
+                is_conflict: false,
             };
             own = admin.connect(name).await.map_err(|error| failed(error.to_string()))?;
             own.limit_lock_waits().await.map_err(|error| failed(describe_error(&error)))?;
@@ -229,13 +237,14 @@ async fn run(
         let statement = match options.interrupt.map(|interrupt| interrupt(&text)) {
             None | Some(ControlFlow::Continue(())) => statement,
             Some(ControlFlow::Break(Fault::Sent(other))) => Statement::Sql(other.to_owned()),
-            // Nothing is said to the server: as after a kill, it finds the connection gone.
+            // Nothing is sent to the server, which then finds the connection
+            // closed, as after SIGKILL.
             Some(ControlFlow::Break(Fault::Killed)) => {
                 return Err(TransactionFailure {
                     step,
                     message: format!("interrupted before: {text}"),
-                    ends: true,
-                    raced: false,
+                    ends_run: true,
+                    is_conflict: false,
                 });
             }
         };
@@ -245,13 +254,13 @@ async fn run(
             result = execute(session, &statement, slots, !open) => result,
             () = stopped(options.stop.clone()) => {
                 admin.cancel(session).await;
-                // Answered only when the server is done with the statement.
+                // The server executes `ROLLBACK` after the cancelled statement has ended.
                 let _ = session.client.batch_execute("ROLLBACK").await;
                 return Err(TransactionFailure {
                     step,
                     message: format!("stopped at: {text}"),
-                    ends: true,
-                    raced: false,
+                    ends_run: true,
+                    is_conflict: false,
                 });
             }
         };
@@ -263,16 +272,16 @@ async fn run(
                 progress.created |= !open && transaction.before.as_ref() == Some(&statement);
                 open |= text == "BEGIN";
             }
-            Err((message, raced)) => {
+            Err((message, is_conflict)) => {
                 if open {
-                    // The server ends a failed transaction whatever becomes of this.
+                    // An error is ignored: the server has aborted the transaction already.
                     let _ = session.client.batch_execute("ROLLBACK").await;
                 }
                 return Err(TransactionFailure {
                     step,
                     message: format!("{message}; the statement was: {text}"),
-                    ends: false,
-                    raced,
+                    ends_run: false,
+                    is_conflict,
                 });
             }
         }
@@ -280,7 +289,7 @@ async fn run(
     Ok(())
 }
 
-/// Waits until the run is told to stop.
+/// Waits until the run is cancelled.
 pub(super) async fn stopped(stop: Option<watch::Receiver<bool>>) {
     let is_stopped = match stop {
         Some(mut stop) => stop.wait_for(|stop| *stop).await.is_ok(),
@@ -291,15 +300,18 @@ pub(super) async fn stopped(stop: Option<watch::Receiver<bool>>) {
     }
 }
 
-/// How often CREATE DATABASE is tried while somebody is connected to the template (55006).
-const TEMPLATE_BUSY_TRIES: u32 = 5;
+/// The number of repetitions of `CREATE DATABASE` while other sessions use the template (55006).
+const TEMPLATE_BUSY_RETRIES: u32 = 5;
 
 const TEMPLATE_USERS: &str = include_str!("queries/template_users.sql");
 
-/// Whether an error is that of two sessions that change one catalog row at once: 40001 and 40P01, and
-/// where the catalogs have no better way to say it, XX000 and a unique index of theirs. A lock that was
-/// not to be had in time (55P03) may be, too, once those who waited behind it have had their turn.
-fn is_race(error: &tokio_postgres::Error) -> bool {
+/// Returns whether an error is caused by another session that changes the same catalog row, so that
+/// a repetition can succeed.
+///
+/// PostgreSQL reports 40001 or 40P01, and for some catalogs XX000 ("tuple concurrently
+/// updated") or a violation of a unique index of the catalog (23505). A lock timeout (55P03)
+/// can also succeed later.
+fn is_concurrent_change(error: &tokio_postgres::Error) -> bool {
     let Some(error) = error.as_db_error() else { return false };
     let code = error.code();
     *code == SqlState::T_R_SERIALIZATION_FAILURE
@@ -310,7 +322,7 @@ fn is_race(error: &tokio_postgres::Error) -> bool {
             && error.constraint().is_some_and(|index| index.starts_with("pg_")))
 }
 
-/// Runs one statement; an error is its message, and whether it was a race.
+/// Executes one statement. An error contains the message, and whether another session caused it.
 async fn execute(
     session: &Session,
     statement: &Statement,
@@ -318,18 +330,18 @@ async fn execute(
     retry_busy: bool,
 ) -> Result<(), (String, bool)> {
     let text = statement.executable(slots).map_err(|error| (error.to_string(), false))?;
-    let mut tries = 0;
+    let mut retries = 0;
     loop {
         let sent = match statement {
-            // Of a batch the driver logs the text, for whoever listens: and here a verifier stands in it.
+            // The driver logs the text of a batch, and this text contains a verifier.
             Statement::Password { .. } => session.client.execute_typed(&text, &[]).await.map(drop),
             _ => session.client.batch_execute(&text).await,
         };
         let Err(error) = sent else { break };
         let busy = retry_busy && error.code() == Some(&SqlState::OBJECT_IN_USE);
-        if busy && tries < TEMPLATE_BUSY_TRIES {
-            tries += 1;
-            tokio::time::sleep(Duration::from_millis(200 * u64::from(tries))).await;
+        if busy && retries < TEMPLATE_BUSY_RETRIES {
+            retries += 1;
+            tokio::time::sleep(Duration::from_millis(200 * u64::from(retries))).await;
             continue;
         }
         let mut message = describe_error(&error);
@@ -337,9 +349,9 @@ async fn execute(
             let users: String = row.try_get(0).unwrap_or_default();
             message = format!("{message}; connected to it: {users}");
         }
-        return Err((message, is_race(&error)));
+        return Err((message, is_concurrent_change(&error)));
     }
-    // A grant that granted nothing (01007) and a revoke that revoked nothing (01006) only warn.
+    // `GRANT` (01007) and `REVOKE` (01006) without any effect succeed with a warning only.
     let warning = session.take_notices().into_iter().find(|notice| {
         *notice.code() == SqlState::WARNING_PRIVILEGE_NOT_GRANTED
             || *notice.code() == SqlState::WARNING_PRIVILEGE_NOT_REVOKED

@@ -1,6 +1,10 @@
-//! Passwords are not told to a server as they are, however it asks for them: by `password`, `ldap`, `pam` or
-//! `radius` in `pg_hba.conf`, or since it is none that was asked for. With SCRAM a server learns nothing that it
-//! did not know. The driver answers each kind of question, so the question is kept from it.
+//! Refuses cleartext password authentication over TLS, because a server that receives the
+//! password could store it.
+//!
+//! PostgreSQL requests the cleartext password for the methods `password`, `ldap`, `pam` and
+//! `radius` in `pg_hba.conf`. A server that only pretends to be the expected one can request it,
+//! too. With SCRAM, such a server learns nothing. The driver answers each kind of request, so this
+//! module inspects the stream, and fails before the request reaches the driver.
 
 use std::error::Error;
 use std::io;
@@ -14,21 +18,22 @@ use futures_util::future::MapOk;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 
-/// The server asks for the password itself.
+/// The server requests the cleartext password (`AuthenticationCleartextPassword`).
 #[derive(Debug, thiserror::Error)]
 #[error("the server asks for the password itself")]
 struct CleartextPasswordRequested;
 
-/// Whether that is why a connection did not come about.
+/// Returns whether a connection failed because the server requested the cleartext password.
 pub(super) fn is_cleartext_request(error: &tokio_postgres::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
     cause.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<CleartextPasswordRequested>())
 }
 
-/// Connects as another connector does, and listens to what the server asks for.
+/// A TLS connector that wraps the stream of another connector in an [`AuthGuardStream`].
 pub(super) struct AuthGuardConnector<C> {
     pub connector: C,
-    /// Becomes true where the server wants to know who is there: who is let in without that has shown nothing.
+    /// Set once the server sends an authentication request. A login accepted without one (`trust`
+    /// in `pg_hba.conf`) does not prove the password.
     pub auth_requested: Arc<AtomicBool>,
 }
 
@@ -58,17 +63,20 @@ impl<S, C: TlsConnect<S>> TlsConnect<S> for AuthGuardConnector<C> {
 
 type Wrap<S> = Box<dyn FnOnce(S) -> AuthGuardStream<S> + Send>;
 
-/// What a server says, up to the question that nobody answers.
+/// A stream that fails when the server requests the cleartext password.
 pub(super) struct AuthGuardStream<S> {
     stream: S,
-    /// What was heard of the message that is under way; none once the server has let us in.
+    /// The part of the current message that was read so far; `None` after authentication.
     buffer: Option<Vec<u8>>,
     auth_requested: Arc<AtomicBool>,
 }
 
 impl<S> AuthGuardStream<S> {
-    /// A message is its kind, its length without that, and the rest. `R` is about authentication: 0 says that
-    /// it is over, 3 asks for the password, and others for other proofs.
+    /// Inspects the messages in bytes that were read from the server.
+    ///
+    /// A message is a type byte, the length of the rest, and a body. In an authentication
+    /// message (`R`), 0 means success, 3 requests the cleartext password, and other numbers
+    /// request other kinds of authentication.
     fn inspect(&mut self, bytes: &[u8]) -> Result<(), CleartextPasswordRequested> {
         let Some(buffer) = &mut self.buffer else { return Ok(()) };
         buffer.extend_from_slice(bytes);
@@ -132,22 +140,23 @@ impl<S: TlsStream + Unpin> TlsStream for AuthGuardStream<S> {
 mod tests {
     use super::*;
 
-    fn buffer(pieces: &[&[u8]]) -> bool {
+    /// Returns whether the guard accepts messages that arrive in these pieces.
+    fn accepts(pieces: &[&[u8]]) -> bool {
         let auth_requested = Arc::default();
         let mut guarded = AuthGuardStream { stream: (), buffer: Some(Vec::new()), auth_requested };
         pieces.iter().all(|piece| guarded.inspect(piece).is_ok())
     }
 
     #[test]
-    fn the_question_is_heard_however_it_comes() {
+    fn cleartext_request_is_detected_in_any_pieces() {
         let notice: &[u8] = b"N\0\0\0\x08\0\0\0\x03";
-        let question: &[u8] = b"R\0\0\0\x08\0\0\0\x03";
-        assert!(buffer(&[notice, b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"]));
-        assert!(!buffer(&[question]));
-        assert!(!buffer(&[notice, &question[..3], &question[3..]]));
-        let bytes: Vec<&[u8]> = question.chunks(1).collect();
-        assert!(!buffer(&bytes) && buffer(&bytes[..8]));
-        // What comes once one is in is no question.
-        assert!(buffer(&[b"R\0\0\0\x08\0\0\0\0", question]));
+        let request: &[u8] = b"R\0\0\0\x08\0\0\0\x03";
+        assert!(accepts(&[notice, b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"]));
+        assert!(!accepts(&[request]));
+        assert!(!accepts(&[notice, &request[..3], &request[3..]]));
+        let bytes: Vec<&[u8]> = request.chunks(1).collect();
+        assert!(!accepts(&bytes) && accepts(&bytes[..8]));
+        // After authentication, the same bytes are not an authentication request.
+        assert!(accepts(&[b"R\0\0\0\x08\0\0\0\0", request]));
     }
 }

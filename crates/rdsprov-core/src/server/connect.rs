@@ -1,4 +1,6 @@
-//! Connections: over TLS (`tls`), with the server's notices kept.
+//! Opens and closes connections, and collects the notices of the server.
+//!
+//! The protection of a connection is decided in `tls`. This module does not know plans.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -89,15 +91,18 @@ pub enum ConnectError {
     },
 }
 
-/// How long a connection may take to come about, login included.
+/// The timeout for a connection, including TLS and authentication.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What to do where the server refuses how we come. Of most it says the same code: the words tell the cases
-/// apart, in a server that speaks English.
+/// Returns what the user can do if the server rejects the authentication.
+///
+/// The SQLSTATE is 28000 for most cases, so the message distinguishes them. With another
+/// `lc_messages`, the result is empty.
 fn remedy(code: Option<&SqlState>, reason: &str, identity: &Identity) -> &'static str {
     match (code, identity) {
-        // clientcert=verify-full, where the password is right and the certificate names somebody else.
-        (Some(&SqlState::INVALID_PASSWORD), Identity::Shown { .. }) => {
+        // With `clientcert=verify-full`, PostgreSQL returns 28P01 also for a correct password if
+        // the common name of the certificate is another role.
+        (Some(&SqlState::INVALID_PASSWORD), Identity::Sent { .. }) => {
             "; PostgreSQL says so, too, where the common name of the client certificate is not the role's"
         }
         (Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION), identity) => {
@@ -119,45 +124,48 @@ fn remedy(code: Option<&SqlState>, reason: &str, identity: &Identity) -> &'stati
     }
 }
 
-/// How somebody proves to a server who it is.
+/// How a role authenticates when it connects.
 #[derive(Clone)]
 pub enum Credentials {
-    /// With a password.
+    /// A password, which is never sent in cleartext over TLS.
     Password(Password),
-    /// With a token of IAM, made anew for each connection.
+    /// IAM tokens, of which each connection gets a new one.
     #[cfg(feature = "aws")]
     Token(TokenSource),
 }
 
-/// A server and who to be there.
+/// A server, and the role as which to connect.
 #[derive(Clone)]
 pub struct Endpoint {
-    /// The host.
+    /// The host name or IP address of the server.
     pub host: String,
-    /// The port.
+    /// The TCP port of the server.
     pub port: u16,
-    /// The role to be.
+    /// The role that logs in.
     pub user: RoleName,
-    /// How it proves that.
+    /// How the role authenticates.
     pub credentials: Credentials,
-    /// How the connection is protected.
+    /// The protection of the connection.
     pub tls: Tls,
 }
 
-/// A connection, with the notices that the server sent over it.
+/// A session on the server, with the notices that the server has sent.
 pub struct Session {
-    /// The client.
+    /// The driver's handle of the connection.
     pub client: Client,
     notices: Arc<Mutex<Vec<DbError>>>,
     connection: JoinHandle<()>,
-    /// Whether the server has asked for a proof, as far as is known.
+    /// Whether the server has requested authentication. Always `true` without TLS, where the guard
+    /// does not inspect the messages.
     pub(super) auth_requested: bool,
 }
 
 impl Endpoint {
-    /// The same server as somebody else, and so without the client certificate. With it and
-    /// clientcert=verify-full PostgreSQL would call the right password of another role wrong (28P01), which
-    /// is what a password is reset for; without it, it says that it wants a certificate (28000).
+    /// Returns the endpoint for another role, without the client certificate of the administrator.
+    ///
+    /// With that certificate and `clientcert=verify-full`, PostgreSQL rejects the correct password
+    /// of another role as wrong (28P01), and the password would be reset. Without it, PostgreSQL
+    /// reports that a certificate is required (28000).
     #[must_use]
     pub fn as_role(&self, user: RoleName, password: Password) -> Self {
         Self {
@@ -168,10 +176,10 @@ impl Endpoint {
         }
     }
 
-    /// Connects to a database, to work in it: what is set for the database or the role changes nothing there.
+    /// Connects to a database and overrides the settings of the database and the role.
     ///
     /// # Errors
-    /// See [`ConnectError`].
+    /// Returns a [`ConnectError`] if the connection, TLS or the authentication fails.
     pub async fn connect(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
         let session = self.log_in(database).await?;
         session
@@ -182,10 +190,10 @@ impl Endpoint {
         Ok(session)
     }
 
-    /// Connects to a database, and no more.
+    /// Connects to a database and executes no statement.
     ///
     /// # Errors
-    /// See [`ConnectError`].
+    /// Returns a [`ConnectError`] if the connection, TLS or the authentication fails.
     pub(super) async fn log_in(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
         let password = match &self.credentials {
             Credentials::Password(password) => password.clone(),
@@ -193,7 +201,7 @@ impl Endpoint {
             Credentials::Token(source) => {
                 match &self.tls.0 {
                     Protection::Disabled => return Err(ConnectError::TokenInTheClear),
-                    Protection::Rustls { peer: Peer::Anybody, .. } => {
+                    Protection::Rustls { peer: Peer::Unverified, .. } => {
                         let host = self.host.clone();
                         return Err(ConnectError::TokenToAnybody { host });
                     }
@@ -211,7 +219,7 @@ impl Endpoint {
             .dbname(database.as_str())
             .application_name("rdsprov")
             .connect_timeout(CONNECT_TIMEOUT)
-            // A server that is gone without a word is missed.
+            // Detects a server that disappears without closing the connection.
             .keepalives_idle(Duration::from_secs(30))
             .keepalives_interval(Duration::from_secs(10))
             .keepalives_retries(3);
@@ -226,7 +234,7 @@ impl Endpoint {
             },
             None => self.refused(database, &error),
         };
-        let silent = |_| ConnectError::Refused {
+        let timed_out = |_| ConnectError::Refused {
             host: self.host.clone(),
             port: self.port,
             database: database.clone(),
@@ -247,7 +255,8 @@ impl Endpoint {
                 if !loopback {
                     return Err(ConnectError::PlainToStranger { host: self.host.clone() });
                 }
-                // What is said without TLS is not listened to.
+                // The guard wraps TLS streams only. Without TLS, whether the server requests
+                // authentication is unknown, so a successful login counts as a proof.
                 auth_requested.store(true, Ordering::Relaxed);
                 config.ssl_mode(SslMode::Disable);
                 timeout(CONNECT_TIMEOUT, open(&config, NoTls, &notices)).await
@@ -263,7 +272,7 @@ impl Endpoint {
                         };
                         timeout(CONNECT_TIMEOUT, open(&config, guarded, &notices)).await
                     }
-                    // A token is for who asks for it as it is.
+                    // RDS requests an IAM token as a cleartext password, so the guard is not used.
                     #[cfg(feature = "aws")]
                     Credentials::Token(_) => {
                         timeout(CONNECT_TIMEOUT, open(&config, connector, &notices)).await
@@ -271,7 +280,7 @@ impl Endpoint {
                 }
             }
         };
-        let (client, connection) = opened.map_err(silent)?.map_err(refused)?;
+        let (client, connection) = opened.map_err(timed_out)?.map_err(refused)?;
         let auth_requested = auth_requested.load(Ordering::Relaxed);
         Ok(Session { client, notices, connection, auth_requested })
     }
@@ -288,10 +297,10 @@ impl Endpoint {
         }
     }
 
-    /// Asks the server to give up the statement that a session is at.
+    /// Cancels the statement that a session executes.
     pub(super) async fn cancel(&self, session: &Session) {
         let token = session.client.cancel_token();
-        // A statement that ended in the meantime needs no cancelling.
+        // An error is ignored: the statement may have ended in the meantime.
         let _ = match &self.tls.0 {
             Protection::Disabled => token.cancel_query(NoTls).await,
             Protection::Rustls { connector, .. } => token.cancel_query(connector.clone()).await,
@@ -299,41 +308,46 @@ impl Endpoint {
     }
 }
 
-/// How a session is, whatever is set for the database or the role: names without a schema are PostgreSQL's own, and
-/// warnings are seen, for a grant that granted nothing is one.
+/// The settings of each session, which override those of the database and the role.
+///
+/// Names without a schema resolve to `pg_catalog`. Warnings are sent, because `GRANT` and
+/// `REVOKE` without any effect are reported as warnings only (01007, 01006).
+/// `transaction_timeout` exists since PostgreSQL 17.
 const SETTINGS: &str = "SET statement_timeout = 0; SET search_path TO pg_catalog; \
     SET client_min_messages TO notice; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
     SET default_transaction_read_only = off; \
     SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'";
 
-/// How long a statement may wait for a lock: whoever comes after it waits behind it.
+/// Limits how long a statement waits for a lock, because other sessions queue
+/// behind a waiting statement.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 
-/// How long somebody who leaves waits for the door to close.
+/// The timeout for a graceful disconnect.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Session {
-    /// Takes leave of the server: who just goes has it log a connection that was reset.
+    /// Sends Terminate and waits briefly; otherwise the server logs a connection reset.
     pub(super) async fn end(self) {
         drop(self.client);
-        // A server that does not answer any more is left without a word.
+        // If the server does not respond, the connection is dropped after the timeout.
         let _ = timeout(DISCONNECT_TIMEOUT, self.connection).await;
     }
 
-    /// From now on no statement waits long for a lock.
+    /// Sets `lock_timeout` for the rest of the session.
     pub(super) async fn limit_lock_waits(&self) -> Result<(), tokio_postgres::Error> {
         self.client.batch_execute(LOCK_TIMEOUT).await
     }
 
-    /// The notices since the last call; drivers hide them, and a grant that granted nothing is only a
-    /// warning to PostgreSQL.
+    /// Returns the notices and warnings that the server has sent since the last call.
+    ///
+    /// `GRANT` and `REVOKE` without any effect succeed with a warning (01007, 01006).
     #[must_use]
     pub fn take_notices(&self) -> Vec<DbError> {
         self.notices.lock().map(|mut notices| std::mem::take(&mut *notices)).unwrap_or_default()
     }
 }
 
-/// Connects, and drives the connection.
+/// Connects, and starts the task that reads from the connection.
 async fn open<T>(
     config: &tokio_postgres::Config,
     tls: T,
@@ -347,7 +361,7 @@ where
     Ok((client, keep_notices(connection, notices)))
 }
 
-/// Drives a connection until it ends.
+/// Starts a task that reads from a connection until it ends, and collects the notices.
 fn keep_notices<S, T>(
     mut connection: tokio_postgres::Connection<S, T>,
     notices: &Arc<Mutex<Vec<DbError>>>,
@@ -368,12 +382,12 @@ where
     })
 }
 
-/// What a server said, with its code; of other errors, the causes in one line.
+/// Returns the message, detail and SQLSTATE of a server error. For other errors, returns the chain
+/// of causes in one line.
 pub(super) fn describe_error(error: &tokio_postgres::Error) -> String {
-    if let Some(describe_error) = error.as_db_error() {
-        let detail =
-            describe_error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
-        return format!("{}{detail} ({})", describe_error.message(), describe_error.code().code());
+    if let Some(error) = error.as_db_error() {
+        let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
+        return format!("{}{detail} ({})", error.message(), error.code().code());
     }
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);

@@ -1,4 +1,9 @@
-//! The effects on a server: one module connects, one observes, one applies.
+//! Connections to PostgreSQL: `connect` opens them, `observe` reads the
+//! catalogs, `apply` executes plans.
+//!
+//! [`Provisioner`] combines these modules for one run. `password_check` verifies the passwords of
+//! roles, `rotate` replaces them, and `access_report` queries the privileges of roles. The module
+//! does not know front ends, and the comparison of states is in [`crate::plan`].
 
 mod access_report;
 mod apply;
@@ -31,13 +36,15 @@ use crate::plan::{SlotError, Slots};
 use crate::secrets::scram::Verifier;
 use crate::secrets::{Secret, SecretId};
 
-/// The secrets of a run and its build id: what fills the slots of a plan.
+/// The values of a run that replace the slots of a plan when it is executed.
+///
+/// A plan contains no password, verifier or build id, so that equal inputs give equal plans.
 pub struct RunSlots<'a> {
-    /// The secrets.
+    /// The secrets from whose passwords verifiers are computed.
     pub secrets: &'a BTreeMap<SecretId, Secret>,
-    /// The build id.
+    /// The build id that markers contain.
     pub build_id: &'a str,
-    /// How often a verifier's password is hashed.
+    /// The iteration count of the SCRAM verifiers (`scram_iterations`).
     pub iterations: u32,
 }
 

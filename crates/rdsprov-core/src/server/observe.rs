@@ -1,5 +1,8 @@
-//! Looking at a server: one query for what all databases share, one snapshot of each declared database,
-//! and one login for each declared role that exists.
+//! Observes the server: one query for the shared catalogs, one snapshot of each declared or managed
+//! database, and one login for each declared role that exists.
+//!
+//! All queries are in `queries/*.sql` and run in read-only transactions. Only probes execute other
+//! statements, and they are rolled back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +27,7 @@ const NAMES: &str =
     concat!(include_str!("queries/relations.sql"), include_str!("queries/names.sql"));
 const OWNERSHIP_TRANSFER: &str = include_str!("queries/ownership_transfer.sql");
 
-/// How many connections are open at once.
+/// The maximum number of connections that are open at the same time.
 pub(super) const CONNECTIONS: usize = 8;
 
 /// Why a server could not be looked at.
@@ -51,7 +54,7 @@ pub enum ObserveError {
     },
 }
 
-/// One database's own snapshot: what is asked in it is true at one moment.
+/// A read-only `REPEATABLE READ` transaction, in which all queries see the same state.
 pub(super) struct Snapshot<'a> {
     session: &'a Session,
     place: String,
@@ -72,7 +75,8 @@ impl<'a> Snapshot<'a> {
         ObserveError::Query { place: self.place.clone(), reason: describe_error(error) }
     }
 
-    pub(super) async fn ask<T: DeserializeOwned>(
+    /// Executes a query that returns one JSON document, and deserializes it.
+    pub(super) async fn query<T: DeserializeOwned>(
         &self,
         query: &str,
         parameters: &[&(dyn ToSql + Sync)],
@@ -93,10 +97,11 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// Looks at all that the desired state concerns.
+/// Observes the part of the server that the desired state is about.
 ///
 /// # Errors
-/// See [`ObserveError`].
+/// Returns an [`ObserveError`] if a shared catalog or the template cannot be read. If another
+/// database cannot be read, its `unreachable` contains the reason instead.
 pub async fn observe(
     admin: &Endpoint,
     admin_session: &Session,
@@ -110,9 +115,9 @@ pub async fn observe(
         .flat_map(|database| database.extensions.iter().map(ExtensionName::as_str))
         .collect();
     let extensions: Vec<&str> = extensions.into_iter().collect();
-    let mut observed = shared(admin_session, &extensions).await?;
+    let mut observed = observe_shared(admin_session, &extensions).await?;
 
-    let is_there = |name: &DatabaseName| {
+    let is_complete = |name: &DatabaseName| {
         observed
             .databases
             .get(name)
@@ -120,22 +125,24 @@ pub async fn observe(
     };
     let template = DatabaseName::new_unchecked(TEMPLATE);
     let delegates = desired.delegate().is_some();
-    let is_ours = |marker: Marker| marker.environment == desired.environment;
-    let places = observed.databases.iter().filter(|(name, seen)| {
-        let is_managed = seen.marker().is_some_and(is_ours);
-        let concerns = desired.databases.contains_key(*name) || is_managed;
-        concerns && seen.enterable && **name != observed.admin_database
+    let has_environment = |marker: Marker| marker.environment == desired.environment;
+    let databases = observed.databases.iter().filter(|(name, seen)| {
+        let is_managed = seen.marker().is_some_and(has_environment);
+        let is_relevant = desired.databases.contains_key(*name) || is_managed;
+        is_relevant && seen.enterable && **name != observed.admin_database
     });
-    let copies_template = delegates || desired.databases.keys().any(|name| !is_there(name));
-    let places: Vec<DatabaseName> =
-        places.map(|(name, _)| name.clone()).chain(copies_template.then_some(template)).collect();
-    // The declared roles, and those that once were.
-    let orphans = observed.roles.iter().filter(|(_, seen)| seen.marker().is_some_and(is_ours));
+    let copies_template = delegates || desired.databases.keys().any(|name| !is_complete(name));
+    let databases: Vec<DatabaseName> = databases
+        .map(|(name, _)| name.clone())
+        .chain(copies_template.then_some(template))
+        .collect();
+    let orphans =
+        observed.roles.iter().filter(|(_, seen)| seen.marker().is_some_and(has_environment));
     let concerned: BTreeSet<&str> =
         orphans.map(|(name, _)| name).chain(desired.roles.keys()).map(RoleName::as_str).collect();
     let concerned: Vec<&str> = concerned.into_iter().collect();
     let observed_databases: Vec<(&DatabaseName, Result<Contents, ObserveError>)> =
-        stream::iter(&places)
+        stream::iter(&databases)
             .map(async |name| {
                 (name, observe_database(admin, desired, &observed, &concerned, name).await)
             })
@@ -146,7 +153,8 @@ pub async fn observe(
         match (contents, observed.databases.get_mut(name)) {
             (Ok(contents), Some(database)) => database.contents = Some(contents),
             (Ok(contents), None) => observed.template = Some(contents),
-            // One database that cannot be looked at does not keep the others from it.
+            // A database that cannot be read does not prevent the observation of the others. An
+            // unexpected result is a defect of this program, so it ends the run.
             (Err(error @ ObserveError::Shape { .. }), _) => return Err(error),
             (Err(error), Some(database)) => database.unreachable = Some(error.to_string()),
             (Err(ObserveError::Connect(_)), None) => {}
@@ -160,19 +168,21 @@ pub async fn observe(
     Ok(observed)
 }
 
-/// What all databases share.
-pub(super) async fn shared(
+/// Observes the catalogs that all databases share.
+pub(super) async fn observe_shared(
     admin_session: &Session,
     extensions: &[&str],
 ) -> Result<Observed, ObserveError> {
     let snapshot = Snapshot::open(admin_session, "the server").await?;
-    let observed = snapshot.ask(CLUSTER, &[&extensions]).await?;
+    let observed = snapshot.query(CLUSTER, &[&extensions]).await?;
     snapshot.close().await?;
     Ok(observed)
 }
 
-/// What is inside one database, in one snapshot. Of relations that need nothing, only how many they are
-/// comes over the wire: their names are asked for where the plan will need them.
+/// Observes the contents of one database in one snapshot.
+///
+/// The names of relations are queried only if a statement of the plan needs them, because a
+/// database can contain very many.
 async fn observe_database(
     admin: &Endpoint,
     desired: &Desired,
@@ -182,31 +192,31 @@ async fn observe_database(
 ) -> Result<Contents, ObserveError> {
     let session = admin.connect(name).await?;
     let snapshot = Snapshot::open(&session, format!("database {name}")).await?;
-    let mut contents: Contents = snapshot.ask(DATABASE, &[&concerned]).await?;
+    let mut contents: Contents = snapshot.query(DATABASE, &[&concerned]).await?;
     let needed = plan::required_relation_names(desired, observed, name, &contents);
     if !needed.is_empty() {
         let numbers: Vec<i64> = needed.into_iter().collect();
         let mut names: BTreeMap<i64, Vec<String>> =
-            snapshot.ask(NAMES, &[&concerned, &numbers]).await?;
+            snapshot.query(NAMES, &[&concerned, &numbers]).await?;
         for group in contents.schemas.values_mut().flat_map(|schema| &mut schema.relations) {
             group.names = names.remove(&group.number).unwrap_or_default();
         }
     }
-    let wanted = desired.databases.get(name).and_then(|database| database.owner.as_ref());
-    let present = observed.databases.get(name).map(|seen| &seen.owner);
-    if let (Some(present), Some(wanted)) = (present, wanted)
-        && present != wanted
+    let new_owner = desired.databases.get(name).and_then(|database| database.owner.as_ref());
+    let owner = observed.databases.get(name).map(|seen| &seen.owner);
+    if let (Some(owner), Some(new_owner)) = (owner, new_owner)
+        && owner != new_owner
     {
-        let object_by_object = *present == observed.administrator.name;
+        let object_by_object = *owner == observed.administrator.name;
         let parameters: [&(dyn ToSql + Sync); 3] =
-            [&present.as_str(), &wanted.as_str(), &object_by_object];
-        contents.ownership_transfer = snapshot.ask(OWNERSHIP_TRANSFER, &parameters).await?;
+            [&owner.as_str(), &new_owner.as_str(), &object_by_object];
+        contents.ownership_transfer = snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
     }
     snapshot.close().await?;
     Ok(contents)
 }
 
-/// Whether the server allows the administrator a statement: tried, and undone whatever comes of it.
+/// Executes a statement and rolls it back, to learn whether the administrator may execute it.
 pub(super) async fn probe(session: &Session, statement: &str) -> Result<ProbeResult, ObserveError> {
     let failed = |error: tokio_postgres::Error| ObserveError::Query {
         place: "what the server allows".to_owned(),
@@ -217,9 +227,9 @@ pub(super) async fn probe(session: &Session, statement: &str) -> Result<ProbeRes
         .batch_execute("BEGIN READ WRITE; SET LOCAL lock_timeout = '3s'")
         .await
         .map_err(failed)?;
-    let tried = session.client.batch_execute(statement).await;
+    let result = session.client.batch_execute(statement).await;
     session.client.batch_execute("ROLLBACK").await.map_err(failed)?;
-    match tried {
+    match result {
         Ok(()) => Ok(ProbeResult::Allowed),
         Err(error) if error.as_db_error().is_some() => {
             Ok(ProbeResult::Denied(describe_error(&error)))

@@ -1,6 +1,9 @@
-//! Is a role's password right? Asked by logging in as the role; of a superuser, who may read
-//! `pg_authid`, by comparing verifiers. Whatever a server says but "wrong password" says nothing about the
-//! password, or that it was right.
+//! Checks whether the password of a secret is the password of its role, by logging in as the role.
+//!
+//! If the administrator is a superuser, it may read `pg_authid`, and the stored verifiers are
+//! compared instead. Only SQLSTATE 28P01 means that the password is wrong. Each other error
+//! either proves that it is correct, because PostgreSQL reports the error after
+//! authentication, or proves nothing.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +21,7 @@ use crate::secrets::{Password, Secret, SecretId};
 
 const VERIFIERS: &str = include_str!("queries/verifiers.sql");
 
-/// What became of the password of each declared role that exists and has one.
+/// Checks the password of each declared role that exists and has a password.
 pub(super) async fn check_passwords(
     admin: &Endpoint,
     admin_session: &Session,
@@ -33,8 +36,8 @@ pub(super) async fn check_passwords(
         .filter(|(name, role)| can_verify_password(observed, name, role))
         .filter_map(|(name, role)| Some((name, &secrets.get(role.secret()?)?.password)))
         .collect();
-    let all = |login: PasswordCheck| {
-        candidates.iter().map(move |(name, _)| ((*name).clone(), login.clone())).collect()
+    let all = |result: PasswordCheck| {
+        candidates.iter().map(move |(name, _)| ((*name).clone(), result.clone())).collect()
     };
     match verify {
         VerifyPasswords::Never => Ok(all(PasswordCheck::NotChecked)),
@@ -54,8 +57,10 @@ pub(super) async fn check_passwords(
     }
 }
 
-/// A role that may not log in, or not any more, is told that its password is wrong when it is right; of a
-/// member of `rds_iam`, RDS takes no password at all.
+/// Returns whether a login shows if the password of the role is correct.
+///
+/// For a role without `LOGIN`, or after `VALID UNTIL`, PostgreSQL also rejects the correct
+/// password. Amazon RDS rejects each password of a member of `rds_iam`.
 pub(super) fn can_verify_password(
     observed: &Observed,
     name: &RoleName,
@@ -68,7 +73,8 @@ pub(super) fn can_verify_password(
             .is_some_and(|seen| seen.login && !seen.expired && !seen.uses_iam_auth())
 }
 
-/// A database that the role may enter, as far as is known.
+/// Returns a database for the login of the role: one that it has declared access to and that allows
+/// connections, or else the administrator database.
 pub(super) fn login_database<'a>(
     desired: &'a Desired,
     observed: &'a Observed,
@@ -84,9 +90,11 @@ pub(super) fn login_database<'a>(
         .map_or(&observed.admin_database, |(name, _)| name)
 }
 
-/// What is known of a password where `pg_hba.conf` says `trust`, or `cert`: nothing.
+/// The reason why a check is inconclusive if `pg_hba.conf` says `trust` or `cert`: the server then
+/// accepts the role without any password.
 const PASSWORD_NOT_REQUESTED: &str = "the server lets the role in without asking for a password; let pg_hba.conf say scram-sha-256 for it";
 
+/// Logs in once and interprets the result.
 pub(super) async fn login(target: &Endpoint, database: &DatabaseName) -> PasswordCheck {
     let error = match target.log_in(database).await {
         Ok(session) => {
@@ -103,17 +111,20 @@ pub(super) async fn login(target: &Endpoint, database: &DatabaseName) -> Passwor
     let ConnectError::Refused { code: Some(code), reason, remedy, .. } = &error else {
         return PasswordCheck::Inconclusive(error.to_string());
     };
-    // PostgreSQL asks for the password first: what it says of role or database comes after.
-    const AFTER: [&SqlState; 3] = [
+    // PostgreSQL reports these errors about the role or the database after it
+    // has verified the password.
+    const AFTER_AUTHENTICATION: [&SqlState; 3] = [
         &SqlState::INSUFFICIENT_PRIVILEGE,
         &SqlState::INVALID_CATALOG_NAME,
         &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
     ];
-    let limit_of_its_own = *code == SqlState::TOO_MANY_CONNECTIONS
+    // PostgreSQL checks the limits of a role and of a database after authentication, and the limit
+    // of the server before it.
+    let limit_after_authentication = *code == SqlState::TOO_MANY_CONNECTIONS
         && (reason.starts_with("too many connections for") || reason.contains("reserved"));
     if *code == SqlState::INVALID_PASSWORD {
         PasswordCheck::WrongPassword
-    } else if AFTER.contains(&code) || limit_of_its_own {
+    } else if AFTER_AUTHENTICATION.contains(&code) || limit_after_authentication {
         PasswordCheck::Accepted
     } else {
         PasswordCheck::Inconclusive(format!(
@@ -123,7 +134,7 @@ pub(super) async fn login(target: &Endpoint, database: &DatabaseName) -> Passwor
     }
 }
 
-/// What to do where something kept the server from looking at the password.
+/// Returns what the user can do if the server did not verify the password.
 fn advice(code: &SqlState, reason: &str) -> &'static str {
     if *code == SqlState::TOO_MANY_CONNECTIONS {
         "; the server is full; run again when it has connections to spare"
@@ -138,25 +149,26 @@ fn advice(code: &SqlState, reason: &str) -> &'static str {
     }
 }
 
-/// What is stored against what is declared. Whatever is no SCRAM verifier is not what would be stored.
+/// Compares the stored verifiers with the passwords. A stored value that is not a SCRAM verifier,
+/// such as an MD5 hash, counts as a wrong password.
 async fn compare(
     admin_session: &Session,
     candidates: &[(&RoleName, &Password)],
 ) -> Result<BTreeMap<RoleName, PasswordCheck>, ObserveError> {
     let names: Vec<&str> = candidates.iter().map(|(name, _)| name.as_str()).collect();
     let snapshot = Snapshot::open(admin_session, "the stored verifiers").await?;
-    let stored: BTreeMap<RoleName, Option<String>> = snapshot.ask(VERIFIERS, &[&names]).await?;
+    let stored: BTreeMap<RoleName, Option<String>> = snapshot.query(VERIFIERS, &[&names]).await?;
     snapshot.close().await?;
-    let right = |name: &RoleName, password: &Password| {
+    let is_correct = |name: &RoleName, password: &Password| {
         let verifier = stored.get(name)?.as_deref().and_then(Verifier::parse)?;
         verifier.matches(password).then_some(())
     };
     Ok(candidates
         .iter()
         .map(|(name, password)| {
-            let login = right(name, password)
+            let result = is_correct(name, password)
                 .map_or(PasswordCheck::WrongPassword, |()| PasswordCheck::Accepted);
-            ((*name).clone(), login)
+            ((*name).clone(), result)
         })
         .collect())
 }

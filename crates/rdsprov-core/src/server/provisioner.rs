@@ -1,4 +1,8 @@
-//! One run from its secrets to its plan: what `plan`, `check` and `apply` have in common.
+//! One run on one server: fetches the secrets, connects, takes the lock,
+//! observes, plans and applies.
+//!
+//! [`Provisioner`] is shared by `plan`, `check`, `apply`, `rotate` and `delegate`. It does not know
+//! approvals, records or front ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -18,40 +22,41 @@ use crate::secrets::scram::{ITERATIONS, NoRandomness};
 use crate::secrets::validate::{FetchedSecrets, foreign_endpoints, lookup, validate};
 use crate::secrets::{Password, Secret, SecretError, SecretId, SecretSource, SourceError, Stage};
 
-/// Runs of this program wait for one another on this advisory lock: the first eight bytes of its name.
+/// The key of the advisory lock that serializes runs: the bytes of `rdsprov` and a zero byte.
 const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
 
-/// PostgreSQL's port.
+/// The port that is used if neither the options nor the secret contain one.
 const DEFAULT_PORT: u16 = 5432;
 
-/// How the administrator logs in.
+/// How the administrator authenticates.
 pub enum AdminCredentials {
-    /// With the password of a secret, which also says who and where.
+    /// The secret contains the password and the role, and usually the host and the port.
     Secret(SecretId),
-    /// As a role, with a token of IAM. The place has to say where.
+    /// IAM tokens for a role. The host must be in [`ConnectionOverrides`].
     #[cfg(feature = "aws")]
     Token {
-        /// The role.
+        /// The role that logs in.
         user: RoleName,
-        /// What signs the tokens.
+        /// The AWS credentials and the region that sign the tokens.
         source: crate::secrets::token::TokenSource,
     },
 }
 
-/// Where the administrator's secret says nothing, or something else than what is wanted.
+/// Values from the options that take precedence over those of the administrator's secret.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectionOverrides {
-    /// The host.
+    /// The host name or IP address of the server.
     pub host: Option<String>,
-    /// The port.
+    /// The TCP port of the server.
     pub port: Option<u16>,
-    /// The database.
+    /// The administrator database, which is `postgres` by default.
     pub database: Option<String>,
 }
 
-/// The lock that keeps runs apart, held as long as this lives. What all databases share is changed over
-/// the connection that holds it: a statement whose client was killed keeps the next run waiting until the
-/// server is done with it.
+/// The lock of a run, which is held until this value is dropped.
+///
+/// Shared catalogs are changed over the connection that holds the lock. If the run is killed, the
+/// next run therefore waits until the server has ended the statement of the killed run.
 pub struct Lock(pub(super) Session);
 
 /// Why a run came to no plan.
@@ -100,17 +105,17 @@ pub enum RunError {
     Lock(String),
 }
 
-/// The administrator, logged in.
+/// A connection of the administrator, without the secrets of applications.
 pub struct AdminConnection {
     pub(super) admin: Endpoint,
     pub(super) admin_session: Session,
 }
 
 impl AdminConnection {
-    /// Fetches the administrator's secret, and no other, and connects.
+    /// Fetches the administrator's secret only, and connects.
     ///
     /// # Errors
-    /// Where the secret or the connection is not to be had.
+    /// Returns a [`RunError`] if the secret cannot be read or the connection fails.
     pub async fn open(
         source: &SecretSource,
         login: AdminCredentials,
@@ -163,33 +168,34 @@ impl AdminConnection {
                 (admin, None)
             }
         };
-        let admin_session = overrides.database.or(dbname).map_or_else(
+        let database = overrides.database.or(dbname).map_or_else(
             || DatabaseName::new_unchecked(LOCK_DATABASE),
             DatabaseName::new_unchecked,
         );
-        let admin_session = admin.connect(&admin_session).await?;
+        let admin_session = admin.connect(&database).await?;
         Ok(Self { admin, admin_session })
     }
 
-    /// `host:port`, for the records.
+    /// Returns the server as `host:port`.
     #[must_use]
     pub fn server(&self) -> String {
         format!("{}:{}", self.admin.host, self.admin.port)
     }
 }
 
-/// A run with its secrets at hand and its connection open.
+/// A run with its desired state, its secrets and its connection.
 pub struct Provisioner {
-    /// What is wanted.
+    /// The desired state that the run plans for.
     pub desired: Desired,
     verify: VerifyPasswords,
-    /// Whether a plan was carried out: passwords that were to be set whatever they are have been.
+    /// Whether a plan was applied. Later plans of the run then verify passwords, even if the
+    /// options say that passwords are always set.
     applied: AtomicBool,
     pub(super) iterations: AtomicU32,
     pub(super) source: SecretSource,
     pub(super) minimum_length: usize,
     fetched: Mutex<FetchedSecrets>,
-    /// Those of them that are not there yet: their passwords were made here.
+    /// The secrets in `fetched` that do not exist yet, for which this run generated a password.
     new_secrets: Mutex<BTreeSet<SecretId>>,
     pub(super) admin: Endpoint,
     pub(super) admin_session: Session,
@@ -199,8 +205,8 @@ impl Provisioner {
     /// Fetches the secrets and connects.
     ///
     /// # Errors
-    /// Where the administrator's secret or the connection is not to be had. What is wrong with the
-    /// applications' secrets becomes refusals of the plan, all of them together.
+    /// Returns a [`RunError`] if the administrator's secret cannot be read or the connection fails.
+    /// All problems of the applications' secrets become refusals of the plan.
     pub async fn open(
         desired: Desired,
         source: &SecretSource,
@@ -218,12 +224,12 @@ impl Provisioner {
             AdminCredentials::Token { .. } => {}
         }
         let mut fetched = source.fetch(&wanted).await?;
-        let new_secrets = make_passwords(&desired, &mut fetched, passwords.minimum_length)?;
+        let new_secrets = generate_passwords(&desired, &mut fetched, passwords.minimum_length)?;
         let (_, findings) = validate(&desired, &fetched, passwords.minimum_length);
         let AdminConnection { admin, admin_session } =
             AdminConnection::connect(login, overrides, tls, &fetched, &findings).await?;
         for id in &new_secrets {
-            // Who reads it logs in where this run did.
+            // The new secret contains the endpoint of this run.
             if let Some(Ok(secret)) = fetched.get_mut(id) {
                 secret.host = Some(admin.host.clone());
                 secret.port = Some(admin.port);
@@ -244,12 +250,12 @@ impl Provisioner {
         })
     }
 
-    /// Waits for other runs of this program on this server to end.
+    /// Takes the lock, and waits while another run on the same server holds it.
     ///
     /// # Errors
-    /// Where the server does not give the lock.
+    /// Returns [`RunError::Connect`] or [`RunError::Lock`] if a connection or a statement fails.
     pub async fn lock(&self) -> Result<Lock, RunError> {
-        let session = self.shared_database().await?;
+        let session = self.connect_to_lock_database().await?;
         let failed = |error: tokio_postgres::Error| RunError::Lock(describe_error(&error));
         let free: bool = session
             .client
@@ -259,7 +265,7 @@ impl Provisioner {
             .map_err(failed)?;
         if !free {
             tracing::warn!(
-                "another run of rdsprov is at work on {}; waiting for it",
+                "another run holds the lock on {}; waiting until it ends",
                 self.server()
             );
             session
@@ -272,24 +278,25 @@ impl Provisioner {
         Ok(Lock(session))
     }
 
-    /// A connection to the database that every run takes its lock in.
-    pub(super) async fn shared_database(&self) -> Result<Session, ConnectError> {
+    /// Connects to the database in which each run takes its lock.
+    pub(super) async fn connect_to_lock_database(&self) -> Result<Session, ConnectError> {
         self.admin.connect(&DatabaseName::new_unchecked(LOCK_DATABASE)).await
     }
 
-    /// Looks at the server and plans.
+    /// Observes the server and plans.
     ///
     /// # Errors
-    /// Where the server cannot be looked at.
+    /// Returns a [`RunError`] if the server cannot be observed or a secret source fails.
     pub async fn plan(&self) -> Result<Plan, RunError> {
         Ok(self.observe_and_plan().await?.1)
     }
 
-    /// Looks at the server and plans; what was seen beside what is to be done. Where the plan leaves it open
-    /// what the server allows, the server is asked, and the plan made again.
+    /// Observes the server and plans, and returns both the observed state and the plan.
+    ///
+    /// If the plan contains probes, they are executed, and the plan is made again with the results.
     ///
     /// # Errors
-    /// Where the server cannot be looked at.
+    /// Returns a [`RunError`] if the server cannot be observed or a secret source fails.
     pub async fn observe_and_plan(&self) -> Result<(Observed, Plan), RunError> {
         let verify = match self.verify {
             VerifyPasswords::AlwaysSet if self.applied.load(Ordering::Relaxed) => {
@@ -316,7 +323,7 @@ impl Provisioner {
         self.resolve_probes(observed, plan).await
     }
 
-    /// Plans, and where the plan leaves it open what the server allows, asks the server and plans again.
+    /// Plans, and executes the probes of the plan and plans again until no probe is left.
     pub(super) async fn resolve_probes(
         &self,
         mut observed: Observed,
@@ -326,34 +333,38 @@ impl Provisioner {
         self.iterations.store(iterations, Ordering::Relaxed);
         loop {
             let plan = plan(&observed);
-            // Where nothing is to be done, nothing is tried: a trial is undone, but it writes.
+            // Without changes to make, no probe is executed: a probe is rolled
+            // back, but writes WAL.
             if plan.probes.is_empty() || plan.is_empty() && plan.refusals.is_empty() {
                 return Ok((observed, plan));
             }
-            for (overrides, statements) in plan.probes {
+            for (database, statements) in plan.probes {
                 let own;
-                let session = if overrides == observed.admin_database {
+                let session = if database == observed.admin_database {
                     &self.admin_session
                 } else {
-                    own = self.admin.connect(&overrides).await?;
+                    own = self.admin.connect(&database).await?;
                     &own
                 };
-                let answers = observed.probe_results.entry(overrides).or_default();
+                let results = observed.probe_results.entry(database).or_default();
                 for statement in statements {
-                    let answer = probe(session, &statement).await?;
-                    answers.insert(statement, answer);
+                    let result = probe(session, &statement).await?;
+                    results.insert(statement, result);
                 }
             }
         }
     }
 
-    /// What was found out about the secrets; with it, what [`Provisioner::observe_and_plan`] saw gives the same plan again.
+    /// Returns the findings from the validation of the secrets.
+    ///
+    /// [`Plan::new`] returns the same plan again for these findings and the observed
+    /// state that [`Provisioner::observe_and_plan`] returned.
     #[must_use]
     pub fn findings(&self) -> SecretFindings {
         self.validated_secrets().1
     }
 
-    /// The good secrets, and what was found on the way.
+    /// Validates the fetched secrets, and returns the valid ones with the findings.
     fn validated_secrets(&self) -> (BTreeMap<SecretId, Secret>, SecretFindings) {
         let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
         let (secrets, mut findings) = validate(&self.desired, &fetched, self.minimum_length);
@@ -366,15 +377,17 @@ impl Provisioner {
         self.new_secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads those secrets again whose passwords would be set. They were read before this run had its lock:
-    /// a rotation that ended in between has made them old, and setting one would undo it. Tells whether any
-    /// has changed.
+    /// Fetches those secrets again whose passwords the plan would set, and
+    /// returns whether one changed.
+    ///
+    /// The secrets were fetched before this run had its lock. If a rotation ended in the meantime,
+    /// they contain the old password, and setting it would undo the rotation.
     async fn refresh_secrets(&self, observed: &Observed) -> Result<bool, RunError> {
         use observed::PasswordCheck::{ToBeSet, WrongPassword};
         let to_be_set = |role: &RoleName| {
             matches!(observed.password_checks.get(role), Some(WrongPassword | ToBeSet))
         };
-        // Who gives secrets of its own is asked once for each.
+        // The source of an embedding program is called only once for each secret.
         if matches!(self.source, SecretSource::Own(_)) {
             return Ok(false);
         }
@@ -391,29 +404,29 @@ impl Provisioner {
         if wanted.is_empty() {
             return Ok(false);
         }
-        let again = self.source.fetch(&wanted).await?;
+        let refreshed = self.source.fetch(&wanted).await?;
         let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = again.iter().any(|(id, now)| match (fetched.get(id), now) {
+        let changed = refreshed.iter().any(|(id, now)| match (fetched.get(id), now) {
             (Some(Ok(before)), Ok(now)) => {
                 before.version != now.version || !before.password.is_same(&now.password)
             }
             _ => true,
         });
-        fetched.extend(again);
+        fetched.extend(refreshed);
         Ok(changed)
     }
 
-    /// The script of a plan with the verifiers of its passwords in it; see [`Plan::to_sql_with_verifiers`].
+    /// Returns the `psql` script of a plan with verifiers; see [`Plan::to_sql_with_verifiers`].
     ///
     /// # Errors
-    /// Where a password is not at hand.
+    /// Returns a [`SlotError`] if the password of a step is not available.
     pub fn script(&self, plan: &Plan, build_id: &str) -> Result<String, SlotError> {
         let iterations = self.iterations.load(Ordering::Relaxed);
         let (secrets, _) = self.validated_secrets();
         plan.to_sql_with_verifiers(&RunSlots { secrets: &secrets, build_id, iterations })
     }
 
-    /// Carries out a plan.
+    /// Creates the new secrets and executes a plan. Errors are in the outcome.
     pub async fn apply(
         &self,
         lock: &Lock,
@@ -425,7 +438,7 @@ impl Provisioner {
         let iterations = self.iterations.load(Ordering::Relaxed);
         let (secrets, _) = self.validated_secrets();
         let slots = RunSlots { secrets: &secrets, build_id, iterations };
-        // First: a password that is kept nowhere is nobody's.
+        // Before the first statement: a password that is set but not stored would be lost.
         if let Err(error) = self.create_secrets(&secrets).await {
             return outcome_not_started(plan, Action::CreateSecret, &error.to_string(), options);
         }
@@ -445,15 +458,16 @@ impl Provisioner {
         Ok(())
     }
 
-    /// `host:port`, for the records.
+    /// Returns the server as `host:port`.
     #[must_use]
     pub fn server(&self) -> String {
         format!("{}:{}", self.admin.host, self.admin.port)
     }
 }
 
-/// A new password for who is to administer, where its secret is not there.
-fn make_passwords(
+/// Generates a password for the delegate if its secret does not exist. Returns the ids
+/// of the new secrets.
+fn generate_passwords(
     desired: &Desired,
     fetched: &mut FetchedSecrets,
     minimum_length: usize,
@@ -476,7 +490,8 @@ fn make_passwords(
     Ok(BTreeSet::from([id.clone()]))
 }
 
-/// The administrator's secret; where it is not to be had, all that is wrong with secrets at once.
+/// Returns the administrator's secret. If it is not available, the error also contains all problems
+/// of the other secrets.
 fn administrator(
     id: &SecretId,
     fetched: &FetchedSecrets,

@@ -1,9 +1,10 @@
-//! Carrying out a rotation, one password after another: create, set, test, finish.
+//! Executes a rotation, one password after another, each in four steps: create, set, test, finish.
 //!
-//! PostgreSQL has one password per role. From the commit that sets the new one until `AWSCURRENT` has moved,
-//! who reads the secret gets one that does not log in; so whatever fails in between, or is told to stop, puts
-//! the old one back. Only who is killed there cannot: then the next `apply` sets what is current again, or the
-//! next rotation finds that what is pending logs in, and finishes.
+//! A PostgreSQL role has one password. After the new password is set and until `AWSCURRENT` is
+//! moved, the current version of the secret contains a password that the server rejects. If a step
+//! fails or the run is cancelled in this interval, the current password is therefore restored.
+//! After SIGKILL this is not possible. Then the next `apply` sets the password of the current
+//! version, or the next rotation detects that the pending password is active, and finishes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -28,38 +29,40 @@ use crate::secrets::{
     Password, RotationOwner, Secret, SecretError, SecretSource, Stages, Version, VersionsError,
 };
 
-/// How often the old password is tried to be put back.
-const RESTORES: u32 = 3;
+/// The number of further attempts to restore the current password, each over a new connection.
+const RESTORE_RETRIES: u32 = 3;
 
-/// A rotation that was planned: what would be done, and the secrets that it is done with.
+/// A planned rotation: its plan, and the secret versions that it is based on.
 pub struct PlannedRotation {
-    /// The plan: four steps for each password, or what is left of them.
+    /// The plan, with up to four steps for each password. Steps that an interrupted rotation
+    /// has done are omitted.
     pub plan: Plan,
     candidates: Vec<Candidate>,
 }
 
-/// One password to be rotated, with what its secret says.
+/// One password that is rotated, with the versions of its secret.
 struct Candidate {
     state: RotationState,
     current: Version,
     pending: Option<Version>,
-    /// Where the role may log in.
+    /// The database for test logins of the role.
     login_database: DatabaseName,
 }
 
-/// How a rotation is carried out.
+/// Options for the execution of a rotation.
 #[derive(Default)]
 pub struct RotateOptions<'a> {
-    /// Told of each password's steps as they end.
+    /// Called after the steps of each password.
     pub report: Option<&'a Report<'a>>,
-    /// Ends the rotation once it holds `true`: what is not finished is put back.
+    /// Ends the rotation when the value becomes `true`: a password that is set but
+    /// not finished is restored.
     pub stop: Option<watch::Receiver<bool>>,
 }
 
-/// Whether a source has versions to rotate by.
+/// Checks that the secrets of a source have versions, which a rotation requires.
 ///
 /// # Errors
-/// [`RotationError::NoVersions`] where it has none.
+/// Returns [`RotationError::NoVersions`] if the source is not AWS Secrets Manager.
 pub fn check_source(source: &SecretSource) -> Result<(), RotationError> {
     manager(source).map(drop)
 }
@@ -72,14 +75,16 @@ fn manager(source: &SecretSource) -> Result<&SecretsManager, RotationError> {
 }
 
 impl Provisioner {
-    /// Looks at secrets and roles, and plans. To be called with the lock held: who waited for another
-    /// rotation reads what that one has left.
+    /// Reads the versions of the secrets, observes the roles, and plans a rotation.
+    ///
+    /// The caller must hold the lock, so that the versions include the result of a
+    /// rotation that ended before.
     ///
     /// # Errors
-    /// Where the server or Secrets Manager cannot be asked. What is wrong with single secrets becomes
-    /// refusals of the plan.
+    /// Returns a [`RunError`] if the server or Secrets Manager cannot be queried. Problems of
+    /// single secrets become refusals of the plan.
     pub async fn plan_rotation(&self, rotations: &[Rotation]) -> Result<PlannedRotation, RunError> {
-        let observed = observe::shared(&self.admin_session, &[]).await?;
+        let observed = observe::observe_shared(&self.admin_session, &[]).await?;
         let mut findings = SecretFindings::default();
         let mut candidates = Vec::new();
         for rotation in rotations {
@@ -102,7 +107,7 @@ impl Provisioner {
         Ok(PlannedRotation { plan: self.resolve_probes(observed, plan).await?.1, candidates })
     }
 
-    /// Reads the versions of a secret, and asks the server which of them it has.
+    /// Reads the versions of a secret, and determines by login which password is active.
     async fn candidate(
         &self,
         rotation: &Rotation,
@@ -119,11 +124,12 @@ impl Provisioner {
             Some(version) => Some(manager.version(id, version).await?),
             None => None,
         };
-        // How long the one is that goes does not matter any more.
+        // The minimum length applies to the new password only, not to the one that is replaced.
         let versions = pending.iter().map(|version| (version, self.minimum_length));
         for (version, minimum_length) in versions.chain([(&current, 0)]) {
-            let wrong = mismatches(&self.desired, &rotation.role, &version.secret, minimum_length);
-            findings.refusals.extend(wrong.into_iter().map(|(message, remedy)| Refusal {
+            let mismatches =
+                mismatches(&self.desired, &rotation.role, &version.secret, minimum_length);
+            findings.refusals.extend(mismatches.into_iter().map(|(message, remedy)| Refusal {
                 application: rotation.application.clone(),
                 message: match &version.secret.version {
                     Some(version) => format!("{message} (version {version})"),
@@ -187,8 +193,10 @@ impl Provisioner {
         password_check::login(&target, login_database).await
     }
 
-    /// Carries out what was planned, one password after another; the first failure ends it. What went wrong
-    /// is in the outcome. `committed` there says that something is another way now than it was.
+    /// Executes a planned rotation, one password after another, until the first failure.
+    ///
+    /// Errors are in the outcome. Its `committed` is `true` if at least one password or
+    /// secret version has changed.
     pub async fn rotate(
         &self,
         lock: &Lock,
@@ -210,7 +218,7 @@ impl Provisioner {
             };
             let mut steps = transaction.steps.clone();
             let results = if outcome.error.is_some() {
-                steps.iter().map(|_| ended(StepStatus::NotRun, Duration::ZERO)).collect()
+                steps.iter().map(|_| step_result(StepStatus::NotRun, Duration::ZERO)).collect()
             } else {
                 let rotation_run =
                     RotationRun { run: self, manager, lock, plan: &planned.plan, candidate };
@@ -234,11 +242,12 @@ struct RotationRun<'a> {
     candidate: &'a Candidate,
 }
 
-/// Why a step failed, in words.
+/// The message of a failed step.
 type StepFailure = String;
 
 impl RotationRun<'_> {
-    /// The steps in order, and where one fails, the way back: that becomes a step of its own.
+    /// Executes the steps in order. If one fails after the password was set, restores the current
+    /// password, which is added as a further step.
     async fn run(
         &self,
         transaction: &Transaction,
@@ -247,20 +256,22 @@ impl RotationRun<'_> {
         outcome: &mut ExecutionOutcome,
     ) -> Vec<StepResult> {
         let mut pending = self.candidate.pending.as_ref().map(|version| version.secret.clone());
-        // Whether the server may have the pending password while the other one is current.
-        let mut set = self.candidate.state.active_password == ActivePassword::Pending;
+        // Whether the pending password may be active on the server while AWSCURRENT
+        // is the other one.
+        let mut pending_may_be_active =
+            self.candidate.state.active_password == ActivePassword::Pending;
         let mut results = Vec::new();
         let mut failure = None;
         for step in &transaction.steps {
             if failure.is_some() {
-                results.push(ended(StepStatus::NotRun, Duration::ZERO));
+                results.push(step_result(StepStatus::NotRun, Duration::ZERO));
                 continue;
             }
             let started = Instant::now();
             let result = if stop.as_ref().is_some_and(|stop| *stop.borrow()) {
                 Err("stopped by a signal".to_owned())
             } else {
-                set |= step.action == Action::SetPassword;
+                pending_may_be_active |= step.action == Action::SetPassword;
                 self.step(step, transaction, &mut pending, stop.clone()).await
             };
             let status = match result {
@@ -270,12 +281,12 @@ impl RotationRun<'_> {
                     StepStatus::Error(message)
                 }
             };
-            results.push(ended(status, started.elapsed()));
+            results.push(step_result(status, started.elapsed()));
         }
         let role = &self.candidate.state.rotation.role;
         match failure {
             None => outcome.committed = true,
-            Some(failure) if !set => {
+            Some(failure) if !pending_may_be_active => {
                 outcome.error =
                     Some(format!("{failure}; the password of role {role} is as it was"));
             }
@@ -299,7 +310,7 @@ impl RotationRun<'_> {
                 };
                 outcome.error = Some(format!("{failure}; {what}"));
                 steps.push(step);
-                results.push(ended(status, started.elapsed()));
+                results.push(step_result(status, started.elapsed()));
             }
         }
         results
@@ -331,24 +342,24 @@ impl RotationRun<'_> {
                 tested = self.test(pending) => tested,
                 () = stopped(stop) => Err("stopped by a signal".to_owned()),
             },
-            // Not ended half-way: nobody would know which version is current.
+            // Not cancelled: otherwise it would be unknown which version is current.
             _ => self.finish(pending).await,
         }
     }
 
-    /// A new password beside all else that the current version says.
+    /// Creates the pending version: a copy of the current version with a new password.
     async fn create(&self) -> Result<Secret, StepFailure> {
-        let text_of = |error: &dyn ToString| error.to_string();
+        let message = |error: &dyn ToString| error.to_string();
         let id = &self.candidate.state.rotation.secret;
         let current = &self.candidate.current;
         let password =
-            Password::generate(self.run.minimum_length).map_err(|error| text_of(&error))?;
-        let text = current.with_password(&password).map_err(|error| text_of(&error))?;
-        let version = self.manager.put_pending(id, text).await.map_err(|error| text_of(&error))?;
+            Password::generate(self.run.minimum_length).map_err(|error| message(&error))?;
+        let text = current.with_password(&password).map_err(|error| message(&error))?;
+        let version = self.manager.put_pending(id, text).await.map_err(|error| message(&error))?;
         Ok(Secret { password, version: Some(version), ..current.secret.clone() })
     }
 
-    /// One transaction with the verifier of a password.
+    /// Sets a password in one transaction with one step.
     async fn set(
         &self,
         lock: &Lock,
@@ -357,8 +368,8 @@ impl RotationRun<'_> {
         secret: &Secret,
         stop: Option<watch::Receiver<bool>>,
     ) -> Result<(), StepFailure> {
-        let alone = Transaction { steps: vec![step.clone()], ..transaction.clone() };
-        let plan = Plan { transactions: vec![alone], ..self.plan.clone() };
+        let single = Transaction { steps: vec![step.clone()], ..transaction.clone() };
+        let plan = Plan { transactions: vec![single], ..self.plan.clone() };
         let secrets = BTreeMap::from([(secret.id.clone(), secret.clone())]);
         let iterations = self.run.iterations.load(Ordering::Relaxed);
         let slots = RunSlots { secrets: &secrets, build_id: "", iterations };
@@ -367,6 +378,7 @@ impl RotationRun<'_> {
         outcome.error.map_or(Ok(()), Err)
     }
 
+    /// Logs in with the new password.
     async fn test(&self, pending: &Secret) -> Result<(), StepFailure> {
         let Candidate { state, login_database, .. } = self.candidate;
         let role = &state.rotation.role;
@@ -383,7 +395,8 @@ impl RotationRun<'_> {
         }
     }
 
-    /// Moves `AWSCURRENT`. An answer that got lost is asked for.
+    /// Moves `AWSCURRENT` to the new version. After an error, queries whether
+    /// it was moved nevertheless.
     async fn finish(&self, pending: &Secret) -> Result<(), StepFailure> {
         let RotationState { rotation, current, .. } = &self.candidate.state;
         let id = &rotation.secret;
@@ -406,7 +419,7 @@ impl RotationRun<'_> {
         }
     }
 
-    /// The password that is current, back on the server; over another connection where this one is gone.
+    /// Sets the password of the current version again, over a new connection if necessary.
     async fn restore_password(
         &self,
         step: &Step,
@@ -414,12 +427,12 @@ impl RotationRun<'_> {
     ) -> Result<(), StepFailure> {
         let current = &self.candidate.current.secret;
         let mut result = self.set(self.lock, step, transaction, current, None).await;
-        for tried in 1..=RESTORES {
+        for attempt in 1..=RESTORE_RETRIES {
             if result.is_ok() {
                 break;
             }
-            tokio::time::sleep(Duration::from_secs(u64::from(tried))).await;
-            result = match self.run.shared_database().await {
+            tokio::time::sleep(Duration::from_secs(u64::from(attempt))).await;
+            result = match self.run.connect_to_lock_database().await {
                 Ok(session) => self.set(&Lock(session), step, transaction, current, None).await,
                 Err(error) => Err(error.to_string()),
             };
@@ -428,6 +441,6 @@ impl RotationRun<'_> {
     }
 }
 
-fn ended(status: StepStatus, duration: Duration) -> StepResult {
+fn step_result(status: StepStatus, duration: Duration) -> StepResult {
     StepResult { status, duration, at: Timestamp::now() }
 }

@@ -1,7 +1,10 @@
--- Who holds what in one database, as one JSON document of the shape of `Held`: PUBLIC, and every role that holds
--- something beyond what PUBLIC does, or may become one that does; superusers, who hold all, are left out. PostgreSQL itself is asked of each privilege, for one of the objects that
--- are alike (one schema, kind, owner and ACL). $1: the one role that is asked for, or null.
-WITH space AS (
+-- Returns the privileges of roles in one database as one JSON document that deserializes to `DatabaseAccess`.
+-- It contains PUBLIC, and each role that has more privileges than PUBLIC or that may SET ROLE to such a role.
+-- Superusers are omitted, because they have all privileges.
+-- The functions has_..._privilege are called once for each group of objects with the same schema, kind, owner and
+-- ACL, because their results are the same for all objects of a group.
+-- $1: the only role to return, or null for all.
+WITH user_schema AS (
   SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 ), columns AS (
   SELECT attrelid, array_agg(DISTINCT attacl::text) AS acls
@@ -9,13 +12,13 @@ WITH space AS (
 ), object AS (
   SELECT n.nspname, CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind, min(c.oid) AS sample,
     count(*) AS count, c.relowner AS owner, c.relacl::text AS acl, a.acls
-  FROM pg_class c JOIN space n ON n.oid = c.relnamespace LEFT JOIN columns a ON a.attrelid = c.oid
+  FROM pg_class c JOIN user_schema n ON n.oid = c.relnamespace LEFT JOIN columns a ON a.attrelid = c.oid
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') GROUP BY 1, 2, c.relowner, c.relacl::text, a.acls
   UNION ALL
   SELECT n.nspname, 'routine', min(p.oid), count(*), p.proowner, p.proacl::text, NULL
-  FROM pg_proc p JOIN space n ON n.oid = p.pronamespace GROUP BY 1, p.proowner, p.proacl::text
-), way AS (
-  -- How to become another role; up to 15 every member may.
+  FROM pg_proc p JOIN user_schema n ON n.oid = p.pronamespace GROUP BY 1, p.proowner, p.proacl::text
+), set_option AS (
+  -- The privilege type for pg_has_role that means "may SET ROLE". Before PostgreSQL 16, each member may.
   SELECT CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END AS name
 ), privilege AS MATERIALIZED (
   SELECT * FROM (VALUES
@@ -29,15 +32,15 @@ WITH space AS (
   SELECT x.* FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
   WHERE d.datname = current_database()
   UNION ALL
-  SELECT x.* FROM space n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x
+  SELECT x.* FROM user_schema n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x
   UNION ALL
   SELECT x.* FROM (SELECT DISTINCT acl FROM object WHERE acl IS NOT NULL) o, aclexplode(o.acl::aclitem[]) x
   UNION ALL
   SELECT x.* FROM (SELECT DISTINCT unnest(acls) AS acl FROM columns) o, aclexplode(o.acl::aclitem[]) x
-), holder AS (
+), privileged_role AS (
   SELECT grantee AS oid FROM item WHERE grantee <> 0
   UNION SELECT datdba FROM pg_database WHERE datname = current_database()
-  UNION SELECT nspowner FROM space
+  UNION SELECT nspowner FROM user_schema
   UNION SELECT owner FROM object
   UNION SELECT oid FROM pg_roles
   WHERE rolname IN ('pg_read_all_data', 'pg_write_all_data', 'pg_maintain', 'pg_database_owner')
@@ -46,8 +49,8 @@ WITH space AS (
   UNION ALL
   SELECT r.oid, r.rolname, r.rolcanlogin FROM pg_roles r
   WHERE NOT r.rolsuper AND r.rolname !~ '^pg_' AND ($1::text IS NULL OR r.rolname = $1)
-    AND EXISTS (SELECT FROM holder h, way WHERE pg_has_role(r.oid, h.oid, 'USAGE') OR pg_has_role(r.oid, h.oid, way.name))
-), asked AS (
+    AND EXISTS (SELECT FROM privileged_role h, set_option WHERE pg_has_role(r.oid, h.oid, 'USAGE') OR pg_has_role(r.oid, h.oid, set_option.name))
+), checked AS (
   SELECT s.oid AS role, o.nspname, o.kind, o.sample, o.count,
     array_agg(p.name ORDER BY p.number) FILTER (WHERE
       CASE o.kind WHEN 'table' THEN has_table_privilege(s.oid, o.sample, p.name)
@@ -59,10 +62,10 @@ WITH space AS (
         ELSE false END) AS on_columns
   FROM subject s CROSS JOIN object o JOIN privilege p ON p.kind = o.kind
   GROUP BY s.oid, o.nspname, o.kind, o.sample, o.count
-), held AS (
+), role_objects AS (
   SELECT role, nspname, kind, coalesce(privileges, '{}') AS privileges, coalesce(on_columns, '{}') AS on_columns,
     sum(count) AS count
-  FROM asked WHERE privileges IS NOT NULL OR on_columns IS NOT NULL GROUP BY 1, 2, 3, 4, 5
+  FROM checked WHERE privileges IS NOT NULL OR on_columns IS NOT NULL GROUP BY 1, 2, 3, 4, 5
 ), by_schema AS (
   SELECT s.oid AS role, n.nspname, n.nspowner = s.oid AS owner,
     ARRAY(SELECT p FROM unnest(ARRAY['USAGE', 'CREATE']) WITH ORDINALITY x(p, number)
@@ -70,27 +73,27 @@ WITH space AS (
     (SELECT json_agg(json_build_object(
         'kind', h.kind, 'privileges', h.privileges, 'on_columns', h.on_columns, 'count', h.count)
         ORDER BY array_position(ARRAY['table', 'sequence', 'routine'], h.kind), h.privileges DESC, h.on_columns)
-      FROM held h WHERE h.role = s.oid AND h.nspname = n.nspname) AS objects
-  FROM subject s CROSS JOIN space n
+      FROM role_objects h WHERE h.role = s.oid AND h.nspname = n.nspname) AS objects
+  FROM subject s CROSS JOIN user_schema n
 ), granted AS (
   SELECT DISTINCT m.roleid AS oid, pg_get_userbyid(m.roleid) AS name FROM pg_auth_members m
-), about AS (
+), role_documents AS (
   SELECT s.oid, s.rolname, json_build_object(
     'role', s.rolname, 'login', s.rolcanlogin,
     'inherits', (SELECT coalesce(json_agg(g.name ORDER BY g.name), '[]') FROM granted g
       WHERE CASE WHEN s.oid = 0 OR g.oid = s.oid THEN false ELSE pg_has_role(s.oid, g.oid, 'USAGE') END),
-    'may_become', (SELECT coalesce(json_agg(g.name ORDER BY g.name), '[]') FROM granted g, way
+    'may_become', (SELECT coalesce(json_agg(g.name ORDER BY g.name), '[]') FROM granted g, set_option
       WHERE CASE WHEN s.oid = 0 OR g.oid = s.oid THEN false
-        ELSE NOT pg_has_role(s.oid, g.oid, 'USAGE') AND pg_has_role(s.oid, g.oid, way.name) END),
+        ELSE NOT pg_has_role(s.oid, g.oid, 'USAGE') AND pg_has_role(s.oid, g.oid, set_option.name) END),
     'database', ARRAY(SELECT p FROM unnest(ARRAY['CONNECT', 'TEMPORARY', 'CREATE']) WITH ORDINALITY x(p, number)
       WHERE has_database_privilege(s.oid, current_database(), p) ORDER BY number),
     'schemas', (SELECT coalesce(json_object_agg(b.nspname, json_build_object(
         'owner', b.owner, 'privileges', b.privileges, 'objects', coalesce(b.objects, '[]')) ORDER BY b.nspname), '{}')
-      FROM by_schema b WHERE b.role = s.oid AND (b.owner OR b.privileges <> '{}' OR b.objects IS NOT NULL))) AS told
+      FROM by_schema b WHERE b.role = s.oid AND (b.owner OR b.privileges <> '{}' OR b.objects IS NOT NULL))) AS document
   FROM subject s
 )
 SELECT json_build_object(
-  'roles', (SELECT coalesce(json_agg(told ORDER BY rolname NULLS LAST), '[]') FROM about),
+  'roles', (SELECT coalesce(json_agg(document ORDER BY rolname NULLS LAST), '[]') FROM role_documents),
   'objects', (
     SELECT coalesce(json_object_agg(nspname, counts ORDER BY nspname), '{}') FROM (
       SELECT nspname, json_object_agg(kind, count) AS counts FROM (

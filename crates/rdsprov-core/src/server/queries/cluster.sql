@@ -1,5 +1,6 @@
--- What all databases share, as one JSON document of the shape of `Observed`. $1: the declared extensions.
--- `to_jsonb(m)` reads columns that only some versions have.
+-- Returns the catalogs that all databases share as one JSON document that deserializes to `Observed`.
+-- $1: the declared extensions.
+-- `to_jsonb(m)` makes it possible to read columns that do not exist in all versions.
 SELECT json_build_object(
   'server_version', current_setting('server_version_num')::int,
   'admin_database', current_database(),
@@ -21,14 +22,15 @@ SELECT json_build_object(
   'tablespaces', (
     SELECT coalesce(json_object_agg(t.spcname, r.rolname ORDER BY t.spcname), '{}')
     FROM pg_catalog.pg_tablespace t JOIN pg_catalog.pg_roles r ON r.oid = t.spcowner WHERE NOT r.rolsuper),
-  -- Up to 15 `subpasswordrequired` is none of the catalog's columns, and the other one is read.
+  -- Before PostgreSQL 16, pg_subscription lacks the column subpasswordrequired. The name then resolves to the constant
+  -- in before_16.
   'subscriptions', (
     SELECT coalesce(json_agg(json_build_object(
       'name', s.subname, 'database', d.datname, 'owner', r.rolname,
       'movable', (SELECT subpasswordrequired FROM pg_catalog.pg_subscription o WHERE o.oid = s.oid))
       ORDER BY d.datname, s.subname), '[]')
     FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
-    JOIN pg_catalog.pg_roles r ON r.oid = s.subowner, (SELECT false AS subpasswordrequired) up_to_15
+    JOIN pg_catalog.pg_roles r ON r.oid = s.subowner, (SELECT false AS subpasswordrequired) before_16
     WHERE NOT r.rolsuper),
   'extensions', (
     WITH RECURSIVE available AS MATERIALIZED (
@@ -38,7 +40,7 @@ SELECT json_build_object(
       SELECT * FROM available WHERE name = ANY($1::text[])
       UNION SELECT a.* FROM needed n JOIN available a ON a.name = ANY(n.requires)
     ), allowed AS (
-      -- On RDS; not set, or `*`, it lets all of them.
+      -- A parameter of Amazon RDS. All extensions are allowed if it is unset or `*`.
       SELECT string_to_array(nullif(replace(current_setting('rds.allowed_extensions', true), ' ', ''), ''), ',') AS names
     )
     SELECT coalesce(json_object_agg(n.name, json_build_object(
@@ -67,7 +69,7 @@ SELECT json_build_object(
           'role', pg_catalog.pg_get_userbyid(m.roleid), 'member', pg_catalog.pg_get_userbyid(m.member))
           ORDER BY pg_catalog.pg_get_userbyid(m.roleid), pg_catalog.pg_get_userbyid(m.member)), '[]')
         FROM pg_catalog.pg_auth_members m WHERE m.grantor = r.oid),
-      -- An ADMIN OPTION of a role whose privileges are not inherited is of no use.
+      -- The ADMIN OPTION of another role counts only if the administrator inherits the privileges of that role.
       'administrator_has_admin_option', EXISTS (
         SELECT FROM pg_catalog.pg_auth_members m
         WHERE m.roleid = r.oid AND m.admin_option AND pg_catalog.pg_has_role(m.member, 'USAGE')),

@@ -1,4 +1,5 @@
--- What is inside one database, as one JSON document of the shape of `Contents`. $1: the roles that it is about.
+-- Returns the contents of one database as one JSON document that deserializes to `Contents`; relations.sql precedes it.
+-- $1: the declared roles and the orphans.
 , groups AS (
   SELECT nspname, json_agg(json_build_object(
     'number', number, 'owner', owner, 'kind', kind, 'of_extension', of_extension,
@@ -91,7 +92,7 @@ SELECT json_build_object(
   'objects', (
     SELECT coalesce(json_agg(json_build_object(
       'kind', o.kind, 'identity', CASE o.kind WHEN 'procedure' THEN (
-        -- With the modes of its arguments, which tell two of one name apart.
+        -- With the modes of the arguments, because two procedures of one name can differ in the modes only.
         SELECT format('%s.%I(%s)', i.schema, p.proname, pg_get_function_identity_arguments(p.oid))
         FROM pg_proc p WHERE p.oid = o.oid) ELSE i.identity END, 'owner', pg_get_userbyid(o.owner),
       'of_extension', EXISTS (
@@ -120,7 +121,7 @@ SELECT json_build_object(
     FROM (
       SELECT DISTINCT ON (owner) owner, classid, objid, count(*) OVER (PARTITION BY owner) AS count FROM owned
       ORDER BY owner, classid, objid) o, pg_identify_object(o.classid, o.objid, 0) i
-    -- That function sees no snapshot: what somebody has dropped meanwhile has no name.
+    -- pg_identify_object ignores the snapshot, so it returns null for an object that was dropped in the meantime.
     WHERE i.identity IS NOT NULL),
   'default_privileges', (
     SELECT coalesce(json_agg(json_build_object(

@@ -1,7 +1,8 @@
--- The relations of a database in groups that are alike: one schema, owner, kind and ACL, of which counts what
--- concerns PUBLIC, the owner and the roles of $1. A group's number is the same in every query of one snapshot. Of an
--- extension's relation is told what the extension gave PUBLIC (pg_init_privs): what it says of others came from
--- default privileges.
+-- The common table expressions with which database.sql and names.sql begin: the relations of a database in groups
+-- with the same schema, owner, kind and ACL. An ACL is limited to PUBLIC, the owner and the roles $1.
+-- The number of a group is the same in all queries of one snapshot.
+-- For the relations of an extension, only the privileges that the extension granted to PUBLIC are returned: the other
+-- entries of pg_init_privs come from default privileges.
 WITH concerned AS (
   SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY($1::text[])
 ), given AS (
@@ -27,5 +28,5 @@ WITH concerned AS (
         WHERE x.grantee = 0 OR x.grantee = relowner
           OR x.grantee IN (SELECT oid FROM concerned)
           OR x.grantor <> relowner AND x.grantor IN (SELECT oid FROM concerned)))::text AS acl
-    FROM relation) concerning
+    FROM relation) limited
 )

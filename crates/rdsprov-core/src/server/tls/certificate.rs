@@ -1,4 +1,6 @@
-//! What a person wants to know of a certificate: who it is for, who vouches for it, and how long.
+//! Reads the parts of a certificate that error messages show: subject, issuer, validity and hosts.
+//!
+//! This module does not verify certificates. `verify.rs` does.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -12,30 +14,29 @@ use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, SubjectAltName};
 use x509_cert::time::Time;
 use x509_cert::{Certificate, TbsCertificate};
 
-/// What a certificate says, not yet believed.
+/// The content of a certificate, which is not verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CertificateDetails {
-    /// Whom it is for.
+    /// The distinguished name of the subject, such as `CN=db.example.com`; can be empty.
     pub(super) subject: String,
-    /// Who issued it.
+    /// The distinguished name of the CA that issued the certificate.
     pub(super) issuer: String,
-    /// Since when it is valid.
     pub(super) not_before: Timestamp,
-    /// Until when.
     pub(super) not_after: Timestamp,
-    /// The hosts that it names.
+    /// The DNS names and IP addresses of the extension `subjectAltName`.
     pub(super) hosts: Vec<String>,
-    /// Whether it is a CA's.
+    /// Whether the extension `basicConstraints` says that it is a CA certificate.
     pub(super) is_ca: bool,
-    /// Whether a server may show it.
+    /// Whether the extension `extKeyUsage` permits its use by a server.
+    /// `true` without the extension.
     pub(super) for_servers: bool,
 }
 
 impl CertificateDetails {
-    /// Reads a certificate; nothing where it is none.
+    /// Parses a certificate. Returns `None` if the bytes are not a certificate.
     pub(super) fn from_der(der: &CertificateDer<'_>) -> Option<Self> {
         let certificate = Certificate::from_der(der).ok()?.tbs_certificate;
-        // An extension that cannot be read says nothing.
+        // An extension that cannot be parsed is treated like an absent one.
         let names: Option<SubjectAltName> = extension(&certificate);
         let constraints: Option<BasicConstraints> = extension(&certificate);
         let usage: Option<ExtendedKeyUsage> = extension(&certificate);
@@ -47,23 +48,26 @@ impl CertificateDetails {
             hosts: names.iter().flat_map(|names| &names.0).filter_map(host).collect(),
             is_ca: constraints.is_some_and(|constraints| constraints.ca),
             for_servers: usage.is_none_or(|usage| {
-                usage.0.iter().any(|one| [ID_KP_SERVER_AUTH, ANY_EXTENDED_KEY_USAGE].contains(one))
+                usage
+                    .0
+                    .iter()
+                    .any(|usage| [ID_KP_SERVER_AUTH, ANY_EXTENDED_KEY_USAGE].contains(usage))
             }),
         })
     }
 
-    /// What to call it: who has nothing but hosts is called after them.
+    /// Returns the name for messages: the subject, or the hosts if the subject is empty.
     pub(super) fn name(&self) -> String {
         if self.subject.is_empty() { self.hosts.join(", ") } else { self.subject.clone() }
     }
 
-    /// Whether nobody else vouches for it.
+    /// Returns whether subject and issuer are equal. The signature is not verified.
     pub(super) fn is_self_signed(&self) -> bool {
         self.subject == self.issuer
     }
 }
 
-/// Reads the end of the validity of a certificate, and `None` if it cannot be parsed.
+/// Returns the end of the validity of a certificate, or `None` if it cannot be parsed.
 ///
 /// It renders no names, so it is much faster than [`CertificateDetails::from_der`].
 pub(super) fn not_after(der: &CertificateDer<'_>) -> Option<Timestamp> {
@@ -89,7 +93,7 @@ fn host(name: &GeneralName) -> Option<String> {
     }
 }
 
-/// A stranger wrote it, and a person reads it on a terminal.
+/// Replaces control characters, because the text is untrusted and is printed on a terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -1,4 +1,4 @@
-//! The certificate by which the server knows us.
+//! Loads the client certificate and its private key, with which the administrator authenticates.
 
 use std::fs::{File, Metadata};
 use std::io::Read as _;
@@ -12,7 +12,7 @@ use super::roots::read_certificates;
 use super::{TlsError, pem_reason};
 use crate::config::ClientCertificate;
 
-/// A certificate with those that vouch for it, and its key.
+/// Reads the certificate chain and the private key.
 pub(super) fn load(
     client: &ClientCertificate,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
@@ -48,7 +48,9 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     })
 }
 
-/// What libpq refuses: of a key of one's own, any right of others; of root's, more than a group's to read.
+/// Returns whether libpq would reject the permissions of a key file.
+///
+/// The file must not be accessible for group and others. If root owns it, the group may read it.
 #[cfg(unix)]
 fn others_may_use(metadata: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -62,6 +64,6 @@ fn others_may_use(_: &Metadata) -> bool {
 }
 
 fn is_encrypted(text: &[u8]) -> bool {
-    const WORD: &[u8] = b"ENCRYPTED";
-    text.windows(WORD.len()).any(|window| window == WORD)
+    const LABEL: &[u8] = b"ENCRYPTED";
+    text.windows(LABEL.len()).any(|window| window == LABEL)
 }

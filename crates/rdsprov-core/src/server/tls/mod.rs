@@ -1,4 +1,6 @@
-//! TLS: whom to trust, who we are, and how that is set up.
+//! Sets up TLS: the trusted roots, the verification of the server, and the client certificate.
+//!
+//! `problem.rs` explains why a handshake failed. This module does not know secrets or plans.
 
 mod certificate;
 mod client;
@@ -76,48 +78,48 @@ pub enum TlsError {
     SetUp(String),
 }
 
-/// How a connection is protected.
+/// The protection of connections: TLS as configured, or none.
 #[derive(Clone)]
 pub struct Tls(pub(super) Protection);
 
 #[derive(Clone)]
 pub(super) enum Protection {
-    /// Not at all.
+    /// Connections without TLS, which are allowed to loopback addresses only.
     Disabled,
-    /// By TLS.
+    /// Connections with TLS, which the connector sets up.
     Rustls { connector: MakeRustlsConnect, identity: Identity, peer: Peer },
 }
 
-/// What is known of who is at the other end.
+/// Whether the identity of the server is verified.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
-    /// It is the server that was asked for.
+    /// The server has a certificate of a trusted CA for its host name (`verify-full`).
     Verified,
-    /// Nothing.
-    Anybody,
+    /// The server may be any server, because its certificate is not verified (`require`).
+    Unverified,
 }
 
-/// What the server is told of who we are, beside the password.
+/// Whether the client certificate is sent to the server.
 #[derive(Clone)]
 pub(super) enum Identity {
-    /// Nothing: there is no client certificate.
-    Unknown,
-    /// The client certificate; and a connector that does not show it.
-    Shown { anonymous: MakeRustlsConnect },
-    /// Nothing: there is a client certificate, and it is somebody else's.
+    /// Nothing is sent, because no client certificate is configured.
+    None,
+    /// The client certificate is sent. `anonymous` connects without it, as other roles.
+    Sent { anonymous: MakeRustlsConnect },
+    /// Nothing is sent, because the client certificate belongs to the administrator.
     Withheld,
 }
 
 impl Tls {
-    /// Prepares TLS. What it does not need is not read.
+    /// Prepares TLS. Only the files that the mode requires are read.
     ///
     /// # Errors
-    /// Where a file cannot be used or rustls refuses.
+    /// Returns a [`TlsError`] if a file cannot be used or rustls rejects the configuration.
     pub fn new(settings: &TlsSettings) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let (verifier, peer): (Arc<dyn ServerCertVerifier>, Peer) = match settings.mode {
             TlsMode::Disable => return Ok(Self(Protection::Disabled)),
-            TlsMode::Require => (Arc::new(AnyCertificate(provider.clone())), Peer::Anybody),
+            TlsMode::Require => (Arc::new(AnyCertificate(provider.clone())), Peer::Unverified),
             TlsMode::VerifyFull => {
                 let roots = Roots::load(settings.ca_file.as_ref())?;
                 (Arc::new(VerifyFull::new(roots, provider.clone())?), Peer::Verified)
@@ -130,7 +132,7 @@ impl Tls {
             .with_custom_certificate_verifier(verifier);
         let anonymous = MakeRustlsConnect::new(builder.clone().with_no_client_auth());
         let Some(client) = &settings.client else {
-            return Ok(Self::rustls(anonymous, Identity::Unknown, peer));
+            return Ok(Self::rustls(anonymous, Identity::None, peer));
         };
         let (chain, key) = client::load(client)?;
         let config = builder.with_client_auth_cert(chain, key).map_err(|error| match error {
@@ -142,27 +144,28 @@ impl Tls {
             }
             other => TlsError::ClientKey { path: client.key.clone(), reason: other.to_string() },
         })?;
-        Ok(Self::rustls(MakeRustlsConnect::new(config), Identity::Shown { anonymous }, peer))
+        Ok(Self::rustls(MakeRustlsConnect::new(config), Identity::Sent { anonymous }, peer))
     }
 
     fn rustls(connector: MakeRustlsConnect, identity: Identity, peer: Peer) -> Self {
         Self(Protection::Rustls { connector, identity, peer })
     }
 
-    /// The same for another role: the client certificate says who one is, and no other.
+    /// Returns the protection for another role, without the client
+    /// certificate of the administrator.
     pub(super) fn for_another_role(&self) -> Self {
         match &self.0 {
-            Protection::Rustls { identity: Identity::Shown { anonymous }, peer, .. } => {
+            Protection::Rustls { identity: Identity::Sent { anonymous }, peer, .. } => {
                 Self::rustls(anonymous.clone(), Identity::Withheld, *peer)
             }
             _ => self.clone(),
         }
     }
 
-    /// What the server is told of who we are.
+    /// Returns whether a client certificate is sent.
     pub(super) fn identity(&self) -> &Identity {
         match &self.0 {
-            Protection::Disabled => &Identity::Unknown,
+            Protection::Disabled => &Identity::None,
             Protection::Rustls { identity, .. } => identity,
         }
     }
@@ -172,7 +175,7 @@ fn set_up(error: impl Display) -> TlsError {
     TlsError::SetUp(error.to_string())
 }
 
-/// What is wrong with a PEM file, without a word of what it holds.
+/// Returns what is wrong with a PEM file, without its content, which can be a private key.
 fn pem_reason(error: &pem::Error) -> String {
     match error {
         pem::Error::Io(error) => error.to_string(),

@@ -1,4 +1,4 @@
-//! Why a server is not trusted, or does not trust us, and what to do about it.
+//! The reasons why the TLS handshake with a server fails, and what the user can do about each.
 
 use std::error::Error;
 use std::io;
@@ -133,11 +133,12 @@ pub enum TlsProblem {
 }
 
 impl TlsProblem {
-    /// The problem within what the driver says, where it is one of TLS.
+    /// Finds the TLS problem in an error of the driver. Returns `None` for other errors.
     pub(in crate::server) fn from_error(error: &tokio_postgres::Error) -> Option<Self> {
         let mut cause: Option<&(dyn Error + 'static)> = error.source();
         while let Some(error) = cause {
-            // An `io::Error` keeps what it wraps to itself, and names as its source what is behind that.
+            // `source()` of an `io::Error` skips the error that it wraps,
+            // which `get_ref()` returns.
             let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
             let found = error
                 .downcast_ref::<rustls::Error>()
@@ -145,7 +146,7 @@ impl TlsProblem {
             if let Some(found) = found {
                 return Some(Self::from_rustls(found));
             }
-            // The driver has no type for it (tokio-postgres 0.7).
+            // tokio-postgres 0.7 has no type for this error.
             if error.to_string() == "server does not support TLS" {
                 return Some(Self::NotOffered);
             }
@@ -160,7 +161,8 @@ impl TlsProblem {
                 .downcast_ref::<Self>()
                 .cloned()
                 .unwrap_or_else(|| Self::Unacceptable(cause.to_string())),
-            // Of the chain, the verifier has told already: this is the handshake's.
+            // The verifier reports bad signatures in the chain itself, so this one is the
+            // signature of the handshake.
             rustls::Error::InvalidCertificate(CertificateError::BadSignature) => Self::NotItsKey,
             rustls::Error::InvalidCertificate(error) => Self::Unacceptable(error.to_string()),
             rustls::Error::InvalidMessage(_)
@@ -172,13 +174,13 @@ impl TlsProblem {
         }
     }
 
-    /// What a server says of us before it hangs up.
+    /// Interprets the alert with which the server ended the handshake.
     fn from_alert(alert: AlertDescription) -> Self {
         let reason = match alert {
             AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => {
                 return Self::NothingInCommon;
             }
-            // Up to TLS 1.2 that is also what one hears who shows no certificate.
+            // Before TLS 1.3, servers also send this alert if the client certificate is missing.
             AlertDescription::HandshakeFailure => return Self::Refused,
             AlertDescription::CertificateRequired => return Self::ClientCertificateWanted,
             AlertDescription::UnknownCA => "it does not know the CA that issued it",
@@ -199,7 +201,7 @@ impl TlsProblem {
     }
 }
 
-/// The hosts of a certificate, and what to do with them.
+/// Returns the end of the message about a certificate for other hosts.
 fn other_hosts(hosts: &[String]) -> String {
     if hosts.is_empty() {
         return "for no host at all; give the server one that names its host as subjectAltName (a common name does not count)".to_owned();

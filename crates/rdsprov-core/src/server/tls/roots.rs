@@ -1,4 +1,5 @@
-//! Whom to trust: the system's roots, Amazon's that this program carries, and those of a file.
+//! Loads the trusted root certificates: those of the system, those of Amazon that the program
+//! contains, and those of a CA file.
 
 use std::fmt;
 use std::path::Path;
@@ -12,10 +13,10 @@ use super::certificate::{CertificateDetails, not_after};
 use super::{TlsError, pem_reason};
 use crate::config::CaFile;
 
-/// Amazon's certificates; `rds-ca.md` says where they are from.
+/// The certificates of Amazon; `rds-ca.md` describes their origin.
 const CARRIED: &[u8] = include_bytes!("rds-ca.pem");
 
-/// What is known of the certificates of Amazon's that this program carries.
+/// A summary of the certificates of Amazon that the program contains.
 ///
 /// ```
 /// let carried = rdsprov_core::server::CarriedCertificates::read().unwrap();
@@ -23,19 +24,19 @@ const CARRIED: &[u8] = include_bytes!("rds-ca.pem");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CarriedCertificates {
-    /// How many they are.
+    /// The number of certificates.
     pub count: usize,
-    /// Where they are from.
+    /// The package that they come from, with its version.
     pub origin: &'static str,
-    /// When the first of them expires.
+    /// The time at which the first of them expires.
     pub nearest_expiry: Timestamp,
 }
 
 impl CarriedCertificates {
-    /// Reads them: only what asks for them pays for that.
+    /// Parses the certificates on each call.
     ///
     /// # Errors
-    /// Where the program is damaged.
+    /// Returns [`TlsError::Carried`] if the program file is damaged.
     pub fn read() -> Result<Self, TlsError> {
         let expiries = carried()?
             .iter()
@@ -67,25 +68,26 @@ fn carried() -> Result<Vec<CertificateDer<'static>>, TlsError> {
         .map_err(|_: rustls::pki_types::pem::Error| TlsError::Carried)
 }
 
-/// The roots of a connection.
+/// The root certificates for connections.
 #[derive(Debug)]
 pub(super) struct Roots {
-    /// Those that may vouch for a server.
+    /// The roots that are valid now.
     pub(super) store: RootCertStore,
-    /// Those that could have until they expired. webpki does not look at the validity of roots, so they are
-    /// kept apart; OpenSSL does look, and so does who reads its message.
+    /// The roots that have expired. webpki ignores the validity of roots, so they are not in
+    /// `store`. Error messages name them.
     pub(super) expired: Vec<CertificateDetails>,
-    /// Those of the file, which may be a server's own.
-    pub(super) of_file: Vec<CertificateDer<'static>>,
+    /// The certificates of the CA file, which can include the self-signed certificate of a server.
+    pub(super) from_file: Vec<CertificateDer<'static>>,
 }
 
 impl Roots {
-    /// The system's and Amazon's with those of a file, or the system's alone.
+    /// Loads the roots of the system and, unless `ca_file` is [`CaFile::System`], those of Amazon
+    /// and of the CA file.
     pub(super) fn load(ca_file: Option<&CaFile>) -> Result<Self, TlsError> {
         let mut roots =
-            Self { store: RootCertStore::empty(), expired: Vec::new(), of_file: Vec::new() };
+            Self { store: RootCertStore::empty(), expired: Vec::new(), from_file: Vec::new() };
         let now = Timestamp::now();
-        // Of the system's, what cannot be used is not asked for by anybody.
+        // Unusable certificates of the system are ignored, because the user did not choose them.
         for certificate in rustls_native_certs::load_native_certs().certs {
             let _ = roots.add(certificate, now);
         }
@@ -93,9 +95,9 @@ impl Roots {
             Some(CaFile::System) if roots.store.is_empty() => return Err(TlsError::NoSystemRoots),
             Some(CaFile::System) => return Ok(roots),
             Some(CaFile::Path(path)) => {
-                roots.of_file = read_certificates(path)
+                roots.from_file = read_certificates(path)
                     .map_err(|reason| TlsError::CaFile { path: path.clone(), reason })?;
-                for (number, certificate) in roots.of_file.clone().into_iter().enumerate() {
+                for (number, certificate) in roots.from_file.clone().into_iter().enumerate() {
                     roots.add(certificate, now).map_err(|Unusable| TlsError::CaFile {
                         path: path.clone(),
                         reason: format!("its certificate {} cannot be understood", number + 1),
@@ -130,7 +132,7 @@ impl Roots {
 /// A certificate that cannot be a root.
 struct Unusable;
 
-/// The certificates of a PEM file: at least one, or what is wrong.
+/// Reads at least one certificate from a PEM file, or returns the reason why this fails.
 pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let text = std::fs::read(path).map_err(|error| error.to_string())?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text)
@@ -154,7 +156,7 @@ mod tests {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference.md"));
 
     #[test]
-    fn what_is_carried_are_cas() {
+    fn contained_certificates_are_cas() {
         let mut store = RootCertStore::empty();
         for der in carried().unwrap() {
             let certificate = x509_cert::Certificate::from_der(&der).unwrap();
@@ -166,18 +168,18 @@ mod tests {
     }
 
     #[test]
-    fn the_systems_alone_are_without_amazons() {
+    fn system_roots_do_not_include_those_of_amazon() {
         let system = Roots::load(Some(&CaFile::System)).map_or(0, |roots| roots.store.len());
         let carried = CarriedCertificates::read().unwrap().count;
         assert_eq!(Roots::load(None).unwrap().store.len(), system + carried);
     }
 
     #[test]
-    fn the_reference_says_what_is_carried() {
+    fn reference_contains_the_summary() {
         let carried = CarriedCertificates::read().unwrap();
-        let describe_error = REFERENCE.split_whitespace().collect::<Vec<_>>().join(" ");
+        let reference = REFERENCE.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(
-            describe_error.contains(&carried.to_string()),
+            reference.contains(&carried.to_string()),
             "docs/reference.md does not say: {carried}"
         );
     }

@@ -1,4 +1,5 @@
-//! Who is there: asked of webpki, and what it answers told with what the certificate says of itself.
+//! Verifies the certificate of the server with webpki, and explains its errors with the
+//! content of the certificate.
 
 use std::sync::Arc;
 
@@ -15,12 +16,12 @@ use super::problem::TlsProblem;
 use super::roots::Roots;
 use super::{TlsError, set_up};
 
-/// `verify-full`: a CA that is trusted vouches for the server, and for its name.
+/// Verifies that a trusted CA issued the certificate for the host name, as `verify-full` requires.
 #[derive(Debug)]
 pub(super) struct VerifyFull {
     webpki: Arc<WebPkiServerVerifier>,
     expired: Vec<CertificateDetails>,
-    of_file: Vec<CertificateDer<'static>>,
+    from_file: Vec<CertificateDer<'static>>,
 }
 
 impl VerifyFull {
@@ -28,25 +29,27 @@ impl VerifyFull {
         let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots.store), provider)
             .build()
             .map_err(set_up)?;
-        Ok(Self { webpki, expired: roots.expired, of_file: roots.of_file })
+        Ok(Self { webpki, expired: roots.expired, from_file: roots.from_file })
     }
 
-    /// `openssl req -x509`, the way of PostgreSQL's manual, makes a server certificate that says it is a
-    /// CA's. webpki refuses such a one; libpq takes it where the very same stands in the CA file, and so
-    /// do we: whoever put it there vouches for just this server.
-    fn is_vouched_for(
+    /// Returns whether a self-signed CA certificate is accepted as the certificate of the server.
+    ///
+    /// `openssl req -x509`, which the PostgreSQL manual recommends, creates a server certificate
+    /// that is marked as a CA certificate. webpki rejects it. libpq accepts it if the CA file
+    /// contains exactly this certificate, and so does this program.
+    fn is_pinned(
         &self,
         certificate: &CertificateDer<'_>,
         details: &CertificateDetails,
         now: Timestamp,
     ) -> bool {
-        self.of_file.contains(certificate)
+        self.from_file.contains(certificate)
             && details.is_self_signed()
             && details.for_servers
             && (details.not_before..=details.not_after).contains(&now)
     }
 
-    /// What webpki found, told with what the certificates say.
+    /// Converts an error of webpki to a problem that names subjects, issuers, hosts and dates.
     fn explain(
         &self,
         error: CertificateError,
@@ -98,7 +101,7 @@ impl VerifyFull {
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 TlsProblem::NotForServers { subject: details.name() }
             }
-            // webpki's `CaUsedAsEndEntity`, which rustls has no name for.
+            // rustls has no variant for `CaUsedAsEndEntity` of webpki.
             CertificateError::Other(_) if details.is_ca => {
                 TlsProblem::CaAsServer { subject: details.name() }
             }
@@ -107,13 +110,13 @@ impl VerifyFull {
     }
 }
 
-/// The certificate that nothing which the server sent vouches for.
+/// Returns the last certificate of the chain, whose issuer the server did not send.
 fn last_of_chain<'a>(
     details: &'a CertificateDetails,
     intermediates: &'a [CertificateDetails],
 ) -> &'a CertificateDetails {
     let mut last = details;
-    // Certificates may vouch for one another in a circle.
+    // The number of iterations is limited, because certificates can be each other's issuers.
     for _ in intermediates {
         match intermediates.iter().find(|one| one.subject == last.issuer) {
             Some(next) if !last.is_self_signed() => last = next,
@@ -144,11 +147,11 @@ impl ServerCertVerifier for VerifyFull {
         };
         if matches!(error, CertificateError::Other(_))
             && details.is_ca
-            && self.is_vouched_for(certificate, &details, now)
+            && self.is_pinned(certificate, &details, now)
         {
             match verify_server_name(&ParsedCertificate::try_from(certificate)?, host) {
                 Ok(()) => return Ok(ServerCertVerified::assertion()),
-                Err(rustls::Error::InvalidCertificate(of_name)) => error = of_name,
+                Err(rustls::Error::InvalidCertificate(name_error)) => error = name_error,
                 Err(other) => return Err(other),
             }
         }
@@ -178,14 +181,14 @@ impl ServerCertVerifier for VerifyFull {
     }
 }
 
-/// A problem travels through rustls as itself.
+/// Wraps a problem so that it can be found again in the error of the driver.
 impl From<TlsProblem> for rustls::Error {
     fn from(problem: TlsProblem) -> Self {
         Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(problem))))
     }
 }
 
-/// Encrypts without asking who is there: what `require` means.
+/// Accepts each certificate of the server, as `require` specifies.
 #[derive(Debug)]
 pub(super) struct AnyCertificate(pub(super) Arc<CryptoProvider>);
 
@@ -248,11 +251,11 @@ mod tests {
         Arc::new(rustls::crypto::aws_lc_rs::default_provider())
     }
 
-    /// A server that shows what it is told to.
+    /// Makes a server send this certificate.
     #[derive(Debug)]
-    struct Shows(Arc<CertifiedKey>);
+    struct FixedCertificate(Arc<CertifiedKey>);
 
-    impl ResolvesServerCert for Shows {
+    impl ResolvesServerCert for FixedCertificate {
         fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
             Some(self.0.clone())
         }
@@ -279,11 +282,12 @@ mod tests {
         Ca { issuer: Issuer::new(params, key), certificate }
     }
 
-    /// What a client that trusts the CA says of a server with this chain and key.
+    /// Returns the problem that a client, which trusts the CA, has with a server with
+    /// this chain and key.
     fn problem(ca: &Ca, chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> TlsProblem {
         let mut store = RootCertStore::empty();
         store.add(ca.certificate.clone()).unwrap();
-        let roots = Roots { store, expired: Vec::new(), of_file: Vec::new() };
+        let roots = Roots { store, expired: Vec::new(), from_file: Vec::new() };
         let verifier = Arc::new(VerifyFull::new(roots, provider()).unwrap());
         let client = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -297,7 +301,9 @@ mod tests {
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(Shows(Arc::new(CertifiedKey::new(chain, key)))));
+            .with_cert_resolver(Arc::new(FixedCertificate(Arc::new(CertifiedKey::new(
+                chain, key,
+            )))));
         let name = ServerName::try_from("localhost").unwrap();
         let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
         let mut server = ServerConnection::new(Arc::new(server)).unwrap();
@@ -322,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_the_key_is_found_out() {
+    fn server_without_the_key_is_rejected() {
         let ca = ca();
         let (own, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
         let certificate = params("server", false).signed_by(&own, &ca.issuer).unwrap();
@@ -331,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_of_the_chain_that_has_expired_is_named() {
+    fn expired_certificate_of_the_chain_is_named() {
         let ca = ca();
         let mut middle = params("Middle CA", true);
         middle.not_after = rcgen::date_time_ymd(2020, 1, 1);
@@ -343,14 +349,14 @@ mod tests {
         let TlsProblem::Expired { subject, not_after } =
             problem(&ca, vec![certificate.der().clone(), link], &own)
         else {
-            panic!("it is not said to have expired");
+            panic!("the problem is not an expired certificate");
         };
         assert_eq!(subject, "CN=Middle CA");
         assert_eq!(not_after.to_string(), "2020-01-01T00:00:00Z");
     }
 
     #[test]
-    fn what_is_no_certificate_is_called_so() {
+    fn bytes_that_are_not_a_certificate_are_unreadable() {
         let ca = ca();
         let key = KeyPair::generate().unwrap();
         let nothing = CertificateDer::from(vec![0x30, 0x00]);
