@@ -201,7 +201,7 @@ fn panics_print_no_password() {
             assert!(printed.contains(install), "{at}: {printed}");
             let ledger = std::fs::read_to_string(fixture.path().join("ledger.jsonl")).unwrap();
             let last = ledger.lines().last().unwrap();
-            assert!(last.contains("the run was broken off"), "{at}: {last}");
+            assert!(last.contains("the run was interrupted"), "{at}: {last}");
         }
         assert_no_secret_kept(&fixture);
         let test = "panics_print_no_password";

@@ -1,4 +1,8 @@
-//! The whole of an apply: lock, observe, plan, gates, record the intent, execute, observe again.
+//! The order of `apply`: lock, observe, plan, check the gates, record the
+//! intent, execute, observe again.
+//!
+//! Each run that can open its records ends with an outcome record, even after a panic. This module
+//! does not know terminals or exit codes.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -16,48 +20,48 @@ use crate::gate::{self, Approval, GateError};
 use crate::plan::{Plan, SavedPlan, Step};
 use crate::server::{self, Lock, Provisioner, StepResult};
 
-/// How many plans one run carries out at most.
-const ROUNDS: usize = 2;
+/// The maximum number of plans that one run executes: the second one contains the deferred parts.
+const MAX_PLANS: usize = 2;
 
-/// What somebody says of an apply.
+/// The options of `apply`, `delegate` and `rotate`.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "aws", derive(Default))]
 pub struct ApplyOptions {
-    /// Of server, secrets and build.
+    /// The options for server, secrets and build id.
     pub server: ServerOptions,
-    /// The environment that records name until it is known.
+    /// The environment for records of errors that occur before the definitions are read.
     pub environment: Option<String>,
-    /// Names the run in records; a random one by default.
+    /// The run id for records; a random UUID by default.
     pub run_id: Option<String>,
-    /// The CSV file; by default what `rdsprov.toml` says.
+    /// The CSV file for records; by default the one in `rdsprov.toml`.
     pub audit_output: Option<PathBuf>,
-    /// The ledger; by default what `rdsprov.toml` says.
+    /// The ledger; by default the one in `rdsprov.toml`.
     pub audit_ledger: Option<PathBuf>,
-    /// Who runs it; by default the user of the system.
+    /// The user who starts the run, for records; by default the user of the operating system.
     pub actor: Option<String>,
-    /// Who agreed to it.
+    /// The user who approved the run, for records.
     pub approver: Option<String>,
-    /// What it was asked for by.
+    /// The change request or ticket of the run, for records.
     pub request_id: Option<String>,
-    /// The approval, as `ALLOW_DB_PROVISION` says it.
+    /// The approval: the value of `ALLOW_DB_PROVISION`.
     pub approval: Option<String>,
-    /// The plan that is to be carried out.
+    /// The only plan that may be executed, or any.
     pub plan_source: PlanSource,
-    /// Whether all is done but the last step.
+    /// Whether the run ends before the execution of the plan.
     pub dry_run: bool,
-    /// Whether the other databases go on after a failure.
+    /// Whether the transactions of other databases are executed after one has failed.
     pub keep_going: bool,
 }
 
-/// Which plan is to be carried out.
+/// The plan that a run may execute.
 #[derive(Debug, Clone, Default)]
 pub enum PlanSource {
-    /// The one that is made now.
+    /// Any plan that the run makes.
     #[default]
     Any,
-    /// The one that a file holds, and no other.
+    /// The saved plan in a file. The run fails if its own plan differs.
     File(PathBuf),
-    /// This one, and no other.
+    /// This saved plan. The run fails if its own plan differs.
     Only(Box<SavedPlan>),
 }
 
@@ -77,55 +81,58 @@ impl PlanSource {
     }
 }
 
-/// What a front end says and asks meanwhile. It is called where [`apply`] is awaited.
+/// The callbacks with which a front end shows progress and asks for confirmation.
+///
+/// They are called in the task that awaits [`apply`].
 pub trait Frontend: Sync {
-    /// A plan is made, and will be carried out if nothing stands in the way.
+    /// Called after planning, before the gates are checked.
     fn on_plan(&self, _plan: &Plan) {}
 
-    /// Records are kept.
+    /// Called after CSV rows are written.
     fn on_records(&self, _records: &[Record]) {}
 
-    /// A step has ended; its transaction, too.
+    /// Called for each step after its transaction has ended.
     fn on_step(&self, _step: &Step, _result: &StepResult) {}
 
-    /// Whether somebody who may be asked says yes.
+    /// Returns whether the user confirms the plan. By default, no confirmation is required.
     fn confirm(&self, _plan: &Plan) -> impl Future<Output = bool> {
         std::future::ready(true)
     }
 }
 
-/// How a run ended well.
+/// How a run succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completion {
-    /// The server is as declared, and a second look has shown it.
+    /// The plan was executed, and the next plan is empty.
     Converged,
-    /// It was so before.
+    /// The first plan was empty.
     NothingToDo,
-    /// Nothing was to be changed.
+    /// The run ended before the execution, as the option `dry_run` requires.
     DryRun,
 }
 
-/// What became of a run.
+/// The result of a run, with everything that it recorded.
 #[derive(Debug)]
 pub struct Outcome {
-    /// How it ended.
+    /// How the run succeeded, or why it failed.
     pub result: Result<Completion, Error>,
-    /// What records call it, and where it ran.
+    /// The context of the records, such as run id, server and plan.
     pub recorder: EventRecorder,
-    /// The plans that were made, in order; what the last left open, if not all is well.
+    /// The plans of the run in order. If the server has not converged, the last plan
+    /// contains the remaining steps.
     pub plans: Vec<Plan>,
-    /// The steps that were to be carried out, and what became of each.
+    /// The steps of the executed plans, with their results.
     pub steps: Vec<(Step, StepResult)>,
-    /// Whether anything was committed.
+    /// Whether at least one transaction was committed or one secret was created.
     pub committed: bool,
-    /// All rows of the CSV, in order.
+    /// All rows of the CSV file, in order.
     pub records: Vec<Record>,
-    /// The last record of the ledger, where there is one. Whoever keeps its hash elsewhere can tell later
-    /// that nothing before it was changed, and that nothing was cut off.
+    /// The last record of the ledger; `None` without a ledger. With its hash, stored elsewhere, a
+    /// later verification detects a ledger that was changed or truncated.
     pub ledger_head: Option<LedgerHead>,
 }
 
-/// What a run has come to so far.
+/// The state of a run so far.
 pub(super) struct Progress {
     pub recorder: EventRecorder,
     plans: Vec<Plan>,
@@ -133,23 +140,21 @@ pub(super) struct Progress {
     pub committed: bool,
 }
 
-/// What a run is for.
+/// The operation of a run.
 #[derive(Clone, Copy)]
 #[cfg_attr(
     not(feature = "aws"),
     allow(dead_code, reason = "only Secrets Manager has versions to rotate by")
 )]
 pub(super) enum Operation<'a> {
-    /// To make the server as declared.
     Apply,
-    /// To give these applications new passwords.
+    /// Replaces the passwords of these applications.
     Rotate(&'a [String]),
-    /// To make a role that administers in the master's place.
     Delegate,
 }
 
 impl Operation<'_> {
-    /// What records call it.
+    /// Returns the operation as records contain it.
     fn command(self) -> Command {
         match self {
             Self::Apply => Command::Apply,
@@ -159,7 +164,9 @@ impl Operation<'_> {
     }
 }
 
-/// Makes a server as declared. The setup is made here, so that what is wrong with it is recorded.
+/// Changes a server to its desired state, and records the run.
+///
+/// This function calls `setup`, so that its errors are recorded, too.
 pub async fn apply<F: Frontend>(
     config: Config,
     setup: impl FnOnce(Config) -> Result<Setup, Error>,
@@ -170,8 +177,9 @@ pub async fn apply<F: Frontend>(
     run_operation(config, setup, options, frontend, cancellation, Operation::Apply).await
 }
 
-/// Makes a role that administers an environment in the master's place, whatever is declared there. What
-/// records and gates ask for is as for [`apply`].
+/// Creates a delegate for an environment, and records the run.
+///
+/// Gates and records are those of [`apply`].
 pub async fn delegate<F: Frontend>(
     config: Config,
     delegation: Delegation,
@@ -184,14 +192,14 @@ pub async fn delegate<F: Frontend>(
     run_operation(config, setup, options, frontend, cancellation, Operation::Delegate).await
 }
 
-/// Does it, and records how it ended.
+/// Runs an operation, and records its outcome.
 pub(super) async fn run_operation<F: Frontend>(
     config: Config,
     setup: impl FnOnce(Config) -> Result<Setup, Error>,
     options: &ApplyOptions,
     frontend: &F,
     cancellation: &Cancellation,
-    work: Operation<'_>,
+    operation: Operation<'_>,
 ) -> Outcome {
     let context = RunContext {
         environment: options.environment.clone().unwrap_or_default(),
@@ -206,11 +214,11 @@ pub(super) async fn run_operation<F: Frontend>(
     };
     let csv = options.audit_output.clone().or_else(|| config.audit.output.clone());
     let ledger = options.audit_ledger.clone().or_else(|| config.audit.ledger.clone());
-    let recorder = EventRecorder { context, command: work.command() };
+    let recorder = EventRecorder { context, command: operation.command() };
     let (records, opened) = Records::open(frontend, csv, ledger, recorder.clone());
     let mut progress =
         Progress { recorder, plans: Vec::new(), steps: Vec::new(), committed: false };
-    let execution = Execution { options, frontend, records: &records, cancellation, work };
+    let execution = Execution { options, frontend, records: &records, cancellation, operation };
     let mut result = match opened {
         Err(error) => Err(error.into()),
         Ok(()) => tokio::select! {
@@ -231,13 +239,13 @@ pub(super) async fn run_operation<F: Frontend>(
                 Kind::Refused if !committed => Status::Refused,
                 _ => Status::Error,
             };
-            // What a step's record says need not be said again.
+            // The record of the failed step contains the message already.
             let already_recorded = matches!(error, Error::Statement(_));
             recorder.outcome(status, &error.to_string(), already_recorded)
         }
     };
     if let Err(error) = records.write(&recorder.context, &[outcome]) {
-        // The first error is what a reader needs.
+        // If the run failed already, its error is more useful than that of the record.
         result = result.and(Err(error.into()));
     }
     let (records, ledger_head) = records.into_all();
@@ -245,14 +253,14 @@ pub(super) async fn run_operation<F: Frontend>(
     Outcome { result, recorder, plans, steps, committed, records, ledger_head }
 }
 
-/// One attempt, with what stays the same in it.
+/// The inputs of a run that do not change.
 pub(super) struct Execution<'a, F> {
     pub options: &'a ApplyOptions,
     pub frontend: &'a F,
     records: &'a Records<'a, F>,
     pub cancellation: &'a Cancellation,
-    #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "there is one kind of work then"))]
-    work: Operation<'a>,
+    #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "only rotations need it"))]
+    operation: Operation<'a>,
 }
 
 impl<F: Frontend> Execution<'_, F> {
@@ -272,7 +280,7 @@ impl<F: Frontend> Execution<'_, F> {
             saved.check_environment(&setup.environment)?;
         }
         let approval = match Approval::parse(options.approval.as_deref()) {
-            // Nobody asks.
+            // Without a gate, an invalid value is ignored.
             Err(_) if options.dry_run || setup.approval_policy == ApprovalPolicy::None => {
                 Approval::Nothing
             }
@@ -283,7 +291,7 @@ impl<F: Frontend> Execution<'_, F> {
         }
 
         #[cfg(feature = "aws")]
-        if let Operation::Rotate(applications) = self.work {
+        if let Operation::Rotate(applications) = self.operation {
             return self.rotate(&setup, applications, &approval, progress).await;
         }
         let run = setup.open(&options.server).await?;
@@ -312,29 +320,30 @@ impl<F: Frontend> Execution<'_, F> {
         if !self.frontend.confirm(&plan).await {
             return Err(Error::NotAgreed);
         }
-        // What could not be seen before the first plan had run is a second plan's; then all was seen.
-        for _ in 0..ROUNDS {
+        // Parts that the first plan deferred are visible after its execution. They are
+        // in the second plan.
+        for _ in 0..MAX_PLANS {
             self.execute(&run, &lock, &plan, progress).await?;
-            let again = run.plan().await?;
-            if again.is_empty() && again.refusals.is_empty() {
+            let next = run.plan().await?;
+            if next.is_empty() && next.refusals.is_empty() {
                 self.record(progress, &progress.recorder.no_change(&plan))?;
                 return Ok(Completion::Converged);
             }
-            self.show(progress, &again);
+            self.show(progress, &next);
             if plan.deferred.is_empty() {
                 break;
             }
-            no_refusals(&again)?;
+            no_refusals(&next)?;
             if saved.is_some() {
                 return Err(Error::SecondPlan);
             }
-            gate::check(&again, setup.approval_policy, &approval, &allowed).map_err(|error| {
+            gate::check(&next, setup.approval_policy, &approval, &allowed).map_err(|error| {
                 match error {
                     GateError::Stale { digest, .. } => Error::SecondApproval { digest },
                     error => error.into(),
                 }
             })?;
-            plan = again;
+            plan = next;
         }
         Err(Error::NotConverged)
     }
@@ -349,7 +358,7 @@ impl<F: Frontend> Execution<'_, F> {
         self.frontend.on_plan(plan);
     }
 
-    /// Records the intent and carries a plan out.
+    /// Records the intent and executes a plan.
     async fn execute(
         &self,
         run: &Provisioner,
@@ -378,7 +387,7 @@ impl<F: Frontend> Execution<'_, F> {
         })
     }
 
-    /// Records the intent, does what changes something, and records what became of each step.
+    /// Records the intent, executes an operation, and records the result of each step.
     pub(super) async fn reported(
         &self,
         plan: &Plan,
@@ -388,25 +397,25 @@ impl<F: Frontend> Execution<'_, F> {
         let intent = progress.recorder.intent(plan);
         self.record(progress, &[intent])?;
         let recorder = &progress.recorder;
-        let (completed_steps, kept) = (Mutex::new(Vec::new()), Mutex::new(Ok(())));
+        let (completed_steps, record_result) = (Mutex::new(Vec::new()), Mutex::new(Ok(())));
         let report = |steps: &[Step], results: &[StepResult]| {
             let written = self.records.write(&recorder.context, &recorder.results(steps, results));
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            *kept = std::mem::replace(&mut *kept, Ok(())).and(written);
-            drop(kept);
+            let mut first_error = record_result.lock().unwrap_or_else(PoisonError::into_inner);
+            *first_error = std::mem::replace(&mut *first_error, Ok(())).and(written);
+            drop(first_error);
             let both = steps.iter().cloned().zip(results.iter().cloned());
             completed_steps.lock().unwrap_or_else(PoisonError::into_inner).extend(both);
             for (step, result) in steps.iter().zip(results) {
                 self.frontend.on_step(step, result);
             }
         };
-        self.cancellation.set_working(true);
+        self.cancellation.set_executing(true);
         let outcome = operation(&report).await;
-        self.cancellation.set_working(false);
+        self.cancellation.set_executing(false);
         progress.steps.extend(completed_steps.into_inner().unwrap_or_else(PoisonError::into_inner));
         progress.committed |= outcome.committed;
-        // A record that could not be kept ends the run only now: what is done is done.
-        kept.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+        // A failure to record ends the run only now, because the execution cannot be undone.
+        record_result.into_inner().unwrap_or_else(PoisonError::into_inner)?;
         Ok(outcome)
     }
 }

@@ -1,40 +1,42 @@
-//! A way to stop a session from outside: a signal, or whoever called.
+//! Cancels an operation, because of a signal or at the request of the front end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Stops a session. While a plan is carried out, that ends by itself where it stands; at any other time
-/// nothing is lost by ending at once.
+/// Cancels an operation from another thread or task.
+///
+/// While a plan is executed, the execution itself reacts: it rolls back the current transaction and
+/// records its end. At any other time, the operation ends at once.
 #[derive(Debug)]
 pub struct Cancellation {
     sender: watch::Sender<bool>,
-    working: AtomicBool,
+    executing: AtomicBool,
 }
 
 impl Default for Cancellation {
     fn default() -> Self {
-        Self { sender: watch::Sender::new(false), working: AtomicBool::new(false) }
+        Self { sender: watch::Sender::new(false), executing: AtomicBool::new(false) }
     }
 }
 
 impl Cancellation {
-    /// Stops it.
+    /// Requests the cancellation and returns at once.
     pub fn cancel(&self) {
         self.sender.send_replace(true);
     }
 
-    /// Whether it was told to stop.
+    /// Returns whether the cancellation was requested.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         *self.sender.borrow()
     }
 
-    /// Waits until it is told to stop.
+    /// Waits until the cancellation is requested.
     pub async fn wait(&self) {
-        let mut already_recorded = self.receiver();
-        if already_recorded.wait_for(|already_recorded| *already_recorded).await.is_err() {
+        let mut receiver = self.receiver();
+        if receiver.wait_for(|cancelled| *cancelled).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -43,14 +45,14 @@ impl Cancellation {
         self.sender.subscribe()
     }
 
-    pub(super) fn set_working(&self, working: bool) {
-        self.working.store(working, Ordering::Relaxed);
+    pub(super) fn set_executing(&self, executing: bool) {
+        self.executing.store(executing, Ordering::Relaxed);
     }
 
-    /// Waits until it is told to stop, and no plan is being carried out.
+    /// Waits until the cancellation is requested while no plan is executed.
     pub(super) async fn cancelled_while_idle(&self) {
         self.wait().await;
-        while self.working.load(Ordering::Relaxed) {
+        while self.executing.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

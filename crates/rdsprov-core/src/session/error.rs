@@ -1,4 +1,4 @@
-//! Why a session came to nothing, or not to its end.
+//! All errors of the operations, in one enum, with the kind that decides the exit code.
 
 use std::path::PathBuf;
 
@@ -206,19 +206,19 @@ fn reasons(refusals: &[Refusal]) -> String {
     refusals.iter().map(reason).collect::<Vec<_>>().join("; ")
 }
 
-/// What kind of no an error is.
+/// The kind of an error, from which a front end derives the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It was asked for in a way that means nothing.
+    /// The options or the configuration are invalid.
     Usage,
-    /// Something was forbidden.
+    /// A rule forbids the operation: a refusal, a missing approval or a stale plan.
     Refused,
-    /// Something went wrong.
+    /// The operation failed, or the inputs are wrong.
     Failed,
 }
 
 impl Error {
-    /// What kind of no it is.
+    /// Returns the kind of the error.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
@@ -253,11 +253,11 @@ impl Error {
             | Self::Stopped { .. } => Kind::Failed,
             #[cfg(feature = "aws")]
             Self::Token(_) => Kind::Failed,
-            // An application that nobody declares is a slip of the pen; what cannot be rotated is refused.
+            // An unknown application is a typo in the options. Other reasons are refusals.
             #[cfg(feature = "aws")]
             Self::Rotation(errors) => {
-                let slip = |error| matches!(error, &RotationError::UnknownApplication { .. });
-                if errors.iter().all(slip) { Kind::Usage } else { Kind::Refused }
+                let is_typo = |error| matches!(error, &RotationError::UnknownApplication { .. });
+                if errors.iter().all(is_typo) { Kind::Usage } else { Kind::Refused }
             }
         }
     }

@@ -1,10 +1,14 @@
-//! One session of a front end: from what somebody asks for to what became of it.
+//! The operations that front ends share: from options to a result.
 //!
-//! The command and the Python module ask for the same things in other words. Here stands what both have in
-//! common: which of several places counts ([`Setup`]), what is contacted ([`Setup::open`]), and the whole of
-//! an apply ([`apply`]): lock, observe, plan, gates, record the intent, execute, observe again; and of a
-//! rotation, which is framed and recorded alike. What is said
-//! to people meanwhile is the front end's own, see [`Frontend`].
+//! - [`Setup`] combines options, environment variables, `rdsprov.toml` and
+//!   definitions, and contacts nothing.
+//! - [`Setup::open`] fetches the secrets and connects.
+//! - [`apply`] executes the whole operation: lock, observe, plan, check the gates, record the
+//!   intent, execute, and observe again. [`delegate`] and `rotate` follow the same order.
+//! - [`Cancellation`] stops an operation, and [`Error`] contains all errors.
+//!
+//! A front end implements [`Frontend`] to show progress and to ask for confirmation. This module
+//! does not know terminals or exit codes.
 
 mod apply;
 mod cancellation;

@@ -1,4 +1,7 @@
-//! From what somebody says of server and secrets to a connection.
+//! From the options for server and secrets to a connection.
+//!
+//! The precedence is: option, environment variable, definitions, `rdsprov.toml`,
+//! and the administrator's secret.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -18,28 +21,28 @@ use crate::server::{
     AccessQuery, AdminConnection, AdminCredentials, ConnectionOverrides, Provisioner, Tls,
 };
 
-/// How the administrator logs in.
+/// How the administrator authenticates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[cfg(feature = "aws")]
 pub enum AdminAuth {
-    /// With the password of its secret.
+    /// The administrator has the password in its secret.
     #[default]
     Password,
-    /// With a token of IAM.
+    /// The administrator uses IAM tokens, and no secret of the administrator is read.
     Iam,
 }
 
-/// Where secrets come from.
+/// The source of the secrets.
 #[derive(Clone)]
 #[cfg_attr(feature = "aws", derive(Default))]
 pub enum Secrets {
-    /// AWS Secrets Manager.
+    /// AWS Secrets Manager in the configured region.
     #[cfg(feature = "aws")]
     #[default]
     Aws,
-    /// A directory of JSON files.
+    /// A directory that contains a JSON file for each secret.
     Files(PathBuf),
-    /// Whatever the program around this one has.
+    /// A source that the embedding program implements.
     Own(Arc<dyn SecretProvider>),
 }
 
@@ -72,41 +75,43 @@ impl FromStr for Secrets {
     }
 }
 
-/// What somebody says of server and secrets. What is not said, the environment, `rdsprov.toml`, the
-/// administrator's secret or a default says.
+/// The options for server and secrets.
+///
+/// For an option that is `None`, environment variables, `rdsprov.toml`, the administrator's secret
+/// or a default decide.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "aws", derive(Default))]
 pub struct ServerOptions {
-    /// Where secrets come from.
+    /// The source of the secrets.
     pub secrets: Secrets,
-    /// The administrator's secret.
+    /// The id of the administrator's secret; by default from the secret template.
     pub admin_secret: Option<String>,
-    /// How the administrator logs in.
+    /// How the administrator authenticates.
     #[cfg(feature = "aws")]
     pub admin_auth: AdminAuth,
-    /// The administrator's role, where it logs in with a token.
+    /// The role of the administrator, which is required with IAM tokens.
     pub admin_user: Option<String>,
-    /// Which version of the applications' secrets counts; the current one by default.
+    /// The version stage of the applications' secrets; by default `AWSCURRENT`.
     pub secret_stage: Option<Stage>,
-    /// The AWS region.
+    /// The AWS region of Secrets Manager and of IAM tokens.
     pub region: Option<String>,
-    /// The server's host, port and database.
+    /// The host, port and database, if they differ from the administrator's secret.
     pub overrides: ConnectionOverrides,
-    /// How the connection is protected.
+    /// The TLS mode, the CA file and the client certificate.
     pub tls: TlsSection,
-    /// How it is found out whether passwords are right.
+    /// Whether and how passwords are checked.
     pub verify_passwords: Option<VerifyPasswords>,
-    /// The build.
+    /// The build id for markers and records.
     pub build_id: Option<String>,
-    /// The hazards that are allowed.
+    /// The hazards that the plan may contain.
     pub allow: Vec<Hazard>,
 }
 
 impl Setup {
-    /// What is wanted, in the words of the server.
+    /// Returns the desired state of the definitions or of the delegation.
     ///
     /// # Errors
-    /// Where the name of a secret says something unknown.
+    /// Returns [`Error::Template`] if a secret template contains an unknown placeholder.
     pub fn desired(&self, build_id: Option<&str>, allow: &[Hazard]) -> Result<Desired, Error> {
         if let Some((role, delegation)) = &self.delegation {
             let secret = SecretId(delegation.secret.clone());
@@ -119,10 +124,11 @@ impl Setup {
         Ok(desired)
     }
 
-    /// Fetches the administrator's secret, and no other, and connects.
+    /// Fetches the administrator's secret only, and connects.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// Returns an [`Error`] if an option is invalid, the secret cannot be read,
+    /// or the connection fails.
     pub async fn administration(&self, options: &ServerOptions) -> Result<AdminConnection, Error> {
         let source = self.secret_source(options).await?;
         let login = self.login(options).await?;
@@ -130,19 +136,20 @@ impl Setup {
         Ok(AdminConnection::open(&source, login, options.overrides.clone(), tls).await?)
     }
 
-    /// Who can do what in the managed databases, as PostgreSQL says.
+    /// Connects and returns the access report.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// Returns [`Error::NoSuchDatabase`] if the query names a database that is not managed, and
+    /// other variants as [`Self::administration`] does.
     pub async fn access(
         &self,
         options: &ServerOptions,
-        asked: &AccessQuery,
+        query: &AccessQuery,
     ) -> Result<AccessReport, Error> {
         let desired = self.desired(options.build_id.as_deref(), &options.allow)?;
-        let administration = self.administration(options).await?;
-        let access_report = administration.access_report(&desired, asked).await?;
-        match &asked.database {
+        let connection = self.administration(options).await?;
+        let access_report = connection.access_report(&desired, query).await?;
+        match &query.database {
             Some(database) if access_report.databases.is_empty() => Err(Error::NoSuchDatabase {
                 database: database.clone(),
                 environment: self.environment.clone(),
@@ -157,10 +164,11 @@ impl Setup {
         Ok(Tls::new(&settings)?)
     }
 
-    /// Fetches the secrets and connects.
+    /// Fetches the secrets of the definitions and connects.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// Returns an [`Error`] if an option is invalid, the administrator's secret cannot be read,
+    /// or the connection fails.
     pub async fn open(&self, options: &ServerOptions) -> Result<Provisioner, Error> {
         let mut desired = self.desired(options.build_id.as_deref(), &options.allow)?;
         desired.secret_stage = options.secret_stage.unwrap_or_default();
@@ -168,7 +176,7 @@ impl Setup {
         self.open_for(options, desired, &source).await
     }
 
-    /// Fetches the secrets of what is wanted, and connects.
+    /// Fetches the secrets of a desired state and connects.
     pub(super) async fn open_for(
         &self,
         options: &ServerOptions,

@@ -1,4 +1,5 @@
-//! Where the events of an apply go: to the ledger and to the CSV where such are named, then to the front end.
+//! Writes the events of a run to the ledger and the CSV file, if they are configured, and then
+//! passes them to the front end.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,69 +10,69 @@ use crate::audit::{
     Record, RunContext, Status,
 };
 
-/// The records of a run.
+/// The destinations of the records of a run.
 pub(super) struct Records<'a, F> {
     frontend: &'a F,
-    kept: Mutex<Kept>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct State {
     ledger: Option<LedgerWriter>,
     head: Option<LedgerHead>,
     csv: Option<CsvWriter>,
     all: Vec<Record>,
-    /// What was known of the run last.
+    /// The context of the last record.
     context: RunContext,
     command: Command,
-    /// Whether its outcome is recorded.
+    /// Whether the outcome of the run is recorded.
     ended: bool,
 }
 
 impl<'a, F: Frontend> Records<'a, F> {
-    /// Opens the files, and says whether that went well: what went wrong with the one is recorded in the
-    /// other.
+    /// Opens the files, and also returns the records if this fails: an error with one file is
+    /// recorded in the other.
     pub(super) fn open(
         frontend: &'a F,
         csv: Option<PathBuf>,
         ledger: Option<PathBuf>,
         EventRecorder { context, command }: EventRecorder,
     ) -> (Self, Result<(), AuditError>) {
-        let mut kept = Kept { context, command, ..Kept::default() };
+        let mut state = State { context, command, ..State::default() };
         let open = || {
-            kept.ledger = ledger.map(|path| LedgerWriter::open(&path)).transpose()?;
-            kept.csv = csv.map(|path| CsvWriter::append(&path)).transpose()?;
+            state.ledger = ledger.map(|path| LedgerWriter::open(&path)).transpose()?;
+            state.csv = csv.map(|path| CsvWriter::append(&path)).transpose()?;
             Ok(())
         };
         let opened = open();
-        (Self { frontend, kept: Mutex::new(kept) }, opened)
+        (Self { frontend, state: Mutex::new(state) }, opened)
     }
 
-    /// On disk first: who looks on may be gone.
+    /// Writes events to the files first, because the callback of the front end can fail.
     pub(super) fn write(&self, context: &RunContext, events: &[Event]) -> Result<(), AuditError> {
         let rows: Vec<Record> = events.iter().filter_map(|event| event.row(context)).collect();
-        self.kept().write(context, events, &rows)?;
-        // Where there is nothing to tell, the header tells that.
+        self.state().write(context, events, &rows)?;
+        // An empty list of events still makes the front end print the CSV header.
         if !rows.is_empty() || events.is_empty() {
             self.frontend.on_records(&rows);
         }
         Ok(())
     }
 
-    /// All rows, and the last record of the ledger.
+    /// Returns all CSV rows and the last record of the ledger.
     pub(super) fn into_all(self) -> (Vec<Record>, Option<LedgerHead>) {
-        let mut kept = self.kept();
-        (std::mem::take(&mut kept.all), kept.head.take())
+        let mut state = self.state();
+        (std::mem::take(&mut state.all), state.head.take())
     }
 }
 
 impl<F> Records<'_, F> {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl State {
     fn write(
         &mut self,
         context: &RunContext,
@@ -95,20 +96,20 @@ impl Kept {
 }
 
 impl<F> Drop for Records<'_, F> {
-    /// A panic, or a front end that does not wait any longer, is an outcome, too.
+    /// Records an outcome after a panic, or if the front end drops the future of the run.
     fn drop(&mut self) {
-        let mut kept = self.kept();
-        if kept.ended {
+        let mut state = self.state();
+        if state.ended {
             return;
         }
         let kind = EventKind::Outcome {
-            command: kept.command,
+            command: state.command,
             status: Status::Error,
-            message: "the run was broken off".to_owned(),
+            message: "the run was interrupted".to_owned(),
             already_recorded: false,
         };
-        let context = kept.context.clone();
-        // There is nobody left to tell that this failed; the run stays without an end.
-        let _ = kept.write(&context, &[Event::now(kind)], &[]);
+        let context = state.context.clone();
+        // An error is ignored, because no caller is left that it could be reported to.
+        let _ = state.write(&context, &[Event::now(kind)], &[]);
     }
 }

@@ -1,4 +1,5 @@
-//! The whole of a rotation: choose, lock, look, plan, gates, record the intent, and then each password in turn.
+//! The order of a rotation: choose the passwords, lock, observe, plan, check the gates, record the
+//! intent, and replace one password after another.
 
 use std::collections::BTreeSet;
 
@@ -14,8 +15,10 @@ use crate::gate::{self, Approval};
 use crate::rotation;
 use crate::server::{AdminCredentials, RotateOptions, check_source};
 
-/// Gives applications new passwords, one after another. What records and gates ask for is as for
-/// [`super::apply`]; the setup is made here, so that what is wrong with it is recorded.
+/// Replaces the passwords of applications, one after another.
+///
+/// Gates and records are those of [`super::apply`]. This function calls `setup`, so that
+/// its errors are recorded.
 pub async fn rotate<F: Frontend>(
     config: Config,
     setup: impl FnOnce(Config) -> Result<Setup, Error>,

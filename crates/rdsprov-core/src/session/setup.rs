@@ -1,4 +1,6 @@
-//! What is declared, for which environment, and what that asks for. Nothing is contacted.
+//! Reads definitions and configuration, and determines the environment and its approval policy.
+//!
+//! This module reads files only. It contacts neither AWS nor a server.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,62 +14,63 @@ use crate::name::RoleName;
 use crate::plan::{Origin, SavedPlan};
 use crate::server::Provisioner;
 
-/// What somebody says of the definitions.
+/// The options for the definitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DefinitionOptions {
-    /// The environment; must agree with the definitions.
+    /// The environment. If the definitions also contain one, both must be equal.
     pub environment: Option<String>,
-    /// Which mode counts where both are present.
+    /// The mode, which is required if the definitions contain both modes.
     pub mode: Option<Mode>,
-    /// The applications that may take over what is not managed yet.
+    /// The keys of the applications that adopt existing roles and databases.
     pub adopt: Vec<String>,
 }
 
-/// A role that is to administer in the master's place.
+/// The options of `rdsprov delegate`.
 #[derive(Debug, Clone)]
 pub struct Delegation {
-    /// The role.
+    /// The name of the delegate.
     pub role: String,
-    /// Where its password is kept; made where it is not there.
+    /// The id of the secret with its password. The secret is created if it does not exist.
     pub secret: String,
-    /// Whether a role that is not managed may be taken for it.
+    /// Whether an existing role that is not managed is adopted as the delegate.
     pub adopt: bool,
 }
 
-/// What every session needs.
+/// The validated inputs of an operation.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// What `rdsprov.toml` says.
+    /// The content of `rdsprov.toml`.
     pub config: Config,
-    /// What is declared.
+    /// The content of the definitions files.
     pub definitions: Definitions,
-    /// `sha256:…` of the texts of the definitions.
+    /// The SHA-256 value of the definitions files, `sha256:…`.
     pub definitions_sha256: String,
-    /// Where.
+    /// The name of the environment.
     pub environment: String,
-    /// What that asks for.
+    /// The approval policy of the environment.
     pub approval_policy: ApprovalPolicy,
-    /// What is wanted in the place of what is declared.
+    /// The delegate, if the operation is `rdsprov delegate`. The definitions are then empty.
     pub(super) delegation: Option<(RoleName, Delegation)>,
 }
 
-/// How definitions are read.
+/// Returns the rules for definitions: options take precedence over `rdsprov.toml`.
 fn rules(config: &Config, options: &DefinitionOptions) -> Rules {
     let rules = config.rules();
     Rules { mode: options.mode.or(rules.mode), environment: options.environment.clone(), ..rules }
 }
 
-/// What sources declare, by the rules of a site.
+/// Parses definitions with the rules of the configuration.
 ///
 /// # Errors
-/// All that is wrong with them; an environment that is not theirs.
+/// Returns [`Error::Definitions`] with all errors of all sources, or another variant if an
+/// option contradicts the definitions.
 pub fn declared(
     config: &Config,
     sources: &[SourceText],
     options: &DefinitionOptions,
 ) -> Result<Definitions, Error> {
-    // `--definitions` takes all that stands behind it.
-    if let Some(plan) = sources.iter().find(|one| SavedPlan::from_json(&one.text).is_ok()) {
+    // The option for definitions accepts several files, so it also takes a saved plan after them.
+    if let Some(plan) = sources.iter().find(|source| SavedPlan::from_json(&source.text).is_ok()) {
         return Err(Error::PlanAmongDefinitions { path: plan.path.clone() });
     }
     let mut definitions = Definitions::parse(sources, &rules(config, options))?;
@@ -82,10 +85,13 @@ pub fn declared(
     }
 }
 
-/// The same, with the environment asked for where they name none; none at all is well, too.
+/// Parses definitions as [`declared`] does, and sets their environment to that of the options.
+///
+/// Definitions without any environment are valid.
 ///
 /// # Errors
-/// All that is wrong with them; an environment that is not known, or not theirs.
+/// Returns the errors of [`declared`], and [`Error::UnknownEnvironment`] if the configuration does
+/// not declare the environment.
 pub fn validated(
     config: &Config,
     sources: &[SourceText],
@@ -99,7 +105,7 @@ pub fn validated(
     Ok(definitions)
 }
 
-/// What an environment asks for, where it is known.
+/// Returns the approval policy of a known environment.
 fn approval_policy(config: &Config, environment: &str) -> Result<ApprovalPolicy, Error> {
     config.approval_policy(environment).ok_or_else(|| Error::UnknownEnvironment {
         environment: environment.to_owned(),
@@ -108,10 +114,11 @@ fn approval_policy(config: &Config, environment: &str) -> Result<ApprovalPolicy,
 }
 
 impl Setup {
-    /// Reads definitions by the rules of a site.
+    /// Parses definitions and determines their environment.
     ///
     /// # Errors
-    /// All that is wrong with the definitions; an environment that is not known, or another one.
+    /// Returns the errors of [`declared`], and
+    /// [`Error::NoEnvironment`] or [`Error::UnknownEnvironment`].
     pub fn new(
         config: Config,
         sources: &[SourceText],
@@ -122,10 +129,10 @@ impl Setup {
         Self::with_definitions(config, definitions, sha256, options.environment.as_deref())
     }
 
-    /// The same, the definitions being read already.
+    /// Creates a setup from definitions that are already parsed.
     ///
     /// # Errors
-    /// Where the environment is not known.
+    /// Returns [`Error::NoEnvironment`] or [`Error::UnknownEnvironment`].
     pub fn with_definitions(
         config: Config,
         definitions: Definitions,
@@ -148,10 +155,11 @@ impl Setup {
         })
     }
 
-    /// Wants a role that administers an environment, whatever is declared there.
+    /// Creates a setup for `rdsprov delegate`, which needs no definitions.
     ///
     /// # Errors
-    /// An environment that is not known, or a role that cannot be called so.
+    /// Returns [`Error::NoEnvironment`] or [`Error::UnknownEnvironment`], and [`Error::Usage`] if
+    /// the name of the role is invalid.
     pub fn delegating(
         config: Config,
         environment: Option<&str>,
@@ -159,43 +167,43 @@ impl Setup {
     ) -> Result<Self, Error> {
         let role = RoleName::new(delegation.role.clone())
             .map_err(|error| Error::Usage(format!("--to: {error}")))?;
-        let nothing = Definitions {
+        let empty = Definitions {
             environment: None,
             aws_region: None,
             mode: Mode::Standalone,
             applications: BTreeMap::new(),
         };
-        let setup = Self::with_definitions(config, nothing, definitions::sha256(&[]), environment)?;
+        let setup = Self::with_definitions(config, empty, definitions::sha256(&[]), environment)?;
         Ok(Self { delegation: Some((role, delegation)), ..setup })
     }
 
-    /// What a plan of a run was made from.
+    /// Returns the inputs that a saved plan of a run records.
     #[must_use]
     pub fn origin(&self, run: &Provisioner) -> Origin {
         self.origin_for(run.server())
     }
 
-    /// What a plan for a server, given as `host:port`, was made from.
+    /// Returns the inputs that a saved plan records, for a server given as `host:port`.
     #[must_use]
     pub fn origin_for(&self, server: String) -> Origin {
         Origin { server, definitions: self.definitions_sha256.clone() }
     }
 }
 
-/// The text of a `rdsprov.toml`.
+/// A configuration file that is read but not parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigText {
-    /// Where it stands; paths in it are relative to its folder.
+    /// The path of the file. Paths in the file are relative to its directory.
     pub path: PathBuf,
-    /// What it holds.
+    /// The content of the file.
     pub text: String,
 }
 
 impl ConfigText {
-    /// Reads the file named, else the one in this folder where there is one.
+    /// Reads the given file, or else `rdsprov.toml` in the working directory if it exists.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// Returns [`Error::ConfigUnreadable`] if the file cannot be read.
     pub fn read(path: Option<&Path>) -> Result<Option<Self>, Error> {
         let default = Path::new("rdsprov.toml");
         let path = match path {
@@ -208,28 +216,30 @@ impl ConfigText {
         Ok(Some(Self { path: path.to_owned(), text }))
     }
 
-    /// What it says.
+    /// Parses the content, and makes its paths relative to the directory of the file.
     ///
     /// # Errors
-    /// Where it is not understood.
+    /// Returns [`Error::Config`] if the content is invalid.
     pub fn parse(&self) -> Result<Config, Error> {
         let config = Config::from_toml(&self.path.display().to_string(), &self.text)?;
         Ok(config.relative_to(self.path.parent().unwrap_or(Path::new(""))))
     }
 }
 
-/// `rdsprov.toml`: the file named, else the one in this folder where there is one.
+/// Reads and parses the configuration: the given file, or else `rdsprov.toml` in the working
+/// directory if it exists.
 ///
 /// # Errors
-/// Where it cannot be read or is not understood.
+/// Returns [`Error::ConfigUnreadable`] or [`Error::Config`].
 pub fn config(path: Option<&Path>) -> Result<Config, Error> {
     ConfigText::read(path)?.map_or_else(|| Ok(Config::default()), |text| text.parse())
 }
 
-/// The texts of the definitions: of the files named, else of those that `rdsprov.toml` names.
+/// Reads the definitions files: the given ones, or else those in `rdsprov.toml`.
 ///
 /// # Errors
-/// Where none is named; where some cannot be read, with all that is wrong with the others.
+/// Returns [`Error::NoDefinitions`] if no file is given. If a file cannot be read, returns
+/// [`Error::Unreadable`], which also contains all errors of the other files.
 pub fn read(
     files: &[PathBuf],
     config: &Config,
@@ -242,7 +252,7 @@ pub fn read(
     }
     let mut sources: Vec<SourceText> = Vec::new();
     let mut unreadable = Vec::new();
-    let mut wrong = Vec::new();
+    let mut errors = Vec::new();
     for file in files {
         let path = file.display().to_string();
         let Some(syntax) = Syntax::from_path(&path) else {
@@ -255,15 +265,15 @@ pub fn read(
         }
         match std::fs::read(file).map(String::from_utf8) {
             Ok(Ok(text)) => sources.push(SourceText { path, text, syntax }),
-            Ok(Err(error)) => wrong.push(DefinitionError::not_utf8(&path, &error)),
+            Ok(Err(error)) => errors.push(DefinitionError::not_utf8(&path, &error)),
             Err(error) => unreadable.push(Unreadable::System { path, reason: error.to_string() }),
         }
     }
-    if unreadable.is_empty() && wrong.is_empty() {
+    if unreadable.is_empty() && errors.is_empty() {
         return Ok(sources);
     }
-    wrong.extend(DefinitionErrors::partial(&sources, &rules(config, options)).0);
-    let others = DefinitionErrors(wrong);
+    errors.extend(DefinitionErrors::partial(&sources, &rules(config, options)).0);
+    let others = DefinitionErrors(errors);
     Err(if unreadable.is_empty() {
         others.into()
     } else {
