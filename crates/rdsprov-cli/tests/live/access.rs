@@ -222,7 +222,7 @@ fn unreadable_database_is_reported() {
     fixture.query("ALTER DATABASE wiki ALLOW_CONNECTIONS false");
     let output_text = access(&[], 1);
     assert!(
-        output_text.contains("not looked at") && output_text.contains("shop_reader: declared"),
+        output_text.contains("cannot be read") && output_text.contains("shop_reader: declared"),
         "{output_text}"
     );
     assert!(access(&["--database", "platform"], 1).contains("neither declared nor managed"));

@@ -1,8 +1,11 @@
-//! Who can do what in managed databases now, as PostgreSQL says: for auditors, beside what is declared.
+//! The access report: the privileges of each role in the managed databases, for auditors.
 //!
-//! What a role holds is what the server's `has_…_privilege` functions say of it: by ownership, by grants to it,
-//! through roles whose privileges it inherits, and as PUBLIC. What it could do after `SET ROLE` is told as the
-//! roles that it may become.
+//! The privileges are the results of the functions `has_…_privilege` of PostgreSQL. They include
+//! ownership, grants to the role, grants to roles whose privileges it inherits, and grants to
+//! PUBLIC. Privileges that a role has only after `SET ROLE` are not included: the report lists the
+//! roles that it may set instead. Next to the privileges, the report shows the declared access.
+//!
+//! This module does not know connections: `server` executes the query.
 
 mod render;
 
@@ -17,144 +20,145 @@ use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{Grantee, Observed};
 use crate::privilege::{ObjectKind, Privilege};
 
-/// The version of the JSON form.
+/// The value of `format_version` in the JSON form; it increases with each incompatible change.
 pub const FORMAT_VERSION: u32 = 2;
 
-/// What a role holds on objects of one kind that are alike in that.
+/// The privileges of a role on those objects of one kind on which it has the same privileges.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectAccess {
-    /// What they are.
+    /// The kind of the objects: table, sequence or routine.
     pub kind: ObjectKind,
-    /// What it may do with them, in PostgreSQL's order.
+    /// The privileges on each whole object, in the order of the PostgreSQL manual.
     pub privileges: Vec<Privilege>,
-    /// What it may do with some of their columns only.
+    /// The privileges on at least one column but not on the whole object.
     pub on_columns: Vec<Privilege>,
-    /// How many they are.
+    /// The number of these objects.
     pub count: u64,
 }
 
-/// What a role holds in one schema.
+/// The privileges of a role on one schema and on the objects in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SchemaAccess {
-    /// Whether it owns the schema.
+    /// Whether the role owns the schema.
     pub owner: bool,
-    /// What it may do with the schema. Without `USAGE` it reaches nothing in it.
+    /// The privileges on the schema. Without `USAGE`, the role cannot use the objects in it.
     pub privileges: Vec<Privilege>,
-    /// What it may do with what is in it.
+    /// The privileges on the objects in the schema.
     pub objects: Vec<ObjectAccess>,
 }
 
-/// What a role holds in one database.
+/// The privileges of one role in one database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleAccess {
     /// The role; `null` in JSON is PUBLIC.
     pub role: Grantee,
-    /// Whether it may log in.
+    /// Whether the role has the attribute `LOGIN`.
     pub login: bool,
-    /// The roles whose privileges it has as a member.
+    /// The roles whose privileges the role inherits.
     pub inherits: Vec<RoleName>,
-    /// The roles that it may become, whose privileges it does not have before.
+    /// The roles that the role may set with `SET ROLE` and whose privileges it does not inherit.
     pub may_become: Vec<RoleName>,
-    /// What it may do with the database. Without `CONNECT` it reaches nothing in it.
+    /// The privileges on the database. Without `CONNECT`, the role cannot use the objects in it.
     pub database: Vec<Privilege>,
-    /// What it holds in schemas; those in which it holds nothing are left out.
+    /// The privileges by schema. Schemas in which the role has no privileges are omitted.
     pub schemas: BTreeMap<SchemaName, SchemaAccess>,
 }
 
-/// What is held in one database.
+/// The result of the query on one database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseAccess {
-    /// By whom; PUBLIC last.
+    /// The privileges of each role in alphabetical order, and of PUBLIC last.
     pub roles: Vec<RoleAccess>,
-    /// How many objects there are of each kind, by schema.
+    /// The number of objects of each kind, by schema.
     pub objects: BTreeMap<SchemaName, BTreeMap<ObjectKind, u64>>,
 }
 
-/// What a role is to this program.
+/// The status of a role in the definitions and on the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum RoleStatus {
-    /// Its access to this database is declared.
+    /// An application declares the access of the role to this database.
     Declared {
-        /// By which application.
+        /// The application that declares the access.
         application: ApplicationName,
-        /// How much.
+        /// The declared access level.
         access_level: AccessLevel,
-        /// In which schemas.
+        /// The covered schemas of the entry that declares the access.
         declared_schemas: BTreeSet<SchemaName>,
     },
-    /// It is managed, and no access to this database is declared for it.
+    /// The role is managed, and no application declares access to this database for it.
     NotDeclaredHere {
-        /// The application that made it.
+        /// The application in the marker of the role.
         application: String,
     },
-    /// It is the administrator.
+    /// The role is the administrator, as which rdsprov connects.
     Administrator,
-    /// It is not managed.
+    /// The role is neither managed nor the administrator.
     Unmanaged,
-    /// It is everybody.
+    /// PUBLIC, which stands for all roles.
     Public,
 }
 
-/// A role and what it holds.
+/// A role with its status and its privileges in one database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RoleReport {
-    /// What it is.
+    /// The status of the role.
     #[serde(flatten)]
     pub status: RoleStatus,
-    /// What it holds.
+    /// The privileges of the role.
     #[serde(flatten)]
     pub access: RoleAccess,
 }
 
-/// A managed database and who can do what in it.
+/// The report for one managed database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DatabaseReport {
-    /// Its name.
+    /// The name of the database.
     pub database: DatabaseName,
-    /// Who owns it.
+    /// The owner of the database.
     pub owner: RoleName,
-    /// The application that declares it, or made it.
+    /// The application that declares the database, or else the application in its marker.
     pub application: String,
-    /// Whether it is declared still.
+    /// Whether the definitions declare the database.
     pub declared: bool,
-    /// Why nobody could look inside; then nothing else is known.
+    /// The error that prevented the query. `roles` and `objects` are then empty.
     pub unreachable: Option<String>,
-    /// Who can do what; PUBLIC last.
+    /// The privileges of each role in alphabetical order, and of PUBLIC last.
     pub roles: Vec<RoleReport>,
-    /// How many objects there are of each kind, by schema.
+    /// The number of objects of each kind, by schema.
     pub objects: BTreeMap<SchemaName, BTreeMap<ObjectKind, u64>>,
 }
 
-/// Who can do what in the managed databases of an environment.
+/// The privileges of each role in the managed databases of an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccessReport {
-    /// The version of the JSON form.
+    /// The version of the JSON form, [`FORMAT_VERSION`].
     pub format_version: u32,
-    /// The environment.
+    /// The environment of the definitions.
     pub environment: String,
     /// The server, as `host:port`.
     pub server: String,
-    /// The roles that may do anything, anywhere.
+    /// The superusers, which have all privileges and are not listed by database.
     pub superusers: Vec<RoleName>,
-    /// The databases.
+    /// The managed databases in alphabetical order.
     pub databases: Vec<DatabaseReport>,
 }
 
 impl AccessReport {
-    /// Which databases are looked at: those that are managed in the environment of the definitions, and those
-    /// that are declared and there.
+    /// Returns the databases that the report covers: those with the marker of the environment, and
+    /// the declared databases that exist.
     #[must_use]
     pub fn managed_databases(desired: &Desired, observed: &Observed) -> BTreeSet<DatabaseName> {
-        let is_meant = |(name, seen): &(&DatabaseName, &crate::observed::Database)| {
+        let is_covered = |(name, seen): &(&DatabaseName, &crate::observed::Database)| {
             desired.databases.contains_key(*name)
                 || seen.marker().is_some_and(|marker| marker.environment == desired.environment)
         };
-        observed.databases.iter().filter(is_meant).map(|(name, _)| name.clone()).collect()
+        observed.databases.iter().filter(is_covered).map(|(name, _)| name.clone()).collect()
     }
 
-    /// What was held in each database, with what the definitions and marks say of it. `access` is what was seen,
-    /// or why it could not be.
+    /// Builds the report from the query results, the definitions and the markers.
+    ///
+    /// `access` contains the result for each database, or the error that prevented the query.
     #[must_use]
     pub fn new(
         desired: &Desired,
@@ -199,16 +203,17 @@ impl AccessReport {
         }
     }
 
-    /// Whether all databases could be looked at.
+    /// Returns whether the query succeeded for each database.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.databases.iter().all(|database| database.unreachable.is_none())
     }
 
-    /// The JSON form.
+    /// Returns the report as indented JSON, whose schema is
+    /// [`Document::Access`](crate::schema::Document::Access).
     ///
     /// # Errors
-    /// None in practice: it is plain data.
+    /// Never returns an error in practice, because the report contains plain data only.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self)
     }

@@ -1,4 +1,4 @@
-//! Holdings as people read them.
+//! The access report as text for a terminal and as Markdown.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use crate::observed::Grantee;
 use crate::plan::{escaped, visible};
 use crate::privilege::{ObjectKind, Privilege};
 
-/// The kinds, in the order of the table's columns.
+/// The kinds of objects, in the order of the columns of the Markdown table.
 const KINDS: [ObjectKind; 3] = [ObjectKind::Table, ObjectKind::Sequence, ObjectKind::Routine];
 
 fn list<T: ToString>(items: &[T]) -> String {
@@ -17,7 +17,7 @@ fn list<T: ToString>(items: &[T]) -> String {
 }
 
 fn privileges(privileges: &[Privilege]) -> String {
-    if privileges.is_empty() { "nothing".to_owned() } else { list(privileges) }
+    if privileges.is_empty() { "none".to_owned() } else { list(privileges) }
 }
 
 fn name(role: &Grantee) -> &str {
@@ -44,39 +44,36 @@ impl RoleStatus {
             }
             Self::Administrator => "the administrator".to_owned(),
             Self::Unmanaged => "not managed".to_owned(),
-            Self::Public => "everybody".to_owned(),
+            Self::Public => "all roles".to_owned(),
         }
     }
 }
 
 impl RoleReport {
-    /// What it is, and how it comes to hold what it holds.
+    /// Returns the status, and the memberships from which the role gets privileges.
     fn describe(&self) -> String {
         let mut text = self.status.describe();
         if !self.access.login && self.status != RoleStatus::Public {
             text.push_str(", NOLOGIN");
         }
         for (words, roles) in
-            [("has what", &self.access.inherits), ("may become", &self.access.may_become)]
+            [("inherits from", &self.access.inherits), ("may SET ROLE to", &self.access.may_become)]
         {
             if !roles.is_empty() {
                 let _ = write!(text, "; {words} {}", list(roles));
-                if words == "has what" {
-                    text.push_str(" may");
-                }
             }
         }
         text
     }
 
-    /// What it may do with the database.
+    /// Returns the privileges on the database, and notes if the role cannot connect to use them.
     fn on_database(&self) -> String {
         let access = privileges(&self.access.database);
-        let reaches = self.access.database.contains(&Privilege::Connect);
-        if reaches || self.status == RoleStatus::Public {
+        let may_connect = self.access.database.contains(&Privilege::Connect);
+        if may_connect || self.status == RoleStatus::Public {
             access
         } else {
-            format!("{access}, out of reach")
+            format!("{access}, no CONNECT")
         }
     }
 
@@ -92,20 +89,20 @@ impl ObjectAccess {
         } else {
             format!("{} on some columns", list(&self.on_columns))
         };
-        let what = match (self.privileges.is_empty(), columns.is_empty()) {
+        let granted = match (self.privileges.is_empty(), columns.is_empty()) {
             (false, true) => list(&self.privileges),
             (false, false) => format!("{}, {columns}", list(&self.privileges)),
             (true, _) => columns,
         };
-        format!("{what} ({} of {all})", self.count)
+        format!("{granted} ({} of {all})", self.count)
     }
 }
 
 impl SchemaAccess {
     fn title(&self) -> String {
         let owns = if self.owner { ", owned" } else { "" };
-        let reaches = self.privileges.contains(&Privilege::Usage);
-        let note = if !reaches && !self.objects.is_empty() { ", out of reach" } else { "" };
+        let has_usage = self.privileges.contains(&Privilege::Usage);
+        let note = if !has_usage && !self.objects.is_empty() { ", no USAGE" } else { "" };
         format!("{}{owns}{note}", privileges(&self.privileges))
     }
 
@@ -135,27 +132,27 @@ impl DatabaseReport {
 }
 
 impl AccessReport {
-    /// Text for a terminal.
+    /// Returns the report as text for a terminal, one line for each schema and kind of object.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!(
-            "Access in environment {} on {}, as PostgreSQL says\n",
+            "Access in environment {} on {}, as reported by PostgreSQL\n",
             self.environment, self.server
         );
         if !self.superusers.is_empty() {
-            let _ =
-                writeln!(text, "superusers, who may do all: {}", visible(&list(&self.superusers)));
+            let superusers = list(&self.superusers);
+            let _ = writeln!(text, "superusers (all privileges): {}", visible(&superusers));
         }
         for database in &self.databases {
             let _ = writeln!(text, "\n{}", visible(&database.title()));
             if let Some(reason) = &database.unreachable {
-                let _ = writeln!(text, "  not looked at: {}", visible(reason));
+                let _ = writeln!(text, "  cannot be read: {}", visible(reason));
             }
             for role in &database.roles {
-                let who = format!("{}: {}", name(&role.access.role), role.describe());
-                let _ = writeln!(text, "  {}", visible(&who));
+                let start = format!("{}: {}", name(&role.access.role), role.describe());
+                let _ = writeln!(text, "  {}", visible(&start));
                 if role.is_empty() {
-                    let _ = writeln!(text, "    nothing");
+                    let _ = writeln!(text, "    no privileges");
                     continue;
                 }
                 let _ = writeln!(text, "    database: {}", role.on_database());
@@ -171,43 +168,43 @@ impl AccessReport {
             }
         }
         if self.databases.is_empty() {
-            text.push_str("\nno managed database is there\n");
+            text.push_str("\nno managed database exists\n");
         }
         text
     }
 
-    /// Tables of Markdown, one for each database.
+    /// Returns the report as Markdown, with one table for each database.
     #[must_use]
     pub fn to_markdown(&self) -> String {
         let mut text = format!(
-            "# Access in environment {} on {}\n\nAs PostgreSQL says.\n",
+            "# Access in environment {} on {}\n\nAs reported by PostgreSQL.\n",
             escaped(&self.environment),
             escaped(&self.server)
         );
         if !self.superusers.is_empty() {
-            let _ =
-                writeln!(text, "Superusers, who may do all: {}.", escaped(&list(&self.superusers)));
+            let superusers = list(&self.superusers);
+            let _ = writeln!(text, "Superusers (all privileges): {}.", escaped(&superusers));
         }
         for database in &self.databases {
             let _ = writeln!(text, "\n## {}\n", escaped(&database.title()));
             if let Some(reason) = &database.unreachable {
-                let _ = writeln!(text, "Not looked at: {}", escaped(reason));
+                let _ = writeln!(text, "Cannot be read: {}", escaped(reason));
                 continue;
             }
-            text.push_str("| role | what it is | database | schema | on the schema | tables | sequences | routines |\n|---|---|---|---|---|---|---|---|\n");
+            text.push_str("| role | status | database privileges | schema | schema privileges | tables | sequences | routines |\n|---|---|---|---|---|---|---|---|\n");
             for role in &database.roles {
-                let who = format!(
+                let start = format!(
                     "| {} | {} | {} ",
                     escaped(name(&role.access.role)),
                     escaped(&role.describe()),
                     role.on_database()
                 );
                 if role.access.schemas.is_empty() {
-                    let _ = writeln!(text, "{who}| | | | | |");
+                    let _ = writeln!(text, "{start}| | | | | |");
                 }
                 for (schema, access) in &role.access.schemas {
                     let _ =
-                        write!(text, "{who}| {} | {} ", escaped(schema.as_str()), access.title());
+                        write!(text, "{start}| {} | {} ", escaped(schema.as_str()), access.title());
                     for kind in KINDS {
                         let words =
                             access.objects_of_kind(kind, database.all(schema, kind)).join("; ");
@@ -218,7 +215,7 @@ impl AccessReport {
             }
         }
         if self.databases.is_empty() {
-            text.push_str("\nNo managed database is there.\n");
+            text.push_str("\nNo managed database exists.\n");
         }
         text
     }
