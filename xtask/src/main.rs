@@ -65,6 +65,8 @@ enum Task {
     },
     /// Compare the planning time in Python and in Rust
     Bench,
+    /// Generate docs/messages.md from the explanations of codes
+    Messages,
     /// Build wheel, source distribution and command in target/dist
     Dist,
     /// Run a throwaway PostgreSQL server
@@ -103,6 +105,7 @@ fn main() -> ExitCode {
             debian::install_missing(&[15]).and_then(|()| python::test(None, &arguments))
         }
         Task::Bench => python::bench(),
+        Task::Messages => messages(),
         Task::Dist => python::dist(),
         Task::Pg { task: Pg::Start { version, json: true, secrets } } => {
             serve::serve(version, secrets)
@@ -140,6 +143,12 @@ fn demo(version: u32, compare: bool) -> Result<(), String> {
     debian::install_missing(&[version])?;
     let output = demo::run(version)?;
     if compare { demo::compare_with_readme(&output) } else { Ok(()) }
+}
+
+/// Writes docs/messages.md; the test that compares it with the code also writes it.
+fn messages() -> Result<(), String> {
+    let test = ["test", "--locked", "-p", "rdsprov-core", "--test", "messages"];
+    run("cargo", &test, &[("RDSPROV_UPDATE_DOCS", "1")])
 }
 
 fn fuzz_access(minutes: u32, versions: Option<&str>) -> Result<(), String> {

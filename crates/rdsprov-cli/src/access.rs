@@ -1,5 +1,6 @@
 //! Implements `rdsprov access`.
 
+use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::server::AccessQuery;
 
@@ -13,18 +14,19 @@ pub async fn run(options: &AccessArgs) -> Result<Exit, CliError> {
         role: options.role.clone().map(RoleName::new_unchecked),
     };
     if options.output.format == Format::Sql {
-        return Err(CliError::new(Exit::Usage, "access has no form in SQL"));
+        return Err(CliError::usage("the access report has no SQL script")
+            .with_hint("use --format text, --format json or --format markdown"));
     }
     let report = setup.access(&(&options.server).into(), &query).await?;
     output::write_stdout(&match options.output.format {
-        Format::Json => {
-            report.to_json().map_err(|error| CliError::new(Exit::Failed, error))? + "\n"
-        }
+        Format::Json => report.to_json().map_err(CliError::internal)? + "\n",
         Format::Markdown => report.to_markdown(),
         Format::Text | Format::Sql => report.to_text(),
     });
     if report.is_complete() {
         return Ok(Exit::Done);
     }
-    Err(CliError::new(Exit::Failed, "not every database could be looked at: see above"))
+    let fact = "the report does not cover every database";
+    Err(CliError::new(Exit::Failed, ErrorCode::IncompleteAccessReport, fact)
+        .with_hint("correct the reasons in the report, then run again"))
 }

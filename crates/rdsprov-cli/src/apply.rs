@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use rdsprov_core::audit::{Record, to_csv};
+use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::Plan;
 use rdsprov_core::server::StepStatus;
 use rdsprov_core::session::{
@@ -14,7 +15,7 @@ use rdsprov_core::session::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{ApplyArgs, DelegateArgs, Format, RecordingArgs};
+use crate::args::{ApplyArgs, DelegateArgs, Format, LogFormat, RecordingArgs};
 use crate::output::counted;
 use crate::{CliError, Exit, output, setup};
 
@@ -87,7 +88,9 @@ pub fn report_outcome(outcome: Outcome, summary: &str) -> Result<Exit, CliError>
         Ok(Completion::Converged) => output::status(summary),
         Ok(Completion::NothingToDo) => {}
         Ok(Completion::DryRun) => output::status("Dry run: nothing was changed."),
-        Err(error) if outcome.committed => return Err(CliError::new(Exit::Partial, error)),
+        Err(error) if outcome.committed => {
+            return Err(CliError { exit: Exit::Partial, ..error.into() });
+        }
         Err(error) => return Err(error.into()),
     }
     Ok(Exit::Done)
@@ -95,8 +98,9 @@ pub fn report_outcome(outcome: Outcome, summary: &str) -> Result<Exit, CliError>
 
 /// Returns the error for records that could not be written to stdout, although the run succeeded.
 fn records_lost() -> CliError {
-    let message = "all is done, and the records on stdout are not whole; --audit-output and --audit-ledger keep them in files";
-    CliError::new(Exit::Partial, message)
+    let fact = "all changes were made, but the records on stdout are incomplete";
+    CliError::new(Exit::Partial, ErrorCode::OutputIncomplete, fact)
+        .with_hint("keep the records in files with --audit-output and --audit-ledger")
 }
 
 /// Returns a cancellation that SIGINT and SIGTERM trigger.
@@ -153,7 +157,7 @@ impl Frontend for TerminalFrontend {
     fn on_plan(&self, plan: &Plan) {
         match crate::plan::format_plan(plan, self.format) {
             Ok(text) => output::status(text.trim_end()),
-            Err(error) => output::status(&error.message),
+            Err(error) => error.print(LogFormat::Text),
         }
     }
 

@@ -116,6 +116,13 @@ pub enum CliCommand {
     /// Verify or read a ledger
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Explain a code that a message shows in brackets
+    ///
+    /// Prints what the code means, why, and what to do. Without a code, lists all codes.
+    Explain {
+        /// Name the code, such as plan-stale
+        code: Option<String>,
+    },
     /// Print the JSON Schema of an output or file format
     Schema {
         /// Select the format

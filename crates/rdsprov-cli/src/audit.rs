@@ -6,6 +6,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use rdsprov_core::audit::{self, Change, Verified};
+use rdsprov_core::error_code::ErrorCode;
 
 use crate::args::{AuditCommand, FindingsFormat, ReportArgs, VerifyArgs};
 use crate::output::counted;
@@ -42,8 +43,10 @@ fn report(options: &ReportArgs) -> Result<Exit, CliError> {
     }
     Err(CliError::new(
         Exit::Failed,
-        format!("the ledger is not as it was written: rdsprov audit verify {}", path.display()),
-    ))
+        ErrorCode::LedgerDamaged,
+        format!("the ledger {} is not intact", path.display()),
+    )
+    .with_hint(format!("run `rdsprov audit verify {}` to see the lines", path.display())))
 }
 
 fn verify_file(path: &Path, expected: Option<&str>) -> Result<Verified, CliError> {
@@ -55,13 +58,13 @@ fn open(path: &Path) -> Result<BufReader<File>, CliError> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
-    CliError::new(Exit::Usage, format!("{} cannot be read: {error}", path.display()))
+    let fact = format!("{} cannot be read: {error}", path.display());
+    CliError::new(Exit::Usage, ErrorCode::FileUnreadable, fact)
+        .with_hint("check the path and the permissions of the file")
 }
 
 fn json(data: &impl serde::Serialize) -> Result<String, CliError> {
-    serde_json::to_string_pretty(data)
-        .map(|text| text + "\n")
-        .map_err(|error| CliError::new(Exit::Failed, error))
+    serde_json::to_string_pretty(data).map(|text| text + "\n").map_err(CliError::internal)
 }
 
 /// Renders the findings as a compiler does: one line each, with file and line number.

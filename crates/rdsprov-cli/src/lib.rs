@@ -8,17 +8,24 @@ mod access;
 mod apply;
 mod args;
 mod audit;
+mod explain;
 mod output;
 mod plan;
 mod rotate;
 mod setup;
 mod validate;
+mod wording;
 
 use std::ffi::OsString;
 
 use args::{CliCommand, Invocation, LogFormat};
+use rdsprov_core::diagnostic;
+use rdsprov_core::diagnostic::Diagnostic;
+use rdsprov_core::error_code::ErrorCode;
+use rdsprov_core::hint::Hint;
 use rdsprov_core::schema::Document;
 use rdsprov_core::session::{Error, Kind};
+use wording::CommandWording;
 
 /// Lists the exit codes that `docs/reference.md` documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,16 +38,44 @@ enum Exit {
     Usage = 64,
 }
 
-/// Ends a command early, with an exit code and a message.
+/// Ends a command early: the exit code, and the errors that are printed.
 #[derive(Debug)]
 struct CliError {
     exit: Exit,
-    message: String,
+    errors: Vec<Diagnostic>,
 }
 
 impl CliError {
-    fn new(exit: Exit, message: impl ToString) -> Self {
-        Self { exit, message: message.to_string() }
+    fn new(exit: Exit, code: ErrorCode, fact: impl ToString) -> Self {
+        Self { exit, errors: vec![Diagnostic::new(code, fact, Vec::new())] }
+    }
+
+    fn usage(fact: impl ToString) -> Self {
+        Self::new(Exit::Usage, ErrorCode::WrongUsage, fact)
+    }
+
+    fn internal(error: impl ToString) -> Self {
+        Self::new(Exit::Failed, ErrorCode::InternalError, error)
+    }
+
+    fn with_hint(mut self, hint: impl Into<Hint>) -> Self {
+        if let Some(error) = self.errors.last_mut() {
+            error.hints.push(hint.into());
+        }
+        self
+    }
+
+    /// Prints the errors as text, or as one event of the JSON log.
+    fn print(&self, format: LogFormat) {
+        match format {
+            LogFormat::Text => output::status(&diagnostic::labelled(&self.errors, &CommandWording)),
+            LogFormat::Json => {
+                let code = self.errors.first().map(|error| error.code.name());
+                let text: Vec<String> =
+                    self.errors.iter().map(|error| error.text(&CommandWording)).collect();
+                tracing::error!(exit = self.exit as u8, code, "{}", text.join("\n\n"));
+            }
+        }
     }
 }
 
@@ -51,7 +86,7 @@ impl From<Error> for CliError {
             Kind::Refused => Exit::Refused,
             Kind::Failed => Exit::Failed,
         };
-        Self::new(exit, error)
+        Self { exit, errors: error.diagnostics() }
     }
 }
 
@@ -93,7 +128,8 @@ fn command(arguments: &[OsString]) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            output::status(&format!("error: the runtime cannot be started: {error}"));
+            CliError::internal(format!("the runtime cannot be started: {error}"))
+                .print(LogFormat::Text);
             return Exit::Failed;
         }
     };
@@ -107,6 +143,7 @@ fn command(arguments: &[OsString]) -> Exit {
             CliCommand::Rotate(options) => rotate::run(options).await,
             CliCommand::Access(options) => access::run(options).await,
             CliCommand::Schema { document } => print_schema(*document),
+            CliCommand::Explain { code } => explain::run(code.as_deref()),
             CliCommand::Completions { shell } => {
                 output::write_stdout(&args::completions(*shell));
                 Ok(Exit::Done)
@@ -119,18 +156,14 @@ fn command(arguments: &[OsString]) -> Exit {
     match result {
         Ok(exit) => exit,
         Err(error) => {
-            match arguments.log_format {
-                LogFormat::Json => tracing::error!(exit = error.exit as u8, "{}", error.message),
-                LogFormat::Text => output::status(&format!("error: {}", error.message)),
-            }
+            error.print(arguments.log_format);
             error.exit
         }
     }
 }
 
 fn print_schema(document: Document) -> Result<Exit, CliError> {
-    let text = serde_json::to_string_pretty(&document.schema())
-        .map_err(|error| CliError::new(Exit::Failed, error))?;
+    let text = serde_json::to_string_pretty(&document.schema()).map_err(CliError::internal)?;
     output::write_stdout(&(text + "\n"));
     Ok(Exit::Done)
 }

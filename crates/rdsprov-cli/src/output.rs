@@ -7,6 +7,8 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rdsprov_core::error_code::ErrorCode;
+
 /// Set if a result could not be written to stdout, except to a closed pipe.
 static STDOUT_FAILED: AtomicBool = AtomicBool::new(false);
 
@@ -20,7 +22,8 @@ fn check_written(written: io::Result<()>) {
         && error.kind() != ErrorKind::BrokenPipe
         && !STDOUT_FAILED.swap(true, Ordering::Relaxed)
     {
-        status(&format!("error: stdout cannot be written: {error}"));
+        let code = ErrorCode::OutputIncomplete;
+        status(&format!("error[{code}]: stdout cannot be written: {error}"));
     }
 }
 

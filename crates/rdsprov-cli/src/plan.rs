@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use rdsprov_core::plan::{Plan, SavedPlan};
+use rdsprov_core::error_code::ErrorCode;
+use rdsprov_core::plan::{Plan, SavedPlan, SlotError};
+use rdsprov_core::session::Error;
 
 use crate::args::{CheckArgs, CommonArgs, Format, PlanArgs, ServerArgs};
 use crate::{CliError, Exit, output, setup};
@@ -10,7 +12,7 @@ use crate::{CliError, Exit, output, setup};
 pub async fn run(options: &PlanArgs) -> Result<Exit, CliError> {
     let PlanArgs { common, server, output, out, with_verifiers, .. } = options;
     if *with_verifiers && output.format != Format::Sql {
-        return Err(CliError::new(Exit::Usage, "--with-verifiers is for --format sql"));
+        return Err(CliError::usage("--with-verifiers requires --format sql"));
     }
     let plan = print_plan(common, server, output.format, *with_verifiers, out.as_deref()).await?;
     Ok(if !plan.refusals.is_empty() {
@@ -44,23 +46,28 @@ async fn print_plan(
 ) -> Result<Plan, CliError> {
     let setup = setup::new(common)?;
     let run = setup.open(&options.into()).await?;
-    let plan = run.plan().await.map_err(|error| CliError::new(Exit::Failed, error))?;
+    let plan = run.plan().await.map_err(Error::from)?;
     let text = if with_verifiers {
         let build_id = options.build_id.as_deref().unwrap_or("script");
-        run.script(&plan, build_id).map_err(|error| CliError::new(Exit::Failed, error))?
+        run.script(&plan, build_id).map_err(|error| {
+            let code = match &error {
+                SlotError::NoPassword(_) => ErrorCode::SecretUnreadable,
+                SlotError::NoVerifier(_) => ErrorCode::InternalError,
+            };
+            CliError::new(Exit::Failed, code, error)
+        })?
     } else {
         format_plan(&plan, format)?
     };
     output::write_stdout(&text);
     if let Some(path) = out {
-        let saved = SavedPlan::new(&plan, setup.origin(&run))
-            .map_err(|error| CliError::new(Exit::Refused, error))?;
-        let failed = |error: &dyn ToString| {
-            let error = error.to_string();
-            CliError::new(Exit::Failed, format!("{} cannot be written: {error}", path.display()))
-        };
-        let text = saved.to_json().map_err(|error| failed(&error))?;
-        std::fs::write(path, text).map_err(|error| failed(&error))?;
+        let saved = SavedPlan::new(&plan, setup.origin(&run)).map_err(Error::from)?;
+        let text = saved.to_json().map_err(CliError::internal)?;
+        std::fs::write(path, text).map_err(|error| {
+            let fact = format!("{} cannot be written: {error}", path.display());
+            CliError::new(Exit::Failed, ErrorCode::OutputIncomplete, fact)
+                .with_hint("name another file with --out FILE")
+        })?;
         let path = path.display();
         output::status(&format!(
             "Saved the plan. To apply it, run `rdsprov apply {path}` with the same options."
@@ -75,6 +82,6 @@ pub fn format_plan(plan: &Plan, format: Format) -> Result<String, CliError> {
         Format::Text => plan.to_text(),
         Format::Sql => plan.to_sql(),
         Format::Markdown => plan.to_markdown(),
-        Format::Json => plan.to_json().map_err(|error| CliError::new(Exit::Failed, error))? + "\n",
+        Format::Json => plan.to_json().map_err(CliError::internal)? + "\n",
     })
 }

@@ -11,10 +11,8 @@ use crate::{CliError, Exit, setup};
 
 pub async fn run(options: &RotateArgs) -> Result<Exit, CliError> {
     if options.output.format == Format::Sql {
-        return Err(CliError::new(
-            Exit::Usage,
-            "a rotation is no script; use --format text or json",
-        ));
+        return Err(CliError::usage("a rotation has no SQL script")
+            .with_hint("use --format text, --format json or --format markdown"));
     }
     let config = session::config(options.common.config.as_deref())?;
     let frontend = TerminalFrontend::new(options.output.format, !options.recording.yes);

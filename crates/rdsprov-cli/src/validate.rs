@@ -9,9 +9,7 @@ pub fn run(options: &ValidateArgs) -> Result<Exit, CliError> {
     let definitions = setup::definitions(&options.common)?;
     let text = match options.output.format {
         Format::Json => {
-            serde_json::to_string_pretty(&definitions)
-                .map_err(|error| CliError::new(Exit::Failed, error))?
-                + "\n"
+            serde_json::to_string_pretty(&definitions).map_err(CliError::internal)? + "\n"
         }
         Format::Text => {
             let mut text = match &definitions.environment {
@@ -32,9 +30,8 @@ pub fn run(options: &ValidateArgs) -> Result<Exit, CliError> {
             text
         }
         Format::Sql | Format::Markdown => {
-            return Err(CliError::new(
-                Exit::Usage,
-                "definitions have no form in SQL or Markdown; use `plan --format`",
+            return Err(CliError::usage("`rdsprov validate` prints text and JSON only").with_hint(
+                "use --format text or --format json, or `rdsprov plan` for SQL and Markdown",
             ));
         }
     };

@@ -11,9 +11,13 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-pub use tls::{CaFile, ClientCertificate, TlsMode, TlsSection, TlsSettings, TlsSettingsError};
+pub use tls::{
+    CaFile, ClientCertificate, SettingOrigin, TlsMode, TlsSection, TlsSettings, TlsSettingsError,
+};
 
 use crate::definitions::{Defaults, Mode, Rules};
+use crate::error_code::ErrorCode;
+use crate::hint::Hint;
 use crate::name::check_environment;
 
 /// The approval that an environment requires before a plan is applied.
@@ -133,14 +137,28 @@ pub struct AuditSection {
     pub ledger: Option<PathBuf>,
 }
 
-/// The file is not understood.
+/// The configuration file is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{path} is not understood: {reason}")]
+#[error("{path} is not valid: {reason}")]
 pub struct ConfigError {
-    /// The file.
+    /// The path of the file.
     pub path: String,
-    /// What is wrong, with line and column.
+    /// The error of the TOML parser, with line and column.
     pub reason: String,
+}
+
+impl ConfigError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode::InvalidConfig
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec!["correct the file (docs/reference.md lists all sections and keys)".into()]
+    }
 }
 
 /// The built-in environments with their approval policies; only `dev` requires no approval.
@@ -167,7 +185,8 @@ impl Config {
     /// ```
     pub fn from_toml(path: &str, text: &str) -> Result<Self, ConfigError> {
         let wrong = |reason: String| ConfigError { path: path.to_owned(), reason };
-        let config: Self = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let config: Self =
+            toml::from_str(text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
         for name in config.environments.keys() {
             check_environment(name).map_err(|error| wrong(error.to_string()))?;
         }

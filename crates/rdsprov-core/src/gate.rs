@@ -3,65 +3,108 @@
 use std::collections::BTreeSet;
 
 use crate::config::ApprovalPolicy;
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Operation, Opt, Part};
 use crate::plan::{Hazard, Plan};
 
-/// Why a plan may not run.
+/// A gate does not allow a plan to be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GateError {
-    /// The environment asks for approval and none was given.
-    #[error(
-        "environment {environment:?} asks for approval; set ALLOW_DB_PROVISION=true once somebody has read the plan"
-    )]
+    /// The approval policy is `required`, and no approval was given.
+    #[error("environment `{environment}` requires an approval")]
     ApprovalMissing {
         /// The environment.
         environment: String,
     },
-    /// The environment takes only the digest of the plan.
-    #[error(
-        "environment {environment:?} asks for the approval of one plan; set ALLOW_DB_PROVISION={digest} once somebody has read it"
-    )]
+    /// The approval policy is `plan`, and the digest of the plan was not given.
+    #[error("environment `{environment}` requires the approval of this plan ({digest})")]
     PlanApprovalMissing {
         /// The environment.
         environment: String,
-        /// The digest of the plan at hand.
+        /// The digest of the current plan.
         digest: String,
     },
-    /// The environment takes only the digest of a plan, and none was given.
-    #[error(
-        "environment {environment:?} asks for the approval of one plan: run `rdsprov plan`, read it, and set ALLOW_DB_PROVISION to the digest that it prints"
-    )]
+    /// The approval policy is `plan`, no digest was given, and no plan was made yet.
+    #[error("environment `{environment}` requires the approval of one particular plan")]
     NoPlanApproved {
         /// The environment.
         environment: String,
     },
-    /// The digest approved is not this plan's.
-    #[error(
-        "the plan approved ({approved}) is not the plan at hand ({digest}): it is stale; read the new plan and approve it"
-    )]
+    /// The approved digest is not the digest of the current plan.
+    #[error("the approved plan ({approved}) is stale: the current plan is {digest}")]
     Stale {
-        /// What was approved.
+        /// The approved digest.
         approved: String,
-        /// What is at hand.
+        /// The digest of the current plan.
         digest: String,
     },
-    /// The approval is neither `true` nor a digest.
-    #[error(
-        "ALLOW_DB_PROVISION={value:?} is no approval; use `true`, or the plan's digest as `sha256:…`"
-    )]
+    /// The approval is neither `true` nor `false` nor a digest.
+    #[error("`{value}` is not a valid approval")]
     NoApproval {
-        /// What was given.
+        /// The value.
         value: String,
     },
-    /// Hazards that nobody allowed.
+    /// The plan contains hazards that were not allowed by name.
     #[error(
-        "environment {environment:?} needs each hazard allowed by name; add {flags} once they are wanted"
+        "the plan contains hazards that are not allowed in environment `{environment}`: {}",
+        .hazards.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
     Hazards {
         /// The environment.
         environment: String,
-        /// The flags to add.
-        flags: String,
+        /// The hazards, each once.
+        hazards: Vec<Hazard>,
     },
+}
+
+impl GateError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::ApprovalMissing { .. } => ErrorCode::ApprovalMissing,
+            Self::PlanApprovalMissing { .. } | Self::NoPlanApproved { .. } => {
+                ErrorCode::PlanApprovalMissing
+            }
+            Self::Stale { .. } => ErrorCode::PlanStale,
+            Self::NoApproval { .. } => ErrorCode::InvalidApproval,
+            Self::Hazards { .. } => ErrorCode::HazardsNotAllowed,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::ApprovalMissing { .. } => {
+                hint!["review the plan, then set ", (Opt::Approval, "true")]
+            }
+            Self::PlanApprovalMissing { digest, .. } => {
+                hint!["review the plan, then set ", (Opt::Approval, digest)]
+            }
+            Self::NoPlanApproved { .. } => hint![
+                "run ",
+                Operation::Plan,
+                ", review the plan, then set ",
+                (Opt::Approval, "sha256:…"),
+                " with its digest"
+            ],
+            Self::Stale { digest, .. } => {
+                hint!["review the current plan, then set ", (Opt::Approval, digest)]
+            }
+            Self::NoApproval { .. } => {
+                "use `true`, or the digest of a plan in the form `sha256:…`".into()
+            }
+            Self::Hazards { hazards, .. } => {
+                let allow =
+                    hazards.iter().flat_map(|hazard| [" ".into(), (Opt::Allow, hazard).into()]);
+                std::iter::once(Part::from("review the steps with these hazards, then add"))
+                    .chain(allow)
+                    .collect()
+            }
+        }]
+    }
 }
 
 /// An approval as somebody gave it, in `ALLOW_DB_PROVISION`.
@@ -154,15 +197,14 @@ pub fn check(
     if plan.environment == "dev" {
         return Ok(());
     }
-    let missing: Vec<String> = plan
+    let missing: Vec<Hazard> = plan
         .hazards()
         .into_iter()
         .filter(|hazard| *hazard != Hazard::ResetsPassword && !allowed.contains(hazard))
-        .map(|hazard| format!("--allow {hazard}"))
         .collect();
     if missing.is_empty() {
         Ok(())
     } else {
-        Err(GateError::Hazards { environment: environment(), flags: missing.join(" ") })
+        Err(GateError::Hazards { environment: environment(), hazards: missing })
     }
 }

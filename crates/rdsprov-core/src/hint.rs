@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use strum::IntoEnumIterator as _;
+
 /// An option that the front ends offer under their own spelling.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::EnumIter, strum::IntoStaticStr,
@@ -46,6 +48,11 @@ pub enum Opt {
 }
 
 impl Opt {
+    /// Returns all options.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::iter()
+    }
+
     /// The neutral name, in kebab-case: `ca-file`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -71,6 +78,11 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Returns all operations.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::iter()
+    }
+
     /// The neutral name: `apply`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -157,6 +169,18 @@ impl fmt::Display for Hint {
 impl FromIterator<Part> for Hint {
     fn from_iter<T: IntoIterator<Item = Part>>(parts: T) -> Self {
         Self(parts.into_iter().collect())
+    }
+}
+
+impl From<&'static str> for Hint {
+    fn from(text: &'static str) -> Self {
+        Self(vec![text.into()])
+    }
+}
+
+impl From<String> for Hint {
+    fn from(text: String) -> Self {
+        Self(vec![text.into()])
     }
 }
 

@@ -11,64 +11,92 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::error_code::ErrorCode;
+use crate::hint::Hint;
+
 /// The maximum length of a name in bytes: `NAMEDATALEN` of PostgreSQL without the terminating NUL.
 pub const MAX_BYTES: usize = 63;
 
-/// Why a text is not a name; the message says what to do about it.
+/// A text cannot be used as a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// The text is empty.
-    #[error("the {kind} name cannot be empty")]
+    #[error("the {kind} name is empty")]
     Empty {
-        /// What the name is of.
+        /// The kind of object that the name is for.
         kind: &'static str,
     },
-    /// The text holds a NUL or another control character.
-    #[error("{kind} name {name:?} holds a control character; remove it")]
+    /// The text contains a NUL or another control character.
+    #[error("{kind} name {name:?} contains a control character")]
     ControlCharacter {
-        /// What the name is of.
+        /// The kind of object that the name is for.
         kind: &'static str,
         /// The text.
         name: String,
     },
-    /// PostgreSQL would cut the name.
-    #[error(
-        "{kind} name {name:?} is {bytes} bytes long, PostgreSQL keeps {MAX_BYTES}; choose a shorter one"
-    )]
+    /// PostgreSQL would truncate the name.
+    #[error("{kind} name `{name}` is {bytes} bytes long; PostgreSQL allows {MAX_BYTES}")]
     TooLong {
-        /// What the name is of.
+        /// The kind of object that the name is for.
         kind: &'static str,
         /// The text.
         name: String,
         /// Its length in bytes.
         bytes: usize,
     },
-    /// PostgreSQL or Amazon RDS keeps the name for itself.
-    #[error("{kind} name {name:?} is reserved by {by}; choose another")]
+    /// PostgreSQL or Amazon RDS reserves the name.
+    #[error("{kind} name `{name}` is reserved by {by}")]
     Reserved {
-        /// What the name is of.
+        /// The kind of object that the name is for.
         kind: &'static str,
         /// The text.
         name: String,
-        /// Who keeps it.
+        /// PostgreSQL or Amazon RDS.
         by: &'static str,
     },
-    /// An environment's name is no safe path segment.
+    /// The name of an environment is not a safe path segment; it is part of secret names.
     #[error(
-        "environment {name:?} may hold only letters, digits, `_` and `-`, since it becomes a part of secrets' ids"
+        "environment name {name:?} contains other characters than letters, digits, `_` and `-`"
     )]
     NotAnEnvironment {
         /// The text.
         name: String,
     },
-    /// An application's key is no safe path segment.
-    #[error(
-        "application key {name:?} may hold only letters, digits, `_` and `-`, since it becomes a part of the secret's id"
-    )]
+    /// The key of an application is not a safe path segment; it is part of secret names.
+    #[error("application key {name:?} contains other characters than letters, digits, `_` and `-`")]
     NotAPathSegment {
         /// The text.
         name: String,
     },
+}
+
+impl NameError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Reserved { .. } => ErrorCode::ReservedName,
+            Self::Empty { .. }
+            | Self::ControlCharacter { .. }
+            | Self::TooLong { .. }
+            | Self::NotAnEnvironment { .. }
+            | Self::NotAPathSegment { .. } => ErrorCode::InvalidName,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hint(&self) -> Hint {
+        match self {
+            Self::Empty { .. } => "write a name".into(),
+            Self::ControlCharacter { .. } => "remove the control character".into(),
+            Self::TooLong { .. } => "choose a shorter name".into(),
+            Self::Reserved { .. } => "choose another name".into(),
+            Self::NotAnEnvironment { .. } | Self::NotAPathSegment { .. } => {
+                "choose another name: it becomes part of secret names".into()
+            }
+        }
+    }
 }
 
 /// The database in which each run takes its lock, because an advisory lock belongs to one database.

@@ -6,6 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::{Credential, Desired, Role};
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Operation, Opt};
 use crate::name::{ApplicationName, RoleName};
 use crate::secrets::SecretId;
 
@@ -29,39 +32,32 @@ impl Rotation {
     }
 }
 
-/// Why something cannot be rotated.
+/// A password cannot be rotated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RotationError {
-    /// Nobody declares it.
-    #[error(
-        "no application {name:?} is declared; {}",
-        .nearest.as_ref().map_or_else(|| "none is".to_owned(), |nearest| format!("did you mean {nearest:?}?"))
-    )]
+    /// The definitions do not declare the application.
+    #[error("application `{name}` is not declared")]
     UnknownApplication {
-        /// What was asked for.
+        /// The name.
         name: String,
-        /// The declared one that is most like it.
+        /// The most similar declared application.
         nearest: Option<String>,
     },
-    /// Only those of Secrets Manager have versions.
-    #[error(
-        "only secrets of AWS have versions (AWSCURRENT, AWSPENDING) to rotate by; use --secrets aws, or put the new password where this secret comes from and run `rdsprov apply`"
-    )]
+    /// The secrets do not come from Secrets Manager, and have no versions.
+    #[error("the secrets have no versions to rotate: they do not come from Secrets Manager")]
     NoVersions,
-    /// There is no password.
-    #[error(
-        "{application}: role {role} has auth = \"iam\", and no password that could be rotated; leave it out"
-    )]
+    /// The role logs in with IAM tokens.
+    #[error("{application}: role {role} has `auth = \"iam\"`, and no password to rotate")]
     TokenOfIam {
         /// The application.
         application: ApplicationName,
         /// Its role.
         role: RoleName,
     },
-    /// Two secrets cannot change at one moment.
+    /// Two secrets cannot change at the same moment.
     #[error(
-        "{application}: role {role} has one password, and {} hold it: they cannot change at one moment; name one `secret` in each of its entries, or rotate them by hand",
-        .secrets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+        "{application}: the password of role {role} is stored in several secrets: {}",
+        .secrets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
     SeveralSecrets {
         /// The application.
@@ -71,10 +67,8 @@ pub enum RotationError {
         /// The secrets.
         secrets: Vec<SecretId>,
     },
-    /// Two roles cannot change at one moment.
-    #[error(
-        "{application}: secret {secret} is that of role {role} and of {other}, too, whose password would be wrong then; give each role a secret of its own"
-    )]
+    /// The passwords of two roles cannot change at the same moment.
+    #[error("{application}: secret {secret} of role {role} is also the secret of {other}")]
     SharedSecret {
         /// The application.
         application: ApplicationName,
@@ -85,6 +79,44 @@ pub enum RotationError {
         /// The other role, or the administrator.
         other: String,
     },
+}
+
+impl RotationError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownApplication { .. } => ErrorCode::UnknownApplication,
+            Self::NoVersions => ErrorCode::SecretWithoutStages,
+            Self::TokenOfIam { .. } => ErrorCode::NoPasswordToRotate,
+            Self::SeveralSecrets { .. } => ErrorCode::SeveralSecrets,
+            Self::SharedSecret { .. } => ErrorCode::SharedSecret,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::UnknownApplication { nearest: None, .. } => {
+                "declare the application in the definitions".into()
+            }
+            Self::UnknownApplication { nearest: Some(nearest), .. } => {
+                format!("check the name: `{nearest}` is declared").into()
+            }
+            Self::NoVersions => hint![
+                "use ",
+                (Opt::Secrets, "aws"),
+                ", or change the password in the source of the secret and run ",
+                Operation::Apply
+            ],
+            Self::TokenOfIam { .. } => "leave the application out".into(),
+            Self::SeveralSecrets { .. } => "write the same `secret` in each entry of the role, or \
+                change the password by hand"
+                .into(),
+            Self::SharedSecret { .. } => "give each role its own secret".into(),
+        }]
+    }
 }
 
 /// Returns the passwords of the named applications, each once, in the order of the names.

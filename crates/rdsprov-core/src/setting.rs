@@ -22,11 +22,9 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Parameter(String);
 
-/// The text is not the name of a parameter.
+/// The text is not the name of a configuration parameter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{name:?} is not the name of a parameter; it has letters, digits and `_`, and a dot after an extension's name"
-)]
+#[error("{name:?} is not the name of a parameter")]
 pub struct NotAParameter {
     /// The text.
     pub name: String,

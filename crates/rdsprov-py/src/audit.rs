@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rdsprov_core::audit;
+use rdsprov_core::error_code::ErrorCode;
 use serde_json::json;
 
 use crate::{errors, values};
@@ -17,8 +18,10 @@ fn read_ledger<T: Send>(
     path: &Path,
     read: impl FnOnce(BufReader<File>) -> std::io::Result<T> + Send,
 ) -> PyResult<T> {
-    py.detach(|| File::open(path).map(BufReader::new).and_then(read))
-        .map_err(|error| errors::usage(py, &format!("{} cannot be read: {error}", path.display())))
+    py.detach(|| File::open(path).map(BufReader::new).and_then(read)).map_err(|error| {
+        let fact = format!("{} cannot be read: {error}", path.display());
+        errors::usage_with_code(py, ErrorCode::FileUnreadable, &fact)
+    })
 }
 
 /// Implements `rdsprov.audit.verify`.

@@ -156,7 +156,7 @@ pub fn apply<'py>(
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
     let plan = plan.get();
     let Some(server) = &plan.server else {
-        let message = "the plan was made by diff(), without a server; make one with plan()";
+        let message = "the plan was made by `diff()`, without a server; make one with `plan()`";
         return Err(errors::usage(py, message));
     };
     let pending = Arc::new(PendingException::default());

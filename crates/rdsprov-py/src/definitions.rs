@@ -13,6 +13,7 @@ use pyo3::types::{PyIterator, PyList, PyTuple};
 use pythonize::pythonize;
 use rdsprov_core::config::Config;
 use rdsprov_core::definitions::{self as core, SourceText, Syntax};
+use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::session::{self, ConfigText, DefinitionOptions, Setup};
 use serde_json::{Map, Value};
 
@@ -92,7 +93,9 @@ impl Definitions {
         options: DefinitionOptions,
         config: Option<ConfigText>,
     ) -> PyResult<Self> {
-        applications_by_name(&mut value).map_err(|message| errors::no_definitions(py, &message))?;
+        applications_by_name(&mut value).map_err(|problem| {
+            errors::no_definitions(py, problem.code, &problem.fact, problem.hint)
+        })?;
         let source = SourceText {
             path: "<mapping>".to_owned(),
             text: format!("{value:#}"),
@@ -168,7 +171,7 @@ impl Definitions {
 }
 
 /// Converts sequences of named applications to mappings by name, and removes names that repeat the key.
-fn applications_by_name(value: &mut Value) -> Result<(), String> {
+fn applications_by_name(value: &mut Value) -> Result<(), ListProblem> {
     let Value::Object(top) = value else { return Ok(()) };
     let coupled = top.get_mut("rds_config").and_then(|config| config.get_mut(APPLICATIONS));
     let coupled = coupled.map(index_by_name).transpose();
@@ -178,20 +181,29 @@ fn applications_by_name(value: &mut Value) -> Result<(), String> {
 
 const APPLICATIONS: &str = "application_databases";
 
-fn index_by_name(applications: &mut Value) -> Result<(), String> {
+/// A list of applications that cannot be turned into a mapping.
+struct ListProblem {
+    code: ErrorCode,
+    fact: String,
+    hint: &'static str,
+}
+
+fn index_by_name(applications: &mut Value) -> Result<(), ListProblem> {
     if let Value::Array(entries) = applications {
         let mut named = Map::new();
         for (number, entry) in std::mem::take(entries).into_iter().enumerate() {
             let name = NAMES.iter().find_map(|key| entry.get(key)?.as_str().map(str::to_owned));
-            let name = name.ok_or_else(|| {
-                format!(
-                    "{APPLICATIONS}[{number}] has no name; give it one, or use a mapping by name"
-                )
+            let name = name.ok_or_else(|| ListProblem {
+                code: ErrorCode::MissingKey,
+                fact: format!("`{APPLICATIONS}[{number}]` has no name"),
+                hint: "add the key `name`, or use a mapping with the names as keys",
             })?;
             if named.contains_key(&name) {
-                return Err(format!(
-                    "application `{name}` is declared twice; give each application its own name"
-                ));
+                return Err(ListProblem {
+                    code: ErrorCode::DuplicateApplication,
+                    fact: format!("application `{name}` is declared twice"),
+                    hint: "give each application its own name",
+                });
             }
             named.insert(name, entry);
         }

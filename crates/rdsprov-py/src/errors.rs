@@ -1,45 +1,84 @@
-//! What goes wrong in the core, as the exceptions of `rdsprov/_errors.py`.
+//! Errors of the core as the exceptions of `rdsprov/_errors.py`.
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 use rdsprov_core::definitions::DefinitionError;
+use rdsprov_core::diagnostic::{self, Diagnostic};
+use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::gate::GateError;
+use rdsprov_core::hint::{Hint, Operation, Opt, Wording as _};
 use rdsprov_core::plan::SavedPlanError;
 use rdsprov_core::server::{ObserveError, RunError};
-use rdsprov_core::session::{Error, Kind, Unreadable};
+use rdsprov_core::session::{self, Error, Kind, Unreadable};
 use serde::Serialize;
 
-use crate::values::values;
+use crate::values::{value, values};
+use crate::wording::PythonWording;
 
-/// A class of `rdsprov._errors`, made with a message and what else it takes.
+/// Makes an exception of a class of `rdsprov._errors`; `fill` adds the keywords of this class.
 fn make(
     py: Python<'_>,
     class: &str,
-    message: &str,
+    errors: &[Diagnostic],
+    code: ErrorCode,
     fill: impl FnOnce(&Bound<'_, PyDict>) -> PyResult<()>,
 ) -> PyErr {
     let made = || -> PyResult<PyErr> {
-        let more = PyDict::new(py);
-        fill(&more)?;
+        let keywords = PyDict::new(py);
+        fill(&keywords)?;
         let class = py.import("rdsprov._errors")?.getattr(class)?;
-        Ok(PyErr::from_value(class.call((message,), Some(&more))?))
+        let exception = class.call((message(errors),), Some(&keywords))?;
+        exception.setattr("code", value(py, "ErrorCode", &code)?)?;
+        let hints = errors.iter().flat_map(|error| &error.hints);
+        let hints: Vec<String> = hints.map(|hint| hint.worded(&PythonWording)).collect();
+        exception.setattr("hints", PyTuple::new(py, hints)?)?;
+        Ok(PyErr::from_value(exception))
     };
     made().unwrap_or_else(|error| error)
 }
 
-/// What was asked for means nothing.
-pub fn usage(py: Python<'_>, message: &str) -> PyErr {
-    make(py, "UsageError", message, |_| Ok(()))
+/// Returns what `str()` of an exception gives. Several errors have their codes in it.
+pub fn message(errors: &[Diagnostic]) -> String {
+    match errors {
+        [error] if error.margin.is_empty() => error.text(&PythonWording),
+        errors => diagnostic::labelled(errors, &PythonWording),
+    }
 }
 
-/// What stands in one place.
-#[derive(Serialize, Default)]
+/// Returns every hint and message of the core as Python words it, for a test.
+#[pyfunction]
+pub fn example_messages() -> Vec<String> {
+    let options = Opt::all().flat_map(|option| {
+        [PythonWording.option(option, None), PythonWording.option(option, Some("1"))]
+    });
+    let operations = Operation::all().map(|operation| PythonWording.operation(operation));
+    let errors = session::error_examples();
+    let messages = errors.iter().flat_map(|error| {
+        let errors = error.diagnostics();
+        [message(&errors), diagnostic::labelled(&errors, &PythonWording), error.to_string()]
+    });
+    options.chain(operations).chain(messages).collect()
+}
+
+/// Makes the exception for an argument that is not valid.
+pub fn usage(py: Python<'_>, fact: &str) -> PyErr {
+    usage_with_code(py, ErrorCode::WrongUsage, fact)
+}
+
+/// Makes a `UsageError` with another code.
+pub fn usage_with_code(py: Python<'_>, code: ErrorCode, fact: &str) -> PyErr {
+    make(py, "UsageError", &[Diagnostic::new(code, fact, Vec::new())], code, |_| Ok(()))
+}
+
+/// One error in the definitions, as `rdsprov.DefinitionProblem` has it.
+#[derive(Serialize)]
 struct Problem<'a> {
     file: Option<&'a str>,
     line: Option<usize>,
     column: Option<usize>,
+    code: ErrorCode,
     message: String,
-    help: &'a str,
+    hint: String,
     text: &'a str,
 }
 
@@ -49,8 +88,9 @@ impl<'a> From<&'a DefinitionError> for Problem<'a> {
             file: Some(&error.location.file),
             line: Some(error.location.line),
             column: Some(error.location.column),
+            code: error.code,
             message: error.message.clone(),
-            help: &error.help,
+            hint: error.hint.worded(&PythonWording),
             text: &error.line_text,
         }
     }
@@ -61,36 +101,64 @@ impl<'a> From<&'a Unreadable> for Problem<'a> {
         let (Unreadable::Syntax { path }
         | Unreadable::Twice { path }
         | Unreadable::System { path, .. }) = error;
-        Self { file: Some(path), message: error.to_string(), ..Self::default() }
+        let problem = Diagnostic::new(error.code(), error, error.hints());
+        Self { file: Some(path), ..Self::without_position(&problem) }
     }
 }
 
-fn definitions(py: Python<'_>, message: &str, problems: Vec<Problem<'_>>) -> PyErr {
-    make(py, "DefinitionError", message, |more| {
-        more.set_item("errors", values(py, "_definition_problem", problems)?)
+impl Problem<'_> {
+    fn without_position(error: &Diagnostic) -> Self {
+        let hints: Vec<String> =
+            error.hints.iter().map(|hint| hint.worded(&PythonWording)).collect();
+        Self {
+            file: None,
+            line: None,
+            column: None,
+            code: error.code,
+            message: error.fact.clone(),
+            hint: hints.join("; "),
+            text: "",
+        }
+    }
+}
+
+fn definitions(
+    py: Python<'_>,
+    errors: &[Diagnostic],
+    code: ErrorCode,
+    problems: Vec<Problem<'_>>,
+) -> PyErr {
+    make(py, "DefinitionError", errors, code, |keywords| {
+        keywords.set_item("errors", values(py, "_definition_problem", problems)?)
     })
 }
 
-/// Definitions that are wrong in a way that has no place in a text.
-pub fn no_definitions(py: Python<'_>, message: &str) -> PyErr {
-    let problem = Problem { message: message.to_owned(), ..Problem::default() };
-    definitions(py, message, vec![problem])
+/// Makes the exception for definitions that are wrong in a way that has no position in a text.
+pub fn no_definitions(py: Python<'_>, code: ErrorCode, fact: &str, hint: impl Into<Hint>) -> PyErr {
+    without_position(py, &Diagnostic::new(code, fact, vec![hint.into()]))
 }
 
-/// An error of the core's as an exception.
+fn without_position(py: Python<'_>, error: &Diagnostic) -> PyErr {
+    let problem = Problem::without_position(error);
+    definitions(py, std::slice::from_ref(error), error.code, vec![problem])
+}
+
+/// Makes the exception for an error of the core.
 pub fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
-    let message = error.to_string();
-    let plain = |class| make(py, class, &message, |_| Ok(()));
+    let errors = error.diagnostics();
+    let code = error.code();
+    let plain = |class| make(py, class, &errors, code, |_| Ok(()));
     match error {
-        Error::Definitions(errors) => {
-            definitions(py, &message, errors.0.iter().map(Into::into).collect())
+        Error::Definitions(of_files) => {
+            definitions(py, &errors, code, of_files.0.iter().map(Into::into).collect())
         }
         Error::Unreadable { files, others } => {
             let others = others.0.iter().map(Into::into);
-            definitions(py, &message, files.iter().map(Into::into).chain(others).collect())
+            let problems = files.iter().map(Into::into).chain(others).collect();
+            definitions(py, &errors, code, problems)
         }
         Error::OtherEnvironment { .. } | Error::PlanAmongDefinitions { .. } => {
-            no_definitions(py, &message)
+            without_position(py, &Diagnostic::new(code, error, error.hints()))
         }
         Error::Source(_)
         | Error::Run(
@@ -113,15 +181,15 @@ pub fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
             SavedPlanError::OtherEnvironment { .. } | SavedPlanError::OtherServer { .. },
         ) => plain("StalePlan"),
         Error::Gate(_) => plain("ApprovalRequired"),
-        Error::Refused(refusals) => make(py, "PlanRefused", &message, |more| {
-            more.set_item("refusals", values(py, "_refusal", refusals)?)
+        Error::Refused(refusals) => make(py, "PlanRefused", &errors, code, |keywords| {
+            keywords.set_item("refusals", values(py, "_refusal", refusals)?)
         }),
         error if error.kind() == Kind::Usage => plain("UsageError"),
         _ => plain("Error"),
     }
 }
 
-/// The error of an apply, with what became of it.
+/// Makes the exception for the error of an `apply`, with the outcome of the run.
 pub fn apply_error(
     py: Python<'_>,
     error: &Error,
@@ -134,7 +202,7 @@ pub fn apply_error(
             Error::Statement(_) | Error::Audit(_) | Error::Stopped { .. } | Error::NotConverged
         );
     let exception = if of_apply {
-        make(py, "ApplyError", &error.to_string(), |_| Ok(()))
+        make(py, "ApplyError", &error.diagnostics(), error.code(), |_| Ok(()))
     } else {
         to_exception(py, error)
     };

@@ -23,6 +23,7 @@ mod plan;
 mod secrets;
 mod values;
 mod wait;
+mod wording;
 
 use pyo3::prelude::*;
 
@@ -41,6 +42,8 @@ mod _rdsprov {
     use crate::calls::{access, apply, check, diff, observe, plan, validate};
     #[pymodule_export]
     use crate::definitions::{Definitions, restore_definitions};
+    #[pymodule_export]
+    use crate::errors::example_messages;
     #[pymodule_export]
     use crate::observed::{Observed, restore_observed};
     #[pymodule_export]

@@ -78,7 +78,9 @@ impl<'py> Keywords<'py> {
         match self.given("port")? {
             Some(port) => Ok(Some(port)),
             None => {
-                let wrong = |_| errors::usage(self.0.py(), "RDSPROV_PORT is not a port number");
+                let wrong = |_| {
+                    errors::usage(self.0.py(), "the value of `RDSPROV_PORT` is not a port number")
+                };
                 variable(self.0.py(), "port")?.map(|text| text.parse().map_err(wrong)).transpose()
             }
         }
@@ -126,7 +128,7 @@ impl<'py> Keywords<'py> {
         }
         let text = self.text("secrets")?;
         text.map_or_else(|| Ok(Secrets::default()), |text| text.parse())
-            .map_err(|error: String| errors::usage(py, &error))
+            .map_err(|error: String| errors::usage(py, &format!("secrets: {error}")))
     }
 
     /// Returns the options that concern the server and its secrets.

@@ -255,6 +255,9 @@ pub fn restore_plan(
     if plan.text() == text {
         Ok(plan)
     } else {
-        Err(errors::usage(py, "the plan was pickled by another version of rdsprov; plan again"))
+        Err(errors::usage(
+            py,
+            "the plan was pickled by another version of rdsprov; make a new one with `plan()`",
+        ))
     }
 }

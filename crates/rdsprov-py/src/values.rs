@@ -6,6 +6,7 @@ use pyo3::types::{PyDict, PyTuple};
 use pythonize::pythonize;
 use rdsprov_core::audit::Status;
 use rdsprov_core::definitions::{AccessLevel, Auth, KEYS, Mode};
+use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::{Action, Hazard};
 use serde::Serialize;
 
@@ -51,6 +52,7 @@ pub fn closed_sets(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     sets.set_item("Hazard", pythonize(py, &Hazard::ALL)?)?;
     sets.set_item("Action", pythonize(py, &Action::ALL)?)?;
     sets.set_item("Status", pythonize(py, &Status::ALL)?)?;
+    sets.set_item("ErrorCode", pythonize(py, &ErrorCode::all().collect::<Vec<_>>())?)?;
     sets.set_item("keys", KEYS)?;
     Ok(sets)
 }

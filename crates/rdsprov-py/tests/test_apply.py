@@ -44,14 +44,14 @@ def ready(workspace: Workspace, environment: str = "dev") -> rdsprov.Plan:
 def test_approvals(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = ready(workspace, "prod")
     audit = workspace.directory / "audit.csv"
-    with pytest.raises(rdsprov.ApprovalRequired, match="ALLOW_DB_PROVISION=true") as caught:
+    with pytest.raises(rdsprov.ApprovalRequired, match="approval=\"true\"") as caught:
         rdsprov.apply(plan, audit_output=audit)
     assert caught.value.outcome is not None and not caught.value.outcome.committed
     assert [record.status for record in caught.value.outcome.records] == ["refused"]
     assert ",apply,refused," in audit.read_text()
-    with pytest.raises(rdsprov.StalePlan, match="it is stale"):
+    with pytest.raises(rdsprov.StalePlan, match="is stale"):
         rdsprov.apply(plan, approval="sha256:0000")
-    with pytest.raises(rdsprov.ApprovalRequired, match="is no approval"):
+    with pytest.raises(rdsprov.ApprovalRequired, match="is not a valid approval"):
         rdsprov.apply(plan, approval="yes please")
     assert rdsprov.apply(plan, dry_run=True).records[0].status == "dry_run"
     assert workspace.server.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^shop'") == "0"
@@ -62,7 +62,7 @@ def test_approvals(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("ALLOW_DB_PROVISION", "TRUE")
     plan = rdsprov.plan(definitions("prod"), **workspace.options)
     assert plan.hazards == (rdsprov.Hazard.REVOKES_ACCESS,)
-    with pytest.raises(rdsprov.ApprovalRequired, match="--allow revokes_access"):
+    with pytest.raises(rdsprov.ApprovalRequired, match=r"`allow=\[\"revokes_access\"\]`"):
         rdsprov.apply(plan)
     assert rdsprov.apply(plan, allow=plan.hazards).converged
 
@@ -145,21 +145,21 @@ def test_missing_secrets(shared_workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     "wrong, kind, message",
     [
-        ({"secrets": "source"}, rdsprov.UsageError, "--secrets takes"),
-        ({"secrets": "file:/missing"}, rdsprov.UsageError, "no such directory"),
+        ({"secrets": "source"}, rdsprov.UsageError, "secrets: the sources of secrets are"),
+        ({"secrets": "file:/missing"}, rdsprov.UsageError, "does not exist"),
         ({"secrets": 7}, TypeError, "a callable"),
         ({"tls": "maybe"}, rdsprov.UsageError, "tls: the modes are"),
         ({"verify_passwords": "x"}, rdsprov.UsageError, "verify_passwords: the values are"),
         ({"admin_auth": "x"}, rdsprov.UsageError, "admin_auth: the values are"),
-        ({"admin_auth": "iam"}, rdsprov.UsageError, "--admin-auth iam wants"),
-        ({"admin_user": "x"}, rdsprov.UsageError, "--admin-user goes with"),
+        ({"admin_auth": "iam"}, rdsprov.UsageError, "an IAM token requires a user name"),
+        ({"admin_user": "x"}, rdsprov.UsageError, "`admin_user=`"),
         ({"allow": ["everything"]}, rdsprov.UsageError, "the hazards are"),
         ({"allow": "revokes_access"}, TypeError, "allow must be a list"),
-        ({"adopt": ["unknown"]}, rdsprov.UsageError, "no application"),
-        ({"environment": "prod"}, rdsprov.DefinitionError, "another environment"),
+        ({"adopt": ["unknown"]}, rdsprov.UsageError, "application `nobody` is not declared"),
+        ({"environment": "prod"}, rdsprov.DefinitionError, "the definitions are for `dev`"),
         ({"port": "x"}, TypeError, "port"),
         ({"host": 7}, TypeError, "host"),
-        ({"client_cert": "x"}, rdsprov.UsageError, "go together"),
+        ({"client_cert": "x"}, rdsprov.UsageError, "`client_cert=` and `client_key=`"),
         ({"nothing_of_ours": 1}, TypeError, "nothing_of_ours"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
@@ -242,7 +242,7 @@ def test_secret_source_with_wrong_type() -> None:
     with pytest.raises(TypeError) as caught:
         rdsprov.plan(definitions(), secrets=lambda _: {"password": password("x").encode()})
     assert CANARY not in str(caught.value)
-    with pytest.raises(rdsprov.SecretError, match="has no `password`"):
+    with pytest.raises(rdsprov.SecretError, match="has no key `password`"):
         rdsprov.plan(definitions(), secrets=lambda _: {"passwort": password("x")})
 
 

@@ -18,6 +18,7 @@ ENUMS = [
     rdsprov.AccessLevel,
     rdsprov.Action,
     rdsprov.Auth,
+    rdsprov.ErrorCode,
     rdsprov.Hazard,
     rdsprov.Mode,
     rdsprov.Status,

@@ -28,8 +28,8 @@ fn unreadable_file_hides_no_other_error() {
     let files = ["-d", "latin.tfvars", "open.tfvars", "common.tfvars"];
     let output_text = expect(&validate(folder, &files), 1);
     let of_texts = [
-        "this is not UTF-8\n --> latin.tfvars:1:5\n1 | # é \u{fffd}\n",
-        "the `{` that stands here is not closed\n --> open.tfvars:2:25\n",
+        "the file is not encoded in UTF-8\n --> latin.tfvars:1:5\n1 | # é \u{fffd}\n",
+        "this `{` is not closed\n --> open.tfvars:2:25\n",
         "`environment` is a number, not a string\n --> common.tfvars:1:15\n",
     ];
     for says in of_texts {
@@ -40,7 +40,7 @@ fn unreadable_file_hides_no_other_error() {
     let output_text = expect(&validate(folder, &files), 64);
     let of_files = [
         "missing.tfvars cannot be read: No such file",
-        "notes.txt: definitions are *.tfvars",
+        "notes.txt is not a *.tfvars",
         "common.tfvars is given twice",
     ];
     for says in of_texts.iter().chain(&of_files) {
@@ -49,7 +49,7 @@ fn unreadable_file_hides_no_other_error() {
     // A key that is missing in the readable files may be in the unreadable one.
     fs::write(folder.join("common.tfvars"), "environment = \"dev\"\n").unwrap();
     let output_text = expect(&validate(folder, &["-d", "common.tfvars", "missing.tfvars"]), 64);
-    assert!(!output_text.contains("there is no"), "{output_text}");
+    assert!(!output_text.contains("[no-applications]"), "{output_text}");
 }
 
 #[test]
@@ -67,5 +67,5 @@ fn validate_needs_no_environment() {
         assert_eq!(printed["environment"], environment);
     }
     let output_text = expect(&validate(folder, &["-d", "shop.tfvars", "--env", "nowhere"]), 64);
-    assert!(output_text.contains("environment \"nowhere\" is not known"), "{output_text}");
+    assert!(output_text.contains("[unknown-environment]: environment `nowhere`"), "{output_text}");
 }

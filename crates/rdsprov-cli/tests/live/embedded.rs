@@ -231,13 +231,16 @@ fn errors_print_no_password() {
         (CANARY.to_owned(), "is not JSON"),
         (format!("\"{CANARY}\""), "is not a JSON object"),
         (format!("[\"{CANARY}\"]"), "is not a JSON object"),
-        (format!("{{\"passwort\": \"{CANARY}\"}}"), "has no `password`"),
-        (format!("{{\"password\": [\"{CANARY}\"]}}"), "`password` is not a text"),
+        (format!("{{\"passwort\": \"{CANARY}\"}}"), "has no key `password`"),
+        (format!("{{\"password\": [\"{CANARY}\"]}}"), "`password` is not a string"),
         (format!("{{\"password\": \"{CANARY}\\n\"}}"), "a line break"),
         (format!("{{\"password\": \"changeme{CANARY}\"}}"), "a placeholder"),
         (format!("{{\"password\": \"x\", \"port\": \"{CANARY}\"}}"), "`port` is not a port"),
-        (format!("{{\"password\": \"x\", \"engine\": \"{CANARY}\"}}"), "not PostgreSQL"),
-        (format!("{{\"password\": \"{CANARY}\", \"password\": \"x\"}}"), "`password` twice"),
+        (format!("{{\"password\": \"x\", \"engine\": \"{CANARY}\"}}"), "other than PostgreSQL"),
+        (
+            format!("{{\"password\": \"{CANARY}\", \"password\": \"x\"}}"),
+            "the key `password` twice",
+        ),
     ];
     let master = "goldenpath/dev/rds/master";
     let application = "goldenpath/dev/keycloak/postgres";
@@ -264,7 +267,7 @@ fn errors_print_no_password() {
     run("no such certificate", &[(HOST, "127.0.0.2".to_owned())], "127.0.0.2");
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().unwrap().port().to_string();
-    run("no answer", &[(PORT, silent)], "no answer within 15 s");
+    run("no answer", &[(PORT, silent)], "no response within 15 s");
     fixture.query("ALTER ROLE platform_admin NOLOGIN");
     run("a login that is refused", &[], "is not permitted to log in");
     fixture.query("ALTER ROLE platform_admin LOGIN");
@@ -288,11 +291,11 @@ fn aws_messages_are_not_printed() {
     let error = |code| Reply::Error(code, format!("of {CANARY}"));
     let odd = json!({"SecretValues": CANARY, "SecretString": {"password": CANARY}});
     for (reply, says) in [
-        (error("AccessDeniedException"), "may not be read"),
+        (error("AccessDeniedException"), "access is denied"),
         (error("ResourceNotFoundException"), "does not exist"),
         (error("DecryptionFailure"), "cannot be decrypted"),
         (error("InternalServiceError"), "InternalServiceError"),
-        (error("UnrecognizedClientException"), "does not take the credentials"),
+        (error("UnrecognizedClientException"), "AWS rejected the credentials"),
         (Reply::Value(odd), "because: "),
         (Reply::Disconnect, "cannot be reached"),
     ] {

@@ -173,7 +173,7 @@ fn records_cannot_be_written_to_stdout() {
         expect(&command.stdout(file).output().unwrap(), code)
     };
     let printed = to("/dev/full", &["apply"], 4);
-    assert!(printed.contains("all is done, and the records on stdout are not whole"), "{printed}");
+    assert!(printed.contains("[output-incomplete]: all changes were made"), "{printed}");
     // Nothing is left to do, and the same output still fails.
     for command in ["apply", "check", "validate"] {
         let printed = to("/dev/full", &[command], 1);

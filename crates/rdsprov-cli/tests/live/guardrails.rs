@@ -196,19 +196,19 @@ fn administrator_and_its_database_are_reserved() {
 
 #[test]
 fn invalid_secrets_are_refused() {
-    const REST: &str = "see to the secret";
+    const REST: &str = "does not exist";
     let cases = [
         (r#"{"username": "other", "password": "Canary-1"}"#, "is for user \"other\""),
         (r#"{"dbname": "other", "password": "Canary-1"}"#, "is for database \"other\""),
-        (r#"{"username": "keycloak_user"}"#, "has no `password`"),
+        (r#"{"username": "keycloak_user"}"#, "has no key `password`"),
         (r#"{"password": ""}"#, "the password is empty"),
         (r#"{"password": "PLACEHOLDER"}"#, "is a placeholder"),
         (r#"{"password": "Canary-\u0000"}"#, "NUL"),
         (r#"{"password": "Canary-1"#, "is not JSON"),
         (r#"Canary-1"#, "is not JSON"),
         (r#"["Canary-1"]"#, "is not a JSON object"),
-        (r#"{"password": "Canary-1", "engine": "mysql"}"#, "not PostgreSQL"),
-        (r#"{"password": "Canary-1", "password": "Canary-2"}"#, "`password` twice"),
+        (r#"{"password": "Canary-1", "engine": "mysql"}"#, "other than PostgreSQL"),
+        (r#"{"password": "Canary-1", "password": "Canary-2"}"#, "the key `password` twice"),
     ];
     for major in versions() {
         let fixture = Fixture::new(major);

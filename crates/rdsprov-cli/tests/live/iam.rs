@@ -11,7 +11,7 @@ const DOCUMENT: &str = include_str!("../../../../docs/iam.md");
 
 /// The commands by their headings, with their arguments and exit codes. Commands that only read
 /// precede the one that changes their input.
-const COMMANDS: [(&str, &[&str], i32); 12] = [
+const COMMANDS: [(&str, &[&str], i32); 13] = [
     ("validate", &["validate"], 0),
     ("plan", &["plan", "--out", "plan.json"], 0),
     ("check", &["check"], 2),
@@ -24,10 +24,11 @@ const COMMANDS: [(&str, &[&str], i32); 12] = [
     ("audit", &["audit", "report", "ledger.jsonl"], 0),
     ("schema", &["schema", "plan"], 0),
     ("completions", &["completions", "bash"], 0),
+    ("explain", &["explain", "plan-stale"], 0),
 ];
 
 /// Commands that read no definitions.
-const WITHOUT_DEFINITIONS: [&str; 3] = ["audit", "schema", "completions"];
+const WITHOUT_DEFINITIONS: [&str; 4] = ["audit", "schema", "completions", "explain"];
 
 /// The actions of a policy, with the resources of each.
 type Policy = BTreeMap<String, Vec<String>>;

@@ -99,7 +99,10 @@ fn run_is_recorded_from_intent_to_outcome() {
         assert_eq!(all.last().unwrap()["status"], "no_change");
         let verified = audit(&fixture, &["verify", "--expect", head], 0);
         assert!(verified.contains("of 2 runs, unchanged since they were written"), "{verified}");
-        assert!(verified.contains("the expected record exists, with 1 record after it"), "{verified}");
+        assert!(
+            verified.contains("the expected record exists, with 1 record after it"),
+            "{verified}"
+        );
 
         let report = audit(&fixture, &["report", "--role", "shop_reader", "--database", "shop"], 0);
         assert!(
@@ -140,7 +143,7 @@ fn refused_and_failed_runs_are_recorded() {
     let refused = records(&fixture).pop().unwrap();
     assert_eq!(refused["status"], "refused");
     assert_eq!(refused["environment"], "prod");
-    assert!(refused["message"].as_str().unwrap().contains("asks for approval"), "{refused}");
+    assert!(refused["message"].as_str().unwrap().contains("requires an approval"), "{refused}");
     assert!(refused["server"].is_null() && refused["definitions"].is_string(), "{refused}");
 
     assert_eq!(run(&["--dry-run"], 0)["status"], "dry_run");
@@ -193,7 +196,7 @@ fn nothing_changes_without_a_written_intent() {
     let mark = fixture.server.log().len();
     let before = text(&fixture);
     let output_text = expect(&run_with_file_limit(&fixture, &definitions, 4, "trap '' XFSZ;"), 1);
-    assert!(output_text.contains("nothing is done without a record"), "{output_text}");
+    assert!(output_text.contains("[audit-file-unwritable]"), "{output_text}");
     assert_eq!(writes(&fixture.server.log()[mark..]), Vec::<String>::new());
     assert!(text(&fixture).starts_with(&before));
     audit(&fixture, &["verify"], 0);
@@ -204,7 +207,7 @@ fn nothing_changes_without_a_written_intent() {
     // A file that is not a ledger.
     let ledger = ["apply", "--env", "dev", "--audit-ledger", "own.tfvars"];
     let output_text = expect(&fixture.run(&definitions, &ledger), 1);
-    assert!(output_text.contains("own.tfvars is no ledger"), "{output_text}");
+    assert!(output_text.contains("own.tfvars exists and is not a ledger"), "{output_text}");
 }
 
 /// The system kills the process while it writes a record.
@@ -251,7 +254,7 @@ fn intent_is_written_before_the_first_statement() {
         assert_eq!(last["event"], "intent", "PostgreSQL {major}");
         assert!(last.to_string().contains("NOCREATEDB"), "{last}");
         let output_text = audit(&fixture, &["verify"], 1);
-        assert!(output_text.contains("the ledger ends within run"), "{output_text}");
+        assert!(output_text.contains("the ledger ends inside run"), "{output_text}");
         expect(&fixture.run(&definitions, &APPLY), 0);
         let output_text = audit(&fixture, &["verify"], 0);
         assert!(output_text.contains("has no outcome"), "{output_text}");

@@ -79,12 +79,12 @@ fn only_a_wrong_password_is_reset() {
         let text = std::fs::read_to_string(&rules).unwrap();
         std::fs::write(&rules, format!("hostssl all keycloak_user all reject\n{text}")).unwrap();
         fixture.query("SELECT pg_reload_conf()");
-        wait_until(&fixture, TEAMS, "pg_hba.conf does not let the role in from here");
+        wait_until(&fixture, TEAMS, "run from a host that `pg_hba.conf` allows");
         // The same holds for lines with cleartext authentication, which is refused, and without
         // authentication.
         for (method, says) in [
-            ("password", "the server asks for the password itself"),
-            ("trust", "the server lets the role in without asking for a password"),
+            ("password", "the server asks for the cleartext password"),
+            ("trust", "the server accepted the role without a password"),
         ] {
             let line = format!("hostssl all keycloak_user all {method}");
             std::fs::write(&rules, format!("{line}\n{text}")).unwrap();
@@ -133,17 +133,20 @@ const LOGIN_ANSWERS: [(Intercept, &str); 16] = [
     ),
     (
         Intercept::Error("28000", "no pg_hba.conf entry for host"),
-        "pg_hba.conf does not let the role",
+        "run from a host that `pg_hba.conf` allows",
     ),
     (
         Intercept::Error("28000", "pg_hba.conf rejects connection"),
-        "pg_hba.conf does not let the role",
+        "run from a host that `pg_hba.conf` allows",
     ),
     (
         Intercept::Error("28000", "role \"x\" is not permitted to log in"),
-        "just taken LOGIN from it",
+        "the role lost its LOGIN attribute",
     ),
-    (Intercept::Error("53300", "sorry, too many clients already"), "the server is full"),
+    (
+        Intercept::Error("53300", "sorry, too many clients already"),
+        "when the server has free connections",
+    ),
     (Intercept::Error("57P03", "the database system is starting up"), "is starting or stopping"),
     (Intercept::Error("57P03", "the database system is shutting down"), "is starting or stopping"),
     (
@@ -157,7 +160,7 @@ const LOGIN_ANSWERS: [(Intercept, &str); 16] = [
     (Intercept::Error("3D000", "database \"x\" does not exist"), ""),
     (Intercept::Error("55000", "database \"x\" is not currently accepting connections"), ""),
     (Intercept::End, "could not be checked and is left as it is: cannot connect to 127.0.0.1:"),
-    (Intercept::Silence, "no answer within 15 s"),
+    (Intercept::Silence, "no response within 15 s"),
 ];
 
 #[test]
@@ -364,7 +367,7 @@ fn silent_server_times_out() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port().to_string();
     let printed = expect(&fixture.run(TEAMS, &["plan", "--host", "localhost", "--port", &port]), 1);
-    assert!(printed.contains("no answer within 15 s"), "{printed}");
+    assert!(printed.contains("no response within 15 s"), "{printed}");
 }
 
 /// Errors that occur before the server verifies a password, or after.

@@ -402,16 +402,16 @@ fn invalid_rotations_are_refused() {
         let calls = proxy.take_calls();
         assert!(calls.iter().all(|call| reads.contains(&call.action.as_str())), "{calls:?}");
     };
-    refused("keycloack", &[], 64, r#"did you mean "keycloak"?"#);
-    refused("token", &[], 3, "has auth = \"iam\", and no password");
-    refused("two_a", &[], 3, "they cannot change at one moment");
-    refused("shared", &[], 3, "give each role a secret of its own");
-    refused("admin", &[], 3, "is that of role admin_user and of the administrator");
+    refused("keycloack", &[], 64, "check the name: `keycloak` is declared");
+    refused("token", &[], 3, "[no-password-to-rotate]");
+    refused("two_a", &[], 3, "[several-secrets]");
+    refused("shared", &[], 3, "give each role its own secret");
+    refused("admin", &[], 3, "of role admin_user is also the secret of the administrator");
     refused("new", &[], 3, "role new_user does not exist on this server");
-    refused("keycloak", &["--format", "sql"], 64, "a rotation is no script");
-    refused("keycloak", &["--secret-stage", "AWSPENDING"], 64, "leave --secret-stage out");
+    refused("keycloak", &["--format", "sql"], 64, "a rotation has no SQL script");
+    refused("keycloak", &["--secret-stage", "AWSPENDING"], 64, "remove --secret-stage STAGE");
     let directory = format!("file:{}", fixture.path().display());
-    refused("keycloak", &["--secrets", &directory], 3, "only secrets of AWS have versions");
+    refused("keycloak", &["--secrets", &directory], 3, "[secret-without-stages]");
     for (done, says, undone) in [
         (
             "COMMENT ON ROLE keycloak_user IS 'ours'",
@@ -436,7 +436,7 @@ fn invalid_rotations_are_refused() {
     for (reply, says) in [
         (
             Reply::Error("AccessDeniedException", "no".to_owned()),
-            "AWS does not allow secretsmanager:DescribeSecret on it",
+            "AWS does not allow secretsmanager:DescribeSecret",
         ),
         (Reply::Value(described), "is rotated already: Secrets Manager's own rotation is on"),
     ] {

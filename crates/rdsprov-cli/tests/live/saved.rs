@@ -53,14 +53,14 @@ fn saved_plan_is_applied_until_something_changes() {
         let catalog_state = fixture.catalog_state();
         let stale = apply(3);
         for words in [
-            "is stale, nothing was changed",
-            "not to be done any more:\n    roles and databases: + create_role role shop_reader",
-            "to be done now:\n    roles and databases: ~ set_password role shop_reader, password from",
-            "run `rdsprov plan --out FILE` again",
+            "error[plan-stale]: the saved plan (",
+            "no longer planned:\n    roles and databases: + create_role role shop_reader",
+            "planned in addition:\n    roles and databases: ~ set_password role shop_reader, password from",
+            "hint: run `rdsprov plan` again",
         ] {
             assert!(stale.contains(words), "PostgreSQL {major}: {words} is not in {stale}");
         }
-        assert!(!stale.contains("definitions are other ones"), "{stale}");
+        assert!(!stale.contains("definitions have changed"), "{stale}");
         assert_eq!(fixture.catalog_state(), catalog_state);
 
         expect(&fixture.run(&definitions, &PLAN), 0);
@@ -78,7 +78,7 @@ fn saved_plan_is_applied_until_something_changes() {
         apply(0);
         fixture.definitions(&DEFINITIONS.replace("\"reader\"", "\"editor\""));
         let stale = apply(3);
-        assert!(stale.contains("the definitions are other ones"), "{stale}");
+        assert!(stale.contains("the definitions have changed"), "{stale}");
         assert!(stale.contains("+ grant TEMPORARY on database shop to shop_reader"), "{stale}");
     }
 }
@@ -90,17 +90,17 @@ fn invalid_saved_plans_are_refused() {
     let plan = read(&fixture);
     let catalog_state = fixture.catalog_state();
     let digest = format!("sha256:{}", "0".repeat(64));
-    let changed = "changed after it was written";
+    let changed = "[plan-file-changed]";
     let table: [(&str, Value, &str); 9] = [
-        ("/format_version", json!(3), "the plan has format 3 and this program knows 2"),
-        ("/format_version", json!("1"), "this is no saved plan"),
+        ("/format_version", json!(3), "[unknown-plan-format]"),
+        ("/format_version", json!("1"), "[not-a-saved-plan]"),
         ("/digest", json!(digest), changed),
         ("/observed", json!(digest), changed),
         ("/environment", json!("prod"), changed),
         ("/transactions/0/steps", json!([]), changed),
         ("/transactions/0/steps/0/summary", json!("role shop_owner"), changed),
         ("/transactions/0/steps/0/statements/0", json!("SELECT 1"), changed),
-        ("/server", json!("elsewhere:5432"), "the plan is for server elsewhere:5432"),
+        ("/server", json!("elsewhere:5432"), "the saved plan is for server elsewhere:5432"),
     ];
     for (place, value, says) in table {
         let mut other = plan.clone();
@@ -110,15 +110,15 @@ fn invalid_saved_plans_are_refused() {
         assert!(output_text.contains(says), "{place}: {says} is not in {output_text}");
     }
     write(&fixture, &json!([]));
-    assert!(expect(&fixture.run(&definitions, &APPLY), 3).contains("this is no saved plan"));
+    assert!(expect(&fixture.run(&definitions, &APPLY), 3).contains("[not-a-saved-plan]"));
     write(&fixture, &plan);
     let elsewhere = [APPLY.as_slice(), &["--host", "127.0.0.1"]].concat();
     let output_text = expect(&fixture.run(&definitions, &elsewhere), 3);
-    assert!(output_text.contains("the plan is for server localhost:"), "{output_text}");
+    assert!(output_text.contains("the saved plan is for server localhost:"), "{output_text}");
     let prod = ["apply", "plan.json", "--env", "prod"];
     let mut command = fixture.command(&definitions, &prod);
     let output_text = expect(&command.env("ALLOW_DB_PROVISION", "true").output().unwrap(), 3);
-    assert!(output_text.contains("the plan is for environment \"dev\""), "{output_text}");
+    assert!(output_text.contains("the saved plan is for environment `dev`"), "{output_text}");
     assert_eq!(fixture.catalog_state(), catalog_state);
 
     // A missing file, and a plan in the wrong position.
@@ -127,7 +127,7 @@ fn invalid_saved_plans_are_refused() {
     let mut command = fixture.without_connection(&definitions, &["apply", "--env", "dev"]);
     let output_text = expect(&command.arg("plan.json").output().unwrap(), 64);
     assert!(
-        output_text.contains("plan.json is a saved plan; let it stand before"),
+        output_text.contains("[saved-plan-as-definitions]: plan.json is a saved plan"),
         "{output_text}"
     );
 }
@@ -143,9 +143,9 @@ fn saved_plan_needs_approval() {
         expect(&command.env("ALLOW_DB_PROVISION", approval).output().unwrap(), code)
     };
     let mark = fixture.server.log().len();
-    assert!(apply("", 3).contains("asks for approval"));
+    assert!(apply("", 3).contains("[approval-missing]"));
     assert!(!fixture.server.log()[mark..].contains("statement: "), "the server was contacted");
-    assert!(apply("sha256:0000", 3).contains("is not the plan at hand"));
+    assert!(apply("sha256:0000", 3).contains("[plan-stale]"));
     apply(saved["digest"].as_str().unwrap(), 0);
 }
 
@@ -154,6 +154,6 @@ fn refused_plan_is_not_saved() {
     let (fixture, definitions) = fixture(versions()[0]);
     fixture.query("CREATE ROLE shop_owner");
     let output_text = expect(&fixture.run(&definitions, &PLAN), 3);
-    assert!(output_text.contains("a plan that is refused is not saved"), "{output_text}");
+    assert!(output_text.contains("[plan-refused]"), "{output_text}");
     assert!(!fixture.path().join("plan.json").exists());
 }

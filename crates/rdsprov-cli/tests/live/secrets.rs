@@ -38,9 +38,9 @@ fn each_error_has_its_message(fixture: &Fixture) {
             "has no current value",
             one,
         ),
-        ("AccessDeniedException", "not authorized", "secretsmanager:GetSecretValue", one),
-        ("AccessDeniedException", "Access to KMS is not allowed", "kms:Decrypt", one),
-        ("DecryptionFailure", "the key is disabled", "kms:Decrypt", one),
+        ("AccessDeniedException", "not authorized", "access is denied", one),
+        ("AccessDeniedException", "Access to KMS is not allowed", "cannot be decrypted", one),
+        ("DecryptionFailure", "the key is disabled", "cannot be decrypted", one),
         ("InvalidRequestException", "marked for deletion", "is scheduled for deletion", one),
         ("InvalidRequestException", "owned by a service", "InvalidRequestException", all),
         ("InvalidParameterException", "too odd", "InvalidParameterException", all),
@@ -59,7 +59,7 @@ fn each_error_has_its_message(fixture: &Fixture) {
         let output_text = expect(&command.envs(proxy.environment()).output().unwrap(), 1);
         assert_eq!(output_text.matches(says).count(), 3, "{code}: {output_text}");
         for secret in [
-            "see --admin-secret): secret goldenpath/dev/rds/master ",
+            "secret of the administrator cannot be used: secret goldenpath/dev/rds/master ",
             "keycloak: secret goldenpath/dev/keycloak/postgres ",
             "backstage: secret goldenpath/dev/backstage/postgres ",
         ] {
@@ -149,16 +149,20 @@ fn invalid_secrets_are_reported_together() {
         (
             "twice",
             format!(r#"{{"password": "{canary}", "password": "{canary}"}}"#),
-            "`password` twice",
+            "the key `password` twice",
         ),
-        ("nested", format!(r#"{{"password": {{"x": "{canary}"}}}}"#), "`password` is not a text"),
+        ("nested", format!(r#"{{"password": {{"x": "{canary}"}}}}"#), "`password` is not a string"),
         ("broken", format!(r#"{{"password": "{canary}\n"}}"#), "line break"),
         (
             "port",
             format!(r#"{{"password": "{canary}", "port": "{canary}"}}"#),
             "`port` is not a port",
         ),
-        ("engine", format!(r#"{{"password": "{canary}", "engine": "mysql"}}"#), "not PostgreSQL"),
+        (
+            "engine",
+            format!(r#"{{"password": "{canary}", "engine": "mysql"}}"#),
+            "other than PostgreSQL",
+        ),
         ("other", format!(r#"{{"password": "{canary}", "username": "x"}}"#), "is for user \"x\""),
     ];
     for (application, text, _) in &texts {
@@ -175,8 +179,8 @@ fn invalid_secrets_are_reported_together() {
         ("unset", "has no current value"),
         ("gone", "is scheduled for deletion"),
         ("missing", "does not exist in region eu-west-2"),
-        ("denied", "may not be read; allow secretsmanager:GetSecretValue"),
-        ("sealed", "cannot be decrypted; allow kms:Decrypt"),
+        ("denied", "cannot be read: access is denied"),
+        ("sealed", "cannot be decrypted"),
         ("throttled", "too many requests"),
     ];
     let kinds: Vec<(&str, &str)> =
@@ -233,7 +237,7 @@ fn invalid_secrets_are_reported_together() {
         );
     }
     let says = format!(
-        "refused (far): secret {far} is in region us-east-1, and this run reads those of eu-west-2; give --region us-east-1"
+        "secret {far} is in region us-east-1, but this run reads secrets in region eu-west-2"
     );
     assert!(output_text.contains(&says), "{output_text}");
     assert!(run(&verbose).contains("aws_smithy"), "the log of the libraries is missing");
@@ -306,7 +310,10 @@ fn rds_managed_secret_is_completed_by_options() {
     let admin = ["--admin-secret", "rds!db-1"];
     let incomplete = [&["apply"], admin.as_slice()].concat();
     let output_text = expect(&fixture.run("teams/standalone.tfvars", &incomplete), 1);
-    assert!(output_text.contains("has no host") && output_text.contains("--host"), "{output_text}");
+    assert!(
+        output_text.contains("[admin-secret-incomplete]") && output_text.contains("--host"),
+        "{output_text}"
+    );
     let port = fixture.server.port().to_string();
     let place = ["--host", "localhost", "--port", &port, "--dbname", "platform"];
     let complete = [&incomplete, place.as_slice()].concat();

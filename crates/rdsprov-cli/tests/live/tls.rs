@@ -44,10 +44,13 @@ fn server_certificate_is_verified() {
     assert!(output_text.contains("/nonexistent.pem"), "{output_text}");
     let own = fixture.path().join("goldenpath/dev/rds/master.json").display().to_string();
     let output_text = expect(&plan(&["--ca-file", &own]), 1);
-    assert!(output_text.contains("holds no certificate"), "{output_text}");
+    assert!(output_text.contains("contains no certificate"), "{output_text}");
     expect(&plan(&["--tls", "require"]), 0);
     let output_text = expect(&plan(&["--tls", "require", "--ca-file", &ca]), 64);
-    assert!(output_text.contains("use verify-full"), "{output_text}");
+    assert!(
+        output_text.contains("[unused-ca-file]") && output_text.contains("use --tls verify-full"),
+        "{output_text}"
+    );
     // The server rejects connections without TLS. For hosts other than loopback the client does not
     // try.
     let output_text = expect(&plan(&["--tls", "disable"]), 1);
@@ -56,7 +59,10 @@ fn server_certificate_is_verified() {
         "{output_text}"
     );
     let output_text = expect(&plan(&["--tls", "disable", "--host", "db.example.com"]), 1);
-    assert!(output_text.contains("db.example.com is not loopback"), "{output_text}");
+    assert!(
+        output_text.contains("[tls-required]") && output_text.contains("db.example.com"),
+        "{output_text}"
+    );
     expect(&plan(&["--tls", "off"]), 64);
 }
 
@@ -195,7 +201,7 @@ fn root_certificates_have_four_sources() {
     let ca = site.file("ca.pem", &authority.certificate);
     let other = site.file("other.pem", &Authority::new("Other CA").certificate);
     let unknown: &[&str] =
-        &["cannot connect to localhost:", "not known here (CN=Test CA)", "with --ca-file"];
+        &["cannot connect to localhost:", "unknown CA (CN=Test CA)", "with --ca-file"];
     let plan = || site.plan();
 
     expect_all(&mut plan(), 1, unknown);
@@ -240,18 +246,26 @@ fn invalid_certificates(major: u32) {
     let ca = site.file("ca.pem", &authority.certificate);
 
     site.install(&authority.issue(named("server", &["db.example.com", "127.0.0.9"])));
-    site.expect_with_ca(&ca, 1, &["not for localhost but for db.example.com, 127.0.0.9", "--host"]);
+    site.expect_with_ca(
+        &ca,
+        1,
+        &["not for localhost, but for db.example.com, 127.0.0.9", "--host"],
+    );
     site.install(&authority.issue(named("localhost", &[])));
     site.expect_with_ca(&ca, 1, &["for no host at all", "subjectAltName"]);
 
     let mut params = named("server", &["localhost"]);
     params.not_after = date_time_ymd(2020, 2, 3);
     site.install(&authority.issue(params));
-    site.expect_with_ca(&ca, 1, &["(CN=server) expired at 2020-02-03T00:00:00Z", "renew it"]);
+    site.expect_with_ca(
+        &ca,
+        1,
+        &["(CN=server) expired at 2020-02-03T00:00:00Z", "renew the server certificate"],
+    );
     let mut params = named("server", &["localhost"]);
     params.not_before = date_time_ymd(2999, 1, 1);
     site.install(&authority.issue(params));
-    site.expect_with_ca(&ca, 1, &["is valid from 2999-01-01T00:00:00Z on", "clock"]);
+    site.expect_with_ca(&ca, 1, &["is not valid before 2999-01-01T00:00:00Z", "clock"]);
 
     let old = Authority::with("Old CA", |params| params.not_after = date_time_ymd(2020, 1, 1));
     site.install(&old.issue(named("server", &["localhost"])));
@@ -260,7 +274,7 @@ fn invalid_certificates(major: u32) {
 
     // Another CA with the same name as a trusted one.
     site.install(&Authority::new("Test CA").issue(named("server", &["localhost"])));
-    site.expect_with_ca(&ca, 1, &["names a CA that is known here (CN=Test CA)", "--ca-file"]);
+    site.expect_with_ca(&ca, 1, &["names a trusted CA (CN=Test CA)", "--ca-file"]);
 
     let mut params = named("a client", &["localhost"]);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
@@ -270,7 +284,7 @@ fn invalid_certificates(major: u32) {
     let middle = authority.issue_intermediate("Middle CA");
     let mut chain = middle.issue(named("server", &["localhost"]));
     site.install(&chain);
-    site.expect_with_ca(&ca, 1, &["not known here (CN=Middle CA)"]);
+    site.expect_with_ca(&ca, 1, &["unknown CA (CN=Middle CA)"]);
     chain.certificate.push_str(&middle.certificate);
     site.install(&chain);
     site.expect_with_ca(&ca, 0, &[]);
@@ -280,16 +294,16 @@ fn invalid_certificates(major: u32) {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let alone = self_signed(params.clone());
     site.install(&alone);
-    site.expect_with_ca(&ca, 1, &["shows a CA's own certificate (CN=alone)", "--ca-file"]);
+    site.expect_with_ca(&ca, 1, &["presents a CA certificate (CN=alone)", "--ca-file"]);
     site.expect_with_ca(&site.file("alone.pem", &alone.certificate), 0, &[]);
     let again = site.file("again.pem", &self_signed(params).certificate);
-    site.expect_with_ca(&again, 1, &["shows a CA's own certificate"]);
+    site.expect_with_ca(&again, 1, &["presents a CA certificate"]);
     let mut params = named("alone", &["db.example.com"]);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let elsewhere = self_signed(params);
     site.install(&elsewhere);
     let elsewhere = site.file("elsewhere.pem", &elsewhere.certificate);
-    site.expect_with_ca(&elsewhere, 1, &["not for localhost but for db.example.com"]);
+    site.expect_with_ca(&elsewhere, 1, &["not for localhost, but for db.example.com"]);
     let plain = self_signed(named("plain", &["localhost"]));
     site.install(&plain);
     site.expect_with_ca(&ca, 1, &["self-signed (CN=plain)", "--ca-file"]);
@@ -307,11 +321,11 @@ fn invalid_tls_answers_have_messages() {
     let site = TlsFixture::new(versions()[0]);
     for (answer, says) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "does not offer TLS"),
-        (b"SHello, and welcome", "agreed to TLS and then did not speak it"),
-        (b"S\x15\x03\x01\x00\x02\x02\x46", "no version or cipher of TLS in common"),
+        (b"SHello, and welcome", "agreed to TLS, but its response is not TLS"),
+        (b"S\x15\x03\x01\x00\x02\x02\x46", "supports no TLS version or cipher"),
         (b"S\x15\x03\x01\x00\x02\x02\x28", "refused the TLS handshake"),
-        (b"S\x15\x03\x03\x00\x02\x02\x74", "wants a client certificate; give one"),
-        (b"S\x15\x03\x03\x00\x02\x02\x50", "the server ended it with alert 80"),
+        (b"S\x15\x03\x03\x00\x02\x02\x74", "requires a client certificate"),
+        (b"S\x15\x03\x03\x00\x02\x02\x50", "the server sent alert 80"),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port().to_string();
@@ -365,7 +379,8 @@ fn client_certificates(major: u32) {
     };
 
     // The four sources of a client certificate.
-    let wanted = &["requires a valid client certificate", "--client-cert and --client-key"];
+    let wanted =
+        &["requires a valid client certificate", "--client-cert FILE and --client-key FILE"];
     expect_all(&mut plan(), 1, wanted);
     let own = pair("own", &authority.issue(named("platform_admin", &[])));
     let (certificate, key) = &own;
@@ -383,29 +398,29 @@ fn client_certificates(major: u32) {
     expect_all(
         plan().arg("--client-cert").arg(certificate),
         64,
-        &["is given without --client-key"],
+        &["[incomplete-client-certificate]", "and --client-key FILE"],
     );
-    expect_all(plan().env("PGSSLKEY", key), 64, &["PGSSLKEY is given without PGSSLCERT"]);
+    expect_all(plan().env("PGSSLKEY", key), 64, &["give both `PGSSLKEY` and `PGSSLCERT`"]);
     expect_all(plan().env("PGSSLKEY", "").env("PGSSLCERT", ""), 0, &[]);
     fs::remove_file(toml).unwrap();
 
     // Client certificates that the command rejects.
     let other = pair("other", &authority.issue(named("another_role", &[])));
     let mixed = (certificate.clone(), other.1.clone());
-    expect_all(&mut with(&mixed), 1, &["other.key is not that of the client certificate"]);
+    expect_all(&mut with(&mixed), 1, &["other.key does not belong to client certificate"]);
     let swapped = (key.clone(), certificate.clone());
-    expect_all(&mut with(&swapped), 1, &["own.key cannot be used: it holds no certificate"]);
+    expect_all(&mut with(&swapped), 1, &["own.key cannot be used: it contains no certificate"]);
     let double = (certificate.clone(), certificate.clone());
-    expect_all(&mut with(&double), 1, &["own.crt cannot be used: it holds no private key"]);
+    expect_all(&mut with(&double), 1, &["own.crt cannot be used: it contains no private key"]);
     let missing = (certificate.clone(), site.fixture.path().join("missing.key"));
     expect_all(&mut with(&missing), 1, &["missing.key cannot be used: No such file"]);
     let locked =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let locked = (certificate.clone(), site.file("locked.key", locked));
-    expect_all(&mut with(&locked), 1, &["it is encrypted", "without one"]);
+    expect_all(&mut with(&locked), 1, &["it is encrypted", "unencrypted PEM file"]);
     for (mode, code) in [(0o644, 1), (0o660, 1), (0o400, 0)] {
         fs::set_permissions(key, fs::Permissions::from_mode(mode)).unwrap();
-        let says: &[&str] = if code == 0 { &[] } else { &["others may read it", "chmod 600"] };
+        let says: &[&str] = if code == 0 { &[] } else { &["other users may read it", "chmod 600"] };
         expect_all(&mut with(&own), code, says);
     }
 
@@ -414,7 +429,7 @@ fn client_certificates(major: u32) {
     let stranger =
         pair("stranger", &Authority::new("Other CA").issue(named("platform_admin", &[])));
     let refused = "does not accept the client certificate";
-    expect_all(&mut with(&stranger), 1, &[refused, "does not know the CA"]);
+    expect_all(&mut with(&stranger), 1, &[refused, "its CA is unknown to the server"]);
     let mut params = named("platform_admin", &[]);
     params.not_after = date_time_ymd(2020, 1, 1);
     let expired = pair("expired", &authority.issue(params));
@@ -427,7 +442,7 @@ fn client_certificates(major: u32) {
     ours(&mut apply);
     expect_all(&mut apply, 0, &["create_role role keycloak_user"]);
     let output_text = expect(&with(&own).output().unwrap(), 0);
-    assert!(output_text.contains("not shown for another role"), "{output_text}");
+    assert!(output_text.contains("not used for another role"), "{output_text}");
     assert!(!output_text.contains("set_password"), "{output_text}");
 
     hba("cert");
@@ -465,10 +480,9 @@ fn iam_token_needs_a_verified_server() {
     let secrets = format!("file:{}", fixture.path().display());
     let port = fixture.server.port().to_string();
     let mark = fixture.server.log().len();
-    for (mode, says) in [
-        ("require", "with TLS mode require to whoever answers at localhost"),
-        ("disable", "it needs TLS"),
-    ] {
+    for (mode, says) in
+        [("require", "TLS mode `require` does not verify the server"), ("disable", "without TLS")]
+    {
         let mut words = vec!["plan", "--secrets", &secrets, "--region", "eu-west-2"];
         words.extend(["--admin-auth", "iam", "--admin-user", "platform_admin"]);
         words.extend(["--host", "localhost", "--port", &port, "--tls", mode]);

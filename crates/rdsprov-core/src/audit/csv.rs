@@ -5,41 +5,70 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::Record;
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Opt};
 
 const HEADER: &str =
     "timestamp_utc,environment,build_id,run_id,database,username,action,status,duration_ms,message";
 
-/// Why a record cannot be kept.
+/// A record cannot be written. Nothing is changed without a record.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The file cannot be made or written.
-    #[error("the audit file {path} cannot be written: {source}; nothing is done without a record")]
+    /// The file cannot be created or written.
+    #[error("audit file {path} cannot be written: {source}")]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Others have it.
-    #[error(
-        "the audit file {path} is locked by another process, and stays so; nothing is done without a record"
-    )]
+    /// Another process holds the lock on the file for too long.
+    #[error("audit file {path} is locked by another process")]
     Locked {
         /// The file.
         path: PathBuf,
     },
-    /// The ledger is something else.
-    #[error("{path} is no ledger of this program; give the path of a new file")]
+    /// The file exists and is not a ledger.
+    #[error("{path} exists and is not a ledger of rdsprov")]
     NotALedger {
         /// The file.
         path: PathBuf,
     },
-    /// The file is something else.
-    #[error("the audit file {path} begins with another header; give the path of a new file")]
+    /// The file exists and does not begin with the CSV header.
+    #[error("{path} exists and is not a CSV file of rdsprov")]
     OtherHeader {
         /// The file.
         path: PathBuf,
     },
+}
+
+impl AuditError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Io { .. } => ErrorCode::AuditFileUnwritable,
+            Self::Locked { .. } => ErrorCode::AuditFileLocked,
+            Self::NotALedger { .. } | Self::OtherHeader { .. } => ErrorCode::WrongAuditFile,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::Io { .. } => hint![
+                "correct the cause, or name another file with ",
+                Opt::AuditOutput,
+                " or ",
+                Opt::AuditLedger
+            ],
+            Self::Locked { .. } => "wait for the other run, then run again".into(),
+            Self::NotALedger { .. } => hint!["name a new file with ", Opt::AuditLedger],
+            Self::OtherHeader { .. } => hint!["name a new file with ", Opt::AuditOutput],
+        }]
+    }
 }
 
 /// A CSV file to which a run appends its records.

@@ -9,6 +9,10 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Opt, Part};
+
 /// How connections to the server are encrypted and verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -122,46 +126,83 @@ pub struct ClientCertificate {
     pub key: PathBuf,
 }
 
-/// What is said of TLS does not go together.
+/// The TLS settings contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsSettingsError {
-    /// Nobody asks for a CA where nothing is verified.
-    #[error(
-        "{ca_file} says whom to trust, and TLS mode require asks nobody; use verify-full, or leave {ca_file} out"
-    )]
+    /// The mode does not verify the server certificate, and a CA file is given.
+    #[error("a CA file is given, but TLS mode `require` does not verify the server certificate")]
     UnusedCaFile {
-        /// What says so.
-        ca_file: &'static str,
+        /// Where the CA file is given.
+        origin: SettingOrigin,
     },
-    /// A certificate and its key go together.
-    #[error("{given} is given without {missing}; a client certificate and its key go together")]
+    /// One of client certificate and key is given without the other.
+    #[error("a client {} is given without its {}", noun(*.given), noun(*.missing))]
     HalfClientCertificate {
-        /// What there is.
-        given: &'static str,
-        /// What there is not.
-        missing: &'static str,
+        /// Where it is given.
+        origin: SettingOrigin,
+        /// The option that is given.
+        given: Opt,
+        /// The option that is missing.
+        missing: Opt,
     },
 }
 
-/// The names that one source has for the fields of a [`TlsSection`], for messages.
-struct SettingNames {
-    ca_file: &'static str,
-    client_cert: &'static str,
-    client_key: &'static str,
+impl TlsSettingsError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnusedCaFile { .. } => ErrorCode::UnusedCaFile,
+            Self::HalfClientCertificate { .. } => ErrorCode::IncompleteClientCertificate,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::UnusedCaFile { origin } => hint![
+                "use ",
+                (Opt::Tls, "verify-full"),
+                ", or remove ",
+                origin.setting(Opt::CaFile)
+            ],
+            Self::HalfClientCertificate { origin, given, missing } => {
+                hint!["give both ", origin.setting(*given), " and ", origin.setting(*missing)]
+            }
+        }]
+    }
 }
 
-const FLAGS: SettingNames = SettingNames {
-    ca_file: "--ca-file (or RDSPROV_CA_FILE)",
-    client_cert: "--client-cert (or RDSPROV_CLIENT_CERT)",
-    client_key: "--client-key (or RDSPROV_CLIENT_KEY)",
-};
-const LIBPQ: SettingNames =
-    SettingNames { ca_file: "PGSSLROOTCERT", client_cert: "PGSSLCERT", client_key: "PGSSLKEY" };
-const FILE: SettingNames = SettingNames {
-    ca_file: "ca_file in [tls] of rdsprov.toml",
-    client_cert: "client_cert in [tls] of rdsprov.toml",
-    client_key: "client_key in [tls] of rdsprov.toml",
-};
+fn noun(option: Opt) -> &'static str {
+    if option == Opt::ClientKey { "key" } else { "certificate" }
+}
+
+/// A place that TLS settings come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingOrigin {
+    /// The options of the front end, or their `RDSPROV_` variables.
+    Options,
+    /// The environment variables of libpq.
+    Libpq,
+    /// The section `[tls]` of `rdsprov.toml`.
+    ConfigFile,
+}
+
+impl SettingOrigin {
+    /// Returns the name of a setting in this place.
+    fn setting(self, option: Opt) -> Part {
+        match (self, option) {
+            (Self::Options, option) => option.into(),
+            (Self::Libpq, Opt::CaFile) => "`PGSSLROOTCERT`".into(),
+            (Self::Libpq, Opt::ClientCert) => "`PGSSLCERT`".into(),
+            (Self::Libpq, _) => "`PGSSLKEY`".into(),
+            (Self::ConfigFile, option) => {
+                format!("`{}` in `[tls]` of `rdsprov.toml`", option.name().replace('-', "_")).into()
+            }
+        }
+    }
+}
 
 impl TlsSettings {
     /// Merges the sources: the options take precedence over the libpq variables, and those over
@@ -181,9 +222,13 @@ impl TlsSettings {
         let mode = options.mode.or(libpq.mode).or(file.mode).unwrap_or(TlsMode::VerifyFull);
         let mut ca_file = None;
         let mut client = None;
-        for (source, names) in [(options, FLAGS), (libpq, LIBPQ), (file, FILE)] {
+        for (source, origin) in [
+            (options, SettingOrigin::Options),
+            (libpq, SettingOrigin::Libpq),
+            (file, SettingOrigin::ConfigFile),
+        ] {
             if source.ca_file.is_some() && mode == TlsMode::Require {
-                return Err(TlsSettingsError::UnusedCaFile { ca_file: names.ca_file });
+                return Err(TlsSettingsError::UnusedCaFile { origin });
             }
             ca_file = ca_file.or(source.ca_file);
             let of_source = match (source.client_cert, source.client_key) {
@@ -191,14 +236,16 @@ impl TlsSettings {
                 (None, None) => None,
                 (Some(_), None) if client.is_none() => {
                     return Err(TlsSettingsError::HalfClientCertificate {
-                        given: names.client_cert,
-                        missing: names.client_key,
+                        origin,
+                        given: Opt::ClientCert,
+                        missing: Opt::ClientKey,
                     });
                 }
                 (None, Some(_)) if client.is_none() => {
                     return Err(TlsSettingsError::HalfClientCertificate {
-                        given: names.client_key,
-                        missing: names.client_cert,
+                        origin,
+                        given: Opt::ClientKey,
+                        missing: Opt::ClientCert,
                     });
                 }
                 _ => None,
@@ -253,7 +300,7 @@ mod tests {
                 .client
                 .map(|client| format!("{} {}", client.certificate.display(), client.key.display()))
                 .unwrap_or_default(),
-            Err(error) => error.to_string(),
+            Err(error) => format!("{error}; {}", error.hints()[0]),
         };
         let none = TlsSection::default;
         assert_eq!(merged(none(), none(), none()), "");
@@ -264,11 +311,12 @@ mod tests {
         assert_eq!(merged(both.clone(), section("", "c", ""), section("", "", "k")), "c k");
         assert_eq!(
             merged(section("", "c", ""), section("", "", "k"), none()),
-            "--client-cert (or RDSPROV_CLIENT_CERT) is given without --client-key (or RDSPROV_CLIENT_KEY); a client certificate and its key go together"
+            "a client certificate is given without its key; \
+             give both the option `client-cert` and the option `client-key`"
         );
         assert_eq!(
             merged(none(), section("", "", "k"), both),
-            "PGSSLKEY is given without PGSSLCERT; a client certificate and its key go together"
+            "a client key is given without its certificate; give both `PGSSLKEY` and `PGSSLCERT`"
         );
     }
 
@@ -276,7 +324,7 @@ mod tests {
     fn ca_file_with_require_is_an_error() {
         let require = TlsSection { mode: Some(TlsMode::Require), ..TlsSection::default() };
         let error = TlsSettings::new(require, section("ca.pem", "", ""), TlsSection::default());
-        assert_eq!(error, Err(TlsSettingsError::UnusedCaFile { ca_file: "PGSSLROOTCERT" }));
+        assert_eq!(error, Err(TlsSettingsError::UnusedCaFile { origin: SettingOrigin::Libpq }));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::file::File;
 use super::{AccessLevel, Application, Defaults, Definitions};
+use crate::error_code::ErrorCode;
 use crate::name::{ApplicationName, RoleName};
 
 /// The optional keys that each entry sets itself, without the defaults.
@@ -39,15 +40,19 @@ pub fn cross_check(
     new: &Application,
     new_explicit: &Defaults,
 ) {
-    let mut report = |message: String, help: &str| {
-        let error = file.error_at(new.location.clone(), message, help.to_owned());
+    let mut report = |code: ErrorCode, message: String, hint: String| {
+        let error = file.error_at(new.location.clone(), code, message, hint.into());
         file.errors.push(error);
     };
     for old in definitions.applications.values() {
         if old.application == new.application {
             report(
-                format!("application `{}` is defined at {} already", new.application, old.location),
-                "give each application a key of its own",
+                ErrorCode::DuplicateApplication,
+                format!(
+                    "application `{}` is already declared at {}",
+                    new.application, old.location
+                ),
+                "give each application its own key".to_owned(),
             );
             continue;
         }
@@ -58,37 +63,40 @@ pub fn cross_check(
             && new.access_level == AccessLevel::Owner
         {
             report(
+                ErrorCode::TwoOwners,
                 format!(
                     "database `{}` has two owners, `{}` ({}) and `{}`",
                     new.database_name, old.application, old.location, new.application
                 ),
-                "give one of them access_level = \"editor\" or \"reader\"",
+                "set `access_level` to \"editor\" or \"reader\" in one of them".to_owned(),
             );
         } else if same_database && same_user {
             report(
+                ErrorCode::DuplicateAccess,
                 format!(
-                    "user `{}` is given access to database `{}` by `{}` ({}) already",
+                    "role `{}` already has access to database `{}` from `{}` ({})",
                     new.username, new.database_name, old.application, old.location
                 ),
-                "keep one of the two",
+                "remove one of the two".to_owned(),
             );
         }
         let old_explicit = explicit.get(&old.application);
-        let mut compare = |key: &str, get: fn(&Defaults) -> Option<String>, help: &str| {
+        let mut compare = |key: &str, get: fn(&Defaults) -> Option<String>, hint: &str| {
             if same_user
                 && let (Some(ours), Some(theirs)) = (get(new_explicit), old_explicit.and_then(get))
                 && ours != theirs
             {
                 report(
+                    ErrorCode::ConflictingRoleKeys,
                     format!(
-                        "user `{}` has {key} = {ours} here and {theirs} in `{}` ({})",
+                        "role `{}` has {key} = {ours} here, but {theirs} in `{}` ({})",
                         new.username, old.application, old.location
                     ),
-                    &format!("it is one role: say the same in both, or say it in one only{help}"),
+                    format!("write the same value in both entries, or remove it from one{hint}"),
                 );
             }
         };
-        let secret = "; a `secret` means auth = \"password\"";
+        let secret = "; `secret` implies `auth = \"password\"`";
         compare("auth", |explicit| explicit.auth.map(|auth| format!("\"{auth}\"")), secret);
         compare("createdb", |explicit| explicit.createdb.map(|value| value.to_string()), "");
         compare(
@@ -101,11 +109,12 @@ pub fn cross_check(
             && ours != theirs
         {
             report(
+                ErrorCode::ConflictingRoleKeys,
                 format!(
-                    "user `{}` has the secret {ours:?} here and {theirs:?} in `{}` ({})",
+                    "role `{}` has the secret {ours:?} here, but {theirs:?} in `{}` ({})",
                     new.username, old.application, old.location
                 ),
-                "a role has one password: name one secret in both",
+                "write the same `secret` in both entries: a role has one password".to_owned(),
             );
         }
     }

@@ -4,6 +4,7 @@
 
 use super::heredoc::Heredoc;
 use super::tree::SyntaxError;
+use crate::error_code::ErrorCode;
 
 /// Returns the error for the first delimiter that is not closed, or that closes nothing.
 pub fn find(text: &str) -> Option<SyntaxError> {
@@ -36,8 +37,12 @@ pub fn find(text: &str) -> Option<SyntaxError> {
                 '/' if begins("/*") => match rest[2..].find("*/") {
                     Some(end) => length = end + 4,
                     None => {
-                        let message = "the comment that begins here is not closed";
-                        return Some(SyntaxError::new(at..at, message, "close it with `*/`"));
+                        return Some(SyntaxError::new(
+                            at..at,
+                            ErrorCode::InvalidSyntax,
+                            "the comment that begins here is not closed",
+                            "close it with `*/`",
+                        ));
                     }
                 },
                 '<' => {
@@ -51,11 +56,12 @@ pub fn find(text: &str) -> Option<SyntaxError> {
                 '"' | '{' | '[' | '(' => open.push((char, at)),
                 '}' | ']' | ')' => match open.pop() {
                     None => {
-                        let message = format!("this `{char}` closes nothing");
+                        let message = format!("this `{char}` has no opening bracket");
                         return Some(SyntaxError::new(
                             at..at,
+                            ErrorCode::InvalidSyntax,
                             message,
-                            "remove it, or what closes too early",
+                            "remove it, or a bracket before it that closes too early",
                         ));
                     }
                     Some((opening, start)) if closing(opening) != char => {
@@ -95,10 +101,12 @@ fn indentation(text: &str, offset: usize) -> &str {
 }
 
 fn not_closed(opening: char, at: usize) -> SyntaxError {
-    let message = format!("the `{opening}` that stands here is not closed");
-    let help = match opening {
-        '"' => "close it on its line; a line break in a text is \\n, or a heredoc".to_owned(),
+    let message = format!("this `{opening}` is not closed");
+    let hint = match opening {
+        '"' => {
+            "close it on its line; for a line break in a string write \\n or a heredoc".to_owned()
+        }
         _ => format!("close it with `{}`", closing(opening)),
     };
-    SyntaxError::new(at..at, message, help)
+    SyntaxError::new(at..at, ErrorCode::InvalidSyntax, message, hint)
 }

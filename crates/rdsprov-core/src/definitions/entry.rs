@@ -7,6 +7,7 @@ use regex::Regex;
 use super::file::{Entries, File, given};
 use super::tree::{Key, Node, Value};
 use super::{AccessLevel, Application, Auth, Defaults, Rules};
+use crate::error_code::ErrorCode;
 use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, NameError, RoleName, SchemaName,
 };
@@ -41,7 +42,7 @@ pub fn application(
 ) -> Option<(Application, Defaults)> {
     let before = file.errors.len();
     let name = ApplicationName::new(key.name.clone())
-        .map_err(|error| file.error(&key.span, error.to_string(), "rename the key"))
+        .map_err(|error| file.error(&key.span, error.code(), error.to_string(), error.hint()))
         .ok();
     let entry = file.map(&format!("application `{}`", key.name), node)?;
     check_keys(file, rules, key, &entry);
@@ -52,12 +53,18 @@ pub fn application(
     let secret = given(&entry, "secret").and_then(|(_, node)| {
         let text = file.string("secret", node)?;
         if text.trim().is_empty() {
-            file.error(&node.span, "`secret` is empty", "name the secret, or leave the key out");
+            file.error(
+                &node.span,
+                ErrorCode::InvalidValue,
+                "`secret` is empty",
+                "name the secret, or remove the key",
+            );
         } else if text.chars().any(char::is_control) {
             file.error(
                 &node.span,
-                "`secret` holds a line break or another control character",
-                "write the secret's id on one line, without a heredoc",
+                ErrorCode::InvalidValue,
+                "`secret` contains a line break or another control character",
+                "write the id of the secret on one line, without a heredoc",
             );
         }
         Some(text.to_owned())
@@ -65,8 +72,9 @@ pub fn application(
     if secret.is_some() && explicit.auth == Some(Auth::Iam) {
         file.error(
             &key.span,
-            format!("application `{}` has a `secret` and auth = \"iam\"", key.name),
-            "a role that comes with a token of IAM has no password: remove one of the two",
+            ErrorCode::ConflictingKeys,
+            format!("application `{}` has both `secret` and `auth = \"iam\"`", key.name),
+            "remove one of the two: a role that logs in with an IAM token has no password",
         );
     }
     // An entry with a `secret` has a password, even if the defaults set `auth = "iam"`.
@@ -76,11 +84,12 @@ pub fn application(
     if !owns && explicit.extensions.as_ref().is_some_and(|extensions| !extensions.is_empty()) {
         file.error(
             &key.span,
+            ErrorCode::ExtensionsWithoutOwnership,
             format!(
-                "application `{}` declares `extensions` and does not own its database",
+                "application `{}` declares `extensions` but does not own its database",
                 key.name
             ),
-            "declare them in the entry of the database's owner",
+            "declare them in the owner entry of the database",
         );
     }
     if file.errors.len() > before {
@@ -147,11 +156,11 @@ fn names<T>(
     for (text, span) in items {
         if !seen.insert(text.clone()) {
             let message = format!("{text:?} is given twice in `{field}`");
-            file.error(&span, message, "remove one of the two");
+            file.error(&span, ErrorCode::DuplicateItem, message, "remove one of the two");
         }
         match new(text) {
             Ok(name) => names.push(name),
-            Err(error) => file.error(&span, error.to_string(), "choose another name"),
+            Err(error) => file.error(&span, error.code(), error.to_string(), error.hint()),
         }
     }
     Some(names)
@@ -168,14 +177,14 @@ fn check_keys(file: &mut File<'_>, rules: &Rules, application: &Key, entry: &Ent
             .map(|known| (strsim::jaro_winkler(known, field), known))
             .max_by(|one, other| one.0.total_cmp(&other.0))
             .filter(|(similarity, _)| *similarity > 0.8);
-        let own =
-            "a key that is Terraform's own goes into [definitions] ignore_keys in rdsprov.toml";
-        let help = match nearest {
-            Some((_, known)) => format!("is `{known}` meant? {own}"),
-            None => format!("the keys are {}; {own}", KEYS.join(", ")),
+        let ignore = "if only Terraform uses it, add it to `ignore_keys` in `[definitions]` of \
+            `rdsprov.toml`";
+        let hint = match nearest {
+            Some((_, known)) => format!("write `{known}`; {ignore}"),
+            None => format!("use one of {}; {ignore}", KEYS.join(", ")),
         };
         let message = format!("application `{}` has the unknown key `{field}`", application.name);
-        file.error(&at.span, message, help);
+        file.error(&at.span, ErrorCode::UnknownKey, message, hint);
     }
 }
 
@@ -193,7 +202,8 @@ fn one_of<T: Copy>(
         let known: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         file.error(
             &node.span,
-            format!("`{field}` is {text:?}"),
+            ErrorCode::InvalidValue,
+            format!("`{field}` is {text:?}, which is not allowed"),
             format!("write one of {}", known.join(", ")),
         );
     }
@@ -202,16 +212,17 @@ fn one_of<T: Copy>(
 
 fn connection_limit(file: &mut File<'_>, entry: &Entries<'_>) -> Option<i32> {
     let (_, node) = given(entry, "connection_limit")?;
-    let help = "write a whole number, -1 for no limit";
+    let hint = "write a whole number, or -1 for no limit";
     let Value::Number(text) = &node.value else {
-        file.wrong_type("`connection_limit`", node, "a number", help);
+        file.wrong_type("`connection_limit`", node, "a number", hint);
         return None;
     };
     // As in Terraform, `5`, `5.0` and `5e0` are the same number.
     let whole = text.parse::<f64>().ok().filter(|number| number.fract() == 0.0);
     let limit = whole.and_then(|n| format!("{n:.0}").parse::<i32>().ok()).filter(|n| *n >= -1);
     if limit.is_none() {
-        file.error(&node.span, format!("`connection_limit` is {text}"), help);
+        let message = format!("`connection_limit` is {text}, which is not allowed");
+        file.error(&node.span, ErrorCode::InvalidValue, message, hint);
     }
     limit
 }
@@ -224,11 +235,15 @@ fn settings(file: &mut File<'_>, entry: &Entries<'_>) -> Option<BTreeMap<Paramet
             continue;
         }
         let parameter = Parameter::new(name)
-            .map_err(|error| file.error(&key.span, error.to_string(), "correct the name"))
+            .map_err(|error| {
+                let hint = "use letters, digits and `_`, with a dot after the name of an extension";
+                file.error(&key.span, ErrorCode::InvalidName, error.to_string(), hint);
+            })
             .ok();
         let Some(value) = file.string(name, node) else { continue };
         if value.contains('\0') {
-            file.error(&node.span, format!("the value of `{name}` holds a NUL"), "remove it");
+            let message = format!("the value of `{name}` contains a NUL");
+            file.error(&node.span, ErrorCode::InvalidValue, message, "remove it");
         }
         settings.extend(parameter.map(|parameter| (parameter, value.to_owned())));
     }
@@ -247,6 +262,7 @@ fn parse_name<T>(
     let Some((_, node)) = given(entry, field) else {
         file.error(
             &application.span,
+            ErrorCode::MissingKey,
             format!("application `{}` has no `{field}`", application.name),
             format!("add {field} = \"…\""),
         );
@@ -255,7 +271,7 @@ fn parse_name<T>(
     let text = file.string(field, node)?.to_owned();
     match new(text.clone()) {
         Err(error) => {
-            file.error(&node.span, error.to_string(), "choose another name");
+            file.error(&node.span, error.code(), error.to_string(), error.hint());
             None
         }
         Ok(_) if pattern.is_some_and(|pattern| !pattern.is_match(&text)) => {
@@ -263,8 +279,11 @@ fn parse_name<T>(
             let pattern = pattern.trim_start_matches("^(?:").trim_end_matches(")$");
             file.error(
                 &node.span,
-                format!("`{field}` {text:?} does not match the naming pattern {pattern}"),
-                "choose another name, or set [definitions] naming_pattern in rdsprov.toml",
+                ErrorCode::NamingPatternMismatch,
+                format!(
+                    "`{field}` is {text:?}, which does not match the naming pattern `{pattern}`"
+                ),
+                "choose another name, or set `naming_pattern` in `[definitions]` of `rdsprov.toml`",
             );
             None
         }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use super::tree::{Key, Node, Span, Value};
 use super::{DefinitionError, Location, SourceText};
+use crate::error_code::ErrorCode;
+use crate::hint::Hint;
 
 /// A definitions file, with the errors that were found in it so far.
 pub struct File<'a> {
@@ -32,28 +34,41 @@ impl<'a> File<'a> {
         Location { file: self.source.path.clone(), line, column: before.chars().count() + 1 }
     }
 
-    pub fn error_at(&self, location: Location, message: String, help: String) -> DefinitionError {
+    pub fn error_at(
+        &self,
+        location: Location,
+        code: ErrorCode,
+        message: String,
+        hint: Hint,
+    ) -> DefinitionError {
         let start = self.line_starts.get(location.line - 1).copied().unwrap_or_default();
         let line_text = self.text[start..].lines().next().unwrap_or_default().to_owned();
-        DefinitionError { location, line_text, message, help }
+        DefinitionError { location, line_text, code, message, hint }
     }
 
-    pub fn error(&mut self, span: &Span, message: impl Into<String>, help: impl Into<String>) {
-        let error = self.error_at(self.location(span), message.into(), help.into());
+    pub fn error(
+        &mut self,
+        span: &Span,
+        code: ErrorCode,
+        message: impl Into<String>,
+        hint: impl Into<Hint>,
+    ) {
+        let error = self.error_at(self.location(span), code, message.into(), hint.into());
         self.errors.push(error);
     }
 
     /// Adds the error that a value has the wrong type.
-    pub fn wrong_type(&mut self, what: &str, node: &Node, wanted: &str, help: impl Into<String>) {
+    pub fn wrong_type(&mut self, what: &str, node: &Node, wanted: &str, hint: impl Into<Hint>) {
         match &node.value {
             // The error of a refused value is in the list already.
             Value::Refused => {}
             Value::Unevaluated(how) => {
-                let message = format!("{what} holds {how}; only plain values are read here");
-                self.error(&node.span, message, "write the value itself");
+                let message = format!("{what} contains {how}, but only constants are allowed");
+                self.error(&node.span, ErrorCode::NotAConstant, message, "write the value itself");
             }
             other => {
-                self.error(&node.span, format!("{what} is {}, not {wanted}", other.kind()), help);
+                let message = format!("{what} is {}, not {wanted}", other.kind());
+                self.error(&node.span, ErrorCode::WrongType, message, hint);
             }
         }
     }
@@ -69,6 +84,7 @@ impl<'a> File<'a> {
             if map.insert(key.name.as_str(), (key, value)).is_some() {
                 self.error(
                     &key.span,
+                    ErrorCode::DuplicateKey,
                     format!("key `{}` is given twice in {what}", key.name),
                     "remove one of the two",
                 );

@@ -12,6 +12,7 @@ use super::delimiters;
 use super::heredoc::Heredoc;
 use super::terraform_compat;
 use super::tree::{Key, Node, Span, SyntaxError, Value, string};
+use crate::error_code::ErrorCode;
 
 pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
     let body = match hcl_edit::parser::parse_body(text) {
@@ -36,7 +37,8 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
                 let span = block.ident.span().unwrap_or_default();
                 errors.push(SyntaxError::new(
                     span.clone(),
-                    format!("`{name}` is a block; a tfvars file holds only values"),
+                    ErrorCode::InvalidSyntax,
+                    format!("`{name}` is a block, but a variable file contains values only"),
                     format!("write {name} = {{ … }}"),
                 ));
                 let key = Key { name: name.to_owned(), span: span.clone() };
@@ -60,6 +62,7 @@ fn parse_error(text: &str, error: &hcl_edit::parser::Error) -> SyntaxError {
             .collect();
         return SyntaxError::new(
             at..at,
+            ErrorCode::DuplicateKey,
             format!("key `{}` is given twice", key.trim_matches('"')),
             "remove one of the two",
         );
@@ -67,7 +70,8 @@ fn parse_error(text: &str, error: &hcl_edit::parser::Error) -> SyntaxError {
     if let Some(error) = too_large(text, at).or_else(|| delimiters::find(text)) {
         return error;
     }
-    SyntaxError::new(at..at, format!("not valid HCL: {}", error.message()), "correct the syntax")
+    let message = format!("not valid HCL: {}", error.message());
+    SyntaxError::new(at..at, ErrorCode::InvalidSyntax, message, "correct the syntax")
 }
 
 /// Returns the error for a number that exceeds the range of a double. hcl-edit stops in the middle
@@ -81,6 +85,7 @@ fn too_large(text: &str, at: usize) -> Option<SyntaxError> {
     is_too_large.then(|| {
         SyntaxError::new(
             start..at,
+            ErrorCode::InvalidSyntax,
             format!("the number {number} is too large"),
             "write a smaller one",
         )
@@ -127,7 +132,7 @@ impl Reader<'_> {
                 self.template(&elements, literals)
             }
             Expression::Variable(_) => unevaluated("a variable"),
-            Expression::FuncCall(_) => unevaluated("a call of a function"),
+            Expression::FuncCall(_) => unevaluated("a function call"),
             Expression::Traversal(_) => unevaluated("an index or attribute"),
             Expression::UnaryOp(operation) => match operation.operator.value() {
                 UnaryOperator::Neg => unevaluated("the operator `-`"),

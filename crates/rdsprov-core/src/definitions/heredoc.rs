@@ -9,6 +9,7 @@ use hcl_edit::{Ident, Span as _};
 use unicode_normalization::char::is_combining_mark;
 
 use super::tree::{Span, SyntaxError};
+use crate::error_code::ErrorCode;
 
 /// A heredoc in a text.
 pub struct Heredoc<'t> {
@@ -66,8 +67,9 @@ impl<'t> Heredoc<'t> {
             (_, Some(last)) => Ok(last.end),
             (_, None) => Err(SyntaxError::new(
                 self.start..self.body,
+                ErrorCode::InvalidSyntax,
                 format!("the heredoc `{}` that begins here is not closed", self.marker),
-                format!("end it with a line that holds {} alone", self.marker),
+                format!("end it with a line that contains only {}", self.marker),
             )),
         }
     }
@@ -80,18 +82,20 @@ impl<'t> Heredoc<'t> {
                 at_end_of_file.then(|| {
                     SyntaxError::new(
                         last,
+                        ErrorCode::TerraformIncompatible,
                         format!("no line break follows the end of the heredoc `{}`", self.marker),
-                        "end the file with a line break: Terraform wants it",
+                        "end the file with a line break: Terraform requires it",
                     )
                 })
             }
             Some(last) if last.end < end => Some(SyntaxError::new(
                 last,
+                ErrorCode::TerraformIncompatible,
                 format!(
-                    "this line ends the heredoc `{}` for Terraform, and not for this program",
+                    "this line ends the heredoc `{}` for Terraform, but not for rdsprov",
                     self.marker
                 ),
-                "write \"\" for an empty text, and give each heredoc a marker of its own",
+                "write \"\" for an empty string, and give each heredoc its own marker",
             )),
             _ => {
                 let line = self.text[..end].rfind('\n').map_or(0, |at| at + 1);
@@ -103,12 +107,13 @@ impl<'t> Heredoc<'t> {
     fn not_a_closing_line(&self, span: Span) -> SyntaxError {
         SyntaxError::new(
             span,
+            ErrorCode::TerraformIncompatible,
             format!(
                 "this line does not end the heredoc `{0}` for Terraform: {0} is not alone on it",
                 self.marker
             ),
             format!(
-                "put what follows {0} on the next line, or choose another marker if the line is text",
+                "put what follows {0} on the next line, or choose another marker if the line belongs to the string",
                 self.marker
             ),
         )

@@ -6,8 +6,9 @@ use jsonc_parser::ast::Value as Json;
 use jsonc_parser::common::Ranged as _;
 
 use super::tree::{Key, Node, SyntaxError, Value, string};
+use crate::error_code::ErrorCode;
 
-const HELP: &str = "correct the syntax; JSON has no comments and no trailing commas";
+const HINT: &str = "correct the syntax; JSON has no comments and no trailing commas";
 
 pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
     let strict = jsonc_parser::ParseOptions {
@@ -25,7 +26,8 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
             Err(error) => {
                 let at = error.range().start;
                 let message = format!("not valid JSON: {}", error.kind());
-                return (None, vec![SyntaxError::new(at..at, message, HELP)]);
+                let code = ErrorCode::InvalidSyntax;
+                return (None, vec![SyntaxError::new(at..at, code, message, HINT)]);
             }
         };
     // jsonc-parser 0.32 provides spans and duplicate keys, but accepts control characters in
@@ -39,11 +41,16 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
         }
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
-        return (None, vec![SyntaxError::new(at..at, format!("not valid JSON: {message}"), HELP)]);
+        let message = format!("not valid JSON: {message}");
+        return (None, vec![SyntaxError::new(at..at, ErrorCode::InvalidSyntax, message, HINT)]);
     }
     match parsed.value {
         Some(value) => (Some(node(&value)), Vec::new()),
-        None => (None, vec![SyntaxError::new(0..0, "the file is empty", "write a JSON object")]),
+        None => {
+            let hint = "write a JSON object";
+            let error = SyntaxError::new(0..0, ErrorCode::InvalidSyntax, "the file is empty", hint);
+            (None, vec![error])
+        }
     }
 }
 

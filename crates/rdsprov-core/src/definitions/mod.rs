@@ -28,6 +28,10 @@ use std::string::FromUtf8Error;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::diagnostic;
+use crate::diagnostic::Diagnostic;
+use crate::error_code::ErrorCode;
+use crate::hint::{Hint, Neutral};
 use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName,
 };
@@ -336,14 +340,25 @@ impl Definitions {
     }
 }
 
-/// No application has that key.
+/// The definitions do not declare an application of this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no application {name:?} is declared; the declared ones are {}", .known.join(", "))]
+#[error("application `{name}` is not declared")]
 pub struct UnknownApplication {
-    /// The key asked for.
+    /// The name.
     pub name: String,
-    /// The keys there are.
+    /// The declared applications.
     pub known: Vec<String>,
+}
+
+impl UnknownApplication {
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        if self.known.is_empty() {
+            return vec!["declare the application in the definitions".into()];
+        }
+        vec![format!("use one of the declared applications: {}", self.known.join(", ")).into()]
+    }
 }
 
 /// One error in a definitions file.
@@ -353,10 +368,12 @@ pub struct DefinitionError {
     pub location: Location,
     /// The text of the line at this position.
     pub line_text: String,
+    /// The stable code.
+    pub code: ErrorCode,
     /// The fact: what is wrong, without a full stop.
     pub message: String,
-    /// The hint: what to change, in the imperative.
-    pub help: String,
+    /// The hint: what to change.
+    pub hint: Hint,
 }
 
 impl DefinitionError {
@@ -376,7 +393,12 @@ impl DefinitionError {
         let file = File::new(&source);
         let end = file.text.len();
         let location = file.location(&(end - char::REPLACEMENT_CHARACTER.len_utf8()..end));
-        file.error_at(location, "this is not UTF-8".into(), "save the file as UTF-8".into())
+        file.error_at(
+            location,
+            ErrorCode::NotUtf8,
+            "the file is not encoded in UTF-8".into(),
+            "save the file as UTF-8".into(),
+        )
     }
 }
 
@@ -402,25 +424,33 @@ impl DefinitionErrors {
     }
 }
 
+impl DefinitionErrors {
+    /// Returns each error as a front end prints it, with its position and line.
+    pub fn diagnostics(&self) -> impl Iterator<Item = Diagnostic> {
+        self.0.iter().map(DefinitionError::diagnostic)
+    }
+}
+
+impl DefinitionError {
+    fn diagnostic(&self) -> Diagnostic {
+        let line = self.location.line.to_string();
+        let margin = " ".repeat(line.len());
+        let indent = " ".repeat(self.location.column.saturating_sub(1));
+        let excerpt = format!(
+            "{margin}--> {}\n{line} | {}\n{margin} | {indent}^",
+            self.location,
+            self.line_text.replace(char::is_control, " "),
+        );
+        let mut diagnostic = Diagnostic::new(self.code, &self.message, vec![self.hint.clone()]);
+        diagnostic.excerpt = Some(excerpt);
+        diagnostic.margin = margin + " = ";
+        diagnostic
+    }
+}
+
 impl fmt::Display for DefinitionErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, error) in self.0.iter().enumerate() {
-            if number > 0 {
-                f.write_str("\n\n")?;
-            }
-            let line = error.location.line.to_string();
-            let margin = " ".repeat(line.len());
-            let indent = " ".repeat(error.location.column.saturating_sub(1));
-            write!(
-                f,
-                "{}\n{margin}--> {}\n{line} | {}\n{margin} | {indent}^\n{margin} = help: {}",
-                error.message,
-                error.location,
-                error.line_text.replace(char::is_control, " "),
-                error.help
-            )?;
-        }
-        Ok(())
+        f.write_str(&diagnostic::labelled(&self.diagnostics().collect::<Vec<_>>(), &Neutral))
     }
 }
 

@@ -15,6 +15,9 @@ use super::{
     Application, DEFAULT_NAMING_PATTERN, Defaults, DefinitionError, DefinitionErrors, Definitions,
     Location, Mode, Rules, SourceText,
 };
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Opt};
 use crate::name::check_environment;
 
 const APPLICATIONS: &str = "application_databases";
@@ -70,11 +73,13 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
         Err(error) => {
             let message = error.to_string();
             let message = message.lines().last().unwrap_or_default();
+            let message = message.trim_start_matches("error: ");
             errors.push(DefinitionError {
                 location: Location { file: "rdsprov.toml".to_owned(), line: 1, column: 1 },
                 line_text: format!("naming_pattern = {pattern:?}"),
-                message: format!("the naming pattern is no regular expression: {message}"),
-                help: "correct [definitions] naming_pattern in rdsprov.toml".to_owned(),
+                code: ErrorCode::InvalidNamingPattern,
+                message: format!("the naming pattern is not a regular expression: {message}"),
+                hint: "correct `naming_pattern` in `[definitions]` of `rdsprov.toml`".into(),
             });
             None
         }
@@ -88,7 +93,7 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
             Some((file, node))
         })
     {
-        file.error(&node.span, error.to_string(), "choose another name");
+        file.error(&node.span, error.code(), error.to_string(), error.hint());
     }
     let aws_region = variable(&mut files, "aws_region");
     let defaults = rules.defaults_for(rules.environment.as_deref().or(environment.as_deref()));
@@ -135,13 +140,24 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
         absent.push(DefinitionError {
             location: Location { file: "definitions".to_owned(), line: 1, column: 1 },
             line_text: String::new(),
-            message: "no file is given".to_owned(),
-            help: "name the files that hold the definitions".to_owned(),
+            code: ErrorCode::NoDefinitions,
+            message: "no definitions file is given".to_owned(),
+            hint: "name the files that contain the definitions".into(),
         });
     }
     propagate_role_keys(&mut definitions, &explicit);
     definitions.mode = mode.map_or(Mode::Standalone, |(mode, _)| mode);
     Gathered { definitions, errors, absent }
+}
+
+/// Returns how to choose one of two modes.
+fn mode_hint() -> Hint {
+    hint![
+        "remove one of them, or choose with ",
+        (Opt::Mode, "standalone"),
+        " or ",
+        (Opt::Mode, "coupled")
+    ]
 }
 
 /// Reports a file that declares its applications in another place than the files before it.
@@ -151,8 +167,9 @@ fn check_mode(file: &mut File<'_>, first: &Option<(Mode, String)>, found: Mode, 
     {
         file.error(
             &node.span,
-            format!("applications are declared in {found} mode here and in {mode} mode in {path}"),
-            "keep one of them, or say which counts with --mode standalone or --mode coupled",
+            ErrorCode::ConflictingModes,
+            format!("applications are declared in {found} mode here, but in {mode} mode in {path}"),
+            mode_hint(),
         );
     }
 }
@@ -162,7 +179,7 @@ fn open(source: &SourceText) -> (File<'_>, Option<Node>) {
     let mut file = File::new(source);
     let (root, errors) = tree::read(source.syntax, file.text);
     for error in errors {
-        file.error(&error.span, error.message, error.help);
+        file.error(&error.span, error.code, error.message, error.hint);
     }
     let root = root.filter(|root| file.map("the file", root).is_some());
     (file, root)
@@ -182,11 +199,14 @@ fn check_misspelt(file: &mut File<'_>, top: &Entries<'_>, rules: &Rules) -> bool
             let is_near = strsim::damerau_levenshtein(name, wanted) <= max_edit_distance;
             let is_ignored = rules.ignore_keys.iter().any(|ignored| ignored == name);
             if is_near && has_type(&node.value) && !is_ignored {
-                let own = "a variable that is Terraform's own goes into [definitions] ignore_keys";
                 file.error(
                     &key.span,
-                    format!("`{name}` is nearly `{wanted}`, and would be ignored"),
-                    format!("is `{wanted}` meant? {own} in rdsprov.toml"),
+                    ErrorCode::MisspeltVariable,
+                    format!("`{name}` is similar to `{wanted}`, and would be ignored"),
+                    format!(
+                        "write `{wanted}`; if only Terraform uses it, add it to `ignore_keys` in \
+                         `[definitions]` of `rdsprov.toml`"
+                    ),
                 );
             }
         }
@@ -211,8 +231,9 @@ fn variable(files: &mut [(File<'_>, Option<Node>)], key: &str) -> Option<String>
         match &first {
             Some((other, span)) if *other != text => file.errors.push(file.error_at(
                 location,
-                format!("`{key}` is {text:?} here and {other:?} at {span}"),
-                "give files of one environment together".to_owned(),
+                ErrorCode::ConflictingVariables,
+                format!("`{key}` is {text:?} here, but {other:?} at {span}"),
+                "give only files of one environment".into(),
             )),
             Some(_) => {}
             None => first = Some((text, location)),
@@ -290,8 +311,9 @@ fn find_applications<'n>(
         (Some(_), Some((key, _))) => {
             file.error(
                 &key.span,
-                "applications are declared both at the top and in `rds_config`",
-                "keep one of them, or say which counts with --mode standalone or --mode coupled",
+                ErrorCode::ConflictingModes,
+                "applications are declared both at the top level and in `rds_config`",
+                mode_hint(),
             );
             ApplicationsKey::Refused
         }
@@ -301,8 +323,11 @@ fn find_applications<'n>(
             Some(key) => {
                 file.error(
                     &key.span,
-                    "`rds_config` has enabled = false: there is no server for its applications",
-                    format!("set enabled = true, or move {APPLICATIONS} to the top of the file"),
+                    ErrorCode::DefinitionsDisabled,
+                    "`rds_config` has `enabled = false`: there is no server for its applications",
+                    format!(
+                        "set `enabled = true`, or move `{APPLICATIONS}` to the top level of the file"
+                    ),
                 );
                 ApplicationsKey::Refused
             }
@@ -320,10 +345,11 @@ fn why_absent(
     disabled: Option<&Key>,
     wanted: Option<Mode>,
 ) -> ApplicationsKey<'static> {
-    let absent = |span: &Span, message: String, help: String| ApplicationsKey::Absent {
-        error: file.error_at(file.location(span), message, help),
-        is_attempt: *span != (0..0),
-    };
+    let absent =
+        |span: &Span, code: ErrorCode, message: String, hint: String| ApplicationsKey::Absent {
+            error: file.error_at(file.location(span), code, message, hint.into()),
+            is_attempt: *span != (0..0),
+        };
     let looked_in: Vec<&Entries<'_>> = match (wanted, config) {
         (Some(Mode::Coupled), config) => config.iter().map(|(_, entries)| entries).collect(),
         (_, config) => std::iter::once(top).chain(config.map(|(_, entries)| entries)).collect(),
@@ -331,24 +357,28 @@ fn why_absent(
     if let Some((key, _)) = looked_in.iter().find_map(|entries| entries.get(APPLICATIONS)) {
         return absent(
             &key.span,
+            ErrorCode::NoApplications,
             format!("`{APPLICATIONS}` is null, which means that it is not given"),
-            format!("write {APPLICATIONS} = {{}} if there are no applications"),
+            format!("write `{APPLICATIONS} = {{}}` if there are no applications"),
         );
     }
     if let Some(key) = disabled {
         return absent(
             &key.span,
-            "`rds_config` has enabled = false and nothing else declares applications".to_owned(),
-            "set enabled = true, or give the file that holds the applications".to_owned(),
+            ErrorCode::DefinitionsDisabled,
+            "`rds_config` has `enabled = false`, and nothing else declares applications".to_owned(),
+            "set `enabled = true`, or give the file that contains the applications".to_owned(),
         );
     }
     let missing = match wanted {
-        None => format!("there is no `{APPLICATIONS}`, neither at the top nor in `rds_config`"),
+        None => {
+            format!("`{APPLICATIONS}` is missing, both at the top level and in `rds_config`")
+        }
         Some(Mode::Standalone) => {
-            format!("there is no `{APPLICATIONS}` at the top (mode standalone)")
+            format!("`{APPLICATIONS}` is missing at the top level (standalone mode)")
         }
         Some(Mode::Coupled) => {
-            format!("there is no `{APPLICATIONS}` in `rds_config` (mode coupled)")
+            format!("`{APPLICATIONS}` is missing in `rds_config` (coupled mode)")
         }
     };
     let similar = looked_in.iter().flat_map(|entries| entries.iter()).find(|(name, _)| {
@@ -357,12 +387,13 @@ fn why_absent(
     match similar {
         Some((name, (key, _))) => absent(
             &key.span,
+            ErrorCode::NoApplications,
             missing,
-            format!("is `{name}` meant? It must be called `{APPLICATIONS}`"),
+            format!("rename `{name}` to `{APPLICATIONS}`"),
         ),
         None => {
-            let help = format!("write {APPLICATIONS} = {{ … }}, or {{}} if there are none");
-            absent(&(0..0), missing, help)
+            let hint = format!("write `{APPLICATIONS} = {{ … }}`, or `{{}}` if there are none");
+            absent(&(0..0), ErrorCode::NoApplications, missing, hint)
         }
     }
 }

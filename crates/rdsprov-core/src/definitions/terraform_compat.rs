@@ -11,6 +11,7 @@ use hcl_edit::visit::{self, Visit};
 
 use super::heredoc::Heredoc;
 use super::tree::{Span, SyntaxError};
+use crate::error_code::ErrorCode;
 
 /// Returns the errors for the parts that Terraform rejects; the rest of the tree is valid.
 ///
@@ -48,8 +49,10 @@ impl CompatibilityCheck<'_> {
     }
 
     fn refuse(&mut self, span: Span, what: &str) {
-        let message = format!("`{}` holds {what}; a tfvars file holds constants only", self.name);
-        self.errors.push(SyntaxError::new(span, message, "write the value itself"));
+        let message =
+            format!("`{}` contains {what}, but a variable file allows only constants", self.name);
+        let hint = "write the value itself";
+        self.errors.push(SyntaxError::new(span, ErrorCode::NotAConstant, message, hint));
     }
 
     /// Returns whether the expression is a variable that no `for` expression around it defines.
@@ -63,7 +66,8 @@ impl CompatibilityCheck<'_> {
         if self.source(&span).contains('\n') {
             self.errors.push(SyntaxError::new(
                 span,
-                "a quoted string runs over several lines",
+                ErrorCode::TerraformIncompatible,
+                "a quoted string spans several lines",
                 "close the quote, write \\n, or use a heredoc",
             ));
         }
@@ -75,8 +79,9 @@ impl CompatibilityCheck<'_> {
         if let Some(at) = returns.find(|at| !self.text[at + 1..].starts_with('\n')) {
             self.errors.push(SyntaxError::new(
                 at..at + 1,
-                "a carriage return stands here without a line feed",
-                "remove it: Terraform refuses it",
+                ErrorCode::TerraformIncompatible,
+                "a carriage return is not followed by a line feed",
+                "remove it: Terraform rejects it",
             ));
         }
     }
@@ -127,7 +132,7 @@ impl Visit for CompatibilityCheck<'_> {
                 self.refuse(span, &what);
             }
             Expression::FuncCall(call) => {
-                self.refuse(span, &format!("a call of `{}()`", call.name.name.as_str()));
+                self.refuse(span, &format!("a call of the function `{}`", call.name.name.as_str()));
             }
             Expression::String(_) => self.check_one_line(span),
             Expression::HeredocTemplate(heredoc) => {

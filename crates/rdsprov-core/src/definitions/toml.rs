@@ -3,6 +3,7 @@
 use ::toml::de::{DeTable, DeValue};
 
 use super::tree::{Key, Node, SyntaxError, Value, string};
+use crate::error_code::ErrorCode;
 
 pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
     let (parsed, errors) = DeTable::parse_recoverable(text);
@@ -11,6 +12,7 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
         .map(|error| {
             SyntaxError::new(
                 error.span().unwrap_or_default(),
+                ErrorCode::InvalidSyntax,
                 format!("not valid TOML: {}", error.message()),
                 "correct the syntax",
             )

@@ -7,6 +7,8 @@ use std::ops::Range;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::{Syntax, hcl, json, toml};
+use crate::error_code::ErrorCode;
+use crate::hint::Hint;
 
 /// A range of byte offsets in a text.
 pub type Span = Range<usize>;
@@ -65,17 +67,23 @@ pub fn string(text: &str) -> String {
     text.nfc().collect()
 }
 
-/// An error in the text: its position, the fact and the hint.
+/// A syntax error, with its position.
 #[derive(Debug, PartialEq)]
 pub struct SyntaxError {
     pub span: Span,
+    pub code: ErrorCode,
     pub message: String,
-    pub help: String,
+    pub hint: Hint,
 }
 
 impl SyntaxError {
-    pub fn new(span: Span, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { span, message: message.into(), help: help.into() }
+    pub fn new(
+        span: Span,
+        code: ErrorCode,
+        message: impl Into<String>,
+        hint: impl Into<Hint>,
+    ) -> Self {
+        Self { span, code, message: message.into(), hint: hint.into() }
     }
 }
 

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::render::{line, visible};
 use super::{FORMAT_VERSION, Plan, Scope, Statement, Step, Transaction, digest};
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Operation, Opt};
 
 /// What a plan was made from, beside what its digest covers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,68 +45,100 @@ pub struct SavedPlan {
     pub transactions: Vec<Transaction<String>>,
 }
 
-/// Why a plan cannot be saved, or a file cannot be applied.
+/// A plan cannot be saved, or a saved plan cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SavedPlanError {
-    /// The plan is refused.
-    #[error("a plan that is refused is not saved; settle what it says, and plan again")]
+    /// The plan contains refusals.
+    #[error("a plan with refusals cannot be saved")]
     Refused,
-    /// The file is something else.
-    #[error("this is no saved plan: {reason}; make one with `rdsprov plan --out FILE`")]
+    /// The file does not contain a saved plan.
+    #[error("this is not a saved plan: {reason}")]
     NotAPlan {
-        /// What is wrong with it.
+        /// The error of the JSON parser.
         reason: String,
     },
-    /// The file is written in a way that is not known yet.
-    #[error(
-        "the plan has format {found} and this program knows {FORMAT_VERSION}; apply it with the version that made it, or plan again"
-    )]
+    /// The format version of the file is not the one of this program.
+    #[error("the saved plan has format version {found}, but rdsprov {} knows {FORMAT_VERSION}", env!("CARGO_PKG_VERSION"))]
     OtherFormat {
-        /// The file's.
+        /// The format version of the file.
         found: u64,
     },
-    /// The file was changed after it was written.
+    /// The content of the file does not match the digest in it.
     #[error(
-        "the file was changed after it was written: it says {digest} of itself, and its content has {content}; plan again"
+        "the saved plan was changed: it contains the digest {digest}, but its content has {content}"
     )]
     Changed {
-        /// What it says.
+        /// The digest in the file.
         digest: String,
-        /// What it is.
+        /// The digest of its content.
         content: String,
     },
-    /// It is for another environment.
-    #[error("the plan is for environment {saved:?}, and this is {given:?}; plan for this one")]
+    /// The plan was made for another environment.
+    #[error("the saved plan is for environment `{saved}`, but this run is for `{given}`")]
     OtherEnvironment {
-        /// The file's.
+        /// The environment of the plan.
         saved: String,
-        /// The one at hand.
+        /// The environment of the run.
         given: String,
     },
-    /// It is for another server.
-    #[error("the plan is for server {saved}, and this is {given}; plan for this one")]
+    /// The plan was made for another server.
+    #[error("the saved plan is for server {saved}, but this run connects to {given}")]
     OtherServer {
-        /// The file's.
+        /// The server of the plan, as `host:port`.
         saved: String,
-        /// The one at hand.
+        /// The server of the run, as `host:port`.
         given: String,
     },
-    /// It is not the plan any more.
+    /// The current plan differs from the saved one.
     #[error(transparent)]
     Stale(#[from] Box<Stale>),
 }
 
-/// What is to be done now is not what the saved plan says.
+impl SavedPlanError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Refused => ErrorCode::PlanRefused,
+            Self::NotAPlan { .. } => ErrorCode::NotASavedPlan,
+            Self::OtherFormat { .. } => ErrorCode::UnknownPlanFormat,
+            Self::Changed { .. } => ErrorCode::PlanFileChanged,
+            Self::OtherEnvironment { .. } => ErrorCode::EnvironmentMismatch,
+            Self::OtherServer { .. } => ErrorCode::ServerMismatch,
+            Self::Stale(_) => ErrorCode::PlanStale,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::Refused => "follow the hint of each refusal, then plan again".into(),
+            Self::NotAPlan { .. } => {
+                hint!["save a plan with ", Operation::Plan, " and ", Opt::Out]
+            }
+            Self::OtherFormat { .. } => {
+                "apply it with the version of rdsprov that wrote it, or plan again".into()
+            }
+            Self::Changed { .. } => "plan again".into(),
+            Self::OtherEnvironment { .. } => "make a plan for this environment".into(),
+            Self::OtherServer { .. } => "make a plan for this server".into(),
+            Self::Stale(_) => {
+                hint!["run ", Operation::Plan, " again, review the new plan and apply it"]
+            }
+        }]
+    }
+}
+
+/// The current plan differs from the saved one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the saved plan ({saved}) is stale, nothing was changed: it would be {current} now\n{differences}  run `rdsprov plan --out FILE` again, have it read, and apply that"
-)]
+#[error("the saved plan ({saved}) is stale: the current plan is {current}\n{}", .differences.to_string().trim_end())]
 pub struct Stale {
     /// The digest of the saved plan.
     pub saved: String,
-    /// The digest of the plan at hand.
+    /// The digest of the current plan.
     pub current: String,
-    /// What is different.
+    /// The differences between the two.
     pub differences: Differences,
 }
 
@@ -300,9 +335,9 @@ impl fmt::Display for Differences {
     /// Lines, each with its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (heading, steps) in [
-            ("not to be done any more", &self.removed),
-            ("to be done now", &self.added),
-            ("to be done by other statements", &self.changed),
+            ("no longer planned", &self.removed),
+            ("planned in addition", &self.added),
+            ("planned with other statements", &self.changed),
         ] {
             if steps.is_empty() {
                 continue;
@@ -316,18 +351,15 @@ impl fmt::Display for Differences {
             }
         }
         if self.removed.is_empty() && self.added.is_empty() && self.changed.is_empty() {
-            writeln!(
-                f,
-                "  the steps are the same; what is on the server beside them was changed meanwhile"
-            )?;
+            writeln!(f, "  the steps are the same; other objects on the server have changed")?;
         }
         if self.definitions_differ {
-            writeln!(f, "  the definitions are other ones than it was made from")?;
+            writeln!(f, "  the definitions have changed")?;
         }
         if let Some(version) = &self.other_version {
             writeln!(
                 f,
-                "  it was made by rdsprov {version}, this is {}",
+                "  rdsprov {version} made it; this is rdsprov {}",
                 env!("CARGO_PKG_VERSION")
             )?;
         }

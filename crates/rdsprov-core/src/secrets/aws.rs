@@ -192,16 +192,18 @@ impl SecretsManager {
                 let text = response.secret_string.take().map(Zeroizing::new);
                 let version = response.version_id().map(str::to_owned);
                 read(id, text.as_ref(), response.secret_binary().is_some(), version)
-                    .unwrap_or_else(|| Err(unreadable("the answer is empty")))
+                    .unwrap_or_else(|| Err(unreadable("the response is empty")))
             }
             Err(error) => match (self.source_error(&error), error.code()) {
                 (Some(error), _) => return Err(error),
                 (None, Some(code)) if THROTTLED.contains(&code) => {
                     Err(SecretError::Throttled { id: id.clone() })
                 }
-                (None, code) => Err(self
-                    .error_for(id, code, error.message())
-                    .unwrap_or_else(|| unreadable(code.unwrap_or("the answer is not understood")))),
+                (None, code) => {
+                    Err(self.error_for(id, code, error.message()).unwrap_or_else(|| {
+                        unreadable(code.unwrap_or("the response has no error code"))
+                    }))
+                }
             },
         };
         Ok((id.clone(), secret))
@@ -218,21 +220,14 @@ impl SecretsManager {
         }
         Err(match error.code() {
             Some("ResourceExistsException") => {
-                cannot(id, "somebody has made it meanwhile; run again")
+                cannot(id, "a secret of this name was created in the meantime")
             }
-            Some("AccessDeniedException") => cannot(
-                id,
-                "AWS does not allow secretsmanager:CreateSecret on it, or the use of its key; allow it (see docs/iam.md)",
-            ),
-            Some("EncryptionFailure") => cannot(
-                id,
-                "its key cannot be used; allow kms:GenerateDataKey and kms:Decrypt on it (see docs/iam.md)",
-            ),
-            Some("InvalidRequestException") => cannot(
-                id,
-                "one of that name is scheduled for deletion; restore it, or name another",
-            ),
-            code => cannot(id, code.unwrap_or("the answer is not understood")),
+            Some("AccessDeniedException") => {
+                SecretError::NotAllowed { id: id.clone(), action: "secretsmanager:CreateSecret" }
+            }
+            Some("EncryptionFailure") => SecretError::EncryptionDenied { id: id.clone() },
+            Some("InvalidRequestException") => SecretError::Deleted { id: id.clone() },
+            code => cannot(id, code.unwrap_or("the response has no error code")),
         })
     }
 
@@ -284,7 +279,7 @@ impl SecretsManager {
         let unreachable =
             |reason| Some(SourceError::Unreachable { region: self.region.clone(), reason });
         match error {
-            SdkError::TimeoutError(_) => unreachable("no answer in time".to_owned()),
+            SdkError::TimeoutError(_) => unreachable("no response in time".to_owned()),
             SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => {
                 unreachable(innermost())
             }

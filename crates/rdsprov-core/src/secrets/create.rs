@@ -58,7 +58,10 @@ impl SecretSource {
             Self::Files(directory) => files::create(directory, &secret.id, &secret.to_json()?),
             #[cfg(feature = "aws")]
             Self::Aws(manager) => manager.create(&secret.id, &secret.to_json()?).await,
-            Self::Own(_) => Err(cannot(&secret.id, "the program that gives secrets takes none")),
+            Self::Own(_) => Err(cannot(
+                &secret.id,
+                "the secret provider of the embedding program cannot create secrets",
+            )),
         }
     }
 }

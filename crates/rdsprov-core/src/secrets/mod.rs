@@ -29,6 +29,10 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Opt};
+
 #[cfg(feature = "postgres")]
 pub use generate::GENERATED_LENGTH;
 pub use password::{Password, PasswordProblem};
@@ -103,117 +107,221 @@ pub struct Secret {
     pub dbname: Option<String>,
 }
 
-/// What is wrong with a secret; never with its text in it.
+/// A secret cannot be read, used or written. No variant contains any part of its value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it, and `id` is the secret's")]
+#[allow(missing_docs, reason = "the messages describe them, and `id` is the id of the secret")]
 pub enum SecretError {
-    #[error("secret {id} does not exist{}; create it, or name another", in_region(.region.as_ref()))]
+    #[error("secret {id} does not exist{}", in_region(.region.as_ref()))]
     Missing { id: SecretId, region: Option<String> },
-    #[error("secret {id} has no current value (no version is AWSCURRENT); put one")]
+    #[error("secret {id} has no current value: no version has the stage AWSCURRENT")]
     NoValue { id: SecretId },
-    #[error(
-        "secret {id} is in region {region}, and this run reads those of {asked}; give --region {region}, or name another"
-    )]
+    #[error("secret {id} is in region {region}, but this run reads secrets in region {asked}")]
     OtherRegion { id: SecretId, region: String, asked: String },
-    #[error(
-        "secret {id} may not be read; allow secretsmanager:GetSecretValue on it (see docs/iam.md)"
-    )]
+    #[error("secret {id} cannot be read: access is denied")]
     Denied { id: SecretId },
-    #[error(
-        "secret {id} cannot be decrypted; allow kms:Decrypt on its key (see docs/iam.md), and see that the key is enabled"
-    )]
+    #[error("secret {id} cannot be decrypted: the use of its KMS key is not allowed")]
     KeyDenied { id: SecretId },
-    #[error(
-        "secret {id} could not be read, Secrets Manager answers too many requests, also after waiting; run again later, or set AWS_MAX_ATTEMPTS higher"
-    )]
+    #[error("secret {id} cannot be read: Secrets Manager still reports too many requests")]
     Throttled { id: SecretId },
-    #[error("secret {id} is scheduled for deletion; restore it, or name another")]
+    #[error("secret {id} is scheduled for deletion")]
     Deleted { id: SecretId },
-    #[error("secret {id} is binary; it must be a JSON text")]
+    #[error("secret {id} is binary, not a JSON text")]
     Binary { id: SecretId },
-    #[error(
-        "secret {id} is not JSON (line {line}, column {column}); it must be an object with a `password`"
-    )]
+    #[error("secret {id} is not JSON (line {line}, column {column})")]
     NotJson { id: SecretId, line: usize, column: usize },
-    #[error("secret {id} is not a JSON object; it must be one with a `password`")]
+    #[error("secret {id} is not a JSON object")]
     NotAnObject { id: SecretId },
-    #[error("secret {id} has the key `{key}` twice; keep one")]
+    #[error("secret {id} contains the key `{key}` twice")]
     DuplicateKey { id: SecretId, key: &'static str },
-    #[error("secret {id} has no `password`; add it")]
+    #[error("secret {id} has no key `password`")]
     NoPassword { id: SecretId },
-    #[error("secret {id}: `{key}` is not {wanted}; correct it")]
+    #[error("secret {id}: `{key}` is not {wanted}")]
     WrongType { id: SecretId, key: &'static str, wanted: &'static str },
-    #[error("secret {id} names two ports, {in_host} behind the host and {port}; keep one")]
+    #[error("secret {id} contains two ports: {in_host} in `host` and {port} in `port`")]
     TwoPorts { id: SecretId, in_host: u16, port: u16 },
-    #[error("secret {id} is for an engine that is not PostgreSQL; name another")]
+    #[error("secret {id} is for a database engine other than PostgreSQL")]
     WrongEngine { id: SecretId },
-    #[error("secret {id}: the password {problem}; set a real one")]
+    #[error("secret {id}: the password {problem}")]
     BadPassword { id: SecretId, problem: PasswordProblem },
-    #[error("secret {id}: the id is no path below the directory of secrets")]
+    #[error("secret {id}: the id is not a path below the directory of secrets")]
     NotAPath { id: SecretId },
-    #[error("secret {id} could not be made: {reason}")]
+    #[error("secret {id} cannot be created: {reason}")]
     NotMade { id: SecretId, reason: String },
-    #[error(
-        "secret {id} does not come from Secrets Manager, and has no version that is AWSPENDING; leave --secret-stage out, or use --secrets aws"
-    )]
+    #[error("secret {id} has no version stages: it does not come from Secrets Manager")]
     NoStages { id: SecretId },
-    #[error("secret {id}: AWS does not allow {action} on it; allow it (see docs/iam.md)")]
+    #[error("secret {id}: AWS does not allow {action}")]
     NotAllowed { id: SecretId, action: &'static str },
-    #[error(
-        "secret {id} cannot be encrypted; allow kms:GenerateDataKey and kms:Decrypt on its key (see docs/iam.md), and see that the key is enabled"
-    )]
+    #[error("secret {id} cannot be encrypted: the use of its KMS key is not allowed")]
     EncryptionDenied { id: SecretId },
-    #[error("secret {id} could not be changed: {reason}")]
+    #[error("secret {id} cannot be changed: {reason}")]
     Unchangeable { id: SecretId, reason: String },
-    #[error("secret {id} could not be read: {reason}")]
+    #[error("secret {id} cannot be read: {reason}")]
     Unreadable { id: SecretId, reason: String },
+}
+
+impl SecretError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Missing { .. } => ErrorCode::SecretNotFound,
+            Self::NoValue { .. } => ErrorCode::SecretWithoutValue,
+            Self::OtherRegion { .. } => ErrorCode::SecretInOtherRegion,
+            Self::Denied { .. } | Self::NotAllowed { .. } => ErrorCode::SecretAccessDenied,
+            Self::KeyDenied { .. } | Self::EncryptionDenied { .. } => ErrorCode::SecretKeyDenied,
+            Self::Throttled { .. } => ErrorCode::SecretsManagerThrottled,
+            Self::Deleted { .. } => ErrorCode::SecretDeleted,
+            Self::Binary { .. }
+            | Self::NotJson { .. }
+            | Self::NotAnObject { .. }
+            | Self::DuplicateKey { .. }
+            | Self::NoPassword { .. }
+            | Self::WrongType { .. }
+            | Self::TwoPorts { .. }
+            | Self::WrongEngine { .. } => ErrorCode::InvalidSecret,
+            Self::BadPassword { .. } => ErrorCode::UnusablePassword,
+            Self::NotAPath { .. } => ErrorCode::InvalidSecretId,
+            Self::NotMade { .. } => ErrorCode::SecretNotCreated,
+            Self::NoStages { .. } => ErrorCode::SecretWithoutStages,
+            Self::Unchangeable { .. } => ErrorCode::SecretNotChanged,
+            Self::Unreadable { .. } => ErrorCode::SecretUnreadable,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::Missing { .. } => "create the secret, or name another one".into(),
+            Self::NoValue { .. } => "store a value in the secret".into(),
+            Self::OtherRegion { region, .. } => {
+                hint!["use ", (Opt::Region, region), ", or name a secret in the region of this run"]
+            }
+            Self::Denied { id } => {
+                format!("allow secretsmanager:GetSecretValue on {id} (see docs/iam.md)").into()
+            }
+            Self::KeyDenied { .. } => "allow kms:Decrypt on the KMS key of the secret \
+                (see docs/iam.md), and check that the key is enabled"
+                .into(),
+            Self::EncryptionDenied { .. } => "allow kms:GenerateDataKey and kms:Decrypt on the \
+                KMS key of the secret (see docs/iam.md), and check that the key is enabled"
+                .into(),
+            Self::Throttled { .. } => {
+                "run again later, or set `AWS_MAX_ATTEMPTS` to a higher number".into()
+            }
+            Self::Deleted { .. } => "restore the secret, or name another one".into(),
+            Self::Binary { .. } | Self::NotJson { .. } | Self::NotAnObject { .. } => {
+                "store a JSON object with the key `password` in the secret".into()
+            }
+            Self::DuplicateKey { .. } => "remove one of the two".into(),
+            Self::NoPassword { .. } => "add the key `password` to the secret".into(),
+            Self::WrongType { key, wanted, .. } => format!("set `{key}` to {wanted}").into(),
+            Self::TwoPorts { .. } => "remove one of the two ports".into(),
+            Self::WrongEngine { .. } => "name the secret of a PostgreSQL role".into(),
+            Self::BadPassword { .. } => "store a real password in the secret".into(),
+            Self::NotAPath { .. } => "use an id without `..` and without a leading `/`".into(),
+            Self::NotMade { .. } => {
+                "correct the cause, or create the secret by hand, then run again".into()
+            }
+            Self::NoStages { .. } => {
+                hint!["use ", (Opt::Secrets, "aws"), ", or do not use ", Opt::SecretStage]
+            }
+            Self::NotAllowed { action, .. } => {
+                format!("allow {action} in the IAM policy (see docs/iam.md)").into()
+            }
+            Self::Unchangeable { .. } | Self::Unreadable { .. } => {
+                "correct the cause, then run again".into()
+            }
+        }]
+    }
 }
 
 fn in_region(region: Option<&String>) -> String {
     region.map_or_else(String::new, |region| format!(" in region {region}"))
 }
 
-/// Why no secret at all is to be had.
+/// A source of secrets cannot provide any secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// Nobody says which region.
-    #[error(
-        "no AWS region is known; give --region, or set AWS_REGION, or aws_region in the definitions or in rdsprov.toml"
-    )]
+    /// No option, variable, profile or file names the AWS region.
+    #[error("the AWS region is not known")]
     NoRegion,
-    /// Nobody gives credentials.
-    #[error(
-        "no AWS credentials are found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role gives them (--secrets file:DIR needs none)"
-    )]
+    /// The credential chain of the AWS SDK found no credentials.
+    #[error("no AWS credentials were found")]
     NoCredentials,
-    /// Who gives credentials failed to.
-    #[error("the AWS credentials cannot be had: {reason}; mend the profile or role they come from")]
+    /// A source of credentials was found and failed.
+    #[error("the AWS credentials cannot be loaded: {reason}")]
     Credentials {
-        /// What was said.
+        /// The reason, from the AWS SDK.
         reason: String,
     },
-    /// AWS does not know or trust the credentials.
-    #[error("AWS does not take the credentials ({code}); renew them, or use others")]
+    /// AWS rejected the credentials: unknown, expired, or a wrong signature.
+    #[error("AWS rejected the credentials ({code})")]
     CredentialsRefused {
-        /// The code of the answer.
+        /// The error code of AWS.
         code: String,
     },
-    /// The program around this one could not say.
-    #[error("the secrets cannot be had: {reason}")]
+    /// The secret provider of the embedding program failed.
+    #[error("the secrets cannot be provided: {reason}")]
     Provider {
-        /// What it said.
+        /// The reason that it reported.
         reason: String,
     },
-    /// No way there.
-    #[error(
-        "Secrets Manager in region {region} cannot be reached: {reason}; check region, network and AWS_ENDPOINT_URL"
-    )]
+    /// The network does not reach Secrets Manager.
+    #[error("Secrets Manager in region {region} cannot be reached: {reason}")]
     Unreachable {
         /// The region.
         region: String,
-        /// What the network said.
+        /// The reason, from the network.
         reason: String,
     },
+}
+
+impl SourceError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::NoRegion => ErrorCode::NoAwsRegion,
+            Self::NoCredentials | Self::Credentials { .. } => ErrorCode::NoAwsCredentials,
+            Self::CredentialsRefused { .. } => ErrorCode::AwsCredentialsRejected,
+            Self::Provider { .. } => ErrorCode::SecretSourceFailed,
+            Self::Unreachable { .. } => ErrorCode::SecretsManagerUnreachable,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        match self {
+            Self::NoRegion => vec![region_hint()],
+            Self::NoCredentials => vec![
+                "set `AWS_PROFILE`, or `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, \
+                 or run where an IAM role provides credentials"
+                    .into(),
+                hint!["use ", (Opt::Secrets, "file:DIR"), " to read secrets without AWS"],
+            ],
+            Self::Credentials { .. } => {
+                vec!["correct the AWS profile or IAM role that provides the credentials".into()]
+            }
+            Self::CredentialsRefused { .. } => {
+                vec!["renew the credentials, or use other ones".into()]
+            }
+            Self::Provider { .. } => Vec::new(),
+            Self::Unreachable { .. } => {
+                vec!["check the region, the network and `AWS_ENDPOINT_URL`".into()]
+            }
+        }
+    }
+}
+
+/// Returns how to set the AWS region.
+pub(crate) fn region_hint() -> Hint {
+    hint![
+        "use ",
+        Opt::Region,
+        ", or set `AWS_REGION`, or `aws_region` in the definitions or in `rdsprov.toml`"
+    ]
 }
 
 /// The source from which a run fetches its secrets.
@@ -306,16 +414,35 @@ impl Default for Templates {
     }
 }
 
-/// A template that says something unknown.
+/// A secret template contains a placeholder that is unknown or has no value in this run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the secret template {template:?} has the placeholder {{{placeholder}}}, which is not known or not set here; known are {{environment}}, {{build_id}} (with --build-id) and, for applications, {{application}}, {{database}} and {{username}}"
-)]
+#[error("the secret template `{template}` contains the unknown placeholder `{{{placeholder}}}`")]
 pub struct TemplateError {
     /// The template.
     pub template: String,
     /// The placeholder.
     pub placeholder: String,
+}
+
+impl TemplateError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode::UnknownPlaceholder
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        if self.placeholder == "build_id" {
+            return vec![hint!["name the build with ", Opt::BuildId]];
+        }
+        vec![
+            "use `{environment}` and `{build_id}`, and for applications also `{application}`, \
+             `{database}` and `{username}`"
+                .into(),
+        ]
+    }
 }
 
 impl Templates {

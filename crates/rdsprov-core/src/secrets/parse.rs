@@ -139,7 +139,7 @@ impl Secret {
         let wiped_text = |key: &'static str, value: Option<Field>| match value {
             None | Some(Field::Null) => Ok(None),
             Some(Field::Text(text)) => Ok(Some(text)),
-            Some(_) => Err(SecretError::WrongType { id: id.clone(), key, wanted: "a text" }),
+            Some(_) => Err(SecretError::WrongType { id: id.clone(), key, wanted: "a string" }),
         };
         let plain_text =
             |key, value| wiped_text(key, value).map(|text| text.map(|text| String::clone(&text)));

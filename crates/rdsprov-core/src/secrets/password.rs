@@ -22,16 +22,16 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
-/// Why a text is no password.
+/// A text cannot be used as a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordProblem {
     /// It is empty: PostgreSQL would silently clear the role's password.
     #[error("is empty")]
     Empty,
-    /// It holds a NUL or a line break.
-    #[error("holds a NUL or a line break")]
+    /// PostgreSQL and `.pgpass` files cannot represent it.
+    #[error("contains a NUL or a line break")]
     ControlCharacter,
-    /// Somebody has yet to set it.
+    /// A real password was never stored.
     #[error("is a placeholder")]
     Placeholder,
 }

@@ -105,10 +105,10 @@ impl fmt::Display for Verifier {
     }
 }
 
-/// The system gives no random bytes, and without them there is no salt.
+/// The operating system provides no random bytes for a salt or a new password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the system gives no random bytes: {0}")]
-pub struct NoRandomness(pub(super) String);
+#[error("the operating system provides no random bytes: {0}")]
+pub struct NoRandomness(pub(crate) String);
 
 fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; KEY] {
     #[allow(clippy::expect_used, reason = "HMAC accepts keys of any length")]

@@ -12,7 +12,9 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4;
 
-use super::Password;
+use super::{Password, region_hint};
+use crate::error_code::ErrorCode;
+use crate::hint::Hint;
 
 /// How long a login accepts a token. Its expiry does not end open connections.
 const EXPIRES_IN: Duration = Duration::from_secs(15 * 60);
@@ -24,20 +26,43 @@ pub struct TokenSource {
     credentials: SharedCredentialsProvider,
 }
 
-/// Why there is no token.
+/// An IAM token cannot be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// No region.
-    #[error("a token of IAM needs the server's region; give --region")]
+    /// The signature of a token contains the region, and none is known.
+    #[error("the AWS region is not known, and an IAM token requires it")]
     NoRegion,
-    /// No credentials.
-    #[error(
-        "a token of IAM needs AWS credentials, and there are none: {0}; see to the environment, the profile or the role"
-    )]
+    /// The AWS SDK found no credentials, or their source failed.
+    #[error("no AWS credentials for an IAM token: {0}")]
     NoCredentials(String),
-    /// The request cannot be signed.
-    #[error("a token of IAM cannot be signed: {0}")]
+    /// The AWS SDK cannot sign the request.
+    #[error("an IAM token cannot be signed: {0}")]
     Signing(String),
+}
+
+impl TokenError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::NoRegion => ErrorCode::NoAwsRegion,
+            Self::NoCredentials(_) => ErrorCode::NoAwsCredentials,
+            Self::Signing(_) => ErrorCode::TokenSigningFailed,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::NoRegion => region_hint(),
+            Self::NoCredentials(_) | Self::Signing(_) => {
+                "check the environment variables, the AWS profile or the IAM role that provides \
+                 the credentials"
+                    .into()
+            }
+        }]
+    }
 }
 
 impl TokenSource {
@@ -47,9 +72,9 @@ impl TokenSource {
     /// Returns an error if the configuration has no region or no credentials provider.
     pub fn new(config: &SdkConfig) -> Result<Self, TokenError> {
         let region = config.region().ok_or(TokenError::NoRegion)?.to_string();
-        let credentials = config
-            .credentials_provider()
-            .ok_or_else(|| TokenError::NoCredentials("no provider is set up".to_owned()))?;
+        let credentials = config.credentials_provider().ok_or_else(|| {
+            TokenError::NoCredentials("no credential provider is configured".to_owned())
+        })?;
         Ok(Self { region, credentials })
     }
 

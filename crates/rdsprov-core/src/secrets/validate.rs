@@ -54,10 +54,10 @@ pub fn validate(
                     refuse(message, remedy);
                 }
             }
-            Err(error) => refuse(
-                error.to_string(),
-                "see to the secret, or name another with `secret`, then run again",
-            ),
+            Err(error) => {
+                let hints: Vec<String> = error.hints().iter().map(ToString::to_string).collect();
+                refuse(error.to_string(), &hints.join("; "));
+            }
         }
     }
     let secrets: BTreeMap<SecretId, Secret> = fetched

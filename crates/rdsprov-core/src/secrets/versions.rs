@@ -42,13 +42,13 @@ pub struct Version {
     text: Zeroizing<String>,
 }
 
-/// Why a version could not be read, written or moved.
+/// A version of a secret cannot be read, written, or given a version stage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VersionsError {
-    /// Nothing at all is to be had.
+    /// The source provides no secret at all.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// Something is wrong with this secret.
+    /// The error concerns this secret only.
     #[error(transparent)]
     Secret(#[from] SecretError),
 }
@@ -143,7 +143,7 @@ impl SecretsManager {
             .await
             .map_err(|error| self.failed(id, AwsCall::Put, &error))?;
         response.version_id.ok_or_else(|| {
-            let reason = "the answer names no version".to_owned();
+            let reason = "the response contains no version id".to_owned();
             SecretError::Unchangeable { id: id.clone(), reason }.into()
         })
     }
@@ -179,7 +179,7 @@ impl SecretsManager {
         let known = self.error_for(id, code, error.message());
         let id = id.clone();
         let action = call.action();
-        let reason = code.unwrap_or("the answer is not understood").to_owned();
+        let reason = code.unwrap_or("the response has no error code").to_owned();
         match (call, known) {
             (AwsCall::Put, _) if code == Some("EncryptionFailure") => {
                 SecretError::EncryptionDenied { id }

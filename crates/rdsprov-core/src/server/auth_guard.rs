@@ -20,7 +20,7 @@ use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream}
 
 /// The server requests the cleartext password (`AuthenticationCleartextPassword`).
 #[derive(Debug, thiserror::Error)]
-#[error("the server asks for the password itself")]
+#[error("the server asks for the cleartext password")]
 struct CleartextPasswordRequested;
 
 /// Returns whether a connection failed because the server requested the cleartext password.

@@ -18,50 +18,54 @@ use super::auth_guard::{AuthGuardConnector, is_cleartext_request};
 #[cfg(feature = "aws")]
 use super::tls::Peer;
 use super::tls::{Identity, Protection, Tls, TlsProblem};
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Opt};
 use crate::name::{DatabaseName, RoleName};
 use crate::secrets::Password;
 #[cfg(feature = "aws")]
 use crate::secrets::token::{TokenError, TokenSource};
 
-/// Why a connection could not be had.
+/// A connection cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// There is no token.
+    /// No IAM token could be created.
     #[cfg(feature = "aws")]
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// A token is sent as it is.
+    /// TLS is disabled, and an IAM token is sent in cleartext.
     #[cfg(feature = "aws")]
-    #[error("a token of IAM is sent as it is: it needs TLS; use verify-full")]
-    TokenInTheClear,
-    /// A token goes to whoever is there.
+    #[error("an IAM token cannot be sent to {host} without TLS")]
+    TokenInTheClear {
+        /// The host.
+        host: String,
+    },
+    /// The server is not verified, and could use the IAM token to log in elsewhere.
     #[cfg(feature = "aws")]
-    #[error(
-        "a token of IAM is sent as it is, and with TLS mode require to whoever answers at {host}, who could log in with it; use --tls verify-full"
-    )]
+    #[error("an IAM token cannot be sent to {host}: TLS mode `require` does not verify the server")]
     TokenToAnybody {
         /// The host.
         host: String,
     },
-    /// Without TLS only loopback is spoken to.
-    #[error("{host} is not loopback: TLS cannot be disabled for it; use verify-full or require")]
+    /// TLS is disabled for a host that is not a loopback address.
+    #[error("TLS cannot be disabled for {host}, which is not a loopback address")]
     PlainToStranger {
         /// The host.
         host: String,
     },
-    /// The connection could not be protected; nobody has logged in.
+    /// The connection could not be protected. No login was attempted.
     #[error("cannot connect to {host}:{port} over TLS: {problem}")]
     Tls {
         /// The host.
         host: String,
         /// The port.
         port: u16,
-        /// Why, and what to do.
+        /// The reason.
         problem: TlsProblem,
     },
-    /// A password is told to nobody as it is.
+    /// The server asked for the cleartext password, and could store it.
     #[error(
-        "cannot connect to {host}:{port} as {user}: the server asks for the password itself, and could keep what it got; let pg_hba.conf say scram-sha-256 for {user}"
+        "cannot connect to {host}:{port} as {user}: the server asks for the cleartext password"
     )]
     CleartextPasswordRequested {
         /// The host.
@@ -71,8 +75,8 @@ pub enum ConnectError {
         /// The role.
         user: RoleName,
     },
-    /// The server, or the way to it, said no.
-    #[error("cannot connect to {host}:{port}, database {database}, as {user}: {reason}{remedy}")]
+    /// The server or the network rejected the connection.
+    #[error("cannot connect to {host}:{port}, database {database}, as {user}: {reason}")]
     Refused {
         /// The host.
         host: String,
@@ -82,45 +86,155 @@ pub enum ConnectError {
         database: DatabaseName,
         /// The role.
         user: RoleName,
-        /// What was said.
+        /// The message of the server with its SQLSTATE, or the error of the network.
         reason: String,
-        /// The server's error code, where it was the server.
+        /// The SQLSTATE, if the server sent one.
         code: Option<SqlState>,
-        /// What to do, where that is known.
-        remedy: &'static str,
+        /// What is known about the cause beyond the SQLSTATE.
+        cause: Option<RejectionCause>,
     },
+}
+
+impl ConnectError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            #[cfg(feature = "aws")]
+            Self::Token(error) => error.code(),
+            #[cfg(feature = "aws")]
+            Self::TokenInTheClear { .. } | Self::TokenToAnybody { .. } => ErrorCode::TokenNeedsTls,
+            Self::PlainToStranger { .. } => ErrorCode::TlsRequired,
+            Self::Tls { problem, .. } => problem.code(),
+            Self::CleartextPasswordRequested { .. } => ErrorCode::CleartextPasswordRequested,
+            Self::Refused { cause: Some(RejectionCause::NoResponse), .. } => {
+                ErrorCode::ServerNotResponding
+            }
+            Self::Refused {
+                code:
+                    Some(SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
+                ..
+            } => ErrorCode::AuthenticationFailed,
+            Self::Refused { .. } => ErrorCode::CannotConnect,
+        }
+    }
+
+    /// Returns the SQLSTATE, if the server sent one.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code: Some(code), .. } => Some(code.code()),
+            _ => None,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            #[cfg(feature = "aws")]
+            Self::Token(error) => return error.hints(),
+            #[cfg(feature = "aws")]
+            Self::TokenInTheClear { .. } | Self::TokenToAnybody { .. } => {
+                hint!["use ", (Opt::Tls, "verify-full")]
+            }
+            Self::PlainToStranger { .. } => {
+                hint!["use ", (Opt::Tls, "verify-full"), " or ", (Opt::Tls, "require")]
+            }
+            Self::Tls { problem, .. } => return problem.hints(),
+            Self::CleartextPasswordRequested { user, .. } => {
+                format!("use `scram-sha-256` for {user} in `pg_hba.conf`").into()
+            }
+            Self::Refused { cause: Some(cause), .. } => cause.hint(),
+            Self::Refused { code: Some(SqlState::INVALID_PASSWORD), .. } => hint![
+                "check the secret of the administrator, or name another one with ",
+                Opt::AdminSecret
+            ],
+            Self::Refused { code: None, .. } => {
+                "check the host, the port and the network (security group)".into()
+            }
+            Self::Refused { .. } => return Vec::new(),
+        }]
+    }
+}
+
+/// What is known about the cause of a rejected connection beyond its SQLSTATE. PostgreSQL has one SQLSTATE for
+/// several causes; its English messages tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectionCause {
+    /// The TCP connection was accepted, and nothing was received in time.
+    NoResponse,
+    /// `clientcert=verify-full`: the password may be right, and the certificate names another role.
+    PossiblyCertificateName,
+    /// The server requires a client certificate, and none is configured.
+    CertificateRequired,
+    /// The server requires a client certificate, and the configured one belongs to the administrator.
+    CertificateWithheld,
+    /// The common name of the client certificate is not the name of the role.
+    CertificateName,
+    /// The server requires TLS.
+    TlsRequired,
+}
+
+impl RejectionCause {
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hint(self) -> Hint {
+        match self {
+            Self::NoResponse => {
+                "check that a PostgreSQL server listens on this host and port".into()
+            }
+            Self::PossiblyCertificateName => "check the password, and that the common name of \
+                the client certificate is the name of the role"
+                .into(),
+            Self::CertificateRequired => hint![
+                "name a client certificate of a CA that the server trusts with ",
+                Opt::ClientCert,
+                " and ",
+                Opt::ClientKey
+            ],
+            Self::CertificateWithheld => "allow the role to log in without a client certificate: \
+                the configured one belongs to the administrator, and is not used for another role"
+                .into(),
+            Self::CertificateName => "use a client certificate with the name of the role as \
+                common name, or map the name in `pg_ident.conf`"
+                .into(),
+            Self::TlsRequired => hint!["use ", (Opt::Tls, "verify-full")],
+        }
+    }
 }
 
 /// The timeout for a connection, including TLS and authentication.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Returns what the user can do if the server rejects the authentication.
-///
-/// The SQLSTATE is 28000 for most cases, so the message distinguishes them. With another
-/// `lc_messages`, the result is empty.
-fn remedy(code: Option<&SqlState>, reason: &str, identity: &Identity) -> &'static str {
+/// Finds the cause of a rejected connection. The server sends the same SQLSTATE for most of them; its message
+/// tells them apart if the server language is English.
+fn rejection_cause(
+    code: Option<&SqlState>,
+    reason: &str,
+    identity: &Identity,
+) -> Option<RejectionCause> {
     match (code, identity) {
         // With `clientcert=verify-full`, PostgreSQL returns 28P01 also for a correct password if
         // the common name of the certificate is another role.
         (Some(&SqlState::INVALID_PASSWORD), Identity::Sent { .. }) => {
-            "; PostgreSQL says so, too, where the common name of the client certificate is not the role's"
+            Some(RejectionCause::PossiblyCertificateName)
         }
         (Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION), identity) => {
-            let wants_certificate =
-                reason.starts_with("connection requires a valid client certificate");
-            if wants_certificate && matches!(identity, Identity::Withheld) {
-                "; the client certificate is the administrator's, and is not shown for another role"
-            } else if wants_certificate {
-                "; give one that the server's CA has issued, with --client-cert and --client-key"
+            if reason.starts_with("connection requires a valid client certificate") {
+                Some(match identity {
+                    Identity::Withheld => RejectionCause::CertificateWithheld,
+                    Identity::None | Identity::Sent { .. } => RejectionCause::CertificateRequired,
+                })
             } else if reason.starts_with("certificate authentication failed") {
-                "; the client certificate has to name the role as its common name, or pg_ident.conf to map the one to the other"
+                Some(RejectionCause::CertificateName)
             } else if reason.contains("no encryption") {
-                "; the server wants TLS: use --tls verify-full"
+                Some(RejectionCause::TlsRequired)
             } else {
-                ""
+                None
             }
         }
-        _ => "",
+        _ => None,
     }
 }
 
@@ -200,7 +314,10 @@ impl Endpoint {
             #[cfg(feature = "aws")]
             Credentials::Token(source) => {
                 match &self.tls.0 {
-                    Protection::Disabled => return Err(ConnectError::TokenInTheClear),
+                    Protection::Disabled => {
+                        let host = self.host.clone();
+                        return Err(ConnectError::TokenInTheClear { host });
+                    }
                     Protection::Rustls { peer: Peer::Unverified, .. } => {
                         let host = self.host.clone();
                         return Err(ConnectError::TokenToAnybody { host });
@@ -239,12 +356,9 @@ impl Endpoint {
             port: self.port,
             database: database.clone(),
             user: self.user.clone(),
-            reason: format!(
-                "somebody is there, and gives no answer within {} s",
-                CONNECT_TIMEOUT.as_secs()
-            ),
+            reason: format!("no response within {} s", CONNECT_TIMEOUT.as_secs()),
             code: None,
-            remedy: "; see whether a server of PostgreSQL listens there, or something on the way is stuck",
+            cause: Some(RejectionCause::NoResponse),
         };
         let notices = Arc::default();
         let auth_requested = Arc::new(AtomicBool::new(false));
@@ -291,7 +405,7 @@ impl Endpoint {
             port: self.port,
             database: database.clone(),
             user: self.user.clone(),
-            remedy: remedy(error.code(), &describe_error(error), self.tls.identity()),
+            cause: rejection_cause(error.code(), &describe_error(error), self.tls.identity()),
             reason: describe_error(error),
             code: error.code().cloned(),
         }

@@ -21,7 +21,7 @@ use apply::outcome_not_started;
 pub use apply::{
     ExecuteOptions, ExecutionOutcome, Fault, Interrupt, Report, StepResult, StepStatus, apply,
 };
-pub use connect::{ConnectError, Credentials, Endpoint, Session};
+pub use connect::{ConnectError, Credentials, Endpoint, RejectionCause, Session};
 pub use observe::{ObserveError, observe};
 pub use provisioner::{
     AdminConnection, AdminCredentials, ConnectionOverrides, Lock, Provisioner, RunError,

@@ -14,6 +14,8 @@ use super::connect::{ConnectError, Endpoint, Session, describe_error};
 use super::password_check;
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
+use crate::error_code::ErrorCode;
+use crate::hint::Hint;
 use crate::marker::Marker;
 use crate::name::{DatabaseName, ExtensionName, RoleName, TEMPLATE};
 use crate::observed::{Contents, Observed, ProbeResult};
@@ -30,28 +32,50 @@ const OWNERSHIP_TRANSFER: &str = include_str!("queries/ownership_transfer.sql");
 /// The maximum number of connections that are open at the same time.
 pub(super) const CONNECTIONS: usize = 8;
 
-/// Why a server could not be looked at.
+/// The server cannot be observed.
 #[derive(Debug, thiserror::Error)]
 pub enum ObserveError {
-    /// No connection.
+    /// The connection failed.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// A query failed.
-    #[error("looking at {place} failed: {reason}")]
+    /// A catalog query failed.
+    #[error("cannot observe {place}: {reason}")]
     Query {
-        /// Where.
+        /// The server or database.
         place: String,
-        /// What the server said.
+        /// The message of the server with its SQLSTATE.
         reason: String,
     },
-    /// The answer is not of the shape expected: a defect.
-    #[error("what {place} tells of itself is not understood: {source}; please report this")]
+    /// The result of a catalog query does not have the expected form: a bug.
+    #[error("unexpected result from the catalog query on {place}: {source}")]
     Shape {
-        /// Where.
+        /// The server or database.
         place: String,
-        /// What is wrong.
+        /// The error of the JSON parser.
         source: serde_json::Error,
     },
+}
+
+impl ObserveError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Connect(error) => error.code(),
+            Self::Query { .. } => ErrorCode::CatalogQueryFailed,
+            Self::Shape { .. } => ErrorCode::UnexpectedCatalogResult,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        match self {
+            Self::Connect(error) => error.hints(),
+            Self::Query { .. } => Vec::new(),
+            Self::Shape { .. } => vec!["report this bug, with this message".into()],
+        }
+    }
 }
 
 /// A read-only `REPEATABLE READ` transaction, in which all queries see the same state.
@@ -219,7 +243,7 @@ async fn observe_database(
 /// Executes a statement and rolls it back, to learn whether the administrator may execute it.
 pub(super) async fn probe(session: &Session, statement: &str) -> Result<ProbeResult, ObserveError> {
     let failed = |error: tokio_postgres::Error| ObserveError::Query {
-        place: "what the server allows".to_owned(),
+        place: "the permissions of the administrator".to_owned(),
         reason: describe_error(&error),
     };
     session

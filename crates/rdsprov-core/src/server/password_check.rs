@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt as _, stream};
 use tokio_postgres::error::SqlState;
 
-use super::connect::{ConnectError, Endpoint, Session};
+use super::connect::{ConnectError, Endpoint, RejectionCause, Session};
 use super::observe::{CONNECTIONS, ObserveError, Snapshot};
 use crate::config::VerifyPasswords;
 use crate::desired::{self, Desired};
@@ -92,7 +92,8 @@ pub(super) fn login_database<'a>(
 
 /// The reason why a check is inconclusive if `pg_hba.conf` says `trust` or `cert`: the server then
 /// accepts the role without any password.
-const PASSWORD_NOT_REQUESTED: &str = "the server lets the role in without asking for a password; let pg_hba.conf say scram-sha-256 for it";
+const PASSWORD_NOT_REQUESTED: &str = "the server accepted the role without a password (`trust` or `cert`); \
+    use `scram-sha-256` in `pg_hba.conf` to have passwords verified";
 
 /// Logs in once and interprets the result.
 pub(super) async fn login(target: &Endpoint, database: &DatabaseName) -> PasswordCheck {
@@ -108,8 +109,11 @@ pub(super) async fn login(target: &Endpoint, database: &DatabaseName) -> Passwor
         }
         Err(error) => error,
     };
-    let ConnectError::Refused { code: Some(code), reason, remedy, .. } = &error else {
-        return PasswordCheck::Inconclusive(error.to_string());
+    let ConnectError::Refused { code: Some(code), reason, cause, .. } = &error else {
+        let hints = error.hints().into_iter().map(|hint| format!("; {hint}"));
+        return PasswordCheck::Inconclusive(
+            std::iter::once(error.to_string()).chain(hints).collect(),
+        );
     };
     // PostgreSQL reports these errors about the role or the database after it
     // has verified the password.
@@ -127,25 +131,35 @@ pub(super) async fn login(target: &Endpoint, database: &DatabaseName) -> Passwor
     } else if AFTER_AUTHENTICATION.contains(&code) || limit_after_authentication {
         PasswordCheck::Accepted
     } else {
-        PasswordCheck::Inconclusive(format!(
-            "{reason}{}",
-            if remedy.is_empty() { advice(code, reason) } else { remedy }
-        ))
+        let advice = match cause {
+            Some(RejectionCause::CertificateWithheld) => {
+                "the client certificate belongs to the administrator, and is not used for another role"
+            }
+            Some(RejectionCause::CertificateRequired | RejectionCause::CertificateName) => {
+                "use `scram-sha-256` for the role in `pg_hba.conf`"
+            }
+            Some(RejectionCause::TlsRequired) => "connect with the TLS mode `verify-full`",
+            Some(RejectionCause::NoResponse | RejectionCause::PossiblyCertificateName) | None => {
+                advice(code, reason)
+            }
+        };
+        PasswordCheck::Inconclusive(format!("{reason}; {advice}"))
     }
 }
 
-/// Returns what the user can do if the server did not verify the password.
+/// Returns what to do if the server rejected the login before it checked the password.
 fn advice(code: &SqlState, reason: &str) -> &'static str {
     if *code == SqlState::TOO_MANY_CONNECTIONS {
-        "; the server is full; run again when it has connections to spare"
+        "run again when the server has free connections"
     } else if reason.contains("is not permitted to log in") {
-        "; somebody has just taken LOGIN from it; run again"
+        "run again: the role lost its LOGIN attribute during this run"
     } else if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION {
-        "; pg_hba.conf does not let the role in from here; run from a host that it allows, or use --verify-passwords never"
+        "run from a host that `pg_hba.conf` allows for this role, or set `verify = \"never\"` in \
+         `[passwords]` of `rdsprov.toml`"
     } else if *code == SqlState::CANNOT_CONNECT_NOW {
-        "; the server is starting or stopping; run again"
+        "run again: the server is starting or stopping"
     } else {
-        "; run again, or use --verify-passwords never"
+        "run again, or set `verify = \"never\"` in `[passwords]` of `rdsprov.toml`"
     }
 }
 

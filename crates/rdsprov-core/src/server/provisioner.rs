@@ -15,6 +15,9 @@ use super::tls::Tls;
 use super::{ExecuteOptions, ExecutionOutcome, RunSlots, apply, outcome_not_started};
 use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Opt};
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::observed::{self, Observed};
 use crate::plan::{Action, Plan, Refusal, SecretFindings, SlotError};
@@ -59,50 +62,99 @@ pub struct ConnectionOverrides {
 /// next run therefore waits until the server has ended the statement of the killed run.
 pub struct Lock(pub(super) Session);
 
-/// Why a run came to no plan.
+/// A run cannot make a plan.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// No secrets.
+    /// The source provides no secrets.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The administrator's secret.
-    #[error("the administrator's secret (see --admin-secret): {error}{}", .others.iter().map(|other| format!("\n  and {}: {}", other.application, other.message)).collect::<String>())]
+    /// The secret of the administrator cannot be used.
+    #[error("the secret of the administrator cannot be used: {error}")]
     AdminSecret {
         /// What is wrong with it.
+        #[source]
         error: Box<SecretError>,
-        /// What is wrong with the applications'.
+        /// What is wrong with the secrets of the applications.
         others: Vec<Refusal>,
     },
-    /// The administrator's secret does not say enough.
-    #[error("the administrator's secret {id} has no {key}; add it, or give {flag}")]
+    /// The secret of the administrator lacks a key.
+    #[error("the secret of the administrator, {id}, has no key `{key}`")]
     AdminSecretIncomplete {
         /// The secret.
         id: SecretId,
         /// The key.
         key: &'static str,
-        /// What to give instead.
-        flag: &'static str,
     },
-    /// Nobody says where the server is.
+    /// The administrator logs in with an IAM token, and no option names the host.
     #[cfg(feature = "aws")]
-    #[error("the server's host is not known; give --host, since there is no secret that says it")]
+    #[error("the host of the server is not known")]
     NoHost,
-    /// No new password.
+    /// No password could be generated.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
-    /// No connection.
+    /// The connection failed.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// No observation.
+    /// The observation failed.
     #[error(transparent)]
     Observe(#[from] ObserveError),
-    /// Nothing that could be rotated.
+    /// The passwords cannot be rotated.
     #[cfg(feature = "aws")]
     #[error(transparent)]
     Rotation(#[from] crate::rotation::RotationError),
-    /// No lock.
-    #[error("the lock that keeps runs apart cannot be taken: {0}")]
+    /// The server did not grant the lock.
+    #[error("the lock against concurrent runs cannot be taken: {0}")]
     Lock(String),
+}
+
+impl RunError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Source(error) => error.code(),
+            Self::AdminSecret { error, .. } => error.code(),
+            Self::AdminSecretIncomplete { .. } => ErrorCode::AdminSecretIncomplete,
+            #[cfg(feature = "aws")]
+            Self::NoHost => ErrorCode::NoHost,
+            Self::NoRandomness(_) => ErrorCode::NoRandomBytes,
+            Self::Connect(error) => error.code(),
+            Self::Observe(error) => error.code(),
+            #[cfg(feature = "aws")]
+            Self::Rotation(error) => error.code(),
+            Self::Lock(_) => ErrorCode::LockUnavailable,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        match self {
+            Self::Source(error) => error.hints(),
+            Self::AdminSecret { error, .. } => {
+                let mut hints = error.hints();
+                hints.push(hint!["name the secret of the administrator with ", Opt::AdminSecret]);
+                hints
+            }
+            Self::AdminSecretIncomplete { key: "host", .. } => {
+                vec![hint!["add `host` to the secret, or use ", Opt::Host]]
+            }
+            Self::AdminSecretIncomplete { key, .. } => vec![hint![
+                format!("add `{key}` to the secret, or name another one with "),
+                Opt::AdminSecret
+            ]],
+            #[cfg(feature = "aws")]
+            Self::NoHost => vec![hint!["name the host with ", Opt::Host]],
+            Self::NoRandomness(_) => vec!["check `/dev/urandom` on this machine".into()],
+            Self::Connect(error) => error.hints(),
+            Self::Observe(error) => error.hints(),
+            #[cfg(feature = "aws")]
+            Self::Rotation(error) => error.hints(),
+            Self::Lock(_) => {
+                vec!["check that the administrator may connect to the database `postgres`".into()]
+            }
+        }
+    }
 }
 
 /// A connection of the administrator, without the secrets of applications.
@@ -141,16 +193,13 @@ impl AdminConnection {
         let (admin, dbname) = match login {
             AdminCredentials::Secret(id) => {
                 let administrator = administrator(&id, fetched, findings)?;
-                let incomplete =
-                    |key, flag| RunError::AdminSecretIncomplete { id: id.clone(), key, flag };
+                let incomplete = |key| RunError::AdminSecretIncomplete { id: id.clone(), key };
                 let host = overrides.host.or(administrator.host);
                 let user = administrator.username;
                 let admin = Endpoint {
-                    host: host.ok_or_else(|| incomplete("host", "--host"))?,
+                    host: host.ok_or_else(|| incomplete("host"))?,
                     port: overrides.port.or(administrator.port).unwrap_or(DEFAULT_PORT),
-                    user: RoleName::new_unchecked(
-                        user.ok_or_else(|| incomplete("username", "a secret that has one"))?,
-                    ),
+                    user: RoleName::new_unchecked(user.ok_or_else(|| incomplete("username"))?),
                     credentials: Credentials::Password(administrator.password),
                     tls,
                 };

@@ -288,7 +288,7 @@ impl RotationRun<'_> {
             None => outcome.committed = true,
             Some(failure) if !pending_may_be_active => {
                 outcome.error =
-                    Some(format!("{failure}; the password of role {role} is as it was"));
+                    Some(format!("{failure}; the password of role {role} was not changed"));
             }
             Some(failure) => {
                 let started = Instant::now();
@@ -296,14 +296,13 @@ impl RotationRun<'_> {
                 let result = self.restore_password(&step, transaction).await;
                 let (status, what) = match result {
                     Ok(()) => {
-                        let what =
-                            format!("the password of role {role} that is current was put back");
+                        let what = format!("the current password of role {role} was restored");
                         (StepStatus::Success, what)
                     }
                     Err(error) => {
                         outcome.committed = true;
                         let what = format!(
-                            "and the password of role {role} that is current could not be put back: {error}; run `rdsprov apply`, which sets it"
+                            "the current password of role {role} could not be restored: {error}; run `rdsprov apply` to set it"
                         );
                         (StepStatus::Error(error), what)
                     }
@@ -389,7 +388,7 @@ impl RotationRun<'_> {
             }
             PasswordCheck::WrongPassword | PasswordCheck::NotChecked | PasswordCheck::ToBeSet => {
                 Err(format!(
-                    "the server does not take the new password of role {role}; somebody else has set another"
+                    "the server rejects the new password of role {role}: another program has set another password"
                 ))
             }
         }
@@ -410,11 +409,11 @@ impl RotationRun<'_> {
             Ok(stages) if stages.current == *version => Ok(()),
             Ok(stages) if stages.current == *current => Err(error.to_string()),
             Ok(stages) => Err(format!(
-                "{error}; secret {id} has another current version meanwhile ({}): run `rdsprov apply`, which sets its password",
+                "{error}; secret {id} now has another current version ({}): run `rdsprov apply` to set its password",
                 stages.current
             )),
             Err(_) => Err(format!(
-                "{error}; and which version is AWSCURRENT cannot be asked: run `rdsprov apply` once it can, which sets the password of that one"
+                "{error}; the current version of the secret is not known: run `rdsprov apply` when it can be read, to set its password"
             )),
         }
     }

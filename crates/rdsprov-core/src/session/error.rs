@@ -5,85 +5,150 @@ use std::path::PathBuf;
 use crate::audit::AuditError;
 use crate::config::{ConfigError, TlsSettingsError};
 use crate::definitions::{DefinitionErrors, UnknownApplication};
+use crate::diagnostic::Diagnostic;
+use crate::error_code::ErrorCode;
 use crate::gate::GateError;
-use crate::name::DatabaseName;
+use crate::hint;
+use crate::hint::{Hint, Operation, Opt};
+use crate::name::{DatabaseName, NameError};
 use crate::plan::{Refusal, SavedPlanError};
 #[cfg(feature = "aws")]
 use crate::rotation::RotationError;
 use crate::secrets::{SourceError, TemplateError};
 use crate::server::{RunError, TlsError};
 
-/// A file of definitions that cannot be one as it is named.
+/// A definitions file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// Its name says no syntax.
-    #[error("{path}: definitions are *.tfvars, *.tfvars.json, *.json or *.toml files")]
+    /// The file extension selects no syntax.
+    #[error("{path} is not a *.tfvars, *.tfvars.json, *.json or *.toml file")]
     Syntax {
         /// The file.
         path: String,
     },
-    /// It is named twice.
+    /// The file is given twice.
     #[error("{path} is given twice")]
     Twice {
         /// The file.
         path: String,
     },
-    /// The system said no.
+    /// The operating system reports an error.
     #[error("{path} cannot be read: {reason}")]
     System {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The error of the operating system.
         reason: String,
     },
 }
 
-/// Why a session came to nothing, or not to its end.
+impl Unreadable {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Syntax { .. } => ErrorCode::UnknownFileType,
+            Self::Twice { .. } => ErrorCode::FileGivenTwice,
+            Self::System { .. } => ErrorCode::FileUnreadable,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::Syntax { .. } => "name a definitions file, or rename this one".into(),
+            Self::Twice { .. } => "name it once".into(),
+            Self::System { .. } => "check the path and the permissions of the file".into(),
+        }]
+    }
+}
+
+/// Options contradict each other, or the value of an option is not valid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// With a password, the secret names the role.
+    #[error("a user name is given, but the administrator logs in with the password of its secret")]
+    AdminUserWithPassword,
+    /// Authentication with an IAM token has no secret that names role and host.
+    #[error("authentication with an IAM token requires a user name and a host, and no secret")]
+    IncompleteIamLogin,
+    /// `rotate` reads the versions with both stages.
+    #[error("a version stage is given, but a rotation always uses AWSCURRENT and AWSPENDING")]
+    StageOfRotation,
+    /// The role of `delegate` has a name that is not allowed.
+    #[error("the role cannot be created: {0}")]
+    DelegateName(#[source] NameError),
+}
+
+impl UsageError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::AdminUserWithPassword | Self::IncompleteIamLogin | Self::StageOfRotation => {
+                ErrorCode::WrongUsage
+            }
+            Self::DelegateName(error) => error.code(),
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::AdminUserWithPassword => {
+                hint!["remove ", Opt::AdminUser, ", or use ", (Opt::AdminAuth, "iam")]
+            }
+            Self::IncompleteIamLogin => {
+                hint!["use ", Opt::AdminUser, " and ", Opt::Host, ", and remove ", Opt::AdminSecret]
+            }
+            Self::StageOfRotation => hint!["remove ", Opt::SecretStage],
+            Self::DelegateName(_) => hint!["choose another name with ", Opt::To],
+        }]
+    }
+}
+
+/// A session failed, or was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody names definitions.
-    #[error(
-        "no definitions are given; name them with --definitions FILE, or in rdsprov.toml as [definitions] files"
-    )]
+    /// No definitions file is given, neither as an option nor in `rdsprov.toml`.
+    #[error("no definitions file is given")]
     NoDefinitions,
-    /// Files of definitions that cannot be read, all of them, and what is wrong with the others.
-    #[error("{}", unreadable_message(.files, .others))]
+    /// Definitions files cannot be read; reported together with the errors in the others.
+    #[error("{}", diagnostics_as_facts(.files, .others))]
     Unreadable {
-        /// Those that cannot be read.
+        /// The files that cannot be read.
         files: Vec<Unreadable>,
-        /// What is wrong with the others.
+        /// The errors in the other files.
         others: DefinitionErrors,
     },
-    /// What the definitions say is wrong.
+    /// The definitions contain errors.
     #[error(transparent)]
     Definitions(#[from] DefinitionErrors),
-    /// Nobody declares the application that is to adopt.
+    /// An application that is to be adopted is not declared.
     #[error(transparent)]
     UnknownApplication(#[from] UnknownApplication),
-    /// The environment asked for is not that of the definitions.
-    #[error(
-        "--env (or RDSPROV_ENV) says {asked:?} and the definitions say environment = {declared:?}; one of them is for another environment"
-    )]
+    /// The environment of the run is not that of the definitions.
+    #[error("the environment of this run is `{asked}`, but the definitions are for `{declared}`")]
     OtherEnvironment {
-        /// What was asked for.
+        /// The environment of the run.
         asked: String,
-        /// What the definitions say.
+        /// The environment of the definitions.
         declared: String,
     },
-    /// Nobody says which environment.
-    #[error("the environment is not known; give --env, or set `environment` in the definitions")]
+    /// Neither an option nor the definitions name the environment.
+    #[error("the environment is not known")]
     NoEnvironment,
-    /// Nobody declares the environment.
-    #[error(
-        "environment {environment:?} is not known; the known ones are {}; declare it in rdsprov.toml as [environments.{environment}]", .known.join(", ")
-    )]
+    /// The environment is neither built in nor declared in `rdsprov.toml`.
+    #[error("environment `{environment}` is not declared")]
     UnknownEnvironment {
         /// The environment.
         environment: String,
-        /// Those that are known.
+        /// The environments that are known.
         known: Vec<String>,
     },
-    /// `rdsprov.toml` is not understood.
+    /// `rdsprov.toml` is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// `rdsprov.toml` cannot be read.
@@ -91,34 +156,34 @@ pub enum Error {
     ConfigUnreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The name of a secret says something unknown.
+    /// A secret template contains an unknown placeholder.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// What was asked for does not go together, or means nothing.
-    #[error("{0}")]
-    Usage(String),
-    /// What is said of TLS does not go together.
+    /// Options contradict each other.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// TLS settings contradict each other.
     #[error(transparent)]
     TlsSettings(#[from] TlsSettingsError),
-    /// TLS cannot be had as it is asked for.
+    /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// No secrets.
+    /// The source provides no secrets.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// No tokens.
+    /// No IAM token can be created.
     #[cfg(feature = "aws")]
     #[error(transparent)]
     Token(#[from] crate::secrets::token::TokenError),
-    /// The server, or the secrets, could not be looked at.
+    /// No plan can be made.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// A database that is of no concern here, or not there.
+    /// The access report covers declared and managed databases only.
     #[error(
-        "database {database} is not there, or neither declared nor managed in environment {environment}"
+        "database {database} does not exist, or is neither declared nor managed in environment `{environment}`"
     )]
     NoSuchDatabase {
         /// The database.
@@ -126,79 +191,232 @@ pub enum Error {
         /// The environment.
         environment: String,
     },
-    /// The gates say no.
+    /// A gate does not allow the plan.
     #[error(transparent)]
     Gate(#[from] GateError),
-    /// What could be seen only after the approved plan had run asks for an approval of its own.
+    /// Objects that became visible after the approved plan need an approval, too.
     #[error(
-        "the plan approved is carried out; what could be seen only then asks for an approval of its own: read it above, set ALLOW_DB_PROVISION={digest}, and run again"
+        "the approved plan was applied; objects that became visible afterwards need a second plan ({digest})"
     )]
     SecondApproval {
-        /// The digest of the plan that is left.
+        /// The digest of the second plan.
         digest: String,
     },
-    /// What could be seen only after the saved plan had run is in nobody's plan.
+    /// Objects that became visible after the saved plan are not part of it.
     #[error(
-        "the saved plan is carried out; what could be seen only then is a plan of its own: read it above, then plan and apply again"
+        "the saved plan was applied; objects that became visible afterwards need a second plan"
     )]
     SecondPlan,
-    /// The file of a saved plan cannot be read.
+    /// The saved-plan file cannot be read.
     #[error("{path} cannot be read: {source}")]
     PlanUnreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The file of a saved plan holds something else.
+    /// The saved-plan file contains something else, or was changed.
     #[error("{path}: {error}")]
     PlanFile {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
+        #[source]
         error: SavedPlanError,
     },
-    /// The saved plan is not what is to be done here and now.
+    /// The saved plan is for another environment or server, or is stale.
     #[error(transparent)]
     SavedPlan(#[from] SavedPlanError),
-    /// A saved plan stands among the definitions.
-    #[error(
-        "{path} is a saved plan; let it stand before the definitions: rdsprov apply {path} -d FILE"
-    )]
+    /// A saved plan is given as a definitions file.
+    #[error("{path} is a saved plan, not a definitions file")]
     PlanAmongDefinitions {
         /// The file.
         path: String,
     },
-    /// What was asked for cannot be rotated.
+    /// Passwords cannot be rotated.
     #[cfg(feature = "aws")]
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  and "))]
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Rotation(Vec<RotationError>),
-    /// Guardrails forbid it all.
-    #[error("refused: {}", reasons(.0))]
+    /// The plan contains refusals.
+    #[error("the plan is refused: {}", reasons(.0))]
     Refused(Vec<Refusal>),
-    /// Somebody was asked, and did not say yes.
-    #[error("nobody said yes; nothing was changed")]
+    /// The user did not confirm the plan.
+    #[error("not confirmed; nothing was changed")]
     NotAgreed,
-    /// A record cannot be kept.
+    /// A record cannot be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// A statement failed; each step's record says it, too.
-    #[error("{0}\nrun the same command again once the cause is mended: it goes on from here")]
+    /// A statement failed; the record of its step contains the same text.
+    #[error("{0}")]
     Statement(String),
-    /// A second look finds more to do.
-    #[error("a second look at the server finds more to do: see above")]
+    /// The plan after the last step is not empty.
+    #[error("the server still differs from the definitions after all steps succeeded")]
     NotConverged,
-    /// Somebody stopped it.
-    #[error("stopped by a signal: {}; run the same command again to go on", if *.committed { "what was committed stays, the rest was rolled back" } else { "nothing was changed" })]
+    /// A signal stopped the run.
+    #[error("stopped by a signal; {}", if *.committed { "committed changes are kept" } else { "nothing was changed" })]
     Stopped {
-        /// Whether anything was committed before.
+        /// Whether a transaction was committed before.
         committed: bool,
     },
 }
 
-fn unreadable_message(files: &[Unreadable], others: &DefinitionErrors) -> String {
-    let files = files.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  and ");
-    if others.0.is_empty() { files } else { format!("{files}\n\n{others}") }
+impl Error {
+    /// Returns the stable code. Of several errors at once, it is the code of the first, or
+    /// [`ErrorCode::InvalidDefinitions`] for definitions.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::NoDefinitions => ErrorCode::NoDefinitions,
+            Self::Unreadable { files, .. } => {
+                files.first().map_or(ErrorCode::FileUnreadable, Unreadable::code)
+            }
+            Self::Definitions(_) => ErrorCode::InvalidDefinitions,
+            Self::UnknownApplication(_) => ErrorCode::UnknownApplication,
+            Self::OtherEnvironment { .. } => ErrorCode::EnvironmentMismatch,
+            Self::NoEnvironment => ErrorCode::NoEnvironment,
+            Self::UnknownEnvironment { .. } => ErrorCode::UnknownEnvironment,
+            Self::Config(error) => error.code(),
+            Self::ConfigUnreadable { .. } | Self::PlanUnreadable { .. } => {
+                ErrorCode::FileUnreadable
+            }
+            Self::Template(error) => error.code(),
+            Self::Usage(error) => error.code(),
+            Self::TlsSettings(error) => error.code(),
+            Self::Tls(error) => error.code(),
+            Self::Source(error) => error.code(),
+            #[cfg(feature = "aws")]
+            Self::Token(error) => error.code(),
+            Self::Run(error) => error.code(),
+            Self::NoSuchDatabase { .. } => ErrorCode::UnknownDatabase,
+            Self::Gate(error) => error.code(),
+            Self::SecondApproval { .. } => ErrorCode::SecondApprovalRequired,
+            Self::SecondPlan => ErrorCode::SecondPlanRequired,
+            Self::PlanFile { error, .. } | Self::SavedPlan(error) => error.code(),
+            Self::PlanAmongDefinitions { .. } => ErrorCode::SavedPlanAsDefinitions,
+            #[cfg(feature = "aws")]
+            Self::Rotation(errors) => {
+                errors.first().map_or(ErrorCode::UnknownApplication, RotationError::code)
+            }
+            Self::Refused(_) => ErrorCode::PlanRefused,
+            Self::NotAgreed => ErrorCode::NotConfirmed,
+            Self::Audit(error) => error.code(),
+            Self::Statement(_) => ErrorCode::StatementFailed,
+            Self::NotConverged => ErrorCode::NotConverged,
+            Self::Stopped { .. } => ErrorCode::Interrupted,
+        }
+    }
+
+    /// Returns what to do next, for all errors in this one.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::Unreadable { .. } | Self::Definitions(_) => {
+                return self.diagnostics().into_iter().flat_map(|one| one.hints).collect();
+            }
+            #[cfg(feature = "aws")]
+            Self::Rotation(errors) => {
+                return errors.iter().flat_map(RotationError::hints).collect();
+            }
+            Self::NoDefinitions => hint![
+                "name the files with ",
+                Opt::Definitions,
+                ", or as `files` in `[definitions]` of `rdsprov.toml`"
+            ],
+            Self::UnknownApplication(error) => return error.hints(),
+            Self::OtherEnvironment { .. } => {
+                hint!["use the definitions of the right environment, or correct ", Opt::Env]
+            }
+            Self::NoEnvironment => {
+                hint!["use ", Opt::Env, ", or set `environment` in the definitions"]
+            }
+            Self::UnknownEnvironment { environment, known } => format!(
+                "use one of {}, or declare `[environments.{environment}]` in `rdsprov.toml`",
+                known.join(", ")
+            )
+            .into(),
+            Self::Config(error) => return error.hints(),
+            Self::ConfigUnreadable { .. } | Self::PlanUnreadable { .. } => {
+                "check the path and the permissions of the file".into()
+            }
+            Self::Template(error) => return error.hints(),
+            Self::Usage(error) => return error.hints(),
+            Self::TlsSettings(error) => return error.hints(),
+            Self::Tls(error) => return error.hints(),
+            Self::Source(error) => return error.hints(),
+            #[cfg(feature = "aws")]
+            Self::Token(error) => return error.hints(),
+            Self::Run(error) => return error.hints(),
+            Self::NoSuchDatabase { .. } => "check the name, or declare the database".into(),
+            Self::Gate(error) => return error.hints(),
+            Self::SecondApproval { digest } => {
+                hint!["review the second plan, set ", (Opt::Approval, digest), ", and run again"]
+            }
+            Self::SecondPlan => {
+                hint!["run ", Operation::Plan, " again, review the new plan and apply it"]
+            }
+            Self::PlanFile { error, .. } | Self::SavedPlan(error) => return error.hints(),
+            Self::PlanAmongDefinitions { .. } => {
+                hint!["pass it to ", Operation::Apply, " before ", Opt::Definitions]
+            }
+            Self::Refused(_) => "follow the hint of each refusal, then run again".into(),
+            Self::NotAgreed => return Vec::new(),
+            Self::Audit(error) => return error.hints(),
+            Self::Statement(_) => "fix the cause and run again; committed changes are kept".into(),
+            Self::NotConverged => hint![
+                "run ",
+                Operation::Plan,
+                " to see the remaining steps, and find what changes the server at the same time"
+            ],
+            Self::Stopped { committed: true } => "run again to apply the remaining changes".into(),
+            Self::Stopped { committed: false } => return Vec::new(),
+        }]
+    }
+
+    /// Returns the SQLSTATE, if the server rejected a connection with one.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&str> {
+        use crate::server::ObserveError;
+        match self {
+            Self::Run(
+                RunError::Connect(error) | RunError::Observe(ObserveError::Connect(error)),
+            ) => error.sqlstate(),
+            _ => None,
+        }
+    }
+
+    /// Returns each error in this one as a front end prints it: most errors are one, the definitions can
+    /// contain several.
+    #[must_use]
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        match self {
+            Self::Unreadable { files, others } => files
+                .iter()
+                .map(|error| Diagnostic::new(error.code(), error, error.hints()))
+                .chain(others.diagnostics())
+                .collect(),
+            Self::Definitions(errors) => errors.diagnostics().collect(),
+            #[cfg(feature = "aws")]
+            Self::Rotation(errors) => errors
+                .iter()
+                .map(|error| Diagnostic::new(error.code(), error, error.hints()))
+                .collect(),
+            Self::Run(RunError::AdminSecret { others, .. }) => {
+                let also = others
+                    .iter()
+                    .map(|other| format!("  also: {}: {}", other.application, other.message))
+                    .collect::<Vec<_>>();
+                let mut diagnostic = Diagnostic::new(self.code(), self, self.hints());
+                diagnostic.excerpt = (!also.is_empty()).then(|| also.join("\n"));
+                vec![diagnostic]
+            }
+            _ => vec![Diagnostic::new(self.code(), self, self.hints())],
+        }
+    }
+}
+
+fn diagnostics_as_facts(files: &[Unreadable], others: &DefinitionErrors) -> String {
+    let others = (!others.0.is_empty()).then(|| others.to_string());
+    files.iter().map(ToString::to_string).chain(others).collect::<Vec<_>>().join("\n\n")
 }
 
 fn reasons(refusals: &[Refusal]) -> String {

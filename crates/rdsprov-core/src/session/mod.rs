@@ -13,6 +13,8 @@
 mod apply;
 mod cancellation;
 mod error;
+#[cfg(feature = "aws")]
+mod examples;
 mod open;
 mod records;
 #[cfg(feature = "aws")]
@@ -21,7 +23,9 @@ mod setup;
 
 pub use apply::{ApplyOptions, Completion, Frontend, Outcome, PlanSource, apply, delegate};
 pub use cancellation::Cancellation;
-pub use error::{Error, Kind, Unreadable};
+pub use error::{Error, Kind, Unreadable, UsageError};
+#[cfg(feature = "aws")]
+pub use examples::error_examples;
 #[cfg(feature = "aws")]
 pub use open::AdminAuth;
 pub use open::{Secrets, ServerOptions};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::error::Error;
+use super::error::{Error, UsageError};
 use super::setup::Setup;
 use crate::access_report::AccessReport;
 use crate::config::{TlsSection, TlsSettings, VerifyPasswords};
@@ -68,9 +68,9 @@ impl FromStr for Secrets {
                 Ok(Self::Files(PathBuf::from(directory)))
             }
             Some(("file", directory)) => {
-                Err(format!("--secrets file:{directory}: there is no such directory"))
+                Err(format!("the directory of secrets, {directory}, does not exist"))
             }
-            _ => Err("--secrets takes `aws` or `file:DIR`".to_owned()),
+            _ => Err("the sources of secrets are `aws` and `file:DIR`".to_owned()),
         }
     }
 }
@@ -236,10 +236,7 @@ impl Setup {
                     .admin_secret(&self.environment, options.build_id.as_deref())?;
                 Ok(AdminCredentials::Secret(id))
             }
-            (Some(_), _) => Err(Error::Usage(
-                "--admin-user goes with --admin-auth iam; with a password the secret says who"
-                    .to_owned(),
-            )),
+            (Some(_), _) => Err(UsageError::AdminUserWithPassword.into()),
         }
     }
 
@@ -260,9 +257,7 @@ impl Setup {
                     source,
                 })
             }
-            (AdminAuth::Iam, _, _) => Err(Error::Usage(
-                "--admin-auth iam wants --admin-user and --host, and no --admin-secret".to_owned(),
-            )),
+            (AdminAuth::Iam, _, _) => Err(UsageError::IncompleteIamLogin.into()),
         }
     }
 }

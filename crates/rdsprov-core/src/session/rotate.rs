@@ -8,7 +8,7 @@ use super::apply::{
     run_operation,
 };
 use super::cancellation::Cancellation;
-use super::error::Error;
+use super::error::{Error, UsageError};
 use super::setup::Setup;
 use crate::config::Config;
 use crate::gate::{self, Approval};
@@ -42,8 +42,7 @@ impl<F: Frontend> Execution<'_, F> {
         let options = self.options;
         let server = &options.server;
         if server.secret_stage.is_some() {
-            let message = "rotate goes by both stages; leave --secret-stage out";
-            return Err(Error::Usage(message.to_owned()));
+            return Err(UsageError::StageOfRotation.into());
         }
         let desired = setup.desired(server.build_id.as_deref(), &server.allow)?;
         let administrator = match setup.login(server).await? {

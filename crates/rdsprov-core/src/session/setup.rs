@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::error::{Error, Unreadable};
+use super::error::{Error, Unreadable, UsageError};
 use crate::config::{ApprovalPolicy, Config};
 use crate::definitions::{
     self, DefinitionError, DefinitionErrors, Definitions, Mode, Rules, SourceText, Syntax,
@@ -165,8 +165,7 @@ impl Setup {
         environment: Option<&str>,
         delegation: Delegation,
     ) -> Result<Self, Error> {
-        let role = RoleName::new(delegation.role.clone())
-            .map_err(|error| Error::Usage(format!("--to: {error}")))?;
+        let role = RoleName::new(delegation.role.clone()).map_err(UsageError::DelegateName)?;
         let empty = Definitions {
             environment: None,
             aws_region: None,

@@ -4,10 +4,13 @@
 class Error(Exception):
     """The base class of all exceptions of rdsprov.
 
-    Its text states the problem, and what to do next.
-    ``outcome`` is the outcome of the run if ``apply`` raised the exception, otherwise ``None``.
+    ``str()`` gives what happened, and lines with ``hint:`` that say what to do next. ``code`` is the kind of the
+    error, an ``ErrorCode``; ``hints`` are the hints alone. ``outcome`` is the ``Outcome`` of the run if it was an
+    ``apply``, else ``None``.
     """
 
+    code = None
+    hints = ()
     outcome = None
 
 
@@ -28,7 +31,7 @@ class SecretError(Error):
 
 
 class ConnectError(Error):
-    """The connection to the server failed."""
+    """The server cannot be reached, or it rejects the connection."""
 
 
 class ApprovalRequired(Error):

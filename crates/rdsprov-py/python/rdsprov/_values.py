@@ -88,6 +88,123 @@ class Status(_Word):
     NOT_RUN = "not_run"
 
 
+class ErrorCode(_Word):
+    """The kind of an error; ``rdsprov explain CODE`` and docs/messages.md explain each."""
+
+    CONFLICTING_KEYS = "conflicting-keys"
+    CONFLICTING_MODES = "conflicting-modes"
+    CONFLICTING_ROLE_KEYS = "conflicting-role-keys"
+    CONFLICTING_VARIABLES = "conflicting-variables"
+    DEFINITIONS_DISABLED = "definitions-disabled"
+    DUPLICATE_ACCESS = "duplicate-access"
+    DUPLICATE_APPLICATION = "duplicate-application"
+    DUPLICATE_ITEM = "duplicate-item"
+    DUPLICATE_KEY = "duplicate-key"
+    EXTENSIONS_WITHOUT_OWNERSHIP = "extensions-without-ownership"
+    INVALID_DEFINITIONS = "invalid-definitions"
+    INVALID_NAME = "invalid-name"
+    INVALID_NAMING_PATTERN = "invalid-naming-pattern"
+    INVALID_SYNTAX = "invalid-syntax"
+    INVALID_VALUE = "invalid-value"
+    MISSPELT_VARIABLE = "misspelt-variable"
+    MISSING_KEY = "missing-key"
+    NAMING_PATTERN_MISMATCH = "naming-pattern-mismatch"
+    NO_APPLICATIONS = "no-applications"
+    NOT_A_CONSTANT = "not-a-constant"
+    NOT_UTF8 = "not-utf8"
+    RESERVED_NAME = "reserved-name"
+    TERRAFORM_INCOMPATIBLE = "terraform-incompatible"
+    TWO_OWNERS = "two-owners"
+    UNKNOWN_KEY = "unknown-key"
+    WRONG_TYPE = "wrong-type"
+    NO_DEFINITIONS = "no-definitions"
+    FILE_UNREADABLE = "file-unreadable"
+    FILE_GIVEN_TWICE = "file-given-twice"
+    UNKNOWN_FILE_TYPE = "unknown-file-type"
+    INVALID_CONFIG = "invalid-config"
+    ENVIRONMENT_MISMATCH = "environment-mismatch"
+    NO_ENVIRONMENT = "no-environment"
+    UNKNOWN_ENVIRONMENT = "unknown-environment"
+    UNKNOWN_APPLICATION = "unknown-application"
+    UNKNOWN_DATABASE = "unknown-database"
+    UNKNOWN_PLACEHOLDER = "unknown-placeholder"
+    WRONG_USAGE = "wrong-usage"
+    SAVED_PLAN_AS_DEFINITIONS = "saved-plan-as-definitions"
+    UNUSED_CA_FILE = "unused-ca-file"
+    INCOMPLETE_CLIENT_CERTIFICATE = "incomplete-client-certificate"
+    UNUSABLE_CERTIFICATE_FILE = "unusable-certificate-file"
+    UNUSABLE_CLIENT_KEY = "unusable-client-key"
+    NO_SYSTEM_CERTIFICATES = "no-system-certificates"
+    TLS_SETUP_FAILED = "tls-setup-failed"
+    NO_AWS_REGION = "no-aws-region"
+    NO_AWS_CREDENTIALS = "no-aws-credentials"
+    AWS_CREDENTIALS_REJECTED = "aws-credentials-rejected"
+    SECRETS_MANAGER_UNREACHABLE = "secrets-manager-unreachable"
+    SECRETS_MANAGER_THROTTLED = "secrets-manager-throttled"
+    SECRET_SOURCE_FAILED = "secret-source-failed"
+    SECRET_NOT_FOUND = "secret-not-found"
+    SECRET_WITHOUT_VALUE = "secret-without-value"
+    SECRET_IN_OTHER_REGION = "secret-in-other-region"
+    SECRET_ACCESS_DENIED = "secret-access-denied"
+    SECRET_KEY_DENIED = "secret-key-denied"
+    SECRET_DELETED = "secret-deleted"
+    INVALID_SECRET = "invalid-secret"
+    UNUSABLE_PASSWORD = "unusable-password"
+    INVALID_SECRET_ID = "invalid-secret-id"
+    SECRET_NOT_CREATED = "secret-not-created"
+    SECRET_NOT_CHANGED = "secret-not-changed"
+    SECRET_UNREADABLE = "secret-unreadable"
+    SECRET_WITHOUT_STAGES = "secret-without-stages"
+    ADMIN_SECRET_INCOMPLETE = "admin-secret-incomplete"
+    NO_HOST = "no-host"
+    NO_RANDOM_BYTES = "no-random-bytes"
+    TOKEN_SIGNING_FAILED = "token-signing-failed"
+    CANNOT_CONNECT = "cannot-connect"
+    AUTHENTICATION_FAILED = "authentication-failed"
+    SERVER_NOT_RESPONDING = "server-not-responding"
+    CLEARTEXT_PASSWORD_REQUESTED = "cleartext-password-requested"
+    TOKEN_NEEDS_TLS = "token-needs-tls"
+    TLS_REQUIRED = "tls-required"
+    UNTRUSTED_SERVER_CERTIFICATE = "untrusted-server-certificate"
+    CERTIFICATE_HOST_MISMATCH = "certificate-host-mismatch"
+    SERVER_CERTIFICATE_EXPIRED = "server-certificate-expired"
+    SERVER_CERTIFICATE_NOT_YET_VALID = "server-certificate-not-yet-valid"
+    INVALID_SERVER_CERTIFICATE = "invalid-server-certificate"
+    TLS_NOT_OFFERED = "tls-not-offered"
+    TLS_HANDSHAKE_FAILED = "tls-handshake-failed"
+    CLIENT_CERTIFICATE_REQUIRED = "client-certificate-required"
+    CLIENT_CERTIFICATE_REJECTED = "client-certificate-rejected"
+    CATALOG_QUERY_FAILED = "catalog-query-failed"
+    UNEXPECTED_CATALOG_RESULT = "unexpected-catalog-result"
+    LOCK_UNAVAILABLE = "lock-unavailable"
+    NO_PASSWORD_TO_ROTATE = "no-password-to-rotate"
+    SEVERAL_SECRETS = "several-secrets"
+    SHARED_SECRET = "shared-secret"
+    APPROVAL_MISSING = "approval-missing"
+    PLAN_APPROVAL_MISSING = "plan-approval-missing"
+    INVALID_APPROVAL = "invalid-approval"
+    HAZARDS_NOT_ALLOWED = "hazards-not-allowed"
+    SECOND_APPROVAL_REQUIRED = "second-approval-required"
+    SECOND_PLAN_REQUIRED = "second-plan-required"
+    PLAN_STALE = "plan-stale"
+    PLAN_REFUSED = "plan-refused"
+    NOT_A_SAVED_PLAN = "not-a-saved-plan"
+    UNKNOWN_PLAN_FORMAT = "unknown-plan-format"
+    PLAN_FILE_CHANGED = "plan-file-changed"
+    SERVER_MISMATCH = "server-mismatch"
+    NOT_CONFIRMED = "not-confirmed"
+    STATEMENT_FAILED = "statement-failed"
+    NOT_CONVERGED = "not-converged"
+    INTERRUPTED = "interrupted"
+    AUDIT_FILE_UNWRITABLE = "audit-file-unwritable"
+    AUDIT_FILE_LOCKED = "audit-file-locked"
+    WRONG_AUDIT_FILE = "wrong-audit-file"
+    LEDGER_DAMAGED = "ledger-damaged"
+    INCOMPLETE_ACCESS_REPORT = "incomplete-access-report"
+    OUTPUT_INCOMPLETE = "output-incomplete"
+    INTERNAL_ERROR = "internal-error"
+
+
 class Settings(Mapping):
     """An immutable mapping from PostgreSQL parameters to their values."""
 
@@ -164,13 +281,17 @@ class Application(_Value):
 
 @dataclass(frozen=True)
 class DefinitionProblem(_Value):
-    """An error in the definitions, with its location. Lines and columns start at 1."""
+    """One error in the definitions, with its position; lines and columns count from 1.
+
+    ``message`` is the fact, ``hint`` says what to do, ``text`` is the line at the position.
+    """
 
     file: str | None
     line: int | None
     column: int | None
+    code: ErrorCode
     message: str
-    help: str
+    hint: str
     text: str
 
 
@@ -368,7 +489,7 @@ def _application(values):
 
 
 def _definition_problem(values):
-    return _make(DefinitionProblem, values)
+    return _make(DefinitionProblem, {**values, "code": ErrorCode(values["code"])})
 
 
 _ACTIONS = {action.value: action for action in Action}

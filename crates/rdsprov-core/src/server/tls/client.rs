@@ -28,22 +28,18 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let mut file = File::open(path).map_err(|error| error.to_string())?;
     let metadata = file.metadata().map_err(|error| error.to_string())?;
     if !metadata.is_file() {
-        return Err("it is no file".to_owned());
+        return Err("it is not a regular file".to_owned());
     }
     if others_may_use(&metadata) {
-        return Err(
-            "others may read it; take that from them (`chmod 600`, or 640 where root owns it)"
-                .to_owned(),
-        );
+        return Err("other users may read it; use `chmod 600`, or 640 if root owns it".to_owned());
     }
     let mut text = Zeroizing::new(Vec::new());
     file.read_to_end(&mut text).map_err(|error| error.to_string())?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
         pem::Error::NoItemsFound if is_encrypted(&text) => {
-            "it is encrypted, and nobody is here to be asked for the passphrase; give it without one"
-                .to_owned()
+            "it is encrypted, and a run cannot ask for the passphrase".to_owned()
         }
-        pem::Error::NoItemsFound => "it holds no private key".to_owned(),
+        pem::Error::NoItemsFound => "it contains no private key".to_owned(),
         other => pem_reason(&other),
     })
 }

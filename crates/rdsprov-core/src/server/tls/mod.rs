@@ -21,61 +21,96 @@ pub use problem::TlsProblem;
 pub use roots::CarriedCertificates;
 
 use crate::config::{TlsMode, TlsSettings};
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Opt};
 use roots::Roots;
 use verify::{AnyCertificate, VerifyFull};
 
-/// Why TLS cannot be set up; nothing has been contacted.
+/// TLS cannot be set up. Nothing was contacted.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The CA file cannot be used.
-    #[error(
-        "the CA file {path} cannot be used: {reason}; give a PEM file of certificates with --ca-file"
-    )]
+    /// The CA file cannot be read, or contains no usable certificate.
+    #[error("CA file {path} cannot be used: {reason}")]
     CaFile {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// The system's roots were asked for.
-    #[error(
-        "the system has no root certificates; install them (package ca-certificates), or name a file with --ca-file"
-    )]
+    /// Only the root certificates of the system are trusted, and there are none.
+    #[error("the system has no root certificates")]
     NoSystemRoots,
-    /// The client's certificate cannot be used.
-    #[error(
-        "the client certificate {path} cannot be used: {reason}; give a PEM file with --client-cert"
-    )]
+    /// The client certificate cannot be read.
+    #[error("client certificate {path} cannot be used: {reason}")]
     ClientCertificate {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// The client's key cannot be used.
-    #[error("the client key {path} cannot be used: {reason}")]
+    /// The key of the client certificate cannot be read.
+    #[error("client key {path} cannot be used: {reason}")]
     ClientKey {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// The client's key is another's.
-    #[error(
-        "the client key {key} is not that of the client certificate {certificate}; give the two that belong together"
-    )]
+    /// The key is not the key of the client certificate.
+    #[error("client key {key} does not belong to client certificate {certificate}")]
     OtherClientKey {
         /// The certificate.
         certificate: PathBuf,
         /// The key.
         key: PathBuf,
     },
-    /// What this program carries is damaged.
-    #[error("the certificates that rdsprov carries cannot be read; install it anew")]
+    /// The certificates that are compiled into the program are damaged.
+    #[error("the built-in Amazon RDS certificates cannot be read")]
     Carried,
-    /// rustls would not be set up.
+    /// rustls rejected the settings.
     #[error("TLS cannot be set up: {0}")]
     SetUp(String),
+}
+
+impl TlsError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::CaFile { .. } | Self::ClientCertificate { .. } => {
+                ErrorCode::UnusableCertificateFile
+            }
+            Self::NoSystemRoots => ErrorCode::NoSystemCertificates,
+            Self::ClientKey { .. } | Self::OtherClientKey { .. } => ErrorCode::UnusableClientKey,
+            Self::Carried | Self::SetUp(_) => ErrorCode::TlsSetupFailed,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::CaFile { .. } => hint!["name a PEM file of certificates with ", Opt::CaFile],
+            Self::NoSystemRoots => hint![
+                "install the package `ca-certificates`, or name a PEM file with ",
+                Opt::CaFile
+            ],
+            Self::ClientCertificate { .. } => {
+                hint!["name a PEM file with the certificate with ", Opt::ClientCert]
+            }
+            Self::ClientKey { .. } => {
+                hint!["name an unencrypted PEM file, readable by you only, with ", Opt::ClientKey]
+            }
+            Self::OtherClientKey { .. } => hint![
+                "name a certificate and its own key with ",
+                Opt::ClientCert,
+                " and ",
+                Opt::ClientKey
+            ],
+            Self::Carried | Self::SetUp(_) => "reinstall rdsprov".into(),
+        }]
+    }
 }
 
 /// The protection of connections: TLS as configured, or none.
@@ -179,11 +214,11 @@ fn set_up(error: impl Display) -> TlsError {
 fn pem_reason(error: &pem::Error) -> String {
     match error {
         pem::Error::Io(error) => error.to_string(),
-        pem::Error::MissingSectionEnd { .. } => "it ends before a section of it does".to_owned(),
+        pem::Error::MissingSectionEnd { .. } => "it ends inside a PEM section".to_owned(),
         pem::Error::IllegalSectionStart { .. } | pem::Error::Base64Decode(_) => {
-            "it is not well-formed PEM".to_owned()
+            "it is not a valid PEM file".to_owned()
         }
-        pem::Error::NoItemsFound => "it holds nothing of the kind".to_owned(),
-        _ => "it cannot be read as PEM".to_owned(),
+        pem::Error::NoItemsFound => "it contains no such PEM section".to_owned(),
+        _ => "it cannot be parsed as PEM".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! The reasons why the TLS handshake with a server fails, and what the user can do about each.
+//! The errors of TLS: why the server is not trusted, or does not accept the client.
 
 use std::error::Error;
 use std::io;
@@ -6,130 +6,211 @@ use std::io;
 use jiff::Timestamp;
 use rustls::{AlertDescription, CertificateError, OtherError};
 
-/// What keeps a connection from being encrypted and verified.
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Opt};
+
+/// A connection cannot be encrypted, or a certificate cannot be verified.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsProblem {
-    /// No CA known here.
-    #[error(
-        "its certificate is issued by a CA that is not known here ({issuer}); give that CA's certificate with --ca-file"
-    )]
+    /// No trusted CA has the name of the issuer.
+    #[error("the server certificate is issued by an unknown CA ({issuer})")]
     UnknownIssuer {
         /// The CA.
         issuer: String,
     },
-    /// No CA at all.
-    #[error(
-        "its certificate is self-signed ({subject}) and not in the CA file; if it is the server's, give that very certificate with --ca-file"
-    )]
+    /// The certificate is its own issuer, and is not in the CA file.
+    #[error("the server certificate is self-signed ({subject}) and is not in the CA file")]
     SelfSigned {
-        /// Whom it is for.
+        /// The subject of the certificate.
         subject: String,
     },
-    /// A CA that is known by name.
-    #[error(
-        "its certificate names a CA that is known here ({issuer}), and that CA's key has not signed it; give the certificate of the CA that has with --ca-file"
-    )]
+    /// A trusted CA has the name of the issuer, and its key did not sign the certificate.
+    #[error("the server certificate names a trusted CA ({issuer}), but is not signed with its key")]
     OtherKey {
         /// The CA.
         issuer: String,
     },
-    /// The CA's time is over.
-    #[error(
-        "the CA that issued its certificate ({subject}) expired at {not_after}; have the server's certificate issued by a CA that is valid, and give that CA's with --ca-file"
-    )]
+    /// The certificate of the issuer has expired.
+    #[error("the CA that issued the server certificate ({subject}) expired at {not_after}")]
     ExpiredCa {
-        /// The CA.
+        /// The subject of the CA certificate.
         subject: String,
-        /// When.
+        /// The end of its validity.
         not_after: Timestamp,
     },
-    /// Somebody else, or the right one under another name.
-    #[error("its certificate is not for {host} but {}", other_hosts(.hosts))]
+    /// The certificate does not contain the host name: another server, or another name of the server.
+    #[error("the server certificate is not for {host}, but for {}", listed(.hosts))]
     OtherHost {
         /// The host connected to.
         host: String,
-        /// Those that the certificate names.
+        /// The hosts that the certificate names.
         hosts: Vec<String>,
     },
-    /// The certificate's time is over.
-    #[error(
-        "its certificate ({subject}) expired at {not_after}; renew it on the server (on RDS: rotate the server's certificate)"
-    )]
+    /// The certificate has expired.
+    #[error("the server certificate ({subject}) expired at {not_after}")]
     Expired {
-        /// Whom it is for.
+        /// The subject of the certificate.
         subject: String,
-        /// When.
+        /// The end of its validity.
         not_after: Timestamp,
     },
-    /// The certificate's time is to come.
-    #[error(
-        "its certificate ({subject}) is valid from {not_before} on; look whether the clock here is right, else replace the certificate"
-    )]
+    /// The validity of the certificate begins in the future.
+    #[error("the server certificate ({subject}) is not valid before {not_before}")]
     NotYetValid {
-        /// Whom it is for.
+        /// The subject of the certificate.
         subject: String,
-        /// From when.
+        /// The start of its validity.
         not_before: Timestamp,
     },
-    /// A CA's certificate where a server's should be.
-    #[error(
-        "it shows a CA's own certificate ({subject}); give it one that a CA has issued to its host name, or, if it is to be trusted as it is, that very certificate with --ca-file"
-    )]
+    /// The server presents a CA certificate.
+    #[error("the server presents a CA certificate ({subject}) instead of a server certificate")]
     CaAsServer {
-        /// Whom it is for.
+        /// The subject of the certificate.
         subject: String,
     },
-    /// A client's certificate, for example, where a server's should be.
-    #[error("its certificate ({subject}) is not meant for servers; give it one that is")]
+    /// The extended key usage of the certificate does not include server authentication.
+    #[error("the server certificate ({subject}) is not meant for servers")]
     NotForServers {
-        /// Whom it is for.
+        /// The subject of the certificate.
         subject: String,
     },
-    /// No certificate of this world.
-    #[error("its certificate cannot be read; replace it on the server")]
+    /// The certificate could not be parsed.
+    #[error("the server certificate cannot be parsed")]
     Unreadable,
-    /// Whoever it is does not hold the key.
-    #[error(
-        "it does not hold the key of the certificate that it shows; somebody may be in between: ask who runs the server"
-    )]
+    /// The signature of the handshake does not match the certificate.
+    #[error("the server does not have the private key of its certificate")]
     NotItsKey,
-    /// What is left.
-    #[error("its certificate is not accepted: {0}; replace it on the server")]
+    /// rustls rejected the certificate for another reason.
+    #[error("the server certificate is not accepted: {0}")]
     Unacceptable(String),
-    /// The answer to the question for TLS was not yes.
-    #[error(
-        "it does not offer TLS; turn it on there (`ssl = on`), look whether host and port are those of a PostgreSQL server, or for a server on loopback use --tls disable"
-    )]
+    /// The server answered the SSLRequest with no.
+    #[error("the server does not offer TLS")]
     NotOffered,
-    /// The answer was yes, and then came something else.
-    #[error(
-        "it agreed to TLS and then did not speak it; look whether host and port are the server's, and what is in between"
-    )]
+    /// The server answered the SSLRequest with yes, and then sent something that is not TLS.
+    #[error("the server agreed to TLS, but its response is not TLS")]
     NotSpoken,
-    /// No version or cipher in common.
-    #[error(
-        "it has no version or cipher of TLS in common with rdsprov, which speaks TLS 1.2 and 1.3"
-    )]
+    /// The server supports none of the versions and ciphers.
+    #[error("the server supports no TLS version or cipher that rdsprov supports (TLS 1.2 and 1.3)")]
     NothingInCommon,
-    /// It hung up without saying why.
-    #[error(
-        "it refused the TLS handshake: either no version or cipher is common to it and rdsprov, which speaks TLS 1.2 and 1.3, or it wants a client certificate (--client-cert and --client-key)"
-    )]
+    /// The server closed the handshake without a specific reason.
+    #[error("the server refused the TLS handshake")]
     Refused,
-    /// It asks who we are.
-    #[error("it wants a client certificate; give one with --client-cert and --client-key")]
+    /// The server requires a client certificate.
+    #[error("the server requires a client certificate")]
     ClientCertificateWanted,
-    /// It does not believe who we are.
-    #[error(
-        "it does not accept the client certificate: {reason}; give another with --client-cert and --client-key"
-    )]
+    /// The server rejected the client certificate.
+    #[error("the server does not accept the client certificate: {reason}")]
     ClientCertificateRefused {
-        /// What it says.
+        /// The meaning of the alert that the server sent.
         reason: &'static str,
     },
-    /// Anything else.
+    /// The handshake failed for another reason.
     #[error("the TLS handshake failed: {0}")]
     Handshake(String),
+}
+
+impl TlsProblem {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownIssuer { .. }
+            | Self::SelfSigned { .. }
+            | Self::OtherKey { .. }
+            | Self::ExpiredCa { .. }
+            | Self::CaAsServer { .. } => ErrorCode::UntrustedServerCertificate,
+            Self::OtherHost { .. } => ErrorCode::CertificateHostMismatch,
+            Self::Expired { .. } => ErrorCode::ServerCertificateExpired,
+            Self::NotYetValid { .. } => ErrorCode::ServerCertificateNotYetValid,
+            Self::NotForServers { .. }
+            | Self::Unreadable
+            | Self::NotItsKey
+            | Self::Unacceptable(_) => ErrorCode::InvalidServerCertificate,
+            Self::NotOffered => ErrorCode::TlsNotOffered,
+            Self::NotSpoken | Self::NothingInCommon | Self::Refused | Self::Handshake(_) => {
+                ErrorCode::TlsHandshakeFailed
+            }
+            Self::ClientCertificateWanted => ErrorCode::ClientCertificateRequired,
+            Self::ClientCertificateRefused { .. } => ErrorCode::ClientCertificateRejected,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        let client = [Opt::ClientCert, Opt::ClientKey];
+        vec![match self {
+            Self::UnknownIssuer { .. } => {
+                hint!["name the certificate of this CA with ", Opt::CaFile]
+            }
+            Self::SelfSigned { .. } => hint![
+                "if it is the certificate of your server, name this certificate with ",
+                Opt::CaFile
+            ],
+            Self::OtherKey { .. } => {
+                hint!["name the certificate of the CA that signed it with ", Opt::CaFile]
+            }
+            Self::ExpiredCa { .. } => hint![
+                "issue the server certificate with a valid CA, and name that CA with ",
+                Opt::CaFile
+            ],
+            Self::OtherHost { hosts, .. } if hosts.is_empty() => {
+                "give the server a certificate that contains its host as subjectAltName \
+                 (a common name does not count)"
+                    .into()
+            }
+            Self::OtherHost { .. } => hint![
+                "connect to a name in the certificate with ",
+                Opt::Host,
+                " or `host` in the secret of the administrator, or give the server a certificate \
+                 for this host"
+            ],
+            Self::Expired { .. } => "renew the server certificate \
+                (on Amazon RDS: rotate the certificate of the DB instance)"
+                .into(),
+            Self::NotYetValid { .. } => {
+                "check the clock of this machine, or replace the server certificate".into()
+            }
+            Self::CaAsServer { .. } => hint![
+                "give the server a certificate that a CA has issued for its host, or trust this \
+                 certificate with ",
+                Opt::CaFile
+            ],
+            Self::NotForServers { .. } => {
+                "give the server a certificate with the extended key usage serverAuth".into()
+            }
+            Self::Unreadable | Self::Unacceptable(_) => "replace the server certificate".into(),
+            Self::NotItsKey => "ask the operator of the server: another host may be between \
+                rdsprov and the server"
+                .into(),
+            Self::NotOffered => hint![
+                "set `ssl = on` on the server, check host and port, or for a server on loopback \
+                 use ",
+                (Opt::Tls, "disable")
+            ],
+            Self::NotSpoken => {
+                "check host and port, and the proxies between rdsprov and the server".into()
+            }
+            Self::NothingInCommon => "enable TLS 1.2 or 1.3 on the server".into(),
+            Self::Refused => hint![
+                "enable TLS 1.2 or 1.3 on the server, or, if it requires a client certificate, \
+                 use ",
+                client[0],
+                " and ",
+                client[1]
+            ],
+            Self::ClientCertificateWanted => {
+                hint!["name a client certificate with ", client[0], " and ", client[1]]
+            }
+            Self::ClientCertificateRefused { .. } => {
+                hint!["name another client certificate with ", client[0], " and ", client[1]]
+            }
+            Self::Handshake(_) => {
+                "check host and port, and the log of the server for the reason".into()
+            }
+        }]
+    }
 }
 
 impl TlsProblem {
@@ -183,31 +264,22 @@ impl TlsProblem {
             // Before TLS 1.3, servers also send this alert if the client certificate is missing.
             AlertDescription::HandshakeFailure => return Self::Refused,
             AlertDescription::CertificateRequired => return Self::ClientCertificateWanted,
-            AlertDescription::UnknownCA => "it does not know the CA that issued it",
+            AlertDescription::UnknownCA => "its CA is unknown to the server",
             AlertDescription::CertificateExpired => "it has expired, or is not valid yet",
-            AlertDescription::CertificateRevoked => "it is revoked",
+            AlertDescription::CertificateRevoked => "it was revoked",
             AlertDescription::UnsupportedCertificate => "it is not meant for clients",
             AlertDescription::BadCertificate
             | AlertDescription::CertificateUnknown
             | AlertDescription::DecryptError => "it cannot be verified",
             other => {
-                return Self::Handshake(format!(
-                    "the server ended it with alert {}",
-                    u8::from(other)
-                ));
+                return Self::Handshake(format!("the server sent alert {}", u8::from(other)));
             }
         };
         Self::ClientCertificateRefused { reason }
     }
 }
 
-/// Returns the end of the message about a certificate for other hosts.
-fn other_hosts(hosts: &[String]) -> String {
-    if hosts.is_empty() {
-        return "for no host at all; give the server one that names its host as subjectAltName (a common name does not count)".to_owned();
-    }
-    format!(
-        "for {}; connect to that name (--host, or `host` in the administrator's secret), or give the server a certificate for this one",
-        hosts.join(", ")
-    )
+/// The hosts of a certificate as a list of words.
+fn listed(hosts: &[String]) -> String {
+    if hosts.is_empty() { "no host at all".to_owned() } else { hosts.join(", ") }
 }

@@ -100,7 +100,7 @@ impl Roots {
                 for (number, certificate) in roots.from_file.clone().into_iter().enumerate() {
                     roots.add(certificate, now).map_err(|Unusable| TlsError::CaFile {
                         path: path.clone(),
-                        reason: format!("its certificate {} cannot be understood", number + 1),
+                        reason: format!("certificate {} in it cannot be parsed", number + 1),
                     })?;
                 }
             }
@@ -139,7 +139,7 @@ pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'stati
         .collect::<Result<_, _>>()
         .map_err(|error| pem_reason(&error))?;
     if certificates.is_empty() {
-        Err("it holds no certificate".to_owned())
+        Err("it contains no certificate".to_owned())
     } else {
         Ok(certificates)
     }

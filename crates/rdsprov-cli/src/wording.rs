@@ -1,0 +1,86 @@
+//! How the command spells the options and operations that a hint of the core names.
+
+use clap::{Arg, CommandFactory as _};
+use rdsprov_core::hint::{Operation, Opt, Wording};
+
+use crate::args::CommandLine;
+
+/// Spells options as flags of the command, `--ca-file FILE`, and operations as its subcommands,
+/// `rdsprov plan`.
+#[derive(Debug, Clone, Copy)]
+pub struct CommandWording;
+
+impl Wording for CommandWording {
+    fn option(&self, option: Opt, value: Option<&str>) -> String {
+        if option == Opt::Approval {
+            // Only the environment carries an approval: a flag would be written into a pipeline once and for all.
+            return format!("ALLOW_DB_PROVISION={}", value.unwrap_or("true"));
+        }
+        let placeholder = || placeholder(option.name());
+        match value.map(str::to_owned).or_else(placeholder) {
+            Some(value) => format!("--{} {value}", option.name()),
+            None => format!("--{}", option.name()),
+        }
+    }
+
+    fn operation(&self, operation: Operation) -> String {
+        format!("`rdsprov {}`", operation.name())
+    }
+}
+
+/// Returns what the help shows for the value of a flag, or nothing if a subcommand has the flag without a
+/// value.
+fn placeholder(flag: &str) -> Option<String> {
+    let definitions = definitions(flag);
+    if definitions.iter().any(|one| !one.get_action().takes_values()) {
+        return None;
+    }
+    let first = definitions.first()?;
+    let named = first.get_value_names().and_then(|names| names.first()).map(ToString::to_string);
+    Some(named.unwrap_or_else(|| first.get_id().as_str().to_uppercase()))
+}
+
+/// Returns each definition of a flag in the subcommands.
+fn definitions(flag: &str) -> Vec<Arg> {
+    CommandLine::command()
+        .get_subcommands()
+        .flat_map(clap::Command::get_arguments)
+        .filter(|argument| argument.get_long() == Some(flag))
+        .cloned()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::IntoEnumIterator as _;
+
+    use super::*;
+
+    #[test]
+    fn options_are_flags_of_a_subcommand() {
+        for option in Opt::iter().filter(|option| *option != Opt::Approval) {
+            assert!(!definitions(option.name()).is_empty(), "no flag --{}", option.name());
+        }
+    }
+
+    #[test]
+    fn operations_are_subcommands() {
+        let command = CommandLine::command();
+        for operation in Operation::iter() {
+            assert!(command.find_subcommand(operation.name()).is_some(), "{operation:?}");
+        }
+    }
+
+    #[test]
+    fn values_and_placeholders_are_shown() {
+        let spelled = |option, value| CommandWording.option(option, value);
+        assert_eq!(spelled(Opt::CaFile, None), "--ca-file FILE");
+        assert_eq!(spelled(Opt::Region, None), "--region REGION");
+        assert_eq!(spelled(Opt::Region, Some("eu-west-2")), "--region eu-west-2");
+        assert_eq!(spelled(Opt::Allow, Some("changes_owner")), "--allow changes_owner");
+        assert_eq!(spelled(Opt::Adopt, None), "--adopt");
+        assert_eq!(spelled(Opt::WithVerifiers, None), "--with-verifiers");
+        assert_eq!(spelled(Opt::Approval, None), "ALLOW_DB_PROVISION=true");
+        assert_eq!(CommandWording.operation(Operation::Plan), "`rdsprov plan`");
+    }
+}

@@ -1,0 +1,62 @@
+//! One error as a front end prints it.
+
+use crate::error_code::ErrorCode;
+use crate::hint::{Hint, Wording};
+
+/// One error: its code, the fact, an excerpt of the file that it concerns, and hints.
+///
+/// ```
+/// use rdsprov_core::diagnostic::Diagnostic;
+/// use rdsprov_core::error_code::ErrorCode;
+/// use rdsprov_core::hint::Neutral;
+///
+/// let error = Diagnostic::new(ErrorCode::NoHost, "the host of the server is not known", vec!["name it".into()]);
+/// assert_eq!(error.labelled(&Neutral), "error[no-host]: the host of the server is not known\nhint: name it");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Diagnostic {
+    /// The stable code.
+    pub code: ErrorCode,
+    /// What happened, to what, in one sentence.
+    pub fact: String,
+    /// The position in a file, and the line there, without a line break at the end.
+    pub excerpt: Option<String>,
+    /// What precedes each hint: the margin of the excerpt.
+    pub margin: String,
+    /// What to do next.
+    pub hints: Vec<Hint>,
+}
+
+impl Diagnostic {
+    /// Makes an error that concerns no position in a file.
+    #[must_use]
+    pub fn new(code: ErrorCode, fact: impl ToString, hints: Vec<Hint>) -> Self {
+        Self { code, fact: fact.to_string(), excerpt: None, margin: String::new(), hints }
+    }
+
+    /// Returns the fact and, below it, the excerpt and the hints.
+    #[must_use]
+    pub fn text(&self, wording: &dyn Wording) -> String {
+        let mut text = self.fact.clone();
+        for line in self.excerpt.iter().flat_map(|excerpt| excerpt.lines()) {
+            text = text + "\n" + line;
+        }
+        for hint in &self.hints {
+            text = text + "\n" + &self.margin + "hint: " + &hint.worded(wording);
+        }
+        text
+    }
+
+    /// Returns the text after `error[code]: `.
+    #[must_use]
+    pub fn labelled(&self, wording: &dyn Wording) -> String {
+        format!("error[{}]: {}", self.code, self.text(wording))
+    }
+}
+
+/// Returns several errors, each with its code, separated by empty lines.
+#[must_use]
+pub fn labelled(errors: &[Diagnostic], wording: &dyn Wording) -> String {
+    errors.iter().map(|error| error.labelled(wording)).collect::<Vec<_>>().join("\n\n")
+}

@@ -1,0 +1,117 @@
+//! The explanations of all codes: `rdsprov explain CODE` and `docs/messages.md`.
+
+use std::fmt::Write as _;
+
+use crate::error_code::ErrorCode;
+
+/// A code of any kind. Codes of different kinds can have the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Code {
+    /// The code of an error.
+    Error(ErrorCode),
+}
+
+/// The heading of each kind in `docs/messages.md`, and what the kind is.
+const KINDS: [(&str, &str, &str); 1] = [(
+    "error",
+    "Errors",
+    "An error ends a command.\nThe command prints it as `error[code]: …`; an exception in Python has it as `code`.",
+)];
+
+impl Code {
+    /// Returns all codes of all kinds, sorted by kind and name.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let mut codes: Vec<Self> = ErrorCode::all().map(Self::Error).collect();
+        let kind = |code: &Self| KINDS.iter().position(|(kind, ..)| *kind == code.kind());
+        codes.sort_by_key(|code| (kind(code), code.name()));
+        codes
+    }
+
+    /// Returns the kind: `error`.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Error(_) => "error",
+        }
+    }
+
+    /// Returns the name: `plan-stale`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error(code) => code.name(),
+        }
+    }
+
+    /// Returns what the code means, why, and what to do, in Markdown.
+    #[must_use]
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Error(code) => code.explanation(),
+        }
+    }
+
+    /// Returns the first sentence of the explanation.
+    #[must_use]
+    pub fn summary(self) -> &'static str {
+        self.explanation().lines().next().unwrap_or_default()
+    }
+
+    /// Returns all codes of a name. Hyphens and underscores are equal.
+    ///
+    /// # Errors
+    /// [`UnknownCode`] with the most similar name.
+    ///
+    /// ```
+    /// use rdsprov_core::explain::Code;
+    /// let codes = Code::find("plan_stale").unwrap();
+    /// assert!(codes[0].summary().starts_with("The plan that was approved or saved"));
+    /// let error = Code::find("plan-stal").unwrap_err();
+    /// assert_eq!(error.nearest.as_deref(), Some("plan-stale"));
+    /// ```
+    pub fn find(name: &str) -> Result<Vec<Self>, UnknownCode> {
+        let wanted = name.trim().to_ascii_lowercase().replace('_', "-");
+        let all = Self::all();
+        let same = |code: &Self| code.name().replace('_', "-") == wanted;
+        let found: Vec<Self> = all.iter().copied().filter(same).collect();
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let nearest = all
+            .iter()
+            .map(|code| (strsim::jaro_winkler(code.name(), &wanted), code.name()))
+            .max_by(|(one, _), (other, _)| one.total_cmp(other))
+            .filter(|(likeness, _)| *likeness > 0.8)
+            .map(|(_, name)| name.to_owned());
+        Err(UnknownCode { name: name.to_owned(), nearest })
+    }
+}
+
+/// No code has this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("code `{name}` does not exist")]
+pub struct UnknownCode {
+    /// The name.
+    pub name: String,
+    /// The most similar name.
+    pub nearest: Option<String>,
+}
+
+/// Returns the text of `docs/messages.md`: one section for each code, sorted by kind and name.
+#[must_use]
+pub fn reference() -> String {
+    let mut text = "# Messages\n\n\
+        For users: the codes in the messages of rdsprov, what each means, and what to do.\n\
+        `rdsprov explain CODE` prints the same text.\n\
+        `cargo xtask messages` generates this page from `crates/rdsprov-core/src/explanations`.\n"
+        .to_owned();
+    for (kind, heading, about) in KINDS {
+        let _ = write!(text, "\n## {heading}\n\n{about}\n");
+        for code in Code::all().into_iter().filter(|code| code.kind() == kind) {
+            let _ = write!(text, "\n### {}\n\n{}", code.name(), code.explanation());
+        }
+    }
+    text
+}

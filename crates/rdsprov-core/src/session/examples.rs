@@ -1,0 +1,409 @@
+//! One example of each error, from which tests render every message in the wording of a front end.
+
+use std::io;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use tokio_postgres::error::SqlState;
+
+use super::error::{Error, Unreadable, UsageError};
+use crate::audit::AuditError;
+use crate::config::{ConfigError, SettingOrigin, TlsSettingsError};
+use crate::definitions::{
+    DefinitionErrors, Definitions, Rules, SourceText, Syntax, UnknownApplication,
+};
+use crate::gate::GateError;
+use crate::hint::Opt;
+use crate::name::{ApplicationName, DatabaseName, NameError, RoleName};
+use crate::plan::{Differences, Hazard, SavedPlanError, Stale};
+use crate::rotation::RotationError;
+use crate::secrets::scram::NoRandomness;
+use crate::secrets::token::TokenError;
+use crate::secrets::{PasswordProblem, SecretError, SecretId, SourceError, TemplateError};
+use crate::server::{ConnectError, ObserveError, RejectionCause, RunError, TlsError, TlsProblem};
+
+/// Returns one error of each kind, with made-up values.
+#[must_use]
+pub fn error_examples() -> Vec<Error> {
+    let mut examples = of_session();
+    examples.extend(secrets().into_iter().map(|error| {
+        Error::Run(RunError::AdminSecret { error: Box::new(error), others: Vec::new() })
+    }));
+    examples.extend(sources().map(Error::Source));
+    examples.extend(connections().into_iter().map(|error| Error::Run(error.into())));
+    examples.extend(of_run());
+    examples.extend(gates().map(Error::Gate));
+    examples.extend(saved_plans().into_iter().map(Error::SavedPlan));
+    examples.extend(tls().into_iter().map(Error::Tls));
+    examples.push(Error::Rotation(rotations()));
+    examples
+}
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn role() -> RoleName {
+    RoleName::new_unchecked("shop_user")
+}
+
+fn path() -> PathBuf {
+    PathBuf::from("some/file")
+}
+
+fn failed() -> io::Error {
+    io::Error::from(io::ErrorKind::PermissionDenied)
+}
+
+/// Definitions in which nearly each line is wrong.
+const WRONG: &str = r#"environment = "a b"
+aws_regoin = "eu-west-2"
+size = foo
+application_databases = {
+  a = { database_name = "pg", usernme = "pg_x", access_level = "admin", schemas = ["x", "x"] }
+  b = { database_name = "shop", username = "shop", auth = "iam", secret = "x", createdb = 1 }
+  c = { database_name = "shop", username = "s1" }
+  d = { database_name = "shop", username = "s1", access_level = "reader", extensions = ["x"] }
+  e = { database_name = "shop", username = "s1", access_level = "owner", connection_limit = -2 }
+}
+rds_config = { application_databases = {}, enabled = false }
+"#;
+
+fn wrong_definitions() -> DefinitionErrors {
+    let source = |path: &str, text: &str, syntax| SourceText {
+        path: path.to_owned(),
+        text: text.to_owned(),
+        syntax,
+    };
+    let single = |text: &str| vec![source("one.tfvars", text, Syntax::Hcl)];
+    let groups = [
+        single(WRONG),
+        single("application_databases = {"),
+        single("rds_config = { enabled = false }"),
+        single("application_databases = null"),
+        single(""),
+        single(&WRONG.replace("rds_config", "other")),
+        vec![source("one.json", "{]", Syntax::Json), source("one.toml", "[", Syntax::Toml)],
+        Vec::new(),
+    ];
+    let rules = Rules { naming_pattern: Some("[".to_owned()), ..Rules::default() };
+    let errors = groups.iter().filter_map(|group| Definitions::parse(group, &rules).err());
+    DefinitionErrors(errors.flat_map(|errors| errors.0).collect())
+}
+
+fn of_session() -> Vec<Error> {
+    let environment = || text("staging");
+    vec![
+        Error::NoDefinitions,
+        Error::Unreadable {
+            files: vec![
+                Unreadable::Syntax { path: text("a.yaml") },
+                Unreadable::Twice { path: text("a.tfvars") },
+                Unreadable::System { path: text("b.tfvars"), reason: failed().to_string() },
+            ],
+            others: wrong_definitions(),
+        },
+        Error::Definitions(wrong_definitions()),
+        UnknownApplication { name: text("shp"), known: vec![text("shop")] }.into(),
+        UnknownApplication { name: text("shp"), known: Vec::new() }.into(),
+        Error::OtherEnvironment { asked: text("prod"), declared: text("dev") },
+        Error::NoEnvironment,
+        Error::UnknownEnvironment { environment: text("prd"), known: vec![text("prod")] },
+        ConfigError { path: text("rdsprov.toml"), reason: text("unknown key") }.into(),
+        Error::ConfigUnreadable { path: path(), source: failed() },
+        TemplateError { template: text("{build_id}"), placeholder: text("build_id") }.into(),
+        TemplateError { template: text("{x}"), placeholder: text("x") }.into(),
+        UsageError::AdminUserWithPassword.into(),
+        UsageError::IncompleteIamLogin.into(),
+        UsageError::StageOfRotation.into(),
+        UsageError::DelegateName(NameError::Reserved {
+            kind: "role",
+            name: text("pg_x"),
+            by: "PostgreSQL",
+        })
+        .into(),
+        TlsSettingsError::UnusedCaFile { origin: SettingOrigin::Options }.into(),
+        TlsSettingsError::UnusedCaFile { origin: SettingOrigin::ConfigFile }.into(),
+        TlsSettingsError::HalfClientCertificate {
+            origin: SettingOrigin::Libpq,
+            given: Opt::ClientCert,
+            missing: Opt::ClientKey,
+        }
+        .into(),
+        TokenError::NoRegion.into(),
+        TokenError::NoCredentials(text("none")).into(),
+        TokenError::Signing(text("no key")).into(),
+        Error::NoSuchDatabase {
+            database: DatabaseName::new_unchecked("shop"),
+            environment: environment(),
+        },
+        Error::SecondApproval { digest: text("sha256:12") },
+        Error::SecondPlan,
+        Error::PlanUnreadable { path: path(), source: failed() },
+        Error::PlanFile {
+            path: path(),
+            error: SavedPlanError::NotAPlan { reason: text("expected value") },
+        },
+        Error::PlanAmongDefinitions { path: text("plan.json") },
+        Error::Refused(Vec::new()),
+        Error::NotAgreed,
+        AuditError::Io { path: path(), source: failed() }.into(),
+        AuditError::Locked { path: path() }.into(),
+        AuditError::NotALedger { path: path() }.into(),
+        AuditError::OtherHeader { path: path() }.into(),
+        Error::Statement(text("permission denied (42501)")),
+        Error::NotConverged,
+        Error::Stopped { committed: true },
+        Error::Stopped { committed: false },
+    ]
+}
+
+fn secrets() -> Vec<SecretError> {
+    let id = SecretId(text("goldenpath/dev/shop/postgres"));
+    let reason = || text("some reason");
+    vec![
+        SecretError::Missing { id: id.clone(), region: Some(text("eu-west-2")) },
+        SecretError::NoValue { id: id.clone() },
+        SecretError::OtherRegion { id: id.clone(), region: text("eu-west-2"), asked: text("x") },
+        SecretError::Denied { id: id.clone() },
+        SecretError::KeyDenied { id: id.clone() },
+        SecretError::Throttled { id: id.clone() },
+        SecretError::Deleted { id: id.clone() },
+        SecretError::Binary { id: id.clone() },
+        SecretError::NotJson { id: id.clone(), line: 1, column: 2 },
+        SecretError::NotAnObject { id: id.clone() },
+        SecretError::DuplicateKey { id: id.clone(), key: "password" },
+        SecretError::NoPassword { id: id.clone() },
+        SecretError::WrongType { id: id.clone(), key: "port", wanted: "a port number" },
+        SecretError::TwoPorts { id: id.clone(), in_host: 1, port: 2 },
+        SecretError::WrongEngine { id: id.clone() },
+        SecretError::BadPassword { id: id.clone(), problem: PasswordProblem::Placeholder },
+        SecretError::NotAPath { id: id.clone() },
+        SecretError::NotMade { id: id.clone(), reason: reason() },
+        SecretError::NoStages { id: id.clone() },
+        SecretError::NotAllowed { id: id.clone(), action: "secretsmanager:PutSecretValue" },
+        SecretError::EncryptionDenied { id: id.clone() },
+        SecretError::Unchangeable { id: id.clone(), reason: reason() },
+        SecretError::Unreadable { id, reason: reason() },
+    ]
+}
+
+fn sources() -> [SourceError; 6] {
+    let reason = || text("some reason");
+    [
+        SourceError::NoRegion,
+        SourceError::NoCredentials,
+        SourceError::Credentials { reason: reason() },
+        SourceError::CredentialsRefused { code: text("ExpiredTokenException") },
+        SourceError::Provider { reason: reason() },
+        SourceError::Unreachable { region: text("eu-west-2"), reason: reason() },
+    ]
+}
+
+fn connections() -> Vec<ConnectError> {
+    let (host, port) = (|| text("db.example.com"), 5432);
+    let rejected = |code: Option<SqlState>, cause| ConnectError::Refused {
+        host: host(),
+        port,
+        database: DatabaseName::new_unchecked("postgres"),
+        user: role(),
+        reason: text("some reason"),
+        code,
+        cause,
+    };
+    let mut errors = vec![
+        ConnectError::TokenInTheClear { host: host() },
+        ConnectError::TokenToAnybody { host: host() },
+        ConnectError::PlainToStranger { host: host() },
+        ConnectError::CleartextPasswordRequested { host: host(), port, user: role() },
+        rejected(Some(SqlState::INVALID_PASSWORD), None),
+        rejected(Some(SqlState::TOO_MANY_CONNECTIONS), None),
+        rejected(None, None),
+    ];
+    errors.extend(
+        [
+            RejectionCause::NoResponse,
+            RejectionCause::PossiblyCertificateName,
+            RejectionCause::CertificateRequired,
+            RejectionCause::CertificateWithheld,
+            RejectionCause::CertificateName,
+            RejectionCause::TlsRequired,
+        ]
+        .map(|cause| rejected(None, Some(cause))),
+    );
+    errors.extend(tls_problems().into_iter().map(|problem| ConnectError::Tls {
+        host: host(),
+        port,
+        problem,
+    }));
+    errors
+}
+
+fn tls_problems() -> Vec<TlsProblem> {
+    let subject = || text("CN=db");
+    let at = Timestamp::UNIX_EPOCH;
+    vec![
+        TlsProblem::UnknownIssuer { issuer: subject() },
+        TlsProblem::SelfSigned { subject: subject() },
+        TlsProblem::OtherKey { issuer: subject() },
+        TlsProblem::ExpiredCa { subject: subject(), not_after: at },
+        TlsProblem::OtherHost { host: text("db"), hosts: vec![text("other")] },
+        TlsProblem::OtherHost { host: text("db"), hosts: Vec::new() },
+        TlsProblem::Expired { subject: subject(), not_after: at },
+        TlsProblem::NotYetValid { subject: subject(), not_before: at },
+        TlsProblem::CaAsServer { subject: subject() },
+        TlsProblem::NotForServers { subject: subject() },
+        TlsProblem::Unreadable,
+        TlsProblem::NotItsKey,
+        TlsProblem::Unacceptable(text("some reason")),
+        TlsProblem::NotOffered,
+        TlsProblem::NotSpoken,
+        TlsProblem::NothingInCommon,
+        TlsProblem::Refused,
+        TlsProblem::ClientCertificateWanted,
+        TlsProblem::ClientCertificateRefused { reason: "it was revoked" },
+        TlsProblem::Handshake(text("some reason")),
+    ]
+}
+
+fn of_run() -> Vec<Error> {
+    let id = SecretId(text("goldenpath/dev/rds/master"));
+    let shape = serde_json::from_str::<bool>("1").err();
+    let mut errors = vec![
+        RunError::AdminSecretIncomplete { id: id.clone(), key: "host" },
+        RunError::AdminSecretIncomplete { id, key: "username" },
+        RunError::NoHost,
+        RunError::NoRandomness(NoRandomness(text("no device"))),
+        RunError::Lock(text("permission denied (42501)")),
+        ObserveError::Query { place: text("database shop"), reason: text("failed (57P01)") }.into(),
+    ];
+    errors.extend(
+        shape.map(|source| ObserveError::Shape { place: text("the server"), source }.into()),
+    );
+    errors.into_iter().map(Error::Run).collect()
+}
+
+fn gates() -> [GateError; 6] {
+    let environment = || text("staging");
+    let digest = || text("sha256:12");
+    [
+        GateError::ApprovalMissing { environment: environment() },
+        GateError::PlanApprovalMissing { environment: environment(), digest: digest() },
+        GateError::NoPlanApproved { environment: environment() },
+        GateError::Stale { approved: text("sha256:00"), digest: digest() },
+        GateError::NoApproval { value: text("yes") },
+        GateError::Hazards {
+            environment: environment(),
+            hazards: vec![Hazard::RevokesAccess, Hazard::ChangesOwner],
+        },
+    ]
+}
+
+fn saved_plans() -> Vec<SavedPlanError> {
+    let digest = || text("sha256:12");
+    let differences = Differences {
+        removed: vec![text("cluster: create role")],
+        definitions_differ: true,
+        ..Differences::default()
+    };
+    vec![
+        SavedPlanError::Refused,
+        SavedPlanError::OtherFormat { found: 99 },
+        SavedPlanError::Changed { digest: digest(), content: digest() },
+        SavedPlanError::OtherEnvironment { saved: text("dev"), given: text("prod") },
+        SavedPlanError::OtherServer { saved: text("a:5432"), given: text("b:5432") },
+        SavedPlanError::Stale(Box::new(Stale { saved: digest(), current: digest(), differences })),
+    ]
+}
+
+fn tls() -> Vec<TlsError> {
+    let reason = || text("it contains no certificate");
+    vec![
+        TlsError::CaFile { path: path(), reason: reason() },
+        TlsError::NoSystemRoots,
+        TlsError::ClientCertificate { path: path(), reason: reason() },
+        TlsError::ClientKey { path: path(), reason: reason() },
+        TlsError::OtherClientKey { certificate: path(), key: path() },
+        TlsError::Carried,
+        TlsError::SetUp(text("some reason")),
+    ]
+}
+
+fn rotations() -> Vec<RotationError> {
+    let Ok(name) = ApplicationName::new(text("shop")) else { return Vec::new() };
+    let application = || name.clone();
+    let secret = || SecretId(text("a/b"));
+    vec![
+        RotationError::UnknownApplication { name: text("shp"), nearest: Some(text("shop")) },
+        RotationError::UnknownApplication { name: text("shp"), nearest: None },
+        RotationError::NoVersions,
+        RotationError::TokenOfIam { application: application(), role: role() },
+        RotationError::SeveralSecrets {
+            application: application(),
+            role: role(),
+            secrets: vec![secret(), secret()],
+        },
+        RotationError::SharedSecret {
+            application: application(),
+            role: role(),
+            secret: secret(),
+            other: text("the administrator"),
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::error_code::ErrorCode;
+    use crate::hint::Neutral;
+
+    /// Codes of front ends, and those that [`WRONG`] cannot show together with the others.
+    const WITHOUT_EXAMPLE: [ErrorCode; 13] = [
+        ErrorCode::ConflictingRoleKeys,
+        ErrorCode::ConflictingVariables,
+        ErrorCode::DuplicateAccess,
+        ErrorCode::DuplicateApplication,
+        ErrorCode::DuplicateKey,
+        ErrorCode::NamingPatternMismatch,
+        ErrorCode::NotUtf8,
+        ErrorCode::TerraformIncompatible,
+        ErrorCode::TwoOwners,
+        ErrorCode::LedgerDamaged,
+        ErrorCode::IncompleteAccessReport,
+        ErrorCode::OutputIncomplete,
+        ErrorCode::InternalError,
+    ];
+
+    #[test]
+    fn each_code_has_an_example() {
+        let mut seen: BTreeSet<ErrorCode> = WITHOUT_EXAMPLE.into();
+        for error in error_examples() {
+            seen.insert(error.code());
+            seen.extend(error.diagnostics().iter().map(|one| one.code));
+        }
+        let missing: Vec<ErrorCode> =
+            ErrorCode::all().filter(|code| !seen.contains(code)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn facts_and_hints_have_one_form() {
+        for diagnostic in error_examples().iter().flat_map(Error::diagnostics) {
+            let text = diagnostic.text(&Neutral);
+            let is_flag = |rest: &str| rest.starts_with(|c: char| c.is_ascii_lowercase());
+            assert!(!text.split(" --").skip(1).any(is_flag), "a flag is in: {text}");
+            for line in diagnostic.hints.iter().map(|hint| hint.worded(&Neutral)) {
+                assert!(!line.ends_with('.') && !line.contains('\n'), "{line}");
+                let first = line.chars().next();
+                assert!(first.is_some_and(|first| first.is_lowercase()), "{line}");
+            }
+            assert!(
+                !diagnostic.fact.ends_with('.') && !diagnostic.fact.contains("; use"),
+                "{text}"
+            );
+        }
+    }
+}
