@@ -13,7 +13,7 @@ pub enum Code {
 }
 
 /// The heading of each kind in `docs/messages.md`, and what the kind is.
-const KINDS: [(&str, &str, &str); 1] = [(
+const KINDS: &[(&str, &str, &str)] = &[(
     "error",
     "Errors",
     "An error ends a command.\nThe command prints it as `error[code]: …`; an exception in Python has it as `code`.",
@@ -109,7 +109,7 @@ pub fn reference() -> String {
         .to_owned();
     for (kind, heading, about) in KINDS {
         let _ = write!(text, "\n## {heading}\n\n{about}\n");
-        for code in Code::all().into_iter().filter(|code| code.kind() == kind) {
+        for code in Code::all().into_iter().filter(|code| code.kind() == *kind) {
             let _ = write!(text, "\n### {}\n\n{}", code.name(), code.explanation());
         }
     }

@@ -91,21 +91,27 @@ fn throttled_requests_are_retried(fixture: &Fixture) {
     }
 }
 
-/// If no secret can be read, one line gives the reason.
+/// If no secret at all can be read, one error says so, and why.
 fn no_region_credentials_or_connection(fixture: &Fixture) {
     let region = ("AWS_REGION", "eu-west-2");
     let credentials = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
-    let assert_not_recorded =
+    let unreachable =
         [region, credentials[0], credentials[1], ("AWS_ENDPOINT_URL", "http://127.0.0.1:9")];
     let definitions = fixture.definitions(
         r#"application_databases = { a = { database_name = "a", username = "a_user" } }"#,
     );
     for (variables, says) in [
-        ([].as_slice(), "no AWS region is known; give --region"),
-        (&[region], "no AWS credentials are found; set AWS_PROFILE"),
         (
-            &assert_not_recorded,
-            "Secrets Manager in region eu-west-2 cannot be reached: Connection refused",
+            [].as_slice(),
+            "error[no-aws-region]: the AWS region is not known\nhint: use --region REGION",
+        ),
+        (
+            &[region],
+            "error[no-aws-credentials]: no AWS credentials were found\nhint: set `AWS_PROFILE`",
+        ),
+        (
+            &unreachable,
+            "error[secrets-manager-unreachable]: Secrets Manager in region eu-west-2 cannot be reached: Connection refused",
         ),
     ] {
         let mut command: Command =
@@ -117,8 +123,11 @@ fn no_region_credentials_or_connection(fixture: &Fixture) {
             .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")
             .envs(variables.iter().copied());
         let output_text = expect(&command.output().unwrap(), 1);
-        assert!(output_text.starts_with(&format!("error: {says}")), "{output_text}");
-        assert_eq!(output_text.lines().count(), 1, "{output_text}");
+        assert!(output_text.starts_with(says), "{output_text}");
+        assert!(
+            output_text.lines().skip(1).all(|line| line.starts_with("hint: ")),
+            "{output_text}"
+        );
     }
     let proxy = HttpProxy::start(fixture.secrets_manager.as_ref().unwrap(), |_| {
         Some(Reply::Error(
@@ -128,8 +137,8 @@ fn no_region_credentials_or_connection(fixture: &Fixture) {
     });
     let mut command = fixture.without_connection(&definitions, &["plan", "--env", "dev"]);
     let output_text = expect(&command.envs(proxy.unwrap().environment()).output().unwrap(), 1);
-    let says = "error: AWS does not take the credentials (UnrecognizedClientException)";
-    assert!(output_text.starts_with(says) && output_text.lines().count() == 1, "{output_text}");
+    let says = "error[aws-credentials-rejected]: AWS rejected the credentials (UnrecognizedClientException)\nhint: ";
+    assert!(output_text.starts_with(says) && output_text.lines().count() == 2, "{output_text}");
 }
 
 /// Every kind of invalid secret in one run: all are reported with secret and application, and

@@ -4,6 +4,7 @@ from . import (
     Application as Application,
     Auth as Auth,
     DefinitionProblem as DefinitionProblem,
+    ErrorCode as ErrorCode,
     Hazard as Hazard,
     Mode as Mode,
     ManualFix as ManualFix,

@@ -38,7 +38,7 @@ pub enum TlsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Only the root certificates of the system are trusted, and there are none.
+    /// Only the root certificates of the system are trusted, and the system has none.
     #[error("the system has no root certificates")]
     NoSystemRoots,
     /// The client certificate cannot be read.
