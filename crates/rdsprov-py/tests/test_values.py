@@ -43,7 +43,7 @@ VALUES: list[Any] = [
     rdsprov.Refusal("shop", "why", "what to do", rdsprov.ManualFix("d", "REVOKE")),
     rdsprov.Orphan("role", "x", "shop", ("CONNECT on d",)),
     rdsprov.Undeclared("d", "o", "shop", True),
-    rdsprov.DefinitionProblem("f", 1, 2, "m", "h", "t"),
+    rdsprov.DefinitionProblem("f", 1, 2, rdsprov.ErrorCode.WRONG_TYPE, "m", "h", "t"),
     rdsprov.Outcome("dev", "b", "r", "sha256:", True, True, (RESULT,), (RECORD,), None, None),
     rdsprov.audit.Finding(3, "changed", "the record was changed"),
     rdsprov.audit.Verified(1, 1, "h", None, (rdsprov.audit.Finding(1, "torn", "m"),), ("n",)),
