@@ -780,7 +780,7 @@ mod tests {
         let names = |described: &[Described]| -> BTreeSet<String> {
             described.iter().map(|(name, _)| (*name).to_owned()).collect()
         };
-        assert_eq!(names(&HAZARDS), Hazard::ALL.iter().map(ToString::to_string).collect());
+        assert_eq!(names(&HAZARDS), Hazard::all().map(|hazard| hazard.to_string()).collect());
         assert_eq!(names(&DOCUMENTS), Document::ALL.iter().map(ToString::to_string).collect());
         assert!(MODES.iter().all(|(name, _)| name.parse::<Mode>().is_ok()));
         assert!(TLS_MODES.iter().all(|(name, _)| name.parse::<TlsMode>().is_ok()));

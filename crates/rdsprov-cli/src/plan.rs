@@ -7,6 +7,7 @@ use rdsprov_core::plan::{Plan, SavedPlan, SlotError};
 use rdsprov_core::session::Error;
 
 use crate::args::{CheckArgs, CommonArgs, Format, PlanArgs, ServerArgs};
+use crate::wording::CommandWording;
 use crate::{CliError, Exit, output, setup};
 
 pub async fn run(options: &PlanArgs) -> Result<Exit, CliError> {
@@ -49,7 +50,7 @@ async fn print_plan(
     let plan = run.plan().await.map_err(Error::from)?;
     let text = if with_verifiers {
         let build_id = options.build_id.as_deref().unwrap_or("script");
-        run.script(&plan, build_id).map_err(|error| {
+        run.script(&plan, build_id, &CommandWording).map_err(|error| {
             let code = match &error {
                 SlotError::NoPassword(_) => ErrorCode::SecretUnreadable,
                 SlotError::NoVerifier(_) => ErrorCode::InternalError,
@@ -79,9 +80,9 @@ async fn print_plan(
 /// Renders a plan in the given format.
 pub fn format_plan(plan: &Plan, format: Format) -> Result<String, CliError> {
     Ok(match format {
-        Format::Text => plan.to_text(),
-        Format::Sql => plan.to_sql(),
-        Format::Markdown => plan.to_markdown(),
+        Format::Text => plan.to_text_worded(&CommandWording),
+        Format::Sql => plan.to_sql_worded(&CommandWording),
+        Format::Markdown => plan.to_markdown_worded(&CommandWording),
         Format::Json => plan.to_json().map_err(CliError::internal)? + "\n",
     })
 }

@@ -3,36 +3,68 @@
 use std::fmt::Write as _;
 
 use crate::error_code::ErrorCode;
+use crate::plan::{Hazard, NoteCode, RefusalCode};
 
 /// A code of any kind. Codes of different kinds can have the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Code {
+    /// The code of a refusal.
+    Refusal(RefusalCode),
+    /// The code of a note.
+    Note(NoteCode),
+    /// A hazard.
+    Hazard(Hazard),
     /// The code of an error.
     Error(ErrorCode),
 }
 
 /// The heading of each kind in `docs/messages.md`, and what the kind is.
-const KINDS: &[(&str, &str, &str)] = &[(
-    "error",
-    "Errors",
-    "An error ends a command.\nThe command prints it as `error[code]: …`; an exception in Python has it as `code`.",
-)];
+const KINDS: &[(&str, &str, &str)] = &[
+    (
+        "refusal",
+        "Refusals",
+        "A plan with a refusal is not applied and changes nothing.\nA plan prints it as `refused[code] application: …`; `Refusal.code` in Python has it.",
+    ),
+    (
+        "note",
+        "Notes",
+        "A note is a fact that a plan reports and that does not stop it.\nA plan prints it as `note[code]: …`; `Note.code` in Python has it.",
+    ),
+    (
+        "hazard",
+        "Hazards",
+        "A hazard is an effect of a step that can break something for its users.\n`--allow HAZARD` allows it.",
+    ),
+    (
+        "error",
+        "Errors",
+        "An error ends a command.\nThe command prints it as `error[code]: …`; an exception in Python has it as `code`.",
+    ),
+];
 
 impl Code {
     /// Returns all codes of all kinds, sorted by kind and name.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let mut codes: Vec<Self> = ErrorCode::all().map(Self::Error).collect();
+        let mut codes: Vec<Self> = RefusalCode::all()
+            .map(Self::Refusal)
+            .chain(NoteCode::all().map(Self::Note))
+            .chain(Hazard::all().map(Self::Hazard))
+            .chain(ErrorCode::all().map(Self::Error))
+            .collect();
         let kind = |code: &Self| KINDS.iter().position(|(kind, ..)| *kind == code.kind());
         codes.sort_by_key(|code| (kind(code), code.name()));
         codes
     }
 
-    /// Returns the kind: `error`.
+    /// Returns the kind: `refusal`, `note`, `hazard` or `error`.
     #[must_use]
     pub fn kind(self) -> &'static str {
         match self {
+            Self::Refusal(_) => "refusal",
+            Self::Note(_) => "note",
+            Self::Hazard(_) => "hazard",
             Self::Error(_) => "error",
         }
     }
@@ -41,6 +73,9 @@ impl Code {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Refusal(code) => code.name(),
+            Self::Note(code) => code.name(),
+            Self::Hazard(hazard) => hazard.name(),
             Self::Error(code) => code.name(),
         }
     }
@@ -49,6 +84,9 @@ impl Code {
     #[must_use]
     pub fn explanation(self) -> &'static str {
         match self {
+            Self::Refusal(code) => code.explanation(),
+            Self::Note(code) => code.explanation(),
+            Self::Hazard(hazard) => hazard.explanation(),
             Self::Error(code) => code.explanation(),
         }
     }

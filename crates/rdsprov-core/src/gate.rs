@@ -1,4 +1,4 @@
-//! The gates between a plan and its execution: may this plan run here?
+//! The gates between a plan and its execution: the approval and the allowed hazards.
 
 use std::collections::BTreeSet;
 
@@ -107,22 +107,22 @@ impl GateError {
     }
 }
 
-/// An approval as somebody gave it, in `ALLOW_DB_PROVISION`.
+/// An approval, as `ALLOW_DB_PROVISION` contains it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Approval {
-    /// Nothing, or `false`.
+    /// No approval: the variable is not set, empty or `false`.
     Nothing,
-    /// Any plan.
+    /// `true`: the approval of any plan.
     AnyPlan,
-    /// The plan of this digest.
+    /// The approval of the plan with this digest.
     Digest(String),
 }
 
 impl Approval {
-    /// Reads the variable's value.
+    /// Parses the value of the variable.
     ///
     /// # Errors
-    /// [`GateError::NoApproval`] where it means nothing.
+    /// Returns [`GateError::NoApproval`] if the value is neither a boolean nor a digest.
     ///
     /// ```
     /// use rdsprov_core::gate::Approval;
@@ -141,11 +141,11 @@ impl Approval {
     }
 }
 
-/// The part of the gate that needs no plan, so that it can say no before anything is contacted.
+/// Checks the approval without a plan, before the run contacts anything.
 ///
 /// # Errors
-/// [`GateError::ApprovalMissing`] and [`GateError::NoPlanApproved`] where approval is asked for and
-/// nothing was given that could be it.
+/// Returns [`GateError::ApprovalMissing`] or [`GateError::NoPlanApproved`] if no approval was given that can be
+/// valid for a plan.
 pub fn check_before_connecting(
     environment: &str,
     policy: ApprovalPolicy,
@@ -162,10 +162,10 @@ pub fn check_before_connecting(
     }
 }
 
-/// Whether the plan may run.
+/// Checks that a plan may be applied: the approval and, outside `dev`, each hazard.
 ///
 /// # Errors
-/// See [`GateError`].
+/// Returns the first gate that does not allow it.
 pub fn check(
     plan: &Plan,
     policy: ApprovalPolicy,

@@ -7,12 +7,26 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use strum::IntoEnumIterator as _;
 
 /// An option that the front ends offer under their own spelling.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::EnumIter, strum::IntoStaticStr,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    strum::EnumIter,
+    strum::IntoStaticStr,
+    Serialize,
+    Deserialize,
 )]
+#[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "each is documented where the front ends define it")]
@@ -62,8 +76,20 @@ impl Opt {
 
 /// An operation that the front ends offer: a subcommand, or a function of the Python module.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::EnumIter, strum::IntoStaticStr,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    strum::EnumIter,
+    strum::IntoStaticStr,
+    Serialize,
+    Deserialize,
 )]
+#[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "each is documented where the front ends define it")]
@@ -91,7 +117,8 @@ impl Operation {
 }
 
 /// A part of a hint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Part {
     /// Words that are the same in every front end.
@@ -136,7 +163,7 @@ impl Wording for Neutral {
 /// let hint = hint!["name the file of certificates with ", Opt::CaFile];
 /// assert_eq!(hint.to_string(), "name the file of certificates with the option `ca-file`");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hint(Vec<Part>);
 
 impl Hint {
@@ -151,6 +178,19 @@ impl Hint {
                 Part::Operation(operation) => wording.operation(*operation).into(),
             })
             .collect()
+    }
+
+    /// Returns one hint that contains several, separated by semicolons.
+    #[must_use]
+    pub fn joined(hints: &[Self]) -> Self {
+        let mut parts = Vec::new();
+        for hint in hints {
+            if !parts.is_empty() {
+                parts.push(Part::from("; "));
+            }
+            parts.extend_from_slice(&hint.0);
+        }
+        Self(parts)
     }
 
     /// The parts, in order.

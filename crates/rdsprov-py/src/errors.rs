@@ -12,7 +12,7 @@ use rdsprov_core::server::{ObserveError, RunError};
 use rdsprov_core::session::{self, Error, Kind, Unreadable};
 use serde::Serialize;
 
-use crate::values::{value, values};
+use crate::values::{refusals, value, values};
 use crate::wording::PythonWording;
 
 /// Makes an exception of a class of `rdsprov._errors`; `fill` adds the keywords of this class.
@@ -181,8 +181,8 @@ pub fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
             SavedPlanError::OtherEnvironment { .. } | SavedPlanError::OtherServer { .. },
         ) => plain("StalePlan"),
         Error::Gate(_) => plain("ApprovalRequired"),
-        Error::Refused(refusals) => make(py, "PlanRefused", &errors, code, |keywords| {
-            keywords.set_item("refusals", values(py, "_refusal", refusals)?)
+        Error::Refused(found) => make(py, "PlanRefused", &errors, code, |keywords| {
+            keywords.set_item("refusals", refusals(py, found)?)
         }),
         error if error.kind() == Kind::Usage => plain("UsageError"),
         _ => plain("Error"),

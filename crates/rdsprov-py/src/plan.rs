@@ -17,6 +17,7 @@ use rdsprov_core::session::{self, Setup};
 use crate::definitions::Definitions;
 use crate::observed::Observed;
 use crate::options::{self, Keywords};
+use crate::wording::PythonWording;
 use crate::{errors, values};
 
 /// The steps that change the observed state of a server into the desired state.
@@ -130,7 +131,7 @@ impl Plan {
     /// The reasons why the plan must not be applied, as `Refusal` objects.
     #[getter]
     fn refusals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        values::values(py, "_refusal", &self.core.refusals)
+        values::refusals(py, &self.core.refusals)
     }
 
     /// The hazards of all steps.
@@ -154,7 +155,7 @@ impl Plan {
     /// Facts that do not stop the plan.
     #[getter]
     fn notes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, &self.core.notes)
+        values::values(py, "_note", &self.core.notes)
     }
 
     /// The parts of the comparison that are possible only after the plan is applied.
@@ -187,11 +188,11 @@ impl Plan {
 
     /// Returns a script for `psql`, as `rdsprov plan --format sql` prints it.
     fn to_sql(&self) -> String {
-        self.core.to_sql()
+        self.core.to_sql_worded(&PythonWording)
     }
 
     fn __str__(&self) -> String {
-        self.core.to_text()
+        self.core.to_text_worded(&PythonWording)
     }
 
     fn __repr__(&self) -> String {

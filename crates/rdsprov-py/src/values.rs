@@ -7,8 +7,10 @@ use pythonize::pythonize;
 use rdsprov_core::audit::Status;
 use rdsprov_core::definitions::{AccessLevel, Auth, KEYS, Mode};
 use rdsprov_core::error_code::ErrorCode;
-use rdsprov_core::plan::{Action, Hazard};
+use rdsprov_core::plan::{Action, Hazard, NoteCode, Refusal, RefusalCode};
 use serde::Serialize;
+
+use crate::wording::PythonWording;
 
 /// Imports the Python module `rdsprov._values`.
 fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
@@ -39,6 +41,11 @@ pub fn values<'py, T: Serialize>(
     PyTuple::new(py, made)
 }
 
+/// Refusals with their hints in the words of Python, as a tuple.
+pub fn refusals<'py>(py: Python<'py>, of: &[Refusal]) -> PyResult<Bound<'py, PyTuple>> {
+    values(py, "_refusal", of.iter().map(|refusal| refusal.worded(&PythonWording)))
+}
+
 /// Returns the members of the enums and the keys of an application as the core has them, for tests.
 #[pyfunction]
 pub fn closed_sets(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
@@ -49,8 +56,10 @@ pub fn closed_sets(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     )?;
     sets.set_item("Auth", pythonize(py, &[Auth::Password, Auth::Iam])?)?;
     sets.set_item("Mode", pythonize(py, &[Mode::Standalone, Mode::Coupled])?)?;
-    sets.set_item("Hazard", pythonize(py, &Hazard::ALL)?)?;
-    sets.set_item("Action", pythonize(py, &Action::ALL)?)?;
+    sets.set_item("Hazard", pythonize(py, &Hazard::all().collect::<Vec<_>>())?)?;
+    sets.set_item("Action", pythonize(py, &Action::all().collect::<Vec<_>>())?)?;
+    sets.set_item("RefusalCode", pythonize(py, &RefusalCode::all().collect::<Vec<_>>())?)?;
+    sets.set_item("NoteCode", pythonize(py, &NoteCode::all().collect::<Vec<_>>())?)?;
     sets.set_item("Status", pythonize(py, &Status::ALL)?)?;
     sets.set_item("ErrorCode", pythonize(py, &ErrorCode::all().collect::<Vec<_>>())?)?;
     sets.set_item("keys", KEYS)?;

@@ -72,7 +72,8 @@ def test_refusals(workspace: Workspace) -> None:
     plan = ready(workspace)
     assert [refusal.application for refusal in plan.refusals] == ["shop"]
     refusal = plan.refusals[0]
-    assert "adopt = true" in refusal.remedy and refusal.message in str(plan)
+    assert refusal.code is rdsprov.RefusalCode.ROLE_NOT_MANAGED
+    assert "adopt = true" in refusal.hint and refusal.message in str(plan)
     with pytest.raises(rdsprov.PlanRefused) as caught:
         rdsprov.apply(plan, run_id="7")
     assert caught.value.refusals == plan.refusals

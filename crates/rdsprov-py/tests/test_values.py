@@ -21,6 +21,8 @@ ENUMS = [
     rdsprov.ErrorCode,
     rdsprov.Hazard,
     rdsprov.Mode,
+    rdsprov.NoteCode,
+    rdsprov.RefusalCode,
     rdsprov.Status,
 ]
 
@@ -40,7 +42,13 @@ VALUES: list[Any] = [
     RESULT,
     RECORD,
     rdsprov.ManualFix(database=None, sql="GRANT a TO b"),
-    rdsprov.Refusal("shop", "why", "what to do", rdsprov.ManualFix("d", "REVOKE")),
+    rdsprov.Refusal(
+        "shop",
+        rdsprov.RefusalCode.ROLE_NOT_MANAGED,
+        "why",
+        "what to do",
+        rdsprov.ManualFix("d", "REVOKE"),
+    ),
     rdsprov.Orphan("role", "x", "shop", ("CONNECT on d",)),
     rdsprov.Undeclared("d", "o", "shop", True),
     rdsprov.DefinitionProblem("f", 1, 2, rdsprov.ErrorCode.WRONG_TYPE, "m", "h", "t"),
@@ -54,6 +62,7 @@ VALUES: list[Any] = [
         'application_databases = { a = { database_name = "a", username = "a", settings = '
         '{ work_mem = "1MB" } } }'
     )["a"],
+    rdsprov.Note(rdsprov.NoteCode.PASSWORD_NOT_CHECKED, "why"),
 ]
 
 

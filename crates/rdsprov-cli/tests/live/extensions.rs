@@ -136,7 +136,8 @@ fn grants_on_tables_of_an_extension() {
     };
     assert!(of_worker("part_config") && !of_worker("part_log"), "{output_text}");
     assert!(
-        output_text.contains("PUBLIC has it anyway") && !output_text.contains("from PUBLIC"),
+        output_text.contains("note[revocation-without-effect]: ")
+            && !output_text.contains("from PUBLIC"),
         "{output_text}"
     );
 }
@@ -160,14 +161,14 @@ fn extension_is_created_after_its_requirements() {
     let definitions = owner_with(&fixture, r#"extensions = ["top"]"#);
     let output_text = expect(&fixture.run(&definitions, &APPLY), 3);
     assert!(
-        output_text
-            .contains("extension untrusted, which top requires, for database shop is not trusted"),
+        output_text.contains(
+            "refused[extension-not-trusted] shop: extension untrusted, which top requires,"
+        ),
         "{output_text}"
     );
     assert!(
-        output_text.contains(
-            r#"run, in database shop: CREATE EXTENSION "untrusted" SCHEMA "public" CASCADE"#
-        ),
+        output_text
+            .contains(r#"in database shop: CREATE EXTENSION "untrusted" SCHEMA "public" CASCADE"#),
         "{output_text}"
     );
     let administer_as_superuser = administer_as_superuser(&fixture);
@@ -181,8 +182,9 @@ fn extension_is_created_after_its_requirements() {
     let definitions = owner_with(&fixture, r#"extensions = ["lost"]"#);
     let output_text = expect(&fixture.run(&definitions, &APPLY), 3);
     assert!(
-        output_text
-            .contains("extension nowhere, which lost requires, for database shop is not available"),
+        output_text.contains(
+            "refused[extension-unavailable] shop: extension nowhere, which lost requires,"
+        ),
         "{output_text}"
     );
 }
@@ -202,7 +204,7 @@ fn extension_in_the_administrators_database() {
             assert_eq!(fixture.catalog_state(), catalog_state);
             output_text
         };
-        assert!(refused().contains("remove it from `extensions` until all else is there"));
+        assert!(refused().contains("remove it from `extensions`, apply the rest, then run"));
         expect(&fixture.run(&owner_with(&fixture, ""), &APPLY), 0);
         let manual_fix = r#"CREATE EXTENSION "pageinspect" SCHEMA "public" CASCADE"#;
         assert!(refused().contains(manual_fix));
@@ -234,7 +236,10 @@ fn extension_without_schema_public() {
         expect(&fixture.run(&owner_with(&fixture, three), &check), 0);
         let none = owner_with(&fixture, r#"schemas = [], extensions = ["hstore"]"#);
         let output_text = expect(&fixture.run(&none, &apply), 3);
-        assert!(output_text.contains("there is no schema for extension hstore"), "{output_text}");
+        assert!(
+            output_text.contains("refused[extension-without-schema] shop: extension hstore "),
+            "{output_text}"
+        );
     }
 }
 
@@ -278,13 +283,13 @@ fn extensions_that_rds_allows() {
         let all = r#"extensions = ["earthdistance", "hstore", "pg_trgm"]"#;
         let output_text = expect(&fixture.run(&owner_with(&fixture, all), &APPLY), 3);
         for says in ["extension cube, which earthdistance requires,", "extension pg_trgm"] {
-            let says = format!("{says} for database shop is not one that rds.allowed_extensions");
+            let says = format!("refused[extension-not-allowed] shop: {says} in database shop ");
             assert!(
                 output_text.contains(&says),
                 "PostgreSQL {major}: {says} is not in {output_text}"
             );
         }
-        assert!(!output_text.contains("extension hstore for database"), "{output_text}");
+        assert!(!output_text.contains("shop: extension hstore "), "{output_text}");
         let one = owner_with(&fixture, r#"extensions = ["hstore"]"#);
         expect(&fixture.run(&one, &APPLY), 0);
         fixture.query("ALTER SYSTEM SET rds.allowed_extensions = '*'");

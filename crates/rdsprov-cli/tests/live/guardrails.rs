@@ -29,21 +29,21 @@ const GUARDRAILS: [Guardrail; 8] = [
     guardrail(
         &["CREATE ROLE keycloak_user LOGIN"],
         "",
-        &["role keycloak_user exists and is not managed", "adopt = true"],
+        &["refused[role-not-managed] keycloak: role keycloak_user ", "adopt = true"],
     ),
     guardrail(
         &["CREATE DATABASE keycloak"],
         "",
-        &["database keycloak exists and is not managed", "adopt = true"],
+        &["refused[database-not-managed] keycloak: database keycloak ", "adopt = true"],
     ),
-    guardrail(&["CREATE ROLE keycloak_user SUPERUSER"], "", &["has SUPERUSER"]),
-    guardrail(&["CREATE ROLE keycloak_user REPLICATION"], "", &["has REPLICATION"]),
-    guardrail(&["CREATE ROLE keycloak_user BYPASSRLS"], "", &["has BYPASSRLS"]),
+    guardrail(&["CREATE ROLE keycloak_user SUPERUSER"], "", &["refused[role-attributes-forbidden] keycloak: ", "SUPERUSER"]),
+    guardrail(&["CREATE ROLE keycloak_user REPLICATION"], "", &["refused[role-attributes-forbidden] keycloak: ", "REPLICATION"]),
+    guardrail(&["CREATE ROLE keycloak_user BYPASSRLS"], "", &["refused[role-attributes-forbidden] keycloak: ", "BYPASSRLS"]),
     guardrail(
         &["CREATE ROLE keycloak_user LOGIN; COMMENT ON ROLE keycloak_user IS
              '[managed by rdsprov: environment=prod application=keycloak build_id=1 name=\"keycloak_user\"]'"],
         "",
-        &["managed from environment \"prod\""],
+        &["refused[role-of-other-environment] keycloak: ", "environment `prod`"],
     ),
     guardrail(
         &[
@@ -53,7 +53,7 @@ const GUARDRAILS: [Guardrail; 8] = [
             MARKED_DATABASE,
         ],
         "",
-        &["database keycloak belongs to role legacy", "keycloak_user", "REASSIGN OWNED"],
+        &["refused[database-owner-differs] keycloak: ", "keycloak_user", "REASSIGN OWNED"],
     ),
     guardrail(
         &[
@@ -65,7 +65,7 @@ const GUARDRAILS: [Guardrail; 8] = [
         "CREATE TABLE foreign_table (id int)",
         &[
             "table public.foreign_table",
-            "for role rdsadmin to do",
+            "refused[step-of-other-role] ",
             // The plan would create the grantee.
             r#"ALTER TABLE "public"."foreign_table" OWNER TO "keycloak_user""#,
         ],
@@ -130,7 +130,7 @@ fn role_without_admin_option() {
         }
         let output_text = expect(&output, 3);
         let remedy = r#"GRANT "keycloak_user" TO "platform_admin" WITH ADMIN OPTION"#;
-        assert!(output_text.contains("no power over role keycloak_user"), "{output_text}");
+        assert!(output_text.contains("refused[admin-option-missing] keycloak: "), "{output_text}");
         assert!(output_text.contains(remedy), "{output_text}");
         assert_eq!(fixture.catalog_state(), catalog_state);
         fixture.query(remedy);
@@ -182,12 +182,9 @@ fn administrator_and_its_database_are_reserved() {
         );
         let catalog_state = fixture.catalog_state();
         let output_text = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 3);
+        assert!(output_text.contains("refused[role-is-administrator] keycloak: "), "{output_text}");
         assert!(
-            output_text.contains("role platform_admin is the administrator itself"),
-            "{output_text}"
-        );
-        assert!(
-            output_text.contains("database platform is the administrator's own"),
+            output_text.contains("refused[administrator-database] backstage: "),
             "{output_text}"
         );
         assert_eq!(fixture.catalog_state(), catalog_state);
@@ -196,10 +193,10 @@ fn administrator_and_its_database_are_reserved() {
 
 #[test]
 fn invalid_secrets_are_refused() {
-    const REST: &str = "does not exist";
+    const REST: &str = "refused[secret-unavailable]";
     let cases = [
-        (r#"{"username": "other", "password": "Canary-1"}"#, "is for user \"other\""),
-        (r#"{"dbname": "other", "password": "Canary-1"}"#, "is for database \"other\""),
+        (r#"{"username": "other", "password": "Canary-1"}"#, "is for user `other`"),
+        (r#"{"dbname": "other", "password": "Canary-1"}"#, "is for database `other`"),
         (r#"{"username": "keycloak_user"}"#, "has no key `password`"),
         (r#"{"password": ""}"#, "the password is empty"),
         (r#"{"password": "PLACEHOLDER"}"#, "is a placeholder"),

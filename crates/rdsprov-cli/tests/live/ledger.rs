@@ -151,7 +151,10 @@ fn refused_and_failed_runs_are_recorded() {
     assert_eq!(failed["status"], "error");
     fixture.query("CREATE ROLE shop_owner");
     let refused = run(&[], 3);
-    assert!(refused["message"].as_str().unwrap().contains("not managed"), "{refused}");
+    assert!(
+        refused["message"].as_str().unwrap().starts_with("refused[role-not-managed]"),
+        "{refused}"
+    );
     assert!(refused["plan"].is_string(), "{refused}");
     fixture.query("DROP ROLE shop_owner");
     // The CSV file cannot be written, which the ledger records.

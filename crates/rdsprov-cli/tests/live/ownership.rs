@@ -42,7 +42,7 @@ fn manual_fix(fixture: &Fixture, definitions: &str, arguments: &[&str]) -> (Stri
     let text = |value: &Value| value.as_str().unwrap_or("postgres").to_owned();
     let manual_fix = &refusal["manual_fix"];
     let statement = text(&manual_fix["sql"]);
-    assert!(text(&refusal["remedy"]).contains(&statement), "{refusal}");
+    assert!(text(&refusal["hint"]).contains(&statement), "{refusal}");
     (text(&manual_fix["database"]), statement)
 }
 
@@ -234,10 +234,9 @@ fn printed_statements_for_a_missing_owner() {
         fixture.query("DROP OWNED BY successor; DROP ROLE successor");
         let before = shared(&fixture);
         let output_text = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 3);
-        let create = r#"or create role successor as the administrator, have a superuser run, in database shop: "#;
+        let create = "; or create role successor as the administrator, set `adopt = true`, then run as the RDS master user or a superuser in database shop: ";
         let (_, rest) = output_text.split_once(create).unwrap();
-        let (statement, _) =
-            rest.split_once(" and take the role over with `adopt = true`").unwrap();
+        let (statement, _) = rest.split_once('\n').unwrap();
         fixture.server.master("platform", "CREATE ROLE successor").unwrap();
         fixture.query_in("shop", statement);
         assert_eq!(shared(&fixture), before, "PostgreSQL {major}");

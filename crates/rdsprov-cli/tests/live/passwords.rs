@@ -33,17 +33,17 @@ fn stored(fixture: &Fixture) -> String {
 const ANSWERS: [(&str, &str, &str); 5] = [
     (
         "ALTER ROLE keycloak_user NOLOGIN",
-        "whether the password of role keycloak_user is right: it cannot log in yet",
+        "whether the password of role keycloak_user is correct",
         "ALTER ROLE keycloak_user LOGIN",
     ),
     (
         "ALTER ROLE keycloak_user VALID UNTIL '2001-01-01'",
-        "whether the password of role keycloak_user is right: it cannot log in yet",
+        "whether the password of role keycloak_user is correct",
         "ALTER ROLE keycloak_user VALID UNTIL 'infinity'",
     ),
     (
         "ALTER DATABASE keycloak CONNECTION LIMIT 0; REVOKE CONNECT ON DATABASE keycloak FROM keycloak_user",
-        "database keycloak cannot be looked into",
+        "refused[database-unreachable] keycloak: ",
         "ALTER DATABASE keycloak CONNECTION LIMIT -1; GRANT CONNECT ON DATABASE keycloak TO keycloak_user",
     ),
     (
@@ -159,15 +159,14 @@ const LOGIN_ANSWERS: [(Intercept, &str); 16] = [
     (Intercept::Error("42501", "permission denied for database \"x\""), ""),
     (Intercept::Error("3D000", "database \"x\" does not exist"), ""),
     (Intercept::Error("55000", "database \"x\" is not currently accepting connections"), ""),
-    (Intercept::End, "could not be checked and is left as it is: cannot connect to 127.0.0.1:"),
+    (Intercept::End, "could not be checked and is not changed: cannot connect to 127.0.0.1:"),
     (Intercept::Silence, "no response within 15 s"),
 ];
 
 #[test]
 fn login_errors_are_distinguished() {
     let fixture = applied_on(Server::start_without_tls(versions()[0]).unwrap());
-    let left_as_it_is =
-        "the password of role keycloak_user could not be checked and is left as it is";
+    let left_as_it_is = "note[password-not-checked]: the password of role keycloak_user ";
     for (answer, says) in LOGIN_ANSWERS {
         let proxy = LoginProxy::start(&fixture.server, move |role| {
             (role == "keycloak_user").then_some(answer)
@@ -343,8 +342,8 @@ fn password_policies_of_configuration_and_server() {
     let toml = fixture.path().join("rdsprov.toml");
     std::fs::write(&toml, "[passwords]\nminimum_length = 100\n").unwrap();
     let output_text = expect(&fixture.run(TEAMS, &["apply"]), 3);
-    assert_eq!(output_text.matches("refused (").count(), 2, "{output_text}");
-    assert!(output_text.contains("less than 100 characters"), "{output_text}");
+    assert_eq!(output_text.matches("\nrefused[password-too-short]").count(), 2, "{output_text}");
+    assert!(output_text.contains("fewer than 100 characters"), "{output_text}");
     std::fs::remove_file(toml).unwrap();
 
     fixture.query("REVOKE rds_password FROM rds_superuser");
@@ -356,7 +355,7 @@ fn password_policies_of_configuration_and_server() {
     fixture.query(r#"GRANT "rds_password" TO "platform_admin""#);
     fixture.query("ALTER DATABASE platform SET password_encryption = md5");
     let output_text = expect(&fixture.run(TEAMS, &["apply"]), 0);
-    assert!(output_text.contains("password_encryption is md5"), "{output_text}");
+    assert!(output_text.contains("note[password-encryption-differs]: "), "{output_text}");
     assert!(stored(&fixture).starts_with("SCRAM-SHA-256$"));
 }
 
@@ -378,7 +377,7 @@ fn connection_limits_do_not_reset_passwords() {
         let before = stored(&fixture);
         fixture.query("ALTER DATABASE keycloak CONNECTION LIMIT 0");
         let printed = expect(&fixture.run(TEAMS, &["plan"]), 3);
-        assert!(printed.contains("database keycloak cannot be looked into"), "{printed}");
+        assert!(printed.contains("refused[database-unreachable] keycloak: "), "{printed}");
         assert!(!printed.contains("set_password"), "{printed}");
         fixture.query("ALTER DATABASE keycloak CONNECTION LIMIT -1");
         // Uses all slots for roles that are not superusers, except one for the command itself.

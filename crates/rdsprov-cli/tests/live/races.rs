@@ -90,7 +90,7 @@ fn database_closed_to_the_administrator() {
         );
         let output_text =
             expect(&fixture.run("teams/levels.tfvars", &["apply", "--env", "dev"]), 0);
-        assert!(output_text.contains("not seen: what is inside database shop"), "{output_text}");
+        assert!(output_text.contains("deferred: the contents of database shop"), "{output_text}");
         let reader = password("shop_reports");
         let usage = "SELECT has_schema_privilege('public', 'USAGE')";
         let held = fixture.server.sql_as("shop_reader", &reader, "shop", usage).unwrap();

@@ -407,7 +407,7 @@ fn invalid_rotations_are_refused() {
     refused("two_a", &[], 3, "[several-secrets]");
     refused("shared", &[], 3, "give each role its own secret");
     refused("admin", &[], 3, "of role admin_user is also the secret of the administrator");
-    refused("new", &[], 3, "role new_user does not exist on this server");
+    refused("new", &[], 3, "refused[role-missing] new: ");
     refused("keycloak", &["--format", "sql"], 64, "a rotation has no SQL script");
     refused("keycloak", &["--secret-stage", "AWSPENDING"], 64, "remove --secret-stage STAGE");
     let directory = format!("file:{}", fixture.path().display());
@@ -415,13 +415,17 @@ fn invalid_rotations_are_refused() {
     for (done, says, undone) in [
         (
             "COMMENT ON ROLE keycloak_user IS 'ours'",
-            "exists and is not managed",
+            "refused[role-not-managed] keycloak: ",
             "COMMENT ON ROLE keycloak_user IS '[managed by rdsprov: environment=dev application=keycloak build_id= name=\"keycloak_user\"]'",
         ),
-        ("ALTER ROLE keycloak_user NOLOGIN", "may not log in", "ALTER ROLE keycloak_user LOGIN"),
+        (
+            "ALTER ROLE keycloak_user NOLOGIN",
+            "refused[role-cannot-log-in] ",
+            "ALTER ROLE keycloak_user LOGIN",
+        ),
         (
             "REVOKE rds_password FROM rds_superuser; ALTER DATABASE platform SET rds.restrict_password_commands = on",
-            "rds.restrict_password_commands",
+            "refused[set-password-restricted] ",
             "GRANT rds_password TO rds_superuser WITH ADMIN OPTION; ALTER DATABASE platform RESET rds.restrict_password_commands",
         ),
     ] {
@@ -438,7 +442,7 @@ fn invalid_rotations_are_refused() {
             Reply::Error("AccessDeniedException", "no".to_owned()),
             "AWS does not allow secretsmanager:DescribeSecret",
         ),
-        (Reply::Value(described), "is rotated already: Secrets Manager's own rotation is on"),
+        (Reply::Value(described), "refused[rotated-by-aws] keycloak: "),
     ] {
         let answers = HttpProxy::start(manager(&fixture), move |call| {
             (call.action == "DescribeSecret").then(|| reply.clone())

@@ -172,7 +172,7 @@ fn invalid_secrets_are_reported_together() {
             format!(r#"{{"password": "{canary}", "engine": "mysql"}}"#),
             "other than PostgreSQL",
         ),
-        ("other", format!(r#"{{"password": "{canary}", "username": "x"}}"#), "is for user \"x\""),
+        ("other", format!(r#"{{"password": "{canary}", "username": "x"}}"#), "is for user `x`"),
     ];
     for (application, text, _) in &texts {
         fixture.secret(&id(application), text);
@@ -231,9 +231,9 @@ fn invalid_secrets_are_reported_together() {
     assert!(started.elapsed() < Duration::from_secs(20), "the run took too long");
     for (application, says) in &kinds {
         let is_reported = |line: &str| {
-            line.starts_with(&format!("refused ({application}): secret {} ", id(application)))
-                || line
-                    .starts_with(&format!("refused ({application}): secret {}: ", id(application)))
+            let secret = format!("] {application}: secret {}", id(application));
+            let (before, after) = line.split_once(&secret).unwrap_or_default();
+            before.starts_with("refused[secret-") && after.starts_with([' ', ':'])
         };
         let line = output_text.lines().find(|line| is_reported(line));
         assert!(
@@ -246,7 +246,7 @@ fn invalid_secrets_are_reported_together() {
         );
     }
     let says = format!(
-        "secret {far} is in region us-east-1, but this run reads secrets in region eu-west-2"
+        "refused[secret-unavailable] far: secret {far} is in region us-east-1, but this run reads secrets in region eu-west-2"
     );
     assert!(output_text.contains(&says), "{output_text}");
     assert!(run(&verbose).contains("aws_smithy"), "the log of the libraries is missing");

@@ -92,7 +92,7 @@ fn undecodable_names_affect_one_database() {
                }"#,
         );
         let output_text = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 3);
-        assert!(output_text.contains("database legacy cannot be looked into"), "{output_text}");
+        assert!(output_text.contains("refused[database-unreachable] legacy: "), "{output_text}");
         assert!(output_text.contains("USAGE on schema public to shop_reader"), "{output_text}");
     }
 }

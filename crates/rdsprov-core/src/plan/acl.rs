@@ -1,9 +1,8 @@
-//! The difference between an ACL and what it shall grant: the one rule that databases, schemas,
-//! relations, columns, other objects and default privileges share.
+//! Compares an ACL with the declared privileges: the only comparison, for databases, schemas, relations, columns,
+//! other objects and default privileges.
 //!
-//! A privilege that a managed role granted, through a grant option that it shall not have, counts for
-//! nothing: it falls with that option. Where it would fall on somebody who is not managed, nothing can be
-//! done before a person has decided.
+//! A managed role must not have a grant option. A privilege that it granted depends on this option and is revoked
+//! with it. If a role that is not managed would lose a privilege in this way, the plan is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,60 +11,60 @@ use crate::name::RoleName;
 use crate::observed::{AclItem, Grantee};
 use crate::privilege::{Privilege, Privileges};
 
-/// What an ACL shall be.
+/// The declared privileges of an ACL.
 pub struct Policy<'a> {
-    /// What each managed role shall hold; nothing, where it is not named.
+    /// The privileges of each managed role; roles that are missing have none.
     pub wanted: &'a BTreeMap<RoleName, Privileges>,
-    /// The roles whose privileges are looked after; who owns the object is none of them.
+    /// Returns whether the privileges of a role are managed. The owner of the object is not managed.
     pub managed: &'a dyn Fn(&RoleName) -> bool,
-    /// What PUBLIC may keep; `None` where its privileges are nobody's business.
+    /// The privileges that PUBLIC may keep, or `None` if they are not managed.
     pub public: Option<Privileges>,
 }
 
-/// Privileges to take away that one grantor gave one grantee.
+/// The privileges to revoke that one grantor granted to one grantee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revoke {
-    /// Who loses them.
+    /// The role, or PUBLIC, that loses them.
     pub grantee: Grantee,
-    /// Who gave them: a revoke takes only what its own grantor gave.
+    /// The grantor: PostgreSQL revokes only what the current role granted.
     pub grantor: RoleName,
-    /// What.
+    /// The privileges.
     pub privileges: Privileges,
-    /// What of them.
+    /// Whether the privileges or only their grant options are revoked.
     pub scope: RevokeScope,
-    /// Whether it was granted on: then that falls with it.
+    /// Whether the grantee granted them to others: the revocation then needs `CASCADE`.
     pub granted_on: bool,
-    /// Who else held some of it from the grantee and loses it too.
+    /// The grantees that lose privileges through `CASCADE`.
     pub dependents: BTreeSet<Grantee>,
 }
 
-/// What somebody who is not managed holds through a managed role's grant option.
+/// Privileges that a role without management has through the grant option of a managed role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DependentGrant {
-    /// Who holds it.
+    /// The role, or PUBLIC, that has them.
     pub holder: Grantee,
-    /// Through whom.
+    /// The managed role that granted them.
     pub through: RoleName,
-    /// What.
+    /// The privileges.
     pub privileges: Privileges,
-    /// Whether it may grant that on.
+    /// Whether the holder has the grant option, too.
     pub grantable: bool,
 }
 
-/// What to change in one ACL.
+/// The changes of one ACL.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct AclDiff {
-    /// What each grantee lacks.
+    /// The privileges that each grantee lacks.
     pub grant: BTreeMap<RoleName, Privileges>,
-    /// What is to be taken away.
+    /// The privileges to revoke.
     pub revoke: Vec<Revoke>,
-    /// What forbids it.
+    /// The privileges of other roles that prevent a revocation.
     pub dependent_grants: Vec<DependentGrant>,
-    /// What each holds, and whether it may grant that on.
+    /// The privileges that each grantee has, and whether it has the grant option.
     pub held: BTreeMap<(Grantee, Privilege), bool>,
 }
 
-/// Compares.
+/// Returns the changes that give an ACL the declared privileges.
 pub fn diff(acl: &[AclItem], policy: &Policy<'_>) -> AclDiff {
     let is_managed = |grantee: &Grantee| match grantee {
         Grantee::Role(role) => (policy.managed)(role),
@@ -98,7 +97,7 @@ pub fn diff(acl: &[AclItem], policy: &Policy<'_>) -> AclDiff {
     result.grant.retain(|_, lacking| !lacking.is_empty());
     for revoke in &mut result.revoke {
         let mut givers = BTreeSet::from([revoke.grantee.clone()]);
-        // To somebody else, or to itself once more.
+        // To another grantee, or to itself a second time.
         let from_grantee = |item: &&AclItem| {
             Grantee::Role(item.grantor.clone()) == revoke.grantee
                 && revoke.privileges.contains(&item.privilege)
@@ -129,18 +128,18 @@ pub fn diff(acl: &[AclItem], policy: &Policy<'_>) -> AclDiff {
 }
 
 impl AclDiff {
-    /// What PUBLIC has and keeps.
+    /// Returns the privileges that PUBLIC has and keeps.
     pub fn kept_by_public(&self) -> Privileges {
-        let is_taken = |privilege: &Privilege| {
+        let is_revoked = |privilege: &Privilege| {
             self.revoke.iter().any(|revoke| {
                 revoke.grantee == Grantee::Public && revoke.privileges.contains(privilege)
             })
         };
         let held = self.held.keys().filter(|(grantee, _)| *grantee == Grantee::Public);
-        held.map(|(_, privilege)| *privilege).filter(|privilege| !is_taken(privilege)).collect()
+        held.map(|(_, privilege)| *privilege).filter(|privilege| !is_revoked(privilege)).collect()
     }
 
-    /// Whether PUBLIC has all of these and keeps them.
+    /// Returns whether PUBLIC has and keeps all of these privileges.
     pub fn held_by_public(&self, privileges: &Privileges) -> bool {
         privileges.is_subset(&self.kept_by_public())
     }
@@ -184,8 +183,8 @@ impl AclDiff {
     }
 }
 
-/// The ACL after the object has got another owner, as PostgreSQL rewrites it: the new owner stands where
-/// the old one stood, and what both held is one.
+/// Returns the ACL after a change of the owner, as PostgreSQL rewrites it: the new owner replaces the old one, and
+/// their entries are merged.
 pub fn with_owner(acl: &[AclItem], from: &RoleName, to: &RoleName) -> Vec<AclItem> {
     let renamed = |role: &RoleName| if role == from { to.clone() } else { role.clone() };
     let mut items: BTreeMap<(Grantee, RoleName, Privilege), bool> = BTreeMap::new();

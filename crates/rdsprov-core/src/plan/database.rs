@@ -1,18 +1,21 @@
-//! Desired less observed inside one database: in which order, who acts, and how one ACL is brought to what
-//! it shall be. The rooms beside this one compare [`super::schemas`], [`super::relations`], what is made
-//! later ([`super::default_privileges`]) and [`super::extensions`], or hand all of it over ([`super::ownership`]).
+//! Plans the changes inside one database: their order, the role that executes each one, and the changes of a
+//! single ACL.
+//!
+//! Other modules compare one kind of object each: [`super::schemas`], [`super::relations`],
+//! [`super::default_privileges`] and [`super::extensions`]. [`super::ownership`] transfers objects to a new owner.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::{self, AclDiff, Policy, Revoke};
 use super::blocked::{AclContext, BlockedStep};
-use super::databases::{granted_words, listed, revoked_words};
+use super::databases::{granted_words, revoked_words};
 use super::ownership::with_new_owner;
 use super::planner::Planner;
 use super::schemas::{ResolvedSchema, default_contents};
 use super::sql::{self, GrantTarget, RevokeScope, Statement};
 use super::{
-    Action, DATABASE_OWNER, ExecuteAs, Hazard, MembershipOption, Memberships, Step, TemporaryUsage,
+    Action, DATABASE_OWNER, ExecuteAs, Executor, Hazard, MembershipOption, Memberships, NoteKind,
+    RefusalKind, Step, TemporaryUsage,
 };
 use crate::definitions::AccessLevel;
 use crate::desired;
@@ -20,41 +23,41 @@ use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName, TEMPLATE}
 use crate::observed::{AclItem, Contents, Grantee, Owned};
 use crate::privilege::{self, ObjectKind, Privileges};
 
-/// Whoever is a member of one of these may use every schema.
+/// The members of these predefined roles have `USAGE` on every schema.
 const READS_AND_WRITES_ALL: [&str; 2] = ["pg_read_all_data", "pg_write_all_data"];
 
-/// One database while it is compared.
+/// Compares one database and collects the steps.
 pub(super) struct DatabasePlanner<'a, 'b> {
     pub planner: &'a mut Planner<'b>,
     pub name: &'a DatabaseName,
     pub database: &'a desired::Database,
     pub owner: &'a RoleName,
-    /// Whether the database is only now created, so that nobody can lose anything in it.
+    /// Whether the plan creates the database, so that its steps have no hazards.
     pub is_new: bool,
-    /// The schemas whose names stand in what is compared.
+    /// The schemas that the names of the compared objects contain.
     schemas_in_scope: Vec<ResolvedSchema>,
-    /// Whether what is compared is in a schema that is yet to be made.
+    /// Whether the plan creates the schema of the compared objects.
     pub schema_is_planned: bool,
     pub steps: Vec<Step>,
 }
 
-/// How the administrator gets to do something.
+/// The roles, memberships and privileges with which the administrator executes a step.
 #[derive(Clone)]
 pub(super) struct ExecutionContext {
     pub execute_as: ExecuteAs,
-    /// What it has to be a member of beside the role it acts as.
+    /// The roles, other than `execute_as`, that the administrator must be a member of.
     pub temporary_memberships: Memberships,
     pub temporary_usage: Vec<TemporaryUsage>,
 }
 
 impl ExecutionContext {
-    /// Acting as somebody is all there is to it.
+    /// Creates a context that needs no more than acting as a role.
     pub fn plain(execute_as: ExecuteAs) -> Self {
         Self { execute_as, temporary_memberships: Memberships::new(), temporary_usage: Vec::new() }
     }
 }
 
-/// A revocation in words, and its statement.
+/// Returns a revocation in words, and its statement.
 pub(super) fn revoked(revoke: &Revoke, target: &GrantTarget) -> (String, Statement) {
     let name = |grantee: &Grantee| match grantee {
         Grantee::Public => "PUBLIC".to_owned(),
@@ -66,7 +69,7 @@ pub(super) fn revoked(revoke: &Revoke, target: &GrantTarget) -> (String, Stateme
     }
     if !revoke.dependents.is_empty() {
         let dependents: Vec<String> = revoke.dependents.iter().map(name).collect();
-        words = format!("{words}, and what it granted on to {}", dependents.join(", "));
+        words = format!("{words}, and with it that of {}", dependents.join(", "));
     }
     let statement =
         sql::revoke(revoke.scope, &revoke.privileges, target, &revoke.grantee, revoke.granted_on);
@@ -74,7 +77,7 @@ pub(super) fn revoked(revoke: &Revoke, target: &GrantTarget) -> (String, Stateme
 }
 
 impl Planner<'_> {
-    /// The steps inside a database that does not exist yet: it will be as the template is.
+    /// Plans the steps inside a database that does not exist yet: it will be a copy of the template.
     pub(super) fn plan_new_database_contents(
         &mut self,
         name: &DatabaseName,
@@ -87,7 +90,7 @@ impl Planner<'_> {
         DatabasePlanner::new(self, name, database, owner, true).compare(&contents, None)
     }
 
-    /// The steps inside a database that was looked into.
+    /// Plans the steps inside a database whose contents were observed.
     pub(super) fn plan_database_contents(
         &mut self,
         name: &DatabaseName,
@@ -128,36 +131,37 @@ impl<'a, 'b> DatabasePlanner<'a, 'b> {
 }
 
 impl DatabasePlanner<'_, '_> {
-    /// `before` is the owner that the database had until now, and what was inside then.
+    /// Returns the steps in order. If the database gets another owner, `before` is the old owner and the contents
+    /// before the transfer, and `contents` those after it.
     pub(super) fn compare(
         mut self,
         contents: &Contents,
         before: Option<(&RoleName, &Contents)>,
     ) -> Vec<Step> {
         let contents = &self.take_over_schemas(contents);
-        // First: a schema that is made takes what the defaults give.
+        // First, because a new schema gets its privileges from the default privileges.
         self.revoke_excess(contents);
         for schema_name in self.database.covered_schemas() {
             if !contents.schemas.contains_key(schema_name) {
                 self.missing_schema(schema_name, contents);
             }
         }
-        // A function goes only to who may create in its schema: schemas come first, but for those that
-        // have to be handed over themselves.
+        // The new owner of a function needs CREATE on its schema. So schemas come before the transfer, except those
+        // that are transferred themselves.
         let is_transferred = |name: &SchemaName| {
             before.is_some_and(|(from, was)| {
                 was.schemas.get(name).is_some_and(|schema| schema.owner == *from)
             })
         };
-        let (later, first): (Vec<_>, Vec<_>) =
+        let (transferred, others): (Vec<_>, Vec<_>) =
             contents.schemas.iter().partition(|(name, _)| is_transferred(name));
-        for (schema_name, schema) in first {
+        for (schema_name, schema) in others {
             self.schema(schema_name, schema);
         }
         if let Some((from, was)) = before {
             self.transfer_ownership(from, was);
         }
-        for (schema_name, schema) in later {
+        for (schema_name, schema) in transferred {
             self.schema(schema_name, schema);
         }
         for (schema_name, schema) in &contents.schemas {
@@ -182,43 +186,41 @@ impl DatabasePlanner<'_, '_> {
         }
         self.schemas_in_scope.clear();
         self.refuse_unexpected_owners(contents);
-        // Last: `ALL TABLES` would count an extension's, too.
+        // Last, because `ALL TABLES` would include the tables of a new extension.
         self.extensions(contents);
         self.steps
     }
 
-    /// A declared role that is neither the owner nor a creator owns nothing in the database: it could do with
-    /// that whatever it likes.
+    /// Refuses objects of declared roles that are neither the owner nor a creator: the owner of an object has all
+    /// privileges on it, whatever its access level is.
     fn refuse_unexpected_owners(&mut self, contents: &Contents) {
         let (place, to) = self.current_database_and_owner();
         for Owned { role, count, kind, identity } in &contents.owned {
             if !self.is_managed(role) || self.is_creator(role) {
                 continue;
             }
-            // That is refused for itself, and comes first.
+            // The SUPERUSER attribute is refused separately.
             if self.planner.observed.roles.get(role).is_some_and(|seen| seen.superuser) {
                 continue;
             }
-            let more = if *count > 1 { format!(" and {} more", count - 1) } else { String::new() };
-            let message = format!(
-                "in database {place}, {kind} {identity}{more} belong{} to role {role}, which is not declared to own anything there",
-                if *count > 1 { "" } else { "s" }
-            );
             let application = self.application(Some(role));
-            if self.planner.refuse_subscriptions(&place, &application, role, &message) {
+            if self.planner.refuse_subscriptions(&place, &application, role) {
                 continue;
             }
             let manual_fix = self.planner.manual_transfer_sql(&place, role, &to);
-            let remedy = format!(
-                "have a superuser run, in database {place}: {}; or name {role} in `creators`",
-                manual_fix.sql
-            );
-            self.planner.findings.add_refusal(&application, message, remedy, Some(manual_fix));
+            let kind = RefusalKind::ObjectsOfDeclaredRole {
+                database: place.clone(),
+                object: format!("{kind} {identity}"),
+                others: count.saturating_sub(1),
+                role: role.clone(),
+            };
+            let executor = Executor::MasterUserOrSuperuser;
+            self.planner.refuse_with_fix(&application, kind, executor, manual_fix);
         }
     }
 
-    /// Where something is that is in the way, and to whom it can go, before this plan makes anything: what is in a
-    /// database to come is in the template.
+    /// Returns the database that contains an object now, and the role that can own it before this plan is applied.
+    /// The objects of a new database are in the template.
     pub(super) fn current_database_and_owner(&self) -> (DatabaseName, RoleName) {
         let observed = self.planner.observed;
         if self.is_new {
@@ -231,7 +233,7 @@ impl DatabasePlanner<'_, '_> {
         (self.name.clone(), owner.clone())
     }
 
-    /// The roles whose future objects are granted: the owner, and the declared creators there are.
+    /// Returns the roles for whose future objects privileges are granted: the owner and the existing creators.
     pub(super) fn creators(&self) -> BTreeSet<RoleName> {
         let planner = &self.planner;
         let known = |role: &&RoleName| {
@@ -240,8 +242,8 @@ impl DatabasePlanner<'_, '_> {
         self.database.creators.iter().filter(known).chain([self.owner]).cloned().collect()
     }
 
-    /// Adds a step that `required_role` (an owner or a grantor) is to carry out; where nobody can act for it, a
-    /// refusal that names the statement it would have to run.
+    /// Adds a step that must be executed as `required_role`, an owner or a grantor. If the administrator cannot act
+    /// as it, adds a refusal with the statement for that role.
     pub(super) fn step(
         &mut self,
         action: Action,
@@ -256,7 +258,12 @@ impl DatabasePlanner<'_, '_> {
             return;
         }
         let target = GrantTarget::Database(self.name.clone());
-        self.refuse_for(required_role, &target, &action.to_string(), role, &summary, &statement);
+        let verb = match action {
+            Action::CreateSchema | Action::CreateExtension => "create",
+            _ if hazards.contains(&Hazard::RevokesAccess) => "revoke",
+            _ => "grant",
+        };
+        self.refuse_for(required_role, &target, verb, role, &summary, &statement);
     }
 
     fn refuse_for(
@@ -292,7 +299,7 @@ impl DatabasePlanner<'_, '_> {
         self.planner.refuse_blocked_step(&context, what);
     }
 
-    /// The schemas at hand that alone keep a role from doing what the administrator would do as it.
+    /// Returns the schemas without `USAGE`, if they are the only reason why a role cannot execute a step.
     fn schemas_without_usage(&self, required_role: &RoleName) -> Vec<SchemaName> {
         if self.planner.act_as(required_role).is_none() {
             return Vec::new();
@@ -300,8 +307,8 @@ impl DatabasePlanner<'_, '_> {
         self.without_usage(required_role).map(|schema| schema.name.clone()).collect()
     }
 
-    /// How to act for an owner or grantor in the schemas at hand. Who may not use a schema cannot name
-    /// what is in it: then the schema's owner lets it in.
+    /// Returns how to execute a step as an owner or grantor. PostgreSQL finds an object only in a schema on which
+    /// the role has `USAGE`; if the role has not, the owner of the schema grants it for the step.
     pub(super) fn execution_context(&self, required_role: &RoleName) -> Option<ExecutionContext> {
         let mut context = self.act_as(required_role)?;
         for schema in self.without_usage(required_role) {
@@ -317,15 +324,15 @@ impl DatabasePlanner<'_, '_> {
         Some(context)
     }
 
-    /// How to act for an owner or grantor. Whoever can become the database's owner can become the role that
-    /// stands for it: PostgreSQL then takes that one for the grantor, whatever the owner may grant itself.
+    /// Returns how to act as an owner or grantor. For `pg_database_owner`, PostgreSQL takes this role as the grantor,
+    /// even if the owner of the database has the grant option itself.
     fn act_as(&self, required_role: &RoleName) -> Option<ExecutionContext> {
         if required_role.as_str() != DATABASE_OWNER {
             return self.planner.act_as(required_role).map(ExecutionContext::plain);
         }
         let execute_as = self.planner.act_as(self.owner)?;
-        // Up to 15, who is the owner's member already may have been looked up before its database was known (a
-        // line of pg_hba.conf with `+role` does that), and is told no; a membership granted now is looked up anew.
+        // Before PostgreSQL 16, the server may have cached the memberships before it knew the database, for example
+        // for `+role` in pg_hba.conf, and then rejects `SET ROLE`. A new membership clears this cache.
         let is_member_before = self.planner.is_member_already(self.owner, MembershipOption::Set);
         if self.planner.observed.major() < 16 && is_member_before {
             return Some(ExecutionContext::plain(execute_as));
@@ -341,16 +348,16 @@ impl DatabasePlanner<'_, '_> {
         })
     }
 
-    /// The schemas at hand that a role has no way into.
+    /// Returns the schemas in scope on which a role has no `USAGE`.
     fn without_usage(&self, role: &RoleName) -> impl Iterator<Item = &ResolvedSchema> {
         let roles = self.planner.has_privileges_of(role);
         self.schemas_in_scope.iter().filter(move |schema| {
             let may_use = schema.users.contains(&Grantee::Public)
                 || roles.iter().any(|one| {
-                    let stands_for = Grantee::Role(RoleName::new_unchecked(DATABASE_OWNER));
+                    let database_owner = Grantee::Role(RoleName::new_unchecked(DATABASE_OWNER));
                     let of_database = one == self.owner
                         && self.planner.inherits(one)
-                        && schema.users.contains(&stands_for);
+                        && schema.users.contains(&database_owner);
                     of_database
                         || schema.users.contains(&Grantee::Role(one.clone()))
                         || READS_AND_WRITES_ALL.contains(&one.as_str())
@@ -389,8 +396,8 @@ impl DatabasePlanner<'_, '_> {
         .clone()
     }
 
-    /// The declared roles but the owner, with what they are granted in a schema: nothing, where their
-    /// entry does not cover it.
+    /// Returns the privileges of each declared role, except the owner, on objects of a schema: none if its entry does
+    /// not cover the schema.
     pub(super) fn wanted(
         &self,
         schema: &SchemaName,
@@ -405,7 +412,8 @@ impl DatabasePlanner<'_, '_> {
             .collect()
     }
 
-    /// The same for relations of one role: the owner of the database has its own by ownership.
+    /// Returns the same for the relations of one owner. The owner of the database gets privileges on relations of
+    /// other roles.
     pub(super) fn wanted_on_relations(
         &self,
         owner: &RoleName,
@@ -425,12 +433,12 @@ impl DatabasePlanner<'_, '_> {
         self.planner.desired.roles.contains_key(role) && role != self.owner
     }
 
-    /// Whether what a role makes is granted as the owner's own: the owner, and the declared creators.
+    /// Returns whether the objects of a role get the same grants as those of the owner.
     pub(super) fn is_creator(&self, role: &RoleName) -> bool {
         role == self.owner || self.database.creators.contains(role)
     }
 
-    /// What an ACL differs by.
+    /// Compares one ACL with the declared privileges.
     pub(super) fn differs(
         &self,
         owner: &RoleName,
@@ -440,14 +448,14 @@ impl DatabasePlanner<'_, '_> {
     ) -> AclDiff {
         let managed = |role: &RoleName| self.is_managed(role) && role != owner;
         let mut acl_diff = acl::diff(acl, &Policy { wanted, managed: &managed, public });
-        // An owner has what it needs by ownership, whatever its own entry says.
+        // The owner of an object has its privileges by ownership.
         if owner.as_str() != DATABASE_OWNER && owner != self.owner {
             acl_diff.grant.remove(owner);
         }
         acl_diff
     }
 
-    /// Brings one ACL to what it shall be.
+    /// Adds the steps that give one ACL the declared privileges.
     pub(super) fn acl(
         &mut self,
         target: &GrantTarget,
@@ -463,7 +471,8 @@ impl DatabasePlanner<'_, '_> {
         self.revokes(target, owner, &acl_diff);
     }
 
-    /// Grants what a role lacks; where nobody can and PUBLIC has it, a note is enough.
+    /// Grants privileges to a role. If the administrator cannot, and PUBLIC has the privileges, adds a note instead
+    /// of a refusal.
     pub(super) fn grant(
         &mut self,
         target: &GrantTarget,
@@ -478,10 +487,13 @@ impl DatabasePlanner<'_, '_> {
             Some(context) => {
                 self.push(Action::Grant, Some(role), context, summary, statement, &[]);
             }
-            None if held_by_public => self.planner.note(format!(
-                "in database {}, role {role} has {} on {} through PUBLIC: the administrator cannot act as role {owner} to grant it",
-                self.name, listed(privileges), target.words()
-            )),
+            None if held_by_public => self.planner.note(NoteKind::PrivilegeThroughPublic {
+                role: role.clone(),
+                privileges: privileges.clone(),
+                object: target.words(),
+                database: self.name.clone(),
+                owner: owner.clone(),
+            }),
             None => self.refuse_for(owner, target, "grant", Some(role), &summary, &statement),
         }
     }
@@ -498,8 +510,8 @@ impl DatabasePlanner<'_, '_> {
             if self.planner.refuse_dependent_grants(&context, acl_diff) {
                 return;
             }
-            // What the database's owner granted by a grant option that it has lost since, it cannot take
-            // back: PostgreSQL takes the role that stands for it for the grantor.
+            // The owner of the database cannot revoke what it granted with an option that it has lost: PostgreSQL
+            // takes pg_database_owner as the grantor.
             let itself = Grantee::Role(self.owner.clone());
             let held = |privilege| acl_diff.held.get(&(itself.clone(), privilege)).copied();
             if owner.as_str() == DATABASE_OWNER
@@ -526,10 +538,11 @@ impl DatabasePlanner<'_, '_> {
                 if revoke.grantee != Grantee::Public && acl_diff.held_by_public(&revoke.privileges)
                 {
                     let (summary, _) = revoked(revoke, target);
-                    self.planner.note(format!(
-                        "in database {}, \"revoke {summary}\" is for role {} to do, as which the administrator cannot act; PUBLIC has it anyway",
-                        self.name, revoke.grantor
-                    ));
+                    self.planner.note(NoteKind::RevocationWithoutEffect {
+                        step: format!("revoke {summary}"),
+                        role: revoke.grantor.clone(),
+                        database: self.name.clone(),
+                    });
                     continue;
                 }
                 let unusable_schemas = self.schemas_without_usage(&revoke.grantor);

@@ -1,26 +1,28 @@
-//! Databases as all others see them: whether they may be touched, how one comes into the world, who owns
-//! it, and who may enter it.
+//! Plans database creation, ownership and `CONNECT` privileges.
 
 use std::collections::BTreeMap;
 
 use super::acl::{self, AclDiff, Policy, with_owner};
 use super::blocked::AclContext;
-use super::planner::Planner;
+use super::planner::{Adoptable, Planner};
 use super::sql::{self, GrantTarget, Statement};
-use super::{Action, ExecuteAs, Hazard, ManualFix, Memberships, Scope, Step, Transaction, orphans};
+use super::{
+    Action, ExecuteAs, Executor, Hazard, ManualFix, Memberships, RefusalKind, Remedy, Scope, Step,
+    Transaction, orphans,
+};
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::{self, Grantee};
 use crate::privilege::{self, Privilege, Privileges};
 
-/// What became of a declared database.
+/// The result of looking for a declared database.
 pub(super) enum DatabaseStatus<'a> {
     Absent { unfinished: bool },
     Present(&'a observed::Database),
     Blocked,
 }
 
-/// Who a step is for, and how it is taken.
+/// The application and role of a step, and the role as which it is executed.
 pub(super) struct StepTarget<'b> {
     pub application: &'b ApplicationName,
     pub role: Option<&'b RoleName>,
@@ -47,7 +49,7 @@ pub(super) fn step(
 }
 
 impl<'a> Planner<'a> {
-    /// Finds a declared database, or says why it is not to be touched.
+    /// Finds a declared database, or refuses to change it.
     pub(super) fn database(
         &mut self,
         name: &DatabaseName,
@@ -55,11 +57,7 @@ impl<'a> Planner<'a> {
     ) -> DatabaseStatus<'a> {
         let application = &database.application;
         if *name == self.observed.admin_database {
-            self.refuse(
-                application,
-                format!("database {name} is the administrator's own"),
-                "give the application a database of its own".to_owned(),
-            );
+            self.refuse(application, RefusalKind::AdministratorDatabase { database: name.clone() });
             return DatabaseStatus::Blocked;
         }
         let Some(seen) = self.observed.databases.get(name) else {
@@ -69,7 +67,7 @@ impl<'a> Planner<'a> {
             return DatabaseStatus::Absent { unfinished: true };
         }
         if self
-            .check_adoption(application, &format!("database {name}"), seen.marker(), database.adopt)
+            .check_adoption(application, Adoptable::Database(name), seen.marker(), database.adopt)
             .is_none()
         {
             return DatabaseStatus::Blocked;
@@ -77,8 +75,7 @@ impl<'a> Planner<'a> {
         if let Some(reason) = &seen.unreachable {
             self.refuse(
                 application,
-                format!("database {name} cannot be looked into: {reason}"),
-                "see to it that the administrator can connect to it, then run again".to_owned(),
+                RefusalKind::DatabaseUnreachable { database: name.clone(), reason: reason.clone() },
             );
             return DatabaseStatus::Blocked;
         }
@@ -96,27 +93,24 @@ impl<'a> Planner<'a> {
         if allowed { DatabaseStatus::Present(seen) } else { DatabaseStatus::Blocked }
     }
 
-    /// A declared role that owns the database though no entry says so could do there whatever it likes.
+    /// Refuses a database whose owner is a declared role without an owner entry: as the owner, it has all privileges.
     fn refuse_undeclared_owner(
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,
         owner: &RoleName,
     ) {
-        let declared = match database.access.get(owner) {
-            Some(access) => format!("which the definitions declare as its {}", access.level),
-            None => "whose entries are for other databases".to_owned(),
-        };
-        let message = format!("database {name} belongs to role {owner}, {declared}");
-        if self.refuse_subscriptions(name, &database.application, owner, &message) {
+        if self.refuse_subscriptions(name, &database.application, owner) {
             return;
         }
         let manual_fix = self.manual_transfer_sql(name, owner, &self.observed.administrator.name);
-        let remedy = format!(
-            "declare its owner with access_level = \"owner\"; or have a superuser run, in database {name}: {};",
-            manual_fix.sql
-        );
-        self.findings.add_refusal(&database.application, message, remedy, Some(manual_fix));
+        let kind = RefusalKind::DatabaseOwnerUndeclared {
+            database: name.clone(),
+            owner: owner.clone(),
+            declared_as: database.access.get(owner).map(|access| access.level),
+        };
+        let executor = Executor::MasterUserOrSuperuser;
+        self.refuse_with(&database.application, kind, Remedy::Run(executor, manual_fix));
     }
 
     fn creators_exist(&mut self, name: &DatabaseName, database: &desired::Database) {
@@ -126,17 +120,18 @@ impl<'a> Planner<'a> {
             if !known {
                 self.refuse_with_fix(
                     &database.application,
-                    format!(
-                        "role {creator}, which `creators` names for database {name}, does not exist"
-                    ),
-                    "the administrator, unless the name is a mistake,",
+                    RefusalKind::CreatorMissing {
+                        database: name.clone(),
+                        creator: creator.clone(),
+                    },
+                    Executor::Administrator,
                     ManualFix { database: None, sql: sql::create_plain_role(creator).redacted() },
                 );
             }
         }
     }
 
-    /// Not there: to be made, unless it only has another name since.
+    /// Handles a database that does not exist: it is created, unless another one has its name in the marker.
     fn absent_database(
         &mut self,
         name: &DatabaseName,
@@ -151,12 +146,9 @@ impl<'a> Planner<'a> {
         let Some((other, _)) = renamed else { return DatabaseStatus::Absent { unfinished: false } };
         self.refuse_with_fix(
             &database.application,
-            format!("database {name} does not exist, and database {other} was called so when it was made; a new one would be empty"),
-            "a superuser, or its owner with CREATEDB,",
-            ManualFix {
-                database: None,
-                sql: sql::rename_database(other, name).redacted(),
-            },
+            RefusalKind::DatabaseRenamed { database: name.clone(), renamed_to: other.clone() },
+            Executor::MasterUserOrSuperuser,
+            ManualFix { database: None, sql: sql::rename_database(other, name).redacted() },
         );
         DatabaseStatus::Blocked
     }
@@ -172,8 +164,12 @@ impl<'a> Planner<'a> {
         }
         self.refuse_with_fix(
             application,
-            format!("the administrator cannot act as role {owner}, the owner of database {name}"),
-            "a superuser",
+            RefusalKind::DatabaseOwnerInaccessible {
+                administrator: self.observed.administrator.name.clone(),
+                database: name.clone(),
+                owner: owner.clone(),
+            },
+            Executor::AdminOption(owner.clone()),
             ManualFix {
                 database: None,
                 sql: sql::grant_role(owner, &self.observed.administrator.name).redacted(),
@@ -182,7 +178,7 @@ impl<'a> Planner<'a> {
         false
     }
 
-    /// The way of a new database into the world: closed, marked, granted, handed over, opened.
+    /// Creates a database: closed to PUBLIC, marked, granted, transferred to its owner, opened.
     pub(super) fn plan_new_database(
         &mut self,
         name: &DatabaseName,
@@ -191,15 +187,11 @@ impl<'a> Planner<'a> {
     ) -> Option<Transaction> {
         let application = &database.application;
         let Some(owner) = &database.owner else {
-            self.refuse(
-                application,
-                format!("database {name} does not exist and no application declares its owner"),
-                format!("declare an application with `database_name = \"{name}\"` and `access_level = \"owner\"`"),
-            );
+            self.refuse(application, RefusalKind::OwnerEntryMissing { database: name.clone() });
             return None;
         };
         self.creators_exist(name, database);
-        // Where nobody can act as the owner, the role itself is refused already, with the reason.
+        // If the administrator cannot act as the owner, the role is already refused with the reason.
         self.act_as(owner)?;
         let target = GrantTarget::Database(name.clone());
         fn by<'b>(
@@ -214,7 +206,7 @@ impl<'a> Planner<'a> {
                 temporary_memberships: Memberships::new(),
             }
         }
-        // Nobody knows what has happened to a database that a stopped run left behind.
+        // Other programs may have changed a database that an interrupted run created.
         let seen = self.observed.databases.get(name).filter(|_| unfinished);
         let comment = seen.and_then(|seen| seen.comment.clone());
         let marker =
@@ -274,7 +266,7 @@ impl<'a> Planner<'a> {
         Some(transaction)
     }
 
-    /// Owner, mark and ACL of a database that exists.
+    /// Plans the owner, marker and ACL of an existing database.
     pub(super) fn plan_database_attributes(
         &mut self,
         name: &DatabaseName,
@@ -308,13 +300,14 @@ impl<'a> Planner<'a> {
                 change(Action::Adopt, format!("database {name}"), marker(), &[Hazard::Adopts]);
             }
             Some(old) if old.name != name.as_str() => {
-                let summary = format!("database {name}: its mark still says {}", old.name);
+                let summary =
+                    format!("database {name}: marker names {name} instead of {}", old.name);
                 change(Action::AlterDatabase, summary, marker(), &[]);
             }
             Some(_) => {}
         }
         if !seen.allow_connections {
-            let summary = format!("database {name}: open to those who may connect");
+            let summary = format!("database {name}: allows connections");
             change(Action::AlterDatabase, summary, sql::open_database(name), &[]);
         }
         let administrator = &self.observed.administrator;
@@ -326,7 +319,7 @@ impl<'a> Planner<'a> {
         if database.owner.is_some() {
             wanted.insert(owner.clone(), privilege::OWNER_ON_DATABASE.into());
         }
-        // It may own the database and have taken that from itself.
+        // The administrator may own the database and have revoked CONNECT from itself.
         if !administrator.superuser {
             wanted.insert(administrator.name.clone(), Privileges::from([Privilege::Connect]));
         }
@@ -389,8 +382,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Closes to PUBLIC, of the databases that declared roles made for themselves, those that a pattern
-    /// names.
+    /// Closes the plugin databases to PUBLIC.
     pub(super) fn plugin_databases(&mut self, steps: &mut Vec<Step>) {
         for undeclared in orphans::undeclared(self.desired, self.observed) {
             let Some(seen) =
@@ -406,14 +398,18 @@ impl<'a> Planner<'a> {
             let target = GrantTarget::Database(undeclared.database.clone());
             for (grantor, privileges) in by_grantor {
                 let application = &undeclared.application;
-                let taken = sql::RevokeScope::Privilege;
-                let statement = sql::revoke(taken, &privileges, &target, &Grantee::Public, false);
+                let scope = sql::RevokeScope::Privilege;
+                let statement = sql::revoke(scope, &privileges, &target, &Grantee::Public, false);
                 let summary = revoked_words(&privileges, &target, "PUBLIC");
                 let Some(execute_as) = self.act_as(grantor) else {
                     self.refuse_with_fix(
                         application,
-                        format!("\"revoke {summary}\" is for role {grantor} to do, as which the administrator cannot act"),
-                        &format!("role {grantor} or a superuser"),
+                        RefusalKind::StepOfOtherRole {
+                            database: None,
+                            step: format!("revoke {summary}"),
+                            role: grantor.clone(),
+                        },
+                        Executor::Role(grantor.clone()),
                         ManualFix { database: None, sql: sql::as_role(grantor, &statement) },
                     );
                     continue;
@@ -432,7 +428,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// `SELECT, INSERT`.
+/// Returns privileges in words: `SELECT, INSERT`.
 pub(super) fn listed(privileges: &Privileges) -> String {
     privileges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -1,4 +1,4 @@
-//! Desired less observed inside one database: default privileges, which decide about what is made later.
+//! Plans default privileges: the privileges on objects that roles will create.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ fn future_objects(kind: ObjectKind, creator: &RoleName, schema: Option<&SchemaNa
 }
 
 impl DatabasePlanner<'_, '_> {
-    /// What the owner's and the creators' future objects in a covered schema lack.
+    /// Grants the missing privileges on future objects of the owner and the creators in a covered schema.
     pub(super) fn grant_missing(&mut self, schema: &SchemaName, contents: &Contents) {
         for creator in self.creators() {
             for kind in ObjectKind::RELATIONS {
@@ -34,7 +34,7 @@ impl DatabasePlanner<'_, '_> {
         contents: &Contents,
     ) {
         let mut wanted = self.wanted_on_relations(creator, schema, kind);
-        // A role has its own objects by ownership; PostgreSQL keeps such a row, and it means nothing.
+        // A role has its own objects by ownership; such a row in the catalog has no effect.
         wanted.remove(creator);
         let held: Vec<AclItem> = contents
             .default_privileges
@@ -56,12 +56,12 @@ impl DatabasePlanner<'_, '_> {
         }
     }
 
-    /// Default privileges, of whatever creator, that give a declared role more than it shall have, or
-    /// give PUBLIC what the owner makes.
+    /// Revokes default privileges, for the objects of any role, that give a declared role or PUBLIC more than is
+    /// declared.
     pub(super) fn revoke_excess(&mut self, contents: &Contents) {
         for row in &contents.default_privileges {
-            // Without a schema they count in every schema there will be, which no entry covers; and of who
-            // is no creator nothing is declared.
+            // Default privileges without a schema apply to all schemas, and no entry covers all. For objects of other
+            // roles than the creators, nothing is declared.
             let of_creator = row.schema.as_ref().filter(|_| self.is_creator(&row.role));
             let wanted = of_creator.map_or_else(BTreeMap::new, |schema| {
                 self.wanted(schema, |level| privilege::on_object(level, row.kind))

@@ -1,14 +1,14 @@
-//! What a role lacks to administer an environment in the master's place: power over the roles that are
-//! managed already, the way into their databases, and, up to 14, schema `public`.
+//! Plans what a delegate needs to administer an environment instead of the master user: `ADMIN OPTION` on the managed
+//! roles, `CONNECT` on their databases and, before PostgreSQL 15, the ownership of schema `public`.
 //!
-//! What it makes itself later it has power over by having made it.
+//! It has `ADMIN OPTION` on the roles that it creates later as their creator.
 
 use super::databases::granted_words;
 use super::planner::{Planner, is_public};
 use super::sql::{self, GrantTarget};
 use super::{
-    Action, ExecuteAs, Hazard, ManualFix, MembershipOption, Memberships, Scope, Statement, Step,
-    Transaction,
+    Action, ExecuteAs, Executor, Hazard, ManualFix, MembershipOption, Memberships, NoteKind,
+    Preparation, RefusalKind, Remedy, Scope, Statement, Step, Transaction,
 };
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
@@ -18,7 +18,7 @@ use crate::privilege::{Privilege, Privileges};
 const RDS_PASSWORD: &str = "rds_password";
 
 impl Planner<'_> {
-    /// The steps on what all databases share, and the transactions inside some.
+    /// Adds the steps on roles and databases to `steps`, and the transactions in single databases to `inside`.
     pub(super) fn delegate(
         &mut self,
         name: &RoleName,
@@ -27,7 +27,7 @@ impl Planner<'_> {
         inside: &mut Vec<Transaction>,
     ) {
         for secret in self.findings.new_secrets.clone() {
-            let summary = format!("secret {secret}, with a new password for role {name}");
+            let summary = format!("secret {secret} with a new password for role {name}");
             let made = step(name, None, Action::CreateSecret, summary, Vec::new());
             steps.insert(0, made);
         }
@@ -41,7 +41,7 @@ impl Planner<'_> {
         self.transfer_public_schemas(name, inside);
     }
 
-    /// Whether a role has power over what an environment manages, by its mark.
+    /// Returns whether the marker of a role says that it is a delegate.
     pub(super) fn administers(&self, seen: &observed::Role) -> bool {
         let administrators = ApplicationName::for_administrators();
         seen.marker().is_some_and(|marker| marker.application == administrators.as_str())
@@ -52,8 +52,8 @@ impl Planner<'_> {
         !self.administers(seen) && seen.marker().is_some_and(|marker| here(&marker.environment))
     }
 
-    /// Whether somebody who administers needs a membership, or cannot be rid of it: what the creator of a role
-    /// got for that, nobody but a superuser can take.
+    /// Returns whether a delegate needs a membership or cannot lose it: only a superuser can revoke the membership
+    /// that PostgreSQL grants to the creator of a role.
     pub(super) fn administers_by(&self, membership: &Membership) -> bool {
         let group = membership.role.as_str();
         if group == RDS_PASSWORD && self.observed.passwords.restricted {
@@ -95,34 +95,26 @@ impl Planner<'_> {
             let statement = sql::grant_administration(other, name);
             if self.can_administer(other) {
                 if is_iam {
-                    self.note(format!(
-                        "role {name} may make roles members of {RDS_IAM}, as the master may: where a server counts that as membership and refuses passwords to members, it refuses the password of {name}, too"
-                    ));
+                    self.note(NoteKind::DelegateInRdsIam { role: name.clone() });
                 }
                 let summary = format!("ADMIN OPTION on role {other} to {name}");
                 steps.push(step(name, None, Action::Grant, summary, vec![statement]));
             } else if is_iam {
-                self.note(format!(
-                    "the administrator has no ADMIN OPTION on role {RDS_IAM}: as role {name}, no application can get auth = \"iam\""
-                ));
+                self.note(NoteKind::IamNotDelegable { role: name.clone() });
             } else {
-                self.refuse_for_role(
-                    role,
-                    name,
-                    format!(
-                        "the administrator {} has no power over role {other}",
-                        observed.administrator.name
-                    ),
-                    "the role's creator or a superuser",
-                    statement,
-                );
+                let kind = RefusalKind::AdminOptionMissing {
+                    administrator: observed.administrator.name.clone(),
+                    role: other.clone(),
+                };
+                let executor = Executor::AdminOption(other.clone());
+                self.refuse_for_role(role, name, kind, executor, &statement);
             }
         }
         self.memberships_of_applications(name, steps);
     }
 
-    /// A membership can be ended by who granted it: those in `rds_iam` that the administrator granted are
-    /// granted once more, by the role that is to end them.
+    /// Replaces the grantor of memberships in `rds_iam`: only the grantor can revoke a membership, so the delegate
+    /// grants again what the administrator granted.
     fn memberships_of_applications(&mut self, name: &RoleName, steps: &mut Vec<Step>) {
         let observed = self.observed;
         let group = RoleName::new_unchecked(RDS_IAM);
@@ -148,7 +140,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Where only members of `rds_password` may set passwords.
+    /// Makes the delegate a member of `rds_password` if only its members may set passwords.
     fn grant_password_administration(
         &mut self,
         name: &RoleName,
@@ -165,14 +157,12 @@ impl Planner<'_> {
             let summary = format!("membership of role {name} in {group}");
             steps.push(step(name, None, Action::Grant, summary, vec![statement]));
         } else {
-            let message = format!(
-                "only members of {group} may set passwords (rds.restrict_password_commands), and the administrator cannot make role {name} one"
-            );
-            self.refuse_for_role(role, name, message, "a superuser", statement);
+            let kind = RefusalKind::PasswordAdministrationRestricted { role: name.clone() };
+            self.refuse_for_role(role, name, kind, Executor::MasterUserOrSuperuser, &statement);
         }
     }
 
-    /// `CONNECT` on the managed databases, and on the one with the lock.
+    /// Grants `CONNECT` on the managed databases, and on the database of the lock.
     fn grant_connect(&mut self, name: &RoleName, role: &desired::Role, steps: &mut Vec<Step>) {
         let observed = self.observed;
         let grantee = Grantee::Role(name.clone());
@@ -198,25 +188,24 @@ impl Planner<'_> {
                         step(name, Some(database), Action::Grant, summary, vec![statement]);
                     steps.push(Step { execute_as, ..granted });
                 }
-                None => self.refuse_for_role(
-                    role,
-                    name,
-                    format!(
-                        "the administrator cannot act as role {}, the owner of database {database}",
-                        seen.owner
-                    ),
-                    &format!("role {} or a superuser", seen.owner),
-                    statement,
-                ),
+                None => {
+                    let kind = RefusalKind::DatabaseOwnerInaccessible {
+                        administrator: observed.administrator.name.clone(),
+                        database: database.clone(),
+                        owner: seen.owner.clone(),
+                    };
+                    let executor = Executor::Role(seen.owner.clone());
+                    self.refuse_for_role(role, name, kind, executor, &statement);
+                }
             }
         }
     }
 
-    /// Up to 14, and in databases that come from there, schema `public` belongs to the master: what PUBLIC may
-    /// do in it is for its owner to say.
+    /// Transfers schema `public` to the delegate where the master user owns it: before PostgreSQL 15, and in
+    /// databases that were upgraded. Only its owner can revoke privileges of PUBLIC on it.
     fn transfer_public_schemas(&mut self, name: &RoleName, inside: &mut Vec<Transaction>) {
         let observed = self.observed;
-        let is_ours = |contents: &Contents| {
+        let administrator_owns_public = |contents: &Contents| {
             let mut schemas = contents.schemas.iter();
             schemas.any(|(schema, seen)| {
                 is_public(schema) && seen.owner == observed.administrator.name
@@ -227,9 +216,9 @@ impl Planner<'_> {
             Some((database, Some(&seen.owner), seen.contents.as_ref()?))
         });
         let of_template = observed.template.as_ref().map(|contents| (&template, None, contents));
-        let places: Vec<_> = of_template.into_iter().chain(managed).collect();
-        for (database, owner, contents) in places {
-            if !is_ours(contents) {
+        let databases: Vec<_> = of_template.into_iter().chain(managed).collect();
+        for (database, owner, contents) in databases {
+            if !administrator_owns_public(contents) {
                 continue;
             }
             if let Some(owner) = owner.filter(|owner| !self.may_have_privileges_of(owner)) {
@@ -240,7 +229,7 @@ impl Planner<'_> {
             let summary = format!("schema {public} of database {database}: owner {name}");
             let statement = sql::change_schema_owner(&public, name);
             let altered = step(name, Some(database), Action::AlterSchema, summary, vec![statement]);
-            // To give a schema away one has to be able to create in its database.
+            // ALTER SCHEMA … OWNER TO requires CREATE on the database.
             let mut temporary_memberships =
                 Memberships::from([(name.clone(), MembershipOption::Set)]);
             temporary_memberships
@@ -251,25 +240,22 @@ impl Planner<'_> {
         }
     }
 
-    /// A refusal with a statement that names the role, which may be yet to come.
+    /// Refuses the plan with a statement that names the delegate, which may not exist yet.
     fn refuse_for_role(
         &mut self,
         role: &desired::Role,
         name: &RoleName,
-        message: String,
-        who: &str,
-        statement: Statement,
+        kind: RefusalKind,
+        executor: Executor,
+        statement: &Statement,
     ) {
-        let statement = statement.redacted();
-        if self.observed.roles.contains_key(name) {
-            let manual_fix = ManualFix { database: None, sql: statement };
-            self.refuse_with_fix(&role.application, message, who, manual_fix);
+        let fix = ManualFix { database: None, sql: statement.redacted() };
+        let remedy = if self.observed.roles.contains_key(name) {
+            Remedy::Run(executor, fix)
         } else {
-            let remedy = format!(
-                "create role {name} first (and take it over with --adopt), then have {who} run: {statement};"
-            );
-            self.refuse(&role.application, message, remedy);
-        }
+            Remedy::RunLater(Preparation::CreateDelegate(name.clone()), executor, fix)
+        };
+        self.refuse_with(&role.application, kind, remedy);
     }
 }
 

@@ -1,45 +1,48 @@
-//! Desired less observed inside one database: extensions.
+//! Plans the creation of extensions in one database.
 
 use std::collections::BTreeMap;
 
 use super::database::{DatabasePlanner, ExecutionContext};
 use super::planner::is_public;
-use super::{Action, DATABASE_OWNER, ExecuteAs, ManualFix, Scope, Step, sql};
+use super::{
+    Action, DATABASE_OWNER, ExecuteAs, Executor, ManualFix, Preparation, RefusalKind, Remedy,
+    Scope, Step, sql,
+};
 use crate::name::{DatabaseName, ExtensionName, SchemaName, TEMPLATE};
 use crate::observed::{Contents, Grantee};
 use crate::privilege::Privilege;
 
-/// What has to be made for each extension that is not there, in order and itself last; none where that cannot be.
-type Settled = BTreeMap<ExtensionName, Option<Vec<ExtensionName>>>;
+/// For each missing extension, the extensions to create in order, itself last; `None` if it is refused.
+type Resolved = BTreeMap<ExtensionName, Option<Vec<ExtensionName>>>;
 
 impl DatabasePlanner<'_, '_> {
-    /// The extensions that are declared and not there, each after those that it requires: made by the owner
-    /// where PostgreSQL trusts them, by the administrator where the server lets it.
+    /// Creates the declared extensions that are missing, each after those that it requires: as the owner if PostgreSQL
+    /// trusts them, otherwise as the administrator if the server allows it.
     pub(super) fn extensions(&mut self, contents: &Contents) {
-        let mut settled = Settled::new();
+        let mut resolved = Resolved::new();
         for extension in &self.database.extensions {
-            self.extension(extension, None, contents, &mut settled);
+            self.extension(extension, None, contents, &mut resolved);
         }
     }
 
-    /// What has to be made for an extension. What only another one requires names that.
+    /// Plans one extension and returns what is created for it. `required_by` is the extension that requires it.
     fn extension(
         &mut self,
         extension: &ExtensionName,
         required_by: Option<&ExtensionName>,
         contents: &Contents,
-        settled: &mut Settled,
+        resolved: &mut Resolved,
     ) -> Option<Vec<ExtensionName>> {
         if contents.extensions.contains_key(extension) {
             return Some(Vec::new());
         }
-        if let Some(made) = settled.get(extension) {
+        if let Some(made) = resolved.get(extension) {
             return made.clone();
         }
-        // One that requires itself in the end is for PostgreSQL to refuse.
-        settled.insert(extension.clone(), Some(Vec::new()));
-        let made = self.missing_extension(extension, required_by, contents, settled);
-        settled.insert(extension.clone(), made.clone());
+        // An extension that requires itself is left for PostgreSQL to reject.
+        resolved.insert(extension.clone(), Some(Vec::new()));
+        let made = self.missing_extension(extension, required_by, contents, resolved);
+        resolved.insert(extension.clone(), made.clone());
         made
     }
 
@@ -48,36 +51,33 @@ impl DatabasePlanner<'_, '_> {
         extension: &ExtensionName,
         required_by: Option<&ExtensionName>,
         contents: &Contents,
-        settled: &mut Settled,
+        resolved: &mut Resolved,
     ) -> Option<Vec<ExtensionName>> {
         let application = &self.database.application;
-        let required =
-            required_by.map(|other| format!(", which {other} requires,")).unwrap_or_default();
-        let what = format!("extension {extension}{required} for database {}", self.name);
+        let database = self.name.clone();
+        let (missing, required_by_name) = (extension.clone(), required_by.cloned());
         let observed = self.planner.observed;
         let Some(available) = observed.extensions.get(extension) else {
-            let wrong = match required_by {
-                None => "correct its name, or remove it from `extensions`",
-                Some(_) => "remove what requires it from `extensions`",
+            let kind = RefusalKind::ExtensionUnavailable {
+                extension: missing,
+                required_by: required_by_name,
+                database,
             };
-            self.planner.refuse(
-                application,
-                format!("{what} is not available on this server"),
-                format!("{wrong}; SELECT name FROM pg_available_extensions lists those there are"),
-            );
+            self.planner.refuse(application, kind);
             return None;
         };
         let required: Vec<_> = available
             .requires
             .iter()
-            .map(|other| self.extension(other, Some(extension), contents, settled))
+            .map(|other| self.extension(other, Some(extension), contents, resolved))
             .collect();
         if !available.allowed {
-            self.planner.refuse(
-                application,
-                format!("{what} is not one that rds.allowed_extensions lists, and the server lets nobody create it"),
-                format!("add {extension} to rds.allowed_extensions in the server's parameter group"),
-            );
+            let kind = RefusalKind::ExtensionNotAllowed {
+                extension: missing,
+                required_by: required_by_name,
+                database,
+            };
+            self.planner.refuse(application, kind);
             return None;
         }
         let schema = match &available.schema {
@@ -85,11 +85,12 @@ impl DatabasePlanner<'_, '_> {
             None => self.schema_of_extensions(contents),
         };
         if schema.is_none() && available.schema.is_none() {
-            self.planner.refuse(
-                application,
-                format!("there is no schema for {what} to go to"),
-                "declare one in the `schemas` of the owner's entry".to_owned(),
-            );
+            let kind = RefusalKind::ExtensionWithoutSchema {
+                extension: missing,
+                required_by: required_by_name,
+                database,
+            };
+            self.planner.refuse(application, kind);
             return None;
         }
         let mut made: Vec<ExtensionName> = Vec::new();
@@ -113,21 +114,21 @@ impl DatabasePlanner<'_, '_> {
             return Some(made);
         }
         if let Some(reason) = self.denial_reason(&made, schema) {
-            let message = format!(
-                "{what} is not trusted, and the server does not let the administrator create it: {reason}"
-            );
-            let statement = statement.redacted();
-            let is_there = |schema| contents.schemas.contains_key(schema);
-            if !self.is_new && schema.is_none_or(is_there) {
-                let manual_fix = ManualFix { database: Some(self.name.clone()), sql: statement };
-                self.planner.refuse_with_fix(application, message, "a superuser", manual_fix);
+            let exists = |schema| contents.schemas.contains_key(schema);
+            let executor = Executor::MasterUserOrSuperuser;
+            let fix = ManualFix { database: Some(database.clone()), sql: statement.redacted() };
+            let remedy = if !self.is_new && schema.is_none_or(exists) {
+                Remedy::Run(executor, fix)
             } else {
-                let remedy = format!(
-                    "remove it from `extensions` until all else is there, then have a superuser run, in database {}: {statement};",
-                    self.name
-                );
-                self.planner.refuse(application, message, remedy);
-            }
+                Remedy::RunLater(Preparation::ApplyWithoutExtension, executor, fix)
+            };
+            let kind = RefusalKind::ExtensionNotTrusted {
+                extension: missing,
+                required_by: required_by_name,
+                database,
+                reason,
+            };
+            self.planner.refuse_with(application, kind, remedy);
             return None;
         }
         let context = ExecutionContext::plain(ExecuteAs::Administrator);
@@ -135,8 +136,8 @@ impl DatabasePlanner<'_, '_> {
         Some(made)
     }
 
-    /// Why the server refuses to make extensions one after the other: in the database by its present owner and
-    /// the administrator, or as long as it is not there, in the one that it will be a copy of.
+    /// Returns why the server rejects the creation of extensions, tried in this order: in the database, or in the
+    /// template if the database does not exist yet.
     fn denial_reason(
         &self,
         extensions: &[ExtensionName],
@@ -144,7 +145,7 @@ impl DatabasePlanner<'_, '_> {
     ) -> Option<String> {
         let observed = self.planner.observed;
         let seen = observed.databases.get(self.name).filter(|_| !self.is_new);
-        let place = match &observed.template {
+        let database_of_probe = match &observed.template {
             _ if seen.is_some() => self.name.clone(),
             Some(_) => DatabaseName::new_unchecked(TEMPLATE),
             None => observed.admin_database.clone(),
@@ -160,13 +161,15 @@ impl DatabasePlanner<'_, '_> {
                 Step::plain(Action::CreateExtension, application, String::new(), vec![statement]);
             Step { execute_as: execute_as.unwrap_or(ExecuteAs::Administrator), ..step }
         });
-        let tried = self.planner.transaction(Scope::Database(place.clone()), steps.collect())?;
-        let tried = sql::extension_probe(&tried, schema, observed.major());
-        self.planner.denial_reason_in(&place, &tried)
+        let probe = self
+            .planner
+            .transaction(Scope::Database(database_of_probe.clone()), steps.collect())?;
+        let probe = sql::extension_probe(&probe, schema, observed.major());
+        self.planner.denial_reason_in(&database_of_probe, &probe)
     }
 
-    /// The schema that an extension goes to: `public` where the owner may create in it, else the first that
-    /// its entry declares.
+    /// Returns the schema for an extension: `public` if the owner may create in it, otherwise the first schema of the
+    /// owner entry.
     fn schema_of_extensions(&self, contents: &Contents) -> Option<SchemaName> {
         let declared = self.database.owner_schemas()?;
         let itself = Grantee::Role(self.owner.clone());

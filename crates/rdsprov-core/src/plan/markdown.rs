@@ -1,11 +1,12 @@
-//! A plan as a comment on a pull request.
+//! Renders a plan as Markdown, for a comment on a pull request.
 
 use std::fmt::Write as _;
 
 use super::render::{line, visible};
 use super::{Hazard, Plan, Step};
+use crate::hint::Wording;
 
-/// Text from elsewhere in Markdown: nothing in it is markup.
+/// Escapes text so that Markdown does not interpret it.
 pub(crate) fn escaped(text: &str) -> String {
     const MARKUP: &str = "\\`*_[]<>|#~@";
     visible(text)
@@ -14,7 +15,7 @@ pub(crate) fn escaped(text: &str) -> String {
         .collect()
 }
 
-/// A step's line with the sign of a diff in the first column: there `!` is what changes.
+/// Returns the line of a step with a sign that Markdown highlights in a `diff` block: `!` for `~`.
 fn signed<S>(step: &Step<S>) -> String {
     let line = line(step);
     let line = line.trim_start();
@@ -25,17 +26,18 @@ fn signed<S>(step: &Step<S>) -> String {
 }
 
 impl Plan {
-    /// Markdown, as GitHub shows it.
+    /// Returns the plan as Markdown for GitHub, with options and operations as a front end spells them.
     #[must_use]
-    pub fn to_markdown(&self) -> String {
+    pub fn to_markdown_worded(&self, wording: &dyn Wording) -> String {
         let mut text = format!("### Plan for environment {}\n", escaped(&self.environment));
         for refusal in &self.refusals {
             let _ = write!(
                 text,
-                "\n- **refused** ({}): {}\n\n  What to do: {}\n",
+                "\n- **refused** `{}` {}: {}\n\n  Hint: {}\n",
+                refusal.code(),
                 escaped(refusal.application.as_str()),
-                escaped(&refusal.message),
-                escaped(&refusal.remedy)
+                escaped(&refusal.message()),
+                escaped(&refusal.hint().worded(wording))
             );
         }
         let _ = writeln!(text, "\n{}", escaped(&self.closing()));
@@ -45,7 +47,7 @@ impl Plan {
         }
         for transaction in &self.transactions {
             let lines: Vec<String> = transaction.steps.iter().map(signed).collect();
-            // A name may hold the fence.
+            // A name can contain backticks.
             let longest = lines.iter().flat_map(|line| runs_of_backticks(line)).max();
             let fence = "`".repeat(longest.unwrap_or_default().max(2) + 1);
             let _ = write!(
@@ -65,10 +67,10 @@ impl Plan {
             let _ = writeln!(text, "\n- undeclared: database {database} of role {owner}");
         }
         for deferred in &self.deferred {
-            let _ = writeln!(text, "\n- not seen: {}", escaped(deferred));
+            let _ = writeln!(text, "\n- deferred: {}", escaped(deferred));
         }
         for note in &self.notes {
-            let _ = writeln!(text, "\n- note: {}", escaped(note));
+            let _ = writeln!(text, "\n- note `{}`: {}", note.code(), escaped(&note.message()));
         }
         text
     }

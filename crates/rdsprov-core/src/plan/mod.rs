@@ -1,7 +1,8 @@
-//! The plan: the pure difference between desired and observed state, as an ordered list of steps.
+//! The plan: the difference between the desired and the observed state, as an ordered list of transactions.
 //!
-//! No clock, no network, no randomness: equal inputs give equal bytes. What is only known when the
-//! plan runs (a password's verifier, the build id) stands in a statement as a slot, see [`Statement`].
+//! This module knows no connection, clock, environment variable or random number: equal inputs give equal
+//! bytes. Values that are known only at execution, such as a verifier or the build id, are slots in a
+//! [`Statement`].
 
 mod acl;
 mod blocked;
@@ -9,11 +10,15 @@ mod database;
 mod databases;
 mod default_privileges;
 mod delegation;
+mod explanations;
 mod extensions;
+mod hazard;
 mod markdown;
+mod note;
 mod orphans;
 mod ownership;
 mod planner;
+mod refusal;
 mod relations;
 mod render;
 mod roles;
@@ -24,7 +29,6 @@ mod settings;
 mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,34 +39,39 @@ use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::Observed;
 use crate::secrets::SecretId;
 
+pub use hazard::Hazard;
 pub(crate) use markdown::escaped;
+pub use note::{Note, NoteCode, NoteKind};
 pub use planner::required_relation_names;
+pub use refusal::{
+    Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedRefusal,
+};
 pub(crate) use render::visible;
 pub use saved::{Differences, Origin, SavedPlan, SavedPlanError, Stale};
 pub use sql::{SlotError, Slots, Statement};
 
-/// The version of the JSON form.
+/// The version of the JSON form of plans and saved plans.
 pub const FORMAT_VERSION: u32 = 2;
 
-/// All of a closed set, in order: one that is left out does not compile.
-macro_rules! all_of {
-    ($set:ident: $($one:ident),+) => {
-        impl $set {
-            /// All of them.
-            pub const ALL: [Self; [$(stringify!($one)),+].len()] = [$(Self::$one),+];
-        }
-        const _: fn($set) = |one| match one {
-            $($set::$one => {})+
-        };
-    };
-}
-
-/// What a step does.
+/// What a step does. The names, in snake case, are in JSON and in the records.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
+    strum::EnumIter,
 )]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "each says what it is")]
+#[strum(serialize_all = "snake_case")]
+#[allow(missing_docs, reason = "the names say what each does")]
 pub enum Action {
     CreateRole,
     AlterRole,
@@ -85,285 +94,200 @@ pub enum Action {
     RestorePassword,
 }
 
-all_of!(Action: CreateRole, AlterRole, SetPassword, CreateSecret, CreateDatabase, AlterDatabase, CreateSchema, AlterSchema, CreateExtension, ReassignOwned, Grant, Revoke, DefaultPrivileges, SetParameter, Adopt, CreatePending, TestPassword, FinishRotation, RestorePassword);
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CreateRole => "create_role",
-            Self::AlterRole => "alter_role",
-            Self::SetPassword => "set_password",
-            Self::CreateSecret => "create_secret",
-            Self::CreateDatabase => "create_database",
-            Self::AlterDatabase => "alter_database",
-            Self::CreateSchema => "create_schema",
-            Self::AlterSchema => "alter_schema",
-            Self::CreateExtension => "create_extension",
-            Self::ReassignOwned => "reassign_owned",
-            Self::Grant => "grant",
-            Self::Revoke => "revoke",
-            Self::DefaultPrivileges => "default_privileges",
-            Self::SetParameter => "set_parameter",
-            Self::Adopt => "adopt",
-            Self::CreatePending => "create_pending",
-            Self::TestPassword => "test_password",
-            Self::FinishRotation => "finish_rotation",
-            Self::RestorePassword => "restore_password",
-        })
+impl Action {
+    /// Returns every action, in the order of the documentation.
+    pub fn all() -> impl Iterator<Item = Self> {
+        <Self as strum::IntoEnumIterator>::iter()
     }
 }
 
-/// What a step may break for somebody.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Hazard {
-    /// Somebody loses a privilege or a membership.
-    RevokesAccess,
-    /// An object gets another owner.
-    ChangesOwner,
-    /// A password that worked works no longer.
-    ResetsPassword,
-    /// Something that was not managed becomes so.
-    Adopts,
-    /// A database that everybody could enter is closed.
-    ClosesToPublic,
-}
-
-all_of!(Hazard: RevokesAccess, ChangesOwner, ResetsPassword, Adopts, ClosesToPublic);
-
-impl fmt::Display for Hazard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::RevokesAccess => "revokes_access",
-            Self::ChangesOwner => "changes_owner",
-            Self::ResetsPassword => "resets_password",
-            Self::Adopts => "adopts",
-            Self::ClosesToPublic => "closes_to_public",
-        })
-    }
-}
-
-impl std::str::FromStr for Hazard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|hazard| hazard.to_string() == text).ok_or_else(|| {
-            let known: Vec<String> = Self::ALL.iter().map(ToString::to_string).collect();
-            format!("no such hazard; the hazards are {}", known.join(", "))
-        })
-    }
-}
-
-/// Who carries out a step.
+/// The role as which a step is executed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExecuteAs {
-    /// The administrator, as it is.
+    /// The administrator itself.
     Administrator,
-    /// The administrator after `SET LOCAL ROLE`.
+    /// The administrator after `SET LOCAL ROLE` to this role.
     Role(RoleName),
 }
 
-/// The role that whoever owns the database is a member of, from 14 on, and nobody else: to become it one has
-/// to be able to become the owner.
+/// The predefined role whose only member is the owner of the current database, from PostgreSQL 14 on. A role that
+/// can act as the owner can also act as this role.
 const DATABASE_OWNER: &str = "pg_database_owner";
 
-/// What a membership of the administrator is for; the options of `GRANT` on 16 and later.
+/// The options of a membership that the administrator needs; `GRANT` has them from PostgreSQL 16 on.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum MembershipOption {
-    /// To become the role.
+    /// `SET`: the administrator can act as the role.
     Set,
-    /// To have its privileges, too, without becoming it.
+    /// `INHERIT` and `SET`: the administrator also has the privileges of the role without acting as it.
     Inherit,
 }
 
-/// Roles that the administrator has to be a member of.
+/// The roles that the administrator must be a member of.
 pub type Memberships = BTreeMap<RoleName, MembershipOption>;
 
-/// The way into a schema that a role does not have: the schema's owner grants `USAGE` for the step, and
-/// takes it back.
+/// `USAGE` on a schema that the owner of the schema grants to a role for one step and revokes afterwards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TemporaryUsage {
-    /// The schema.
+    /// The schema that contains the objects of the step.
     pub schema: SchemaName,
-    /// Who carries out the step.
+    /// The role as which the step is executed.
     #[serde(alias = "role")]
     pub grantee: RoleName,
-    /// Who owns the schema.
+    /// The role as which the privilege is granted: the owner of the schema.
     #[serde(alias = "keeper")]
     pub granted_by: ExecuteAs,
 }
 
-/// One thing that changes. Its statements are [`Statement`]s, or texts where it was read from a file.
+/// One change. `S` is [`Statement`], or [`String`] in a plan that was read from a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Step<S = Statement> {
-    /// What it does.
+    /// The kind of change.
     pub action: Action,
-    /// The application it is for.
+    /// The application whose entry requires the change.
     pub application: ApplicationName,
-    /// The role concerned.
+    /// The role that is changed or that gets or loses privileges.
     pub role: Option<RoleName>,
-    /// The database concerned.
+    /// The database that is changed, or that contains the changed object.
     pub database: Option<DatabaseName>,
-    /// In words.
+    /// The change in words, without the action.
     pub summary: String,
-    /// Who carries it out.
+    /// The role as which the statements are executed.
     #[serde(alias = "acting")]
     pub execute_as: ExecuteAs,
-    /// What the administrator has to be a member of for it, beside the role it acts as.
+    /// The roles, other than `execute_as`, that the administrator must be a member of for this step.
     #[serde(alias = "borrowed", default, skip_serializing_if = "Memberships::is_empty")]
     pub temporary_memberships: Memberships,
-    /// The ways into schemas that who carries it out may not use.
+    /// The schemas on which the executing role needs `USAGE` for this step.
     #[serde(alias = "passages", default, skip_serializing_if = "Vec::is_empty")]
     pub temporary_usage: Vec<TemporaryUsage>,
-    /// How.
+    /// The SQL statements, in order.
     pub statements: Vec<S>,
-    /// What it may break.
+    /// The effects that can break something.
     pub hazards: BTreeSet<Hazard>,
 }
 
-/// Where a transaction runs.
+/// The place where a transaction runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// In the administrator's database, on what all databases share.
+    /// In the administrator database, on roles and databases.
     Cluster,
-    /// In the administrator's database, making a database ready for use.
+    /// In the administrator database, on a database that `before` creates.
     NewDatabase(DatabaseName),
-    /// In the database.
+    /// In a database, on the objects in it.
     Database(DatabaseName),
 }
 
-/// Steps that hold together or not at all; see [`Step`] for what its statements are.
+/// Steps that are committed or rolled back together. `S` is the type of the statements, as in [`Step`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Transaction<S = Statement> {
-    /// Where it runs.
+    /// The place where it runs.
     pub scope: Scope,
-    /// What must run before it, since it cannot be part of a transaction.
+    /// A statement that runs first, because PostgreSQL does not allow it in a transaction: `CREATE DATABASE`.
     pub before: Option<S>,
-    /// The roles that the administrator is made a member of, for the length of the transaction.
+    /// The temporary memberships of the administrator: granted and revoked in this transaction.
     pub memberships: Memberships,
-    /// Those of them in which it is a member already, though not in the way that is needed: its own grant
-    /// of that comes back, with these values of `INHERIT` and `SET`.
+    /// The roles among `memberships` of which the administrator is a member with other options: its own grant is
+    /// restored at the end, with these values of `INHERIT` and `SET`.
     #[serde(alias = "restored", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub memberships_to_restore: BTreeMap<RoleName, (bool, bool)>,
     /// The steps.
     pub steps: Vec<Step<S>>,
 }
 
-/// Why nothing may be done, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Refusal {
-    /// The application.
-    pub application: ApplicationName,
-    /// What stands in the way.
-    pub message: String,
-    /// What to do.
-    pub remedy: String,
-    /// The statement in the remedy, where there is one.
-    pub manual_fix: Option<ManualFix>,
-}
-
-/// A statement that somebody with more power can run to open the way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ManualFix {
-    /// Where; anywhere, for what all databases share.
-    pub database: Option<DatabaseName>,
-    /// The sql: statement, or several with `;` between them.
-    pub sql: String,
-}
-
-/// What is known before two states are compared.
+/// The results of reading the secrets, before the states are compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretFindings {
-    /// What forbids it all.
+    /// The refusals because of secrets.
+    #[serde(with = "refusal::stored")]
     pub refusals: Vec<Refusal>,
-    /// What a reader should know.
-    pub notes: Vec<String>,
-    /// Which version of each secret was read, where secrets have versions.
+    /// The notes about secrets.
+    #[serde(with = "note::stored")]
+    pub notes: Vec<Note>,
+    /// The version of each secret that was read, if its source has versions.
     pub versions: BTreeMap<SecretId, String>,
-    /// The secrets that are not there and are to be made, each with a new password.
+    /// The secrets that do not exist and will be created, each with a new password.
     pub new_secrets: BTreeSet<SecretId>,
 }
 
-/// An application as the plan knows it, for the records.
+/// An application of the definitions, for the records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PlannedApplication {
-    /// Its key.
+    /// The key of its entry.
     pub application: ApplicationName,
-    /// Its database.
+    /// The database of its entry.
     pub database: DatabaseName,
-    /// Its role.
+    /// The role of its entry.
     pub role: RoleName,
 }
 
-/// A managed role or database that has left the definitions.
+/// A managed role or database that the definitions no longer declare.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Orphan {
     /// `role` or `database`.
     pub kind: &'static str,
-    /// Its name.
+    /// The name of the role or database.
     pub name: String,
-    /// The application that made it.
+    /// The application in its marker.
     pub application: String,
-    /// What a role still holds, as far as was looked; a database's owner.
+    /// For a role, what it owns and which privileges it has in the observed databases; for a database, its owner.
     pub holds: Vec<String>,
 }
 
-/// A database that a declared role made for itself.
+/// An undeclared database that belongs to a declared role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Undeclared {
-    /// The database.
+    /// The name of the database.
     pub database: DatabaseName,
-    /// The role.
+    /// The declared role that owns it.
     pub owner: RoleName,
-    /// The role's application.
+    /// The application of the role.
     pub application: ApplicationName,
-    /// Whether a pattern of the application names it: it is kept closed to PUBLIC.
+    /// Whether it is a plugin database, so that rdsprov closes it to PUBLIC.
     pub closed: bool,
 }
 
-/// What would be done.
+/// The changes that give the desired state, and what prevents or accompanies them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Plan {
     /// The version of the JSON form.
     pub format_version: u32,
-    /// The environment.
+    /// The environment of the definitions.
     pub environment: String,
-    /// `sha256:…` over what would be done and the observed state it rests on.
+    /// `sha256:…` of the transactions, the refusals and the observed state that they are based on.
     pub digest: String,
-    /// `sha256:…` over that observed state alone.
+    /// `sha256:…` of this observed state alone.
     pub observed: String,
-    /// The server's major version.
+    /// The major version of the server: `16`.
     pub server_major: u32,
-    /// The transactions, in order.
+    /// The transactions, in the order of execution.
     pub transactions: Vec<Transaction>,
-    /// What forbids it all.
+    /// The reasons why the plan must not be applied.
     pub refusals: Vec<Refusal>,
-    /// Managed, but no longer declared.
+    /// The orphans: managed, but no longer declared.
     pub orphaned: Vec<Orphan>,
-    /// Made by declared roles, and not declared.
+    /// The undeclared databases of declared roles.
     pub undeclared: Vec<Undeclared>,
-    /// What a reader should know.
-    pub notes: Vec<String>,
-    /// What cannot be looked at before this plan has run; what is found then is another plan's.
+    /// Facts that do not stop the plan.
+    pub notes: Vec<Note>,
+    /// What cannot be compared before this plan is applied. `apply` compares it in its second plan.
     pub deferred: Vec<String>,
-    /// The applications, in order.
+    /// The applications, by database and role.
     pub applications: Vec<PlannedApplication>,
-    /// Statements of which the catalogs do not tell whether the administrator may run them in a database:
-    /// to a member of `rds_superuser`, RDS may allow what a stock server does not. Who can should try each
-    /// there, undo it, note the answer in [`Observed::probe_results`], and plan again.
+    /// The probes: statements for which the catalogs do not show whether the administrator may execute them in a
+    /// database, because RDS allows more to members of `rds_superuser` than PostgreSQL does. The caller executes
+    /// each one, rolls it back, adds the result to [`Observed::probe_results`], and plans again.
     #[serde(skip)]
     pub probes: BTreeMap<DatabaseName, BTreeSet<String>>,
 }
 
 impl<S> Step<S> {
-    /// What the administrator does as it is, for an application: of no role and no database, and no hazard.
+    /// Creates a step that the administrator executes as itself, without a role, database or hazard.
     fn plain(
         action: Action,
         application: &ApplicationName,
@@ -386,7 +310,7 @@ impl<S> Step<S> {
 }
 
 impl Step {
-    /// All that the administrator has to be a member of for it.
+    /// Returns all memberships that the administrator needs for the step.
     #[must_use]
     pub fn memberships(&self) -> Memberships {
         let mut memberships = self.temporary_memberships.clone();
@@ -403,16 +327,16 @@ impl Step {
 }
 
 impl Plan {
-    /// The difference between what is wanted and what is there. `findings` are what was found before
-    /// (see [`crate::secrets`]); the plan adds its own.
+    /// Compares the desired with the observed state. The plan contains the refusals and notes of `findings` (see
+    /// [`crate::secrets`]) and its own.
     #[must_use]
     pub fn new(desired: &Desired, observed: &Observed, findings: SecretFindings) -> Self {
         planner::plan(desired, observed, findings).with_digest(desired, observed)
     }
 
-    /// With the digest over what would be done and the observed state it rests on.
+    /// Adds the digest of the changes and of the observed state that they are based on.
     fn with_digest(mut self, desired: &Desired, observed: &Observed) -> Self {
-        // What else happens on the server does not touch this plan.
+        // Changes to undeclared roles and databases must not make the plan stale.
         let roles: Vec<_> =
             observed.roles.iter().filter(|(name, _)| desired.roles.contains_key(name)).collect();
         let databases: Vec<_> = observed
@@ -425,31 +349,33 @@ impl Plan {
         self
     }
 
-    /// Whether there is nothing to do. There may still be something in the way: see
-    /// [`Plan::refusals`].
+    /// Returns whether there is nothing to change. A plan without changes can still have [`Plan::refusals`].
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.transactions.is_empty()
     }
 
-    /// Every step, in order.
+    /// Returns every step, in the order of execution.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.transactions.iter().flat_map(|transaction| &transaction.steps)
     }
 
-    /// Every hazard of the plan.
+    /// Returns the hazards of all steps.
     #[must_use]
     pub fn hazards(&self) -> BTreeSet<Hazard> {
         self.steps().flat_map(|step| step.hazards.iter().copied()).collect()
     }
 }
 
-/// The digest of a plan. A saved plan is held against the same, its statements being texts.
+/// Computes the digest of a plan. A saved plan, whose statements are texts, has the same digest.
 fn digest<S: Serialize>(
     environment: &str,
     transactions: &[Transaction<S>],
     refusals: &[Refusal],
     observed: &str,
 ) -> String {
-    sha256_json(&(environment, transactions, refusals, observed))
+    /// The data of the refusals: another wording does not change a digest.
+    #[derive(Serialize)]
+    struct RefusalData<'a>(#[serde(serialize_with = "refusal::stored::serialize")] &'a [Refusal]);
+    sha256_json(&(environment, transactions, RefusalData(refusals), observed))
 }

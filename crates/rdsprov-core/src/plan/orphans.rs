@@ -1,5 +1,4 @@
-//! What stands on the server beside the definitions: what they once declared, and what their roles made
-//! for themselves. It is told, and left as it is.
+//! Reports orphans and undeclared databases. A plan does not change them, except plugin databases.
 
 use super::databases::listed;
 use super::{Orphan, Undeclared};
@@ -9,7 +8,8 @@ use crate::name::{ApplicationName, RoleName};
 use crate::observed::{Acl, Grantee, Observed};
 use crate::privilege::Privileges;
 
-/// The managed roles and databases that have left the definitions. Who administers them is in no definitions.
+/// Returns the managed roles and databases that the definitions no longer declare. Delegates are not orphans: no
+/// definitions declare them.
 pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
     if desired.delegate().is_some() {
         return Vec::new();
@@ -40,7 +40,7 @@ pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
     roles.chain(databases).collect()
 }
 
-/// What a role still holds, as far as was looked.
+/// Returns what a role owns and which privileges it has, in the observed databases.
 fn remaining_privileges(role: &RoleName, observed: &Observed) -> Vec<String> {
     let mut holds = Vec::new();
     if let Some(seen) = observed.roles.get(role) {
@@ -67,14 +67,14 @@ fn remaining_privileges(role: &RoleName, observed: &Observed) -> Vec<String> {
             for group in &schema.relations {
                 let kind = group.kind.keyword().to_lowercase();
                 let plural = if group.count == 1 { "" } else { "s" };
-                let place = format!(
+                let objects = format!(
                     "{} {kind}{plural} in schema {schema_name} of database {name}",
                     group.count
                 );
                 if group.owner == *role {
-                    holds.push(place);
+                    holds.push(objects);
                 } else if let Some(privileges) = held(role, &group.acl) {
-                    holds.push(format!("{privileges} on {place}"));
+                    holds.push(format!("{privileges} on {objects}"));
                 }
             }
             for columns in &schema.columns {
@@ -113,8 +113,8 @@ fn held(role: &RoleName, acl: &Acl) -> Option<String> {
     (!privileges.is_empty()).then(|| listed(&privileges))
 }
 
-/// The databases of declared roles that nobody declares. A mark says nothing here: the owner of a database can write
-/// whatever comment it likes.
+/// Returns the undeclared databases of declared roles. Their markers are ignored: the owner of a database can write
+/// any comment.
 pub fn undeclared(desired: &Desired, observed: &Observed) -> Vec<Undeclared> {
     observed
         .databases
@@ -127,7 +127,7 @@ pub fn undeclared(desired: &Desired, observed: &Observed) -> Vec<Undeclared> {
         .filter_map(|(name, seen)| {
             let role = desired.roles.get(&seen.owner)?;
             let closed = role.plugin_databases.iter().any(|pattern| pattern.matches(name));
-            // Else it is told as orphaned.
+            // A database with a marker that matches no pattern is reported as an orphan.
             (closed || seen.marker().is_none()).then(|| Undeclared {
                 database: name.clone(),
                 owner: seen.owner.clone(),

@@ -1,4 +1,4 @@
-//! A database gets another owner: whether it may, how, and what becomes of the objects in it.
+//! Plans another owner for a database and for the objects in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,15 +7,18 @@ use super::database::DatabasePlanner;
 use super::databases::{StepTarget, granted_words, revoked_words, step};
 use super::planner::Planner;
 use super::sql::{self, GrantTarget, SharedObject, Statement};
-use super::{Action, ExecuteAs, Hazard, ManualFix, MembershipOption, Memberships, Step};
+use super::{
+    Action, ExecuteAs, Executor, Hazard, ManualFix, MembershipOption, Memberships, Preparation,
+    RefusalKind, Remedy, Step,
+};
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, quote};
 use crate::observed::{self, AclItem, Contents, Grantee, Obstacle, OwnedObject};
 use crate::privilege::{Privilege, Privileges};
 
 impl Planner<'_> {
-    /// Whether a database may get another owner: somebody has to want it, and the administrator has to
-    /// have power over both.
+    /// Returns whether a database may get another owner: the run must allow it, and the administrator must be able
+    /// to act as both owners. Otherwise, refuses it.
     pub(super) fn may_change_owner(
         &mut self,
         name: &DatabaseName,
@@ -23,69 +26,61 @@ impl Planner<'_> {
         from: &RoleName,
         to: &RoleName,
     ) -> bool {
-        let powerful = self.act_as(from).is_some() && self.act_as(to).is_some();
-        if powerful && !self.may_have_privileges_of(from) {
+        let can_act_as_both = self.act_as(from).is_some() && self.act_as(to).is_some();
+        if can_act_as_both && !self.may_have_privileges_of(from) {
             self.refuse_without_inheritance(application, from);
             return false;
         }
-        let message = format!("database {name} belongs to role {from}, the definitions say {to}");
-        if self.refuse_subscriptions(name, application, from, &message) {
+        if self.refuse_subscriptions(name, application, from) {
             return false;
         }
-        if powerful && self.desired.may_change_owners {
+        if can_act_as_both && self.desired.may_change_owners {
             return true;
         }
-        let manual_fix = self.manual_transfer_sql(name, from, to);
-        let there = self.observed.roles.contains_key(to);
-        if !powerful && there {
-            self.refuse_with_fix(application, message, "a superuser", manual_fix);
-            return false;
-        }
-        if !powerful {
+        let exists = self.observed.roles.contains_key(to);
+        if !can_act_as_both && !exists && self.may_become_member(from) {
+            // The new owner does not exist yet, but the administrator could transfer the database itself.
             let administrator = &self.observed.administrator.name;
-            let may_be_one =
-                |seen: &observed::Role| !seen.superuser && !seen.is_member_of_administrator;
-            if self.observed.roles.get(from).is_some_and(may_be_one) {
-                let statement = sql::grant_role(from, administrator).redacted();
-                let manual_fix = ManualFix { database: None, sql: statement };
-                let message = format!("{message}, and the administrator cannot act as role {from}");
-                self.refuse_with_fix(application, message, "a superuser", manual_fix);
-            } else {
-                let remedy = format!(
-                    "create role {to} first, have a superuser run: {}; and take the role over with `adopt = true`",
-                    manual_fix.sql
-                );
-                let message = format!(
-                    "{message}; what is a superuser's cannot go to role {to} before that is there"
-                );
-                self.refuse(application, message, remedy);
-            }
+            let kind = RefusalKind::DatabaseOwnerInaccessible {
+                administrator: administrator.clone(),
+                database: name.clone(),
+                owner: from.clone(),
+            };
+            let sql = sql::grant_role(from, administrator).redacted();
+            let fix = ManualFix { database: None, sql };
+            self.refuse_with_fix(application, kind, Executor::AdminOption(from.clone()), fix);
             return false;
         }
-        let place = manual_fix.database.as_ref().map(|name| format!(", in database {name}"));
-        let run = format!("have a superuser run{}: {};", place.unwrap_or_default(), manual_fix.sql);
-        let run = if there {
-            run
-        } else {
-            format!(
-                "create role {to} as the administrator, {run} and take the role over with `adopt = true`"
-            )
+        let kind = RefusalKind::DatabaseOwnerDiffers {
+            database: name.clone(),
+            owner: from.clone(),
+            declared: to.clone(),
+            can_be_allowed: can_act_as_both,
         };
-        let remedy = format!(
-            "name the present owner in the definitions; or add --allow changes_owner, and the database and what {from} owns in it go to {to}; or {run}"
-        );
-        self.findings.add_refusal(application, message, remedy, there.then_some(manual_fix));
+        let executor = Executor::MasterUserOrSuperuser;
+        let fix = self.manual_transfer_sql(name, from, to);
+        let remedy = if exists {
+            Remedy::Run(executor, fix)
+        } else {
+            Remedy::RunLater(Preparation::CreateRole(to.clone()), executor, fix)
+        };
+        self.refuse_with(application, kind, remedy);
         false
     }
 
-    /// Refuses where subscriptions would have to go along that cannot, or that are another database's: there is no
-    /// way to keep those.
+    /// Whether the administrator can be made a member of a role: not of a superuser, and not in a circle.
+    fn may_become_member(&self, role: &RoleName) -> bool {
+        let seen = self.observed.roles.get(role);
+        seen.is_some_and(|seen| !seen.superuser && !seen.is_member_of_administrator)
+    }
+
+    /// Refuses a transfer if `REASSIGN OWNED` would also change the owner of subscriptions that cannot get it, or that
+    /// belong to other databases. Returns whether it refused.
     pub(super) fn refuse_subscriptions(
         &mut self,
         name: &DatabaseName,
         application: &ApplicationName,
         from: &RoleName,
-        message: &str,
     ) -> bool {
         if self.cannot_reassign_owned(from) {
             return false;
@@ -96,23 +91,25 @@ impl Planner<'_> {
             found = true;
             let statement = sql::take_ownership("SUBSCRIPTION", &quote(&one.name)).redacted();
             let manual_fix = ManualFix { database: Some(one.database.clone()), sql: statement };
-            let message = format!(
-                "{message}; subscription {} of database {} would go along with what {from} owns",
-                one.name, one.database
-            );
-            self.refuse_with_fix(application, message, "a superuser", manual_fix);
+            let kind = RefusalKind::SubscriptionWouldMove {
+                database: name.clone(),
+                owner: from.clone(),
+                subscription: one.name.clone(),
+                subscription_database: one.database.clone(),
+            };
+            self.refuse_with_fix(application, kind, Executor::Superuser, manual_fix);
         }
         found
     }
 
-    /// Whether `REASSIGN OWNED` is not for what a role owns: the administrator goes on, and of a superuser it is
-    /// only the database.
+    /// Returns whether `REASSIGN OWNED` must not be used: the administrator keeps its other objects, and a superuser
+    /// its objects in the database.
     fn cannot_reassign_owned(&self, role: &RoleName) -> bool {
         *role == self.observed.administrator.name
             || self.observed.roles.get(role).is_none_or(|seen| seen.superuser)
     }
 
-    /// What a superuser would run.
+    /// Returns the statements that transfer a database and the objects in it.
     pub(super) fn manual_transfer_sql(
         &self,
         name: &DatabaseName,
@@ -150,7 +147,7 @@ impl Planner<'_> {
         ManualFix { database, sql: statements.join("; ") }
     }
 
-    /// The templates and tablespaces of a role, which stay its own.
+    /// Returns the templates and tablespaces of a role, which keep their owner.
     fn shared_objects_to_keep(&self, role: &RoleName) -> impl Iterator<Item = SharedObject<'_>> {
         let templates = self.observed.templates.iter().filter(move |(_, owner)| *owner == role);
         let tablespaces = self.observed.tablespaces.iter().filter(move |(_, owner)| *owner == role);
@@ -159,7 +156,7 @@ impl Planner<'_> {
             .chain(tablespaces.map(|(name, _)| SharedObject::Tablespace(name)))
     }
 
-    /// What the administrator owns in a database goes to another role.
+    /// Returns the statements that transfer the objects of the administrator in a database, one by one.
     fn transfer_administrator_objects(
         &self,
         name: &DatabaseName,
@@ -179,7 +176,7 @@ impl Planner<'_> {
         objects.chain(subscriptions).collect()
     }
 
-    /// The name of a role that there is not, for who keeps databases while a transaction lasts.
+    /// Returns a name for the temporary owner that no role has.
     fn temporary_owner(&self) -> RoleName {
         let (desired, observed) = (&self.desired.roles, &self.observed.roles);
         let mut name = RoleName::new_unchecked("rdsprov_keeper");
@@ -189,7 +186,8 @@ impl Planner<'_> {
         name
     }
 
-    /// `ALTER DATABASE … OWNER TO` wants the privileges of the old owner and the way to the new one.
+    /// Changes the owner of a database. PostgreSQL requires the privileges of the old owner and `SET ROLE` to the new
+    /// one.
     pub(super) fn owner_step(
         &self,
         name: &DatabaseName,
@@ -199,7 +197,7 @@ impl Planner<'_> {
     ) -> Step {
         let mut temporary_memberships = Memberships::from([(to.clone(), MembershipOption::Set)]);
         temporary_memberships.extend(from.map(|from| (from.clone(), MembershipOption::Inherit)));
-        let of = StepTarget {
+        let step_target = StepTarget {
             application,
             role: Some(to),
             execute_as: ExecuteAs::Administrator,
@@ -207,10 +205,17 @@ impl Planner<'_> {
         };
         let summary = format!("database {name}: owner {to}");
         let hazards: &[Hazard] = if from.is_some() { &[Hazard::ChangesOwner] } else { &[] };
-        step(name, of, Action::AlterDatabase, summary, vec![sql::change_owner(name, to)], hazards)
+        step(
+            name,
+            step_target,
+            Action::AlterDatabase,
+            summary,
+            vec![sql::change_owner(name, to)],
+            hazards,
+        )
     }
 
-    /// Lets the administrator into a database, so that a later plan can see what there is to hand over.
+    /// Grants `CONNECT` to the administrator, so that the next plan can observe the objects to transfer.
     pub(super) fn grant_administrator_connect(
         &mut self,
         name: &DatabaseName,
@@ -222,34 +227,33 @@ impl Planner<'_> {
         let application = &database.application;
         let mut change = |action, summary, statement, hazards: &[Hazard]| {
             let execute_as = execute_as.clone();
-            let of = StepTarget {
+            let step_target = StepTarget {
                 application,
                 role: None,
                 execute_as,
                 temporary_memberships: Memberships::new(),
             };
-            steps.push(step(name, of, action, summary, vec![statement], hazards));
+            steps.push(step(name, step_target, action, summary, vec![statement], hazards));
         };
         let target = GrantTarget::Database(name.clone());
-        let of = |grantee: &Grantee| -> Privileges {
+        let held_by = |grantee: &Grantee| -> Privileges {
             let items = seen.acl.iter().filter(|item| item.grantee == *grantee);
             items.map(|item| item.privilege).collect()
         };
         if !seen.allow_connections {
-            // Nobody is to come in with the administrator.
-            let public = of(&Grantee::Public);
+            // No other role may connect as a result.
+            let public = held_by(&Grantee::Public);
             if !public.is_empty() {
                 let summary = revoked_words(&public, &target, "PUBLIC");
-                let needs_superuser = sql::RevokeScope::Privilege;
-                let statement =
-                    sql::revoke(needs_superuser, &public, &target, &Grantee::Public, false);
+                let scope = sql::RevokeScope::Privilege;
+                let statement = sql::revoke(scope, &public, &target, &Grantee::Public, false);
                 change(Action::Revoke, summary, statement, &[Hazard::ClosesToPublic]);
             }
-            let summary = format!("database {name}: open to those who may connect");
+            let summary = format!("database {name}: allows connections");
             change(Action::AlterDatabase, summary, sql::open_database(name), &[]);
         }
         let administrator = Grantee::Role(self.observed.administrator.name.clone());
-        if !of(&administrator).contains(&Privilege::Connect) {
+        if !held_by(&administrator).contains(&Privilege::Connect) {
             let connect = Privileges::from([Privilege::Connect]);
             let statement = sql::grant(&connect, &target, &administrator);
             let summary = granted_words(&connect, &target, &self.observed.administrator.name);
@@ -258,8 +262,8 @@ impl Planner<'_> {
     }
 }
 
-/// The contents after all that one role owns has gone to another; what belongs to an extension goes along only
-/// with `REASSIGN OWNED`.
+/// Returns the contents of a database after the objects of one role got another owner. Only `REASSIGN OWNED`
+/// transfers objects of extensions; `ALTER … OWNER TO`, object by object, does not.
 pub(super) fn with_new_owner(
     contents: &Contents,
     from: &RoleName,
@@ -289,9 +293,8 @@ pub(super) fn with_new_owner(
 }
 
 impl DatabasePlanner<'_, '_> {
-    /// What the old owner has in the database goes to the new one. `REASSIGN OWNED` would also move what else the
-    /// old owner has of what the databases share: a role that is made for it keeps that for as long as the
-    /// transaction lasts.
+    /// Transfers the objects of the old owner in this database to the new one. `REASSIGN OWNED` also transfers
+    /// databases and tablespaces, so a temporary owner gets those for the length of the transaction.
     pub(super) fn transfer_ownership(&mut self, from: &RoleName, contents: &Contents) {
         let to = self.owner.clone();
         let mut untransferable: BTreeMap<&Obstacle, Vec<&OwnedObject>> = BTreeMap::new();
@@ -311,7 +314,7 @@ impl DatabasePlanner<'_, '_> {
         }
         let temporary_memberships =
             [from, &to].map(|role| (role.clone(), MembershipOption::Inherit)).into_iter().collect();
-        let summary = format!("what {from} owns in database {} goes to {to}", self.name);
+        let summary = format!("objects of {from} in database {}: owner {to}", self.name);
         let application = &self.database.application;
         self.steps.push(Step {
             role: Some(to.clone()),
@@ -330,21 +333,21 @@ impl DatabasePlanner<'_, '_> {
         objects: &[&OwnedObject],
     ) {
         let declared = self.database.owner_schemas();
-        let why = match obstacle {
-            // What its entry declares, it will be able to create in.
-            Obstacle::Schema(schema) if declared.is_some_and(|all| all.contains(schema)) => return,
-            Obstacle::Schema(schema) => format!("may not create in schema {schema}"),
-            Obstacle::Wrapper => "may not use the foreign-data wrapper".to_owned(),
-            Obstacle::Superuser => "is no superuser".to_owned(),
-        };
+        // The transaction creates the schemas of the owner entry before it transfers objects.
+        if let Obstacle::Schema(schema) = obstacle
+            && declared.is_some_and(|all| all.contains(schema))
+        {
+            return;
+        }
         let [OwnedObject { kind, identity }, others @ ..] = objects else { return };
-        let more =
-            if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
-        let message = format!(
-            "in database {}, {} {identity}{more} of role {from} cannot go to role {to}, which {why}",
-            self.name,
-            kind.to_lowercase()
-        );
+        let refusal = RefusalKind::ObjectNotTransferable {
+            database: self.name.clone(),
+            object: format!("{} {identity}", kind.to_lowercase()),
+            others: others.len(),
+            from: from.clone(),
+            to: to.clone(),
+            obstacle: obstacle.clone(),
+        };
         let application = &self.database.application;
         let needs_superuser = *obstacle == Obstacle::Superuser;
         let change = |one: &&OwnedObject| {
@@ -355,23 +358,20 @@ impl DatabasePlanner<'_, '_> {
             }
         };
         let statements: Vec<String> = objects.iter().map(change).collect();
-        let statement = statements.join("; ");
-        if needs_superuser || self.planner.observed.roles.contains_key(to) {
-            let manual_fix = ManualFix { database: Some(self.name.clone()), sql: statement };
-            self.planner.refuse_with_fix(application, message, "a superuser", manual_fix);
+        let fix = ManualFix { database: Some(self.name.clone()), sql: statements.join("; ") };
+        let remedy = if needs_superuser || self.planner.observed.roles.contains_key(to) {
+            Remedy::Run(Executor::Superuser, fix)
         } else {
-            let remedy = format!(
-                "create role {to} first, have a superuser run: {statement}; and take the role over with `adopt = true`"
-            );
-            self.planner.refuse(application, message, remedy);
-        }
+            Remedy::RunLater(Preparation::CreateRole(to.clone()), Executor::Superuser, fix)
+        };
+        self.planner.refuse_with(application, refusal, remedy);
     }
 
     pub(super) fn reassign(&self, from: &RoleName, to: &RoleName) -> Vec<Statement> {
         let administrator = &self.planner.observed.administrator.name;
         let desired = &self.planner.desired.databases;
-        // Those that the old owner has when this transaction runs: new ones are made, and of the others those
-        // that come first have their owners.
+        // The databases that the old owner has when this transaction runs: new databases exist by then, and the
+        // transactions of databases that come first by name have changed their owners.
         let owner_then = |name: &DatabaseName, seen: Option<&observed::Database>| {
             let declared = desired.get(name).and_then(|one| one.owner.as_ref());
             match seen.filter(|seen| !seen.is_unfinished(administrator)) {

@@ -1,6 +1,7 @@
-//! Desired less observed: what is compared in which order, what becomes one transaction, and what the
-//! administrator has the power to do. The rooms beside this one compare roles ([`super::roles`]),
-//! databases ([`super::databases`]) and what is inside them ([`super::database`]).
+//! The order of the comparison, the transactions of a plan, and what the administrator may do.
+//!
+//! Other modules compare roles ([`super::roles`]), databases ([`super::databases`]) and the contents of a database
+//! ([`super::database`]).
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,15 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::databases::DatabaseStatus;
 use super::sql;
 use super::{
-    ExecuteAs, FORMAT_VERSION, ManualFix, MembershipOption, Plan, PlannedApplication, Refusal,
-    Scope, SecretFindings, Step, Transaction, orphans,
+    ExecuteAs, Executor, FORMAT_VERSION, ManualFix, MembershipOption, NoteKind, Plan,
+    PlannedApplication, Refusal, RefusalKind, Remedy, Scope, SecretFindings, Step, Transaction,
+    orphans,
 };
 use crate::desired::{self, Desired};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{self, Contents, Observed, ProbeResult};
 
-/// Carries the two states and collects what the comparison finds.
+/// Compares the two states and collects the findings.
 pub(super) struct Planner<'a> {
     pub desired: &'a Desired,
     pub observed: &'a Observed,
@@ -25,11 +27,11 @@ pub(super) struct Planner<'a> {
     pub probes: RefCell<BTreeMap<DatabaseName, BTreeSet<String>>>,
     /// The groups of relations whose names a statement needs, by their numbers.
     pub named: BTreeSet<i64>,
-    /// Whether what was not tried counts as refused, and not as allowed.
+    /// Whether probes without a result count as denied, and not as allowed.
     assume_denied: bool,
 }
 
-/// Everything.
+/// Compares everything.
 pub(super) fn plan(desired: &Desired, observed: &Observed, findings: SecretFindings) -> Plan {
     let mut planner = Planner::new(desired, observed, findings);
     let mut cluster = planner.roles();
@@ -86,8 +88,8 @@ pub(super) fn plan(desired: &Desired, observed: &Observed, findings: SecretFindi
     }
 }
 
-/// The groups of relations in a database whose names the plan needs, by their numbers: of all others it
-/// only needs to know how many they are.
+/// Returns the groups of relations in a database whose names the plan needs, by their numbers. For all other groups,
+/// the plan only needs the number of relations.
 pub fn required_relation_names(
     desired: &Desired,
     observed: &Observed,
@@ -99,7 +101,7 @@ pub fn required_relation_names(
         return BTreeSet::new();
     };
     let mut planner = Planner::new(desired, observed, SecretFindings::default());
-    // A refusal names what a statement for all of them would not have to.
+    // A refusal names each relation, where a step would use ALL TABLES IN SCHEMA.
     planner.assume_denied = true;
     planner.plan_database_contents(name, database, &seen.owner, contents);
     planner.named
@@ -118,8 +120,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// A database that is there. Where it gets another owner, all of that is one transaction inside it: a
-    /// failure leaves it to the old one, with all that is in it.
+    /// Plans an existing database. Another owner is one transaction inside the database: after a failure, the old
+    /// owner still has the database and everything in it.
     fn plan_existing_database(
         &mut self,
         name: &DatabaseName,
@@ -146,37 +148,50 @@ impl<'a> Planner<'a> {
                 steps.extend(self.plan_database_contents(name, database, &seen.owner, contents))
             }
             None => self.deferred.push(format!(
-                "what is inside database {name}, which the administrator may not enter yet"
+                "the contents of database {name}: the administrator may not connect to it yet"
             )),
         }
         inside.extend(self.transaction(Scope::Database(name.clone()), steps));
     }
 
-    pub fn refuse(&mut self, application: &ApplicationName, message: String, remedy: String) {
-        self.findings.add_refusal(application, message, remedy, None);
+    /// Refuses the plan where no single statement helps.
+    pub fn refuse(&mut self, application: &ApplicationName, kind: RefusalKind) {
+        self.refuse_with(application, kind, Remedy::None);
     }
 
-    /// A refusal that ends when somebody with more power has run a statement.
+    /// Refuses the plan until a role with more privileges has executed statements.
     pub fn refuse_with_fix(
         &mut self,
         application: &ApplicationName,
-        message: String,
-        executor: &str,
+        kind: RefusalKind,
+        executor: Executor,
         manual_fix: ManualFix,
     ) {
-        let place = manual_fix.database.as_ref().map(|d| format!(", in database {d}"));
-        let remedy =
-            format!("have {executor} run{}: {};", place.unwrap_or_default(), manual_fix.sql);
-        self.findings.add_refusal(application, message, remedy, Some(manual_fix));
+        self.refuse_with(application, kind, Remedy::Run(executor, manual_fix));
     }
 
-    pub fn note(&mut self, note: String) {
+    /// Refuses the plan, once for each reason.
+    pub fn refuse_with(
+        &mut self,
+        application: &ApplicationName,
+        kind: RefusalKind,
+        remedy: Remedy,
+    ) {
+        let refusal = Refusal { application: application.clone(), kind, remedy };
+        if !self.findings.refusals.contains(&refusal) {
+            self.findings.refusals.push(refusal);
+        }
+    }
+
+    /// Adds a note to the plan, once.
+    pub fn note(&mut self, kind: NoteKind) {
+        let note = kind.into();
         if !self.findings.notes.contains(&note) {
             self.findings.notes.push(note);
         }
     }
 
-    /// A transaction of these steps, with the memberships that they need; none without steps.
+    /// Returns a transaction with the temporary memberships that its steps need, or `None` without steps.
     pub fn transaction(&self, scope: Scope, steps: Vec<Step>) -> Option<Transaction> {
         if steps.is_empty() {
             return None;
@@ -199,7 +214,7 @@ impl<'a> Planner<'a> {
         Some(Transaction { scope, before: None, memberships, memberships_to_restore, steps })
     }
 
-    /// Whether the administrator needs no new membership to act as a role.
+    /// Returns whether the administrator can act as a role without a new membership.
     pub fn is_member_already(&self, role: &RoleName, option: MembershipOption) -> bool {
         let administrator = &self.observed.administrator;
         administrator.superuser
@@ -215,22 +230,23 @@ impl<'a> Planner<'a> {
             }
     }
 
-    /// Whether the administrator, as a member of a role, has its privileges without becoming it: up to 15, one
-    /// with `NOINHERIT` has not.
+    /// Returns whether the administrator, as a member of a role, has its privileges without `SET ROLE`: before
+    /// PostgreSQL 16, not with `NOINHERIT`.
     pub fn may_have_privileges_of(&self, role: &RoleName) -> bool {
         let administrator = &self.observed.administrator;
         *role == administrator.name || administrator.superuser || self.inherits(&administrator.name)
     }
 
-    /// Refuses what takes the privileges of somebody that the administrator cannot have.
+    /// Refuses a change that requires privileges of a role which the administrator does not inherit.
     pub fn refuse_without_inheritance(&mut self, application: &ApplicationName, role: &RoleName) {
         let administrator = self.observed.administrator.name.clone();
         self.refuse_with_fix(
             application,
-            format!(
-                "the administrator {administrator} has NOINHERIT: up to PostgreSQL 15 it cannot give away what belongs to role {role}"
-            ),
-            &format!("role {administrator} or a superuser"),
+            RefusalKind::AdministratorWithoutInherit {
+                administrator: administrator.clone(),
+                role: role.clone(),
+            },
+            Executor::Role(administrator.clone()),
             ManualFix {
                 database: None,
                 sql: sql::alter_role(&administrator, &["INHERIT".to_owned()]).redacted(),
@@ -238,8 +254,7 @@ impl<'a> Planner<'a> {
         );
     }
 
-    /// A role, and all whose privileges it has as their member. What a declared role is a member of ends
-    /// with this plan.
+    /// Returns a role and the roles whose privileges it inherits. The plan revokes the memberships of declared roles.
     pub fn has_privileges_of(&self, role: &RoleName) -> BTreeSet<RoleName> {
         let old = self.observed.major() < 16;
         let inherits = |member: &observed::Role, membership: &observed::Membership| {
@@ -250,15 +265,15 @@ impl<'a> Planner<'a> {
         found
     }
 
-    /// Whether a role has what it has as the owner of its database without asking for it: up to 15, one with
-    /// `NOINHERIT` has not. Declared roles are made to inherit.
+    /// Returns whether a role inherits the privileges of `pg_database_owner`: before PostgreSQL 16, not with
+    /// `NOINHERIT`. The plan sets `INHERIT` for declared roles.
     pub fn inherits(&self, role: &RoleName) -> bool {
         self.observed.major() >= 16
             || self.desired.roles.contains_key(role)
             || self.observed.roles.get(role).is_none_or(|seen| seen.inherit)
     }
 
-    /// Whether memberships of one kind lead from the administrator to a role.
+    /// Returns whether memberships of one kind lead from the administrator to a role.
     fn reaches(
         &self,
         role: &RoleName,
@@ -267,8 +282,8 @@ impl<'a> Planner<'a> {
         self.memberships_from(&self.observed.administrator.name, counts).contains(role)
     }
 
-    /// The roles that memberships of one kind lead to from another. Those of declared roles count for
-    /// nothing: they end with this plan.
+    /// Returns the roles that memberships of one kind lead to. Those of declared roles do not count: the plan revokes
+    /// them.
     fn memberships_from(
         &self,
         from: &RoleName,
@@ -290,8 +305,8 @@ impl<'a> Planner<'a> {
         reached
     }
 
-    /// Whether the administrator may alter and grant a role. To a member of `rds_superuser` RDS may
-    /// allow more on 16 and later than the catalogs say: there the server is asked.
+    /// Returns whether the administrator may alter and grant a role. From PostgreSQL 16 on, RDS may allow more to
+    /// members of `rds_superuser` than the catalogs show: then a probe decides.
     pub fn can_administer(&self, role: &RoleName) -> bool {
         let administrator = &self.observed.administrator;
         if administrator.superuser {
@@ -300,7 +315,7 @@ impl<'a> Planner<'a> {
         match self.observed.roles.get(role) {
             None => self.desired.roles.contains_key(role),
             Some(seen) if seen.superuser => false,
-            // Membership cannot go in a circle (0LP01); a declared role loses its own first.
+            // Memberships cannot form a circle (0LP01); a declared role loses its memberships first.
             Some(seen)
                 if seen.is_member_of_administrator && !self.desired.roles.contains_key(role) =>
             {
@@ -316,41 +331,45 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether a statement that the catalogs speak against is allowed all the same: no, unless to a
-    /// member of `rds_superuser`, and there what a trial has shown. Before the trial it is taken to be.
+    /// Returns whether the server allows a statement although the catalogs deny it: only to a member of
+    /// `rds_superuser`, and if the probe succeeded. Without a result, it counts as allowed.
     pub fn server_allows(&self, statement: &str) -> bool {
         self.observed.administrator.rds_superuser && self.denial_reason(statement).is_none()
     }
 
-    /// Why the server refused a statement that was tried; before the trial it is taken to be allowed.
+    /// Returns why the server denied a probe in the administrator database, and requests the probe if it has no result.
     pub fn denial_reason(&self, statement: &str) -> Option<String> {
         self.denial_reason_in(&self.observed.admin_database, statement)
     }
 
-    /// The same, in another database than the administrator's.
-    pub fn denial_reason_in(&self, place: &DatabaseName, statement: &str) -> Option<String> {
-        match self.observed.probe_results.get(place).and_then(|answers| answers.get(statement)) {
+    /// Returns why the server denied a probe in a database, and requests the probe if it has no result.
+    pub fn denial_reason_in(&self, database: &DatabaseName, statement: &str) -> Option<String> {
+        match self.observed.probe_results.get(database).and_then(|results| results.get(statement)) {
             Some(ProbeResult::Denied(reason)) => Some(reason.clone()),
             Some(ProbeResult::Allowed) => None,
-            None if self.assume_denied => Some("not tried".to_owned()),
+            None if self.assume_denied => Some("not probed".to_owned()),
             None => {
-                let mut questions = self.probes.borrow_mut();
-                questions.entry(place.clone()).or_default().insert(statement.to_owned());
+                let mut probes = self.probes.borrow_mut();
+                probes.entry(database.clone()).or_default().insert(statement.to_owned());
                 None
             }
         }
     }
 
+    /// Refuses a change of a role that the administrator may not alter or grant.
     pub fn refuse_without_admin_option(&mut self, application: &ApplicationName, role: &RoleName) {
         if self.observed.roles.get(role).is_some_and(|seen| seen.superuser) {
-            // That is refused for itself, and power over it comes with the end of it.
+            // The SUPERUSER attribute is refused separately. Without it, the administrator may alter the role.
             return;
         }
         let administrator = self.observed.administrator.name.clone();
         self.refuse_with_fix(
             application,
-            format!("the administrator {administrator} has no power over role {role}"),
-            "the role's creator or a superuser",
+            RefusalKind::AdminOptionMissing {
+                administrator: administrator.clone(),
+                role: role.clone(),
+            },
+            Executor::AdminOption(role.clone()),
             ManualFix {
                 database: None,
                 sql: sql::grant_admin_option(role, &administrator).redacted(),
@@ -358,7 +377,7 @@ impl<'a> Planner<'a> {
         );
     }
 
-    /// How to act as a role, or nothing where that is not to be had.
+    /// Returns how to act as a role, or `None` if the administrator cannot.
     pub fn act_as(&self, role: &RoleName) -> Option<ExecuteAs> {
         if role == &self.observed.administrator.name {
             Some(ExecuteAs::Administrator)
@@ -369,6 +388,7 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Returns the marker of a role or database that an application declares.
     pub fn marker(&self, application: &ApplicationName, name: &str) -> Marker {
         Marker {
             environment: self.desired.environment.clone(),
@@ -377,42 +397,39 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether something that exists may be managed: it is already (false), or is adopted (true).
+    /// Returns whether an existing role or database must be adopted (`true`) or is managed already (`false`),
+    /// or refuses it.
     pub fn check_adoption(
         &mut self,
         application: &ApplicationName,
-        what: &str,
+        object: Adoptable<'_>,
         marker: Option<Marker>,
         adopt: bool,
     ) -> Option<bool> {
-        match marker {
-            Some(marker) if marker.environment == self.desired.environment => Some(false),
-            Some(marker) => {
-                self.refuse(
-                    application,
-                    format!("{what} is managed from environment {:?}", marker.environment),
-                    format!("choose another name, or remove the mark from its comment if {:?} has given it up", marker.environment),
-                );
-                None
+        let kind = match (marker, object) {
+            (Some(marker), _) if marker.environment == self.desired.environment => {
+                return Some(false);
             }
-            None if adopt => Some(true),
-            None => {
-                self.refuse(
-                    application,
-                    format!("{what} exists and is not managed by rdsprov"),
-                    if *application == ApplicationName::for_administrators() {
-                        "choose another name, or take it over with --adopt".to_owned()
-                    } else {
-                        "choose another name, or set `adopt = true` on the application to take it over"
-                            .to_owned()
-                    },
-                );
-                None
+            (Some(Marker { environment, .. }), Adoptable::Role(role)) => {
+                RefusalKind::RoleOfOtherEnvironment { role: role.clone(), environment }
             }
-        }
+            (Some(Marker { environment, .. }), Adoptable::Database(database)) => {
+                RefusalKind::DatabaseOfOtherEnvironment { database: database.clone(), environment }
+            }
+            (None, _) if adopt => return Some(true),
+            (None, Adoptable::Role(role)) => RefusalKind::RoleNotManaged {
+                role: role.clone(),
+                is_delegate: *application == ApplicationName::for_administrators(),
+            },
+            (None, Adoptable::Database(database)) => {
+                RefusalKind::DatabaseNotManaged { database: database.clone() }
+            }
+        };
+        self.refuse(application, kind);
+        None
     }
 
-    /// The application that a change for a role belongs to.
+    /// Returns the application of a change for a role in a database.
     pub fn application_for<'b>(
         &'b self,
         role: &RoleName,
@@ -427,22 +444,13 @@ impl<'a> Planner<'a> {
     }
 }
 
-impl SecretFindings {
-    pub(super) fn add_refusal(
-        &mut self,
-        application: &ApplicationName,
-        message: String,
-        remedy: String,
-        manual_fix: Option<ManualFix>,
-    ) {
-        let refusal = Refusal { application: application.clone(), message, remedy, manual_fix };
-        if !self.refusals.contains(&refusal) {
-            self.refusals.push(refusal);
-        }
-    }
+/// An existing role or database that a definition declares.
+pub(super) enum Adoptable<'a> {
+    Role(&'a RoleName),
+    Database(&'a DatabaseName),
 }
 
-/// Schema `public`.
+/// Returns whether the schema is `public`.
 pub(super) fn is_public(schema: &SchemaName) -> bool {
     schema.as_str() == "public"
 }

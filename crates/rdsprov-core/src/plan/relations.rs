@@ -1,5 +1,5 @@
-//! Desired less observed inside one database: relations and their columns. Those that are alike are
-//! compared once, and one statement serves all of them where it can.
+//! Plans the privileges on relations and their columns. Relations with the same owner and ACL are one group: it is
+//! compared once, and one statement changes all of them where possible.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ impl DatabasePlanner<'_, '_> {
                     (*group, self.relation_differs(group, covered, &wanted))
                 })
                 .collect();
-            // One statement for all of them where all are alike in what they need and whose they are.
+            // One statement for all relations, if all have the same owner and need the same change.
             let alike =
                 of_kind.iter().all(|group| !group.of_extension && group.owner == of_kind[0].owner);
             let mut lacking: BTreeMap<(RoleName, RoleName, Privileges, bool), Vec<&Relations>> =
@@ -47,19 +47,19 @@ impl DatabasePlanner<'_, '_> {
                 let target = self.target(kind, schema, &owner, &groups, all);
                 self.grant(&target, &owner, &role, &privileges, held_by_public);
             }
-            let mut beyond: Vec<(&RoleName, &AclDiff, Vec<&Relations>)> = Vec::new();
+            let mut excess: Vec<(&RoleName, &AclDiff, Vec<&Relations>)> = Vec::new();
             for (group, acl_diff) in &acl_diff {
-                match beyond.iter_mut().find(|(owner, other, _)| {
+                match excess.iter_mut().find(|(owner, other, _)| {
                     **owner == group.owner
                         && other.revoke == acl_diff.revoke
                         && other.dependent_grants == acl_diff.dependent_grants
                         && other.kept_by_public() == acl_diff.kept_by_public()
                 }) {
                     Some((_, _, groups)) => groups.push(group),
-                    None => beyond.push((&group.owner, acl_diff, vec![group])),
+                    None => excess.push((&group.owner, acl_diff, vec![group])),
                 }
             }
-            for (owner, acl_diff, groups) in beyond {
+            for (owner, acl_diff, groups) in excess {
                 if acl_diff.revoke.is_empty() {
                     continue;
                 }
@@ -81,7 +81,7 @@ impl DatabasePlanner<'_, '_> {
         if !group.of_extension {
             return self.differs(&group.owner, &group.acl, wanted, public);
         }
-        // An extension's own are not granted, and what default privileges gave of them may stay.
+        // Relations of an extension get no grants, but they keep those from default privileges.
         let none = BTreeMap::new();
         let allowed = if of_creator { wanted } else { &none };
         let mut acl_diff = self.differs(&group.owner, &group.acl, allowed, public);
@@ -89,8 +89,8 @@ impl DatabasePlanner<'_, '_> {
         acl_diff
     }
 
-    /// All relations of a kind in a schema, or some by name. Where nobody can act for the owner, the
-    /// refusal names them.
+    /// Returns all relations of a kind in a schema as the target, or some by name. If the administrator cannot act as
+    /// the owner, the refusal names each relation.
     pub(super) fn target(
         &mut self,
         kind: ObjectKind,
@@ -111,7 +111,7 @@ impl DatabasePlanner<'_, '_> {
         GrantTarget::Relations { kind, schema: schema.clone(), names }
     }
 
-    /// Columns have ACLs of their own: what a role has of the relation anyway may stand there, too.
+    /// Compares the ACLs of columns. A privilege that a role also has on the relation may stay.
     pub(super) fn columns(&mut self, schema: &SchemaName, columns: &Columns) {
         let covered = self.database.covered_schemas().contains(schema);
         let of_creator = covered && self.is_creator(&columns.owner);

@@ -1,10 +1,12 @@
-//! A plan as people read it: text like a diff, and a script that a DBA can read and run.
+//! Renders a plan as text like a diff, and as a script for `psql`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 
 use super::{Action, Hazard, Plan, Scope, SlotError, Slots, Statement, Step};
+use crate::hint;
+use crate::hint::{Neutral, Operation, Opt, Wording};
 use crate::name::{DatabaseName, literal, quote};
 use crate::secrets::SecretId;
 
@@ -45,14 +47,14 @@ impl Scope {
     }
 }
 
-/// Names come from elsewhere: a line break or a terminal's control sequence in one must not look like ours.
+/// Escapes control characters: a line break or a terminal sequence in a name must not look like part of the output.
 pub(crate) fn visible(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
         .collect()
 }
 
-/// The step's line in the text.
+/// Returns the line of a step in the text.
 pub(super) fn line<S>(step: &Step<S>) -> String {
     let hazards: Vec<String> = step.hazards.iter().map(ToString::to_string).collect();
     let hazards =
@@ -61,17 +63,24 @@ pub(super) fn line<S>(step: &Step<S>) -> String {
 }
 
 impl Plan {
-    /// Text that reads like a diff.
+    /// Returns the plan as text like a diff, with options and operations in their neutral spelling.
     #[must_use]
     pub fn to_text(&self) -> String {
+        self.to_text_worded(&Neutral)
+    }
+
+    /// Returns the plan as text like a diff, with options and operations as a front end spells them.
+    #[must_use]
+    pub fn to_text_worded(&self, wording: &dyn Wording) -> String {
         let mut text = format!("Plan for environment {}\n", self.environment);
         for refusal in &self.refusals {
             let _ = write!(
                 text,
-                "\nrefused ({}): {}\n  what to do: {}\n",
+                "\nrefused[{}] {}: {}\n  hint: {}\n",
+                refusal.code(),
                 refusal.application,
-                visible(&refusal.message),
-                visible(&refusal.remedy)
+                visible(&refusal.message()),
+                visible(&refusal.hint().worded(wording))
             );
         }
         for transaction in &self.transactions {
@@ -83,17 +92,18 @@ impl Plan {
         self.write_orphans_and_undeclared(&mut text);
         for deferred in &self.deferred {
             let deferred = visible(deferred);
+            let apply = wording.operation(Operation::Apply);
             let _ =
-                writeln!(text, "\nnot seen: {deferred}; `apply` looks once it can, and goes on");
+                writeln!(text, "\ndeferred: {deferred}; {apply} compares it in its second plan");
         }
         for note in &self.notes {
-            let _ = writeln!(text, "\nnote: {}", visible(note));
+            let _ = writeln!(text, "\nnote[{}]: {}", note.code(), visible(&note.message()));
         }
         let _ = writeln!(text, "\n{}", self.closing());
         text
     }
 
-    /// All of it in one sentence.
+    /// Returns the summary of the plan.
     pub(super) fn closing(&self) -> String {
         let steps = self.steps().count();
         match (self.refusals.len(), steps) {
@@ -102,16 +112,17 @@ impl Plan {
             }
             (0, 0) => "Nothing to do: the server is as declared.".to_owned(),
             (0, n) => format!("{n} to change. {}", self.digest),
+            (1, _) => "Refused for 1 reason: nothing is changed until it is resolved.".to_owned(),
             (r, _) => {
-                format!("Refused for {r} reason(s): nothing will be done until each is settled.")
+                format!("Refused for {r} reasons: nothing is changed until each is resolved.")
             }
         }
     }
 
-    /// What stands beside the definitions.
+    /// Writes the orphans and undeclared databases.
     fn write_orphans_and_undeclared(&self, text: &mut String) {
         if !self.orphaned.is_empty() {
-            let _ = writeln!(text, "\norphaned: managed, no longer declared, left as they are");
+            let _ = writeln!(text, "\norphaned: managed, no longer declared, not changed");
         }
         for orphan in &self.orphaned {
             let _ = writeln!(
@@ -126,10 +137,10 @@ impl Plan {
             }
         }
         if !self.undeclared.is_empty() {
-            let _ = writeln!(text, "\nundeclared: made by declared roles for themselves");
+            let _ = writeln!(text, "\nundeclared: created by declared roles, not declared");
         }
         for undeclared in &self.undeclared {
-            let kept = if undeclared.closed { ", kept closed to PUBLIC" } else { "" };
+            let kept = if undeclared.closed { ", closed to PUBLIC" } else { "" };
             let _ = writeln!(
                 text,
                 "  database {} of role {}, of application {}{kept}",
@@ -140,10 +151,16 @@ impl Plan {
         }
     }
 
-    /// A script for `psql`, connected as the administrator to its own database. It wants a variable for
-    /// each verifier, and says so before it does anything; of a refused plan it holds no statement.
+    /// Returns a script for `psql`, to be run as the administrator in the administrator database. It fails at its
+    /// start unless a variable contains each verifier. The script of a refused plan contains no statements.
     #[must_use]
     pub fn to_sql(&self) -> String {
+        self.to_sql_worded(&Neutral)
+    }
+
+    /// Returns the same script, with options and operations as a front end spells them.
+    #[must_use]
+    pub fn to_sql_worded(&self, wording: &dyn Wording) -> String {
         let secrets: BTreeSet<&SecretId> = self
             .steps()
             .flat_map(|step| &step.statements)
@@ -159,43 +176,55 @@ impl Plan {
             .collect();
         let mut wants = String::new();
         for (secret, variable) in &variables {
-            let missing = format!(
-                "give psql -v {variable}=… with the SCRAM-SHA-256 verifier of the password in {secret}, or plan with --with-verifiers"
-            );
+            let missing = hint![
+                format!(
+                    "give psql -v {variable}=… with the SCRAM-SHA-256 verifier of the password in {secret}, or plan with "
+                ),
+                Opt::WithVerifiers
+            ];
+            let missing = missing.worded(wording);
             let _ = write!(wants, "\\if :{{?{variable}}}\n\\else\n{}\\endif\n", stop(&missing));
         }
         let written: Result<_, Infallible> =
-            self.script(&wants, |statement| Ok(statement.to_psql(&variables)));
+            self.script(wording, &wants, |statement| Ok(statement.to_psql(&variables)));
         written.unwrap_or_else(|never| match never {})
     }
 
-    /// The same script with the verifiers in it: whoever runs it needs no secret.
+    /// Returns the same script with the verifiers in it, so that it needs no variables.
     ///
     /// # Errors
-    /// Where a slot cannot be filled.
-    pub fn to_sql_with_verifiers(&self, slots: &dyn Slots) -> Result<String, SlotError> {
-        self.script("", |statement| statement.executable(slots))
+    /// Returns an error if a slot cannot be filled.
+    pub fn to_sql_with_verifiers(
+        &self,
+        slots: &dyn Slots,
+        wording: &dyn Wording,
+    ) -> Result<String, SlotError> {
+        self.script(wording, "", |statement| statement.executable(slots))
     }
 
-    /// A script that begins with what it wants, its statements written somehow.
+    /// Returns a script that begins with its requirements; `written` writes each statement.
     fn script<E>(
         &self,
+        wording: &dyn Wording,
         wants: &str,
         written: impl Fn(&Statement) -> Result<String, E>,
     ) -> Result<String, E> {
         let mut text = format!("-- environment {}, {}\n", self.environment, self.digest);
-        text.push_str(
-            "-- psql goes on after a warning, also where nothing was granted (01007) or revoked (01006):\n\
-             -- afterwards `rdsprov check` tells whether the server is as declared.\n\
+        let _ = write!(
+            text,
+            "-- psql continues after a warning, also if nothing was granted (01007) or revoked (01006):\n\
+             -- verify afterwards with {} that the server has converged.\n\
              \\set ON_ERROR_STOP on\n",
+            wording.operation(Operation::Check)
         );
         for refusal in &self.refusals {
             let _ = writeln!(
                 text,
-                "-- refused ({}): {}; {}",
+                "-- refused[{}] {}: {}; hint: {}",
+                refusal.code(),
                 one_line(refusal.application.as_str()),
-                one_line(&refusal.message),
-                one_line(&refusal.remedy)
+                one_line(&refusal.message()),
+                one_line(&refusal.hint().worded(wording))
             );
         }
         if !self.refusals.is_empty() {
@@ -215,30 +244,30 @@ impl Plan {
         Ok(text)
     }
 
-    /// The JSON form.
+    /// Returns the plan as JSON.
     ///
     /// # Errors
-    /// None in practice: the plan is plain data.
+    /// Never in practice: a plan contains only data that JSON can represent.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self)
     }
 }
 
-/// A statement that ends a script of psql, since it fails.
+/// Returns a statement that fails with a message and so ends a script.
 fn stop(message: &str) -> String {
     let message = literal(&one_line(message).replace('%', "%%"));
     format!("DO $stop$ BEGIN RAISE EXCEPTION {message}; END $stop$;\n")
 }
 
-/// The way of a script to another database of the same server. psql would take a name with `=` in it, or one that
-/// begins as a URI does, for a connection string, and so gets one: a value quoted for libpq, in an argument
-/// quoted for psql.
+/// Returns the command that connects a script to another database of the server. psql interprets a name that
+/// contains `=`, or that begins like a URI, as a connection string. So the name is written as one: a value quoted
+/// for libpq, in an argument quoted for psql.
 fn connect(database: &DatabaseName) -> String {
     let value = database.as_str().replace('\\', r"\\").replace('\'', r"\'");
     format!("\\connect -reuse-previous=on {}\n", quote(&format!("dbname='{value}'")))
 }
 
-/// A comment must not run into the next line, where it would be a statement.
+/// Joins the lines of a text: the second line of a comment would be executed as a statement.
 fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
 }

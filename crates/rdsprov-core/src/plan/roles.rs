@@ -1,15 +1,15 @@
-//! Roles: their attributes, how they prove who they are, and what they are members of.
+//! Plans the attributes, passwords and memberships of roles.
 
 use std::collections::BTreeSet;
 
-use super::planner::Planner;
-use super::{Action, ExecuteAs, Hazard, ManualFix, Step, sql};
+use super::planner::{Adoptable, Planner};
+use super::{Action, ExecuteAs, Executor, Hazard, ManualFix, NoteKind, RefusalKind, Step, sql};
 use crate::desired::{self, Credential};
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{self, Membership, PasswordCheck, RDS_IAM};
 use crate::secrets::SecretId;
 
-/// A step that the administrator takes, on a role.
+/// Creates a step on a role that the administrator executes as itself.
 fn step(
     name: &RoleName,
     role: &desired::Role,
@@ -26,16 +26,13 @@ fn step(
 }
 
 impl Planner<'_> {
-    /// The steps for all declared roles.
+    /// Plans the steps of all declared roles.
     pub(super) fn roles(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
         for (name, role) in &self.desired.roles {
             if *name == self.observed.administrator.name {
-                self.refuse(
-                    &role.application,
-                    format!("role {name} is the administrator itself"),
-                    "give the application a role of its own".to_owned(),
-                );
+                let kind = RefusalKind::RoleIsAdministrator { role: name.clone() };
+                self.refuse(&role.application, kind);
             } else if let Some(seen) = self.observed.roles.get(name) {
                 self.role_that_exists(name, role, seen, &mut steps);
             } else {
@@ -46,7 +43,7 @@ impl Planner<'_> {
         steps
     }
 
-    /// What the server says about passwords, where one is to be set.
+    /// Checks the rules of the server for passwords, if a step sets one.
     fn passwords_can_be_set(&mut self, steps: &[Step]) {
         let of_password = |step: &&Step| {
             step.statements.iter().any(|one| matches!(one, sql::Statement::Password { .. }))
@@ -58,11 +55,8 @@ impl Planner<'_> {
             let group = RoleName::new_unchecked("rds_password");
             self.refuse_with_fix(
                 &first.application,
-                format!(
-                    "the server lets only members of {group} set passwords (rds.restrict_password_commands), and the administrator {} is none",
-                    administrator.name
-                ),
-                "the master user",
+                RefusalKind::SetPasswordRestricted { administrator: administrator.name.clone() },
+                Executor::MasterUser,
                 ManualFix {
                     database: None,
                     sql: sql::grant_role(&group, &administrator.name).redacted(),
@@ -71,9 +65,7 @@ impl Planner<'_> {
         }
         if rules.encryption != "scram-sha-256" {
             let encryption = rules.encryption.clone();
-            self.note(format!(
-                "the server's password_encryption is {encryption}, and passwords are stored as SCRAM-SHA-256 verifiers all the same: a client that does not know SCRAM cannot log in with them"
-            ));
+            self.note(NoteKind::PasswordEncryptionDiffers { encryption });
         }
     }
 
@@ -87,10 +79,8 @@ impl Planner<'_> {
         if let Some((other, _)) = renamed {
             self.refuse_with_fix(
                 &role.application,
-                format!(
-                    "role {name} does not exist, and role {other} was called so when it was made"
-                ),
-                "a superuser, or whoever renamed it,",
+                RefusalKind::RoleRenamed { role: name.clone(), renamed_to: other.clone() },
+                Executor::AdminOption(other.clone()),
                 ManualFix { database: None, sql: sql::rename_role(other, name).redacted() },
             );
             return;
@@ -107,7 +97,7 @@ impl Planner<'_> {
         }
         let proof = match &role.credential {
             Credential::Password(secret) => self.password_from(secret),
-            Credential::Iam => "token of IAM".to_owned(),
+            Credential::Iam => "IAM token".to_owned(),
         };
         let marker = self.marker(&role.application, name.as_str());
         steps.push(step(
@@ -126,7 +116,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Where a password comes from, and in which version: a plan that is approved is approved for that one.
+    /// Returns the secret of a password with its version: an approval is valid for this version only.
     fn password_from(&self, secret: &SecretId) -> String {
         match self.findings.versions.get(secret) {
             Some(version) => format!("password from {secret} (version {version})"),
@@ -134,7 +124,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Makes a role a member of `rds_iam`, after what else has to be done for it.
+    /// Makes a role a member of `rds_iam`, after the statements in `before`.
     fn join_rds_iam(
         &mut self,
         name: &RoleName,
@@ -144,11 +134,8 @@ impl Planner<'_> {
     ) {
         let group = RoleName::new_unchecked(RDS_IAM);
         if !self.observed.roles.contains_key(&group) {
-            self.refuse(
-                &role.application,
-                format!("role {name} has auth = \"iam\", and this server has no role {RDS_IAM}: it is no RDS"),
-                "use auth = \"password\"".to_owned(),
-            );
+            let kind = RefusalKind::RdsIamMissing { role: name.clone() };
+            self.refuse(&role.application, kind);
             return;
         }
         if !self.can_administer(&group) {
@@ -157,18 +144,16 @@ impl Planner<'_> {
         }
         let administrator = &self.observed.administrator;
         if self.observed.major() >= 16 && !administrator.superuser {
-            let note = format!(
-                "role {name} becomes a member of {RDS_IAM}, and {} holds ADMIN OPTION on {name} as its creator: \
-                 where a server counts that as membership and refuses passwords to members, it refuses the administrator's too",
-                administrator.name
-            );
-            self.note(note);
+            self.note(NoteKind::AdministratorInRdsIam {
+                role: name.clone(),
+                administrator: administrator.name.clone(),
+            });
         }
         let summary = format!("membership of role {name} in {RDS_IAM}");
         let (summary, hazards): (_, &[Hazard]) = if before.is_empty() {
             (summary, &[])
         } else {
-            (format!("{summary}; its password ends"), &[Hazard::ResetsPassword])
+            (format!("{summary}; removes its password"), &[Hazard::ResetsPassword])
         };
         before.push(sql::grant_role(&group, name));
         steps.push(step(name, role, Action::Grant, summary, before, hazards));
@@ -188,24 +173,19 @@ impl Planner<'_> {
             && role.administers
             && !self.administers(seen)
         {
-            self.refuse(
-                &role.application,
-                format!("role {name} is that of application {}", marker.application),
-                "choose a role that is nobody's".to_owned(),
-            );
+            let application = marker.application;
+            let kind = RefusalKind::RoleOfApplication { role: name.clone(), application };
+            self.refuse(&role.application, kind);
             return;
         }
         if !role.administers && self.administers(seen) {
-            self.refuse(
-                &role.application,
-                format!("role {name} administers this environment (rdsprov delegate)"),
-                "give the application a role of its own".to_owned(),
-            );
+            let kind = RefusalKind::RoleIsDelegate { role: name.clone() };
+            self.refuse(&role.application, kind);
             return;
         }
         let Some(adopts) = self.check_adoption(
             &role.application,
-            &format!("role {name}"),
+            Adoptable::Role(name),
             seen.marker(),
             role.adopt,
         ) else {
@@ -221,7 +201,7 @@ impl Planner<'_> {
             let summary = format!("role {name}");
             steps.push(step(name, role, Action::Adopt, summary, marked(self), &hazards));
         } else if let Some(marker) = seen.marker().filter(|marker| marker.name != name.as_str()) {
-            let summary = format!("role {name}: its mark still says {}", marker.name);
+            let summary = format!("role {name}: marker names {name} instead of {}", marker.name);
             steps.push(step(name, role, Action::AlterRole, summary, marked(self), &[]));
         }
         attributes(name, role, seen, steps);
@@ -233,7 +213,8 @@ impl Planner<'_> {
         self.memberships(name, role, seen, steps);
     }
 
-    /// What an application's role may never have, and only a superuser can take.
+    /// Refuses a role with attributes that it must not have and that the administrator may not remove. Returns whether
+    /// it refused.
     fn refuse_privileged(
         &mut self,
         name: &RoleName,
@@ -254,11 +235,11 @@ impl Planner<'_> {
         let not: Vec<String> = held.iter().map(|attribute| format!("NO{attribute}")).collect();
         self.refuse_with_fix(
             application,
-            format!(
-                "role {name} has {}, which an application's role may not have",
-                held.join(" and ")
-            ),
-            "a superuser",
+            RefusalKind::RoleAttributesForbidden {
+                role: name.clone(),
+                attributes: held.iter().map(ToString::to_string).collect(),
+            },
+            Executor::Superuser,
             ManualFix { database: None, sql: sql::alter_role(name, &not).redacted() },
         );
         true
@@ -293,23 +274,22 @@ impl Planner<'_> {
             ));
         };
         match self.observed.password_checks.get(name) {
-            // What was only now thought of can be nobody's password yet.
+            // A freshly generated password cannot be in use yet.
             _ if self.findings.new_secrets.contains(secret) => set(steps),
             Some(PasswordCheck::WrongPassword | PasswordCheck::ToBeSet) => set(steps),
-            // Who came with a token has none.
+            // A role with IAM authentication has no password.
             _ if with_token => set(steps),
-            Some(PasswordCheck::Inconclusive(reason)) => self.note(format!(
-                "the password of role {name} could not be checked and is left as it is: {reason}"
-            )),
+            Some(PasswordCheck::Inconclusive(reason)) => self
+                .note(NoteKind::PasswordNotChecked { role: name.clone(), reason: reason.clone() }),
             None if !seen.login || seen.expired => self.deferred.push(format!(
-                "whether the password of role {name} is right: it cannot log in yet"
+                "whether the password of role {name} is correct: the role cannot log in yet"
             )),
             Some(PasswordCheck::Accepted | PasswordCheck::NotChecked) | None => {}
         }
     }
 
-    /// Ends every membership but that in `rds_iam` of a role that comes with a token. From 16 on each
-    /// grant of a membership stands by itself, and falls with the `ADMIN OPTION` of its grantor.
+    /// Revokes every undeclared membership; `rds_iam` is declared by `auth = "iam"`. From PostgreSQL 16 on, several
+    /// grantors can grant one membership, and each grant depends on the `ADMIN OPTION` of its grantor.
     fn memberships(
         &mut self,
         name: &RoleName,
@@ -317,12 +297,13 @@ impl Planner<'_> {
         seen: &observed::Role,
         steps: &mut Vec<Step>,
     ) {
-        let hangs = self.observed.major() >= 16;
-        let falls =
-            |membership: &Membership| hangs && self.desired.roles.contains_key(&membership.grantor);
+        let grants_depend_on_grantors = self.observed.major() >= 16;
+        let is_revoked_with_grantor = |membership: &Membership| {
+            grants_depend_on_grantors && self.desired.roles.contains_key(&membership.grantor)
+        };
         if role.administers {
-            let beyond = seen.memberships.iter().filter(|one| !self.administers_by(one));
-            for membership in beyond.collect::<Vec<_>>() {
+            let excess = seen.memberships.iter().filter(|one| !self.administers_by(one));
+            for membership in excess.collect::<Vec<_>>() {
                 self.end_membership(name, role, seen, membership, false, steps);
             }
             return;
@@ -330,8 +311,11 @@ impl Planner<'_> {
         let wanted = |membership: &Membership| {
             role.credential == Credential::Iam && membership.role.as_str() == RDS_IAM
         };
-        let kept: Vec<&Membership> =
-            seen.memberships.iter().filter(|membership| !falls(membership)).collect();
+        let kept: Vec<&Membership> = seen
+            .memberships
+            .iter()
+            .filter(|membership| !is_revoked_with_grantor(membership))
+            .collect();
         if seen.memberships.iter().any(wanted) && !kept.iter().any(|one| wanted(one)) {
             self.join_rds_iam(name, role, Vec::new(), steps);
         }
@@ -376,14 +360,14 @@ impl Planner<'_> {
         if !unmanaged.is_empty() {
             let again = unmanaged.iter().map(|member| sql::grant_role(group, member).redacted());
             let statement = again.chain([by_grantor.clone()]).collect::<Vec<_>>().join("; ");
-            let names: Vec<&str> = unmanaged.iter().map(|member| member.as_str()).collect();
             self.refuse_with_fix(
                 &role.application,
-                format!(
-                    "{} became a member of {group} through the ADMIN OPTION of role {name}, which is not declared",
-                    names.join(", ")
-                ),
-                "a superuser",
+                RefusalKind::DependentMembership {
+                    role: name.clone(),
+                    group: group.clone(),
+                    members: unmanaged.into_iter().cloned().collect(),
+                },
+                Executor::Superuser,
                 ManualFix { database: None, sql: statement },
             );
             return;
@@ -421,18 +405,19 @@ impl Planner<'_> {
             }
             None => self.refuse_with_fix(
                 &role.application,
-                format!(
-                    "role {name} is a member of {group}, granted by {}, which is not declared and which the administrator may not revoke",
-                    membership.grantor
-                ),
-                &format!("{} or a superuser", membership.grantor),
+                RefusalKind::MembershipNotRevocable {
+                    role: name.clone(),
+                    group: group.clone(),
+                    grantor: membership.grantor.clone(),
+                },
+                Executor::Role(membership.grantor.clone()),
                 ManualFix { database: None, sql: statement },
             ),
         }
     }
 }
 
-/// What differs in a role's attributes; those that do not differ are not named.
+/// Adds a step with the attributes of a role that differ.
 fn attributes(name: &RoleName, role: &desired::Role, seen: &observed::Role, steps: &mut Vec<Step>) {
     let mut attributes = Vec::new();
     let mut attribute = |differs: bool, text: &str| {

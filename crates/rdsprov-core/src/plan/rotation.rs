@@ -1,5 +1,6 @@
-//! The plan of a rotation: Secrets Manager's four steps for each password, of which only the second is a
-//! statement. What stands in the way of setting a password stands in its way, too; other drift does not.
+//! Plans a rotation: the four steps of Secrets Manager for each password. Only the second one is an SQL statement.
+//!
+//! A refusal of setting the password also refuses the rotation. Other drift does not.
 
 use std::collections::BTreeSet;
 
@@ -7,45 +8,44 @@ use serde::Serialize;
 
 use super::planner::Planner;
 use super::{
-    Action, FORMAT_VERSION, Hazard, Memberships, Plan, Scope, SecretFindings, Statement, Step,
-    Transaction, sql,
+    Action, FORMAT_VERSION, Hazard, Memberships, NoteKind, Plan, RefusalKind, Scope,
+    SecretFindings, Statement, Step, Transaction, sql,
 };
 use crate::desired::Desired;
-use crate::name::ApplicationName;
 use crate::observed::{Observed, RDS_IAM};
 use crate::rotation::Rotation;
 
-/// Where the rotation of one password stands.
+/// The state of the rotation of one password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RotationState {
-    /// Whose, and where it is kept.
+    /// The role and its secret.
     pub rotation: Rotation,
-    /// The version that is `AWSCURRENT`.
+    /// The version id with the stage `AWSCURRENT`.
     pub current: String,
-    /// The version that is `AWSPENDING`, where a rotation was begun.
+    /// The version id with the stage `AWSPENDING`, if a rotation was started.
     pub pending: Option<String>,
-    /// Which of them the server has.
+    /// The version whose password the server accepts.
     pub active_password: ActivePassword,
-    /// Who else rotates the secret, in words.
+    /// The AWS feature or service that rotates the secret, in words.
     pub rotation_owner: Option<String>,
 }
 
-/// Which password logs in.
+/// The version of a secret whose password the server accepts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActivePassword {
-    /// That of the version that is current.
+    /// The current version.
     Current,
-    /// That of the version that is pending.
+    /// The pending version.
     Pending,
-    /// Another one.
+    /// Neither of them: the server has another password.
     Neither,
-    /// It cannot be told, and why.
+    /// Not known, for this reason.
     Unknown(String),
 }
 
 impl Plan {
-    /// What a rotation would do.
+    /// Plans a rotation.
     #[must_use]
     pub fn for_rotation(
         desired: &Desired,
@@ -55,7 +55,7 @@ impl Plan {
     ) -> Self {
         let (desired, observed) = only_passwords(desired, observed, states);
         let mut planner = Planner::new(&desired, &observed, findings);
-        // The statements are not needed: each password is set in a transaction of its own.
+        // Only the roles are used: each password is set in a separate transaction.
         let settable: BTreeSet<_> = planner
             .roles()
             .into_iter()
@@ -64,14 +64,14 @@ impl Plan {
             .collect();
         let mut transactions = Vec::new();
         for state in states {
-            planner.stands_in_the_way(state);
+            planner.refuse_rotation(state);
             if settable.contains(&state.rotation.role) {
                 transactions.push(transaction(state));
             }
-            planner.findings.notes.extend(shared(state));
+            if let Some(note) = shared(state) {
+                planner.note(note);
+            }
         }
-        let mut notes = BTreeSet::new();
-        planner.findings.notes.retain(|note| notes.insert(note.clone()));
         let plan = Self {
             format_version: FORMAT_VERSION,
             environment: desired.environment.clone(),
@@ -91,7 +91,7 @@ impl Plan {
     }
 }
 
-/// The two states, made to differ in nothing but the passwords.
+/// Returns the two states without any difference except the passwords.
 fn only_passwords(
     desired: &Desired,
     observed: &Observed,
@@ -106,7 +106,7 @@ fn only_passwords(
         .map(|role| ((*role).clone(), crate::observed::PasswordCheck::ToBeSet))
         .collect();
     for (name, role) in &mut desired.roles {
-        // What is not managed is not taken over on the way.
+        // A rotation does not adopt roles.
         role.adopt = false;
         if let Some(seen) = observed.roles.get_mut(name) {
             seen.memberships.retain(|membership| membership.role.as_str() == RDS_IAM);
@@ -117,51 +117,29 @@ fn only_passwords(
 }
 
 impl Planner<'_> {
-    /// What `apply` would have to do first, or somebody else.
-    fn stands_in_the_way(&mut self, state: &RotationState) {
+    /// Refuses a rotation that `apply` or AWS must make possible first.
+    fn refuse_rotation(&mut self, state: &RotationState) {
         let Rotation { role, secret, application, .. } = &state.rotation;
         let refused = self.is_refused(&state.rotation);
-        let apply = || "run `rdsprov apply` first".to_owned();
         let seen = self.observed.roles.get(role);
         if let Some(rotation_owner) = &state.rotation_owner {
-            self.refuse(
-                application,
-                format!("secret {secret} is rotated already: {rotation_owner}"),
-                "let that rotate it (aws secretsmanager rotate-secret), or end it first (aws secretsmanager cancel-rotate-secret)".to_owned(),
-            );
+            let (secret, rotation_owner) = (secret.clone(), rotation_owner.clone());
+            self.refuse(application, RefusalKind::RotatedByAws { secret, rotation_owner });
         }
-        match seen {
-            None if !refused => self.refuse(
-                application,
-                format!("role {role} does not exist on this server"),
-                "run `rdsprov apply` first: it makes the role with the password that is current"
-                    .to_owned(),
-            ),
-            Some(seen) if seen.uses_iam_auth() => self.refuse(
-                application,
-                format!("role {role} is a member of {RDS_IAM}, and logs in with no password yet"),
-                apply(),
-            ),
-            Some(seen) if !seen.login || seen.expired => self.refuse(
-                application,
-                format!(
-                    "role {role} may not log in (NOLOGIN, or VALID UNTIL is past): a new password could not be tested"
-                ),
-                apply(),
-            ),
-            Some(_) if !refused => {
-                if let ActivePassword::Unknown(reason) = &state.active_password {
-                    self.refuse(
-                        application,
-                        format!(
-                            "whether role {role} can log in cannot be told, and so no new password could be tested: {reason}"
-                        ),
-                        "see to that first; nothing was changed".to_owned(),
-                    );
+        let role = role.clone();
+        let kind = match seen {
+            None if !refused => RefusalKind::RoleMissing { role },
+            Some(seen) if seen.uses_iam_auth() => RefusalKind::RoleUsesIam { role },
+            Some(seen) if !seen.login || seen.expired => RefusalKind::RoleCannotLogIn { role },
+            Some(_) if !refused => match &state.active_password {
+                ActivePassword::Unknown(reason) => {
+                    RefusalKind::LoginUnverified { role, reason: reason.clone() }
                 }
-            }
-            _ => {}
-        }
+                _ => return,
+            },
+            _ => return,
+        };
+        self.refuse(application, kind);
     }
 
     fn is_refused(&self, rotation: &Rotation) -> bool {
@@ -170,17 +148,16 @@ impl Planner<'_> {
     }
 }
 
-/// One password is one transaction in the plan: what of it is a statement holds or does not.
+/// Returns the transaction of one password.
 fn transaction(state: &RotationState) -> Transaction {
     let RotationState { rotation, current, pending, active_password, .. } = state;
     let Rotation { role, secret, .. } = rotation;
-    let version = pending.as_ref().map_or_else(
-        || "the version made above".to_owned(),
-        |version| format!("version {version}"),
-    );
-    let create = (Action::CreatePending, format!("a new password in {secret}, as AWSPENDING"));
+    let version = pending
+        .as_ref()
+        .map_or_else(|| "the new version".to_owned(), |version| format!("version {version}"));
+    let create = (Action::CreatePending, format!("new password in {secret}, as AWSPENDING"));
     let set = (Action::SetPassword, format!("role {role}, password from {secret} ({version})"));
-    let test = (Action::TestPassword, format!("role {role} logs in with it"));
+    let test = (Action::TestPassword, format!("role {role} logs in with the new password"));
     let finish = (
         Action::FinishRotation,
         format!("AWSCURRENT of {secret} moves from version {current} to {version}"),
@@ -213,22 +190,19 @@ fn step(state: &RotationState, action: Action, summary: String) -> Step {
     }
 }
 
-/// What is done where a rotation fails after the password was set: the one that is current is put back.
+/// Returns the step after a rotation that failed when the password was set: it restores the current password.
 #[must_use]
 pub fn restore(state: &RotationState) -> Step {
     let Rotation { role, secret, .. } = &state.rotation;
-    let summary = format!("role {role}, password from {secret} (version {}) again", state.current);
+    let summary = format!("role {role}, password from {secret} (version {})", state.current);
     step(state, Action::RestorePassword, summary)
 }
 
-fn shared(state: &RotationState) -> Option<String> {
+fn shared(state: &RotationState) -> Option<NoteKind> {
     let Rotation { role, secret, others, .. } = &state.rotation;
-    (!others.is_empty()).then(|| {
-        let applications = state.rotation.applications();
-        let names: Vec<&str> = applications.map(ApplicationName::as_str).collect();
-        format!(
-            "{} log in as role {role} with secret {secret}: one rotation is for all of them",
-            names.join(" and ")
-        )
+    (!others.is_empty()).then(|| NoteKind::SecretShared {
+        secret: secret.clone(),
+        role: role.clone(),
+        applications: state.rotation.applications().cloned().collect(),
     })
 }

@@ -1,9 +1,8 @@
-//! A plan as a file: somebody reads it, somebody says yes to it, and another run carries it out, as long as
-//! it is still the plan.
+//! Saved plans: a plan in a file, which can be reviewed first and applied later.
 //!
-//! The file holds no password and is never executed. Whoever applies it plans again, from the definitions
-//! and the server as they are then, and goes on only where that plan has the same digest. The digest is
-//! made of what the file shows, so that nobody reads other steps than those that it stands for.
+//! The file contains no password, and its statements are never executed. `apply` plans again from the current
+//! definitions and the current server, and continues only if this plan has the same digest. The digest is
+//! computed from the content of the file, so that the reviewed steps are those that it identifies.
 
 use std::fmt;
 
@@ -16,32 +15,32 @@ use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
 
-/// What a plan was made from, beside what its digest covers.
+/// The origin of a plan, in addition to what its digest covers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Origin {
     /// The server, as `host:port`.
     pub server: String,
-    /// `sha256:…` of the files of the definitions, one after the other.
+    /// `sha256:…` of the definitions files, concatenated.
     pub definitions: String,
 }
 
-/// A plan in a file.
+/// A plan in a file, with statements as texts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SavedPlan {
-    /// The version of the file's form.
+    /// The version of the JSON form of the file.
     pub format_version: u32,
-    /// The version of the program that made it.
+    /// The version of rdsprov that wrote it.
     pub rdsprov_version: String,
-    /// The plan's digest.
+    /// The digest of the plan.
     pub digest: String,
-    /// The environment.
+    /// The environment of the plan.
     pub environment: String,
-    /// What it was made from.
+    /// The server and the definitions.
     #[serde(flatten)]
     pub origin: Origin,
-    /// `sha256:…` over the observed state that it rests on.
+    /// `sha256:…` of the observed state that the plan is based on.
     pub observed: String,
-    /// The transactions, in order.
+    /// The transactions, in the order of execution.
     pub transactions: Vec<Transaction<String>>,
 }
 
@@ -142,26 +141,26 @@ pub struct Stale {
     pub differences: Differences,
 }
 
-/// How a plan at hand differs from a saved one. Steps are told as a plan's text tells them.
+/// The differences between the current plan and a saved one. Steps are lines as in the text of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// Steps of the saved plan that are not to be done any more.
+    /// Steps that only the saved plan contains.
     pub removed: Vec<String>,
-    /// Steps that are to be done now.
+    /// Steps that only the current plan contains.
     pub added: Vec<String>,
-    /// Steps that are to be done by other statements.
+    /// Steps that have other statements in the current plan.
     pub changed: Vec<String>,
-    /// Whether the definitions are other ones.
+    /// Whether the definitions have changed.
     pub definitions_differ: bool,
-    /// The version of the program that made the saved plan, where it is another one than this.
+    /// The version of rdsprov that made the saved plan, if it is not this one.
     pub other_version: Option<String>,
 }
 
 impl SavedPlan {
-    /// A plan as its file holds it.
+    /// Converts a plan for its file.
     ///
     /// # Errors
-    /// [`SavedPlanError::Refused`] where nobody could apply it.
+    /// Returns [`SavedPlanError::Refused`] if the plan contains refusals.
     pub fn new(plan: &Plan, origin: Origin) -> Result<Self, SavedPlanError> {
         if !plan.refusals.is_empty() {
             return Err(SavedPlanError::Refused);
@@ -177,18 +176,18 @@ impl SavedPlan {
         })
     }
 
-    /// The file's text.
+    /// Returns the text of the file.
     ///
     /// # Errors
-    /// None in practice: it is plain data.
+    /// Never in practice: a saved plan contains only data that JSON can represent.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self).map(|text| text + "\n")
     }
 
-    /// Reads a file's text, and looks whether it is as it was written.
+    /// Reads the text of a file and verifies its digest.
     ///
     /// # Errors
-    /// Where it is no saved plan, of another format, or was changed.
+    /// Returns an error if the text is not a saved plan, has another format version, or was changed.
     pub fn from_json(text: &str) -> Result<Self, SavedPlanError> {
         #[derive(Deserialize)]
         struct FormatHeader {
@@ -209,10 +208,10 @@ impl SavedPlan {
         Ok(plan)
     }
 
-    /// Whether it is for an environment.
+    /// Checks that the plan was made for an environment.
     ///
     /// # Errors
-    /// [`SavedPlanError::OtherEnvironment`]
+    /// Returns [`SavedPlanError::OtherEnvironment`] if not.
     pub fn check_environment(&self, environment: &str) -> Result<(), SavedPlanError> {
         if self.environment == environment {
             return Ok(());
@@ -223,10 +222,10 @@ impl SavedPlan {
         })
     }
 
-    /// Whether it is for a server, given as `host:port`.
+    /// Checks that the plan was made for a server, given as `host:port`.
     ///
     /// # Errors
-    /// [`SavedPlanError::OtherServer`]
+    /// Returns [`SavedPlanError::OtherServer`] if not.
     pub fn check_server(&self, server: &str) -> Result<(), SavedPlanError> {
         if self.origin.server == server {
             return Ok(());
@@ -237,11 +236,10 @@ impl SavedPlan {
         })
     }
 
-    /// Whether it is still the plan, for its environment and server. `plan` is what was planned just now,
-    /// from what `origin` says.
+    /// Checks that the saved plan is not stale. `plan` is the current plan, made from `origin`.
     ///
     /// # Errors
-    /// [`SavedPlanError::Stale`], with what is different; [`SavedPlanError::OtherEnvironment`] and
+    /// Returns [`SavedPlanError::Stale`] with the differences, [`SavedPlanError::OtherEnvironment`] or
     /// [`SavedPlanError::OtherServer`].
     pub fn check_current(&self, plan: &Plan, origin: &Origin) -> Result<(), SavedPlanError> {
         self.check_environment(&plan.environment)?;
@@ -260,7 +258,7 @@ impl SavedPlan {
     fn differences(&self, plan: &Plan, origin: &Origin) -> Differences {
         let current: Vec<_> = plan.transactions.iter().map(Transaction::redacted).collect();
         let (mut removed, mut added) = (steps(&self.transactions), steps(&current));
-        // What happens in the same way, as often as it does.
+        // Remove equal steps from both, one for one.
         removed.retain(|step| match added.iter().position(|other| other == step) {
             Some(same) => {
                 added.remove(same);
@@ -296,7 +294,7 @@ fn steps(transactions: &[Transaction<String>]) -> Vec<(&Scope, &Step<String>)> {
 }
 
 impl Transaction {
-    /// With its statements as people see them.
+    /// Returns the transaction with its statements for readers, see [`Statement::redacted`].
     #[must_use]
     pub fn redacted(&self) -> Transaction<String> {
         Transaction {
@@ -310,7 +308,7 @@ impl Transaction {
 }
 
 impl Step {
-    /// With its statements as people see them.
+    /// Returns the step with its statements for readers, see [`Statement::redacted`].
     #[must_use]
     pub fn redacted(&self) -> Step<String> {
         Step {
@@ -328,11 +326,11 @@ impl Step {
     }
 }
 
-/// How many steps of a kind are named.
+/// The number of steps of each kind that a message lists.
 const NAMED: usize = 5;
 
 impl fmt::Display for Differences {
-    /// Lines, each with its end.
+    /// Writes whole lines.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (heading, steps) in [
             ("no longer planned", &self.removed),

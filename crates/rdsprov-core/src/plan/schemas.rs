@@ -1,27 +1,29 @@
-//! Desired less observed inside one database: its schemas, and who may use them.
+//! Plans the schemas of one database, their owners and the privileges on them.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::{AclDiff, with_owner};
 use super::database::{DatabasePlanner, ExecutionContext};
-use super::databases::listed;
 use super::planner::is_public;
 use super::sql::{self, GrantTarget};
-use super::{Action, DATABASE_OWNER, ExecuteAs, Hazard, ManualFix, MembershipOption, Memberships};
+use super::{
+    Action, DATABASE_OWNER, ExecuteAs, Executor, Hazard, ManualFix, MembershipOption, Memberships,
+    NoteKind, RefusalKind,
+};
 use crate::name::{RoleName, SchemaName};
 use crate::observed::{AclItem, Contents, Grantee, Schema};
 use crate::privilege::{self, ObjectKind, Privilege, Privileges};
 
-/// A schema while what is in it is compared.
+/// A schema, while the objects in it are compared.
 pub(super) struct ResolvedSchema {
     pub name: SchemaName,
     pub owner: RoleName,
-    /// Who may use it once its own ACL is as it shall be.
+    /// The roles with `USAGE` on it after its own ACL is changed.
     pub users: BTreeSet<Grantee>,
 }
 
-/// What a new database holds where the template could not be looked at.
+/// Returns the contents of a new database, if the template could not be observed.
 pub(super) fn default_contents(major: u32, administrator: &RoleName) -> Contents {
     let item = |grantee, grantor: &RoleName, privilege| AclItem {
         grantee,
@@ -47,24 +49,23 @@ pub(super) fn default_contents(major: u32, administrator: &RoleName) -> Contents
 }
 
 impl DatabasePlanner<'_, '_> {
-    /// A schema that is declared and not there: made for the owner's entry, refused for the others'.
+    /// Creates a declared schema that is missing, if the owner entry declares it, and refuses it otherwise.
     pub(super) fn missing_schema(&mut self, name: &SchemaName, contents: &Contents) {
         if self.database.owner_schemas().is_none_or(|schemas| !schemas.contains(name)) {
-            let message = format!(
-                "schema {name} does not exist in database {}, and its owner's entry does not declare it",
-                self.name
-            );
+            let kind = RefusalKind::SchemaMissing {
+                schema: name.clone(),
+                database: self.name.clone(),
+                database_is_new: self.is_new,
+            };
             let application = &self.database.application;
             if self.is_new {
-                let remedy = format!("add {name} to the `schemas` of the owner's entry");
-                self.planner.refuse(application, message, remedy);
+                self.planner.refuse(application, kind);
                 return;
             }
             let (place, owner) = self.current_database_and_owner();
             let statement = sql::create_schema_for(name, &owner).redacted();
-            let who = format!("role {owner} or a superuser");
             let manual_fix = ManualFix { database: Some(place), sql: statement };
-            self.planner.refuse_with_fix(application, message, &who, manual_fix);
+            self.planner.refuse_with_fix(application, kind, Executor::Role(owner), manual_fix);
             return;
         }
         let owner = self.owner.clone();
@@ -72,7 +73,7 @@ impl DatabasePlanner<'_, '_> {
         let role = Some(&owner);
         self.step(Action::CreateSchema, role, &owner, summary, sql::create_schema(name), &[]);
         let itself = Grantee::Role(owner.clone());
-        // The owner may have taken from itself what it would have of its schemas to come.
+        // The default privileges of the owner can differ from the built-in ones for its own schemas.
         let defaults = contents.default_privileges.iter().find(|row| {
             row.role == owner && row.schema.is_none() && row.kind == ObjectKind::Schema
         });
@@ -100,8 +101,8 @@ impl DatabasePlanner<'_, '_> {
         self.schema_is_planned = false;
     }
 
-    /// Declared schemas of somebody else go to the owner where that is allowed, and nothing else does. The
-    /// contents are as they will be then.
+    /// Transfers declared schemas of other roles to the owner, without the objects in them, if the run allows it.
+    /// Returns the contents after that.
     pub(super) fn take_over_schemas<'c>(&mut self, contents: &'c Contents) -> Cow<'c, Contents> {
         let mut contents = Cow::Borrowed(contents);
         if !self.planner.desired.may_change_owners {
@@ -115,7 +116,7 @@ impl DatabasePlanner<'_, '_> {
             if stays || !self.may_take_over(&from) {
                 continue;
             }
-            // To give a schema away one has to be able to create in its database.
+            // ALTER SCHEMA … OWNER TO requires CREATE on the database.
             let mut temporary_memberships =
                 Memberships::from([(owner.clone(), MembershipOption::Inherit)]);
             temporary_memberships.insert(from.clone(), MembershipOption::Inherit);
@@ -136,11 +137,11 @@ impl DatabasePlanner<'_, '_> {
         contents
     }
 
-    /// Whether the administrator can give to the owner what is somebody else's. What a managed role should
-    /// not own goes all at once.
+    /// Returns whether the administrator can transfer a schema of another role to the owner. The objects of a managed
+    /// role that must not own any are refused together instead.
     fn may_take_over(&self, from: &RoleName) -> bool {
-        let is_told = self.is_managed(from) && !self.is_creator(from);
-        !is_told
+        let is_refused = self.is_managed(from) && !self.is_creator(from);
+        !is_refused
             && self.planner.act_as(from).is_some()
             && self.planner.act_as(self.owner).is_some()
             && self.planner.may_have_privileges_of(from)
@@ -157,8 +158,8 @@ impl DatabasePlanner<'_, '_> {
         }
         let mut wanted = self.wanted(name, |level| privilege::on_object(level, ObjectKind::Schema));
         if declared && self.database.owner.is_some() {
-            // Up to 14 `public` belongs to the master or the bootstrap superuser, and the owner of the
-            // database may create in it only because PUBLIC may.
+            // Before PostgreSQL 15, the master user or the bootstrap superuser owns `public`, and the owner of the
+            // database may create in it only through PUBLIC.
             let role = if owned { &schema.owner } else { self.owner };
             wanted.insert(role.clone(), privilege::OWNER_ON_SCHEMA.into());
         }
@@ -184,26 +185,21 @@ impl DatabasePlanner<'_, '_> {
 
     fn refuse_schema_of_another(&mut self, name: &SchemaName, of: &RoleName) {
         let (place, owner) = self.current_database_and_owner();
-        let message = format!(
-            "schema {name} of database {place} belongs to role {of}, the definitions say {}",
-            self.owner
-        );
         let statement = sql::change_schema_owner(name, &owner).redacted();
         let manual_fix = ManualFix { database: Some(place.clone()), sql: statement };
-        let application = &self.database.application;
-        if !self.may_take_over(of) {
-            self.planner.refuse_with_fix(application, message, "a superuser", manual_fix);
-            return;
-        }
-        let remedy = format!(
-            "add --allow changes_owner, and the schema goes to {}; or have a superuser run, in database {place}: {};",
-            self.owner, manual_fix.sql
-        );
-        self.planner.findings.add_refusal(application, message, remedy, Some(manual_fix));
+        let kind = RefusalKind::SchemaOwnerDiffers {
+            schema: name.clone(),
+            database: place,
+            owner: of.clone(),
+            declared: self.owner.clone(),
+            can_be_allowed: self.may_take_over(of),
+        };
+        let executor = Executor::MasterUserOrSuperuser;
+        self.planner.refuse_with_fix(&self.database.application, kind, executor, manual_fix);
     }
 
-    /// Up to 14 schema `public` may belong to the bootstrap superuser: what PUBLIC has of it anyway need
-    /// not be granted; what is more ends with one statement.
+    /// Handles a schema `public` whose owner the administrator cannot act as, such as the bootstrap superuser before
+    /// PostgreSQL 15. Privileges that PUBLIC has need no grant; any other difference is refused.
     pub(super) fn public_schema_of_another_owner(
         &mut self,
         name: &SchemaName,
@@ -220,21 +216,25 @@ impl DatabasePlanner<'_, '_> {
             && acl_diff.grant.values().all(|privileges| privileges.is_subset(&held_by_public));
         if enough {
             for (role, privileges) in &acl_diff.grant {
-                self.planner.note(format!(
-                    "schema {name} of database {} belongs to role {}, as which the administrator cannot act: role {role} has {} on it through PUBLIC",
-                    self.name, schema.owner, listed(privileges)
-                ));
+                self.planner.note(NoteKind::PrivilegeThroughPublic {
+                    role: role.clone(),
+                    privileges: privileges.clone(),
+                    object: format!("schema {name}"),
+                    database: self.name.clone(),
+                    owner: schema.owner.clone(),
+                });
             }
             return;
         }
         let (place, owner) = self.current_database_and_owner();
         self.planner.refuse_with_fix(
             &self.database.application,
-            format!(
-                "schema {name} of database {place} belongs to role {}, as which the administrator cannot act, and PUBLIC may create in it or a declared role may not use it",
-                schema.owner
-            ),
-            "a superuser",
+            RefusalKind::PublicSchemaInaccessible {
+                schema: name.clone(),
+                database: place.clone(),
+                owner: schema.owner.clone(),
+            },
+            Executor::MasterUserOrSuperuser,
             ManualFix {
                 database: Some(place.clone()),
                 sql: sql::change_schema_owner(name, &owner).redacted(),
@@ -261,7 +261,7 @@ impl DatabasePlanner<'_, '_> {
         ResolvedSchema { name: name.clone(), owner: schema.owner.clone(), users }
     }
 
-    /// What PUBLIC may keep of a schema; nothing is said where that is nobody's business.
+    /// Returns the privileges that PUBLIC may keep on a schema, or `None` if they are not managed.
     pub(super) fn public_keeps(&self, name: &SchemaName, schema: &Schema) -> Option<Privileges> {
         let covered = self.database.covered_schemas().contains(name);
         let owned = schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;

@@ -1,16 +1,16 @@
-//! The settings that declared roles have in a database.
+//! Plans the settings of declared roles in a database.
 
 use std::collections::BTreeMap;
 
 use super::databases::{StepTarget, step};
 use super::planner::Planner;
-use super::{Action, ExecuteAs, ManualFix, Memberships, Step, sql};
+use super::{Action, ExecuteAs, Executor, ManualFix, Memberships, RefusalKind, Step, sql};
 use crate::desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::setting::Parameter;
 
 impl Planner<'_> {
-    /// What differs in the settings of the declared roles in a database.
+    /// Adds the steps that change the settings of the declared roles in a database.
     pub(super) fn settings(
         &mut self,
         name: &DatabaseName,
@@ -34,29 +34,39 @@ impl Planner<'_> {
                 if let Some(reason) = self.denial_reason(&tried.redacted()) {
                     self.refuse(
                         &application,
-                        format!("{parameter} = {value:?} cannot be set for role {role} in database {name}: {reason}"),
-                        "correct or remove it from the application's `settings`".to_owned(),
+                        RefusalKind::SettingRejected {
+                            parameter: parameter.clone(),
+                            value: value.clone(),
+                            role: role.clone(),
+                            database: name.clone(),
+                            reason,
+                        },
                     );
                     continue;
                 }
                 changes.push((parameter, Some(value)));
             }
-            let beyond: Vec<&Parameter> =
+            let excess: Vec<&Parameter> =
                 held.keys().filter(|held| !wanted.contains_key(held)).collect();
-            let differs = !changes.is_empty() || !beyond.is_empty();
+            let differs = !changes.is_empty() || !excess.is_empty();
             if differs && !self.can_administer(role) {
                 self.refuse_without_admin_option(&application, role);
                 continue;
             }
-            for parameter in beyond {
-                // What only a superuser may set, only a superuser may reset.
+            for parameter in excess {
+                // Only a superuser may reset a parameter that only a superuser may set.
                 let statement = sql::set_parameter(Some(role), name, parameter, None).redacted();
                 match self.denial_reason(&statement) {
                     None => changes.push((parameter, None)),
                     Some(reason) => self.refuse_with_fix(
                         &application,
-                        format!("{parameter} is set for role {role} in database {name}, is not declared, and cannot be reset: {reason}"),
-                        "a superuser",
+                        RefusalKind::SettingNotResettable {
+                            parameter: parameter.clone(),
+                            role: role.clone(),
+                            database: name.clone(),
+                            reason,
+                        },
+                        Executor::Superuser,
                         ManualFix { database: None, sql: statement },
                     ),
                 }
@@ -70,7 +80,7 @@ impl Planner<'_> {
                 };
                 let summary = match value {
                     Some(value) => format!("{parameter} = {value:?} for {role} in database {name}"),
-                    None => format!("{parameter} for {role} in database {name}: not set any more"),
+                    None => format!("{parameter} for {role} in database {name}: reset"),
                 };
                 let statement = sql::set_parameter(Some(role), name, parameter, value);
                 step(name, of, Action::SetParameter, summary, vec![statement], &[])

@@ -1,4 +1,6 @@
-//! Every statement that changes a server is written here, and nowhere else.
+//! Every statement that changes a server. No other module writes SQL that changes roles, databases or privileges.
+
+mod script;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-use super::{ExecuteAs, MembershipOption, TemporaryUsage, Transaction};
+use super::{MembershipOption, Transaction};
 use crate::marker::{Marker, UNFINISHED};
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, literal, quote};
 use crate::observed::Grantee;
@@ -14,53 +16,53 @@ use crate::privilege::{ObjectKind, Privilege, Privileges};
 use crate::secrets::SecretId;
 use crate::setting::Parameter;
 
-/// A statement, with slots for what is only known when it runs.
+/// A statement with slots for values that are known only at execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Statement {
-    /// Complete as it is.
+    /// A statement without slots.
     Sql(String),
-    /// A password's verifier stands between two texts.
+    /// A statement that ends with the verifier of a password.
     Password {
         /// The text before the verifier.
         before: String,
-        /// Whose password.
+        /// The secret with the password.
         secret: SecretId,
     },
-    /// The mark of management; it names the build that runs the plan.
+    /// The statement that writes a marker with the build id of the run.
     Marker {
-        /// `ROLE "x"` or `DATABASE "x"`.
+        /// The object as SQL: `ROLE "x"` or `DATABASE "x"`.
         object: String,
-        /// What people wrote there.
+        /// The present comment, which is kept.
         comment: Option<String>,
-        /// The mark.
+        /// The marker, which is appended to it.
         marker: Marker,
     },
 }
 
-/// What fills the slots.
+/// The values for the slots.
 pub trait Slots {
-    /// The verifier of the password in a secret.
+    /// Returns the SCRAM verifier of the password in a secret.
     ///
     /// # Errors
-    /// Where there is none.
+    /// Returns an error if the password is not available or cannot be used.
     fn verifier(&self, secret: &SecretId) -> Result<String, SlotError>;
-    /// The build id.
+    /// Returns the build id of the run.
     fn build_id(&self) -> &str;
 }
 
-/// A slot that nothing fills.
+/// A slot cannot be filled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SlotError {
-    /// The password is not at hand.
-    #[error("the password of secret {0} is not at hand; plan again with the secret readable")]
+    /// The password of the secret is not available.
+    #[error("the password of secret {0} is not available; make the secret readable and plan again")]
     NoPassword(SecretId),
-    /// No verifier can be made.
-    #[error("no verifier can be made: {0}")]
+    /// The verifier cannot be computed.
+    #[error("the verifier cannot be computed: {0}")]
     NoVerifier(String),
 }
 
 impl Statement {
-    /// The statement as people see it.
+    /// Returns the statement for readers: a verifier is `<password from SECRET>`, the build id `<build_id>`.
     #[must_use]
     pub fn redacted(&self) -> String {
         match self {
@@ -74,7 +76,7 @@ impl Statement {
         }
     }
 
-    /// The statement in a script of psql: a variable in the place of a verifier, and a mark that says so.
+    /// Returns the statement for a `psql` script: a verifier is a variable, the build id is `script`.
     pub(super) fn to_psql(&self, variables: &BTreeMap<&SecretId, String>) -> String {
         match self {
             Self::Sql(text) => text.clone(),
@@ -87,10 +89,10 @@ impl Statement {
         }
     }
 
-    /// The statement as the server gets it; of a password only the verifier.
+    /// Returns the statement for the server, with the verifier and not the password.
     ///
     /// # Errors
-    /// Where a slot cannot be filled.
+    /// Returns an error if a slot cannot be filled.
     pub fn executable(&self, slots: &dyn Slots) -> Result<String, SlotError> {
         Ok(match self {
             Self::Sql(text) => text.clone(),
@@ -111,7 +113,7 @@ impl JsonSchema for Statement {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A statement as people see it: secrets stand as `<password from SECRET>`, the build as `<build_id>`.",
+            "description": "A statement for readers: a verifier is `<password from SECRET>`, the build id is `<build_id>`.",
             "type": "string",
         })
     }
@@ -123,102 +125,7 @@ impl Serialize for Statement {
     }
 }
 
-impl Transaction {
-    /// All of it as a list of statements: what runs before, the memberships that last as long as the
-    /// transaction, the changes of role between the steps and the ways into schemas. The number is that
-    /// of the step, none for what stands around the steps.
-    #[must_use]
-    pub fn script(&self, server_major: u32) -> Vec<(Option<usize>, Statement)> {
-        let mut script = Script { lines: Vec::new(), execute_as: &ExecuteAs::Administrator };
-        if let Some(before) = &self.before {
-            script.lines.push((Some(0), before.clone()));
-        }
-        script.push_sql("BEGIN".to_owned());
-        let mut granted = BTreeSet::new();
-        let mut granted_usage: &[TemporaryUsage] = &[];
-        for (number, step) in self.steps.iter().enumerate() {
-            let stays_granted = granted_usage == step.temporary_usage;
-            if !stays_granted {
-                script.revoke_usage(granted_usage);
-            }
-            let needed = step.memberships();
-            let missing = self
-                .memberships
-                .iter()
-                .filter(|(role, _)| needed.contains_key(role) && !granted.contains(*role));
-            for (role, option) in missing.collect::<Vec<_>>() {
-                granted.insert(role);
-                script.switch_role(&ExecuteAs::Administrator);
-                script.push_sql(grant_membership(role, *option, server_major));
-            }
-            if !stays_granted {
-                script.grant_usage(&step.temporary_usage);
-            }
-            granted_usage = &step.temporary_usage;
-            script.switch_role(&step.execute_as);
-            let statements = step.statements.iter().cloned();
-            script.lines.extend(statements.map(|statement| (Some(number), statement)));
-        }
-        script.revoke_usage(granted_usage);
-        script.switch_role(&ExecuteAs::Administrator);
-        for role in granted {
-            script.push_sql(self.release(role));
-        }
-        script.push_sql("COMMIT".to_owned());
-        script.lines
-    }
-
-    /// Ends a membership; one that the administrator had before is as it was.
-    fn release(&self, role: &RoleName) -> String {
-        match self.memberships_to_restore.get(role) {
-            None => format!("REVOKE {} FROM CURRENT_USER", role.quoted()),
-            Some((inherit, set)) => {
-                format!("GRANT {} TO CURRENT_USER WITH INHERIT {inherit}, SET {set}", role.quoted())
-            }
-        }
-    }
-}
-
-/// The statements of a transaction while it is written, and as whom the next one would run.
-struct Script<'a> {
-    lines: Vec<(Option<usize>, Statement)>,
-    execute_as: &'a ExecuteAs,
-}
-
-impl<'a> Script<'a> {
-    fn push_sql(&mut self, text: String) {
-        self.lines.push((None, Statement::Sql(text)));
-    }
-
-    fn grant_usage(&mut self, temporary_usage: &'a [TemporaryUsage]) {
-        for usage in temporary_usage {
-            self.switch_role(&usage.granted_by);
-            self.lines.push((None, grant_usage(&usage.schema, &usage.grantee)));
-        }
-    }
-
-    fn revoke_usage(&mut self, temporary_usage: &'a [TemporaryUsage]) {
-        for usage in temporary_usage {
-            self.switch_role(&usage.granted_by);
-            self.lines.push((None, revoke_usage(&usage.schema, &usage.grantee)));
-        }
-    }
-
-    fn switch_role(&mut self, execute_as: &'a ExecuteAs) {
-        if self.execute_as == execute_as {
-            return;
-        }
-        if *self.execute_as != ExecuteAs::Administrator {
-            self.push_sql("RESET ROLE".to_owned());
-        }
-        if let ExecuteAs::Role(role) = execute_as {
-            self.push_sql(format!("SET LOCAL ROLE {}", role.quoted()));
-        }
-        self.execute_as = execute_as;
-    }
-}
-
-/// Lets a role into a schema.
+/// Grants `USAGE` on a schema.
 pub fn grant_usage(schema: &SchemaName, role: &RoleName) -> Statement {
     let usage = Privileges::from([Privilege::Usage]);
     grant(&usage, &GrantTarget::Schema(schema.clone()), &Grantee::Role(role.clone()))
@@ -239,7 +146,7 @@ fn grant_membership(role: &RoleName, option: MembershipOption, server_major: u32
     format!("GRANT {} TO CURRENT_USER{options}", role.quoted())
 }
 
-/// Allowed to whoever has power over a role.
+/// Returns a statement that requires `ADMIN OPTION` on the role, or `CREATEROLE` before PostgreSQL 16.
 pub fn grant_to_current_user(role: &RoleName) -> String {
     format!("GRANT {} TO CURRENT_USER", role.quoted())
 }
@@ -252,7 +159,7 @@ fn list(privileges: &Privileges) -> String {
     privileges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// What is granted on.
+/// The object of a grant or revocation.
 #[derive(Debug, Clone)]
 pub enum GrantTarget {
     Database(DatabaseName),
@@ -285,7 +192,7 @@ impl GrantTarget {
         }
     }
 
-    /// The privileges as they are granted on it: on columns each names them.
+    /// Returns the privileges as SQL; on columns, each privilege lists them.
     fn privileges(&self, privileges: &Privileges) -> String {
         let Self::Columns { names, .. } = self else { return list(privileges) };
         let columns = names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
@@ -293,7 +200,7 @@ impl GrantTarget {
         each.collect::<Vec<_>>().join(", ")
     }
 
-    /// In words.
+    /// Returns the object in words: `table public.orders`.
     pub fn words(&self) -> String {
         match self {
             Self::Database(name) => format!("database {name}"),
@@ -322,7 +229,7 @@ impl GrantTarget {
     }
 }
 
-/// A role, or PUBLIC, as SQL text.
+/// Returns a role, or PUBLIC, as SQL.
 fn grantee_sql(grantee: &Grantee) -> String {
     match grantee {
         Grantee::Public => "PUBLIC".to_owned(),
@@ -330,7 +237,7 @@ fn grantee_sql(grantee: &Grantee) -> String {
     }
 }
 
-/// With the password of a secret, or without any.
+/// Creates a role with the password of a secret, or without a password.
 pub fn create_role(role: &RoleName, secret: Option<&SecretId>, attributes: &[String]) -> Statement {
     let create = format!("CREATE ROLE {} {}", role.quoted(), attributes.join(" "));
     match secret {
@@ -360,7 +267,7 @@ pub fn alter_role(role: &RoleName, attributes: &[String]) -> Statement {
     Statement::Sql(format!("ALTER ROLE {} {}", role.quoted(), attributes.join(" ")))
 }
 
-/// Power over a role, and nothing of what that role may do; from 16 on.
+/// Grants `ADMIN OPTION` on a role without its privileges, from PostgreSQL 16 on.
 pub fn grant_administration(role: &RoleName, administrator: &RoleName) -> Statement {
     Statement::Sql(format!(
         "GRANT {} TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
@@ -369,7 +276,7 @@ pub fn grant_administration(role: &RoleName, administrator: &RoleName) -> Statem
     ))
 }
 
-/// Ends a membership, or only its `ADMIN OPTION`.
+/// Revokes a membership, or only its `ADMIN OPTION`.
 pub fn revoke_membership(
     group: &RoleName,
     member: &RoleName,
@@ -393,7 +300,7 @@ pub fn set_database_marker(
     Statement::Marker { object: format!("DATABASE {}", database.quoted()), comment, marker }
 }
 
-/// Sets a parameter of a role in a database, or sets it no more; no role is the current one.
+/// Sets a parameter of a role in a database, or resets it without a value. Without a role, uses the current one.
 pub fn set_parameter(
     role: Option<&RoleName>,
     database: &DatabaseName,
@@ -416,14 +323,14 @@ pub fn change_schema_owner(schema: &SchemaName, owner: &RoleName) -> Statement {
     Statement::Sql(format!("ALTER SCHEMA {} OWNER TO {}", schema.quoted(), owner.quoted()))
 }
 
-/// What it requires comes with it. Without a schema it goes where it has to.
+/// Creates an extension and those that it requires. Without a schema, PostgreSQL chooses it.
 pub fn create_extension(extension: &ExtensionName, schema: Option<&SchemaName>) -> Statement {
     let schema = schema.map(|schema| format!(" SCHEMA {}", schema.quoted())).unwrap_or_default();
     Statement::Sql(format!("CREATE EXTENSION {}{schema} CASCADE", extension.quoted()))
 }
 
-/// Extensions made one after the other, to be tried within a transaction. A schema that is yet to be made stands
-/// for itself with another, where nothing is in the way.
+/// Returns a probe that creates extensions one after the other. `information_schema` replaces a schema that does not
+/// exist yet.
 pub fn extension_probe(
     made: &Transaction,
     schema: Option<&SchemaName>,
@@ -436,12 +343,12 @@ pub fn extension_probe(
     std::iter::once(path).chain(within).collect::<Vec<_>>().join("; ")
 }
 
-/// Moves all that a role owns in the current database, and all that it owns of what the databases share.
+/// Transfers the objects of a role in the current database, and all databases and tablespaces of the role.
 pub fn reassign_owned(from: &RoleName, to: &RoleName) -> Statement {
     Statement::Sql(format!("REASSIGN OWNED BY {} TO {}", from.quoted(), to.quoted()))
 }
 
-/// What all databases share and somebody owns.
+/// An object with an owner that all databases share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SharedObject<'a> {
     Database(&'a DatabaseName),
@@ -456,7 +363,7 @@ impl SharedObject<'_> {
         }
     }
 
-    /// In words.
+    /// Returns the object in words: `database shop`.
     fn words(self) -> String {
         match self {
             Self::Database(name) => format!("database {name}"),
@@ -465,21 +372,21 @@ impl SharedObject<'_> {
     }
 }
 
-/// Fails where a role owns something else than this of what the databases share, beside the current one and its
-/// subscriptions: `REASSIGN OWNED` would move it.
+/// Fails if a role owns other shared objects than these, except the current database and its subscriptions: `REASSIGN
+/// OWNED` would transfer them.
 pub fn assert_owns_only(role: &RoleName, shared: &BTreeSet<SharedObject<'_>>) -> Statement {
     let words: BTreeSet<String> = shared.iter().map(|one| one.words()).collect();
     let words: Vec<String> = words.iter().map(|one| literal(one)).collect();
     let body = format!(
-        "DECLARE who oid := (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = {name}); BEGIN IF ARRAY(SELECT what FROM (SELECT 'database ' || datname FROM pg_catalog.pg_database WHERE datdba = who AND datname <> current_database() UNION ALL SELECT 'tablespace ' || spcname FROM pg_catalog.pg_tablespace WHERE spcowner = who UNION ALL SELECT 'subscription ' || subname FROM pg_catalog.pg_subscription JOIN pg_catalog.pg_database d ON d.oid = subdbid WHERE subowner = who AND datname <> current_database()) owned(what) ORDER BY what COLLATE \"C\") IS DISTINCT FROM ARRAY[{shared}]::text[] THEN RAISE EXCEPTION 'what role % owns beside the database is not that of the plan any more; plan again', {name}; END IF; END",
+        "DECLARE who oid := (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = {name}); BEGIN IF ARRAY(SELECT what FROM (SELECT 'database ' || datname FROM pg_catalog.pg_database WHERE datdba = who AND datname <> current_database() UNION ALL SELECT 'tablespace ' || spcname FROM pg_catalog.pg_tablespace WHERE spcowner = who UNION ALL SELECT 'subscription ' || subname FROM pg_catalog.pg_subscription JOIN pg_catalog.pg_database d ON d.oid = subdbid WHERE subowner = who AND datname <> current_database()) owned(what) ORDER BY what COLLATE \"C\") IS DISTINCT FROM ARRAY[{shared}]::text[] THEN RAISE EXCEPTION 'role % owns other databases, tablespaces or subscriptions than in the plan; plan again', {name}; END IF; END",
         name = literal(role.as_str()),
         shared = words.join(", ")
     );
     Statement::Sql(format!("DO {}", literal(&body)))
 }
 
-/// Moves all that a role owns in the current database, and the database. What else it owns of what the databases
-/// share is kept by a role that holds nothing, so that no two entries of an ACL melt into one on the way.
+/// Transfers the objects of a role in the current database, and the database. Its other shared objects are parked with
+/// a temporary owner that has no privileges, so that `REASSIGN OWNED` cannot merge two ACL entries.
 pub fn reassign_database_only(
     from: &RoleName,
     to: &RoleName,
@@ -493,14 +400,14 @@ pub fn reassign_database_only(
     statements
 }
 
-/// Statements that a person is to run: all of them or none.
+/// Wraps statements of a manual fix in a transaction.
 pub fn in_transaction(mut statements: Vec<Statement>) -> Vec<Statement> {
     statements.insert(0, Statement::Sql("BEGIN".to_owned()));
     statements.push(Statement::Sql("COMMIT".to_owned()));
     statements
 }
 
-/// Makes a role that owns something for as long as a transaction lasts, and the administrator its member.
+/// Creates the temporary owner and makes the administrator a member of it.
 pub fn create_temporary_owner(temporary_owner: &RoleName, server_major: u32) -> [Statement; 2] {
     let membership = grant_membership(temporary_owner, MembershipOption::Inherit, server_major);
     [create_plain_role(temporary_owner), Statement::Sql(membership)]
@@ -510,14 +417,14 @@ pub fn drop_role(role: &RoleName) -> Statement {
     Statement::Sql(format!("DROP ROLE {}", role.quoted()))
 }
 
-/// Moves one object, by its kind and its name as SQL text.
+/// Transfers one object, given its kind and its name as SQL.
 pub fn change_object_owner(kind: &str, identity: &str, owner: &RoleName) -> Statement {
     Statement::Sql(format!("ALTER {kind} {identity} OWNER TO {}", owner.quoted()))
 }
 
-// What follows is not for the administrator to run, but for who reads a refusal.
+// The following statements are for manual fixes only: the administrator does not execute them.
 
-/// Gives one object to whoever runs it.
+/// Transfers one object to the role that executes the statement.
 pub fn take_ownership(kind: &str, identity: &str) -> Statement {
     Statement::Sql(format!("ALTER {kind} {identity} OWNER TO CURRENT_USER"))
 }
@@ -530,7 +437,7 @@ pub fn rename_database(from: &DatabaseName, to: &DatabaseName) -> Statement {
     Statement::Sql(format!("ALTER DATABASE {} RENAME TO {}", from.quoted(), to.quoted()))
 }
 
-/// One statement for each relation, whatever its kind: `ALTER TABLE` takes them all.
+/// Returns one statement for each relation: `ALTER TABLE` accepts every kind.
 pub fn change_owner_of_relations(target: &GrantTarget, owner: &RoleName) -> Option<Vec<String>> {
     let GrantTarget::Relations { schema, names, .. } = target else { return None };
     let one = |name: &String| {
@@ -551,8 +458,8 @@ pub fn grant_admin_option(role: &RoleName, member: &RoleName) -> Statement {
     Statement::Sql(format!("GRANT {} TO {} WITH ADMIN OPTION", role.quoted(), member.quoted()))
 }
 
-/// A revocation that a superuser is to run as a role that has lost its grant option meanwhile; afterwards the role
-/// holds what it `held` before: nothing, or the privilege alone, or with the option.
+/// Returns a revocation, for a superuser, as a role that has lost its grant option. Afterwards the role has what it
+/// `held` before: nothing, the privilege alone, or the privilege with the option.
 pub fn with_grant_option(
     role: &RoleName,
     privileges: &Privileges,
@@ -561,18 +468,17 @@ pub fn with_grant_option(
     revocation: &Statement,
 ) -> String {
     let itself = Grantee::Role(role.clone());
-    let that_was = |before| -> Privileges {
+    let held_as = |before| -> Privileges {
         privileges.iter().copied().filter(|privilege| held(*privilege) == before).collect()
     };
-    let not_grantable: Privileges = that_was(None).union(&that_was(Some(false))).copied().collect();
+    let not_grantable: Privileges = held_as(None).union(&held_as(Some(false))).copied().collect();
     let mut statements = vec![
         format!("{} WITH GRANT OPTION", grant(&not_grantable, target, &itself).redacted()),
         as_role(role, revocation),
     ];
-    for (scope, privileges) in [
-        (RevokeScope::Privilege, that_was(None)),
-        (RevokeScope::GrantOption, that_was(Some(false))),
-    ] {
+    for (scope, privileges) in
+        [(RevokeScope::Privilege, held_as(None)), (RevokeScope::GrantOption, held_as(Some(false)))]
+    {
         if !privileges.is_empty() {
             statements.push(revoke(scope, &privileges, target, &itself, false).redacted());
         }
@@ -580,12 +486,12 @@ pub fn with_grant_option(
     statements.join("; ")
 }
 
-/// Statements that a superuser is to run as somebody else.
+/// Returns statements for a superuser that execute another statement as a role.
 pub fn as_role(role: &RoleName, statement: &Statement) -> String {
     format!("SET ROLE {}; {}; RESET ROLE", role.quoted(), statement.redacted())
 }
 
-/// Statements that a superuser is to run, and for which a role has to be let into schemas.
+/// Returns statements for a superuser that grant `USAGE` on schemas around other statements.
 pub fn with_schema_usage(role: &RoleName, schemas: &[SchemaName], statements: String) -> String {
     let opened = schemas.iter().map(|schema| grant_usage(schema, role).redacted());
     let closed = schemas.iter().map(|schema| revoke_usage(schema, role).redacted());
@@ -607,7 +513,7 @@ pub fn change_owner(database: &DatabaseName, owner: &RoleName) -> Statement {
     Statement::Sql(format!("ALTER DATABASE {} OWNER TO {}", database.quoted(), owner.quoted()))
 }
 
-/// The last step of a new database.
+/// Returns the last statement of a new database: it allows connections.
 pub fn finish_database(database: &DatabaseName) -> Statement {
     Statement::Sql(format!(
         "ALTER DATABASE {} ALLOW_CONNECTIONS true CONNECTION LIMIT -1",
@@ -628,12 +534,12 @@ pub fn grant(privileges: &Privileges, target: &GrantTarget, grantee: &Grantee) -
     ))
 }
 
-/// What of a privilege is taken away.
+/// The part of a privilege that is revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RevokeScope {
-    /// All of it.
+    /// The privilege and its grant option.
     Privilege,
-    /// The right to grant it on.
+    /// The grant option only.
     GrantOption,
 }
 
@@ -646,7 +552,7 @@ impl RevokeScope {
     }
 }
 
-/// Takes away what one grantor gave; with `cascade`, also what the grantee gave on.
+/// Revokes what the current role granted; with `cascade`, also what the grantee granted to others.
 pub fn revoke(
     scope: RevokeScope,
     privileges: &Privileges,

@@ -1,64 +1,54 @@
-//! What the secrets say against the definitions: those that are not to be had, and those that contradict them.
+//! Compares the secrets with the definitions: each one that is unavailable or contradicts them is refused.
 
 use std::collections::BTreeMap;
 
 use super::{Secret, SecretError, SecretId};
 use crate::desired::Desired;
 use crate::name::RoleName;
-use crate::plan::{Refusal, SecretFindings};
+use crate::plan::{Note, NoteKind, Refusal, RefusalKind, SecretFindings};
 
-/// What the source said of each secret.
+/// The result of reading each secret.
 pub type FetchedSecrets = BTreeMap<SecretId, Result<Secret, SecretError>>;
 
-/// One of them.
+/// Returns one secret.
 pub fn lookup(fetched: &FetchedSecrets, id: &SecretId) -> Result<Secret, SecretError> {
     let missing = || Err(SecretError::Missing { id: id.clone(), region: None });
     fetched.get(id).cloned().unwrap_or_else(missing)
 }
 
-/// Good secrets to one side, a refusal for each that is not, or that contradicts the definitions.
+/// Returns the secrets that could be read, and a refusal for each other one and for each contradiction of the
+/// definitions. Passwords must have at least `minimum_length` characters.
 pub fn validate(
     desired: &Desired,
     fetched: &FetchedSecrets,
     minimum_length: usize,
 ) -> (BTreeMap<SecretId, Secret>, SecretFindings) {
+    let unavailable = |error: &SecretError| RefusalKind::SecretUnavailable {
+        reason: error.to_string(),
+        advice: error.hints(),
+    };
     let mut refusals = Vec::new();
     for (name, role) in &desired.roles {
         let Some(id) = role.secret() else { continue };
         refusals.extend(role.other_secrets.iter().filter_map(|(other, application)| {
-            let message = match (fetched.get(id)?, fetched.get(other)?) {
-                (_, Err(error)) => error.to_string(),
+            let kind = match (fetched.get(id)?, fetched.get(other)?) {
+                (_, Err(error)) => unavailable(error),
                 (Ok(one), Ok(two)) if !one.password.is_same(&two.password) => {
-                    format!("secrets {id} and {other} hold two passwords for role {name}")
+                    RefusalKind::SecretsDiffer {
+                        secret: id.clone(),
+                        other: other.clone(),
+                        role: name.clone(),
+                    }
                 }
                 _ => return None,
             };
-            Some(Refusal {
-                application: application.clone(),
-                message,
-                remedy: format!("role {name} has one password: let both secrets hold it, or name one `secret` in each entry"),
-                manual_fix: None,
-            })
+            Some(Refusal::new(application, kind))
         }));
-        let mut refuse = |message: String, remedy: &str| {
-            refusals.push(Refusal {
-                application: role.application.clone(),
-                message,
-                remedy: remedy.to_owned(),
-                manual_fix: None,
-            });
+        let kinds = match lookup(fetched, id) {
+            Ok(secret) => mismatches(desired, name, &secret, None, minimum_length),
+            Err(error) => vec![unavailable(&error)],
         };
-        match lookup(fetched, id) {
-            Ok(secret) => {
-                for (message, remedy) in mismatches(desired, name, &secret, minimum_length) {
-                    refuse(message, remedy);
-                }
-            }
-            Err(error) => {
-                let hints: Vec<String> = error.hints().iter().map(ToString::to_string).collect();
-                refuse(error.to_string(), &hints.join("; "));
-            }
-        }
+        refusals.extend(kinds.into_iter().map(|kind| Refusal::new(&role.application, kind)));
     }
     let secrets: BTreeMap<SecretId, Secret> = fetched
         .iter()
@@ -71,56 +61,60 @@ pub fn validate(
     (secrets, SecretFindings { refusals, versions, ..SecretFindings::default() })
 }
 
-/// What in a secret goes against the definitions, each with what to do.
+/// Returns each contradiction between a secret and the definitions. `version` is the version of the secret, if
+/// the refusal must name it.
 pub fn mismatches(
     desired: &Desired,
     role: &RoleName,
     secret: &Secret,
+    version: Option<&String>,
     minimum_length: usize,
-) -> Vec<(String, &'static str)> {
-    let id = &secret.id;
+) -> Vec<RefusalKind> {
+    let (id, version) = (|| secret.id.clone(), || version.cloned());
     let mut mismatches = Vec::new();
     if secret.password.is_shorter_than(minimum_length) {
-        mismatches.push((
-            format!(
-                "secret {id}: the password has less than {minimum_length} characters, which [passwords] minimum_length asks for"
-            ),
-            "set a longer one",
-        ));
+        mismatches.push(RefusalKind::PasswordTooShort {
+            secret: id(),
+            version: version(),
+            minimum_length,
+        });
     }
-    let remedy = "correct the secret or the definition, so that both say the same";
-    if let Some(username) = secret.username.as_deref().filter(|u| *u != role.as_str()) {
-        mismatches.push((
-            format!("secret {id} is for user {username:?}, the definitions say {role}"),
-            remedy,
-        ));
+    if let Some(username) = secret.username.as_ref().filter(|name| *name != role.as_str()) {
+        mismatches.push(RefusalKind::SecretUsernameDiffers {
+            secret: id(),
+            version: version(),
+            username: username.clone(),
+            role: role.clone(),
+        });
     }
-    let databases: Vec<&str> = desired
+    let databases: Vec<_> = desired
         .databases
         .iter()
         .filter(|(_, database)| database.access.contains_key(role))
-        .map(|(database, _)| database.as_str())
+        .map(|(database, _)| database.clone())
         .collect();
+    // A delegate connects to any database.
     let administers = desired.roles.get(role).is_some_and(|role| role.administers);
-    let is_foreign = |dbname: &&str| !administers && !databases.contains(dbname);
-    if let Some(dbname) = secret.dbname.as_deref().filter(is_foreign) {
-        mismatches.push((
-            format!(
-                "secret {id} is for database {dbname:?}, the definitions say {}",
-                databases.join(", ")
-            ),
-            remedy,
-        ));
+    let is_foreign = |dbname: &&String| {
+        !administers && !databases.iter().any(|database| database.as_str() == *dbname)
+    };
+    if let Some(dbname) = secret.dbname.as_ref().filter(is_foreign).cloned() {
+        mismatches.push(RefusalKind::SecretDatabaseDiffers {
+            secret: id(),
+            version: version(),
+            dbname,
+            databases,
+        });
     }
     mismatches
 }
 
-/// A note for each secret that names another server: a proxy's address, say.
+/// Returns a note for each secret that contains another host or port, such as those of a proxy.
 pub fn foreign_endpoints(
     secrets: &BTreeMap<SecretId, Secret>,
     at: &str,
     at_port: u16,
-) -> Vec<String> {
+) -> Vec<Note> {
     secrets
         .values()
         .filter(|secret| {
@@ -128,14 +122,13 @@ pub fn foreign_endpoints(
                 || secret.port.is_some_and(|port| port != at_port)
         })
         .map(|secret| {
-            format!(
-                "secret {} names {}:{}, this server is {}:{}",
-                secret.id,
-                secret.host.as_deref().unwrap_or(at),
-                secret.port.unwrap_or(at_port),
-                at,
-                at_port
-            )
+            let host = secret.host.as_deref().unwrap_or(at);
+            let port = secret.port.unwrap_or(at_port);
+            Note(NoteKind::EndpointDiffers {
+                secret: secret.id.clone(),
+                endpoint: format!("{host}:{port}"),
+                server: format!("{at}:{at_port}"),
+            })
         })
         .collect()
 }

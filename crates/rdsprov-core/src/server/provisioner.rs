@@ -17,7 +17,7 @@ use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
 use crate::error_code::ErrorCode;
 use crate::hint;
-use crate::hint::{Hint, Opt};
+use crate::hint::{Hint, Opt, Wording};
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::observed::{self, Observed};
 use crate::plan::{Action, Plan, Refusal, SecretFindings, SlotError};
@@ -469,10 +469,15 @@ impl Provisioner {
     ///
     /// # Errors
     /// Returns a [`SlotError`] if the password of a step is not available.
-    pub fn script(&self, plan: &Plan, build_id: &str) -> Result<String, SlotError> {
+    pub fn script(
+        &self,
+        plan: &Plan,
+        build_id: &str,
+        wording: &dyn Wording,
+    ) -> Result<String, SlotError> {
         let iterations = self.iterations.load(Ordering::Relaxed);
         let (secrets, _) = self.validated_secrets();
-        plan.to_sql_with_verifiers(&RunSlots { secrets: &secrets, build_id, iterations })
+        plan.to_sql_with_verifiers(&RunSlots { secrets: &secrets, build_id, iterations }, wording)
     }
 
     /// Creates the new secrets and executes a plan. Errors are in the outcome.

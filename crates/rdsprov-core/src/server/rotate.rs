@@ -21,7 +21,7 @@ use super::{RunSlots, observe, password_check};
 use crate::name::DatabaseName;
 use crate::observed::{Observed, PasswordCheck};
 use crate::plan::rotation::{ActivePassword, RotationState, restore};
-use crate::plan::{Action, Plan, Refusal, SecretFindings, Step, Transaction};
+use crate::plan::{Action, Plan, Refusal, RefusalKind, SecretFindings, Step, Transaction};
 use crate::rotation::{Rotation, RotationError};
 use crate::secrets::aws::SecretsManager;
 use crate::secrets::validate::mismatches;
@@ -91,12 +91,13 @@ impl Provisioner {
             match self.candidate(rotation, &observed, &mut findings).await {
                 Ok(candidate) => candidates.extend(candidate),
                 Err(VersionsError::Source(error)) => return Err(error.into()),
-                Err(VersionsError::Secret(error)) => findings.refusals.push(Refusal {
-                    application: rotation.application.clone(),
-                    message: error.to_string(),
-                    remedy: "see to the secret, then run again".to_owned(),
-                    manual_fix: None,
-                }),
+                Err(VersionsError::Secret(error)) => {
+                    let kind = RefusalKind::SecretUnavailable {
+                        reason: error.to_string(),
+                        advice: error.hints(),
+                    };
+                    findings.refusals.push(Refusal::new(&rotation.application, kind));
+                }
             }
         }
         let states: Vec<RotationState> =
@@ -127,17 +128,15 @@ impl Provisioner {
         // The minimum length applies to the new password only, not to the one that is replaced.
         let versions = pending.iter().map(|version| (version, self.minimum_length));
         for (version, minimum_length) in versions.chain([(&current, 0)]) {
-            let mismatches =
-                mismatches(&self.desired, &rotation.role, &version.secret, minimum_length);
-            findings.refusals.extend(mismatches.into_iter().map(|(message, remedy)| Refusal {
-                application: rotation.application.clone(),
-                message: match &version.secret.version {
-                    Some(version) => format!("{message} (version {version})"),
-                    None => message,
-                },
-                remedy: remedy.to_owned(),
-                manual_fix: None,
-            }));
+            let kinds = mismatches(
+                &self.desired,
+                &rotation.role,
+                &version.secret,
+                version.secret.version.as_ref(),
+                minimum_length,
+            );
+            let refusal = |kind| Refusal::new(&rotation.application, kind);
+            findings.refusals.extend(kinds.into_iter().map(refusal));
         }
         let login_database =
             password_check::login_database(&self.desired, observed, &rotation.role).clone();
@@ -148,8 +147,10 @@ impl Provisioner {
                 ActivePassword::Neither
             };
         let rotation_owner = rotation_owner.map(|rotation_owner| match rotation_owner {
-            RotationOwner::Rotation => "Secrets Manager's own rotation is on".to_owned(),
-            RotationOwner::Service(name) => format!("it belongs to the service {name}"),
+            RotationOwner::Rotation => {
+                "automatic rotation is enabled in Secrets Manager".to_owned()
+            }
+            RotationOwner::Service(name) => format!("the service {name} manages it"),
         });
         let state = RotationState {
             rotation: rotation.clone(),

@@ -403,7 +403,7 @@ impl Error {
             Self::Run(RunError::AdminSecret { others, .. }) => {
                 let also = others
                     .iter()
-                    .map(|other| format!("  also: {}: {}", other.application, other.message))
+                    .map(|other| format!("  also: {}: {}", other.application, other.message()))
                     .collect::<Vec<_>>();
                 let mut diagnostic = Diagnostic::new(self.code(), self, self.hints());
                 diagnostic.excerpt = (!also.is_empty()).then(|| also.join("\n"));
@@ -420,7 +420,9 @@ fn diagnostics_as_facts(files: &[Unreadable], others: &DefinitionErrors) -> Stri
 }
 
 fn reasons(refusals: &[Refusal]) -> String {
-    let reason = |refusal: &Refusal| format!("{}: {}", refusal.application, refusal.message);
+    let reason = |refusal: &Refusal| {
+        format!("refused[{}] {}: {}", refusal.code(), refusal.application, refusal.message())
+    };
     refusals.iter().map(reason).collect::<Vec<_>>().join("; ")
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdsprov_core::config::{Passwords, TlsSettings};
 use rdsprov_core::desired::Desired;
-use rdsprov_core::plan::Plan;
+use rdsprov_core::plan::{Plan, RefusalKind};
 use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
 use rdsprov_core::server::{
     AdminCredentials, ConnectionOverrides, ExecuteOptions, Fault, Lock, Provisioner, Tls,
@@ -58,11 +58,12 @@ pub struct Failure {
 impl Failure {
     /// Returns whether two cases probably fail for the same reason.
     pub fn has_same_cause(&self, other: &Self) -> bool {
-        let remedy = |failure: &Self| -> Option<String> {
-            let remedy = failure.what.rsplit(": ").next()?;
-            (failure.stage == Stage::Unexpected).then(|| remedy.chars().take(10).collect())
+        // The text of an unexpected refusal begins with its code.
+        let code = |failure: &Self| -> Option<String> {
+            let code = failure.what.split(": ").next()?;
+            (failure.stage == Stage::Unexpected).then(|| code.to_owned())
         };
-        self.stage == other.stage && remedy(self) == remedy(other)
+        self.stage == other.stage && code(self) == code(other)
     }
 }
 
@@ -257,12 +258,15 @@ impl Running<'_> {
     /// Executes the statements that the refusals name, as the bootstrap superuser.
     async fn apply_manual_fixes(&mut self, plan: &Plan) -> Result<FixResult> {
         for refusal in &plan.refusals {
-            let Some(opening) = &refusal.manual_fix else {
-                if refusal.remedy.contains("--allow changes_owner") {
-                    return Ok(FixResult::ChangesOwner);
-                }
-                if refusal.message.contains("cannot go to role ") {
-                    return Ok(FixResult::None);
+            let Some(fix) = refusal.manual_fix() else {
+                match &refusal.kind {
+                    RefusalKind::DatabaseOwnerDiffers { can_be_allowed: true, .. }
+                    | RefusalKind::SchemaOwnerDiffers { can_be_allowed: true, .. } => {
+                        return Ok(FixResult::ChangesOwner);
+                    }
+                    RefusalKind::DatabaseOwnerDiffers { .. }
+                    | RefusalKind::ObjectNotTransferable { .. } => return Ok(FixResult::None),
+                    _ => {}
                 }
                 let fixes: Vec<&ManualChange> = self
                     .case
@@ -273,7 +277,7 @@ impl Running<'_> {
                 if fixes.is_empty() {
                     return fail(
                         Stage::Unexpected,
-                        format!("{}: {}", refusal.message, refusal.remedy),
+                        format!("{}: {}; {}", refusal.code(), refusal.message(), refusal.hint()),
                     );
                 }
                 for initial_state in fixes {
@@ -283,16 +287,14 @@ impl Running<'_> {
                 continue;
             };
             self.coverage.count("refusals: opened");
-            let place = match &opening.database {
+            let place = match &fix.database {
                 Some(name) => Place::Database(name.to_string()),
                 None => Place::Cluster,
             };
-            if let Err(message) =
-                self.host.by_hand(&place, std::slice::from_ref(&opening.sql)).await?
-            {
+            if let Err(message) = self.host.by_hand(&place, std::slice::from_ref(&fix.sql)).await? {
                 return fail(
                     Stage::ManualFix,
-                    format!("{}: its manual fix fails: {message}", refusal.message),
+                    format!("{}: its manual fix fails: {message}", refusal.message()),
                 );
             }
         }

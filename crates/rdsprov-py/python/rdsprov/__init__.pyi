@@ -25,6 +25,8 @@ __all__ = [
     "Hazard",
     "ManualFix",
     "Mode",
+    "Note",
+    "NoteCode",
     "Observed",
     "Orphan",
     "Outcome",
@@ -32,6 +34,7 @@ __all__ = [
     "PlanRefused",
     "Record",
     "Refusal",
+    "RefusalCode",
     "SecretError",
     "Settings",
     "StalePlan",
@@ -248,6 +251,70 @@ class Hazard(str, Enum):
     CLOSES_TO_PUBLIC = "closes_to_public"
     def __new__(cls, value: object) -> Self: ...
 
+class RefusalCode(str, Enum):
+    ROLE_IS_ADMINISTRATOR = "role-is-administrator"
+    ROLE_RENAMED = "role-renamed"
+    ROLE_NOT_MANAGED = "role-not-managed"
+    ROLE_OF_OTHER_ENVIRONMENT = "role-of-other-environment"
+    ROLE_OF_APPLICATION = "role-of-application"
+    ROLE_IS_DELEGATE = "role-is-delegate"
+    ROLE_ATTRIBUTES_FORBIDDEN = "role-attributes-forbidden"
+    ADMIN_OPTION_MISSING = "admin-option-missing"
+    ADMINISTRATOR_WITHOUT_INHERIT = "administrator-without-inherit"
+    DEPENDENT_MEMBERSHIP = "dependent-membership"
+    MEMBERSHIP_NOT_REVOCABLE = "membership-not-revocable"
+    RDS_IAM_MISSING = "rds-iam-missing"
+    SET_PASSWORD_RESTRICTED = "set-password-restricted"
+    PASSWORD_ADMINISTRATION_RESTRICTED = "password-administration-restricted"
+    ADMINISTRATOR_DATABASE = "administrator-database"
+    DATABASE_RENAMED = "database-renamed"
+    DATABASE_NOT_MANAGED = "database-not-managed"
+    DATABASE_OF_OTHER_ENVIRONMENT = "database-of-other-environment"
+    DATABASE_UNREACHABLE = "database-unreachable"
+    DATABASE_OWNER_UNDECLARED = "database-owner-undeclared"
+    DATABASE_OWNER_DIFFERS = "database-owner-differs"
+    DATABASE_OWNER_INACCESSIBLE = "database-owner-inaccessible"
+    OWNER_ENTRY_MISSING = "owner-entry-missing"
+    CREATOR_MISSING = "creator-missing"
+    SUBSCRIPTION_WOULD_MOVE = "subscription-would-move"
+    OBJECT_NOT_TRANSFERABLE = "object-not-transferable"
+    OBJECTS_OF_DECLARED_ROLE = "objects-of-declared-role"
+    STEP_OF_OTHER_ROLE = "step-of-other-role"
+    SCHEMA_USAGE_MISSING = "schema-usage-missing"
+    DEPENDENT_GRANT = "dependent-grant"
+    SCHEMA_MISSING = "schema-missing"
+    SCHEMA_OWNER_DIFFERS = "schema-owner-differs"
+    PUBLIC_SCHEMA_INACCESSIBLE = "public-schema-inaccessible"
+    SETTING_REJECTED = "setting-rejected"
+    SETTING_NOT_RESETTABLE = "setting-not-resettable"
+    EXTENSION_UNAVAILABLE = "extension-unavailable"
+    EXTENSION_NOT_ALLOWED = "extension-not-allowed"
+    EXTENSION_WITHOUT_SCHEMA = "extension-without-schema"
+    EXTENSION_NOT_TRUSTED = "extension-not-trusted"
+    SECRET_UNAVAILABLE = "secret-unavailable"
+    SECRETS_DIFFER = "secrets-differ"
+    PASSWORD_TOO_SHORT = "password-too-short"
+    SECRET_USERNAME_DIFFERS = "secret-username-differs"
+    SECRET_DATABASE_DIFFERS = "secret-database-differs"
+    ROTATED_BY_AWS = "rotated-by-aws"
+    ROLE_MISSING = "role-missing"
+    ROLE_USES_IAM = "role-uses-iam"
+    ROLE_CANNOT_LOG_IN = "role-cannot-log-in"
+    LOGIN_UNVERIFIED = "login-unverified"
+    def __new__(cls, value: object) -> Self: ...
+
+class NoteCode(str, Enum):
+    PASSWORD_ENCRYPTION_DIFFERS = "password-encryption-differs"
+    ADMINISTRATOR_IN_RDS_IAM = "administrator-in-rds-iam"
+    DELEGATE_IN_RDS_IAM = "delegate-in-rds-iam"
+    IAM_NOT_DELEGABLE = "iam-not-delegable"
+    PRIVILEGE_THROUGH_PUBLIC = "privilege-through-public"
+    REVOCATION_WITHOUT_EFFECT = "revocation-without-effect"
+    PASSWORD_NOT_CHECKED = "password-not-checked"
+    SECRET_SHARED = "secret-shared"
+    ENDPOINT_DIFFERS = "endpoint-differs"
+    def __new__(cls, value: object) -> Self: ...
+
 class Status(str, Enum):
     SUCCESS = "success"
     NO_CHANGE = "no_change"
@@ -313,9 +380,16 @@ class ManualFix(_Value):
 @dataclass(frozen=True)
 class Refusal(_Value):
     application: str
+    code: RefusalCode
     message: str
-    remedy: str
+    hint: str
     manual_fix: ManualFix | None
+
+@dataclass(frozen=True)
+class Note(_Value):
+    code: NoteCode
+    message: str
+    def __str__(self) -> str: ...
 
 @dataclass(frozen=True)
 class Orphan(_Value):
@@ -466,7 +540,7 @@ class Plan:
     @property
     def undeclared(self) -> tuple[Undeclared, ...]: ...
     @property
-    def notes(self) -> tuple[str, ...]: ...
+    def notes(self) -> tuple[Note, ...]: ...
     @property
     def deferred(self) -> tuple[str, ...]: ...
     @property

@@ -77,6 +77,74 @@ class Hazard(_Word):
     CLOSES_TO_PUBLIC = "closes_to_public"
 
 
+class RefusalCode(_Word):
+    """The rule because of which a plan is refused; ``rdsprov explain CODE`` describes it."""
+
+    ROLE_IS_ADMINISTRATOR = "role-is-administrator"
+    ROLE_RENAMED = "role-renamed"
+    ROLE_NOT_MANAGED = "role-not-managed"
+    ROLE_OF_OTHER_ENVIRONMENT = "role-of-other-environment"
+    ROLE_OF_APPLICATION = "role-of-application"
+    ROLE_IS_DELEGATE = "role-is-delegate"
+    ROLE_ATTRIBUTES_FORBIDDEN = "role-attributes-forbidden"
+    ADMIN_OPTION_MISSING = "admin-option-missing"
+    ADMINISTRATOR_WITHOUT_INHERIT = "administrator-without-inherit"
+    DEPENDENT_MEMBERSHIP = "dependent-membership"
+    MEMBERSHIP_NOT_REVOCABLE = "membership-not-revocable"
+    RDS_IAM_MISSING = "rds-iam-missing"
+    SET_PASSWORD_RESTRICTED = "set-password-restricted"
+    PASSWORD_ADMINISTRATION_RESTRICTED = "password-administration-restricted"
+    ADMINISTRATOR_DATABASE = "administrator-database"
+    DATABASE_RENAMED = "database-renamed"
+    DATABASE_NOT_MANAGED = "database-not-managed"
+    DATABASE_OF_OTHER_ENVIRONMENT = "database-of-other-environment"
+    DATABASE_UNREACHABLE = "database-unreachable"
+    DATABASE_OWNER_UNDECLARED = "database-owner-undeclared"
+    DATABASE_OWNER_DIFFERS = "database-owner-differs"
+    DATABASE_OWNER_INACCESSIBLE = "database-owner-inaccessible"
+    OWNER_ENTRY_MISSING = "owner-entry-missing"
+    CREATOR_MISSING = "creator-missing"
+    SUBSCRIPTION_WOULD_MOVE = "subscription-would-move"
+    OBJECT_NOT_TRANSFERABLE = "object-not-transferable"
+    OBJECTS_OF_DECLARED_ROLE = "objects-of-declared-role"
+    STEP_OF_OTHER_ROLE = "step-of-other-role"
+    SCHEMA_USAGE_MISSING = "schema-usage-missing"
+    DEPENDENT_GRANT = "dependent-grant"
+    SCHEMA_MISSING = "schema-missing"
+    SCHEMA_OWNER_DIFFERS = "schema-owner-differs"
+    PUBLIC_SCHEMA_INACCESSIBLE = "public-schema-inaccessible"
+    SETTING_REJECTED = "setting-rejected"
+    SETTING_NOT_RESETTABLE = "setting-not-resettable"
+    EXTENSION_UNAVAILABLE = "extension-unavailable"
+    EXTENSION_NOT_ALLOWED = "extension-not-allowed"
+    EXTENSION_WITHOUT_SCHEMA = "extension-without-schema"
+    EXTENSION_NOT_TRUSTED = "extension-not-trusted"
+    SECRET_UNAVAILABLE = "secret-unavailable"
+    SECRETS_DIFFER = "secrets-differ"
+    PASSWORD_TOO_SHORT = "password-too-short"
+    SECRET_USERNAME_DIFFERS = "secret-username-differs"
+    SECRET_DATABASE_DIFFERS = "secret-database-differs"
+    ROTATED_BY_AWS = "rotated-by-aws"
+    ROLE_MISSING = "role-missing"
+    ROLE_USES_IAM = "role-uses-iam"
+    ROLE_CANNOT_LOG_IN = "role-cannot-log-in"
+    LOGIN_UNVERIFIED = "login-unverified"
+
+
+class NoteCode(_Word):
+    """What a note reports; ``rdsprov explain CODE`` describes it."""
+
+    PASSWORD_ENCRYPTION_DIFFERS = "password-encryption-differs"
+    ADMINISTRATOR_IN_RDS_IAM = "administrator-in-rds-iam"
+    DELEGATE_IN_RDS_IAM = "delegate-in-rds-iam"
+    IAM_NOT_DELEGABLE = "iam-not-delegable"
+    PRIVILEGE_THROUGH_PUBLIC = "privilege-through-public"
+    REVOCATION_WITHOUT_EFFECT = "revocation-without-effect"
+    PASSWORD_NOT_CHECKED = "password-not-checked"
+    SECRET_SHARED = "secret-shared"
+    ENDPOINT_DIFFERS = "endpoint-differs"
+
+
 class Status(_Word):
     """The status of a step or of a run."""
 
@@ -321,12 +389,24 @@ class ManualFix(_Value):
 
 @dataclass(frozen=True)
 class Refusal(_Value):
-    """A reason why a plan must not be applied, with what to do about it."""
+    """A reason why a plan must not be applied: the fact as ``message``, and what to do as ``hint``."""
 
     application: str
+    code: RefusalCode
     message: str
-    remedy: str
+    hint: str
     manual_fix: ManualFix | None
+
+
+@dataclass(frozen=True)
+class Note(_Value):
+    """A fact that a plan reports and that does not stop it; as a string, the message."""
+
+    code: NoteCode
+    message: str
+
+    def __str__(self):
+        return self.message
 
 
 @dataclass(frozen=True)
@@ -512,7 +592,15 @@ def _step(values):
 
 def _refusal(values):
     manual_fix = values["manual_fix"]
-    return _make(Refusal, {**values, "manual_fix": manual_fix and _make(ManualFix, manual_fix)})
+    changed = {
+        "code": RefusalCode(values["code"]),
+        "manual_fix": manual_fix and _make(ManualFix, manual_fix),
+    }
+    return _make(Refusal, {**values, **changed})
+
+
+def _note(values):
+    return _make(Note, {**values, "code": NoteCode(values["code"])})
 
 
 def _orphan(values):

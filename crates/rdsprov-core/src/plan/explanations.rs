@@ -1,0 +1,116 @@
+//! What each code means, why the rule exists, and what to do: one Markdown text for each code.
+//!
+//! The matches are exhaustive, so that a code without a text does not compile.
+
+use super::{Hazard, NoteCode, RefusalCode};
+
+/// Includes the texts of a directory, named by code.
+macro_rules! explanations {
+    ($codes:ident, $directory:literal, $($variant:ident => $name:literal,)+) => {
+        impl $codes {
+            /// Returns the explanation as Markdown: what the code means, why, and what to do.
+            #[must_use]
+            pub fn explanation(self) -> &'static str {
+                match self {
+                    $(Self::$variant => include_str!(concat!(
+                        "../explanations/", $directory, "/", $name, ".md"
+                    )),)+
+                }
+            }
+        }
+    };
+}
+
+explanations! {
+    RefusalCode, "refusals",
+    RoleIsAdministrator => "role-is-administrator",
+    RoleRenamed => "role-renamed",
+    RoleNotManaged => "role-not-managed",
+    RoleOfOtherEnvironment => "role-of-other-environment",
+    RoleOfApplication => "role-of-application",
+    RoleIsDelegate => "role-is-delegate",
+    RoleAttributesForbidden => "role-attributes-forbidden",
+    AdminOptionMissing => "admin-option-missing",
+    AdministratorWithoutInherit => "administrator-without-inherit",
+    DependentMembership => "dependent-membership",
+    MembershipNotRevocable => "membership-not-revocable",
+    RdsIamMissing => "rds-iam-missing",
+    SetPasswordRestricted => "set-password-restricted",
+    PasswordAdministrationRestricted => "password-administration-restricted",
+    AdministratorDatabase => "administrator-database",
+    DatabaseRenamed => "database-renamed",
+    DatabaseNotManaged => "database-not-managed",
+    DatabaseOfOtherEnvironment => "database-of-other-environment",
+    DatabaseUnreachable => "database-unreachable",
+    DatabaseOwnerUndeclared => "database-owner-undeclared",
+    DatabaseOwnerDiffers => "database-owner-differs",
+    DatabaseOwnerInaccessible => "database-owner-inaccessible",
+    OwnerEntryMissing => "owner-entry-missing",
+    CreatorMissing => "creator-missing",
+    SubscriptionWouldMove => "subscription-would-move",
+    ObjectNotTransferable => "object-not-transferable",
+    ObjectsOfDeclaredRole => "objects-of-declared-role",
+    StepOfOtherRole => "step-of-other-role",
+    SchemaUsageMissing => "schema-usage-missing",
+    DependentGrant => "dependent-grant",
+    SchemaMissing => "schema-missing",
+    SchemaOwnerDiffers => "schema-owner-differs",
+    PublicSchemaInaccessible => "public-schema-inaccessible",
+    SettingRejected => "setting-rejected",
+    SettingNotResettable => "setting-not-resettable",
+    ExtensionUnavailable => "extension-unavailable",
+    ExtensionNotAllowed => "extension-not-allowed",
+    ExtensionWithoutSchema => "extension-without-schema",
+    ExtensionNotTrusted => "extension-not-trusted",
+    SecretUnavailable => "secret-unavailable",
+    SecretsDiffer => "secrets-differ",
+    PasswordTooShort => "password-too-short",
+    SecretUsernameDiffers => "secret-username-differs",
+    SecretDatabaseDiffers => "secret-database-differs",
+    RotatedByAws => "rotated-by-aws",
+    RoleMissing => "role-missing",
+    RoleUsesIam => "role-uses-iam",
+    RoleCannotLogIn => "role-cannot-log-in",
+    LoginUnverified => "login-unverified",
+}
+
+explanations! {
+    NoteCode, "notes",
+    PasswordEncryptionDiffers => "password-encryption-differs",
+    AdministratorInRdsIam => "administrator-in-rds-iam",
+    DelegateInRdsIam => "delegate-in-rds-iam",
+    IamNotDelegable => "iam-not-delegable",
+    PrivilegeThroughPublic => "privilege-through-public",
+    RevocationWithoutEffect => "revocation-without-effect",
+    PasswordNotChecked => "password-not-checked",
+    SecretShared => "secret-shared",
+    EndpointDiffers => "endpoint-differs",
+}
+
+explanations! {
+    Hazard, "hazards",
+    RevokesAccess => "revokes_access",
+    ChangesOwner => "changes_owner",
+    ResetsPassword => "resets_password",
+    Adopts => "adopts",
+    ClosesToPublic => "closes_to_public",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn explanations_have_the_name_of_their_code() {
+        let codes = RefusalCode::all()
+            .map(|code| ("refusals", code.name(), code.explanation()))
+            .chain(NoteCode::all().map(|code| ("notes", code.name(), code.explanation())))
+            .chain(Hazard::all().map(|hazard| ("hazards", hazard.name(), hazard.explanation())));
+        for (directory, name, text) in codes {
+            let root = env!("CARGO_MANIFEST_DIR");
+            let path = format!("{root}/src/explanations/{directory}/{name}.md");
+            assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), text, "{path}");
+            assert!(text.contains("```"), "{path} shows nothing to run");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Notes: facts that a plan reports and that do not stop it, each with a stable code.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strum::{EnumDiscriminants, EnumIter, IntoStaticStr};
+
+use super::databases::listed;
+use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::observed::RDS_IAM;
+use crate::privilege::Privileges;
+use crate::secrets::SecretId;
+
+/// A fact that a plan reports and that does not stop it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note(pub NoteKind);
+
+/// What a note reports, with the data of its sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EnumDiscriminants)]
+#[serde(tag = "code", rename_all = "kebab-case")]
+#[strum_discriminants(
+    name(NoteCode),
+    doc = "The stable code of a note: `password-not-checked`.",
+    derive(
+        PartialOrd,
+        Ord,
+        Hash,
+        EnumIter,
+        IntoStaticStr,
+        strum::Display,
+        strum::EnumString,
+        Serialize,
+        Deserialize,
+        JsonSchema
+    ),
+    strum(serialize_all = "kebab-case"),
+    serde(rename_all = "kebab-case"),
+    non_exhaustive,
+    allow(missing_docs, reason = "the variants of `NoteKind` have the documentation")
+)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the sentences below say what each field means")]
+pub enum NoteKind {
+    /// `password_encryption` is not `scram-sha-256`, and passwords are stored as SCRAM verifiers.
+    PasswordEncryptionDiffers { encryption: String },
+    /// The administrator has `ADMIN OPTION` on a member of `rds_iam`.
+    AdministratorInRdsIam { role: RoleName, administrator: RoleName },
+    /// The delegate has `ADMIN OPTION` on `rds_iam`.
+    DelegateInRdsIam { role: RoleName },
+    /// The delegate cannot get `ADMIN OPTION` on `rds_iam`.
+    IamNotDelegable { role: RoleName },
+    /// A role has a declared privilege only through PUBLIC.
+    PrivilegeThroughPublic {
+        role: RoleName,
+        privileges: Privileges,
+        object: String,
+        database: DatabaseName,
+        owner: RoleName,
+    },
+    /// A revocation is left out, because PUBLIC has the same privilege.
+    RevocationWithoutEffect { step: String, role: RoleName, database: DatabaseName },
+    /// A password could not be checked by a login.
+    PasswordNotChecked { role: RoleName, reason: String },
+    /// Several applications share a role and its secret.
+    SecretShared { secret: SecretId, role: RoleName, applications: Vec<ApplicationName> },
+    /// A secret contains the host and port of another server.
+    EndpointDiffers { secret: SecretId, endpoint: String, server: String },
+}
+
+impl NoteCode {
+    /// Returns every code, in the order of the documentation.
+    pub fn all() -> impl Iterator<Item = Self> {
+        <Self as strum::IntoEnumIterator>::iter()
+    }
+
+    /// Returns the name: `password-not-checked`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl From<NoteKind> for Note {
+    fn from(kind: NoteKind) -> Self {
+        Self(kind)
+    }
+}
+
+impl Note {
+    /// Returns the code.
+    #[must_use]
+    pub fn code(&self) -> NoteCode {
+        NoteCode::from(&self.0)
+    }
+
+    /// Returns the sentence, without a full stop.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match &self.0 {
+            NoteKind::PasswordEncryptionDiffers { encryption } => format!(
+                "`password_encryption` of the server is {encryption}, but rdsprov stores SCRAM-SHA-256 verifiers: a client without SCRAM cannot log in with these passwords"
+            ),
+            NoteKind::AdministratorInRdsIam { role, administrator } => format!(
+                "role {role} becomes a member of {RDS_IAM}, and {administrator} has ADMIN OPTION on {role} as its creator: a server that counts this as membership also rejects the password of {administrator}"
+            ),
+            NoteKind::DelegateInRdsIam { role } => format!(
+                "role {role} gets ADMIN OPTION on {RDS_IAM}, as the master user has it: a server that counts this as membership rejects the password of {role}"
+            ),
+            NoteKind::IamNotDelegable { role } => format!(
+                "the administrator has no ADMIN OPTION on role {RDS_IAM}: role {role} cannot give `auth = \"iam\"` to an application"
+            ),
+            NoteKind::PrivilegeThroughPublic { role, privileges, object, database, owner } => {
+                format!(
+                    "in database {database}, role {role} has {} on {object} through PUBLIC only: the administrator cannot act as role {owner} to grant it",
+                    listed(privileges)
+                )
+            }
+            NoteKind::RevocationWithoutEffect { step, role, database } => format!(
+                "in database {database}, the administrator cannot {step}: only role {role} can; PUBLIC has the same privilege, so that the revocation would change nothing"
+            ),
+            NoteKind::PasswordNotChecked { role, reason } => format!(
+                "the password of role {role} could not be checked and is not changed: {reason}"
+            ),
+            NoteKind::SecretShared { secret, role, applications } => {
+                let names: Vec<&str> = applications.iter().map(ApplicationName::as_str).collect();
+                format!(
+                    "applications {} log in as role {role} with secret {secret}: one rotation changes the password for all of them",
+                    names.join(" and ")
+                )
+            }
+            NoteKind::EndpointDiffers { secret, endpoint, server } => {
+                format!(
+                    "secret {secret} contains the endpoint {endpoint}, and this server is {server}"
+                )
+            }
+        }
+    }
+}
+
+/// The JSON form of a note.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Note")]
+struct NoteJson {
+    /// What the note reports: `rdsprov explain CODE` describes it.
+    code: NoteCode,
+    /// The fact, in one sentence.
+    message: String,
+}
+
+impl Serialize for Note {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        NoteJson { code: self.code(), message: self.message() }.serialize(serializer)
+    }
+}
+
+impl JsonSchema for Note {
+    fn schema_name() -> Cow<'static, str> {
+        NoteJson::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        NoteJson::json_schema(generator)
+    }
+}
+
+/// The data of notes, without sentences: for findings that are stored and read again.
+pub(super) mod stored {
+    use super::*;
+
+    pub(in crate::plan) fn serialize<S: Serializer>(
+        notes: &[Note],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(notes.iter().map(|note| &note.0))
+    }
+
+    pub(in crate::plan) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Note>, D::Error> {
+        Ok(Vec::<NoteKind>::deserialize(deserializer)?.into_iter().map(Note).collect())
+    }
+}

@@ -1,0 +1,355 @@
+//! Every sentence of a refusal: the fact, and the advice that is not an SQL statement.
+
+use super::kind::RefusalKind;
+use crate::hint;
+use crate::hint::{Hint, Operation, Opt};
+use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
+use crate::observed::{Grantee, Obstacle, RDS_IAM};
+use crate::plan::Hazard;
+use crate::plan::databases::listed;
+
+impl RefusalKind {
+    /// Returns what is refused and why, in one sentence without a full stop.
+    #[allow(clippy::too_many_lines, reason = "one arm for each rule")]
+    pub(super) fn fact(&self) -> String {
+        match self {
+            Self::RoleIsAdministrator { role } => {
+                format!("role {role} is the administrator, as which rdsprov connects")
+            }
+            Self::RoleRenamed { role, renamed_to } => format!(
+                "role {role} does not exist; the marker of role {renamed_to} shows that it was renamed from {role}"
+            ),
+            Self::RoleNotManaged { role, .. } => {
+                format!("role {role} exists and is not managed by rdsprov")
+            }
+            Self::RoleOfOtherEnvironment { role, environment } => {
+                format!("role {role} is managed in environment `{environment}`")
+            }
+            Self::RoleOfApplication { role, application } => {
+                format!("role {role} belongs to application {application}")
+            }
+            Self::RoleIsDelegate { role } => {
+                format!("role {role} is the delegate that administers this environment")
+            }
+            Self::RoleAttributesForbidden { role, attributes } => format!(
+                "role {role} has {}, which the role of an application may not have",
+                attributes.join(" and ")
+            ),
+            Self::AdminOptionMissing { administrator, role } => {
+                format!("the administrator {administrator} may not alter or grant role {role}")
+            }
+            Self::AdministratorWithoutInherit { administrator, role } => format!(
+                "the administrator {administrator} has NOINHERIT, so that before PostgreSQL 16 it cannot transfer the ownership of what role {role} owns"
+            ),
+            Self::DependentMembership { role, group, members } => format!(
+                "{} became a member of role {group} through the ADMIN OPTION of role {role}, which is not declared",
+                listed_roles(members)
+            ),
+            Self::MembershipNotRevocable { role, group, grantor } => format!(
+                "role {role} is a member of role {group}, which is not declared, and the administrator may not revoke what role {grantor} granted"
+            ),
+            Self::RdsIamMissing { role } => format!(
+                "role {role} has `auth = \"iam\"`, but role {RDS_IAM} does not exist: this is not an Amazon RDS server"
+            ),
+            Self::SetPasswordRestricted { administrator } => format!(
+                "only members of rds_password may set passwords (`rds.restrict_password_commands`), and the administrator {administrator} is not a member"
+            ),
+            Self::PasswordAdministrationRestricted { role } => format!(
+                "only members of rds_password may set passwords (`rds.restrict_password_commands`), and the administrator cannot make role {role} a member"
+            ),
+            Self::AdministratorDatabase { database } => {
+                format!("database {database} is the database that the administrator connects to")
+            }
+            Self::DatabaseRenamed { database, renamed_to } => format!(
+                "database {database} does not exist; the marker of database {renamed_to} shows that it was renamed from {database}, and a new database would be empty"
+            ),
+            Self::DatabaseNotManaged { database } => {
+                format!("database {database} exists and is not managed by rdsprov")
+            }
+            Self::DatabaseOfOtherEnvironment { database, environment } => {
+                format!("database {database} is managed in environment `{environment}`")
+            }
+            Self::DatabaseUnreachable { database, reason } => {
+                format!("the administrator cannot connect to database {database}: {reason}")
+            }
+            Self::DatabaseOwnerUndeclared { database, owner, declared_as } => match declared_as {
+                Some(level) => format!(
+                    "role {owner} owns database {database}, and the definitions declare it there as {level}"
+                ),
+                None => format!(
+                    "role {owner} owns database {database}, and the definitions declare it in other databases only"
+                ),
+            },
+            Self::DatabaseOwnerDiffers { database, owner, declared, .. } => format!(
+                "role {owner} owns database {database}, and the definitions declare role {declared} as its owner"
+            ),
+            Self::DatabaseOwnerInaccessible { administrator, database, owner } => format!(
+                "the administrator {administrator} cannot act as role {owner}, the owner of database {database}"
+            ),
+            Self::OwnerEntryMissing { database } => {
+                format!("database {database} does not exist, and no application declares its owner")
+            }
+            Self::CreatorMissing { database, creator } => format!(
+                "role {creator}, which `creators` lists for database {database}, does not exist"
+            ),
+            Self::SubscriptionWouldMove {
+                database,
+                owner,
+                subscription,
+                subscription_database,
+            } => {
+                format!(
+                    "what role {owner} owns in database {database} cannot get another owner: `REASSIGN OWNED` would also change the owner of subscription {subscription} in database {subscription_database}"
+                )
+            }
+            Self::ObjectNotTransferable { database, object, others, from, to, obstacle } => {
+                let reason = match obstacle {
+                    Obstacle::Schema(schema) => format!("may not create in schema {schema}"),
+                    Obstacle::Wrapper => "may not use the foreign-data wrapper".to_owned(),
+                    Obstacle::Superuser => "is not a superuser".to_owned(),
+                };
+                let more = and_more(*others);
+                format!(
+                    "in database {database}, {object}{more} of role {from} cannot be transferred to role {to}, which {reason}"
+                )
+            }
+            Self::ObjectsOfDeclaredRole { database, object, others, role } => format!(
+                "in database {database}, role {role} owns {object}{}, and it is not declared as an owner or creator there",
+                and_more(usize::try_from(*others).unwrap_or(usize::MAX))
+            ),
+            Self::StepOfOtherRole { database, step, role } => format!(
+                "{}the administrator cannot {step}: only role {role} can, and the administrator may not act as it",
+                in_database(database.as_ref())
+            ),
+            Self::SchemaUsageMissing { database, step, role, schemas } => {
+                let names: Vec<&str> = schemas.iter().map(SchemaName::as_str).collect();
+                format!(
+                    "{}the administrator cannot {step} as role {role}: the role has no USAGE on schema {}, and the administrator may not act as the owner of the schema",
+                    in_database(database.as_ref()),
+                    names.join(" and schema ")
+                )
+            }
+            Self::DependentGrant { holder, privileges, object, through } => {
+                let holder = match holder {
+                    Grantee::Public => "PUBLIC".to_owned(),
+                    Grantee::Role(role) => format!("role {role}"),
+                };
+                format!(
+                    "{holder} has {} on {object} through the grant option of role {through}, which is not declared",
+                    listed(privileges)
+                )
+            }
+            Self::SchemaMissing { schema, database, .. } => format!(
+                "schema {schema} does not exist in database {database}, and the owner entry does not declare it"
+            ),
+            Self::SchemaOwnerDiffers { schema, database, owner, declared, .. } => format!(
+                "role {owner} owns schema {schema} of database {database}, and the definitions declare role {declared} as its owner"
+            ),
+            Self::PublicSchemaInaccessible { schema, database, owner } => format!(
+                "the administrator cannot act as role {owner}, the owner of schema {schema} in database {database}, and the privileges on the schema differ from the declared ones"
+            ),
+            Self::SettingRejected { parameter, value, role, database, reason } => format!(
+                "the server rejects the setting `{parameter} = {value}` of role {role} in database {database}: {reason}"
+            ),
+            Self::SettingNotResettable { parameter, role, database, reason } => format!(
+                "role {role} has the setting `{parameter}` in database {database}, which is not declared and which the administrator may not reset: {reason}"
+            ),
+            Self::ExtensionUnavailable { extension, required_by, database } => format!(
+                "{} is not available on this server",
+                extension_words(extension, required_by.as_ref(), database)
+            ),
+            Self::ExtensionNotAllowed { extension, required_by, database } => format!(
+                "{} is not allowed by `rds.allowed_extensions`",
+                extension_words(extension, required_by.as_ref(), database)
+            ),
+            Self::ExtensionWithoutSchema { extension, required_by, database } => format!(
+                "{} needs a schema, and its owner may not create in any",
+                extension_words(extension, required_by.as_ref(), database)
+            ),
+            Self::ExtensionNotTrusted { extension, required_by, database, reason } => format!(
+                "{} is not trusted, and the server does not allow the administrator to create it: {reason}",
+                extension_words(extension, required_by.as_ref(), database)
+            ),
+            Self::SecretUnavailable { reason, .. } => reason.clone(),
+            Self::SecretsDiffer { secret, other, role } => {
+                format!("secrets {secret} and {other} contain different passwords for role {role}")
+            }
+            Self::PasswordTooShort { secret, version, minimum_length } => format!(
+                "secret {secret}{} contains a password with fewer than {minimum_length} characters",
+                in_version(version.as_ref())
+            ),
+            Self::SecretUsernameDiffers { secret, version, username, role } => format!(
+                "secret {secret}{} is for user `{username}`, and the definitions declare role {role}",
+                in_version(version.as_ref())
+            ),
+            Self::SecretDatabaseDiffers { secret, version, dbname, databases } => {
+                let names: Vec<&str> = databases.iter().map(DatabaseName::as_str).collect();
+                format!(
+                    "secret {secret}{} is for database `{dbname}`, and the definitions declare {}",
+                    in_version(version.as_ref()),
+                    names.join(", ")
+                )
+            }
+            Self::RotatedByAws { secret, rotation_owner } => {
+                format!("AWS rotates secret {secret}: {rotation_owner}")
+            }
+            Self::RoleMissing { role } => format!("role {role} does not exist on this server"),
+            Self::RoleUsesIam { role } => {
+                format!("role {role} is a member of {RDS_IAM} and has no password yet")
+            }
+            Self::RoleCannotLogIn { role } => format!(
+                "role {role} may not log in (NOLOGIN, or VALID UNTIL is in the past), so that a new password cannot be tested"
+            ),
+            Self::LoginUnverified { role, reason } => format!(
+                "a login as role {role} gave no result, so that a new password cannot be tested: {reason}"
+            ),
+        }
+    }
+
+    /// Returns what the user can do, other than executing an SQL statement.
+    #[allow(clippy::too_many_lines, reason = "one arm for each rule")]
+    pub(super) fn advice(&self) -> Option<Hint> {
+        Some(match self {
+            Self::RoleIsAdministrator { .. } | Self::RoleIsDelegate { .. } => {
+                hint!["name another role in `username` of the application"]
+            }
+            Self::RoleNotManaged { is_delegate: true, .. } => {
+                hint!["choose another name, or adopt the role with ", Opt::Adopt]
+            }
+            Self::RoleNotManaged { .. } | Self::DatabaseNotManaged { .. } => {
+                hint!["choose another name, or set `adopt = true` on the application to adopt it"]
+            }
+            Self::RoleOfOtherEnvironment { environment, .. }
+            | Self::DatabaseOfOtherEnvironment { environment, .. } => hint![format!(
+                "choose another name, or remove the marker from its comment if environment `{environment}` does not use it any more"
+            )],
+            Self::RoleOfApplication { .. } => hint!["choose a role that no application uses"],
+            Self::RdsIamMissing { .. } => hint!["set `auth = \"password\"`"],
+            Self::AdministratorDatabase { .. } => {
+                hint!["name another database in `database_name` of the application"]
+            }
+            Self::DatabaseUnreachable { .. } => {
+                hint!["allow the administrator to connect to it, then run again"]
+            }
+            Self::DatabaseOwnerUndeclared { owner, .. } => {
+                hint![format!("declare role {owner} as the owner with `access_level = \"owner\"`")]
+            }
+            Self::DatabaseOwnerDiffers { database, owner, declared, can_be_allowed: true } => {
+                hint![
+                    format!(
+                        "declare role {owner} as the owner; or transfer database {database} and what {owner} owns in it to {declared} with "
+                    ),
+                    (Opt::Allow, Hazard::ChangesOwner),
+                ]
+            }
+            Self::OwnerEntryMissing { database } => hint![format!(
+                "declare an application with `database_name = \"{database}\"` and `access_level = \"owner\"`"
+            )],
+            Self::CreatorMissing { .. } => hint!["correct the name in `creators`"],
+            Self::ObjectsOfDeclaredRole { role, .. } => {
+                hint![format!("add {role} to `creators` of the owner entry")]
+            }
+            Self::SchemaMissing { schema, database_is_new: true, .. } => {
+                hint![format!("add {schema} to `schemas` of the owner entry")]
+            }
+            Self::SchemaOwnerDiffers { schema, declared, can_be_allowed: true, .. } => hint![
+                format!("transfer schema {schema} to {declared} with "),
+                (Opt::Allow, Hazard::ChangesOwner),
+            ],
+            Self::SettingRejected { .. } => {
+                hint!["correct the setting in `settings` of the application, or remove it"]
+            }
+            Self::ExtensionUnavailable { required_by, .. } => {
+                let change = match required_by {
+                    None => "correct its name in `extensions`, or remove it".to_owned(),
+                    Some(other) => format!("remove {other} from `extensions`"),
+                };
+                hint![
+                    change,
+                    "; `SELECT name FROM pg_available_extensions` lists what is available"
+                ]
+            }
+            Self::ExtensionNotAllowed { extension, .. } => hint![format!(
+                "add {extension} to `rds.allowed_extensions` in the DB parameter group"
+            )],
+            Self::ExtensionWithoutSchema { .. } => {
+                hint!["declare a schema in `schemas` of the owner entry"]
+            }
+            Self::SecretUnavailable { advice, .. } if advice.is_empty() => {
+                hint!["correct the secret, or name another one with `secret`, then run again"]
+            }
+            Self::SecretUnavailable { advice, .. } => Hint::joined(advice),
+            Self::SecretsDiffer { .. } => hint![
+                "store the same password in both secrets, or name one `secret` in each entry of the role"
+            ],
+            Self::PasswordTooShort { .. } => hint![
+                "store a longer password, or lower `minimum_length` under `[passwords]` in the configuration file"
+            ],
+            Self::SecretUsernameDiffers { .. } | Self::SecretDatabaseDiffers { .. } => {
+                hint!["correct the secret or the definitions, so that they agree"]
+            }
+            Self::RotatedByAws { .. } => hint![
+                "let AWS rotate it with `aws secretsmanager rotate-secret`, or stop that first with `aws secretsmanager cancel-rotate-secret`"
+            ],
+            Self::RoleMissing { .. } => hint![
+                "run ",
+                Operation::Apply,
+                " first: it creates the role with the current password"
+            ],
+            Self::RoleUsesIam { .. } | Self::RoleCannotLogIn { .. } => {
+                hint!["run ", Operation::Apply, " first"]
+            }
+            Self::LoginUnverified { .. } => {
+                hint!["correct the cause, then run again; nothing was changed"]
+            }
+            // One SQL statement says it all.
+            Self::RoleRenamed { .. }
+            | Self::RoleAttributesForbidden { .. }
+            | Self::AdminOptionMissing { .. }
+            | Self::AdministratorWithoutInherit { .. }
+            | Self::DependentMembership { .. }
+            | Self::MembershipNotRevocable { .. }
+            | Self::SetPasswordRestricted { .. }
+            | Self::PasswordAdministrationRestricted { .. }
+            | Self::DatabaseRenamed { .. }
+            | Self::DatabaseOwnerDiffers { .. }
+            | Self::DatabaseOwnerInaccessible { .. }
+            | Self::SubscriptionWouldMove { .. }
+            | Self::ObjectNotTransferable { .. }
+            | Self::StepOfOtherRole { .. }
+            | Self::SchemaUsageMissing { .. }
+            | Self::DependentGrant { .. }
+            | Self::SchemaMissing { .. }
+            | Self::SchemaOwnerDiffers { .. }
+            | Self::PublicSchemaInaccessible { .. }
+            | Self::SettingNotResettable { .. }
+            | Self::ExtensionNotTrusted { .. } => return None,
+        })
+    }
+}
+
+fn in_database(database: Option<&DatabaseName>) -> String {
+    database.map(|name| format!("in database {name}, ")).unwrap_or_default()
+}
+
+fn in_version(version: Option<&String>) -> String {
+    version.map(|version| format!(" (version {version})")).unwrap_or_default()
+}
+
+fn and_more(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(" and {others} more") }
+}
+
+fn listed_roles(roles: &[RoleName]) -> String {
+    let names: Vec<String> = roles.iter().map(|role| format!("role {role}")).collect();
+    names.join(" and ")
+}
+
+fn extension_words(
+    extension: &ExtensionName,
+    required_by: Option<&ExtensionName>,
+    database: &DatabaseName,
+) -> String {
+    let required = required_by.map(|other| format!(", which {other} requires,"));
+    format!("extension {extension}{} in database {database}", required.unwrap_or_default())
+}
