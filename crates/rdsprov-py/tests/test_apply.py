@@ -156,7 +156,7 @@ def test_missing_secrets(shared_workspace: Workspace) -> None:
         ({"admin_user": "x"}, rdsprov.UsageError, "`admin_user=`"),
         ({"allow": ["everything"]}, rdsprov.UsageError, "the hazards are"),
         ({"allow": "revokes_access"}, TypeError, "allow must be a list"),
-        ({"adopt": ["unknown"]}, rdsprov.UsageError, "application `nobody` is not declared"),
+        ({"adopt": ["unknown"]}, rdsprov.UsageError, "application `unknown` is not declared"),
         ({"environment": "prod"}, rdsprov.DefinitionError, "the definitions are for `dev`"),
         ({"port": "x"}, TypeError, "port"),
         ({"host": 7}, TypeError, "host"),
@@ -339,7 +339,7 @@ def test_the_log(workspace: Workspace, caplog: pytest.LogCaptureFixture) -> None
         with hold_lock(workspace.server):
             run = threading.Thread(target=rdsprov.apply, args=(plan,))
             run.start()
-            wait_until(lambda: "waiting for it" in caplog.text)
+            wait_until(lambda: "holds the lock" in caplog.text)
         run.join()
     messages = [(record.name, record.levelname) for record in caplog.records]
     assert ("rdsprov", "WARNING") in messages
@@ -454,7 +454,7 @@ def test_ctrl_c_during_changes(workspace: Workspace) -> None:
     with Session(workspace.server, "template1", "SELECT 'there'"):
         output = interrupt_apply(workspace, "pg_roles WHERE rolname = 'shop_owner'")
     assert output.startswith("interrupted True"), output
-    assert "what was committed stays" in output
+    assert "committed changes are kept" in output
     assert rdsprov.apply(rdsprov.plan(definitions(), **workspace.options)).converged
 
 

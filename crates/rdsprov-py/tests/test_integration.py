@@ -76,7 +76,7 @@ def test_secret_versions_give_the_digest_of_the_command(
     plan = rdsprov.plan(rdsprov.Definitions.from_path(DEMO), ca_file=manager.ca_file)
     theirs = run(COMMAND, "plan", "-d", DEMO, "--ca-file", manager.ca_file)
     assert str(plan) == theirs.stdout
-    with pytest.raises(rdsprov.SecretError, match="no AWS region"):
+    with pytest.raises(rdsprov.SecretError, match="the AWS region is not known"):
         monkeypatch.delenv("AWS_REGION")
         nowhere = rdsprov.Definitions.from_mapping(
             {"environment": "dev", "application_databases": {}}
@@ -129,7 +129,7 @@ def test_example_provision(workspace: Workspace) -> None:
     assert "Nothing to do" in again.stdout and "audit summary: 9 no_change" in again.stdout
     assert "16-01-26-01,7,,shop_owner,create_role,success" in audit.read_text()
     other = run(*script, "--env", "prod", **there)
-    assert other.returncode == 1 and "another environment" in other.stderr
+    assert other.returncode == 1 and "the definitions are for `dev`" in other.stderr
     workspace.server.sql("ALTER ROLE shop_owner SUPERUSER")
     refused = run(*words, **there)
     assert refused.returncode == 3 and "audit summary: 1 refused" in refused.stdout

@@ -183,7 +183,7 @@ def test_plans_and_observations_are_values() -> None:
     assert plan.refusals == () and isinstance(plan.notes, tuple) and isinstance(plan.deferred, tuple)
     assert repr(plan).startswith("<Plan environment='dev' changes=")
     assert {step.action for step in plan} >= {"create_role", "create_database"}
-    with pytest.raises(rdsprov.UsageError, match="made by diff"):
+    with pytest.raises(rdsprov.UsageError, match="made by `diff"):
         rdsprov.apply(plan)
     with pytest.raises(rdsprov.UsageError, match="observed: "):
         rdsprov.diff(definitions, {"server_version": 15})

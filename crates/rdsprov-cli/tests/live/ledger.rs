@@ -121,8 +121,8 @@ fn run_is_recorded_from_intent_to_outcome() {
         std::fs::write(&file, text(&fixture).replacen("\"actor\":\"ada\"", "\"actor\":\"eve\"", 2))
             .unwrap();
         let verified = audit(&fixture, &["verify"], 1);
-        assert!(verified.contains("ledger.jsonl:1: this record was changed"), "{verified}");
-        assert!(verified.contains("ledger.jsonl:2: this record was changed"), "{verified}");
+        assert!(verified.contains("ledger.jsonl:1: the record was changed"), "{verified}");
+        assert!(verified.contains("ledger.jsonl:2: the record was changed"), "{verified}");
         assert!(audit(&fixture, &["report"], 1).contains("rdsprov audit verify"));
         let found: Value =
             serde_json::from_str(&audit(&fixture, &["verify", "--format", "json"], 1)).unwrap();
@@ -257,7 +257,7 @@ fn intent_is_written_before_the_first_statement() {
         assert_eq!(last["event"], "intent", "PostgreSQL {major}");
         assert!(last.to_string().contains("NOCREATEDB"), "{last}");
         let output_text = audit(&fixture, &["verify"], 1);
-        assert!(output_text.contains("the ledger ends inside run"), "{output_text}");
+        assert!(output_text.contains("the ledger ends within run"), "{output_text}");
         expect(&fixture.run(&definitions, &APPLY), 0);
         let output_text = audit(&fixture, &["verify"], 0);
         assert!(output_text.contains("has no outcome"), "{output_text}");

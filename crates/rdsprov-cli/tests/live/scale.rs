@@ -77,7 +77,7 @@ const ACLS_OF_THEIR_OWN: &str = "
         FROM pg_class WHERE relkind = 'r' AND relnamespace = 'SCHEMA'::regnamespace
       LOOP
         EXECUTE format('GRANT SELECT ON %s TO %s', one.name, (
-          SELECT string_agg('stranger_' || bit, ', ') FROM generate_series(0, 14) bit
+          SELECT coalesce(string_agg('stranger_' || bit, ', '), 'stranger_0') FROM generate_series(0, 14) bit
           WHERE one.number & (1 << bit) <> 0));
       END LOOP;
     END $$";

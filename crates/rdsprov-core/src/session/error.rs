@@ -238,7 +238,7 @@ pub enum Error {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Rotation(Vec<RotationError>),
     /// The plan contains refusals.
-    #[error("the plan is refused: {}", reasons(.0))]
+    #[error("{}", reasons(.0))]
     Refused(Vec<Refusal>),
     /// The user did not confirm the plan.
     #[error("not confirmed; nothing was changed")]
