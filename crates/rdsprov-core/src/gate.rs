@@ -14,13 +14,13 @@ pub enum GateError {
     /// The approval policy is `required`, and no approval was given.
     #[error("environment `{environment}` requires an approval")]
     ApprovalMissing {
-        /// The environment.
+        /// The name of the environment.
         environment: String,
     },
     /// The approval policy is `plan`, and the digest of the plan was not given.
     #[error("environment `{environment}` requires the approval of this plan ({digest})")]
     PlanApprovalMissing {
-        /// The environment.
+        /// The name of the environment.
         environment: String,
         /// The digest of the current plan.
         digest: String,
@@ -28,13 +28,13 @@ pub enum GateError {
     /// The approval policy is `plan`, no digest was given, and no plan was made yet.
     #[error("environment `{environment}` requires the approval of one particular plan")]
     NoPlanApproved {
-        /// The environment.
+        /// The name of the environment.
         environment: String,
     },
     /// The approved digest is not the digest of the current plan.
     #[error("the approved plan ({approved}) is stale: the current plan is {digest}")]
     Stale {
-        /// The approved digest.
+        /// The digest that was approved.
         approved: String,
         /// The digest of the current plan.
         digest: String,
@@ -42,7 +42,7 @@ pub enum GateError {
     /// The approval is neither `true` nor `false` nor a digest.
     #[error("`{value}` is not a valid approval")]
     NoApproval {
-        /// The value.
+        /// The value of the variable.
         value: String,
     },
     /// The plan contains hazards that were not allowed by name.
@@ -51,7 +51,7 @@ pub enum GateError {
         .hazards.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
     Hazards {
-        /// The environment.
+        /// The name of the environment.
         environment: String,
         /// The hazards, each once.
         hazards: Vec<Hazard>,

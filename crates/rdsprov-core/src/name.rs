@@ -31,7 +31,7 @@ pub enum NameError {
     ControlCharacter {
         /// The kind of object that the name is for.
         kind: &'static str,
-        /// The text.
+        /// The text that was rejected.
         name: String,
     },
     /// PostgreSQL would truncate the name.
@@ -39,7 +39,7 @@ pub enum NameError {
     TooLong {
         /// The kind of object that the name is for.
         kind: &'static str,
-        /// The text.
+        /// The text that was rejected.
         name: String,
         /// Its length in bytes.
         bytes: usize,
@@ -49,7 +49,7 @@ pub enum NameError {
     Reserved {
         /// The kind of object that the name is for.
         kind: &'static str,
-        /// The text.
+        /// The text that was rejected.
         name: String,
         /// PostgreSQL or Amazon RDS.
         by: &'static str,
@@ -59,13 +59,13 @@ pub enum NameError {
         "environment name {name:?} contains other characters than letters, digits, `_` and `-`"
     )]
     NotAnEnvironment {
-        /// The text.
+        /// The text that was rejected.
         name: String,
     },
     /// The key of an application is not a safe path segment; it is part of secret names.
     #[error("application key {name:?} contains other characters than letters, digits, `_` and `-`")]
     NotAPathSegment {
-        /// The text.
+        /// The text that was rejected.
         name: String,
     },
 }

@@ -38,7 +38,7 @@ pub enum RotationError {
     /// The definitions do not declare the application.
     #[error("application `{name}` is not declared")]
     UnknownApplication {
-        /// The name.
+        /// The name that was given.
         name: String,
         /// The most similar declared application.
         nearest: Option<String>,
@@ -49,9 +49,9 @@ pub enum RotationError {
     /// The role logs in with IAM tokens.
     #[error("{application}: role {role} has `auth = \"iam\"`, and no password to rotate")]
     TokenOfIam {
-        /// The application.
+        /// The application whose password is rotated.
         application: ApplicationName,
-        /// Its role.
+        /// The role of this application.
         role: RoleName,
     },
     /// Two secrets cannot change at the same moment.
@@ -60,9 +60,9 @@ pub enum RotationError {
         .secrets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
     SeveralSecrets {
-        /// The application.
+        /// The application whose password is rotated.
         application: ApplicationName,
-        /// Its role.
+        /// The role of this application.
         role: RoleName,
         /// The secrets.
         secrets: Vec<SecretId>,
@@ -70,9 +70,9 @@ pub enum RotationError {
     /// The passwords of two roles cannot change at the same moment.
     #[error("{application}: secret {secret} of role {role} is also the secret of {other}")]
     SharedSecret {
-        /// The application.
+        /// The application whose password is rotated.
         application: ApplicationName,
-        /// Its role.
+        /// The role of this application.
         role: RoleName,
         /// The secret.
         secret: SecretId,

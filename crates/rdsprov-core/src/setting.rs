@@ -26,7 +26,7 @@ pub struct Parameter(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} is not the name of a parameter")]
 pub struct NotAParameter {
-    /// The text.
+    /// The text that was rejected.
     pub name: String,
 }
 

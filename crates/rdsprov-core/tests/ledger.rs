@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rdsprov_core::audit::{
-    Attribution, AuditError, Change, Command, Event, EventKind, LedgerWriter, RunContext, Status,
-    Verified, changes, entries, verify,
+    Attribution, AuditError, Change, Command, Event, EventKind, FailureCodes, LedgerWriter,
+    RunContext, Status, Verified, changes, entries, verify,
 };
 use sha2::Digest as _;
 use tempfile::TempDir;
@@ -32,6 +32,7 @@ fn outcome() -> Event {
         command: Command::Apply,
         status: Status::Success,
         message,
+        codes: FailureCodes::default(),
         already_recorded: false,
     })
 }
@@ -228,6 +229,7 @@ fn long_records_are_read_from_the_end() {
             command: Command::Apply,
             status: Status::Error,
             message: "x".repeat(length),
+            codes: FailureCodes::default(),
             already_recorded: false,
         };
         ledger.append(&facts("long"), &[Event::now(what)]).unwrap();

@@ -148,13 +148,16 @@ fn refused_and_failed_runs_are_recorded() {
 
     assert_eq!(run(&["--dry-run"], 0)["status"], "dry_run");
     let failed = run(&["--port", "9"], 1);
-    assert_eq!(failed["status"], "error");
+    assert_eq!((&failed["status"], &failed["code"]), (&"error".into(), &"cannot-connect".into()));
     fixture.query("CREATE ROLE shop_owner");
     let refused = run(&[], 3);
     assert!(
         refused["message"].as_str().unwrap().starts_with("refused[role-not-managed]"),
         "{refused}"
     );
+    assert_eq!(refused["code"], "plan-refused");
+    let refusal = serde_json::json!({"application": "shop", "code": "role-not-managed"});
+    assert_eq!(refused["refusals"], serde_json::json!([refusal]));
     assert!(refused["plan"].is_string(), "{refused}");
     fixture.query("DROP ROLE shop_owner");
     // The CSV file cannot be written, which the ledger records.

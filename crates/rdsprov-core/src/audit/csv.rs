@@ -18,7 +18,7 @@ pub enum AuditError {
     /// The file cannot be created or written.
     #[error("audit file {path} cannot be written: {source}")]
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The error of the operating system.
         source: std::io::Error,
@@ -26,19 +26,19 @@ pub enum AuditError {
     /// Another process holds the lock on the file for too long.
     #[error("audit file {path} is locked by another process")]
     Locked {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// The file exists and is not a ledger.
     #[error("{path} exists and is not a ledger of rdsprov")]
     NotALedger {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// The file exists and does not begin with the CSV header.
     #[error("{path} exists and is not a CSV file of rdsprov")]
     OtherHeader {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
 }

@@ -81,9 +81,31 @@ pub enum EventKind {
         status: Status,
         /// The refusal or the error; empty if the run has succeeded.
         message: String,
+        /// The stable codes of the refusal or the error.
+        codes: FailureCodes,
         /// Whether the record of a step already contains the error.
         already_recorded: bool,
     },
+}
+
+/// The stable codes of the error that has ended a run. `rdsprov explain CODE` explains each.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FailureCodes {
+    /// The code of the error, such as `plan-refused`; absent if the run has succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The refusals of the plan, if the plan was refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<RefusedApplication>,
+}
+
+/// The code of a refusal, with the application that it concerns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefusedApplication {
+    /// The name of the application.
+    pub application: String,
+    /// The code of the refusal, such as `role-not-managed`.
+    pub code: String,
 }
 
 impl Event {
@@ -129,7 +151,7 @@ impl Event {
             EventKind::NoChange { database, role, kind } => {
                 Some(row(database.as_str(), role.as_str(), kind, Status::NoChange, ""))
             }
-            EventKind::Outcome { command, status, message, already_recorded } => {
+            EventKind::Outcome { command, status, message, already_recorded, .. } => {
                 let failed = matches!(status, Status::Refused | Status::Error);
                 (failed && !already_recorded)
                     .then(|| row("", "", &command.to_string(), *status, message))

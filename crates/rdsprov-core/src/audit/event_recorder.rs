@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Command, Event, EventKind, RunContext, Status};
+use super::{Command, Event, EventKind, FailureCodes, RunContext, Status};
 use crate::plan::{Action, Plan, PlannedApplication, Step, Transaction};
 use crate::server::{StepResult, StepStatus};
 
@@ -110,8 +110,14 @@ impl EventRecorder {
     /// Returns the event that the run has ended. `already_recorded` says whether the record of a
     /// step already contains the error.
     #[must_use]
-    pub fn outcome(&self, status: Status, message: &str, already_recorded: bool) -> Event {
+    pub fn outcome(
+        &self,
+        status: Status,
+        message: &str,
+        codes: FailureCodes,
+        already_recorded: bool,
+    ) -> Event {
         let (command, message) = (self.command, message.to_owned());
-        Event::now(EventKind::Outcome { command, status, message, already_recorded })
+        Event::now(EventKind::Outcome { command, status, message, codes, already_recorded })
     }
 }

@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::milliseconds;
-use super::{AuditError, Command, Event, EventKind, RunContext, Status};
+use super::{AuditError, Command, Event, EventKind, FailureCodes, RunContext, Status};
 use crate::digest::sha256;
 use crate::plan::{Step, Transaction};
 
@@ -63,6 +63,9 @@ pub enum RecordBody {
         status: Status,
         /// The refusal or the error; empty if the run has succeeded.
         message: String,
+        /// The stable codes of the refusal or the error.
+        #[serde(flatten)]
+        codes: FailureCodes,
     },
     /// The record before this one is incomplete, because its run was interrupted while writing it.
     #[serde(alias = "torn")]
@@ -113,7 +116,9 @@ pub struct LedgerHead {
 /// A ledger to which a run appends its records.
 ///
 /// ```
-/// use rdsprov_core::audit::{Command, Event, EventKind, LedgerWriter, RunContext, Status, verify};
+/// use rdsprov_core::audit::{
+///     Command, Event, EventKind, FailureCodes, LedgerWriter, RunContext, Status, verify,
+/// };
 /// let directory = tempfile::tempdir().unwrap();
 /// let path = directory.path().join("ledger.jsonl");
 /// let ledger = LedgerWriter::open(&path).unwrap();
@@ -121,6 +126,7 @@ pub struct LedgerHead {
 ///     command: Command::Apply,
 ///     status: Status::NoChange,
 ///     message: String::new(),
+///     codes: FailureCodes::default(),
 ///     already_recorded: false,
 /// };
 /// ledger.append(&RunContext::default(), &[Event::now(outcome)]).unwrap();
@@ -398,9 +404,12 @@ impl RecordBody {
                 step: step.clone(),
             },
             EventKind::NoChange { .. } => return None,
-            EventKind::Outcome { command, status, message, .. } => {
-                Self::Outcome { command: *command, status: *status, message: message.clone() }
-            }
+            EventKind::Outcome { command, status, message, codes, .. } => Self::Outcome {
+                command: *command,
+                status: *status,
+                message: message.clone(),
+                codes: codes.clone(),
+            },
         })
     }
 }

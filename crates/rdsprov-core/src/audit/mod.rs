@@ -18,7 +18,7 @@ mod verify;
 
 pub use self::csv::{AuditError, CsvWriter, to_csv};
 pub use attribution::{Attribution, RunContext};
-pub use event::{Command, Event, EventKind};
+pub use event::{Command, Event, EventKind, FailureCodes, RefusedApplication};
 #[cfg(feature = "postgres")]
 pub use event_recorder::EventRecorder;
 pub use ledger::{Entry, LedgerHead, LedgerLine, LedgerWriter, RecordBody};

@@ -344,9 +344,9 @@ impl Definitions {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("application `{name}` is not declared")]
 pub struct UnknownApplication {
-    /// The name.
+    /// The name that was given.
     pub name: String,
-    /// The declared applications.
+    /// The applications that the definitions declare.
     pub known: Vec<String>,
 }
 

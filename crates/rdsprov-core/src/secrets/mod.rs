@@ -270,7 +270,7 @@ pub enum SourceError {
     /// The network does not reach Secrets Manager.
     #[error("Secrets Manager in region {region} cannot be reached: {reason}")]
     Unreachable {
-        /// The region.
+        /// The AWS region of the request.
         region: String,
         /// The reason, from the network.
         reason: String,
@@ -418,9 +418,9 @@ impl Default for Templates {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the secret template `{template}` contains the unknown placeholder `{{{placeholder}}}`")]
 pub struct TemplateError {
-    /// The template.
+    /// The text of the template.
     pub template: String,
-    /// The placeholder.
+    /// The name of the placeholder.
     pub placeholder: String,
 }
 

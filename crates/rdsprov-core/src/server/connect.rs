@@ -37,28 +37,28 @@ pub enum ConnectError {
     #[cfg(feature = "aws")]
     #[error("an IAM token cannot be sent to {host} without TLS")]
     TokenInTheClear {
-        /// The host.
+        /// The name or address of the host.
         host: String,
     },
     /// The server is not verified, and could use the IAM token to log in elsewhere.
     #[cfg(feature = "aws")]
     #[error("an IAM token cannot be sent to {host}: TLS mode `require` does not verify the server")]
     TokenToAnybody {
-        /// The host.
+        /// The name or address of the host.
         host: String,
     },
     /// TLS is disabled for a host that is not a loopback address.
     #[error("TLS cannot be disabled for {host}, which is not a loopback address")]
     PlainToStranger {
-        /// The host.
+        /// The name or address of the host.
         host: String,
     },
     /// The connection could not be protected. No login was attempted.
     #[error("cannot connect to {host}:{port} over TLS: {problem}")]
     Tls {
-        /// The host.
+        /// The name or address of the host.
         host: String,
-        /// The port.
+        /// The TCP port of the server.
         port: u16,
         /// The reason.
         problem: TlsProblem,
@@ -68,23 +68,23 @@ pub enum ConnectError {
         "cannot connect to {host}:{port} as {user}: the server asks for the cleartext password"
     )]
     CleartextPasswordRequested {
-        /// The host.
+        /// The name or address of the host.
         host: String,
-        /// The port.
+        /// The TCP port of the server.
         port: u16,
-        /// The role.
+        /// The role that logs in.
         user: RoleName,
     },
     /// The server or the network rejected the connection.
     #[error("cannot connect to {host}:{port}, database {database}, as {user}: {reason}")]
     Refused {
-        /// The host.
+        /// The name or address of the host.
         host: String,
-        /// The port.
+        /// The TCP port of the server.
         port: u16,
         /// The database.
         database: DatabaseName,
-        /// The role.
+        /// The role that logs in.
         user: RoleName,
         /// The message of the server with its SQLSTATE, or the error of the network.
         reason: String,

@@ -80,9 +80,9 @@ pub enum RunError {
     /// The secret of the administrator lacks a key.
     #[error("the secret of the administrator, {id}, has no key `{key}`")]
     AdminSecretIncomplete {
-        /// The secret.
+        /// The id of the secret.
         id: SecretId,
-        /// The key.
+        /// The key that is missing.
         key: &'static str,
     },
     /// The administrator logs in with an IAM token, and no option names the host.

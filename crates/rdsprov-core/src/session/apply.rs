@@ -13,7 +13,8 @@ use super::open::ServerOptions;
 use super::records::Records;
 use super::setup::{Delegation, Setup};
 use crate::audit::{
-    Attribution, Command, Event, EventRecorder, LedgerHead, Record, RunContext, Status,
+    Attribution, Command, Event, EventRecorder, FailureCodes, LedgerHead, Record, RunContext,
+    Status,
 };
 use crate::config::{ApprovalPolicy, Config};
 use crate::gate::{self, Approval, GateError};
@@ -230,10 +231,11 @@ pub(super) async fn run_operation<F: Frontend>(
         },
     };
     let Progress { recorder, committed, .. } = &progress;
+    let succeeded = |status| recorder.outcome(status, "", FailureCodes::default(), false);
     let outcome = match &result {
-        Ok(Completion::Converged) => recorder.outcome(Status::Success, "", false),
-        Ok(Completion::NothingToDo) => recorder.outcome(Status::NoChange, "", false),
-        Ok(Completion::DryRun) => recorder.outcome(Status::DryRun, "", false),
+        Ok(Completion::Converged) => succeeded(Status::Success),
+        Ok(Completion::NothingToDo) => succeeded(Status::NoChange),
+        Ok(Completion::DryRun) => succeeded(Status::DryRun),
         Err(error) => {
             let status = match error.kind() {
                 Kind::Refused if !committed => Status::Refused,
@@ -241,7 +243,7 @@ pub(super) async fn run_operation<F: Frontend>(
             };
             // The record of the failed step contains the message already.
             let already_recorded = matches!(error, Error::Statement(_));
-            recorder.outcome(status, &error.to_string(), already_recorded)
+            recorder.outcome(status, &error.to_string(), error.failure_codes(), already_recorded)
         }
     };
     if let Err(error) = records.write(&recorder.context, &[outcome]) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::audit::AuditError;
+use crate::audit::{AuditError, FailureCodes, RefusedApplication};
 use crate::config::{ConfigError, TlsSettingsError};
 use crate::definitions::{DefinitionErrors, UnknownApplication};
 use crate::diagnostic::Diagnostic;
@@ -23,19 +23,19 @@ pub enum Unreadable {
     /// The file extension selects no syntax.
     #[error("{path} is not a *.tfvars, *.tfvars.json, *.json or *.toml file")]
     Syntax {
-        /// The file.
+        /// The path of the file, as given.
         path: String,
     },
     /// The file is given twice.
     #[error("{path} is given twice")]
     Twice {
-        /// The file.
+        /// The path of the file, as given.
         path: String,
     },
     /// The operating system reports an error.
     #[error("{path} cannot be read: {reason}")]
     System {
-        /// The file.
+        /// The path of the file, as given.
         path: String,
         /// The error of the operating system.
         reason: String,
@@ -143,7 +143,7 @@ pub enum Error {
     /// The environment is neither built in nor declared in `rdsprov.toml`.
     #[error("environment `{environment}` is not declared")]
     UnknownEnvironment {
-        /// The environment.
+        /// The name of the environment.
         environment: String,
         /// The environments that are known.
         known: Vec<String>,
@@ -154,7 +154,7 @@ pub enum Error {
     /// `rdsprov.toml` cannot be read.
     #[error("{path} cannot be read: {source}")]
     ConfigUnreadable {
-        /// The file.
+        /// The path of the file, as given.
         path: PathBuf,
         /// The error of the operating system.
         source: std::io::Error,
@@ -188,7 +188,7 @@ pub enum Error {
     NoSuchDatabase {
         /// The database.
         database: DatabaseName,
-        /// The environment.
+        /// The name of the environment.
         environment: String,
     },
     /// A gate does not allow the plan.
@@ -210,7 +210,7 @@ pub enum Error {
     /// The saved-plan file cannot be read.
     #[error("{path} cannot be read: {source}")]
     PlanUnreadable {
-        /// The file.
+        /// The path of the file, as given.
         path: PathBuf,
         /// The error of the operating system.
         source: std::io::Error,
@@ -218,7 +218,7 @@ pub enum Error {
     /// The saved-plan file contains something else, or was changed.
     #[error("{path}: {error}")]
     PlanFile {
-        /// The file.
+        /// The path of the file, as given.
         path: PathBuf,
         /// What is wrong with it.
         #[source]
@@ -230,7 +230,7 @@ pub enum Error {
     /// A saved plan is given as a definitions file.
     #[error("{path} is a saved plan, not a definitions file")]
     PlanAmongDefinitions {
-        /// The file.
+        /// The path of the file, as given.
         path: String,
     },
     /// Passwords cannot be rotated.
@@ -438,6 +438,24 @@ pub enum Kind {
 }
 
 impl Error {
+    /// Returns the codes for the record of the outcome.
+    pub(super) fn failure_codes(&self) -> FailureCodes {
+        let refusals = match self {
+            Self::Refused(refusals) => refusals.as_slice(),
+            _ => &[],
+        };
+        FailureCodes {
+            code: Some(self.code().name().to_owned()),
+            refusals: refusals
+                .iter()
+                .map(|refusal| RefusedApplication {
+                    application: refusal.application.to_string(),
+                    code: refusal.code().name().to_owned(),
+                })
+                .collect(),
+        }
+    }
+
     /// Returns the kind of the error.
     #[must_use]
     pub fn kind(&self) -> Kind {

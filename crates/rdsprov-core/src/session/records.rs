@@ -6,9 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Frontend;
 use crate::audit::{
-    AuditError, Command, CsvWriter, Event, EventKind, EventRecorder, LedgerHead, LedgerWriter,
-    Record, RunContext, Status,
+    AuditError, Command, CsvWriter, Event, EventKind, EventRecorder, FailureCodes, LedgerHead,
+    LedgerWriter, Record, RunContext, Status,
 };
+use crate::error_code::ErrorCode;
 
 /// The destinations of the records of a run.
 pub(super) struct Records<'a, F> {
@@ -106,6 +107,10 @@ impl<F> Drop for Records<'_, F> {
             command: state.command,
             status: Status::Error,
             message: "the run was interrupted".to_owned(),
+            codes: FailureCodes {
+                code: Some(ErrorCode::Interrupted.name().to_owned()),
+                ..FailureCodes::default()
+            },
             already_recorded: false,
         };
         let context = state.context.clone();

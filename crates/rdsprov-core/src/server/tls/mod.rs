@@ -33,7 +33,7 @@ pub enum TlsError {
     /// The CA file cannot be read, or contains no usable certificate.
     #[error("CA file {path} cannot be used: {reason}")]
     CaFile {
-        /// The file.
+        /// The path of the PEM file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -44,7 +44,7 @@ pub enum TlsError {
     /// The client certificate cannot be read.
     #[error("client certificate {path} cannot be used: {reason}")]
     ClientCertificate {
-        /// The file.
+        /// The path of the PEM file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -52,7 +52,7 @@ pub enum TlsError {
     /// The key of the client certificate cannot be read.
     #[error("client key {path} cannot be used: {reason}")]
     ClientKey {
-        /// The file.
+        /// The path of the PEM file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -60,9 +60,9 @@ pub enum TlsError {
     /// The key is not the key of the client certificate.
     #[error("client key {key} does not belong to client certificate {certificate}")]
     OtherClientKey {
-        /// The certificate.
+        /// The path of the certificate file.
         certificate: PathBuf,
-        /// The key.
+        /// The path of the key file.
         key: PathBuf,
     },
     /// The certificates that are compiled into the program are damaged.

@@ -16,7 +16,7 @@ pub enum TlsProblem {
     /// No trusted CA has the name of the issuer.
     #[error("the server certificate is issued by an unknown CA ({issuer})")]
     UnknownIssuer {
-        /// The CA.
+        /// The name of the CA.
         issuer: String,
     },
     /// The certificate is its own issuer, and is not in the CA file.
@@ -28,7 +28,7 @@ pub enum TlsProblem {
     /// A trusted CA has the name of the issuer, and its key did not sign the certificate.
     #[error("the server certificate names a trusted CA ({issuer}), but is not signed with its key")]
     OtherKey {
-        /// The CA.
+        /// The name of the CA.
         issuer: String,
     },
     /// The certificate of the issuer has expired.
