@@ -1,4 +1,4 @@
-//! `rdsprov explain`
+//! Implements `rdsprov explain`.
 
 use std::fmt::Write as _;
 

@@ -13,7 +13,8 @@ pub struct CommandWording;
 impl Wording for CommandWording {
     fn option(&self, option: Opt, value: Option<&str>) -> String {
         if option == Opt::Approval {
-            // Only the environment carries an approval: a flag would be written into a pipeline once and for all.
+            // An approval is read from the environment only: a flag in the script of a pipeline
+            // would also approve every later plan.
             return format!("ALLOW_DB_PROVISION={}", value.unwrap_or("true"));
         }
         let placeholder = || placeholder(option.name());
@@ -40,7 +41,7 @@ fn placeholder(flag: &str) -> Option<String> {
     Some(named.unwrap_or_else(|| first.get_id().as_str().to_uppercase()))
 }
 
-/// Returns each definition of a flag in the subcommands.
+/// Returns the definition of a flag in each subcommand that has the flag.
 fn definitions(flag: &str) -> Vec<Arg> {
     CommandLine::command()
         .get_subcommands()

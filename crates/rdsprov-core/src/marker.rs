@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The content of a marker: it records which definition created a role or database.
+/// The content of a marker: it records which entry created a role or database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marker {
     /// The environment of the definitions that created the role or database.

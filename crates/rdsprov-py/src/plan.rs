@@ -32,7 +32,7 @@ pub struct Plan {
     pub definitions: Py<Definitions>,
     /// The keywords of the call that made the plan.
     pub keywords: Py<PyDict>,
-    /// The server, as `host:port/database`; `None` for a plan of `diff`.
+    /// The server, as `host:port`; `None` for a plan of `diff`.
     pub server: Option<String>,
     observed: Arc<core_observed::Observed>,
     findings: SecretFindings,

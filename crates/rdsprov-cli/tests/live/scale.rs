@@ -199,7 +199,7 @@ fn readers_are_not_blocked() {
     }
 }
 
-/// Reads the tables in turn until told to stop. Returns the errors.
+/// Reads the tables in turn until it is stopped. Returns the errors.
 fn read_continuously(fixture: &Fixture, reads: &AtomicU64, done: &AtomicBool) -> String {
     let mut psql = Command::new("psql")
         .args(["-X", "-q", "-At", "-h", fixture.server.host(), "-U", "shop_reader", "-d", "shop"])

@@ -43,8 +43,8 @@ fn kind(step: &Step) -> &'static str {
 }
 
 impl EventRecorder {
-    /// Returns the event that the execution of a plan starts. The records after it contain the
-    /// digest of this plan.
+    /// Returns the event for the start of the execution of a plan. The records after it contain
+    /// the digest of this plan.
     pub fn intent(&mut self, plan: &Plan) -> Event {
         self.context.plan = Some(plan.digest.clone());
         Event::now(EventKind::Intent {
@@ -107,7 +107,7 @@ impl EventRecorder {
             .collect()
     }
 
-    /// Returns the event that the run has ended. `already_recorded` says whether the record of a
+    /// Returns the event for the end of the run. `already_recorded` says whether the record of a
     /// step already contains the error.
     #[must_use]
     pub fn outcome(

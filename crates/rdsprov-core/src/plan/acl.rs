@@ -38,7 +38,7 @@ pub struct Revoke {
     pub dependents: BTreeSet<Grantee>,
 }
 
-/// Privileges that a role without management has through the grant option of a managed role.
+/// Privileges that a role that is not managed has through the grant option of a managed role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DependentGrant {
     /// The role, or PUBLIC, that has them.
@@ -97,7 +97,7 @@ pub fn diff(acl: &[AclItem], policy: &Policy<'_>) -> AclDiff {
     result.grant.retain(|_, lacking| !lacking.is_empty());
     for revoke in &mut result.revoke {
         let mut givers = BTreeSet::from([revoke.grantee.clone()]);
-        // To another grantee, or to itself a second time.
+        // The grantee can have granted it to another role, or a second time to itself.
         let from_grantee = |item: &&AclItem| {
             Grantee::Role(item.grantor.clone()) == revoke.grantee
                 && revoke.privileges.contains(&item.privilege)

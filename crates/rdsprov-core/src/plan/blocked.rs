@@ -1,4 +1,5 @@
-//! Refusals of steps that only another role than the administrator may execute, with the statement for that role.
+//! Refusals of steps that a role other than the administrator must execute, with the statement for
+//! that role.
 
 use super::acl::{AclDiff, Revoke};
 use super::database::revoked;
@@ -17,7 +18,7 @@ pub(super) struct AclContext<'a> {
     pub application: &'a ApplicationName,
 }
 
-/// A step that only another role than the administrator can execute.
+/// A step that a role other than the administrator must execute.
 pub(super) struct BlockedStep<'a> {
     pub verb: &'a str,
     pub summary: String,

@@ -51,7 +51,7 @@ pub(super) struct ExecutionContext {
 }
 
 impl ExecutionContext {
-    /// Creates a context that needs no more than acting as a role.
+    /// Creates a context without temporary memberships and temporary usage.
     pub fn plain(execute_as: ExecuteAs) -> Self {
         Self { execute_as, temporary_memberships: Memberships::new(), temporary_usage: Vec::new() }
     }
@@ -412,8 +412,8 @@ impl DatabasePlanner<'_, '_> {
             .collect()
     }
 
-    /// Returns the same for the relations of one owner. The owner of the database gets privileges on relations of
-    /// other roles.
+    /// Returns the privileges of each declared role on the relations of one owner. The owner of the
+    /// database also gets privileges on relations of other roles.
     pub(super) fn wanted_on_relations(
         &self,
         owner: &RoleName,

@@ -131,7 +131,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Handles a database that does not exist: it is created, unless another one has its name in the marker.
+    /// Handles a database that does not exist: it is created, unless the marker of another database
+    /// contains its name.
     fn absent_database(
         &mut self,
         name: &DatabaseName,

@@ -1,7 +1,7 @@
 //! Plans what a delegate needs to administer an environment instead of the master user: `ADMIN OPTION` on the managed
 //! roles, `CONNECT` on their databases and, before PostgreSQL 15, the ownership of schema `public`.
 //!
-//! It has `ADMIN OPTION` on the roles that it creates later as their creator.
+//! On the roles that the delegate creates later, it has `ADMIN OPTION` as their creator.
 
 use super::databases::granted_words;
 use super::planner::{Planner, is_public};

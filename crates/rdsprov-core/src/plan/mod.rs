@@ -1,8 +1,8 @@
 //! The plan: the difference between the desired and the observed state, as an ordered list of transactions.
 //!
-//! This module knows no connection, clock, environment variable or random number: equal inputs give equal
-//! bytes. Values that are known only at execution, such as a verifier or the build id, are slots in a
-//! [`Statement`].
+//! This module does not know connections, clocks, environment variables or randomness: equal inputs
+//! give equal bytes. Values that are known only at execution, such as a verifier or the build id,
+//! are slots in a [`Statement`].
 
 mod acl;
 mod blocked;

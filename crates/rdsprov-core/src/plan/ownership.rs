@@ -68,7 +68,9 @@ impl Planner<'_> {
         false
     }
 
-    /// Whether the administrator can be made a member of a role: not of a superuser, and not in a circle.
+    /// Returns whether the administrator can become a member of a role. It cannot if the role is a
+    /// superuser, or is itself a member of the administrator, because memberships cannot form a
+    /// circle (0LP01).
     fn may_become_member(&self, role: &RoleName) -> bool {
         let seen = self.observed.roles.get(role);
         seen.is_some_and(|seen| !seen.superuser && !seen.is_member_of_administrator)
@@ -241,7 +243,7 @@ impl Planner<'_> {
             items.map(|item| item.privilege).collect()
         };
         if !seen.allow_connections {
-            // No other role may connect as a result.
+            // As soon as the database allows connections, PUBLIC could connect to it.
             let public = held_by(&Grantee::Public);
             if !public.is_empty() {
                 let summary = revoked_words(&public, &target, "PUBLIC");

@@ -31,7 +31,7 @@ pub(super) struct Planner<'a> {
     assume_denied: bool,
 }
 
-/// Compares everything.
+/// Compares the two states. The plan does not contain its digest yet.
 pub(super) fn plan(desired: &Desired, observed: &Observed, findings: SecretFindings) -> Plan {
     let mut planner = Planner::new(desired, observed, findings);
     let mut cluster = planner.roles();
@@ -230,8 +230,8 @@ impl<'a> Planner<'a> {
             }
     }
 
-    /// Returns whether the administrator, as a member of a role, has its privileges without `SET ROLE`: before
-    /// PostgreSQL 16, not with `NOINHERIT`.
+    /// Returns whether the administrator, once it is a member of a role, has the privileges of the
+    /// role without `SET ROLE`. Before PostgreSQL 16, an administrator with `NOINHERIT` has not.
     pub fn may_have_privileges_of(&self, role: &RoleName) -> bool {
         let administrator = &self.observed.administrator;
         *role == administrator.name || administrator.superuser || self.inherits(&administrator.name)
@@ -254,7 +254,8 @@ impl<'a> Planner<'a> {
         );
     }
 
-    /// Returns a role and the roles whose privileges it inherits. The plan revokes the memberships of declared roles.
+    /// Returns a role and the roles whose privileges it inherits. Memberships of declared roles do
+    /// not count, because the plan revokes them.
     pub fn has_privileges_of(&self, role: &RoleName) -> BTreeSet<RoleName> {
         let old = self.observed.major() < 16;
         let inherits = |member: &observed::Role, membership: &observed::Membership| {
@@ -282,8 +283,8 @@ impl<'a> Planner<'a> {
         self.memberships_from(&self.observed.administrator.name, counts).contains(role)
     }
 
-    /// Returns the roles that memberships of one kind lead to. Those of declared roles do not count: the plan revokes
-    /// them.
+    /// Returns the roles that memberships of one kind lead to. Memberships of declared roles do not
+    /// count, because the plan revokes them.
     fn memberships_from(
         &self,
         from: &RoleName,
@@ -444,7 +445,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// An existing role or database that a definition declares.
+/// An existing role or database that the definitions declare.
 pub(super) enum Adoptable<'a> {
     Role(&'a RoleName),
     Database(&'a DatabaseName),

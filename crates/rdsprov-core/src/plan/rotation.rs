@@ -1,6 +1,7 @@
 //! Plans a rotation: the four steps of Secrets Manager for each password. Only the second one is an SQL statement.
 //!
-//! A refusal of setting the password also refuses the rotation. Other drift does not.
+//! If `apply` could not set the password, the rotation is refused, too. Other drift does not
+//! prevent it.
 
 use std::collections::BTreeSet;
 

@@ -458,8 +458,9 @@ pub fn grant_admin_option(role: &RoleName, member: &RoleName) -> Statement {
     Statement::Sql(format!("GRANT {} TO {} WITH ADMIN OPTION", role.quoted(), member.quoted()))
 }
 
-/// Returns a revocation, for a superuser, as a role that has lost its grant option. Afterwards the role has what it
-/// `held` before: nothing, the privilege alone, or the privilege with the option.
+/// Returns statements with which a superuser revokes privileges as a grantor that has lost its
+/// grant option. Afterwards the grantor has what it `held` before: nothing, the privilege alone, or
+/// the privilege with the option.
 pub fn with_grant_option(
     role: &RoleName,
     privileges: &Privileges,
@@ -486,12 +487,13 @@ pub fn with_grant_option(
     statements.join("; ")
 }
 
-/// Returns statements for a superuser that execute another statement as a role.
+/// Returns statements with which a superuser executes another statement as a role.
 pub fn as_role(role: &RoleName, statement: &Statement) -> String {
     format!("SET ROLE {}; {}; RESET ROLE", role.quoted(), statement.redacted())
 }
 
-/// Returns statements for a superuser that grant `USAGE` on schemas around other statements.
+/// Returns statements with which a superuser grants `USAGE` on schemas, executes other statements,
+/// and revokes it.
 pub fn with_schema_usage(role: &RoleName, schemas: &[SchemaName], statements: String) -> String {
     let opened = schemas.iter().map(|schema| grant_usage(schema, role).redacted());
     let closed = schemas.iter().map(|schema| revoke_usage(schema, role).redacted());

@@ -90,8 +90,8 @@ pub(super) fn login_database<'a>(
         .map_or(&observed.admin_database, |(name, _)| name)
 }
 
-/// The reason why a check is inconclusive if `pg_hba.conf` says `trust` or `cert`: the server then
-/// accepts the role without any password.
+/// The reason why a check is inconclusive if `pg_hba.conf` has the method `trust` or `cert`:
+/// the server then accepts the role without any password.
 const PASSWORD_NOT_REQUESTED: &str = "the server accepted the role without a password (`trust` or `cert`); \
     use `scram-sha-256` in `pg_hba.conf` to have passwords verified";
 

@@ -1,4 +1,4 @@
-//! From the options for server and secrets to a connection.
+//! Combines the options for server and secrets, fetches the secrets, and connects.
 //!
 //! The precedence is: option, environment variable, definitions, `rdsprov.toml`,
 //! and the administrator's secret.

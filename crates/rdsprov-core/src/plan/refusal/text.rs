@@ -302,7 +302,7 @@ impl RefusalKind {
             Self::LoginUnverified { .. } => {
                 hint!["correct the cause, then run again; nothing was changed"]
             }
-            // One SQL statement says it all.
+            // The hint consists of the SQL statements of the remedy only.
             Self::RoleRenamed { .. }
             | Self::RoleAttributesForbidden { .. }
             | Self::AdminOptionMissing { .. }
