@@ -20,7 +20,7 @@ use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
 use rdsprov_core::schema::Document;
 use rdsprov_core::secrets::Stage;
-use rdsprov_core::server::CarriedCertificates;
+use rdsprov_core::server::BundledCertificates;
 use rdsprov_core::session::Secrets;
 
 const DEFINITIONS: &str = "Definitions";
@@ -633,7 +633,7 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
     match without_empty_variables(CommandLine::command()).try_get_matches_from(arguments) {
         Ok(matches) => Ok(Invocation::Run(Box::new(CommandLine::from_arg_matches(&matches)?))),
         Err(error) if error.kind() == ErrorKind::DisplayVersion && wants_more(arguments) => {
-            let carried = match CarriedCertificates::read() {
+            let carried = match BundledCertificates::read() {
                 Ok(carried) => format!("contains {carried}"),
                 Err(error) => error.to_string(),
             };

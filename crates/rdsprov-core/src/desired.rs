@@ -219,7 +219,7 @@ impl Desired {
     #[must_use]
     pub fn delegation(environment: &str, role: RoleName, secret: SecretId, adopt: bool) -> Self {
         let administrator = Role {
-            application: ApplicationName::for_administrators(),
+            application: ApplicationName::for_delegates(),
             credential: Credential::Password(secret),
             create_database: true,
             connection_limit: -1,

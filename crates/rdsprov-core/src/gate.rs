@@ -41,7 +41,7 @@ pub enum GateError {
     },
     /// The approval is neither `true` nor `false` nor a digest.
     #[error("`{value}` is not a valid approval")]
-    NoApproval {
+    InvalidApproval {
         /// The value of the variable.
         value: String,
     },
@@ -68,7 +68,7 @@ impl GateError {
                 ErrorCode::PlanApprovalMissing
             }
             Self::Stale { .. } => ErrorCode::PlanStale,
-            Self::NoApproval { .. } => ErrorCode::InvalidApproval,
+            Self::InvalidApproval { .. } => ErrorCode::InvalidApproval,
             Self::Hazards { .. } => ErrorCode::HazardsNotAllowed,
         }
     }
@@ -93,7 +93,7 @@ impl GateError {
             Self::Stale { digest, .. } => {
                 hint!["review the current plan, then set ", (Opt::Approval, digest)]
             }
-            Self::NoApproval { .. } => {
+            Self::InvalidApproval { .. } => {
                 "use `true`, or the digest of a plan in the form `sha256:…`".into()
             }
             Self::Hazards { hazards, .. } => {
@@ -122,7 +122,7 @@ impl Approval {
     /// Parses the value of the variable.
     ///
     /// # Errors
-    /// Returns [`GateError::NoApproval`] if the value is neither a boolean nor a digest.
+    /// Returns [`GateError::InvalidApproval`] if the value is neither a boolean nor a digest.
     ///
     /// ```
     /// use rdsprov_core::gate::Approval;
@@ -136,7 +136,7 @@ impl Approval {
             Some(v) if v.eq_ignore_ascii_case("true") => Ok(Self::AnyPlan),
             Some(v) if v.eq_ignore_ascii_case("false") => Ok(Self::Nothing),
             Some(v) if v.starts_with("sha256:") => Ok(Self::Digest(v.to_owned())),
-            Some(v) => Err(GateError::NoApproval { value: v.to_owned() }),
+            Some(v) => Err(GateError::InvalidApproval { value: v.to_owned() }),
         }
     }
 }

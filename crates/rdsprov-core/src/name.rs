@@ -329,7 +329,7 @@ impl ApplicationName {
     /// Returns the value for steps and refusals that concern the administrator and not an
     /// application. It contains a `:`, so no application can have this key.
     #[must_use]
-    pub fn for_administrators() -> Self {
+    pub fn for_delegates() -> Self {
         Self("rdsprov:administrator".to_owned())
     }
 

@@ -48,7 +48,7 @@ pub enum RotationError {
     NoVersions,
     /// The role logs in with IAM tokens.
     #[error("{application}: role {role} has `auth = \"iam\"`, and no password to rotate")]
-    TokenOfIam {
+    RoleUsesIam {
         /// The application whose password is rotated.
         application: ApplicationName,
         /// The role of this application.
@@ -88,7 +88,7 @@ impl RotationError {
         match self {
             Self::UnknownApplication { .. } => ErrorCode::UnknownApplication,
             Self::NoVersions => ErrorCode::SecretWithoutStages,
-            Self::TokenOfIam { .. } => ErrorCode::NoPasswordToRotate,
+            Self::RoleUsesIam { .. } => ErrorCode::NoPasswordToRotate,
             Self::SeveralSecrets { .. } => ErrorCode::SeveralSecrets,
             Self::SharedSecret { .. } => ErrorCode::SharedSecret,
         }
@@ -110,7 +110,7 @@ impl RotationError {
                 ", or change the password in the source of the secret and run ",
                 Operation::Apply
             ],
-            Self::TokenOfIam { .. } => "leave the application out".into(),
+            Self::RoleUsesIam { .. } => "leave the application out".into(),
             Self::SeveralSecrets { .. } => "write the same `secret` in each entry of the role, or \
                 change the password by hand"
                 .into(),
@@ -189,7 +189,7 @@ fn secret_for(
 ) -> Result<SecretId, RotationError> {
     let (application, role) = (application.clone(), role.clone());
     let Credential::Password(secret) = &declared.credential else {
-        return Err(RotationError::TokenOfIam { application, role });
+        return Err(RotationError::RoleUsesIam { application, role });
     };
     if !declared.other_secrets.is_empty() {
         let others = declared.other_secrets.keys();

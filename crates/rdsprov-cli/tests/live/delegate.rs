@@ -274,12 +274,12 @@ fn created_secret_is_recorded_despite_a_later_failure() {
         assert!(printed.contains("already exists (42710)"), "{printed}");
         assert!(fixture.path().join(format!("{DELEGATE_SECRET}.json")).exists());
         let records = std::fs::read_to_string(fixture.path().join("audit.csv")).unwrap();
-        let of_run = statuses(&records);
+        let run_examples = statuses(&records);
         let extensions_of =
             [("intent", "not_run"), ("create_secret", "success"), ("create_role", "error")];
-        assert_eq!(of_run[..3], extensions_of, "PostgreSQL {major}: {records}");
+        assert_eq!(run_examples[..3], extensions_of, "PostgreSQL {major}: {records}");
         let later = |(_, status): &(&str, &str)| *status == "not_run";
-        assert!(of_run.len() > 3 && of_run[3..].iter().all(later), "{records}");
+        assert!(run_examples.len() > 3 && run_examples[3..].iter().all(later), "{records}");
 
         fixture.query(&format!("DROP ROLE {DELEGATE}"));
         let printed = run(0);

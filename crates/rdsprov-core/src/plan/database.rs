@@ -350,7 +350,7 @@ impl DatabasePlanner<'_, '_> {
 
     /// Returns the schemas in scope on which a role has no `USAGE`.
     fn without_usage(&self, role: &RoleName) -> impl Iterator<Item = &ResolvedSchema> {
-        let roles = self.planner.has_privileges_of(role);
+        let roles = self.planner.roles_inherited_by(role);
         self.schemas_in_scope.iter().filter(move |schema| {
             let may_use = schema.users.contains(&Grantee::Public)
                 || roles.iter().any(|one| {

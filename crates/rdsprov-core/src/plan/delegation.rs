@@ -43,7 +43,7 @@ impl Planner<'_> {
 
     /// Returns whether the marker of a role says that it is a delegate.
     pub(super) fn administers(&self, seen: &observed::Role) -> bool {
-        let administrators = ApplicationName::for_administrators();
+        let administrators = ApplicationName::for_delegates();
         seen.marker().is_some_and(|marker| marker.application == administrators.as_str())
     }
 
@@ -222,7 +222,7 @@ impl Planner<'_> {
                 continue;
             }
             if let Some(owner) = owner.filter(|owner| !self.may_have_privileges_of(owner)) {
-                self.refuse_without_inheritance(&ApplicationName::for_administrators(), owner);
+                self.refuse_without_inheritance(&ApplicationName::for_delegates(), owner);
                 continue;
             }
             let public = crate::name::SchemaName::new_unchecked("public");
@@ -269,6 +269,6 @@ fn step(
     Step {
         role: Some(role.clone()),
         database: database.cloned(),
-        ..Step::plain(action, &ApplicationName::for_administrators(), summary, statements)
+        ..Step::plain(action, &ApplicationName::for_delegates(), summary, statements)
     }
 }

@@ -14,7 +14,7 @@ pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
     if desired.delegate().is_some() {
         return Vec::new();
     }
-    let administrators = ApplicationName::for_administrators();
+    let administrators = ApplicationName::for_delegates();
     let of = |kind, name: &str, marker: Option<Marker>, declared: bool, holds: Vec<String>| {
         let orphaned = |marker: &Marker| {
             !declared

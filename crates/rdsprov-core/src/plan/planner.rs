@@ -256,7 +256,7 @@ impl<'a> Planner<'a> {
 
     /// Returns a role and the roles whose privileges it inherits. Memberships of declared roles do
     /// not count, because the plan revokes them.
-    pub fn has_privileges_of(&self, role: &RoleName) -> BTreeSet<RoleName> {
+    pub fn roles_inherited_by(&self, role: &RoleName) -> BTreeSet<RoleName> {
         let old = self.observed.major() < 16;
         let inherits = |member: &observed::Role, membership: &observed::Membership| {
             if old { member.inherit } else { membership.inherit }
@@ -420,7 +420,7 @@ impl<'a> Planner<'a> {
             (None, _) if adopt => return Some(true),
             (None, Adoptable::Role(role)) => RefusalKind::RoleNotManaged {
                 role: role.clone(),
-                is_delegate: *application == ApplicationName::for_administrators(),
+                is_delegate: *application == ApplicationName::for_delegates(),
             },
             (None, Adoptable::Database(database)) => {
                 RefusalKind::DatabaseNotManaged { database: database.clone() }

@@ -67,7 +67,7 @@ impl SecretSource {
 }
 
 pub(super) fn cannot(id: &SecretId, reason: &str) -> SecretError {
-    SecretError::NotMade { id: id.clone(), reason: reason.to_owned() }
+    SecretError::NotCreated { id: id.clone(), reason: reason.to_owned() }
 }
 
 #[cfg(test)]

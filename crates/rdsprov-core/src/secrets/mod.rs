@@ -146,7 +146,7 @@ pub enum SecretError {
     #[error("secret {id}: the id is not a path below the directory of secrets")]
     NotAPath { id: SecretId },
     #[error("secret {id} cannot be created: {reason}")]
-    NotMade { id: SecretId, reason: String },
+    NotCreated { id: SecretId, reason: String },
     #[error("secret {id} has no version stages: it does not come from Secrets Manager")]
     NoStages { id: SecretId },
     #[error("secret {id}: AWS does not allow {action}")]
@@ -181,7 +181,7 @@ impl SecretError {
             | Self::WrongEngine { .. } => ErrorCode::InvalidSecret,
             Self::BadPassword { .. } => ErrorCode::UnusablePassword,
             Self::NotAPath { .. } => ErrorCode::InvalidSecretId,
-            Self::NotMade { .. } => ErrorCode::SecretNotCreated,
+            Self::NotCreated { .. } => ErrorCode::SecretNotCreated,
             Self::NoStages { .. } => ErrorCode::SecretWithoutStages,
             Self::Unchangeable { .. } => ErrorCode::SecretNotChanged,
             Self::Unreadable { .. } => ErrorCode::SecretUnreadable,
@@ -220,7 +220,7 @@ impl SecretError {
             Self::WrongEngine { .. } => "name the secret of a PostgreSQL role".into(),
             Self::BadPassword { .. } => "store a real password in the secret".into(),
             Self::NotAPath { .. } => "use an id without `..` and without a leading `/`".into(),
-            Self::NotMade { .. } => {
+            Self::NotCreated { .. } => {
                 "correct the cause, or create the secret by hand, then run again".into()
             }
             Self::NoStages { .. } => {

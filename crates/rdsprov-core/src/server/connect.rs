@@ -36,20 +36,20 @@ pub enum ConnectError {
     /// TLS is disabled, and an IAM token is sent in cleartext.
     #[cfg(feature = "aws")]
     #[error("an IAM token cannot be sent to {host} without TLS")]
-    TokenInTheClear {
+    TokenWithoutTls {
         /// The name or address of the host.
         host: String,
     },
     /// The server is not verified, and could use the IAM token to log in elsewhere.
     #[cfg(feature = "aws")]
     #[error("an IAM token cannot be sent to {host}: TLS mode `require` does not verify the server")]
-    TokenToAnybody {
+    TokenToUnverifiedServer {
         /// The name or address of the host.
         host: String,
     },
     /// TLS is disabled for a host that is not a loopback address.
     #[error("TLS cannot be disabled for {host}, which is not a loopback address")]
-    PlainToStranger {
+    TlsDisabledForRemoteHost {
         /// The name or address of the host.
         host: String,
     },
@@ -103,8 +103,10 @@ impl ConnectError {
             #[cfg(feature = "aws")]
             Self::Token(error) => error.code(),
             #[cfg(feature = "aws")]
-            Self::TokenInTheClear { .. } | Self::TokenToAnybody { .. } => ErrorCode::TokenNeedsTls,
-            Self::PlainToStranger { .. } => ErrorCode::TlsRequired,
+            Self::TokenWithoutTls { .. } | Self::TokenToUnverifiedServer { .. } => {
+                ErrorCode::TokenNeedsTls
+            }
+            Self::TlsDisabledForRemoteHost { .. } => ErrorCode::TlsRequired,
             Self::Tls { problem, .. } => problem.code(),
             Self::CleartextPasswordRequested { .. } => ErrorCode::CleartextPasswordRequested,
             Self::Refused { cause: Some(RejectionCause::NoResponse), .. } => {
@@ -135,10 +137,10 @@ impl ConnectError {
             #[cfg(feature = "aws")]
             Self::Token(error) => return error.hints(),
             #[cfg(feature = "aws")]
-            Self::TokenInTheClear { .. } | Self::TokenToAnybody { .. } => {
+            Self::TokenWithoutTls { .. } | Self::TokenToUnverifiedServer { .. } => {
                 hint!["use ", (Opt::Tls, "verify-full")]
             }
-            Self::PlainToStranger { .. } => {
+            Self::TlsDisabledForRemoteHost { .. } => {
                 hint!["use ", (Opt::Tls, "verify-full"), " or ", (Opt::Tls, "require")]
             }
             Self::Tls { problem, .. } => return problem.hints(),
@@ -316,11 +318,11 @@ impl Endpoint {
                 match &self.tls.0 {
                     Protection::Disabled => {
                         let host = self.host.clone();
-                        return Err(ConnectError::TokenInTheClear { host });
+                        return Err(ConnectError::TokenWithoutTls { host });
                     }
                     Protection::Rustls { peer: Peer::Unverified, .. } => {
                         let host = self.host.clone();
-                        return Err(ConnectError::TokenToAnybody { host });
+                        return Err(ConnectError::TokenToUnverifiedServer { host });
                     }
                     Protection::Rustls { peer: Peer::Verified, .. } => {}
                 }
@@ -367,7 +369,7 @@ impl Endpoint {
                 let loopback = self.host == "localhost"
                     || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
                 if !loopback {
-                    return Err(ConnectError::PlainToStranger { host: self.host.clone() });
+                    return Err(ConnectError::TlsDisabledForRemoteHost { host: self.host.clone() });
                 }
                 // The guard wraps TLS streams only. Without TLS, whether the server requests
                 // authentication is unknown, so a successful login counts as a proof.

@@ -28,7 +28,7 @@ pub use provisioner::{
 };
 #[cfg(feature = "aws")]
 pub use rotate::{PlannedRotation, RotateOptions, check_source};
-pub use tls::{CarriedCertificates, Tls, TlsError, TlsProblem};
+pub use tls::{BundledCertificates, Tls, TlsError, TlsProblem};
 
 use std::collections::BTreeMap;
 

@@ -320,7 +320,7 @@ impl<F: Frontend> Execution<'_, F> {
             return Ok(Completion::NothingToDo);
         }
         if !self.frontend.confirm(&plan).await {
-            return Err(Error::NotAgreed);
+            return Err(Error::NotConfirmed);
         }
         // Parts that the first plan deferred are visible after its execution. They are
         // in the second plan.

@@ -242,7 +242,7 @@ pub enum Error {
     Refused(Vec<Refusal>),
     /// The user did not confirm the plan.
     #[error("not confirmed; nothing was changed")]
-    NotAgreed,
+    NotConfirmed,
     /// A record cannot be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -298,7 +298,7 @@ impl Error {
                 errors.first().map_or(ErrorCode::UnknownApplication, RotationError::code)
             }
             Self::Refused(_) => ErrorCode::PlanRefused,
-            Self::NotAgreed => ErrorCode::NotConfirmed,
+            Self::NotConfirmed => ErrorCode::NotConfirmed,
             Self::Audit(error) => error.code(),
             Self::Statement(_) => ErrorCode::StatementFailed,
             Self::NotConverged => ErrorCode::NotConverged,
@@ -359,7 +359,7 @@ impl Error {
                 hint!["pass it to ", Operation::Apply, " before ", Opt::Definitions]
             }
             Self::Refused(_) => "follow the hint of each refusal, then run again".into(),
-            Self::NotAgreed => return Vec::new(),
+            Self::NotConfirmed => return Vec::new(),
             Self::Audit(error) => return error.hints(),
             Self::Statement(_) => "fix the cause and run again; committed changes are kept".into(),
             Self::NotConverged => hint![
@@ -479,7 +479,7 @@ impl Error {
             | Self::PlanFile { .. }
             | Self::SavedPlan(_)
             | Self::Refused(_)
-            | Self::NotAgreed => Kind::Refused,
+            | Self::NotConfirmed => Kind::Refused,
             Self::Definitions(_)
             | Self::Tls(_)
             | Self::Source(_)

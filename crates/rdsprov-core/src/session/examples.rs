@@ -25,13 +25,13 @@ use crate::server::{ConnectError, ObserveError, RejectionCause, RunError, TlsErr
 /// Returns one error of each kind, with made-up values.
 #[must_use]
 pub fn error_examples() -> Vec<Error> {
-    let mut examples = of_session();
+    let mut examples = session_examples();
     examples.extend(secrets().into_iter().map(|error| {
         Error::Run(RunError::AdminSecret { error: Box::new(error), others: Vec::new() })
     }));
     examples.extend(sources().map(Error::Source));
     examples.extend(connections().into_iter().map(|error| Error::Run(error.into())));
-    examples.extend(of_run());
+    examples.extend(run_examples());
     examples.extend(gates().map(Error::Gate));
     examples.extend(saved_plans().into_iter().map(Error::SavedPlan));
     examples.extend(tls().into_iter().map(Error::Tls));
@@ -91,7 +91,7 @@ fn wrong_definitions() -> DefinitionErrors {
     DefinitionErrors(errors.flat_map(|errors| errors.0).collect())
 }
 
-fn of_session() -> Vec<Error> {
+fn session_examples() -> Vec<Error> {
     let environment = || text("staging");
     vec![
         Error::NoDefinitions,
@@ -146,7 +146,7 @@ fn of_session() -> Vec<Error> {
         },
         Error::PlanAmongDefinitions { path: text("plan.json") },
         Error::Refused(Vec::new()),
-        Error::NotAgreed,
+        Error::NotConfirmed,
         AuditError::Io { path: path(), source: failed() }.into(),
         AuditError::Locked { path: path() }.into(),
         AuditError::NotALedger { path: path() }.into(),
@@ -179,7 +179,7 @@ fn secrets() -> Vec<SecretError> {
         SecretError::WrongEngine { id: id.clone() },
         SecretError::BadPassword { id: id.clone(), problem: PasswordProblem::Placeholder },
         SecretError::NotAPath { id: id.clone() },
-        SecretError::NotMade { id: id.clone(), reason: reason() },
+        SecretError::NotCreated { id: id.clone(), reason: reason() },
         SecretError::NoStages { id: id.clone() },
         SecretError::NotAllowed { id: id.clone(), action: "secretsmanager:PutSecretValue" },
         SecretError::EncryptionDenied { id: id.clone() },
@@ -212,9 +212,9 @@ fn connections() -> Vec<ConnectError> {
         cause,
     };
     let mut errors = vec![
-        ConnectError::TokenInTheClear { host: host() },
-        ConnectError::TokenToAnybody { host: host() },
-        ConnectError::PlainToStranger { host: host() },
+        ConnectError::TokenWithoutTls { host: host() },
+        ConnectError::TokenToUnverifiedServer { host: host() },
+        ConnectError::TlsDisabledForRemoteHost { host: host() },
         ConnectError::CleartextPasswordRequested { host: host(), port, user: role() },
         rejected(Some(SqlState::INVALID_PASSWORD), None),
         rejected(Some(SqlState::TOO_MANY_CONNECTIONS), None),
@@ -254,19 +254,19 @@ fn tls_problems() -> Vec<TlsProblem> {
         TlsProblem::CaAsServer { subject: subject() },
         TlsProblem::NotForServers { subject: subject() },
         TlsProblem::Unreadable,
-        TlsProblem::NotItsKey,
+        TlsProblem::KeyMismatch,
         TlsProblem::Unacceptable(text("some reason")),
         TlsProblem::NotOffered,
-        TlsProblem::NotSpoken,
-        TlsProblem::NothingInCommon,
+        TlsProblem::NotTls,
+        TlsProblem::NoCommonVersion,
         TlsProblem::Refused,
-        TlsProblem::ClientCertificateWanted,
+        TlsProblem::ClientCertificateRequired,
         TlsProblem::ClientCertificateRefused { reason: "it was revoked" },
         TlsProblem::Handshake(text("some reason")),
     ]
 }
 
-fn of_run() -> Vec<Error> {
+fn run_examples() -> Vec<Error> {
     let id = SecretId(text("goldenpath/dev/rds/master"));
     let shape = serde_json::from_str::<bool>("1").err();
     let mut errors = vec![
@@ -291,7 +291,7 @@ fn gates() -> [GateError; 6] {
         GateError::PlanApprovalMissing { environment: environment(), digest: digest() },
         GateError::NoPlanApproved { environment: environment() },
         GateError::Stale { approved: text("sha256:00"), digest: digest() },
-        GateError::NoApproval { value: text("yes") },
+        GateError::InvalidApproval { value: text("yes") },
         GateError::Hazards {
             environment: environment(),
             hazards: vec![Hazard::RevokesAccess, Hazard::ChangesOwner],
@@ -337,7 +337,7 @@ fn rotations() -> Vec<RotationError> {
         RotationError::UnknownApplication { name: text("shp"), nearest: Some(text("shop")) },
         RotationError::UnknownApplication { name: text("shp"), nearest: None },
         RotationError::NoVersions,
-        RotationError::TokenOfIam { application: application(), role: role() },
+        RotationError::RoleUsesIam { application: application(), role: role() },
         RotationError::SeveralSecrets {
             application: application(),
             role: role(),

@@ -129,7 +129,10 @@ impl Setup {
     /// # Errors
     /// Returns an [`Error`] if an option is invalid, the secret cannot be read,
     /// or the connection fails.
-    pub async fn administration(&self, options: &ServerOptions) -> Result<AdminConnection, Error> {
+    pub async fn open_admin_connection(
+        &self,
+        options: &ServerOptions,
+    ) -> Result<AdminConnection, Error> {
         let source = self.secret_source(options).await?;
         let login = self.login(options).await?;
         let tls = self.tls(options)?;
@@ -140,14 +143,14 @@ impl Setup {
     ///
     /// # Errors
     /// Returns [`Error::NoSuchDatabase`] if the query names a database that is not managed, and
-    /// other variants as [`Self::administration`] does.
+    /// other variants as [`Self::open_admin_connection`] does.
     pub async fn access(
         &self,
         options: &ServerOptions,
         query: &AccessQuery,
     ) -> Result<AccessReport, Error> {
         let desired = self.desired(options.build_id.as_deref(), &options.allow)?;
-        let connection = self.administration(options).await?;
+        let connection = self.open_admin_connection(options).await?;
         let access_report = connection.access_report(&desired, query).await?;
         match &query.database {
             Some(database) if access_report.databases.is_empty() => Err(Error::NoSuchDatabase {

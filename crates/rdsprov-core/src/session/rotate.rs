@@ -68,7 +68,7 @@ impl<F: Frontend> Execution<'_, F> {
         let allowed = server.allow.iter().copied().collect();
         gate::check(&planned.plan, setup.approval_policy, approval, &allowed)?;
         if !self.frontend.confirm(&planned.plan).await {
-            return Err(Error::NotAgreed);
+            return Err(Error::NotConfirmed);
         }
         let stop = Some(self.cancellation.receiver());
         let outcome = self

@@ -257,7 +257,7 @@ mod tests {
             sql: "ALTER SCHEMA \"app\" OWNER TO \"shop_owner\"".to_owned(),
         };
         Refusal {
-            application: ApplicationName::for_administrators(),
+            application: ApplicationName::for_delegates(),
             kind: RefusalKind::SchemaOwnerDiffers {
                 schema: crate::name::SchemaName::new_unchecked("app"),
                 database: DatabaseName::new_unchecked("shop"),

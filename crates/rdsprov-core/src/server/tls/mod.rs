@@ -18,7 +18,7 @@ use rustls::{ClientConfig, InconsistentKeys};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use problem::TlsProblem;
-pub use roots::CarriedCertificates;
+pub use roots::BundledCertificates;
 
 use crate::config::{TlsMode, TlsSettings};
 use crate::error_code::ErrorCode;

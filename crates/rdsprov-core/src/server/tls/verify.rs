@@ -333,7 +333,7 @@ mod tests {
         let (own, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
         let certificate = params("server", false).signed_by(&own, &ca.issuer).unwrap();
         let chain = vec![certificate.der().clone()];
-        assert_eq!(problem(&ca, chain, &other), TlsProblem::NotItsKey);
+        assert_eq!(problem(&ca, chain, &other), TlsProblem::KeyMismatch);
     }
 
     #[test]
