@@ -71,7 +71,12 @@ fn interrupted_create_database_leaves_no_database() {
             // This statement may exceed the timeout as well.
             while !master.ask("RESET statement_timeout").unwrap().messages.is_empty() {}
             let Some(error) = answer.messages.first() else { break };
-            assert_eq!(error.sqlstate, "57014", "{error:?}");
+            // Where the timeout meets a read of the template, PostgreSQL 18 fails again while it
+            // removes the copied files, and reports that failure.
+            let during_a_read = server.major() == 18
+                && error.sqlstate == "XX000"
+                && error.text == "starting batch while batch already in progress";
+            assert!(error.sqlstate == "57014" || during_a_read, "{error:?}");
             assert_eq!(master.expect_ok(exists), "f");
             milliseconds *= 2;
         }
