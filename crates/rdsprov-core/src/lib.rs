@@ -89,6 +89,7 @@ pub mod name;
 pub mod observed;
 pub mod plan;
 pub mod privilege;
+pub mod probe;
 pub mod rotation;
 pub mod schema;
 pub mod secrets;

@@ -6,6 +6,7 @@
 //! does not know connections.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::marker::{Marker, UNFINISHED};
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::privilege::{ObjectKind, Privilege, Privileges};
+use crate::probe::ProbeResults;
 use crate::setting::Parameter;
 
 /// The grantee of a privilege; `null` in JSON is PUBLIC.
@@ -23,6 +25,26 @@ pub enum Grantee {
     Public,
     /// The role with this name.
     Role(RoleName),
+}
+
+impl Grantee {
+    /// Returns the role; `None` for PUBLIC.
+    #[must_use]
+    pub fn role(&self) -> Option<&RoleName> {
+        match self {
+            Self::Public => None,
+            Self::Role(name) => Some(name),
+        }
+    }
+}
+
+impl fmt::Display for Grantee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Public => f.write_str("PUBLIC"),
+            Self::Role(name) => name.fmt(f),
+        }
+    }
 }
 
 impl From<Option<RoleName>> for Grantee {
@@ -182,7 +204,7 @@ pub struct Relations {
     pub of_extension: bool,
     /// The privileges that the script of the extension granted to PUBLIC.
     #[serde(default)]
-    pub given_to_public: Privileges,
+    pub initial_privileges_of_public: Privileges,
     /// The number of relations in the group.
     pub count: u64,
     /// The names in alphabetical order; empty unless a statement of the plan needs them.
@@ -202,7 +224,7 @@ pub struct Columns {
     pub of_extension: bool,
     /// The privileges on the columns that the script of the extension granted to PUBLIC.
     #[serde(default)]
-    pub given_to_public: Privileges,
+    pub initial_privileges_of_public: Privileges,
     /// The names of the columns, in the order of the relation.
     pub names: Vec<String>,
     /// The column ACL, which applies in addition to the ACL of the relation.
@@ -377,7 +399,7 @@ pub struct Database {
     #[serde(default = "no_limit")]
     pub connection_limit: i32,
     /// Whether the database allows connections and the administrator has `CONNECT` on it.
-    pub enterable: bool,
+    pub connectable: bool,
     /// The ACL of the database itself.
     pub acl: Acl,
     /// The comment of the database (`COMMENT ON DATABASE`), which can contain a marker.
@@ -385,7 +407,7 @@ pub struct Database {
     /// The settings of roles in the database (`ALTER ROLE … IN DATABASE … SET`).
     #[serde(default)]
     pub settings: BTreeMap<RoleName, BTreeMap<Parameter, String>>,
-    /// The error that prevented the observation of the contents, although `enterable` is true.
+    /// The error that prevented the observation of the contents, although `connectable` is true.
     #[serde(default)]
     pub unreachable: Option<String>,
     /// The contents; `None` if the database is not relevant for the run or cannot be read.
@@ -408,16 +430,6 @@ pub enum PasswordCheck {
     /// The login failed for another reason, so whether the password is correct is
     /// unknown. Contains this reason.
     Inconclusive(String),
-}
-
-/// The result of a probe: a statement that was executed and rolled back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProbeResult {
-    /// The administrator may execute the statement.
-    Allowed,
-    /// The server rejected the statement. Contains its error message with the SQLSTATE.
-    Denied(String),
 }
 
 /// A subscription of logical replication.
@@ -496,9 +508,9 @@ pub struct Observed {
     /// The result of the password check for each declared role that exists and has a password.
     #[serde(default)]
     pub password_checks: BTreeMap<RoleName, PasswordCheck>,
-    /// The results of probes by database and statement; see [`crate::plan::Plan::probes`].
+    /// The results of probes; see [`crate::plan::Plan::probes`].
     #[serde(default)]
-    pub probe_results: BTreeMap<DatabaseName, BTreeMap<String, ProbeResult>>,
+    pub probe_results: ProbeResults,
 }
 
 impl Observed {

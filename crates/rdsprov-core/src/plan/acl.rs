@@ -32,8 +32,8 @@ pub struct Revoke {
     pub privileges: Privileges,
     /// Whether the privileges or only their grant options are revoked.
     pub scope: RevokeScope,
-    /// Whether the grantee granted them to others: the revocation then needs `CASCADE`.
-    pub granted_on: bool,
+    /// Whether the revocation needs `CASCADE`, because the grantee granted the privileges to others.
+    pub needs_cascade: bool,
     /// The grantees that lose privileges through `CASCADE`.
     pub dependents: BTreeSet<Grantee>,
 }
@@ -90,38 +90,41 @@ pub fn diff(acl: &[AclItem], policy: &Policy<'_>) -> AclDiff {
             }
         };
         if is_managed(&item.grantee) && (!keeps || item.grantable) {
-            result
-                .take(item, if keeps { RevokeScope::GrantOption } else { RevokeScope::Privilege });
+            result.add_revocation(
+                item,
+                if keeps { RevokeScope::GrantOption } else { RevokeScope::Privilege },
+            );
         }
     }
     result.grant.retain(|_, lacking| !lacking.is_empty());
     for revoke in &mut result.revoke {
-        let mut givers = BTreeSet::from([revoke.grantee.clone()]);
+        let mut grantors = BTreeSet::from([revoke.grantee.clone()]);
         // The grantee can have granted it to another role, or a second time to itself.
         let from_grantee = |item: &&AclItem| {
             Grantee::Role(item.grantor.clone()) == revoke.grantee
                 && revoke.privileges.contains(&item.privilege)
         };
-        revoke.granted_on = dependent.iter().copied().any(|item| from_grantee(&item));
-        let given = |givers: &BTreeSet<Grantee>| -> BTreeSet<Grantee> {
+        revoke.needs_cascade = dependent.iter().copied().any(|item| from_grantee(&item));
+        let grantees_of = |grantors: &BTreeSet<Grantee>| -> BTreeSet<Grantee> {
             let by_one = |item: &&&AclItem| {
-                givers.contains(&Grantee::Role(item.grantor.clone()))
+                grantors.contains(&Grantee::Role(item.grantor.clone()))
                     && revoke.privileges.contains(&item.privilege)
             };
             dependent.iter().filter(by_one).map(|item| item.grantee.clone()).collect()
         };
         loop {
-            let more: BTreeSet<Grantee> = given(&givers).difference(&givers).cloned().collect();
+            let more: BTreeSet<Grantee> =
+                grantees_of(&grantors).difference(&grantors).cloned().collect();
             if more.is_empty() {
                 break;
             }
-            givers.extend(more.iter().cloned());
+            grantors.extend(more.iter().cloned());
             revoke.dependents.extend(more);
         }
     }
     for item in dependent {
         if !is_managed(&item.grantee) {
-            result.forbid(item);
+            result.add_dependent_grant(item);
         }
     }
     result
@@ -144,7 +147,7 @@ impl AclDiff {
         privileges.is_subset(&self.kept_by_public())
     }
 
-    fn take(&mut self, item: &AclItem, scope: RevokeScope) {
+    fn add_revocation(&mut self, item: &AclItem, scope: RevokeScope) {
         let same = |revoke: &&mut Revoke| {
             revoke.grantee == item.grantee
                 && revoke.grantor == item.grantor
@@ -159,12 +162,12 @@ impl AclDiff {
             grantor: item.grantor.clone(),
             privileges: Privileges::from([item.privilege]),
             scope,
-            granted_on: false,
+            needs_cascade: false,
             dependents: BTreeSet::new(),
         });
     }
 
-    fn forbid(&mut self, item: &AclItem) {
+    fn add_dependent_grant(&mut self, item: &AclItem) {
         let same = |held: &&mut DependentGrant| {
             held.holder == item.grantee
                 && held.through == item.grantor

@@ -2,9 +2,9 @@
 //! that role.
 
 use super::acl::{AclDiff, Revoke};
-use super::database::revoked;
 use super::planner::Planner;
 use super::sql::{self, GrantTarget};
+use super::words::revoked;
 use super::{Executor, ManualFix, Preparation, RefusalKind, Remedy};
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::Grantee;
@@ -42,18 +42,17 @@ impl Planner<'_> {
         acl_diff: &AclDiff,
     ) -> bool {
         for held in &acl_diff.dependent_grants {
-            let again = sql::grant(&held.privileges, context.target, &held.holder);
-            let revocations = acl_diff
-                .revoke
-                .iter()
-                .filter(|revoke| revoke.grantee == Grantee::Role(held.through.clone()))
-                .map(|revoke| revoked(revoke, context.target).1.redacted());
-            let option = if held.grantable { " WITH GRANT OPTION" } else { "" };
-            let mut statements = vec![again.redacted() + option];
-            for statement in revocations {
-                let cascade = statement.trim_end_matches(" CASCADE").to_owned() + " CASCADE";
-                statements.push(cascade);
-            }
+            let grant = if held.grantable { sql::grant_with_grant_option } else { sql::grant };
+            let again = grant(&held.privileges, context.target, &held.holder);
+            let through = Grantee::Role(held.through.clone());
+            let revocations = acl_diff.revoke.iter().filter(|revoke| revoke.grantee == through);
+            let revocations = revocations.map(|revoke| {
+                sql::revoke_cascade(revoke.scope, &revoke.privileges, context.target, &through)
+            });
+            let statements: Vec<String> = std::iter::once(again)
+                .chain(revocations)
+                .map(|statement| statement.redacted())
+                .collect();
             self.refuse_with_fix(
                 context.application,
                 RefusalKind::DependentGrant {
@@ -86,10 +85,7 @@ impl Planner<'_> {
                 sql::as_role(&revoke.grantor, &statement),
             )
         };
-        let role = match &revoke.grantee {
-            Grantee::Public => None,
-            Grantee::Role(role) => Some(role),
-        };
+        let role = revoke.grantee.role();
         let required_role = &revoke.grantor;
         let verb = "revoke";
         self.refuse_blocked_step(
@@ -106,7 +102,11 @@ impl Planner<'_> {
         );
     }
 
-    pub(super) fn refuse_blocked_step(&mut self, context: &AclContext<'_>, what: BlockedStep<'_>) {
+    pub(super) fn refuse_blocked_step(
+        &mut self,
+        context: &AclContext<'_>,
+        blocked: BlockedStep<'_>,
+    ) {
         let BlockedStep {
             verb,
             summary,
@@ -115,7 +115,7 @@ impl Planner<'_> {
             role,
             schema_is_planned,
             statement,
-        } = what;
+        } = blocked;
         let is_superuser =
             self.observed.roles.get(required_role).is_some_and(|seen| seen.superuser);
         if is_superuser && self.desired.roles.contains_key(required_role) {

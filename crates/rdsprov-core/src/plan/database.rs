@@ -1,84 +1,24 @@
-//! Plans the changes inside one database: their order, the role that executes each one, and the changes of a
-//! single ACL.
+//! The order of the changes inside one database.
 //!
 //! Other modules compare one kind of object each: [`super::schemas`], [`super::relations`],
 //! [`super::default_privileges`] and [`super::extensions`]. [`super::ownership`] transfers objects to a new owner.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::acl::{self, AclDiff, Policy, Revoke};
-use super::blocked::{AclContext, BlockedStep};
-use super::databases::{granted_words, revoked_words};
+use super::database_planner::DatabasePlanner;
 use super::ownership::with_new_owner;
 use super::planner::Planner;
-use super::schemas::{ResolvedSchema, default_contents};
-use super::sql::{self, GrantTarget, RevokeScope, Statement};
-use super::{
-    Action, DATABASE_OWNER, ExecuteAs, Executor, Hazard, MembershipOption, Memberships, NoteKind,
-    RefusalKind, Step, TemporaryUsage,
-};
-use crate::definitions::AccessLevel;
+use super::schemas::default_contents;
+use super::sql::GrantTarget;
+use super::{Executor, RefusalKind, Step};
 use crate::desired;
-use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName, TEMPLATE};
-use crate::observed::{AclItem, Contents, Grantee, Owned};
-use crate::privilege::{self, ObjectKind, Privileges};
-
-/// The members of these predefined roles have `USAGE` on every schema.
-const READS_AND_WRITES_ALL: [&str; 2] = ["pg_read_all_data", "pg_write_all_data"];
-
-/// Compares one database and collects the steps.
-pub(super) struct DatabasePlanner<'a, 'b> {
-    pub planner: &'a mut Planner<'b>,
-    pub name: &'a DatabaseName,
-    pub database: &'a desired::Database,
-    pub owner: &'a RoleName,
-    /// Whether the plan creates the database, so that its steps have no hazards.
-    pub is_new: bool,
-    /// The schemas that the names of the compared objects contain.
-    schemas_in_scope: Vec<ResolvedSchema>,
-    /// Whether the plan creates the schema of the compared objects.
-    pub schema_is_planned: bool,
-    pub steps: Vec<Step>,
-}
-
-/// The roles, memberships and privileges with which the administrator executes a step.
-#[derive(Clone)]
-pub(super) struct ExecutionContext {
-    pub execute_as: ExecuteAs,
-    /// The roles, other than `execute_as`, that the administrator must be a member of.
-    pub temporary_memberships: Memberships,
-    pub temporary_usage: Vec<TemporaryUsage>,
-}
-
-impl ExecutionContext {
-    /// Creates a context without temporary memberships and temporary usage.
-    pub fn plain(execute_as: ExecuteAs) -> Self {
-        Self { execute_as, temporary_memberships: Memberships::new(), temporary_usage: Vec::new() }
-    }
-}
-
-/// Returns a revocation in words, and its statement.
-pub(super) fn revoked(revoke: &Revoke, target: &GrantTarget) -> (String, Statement) {
-    let name = |grantee: &Grantee| match grantee {
-        Grantee::Public => "PUBLIC".to_owned(),
-        Grantee::Role(role) => role.to_string(),
-    };
-    let mut words = revoked_words(&revoke.privileges, target, &name(&revoke.grantee));
-    if revoke.scope == RevokeScope::GrantOption {
-        words = format!("grant option for {words}");
-    }
-    if !revoke.dependents.is_empty() {
-        let dependents: Vec<String> = revoke.dependents.iter().map(name).collect();
-        words = format!("{words}, and with it that of {}", dependents.join(", "));
-    }
-    let statement =
-        sql::revoke(revoke.scope, &revoke.privileges, target, &revoke.grantee, revoke.granted_on);
-    (words, statement)
-}
+use crate::name::{DatabaseName, RoleName, SchemaName};
+use crate::observed::{Contents, Owned};
+use crate::privilege::Privileges;
 
 impl Planner<'_> {
     /// Plans the steps inside a database that does not exist yet: it will be a copy of the template.
-    pub(super) fn plan_new_database_contents(
+    pub(super) fn new_database_contents(
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,
@@ -91,7 +31,7 @@ impl Planner<'_> {
     }
 
     /// Plans the steps inside a database whose contents were observed.
-    pub(super) fn plan_database_contents(
+    pub(super) fn database_contents(
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,
@@ -109,27 +49,6 @@ impl Planner<'_> {
     }
 }
 
-impl<'a, 'b> DatabasePlanner<'a, 'b> {
-    pub(super) fn new(
-        planner: &'a mut Planner<'b>,
-        name: &'a DatabaseName,
-        database: &'a desired::Database,
-        owner: &'a RoleName,
-        is_new: bool,
-    ) -> Self {
-        Self {
-            planner,
-            name,
-            database,
-            owner,
-            is_new,
-            schemas_in_scope: Vec::new(),
-            schema_is_planned: false,
-            steps: Vec::new(),
-        }
-    }
-}
-
 impl DatabasePlanner<'_, '_> {
     /// Returns the steps in order. If the database gets another owner, `before` is the old owner and the contents
     /// before the transfer, and `contents` those after it.
@@ -138,7 +57,7 @@ impl DatabasePlanner<'_, '_> {
         contents: &Contents,
         before: Option<(&RoleName, &Contents)>,
     ) -> Vec<Step> {
-        let contents = &self.take_over_schemas(contents);
+        let contents = &self.transfer_schemas(contents);
         // First, because a new schema gets its privileges from the default privileges.
         self.revoke_excess(contents);
         for schema_name in self.database.covered_schemas() {
@@ -216,342 +135,6 @@ impl DatabasePlanner<'_, '_> {
             };
             let executor = Executor::MasterUserOrSuperuser;
             self.planner.refuse_with_fix(&application, kind, executor, manual_fix);
-        }
-    }
-
-    /// Returns the database that contains an object now, and the role that can own it before this plan is applied.
-    /// The objects of a new database are in the template.
-    pub(super) fn current_database_and_owner(&self) -> (DatabaseName, RoleName) {
-        let observed = self.planner.observed;
-        if self.is_new {
-            let administrator = observed.administrator.name.clone();
-            return (DatabaseName::new_unchecked(TEMPLATE), administrator);
-        }
-        let is_there = observed.roles.contains_key(self.owner);
-        let present = observed.databases.get(self.name).map(|seen| &seen.owner);
-        let owner = present.filter(|_| !is_there).unwrap_or(self.owner);
-        (self.name.clone(), owner.clone())
-    }
-
-    /// Returns the roles for whose future objects privileges are granted: the owner and the existing creators.
-    pub(super) fn creators(&self) -> BTreeSet<RoleName> {
-        let planner = &self.planner;
-        let known = |role: &&RoleName| {
-            planner.observed.roles.contains_key(*role) || planner.desired.roles.contains_key(*role)
-        };
-        self.database.creators.iter().filter(known).chain([self.owner]).cloned().collect()
-    }
-
-    /// Adds a step that must be executed as `required_role`, an owner or a grantor. If the administrator cannot act
-    /// as it, adds a refusal with the statement for that role.
-    pub(super) fn step(
-        &mut self,
-        action: Action,
-        role: Option<&RoleName>,
-        required_role: &RoleName,
-        summary: String,
-        statement: Statement,
-        hazards: &[Hazard],
-    ) {
-        if let Some(context) = self.execution_context(required_role) {
-            self.push(action, role, context, summary, statement, hazards);
-            return;
-        }
-        let target = GrantTarget::Database(self.name.clone());
-        let verb = match action {
-            Action::CreateSchema | Action::CreateExtension => "create",
-            _ if hazards.contains(&Hazard::RevokesAccess) => "revoke",
-            _ => "grant",
-        };
-        self.refuse_for(required_role, &target, verb, role, &summary, &statement);
-    }
-
-    fn refuse_for(
-        &mut self,
-        required_role: &RoleName,
-        target: &GrantTarget,
-        verb: &str,
-        role: Option<&RoleName>,
-        summary: &str,
-        statement: &Statement,
-    ) {
-        let required_role =
-            if required_role.as_str() == DATABASE_OWNER { self.owner } else { required_role };
-        let application = self.application(role);
-        let context = AclContext {
-            target,
-            owner: required_role,
-            database: Some(self.name),
-            application: &application,
-        };
-        let unusable_schemas = &self.schemas_without_usage(required_role);
-        let (summary, statement) = (summary.to_owned(), statement.redacted());
-        let schema_is_planned = self.schema_is_planned;
-        let what = BlockedStep {
-            verb,
-            summary,
-            required_role,
-            unusable_schemas,
-            role,
-            schema_is_planned,
-            statement,
-        };
-        self.planner.refuse_blocked_step(&context, what);
-    }
-
-    /// Returns the schemas without `USAGE`, if they are the only reason why a role cannot execute a step.
-    fn schemas_without_usage(&self, required_role: &RoleName) -> Vec<SchemaName> {
-        if self.planner.act_as(required_role).is_none() {
-            return Vec::new();
-        }
-        self.without_usage(required_role).map(|schema| schema.name.clone()).collect()
-    }
-
-    /// Returns how to execute a step as an owner or grantor. PostgreSQL finds an object only in a schema on which
-    /// the role has `USAGE`; if the role has not, the owner of the schema grants it for the step.
-    pub(super) fn execution_context(&self, required_role: &RoleName) -> Option<ExecutionContext> {
-        let mut context = self.act_as(required_role)?;
-        for schema in self.without_usage(required_role) {
-            let owner = self.act_as(&schema.owner)?;
-            let name = schema.name.clone();
-            context.temporary_usage.push(TemporaryUsage {
-                schema: name,
-                grantee: required_role.clone(),
-                granted_by: owner.execute_as,
-            });
-            context.temporary_memberships.extend(owner.temporary_memberships);
-        }
-        Some(context)
-    }
-
-    /// Returns how to act as an owner or grantor. For `pg_database_owner`, PostgreSQL takes this role as the grantor,
-    /// even if the owner of the database has the grant option itself.
-    fn act_as(&self, required_role: &RoleName) -> Option<ExecutionContext> {
-        if required_role.as_str() != DATABASE_OWNER {
-            return self.planner.act_as(required_role).map(ExecutionContext::plain);
-        }
-        let execute_as = self.planner.act_as(self.owner)?;
-        // Before PostgreSQL 16, the server may have cached the memberships before it knew the database, for example
-        // for `+role` in pg_hba.conf, and then rejects `SET ROLE`. A new membership clears this cache.
-        let is_member_before = self.planner.is_member_already(self.owner, MembershipOption::Set);
-        if self.planner.observed.major() < 16 && is_member_before {
-            return Some(ExecutionContext::plain(execute_as));
-        }
-        let temporary_memberships = match execute_as {
-            ExecuteAs::Administrator => Memberships::new(),
-            ExecuteAs::Role(owner) => Memberships::from([(owner, MembershipOption::Set)]),
-        };
-        Some(ExecutionContext {
-            execute_as: ExecuteAs::Role(required_role.clone()),
-            temporary_memberships,
-            temporary_usage: Vec::new(),
-        })
-    }
-
-    /// Returns the schemas in scope on which a role has no `USAGE`.
-    fn without_usage(&self, role: &RoleName) -> impl Iterator<Item = &ResolvedSchema> {
-        let roles = self.planner.roles_inherited_by(role);
-        self.schemas_in_scope.iter().filter(move |schema| {
-            let may_use = schema.users.contains(&Grantee::Public)
-                || roles.iter().any(|one| {
-                    let database_owner = Grantee::Role(RoleName::new_unchecked(DATABASE_OWNER));
-                    let of_database = one == self.owner
-                        && self.planner.inherits(one)
-                        && schema.users.contains(&database_owner);
-                    of_database
-                        || schema.users.contains(&Grantee::Role(one.clone()))
-                        || READS_AND_WRITES_ALL.contains(&one.as_str())
-                });
-            !may_use
-        })
-    }
-
-    pub(super) fn push(
-        &mut self,
-        action: Action,
-        role: Option<&RoleName>,
-        context: ExecutionContext,
-        summary: String,
-        statement: Statement,
-        hazards: &[Hazard],
-    ) {
-        let hazards = if self.is_new { &[] } else { hazards };
-        let ExecutionContext { execute_as, temporary_memberships, temporary_usage } = context;
-        let application = &self.application(role);
-        self.steps.push(Step {
-            role: role.cloned(),
-            database: Some(self.name.clone()),
-            execute_as,
-            temporary_memberships,
-            temporary_usage,
-            hazards: hazards.iter().copied().collect(),
-            ..Step::plain(action, application, summary, vec![statement])
-        });
-    }
-
-    pub(super) fn application(&self, role: Option<&RoleName>) -> ApplicationName {
-        role.map_or(&self.database.application, |role| {
-            self.planner.application_for(role, self.database)
-        })
-        .clone()
-    }
-
-    /// Returns the privileges of each declared role, except the owner, on objects of a schema: none if its entry does
-    /// not cover the schema.
-    pub(super) fn wanted(
-        &self,
-        schema: &SchemaName,
-        privileges: impl Fn(AccessLevel) -> Privileges,
-    ) -> BTreeMap<RoleName, Privileges> {
-        self.database
-            .access
-            .iter()
-            .filter(|(role, access)| *role != self.owner && access.schemas.contains(schema))
-            .map(|(role, access)| (role.clone(), privileges(access.level)))
-            .filter(|(_, privileges)| !privileges.is_empty())
-            .collect()
-    }
-
-    /// Returns the privileges of each declared role on the relations of one owner. The owner of the
-    /// database also gets privileges on relations of other roles.
-    pub(super) fn wanted_on_relations(
-        &self,
-        owner: &RoleName,
-        schema: &SchemaName,
-        kind: ObjectKind,
-    ) -> BTreeMap<RoleName, Privileges> {
-        let mut wanted = self.wanted(schema, |level| privilege::on_object(level, kind));
-        let declared =
-            self.database.owner_schemas().is_some_and(|schemas| schemas.contains(schema));
-        if declared && owner != self.owner && owner.as_str() != DATABASE_OWNER {
-            wanted.insert(self.owner.clone(), privilege::on_object_of_another(kind));
-        }
-        wanted
-    }
-
-    pub(super) fn is_managed(&self, role: &RoleName) -> bool {
-        self.planner.desired.roles.contains_key(role) && role != self.owner
-    }
-
-    /// Returns whether the objects of a role get the same grants as those of the owner.
-    pub(super) fn is_creator(&self, role: &RoleName) -> bool {
-        role == self.owner || self.database.creators.contains(role)
-    }
-
-    /// Compares one ACL with the declared privileges.
-    pub(super) fn differs(
-        &self,
-        owner: &RoleName,
-        acl: &[AclItem],
-        wanted: &BTreeMap<RoleName, Privileges>,
-        public: Option<Privileges>,
-    ) -> AclDiff {
-        let managed = |role: &RoleName| self.is_managed(role) && role != owner;
-        let mut acl_diff = acl::diff(acl, &Policy { wanted, managed: &managed, public });
-        // The owner of an object has its privileges by ownership.
-        if owner.as_str() != DATABASE_OWNER && owner != self.owner {
-            acl_diff.grant.remove(owner);
-        }
-        acl_diff
-    }
-
-    /// Adds the steps that give one ACL the declared privileges.
-    pub(super) fn acl(
-        &mut self,
-        target: &GrantTarget,
-        owner: &RoleName,
-        acl: &[AclItem],
-        wanted: &BTreeMap<RoleName, Privileges>,
-        public: Option<Privileges>,
-    ) {
-        let acl_diff = self.differs(owner, acl, wanted, public);
-        for (role, privileges) in &acl_diff.grant {
-            self.grant(target, owner, role, privileges, acl_diff.held_by_public(privileges));
-        }
-        self.revokes(target, owner, &acl_diff);
-    }
-
-    /// Grants privileges to a role. If the administrator cannot, and PUBLIC has the privileges, adds a note instead
-    /// of a refusal.
-    pub(super) fn grant(
-        &mut self,
-        target: &GrantTarget,
-        owner: &RoleName,
-        role: &RoleName,
-        privileges: &Privileges,
-        held_by_public: bool,
-    ) {
-        let summary = granted_words(privileges, target, role);
-        let statement = sql::grant(privileges, target, &Grantee::Role(role.clone()));
-        match self.execution_context(owner) {
-            Some(context) => {
-                self.push(Action::Grant, Some(role), context, summary, statement, &[]);
-            }
-            None if held_by_public => self.planner.note(NoteKind::PrivilegeThroughPublic {
-                role: role.clone(),
-                privileges: privileges.clone(),
-                object: target.words(),
-                database: self.name.clone(),
-                owner: owner.clone(),
-            }),
-            None => self.refuse_for(owner, target, "grant", Some(role), &summary, &statement),
-        }
-    }
-
-    pub(super) fn revokes(&mut self, target: &GrantTarget, owner: &RoleName, acl_diff: &AclDiff) {
-        for revoke in &acl_diff.revoke {
-            let role = match &revoke.grantee {
-                Grantee::Public => None,
-                Grantee::Role(role) => Some(role),
-            };
-            let application = self.application(role);
-            let context =
-                AclContext { target, owner, database: Some(self.name), application: &application };
-            if self.planner.refuse_dependent_grants(&context, acl_diff) {
-                return;
-            }
-            // The owner of the database cannot revoke what it granted with an option that it has lost: PostgreSQL
-            // takes pg_database_owner as the grantor.
-            let itself = Grantee::Role(self.owner.clone());
-            let held = |privilege| acl_diff.held.get(&(itself.clone(), privilege)).copied();
-            if owner.as_str() == DATABASE_OWNER
-                && revoke.grantor == *self.owner
-                && !revoke.privileges.iter().all(|privilege| held(*privilege) == Some(true))
-            {
-                let (summary, statement) = revoked(revoke, target);
-                let privileges = &revoke.privileges;
-                let statement =
-                    sql::with_grant_option(self.owner, privileges, held, target, &statement);
-                let what = BlockedStep {
-                    verb: "revoke",
-                    summary,
-                    required_role: owner,
-                    unusable_schemas: &[],
-                    role,
-                    schema_is_planned: false,
-                    statement,
-                };
-                self.planner.refuse_blocked_step(&context, what);
-                continue;
-            }
-            let Some(context) = self.execution_context(&revoke.grantor) else {
-                if revoke.grantee != Grantee::Public && acl_diff.held_by_public(&revoke.privileges)
-                {
-                    let (summary, _) = revoked(revoke, target);
-                    self.planner.note(NoteKind::RevocationWithoutEffect {
-                        step: format!("revoke {summary}"),
-                        role: revoke.grantor.clone(),
-                        database: self.name.clone(),
-                    });
-                    continue;
-                }
-                let unusable_schemas = self.schemas_without_usage(&revoke.grantor);
-                self.planner.refuse_revoke(&context, revoke, &unusable_schemas);
-                continue;
-            };
-            let (summary, statement) = revoked(revoke, target);
-            let hazards = [Hazard::RevokesAccess];
-            self.push(Action::Revoke, role, context, summary, statement, &hazards);
         }
     }
 }

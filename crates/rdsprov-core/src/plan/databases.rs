@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::acl::{self, AclDiff, Policy, with_owner};
 use super::blocked::AclContext;
 use super::planner::{Adoptable, Planner};
-use super::sql::{self, GrantTarget, Statement};
+use super::sql::{self, GrantTarget};
+use super::words::{granted_words, revoked, revoked_words};
 use super::{
-    Action, ExecuteAs, Executor, Hazard, ManualFix, Memberships, RefusalKind, Remedy, Scope, Step,
-    Transaction, orphans,
+    Action, ExecuteAs, Executor, Hazard, ManualFix, RefusalKind, Remedy, Scope, Step, Transaction,
+    orphans,
 };
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
@@ -20,32 +21,6 @@ pub(super) enum DatabaseStatus<'a> {
     Absent { unfinished: bool },
     Present(&'a observed::Database),
     Blocked,
-}
-
-/// The application and role of a step, and the role as which it is executed.
-pub(super) struct StepTarget<'b> {
-    pub application: &'b ApplicationName,
-    pub role: Option<&'b RoleName>,
-    pub execute_as: ExecuteAs,
-    pub temporary_memberships: Memberships,
-}
-
-pub(super) fn step(
-    name: &DatabaseName,
-    of: StepTarget<'_>,
-    action: Action,
-    summary: String,
-    statements: Vec<Statement>,
-    hazards: &[Hazard],
-) -> Step {
-    Step {
-        role: of.role.cloned(),
-        database: Some(name.clone()),
-        execute_as: of.execute_as,
-        temporary_memberships: of.temporary_memberships,
-        hazards: hazards.iter().copied().collect(),
-        ..Step::plain(action, of.application, summary, statements)
-    }
 }
 
 impl<'a> Planner<'a> {
@@ -180,7 +155,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Creates a database: closed to PUBLIC, marked, granted, transferred to its owner, opened.
-    pub(super) fn plan_new_database(
+    pub(super) fn create_database(
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,
@@ -195,30 +170,20 @@ impl<'a> Planner<'a> {
         // If the administrator cannot act as the owner, the role is already refused with the reason.
         self.act_as(owner)?;
         let target = GrantTarget::Database(name.clone());
-        fn by<'b>(
-            application: &'b ApplicationName,
-            role: &'b RoleName,
-            execute_as: ExecuteAs,
-        ) -> StepTarget<'b> {
-            StepTarget {
-                application,
-                role: Some(role),
-                execute_as,
-                temporary_memberships: Memberships::new(),
-            }
-        }
         // Other programs may have changed a database that an interrupted run created.
         let seen = self.observed.databases.get(name).filter(|_| unfinished);
         let comment = seen.and_then(|seen| seen.comment.clone());
         let marker =
             sql::set_database_marker(name, comment, self.marker(application, name.as_str()));
+        let step = |action, application: &ApplicationName, role: &RoleName, summary, statements| {
+            Step::new(action, application, summary, statements).for_role(role).in_database(name)
+        };
         let mut steps = vec![step(
-            name,
-            by(application, owner, ExecuteAs::Administrator),
             Action::CreateDatabase,
+            application,
+            owner,
             format!("database {name}, closed to PUBLIC"),
             vec![sql::close_database(name), marker],
-            &[],
         )];
         let acl = seen.map_or(&[] as &[_], |seen| &seen.acl);
         let wanted: BTreeMap<RoleName, Privileges> = database
@@ -230,45 +195,33 @@ impl<'a> Planner<'a> {
         let acl_diff = acl::diff(acl, &Policy { wanted: &wanted, managed: &managed, public: None });
         for (role, privileges) in &acl_diff.grant {
             steps.push(step(
-                name,
-                by(self.application_for(role, database), role, ExecuteAs::Administrator),
                 Action::Grant,
+                self.application_for(role, database),
+                role,
                 granted_words(privileges, &target, role),
                 vec![sql::grant(privileges, &target, &Grantee::Role(role.clone()))],
-                &[],
             ));
         }
         for revoke in &acl_diff.revoke {
-            let (summary, statement) = super::database::revoked(revoke, &target);
-            steps.push(step(
-                name,
-                by(application, owner, ExecuteAs::Administrator),
-                Action::Revoke,
-                summary,
-                vec![statement],
-                &[],
-            ));
+            let (summary, statement) = revoked(revoke, &target);
+            steps.push(step(Action::Revoke, application, owner, summary, vec![statement]));
         }
         let none = BTreeMap::new();
         self.settings(name, database, seen.map_or(&none, |seen| &seen.settings), &mut steps);
         steps.push(self.owner_step(name, application, None, owner));
         let connect = Privileges::from([Privilege::Connect]);
         let administrator = Grantee::Role(self.observed.administrator.name.clone());
-        steps.push(step(
-            name,
-            by(application, owner, ExecuteAs::Role(owner.clone())),
-            Action::AlterDatabase,
-            format!("database {name}: open to its owner and the administrator"),
-            vec![sql::grant(&connect, &target, &administrator), sql::finish_database(name)],
-            &[],
-        ));
+        let summary = format!("database {name}: open to its owner and the administrator");
+        let opens = vec![sql::grant(&connect, &target, &administrator), sql::finish_database(name)];
+        let opened = step(Action::AlterDatabase, application, owner, summary, opens);
+        steps.push(opened.executed_as(ExecuteAs::Role(owner.clone())));
         let mut transaction = self.transaction(Scope::NewDatabase(name.clone()), steps)?;
         transaction.before = (!unfinished).then(|| sql::create_database(name));
         Some(transaction)
     }
 
     /// Plans the owner, marker and ACL of an existing database.
-    pub(super) fn plan_database_attributes(
+    pub(super) fn database_attributes(
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,
@@ -283,14 +236,13 @@ impl<'a> Planner<'a> {
             acl = with_owner(&acl, &seen.owner, owner);
         }
         let Some(execute_as) = self.act_as(owner) else { return };
-        let mut change = |action, summary, statement, hazards: &[Hazard]| {
-            let of = StepTarget {
-                application,
-                role: database.owner.as_ref(),
-                execute_as: execute_as.clone(),
-                temporary_memberships: Memberships::new(),
-            };
-            steps.push(step(name, of, action, summary, vec![statement], hazards));
+        let mut change = |action, summary, statement, hazard: Option<Hazard>| {
+            let step = Step::new(action, application, summary, [statement])
+                .for_role(database.owner.as_ref())
+                .in_database(name)
+                .executed_as(execute_as.clone())
+                .with_hazards(hazard);
+            steps.push(step);
         };
         let marker = || {
             let marker = self.marker(application, name.as_str());
@@ -298,18 +250,18 @@ impl<'a> Planner<'a> {
         };
         match seen.marker() {
             None => {
-                change(Action::Adopt, format!("database {name}"), marker(), &[Hazard::Adopts]);
+                change(Action::Adopt, format!("database {name}"), marker(), Some(Hazard::Adopts));
             }
             Some(old) if old.name != name.as_str() => {
                 let summary =
                     format!("database {name}: marker names {name} instead of {}", old.name);
-                change(Action::AlterDatabase, summary, marker(), &[]);
+                change(Action::AlterDatabase, summary, marker(), None);
             }
             Some(_) => {}
         }
         if !seen.allow_connections {
             let summary = format!("database {name}: allows connections");
-            change(Action::AlterDatabase, summary, sql::open_database(name), &[]);
+            change(Action::AlterDatabase, summary, sql::open_database(name), None);
         }
         let administrator = &self.observed.administrator;
         let mut wanted: BTreeMap<RoleName, Privileges> = database
@@ -342,15 +294,10 @@ impl<'a> Planner<'a> {
         for (role, privileges) in &difference.grant {
             let Some(execute_as) = self.act_as(owner) else { continue };
             let application = self.application_for(role, database);
-            let of = StepTarget {
-                application,
-                role: Some(role),
-                execute_as,
-                temporary_memberships: Memberships::new(),
-            };
             let statement = sql::grant(privileges, &target, &Grantee::Role(role.clone()));
             let summary = granted_words(privileges, &target, role);
-            steps.push(step(name, of, Action::Grant, summary, vec![statement], &[]));
+            let granted = Step::new(Action::Grant, application, summary, [statement]);
+            steps.push(granted.for_role(role).in_database(name).executed_as(execute_as));
         }
         let context = AclContext {
             target: &target,
@@ -362,24 +309,22 @@ impl<'a> Planner<'a> {
             return;
         }
         for revoke in &difference.revoke {
-            let (summary, statement) = super::database::revoked(revoke, &target);
+            let (summary, statement) = revoked(revoke, &target);
             let Some(execute_as) = self.act_as(&revoke.grantor) else {
                 self.refuse_revoke(&context, revoke, &[]);
                 continue;
             };
-            let (role, hazard) = match &revoke.grantee {
-                Grantee::Public => (None, Hazard::ClosesToPublic),
-                Grantee::Role(role) => (Some(role), Hazard::RevokesAccess),
-            };
+            let role = revoke.grantee.role();
+            let hazard =
+                if role.is_some() { Hazard::RevokesAccess } else { Hazard::ClosesToPublic };
             let application =
                 role.map_or(&database.application, |role| self.application_for(role, database));
-            let of = StepTarget {
-                application,
-                role,
-                execute_as,
-                temporary_memberships: Memberships::new(),
-            };
-            steps.push(step(name, of, Action::Revoke, summary, vec![statement], &[hazard]));
+            let revocation = Step::new(Action::Revoke, application, summary, [statement])
+                .for_role(role)
+                .in_database(name)
+                .executed_as(execute_as)
+                .with_hazards([hazard]);
+            steps.push(revocation);
         }
     }
 
@@ -400,8 +345,8 @@ impl<'a> Planner<'a> {
             for (grantor, privileges) in by_grantor {
                 let application = &undeclared.application;
                 let scope = sql::RevokeScope::Privilege;
-                let statement = sql::revoke(scope, &privileges, &target, &Grantee::Public, false);
-                let summary = revoked_words(&privileges, &target, "PUBLIC");
+                let statement = sql::revoke(scope, &privileges, &target, &Grantee::Public);
+                let summary = revoked_words(&privileges, &target, &Grantee::Public);
                 let Some(execute_as) = self.act_as(grantor) else {
                     self.refuse_with_fix(
                         application,
@@ -415,37 +360,13 @@ impl<'a> Planner<'a> {
                     );
                     continue;
                 };
-                let of = StepTarget {
-                    application,
-                    role: Some(&seen.owner),
-                    execute_as,
-                    temporary_memberships: Memberships::new(),
-                };
-                let hazards = [Hazard::ClosesToPublic];
-                let name = &undeclared.database;
-                steps.push(step(name, of, Action::Revoke, summary, vec![statement], &hazards));
+                let revocation = Step::new(Action::Revoke, application, summary, [statement])
+                    .for_role(&seen.owner)
+                    .in_database(&undeclared.database)
+                    .executed_as(execute_as)
+                    .with_hazards([Hazard::ClosesToPublic]);
+                steps.push(revocation);
             }
         }
     }
-}
-
-/// Returns privileges in words: `SELECT, INSERT`.
-pub(super) fn listed(privileges: &Privileges) -> String {
-    privileges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-pub(super) fn granted_words(
-    privileges: &Privileges,
-    target: &GrantTarget,
-    role: &RoleName,
-) -> String {
-    format!("{} on {} to {role}", listed(privileges), target.words())
-}
-
-pub(super) fn revoked_words(
-    privileges: &Privileges,
-    target: &GrantTarget,
-    grantee: &str,
-) -> String {
-    format!("{} on {} from {grantee}", listed(privileges), target.words())
 }

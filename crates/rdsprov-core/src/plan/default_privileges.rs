@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::acl::{self, Policy};
-use super::database::DatabasePlanner;
-use super::databases::listed;
+use super::database_planner::DatabasePlanner;
 use super::sql::{self, RevokeScope};
+use super::words::listed;
 use super::{Action, Hazard};
 use crate::name::{RoleName, SchemaName};
-use crate::observed::{AclItem, Contents, DefaultPrivileges, Grantee};
+use crate::observed::{AclItem, Contents, DefaultPrivileges};
 use crate::privilege::{self, ObjectKind, Privileges};
 
 fn future_objects(kind: ObjectKind, creator: &RoleName, schema: Option<&SchemaName>) -> String {
@@ -82,15 +82,12 @@ impl DatabasePlanner<'_, '_> {
     }
 
     fn revoke_excess_in(&mut self, row: &DefaultPrivileges, revoke: &acl::Revoke) {
-        let (role, name) = match &revoke.grantee {
-            Grantee::Public => (None, "PUBLIC".to_owned()),
-            Grantee::Role(role) => (Some(role), role.to_string()),
-        };
         let summary = format!(
-            "{}{} on {} from {name}",
+            "{}{} on {} from {}",
             if revoke.scope == RevokeScope::GrantOption { "grant option for " } else { "" },
             listed(&revoke.privileges),
-            future_objects(row.kind, &row.role, row.schema.as_ref())
+            future_objects(row.kind, &row.role, row.schema.as_ref()),
+            revoke.grantee
         );
         let statement = sql::revoke_default(
             revoke.scope,
@@ -101,6 +98,13 @@ impl DatabasePlanner<'_, '_> {
             &revoke.grantee,
         );
         let hazards = [Hazard::RevokesAccess];
-        self.step(Action::DefaultPrivileges, role, &row.role, summary, statement, &hazards);
+        self.step(
+            Action::DefaultPrivileges,
+            revoke.grantee.role(),
+            &row.role,
+            summary,
+            statement,
+            &hazards,
+        );
     }
 }

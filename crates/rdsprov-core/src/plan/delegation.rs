@@ -3,17 +3,18 @@
 //!
 //! On the roles that the delegate creates later, it has `ADMIN OPTION` as their creator.
 
-use super::databases::granted_words;
 use super::planner::{Planner, is_public};
 use super::sql::{self, GrantTarget};
+use super::words::granted_words;
 use super::{
-    Action, ExecuteAs, Executor, Hazard, ManualFix, MembershipOption, Memberships, NoteKind,
-    Preparation, RefusalKind, Remedy, Scope, Statement, Step, Transaction,
+    Action, ExecuteAs, Executor, Hazard, ManualFix, MembershipOption, NoteKind, Preparation,
+    RefusalKind, Remedy, Scope, Statement, Step, Transaction,
 };
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
 use crate::observed::{self, Contents, Grantee, Membership, RDS_IAM};
 use crate::privilege::{Privilege, Privileges};
+use crate::probe::MembershipRevocation;
 
 const RDS_PASSWORD: &str = "rds_password";
 
@@ -28,8 +29,8 @@ impl Planner<'_> {
     ) {
         for secret in self.findings.new_secrets.clone() {
             let summary = format!("secret {secret} with a new password for role {name}");
-            let made = step(name, None, Action::CreateSecret, summary, Vec::new());
-            steps.insert(0, made);
+            let created = step(name, Action::CreateSecret, summary, []);
+            steps.insert(0, created);
         }
         if self.observed.major() >= 16 {
             self.grant_role_administration(name, role, steps);
@@ -42,19 +43,20 @@ impl Planner<'_> {
     }
 
     /// Returns whether the marker of a role says that it is a delegate.
-    pub(super) fn administers(&self, seen: &observed::Role) -> bool {
-        let administrators = ApplicationName::for_delegates();
-        seen.marker().is_some_and(|marker| marker.application == administrators.as_str())
+    pub(super) fn is_delegate(&self, seen: &observed::Role) -> bool {
+        let delegates = ApplicationName::for_delegates();
+        seen.marker().is_some_and(|marker| marker.application == delegates.as_str())
     }
 
     fn is_managed_here(&self, seen: &observed::Role) -> bool {
-        let here = |environment: &str| environment == self.desired.environment;
-        !self.administers(seen) && seen.marker().is_some_and(|marker| here(&marker.environment))
+        let environment = &self.desired.environment;
+        !self.is_delegate(seen)
+            && seen.marker().is_some_and(|marker| marker.environment == *environment)
     }
 
     /// Returns whether a delegate needs a membership or cannot lose it: only a superuser can revoke the membership
     /// that PostgreSQL grants to the creator of a role.
-    pub(super) fn administers_by(&self, membership: &Membership) -> bool {
+    pub(super) fn is_membership_of_delegate(&self, membership: &Membership) -> bool {
         let group = membership.role.as_str();
         if group == RDS_PASSWORD && self.observed.passwords.restricted {
             return true;
@@ -83,7 +85,7 @@ impl Planner<'_> {
             .get(name)
             .into_iter()
             .flat_map(|seen| &seen.memberships)
-            .filter(|membership| self.administers_by(membership))
+            .filter(|membership| self.is_membership_of_delegate(membership))
             .collect();
         let observed = self.observed;
         for (other, seen) in &observed.roles {
@@ -98,7 +100,7 @@ impl Planner<'_> {
                     self.note(NoteKind::DelegateInRdsIam { role: name.clone() });
                 }
                 let summary = format!("ADMIN OPTION on role {other} to {name}");
-                steps.push(step(name, None, Action::Grant, summary, vec![statement]));
+                steps.push(step(name, Action::Grant, summary, [statement]));
             } else if is_iam {
                 self.note(NoteKind::IamNotDelegable { role: name.clone() });
             } else {
@@ -128,15 +130,21 @@ impl Planner<'_> {
                 continue;
             }
             let summary = format!("membership of role {other} in {RDS_IAM}, from {name}");
-            let granted = vec![sql::grant_role(&group, other)];
-            let execute_as = ExecuteAs::Role(name.clone());
-            steps.push(Step { execute_as, ..step(name, None, Action::Grant, summary, granted) });
+            let granted = step(name, Action::Grant, summary, [sql::grant_role(&group, other)]);
+            steps.push(granted.executed_as(ExecuteAs::Role(name.clone())));
             let summary = format!(
                 "membership of role {other} in {RDS_IAM}, from {}",
                 observed.administrator.name
             );
-            let revoked = vec![sql::revoke_membership(&group, other, None, false)];
-            steps.push(step(name, None, Action::Revoke, summary, revoked));
+            let revocation = MembershipRevocation {
+                role: group.clone(),
+                member: other.clone(),
+                grantor: None,
+                admin_option_only: false,
+                cascade: false,
+            };
+            let statement = sql::revoke_membership(&revocation);
+            steps.push(step(name, Action::Revoke, summary, [statement]));
         }
     }
 
@@ -155,7 +163,7 @@ impl Planner<'_> {
         let statement = sql::grant_role(&group, name);
         if self.can_administer(&group) {
             let summary = format!("membership of role {name} in {group}");
-            steps.push(step(name, None, Action::Grant, summary, vec![statement]));
+            steps.push(step(name, Action::Grant, summary, [statement]));
         } else {
             let kind = RefusalKind::PasswordAdministrationRestricted { role: name.clone() };
             self.refuse_for_role(role, name, kind, Executor::MasterUserOrSuperuser, &statement);
@@ -184,9 +192,8 @@ impl Planner<'_> {
             match self.act_as(&seen.owner) {
                 Some(execute_as) => {
                     let summary = granted_words(&connect, &target, name);
-                    let granted =
-                        step(name, Some(database), Action::Grant, summary, vec![statement]);
-                    steps.push(Step { execute_as, ..granted });
+                    let granted = step(name, Action::Grant, summary, [statement]);
+                    steps.push(granted.in_database(database).executed_as(execute_as));
                 }
                 None => {
                     let kind = RefusalKind::DatabaseOwnerInaccessible {
@@ -221,21 +228,22 @@ impl Planner<'_> {
             if !administrator_owns_public(contents) {
                 continue;
             }
-            if let Some(owner) = owner.filter(|owner| !self.may_have_privileges_of(owner)) {
+            if let Some(owner) = owner.filter(|owner| !self.authority.may_have_privileges_of(owner))
+            {
                 self.refuse_without_inheritance(&ApplicationName::for_delegates(), owner);
                 continue;
             }
             let public = crate::name::SchemaName::new_unchecked("public");
             let summary = format!("schema {public} of database {database}: owner {name}");
             let statement = sql::change_schema_owner(&public, name);
-            let altered = step(name, Some(database), Action::AlterSchema, summary, vec![statement]);
             // ALTER SCHEMA … OWNER TO requires CREATE on the database.
-            let mut temporary_memberships =
-                Memberships::from([(name.clone(), MembershipOption::Set)]);
-            temporary_memberships
-                .extend(owner.map(|owner| (owner.clone(), MembershipOption::Inherit)));
-            let hazards = [Hazard::ChangesOwner].into();
-            let steps = vec![Step { temporary_memberships, hazards, ..altered }];
+            let memberships = std::iter::once((name.clone(), MembershipOption::Set))
+                .chain(owner.map(|owner| (owner.clone(), MembershipOption::Inherit)));
+            let altered = step(name, Action::AlterSchema, summary, [statement])
+                .in_database(database)
+                .with_memberships(memberships)
+                .with_hazards([Hazard::ChangesOwner]);
+            let steps = vec![altered];
             inside.extend(self.transaction(Scope::Database(database.clone()), steps));
         }
     }
@@ -261,14 +269,9 @@ impl Planner<'_> {
 
 fn step(
     role: &RoleName,
-    database: Option<&DatabaseName>,
     action: Action,
     summary: String,
-    statements: Vec<Statement>,
+    statements: impl IntoIterator<Item = Statement>,
 ) -> Step {
-    Step {
-        role: Some(role.clone()),
-        database: database.cloned(),
-        ..Step::plain(action, &ApplicationName::for_delegates(), summary, statements)
-    }
+    Step::new(action, &ApplicationName::for_delegates(), summary, statements).for_role(role)
 }

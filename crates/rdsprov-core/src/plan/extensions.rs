@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::database::{DatabasePlanner, ExecutionContext};
+use super::database_planner::{DatabasePlanner, ExecutionContext};
 use super::planner::is_public;
 use super::{
-    Action, DATABASE_OWNER, ExecuteAs, Executor, ManualFix, Preparation, RefusalKind, Remedy,
-    Scope, Step, sql,
+    Action, DATABASE_OWNER, ExecuteAs, Executor, ManualFix, MembershipOption, Preparation,
+    RefusalKind, Remedy, sql,
 };
-use crate::name::{DatabaseName, ExtensionName, SchemaName, TEMPLATE};
+use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{Contents, Grantee};
 use crate::privilege::Privilege;
+use crate::probe::{Creator, ExtensionProbe, Probe};
 
 /// For each missing extension, the extensions to create in order, itself last; `None` if it is refused.
 type Resolved = BTreeMap<ExtensionName, Option<Vec<ExtensionName>>>;
@@ -36,14 +37,14 @@ impl DatabasePlanner<'_, '_> {
         if contents.extensions.contains_key(extension) {
             return Some(Vec::new());
         }
-        if let Some(made) = resolved.get(extension) {
-            return made.clone();
+        if let Some(created) = resolved.get(extension) {
+            return created.clone();
         }
         // An extension that requires itself is left for PostgreSQL to reject.
         resolved.insert(extension.clone(), Some(Vec::new()));
-        let made = self.missing_extension(extension, required_by, contents, resolved);
-        resolved.insert(extension.clone(), made.clone());
-        made
+        let created = self.missing_extension(extension, required_by, contents, resolved);
+        resolved.insert(extension.clone(), created.clone());
+        created
     }
 
     fn missing_extension(
@@ -93,13 +94,13 @@ impl DatabasePlanner<'_, '_> {
             self.planner.refuse(application, kind);
             return None;
         }
-        let mut made: Vec<ExtensionName> = Vec::new();
+        let mut created: Vec<ExtensionName> = Vec::new();
         for one in required.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten() {
-            if !made.contains(&one) {
-                made.push(one);
+            if !created.contains(&one) {
+                created.push(one);
             }
         }
-        made.push(extension.clone());
+        created.push(extension.clone());
         let schema = schema.as_ref();
         let statement = sql::create_extension(extension, schema);
         let summary = match required_by {
@@ -111,9 +112,9 @@ impl DatabasePlanner<'_, '_> {
         let role = Some(self.owner);
         if available.may_be_created_by_owner() {
             self.step(Action::CreateExtension, role, self.owner, summary, statement, &[]);
-            return Some(made);
+            return Some(created);
         }
-        if let Some(reason) = self.denial_reason(&made, schema) {
+        if let Some(reason) = self.denial_reason(&created, schema) {
             let exists = |schema| contents.schemas.contains_key(schema);
             let executor = Executor::MasterUserOrSuperuser;
             let fix = ManualFix { database: Some(database.clone()), sql: statement.redacted() };
@@ -133,39 +134,47 @@ impl DatabasePlanner<'_, '_> {
         }
         let context = ExecutionContext::plain(ExecuteAs::Administrator);
         self.push(Action::CreateExtension, role, context, summary, statement, &[]);
-        Some(made)
+        Some(created)
     }
 
-    /// Returns why the server rejects the creation of extensions, tried in this order: in the database, or in the
+    /// Returns why the server rejects the creation of extensions, probed in this order: in the database, or in the
     /// template if the database does not exist yet.
     fn denial_reason(
-        &self,
+        &mut self,
         extensions: &[ExtensionName],
         schema: Option<&SchemaName>,
     ) -> Option<String> {
         let observed = self.planner.observed;
         let seen = observed.databases.get(self.name).filter(|_| !self.is_new);
-        let database_of_probe = match &observed.template {
+        let database = match &observed.template {
             _ if seen.is_some() => self.name.clone(),
             Some(_) => DatabaseName::new_unchecked(TEMPLATE),
             None => observed.admin_database.clone(),
         };
-        let owner = seen.and_then(|seen| self.planner.act_as(&seen.owner));
-        let of_owner =
-            |name| observed.extensions.get(name).is_some_and(|one| one.may_be_created_by_owner());
-        let steps = extensions.iter().map(|name| {
-            let execute_as = owner.clone().filter(|_| of_owner(name));
-            let statement = sql::create_extension(name, None);
-            let application = &self.database.application;
-            let step =
-                Step::plain(Action::CreateExtension, application, String::new(), vec![statement]);
-            Step { execute_as: execute_as.unwrap_or(ExecuteAs::Administrator), ..step }
-        });
-        let probe = self
-            .planner
-            .transaction(Scope::Database(database_of_probe.clone()), steps.collect())?;
-        let probe = sql::extension_probe(&probe, schema, observed.major());
-        self.planner.denial_reason_in(&database_of_probe, &probe)
+        let owner = match seen.and_then(|seen| self.planner.act_as(&seen.owner)) {
+            Some(ExecuteAs::Role(owner)) => Some(owner),
+            Some(ExecuteAs::Administrator) | None => None,
+        };
+        let creator = |name: &ExtensionName| {
+            let by_owner = observed.extensions.get(name)?.may_be_created_by_owner();
+            (by_owner && owner.is_some()).then_some(Creator::Owner)
+        };
+        let extensions: Vec<_> = extensions
+            .iter()
+            .map(|name| (name.clone(), creator(name).unwrap_or(Creator::Administrator)))
+            .collect();
+        let acts_as_owner = extensions.iter().any(|(_, creator)| *creator == Creator::Owner);
+        let is_member = |owner: &RoleName| {
+            self.planner.authority.is_member_already(owner, MembershipOption::Set)
+        };
+        let needs_membership = acts_as_owner && owner.as_ref().is_some_and(|one| !is_member(one));
+        self.planner.denial_reason(Probe::CreateExtensions(ExtensionProbe {
+            database,
+            schema: schema.cloned(),
+            owner: owner.filter(|_| acts_as_owner),
+            needs_membership,
+            extensions,
+        }))
     }
 
     /// Returns the schema for an extension: `public` if the owner may create in it, otherwise the first schema of the

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strum::{EnumDiscriminants, EnumIter, IntoStaticStr};
 
-use super::databases::listed;
+use super::words::listed;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::RDS_IAM;
 use crate::privilege::Privileges;

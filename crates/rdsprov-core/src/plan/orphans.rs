@@ -1,6 +1,6 @@
 //! Reports orphans and undeclared databases. A plan does not change them, except plugin databases.
 
-use super::databases::listed;
+use super::words::listed;
 use super::{Orphan, Undeclared};
 use crate::desired::Desired;
 use crate::marker::Marker;

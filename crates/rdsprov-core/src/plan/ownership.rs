@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::with_owner;
-use super::database::DatabasePlanner;
-use super::databases::{StepTarget, granted_words, revoked_words, step};
+use super::database_planner::DatabasePlanner;
 use super::planner::Planner;
 use super::sql::{self, GrantTarget, SharedObject, Statement};
+use super::words::{granted_words, revoked_words};
 use super::{
-    Action, ExecuteAs, Executor, Hazard, ManualFix, MembershipOption, Memberships, Preparation,
-    RefusalKind, Remedy, Step,
+    Action, Executor, Hazard, ManualFix, MembershipOption, Preparation, RefusalKind, Remedy, Step,
 };
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, quote};
@@ -27,7 +26,7 @@ impl Planner<'_> {
         to: &RoleName,
     ) -> bool {
         let can_act_as_both = self.act_as(from).is_some() && self.act_as(to).is_some();
-        if can_act_as_both && !self.may_have_privileges_of(from) {
+        if can_act_as_both && !self.authority.may_have_privileges_of(from) {
             self.refuse_without_inheritance(application, from);
             return false;
         }
@@ -197,24 +196,14 @@ impl Planner<'_> {
         from: Option<&RoleName>,
         to: &RoleName,
     ) -> Step {
-        let mut temporary_memberships = Memberships::from([(to.clone(), MembershipOption::Set)]);
-        temporary_memberships.extend(from.map(|from| (from.clone(), MembershipOption::Inherit)));
-        let step_target = StepTarget {
-            application,
-            role: Some(to),
-            execute_as: ExecuteAs::Administrator,
-            temporary_memberships,
-        };
+        let memberships = std::iter::once((to.clone(), MembershipOption::Set))
+            .chain(from.map(|from| (from.clone(), MembershipOption::Inherit)));
         let summary = format!("database {name}: owner {to}");
-        let hazards: &[Hazard] = if from.is_some() { &[Hazard::ChangesOwner] } else { &[] };
-        step(
-            name,
-            step_target,
-            Action::AlterDatabase,
-            summary,
-            vec![sql::change_owner(name, to)],
-            hazards,
-        )
+        Step::new(Action::AlterDatabase, application, summary, [sql::change_owner(name, to)])
+            .for_role(to)
+            .in_database(name)
+            .with_memberships(memberships)
+            .with_hazards(from.map(|_| Hazard::ChangesOwner))
     }
 
     /// Grants `CONNECT` to the administrator, so that the next plan can observe the objects to transfer.
@@ -227,15 +216,12 @@ impl Planner<'_> {
     ) {
         let Some(execute_as) = self.act_as(&seen.owner) else { return };
         let application = &database.application;
-        let mut change = |action, summary, statement, hazards: &[Hazard]| {
-            let execute_as = execute_as.clone();
-            let step_target = StepTarget {
-                application,
-                role: None,
-                execute_as,
-                temporary_memberships: Memberships::new(),
-            };
-            steps.push(step(name, step_target, action, summary, vec![statement], hazards));
+        let mut change = |action, summary, statement, hazard: Option<Hazard>| {
+            let step = Step::new(action, application, summary, [statement])
+                .in_database(name)
+                .executed_as(execute_as.clone())
+                .with_hazards(hazard);
+            steps.push(step);
         };
         let target = GrantTarget::Database(name.clone());
         let held_by = |grantee: &Grantee| -> Privileges {
@@ -246,20 +232,20 @@ impl Planner<'_> {
             // As soon as the database allows connections, PUBLIC could connect to it.
             let public = held_by(&Grantee::Public);
             if !public.is_empty() {
-                let summary = revoked_words(&public, &target, "PUBLIC");
+                let summary = revoked_words(&public, &target, &Grantee::Public);
                 let scope = sql::RevokeScope::Privilege;
-                let statement = sql::revoke(scope, &public, &target, &Grantee::Public, false);
-                change(Action::Revoke, summary, statement, &[Hazard::ClosesToPublic]);
+                let statement = sql::revoke(scope, &public, &target, &Grantee::Public);
+                change(Action::Revoke, summary, statement, Some(Hazard::ClosesToPublic));
             }
             let summary = format!("database {name}: allows connections");
-            change(Action::AlterDatabase, summary, sql::open_database(name), &[]);
+            change(Action::AlterDatabase, summary, sql::open_database(name), None);
         }
         let administrator = Grantee::Role(self.observed.administrator.name.clone());
         if !held_by(&administrator).contains(&Privilege::Connect) {
             let connect = Privileges::from([Privilege::Connect]);
             let statement = sql::grant(&connect, &target, &administrator);
             let summary = granted_words(&connect, &target, &self.observed.administrator.name);
-            change(Action::Grant, summary, statement, &[]);
+            change(Action::Grant, summary, statement, None);
         }
     }
 }
@@ -314,17 +300,14 @@ impl DatabasePlanner<'_, '_> {
         if statements.is_empty() {
             return;
         }
-        let temporary_memberships =
-            [from, &to].map(|role| (role.clone(), MembershipOption::Inherit)).into_iter().collect();
         let summary = format!("objects of {from} in database {}: owner {to}", self.name);
         let application = &self.database.application;
-        self.steps.push(Step {
-            role: Some(to.clone()),
-            database: Some(self.name.clone()),
-            temporary_memberships,
-            hazards: BTreeSet::from([Hazard::ChangesOwner]),
-            ..Step::plain(Action::ReassignOwned, application, summary, statements)
-        });
+        let transferred = Step::new(Action::ReassignOwned, application, summary, statements)
+            .for_role(&to)
+            .in_database(self.name)
+            .with_memberships([from, &to].map(|role| (role.clone(), MembershipOption::Inherit)))
+            .with_hazards([Hazard::ChangesOwner]);
+        self.steps.push(transferred);
     }
 
     fn refuse_untransferable(
@@ -384,9 +367,9 @@ impl DatabasePlanner<'_, '_> {
                 None => declared.cloned(),
             }
         };
-        let there = &self.planner.observed.databases;
-        let databases = there.keys().chain(desired.keys()).filter(|name| {
-            *name != self.name && owner_then(name, there.get(name)).as_ref() == Some(from)
+        let observed = &self.planner.observed.databases;
+        let databases = observed.keys().chain(desired.keys()).filter(|name| {
+            *name != self.name && owner_then(name, observed.get(name)).as_ref() == Some(from)
         });
         let shared: BTreeSet<SharedObject<'_>> = databases
             .map(SharedObject::Database)

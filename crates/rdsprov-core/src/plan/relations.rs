@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::acl::AclDiff;
-use super::database::DatabasePlanner;
+use super::database_planner::DatabasePlanner;
 use super::sql::GrantTarget;
 use crate::name::{RoleName, SchemaName};
 use crate::observed::{Columns, Relations};
@@ -77,7 +77,7 @@ impl DatabasePlanner<'_, '_> {
         wanted: &BTreeMap<RoleName, Privileges>,
     ) -> AclDiff {
         let of_creator = covered && self.is_creator(&group.owner);
-        let public = of_creator.then(|| group.given_to_public.clone());
+        let public = of_creator.then(|| group.initial_privileges_of_public.clone());
         if !group.of_extension {
             return self.differs(&group.owner, &group.acl, wanted, public);
         }
@@ -99,14 +99,13 @@ impl DatabasePlanner<'_, '_> {
         groups: &[&Relations],
         all: bool,
     ) -> GrantTarget {
+        let numbers = groups.iter().map(|group| group.number);
+        self.planner.relation_names.changed.extend(numbers.clone());
         if all && self.execution_context(owner).is_some() {
             return GrantTarget::AllRelations { kind, schema: schema.clone() };
         }
-        let mut names = Vec::new();
-        for group in groups {
-            self.planner.named.insert(group.number);
-            names.extend(group.names.iter().cloned());
-        }
+        self.planner.relation_names.named.extend(numbers);
+        let mut names: Vec<_> = groups.iter().flat_map(|group| &group.names).cloned().collect();
         names.sort();
         GrantTarget::Relations { kind, schema: schema.clone(), names }
     }
@@ -120,7 +119,7 @@ impl DatabasePlanner<'_, '_> {
         } else {
             self.wanted(schema, |level| privilege::on_object(level, ObjectKind::Table))
         };
-        let public = of_creator.then(|| columns.given_to_public.clone());
+        let public = of_creator.then(|| columns.initial_privileges_of_public.clone());
         let mut acl_diff = self.differs(&columns.owner, &columns.acl, &allowed, public);
         acl_diff.grant.clear();
         let target = GrantTarget::Columns {

@@ -161,14 +161,8 @@ impl Plan {
     /// Returns the same script, with options and operations as a front end spells them.
     #[must_use]
     pub fn to_sql_worded(&self, wording: &dyn Wording) -> String {
-        let secrets: BTreeSet<&SecretId> = self
-            .steps()
-            .flat_map(|step| &step.statements)
-            .filter_map(|statement| match statement {
-                Statement::Password { secret, .. } => Some(secret),
-                _ => None,
-            })
-            .collect();
+        let secrets: BTreeSet<&SecretId> =
+            self.steps().flat_map(|step| &step.statements).filter_map(Statement::secret).collect();
         let variables: BTreeMap<&SecretId, String> = secrets
             .into_iter()
             .enumerate()
@@ -237,8 +231,8 @@ impl Plan {
             if let Scope::Database(name) = &transaction.scope {
                 text.push_str(&connect(name));
             }
-            for (_, statement) in transaction.script(self.server_major) {
-                let _ = writeln!(text, "{};", written(&statement)?);
+            for line in transaction.script() {
+                let _ = writeln!(text, "{};", written(&line.statement(self.server_major))?);
             }
         }
         Ok(text)

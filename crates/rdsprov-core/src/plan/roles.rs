@@ -7,22 +7,18 @@ use super::{Action, ExecuteAs, Executor, Hazard, ManualFix, NoteKind, RefusalKin
 use crate::desired::{self, Credential};
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{self, Membership, PasswordCheck, RDS_IAM};
+use crate::probe::{MembershipRevocation, Probe};
 use crate::secrets::SecretId;
 
-/// Creates a step on a role that the administrator executes as itself.
+/// Creates a step on a declared role.
 fn step(
     name: &RoleName,
     role: &desired::Role,
     action: Action,
     summary: String,
     statements: Vec<sql::Statement>,
-    hazards: &[Hazard],
 ) -> Step {
-    Step {
-        role: Some(name.clone()),
-        hazards: hazards.iter().copied().collect(),
-        ..Step::plain(action, &role.application, summary, statements)
-    }
+    Step::new(action, &role.application, summary, statements).for_role(name)
 }
 
 impl Planner<'_> {
@@ -45,9 +41,7 @@ impl Planner<'_> {
 
     /// Checks the rules of the server for passwords, if a step sets one.
     fn passwords_can_be_set(&mut self, steps: &[Step]) {
-        let of_password = |step: &&Step| {
-            step.statements.iter().any(|one| matches!(one, sql::Statement::Password { .. }))
-        };
+        let of_password = |step: &&Step| step.statements.iter().any(|one| one.secret().is_some());
         let Some(first) = steps.iter().find(of_password) else { return };
         let rules = &self.observed.passwords;
         let administrator = self.observed.administrator.clone();
@@ -95,7 +89,7 @@ impl Planner<'_> {
         if role.connection_limit != -1 {
             attributes.push(format!("CONNECTION LIMIT {}", role.connection_limit));
         }
-        let proof = match &role.credential {
+        let authentication = match &role.credential {
             Credential::Password(secret) => self.password_from(secret),
             Credential::Iam => "IAM token".to_owned(),
         };
@@ -104,12 +98,11 @@ impl Planner<'_> {
             name,
             role,
             Action::CreateRole,
-            format!("role {name}: {}, {proof}", attributes.join(" ")),
+            format!("role {name}: {}, {authentication}", attributes.join(" ")),
             vec![
                 sql::create_role(name, role.secret(), &attributes),
                 sql::set_role_marker(name, None, marker),
             ],
-            &[],
         ));
         if role.credential == Credential::Iam {
             self.join_rds_iam(name, role, Vec::new(), steps);
@@ -150,13 +143,13 @@ impl Planner<'_> {
             });
         }
         let summary = format!("membership of role {name} in {RDS_IAM}");
-        let (summary, hazards): (_, &[Hazard]) = if before.is_empty() {
-            (summary, &[])
+        let (summary, hazard) = if before.is_empty() {
+            (summary, None)
         } else {
-            (format!("{summary}; removes its password"), &[Hazard::ResetsPassword])
+            (format!("{summary}; removes its password"), Some(Hazard::ResetsPassword))
         };
         before.push(sql::grant_role(&group, name));
-        steps.push(step(name, role, Action::Grant, summary, before, hazards));
+        steps.push(step(name, role, Action::Grant, summary, before).with_hazards(hazard));
     }
 
     fn role_that_exists(
@@ -171,14 +164,14 @@ impl Planner<'_> {
         }
         if let Some(marker) = seen.marker()
             && role.administers
-            && !self.administers(seen)
+            && !self.is_delegate(seen)
         {
             let application = marker.application;
             let kind = RefusalKind::RoleOfApplication { role: name.clone(), application };
             self.refuse(&role.application, kind);
             return;
         }
-        if !role.administers && self.administers(seen) {
+        if !role.administers && self.is_delegate(seen) {
             let kind = RefusalKind::RoleIsDelegate { role: name.clone() };
             self.refuse(&role.application, kind);
             return;
@@ -197,12 +190,12 @@ impl Planner<'_> {
             vec![sql::set_role_marker(name, seen.comment.clone(), marker)]
         };
         if adopts {
-            let hazards = [Hazard::Adopts];
             let summary = format!("role {name}");
-            steps.push(step(name, role, Action::Adopt, summary, marked(self), &hazards));
+            let adopted = step(name, role, Action::Adopt, summary, marked(self));
+            steps.push(adopted.with_hazards([Hazard::Adopts]));
         } else if let Some(marker) = seen.marker().filter(|marker| marker.name != name.as_str()) {
             let summary = format!("role {name}: marker names {name} instead of {}", marker.name);
-            steps.push(step(name, role, Action::AlterRole, summary, marked(self), &[]));
+            steps.push(step(name, role, Action::AlterRole, summary, marked(self)));
         }
         attributes(name, role, seen, steps);
         self.credential(name, role, seen, steps);
@@ -232,7 +225,7 @@ impl Planner<'_> {
         if held.is_empty() {
             return false;
         }
-        let not: Vec<String> = held.iter().map(|attribute| format!("NO{attribute}")).collect();
+        let revoked: Vec<String> = held.iter().map(|attribute| format!("NO{attribute}")).collect();
         self.refuse_with_fix(
             application,
             RefusalKind::RoleAttributesForbidden {
@@ -240,7 +233,7 @@ impl Planner<'_> {
                 attributes: held.iter().map(ToString::to_string).collect(),
             },
             Executor::Superuser,
-            ManualFix { database: None, sql: sql::alter_role(name, &not).redacted() },
+            ManualFix { database: None, sql: sql::alter_role(name, &revoked).redacted() },
         );
         true
     }
@@ -264,14 +257,10 @@ impl Planner<'_> {
         };
         let password = self.password_from(secret);
         let set = |steps: &mut Vec<Step>| {
-            steps.push(step(
-                name,
-                role,
-                Action::SetPassword,
-                format!("role {name}, {password}"),
-                vec![sql::set_password(name, secret)],
-                &[Hazard::ResetsPassword],
-            ));
+            let summary = format!("role {name}, {password}");
+            let statements = vec![sql::set_password(name, secret)];
+            let set = step(name, role, Action::SetPassword, summary, statements);
+            steps.push(set.with_hazards([Hazard::ResetsPassword]));
         };
         match self.observed.password_checks.get(name) {
             // A freshly generated password cannot be in use yet.
@@ -302,7 +291,7 @@ impl Planner<'_> {
             grants_depend_on_grantors && self.desired.roles.contains_key(&membership.grantor)
         };
         if role.administers {
-            let excess = seen.memberships.iter().filter(|one| !self.administers_by(one));
+            let excess = seen.memberships.iter().filter(|one| !self.is_membership_of_delegate(one));
             for membership in excess.collect::<Vec<_>>() {
                 self.end_membership(name, role, seen, membership, false, steps);
             }
@@ -334,7 +323,7 @@ impl Planner<'_> {
         role: &desired::Role,
         seen: &observed::Role,
         membership: &Membership,
-        only_admin_option: bool,
+        admin_option_only: bool,
         steps: &mut Vec<Step>,
     ) {
         let group = &membership.role;
@@ -345,13 +334,15 @@ impl Planner<'_> {
             .filter(|granted| major >= 16 && membership.admin && granted.role == *group)
             .map(|granted| &granted.member)
             .collect();
-        let cascade = if dependents.is_empty() { "" } else { " CASCADE" };
-        let plain =
-            sql::revoke_membership(group, name, None, only_admin_option).redacted() + cascade;
+        let plain = MembershipRevocation {
+            role: group.clone(),
+            member: name.clone(),
+            grantor: None,
+            admin_option_only,
+            cascade: !dependents.is_empty(),
+        };
         let by_grantor =
-            sql::revoke_membership(group, name, Some(&membership.grantor), only_admin_option)
-                .redacted()
-                + cascade;
+            MembershipRevocation { grantor: Some(membership.grantor.clone()), ..plain.clone() };
         let unmanaged: Vec<&RoleName> = dependents
             .iter()
             .copied()
@@ -359,7 +350,8 @@ impl Planner<'_> {
             .collect();
         if !unmanaged.is_empty() {
             let again = unmanaged.iter().map(|member| sql::grant_role(group, member).redacted());
-            let statement = again.chain([by_grantor.clone()]).collect::<Vec<_>>().join("; ");
+            let revoked = sql::revoke_membership(&by_grantor).redacted();
+            let statement = again.chain([revoked]).collect::<Vec<_>>().join("; ");
             self.refuse_with_fix(
                 &role.application,
                 RefusalKind::DependentMembership {
@@ -375,10 +367,14 @@ impl Planner<'_> {
         let administrator = &self.observed.administrator;
         let of_administrator = membership.grantor == administrator.name;
         let group_is_super = self.observed.roles.get(group).is_some_and(|group| group.superuser);
-        let (execute_as, statement) = if major < 16 {
+        let authority = self.authority;
+        let from_server = |revocation: &MembershipRevocation| {
+            authority.if_server_allows(Probe::RevokeMembership(revocation.clone()))
+        };
+        let (execute_as, revocation) = if major < 16 {
             let may = administrator.superuser
                 || (administrator.create_role && !group_is_super)
-                || self.server_allows(&plain);
+                || self.is_allowed(from_server(&plain));
             (may.then_some(ExecuteAs::Administrator), plain)
         } else if administrator.superuser {
             (Some(ExecuteAs::Administrator), by_grantor)
@@ -387,21 +383,20 @@ impl Planner<'_> {
         } else if let Some(execute_as) = self.act_as(&membership.grantor) {
             (Some(execute_as), plain)
         } else {
-            let may = self.server_allows(&by_grantor);
+            let may = self.is_allowed(from_server(&by_grantor));
             (may.then_some(ExecuteAs::Administrator), by_grantor)
         };
-        let what = if only_admin_option { "ADMIN OPTION of role" } else { "membership of role" };
+        let statement = sql::revoke_membership(&revocation);
+        let object = if admin_option_only { "ADMIN OPTION of role" } else { "membership of role" };
         match execute_as {
             Some(execute_as) => {
                 let words = match dependents.into_iter().map(RoleName::as_str).collect::<Vec<_>>() {
                     none if none.is_empty() => String::new(),
                     some => format!(", and with it that of {}", some.join(", ")),
                 };
-                let summary = format!("{what} {name} in {group}{words}");
-                let statement = sql::Statement::Sql(statement);
-                let hazards = [Hazard::RevokesAccess];
-                let step = step(name, role, Action::Revoke, summary, vec![statement], &hazards);
-                steps.push(Step { execute_as, ..step });
+                let summary = format!("{object} {name} in {group}{words}");
+                let revoked = step(name, role, Action::Revoke, summary, vec![statement]);
+                steps.push(revoked.executed_as(execute_as).with_hazards([Hazard::RevokesAccess]));
             }
             None => self.refuse_with_fix(
                 &role.application,
@@ -411,7 +406,7 @@ impl Planner<'_> {
                     grantor: membership.grantor.clone(),
                 },
                 Executor::Role(membership.grantor.clone()),
-                ManualFix { database: None, sql: statement },
+                ManualFix { database: None, sql: statement.redacted() },
             ),
         }
     }
@@ -441,14 +436,9 @@ fn attributes(name: &RoleName, role: &desired::Role, seen: &observed::Role, step
     if attributes.is_empty() {
         return;
     }
-    let hazards: &[Hazard] =
-        if loses_createrole || loses_createdb { &[Hazard::RevokesAccess] } else { &[] };
-    steps.push(step(
-        name,
-        role,
-        Action::AlterRole,
-        format!("role {name}: {}", attributes.join(" ")),
-        vec![sql::alter_role(name, &attributes)],
-        hazards,
-    ));
+    let hazard = (loses_createrole || loses_createdb).then_some(Hazard::RevokesAccess);
+    let summary = format!("role {name}: {}", attributes.join(" "));
+    let statements = vec![sql::alter_role(name, &attributes)];
+    let altered = step(name, role, Action::AlterRole, summary, statements);
+    steps.push(altered.with_hazards(hazard));
 }

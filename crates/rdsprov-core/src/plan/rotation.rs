@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::planner::Planner;
 use super::{
-    Action, FORMAT_VERSION, Hazard, Memberships, NoteKind, Plan, RefusalKind, Scope,
-    SecretFindings, Statement, Step, Transaction, sql,
+    Action, Hazard, Memberships, NoteKind, Plan, RefusalKind, Scope, SecretFindings, Step,
+    Transaction, sql,
 };
 use crate::desired::Desired;
 use crate::observed::{Observed, RDS_IAM};
@@ -73,21 +73,7 @@ impl Plan {
                 planner.note(note);
             }
         }
-        let plan = Self {
-            format_version: FORMAT_VERSION,
-            environment: desired.environment.clone(),
-            digest: String::new(),
-            observed: String::new(),
-            server_major: observed.major(),
-            transactions,
-            refusals: planner.findings.refusals,
-            orphaned: Vec::new(),
-            undeclared: Vec::new(),
-            notes: planner.findings.notes,
-            deferred: Vec::new(),
-            applications: Vec::new(),
-            probes: planner.probes.into_inner(),
-        };
+        let plan = planner.into_plan(transactions);
         plan.with_digest(&desired, &observed)
     }
 }
@@ -181,14 +167,9 @@ fn transaction(state: &RotationState) -> Transaction {
 fn step(state: &RotationState, action: Action, summary: String) -> Step {
     let Rotation { role, secret, application, .. } = &state.rotation;
     let sets = matches!(action, Action::SetPassword | Action::RestorePassword);
-    let statements: Vec<Statement> =
-        sets.then(|| sql::set_password(role, secret)).into_iter().collect();
-    let hazards = (action == Action::SetPassword).then_some(Hazard::ResetsPassword);
-    Step {
-        role: Some(role.clone()),
-        hazards: hazards.into_iter().collect(),
-        ..Step::plain(action, application, summary, statements)
-    }
+    let statements = sets.then(|| sql::set_password(role, secret));
+    let hazard = (action == Action::SetPassword).then_some(Hazard::ResetsPassword);
+    Step::new(action, application, summary, statements).for_role(role).with_hazards(hazard)
 }
 
 /// Returns the step after a rotation that failed when the password was set: it restores the current password.

@@ -9,8 +9,9 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::plan::{FORMAT_VERSION, Plan, digest};
 use super::render::{line, visible};
-use super::{FORMAT_VERSION, Plan, Scope, Statement, Step, Transaction, digest};
+use super::{Scope, Statement, Step, Transaction};
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::{AclDiff, with_owner};
-use super::database::{DatabasePlanner, ExecutionContext};
+use super::database_planner::{DatabasePlanner, ExecutionContext, ResolvedSchema};
 use super::planner::is_public;
 use super::sql::{self, GrantTarget};
 use super::{
@@ -14,14 +14,6 @@ use super::{
 use crate::name::{RoleName, SchemaName};
 use crate::observed::{AclItem, Contents, Grantee, Schema};
 use crate::privilege::{self, ObjectKind, Privilege, Privileges};
-
-/// A schema, while the objects in it are compared.
-pub(super) struct ResolvedSchema {
-    pub name: SchemaName,
-    pub owner: RoleName,
-    /// The roles with `USAGE` on it after its own ACL is changed.
-    pub users: BTreeSet<Grantee>,
-}
 
 /// Returns the contents of a new database, if the template could not be observed.
 pub(super) fn default_contents(major: u32, administrator: &RoleName) -> Contents {
@@ -103,17 +95,18 @@ impl DatabasePlanner<'_, '_> {
 
     /// Transfers declared schemas of other roles to the owner, without the objects in them, if the run allows it.
     /// Returns the contents after that.
-    pub(super) fn take_over_schemas<'c>(&mut self, contents: &'c Contents) -> Cow<'c, Contents> {
+    pub(super) fn transfer_schemas<'c>(&mut self, contents: &'c Contents) -> Cow<'c, Contents> {
         let mut contents = Cow::Borrowed(contents);
         if !self.planner.desired.may_change_owners {
             return contents;
         }
         let owner = self.owner.clone();
-        for name in self.database.owner_schemas().into_iter().flatten() {
+        let database = self.database;
+        for name in database.owner_schemas().into_iter().flatten() {
             let Some(schema) = contents.schemas.get(name) else { continue };
             let from = schema.owner.clone();
             let stays = is_public(name) || from == owner || from.as_str() == DATABASE_OWNER;
-            if stays || !self.may_take_over(&from) {
+            if stays || !self.may_transfer_schema(&from) {
                 continue;
             }
             // ALTER SCHEMA … OWNER TO requires CREATE on the database.
@@ -139,12 +132,12 @@ impl DatabasePlanner<'_, '_> {
 
     /// Returns whether the administrator can transfer a schema of another role to the owner. The objects of a managed
     /// role that must not own any are refused together instead.
-    fn may_take_over(&self, from: &RoleName) -> bool {
+    fn may_transfer_schema(&mut self, from: &RoleName) -> bool {
         let is_refused = self.is_managed(from) && !self.is_creator(from);
         !is_refused
             && self.planner.act_as(from).is_some()
             && self.planner.act_as(self.owner).is_some()
-            && self.planner.may_have_privileges_of(from)
+            && self.planner.authority.may_have_privileges_of(from)
     }
 
     pub(super) fn schema(&mut self, name: &SchemaName, schema: &Schema) {
@@ -192,7 +185,7 @@ impl DatabasePlanner<'_, '_> {
             database: place,
             owner: of.clone(),
             declared: self.owner.clone(),
-            can_be_allowed: self.may_take_over(of),
+            can_be_allowed: self.may_transfer_schema(of),
         };
         let executor = Executor::MasterUserOrSuperuser;
         self.planner.refuse_with_fix(&self.database.application, kind, executor, manual_fix);

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::databases::{StepTarget, step};
 use super::planner::Planner;
-use super::{Action, ExecuteAs, Executor, ManualFix, Memberships, RefusalKind, Step, sql};
+use super::{Action, Executor, ManualFix, RefusalKind, Step, sql};
 use crate::desired;
 use crate::name::{DatabaseName, RoleName};
+use crate::probe::Probe;
 use crate::setting::Parameter;
 
 impl Planner<'_> {
@@ -29,9 +29,9 @@ impl Planner<'_> {
                 if held.get(parameter).is_some_and(|held| parameter.same(held, value)) {
                     continue;
                 }
-                let tried =
-                    sql::set_parameter(None, &self.observed.admin_database, parameter, Some(value));
-                if let Some(reason) = self.denial_reason(&tried.redacted()) {
+                let probe =
+                    Probe::SetParameter { parameter: parameter.clone(), value: value.clone() };
+                if let Some(reason) = self.denial_reason(probe) {
                     self.refuse(
                         &application,
                         RefusalKind::SettingRejected {
@@ -55,8 +55,12 @@ impl Planner<'_> {
             }
             for parameter in excess {
                 // Only a superuser may reset a parameter that only a superuser may set.
-                let statement = sql::set_parameter(Some(role), name, parameter, None).redacted();
-                match self.denial_reason(&statement) {
+                let probe = Probe::ResetParameter {
+                    parameter: parameter.clone(),
+                    role: role.clone(),
+                    database: name.clone(),
+                };
+                match self.denial_reason(probe) {
                     None => changes.push((parameter, None)),
                     Some(reason) => self.refuse_with_fix(
                         &application,
@@ -67,23 +71,22 @@ impl Planner<'_> {
                             reason,
                         },
                         Executor::Superuser,
-                        ManualFix { database: None, sql: statement },
+                        ManualFix {
+                            database: None,
+                            sql: sql::set_parameter(Some(role), name, parameter, None).redacted(),
+                        },
                     ),
                 }
             }
             steps.extend(changes.into_iter().map(|(parameter, value)| {
-                let of = StepTarget {
-                    application: &application,
-                    role: Some(role),
-                    execute_as: ExecuteAs::Administrator,
-                    temporary_memberships: Memberships::new(),
-                };
                 let summary = match value {
                     Some(value) => format!("{parameter} = {value:?} for {role} in database {name}"),
                     None => format!("{parameter} for {role} in database {name}: reset"),
                 };
                 let statement = sql::set_parameter(Some(role), name, parameter, value);
-                step(name, of, Action::SetParameter, summary, vec![statement], &[])
+                Step::new(Action::SetParameter, &application, summary, [statement])
+                    .for_role(role)
+                    .in_database(name)
             }));
         }
     }

@@ -12,7 +12,7 @@ use tokio_postgres::error::SqlState;
 use super::connect::{Endpoint, Session, describe_error};
 use super::provisioner::Lock;
 use crate::name::DatabaseName;
-use crate::plan::{Action, Plan, Scope, Slots, Statement, Step, Transaction};
+use crate::plan::{Action, Line, Plan, Scope, Slots, Statement, Step, Transaction};
 
 /// The result of executing a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,13 +230,14 @@ async fn run(
     };
     let _ = session.take_notices();
     let mut open = false;
-    let script = transaction.script(server_major);
     let done = usize::from(progress.created);
-    for (step, statement) in script.into_iter().skip(done) {
+    for line in transaction.script().into_iter().skip(done) {
+        let step = line.step();
+        let statement = line.statement(server_major);
         let text = statement.redacted();
-        let statement = match options.interrupt.map(|interrupt| interrupt(&text)) {
-            None | Some(ControlFlow::Continue(())) => statement,
-            Some(ControlFlow::Break(Fault::Sent(other))) => Statement::Sql(other.to_owned()),
+        let request = match options.interrupt.map(|interrupt| interrupt(&text)) {
+            None | Some(ControlFlow::Continue(())) => Request::Statement(&statement),
+            Some(ControlFlow::Break(Fault::Sent(other))) => Request::Fault(other),
             // Nothing is sent to the server, which then finds the connection
             // closed, as after SIGKILL.
             Some(ControlFlow::Break(Fault::Killed)) => {
@@ -251,7 +252,7 @@ async fn run(
         let started = Instant::now();
         let result = tokio::select! {
             biased;
-            result = execute(session, &statement, slots, !open) => result,
+            result = execute(session, &request, slots, matches!(line, Line::Before(_))) => result,
             () = stopped(options.stop.clone()) => {
                 admin.cancel(session).await;
                 // The server executes `ROLLBACK` after the cancelled statement has ended.
@@ -269,8 +270,8 @@ async fn run(
         }
         match result {
             Ok(()) => {
-                progress.created |= !open && transaction.before.as_ref() == Some(&statement);
-                open |= text == "BEGIN";
+                progress.created |= matches!(line, Line::Before(_));
+                open |= line == Line::Begin;
             }
             Err((message, is_conflict)) => {
                 if open {
@@ -322,20 +323,34 @@ fn is_concurrent_change(error: &tokio_postgres::Error) -> bool {
             && error.constraint().is_some_and(|index| index.starts_with("pg_")))
 }
 
+/// What is sent to the server.
+enum Request<'a> {
+    Statement(&'a Statement),
+    /// The text that a test sends instead.
+    Fault(&'static str),
+}
+
 /// Executes one statement. An error contains the message, and whether another session caused it.
 async fn execute(
     session: &Session,
-    statement: &Statement,
+    request: &Request<'_>,
     slots: &(dyn Slots + Sync),
     retry_busy: bool,
 ) -> Result<(), (String, bool)> {
-    let text = statement.executable(slots).map_err(|error| (error.to_string(), false))?;
+    let (text, contains_verifier) = match request {
+        Request::Statement(statement) => {
+            let text = statement.executable(slots).map_err(|error| (error.to_string(), false))?;
+            (text, statement.secret().is_some())
+        }
+        Request::Fault(text) => ((*text).to_owned(), false),
+    };
     let mut retries = 0;
     loop {
-        let sent = match statement {
-            // The driver logs the text of a batch, and this text contains a verifier.
-            Statement::Password { .. } => session.client.execute_typed(&text, &[]).await.map(drop),
-            _ => session.client.batch_execute(&text).await,
+        // The driver logs the text of a batch.
+        let sent = if contains_verifier {
+            session.client.execute_typed(&text, &[]).await.map(drop)
+        } else {
+            session.client.batch_execute(&text).await
         };
         let Err(error) = sent else { break };
         let busy = retry_busy && error.code() == Some(&SqlState::OBJECT_IN_USE);

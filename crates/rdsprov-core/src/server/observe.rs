@@ -18,8 +18,9 @@ use crate::error_code::ErrorCode;
 use crate::hint::Hint;
 use crate::marker::Marker;
 use crate::name::{DatabaseName, ExtensionName, RoleName, TEMPLATE};
-use crate::observed::{Contents, Observed, ProbeResult};
+use crate::observed::{Contents, Observed};
 use crate::plan;
+use crate::probe::ProbeResult;
 use crate::secrets::{Secret, SecretId};
 
 const CLUSTER: &str = include_str!("queries/cluster.sql");
@@ -153,7 +154,7 @@ pub async fn observe(
     let databases = observed.databases.iter().filter(|(name, seen)| {
         let is_managed = seen.marker().is_some_and(has_environment);
         let is_relevant = desired.databases.contains_key(*name) || is_managed;
-        is_relevant && seen.enterable && **name != observed.admin_database
+        is_relevant && seen.connectable && **name != observed.admin_database
     });
     let copies_template = delegates || desired.databases.keys().any(|name| !is_complete(name));
     let databases: Vec<DatabaseName> = databases

@@ -20,7 +20,8 @@ use crate::hint;
 use crate::hint::{Hint, Opt, Wording};
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::observed::{self, Observed};
-use crate::plan::{Action, Plan, Refusal, SecretFindings, SlotError};
+use crate::plan::{Action, Plan, Refusal, SecretFindings, SlotError, probe_statements};
+use crate::probe::Probe;
 use crate::secrets::scram::{ITERATIONS, NoRandomness};
 use crate::secrets::validate::{FetchedSecrets, foreign_endpoints, lookup, validate};
 use crate::secrets::{Password, Secret, SecretError, SecretId, SecretSource, SourceError, Stage};
@@ -387,21 +388,37 @@ impl Provisioner {
             if plan.probes.is_empty() || plan.is_empty() && plan.refusals.is_empty() {
                 return Ok((observed, plan));
             }
-            for (database, statements) in plan.probes {
-                let own;
-                let session = if database == observed.admin_database {
-                    &self.admin_session
-                } else {
-                    own = self.admin.connect(&database).await?;
+            self.execute_probes(plan.probes, &mut observed).await?;
+        }
+    }
+
+    /// Executes probes, and adds their results to the observed state.
+    async fn execute_probes(
+        &self,
+        probes: BTreeSet<Probe>,
+        observed: &mut Observed,
+    ) -> Result<(), RunError> {
+        let mut by_database: BTreeMap<Option<DatabaseName>, Vec<Probe>> = BTreeMap::new();
+        for one in probes {
+            let database = one.database().filter(|name| **name != observed.admin_database);
+            by_database.entry(database.cloned()).or_default().push(one);
+        }
+        for (database, probes) in by_database {
+            let own;
+            let session = match &database {
+                None => &self.admin_session,
+                Some(database) => {
+                    own = self.admin.connect(database).await?;
                     &own
-                };
-                let results = observed.probe_results.entry(database).or_default();
-                for statement in statements {
-                    let result = probe(session, &statement).await?;
-                    results.insert(statement, result);
                 }
+            };
+            for one in probes {
+                let text = probe_statements(&one, &observed.admin_database, observed.major());
+                let result = probe(session, &text).await?;
+                observed.probe_results.insert(one, result);
             }
         }
+        Ok(())
     }
 
     /// Returns the findings from the validation of the secrets.

@@ -382,7 +382,7 @@ impl Running<'_> {
     async fn interrupt(&mut self, declared: &Declared, secrets: &Path, part: f64) -> Result<()> {
         let Some(accepted) = self.plan(declared, secrets, false).await? else { return Ok(()) };
         let AcceptedPlan { run, plan, .. } = accepted;
-        let all: usize = plan.transactions.iter().map(|t| t.script(plan.server_major).len()).sum();
+        let all: usize = plan.transactions.iter().map(|t| t.script().len()).sum();
         let position = (all as f64 * part) as usize;
         let lock = lock(&run).await?;
         let seen = AtomicUsize::new(0);

@@ -44,8 +44,8 @@ fn clean(server: &Server) {
 
 /// Returns the statements of a transaction, each with its step.
 fn script(plan: &Plan, transaction: usize) -> Vec<(Option<usize>, String)> {
-    let script = plan.transactions[transaction].script(plan.server_major).into_iter();
-    script.map(|(step, statement)| (step, statement.redacted())).collect()
+    let script = plan.transactions[transaction].script().into_iter();
+    script.map(|line| (line.step(), line.statement(plan.server_major).redacted())).collect()
 }
 
 /// Applies a plan in which one statement of a transaction is replaced by one that fails.

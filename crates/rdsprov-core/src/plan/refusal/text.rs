@@ -6,7 +6,7 @@ use crate::hint::{Hint, Operation, Opt};
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::observed::{Grantee, Obstacle, RDS_IAM};
 use crate::plan::Hazard;
-use crate::plan::databases::listed;
+use crate::plan::words::listed;
 
 impl RefusalKind {
     /// Returns what is refused and why, in one sentence without a full stop.

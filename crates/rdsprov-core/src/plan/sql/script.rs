@@ -1,22 +1,93 @@
-//! The statements of a transaction in the order of execution: those of the steps, and around them temporary
+//! The script of a transaction: the statements of the steps in the order of execution, and around them temporary
 //! memberships, temporary usage and changes of the role.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::{Statement, grant_membership, grant_usage, revoke_usage};
 use crate::name::RoleName;
-use crate::plan::{ExecuteAs, TemporaryUsage, Transaction};
+use crate::plan::{ExecuteAs, MembershipOption, TemporaryUsage, Transaction};
+
+/// One line of the script of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// The statement of the first step that PostgreSQL does not allow in a transaction: `CREATE DATABASE`.
+    Before(&'a Statement),
+    /// The transaction begins.
+    Begin,
+    /// The administrator becomes a member of a role until the end of the transaction.
+    GrantMembership(&'a RoleName, MembershipOption),
+    /// The owner of a schema grants `USAGE` on it.
+    GrantUsage(&'a TemporaryUsage),
+    /// The administrator acts as a role from here on.
+    SetRole(&'a RoleName),
+    /// The administrator acts as itself again.
+    ResetRole,
+    /// A statement of the step with this index.
+    Step(usize, &'a Statement),
+    /// The owner of a schema revokes the temporary `USAGE`.
+    RevokeUsage(&'a TemporaryUsage),
+    /// The administrator loses a temporary membership.
+    RevokeMembership(&'a RoleName),
+    /// The administrator gets back the options of a membership that it had before.
+    RestoreMembership {
+        /// The role that the administrator is a member of.
+        role: &'a RoleName,
+        /// The value of `INHERIT`.
+        inherit: bool,
+        /// The value of `SET`.
+        set: bool,
+    },
+    /// The transaction ends.
+    Commit,
+}
+
+impl<'a> Line<'a> {
+    /// Returns the index of the step that the line belongs to; `None` for a line around the steps.
+    #[must_use]
+    pub fn step(self) -> Option<usize> {
+        match self {
+            Self::Before(_) => Some(0),
+            Self::Step(number, _) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// Returns the statement of the line on a server of this major version.
+    #[must_use]
+    pub fn statement(self, server_major: u32) -> Cow<'a, Statement> {
+        let text = match self {
+            Self::Before(statement) | Self::Step(_, statement) => {
+                return Cow::Borrowed(statement);
+            }
+            Self::GrantUsage(usage) => {
+                return Cow::Owned(grant_usage(&usage.schema, &usage.grantee));
+            }
+            Self::RevokeUsage(usage) => {
+                return Cow::Owned(revoke_usage(&usage.schema, &usage.grantee));
+            }
+            Self::Begin => "BEGIN".to_owned(),
+            Self::GrantMembership(role, option) => grant_membership(role, option, server_major),
+            Self::SetRole(role) => format!("SET LOCAL ROLE {}", role.quoted()),
+            Self::ResetRole => "RESET ROLE".to_owned(),
+            Self::RevokeMembership(role) => format!("REVOKE {} FROM CURRENT_USER", role.quoted()),
+            Self::RestoreMembership { role, inherit, set } => {
+                format!("GRANT {} TO CURRENT_USER WITH INHERIT {inherit}, SET {set}", role.quoted())
+            }
+            Self::Commit => "COMMIT".to_owned(),
+        };
+        Cow::Owned(Statement::plain(text))
+    }
+}
 
 impl Transaction {
-    /// Returns all statements in order: those of the steps, and around them the statement that runs first, temporary
-    /// memberships, changes of the role and temporary usage. The number is the index of the step, if there is one.
+    /// Returns the lines in order: the statements of the steps, and around them the statement that runs first,
+    /// temporary memberships, changes of the role and temporary usage.
     #[must_use]
-    pub fn script(&self, server_major: u32) -> Vec<(Option<usize>, Statement)> {
+    pub fn script(&self) -> Vec<Line<'_>> {
         let mut script = Script { lines: Vec::new(), execute_as: &ExecuteAs::Administrator };
-        if let Some(before) = &self.before {
-            script.lines.push((Some(0), before.clone()));
-        }
-        script.push_sql("BEGIN".to_owned());
+        script.lines.extend(self.before.as_ref().map(Line::Before));
+        script.lines.push(Line::Begin);
         let mut granted = BTreeSet::new();
         let mut granted_usage: &[TemporaryUsage] = &[];
         for (number, step) in self.steps.iter().enumerate() {
@@ -32,58 +103,49 @@ impl Transaction {
             for (role, option) in missing.collect::<Vec<_>>() {
                 granted.insert(role);
                 script.switch_role(&ExecuteAs::Administrator);
-                script.push_sql(grant_membership(role, *option, server_major));
+                script.lines.push(Line::GrantMembership(role, *option));
             }
             if !stays_granted {
                 script.grant_usage(&step.temporary_usage);
             }
             granted_usage = &step.temporary_usage;
             script.switch_role(&step.execute_as);
-            let statements = step.statements.iter().cloned();
-            script.lines.extend(statements.map(|statement| (Some(number), statement)));
+            script.lines.extend(step.statements.iter().map(|one| Line::Step(number, one)));
         }
         script.revoke_usage(granted_usage);
         script.switch_role(&ExecuteAs::Administrator);
-        for role in granted {
-            script.push_sql(self.release(role));
-        }
-        script.push_sql("COMMIT".to_owned());
+        script.lines.extend(granted.into_iter().map(|role| self.release(role)));
+        script.lines.push(Line::Commit);
         script.lines
     }
 
     /// Revokes a temporary membership, or restores the one that the administrator had before.
-    fn release(&self, role: &RoleName) -> String {
+    fn release<'a>(&self, role: &'a RoleName) -> Line<'a> {
         match self.memberships_to_restore.get(role) {
-            None => format!("REVOKE {} FROM CURRENT_USER", role.quoted()),
-            Some((inherit, set)) => {
-                format!("GRANT {} TO CURRENT_USER WITH INHERIT {inherit}, SET {set}", role.quoted())
-            }
+            None => Line::RevokeMembership(role),
+            Some(&(inherit, set)) => Line::RestoreMembership { role, inherit, set },
         }
     }
 }
 
-/// The statements of a transaction while it is written, and the role that executes the next one.
+/// The lines of a script while it is written, and the role that executes the next one.
 struct Script<'a> {
-    lines: Vec<(Option<usize>, Statement)>,
+    lines: Vec<Line<'a>>,
     execute_as: &'a ExecuteAs,
 }
 
 impl<'a> Script<'a> {
-    fn push_sql(&mut self, text: String) {
-        self.lines.push((None, Statement::Sql(text)));
-    }
-
     fn grant_usage(&mut self, temporary_usage: &'a [TemporaryUsage]) {
         for usage in temporary_usage {
             self.switch_role(&usage.granted_by);
-            self.lines.push((None, grant_usage(&usage.schema, &usage.grantee)));
+            self.lines.push(Line::GrantUsage(usage));
         }
     }
 
     fn revoke_usage(&mut self, temporary_usage: &'a [TemporaryUsage]) {
         for usage in temporary_usage {
             self.switch_role(&usage.granted_by);
-            self.lines.push((None, revoke_usage(&usage.schema, &usage.grantee)));
+            self.lines.push(Line::RevokeUsage(usage));
         }
     }
 
@@ -92,10 +154,10 @@ impl<'a> Script<'a> {
             return;
         }
         if *self.execute_as != ExecuteAs::Administrator {
-            self.push_sql("RESET ROLE".to_owned());
+            self.lines.push(Line::ResetRole);
         }
         if let ExecuteAs::Role(role) = execute_as {
-            self.push_sql(format!("SET LOCAL ROLE {}", role.quoted()));
+            self.lines.push(Line::SetRole(role));
         }
         self.execute_as = execute_as;
     }

@@ -81,7 +81,7 @@ SELECT json_build_object(
     SELECT coalesce(json_object_agg(d.datname, json_build_object(
       'owner', pg_catalog.pg_get_userbyid(d.datdba),
       'allow_connections', d.datallowconn, 'connection_limit', d.datconnlimit,
-      'enterable', d.datallowconn AND pg_catalog.has_database_privilege(d.oid, 'CONNECT'),
+      'connectable', d.datallowconn AND pg_catalog.has_database_privilege(d.oid, 'CONNECT'),
       'comment', pg_catalog.shobj_description(d.oid, 'pg_database'),
       'settings', (
         SELECT coalesce(json_object_agg(s.role, s.parameters), '{}') FROM (

@@ -3,7 +3,7 @@
 , groups AS (
   SELECT nspname, json_agg(json_build_object(
     'number', number, 'owner', owner, 'kind', kind, 'of_extension', of_extension,
-    'given_to_public', given, 'count', count,
+    'initial_privileges_of_public', given, 'count', count,
     'acl', (
       SELECT coalesce(json_agg(json_build_object(
         'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
@@ -24,7 +24,7 @@
 ), columns AS (
   SELECT nspname, json_agg(json_build_object(
     'relation', relname, 'owner', owner, 'of_extension', of_extension,
-    'given_to_public', given, 'names', names,
+    'initial_privileges_of_public', given, 'names', names,
     'acl', (
       SELECT coalesce(json_agg(json_build_object(
         'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),

@@ -1,0 +1,149 @@
+//! What the administrator may do, according to the catalogs and to the results of probes.
+//!
+//! This module only reads: it adds no steps and no refusals, and it executes no probes.
+
+use std::collections::BTreeSet;
+
+use super::MembershipOption;
+use crate::desired::Desired;
+use crate::name::RoleName;
+use crate::observed::{self, Observed};
+use crate::probe::{Probe, ProbeResult};
+
+/// Whether the administrator may do something.
+pub(super) enum Permission {
+    Allowed,
+    Denied,
+    /// The catalogs do not show it, and the probe was not executed yet.
+    Unknown(Probe),
+}
+
+/// The two states, as far as they decide what the administrator may do.
+#[derive(Clone, Copy)]
+pub(super) struct Authority<'a> {
+    pub desired: &'a Desired,
+    pub observed: &'a Observed,
+}
+
+impl Authority<'_> {
+    /// Returns whether the administrator can act as a role without a new membership.
+    pub fn is_member_already(&self, role: &RoleName, option: MembershipOption) -> bool {
+        let administrator = &self.observed.administrator;
+        administrator.superuser
+            || *role == administrator.name
+            || match option {
+                MembershipOption::Set => self.reaches(role, |_, membership| membership.set),
+                MembershipOption::Inherit => {
+                    self.reaches(role, |_, membership| membership.set)
+                        && self.reaches(role, |member, membership| {
+                            membership.inherit && (self.observed.major() >= 16 || member.inherit)
+                        })
+                }
+            }
+    }
+
+    /// Returns whether the administrator, once it is a member of a role, has the privileges of the
+    /// role without `SET ROLE`. Before PostgreSQL 16, an administrator with `NOINHERIT` has not.
+    pub fn may_have_privileges_of(&self, role: &RoleName) -> bool {
+        let administrator = &self.observed.administrator;
+        *role == administrator.name
+            || administrator.superuser
+            || self.inherits_database_owner(&administrator.name)
+    }
+
+    /// Returns a role and the roles whose privileges it inherits. Memberships of declared roles do
+    /// not count, because the plan revokes them.
+    pub fn roles_inherited_by(&self, role: &RoleName) -> BTreeSet<RoleName> {
+        let old = self.observed.major() < 16;
+        let inherits = |member: &observed::Role, membership: &observed::Membership| {
+            if old { member.inherit } else { membership.inherit }
+        };
+        let mut found = self.memberships_from(role, inherits);
+        found.insert(role.clone());
+        found
+    }
+
+    /// Returns whether a role inherits the privileges of `pg_database_owner`: before PostgreSQL 16, not with
+    /// `NOINHERIT`. The plan sets `INHERIT` for declared roles.
+    pub fn inherits_database_owner(&self, role: &RoleName) -> bool {
+        self.observed.major() >= 16
+            || self.desired.roles.contains_key(role)
+            || self.observed.roles.get(role).is_none_or(|seen| seen.inherit)
+    }
+
+    /// Returns whether memberships of one kind lead from the administrator to a role.
+    fn reaches(
+        &self,
+        role: &RoleName,
+        counts: impl Fn(&observed::Role, &observed::Membership) -> bool,
+    ) -> bool {
+        self.memberships_from(&self.observed.administrator.name, counts).contains(role)
+    }
+
+    /// Returns the roles that memberships of one kind lead to. Memberships of declared roles do not
+    /// count, because the plan revokes them.
+    fn memberships_from(
+        &self,
+        from: &RoleName,
+        counts: impl Fn(&observed::Role, &observed::Membership) -> bool,
+    ) -> BTreeSet<RoleName> {
+        let mut reached = BTreeSet::new();
+        let mut next = vec![from];
+        while let Some(name) = next.pop() {
+            let Some(member) = self.observed.roles.get(name) else { continue };
+            if self.desired.roles.contains_key(name) {
+                continue;
+            }
+            for membership in member.memberships.iter().filter(|one| counts(member, one)) {
+                if reached.insert(membership.role.clone()) {
+                    next.push(&membership.role);
+                }
+            }
+        }
+        reached
+    }
+
+    /// Returns whether the administrator may alter and grant a role. From PostgreSQL 16 on, RDS may allow more to
+    /// members of `rds_superuser` than the catalogs show: then a probe decides.
+    pub fn may_administer(&self, role: &RoleName) -> Permission {
+        let administrator = &self.observed.administrator;
+        let declared = self.desired.roles.contains_key(role);
+        let from_catalogs =
+            |allowed| if allowed { Permission::Allowed } else { Permission::Denied };
+        if administrator.superuser {
+            return Permission::Allowed;
+        }
+        let Some(seen) = self.observed.roles.get(role) else { return from_catalogs(declared) };
+        // Memberships cannot form a circle (0LP01); a declared role loses its memberships first.
+        if seen.superuser || seen.is_member_of_administrator && !declared {
+            return Permission::Denied;
+        }
+        if seen.administrator_has_admin_option
+            || self.observed.major() < 16 && administrator.create_role
+        {
+            return Permission::Allowed;
+        }
+        self.if_server_allows(Probe::GrantRole(role.clone()))
+    }
+
+    /// Returns whether the administrator may act as a role.
+    pub fn may_act_as(&self, role: &RoleName) -> Permission {
+        if self.is_member_already(role, MembershipOption::Set) {
+            Permission::Allowed
+        } else {
+            self.may_administer(role)
+        }
+    }
+
+    /// Returns whether the server allows a change although the catalogs deny it: only to a member of `rds_superuser`.
+    pub fn if_server_allows(&self, probe: Probe) -> Permission {
+        if !self.observed.administrator.rds_superuser {
+            return Permission::Denied;
+        }
+        match self.observed.probe_results.get(&probe) {
+            Some(ProbeResult::Allowed) => Permission::Allowed,
+            Some(ProbeResult::Denied(_)) => Permission::Denied,
+            None => Permission::Unknown(probe),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The order of the comparison: roles, then each database, then what delegates and plugins need.
+
+use std::collections::BTreeSet;
+
+use super::databases::DatabaseStatus;
+use super::orphans;
+use super::planner::Planner;
+use super::{Plan, PlannedApplication, Scope, SecretFindings, Step, Transaction};
+use crate::desired::{self, Desired};
+use crate::name::DatabaseName;
+use crate::observed::{self, Contents, Observed};
+use crate::probe::Probe;
+
+/// The changes, by the place where they are made.
+#[derive(Default)]
+struct Changes {
+    /// The steps on roles and databases, in one transaction.
+    cluster: Vec<Step>,
+    /// One transaction for each database that is created.
+    new_databases: Vec<Transaction>,
+    /// The transactions inside databases.
+    inside: Vec<Transaction>,
+}
+
+impl Plan {
+    /// Compares the desired with the observed state. The plan contains the refusals and notes of `findings` (see
+    /// [`crate::secrets`]) and its own.
+    #[must_use]
+    pub fn new(desired: &Desired, observed: &Observed, findings: SecretFindings) -> Self {
+        let mut planner = Planner::new(desired, observed, findings);
+        let mut changes = Changes { cluster: planner.roles(), ..Changes::default() };
+        for (name, database) in &desired.databases {
+            match planner.database(name, database) {
+                DatabaseStatus::Absent { unfinished } => {
+                    planner.new_database(name, database, unfinished, &mut changes);
+                }
+                DatabaseStatus::Present(seen) => {
+                    planner.existing_database(name, database, seen, &mut changes);
+                }
+                DatabaseStatus::Blocked => {}
+            }
+        }
+        if let Some((name, role)) = desired.delegate() {
+            planner.delegate(name, role, &mut changes.cluster, &mut changes.inside);
+        }
+        planner.plugin_databases(&mut changes.cluster);
+
+        let cluster = planner.transaction(Scope::Cluster, changes.cluster);
+        let mut transactions: Vec<Transaction> = cluster.into_iter().collect();
+        transactions.extend(changes.new_databases);
+        transactions.extend(changes.inside);
+        let mut plan = planner.into_plan(transactions);
+        plan.orphaned = orphans::orphans(desired, observed);
+        plan.undeclared = orphans::undeclared(desired, observed);
+        plan.applications = applications(desired);
+        plan.with_digest(desired, observed)
+    }
+}
+
+fn applications(desired: &Desired) -> Vec<PlannedApplication> {
+    let by_database = desired.databases.iter().flat_map(|(database, entry)| {
+        entry.access.iter().map(|(role, access)| PlannedApplication {
+            application: access.application.clone(),
+            database: database.clone(),
+            role: role.clone(),
+        })
+    });
+    by_database.collect()
+}
+
+/// Returns the groups of relations in a database whose names the plan needs, by their numbers. For all other groups,
+/// the plan only needs the number of relations.
+#[must_use]
+pub fn required_relation_names(
+    desired: &Desired,
+    observed: &Observed,
+    name: &DatabaseName,
+    contents: &Contents,
+) -> BTreeSet<i64> {
+    let (Some(database), Some(seen)) = (desired.databases.get(name), observed.databases.get(name))
+    else {
+        return BTreeSet::new();
+    };
+    let mut planner = Planner::new(desired, observed, SecretFindings::default());
+    planner.database_contents(name, database, &seen.owner, contents);
+    // If the server denies one of these probes, a refusal names each relation, where a step uses ALL TABLES IN SCHEMA.
+    let is_uncertain = planner.probes.iter().any(|probe| matches!(probe, Probe::GrantRole(_)));
+    let names = planner.relation_names;
+    if is_uncertain { names.changed } else { names.named }
+}
+
+impl<'a> Planner<'a> {
+    fn new_database(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        unfinished: bool,
+        changes: &mut Changes,
+    ) {
+        if let Some(transaction) = self.create_database(name, database, unfinished) {
+            changes.new_databases.push(transaction);
+            let steps = self.new_database_contents(name, database);
+            changes.inside.extend(self.transaction(Scope::Database(name.clone()), steps));
+        }
+    }
+
+    /// Plans an existing database. Another owner is one transaction inside the database: after a failure, the old
+    /// owner still has the database and everything in it.
+    fn existing_database(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        seen: &'a observed::Database,
+        changes: &mut Changes,
+    ) {
+        let changes_owner = database.owner.as_ref().is_some_and(|owner| *owner != seen.owner);
+        let mut own = Vec::new();
+        match &seen.contents {
+            None if changes_owner => {
+                self.grant_administrator_connect(name, database, seen, &mut own)
+            }
+            _ => self.database_attributes(name, database, seen, &mut own),
+        }
+        let mut steps = Vec::new();
+        let first = if changes_owner && seen.contents.is_some() {
+            &mut steps
+        } else {
+            &mut changes.cluster
+        };
+        first.append(&mut own);
+        self.settings(name, database, &seen.settings, &mut changes.cluster);
+        match &seen.contents {
+            Some(contents) => {
+                steps.extend(self.database_contents(name, database, &seen.owner, contents))
+            }
+            None => self.deferred.push(format!(
+                "the contents of database {name}: the administrator may not connect to it yet"
+            )),
+        }
+        changes.inside.extend(self.transaction(Scope::Database(name.clone()), steps));
+    }
+}

@@ -1,0 +1,150 @@
+//! The plan as a value, with its digest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Hazard, Note, Refusal, Step, Transaction, note, refusal};
+use crate::desired::Desired;
+use crate::digest::sha256_json;
+use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::observed::Observed;
+use crate::probe::Probe;
+use crate::secrets::SecretId;
+
+/// The version of the JSON form of plans and saved plans.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The results of reading the secrets, before the states are compared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretFindings {
+    /// The refusals because of secrets.
+    #[serde(with = "refusal::stored")]
+    pub refusals: Vec<Refusal>,
+    /// The notes about secrets.
+    #[serde(with = "note::stored")]
+    pub notes: Vec<Note>,
+    /// The version of each secret that was read, if its source has versions.
+    pub versions: BTreeMap<SecretId, String>,
+    /// The secrets that do not exist and will be created, each with a new password.
+    pub new_secrets: BTreeSet<SecretId>,
+}
+
+/// An application of the definitions, for the records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PlannedApplication {
+    /// The key of its entry.
+    pub application: ApplicationName,
+    /// The database of its entry.
+    pub database: DatabaseName,
+    /// The role of its entry.
+    pub role: RoleName,
+}
+
+/// A managed role or database that the definitions no longer declare.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Orphan {
+    /// `role` or `database`.
+    pub kind: &'static str,
+    /// The name of the role or database.
+    pub name: String,
+    /// The application in its marker.
+    pub application: String,
+    /// For a role, what it owns and which privileges it has in the observed databases; for a database, its owner.
+    pub holds: Vec<String>,
+}
+
+/// An undeclared database that belongs to a declared role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Undeclared {
+    /// The name of the database.
+    pub database: DatabaseName,
+    /// The declared role that owns it.
+    pub owner: RoleName,
+    /// The application of the role.
+    pub application: ApplicationName,
+    /// Whether it is a plugin database, so that rdsprov closes it to PUBLIC.
+    pub closed: bool,
+}
+
+/// The changes that give the desired state, and what prevents or accompanies them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Plan {
+    /// The version of the JSON form.
+    pub format_version: u32,
+    /// The environment of the definitions.
+    pub environment: String,
+    /// `sha256:…` of the transactions, the refusals and the observed state that they are based on.
+    pub digest: String,
+    /// `sha256:…` of this observed state alone.
+    pub observed: String,
+    /// The major version of the server: `16`.
+    pub server_major: u32,
+    /// The transactions, in the order of execution.
+    pub transactions: Vec<Transaction>,
+    /// The reasons why the plan must not be applied.
+    pub refusals: Vec<Refusal>,
+    /// The orphans: managed, but no longer declared.
+    pub orphaned: Vec<Orphan>,
+    /// The undeclared databases of declared roles.
+    pub undeclared: Vec<Undeclared>,
+    /// Facts that do not stop the plan.
+    pub notes: Vec<Note>,
+    /// What cannot be compared before this plan is applied. `apply` compares it in its second plan.
+    pub deferred: Vec<String>,
+    /// The applications, by database and role.
+    pub applications: Vec<PlannedApplication>,
+    /// The probes that the plan needs: it assumes that the server allows them. The caller executes each one with
+    /// [`probe_statements`](super::probe_statements), rolls it back, adds the result to
+    /// [`Observed::probe_results`], and plans again.
+    #[serde(skip)]
+    pub probes: BTreeSet<Probe>,
+}
+
+impl Plan {
+    /// Adds the digest of the changes and of the observed state that they are based on.
+    pub(super) fn with_digest(mut self, desired: &Desired, observed: &Observed) -> Self {
+        // Changes to undeclared roles and databases must not make the plan stale.
+        let roles: Vec<_> =
+            observed.roles.iter().filter(|(name, _)| desired.roles.contains_key(name)).collect();
+        let databases: Vec<_> = observed
+            .databases
+            .iter()
+            .filter(|(name, _)| desired.databases.contains_key(name))
+            .collect();
+        self.observed = sha256_json(&(&observed.administrator, roles, databases));
+        self.digest = digest(&self.environment, &self.transactions, &self.refusals, &self.observed);
+        self
+    }
+
+    /// Returns whether there is nothing to change. A plan without changes can still have [`Plan::refusals`].
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.transactions.is_empty()
+    }
+
+    /// Returns every step, in the order of execution.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.transactions.iter().flat_map(|transaction| &transaction.steps)
+    }
+
+    /// Returns the hazards of all steps.
+    #[must_use]
+    pub fn hazards(&self) -> BTreeSet<Hazard> {
+        self.steps().flat_map(|step| step.hazards.iter().copied()).collect()
+    }
+}
+
+/// Computes the digest of a plan. A saved plan, whose statements are texts, has the same digest.
+pub(super) fn digest<S: Serialize>(
+    environment: &str,
+    transactions: &[Transaction<S>],
+    refusals: &[Refusal],
+    observed: &str,
+) -> String {
+    /// The data of the refusals: another wording does not change a digest.
+    #[derive(Serialize)]
+    struct RefusalData<'a>(#[serde(serialize_with = "refusal::stored::serialize")] &'a [Refusal]);
+    sha256_json(&(environment, transactions, RefusalData(refusals), observed))
+}

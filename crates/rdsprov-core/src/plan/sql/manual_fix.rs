@@ -1,0 +1,87 @@
+//! Statements for manual fixes only: the plan prints them, and the administrator does not execute them.
+
+use super::{
+    GrantTarget, RevokeScope, Statement, grant_usage, grant_with_grant_option, revoke, revoke_usage,
+};
+use crate::name::{DatabaseName, RoleName, SchemaName, quote};
+use crate::observed::Grantee;
+use crate::privilege::{Privilege, Privileges};
+
+/// Wraps statements of a manual fix in a transaction.
+pub fn in_transaction(mut statements: Vec<Statement>) -> Vec<Statement> {
+    statements.insert(0, Statement::plain("BEGIN".to_owned()));
+    statements.push(Statement::plain("COMMIT".to_owned()));
+    statements
+}
+
+/// Transfers one object to the role that executes the statement.
+pub fn take_ownership(kind: &str, identity: &str) -> Statement {
+    Statement::plain(format!("ALTER {kind} {identity} OWNER TO CURRENT_USER"))
+}
+
+pub fn rename_role(from: &RoleName, to: &RoleName) -> Statement {
+    Statement::plain(format!("ALTER ROLE {} RENAME TO {}", from.quoted(), to.quoted()))
+}
+
+pub fn rename_database(from: &DatabaseName, to: &DatabaseName) -> Statement {
+    Statement::plain(format!("ALTER DATABASE {} RENAME TO {}", from.quoted(), to.quoted()))
+}
+
+/// Returns one statement for each relation: `ALTER TABLE` accepts every kind.
+pub fn change_owner_of_relations(target: &GrantTarget, owner: &RoleName) -> Option<Vec<String>> {
+    let GrantTarget::Relations { schema, names, .. } = target else { return None };
+    let one = |name: &String| {
+        format!("ALTER TABLE {}.{} OWNER TO {}", schema.quoted(), quote(name), owner.quoted())
+    };
+    Some(names.iter().map(one).collect())
+}
+
+pub fn create_schema_for(schema: &SchemaName, owner: &RoleName) -> Statement {
+    Statement::plain(format!("CREATE SCHEMA {} AUTHORIZATION {}", schema.quoted(), owner.quoted()))
+}
+
+pub fn grant_admin_option(role: &RoleName, member: &RoleName) -> Statement {
+    Statement::plain(format!("GRANT {} TO {} WITH ADMIN OPTION", role.quoted(), member.quoted()))
+}
+
+/// Returns statements with which a superuser revokes privileges as a grantor that has lost its
+/// grant option. Afterwards the grantor has what it `held` before: nothing, the privilege alone, or
+/// the privilege with the option.
+pub fn with_grant_option(
+    role: &RoleName,
+    privileges: &Privileges,
+    held: impl Fn(Privilege) -> Option<bool>,
+    target: &GrantTarget,
+    revocation: &Statement,
+) -> String {
+    let itself = Grantee::Role(role.clone());
+    let held_as = |before| -> Privileges {
+        privileges.iter().copied().filter(|privilege| held(*privilege) == before).collect()
+    };
+    let not_grantable: Privileges = held_as(None).union(&held_as(Some(false))).copied().collect();
+    let mut statements = vec![
+        grant_with_grant_option(&not_grantable, target, &itself).redacted(),
+        as_role(role, revocation),
+    ];
+    for (scope, privileges) in
+        [(RevokeScope::Privilege, held_as(None)), (RevokeScope::GrantOption, held_as(Some(false)))]
+    {
+        if !privileges.is_empty() {
+            statements.push(revoke(scope, &privileges, target, &itself).redacted());
+        }
+    }
+    statements.join("; ")
+}
+
+/// Returns statements with which a superuser executes another statement as a role.
+pub fn as_role(role: &RoleName, statement: &Statement) -> String {
+    format!("SET ROLE {}; {}; RESET ROLE", role.quoted(), statement.redacted())
+}
+
+/// Returns statements with which a superuser grants `USAGE` on schemas, executes other statements,
+/// and revokes it.
+pub fn with_schema_usage(role: &RoleName, schemas: &[SchemaName], statements: String) -> String {
+    let opened = schemas.iter().map(|schema| grant_usage(schema, role).redacted());
+    let closed = schemas.iter().map(|schema| revoke_usage(schema, role).redacted());
+    opened.chain([statements]).chain(closed).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,19 @@
+//! Every statement that changes a server. No other module writes SQL that changes roles, databases or privileges.
+
+mod database;
+mod grant;
+mod manual_fix;
+mod ownership;
+mod probe;
+mod role;
+mod script;
+mod statement;
+
+pub use database::*;
+pub use grant::*;
+pub use manual_fix::*;
+pub use ownership::*;
+pub use probe::probe;
+pub use role::*;
+pub use script::Line;
+pub use statement::{SlotError, Slots, Statement};

@@ -1,0 +1,94 @@
+//! Statements on roles, their memberships and their settings.
+
+use super::Statement;
+use crate::marker::Marker;
+use crate::name::{DatabaseName, RoleName};
+use crate::plan::MembershipOption;
+use crate::probe::MembershipRevocation;
+use crate::secrets::SecretId;
+use crate::setting::Parameter;
+
+/// Creates a role with the password of a secret, or without a password.
+pub fn create_role(role: &RoleName, secret: Option<&SecretId>, attributes: &[String]) -> Statement {
+    let create = format!("CREATE ROLE {} {}", role.quoted(), attributes.join(" "));
+    match secret {
+        Some(secret) => Statement::with_password(format!("{create} PASSWORD"), secret),
+        None => Statement::plain(create),
+    }
+}
+
+pub fn create_plain_role(role: &RoleName) -> Statement {
+    Statement::plain(format!("CREATE ROLE {}", role.quoted()))
+}
+
+pub fn set_role_marker(role: &RoleName, comment: Option<String>, marker: Marker) -> Statement {
+    Statement::set_marker(format!("ROLE {}", role.quoted()), comment, marker)
+}
+
+pub fn alter_role(role: &RoleName, attributes: &[String]) -> Statement {
+    Statement::plain(format!("ALTER ROLE {} {}", role.quoted(), attributes.join(" ")))
+}
+
+pub fn drop_role(role: &RoleName) -> Statement {
+    Statement::plain(format!("DROP ROLE {}", role.quoted()))
+}
+
+pub fn set_password(role: &RoleName, secret: &SecretId) -> Statement {
+    Statement::with_password(format!("ALTER ROLE {} PASSWORD", role.quoted()), secret)
+}
+
+pub fn clear_password(role: &RoleName) -> Statement {
+    Statement::plain(format!("ALTER ROLE {} PASSWORD NULL", role.quoted()))
+}
+
+pub fn grant_role(group: &RoleName, member: &RoleName) -> Statement {
+    Statement::plain(format!("GRANT {} TO {}", group.quoted(), member.quoted()))
+}
+
+/// Grants `ADMIN OPTION` on a role without its privileges, from PostgreSQL 16 on.
+pub fn grant_administration(role: &RoleName, administrator: &RoleName) -> Statement {
+    Statement::plain(format!(
+        "GRANT {} TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
+        role.quoted(),
+        administrator.quoted()
+    ))
+}
+
+pub(super) fn grant_membership(
+    role: &RoleName,
+    option: MembershipOption,
+    server_major: u32,
+) -> String {
+    let options = match option {
+        _ if server_major < 16 => "",
+        MembershipOption::Set => " WITH INHERIT FALSE, SET TRUE",
+        MembershipOption::Inherit => " WITH INHERIT TRUE, SET TRUE",
+    };
+    format!("GRANT {} TO CURRENT_USER{options}", role.quoted())
+}
+
+/// Revokes a membership, or only its `ADMIN OPTION`.
+pub fn revoke_membership(revocation: &MembershipRevocation) -> Statement {
+    let MembershipRevocation { role, member, grantor, admin_option_only, cascade } = revocation;
+    let scope = if *admin_option_only { "ADMIN OPTION FOR " } else { "" };
+    let grantor = grantor.as_ref().map(|role| format!(" GRANTED BY {}", role.quoted()));
+    let grantor = grantor.unwrap_or_default();
+    let cascade = if *cascade { " CASCADE" } else { "" };
+    let (role, member) = (role.quoted(), member.quoted());
+    Statement::plain(format!("REVOKE {scope}{role} FROM {member}{grantor}{cascade}"))
+}
+
+/// Sets a parameter of a role in a database, or resets it without a value. Without a role, uses the current one.
+pub fn set_parameter(
+    role: Option<&RoleName>,
+    database: &DatabaseName,
+    parameter: &Parameter,
+    value: Option<&String>,
+) -> Statement {
+    let role = role.map_or_else(|| "CURRENT_USER".to_owned(), RoleName::quoted);
+    let change = match value {
+        Some(value) => format!("SET {} = {}", parameter.quoted(), parameter.value(value)),
+        None => format!("RESET {}", parameter.quoted()),
+    };
+    Statement::plain(format!("ALTER ROLE {role} IN DATABASE {} {change}", database.quoted()))
+}

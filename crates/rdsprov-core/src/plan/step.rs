@@ -1,0 +1,229 @@
+//! The steps of a plan, and the transactions that they are in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Hazard, Statement};
+use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
+
+/// What a step does. The names, in snake case, are in JSON and in the records.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
+    strum::EnumIter,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+#[allow(missing_docs, reason = "the names say what each does")]
+pub enum Action {
+    CreateRole,
+    AlterRole,
+    SetPassword,
+    CreateSecret,
+    CreateDatabase,
+    AlterDatabase,
+    CreateSchema,
+    AlterSchema,
+    CreateExtension,
+    ReassignOwned,
+    Grant,
+    Revoke,
+    DefaultPrivileges,
+    SetParameter,
+    Adopt,
+    CreatePending,
+    TestPassword,
+    FinishRotation,
+    RestorePassword,
+}
+
+impl Action {
+    /// Returns every action, in the order of the documentation.
+    pub fn all() -> impl Iterator<Item = Self> {
+        <Self as strum::IntoEnumIterator>::iter()
+    }
+}
+
+/// The role as which a step is executed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecuteAs {
+    /// The administrator itself.
+    Administrator,
+    /// The administrator after `SET LOCAL ROLE` to this role.
+    Role(RoleName),
+}
+
+/// The predefined role whose only member is the owner of the current database, from PostgreSQL 14 on. A role that
+/// can act as the owner can also act as this role.
+pub(super) const DATABASE_OWNER: &str = "pg_database_owner";
+
+/// The options of a membership that the administrator needs; `GRANT` has them from PostgreSQL 16 on.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum MembershipOption {
+    /// `SET`: the administrator can act as the role.
+    Set,
+    /// `INHERIT` and `SET`: the administrator also has the privileges of the role without acting as it.
+    Inherit,
+}
+
+/// The roles that the administrator must be a member of.
+pub type Memberships = BTreeMap<RoleName, MembershipOption>;
+
+/// `USAGE` on a schema that the owner of the schema grants to a role for one step and revokes afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TemporaryUsage {
+    /// The schema that contains the objects of the step.
+    pub schema: SchemaName,
+    /// The role as which the step is executed.
+    #[serde(alias = "role")]
+    pub grantee: RoleName,
+    /// The role as which the privilege is granted: the owner of the schema.
+    #[serde(alias = "keeper")]
+    pub granted_by: ExecuteAs,
+}
+
+/// One change. `S` is [`Statement`], or [`String`] in a plan that was read from a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Step<S = Statement> {
+    /// The kind of change.
+    pub action: Action,
+    /// The application whose entry requires the change.
+    pub application: ApplicationName,
+    /// The role that is changed or that gets or loses privileges.
+    pub role: Option<RoleName>,
+    /// The database that is changed, or that contains the changed object.
+    pub database: Option<DatabaseName>,
+    /// The change in words, without the action.
+    pub summary: String,
+    /// The role as which the statements are executed.
+    #[serde(alias = "acting")]
+    pub execute_as: ExecuteAs,
+    /// The roles, other than `execute_as`, that the administrator must be a member of for this step.
+    #[serde(alias = "borrowed", default, skip_serializing_if = "Memberships::is_empty")]
+    pub temporary_memberships: Memberships,
+    /// The schemas on which the executing role needs `USAGE` for this step.
+    #[serde(alias = "passages", default, skip_serializing_if = "Vec::is_empty")]
+    pub temporary_usage: Vec<TemporaryUsage>,
+    /// The SQL statements, in order.
+    pub statements: Vec<S>,
+    /// The effects that can break something.
+    pub hazards: BTreeSet<Hazard>,
+}
+
+/// The place where a transaction runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// In the administrator database, on roles and databases.
+    Cluster,
+    /// In the administrator database, on a database that `before` creates.
+    NewDatabase(DatabaseName),
+    /// In a database, on the objects in it.
+    Database(DatabaseName),
+}
+
+/// Steps that are committed or rolled back together. `S` is the type of the statements, as in [`Step`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Transaction<S = Statement> {
+    /// The place where it runs.
+    pub scope: Scope,
+    /// A statement that runs first, because PostgreSQL does not allow it in a transaction: `CREATE DATABASE`.
+    pub before: Option<S>,
+    /// The temporary memberships of the administrator: granted and revoked in this transaction.
+    pub memberships: Memberships,
+    /// The roles among `memberships` of which the administrator is a member with other options: its own grant is
+    /// restored at the end, with these values of `INHERIT` and `SET`.
+    #[serde(alias = "restored", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub memberships_to_restore: BTreeMap<RoleName, (bool, bool)>,
+    /// The steps.
+    pub steps: Vec<Step<S>>,
+}
+
+impl<S> Step<S> {
+    /// Creates a step that the administrator executes as itself, without a role, database or hazard.
+    pub(super) fn new(
+        action: Action,
+        application: &ApplicationName,
+        summary: String,
+        statements: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self {
+            action,
+            application: application.clone(),
+            role: None,
+            database: None,
+            summary,
+            execute_as: ExecuteAs::Administrator,
+            temporary_memberships: Memberships::new(),
+            temporary_usage: Vec::new(),
+            statements: statements.into_iter().collect(),
+            hazards: BTreeSet::new(),
+        }
+    }
+
+    /// Sets the role that is changed or that gets or loses privileges.
+    pub(super) fn for_role<'a>(mut self, role: impl Into<Option<&'a RoleName>>) -> Self {
+        self.role = role.into().cloned();
+        self
+    }
+
+    /// Sets the database that is changed, or that contains the changed object.
+    pub(super) fn in_database(mut self, database: &DatabaseName) -> Self {
+        self.database = Some(database.clone());
+        self
+    }
+
+    /// Sets the role as which the statements are executed.
+    pub(super) fn executed_as(mut self, execute_as: ExecuteAs) -> Self {
+        self.execute_as = execute_as;
+        self
+    }
+
+    /// Sets the roles, other than the executing role, that the administrator must be a member of.
+    pub(super) fn with_memberships(
+        mut self,
+        memberships: impl IntoIterator<Item = (RoleName, MembershipOption)>,
+    ) -> Self {
+        self.temporary_memberships = memberships.into_iter().collect();
+        self
+    }
+
+    /// Adds effects that can break something.
+    pub(super) fn with_hazards(mut self, hazards: impl IntoIterator<Item = Hazard>) -> Self {
+        self.hazards.extend(hazards);
+        self
+    }
+}
+
+impl Step {
+    /// Returns all memberships that the administrator needs for the step.
+    #[must_use]
+    pub fn memberships(&self) -> Memberships {
+        let mut memberships = self.temporary_memberships.clone();
+        let grantors = self.temporary_usage.iter().map(|usage| &usage.granted_by);
+        for execute_as in [&self.execute_as].into_iter().chain(grantors) {
+            if let ExecuteAs::Role(role) = execute_as
+                && role.as_str() != DATABASE_OWNER
+            {
+                memberships.entry(role.clone()).or_insert(MembershipOption::Set);
+            }
+        }
+        memberships
+    }
+}

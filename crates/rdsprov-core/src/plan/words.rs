@@ -1,0 +1,47 @@
+//! Grants and revocations in words, for the summaries of steps.
+
+use super::acl::Revoke;
+use super::sql::{self, GrantTarget, RevokeScope, Statement};
+use crate::name::RoleName;
+use crate::observed::Grantee;
+use crate::privilege::Privileges;
+
+/// Returns privileges in words: `SELECT, INSERT`.
+pub(super) fn listed(privileges: &Privileges) -> String {
+    privileges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn granted_words(
+    privileges: &Privileges,
+    target: &GrantTarget,
+    role: &RoleName,
+) -> String {
+    format!("{} on {} to {role}", listed(privileges), target.words())
+}
+
+pub(super) fn revoked_words(
+    privileges: &Privileges,
+    target: &GrantTarget,
+    grantee: &Grantee,
+) -> String {
+    format!("{} on {} from {grantee}", listed(privileges), target.words())
+}
+
+/// Returns a revocation in words, and its statement.
+pub(super) fn revoked(revoke: &Revoke, target: &GrantTarget) -> (String, Statement) {
+    let mut words = revoked_words(&revoke.privileges, target, &revoke.grantee);
+    if revoke.scope == RevokeScope::GrantOption {
+        words = format!("grant option for {words}");
+    }
+    if !revoke.dependents.is_empty() {
+        let dependents: Vec<String> = revoke.dependents.iter().map(ToString::to_string).collect();
+        words = format!("{words}, and with it that of {}", dependents.join(", "));
+    }
+    let Revoke { scope, privileges, grantee, .. } = revoke;
+    let statement = if revoke.needs_cascade {
+        sql::revoke_cascade(*scope, privileges, target, grantee)
+    } else {
+        sql::revoke(*scope, privileges, target, grantee)
+    };
+    (words, statement)
+}

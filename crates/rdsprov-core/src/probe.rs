@@ -1,0 +1,147 @@
+//! Probes: questions about the permissions of the administrator that the catalogs do not answer.
+//!
+//! Amazon RDS allows more to members of `rds_superuser` than PostgreSQL does. So the run executes
+//! the statement in question and rolls it back. The planner asks for probes as values; it does not
+//! know how they are executed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
+use crate::setting::Parameter;
+
+/// A change of which only the server knows whether the administrator may make it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// Grants the role to the administrator. The administrator may then alter and grant the role.
+    GrantRole(RoleName),
+    /// Revokes a membership.
+    RevokeMembership(MembershipRevocation),
+    /// Sets a parameter of the administrator in the administrator database.
+    SetParameter {
+        /// The parameter.
+        parameter: Parameter,
+        /// The declared value.
+        value: String,
+    },
+    /// Resets a parameter of a role in a database.
+    ResetParameter {
+        /// The parameter.
+        parameter: Parameter,
+        /// The role with the setting.
+        role: RoleName,
+        /// The database of the setting.
+        database: DatabaseName,
+    },
+    /// Creates extensions.
+    CreateExtensions(ExtensionProbe),
+}
+
+/// A revocation of a membership, or of its `ADMIN OPTION` only.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MembershipRevocation {
+    /// The role that was granted.
+    pub role: RoleName,
+    /// The role that loses the membership.
+    pub member: RoleName,
+    /// The grantor in `GRANTED BY`; `None` means the current role.
+    pub grantor: Option<RoleName>,
+    /// Whether only the `ADMIN OPTION` is revoked.
+    pub admin_option_only: bool,
+    /// Whether the memberships that depend on the `ADMIN OPTION` are revoked, too (`CASCADE`).
+    pub cascade: bool,
+}
+
+/// Extensions that are created one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ExtensionProbe {
+    /// The database, or the template of a database that does not exist yet.
+    pub database: DatabaseName,
+    /// The schema for the objects of the extensions. It may not exist yet.
+    pub schema: Option<SchemaName>,
+    /// The owner of the database, if the administrator can act as it.
+    pub owner: Option<RoleName>,
+    /// Whether the administrator must become a member of the owner first.
+    pub needs_membership: bool,
+    /// The extensions in order, each with the role that creates it.
+    pub extensions: Vec<(ExtensionName, Creator)>,
+}
+
+/// The role that creates an extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Creator {
+    /// The administrator.
+    Administrator,
+    /// The owner of the database, if the administrator can act as it.
+    Owner,
+}
+
+impl Probe {
+    /// Returns the database in which the probe is executed; `None` is the administrator database.
+    #[must_use]
+    pub fn database(&self) -> Option<&DatabaseName> {
+        match self {
+            Self::CreateExtensions(probe) => Some(&probe.database),
+            Self::GrantRole(_)
+            | Self::RevokeMembership(_)
+            | Self::SetParameter { .. }
+            | Self::ResetParameter { .. } => None,
+        }
+    }
+}
+
+/// The result of a probe: a statement that was executed and rolled back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeResult {
+    /// The administrator may execute the statement.
+    Allowed,
+    /// The server rejected the statement. Contains its error message with the SQLSTATE.
+    Denied(String),
+}
+
+/// The results of all probes that were executed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<ExecutedProbe>", into = "Vec<ExecutedProbe>")]
+pub struct ProbeResults(BTreeMap<Probe, ProbeResult>);
+
+/// A probe with its result, as in JSON.
+#[derive(Serialize, Deserialize)]
+struct ExecutedProbe {
+    probe: Probe,
+    result: ProbeResult,
+}
+
+impl From<Vec<ExecutedProbe>> for ProbeResults {
+    fn from(executed: Vec<ExecutedProbe>) -> Self {
+        Self(executed.into_iter().map(|one| (one.probe, one.result)).collect())
+    }
+}
+
+impl From<ProbeResults> for Vec<ExecutedProbe> {
+    fn from(results: ProbeResults) -> Self {
+        results.0.into_iter().map(|(probe, result)| ExecutedProbe { probe, result }).collect()
+    }
+}
+
+impl ProbeResults {
+    /// Returns whether no probe was executed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the result of a probe; `None` if it was not executed.
+    #[must_use]
+    pub fn get(&self, probe: &Probe) -> Option<&ProbeResult> {
+        self.0.get(probe)
+    }
+
+    /// Adds the result of a probe.
+    pub fn insert(&mut self, probe: Probe, result: ProbeResult) {
+        self.0.insert(probe, result);
+    }
+}
