@@ -3,7 +3,7 @@
 
 use super::acl::{AclDiff, Revoke};
 use super::planner::Planner;
-use super::sql::{self, GrantTarget};
+use super::sql::{self, GrantTarget, Statement};
 use super::words::revoked;
 use super::{Executor, ManualFix, Preparation, RefusalKind, Remedy};
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
@@ -30,7 +30,7 @@ pub(super) struct BlockedStep<'a> {
     pub role: Option<&'a RoleName>,
     /// Whether the statement names a schema that the plan creates.
     pub schema_is_planned: bool,
-    pub statement: String,
+    pub statements: Vec<Statement>,
 }
 
 impl Planner<'_> {
@@ -49,10 +49,7 @@ impl Planner<'_> {
             let revocations = revocations.map(|revoke| {
                 sql::revoke_cascade(revoke.scope, &revoke.privileges, context.target, &through)
             });
-            let statements: Vec<String> = std::iter::once(again)
-                .chain(revocations)
-                .map(|statement| statement.redacted())
-                .collect();
+            let statements: Vec<Statement> = std::iter::once(again).chain(revocations).collect();
             self.refuse_with_fix(
                 context.application,
                 RefusalKind::DependentGrant {
@@ -62,7 +59,7 @@ impl Planner<'_> {
                     through: held.through.clone(),
                 },
                 Executor::Role(context.owner.clone()),
-                ManualFix { database: context.database.cloned(), sql: statements.join("; ") },
+                ManualFix::from(statements).in_database(context.database),
             );
         }
         !acl_diff.dependent_grants.is_empty()
@@ -76,14 +73,11 @@ impl Planner<'_> {
         unusable_schemas: &[SchemaName],
     ) {
         let (summary, statement) = revoked(revoke, context.target);
-        let statement = if revoke.grantor == *context.owner {
-            statement.redacted()
+        let statements = if revoke.grantor == *context.owner {
+            vec![statement]
         } else {
-            sql::with_schema_usage(
-                &revoke.grantor,
-                unusable_schemas,
-                sql::as_role(&revoke.grantor, &statement),
-            )
+            let statements = sql::as_role(&revoke.grantor, statement);
+            sql::with_schema_usage(&revoke.grantor, unusable_schemas, statements)
         };
         let role = revoke.grantee.role();
         let required_role = &revoke.grantor;
@@ -97,7 +91,7 @@ impl Planner<'_> {
                 unusable_schemas,
                 role,
                 schema_is_planned: false,
-                statement,
+                statements,
             },
         );
     }
@@ -114,7 +108,7 @@ impl Planner<'_> {
             unusable_schemas,
             role,
             schema_is_planned,
-            statement,
+            statements,
         } = blocked;
         let is_superuser =
             self.observed.roles.get(required_role).is_some_and(|seen| seen.superuser);
@@ -135,7 +129,7 @@ impl Planner<'_> {
         let can_run_now = !schema_is_planned
             && role.is_none_or(|role| self.observed.roles.contains_key(role))
             && context.database.is_none_or(|name| self.observed.databases.contains_key(name));
-        let fix = ManualFix { database: context.database.cloned(), sql: statement };
+        let fix = ManualFix::from(statements).in_database(context.database);
         let remedy = if can_run_now {
             Remedy::Run(executor, fix)
         } else {
@@ -158,28 +152,22 @@ impl Planner<'_> {
         let administrator = &self.observed.administrator.name;
         let seen = self.observed.roles.get(required_role)?;
         if !unusable_schemas.is_empty() {
-            let statements: Vec<String> = unusable_schemas
-                .iter()
-                .map(|schema| sql::grant_usage(schema, required_role).redacted())
-                .collect();
-            let statement = statements.join("; ");
-            return Some((
-                Executor::Superuser,
-                ManualFix { database: context.database.cloned(), sql: statement },
-            ));
+            let schemas = unusable_schemas.iter();
+            let statements: Vec<Statement> =
+                schemas.map(|schema| sql::grant_usage(schema, required_role)).collect();
+            let fix = ManualFix::from(statements).in_database(context.database);
+            return Some((Executor::Superuser, fix));
         }
         if !seen.superuser {
             let may = !seen.is_member_of_administrator;
             return may.then(|| {
-                let statement = sql::grant_role(required_role, administrator).redacted();
                 let executor = Executor::AdminOption(required_role.clone());
-                (executor, ManualFix { database: None, sql: statement })
+                (executor, sql::grant_role(required_role, administrator).into())
             });
         }
         let database = context.database?;
         let owner = &self.observed.databases.get(database)?.owner;
         let statements = sql::change_owner_of_relations(context.target, owner)?;
-        let statement = statements.join("; ");
-        Some((Executor::Superuser, ManualFix { database: Some(database.clone()), sql: statement }))
+        Some((Executor::Superuser, ManualFix::from(statements).in_database(database)))
     }
 }

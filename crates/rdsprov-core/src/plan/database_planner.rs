@@ -83,7 +83,7 @@ impl<'a, 'b> DatabasePlanner<'a, 'b> {
     }
 }
 
-impl DatabasePlanner<'_, '_> {
+impl<'a> DatabasePlanner<'a, '_> {
     /// Returns the database that contains an object now, and the role that can own it before this plan is applied.
     /// The objects of a new database are in the template.
     pub(super) fn current_database_and_owner(&self) -> (DatabaseName, RoleName) {
@@ -128,7 +128,7 @@ impl DatabasePlanner<'_, '_> {
             _ if hazards.contains(&Hazard::RevokesAccess) => "revoke",
             _ => "grant",
         };
-        self.refuse_for(required_role, &target, verb, role, &summary, &statement);
+        self.refuse_for(required_role, &target, verb, role, summary, statement);
     }
 
     fn refuse_for(
@@ -137,11 +137,10 @@ impl DatabasePlanner<'_, '_> {
         target: &GrantTarget,
         verb: &str,
         role: Option<&RoleName>,
-        summary: &str,
-        statement: &Statement,
+        summary: String,
+        statement: Statement,
     ) {
-        let required_role =
-            if required_role.as_str() == DATABASE_OWNER { self.owner } else { required_role };
+        let required_role = self.effective_owner(required_role);
         let application = self.application(role);
         let context = AclContext {
             target,
@@ -150,7 +149,6 @@ impl DatabasePlanner<'_, '_> {
             application: &application,
         };
         let unusable_schemas = &self.schemas_without_usage(required_role);
-        let (summary, statement) = (summary.to_owned(), statement.redacted());
         let schema_is_planned = self.schema_is_planned;
         let blocked = BlockedStep {
             verb,
@@ -159,7 +157,7 @@ impl DatabasePlanner<'_, '_> {
             unusable_schemas,
             role,
             schema_is_planned,
-            statement,
+            statements: vec![statement],
         };
         self.planner.refuse_blocked_step(&context, blocked);
     }
@@ -290,7 +288,7 @@ impl DatabasePlanner<'_, '_> {
         let mut wanted = self.wanted(schema, |level| privilege::on_object(level, kind));
         let declared =
             self.database.owner_schemas().is_some_and(|schemas| schemas.contains(schema));
-        if declared && owner != self.owner && owner.as_str() != DATABASE_OWNER {
+        if declared && !self.is_database_owner(owner) {
             wanted.insert(self.owner.clone(), privilege::on_object_of_another(kind));
         }
         wanted
@@ -298,6 +296,19 @@ impl DatabasePlanner<'_, '_> {
 
     pub(super) fn is_managed(&self, role: &RoleName) -> bool {
         self.planner.desired.roles.contains_key(role) && role != self.owner
+    }
+
+    /// Returns whether a role is the owner of the database, or `pg_database_owner`, whose only member is the owner.
+    pub(super) fn is_database_owner(&self, owner: &RoleName) -> bool {
+        owner == self.owner || owner.as_str() == DATABASE_OWNER
+    }
+
+    /// Returns the role that acts as an owner: the owner of the database for `pg_database_owner`.
+    pub(super) fn effective_owner<'c>(&self, owner: &'c RoleName) -> &'c RoleName
+    where
+        'a: 'c,
+    {
+        if owner.as_str() == DATABASE_OWNER { self.owner } else { owner }
     }
 
     /// Returns whether the objects of a role get the same grants as those of the owner.
@@ -316,7 +327,7 @@ impl DatabasePlanner<'_, '_> {
         let managed = |role: &RoleName| self.is_managed(role) && role != owner;
         let mut acl_diff = acl::diff(acl, &Policy { wanted, managed: &managed, public });
         // The owner of an object has its privileges by ownership.
-        if owner.as_str() != DATABASE_OWNER && owner != self.owner {
+        if !self.is_database_owner(owner) {
             acl_diff.grant.remove(owner);
         }
         acl_diff
@@ -361,7 +372,7 @@ impl DatabasePlanner<'_, '_> {
                 database: self.name.clone(),
                 owner: owner.clone(),
             }),
-            None => self.refuse_for(owner, target, "grant", Some(role), &summary, &statement),
+            None => self.refuse_for(owner, target, "grant", Some(role), summary, statement),
         }
     }
 
@@ -384,8 +395,8 @@ impl DatabasePlanner<'_, '_> {
             {
                 let (summary, statement) = revoked(revoke, target);
                 let privileges = &revoke.privileges;
-                let statement =
-                    sql::with_grant_option(self.owner, privileges, held, target, &statement);
+                let statements =
+                    sql::with_grant_option(self.owner, privileges, held, target, statement);
                 let blocked = BlockedStep {
                     verb: "revoke",
                     summary,
@@ -393,7 +404,7 @@ impl DatabasePlanner<'_, '_> {
                     unusable_schemas: &[],
                     role,
                     schema_is_planned: false,
-                    statement,
+                    statements,
                 };
                 self.planner.refuse_blocked_step(&context, blocked);
                 continue;

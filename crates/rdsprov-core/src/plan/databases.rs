@@ -8,8 +8,7 @@ use super::planner::{Adoptable, Planner};
 use super::sql::{self, GrantTarget};
 use super::words::{granted_words, revoked, revoked_words};
 use super::{
-    Action, ExecuteAs, Executor, Hazard, ManualFix, RefusalKind, Remedy, Scope, Step, Transaction,
-    orphans,
+    Action, ExecuteAs, Executor, Hazard, RefusalKind, Remedy, Scope, Step, Transaction, orphans,
 };
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
@@ -100,7 +99,7 @@ impl<'a> Planner<'a> {
                         creator: creator.clone(),
                     },
                     Executor::Administrator,
-                    ManualFix { database: None, sql: sql::create_plain_role(creator).redacted() },
+                    sql::create_plain_role(creator),
                 );
             }
         }
@@ -124,7 +123,7 @@ impl<'a> Planner<'a> {
             &database.application,
             RefusalKind::DatabaseRenamed { database: name.clone(), renamed_to: other.clone() },
             Executor::MasterUserOrSuperuser,
-            ManualFix { database: None, sql: sql::rename_database(other, name).redacted() },
+            sql::rename_database(other, name),
         );
         DatabaseStatus::Blocked
     }
@@ -146,10 +145,7 @@ impl<'a> Planner<'a> {
                 owner: owner.clone(),
             },
             Executor::AdminOption(owner.clone()),
-            ManualFix {
-                database: None,
-                sql: sql::grant_role(owner, &self.observed.administrator.name).redacted(),
-            },
+            sql::grant_role(owner, &self.observed.administrator.name),
         );
         false
     }
@@ -356,7 +352,7 @@ impl<'a> Planner<'a> {
                             role: grantor.clone(),
                         },
                         Executor::Role(grantor.clone()),
-                        ManualFix { database: None, sql: sql::as_role(grantor, &statement) },
+                        sql::as_role(grantor, statement),
                     );
                     continue;
                 };

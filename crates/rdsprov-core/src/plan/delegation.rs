@@ -7,8 +7,8 @@ use super::planner::{Planner, is_public};
 use super::sql::{self, GrantTarget};
 use super::words::granted_words;
 use super::{
-    Action, ExecuteAs, Executor, Hazard, ManualFix, MembershipOption, NoteKind, Preparation,
-    RefusalKind, Remedy, Scope, Statement, Step, Transaction,
+    Action, ExecuteAs, Executor, Hazard, MembershipOption, NoteKind, Preparation, RefusalKind,
+    Remedy, Scope, Statement, Step, Transaction,
 };
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
@@ -109,7 +109,7 @@ impl Planner<'_> {
                     role: other.clone(),
                 };
                 let executor = Executor::AdminOption(other.clone());
-                self.refuse_for_role(role, name, kind, executor, &statement);
+                self.refuse_for_role(role, name, kind, executor, statement);
             }
         }
         self.memberships_of_applications(name, steps);
@@ -166,7 +166,7 @@ impl Planner<'_> {
             steps.push(step(name, Action::Grant, summary, [statement]));
         } else {
             let kind = RefusalKind::PasswordAdministrationRestricted { role: name.clone() };
-            self.refuse_for_role(role, name, kind, Executor::MasterUserOrSuperuser, &statement);
+            self.refuse_for_role(role, name, kind, Executor::MasterUserOrSuperuser, statement);
         }
     }
 
@@ -202,7 +202,7 @@ impl Planner<'_> {
                         owner: seen.owner.clone(),
                     };
                     let executor = Executor::Role(seen.owner.clone());
-                    self.refuse_for_role(role, name, kind, executor, &statement);
+                    self.refuse_for_role(role, name, kind, executor, statement);
                 }
             }
         }
@@ -255,9 +255,9 @@ impl Planner<'_> {
         name: &RoleName,
         kind: RefusalKind,
         executor: Executor,
-        statement: &Statement,
+        statement: Statement,
     ) {
-        let fix = ManualFix { database: None, sql: statement.redacted() };
+        let fix = statement.into();
         let remedy = if self.observed.roles.contains_key(name) {
             Remedy::Run(executor, fix)
         } else {

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use super::database_planner::{DatabasePlanner, ExecutionContext};
 use super::planner::is_public;
 use super::{
-    Action, DATABASE_OWNER, ExecuteAs, Executor, ManualFix, MembershipOption, Preparation,
-    RefusalKind, Remedy, sql,
+    Action, ExecuteAs, Executor, ManualFix, MembershipOption, Preparation, RefusalKind, Remedy, sql,
 };
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{Contents, Grantee};
@@ -117,7 +116,7 @@ impl DatabasePlanner<'_, '_> {
         if let Some(reason) = self.denial_reason(&created, schema) {
             let exists = |schema| contents.schemas.contains_key(schema);
             let executor = Executor::MasterUserOrSuperuser;
-            let fix = ManualFix { database: Some(database.clone()), sql: statement.redacted() };
+            let fix = ManualFix::from(statement).in_database(&database);
             let remedy = if !self.is_new && schema.is_none_or(exists) {
                 Remedy::Run(executor, fix)
             } else {
@@ -184,8 +183,7 @@ impl DatabasePlanner<'_, '_> {
         let itself = Grantee::Role(self.owner.clone());
         let open = contents.schemas.iter().find(|(name, schema)| {
             is_public(name)
-                && (schema.owner.as_str() == DATABASE_OWNER
-                    || schema.owner == *self.owner
+                && (self.is_database_owner(&schema.owner)
                     || schema
                         .acl
                         .iter()

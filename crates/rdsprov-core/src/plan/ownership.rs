@@ -45,8 +45,7 @@ impl Planner<'_> {
                 database: name.clone(),
                 owner: from.clone(),
             };
-            let sql = sql::grant_role(from, administrator).redacted();
-            let fix = ManualFix { database: None, sql };
+            let fix = sql::grant_role(from, administrator);
             self.refuse_with_fix(application, kind, Executor::AdminOption(from.clone()), fix);
             return false;
         }
@@ -90,8 +89,8 @@ impl Planner<'_> {
         let mut found = false;
         for one in subscriptions.filter(|one| !one.movable || one.database != *name) {
             found = true;
-            let statement = sql::take_ownership("SUBSCRIPTION", &quote(&one.name)).redacted();
-            let manual_fix = ManualFix { database: Some(one.database.clone()), sql: statement };
+            let statement = sql::take_ownership("SUBSCRIPTION", &quote(&one.name));
+            let manual_fix = ManualFix::from(statement).in_database(&one.database);
             let kind = RefusalKind::SubscriptionWouldMove {
                 database: name.clone(),
                 owner: from.clone(),
@@ -142,10 +141,8 @@ impl Planner<'_> {
                 statements = sql::in_transaction(statements);
             }
         }
-        let database =
-            (!self.cannot_reassign_owned(from) || statements.len() > 1).then(|| name.clone());
-        let statements: Vec<String> = statements.iter().map(Statement::redacted).collect();
-        ManualFix { database, sql: statements.join("; ") }
+        let database = (!self.cannot_reassign_owned(from) || statements.len() > 1).then_some(name);
+        ManualFix::from(statements).in_database(database)
     }
 
     /// Returns the templates and tablespaces of a role, which keep their owner.
@@ -337,13 +334,13 @@ impl DatabasePlanner<'_, '_> {
         let needs_superuser = *obstacle == Obstacle::Superuser;
         let change = |one: &&OwnedObject| {
             if needs_superuser {
-                sql::take_ownership(&one.kind, &one.identity).redacted()
+                sql::take_ownership(&one.kind, &one.identity)
             } else {
-                sql::change_object_owner(&one.kind, &one.identity, to).redacted()
+                sql::change_object_owner(&one.kind, &one.identity, to)
             }
         };
-        let statements: Vec<String> = objects.iter().map(change).collect();
-        let fix = ManualFix { database: Some(self.name.clone()), sql: statements.join("; ") };
+        let statements: Vec<Statement> = objects.iter().map(change).collect();
+        let fix = ManualFix::from(statements).in_database(self.name);
         let remedy = if needs_superuser || self.planner.observed.roles.contains_key(to) {
             Remedy::Run(Executor::Superuser, fix)
         } else {

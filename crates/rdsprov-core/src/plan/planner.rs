@@ -80,9 +80,9 @@ impl<'a> Planner<'a> {
         application: &ApplicationName,
         kind: RefusalKind,
         executor: Executor,
-        manual_fix: ManualFix,
+        manual_fix: impl Into<ManualFix>,
     ) {
-        self.refuse_with(application, kind, Remedy::Run(executor, manual_fix));
+        self.refuse_with(application, kind, Remedy::Run(executor, manual_fix.into()));
     }
 
     /// Refuses the plan, once for each reason.
@@ -176,10 +176,7 @@ impl<'a> Planner<'a> {
                 role: role.clone(),
             },
             Executor::Role(administrator.clone()),
-            ManualFix {
-                database: None,
-                sql: sql::alter_role(&administrator, &["INHERIT".to_owned()]).redacted(),
-            },
+            sql::alter_role(&administrator, &["INHERIT".to_owned()]),
         );
     }
 
@@ -197,10 +194,7 @@ impl<'a> Planner<'a> {
                 role: role.clone(),
             },
             Executor::AdminOption(role.clone()),
-            ManualFix {
-                database: None,
-                sql: sql::grant_admin_option(role, &administrator).redacted(),
-            },
+            sql::grant_admin_option(role, &administrator),
         );
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::planner::{Adoptable, Planner};
-use super::{Action, ExecuteAs, Executor, Hazard, ManualFix, NoteKind, RefusalKind, Step, sql};
+use super::{Action, ExecuteAs, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired::{self, Credential};
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{self, Membership, PasswordCheck, RDS_IAM};
@@ -51,10 +51,7 @@ impl Planner<'_> {
                 &first.application,
                 RefusalKind::SetPasswordRestricted { administrator: administrator.name.clone() },
                 Executor::MasterUser,
-                ManualFix {
-                    database: None,
-                    sql: sql::grant_role(&group, &administrator.name).redacted(),
-                },
+                sql::grant_role(&group, &administrator.name),
             );
         }
         if rules.encryption != "scram-sha-256" {
@@ -75,7 +72,7 @@ impl Planner<'_> {
                 &role.application,
                 RefusalKind::RoleRenamed { role: name.clone(), renamed_to: other.clone() },
                 Executor::AdminOption(other.clone()),
-                ManualFix { database: None, sql: sql::rename_role(other, name).redacted() },
+                sql::rename_role(other, name),
             );
             return;
         }
@@ -233,7 +230,7 @@ impl Planner<'_> {
                 attributes: held.iter().map(ToString::to_string).collect(),
             },
             Executor::Superuser,
-            ManualFix { database: None, sql: sql::alter_role(name, &revoked).redacted() },
+            sql::alter_role(name, &revoked),
         );
         true
     }
@@ -349,9 +346,8 @@ impl Planner<'_> {
             .filter(|member| !self.desired.roles.contains_key(*member))
             .collect();
         if !unmanaged.is_empty() {
-            let again = unmanaged.iter().map(|member| sql::grant_role(group, member).redacted());
-            let revoked = sql::revoke_membership(&by_grantor).redacted();
-            let statement = again.chain([revoked]).collect::<Vec<_>>().join("; ");
+            let again = unmanaged.iter().map(|member| sql::grant_role(group, member));
+            let statements: Vec<_> = again.chain([sql::revoke_membership(&by_grantor)]).collect();
             self.refuse_with_fix(
                 &role.application,
                 RefusalKind::DependentMembership {
@@ -360,7 +356,7 @@ impl Planner<'_> {
                     members: unmanaged.into_iter().cloned().collect(),
                 },
                 Executor::Superuser,
-                ManualFix { database: None, sql: statement },
+                statements,
             );
             return;
         }
@@ -406,7 +402,7 @@ impl Planner<'_> {
                     grantor: membership.grantor.clone(),
                 },
                 Executor::Role(membership.grantor.clone()),
-                ManualFix { database: None, sql: statement.redacted() },
+                statement,
             ),
         }
     }

@@ -55,8 +55,8 @@ impl DatabasePlanner<'_, '_> {
                 return;
             }
             let (place, owner) = self.current_database_and_owner();
-            let statement = sql::create_schema_for(name, &owner).redacted();
-            let manual_fix = ManualFix { database: Some(place), sql: statement };
+            let statement = sql::create_schema_for(name, &owner);
+            let manual_fix = ManualFix::from(statement).in_database(&place);
             self.planner.refuse_with_fix(application, kind, Executor::Role(owner), manual_fix);
             return;
         }
@@ -105,7 +105,7 @@ impl DatabasePlanner<'_, '_> {
         for name in database.owner_schemas().into_iter().flatten() {
             let Some(schema) = contents.schemas.get(name) else { continue };
             let from = schema.owner.clone();
-            let stays = is_public(name) || from == owner || from.as_str() == DATABASE_OWNER;
+            let stays = is_public(name) || self.is_database_owner(&from);
             if stays || !self.may_transfer_schema(&from) {
                 continue;
             }
@@ -142,7 +142,7 @@ impl DatabasePlanner<'_, '_> {
 
     pub(super) fn schema(&mut self, name: &SchemaName, schema: &Schema) {
         let public = is_public(name);
-        let owned = schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
+        let owned = self.is_database_owner(&schema.owner);
         let declared = self.database.owner_schemas().is_some_and(|schemas| schemas.contains(name));
         let target = GrantTarget::Schema(name.clone());
         if declared && !owned && !public {
@@ -158,8 +158,7 @@ impl DatabasePlanner<'_, '_> {
         }
         let public_keeps = self.public_keeps(name, schema);
         let acl_diff = self.differs(&schema.owner, &schema.acl, &wanted, public_keeps);
-        let required_role =
-            if schema.owner.as_str() == DATABASE_OWNER { self.owner } else { &schema.owner };
+        let required_role = self.effective_owner(&schema.owner);
         if public && self.planner.act_as(required_role).is_none() {
             self.public_schema_of_another_owner(name, schema, &acl_diff);
             return;
@@ -178,8 +177,8 @@ impl DatabasePlanner<'_, '_> {
 
     fn refuse_schema_of_another(&mut self, name: &SchemaName, of: &RoleName) {
         let (place, owner) = self.current_database_and_owner();
-        let statement = sql::change_schema_owner(name, &owner).redacted();
-        let manual_fix = ManualFix { database: Some(place.clone()), sql: statement };
+        let statement = sql::change_schema_owner(name, &owner);
+        let manual_fix = ManualFix::from(statement).in_database(&place);
         let kind = RefusalKind::SchemaOwnerDiffers {
             schema: name.clone(),
             database: place,
@@ -228,10 +227,7 @@ impl DatabasePlanner<'_, '_> {
                 owner: schema.owner.clone(),
             },
             Executor::MasterUserOrSuperuser,
-            ManualFix {
-                database: Some(place.clone()),
-                sql: sql::change_schema_owner(name, &owner).redacted(),
-            },
+            ManualFix::from(sql::change_schema_owner(name, &owner)).in_database(&place),
         );
     }
 
@@ -257,7 +253,7 @@ impl DatabasePlanner<'_, '_> {
     /// Returns the privileges that PUBLIC may keep on a schema, or `None` if they are not managed.
     pub(super) fn public_keeps(&self, name: &SchemaName, schema: &Schema) -> Option<Privileges> {
         let covered = self.database.covered_schemas().contains(name);
-        let owned = schema.owner.as_str() == DATABASE_OWNER || schema.owner == *self.owner;
+        let owned = self.is_database_owner(&schema.owner);
         if owned && covered && !is_public(name) {
             Some(Privileges::new())
         } else if is_public(name) || covered {

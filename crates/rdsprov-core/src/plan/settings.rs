@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::planner::Planner;
-use super::{Action, Executor, ManualFix, RefusalKind, Step, sql};
+use super::{Action, Executor, RefusalKind, Step, sql};
 use crate::desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::probe::Probe;
@@ -71,10 +71,7 @@ impl Planner<'_> {
                             reason,
                         },
                         Executor::Superuser,
-                        ManualFix {
-                            database: None,
-                            sql: sql::set_parameter(Some(role), name, parameter, None).redacted(),
-                        },
+                        sql::set_parameter(Some(role), name, parameter, None),
                     ),
                 }
             }

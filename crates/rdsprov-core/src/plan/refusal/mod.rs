@@ -16,6 +16,7 @@ pub use kind::{RefusalCode, RefusalKind};
 
 use crate::hint::{Hint, Neutral, Opt, Part, Wording};
 use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::plan::Statement;
 
 /// A reason why a plan must not be applied. A plan with a refusal changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,30 @@ pub struct ManualFix {
     pub database: Option<DatabaseName>,
     /// One statement, or several with `;` between them.
     pub sql: String,
+}
+
+impl From<Statement> for ManualFix {
+    fn from(statement: Statement) -> Self {
+        Self { database: None, sql: statement.redacted() }
+    }
+}
+
+impl From<Vec<Statement>> for ManualFix {
+    fn from(statements: Vec<Statement>) -> Self {
+        let statements: Vec<String> = statements.iter().map(Statement::redacted).collect();
+        Self { database: None, sql: statements.join("; ") }
+    }
+}
+
+impl ManualFix {
+    /// Sets the database in which the statements must run; `None` if they can run in any.
+    pub(in crate::plan) fn in_database<'a>(
+        mut self,
+        database: impl Into<Option<&'a DatabaseName>>,
+    ) -> Self {
+        self.database = database.into().cloned();
+        self
+    }
 }
 
 /// The role that can execute a manual fix.

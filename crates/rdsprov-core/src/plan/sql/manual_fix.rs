@@ -1,7 +1,8 @@
 //! Statements for manual fixes only: the plan prints them, and the administrator does not execute them.
 
 use super::{
-    GrantTarget, RevokeScope, Statement, grant_usage, grant_with_grant_option, revoke, revoke_usage,
+    GrantTarget, RevokeScope, Statement, change_object_owner, grant_usage, grant_with_grant_option,
+    revoke, revoke_usage,
 };
 use crate::name::{DatabaseName, RoleName, SchemaName, quote};
 use crate::observed::Grantee;
@@ -28,10 +29,11 @@ pub fn rename_database(from: &DatabaseName, to: &DatabaseName) -> Statement {
 }
 
 /// Returns one statement for each relation: `ALTER TABLE` accepts every kind.
-pub fn change_owner_of_relations(target: &GrantTarget, owner: &RoleName) -> Option<Vec<String>> {
+pub fn change_owner_of_relations(target: &GrantTarget, owner: &RoleName) -> Option<Vec<Statement>> {
     let GrantTarget::Relations { schema, names, .. } = target else { return None };
     let one = |name: &String| {
-        format!("ALTER TABLE {}.{} OWNER TO {}", schema.quoted(), quote(name), owner.quoted())
+        let relation = format!("{}.{}", schema.quoted(), quote(name));
+        change_object_owner("TABLE", &relation, owner)
     };
     Some(names.iter().map(one).collect())
 }
@@ -52,36 +54,39 @@ pub fn with_grant_option(
     privileges: &Privileges,
     held: impl Fn(Privilege) -> Option<bool>,
     target: &GrantTarget,
-    revocation: &Statement,
-) -> String {
+    revocation: Statement,
+) -> Vec<Statement> {
     let itself = Grantee::Role(role.clone());
     let held_as = |before| -> Privileges {
         privileges.iter().copied().filter(|privilege| held(*privilege) == before).collect()
     };
     let not_grantable: Privileges = held_as(None).union(&held_as(Some(false))).copied().collect();
-    let mut statements = vec![
-        grant_with_grant_option(&not_grantable, target, &itself).redacted(),
-        as_role(role, revocation),
-    ];
+    let mut statements = vec![grant_with_grant_option(&not_grantable, target, &itself)];
+    statements.extend(as_role(role, revocation));
     for (scope, privileges) in
         [(RevokeScope::Privilege, held_as(None)), (RevokeScope::GrantOption, held_as(Some(false)))]
     {
         if !privileges.is_empty() {
-            statements.push(revoke(scope, &privileges, target, &itself).redacted());
+            statements.push(revoke(scope, &privileges, target, &itself));
         }
     }
-    statements.join("; ")
+    statements
 }
 
 /// Returns statements with which a superuser executes another statement as a role.
-pub fn as_role(role: &RoleName, statement: &Statement) -> String {
-    format!("SET ROLE {}; {}; RESET ROLE", role.quoted(), statement.redacted())
+pub fn as_role(role: &RoleName, statement: Statement) -> Vec<Statement> {
+    let set_role = Statement::plain(format!("SET ROLE {}", role.quoted()));
+    vec![set_role, statement, Statement::plain("RESET ROLE".to_owned())]
 }
 
 /// Returns statements with which a superuser grants `USAGE` on schemas, executes other statements,
 /// and revokes it.
-pub fn with_schema_usage(role: &RoleName, schemas: &[SchemaName], statements: String) -> String {
-    let opened = schemas.iter().map(|schema| grant_usage(schema, role).redacted());
-    let closed = schemas.iter().map(|schema| revoke_usage(schema, role).redacted());
-    opened.chain([statements]).chain(closed).collect::<Vec<_>>().join("; ")
+pub fn with_schema_usage(
+    role: &RoleName,
+    schemas: &[SchemaName],
+    statements: Vec<Statement>,
+) -> Vec<Statement> {
+    let granted = schemas.iter().map(|schema| grant_usage(schema, role));
+    let revoked = schemas.iter().map(|schema| revoke_usage(schema, role));
+    granted.chain(statements).chain(revoked).collect()
 }
