@@ -34,6 +34,8 @@ pub struct Role {
     pub credential: Credential,
     /// Whether the role has the attribute `CREATEDB`.
     pub create_database: bool,
+    /// Whether the role has the attribute `CREATEROLE`: only a delegate has.
+    pub create_role: bool,
     /// The `CONNECTION LIMIT` of the role; -1 means no limit.
     pub connection_limit: i32,
     /// Whether an existing role of this name that is not managed is adopted.
@@ -44,9 +46,6 @@ pub struct Role {
     /// The names of databases that the role creates itself. The privileges of PUBLIC
     /// on them are revoked.
     pub plugin_databases: BTreeSet<DatabasePattern>,
-    /// Whether the role becomes the administrator instead of the
-    /// master user; see [`Desired::delegation`].
-    pub administers: bool,
 }
 
 impl Role {
@@ -113,6 +112,9 @@ pub struct Desired {
     pub environment: String,
     /// The declared roles; no other role is created or changed.
     pub roles: BTreeMap<RoleName, Role>,
+    /// The delegate among the roles, if this is the desired state of [`Desired::delegation`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delegate: Option<RoleName>,
     /// The declared databases; no other database is created or changed, except plugin databases.
     pub databases: BTreeMap<DatabaseName, Database>,
     /// The applications of the definitions, in alphabetical order.
@@ -152,11 +154,11 @@ impl Desired {
                 application: app.application.clone(),
                 credential: credential.clone(),
                 create_database: app.createdb,
+                create_role: false,
                 connection_limit: app.connection_limit,
                 adopt: false,
                 other_secrets: BTreeMap::new(),
                 plugin_databases: BTreeSet::new(),
-                administers: false,
             });
             role.adopt |= app.adopt;
             role.plugin_databases.extend(app.plugin_databases.iter().cloned());
@@ -204,6 +206,7 @@ impl Desired {
         Ok(Self {
             environment: environment.to_owned(),
             roles,
+            delegate: None,
             databases,
             applications,
             may_change_owners: false,
@@ -222,15 +225,16 @@ impl Desired {
             application: ApplicationName::for_delegates(),
             credential: Credential::Password(secret),
             create_database: true,
+            create_role: true,
             connection_limit: -1,
             adopt,
             other_secrets: BTreeMap::new(),
             plugin_databases: BTreeSet::new(),
-            administers: true,
         };
         Self {
             environment: environment.to_owned(),
-            roles: BTreeMap::from([(role, administrator)]),
+            roles: BTreeMap::from([(role.clone(), administrator)]),
+            delegate: Some(role),
             databases: BTreeMap::new(),
             applications: Vec::new(),
             may_change_owners: false,
@@ -238,10 +242,16 @@ impl Desired {
         }
     }
 
+    /// Returns whether a role is the delegate, which becomes the administrator instead of the master user.
+    #[must_use]
+    pub fn is_delegate(&self, role: &RoleName) -> bool {
+        self.delegate.as_ref() == Some(role)
+    }
+
     /// Returns the delegate, if this desired state is for `rdsprov delegate`.
     #[must_use]
     pub fn delegate(&self) -> Option<(&RoleName, &Role)> {
-        self.roles.iter().find(|(_, role)| role.administers)
+        self.roles.get_key_value(self.delegate.as_ref()?)
     }
 
     /// Returns a copy that contains the given roles only, and the databases to

@@ -80,7 +80,7 @@ impl Planner<'_> {
         if role.create_database {
             attributes.push("CREATEDB".to_owned());
         }
-        if role.administers {
+        if role.create_role {
             attributes.push("CREATEROLE".to_owned());
         }
         if role.connection_limit != -1 {
@@ -160,7 +160,7 @@ impl Planner<'_> {
             return;
         }
         if let Some(marker) = seen.marker()
-            && role.administers
+            && self.desired.is_delegate(name)
             && !self.is_delegate(seen)
         {
             let application = marker.application;
@@ -168,7 +168,7 @@ impl Planner<'_> {
             self.refuse(&role.application, kind);
             return;
         }
-        if !role.administers && self.is_delegate(seen) {
+        if !self.desired.is_delegate(name) && self.is_delegate(seen) {
             let kind = RefusalKind::RoleIsDelegate { role: name.clone() };
             self.refuse(&role.application, kind);
             return;
@@ -287,7 +287,7 @@ impl Planner<'_> {
         let is_revoked_with_grantor = |membership: &Membership| {
             grants_depend_on_grantors && self.desired.roles.contains_key(&membership.grantor)
         };
-        if role.administers {
+        if self.desired.is_delegate(name) {
             let excess = seen.memberships.iter().filter(|one| !self.is_membership_of_delegate(one));
             for membership in excess.collect::<Vec<_>>() {
                 self.end_membership(name, role, seen, membership, false, steps);
@@ -417,11 +417,11 @@ fn attributes(name: &RoleName, role: &desired::Role, seen: &observed::Role, step
         }
     };
     let loses_createdb = seen.create_database && !role.create_database;
-    let loses_createrole = seen.create_role && !role.administers;
+    let loses_createrole = seen.create_role && !role.create_role;
     attribute(!seen.login, "LOGIN");
     attribute(!seen.inherit, "INHERIT");
     attribute(loses_createrole, "NOCREATEROLE");
-    attribute(!seen.create_role && role.administers, "CREATEROLE");
+    attribute(!seen.create_role && role.create_role, "CREATEROLE");
     attribute(loses_createdb, "NOCREATEDB");
     attribute(!seen.create_database && role.create_database, "CREATEDB");
     attribute(

@@ -94,9 +94,8 @@ pub fn mismatches(
         .map(|(database, _)| database.clone())
         .collect();
     // A delegate connects to any database.
-    let administers = desired.roles.get(role).is_some_and(|role| role.administers);
     let is_foreign = |dbname: &&String| {
-        !administers && !databases.iter().any(|database| database.as_str() == *dbname)
+        !desired.is_delegate(role) && !databases.iter().any(|database| database.as_str() == *dbname)
     };
     if let Some(dbname) = secret.dbname.as_ref().filter(is_foreign).cloned() {
         mismatches.push(RefusalKind::SecretDatabaseDiffers {
