@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
+
 use super::databases::DatabaseStatus;
 use super::orphans;
 use super::planner::Planner;
@@ -53,8 +55,16 @@ impl Plan {
         plan.orphaned = orphans::orphans(desired, observed);
         plan.undeclared = orphans::undeclared(desired, observed);
         plan.applications = applications(desired);
-        plan.with_digest(desired, observed)
+        plan.with_digest(&basis(desired, observed))
     }
+}
+
+/// Returns the observed state of the declared roles and databases.
+fn basis<'a>(desired: &'a Desired, observed: &'a Observed) -> impl Serialize + use<'a> {
+    let roles = observed.roles.iter().filter(|(name, _)| desired.roles.contains_key(name));
+    let databases =
+        observed.databases.iter().filter(|(name, _)| desired.databases.contains_key(name));
+    (&observed.administrator, roles.collect::<Vec<_>>(), databases.collect::<Vec<_>>())
 }
 
 fn applications(desired: &Desired) -> Vec<PlannedApplication> {

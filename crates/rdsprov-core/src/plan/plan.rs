@@ -6,10 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Hazard, Note, Refusal, Step, Transaction, note, refusal};
-use crate::desired::Desired;
 use crate::digest::sha256_json;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
-use crate::observed::Observed;
 use crate::probe::Probe;
 use crate::secrets::SecretId;
 
@@ -97,23 +95,16 @@ pub struct Plan {
     pub applications: Vec<PlannedApplication>,
     /// The probes that the plan needs: it assumes that the server allows them. The caller executes each one with
     /// [`probe_statements`](super::probe_statements), rolls it back, adds the result to
-    /// [`Observed::probe_results`], and plans again.
+    /// [`Observed::probe_results`](crate::observed::Observed::probe_results), and plans again.
     #[serde(skip)]
     pub probes: BTreeSet<Probe>,
 }
 
 impl Plan {
-    /// Adds the digest of the changes and of the observed state that they are based on.
-    pub(super) fn with_digest(mut self, desired: &Desired, observed: &Observed) -> Self {
-        // Changes to undeclared roles and databases must not make the plan stale.
-        let roles: Vec<_> =
-            observed.roles.iter().filter(|(name, _)| desired.roles.contains_key(name)).collect();
-        let databases: Vec<_> = observed
-            .databases
-            .iter()
-            .filter(|(name, _)| desired.databases.contains_key(name))
-            .collect();
-        self.observed = sha256_json(&(&observed.administrator, roles, databases));
+    /// Adds the digest of the changes and of the observed state that they are based on. The basis must not contain
+    /// undeclared roles and databases: a change of them does not make the plan stale.
+    pub(super) fn with_digest(mut self, basis: &impl Serialize) -> Self {
+        self.observed = sha256_json(basis);
         self.digest = digest(&self.environment, &self.transactions, &self.refusals, &self.observed);
         self
     }

@@ -26,29 +26,60 @@ impl Planner<'_> {
     pub(super) fn roles(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
         for (name, role) in &self.desired.roles {
-            if *name == self.observed.administrator.name {
-                let kind = RefusalKind::RoleIsAdministrator { role: name.clone() };
-                self.refuse(&role.application, kind);
-            } else if let Some(seen) = self.observed.roles.get(name) {
-                self.role_that_exists(name, role, seen, &mut steps);
-            } else {
-                self.new_role(name, role, &mut steps);
+            if self.refuse_administrator(name, role) {
+                continue;
+            }
+            match self.observed.roles.get(name) {
+                Some(seen) => self.role_that_exists(name, role, seen, &mut steps),
+                None => self.new_role(name, role, &mut steps),
             }
         }
-        self.passwords_can_be_set(&steps);
+        let sets_password = |step: &&Step| step.statements.iter().any(|one| one.secret().is_some());
+        if let Some(first) = steps.iter().find(sets_password) {
+            self.check_password_rules(&first.application);
+        }
         steps
     }
 
-    /// Checks the rules of the server for passwords, if a step sets one.
-    fn passwords_can_be_set(&mut self, steps: &[Step]) {
-        let of_password = |step: &&Step| step.statements.iter().any(|one| one.secret().is_some());
-        let Some(first) = steps.iter().find(of_password) else { return };
+    /// Returns whether the administrator may set the password of a managed role, or refuses it.
+    pub(super) fn may_set_password(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+    ) -> bool {
+        if self.refuse_administrator(name, role) {
+            return false;
+        }
+        let unmanaged = desired::Role { adopt: false, ..role.clone() };
+        if self.check_managed(name, &unmanaged, seen).is_none() {
+            return false;
+        }
+        if !self.can_administer(name) {
+            self.refuse_without_admin_option(&role.application, name);
+            return false;
+        }
+        true
+    }
+
+    /// Refuses a declared role that is the administrator itself. Returns whether it refused.
+    fn refuse_administrator(&mut self, name: &RoleName, role: &desired::Role) -> bool {
+        let is_administrator = *name == self.observed.administrator.name;
+        if is_administrator {
+            let kind = RefusalKind::RoleIsAdministrator { role: name.clone() };
+            self.refuse(&role.application, kind);
+        }
+        is_administrator
+    }
+
+    /// Checks the rules of the server for passwords, before the first one is set.
+    pub(super) fn check_password_rules(&mut self, application: &ApplicationName) {
         let rules = &self.observed.passwords;
         let administrator = self.observed.administrator.clone();
         if rules.restricted && !rules.in_rds_password && !administrator.superuser {
             let group = RoleName::new_unchecked("rds_password");
             self.refuse_with_fix(
-                &first.application,
+                application,
                 RefusalKind::SetPasswordRestricted { administrator: administrator.name.clone() },
                 Executor::MasterUser,
                 sql::grant_role(&group, &administrator.name),
@@ -60,7 +91,8 @@ impl Planner<'_> {
         }
     }
 
-    fn new_role(&mut self, name: &RoleName, role: &desired::Role, steps: &mut Vec<Step>) {
+    /// Refuses a missing role if the marker of another role contains its name. Returns whether it refused.
+    pub(super) fn refuse_renamed(&mut self, name: &RoleName, role: &desired::Role) -> bool {
         let renamed = self.observed.roles.iter().find(|(other, seen)| {
             *other != name
                 && seen.marker().is_some_and(|marker| {
@@ -74,6 +106,12 @@ impl Planner<'_> {
                 Executor::AdminOption(other.clone()),
                 sql::rename_role(other, name),
             );
+        }
+        renamed.is_some()
+    }
+
+    fn new_role(&mut self, name: &RoleName, role: &desired::Role, steps: &mut Vec<Step>) {
+        if self.refuse_renamed(name, role) {
             return;
         }
         let mut attributes = vec!["LOGIN".to_owned()];
@@ -156,31 +194,7 @@ impl Planner<'_> {
         seen: &observed::Role,
         steps: &mut Vec<Step>,
     ) {
-        if self.refuse_privileged(name, &role.application, seen) {
-            return;
-        }
-        if let Some(marker) = seen.marker()
-            && self.desired.is_delegate(name)
-            && !self.is_delegate(seen)
-        {
-            let application = marker.application;
-            let kind = RefusalKind::RoleOfApplication { role: name.clone(), application };
-            self.refuse(&role.application, kind);
-            return;
-        }
-        if !self.desired.is_delegate(name) && self.is_delegate(seen) {
-            let kind = RefusalKind::RoleIsDelegate { role: name.clone() };
-            self.refuse(&role.application, kind);
-            return;
-        }
-        let Some(adopts) = self.check_adoption(
-            &role.application,
-            Adoptable::Role(name),
-            seen.marker(),
-            role.adopt,
-        ) else {
-            return;
-        };
+        let Some(adopts) = self.check_managed(name, role, seen) else { return };
         let before = steps.len();
         let marked = |planner: &Self| {
             let marker = planner.marker(&role.application, name.as_str());
@@ -201,6 +215,33 @@ impl Planner<'_> {
             self.refuse_without_admin_option(&role.application, name);
         }
         self.memberships(name, role, seen, steps);
+    }
+
+    /// Returns whether an existing role must be adopted (`true`) or is managed already (`false`), or refuses it.
+    fn check_managed(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+    ) -> Option<bool> {
+        if self.refuse_privileged(name, &role.application, seen) {
+            return None;
+        }
+        let kind = match (self.desired.is_delegate(name), seen.marker()) {
+            (true, Some(marker)) if !self.is_delegate(seen) => RefusalKind::RoleOfApplication {
+                role: name.clone(),
+                application: marker.application,
+            },
+            (false, _) if self.is_delegate(seen) => {
+                RefusalKind::RoleIsDelegate { role: name.clone() }
+            }
+            (_, marker) => {
+                let adopted = Adoptable::Role(name);
+                return self.check_adoption(&role.application, adopted, marker, role.adopt);
+            }
+        };
+        self.refuse(&role.application, kind);
+        None
     }
 
     /// Refuses a role with attributes that it must not have and that the administrator may not remove. Returns whether

@@ -3,7 +3,7 @@
 //! If `apply` could not set the password, the rotation is refused, too. Other drift does not
 //! prevent it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ use super::{
     Transaction, sql,
 };
 use crate::desired::Desired;
-use crate::observed::{Observed, RDS_IAM};
+use crate::observed::Observed;
 use crate::rotation::Rotation;
 
 /// The state of the rotation of one password.
@@ -46,87 +46,60 @@ pub enum ActivePassword {
 }
 
 impl Plan {
-    /// Plans a rotation.
+    /// Plans a rotation. Of the differences between the two states, it contains none but the passwords.
     #[must_use]
-    pub fn for_rotation(
+    pub(crate) fn for_rotation(
         desired: &Desired,
         observed: &Observed,
         findings: SecretFindings,
         states: &[RotationState],
     ) -> Self {
-        let (desired, observed) = only_passwords(desired, observed, states);
-        let mut planner = Planner::new(&desired, &observed, findings);
-        // Only the roles are used: each password is set in a separate transaction.
-        let settable: BTreeSet<_> = planner
-            .roles()
-            .into_iter()
-            .filter(|step| step.action == Action::SetPassword)
-            .filter_map(|step| step.role)
-            .collect();
+        let mut planner = Planner::new(desired, observed, findings);
         let mut transactions = Vec::new();
         for state in states {
-            planner.refuse_rotation(state);
-            if settable.contains(&state.rotation.role) {
+            if planner.may_rotate(state) {
                 transactions.push(transaction(state));
             }
             if let Some(note) = shared(state) {
                 planner.note(note);
             }
         }
-        let plan = planner.into_plan(transactions);
-        plan.with_digest(&desired, &observed)
-    }
-}
-
-/// Returns the two states without any difference except the passwords.
-fn only_passwords(
-    desired: &Desired,
-    observed: &Observed,
-    states: &[RotationState],
-) -> (Desired, Observed) {
-    let chosen: BTreeSet<_> = states.iter().map(|state| &state.rotation.role).collect();
-    let mut desired = desired.retain_roles(&chosen);
-    desired.databases.clear();
-    let mut observed = observed.clone();
-    observed.password_checks = chosen
-        .iter()
-        .map(|role| ((*role).clone(), crate::observed::PasswordCheck::ToBeSet))
-        .collect();
-    for (name, role) in &mut desired.roles {
-        // A rotation does not adopt roles.
-        role.adopt = false;
-        if let Some(seen) = observed.roles.get_mut(name) {
-            seen.memberships.retain(|membership| membership.role.as_str() == RDS_IAM);
-            seen.memberships.iter_mut().for_each(|membership| membership.admin = false);
+        if let Some(first) = transactions.first().and_then(|first| first.steps.first()) {
+            planner.check_password_rules(&first.application);
         }
+        let roles = states.iter().map(|state| &state.rotation.role);
+        let roles = roles.map(|role| (role, observed.roles.get(role))).collect::<Vec<_>>();
+        planner.into_plan(transactions).with_digest(&(&observed.administrator, roles))
     }
-    (desired, observed)
 }
 
 impl Planner<'_> {
-    /// Refuses a rotation that `apply` or AWS must make possible first.
-    fn refuse_rotation(&mut self, state: &RotationState) {
-        let Rotation { role, secret, application, .. } = &state.rotation;
+    /// Returns whether a password can be rotated, or refuses it if `apply` or AWS must make it possible first.
+    fn may_rotate(&mut self, state: &RotationState) -> bool {
+        let Rotation { role: name, secret, application, .. } = &state.rotation;
+        let Some(role) = self.desired.roles.get(name) else { return false };
+        let seen = self.observed.roles.get(name);
+        let may_set_password = match seen {
+            Some(seen) => self.may_set_password(name, role, seen),
+            None => !self.refuse_renamed(name, role),
+        };
         let refused = self.is_refused(&state.rotation);
-        let seen = self.observed.roles.get(role);
         if let Some(rotation_owner) = &state.rotation_owner {
             let (secret, rotation_owner) = (secret.clone(), rotation_owner.clone());
             self.refuse(application, RefusalKind::RotatedByAws { secret, rotation_owner });
         }
-        let role = role.clone();
-        let kind = match seen {
-            None if !refused => RefusalKind::RoleMissing { role },
-            Some(seen) if seen.uses_iam_auth() => RefusalKind::RoleUsesIam { role },
-            Some(seen) if !seen.login || seen.expired => RefusalKind::RoleCannotLogIn { role },
-            Some(_) if !refused => match &state.active_password {
-                ActivePassword::Unknown(reason) => {
-                    RefusalKind::LoginUnverified { role, reason: reason.clone() }
-                }
-                _ => return,
-            },
-            _ => return,
+        let role = name.clone();
+        let kind = match (seen, &state.active_password) {
+            (None, _) if !refused => RefusalKind::RoleMissing { role },
+            (Some(seen), _) if seen.uses_iam_auth() => RefusalKind::RoleUsesIam { role },
+            (Some(seen), _) if !seen.login || seen.expired => RefusalKind::RoleCannotLogIn { role },
+            (Some(_), ActivePassword::Unknown(reason)) if !refused => {
+                RefusalKind::LoginUnverified { role, reason: reason.clone() }
+            }
+            (seen, _) => return may_set_password && seen.is_some(),
         };
         self.refuse(application, kind);
+        false
     }
 
     fn is_refused(&self, rotation: &Rotation) -> bool {
@@ -159,7 +132,7 @@ fn transaction(state: &RotationState) -> Transaction {
         scope: Scope::Cluster,
         before: None,
         memberships: Memberships::new(),
-        memberships_to_restore: std::collections::BTreeMap::new(),
+        memberships_to_restore: BTreeMap::new(),
         steps: steps.collect(),
     }
 }
