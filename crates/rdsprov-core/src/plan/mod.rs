@@ -10,6 +10,7 @@ mod acl;
 mod authority;
 mod blocked;
 mod compare;
+mod counts;
 mod database;
 mod database_planner;
 mod databases;

@@ -103,22 +103,6 @@ impl Plan {
         text
     }
 
-    /// Returns the summary of the plan.
-    pub(super) fn closing(&self) -> String {
-        let steps = self.steps().count();
-        match (self.refusals.len(), steps) {
-            (0, 0) if self.applications.is_empty() => {
-                "Nothing to do: no applications are declared.".to_owned()
-            }
-            (0, 0) => "Nothing to do: the server is as declared.".to_owned(),
-            (0, n) => format!("{n} to change. {}", self.digest),
-            (1, _) => "Refused for 1 reason: nothing is changed until it is resolved.".to_owned(),
-            (r, _) => {
-                format!("Refused for {r} reasons: nothing is changed until each is resolved.")
-            }
-        }
-    }
-
     /// Writes the orphans and undeclared databases.
     fn write_orphans_and_undeclared(&self, text: &mut String) {
         if !self.orphaned.is_empty() {

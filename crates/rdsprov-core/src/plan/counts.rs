@@ -1,0 +1,135 @@
+//! The last line of a plan: its steps, counted by kind.
+
+use std::collections::BTreeMap;
+
+use super::{Action, Plan, Step};
+
+/// What the steps of a part of the sentence do. The order of the variants is that of the parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+enum Verb {
+    Create,
+    Alter,
+    Set,
+    Test,
+    Finish,
+    Restore,
+    /// The noun alone says what the step does: `4 grants`.
+    None,
+}
+
+impl Action {
+    /// Returns the verb, and the singular and the plural of what one step of this kind counts as.
+    fn counted_as(self) -> (Verb, &'static str, &'static str) {
+        match self {
+            Self::CreateRole => (Verb::Create, "role", "roles"),
+            Self::CreateSecret => (Verb::Create, "secret", "secrets"),
+            Self::CreateDatabase => (Verb::Create, "database", "databases"),
+            Self::CreateSchema => (Verb::Create, "schema", "schemas"),
+            Self::CreateExtension => (Verb::Create, "extension", "extensions"),
+            Self::CreatePending => (Verb::Create, "pending version", "pending versions"),
+            Self::AlterRole => (Verb::Alter, "role", "roles"),
+            Self::AlterDatabase => (Verb::Alter, "database", "databases"),
+            Self::AlterSchema => (Verb::Alter, "schema", "schemas"),
+            Self::SetPassword => (Verb::Set, "password", "passwords"),
+            Self::SetParameter => (Verb::Set, "parameter", "parameters"),
+            Self::TestPassword => (Verb::Test, "password", "passwords"),
+            Self::FinishRotation => (Verb::Finish, "rotation", "rotations"),
+            Self::RestorePassword => (Verb::Restore, "password", "passwords"),
+            Self::ReassignOwned => (Verb::None, "change of owner", "changes of owner"),
+            Self::Grant => (Verb::None, "grant", "grants"),
+            Self::Revoke => (Verb::None, "revocation", "revocations"),
+            Self::DefaultPrivileges => {
+                (Verb::None, "change to default privileges", "changes to default privileges")
+            }
+            Self::Adopt => (Verb::None, "adoption", "adoptions"),
+        }
+    }
+}
+
+/// Counts steps by kind: `3 roles and 2 databases to create, 4 grants, 1 revocation`.
+fn counts<'a>(steps: impl Iterator<Item = &'a Step>) -> String {
+    let mut parts = BTreeMap::<Verb, BTreeMap<Action, usize>>::new();
+    for Step { action, .. } in steps {
+        let (verb, ..) = action.counted_as();
+        *parts.entry(verb).or_default().entry(*action).or_default() += 1;
+    }
+    let parts: Vec<String> = parts
+        .into_iter()
+        .map(|(verb, counts)| {
+            let nouns: Vec<String> = counts
+                .into_iter()
+                .map(|(action, count)| match action.counted_as() {
+                    (_, singular, _) if count == 1 => format!("1 {singular}"),
+                    (_, _, plural) => format!("{count} {plural}"),
+                })
+                .collect();
+            match (verb, nouns.as_slice()) {
+                (Verb::None, _) => nouns.join(", "),
+                (_, [first @ .., last]) if !first.is_empty() => {
+                    format!("{} and {last} to {}", first.join(", "), <&str>::from(verb))
+                }
+                _ => format!("{} to {}", nouns.concat(), <&str>::from(verb)),
+            }
+        })
+        .collect();
+    parts.join(", ")
+}
+
+impl Plan {
+    /// Returns the last line: what the plan changes, that there is nothing to do, or that it is refused.
+    pub(super) fn closing(&self) -> String {
+        let has_steps = self.steps().next().is_some();
+        match self.refusals.len() {
+            0 if has_steps => format!("Plan: {}. {}", counts(self.steps()), self.digest),
+            0 if self.applications.is_empty() => {
+                "Nothing to do: no applications are declared.".to_owned()
+            }
+            0 => "Nothing to do: the server is as declared.".to_owned(),
+            1 => "Refused for 1 reason: nothing is changed until it is resolved.".to_owned(),
+            n => format!("Refused for {n} reasons: nothing is changed until each is resolved."),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::ApplicationName;
+
+    #[test]
+    fn steps_are_counted_in_words() {
+        let application = ApplicationName::new("shop".to_owned()).unwrap();
+        for (actions, sentence) in [
+            (&[Action::CreateRole][..], "1 role to create"),
+            (&[Action::Grant, Action::Grant], "2 grants"),
+            (
+                &[
+                    Action::Revoke,
+                    Action::CreateDatabase,
+                    Action::Grant,
+                    Action::CreateRole,
+                    Action::AlterRole,
+                    Action::CreateRole,
+                    Action::CreateSecret,
+                ],
+                "2 roles, 1 secret and 1 database to create, 1 role to alter, 1 grant, 1 revocation",
+            ),
+            (
+                &[
+                    Action::CreatePending,
+                    Action::SetPassword,
+                    Action::TestPassword,
+                    Action::FinishRotation,
+                ],
+                "1 pending version to create, 1 password to set, 1 password to test, 1 rotation to finish",
+            ),
+        ] {
+            let steps: Vec<Step> = actions
+                .iter()
+                .map(|&action| Step::new(action, &application, String::new(), []))
+                .collect();
+            assert_eq!(counts(steps.iter()), sentence);
+        }
+    }
+}
