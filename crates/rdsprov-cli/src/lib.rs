@@ -9,6 +9,7 @@ mod apply;
 mod args;
 mod audit;
 mod explain;
+mod logging;
 mod output;
 mod plan;
 mod rotate;
@@ -124,7 +125,7 @@ fn command(arguments: &[OsString]) -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
-    args::start_logging(&arguments);
+    logging::start(&arguments);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -1,0 +1,188 @@
+//! The arguments of each subcommand: its own ones, and the groups of [`super::flags`] that it has.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::flags::{CommonArgs, OutputArgs, RecordingArgs, ServerArgs};
+use super::headings::{COMPATIBILITY, DEFINITIONS, EXECUTION, OUTPUT, RECORDS};
+
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Exit with 2 if the plan contains changes
+    #[arg(long, help_heading = OUTPUT)]
+    pub detailed_exitcode: bool,
+    /// Save the plan to this file, for `rdsprov apply FILE`
+    ///
+    /// The file contains no passwords.
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub out: Option<PathBuf>,
+    /// Include SCRAM verifiers of passwords in the script (`--format sql`)
+    ///
+    /// The script then runs without further input. Protect it: an attacker can test guesses against
+    /// a verifier.
+    #[arg(long, help_heading = OUTPUT)]
+    pub with_verifiers: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// Apply this saved plan if it is still current
+    ///
+    /// `rdsprov plan --out FILE` saves a plan. It is refused if the server or the secrets have
+    /// changed since.
+    #[arg(value_name = "PLAN")]
+    pub plan: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub recording: RecordingArgs,
+    /// Continue with the other databases after a failure
+    #[arg(long, help_heading = EXECUTION)]
+    pub no_fail_fast: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Accepted without effect: the environment decides about approval
+    #[arg(long, help_heading = COMPATIBILITY)]
+    pub require_approval: bool,
+    /// Accepted without effect: rdsprov does not have a preflight
+    #[arg(long, help_heading = COMPATIBILITY)]
+    pub skip_preflight: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RotateArgs {
+    /// Replace the passwords of these applications
+    #[arg(required = true, value_name = "APPLICATION")]
+    pub applications: Vec<String>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub recording: RecordingArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DelegateArgs {
+    /// Create or update this role
+    #[arg(long, value_name = "ROLE", help_heading = DEFINITIONS)]
+    pub to: String,
+    /// Use the password in this secret for the role
+    ///
+    /// If the secret does not exist, it is created with a new password.
+    #[arg(long, value_name = "ID", help_heading = DEFINITIONS)]
+    pub to_secret: String,
+    /// Take over an existing role with this name that is not managed
+    #[arg(long, help_heading = DEFINITIONS)]
+    pub adopt: bool,
+    /// Select the environment that the role administers
+    #[arg(long, env = "RDSPROV_ENV", value_name = "NAME", help_heading = DEFINITIONS)]
+    pub env: Option<String>,
+    /// Use this configuration file [default: rdsprov.toml, if it exists]
+    #[arg(long, env = "RDSPROV_CONFIG", value_name = "FILE", help_heading = DEFINITIONS)]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub recording: RecordingArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct AccessArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Report only this database
+    #[arg(long, value_name = "DATABASE", help_heading = OUTPUT)]
+    pub database: Option<String>,
+    /// Report only this role and PUBLIC
+    #[arg(long, value_name = "ROLE", help_heading = OUTPUT)]
+    pub role: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Read this ledger
+    #[arg(value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// Require a record with this hash
+    ///
+    /// Keep the hash of the last record in another place, and give it here: this also detects
+    /// records that were cut off, and a ledger that was rewritten completely.
+    #[arg(long, alias = "head", value_name = "HASH", help_heading = RECORDS)]
+    pub expect: Option<String>,
+    /// Select the output format
+    #[arg(
+        long,
+        value_enum,
+        default_value = "text",
+        value_name = "FORMAT",
+        help_heading = OUTPUT
+    )]
+    pub format: FindingsFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Read this ledger
+    #[arg(value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// List only changes that concern this role
+    #[arg(long, value_name = "ROLE", help_heading = OUTPUT)]
+    pub role: Option<String>,
+    /// List only changes that concern this database
+    #[arg(long, value_name = "DATABASE", help_heading = OUTPUT)]
+    pub database: Option<String>,
+    /// Select the output format
+    #[arg(
+        long,
+        value_enum,
+        default_value = "text",
+        value_name = "FORMAT",
+        help_heading = OUTPUT
+    )]
+    pub format: FindingsFormat,
+}
+
+/// Formats of the results of `rdsprov audit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FindingsFormat {
+    /// Text for a reader
+    Text,
+    /// JSON
+    Json,
+}

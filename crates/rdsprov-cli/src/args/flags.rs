@@ -1,0 +1,241 @@
+//! The groups of flags that several subcommands have in common.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use rdsprov_core::config::{TlsMode, VerifyPasswords};
+use rdsprov_core::definitions::Mode;
+use rdsprov_core::plan::Hazard;
+use rdsprov_core::secrets::Stage;
+use rdsprov_core::session::Secrets;
+
+use super::headings::{APPROVAL, CONNECTION, DEFINITIONS, EXECUTION, OUTPUT, RECORDS, SECRETS};
+use super::values::{HAZARDS, MODES, PASSWORD_CHECKS, STAGES, TLS_MODES, closed_set};
+
+#[derive(Debug, Args)]
+pub struct CommonArgs {
+    /// Select the environment; it must agree with the definitions
+    ///
+    /// Selects the secrets and the approval policy: dev, test, staging, prod, or one that
+    /// rdsprov.toml declares.
+    #[arg(long, env = "RDSPROV_ENV", value_name = "NAME", help_heading = DEFINITIONS)]
+    pub env: Option<String>,
+    /// Read definitions from *.tfvars, *.tfvars.json, *.json or *.toml files
+    ///
+    /// Several files are read as one. Without this flag, `[definitions] files` in rdsprov.toml
+    /// names the files.
+    #[arg(
+        short,
+        long,
+        alias = "tfvars",
+        num_args = 1..,
+        value_name = "FILE",
+        help_heading = DEFINITIONS
+    )]
+    pub definitions: Vec<PathBuf>,
+    /// Select the mode if the definitions contain both [default: detected]
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_parser = closed_set::<Mode>(&MODES),
+        help_heading = DEFINITIONS
+    )]
+    pub mode: Option<Mode>,
+    /// Use this configuration file [default: rdsprov.toml, if it exists]
+    ///
+    /// The configuration file has defaults for flags, names of secrets, and settings for each
+    /// environment.
+    #[arg(long, env = "RDSPROV_CONFIG", value_name = "FILE", help_heading = DEFINITIONS)]
+    pub config: Option<PathBuf>,
+    /// Take over an existing unmanaged role and database of this application
+    ///
+    /// The same as `adopt = true` in the definition of the application. May be given several times.
+    #[arg(long, value_name = "APPLICATION", help_heading = DEFINITIONS)]
+    pub adopt: Vec<String>,
+}
+
+/// The flags of every command that contacts a server.
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// Connect to this host instead of that in the administrator's secret
+    #[arg(long, env = "RDSPROV_HOST", value_name = "HOST", help_heading = CONNECTION)]
+    pub host: Option<String>,
+    /// Connect to this port instead of that in the administrator's secret
+    #[arg(long, env = "RDSPROV_PORT", value_name = "PORT", help_heading = CONNECTION)]
+    pub port: Option<u16>,
+    /// Use this administrator database instead of that in the secret
+    ///
+    /// It cannot be the database of an application. If the secret names no database either, it is
+    /// `postgres`.
+    #[arg(long, env = "RDSPROV_DBNAME", value_name = "DATABASE", help_heading = CONNECTION)]
+    pub dbname: Option<String>,
+    /// Select how the administrator logs in
+    #[arg(
+        long,
+        value_enum,
+        default_value = "password",
+        env = "RDSPROV_ADMIN_AUTH",
+        value_name = "METHOD",
+        help_heading = CONNECTION
+    )]
+    pub admin_auth: AdminAuthArg,
+    /// Log in as this role with `--admin-auth iam`
+    ///
+    /// An IAM token needs no secret, so `--host` is required as well.
+    #[arg(long, env = "RDSPROV_ADMIN_USER", value_name = "ROLE", help_heading = CONNECTION)]
+    pub admin_user: Option<String>,
+    /// Select how the connection is protected [default: verify-full]
+    #[arg(
+        long,
+        env = "RDSPROV_TLS",
+        value_name = "MODE",
+        value_parser = closed_set::<TlsMode>(&TLS_MODES),
+        help_heading = CONNECTION
+    )]
+    pub tls: Option<TlsMode>,
+    /// Trust the certificates in this PEM file [default: $PGSSLROOTCERT]
+    ///
+    /// They are trusted in addition to those of the system and of Amazon RDS. `system` stands for
+    /// the certificates of the system only.
+    #[arg(long, env = "RDSPROV_CA_FILE", value_name = "FILE", help_heading = CONNECTION)]
+    pub ca_file: Option<PathBuf>,
+    /// Present the client certificate in this PEM file [default: $PGSSLCERT]
+    #[arg(long, env = "RDSPROV_CLIENT_CERT", value_name = "FILE", help_heading = CONNECTION)]
+    pub client_cert: Option<PathBuf>,
+    /// Read the private key of the client certificate [default: $PGSSLKEY]
+    ///
+    /// A PEM file that is not encrypted, and that no other user can read (mode 0600).
+    #[arg(long, env = "RDSPROV_CLIENT_KEY", value_name = "FILE", help_heading = CONNECTION)]
+    pub client_key: Option<PathBuf>,
+    /// Log in with this secret of the administrator [default: goldenpath/{environment}/rds/master]
+    #[arg(
+        long,
+        alias = "master-secret",
+        env = "RDSPROV_ADMIN_SECRET",
+        value_name = "ID",
+        help_heading = SECRETS
+    )]
+    pub admin_secret: Option<String>,
+    /// Read secrets from `aws` (Secrets Manager) or `file:DIR`
+    ///
+    /// With `file:DIR`, the secret `ID` is the file `DIR/ID.json`.
+    #[arg(
+        long,
+        env = "RDSPROV_SECRETS",
+        default_value = "aws",
+        value_name = "SOURCE",
+        help_heading = SECRETS
+    )]
+    pub secrets: Secrets,
+    /// Select the version of applications' secrets [default: AWSCURRENT]
+    #[arg(
+        long,
+        env = "RDSPROV_SECRET_STAGE",
+        value_name = "STAGE",
+        value_parser = closed_set::<Stage>(&STAGES),
+        help_heading = SECRETS
+    )]
+    pub secret_stage: Option<Stage>,
+    /// Select the AWS region of secrets and IAM tokens [default: $AWS_REGION]
+    ///
+    /// Without this flag and the variable, `aws_region` in the definitions or in rdsprov.toml
+    /// applies.
+    #[arg(long, env = "RDSPROV_REGION", value_name = "REGION", help_heading = SECRETS)]
+    pub region: Option<String>,
+    /// Select how to check the passwords of applications [default: login]
+    #[arg(
+        long,
+        env = "RDSPROV_VERIFY_PASSWORDS",
+        value_name = "METHOD",
+        value_parser = closed_set::<VerifyPasswords>(&PASSWORD_CHECKS),
+        help_heading = SECRETS
+    )]
+    pub verify_passwords: Option<VerifyPasswords>,
+    /// Allow plans with this hazard
+    ///
+    /// Outside dev, each hazard of a plan except resets_password must be allowed. changes_owner
+    /// must be allowed in every environment. May be given several times, or with a list separated
+    /// by commas.
+    #[arg(
+        long,
+        value_name = "HAZARD",
+        value_delimiter = ',',
+        value_parser = closed_set::<Hazard>(&HAZARDS),
+        help_heading = APPROVAL
+    )]
+    pub allow: Vec<Hazard>,
+    /// Name the CI build in records and markers
+    ///
+    /// Also replaces {build_id} in secret templates.
+    #[arg(long, env = "RDSPROV_BUILD_ID", value_name = "ID", help_heading = RECORDS)]
+    pub build_id: Option<String>,
+}
+
+/// Values of `--admin-auth`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AdminAuthArg {
+    /// Log in with the password in the administrator's secret
+    Password,
+    /// Log in with an IAM token, without a secret
+    Iam,
+}
+
+/// The flags of every command that changes a server: confirmation and records.
+#[derive(Debug, Args)]
+pub struct RecordingArgs {
+    /// Skip the confirmation prompt on a terminal
+    #[arg(short, long, help_heading = APPROVAL)]
+    pub yes: bool,
+    /// Name the run in records [default: a random id]
+    #[arg(long, env = "RDSPROV_RUN_ID", value_name = "ID", help_heading = RECORDS)]
+    pub run_id: Option<String>,
+    /// Append the records to this CSV file
+    #[arg(long, env = "RDSPROV_AUDIT_OUTPUT", value_name = "FILE", help_heading = RECORDS)]
+    pub audit_output: Option<PathBuf>,
+    /// Append the records to this ledger
+    ///
+    /// A ledger is a file in JSON Lines. Each record contains the hash of the record before it, so
+    /// that `rdsprov audit verify` can detect changes.
+    #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE", help_heading = RECORDS)]
+    pub audit_ledger: Option<PathBuf>,
+    /// Record the user that starts the run [default: the operating-system user]
+    #[arg(long, env = "RDSPROV_ACTOR", value_name = "NAME", help_heading = RECORDS)]
+    pub actor: Option<String>,
+    /// Record the person that approved the run
+    #[arg(long, env = "RDSPROV_APPROVER", value_name = "NAME", help_heading = RECORDS)]
+    pub approver: Option<String>,
+    /// Record the ticket or pull request that requested the run
+    #[arg(long, env = "RDSPROV_REQUEST_ID", value_name = "ID", help_heading = RECORDS)]
+    pub request_id: Option<String>,
+    /// Show and record the plan without executing it
+    #[arg(long, help_heading = EXECUTION)]
+    pub dry_run: bool,
+}
+
+/// The flag that the commands with a plan or report have in common.
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// Select the output format
+    #[arg(
+        long,
+        value_enum,
+        default_value = "text",
+        env = "RDSPROV_FORMAT",
+        value_name = "FORMAT",
+        help_heading = OUTPUT
+    )]
+    pub format: Format,
+}
+
+/// Formats of plans and reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Text for a reader
+    Text,
+    /// JSON, as `rdsprov schema` describes it
+    Json,
+    /// A script for psql (plans only)
+    Sql,
+    /// Markdown, for a comment on a pull request
+    Markdown,
+}

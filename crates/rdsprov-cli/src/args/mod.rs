@@ -1,0 +1,309 @@
+//! Defines the command line.
+//!
+//! The doc comments of this module are the help texts. The first line of each is an imperative
+//! phrase of at most 12 words, which `-h` prints; the paragraphs after it are details, which only
+//! `--help` prints. Each flag stands under one of the [`headings`]. A flag takes precedence over
+//! its environment variable, and the variable over `rdsprov.toml`.
+//!
+//! This file contains the subcommands and the parser, [`commands`] the arguments of each
+//! subcommand, [`flags`] the groups of flags that subcommands share, and [`values`] the values of
+//! flags.
+
+mod commands;
+mod flags;
+mod headings;
+mod values;
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{
+    Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
+use clap_complete::Shell;
+use rdsprov_core::schema::Document;
+use rdsprov_core::server::BundledCertificates;
+
+pub use commands::{
+    AccessArgs, ApplyArgs, CheckArgs, DelegateArgs, FindingsFormat, PlanArgs, ReportArgs,
+    RotateArgs, ValidateArgs, VerifyArgs,
+};
+pub use flags::{AdminAuthArg, CommonArgs, Format, RecordingArgs, ServerArgs};
+use headings::GLOBAL;
+use values::{DOCUMENTS, closed_set};
+
+/// Manage roles, databases and grants in PostgreSQL on Amazon RDS
+///
+/// rdsprov reads definitions files, compares them with the catalogs of a PostgreSQL server, and
+/// prints or applies the plan that changes the one into the other. Passwords come from AWS Secrets
+/// Manager.
+#[derive(Debug, Parser)]
+#[command(name = "rdsprov", version, disable_help_flag = true, disable_version_flag = true)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    pub command: CliCommand,
+    /// Select the format of log messages on stderr
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "text",
+        env = "RDSPROV_LOG_FORMAT",
+        value_name = "FORMAT",
+        help_heading = GLOBAL
+    )]
+    pub log_format: LogFormat,
+    /// Log progress to stderr; give it twice for debug messages
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = GLOBAL)]
+    pub verbose: u8,
+    /// Print help: `-h` a summary, `--help` all details
+    #[arg(short, long, global = true, action = ArgAction::Help, help_heading = GLOBAL)]
+    help: Option<bool>,
+    /// Print the version; with `--verbose`, also the certificates in the program
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = GLOBAL)]
+    version: Option<bool>,
+}
+
+/// Formats of the log.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum LogFormat {
+    /// One line per message
+    Text,
+    /// One JSON object per message
+    Json,
+}
+
+/// The subcommands, in the order in which a user needs them.
+#[derive(Debug, Subcommand)]
+pub enum CliCommand {
+    /// Check the definitions without contacting a server
+    ///
+    /// Prints what the definitions declare. Contacts neither a server nor AWS, and needs no
+    /// environment.
+    Validate(ValidateArgs),
+    /// Show the changes that `apply` would make
+    ///
+    /// Reads the catalogs of the server and prints the plan. Changes nothing. Exits with 3 if the
+    /// plan is refused.
+    Plan(PlanArgs),
+    /// Apply the changes that the definitions require
+    ///
+    /// Locks the server, plans, checks the approval and the hazards, executes the plan, and plans
+    /// again to verify that nothing remains to be done.
+    #[command(after_help = APPROVAL_HELP)]
+    Apply(ApplyArgs),
+    /// Exit with 2 if the server differs from the definitions
+    ///
+    /// Prints the plan, as `plan` does, and changes nothing. Exits with 0 if there is nothing to
+    /// do, with 2 if changes are pending, and with 3 if the plan is refused.
+    Check(CheckArgs),
+    /// Report the privileges of each role in the managed databases
+    ///
+    /// The report shows the privileges that PostgreSQL itself computes, next to what the
+    /// definitions declare. Needs no secret except that of the administrator.
+    Access(AccessArgs),
+    /// Replace the passwords of applications, one at a time
+    ///
+    /// Follows the four steps of AWS Secrets Manager: create a pending version, set the password,
+    /// test it, finish. If a step fails, the old password is restored.
+    #[command(after_help = APPROVAL_HELP)]
+    Rotate(RotateArgs),
+    /// Create a role that replaces the master user as administrator
+    ///
+    /// Runs as the master user. Afterwards, the other commands can use the secret of the new role
+    /// (`--admin-secret ID`), and nothing needs the secret of the master user.
+    #[command(after_help = APPROVAL_HELP)]
+    Delegate(DelegateArgs),
+    /// Verify or read a ledger
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Explain a code that a message shows in brackets
+    ///
+    /// Prints what the code means, why, and what to do. Without a code, lists all codes.
+    Explain {
+        /// Name the code, such as plan-stale
+        code: Option<String>,
+    },
+    /// Print the JSON Schema of an output or file format
+    Schema {
+        /// Select the format
+        #[arg(value_parser = closed_set::<Document>(&DOCUMENTS))]
+        document: Document,
+    },
+    /// Print the completion script for a shell
+    Completions {
+        /// Select the shell
+        shell: Shell,
+    },
+}
+
+/// Explains the approval, after the details of the commands that need one.
+const APPROVAL_HELP: &str = "Every environment except dev requires an approval: set the variable \
+    ALLOW_DB_PROVISION to `true`, or to the digest that `rdsprov plan` prints (sha256:…). \
+    `[environments.NAME] approval` in rdsprov.toml changes this.";
+
+/// The subcommands of `rdsprov audit`.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Detect records that were changed, removed or reordered
+    ///
+    /// Lists each defect with its line, and exits with 1 if there is one.
+    Verify(VerifyArgs),
+    /// List the changes that a ledger records
+    ///
+    /// For each change: its time, the role or database, the user that applied it, and the approver.
+    Report(ReportArgs),
+}
+
+/// The meaning of the arguments.
+pub enum Invocation {
+    /// Run a command.
+    Run(Box<CommandLine>),
+    /// Print the version and the certificates in the program (`--version --verbose`).
+    Version(String),
+}
+
+/// Parses the arguments.
+///
+/// A variable with an empty value counts as unset, because CI systems pass unset variables in this
+/// way.
+pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
+    fn without_empty_variables(command: clap::Command) -> clap::Command {
+        let is_empty = |arg: &Arg| {
+            arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|v| v.is_empty()))
+        };
+        let names: Vec<String> =
+            command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+        let command =
+            command.mut_args(|arg| if is_empty(&arg) { arg.env(None::<&str>) } else { arg });
+        names
+            .into_iter()
+            .fold(command, |command, name| command.mut_subcommand(name, without_empty_variables))
+    }
+    match without_empty_variables(CommandLine::command()).try_get_matches_from(arguments) {
+        Ok(matches) => Ok(Invocation::Run(Box::new(CommandLine::from_arg_matches(&matches)?))),
+        Err(error) if error.kind() == ErrorKind::DisplayVersion && wants_more(arguments) => {
+            let carried = match BundledCertificates::read() {
+                Ok(carried) => format!("contains {carried}"),
+                Err(error) => error.to_string(),
+            };
+            Ok(Invocation::Version(format!("{}{carried}\n", error.render())))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns the environment variable of an option of `apply`, if it has one.
+pub fn variable(option: &str) -> Option<String> {
+    let command = CommandLine::command();
+    let argument =
+        command.find_subcommand("apply")?.get_arguments().find(|one| one.get_id() == option)?;
+    Some(argument.get_env()?.to_string_lossy().into_owned())
+}
+
+/// Returns whether `--verbose` is given. clap stops parsing at `--version`, so the arguments are
+/// parsed again.
+fn wants_more(arguments: &[OsString]) -> bool {
+    let counted = Arg::new("version").short('V').long("version").action(ArgAction::Count);
+    let command = CommandLine::command().mut_arg("version", |_| counted);
+    // With invalid arguments, clap may not even have a count.
+    let matches = command.ignore_errors(true).get_matches_from(arguments);
+    matches.get_one::<u8>("verbose").is_some_and(|count| *count > 0)
+}
+
+/// Returns the completion script for a shell.
+pub fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut CommandLine::command(), "rdsprov", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::headings::{
+        APPROVAL, COMPATIBILITY, CONNECTION, DEFINITIONS, EXECUTION, GLOBAL, OUTPUT, RECORDS,
+        SECRETS,
+    };
+    use super::*;
+
+    /// Words of headless clauses and metaphors, which no help text may contain.
+    const UNCLEAR: [&str; 9] =
+        ["somebody", "someone", "nobody", "whoever", "whatever", "beats", "looks", "say", "tell"];
+
+    /// The headings under which a flag can stand.
+    const HEADINGS: [&str; 9] = [
+        DEFINITIONS,
+        CONNECTION,
+        SECRETS,
+        APPROVAL,
+        RECORDS,
+        EXECUTION,
+        OUTPUT,
+        COMPATIBILITY,
+        GLOBAL,
+    ];
+
+    /// Calls `check` with each command and subcommand.
+    fn for_each_command(command: &Command, check: &mut impl FnMut(&Command)) {
+        check(command);
+        command.get_subcommands().for_each(|one| for_each_command(one, check));
+    }
+
+    fn built() -> Command {
+        let mut command = CommandLine::command();
+        command.build();
+        command
+    }
+
+    /// Checks the first line of a help text, which ends before the default value.
+    fn check_first_line(line: &str, name: &str) {
+        let phrase = line.split(" [default:").next().unwrap_or_default();
+        let count = phrase.split_whitespace().count();
+        assert!((1..=12).contains(&count), "{name} has {count} words: {phrase}");
+        assert!(phrase.starts_with(|first: char| first.is_ascii_uppercase()), "{name}: {phrase}");
+        assert!(!phrase.ends_with('.'), "{name}: {phrase}");
+    }
+
+    fn check_words(help: &str, name: &str) {
+        let words = format!(" {} ", help.to_lowercase().replace([',', '.', ';', ':', '\n'], " "));
+        for unclear in UNCLEAR {
+            assert!(!words.contains(&format!(" {unclear} ")), "{name}: `{unclear}` in: {help}");
+        }
+    }
+
+    #[test]
+    fn first_lines_are_short_phrases_in_plain_words() {
+        for_each_command(&built(), &mut |command| {
+            let name = command.get_name();
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            check_first_line(&about, name);
+            for argument in command.get_arguments() {
+                let name = format!("{name} {}", argument.get_id());
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                check_first_line(&help, &name);
+                for value in argument.get_possible_values() {
+                    let help = value.get_help().map(ToString::to_string);
+                    check_words(&help.unwrap_or_default(), &name);
+                }
+            }
+            check_words(&command.clone().render_long_help().to_string(), name);
+        });
+    }
+
+    #[test]
+    fn each_flag_stands_under_a_heading() {
+        for_each_command(&built(), &mut |command| {
+            for argument in command.get_arguments().filter(|one| !one.is_positional()) {
+                let heading = argument.get_help_heading();
+                assert!(
+                    heading.is_some_and(|heading| HEADINGS.contains(&heading)),
+                    "{} {} stands under {heading:?}",
+                    command.get_name(),
+                    argument.get_id()
+                );
+            }
+        });
+    }
+}

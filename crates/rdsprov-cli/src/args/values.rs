@@ -1,0 +1,84 @@
+//! The values of flags that accept one of a closed set, each with its help text.
+
+use std::str::FromStr;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+/// A value of a flag, and its help text.
+pub(super) type Described = (&'static str, &'static str);
+
+pub(super) const MODES: [Described; 2] = [
+    ("standalone", "`application_databases` is at the top level"),
+    ("coupled", "`application_databases` is inside `rds_config`"),
+];
+
+pub(super) const TLS_MODES: [Described; 3] = [
+    ("verify-full", "Encrypt, and verify the certificate and its host name"),
+    ("require", "Encrypt without verifying the server"),
+    ("disable", "Do not encrypt; allowed for loopback only"),
+];
+
+pub(super) const STAGES: [Described; 2] = [
+    ("AWSCURRENT", "The current version"),
+    ("AWSPENDING", "The pending version of a secret, if there is one"),
+];
+
+pub(super) const PASSWORD_CHECKS: [Described; 3] = [
+    ("login", "Log in as the role, and set the password if it is wrong"),
+    ("never", "Do not check; set the passwords of new roles only"),
+    ("always-set", "Do not check; set every password in every run"),
+];
+
+pub(super) const HAZARDS: [Described; 5] = [
+    ("revokes_access", "A role loses a privilege, an attribute or a membership"),
+    ("changes_owner", "A database or schema gets another owner"),
+    ("resets_password", "A password that worked stops working"),
+    ("adopts", "A role or database that was not managed becomes managed"),
+    ("closes_to_public", "PUBLIC loses its privileges on a database"),
+];
+
+pub(super) const DOCUMENTS: [Described; 5] = [
+    ("plan", "The output of `plan --format json`"),
+    ("saved-plan", "The file that `plan --out` writes"),
+    ("ledger", "A record of a ledger"),
+    ("access", "The output of `access --format json`"),
+    ("definitions", "The output of `validate --format json`"),
+];
+
+/// Returns a parser for a type of the core with a closed set of values, which the help text lists.
+pub(super) fn closed_set<T>(values: &[Described]) -> impl TypedValueParser<Value = T> + use<T>
+where
+    T: FromStr + Clone + Send + Sync + 'static,
+{
+    let listed = values.iter().map(|(name, help)| PossibleValue::new(*name).help(*help));
+    PossibleValuesParser::new(listed)
+        // clap has compared the text with the list, so that this error is a bug of the list.
+        .try_map(|name| name.parse().map_err(|_| format!("`{name}` cannot be parsed")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rdsprov_core::config::{TlsMode, VerifyPasswords};
+    use rdsprov_core::definitions::Mode;
+    use rdsprov_core::plan::Hazard;
+    use rdsprov_core::schema::Document;
+    use rdsprov_core::secrets::Stage;
+
+    use super::*;
+
+    /// A value that is not listed here could not be given on the command line.
+    #[test]
+    fn closed_sets_list_every_value_of_the_core() {
+        let names = |described: &[Described]| -> BTreeSet<String> {
+            described.iter().map(|(name, _)| (*name).to_owned()).collect()
+        };
+        assert_eq!(names(&HAZARDS), Hazard::all().map(|hazard| hazard.to_string()).collect());
+        assert_eq!(names(&DOCUMENTS), Document::ALL.iter().map(ToString::to_string).collect());
+        assert!(MODES.iter().all(|(name, _)| name.parse::<Mode>().is_ok()));
+        assert!(TLS_MODES.iter().all(|(name, _)| name.parse::<TlsMode>().is_ok()));
+        assert!(STAGES.iter().all(|(name, _)| name.parse::<Stage>().is_ok()));
+        assert!(PASSWORD_CHECKS.iter().all(|(name, _)| name.parse::<VerifyPasswords>().is_ok()));
+    }
+}
