@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls};
 
-use crate::initial_state::{Place, SUPERUSER};
+use crate::initial_state::{SUPERUSER, Scope};
 use crate::snapshot::{Cluster, Contents, Snapshot};
 
 const CLUSTER: &str = include_str!("queries/cluster.sql");
@@ -50,7 +50,8 @@ pub async fn ask<T: DeserializeOwned>(
 /// A server on which cases run one after the other.
 pub struct Host {
     pub server: Server,
-    home: Client,
+    /// The connection to database `postgres`.
+    postgres: Client,
     /// The open connections to databases of the current case.
     inside: Mutex<BTreeMap<String, Arc<Client>>>,
     /// The contents of a new database.
@@ -62,19 +63,19 @@ pub struct Host {
 impl Host {
     pub async fn start(major: u32) -> Result<Self> {
         let server = Server::start(major)?;
-        let home = connect(&server, "postgres").await?;
+        let postgres = connect(&server, "postgres").await?;
         // Background writers are off, so that only the product writes. The log would grow with each
         // case.
         for setting in ["autovacuum = off", "log_statement = 'none'", "log_min_messages = 'fatal'"]
         {
-            home.batch_execute(&format!("ALTER SYSTEM SET {setting}")).await?;
+            postgres.batch_execute(&format!("ALTER SYSTEM SET {setting}")).await?;
         }
-        home.batch_execute("SELECT pg_reload_conf()").await?;
+        postgres.batch_execute("SELECT pg_reload_conf()").await?;
         let pristine = contents(&connect(&server, "platform").await?).await?;
-        let cluster: Cluster = ask(&home, CLUSTER, &[]).await?;
+        let cluster: Cluster = ask(&postgres, CLUSTER, &[]).await?;
         let roles = cluster.roles.into_keys().collect();
         let databases = cluster.databases.into_keys().collect();
-        Ok(Self { server, home, inside: Mutex::default(), pristine, roles, databases })
+        Ok(Self { server, postgres, inside: Mutex::default(), pristine, roles, databases })
     }
 
     /// Connects to a database. The connection is kept until the case ends.
@@ -90,7 +91,7 @@ impl Host {
 
     /// Takes a snapshot of the whole server.
     pub async fn snapshot(&self) -> Result<Snapshot> {
-        let cluster: Cluster = ask(&self.home, CLUSTER, &[]).await?;
+        let cluster: Cluster = ask(&self.postgres, CLUSTER, &[]).await?;
         let mut inside = BTreeMap::new();
         for (name, database) in &cluster.databases {
             if database.allows_connections && !self.databases.contains(name) {
@@ -103,14 +104,14 @@ impl Host {
     /// Returns the current WAL insert position.
     pub async fn wal_position(&self) -> Result<String> {
         let query = "SELECT pg_current_wal_insert_lsn()::text";
-        Ok(self.home.query_one(query, &[]).await?.try_get(0)?)
+        Ok(self.postgres.query_one(query, &[]).await?.try_get(0)?)
     }
 
     /// Waits until the sessions of a killed run have ended.
     pub async fn wait_for_sessions(&self) -> Result<()> {
         let query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rdsprov'";
         for _ in 0..500 {
-            let count: i64 = self.home.query_one(query, &[]).await?.try_get(0)?;
+            let count: i64 = self.postgres.query_one(query, &[]).await?.try_get(0)?;
             if count == 0 {
                 break;
             }
@@ -122,13 +123,13 @@ impl Host {
     /// Executes statements as a user would by hand. Returns the server's error if one fails.
     pub async fn by_hand(
         &self,
-        place: &Place,
+        scope: &Scope,
         statements: &[String],
     ) -> Result<std::result::Result<(), String>> {
         let own;
-        let client = match place {
-            Place::Cluster => &self.home,
-            Place::Database(name) => {
+        let client = match scope {
+            Scope::Cluster => &self.postgres,
+            Scope::Database(name) => {
                 own = match self.connect(name).await {
                     Ok(client) => client,
                     Err(HarnessError::Server(error)) => return Ok(Err(message(&error))),
@@ -149,10 +150,10 @@ impl Host {
     /// Drops everything that a case left behind.
     pub async fn clean(&self) -> Result<()> {
         self.inside.lock().unwrap().clear();
-        let cluster: Cluster = ask(&self.home, CLUSTER, &[]).await?;
+        let cluster: Cluster = ask(&self.postgres, CLUSTER, &[]).await?;
         for database in cluster.databases.keys().filter(|name| !self.databases.contains(*name)) {
             let drop = format!("DROP DATABASE {} WITH (FORCE)", quote(database));
-            self.home.batch_execute(&drop).await?;
+            self.postgres.batch_execute(&drop).await?;
         }
         let roles: Vec<String> = cluster
             .roles
@@ -162,8 +163,8 @@ impl Host {
             .collect();
         if !roles.is_empty() {
             let roles = roles.join(", ");
-            self.home.batch_execute(&format!("DROP OWNED BY {roles} CASCADE")).await?;
-            self.home.batch_execute(&format!("DROP ROLE {roles}")).await?;
+            self.postgres.batch_execute(&format!("DROP OWNED BY {roles} CASCADE")).await?;
+            self.postgres.batch_execute(&format!("DROP ROLE {roles}")).await?;
         }
         Ok(())
     }

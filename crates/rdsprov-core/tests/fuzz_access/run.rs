@@ -17,7 +17,7 @@ use crate::checker::Checker;
 use crate::coverage::Coverage;
 use crate::declared::Declared;
 use crate::host::{HarnessError, Host};
-use crate::initial_state::{ADMINISTRATOR, Base, Case, ManualChange, Place};
+use crate::initial_state::{ADMINISTRATOR, Base, Case, ManualChange, Scope};
 use crate::oracle::Rules;
 use crate::snapshot::Snapshot;
 
@@ -169,7 +169,7 @@ impl Running<'_> {
     /// Executes the manual changes of the case. A statement that the server rejects is skipped.
     async fn start(&mut self, changes: &[ManualChange]) -> Result<()> {
         for initial_state in changes {
-            match self.host.by_hand(&initial_state.place, &initial_state.statements).await? {
+            match self.host.by_hand(&initial_state.scope, &initial_state.statements).await? {
                 Ok(()) => self.coverage.count_change(initial_state.kind),
                 Err(message) => self.coverage.count_rejected(initial_state.kind, message),
             }
@@ -282,16 +282,16 @@ impl Running<'_> {
                 }
                 for initial_state in fixes {
                     let _ =
-                        self.host.by_hand(&initial_state.place, &initial_state.manual_fix).await?;
+                        self.host.by_hand(&initial_state.scope, &initial_state.manual_fix).await?;
                 }
                 continue;
             };
             self.coverage.count("refusals: opened");
-            let place = match &fix.database {
-                Some(name) => Place::Database(name.to_string()),
-                None => Place::Cluster,
+            let scope = match &fix.database {
+                Some(name) => Scope::Database(name.to_string()),
+                None => Scope::Cluster,
             };
-            if let Err(message) = self.host.by_hand(&place, std::slice::from_ref(&fix.sql)).await? {
+            if let Err(message) = self.host.by_hand(&scope, std::slice::from_ref(&fix.sql)).await? {
                 return fail(
                     Stage::ManualFix,
                     format!("{}: its manual fix fails: {message}", refusal.message()),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rdsprov_core::name::{literal, quote};
 
-use super::{ADMINISTRATOR, Generator, Kind, ManualChange, Place, SUPERUSER, UNDECLARED_DATABASE};
+use super::{ADMINISTRATOR, Generator, Kind, ManualChange, SUPERUSER, Scope, UNDECLARED_DATABASE};
 use crate::declared::{Declared, PLUGIN, UNMANAGED, settings};
 
 fn as_role(role: &str, statement: String) -> Vec<String> {
@@ -15,7 +15,7 @@ impl Generator<'_> {
     fn before(&mut self, kind: Kind, statements: Vec<String>) {
         self.by_hand.push(ManualChange {
             kind,
-            place: Place::Cluster,
+            scope: Scope::Cluster,
             statements,
             manual_fix: Vec::new(),
         });
@@ -75,7 +75,7 @@ impl Generator<'_> {
                     format!("CREATE SCHEMA {} AUTHORIZATION {}", quote(schema), quote(&of));
                 self.by_hand.push(ManualChange {
                     kind: if of == owner { Kind::Schema } else { Kind::SchemaOfAnotherOwner },
-                    place: Place::Database(database.clone()),
+                    scope: Scope::Database(database.clone()),
                     statements: vec![create],
                     manual_fix: Vec::new(),
                 });
@@ -93,7 +93,7 @@ impl Generator<'_> {
             }
             for name in [format!("{PLUGIN}{number}"), format!("scratch_{number}")] {
                 let create = format!("CREATE DATABASE {name} OWNER {}", quote(role));
-                self.start(Kind::PluginDatabase, Place::Cluster, vec![create]);
+                self.start(Kind::PluginDatabase, Scope::Cluster, vec![create]);
             }
         }
     }
@@ -103,14 +103,14 @@ impl Generator<'_> {
         if !self.random.chance(50) {
             return;
         }
-        let place = || Place::Database(UNDECLARED_DATABASE.to_owned());
+        let scope = || Scope::Database(UNDECLARED_DATABASE.to_owned());
         let kind = Kind::UnmanagedDatabase;
         self.start(
             kind,
-            Place::Cluster,
+            Scope::Cluster,
             vec![format!("CREATE DATABASE {UNDECLARED_DATABASE} OWNER clerk")],
         );
-        self.start(kind, place(), vec!["CREATE TABLE public.t (a int, b text)".to_owned()]);
+        self.start(kind, scope(), vec!["CREATE TABLE public.t (a int, b text)".to_owned()]);
         let role = quote(&self.managed_role());
         let other = quote(&self.managed_role());
         for statement in [
@@ -128,7 +128,7 @@ impl Generator<'_> {
             ),
             format!("ALTER ROLE {role} IN DATABASE {UNDECLARED_DATABASE} SET work_mem = '9MB'"),
         ] {
-            self.start(kind, place(), vec![statement]);
+            self.start(kind, scope(), vec![statement]);
         }
     }
 
@@ -141,7 +141,7 @@ impl Generator<'_> {
                 12 => {
                     let role = self.unmanaged_role();
                     let statement = format!("ALTER ROLE {role} NOINHERIT CREATEDB");
-                    self.start(Kind::UnmanagedRoleAttributes, Place::Cluster, vec![statement]);
+                    self.start(Kind::UnmanagedRoleAttributes, Scope::Cluster, vec![statement]);
                 }
                 0..3 => self.role_attributes(&role),
                 3 => self.role_comment(&role),
@@ -170,14 +170,14 @@ impl Generator<'_> {
             .iter()
             .map(|attribute| format!("ALTER ROLE {} {attribute}", quote(role)))
             .collect();
-        self.start(Kind::RoleAttributes, Place::Cluster, statements);
+        self.start(Kind::RoleAttributes, Scope::Cluster, statements);
     }
 
     fn powerful(&mut self, role: &str) {
         let attribute = *self.random.pick(&["REPLICATION", "BYPASSRLS", "SUPERUSER"]);
         if self.random.chance(30) {
             let statement = format!("ALTER ROLE {} {attribute}", quote(role));
-            self.start(Kind::PowerfulRole, Place::Cluster, vec![statement]);
+            self.start(Kind::PowerfulRole, Scope::Cluster, vec![statement]);
         }
     }
 
@@ -187,7 +187,7 @@ impl Generator<'_> {
             "DO $$ BEGIN EXECUTE format('COMMENT ON ROLE %I IS %L', {name}, concat_ws(E'\\n', 'ask Ada', shobj_description((SELECT oid FROM pg_roles WHERE rolname = {name}), 'pg_authid'))); END $$",
             name = literal(role)
         );
-        self.start(Kind::RoleComment, Place::Cluster, vec![statement]);
+        self.start(Kind::RoleComment, Scope::Cluster, vec![statement]);
         if self.random.chance(10) {
             let name = serde_json::Value::from(role).to_string().replace('\'', "''");
             let mark = format!(
@@ -195,7 +195,7 @@ impl Generator<'_> {
             );
             self.drift.push(ManualChange {
                 kind: Kind::MarkOfAnotherEnvironment,
-                place: Place::Cluster,
+                scope: Scope::Cluster,
                 statements: vec![format!("COMMENT ON ROLE {} IS '{mark}'", quote(role))],
                 manual_fix: vec![format!(
                     "COMMENT ON ROLE {} IS '{}'",
@@ -230,7 +230,7 @@ impl Generator<'_> {
             } else {
                 vec![granted]
             };
-        self.start(kind, Place::Cluster, statements);
+        self.start(kind, Scope::Cluster, statements);
     }
 
     fn role_setting(&mut self, role: &str) {
@@ -248,7 +248,7 @@ impl Generator<'_> {
                     quote(role)
                 )
             };
-            self.start(Kind::RoleSetting, Place::Cluster, vec![statement]);
+            self.start(Kind::RoleSetting, Scope::Cluster, vec![statement]);
         }
     }
 
@@ -260,13 +260,13 @@ impl Generator<'_> {
         match self.random.below(9) {
             0..2 => {
                 let statement = format!("GRANT {privilege} ON DATABASE {name} TO {grantee}");
-                self.start(Kind::DatabaseGrant, Place::Cluster, vec![statement]);
+                self.start(Kind::DatabaseGrant, Scope::Cluster, vec![statement]);
             }
             2 => {
                 let role = quote(&self.managed_role());
                 let statement =
                     format!("GRANT {privilege} ON DATABASE {name} TO {role} WITH GRANT OPTION");
-                self.start(Kind::DatabaseGrantOption, Place::Cluster, vec![statement]);
+                self.start(Kind::DatabaseGrantOption, Scope::Cluster, vec![statement]);
             }
             3 => {
                 let (first, second) = (self.role_of(database), self.managed_role());
@@ -278,27 +278,27 @@ impl Generator<'_> {
                     let granted =
                         format!("GRANT {privilege} ON DATABASE {name} TO {}", quote(&second));
                     statements.extend(as_role(&first, granted));
-                    self.start(Kind::DatabaseGrantChain, Place::Cluster, statements);
+                    self.start(Kind::DatabaseGrantChain, Scope::Cluster, statements);
                 }
             }
             4..6 => {
                 let role = self.role_of(database);
                 let from = if self.random.chance(70) { quote(&role) } else { grantee };
                 let statement = format!("REVOKE {privilege} ON DATABASE {name} FROM {from}");
-                self.start(Kind::DatabaseRevoke, Place::Cluster, vec![statement]);
+                self.start(Kind::DatabaseRevoke, Scope::Cluster, vec![statement]);
             }
             6 => {
                 let statement = format!("ALTER DATABASE {name} SET work_mem = '12MB'");
-                self.start(Kind::DatabaseSetting, Place::Cluster, vec![statement]);
+                self.start(Kind::DatabaseSetting, Scope::Cluster, vec![statement]);
                 let statement = format!("ALTER ROLE clerk IN DATABASE {name} SET work_mem = '7MB'");
-                self.start(Kind::DatabaseSetting, Place::Cluster, vec![statement]);
+                self.start(Kind::DatabaseSetting, Scope::Cluster, vec![statement]);
             }
             7 => {
                 let statement = format!(
                     "DO $$ BEGIN EXECUTE format('COMMENT ON DATABASE %I IS %L', {name}, concat_ws(E'\\n', 'ask Bob', shobj_description((SELECT oid FROM pg_database WHERE datname = {name}), 'pg_database'))); END $$",
                     name = literal(database)
                 );
-                self.start(Kind::DatabaseComment, Place::Cluster, vec![statement]);
+                self.start(Kind::DatabaseComment, Scope::Cluster, vec![statement]);
             }
             _ => {
                 if self.random.chance(20) {
@@ -306,7 +306,7 @@ impl Generator<'_> {
                     let statement = format!("ALTER DATABASE {name} OWNER TO {other}");
                     let declares = self.declared.owner(database).is_some();
                     if declares {
-                        self.start(Kind::DatabaseOfAnotherOwner, Place::Cluster, vec![statement]);
+                        self.start(Kind::DatabaseOfAnotherOwner, Scope::Cluster, vec![statement]);
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use rdsprov_core::name::quote;
 
-use super::{Generator, InDatabase, Kind, ManualChange, Object, ObjectKind, Place};
+use super::{Generator, InDatabase, Kind, ManualChange, Object, ObjectKind, Scope};
 
 const TABLE: [&str; 7] =
     ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"];
@@ -48,7 +48,7 @@ const DEFAULTS: [(&str, &[&str]); 5] = [
 
 impl Generator<'_> {
     fn count_change(&mut self, database: &InDatabase, kind: Kind, statement: String) {
-        self.start(kind, Place::Database(database.name.clone()), vec![statement]);
+        self.start(kind, Scope::Database(database.name.clone()), vec![statement]);
     }
 
     /// Makes one change to the privileges in a database.
@@ -164,8 +164,8 @@ impl Generator<'_> {
         } else {
             Vec::new()
         };
-        let place = Place::Database(database.name.clone());
-        self.drift.push(ManualChange { kind, place, statements, manual_fix });
+        let scope = Scope::Database(database.name.clone());
+        self.drift.push(ManualChange { kind, scope, statements, manual_fix });
     }
 
     fn column(&mut self, database: &InDatabase, object: &Object) {

@@ -24,7 +24,7 @@ pub const UNDECLARED_DATABASE: &str = "elsewhere";
 
 /// The database in which statements are executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Scope {
     Cluster,
     Database(String),
 }
@@ -33,7 +33,7 @@ pub enum Place {
 #[derive(Debug, Clone)]
 pub struct ManualChange {
     pub kind: Kind,
-    pub place: Place,
+    pub scope: Scope,
     pub statements: Vec<String>,
     /// The manual fix that lets the product continue, if its refusal names no statement.
     pub manual_fix: Vec<String>,
@@ -41,11 +41,11 @@ pub struct ManualChange {
 
 impl fmt::Display for ManualChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = match &self.place {
-            Place::Cluster => "postgres",
-            Place::Database(name) => name,
+        let database = match &self.scope {
+            Scope::Cluster => "postgres",
+            Scope::Database(name) => name,
         };
-        write!(f, "[{:?}] {place}: {};", self.kind, self.statements.join("; "))
+        write!(f, "[{:?}] {database}: {};", self.kind, self.statements.join("; "))
     }
 }
 
@@ -229,7 +229,7 @@ impl Case {
         let name = format!("DATABASE {} ", quote(database));
         for changes in [&mut case.by_hand, &mut case.drift] {
             changes.retain(|initial_state| {
-                initial_state.place != Place::Database(database.to_owned())
+                initial_state.scope != Scope::Database(database.to_owned())
                     && !initial_state.statements.iter().any(|text| text.contains(&name))
             });
         }
@@ -256,8 +256,8 @@ impl Case {
 }
 
 impl Generator<'_> {
-    fn start(&mut self, kind: Kind, place: Place, statements: Vec<String>) {
-        self.drift.push(ManualChange { kind, place, statements, manual_fix: Vec::new() });
+    fn start(&mut self, kind: Kind, scope: Scope, statements: Vec<String>) {
+        self.drift.push(ManualChange { kind, scope, statements, manual_fix: Vec::new() });
     }
 
     /// Returns an existing declared role, or else an undeclared one.

@@ -2,7 +2,7 @@
 
 use rdsprov_core::name::quote;
 
-use super::{ADMINISTRATOR, Generator, InDatabase, Kind, Object, ObjectKind, Place, SUPERUSER};
+use super::{ADMINISTRATOR, Generator, InDatabase, Kind, Object, ObjectKind, SUPERUSER, Scope};
 use crate::declared::SCHEMAS;
 
 impl Generator<'_> {
@@ -27,7 +27,7 @@ impl Generator<'_> {
     }
 
     fn make(&mut self, database: &InDatabase, kind: Kind, statement: String) {
-        self.start(kind, Place::Database(database.name.clone()), vec![statement]);
+        self.start(kind, Scope::Database(database.name.clone()), vec![statement]);
     }
 
     /// Returns the database's owner in most cases, otherwise a role that the administrator
