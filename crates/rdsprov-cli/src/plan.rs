@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rdsprov_core::error_code::ErrorCode;
-use rdsprov_core::plan::{Plan, SavedPlan, SlotError};
+use rdsprov_core::plan::{Plan, SavedPlan};
 use rdsprov_core::session::Error;
 
 use crate::args::{CheckArgs, CommonArgs, Format, PlanArgs, ServerArgs};
@@ -50,13 +50,7 @@ async fn print_plan(
     let plan = run.plan().await.map_err(Error::from)?;
     let text = if with_verifiers {
         let build_id = options.build_id.as_deref().unwrap_or("script");
-        run.script(&plan, build_id, &CommandWording).map_err(|error| {
-            let code = match &error {
-                SlotError::NoPassword(_) => ErrorCode::SecretUnreadable,
-                SlotError::NoVerifier(_) => ErrorCode::InternalError,
-            };
-            CliError::new(Exit::Failed, code, error)
-        })?
+        run.script(&plan, build_id, &CommandWording).map_err(Error::from)?
     } else {
         format_plan(&plan, format)?
     };

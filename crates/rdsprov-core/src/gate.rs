@@ -93,9 +93,13 @@ impl GateError {
             Self::Stale { digest, .. } => {
                 hint!["review the current plan, then set ", (Opt::Approval, digest)]
             }
-            Self::InvalidApproval { .. } => {
-                "use `true`, or the digest of a plan in the form `sha256:…`".into()
-            }
+            Self::InvalidApproval { .. } => hint![
+                "set ",
+                (Opt::Approval, "true"),
+                ", or ",
+                (Opt::Approval, "sha256:…"),
+                " with the digest of a plan"
+            ],
             Self::Hazards { hazards, .. } => {
                 let allow =
                     hazards.iter().flat_map(|hazard| [" ".into(), (Opt::Allow, hazard).into()]);

@@ -204,14 +204,14 @@ pub fn apply<'py>(
         };
         session::apply(config, prepare, &wanted, &called, &pending.cancellation).await
     })?;
-    let made = values::value(py, "_outcome", &described(&outcome, &plan.core.digest))?;
+    let value = values::value(py, "_outcome", &described(&outcome, &plan.core.digest))?;
     let failure = outcome
         .result
         .as_ref()
         .err()
-        .map(|error| errors::apply_error(py, error, outcome.committed, &made));
+        .map(|error| errors::apply_error(py, error, outcome.committed, &value));
     match (pending.take(), failure) {
-        (None, None) => Ok(made),
+        (None, None) => Ok(value),
         (None, Some(failure)) => Err(failure),
         (Some(error), None) => Err(error),
         (Some(error), Some(failure)) => {

@@ -23,7 +23,7 @@ fn make(
     code: ErrorCode,
     fill: impl FnOnce(&Bound<'_, PyDict>) -> PyResult<()>,
 ) -> PyErr {
-    let made = || -> PyResult<PyErr> {
+    let exception = || -> PyResult<PyErr> {
         let keywords = PyDict::new(py);
         fill(&keywords)?;
         let class = py.import("rdsprov._errors")?.getattr(class)?;
@@ -34,7 +34,7 @@ fn make(
         exception.setattr("hints", PyTuple::new(py, hints)?)?;
         Ok(PyErr::from_value(exception))
     };
-    made().unwrap_or_else(|error| error)
+    exception().unwrap_or_else(|error| error)
 }
 
 /// Returns what `str()` of an exception gives. Several errors have their codes in it.
@@ -199,7 +199,7 @@ pub fn apply_error(
     let of_apply = committed
         || matches!(
             error,
-            Error::Statement(_) | Error::Audit(_) | Error::Stopped { .. } | Error::NotConverged
+            Error::Statement { .. } | Error::Audit(_) | Error::Stopped { .. } | Error::NotConverged
         );
     let exception = if of_apply {
         make(py, "ApplyError", &error.diagnostics(), error.code(), |_| Ok(()))

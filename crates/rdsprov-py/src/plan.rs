@@ -53,14 +53,14 @@ impl Basis {
         let build_id = keywords.text("build_id")?;
         let allow = keywords.allow()?;
         let definitions = definitions.get();
-        let made = py.detach(|| {
+        let result = py.detach(|| {
             let definitions = definitions.in_environment(environment, &adopt, config)?;
             let setup = definitions.setup(None, &[], None)?;
             let desired = setup.desired(build_id.as_deref(), &allow)?;
             Ok((definitions, setup, desired))
         });
         let (definitions, setup, desired) =
-            made.map_err(|error: session::Error| errors::to_exception(py, &error))?;
+            result.map_err(|error: session::Error| errors::to_exception(py, &error))?;
         Ok(Self { definitions: Py::new(py, definitions)?, setup, desired })
     }
 }

@@ -36,9 +36,9 @@ pub fn values<'py, T: Serialize>(
     of: impl IntoIterator<Item = T>,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let maker = module(py)?.getattr(maker)?;
-    let made: Vec<_> =
+    let objects: Vec<_> =
         of.into_iter().map(|one| maker.call1((pythonize(py, &one)?,))).collect::<PyResult<_>>()?;
-    PyTuple::new(py, made)
+    PyTuple::new(py, objects)
 }
 
 /// Refusals with their hints in the words of Python, as a tuple.

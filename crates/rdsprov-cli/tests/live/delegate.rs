@@ -234,8 +234,8 @@ fn failed_secret_creation_changes_nothing() {
         delegate.args(kept).envs(refusing.environment());
         let refused = expect(&delegate.output().unwrap(), 1);
         assert!(refused.contains("secretsmanager:CreateSecret"), "{refused}");
-        let there = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{DELEGATE}'");
-        assert_eq!(fixture.query(&there), "0");
+        let existing = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{DELEGATE}'");
+        assert_eq!(fixture.query(&existing), "0");
 
         for format in ["json", "text"] {
             let mut delegate = fixture.delegate("dev");

@@ -235,7 +235,7 @@ fn errors_print_no_password() {
         (format!("{{\"password\": [\"{CANARY}\"]}}"), "`password` is not a string"),
         (format!("{{\"password\": \"{CANARY}\\n\"}}"), "a line break"),
         (format!("{{\"password\": \"changeme{CANARY}\"}}"), "a placeholder"),
-        (format!("{{\"password\": \"x\", \"port\": \"{CANARY}\"}}"), "`port` is not a port"),
+        (format!("{{\"password\": \"x\", \"port\": \"{CANARY}\"}}"), "`port` of secret"),
         (format!("{{\"password\": \"x\", \"engine\": \"{CANARY}\"}}"), "other than PostgreSQL"),
         (
             format!("{{\"password\": \"{CANARY}\", \"password\": \"x\"}}"),

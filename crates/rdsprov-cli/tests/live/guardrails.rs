@@ -198,7 +198,7 @@ fn invalid_secrets_are_refused() {
         (r#"{"username": "other", "password": "Canary-1"}"#, "is for user `other`"),
         (r#"{"dbname": "other", "password": "Canary-1"}"#, "is for database `other`"),
         (r#"{"username": "keycloak_user"}"#, "has no key `password`"),
-        (r#"{"password": ""}"#, "the password is empty"),
+        (r#"{"password": ""}"#, "`password` of secret goldenpath/dev/keycloak/postgres is empty"),
         (r#"{"password": "PLACEHOLDER"}"#, "is a placeholder"),
         (r#"{"password": "Canary-\u0000"}"#, "NUL"),
         (r#"{"password": "Canary-1"#, "is not JSON"),

@@ -384,8 +384,8 @@ fn connection_limits_do_not_reset_passwords() {
         let mut sessions: Vec<_> =
             std::iter::from_fn(|| fixture.server.master_session("postgres").ok()).collect();
         sessions.pop();
-        let there = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'platform_admin'";
-        while fixture.query(there) != sessions.len().to_string() {
+        let connected = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'platform_admin'";
+        while fixture.query(connected) != sessions.len().to_string() {
             std::thread::sleep(Duration::from_millis(10));
         }
         let output = fixture.run(TEAMS, &["plan"]);

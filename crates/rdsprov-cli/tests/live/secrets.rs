@@ -162,11 +162,7 @@ fn invalid_secrets_are_reported_together() {
         ),
         ("nested", format!(r#"{{"password": {{"x": "{canary}"}}}}"#), "`password` is not a string"),
         ("broken", format!(r#"{{"password": "{canary}\n"}}"#), "line break"),
-        (
-            "port",
-            format!(r#"{{"password": "{canary}", "port": "{canary}"}}"#),
-            "`port` is not a port",
-        ),
+        ("port", format!(r#"{{"password": "{canary}", "port": "{canary}"}}"#), "`port` of secret"),
         (
             "engine",
             format!(r#"{{"password": "{canary}", "engine": "mysql"}}"#),

@@ -59,7 +59,7 @@ impl AuditError {
     pub fn hints(&self) -> Vec<Hint> {
         vec![match self {
             Self::Io { .. } => hint![
-                "correct the cause, or name another file with ",
+                "check the path and its permissions, or name another file with ",
                 Opt::AuditOutput,
                 " or ",
                 Opt::AuditLedger

@@ -54,7 +54,7 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, timestamp_utc, context, step } = self;
         let database = step.database.as_ref().map(|name| format!("database {name}: "));
-        let what = format!(
+        let change = format!(
             "{timestamp_utc} {}: {}{} {}",
             context.environment,
             database.unwrap_or_default(),
@@ -71,6 +71,6 @@ impl fmt::Display for Change {
         ] {
             by.extend(value.map(|value| format!("{word} {value}")));
         }
-        writeln!(f, "{}\n    {}, line {line}", visible(&what), visible(&by))
+        writeln!(f, "{}\n    {}, line {line}", visible(&change), visible(&by))
     }
 }

@@ -58,25 +58,25 @@ impl<'a> File<'a> {
     }
 
     /// Adds the error that a value has the wrong type.
-    pub fn wrong_type(&mut self, what: &str, node: &Node, wanted: &str, hint: impl Into<Hint>) {
+    pub fn wrong_type(&mut self, subject: &str, node: &Node, wanted: &str, hint: impl Into<Hint>) {
         match &node.value {
             // The error of a refused value is in the list already.
             Value::Refused => {}
             Value::Unevaluated(how) => {
-                let message = format!("{what} contains {how}, but only constants are allowed");
+                let message = format!("{subject} contains {how}, but only constants are allowed");
                 self.error(&node.span, ErrorCode::NotAConstant, message, "write the value itself");
             }
             other => {
-                let message = format!("{what} is {}, not {wanted}", other.kind());
+                let message = format!("{subject} is {}, not {wanted}", other.kind());
                 self.error(&node.span, ErrorCode::WrongType, message, hint);
             }
         }
     }
 
     /// Returns the entries of a map; a duplicate key is an error.
-    pub fn map<'n>(&mut self, what: &str, node: &'n Node) -> Option<Entries<'n>> {
+    pub fn map<'n>(&mut self, subject: &str, node: &'n Node) -> Option<Entries<'n>> {
         let Value::Map(entries) = &node.value else {
-            self.wrong_type(what, node, "a map", "write { … }");
+            self.wrong_type(subject, node, "a map", "write { … }");
             return None;
         };
         let mut map = BTreeMap::new();
@@ -85,7 +85,7 @@ impl<'a> File<'a> {
                 self.error(
                     &key.span,
                     ErrorCode::DuplicateKey,
-                    format!("key `{}` is given twice in {what}", key.name),
+                    format!("key `{}` is given twice in {subject}", key.name),
                     "remove one of the two",
                 );
             }

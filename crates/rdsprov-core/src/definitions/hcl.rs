@@ -103,7 +103,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn node(&self, expression: &Expression) -> Node {
         let span = expression.span().unwrap_or_default();
-        let unevaluated = |what: &str| Value::Unevaluated(what.to_owned());
+        let unevaluated = |construct: &str| Value::Unevaluated(construct.to_owned());
         let value = match expression {
             Expression::Null(_) => Value::Null,
             Expression::Bool(value) => Value::Bool(*value.value()),
@@ -149,7 +149,7 @@ impl Reader<'_> {
 
     /// Returns the text of a template whose parts are all constant strings.
     fn template(&self, elements: &[&Element], literals: Vec<String>) -> Value {
-        let unevaluated = |what: &str| Value::Unevaluated(what.to_owned());
+        let unevaluated = |construct: &str| Value::Unevaluated(construct.to_owned());
         let mut literals = literals.into_iter();
         let mut text = String::new();
         for element in elements {
@@ -181,16 +181,16 @@ impl Reader<'_> {
                 }
                 ObjectKey::Expression(expression) => {
                     let Node { value, span } = self.node(expression);
-                    let what = match value {
+                    let name = match value {
                         Value::String(name) | Value::Number(name) => Ok(name),
                         Value::Bool(value) => Ok(value.to_string()),
                         Value::Refused => Err(Value::Refused),
-                        Value::Unevaluated(what) => {
-                            Err(Value::Unevaluated(format!("a key with {what}")))
+                        Value::Unevaluated(construct) => {
+                            Err(Value::Unevaluated(format!("a key with {construct}")))
                         }
                         other => Err(Value::Unevaluated(format!("a key that is {}", other.kind()))),
                     };
-                    match what {
+                    match name {
                         Ok(name) => Key { name, span },
                         // Without the value of a key, the value of the map is not known either.
                         Err(value) => return Node { value, span },

@@ -48,9 +48,11 @@ impl CompatibilityCheck<'_> {
         self.text.get(span.clone()).unwrap_or_default()
     }
 
-    fn refuse(&mut self, span: Span, what: &str) {
-        let message =
-            format!("`{}` contains {what}, but a variable file allows only constants", self.name);
+    fn refuse(&mut self, span: Span, construct: &str) {
+        let message = format!(
+            "`{}` contains {construct}, but a variable file allows only constants",
+            self.name
+        );
         let hint = "write the value itself";
         self.errors.push(SyntaxError::new(span, ErrorCode::NotAConstant, message, hint));
     }
@@ -128,8 +130,8 @@ impl Visit for CompatibilityCheck<'_> {
                 self.refuse(span, &format!("the variable `{}`", variable.as_str()));
             }
             Expression::Traversal(traversal) if self.is_unbound(&traversal.expr) => {
-                let what = format!("the reference `{}`", self.source(&span));
-                self.refuse(span, &what);
+                let construct = format!("the reference `{}`", self.source(&span));
+                self.refuse(span, &construct);
             }
             Expression::FuncCall(call) => {
                 self.refuse(span, &format!("a call of the function `{}`", call.name.name.as_str()));

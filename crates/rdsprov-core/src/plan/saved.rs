@@ -117,12 +117,24 @@ impl SavedPlanError {
             Self::NotAPlan { .. } => {
                 hint!["save a plan with ", Operation::Plan, " and ", Opt::Out]
             }
-            Self::OtherFormat { .. } => {
-                "apply it with the version of rdsprov that wrote it, or plan again".into()
+            Self::OtherFormat { .. } => hint![
+                "apply it with the version of rdsprov that wrote it, or save a new plan with ",
+                Operation::Plan,
+                " and ",
+                Opt::Out
+            ],
+            Self::Changed { .. } => {
+                hint!["save a new plan with ", Operation::Plan, " and ", Opt::Out]
             }
-            Self::Changed { .. } => "plan again".into(),
-            Self::OtherEnvironment { .. } => "make a plan for this environment".into(),
-            Self::OtherServer { .. } => "make a plan for this server".into(),
+            Self::OtherEnvironment { given, .. } => hint![
+                format!("save a plan for `{given}` with "),
+                Operation::Plan,
+                " and ",
+                Opt::Out
+            ],
+            Self::OtherServer { given, .. } => {
+                hint![format!("save a plan for {given} with "), Operation::Plan, " and ", Opt::Out]
+            }
             Self::Stale(_) => {
                 hint!["run ", Operation::Plan, " again, review the new plan and apply it"]
             }

@@ -103,8 +103,9 @@ impl SecretsManager {
         });
         found.extend(results);
         // `BatchGetSecretValue` returns current versions only.
-        let here: Vec<&SecretId> = wanted.keys().filter(|id| !found.contains_key(*id)).collect();
-        for chunk in here.chunks(BATCH_SIZE) {
+        let remaining: Vec<&SecretId> =
+            wanted.keys().filter(|id| !found.contains_key(*id)).collect();
+        for chunk in remaining.chunks(BATCH_SIZE) {
             found.extend(self.fetch_batch(chunk).await?);
         }
         // A batch can leave secrets out; these are fetched one by one.
@@ -135,7 +136,7 @@ impl SecretsManager {
         (service == "secretsmanager" && region != self.region).then(|| SecretError::OtherRegion {
             id: id.clone(),
             region: region.to_owned(),
-            asked: self.region.clone(),
+            requested: self.region.clone(),
         })
     }
 
@@ -286,7 +287,7 @@ impl SecretsManager {
             _ => error
                 .code()
                 .filter(|code| CREDENTIALS_REJECTED.contains(code))
-                .map(|code| SourceError::CredentialsRefused { code: code.to_owned() }),
+                .map(|code| SourceError::CredentialsRejected { code: code.to_owned() }),
         }
     }
 }

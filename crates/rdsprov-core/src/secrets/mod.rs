@@ -115,13 +115,13 @@ pub enum SecretError {
     Missing { id: SecretId, region: Option<String> },
     #[error("secret {id} has no current value: no version has the stage AWSCURRENT")]
     NoValue { id: SecretId },
-    #[error("secret {id} is in region {region}, but this run reads secrets in region {asked}")]
-    OtherRegion { id: SecretId, region: String, asked: String },
+    #[error("secret {id} is in region {region}, but this run reads secrets in region {requested}")]
+    OtherRegion { id: SecretId, region: String, requested: String },
     #[error("secret {id} cannot be read: access is denied")]
     Denied { id: SecretId },
     #[error("secret {id} cannot be decrypted: the use of its KMS key is not allowed")]
     KeyDenied { id: SecretId },
-    #[error("secret {id} cannot be read: Secrets Manager still reports too many requests")]
+    #[error("secret {id} cannot be read: Secrets Manager received too many requests")]
     Throttled { id: SecretId },
     #[error("secret {id} is scheduled for deletion")]
     Deleted { id: SecretId },
@@ -135,13 +135,13 @@ pub enum SecretError {
     DuplicateKey { id: SecretId, key: &'static str },
     #[error("secret {id} has no key `password`")]
     NoPassword { id: SecretId },
-    #[error("secret {id}: `{key}` is not {wanted}")]
+    #[error("`{key}` of secret {id} is not {wanted}")]
     WrongType { id: SecretId, key: &'static str, wanted: &'static str },
     #[error("secret {id} contains two ports: {in_host} in `host` and {port} in `port`")]
     TwoPorts { id: SecretId, in_host: u16, port: u16 },
     #[error("secret {id} is for a database engine other than PostgreSQL")]
     WrongEngine { id: SecretId },
-    #[error("secret {id}: the password {problem}")]
+    #[error("`password` of secret {id} {problem}")]
     BadPassword { id: SecretId, problem: PasswordProblem },
     #[error("secret {id}: the id is not a path below the directory of secrets")]
     NotAPath { id: SecretId },
@@ -220,17 +220,18 @@ impl SecretError {
             Self::WrongEngine { .. } => "name the secret of a PostgreSQL role".into(),
             Self::BadPassword { .. } => "store a real password in the secret".into(),
             Self::NotAPath { .. } => "use an id without `..` and without a leading `/`".into(),
-            Self::NotCreated { .. } => {
-                "correct the cause, or create the secret by hand, then run again".into()
-            }
+            Self::NotCreated { .. } => "create the secret by hand, then run again".into(),
             Self::NoStages { .. } => {
                 hint!["use ", (Opt::Secrets, "aws"), ", or do not use ", Opt::SecretStage]
             }
             Self::NotAllowed { action, .. } => {
                 format!("allow {action} in the IAM policy (see docs/iam.md)").into()
             }
-            Self::Unchangeable { .. } | Self::Unreadable { .. } => {
-                "correct the cause, then run again".into()
+            Self::Unchangeable { .. } => {
+                "check the state of the secret in Secrets Manager, then run again".into()
+            }
+            Self::Unreadable { .. } => {
+                "check the secret and the permission to read it, then run again".into()
             }
         }]
     }
@@ -257,7 +258,7 @@ pub enum SourceError {
     },
     /// AWS rejected the credentials: unknown, expired, or a wrong signature.
     #[error("AWS rejected the credentials ({code})")]
-    CredentialsRefused {
+    CredentialsRejected {
         /// The error code of AWS.
         code: String,
     },
@@ -284,7 +285,7 @@ impl SourceError {
         match self {
             Self::NoRegion => ErrorCode::NoAwsRegion,
             Self::NoCredentials | Self::Credentials { .. } => ErrorCode::NoAwsCredentials,
-            Self::CredentialsRefused { .. } => ErrorCode::AwsCredentialsRejected,
+            Self::CredentialsRejected { .. } => ErrorCode::AwsCredentialsRejected,
             Self::Provider { .. } => ErrorCode::SecretSourceFailed,
             Self::Unreachable { .. } => ErrorCode::SecretsManagerUnreachable,
         }
@@ -304,10 +305,12 @@ impl SourceError {
             Self::Credentials { .. } => {
                 vec!["correct the AWS profile or IAM role that provides the credentials".into()]
             }
-            Self::CredentialsRefused { .. } => {
+            Self::CredentialsRejected { .. } => {
                 vec!["renew the credentials, or use other ones".into()]
             }
-            Self::Provider { .. } => Vec::new(),
+            Self::Provider { .. } => {
+                vec![hint!["correct the provider of secrets that ", Opt::Secrets, " names"]]
+            }
             Self::Unreachable { .. } => {
                 vec!["check the region, the network and `AWS_ENDPOINT_URL`".into()]
             }

@@ -11,6 +11,7 @@ use tokio_postgres::error::SqlState;
 
 use super::connect::{Endpoint, Session, describe_error};
 use super::provisioner::Lock;
+use crate::hint::Hint;
 use crate::name::DatabaseName;
 use crate::plan::{Action, Line, Plan, Scope, Slots, Statement, Step, Transaction};
 
@@ -37,7 +38,7 @@ pub struct StepResult {
 }
 
 /// The result of executing a plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExecutionOutcome {
     /// The result of each step.
     pub steps: Vec<StepResult>,
@@ -45,6 +46,8 @@ pub struct ExecutionOutcome {
     pub committed: bool,
     /// The message of the first failure; `None` if all steps succeeded.
     pub error: Option<String>,
+    /// What to do about this failure, if it is more than to fix the cause and run again.
+    pub hint: Option<Hint>,
 }
 
 /// A failure that a test injects instead of a statement, to verify how interrupted runs end.
@@ -100,7 +103,7 @@ pub async fn apply(
     slots: &(dyn Slots + Sync),
     options: &ExecuteOptions<'_>,
 ) -> ExecutionOutcome {
-    let mut outcome = ExecutionOutcome { steps: Vec::new(), committed: false, error: None };
+    let mut outcome = ExecutionOutcome::default();
     let mut ended = false;
     let mut unfinished: Vec<DatabaseName> = Vec::new();
     for transaction in &plan.transactions {
@@ -176,7 +179,7 @@ pub(super) fn outcome_not_started(
     options: &ExecuteOptions<'_>,
 ) -> ExecutionOutcome {
     let mut outcome =
-        ExecutionOutcome { steps: Vec::new(), committed: false, error: Some(message.to_owned()) };
+        ExecutionOutcome { error: Some(message.to_owned()), ..ExecutionOutcome::default() };
     for transaction in &plan.transactions {
         let results = transaction.steps.iter().map(|step| StepResult {
             status: if step.action == action {

@@ -77,7 +77,7 @@ pub enum ConnectError {
     },
     /// The server or the network rejected the connection.
     #[error("cannot connect to {host}:{port}, database {database}, as {user}: {reason}")]
-    Refused {
+    Rejected {
         /// The name or address of the host.
         host: String,
         /// The TCP port of the server.
@@ -109,15 +109,15 @@ impl ConnectError {
             Self::TlsDisabledForRemoteHost { .. } => ErrorCode::TlsRequired,
             Self::Tls { problem, .. } => problem.code(),
             Self::CleartextPasswordRequested { .. } => ErrorCode::CleartextPasswordRequested,
-            Self::Refused { cause: Some(RejectionCause::NoResponse), .. } => {
+            Self::Rejected { cause: Some(RejectionCause::NoResponse), .. } => {
                 ErrorCode::ServerNotResponding
             }
-            Self::Refused {
+            Self::Rejected {
                 code:
                     Some(SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
                 ..
             } => ErrorCode::AuthenticationFailed,
-            Self::Refused { .. } => ErrorCode::CannotConnect,
+            Self::Rejected { .. } => ErrorCode::CannotConnect,
         }
     }
 
@@ -125,7 +125,7 @@ impl ConnectError {
     #[must_use]
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
-            Self::Refused { code: Some(code), .. } => Some(code.code()),
+            Self::Rejected { code: Some(code), .. } => Some(code.code()),
             _ => None,
         }
     }
@@ -147,15 +147,29 @@ impl ConnectError {
             Self::CleartextPasswordRequested { user, .. } => {
                 format!("use `scram-sha-256` for {user} in `pg_hba.conf`").into()
             }
-            Self::Refused { cause: Some(cause), .. } => cause.hint(),
-            Self::Refused { code: Some(SqlState::INVALID_PASSWORD), .. } => hint![
+            Self::Rejected { cause: Some(cause), .. } => cause.hint(),
+            Self::Rejected { code: Some(SqlState::INVALID_PASSWORD), .. } => hint![
                 "check the secret of the administrator, or name another one with ",
                 Opt::AdminSecret
             ],
-            Self::Refused { code: None, .. } => {
+            Self::Rejected { code: None, .. } => {
                 "check the host, the port and the network (security group)".into()
             }
-            Self::Refused { .. } => return Vec::new(),
+            Self::Rejected {
+                code: Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
+                user,
+                ..
+            } => format!("allow {user} to log in, and check `pg_hba.conf`").into(),
+            Self::Rejected { code: Some(SqlState::INVALID_CATALOG_NAME), .. } => {
+                hint!["name an existing database with ", Opt::Dbname]
+            }
+            Self::Rejected { code: Some(SqlState::TOO_MANY_CONNECTIONS), .. } => {
+                "run again when other sessions have ended, or raise `max_connections`".into()
+            }
+            Self::Rejected {
+                code: Some(SqlState::INSUFFICIENT_PRIVILEGE), database, user, ..
+            } => format!("grant CONNECT on database {database} to {user}").into(),
+            Self::Rejected { .. } => "check the log of the server, then run again".into(),
         }]
     }
 }
@@ -302,7 +316,7 @@ impl Endpoint {
             .client
             .batch_execute(SETTINGS)
             .await
-            .map_err(|error| self.refused(database, &error))?;
+            .map_err(|error| self.rejected(database, &error))?;
         Ok(session)
     }
 
@@ -342,7 +356,7 @@ impl Endpoint {
             .keepalives_idle(Duration::from_secs(30))
             .keepalives_interval(Duration::from_secs(10))
             .keepalives_retries(3);
-        let refused = |error: tokio_postgres::Error| match TlsProblem::from_error(&error) {
+        let rejected = |error: tokio_postgres::Error| match TlsProblem::from_error(&error) {
             Some(problem) => {
                 ConnectError::Tls { host: self.host.clone(), port: self.port, problem }
             }
@@ -351,9 +365,9 @@ impl Endpoint {
                 port: self.port,
                 user: self.user.clone(),
             },
-            None => self.refused(database, &error),
+            None => self.rejected(database, &error),
         };
-        let timed_out = |_| ConnectError::Refused {
+        let timed_out = |_| ConnectError::Rejected {
             host: self.host.clone(),
             port: self.port,
             database: database.clone(),
@@ -396,13 +410,13 @@ impl Endpoint {
                 }
             }
         };
-        let (client, connection) = opened.map_err(timed_out)?.map_err(refused)?;
+        let (client, connection) = opened.map_err(timed_out)?.map_err(rejected)?;
         let auth_requested = auth_requested.load(Ordering::Relaxed);
         Ok(Session { client, notices, connection, auth_requested })
     }
 
-    fn refused(&self, database: &DatabaseName, error: &tokio_postgres::Error) -> ConnectError {
-        ConnectError::Refused {
+    fn rejected(&self, database: &DatabaseName, error: &tokio_postgres::Error) -> ConnectError {
+        ConnectError::Rejected {
             host: self.host.clone(),
             port: self.port,
             database: database.clone(),

@@ -73,7 +73,7 @@ impl ObserveError {
     pub fn hints(&self) -> Vec<Hint> {
         match self {
             Self::Connect(error) => error.hints(),
-            Self::Query { .. } => Vec::new(),
+            Self::Query { .. } => vec!["check the log of the server, then run again".into()],
             Self::Shape { .. } => vec!["report this bug, with this message".into()],
         }
     }

@@ -109,7 +109,7 @@ pub(super) async fn login(target: &Endpoint, database: &DatabaseName) -> Passwor
         }
         Err(error) => error,
     };
-    let ConnectError::Refused { code: Some(code), reason, cause, .. } = &error else {
+    let ConnectError::Rejected { code: Some(code), reason, cause, .. } = &error else {
         let hints = error.hints().into_iter().map(|hint| format!("; {hint}"));
         return PasswordCheck::Inconclusive(
             std::iter::once(error.to_string()).chain(hints).collect(),

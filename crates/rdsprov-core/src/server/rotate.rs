@@ -18,6 +18,8 @@ use super::apply::{
 };
 use super::provisioner::{Lock, Provisioner, RunError};
 use super::{RunSlots, observe, password_check};
+use crate::hint;
+use crate::hint::{Hint, Operation};
 use crate::name::DatabaseName;
 use crate::observed::{Observed, PasswordCheck};
 use crate::plan::rotation::{ActivePassword, RotationState, restore};
@@ -204,7 +206,7 @@ impl Provisioner {
         planned: &PlannedRotation,
         options: &RotateOptions<'_>,
     ) -> ExecutionOutcome {
-        let mut outcome = ExecutionOutcome { steps: Vec::new(), committed: false, error: None };
+        let mut outcome = ExecutionOutcome::default();
         let manager = match manager(&self.source) {
             Ok(manager) => manager,
             Err(error) => return ExecutionOutcome { error: Some(error.to_string()), ..outcome },
@@ -243,8 +245,25 @@ struct RotationRun<'a> {
     candidate: &'a Candidate,
 }
 
-/// The message of a failed step.
-type StepFailure = String;
+/// A step that failed.
+struct StepFailure {
+    /// The message for the records.
+    message: String,
+    /// What to do if the password of the server and the current version may differ.
+    hint: Option<Hint>,
+}
+
+impl From<String> for StepFailure {
+    fn from(message: String) -> Self {
+        Self { message, hint: None }
+    }
+}
+
+impl From<SecretError> for StepFailure {
+    fn from(error: SecretError) -> Self {
+        error.to_string().into()
+    }
+}
 
 impl RotationRun<'_> {
     /// Executes the steps in order. If one fails after the password was set, restores the current
@@ -262,7 +281,7 @@ impl RotationRun<'_> {
         let mut pending_may_be_active =
             self.candidate.state.active_password == ActivePassword::Pending;
         let mut results = Vec::new();
-        let mut failure = None;
+        let mut failure: Option<StepFailure> = None;
         for step in &transaction.steps {
             if failure.is_some() {
                 results.push(step_result(StepStatus::NotRun, Duration::ZERO));
@@ -270,15 +289,16 @@ impl RotationRun<'_> {
             }
             let started = Instant::now();
             let result = if stop.as_ref().is_some_and(|stop| *stop.borrow()) {
-                Err("stopped by a signal".to_owned())
+                Err("stopped by a signal".to_owned().into())
             } else {
                 pending_may_be_active |= step.action == Action::SetPassword;
                 self.step(step, transaction, &mut pending, stop.clone()).await
             };
             let status = match result {
                 Ok(()) => StepStatus::Success,
-                Err(message) => {
-                    failure = Some(message.clone());
+                Err(error) => {
+                    let message = error.message.clone();
+                    failure = Some(error);
                     StepStatus::Error(message)
                 }
             };
@@ -288,27 +308,33 @@ impl RotationRun<'_> {
         match failure {
             None => outcome.committed = true,
             Some(failure) if !pending_may_be_active => {
+                let message = failure.message;
                 outcome.error =
-                    Some(format!("{failure}; the password of role {role} was not changed"));
+                    Some(format!("{message}; the password of role {role} was not changed"));
+                outcome.hint = failure.hint;
             }
             Some(failure) => {
                 let started = Instant::now();
                 let step = restore(&self.candidate.state);
                 let result = self.restore_password(&step, transaction).await;
-                let (status, what) = match result {
+                let StepFailure { message, hint } = failure;
+                let status = match result {
                     Ok(()) => {
-                        let what = format!("the current password of role {role} was restored");
-                        (StepStatus::Success, what)
+                        outcome.error = Some(format!(
+                            "{message}; the current password of role {role} was restored"
+                        ));
+                        outcome.hint = hint;
+                        StepStatus::Success
                     }
-                    Err(error) => {
+                    Err(StepFailure { message: reason, .. }) => {
                         outcome.committed = true;
-                        let what = format!(
-                            "the current password of role {role} could not be restored: {error}; run `rdsprov apply` to set it"
-                        );
-                        (StepStatus::Error(error), what)
+                        outcome.error = Some(format!(
+                            "{message}; the current password of role {role} could not be restored: {reason}"
+                        ));
+                        outcome.hint = Some(hint!["run ", Operation::Apply, " to set it"]);
+                        StepStatus::Error(reason)
                     }
                 };
-                outcome.error = Some(format!("{failure}; {what}"));
                 steps.push(step);
                 results.push(step_result(status, started.elapsed()));
             }
@@ -327,20 +353,20 @@ impl RotationRun<'_> {
             let created = tokio::select! {
                 biased;
                 created = self.create() => created,
-                () = stopped(stop) => Err("stopped by a signal".to_owned()),
+                () = stopped(stop) => Err("stopped by a signal".to_owned().into()),
             };
             *pending = Some(created?);
             return Ok(());
         }
         let Some(pending) = pending else {
-            return Err("no version is pending".to_owned());
+            return Err("no version is pending".to_owned().into());
         };
         match step.action {
             Action::SetPassword => self.set(self.lock, step, transaction, pending, stop).await,
             Action::TestPassword => tokio::select! {
                 biased;
                 tested = self.test(pending) => tested,
-                () = stopped(stop) => Err("stopped by a signal".to_owned()),
+                () = stopped(stop) => Err("stopped by a signal".to_owned().into()),
             },
             // Not cancelled: otherwise it would be unknown which version is current.
             _ => self.finish(pending).await,
@@ -375,7 +401,7 @@ impl RotationRun<'_> {
         let slots = RunSlots { secrets: &secrets, build_id: "", iterations };
         let options = ExecuteOptions { stop, ..ExecuteOptions::default() };
         let outcome = apply(&plan, &self.run.admin, lock, &slots, &options).await;
-        outcome.error.map_or(Ok(()), Err)
+        outcome.error.map_or(Ok(()), |message| Err(message.into()))
     }
 
     /// Logs in with the new password.
@@ -385,12 +411,13 @@ impl RotationRun<'_> {
         match self.run.try_login(&state.rotation, login_database, &pending.password).await {
             PasswordCheck::Accepted => Ok(()),
             PasswordCheck::Inconclusive(reason) => {
-                Err(format!("role {role} cannot log in with the new password: {reason}"))
+                Err(format!("role {role} cannot log in with the new password: {reason}").into())
             }
             PasswordCheck::WrongPassword | PasswordCheck::NotChecked | PasswordCheck::ToBeSet => {
                 Err(format!(
                     "the server rejects the new password of role {role}: another program has set another password"
-                ))
+                )
+                .into())
             }
         }
     }
@@ -401,21 +428,29 @@ impl RotationRun<'_> {
         let RotationState { rotation, current, .. } = &self.candidate.state;
         let id = &rotation.secret;
         let Some(version) = &pending.version else {
-            return Err(SecretError::NoValue { id: id.clone() }.to_string());
+            return Err(SecretError::NoValue { id: id.clone() }.into());
         };
         let Err(error) = self.manager.make_current(id, current, version).await else {
             return Ok(());
         };
         match self.manager.stages(id).await {
             Ok(stages) if stages.current == *version => Ok(()),
-            Ok(stages) if stages.current == *current => Err(error.to_string()),
-            Ok(stages) => Err(format!(
-                "{error}; secret {id} now has another current version ({}): run `rdsprov apply` to set its password",
-                stages.current
-            )),
-            Err(_) => Err(format!(
-                "{error}; the current version of the secret is not known: run `rdsprov apply` when it can be read, to set its password"
-            )),
+            Ok(stages) if stages.current == *current => Err(error.to_string().into()),
+            Ok(stages) => Err(StepFailure {
+                message: format!(
+                    "{error}; secret {id} now has another current version ({})",
+                    stages.current
+                ),
+                hint: Some(hint!["run ", Operation::Apply, " to set its password"]),
+            }),
+            Err(_) => Err(StepFailure {
+                message: format!("{error}; the current version of secret {id} is not known"),
+                hint: Some(hint![
+                    "run ",
+                    Operation::Apply,
+                    " when the secret can be read, to set its password"
+                ]),
+            }),
         }
     }
 
@@ -434,7 +469,7 @@ impl RotationRun<'_> {
             tokio::time::sleep(Duration::from_secs(u64::from(attempt))).await;
             result = match self.run.connect_to_lock_database().await {
                 Ok(session) => self.set(&Lock(session), step, transaction, current, None).await,
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(error.to_string().into()),
             };
         }
         result

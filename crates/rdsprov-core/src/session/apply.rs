@@ -242,7 +242,7 @@ pub(super) async fn run_operation<F: Frontend>(
                 _ => Status::Error,
             };
             // The record of the failed step contains the message already.
-            let already_recorded = matches!(error, Error::Statement(_));
+            let already_recorded = matches!(error, Error::Statement { .. });
             recorder.outcome(status, &error.to_string(), error.failure_codes(), already_recorded)
         }
     };
@@ -380,12 +380,12 @@ impl<F: Frontend> Execution<'_, F> {
                 run.apply(lock, plan, &build_id, &settings).await
             })
             .await?;
-        let Some(error) = outcome.error else { return Ok(()) };
+        let Some(message) = outcome.error else { return Ok(()) };
         self.record(progress, &progress.recorder.no_change(plan))?;
         Err(if self.cancellation.is_cancelled() {
             Error::Stopped { committed: progress.committed }
         } else {
-            Error::Statement(error)
+            Error::Statement { message, hint: outcome.hint }
         })
     }
 

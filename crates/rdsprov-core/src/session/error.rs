@@ -11,7 +11,7 @@ use crate::gate::GateError;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
 use crate::name::{DatabaseName, NameError};
-use crate::plan::{Refusal, SavedPlanError};
+use crate::plan::{Refusal, SavedPlanError, SlotError};
 #[cfg(feature = "aws")]
 use crate::rotation::RotationError;
 use crate::secrets::{SourceError, TemplateError};
@@ -130,10 +130,12 @@ pub enum Error {
     #[error(transparent)]
     UnknownApplication(#[from] UnknownApplication),
     /// The environment of the run is not that of the definitions.
-    #[error("the environment of this run is `{asked}`, but the definitions are for `{declared}`")]
+    #[error(
+        "the environment of this run is `{requested}`, but the definitions are for `{declared}`"
+    )]
     OtherEnvironment {
         /// The environment of the run.
-        asked: String,
+        requested: String,
         /// The environment of the definitions.
         declared: String,
     },
@@ -183,7 +185,7 @@ pub enum Error {
     Run(#[from] RunError),
     /// The access report covers declared and managed databases only.
     #[error(
-        "database {database} does not exist, or is neither declared nor managed in environment `{environment}`"
+        "database {database} is not one of the declared and managed databases of environment `{environment}`"
     )]
     NoSuchDatabase {
         /// The database.
@@ -241,14 +243,22 @@ pub enum Error {
     #[error("{}", reasons(.0))]
     Refused(Vec<Refusal>),
     /// The user did not confirm the plan.
-    #[error("not confirmed; nothing was changed")]
+    #[error("the plan was not confirmed; nothing was changed")]
     NotConfirmed,
     /// A record cannot be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// A statement of a script cannot be completed.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
     /// A statement failed; the record of its step contains the same text.
-    #[error("{0}")]
-    Statement(String),
+    #[error("{message}")]
+    Statement {
+        /// The message of the server with its SQLSTATE, or what else has failed.
+        message: String,
+        /// What to do about this failure, if it is more than to fix the cause and run again.
+        hint: Option<Hint>,
+    },
     /// The plan after the last step is not empty.
     #[error("the server still differs from the definitions after all steps succeeded")]
     NotConverged,
@@ -300,7 +310,8 @@ impl Error {
             Self::Refused(_) => ErrorCode::PlanRefused,
             Self::NotConfirmed => ErrorCode::NotConfirmed,
             Self::Audit(error) => error.code(),
-            Self::Statement(_) => ErrorCode::StatementFailed,
+            Self::Slot(error) => error.code(),
+            Self::Statement { .. } => ErrorCode::StatementFailed,
             Self::NotConverged => ErrorCode::NotConverged,
             Self::Stopped { .. } => ErrorCode::Interrupted,
         }
@@ -361,7 +372,11 @@ impl Error {
             Self::Refused(_) => "follow the hint of each refusal, then run again".into(),
             Self::NotConfirmed => return Vec::new(),
             Self::Audit(error) => return error.hints(),
-            Self::Statement(_) => "fix the cause and run again; committed changes are kept".into(),
+            Self::Slot(error) => return error.hints(),
+            Self::Statement { hint: Some(hint), .. } => hint.clone(),
+            Self::Statement { hint: None, .. } => {
+                "fix the cause and run again; committed changes are kept".into()
+            }
             Self::NotConverged => hint![
                 "run ",
                 Operation::Plan,
@@ -486,7 +501,8 @@ impl Error {
             | Self::Run(_)
             | Self::NoSuchDatabase { .. }
             | Self::Audit(_)
-            | Self::Statement(_)
+            | Self::Slot(_)
+            | Self::Statement { .. }
             | Self::NotConverged
             | Self::Stopped { .. } => Kind::Failed,
             #[cfg(feature = "aws")]

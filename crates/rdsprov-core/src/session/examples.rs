@@ -13,9 +13,10 @@ use crate::definitions::{
     DefinitionErrors, Definitions, Rules, SourceText, Syntax, UnknownApplication,
 };
 use crate::gate::GateError;
-use crate::hint::Opt;
+use crate::hint;
+use crate::hint::{Operation, Opt};
 use crate::name::{ApplicationName, DatabaseName, NameError, RoleName};
-use crate::plan::{Differences, Hazard, SavedPlanError, Stale};
+use crate::plan::{Differences, Hazard, SavedPlanError, SlotError, Stale};
 use crate::rotation::RotationError;
 use crate::secrets::scram::NoRandomness;
 use crate::secrets::token::TokenError;
@@ -106,7 +107,7 @@ fn session_examples() -> Vec<Error> {
         Error::Definitions(wrong_definitions()),
         UnknownApplication { name: text("shp"), known: vec![text("shop")] }.into(),
         UnknownApplication { name: text("shp"), known: Vec::new() }.into(),
-        Error::OtherEnvironment { asked: text("prod"), declared: text("dev") },
+        Error::OtherEnvironment { requested: text("prod"), declared: text("dev") },
         Error::NoEnvironment,
         Error::UnknownEnvironment { environment: text("prd"), known: vec![text("prod")] },
         ConfigError { path: text("rdsprov.toml"), reason: text("unknown key") }.into(),
@@ -151,7 +152,13 @@ fn session_examples() -> Vec<Error> {
         AuditError::Locked { path: path() }.into(),
         AuditError::NotALedger { path: path() }.into(),
         AuditError::OtherHeader { path: path() }.into(),
-        Error::Statement(text("permission denied (42501)")),
+        SlotError::NoPassword(SecretId(text("goldenpath/dev/shop/postgres"))).into(),
+        SlotError::NoVerifier(text("no device")).into(),
+        Error::Statement { message: text("permission denied (42501)"), hint: None },
+        Error::Statement {
+            message: text("the current password of role shop_user could not be restored"),
+            hint: Some(hint!["run ", Operation::Apply, " to set it"]),
+        },
         Error::NotConverged,
         Error::Stopped { committed: true },
         Error::Stopped { committed: false },
@@ -164,7 +171,11 @@ fn secrets() -> Vec<SecretError> {
     vec![
         SecretError::Missing { id: id.clone(), region: Some(text("eu-west-2")) },
         SecretError::NoValue { id: id.clone() },
-        SecretError::OtherRegion { id: id.clone(), region: text("eu-west-2"), asked: text("x") },
+        SecretError::OtherRegion {
+            id: id.clone(),
+            region: text("eu-west-2"),
+            requested: text("x"),
+        },
         SecretError::Denied { id: id.clone() },
         SecretError::KeyDenied { id: id.clone() },
         SecretError::Throttled { id: id.clone() },
@@ -194,7 +205,7 @@ fn sources() -> [SourceError; 6] {
         SourceError::NoRegion,
         SourceError::NoCredentials,
         SourceError::Credentials { reason: reason() },
-        SourceError::CredentialsRefused { code: text("ExpiredTokenException") },
+        SourceError::CredentialsRejected { code: text("ExpiredTokenException") },
         SourceError::Provider { reason: reason() },
         SourceError::Unreachable { region: text("eu-west-2"), reason: reason() },
     ]
@@ -202,7 +213,7 @@ fn sources() -> [SourceError; 6] {
 
 fn connections() -> Vec<ConnectError> {
     let (host, port) = (|| text("db.example.com"), 5432);
-    let rejected = |code: Option<SqlState>, cause| ConnectError::Refused {
+    let rejected = |code: Option<SqlState>, cause| ConnectError::Rejected {
         host: host(),
         port,
         database: DatabaseName::new_unchecked("postgres"),
@@ -259,9 +270,9 @@ fn tls_problems() -> Vec<TlsProblem> {
         TlsProblem::NotOffered,
         TlsProblem::NotTls,
         TlsProblem::NoCommonVersion,
-        TlsProblem::Refused,
+        TlsProblem::Rejected,
         TlsProblem::ClientCertificateRequired,
-        TlsProblem::ClientCertificateRefused { reason: "it was revoked" },
+        TlsProblem::ClientCertificateRejected { reason: "it was revoked" },
         TlsProblem::Handshake(text("some reason")),
     ]
 }

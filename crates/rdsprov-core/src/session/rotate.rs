@@ -78,7 +78,7 @@ impl<F: Frontend> Execution<'_, F> {
             .await?;
         match outcome.error {
             None => Ok(Completion::Converged),
-            Some(error) => Err(Error::Statement(error)),
+            Some(message) => Err(Error::Statement { message, hint: outcome.hint }),
         }
     }
 }

@@ -78,8 +78,11 @@ pub fn declared(
         definitions.adopt(name)?;
     }
     match (&options.environment, &definitions.environment) {
-        (Some(asked), Some(declared)) if asked != declared => {
-            Err(Error::OtherEnvironment { asked: asked.clone(), declared: declared.clone() })
+        (Some(requested), Some(declared)) if requested != declared => {
+            Err(Error::OtherEnvironment {
+                requested: requested.clone(),
+                declared: declared.clone(),
+            })
         }
         _ => Ok(definitions),
     }

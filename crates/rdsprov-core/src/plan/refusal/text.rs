@@ -16,9 +16,9 @@ impl RefusalKind {
             Self::RoleIsAdministrator { role } => {
                 format!("role {role} is the administrator, as which rdsprov connects")
             }
-            Self::RoleRenamed { role, renamed_to } => format!(
-                "role {role} does not exist; the marker of role {renamed_to} shows that it was renamed from {role}"
-            ),
+            Self::RoleRenamed { role, renamed_to } => {
+                format!("role {role} was renamed to {renamed_to}, as the marker of this role shows")
+            }
             Self::RoleNotManaged { role, .. } => {
                 format!("role {role} exists and is not managed by rdsprov")
             }
@@ -39,14 +39,14 @@ impl RefusalKind {
                 format!("the administrator {administrator} may not alter or grant role {role}")
             }
             Self::AdministratorWithoutInherit { administrator, role } => format!(
-                "the administrator {administrator} has NOINHERIT, so that before PostgreSQL 16 it cannot transfer the ownership of what role {role} owns"
+                "before PostgreSQL 16, the administrator {administrator} needs INHERIT to transfer what role {role} owns"
             ),
             Self::DependentMembership { role, group, members } => format!(
-                "{} became a member of role {group} through the ADMIN OPTION of role {role}, which is not declared",
+                "{} became a member of role {group} through the undeclared ADMIN OPTION of role {role}",
                 listed_roles(members)
             ),
             Self::MembershipNotRevocable { role, group, grantor } => format!(
-                "role {role} is a member of role {group}, which is not declared, and the administrator may not revoke what role {grantor} granted"
+                "the administrator may not revoke the undeclared membership of role {role} in role {group}, which role {grantor} granted"
             ),
             Self::RdsIamMissing { role } => format!(
                 "role {role} has `auth = \"iam\"`, but role {RDS_IAM} does not exist: this is not an Amazon RDS server"
@@ -61,7 +61,7 @@ impl RefusalKind {
                 format!("database {database} is the database that the administrator connects to")
             }
             Self::DatabaseRenamed { database, renamed_to } => format!(
-                "database {database} does not exist; the marker of database {renamed_to} shows that it was renamed from {database}, and a new database would be empty"
+                "database {database} was renamed to {renamed_to}, as the marker of this database shows"
             ),
             Self::DatabaseNotManaged { database } => {
                 format!("database {database} exists and is not managed by rdsprov")
@@ -118,7 +118,7 @@ impl RefusalKind {
                 and_more(usize::try_from(*others).unwrap_or(usize::MAX))
             ),
             Self::StepOfOtherRole { database, step, role } => format!(
-                "{}the administrator cannot {step}: only role {role} can, and the administrator may not act as it",
+                "{}the administrator cannot {step}: only role {role} can, and the administrator may not SET ROLE {role}",
                 in_database(database.as_ref())
             ),
             Self::SchemaUsageMissing { database, step, role, schemas } => {
@@ -135,7 +135,7 @@ impl RefusalKind {
                     Grantee::Role(role) => format!("role {role}"),
                 };
                 format!(
-                    "{holder} has {} on {object} through the grant option of role {through}, which is not declared",
+                    "{holder} has {} on {object} through the undeclared grant option of role {through}",
                     listed(privileges)
                 )
             }
@@ -152,7 +152,7 @@ impl RefusalKind {
                 "the server rejects the setting `{parameter} = {value}` of role {role} in database {database}: {reason}"
             ),
             Self::SettingNotResettable { parameter, role, database, reason } => format!(
-                "role {role} has the setting `{parameter}` in database {database}, which is not declared and which the administrator may not reset: {reason}"
+                "the administrator may not reset the undeclared setting `{parameter}` of role {role} in database {database}: {reason}"
             ),
             Self::ExtensionUnavailable { extension, required_by, database } => format!(
                 "{} is not available on this server",
@@ -285,8 +285,11 @@ impl RefusalKind {
             Self::PasswordTooShort { .. } => hint![
                 "store a longer password, or lower `minimum_length` under `[passwords]` in the configuration file"
             ],
-            Self::SecretUsernameDiffers { .. } | Self::SecretDatabaseDiffers { .. } => {
-                hint!["correct the secret or the definitions, so that they agree"]
+            Self::SecretUsernameDiffers { .. } => {
+                hint!["correct `username` in the secret, or `username` of the application"]
+            }
+            Self::SecretDatabaseDiffers { .. } => {
+                hint!["correct `dbname` in the secret, or `database_name` of the application"]
             }
             Self::RotatedByAws { .. } => hint![
                 "let AWS rotate it with `aws secretsmanager rotate-secret`, or stop that first with `aws secretsmanager cancel-rotate-secret`"
@@ -299,8 +302,8 @@ impl RefusalKind {
             Self::RoleUsesIam { .. } | Self::RoleCannotLogIn { .. } => {
                 hint!["run ", Operation::Apply, " first"]
             }
-            Self::LoginUnverified { .. } => {
-                hint!["correct the cause, then run again; nothing was changed"]
+            Self::LoginUnverified { role, .. } => {
+                hint![format!("allow role {role} to log in, then run again; nothing was changed")]
             }
             // The hint consists of the SQL statements of the remedy only.
             Self::RoleRenamed { .. }

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Operation};
 use crate::marker::Marker;
 use crate::name::literal;
 use crate::secrets::SecretId;
@@ -40,11 +43,33 @@ pub trait Slots {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SlotError {
     /// The password of the secret is not available.
-    #[error("the password of secret {0} is not available; make the secret readable and plan again")]
+    #[error("the password of secret {0} is not available")]
     NoPassword(SecretId),
     /// The verifier cannot be computed.
     #[error("the verifier cannot be computed: {0}")]
     NoVerifier(String),
+}
+
+impl SlotError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::NoPassword(_) => ErrorCode::SecretUnreadable,
+            Self::NoVerifier(_) => ErrorCode::InternalError,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        match self {
+            Self::NoPassword(_) => {
+                vec![hint!["make the secret readable, then run ", Operation::Plan, " again"]]
+            }
+            Self::NoVerifier(_) => Vec::new(),
+        }
+    }
 }
 
 impl Statement {

@@ -97,7 +97,7 @@ impl TlsError {
                 Opt::CaFile
             ],
             Self::ClientCertificate { .. } => {
-                hint!["name a PEM file with the certificate with ", Opt::ClientCert]
+                hint!["name a PEM file that contains the certificate with ", Opt::ClientCert]
             }
             Self::ClientKey { .. } => {
                 hint!["name an unencrypted PEM file, readable by you only, with ", Opt::ClientKey]

