@@ -31,25 +31,27 @@ from ._errors import (
 from . import _rdsprov, audit
 from ._rdsprov import VERSION as __version__
 from ._rdsprov import AccessReport, Definitions, Observed, Plan
-from ._values import (
+from ._enums import (
     AccessLevel,
     Action,
-    Application,
     Auth,
-    DefinitionProblem,
     ErrorCode,
     Hazard,
     Mode,
+    NoteCode,
+    RefusalCode,
+    Status,
+)
+from ._values import (
+    Application,
+    DefinitionProblem,
     ManualFix,
     Note,
-    NoteCode,
     Orphan,
     Outcome,
     Record,
     Refusal,
-    RefusalCode,
     Settings,
-    Status,
     Step,
     StepResult,
     Undeclared,
