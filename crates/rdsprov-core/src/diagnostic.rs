@@ -16,7 +16,7 @@ use crate::hint::{Hint, Wording};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Diagnostic {
-    /// The stable code.
+    /// The stable code, which front ends print in brackets.
     pub code: ErrorCode,
     /// What happened, to what, in one sentence.
     pub fact: String,

@@ -157,7 +157,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// Returns all codes.
+    /// Returns all codes, in the order of the documentation.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::iter()
     }

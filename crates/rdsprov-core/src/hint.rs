@@ -62,7 +62,7 @@ pub enum Opt {
 }
 
 impl Opt {
-    /// Returns all options.
+    /// Returns all options, in alphabetical order.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::iter()
     }
@@ -104,7 +104,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Returns all operations.
+    /// Returns all operations, in alphabetical order.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::iter()
     }

@@ -64,7 +64,7 @@ pub enum RotationError {
         application: ApplicationName,
         /// The role of this application.
         role: RoleName,
-        /// The secrets.
+        /// The ids of these secrets.
         secrets: Vec<SecretId>,
     },
     /// The passwords of two roles cannot change at the same moment.
@@ -74,7 +74,7 @@ pub enum RotationError {
         application: ApplicationName,
         /// The role of this application.
         role: RoleName,
-        /// The secret.
+        /// The id of this secret.
         secret: SecretId,
         /// The other role, or the administrator.
         other: String,

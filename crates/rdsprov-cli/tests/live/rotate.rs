@@ -124,9 +124,9 @@ fn password_is_rotated() {
     }
 }
 
-/// The interruption at a call.
+/// What happens at a call of the rotation.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum What {
+enum Interruption {
     /// SIGKILL before Secrets Manager receives the call.
     KillBefore,
     /// SIGKILL after Secrets Manager has executed the call.
@@ -149,21 +149,21 @@ enum What {
 
 /// The call, the interruption, the exit code, and whether it is in the one window after which only
 /// the next run restores the login.
-const INTERRUPTIONS: [(&str, What, Option<i32>, bool); 22] = [
-    ("DescribeSecret", What::KillBefore, None, false),
-    ("DescribeSecret", What::Terminate, Some(1), false),
-    ("DescribeSecret", What::Deny, Some(3), false),
-    ("GetSecretValue", What::KillBefore, None, false),
-    ("GetSecretValue", What::Deny, Some(3), false),
-    ("PutSecretValue", What::KillBefore, None, false),
-    ("PutSecretValue", What::KillAfter, None, false),
-    ("PutSecretValue", What::Terminate, Some(1), false),
-    ("PutSecretValue", What::Deny, Some(1), false),
-    ("PutSecretValue", What::Disconnect, Some(1), false),
-    ("PutSecretValue", What::DropResponse, Some(1), false),
+const INTERRUPTIONS: [(&str, Interruption, Option<i32>, bool); 22] = [
+    ("DescribeSecret", Interruption::KillBefore, None, false),
+    ("DescribeSecret", Interruption::Terminate, Some(1), false),
+    ("DescribeSecret", Interruption::Deny, Some(3), false),
+    ("GetSecretValue", Interruption::KillBefore, None, false),
+    ("GetSecretValue", Interruption::Deny, Some(3), false),
+    ("PutSecretValue", Interruption::KillBefore, None, false),
+    ("PutSecretValue", Interruption::KillAfter, None, false),
+    ("PutSecretValue", Interruption::Terminate, Some(1), false),
+    ("PutSecretValue", Interruption::Deny, Some(1), false),
+    ("PutSecretValue", Interruption::Disconnect, Some(1), false),
+    ("PutSecretValue", Interruption::DropResponse, Some(1), false),
     (
         "PutSecretValue",
-        What::Meanwhile(
+        Interruption::Meanwhile(
             "ALTER ROLE platform_admin NOCREATEROLE",
             "ALTER ROLE platform_admin CREATEROLE",
         ),
@@ -172,28 +172,28 @@ const INTERRUPTIONS: [(&str, What, Option<i32>, bool); 22] = [
     ),
     (
         "PutSecretValue",
-        What::Meanwhile(
+        Interruption::Meanwhile(
             "ALTER ROLE keycloak_user VALID UNTIL '2001-01-01'",
             "ALTER ROLE keycloak_user VALID UNTIL 'infinity'",
         ),
         Some(1),
         false,
     ),
-    ("set", What::Signal("-KILL"), None, false),
-    ("set", What::Signal("-TERM"), Some(1), false),
-    ("test", What::Signal("-KILL"), None, true),
-    ("test", What::Signal("-INT"), Some(1), false),
-    ("UpdateSecretVersionStage", What::KillBefore, None, true),
-    ("UpdateSecretVersionStage", What::KillAfter, None, false),
-    ("UpdateSecretVersionStage", What::TerminateAndDeny, Some(1), false),
-    ("UpdateSecretVersionStage", What::Deny, Some(1), false),
-    ("UpdateSecretVersionStage", What::Disconnect, Some(1), false),
+    ("set", Interruption::Signal("-KILL"), None, false),
+    ("set", Interruption::Signal("-TERM"), Some(1), false),
+    ("test", Interruption::Signal("-KILL"), None, true),
+    ("test", Interruption::Signal("-INT"), Some(1), false),
+    ("UpdateSecretVersionStage", Interruption::KillBefore, None, true),
+    ("UpdateSecretVersionStage", Interruption::KillAfter, None, false),
+    ("UpdateSecretVersionStage", Interruption::TerminateAndDeny, Some(1), false),
+    ("UpdateSecretVersionStage", Interruption::Deny, Some(1), false),
+    ("UpdateSecretVersionStage", Interruption::Disconnect, Some(1), false),
 ];
 
 /// Interruptions after which the rotation is complete.
-const COMPLETED: [(&str, What); 2] = [
-    ("UpdateSecretVersionStage", What::Terminate),
-    ("UpdateSecretVersionStage", What::DropResponse),
+const COMPLETED: [(&str, Interruption); 2] = [
+    ("UpdateSecretVersionStage", Interruption::Terminate),
+    ("UpdateSecretVersionStage", Interruption::DropResponse),
 ];
 
 #[track_caller]
@@ -223,13 +223,14 @@ fn interrupted_rotation_keeps_a_valid_password() {
 
 fn interrupt_at_each_call(major: u32) {
     let fixture = applied_fixture(major);
-    let interruption = Arc::new(Mutex::new(None::<(&str, What)>));
+    let next_interruption = Arc::new(Mutex::new(None::<(&str, Interruption)>));
     let pid = Arc::new(AtomicU32::new(0));
     let now = Arc::new(Mutex::new(Vec::new()));
     let proxy = {
-        let (interruption, pid, now) = (interruption.clone(), pid.clone(), now.clone());
+        let (next_interruption, pid, now) = (next_interruption.clone(), pid.clone(), now.clone());
         HttpProxy::start(manager(&fixture), move |call| {
-            let (action, what) = interruption.lock().unwrap().filter(|one| one.0 == call.action)?;
+            let (action, interruption) =
+                next_interruption.lock().unwrap().filter(|one| one.0 == call.action)?;
             wait_until(|| pid.load(Ordering::Relaxed) != 0);
             let signal = |signal: &str| {
                 kill(signal, pid.load(Ordering::Relaxed));
@@ -237,38 +238,38 @@ fn interrupt_at_each_call(major: u32) {
                 std::thread::sleep(Duration::from_millis(300));
             };
             let deny = || Reply::Error("AccessDeniedException", format!("not {action}"));
-            match what {
-                What::KillBefore => {
+            match interruption {
+                Interruption::KillBefore => {
                     signal("-KILL");
                     Some(Reply::Disconnect)
                 }
-                What::KillAfter => {
+                Interruption::KillAfter => {
                     signal("-KILL");
                     None
                 }
-                What::Terminate => {
+                Interruption::Terminate => {
                     signal("-TERM");
                     None
                 }
-                What::TerminateAndDeny => {
+                Interruption::TerminateAndDeny => {
                     signal("-TERM");
                     Some(deny())
                 }
-                What::Deny => Some(deny()),
-                What::Disconnect => Some(Reply::Disconnect),
-                What::DropResponse => Some(Reply::DropResponse),
-                What::Meanwhile(..) => {
+                Interruption::Deny => Some(deny()),
+                Interruption::Disconnect => Some(Reply::Disconnect),
+                Interruption::DropResponse => Some(Reply::DropResponse),
+                Interruption::Meanwhile(..) => {
                     now.lock().unwrap().push(());
                     wait_until(|| now.lock().unwrap().is_empty());
                     None
                 }
-                What::Signal(_) => None,
+                Interruption::Signal(_) => None,
             }
         })
         .unwrap()
     };
-    let interrupted = |place: &'static str, what: What| -> Output {
-        *interruption.lock().unwrap() = Some((place, what));
+    let interrupted = |place: &'static str, interruption: Interruption| -> Output {
+        *next_interruption.lock().unwrap() = Some((place, interruption));
         pid.store(0, Ordering::Relaxed);
         let mut superuser = fixture.server.superuser_session("postgres").unwrap();
         let stored = "SELECT rolpassword FROM pg_authid WHERE rolname = 'keycloak_user'";
@@ -289,13 +290,13 @@ fn interrupt_at_each_call(major: u32) {
         command.envs(proxy.environment()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let run = command.spawn().unwrap();
         pid.store(run.id(), Ordering::Relaxed);
-        match what {
-            What::Meanwhile(done, _) => {
+        match interruption {
+            Interruption::Meanwhile(done, _) => {
                 wait_until(|| !now.lock().unwrap().is_empty());
                 fixture.query(done);
                 now.lock().unwrap().clear();
             }
-            What::Signal(signal) if place == "set" => {
+            Interruption::Signal(signal) if place == "set" => {
                 let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
                         WHERE wait_event_type = 'Lock' AND query LIKE '%PASSWORD%')";
                 wait_until(|| superuser.ask(waits).unwrap().rows == "t");
@@ -303,7 +304,7 @@ fn interrupt_at_each_call(major: u32) {
                 std::thread::sleep(Duration::from_millis(300));
                 locker.ask("ROLLBACK").unwrap();
             }
-            What::Signal(signal) => {
+            Interruption::Signal(signal) => {
                 wait_until(|| superuser.ask(stored).unwrap().rows != before);
                 kill(signal, run.id());
                 superuser
@@ -313,26 +314,26 @@ fn interrupt_at_each_call(major: u32) {
             _ => {}
         }
         let output = run.wait_with_output().unwrap();
-        if what == What::KillAfter {
+        if interruption == Interruption::KillAfter {
             // The call is still executed after its caller was killed.
             wait_until(|| at(&fixture, moves) != stands);
         }
-        if let What::Meanwhile(_, undone) = what {
+        if let Interruption::Meanwhile(_, undone) = interruption {
             fixture.query(undone);
         }
-        *interruption.lock().unwrap() = None;
+        *next_interruption.lock().unwrap() = None;
         output
     };
-    for (place, what, code, window) in INTERRUPTIONS {
-        let when = format!("PostgreSQL {major}, {what:?} at {place}");
+    for (place, interruption, code, window) in INTERRUPTIONS {
+        let when = format!("PostgreSQL {major}, {interruption:?} at {place}");
         let (before, _) = at(&fixture, "AWSCURRENT").unwrap();
-        let output = interrupted(place, what);
+        let output = interrupted(place, interruption);
         match code {
             Some(code) => drop(output_text(&fixture, &output, code)),
             None => assert_eq!(output.status.code(), None, "{when}: {output:?}"),
         }
         let (version, current) = at(&fixture, "AWSCURRENT").unwrap();
-        let moved = place == "UpdateSecretVersionStage" && what == What::KillAfter;
+        let moved = place == "UpdateSecretVersionStage" && interruption == Interruption::KillAfter;
         assert_eq!(version != before, moved, "{when}");
         if window {
             assert!(!logs_in(&fixture, &current), "{when}: expected to be in the window");
@@ -347,14 +348,14 @@ fn interrupt_at_each_call(major: u32) {
         let (after, _) = at(&fixture, "AWSCURRENT").unwrap();
         assert!(after != version && begun.is_none_or(|begun| begun == after), "{when}");
     }
-    for (place, what) in COMPLETED {
+    for (place, interruption) in COMPLETED {
         let (before, _) = at(&fixture, "AWSCURRENT").unwrap();
-        output_text(&fixture, &interrupted(place, what), 0);
-        assert_ne!(at(&fixture, "AWSCURRENT").unwrap().0, before, "{what:?}");
-        current_logs_in(&fixture, &format!("{what:?}"));
+        output_text(&fixture, &interrupted(place, interruption), 0);
+        assert_ne!(at(&fixture, "AWSCURRENT").unwrap().0, before, "{interruption:?}");
+        current_logs_in(&fixture, &format!("{interruption:?}"));
     }
     // In the window, a rotation repairs the login like an apply.
-    interrupted("UpdateSecretVersionStage", What::KillBefore);
+    interrupted("UpdateSecretVersionStage", Interruption::KillBefore);
     let report = output_text(&fixture, &fixture.run(TEAMS, &ROTATE), 0);
     assert!(
         !report.contains("set_password") && report.contains("finish_rotation,success"),

@@ -64,7 +64,7 @@ fn only_missing_grants_are_written() {
         let wal_position: Vec<&str> = after
             .lines()
             .filter(|row| !before.lines().any(|was| was == *row))
-            .filter_map(|row| row.rsplit_once(' ').map(|(what, _)| what))
+            .filter_map(|row| row.rsplit_once(' ').map(|(class, _)| class))
             .collect();
         assert_eq!(wal_position, ["class b"], "PostgreSQL {major}");
     }

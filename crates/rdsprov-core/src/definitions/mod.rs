@@ -368,7 +368,7 @@ pub struct DefinitionError {
     pub location: Location,
     /// The text of the line at this position.
     pub line_text: String,
-    /// The stable code.
+    /// The stable code, such as `wrong-type`.
     pub code: ErrorCode,
     /// The fact: what is wrong, without a full stop.
     pub message: String,

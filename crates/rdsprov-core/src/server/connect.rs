@@ -60,7 +60,7 @@ pub enum ConnectError {
         host: String,
         /// The TCP port of the server.
         port: u16,
-        /// The reason.
+        /// The reason, which also decides the code and the hints.
         problem: TlsProblem,
     },
     /// The server asked for the cleartext password, and could store it.
@@ -82,7 +82,7 @@ pub enum ConnectError {
         host: String,
         /// The TCP port of the server.
         port: u16,
-        /// The database.
+        /// The database of the connection.
         database: DatabaseName,
         /// The role that logs in.
         user: RoleName,

@@ -188,7 +188,7 @@ pub enum Error {
         "database {database} is not one of the declared and managed databases of environment `{environment}`"
     )]
     NoSuchDatabase {
-        /// The database.
+        /// The name of the database, as given.
         database: DatabaseName,
         /// The name of the environment.
         environment: String,
