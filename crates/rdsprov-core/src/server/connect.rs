@@ -159,7 +159,11 @@ impl ConnectError {
                 code: Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
                 user,
                 ..
-            } => format!("allow {user} to log in, and check `pg_hba.conf`").into(),
+            } => format!(
+                "check that {user} has LOGIN, that `pg_hba.conf` allows it to log in, and that it \
+                 is a member of rds_iam if it uses an IAM token"
+            )
+            .into(),
             Self::Rejected { code: Some(SqlState::INVALID_CATALOG_NAME), .. } => {
                 hint!["name an existing database with ", Opt::Dbname]
             }

@@ -331,7 +331,8 @@ impl RotationRun<'_> {
                         outcome.error = Some(format!(
                             "{message}; the current password of role {role} could not be restored: {reason}"
                         ));
-                        outcome.hint = Some(hint!["run ", Operation::Apply, " to set it"]);
+                        outcome.hint =
+                            Some(hint!["run ", Operation::Apply, " to set the current password"]);
                         StepStatus::Error(reason)
                     }
                 };
@@ -441,14 +442,14 @@ impl RotationRun<'_> {
                     "{error}; secret {id} now has another current version ({})",
                     stages.current
                 ),
-                hint: Some(hint!["run ", Operation::Apply, " to set its password"]),
+                hint: Some(hint!["run ", Operation::Apply, " to set the current password"]),
             }),
             Err(_) => Err(StepFailure {
                 message: format!("{error}; the current version of secret {id} is not known"),
                 hint: Some(hint![
                     "run ",
                     Operation::Apply,
-                    " when the secret can be read, to set its password"
+                    " when the secret can be read, to set the current password"
                 ]),
             }),
         }

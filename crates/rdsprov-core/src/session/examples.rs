@@ -157,7 +157,7 @@ fn session_examples() -> Vec<Error> {
         Error::Statement { message: text("permission denied (42501)"), hint: None },
         Error::Statement {
             message: text("the current password of role shop_user could not be restored"),
-            hint: Some(hint!["run ", Operation::Apply, " to set it"]),
+            hint: Some(hint!["run ", Operation::Apply, " to set the current password"]),
         },
         Error::NotConverged,
         Error::Stopped { committed: true },
