@@ -9,7 +9,7 @@ use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::observed::Observed;
 use rdsprov_core::plan::{Plan, SecretFindings};
-use rdsprov_core::secrets::Templates;
+use rdsprov_core::secret_id::Templates;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);

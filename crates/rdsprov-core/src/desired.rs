@@ -12,7 +12,7 @@ use crate::definitions::{AccessLevel, Auth, Definitions};
 use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName,
 };
-use crate::secrets::{SecretId, Stage, TemplateError, Templates};
+use crate::secret_id::{SecretId, Stage, TemplateError, Templates};
 use crate::setting::Parameter;
 
 /// How a role authenticates.

@@ -43,7 +43,7 @@
 //! use rdsprov_core::desired::Desired;
 //! use rdsprov_core::observed::Observed;
 //! use rdsprov_core::plan::{Plan, SecretFindings};
-//! use rdsprov_core::secrets::Templates;
+//! use rdsprov_core::secret_id::Templates;
 //!
 //! let source = SourceText {
 //!     path: "dev.toml".to_owned(),
@@ -92,6 +92,7 @@ pub mod privilege;
 pub mod probe;
 pub mod rotation;
 pub mod schema;
+pub mod secret_id;
 pub mod secrets;
 #[cfg(feature = "postgres")]
 pub mod server;

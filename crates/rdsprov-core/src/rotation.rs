@@ -10,7 +10,7 @@ use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
 use crate::name::{ApplicationName, RoleName};
-use crate::secrets::SecretId;
+use crate::secret_id::SecretId;
 
 /// A password to rotate, with the applications that use it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,8 @@
 
 use std::os::unix::fs::FileExt as _;
 
-use rdsprov_core::secrets::{Secret, SecretId};
+use rdsprov_core::secret_id::SecretId;
+use rdsprov_core::secrets::Secret;
 use zeroize::Zeroizing;
 
 /// Returns whether a text is anywhere on the heap, including freed memory. The argument

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyMapping;
-use rdsprov_core::secrets::{Secret, SecretError, SecretId, SecretProvider, SourceError};
+use rdsprov_core::secret_id::SecretId;
+use rdsprov_core::secrets::{Secret, SecretError, SecretProvider, SourceError};
 use serde_json::Value;
 use zeroize::{Zeroize as _, Zeroizing};
 

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use rdsprov_core::config::{TlsMode, VerifyPasswords};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
-use rdsprov_core::secrets::Stage;
+use rdsprov_core::secret_id::Stage;
 use rdsprov_core::session::Secrets;
 
 use super::headings::{APPROVAL, CONNECTION, DEFINITIONS, EXECUTION, OUTPUT, RECORDS, SECRETS};

@@ -64,7 +64,7 @@ mod tests {
     use rdsprov_core::definitions::Mode;
     use rdsprov_core::plan::Hazard;
     use rdsprov_core::schema::Document;
-    use rdsprov_core::secrets::Stage;
+    use rdsprov_core::secret_id::Stage;
 
     use super::*;
 

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use rdsprov_core::audit::Record;
 use rdsprov_core::config::{CaFile, TlsSection};
 use rdsprov_core::plan::{Plan, Step};
-use rdsprov_core::secrets::{Secret, SecretError, SecretId, SecretProvider, SourceError};
+use rdsprov_core::secret_id::SecretId;
+use rdsprov_core::secrets::{Secret, SecretError, SecretProvider, SourceError};
 use rdsprov_core::server::{ConnectionOverrides, StepResult};
 use rdsprov_core::session::{
     self, Cancellation, DefinitionOptions, Frontend, Secrets, ServerOptions, Setup,

@@ -10,7 +10,7 @@ use super::words::listed;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::RDS_IAM;
 use crate::privilege::Privileges;
-use crate::secrets::SecretId;
+use crate::secret_id::SecretId;
 
 /// A fact that a plan reports and that does not stop it.
 #[derive(Debug, Clone, PartialEq, Eq)]

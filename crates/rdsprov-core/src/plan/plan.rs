@@ -9,7 +9,7 @@ use super::{Hazard, Note, Refusal, Step, Transaction, note, refusal};
 use crate::digest::sha256_json;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::probe::Probe;
-use crate::secrets::SecretId;
+use crate::secret_id::SecretId;
 
 /// The version of the JSON form of plans and saved plans.
 pub const FORMAT_VERSION: u32 = 2;

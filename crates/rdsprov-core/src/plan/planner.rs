@@ -5,10 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::authority::{Authority, Permission};
-use super::sql;
 use super::{
     ExecuteAs, Executor, FORMAT_VERSION, ManualFix, MembershipOption, NoteKind, Plan, Refusal,
-    RefusalKind, Remedy, Scope, SecretFindings, Step, Transaction,
+    RefusalKind, Remedy, Scope, SecretFindings, Step, Transaction, sql,
 };
 use crate::desired::{self, Desired};
 use crate::marker::Marker;

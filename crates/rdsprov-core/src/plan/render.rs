@@ -8,7 +8,7 @@ use super::{Action, Hazard, Plan, Scope, SlotError, Slots, Statement, Step};
 use crate::hint;
 use crate::hint::{Neutral, Operation, Opt, Wording};
 use crate::name::{DatabaseName, literal, quote};
-use crate::secrets::SecretId;
+use crate::secret_id::SecretId;
 
 impl<S> Step<S> {
     fn sign(&self) -> char {

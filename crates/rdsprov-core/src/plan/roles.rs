@@ -8,7 +8,7 @@ use crate::desired::{self, Credential};
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{self, Membership, PasswordCheck, RDS_IAM};
 use crate::probe::{MembershipRevocation, Probe};
-use crate::secrets::SecretId;
+use crate::secret_id::SecretId;
 
 /// Creates a step on a declared role.
 fn step(

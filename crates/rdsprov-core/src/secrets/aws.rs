@@ -17,7 +17,8 @@ use futures_util::{StreamExt as _, stream};
 use zeroize::Zeroizing;
 
 use super::create::cannot;
-use super::{Secret, SecretError, SecretId, SourceError, Stage};
+use super::{Secret, SecretError, SourceError};
+use crate::secret_id::{SecretId, Stage};
 
 /// The maximum number of ids in one call of `BatchGetSecretValue`.
 const BATCH_SIZE: usize = 20;

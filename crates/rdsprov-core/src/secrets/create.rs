@@ -3,7 +3,8 @@
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{Secret, SecretError, SecretId, SecretSource, files};
+use super::{Secret, SecretError, SecretSource, files};
+use crate::secret_id::SecretId;
 
 /// The JSON text of a new secret, with the keys that Amazon RDS uses in its own secrets.
 #[derive(Serialize)]

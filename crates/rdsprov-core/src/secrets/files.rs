@@ -8,7 +8,8 @@ use std::path::{Component, Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::create::cannot;
-use super::{Secret, SecretError, SecretId, Stage};
+use super::{Secret, SecretError};
+use crate::secret_id::{SecretId, Stage};
 
 /// Returns the path of a secret; an id that could lead out of the directory is an error.
 fn path(directory: &Path, id: &SecretId) -> Result<PathBuf, SecretError> {

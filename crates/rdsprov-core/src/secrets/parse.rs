@@ -8,7 +8,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
-use super::{Password, Secret, SecretError, SecretId};
+use super::{Password, Secret, SecretError};
+use crate::secret_id::SecretId;
 
 const KEYS: [&str; 6] = ["password", "username", "host", "port", "dbname", "engine"];
 
@@ -110,7 +111,8 @@ impl Secret {
     /// known key is invalid. The error contains no part of the text.
     ///
     /// ```
-    /// use rdsprov_core::secrets::{Secret, SecretId};
+    /// use rdsprov_core::secrets::Secret;
+    /// use rdsprov_core::secret_id::SecretId;
     /// let id = SecretId("goldenpath/dev/shop/postgres".to_owned());
     /// let text = r#"{"password": "s3cr3t-enough", "host": "db.example.com:5433"}"#;
     /// let secret = Secret::parse(&id, text).unwrap();

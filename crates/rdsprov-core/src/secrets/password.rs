@@ -102,7 +102,8 @@ impl fmt::Display for Password {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use crate::secrets::{Secret, SecretId};
+    use crate::secret_id::SecretId;
+    use crate::secrets::Secret;
 
     /// A panic prints the values that `panic!`, `unwrap` and `assert_eq!` got, but no password.
     #[test]

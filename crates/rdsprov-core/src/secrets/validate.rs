@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Secret, SecretError, SecretId};
+use super::{Secret, SecretError};
 use crate::desired::Desired;
 use crate::name::RoleName;
 use crate::plan::{Note, NoteKind, Refusal, RefusalKind, SecretFindings};
+use crate::secret_id::SecretId;
 
 /// The result of reading each secret.
 pub type FetchedSecrets = BTreeMap<SecretId, Result<Secret, SecretError>>;

@@ -11,7 +11,8 @@ use jsonc_parser::common::Ranged as _;
 use zeroize::Zeroizing;
 
 use super::aws::{SecretsManager, THROTTLED};
-use super::{Password, Secret, SecretError, SecretId, SourceError, Stage};
+use super::{Password, Secret, SecretError, SourceError};
+use crate::secret_id::{SecretId, Stage};
 
 /// The versions of a secret that have a version stage.
 #[derive(Debug, Clone, PartialEq, Eq)]

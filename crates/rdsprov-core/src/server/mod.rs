@@ -33,8 +33,9 @@ pub use tls::{BundledCertificates, Tls, TlsError, TlsProblem};
 use std::collections::BTreeMap;
 
 use crate::plan::{SlotError, Slots};
+use crate::secret_id::SecretId;
+use crate::secrets::Secret;
 use crate::secrets::scram::Verifier;
-use crate::secrets::{Secret, SecretId};
 
 /// The values of a run that replace the slots of a plan when it is executed.
 ///

@@ -21,7 +21,8 @@ use crate::name::{DatabaseName, ExtensionName, RoleName, TEMPLATE};
 use crate::observed::{Contents, Observed};
 use crate::plan;
 use crate::probe::ProbeResult;
-use crate::secrets::{Secret, SecretId};
+use crate::secret_id::SecretId;
+use crate::secrets::Secret;
 
 const CLUSTER: &str = include_str!("queries/cluster.sql");
 const DATABASE: &str =

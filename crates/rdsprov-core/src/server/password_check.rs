@@ -16,8 +16,9 @@ use crate::config::VerifyPasswords;
 use crate::desired::{self, Desired};
 use crate::name::{DatabaseName, RoleName};
 use crate::observed::{Observed, PasswordCheck};
+use crate::secret_id::SecretId;
 use crate::secrets::scram::Verifier;
-use crate::secrets::{Password, Secret, SecretId};
+use crate::secrets::{Password, Secret};
 
 const VERIFIERS: &str = include_str!("queries/verifiers.sql");
 

@@ -22,9 +22,10 @@ use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::observed::{self, Observed};
 use crate::plan::{Action, Plan, Refusal, SecretFindings, SlotError, probe_statements};
 use crate::probe::Probe;
+use crate::secret_id::{SecretId, Stage};
 use crate::secrets::scram::{ITERATIONS, NoRandomness};
 use crate::secrets::validate::{FetchedSecrets, foreign_endpoints, lookup, validate};
-use crate::secrets::{Password, Secret, SecretError, SecretId, SecretSource, SourceError, Stage};
+use crate::secrets::{Password, Secret, SecretError, SecretSource, SourceError};
 
 /// The key of the advisory lock that serializes runs: the bytes of `rdsprov` and a zero byte.
 const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");

@@ -14,7 +14,8 @@ use crate::name::{DatabaseName, NameError};
 use crate::plan::{Refusal, SavedPlanError, SlotError};
 #[cfg(feature = "aws")]
 use crate::rotation::RotationError;
-use crate::secrets::{SourceError, TemplateError};
+use crate::secret_id::TemplateError;
+use crate::secrets::SourceError;
 use crate::server::{RunError, TlsError};
 
 /// A definitions file cannot be read.

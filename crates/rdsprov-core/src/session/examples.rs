@@ -18,9 +18,10 @@ use crate::hint::{Operation, Opt};
 use crate::name::{ApplicationName, DatabaseName, NameError, RoleName};
 use crate::plan::{Differences, Hazard, SavedPlanError, SlotError, Stale};
 use crate::rotation::RotationError;
+use crate::secret_id::{SecretId, TemplateError};
 use crate::secrets::scram::NoRandomness;
 use crate::secrets::token::TokenError;
-use crate::secrets::{PasswordProblem, SecretError, SecretId, SourceError, TemplateError};
+use crate::secrets::{PasswordProblem, SecretError, SourceError};
 use crate::server::{ConnectError, ObserveError, RejectionCause, RunError, TlsError, TlsProblem};
 
 /// Returns one error of each kind, with made-up values.

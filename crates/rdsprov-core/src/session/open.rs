@@ -14,9 +14,10 @@ use crate::access_report::AccessReport;
 use crate::config::{TlsSection, TlsSettings, VerifyPasswords};
 use crate::desired::Desired;
 use crate::plan::Hazard;
+use crate::secret_id::{SecretId, Stage, Templates};
 #[cfg(feature = "aws")]
 use crate::secrets::aws;
-use crate::secrets::{SecretId, SecretProvider, SecretSource, Stage, Templates};
+use crate::secrets::{SecretProvider, SecretSource};
 use crate::server::{
     AccessQuery, AdminConnection, AdminCredentials, ConnectionOverrides, Provisioner, Tls,
 };

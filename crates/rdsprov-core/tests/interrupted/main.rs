@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rdsprov_core::config::{Passwords, TlsSettings};
 use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
 use rdsprov_core::desired::Desired;
-use rdsprov_core::secrets::{SecretId, SecretSource, Templates};
+use rdsprov_core::secret_id::{SecretId, Templates};
+use rdsprov_core::secrets::SecretSource;
 use rdsprov_core::server::{
     AdminCredentials, ConnectionOverrides, ExecuteOptions, Fault, Provisioner, Tls,
 };

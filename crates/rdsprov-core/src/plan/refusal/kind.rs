@@ -9,7 +9,7 @@ use crate::hint::Hint;
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::observed::{Grantee, Obstacle};
 use crate::privilege::Privileges;
-use crate::secrets::SecretId;
+use crate::secret_id::SecretId;
 use crate::setting::Parameter;
 
 /// A rule that refuses a plan. Its explanation says why the rule exists and what to do, see

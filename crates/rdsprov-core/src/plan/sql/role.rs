@@ -5,7 +5,7 @@ use crate::marker::Marker;
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::MembershipOption;
 use crate::probe::MembershipRevocation;
-use crate::secrets::SecretId;
+use crate::secret_id::SecretId;
 use crate::setting::Parameter;
 
 /// Creates a role with the password of a secret, or without a password.

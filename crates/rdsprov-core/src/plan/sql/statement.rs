@@ -11,7 +11,7 @@ use crate::hint;
 use crate::hint::{Hint, Operation};
 use crate::marker::Marker;
 use crate::name::literal;
-use crate::secrets::SecretId;
+use crate::secret_id::SecretId;
 
 /// A statement that changes a server. Only the modules of `sql` can create one.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,185 @@
+//! The ids of secrets, the templates that produce them, and the version stages.
+//!
+//! This module does not know the content of a secret.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Opt};
+
+/// The id of a secret: its name or ARN in Secrets Manager, or a relative path in a directory.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(transparent)]
+pub struct SecretId(pub String);
+
+impl fmt::Display for SecretId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The version stage in Secrets Manager that selects a version of a secret.
+///
+/// ```
+/// use rdsprov_core::secret_id::Stage;
+/// assert_eq!("AWSPENDING".parse(), Ok(Stage::Pending));
+/// assert_eq!(Stage::default().to_string(), "AWSCURRENT");
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Stage {
+    /// `AWSCURRENT`: the version with the password that applications use.
+    #[default]
+    #[serde(rename = "AWSCURRENT")]
+    Current,
+    /// `AWSPENDING`: the version with the password that a rotation is about to set. If a secret has
+    /// no such version, its current version is read.
+    #[serde(rename = "AWSPENDING")]
+    Pending,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Current => "AWSCURRENT",
+            Self::Pending => "AWSPENDING",
+        })
+    }
+}
+
+impl std::str::FromStr for Stage {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Current, Self::Pending].into_iter().find(|stage| stage.to_string() == text).ok_or(())
+    }
+}
+
+/// The secret templates: patterns for the ids of secrets that the definitions do not name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Templates {
+    /// The template for the administrator, with the placeholders `{environment}` and `{build_id}`.
+    pub admin: String,
+    /// The template for applications, which may also contain `{application}`, `{database}` and
+    /// `{username}`.
+    pub application: String,
+}
+
+impl Default for Templates {
+    fn default() -> Self {
+        Self {
+            admin: "goldenpath/{environment}/rds/master".to_owned(),
+            application: "goldenpath/{environment}/{application}/postgres".to_owned(),
+        }
+    }
+}
+
+/// A secret template contains a placeholder that is unknown or has no value in this run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the secret template `{template}` contains the unknown placeholder `{{{placeholder}}}`")]
+pub struct TemplateError {
+    /// The text of the template.
+    pub template: String,
+    /// The name of the placeholder.
+    pub placeholder: String,
+}
+
+impl TemplateError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode::UnknownPlaceholder
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        if self.placeholder == "build_id" {
+            return vec![hint!["name the build with ", Opt::BuildId]];
+        }
+        vec![
+            "use `{environment}` and `{build_id}`, and for applications also `{application}`, \
+             `{database}` and `{username}`"
+                .into(),
+        ]
+    }
+}
+
+impl Templates {
+    /// Returns the id of the secret of an application.
+    ///
+    /// # Errors
+    /// Returns an error if the template contains an unknown placeholder, or `{build_id}`
+    /// without a build id.
+    ///
+    /// ```
+    /// use rdsprov_core::secret_id::Templates;
+    /// let id = Templates::default().application_secret("dev", "keycloak", "kc", "kc_user", None);
+    /// assert_eq!(id.unwrap().0, "goldenpath/dev/keycloak/postgres");
+    /// ```
+    pub fn application_secret(
+        &self,
+        environment: &str,
+        application: &str,
+        database: &str,
+        username: &str,
+        build_id: Option<&str>,
+    ) -> Result<SecretId, TemplateError> {
+        expand(&self.application, |placeholder| match placeholder {
+            "environment" => Some(environment),
+            "application" => Some(application),
+            "database" => Some(database),
+            "username" => Some(username),
+            "build_id" => build_id,
+            _ => None,
+        })
+    }
+
+    /// Returns the id of the secret of the administrator.
+    ///
+    /// # Errors
+    /// Returns an error if the template contains an unknown placeholder, or `{build_id}`
+    /// without a build id.
+    ///
+    /// ```
+    /// use rdsprov_core::secret_id::Templates;
+    /// let id = Templates::default().admin_secret("dev", None);
+    /// assert_eq!(id.unwrap().0, "goldenpath/dev/rds/master");
+    /// ```
+    pub fn admin_secret(
+        &self,
+        environment: &str,
+        build_id: Option<&str>,
+    ) -> Result<SecretId, TemplateError> {
+        expand(&self.admin, |placeholder| match placeholder {
+            "environment" => Some(environment),
+            "build_id" => build_id,
+            _ => None,
+        })
+    }
+}
+
+/// Replaces the placeholders of a template; one without a value is an error.
+fn expand<'v>(
+    template: &str,
+    value: impl Fn(&str) -> Option<&'v str>,
+) -> Result<SecretId, TemplateError> {
+    let mut id = String::new();
+    let mut rest = template;
+    while let Some((text, after)) = rest.split_once('{') {
+        id.push_str(text);
+        let (placeholder, after) = after.split_once('}').unwrap_or((after, ""));
+        id.push_str(value(placeholder).ok_or_else(|| TemplateError {
+            template: template.to_owned(),
+            placeholder: placeholder.to_owned(),
+        })?);
+        rest = after;
+    }
+    id.push_str(rest);
+    Ok(SecretId(id))
+}
