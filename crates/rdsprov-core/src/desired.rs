@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::definitions::{AccessLevel, Auth, Definitions};
+use crate::definitions::{Auth, Definitions};
 use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName,
 };
+use crate::privilege::AccessLevel;
 use crate::secret_id::{SecretId, Stage, TemplateError, Templates};
 use crate::setting::Parameter;
 

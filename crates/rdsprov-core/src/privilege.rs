@@ -8,8 +8,6 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::definitions::AccessLevel;
-
 /// A privilege, under the name that the PostgreSQL function `aclexplode` returns.
 ///
 /// `MAINTAIN` exists since PostgreSQL 17.
@@ -126,6 +124,28 @@ impl ObjectKind {
             Self::ForeignServer => "FOREIGN SERVER",
             Self::LargeObject => "LARGE OBJECT",
         }
+    }
+}
+
+/// How much access an application gets in its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessLevel {
+    /// The role owns the database, its declared schemas, and the objects that it creates.
+    Owner,
+    /// The role may read and change rows, but not create or alter tables.
+    Editor,
+    /// The role may read rows only.
+    Reader,
+}
+
+impl fmt::Display for AccessLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Owner => "owner",
+            Self::Editor => "editor",
+            Self::Reader => "reader",
+        })
     }
 }
 

@@ -5,9 +5,10 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use pythonize::pythonize;
 use rdsprov_core::audit::Status;
-use rdsprov_core::definitions::{AccessLevel, Auth, KEYS, Mode};
+use rdsprov_core::definitions::{Auth, KEYS, Mode};
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::{Action, Hazard, NoteCode, Refusal, RefusalCode};
+use rdsprov_core::privilege::AccessLevel;
 use serde::Serialize;
 
 use crate::wording::PythonWording;

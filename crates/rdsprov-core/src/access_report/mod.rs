@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::definitions::AccessLevel;
 use crate::desired::Desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{Grantee, Observed};
+use crate::privilege::AccessLevel;
 use crate::privilege::{ObjectKind, Privilege};
 
 /// The value of `format_version` in the JSON form; it increases with each incompatible change.

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::file::File;
-use super::{AccessLevel, Application, Defaults, Definitions};
+use super::{Application, Defaults, Definitions};
 use crate::error_code::ErrorCode;
 use crate::name::{ApplicationName, RoleName};
+use crate::privilege::AccessLevel;
 
 /// The optional keys that each entry sets itself, without the defaults.
 pub type ExplicitKeys = BTreeMap<ApplicationName, Defaults>;

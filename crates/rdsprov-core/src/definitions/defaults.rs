@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{AccessLevel, Auth};
+use super::Auth;
 use crate::name::{DatabasePattern, ExtensionName, NameError, RoleName, SchemaName};
+use crate::privilege::AccessLevel;
 use crate::setting::Parameter;
 
 /// Values for the optional keys of an application; `None` means not set.

@@ -6,11 +6,12 @@ use regex::Regex;
 
 use super::file::{Entries, File, given};
 use super::tree::{Key, Node, Value};
-use super::{AccessLevel, Application, Auth, Defaults, Rules};
+use super::{Application, Auth, Defaults, Rules};
 use crate::error_code::ErrorCode;
 use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, NameError, RoleName, SchemaName,
 };
+use crate::privilege::AccessLevel;
 use crate::setting::Parameter;
 
 /// The keys of an application, in the order of `docs/reference.md`.

@@ -184,28 +184,6 @@ impl FromStr for Mode {
     }
 }
 
-/// How much access an application gets in its database; [`crate::privilege`] lists the privileges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AccessLevel {
-    /// The role owns the database, its declared schemas, and the objects that it creates.
-    Owner,
-    /// The role may read and change rows, but not create or alter tables.
-    Editor,
-    /// The role may read rows only.
-    Reader,
-}
-
-impl fmt::Display for AccessLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Owner => "owner",
-            Self::Editor => "editor",
-            Self::Reader => "reader",
-        })
-    }
-}
-
 /// How the role of an application authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -13,10 +13,10 @@ use super::{
     Action, DATABASE_OWNER, ExecuteAs, Hazard, MembershipOption, Memberships, NoteKind, Step,
     TemporaryUsage,
 };
-use crate::definitions::AccessLevel;
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{AclItem, Grantee};
+use crate::privilege::AccessLevel;
 use crate::privilege::{self, ObjectKind, Privileges};
 
 /// The members of these predefined roles have `USAGE` on every schema.

@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{EnumDiscriminants, EnumIter, IntoStaticStr};
 
-use crate::definitions::AccessLevel;
 use crate::hint::Hint;
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::observed::{Grantee, Obstacle};
+use crate::privilege::AccessLevel;
 use crate::privilege::Privileges;
 use crate::secret_id::SecretId;
 use crate::setting::Parameter;
