@@ -99,3 +99,4 @@ pub mod server;
 #[cfg(feature = "postgres")]
 pub mod session;
 pub mod setting;
+mod text;

@@ -17,8 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::Desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{Grantee, Observed};
-use crate::privilege::AccessLevel;
-use crate::privilege::{ObjectKind, Privilege};
+use crate::privilege::{AccessLevel, ObjectKind, Privilege};
 
 /// The value of `format_version` in the JSON form; it increases with each incompatible change.
 pub const FORMAT_VERSION: u32 = 2;

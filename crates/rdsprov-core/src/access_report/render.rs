@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use super::{AccessReport, DatabaseReport, ObjectAccess, RoleReport, RoleStatus, SchemaAccess};
 use crate::name::SchemaName;
 use crate::observed::Grantee;
-use crate::plan::{escaped, visible};
 use crate::privilege::{ObjectKind, Privilege};
+use crate::text::{escaped, visible};
 
 /// The kinds of objects, in the order of the columns of the Markdown table.
 const KINDS: [ObjectKind; 3] = [ObjectKind::Table, ObjectKind::Sequence, ObjectKind::Routine];

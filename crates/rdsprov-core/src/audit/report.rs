@@ -6,7 +6,8 @@ use std::io::{self, BufRead};
 use serde::Serialize;
 
 use super::{Entry, RecordBody, RunContext, Status, entries};
-use crate::plan::{Step, visible};
+use crate::plan::Step;
+use crate::text::visible;
 
 /// A change that was committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -16,8 +16,7 @@ use super::{
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{AclItem, Grantee};
-use crate::privilege::AccessLevel;
-use crate::privilege::{self, ObjectKind, Privileges};
+use crate::privilege::{self, AccessLevel, ObjectKind, Privileges};
 
 /// The members of these predefined roles have `USAGE` on every schema.
 const READS_AND_WRITES_ALL: [&str; 2] = ["pg_read_all_data", "pg_write_all_data"];

@@ -2,18 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::render::{line, visible};
+use super::render::line;
 use super::{Hazard, Plan, Step};
 use crate::hint::Wording;
-
-/// Escapes text so that Markdown does not interpret it.
-pub(crate) fn escaped(text: &str) -> String {
-    const MARKUP: &str = "\\`*_[]<>|#~@";
-    visible(text)
-        .chars()
-        .flat_map(|c| MARKUP.contains(c).then_some('\\').into_iter().chain([c]))
-        .collect()
-}
+use crate::text::escaped;
 
 /// Returns the line of a step with a sign that Markdown highlights in a `diff` block: `!` for `~`.
 fn signed<S>(step: &Step<S>) -> String {

@@ -40,13 +40,11 @@ mod words;
 
 pub use compare::required_relation_names;
 pub use hazard::Hazard;
-pub(crate) use markdown::escaped;
 pub use note::{Note, NoteCode, NoteKind};
 pub use plan::{FORMAT_VERSION, Orphan, Plan, PlannedApplication, SecretFindings, Undeclared};
 pub use refusal::{
     Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedRefusal,
 };
-pub(crate) use render::visible;
 pub use saved::{Differences, Origin, SavedPlan, SavedPlanError, Stale};
 pub use sql::{Line, SlotError, Slots, Statement, probe as probe_statements};
 use step::DATABASE_OWNER;

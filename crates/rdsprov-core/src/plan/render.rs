@@ -9,6 +9,7 @@ use crate::hint;
 use crate::hint::{Neutral, Operation, Opt, Wording};
 use crate::name::{DatabaseName, literal, quote};
 use crate::secret_id::SecretId;
+use crate::text::visible;
 
 impl<S> Step<S> {
     fn sign(&self) -> char {
@@ -45,13 +46,6 @@ impl Scope {
             Self::Database(name) => format!("inside database {name}"),
         }
     }
-}
-
-/// Escapes control characters: a line break or a terminal sequence in a name must not look like part of the output.
-pub(crate) fn visible(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
 }
 
 /// Returns the line of a step in the text.

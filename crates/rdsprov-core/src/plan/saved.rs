@@ -10,11 +10,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{FORMAT_VERSION, Plan, digest};
-use super::render::{line, visible};
+use super::render::line;
 use super::{Scope, Statement, Step, Transaction};
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
+use crate::text::visible;
 
 /// The origin of a plan, in addition to what its digest covers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -7,8 +7,7 @@ use strum::{EnumDiscriminants, EnumIter, IntoStaticStr};
 use crate::hint::Hint;
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::observed::{Grantee, Obstacle};
-use crate::privilege::AccessLevel;
-use crate::privilege::Privileges;
+use crate::privilege::{AccessLevel, Privileges};
 use crate::secret_id::SecretId;
 use crate::setting::Parameter;
 

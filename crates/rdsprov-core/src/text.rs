@@ -1,0 +1,17 @@
+//! Escapes text for output.
+
+/// Escapes control characters: a line break or a terminal sequence in a name must not look like part of the output.
+pub(crate) fn visible(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}
+
+/// Escapes text so that Markdown does not interpret it.
+pub(crate) fn escaped(text: &str) -> String {
+    const MARKUP: &str = "\\`*_[]<>|#~@";
+    visible(text)
+        .chars()
+        .flat_map(|c| MARKUP.contains(c).then_some('\\').into_iter().chain([c]))
+        .collect()
+}
