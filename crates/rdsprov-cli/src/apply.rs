@@ -9,10 +9,10 @@ use std::time::Instant;
 use rdsprov_core::audit::{Record, to_csv};
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::Plan;
-use rdsprov_core::server::StepStatus;
 use rdsprov_core::session::{
     self, Cancellation, Completion, Delegation, Frontend, Outcome, PlanSource,
 };
+use rdsprov_core::step_result::StepStatus;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{ApplyArgs, DelegateArgs, Format, LogFormat, RecordingArgs};

@@ -99,4 +99,5 @@ pub mod server;
 #[cfg(feature = "postgres")]
 pub mod session;
 pub mod setting;
+pub mod step_result;
 mod text;

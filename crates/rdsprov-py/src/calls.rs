@@ -10,8 +10,9 @@ use pyo3::types::PyDict;
 use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::observed as core_observed;
 use rdsprov_core::plan::{Plan as CorePlan, SavedPlan, SecretFindings, Step};
-use rdsprov_core::server::{AccessQuery, StepResult, StepStatus};
+use rdsprov_core::server::AccessQuery;
 use rdsprov_core::session::{self, ApplyOptions, Completion, Frontend, Outcome, PlanSource};
+use rdsprov_core::step_result::{StepResult, StepStatus};
 use serde_json::{Value, json};
 
 use crate::access::AccessReport;

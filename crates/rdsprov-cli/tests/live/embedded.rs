@@ -11,10 +11,11 @@ use rdsprov_core::config::{CaFile, TlsSection};
 use rdsprov_core::plan::{Plan, Step};
 use rdsprov_core::secret_id::SecretId;
 use rdsprov_core::secrets::{Secret, SecretError, SecretProvider, SourceError};
-use rdsprov_core::server::{ConnectionOverrides, StepResult};
+use rdsprov_core::server::ConnectionOverrides;
 use rdsprov_core::session::{
     self, Cancellation, DefinitionOptions, Frontend, Secrets, ServerOptions, Setup,
 };
+use rdsprov_core::step_result::StepResult;
 use rdsprov_testkit::{HttpProxy, Reply, versions};
 use serde_json::json;
 

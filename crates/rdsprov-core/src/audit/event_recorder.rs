@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Command, Event, EventKind, FailureCodes, RunContext, Status};
 use crate::plan::{Action, Plan, PlannedApplication, Step, Transaction};
-use crate::server::{StepResult, StepStatus};
+use crate::step_result::{StepResult, StepStatus};
 
 /// Creates the events of a run from its plan and its results.
 #[derive(Debug, Clone, Default)]

@@ -9,7 +9,6 @@
 mod attribution;
 mod csv;
 mod event;
-#[cfg(feature = "postgres")]
 mod event_recorder;
 mod ledger;
 mod record;
@@ -19,7 +18,6 @@ mod verify;
 pub use self::csv::{AuditError, CsvWriter, to_csv};
 pub use attribution::{Attribution, RunContext};
 pub use event::{Command, Event, EventKind, FailureCodes, RefusedApplication};
-#[cfg(feature = "postgres")]
 pub use event_recorder::EventRecorder;
 pub use ledger::{Entry, LedgerHead, LedgerLine, LedgerWriter, RecordBody};
 pub use record::{Record, Status};

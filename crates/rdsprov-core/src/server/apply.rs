@@ -14,28 +14,7 @@ use super::provisioner::Lock;
 use crate::hint::Hint;
 use crate::name::DatabaseName;
 use crate::plan::{Action, Line, Plan, Scope, Slots, Statement, Step, Transaction};
-
-/// The result of executing a step.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StepStatus {
-    /// The transaction of the step was committed.
-    Success,
-    /// The step failed, or its transaction failed outside of any step. Contains the message.
-    Error(String),
-    /// The step was not executed, or was rolled back because another step failed.
-    NotRun,
-}
-
-/// The result of one step, with its time. Results are in the order of [`Plan::steps`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepResult {
-    /// Whether the step succeeded.
-    pub status: StepStatus,
-    /// The time that the statements of the step took, including repetitions.
-    pub duration: Duration,
-    /// The time when the transaction ended.
-    pub at: Timestamp,
-}
+use crate::step_result::{StepResult, StepStatus};
 
 /// The result of executing a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -18,9 +18,7 @@ mod tls;
 
 pub use access_report::AccessQuery;
 use apply::outcome_not_started;
-pub use apply::{
-    ExecuteOptions, ExecutionOutcome, Fault, Interrupt, Report, StepResult, StepStatus, apply,
-};
+pub use apply::{ExecuteOptions, ExecutionOutcome, Fault, Interrupt, Report, apply};
 pub use connect::{ConnectError, Credentials, Endpoint, RejectionCause, Session};
 pub use observe::{ObserveError, observe};
 pub use provisioner::{

@@ -13,9 +13,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::apply::{
-    ExecuteOptions, ExecutionOutcome, Report, StepResult, StepStatus, apply, stopped,
-};
+use super::apply::{ExecuteOptions, ExecutionOutcome, Report, apply, stopped};
 use super::provisioner::{Lock, Provisioner, RunError};
 use super::{RunSlots, observe, password_check};
 use crate::hint;
@@ -30,6 +28,7 @@ use crate::secrets::validate::mismatches;
 use crate::secrets::{
     Password, RotationOwner, Secret, SecretError, SecretSource, Stages, Version, VersionsError,
 };
+use crate::step_result::{StepResult, StepStatus};
 
 /// The number of further attempts to restore the current password, each over a new connection.
 const RESTORE_RETRIES: u32 = 3;

@@ -19,7 +19,8 @@ use crate::audit::{
 use crate::config::{ApprovalPolicy, Config};
 use crate::gate::{self, Approval, GateError};
 use crate::plan::{Plan, SavedPlan, Step};
-use crate::server::{self, Lock, Provisioner, StepResult};
+use crate::server::{self, Lock, Provisioner};
+use crate::step_result::StepResult;
 
 /// The maximum number of plans that one run executes: the second one contains the deferred parts.
 const MAX_PLANS: usize = 2;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use rdsprov_core::plan::Plan;
-use rdsprov_core::server::{ExecuteOptions, Fault, Lock, Provisioner, StepStatus};
+use rdsprov_core::server::{ExecuteOptions, Fault, Lock, Provisioner};
+use rdsprov_core::step_result::StepStatus;
 use rdsprov_testkit::{Server, versions};
 
 use crate::{GRANTED_BY_US, applied, at, open, site, superuser};

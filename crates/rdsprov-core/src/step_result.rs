@@ -1,0 +1,29 @@
+//! The results of executing the steps of a plan.
+//!
+//! This module does not know how a step is executed or recorded.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// The result of executing a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepStatus {
+    /// The transaction of the step was committed.
+    Success,
+    /// The step failed, or its transaction failed outside of any step. Contains the message.
+    Error(String),
+    /// The step was not executed, or was rolled back because another step failed.
+    NotRun,
+}
+
+/// The result of one step, with its time. Results are in the order of [`Plan::steps`](crate::plan::Plan::steps).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepResult {
+    /// Whether the step succeeded.
+    pub status: StepStatus,
+    /// The time that the statements of the step took, including repetitions.
+    pub duration: Duration,
+    /// The time when the transaction ended.
+    pub at: Timestamp,
+}
