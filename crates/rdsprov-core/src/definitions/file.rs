@@ -2,9 +2,10 @@
 //! with line and column.
 
 use std::collections::BTreeMap;
+use std::string::FromUtf8Error;
 
 use super::tree::{Key, Node, Span, Value};
-use super::{DefinitionError, Location, SourceText};
+use super::{DefinitionError, Location, SourceText, Syntax};
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
 
@@ -133,4 +134,30 @@ impl<'a> File<'a> {
 /// Returns the entry of a key; Terraform treats `null` as not set.
 pub fn given<'n>(entries: &Entries<'n>, key: &str) -> Option<(&'n Key, &'n Node)> {
     entries.get(key).copied().filter(|(_, node)| !matches!(node.value, Value::Null))
+}
+
+impl DefinitionError {
+    /// Returns the error for a file that is not valid UTF-8, at its first invalid byte.
+    ///
+    /// ```
+    /// use rdsprov_core::definitions::DefinitionError;
+    /// let error = DefinitionError::not_utf8("dev.tfvars", &String::from_utf8(b"a\nb\xe9".into()).unwrap_err());
+    /// assert_eq!(error.location.to_string(), "dev.tfvars:2:2");
+    /// ```
+    #[must_use]
+    pub fn not_utf8(path: &str, error: &FromUtf8Error) -> Self {
+        let bad = error.utf8_error().valid_up_to();
+        let mut text = String::from_utf8_lossy(&error.as_bytes()[..bad]).into_owned();
+        text.push(char::REPLACEMENT_CHARACTER);
+        let source = SourceText { path: path.to_owned(), text, syntax: Syntax::Hcl };
+        let file = File::new(&source);
+        let end = file.text.len();
+        let location = file.location(&(end - char::REPLACEMENT_CHARACTER.len_utf8()..end));
+        file.error_at(
+            location,
+            ErrorCode::NotUtf8,
+            "the file is not encoded in UTF-8".into(),
+            "save the file as UTF-8".into(),
+        )
+    }
 }

@@ -10,7 +10,8 @@ use regex::Regex;
 use super::cross_checks::{ExplicitKeys, cross_check, propagate_role_keys};
 use super::entry::application;
 use super::file::{Entries, File, given};
-use super::tree::{self, Key, Node, Span, Value};
+use super::syntax;
+use super::tree::{Key, Node, Span, Value};
 use super::{
     Application, DEFAULT_NAMING_PATTERN, Defaults, DefinitionError, DefinitionErrors, Definitions,
     Location, Mode, Rules, SourceText,
@@ -54,15 +55,45 @@ struct Gathered {
     absent: Vec<DefinitionError>,
 }
 
-pub fn read(sources: &[SourceText], rules: &Rules) -> Result<Definitions, DefinitionErrors> {
-    let Gathered { definitions, mut errors, absent } = gather(sources, rules);
-    errors.extend(absent);
-    if errors.is_empty() { Ok(definitions) } else { Err(DefinitionErrors(errors)) }
+impl Definitions {
+    /// Parses the files and combines their applications.
+    ///
+    /// # Errors
+    /// Returns the errors of all files together, in the order of the files and lines.
+    ///
+    /// ```
+    /// use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
+    /// let source = SourceText {
+    ///     path: "dev.tfvars".into(),
+    ///     text: r#"application_databases = { shop = { database_name = "shop", username = "shop_user" } }"#.into(),
+    ///     syntax: Syntax::Hcl,
+    /// };
+    /// let definitions = Definitions::parse(&[source], &Rules::default()).unwrap();
+    /// assert_eq!(definitions.applications.len(), 1);
+    /// ```
+    pub fn parse(sources: &[SourceText], rules: &Rules) -> Result<Self, DefinitionErrors> {
+        let Gathered { definitions, mut errors, absent } = gather(sources, rules);
+        errors.extend(absent);
+        if errors.is_empty() { Ok(definitions) } else { Err(DefinitionErrors(errors)) }
+    }
 }
 
-/// Returns the errors of these files, without the error that none of them declares applications.
-pub fn errors(sources: &[SourceText], rules: &Rules) -> Vec<DefinitionError> {
-    gather(sources, rules).errors
+impl DefinitionErrors {
+    /// Returns the errors of some files while others could not be read.
+    ///
+    /// It leaves out the error that no file declares applications, because the missing
+    /// files may declare them.
+    ///
+    /// ```
+    /// use rdsprov_core::definitions::{DefinitionErrors, Rules, SourceText, Syntax};
+    /// let text = "environment = \"dev\"".to_owned();
+    /// let source = SourceText { path: "common.tfvars".into(), text, syntax: Syntax::Hcl };
+    /// assert!(DefinitionErrors::partial(&[source], &Rules::default()).0.is_empty());
+    /// ```
+    #[must_use]
+    pub fn partial(sources: &[SourceText], rules: &Rules) -> Self {
+        Self(gather(sources, rules).errors)
+    }
 }
 
 fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
@@ -177,7 +208,7 @@ fn check_mode(file: &mut File<'_>, first: &Option<(Mode, String)>, found: Mode, 
 /// Parses a file; syntax errors and duplicate top-level keys become errors of the file.
 fn open(source: &SourceText) -> (File<'_>, Option<Node>) {
     let mut file = File::new(source);
-    let (root, errors) = tree::read(source.syntax, file.text);
+    let (root, errors) = syntax::parse(source.syntax, file.text);
     for error in errors {
         file.error(&error.span, error.code, error.message, error.hint);
     }

@@ -6,7 +6,6 @@ use std::ops::Range;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::{Syntax, hcl, json, toml};
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
 
@@ -84,14 +83,5 @@ impl SyntaxError {
         hint: impl Into<Hint>,
     ) -> Self {
         Self { span, code, message: message.into(), hint: hint.into() }
-    }
-}
-
-/// Parses a text. Returns the tree, if the text could be parsed to the end, and the errors.
-pub fn read(syntax: Syntax, text: &str) -> (Option<Node>, Vec<SyntaxError>) {
-    match syntax {
-        Syntax::Hcl => hcl::read(text),
-        Syntax::Json => json::read(text),
-        Syntax::Toml => toml::read(text),
     }
 }

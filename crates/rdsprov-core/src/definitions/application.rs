@@ -1,0 +1,116 @@
+//! The content of definitions files: the applications that they declare.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+
+use super::auth::Auth;
+use super::error::Location;
+use super::rules::Mode;
+use crate::hint::Hint;
+use crate::name::{
+    ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName,
+};
+use crate::privilege::AccessLevel;
+use crate::setting::Parameter;
+
+/// One application: a role in one database, with its access level and its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Application {
+    /// The key of the entry in `application_databases`.
+    pub application: ApplicationName,
+    /// The name of the database.
+    pub database_name: DatabaseName,
+    /// The name of the role.
+    pub username: RoleName,
+    /// The access level of the role in the database.
+    pub access_level: AccessLevel,
+    /// The covered schemas; those of an owner are created if they do not exist.
+    pub schemas: Vec<SchemaName>,
+    /// The extensions that the database must have; only the owner entry can list them.
+    pub extensions: Vec<ExtensionName>,
+    /// How the role authenticates.
+    pub auth: Auth,
+    /// The id of the secret, if the entry sets it; otherwise the secret template gives the id.
+    pub secret: Option<String>,
+    /// Whether the role has the attribute `CREATEDB`.
+    pub createdb: bool,
+    /// The `CONNECTION LIMIT` of the role; -1 means no limit.
+    pub connection_limit: i32,
+    /// The values for `ALTER ROLE … IN DATABASE … SET`, by parameter.
+    pub settings: BTreeMap<Parameter, String>,
+    /// Roles, in addition to the owner, whose future objects in the database get the same grants.
+    pub creators: Vec<RoleName>,
+    /// Patterns for databases that the role creates itself; rdsprov only revokes the privileges
+    /// that PUBLIC has on them.
+    pub plugin_databases: Vec<DatabasePattern>,
+    /// Whether an existing role or database that is not managed may be adopted.
+    pub adopt: bool,
+    /// The position of the key in its file.
+    #[serde(skip)]
+    pub location: Location,
+}
+
+/// The content of all definitions files of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Definitions {
+    /// The variable `environment`, if a file sets it.
+    pub environment: Option<String>,
+    /// The variable `aws_region`, if a file sets it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aws_region: Option<String>,
+    /// Where the files declare their applications.
+    pub mode: Mode,
+    /// The applications, sorted by key.
+    #[serde(serialize_with = "values")]
+    #[schemars(with = "Vec<Application>")]
+    pub applications: BTreeMap<ApplicationName, Application>,
+}
+
+fn values<S: Serializer>(
+    applications: &BTreeMap<ApplicationName, Application>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(applications.values())
+}
+
+impl Definitions {
+    /// Allows one application to adopt its role and database, like `adopt = true` in its entry.
+    ///
+    /// # Errors
+    /// Returns [`UnknownApplication`] if no application has this key.
+    pub fn adopt(&mut self, application: &str) -> Result<(), UnknownApplication> {
+        match self.applications.values_mut().find(|app| app.application.as_str() == application) {
+            Some(app) => {
+                app.adopt = true;
+                Ok(())
+            }
+            None => Err(UnknownApplication {
+                name: application.to_owned(),
+                known: self.applications.keys().map(ToString::to_string).collect(),
+            }),
+        }
+    }
+}
+
+/// The definitions do not declare an application of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("application `{name}` is not declared")]
+pub struct UnknownApplication {
+    /// The name that was given.
+    pub name: String,
+    /// The applications that the definitions declare.
+    pub known: Vec<String>,
+}
+
+impl UnknownApplication {
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        if self.known.is_empty() {
+            return vec!["declare the application in the definitions".into()];
+        }
+        vec![format!("use one of the declared applications: {}", self.known.join(", ")).into()]
+    }
+}

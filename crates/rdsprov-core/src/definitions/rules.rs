@@ -1,0 +1,75 @@
+//! The rules for reading definitions files, from `rdsprov.toml` and the options.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::defaults::Defaults;
+
+/// The settings for reading definitions files, from `rdsprov.toml` and the options.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    /// Where to look for `application_databases`; `None` looks in both places, and rejects a
+    /// file that uses both.
+    pub mode: Option<Mode>,
+    /// Keys of an application, and variables of a file, that only Terraform uses: they are ignored
+    /// instead of being reported as unknown or misspelt.
+    pub ignore_keys: Vec<String>,
+    /// A regular expression that each name of a role or database must match from start to end;
+    /// `None` means [`DEFAULT_NAMING_PATTERN`].
+    pub naming_pattern: Option<String>,
+    /// The environment that an option names: its defaults apply, and not those of the environment
+    /// that the files name.
+    pub environment: Option<String>,
+    /// The values of keys that an application does not set, in every environment.
+    pub defaults: Defaults,
+    /// The values of keys that an application does not set, for each environment. They take
+    /// precedence over [`Rules::defaults`].
+    pub environment_defaults: BTreeMap<String, Defaults>,
+}
+
+impl Rules {
+    pub(super) fn defaults_for(&self, environment: Option<&str>) -> Defaults {
+        environment
+            .and_then(|name| self.environment_defaults.get(name))
+            .cloned()
+            .unwrap_or_default()
+            .or(&self.defaults)
+    }
+}
+
+/// The naming pattern for roles and databases if `rdsprov.toml` does not set one.
+pub const DEFAULT_NAMING_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_-]*$";
+
+/// The place of `application_databases` in a definitions file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// At the top level of the file.
+    Standalone,
+    /// Inside the variable `rds_config`.
+    Coupled,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Standalone => "standalone",
+            Self::Coupled => "coupled",
+        })
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Standalone, Self::Coupled]
+            .into_iter()
+            .find(|mode| mode.to_string() == text)
+            .ok_or_else(|| "the modes are standalone and coupled".to_owned())
+    }
+}
