@@ -16,7 +16,6 @@ use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use futures_util::{StreamExt as _, stream};
 use zeroize::Zeroizing;
 
-use super::create::cannot;
 use super::{Secret, SecretError, SourceError};
 use crate::secret_id::{SecretId, Stage};
 
@@ -218,18 +217,18 @@ impl SecretsManager {
         let request = self.client.create_secret().name(&id.0).secret_string(text);
         let Err(error) = request.send().await else { return Ok(()) };
         if let Some(error) = self.source_error(&error) {
-            return Err(cannot(id, &error.to_string()));
+            return Err(SecretError::not_created(id, &error.to_string()));
         }
         Err(match error.code() {
             Some("ResourceExistsException") => {
-                cannot(id, "a secret of this name was created in the meantime")
+                SecretError::not_created(id, "a secret of this name was created in the meantime")
             }
             Some("AccessDeniedException") => {
                 SecretError::NotAllowed { id: id.clone(), action: "secretsmanager:CreateSecret" }
             }
             Some("EncryptionFailure") => SecretError::EncryptionDenied { id: id.clone() },
             Some("InvalidRequestException") => SecretError::Deleted { id: id.clone() },
-            code => cannot(id, code.unwrap_or("the response has no error code")),
+            code => SecretError::not_created(id, code.unwrap_or("the response has no error code")),
         })
     }
 

@@ -4,7 +4,6 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{Secret, SecretError, SecretSource, files};
-use crate::secret_id::SecretId;
 
 /// The JSON text of a new secret, with the keys that Amazon RDS uses in its own secrets.
 #[derive(Serialize)]
@@ -43,8 +42,10 @@ impl Secret {
         let text = String::from_utf8(bytes).map(Zeroizing::new);
         match (ended, text) {
             (Ok(()), Ok(text)) => Ok(text),
-            (Err(error), _) => Err(cannot(&self.id, &error.to_string())),
-            (_, Err(error)) => Err(cannot(&self.id, &error.utf8_error().to_string())),
+            (Err(error), _) => Err(SecretError::not_created(&self.id, &error.to_string())),
+            (_, Err(error)) => {
+                Err(SecretError::not_created(&self.id, &error.utf8_error().to_string()))
+            }
         }
     }
 }
@@ -59,7 +60,7 @@ impl SecretSource {
             Self::Files(directory) => files::create(directory, &secret.id, &secret.to_json()?),
             #[cfg(feature = "aws")]
             Self::Aws(manager) => manager.create(&secret.id, &secret.to_json()?).await,
-            Self::Own(_) => Err(cannot(
+            Self::Own(_) => Err(SecretError::not_created(
                 &secret.id,
                 "the secret provider of the embedding program cannot create secrets",
             )),
@@ -67,13 +68,10 @@ impl SecretSource {
     }
 }
 
-pub(super) fn cannot(id: &SecretId, reason: &str) -> SecretError {
-    SecretError::NotCreated { id: id.clone(), reason: reason.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret_id::SecretId;
     use crate::secrets::Password;
 
     #[test]

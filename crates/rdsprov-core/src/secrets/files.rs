@@ -7,7 +7,6 @@ use std::path::{Component, Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::create::cannot;
 use super::{Secret, SecretError};
 use crate::secret_id::{SecretId, Stage};
 
@@ -35,7 +34,7 @@ pub(super) fn create(directory: &Path, id: &SecretId, text: &str) -> Result<(), 
         }
         written
     };
-    write().map_err(|error| cannot(id, &error.to_string()))
+    write().map_err(|error| SecretError::not_created(id, &error.to_string()))
 }
 
 pub(super) fn read(directory: &Path, id: &SecretId, stage: Stage) -> Result<Secret, SecretError> {
