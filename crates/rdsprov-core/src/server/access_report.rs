@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt as _, stream};
 
 use super::connect::Endpoint;
-use super::observe::{CONNECTIONS, ObserveError, Snapshot, observe_shared};
+use super::observe::observe_shared;
 use super::provisioner::{AdminConnection, RunError};
+use super::snapshot::{CONNECTIONS, ObserveError, Snapshot};
 use crate::access_report::{AccessReport, DatabaseAccess};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_postgres::error::SqlState;
 
 use super::connect::{Endpoint, Session, describe_error};
-use super::provisioner::Lock;
+use super::lock::Lock;
 use crate::hint::Hint;
 use crate::name::DatabaseName;
 use crate::plan::{Action, Line, Plan, Scope, Slots, Statement, Step, Transaction};

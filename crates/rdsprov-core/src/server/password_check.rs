@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio_postgres::error::SqlState;
 
 use super::connect::{ConnectError, Endpoint, RejectionCause, Session};
-use super::observe::{CONNECTIONS, ObserveError, Snapshot};
+use super::snapshot::{CONNECTIONS, ObserveError, Snapshot};
 use crate::config::VerifyPasswords;
 use crate::desired::{self, Desired};
 use crate::name::{DatabaseName, RoleName};

@@ -8,11 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::apply::{ExecuteOptions, ExecutionOutcome, apply, outcome_not_started};
 use super::connect::{ConnectError, Credentials, Endpoint, Session, describe_error};
-use super::observe::{ObserveError, observe, probe};
+use super::lock::Lock;
+use super::observe::{observe, probe};
 use super::password_check;
+use super::slots::RunSlots;
+use super::snapshot::ObserveError;
 use super::tls::Tls;
-use super::{ExecuteOptions, ExecutionOutcome, RunSlots, apply, outcome_not_started};
 use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
 use crate::error_code::ErrorCode;
@@ -57,12 +60,6 @@ pub struct ConnectionOverrides {
     /// The administrator database, which is `postgres` by default.
     pub database: Option<String>,
 }
-
-/// The lock of a run, which is held until this value is dropped.
-///
-/// Shared catalogs are changed over the connection that holds the lock. If the run is killed, the
-/// next run therefore waits until the server has ended the statement of the killed run.
-pub struct Lock(pub(super) Session);
 
 /// A run cannot make a plan.
 #[derive(Debug, thiserror::Error)]

@@ -14,8 +14,10 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::apply::{ExecuteOptions, ExecutionOutcome, Report, apply, stopped};
-use super::provisioner::{Lock, Provisioner, RunError};
-use super::{RunSlots, observe, password_check};
+use super::lock::Lock;
+use super::provisioner::{Provisioner, RunError};
+use super::slots::RunSlots;
+use super::{observe, password_check};
 use crate::hint;
 use crate::hint::{Hint, Operation};
 use crate::name::DatabaseName;

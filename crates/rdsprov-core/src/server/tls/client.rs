@@ -8,8 +8,8 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
+use super::error::{TlsError, pem_reason};
 use super::roots::read_certificates;
-use super::{TlsError, pem_reason};
 use crate::config::ClientCertificate;
 
 /// Reads the certificate chain and the private key.

@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use super::certificate::{CertificateDetails, not_after};
-use super::{TlsError, pem_reason};
+use super::error::{TlsError, pem_reason};
 use crate::config::CaFile;
 
 /// The certificates of Amazon; `rds-ca.md` describes their origin.

@@ -12,9 +12,9 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 
 use super::certificate::CertificateDetails;
+use super::error::TlsError;
 use super::problem::TlsProblem;
 use super::roots::Roots;
-use super::{TlsError, set_up};
 
 /// Verifies that a trusted CA issued the certificate for the host name, as `verify-full` requires.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl VerifyFull {
     pub(super) fn new(roots: Roots, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots.store), provider)
             .build()
-            .map_err(set_up)?;
+            .map_err(TlsError::set_up)?;
         Ok(Self { webpki, expired: roots.expired, from_file: roots.from_file })
     }
 
