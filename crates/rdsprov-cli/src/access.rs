@@ -2,7 +2,7 @@
 
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::name::{DatabaseName, RoleName};
-use rdsprov_core::server::AccessQuery;
+use rdsprov_core::operations::AccessQuery;
 
 use crate::args::{AccessArgs, Format};
 use crate::{CliError, Exit, output, setup};

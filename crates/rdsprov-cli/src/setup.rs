@@ -2,7 +2,7 @@
 
 use rdsprov_core::config::{Config, TlsSection};
 use rdsprov_core::definitions::Definitions;
-use rdsprov_core::server::ConnectionOverrides;
+use rdsprov_core::operations::ConnectionOverrides;
 use rdsprov_core::session::{self, DefinitionOptions, Error, ServerOptions, Setup};
 
 use crate::args::{self, CommonArgs};

@@ -21,7 +21,7 @@
 //! 4. [`plan::Plan`] is the difference: ordered transactions with steps, and refusals if something
 //!    must be solved first. Planning is a pure function, and equal inputs give equal plans.
 //! 5. [`gate`] checks that a plan is approved and that its hazards are allowed.
-//! 6. `server::Provisioner` connects, observes, executes the probes of a plan,
+//! 6. `operations::Provisioner` connects, observes, executes the probes of a plan,
 //!    and applies the plan.
 //! 7. [`audit`] records what a run did in a CSV file and in a ledger.
 //!
@@ -87,6 +87,8 @@ pub mod hint;
 pub mod marker;
 pub mod name;
 pub mod observed;
+#[cfg(feature = "postgres")]
+pub mod operations;
 pub mod plan;
 pub mod privilege;
 pub mod probe;

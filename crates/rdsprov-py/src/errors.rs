@@ -7,8 +7,9 @@ use rdsprov_core::diagnostic::{self, Diagnostic};
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::gate::GateError;
 use rdsprov_core::hint::{Hint, Operation, Opt, Wording as _};
+use rdsprov_core::operations::RunError;
 use rdsprov_core::plan::SavedPlanError;
-use rdsprov_core::server::{ObserveError, RunError};
+use rdsprov_core::server::ObserveError;
 use rdsprov_core::session::{self, Error, Kind, Unreadable};
 use serde::Serialize;
 

@@ -14,8 +14,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use rdsprov_core::config::TlsSection;
+use rdsprov_core::operations::ConnectionOverrides;
 use rdsprov_core::plan::Hazard;
-use rdsprov_core::server::ConnectionOverrides;
 use rdsprov_core::session::{AdminAuth, ConfigText, Secrets, ServerOptions};
 
 use crate::errors;

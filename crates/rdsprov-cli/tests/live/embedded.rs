@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use rdsprov_core::audit::Record;
 use rdsprov_core::config::{CaFile, TlsSection};
+use rdsprov_core::operations::ConnectionOverrides;
 use rdsprov_core::plan::{Plan, Step};
 use rdsprov_core::secret_id::SecretId;
 use rdsprov_core::secrets::{Secret, SecretError, SecretProvider, SourceError};
-use rdsprov_core::server::ConnectionOverrides;
 use rdsprov_core::session::{
     self, Cancellation, DefinitionOptions, Frontend, Secrets, ServerOptions, Setup,
 };

@@ -151,7 +151,7 @@ pub async fn apply(
 
 /// Returns the outcome of a plan whose execution could not start, because an action that precedes
 /// the first statement failed.
-pub(super) fn outcome_not_started(
+pub(crate) fn outcome_not_started(
     plan: &Plan,
     action: Action,
     message: &str,
@@ -273,7 +273,7 @@ async fn run(
 }
 
 /// Waits until the run is cancelled.
-pub(super) async fn stopped(stop: Option<watch::Receiver<bool>>) {
+pub(crate) async fn stopped(stop: Option<watch::Receiver<bool>>) {
     let is_stopped = match stop {
         Some(mut stop) => stop.wait_for(|stop| *stop).await.is_ok(),
         None => false,

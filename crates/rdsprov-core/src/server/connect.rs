@@ -291,7 +291,7 @@ pub struct Session {
     connection: JoinHandle<()>,
     /// Whether the server has requested authentication. Always `true` without TLS, where the guard
     /// does not inspect the messages.
-    pub(super) auth_requested: bool,
+    pub(crate) auth_requested: bool,
 }
 
 impl Endpoint {
@@ -328,7 +328,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// Returns a [`ConnectError`] if the connection, TLS or the authentication fails.
-    pub(super) async fn log_in(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
+    pub(crate) async fn log_in(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
         let password = match &self.credentials {
             Credentials::Password(password) => password.clone(),
             #[cfg(feature = "aws")]
@@ -432,7 +432,7 @@ impl Endpoint {
     }
 
     /// Cancels the statement that a session executes.
-    pub(super) async fn cancel(&self, session: &Session) {
+    pub(crate) async fn cancel(&self, session: &Session) {
         let token = session.client.cancel_token();
         // An error is ignored: the statement may have ended in the meantime.
         let _ = match &self.tls.0 {
@@ -461,14 +461,14 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Session {
     /// Sends Terminate and waits briefly; otherwise the server logs a connection reset.
-    pub(super) async fn end(self) {
+    pub(crate) async fn end(self) {
         drop(self.client);
         // If the server does not respond, the connection is dropped after the timeout.
         let _ = timeout(DISCONNECT_TIMEOUT, self.connection).await;
     }
 
     /// Sets `lock_timeout` for the rest of the session.
-    pub(super) async fn limit_lock_waits(&self) -> Result<(), tokio_postgres::Error> {
+    pub(crate) async fn limit_lock_waits(&self) -> Result<(), tokio_postgres::Error> {
         self.client.batch_execute(LOCK_TIMEOUT).await
     }
 
@@ -518,7 +518,7 @@ where
 
 /// Returns the message, detail and SQLSTATE of a server error. For other errors, returns the chain
 /// of causes in one line.
-pub(super) fn describe_error(error: &tokio_postgres::Error) -> String {
+pub(crate) fn describe_error(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
         return format!("{}{detail} ({})", error.message(), error.code().code());

@@ -1,34 +1,23 @@
-//! Connections to PostgreSQL: `connect` opens them, `observe` reads the
-//! catalogs, `apply` executes plans.
+//! Connections to PostgreSQL: `connect` opens them, `observe` reads the catalogs,
+//! `password_check` verifies the passwords of roles, and `apply` executes plans.
 //!
-//! [`Provisioner`] combines these modules for one run. `password_check` verifies the passwords of
-//! roles, `rotate` replaces them, and `access_report` queries the privileges of roles. The module
-//! does not know front ends, and the comparison of states is in [`crate::plan`].
+//! This module does not know the order of these effects, front ends, or the comparison of states,
+//! which is in [`crate::plan`].
 
-mod access_report;
-mod apply;
+pub(crate) mod apply;
 mod auth_guard;
-mod connect;
-mod lock;
-mod observe;
-mod password_check;
-mod provisioner;
-#[cfg(feature = "aws")]
-mod rotate;
-mod slots;
-mod snapshot;
+pub(crate) mod connect;
+pub(crate) mod lock;
+pub(crate) mod observe;
+pub(crate) mod password_check;
+pub(crate) mod slots;
+pub(crate) mod snapshot;
 mod tls;
 
-pub use access_report::AccessQuery;
 pub use apply::{ExecuteOptions, ExecutionOutcome, Fault, Interrupt, Report, apply};
 pub use connect::{ConnectError, Credentials, Endpoint, RejectionCause, Session};
 pub use lock::Lock;
 pub use observe::observe;
-pub use provisioner::{
-    AdminConnection, AdminCredentials, ConnectionOverrides, Provisioner, RunError,
-};
-#[cfg(feature = "aws")]
-pub use rotate::{PlannedRotation, RotateOptions, check_source};
 pub use slots::RunSlots;
 pub use snapshot::ObserveError;
 pub use tls::{BundledCertificates, Tls, TlsError, TlsProblem};

@@ -101,7 +101,7 @@ pub async fn observe(
 }
 
 /// Observes the catalogs that all databases share.
-pub(super) async fn observe_shared(
+pub(crate) async fn observe_shared(
     admin_session: &Session,
     extensions: &[&str],
 ) -> Result<Observed, ObserveError> {
@@ -149,7 +149,7 @@ async fn observe_database(
 }
 
 /// Executes a statement and rolls it back, to learn whether the administrator may execute it.
-pub(super) async fn probe(session: &Session, statement: &str) -> Result<ProbeResult, ObserveError> {
+pub(crate) async fn probe(session: &Session, statement: &str) -> Result<ProbeResult, ObserveError> {
     let failed = |error: tokio_postgres::Error| ObserveError::Query {
         place: "the permissions of the administrator".to_owned(),
         reason: describe_error(&error),

@@ -23,7 +23,7 @@ use crate::secrets::{Password, Secret};
 const VERIFIERS: &str = include_str!("queries/verifiers.sql");
 
 /// Checks the password of each declared role that exists and has a password.
-pub(super) async fn check_passwords(
+pub(crate) async fn check_passwords(
     admin: &Endpoint,
     admin_session: &Session,
     desired: &Desired,
@@ -62,7 +62,7 @@ pub(super) async fn check_passwords(
 ///
 /// For a role without `LOGIN`, or after `VALID UNTIL`, PostgreSQL also rejects the correct
 /// password. Amazon RDS rejects each password of a member of `rds_iam`.
-pub(super) fn can_verify_password(
+pub(crate) fn can_verify_password(
     observed: &Observed,
     name: &RoleName,
     role: &desired::Role,
@@ -76,7 +76,7 @@ pub(super) fn can_verify_password(
 
 /// Returns a database for the login of the role: one that it has declared access to and that allows
 /// connections, or else the administrator database.
-pub(super) fn login_database<'a>(
+pub(crate) fn login_database<'a>(
     desired: &'a Desired,
     observed: &'a Observed,
     role: &RoleName,
@@ -97,7 +97,7 @@ const PASSWORD_NOT_REQUESTED: &str = "the server accepted the role without a pas
     use `scram-sha-256` in `pg_hba.conf` to have passwords verified";
 
 /// Logs in once and interprets the result.
-pub(super) async fn login(target: &Endpoint, database: &DatabaseName) -> PasswordCheck {
+pub(crate) async fn login(target: &Endpoint, database: &DatabaseName) -> PasswordCheck {
     let error = match target.log_in(database).await {
         Ok(session) => {
             let auth_requested = session.auth_requested;

@@ -8,7 +8,7 @@ use crate::error_code::ErrorCode;
 use crate::hint::Hint;
 
 /// The maximum number of connections that are open at the same time.
-pub(super) const CONNECTIONS: usize = 8;
+pub(crate) const CONNECTIONS: usize = 8;
 
 /// The server cannot be observed.
 #[derive(Debug, thiserror::Error)]
@@ -57,13 +57,13 @@ impl ObserveError {
 }
 
 /// A read-only `REPEATABLE READ` transaction, in which all queries see the same state.
-pub(super) struct Snapshot<'a> {
+pub(crate) struct Snapshot<'a> {
     session: &'a Session,
     place: String,
 }
 
 impl<'a> Snapshot<'a> {
-    pub(super) async fn open(
+    pub(crate) async fn open(
         session: &'a Session,
         place: impl ToString,
     ) -> Result<Self, ObserveError> {
@@ -78,7 +78,7 @@ impl<'a> Snapshot<'a> {
     }
 
     /// Executes a query that returns one JSON document, and deserializes it.
-    pub(super) async fn query<T: DeserializeOwned>(
+    pub(crate) async fn query<T: DeserializeOwned>(
         &self,
         query: &str,
         parameters: &[&(dyn ToSql + Sync)],
@@ -94,7 +94,7 @@ impl<'a> Snapshot<'a> {
             .map_err(|source| ObserveError::Shape { place: self.place.clone(), source })
     }
 
-    pub(super) async fn close(self) -> Result<(), ObserveError> {
+    pub(crate) async fn close(self) -> Result<(), ObserveError> {
         self.session.client.batch_execute("COMMIT").await.map_err(|error| self.failed(&error))
     }
 }

@@ -18,8 +18,9 @@ use crate::audit::{
 };
 use crate::config::{ApprovalPolicy, Config};
 use crate::gate::{self, Approval, GateError};
+use crate::operations::Provisioner;
 use crate::plan::{Plan, SavedPlan, Step};
-use crate::server::{self, Lock, Provisioner};
+use crate::server::{self, Lock};
 use crate::step_result::StepResult;
 
 /// The maximum number of plans that one run executes: the second one contains the deferred parts.

@@ -11,12 +11,13 @@ use crate::gate::GateError;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
 use crate::name::{DatabaseName, NameError};
+use crate::operations::RunError;
 use crate::plan::{Refusal, SavedPlanError, SlotError};
 #[cfg(feature = "aws")]
 use crate::rotation::RotationError;
 use crate::secret_id::TemplateError;
 use crate::secrets::SourceError;
-use crate::server::{RunError, TlsError};
+use crate::server::TlsError;
 
 /// A definitions file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -16,13 +16,14 @@ use crate::gate::GateError;
 use crate::hint;
 use crate::hint::{Operation, Opt};
 use crate::name::{ApplicationName, DatabaseName, NameError, RoleName};
+use crate::operations::RunError;
 use crate::plan::{Differences, Hazard, SavedPlanError, SlotError, Stale};
 use crate::rotation::RotationError;
 use crate::secret_id::{SecretId, TemplateError};
 use crate::secrets::scram::NoRandomness;
 use crate::secrets::token::TokenError;
 use crate::secrets::{PasswordProblem, SecretError, SourceError};
-use crate::server::{ConnectError, ObserveError, RejectionCause, RunError, TlsError, TlsProblem};
+use crate::server::{ConnectError, ObserveError, RejectionCause, TlsError, TlsProblem};
 
 /// Returns one error of each kind, with made-up values.
 #[must_use]

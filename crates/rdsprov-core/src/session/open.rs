@@ -13,14 +13,15 @@ use super::setup::Setup;
 use crate::access_report::AccessReport;
 use crate::config::{TlsSection, TlsSettings, VerifyPasswords};
 use crate::desired::Desired;
+use crate::operations::{
+    AccessQuery, AdminConnection, AdminCredentials, ConnectionOverrides, Provisioner,
+};
 use crate::plan::Hazard;
 use crate::secret_id::{SecretId, Stage, Templates};
 #[cfg(feature = "aws")]
 use crate::secrets::aws;
 use crate::secrets::{SecretProvider, SecretSource};
-use crate::server::{
-    AccessQuery, AdminConnection, AdminCredentials, ConnectionOverrides, Provisioner, Tls,
-};
+use crate::server::Tls;
 
 /// How the administrator authenticates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use super::error::{Error, UsageError};
 use super::setup::Setup;
 use crate::config::Config;
 use crate::gate::{self, Approval};
+use crate::operations::{AdminCredentials, RotateOptions, check_source};
 use crate::rotation;
-use crate::server::{AdminCredentials, RotateOptions, check_source};
 
 /// Replaces the passwords of applications, one after another.
 ///

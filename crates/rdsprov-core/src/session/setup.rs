@@ -11,8 +11,8 @@ use crate::definitions::{
     self, DefinitionError, DefinitionErrors, Definitions, Mode, Rules, SourceText, Syntax,
 };
 use crate::name::RoleName;
+use crate::operations::Provisioner;
 use crate::plan::{Origin, SavedPlan};
-use crate::server::Provisioner;
 
 /// The options for the definitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdsprov_core::config::{Passwords, TlsSettings};
 use rdsprov_core::desired::Desired;
+use rdsprov_core::operations::{AdminCredentials, ConnectionOverrides, Provisioner};
 use rdsprov_core::plan::{Plan, RefusalKind};
 use rdsprov_core::secret_id::{SecretId, Templates};
 use rdsprov_core::secrets::SecretSource;
-use rdsprov_core::server::{
-    AdminCredentials, ConnectionOverrides, ExecuteOptions, Fault, Lock, Provisioner, Tls,
-};
+use rdsprov_core::server::{ExecuteOptions, Fault, Lock, Tls};
 
 use crate::access::Access;
 use crate::checker::Checker;

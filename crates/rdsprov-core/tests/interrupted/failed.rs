@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use rdsprov_core::operations::Provisioner;
 use rdsprov_core::plan::Plan;
-use rdsprov_core::server::{ExecuteOptions, Fault, Lock, Provisioner};
+use rdsprov_core::server::{ExecuteOptions, Fault, Lock};
 use rdsprov_core::step_result::StepStatus;
 use rdsprov_testkit::{Server, versions};
 

@@ -13,11 +13,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rdsprov_core::config::{Passwords, TlsSettings};
 use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
 use rdsprov_core::desired::Desired;
+use rdsprov_core::operations::{AdminCredentials, ConnectionOverrides, Provisioner};
 use rdsprov_core::secret_id::{SecretId, Templates};
 use rdsprov_core::secrets::SecretSource;
-use rdsprov_core::server::{
-    AdminCredentials, ConnectionOverrides, ExecuteOptions, Fault, Provisioner, Tls,
-};
+use rdsprov_core::server::{ExecuteOptions, Fault, Tls};
 use rdsprov_testkit::Server;
 use tempfile::TempDir;
 

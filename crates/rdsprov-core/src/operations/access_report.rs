@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, stream};
 
-use super::connect::Endpoint;
-use super::observe::observe_shared;
 use super::provisioner::{AdminConnection, RunError};
-use super::snapshot::{CONNECTIONS, ObserveError, Snapshot};
 use crate::access_report::{AccessReport, DatabaseAccess};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
+use crate::server::connect::Endpoint;
+use crate::server::observe::observe_shared;
+use crate::server::snapshot::{CONNECTIONS, ObserveError, Snapshot};
 
-const ACCESS_REPORT: &str = include_str!("queries/access_report.sql");
+const ACCESS_REPORT: &str = include_str!("../server/queries/access_report.sql");
 
 /// The part of the access report that the caller wants.
 #[derive(Debug, Clone, Default)]

@@ -8,14 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::apply::{ExecuteOptions, ExecutionOutcome, apply, outcome_not_started};
-use super::connect::{ConnectError, Credentials, Endpoint, Session, describe_error};
-use super::lock::Lock;
-use super::observe::{observe, probe};
-use super::password_check;
-use super::slots::RunSlots;
-use super::snapshot::ObserveError;
-use super::tls::Tls;
 use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
 use crate::error_code::ErrorCode;
@@ -29,6 +21,14 @@ use crate::secret_id::{SecretId, Stage};
 use crate::secrets::scram::{ITERATIONS, NoRandomness};
 use crate::secrets::validate::{FetchedSecrets, foreign_endpoints, lookup, validate};
 use crate::secrets::{Password, Secret, SecretError, SecretSource, SourceError};
+use crate::server::Tls;
+use crate::server::apply::{ExecuteOptions, ExecutionOutcome, apply, outcome_not_started};
+use crate::server::connect::{ConnectError, Credentials, Endpoint, Session, describe_error};
+use crate::server::lock::Lock;
+use crate::server::observe::{observe, probe};
+use crate::server::password_check;
+use crate::server::slots::RunSlots;
+use crate::server::snapshot::ObserveError;
 
 /// The key of the advisory lock that serializes runs: the bytes of `rdsprov` and a zero byte.
 const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");

@@ -13,11 +13,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::apply::{ExecuteOptions, ExecutionOutcome, Report, apply, stopped};
-use super::lock::Lock;
 use super::provisioner::{Provisioner, RunError};
-use super::slots::RunSlots;
-use super::{observe, password_check};
 use crate::hint;
 use crate::hint::{Hint, Operation};
 use crate::name::DatabaseName;
@@ -30,6 +26,10 @@ use crate::secrets::validate::mismatches;
 use crate::secrets::{
     Password, RotationOwner, Secret, SecretError, SecretSource, Stages, Version, VersionsError,
 };
+use crate::server::apply::{ExecuteOptions, ExecutionOutcome, Report, apply, stopped};
+use crate::server::lock::Lock;
+use crate::server::slots::RunSlots;
+use crate::server::{observe, password_check};
 use crate::step_result::{StepResult, StepStatus};
 
 /// The number of further attempts to restore the current password, each over a new connection.
