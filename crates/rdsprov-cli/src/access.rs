@@ -5,7 +5,8 @@ use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::operations::AccessQuery;
 
 use crate::args::{AccessArgs, Format};
-use crate::{CliError, Exit, output, setup};
+use crate::error::{CliError, Exit};
+use crate::{output, setup};
 
 pub async fn run(options: &AccessArgs) -> Result<Exit, CliError> {
     let setup = setup::new(&options.common)?;

@@ -16,8 +16,9 @@ use rdsprov_core::step_result::StepStatus;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{ApplyArgs, DelegateArgs, Format, LogFormat, RecordingArgs};
+use crate::error::{CliError, Exit};
 use crate::output::counted;
-use crate::{CliError, Exit, output, setup};
+use crate::{output, setup};
 
 pub async fn run(options: &ApplyArgs) -> Result<Exit, CliError> {
     let config = session::config(options.common.config.as_deref())?;

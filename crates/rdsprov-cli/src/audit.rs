@@ -9,8 +9,9 @@ use rdsprov_core::audit::{self, Change, Verified};
 use rdsprov_core::error_code::ErrorCode;
 
 use crate::args::{AuditCommand, FindingsFormat, ReportArgs, VerifyArgs};
+use crate::error::{CliError, Exit};
+use crate::output;
 use crate::output::counted;
-use crate::{CliError, Exit, output};
 
 pub fn run(command: &AuditCommand) -> Result<Exit, CliError> {
     match command {

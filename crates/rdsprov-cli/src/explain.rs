@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use rdsprov_core::explain::Code;
 
-use crate::{CliError, Exit, output};
+use crate::error::{CliError, Exit};
+use crate::output;
 
 pub fn run(code: Option<&str>) -> Result<Exit, CliError> {
     let mut text = String::new();

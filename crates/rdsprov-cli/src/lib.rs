@@ -8,6 +8,7 @@ mod access;
 mod apply;
 mod args;
 mod audit;
+mod error;
 mod explain;
 mod logging;
 mod output;
@@ -20,76 +21,8 @@ mod wording;
 use std::ffi::OsString;
 
 use args::{CliCommand, Invocation, LogFormat};
-use rdsprov_core::diagnostic;
-use rdsprov_core::diagnostic::Diagnostic;
-use rdsprov_core::error_code::ErrorCode;
-use rdsprov_core::hint::Hint;
+use error::{CliError, Exit};
 use rdsprov_core::schema::Document;
-use rdsprov_core::session::{Error, Kind};
-use wording::CommandWording;
-
-/// Lists the exit codes that `docs/reference.md` documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Exit {
-    Done = 0,
-    Failed = 1,
-    Pending = 2,
-    Refused = 3,
-    Partial = 4,
-    Usage = 64,
-}
-
-/// Ends a command early: the exit code, and the errors that are printed.
-#[derive(Debug)]
-struct CliError {
-    exit: Exit,
-    errors: Vec<Diagnostic>,
-}
-
-impl CliError {
-    fn new(exit: Exit, code: ErrorCode, fact: impl ToString) -> Self {
-        Self { exit, errors: vec![Diagnostic::new(code, fact, Vec::new())] }
-    }
-
-    fn usage(fact: impl ToString) -> Self {
-        Self::new(Exit::Usage, ErrorCode::WrongUsage, fact)
-    }
-
-    fn internal(error: impl ToString) -> Self {
-        Self::new(Exit::Failed, ErrorCode::InternalError, error)
-    }
-
-    fn with_hint(mut self, hint: impl Into<Hint>) -> Self {
-        if let Some(error) = self.errors.last_mut() {
-            error.hints.push(hint.into());
-        }
-        self
-    }
-
-    /// Prints the errors as text, or as one event of the JSON log.
-    fn print(&self, format: LogFormat) {
-        match format {
-            LogFormat::Text => output::status(&diagnostic::labelled(&self.errors, &CommandWording)),
-            LogFormat::Json => {
-                let code = self.errors.first().map(|error| error.code.name());
-                let text: Vec<String> =
-                    self.errors.iter().map(|error| error.text(&CommandWording)).collect();
-                tracing::error!(exit = self.exit as u8, code, "{}", text.join("\n\n"));
-            }
-        }
-    }
-}
-
-impl From<Error> for CliError {
-    fn from(error: Error) -> Self {
-        let exit = match error.kind() {
-            Kind::Usage => Exit::Usage,
-            Kind::Refused => Exit::Refused,
-            Kind::Failed => Exit::Failed,
-        };
-        Self { exit, errors: error.diagnostics() }
-    }
-}
 
 /// Runs the command and returns its exit code. The first argument is the name of the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {

@@ -7,8 +7,9 @@ use rdsprov_core::plan::{Plan, SavedPlan};
 use rdsprov_core::session::Error;
 
 use crate::args::{CheckArgs, CommonArgs, Format, PlanArgs, ServerArgs};
+use crate::error::{CliError, Exit};
 use crate::wording::CommandWording;
-use crate::{CliError, Exit, output, setup};
+use crate::{output, setup};
 
 pub async fn run(options: &PlanArgs) -> Result<Exit, CliError> {
     let PlanArgs { common, server, output, out, with_verifiers, .. } = options;

@@ -6,8 +6,9 @@ use rdsprov_core::session;
 
 use crate::apply::{TerminalFrontend, cancellation_on_signals, recording_options, report_outcome};
 use crate::args::{Format, RotateArgs};
+use crate::error::{CliError, Exit};
 use crate::output::counted;
-use crate::{CliError, Exit, setup};
+use crate::setup;
 
 pub async fn run(options: &RotateArgs) -> Result<Exit, CliError> {
     if options.output.format == Format::Sql {

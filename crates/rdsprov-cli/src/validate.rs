@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::args::{Format, ValidateArgs};
-use crate::{CliError, Exit, output, setup};
+use crate::error::{CliError, Exit};
+use crate::{output, setup};
 
 pub fn run(options: &ValidateArgs) -> Result<Exit, CliError> {
     let definitions = setup::definitions(&options.common)?;
