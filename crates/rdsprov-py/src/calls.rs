@@ -19,8 +19,9 @@ use crate::access::AccessReport;
 use crate::definitions::Definitions;
 use crate::observed::Observed;
 use crate::options::{self, Keywords};
+use crate::pending_exception::PendingException;
 use crate::plan::{Basis, Plan};
-use crate::wait::{self, PendingException};
+use crate::wait::{self};
 use crate::{errors, values};
 
 /// The observed state of a server, and the plan that follows from it.

@@ -19,6 +19,7 @@ mod log;
 mod mapping;
 mod observed;
 mod options;
+mod pending_exception;
 mod plan;
 mod secrets;
 mod values;

@@ -14,7 +14,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
-use crate::wait::PendingException;
+use crate::pending_exception::PendingException;
 
 const LOGGER: &str = "rdsprov";
 

@@ -19,8 +19,8 @@ use rdsprov_core::plan::Hazard;
 use rdsprov_core::session::{AdminAuth, ConfigText, Secrets, ServerOptions};
 
 use crate::errors;
+use crate::pending_exception::PendingException;
 use crate::secrets::FromCallable;
-use crate::wait::PendingException;
 
 /// Returns the value of the environment variable of an option; an empty value counts as unset.
 pub fn variable(py: Python<'_>, option: &str) -> PyResult<Option<String>> {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::mapping;
-use crate::wait::PendingException;
+use crate::pending_exception::PendingException;
 
 /// Calls a Python function for each secret. An exception in it ends the call, which raises it again.
 pub struct FromCallable {

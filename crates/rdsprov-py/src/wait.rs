@@ -4,42 +4,21 @@
 //! or runtime outlives the call. A call is therefore possible in any thread, after a fork, and inside a callback
 //! of another call.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use rdsprov_core::session::Cancellation;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::MissedTickBehavior;
 
 use crate::log;
+use crate::pending_exception::PendingException;
 
 /// The interval at which a call checks for signals.
 const SIGNAL_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The time that connections have to disconnect after a call.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// The first exception that Python code raised during a call: in a signal handler or in a callback.
-#[derive(Default)]
-pub struct PendingException {
-    first: Mutex<Option<PyErr>>,
-    /// Ends the call; triggered together with the exception.
-    pub cancellation: Cancellation,
-}
-
-impl PendingException {
-    /// Keeps an exception, if it is the first, and cancels the call.
-    pub fn keep(&self, error: PyErr) {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        self.cancellation.cancel();
-    }
-
-    /// Returns the exception, if there is one, and forgets it.
-    pub fn take(&self) -> Option<PyErr> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
 
 /// Runs a future to its end, even after an exception. The caller then has to check [`PendingException`].
 pub fn run_to_completion<T: Send, F: Future<Output = T>>(
