@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::run;
+use crate::process::run;
 
 /// Installs `psql`, and PostgreSQL 15 if `versions` contains it. The test kit installs the other
 /// versions and moto itself.

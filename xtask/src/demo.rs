@@ -21,7 +21,7 @@ struct Demo {
 
 /// Runs the demo and returns its output. Fails if a step has an unexpected result.
 pub fn run(version: u32) -> Result<String, String> {
-    crate::run("cargo", &["build", "--locked", "--quiet", "-p", "rdsprov-cli"], &[])?;
+    crate::process::run("cargo", &["build", "--locked", "--quiet", "-p", "rdsprov-cli"], &[])?;
     let here = std::env::current_exe().map_err(|error| error.to_string())?;
     let demo = Demo {
         server: Server::start(version).map_err(|error| error.to_string())?,

@@ -2,15 +2,17 @@
 
 mod debian;
 mod demo;
+mod process;
 mod python;
 mod serve;
 mod test;
 mod update;
 
 use std::io::{IsTerminal as _, Read as _, stdin};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use process::run;
 use rdsprov_testkit::Server;
 
 #[derive(Parser)]
@@ -119,24 +121,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
-    eprintln!("$ {program} {}", arguments.join(" "));
-    let mut command = Command::new(program);
-    // Cargo sets these variables for xtask. In its child they would cause rebuilds.
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(&*name);
-        }
-    }
-    let status = command
-        .args(arguments)
-        .envs(environment.iter().copied())
-        .status()
-        .map_err(|error| format!("cannot run {program}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{program} {} failed", arguments.join(" "))) }
 }
 
 fn demo(version: u32, compare: bool) -> Result<(), String> {

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use rdsprov_testkit::packages::{self, NpmLock};
 
-use crate::run;
+use crate::process::run;
 
 /// What the tests, the type checks and the benchmark need in addition to the module.
 const TESTS: &str = "locks/python/tests.txt";

@@ -3,7 +3,8 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{debian, demo, python, run};
+use crate::process::run;
+use crate::{debian, demo, python};
 
 /// The PostgreSQL version of the main path in `--quick`.
 const QUICK_VERSION: &str = "15";

@@ -7,8 +7,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::process::run as run_program;
 use crate::python::Environment;
-use crate::{run as run_program, test};
+use crate::test;
 
 /// Each Python lock in `locks/python`, and the oldest Python that its packages must support.
 const PYTHON: [(&str, &str); 4] =
