@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::cancellation::Cancellation;
 use super::error::{Error, Kind};
+use super::frontend::Frontend;
 use super::open::ServerOptions;
 use super::records::Records;
 use super::setup::{Delegation, Setup};
@@ -81,25 +82,6 @@ impl PlanSource {
                 Ok(Some(saved))
             }
         }
-    }
-}
-
-/// The callbacks with which a front end shows progress and asks for confirmation.
-///
-/// They are called in the task that awaits [`apply`].
-pub trait Frontend: Sync {
-    /// Called after planning, before the gates are checked.
-    fn on_plan(&self, _plan: &Plan) {}
-
-    /// Called after CSV rows are written.
-    fn on_records(&self, _records: &[Record]) {}
-
-    /// Called for each step after its transaction has ended.
-    fn on_step(&self, _step: &Step, _result: &StepResult) {}
-
-    /// Returns whether the user confirms the plan. By default, no confirmation is required.
-    fn confirm(&self, _plan: &Plan) -> impl Future<Output = bool> {
-        std::future::ready(true)
     }
 }
 

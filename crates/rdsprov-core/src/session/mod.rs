@@ -15,17 +15,19 @@ mod cancellation;
 mod error;
 #[cfg(feature = "aws")]
 mod examples;
+mod frontend;
 mod open;
 mod records;
 #[cfg(feature = "aws")]
 mod rotate;
 mod setup;
 
-pub use apply::{ApplyOptions, Completion, Frontend, Outcome, PlanSource, apply, delegate};
+pub use apply::{ApplyOptions, Completion, Outcome, PlanSource, apply, delegate};
 pub use cancellation::Cancellation;
 pub use error::{Error, Kind, Unreadable, UsageError};
 #[cfg(feature = "aws")]
 pub use examples::error_examples;
+pub use frontend::Frontend;
 #[cfg(feature = "aws")]
 pub use open::AdminAuth;
 pub use open::{Secrets, ServerOptions};

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Frontend;
+use super::frontend::Frontend;
 use crate::audit::{
     AuditError, Command, CsvWriter, Event, EventKind, EventRecorder, FailureCodes, LedgerHead,
     LedgerWriter, Record, RunContext, Status,

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use super::apply::{
-    ApplyOptions, Completion, Execution, Frontend, Operation, Outcome, Progress, no_refusals,
-    run_operation,
+    ApplyOptions, Completion, Execution, Operation, Outcome, Progress, no_refusals, run_operation,
 };
 use super::cancellation::Cancellation;
 use super::error::{Error, UsageError};
+use super::frontend::Frontend;
 use super::setup::Setup;
 use crate::config::Config;
 use crate::gate::{self, Approval};

@@ -1,0 +1,24 @@
+//! The callbacks of a front end.
+
+use crate::audit::Record;
+use crate::plan::{Plan, Step};
+use crate::step_result::StepResult;
+
+/// The callbacks with which a front end shows progress and asks for confirmation.
+///
+/// They are called in the task that awaits [`apply`](super::apply).
+pub trait Frontend: Sync {
+    /// Called after planning, before the gates are checked.
+    fn on_plan(&self, _plan: &Plan) {}
+
+    /// Called after CSV rows are written.
+    fn on_records(&self, _records: &[Record]) {}
+
+    /// Called for each step after its transaction has ended.
+    fn on_step(&self, _step: &Step, _result: &StepResult) {}
+
+    /// Returns whether the user confirms the plan. By default, no confirmation is required.
+    fn confirm(&self, _plan: &Plan) -> impl Future<Output = bool> {
+        std::future::ready(true)
+    }
+}
