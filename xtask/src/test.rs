@@ -33,7 +33,8 @@ pub fn quick() -> Result<(), String> {
     step("format and clippy", format_and_clippy)?;
     step("tests without a server", || {
         let test = ["test", "--locked", "--quiet", "--workspace", "--lib", "--bins"];
-        let offline = ["--test", "definitions", "--test", "ledger", "--test", "wiped"];
+        let offline =
+            ["--test", "definitions", "--test", "layers", "--test", "ledger", "--test", "wiped"];
         cargo(&[test.as_slice(), offline.as_slice()].concat(), &[])
     })?;
     step("main path", || {

@@ -17,7 +17,8 @@ pub enum StepStatus {
     NotRun,
 }
 
-/// The result of one step, with its time. Results are in the order of [`Plan::steps`](crate::plan::Plan::steps).
+/// The result of one step, with its time. Results are in the order of
+/// [`Plan::steps`](crate::plan::Plan::steps).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepResult {
     /// Whether the step succeeded.

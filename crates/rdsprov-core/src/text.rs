@@ -1,6 +1,9 @@
 //! Escapes text for output.
+//!
+//! This module does not know what the text means.
 
-/// Escapes control characters: a line break or a terminal sequence in a name must not look like part of the output.
+/// Escapes control characters: a line break or a terminal sequence in a name must not look like
+/// part of the output.
 pub(crate) fn visible(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
