@@ -31,8 +31,8 @@
 //! # Features
 //!
 //! Without features, the library parses definitions, plans, and reads ledgers, but does not connect
-//! to a server. The feature `postgres` adds `server` and `session`, the feature `aws` adds
-//! AWS Secrets Manager, IAM tokens and the rotation of passwords.
+//! to a server. The feature `postgres` adds `server`, `operations` and `session`, the feature `aws`
+//! adds AWS Secrets Manager, IAM tokens and the rotation of passwords.
 //!
 //! # Example
 //!
