@@ -47,17 +47,19 @@ async fn print_plan(
     out: Option<&Path>,
 ) -> Result<Plan, CliError> {
     let setup = setup::new(common)?;
-    let run = setup.open(&options.into()).await?;
-    let plan = run.plan().await.map_err(Error::from)?;
+    let mut run = setup.open(&options.into()).await?;
+    let origin = setup.origin(&run);
+    let planned = run.plan().await.map_err(Error::from)?;
+    let plan = planned.plan();
     let text = if with_verifiers {
         let build_id = options.build_id.as_deref().unwrap_or("script");
-        run.script(&plan, build_id, &CommandWording).map_err(Error::from)?
+        planned.script(build_id, &CommandWording).map_err(Error::from)?
     } else {
-        format_plan(&plan, format)?
+        format_plan(plan, format)?
     };
     output::write_stdout(&text);
     if let Some(path) = out {
-        let saved = SavedPlan::new(&plan, setup.origin(&run)).map_err(Error::from)?;
+        let saved = SavedPlan::new(plan, origin).map_err(Error::from)?;
         let text = saved.to_json().map_err(CliError::internal)?;
         std::fs::write(path, text).map_err(|error| {
             let fact = format!("{} cannot be written: {error}", path.display());
@@ -69,7 +71,7 @@ async fn print_plan(
             "Saved the plan. To apply it, run `rdsprov apply {path}` with the same options."
         ));
     }
-    Ok(plan)
+    Ok(planned.into_parts().2)
 }
 
 /// Renders a plan in the given format.

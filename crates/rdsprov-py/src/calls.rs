@@ -43,11 +43,11 @@ fn observe_and_plan(
     let options = keywords.server(&pending)?;
     let setup = &basis.setup;
     let observation = wait::run_interruptible(py, &pending, || async move {
-        let run = setup.open(&options).await?;
-        let (observed, plan) = run.observe_and_plan().await?;
-        Ok::<_, session::Error>((run.server(), observed, run.findings().clone(), plan))
+        let mut run = setup.open(&options).await?;
+        let server = run.server();
+        Ok::<_, session::Error>((server, run.plan().await?.into_parts()))
     })?;
-    let (server, observed, findings, plan) =
+    let (server, (observed, findings, plan)) =
         observation.map_err(|error| errors::to_exception(py, &error))?;
     Ok(Observation { basis, server, observed, findings, plan })
 }

@@ -12,7 +12,7 @@ mod rotate;
 
 pub use access_report::AccessQuery;
 pub use provisioner::{
-    AdminConnection, AdminCredentials, ConnectionOverrides, Provisioner, RunError,
+    AdminConnection, AdminCredentials, ConnectionOverrides, Planned, Provisioner, RunError,
 };
 #[cfg(feature = "aws")]
 pub use rotate::{PlannedRotation, RotateOptions, check_source};

@@ -5,8 +5,6 @@
 //! approvals, records or front ends.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
@@ -231,20 +229,19 @@ impl AdminConnection {
     }
 }
 
-/// A run with its desired state, its secrets and its connection.
+/// A connected run, with its desired state and its secrets. It can plan; only a [`Planned`] run can apply.
 pub struct Provisioner {
     /// The desired state that the run plans for.
     pub desired: Desired,
     verify: VerifyPasswords,
     /// Whether a plan was applied. Later plans of the run then verify passwords, even if the
     /// options say that passwords are always set.
-    applied: AtomicBool,
-    pub(super) iterations: AtomicU32,
+    applied: bool,
     pub(super) source: SecretSource,
     pub(super) minimum_length: usize,
-    fetched: Mutex<FetchedSecrets>,
+    fetched: FetchedSecrets,
     /// The secrets in `fetched` that do not exist yet, for which this run generated a password.
-    new_secrets: Mutex<BTreeSet<SecretId>>,
+    new_secrets: BTreeSet<SecretId>,
     pub(super) admin: Endpoint,
     pub(super) admin_session: Session,
 }
@@ -287,12 +284,11 @@ impl Provisioner {
         Ok(Self {
             desired,
             verify: passwords.verify.unwrap_or_default(),
-            applied: AtomicBool::new(false),
-            iterations: AtomicU32::new(ITERATIONS),
+            applied: false,
             source: source.clone(),
             minimum_length: passwords.minimum_length,
-            fetched: Mutex::new(fetched),
-            new_secrets: Mutex::new(new_secrets),
+            fetched,
+            new_secrets,
             admin,
             admin_session,
         })
@@ -331,25 +327,13 @@ impl Provisioner {
         self.admin.connect(&DatabaseName::new_unchecked(LOCK_DATABASE)).await
     }
 
-    /// Observes the server and plans.
+    /// Observes the server and plans. Executes the probes of the plan, and plans again with their results.
     ///
     /// # Errors
     /// Returns a [`RunError`] if the server cannot be observed or a secret source fails.
-    pub async fn plan(&self) -> Result<Plan, RunError> {
-        Ok(self.observe_and_plan().await?.1)
-    }
-
-    /// Observes the server and plans, and returns both the observed state and the plan.
-    ///
-    /// If the plan contains probes, they are executed, and the plan is made again with the results.
-    ///
-    /// # Errors
-    /// Returns a [`RunError`] if the server cannot be observed or a secret source fails.
-    pub async fn observe_and_plan(&self) -> Result<(Observed, Plan), RunError> {
+    pub async fn plan(&mut self) -> Result<Planned<'_>, RunError> {
         let verify = match self.verify {
-            VerifyPasswords::AlwaysSet if self.applied.load(Ordering::Relaxed) => {
-                VerifyPasswords::Login
-            }
+            VerifyPasswords::AlwaysSet if self.applied => VerifyPasswords::Login,
             verify => verify,
         };
         let (mut secrets, mut findings) = self.validated_secrets();
@@ -368,7 +352,8 @@ impl Provisioner {
             .await?;
         }
         let plan = |observed: &Observed| Plan::new(&self.desired, observed, findings.clone());
-        self.resolve_probes(observed, plan).await
+        let (observed, plan) = self.resolve_probes(observed, plan).await?;
+        Ok(Planned { run: self, observed, findings, plan, secrets })
     }
 
     /// Plans, and executes the probes of the plan and plans again until no probe is left.
@@ -377,8 +362,6 @@ impl Provisioner {
         mut observed: Observed,
         plan: impl Fn(&Observed) -> Plan,
     ) -> Result<(Observed, Plan), RunError> {
-        let iterations = observed.passwords.scram_iterations.unwrap_or(ITERATIONS);
-        self.iterations.store(iterations, Ordering::Relaxed);
         loop {
             let plan = plan(&observed);
             // Without changes to make, no probe is executed: a probe is rolled
@@ -419,26 +402,12 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Returns the findings from the validation of the secrets.
-    ///
-    /// [`Plan::new`] returns the same plan again for these findings and the observed
-    /// state that [`Provisioner::observe_and_plan`] returned.
-    #[must_use]
-    pub fn findings(&self) -> SecretFindings {
-        self.validated_secrets().1
-    }
-
     /// Validates the fetched secrets, and returns the valid ones with the findings.
     fn validated_secrets(&self) -> (BTreeMap<SecretId, Secret>, SecretFindings) {
-        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-        let (secrets, mut findings) = validate(&self.desired, &fetched, self.minimum_length);
+        let (secrets, mut findings) = validate(&self.desired, &self.fetched, self.minimum_length);
         findings.notes.extend(foreign_endpoints(&secrets, &self.admin.host, self.admin.port));
-        findings.new_secrets = self.new_secrets();
+        findings.new_secrets.clone_from(&self.new_secrets);
         (secrets, findings)
-    }
-
-    fn new_secrets(&self) -> BTreeSet<SecretId> {
-        self.new_secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Fetches those secrets again whose passwords the plan would set, and
@@ -446,7 +415,7 @@ impl Provisioner {
     ///
     /// The secrets were fetched before this run had its lock. If a rotation ended in the meantime,
     /// they contain the old password, and setting it would undo the rotation.
-    async fn refresh_secrets(&self, observed: &Observed) -> Result<bool, RunError> {
+    async fn refresh_secrets(&mut self, observed: &Observed) -> Result<bool, RunError> {
         use observed::PasswordCheck::{ToBeSet, WrongPassword};
         let to_be_set = |role: &RoleName| {
             matches!(observed.password_checks.get(role), Some(WrongPassword | ToBeSet))
@@ -455,74 +424,38 @@ impl Provisioner {
         if matches!(self.source, SecretSource::Own(_)) {
             return Ok(false);
         }
-        let new = self.new_secrets();
         let wanted: BTreeMap<SecretId, Stage> = self
             .desired
             .roles
             .iter()
             .filter(|(name, _)| to_be_set(name))
             .flat_map(|(_, role)| role.secret().into_iter().chain(role.other_secrets.keys()))
-            .filter(|id| !new.contains(*id))
+            .filter(|id| !self.new_secrets.contains(*id))
             .map(|id| (id.clone(), self.desired.secret_stage))
             .collect();
         if wanted.is_empty() {
             return Ok(false);
         }
         let refreshed = self.source.fetch(&wanted).await?;
-        let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = refreshed.iter().any(|(id, now)| match (fetched.get(id), now) {
+        let changed = refreshed.iter().any(|(id, now)| match (self.fetched.get(id), now) {
             (Some(Ok(before)), Ok(now)) => {
                 before.version != now.version || !before.password.is_same(&now.password)
             }
             _ => true,
         });
-        fetched.extend(refreshed);
+        self.fetched.extend(refreshed);
         Ok(changed)
     }
 
-    /// Returns the `psql` script of a plan with verifiers; see [`Plan::to_sql_with_verifiers`].
-    ///
-    /// # Errors
-    /// Returns a [`SlotError`] if the password of a step is not available.
-    pub fn script(
-        &self,
-        plan: &Plan,
-        build_id: &str,
-        wording: &dyn Wording,
-    ) -> Result<String, SlotError> {
-        let iterations = self.iterations.load(Ordering::Relaxed);
-        let (secrets, _) = self.validated_secrets();
-        plan.to_sql_with_verifiers(&RunSlots { secrets: &secrets, build_id, iterations }, wording)
-    }
-
-    /// Creates the new secrets and executes a plan. Errors are in the outcome.
-    pub async fn apply(
-        &self,
-        lock: &Lock,
-        plan: &Plan,
-        build_id: &str,
-        options: &ExecuteOptions<'_>,
-    ) -> ExecutionOutcome {
-        self.applied.store(true, Ordering::Relaxed);
-        let iterations = self.iterations.load(Ordering::Relaxed);
-        let (secrets, _) = self.validated_secrets();
-        let slots = RunSlots { secrets: &secrets, build_id, iterations };
-        // Before the first statement: a password that is set but not stored would be lost.
-        if let Err(error) = self.create_secrets(&secrets).await {
-            return outcome_not_started(plan, Action::CreateSecret, &error.to_string(), options);
-        }
-        apply(plan, &self.admin, lock, &slots, options).await
-    }
-
     async fn create_secrets(
-        &self,
+        &mut self,
         secrets: &BTreeMap<SecretId, Secret>,
     ) -> Result<(), SecretError> {
-        for id in self.new_secrets() {
+        while let Some(id) = self.new_secrets.first().cloned() {
             if let Some(secret) = secrets.get(&id) {
                 self.source.create(secret).await?;
             }
-            self.new_secrets.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            self.new_secrets.remove(&id);
         }
         Ok(())
     }
@@ -532,6 +465,65 @@ impl Provisioner {
     pub fn server(&self) -> String {
         format!("{}:{}", self.admin.host, self.admin.port)
     }
+}
+
+/// A run whose plan is known, with the observed state and the secrets that the plan is based on.
+///
+/// [`Planned::apply`] consumes it: each plan is applied once, to the server and with the secrets for which it was
+/// made.
+pub struct Planned<'a> {
+    run: &'a mut Provisioner,
+    observed: Observed,
+    findings: SecretFindings,
+    plan: Plan,
+    secrets: BTreeMap<SecretId, Secret>,
+}
+
+impl Planned<'_> {
+    /// Returns the plan.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Returns the observed state, the findings from the secrets, and the plan that [`Plan::new`] makes of them.
+    #[must_use]
+    pub fn into_parts(self) -> (Observed, SecretFindings, Plan) {
+        (self.observed, self.findings, self.plan)
+    }
+
+    /// Returns the `psql` script of the plan with verifiers; see [`Plan::to_sql_with_verifiers`].
+    ///
+    /// # Errors
+    /// Returns a [`SlotError`] if the password of a step is not available.
+    pub fn script(&self, build_id: &str, wording: &dyn Wording) -> Result<String, SlotError> {
+        self.plan.to_sql_with_verifiers(&self.slots(build_id), wording)
+    }
+
+    fn slots<'b>(&'b self, build_id: &'b str) -> RunSlots<'b> {
+        RunSlots { secrets: &self.secrets, build_id, iterations: iterations(&self.observed) }
+    }
+
+    /// Creates the new secrets and executes the plan. Errors are in the outcome.
+    pub async fn apply(
+        self,
+        lock: &Lock,
+        build_id: &str,
+        options: &ExecuteOptions<'_>,
+    ) -> ExecutionOutcome {
+        self.run.applied = true;
+        // Before the first statement: a password that is set but not stored would be lost.
+        if let Err(error) = self.run.create_secrets(&self.secrets).await {
+            let message = error.to_string();
+            return outcome_not_started(&self.plan, Action::CreateSecret, &message, options);
+        }
+        apply(&self.plan, &self.run.admin, lock, &self.slots(build_id), options).await
+    }
+}
+
+/// Returns the number of SCRAM iterations of new verifiers.
+pub(super) fn iterations(observed: &Observed) -> u32 {
+    observed.passwords.scram_iterations.unwrap_or(ITERATIONS)
 }
 
 /// Generates a password for the delegate if its secret does not exist. Returns the ids

@@ -7,13 +7,12 @@
 //! version, or the next rotation detects that the pending password is active, and finishes.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::provisioner::{Provisioner, RunError};
+use super::provisioner::{Provisioner, RunError, iterations};
 use crate::hint;
 use crate::hint::{Hint, Operation};
 use crate::name::DatabaseName;
@@ -36,11 +35,14 @@ use crate::step_result::{StepResult, StepStatus};
 const RESTORE_RETRIES: u32 = 3;
 
 /// A planned rotation: its plan, and the secret versions that it is based on.
-pub struct PlannedRotation {
-    /// The plan, with up to four steps for each password. Steps that an interrupted rotation
-    /// has done are omitted.
-    pub plan: Plan,
+///
+/// Its plan cannot be applied as one of [`super::Planned`]: most of its steps are not statements.
+pub struct PlannedRotation<'a> {
+    run: &'a Provisioner,
+    plan: Plan,
     candidates: Vec<Candidate>,
+    /// The number of SCRAM iterations of new verifiers.
+    iterations: u32,
 }
 
 /// One password that is rotated, with the versions of its secret.
@@ -86,7 +88,10 @@ impl Provisioner {
     /// # Errors
     /// Returns a [`RunError`] if the server or Secrets Manager cannot be queried. Problems of
     /// single secrets become refusals of the plan.
-    pub async fn plan_rotation(&self, rotations: &[Rotation]) -> Result<PlannedRotation, RunError> {
+    pub async fn plan_rotation(
+        &self,
+        rotations: &[Rotation],
+    ) -> Result<PlannedRotation<'_>, RunError> {
         let observed = observe::observe_shared(&self.admin_session, &[]).await?;
         let mut findings = SecretFindings::default();
         let mut candidates = Vec::new();
@@ -108,7 +113,9 @@ impl Provisioner {
         let plan = |observed: &Observed| {
             Plan::for_rotation(&self.desired, observed, findings.clone(), &states)
         };
-        Ok(PlannedRotation { plan: self.resolve_probes(observed, plan).await?.1, candidates })
+        let (observed, plan) = self.resolve_probes(observed, plan).await?;
+        let iterations = iterations(&observed);
+        Ok(PlannedRotation { run: self, plan, candidates, iterations })
     }
 
     /// Reads the versions of a secret, and determines by login which password is active.
@@ -196,36 +203,39 @@ impl Provisioner {
         let target = self.admin.as_role(rotation.role.clone(), password.clone());
         password_check::login(&target, login_database).await
     }
+}
 
-    /// Executes a planned rotation, one password after another, until the first failure.
+impl PlannedRotation<'_> {
+    /// Returns the plan, with up to four steps for each password. Steps that an interrupted rotation has done are
+    /// omitted.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Executes the rotation, one password after another, until the first failure.
     ///
     /// Errors are in the outcome. Its `committed` is `true` if at least one password or
     /// secret version has changed.
-    pub async fn rotate(
-        &self,
-        lock: &Lock,
-        planned: &PlannedRotation,
-        options: &RotateOptions<'_>,
-    ) -> ExecutionOutcome {
+    pub async fn rotate(self, lock: &Lock, options: &RotateOptions<'_>) -> ExecutionOutcome {
         let mut outcome = ExecutionOutcome::default();
-        let manager = match manager(&self.source) {
+        let manager = match manager(&self.run.source) {
             Ok(manager) => manager,
             Err(error) => return ExecutionOutcome { error: Some(error.to_string()), ..outcome },
         };
-        for candidate in &planned.candidates {
+        for candidate in &self.candidates {
             let role = Some(&candidate.state.rotation.role);
             let of_role = |transaction: &&Transaction| {
                 transaction.steps.iter().any(|step| step.role.as_ref() == role)
             };
-            let Some(transaction) = planned.plan.transactions.iter().find(of_role) else {
+            let Some(transaction) = self.plan.transactions.iter().find(of_role) else {
                 continue;
             };
             let mut steps = transaction.steps.clone();
             let results = if outcome.error.is_some() {
                 steps.iter().map(|_| step_result(StepStatus::NotRun, Duration::ZERO)).collect()
             } else {
-                let rotation_run =
-                    RotationRun { run: self, manager, lock, plan: &planned.plan, candidate };
+                let rotation_run = RotationRun { planned: &self, manager, lock, candidate };
                 rotation_run.run(transaction, &mut steps, options.stop.clone(), &mut outcome).await
             };
             if let Some(report) = options.report {
@@ -239,10 +249,9 @@ impl Provisioner {
 
 /// The rotation of one password.
 struct RotationRun<'a> {
-    run: &'a Provisioner,
+    planned: &'a PlannedRotation<'a>,
     manager: &'a SecretsManager,
     lock: &'a Lock,
-    plan: &'a Plan,
     candidate: &'a Candidate,
 }
 
@@ -381,7 +390,7 @@ impl RotationRun<'_> {
         let id = &self.candidate.state.rotation.secret;
         let current = &self.candidate.current;
         let password =
-            Password::generate(self.run.minimum_length).map_err(|error| message(&error))?;
+            Password::generate(self.planned.run.minimum_length).map_err(|error| message(&error))?;
         let text = current.with_password(&password).map_err(|error| message(&error))?;
         let version = self.manager.put_pending(id, text).await.map_err(|error| message(&error))?;
         Ok(Secret { password, version: Some(version), ..current.secret.clone() })
@@ -397,12 +406,12 @@ impl RotationRun<'_> {
         stop: Option<watch::Receiver<bool>>,
     ) -> Result<(), StepFailure> {
         let single = Transaction { steps: vec![step.clone()], ..transaction.clone() };
-        let plan = Plan { transactions: vec![single], ..self.plan.clone() };
+        let plan = Plan { transactions: vec![single], ..self.planned.plan.clone() };
         let secrets = BTreeMap::from([(secret.id.clone(), secret.clone())]);
-        let iterations = self.run.iterations.load(Ordering::Relaxed);
+        let iterations = self.planned.iterations;
         let slots = RunSlots { secrets: &secrets, build_id: "", iterations };
         let options = ExecuteOptions { stop, ..ExecuteOptions::default() };
-        let outcome = apply(&plan, &self.run.admin, lock, &slots, &options).await;
+        let outcome = apply(&plan, &self.planned.run.admin, lock, &slots, &options).await;
         outcome.error.map_or(Ok(()), |message| Err(message.into()))
     }
 
@@ -410,7 +419,7 @@ impl RotationRun<'_> {
     async fn test(&self, pending: &Secret) -> Result<(), StepFailure> {
         let Candidate { state, login_database, .. } = self.candidate;
         let role = &state.rotation.role;
-        match self.run.try_login(&state.rotation, login_database, &pending.password).await {
+        match self.planned.run.try_login(&state.rotation, login_database, &pending.password).await {
             PasswordCheck::Accepted => Ok(()),
             PasswordCheck::Inconclusive(reason) => {
                 Err(format!("role {role} cannot log in with the new password: {reason}").into())
@@ -469,7 +478,7 @@ impl RotationRun<'_> {
                 break;
             }
             tokio::time::sleep(Duration::from_secs(u64::from(attempt))).await;
-            result = match self.run.connect_to_lock_database().await {
+            result = match self.planned.run.connect_to_lock_database().await {
                 Ok(session) => self.set(&Lock(session), step, transaction, current, None).await,
                 Err(error) => Err(error.to_string().into()),
             };

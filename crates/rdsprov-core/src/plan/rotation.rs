@@ -48,7 +48,7 @@ pub enum ActivePassword {
 impl Plan {
     /// Plans a rotation. Of the differences between the two states, it contains none but the passwords.
     #[must_use]
-    pub(crate) fn for_rotation(
+    pub fn for_rotation(
         desired: &Desired,
         observed: &Observed,
         findings: SecretFindings,

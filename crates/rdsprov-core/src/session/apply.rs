@@ -19,7 +19,7 @@ use crate::audit::{
 };
 use crate::config::{ApprovalPolicy, Config};
 use crate::gate::{self, Approval, GateError};
-use crate::operations::Provisioner;
+use crate::operations::Planned;
 use crate::plan::{Plan, SavedPlan, Step};
 use crate::server::{self, Lock};
 use crate::step_result::StepResult;
@@ -280,56 +280,57 @@ impl<F: Frontend> Execution<'_, F> {
         if let Operation::Rotate(applications) = self.operation {
             return self.rotate(&setup, applications, &approval, progress).await;
         }
-        let run = setup.open(&options.server).await?;
+        let mut run = setup.open(&options.server).await?;
         let origin = setup.origin(&run);
         progress.recorder.context.server = Some(origin.server.clone());
         if let Some(saved) = &saved {
             saved.check_server(&origin.server)?;
         }
         let lock = run.lock().await?;
-        let mut plan = run.plan().await?;
-        self.show(progress, &plan);
-        no_refusals(&plan)?;
+        let mut planned = run.plan().await?;
+        let plan = planned.plan();
+        self.show(progress, plan);
+        no_refusals(plan)?;
         if let Some(saved) = &saved {
-            saved.check_current(&plan, &origin)?;
+            saved.check_current(plan, &origin)?;
         }
         if options.dry_run {
-            self.record(progress, &progress.recorder.dry_run(&plan))?;
+            self.record(progress, &progress.recorder.dry_run(plan))?;
             return Ok(Completion::DryRun);
         }
         let allowed = options.server.allow.iter().copied().collect();
-        gate::check(&plan, setup.approval_policy, &approval, &allowed)?;
+        gate::check(plan, setup.approval_policy, &approval, &allowed)?;
         if plan.is_empty() {
-            self.record(progress, &progress.recorder.no_change(&plan))?;
+            self.record(progress, &progress.recorder.no_change(plan))?;
             return Ok(Completion::NothingToDo);
         }
-        if !self.frontend.confirm(&plan).await {
+        if !self.frontend.confirm(plan).await {
             return Err(Error::NotConfirmed);
         }
         // Parts that the first plan deferred are visible after its execution. They are
         // in the second plan.
         for _ in 0..MAX_PLANS {
-            self.execute(&run, &lock, &plan, progress).await?;
-            let next = run.plan().await?;
+            let plan = self.execute(planned, &lock, progress).await?;
+            planned = run.plan().await?;
+            let next = planned.plan();
             if next.is_empty() && next.refusals.is_empty() {
                 self.record(progress, &progress.recorder.no_change(&plan))?;
                 return Ok(Completion::Converged);
             }
-            self.show(progress, &next);
+            self.show(progress, next);
             if plan.deferred.is_empty() {
                 break;
             }
-            no_refusals(&next)?;
+            no_refusals(next)?;
             if saved.is_some() {
                 return Err(Error::SecondPlan);
             }
-            gate::check(&next, setup.approval_policy, &approval, &allowed).map_err(|error| {
+            gate::check(next, setup.approval_policy, &approval, &allowed).map_err(|error| {
                 match error {
                     GateError::Stale { digest, .. } => Error::SecondApproval { digest },
                     error => error.into(),
                 }
             })?;
-            plan = next;
         }
         Err(Error::NotConverged)
     }
@@ -344,14 +345,14 @@ impl<F: Frontend> Execution<'_, F> {
         self.frontend.on_plan(plan);
     }
 
-    /// Records the intent and executes a plan.
+    /// Records the intent and executes a plan. Returns it.
     async fn execute(
         &self,
-        run: &Provisioner,
+        planned: Planned<'_>,
         lock: &Lock,
-        plan: &Plan,
         progress: &mut Progress,
-    ) -> Result<(), Error> {
+    ) -> Result<Plan, Error> {
+        let plan = planned.plan().clone();
         let settings = server::ExecuteOptions {
             keep_going: self.options.keep_going,
             stop: Some(self.cancellation.receiver()),
@@ -359,13 +360,13 @@ impl<F: Frontend> Execution<'_, F> {
         };
         let build_id = progress.recorder.context.build_id.clone();
         let outcome = self
-            .reported(plan, progress, async |report| {
+            .reported(&plan, progress, async |report| {
                 let settings = server::ExecuteOptions { report: Some(report), ..settings };
-                run.apply(lock, plan, &build_id, &settings).await
+                planned.apply(lock, &build_id, &settings).await
             })
             .await?;
-        let Some(message) = outcome.error else { return Ok(()) };
-        self.record(progress, &progress.recorder.no_change(plan))?;
+        let Some(message) = outcome.error else { return Ok(plan) };
+        self.record(progress, &progress.recorder.no_change(&plan))?;
         Err(if self.cancellation.is_cancelled() {
             Error::Stopped { committed: progress.committed }
         } else {

@@ -59,21 +59,22 @@ impl<F: Frontend> Execution<'_, F> {
         progress.recorder.context.server = Some(run.server());
         let lock = run.lock().await?;
         let planned = run.plan_rotation(&rotations).await?;
-        self.show(progress, &planned.plan);
-        no_refusals(&planned.plan)?;
+        let plan = planned.plan().clone();
+        self.show(progress, &plan);
+        no_refusals(&plan)?;
         if options.dry_run {
-            self.record(progress, &progress.recorder.dry_run(&planned.plan))?;
+            self.record(progress, &progress.recorder.dry_run(&plan))?;
             return Ok(Completion::DryRun);
         }
         let allowed = server.allow.iter().copied().collect();
-        gate::check(&planned.plan, setup.approval_policy, approval, &allowed)?;
-        if !self.frontend.confirm(&planned.plan).await {
+        gate::check(&plan, setup.approval_policy, approval, &allowed)?;
+        if !self.frontend.confirm(&plan).await {
             return Err(Error::NotConfirmed);
         }
         let stop = Some(self.cancellation.receiver());
         let outcome = self
-            .reported(&planned.plan, progress, async |report| {
-                run.rotate(&lock, &planned, &RotateOptions { report: Some(report), stop }).await
+            .reported(&plan, progress, async |report| {
+                planned.rotate(&lock, &RotateOptions { report: Some(report), stop }).await
             })
             .await?;
         match outcome.error {

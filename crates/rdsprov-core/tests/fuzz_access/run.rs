@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdsprov_core::config::{Passwords, TlsSettings};
 use rdsprov_core::desired::Desired;
-use rdsprov_core::operations::{AdminCredentials, ConnectionOverrides, Provisioner};
+use rdsprov_core::operations::{AdminCredentials, ConnectionOverrides, Planned, Provisioner};
 use rdsprov_core::plan::{Plan, RefusalKind};
 use rdsprov_core::secret_id::{SecretId, Templates};
 use rdsprov_core::secrets::SecretSource;
@@ -141,7 +141,9 @@ impl Running<'_> {
         }
         let declared = &self.case.declared;
         let accepted = self.plan(declared, secrets.path(), self.case.may_change_owners).await?;
-        let Some(AcceptedPlan { run, plan, may_change_owners }) = accepted else { return Ok(()) };
+        let Some(AcceptedPlan { mut run, plan, may_change_owners }) = accepted else {
+            return Ok(());
+        };
         self.coverage.count_levels(declared);
         self.coverage.count(if plan.is_empty() { "plans: empty" } else { "plans: applied" });
         let mut before = self.host.snapshot().await?;
@@ -151,11 +153,11 @@ impl Running<'_> {
                     .count(format!("owners: changed from {}", role_kind(declared, &database)));
             }
         }
-        if !self.apply(&run, plan).await? {
+        if !self.apply(&mut run).await? {
             self.coverage.count("plans: deferred objects were refused");
             return Ok(());
         }
-        self.check_no_wal(&run).await?;
+        self.check_no_wal(&mut run).await?;
         let after = self.host.snapshot().await?;
         let checker =
             Checker { declared, before: &before, after: &after, pristine: &self.host.pristine };
@@ -209,7 +211,7 @@ impl Running<'_> {
         .map_err(|error| wrong(&error))
     }
 
-    async fn plan_once(&self, run: &Provisioner) -> Result<Plan> {
+    async fn plan_once<'a>(&self, run: &'a mut Provisioner) -> Result<Planned<'a>> {
         run.plan().await.map_err(|error| Failure { stage: Stage::Plan, what: error.to_string() })
     }
 
@@ -224,7 +226,7 @@ impl Running<'_> {
         let mut seen = Vec::new();
         for _ in 0..ROUNDS {
             let before = self.host.snapshot().await?;
-            let plan = self.plan_once(&run).await?;
+            let plan = self.plan_once(&mut run).await?.into_parts().2;
             if plan.refusals.is_empty() {
                 return Ok(Some(AcceptedPlan { run, plan, may_change_owners }));
             }
@@ -307,9 +309,9 @@ impl Running<'_> {
         declared: &Declared,
         secrets: &Path,
     ) -> Result<()> {
-        let run = self.open(declared, secrets, false).await?;
+        let mut run = self.open(declared, secrets, false).await?;
         let before = self.host.snapshot().await?;
-        let plan = self.plan_once(&run).await?;
+        let plan = self.plan_once(&mut run).await?.into_parts().2;
         self.coverage.count("plans: refused without adoption");
         let changed = before.differences(&self.host.snapshot().await?);
         if plan.refusals.is_empty() || !changed.is_empty() {
@@ -323,14 +325,17 @@ impl Running<'_> {
     }
 
     /// Applies plans until none defers objects. Returns false if a later plan is refused.
-    async fn apply(&mut self, run: &Provisioner, mut plan: Plan) -> Result<bool> {
+    async fn apply(&mut self, run: &mut Provisioner) -> Result<bool> {
         let lock = lock(run).await?;
+        let mut planned = self.plan_once(run).await?;
         for _ in 0..DEFERRED_ROUNDS {
-            let outcome = run.apply(&lock, &plan, "1", &ExecuteOptions::default()).await;
+            let plan = planned.plan().clone();
+            let outcome = planned.apply(&lock, "1", &ExecuteOptions::default()).await;
             if let Some(error) = outcome.error {
                 return fail(Stage::Apply, format!("{error}\n{}", plan.to_text()));
             }
-            let again = self.plan_once(run).await?;
+            planned = self.plan_once(run).await?;
+            let again = planned.plan();
             if again.is_empty() && again.refusals.is_empty() {
                 return Ok(true);
             }
@@ -346,23 +351,23 @@ impl Running<'_> {
                 );
             }
             self.coverage.count("plans: a second one for deferred objects");
-            plan = again;
         }
         fail(Stage::SecondPlan, "every plan defers objects")
     }
 
     /// Asserts that a run without changes writes no WAL. The server may write in the background
     /// (pruning, a checkpoint), but not on every attempt.
-    async fn check_no_wal(&self, run: &Provisioner) -> Result<()> {
+    async fn check_no_wal(&self, run: &mut Provisioner) -> Result<()> {
         let lock = lock(run).await?;
         let mut places = Vec::new();
         for _ in 0..4 {
             let before = self.host.wal_position().await?;
-            let plan = self.plan_once(run).await?;
+            let planned = self.plan_once(run).await?;
+            let plan = planned.plan();
             if !plan.is_empty() || !plan.refusals.is_empty() {
                 return fail(Stage::SecondPlan, plan.to_text());
             }
-            run.apply(&lock, &plan, "1", &ExecuteOptions::default()).await;
+            planned.apply(&lock, "1", &ExecuteOptions::default()).await;
             let after = self.host.wal_position().await?;
             if before == after {
                 return Ok(());
@@ -374,17 +379,20 @@ impl Running<'_> {
 
     /// Runs the product with earlier definitions until it completes.
     async fn provision(&mut self, declared: &Declared, secrets: &Path) -> Result<()> {
-        let Some(accepted) = self.plan(declared, secrets, false).await? else { return Ok(()) };
-        self.apply(&accepted.run, accepted.plan).await.map(drop)
+        let Some(mut accepted) = self.plan(declared, secrets, false).await? else {
+            return Ok(());
+        };
+        self.apply(&mut accepted.run).await.map(drop)
     }
 
     /// Runs the product with earlier definitions and kills it between two statements.
     async fn interrupt(&mut self, declared: &Declared, secrets: &Path, part: f64) -> Result<()> {
         let Some(accepted) = self.plan(declared, secrets, false).await? else { return Ok(()) };
-        let AcceptedPlan { run, plan, .. } = accepted;
-        let all: usize = plan.transactions.iter().map(|t| t.script().len()).sum();
-        let position = (all as f64 * part) as usize;
+        let AcceptedPlan { mut run, .. } = accepted;
         let lock = lock(&run).await?;
+        let planned = self.plan_once(&mut run).await?;
+        let all: usize = planned.plan().transactions.iter().map(|t| t.script().len()).sum();
+        let position = (all as f64 * part) as usize;
         let seen = AtomicUsize::new(0);
         let kill = |_: &str| {
             if seen.fetch_add(1, Ordering::Relaxed) == position {
@@ -394,7 +402,7 @@ impl Running<'_> {
             }
         };
         let options = ExecuteOptions { interrupt: Some(&kill), ..ExecuteOptions::default() };
-        let outcome = run.apply(&lock, &plan, "1", &options).await;
+        let outcome = planned.apply(&lock, "1", &options).await;
         drop((lock, run));
         self.host.wait_for_sessions().await?;
         match outcome.error {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use rdsprov_core::operations::Provisioner;
+use rdsprov_core::operations::Planned;
 use rdsprov_core::plan::Plan;
 use rdsprov_core::server::{ExecuteOptions, Fault, Lock};
 use rdsprov_core::step_result::StepStatus;
@@ -52,18 +52,18 @@ fn script(plan: &Plan, transaction: usize) -> Vec<(Option<usize>, String)> {
 
 /// Applies a plan in which one statement of a transaction is replaced by one that fails.
 async fn failed_at(
-    run: &Provisioner,
+    planned: Planned<'_>,
     lock: &Lock,
-    plan: &Plan,
     transaction: usize,
     statement: usize,
     place: &str,
 ) {
+    let plan = &planned.plan().clone();
     let before: usize = (0..transaction).map(|number| script(plan, number).len()).sum();
     let (step, shown) = script(plan, transaction)[statement].clone();
     let refusal = at(before + statement, Fault::Sent("SELECT 1/0"));
     let options = ExecuteOptions { interrupt: Some(&refusal), ..ExecuteOptions::default() };
-    let outcome = run.apply(lock, plan, "1", &options).await;
+    let outcome = planned.apply(lock, "1", &options).await;
     let message = format!("division by zero (22012); the statement was: {shown}");
     assert_eq!(outcome.error.as_ref(), Some(&message), "{place}");
 
@@ -93,7 +93,7 @@ async fn failed_at(
 /// Fails at each statement of a transaction in turn, in separate runs, and then completes it.
 /// Returns the number of statements, or `None` if the plan has fewer transactions.
 async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Option<usize> {
-    let mut plan = open(server, secrets, DEFINITIONS).await.plan().await.unwrap();
+    let mut plan = open(server, secrets, DEFINITIONS).await.plan().await.unwrap().into_parts().2;
     if transaction >= plan.transactions.len() {
         return None;
     }
@@ -102,9 +102,11 @@ async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Optio
     while statement < left.len() {
         let shown = &left[statement].1;
         let place = format!("PostgreSQL {}, {transaction}: {shown}", server.major());
-        let run = open(server, secrets, DEFINITIONS).await;
+        let mut run = open(server, secrets, DEFINITIONS).await;
         let lock = run.lock().await.unwrap();
-        failed_at(&run, &lock, &plan, transaction, statement, &place).await;
+        let planned = run.plan().await.unwrap();
+        assert_eq!(script(planned.plan(), transaction), left, "{place}");
+        failed_at(planned, &lock, transaction, statement, &place).await;
         if statement > 0 && plan.transactions[transaction].before.is_some() {
             left.remove(0);
         } else {
@@ -112,7 +114,7 @@ async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Optio
         }
         // The server has nothing of the failed transaction: the next run starts with the same one.
         assert_eq!(superuser(server, GRANTED_BY_US), "0", "{place}");
-        plan = run.plan().await.unwrap();
+        plan = run.plan().await.unwrap().into_parts().2;
         transaction = 0;
         assert_eq!(script(&plan, transaction), left, "{place}");
     }

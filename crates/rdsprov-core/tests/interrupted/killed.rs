@@ -27,12 +27,12 @@ fn owned_by(owner: &str) -> String {
 /// Applies and is killed before the statement at `position`. Returns whether there was one.
 async fn killed_at(server: &Server, secrets: &Path, definitions: &str, position: usize) -> bool {
     let kill = at(position, Fault::Killed);
-    let run = open(server, secrets, definitions).await;
-    let plan = run.plan().await.unwrap();
-    assert!(plan.refusals.is_empty(), "{}", plan.to_text());
-    let options = ExecuteOptions { interrupt: Some(&kill), ..ExecuteOptions::default() };
+    let mut run = open(server, secrets, definitions).await;
     let lock = run.lock().await.unwrap();
-    let killed = run.apply(&lock, &plan, "1", &options).await.error.is_some();
+    let planned = run.plan().await.unwrap();
+    assert!(planned.plan().refusals.is_empty(), "{}", planned.plan().to_text());
+    let options = ExecuteOptions { interrupt: Some(&kill), ..ExecuteOptions::default() };
+    let killed = planned.apply(&lock, "1", &options).await.error.is_some();
     drop((run, lock));
     // The server notices the lost connection after it has finished the current statement.
     let busy = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'platform_admin'";
@@ -117,12 +117,12 @@ async fn later_objects_of_the_old_owner_are_not_moved() {
         ),
     ];
     for (make, owned) in made {
-        let run = open(&server, secrets.path(), &new).await;
-        let plan = run.plan().await.unwrap();
-        assert!(plan.refusals.is_empty(), "{}", plan.to_text());
-        server.script_as_superuser(make).unwrap();
+        let mut run = open(&server, secrets.path(), &new).await;
         let lock = run.lock().await.unwrap();
-        let error = run.apply(&lock, &plan, "1", &ExecuteOptions::default()).await.error;
+        let planned = run.plan().await.unwrap();
+        assert!(planned.plan().refusals.is_empty(), "{}", planned.plan().to_text());
+        server.script_as_superuser(make).unwrap();
+        let error = planned.apply(&lock, "1", &ExecuteOptions::default()).await.error;
         assert!(error.is_some_and(|error| error.contains("plan again")));
         assert_eq!(superuser(&server, owners), owned);
     }

@@ -59,14 +59,15 @@ fn site(major: u32, applications: &[&str]) -> (Server, TempDir) {
 
 /// Applies until nothing is left, and asserts that the next plan is empty.
 async fn applied(server: &Server, secrets: &Path, definitions: &str) {
-    let run = open(server, secrets, definitions).await;
+    let mut run = open(server, secrets, definitions).await;
     let lock = run.lock().await.unwrap();
-    let plan = run.plan().await.unwrap();
-    assert!(plan.refusals.is_empty(), "{}", plan.to_text());
-    let outcome = run.apply(&lock, &plan, "2", &ExecuteOptions::default()).await;
-    assert_eq!(outcome.error, None, "{}", plan.to_text());
+    let planned = run.plan().await.unwrap();
+    let text = planned.plan().to_text();
+    assert!(planned.plan().refusals.is_empty(), "{text}");
+    let outcome = planned.apply(&lock, "2", &ExecuteOptions::default()).await;
+    assert_eq!(outcome.error, None, "{text}");
     let again = run.plan().await.unwrap();
-    assert!(again.is_empty(), "{}", again.to_text());
+    assert!(again.plan().is_empty(), "{}", again.plan().to_text());
 }
 
 fn superuser(server: &Server, sql: &str) -> String {
