@@ -111,6 +111,12 @@ fn cache() -> Result<(PathBuf, File), Error> {
     Ok((cache, lock))
 }
 
+/// The oldest PostgreSQL version that is tested.
+pub const OLDEST: u32 = 14;
+
+/// The newest PostgreSQL version that is tested.
+pub const NEWEST: u32 = 18;
+
 /// Returns the PostgreSQL versions to test: those in `RDSPROV_TEST_PG` (`14,15`), or 14, 15 and 18.
 #[must_use]
 pub fn versions() -> Vec<u32> {
@@ -118,5 +124,5 @@ pub fn versions() -> Vec<u32> {
         .ok()
         .map(|text| text.split(',').filter_map(|part| part.trim().parse().ok()).collect())
         .filter(|versions: &Vec<u32>| !versions.is_empty())
-        .unwrap_or_else(|| vec![14, 15, 18])
+        .unwrap_or_else(|| vec![OLDEST, 15, NEWEST])
 }

@@ -17,6 +17,7 @@ mod ownership;
 mod passwords;
 mod path;
 mod races;
+mod recording;
 mod rotate;
 mod saved;
 mod scale;

@@ -209,3 +209,6 @@ pub fn with_owner(acl: &[AclItem], from: &RoleName, to: &RoleName) -> Vec<AclIte
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

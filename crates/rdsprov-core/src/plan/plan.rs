@@ -16,6 +16,7 @@ pub const FORMAT_VERSION: u32 = 2;
 
 /// The results of reading the secrets, before the states are compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SecretFindings {
     /// The refusals because of secrets.
     #[serde(with = "refusal::stored")]

@@ -17,3 +17,6 @@ pub use probe::probe;
 pub use role::*;
 pub use script::Line;
 pub use statement::{SlotError, Slots, Statement};
+
+#[cfg(test)]
+mod tests;

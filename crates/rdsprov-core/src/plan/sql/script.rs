@@ -162,3 +162,6 @@ impl<'a> Script<'a> {
         self.execute_as = execute_as;
     }
 }
+
+#[cfg(test)]
+mod tests;
