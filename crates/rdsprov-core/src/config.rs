@@ -17,20 +17,9 @@ pub use tls::{
 
 use crate::definitions::{Defaults, Mode, Rules};
 use crate::error_code::ErrorCode;
+use crate::gate::{ApprovalPolicy, Policy};
 use crate::hint::Hint;
 use crate::name::check_environment;
-
-/// The approval that an environment requires before a plan is applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApprovalPolicy {
-    /// No approval is required.
-    None,
-    /// An approval is required: `true`, or the digest of the plan.
-    Required,
-    /// An approval that contains the digest of the plan is required.
-    Plan,
-}
 
 /// How a run finds out whether a role has the password of its secret.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -161,14 +150,6 @@ impl ConfigError {
     }
 }
 
-/// The built-in environments with their approval policies; only `dev` requires no approval.
-const BUILT_IN: [(&str, ApprovalPolicy); 4] = [
-    ("dev", ApprovalPolicy::None),
-    ("test", ApprovalPolicy::Required),
-    ("staging", ApprovalPolicy::Required),
-    ("prod", ApprovalPolicy::Required),
-];
-
 impl Config {
     /// Parses the text of the file; `path` is used in error messages only.
     ///
@@ -176,11 +157,13 @@ impl Config {
     /// Returns an error if the text is not TOML, or contains an unknown key or an invalid value.
     ///
     /// ```
-    /// use rdsprov_core::config::{ApprovalPolicy, Config};
+    /// use rdsprov_core::config::Config;
+    /// use rdsprov_core::gate::ApprovalPolicy;
+    ///
     /// let config = Config::from_toml("rdsprov.toml", "[environments.qa]\napproval = \"plan\"\n").unwrap();
-    /// assert_eq!(config.approval_policy("qa"), Some(ApprovalPolicy::Plan));
-    /// assert_eq!(config.approval_policy("prod"), Some(ApprovalPolicy::Required));
-    /// assert_eq!(config.approval_policy("prd"), None);
+    /// assert_eq!(config.policy("qa").unwrap().approval(), ApprovalPolicy::Plan);
+    /// assert_eq!(config.policy("prod").unwrap().approval(), ApprovalPolicy::Required);
+    /// assert_eq!(config.policy("prd"), None);
     /// assert!(Config::from_toml("rdsprov.toml", "[tsl]\n").is_err());
     /// ```
     pub fn from_toml(path: &str, text: &str) -> Result<Self, ConfigError> {
@@ -193,13 +176,12 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns the approval policy of an environment, or `None` if the environment is not known.
+    /// Returns the policy of an environment, or `None` if the environment is not known.
     #[must_use]
-    pub fn approval_policy(&self, environment: &str) -> Option<ApprovalPolicy> {
-        let known = BUILT_IN.iter().find(|(name, _)| *name == environment).map(|known| known.1);
+    pub fn policy(&self, environment: &str) -> Option<Policy> {
         match self.environments.get(environment) {
-            Some(declared) => declared.approval.or(known).or(Some(ApprovalPolicy::Required)),
-            None => known,
+            Some(declared) => Some(Policy::declared(environment, declared.approval)),
+            None => Policy::built_in(environment),
         }
     }
 
@@ -235,14 +217,9 @@ impl Config {
     /// Returns the names of all known environments: the built-in ones and those in the file.
     #[must_use]
     pub fn environments_known(&self) -> Vec<String> {
-        let mut names: Vec<String> = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
-        names.extend(
-            self.environments
-                .keys()
-                .filter(|name| !BUILT_IN.iter().any(|(k, _)| k == name))
-                .cloned(),
-        );
-        names
+        let built_in = || Policy::built_in_environments();
+        let others = self.environments.keys().filter(|name| built_in().all(|known| known != *name));
+        built_in().map(str::to_owned).chain(others.cloned()).collect()
     }
 }
 

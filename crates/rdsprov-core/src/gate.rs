@@ -1,8 +1,12 @@
 //! The gates between a plan and its execution: the approval and the allowed hazards.
+//!
+//! [`Policy`] is the only place that decides what an environment requires. This module does not
+//! know where the policy, the approval and the allowed hazards come from.
 
 use std::collections::BTreeSet;
 
-use crate::config::ApprovalPolicy;
+use serde::Deserialize;
+
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt, Part};
@@ -39,6 +43,16 @@ pub enum GateError {
         /// The digest of the current plan.
         digest: String,
     },
+    /// The plan is for another environment than the policy.
+    #[error(
+        "the plan is for environment `{plan}`, but the policy is that of environment `{policy}`"
+    )]
+    OtherEnvironment {
+        /// The environment of the policy.
+        policy: String,
+        /// The environment of the plan.
+        plan: String,
+    },
     /// The approval is neither `true` nor `false` nor a digest.
     #[error("`{value}` is not a valid approval")]
     InvalidApproval {
@@ -68,6 +82,7 @@ impl GateError {
                 ErrorCode::PlanApprovalMissing
             }
             Self::Stale { .. } => ErrorCode::PlanStale,
+            Self::OtherEnvironment { .. } => ErrorCode::EnvironmentMismatch,
             Self::InvalidApproval { .. } => ErrorCode::InvalidApproval,
             Self::Hazards { .. } => ErrorCode::HazardsNotAllowed,
         }
@@ -92,6 +107,9 @@ impl GateError {
             ],
             Self::Stale { digest, .. } => {
                 hint!["review the current plan, then set ", (Opt::Approval, digest)]
+            }
+            Self::OtherEnvironment { .. } => {
+                hint!["make the plan and the policy for one environment; check ", Opt::Env]
             }
             Self::InvalidApproval { .. } => hint![
                 "set ",
@@ -145,70 +163,288 @@ impl Approval {
     }
 }
 
-/// Checks the approval without a plan, before the run contacts anything.
+/// The approval that an environment requires before a plan is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ApprovalPolicy {
+    /// No approval is required.
+    None,
+    /// An approval is required: `true`, or the digest of the plan.
+    Required,
+    /// An approval that contains the digest of the plan is required.
+    Plan,
+}
+
+/// The built-in environments with their approval policies; only `dev` requires no approval.
+const BUILT_IN: [(&str, ApprovalPolicy); 4] = [
+    ("dev", ApprovalPolicy::None),
+    ("test", ApprovalPolicy::Required),
+    ("staging", ApprovalPolicy::Required),
+    ("prod", ApprovalPolicy::Required),
+];
+
+/// What one environment requires before a plan is applied: an approval, allowed hazards, or neither.
 ///
-/// # Errors
-/// Returns [`GateError::ApprovalMissing`] or [`GateError::NoPlanApproved`] if no approval was given that can be
-/// valid for a plan.
-pub fn check_before_connecting(
-    environment: &str,
-    policy: ApprovalPolicy,
-    approval: &Approval,
-) -> Result<(), GateError> {
-    match (policy, approval) {
-        (ApprovalPolicy::Required, Approval::Nothing) => {
-            Err(GateError::ApprovalMissing { environment: environment.to_owned() })
+/// A built-in environment without approval (`dev`) allows all hazards. If the configuration requires
+/// an approval there, its hazards must be allowed, too. In each other environment, hazards must be
+/// allowed whether it requires an approval or not.
+///
+/// ```
+/// use rdsprov_core::gate::{ApprovalPolicy, Policy};
+///
+/// let dev = Policy::built_in("dev").unwrap();
+/// assert!(dev.allows_all_hazards());
+///
+/// let strict = Policy::declared("dev", Some(ApprovalPolicy::Required));
+/// assert!(!strict.allows_all_hazards());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    environment: String,
+    approval: ApprovalPolicy,
+    allows_all_hazards: bool,
+}
+
+impl Policy {
+    /// Returns the names of the built-in environments.
+    pub fn built_in_environments() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name)
+    }
+
+    /// Returns the policy of a built-in environment, or `None` if no environment of this name is
+    /// built in.
+    #[must_use]
+    pub fn built_in(environment: &str) -> Option<Self> {
+        let (_, approval) = BUILT_IN.iter().find(|(name, _)| *name == environment)?;
+        Some(Self {
+            environment: environment.to_owned(),
+            approval: *approval,
+            allows_all_hazards: *approval == ApprovalPolicy::None,
+        })
+    }
+
+    /// Returns the policy of an environment that the configuration declares. Without an approval
+    /// policy of its own, it has that of the built-in environment of this name, otherwise
+    /// [`ApprovalPolicy::Required`].
+    #[must_use]
+    pub fn declared(environment: &str, approval: Option<ApprovalPolicy>) -> Self {
+        let built_in = Self::built_in(environment).unwrap_or_else(|| Self {
+            environment: environment.to_owned(),
+            approval: ApprovalPolicy::Required,
+            allows_all_hazards: false,
+        });
+        let approval = approval.unwrap_or(built_in.approval);
+        Self {
+            allows_all_hazards: built_in.allows_all_hazards && approval == ApprovalPolicy::None,
+            approval,
+            ..built_in
         }
-        (ApprovalPolicy::Plan, Approval::Nothing | Approval::AnyPlan) => {
-            Err(GateError::NoPlanApproved { environment: environment.to_owned() })
+    }
+
+    /// Returns the name of the environment.
+    #[must_use]
+    pub fn environment(&self) -> &str {
+        &self.environment
+    }
+
+    /// Returns the approval that the environment requires.
+    #[must_use]
+    pub fn approval(&self) -> ApprovalPolicy {
+        self.approval
+    }
+
+    /// Returns whether a plan may contain any hazard without its being allowed by name.
+    #[must_use]
+    pub fn allows_all_hazards(&self) -> bool {
+        self.allows_all_hazards
+    }
+
+    /// Parses a given approval, and checks that it can be valid for a plan. No plan is needed, so
+    /// that a run without approval contacts nothing.
+    ///
+    /// If the environment requires no approval, an invalid value counts as none.
+    ///
+    /// # Errors
+    /// Returns [`GateError::InvalidApproval`], [`GateError::ApprovalMissing`] or
+    /// [`GateError::NoPlanApproved`].
+    pub fn parse_approval(&self, value: Option<&str>) -> Result<Approval, GateError> {
+        match (self.approval, Approval::parse(value)) {
+            (ApprovalPolicy::None, Err(_)) => Ok(Approval::Nothing),
+            (ApprovalPolicy::Required, Ok(Approval::Nothing)) => {
+                Err(GateError::ApprovalMissing { environment: self.environment.clone() })
+            }
+            (ApprovalPolicy::Plan, Ok(Approval::Nothing | Approval::AnyPlan)) => {
+                Err(GateError::NoPlanApproved { environment: self.environment.clone() })
+            }
+            (_, approval) => approval,
         }
-        _ => Ok(()),
+    }
+
+    /// Checks that a plan may be applied: that it is approved, and that each of its hazards is
+    /// allowed. [`Hazard::ResetsPassword`] is always allowed. An empty plan passes.
+    ///
+    /// # Errors
+    /// Returns the first gate that does not allow it, and [`GateError::OtherEnvironment`] if the
+    /// plan is for another environment than the policy.
+    pub fn check(
+        &self,
+        plan: &Plan,
+        approval: &Approval,
+        allowed: &BTreeSet<Hazard>,
+    ) -> Result<(), GateError> {
+        if plan.environment != self.environment {
+            return Err(GateError::OtherEnvironment {
+                policy: self.environment.clone(),
+                plan: plan.environment.clone(),
+            });
+        }
+        if plan.is_empty() {
+            return Ok(());
+        }
+        let environment = || self.environment.clone();
+        match (self.approval, approval) {
+            (_, Approval::Digest(approved)) if *approved != plan.digest => {
+                return Err(GateError::Stale {
+                    approved: approved.clone(),
+                    digest: plan.digest.clone(),
+                });
+            }
+            (ApprovalPolicy::Required, Approval::Nothing) => {
+                return Err(GateError::ApprovalMissing { environment: environment() });
+            }
+            (ApprovalPolicy::Plan, Approval::Nothing | Approval::AnyPlan) => {
+                return Err(GateError::PlanApprovalMissing {
+                    environment: environment(),
+                    digest: plan.digest.clone(),
+                });
+            }
+            (ApprovalPolicy::None, _)
+            | (ApprovalPolicy::Required, Approval::AnyPlan | Approval::Digest(_))
+            | (ApprovalPolicy::Plan, Approval::Digest(_)) => {}
+        }
+        if self.allows_all_hazards {
+            return Ok(());
+        }
+        let missing: Vec<Hazard> = plan
+            .hazards()
+            .into_iter()
+            .filter(|hazard| *hazard != Hazard::ResetsPassword && !allowed.contains(hazard))
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(GateError::Hazards { environment: environment(), hazards: missing })
+        }
     }
 }
 
-/// Checks that a plan may be applied: the approval and, outside `dev`, each hazard.
-///
-/// # Errors
-/// Returns the first gate that does not allow it.
-pub fn check(
-    plan: &Plan,
-    policy: ApprovalPolicy,
-    approval: &Approval,
-    allowed: &BTreeSet<Hazard>,
-) -> Result<(), GateError> {
-    if plan.is_empty() {
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::definitions::{Definitions, Rules, SourceText, Syntax};
+    use crate::desired::Desired;
+    use crate::plan::SecretFindings;
+    use crate::secrets::Templates;
+
+    /// Returns a plan for a new database, with hazards in its first step.
+    fn plan(environment: &str, hazards: &[Hazard]) -> Plan {
+        let source = SourceText {
+            path: "shop.toml".to_owned(),
+            text:
+                "[application_databases.shop]\ndatabase_name = \"shop\"\nusername = \"shop_user\""
+                    .to_owned(),
+            syntax: Syntax::Toml,
+        };
+        let definitions = Definitions::parse(&[source], &Rules::default()).unwrap();
+        let desired = Desired::new(&definitions, environment, &Templates::default(), None).unwrap();
+        let observed = serde_json::from_str(
+            r#"{
+                "server_version": 150004,
+                "admin_database": "postgres",
+                "administrator": {
+                    "name": "platform_admin", "superuser": false, "create_role": true,
+                    "create_database": true, "rds_superuser": true
+                }
+            }"#,
+        )
+        .unwrap();
+        let mut plan = Plan::new(&desired, &observed, SecretFindings::default());
+        plan.transactions[0].steps[0].hazards.extend(hazards);
+        plan
     }
-    let environment = || plan.environment.clone();
-    match (policy, approval) {
-        (_, Approval::Digest(approved)) if *approved != plan.digest => {
-            return Err(GateError::Stale {
-                approved: approved.clone(),
-                digest: plan.digest.clone(),
+
+    fn policy(toml: &str, environment: &str) -> Policy {
+        Config::from_toml("rdsprov.toml", toml).unwrap().policy(environment).unwrap()
+    }
+
+    /// Returns the hazards of a plan that must be allowed, if the plan is approved.
+    fn not_allowed(policy: &Policy, allowed: &[Hazard]) -> Vec<Hazard> {
+        let plan = plan(policy.environment(), &[Hazard::RevokesAccess, Hazard::ResetsPassword]);
+        let approval = Approval::Digest(plan.digest.clone());
+        match policy.check(&plan, &approval, &allowed.iter().copied().collect()) {
+            Ok(()) => Vec::new(),
+            Err(GateError::Hazards { hazards, .. }) => hazards,
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn hazards_are_free_only_where_no_approval_is_required() {
+        let none = "[environments.dev]\napproval = \"none\"";
+        for toml in ["", none, "[environments.dev]"] {
+            assert_eq!(not_allowed(&policy(toml, "dev"), &[]), [], "{toml}");
+        }
+        for (toml, environment) in [
+            ("", "test"),
+            ("", "prod"),
+            ("[environments.dev]\napproval = \"required\"", "dev"),
+            ("[environments.dev]\napproval = \"plan\"", "dev"),
+            ("[environments.qa]", "qa"),
+            // An environment that requires no approval is not `dev` for this reason.
+            ("[environments.qa]\napproval = \"none\"", "qa"),
+            ("[environments.prod]\napproval = \"none\"", "prod"),
+        ] {
+            let policy = policy(toml, environment);
+            assert_eq!(not_allowed(&policy, &[]), [Hazard::RevokesAccess], "{toml} {environment}");
+            assert_eq!(not_allowed(&policy, &[Hazard::RevokesAccess]), [], "{toml} {environment}");
+        }
+    }
+
+    #[test]
+    fn approval_policies() {
+        let digest = plan("dev", &[]).digest;
+        let given = [None, Some("false"), Some("true"), Some("sha256:00"), Some(digest.as_str())];
+        for (approval, passes) in [
+            ("none", [true, true, true, false, true]),
+            ("required", [false, false, true, false, true]),
+            ("plan", [false, false, false, false, true]),
+        ] {
+            let policy = policy(&format!("[environments.dev]\napproval = \"{approval}\""), "dev");
+            let passed = given.map(|value| {
+                let parsed = policy.parse_approval(value);
+                parsed.is_ok_and(|approval| {
+                    policy.check(&plan("dev", &[]), &approval, &BTreeSet::new()).is_ok()
+                })
             });
-        }
-        (ApprovalPolicy::Required, Approval::Nothing) => {
-            return Err(GateError::ApprovalMissing { environment: environment() });
-        }
-        (ApprovalPolicy::Plan, Approval::Nothing | Approval::AnyPlan) => {
-            return Err(GateError::PlanApprovalMissing {
-                environment: environment(),
-                digest: plan.digest.clone(),
+            assert_eq!(passed, passes, "{approval}");
+            // Without the check before connecting, the same approvals pass.
+            let passed = given.map(|value| {
+                let approval = Approval::parse(value).unwrap();
+                policy.check(&plan("dev", &[]), &approval, &BTreeSet::new()).is_ok()
             });
+            assert_eq!(passed, passes, "{approval}");
+            assert_eq!(policy.parse_approval(Some("yes")).is_ok(), approval == "none");
         }
-        _ => {}
     }
-    if plan.environment == "dev" {
-        return Ok(());
-    }
-    let missing: Vec<Hazard> = plan
-        .hazards()
-        .into_iter()
-        .filter(|hazard| *hazard != Hazard::ResetsPassword && !allowed.contains(hazard))
-        .collect();
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(GateError::Hazards { environment: environment(), hazards: missing })
+
+    #[test]
+    fn policy_of_another_environment_does_not_count() {
+        let check = |plan: &Plan| {
+            Policy::built_in("dev").unwrap().check(plan, &Approval::AnyPlan, &BTreeSet::new())
+        };
+        assert_eq!(check(&plan("dev", &[])), Ok(()));
+        assert!(matches!(check(&plan("prod", &[])), Err(GateError::OtherEnvironment { .. })));
     }
 }

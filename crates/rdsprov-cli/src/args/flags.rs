@@ -153,9 +153,9 @@ pub struct ServerArgs {
     pub verify_passwords: Option<VerifyPasswords>,
     /// Allow plans with this hazard
     ///
-    /// Outside dev, each hazard of a plan except resets_password must be allowed. changes_owner
-    /// must be allowed in every environment. May be given several times, or with a list separated
-    /// by commas.
+    /// Each hazard of a plan except resets_password must be allowed, except in a dev environment
+    /// that requires no approval. changes_owner must be allowed in every environment. May be given
+    /// several times, or with a list separated by commas.
     #[arg(
         long,
         value_name = "HAZARD",

@@ -109,6 +109,40 @@ fn existing_objects_are_refused() {
     }
 }
 
+/// A `dev` that requires an approval also requires that hazards are allowed.
+#[test]
+fn hazards_in_dev_with_approval() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "shop", "shop_owner");
+        fixture.app("dev", "shop_workers", "shop_editor");
+        fixture.app("dev", "shop_reports", "shop_reader");
+        let apply = |arguments: &[&str]| {
+            let arguments = [&["apply", "--env", "dev"], arguments].concat();
+            let mut command = fixture.command("teams/levels.tfvars", &arguments);
+            command.env("ALLOW_DB_PROVISION", "true").output().unwrap()
+        };
+        let may_create_databases = "SELECT rolcreatedb FROM pg_roles WHERE rolname = 'shop_reader'";
+        expect(&apply(&[]), 0);
+        fixture.query("ALTER ROLE shop_reader CREATEDB");
+        let config = fixture.path().join("rdsprov.toml");
+        std::fs::write(&config, "[environments.dev]\napproval = \"required\"\n").unwrap();
+        let catalog_state = fixture.catalog_state();
+        let output_text = expect(&apply(&[]), 3);
+        for words in ["error[hazards-not-allowed]", "--allow revokes_access"] {
+            assert!(output_text.contains(words), "{output_text}");
+        }
+        assert_eq!(fixture.catalog_state(), catalog_state);
+        expect(&apply(&["--allow", "revokes_access"]), 0);
+        assert_eq!(fixture.query(may_create_databases), "f");
+
+        std::fs::remove_file(config).unwrap();
+        fixture.query("ALTER ROLE shop_reader CREATEDB");
+        expect(&apply(&[]), 0);
+        assert_eq!(fixture.query(may_create_databases), "f");
+    }
+}
+
 /// Since PostgreSQL 16, the administrator needs the ADMIN option on a role that another role
 /// created, and a probe proves that it is missing. Before, `CREATEROLE` is enough.
 #[test]

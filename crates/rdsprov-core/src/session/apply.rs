@@ -17,8 +17,8 @@ use crate::audit::{
     Attribution, Command, Event, EventRecorder, FailureCodes, LedgerHead, Record, RunContext,
     Status,
 };
-use crate::config::{ApprovalPolicy, Config};
-use crate::gate::{self, Approval, GateError};
+use crate::config::Config;
+use crate::gate::{Approval, GateError};
 use crate::operations::Planned;
 use crate::plan::{Plan, SavedPlan, Step};
 use crate::server::{self, Lock};
@@ -265,16 +265,11 @@ impl<F: Frontend> Execution<'_, F> {
         if let Some(saved) = &saved {
             saved.check_environment(&setup.environment)?;
         }
-        let approval = match Approval::parse(options.approval.as_deref()) {
-            // Without a gate, an invalid value is ignored.
-            Err(_) if options.dry_run || setup.approval_policy == ApprovalPolicy::None => {
-                Approval::Nothing
-            }
-            approval => approval?,
+        let approval = if options.dry_run {
+            Approval::Nothing
+        } else {
+            setup.policy.parse_approval(options.approval.as_deref())?
         };
-        if !options.dry_run {
-            gate::check_before_connecting(&setup.environment, setup.approval_policy, &approval)?;
-        }
 
         #[cfg(feature = "aws")]
         if let Operation::Rotate(applications) = self.operation {
@@ -299,7 +294,7 @@ impl<F: Frontend> Execution<'_, F> {
             return Ok(Completion::DryRun);
         }
         let allowed = options.server.allow.iter().copied().collect();
-        gate::check(plan, setup.approval_policy, &approval, &allowed)?;
+        setup.policy.check(plan, &approval, &allowed)?;
         if plan.is_empty() {
             self.record(progress, &progress.recorder.no_change(plan))?;
             return Ok(Completion::NothingToDo);
@@ -325,11 +320,9 @@ impl<F: Frontend> Execution<'_, F> {
             if saved.is_some() {
                 return Err(Error::SecondPlan);
             }
-            gate::check(next, setup.approval_policy, &approval, &allowed).map_err(|error| {
-                match error {
-                    GateError::Stale { digest, .. } => Error::SecondApproval { digest },
-                    error => error.into(),
-                }
+            setup.policy.check(next, &approval, &allowed).map_err(|error| match error {
+                GateError::Stale { digest, .. } => Error::SecondApproval { digest },
+                error => error.into(),
             })?;
         }
         Err(Error::NotConverged)

@@ -11,7 +11,7 @@ use super::error::{Error, UsageError};
 use super::frontend::Frontend;
 use super::setup::Setup;
 use crate::config::Config;
-use crate::gate::{self, Approval};
+use crate::gate::Approval;
 use crate::operations::{AdminCredentials, RotateOptions, check_source};
 use crate::rotation;
 
@@ -67,7 +67,7 @@ impl<F: Frontend> Execution<'_, F> {
             return Ok(Completion::DryRun);
         }
         let allowed = server.allow.iter().copied().collect();
-        gate::check(&plan, setup.approval_policy, approval, &allowed)?;
+        setup.policy.check(&plan, approval, &allowed)?;
         if !self.frontend.confirm(&plan).await {
             return Err(Error::NotConfirmed);
         }

@@ -1,4 +1,4 @@
-//! Reads definitions and configuration, and determines the environment and its approval policy.
+//! Reads definitions and configuration, and determines the environment and its policy.
 //!
 //! This module reads files only. It contacts neither AWS nor a server.
 
@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Unreadable, UsageError};
-use crate::config::{ApprovalPolicy, Config};
+use crate::config::Config;
 use crate::definitions::{
     self, DefinitionError, DefinitionErrors, Definitions, Mode, Rules, SourceText, Syntax,
 };
+use crate::gate::Policy;
 use crate::name::RoleName;
 use crate::operations::Provisioner;
 use crate::plan::{Origin, SavedPlan};
@@ -47,8 +48,8 @@ pub struct Setup {
     pub definitions_sha256: String,
     /// The name of the environment.
     pub environment: String,
-    /// The approval policy of the environment.
-    pub approval_policy: ApprovalPolicy,
+    /// What the environment requires before a plan is applied.
+    pub policy: Policy,
     /// The delegate, if the operation is `rdsprov delegate`. The definitions are then empty.
     pub(super) delegation: Option<(RoleName, Delegation)>,
 }
@@ -103,14 +104,14 @@ pub fn validated(
     let mut definitions = declared(config, sources, options)?;
     definitions.environment = options.environment.clone().or(definitions.environment);
     if let Some(environment) = &definitions.environment {
-        approval_policy(config, environment)?;
+        policy(config, environment)?;
     }
     Ok(definitions)
 }
 
-/// Returns the approval policy of a known environment.
-fn approval_policy(config: &Config, environment: &str) -> Result<ApprovalPolicy, Error> {
-    config.approval_policy(environment).ok_or_else(|| Error::UnknownEnvironment {
+/// Returns the policy of a known environment.
+fn policy(config: &Config, environment: &str) -> Result<Policy, Error> {
+    config.policy(environment).ok_or_else(|| Error::UnknownEnvironment {
         environment: environment.to_owned(),
         known: config.environments_known(),
     })
@@ -146,16 +147,9 @@ impl Setup {
             .or(definitions.environment.as_deref())
             .ok_or(Error::NoEnvironment)?
             .to_owned();
-        let approval_policy = approval_policy(&config, &environment)?;
+        let policy = policy(&config, &environment)?;
         let delegation = None;
-        Ok(Self {
-            config,
-            definitions,
-            definitions_sha256,
-            environment,
-            approval_policy,
-            delegation,
-        })
+        Ok(Self { config, definitions, definitions_sha256, environment, policy, delegation })
     }
 
     /// Creates a setup for `rdsprov delegate`, which needs no definitions.
