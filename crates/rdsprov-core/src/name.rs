@@ -4,12 +4,16 @@
 //! no control character. It is at most 63 bytes long, because PostgreSQL truncates longer names,
 //! and two names could then become the same. It is not reserved by PostgreSQL or by Amazon RDS.
 //!
+//! Catalogs contain names that cannot be declared, such as `pg_monitor`. A name that is deserialized
+//! must therefore only be one that PostgreSQL can store: not empty, without NUL, at most 63 bytes.
+//!
 //! This module does not know whether a name comes from a file, a secret or a catalog.
 
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
@@ -19,6 +23,7 @@ pub const MAX_BYTES: usize = 63;
 
 /// A text cannot be used as a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NameError {
     /// The text is empty.
     #[error("the {kind} name is empty")]
@@ -135,20 +140,28 @@ fn check(
     name: &str,
     reserved: fn(&str) -> Option<&'static str>,
 ) -> Result<(), NameError> {
-    let owned = || name.to_owned();
+    if name.chars().any(char::is_control) {
+        return Err(NameError::ControlCharacter { kind, name: name.to_owned() });
+    }
+    check_stored(kind, name)?;
+    match reserved(name) {
+        Some(by) => Err(NameError::Reserved { kind, name: name.to_owned(), by }),
+        None => Ok(()),
+    }
+}
+
+/// Checks that PostgreSQL can store a name.
+fn check_stored(kind: &'static str, name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty { kind });
     }
-    if name.chars().any(char::is_control) {
-        return Err(NameError::ControlCharacter { kind, name: owned() });
+    if name.contains('\0') {
+        return Err(NameError::ControlCharacter { kind, name: name.to_owned() });
     }
     if name.len() > MAX_BYTES {
-        return Err(NameError::TooLong { kind, name: owned(), bytes: name.len() });
+        return Err(NameError::TooLong { kind, name: name.to_owned(), bytes: name.len() });
     }
-    match reserved(name) {
-        Some(by) => Err(NameError::Reserved { kind, name: owned(), by }),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn is_path_segment(text: &str) -> bool {
@@ -197,9 +210,17 @@ pub fn literal(text: &str) -> String {
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $reserved:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
         #[serde(transparent)]
         pub struct $name(String);
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                check_stored($kind, &text).map_err(D::Error::custom)?;
+                Ok(Self(text))
+            }
+        }
 
         impl $name {
             /// Validates a declared name.
@@ -302,11 +323,22 @@ impl DatabasePattern {
 }
 
 /// The key of an application in the definitions, which becomes a part of the id of its secret.
-#[derive(
-    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ApplicationName(String);
+
+impl<'de> Deserialize<'de> for ApplicationName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == FOR_DELEGATES {
+            return Ok(Self::for_delegates());
+        }
+        Self::new(text).map_err(D::Error::custom)
+    }
+}
+
+/// The name that [`ApplicationName::for_delegates`] returns.
+const FOR_DELEGATES: &str = "rdsprov:administrator";
 
 impl ApplicationName {
     /// Validates a declared key.
@@ -330,7 +362,7 @@ impl ApplicationName {
     /// application. It contains a `:`, so no application can have this key.
     #[must_use]
     pub fn for_delegates() -> Self {
-        Self("rdsprov:administrator".to_owned())
+        Self(FOR_DELEGATES.to_owned())
     }
 
     /// Returns the key as it is in the definitions.
@@ -343,5 +375,28 @@ impl ApplicationName {
 impl fmt::Display for ApplicationName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deserialization_checks_names() {
+        let role = |text: &str| serde_json::from_value::<RoleName>(text.into());
+        for name in ["shop_user", "pg_monitor", "rds_iam", "a\nb", &"ä".repeat(31)] {
+            assert_eq!(role(name).unwrap().as_str(), name);
+        }
+        for name in ["", "a\0b", &"ä".repeat(32)] {
+            assert!(role(name).is_err(), "{name:?}");
+        }
+        let application = |text: &str| serde_json::from_value::<ApplicationName>(text.into());
+        assert_eq!(application("shop").unwrap().as_str(), "shop");
+        let delegates = ApplicationName::for_delegates();
+        assert_eq!(application(delegates.as_str()).unwrap(), delegates);
+        for key in ["", "../shop", "rdsprov:other"] {
+            assert!(application(key).is_err(), "{key:?}");
+        }
     }
 }
