@@ -54,6 +54,12 @@ pub fn all(versions: Option<&str>) -> Result<(), String> {
         let core = ["test", "--locked", "--quiet", "-p", "rdsprov-core", "--no-default-features"];
         cargo(&[core.as_slice(), &["--test", "planner"]].concat(), &[])
     })?;
+    step("documentation of the core", || {
+        let doc = ["doc", "--locked", "--no-deps", "-p", "rdsprov-core", "--features"];
+        ["", "postgres", "aws"].iter().try_for_each(|features| {
+            cargo(&[doc.as_slice(), &[*features]].concat(), &[("RUSTDOCFLAGS", "-D warnings")])
+        })
+    })?;
     let mut interpreter = String::new();
     step("build", || {
         interpreter = python::interpreter_with_module()?;

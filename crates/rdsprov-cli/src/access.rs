@@ -10,10 +10,9 @@ use crate::{output, setup};
 
 pub async fn run(options: &AccessArgs) -> Result<Exit, CliError> {
     let setup = setup::new(&options.common)?;
-    let query = AccessQuery {
-        database: options.database.clone().map(DatabaseName::new_unchecked),
-        role: options.role.clone().map(RoleName::new_unchecked),
-    };
+    let mut query = AccessQuery::default();
+    query.database = options.database.clone().map(DatabaseName::new_unchecked);
+    query.role = options.role.clone().map(RoleName::new_unchecked);
     if options.output.format == Format::Sql {
         return Err(CliError::usage("the access report has no SQL script")
             .with_hint("use --format text, --format json or --format markdown"));

@@ -25,16 +25,13 @@ pub async fn run(options: &ApplyArgs) -> Result<Exit, CliError> {
     // A saved plan has been reviewed before.
     let ask = !options.recording.yes && options.plan.is_none();
     let frontend = TerminalFrontend::new(options.output.format, ask);
-    let wanted = session::ApplyOptions {
-        server: (&options.server).into(),
-        environment: options.common.env.clone(),
-        plan_source: options.plan.clone().map_or(PlanSource::Any, PlanSource::File),
-        keep_going: options.no_fail_fast,
-        ..recording_options(&options.recording)
-    };
-    let setup = |config| setup::with_config(&options.common, config);
-    let outcome =
-        session::apply(config, setup, &wanted, &frontend, &cancellation_on_signals()).await;
+    let mut wanted = recording_options(&options.recording);
+    wanted.server = (&options.server).into();
+    wanted.environment.clone_from(&options.common.env);
+    wanted.plan_source = options.plan.clone().map_or(PlanSource::Any, PlanSource::File);
+    wanted.keep_going = options.no_fail_fast;
+    let setup = setup::builder(&options.common, config);
+    let outcome = session::apply(setup, &wanted, &frontend, &cancellation_on_signals()).await;
     let summary = frontend.applied(&outcome) + " The server matches the definitions.";
     report_outcome(outcome, &summary)
 }
@@ -43,16 +40,11 @@ pub async fn run(options: &ApplyArgs) -> Result<Exit, CliError> {
 pub async fn delegate(options: &DelegateArgs) -> Result<Exit, CliError> {
     let config = session::config(options.config.as_deref())?;
     let frontend = TerminalFrontend::new(options.output.format, !options.recording.yes);
-    let wanted = session::ApplyOptions {
-        server: (&options.server).into(),
-        environment: options.env.clone(),
-        ..recording_options(&options.recording)
-    };
-    let delegation = Delegation {
-        role: options.to.clone(),
-        secret: options.to_secret.clone(),
-        adopt: options.adopt,
-    };
+    let mut wanted = recording_options(&options.recording);
+    wanted.server = (&options.server).into();
+    wanted.environment.clone_from(&options.env);
+    let mut delegation = Delegation::new(&options.to, &options.to_secret);
+    delegation.adopt = options.adopt;
     let outcome =
         session::delegate(config, delegation, &wanted, &frontend, &cancellation_on_signals()).await;
     let summary = format!(
@@ -66,17 +58,16 @@ pub async fn delegate(options: &DelegateArgs) -> Result<Exit, CliError> {
 
 /// Returns the options of the core for the flags that all commands with records have.
 pub fn recording_options(options: &RecordingArgs) -> session::ApplyOptions {
-    session::ApplyOptions {
-        run_id: options.run_id.clone(),
-        audit_output: options.audit_output.clone(),
-        audit_ledger: options.audit_ledger.clone(),
-        actor: options.actor.clone(),
-        approver: options.approver.clone(),
-        request_id: options.request_id.clone(),
-        approval: std::env::var("ALLOW_DB_PROVISION").ok(),
-        dry_run: options.dry_run,
-        ..session::ApplyOptions::default()
-    }
+    let mut wanted = session::ApplyOptions::default();
+    wanted.run_id.clone_from(&options.run_id);
+    wanted.audit_output.clone_from(&options.audit_output);
+    wanted.audit_ledger.clone_from(&options.audit_ledger);
+    wanted.actor.clone_from(&options.actor);
+    wanted.approver.clone_from(&options.approver);
+    wanted.request_id.clone_from(&options.request_id);
+    wanted.approval = std::env::var("ALLOW_DB_PROVISION").ok();
+    wanted.dry_run = options.dry_run;
+    wanted
 }
 
 /// Prints how a run ended, and returns its exit code. `summary` is the last line after a success.

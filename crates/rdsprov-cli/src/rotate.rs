@@ -17,16 +17,13 @@ pub async fn run(options: &RotateArgs) -> Result<Exit, CliError> {
     }
     let config = session::config(options.common.config.as_deref())?;
     let frontend = TerminalFrontend::new(options.output.format, !options.recording.yes);
-    let wanted = session::ApplyOptions {
-        server: (&options.server).into(),
-        environment: options.common.env.clone(),
-        ..recording_options(&options.recording)
-    };
-    let setup = |config| setup::with_config(&options.common, config);
+    let mut wanted = recording_options(&options.recording);
+    wanted.server = (&options.server).into();
+    wanted.environment.clone_from(&options.common.env);
+    let setup = setup::builder(&options.common, config);
     let applications = &options.applications;
     let cancellation = cancellation_on_signals();
-    let outcome =
-        session::rotate(config, setup, applications, &wanted, &frontend, &cancellation).await;
+    let outcome = session::rotate(setup, applications, &wanted, &frontend, &cancellation).await;
     let distinct: BTreeSet<&String> = applications.iter().collect();
     let summary = format!(
         "Rotated the passwords of {} in {}. Each new password logs in and is AWSCURRENT.",

@@ -1,23 +1,21 @@
 //! Converts the parsed arguments to the options of `rdsprov_core::session`.
 
-use rdsprov_core::config::{Config, TlsSection};
+use rdsprov_core::config::Config;
 use rdsprov_core::definitions::Definitions;
-use rdsprov_core::operations::ConnectionOverrides;
-use rdsprov_core::session::{self, DefinitionOptions, Error, ServerOptions, Setup};
+use rdsprov_core::session::{self, DefinitionOptions, Error, ServerOptions, Setup, SetupBuilder};
 
 use crate::args::{self, CommonArgs};
 
 /// Reads the configuration and the definitions for a command that contacts a server.
 /// Contacts nothing itself.
 pub fn new(common: &CommonArgs) -> Result<Setup, Error> {
-    with_config(common, session::config(common.config.as_deref())?)
+    builder(common, session::config(common.config.as_deref())?).build()
 }
 
-/// Reads the definitions, for a configuration that is already read.
-pub fn with_config(common: &CommonArgs, config: Config) -> Result<Setup, Error> {
-    let options = definition_options(common);
-    let sources = session::read(&common.definitions, &config, &options)?;
-    Setup::new(config, &sources, &options)
+/// Returns the inputs of a command, for a configuration that is already read. The definitions are
+/// not read yet.
+pub fn builder(common: &CommonArgs, config: Config) -> SetupBuilder {
+    Setup::builder().config(config).options(definition_options(common)).files(&common.definitions)
 }
 
 /// Reads and validates the definitions for `rdsprov validate`, which needs no environment.
@@ -29,39 +27,35 @@ pub fn definitions(common: &CommonArgs) -> Result<Definitions, Error> {
 }
 
 fn definition_options(common: &CommonArgs) -> DefinitionOptions {
-    DefinitionOptions {
-        environment: common.env.clone(),
-        mode: common.mode,
-        adopt: common.adopt.clone(),
-    }
+    let mut options = DefinitionOptions::default();
+    options.environment.clone_from(&common.env);
+    options.mode = common.mode;
+    options.adopt.clone_from(&common.adopt);
+    options
 }
 
 impl From<&args::ServerArgs> for ServerOptions {
     fn from(flags: &args::ServerArgs) -> Self {
-        Self {
-            secrets: flags.secrets.clone(),
-            admin_secret: flags.admin_secret.clone(),
-            admin_auth: match flags.admin_auth {
-                args::AdminAuthArg::Password => session::AdminAuth::Password,
-                args::AdminAuthArg::Iam => session::AdminAuth::Iam,
-            },
-            admin_user: flags.admin_user.clone(),
-            secret_stage: flags.secret_stage,
-            region: flags.region.clone(),
-            overrides: ConnectionOverrides {
-                host: flags.host.clone(),
-                port: flags.port,
-                database: flags.dbname.clone(),
-            },
-            tls: TlsSection {
-                mode: flags.tls,
-                ca_file: flags.ca_file.clone().map(Into::into),
-                client_cert: flags.client_cert.clone(),
-                client_key: flags.client_key.clone(),
-            },
-            verify_passwords: flags.verify_passwords,
-            build_id: flags.build_id.clone(),
-            allow: flags.allow.clone(),
-        }
+        let mut options = Self::default();
+        options.secrets = flags.secrets.clone();
+        options.admin_secret.clone_from(&flags.admin_secret);
+        options.admin_auth = match flags.admin_auth {
+            args::AdminAuthArg::Password => session::AdminAuth::Password,
+            args::AdminAuthArg::Iam => session::AdminAuth::Iam,
+        };
+        options.admin_user.clone_from(&flags.admin_user);
+        options.secret_stage = flags.secret_stage;
+        options.region.clone_from(&flags.region);
+        options.overrides.host.clone_from(&flags.host);
+        options.overrides.port = flags.port;
+        options.overrides.database.clone_from(&flags.dbname);
+        options.tls.mode = flags.tls;
+        options.tls.ca_file = flags.ca_file.clone().map(Into::into);
+        options.tls.client_cert.clone_from(&flags.client_cert);
+        options.tls.client_key.clone_from(&flags.client_key);
+        options.verify_passwords = flags.verify_passwords;
+        options.build_id.clone_from(&flags.build_id);
+        options.allow.clone_from(&flags.allow);
+        options
     }
 }

@@ -24,6 +24,7 @@ use crate::name::check_environment;
 /// How a run finds out whether a role has the password of its secret.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum VerifyPasswords {
     /// It logs in as the role, and sets the password only if the server rejects it (SQLSTATE
     /// 28P01).
@@ -51,6 +52,7 @@ impl FromStr for VerifyPasswords {
 /// The table `[passwords]`: rules for the passwords in secrets.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Passwords {
     /// How passwords are verified; `None` means [`VerifyPasswords::Login`].
     pub verify: Option<VerifyPasswords>,
@@ -61,6 +63,7 @@ pub struct Passwords {
 /// The content of `rdsprov.toml`; each key is optional, and unknown keys are errors.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Config {
     /// The AWS region, if neither an option nor `AWS_REGION` nor the definitions set it.
     pub aws_region: Option<String>,
@@ -83,6 +86,7 @@ pub struct Config {
 /// The table `[secrets]`: the secret templates.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SecretsSection {
     /// The secret template for the administrator.
     pub admin: Option<String>,
@@ -93,6 +97,7 @@ pub struct SecretsSection {
 /// The table `[definitions]`: how definitions files are read.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct DefinitionsSection {
     /// The definitions files to read if no option names any.
     pub files: Vec<String>,
@@ -107,6 +112,7 @@ pub struct DefinitionsSection {
 /// A table `[environments.NAME]`: the settings of one environment.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct EnvironmentSection {
     /// The approval policy; `None` means that of the built-in environment of this name, otherwise
     /// [`ApprovalPolicy::Required`].
@@ -119,6 +125,7 @@ pub struct EnvironmentSection {
 /// The table `[audit]`: the files for records.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AuditSection {
     /// The CSV file to which a run appends its records.
     pub output: Option<PathBuf>,

@@ -14,6 +14,7 @@ use crate::plan::{Hazard, Plan};
 
 /// A gate does not allow a plan to be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum GateError {
     /// The approval policy is `required`, and no approval was given.
     #[error("environment `{environment}` requires an approval")]
@@ -131,6 +132,7 @@ impl GateError {
 
 /// An approval, as `ALLOW_DB_PROVISION` contains it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Approval {
     /// No approval: the variable is not set, empty or `false`.
     Nothing,
@@ -346,7 +348,7 @@ mod tests {
     use crate::definitions::{Definitions, Rules, SourceText, Syntax};
     use crate::desired::Desired;
     use crate::plan::SecretFindings;
-    use crate::secrets::Templates;
+    use crate::secret_id::Templates;
 
     /// Returns a plan for a new database, with hazards in its first step.
     fn plan(environment: &str, hazards: &[Hazard]) -> Plan {

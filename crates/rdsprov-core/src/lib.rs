@@ -1,8 +1,9 @@
 //! Declares roles, databases and privileges inside PostgreSQL on Amazon RDS.
 //!
 //! This library contains all rules of rdsprov. The command and the Python package are front ends:
-//! they read arguments, call `session`, and print the results. The library prints nothing, and
-//! reads environment variables in `session` and in the AWS SDK only.
+//! they read arguments, call `session`, and print the results. Other programs embed it in the same
+//! way. The library prints nothing, and reads environment variables in `session` and in the AWS SDK
+//! only.
 //!
 //! # Data flow
 //!
@@ -25,18 +26,25 @@
 //!    and applies the plan.
 //! 7. [`audit`] records what a run did in a CSV file and in a ledger.
 //!
-//! `session` combines these parts for a front end: `session::Setup` reads the inputs, and
-//! `session::apply` takes the lock, plans, checks, records and executes, in this order.
+//! - [`Definitions`] is the content of the definitions files. It declares applications: a role in a
+//!   database, with an access level.
+//! - [`Desired`] contains the roles, databases and privileges that follow from the definitions.
+//! - [`Observed`] contains the roles, databases and privileges that the catalogs of the server show.
+//! - [`Plan`] is the difference: ordered transactions with steps, and refusals if something must be
+//!   solved first. Planning is a pure function, and equal inputs give equal plans.
+//! - [`Policy`] is what an environment requires before a plan is applied: an approval, allowed
+//!   hazards, or neither.
 //!
-//! # Features
+//! With the feature `postgres`, `Setup` contains the validated inputs of a run and connects to the
+//! server. `session::apply` takes the lock, plans, checks the policy, records the intent, executes
+//! the plan and verifies the result, in this order. [`audit`] records what a run did in a CSV file
+//! and in a ledger.
 //!
 //! Without features, the library parses definitions, plans, and reads ledgers, but does not connect
 //! to a server. The feature `postgres` adds `server`, `operations` and `session`, the feature `aws`
 //! adds AWS Secrets Manager, IAM tokens and the rotation of passwords.
 //!
-//! # Example
-//!
-//! Planning needs no connection: an observed state can be read from JSON.
+//! An observed state can be read from JSON:
 //!
 //! ```
 //! use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
@@ -71,7 +79,55 @@
 //! assert!(plan.to_text().contains("shop_user"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Applying a plan
+//!
+//! `examples/rust/embed.rs` is a complete program with its own source of secrets.
+//!
+#![cfg_attr(feature = "postgres", doc = "```no_run")]
+#![cfg_attr(not(feature = "postgres"), doc = "```ignore")]
+//! use rdsprov_core::session::{self, ApplyOptions, Cancellation};
+//! use rdsprov_core::{Error, Setup};
+//!
+//! # async fn run() -> Result<(), Error> {
+//! let setup = Setup::builder().environment("prod").files(["prod.tfvars"]);
+//! let mut options = ApplyOptions::default();
+//! options.server.secrets = "file:secrets".parse().expect("the directory exists");
+//!
+//! // Connect and plan. Nothing is changed.
+//! let plan = setup.clone().build()?.open(&options.server).await?.plan().await?;
+//! println!("{}", plan.to_text());
+//!
+//! // Plan again with the lock, check the policy, and apply.
+//! options.approval = Some(plan.digest);
+//! let outcome = session::apply(setup, &options, &(), &Cancellation::default()).await;
+//! outcome.result?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Errors
+//!
+//! Each error enum has `code()`, a stable [`ErrorCode`], and `hints()`, what to do next. `Error`
+//! contains all of them; its `kind()` tells wrong usage, a refusal and a failure apart. A problem
+//! that must be solved before anything changes is a refusal of the plan and not an error.
+//!
+//! # Features
+//!
+//! Without features, the library parses definitions, plans, and reads ledgers, but does not connect
+//! to a server. Features only add items: no enum has other variants with another set of features.
+//!
+//! - `postgres` adds `server` and `session`.
+//! - `aws` adds AWS Secrets Manager, IAM tokens and the rotation of passwords, and contains
+//!   `postgres`. Without it, `Secrets::Aws` and `AdminAuth::Iam` give an error.
+//!
+//! # Types of other crates
+//!
+//! [`Timestamp`] of the crate `jiff` is the type of each point in time. No other type of another
+//! crate is part of the API, except traits and types of `serde`, `serde_json` and `schemars` where a
+//! value is converted to or from JSON.
 #![deny(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod access_report;
 pub mod audit;
@@ -103,3 +159,13 @@ pub mod session;
 pub mod setting;
 pub mod step_result;
 mod text;
+
+pub use definitions::Definitions;
+pub use desired::Desired;
+pub use error_code::ErrorCode;
+pub use gate::Policy;
+pub use jiff::Timestamp;
+pub use observed::Observed;
+pub use plan::Plan;
+#[cfg(feature = "postgres")]
+pub use session::{Error, Setup};

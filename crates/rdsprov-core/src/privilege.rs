@@ -130,6 +130,7 @@ impl ObjectKind {
 /// How much access an application gets in its database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum AccessLevel {
     /// The role owns the database, its declared schemas, and the objects that it creates.
     Owner,

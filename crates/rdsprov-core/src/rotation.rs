@@ -34,6 +34,7 @@ impl Rotation {
 
 /// A password cannot be rotated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RotationError {
     /// The definitions do not declare the application.
     #[error("application `{name}` is not declared")]

@@ -19,6 +19,7 @@ use crate::plan::{Plan, SavedPlan};
 
 /// A JSON document with a published schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Document {
     /// The output of `plan --format json`.
     Plan,

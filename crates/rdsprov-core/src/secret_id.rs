@@ -32,6 +32,7 @@ impl fmt::Display for SecretId {
 /// assert_eq!(Stage::default().to_string(), "AWSCURRENT");
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[non_exhaustive]
 pub enum Stage {
     /// `AWSCURRENT`: the version with the password that applications use.
     #[default]
@@ -62,6 +63,7 @@ impl std::str::FromStr for Stage {
 
 /// The secret templates: patterns for the ids of secrets that the definitions do not name.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Templates {
     /// The template for the administrator, with the placeholders `{environment}` and `{build_id}`.
     pub admin: String,

@@ -35,6 +35,13 @@ fn source(name: &str, text: impl Into<String>) -> SourceText {
     }
 }
 
+/// Returns the default rules with a change.
+fn rules(change: impl FnOnce(&mut Rules)) -> Rules {
+    let mut rules = Rules::default();
+    change(&mut rules);
+    rules
+}
+
 fn pretty(definitions: &Definitions) -> String {
     serde_json::to_string_pretty(definitions).unwrap()
 }
@@ -109,13 +116,13 @@ fn several_files_are_merged() {
 fn mode_selects_the_definitions() {
     let both = format!("{A}\nrds_config = {{ {B} }}\n");
     for mode in [Mode::Standalone, Mode::Coupled] {
-        let rules = Rules { mode: Some(mode), ..Rules::default() };
+        let rules = rules(|rules| rules.mode = Some(mode));
         insta::assert_snapshot!(
             format!("mode__{mode}"),
             outcome(&[("both.tfvars", &both)], &rules)
         );
     }
-    let coupled = Rules { mode: Some(Mode::Coupled), ..Rules::default() };
+    let coupled = rules(|rules| rules.mode = Some(Mode::Coupled));
     insta::assert_snapshot!("mode__coupled_absent", outcome(&[("a.tfvars", A)], &coupled));
 }
 
@@ -158,17 +165,19 @@ connection_limit = 50
 #[test]
 fn configuration_sets_keys_and_names() {
     let text = r#"application_databases = { a = { database_name = "a-db", username = "a_user", size = 1 } }"#;
-    let rules = Rules { ignore_keys: vec!["size".to_owned()], ..Rules::default() };
+    let ignoring = |keys: &[&str]| {
+        rules(|rules| rules.ignore_keys = keys.iter().map(ToString::to_string).collect())
+    };
+    let mut rules = ignoring(&["size"]);
     insta::assert_snapshot!("rules__ignored_key", outcome(&[("a.tfvars", text)], &rules));
     let misspelt =
         format!("enviroment = \"dev\"\nenvironments = [\"dev\"]\necs_config = {{}}\n{text}");
     insta::assert_snapshot!("rules__misspelt", outcome(&[("a.tfvars", &misspelt)], &rules));
-    let own =
-        Rules { ignore_keys: vec!["size".to_owned(), "enviroment".to_owned()], ..rules.clone() };
+    let own = ignoring(&["size", "enviroment"]);
     assert_eq!(outcome(&[("a.tfvars", &misspelt)], &own), outcome(&[("a.tfvars", text)], &own));
-    let rules = Rules { naming_pattern: Some("^[a-z_]+$".to_owned()), ..rules };
+    rules.naming_pattern = Some("^[a-z_]+$".to_owned());
     insta::assert_snapshot!("rules__naming_pattern", outcome(&[("a.tfvars", text)], &rules));
-    let rules = Rules { naming_pattern: Some("[".to_owned()), ..rules };
+    rules.naming_pattern = Some("[".to_owned());
     insta::assert_snapshot!("rules__bad_pattern", outcome(&[("a.tfvars", text)], &rules));
 }
 

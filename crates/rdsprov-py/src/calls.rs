@@ -10,7 +10,7 @@ use pyo3::types::PyDict;
 use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::observed as core_observed;
 use rdsprov_core::operations::AccessQuery;
-use rdsprov_core::plan::{Plan as CorePlan, SavedPlan, SecretFindings, Step};
+use rdsprov_core::plan::{Plan as CorePlan, SecretFindings, Step};
 use rdsprov_core::session::{self, ApplyOptions, Completion, Frontend, Outcome, PlanSource};
 use rdsprov_core::step_result::{StepResult, StepStatus};
 use serde_json::{Value, json};
@@ -107,10 +107,9 @@ pub fn access(
     let pending = Arc::new(PendingException::default());
     let setup = Basis::new(definitions, &keywords)?.setup;
     let options = keywords.server(&pending)?;
-    let query = AccessQuery {
-        database: keywords.given::<String>("database")?.map(DatabaseName::new_unchecked),
-        role: keywords.given::<String>("role")?.map(RoleName::new_unchecked),
-    };
+    let mut query = AccessQuery::default();
+    query.database = keywords.given::<String>("database")?.map(DatabaseName::new_unchecked);
+    query.role = keywords.given::<String>("role")?.map(RoleName::new_unchecked);
     let report = wait::run_interruptible(py, &pending, || setup.access(&options, &query))?;
     AccessReport::new(py, &report.map_err(|error| errors::to_exception(py, &error))?)
 }
@@ -172,39 +171,28 @@ pub fn apply<'py>(
         None => options::environment_variable(py, "ALLOW_DB_PROVISION")?,
     };
     let definitions = plan.definitions.bind(py).get();
-    let setup =
-        definitions.setup(None, &[], None).map_err(|error| errors::to_exception(py, &error))?;
-    let origin = setup.origin_for(server.clone());
-    let plan_source = match SavedPlan::new(&plan.core, origin) {
-        Ok(saved) => PlanSource::Only(Box::new(saved)),
-        // The plan has refusals, and `prepare` below ends the run with them.
-        Err(_) => PlanSource::Any,
+    let to_exception = |error| errors::to_exception(py, &error);
+    let builder = definitions.builder(None, &[], None).map_err(to_exception)?;
+    let setup = builder.clone().build().map_err(to_exception)?;
+    let mut wanted = ApplyOptions::default();
+    wanted.server = options;
+    wanted.environment = Some(plan.core.environment.clone());
+    wanted.run_id = keywords.text("run_id")?;
+    wanted.audit_output = keywords.path("audit_output")?;
+    wanted.audit_ledger = keywords.path("audit_ledger")?;
+    wanted.actor = keywords.text("actor")?;
+    wanted.approver = keywords.text("approver")?;
+    wanted.request_id = keywords.text("request_id")?;
+    wanted.approval = approval;
+    wanted.plan_source = PlanSource::Plan {
+        plan: Box::new(plan.core.clone()),
+        origin: setup.origin_for(server.clone()),
     };
-    let wanted = ApplyOptions {
-        server: options,
-        environment: Some(plan.core.environment.clone()),
-        run_id: keywords.text("run_id")?,
-        audit_output: keywords.path("audit_output")?,
-        audit_ledger: keywords.path("audit_ledger")?,
-        actor: keywords.text("actor")?,
-        approver: keywords.text("approver")?,
-        request_id: keywords.text("request_id")?,
-        approval,
-        plan_source,
-        dry_run: keywords.given("dry_run")?.unwrap_or(false),
-        keep_going: !keywords.given("fail_fast")?.unwrap_or(true),
-    };
+    wanted.dry_run = keywords.given("dry_run")?.unwrap_or(false);
+    wanted.keep_going = !keywords.given("fail_fast")?.unwrap_or(true);
     let called = StepCallback { on_step: keywords.given("on_step")?, pending: pending.clone() };
-    let (config, refusals) = (setup.config.clone(), &plan.core.refusals);
-    let outcome = wait::run_to_completion(py, &pending, || async {
-        let prepare = |_| {
-            if refusals.is_empty() {
-                Ok(setup)
-            } else {
-                Err(session::Error::Refused(refusals.clone()))
-            }
-        };
-        session::apply(config, prepare, &wanted, &called, &pending.cancellation).await
+    let outcome = wait::run_to_completion(py, &pending, || {
+        session::apply(builder, &wanted, &called, &pending.cancellation)
     })?;
     let value = values::value(py, "_outcome", &described(&outcome, &plan.core.digest))?;
     let failure = outcome

@@ -14,7 +14,7 @@ use pythonize::pythonize;
 use rdsprov_core::config::Config;
 use rdsprov_core::definitions::{self as core, SourceText, Syntax};
 use rdsprov_core::error_code::ErrorCode;
-use rdsprov_core::session::{self, ConfigText, DefinitionOptions, Setup};
+use rdsprov_core::session::{self, ConfigText, DefinitionOptions, Setup, SetupBuilder};
 use serde_json::{Map, Value};
 
 use crate::errors;
@@ -58,11 +58,8 @@ struct Reading {
 impl Reading {
     fn prepare(self, py: Python<'_>) -> PyResult<(DefinitionOptions, Option<ConfigText>)> {
         let mode = self.mode.map(|text| text.parse()).transpose();
-        let options = DefinitionOptions {
-            environment: self.environment,
-            mode: mode.map_err(|error: String| errors::usage(py, &error))?,
-            adopt: self.adopt,
-        };
+        let mode = mode.map_err(|error: String| errors::usage(py, &error))?;
+        let options = definition_options(self.environment, mode, self.adopt);
         let config = match self.config {
             Some(path) => Some(path),
             None => options::variable(py, "config")?.map(PathBuf::from),
@@ -71,6 +68,18 @@ impl Reading {
             ConfigText::read(config.as_deref()).map_err(|e| errors::to_exception(py, &e))?;
         Ok((options, config))
     }
+}
+
+fn definition_options(
+    environment: Option<String>,
+    mode: Option<core::Mode>,
+    adopt: Vec<String>,
+) -> DefinitionOptions {
+    let mut options = DefinitionOptions::default();
+    options.environment = environment;
+    options.mode = mode;
+    options.adopt = adopt;
+    options
 }
 
 fn parsed(config: Option<&ConfigText>) -> Result<Config, session::Error> {
@@ -104,6 +113,30 @@ impl Definitions {
         Self::new(vec![source], options, config).map_err(|error| errors::to_exception(py, &error))
     }
 
+    /// Returns the inputs of a session. The arguments take precedence over those of the constructor.
+    pub fn builder(
+        &self,
+        environment: Option<String>,
+        adopt: &[String],
+        config: Option<ConfigText>,
+    ) -> Result<SetupBuilder, session::Error> {
+        let config = config.or_else(|| self.config.clone());
+        let options = self.options_with(environment, adopt);
+        let environment_of = |options: &DefinitionOptions| {
+            options.environment.clone().or_else(|| self.read.environment.clone())
+        };
+        // The same rules give the same definitions: they need not be read again.
+        let is_read = config == self.config
+            && options.adopt == self.options.adopt
+            && environment_of(&options) == environment_of(&self.options);
+        let builder = Setup::builder().config(parsed(config.as_ref())?).options(options);
+        Ok(if is_read {
+            builder.parsed(self.read.clone(), &self.sources)
+        } else {
+            builder.texts(self.sources.clone())
+        })
+    }
+
     /// Returns the setup of a session. The arguments take precedence over those of the constructor.
     pub fn setup(
         &self,
@@ -111,26 +144,7 @@ impl Definitions {
         adopt: &[String],
         config: Option<ConfigText>,
     ) -> Result<Setup, session::Error> {
-        let config = config.or_else(|| self.config.clone());
-        let options = self.options_with(environment, adopt);
-        let environment_of = |options: &DefinitionOptions| {
-            options.environment.clone().or_else(|| self.read.environment.clone())
-        };
-        let config_file = parsed(config.as_ref())?;
-        // The same rules give the same definitions: they need not be read again.
-        if config == self.config
-            && options.adopt == self.options.adopt
-            && environment_of(&options) == environment_of(&self.options)
-        {
-            let sha256 = core::sha256(&self.sources);
-            return Setup::with_definitions(
-                config_file,
-                self.read.clone(),
-                sha256,
-                options.environment.as_deref(),
-            );
-        }
-        Setup::new(config_file, &self.sources, &options)
+        self.builder(environment, adopt, config)?.build()
     }
 
     /// Returns the definitions, read and validated for an environment if there is one.
@@ -150,11 +164,10 @@ impl Definitions {
 
     /// Returns the options of the constructor, combined with those of a call.
     fn options_with(&self, environment: Option<String>, adopt: &[String]) -> DefinitionOptions {
-        DefinitionOptions {
-            environment: environment.or_else(|| self.options.environment.clone()),
-            mode: self.options.mode,
-            adopt: self.options.adopt.iter().chain(adopt).cloned().collect(),
-        }
+        let mut options = self.options.clone();
+        options.environment = environment.or(options.environment);
+        options.adopt.extend_from_slice(adopt);
+        options
     }
 
     fn json(&self) -> String {
@@ -416,7 +429,7 @@ pub fn restore_definitions(
     };
     let sources = sources.into_iter().map(source).collect::<Result<_, String>>().map_err(wrong)?;
     let mode = mode.map(|text| text.parse()).transpose().map_err(wrong)?;
-    let options = DefinitionOptions { environment, mode, adopt };
+    let options = definition_options(environment, mode, adopt);
     let config = config.map(|(path, text)| ConfigText { path, text });
     Definitions::new(sources, options, config).map_err(|error| errors::to_exception(py, &error))
 }

@@ -99,11 +99,8 @@ impl<'a> From<&'a DefinitionError> for Problem<'a> {
 
 impl<'a> From<&'a Unreadable> for Problem<'a> {
     fn from(error: &'a Unreadable) -> Self {
-        let (Unreadable::Syntax { path }
-        | Unreadable::Twice { path }
-        | Unreadable::System { path, .. }) = error;
         let problem = Diagnostic::new(error.code(), error, error.hints());
-        Self { file: Some(path), ..Self::without_position(&problem) }
+        Self { file: Some(error.path()), ..Self::without_position(&problem) }
     }
 }
 

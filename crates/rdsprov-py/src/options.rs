@@ -13,8 +13,6 @@ use pyo3::conversion::FromPyObjectOwned;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use rdsprov_core::config::TlsSection;
-use rdsprov_core::operations::ConnectionOverrides;
 use rdsprov_core::plan::Hazard;
 use rdsprov_core::session::{AdminAuth, ConfigText, Secrets, ServerOptions};
 
@@ -133,36 +131,33 @@ impl<'py> Keywords<'py> {
 
     /// Returns the options that concern the server and its secrets.
     pub fn server(&self, pending: &Arc<PendingException>) -> PyResult<ServerOptions> {
-        Ok(ServerOptions {
-            secrets: self.secrets(pending)?,
-            admin_secret: self.text("admin_secret")?,
-            admin_auth: match self.text("admin_auth")?.as_deref() {
-                None | Some("password") => AdminAuth::Password,
-                Some("iam") => AdminAuth::Iam,
-                Some(_) => {
-                    let message = "admin_auth: the values are password and iam";
-                    return Err(errors::usage(self.0.py(), message));
-                }
-            },
-            admin_user: self.text("admin_user")?,
-            secret_stage: self.word("secret_stage", "the stages are AWSCURRENT and AWSPENDING")?,
-            region: self.text("region")?,
-            overrides: ConnectionOverrides {
-                host: self.text("host")?,
-                port: self.port()?,
-                database: self.text("dbname")?,
-            },
-            tls: TlsSection {
-                mode: self.word("tls", "the modes are verify-full, require and disable")?,
-                ca_file: self.path("ca_file")?.map(Into::into),
-                client_cert: self.path("client_cert")?,
-                client_key: self.path("client_key")?,
-            },
-            verify_passwords: self
-                .word("verify_passwords", "the values are login, never and always-set")?,
-            build_id: self.text("build_id")?,
-            allow: self.allow()?,
-        })
+        let mut options = ServerOptions::default();
+        options.secrets = self.secrets(pending)?;
+        options.admin_secret = self.text("admin_secret")?;
+        options.admin_auth = match self.text("admin_auth")?.as_deref() {
+            None | Some("password") => AdminAuth::Password,
+            Some("iam") => AdminAuth::Iam,
+            Some(_) => {
+                let message = "admin_auth: the values are password and iam";
+                return Err(errors::usage(self.0.py(), message));
+            }
+        };
+        options.admin_user = self.text("admin_user")?;
+        options.secret_stage =
+            self.word("secret_stage", "the stages are AWSCURRENT and AWSPENDING")?;
+        options.region = self.text("region")?;
+        options.overrides.host = self.text("host")?;
+        options.overrides.port = self.port()?;
+        options.overrides.database = self.text("dbname")?;
+        options.tls.mode = self.word("tls", "the modes are verify-full, require and disable")?;
+        options.tls.ca_file = self.path("ca_file")?.map(Into::into);
+        options.tls.client_cert = self.path("client_cert")?;
+        options.tls.client_key = self.path("client_key")?;
+        options.verify_passwords =
+            self.word("verify_passwords", "the values are login, never and always-set")?;
+        options.build_id = self.text("build_id")?;
+        options.allow = self.allow()?;
+        Ok(options)
     }
 }
 

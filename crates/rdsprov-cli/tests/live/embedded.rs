@@ -7,19 +7,20 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use rdsprov_core::audit::Record;
-use rdsprov_core::config::{CaFile, TlsSection};
-use rdsprov_core::operations::ConnectionOverrides;
+use rdsprov_core::config::CaFile;
 use rdsprov_core::plan::{Plan, Step};
 use rdsprov_core::secret_id::SecretId;
 use rdsprov_core::secrets::{Secret, SecretError, SecretProvider, SourceError};
-use rdsprov_core::session::{
-    self, Cancellation, DefinitionOptions, Frontend, Secrets, ServerOptions, Setup,
-};
+use rdsprov_core::session::{self, Cancellation, Frontend, Secrets, Setup};
 use rdsprov_core::step_result::StepResult;
 use rdsprov_testkit::{HttpProxy, Reply, versions};
 use serde_json::json;
 
-use crate::fixture::{CANARY, Fixture, assert_no_password, assert_no_secret, expect};
+use crate::fixture::{CANARY, Fixture, assert_no_password, assert_no_secret, expect, password};
+
+/// The example of the documentation, compiled into this test program.
+#[path = "../../../../examples/rust/embed.rs"]
+mod example;
 
 /// The variables that turn this binary into the embedding program and control it.
 const PANICS_AT: &str = "RDSPROV_TEST_PANICS_AT";
@@ -111,34 +112,18 @@ fn ran_as_embedding() -> bool {
         _ => secrets.parse().unwrap(),
     };
     let ca_file = variable(CA_FILE).map(|path| CaFile::Path(path.into()));
-    let options = session::ApplyOptions {
-        server: ServerOptions {
-            secrets,
-            overrides: ConnectionOverrides {
-                host: variable(HOST),
-                port: variable(PORT).map(|port| port.parse().unwrap()),
-                database: None,
-            },
-            tls: TlsSection { ca_file, ..TlsSection::default() },
-            ..ServerOptions::default()
-        },
-        audit_output: Some("audit.csv".into()),
-        audit_ledger: Some("ledger.jsonl".into()),
-        ..session::ApplyOptions::default()
-    };
-    let setup = |config| {
-        let asked = DefinitionOptions {
-            environment: Some("dev".to_owned()),
-            ..DefinitionOptions::default()
-        };
-        let sources = session::read(&[definitions.into()], &config, &asked)?;
-        Setup::new(config, &sources, &asked)
-    };
-    let interruption = Cancellation::default();
+    let mut options = session::ApplyOptions::default();
+    options.server.secrets = secrets;
+    options.server.overrides.host = variable(HOST);
+    options.server.overrides.port = variable(PORT).map(|port| port.parse().unwrap());
+    options.server.tls.ca_file = ca_file;
+    options.audit_output = Some("audit.csv".into());
+    options.audit_ledger = Some("ledger.jsonl".into());
     let config = session::config(None).unwrap();
+    let setup = Setup::builder().config(config).environment("dev").files([definitions]);
+    let interruption = Cancellation::default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let outcome =
-        runtime.block_on(session::apply(config, setup, &options, &*frontend, &interruption));
+    let outcome = runtime.block_on(session::apply(setup, &options, &*frontend, &interruption));
     eprintln!("{outcome:?} {outcome:#?}");
     let first = outcome.result.as_ref().err().map(|error| -> &dyn Error { error });
     for cause in std::iter::successors(first, |cause| (*cause).source()) {
@@ -309,4 +294,50 @@ fn aws_messages_are_not_printed() {
         assert!(printed.contains(says), "{says}: {printed}");
     }
     assert_no_secret_kept(&fixture);
+}
+
+/// `examples/rust/embed.rs` plans, is stopped by the gate, and then applies the approved plan.
+#[test]
+fn example_program() {
+    const IS_EXAMPLE: &str = "RDSPROV_TEST_IS_EXAMPLE";
+    if std::env::var_os(IS_EXAMPLE).is_some() {
+        if let Err(error) = example::main() {
+            panic!("{}: {error}", error.code());
+        }
+        return;
+    }
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        let definitions =
+            "[application_databases.shop]\ndatabase_name = \"shop\"\nusername = \"shop_owner\"\n";
+        std::fs::write(fixture.path().join("shop.toml"), definitions).unwrap();
+        let admin: serde_json::Value =
+            serde_json::from_str(&fixture.server.admin_secret()).unwrap();
+        let secrets = json!({
+            "goldenpath/prod/rds/master": admin,
+            "goldenpath/prod/shop/postgres": {"password": password("shop")},
+        });
+        let run = |approval: &str| {
+            Command::new(std::env::current_exe().unwrap())
+                .args(["embedded::example_program", "--exact", "--nocapture"])
+                .current_dir(fixture.path())
+                .env(IS_EXAMPLE, "1")
+                .env("SHOP_SECRETS", secrets.to_string())
+                .env("SHOP_APPROVAL", approval)
+                .env("PGSSLROOTCERT", fixture.server.ca_file())
+                .output()
+                .unwrap()
+        };
+        let as_owner =
+            || fixture.server.sql_as("shop_owner", &password("shop"), "shop", "SELECT 1");
+        let refused = expect(&run(""), 101);
+        assert!(refused.contains("approval-missing"), "{refused}");
+        assert!(as_owner().is_err());
+        let applied = expect(&run("true"), 0);
+        for words in ["create_role", "Success", "Converged"] {
+            assert!(applied.contains(words), "{words}: {applied}");
+        }
+        as_owner().unwrap();
+        assert!(expect(&run("true"), 0).contains("NothingToDo"));
+    }
 }

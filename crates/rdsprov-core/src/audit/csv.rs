@@ -14,6 +14,7 @@ const HEADER: &str =
 
 /// A record cannot be written. Nothing is changed without a record.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AuditError {
     /// The file cannot be created or written.
     #[error("audit file {path} cannot be written: {source}")]

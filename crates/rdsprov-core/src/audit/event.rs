@@ -14,6 +14,7 @@ use crate::plan::{Step, Transaction};
 /// The command that a run executes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Command {
     /// Changes the server so that it matches the definitions.
     #[default]

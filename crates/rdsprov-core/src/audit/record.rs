@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The result of a step or of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Status {
     /// The change was committed, or the run has succeeded.
     Success,

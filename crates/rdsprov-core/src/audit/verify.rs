@@ -18,6 +18,7 @@ use crate::digest::sha256;
 /// A defect of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "error", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum IntegrityError {
     /// The line is not a record, and no `truncated` record follows it.
     NotARecord {

@@ -16,6 +16,7 @@ use crate::hint::{Hint, Opt, Part};
 /// How connections to the server are encrypted and verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum TlsMode {
     /// Encrypted, and the certificate and the host name of the server are verified.
     VerifyFull,
@@ -41,6 +42,7 @@ impl FromStr for TlsMode {
 /// The trusted certificates, if they are not those of the operating system and of Amazon.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "PathBuf")]
+#[non_exhaustive]
 pub enum CaFile {
     /// Only those of the operating system, like `sslrootcert=system` of libpq.
     System,
@@ -57,6 +59,7 @@ impl From<PathBuf> for CaFile {
 /// The TLS settings of one source: the options, the libpq variables, or `[tls]` of `rdsprov.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TlsSection {
     /// The mode, if this source sets it.
     pub mode: Option<TlsMode>,
@@ -102,7 +105,8 @@ impl TlsSection {
 /// ```
 /// use rdsprov_core::config::{CaFile, TlsMode, TlsSection, TlsSettings};
 /// let libpq = TlsSection::from_libpq(|name| (name == "PGSSLROOTCERT").then(|| "system".into()));
-/// let file = TlsSection { ca_file: Some(CaFile::Path("ca.pem".into())), ..TlsSection::default() };
+/// let mut file = TlsSection::default();
+/// file.ca_file = Some(CaFile::Path("ca.pem".into()));
 /// let settings = TlsSettings::new(TlsSection::default(), libpq, file).unwrap();
 /// assert_eq!(settings.mode, TlsMode::VerifyFull);
 /// assert_eq!(settings.ca_file, Some(CaFile::System));
@@ -128,6 +132,7 @@ pub struct ClientCertificate {
 
 /// The TLS settings contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TlsSettingsError {
     /// The mode does not verify the server certificate, and a CA file is given.
     #[error("a CA file is given, but TLS mode `require` does not verify the server certificate")]
@@ -180,6 +185,7 @@ fn noun(option: Opt) -> &'static str {
 
 /// A place that TLS settings come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SettingOrigin {
     /// The options of the front end, or their `RDSPROV_` variables.
     Options,

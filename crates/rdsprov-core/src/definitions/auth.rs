@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// How the role of an application authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Auth {
     /// With the password in its secret.
     Password,

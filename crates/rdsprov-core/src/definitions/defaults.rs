@@ -15,6 +15,7 @@ use crate::setting::Parameter;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs, reason = "the keys of an application, see `Application`")]
+#[non_exhaustive]
 pub struct Defaults {
     pub access_level: Option<AccessLevel>,
     #[serde(deserialize_with = "names")]
@@ -39,8 +40,11 @@ impl Defaults {
     ///
     /// ```
     /// use rdsprov_core::definitions::Defaults;
-    /// let entry = Defaults { createdb: Some(true), ..Defaults::default() };
-    /// let site = Defaults { createdb: Some(false), adopt: Some(true), ..Defaults::default() };
+    ///
+    /// let mut entry = Defaults::default();
+    /// entry.createdb = Some(true);
+    /// let mut site = Defaults::default();
+    /// (site.createdb, site.adopt) = (Some(false), Some(true));
     /// let merged = entry.or(&site);
     /// assert_eq!((merged.createdb, merged.adopt), (Some(true), Some(true)));
     /// ```

@@ -11,6 +11,7 @@ use super::defaults::Defaults;
 
 /// The settings for reading definitions files, from `rdsprov.toml` and the options.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Rules {
     /// Where to look for `application_databases`; `None` looks in both places, and rejects a
     /// file that uses both.
@@ -47,6 +48,7 @@ pub const DEFAULT_NAMING_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_-]*$";
 /// The place of `application_databases` in a definitions file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Mode {
     /// At the top level of the file.
     Standalone,

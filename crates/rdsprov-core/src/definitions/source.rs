@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 /// The syntax of a definitions file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Syntax {
     /// HCL, as in `*.tfvars` of Terraform.
     Hcl,

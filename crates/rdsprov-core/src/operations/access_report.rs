@@ -18,6 +18,7 @@ const ACCESS_REPORT: &str = include_str!("../server/queries/access_report.sql");
 
 /// The part of the access report that the caller wants.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct AccessQuery {
     /// The only database of the report; `None` means all managed databases.
     pub database: Option<DatabaseName>,

@@ -18,7 +18,7 @@ use crate::probe::Probe;
 use crate::secret_id::{SecretId, Stage};
 use crate::secrets::scram::{ITERATIONS, NoRandomness};
 use crate::secrets::validate::{FetchedSecrets, foreign_endpoints, lookup, validate};
-use crate::secrets::{Password, Secret, SecretError, SecretSource, SourceError};
+use crate::secrets::{Password, Secret, SecretError, SecretSource, SourceError, TokenSource};
 use crate::server::Tls;
 use crate::server::apply::{ExecuteOptions, ExecutionOutcome, apply, outcome_not_started};
 use crate::server::connect::{ConnectError, Credentials, Endpoint, Session, describe_error};
@@ -35,21 +35,22 @@ const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
 const DEFAULT_PORT: u16 = 5432;
 
 /// How the administrator authenticates.
+#[non_exhaustive]
 pub enum AdminCredentials {
     /// The secret contains the password and the role, and usually the host and the port.
     Secret(SecretId),
     /// IAM tokens for a role. The host must be in [`ConnectionOverrides`].
-    #[cfg(feature = "aws")]
     Token {
         /// The role that logs in.
         user: RoleName,
         /// The AWS credentials and the region that sign the tokens.
-        source: crate::secrets::token::TokenSource,
+        source: TokenSource,
     },
 }
 
 /// Values from the options that take precedence over those of the administrator's secret.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct ConnectionOverrides {
     /// The host name or IP address of the server.
     pub host: Option<String>,
@@ -61,6 +62,7 @@ pub struct ConnectionOverrides {
 
 /// A run cannot make a plan.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RunError {
     /// The source provides no secrets.
     #[error(transparent)]
@@ -83,7 +85,6 @@ pub enum RunError {
         key: &'static str,
     },
     /// The administrator logs in with an IAM token, and no option names the host.
-    #[cfg(feature = "aws")]
     #[error("the host of the server is not known")]
     NoHost,
     /// No password could be generated.
@@ -96,7 +97,6 @@ pub enum RunError {
     #[error(transparent)]
     Observe(#[from] ObserveError),
     /// The passwords cannot be rotated.
-    #[cfg(feature = "aws")]
     #[error(transparent)]
     Rotation(#[from] crate::rotation::RotationError),
     /// The server did not grant the lock.
@@ -112,12 +112,10 @@ impl RunError {
             Self::Source(error) => error.code(),
             Self::AdminSecret { error, .. } => error.code(),
             Self::AdminSecretIncomplete { .. } => ErrorCode::AdminSecretIncomplete,
-            #[cfg(feature = "aws")]
             Self::NoHost => ErrorCode::NoHost,
             Self::NoRandomness(_) => ErrorCode::NoRandomBytes,
             Self::Connect(error) => error.code(),
             Self::Observe(error) => error.code(),
-            #[cfg(feature = "aws")]
             Self::Rotation(error) => error.code(),
             Self::Lock(_) => ErrorCode::LockUnavailable,
         }
@@ -140,12 +138,10 @@ impl RunError {
                 format!("add `{key}` to the secret, or name another one with "),
                 Opt::AdminSecret
             ]],
-            #[cfg(feature = "aws")]
             Self::NoHost => vec![hint!["name the host with ", Opt::Host]],
             Self::NoRandomness(_) => vec!["check `/dev/urandom` on this machine".into()],
             Self::Connect(error) => error.hints(),
             Self::Observe(error) => error.hints(),
-            #[cfg(feature = "aws")]
             Self::Rotation(error) => error.hints(),
             Self::Lock(_) => {
                 vec!["check that the administrator may connect to the database `postgres`".into()]
@@ -173,7 +169,6 @@ impl AdminConnection {
     ) -> Result<Self, RunError> {
         let ids = match &login {
             AdminCredentials::Secret(id) => BTreeMap::from([(id.clone(), Stage::Current)]),
-            #[cfg(feature = "aws")]
             AdminCredentials::Token { .. } => BTreeMap::new(),
         };
         let fetched = source.fetch(&ids).await?;
@@ -202,7 +197,6 @@ impl AdminConnection {
                 };
                 (admin, administrator.dbname)
             }
-            #[cfg(feature = "aws")]
             AdminCredentials::Token { user, source } => {
                 let admin = Endpoint {
                     host: overrides.host.ok_or(RunError::NoHost)?,
@@ -265,7 +259,6 @@ impl Provisioner {
             desired.secrets().into_iter().map(|id| (id.clone(), stage)).collect();
         match &login {
             AdminCredentials::Secret(id) => drop(wanted.insert(id.clone(), Stage::Current)),
-            #[cfg(feature = "aws")]
             AdminCredentials::Token { .. } => {}
         }
         let mut fetched = source.fetch(&wanted).await?;

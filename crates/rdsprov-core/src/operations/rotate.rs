@@ -20,7 +20,7 @@ use crate::observed::{Observed, PasswordCheck};
 use crate::plan::rotation::{ActivePassword, RotationState, restore};
 use crate::plan::{Action, Plan, Refusal, RefusalKind, SecretFindings, Step, Transaction};
 use crate::rotation::{Rotation, RotationError};
-use crate::secrets::aws::SecretsManager;
+use crate::secrets::SecretsManager;
 use crate::secrets::validate::mismatches;
 use crate::secrets::{
     Password, RotationOwner, Secret, SecretError, SecretSource, Stages, Version, VersionsError,
@@ -56,6 +56,7 @@ struct Candidate {
 
 /// Options for the execution of a rotation.
 #[derive(Default)]
+#[non_exhaustive]
 pub struct RotateOptions<'a> {
     /// Called after the steps of each password.
     pub report: Option<&'a Report<'a>>,

@@ -48,6 +48,7 @@ pub struct SavedPlan {
 
 /// A plan cannot be saved, or a saved plan cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SavedPlanError {
     /// The plan contains refusals.
     #[error("a plan with refusals cannot be saved")]

@@ -27,6 +27,7 @@ use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 #[allow(missing_docs, reason = "the names say what each does")]
+#[non_exhaustive]
 pub enum Action {
     CreateRole,
     AlterRole,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::Duration;
 
-pub use aws_config::SdkConfig;
+pub(crate) use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::provider::error::CredentialsError;
@@ -61,7 +61,7 @@ pub struct SecretsManager {
 /// `region` takes precedence over the environment. `AWS_ENDPOINT_URL` replaces the
 /// endpoint of AWS. The SDK makes up to three attempts per call, with backoff;
 /// `AWS_MAX_ATTEMPTS` changes the number.
-pub async fn configuration(region: Option<String>) -> SdkConfig {
+pub(crate) async fn configuration(region: Option<String>) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -78,7 +78,7 @@ impl SecretsManager {
     ///
     /// # Errors
     /// Returns [`SourceError::NoRegion`] if the configuration has no region.
-    pub fn new(configuration: &SdkConfig) -> Result<Self, SourceError> {
+    pub(crate) fn new(configuration: &SdkConfig) -> Result<Self, SourceError> {
         let region = configuration.region().ok_or(SourceError::NoRegion)?.to_string();
         Ok(Self { client: Client::new(configuration), region })
     }

@@ -58,7 +58,6 @@ impl SecretSource {
     pub async fn create(&self, secret: &Secret) -> Result<(), SecretError> {
         match self {
             Self::Files(directory) => files::create(directory, &secret.id, &secret.to_json()?),
-            #[cfg(feature = "aws")]
             Self::Aws(manager) => manager.create(&secret.id, &secret.to_json()?).await,
             Self::Own(_) => Err(SecretError::not_created(
                 &secret.id,

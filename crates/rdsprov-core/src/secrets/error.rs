@@ -9,6 +9,7 @@ use crate::secret_id::SecretId;
 /// A secret cannot be read, used or written. No variant contains any part of its value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages describe them, and `id` is the id of the secret")]
+#[non_exhaustive]
 pub enum SecretError {
     #[error("secret {id} does not exist{}", in_region(.region.as_ref()))]
     Missing { id: SecretId, region: Option<String> },
@@ -148,6 +149,7 @@ fn in_region(region: Option<&String>) -> String {
 
 /// A source of secrets cannot provide any secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SourceError {
     /// No option, variable, profile or file names the AWS region.
     #[error("the AWS region is not known")]
@@ -167,6 +169,9 @@ pub enum SourceError {
         /// The error code of AWS.
         code: String,
     },
+    /// The program contains no AWS SDK.
+    #[error("this program was built without support for AWS Secrets Manager")]
+    AwsNotSupported,
     /// The secret provider of the embedding program failed.
     #[error("the secrets cannot be provided: {reason}")]
     Provider {
@@ -191,7 +196,7 @@ impl SourceError {
             Self::NoRegion => ErrorCode::NoAwsRegion,
             Self::NoCredentials | Self::Credentials { .. } => ErrorCode::NoAwsCredentials,
             Self::CredentialsRejected { .. } => ErrorCode::AwsCredentialsRejected,
-            Self::Provider { .. } => ErrorCode::SecretSourceFailed,
+            Self::AwsNotSupported | Self::Provider { .. } => ErrorCode::SecretSourceFailed,
             Self::Unreachable { .. } => ErrorCode::SecretsManagerUnreachable,
         }
     }
@@ -212,6 +217,9 @@ impl SourceError {
             }
             Self::CredentialsRejected { .. } => {
                 vec!["renew the credentials, or use other ones".into()]
+            }
+            Self::AwsNotSupported => {
+                vec![hint!["build the program with AWS, or use ", (Opt::Secrets, "file:DIR")]]
             }
             Self::Provider { .. } => {
                 vec![hint!["correct the provider of secrets that ", Opt::Secrets, " names"]]

@@ -4,7 +4,7 @@
 //! (`scram`). This module must not know connections to PostgreSQL or front ends.
 
 #[cfg(feature = "aws")]
-pub mod aws;
+pub(crate) mod aws;
 #[cfg(feature = "postgres")]
 mod create;
 mod error;
@@ -12,28 +12,40 @@ mod error;
 mod files;
 #[cfg(feature = "postgres")]
 mod generate;
+#[cfg(all(feature = "postgres", not(feature = "aws")))]
+pub(crate) mod no_aws;
 mod parse;
 mod password;
 #[cfg(feature = "postgres")]
 pub mod scram;
 mod secret;
+#[cfg(feature = "aws")]
+mod signer;
 #[cfg(feature = "postgres")]
 mod source;
-#[cfg(feature = "aws")]
-pub mod token;
+#[cfg(feature = "postgres")]
+mod token;
 #[cfg(feature = "postgres")]
 pub(crate) mod validate;
 #[cfg(feature = "aws")]
 mod versions;
 
-#[cfg(feature = "aws")]
+#[cfg(feature = "postgres")]
+pub use aws::SecretsManager;
+#[cfg(feature = "postgres")]
 pub(crate) use error::region_hint;
 pub use error::{SecretError, SourceError};
 #[cfg(feature = "postgres")]
 pub use generate::GENERATED_LENGTH;
+#[cfg(all(feature = "postgres", not(feature = "aws")))]
+pub(crate) use no_aws as aws;
+#[cfg(all(feature = "postgres", not(feature = "aws")))]
+use no_aws as signer;
 pub use password::{Password, PasswordProblem};
 pub use secret::Secret;
 #[cfg(feature = "postgres")]
 pub use source::{SecretProvider, SecretSource};
+#[cfg(feature = "postgres")]
+pub use token::{TokenError, TokenSource};
 #[cfg(feature = "aws")]
 pub(crate) use versions::{RotationOwner, Stages, Version, VersionsError};

@@ -24,6 +24,7 @@ pub struct Password(Zeroizing<String>);
 
 /// A text cannot be used as a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PasswordProblem {
     /// It is empty: PostgreSQL would silently clear the role's password.
     #[error("is empty")]

@@ -5,6 +5,7 @@ use crate::secret_id::SecretId;
 
 /// The content of a secret, as far as rdsprov uses it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Secret {
     /// The id with which the secret was fetched.
     pub id: SecretId,

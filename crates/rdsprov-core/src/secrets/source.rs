@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-#[cfg(feature = "aws")]
-use super::aws;
+use super::SecretsManager;
 use super::error::{SecretError, SourceError};
 use super::files;
 use super::secret::Secret;
@@ -13,12 +12,12 @@ use crate::secret_id::{SecretId, Stage};
 
 /// The source from which a run fetches its secrets.
 #[derive(Clone)]
+#[non_exhaustive]
 pub enum SecretSource {
     /// A directory of JSON files, with the file `<id>.json` for each secret.
     Files(PathBuf),
     /// AWS Secrets Manager in one region.
-    #[cfg(feature = "aws")]
-    Aws(aws::SecretsManager),
+    Aws(SecretsManager),
     /// A source that the embedding program implements.
     Own(Arc<dyn SecretProvider>),
 }
@@ -64,7 +63,6 @@ impl SecretSource {
                 .iter()
                 .map(|(id, stage)| (id.clone(), files::read(directory, id, *stage)))
                 .collect()),
-            #[cfg(feature = "aws")]
             Self::Aws(manager) => manager.fetch(wanted).await,
             Self::Own(provider) => wanted
                 .iter()

@@ -1,33 +1,22 @@
 //! IAM tokens, which Amazon RDS accepts instead of a password.
 //!
-//! A token is a request to the service `rds-db` that is signed with AWS credentials and never sent.
+//! The AWS SDK signs them in [`super::signer`]. Without the feature `aws`, no [`TokenSource`] can be
+//! created.
 
-use std::time::{Duration, SystemTime};
-
-use aws_config::SdkConfig;
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
-use aws_sigv4::http_request::{
-    SignableBody, SignableRequest, SignatureLocation, SigningParams, SigningSettings, sign,
-};
-use aws_sigv4::sign::v4;
-
+use super::aws::SdkConfig;
+use super::signer::Signer;
 use super::{Password, region_hint};
 use crate::error_code::ErrorCode;
-use crate::hint::Hint;
-
-/// How long a login accepts a token. Its expiry does not end open connections.
-const EXPIRES_IN: Duration = Duration::from_secs(15 * 60);
+use crate::hint;
+use crate::hint::{Hint, Opt};
 
 /// Creates IAM tokens with the AWS credentials of a configuration.
 #[derive(Debug, Clone)]
-pub struct TokenSource {
-    region: String,
-    credentials: SharedCredentialsProvider,
-}
+pub struct TokenSource(Signer);
 
 /// An IAM token cannot be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenError {
     /// The signature of a token contains the region, and none is known.
     #[error("the AWS region is not known, and an IAM token requires it")]
@@ -35,6 +24,9 @@ pub enum TokenError {
     /// The AWS SDK found no credentials, or their source failed.
     #[error("no AWS credentials for an IAM token: {0}")]
     NoCredentials(String),
+    /// The program contains no AWS SDK.
+    #[error("this program was built without support for AWS, and an IAM token requires it")]
+    AwsNotSupported,
     /// The AWS SDK cannot sign the request.
     #[error("an IAM token cannot be signed: {0}")]
     Signing(String),
@@ -47,7 +39,7 @@ impl TokenError {
         match self {
             Self::NoRegion => ErrorCode::NoAwsRegion,
             Self::NoCredentials(_) => ErrorCode::NoAwsCredentials,
-            Self::Signing(_) => ErrorCode::TokenSigningFailed,
+            Self::AwsNotSupported | Self::Signing(_) => ErrorCode::TokenSigningFailed,
         }
     }
 
@@ -56,6 +48,9 @@ impl TokenError {
     pub fn hints(&self) -> Vec<Hint> {
         vec![match self {
             Self::NoRegion => region_hint(),
+            Self::AwsNotSupported => {
+                hint!["build the program with AWS, or use ", (Opt::AdminAuth, "password")]
+            }
             Self::NoCredentials(_) | Self::Signing(_) => {
                 "check the environment variables, the AWS profile or the IAM role that provides \
                  the credentials"
@@ -69,105 +64,22 @@ impl TokenSource {
     /// Takes the region and the credentials provider from a configuration.
     ///
     /// # Errors
-    /// Returns an error if the configuration has no region or no credentials provider.
-    pub fn new(config: &SdkConfig) -> Result<Self, TokenError> {
-        let region = config.region().ok_or(TokenError::NoRegion)?.to_string();
-        let credentials = config.credentials_provider().ok_or_else(|| {
-            TokenError::NoCredentials("no credential provider is configured".to_owned())
-        })?;
-        Ok(Self { region, credentials })
+    /// Returns an error if the configuration has no region or no credentials provider, or without
+    /// the feature `aws`.
+    pub(crate) fn new(config: &SdkConfig) -> Result<Self, TokenError> {
+        Signer::new(config).map(Self)
     }
 
     /// Returns a token for one role on one server; it is valid for 15 minutes.
     ///
     /// # Errors
     /// Returns an error if the credentials are not available, or if the request cannot be signed.
-    pub async fn token(&self, host: &str, port: u16, role: &str) -> Result<Password, TokenError> {
-        let credentials = self
-            .credentials
-            .provide_credentials()
-            .await
-            .map_err(|error| TokenError::NoCredentials(error.to_string()))?;
-        signed_token(&self.region, credentials, SystemTime::now(), host, port, role)
-    }
-}
-
-/// Percent-encodes all bytes except the unreserved characters of RFC 3986.
-fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |encoded, byte| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-            encoded + char::from(byte).encode_utf8(&mut [0; 4])
-        }
-        _ => format!("{encoded}%{byte:02X}"),
-    })
-}
-
-fn signed_token(
-    region: &str,
-    credentials: Credentials,
-    now: SystemTime,
-    host: &str,
-    port: u16,
-    role: &str,
-) -> Result<Password, TokenError> {
-    let failed = |error: &dyn ToString| TokenError::Signing(error.to_string());
-    let mut settings = SigningSettings::default();
-    settings.expires_in = Some(EXPIRES_IN);
-    settings.signature_location = SignatureLocation::QueryParams;
-    let identity = credentials.into();
-    let parameters: SigningParams<'_> = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(region)
-        .name("rds-db")
-        .time(now)
-        .settings(settings)
-        .build()
-        .map_err(|error| failed(&error))?
-        .into();
-    let address = format!("{host}:{port}/?Action=connect&DBUser={}", percent_encoded(role));
-    let url = format!("https://{address}");
-    let request = SignableRequest::new("GET", &url, std::iter::empty(), SignableBody::Bytes(&[]))
-        .map_err(|error| failed(&error))?;
-    let (instructions, _) =
-        sign(request, &parameters).map_err(|error| failed(&error))?.into_parts();
-    let token = instructions
-        .params()
-        .iter()
-        .fold(address, |token, (name, value)| format!("{token}&{name}={}", percent_encoded(value)));
-    Password::new(token).map_err(|problem| failed(&problem))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn token(secret: &str, at: u64, role: &str) -> String {
-        let credentials = Credentials::new("akid", secret, None, None, "a test");
-        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(at);
-        let host = "prod-instance.us-east-1.rds.amazonaws.com";
-        signed_token("us-east-1", credentials, at, host, 3306, role).unwrap().expose().to_owned()
-    }
-
-    /// The two examples from the tests of the AWS SDKs.
-    #[test]
-    fn aws_sdk_examples() {
-        let signature = |token: &str| token.split("X-Amz-Signature=").nth(1).unwrap().to_owned();
-        assert_eq!(
-            signature(&token("secret", 1_724_709_600, "peccy")),
-            "dd0cba843009474347af724090233265628ace491ea17ce3eb3da098b983ad89"
-        );
-        let older = token("skid", 1_478_540_373, "someusername");
-        assert_eq!(
-            signature(&older),
-            "d1138cdbc0ca63eec012ec0fc6c2267e03642168f5884a7795320d4c18374c61"
-        );
-        let start =
-            "prod-instance.us-east-1.rds.amazonaws.com:3306/?Action=connect&DBUser=someusername&";
-        assert!(older.starts_with(start), "{older}");
-    }
-
-    #[test]
-    fn role_names_are_percent_encoded() {
-        assert!(token("skid", 0, "Ada & Bo/ü").contains("DBUser=Ada%20%26%20Bo%2F%C3%BC&"));
+    pub(crate) async fn token(
+        &self,
+        host: &str,
+        port: u16,
+        role: &str,
+    ) -> Result<Password, TokenError> {
+        self.0.token(host, port, role).await
     }
 }

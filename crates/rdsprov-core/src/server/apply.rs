@@ -31,6 +31,7 @@ pub struct ExecutionOutcome {
 
 /// A failure that a test injects instead of a statement, to verify how interrupted runs end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "test-faults"), allow(dead_code, reason = "only tests inject faults"))]
 pub enum Fault {
     /// The run ends and sends nothing to the server, as after SIGKILL.
     Killed,
@@ -47,16 +48,27 @@ pub type Report<'a> = dyn Fn(&[Step], &[StepResult]) + Sync + 'a;
 
 /// Options for the execution of a plan.
 #[derive(Default)]
+#[non_exhaustive]
 pub struct ExecuteOptions<'a> {
     /// Whether the transactions of other databases are executed after one has failed.
     pub keep_going: bool,
-    /// Called before each statement; for tests.
-    pub interrupt: Option<&'a Interrupt<'a>>,
+    /// Called before each statement. Only tests set it.
+    pub(crate) interrupt: Option<&'a Interrupt<'a>>,
     /// Called after each transaction.
     pub report: Option<&'a Report<'a>>,
     /// Ends the run when the value becomes `true`: the current statement is cancelled, and its
     /// transaction is rolled back.
     pub stop: Option<watch::Receiver<bool>>,
+}
+
+#[cfg(feature = "test-faults")]
+#[doc(hidden)]
+impl<'a> ExecuteOptions<'a> {
+    /// Returns options for a test that injects faults.
+    #[must_use]
+    pub fn interrupted_by(interrupt: &'a Interrupt<'a>) -> Self {
+        Self { interrupt: Some(interrupt), ..Self::default() }
+    }
 }
 
 /// Why a transaction failed.

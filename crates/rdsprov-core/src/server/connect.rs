@@ -15,33 +15,27 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, NoTls, Socket};
 
 use super::auth_guard::{AuthGuardConnector, is_cleartext_request};
-#[cfg(feature = "aws")]
-use super::tls::Peer;
-use super::tls::{Identity, Protection, Tls, TlsProblem};
+use super::tls::{Identity, Peer, Protection, Tls, TlsProblem};
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
 use crate::name::{DatabaseName, RoleName};
-use crate::secrets::Password;
-#[cfg(feature = "aws")]
-use crate::secrets::token::{TokenError, TokenSource};
+use crate::secrets::{Password, TokenError, TokenSource};
 
 /// A connection cannot be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConnectError {
     /// No IAM token could be created.
-    #[cfg(feature = "aws")]
     #[error(transparent)]
     Token(#[from] TokenError),
     /// TLS is disabled, and an IAM token is sent in cleartext.
-    #[cfg(feature = "aws")]
     #[error("an IAM token cannot be sent to {host} without TLS")]
     TokenWithoutTls {
         /// The name or address of the host.
         host: String,
     },
     /// The server is not verified, and could use the IAM token to log in elsewhere.
-    #[cfg(feature = "aws")]
     #[error("an IAM token cannot be sent to {host}: TLS mode `require` does not verify the server")]
     TokenToUnverifiedServer {
         /// The name or address of the host.
@@ -100,9 +94,7 @@ impl ConnectError {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
-            #[cfg(feature = "aws")]
             Self::Token(error) => error.code(),
-            #[cfg(feature = "aws")]
             Self::TokenWithoutTls { .. } | Self::TokenToUnverifiedServer { .. } => {
                 ErrorCode::TokenNeedsTls
             }
@@ -134,9 +126,7 @@ impl ConnectError {
     #[must_use]
     pub fn hints(&self) -> Vec<Hint> {
         vec![match self {
-            #[cfg(feature = "aws")]
             Self::Token(error) => return error.hints(),
-            #[cfg(feature = "aws")]
             Self::TokenWithoutTls { .. } | Self::TokenToUnverifiedServer { .. } => {
                 hint!["use ", (Opt::Tls, "verify-full")]
             }
@@ -181,6 +171,7 @@ impl ConnectError {
 /// What is known about the cause of a rejected connection beyond its SQLSTATE. PostgreSQL has one SQLSTATE for
 /// several causes; its English messages tell them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RejectionCause {
     /// The TCP connection was accepted, and nothing was received in time.
     NoResponse,
@@ -264,7 +255,6 @@ pub enum Credentials {
     /// A password, which is never sent in cleartext over TLS.
     Password(Password),
     /// IAM tokens, of which each connection gets a new one.
-    #[cfg(feature = "aws")]
     Token(TokenSource),
 }
 
@@ -331,7 +321,6 @@ impl Endpoint {
     pub(crate) async fn log_in(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
         let password = match &self.credentials {
             Credentials::Password(password) => password.clone(),
-            #[cfg(feature = "aws")]
             Credentials::Token(source) => {
                 match &self.tls.0 {
                     Protection::Disabled => {
@@ -407,7 +396,6 @@ impl Endpoint {
                         timeout(CONNECT_TIMEOUT, open(&config, guarded, &notices)).await
                     }
                     // RDS requests an IAM token as a cleartext password, so the guard is not used.
-                    #[cfg(feature = "aws")]
                     Credentials::Token(_) => {
                         timeout(CONNECT_TIMEOUT, open(&config, connector, &notices)).await
                     }

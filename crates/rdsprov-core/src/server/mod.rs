@@ -14,10 +14,11 @@ pub(crate) mod slots;
 pub(crate) mod snapshot;
 mod tls;
 
-pub use apply::{ExecuteOptions, ExecutionOutcome, Fault, Interrupt, Report, apply};
-pub use connect::{ConnectError, Credentials, Endpoint, RejectionCause, Session};
+pub use apply::{ExecuteOptions, ExecutionOutcome, Report};
+#[cfg(feature = "test-faults")]
+#[doc(hidden)]
+pub use apply::{Fault, Interrupt};
+pub use connect::{ConnectError, RejectionCause};
 pub use lock::Lock;
-pub use observe::observe;
-pub use slots::RunSlots;
 pub use snapshot::ObserveError;
 pub use tls::{BundledCertificates, Tls, TlsError, TlsProblem};

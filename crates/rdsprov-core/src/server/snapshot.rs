@@ -12,6 +12,7 @@ pub(crate) const CONNECTIONS: usize = 8;
 
 /// The server cannot be observed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ObserveError {
     /// The connection failed.
     #[error(transparent)]

@@ -12,15 +12,15 @@ use super::error::{Error, Kind};
 use super::frontend::Frontend;
 use super::open::ServerOptions;
 use super::records::Records;
-use super::setup::{Delegation, Setup};
+use super::setup::{Delegation, Setup, SetupBuilder};
 use crate::audit::{
     Attribution, Command, Event, EventRecorder, FailureCodes, LedgerHead, Record, RunContext,
     Status,
 };
-use crate::config::Config;
+use crate::config::{AuditSection, Config};
 use crate::gate::{Approval, GateError};
 use crate::operations::Planned;
-use crate::plan::{Plan, SavedPlan, Step};
+use crate::plan::{Origin, Plan, SavedPlan, Step};
 use crate::server::{self, Lock};
 use crate::step_result::StepResult;
 
@@ -28,8 +28,8 @@ use crate::step_result::StepResult;
 const MAX_PLANS: usize = 2;
 
 /// The options of `apply`, `delegate` and `rotate`.
-#[derive(Debug, Clone)]
-#[cfg_attr(feature = "aws", derive(Default))]
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct ApplyOptions {
     /// The options for server, secrets and build id.
     pub server: ServerOptions,
@@ -59,21 +59,31 @@ pub struct ApplyOptions {
 
 /// The plan that a run may execute.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub enum PlanSource {
     /// Any plan that the run makes.
     #[default]
     Any,
     /// The saved plan in a file. The run fails if its own plan differs.
     File(PathBuf),
-    /// This saved plan. The run fails if its own plan differs.
-    Only(Box<SavedPlan>),
+    /// A plan that this program has made. The run fails if its own plan differs, or, before it
+    /// contacts anything, if this plan contains refusals.
+    Plan {
+        /// The plan.
+        plan: Box<Plan>,
+        /// The server and the definitions that the plan was made for: see [`Setup::origin`].
+        origin: Origin,
+    },
 }
 
 impl PlanSource {
     fn read(&self) -> Result<Option<SavedPlan>, Error> {
         match self {
             Self::Any => Ok(None),
-            Self::Only(plan) => Ok(Some((**plan).clone())),
+            Self::Plan { plan, origin } => {
+                no_refusals(plan)?;
+                Ok(Some(SavedPlan::new(plan, origin.clone())?))
+            }
             Self::File(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|source| Error::PlanUnreadable { path: path.clone(), source })?;
@@ -98,6 +108,7 @@ pub enum Completion {
 
 /// The result of a run, with everything that it recorded.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Outcome {
     /// How the run succeeded, or why it failed.
     pub result: Result<Completion, Error>,
@@ -151,15 +162,16 @@ impl Operation<'_> {
 
 /// Changes a server to its desired state, and records the run.
 ///
-/// This function calls `setup`, so that its errors are recorded, too.
+/// This function builds the setup, so that its errors are recorded, too.
 pub async fn apply<F: Frontend>(
-    config: Config,
-    setup: impl FnOnce(Config) -> Result<Setup, Error>,
+    setup: SetupBuilder,
     options: &ApplyOptions,
     frontend: &F,
     cancellation: &Cancellation,
 ) -> Outcome {
-    run_operation(config, setup, options, frontend, cancellation, Operation::Apply).await
+    let audit = setup.audit().clone();
+    let setup = || setup.build();
+    run_operation(audit, setup, options, frontend, cancellation, Operation::Apply).await
 }
 
 /// Creates a delegate for an environment, and records the run.
@@ -173,14 +185,15 @@ pub async fn delegate<F: Frontend>(
     cancellation: &Cancellation,
 ) -> Outcome {
     let environment = options.environment.as_deref();
-    let setup = |config| Setup::delegating(config, environment, delegation);
-    run_operation(config, setup, options, frontend, cancellation, Operation::Delegate).await
+    let audit = config.audit.clone();
+    let setup = || Setup::delegating(config, environment, delegation);
+    run_operation(audit, setup, options, frontend, cancellation, Operation::Delegate).await
 }
 
 /// Runs an operation, and records its outcome.
 pub(super) async fn run_operation<F: Frontend>(
-    config: Config,
-    setup: impl FnOnce(Config) -> Result<Setup, Error>,
+    audit: AuditSection,
+    setup: impl FnOnce() -> Result<Setup, Error>,
     options: &ApplyOptions,
     frontend: &F,
     cancellation: &Cancellation,
@@ -197,8 +210,8 @@ pub(super) async fn run_operation<F: Frontend>(
         ),
         ..RunContext::default()
     };
-    let csv = options.audit_output.clone().or_else(|| config.audit.output.clone());
-    let ledger = options.audit_ledger.clone().or_else(|| config.audit.ledger.clone());
+    let csv = options.audit_output.clone().or(audit.output);
+    let ledger = options.audit_ledger.clone().or(audit.ledger);
     let recorder = EventRecorder { context, command: operation.command() };
     let (records, opened) = Records::open(frontend, csv, ledger, recorder.clone());
     let mut progress =
@@ -208,7 +221,7 @@ pub(super) async fn run_operation<F: Frontend>(
         Err(error) => Err(error.into()),
         Ok(()) => tokio::select! {
             biased;
-            result = execution.execute_recorded(config, setup, &mut progress) => result,
+            result = execution.execute_recorded(setup, &mut progress) => result,
             () = cancellation.cancelled_while_idle() => {
                 Err(Error::Stopped { committed: progress.committed })
             }
@@ -252,18 +265,17 @@ pub(super) struct Execution<'a, F> {
 impl<F: Frontend> Execution<'_, F> {
     async fn execute_recorded(
         &self,
-        config: Config,
-        setup: impl FnOnce(Config) -> Result<Setup, Error>,
+        setup: impl FnOnce() -> Result<Setup, Error>,
         progress: &mut Progress,
     ) -> Result<Completion, Error> {
         let options = self.options;
-        let setup = setup(config)?;
+        let setup = setup()?;
         let context = &mut progress.recorder.context;
-        context.environment.clone_from(&setup.environment);
+        setup.environment().clone_into(&mut context.environment);
         context.definitions = Some(setup.definitions_sha256.clone());
         let saved = options.plan_source.read()?;
         if let Some(saved) = &saved {
-            saved.check_environment(&setup.environment)?;
+            saved.check_environment(setup.environment())?;
         }
         let approval = if options.dry_run {
             Approval::Nothing

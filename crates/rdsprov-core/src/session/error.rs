@@ -13,14 +13,14 @@ use crate::hint::{Hint, Operation, Opt};
 use crate::name::{DatabaseName, NameError};
 use crate::operations::RunError;
 use crate::plan::{Refusal, SavedPlanError, SlotError};
-#[cfg(feature = "aws")]
 use crate::rotation::RotationError;
 use crate::secret_id::TemplateError;
-use crate::secrets::SourceError;
+use crate::secrets::{SourceError, TokenError};
 use crate::server::TlsError;
 
 /// A definitions file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Unreadable {
     /// The file extension selects no syntax.
     #[error("{path} is not a *.tfvars, *.tfvars.json, *.json or *.toml file")]
@@ -45,6 +45,14 @@ pub enum Unreadable {
 }
 
 impl Unreadable {
+    /// Returns the path of the file, as given.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Syntax { path } | Self::Twice { path } | Self::System { path, .. } => path,
+        }
+    }
+
     /// Returns the stable code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
@@ -68,6 +76,7 @@ impl Unreadable {
 
 /// Options contradict each other, or the value of an option is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum UsageError {
     /// With a password, the secret names the role.
     #[error("a user name is given, but the administrator logs in with the password of its secret")]
@@ -113,6 +122,7 @@ impl UsageError {
 
 /// A session failed, or was refused.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// No definitions file is given, neither as an option nor in `rdsprov.toml`.
     #[error("no definitions file is given")]
@@ -179,9 +189,8 @@ pub enum Error {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// No IAM token can be created.
-    #[cfg(feature = "aws")]
     #[error(transparent)]
-    Token(#[from] crate::secrets::token::TokenError),
+    Token(#[from] TokenError),
     /// No plan can be made.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -238,7 +247,6 @@ pub enum Error {
         path: String,
     },
     /// Passwords cannot be rotated.
-    #[cfg(feature = "aws")]
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Rotation(Vec<RotationError>),
     /// The plan contains refusals.
@@ -296,7 +304,6 @@ impl Error {
             Self::TlsSettings(error) => error.code(),
             Self::Tls(error) => error.code(),
             Self::Source(error) => error.code(),
-            #[cfg(feature = "aws")]
             Self::Token(error) => error.code(),
             Self::Run(error) => error.code(),
             Self::NoSuchDatabase { .. } => ErrorCode::UnknownDatabase,
@@ -305,7 +312,6 @@ impl Error {
             Self::SecondPlan => ErrorCode::SecondPlanRequired,
             Self::PlanFile { error, .. } | Self::SavedPlan(error) => error.code(),
             Self::PlanAmongDefinitions { .. } => ErrorCode::SavedPlanAsDefinitions,
-            #[cfg(feature = "aws")]
             Self::Rotation(errors) => {
                 errors.first().map_or(ErrorCode::UnknownApplication, RotationError::code)
             }
@@ -326,7 +332,6 @@ impl Error {
             Self::Unreadable { .. } | Self::Definitions(_) => {
                 return self.diagnostics().into_iter().flat_map(|one| one.hints).collect();
             }
-            #[cfg(feature = "aws")]
             Self::Rotation(errors) => {
                 return errors.iter().flat_map(RotationError::hints).collect();
             }
@@ -356,7 +361,6 @@ impl Error {
             Self::TlsSettings(error) => return error.hints(),
             Self::Tls(error) => return error.hints(),
             Self::Source(error) => return error.hints(),
-            #[cfg(feature = "aws")]
             Self::Token(error) => return error.hints(),
             Self::Run(error) => return error.hints(),
             Self::NoSuchDatabase { .. } => "check the name, or declare the database".into(),
@@ -389,6 +393,18 @@ impl Error {
         }]
     }
 
+    /// Returns whether a rule or a gate has refused the operation, so that nothing was tried.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.kind() == Kind::Refused
+    }
+
+    /// Returns whether the plan of the run is not the plan that was approved or saved.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.code() == ErrorCode::PlanStale
+    }
+
     /// Returns the SQLSTATE, if the server rejected a connection with one.
     #[must_use]
     pub fn sqlstate(&self) -> Option<&str> {
@@ -412,7 +428,6 @@ impl Error {
                 .chain(others.diagnostics())
                 .collect(),
             Self::Definitions(errors) => errors.diagnostics().collect(),
-            #[cfg(feature = "aws")]
             Self::Rotation(errors) => errors
                 .iter()
                 .map(|error| Diagnostic::new(error.code(), error, error.hints()))
@@ -506,11 +521,9 @@ impl Error {
             | Self::Slot(_)
             | Self::Statement { .. }
             | Self::NotConverged
-            | Self::Stopped { .. } => Kind::Failed,
-            #[cfg(feature = "aws")]
-            Self::Token(_) => Kind::Failed,
+            | Self::Stopped { .. }
+            | Self::Token(_) => Kind::Failed,
             // An unknown application is a typo in the options. Other reasons are refusals.
-            #[cfg(feature = "aws")]
             Self::Rotation(errors) => {
                 let is_typo = |error| matches!(error, &RotationError::UnknownApplication { .. });
                 if errors.iter().all(is_typo) { Kind::Usage } else { Kind::Refused }

@@ -21,8 +21,7 @@ use crate::plan::{Differences, Hazard, SavedPlanError, SlotError, Stale};
 use crate::rotation::RotationError;
 use crate::secret_id::{SecretId, TemplateError};
 use crate::secrets::scram::NoRandomness;
-use crate::secrets::token::TokenError;
-use crate::secrets::{PasswordProblem, SecretError, SourceError};
+use crate::secrets::{PasswordProblem, SecretError, SourceError, TokenError};
 use crate::server::{ConnectError, ObserveError, RejectionCause, TlsError, TlsProblem};
 
 /// Returns one error of each kind, with made-up values.
@@ -135,6 +134,7 @@ fn session_examples() -> Vec<Error> {
         .into(),
         TokenError::NoRegion.into(),
         TokenError::NoCredentials(text("none")).into(),
+        TokenError::AwsNotSupported.into(),
         TokenError::Signing(text("no key")).into(),
         Error::NoSuchDatabase {
             database: DatabaseName::new_unchecked("shop"),
@@ -201,13 +201,14 @@ fn secrets() -> Vec<SecretError> {
     ]
 }
 
-fn sources() -> [SourceError; 6] {
+fn sources() -> [SourceError; 7] {
     let reason = || text("some reason");
     [
         SourceError::NoRegion,
         SourceError::NoCredentials,
         SourceError::Credentials { reason: reason() },
         SourceError::CredentialsRejected { code: text("ExpiredTokenException") },
+        SourceError::AwsNotSupported,
         SourceError::Provider { reason: reason() },
         SourceError::Unreachable { region: text("eu-west-2"), reason: reason() },
     ]

@@ -1,7 +1,6 @@
 //! The operations that front ends share: from options to a result.
 //!
-//! - [`Setup`] combines options, environment variables, `rdsprov.toml` and
-//!   definitions, and contacts nothing.
+//! - [`Setup::builder`] combines options, `rdsprov.toml` and definitions, and contacts nothing.
 //! - [`Setup::open`] fetches the secrets and connects.
 //! - [`apply`] executes the whole operation: lock, observe, plan, check the gates, record the
 //!   intent, execute, and observe again. [`delegate`] and `rotate` follow the same order.
@@ -26,13 +25,13 @@ pub use apply::{ApplyOptions, Completion, Outcome, PlanSource, apply, delegate};
 pub use cancellation::Cancellation;
 pub use error::{Error, Kind, Unreadable, UsageError};
 #[cfg(feature = "aws")]
+#[doc(hidden)]
 pub use examples::error_examples;
 pub use frontend::Frontend;
-#[cfg(feature = "aws")]
-pub use open::AdminAuth;
-pub use open::{Secrets, ServerOptions};
+pub use open::{AdminAuth, Secrets, ServerOptions};
 #[cfg(feature = "aws")]
 pub use rotate::rotate;
 pub use setup::{
-    ConfigText, DefinitionOptions, Delegation, Setup, config, declared, read, validated,
+    ConfigText, DefinitionOptions, Delegation, Setup, SetupBuilder, config, declared, read,
+    validated,
 };

@@ -13,33 +13,32 @@ use super::setup::Setup;
 use crate::access_report::AccessReport;
 use crate::config::{TlsSection, TlsSettings, VerifyPasswords};
 use crate::desired::Desired;
+use crate::name::RoleName;
 use crate::operations::{
     AccessQuery, AdminConnection, AdminCredentials, ConnectionOverrides, Provisioner,
 };
 use crate::plan::Hazard;
 use crate::secret_id::{SecretId, Stage, Templates};
-#[cfg(feature = "aws")]
-use crate::secrets::aws;
-use crate::secrets::{SecretProvider, SecretSource};
+use crate::secrets::{SecretProvider, SecretSource, SecretsManager, TokenSource, aws};
 use crate::server::Tls;
 
 /// How the administrator authenticates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[cfg(feature = "aws")]
+#[non_exhaustive]
 pub enum AdminAuth {
     /// The administrator has the password in its secret.
     #[default]
     Password,
-    /// The administrator uses IAM tokens, and no secret of the administrator is read.
+    /// The administrator uses IAM tokens, and no secret of the administrator is read. It requires
+    /// the feature `aws`.
     Iam,
 }
 
 /// The source of the secrets.
-#[derive(Clone)]
-#[cfg_attr(feature = "aws", derive(Default))]
+#[derive(Clone, Default)]
+#[non_exhaustive]
 pub enum Secrets {
-    /// AWS Secrets Manager in the configured region.
-    #[cfg(feature = "aws")]
+    /// AWS Secrets Manager in the configured region. It requires the feature `aws`.
     #[default]
     Aws,
     /// A directory that contains a JSON file for each secret.
@@ -51,7 +50,6 @@ pub enum Secrets {
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            #[cfg(feature = "aws")]
             Self::Aws => f.write_str("aws"),
             Self::Files(directory) => write!(f, "file:{}", directory.display()),
             Self::Own(_) => f.write_str("own"),
@@ -64,7 +62,6 @@ impl FromStr for Secrets {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
-            #[cfg(feature = "aws")]
             None if text == "aws" => Ok(Self::Aws),
             Some(("file", directory)) if Path::new(directory).is_dir() => {
                 Ok(Self::Files(PathBuf::from(directory)))
@@ -81,15 +78,14 @@ impl FromStr for Secrets {
 ///
 /// For an option that is `None`, environment variables, `rdsprov.toml`, the administrator's secret
 /// or a default decide.
-#[derive(Debug, Clone)]
-#[cfg_attr(feature = "aws", derive(Default))]
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct ServerOptions {
     /// The source of the secrets.
     pub secrets: Secrets,
     /// The id of the administrator's secret; by default from the secret template.
     pub admin_secret: Option<String>,
     /// How the administrator authenticates.
-    #[cfg(feature = "aws")]
     pub admin_auth: AdminAuth,
     /// The role of the administrator, which is required with IAM tokens.
     pub admin_user: Option<String>,
@@ -117,11 +113,12 @@ impl Setup {
     pub fn desired(&self, build_id: Option<&str>, allow: &[Hazard]) -> Result<Desired, Error> {
         if let Some((role, delegation)) = &self.delegation {
             let secret = SecretId(delegation.secret.clone());
-            let (environment, adopt) = (&self.environment, delegation.adopt);
+            let (environment, adopt) = (self.environment(), delegation.adopt);
             return Ok(Desired::delegation(environment, role.clone(), secret, adopt));
         }
         let templates = self.templates();
-        let mut desired = Desired::new(&self.definitions, &self.environment, &templates, build_id)?;
+        let mut desired =
+            Desired::new(&self.definitions, self.environment(), &templates, build_id)?;
         desired.may_change_owners = allow.contains(&Hazard::ChangesOwner);
         Ok(desired)
     }
@@ -157,7 +154,7 @@ impl Setup {
         match &query.database {
             Some(database) if access_report.databases.is_empty() => Err(Error::NoSuchDatabase {
                 database: database.clone(),
-                environment: self.environment.clone(),
+                environment: self.environment().to_owned(),
             }),
             _ => Ok(access_report),
         }
@@ -205,7 +202,6 @@ impl Setup {
         }
     }
 
-    #[cfg(feature = "aws")]
     async fn aws(&self, options: &ServerOptions) -> aws::SdkConfig {
         let region = options
             .region
@@ -216,17 +212,12 @@ impl Setup {
         aws::configuration(region).await
     }
 
-    #[cfg_attr(
-        not(feature = "aws"),
-        allow(clippy::unused_async, reason = "with the feature it waits")
-    )]
     pub(super) async fn secret_source(
         &self,
         options: &ServerOptions,
     ) -> Result<SecretSource, Error> {
         Ok(match &options.secrets {
-            #[cfg(feature = "aws")]
-            Secrets::Aws => SecretSource::Aws(aws::SecretsManager::new(&self.aws(options).await)?),
+            Secrets::Aws => SecretSource::Aws(SecretsManager::new(&self.aws(options).await)?),
             Secrets::Files(directory) => SecretSource::Files(directory.clone()),
             Secrets::Own(provider) => SecretSource::Own(provider.clone()),
         })
@@ -238,29 +229,19 @@ impl Setup {
             (None, None) => {
                 let id = self
                     .templates()
-                    .admin_secret(&self.environment, options.build_id.as_deref())?;
+                    .admin_secret(self.environment(), options.build_id.as_deref())?;
                 Ok(AdminCredentials::Secret(id))
             }
             (Some(_), _) => Err(UsageError::AdminUserWithPassword.into()),
         }
     }
 
-    #[cfg(not(feature = "aws"))]
-    #[allow(clippy::unused_async, reason = "with the feature it waits")]
-    pub(super) async fn login(&self, options: &ServerOptions) -> Result<AdminCredentials, Error> {
-        self.login_with_secret(options)
-    }
-
-    #[cfg(feature = "aws")]
     pub(super) async fn login(&self, options: &ServerOptions) -> Result<AdminCredentials, Error> {
         match (options.admin_auth, &options.admin_user, &options.admin_secret) {
             (AdminAuth::Password, _, _) => self.login_with_secret(options),
             (AdminAuth::Iam, Some(user), None) => {
-                let source = crate::secrets::token::TokenSource::new(&self.aws(options).await)?;
-                Ok(AdminCredentials::Token {
-                    user: crate::name::RoleName::new_unchecked(user.clone()),
-                    source,
-                })
+                let source = TokenSource::new(&self.aws(options).await)?;
+                Ok(AdminCredentials::Token { user: RoleName::new_unchecked(user.clone()), source })
             }
             (AdminAuth::Iam, _, _) => Err(UsageError::IncompleteIamLogin.into()),
         }

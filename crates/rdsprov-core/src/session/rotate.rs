@@ -9,26 +9,26 @@ use super::apply::{
 use super::cancellation::Cancellation;
 use super::error::{Error, UsageError};
 use super::frontend::Frontend;
-use super::setup::Setup;
-use crate::config::Config;
+use super::setup::{Setup, SetupBuilder};
 use crate::gate::Approval;
 use crate::operations::{AdminCredentials, RotateOptions, check_source};
 use crate::rotation;
 
 /// Replaces the passwords of applications, one after another.
 ///
-/// Gates and records are those of [`super::apply`]. This function calls `setup`, so that
-/// its errors are recorded.
+/// Gates and records are those of [`super::apply`]. This function builds the setup, so that its
+/// errors are recorded, too.
 pub async fn rotate<F: Frontend>(
-    config: Config,
-    setup: impl FnOnce(Config) -> Result<Setup, Error>,
+    setup: SetupBuilder,
     applications: &[String],
     options: &ApplyOptions,
     frontend: &F,
     cancellation: &Cancellation,
 ) -> Outcome {
-    run_operation(config, setup, options, frontend, cancellation, Operation::Rotate(applications))
-        .await
+    let audit = setup.audit().clone();
+    let setup = || setup.build();
+    let operation = Operation::Rotate(applications);
+    run_operation(audit, setup, options, frontend, cancellation, operation).await
 }
 
 impl<F: Frontend> Execution<'_, F> {

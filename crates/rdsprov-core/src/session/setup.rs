@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Unreadable, UsageError};
-use crate::config::Config;
+use crate::config::{AuditSection, Config};
 use crate::definitions::{
     self, DefinitionError, DefinitionErrors, Definitions, Mode, Rules, SourceText, Syntax,
 };
@@ -17,6 +17,7 @@ use crate::plan::{Origin, SavedPlan};
 
 /// The options for the definitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DefinitionOptions {
     /// The environment. If the definitions also contain one, both must be equal.
     pub environment: Option<String>,
@@ -28,6 +29,7 @@ pub struct DefinitionOptions {
 
 /// The options of `rdsprov delegate`.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Delegation {
     /// The name of the delegate.
     pub role: String,
@@ -37,21 +39,119 @@ pub struct Delegation {
     pub adopt: bool,
 }
 
-/// The validated inputs of an operation.
+impl Delegation {
+    /// Creates the options for a role and the id of its secret, without adopting an existing role.
+    #[must_use]
+    pub fn new(role: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self { role: role.into(), secret: secret.into(), adopt: false }
+    }
+}
+
+/// The validated inputs of an operation: configuration, definitions and environment.
+///
+/// [`Setup::builder`] validates them once, and they cannot be changed afterwards.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The content of `rdsprov.toml`.
-    pub config: Config,
-    /// The content of the definitions files.
-    pub definitions: Definitions,
+    pub(super) config: Config,
+    pub(super) definitions: Definitions,
     /// The SHA-256 value of the definitions files, `sha256:…`.
-    pub definitions_sha256: String,
-    /// The name of the environment.
-    pub environment: String,
-    /// What the environment requires before a plan is applied.
-    pub policy: Policy,
+    pub(super) definitions_sha256: String,
+    pub(super) policy: Policy,
     /// The delegate, if the operation is `rdsprov delegate`. The definitions are then empty.
     pub(super) delegation: Option<(RoleName, Delegation)>,
+}
+
+/// The definitions of a [`SetupBuilder`].
+#[derive(Debug, Clone)]
+enum DefinitionSource {
+    /// Files to read; without any, those that the configuration names.
+    Files(Vec<PathBuf>),
+    Texts(Vec<SourceText>),
+    Parsed {
+        definitions: Box<Definitions>,
+        sha256: String,
+    },
+}
+
+/// Collects the inputs of a [`Setup`]. It reads nothing before [`SetupBuilder::build`].
+#[derive(Debug, Clone)]
+pub struct SetupBuilder {
+    config: Config,
+    options: DefinitionOptions,
+    source: DefinitionSource,
+}
+
+impl SetupBuilder {
+    /// Sets the content of `rdsprov.toml`. Without it, all keys have their default values.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets the environment. If the definitions also contain one, both must be equal.
+    #[must_use]
+    pub fn environment(mut self, environment: impl Into<String>) -> Self {
+        self.options.environment = Some(environment.into());
+        self
+    }
+
+    /// Replaces all options for the definitions, with the environment.
+    #[must_use]
+    pub fn options(mut self, options: DefinitionOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Sets the definitions files to read. Without any file, those that the configuration names are
+    /// read.
+    #[must_use]
+    pub fn files<P: Into<PathBuf>>(mut self, files: impl IntoIterator<Item = P>) -> Self {
+        self.source = DefinitionSource::Files(files.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Sets the texts of the definitions, instead of files.
+    #[must_use]
+    pub fn texts(mut self, texts: impl IntoIterator<Item = SourceText>) -> Self {
+        self.source = DefinitionSource::Texts(texts.into_iter().collect());
+        self
+    }
+
+    /// Sets definitions that [`declared`] has returned for these texts, so that they are not parsed
+    /// again.
+    #[must_use]
+    pub fn parsed(mut self, definitions: Definitions, texts: &[SourceText]) -> Self {
+        let sha256 = definitions::sha256(texts);
+        self.source = DefinitionSource::Parsed { definitions: Box::new(definitions), sha256 };
+        self
+    }
+
+    /// Returns the files for records that the configuration names.
+    pub(super) fn audit(&self) -> &AuditSection {
+        &self.config.audit
+    }
+
+    /// Reads and validates the inputs.
+    ///
+    /// # Errors
+    /// Returns the errors of [`read`] and [`declared`], and [`Error::NoEnvironment`] or
+    /// [`Error::UnknownEnvironment`].
+    pub fn build(self) -> Result<Setup, Error> {
+        let Self { config, options, source } = self;
+        let parse = |texts: &[SourceText]| {
+            Ok::<_, Error>((declared(&config, texts, &options)?, definitions::sha256(texts)))
+        };
+        let (definitions, sha256) = match source {
+            DefinitionSource::Files(files) => parse(&read(&files, &config, &options)?)?,
+            DefinitionSource::Texts(texts) => parse(&texts)?,
+            DefinitionSource::Parsed { definitions, sha256 } => {
+                check_environment(&options, &definitions)?;
+                (*definitions, sha256)
+            }
+        };
+        Setup::new(config, definitions, sha256, options.environment.as_deref())
+    }
 }
 
 /// Returns the rules for definitions: options take precedence over `rdsprov.toml`.
@@ -78,6 +178,11 @@ pub fn declared(
     for name in &options.adopt {
         definitions.adopt(name)?;
     }
+    check_environment(options, &definitions)?;
+    Ok(definitions)
+}
+
+fn check_environment(options: &DefinitionOptions, definitions: &Definitions) -> Result<(), Error> {
     match (&options.environment, &definitions.environment) {
         (Some(requested), Some(declared)) if requested != declared => {
             Err(Error::OtherEnvironment {
@@ -85,7 +190,7 @@ pub fn declared(
                 declared: declared.clone(),
             })
         }
-        _ => Ok(definitions),
+        _ => Ok(()),
     }
 }
 
@@ -118,38 +223,65 @@ fn policy(config: &Config, environment: &str) -> Result<Policy, Error> {
 }
 
 impl Setup {
-    /// Parses definitions and determines their environment.
+    /// Returns a builder without definitions, with the default configuration.
     ///
-    /// # Errors
-    /// Returns the errors of [`declared`], and
-    /// [`Error::NoEnvironment`] or [`Error::UnknownEnvironment`].
-    pub fn new(
-        config: Config,
-        sources: &[SourceText],
-        options: &DefinitionOptions,
-    ) -> Result<Self, Error> {
-        let definitions = declared(&config, sources, options)?;
-        let sha256 = definitions::sha256(sources);
-        Self::with_definitions(config, definitions, sha256, options.environment.as_deref())
+    /// ```
+    /// use rdsprov_core::definitions::{SourceText, Syntax};
+    /// use rdsprov_core::session::Setup;
+    ///
+    /// let text = SourceText {
+    ///     path: "shop.toml".to_owned(),
+    ///     text: "[application_databases.shop]\ndatabase_name = \"shop\"\nusername = \"shop_user\""
+    ///         .to_owned(),
+    ///     syntax: Syntax::Toml,
+    /// };
+    /// let setup = Setup::builder().environment("dev").texts([text]).build()?;
+    /// assert_eq!(setup.environment(), "dev");
+    /// # Ok::<(), rdsprov_core::session::Error>(())
+    /// ```
+    #[must_use]
+    pub fn builder() -> SetupBuilder {
+        SetupBuilder {
+            config: Config::default(),
+            options: DefinitionOptions::default(),
+            source: DefinitionSource::Files(Vec::new()),
+        }
     }
 
-    /// Creates a setup from definitions that are already parsed.
-    ///
-    /// # Errors
-    /// Returns [`Error::NoEnvironment`] or [`Error::UnknownEnvironment`].
-    pub fn with_definitions(
+    fn new(
         config: Config,
         definitions: Definitions,
         definitions_sha256: String,
         environment: Option<&str>,
     ) -> Result<Self, Error> {
-        let environment = environment
-            .or(definitions.environment.as_deref())
-            .ok_or(Error::NoEnvironment)?
-            .to_owned();
-        let policy = policy(&config, &environment)?;
-        let delegation = None;
-        Ok(Self { config, definitions, definitions_sha256, environment, policy, delegation })
+        let environment =
+            environment.or(definitions.environment.as_deref()).ok_or(Error::NoEnvironment)?;
+        let policy = policy(&config, environment)?;
+        Ok(Self { config, definitions, definitions_sha256, policy, delegation: None })
+    }
+
+    /// Returns the configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns the definitions, which are empty for `rdsprov delegate`.
+    #[must_use]
+    pub fn definitions(&self) -> &Definitions {
+        &self.definitions
+    }
+
+    /// Returns the name of the environment.
+    #[must_use]
+    pub fn environment(&self) -> &str {
+        self.policy.environment()
+    }
+
+    /// Returns what the environment requires before a plan is applied.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Creates a setup for `rdsprov delegate`, which needs no definitions.
@@ -157,7 +289,7 @@ impl Setup {
     /// # Errors
     /// Returns [`Error::NoEnvironment`] or [`Error::UnknownEnvironment`], and [`Error::Usage`] if
     /// the name of the role is invalid.
-    pub fn delegating(
+    pub(super) fn delegating(
         config: Config,
         environment: Option<&str>,
         delegation: Delegation,
@@ -169,7 +301,7 @@ impl Setup {
             mode: Mode::Standalone,
             applications: BTreeMap::new(),
         };
-        let setup = Self::with_definitions(config, empty, definitions::sha256(&[]), environment)?;
+        let setup = Self::new(config, empty, definitions::sha256(&[]), environment)?;
         Ok(Self { delegation: Some((role, delegation)), ..setup })
     }
 

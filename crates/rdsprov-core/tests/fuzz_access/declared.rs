@@ -144,7 +144,8 @@ impl Declared {
     pub fn parse(&self) -> Result<Definitions, String> {
         let source =
             SourceText { path: "fuzz.tfvars".to_owned(), text: self.to_hcl(), syntax: Syntax::Hcl };
-        let rules = Rules { naming_pattern: Some(".*".to_owned()), ..Rules::default() };
+        let mut rules = Rules::default();
+        rules.naming_pattern = Some(".*".to_owned());
         Definitions::parse(&[source], &rules).map_err(|errors| format!("{errors:#?}"))
     }
 }

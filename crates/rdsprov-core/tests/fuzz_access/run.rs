@@ -401,7 +401,7 @@ impl Running<'_> {
                 ControlFlow::Continue(())
             }
         };
-        let options = ExecuteOptions { interrupt: Some(&kill), ..ExecuteOptions::default() };
+        let options = ExecuteOptions::interrupted_by(&kill);
         let outcome = planned.apply(&lock, "1", &options).await;
         drop((lock, run));
         self.host.wait_for_sessions().await?;

@@ -62,7 +62,7 @@ async fn failed_at(
     let before: usize = (0..transaction).map(|number| script(plan, number).len()).sum();
     let (step, shown) = script(plan, transaction)[statement].clone();
     let refusal = at(before + statement, Fault::Sent("SELECT 1/0"));
-    let options = ExecuteOptions { interrupt: Some(&refusal), ..ExecuteOptions::default() };
+    let options = ExecuteOptions::interrupted_by(&refusal);
     let outcome = planned.apply(lock, "1", &options).await;
     let message = format!("division by zero (22012); the statement was: {shown}");
     assert_eq!(outcome.error.as_ref(), Some(&message), "{place}");

@@ -31,7 +31,7 @@ async fn killed_at(server: &Server, secrets: &Path, definitions: &str, position:
     let lock = run.lock().await.unwrap();
     let planned = run.plan().await.unwrap();
     assert!(planned.plan().refusals.is_empty(), "{}", planned.plan().to_text());
-    let options = ExecuteOptions { interrupt: Some(&kill), ..ExecuteOptions::default() };
+    let options = ExecuteOptions::interrupted_by(&kill);
     let killed = planned.apply(&lock, "1", &options).await.error.is_some();
     drop((run, lock));
     // The server notices the lost connection after it has finished the current statement.

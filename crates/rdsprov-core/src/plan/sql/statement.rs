@@ -41,6 +41,7 @@ pub trait Slots {
 
 /// A slot cannot be filled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SlotError {
     /// The password of the secret is not available.
     #[error("the password of secret {0} is not available")]

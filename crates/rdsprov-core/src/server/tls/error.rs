@@ -11,6 +11,7 @@ use crate::hint::{Hint, Opt};
 
 /// TLS cannot be set up. Nothing was contacted.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TlsError {
     /// The CA file cannot be read, or contains no usable certificate.
     #[error("CA file {path} cannot be used: {reason}")]

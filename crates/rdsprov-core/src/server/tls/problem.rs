@@ -12,6 +12,7 @@ use crate::hint::{Hint, Opt};
 
 /// A connection cannot be encrypted, or a certificate cannot be verified.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TlsProblem {
     /// No trusted CA has the name of the issuer.
     #[error("the server certificate is issued by an unknown CA ({issuer})")]

@@ -1,0 +1,64 @@
+//! Replaces `aws.rs` and `signer.rs` without the feature `aws`: types without values, so that the
+//! public enums have the same variants with each set of features.
+
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+use super::{Password, Secret, SecretError, SourceError, TokenError};
+use crate::secret_id::{SecretId, Stage};
+
+/// An AWS configuration, which cannot be used.
+pub(crate) struct SdkConfig;
+
+/// The AWS Secrets Manager of one region. Without the feature `aws`, no value can be created.
+#[derive(Clone)]
+pub enum SecretsManager {}
+
+#[allow(clippy::unused_async, reason = "the function of the AWS SDK waits")]
+pub(crate) async fn configuration(_region: Option<String>) -> SdkConfig {
+    SdkConfig
+}
+
+impl SecretsManager {
+    pub(crate) fn new(_configuration: &SdkConfig) -> Result<Self, SourceError> {
+        Err(SourceError::AwsNotSupported)
+    }
+
+    #[allow(clippy::unused_async, reason = "the function of the AWS SDK waits")]
+    pub(super) async fn fetch(
+        &self,
+        _wanted: &BTreeMap<SecretId, Stage>,
+    ) -> Result<BTreeMap<SecretId, Result<Secret, SecretError>>, SourceError> {
+        match *self {}
+    }
+
+    #[allow(clippy::unused_async, reason = "the function of the AWS SDK waits")]
+    pub(super) async fn create(
+        &self,
+        _id: &SecretId,
+        _text: &Zeroizing<String>,
+    ) -> Result<(), SecretError> {
+        match *self {}
+    }
+}
+
+/// The AWS credentials that sign IAM tokens. No value can be created.
+#[derive(Debug, Clone)]
+pub(super) enum Signer {}
+
+impl Signer {
+    pub(super) fn new(_config: &SdkConfig) -> Result<Self, TokenError> {
+        Err(TokenError::AwsNotSupported)
+    }
+
+    #[allow(clippy::unused_async, reason = "the function of the AWS SDK waits")]
+    pub(super) async fn token(
+        &self,
+        _host: &str,
+        _port: u16,
+        _role: &str,
+    ) -> Result<Password, TokenError> {
+        match *self {}
+    }
+}
