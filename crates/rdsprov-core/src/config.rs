@@ -7,7 +7,6 @@ mod tls;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use serde::Deserialize;
 
@@ -20,32 +19,20 @@ use crate::error_code::ErrorCode;
 use crate::gate::{ApprovalPolicy, Policy};
 use crate::hint::Hint;
 use crate::name::check_environment;
+use crate::named_enum::named_enum;
 
-/// How a run finds out whether a role has the password of its secret.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum VerifyPasswords {
-    /// It logs in as the role, and sets the password only if the server rejects it (SQLSTATE
-    /// 28P01).
-    #[default]
-    Login,
-    /// It does not check, and sets the passwords of new roles only.
-    Never,
-    /// It does not check, and sets the password of every role in every run.
-    AlwaysSet,
-}
-
-impl FromStr for VerifyPasswords {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "login" => Ok(Self::Login),
-            "never" => Ok(Self::Never),
-            "always-set" => Ok(Self::AlwaysSet),
-            _ => Err(()),
-        }
+named_enum! {
+    /// How a run finds out whether a role has the password of its secret.
+    #[derive(Default, strum::EnumString)]
+    "kebab-case" pub enum VerifyPasswords {
+        /// It logs in as the role, and sets the password only if the server rejects it (SQLSTATE
+        /// 28P01).
+        #[default]
+        Login,
+        /// It does not check, and sets the passwords of new roles only.
+        Never,
+        /// It does not check, and sets the password of every role in every run.
+        AlwaysSet,
     }
 }
 

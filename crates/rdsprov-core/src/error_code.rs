@@ -3,171 +3,144 @@
 //! A code names the kind of an error, in kebab-case: `cannot-connect`. Front ends print it with the message,
 //! Python programs and tests compare it. Messages may be reworded, codes stay.
 
-use serde::Serialize;
-use strum::IntoEnumIterator as _;
+use crate::named_enum::named_enum;
 
-/// The kind of an error.
-///
-/// ```
-/// use rdsprov_core::error_code::ErrorCode;
-/// assert_eq!(ErrorCode::PlanStale.to_string(), "plan-stale");
-/// assert_eq!("plan-stale".parse(), Ok(ErrorCode::PlanStale));
-/// assert!(ErrorCode::PlanStale.explanation().contains("not the current plan"));
-/// ```
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    strum::Display,
-    strum::EnumIter,
-    strum::EnumString,
-    strum::IntoStaticStr,
-)]
-#[strum(serialize_all = "kebab-case")]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-#[allow(missing_docs, reason = "`ErrorCode::explanation` documents each")]
-pub enum ErrorCode {
-    // Definitions.
-    ConflictingKeys,
-    ConflictingModes,
-    ConflictingRoleKeys,
-    ConflictingVariables,
-    DefinitionsDisabled,
-    DuplicateAccess,
-    DuplicateApplication,
-    DuplicateItem,
-    DuplicateKey,
-    ExtensionsWithoutOwnership,
-    InvalidDefinitions,
-    InvalidName,
-    InvalidNamingPattern,
-    InvalidSyntax,
-    InvalidValue,
-    MisspeltVariable,
-    MissingKey,
-    NamingPatternMismatch,
-    NoApplications,
-    NotAConstant,
-    NotUtf8,
-    ReservedName,
-    TerraformIncompatible,
-    TwoOwners,
-    UnknownKey,
-    WrongType,
-    // Files, options and the environment.
-    NoDefinitions,
-    FileUnreadable,
-    FileGivenTwice,
-    UnknownFileType,
-    InvalidConfig,
-    EnvironmentMismatch,
-    NoEnvironment,
-    UnknownEnvironment,
-    UnknownApplication,
-    UnknownDatabase,
-    UnknownPlaceholder,
-    WrongUsage,
-    SavedPlanAsDefinitions,
-    // TLS settings.
-    UnusedCaFile,
-    IncompleteClientCertificate,
-    UnusableCertificateFile,
-    UnusableClientKey,
-    NoSystemCertificates,
-    TlsSetupFailed,
-    // Secrets.
-    NoAwsRegion,
-    NoAwsCredentials,
-    AwsCredentialsRejected,
-    SecretsManagerUnreachable,
-    SecretsManagerThrottled,
-    SecretSourceFailed,
-    SecretNotFound,
-    SecretWithoutValue,
-    SecretInOtherRegion,
-    SecretAccessDenied,
-    SecretKeyDenied,
-    SecretDeleted,
-    InvalidSecret,
-    UnusablePassword,
-    InvalidSecretId,
-    SecretNotCreated,
-    SecretNotChanged,
-    SecretUnreadable,
-    SecretWithoutStages,
-    AdminSecretIncomplete,
-    NoHost,
-    NoRandomBytes,
-    TokenSigningFailed,
-    // Connections and the catalogs.
-    CannotConnect,
-    AuthenticationFailed,
-    ServerNotResponding,
-    CleartextPasswordRequested,
-    TokenNeedsTls,
-    TlsRequired,
-    UntrustedServerCertificate,
-    CertificateHostMismatch,
-    ServerCertificateExpired,
-    ServerCertificateNotYetValid,
-    InvalidServerCertificate,
-    TlsNotOffered,
-    TlsHandshakeFailed,
-    ClientCertificateRequired,
-    ClientCertificateRejected,
-    CatalogQueryFailed,
-    UnexpectedCatalogResult,
-    LockUnavailable,
-    // Rotation.
-    NoPasswordToRotate,
-    SeveralSecrets,
-    SharedSecret,
-    // Approvals and saved plans.
-    ApprovalMissing,
-    PlanApprovalMissing,
-    InvalidApproval,
-    HazardsNotAllowed,
-    SecondApprovalRequired,
-    SecondPlanRequired,
-    PlanStale,
-    PlanRefused,
-    NotASavedPlan,
-    UnknownPlanFormat,
-    PlanFileChanged,
-    ServerMismatch,
-    NotConfirmed,
-    // Execution, records and output.
-    StatementFailed,
-    NotConverged,
-    Interrupted,
-    AuditFileUnwritable,
-    AuditFileLocked,
-    WrongAuditFile,
-    LedgerDamaged,
-    IncompleteAccessReport,
-    OutputIncomplete,
-    InternalError,
+named_enum! {
+    /// The kind of an error.
+    ///
+    /// ```
+    /// use rdsprov_core::error_code::ErrorCode;
+    /// assert_eq!(ErrorCode::PlanStale.to_string(), "plan-stale");
+    /// assert_eq!("plan-stale".parse(), Ok(ErrorCode::PlanStale));
+    /// assert!(ErrorCode::PlanStale.explanation().contains("not the current plan"));
+    /// ```
+    #[allow(missing_docs, reason = "`ErrorCode::explanation` documents each")]
+    #[derive(strum::EnumString)]
+    "kebab-case" pub enum ErrorCode {
+        // Definitions.
+        ConflictingKeys,
+        ConflictingModes,
+        ConflictingRoleKeys,
+        ConflictingVariables,
+        DefinitionsDisabled,
+        DuplicateAccess,
+        DuplicateApplication,
+        DuplicateItem,
+        DuplicateKey,
+        ExtensionsWithoutOwnership,
+        InvalidDefinitions,
+        InvalidName,
+        InvalidNamingPattern,
+        InvalidSyntax,
+        InvalidValue,
+        MisspeltVariable,
+        MissingKey,
+        NamingPatternMismatch,
+        NoApplications,
+        NotAConstant,
+        NotUtf8,
+        ReservedName,
+        TerraformIncompatible,
+        TwoOwners,
+        UnknownKey,
+        WrongType,
+        // Files, options and the environment.
+        NoDefinitions,
+        FileUnreadable,
+        FileGivenTwice,
+        UnknownFileType,
+        InvalidConfig,
+        EnvironmentMismatch,
+        NoEnvironment,
+        UnknownEnvironment,
+        UnknownApplication,
+        UnknownDatabase,
+        UnknownPlaceholder,
+        WrongUsage,
+        SavedPlanAsDefinitions,
+        // TLS settings.
+        UnusedCaFile,
+        IncompleteClientCertificate,
+        UnusableCertificateFile,
+        UnusableClientKey,
+        NoSystemCertificates,
+        TlsSetupFailed,
+        // Secrets.
+        NoAwsRegion,
+        NoAwsCredentials,
+        AwsCredentialsRejected,
+        SecretsManagerUnreachable,
+        SecretsManagerThrottled,
+        SecretSourceFailed,
+        SecretNotFound,
+        SecretWithoutValue,
+        SecretInOtherRegion,
+        SecretAccessDenied,
+        SecretKeyDenied,
+        SecretDeleted,
+        InvalidSecret,
+        UnusablePassword,
+        InvalidSecretId,
+        SecretNotCreated,
+        SecretNotChanged,
+        SecretUnreadable,
+        SecretWithoutStages,
+        AdminSecretIncomplete,
+        NoHost,
+        NoRandomBytes,
+        TokenSigningFailed,
+        // Connections and the catalogs.
+        CannotConnect,
+        AuthenticationFailed,
+        ServerNotResponding,
+        CleartextPasswordRequested,
+        TokenNeedsTls,
+        TlsRequired,
+        UntrustedServerCertificate,
+        CertificateHostMismatch,
+        ServerCertificateExpired,
+        ServerCertificateNotYetValid,
+        InvalidServerCertificate,
+        TlsNotOffered,
+        TlsHandshakeFailed,
+        ClientCertificateRequired,
+        ClientCertificateRejected,
+        CatalogQueryFailed,
+        UnexpectedCatalogResult,
+        LockUnavailable,
+        // Rotation.
+        NoPasswordToRotate,
+        SeveralSecrets,
+        SharedSecret,
+        // Approvals and saved plans.
+        ApprovalMissing,
+        PlanApprovalMissing,
+        InvalidApproval,
+        HazardsNotAllowed,
+        SecondApprovalRequired,
+        SecondPlanRequired,
+        PlanStale,
+        PlanRefused,
+        NotASavedPlan,
+        UnknownPlanFormat,
+        PlanFileChanged,
+        ServerMismatch,
+        NotConfirmed,
+        // Execution, records and output.
+        StatementFailed,
+        NotConverged,
+        Interrupted,
+        AuditFileUnwritable,
+        AuditFileLocked,
+        WrongAuditFile,
+        LedgerDamaged,
+        IncompleteAccessReport,
+        OutputIncomplete,
+        InternalError,
+    }
 }
 
 impl ErrorCode {
-    /// Returns all codes, in the order of the documentation.
-    pub fn all() -> impl Iterator<Item = Self> {
-        Self::iter()
-    }
-
-    /// Returns the code as text: `plan-stale`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
-
     /// Returns what the code means, why it is an error, and what to do, in Markdown. The first line is a summary.
     #[must_use]
     pub fn explanation(self) -> &'static str {

@@ -9,110 +9,54 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use strum::IntoEnumIterator as _;
+use crate::named_enum::named_enum;
 
-/// An option that the front ends offer under their own spelling.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    strum::EnumIter,
-    strum::IntoStaticStr,
-    Serialize,
-    Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-#[non_exhaustive]
-#[allow(missing_docs, reason = "each is documented where the front ends define it")]
-pub enum Opt {
-    AdminAuth,
-    AdminSecret,
-    AdminUser,
-    Adopt,
-    Allow,
-    Approval,
-    AuditLedger,
-    AuditOutput,
-    BuildId,
-    CaFile,
-    ClientCert,
-    ClientKey,
-    Config,
-    Dbname,
-    Definitions,
-    Env,
-    Host,
-    Mode,
-    Out,
-    Port,
-    Region,
-    SecretStage,
-    Secrets,
-    Tls,
-    To,
-    ToSecret,
-    VerifyPasswords,
-    WithVerifiers,
-}
-
-impl Opt {
-    /// Returns all options, in alphabetical order.
-    pub fn all() -> impl Iterator<Item = Self> {
-        Self::iter()
-    }
-
-    /// The neutral name, in kebab-case: `ca-file`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.into()
+named_enum! {
+    /// An option that the front ends offer under their own spelling.
+    #[allow(missing_docs, reason = "each is documented where the front ends define it")]
+    "kebab-case" pub enum Opt {
+        AdminAuth,
+        AdminSecret,
+        AdminUser,
+        Adopt,
+        Allow,
+        Approval,
+        AuditLedger,
+        AuditOutput,
+        BuildId,
+        CaFile,
+        ClientCert,
+        ClientKey,
+        Config,
+        Dbname,
+        Definitions,
+        Env,
+        Host,
+        Mode,
+        Out,
+        Port,
+        Region,
+        SecretStage,
+        Secrets,
+        Tls,
+        To,
+        ToSecret,
+        VerifyPasswords,
+        WithVerifiers,
     }
 }
 
-/// An operation that the front ends offer: a subcommand, or a function of the Python module.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    strum::EnumIter,
-    strum::IntoStaticStr,
-    Serialize,
-    Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-#[non_exhaustive]
-#[allow(missing_docs, reason = "each is documented where the front ends define it")]
-pub enum Operation {
-    Access,
-    Apply,
-    Check,
-    Delegate,
-    Plan,
-    Rotate,
-    Validate,
-}
-
-impl Operation {
-    /// Returns all operations, in alphabetical order.
-    pub fn all() -> impl Iterator<Item = Self> {
-        Self::iter()
-    }
-
-    /// The neutral name: `apply`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.into()
+named_enum! {
+    /// An operation that the front ends offer: a subcommand, or a function of the Python module.
+    #[allow(missing_docs, reason = "each is documented where the front ends define it")]
+    "kebab-case" pub enum Operation {
+        Access,
+        Apply,
+        Check,
+        Delegate,
+        Plan,
+        Rotate,
+        Validate,
     }
 }
 

@@ -142,6 +142,7 @@ pub mod gate;
 pub mod hint;
 pub mod marker;
 pub mod name;
+mod named_enum;
 pub mod observed;
 #[cfg(feature = "postgres")]
 pub mod operations;

@@ -4,7 +4,6 @@
 //! The `format_version` of a document is raised for each change that can break a program that reads
 //! it. New keys do not raise it.
 
-use std::fmt;
 use std::str::FromStr;
 
 use regex::Regex;
@@ -15,29 +14,26 @@ use schemars::transform::{Transform, transform_subschemas};
 use crate::access_report::AccessReport;
 use crate::audit::LedgerLine;
 use crate::definitions::Definitions;
+use crate::named_enum::named_enum;
 use crate::plan::{Plan, SavedPlan};
 
-/// A JSON document with a published schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Document {
-    /// The output of `plan --format json`.
-    Plan,
-    /// The file that `plan --out` writes.
-    SavedPlan,
-    /// One line of a ledger.
-    Ledger,
-    /// The output of `access --format json`.
-    Access,
-    /// The output of `validate --format json`.
-    Definitions,
+named_enum! {
+    /// A JSON document with a published schema.
+    "kebab-case" pub enum Document {
+        /// The output of `plan --format json`.
+        Plan,
+        /// The file that `plan --out` writes.
+        SavedPlan,
+        /// One line of a ledger.
+        Ledger,
+        /// The output of `access --format json`.
+        Access,
+        /// The output of `validate --format json`.
+        Definitions,
+    }
 }
 
 impl Document {
-    /// All documents, in the order in which messages list them.
-    pub const ALL: [Self; 5] =
-        [Self::Plan, Self::SavedPlan, Self::Ledger, Self::Access, Self::Definitions];
-
     /// Returns the schema of the document, in the version draft 2020-12.
     ///
     /// ```
@@ -63,24 +59,12 @@ impl Document {
     }
 }
 
-impl fmt::Display for Document {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Plan => "plan",
-            Self::SavedPlan => "saved-plan",
-            Self::Ledger => "ledger",
-            Self::Access => "access",
-            Self::Definitions => "definitions",
-        })
-    }
-}
-
 impl FromStr for Document {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|document| document.to_string() == text).ok_or_else(|| {
-            let known: Vec<String> = Self::ALL.iter().map(ToString::to_string).collect();
+        Self::all().find(|document| document.name() == text).ok_or_else(|| {
+            let known: Vec<&str> = Self::all().map(Self::name).collect();
             format!("no such document; the documents are {}", known.join(", "))
         })
     }

@@ -115,7 +115,7 @@ fn several_files_are_merged() {
 #[test]
 fn mode_selects_the_definitions() {
     let both = format!("{A}\nrds_config = {{ {B} }}\n");
-    for mode in [Mode::Standalone, Mode::Coupled] {
+    for mode in Mode::all() {
         let rules = rules(|rules| rules.mode = Some(mode));
         insta::assert_snapshot!(
             format!("mode__{mode}"),

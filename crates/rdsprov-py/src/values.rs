@@ -55,13 +55,13 @@ pub fn closed_sets(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         "AccessLevel",
         pythonize(py, &[AccessLevel::Owner, AccessLevel::Editor, AccessLevel::Reader])?,
     )?;
-    sets.set_item("Auth", pythonize(py, &[Auth::Password, Auth::Iam])?)?;
-    sets.set_item("Mode", pythonize(py, &[Mode::Standalone, Mode::Coupled])?)?;
+    sets.set_item("Auth", pythonize(py, &Auth::all().collect::<Vec<_>>())?)?;
+    sets.set_item("Mode", pythonize(py, &Mode::all().collect::<Vec<_>>())?)?;
     sets.set_item("Hazard", pythonize(py, &Hazard::all().collect::<Vec<_>>())?)?;
     sets.set_item("Action", pythonize(py, &Action::all().collect::<Vec<_>>())?)?;
     sets.set_item("RefusalCode", pythonize(py, &RefusalCode::all().collect::<Vec<_>>())?)?;
     sets.set_item("NoteCode", pythonize(py, &NoteCode::all().collect::<Vec<_>>())?)?;
-    sets.set_item("Status", pythonize(py, &Status::ALL)?)?;
+    sets.set_item("Status", pythonize(py, &Status::all().collect::<Vec<_>>())?)?;
     sets.set_item("ErrorCode", pythonize(py, &ErrorCode::all().collect::<Vec<_>>())?)?;
     sets.set_item("keys", KEYS)?;
     Ok(sets)

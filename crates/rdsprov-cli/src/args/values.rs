@@ -75,7 +75,7 @@ mod tests {
             described.iter().map(|(name, _)| (*name).to_owned()).collect()
         };
         assert_eq!(names(&HAZARDS), Hazard::all().map(|hazard| hazard.to_string()).collect());
-        assert_eq!(names(&DOCUMENTS), Document::ALL.iter().map(ToString::to_string).collect());
+        assert_eq!(names(&DOCUMENTS), Document::all().map(|one| one.to_string()).collect());
         assert!(MODES.iter().all(|(name, _)| name.parse::<Mode>().is_ok()));
         assert!(TLS_MODES.iter().all(|(name, _)| name.parse::<TlsMode>().is_ok()));
         assert!(STAGES.iter().all(|(name, _)| name.parse::<Stage>().is_ok()));

@@ -20,7 +20,7 @@ static SCHEMAS: LazyLock<BTreeMap<String, Validator>> = LazyLock::new(|| {
         jsonschema::meta::validate(&schema).unwrap();
         (document.to_string(), jsonschema::validator_for(&schema).unwrap())
     };
-    Document::ALL.into_iter().map(validator).collect()
+    Document::all().map(validator).collect()
 });
 
 fn validation_errors(document: Document, value: &Value) -> Vec<String> {

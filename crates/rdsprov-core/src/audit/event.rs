@@ -1,6 +1,5 @@
 //! The events of a run, and their rows in the CSV file.
 
-use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,29 +8,20 @@ use serde::{Deserialize, Serialize};
 
 use super::{Record, RunContext, Status};
 use crate::name::{DatabaseName, RoleName};
+use crate::named_enum::named_enum;
 use crate::plan::{Step, Transaction};
 
-/// The command that a run executes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Command {
-    /// Changes the server so that it matches the definitions.
-    #[default]
-    Apply,
-    /// Replaces the passwords of applications.
-    Rotate,
-    /// Creates a delegate, which can then be the administrator.
-    Delegate,
-}
-
-impl fmt::Display for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Apply => "apply",
-            Self::Rotate => "rotate",
-            Self::Delegate => "delegate",
-        })
+named_enum! {
+    /// The command that a run executes.
+    #[derive(Default)]
+    "snake_case" pub enum Command {
+        /// Changes the server so that it matches the definitions.
+        #[default]
+        Apply,
+        /// Replaces the passwords of applications.
+        Rotate,
+        /// Creates a delegate, which can then be the administrator.
+        Delegate,
     }
 }
 

@@ -1,32 +1,26 @@
 //! A row of the CSV file, and the status that all records share.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-/// The result of a step or of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Status {
-    /// The change was committed, or the run has succeeded.
-    Success,
-    /// The server was already as declared.
-    NoChange,
-    /// The change was planned only.
-    DryRun,
-    /// A refusal or a gate has stopped the run before it changed anything.
-    Refused,
-    /// The step or the run has failed.
-    Error,
-    /// The step was not executed, or was rolled back because another step failed. An `intent` also
-    /// has this status, because it is recorded before any execution.
-    NotRun,
-}
+use crate::named_enum::named_enum;
 
-impl Status {
-    /// All values, in the order of their declaration.
-    pub const ALL: [Self; 6] =
-        [Self::Success, Self::NoChange, Self::DryRun, Self::Refused, Self::Error, Self::NotRun];
+named_enum! {
+    /// The result of a step or of a run.
+    "snake_case" pub enum Status {
+        /// The change was committed, or the run has succeeded.
+        Success,
+        /// The server was already as declared.
+        NoChange,
+        /// The change was planned only.
+        DryRun,
+        /// A refusal or a gate has stopped the run before it changed anything.
+        Refused,
+        /// The step or the run has failed.
+        Error,
+        /// The step was not executed, or was rolled back because another step failed. An `intent` also
+        /// has this status, because it is recorded before any execution.
+        NotRun,
+    }
 }
 
 /// A row of the CSV file; each field is a column.

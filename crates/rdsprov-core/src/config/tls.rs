@@ -5,37 +5,24 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use serde::Deserialize;
 
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt, Part};
+use crate::named_enum::named_enum;
 
-/// How connections to the server are encrypted and verified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum TlsMode {
-    /// Encrypted, and the certificate and the host name of the server are verified.
-    VerifyFull,
-    /// Encrypted, without verification of the server.
-    Require,
-    /// Not encrypted; valid for loopback addresses only.
-    Disable,
-}
-
-impl FromStr for TlsMode {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "verify-full" => Ok(Self::VerifyFull),
-            "require" => Ok(Self::Require),
-            "disable" => Ok(Self::Disable),
-            _ => Err(()),
-        }
+named_enum! {
+    /// How connections to the server are encrypted and verified.
+    #[derive(strum::EnumString)]
+    "kebab-case" pub enum TlsMode {
+        /// Encrypted, and the certificate and the host name of the server are verified.
+        VerifyFull,
+        /// Encrypted, without verification of the server.
+        Require,
+        /// Not encrypted; valid for loopback addresses only.
+        Disable,
     }
 }
 

@@ -132,7 +132,7 @@ fn read_explicit_keys(file: &mut File<'_>, entry: &Entries<'_>) -> Defaults {
             file,
             entry,
             "auth",
-            &[Auth::Password, Auth::Iam].map(|auth| (auth.to_string(), auth)),
+            &Auth::all().map(|auth| (auth.to_string(), auth)).collect::<Vec<_>>(),
         ),
         createdb: flag(file, "createdb"),
         connection_limit: connection_limit(file, entry),

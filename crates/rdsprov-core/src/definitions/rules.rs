@@ -1,13 +1,10 @@
 //! The rules for reading definitions files, from `rdsprov.toml` and the options.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::str::FromStr;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::defaults::Defaults;
+use crate::named_enum::named_enum;
 
 /// The settings for reading definitions files, from `rdsprov.toml` and the options.
 #[derive(Debug, Clone, Default)]
@@ -45,23 +42,13 @@ impl Rules {
 /// The naming pattern for roles and databases if `rdsprov.toml` does not set one.
 pub const DEFAULT_NAMING_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_-]*$";
 
-/// The place of `application_databases` in a definitions file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Mode {
-    /// At the top level of the file.
-    Standalone,
-    /// Inside the variable `rds_config`.
-    Coupled,
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Standalone => "standalone",
-            Self::Coupled => "coupled",
-        })
+named_enum! {
+    /// The place of `application_databases` in a definitions file.
+    "snake_case" pub enum Mode {
+        /// At the top level of the file.
+        Standalone,
+        /// Inside the variable `rds_config`.
+        Coupled,
     }
 }
 
@@ -69,9 +56,8 @@ impl FromStr for Mode {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Standalone, Self::Coupled]
-            .into_iter()
-            .find(|mode| mode.to_string() == text)
+        Self::all()
+            .find(|mode| mode.name() == text)
             .ok_or_else(|| "the modes are standalone and coupled".to_owned())
     }
 }

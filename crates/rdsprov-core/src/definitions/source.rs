@@ -1,18 +1,19 @@
 //! The text of a definitions file, and its syntax.
 
-use std::fmt;
 use std::str::FromStr;
 
-/// The syntax of a definitions file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Syntax {
-    /// HCL, as in `*.tfvars` of Terraform.
-    Hcl,
-    /// JSON: `*.tfvars.json` and `*.json`.
-    Json,
-    /// TOML: `*.toml`.
-    Toml,
+use crate::named_enum::named_enum;
+
+named_enum! {
+    /// The syntax of a definitions file.
+    "snake_case" pub enum Syntax {
+        /// HCL, as in `*.tfvars` of Terraform.
+        Hcl,
+        /// JSON: `*.tfvars.json` and `*.json`.
+        Json,
+        /// TOML: `*.toml`.
+        Toml,
+    }
 }
 
 impl Syntax {
@@ -34,23 +35,12 @@ impl Syntax {
     }
 }
 
-impl fmt::Display for Syntax {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Hcl => "hcl",
-            Self::Json => "json",
-            Self::Toml => "toml",
-        })
-    }
-}
-
 impl FromStr for Syntax {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Hcl, Self::Json, Self::Toml]
-            .into_iter()
-            .find(|syntax| syntax.to_string() == text)
+        Self::all()
+            .find(|syntax| syntax.name() == text)
             .ok_or_else(|| "the syntaxes are hcl, json and toml".to_owned())
     }
 }

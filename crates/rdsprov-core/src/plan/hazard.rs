@@ -2,52 +2,21 @@
 
 use std::str::FromStr;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use crate::named_enum::named_enum;
 
-/// An effect of a step that can break something. The names, in snake case, are given to the option `allow`.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-    strum::Display,
-    strum::EnumIter,
-    strum::IntoStaticStr,
-)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-#[non_exhaustive]
-pub enum Hazard {
-    /// A role or PUBLIC loses a privilege, a membership or an attribute.
-    RevokesAccess,
-    /// A database, schema or other object gets another owner.
-    ChangesOwner,
-    /// A valid password is replaced or removed.
-    ResetsPassword,
-    /// A role or database that was not managed becomes managed.
-    Adopts,
-    /// PUBLIC may not connect to a database any more.
-    ClosesToPublic,
-}
-
-impl Hazard {
-    /// Returns every hazard, in the order of the documentation.
-    pub fn all() -> impl Iterator<Item = Self> {
-        <Self as strum::IntoEnumIterator>::iter()
-    }
-
-    /// Returns the name: `revokes_access`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.into()
+named_enum! {
+    /// An effect of a step that can break something. The names, in snake case, are given to the option `allow`.
+    "snake_case" pub enum Hazard {
+        /// A role or PUBLIC loses a privilege, a membership or an attribute.
+        RevokesAccess,
+        /// A database, schema or other object gets another owner.
+        ChangesOwner,
+        /// A valid password is replaced or removed.
+        ResetsPassword,
+        /// A role or database that was not managed becomes managed.
+        Adopts,
+        /// PUBLIC may not connect to a database any more.
+        ClosesToPublic,
     }
 }
 

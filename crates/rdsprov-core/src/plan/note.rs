@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use strum::{EnumDiscriminants, EnumIter, IntoStaticStr};
 
 use super::words::listed;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::named_enum::coded_enum;
 use crate::observed::RDS_IAM;
 use crate::privilege::Privileges;
 use crate::secret_id::SecretId;
@@ -16,69 +16,38 @@ use crate::secret_id::SecretId;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note(pub NoteKind);
 
-/// What a note reports, with the data of its sentence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EnumDiscriminants)]
-#[serde(tag = "code", rename_all = "kebab-case")]
-#[strum_discriminants(
-    name(NoteCode),
-    doc = "The stable code of a note: `password-not-checked`.",
-    derive(
-        PartialOrd,
-        Ord,
-        Hash,
-        EnumIter,
-        IntoStaticStr,
-        strum::Display,
-        strum::EnumString,
-        Serialize,
-        Deserialize,
-        JsonSchema
-    ),
-    strum(serialize_all = "kebab-case"),
-    serde(rename_all = "kebab-case"),
-    non_exhaustive,
-    allow(missing_docs, reason = "the variants of `NoteKind` have the documentation")
-)]
-#[non_exhaustive]
-#[allow(missing_docs, reason = "the sentences below say what each field means")]
-pub enum NoteKind {
-    /// `password_encryption` is not `scram-sha-256`, and passwords are stored as SCRAM verifiers.
-    PasswordEncryptionDiffers { encryption: String },
-    /// The administrator has `ADMIN OPTION` on a member of `rds_iam`.
-    AdministratorInRdsIam { role: RoleName, administrator: RoleName },
-    /// The delegate has `ADMIN OPTION` on `rds_iam`.
-    DelegateInRdsIam { role: RoleName },
-    /// The delegate cannot get `ADMIN OPTION` on `rds_iam`.
-    IamNotDelegable { role: RoleName },
-    /// A role has a declared privilege only through PUBLIC.
-    PrivilegeThroughPublic {
-        role: RoleName,
-        privileges: Privileges,
-        object: String,
-        database: DatabaseName,
-        owner: RoleName,
-    },
-    /// A revocation is left out, because PUBLIC has the same privilege.
-    RevocationWithoutEffect { step: String, role: RoleName, database: DatabaseName },
-    /// A password could not be checked by a login.
-    PasswordNotChecked { role: RoleName, reason: String },
-    /// Several applications share a role and its secret.
-    SecretShared { secret: SecretId, role: RoleName, applications: Vec<ApplicationName> },
-    /// A secret contains the host and port of another server.
-    EndpointDiffers { secret: SecretId, endpoint: String, server: String },
-}
-
-impl NoteCode {
-    /// Returns every code, in the order of the documentation.
-    pub fn all() -> impl Iterator<Item = Self> {
-        <Self as strum::IntoEnumIterator>::iter()
+coded_enum! {
+    /// What a note reports, with the data of its sentence.
+    #[allow(missing_docs, reason = "the sentences below say what each field means")]
+    pub enum NoteKind {
+        /// `password_encryption` is not `scram-sha-256`, and passwords are stored as SCRAM verifiers.
+        PasswordEncryptionDiffers { encryption: String },
+        /// The administrator has `ADMIN OPTION` on a member of `rds_iam`.
+        AdministratorInRdsIam { role: RoleName, administrator: RoleName },
+        /// The delegate has `ADMIN OPTION` on `rds_iam`.
+        DelegateInRdsIam { role: RoleName },
+        /// The delegate cannot get `ADMIN OPTION` on `rds_iam`.
+        IamNotDelegable { role: RoleName },
+        /// A role has a declared privilege only through PUBLIC.
+        PrivilegeThroughPublic {
+            role: RoleName,
+            privileges: Privileges,
+            object: String,
+            database: DatabaseName,
+            owner: RoleName,
+        },
+        /// A revocation is left out, because PUBLIC has the same privilege.
+        RevocationWithoutEffect { step: String, role: RoleName, database: DatabaseName },
+        /// A password could not be checked by a login.
+        PasswordNotChecked { role: RoleName, reason: String },
+        /// Several applications share a role and its secret.
+        SecretShared { secret: SecretId, role: RoleName, applications: Vec<ApplicationName> },
+        /// A secret contains the host and port of another server.
+        EndpointDiffers { secret: SecretId, endpoint: String, server: String },
     }
 
-    /// Returns the name: `password-not-checked`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
+    /// The stable code of a note: `password-not-checked`.
+    pub enum NoteCode;
 }
 
 impl From<NoteKind> for Note {

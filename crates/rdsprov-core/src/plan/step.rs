@@ -7,53 +7,31 @@ use serde::{Deserialize, Serialize};
 
 use super::{Hazard, Statement};
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
+use crate::named_enum::named_enum;
 
-/// What a step does. The names, in snake case, are in JSON and in the records.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-    strum::Display,
-    strum::EnumIter,
-)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-#[allow(missing_docs, reason = "the names say what each does")]
-#[non_exhaustive]
-pub enum Action {
-    CreateRole,
-    AlterRole,
-    SetPassword,
-    CreateSecret,
-    CreateDatabase,
-    AlterDatabase,
-    CreateSchema,
-    AlterSchema,
-    CreateExtension,
-    ReassignOwned,
-    Grant,
-    Revoke,
-    DefaultPrivileges,
-    SetParameter,
-    Adopt,
-    CreatePending,
-    TestPassword,
-    FinishRotation,
-    RestorePassword,
-}
-
-impl Action {
-    /// Returns every action, in the order of the documentation.
-    pub fn all() -> impl Iterator<Item = Self> {
-        <Self as strum::IntoEnumIterator>::iter()
+named_enum! {
+    /// What a step does. The names, in snake case, are in JSON and in the records.
+    #[allow(missing_docs, reason = "the names say what each does")]
+    "snake_case" pub enum Action {
+        CreateRole,
+        AlterRole,
+        SetPassword,
+        CreateSecret,
+        CreateDatabase,
+        AlterDatabase,
+        CreateSchema,
+        AlterSchema,
+        CreateExtension,
+        ReassignOwned,
+        Grant,
+        Revoke,
+        DefaultPrivileges,
+        SetParameter,
+        Adopt,
+        CreatePending,
+        TestPassword,
+        FinishRotation,
+        RestorePassword,
     }
 }
 

@@ -1,231 +1,197 @@
 //! The rules that refuse a plan, each with the data of its sentences.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use strum::{EnumDiscriminants, EnumIter, IntoStaticStr};
-
 use crate::hint::Hint;
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
+use crate::named_enum::coded_enum;
 use crate::observed::{Grantee, Obstacle};
 use crate::privilege::{AccessLevel, Privileges};
 use crate::secret_id::SecretId;
 use crate::setting::Parameter;
 
-/// A rule that refuses a plan. Its explanation says why the rule exists and what to do, see
-/// [`RefusalCode::explanation`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EnumDiscriminants)]
-#[serde(tag = "code", rename_all = "kebab-case")]
-#[strum_discriminants(
-    name(RefusalCode),
-    doc = "The stable code of a rule that refuses a plan: `role-not-managed`.",
-    derive(
-        PartialOrd,
-        Ord,
-        Hash,
-        EnumIter,
-        IntoStaticStr,
-        strum::Display,
-        strum::EnumString,
-        Serialize,
-        Deserialize,
-        JsonSchema
-    ),
-    strum(serialize_all = "kebab-case"),
-    serde(rename_all = "kebab-case"),
-    non_exhaustive,
-    allow(missing_docs, reason = "the variants of `RefusalKind` have the documentation")
-)]
-#[non_exhaustive]
-#[allow(missing_docs, reason = "the sentences in `text.rs` say what each field means")]
-pub enum RefusalKind {
-    // Roles
-    /// The declared role is the role as which rdsprov connects.
-    RoleIsAdministrator { role: RoleName },
-    /// The role was renamed after rdsprov created it.
-    RoleRenamed { role: RoleName, renamed_to: RoleName },
-    /// The role exists and has no marker.
-    RoleNotManaged { role: RoleName, is_delegate: bool },
-    /// The marker of the role contains another environment.
-    RoleOfOtherEnvironment { role: RoleName, environment: String },
-    /// The role that is to become the delegate belongs to an application.
-    RoleOfApplication { role: RoleName, application: String },
-    /// The declared role is a delegate.
-    RoleIsDelegate { role: RoleName },
-    /// The role has an attribute that only a superuser can remove.
-    RoleAttributesForbidden { role: RoleName, attributes: Vec<String> },
-    /// The administrator may not alter or grant the role.
-    AdminOptionMissing { administrator: RoleName, role: RoleName },
-    /// The administrator does not inherit the privileges of the roles of which it is a member.
-    AdministratorWithoutInherit { administrator: RoleName, role: RoleName },
-    /// Undeclared roles got a membership through the `ADMIN OPTION` of a declared role.
-    DependentMembership { role: RoleName, group: RoleName, members: Vec<RoleName> },
-    /// A membership that is not declared was granted by a role as which the administrator cannot act.
-    MembershipNotRevocable { role: RoleName, group: RoleName, grantor: RoleName },
-    /// The server has no role `rds_iam`.
-    RdsIamMissing { role: RoleName },
-    /// `rds.restrict_password_commands` is on, and the administrator is not a member of `rds_password`.
-    SetPasswordRestricted { administrator: RoleName },
-    /// The administrator may not make the delegate a member of `rds_password`.
-    PasswordAdministrationRestricted { role: RoleName },
-    // Databases
-    /// The declared database is the one that the administrator connects to.
-    AdministratorDatabase { database: DatabaseName },
-    /// The database was renamed after rdsprov created it.
-    DatabaseRenamed { database: DatabaseName, renamed_to: DatabaseName },
-    /// The database exists and has no marker.
-    DatabaseNotManaged { database: DatabaseName },
-    /// The marker of the database contains another environment.
-    DatabaseOfOtherEnvironment { database: DatabaseName, environment: String },
-    /// The administrator cannot connect to the database.
-    DatabaseUnreachable { database: DatabaseName, reason: String },
-    /// A declared role owns the database, and no owner entry declares it.
-    DatabaseOwnerUndeclared {
-        database: DatabaseName,
-        owner: RoleName,
-        declared_as: Option<AccessLevel>,
-    },
-    /// Another role than the declared one owns the database.
-    DatabaseOwnerDiffers {
-        database: DatabaseName,
-        owner: RoleName,
-        declared: RoleName,
-        can_be_allowed: bool,
-    },
-    /// The administrator cannot act as the owner of the database.
-    DatabaseOwnerInaccessible { administrator: RoleName, database: DatabaseName, owner: RoleName },
-    /// The database does not exist, and no owner entry declares it.
-    OwnerEntryMissing { database: DatabaseName },
-    /// A role in `creators` does not exist.
-    CreatorMissing { database: DatabaseName, creator: RoleName },
-    // Ownership
-    /// `REASSIGN OWNED` would also change the owner of a subscription.
-    SubscriptionWouldMove {
-        database: DatabaseName,
-        owner: RoleName,
-        subscription: String,
-        subscription_database: DatabaseName,
-    },
-    /// PostgreSQL does not allow the new owner to own an object.
-    ObjectNotTransferable {
-        database: DatabaseName,
-        object: String,
-        others: usize,
-        from: RoleName,
-        to: RoleName,
-        obstacle: Obstacle,
-    },
-    /// A declared role owns objects, and is neither the owner nor a creator.
-    ObjectsOfDeclaredRole { database: DatabaseName, object: String, others: u64, role: RoleName },
-    // Privileges
-    /// Only another role can execute a step, and the administrator cannot act as it.
-    StepOfOtherRole { database: Option<DatabaseName>, step: String, role: RoleName },
-    /// The role that must execute a step has no `USAGE` on the schemas of its objects.
-    SchemaUsageMissing {
-        database: Option<DatabaseName>,
-        step: String,
-        role: RoleName,
-        schemas: Vec<SchemaName>,
-    },
-    /// A role has a privilege through a grant option that is not declared.
-    DependentGrant { holder: Grantee, privileges: Privileges, object: String, through: RoleName },
-    // Schemas
-    /// A covered schema does not exist, and the owner entry does not declare it.
-    SchemaMissing { schema: SchemaName, database: DatabaseName, database_is_new: bool },
-    /// Another role than the declared owner owns the schema.
-    SchemaOwnerDiffers {
-        schema: SchemaName,
-        database: DatabaseName,
-        owner: RoleName,
-        declared: RoleName,
-        can_be_allowed: bool,
-    },
-    /// The administrator cannot act as the owner of schema `public`.
-    PublicSchemaInaccessible { schema: SchemaName, database: DatabaseName, owner: RoleName },
-    // Settings
-    /// The server rejects the value of a setting.
-    SettingRejected {
-        parameter: Parameter,
-        value: String,
-        role: RoleName,
-        database: DatabaseName,
-        reason: String,
-    },
-    /// Only a superuser may reset a setting that is not declared.
-    SettingNotResettable {
-        parameter: Parameter,
-        role: RoleName,
-        database: DatabaseName,
-        reason: String,
-    },
-    // Extensions
-    /// The server does not offer the extension.
-    ExtensionUnavailable {
-        extension: ExtensionName,
-        required_by: Option<ExtensionName>,
-        database: DatabaseName,
-    },
-    /// `rds.allowed_extensions` does not contain the extension.
-    ExtensionNotAllowed {
-        extension: ExtensionName,
-        required_by: Option<ExtensionName>,
-        database: DatabaseName,
-    },
-    /// No schema of the owner can contain the extension.
-    ExtensionWithoutSchema {
-        extension: ExtensionName,
-        required_by: Option<ExtensionName>,
-        database: DatabaseName,
-    },
-    /// The extension is not trusted, and the server does not allow the administrator to create it.
-    ExtensionNotTrusted {
-        extension: ExtensionName,
-        required_by: Option<ExtensionName>,
-        database: DatabaseName,
-        reason: String,
-    },
-    // Secrets
-    /// A secret cannot be read.
-    SecretUnavailable { reason: String, advice: Vec<Hint> },
-    /// Two secrets of one role contain different passwords.
-    SecretsDiffer { secret: SecretId, other: SecretId, role: RoleName },
-    /// A password is shorter than `[passwords] minimum_length`, in characters.
-    PasswordTooShort { secret: SecretId, version: Option<String>, minimum_length: usize },
-    /// The secret is for another role.
-    SecretUsernameDiffers {
-        secret: SecretId,
-        version: Option<String>,
-        username: String,
-        role: RoleName,
-    },
-    /// The secret is for another database.
-    SecretDatabaseDiffers {
-        secret: SecretId,
-        version: Option<String>,
-        dbname: String,
-        databases: Vec<DatabaseName>,
-    },
-    // Rotation
-    /// AWS rotates the secret.
-    RotatedByAws { secret: SecretId, rotation_owner: String },
-    /// The role whose password is to be rotated does not exist.
-    RoleMissing { role: RoleName },
-    /// The role whose password is to be rotated still logs in with IAM tokens.
-    RoleUsesIam { role: RoleName },
-    /// The role whose password is to be rotated may not log in.
-    RoleCannotLogIn { role: RoleName },
-    /// A login as the role gave no result, so that a new password could not be tested.
-    LoginUnverified { role: RoleName, reason: String },
-}
-
-impl RefusalCode {
-    /// Returns every code, in the order of the documentation.
-    pub fn all() -> impl Iterator<Item = Self> {
-        <Self as strum::IntoEnumIterator>::iter()
+coded_enum! {
+    /// A rule that refuses a plan. Its explanation says why the rule exists and what to do, see
+    /// [`RefusalCode::explanation`].
+    #[allow(missing_docs, reason = "the sentences in `text.rs` say what each field means")]
+    pub enum RefusalKind {
+        // Roles
+        /// The declared role is the role as which rdsprov connects.
+        RoleIsAdministrator { role: RoleName },
+        /// The role was renamed after rdsprov created it.
+        RoleRenamed { role: RoleName, renamed_to: RoleName },
+        /// The role exists and has no marker.
+        RoleNotManaged { role: RoleName, is_delegate: bool },
+        /// The marker of the role contains another environment.
+        RoleOfOtherEnvironment { role: RoleName, environment: String },
+        /// The role that is to become the delegate belongs to an application.
+        RoleOfApplication { role: RoleName, application: String },
+        /// The declared role is a delegate.
+        RoleIsDelegate { role: RoleName },
+        /// The role has an attribute that only a superuser can remove.
+        RoleAttributesForbidden { role: RoleName, attributes: Vec<String> },
+        /// The administrator may not alter or grant the role.
+        AdminOptionMissing { administrator: RoleName, role: RoleName },
+        /// The administrator does not inherit the privileges of the roles of which it is a member.
+        AdministratorWithoutInherit { administrator: RoleName, role: RoleName },
+        /// Undeclared roles got a membership through the `ADMIN OPTION` of a declared role.
+        DependentMembership { role: RoleName, group: RoleName, members: Vec<RoleName> },
+        /// A membership that is not declared was granted by a role as which the administrator cannot act.
+        MembershipNotRevocable { role: RoleName, group: RoleName, grantor: RoleName },
+        /// The server has no role `rds_iam`.
+        RdsIamMissing { role: RoleName },
+        /// `rds.restrict_password_commands` is on, and the administrator is not a member of `rds_password`.
+        SetPasswordRestricted { administrator: RoleName },
+        /// The administrator may not make the delegate a member of `rds_password`.
+        PasswordAdministrationRestricted { role: RoleName },
+        // Databases
+        /// The declared database is the one that the administrator connects to.
+        AdministratorDatabase { database: DatabaseName },
+        /// The database was renamed after rdsprov created it.
+        DatabaseRenamed { database: DatabaseName, renamed_to: DatabaseName },
+        /// The database exists and has no marker.
+        DatabaseNotManaged { database: DatabaseName },
+        /// The marker of the database contains another environment.
+        DatabaseOfOtherEnvironment { database: DatabaseName, environment: String },
+        /// The administrator cannot connect to the database.
+        DatabaseUnreachable { database: DatabaseName, reason: String },
+        /// A declared role owns the database, and no owner entry declares it.
+        DatabaseOwnerUndeclared {
+            database: DatabaseName,
+            owner: RoleName,
+            declared_as: Option<AccessLevel>,
+        },
+        /// Another role than the declared one owns the database.
+        DatabaseOwnerDiffers {
+            database: DatabaseName,
+            owner: RoleName,
+            declared: RoleName,
+            can_be_allowed: bool,
+        },
+        /// The administrator cannot act as the owner of the database.
+        DatabaseOwnerInaccessible { administrator: RoleName, database: DatabaseName, owner: RoleName },
+        /// The database does not exist, and no owner entry declares it.
+        OwnerEntryMissing { database: DatabaseName },
+        /// A role in `creators` does not exist.
+        CreatorMissing { database: DatabaseName, creator: RoleName },
+        // Ownership
+        /// `REASSIGN OWNED` would also change the owner of a subscription.
+        SubscriptionWouldMove {
+            database: DatabaseName,
+            owner: RoleName,
+            subscription: String,
+            subscription_database: DatabaseName,
+        },
+        /// PostgreSQL does not allow the new owner to own an object.
+        ObjectNotTransferable {
+            database: DatabaseName,
+            object: String,
+            others: usize,
+            from: RoleName,
+            to: RoleName,
+            obstacle: Obstacle,
+        },
+        /// A declared role owns objects, and is neither the owner nor a creator.
+        ObjectsOfDeclaredRole { database: DatabaseName, object: String, others: u64, role: RoleName },
+        // Privileges
+        /// Only another role can execute a step, and the administrator cannot act as it.
+        StepOfOtherRole { database: Option<DatabaseName>, step: String, role: RoleName },
+        /// The role that must execute a step has no `USAGE` on the schemas of its objects.
+        SchemaUsageMissing {
+            database: Option<DatabaseName>,
+            step: String,
+            role: RoleName,
+            schemas: Vec<SchemaName>,
+        },
+        /// A role has a privilege through a grant option that is not declared.
+        DependentGrant { holder: Grantee, privileges: Privileges, object: String, through: RoleName },
+        // Schemas
+        /// A covered schema does not exist, and the owner entry does not declare it.
+        SchemaMissing { schema: SchemaName, database: DatabaseName, database_is_new: bool },
+        /// Another role than the declared owner owns the schema.
+        SchemaOwnerDiffers {
+            schema: SchemaName,
+            database: DatabaseName,
+            owner: RoleName,
+            declared: RoleName,
+            can_be_allowed: bool,
+        },
+        /// The administrator cannot act as the owner of schema `public`.
+        PublicSchemaInaccessible { schema: SchemaName, database: DatabaseName, owner: RoleName },
+        // Settings
+        /// The server rejects the value of a setting.
+        SettingRejected {
+            parameter: Parameter,
+            value: String,
+            role: RoleName,
+            database: DatabaseName,
+            reason: String,
+        },
+        /// Only a superuser may reset a setting that is not declared.
+        SettingNotResettable {
+            parameter: Parameter,
+            role: RoleName,
+            database: DatabaseName,
+            reason: String,
+        },
+        // Extensions
+        /// The server does not offer the extension.
+        ExtensionUnavailable {
+            extension: ExtensionName,
+            required_by: Option<ExtensionName>,
+            database: DatabaseName,
+        },
+        /// `rds.allowed_extensions` does not contain the extension.
+        ExtensionNotAllowed {
+            extension: ExtensionName,
+            required_by: Option<ExtensionName>,
+            database: DatabaseName,
+        },
+        /// No schema of the owner can contain the extension.
+        ExtensionWithoutSchema {
+            extension: ExtensionName,
+            required_by: Option<ExtensionName>,
+            database: DatabaseName,
+        },
+        /// The extension is not trusted, and the server does not allow the administrator to create it.
+        ExtensionNotTrusted {
+            extension: ExtensionName,
+            required_by: Option<ExtensionName>,
+            database: DatabaseName,
+            reason: String,
+        },
+        // Secrets
+        /// A secret cannot be read.
+        SecretUnavailable { reason: String, advice: Vec<Hint> },
+        /// Two secrets of one role contain different passwords.
+        SecretsDiffer { secret: SecretId, other: SecretId, role: RoleName },
+        /// A password is shorter than `[passwords] minimum_length`, in characters.
+        PasswordTooShort { secret: SecretId, version: Option<String>, minimum_length: usize },
+        /// The secret is for another role.
+        SecretUsernameDiffers {
+            secret: SecretId,
+            version: Option<String>,
+            username: String,
+            role: RoleName,
+        },
+        /// The secret is for another database.
+        SecretDatabaseDiffers {
+            secret: SecretId,
+            version: Option<String>,
+            dbname: String,
+            databases: Vec<DatabaseName>,
+        },
+        // Rotation
+        /// AWS rotates the secret.
+        RotatedByAws { secret: SecretId, rotation_owner: String },
+        /// The role whose password is to be rotated does not exist.
+        RoleMissing { role: RoleName },
+        /// The role whose password is to be rotated still logs in with IAM tokens.
+        RoleUsesIam { role: RoleName },
+        /// The role whose password is to be rotated may not log in.
+        RoleCannotLogIn { role: RoleName },
+        /// A login as the role gave no result, so that a new password could not be tested.
+        LoginUnverified { role: RoleName, reason: String },
     }
 
-    /// Returns the name: `role-not-managed`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
+    /// The stable code of a rule that refuses a plan: `role-not-managed`.
+    pub enum RefusalCode;
 }
