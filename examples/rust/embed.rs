@@ -1,6 +1,5 @@
 //! Embeds rdsprov: prints the plan for `shop.toml`, applies it, and prints the result of each step.
-//!
-//! The environment variable `SHOP_SECRETS` is a JSON object that contains each secret by its id.
+//! The variable `SHOP_SECRETS` is a JSON object with the text of each secret by its id.
 
 use std::sync::Arc;
 
@@ -9,14 +8,13 @@ use rdsprov_core::secrets::{Secret, SecretError, SecretProvider, SourceError};
 use rdsprov_core::session::{self, ApplyOptions, Cancellation, Secrets};
 use rdsprov_core::{Error, Setup};
 
-/// The secrets, as this program stores them.
 struct ShopSecrets(serde_json::Value);
 
 impl SecretProvider for ShopSecrets {
     fn secret(&self, id: &SecretId) -> Result<Result<Secret, SecretError>, SourceError> {
-        let missing = || SecretError::Missing { id: id.clone(), region: None };
         let text = self.0.get(id.to_string()).map(ToString::to_string);
-        Ok(text.ok_or_else(missing).and_then(|text| Secret::parse(id, &text)))
+        let text = text.ok_or_else(|| SecretError::Missing { id: id.clone(), region: None });
+        Ok(text.and_then(|text| Secret::parse(id, &text)))
     }
 }
 
@@ -29,8 +27,8 @@ pub async fn main() -> Result<(), Error> {
     options.server.secrets = Secrets::Own(Arc::new(secrets));
 
     // Connect and plan. Nothing is changed.
-    let plan = setup.clone().build()?.open(&options.server).await?.plan().await?;
-    print!("{}", plan.to_text());
+    let mut run = setup.clone().build()?.open(&options.server).await?;
+    print!("{}", run.plan().await?.plan().to_text());
     // Plan again with the lock, check the approval and the hazards, and apply.
     options.approval = std::env::var("SHOP_APPROVAL").ok();
     let outcome = session::apply(setup, &options, &(), &Cancellation::default()).await;

@@ -13,19 +13,6 @@
 //!  server ───────► observed ─┘   (pure)            (effects)
 //! ```
 //!
-//! 1. [`definitions::Definitions`] is the content of the definitions files. It declares
-//!    applications: a role in a database, with an access level.
-//! 2. [`desired::Desired`] contains the roles, databases and privileges that
-//!    follow from the definitions.
-//! 3. [`observed::Observed`] contains the roles, databases and privileges that the catalogs
-//!    of the server show.
-//! 4. [`plan::Plan`] is the difference: ordered transactions with steps, and refusals if something
-//!    must be solved first. Planning is a pure function, and equal inputs give equal plans.
-//! 5. [`gate`] checks that a plan is approved and that its hazards are allowed.
-//! 6. `operations::Provisioner` connects, observes, executes the probes of a plan,
-//!    and applies the plan.
-//! 7. [`audit`] records what a run did in a CSV file and in a ledger.
-//!
 //! - [`Definitions`] is the content of the definitions files. It declares applications: a role in a
 //!   database, with an access level.
 //! - [`Desired`] contains the roles, databases and privileges that follow from the definitions.
@@ -40,18 +27,15 @@
 //! the plan and verifies the result, in this order. [`audit`] records what a run did in a CSV file
 //! and in a ledger.
 //!
-//! Without features, the library parses definitions, plans, and reads ledgers, but does not connect
-//! to a server. The feature `postgres` adds `server`, `operations` and `session`, the feature `aws`
-//! adds AWS Secrets Manager, IAM tokens and the rotation of passwords.
+//! # Planning without a server
 //!
 //! An observed state can be read from JSON:
 //!
 //! ```
-//! use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
-//! use rdsprov_core::desired::Desired;
-//! use rdsprov_core::observed::Observed;
-//! use rdsprov_core::plan::{Plan, SecretFindings};
+//! use rdsprov_core::definitions::{Rules, SourceText, Syntax};
+//! use rdsprov_core::plan::SecretFindings;
 //! use rdsprov_core::secret_id::Templates;
+//! use rdsprov_core::{Definitions, Desired, Observed, Plan};
 //!
 //! let source = SourceText {
 //!     path: "dev.toml".to_owned(),
@@ -95,11 +79,12 @@
 //! options.server.secrets = "file:secrets".parse().expect("the directory exists");
 //!
 //! // Connect and plan. Nothing is changed.
-//! let plan = setup.clone().build()?.open(&options.server).await?.plan().await?;
-//! println!("{}", plan.to_text());
+//! let mut run = setup.clone().build()?.open(&options.server).await?;
+//! let planned = run.plan().await?;
+//! println!("{}", planned.plan().to_text());
 //!
 //! // Plan again with the lock, check the policy, and apply.
-//! options.approval = Some(plan.digest);
+//! options.approval = Some(planned.plan().digest.clone());
 //! let outcome = session::apply(setup, &options, &(), &Cancellation::default()).await;
 //! outcome.result?;
 //! # Ok(())
@@ -117,7 +102,7 @@
 //! Without features, the library parses definitions, plans, and reads ledgers, but does not connect
 //! to a server. Features only add items: no enum has other variants with another set of features.
 //!
-//! - `postgres` adds `server` and `session`.
+//! - `postgres` adds `server`, `operations` and `session`.
 //! - `aws` adds AWS Secrets Manager, IAM tokens and the rotation of passwords, and contains
 //!   `postgres`. Without it, `Secrets::Aws` and `AdminAuth::Iam` give an error.
 //!

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use rdsprov_core::config::Config;
-use rdsprov_core::definitions::{Definitions, Rules, SourceText, Syntax};
+use rdsprov_core::definitions::{Definitions, SourceText, Syntax};
 use rdsprov_core::desired::Desired;
 use rdsprov_core::hint::{Operation, Opt, Wording};
 use rdsprov_core::observed::{Observed, Relations};
@@ -73,7 +73,8 @@ fn desired(scenario: &Path) -> Desired {
         text: fs::read_to_string(scenario.join("definitions.tfvars")).unwrap(),
         syntax: Syntax::from_path("definitions.tfvars").unwrap(),
     };
-    let rules = Rules { environment: Some("dev".to_owned()), ..config.rules() };
+    let mut rules = config.rules();
+    rules.environment = Some("dev".to_owned());
     let definitions = Definitions::parse(&[definitions], &rules).unwrap();
     let mut desired = Desired::new(&definitions, "dev", &Templates::default(), None).unwrap();
     let arguments = fs::read_to_string(scenario.join("arguments")).unwrap_or_default();

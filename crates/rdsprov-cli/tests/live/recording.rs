@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rdsprov_core::config::{CaFile, TlsSection};
+use rdsprov_core::config::CaFile;
 use rdsprov_core::observed::Observed;
 use rdsprov_core::plan::{Hazard, SecretFindings};
-use rdsprov_core::session::{self, DefinitionOptions, Secrets, ServerOptions, Setup};
+use rdsprov_core::session::{self, Secrets, ServerOptions, Setup};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -32,17 +32,13 @@ impl Recording {
     pub fn observe(fixture: &Fixture, major: u32, scenario: &Path, allow: Vec<Hazard>) -> Self {
         let config = scenario.join("rdsprov.toml");
         let config = session::config(config.exists().then_some(config.as_path())).unwrap();
-        let asked = DefinitionOptions { environment: Some("dev".to_owned()), ..Default::default() };
         let definitions = [scenario.join("definitions.tfvars")];
-        let sources = session::read(&definitions, &config, &asked).unwrap();
-        let setup = Setup::new(config, &sources, &asked).unwrap();
-        let ca_file = Some(CaFile::Path(fixture.server.ca_file().to_owned()));
-        let options = ServerOptions {
-            secrets: Secrets::Files(fixture.path().to_owned()),
-            tls: TlsSection { ca_file, ..TlsSection::default() },
-            allow,
-            ..ServerOptions::default()
-        };
+        let setup = Setup::builder().config(config).environment("dev").files(definitions);
+        let setup = setup.build().unwrap();
+        let mut options = ServerOptions::default();
+        options.secrets = Secrets::Files(fixture.path().to_owned());
+        options.tls.ca_file = Some(CaFile::Path(fixture.server.ca_file().to_owned()));
+        options.allow = allow;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (mut observed, findings) = runtime.block_on(async {
             let mut run = setup.open(&options).await.unwrap();
