@@ -16,10 +16,10 @@ pub use tls::{
 
 use crate::definitions::{Defaults, Mode, Rules};
 use crate::error_code::ErrorCode;
-use crate::gate::{ApprovalPolicy, Policy};
 use crate::hint::Hint;
 use crate::name::check_environment;
 use crate::named_enum::named_enum;
+use crate::policy::{ApprovalPolicy, Policy};
 
 named_enum! {
     /// How a run finds out whether a role has the password of its secret.
@@ -152,7 +152,7 @@ impl Config {
     ///
     /// ```
     /// use rdsprov_core::config::Config;
-    /// use rdsprov_core::gate::ApprovalPolicy;
+    /// use rdsprov_core::policy::ApprovalPolicy;
     ///
     /// let config = Config::from_toml("rdsprov.toml", "[environments.qa]\napproval = \"plan\"\n").unwrap();
     /// assert_eq!(config.policy("qa").unwrap().approval(), ApprovalPolicy::Plan);

@@ -1,16 +1,14 @@
 //! The gates between a plan and its execution: the approval and the allowed hazards.
 //!
-//! [`Policy`] is the only place that decides what an environment requires. This module does not
-//! know where the policy, the approval and the allowed hazards come from.
+//! This module does not know where the [`Policy`], the approval and the allowed hazards come from.
 
 use std::collections::BTreeSet;
-
-use serde::Deserialize;
 
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt, Part};
 use crate::plan::{Hazard, Plan};
+use crate::policy::{ApprovalPolicy, Policy};
 
 /// A gate does not allow a plan to be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -165,103 +163,7 @@ impl Approval {
     }
 }
 
-/// The approval that an environment requires before a plan is applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ApprovalPolicy {
-    /// No approval is required.
-    None,
-    /// An approval is required: `true`, or the digest of the plan.
-    Required,
-    /// An approval that contains the digest of the plan is required.
-    Plan,
-}
-
-/// The built-in environments with their approval policies; only `dev` requires no approval.
-const BUILT_IN: [(&str, ApprovalPolicy); 4] = [
-    ("dev", ApprovalPolicy::None),
-    ("test", ApprovalPolicy::Required),
-    ("staging", ApprovalPolicy::Required),
-    ("prod", ApprovalPolicy::Required),
-];
-
-/// What one environment requires before a plan is applied: an approval, allowed hazards, or neither.
-///
-/// A built-in environment without approval (`dev`) allows all hazards. If the configuration requires
-/// an approval there, its hazards must be allowed, too. In each other environment, hazards must be
-/// allowed whether it requires an approval or not.
-///
-/// ```
-/// use rdsprov_core::gate::{ApprovalPolicy, Policy};
-///
-/// let dev = Policy::built_in("dev").unwrap();
-/// assert!(dev.allows_all_hazards());
-///
-/// let strict = Policy::declared("dev", Some(ApprovalPolicy::Required));
-/// assert!(!strict.allows_all_hazards());
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
-    environment: String,
-    approval: ApprovalPolicy,
-    allows_all_hazards: bool,
-}
-
 impl Policy {
-    /// Returns the names of the built-in environments.
-    pub fn built_in_environments() -> impl Iterator<Item = &'static str> {
-        BUILT_IN.iter().map(|(name, _)| *name)
-    }
-
-    /// Returns the policy of a built-in environment, or `None` if no environment of this name is
-    /// built in.
-    #[must_use]
-    pub fn built_in(environment: &str) -> Option<Self> {
-        let (_, approval) = BUILT_IN.iter().find(|(name, _)| *name == environment)?;
-        Some(Self {
-            environment: environment.to_owned(),
-            approval: *approval,
-            allows_all_hazards: *approval == ApprovalPolicy::None,
-        })
-    }
-
-    /// Returns the policy of an environment that the configuration declares. Without an approval
-    /// policy of its own, it has that of the built-in environment of this name, otherwise
-    /// [`ApprovalPolicy::Required`].
-    #[must_use]
-    pub fn declared(environment: &str, approval: Option<ApprovalPolicy>) -> Self {
-        let built_in = Self::built_in(environment).unwrap_or_else(|| Self {
-            environment: environment.to_owned(),
-            approval: ApprovalPolicy::Required,
-            allows_all_hazards: false,
-        });
-        let approval = approval.unwrap_or(built_in.approval);
-        Self {
-            allows_all_hazards: built_in.allows_all_hazards && approval == ApprovalPolicy::None,
-            approval,
-            ..built_in
-        }
-    }
-
-    /// Returns the name of the environment.
-    #[must_use]
-    pub fn environment(&self) -> &str {
-        &self.environment
-    }
-
-    /// Returns the approval that the environment requires.
-    #[must_use]
-    pub fn approval(&self) -> ApprovalPolicy {
-        self.approval
-    }
-
-    /// Returns whether a plan may contain any hazard without its being allowed by name.
-    #[must_use]
-    pub fn allows_all_hazards(&self) -> bool {
-        self.allows_all_hazards
-    }
-
     /// Parses a given approval, and checks that it can be valid for a plan. No plan is needed, so
     /// that a run without approval contacts nothing.
     ///
@@ -271,13 +173,13 @@ impl Policy {
     /// Returns [`GateError::InvalidApproval`], [`GateError::ApprovalMissing`] or
     /// [`GateError::NoPlanApproved`].
     pub fn parse_approval(&self, value: Option<&str>) -> Result<Approval, GateError> {
-        match (self.approval, Approval::parse(value)) {
+        match (self.approval(), Approval::parse(value)) {
             (ApprovalPolicy::None, Err(_)) => Ok(Approval::Nothing),
             (ApprovalPolicy::Required, Ok(Approval::Nothing)) => {
-                Err(GateError::ApprovalMissing { environment: self.environment.clone() })
+                Err(GateError::ApprovalMissing { environment: self.environment().to_owned() })
             }
             (ApprovalPolicy::Plan, Ok(Approval::Nothing | Approval::AnyPlan)) => {
-                Err(GateError::NoPlanApproved { environment: self.environment.clone() })
+                Err(GateError::NoPlanApproved { environment: self.environment().to_owned() })
             }
             (_, approval) => approval,
         }
@@ -295,17 +197,17 @@ impl Policy {
         approval: &Approval,
         allowed: &BTreeSet<Hazard>,
     ) -> Result<(), GateError> {
-        if plan.environment != self.environment {
+        if plan.environment != self.environment() {
             return Err(GateError::OtherEnvironment {
-                policy: self.environment.clone(),
+                policy: self.environment().to_owned(),
                 plan: plan.environment.clone(),
             });
         }
         if plan.is_empty() {
             return Ok(());
         }
-        let environment = || self.environment.clone();
-        match (self.approval, approval) {
+        let environment = || self.environment().to_owned();
+        match (self.approval(), approval) {
             (_, Approval::Digest(approved)) if *approved != plan.digest => {
                 return Err(GateError::Stale {
                     approved: approved.clone(),
@@ -325,7 +227,7 @@ impl Policy {
             | (ApprovalPolicy::Required, Approval::AnyPlan | Approval::Digest(_))
             | (ApprovalPolicy::Plan, Approval::Digest(_)) => {}
         }
-        if self.allows_all_hazards {
+        if self.allows_all_hazards() {
             return Ok(());
         }
         let missing: Vec<Hazard> = plan

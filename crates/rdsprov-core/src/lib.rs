@@ -132,6 +132,7 @@ pub mod observed;
 #[cfg(feature = "postgres")]
 pub mod operations;
 pub mod plan;
+pub mod policy;
 pub mod privilege;
 pub mod probe;
 pub mod rotation;
@@ -149,9 +150,9 @@ mod text;
 pub use definitions::Definitions;
 pub use desired::Desired;
 pub use error_code::ErrorCode;
-pub use gate::Policy;
 pub use jiff::Timestamp;
 pub use observed::Observed;
 pub use plan::Plan;
+pub use policy::Policy;
 #[cfg(feature = "postgres")]
 pub use session::{Error, Setup};

@@ -26,6 +26,8 @@ mod source;
 #[cfg(feature = "postgres")]
 mod token;
 #[cfg(feature = "postgres")]
+mod token_error;
+#[cfg(feature = "postgres")]
 pub(crate) mod validate;
 #[cfg(feature = "aws")]
 mod versions;
@@ -46,6 +48,8 @@ pub use secret::Secret;
 #[cfg(feature = "postgres")]
 pub use source::{SecretProvider, SecretSource};
 #[cfg(feature = "postgres")]
-pub use token::{TokenError, TokenSource};
+pub use token::TokenSource;
+#[cfg(feature = "postgres")]
+pub use token_error::TokenError;
 #[cfg(feature = "aws")]
 pub(crate) use versions::{RotationOwner, Stages, Version, VersionsError};

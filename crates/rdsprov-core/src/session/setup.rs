@@ -10,10 +10,10 @@ use crate::config::{AuditSection, Config};
 use crate::definitions::{
     self, DefinitionError, DefinitionErrors, Definitions, Mode, Rules, SourceText, Syntax,
 };
-use crate::gate::Policy;
 use crate::name::RoleName;
 use crate::operations::Provisioner;
 use crate::plan::{Origin, SavedPlan};
+use crate::policy::Policy;
 
 /// The options for the definitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
