@@ -135,7 +135,6 @@ pub mod plan;
 pub mod policy;
 pub mod privilege;
 pub mod probe;
-pub mod rotation;
 pub mod schema;
 pub mod secret_id;
 pub mod secrets;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, stream};
 
-use super::provisioner::{AdminConnection, RunError};
+use super::connection::AdminConnection;
+use super::error::RunError;
 use crate::access_report::{AccessReport, DatabaseAccess};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};

@@ -12,14 +12,15 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::provisioner::{Provisioner, RunError, iterations};
+use super::apply::iterations;
+use super::error::RunError;
+use super::provisioner::Provisioner;
 use crate::hint;
 use crate::hint::{Hint, Operation};
 use crate::name::DatabaseName;
 use crate::observed::{Observed, PasswordCheck};
-use crate::plan::rotation::{ActivePassword, RotationState, restore};
+use crate::plan::rotation::{ActivePassword, Rotation, RotationError, RotationState, restore};
 use crate::plan::{Action, Plan, Refusal, RefusalKind, SecretFindings, Step, Transaction};
-use crate::rotation::{Rotation, RotationError};
 use crate::secrets::SecretsManager;
 use crate::secrets::validate::mismatches;
 use crate::secrets::{

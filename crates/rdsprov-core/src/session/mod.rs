@@ -14,6 +14,7 @@ mod cancellation;
 mod error;
 #[cfg(feature = "aws")]
 mod examples;
+mod files;
 mod frontend;
 mod open;
 mod records;
@@ -27,11 +28,9 @@ pub use error::{Error, Kind, Unreadable, UsageError};
 #[cfg(feature = "aws")]
 #[doc(hidden)]
 pub use examples::error_examples;
+pub use files::{ConfigText, DefinitionOptions, config, read};
 pub use frontend::Frontend;
 pub use open::{AdminAuth, Secrets, ServerOptions};
 #[cfg(feature = "aws")]
 pub use rotate::rotate;
-pub use setup::{
-    ConfigText, DefinitionOptions, Delegation, Setup, SetupBuilder, config, declared, read,
-    validated,
-};
+pub use setup::{Delegation, Setup, SetupBuilder, declared, validated};

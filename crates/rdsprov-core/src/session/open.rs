@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::error::{Error, UsageError};
-use super::setup::Setup;
+use super::setup::{Declared, Setup};
 use crate::access_report::AccessReport;
 use crate::config::{TlsSection, TlsSettings, VerifyPasswords};
 use crate::desired::Desired;
@@ -111,14 +111,15 @@ impl Setup {
     /// # Errors
     /// Returns [`Error::Template`] if a secret template contains an unknown placeholder.
     pub fn desired(&self, build_id: Option<&str>, allow: &[Hazard]) -> Result<Desired, Error> {
-        if let Some((role, delegation)) = &self.delegation {
-            let secret = SecretId(delegation.secret.clone());
-            let (environment, adopt) = (self.environment(), delegation.adopt);
-            return Ok(Desired::delegation(environment, role.clone(), secret, adopt));
-        }
+        let definitions = match &self.declared {
+            Declared::Definitions(definitions) => definitions,
+            Declared::Delegate { role, secret, adopt } => {
+                let (role, secret) = (role.clone(), secret.clone());
+                return Ok(Desired::delegation(self.environment(), role, secret, *adopt));
+            }
+        };
         let templates = self.templates();
-        let mut desired =
-            Desired::new(&self.definitions, self.environment(), &templates, build_id)?;
+        let mut desired = Desired::new(definitions, self.environment(), &templates, build_id)?;
         desired.may_change_owners = allow.contains(&Hazard::ChangesOwner);
         Ok(desired)
     }
@@ -207,7 +208,7 @@ impl Setup {
             .region
             .clone()
             .or_else(|| std::env::var("AWS_REGION").ok().filter(|region| !region.is_empty()))
-            .or_else(|| self.definitions.aws_region.clone())
+            .or_else(|| self.definitions().and_then(|one| one.aws_region.clone()))
             .or_else(|| self.config.aws_region.clone());
         aws::configuration(region).await
     }

@@ -12,7 +12,7 @@ use super::frontend::Frontend;
 use super::setup::{Setup, SetupBuilder};
 use crate::gate::Approval;
 use crate::operations::{AdminCredentials, RotateOptions, check_source};
-use crate::rotation;
+use crate::plan::rotation;
 
 /// Replaces the passwords of applications, one after another.
 ///

@@ -1,31 +1,18 @@
-//! Reads definitions and configuration, and determines the environment and its policy.
+//! Validates the inputs of an operation: definitions, configuration, the environment and its policy.
 //!
-//! This module reads files only. It contacts neither AWS nor a server.
+//! This module contacts neither AWS nor a server.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::error::{Error, Unreadable, UsageError};
+use super::error::{Error, UsageError};
+use super::files::{DefinitionOptions, read, rules};
 use crate::config::{AuditSection, Config};
-use crate::definitions::{
-    self, DefinitionError, DefinitionErrors, Definitions, Mode, Rules, SourceText, Syntax,
-};
+use crate::definitions::{self, Definitions, SourceText};
 use crate::name::RoleName;
 use crate::operations::Provisioner;
 use crate::plan::{Origin, SavedPlan};
 use crate::policy::Policy;
-
-/// The options for the definitions.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DefinitionOptions {
-    /// The environment. If the definitions also contain one, both must be equal.
-    pub environment: Option<String>,
-    /// The mode, which is required if the definitions contain both modes.
-    pub mode: Option<Mode>,
-    /// The keys of the applications that adopt existing roles and databases.
-    pub adopt: Vec<String>,
-}
+use crate::secret_id::SecretId;
 
 /// The options of `rdsprov delegate`.
 #[derive(Debug, Clone)]
@@ -53,12 +40,22 @@ impl Delegation {
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub(super) config: Config,
-    pub(super) definitions: Definitions,
+    pub(super) policy: Policy,
+    pub(super) declared: Declared,
     /// The SHA-256 value of the definitions files, `sha256:…`.
     pub(super) definitions_sha256: String,
-    pub(super) policy: Policy,
-    /// The delegate, if the operation is `rdsprov delegate`. The definitions are then empty.
-    pub(super) delegation: Option<(RoleName, Delegation)>,
+}
+
+/// What an operation declares.
+#[derive(Debug, Clone)]
+pub(super) enum Declared {
+    Definitions(Definitions),
+    /// The delegate of `rdsprov delegate`, which reads no definitions.
+    Delegate {
+        role: RoleName,
+        secret: SecretId,
+        adopt: bool,
+    },
 }
 
 /// The definitions of a [`SetupBuilder`].
@@ -150,14 +147,11 @@ impl SetupBuilder {
                 (*definitions, sha256)
             }
         };
-        Setup::new(config, definitions, sha256, options.environment.as_deref())
+        let environment = options.environment.as_ref().or(definitions.environment.as_ref());
+        let policy = policy(&config, environment.ok_or(Error::NoEnvironment)?)?;
+        let declared = Declared::Definitions(definitions);
+        Ok(Setup { config, policy, declared, definitions_sha256: sha256 })
     }
-}
-
-/// Returns the rules for definitions: options take precedence over `rdsprov.toml`.
-fn rules(config: &Config, options: &DefinitionOptions) -> Rules {
-    let rules = config.rules();
-    Rules { mode: options.mode.or(rules.mode), environment: options.environment.clone(), ..rules }
 }
 
 /// Parses definitions with the rules of the configuration.
@@ -248,28 +242,19 @@ impl Setup {
         }
     }
 
-    fn new(
-        config: Config,
-        definitions: Definitions,
-        definitions_sha256: String,
-        environment: Option<&str>,
-    ) -> Result<Self, Error> {
-        let environment =
-            environment.or(definitions.environment.as_deref()).ok_or(Error::NoEnvironment)?;
-        let policy = policy(&config, environment)?;
-        Ok(Self { config, definitions, definitions_sha256, policy, delegation: None })
-    }
-
     /// Returns the configuration.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Returns the definitions, which are empty for `rdsprov delegate`.
+    /// Returns the definitions; `None` for `rdsprov delegate`.
     #[must_use]
-    pub fn definitions(&self) -> &Definitions {
-        &self.definitions
+    pub fn definitions(&self) -> Option<&Definitions> {
+        match &self.declared {
+            Declared::Definitions(definitions) => Some(definitions),
+            Declared::Delegate { .. } => None,
+        }
     }
 
     /// Returns the name of the environment.
@@ -294,15 +279,11 @@ impl Setup {
         environment: Option<&str>,
         delegation: Delegation,
     ) -> Result<Self, Error> {
-        let role = RoleName::new(delegation.role.clone()).map_err(UsageError::DelegateName)?;
-        let empty = Definitions {
-            environment: None,
-            aws_region: None,
-            mode: Mode::Standalone,
-            applications: BTreeMap::new(),
-        };
-        let setup = Self::new(config, empty, definitions::sha256(&[]), environment)?;
-        Ok(Self { delegation: Some((role, delegation)), ..setup })
+        let role = RoleName::new(delegation.role).map_err(UsageError::DelegateName)?;
+        let policy = policy(&config, environment.ok_or(Error::NoEnvironment)?)?;
+        let secret = SecretId(delegation.secret);
+        let declared = Declared::Delegate { role, secret, adopt: delegation.adopt };
+        Ok(Self { config, policy, declared, definitions_sha256: definitions::sha256(&[]) })
     }
 
     /// Returns the inputs that a saved plan of a run records.
@@ -316,95 +297,4 @@ impl Setup {
     pub fn origin_for(&self, server: String) -> Origin {
         Origin { server, definitions: self.definitions_sha256.clone() }
     }
-}
-
-/// A configuration file that is read but not parsed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigText {
-    /// The path of the file. Paths in the file are relative to its directory.
-    pub path: PathBuf,
-    /// The content of the file.
-    pub text: String,
-}
-
-impl ConfigText {
-    /// Reads the given file, or else `rdsprov.toml` in the working directory if it exists.
-    ///
-    /// # Errors
-    /// Returns [`Error::ConfigUnreadable`] if the file cannot be read.
-    pub fn read(path: Option<&Path>) -> Result<Option<Self>, Error> {
-        let default = Path::new("rdsprov.toml");
-        let path = match path {
-            Some(path) => path,
-            None if default.exists() => default,
-            None => return Ok(None),
-        };
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| Error::ConfigUnreadable { path: path.to_owned(), source })?;
-        Ok(Some(Self { path: path.to_owned(), text }))
-    }
-
-    /// Parses the content, and makes its paths relative to the directory of the file.
-    ///
-    /// # Errors
-    /// Returns [`Error::Config`] if the content is invalid.
-    pub fn parse(&self) -> Result<Config, Error> {
-        let config = Config::from_toml(&self.path.display().to_string(), &self.text)?;
-        Ok(config.relative_to(self.path.parent().unwrap_or(Path::new(""))))
-    }
-}
-
-/// Reads and parses the configuration: the given file, or else `rdsprov.toml` in the working
-/// directory if it exists.
-///
-/// # Errors
-/// Returns [`Error::ConfigUnreadable`] or [`Error::Config`].
-pub fn config(path: Option<&Path>) -> Result<Config, Error> {
-    ConfigText::read(path)?.map_or_else(|| Ok(Config::default()), |text| text.parse())
-}
-
-/// Reads the definitions files: the given ones, or else those in `rdsprov.toml`.
-///
-/// # Errors
-/// Returns [`Error::NoDefinitions`] if no file is given. If a file cannot be read, returns
-/// [`Error::Unreadable`], which also contains all errors of the other files.
-pub fn read(
-    files: &[PathBuf],
-    config: &Config,
-    options: &DefinitionOptions,
-) -> Result<Vec<SourceText>, Error> {
-    let configured: Vec<PathBuf> = config.definitions.files.iter().map(PathBuf::from).collect();
-    let files = if files.is_empty() { &configured } else { files };
-    if files.is_empty() {
-        return Err(Error::NoDefinitions);
-    }
-    let mut sources: Vec<SourceText> = Vec::new();
-    let mut unreadable = Vec::new();
-    let mut errors = Vec::new();
-    for file in files {
-        let path = file.display().to_string();
-        let Some(syntax) = Syntax::from_path(&path) else {
-            unreadable.push(Unreadable::Syntax { path });
-            continue;
-        };
-        if sources.iter().any(|source| source.path == path) {
-            unreadable.push(Unreadable::Twice { path });
-            continue;
-        }
-        match std::fs::read(file).map(String::from_utf8) {
-            Ok(Ok(text)) => sources.push(SourceText { path, text, syntax }),
-            Ok(Err(error)) => errors.push(DefinitionError::not_utf8(&path, &error)),
-            Err(error) => unreadable.push(Unreadable::System { path, reason: error.to_string() }),
-        }
-    }
-    if unreadable.is_empty() && errors.is_empty() {
-        return Ok(sources);
-    }
-    errors.extend(DefinitionErrors::partial(&sources, &rules(config, options)).0);
-    let others = DefinitionErrors(errors);
-    Err(if unreadable.is_empty() {
-        others.into()
-    } else {
-        Error::Unreadable { files: unreadable, others }
-    })
 }

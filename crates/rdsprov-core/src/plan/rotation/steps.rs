@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::planner::Planner;
-use super::{
+use super::selection::Rotation;
+use crate::desired::Desired;
+use crate::observed::Observed;
+use crate::plan::planner::Planner;
+use crate::plan::{
     Action, Hazard, Memberships, NoteKind, Plan, RefusalKind, Scope, SecretFindings, Step,
     Transaction, sql,
 };
-use crate::desired::Desired;
-use crate::observed::Observed;
-use crate::rotation::Rotation;
 
 /// The state of the rotation of one password.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! Selects the passwords to rotate from the names of applications.
 //!
 //! It reports all reasons against a rotation together, before the run contacts AWS or the server.
-//! It knows the ids of secrets, but must not know their contents.
 
 use std::collections::{BTreeMap, BTreeSet};
 

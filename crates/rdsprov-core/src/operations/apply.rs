@@ -1,0 +1,123 @@
+//! Plans a connected run and applies the plan.
+//!
+//! A [`Provisioner`] can only plan; a [`Planned`] run can apply, and only its own plan.
+
+use std::collections::BTreeMap;
+
+use super::error::RunError;
+use super::provisioner::Provisioner;
+use crate::config::VerifyPasswords;
+use crate::hint::Wording;
+use crate::observed::Observed;
+use crate::plan::{Action, Plan, SecretFindings, SlotError};
+use crate::secret_id::SecretId;
+use crate::secrets::scram::ITERATIONS;
+use crate::secrets::{Secret, SecretError};
+use crate::server::apply::{ExecuteOptions, ExecutionOutcome, apply, outcome_not_started};
+use crate::server::lock::Lock;
+use crate::server::observe::observe;
+use crate::server::password_check;
+use crate::server::slots::RunSlots;
+
+/// A run whose plan is known, with the observed state and the secrets that the plan is based on.
+///
+/// [`Planned::apply`] consumes it: each plan is applied once, to the server and with the secrets for which it was
+/// made.
+pub struct Planned<'a> {
+    run: &'a mut Provisioner,
+    observed: Observed,
+    findings: SecretFindings,
+    plan: Plan,
+    secrets: BTreeMap<SecretId, Secret>,
+}
+
+impl Planned<'_> {
+    /// Returns the plan.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Returns the observed state, the findings from the secrets, and the plan that [`Plan::new`] makes of them.
+    #[must_use]
+    pub fn into_parts(self) -> (Observed, SecretFindings, Plan) {
+        (self.observed, self.findings, self.plan)
+    }
+
+    /// Returns the `psql` script of the plan with verifiers; see [`Plan::to_sql_with_verifiers`].
+    ///
+    /// # Errors
+    /// Returns a [`SlotError`] if the password of a step is not available.
+    pub fn script(&self, build_id: &str, wording: &dyn Wording) -> Result<String, SlotError> {
+        self.plan.to_sql_with_verifiers(&self.slots(build_id), wording)
+    }
+
+    fn slots<'b>(&'b self, build_id: &'b str) -> RunSlots<'b> {
+        RunSlots { secrets: &self.secrets, build_id, iterations: iterations(&self.observed) }
+    }
+
+    /// Creates the new secrets and executes the plan. Errors are in the outcome.
+    pub async fn apply(
+        self,
+        lock: &Lock,
+        build_id: &str,
+        options: &ExecuteOptions<'_>,
+    ) -> ExecutionOutcome {
+        self.run.applied = true;
+        // Before the first statement: a password that is set but not stored would be lost.
+        if let Err(error) = self.run.create_secrets(&self.secrets).await {
+            let message = error.to_string();
+            return outcome_not_started(&self.plan, Action::CreateSecret, &message, options);
+        }
+        apply(&self.plan, &self.run.admin, lock, &self.slots(build_id), options).await
+    }
+}
+
+impl Provisioner {
+    /// Observes the server and plans. Executes the probes of the plan, and plans again with their results.
+    ///
+    /// # Errors
+    /// Returns a [`RunError`] if the server cannot be observed or a secret source fails.
+    pub async fn plan(&mut self) -> Result<Planned<'_>, RunError> {
+        let verify = match self.verify {
+            VerifyPasswords::AlwaysSet if self.applied => VerifyPasswords::Login,
+            verify => verify,
+        };
+        let (mut secrets, mut findings) = self.validated_secrets();
+        let mut observed =
+            observe(&self.admin, &self.admin_session, &self.desired, &secrets, verify).await?;
+        if self.refresh_secrets(&observed).await? {
+            (secrets, findings) = self.validated_secrets();
+            observed.password_checks = password_check::check_passwords(
+                &self.admin,
+                &self.admin_session,
+                &self.desired,
+                &observed,
+                &secrets,
+                verify,
+            )
+            .await?;
+        }
+        let plan = |observed: &Observed| Plan::new(&self.desired, observed, findings.clone());
+        let (observed, plan) = self.resolve_probes(observed, plan).await?;
+        Ok(Planned { run: self, observed, findings, plan, secrets })
+    }
+
+    async fn create_secrets(
+        &mut self,
+        secrets: &BTreeMap<SecretId, Secret>,
+    ) -> Result<(), SecretError> {
+        while let Some(id) = self.new_secrets.first().cloned() {
+            if let Some(secret) = secrets.get(&id) {
+                self.source.create(secret).await?;
+            }
+            self.new_secrets.remove(&id);
+        }
+        Ok(())
+    }
+}
+
+/// Returns the number of SCRAM iterations of new verifiers.
+pub(super) fn iterations(observed: &Observed) -> u32 {
+    observed.passwords.scram_iterations.unwrap_or(ITERATIONS)
+}

@@ -1,0 +1,127 @@
+//! The connection of the administrator: how it authenticates, and to which server.
+
+use std::collections::BTreeMap;
+
+use super::error::RunError;
+use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
+use crate::plan::SecretFindings;
+use crate::secret_id::{SecretId, Stage};
+use crate::secrets::validate::{FetchedSecrets, lookup};
+use crate::secrets::{Secret, SecretSource, TokenSource};
+use crate::server::Tls;
+use crate::server::connect::{Credentials, Endpoint, Session};
+
+/// The port that is used if neither the options nor the secret contain one.
+const DEFAULT_PORT: u16 = 5432;
+
+/// How the administrator authenticates.
+#[non_exhaustive]
+pub enum AdminCredentials {
+    /// The secret contains the password and the role, and usually the host and the port.
+    Secret(SecretId),
+    /// IAM tokens for a role. The host must be in [`ConnectionOverrides`].
+    Token {
+        /// The role that logs in.
+        user: RoleName,
+        /// The AWS credentials and the region that sign the tokens.
+        source: TokenSource,
+    },
+}
+
+/// Values from the options that take precedence over those of the administrator's secret.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ConnectionOverrides {
+    /// The host name or IP address of the server.
+    pub host: Option<String>,
+    /// The TCP port of the server.
+    pub port: Option<u16>,
+    /// The administrator database, which is `postgres` by default.
+    pub database: Option<String>,
+}
+
+/// A connection of the administrator, without the secrets of applications.
+pub struct AdminConnection {
+    pub(super) admin: Endpoint,
+    pub(super) admin_session: Session,
+}
+
+impl AdminConnection {
+    /// Fetches the administrator's secret only, and connects.
+    ///
+    /// # Errors
+    /// Returns a [`RunError`] if the secret cannot be read or the connection fails.
+    pub async fn open(
+        source: &SecretSource,
+        login: AdminCredentials,
+        overrides: ConnectionOverrides,
+        tls: Tls,
+    ) -> Result<Self, RunError> {
+        let ids = match &login {
+            AdminCredentials::Secret(id) => BTreeMap::from([(id.clone(), Stage::Current)]),
+            AdminCredentials::Token { .. } => BTreeMap::new(),
+        };
+        let fetched = source.fetch(&ids).await?;
+        Self::connect(login, overrides, tls, &fetched, &SecretFindings::default()).await
+    }
+
+    pub(super) async fn connect(
+        login: AdminCredentials,
+        overrides: ConnectionOverrides,
+        tls: Tls,
+        fetched: &FetchedSecrets,
+        findings: &SecretFindings,
+    ) -> Result<Self, RunError> {
+        let (admin, dbname) = match login {
+            AdminCredentials::Secret(id) => {
+                let administrator = administrator(&id, fetched, findings)?;
+                let incomplete = |key| RunError::AdminSecretIncomplete { id: id.clone(), key };
+                let host = overrides.host.or(administrator.host);
+                let user = administrator.username;
+                let admin = Endpoint {
+                    host: host.ok_or_else(|| incomplete("host"))?,
+                    port: overrides.port.or(administrator.port).unwrap_or(DEFAULT_PORT),
+                    user: RoleName::new_unchecked(user.ok_or_else(|| incomplete("username"))?),
+                    credentials: Credentials::Password(administrator.password),
+                    tls,
+                };
+                (admin, administrator.dbname)
+            }
+            AdminCredentials::Token { user, source } => {
+                let admin = Endpoint {
+                    host: overrides.host.ok_or(RunError::NoHost)?,
+                    port: overrides.port.unwrap_or(DEFAULT_PORT),
+                    user,
+                    credentials: Credentials::Token(source),
+                    tls,
+                };
+                (admin, None)
+            }
+        };
+        let database = overrides.database.or(dbname).map_or_else(
+            || DatabaseName::new_unchecked(LOCK_DATABASE),
+            DatabaseName::new_unchecked,
+        );
+        let admin_session = admin.connect(&database).await?;
+        Ok(Self { admin, admin_session })
+    }
+
+    /// Returns the server as `host:port`.
+    #[must_use]
+    pub fn server(&self) -> String {
+        format!("{}:{}", self.admin.host, self.admin.port)
+    }
+}
+
+/// Returns the administrator's secret. If it is not available, the error also contains all problems
+/// of the other secrets.
+fn administrator(
+    id: &SecretId,
+    fetched: &FetchedSecrets,
+    findings: &SecretFindings,
+) -> Result<Secret, RunError> {
+    lookup(fetched, id).map_err(|error| RunError::AdminSecret {
+        error: Box::new(error),
+        others: findings.refusals.clone(),
+    })
+}

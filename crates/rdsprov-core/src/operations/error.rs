@@ -1,0 +1,101 @@
+//! Why a run cannot make a plan.
+
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Opt};
+use crate::plan::Refusal;
+use crate::plan::rotation::RotationError;
+use crate::secret_id::SecretId;
+use crate::secrets::scram::NoRandomness;
+use crate::secrets::{SecretError, SourceError};
+use crate::server::{ConnectError, ObserveError};
+
+/// A run cannot make a plan.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The source provides no secrets.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The secret of the administrator cannot be used.
+    #[error("the secret of the administrator cannot be used: {error}")]
+    AdminSecret {
+        /// What is wrong with it.
+        #[source]
+        error: Box<SecretError>,
+        /// What is wrong with the secrets of the applications.
+        others: Vec<Refusal>,
+    },
+    /// The secret of the administrator lacks a key.
+    #[error("the secret of the administrator, {id}, has no key `{key}`")]
+    AdminSecretIncomplete {
+        /// The id of the secret.
+        id: SecretId,
+        /// The key that is missing.
+        key: &'static str,
+    },
+    /// The administrator logs in with an IAM token, and no option names the host.
+    #[error("the host of the server is not known")]
+    NoHost,
+    /// No password could be generated.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// The connection failed.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The observation failed.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// The passwords cannot be rotated.
+    #[error(transparent)]
+    Rotation(#[from] RotationError),
+    /// The server did not grant the lock.
+    #[error("the lock against concurrent runs cannot be taken: {0}")]
+    Lock(String),
+}
+
+impl RunError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Source(error) => error.code(),
+            Self::AdminSecret { error, .. } => error.code(),
+            Self::AdminSecretIncomplete { .. } => ErrorCode::AdminSecretIncomplete,
+            Self::NoHost => ErrorCode::NoHost,
+            Self::NoRandomness(_) => ErrorCode::NoRandomBytes,
+            Self::Connect(error) => error.code(),
+            Self::Observe(error) => error.code(),
+            Self::Rotation(error) => error.code(),
+            Self::Lock(_) => ErrorCode::LockUnavailable,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        match self {
+            Self::Source(error) => error.hints(),
+            Self::AdminSecret { error, .. } => {
+                let mut hints = error.hints();
+                hints.push(hint!["name the secret of the administrator with ", Opt::AdminSecret]);
+                hints
+            }
+            Self::AdminSecretIncomplete { key: "host", .. } => {
+                vec![hint!["add `host` to the secret, or use ", Opt::Host]]
+            }
+            Self::AdminSecretIncomplete { key, .. } => vec![hint![
+                format!("add `{key}` to the secret, or name another one with "),
+                Opt::AdminSecret
+            ]],
+            Self::NoHost => vec![hint!["name the host with ", Opt::Host]],
+            Self::NoRandomness(_) => vec!["check `/dev/urandom` on this machine".into()],
+            Self::Connect(error) => error.hints(),
+            Self::Observe(error) => error.hints(),
+            Self::Rotation(error) => error.hints(),
+            Self::Lock(_) => {
+                vec!["check that the administrator may connect to the database `postgres`".into()]
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Rotations: which passwords can be replaced, and the steps for each.
+//!
+//! This module knows the ids of secrets and their versions, but must not know their contents.
+
+mod selection;
+mod steps;
+
+pub use selection::{Rotation, RotationError, choose};
+pub use steps::{ActivePassword, RotationState, restore};

@@ -1,0 +1,116 @@
+//! Reads the definitions files and `rdsprov.toml`.
+
+use std::path::{Path, PathBuf};
+
+use super::error::{Error, Unreadable};
+use crate::config::Config;
+use crate::definitions::{DefinitionError, DefinitionErrors, Mode, Rules, SourceText, Syntax};
+
+/// The options for the definitions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DefinitionOptions {
+    /// The environment. If the definitions also contain one, both must be equal.
+    pub environment: Option<String>,
+    /// The mode, which is required if the definitions contain both modes.
+    pub mode: Option<Mode>,
+    /// The keys of the applications that adopt existing roles and databases.
+    pub adopt: Vec<String>,
+}
+
+/// A configuration file that is read but not parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigText {
+    /// The path of the file. Paths in the file are relative to its directory.
+    pub path: PathBuf,
+    /// The content of the file.
+    pub text: String,
+}
+
+impl ConfigText {
+    /// Reads the given file, or else `rdsprov.toml` in the working directory if it exists.
+    ///
+    /// # Errors
+    /// Returns [`Error::ConfigUnreadable`] if the file cannot be read.
+    pub fn read(path: Option<&Path>) -> Result<Option<Self>, Error> {
+        let default = Path::new("rdsprov.toml");
+        let path = match path {
+            Some(path) => path,
+            None if default.exists() => default,
+            None => return Ok(None),
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::ConfigUnreadable { path: path.to_owned(), source })?;
+        Ok(Some(Self { path: path.to_owned(), text }))
+    }
+
+    /// Parses the content, and makes its paths relative to the directory of the file.
+    ///
+    /// # Errors
+    /// Returns [`Error::Config`] if the content is invalid.
+    pub fn parse(&self) -> Result<Config, Error> {
+        let config = Config::from_toml(&self.path.display().to_string(), &self.text)?;
+        Ok(config.relative_to(self.path.parent().unwrap_or(Path::new(""))))
+    }
+}
+
+/// Reads and parses the configuration: the given file, or else `rdsprov.toml` in the working
+/// directory if it exists.
+///
+/// # Errors
+/// Returns [`Error::ConfigUnreadable`] or [`Error::Config`].
+pub fn config(path: Option<&Path>) -> Result<Config, Error> {
+    ConfigText::read(path)?.map_or_else(|| Ok(Config::default()), |text| text.parse())
+}
+
+/// Reads the definitions files: the given ones, or else those in `rdsprov.toml`.
+///
+/// # Errors
+/// Returns [`Error::NoDefinitions`] if no file is given. If a file cannot be read, returns
+/// [`Error::Unreadable`], which also contains all errors of the other files.
+pub fn read(
+    files: &[PathBuf],
+    config: &Config,
+    options: &DefinitionOptions,
+) -> Result<Vec<SourceText>, Error> {
+    let configured: Vec<PathBuf> = config.definitions.files.iter().map(PathBuf::from).collect();
+    let files = if files.is_empty() { &configured } else { files };
+    if files.is_empty() {
+        return Err(Error::NoDefinitions);
+    }
+    let mut sources: Vec<SourceText> = Vec::new();
+    let mut unreadable = Vec::new();
+    let mut errors = Vec::new();
+    for file in files {
+        let path = file.display().to_string();
+        let Some(syntax) = Syntax::from_path(&path) else {
+            unreadable.push(Unreadable::Syntax { path });
+            continue;
+        };
+        if sources.iter().any(|source| source.path == path) {
+            unreadable.push(Unreadable::Twice { path });
+            continue;
+        }
+        match std::fs::read(file).map(String::from_utf8) {
+            Ok(Ok(text)) => sources.push(SourceText { path, text, syntax }),
+            Ok(Err(error)) => errors.push(DefinitionError::not_utf8(&path, &error)),
+            Err(error) => unreadable.push(Unreadable::System { path, reason: error.to_string() }),
+        }
+    }
+    if unreadable.is_empty() && errors.is_empty() {
+        return Ok(sources);
+    }
+    errors.extend(DefinitionErrors::partial(&sources, &rules(config, options)).0);
+    let others = DefinitionErrors(errors);
+    Err(if unreadable.is_empty() {
+        others.into()
+    } else {
+        Error::Unreadable { files: unreadable, others }
+    })
+}
+
+/// Returns the rules for definitions: options take precedence over `rdsprov.toml`.
+pub(super) fn rules(config: &Config, options: &DefinitionOptions) -> Rules {
+    let rules = config.rules();
+    Rules { mode: options.mode.or(rules.mode), environment: options.environment.clone(), ..rules }
+}
