@@ -225,6 +225,9 @@ fn unreadable_database_is_reported() {
         output_text.contains("cannot be read") && output_text.contains("shop_reader: declared"),
         "{output_text}"
     );
-    assert!(access(&["--database", "platform"], 1).contains("neither declared nor managed"));
+    assert!(
+        access(&["--database", "platform"], 1)
+            .contains("not one of the declared and managed databases")
+    );
     access(&["--format", "sql"], 64);
 }

@@ -219,7 +219,7 @@ fn errors_print_no_password() {
         (format!("\"{CANARY}\""), "is not a JSON object"),
         (format!("[\"{CANARY}\"]"), "is not a JSON object"),
         (format!("{{\"passwort\": \"{CANARY}\"}}"), "has no key `password`"),
-        (format!("{{\"password\": [\"{CANARY}\"]}}"), "`password` is not a string"),
+        (format!("{{\"password\": [\"{CANARY}\"]}}"), "is not a string"),
         (format!("{{\"password\": \"{CANARY}\\n\"}}"), "a line break"),
         (format!("{{\"password\": \"changeme{CANARY}\"}}"), "a placeholder"),
         (format!("{{\"password\": \"x\", \"port\": \"{CANARY}\"}}"), "`port` of secret"),

@@ -350,7 +350,8 @@ fn administrator_with_noinherit() {
             let output_text = expect(&fixture.run(&definitions, &apply), 3);
             let opening = r#"ALTER ROLE "platform_admin" INHERIT"#;
             assert!(
-                output_text.contains("has NOINHERIT") && output_text.contains(opening),
+                output_text.contains("refused[administrator-without-inherit]")
+                    && output_text.contains(opening),
                 "{output_text}"
             );
             assert_eq!(fixture.catalog_state(), catalog_state);

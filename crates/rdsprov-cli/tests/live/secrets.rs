@@ -160,7 +160,7 @@ fn invalid_secrets_are_reported_together() {
             format!(r#"{{"password": "{canary}", "password": "{canary}"}}"#),
             "the key `password` twice",
         ),
-        ("nested", format!(r#"{{"password": {{"x": "{canary}"}}}}"#), "`password` is not a string"),
+        ("nested", format!(r#"{{"password": {{"x": "{canary}"}}}}"#), "is not a string"),
         ("broken", format!(r#"{{"password": "{canary}\n"}}"#), "line break"),
         ("port", format!(r#"{{"password": "{canary}", "port": "{canary}"}}"#), "`port` of secret"),
         (
@@ -227,18 +227,16 @@ fn invalid_secrets_are_reported_together() {
     assert!(started.elapsed() < Duration::from_secs(20), "the run took too long");
     for (application, says) in &kinds {
         let is_reported = |line: &str| {
-            let secret = format!("] {application}: secret {}", id(application));
+            let secret = format!("secret {}", id(application));
             let (before, after) = line.split_once(&secret).unwrap_or_default();
-            before.starts_with("refused[secret-") && after.starts_with([' ', ':'])
+            let is_refusal = before.starts_with("refused[secret-")
+                && before.contains(&format!("] {application}: "));
+            is_refusal && after.starts_with([' ', ':'])
         };
         let line = output_text.lines().find(|line| is_reported(line));
         assert!(
             line.is_some_and(|line| line.contains(says)),
             "{application}, {says}: {output_text}"
-        );
-        assert!(
-            output_text.contains(&format!("{application}: secret {}", id(application))),
-            "{output_text}"
         );
     }
     let says = format!(
