@@ -88,7 +88,7 @@ def test_access_and_audit_reports(workspace: Workspace) -> None:
     assert [one["database"] for one in access.to_dict()["databases"]] == ["keycloak", "shop"]
     narrow = rdsprov.access(definitions, database="shop", role="shop_reader", **workspace.options)
     assert narrow != access and "keycloak" not in str(narrow)
-    with pytest.raises(rdsprov.Error, match="database nowhere does not exist"):
+    with pytest.raises(rdsprov.Error, match="nowhere is not one of the declared and managed databases"):
         rdsprov.access(definitions, database="nowhere", **workspace.options)
 
     verified = rdsprov.audit.verify(ledger, expect=outcome.ledger_head)
