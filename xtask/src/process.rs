@@ -1,4 +1,4 @@
-//! Runs other programs.
+//! Runs other programs, and reports those that fail.
 
 use std::process::Command;
 

@@ -45,7 +45,8 @@ fn python_locks() -> Result<(), String> {
     for (name, python) in PYTHON {
         let (source, lock) =
             (format!("locks/python/{name}.in"), format!("locks/python/{name}.txt"));
-        // One version of each package for all versions of Python: types are checked against the oldest.
+        // One version of each package for all versions of Python: types are
+        // checked against the oldest.
         let versions = ["--upgrade", "--universal", "--fork-strategy", "fewest"];
         let compile = ["pip", "compile", "--quiet", "--generate-hashes"];
         let written = ["--custom-compile-command", "cargo xtask update", "--no-emit-index-url"];

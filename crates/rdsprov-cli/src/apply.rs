@@ -125,12 +125,14 @@ pub struct TerminalFrontend {
 }
 
 impl TerminalFrontend {
-    /// Returns a front end that prints plans in `format`, and asks for confirmation if `ask` is set.
+    /// Returns a front end that prints plans in `format`, and asks for confirmation
+    /// if `ask` is set.
     pub fn new(format: Format, ask: bool) -> Self {
         Self { format, ask, header_printed: AtomicBool::new(false), started: OnceLock::new() }
     }
 
-    /// Returns the sentence that counts the changes of a run, such as "Applied 10 changes in 1.2 s."
+    /// Returns the sentence that counts the changes of a run, such as "Applied 10
+    /// changes in 1.2 s."
     pub fn applied(&self, outcome: &Outcome) -> String {
         let is_applied = |status: &StepStatus| matches!(status, StepStatus::Success);
         let count = outcome.steps.iter().filter(|(_, result)| is_applied(&result.status)).count();

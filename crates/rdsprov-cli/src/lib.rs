@@ -1,7 +1,7 @@
 //! The `rdsprov` command: parses arguments, calls `rdsprov_core::session`, and prints results.
 //!
-//! It contains no rules about plans, servers or secrets. The Python package runs the same code, so that
-//! `python -m rdsprov` and `rdsprov` behave identically.
+//! It contains no rules about plans, servers or secrets. The Python package runs the same code, so
+//! that `python -m rdsprov` and `rdsprov` behave identically.
 #![deny(missing_docs)]
 
 mod access;

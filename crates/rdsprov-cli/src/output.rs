@@ -1,7 +1,7 @@
 //! Writes results to stdout and status lines to stderr.
 //!
-//! A failure to write does not stop a run: a change on a server must be completed and recorded even if the
-//! reader has closed the pipe.
+//! A failure to write does not stop a run: a change on a server must be completed and recorded even
+//! if the reader has closed the pipe.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
@@ -40,7 +40,8 @@ pub fn counted<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> Stri
 
 /// Flushes stdout, and returns whether all results since the last call were written.
 ///
-/// Rust flushes stdout at the end of `main`. The Python package has no such `main`, so it relies on this call.
+/// Rust flushes stdout at the end of `main`. The Python package has no such `main`, so it
+/// relies on this call.
 pub fn flush() -> bool {
     check_written(io::stdout().flush());
     !STDOUT_FAILED.swap(false, Ordering::Relaxed)

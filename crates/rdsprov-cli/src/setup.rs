@@ -6,14 +6,14 @@ use rdsprov_core::session::{self, DefinitionOptions, Error, ServerOptions, Setup
 
 use crate::args::{self, CommonArgs};
 
-/// Reads the configuration and the definitions for a command that contacts a server.
-/// Contacts nothing itself.
+/// Reads the configuration and the definitions for a command that contacts a
+/// server. Contacts nothing itself.
 pub fn new(common: &CommonArgs) -> Result<Setup, Error> {
     builder(common, session::config(common.config.as_deref())?).build()
 }
 
-/// Returns the inputs of a command, for a configuration that is already read. The definitions are
-/// not read yet.
+/// Returns the inputs of a command, for a configuration that is already read. The definitions
+/// are not read yet.
 pub fn builder(common: &CommonArgs, config: Config) -> SetupBuilder {
     Setup::builder().config(config).options(definition_options(common)).files(&common.definitions)
 }

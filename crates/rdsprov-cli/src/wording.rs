@@ -5,8 +5,8 @@ use rdsprov_core::hint::{Operation, Opt, Wording};
 
 use crate::args::CommandLine;
 
-/// Spells options as flags of the command, `--ca-file FILE`, and operations as its subcommands,
-/// `rdsprov plan`.
+/// Spells options as flags of the command, `--ca-file FILE`, and operations as
+/// its subcommands, `rdsprov plan`.
 #[derive(Debug, Clone, Copy)]
 pub struct CommandWording;
 
@@ -29,8 +29,8 @@ impl Wording for CommandWording {
     }
 }
 
-/// Returns what the help shows for the value of a flag, or nothing if a subcommand has the flag without a
-/// value.
+/// Returns what the help shows for the value of a flag, or nothing if a subcommand has the
+/// flag without a value.
 fn placeholder(flag: &str) -> Option<String> {
     let definitions = definitions(flag);
     if definitions.iter().any(|one| !one.get_action().takes_values()) {

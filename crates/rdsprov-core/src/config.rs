@@ -25,8 +25,8 @@ named_enum! {
     /// How a run finds out whether a role has the password of its secret.
     #[derive(Default, strum::EnumString)]
     "kebab-case" pub enum VerifyPasswords {
-        /// It logs in as the role, and sets the password only if the server rejects it (SQLSTATE
-        /// 28P01).
+        /// It logs in as the role, and sets the password only if the server
+        /// rejects it (SQLSTATE 28P01).
         #[default]
         Login,
         /// It does not check, and sets the passwords of new roles only.
@@ -101,8 +101,8 @@ pub struct DefinitionsSection {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct EnvironmentSection {
-    /// The approval policy; `None` means that of the built-in environment of this name, otherwise
-    /// [`ApprovalPolicy::Required`].
+    /// The approval policy; `None` means that of the built-in environment of
+    /// this name, otherwise [`ApprovalPolicy::Required`].
     pub approval: Option<ApprovalPolicy>,
     /// The values of keys that an application does not set. They take precedence over
     /// [`Config::defaults`].

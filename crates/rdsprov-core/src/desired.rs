@@ -243,7 +243,8 @@ impl Desired {
         }
     }
 
-    /// Returns whether a role is the delegate, which becomes the administrator instead of the master user.
+    /// Returns whether a role is the delegate, which becomes the administrator instead
+    /// of the master user.
     #[must_use]
     pub fn is_delegate(&self, role: &RoleName) -> bool {
         self.delegate.as_ref() == Some(role)

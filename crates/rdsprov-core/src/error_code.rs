@@ -1,7 +1,7 @@
 //! The stable codes of errors, and the explanation of each.
 //!
-//! A code names the kind of an error, in kebab-case: `cannot-connect`. Front ends print it with the message,
-//! Python programs and tests compare it. Messages may be reworded, codes stay.
+//! A code names the kind of an error, in kebab-case: `cannot-connect`. Front ends print it with the
+//! message, Python programs and tests compare it. Messages may be reworded, codes stay.
 
 use crate::named_enum::named_enum;
 
@@ -141,7 +141,8 @@ named_enum! {
 }
 
 impl ErrorCode {
-    /// Returns what the code means, why it is an error, and what to do, in Markdown. The first line is a summary.
+    /// Returns what the code means, why it is an error, and what to do, in Markdown. The first
+    /// line is a summary.
     #[must_use]
     pub fn explanation(self) -> &'static str {
         macro_rules! text {

@@ -1,8 +1,8 @@
 //! Hints: what the reader of a message can do next.
 //!
-//! The core does not know how a front end spells an option. A [`Hint`] therefore names options and operations as
-//! values, and the front end words them with its [`Wording`]: the command writes `--ca-file FILE`, Python
-//! writes `ca_file=`.
+//! The core does not know how a front end spells an option. A [`Hint`] therefore names options and
+//! operations as values, and the front end words them with its [`Wording`]: the command writes
+//! `--ca-file FILE`, Python writes `ca_file=`.
 
 use std::borrow::Cow;
 use std::fmt;

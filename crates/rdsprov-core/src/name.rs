@@ -4,8 +4,9 @@
 //! no control character. It is at most 63 bytes long, because PostgreSQL truncates longer names,
 //! and two names could then become the same. It is not reserved by PostgreSQL or by Amazon RDS.
 //!
-//! Catalogs contain names that cannot be declared, such as `pg_monitor`. A name that is deserialized
-//! must therefore only be one that PostgreSQL can store: not empty, without NUL, at most 63 bytes.
+//! Catalogs contain names that cannot be declared, such as `pg_monitor`. A name that is
+//! deserialized must therefore only be one that PostgreSQL can store: not empty, without NUL,
+//! at most 63 bytes.
 //!
 //! This module does not know whether a name comes from a file, a secret or a catalog.
 

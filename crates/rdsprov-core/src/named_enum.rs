@@ -1,4 +1,5 @@
-//! The macros that define closed sets with names: each name is derived from its variant in one place.
+//! The macros that define closed sets with names: each name is derived from its
+//! variant in one place.
 //!
 //! Text, JSON and JSON Schemas contain the same names, in the case that the macro is given.
 

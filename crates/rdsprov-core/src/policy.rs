@@ -25,11 +25,12 @@ const BUILT_IN: [(&str, ApprovalPolicy); 4] = [
     ("prod", ApprovalPolicy::Required),
 ];
 
-/// What one environment requires before a plan is applied: an approval, allowed hazards, or neither.
+/// What one environment requires before a plan is applied: an approval,
+/// allowed hazards, or neither.
 ///
-/// A built-in environment without approval (`dev`) allows all hazards. If the configuration requires
-/// an approval there, its hazards must be allowed, too. In each other environment, hazards must be
-/// allowed whether it requires an approval or not.
+/// A built-in environment without approval (`dev`) allows all hazards. If the configuration
+/// requires an approval there, its hazards must be allowed, too. In each other environment, hazards
+/// must be allowed whether it requires an approval or not.
 ///
 /// ```
 /// use rdsprov_core::policy::{ApprovalPolicy, Policy};
@@ -53,8 +54,8 @@ impl Policy {
         BUILT_IN.iter().map(|(name, _)| *name)
     }
 
-    /// Returns the policy of a built-in environment, or `None` if no environment of this name is
-    /// built in.
+    /// Returns the policy of a built-in environment, or `None` if no environment of this
+    /// name is built in.
     #[must_use]
     pub fn built_in(environment: &str) -> Option<Self> {
         let (_, approval) = BUILT_IN.iter().find(|(name, _)| *name == environment)?;
@@ -65,9 +66,9 @@ impl Policy {
         })
     }
 
-    /// Returns the policy of an environment that the configuration declares. Without an approval
-    /// policy of its own, it has that of the built-in environment of this name, otherwise
-    /// [`ApprovalPolicy::Required`].
+    /// Returns the policy of an environment that the configuration declares. Without
+    /// an approval policy of its own, it has that of the built-in environment of
+    /// this name, otherwise [`ApprovalPolicy::Required`].
     #[must_use]
     pub fn declared(environment: &str, approval: Option<ApprovalPolicy>) -> Self {
         let built_in = Self::built_in(environment).unwrap_or_else(|| Self {

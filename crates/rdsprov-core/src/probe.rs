@@ -17,25 +17,25 @@ use crate::setting::Parameter;
 pub enum Probe {
     /// Grants the role to the administrator. The administrator may then alter and grant the role.
     GrantRole(RoleName),
-    /// Revokes a membership.
+    /// Revokes a membership that another role granted.
     RevokeMembership(MembershipRevocation),
     /// Sets a parameter of the administrator in the administrator database.
     SetParameter {
-        /// The parameter.
+        /// The parameter, which may be reserved to superusers.
         parameter: Parameter,
-        /// The declared value.
+        /// The value in the definitions, which the server may reject.
         value: String,
     },
     /// Resets a parameter of a role in a database.
     ResetParameter {
-        /// The parameter.
+        /// The parameter, which only a superuser may have set.
         parameter: Parameter,
         /// The role with the setting.
         role: RoleName,
         /// The database of the setting.
         database: DatabaseName,
     },
-    /// Creates extensions.
+    /// Creates extensions that PostgreSQL does not trust.
     CreateExtensions(ExtensionProbe),
 }
 
@@ -73,9 +73,9 @@ pub struct ExtensionProbe {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Creator {
-    /// The administrator.
+    /// The administrator itself, if PostgreSQL does not trust the extension.
     Administrator,
-    /// The owner of the database, if the administrator can act as it.
+    /// The owner of the database, if PostgreSQL trusts the extension.
     Owner,
 }
 

@@ -67,8 +67,8 @@ impl std::str::FromStr for Stage {
 pub struct Templates {
     /// The template for the administrator, with the placeholders `{environment}` and `{build_id}`.
     pub admin: String,
-    /// The template for applications, which may also contain `{application}`, `{database}` and
-    /// `{username}`.
+    /// The template for applications, which may also contain
+    /// `{application}`, `{database}` and `{username}`.
     pub application: String,
 }
 

@@ -81,8 +81,8 @@ fn link(package: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the `psql` to execute: Debian's own program if there is one. `/usr/bin/psql` on Debian is a Perl script that
-/// looks for it, and takes four times as long.
+/// Returns the `psql` to execute: Debian's own program if there is one. `/usr/bin/psql` on Debian
+/// is a Perl script that looks for it, and takes four times as long.
 pub(crate) fn psql() -> &'static Path {
     static PSQL: OnceLock<PathBuf> = OnceLock::new();
     PSQL.get_or_init(|| {

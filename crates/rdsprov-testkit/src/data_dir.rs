@@ -24,11 +24,13 @@ pub(crate) struct DataDir {
 
 const REMOVE_SCRIPT: &str = "trap '' INT TERM HUP; cat; for _ in 1 2 3 4 5 6 7 8 9; do rm -rf -- \"$1\" && break; sleep 1; done";
 
-/// The free space in MiB that `/dev/shm` must have before data directories are created in it: about 40 servers.
+/// The free space in MiB that `/dev/shm` must have before data directories are created in
+/// it: about 40 servers.
 const ENOUGH_MEMORY: u64 = 4096;
 
-/// Returns the directory in which data directories are created: memory if there is enough of it, because each
-/// server starts from a copy of about 50 MB and 1,600 files, which takes seconds on a busy disk.
+/// Returns the directory in which data directories are created: memory if there is enough of
+/// it, because each server starts from a copy of about 50 MB and 1,600 files, which takes
+/// seconds on a busy disk.
 fn data_root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {

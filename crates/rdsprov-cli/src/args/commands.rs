@@ -33,8 +33,8 @@ pub struct PlanArgs {
     pub out: Option<PathBuf>,
     /// Include SCRAM verifiers of passwords in the script (`--format sql`)
     ///
-    /// The script then runs without further input. Protect it: an attacker can test guesses against
-    /// a verifier.
+    /// The script then runs without further input. Protect it: an attacker can test
+    /// guesses against a verifier.
     #[arg(long, help_heading = OUTPUT)]
     pub with_verifiers: bool,
 }
@@ -53,8 +53,8 @@ pub struct CheckArgs {
 pub struct ApplyArgs {
     /// Apply this saved plan if it is still current
     ///
-    /// `rdsprov plan --out FILE` saves a plan. It is refused if the server or the secrets have
-    /// changed since.
+    /// `rdsprov plan --out FILE` saves a plan. It is refused if the server or the
+    /// secrets have changed since.
     #[arg(value_name = "PLAN")]
     pub plan: Option<PathBuf>,
     #[command(flatten)]

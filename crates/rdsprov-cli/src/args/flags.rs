@@ -16,14 +16,14 @@ use super::values::{HAZARDS, MODES, PASSWORD_CHECKS, STAGES, TLS_MODES, closed_s
 pub struct CommonArgs {
     /// Select the environment; it must agree with the definitions
     ///
-    /// Selects the secrets and the approval policy: dev, test, staging, prod, or one that
-    /// rdsprov.toml declares.
+    /// Selects the secrets and the approval policy: dev, test, staging, prod, or
+    /// one that rdsprov.toml declares.
     #[arg(long, env = "RDSPROV_ENV", value_name = "NAME", help_heading = DEFINITIONS)]
     pub env: Option<String>,
     /// Read definitions from *.tfvars, *.tfvars.json, *.json or *.toml files
     ///
-    /// Several files are read as one. Without this flag, `[definitions] files` in rdsprov.toml
-    /// names the files.
+    /// Several files are read as one. Without this flag, `[definitions] files` in
+    /// rdsprov.toml names the files.
     #[arg(
         short,
         long,
@@ -43,8 +43,8 @@ pub struct CommonArgs {
     pub mode: Option<Mode>,
     /// Use this configuration file [default: rdsprov.toml, if it exists]
     ///
-    /// The configuration file has defaults for flags, names of secrets, and settings for each
-    /// environment.
+    /// The configuration file has defaults for flags, names of secrets, and
+    /// settings for each environment.
     #[arg(long, env = "RDSPROV_CONFIG", value_name = "FILE", help_heading = DEFINITIONS)]
     pub config: Option<PathBuf>,
     /// Take over an existing unmanaged role and database of this application
@@ -65,8 +65,8 @@ pub struct ServerArgs {
     pub port: Option<u16>,
     /// Use this administrator database instead of that in the secret
     ///
-    /// It cannot be the database of an application. If the secret names no database either, it is
-    /// `postgres`.
+    /// It cannot be the database of an application. If the secret names no database
+    /// either, it is `postgres`.
     #[arg(long, env = "RDSPROV_DBNAME", value_name = "DATABASE", help_heading = CONNECTION)]
     pub dbname: Option<String>,
     /// Select how the administrator logs in
@@ -138,8 +138,8 @@ pub struct ServerArgs {
     pub secret_stage: Option<Stage>,
     /// Select the AWS region of secrets and IAM tokens [default: $AWS_REGION]
     ///
-    /// Without this flag and the variable, `aws_region` in the definitions or in rdsprov.toml
-    /// applies.
+    /// Without this flag and the variable, `aws_region` in the definitions
+    /// or in rdsprov.toml applies.
     #[arg(long, env = "RDSPROV_REGION", value_name = "REGION", help_heading = SECRETS)]
     pub region: Option<String>,
     /// Select how to check the passwords of applications [default: login]

@@ -5,9 +5,9 @@
 //! `--help` prints. Each flag stands under one of the [`headings`]. A flag takes precedence over
 //! its environment variable, and the variable over `rdsprov.toml`.
 //!
-//! This file contains the subcommands and the parser, [`commands`] the arguments of each
-//! subcommand, [`flags`] the groups of flags that subcommands share, and [`values`] the values of
-//! flags.
+//! This file contains the subcommands and the parser, [`commands`] the arguments of
+//! each subcommand, [`flags`] the groups of flags that subcommands share, and
+//! [`values`] the values of flags.
 
 mod commands;
 mod flags;
@@ -34,9 +34,9 @@ use values::{DOCUMENTS, closed_set};
 
 /// Manage roles, databases and grants in PostgreSQL on Amazon RDS
 ///
-/// rdsprov reads definitions files, compares them with the catalogs of a PostgreSQL server, and
-/// prints or applies the plan that changes the one into the other. Passwords come from AWS Secrets
-/// Manager.
+/// rdsprov reads definitions files, compares them with the catalogs of a PostgreSQL
+/// server, and prints or applies the plan that changes the one into the other. Passwords
+/// come from AWS Secrets Manager.
 #[derive(Debug, Parser)]
 #[command(name = "rdsprov", version, disable_help_flag = true, disable_version_flag = true)]
 pub struct CommandLine {
@@ -78,13 +78,13 @@ pub enum LogFormat {
 pub enum CliCommand {
     /// Check the definitions without contacting a server
     ///
-    /// Prints what the definitions declare. Contacts neither a server nor AWS, and needs no
-    /// environment.
+    /// Prints what the definitions declare. Contacts neither a server nor AWS,
+    /// and needs no environment.
     Validate(ValidateArgs),
     /// Show the changes that `apply` would make
     ///
-    /// Reads the catalogs of the server and prints the plan. Changes nothing. Exits with 3 if the
-    /// plan is refused.
+    /// Reads the catalogs of the server and prints the plan. Changes nothing. Exits with 3 if
+    /// the plan is refused.
     Plan(PlanArgs),
     /// Apply the changes that the definitions require
     ///
@@ -163,10 +163,10 @@ pub enum Invocation {
     Version(String),
 }
 
-/// Parses the arguments.
+/// Parses the arguments of the process.
 ///
-/// A variable with an empty value counts as unset, because CI systems pass unset variables in this
-/// way.
+/// A variable with an empty value counts as unset, because CI systems pass unset
+/// variables in this way.
 pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
     fn without_empty_variables(command: clap::Command) -> clap::Command {
         let is_empty = |arg: &Arg| {
@@ -201,8 +201,8 @@ pub fn variable(option: &str) -> Option<String> {
     Some(argument.get_env()?.to_string_lossy().into_owned())
 }
 
-/// Returns whether `--verbose` is given. clap stops parsing at `--version`, so the arguments are
-/// parsed again.
+/// Returns whether `--verbose` is given. clap stops parsing at `--version`, so the
+/// arguments are parsed again.
 fn wants_more(arguments: &[OsString]) -> bool {
     let counted = Arg::new("version").short('V').long("version").action(ArgAction::Count);
     let command = CommandLine::command().mut_arg("version", |_| counted);

@@ -84,8 +84,8 @@ impl Recording {
         text + "\n"
     }
 
-    /// Removes the keys without which the JSON has the same meaning. Returns whether it removed
-    /// any.
+    /// Removes the keys without which the JSON has the same meaning. Returns
+    /// whether it removed any.
     fn remove_defaults(&self, json: &mut Value) -> bool {
         let mut candidates = BTreeMap::new();
         collect_candidates(json, &mut candidates);

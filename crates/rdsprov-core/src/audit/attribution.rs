@@ -48,8 +48,8 @@ impl Attribution {
     }
 }
 
-/// The data of a run that each record repeats. A value that is not known before the run ends is
-/// `null`.
+/// The data of a run that each record repeats. A value that is not known before the
+/// run ends is `null`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunContext {
     /// The name of the environment.

@@ -17,8 +17,8 @@ named_enum! {
         Refused,
         /// The step or the run has failed.
         Error,
-        /// The step was not executed, or was rolled back because another step failed. An `intent` also
-        /// has this status, because it is recorded before any execution.
+        /// The step was not executed, or was rolled back because another step failed. An `intent`
+        /// also has this status, because it is recorded before any execution.
         NotRun,
     }
 }

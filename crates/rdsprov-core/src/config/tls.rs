@@ -198,8 +198,8 @@ impl SettingOrigin {
 }
 
 impl TlsSettings {
-    /// Merges the sources: the options take precedence over the libpq variables, and those over
-    /// `rdsprov.toml`.
+    /// Merges the sources: the options take precedence over the libpq variables,
+    /// and those over `rdsprov.toml`.
     ///
     /// A client certificate and its key come from the same source, so that a key is never used with
     /// a certificate of another source.

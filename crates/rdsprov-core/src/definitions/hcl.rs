@@ -95,8 +95,8 @@ fn too_large(text: &str, at: usize) -> Option<SyntaxError> {
 /// Converts expressions to nodes.
 struct Reader<'a> {
     text: &'a str,
-    /// The positions of the errors of [`terraform_compat::check`]; an expression that contains one
-    /// becomes [`Value::Refused`].
+    /// The positions of the errors of [`terraform_compat::check`]; an expression that
+    /// contains one becomes [`Value::Refused`].
     refused: Vec<usize>,
 }
 

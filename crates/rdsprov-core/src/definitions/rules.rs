@@ -16,16 +16,16 @@ pub struct Rules {
     /// Keys of an application, and variables of a file, that only Terraform uses: they are ignored
     /// instead of being reported as unknown or misspelt.
     pub ignore_keys: Vec<String>,
-    /// A regular expression that each name of a role or database must match from start to end;
-    /// `None` means [`DEFAULT_NAMING_PATTERN`].
+    /// A regular expression that each name of a role or database must match from start to
+    /// end; `None` means [`DEFAULT_NAMING_PATTERN`].
     pub naming_pattern: Option<String>,
     /// The environment that an option names: its defaults apply, and not those of the environment
     /// that the files name.
     pub environment: Option<String>,
     /// The values of keys that an application does not set, in every environment.
     pub defaults: Defaults,
-    /// The values of keys that an application does not set, for each environment. They take
-    /// precedence over [`Rules::defaults`].
+    /// The values of keys that an application does not set, for each environment. They
+    /// take precedence over [`Rules::defaults`].
     pub environment_defaults: BTreeMap<String, Defaults>,
 }
 

@@ -21,8 +21,8 @@ use crate::server::slots::RunSlots;
 
 /// A run whose plan is known, with the observed state and the secrets that the plan is based on.
 ///
-/// [`Planned::apply`] consumes it: each plan is applied once, to the server and with the secrets for which it was
-/// made.
+/// [`Planned::apply`] consumes it: each plan is applied once, to the server and with the secrets
+/// for which it was made.
 pub struct Planned<'a> {
     run: &'a mut Provisioner,
     observed: Observed,
@@ -32,13 +32,14 @@ pub struct Planned<'a> {
 }
 
 impl Planned<'_> {
-    /// Returns the plan.
+    /// Returns the plan that [`Planned::apply`] executes.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Returns the observed state, the findings from the secrets, and the plan that [`Plan::new`] makes of them.
+    /// Returns the observed state, the findings from the secrets, and the plan that
+    /// [`Plan::new`] makes of them.
     #[must_use]
     pub fn into_parts(self) -> (Observed, SecretFindings, Plan) {
         (self.observed, self.findings, self.plan)
@@ -74,7 +75,8 @@ impl Planned<'_> {
 }
 
 impl Provisioner {
-    /// Observes the server and plans. Executes the probes of the plan, and plans again with their results.
+    /// Observes the server and plans. Executes the probes of the plan, and plans
+    /// again with their results.
     ///
     /// # Errors
     /// Returns a [`RunError`] if the server cannot be observed or a secret source fails.

@@ -40,10 +40,10 @@ pub enum RunError {
     /// No password could be generated.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
-    /// The connection failed.
+    /// The administrator cannot connect to the server.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The observation failed.
+    /// The catalogs of the server cannot be read.
     #[error(transparent)]
     Observe(#[from] ObserveError),
     /// The passwords cannot be rotated.

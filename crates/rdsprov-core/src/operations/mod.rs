@@ -1,9 +1,9 @@
-//! The operations on a server: each puts the effects of [`crate::server`] and [`crate::secrets`] in
-//! their order.
+//! The operations on a server: each puts the effects of [`crate::server`] and
+//! [`crate::secrets`] in their order.
 //!
 //! [`Provisioner`] is a connected run, and [`Planned`] a run with its plan, which can be applied.
-//! `rotate` replaces passwords, and `access_report` queries the privileges of roles. This module does
-//! not know approvals, records or front ends.
+//! `rotate` replaces passwords, and `access_report` queries the privileges of roles. This module
+//! does not know approvals, records or front ends.
 
 mod access_report;
 mod apply;

@@ -23,7 +23,8 @@ use crate::server::observe::probe;
 /// The key of the advisory lock that serializes runs: the bytes of `rdsprov` and a zero byte.
 const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
 
-/// A connected run, with its desired state and its secrets. It can plan; only a [`Planned`] run can apply.
+/// A connected run, with its desired state and its secrets. It can plan; only a
+/// [`Planned`] run can apply.
 pub struct Provisioner {
     /// The desired state that the run plans for.
     pub desired: Desired,

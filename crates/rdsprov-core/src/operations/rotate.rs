@@ -208,8 +208,8 @@ impl Provisioner {
 }
 
 impl PlannedRotation<'_> {
-    /// Returns the plan, with up to four steps for each password. Steps that an interrupted rotation has done are
-    /// omitted.
+    /// Returns the plan, with up to four steps for each password. Steps that an interrupted
+    /// rotation has done are omitted.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan

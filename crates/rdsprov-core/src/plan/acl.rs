@@ -1,8 +1,9 @@
-//! Compares an ACL with the declared privileges: the only comparison, for databases, schemas, relations, columns,
-//! other objects and default privileges.
+//! Compares an ACL with the declared privileges: the only comparison, for databases, schemas,
+//! relations, columns, other objects and default privileges.
 //!
-//! A managed role must not have a grant option. A privilege that it granted depends on this option and is revoked
-//! with it. If a role that is not managed would lose a privilege in this way, the plan is refused.
+//! A managed role must not have a grant option. A privilege that it granted depends on this
+//! option and is revoked with it. If a role that is not managed would lose a privilege in this
+//! way, the plan is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,8 @@ use crate::privilege::{Privilege, Privileges};
 pub struct Policy<'a> {
     /// The privileges of each managed role; roles that are missing have none.
     pub wanted: &'a BTreeMap<RoleName, Privileges>,
-    /// Returns whether the privileges of a role are managed. The owner of the object is not managed.
+    /// Returns whether the privileges of a role are managed. The owner of the
+    /// object is not managed.
     pub managed: &'a dyn Fn(&RoleName) -> bool,
     /// The privileges that PUBLIC may keep, or `None` if they are not managed.
     pub public: Option<Privileges>,
@@ -28,11 +30,12 @@ pub struct Revoke {
     pub grantee: Grantee,
     /// The grantor: PostgreSQL revokes only what the current role granted.
     pub grantor: RoleName,
-    /// The privileges.
+    /// The privileges that one statement revokes.
     pub privileges: Privileges,
     /// Whether the privileges or only their grant options are revoked.
     pub scope: RevokeScope,
-    /// Whether the revocation needs `CASCADE`, because the grantee granted the privileges to others.
+    /// Whether the revocation needs `CASCADE`, because the grantee granted
+    /// the privileges to others.
     pub needs_cascade: bool,
     /// The grantees that lose privileges through `CASCADE`.
     pub dependents: BTreeSet<Grantee>,
@@ -45,7 +48,7 @@ pub struct DependentGrant {
     pub holder: Grantee,
     /// The managed role that granted them.
     pub through: RoleName,
-    /// The privileges.
+    /// The privileges that depend on the grant option.
     pub privileges: Privileges,
     /// Whether the holder has the grant option, too.
     pub grantable: bool,
@@ -186,8 +189,8 @@ impl AclDiff {
     }
 }
 
-/// Returns the ACL after a change of the owner, as PostgreSQL rewrites it: the new owner replaces the old one, and
-/// their entries are merged.
+/// Returns the ACL after a change of the owner, as PostgreSQL rewrites it: the new owner replaces
+/// the old one, and their entries are merged.
 pub fn with_owner(acl: &[AclItem], from: &RoleName, to: &RoleName) -> Vec<AclItem> {
     let renamed = |role: &RoleName| if role == from { to.clone() } else { role.clone() };
     let mut items: BTreeMap<(Grantee, RoleName, Privilege), bool> = BTreeMap::new();

@@ -63,8 +63,8 @@ impl Authority<'_> {
         found
     }
 
-    /// Returns whether a role inherits the privileges of `pg_database_owner`: before PostgreSQL 16, not with
-    /// `NOINHERIT`. The plan sets `INHERIT` for declared roles.
+    /// Returns whether a role inherits the privileges of `pg_database_owner`: before PostgreSQL 16,
+    /// not with `NOINHERIT`. The plan sets `INHERIT` for declared roles.
     pub fn inherits_database_owner(&self, role: &RoleName) -> bool {
         self.observed.major() >= 16
             || self.desired.roles.contains_key(role)
@@ -103,8 +103,8 @@ impl Authority<'_> {
         reached
     }
 
-    /// Returns whether the administrator may alter and grant a role. From PostgreSQL 16 on, RDS may allow more to
-    /// members of `rds_superuser` than the catalogs show: then a probe decides.
+    /// Returns whether the administrator may alter and grant a role. From PostgreSQL 16 on, RDS may
+    /// allow more to members of `rds_superuser` than the catalogs show: then a probe decides.
     pub fn may_administer(&self, role: &RoleName) -> Permission {
         let administrator = &self.observed.administrator;
         let declared = self.desired.roles.contains_key(role);
@@ -135,7 +135,8 @@ impl Authority<'_> {
         }
     }
 
-    /// Returns whether the server allows a change although the catalogs deny it: only to a member of `rds_superuser`.
+    /// Returns whether the server allows a change although the catalogs deny it: only to
+    /// a member of `rds_superuser`.
     pub fn if_server_allows(&self, probe: Probe) -> Permission {
         if !self.observed.administrator.rds_superuser {
             return Permission::Denied;

@@ -1,5 +1,5 @@
-//! Refusals of steps that a role other than the administrator must execute, with the statement for
-//! that role.
+//! Refusals of steps that a role other than the administrator must execute, with the
+//! statement for that role.
 
 use super::acl::{AclDiff, Revoke};
 use super::planner::Planner;
@@ -34,8 +34,8 @@ pub(super) struct BlockedStep<'a> {
 }
 
 impl Planner<'_> {
-    /// Refuses a revocation if roles that are not managed have privileges through the revoked grant option.
-    /// Returns whether it refused.
+    /// Refuses a revocation if roles that are not managed have privileges through the revoked grant
+    /// option. Returns whether it refused.
     pub(super) fn refuse_dependent_grants(
         &mut self,
         context: &AclContext<'_>,
@@ -113,7 +113,8 @@ impl Planner<'_> {
         let is_superuser =
             self.observed.roles.get(required_role).is_some_and(|seen| seen.superuser);
         if is_superuser && self.desired.roles.contains_key(required_role) {
-            // The SUPERUSER attribute is refused separately. Without it, the administrator can act as the role.
+            // The SUPERUSER attribute is refused separately. Without it, the administrator can
+            // act as the role.
             return;
         }
         let step = format!("{verb} {summary}");
@@ -141,8 +142,9 @@ impl Planner<'_> {
         self.refuse_with(context.application, kind, remedy);
     }
 
-    /// Returns statements that name nothing that the plan creates, and the role that can execute them: they make
-    /// the administrator a member, grant `USAGE`, or give the relations of a superuser to the owner of the database.
+    /// Returns statements that name nothing that the plan creates, and the role that can execute
+    /// them: they make the administrator a member, grant `USAGE`, or give the relations of a
+    /// superuser to the owner of the database.
     fn fix_without_planned_names(
         &self,
         context: &AclContext<'_>,

@@ -25,8 +25,8 @@ struct Changes {
 }
 
 impl Plan {
-    /// Compares the desired with the observed state. The plan contains the refusals and notes of `findings` (see
-    /// [`crate::secrets`]) and its own.
+    /// Compares the desired with the observed state. The plan contains the refusals and notes of
+    /// `findings` (see [`crate::secrets`]) and its own.
     #[must_use]
     pub fn new(desired: &Desired, observed: &Observed, findings: SecretFindings) -> Self {
         let mut planner = Planner::new(desired, observed, findings);
@@ -78,8 +78,8 @@ fn applications(desired: &Desired) -> Vec<PlannedApplication> {
     by_database.collect()
 }
 
-/// Returns the groups of relations in a database whose names the plan needs, by their numbers. For all other groups,
-/// the plan only needs the number of relations.
+/// Returns the groups of relations in a database whose names the plan needs, by their numbers. For
+/// all other groups, the plan only needs the number of relations.
 #[must_use]
 pub fn required_relation_names(
     desired: &Desired,
@@ -93,7 +93,8 @@ pub fn required_relation_names(
     };
     let mut planner = Planner::new(desired, observed, SecretFindings::default());
     planner.database_contents(name, database, &seen.owner, contents);
-    // If the server denies one of these probes, a refusal names each relation, where a step uses ALL TABLES IN SCHEMA.
+    // If the server denies one of these probes, a refusal names each relation, where a step uses
+    // ALL TABLES IN SCHEMA.
     let is_uncertain = planner.probes.iter().any(|probe| matches!(probe, Probe::GrantRole(_)));
     let names = planner.relation_names;
     if is_uncertain { names.changed } else { names.named }
@@ -114,8 +115,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Plans an existing database. Another owner is one transaction inside the database: after a failure, the old
-    /// owner still has the database and everything in it.
+    /// Plans an existing database. Another owner is one transaction inside the database: after a
+    /// failure, the old owner still has the database and everything in it.
     fn existing_database(
         &mut self,
         name: &DatabaseName,

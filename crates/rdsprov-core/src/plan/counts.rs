@@ -77,8 +77,8 @@ fn counts<'a>(steps: impl Iterator<Item = &'a Step>) -> String {
 }
 
 impl Plan {
-    /// Returns the last line: what the plan changes, that there is nothing to do, or that the plan
-    /// is refused.
+    /// Returns the last line: what the plan changes, that there is nothing to do, or that
+    /// the plan is refused.
     pub(super) fn closing(&self) -> String {
         let has_steps = self.steps().next().is_some();
         match self.refusals.len() {

@@ -1,7 +1,8 @@
 //! The order of the changes inside one database.
 //!
 //! Other modules compare one kind of object each: [`super::schemas`], [`super::relations`],
-//! [`super::default_privileges`] and [`super::extensions`]. [`super::ownership`] transfers objects to a new owner.
+//! [`super::default_privileges`] and [`super::extensions`]. [`super::ownership`] transfers objects
+//! to a new owner.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,8 @@ use crate::observed::{Contents, Owned};
 use crate::privilege::Privileges;
 
 impl Planner<'_> {
-    /// Plans the steps inside a database that does not exist yet: it will be a copy of the template.
+    /// Plans the steps inside a database that does not exist yet: it will be a
+    /// copy of the template.
     pub(super) fn new_database_contents(
         &mut self,
         name: &DatabaseName,
@@ -50,8 +52,8 @@ impl Planner<'_> {
 }
 
 impl DatabasePlanner<'_, '_> {
-    /// Returns the steps in order. If the database gets another owner, `before` is the old owner and the contents
-    /// before the transfer, and `contents` those after it.
+    /// Returns the steps in order. If the database gets another owner, `before` is the old owner
+    /// and the contents before the transfer, and `contents` those after it.
     pub(super) fn compare(
         mut self,
         contents: &Contents,
@@ -65,8 +67,8 @@ impl DatabasePlanner<'_, '_> {
                 self.missing_schema(schema_name, contents);
             }
         }
-        // The new owner of a function needs CREATE on its schema. So schemas come before the transfer, except those
-        // that are transferred themselves.
+        // The new owner of a function needs CREATE on its schema. So schemas come before the
+        // transfer, except those that are transferred themselves.
         let is_transferred = |name: &SchemaName| {
             before.is_some_and(|(from, was)| {
                 was.schemas.get(name).is_some_and(|schema| schema.owner == *from)
@@ -110,8 +112,8 @@ impl DatabasePlanner<'_, '_> {
         self.steps
     }
 
-    /// Refuses objects of declared roles that are neither the owner nor a creator: the owner of an object has all
-    /// privileges on it, whatever its access level is.
+    /// Refuses objects of declared roles that are neither the owner nor a creator: the owner of an
+    /// object has all privileges on it, whatever its access level is.
     fn refuse_unexpected_owners(&mut self, contents: &Contents) {
         let (place, to) = self.current_database_and_owner();
         for Owned { role, count, kind, identity } in &contents.owned {

@@ -1,4 +1,5 @@
-//! Plans single changes inside one database: the role that executes each one, and the changes of one ACL.
+//! Plans single changes inside one database: the role that executes each one, and the
+//! changes of one ACL.
 //!
 //! The order of the changes is in [`super::database`].
 
@@ -83,8 +84,8 @@ impl<'a, 'b> DatabasePlanner<'a, 'b> {
 }
 
 impl<'a> DatabasePlanner<'a, '_> {
-    /// Returns the database that contains an object now, and the role that can own it before this plan is applied.
-    /// The objects of a new database are in the template.
+    /// Returns the database that contains an object now, and the role that can own it before this
+    /// plan is applied. The objects of a new database are in the template.
     pub(super) fn current_database_and_owner(&self) -> (DatabaseName, RoleName) {
         let observed = self.planner.observed;
         if self.is_new {
@@ -97,7 +98,8 @@ impl<'a> DatabasePlanner<'a, '_> {
         (self.name.clone(), owner.clone())
     }
 
-    /// Returns the roles for whose future objects privileges are granted: the owner and the existing creators.
+    /// Returns the roles for whose future objects privileges are granted: the owner
+    /// and the existing creators.
     pub(super) fn creators(&self) -> BTreeSet<RoleName> {
         let planner = &self.planner;
         let known = |role: &&RoleName| {
@@ -106,8 +108,8 @@ impl<'a> DatabasePlanner<'a, '_> {
         self.database.creators.iter().filter(known).chain([self.owner]).cloned().collect()
     }
 
-    /// Adds a step that must be executed as `required_role`, an owner or a grantor. If the administrator cannot act
-    /// as it, adds a refusal with the statement for that role.
+    /// Adds a step that must be executed as `required_role`, an owner or a grantor. If the
+    /// administrator cannot act as it, adds a refusal with the statement for that role.
     pub(super) fn step(
         &mut self,
         action: Action,
@@ -161,7 +163,8 @@ impl<'a> DatabasePlanner<'a, '_> {
         self.planner.refuse_blocked_step(&context, blocked);
     }
 
-    /// Returns the schemas without `USAGE`, if they are the only reason why a role cannot execute a step.
+    /// Returns the schemas without `USAGE`, if they are the only reason why a role
+    /// cannot execute a step.
     fn schemas_without_usage(&mut self, required_role: &RoleName) -> Vec<SchemaName> {
         if self.planner.act_as(required_role).is_none() {
             return Vec::new();
@@ -169,8 +172,9 @@ impl<'a> DatabasePlanner<'a, '_> {
         self.without_usage(required_role).into_iter().map(|schema| schema.name).collect()
     }
 
-    /// Returns how to execute a step as an owner or grantor. PostgreSQL finds an object only in a schema on which
-    /// the role has `USAGE`; if the role has not, the owner of the schema grants it for the step.
+    /// Returns how to execute a step as an owner or grantor. PostgreSQL finds an object only in a
+    /// schema on which the role has `USAGE`; if the role has not, the owner of the schema grants
+    /// it for the step.
     pub(super) fn execution_context(
         &mut self,
         required_role: &RoleName,
@@ -188,15 +192,16 @@ impl<'a> DatabasePlanner<'a, '_> {
         Some(context)
     }
 
-    /// Returns how to act as an owner or grantor. For `pg_database_owner`, PostgreSQL takes this role as the grantor,
-    /// even if the owner of the database has the grant option itself.
+    /// Returns how to act as an owner or grantor. For `pg_database_owner`, PostgreSQL takes this
+    /// role as the grantor, even if the owner of the database has the grant option itself.
     fn act_as(&mut self, required_role: &RoleName) -> Option<ExecutionContext> {
         if required_role.as_str() != DATABASE_OWNER {
             return self.planner.act_as(required_role).map(ExecutionContext::plain);
         }
         let execute_as = self.planner.act_as(self.owner)?;
-        // Before PostgreSQL 16, the server may have cached the memberships before it knew the database, for example
-        // for `+role` in pg_hba.conf, and then rejects `SET ROLE`. A new membership clears this cache.
+        // Before PostgreSQL 16, the server may have cached the memberships before it knew the
+        // database, for example for `+role` in pg_hba.conf, and then rejects `SET ROLE`. A new
+        // membership clears this cache.
         let is_member_before =
             self.planner.authority.is_member_already(self.owner, MembershipOption::Set);
         if self.planner.observed.major() < 16 && is_member_before {
@@ -260,8 +265,8 @@ impl<'a> DatabasePlanner<'a, '_> {
         .clone()
     }
 
-    /// Returns the privileges of each declared role, except the owner, on objects of a schema: none if its entry does
-    /// not cover the schema.
+    /// Returns the privileges of each declared role, except the owner, on objects of a schema: none
+    /// if its entry does not cover the schema.
     pub(super) fn wanted(
         &self,
         schema: &SchemaName,
@@ -297,7 +302,8 @@ impl<'a> DatabasePlanner<'a, '_> {
         self.planner.desired.roles.contains_key(role) && role != self.owner
     }
 
-    /// Returns whether a role is the owner of the database, or `pg_database_owner`, whose only member is the owner.
+    /// Returns whether a role is the owner of the database, or `pg_database_owner`, whose only
+    /// member is the owner.
     pub(super) fn is_database_owner(&self, owner: &RoleName) -> bool {
         owner == self.owner || owner.as_str() == DATABASE_OWNER
     }
@@ -348,8 +354,8 @@ impl<'a> DatabasePlanner<'a, '_> {
         self.revokes(target, owner, &acl_diff);
     }
 
-    /// Grants privileges to a role. If the administrator cannot, and PUBLIC has the privileges, adds a note instead
-    /// of a refusal.
+    /// Grants privileges to a role. If the administrator cannot, and PUBLIC has the privileges,
+    /// adds a note instead of a refusal.
     pub(super) fn grant(
         &mut self,
         target: &GrantTarget,
@@ -384,8 +390,8 @@ impl<'a> DatabasePlanner<'a, '_> {
             if self.planner.refuse_dependent_grants(&context, acl_diff) {
                 return;
             }
-            // The owner of the database cannot revoke what it granted with an option that it has lost: PostgreSQL
-            // takes pg_database_owner as the grantor.
+            // The owner of the database cannot revoke what it granted with an option that it has
+            // lost: PostgreSQL takes pg_database_owner as the grantor.
             let itself = Grantee::Role(self.owner.clone());
             let held = |privilege| acl_diff.held.get(&(itself.clone(), privilege)).copied();
             if owner.as_str() == DATABASE_OWNER

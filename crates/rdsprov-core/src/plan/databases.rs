@@ -67,7 +67,8 @@ impl<'a> Planner<'a> {
         if allowed { DatabaseStatus::Present(seen) } else { DatabaseStatus::Blocked }
     }
 
-    /// Refuses a database whose owner is a declared role without an owner entry: as the owner, it has all privileges.
+    /// Refuses a database whose owner is a declared role without an owner entry: as the owner,
+    /// it has all privileges.
     fn refuse_undeclared_owner(
         &mut self,
         name: &DatabaseName,
@@ -105,8 +106,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Handles a database that does not exist: it is created, unless the marker of another database
-    /// contains its name.
+    /// Handles a database that does not exist: it is created, unless the marker of another
+    /// database contains its name.
     fn absent_database(
         &mut self,
         name: &DatabaseName,
@@ -163,7 +164,8 @@ impl<'a> Planner<'a> {
             return None;
         };
         self.creators_exist(name, database);
-        // If the administrator cannot act as the owner, the role is already refused with the reason.
+        // If the administrator cannot act as the owner, the role is already
+        // refused with the reason.
         self.act_as(owner)?;
         let target = GrantTarget::Database(name.clone());
         // Other programs may have changed a database that an interrupted run created.

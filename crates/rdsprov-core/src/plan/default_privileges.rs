@@ -17,7 +17,8 @@ fn future_objects(kind: ObjectKind, creator: &RoleName, schema: Option<&SchemaNa
 }
 
 impl DatabasePlanner<'_, '_> {
-    /// Grants the missing privileges on future objects of the owner and the creators in a covered schema.
+    /// Grants the missing privileges on future objects of the owner and the creators
+    /// in a covered schema.
     pub(super) fn grant_missing(&mut self, schema: &SchemaName, contents: &Contents) {
         for creator in self.creators() {
             for kind in ObjectKind::RELATIONS {
@@ -56,12 +57,12 @@ impl DatabasePlanner<'_, '_> {
         }
     }
 
-    /// Revokes default privileges, for the objects of any role, that give a declared role or PUBLIC more than is
-    /// declared.
+    /// Revokes default privileges, for the objects of any role, that give a declared role or PUBLIC
+    /// more than is declared.
     pub(super) fn revoke_excess(&mut self, contents: &Contents) {
         for row in &contents.default_privileges {
-            // Default privileges without a schema apply to all schemas, and no entry covers all. For objects of other
-            // roles than the creators, nothing is declared.
+            // Default privileges without a schema apply to all schemas, and no entry covers all.
+            // For objects of other roles than the creators, nothing is declared.
             let of_creator = row.schema.as_ref().filter(|_| self.is_creator(&row.role));
             let wanted = of_creator.map_or_else(BTreeMap::new, |schema| {
                 self.wanted(schema, |level| privilege::on_object(level, row.kind))

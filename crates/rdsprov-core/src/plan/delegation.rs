@@ -1,5 +1,6 @@
-//! Plans what a delegate needs to administer an environment instead of the master user: `ADMIN OPTION` on the managed
-//! roles, `CONNECT` on their databases and, before PostgreSQL 15, the ownership of schema `public`.
+//! Plans what a delegate needs to administer an environment instead of the master user: `ADMIN
+//! OPTION` on the managed roles, `CONNECT` on their databases and, before PostgreSQL 15, the
+//! ownership of schema `public`.
 //!
 //! On the roles that the delegate creates later, it has `ADMIN OPTION` as their creator.
 
@@ -19,7 +20,8 @@ use crate::probe::MembershipRevocation;
 const RDS_PASSWORD: &str = "rds_password";
 
 impl Planner<'_> {
-    /// Adds the steps on roles and databases to `steps`, and the transactions in single databases to `inside`.
+    /// Adds the steps on roles and databases to `steps`, and the transactions in
+    /// single databases to `inside`.
     pub(super) fn delegate(
         &mut self,
         name: &RoleName,
@@ -54,8 +56,8 @@ impl Planner<'_> {
             && seen.marker().is_some_and(|marker| marker.environment == *environment)
     }
 
-    /// Returns whether a delegate needs a membership or cannot lose it: only a superuser can revoke the membership
-    /// that PostgreSQL grants to the creator of a role.
+    /// Returns whether a delegate needs a membership or cannot lose it: only a superuser can revoke
+    /// the membership that PostgreSQL grants to the creator of a role.
     pub(super) fn is_membership_of_delegate(&self, membership: &Membership) -> bool {
         let group = membership.role.as_str();
         if group == RDS_PASSWORD && self.observed.passwords.restricted {
@@ -115,8 +117,8 @@ impl Planner<'_> {
         self.memberships_of_applications(name, steps);
     }
 
-    /// Replaces the grantor of memberships in `rds_iam`: only the grantor can revoke a membership, so the delegate
-    /// grants again what the administrator granted.
+    /// Replaces the grantor of memberships in `rds_iam`: only the grantor can revoke a membership,
+    /// so the delegate grants again what the administrator granted.
     fn memberships_of_applications(&mut self, name: &RoleName, steps: &mut Vec<Step>) {
         let observed = self.observed;
         let group = RoleName::new_unchecked(RDS_IAM);
@@ -208,8 +210,9 @@ impl Planner<'_> {
         }
     }
 
-    /// Transfers schema `public` to the delegate where the master user owns it: before PostgreSQL 15, and in
-    /// databases that were upgraded. Only its owner can revoke privileges of PUBLIC on it.
+    /// Transfers schema `public` to the delegate where the master user owns it: before
+    /// PostgreSQL 15, and in databases that were upgraded. Only its owner can revoke privileges
+    /// of PUBLIC on it.
     fn transfer_public_schemas(&mut self, name: &RoleName, inside: &mut Vec<Transaction>) {
         let observed = self.observed;
         let administrator_owns_public = |contents: &Contents| {

@@ -12,12 +12,13 @@ use crate::observed::{Contents, Grantee};
 use crate::privilege::Privilege;
 use crate::probe::{Creator, ExtensionProbe, Probe};
 
-/// For each missing extension, the extensions to create in order, itself last; `None` if it is refused.
+/// For each missing extension, the extensions to create in order, itself last; `None`
+/// if it is refused.
 type Resolved = BTreeMap<ExtensionName, Option<Vec<ExtensionName>>>;
 
 impl DatabasePlanner<'_, '_> {
-    /// Creates the declared extensions that are missing, each after those that it requires: as the owner if PostgreSQL
-    /// trusts them, otherwise as the administrator if the server allows it.
+    /// Creates the declared extensions that are missing, each after those that it requires: as the
+    /// owner if PostgreSQL trusts them, otherwise as the administrator if the server allows it.
     pub(super) fn extensions(&mut self, contents: &Contents) {
         let mut resolved = Resolved::new();
         for extension in &self.database.extensions {
@@ -25,7 +26,8 @@ impl DatabasePlanner<'_, '_> {
         }
     }
 
-    /// Plans one extension and returns what is created for it. `required_by` is the extension that requires it.
+    /// Plans one extension and returns what is created for it. `required_by` is the
+    /// extension that requires it.
     fn extension(
         &mut self,
         extension: &ExtensionName,
@@ -136,8 +138,8 @@ impl DatabasePlanner<'_, '_> {
         Some(created)
     }
 
-    /// Returns why the server rejects the creation of extensions, probed in this order: in the database, or in the
-    /// template if the database does not exist yet.
+    /// Returns why the server rejects the creation of extensions, probed in this order: in the
+    /// database, or in the template if the database does not exist yet.
     fn denial_reason(
         &mut self,
         extensions: &[ExtensionName],
@@ -176,8 +178,8 @@ impl DatabasePlanner<'_, '_> {
         }))
     }
 
-    /// Returns the schema for an extension: `public` if the owner may create in it, otherwise the first schema of the
-    /// owner entry.
+    /// Returns the schema for an extension: `public` if the owner may create in it, otherwise the
+    /// first schema of the owner entry.
     fn schema_of_extensions(&self, contents: &Contents) -> Option<SchemaName> {
         let declared = self.database.owner_schemas()?;
         let itself = Grantee::Role(self.owner.clone());

@@ -5,7 +5,8 @@ use std::str::FromStr;
 use crate::named_enum::named_enum;
 
 named_enum! {
-    /// An effect of a step that can break something. The names, in snake case, are given to the option `allow`.
+    /// An effect of a step that can break something. The names, in snake case, are given
+    /// to the option `allow`.
     "snake_case" pub enum Hazard {
         /// A role or PUBLIC loses a privilege, a membership or an attribute.
         RevokesAccess,

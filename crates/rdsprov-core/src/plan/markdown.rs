@@ -18,7 +18,8 @@ fn signed<S>(step: &Step<S>) -> String {
 }
 
 impl Plan {
-    /// Returns the plan as Markdown for GitHub, with options and operations as a front end spells them.
+    /// Returns the plan as Markdown for GitHub, with options and operations as a
+    /// front end spells them.
     #[must_use]
     pub fn to_markdown_worded(&self, wording: &dyn Wording) -> String {
         let mut text = format!("### Plan for environment {}\n", escaped(&self.environment));

@@ -1,4 +1,5 @@
-//! The plan: the difference between the desired and the observed state, as an ordered list of transactions.
+//! The plan: the difference between the desired and the observed state, as an
+//! ordered list of transactions.
 //!
 //! This module does not know connections, clocks, environment variables or randomness: equal inputs
 //! give equal bytes. Values that are known only at execution, such as a verifier or the build id,

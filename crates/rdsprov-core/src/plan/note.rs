@@ -20,7 +20,8 @@ coded_enum! {
     /// What a note reports, with the data of its sentence.
     #[allow(missing_docs, reason = "the sentences below say what each field means")]
     pub enum NoteKind {
-        /// `password_encryption` is not `scram-sha-256`, and passwords are stored as SCRAM verifiers.
+        /// `password_encryption` is not `scram-sha-256`, and passwords are
+        /// stored as SCRAM verifiers.
         PasswordEncryptionDiffers { encryption: String },
         /// The administrator has `ADMIN OPTION` on a member of `rds_iam`.
         AdministratorInRdsIam { role: RoleName, administrator: RoleName },
@@ -57,7 +58,7 @@ impl From<NoteKind> for Note {
 }
 
 impl Note {
-    /// Returns the code.
+    /// Returns the stable code of the note.
     #[must_use]
     pub fn code(&self) -> NoteCode {
         NoteCode::from(&self.0)

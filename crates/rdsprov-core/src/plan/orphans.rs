@@ -8,8 +8,8 @@ use crate::name::{ApplicationName, RoleName};
 use crate::observed::{Acl, Grantee, Observed};
 use crate::privilege::Privileges;
 
-/// Returns the managed roles and databases that the definitions no longer declare. Delegates are not orphans: no
-/// definitions declare them.
+/// Returns the managed roles and databases that the definitions no longer declare. Delegates are
+/// not orphans: no definitions declare them.
 pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
     if desired.delegate().is_some() {
         return Vec::new();
@@ -113,8 +113,8 @@ fn held(role: &RoleName, acl: &Acl) -> Option<String> {
     (!privileges.is_empty()).then(|| listed(&privileges))
 }
 
-/// Returns the undeclared databases of declared roles. Their markers are ignored: the owner of a database can write
-/// any comment.
+/// Returns the undeclared databases of declared roles. Their markers are ignored: the owner of a
+/// database can write any comment.
 pub fn undeclared(desired: &Desired, observed: &Observed) -> Vec<Undeclared> {
     observed
         .databases

@@ -16,8 +16,8 @@ use crate::observed::{self, AclItem, Contents, Grantee, Obstacle, OwnedObject};
 use crate::privilege::{Privilege, Privileges};
 
 impl Planner<'_> {
-    /// Returns whether a database may get another owner: the run must allow it, and the administrator must be able
-    /// to act as both owners. Otherwise, refuses it.
+    /// Returns whether a database may get another owner: the run must allow it, and the
+    /// administrator must be able to act as both owners. Otherwise, refuses it.
     pub(super) fn may_change_owner(
         &mut self,
         name: &DatabaseName,
@@ -38,7 +38,8 @@ impl Planner<'_> {
         }
         let exists = self.observed.roles.contains_key(to);
         if !can_act_as_both && !exists && self.may_become_member(from) {
-            // The new owner does not exist yet, but the administrator could transfer the database itself.
+            // The new owner does not exist yet, but the administrator could
+            // transfer the database itself.
             let administrator = &self.observed.administrator.name;
             let kind = RefusalKind::DatabaseOwnerInaccessible {
                 administrator: administrator.clone(),
@@ -66,16 +67,16 @@ impl Planner<'_> {
         false
     }
 
-    /// Returns whether the administrator can become a member of a role. It cannot if the role is a
-    /// superuser, or is itself a member of the administrator, because memberships cannot form a
-    /// circle (0LP01).
+    /// Returns whether the administrator can become a member of a role. It cannot if the role
+    /// is a superuser, or is itself a member of the administrator, because memberships cannot
+    /// form a circle (0LP01).
     fn may_become_member(&self, role: &RoleName) -> bool {
         let seen = self.observed.roles.get(role);
         seen.is_some_and(|seen| !seen.superuser && !seen.is_member_of_administrator)
     }
 
-    /// Refuses a transfer if `REASSIGN OWNED` would also change the owner of subscriptions that cannot get it, or that
-    /// belong to other databases. Returns whether it refused.
+    /// Refuses a transfer if `REASSIGN OWNED` would also change the owner of subscriptions that
+    /// cannot get it, or that belong to other databases. Returns whether it refused.
     pub(super) fn refuse_subscriptions(
         &mut self,
         name: &DatabaseName,
@@ -102,8 +103,8 @@ impl Planner<'_> {
         found
     }
 
-    /// Returns whether `REASSIGN OWNED` must not be used: the administrator keeps its other objects, and a superuser
-    /// its objects in the database.
+    /// Returns whether `REASSIGN OWNED` must not be used: the administrator keeps its other
+    /// objects, and a superuser its objects in the database.
     fn cannot_reassign_owned(&self, role: &RoleName) -> bool {
         *role == self.observed.administrator.name
             || self.observed.roles.get(role).is_none_or(|seen| seen.superuser)
@@ -154,7 +155,8 @@ impl Planner<'_> {
             .chain(tablespaces.map(|(name, _)| SharedObject::Tablespace(name)))
     }
 
-    /// Returns the statements that transfer the objects of the administrator in a database, one by one.
+    /// Returns the statements that transfer the objects of the administrator in a
+    /// database, one by one.
     fn transfer_administrator_objects(
         &self,
         name: &DatabaseName,
@@ -184,8 +186,8 @@ impl Planner<'_> {
         name
     }
 
-    /// Changes the owner of a database. PostgreSQL requires the privileges of the old owner and `SET ROLE` to the new
-    /// one.
+    /// Changes the owner of a database. PostgreSQL requires the privileges of the old owner and
+    /// `SET ROLE` to the new one.
     pub(super) fn owner_step(
         &self,
         name: &DatabaseName,
@@ -203,7 +205,8 @@ impl Planner<'_> {
             .with_hazards(from.map(|_| Hazard::ChangesOwner))
     }
 
-    /// Grants `CONNECT` to the administrator, so that the next plan can observe the objects to transfer.
+    /// Grants `CONNECT` to the administrator, so that the next plan can observe
+    /// the objects to transfer.
     pub(super) fn grant_administrator_connect(
         &mut self,
         name: &DatabaseName,
@@ -247,8 +250,9 @@ impl Planner<'_> {
     }
 }
 
-/// Returns the contents of a database after the objects of one role got another owner. Only `REASSIGN OWNED`
-/// transfers objects of extensions; `ALTER … OWNER TO`, object by object, does not.
+/// Returns the contents of a database after the objects of one role got another owner.
+/// Only `REASSIGN OWNED` transfers objects of extensions; `ALTER … OWNER TO`, object
+/// by object, does not.
 pub(super) fn with_new_owner(
     contents: &Contents,
     from: &RoleName,
@@ -278,8 +282,9 @@ pub(super) fn with_new_owner(
 }
 
 impl DatabasePlanner<'_, '_> {
-    /// Transfers the objects of the old owner in this database to the new one. `REASSIGN OWNED` also transfers
-    /// databases and tablespaces, so a temporary owner gets those for the length of the transaction.
+    /// Transfers the objects of the old owner in this database to the new one. `REASSIGN
+    /// OWNED` also transfers databases and tablespaces, so a temporary owner gets those for
+    /// the length of the transaction.
     pub(super) fn transfer_ownership(&mut self, from: &RoleName, contents: &Contents) {
         let to = self.owner.clone();
         let mut untransferable: BTreeMap<&Obstacle, Vec<&OwnedObject>> = BTreeMap::new();
@@ -352,8 +357,9 @@ impl DatabasePlanner<'_, '_> {
     pub(super) fn reassign(&self, from: &RoleName, to: &RoleName) -> Vec<Statement> {
         let administrator = &self.planner.observed.administrator.name;
         let desired = &self.planner.desired.databases;
-        // The databases that the old owner has when this transaction runs: new databases exist by then, and the
-        // transactions of databases that come first by name have changed their owners.
+        // The databases that the old owner has when this transaction runs: new
+        // databases exist by then, and the transactions of databases that come first by
+        // name have changed their owners.
         let owner_then = |name: &DatabaseName, seen: Option<&observed::Database>| {
             let declared = desired.get(name).and_then(|one| one.owner.as_ref());
             match seen.filter(|seen| !seen.is_unfinished(administrator)) {

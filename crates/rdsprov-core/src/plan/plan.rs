@@ -50,7 +50,8 @@ pub struct Orphan {
     pub name: String,
     /// The application in its marker.
     pub application: String,
-    /// For a role, what it owns and which privileges it has in the observed databases; for a database, its owner.
+    /// For a role, what it owns and which privileges it has in the observed databases; for
+    /// a database, its owner.
     pub holds: Vec<String>,
 }
 
@@ -94,23 +95,25 @@ pub struct Plan {
     pub deferred: Vec<String>,
     /// The applications, by database and role.
     pub applications: Vec<PlannedApplication>,
-    /// The probes that the plan needs: it assumes that the server allows them. The caller executes each one with
-    /// [`probe_statements`](super::probe_statements), rolls it back, adds the result to
-    /// [`Observed::probe_results`](crate::observed::Observed::probe_results), and plans again.
+    /// The probes that the plan needs: it assumes that the server allows them. The caller executes
+    /// each one with [`probe_statements`](super::probe_statements), rolls it back, adds the result
+    /// to [`Observed::probe_results`](crate::observed::Observed::probe_results), and plans again.
     #[serde(skip)]
     pub probes: BTreeSet<Probe>,
 }
 
 impl Plan {
-    /// Adds the digest of the changes and of the observed state that they are based on. The basis must not contain
-    /// undeclared roles and databases: a change of them does not make the plan stale.
+    /// Adds the digest of the changes and of the observed state that they are based on. The
+    /// basis must not contain undeclared roles and databases: a change of them does not
+    /// make the plan stale.
     pub(super) fn with_digest(mut self, basis: &impl Serialize) -> Self {
         self.observed = sha256_json(basis);
         self.digest = digest(&self.environment, &self.transactions, &self.refusals, &self.observed);
         self
     }
 
-    /// Returns whether there is nothing to change. A plan without changes can still have [`Plan::refusals`].
+    /// Returns whether there is nothing to change. A plan without changes
+    /// can still have [`Plan::refusals`].
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.transactions.is_empty()

@@ -105,7 +105,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Returns a transaction with the temporary memberships that its steps need, or `None` without steps.
+    /// Returns a transaction with the temporary memberships that its steps need,
+    /// or `None` without steps.
     pub fn transaction(&self, scope: Scope, steps: Vec<Step>) -> Option<Transaction> {
         if steps.is_empty() {
             return None;
@@ -128,7 +129,8 @@ impl<'a> Planner<'a> {
         Some(Transaction { scope, before: None, memberships, memberships_to_restore, steps })
     }
 
-    /// Returns whether something is allowed. If only a probe can tell, asks for the probe, and assumes that it is.
+    /// Returns whether something is allowed. If only a probe can tell, asks for the probe, and
+    /// assumes that it is.
     pub fn is_allowed(&mut self, permission: Permission) -> bool {
         match permission {
             Permission::Allowed => true,
@@ -140,7 +142,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Returns why the server denied a probe. If it has no result yet, asks for it, and assumes that it is allowed.
+    /// Returns why the server denied a probe. If it has no result yet, asks for it, and assumes
+    /// that it is allowed.
     pub fn denial_reason(&mut self, probe: Probe) -> Option<String> {
         match self.observed.probe_results.get(&probe) {
             Some(ProbeResult::Allowed) => None,
@@ -165,7 +168,8 @@ impl<'a> Planner<'a> {
         self.is_allowed(self.authority.may_act_as(role)).then(|| ExecuteAs::Role(role.clone()))
     }
 
-    /// Refuses a change that requires privileges of a role which the administrator does not inherit.
+    /// Refuses a change that requires privileges of a role which the
+    /// administrator does not inherit.
     pub fn refuse_without_inheritance(&mut self, application: &ApplicationName, role: &RoleName) {
         let administrator = self.observed.administrator.name.clone();
         self.refuse_with_fix(
@@ -182,7 +186,8 @@ impl<'a> Planner<'a> {
     /// Refuses a change of a role that the administrator may not alter or grant.
     pub fn refuse_without_admin_option(&mut self, application: &ApplicationName, role: &RoleName) {
         if self.observed.roles.get(role).is_some_and(|seen| seen.superuser) {
-            // The SUPERUSER attribute is refused separately. Without it, the administrator may alter the role.
+            // The SUPERUSER attribute is refused separately. Without it, the administrator
+            // may alter the role.
             return;
         }
         let administrator = self.observed.administrator.name.clone();
@@ -206,8 +211,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Returns whether an existing role or database must be adopted (`true`) or is managed already (`false`),
-    /// or refuses it.
+    /// Returns whether an existing role or database must be adopted (`true`) or is managed already
+    /// (`false`), or refuses it.
     pub fn check_adoption(
         &mut self,
         application: &ApplicationName,

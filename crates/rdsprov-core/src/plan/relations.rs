@@ -1,5 +1,5 @@
-//! Plans the privileges on relations and their columns. Relations with the same owner and ACL are one group: it is
-//! compared once, and one statement changes all of them where possible.
+//! Plans the privileges on relations and their columns. Relations with the same owner and ACL are
+//! one group: it is compared once, and one statement changes all of them where possible.
 
 use std::collections::BTreeMap;
 
@@ -89,8 +89,8 @@ impl DatabasePlanner<'_, '_> {
         acl_diff
     }
 
-    /// Returns all relations of a kind in a schema as the target, or some by name. If the administrator cannot act as
-    /// the owner, the refusal names each relation.
+    /// Returns all relations of a kind in a schema as the target, or some by name. If the
+    /// administrator cannot act as the owner, the refusal names each relation.
     pub(super) fn target(
         &mut self,
         kind: ObjectKind,

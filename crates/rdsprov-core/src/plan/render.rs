@@ -63,7 +63,8 @@ impl Plan {
         self.to_text_worded(&Neutral)
     }
 
-    /// Returns the plan as text like a diff, with options and operations as a front end spells them.
+    /// Returns the plan as text like a diff, with options and operations as a
+    /// front end spells them.
     #[must_use]
     pub fn to_text_worded(&self, wording: &dyn Wording) -> String {
         let mut text = format!("Plan for environment {}\n", self.environment);
@@ -129,8 +130,9 @@ impl Plan {
         }
     }
 
-    /// Returns a script for `psql`, to be run as the administrator in the administrator database. It fails at its
-    /// start unless a variable contains each verifier. The script of a refused plan contains no statements.
+    /// Returns a script for `psql`, to be run as the administrator in the administrator database.
+    /// It fails at its start unless a variable contains each verifier. The script of a refused
+    /// plan contains no statements.
     #[must_use]
     pub fn to_sql(&self) -> String {
         self.to_sql_worded(&Neutral)
@@ -231,9 +233,9 @@ fn stop(message: &str) -> String {
     format!("DO $stop$ BEGIN RAISE EXCEPTION {message}; END $stop$;\n")
 }
 
-/// Returns the command that connects a script to another database of the server. psql interprets a name that
-/// contains `=`, or that begins like a URI, as a connection string. So the name is written as one: a value quoted
-/// for libpq, in an argument quoted for psql.
+/// Returns the command that connects a script to another database of the server. psql interprets a
+/// name that contains `=`, or that begins like a URI, as a connection string. So the name is
+/// written as one: a value quoted for libpq, in an argument quoted for psql.
 fn connect(database: &DatabaseName) -> String {
     let value = database.as_str().replace('\\', r"\\").replace('\'', r"\'");
     format!("\\connect -reuse-previous=on {}\n", quote(&format!("dbname='{value}'")))

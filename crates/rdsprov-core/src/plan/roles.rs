@@ -91,7 +91,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Refuses a missing role if the marker of another role contains its name. Returns whether it refused.
+    /// Refuses a missing role if the marker of another role contains its name.
+    /// Returns whether it refused.
     pub(super) fn refuse_renamed(&mut self, name: &RoleName, role: &desired::Role) -> bool {
         let renamed = self.observed.roles.iter().find(|(other, seen)| {
             *other != name
@@ -144,7 +145,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Returns the secret of a password with its version: an approval is valid for this version only.
+    /// Returns the secret of a password with its version: an approval is valid
+    /// for this version only.
     fn password_from(&self, secret: &SecretId) -> String {
         match self.findings.versions.get(secret) {
             Some(version) => format!("password from {secret} (version {version})"),
@@ -217,7 +219,8 @@ impl Planner<'_> {
         self.memberships(name, role, seen, steps);
     }
 
-    /// Returns whether an existing role must be adopted (`true`) or is managed already (`false`), or refuses it.
+    /// Returns whether an existing role must be adopted (`true`) or is managed already
+    /// (`false`), or refuses it.
     fn check_managed(
         &mut self,
         name: &RoleName,
@@ -244,8 +247,8 @@ impl Planner<'_> {
         None
     }
 
-    /// Refuses a role with attributes that it must not have and that the administrator may not remove. Returns whether
-    /// it refused.
+    /// Refuses a role with attributes that it must not have and that the administrator may not
+    /// remove. Returns whether it refused.
     fn refuse_privileged(
         &mut self,
         name: &RoleName,
@@ -315,8 +318,9 @@ impl Planner<'_> {
         }
     }
 
-    /// Revokes every undeclared membership; `rds_iam` is declared by `auth = "iam"`. From PostgreSQL 16 on, several
-    /// grantors can grant one membership, and each grant depends on the `ADMIN OPTION` of its grantor.
+    /// Revokes every undeclared membership; `rds_iam` is declared by `auth = "iam"`. From
+    /// PostgreSQL 16 on, several grantors can grant one membership, and each grant depends on the
+    /// `ADMIN OPTION` of its grantor.
     fn memberships(
         &mut self,
         name: &RoleName,

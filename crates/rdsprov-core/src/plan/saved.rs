@@ -1,8 +1,9 @@
 //! Saved plans: a plan in a file, which can be reviewed first and applied later.
 //!
-//! The file contains no password, and its statements are never executed. `apply` plans again from the current
-//! definitions and the current server, and continues only if this plan has the same digest. The digest is
-//! computed from the content of the file, so that the reviewed steps are those that it identifies.
+//! The file contains no password, and its statements are never executed. `apply` plans again from
+//! the current definitions and the current server, and continues only if this plan has the same
+//! digest. The digest is computed from the content of the file, so that the reviewed steps are
+//! those that it identifies.
 
 use std::fmt;
 
@@ -156,7 +157,8 @@ pub struct Stale {
     pub differences: Differences,
 }
 
-/// The differences between the current plan and a saved one. Steps are lines as in the text of a plan.
+/// The differences between the current plan and a saved one. Steps are lines as in the
+/// text of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Differences {
     /// Steps that only the saved plan contains.
@@ -202,7 +204,8 @@ impl SavedPlan {
     /// Reads the text of a file and verifies its digest.
     ///
     /// # Errors
-    /// Returns an error if the text is not a saved plan, has another format version, or was changed.
+    /// Returns an error if the text is not a saved plan, has another format
+    /// version, or was changed.
     pub fn from_json(text: &str) -> Result<Self, SavedPlanError> {
         #[derive(Deserialize)]
         struct FormatHeader {
@@ -254,8 +257,8 @@ impl SavedPlan {
     /// Checks that the saved plan is not stale. `plan` is the current plan, made from `origin`.
     ///
     /// # Errors
-    /// Returns [`SavedPlanError::Stale`] with the differences, [`SavedPlanError::OtherEnvironment`] or
-    /// [`SavedPlanError::OtherServer`].
+    /// Returns [`SavedPlanError::Stale`] with the differences, [`SavedPlanError::OtherEnvironment`]
+    /// or [`SavedPlanError::OtherServer`].
     pub fn check_current(&self, plan: &Plan, origin: &Origin) -> Result<(), SavedPlanError> {
         self.check_environment(&plan.environment)?;
         self.check_server(&origin.server)?;

@@ -41,7 +41,8 @@ pub(super) fn default_contents(major: u32, administrator: &RoleName) -> Contents
 }
 
 impl DatabasePlanner<'_, '_> {
-    /// Creates a declared schema that is missing, if the owner entry declares it, and refuses it otherwise.
+    /// Creates a declared schema that is missing, if the owner entry declares it,
+    /// and refuses it otherwise.
     pub(super) fn missing_schema(&mut self, name: &SchemaName, contents: &Contents) {
         if self.database.owner_schemas().is_none_or(|schemas| !schemas.contains(name)) {
             let kind = RefusalKind::SchemaMissing {
@@ -65,7 +66,8 @@ impl DatabasePlanner<'_, '_> {
         let role = Some(&owner);
         self.step(Action::CreateSchema, role, &owner, summary, sql::create_schema(name), &[]);
         let itself = Grantee::Role(owner.clone());
-        // The default privileges of the owner can differ from the built-in ones for its own schemas.
+        // The default privileges of the owner can differ from the built-in ones
+        // for its own schemas.
         let defaults = contents.default_privileges.iter().find(|row| {
             row.role == owner && row.schema.is_none() && row.kind == ObjectKind::Schema
         });
@@ -93,8 +95,8 @@ impl DatabasePlanner<'_, '_> {
         self.schema_is_planned = false;
     }
 
-    /// Transfers declared schemas of other roles to the owner, without the objects in them, if the run allows it.
-    /// Returns the contents after that.
+    /// Transfers declared schemas of other roles to the owner, without the objects in them, if the
+    /// run allows it. Returns the contents after that.
     pub(super) fn transfer_schemas<'c>(&mut self, contents: &'c Contents) -> Cow<'c, Contents> {
         let mut contents = Cow::Borrowed(contents);
         if !self.planner.desired.may_change_owners {
@@ -130,8 +132,8 @@ impl DatabasePlanner<'_, '_> {
         contents
     }
 
-    /// Returns whether the administrator can transfer a schema of another role to the owner. The objects of a managed
-    /// role that must not own any are refused together instead.
+    /// Returns whether the administrator can transfer a schema of another role to the owner. The
+    /// objects of a managed role that must not own any are refused together instead.
     fn may_transfer_schema(&mut self, from: &RoleName) -> bool {
         let is_refused = self.is_managed(from) && !self.is_creator(from);
         !is_refused
@@ -151,8 +153,8 @@ impl DatabasePlanner<'_, '_> {
         }
         let mut wanted = self.wanted(name, |level| privilege::on_object(level, ObjectKind::Schema));
         if declared && self.database.owner.is_some() {
-            // Before PostgreSQL 15, the master user or the bootstrap superuser owns `public`, and the owner of the
-            // database may create in it only through PUBLIC.
+            // Before PostgreSQL 15, the master user or the bootstrap superuser owns `public`, and
+            // the owner of the database may create in it only through PUBLIC.
             let role = if owned { &schema.owner } else { self.owner };
             wanted.insert(role.clone(), privilege::OWNER_ON_SCHEMA.into());
         }
@@ -190,8 +192,9 @@ impl DatabasePlanner<'_, '_> {
         self.planner.refuse_with_fix(&self.database.application, kind, executor, manual_fix);
     }
 
-    /// Handles a schema `public` whose owner the administrator cannot act as, such as the bootstrap superuser before
-    /// PostgreSQL 15. Privileges that PUBLIC has need no grant; any other difference is refused.
+    /// Handles a schema `public` whose owner the administrator cannot act as, such as the
+    /// bootstrap superuser before PostgreSQL 15. Privileges that PUBLIC has need no grant; any
+    /// other difference is refused.
     pub(super) fn public_schema_of_another_owner(
         &mut self,
         name: &SchemaName,

@@ -39,17 +39,18 @@ named_enum! {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExecuteAs {
-    /// The administrator itself.
+    /// The administrator, without `SET ROLE`.
     Administrator,
     /// The administrator after `SET LOCAL ROLE` to this role.
     Role(RoleName),
 }
 
-/// The predefined role whose only member is the owner of the current database, from PostgreSQL 14 on. A role that
-/// can act as the owner can also act as this role.
+/// The predefined role whose only member is the owner of the current database, from PostgreSQL 14
+/// on. A role that can act as the owner can also act as this role.
 pub(super) const DATABASE_OWNER: &str = "pg_database_owner";
 
-/// The options of a membership that the administrator needs; `GRANT` has them from PostgreSQL 16 on.
+/// The options of a membership that the administrator needs; `GRANT` has them
+/// from PostgreSQL 16 on.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -57,14 +58,16 @@ pub(super) const DATABASE_OWNER: &str = "pg_database_owner";
 pub enum MembershipOption {
     /// `SET`: the administrator can act as the role.
     Set,
-    /// `INHERIT` and `SET`: the administrator also has the privileges of the role without acting as it.
+    /// `INHERIT` and `SET`: the administrator also has the privileges of the role
+    /// without acting as it.
     Inherit,
 }
 
 /// The roles that the administrator must be a member of.
 pub type Memberships = BTreeMap<RoleName, MembershipOption>;
 
-/// `USAGE` on a schema that the owner of the schema grants to a role for one step and revokes afterwards.
+/// `USAGE` on a schema that the owner of the schema grants to a role for one
+/// step and revokes afterwards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TemporaryUsage {
     /// The schema that contains the objects of the step.
@@ -93,7 +96,8 @@ pub struct Step<S = Statement> {
     /// The role as which the statements are executed.
     #[serde(alias = "acting")]
     pub execute_as: ExecuteAs,
-    /// The roles, other than `execute_as`, that the administrator must be a member of for this step.
+    /// The roles, other than `execute_as`, that the administrator must be a member
+    /// of for this step.
     #[serde(alias = "borrowed", default, skip_serializing_if = "Memberships::is_empty")]
     pub temporary_memberships: Memberships,
     /// The schemas on which the executing role needs `USAGE` for this step.
@@ -117,25 +121,28 @@ pub enum Scope {
     Database(DatabaseName),
 }
 
-/// Steps that are committed or rolled back together. `S` is the type of the statements, as in [`Step`].
+/// Steps that are committed or rolled back together. `S` is the type of the
+/// statements, as in [`Step`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Transaction<S = Statement> {
     /// The place where it runs.
     pub scope: Scope,
-    /// A statement that runs first, because PostgreSQL does not allow it in a transaction: `CREATE DATABASE`.
+    /// A statement that runs first, because PostgreSQL does not allow it in
+    /// a transaction: `CREATE DATABASE`.
     pub before: Option<S>,
     /// The temporary memberships of the administrator: granted and revoked in this transaction.
     pub memberships: Memberships,
-    /// The roles among `memberships` of which the administrator is a member with other options: its own grant is
-    /// restored at the end, with these values of `INHERIT` and `SET`.
+    /// The roles among `memberships` of which the administrator is a member with other options: its
+    /// own grant is restored at the end, with these values of `INHERIT` and `SET`.
     #[serde(alias = "restored", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub memberships_to_restore: BTreeMap<RoleName, (bool, bool)>,
-    /// The steps.
+    /// The steps, in the order of execution.
     pub steps: Vec<Step<S>>,
 }
 
 impl<S> Step<S> {
-    /// Creates a step that the administrator executes as itself, without a role, database or hazard.
+    /// Creates a step that the administrator executes as itself, without a
+    /// role, database or hazard.
     pub(super) fn new(
         action: Action,
         application: &ApplicationName,

@@ -1,7 +1,7 @@
 //! IAM tokens, which Amazon RDS accepts instead of a password.
 //!
-//! The AWS SDK signs them in [`super::signer`]. Without the feature `aws`, no [`TokenSource`] can be
-//! created.
+//! The AWS SDK signs them in [`super::signer`]. Without the feature `aws`, no
+//! [`TokenSource`] can be created.
 
 use super::aws::SdkConfig;
 use super::signer::Signer;
@@ -15,8 +15,8 @@ impl TokenSource {
     /// Takes the region and the credentials provider from a configuration.
     ///
     /// # Errors
-    /// Returns an error if the configuration has no region or no credentials provider, or without
-    /// the feature `aws`.
+    /// Returns an error if the configuration has no region or no credentials provider, or
+    /// without the feature `aws`.
     pub(crate) fn new(config: &SdkConfig) -> Result<Self, TokenError> {
         Signer::new(config).map(Self)
     }

@@ -1,4 +1,5 @@
-//! Compares the secrets with the definitions: each one that is unavailable or contradicts them is refused.
+//! Compares the secrets with the definitions: each one that is unavailable or
+//! contradicts them is refused.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +12,14 @@ use crate::secret_id::SecretId;
 /// The result of reading each secret.
 pub type FetchedSecrets = BTreeMap<SecretId, Result<Secret, SecretError>>;
 
-/// Returns one secret.
+/// Returns one of the fetched secrets, or why it cannot be used.
 pub fn lookup(fetched: &FetchedSecrets, id: &SecretId) -> Result<Secret, SecretError> {
     let missing = || Err(SecretError::Missing { id: id.clone(), region: None });
     fetched.get(id).cloned().unwrap_or_else(missing)
 }
 
-/// Returns the secrets that could be read, and a refusal for each other one and for each contradiction of the
-/// definitions. Passwords must have at least `minimum_length` characters.
+/// Returns the secrets that could be read, and a refusal for each other one and for each
+/// contradiction of the definitions. Passwords must have at least `minimum_length` characters.
 pub fn validate(
     desired: &Desired,
     fetched: &FetchedSecrets,
@@ -62,8 +63,8 @@ pub fn validate(
     (secrets, SecretFindings { refusals, versions, ..SecretFindings::default() })
 }
 
-/// Returns each contradiction between a secret and the definitions. `version` is the version of the secret, if
-/// the refusal must name it.
+/// Returns each contradiction between a secret and the definitions. `version` is the version of the
+/// secret, if the refusal must name it.
 pub fn mismatches(
     desired: &Desired,
     role: &RoleName,

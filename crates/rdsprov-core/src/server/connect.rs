@@ -168,8 +168,8 @@ impl ConnectError {
     }
 }
 
-/// What is known about the cause of a rejected connection beyond its SQLSTATE. PostgreSQL has one SQLSTATE for
-/// several causes; its English messages tell them apart.
+/// What is known about the cause of a rejected connection beyond its SQLSTATE. PostgreSQL has one
+/// SQLSTATE for several causes; its English messages tell them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RejectionCause {
@@ -179,7 +179,8 @@ pub enum RejectionCause {
     PossiblyCertificateName,
     /// The server requires a client certificate, and none is configured.
     CertificateRequired,
-    /// The server requires a client certificate, and the configured one belongs to the administrator.
+    /// The server requires a client certificate, and the configured one
+    /// belongs to the administrator.
     CertificateWithheld,
     /// The common name of the client certificate is not the name of the role.
     CertificateName,
@@ -218,8 +219,8 @@ impl RejectionCause {
 /// The timeout for a connection, including TLS and authentication.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Finds the cause of a rejected connection. The server sends the same SQLSTATE for most of them; its message
-/// tells them apart if the server language is English.
+/// Finds the cause of a rejected connection. The server sends the same SQLSTATE for most of them;
+/// its message tells them apart if the server language is English.
 fn rejection_cause(
     code: Option<&SqlState>,
     reason: &str,

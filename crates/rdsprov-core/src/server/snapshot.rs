@@ -14,7 +14,7 @@ pub(crate) const CONNECTIONS: usize = 8;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ObserveError {
-    /// The connection failed.
+    /// A database cannot be connected to.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// A catalog query failed.

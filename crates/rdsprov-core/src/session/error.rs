@@ -281,8 +281,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns the stable code. Of several errors at once, it is the code of the first, or
-    /// [`ErrorCode::InvalidDefinitions`] for definitions.
+    /// Returns the stable code. Of several errors at once, it is the code of the first,
+    /// or [`ErrorCode::InvalidDefinitions`] for definitions.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -417,8 +417,8 @@ impl Error {
         }
     }
 
-    /// Returns each error in this one as a front end prints it: most errors are one, the definitions can
-    /// contain several.
+    /// Returns each error in this one as a front end prints it: most errors are one, the
+    /// definitions can contain several.
     #[must_use]
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         match self {

@@ -29,8 +29,8 @@ pub enum AdminAuth {
     /// The administrator has the password in its secret.
     #[default]
     Password,
-    /// The administrator uses IAM tokens, and no secret of the administrator is read. It requires
-    /// the feature `aws`.
+    /// The administrator uses IAM tokens, and no secret of the administrator is read. It
+    /// requires the feature `aws`.
     Iam,
 }
 

@@ -1,4 +1,5 @@
-//! Validates the inputs of an operation: definitions, configuration, the environment and its policy.
+//! Validates the inputs of an operation: definitions, configuration, the
+//! environment and its policy.
 //!
 //! This module contacts neither AWS nor a server.
 
@@ -100,8 +101,8 @@ impl SetupBuilder {
         self
     }
 
-    /// Sets the definitions files to read. Without any file, those that the configuration names are
-    /// read.
+    /// Sets the definitions files to read. Without any file, those that the
+    /// configuration names are read.
     #[must_use]
     pub fn files<P: Into<PathBuf>>(mut self, files: impl IntoIterator<Item = P>) -> Self {
         self.source = DefinitionSource::Files(files.into_iter().map(Into::into).collect());
@@ -115,8 +116,8 @@ impl SetupBuilder {
         self
     }
 
-    /// Sets definitions that [`declared`] has returned for these texts, so that they are not parsed
-    /// again.
+    /// Sets definitions that [`declared`] has returned for these texts, so that they
+    /// are not parsed again.
     #[must_use]
     pub fn parsed(mut self, definitions: Definitions, texts: &[SourceText]) -> Self {
         let sha256 = definitions::sha256(texts);
@@ -242,7 +243,7 @@ impl Setup {
         }
     }
 
-    /// Returns the configuration.
+    /// Returns the content of `rdsprov.toml`.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config

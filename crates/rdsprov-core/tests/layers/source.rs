@@ -1,5 +1,5 @@
-//! Reads the source files of a crate: the modules in them, their `use` declarations, and the paths
-//! in their code.
+//! Reads the source files of a crate: the modules in them, their `use` declarations, and the
+//! paths in their code.
 //!
 //! Code under `#[cfg(test)]` is left out. Calls of methods have no path, so they are not seen.
 
@@ -149,8 +149,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Adds the paths in tokens that are not parsed: the input of a macro, or an attribute. A string
-    /// in an attribute can also be a path, as in `#[serde(with = "stored::refusals")]`.
+    /// Adds the paths in tokens that are not parsed: the input of a macro, or an attribute. A
+    /// string in an attribute can also be a path, as in `#[serde(with = "stored::refusals")]`.
     fn add_tokens(&mut self, tokens: TokenStream, is_attribute: bool) {
         let mut path: Vec<String> = Vec::new();
         // What stands between the last segment of `path` and the current token.

@@ -103,8 +103,8 @@ fn print_diff(diff: &AclDiff) -> String {
     grants.chain(revokes).chain(dependent).collect::<Vec<_>>().join("; ")
 }
 
-/// A policy: the wanted privileges of managed roles (`app`, `desk` and `old` are managed), and those
-/// that PUBLIC may keep, or `None` if those of PUBLIC are not managed.
+/// A policy: the wanted privileges of managed roles (`app`, `desk` and `old` are managed), and
+/// those that PUBLIC may keep, or `None` if those of PUBLIC are not managed.
 fn compare(acl: &str, wanted: &str, public: Option<&str>) -> AclDiff {
     let mut roles: BTreeMap<RoleName, Privileges> = BTreeMap::new();
     for part in wanted.split_whitespace() {

@@ -9,8 +9,8 @@ use crate::secret_id::SecretId;
 use crate::setting::Parameter;
 
 coded_enum! {
-    /// A rule that refuses a plan. Its explanation says why the rule exists and what to do, see
-    /// [`RefusalCode::explanation`].
+    /// A rule that refuses a plan. Its explanation says why the rule exists and what
+    /// to do, see [`RefusalCode::explanation`].
     #[allow(missing_docs, reason = "the sentences in `text.rs` say what each field means")]
     pub enum RefusalKind {
         // Roles
@@ -34,11 +34,13 @@ coded_enum! {
         AdministratorWithoutInherit { administrator: RoleName, role: RoleName },
         /// Undeclared roles got a membership through the `ADMIN OPTION` of a declared role.
         DependentMembership { role: RoleName, group: RoleName, members: Vec<RoleName> },
-        /// A membership that is not declared was granted by a role as which the administrator cannot act.
+        /// A membership that is not declared was granted by a role as which
+        /// the administrator cannot act.
         MembershipNotRevocable { role: RoleName, group: RoleName, grantor: RoleName },
         /// The server has no role `rds_iam`.
         RdsIamMissing { role: RoleName },
-        /// `rds.restrict_password_commands` is on, and the administrator is not a member of `rds_password`.
+        /// `rds.restrict_password_commands` is on, and the administrator is not
+        /// a member of `rds_password`.
         SetPasswordRestricted { administrator: RoleName },
         /// The administrator may not make the delegate a member of `rds_password`.
         PasswordAdministrationRestricted { role: RoleName },
@@ -151,7 +153,8 @@ coded_enum! {
             required_by: Option<ExtensionName>,
             database: DatabaseName,
         },
-        /// The extension is not trusted, and the server does not allow the administrator to create it.
+        /// The extension is not trusted, and the server does not allow the
+        /// administrator to create it.
         ExtensionNotTrusted {
             extension: ExtensionName,
             required_by: Option<ExtensionName>,

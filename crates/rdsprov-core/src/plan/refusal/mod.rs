@@ -1,7 +1,7 @@
 //! Refusals: why a plan must not be applied, each with a stable code, a fact and a hint.
 //!
-//! [`kind`] lists the rules with their data, [`text`] contains every sentence about them. The planner
-//! chooses a kind and a [`Remedy`]; it writes no sentences.
+//! [`kind`] lists the rules with their data, [`text`] contains every sentence about them. The
+//! planner chooses a kind and a [`Remedy`]; it writes no sentences.
 
 mod kind;
 mod text;
@@ -117,7 +117,8 @@ pub enum Remedy {
     None,
     /// A role can execute the statements at once.
     Run(Executor, ManualFix),
-    /// A role can execute the statements after a preparation, because they name what does not exist yet.
+    /// A role can execute the statements after a preparation, because they name what
+    /// does not exist yet.
     RunLater(Preparation, Executor, ManualFix),
 }
 
@@ -245,7 +246,8 @@ impl JsonSchema for Refusal {
     }
 }
 
-/// The data of refusals, without sentences: for the digest, and for findings that are stored and read again.
+/// The data of refusals, without sentences: for the digest, and for findings that are
+/// stored and read again.
 pub(super) mod stored {
     use super::*;
 

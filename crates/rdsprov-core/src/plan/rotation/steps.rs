@@ -1,7 +1,8 @@
-//! Plans a rotation: the four steps of Secrets Manager for each password. Only the second one is an SQL statement.
+//! Plans a rotation: the four steps of Secrets Manager for each password. Only the second one
+//! is an SQL statement.
 //!
-//! If `apply` could not set the password, the rotation is refused, too. Other drift does not
-//! prevent it.
+//! If `apply` could not set the password, the rotation is refused, too. Other drift
+//! does not prevent it.
 
 use std::collections::BTreeMap;
 
@@ -35,9 +36,9 @@ pub struct RotationState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActivePassword {
-    /// The current version.
+    /// The version with the stage `AWSCURRENT`.
     Current,
-    /// The pending version.
+    /// The version with the stage `AWSPENDING`.
     Pending,
     /// Neither of them: the server has another password.
     Neither,
@@ -46,7 +47,8 @@ pub enum ActivePassword {
 }
 
 impl Plan {
-    /// Plans a rotation. Of the differences between the two states, it contains none but the passwords.
+    /// Plans a rotation. Of the differences between the two states, it contains
+    /// none but the passwords.
     #[must_use]
     pub fn for_rotation(
         desired: &Desired,
@@ -74,7 +76,8 @@ impl Plan {
 }
 
 impl Planner<'_> {
-    /// Returns whether a password can be rotated, or refuses it if `apply` or AWS must make it possible first.
+    /// Returns whether a password can be rotated, or refuses it if `apply` or AWS must
+    /// make it possible first.
     fn may_rotate(&mut self, state: &RotationState) -> bool {
         let Rotation { role: name, secret, application, .. } = &state.rotation;
         let Some(role) = self.desired.roles.get(name) else { return false };
@@ -145,7 +148,8 @@ fn step(state: &RotationState, action: Action, summary: String) -> Step {
     Step::new(action, application, summary, statements).for_role(role).with_hazards(hazard)
 }
 
-/// Returns the step after a rotation that failed when the password was set: it restores the current password.
+/// Returns the step after a rotation that failed when the password was set: it
+/// restores the current password.
 #[must_use]
 pub fn restore(state: &RotationState) -> Step {
     let Rotation { role, secret, .. } = &state.rotation;

@@ -1,4 +1,5 @@
-//! Statements for manual fixes only: the plan prints them, and the administrator does not execute them.
+//! Statements for manual fixes only: the plan prints them, and the administrator
+//! does not execute them.
 
 use super::{
     GrantTarget, RevokeScope, Statement, change_object_owner, grant_usage, grant_with_grant_option,
@@ -79,8 +80,8 @@ pub fn as_role(role: &RoleName, statement: Statement) -> Vec<Statement> {
     vec![set_role, statement, Statement::plain("RESET ROLE".to_owned())]
 }
 
-/// Returns statements with which a superuser grants `USAGE` on schemas, executes other statements,
-/// and revokes it.
+/// Returns statements with which a superuser grants `USAGE` on schemas, executes other
+/// statements, and revokes it.
 pub fn with_schema_usage(
     role: &RoleName,
     schemas: &[SchemaName],

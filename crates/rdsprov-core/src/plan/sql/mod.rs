@@ -1,4 +1,5 @@
-//! Every statement that changes a server. No other module writes SQL that changes roles, databases or privileges.
+//! Every statement that changes a server. No other module writes SQL that changes
+//! roles, databases or privileges.
 
 mod database;
 mod grant;

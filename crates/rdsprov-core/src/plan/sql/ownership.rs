@@ -6,7 +6,8 @@ use super::{Statement, change_owner, create_plain_role, grant_membership};
 use crate::name::{DatabaseName, RoleName, literal, quote};
 use crate::plan::MembershipOption;
 
-/// Transfers the objects of a role in the current database, and all databases and tablespaces of the role.
+/// Transfers the objects of a role in the current database, and all databases and
+/// tablespaces of the role.
 pub fn reassign_owned(from: &RoleName, to: &RoleName) -> Statement {
     Statement::plain(format!("REASSIGN OWNED BY {} TO {}", from.quoted(), to.quoted()))
 }
@@ -35,8 +36,8 @@ impl SharedObject<'_> {
     }
 }
 
-/// Fails if a role owns other shared objects than these, except the current database and its subscriptions: `REASSIGN
-/// OWNED` would transfer them.
+/// Fails if a role owns other shared objects than these, except the current database and its
+/// subscriptions: `REASSIGN OWNED` would transfer them.
 pub fn assert_owns_only(role: &RoleName, shared: &BTreeSet<SharedObject<'_>>) -> Statement {
     let words: BTreeSet<String> = shared.iter().map(|one| one.words()).collect();
     let words: Vec<String> = words.iter().map(|one| literal(one)).collect();
@@ -48,8 +49,9 @@ pub fn assert_owns_only(role: &RoleName, shared: &BTreeSet<SharedObject<'_>>) ->
     Statement::plain(format!("DO {}", literal(&body)))
 }
 
-/// Transfers the objects of a role in the current database, and the database. Its other shared objects are parked with
-/// a temporary owner that has no privileges, so that `REASSIGN OWNED` cannot merge two ACL entries.
+/// Transfers the objects of a role in the current database, and the database. Its other shared
+/// objects are parked with a temporary owner that has no privileges, so that `REASSIGN OWNED`
+/// cannot merge two ACL entries.
 pub fn reassign_database_only(
     from: &RoleName,
     to: &RoleName,

@@ -21,7 +21,8 @@ pub fn probe(probe: &Probe, admin_database: &DatabaseName, server_major: u32) ->
     }
 }
 
-/// Creates extensions one after the other. `information_schema` replaces a schema that does not exist yet.
+/// Creates extensions one after the other. `information_schema` replaces a schema that
+/// does not exist yet.
 fn create_extensions(probe: &ExtensionProbe, server_major: u32) -> String {
     let schema = probe.schema.as_ref().map(|schema| format!("{}, ", schema.quoted()));
     let schema = schema.unwrap_or_default();

@@ -78,7 +78,8 @@ pub fn revoke_membership(revocation: &MembershipRevocation) -> Statement {
     Statement::plain(format!("REVOKE {scope}{role} FROM {member}{grantor}{cascade}"))
 }
 
-/// Sets a parameter of a role in a database, or resets it without a value. Without a role, uses the current one.
+/// Sets a parameter of a role in a database, or resets it without a value. Without a role,
+/// uses the current one.
 pub fn set_parameter(
     role: Option<&RoleName>,
     database: &DatabaseName,

@@ -1,5 +1,5 @@
-//! The script of a transaction: the statements of the steps in the order of execution, and around them temporary
-//! memberships, temporary usage and changes of the role.
+//! The script of a transaction: the statements of the steps in the order of execution, and around
+//! them temporary memberships, temporary usage and changes of the role.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -11,9 +11,10 @@ use crate::plan::{ExecuteAs, MembershipOption, TemporaryUsage, Transaction};
 /// One line of the script of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// The statement of the first step that PostgreSQL does not allow in a transaction: `CREATE DATABASE`.
+    /// The statement of the first step that PostgreSQL does not allow in a transaction: `CREATE
+    /// DATABASE`.
     Before(&'a Statement),
-    /// The transaction begins.
+    /// `BEGIN`: all lines up to `COMMIT` take effect together.
     Begin,
     /// The administrator becomes a member of a role until the end of the transaction.
     GrantMembership(&'a RoleName, MembershipOption),
@@ -38,7 +39,7 @@ pub enum Line<'a> {
         /// The value of `SET`.
         set: bool,
     },
-    /// The transaction ends.
+    /// `COMMIT`: the changes of all lines since `BEGIN` take effect.
     Commit,
 }
 
@@ -81,8 +82,8 @@ impl<'a> Line<'a> {
 }
 
 impl Transaction {
-    /// Returns the lines in order: the statements of the steps, and around them the statement that runs first,
-    /// temporary memberships, changes of the role and temporary usage.
+    /// Returns the lines in order: the statements of the steps, and around them the statement that
+    /// runs first, temporary memberships, changes of the role and temporary usage.
     #[must_use]
     pub fn script(&self) -> Vec<Line<'_>> {
         let mut script = Script { lines: Vec::new(), execute_as: &ExecuteAs::Administrator };

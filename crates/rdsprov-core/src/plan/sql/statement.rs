@@ -84,8 +84,8 @@ impl Statement {
         Self(Text::Password { before, secret: secret.clone() })
     }
 
-    /// Creates the statement that writes a marker after the present comment, which is kept. `object` is SQL:
-    /// `ROLE "x"` or `DATABASE "x"`.
+    /// Creates the statement that writes a marker after the present comment, which is kept.
+    /// `object` is SQL: `ROLE "x"` or `DATABASE "x"`.
     pub(super) fn set_marker(object: String, comment: Option<String>, marker: Marker) -> Self {
         Self(Text::Marker { object, comment, marker })
     }
@@ -99,7 +99,8 @@ impl Statement {
         }
     }
 
-    /// Returns the statement for readers: a verifier is `<password from SECRET>`, the build id `<build_id>`.
+    /// Returns the statement for readers: a verifier is `<password from SECRET>`,
+    /// the build id `<build_id>`.
     #[must_use]
     pub fn redacted(&self) -> String {
         match &self.0 {
@@ -113,7 +114,8 @@ impl Statement {
         }
     }
 
-    /// Returns the statement for a `psql` script: a verifier is a variable, the build id is `script`.
+    /// Returns the statement for a `psql` script: a verifier is a variable, the
+    /// build id is `script`.
     pub(in crate::plan) fn to_psql(&self, variables: &BTreeMap<&SecretId, String>) -> String {
         match &self.0 {
             Text::Plain(text) => text.clone(),

@@ -40,7 +40,8 @@ pub enum TlsProblem {
         /// The end of its validity.
         not_after: Timestamp,
     },
-    /// The certificate does not contain the host name: another server, or another name of the server.
+    /// The certificate does not contain the host name: another server, or another
+    /// name of the server.
     #[error("the server certificate is not for {host}, but for {}", listed(.hosts))]
     OtherHost {
         /// The host connected to.

@@ -1,5 +1,5 @@
-//! The order of the statements of a transaction as tables: memberships, roles and temporary usage
-//! around the steps.
+//! The order of the statements of a transaction as tables: memberships, roles and temporary
+//! usage around the steps.
 
 use super::*;
 use crate::name::{ApplicationName, DatabaseName, SchemaName};
