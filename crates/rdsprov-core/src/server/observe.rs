@@ -1,7 +1,12 @@
-//! Observes the server: one query for the shared catalogs, one snapshot of each declared or managed
-//! database, and one login for each declared role that exists.
+//! Observes the server, in stages:
 //!
-//! All queries are in `queries/*.sql` and run in read-only transactions. Only probes execute other
+//! 1. the catalogs that all databases share, in one snapshot
+//! 2. the contents of each database that the run is about, in one snapshot each
+//! 3. in the same snapshot, the names of the relations that the plan will need
+//! 4. the passwords of the declared roles that exist, by one login each
+//!
+//! The planner says which names it needs, and asks for probes once everything else is observed. All
+//! queries are in `queries/*.sql` and run in read-only transactions. Only probes execute other
 //! statements, and they are rolled back.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,63 +46,18 @@ pub async fn observe(
     secrets: &BTreeMap<SecretId, Secret>,
     verify: VerifyPasswords,
 ) -> Result<Observed, ObserveError> {
-    let extensions: BTreeSet<&str> = desired
-        .databases
-        .values()
-        .flat_map(|database| database.extensions.iter().map(ExtensionName::as_str))
-        .collect();
-    let extensions: Vec<&str> = extensions.into_iter().collect();
-    let mut observed = observe_shared(admin_session, &extensions).await?;
-
-    let is_complete = |name: &DatabaseName| {
-        observed
-            .databases
-            .get(name)
-            .is_some_and(|seen| !seen.is_unfinished(&observed.administrator.name))
-    };
-    let template = DatabaseName::new_unchecked(TEMPLATE);
-    let delegates = desired.delegate().is_some();
-    let has_environment = |marker: Marker| marker.environment == desired.environment;
-    let databases = observed.databases.iter().filter(|(name, seen)| {
-        let is_managed = seen.marker().is_some_and(has_environment);
-        let is_relevant = desired.databases.contains_key(*name) || is_managed;
-        is_relevant && seen.connectable && **name != observed.admin_database
-    });
-    let copies_template = delegates || desired.databases.keys().any(|name| !is_complete(name));
-    let databases: Vec<DatabaseName> = databases
-        .map(|(name, _)| name.clone())
-        .chain(copies_template.then_some(template))
-        .collect();
-    let orphans =
-        observed.roles.iter().filter(|(_, seen)| seen.marker().is_some_and(has_environment));
-    let concerned: BTreeSet<&str> =
-        orphans.map(|(name, _)| name).chain(desired.roles.keys()).map(RoleName::as_str).collect();
-    let concerned: Vec<&str> = concerned.into_iter().collect();
-    let observed_databases: Vec<(&DatabaseName, Result<Contents, ObserveError>)> =
-        stream::iter(&databases)
-            .map(async |name| {
-                (name, observe_database(admin, desired, &observed, &concerned, name).await)
-            })
-            .buffered(CONNECTIONS)
-            .collect()
-            .await;
-    for (name, contents) in observed_databases {
-        match (contents, observed.databases.get_mut(name)) {
-            (Ok(contents), Some(database)) => database.contents = Some(contents),
-            (Ok(contents), None) => observed.template = Some(contents),
-            // A database that cannot be read does not prevent the observation of the others. An
-            // unexpected result is a defect of this program, so it ends the run.
-            (Err(error @ ObserveError::Shape { .. }), _) => return Err(error),
-            (Err(error), Some(database)) => database.unreachable = Some(error.to_string()),
-            (Err(ObserveError::Connect(_)), None) => {}
-            (Err(error), None) => return Err(error),
-        }
-    }
-
+    let mut observed = observe_shared(admin_session, &declared_extensions(desired)).await?;
+    observe_databases(admin, desired, &mut observed).await?;
     observed.password_checks =
         password_check::check_passwords(admin, admin_session, desired, &observed, secrets, verify)
             .await?;
     Ok(observed)
+}
+
+fn declared_extensions(desired: &Desired) -> Vec<&str> {
+    let extensions = desired.databases.values().flat_map(|database| &database.extensions);
+    let names: BTreeSet<&str> = extensions.map(ExtensionName::as_str).collect();
+    names.into_iter().collect()
 }
 
 /// Observes the catalogs that all databases share.
@@ -111,6 +71,64 @@ pub(crate) async fn observe_shared(
     Ok(observed)
 }
 
+/// Observes the contents of the databases that the run is about, several at the same time.
+async fn observe_databases(
+    admin: &Endpoint,
+    desired: &Desired,
+    observed: &mut Observed,
+) -> Result<(), ObserveError> {
+    let databases = relevant_databases(desired, observed);
+    let roles = relevant_roles(desired, observed);
+    let roles: Vec<&str> = roles.iter().map(RoleName::as_str).collect();
+    let shared = &*observed;
+    let contents: Vec<(&DatabaseName, Result<Contents, ObserveError>)> = stream::iter(&databases)
+        .map(async |name| (name, observe_database(admin, desired, shared, &roles, name).await))
+        .buffered(CONNECTIONS)
+        .collect()
+        .await;
+    for (name, contents) in contents {
+        match (contents, observed.databases.get_mut(name)) {
+            (Ok(contents), Some(database)) => database.contents = Some(contents),
+            (Ok(contents), None) => observed.template = Some(contents),
+            // A database that cannot be read does not prevent the observation of the others. An
+            // unexpected result is a defect of this program, so it ends the run.
+            (Err(error @ ObserveError::Shape { .. }), _) => return Err(error),
+            (Err(error), Some(database)) => database.unreachable = Some(error.to_string()),
+            (Err(ObserveError::Connect(_)), None) => {}
+            (Err(error), None) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Returns the declared and the managed databases that can be read, and the template if one of the
+/// declared databases will be a copy of it.
+fn relevant_databases(desired: &Desired, observed: &Observed) -> Vec<DatabaseName> {
+    let is_complete = |name: &DatabaseName| {
+        let seen = observed.databases.get(name);
+        seen.is_some_and(|seen| !seen.is_unfinished(&observed.administrator.name))
+    };
+    let databases = observed.databases.iter().filter(|(name, seen)| {
+        let is_relevant =
+            desired.databases.contains_key(*name) || is_managed(desired, seen.marker());
+        is_relevant && seen.connectable && **name != observed.admin_database
+    });
+    let copies_template =
+        desired.delegate().is_some() || desired.databases.keys().any(|name| !is_complete(name));
+    let template = copies_template.then(|| DatabaseName::new_unchecked(TEMPLATE));
+    databases.map(|(name, _)| name.clone()).chain(template).collect()
+}
+
+/// Returns the declared roles and the orphans, whose privileges are queried.
+fn relevant_roles(desired: &Desired, observed: &Observed) -> BTreeSet<RoleName> {
+    let managed = observed.roles.iter().filter(|(_, seen)| is_managed(desired, seen.marker()));
+    managed.map(|(name, _)| name).chain(desired.roles.keys()).cloned().collect()
+}
+
+fn is_managed(desired: &Desired, marker: Option<Marker>) -> bool {
+    marker.is_some_and(|marker| marker.environment == desired.environment)
+}
+
 /// Observes the contents of one database in one snapshot.
 ///
 /// The names of relations are queried only if a statement of the plan needs them, because a
@@ -119,17 +137,17 @@ async fn observe_database(
     admin: &Endpoint,
     desired: &Desired,
     observed: &Observed,
-    concerned: &[&str],
+    roles: &[&str],
     name: &DatabaseName,
 ) -> Result<Contents, ObserveError> {
     let session = admin.connect(name).await?;
     let snapshot = Snapshot::open(&session, format!("database {name}")).await?;
-    let mut contents: Contents = snapshot.query(DATABASE, &[&concerned]).await?;
+    let mut contents: Contents = snapshot.query(DATABASE, &[&roles]).await?;
     let needed = plan::required_relation_names(desired, observed, name, &contents);
     if !needed.is_empty() {
         let numbers: Vec<i64> = needed.into_iter().collect();
         let mut names: BTreeMap<i64, Vec<String>> =
-            snapshot.query(NAMES, &[&concerned, &numbers]).await?;
+            snapshot.query(NAMES, &[&roles, &numbers]).await?;
         for group in contents.schemas.values_mut().flat_map(|schema| &mut schema.relations) {
             group.names = names.remove(&group.number).unwrap_or_default();
         }
