@@ -1,5 +1,5 @@
 //! Embeds rdsprov: prints the plan for `shop.toml`, applies it, and prints the result of each step.
-//! The variable `SHOP_SECRETS` is a JSON object with the text of each secret by its id.
+//! The variable `SHOP_SECRETS` maps the id of each secret to its content, a JSON object.
 
 use std::sync::Arc;
 

@@ -55,7 +55,7 @@ pub enum GateError {
     /// The approval is neither `true` nor `false` nor a digest.
     #[error("`{value}` is not a valid approval")]
     InvalidApproval {
-        /// The value of the variable.
+        /// The text of the approval.
         value: String,
     },
     /// The plan contains hazards that were not allowed by name.
@@ -128,11 +128,11 @@ impl GateError {
     }
 }
 
-/// An approval, as `ALLOW_DB_PROVISION` contains it.
+/// An approval, as a caller gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Approval {
-    /// No approval: the variable is not set, empty or `false`.
+    /// No approval: not given, empty or `false`.
     Nothing,
     /// `true`: the approval of any plan.
     AnyPlan,
@@ -141,7 +141,7 @@ pub enum Approval {
 }
 
 impl Approval {
-    /// Parses the value of the variable.
+    /// Parses the text of an approval; `None` means that none was given.
     ///
     /// # Errors
     /// Returns [`GateError::InvalidApproval`] if the value is neither a boolean nor a digest.

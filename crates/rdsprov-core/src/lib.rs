@@ -1,9 +1,9 @@
 //! Declares roles, databases and privileges inside PostgreSQL on Amazon RDS.
 //!
-//! This library contains all rules of rdsprov. The command and the Python package are front
-//! ends: they read arguments, call `session`, and print the results. Other programs embed it in
-//! the same way. The library prints nothing, and reads environment variables in `session` and in
-//! the AWS SDK only.
+//! This library contains all rules of rdsprov. The command and the Python package are front ends:
+//! they read arguments, call `session`, and print the results. Other programs embed it in the same
+//! way. The library prints nothing. Only `session`, the AWS SDK and the loader of the system's
+//! certificates read environment variables.
 //!
 //! # Data flow
 //!
@@ -70,20 +70,23 @@
 //!
 #![cfg_attr(feature = "postgres", doc = "```no_run")]
 #![cfg_attr(not(feature = "postgres"), doc = "```ignore")]
-//! use rdsprov_core::session::{self, ApplyOptions, Cancellation}; use rdsprov_core::{Error, Setup};
+//! use rdsprov_core::session::{self, ApplyOptions, Cancellation};
+//! use rdsprov_core::{Error, Setup};
 //!
 //! # async fn run() -> Result<(), Error> {
 //! let setup = Setup::builder().environment("prod").files(["prod.tfvars"]);
 //! let mut options = ApplyOptions::default();
 //! options.server.secrets = "file:secrets".parse().expect("the directory exists");
 //!
-//! // Connect and plan. Nothing is changed. let mut run =
-//! setup.clone().build()?.open(&options.server).await?; let planned = run.plan().await?;
+//! // Connect and plan. Nothing is changed.
+//! let mut run = setup.clone().build()?.open(&options.server).await?;
+//! let planned = run.plan().await?;
 //! println!("{}", planned.plan().to_text());
 //!
-//! // Plan again with the lock, check the policy, and apply. options.approval =
-//! Some(planned.plan().digest.clone()); let outcome = session::apply(setup,
-//! &options, &(), &Cancellation::default()).await; outcome.result?;
+//! // Plan again with the lock, check the policy, and apply.
+//! options.approval = Some(planned.plan().digest.clone());
+//! let outcome = session::apply(setup, &options, &(), &Cancellation::default()).await;
+//! outcome.result?;
 //! # Ok(())
 //! # }
 //! ```
@@ -105,9 +108,10 @@
 //!
 //! # Types of other crates
 //!
-//! [`Timestamp`] of the crate `jiff` is the type of each point in time. No other type of another
-//! crate is part of the API, except traits and types of `serde`, `serde_json` and `schemars` where a
-//! value is converted to or from JSON.
+//! [`Timestamp`] of the crate `jiff` is the type of each point in time, and `server::SqlState` of
+//! `tokio-postgres` that of a SQLSTATE. A `tokio::sync::watch::Receiver` tells an execution to stop.
+//! No other type of another crate is part of the API, except traits and types of `serde`, `serde_json` and `schemars` where a value is converted to or from
+//! JSON.
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

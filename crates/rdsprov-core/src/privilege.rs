@@ -3,7 +3,6 @@
 //! The planner, the tests and the documentation all use this table. It does not know the server.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,9 +11,21 @@ use serde::{Deserialize, Serialize};
 ///
 /// `MAINTAIN` exists since PostgreSQL 17.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
 )]
 #[serde(rename_all = "UPPERCASE")]
+#[strum(serialize_all = "UPPERCASE")]
 #[allow(missing_docs, reason = "the PostgreSQL manual explains each privilege")]
 pub enum Privilege {
     Select,
@@ -30,26 +41,6 @@ pub enum Privilege {
     Connect,
     Temporary,
     Execute,
-}
-
-impl fmt::Display for Privilege {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Select => "SELECT",
-            Self::Insert => "INSERT",
-            Self::Update => "UPDATE",
-            Self::Delete => "DELETE",
-            Self::Truncate => "TRUNCATE",
-            Self::References => "REFERENCES",
-            Self::Trigger => "TRIGGER",
-            Self::Maintain => "MAINTAIN",
-            Self::Usage => "USAGE",
-            Self::Create => "CREATE",
-            Self::Connect => "CONNECT",
-            Self::Temporary => "TEMPORARY",
-            Self::Execute => "EXECUTE",
-        })
-    }
 }
 
 /// A set of privileges in the order of [`Privilege`], so that equal sets give equal text.
@@ -128,8 +119,9 @@ impl ObjectKind {
 }
 
 /// How much access an application gets in its database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::Display)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum AccessLevel {
     /// The role owns the database, its declared schemas, and the objects that it creates.
@@ -138,16 +130,6 @@ pub enum AccessLevel {
     Editor,
     /// The role may read rows only.
     Reader,
-}
-
-impl fmt::Display for AccessLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Owner => "owner",
-            Self::Editor => "editor",
-            Self::Reader => "reader",
-        })
-    }
 }
 
 /// The privileges that one access level is granted on each kind of object.

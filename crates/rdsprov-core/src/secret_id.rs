@@ -5,7 +5,8 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use strum::IntoEnumIterator as _;
 
 use crate::error_code::ErrorCode;
 use crate::hint;
@@ -31,25 +32,34 @@ impl fmt::Display for SecretId {
 /// assert_eq!("AWSPENDING".parse(), Ok(Stage::Pending));
 /// assert_eq!(Stage::default().to_string(), "AWSCURRENT");
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    strum::Display,
+    strum::EnumIter,
+)]
 #[non_exhaustive]
 pub enum Stage {
     /// `AWSCURRENT`: the version with the password that applications use.
     #[default]
-    #[serde(rename = "AWSCURRENT")]
+    #[strum(to_string = "AWSCURRENT")]
     Current,
     /// `AWSPENDING`: the version with the password that a rotation is about to set. If a secret has
     /// no such version, its current version is read.
-    #[serde(rename = "AWSPENDING")]
+    #[strum(to_string = "AWSPENDING")]
     Pending,
 }
 
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Current => "AWSCURRENT",
-            Self::Pending => "AWSPENDING",
-        })
+impl Serialize for Stage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -57,7 +67,7 @@ impl std::str::FromStr for Stage {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::Current, Self::Pending].into_iter().find(|stage| stage.to_string() == text).ok_or(())
+        Self::iter().find(|stage| stage.to_string() == text).ok_or(())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::observed::{AclItem, Grantee};
 use crate::privilege::{Privilege, Privileges};
 
 /// The declared privileges of an ACL.
-pub struct Policy<'a> {
+pub struct DeclaredAcl<'a> {
     /// The privileges of each managed role; roles that are missing have none.
     pub wanted: &'a BTreeMap<RoleName, Privileges>,
     /// Returns whether the privileges of a role are managed. The owner of the
@@ -68,28 +68,28 @@ pub struct AclDiff {
 }
 
 /// Returns the changes that give an ACL the declared privileges.
-pub fn diff(acl: &[AclItem], policy: &Policy<'_>) -> AclDiff {
+pub fn diff(acl: &[AclItem], declared: &DeclaredAcl<'_>) -> AclDiff {
     let is_managed = |grantee: &Grantee| match grantee {
-        Grantee::Role(role) => (policy.managed)(role),
-        Grantee::Public => policy.public.is_some(),
+        Grantee::Role(role) => (declared.managed)(role),
+        Grantee::Public => declared.public.is_some(),
     };
     let mut held = BTreeMap::new();
     for item in acl {
         *held.entry((item.grantee.clone(), item.privilege)).or_default() |= item.grantable;
     }
     let (dependent, independent): (Vec<_>, Vec<_>) =
-        acl.iter().partition(|item| (policy.managed)(&item.grantor));
-    let mut result = AclDiff { grant: policy.wanted.clone(), held, ..AclDiff::default() };
+        acl.iter().partition(|item| (declared.managed)(&item.grantor));
+    let mut result = AclDiff { grant: declared.wanted.clone(), held, ..AclDiff::default() };
     for item in independent {
         let keeps = match &item.grantee {
             Grantee::Role(role) => {
                 if let Some(lacking) = result.grant.get_mut(role) {
                     lacking.remove(&item.privilege);
                 }
-                policy.wanted.get(role).is_some_and(|set| set.contains(&item.privilege))
+                declared.wanted.get(role).is_some_and(|set| set.contains(&item.privilege))
             }
             Grantee::Public => {
-                policy.public.as_ref().is_some_and(|set| set.contains(&item.privilege))
+                declared.public.as_ref().is_some_and(|set| set.contains(&item.privilege))
             }
         };
         if is_managed(&item.grantee) && (!keeps || item.grantable) {

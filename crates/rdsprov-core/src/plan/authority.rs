@@ -13,7 +13,8 @@ use crate::probe::{Probe, ProbeResult};
 /// Whether the administrator may do something.
 pub(super) enum Permission {
     Allowed,
-    Denied,
+    /// Denied, for this reason.
+    Denied(String),
     /// The catalogs do not show it, and the probe was not executed yet.
     Unknown(Probe),
 }
@@ -26,7 +27,8 @@ pub(super) struct Authority<'a> {
 }
 
 impl Authority<'_> {
-    /// Returns whether the administrator can act as a role without a new membership.
+    /// Returns whether the administrator has this membership of a role already, directly or through
+    /// other roles.
     pub fn is_member_already(&self, role: &RoleName, option: MembershipOption) -> bool {
         let administrator = &self.observed.administrator;
         administrator.superuser
@@ -108,22 +110,25 @@ impl Authority<'_> {
     pub fn may_administer(&self, role: &RoleName) -> Permission {
         let administrator = &self.observed.administrator;
         let declared = self.desired.roles.contains_key(role);
-        let from_catalogs =
-            |allowed| if allowed { Permission::Allowed } else { Permission::Denied };
+        let denied = |reason: &str| Permission::Denied(format!("role {role} {reason}"));
+        let Some(seen) = self.observed.roles.get(role) else {
+            let exists_later = administrator.superuser || declared;
+            return if exists_later { Permission::Allowed } else { denied("does not exist") };
+        };
         if administrator.superuser {
-            return Permission::Allowed;
-        }
-        let Some(seen) = self.observed.roles.get(role) else { return from_catalogs(declared) };
-        // Memberships cannot form a circle (0LP01); a declared role loses its memberships first.
-        if seen.superuser || seen.is_member_of_administrator && !declared {
-            return Permission::Denied;
-        }
-        if seen.administrator_has_admin_option
+            Permission::Allowed
+        } else if seen.superuser {
+            denied("is a superuser")
+        } else if seen.is_member_of_administrator && !declared {
+            // Memberships cannot form a circle (0LP01); a declared role loses its memberships first.
+            denied("is a member of the administrator")
+        } else if seen.administrator_has_admin_option
             || self.observed.major() < 16 && administrator.create_role
         {
-            return Permission::Allowed;
+            Permission::Allowed
+        } else {
+            self.if_server_allows(Probe::GrantRole(role.clone()))
         }
-        self.if_server_allows(Probe::GrantRole(role.clone()))
     }
 
     /// Returns whether the administrator may act as a role.
@@ -135,15 +140,21 @@ impl Authority<'_> {
         }
     }
 
-    /// Returns whether the server allows a change although the catalogs deny it: only to
-    /// a member of `rds_superuser`.
+    /// Returns whether the server allows a change that the catalogs deny. It can only be allowed to a
+    /// member of `rds_superuser`.
     pub fn if_server_allows(&self, probe: Probe) -> Permission {
-        if !self.observed.administrator.rds_superuser {
-            return Permission::Denied;
+        if self.observed.administrator.rds_superuser {
+            self.answer(probe)
+        } else {
+            Permission::Denied("the administrator is not a member of rds_superuser".to_owned())
         }
+    }
+
+    /// Returns the answer of the server to a probe.
+    pub fn answer(&self, probe: Probe) -> Permission {
         match self.observed.probe_results.get(&probe) {
             Some(ProbeResult::Allowed) => Permission::Allowed,
-            Some(ProbeResult::Denied(_)) => Permission::Denied,
+            Some(ProbeResult::Denied(reason)) => Permission::Denied(reason.clone()),
             None => Permission::Unknown(probe),
         }
     }

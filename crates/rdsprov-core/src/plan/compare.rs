@@ -78,8 +78,8 @@ fn applications(desired: &Desired) -> Vec<PlannedApplication> {
     by_database.collect()
 }
 
-/// Returns the groups of relations in a database whose names the plan needs, by their numbers. For
-/// all other groups, the plan only needs the number of relations.
+/// Returns the groups of relations in a database, by their numbers, whose names a statement or a
+/// refusal of the plan can contain. Of all other groups, the plan needs the number of relations only.
 #[must_use]
 pub fn required_relation_names(
     desired: &Desired,

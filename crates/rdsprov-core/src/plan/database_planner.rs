@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::acl::{self, AclDiff, Policy};
+use super::acl::{self, AclDiff, DeclaredAcl};
 use super::blocked::{AclContext, BlockedStep};
 use super::planner::Planner;
 use super::sql::{self, GrantTarget, Statement};
@@ -330,7 +330,7 @@ impl<'a> DatabasePlanner<'a, '_> {
         public: Option<Privileges>,
     ) -> AclDiff {
         let managed = |role: &RoleName| self.is_managed(role) && role != owner;
-        let mut acl_diff = acl::diff(acl, &Policy { wanted, managed: &managed, public });
+        let mut acl_diff = acl::diff(acl, &DeclaredAcl { wanted, managed: &managed, public });
         // The owner of an object has its privileges by ownership.
         if !self.is_database_owner(owner) {
             acl_diff.grant.remove(owner);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::acl::{self, AclDiff, Policy, with_owner};
+use super::acl::{self, AclDiff, DeclaredAcl, with_owner};
 use super::blocked::AclContext;
 use super::planner::{Adoptable, Planner};
 use super::sql::{self, GrantTarget};
@@ -190,7 +190,8 @@ impl<'a> Planner<'a> {
             .map(|(role, access)| (role.clone(), privilege::on_database(access.level)))
             .collect();
         let managed = |role: &RoleName| self.desired.roles.contains_key(role);
-        let acl_diff = acl::diff(acl, &Policy { wanted: &wanted, managed: &managed, public: None });
+        let acl_diff =
+            acl::diff(acl, &DeclaredAcl { wanted: &wanted, managed: &managed, public: None });
         for (role, privileges) in &acl_diff.grant {
             steps.push(step(
                 Action::Grant,
@@ -275,8 +276,9 @@ impl<'a> Planner<'a> {
             wanted.insert(administrator.name.clone(), Privileges::from([Privilege::Connect]));
         }
         let managed = |role: &RoleName| self.desired.roles.contains_key(role) && role != owner;
-        let policy = Policy { wanted: &wanted, managed: &managed, public: Some(Privileges::new()) };
-        let difference = acl::diff(&acl, &policy);
+        let declared =
+            DeclaredAcl { wanted: &wanted, managed: &managed, public: Some(Privileges::new()) };
+        let difference = acl::diff(&acl, &declared);
         self.database_acl(name, database, owner, &difference, steps);
     }
 

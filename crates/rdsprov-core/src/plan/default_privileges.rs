@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::acl::{self, Policy};
+use super::acl::{self, DeclaredAcl};
 use super::database_planner::DatabasePlanner;
 use super::sql::{self, RevokeScope};
 use super::words::listed;
@@ -45,8 +45,8 @@ impl DatabasePlanner<'_, '_> {
             })
             .flat_map(|row| row.acl.iter().cloned())
             .collect();
-        let policy = Policy { wanted: &wanted, managed: &|_| false, public: None };
-        for (role, privileges) in &acl::diff(&held, &policy).grant {
+        let declared = DeclaredAcl { wanted: &wanted, managed: &|_| false, public: None };
+        for (role, privileges) in &acl::diff(&held, &declared).grant {
             let summary = format!(
                 "{} on {} to {role}",
                 listed(privileges),
@@ -75,7 +75,7 @@ impl DatabasePlanner<'_, '_> {
                 .then(Privileges::new);
             let managed = |role: &RoleName| self.is_managed(role) && *role != row.role;
             let acl_diff =
-                acl::diff(&row.acl, &Policy { wanted: &wanted, managed: &managed, public });
+                acl::diff(&row.acl, &DeclaredAcl { wanted: &wanted, managed: &managed, public });
             for revoke in &acl_diff.revoke {
                 self.revoke_excess_in(row, revoke);
             }

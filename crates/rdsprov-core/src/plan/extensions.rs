@@ -115,7 +115,7 @@ impl DatabasePlanner<'_, '_> {
             self.step(Action::CreateExtension, role, self.owner, summary, statement, &[]);
             return Some(created);
         }
-        if let Some(reason) = self.denial_reason(&created, schema) {
+        if let Err(reason) = self.check_creation(&created, schema) {
             let exists = |schema| contents.schemas.contains_key(schema);
             let executor = Executor::MasterUserOrSuperuser;
             let fix = ManualFix::from(statement).in_database(&database);
@@ -138,13 +138,13 @@ impl DatabasePlanner<'_, '_> {
         Some(created)
     }
 
-    /// Returns why the server rejects the creation of extensions, probed in this order: in the
-    /// database, or in the template if the database does not exist yet.
-    fn denial_reason(
+    /// Checks that the server allows to create extensions in this order: in the database, or in the
+    /// template if the database does not exist yet.
+    fn check_creation(
         &mut self,
         extensions: &[ExtensionName],
         schema: Option<&SchemaName>,
-    ) -> Option<String> {
+    ) -> Result<(), String> {
         let observed = self.planner.observed;
         let seen = observed.databases.get(self.name).filter(|_| !self.is_new);
         let database = match &observed.template {
@@ -152,27 +152,30 @@ impl DatabasePlanner<'_, '_> {
             Some(_) => DatabaseName::new_unchecked(TEMPLATE),
             None => observed.admin_database.clone(),
         };
-        let owner = match seen.and_then(|seen| self.planner.act_as(&seen.owner)) {
-            Some(ExecuteAs::Role(owner)) => Some(owner),
-            Some(ExecuteAs::Administrator) | None => None,
+        let is_trusted = |name: &ExtensionName| {
+            observed.extensions.get(name).is_some_and(|one| one.may_be_created_by_owner())
         };
-        let creator = |name: &ExtensionName| {
-            let by_owner = observed.extensions.get(name)?.may_be_created_by_owner();
-            (by_owner && owner.is_some()).then_some(Creator::Owner)
+        let owner = match seen.filter(|_| extensions.iter().any(is_trusted)) {
+            Some(seen) => match self.planner.act_as(&seen.owner) {
+                Some(ExecuteAs::Role(owner)) => Some(owner),
+                Some(ExecuteAs::Administrator) | None => None,
+            },
+            None => None,
         };
-        let extensions: Vec<_> = extensions
-            .iter()
-            .map(|name| (name.clone(), creator(name).unwrap_or(Creator::Administrator)))
-            .collect();
-        let acts_as_owner = extensions.iter().any(|(_, creator)| *creator == Creator::Owner);
+        let creator = |name: &ExtensionName| match &owner {
+            Some(_) if is_trusted(name) => Creator::Owner,
+            _ => Creator::Administrator,
+        };
+        let extensions: Vec<_> =
+            extensions.iter().map(|name| (name.clone(), creator(name))).collect();
         let is_member = |owner: &RoleName| {
             self.planner.authority.is_member_already(owner, MembershipOption::Set)
         };
-        let needs_membership = acts_as_owner && owner.as_ref().is_some_and(|one| !is_member(one));
-        self.planner.denial_reason(Probe::CreateExtensions(ExtensionProbe {
+        let needs_membership = owner.as_ref().is_some_and(|one| !is_member(one));
+        self.planner.check_probe(Probe::CreateExtensions(ExtensionProbe {
             database,
             schema: schema.cloned(),
-            owner: owner.filter(|_| acts_as_owner),
+            owner,
             needs_membership,
             extensions,
         }))

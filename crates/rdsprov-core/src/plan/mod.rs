@@ -5,7 +5,7 @@
 //! give equal bytes. Values that are known only at execution, such as a verifier or the build id,
 //! are slots in a [`Statement`].
 //!
-//! The order of the comparison is in [`compare`]. Each other module compares one kind of object.
+//! The order of the comparison is in `compare.rs`. Each other module compares one kind of object.
 
 mod acl;
 mod authority;

@@ -13,7 +13,7 @@ use crate::desired::{self, Desired};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::Observed;
-use crate::probe::{Probe, ProbeResult};
+use crate::probe::Probe;
 
 /// Compares the two states and collects the findings.
 pub(super) struct Planner<'a> {
@@ -129,35 +129,33 @@ impl<'a> Planner<'a> {
         Some(Transaction { scope, before: None, memberships, memberships_to_restore, steps })
     }
 
-    /// Returns whether something is allowed. If only a probe can tell, asks for the probe, and
-    /// assumes that it is.
-    pub fn is_allowed(&mut self, permission: Permission) -> bool {
+    /// Checks that something is allowed. If only a probe can tell, asks for the probe, and assumes that
+    /// it is allowed.
+    ///
+    /// # Errors
+    /// Returns the reason if it is denied.
+    pub fn check(&mut self, permission: Permission) -> Result<(), String> {
         match permission {
-            Permission::Allowed => true,
-            Permission::Denied => false,
+            Permission::Allowed => Ok(()),
+            Permission::Denied(reason) => Err(reason),
             Permission::Unknown(probe) => {
                 self.probes.insert(probe);
-                true
+                Ok(())
             }
         }
     }
 
-    /// Returns why the server denied a probe. If it has no result yet, asks for it, and assumes
-    /// that it is allowed.
-    pub fn denial_reason(&mut self, probe: Probe) -> Option<String> {
-        match self.observed.probe_results.get(&probe) {
-            Some(ProbeResult::Allowed) => None,
-            Some(ProbeResult::Denied(reason)) => Some(reason.clone()),
-            None => {
-                self.probes.insert(probe);
-                None
-            }
-        }
+    /// Checks that the server allows the change of a probe.
+    ///
+    /// # Errors
+    /// Returns the reason if the server denied it.
+    pub fn check_probe(&mut self, probe: Probe) -> Result<(), String> {
+        self.check(self.authority.answer(probe))
     }
 
     /// Returns whether the administrator may alter and grant a role.
     pub fn can_administer(&mut self, role: &RoleName) -> bool {
-        self.is_allowed(self.authority.may_administer(role))
+        self.check(self.authority.may_administer(role)).is_ok()
     }
 
     /// Returns how to act as a role, or `None` if the administrator cannot.
@@ -165,7 +163,8 @@ impl<'a> Planner<'a> {
         if *role == self.observed.administrator.name {
             return Some(ExecuteAs::Administrator);
         }
-        self.is_allowed(self.authority.may_act_as(role)).then(|| ExecuteAs::Role(role.clone()))
+        self.check(self.authority.may_act_as(role)).ok()?;
+        Some(ExecuteAs::Role(role.clone()))
     }
 
     /// Refuses a change that requires privileges of a role which the
@@ -179,7 +178,7 @@ impl<'a> Planner<'a> {
                 role: role.clone(),
             },
             Executor::Role(administrator.clone()),
-            sql::alter_role(&administrator, &["INHERIT".to_owned()]),
+            sql::alter_role(&administrator, &[sql::RoleAttribute::Inherit]),
         );
     }
 

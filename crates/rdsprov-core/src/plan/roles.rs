@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::planner::{Adoptable, Planner};
+use super::sql::RoleAttribute;
 use super::{Action, ExecuteAs, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired::{self, Credential};
 use crate::name::{ApplicationName, RoleName};
@@ -115,15 +116,15 @@ impl Planner<'_> {
         if self.refuse_renamed(name, role) {
             return;
         }
-        let mut attributes = vec!["LOGIN".to_owned()];
+        let mut attributes = vec![RoleAttribute::Login];
         if role.create_database {
-            attributes.push("CREATEDB".to_owned());
+            attributes.push(RoleAttribute::CreateDatabase(true));
         }
         if role.create_role {
-            attributes.push("CREATEROLE".to_owned());
+            attributes.push(RoleAttribute::CreateRole(true));
         }
         if role.connection_limit != -1 {
-            attributes.push(format!("CONNECTION LIMIT {}", role.connection_limit));
+            attributes.push(RoleAttribute::ConnectionLimit(role.connection_limit));
         }
         let authentication = match &role.credential {
             Credential::Password(secret) => self.password_from(secret),
@@ -134,7 +135,7 @@ impl Planner<'_> {
             name,
             role,
             Action::CreateRole,
-            format!("role {name}: {}, {authentication}", attributes.join(" ")),
+            format!("role {name}: {}, {authentication}", sql::attributes_sql(&attributes)),
             vec![
                 sql::create_role(name, role.secret(), &attributes),
                 sql::set_role_marker(name, None, marker),
@@ -255,18 +256,17 @@ impl Planner<'_> {
         application: &ApplicationName,
         seen: &observed::Role,
     ) -> bool {
-        let held: Vec<&str> = [
-            (seen.superuser, "SUPERUSER"),
-            (seen.replication, "REPLICATION"),
-            (seen.bypass_rls, "BYPASSRLS"),
+        let (held, revoked): (Vec<&str>, Vec<RoleAttribute>) = [
+            (seen.superuser, "SUPERUSER", RoleAttribute::NoSuperuser),
+            (seen.replication, "REPLICATION", RoleAttribute::NoReplication),
+            (seen.bypass_rls, "BYPASSRLS", RoleAttribute::NoBypassRls),
         ]
         .into_iter()
-        .filter_map(|(held, attribute)| held.then_some(attribute))
-        .collect();
+        .filter_map(|(held, attribute, revoked)| held.then_some((attribute, revoked)))
+        .unzip();
         if held.is_empty() {
             return false;
         }
-        let revoked: Vec<String> = held.iter().map(|attribute| format!("NO{attribute}")).collect();
         self.refuse_with_fix(
             application,
             RefusalKind::RoleAttributesForbidden {
@@ -415,7 +415,7 @@ impl Planner<'_> {
         let (execute_as, revocation) = if major < 16 {
             let may = administrator.superuser
                 || (administrator.create_role && !group_is_super)
-                || self.is_allowed(from_server(&plain));
+                || self.check(from_server(&plain)).is_ok();
             (may.then_some(ExecuteAs::Administrator), plain)
         } else if administrator.superuser {
             (Some(ExecuteAs::Administrator), by_grantor)
@@ -424,7 +424,7 @@ impl Planner<'_> {
         } else if let Some(execute_as) = self.act_as(&membership.grantor) {
             (Some(execute_as), plain)
         } else {
-            let may = self.is_allowed(from_server(&by_grantor));
+            let may = self.check(from_server(&by_grantor)).is_ok();
             (may.then_some(ExecuteAs::Administrator), by_grantor)
         };
         let statement = sql::revoke_membership(&revocation);
@@ -455,30 +455,29 @@ impl Planner<'_> {
 
 /// Adds a step with the attributes of a role that differ.
 fn attributes(name: &RoleName, role: &desired::Role, seen: &observed::Role, steps: &mut Vec<Step>) {
-    let mut attributes = Vec::new();
-    let mut attribute = |differs: bool, text: &str| {
-        if differs {
-            attributes.push(text.to_owned());
-        }
-    };
     let loses_createdb = seen.create_database && !role.create_database;
     let loses_createrole = seen.create_role && !role.create_role;
-    attribute(!seen.login, "LOGIN");
-    attribute(!seen.inherit, "INHERIT");
-    attribute(loses_createrole, "NOCREATEROLE");
-    attribute(!seen.create_role && role.create_role, "CREATEROLE");
-    attribute(loses_createdb, "NOCREATEDB");
-    attribute(!seen.create_database && role.create_database, "CREATEDB");
-    attribute(
-        seen.connection_limit != role.connection_limit,
-        &format!("CONNECTION LIMIT {}", role.connection_limit),
-    );
-    attribute(seen.valid_until.is_some(), "VALID UNTIL 'infinity'");
+    let attributes: Vec<RoleAttribute> = [
+        (!seen.login, RoleAttribute::Login),
+        (!seen.inherit, RoleAttribute::Inherit),
+        (loses_createrole, RoleAttribute::CreateRole(false)),
+        (!seen.create_role && role.create_role, RoleAttribute::CreateRole(true)),
+        (loses_createdb, RoleAttribute::CreateDatabase(false)),
+        (!seen.create_database && role.create_database, RoleAttribute::CreateDatabase(true)),
+        (
+            seen.connection_limit != role.connection_limit,
+            RoleAttribute::ConnectionLimit(role.connection_limit),
+        ),
+        (seen.valid_until.is_some(), RoleAttribute::NeverExpires),
+    ]
+    .into_iter()
+    .filter_map(|(differs, attribute)| differs.then_some(attribute))
+    .collect();
     if attributes.is_empty() {
         return;
     }
     let hazard = (loses_createrole || loses_createdb).then_some(Hazard::RevokesAccess);
-    let summary = format!("role {name}: {}", attributes.join(" "));
+    let summary = format!("role {name}: {}", sql::attributes_sql(&attributes));
     let statements = vec![sql::alter_role(name, &attributes)];
     let altered = step(name, role, Action::AlterRole, summary, statements);
     steps.push(altered.with_hazards(hazard));

@@ -31,7 +31,7 @@ impl Planner<'_> {
                 }
                 let probe =
                     Probe::SetParameter { parameter: parameter.clone(), value: value.clone() };
-                if let Some(reason) = self.denial_reason(probe) {
+                if let Err(reason) = self.check_probe(probe) {
                     self.refuse(
                         &application,
                         RefusalKind::SettingRejected {
@@ -60,9 +60,9 @@ impl Planner<'_> {
                     role: role.clone(),
                     database: name.clone(),
                 };
-                match self.denial_reason(probe) {
-                    None => changes.push((parameter, None)),
-                    Some(reason) => self.refuse_with_fix(
+                match self.check_probe(probe) {
+                    Ok(()) => changes.push((parameter, None)),
+                    Err(reason) => self.refuse_with_fix(
                         &application,
                         RefusalKind::SettingNotResettable {
                             parameter: parameter.clone(),

@@ -1,8 +1,8 @@
 //! Connections to PostgreSQL: `connect` opens them, `observe` reads the catalogs,
 //! `password_check` verifies the passwords of roles, and `apply` executes plans.
 //!
-//! This module does not know the order of these effects, front ends, or the comparison of states,
-//! which is in [`crate::plan`].
+//! This module does not know the order of these effects or front ends. It asks [`crate::plan`] only
+//! which names a plan needs.
 
 pub(crate) mod apply;
 mod auth_guard;
@@ -22,3 +22,5 @@ pub use connect::{ConnectError, RejectionCause};
 pub use lock::Lock;
 pub use snapshot::ObserveError;
 pub use tls::{BundledCertificates, Tls, TlsError, TlsProblem};
+/// The SQLSTATE of an error, as tokio-postgres defines it.
+pub use tokio_postgres::error::SqlState;

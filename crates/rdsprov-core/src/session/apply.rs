@@ -33,7 +33,8 @@ const MAX_PLANS: usize = 2;
 pub struct ApplyOptions {
     /// The options for server, secrets and build id.
     pub server: ServerOptions,
-    /// The environment for records of errors that occur before the definitions are read.
+    /// The environment of `delegate`. For `apply` and `rotate`, the environment in records of errors
+    /// that occur before the definitions are read.
     pub environment: Option<String>,
     /// The run id for records; a random UUID by default.
     pub run_id: Option<String>,
@@ -285,7 +286,7 @@ impl<F: Frontend> Execution<'_, F> {
 
         #[cfg(feature = "aws")]
         if let Operation::Rotate(applications) = self.operation {
-            return self.rotate(&setup, applications, &approval, progress).await;
+            return self.rotate(&setup, applications, saved.as_ref(), &approval, progress).await;
         }
         let mut run = setup.open(&options.server).await?;
         let origin = setup.origin(&run);

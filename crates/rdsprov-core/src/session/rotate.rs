@@ -12,7 +12,7 @@ use super::frontend::Frontend;
 use super::setup::{Setup, SetupBuilder};
 use crate::gate::Approval;
 use crate::operations::{AdminCredentials, RotateOptions, check_source};
-use crate::plan::rotation;
+use crate::plan::{SavedPlan, rotation};
 
 /// Replaces the passwords of applications, one after another.
 ///
@@ -36,6 +36,7 @@ impl<F: Frontend> Execution<'_, F> {
         &self,
         setup: &Setup,
         applications: &[String],
+        saved: Option<&SavedPlan>,
         approval: &Approval,
         progress: &mut Progress,
     ) -> Result<Completion, Error> {
@@ -56,12 +57,19 @@ impl<F: Frontend> Execution<'_, F> {
         let roles: BTreeSet<_> = rotations.iter().map(|rotation| &rotation.role).collect();
 
         let run = setup.open_for(server, desired.retain_roles(&roles), &source).await?;
-        progress.recorder.context.server = Some(run.server());
+        let origin = setup.origin(&run);
+        progress.recorder.context.server = Some(origin.server.clone());
+        if let Some(saved) = saved {
+            saved.check_server(&origin.server)?;
+        }
         let lock = run.lock().await?;
         let planned = run.plan_rotation(&rotations).await?;
         let plan = planned.plan().clone();
         self.show(progress, &plan);
         no_refusals(&plan)?;
+        if let Some(saved) = saved {
+            saved.check_current(&plan, &origin)?;
+        }
         if options.dry_run {
             self.record(progress, &progress.recorder.dry_run(&plan))?;
             return Ok(Completion::DryRun);

@@ -94,7 +94,8 @@ impl SetupBuilder {
         self
     }
 
-    /// Replaces all options for the definitions, with the environment.
+    /// Replaces all options for the definitions, including the environment. Of these options, only
+    /// the environment counts for [`Self::parsed`] definitions.
     #[must_use]
     pub fn options(mut self, options: DefinitionOptions) -> Self {
         self.options = options;

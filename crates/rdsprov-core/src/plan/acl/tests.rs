@@ -113,7 +113,7 @@ fn compare(acl: &str, wanted: &str, public: Option<&str>) -> AclDiff {
     }
     let managed = |name: &RoleName| ["app", "desk", "old"].contains(&name.as_str());
     let public = public.map(|letters| letters.chars().map(privilege).collect());
-    diff(&parse_acl(acl), &Policy { wanted: &roles, managed: &managed, public })
+    diff(&parse_acl(acl), &DeclaredAcl { wanted: &roles, managed: &managed, public })
 }
 
 #[test]

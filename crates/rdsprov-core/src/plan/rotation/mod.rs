@@ -4,6 +4,8 @@
 
 mod selection;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 pub use selection::{Rotation, RotationError, choose};
 pub use steps::{ActivePassword, RotationState, restore};

@@ -47,8 +47,7 @@ pub enum ActivePassword {
 }
 
 impl Plan {
-    /// Plans a rotation. Of the differences between the two states, it contains
-    /// none but the passwords.
+    /// Plans a rotation. It changes passwords only, and ignores all other differences.
     #[must_use]
     pub fn for_rotation(
         desired: &Desired,

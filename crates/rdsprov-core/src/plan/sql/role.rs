@@ -1,5 +1,7 @@
 //! Statements on roles, their memberships and their settings.
 
+use std::fmt;
+
 use super::Statement;
 use crate::marker::Marker;
 use crate::name::{DatabaseName, RoleName};
@@ -8,9 +10,50 @@ use crate::probe::MembershipRevocation;
 use crate::secret_id::SecretId;
 use crate::setting::Parameter;
 
+/// An attribute of a role, as `CREATE ROLE` and `ALTER ROLE` set it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoleAttribute {
+    Login,
+    Inherit,
+    CreateDatabase(bool),
+    CreateRole(bool),
+    ConnectionLimit(i32),
+    NeverExpires,
+    NoSuperuser,
+    NoReplication,
+    NoBypassRls,
+}
+
+impl fmt::Display for RoleAttribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Login => "LOGIN",
+            Self::Inherit => "INHERIT",
+            Self::CreateDatabase(true) => "CREATEDB",
+            Self::CreateDatabase(false) => "NOCREATEDB",
+            Self::CreateRole(true) => "CREATEROLE",
+            Self::CreateRole(false) => "NOCREATEROLE",
+            Self::ConnectionLimit(limit) => return write!(f, "CONNECTION LIMIT {limit}"),
+            Self::NeverExpires => "VALID UNTIL 'infinity'",
+            Self::NoSuperuser => "NOSUPERUSER",
+            Self::NoReplication => "NOREPLICATION",
+            Self::NoBypassRls => "NOBYPASSRLS",
+        })
+    }
+}
+
+/// Returns attributes as SQL: `LOGIN CREATEDB`.
+pub fn attributes_sql(attributes: &[RoleAttribute]) -> String {
+    attributes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
 /// Creates a role with the password of a secret, or without a password.
-pub fn create_role(role: &RoleName, secret: Option<&SecretId>, attributes: &[String]) -> Statement {
-    let create = format!("CREATE ROLE {} {}", role.quoted(), attributes.join(" "));
+pub fn create_role(
+    role: &RoleName,
+    secret: Option<&SecretId>,
+    attributes: &[RoleAttribute],
+) -> Statement {
+    let create = format!("CREATE ROLE {} {}", role.quoted(), attributes_sql(attributes));
     match secret {
         Some(secret) => Statement::with_password(format!("{create} PASSWORD"), secret),
         None => Statement::plain(create),
@@ -25,8 +68,8 @@ pub fn set_role_marker(role: &RoleName, comment: Option<String>, marker: Marker)
     Statement::set_marker(format!("ROLE {}", role.quoted()), comment, marker)
 }
 
-pub fn alter_role(role: &RoleName, attributes: &[String]) -> Statement {
-    Statement::plain(format!("ALTER ROLE {} {}", role.quoted(), attributes.join(" ")))
+pub fn alter_role(role: &RoleName, attributes: &[RoleAttribute]) -> Statement {
+    Statement::plain(format!("ALTER ROLE {} {}", role.quoted(), attributes_sql(attributes)))
 }
 
 pub fn drop_role(role: &RoleName) -> Statement {

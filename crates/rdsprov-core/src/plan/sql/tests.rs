@@ -207,7 +207,8 @@ fn default_privileges_with_and_without_schema() {
 
 #[test]
 fn roles_and_passwords() {
-    let (shop, attributes) = (role("shop"), names(&["LOGIN", "CONNECTION LIMIT 5"]));
+    let shop = role("shop");
+    let attributes = [RoleAttribute::Login, RoleAttribute::ConnectionLimit(5)];
     let id = secret("it's/postgres");
     assert_statements(&[
         (create_role(&shop, None, &attributes), r#"CREATE ROLE "shop" LOGIN CONNECTION LIMIT 5"#),
