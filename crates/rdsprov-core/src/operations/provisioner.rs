@@ -24,7 +24,7 @@ use crate::server::observe::probe;
 const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
 
 /// A connected run, with its desired state and its secrets. It can plan; only a
-/// [`Planned`] run can apply.
+/// [`Planned`](super::Planned) run can apply.
 pub struct Provisioner {
     /// The desired state that the run plans for.
     pub desired: Desired,
