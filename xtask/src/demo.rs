@@ -19,9 +19,14 @@ struct Demo {
     output: RefCell<String>,
 }
 
-/// Runs the demo and returns its output. Fails if a step has an unexpected result.
+/// Builds the command that the demo runs.
+pub fn build() -> Result<(), String> {
+    crate::process::run("cargo", &["build", "--locked", "--quiet", "-p", "rdsprov-cli"], &[])
+}
+
+/// Runs the demo with the command that was built, and returns its output. Fails if a step has an
+/// unexpected result.
 pub fn run(version: u32) -> Result<String, String> {
-    crate::process::run("cargo", &["build", "--locked", "--quiet", "-p", "rdsprov-cli"], &[])?;
     let here = std::env::current_exe().map_err(|error| error.to_string())?;
     let demo = Demo {
         server: Server::start(version).map_err(|error| error.to_string())?,

@@ -125,6 +125,7 @@ fn main() -> ExitCode {
 
 fn demo(version: u32, compare: bool) -> Result<(), String> {
     debian::install_missing(&[version])?;
+    demo::build()?;
     let output = demo::run(version)?;
     if compare { demo::compare_with_readme(&output) } else { Ok(()) }
 }

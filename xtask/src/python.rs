@@ -82,7 +82,9 @@ fn interpreter() -> String {
 
 /// Returns an environment with the module and all packages that its tests need.
 fn environment() -> Result<Environment, String> {
-    run("cargo", &["build", "--locked", "--workspace"], &[])?;
+    // With all targets, so that the dependencies have the same features as in `cargo test` and are
+    // compiled once.
+    run("cargo", &["build", "--locked", "--workspace", "--all-targets"], &[])?;
     let environment = Environment::new("tests", TESTS)?;
     environment.install("target/debug/lib_rdsprov.so")?;
     Ok(environment)

@@ -23,7 +23,7 @@ pub fn definitions(common: &CommonArgs) -> Result<Definitions, Error> {
     let config = session::config(common.config.as_deref())?;
     let options = definition_options(common);
     let sources = session::read(&common.definitions, &config, &options)?;
-    session::validated(&config, &sources, &options)
+    session::parse_for_environment(&config, &sources, &options)
 }
 
 fn definition_options(common: &CommonArgs) -> DefinitionOptions {

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::definitions::{Auth, Definitions};
+use crate::marker::Marker;
 use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName,
 };
-use crate::privilege::AccessLevel;
+use crate::privilege::{self, AccessLevel, Privileges};
 use crate::secret_id::{SecretId, Stage, TemplateError, Templates};
 use crate::setting::Parameter;
 
@@ -93,6 +94,13 @@ pub struct Database {
 }
 
 impl Database {
+    /// Returns the privileges of each declared role on the database itself.
+    #[must_use]
+    pub fn privileges(&self) -> BTreeMap<RoleName, Privileges> {
+        let access = self.access.iter();
+        access.map(|(role, one)| (role.clone(), privilege::on_database(one.level))).collect()
+    }
+
     /// Returns the schemas that at least one entry covers.
     #[must_use]
     pub fn covered_schemas(&self) -> BTreeSet<&SchemaName> {
@@ -248,6 +256,12 @@ impl Desired {
     #[must_use]
     pub fn is_delegate(&self, role: &RoleName) -> bool {
         self.delegate.as_ref() == Some(role)
+    }
+
+    /// Returns whether a role or database with this marker is managed in the environment.
+    #[must_use]
+    pub fn manages(&self, marker: Option<&Marker>) -> bool {
+        marker.is_some_and(|marker| marker.environment == self.environment)
     }
 
     /// Returns the delegate, if this desired state is for `rdsprov delegate`.

@@ -92,7 +92,7 @@ impl Definitions {
         options: DefinitionOptions,
         config: Option<ConfigText>,
     ) -> Result<Self, session::Error> {
-        let read = session::declared(&parsed(config.as_ref())?, &sources, &options)?;
+        let read = session::parse_definitions(&parsed(config.as_ref())?, &sources, &options)?;
         Ok(Self { read, sources, options, config, applications: PyOnceLock::new() })
     }
 
@@ -156,7 +156,8 @@ impl Definitions {
     ) -> Result<Self, session::Error> {
         let config = config.or_else(|| self.config.clone());
         let mut options = self.options_with(environment, adopt);
-        let read = session::validated(&parsed(config.as_ref())?, &self.sources, &options)?;
+        let read =
+            session::parse_for_environment(&parsed(config.as_ref())?, &self.sources, &options)?;
         options.environment.clone_from(&read.environment);
         let sources = self.sources.clone();
         Ok(Self { read, sources, options, config, applications: PyOnceLock::new() })

@@ -149,8 +149,7 @@ impl AccessReport {
     #[must_use]
     pub fn managed_databases(desired: &Desired, observed: &Observed) -> BTreeSet<DatabaseName> {
         let is_covered = |(name, seen): &(&DatabaseName, &crate::observed::Database)| {
-            desired.databases.contains_key(*name)
-                || seen.marker().is_some_and(|marker| marker.environment == desired.environment)
+            desired.databases.contains_key(*name) || desired.manages(seen.marker().as_ref())
         };
         observed.databases.iter().filter(is_covered).map(|(name, _)| name.clone()).collect()
     }
@@ -234,7 +233,7 @@ fn status(
             declared_schemas: access.schemas.clone(),
         },
         _ if *name == observed.administrator.name => RoleStatus::Administrator,
-        (None, Some(marker)) if marker.environment == desired.environment => {
+        (None, Some(marker)) if desired.manages(Some(&marker)) => {
             RoleStatus::NotDeclaredHere { application: marker.application }
         }
         (None, _) => RoleStatus::Unmanaged,

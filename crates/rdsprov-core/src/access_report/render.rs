@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 
 use super::{AccessReport, DatabaseReport, ObjectAccess, RoleReport, RoleStatus, SchemaAccess};
 use crate::name::SchemaName;
-use crate::observed::Grantee;
 use crate::privilege::{ObjectKind, Privilege};
 use crate::text::{escaped, visible};
 
@@ -18,13 +17,6 @@ fn list<T: ToString>(items: &[T]) -> String {
 
 fn privileges(privileges: &[Privilege]) -> String {
     if privileges.is_empty() { "none".to_owned() } else { list(privileges) }
-}
-
-fn name(role: &Grantee) -> &str {
-    match role {
-        Grantee::Public => "PUBLIC",
-        Grantee::Role(name) => name.as_str(),
-    }
 }
 
 impl RoleStatus {
@@ -149,7 +141,7 @@ impl AccessReport {
                 let _ = writeln!(text, "  cannot be read: {}", visible(reason));
             }
             for role in &database.roles {
-                let start = format!("{}: {}", name(&role.access.role), role.describe());
+                let start = format!("{}: {}", role.access.role, role.describe());
                 let _ = writeln!(text, "  {}", visible(&start));
                 if role.is_empty() {
                     let _ = writeln!(text, "    no privileges");
@@ -195,7 +187,7 @@ impl AccessReport {
             for role in &database.roles {
                 let start = format!(
                     "| {} | {} | {} ",
-                    escaped(name(&role.access.role)),
+                    escaped(&role.access.role.to_string()),
                     escaped(&role.describe()),
                     role.on_database()
                 );

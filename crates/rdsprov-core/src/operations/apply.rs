@@ -2,17 +2,13 @@
 //!
 //! A [`Provisioner`] can only plan; a [`Planned`] run can apply, and only its own plan.
 
-use std::collections::BTreeMap;
-
 use super::error::RunError;
 use super::provisioner::Provisioner;
 use crate::config::VerifyPasswords;
 use crate::hint::Wording;
 use crate::observed::Observed;
 use crate::plan::{Action, Plan, SecretFindings, SlotError};
-use crate::secret_id::SecretId;
 use crate::secrets::scram::ITERATIONS;
-use crate::secrets::{Secret, SecretError};
 use crate::server::apply::{ExecuteOptions, ExecutionOutcome, apply, outcome_not_started};
 use crate::server::lock::Lock;
 use crate::server::observe::observe;
@@ -28,7 +24,6 @@ pub struct Planned<'a> {
     observed: Observed,
     findings: SecretFindings,
     plan: Plan,
-    secrets: BTreeMap<SecretId, Secret>,
 }
 
 impl Planned<'_> {
@@ -54,7 +49,11 @@ impl Planned<'_> {
     }
 
     fn slots<'b>(&'b self, build_id: &'b str) -> RunSlots<'b> {
-        RunSlots { secrets: &self.secrets, build_id, iterations: iterations(&self.observed) }
+        RunSlots {
+            secrets: self.run.secrets.valid(),
+            build_id,
+            iterations: iterations(&self.observed),
+        }
     }
 
     /// Creates the new secrets and executes the plan. Errors are in the outcome.
@@ -66,7 +65,7 @@ impl Planned<'_> {
     ) -> ExecutionOutcome {
         self.run.applied = true;
         // Before the first statement: a password that is set but not stored would be lost.
-        if let Err(error) = self.run.create_secrets(&self.secrets).await {
+        if let Err(error) = self.run.secrets.create_new().await {
             let message = error.to_string();
             return outcome_not_started(&self.plan, Action::CreateSecret, &message, options);
         }
@@ -85,37 +84,20 @@ impl Provisioner {
             VerifyPasswords::AlwaysSet if self.applied => VerifyPasswords::Login,
             verify => verify,
         };
-        let (mut secrets, mut findings) = self.validated_secrets();
-        let mut observed =
-            observe(&self.admin, &self.admin_session, &self.desired, &secrets, verify).await?;
-        if self.refresh_secrets(&observed).await? {
-            (secrets, findings) = self.validated_secrets();
+        let (admin, session, desired) = (&self.admin, &self.admin_session, &self.desired);
+        let secrets = &mut self.secrets;
+        let mut observed = observe(admin, session, desired, secrets.valid(), verify).await?;
+        if secrets.refresh(desired, &observed, admin).await? {
+            let secrets = secrets.valid();
             observed.password_checks = password_check::check_passwords(
-                &self.admin,
-                &self.admin_session,
-                &self.desired,
-                &observed,
-                &secrets,
-                verify,
+                admin, session, desired, &observed, secrets, verify,
             )
             .await?;
         }
+        let findings = self.secrets.findings().clone();
         let plan = |observed: &Observed| Plan::new(&self.desired, observed, findings.clone());
         let (observed, plan) = self.resolve_probes(observed, plan).await?;
-        Ok(Planned { run: self, observed, findings, plan, secrets })
-    }
-
-    async fn create_secrets(
-        &mut self,
-        secrets: &BTreeMap<SecretId, Secret>,
-    ) -> Result<(), SecretError> {
-        while let Some(id) = self.new_secrets.first().cloned() {
-            if let Some(secret) = secrets.get(&id) {
-                self.source.create(secret).await?;
-            }
-            self.new_secrets.remove(&id);
-        }
-        Ok(())
+        Ok(Planned { run: self, observed, findings, plan })
     }
 }
 

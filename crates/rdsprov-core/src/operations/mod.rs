@@ -12,6 +12,7 @@ mod error;
 mod provisioner;
 #[cfg(feature = "aws")]
 mod rotate;
+mod run_secrets;
 
 pub use access_report::AccessQuery;
 pub use apply::Planned;

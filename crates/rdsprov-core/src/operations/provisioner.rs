@@ -6,15 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::connection::{AdminConnection, AdminCredentials, ConnectionOverrides};
 use super::error::RunError;
+use super::run_secrets::RunSecrets;
 use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
-use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
-use crate::observed::{self, Observed};
-use crate::plan::{Plan, SecretFindings, probe_statements};
+use crate::name::{DatabaseName, LOCK_DATABASE};
+use crate::observed::Observed;
+use crate::plan::{Plan, probe_statements};
 use crate::probe::Probe;
-use crate::secret_id::{SecretId, Stage};
-use crate::secrets::validate::{FetchedSecrets, foreign_endpoints, validate};
-use crate::secrets::{Password, Secret, SecretError, SecretSource};
+use crate::secrets::SecretSource;
 use crate::server::Tls;
 use crate::server::connect::{ConnectError, Endpoint, Session, describe_error};
 use crate::server::lock::Lock;
@@ -32,11 +31,7 @@ pub struct Provisioner {
     /// Whether a plan was applied. Later plans of the run then verify passwords, even if the
     /// options say that passwords are always set.
     pub(super) applied: bool,
-    pub(super) source: SecretSource,
-    pub(super) minimum_length: usize,
-    fetched: FetchedSecrets,
-    /// The secrets in `fetched` that do not exist yet, for which this run generated a password.
-    pub(super) new_secrets: BTreeSet<SecretId>,
+    pub(super) secrets: RunSecrets,
     pub(super) admin: Endpoint,
     pub(super) admin_session: Session,
 }
@@ -55,37 +50,18 @@ impl Provisioner {
         tls: Tls,
         passwords: &Passwords,
     ) -> Result<Self, RunError> {
-        let stage = desired.secret_stage;
-        let mut wanted: BTreeMap<SecretId, Stage> =
-            desired.secrets().into_iter().map(|id| (id.clone(), stage)).collect();
-        match &login {
-            AdminCredentials::Secret(id) => drop(wanted.insert(id.clone(), Stage::Current)),
-            AdminCredentials::Token { .. } => {}
-        }
-        let mut fetched = source.fetch(&wanted).await?;
-        let new_secrets = generate_passwords(&desired, &mut fetched, passwords.minimum_length)?;
-        let (_, findings) = validate(&desired, &fetched, passwords.minimum_length);
+        let admin_secret = match &login {
+            AdminCredentials::Secret(id) => Some(id),
+            AdminCredentials::Token { .. } => None,
+        };
+        let minimum_length = passwords.minimum_length;
+        let mut secrets = RunSecrets::fetch(&desired, source, admin_secret, minimum_length).await?;
         let AdminConnection { admin, admin_session } =
-            AdminConnection::connect(login, overrides, tls, &fetched, &findings).await?;
-        for id in &new_secrets {
-            // The new secret contains the endpoint of this run.
-            if let Some(Ok(secret)) = fetched.get_mut(id) {
-                secret.host = Some(admin.host.clone());
-                secret.port = Some(admin.port);
-                secret.dbname = Some(LOCK_DATABASE.to_owned());
-            }
-        }
-        Ok(Self {
-            desired,
-            verify: passwords.verify.unwrap_or_default(),
-            applied: false,
-            source: source.clone(),
-            minimum_length: passwords.minimum_length,
-            fetched,
-            new_secrets,
-            admin,
-            admin_session,
-        })
+            AdminConnection::connect(login, overrides, tls, secrets.fetched(), secrets.findings())
+                .await?;
+        secrets.connected_to(&desired, &admin);
+        let verify = passwords.verify.unwrap_or_default();
+        Ok(Self { desired, verify, applied: false, secrets, admin, admin_session })
     }
 
     /// Takes the lock, and waits while another run on the same server holds it.
@@ -167,79 +143,9 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Validates the fetched secrets, and returns the valid ones with the findings.
-    pub(super) fn validated_secrets(&self) -> (BTreeMap<SecretId, Secret>, SecretFindings) {
-        let (secrets, mut findings) = validate(&self.desired, &self.fetched, self.minimum_length);
-        findings.notes.extend(foreign_endpoints(&secrets, &self.admin.host, self.admin.port));
-        findings.new_secrets.clone_from(&self.new_secrets);
-        (secrets, findings)
-    }
-
-    /// Fetches those secrets again whose passwords the plan would set, and
-    /// returns whether one changed.
-    ///
-    /// The secrets were fetched before this run had its lock. If a rotation ended in the meantime,
-    /// they contain the old password, and setting it would undo the rotation.
-    pub(super) async fn refresh_secrets(&mut self, observed: &Observed) -> Result<bool, RunError> {
-        use observed::PasswordCheck::{ToBeSet, WrongPassword};
-        let to_be_set = |role: &RoleName| {
-            matches!(observed.password_checks.get(role), Some(WrongPassword | ToBeSet))
-        };
-        // The source of an embedding program is called only once for each secret.
-        if matches!(self.source, SecretSource::Own(_)) {
-            return Ok(false);
-        }
-        let wanted: BTreeMap<SecretId, Stage> = self
-            .desired
-            .roles
-            .iter()
-            .filter(|(name, _)| to_be_set(name))
-            .flat_map(|(_, role)| role.secret().into_iter().chain(role.other_secrets.keys()))
-            .filter(|id| !self.new_secrets.contains(*id))
-            .map(|id| (id.clone(), self.desired.secret_stage))
-            .collect();
-        if wanted.is_empty() {
-            return Ok(false);
-        }
-        let refreshed = self.source.fetch(&wanted).await?;
-        let changed = refreshed.iter().any(|(id, now)| match (self.fetched.get(id), now) {
-            (Some(Ok(before)), Ok(now)) => {
-                before.version != now.version || !before.password.is_same(&now.password)
-            }
-            _ => true,
-        });
-        self.fetched.extend(refreshed);
-        Ok(changed)
-    }
-
     /// Returns the server as `host:port`.
     #[must_use]
     pub fn server(&self) -> String {
         format!("{}:{}", self.admin.host, self.admin.port)
     }
-}
-
-/// Generates a password for the delegate if its secret does not exist. Returns the ids
-/// of the new secrets.
-fn generate_passwords(
-    desired: &Desired,
-    fetched: &mut FetchedSecrets,
-    minimum_length: usize,
-) -> Result<BTreeSet<SecretId>, RunError> {
-    let Some((name, role)) = desired.delegate() else { return Ok(BTreeSet::new()) };
-    let Some(id) = role.secret() else { return Ok(BTreeSet::new()) };
-    if !matches!(fetched.get(id), Some(Err(SecretError::Missing { .. }))) {
-        return Ok(BTreeSet::new());
-    }
-    let secret = Secret {
-        id: id.clone(),
-        version: None,
-        password: Password::generate(minimum_length)?,
-        username: Some(name.to_string()),
-        host: None,
-        port: None,
-        dbname: None,
-    };
-    fetched.insert(id.clone(), Ok(secret));
-    Ok(BTreeSet::from([id.clone()]))
 }

@@ -128,7 +128,7 @@ impl Provisioner {
         findings: &mut SecretFindings,
     ) -> Result<Option<Candidate>, VersionsError> {
         let Some(declared) = self.desired.roles.get(&rotation.role) else { return Ok(None) };
-        let SecretSource::Aws(manager) = &self.source else { return Ok(None) };
+        let SecretSource::Aws(manager) = &self.secrets.source else { return Ok(None) };
         let id = &rotation.secret;
         let Stages { current: current_id, pending: pending_id, rotation_owner } =
             manager.stages(id).await?;
@@ -138,7 +138,7 @@ impl Provisioner {
             None => None,
         };
         // The minimum length applies to the new password only, not to the one that is replaced.
-        let versions = pending.iter().map(|version| (version, self.minimum_length));
+        let versions = pending.iter().map(|version| (version, self.secrets.minimum_length));
         for (version, minimum_length) in versions.chain([(&current, 0)]) {
             let kinds = mismatches(
                 &self.desired,
@@ -221,7 +221,7 @@ impl PlannedRotation<'_> {
     /// secret version has changed.
     pub async fn rotate(self, lock: &Lock, options: &RotateOptions<'_>) -> ExecutionOutcome {
         let mut outcome = ExecutionOutcome::default();
-        let manager = match manager(&self.run.source) {
+        let manager = match manager(&self.run.secrets.source) {
             Ok(manager) => manager,
             Err(error) => return ExecutionOutcome { error: Some(error.to_string()), ..outcome },
         };
@@ -391,8 +391,8 @@ impl RotationRun<'_> {
         let message = |error: &dyn ToString| error.to_string();
         let id = &self.candidate.state.rotation.secret;
         let current = &self.candidate.current;
-        let password =
-            Password::generate(self.planned.run.minimum_length).map_err(|error| message(&error))?;
+        let password = Password::generate(self.planned.run.secrets.minimum_length)
+            .map_err(|error| message(&error))?;
         let text = current.with_password(&password).map_err(|error| message(&error))?;
         let version = self.manager.put_pending(id, text).await.map_err(|error| message(&error))?;
         Ok(Secret { password, version: Some(version), ..current.secret.clone() })

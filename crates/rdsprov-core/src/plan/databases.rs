@@ -114,10 +114,7 @@ impl<'a> Planner<'a> {
         database: &desired::Database,
     ) -> DatabaseStatus<'a> {
         let renamed = self.observed.databases.iter().find(|(other, seen)| {
-            *other != name
-                && seen.marker().is_some_and(|marker| {
-                    marker.name == name.as_str() && marker.environment == self.desired.environment
-                })
+            *other != name && self.is_marked_as(seen.marker().as_ref(), name.as_str())
         });
         let Some((other, _)) = renamed else { return DatabaseStatus::Absent { unfinished: false } };
         self.refuse_with_fix(
@@ -184,11 +181,7 @@ impl<'a> Planner<'a> {
             vec![sql::close_database(name), marker],
         )];
         let acl = seen.map_or(&[] as &[_], |seen| &seen.acl);
-        let wanted: BTreeMap<RoleName, Privileges> = database
-            .access
-            .iter()
-            .map(|(role, access)| (role.clone(), privilege::on_database(access.level)))
-            .collect();
+        let wanted = database.privileges();
         let managed = |role: &RoleName| self.desired.roles.contains_key(role);
         let acl_diff =
             acl::diff(acl, &DeclaredAcl { wanted: &wanted, managed: &managed, public: None });
@@ -263,11 +256,7 @@ impl<'a> Planner<'a> {
             change(Action::AlterDatabase, summary, sql::open_database(name), None);
         }
         let administrator = &self.observed.administrator;
-        let mut wanted: BTreeMap<RoleName, Privileges> = database
-            .access
-            .iter()
-            .map(|(role, access)| (role.clone(), privilege::on_database(access.level)))
-            .collect();
+        let mut wanted = database.privileges();
         if database.owner.is_some() {
             wanted.insert(owner.clone(), privilege::OWNER_ON_DATABASE.into());
         }

@@ -51,9 +51,7 @@ impl Planner<'_> {
     }
 
     fn is_managed_here(&self, seen: &observed::Role) -> bool {
-        let environment = &self.desired.environment;
-        !self.is_delegate(seen)
-            && seen.marker().is_some_and(|marker| marker.environment == *environment)
+        !self.is_delegate(seen) && self.desired.manages(seen.marker().as_ref())
     }
 
     /// Returns whether a delegate needs a membership or cannot lose it: only a superuser can revoke
@@ -177,13 +175,12 @@ impl Planner<'_> {
         let observed = self.observed;
         let grantee = Grantee::Role(name.clone());
         for (database, seen) in &observed.databases {
-            let here =
-                seen.marker().is_some_and(|marker| marker.environment == self.desired.environment);
+            let is_managed = self.desired.manages(seen.marker().as_ref());
             let enters = |item: &observed::AclItem| {
                 item.privilege == Privilege::Connect
-                    && (item.grantee == grantee || !here && item.grantee == Grantee::Public)
+                    && (item.grantee == grantee || !is_managed && item.grantee == Grantee::Public)
             };
-            let concerns = here || database.as_str() == LOCK_DATABASE;
+            let concerns = is_managed || database.as_str() == LOCK_DATABASE;
             let unfinished = seen.is_unfinished(&observed.administrator.name);
             if !concerns || unfinished || seen.acl.iter().any(enters) {
                 continue;

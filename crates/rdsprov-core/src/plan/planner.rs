@@ -210,6 +210,11 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Returns whether a marker of this environment contains a name: its role or database had the name.
+    pub fn is_marked_as(&self, marker: Option<&Marker>, name: &str) -> bool {
+        self.desired.manages(marker) && marker.is_some_and(|marker| marker.name == name)
+    }
+
     /// Returns whether an existing role or database must be adopted (`true`) or is managed already
     /// (`false`), or refuses it.
     pub fn check_adoption(

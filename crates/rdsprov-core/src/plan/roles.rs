@@ -96,10 +96,7 @@ impl Planner<'_> {
     /// Returns whether it refused.
     pub(super) fn refuse_renamed(&mut self, name: &RoleName, role: &desired::Role) -> bool {
         let renamed = self.observed.roles.iter().find(|(other, seen)| {
-            *other != name
-                && seen.marker().is_some_and(|marker| {
-                    marker.name == name.as_str() && marker.environment == self.desired.environment
-                })
+            *other != name && self.is_marked_as(seen.marker().as_ref(), name.as_str())
         });
         if let Some((other, _)) = renamed {
             self.refuse_with_fix(

@@ -19,7 +19,6 @@ use super::password_check;
 use super::snapshot::{CONNECTIONS, ObserveError, Snapshot};
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
-use crate::marker::Marker;
 use crate::name::{DatabaseName, ExtensionName, RoleName, TEMPLATE};
 use crate::observed::{Contents, Observed};
 use crate::plan;
@@ -110,7 +109,7 @@ fn relevant_databases(desired: &Desired, observed: &Observed) -> Vec<DatabaseNam
     };
     let databases = observed.databases.iter().filter(|(name, seen)| {
         let is_relevant =
-            desired.databases.contains_key(*name) || is_managed(desired, seen.marker());
+            desired.databases.contains_key(*name) || desired.manages(seen.marker().as_ref());
         is_relevant && seen.connectable && **name != observed.admin_database
     });
     let copies_template =
@@ -121,12 +120,8 @@ fn relevant_databases(desired: &Desired, observed: &Observed) -> Vec<DatabaseNam
 
 /// Returns the declared roles and the orphans, whose privileges are queried.
 fn relevant_roles(desired: &Desired, observed: &Observed) -> BTreeSet<RoleName> {
-    let managed = observed.roles.iter().filter(|(_, seen)| is_managed(desired, seen.marker()));
+    let managed = observed.roles.iter().filter(|(_, seen)| desired.manages(seen.marker().as_ref()));
     managed.map(|(name, _)| name).chain(desired.roles.keys()).cloned().collect()
-}
-
-fn is_managed(desired: &Desired, marker: Option<Marker>) -> bool {
-    marker.is_some_and(|marker| marker.environment == desired.environment)
 }
 
 /// Observes the contents of one database in one snapshot.

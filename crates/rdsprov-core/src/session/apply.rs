@@ -317,7 +317,7 @@ impl<F: Frontend> Execution<'_, F> {
         }
         // Parts that the first plan deferred are visible after its execution. They are
         // in the second plan.
-        for _ in 0..MAX_PLANS {
+        for round in 1..=MAX_PLANS {
             let plan = self.execute(planned, &lock, progress).await?;
             planned = run.plan().await?;
             let next = planned.plan();
@@ -326,7 +326,7 @@ impl<F: Frontend> Execution<'_, F> {
                 return Ok(Completion::Converged);
             }
             self.show(progress, next);
-            if plan.deferred.is_empty() {
+            if plan.deferred.is_empty() || round == MAX_PLANS {
                 break;
             }
             no_refusals(next)?;

@@ -33,4 +33,4 @@ pub use frontend::Frontend;
 pub use open::{AdminAuth, Secrets, ServerOptions};
 #[cfg(feature = "aws")]
 pub use rotate::rotate;
-pub use setup::{Delegation, Setup, SetupBuilder, declared, validated};
+pub use setup::{Delegation, Setup, SetupBuilder, parse_definitions, parse_for_environment};

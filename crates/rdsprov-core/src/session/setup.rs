@@ -117,7 +117,7 @@ impl SetupBuilder {
         self
     }
 
-    /// Sets definitions that [`declared`] has returned for these texts, so that they
+    /// Sets definitions that [`parse_definitions`] has returned for these texts, so that they
     /// are not parsed again.
     #[must_use]
     pub fn parsed(mut self, definitions: Definitions, texts: &[SourceText]) -> Self {
@@ -134,12 +134,15 @@ impl SetupBuilder {
     /// Reads and validates the inputs.
     ///
     /// # Errors
-    /// Returns the errors of [`read`] and [`declared`], and [`Error::NoEnvironment`] or
+    /// Returns the errors of [`read`] and [`parse_definitions`], and [`Error::NoEnvironment`] or
     /// [`Error::UnknownEnvironment`].
     pub fn build(self) -> Result<Setup, Error> {
         let Self { config, options, source } = self;
         let parse = |texts: &[SourceText]| {
-            Ok::<_, Error>((declared(&config, texts, &options)?, definitions::sha256(texts)))
+            Ok::<_, Error>((
+                parse_definitions(&config, texts, &options)?,
+                definitions::sha256(texts),
+            ))
         };
         let (definitions, sha256) = match source {
             DefinitionSource::Files(files) => parse(&read(&files, &config, &options)?)?,
@@ -161,7 +164,7 @@ impl SetupBuilder {
 /// # Errors
 /// Returns [`Error::Definitions`] with all errors of all sources, or another variant if an
 /// option contradicts the definitions.
-pub fn declared(
+pub fn parse_definitions(
     config: &Config,
     sources: &[SourceText],
     options: &DefinitionOptions,
@@ -190,19 +193,19 @@ fn check_environment(options: &DefinitionOptions, definitions: &Definitions) -> 
     }
 }
 
-/// Parses definitions as [`declared`] does, and sets their environment to that of the options.
+/// Parses definitions as [`parse_definitions`] does, and sets their environment to that of the options.
 ///
 /// Definitions without any environment are valid.
 ///
 /// # Errors
-/// Returns the errors of [`declared`], and [`Error::UnknownEnvironment`] if the configuration does
+/// Returns the errors of [`parse_definitions`], and [`Error::UnknownEnvironment`] if the configuration does
 /// not declare the environment.
-pub fn validated(
+pub fn parse_for_environment(
     config: &Config,
     sources: &[SourceText],
     options: &DefinitionOptions,
 ) -> Result<Definitions, Error> {
-    let mut definitions = declared(config, sources, options)?;
+    let mut definitions = parse_definitions(config, sources, options)?;
     definitions.environment = options.environment.clone().or(definitions.environment);
     if let Some(environment) = &definitions.environment {
         policy(config, environment)?;
