@@ -120,9 +120,17 @@ pub const NEWEST: u32 = 18;
 /// Returns the PostgreSQL versions to test: those in `RDSPROV_TEST_PG` (`14,15`), or 14, 15 and 18.
 #[must_use]
 pub fn versions() -> Vec<u32> {
-    std::env::var("RDSPROV_TEST_PG")
-        .ok()
-        .map(|text| text.split(',').filter_map(|part| part.trim().parse().ok()).collect())
-        .filter(|versions: &Vec<u32>| !versions.is_empty())
-        .unwrap_or_else(|| vec![OLDEST, 15, NEWEST])
+    chosen_versions().unwrap_or_else(|| vec![OLDEST, 15, NEWEST])
+}
+
+/// Returns the PostgreSQL versions in `RDSPROV_TEST_PG`, or every version that is supported.
+#[must_use]
+pub fn all_versions() -> Vec<u32> {
+    chosen_versions().unwrap_or_else(|| (OLDEST..=NEWEST).collect())
+}
+
+fn chosen_versions() -> Option<Vec<u32>> {
+    let text = std::env::var("RDSPROV_TEST_PG").ok()?;
+    let versions: Vec<u32> = text.split(',').filter_map(|part| part.trim().parse().ok()).collect();
+    (!versions.is_empty()).then_some(versions)
 }

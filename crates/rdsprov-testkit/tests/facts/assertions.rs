@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use rdsprov_testkit::{Answer, Message, Server, Session, Severity, versions};
+use rdsprov_testkit::{Answer, Message, Server, Session, Severity, all_versions};
 
 /// The password of every role that logs in.
 pub const PASSWORD: &str = "facts-7c1e";
@@ -11,7 +11,7 @@ pub const PASSWORD: &str = "facts-7c1e";
 /// Runs a test on all versions in parallel, because a test mostly waits.
 pub fn on_each_version(test: impl Fn(&'static Server) + Sync) {
     thread::scope(|scope| {
-        for major in versions() {
+        for major in all_versions() {
             let test = &test;
             // The thread name appears in the message of a failed test.
             thread::Builder::new()
