@@ -61,7 +61,7 @@ pub struct ExtensionProbe {
     pub database: DatabaseName,
     /// The schema for the objects of the extensions. It may not exist yet.
     pub schema: Option<SchemaName>,
-    /// The owner of the database, if the administrator can act as it.
+    /// The owner of the database, if it creates one of the extensions.
     pub owner: Option<RoleName>,
     /// Whether the administrator must become a member of the owner first.
     pub needs_membership: bool,

@@ -17,12 +17,11 @@ use crate::server::slots::RunSlots;
 
 /// A run whose plan is known, with the observed state and the secrets that the plan is based on.
 ///
-/// [`Planned::apply`] consumes it: each plan is applied once, to the server and with the secrets
-/// for which it was made.
+/// [`Planned::apply`] consumes it: each plan is applied once, and with the secrets for which it was
+/// made.
 pub struct Planned<'a> {
     run: &'a mut Provisioner,
     observed: Observed,
-    findings: SecretFindings,
     plan: Plan,
 }
 
@@ -37,7 +36,7 @@ impl Planned<'_> {
     /// [`Plan::new`] makes of them.
     #[must_use]
     pub fn into_parts(self) -> (Observed, SecretFindings, Plan) {
-        (self.observed, self.findings, self.plan)
+        (self.observed, self.run.secrets.findings().clone(), self.plan)
     }
 
     /// Returns the `psql` script of the plan with verifiers; see [`Plan::to_sql_with_verifiers`].
@@ -56,7 +55,8 @@ impl Planned<'_> {
         }
     }
 
-    /// Creates the new secrets and executes the plan. Errors are in the outcome.
+    /// Creates the new secrets and executes the plan. `lock` must be the lock of this run: shared
+    /// catalogs are changed over its connection. Errors are in the outcome.
     pub async fn apply(
         self,
         lock: &Lock,
@@ -94,10 +94,10 @@ impl Provisioner {
             )
             .await?;
         }
-        let findings = self.secrets.findings().clone();
+        let findings = self.secrets.findings();
         let plan = |observed: &Observed| Plan::new(&self.desired, observed, findings.clone());
         let (observed, plan) = self.resolve_probes(observed, plan).await?;
-        Ok(Planned { run: self, observed, findings, plan })
+        Ok(Planned { run: self, observed, plan })
     }
 }
 

@@ -26,7 +26,7 @@ const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
 /// [`Planned`](super::Planned) run can apply.
 pub struct Provisioner {
     /// The desired state that the run plans for.
-    pub desired: Desired,
+    pub(super) desired: Desired,
     pub(super) verify: VerifyPasswords,
     /// Whether a plan was applied. Later plans of the run then verify passwords, even if the
     /// options say that passwords are always set.

@@ -224,9 +224,9 @@ async fn run(
     };
     let _ = session.take_notices();
     let mut open = false;
-    let is_done = |line: &Line<'_>| matches!(line, Line::Before(_));
     let created = progress.created;
-    for line in transaction.script().into_iter().filter(|line| !(created && is_done(line))) {
+    let is_done = |line: &Line<'_>| created && matches!(line, Line::Before(_));
+    for line in transaction.script().into_iter().filter(|line| !is_done(line)) {
         let step = line.step();
         let statement = line.statement(server_major);
         let text = statement.redacted();
