@@ -7,7 +7,7 @@ use pythonize::pythonize;
 use rdsprov_core::audit::Status;
 use rdsprov_core::definitions::{Auth, KEYS, Mode};
 use rdsprov_core::error_code::ErrorCode;
-use rdsprov_core::plan::{Action, Hazard, NoteCode, Refusal, RefusalCode};
+use rdsprov_core::plan::{Action, Hazard, NoteCode, OrphanKind, Refusal, RefusalCode};
 use rdsprov_core::privilege::AccessLevel;
 use serde::Serialize;
 
@@ -61,6 +61,7 @@ pub fn closed_sets(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     sets.set_item("Action", pythonize(py, &Action::all().collect::<Vec<_>>())?)?;
     sets.set_item("RefusalCode", pythonize(py, &RefusalCode::all().collect::<Vec<_>>())?)?;
     sets.set_item("NoteCode", pythonize(py, &NoteCode::all().collect::<Vec<_>>())?)?;
+    sets.set_item("OrphanKind", pythonize(py, &OrphanKind::all().collect::<Vec<_>>())?)?;
     sets.set_item("Status", pythonize(py, &Status::all().collect::<Vec<_>>())?)?;
     sets.set_item("ErrorCode", pythonize(py, &ErrorCode::all().collect::<Vec<_>>())?)?;
     sets.set_item("keys", KEYS)?;

@@ -22,6 +22,7 @@ ENUMS = [
     rdsprov.Hazard,
     rdsprov.Mode,
     rdsprov.NoteCode,
+    rdsprov.OrphanKind,
     rdsprov.RefusalCode,
     rdsprov.Status,
 ]
@@ -49,7 +50,7 @@ VALUES: list[Any] = [
         "what to do",
         rdsprov.ManualFix("d", "REVOKE"),
     ),
-    rdsprov.Orphan("role", "x", "shop", ("CONNECT on d",)),
+    rdsprov.Orphan(rdsprov.OrphanKind.ROLE, "x", "shop", ("CONNECT on d",)),
     rdsprov.Undeclared("d", "o", "shop", True),
     rdsprov.DefinitionProblem("f", 1, 2, rdsprov.ErrorCode.WRONG_TYPE, "m", "h", "t"),
     rdsprov.Outcome("dev", "b", "r", "sha256:", True, True, (RESULT,), (RECORD,), None, None),

@@ -42,7 +42,9 @@ mod words;
 pub use compare::required_relation_names;
 pub use hazard::Hazard;
 pub use note::{Note, NoteCode, NoteKind};
-pub use plan::{FORMAT_VERSION, Orphan, Plan, PlannedApplication, SecretFindings, Undeclared};
+pub use plan::{
+    FORMAT_VERSION, Orphan, OrphanKind, Plan, PlannedApplication, SecretFindings, Undeclared,
+};
 pub use refusal::{
     Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedRefusal,
 };

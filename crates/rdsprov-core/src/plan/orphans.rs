@@ -1,7 +1,7 @@
 //! Reports orphans and undeclared databases. A plan does not change them, except plugin databases.
 
 use super::words::listed;
-use super::{Orphan, Undeclared};
+use super::{Orphan, OrphanKind, Undeclared};
 use crate::desired::Desired;
 use crate::marker::Marker;
 use crate::name::{ApplicationName, RoleName};
@@ -30,12 +30,18 @@ pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
     };
     let roles = observed.roles.iter().filter_map(|(name, role)| {
         let declared = desired.roles.contains_key(name);
-        of("role", name.as_str(), role.marker(), declared, remaining_privileges(name, observed))
+        of(
+            OrphanKind::Role,
+            name.as_str(),
+            role.marker(),
+            declared,
+            remaining_privileges(name, observed),
+        )
     });
     let databases = observed.databases.iter().filter_map(|(name, database)| {
         let declared = desired.databases.contains_key(name);
         let holds = vec![format!("its owner is {}", database.owner)];
-        of("database", name.as_str(), database.marker(), declared, holds)
+        of(OrphanKind::Database, name.as_str(), database.marker(), declared, holds)
     });
     roles.chain(databases).collect()
 }

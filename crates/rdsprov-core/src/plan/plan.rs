@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Hazard, Note, Refusal, Step, Transaction, note, refusal};
 use crate::digest::sha256_json;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::named_enum::named_enum;
 use crate::probe::Probe;
 use crate::secret_id::SecretId;
 
@@ -41,11 +42,20 @@ pub struct PlannedApplication {
     pub role: RoleName,
 }
 
+named_enum! {
+    /// The kind of an orphan. The names, in snake case, are in JSON.
+    #[allow(missing_docs, reason = "the names say what each is")]
+    "snake_case" pub enum OrphanKind {
+        Role,
+        Database,
+    }
+}
+
 /// A managed role or database that the definitions no longer declare.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Orphan {
-    /// `role` or `database`.
-    pub kind: &'static str,
+    /// Whether it is a role or a database.
+    pub kind: OrphanKind,
     /// The name of the role or database.
     pub name: String,
     /// The application in its marker.

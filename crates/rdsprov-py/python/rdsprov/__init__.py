@@ -39,6 +39,7 @@ from ._enums import (
     Hazard,
     Mode,
     NoteCode,
+    OrphanKind,
     RefusalCode,
     Status,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "NoteCode",
     "Observed",
     "Orphan",
+    "OrphanKind",
     "Outcome",
     "Plan",
     "PlanRefused",

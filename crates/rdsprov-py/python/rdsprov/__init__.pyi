@@ -29,6 +29,7 @@ __all__ = [
     "NoteCode",
     "Observed",
     "Orphan",
+    "OrphanKind",
     "Outcome",
     "Plan",
     "PlanRefused",
@@ -315,6 +316,11 @@ class NoteCode(str, Enum):
     ENDPOINT_DIFFERS = "endpoint-differs"
     def __new__(cls, value: object) -> Self: ...
 
+class OrphanKind(str, Enum):
+    ROLE = "role"
+    DATABASE = "database"
+    def __new__(cls, value: object) -> Self: ...
+
 class Status(str, Enum):
     SUCCESS = "success"
     NO_CHANGE = "no_change"
@@ -393,7 +399,7 @@ class Note(_Value):
 
 @dataclass(frozen=True)
 class Orphan(_Value):
-    kind: str
+    kind: OrphanKind
     name: str
     application: str
     holds: tuple[str, ...]

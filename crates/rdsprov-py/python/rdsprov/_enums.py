@@ -139,6 +139,13 @@ class NoteCode(_Word):
     ENDPOINT_DIFFERS = "endpoint-differs"
 
 
+class OrphanKind(_Word):
+    """Whether an orphan is a role or a database."""
+
+    ROLE = "role"
+    DATABASE = "database"
+
+
 class Status(_Word):
     """The status of a step or of a run."""
 

@@ -6,6 +6,7 @@ from . import (
     Hazard as Hazard,
     Mode as Mode,
     NoteCode as NoteCode,
+    OrphanKind as OrphanKind,
     RefusalCode as RefusalCode,
     Status as Status,
 )

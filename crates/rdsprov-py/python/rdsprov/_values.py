@@ -19,6 +19,7 @@ from ._enums import (
     Hazard,
     Mode,
     NoteCode,
+    OrphanKind,
     RefusalCode,
     Status,
 )
@@ -164,7 +165,7 @@ class Note(_Value):
 class Orphan(_Value):
     """A managed role or database that is no longer declared, with the privileges it still has."""
 
-    kind: str
+    kind: OrphanKind
     name: str
     application: str
     holds: tuple[str, ...]
@@ -355,7 +356,8 @@ def _note(values):
 
 
 def _orphan(values):
-    return _make(Orphan, {**values, "holds": tuple(values["holds"])})
+    changed = {"kind": OrphanKind(values["kind"]), "holds": tuple(values["holds"])}
+    return _make(Orphan, {**values, **changed})
 
 
 def _undeclared(values):

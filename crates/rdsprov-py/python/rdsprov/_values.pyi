@@ -20,6 +20,7 @@ from ._enums import (
     Hazard as Hazard,
     Mode as Mode,
     NoteCode as NoteCode,
+    OrphanKind as OrphanKind,
     RefusalCode as RefusalCode,
     Status as Status,
 )
