@@ -27,6 +27,17 @@ pub enum Credential {
     Iam,
 }
 
+/// What a plan does with an existing role or database that is not managed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Adoption {
+    /// It refuses the role or database.
+    #[default]
+    Refused,
+    /// It adopts the role or database.
+    Allowed,
+}
+
 /// A declared role, which can log in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Role {
@@ -41,7 +52,7 @@ pub struct Role {
     /// The `CONNECTION LIMIT` of the role; -1 means no limit.
     pub connection_limit: i32,
     /// Whether an existing role of this name that is not managed is adopted.
-    pub adopt: bool,
+    pub adoption: Adoption,
     /// The other secrets that the applications of this role read. They must
     /// contain the same password.
     pub other_secrets: BTreeMap<SecretId, ApplicationName>,
@@ -83,7 +94,7 @@ pub struct Database {
     /// The role of the owner entry; `None` if the database has no owner entry.
     pub owner: Option<RoleName>,
     /// Whether an existing database of this name that is not managed is adopted.
-    pub adopt: bool,
+    pub adoption: Adoption,
     /// The access of each declared role, including the owner.
     pub access: BTreeMap<RoleName, Access>,
     /// The extensions that must exist in the database.
@@ -105,6 +116,12 @@ impl Database {
     #[must_use]
     pub fn covered_schemas(&self) -> BTreeSet<&SchemaName> {
         self.access.values().flat_map(|access| &access.schemas).collect()
+    }
+
+    /// Returns whether at least one entry covers a schema.
+    #[must_use]
+    pub fn covers(&self, schema: &SchemaName) -> bool {
+        self.access.values().any(|access| access.schemas.contains(schema))
     }
 
     /// Returns the schemas of the owner entry, which are created if they do not exist.
@@ -165,11 +182,13 @@ impl Desired {
                 create_database: app.createdb,
                 create_role: false,
                 connection_limit: app.connection_limit,
-                adopt: false,
+                adoption: Adoption::Refused,
                 other_secrets: BTreeMap::new(),
                 plugin_databases: BTreeSet::new(),
             });
-            role.adopt |= app.adopt;
+            if app.adopt {
+                role.adoption = Adoption::Allowed;
+            }
             role.plugin_databases.extend(app.plugin_databases.iter().cloned());
             if let Credential::Password(id) = &credential {
                 role.other_secrets.entry(id.clone()).or_insert_with(|| app.application.clone());
@@ -180,12 +199,14 @@ impl Desired {
             let database = databases.entry(app.database_name.clone()).or_insert_with(|| Database {
                 application: app.application.clone(),
                 owner: None,
-                adopt: false,
+                adoption: Adoption::Refused,
                 access: BTreeMap::new(),
                 extensions: BTreeSet::new(),
                 creators: BTreeSet::new(),
             });
-            database.adopt |= app.adopt;
+            if app.adopt {
+                database.adoption = Adoption::Allowed;
+            }
             database.extensions.extend(app.extensions.iter().cloned());
             database.creators.extend(app.creators.iter().cloned());
             if app.access_level == AccessLevel::Owner {
@@ -229,14 +250,19 @@ impl Desired {
     /// The role gets `LOGIN CREATEDB CREATEROLE`, and on the managed roles and databases only the
     /// privileges that an administrator requires. The desired state contains no application.
     #[must_use]
-    pub fn delegation(environment: &str, role: RoleName, secret: SecretId, adopt: bool) -> Self {
+    pub fn delegation(
+        environment: &str,
+        role: RoleName,
+        secret: SecretId,
+        adoption: Adoption,
+    ) -> Self {
         let administrator = Role {
             application: ApplicationName::for_delegates(),
             credential: Credential::Password(secret),
             create_database: true,
             create_role: true,
             connection_limit: -1,
-            adopt,
+            adoption,
             other_secrets: BTreeMap::new(),
             plugin_databases: BTreeSet::new(),
         };

@@ -48,10 +48,20 @@ pub struct MembershipRevocation {
     pub member: RoleName,
     /// The grantor in `GRANTED BY`; `None` means the current role.
     pub grantor: Option<RoleName>,
-    /// Whether only the `ADMIN OPTION` is revoked.
-    pub admin_option_only: bool,
+    /// The part of the membership that is revoked.
+    pub scope: RevocationScope,
     /// Whether the memberships that depend on the `ADMIN OPTION` are revoked, too (`CASCADE`).
     pub cascade: bool,
+}
+
+/// The part of a membership that is revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationScope {
+    /// The membership and its `ADMIN OPTION`.
+    Membership,
+    /// The `ADMIN OPTION` only.
+    AdminOption,
 }
 
 /// Extensions that are created one after the other.
@@ -61,15 +71,38 @@ pub struct ExtensionProbe {
     pub database: DatabaseName,
     /// The schema for the objects of the extensions. It may not exist yet.
     pub schema: Option<SchemaName>,
-    /// The owner of the database, if it creates one of the extensions.
-    pub owner: Option<RoleName>,
-    /// Whether the administrator must become a member of the owner first.
-    pub needs_membership: bool,
-    /// The extensions in order, each with the role that creates it.
-    pub extensions: Vec<(ExtensionName, Creator)>,
+    /// The extensions, and the roles that create them.
+    pub creation: ExtensionCreation,
 }
 
-/// The role that creates an extension.
+/// The extensions of a probe in order, and the roles that create them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExtensionCreation {
+    /// The administrator creates all of them.
+    ByAdministrator(Vec<ExtensionName>),
+    /// The owner of the database creates some of them.
+    WithOwner {
+        /// The owner of the database.
+        owner: RoleName,
+        /// The membership of the administrator in the owner.
+        membership: OwnerMembership,
+        /// Each extension with the role that creates it.
+        extensions: Vec<(ExtensionName, Creator)>,
+    },
+}
+
+/// The membership with which the administrator acts as the owner of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnerMembership {
+    /// The administrator can act as the owner already.
+    Held,
+    /// The probe grants the membership first.
+    Temporary,
+}
+
+/// The role that creates an extension, if the owner of the database creates some of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Creator {

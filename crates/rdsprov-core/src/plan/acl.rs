@@ -133,6 +133,15 @@ pub fn diff(acl: &[AclItem], declared: &DeclaredAcl<'_>) -> AclDiff {
     result
 }
 
+/// What a plan contains if the administrator cannot grant privileges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WithoutGrant {
+    /// A refusal.
+    Refusal,
+    /// A note, because PUBLIC has the privileges and keeps them.
+    Note,
+}
+
 impl AclDiff {
     /// Returns the privileges that PUBLIC has and keeps.
     pub fn kept_by_public(&self) -> Privileges {
@@ -148,6 +157,11 @@ impl AclDiff {
     /// Returns whether PUBLIC has and keeps all of these privileges.
     pub fn held_by_public(&self, privileges: &Privileges) -> bool {
         privileges.is_subset(&self.kept_by_public())
+    }
+
+    /// Returns what the plan contains if the administrator cannot grant privileges.
+    pub fn without_grant(&self, privileges: &Privileges) -> WithoutGrant {
+        if self.held_by_public(privileges) { WithoutGrant::Note } else { WithoutGrant::Refusal }
     }
 
     fn add_revocation(&mut self, item: &AclItem, scope: RevokeScope) {

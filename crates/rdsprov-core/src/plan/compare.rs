@@ -33,8 +33,11 @@ impl Plan {
         let mut changes = Changes { cluster: planner.roles(), ..Changes::default() };
         for (name, database) in &desired.databases {
             match planner.database(name, database) {
-                DatabaseStatus::Absent { unfinished } => {
-                    planner.new_database(name, database, unfinished, &mut changes);
+                DatabaseStatus::Absent => {
+                    planner.new_database(name, database, None, &mut changes);
+                }
+                DatabaseStatus::Unfinished(seen) => {
+                    planner.new_database(name, database, Some(seen), &mut changes);
                 }
                 DatabaseStatus::Present(seen) => {
                     planner.existing_database(name, database, seen, &mut changes);
@@ -101,11 +104,12 @@ pub fn required_relation_names(
 }
 
 impl<'a> Planner<'a> {
+    /// Plans a database that is created, or whose creation was interrupted.
     fn new_database(
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,
-        unfinished: bool,
+        unfinished: Option<&observed::Database>,
         changes: &mut Changes,
     ) {
         if let Some(transaction) = self.create_database(name, database, unfinished) {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::database_planner::DatabasePlanner;
+use super::database_planner::{DatabasePlanner, Existence};
 use super::ownership::with_new_owner;
 use super::planner::Planner;
 use super::schemas::default_contents;
@@ -29,7 +29,7 @@ impl Planner<'_> {
         let contents = self.observed.template.clone().unwrap_or_else(|| {
             default_contents(self.observed.major(), &self.observed.administrator.name)
         });
-        DatabasePlanner::new(self, name, database, owner, true).compare(&contents, None)
+        DatabasePlanner::new(self, name, database, owner, Existence::New).compare(&contents, None)
     }
 
     /// Plans the steps inside a database whose contents were observed.
@@ -41,12 +41,12 @@ impl Planner<'_> {
         contents: &Contents,
     ) -> Vec<Step> {
         let owner = database.owner.as_ref().unwrap_or(present_owner);
-        let inside = DatabasePlanner::new(self, name, database, owner, false);
+        let inside = DatabasePlanner::new(self, name, database, owner, Existence::Present);
         if owner == present_owner {
             return inside.compare(contents, None);
         }
-        let object_by_object = *present_owner == inside.planner.observed.administrator.name;
-        let after_transfer = with_new_owner(contents, present_owner, owner, object_by_object);
+        let method = inside.planner.transfer_method(present_owner);
+        let after_transfer = with_new_owner(contents, present_owner, owner, method);
         inside.compare(&after_transfer, Some((present_owner, contents)))
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::acl::{self, AclDiff, DeclaredAcl};
+use super::acl::{self, AclDiff, DeclaredAcl, WithoutGrant};
 use super::blocked::{AclContext, BlockedStep};
 use super::planner::Planner;
 use super::sql::{self, GrantTarget, Statement};
@@ -28,13 +28,21 @@ pub(super) struct DatabasePlanner<'a, 'b> {
     pub name: &'a DatabaseName,
     pub database: &'a desired::Database,
     pub owner: &'a RoleName,
-    /// Whether the plan creates the database, so that its steps have no hazards.
-    pub is_new: bool,
+    pub existence: Existence,
     /// The schemas that the names of the compared objects contain.
     pub schemas_in_scope: Vec<ResolvedSchema>,
     /// Whether the plan creates the schema of the compared objects.
     pub schema_is_planned: bool,
     pub steps: Vec<Step>,
+}
+
+/// Whether the compared database exists before the plan is applied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Existence {
+    /// The plan creates the database, so that its steps have no hazards.
+    New,
+    /// The database exists.
+    Present,
 }
 
 /// The roles, memberships and privileges with which the administrator executes a step.
@@ -68,14 +76,14 @@ impl<'a, 'b> DatabasePlanner<'a, 'b> {
         name: &'a DatabaseName,
         database: &'a desired::Database,
         owner: &'a RoleName,
-        is_new: bool,
+        existence: Existence,
     ) -> Self {
         Self {
             planner,
             name,
             database,
             owner,
-            is_new,
+            existence,
             schemas_in_scope: Vec::new(),
             schema_is_planned: false,
             steps: Vec::new(),
@@ -84,11 +92,16 @@ impl<'a, 'b> DatabasePlanner<'a, 'b> {
 }
 
 impl<'a> DatabasePlanner<'a, '_> {
+    /// Returns whether the plan creates the database.
+    pub(super) fn is_new(&self) -> bool {
+        self.existence == Existence::New
+    }
+
     /// Returns the database that contains an object now, and the role that can own it before this
     /// plan is applied. The objects of a new database are in the template.
     pub(super) fn current_database_and_owner(&self) -> (DatabaseName, RoleName) {
         let observed = self.planner.observed;
-        if self.is_new {
+        if self.is_new() {
             let administrator = observed.administrator.name.clone();
             return (DatabaseName::new_unchecked(TEMPLATE), administrator);
         }
@@ -246,7 +259,7 @@ impl<'a> DatabasePlanner<'a, '_> {
         statement: Statement,
         hazards: &[Hazard],
     ) {
-        let hazards = if self.is_new { &[] } else { hazards };
+        let hazards = if self.is_new() { &[] } else { hazards };
         let ExecutionContext { execute_as, temporary_memberships, temporary_usage } = context;
         let application = &self.application(role);
         let step = Step::new(action, application, summary, [statement])
@@ -349,35 +362,36 @@ impl<'a> DatabasePlanner<'a, '_> {
     ) {
         let acl_diff = self.differs(owner, acl, wanted, public);
         for (role, privileges) in &acl_diff.grant {
-            self.grant(target, owner, role, privileges, acl_diff.held_by_public(privileges));
+            self.grant(target, owner, role, privileges, acl_diff.without_grant(privileges));
         }
         self.revokes(target, owner, &acl_diff);
     }
 
-    /// Grants privileges to a role. If the administrator cannot, and PUBLIC has the privileges,
-    /// adds a note instead of a refusal.
+    /// Grants privileges to a role. If the administrator cannot, adds a refusal or a note.
     pub(super) fn grant(
         &mut self,
         target: &GrantTarget,
         owner: &RoleName,
         role: &RoleName,
         privileges: &Privileges,
-        held_by_public: bool,
+        without_grant: WithoutGrant,
     ) {
         let summary = granted_words(privileges, target, role);
         let statement = sql::grant(privileges, target, &Grantee::Role(role.clone()));
-        match self.execution_context(owner) {
-            Some(context) => {
+        match (self.execution_context(owner), without_grant) {
+            (Some(context), _) => {
                 self.push(Action::Grant, Some(role), context, summary, statement, &[]);
             }
-            None if held_by_public => self.planner.note(NoteKind::PrivilegeThroughPublic {
+            (None, WithoutGrant::Note) => self.planner.note(NoteKind::PrivilegeThroughPublic {
                 role: role.clone(),
                 privileges: privileges.clone(),
                 object: target.words(),
                 database: self.name.clone(),
                 owner: owner.clone(),
             }),
-            None => self.refuse_for(owner, target, "grant", Some(role), summary, statement),
+            (None, WithoutGrant::Refusal) => {
+                self.refuse_for(owner, target, "grant", Some(role), summary, statement);
+            }
         }
     }
 

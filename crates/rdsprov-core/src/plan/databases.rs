@@ -17,8 +17,12 @@ use crate::privilege::{self, Privilege, Privileges};
 
 /// The result of looking for a declared database.
 pub(super) enum DatabaseStatus<'a> {
-    Absent { unfinished: bool },
+    /// It does not exist, and the plan creates it.
+    Absent,
+    /// An interrupted run created it, and the plan continues with it.
+    Unfinished(&'a observed::Database),
     Present(&'a observed::Database),
+    /// It is refused.
     Blocked,
 }
 
@@ -38,12 +42,10 @@ impl<'a> Planner<'a> {
             return self.absent_database(name, database);
         };
         if seen.is_unfinished(&self.observed.administrator.name) {
-            return DatabaseStatus::Absent { unfinished: true };
+            return DatabaseStatus::Unfinished(seen);
         }
-        if self
-            .check_adoption(application, Adoptable::Database(name), seen.marker(), database.adopt)
-            .is_none()
-        {
+        let object = Adoptable::Database(name);
+        if self.takeover(application, object, seen.marker(), database.adoption).is_none() {
             return DatabaseStatus::Blocked;
         }
         if let Some(reason) = &seen.unreachable {
@@ -116,7 +118,7 @@ impl<'a> Planner<'a> {
         let renamed = self.observed.databases.iter().find(|(other, seen)| {
             *other != name && self.is_marked_as(seen.marker().as_ref(), name.as_str())
         });
-        let Some((other, _)) = renamed else { return DatabaseStatus::Absent { unfinished: false } };
+        let Some((other, _)) = renamed else { return DatabaseStatus::Absent };
         self.refuse_with_fix(
             &database.application,
             RefusalKind::DatabaseRenamed { database: name.clone(), renamed_to: other.clone() },
@@ -149,11 +151,12 @@ impl<'a> Planner<'a> {
     }
 
     /// Creates a database: closed to PUBLIC, marked, granted, transferred to its owner, opened.
+    /// `unfinished` is the database that an interrupted run created.
     pub(super) fn create_database(
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,
-        unfinished: bool,
+        unfinished: Option<&observed::Database>,
     ) -> Option<Transaction> {
         let application = &database.application;
         let Some(owner) = &database.owner else {
@@ -166,8 +169,7 @@ impl<'a> Planner<'a> {
         self.act_as(owner)?;
         let target = GrantTarget::Database(name.clone());
         // Other programs may have changed a database that an interrupted run created.
-        let seen = self.observed.databases.get(name).filter(|_| unfinished);
-        let comment = seen.and_then(|seen| seen.comment.clone());
+        let comment = unfinished.and_then(|seen| seen.comment.clone());
         let marker =
             sql::set_database_marker(name, comment, self.marker(application, name.as_str()));
         let step = |action, application: &ApplicationName, role: &RoleName, summary, statements| {
@@ -180,7 +182,7 @@ impl<'a> Planner<'a> {
             format!("database {name}, closed to PUBLIC"),
             vec![sql::close_database(name), marker],
         )];
-        let acl = seen.map_or(&[] as &[_], |seen| &seen.acl);
+        let acl = unfinished.map_or(&[] as &[_], |seen| &seen.acl);
         let wanted = database.privileges();
         let managed = |role: &RoleName| self.desired.roles.contains_key(role);
         let acl_diff =
@@ -199,7 +201,8 @@ impl<'a> Planner<'a> {
             steps.push(step(Action::Revoke, application, owner, summary, vec![statement]));
         }
         let none = BTreeMap::new();
-        self.settings(name, database, seen.map_or(&none, |seen| &seen.settings), &mut steps);
+        let settings = unfinished.map_or(&none, |seen| &seen.settings);
+        self.settings(name, database, settings, &mut steps);
         steps.push(self.owner_step(name, application, None, owner));
         let connect = Privileges::from([Privilege::Connect]);
         let administrator = Grantee::Role(self.observed.administrator.name.clone());
@@ -208,7 +211,7 @@ impl<'a> Planner<'a> {
         let opened = step(Action::AlterDatabase, application, owner, summary, opens);
         steps.push(opened.executed_as(ExecuteAs::Role(owner.clone())));
         let mut transaction = self.transaction(Scope::NewDatabase(name.clone()), steps)?;
-        transaction.before = (!unfinished).then(|| sql::create_database(name));
+        transaction.before = unfinished.is_none().then(|| sql::create_database(name));
         Some(transaction)
     }
 

@@ -15,7 +15,7 @@ use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
 use crate::observed::{self, Contents, Grantee, Membership, RDS_IAM};
 use crate::privilege::{Privilege, Privileges};
-use crate::probe::MembershipRevocation;
+use crate::probe::{MembershipRevocation, RevocationScope};
 
 const RDS_PASSWORD: &str = "rds_password";
 
@@ -31,7 +31,7 @@ impl Planner<'_> {
     ) {
         for secret in self.findings.new_secrets.clone() {
             let summary = format!("secret {secret} with a new password for role {name}");
-            let created = step(name, Action::CreateSecret, summary, []);
+            let created = Step::on_role(name, &role.application, Action::CreateSecret, summary, []);
             steps.insert(0, created);
         }
         if self.observed.major() >= 16 {
@@ -41,7 +41,7 @@ impl Planner<'_> {
             self.grant_password_administration(name, role, steps);
         }
         self.grant_connect(name, role, steps);
-        self.transfer_public_schemas(name, inside);
+        self.transfer_public_schemas(name, role, inside);
     }
 
     /// Returns whether the marker of a role says that it is a delegate.
@@ -100,7 +100,13 @@ impl Planner<'_> {
                     self.note(NoteKind::DelegateInRdsIam { role: name.clone() });
                 }
                 let summary = format!("ADMIN OPTION on role {other} to {name}");
-                steps.push(step(name, Action::Grant, summary, [statement]));
+                steps.push(Step::on_role(
+                    name,
+                    &role.application,
+                    Action::Grant,
+                    summary,
+                    [statement],
+                ));
             } else if is_iam {
                 self.note(NoteKind::IamNotDelegable { role: name.clone() });
             } else {
@@ -112,12 +118,17 @@ impl Planner<'_> {
                 self.refuse_for_role(role, name, kind, executor, statement);
             }
         }
-        self.memberships_of_applications(name, steps);
+        self.memberships_of_applications(name, role, steps);
     }
 
     /// Replaces the grantor of memberships in `rds_iam`: only the grantor can revoke a membership,
     /// so the delegate grants again what the administrator granted.
-    fn memberships_of_applications(&mut self, name: &RoleName, steps: &mut Vec<Step>) {
+    fn memberships_of_applications(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        steps: &mut Vec<Step>,
+    ) {
         let observed = self.observed;
         let group = RoleName::new_unchecked(RDS_IAM);
         for (other, seen) in &observed.roles {
@@ -130,7 +141,13 @@ impl Planner<'_> {
                 continue;
             }
             let summary = format!("membership of role {other} in {RDS_IAM}, from {name}");
-            let granted = step(name, Action::Grant, summary, [sql::grant_role(&group, other)]);
+            let granted = Step::on_role(
+                name,
+                &role.application,
+                Action::Grant,
+                summary,
+                [sql::grant_role(&group, other)],
+            );
             steps.push(granted.executed_as(ExecuteAs::Role(name.clone())));
             let summary = format!(
                 "membership of role {other} in {RDS_IAM}, from {}",
@@ -140,11 +157,17 @@ impl Planner<'_> {
                 role: group.clone(),
                 member: other.clone(),
                 grantor: None,
-                admin_option_only: false,
+                scope: RevocationScope::Membership,
                 cascade: false,
             };
             let statement = sql::revoke_membership(&revocation);
-            steps.push(step(name, Action::Revoke, summary, [statement]));
+            steps.push(Step::on_role(
+                name,
+                &role.application,
+                Action::Revoke,
+                summary,
+                [statement],
+            ));
         }
     }
 
@@ -163,7 +186,7 @@ impl Planner<'_> {
         let statement = sql::grant_role(&group, name);
         if self.can_administer(&group) {
             let summary = format!("membership of role {name} in {group}");
-            steps.push(step(name, Action::Grant, summary, [statement]));
+            steps.push(Step::on_role(name, &role.application, Action::Grant, summary, [statement]));
         } else {
             let kind = RefusalKind::PasswordAdministrationRestricted { role: name.clone() };
             self.refuse_for_role(role, name, kind, Executor::MasterUserOrSuperuser, statement);
@@ -191,7 +214,8 @@ impl Planner<'_> {
             match self.act_as(&seen.owner) {
                 Some(execute_as) => {
                     let summary = granted_words(&connect, &target, name);
-                    let granted = step(name, Action::Grant, summary, [statement]);
+                    let granted =
+                        Step::on_role(name, &role.application, Action::Grant, summary, [statement]);
                     steps.push(granted.in_database(database).executed_as(execute_as));
                 }
                 None => {
@@ -210,7 +234,12 @@ impl Planner<'_> {
     /// Transfers schema `public` to the delegate where the master user owns it: before
     /// PostgreSQL 15, and in databases that were upgraded. Only its owner can revoke privileges
     /// of PUBLIC on it.
-    fn transfer_public_schemas(&mut self, name: &RoleName, inside: &mut Vec<Transaction>) {
+    fn transfer_public_schemas(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        inside: &mut Vec<Transaction>,
+    ) {
         let observed = self.observed;
         let administrator_owns_public = |contents: &Contents| {
             let mut schemas = contents.schemas.iter();
@@ -230,7 +259,7 @@ impl Planner<'_> {
             }
             if let Some(owner) = owner.filter(|owner| !self.authority.may_have_privileges_of(owner))
             {
-                self.refuse_without_inheritance(&ApplicationName::for_delegates(), owner);
+                self.refuse_without_inheritance(&role.application, owner);
                 continue;
             }
             let public = crate::name::SchemaName::new_unchecked("public");
@@ -239,10 +268,11 @@ impl Planner<'_> {
             // ALTER SCHEMA … OWNER TO requires CREATE on the database.
             let memberships = std::iter::once((name.clone(), MembershipOption::Set))
                 .chain(owner.map(|owner| (owner.clone(), MembershipOption::Inherit)));
-            let altered = step(name, Action::AlterSchema, summary, [statement])
-                .in_database(database)
-                .with_memberships(memberships)
-                .with_hazards([Hazard::ChangesOwner]);
+            let altered =
+                Step::on_role(name, &role.application, Action::AlterSchema, summary, [statement])
+                    .in_database(database)
+                    .with_memberships(memberships)
+                    .with_hazards([Hazard::ChangesOwner]);
             let steps = vec![altered];
             inside.extend(self.transaction(Scope::Database(database.clone()), steps));
         }
@@ -265,13 +295,4 @@ impl Planner<'_> {
         };
         self.refuse_with(&role.application, kind, remedy);
     }
-}
-
-fn step(
-    role: &RoleName,
-    action: Action,
-    summary: String,
-    statements: impl IntoIterator<Item = Statement>,
-) -> Step {
-    Step::new(action, &ApplicationName::for_delegates(), summary, statements).for_role(role)
 }

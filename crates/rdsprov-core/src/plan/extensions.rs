@@ -7,10 +7,10 @@ use super::planner::is_public;
 use super::{
     Action, ExecuteAs, Executor, ManualFix, MembershipOption, Preparation, RefusalKind, Remedy, sql,
 };
-use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
+use crate::name::{DatabaseName, ExtensionName, SchemaName, TEMPLATE};
 use crate::observed::{Contents, Grantee};
 use crate::privilege::Privilege;
-use crate::probe::{Creator, ExtensionProbe, Probe};
+use crate::probe::{Creator, ExtensionCreation, ExtensionProbe, OwnerMembership, Probe};
 
 /// For each missing extension, the extensions to create in order, itself last; `None`
 /// if it is refused.
@@ -119,7 +119,7 @@ impl DatabasePlanner<'_, '_> {
             let exists = |schema| contents.schemas.contains_key(schema);
             let executor = Executor::MasterUserOrSuperuser;
             let fix = ManualFix::from(statement).in_database(&database);
-            let remedy = if !self.is_new && schema.is_none_or(exists) {
+            let remedy = if !self.is_new() && schema.is_none_or(exists) {
                 Remedy::Run(executor, fix)
             } else {
                 Remedy::RunLater(Preparation::ApplyWithoutExtension, executor, fix)
@@ -146,7 +146,7 @@ impl DatabasePlanner<'_, '_> {
         schema: Option<&SchemaName>,
     ) -> Result<(), String> {
         let observed = self.planner.observed;
-        let seen = observed.databases.get(self.name).filter(|_| !self.is_new);
+        let seen = observed.databases.get(self.name).filter(|_| !self.is_new());
         let database = match &observed.template {
             _ if seen.is_some() => self.name.clone(),
             Some(_) => DatabaseName::new_unchecked(TEMPLATE),
@@ -155,30 +155,30 @@ impl DatabasePlanner<'_, '_> {
         let is_trusted = |name: &ExtensionName| {
             observed.extensions.get(name).is_some_and(|one| one.may_be_created_by_owner())
         };
-        let owner = match seen.filter(|_| extensions.iter().any(is_trusted)) {
-            Some(seen) => match self.planner.act_as(&seen.owner) {
-                Some(ExecuteAs::Role(owner)) => Some(owner),
-                Some(ExecuteAs::Administrator) | None => None,
-            },
-            None => None,
+        let owner = seen.filter(|_| extensions.iter().any(is_trusted)).map(|seen| &seen.owner);
+        let creation = match owner.and_then(|owner| self.planner.act_as(owner)) {
+            Some(ExecuteAs::Role(owner)) => {
+                let authority = self.planner.authority;
+                let membership = if authority.is_member_already(&owner, MembershipOption::Set) {
+                    OwnerMembership::Held
+                } else {
+                    OwnerMembership::Temporary
+                };
+                let created = |name: &ExtensionName| {
+                    let creator =
+                        if is_trusted(name) { Creator::Owner } else { Creator::Administrator };
+                    (name.clone(), creator)
+                };
+                let extensions = extensions.iter().map(created).collect();
+                ExtensionCreation::WithOwner { owner, membership, extensions }
+            }
+            Some(ExecuteAs::Administrator) | None => {
+                ExtensionCreation::ByAdministrator(extensions.to_vec())
+            }
         };
-        let creator = |name: &ExtensionName| match &owner {
-            Some(_) if is_trusted(name) => Creator::Owner,
-            _ => Creator::Administrator,
-        };
-        let extensions: Vec<_> =
-            extensions.iter().map(|name| (name.clone(), creator(name))).collect();
-        let is_member = |owner: &RoleName| {
-            self.planner.authority.is_member_already(owner, MembershipOption::Set)
-        };
-        let needs_membership = owner.as_ref().is_some_and(|one| !is_member(one));
-        self.planner.check_probe(Probe::CreateExtensions(ExtensionProbe {
-            database,
-            schema: schema.cloned(),
-            owner,
-            needs_membership,
-            extensions,
-        }))
+        let schema = schema.cloned();
+        let probe = ExtensionProbe { database, schema, creation };
+        self.planner.check_probe(Probe::CreateExtensions(probe))
     }
 
     /// Returns the schema for an extension: `public` if the owner may create in it, otherwise the

@@ -16,6 +16,16 @@ use crate::observed::{self, AclItem, Contents, Grantee, Obstacle, OwnedObject};
 use crate::privilege::{Privilege, Privileges};
 
 impl Planner<'_> {
+    /// Returns how objects of a role are transferred: not with `REASSIGN OWNED` for those of the
+    /// administrator, which owns objects of other databases, too.
+    pub(super) fn transfer_method(&self, from: &RoleName) -> TransferMethod {
+        if *from == self.observed.administrator.name {
+            TransferMethod::ObjectByObject
+        } else {
+            TransferMethod::ReassignOwned
+        }
+    }
+
     /// Returns whether a database may get another owner: the run must allow it, and the
     /// administrator must be able to act as both owners. Otherwise, refuses it.
     pub(super) fn may_change_owner(
@@ -250,18 +260,25 @@ impl Planner<'_> {
     }
 }
 
+/// How the objects of a role in a database get another owner.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum TransferMethod {
+    /// `REASSIGN OWNED`, which also transfers objects of extensions.
+    ReassignOwned,
+    /// `ALTER … OWNER TO` for each object, except objects of extensions.
+    ObjectByObject,
+}
+
 /// Returns the contents of a database after the objects of one role got another owner.
-/// Only `REASSIGN OWNED` transfers objects of extensions; `ALTER … OWNER TO`, object
-/// by object, does not.
 pub(super) fn with_new_owner(
     contents: &Contents,
     from: &RoleName,
     to: &RoleName,
-    object_by_object: bool,
+    method: TransferMethod,
 ) -> Contents {
     let mut contents = contents.clone();
     let transfer_ownership = |owner: &mut RoleName, acl: &mut Vec<AclItem>, of_extension: bool| {
-        if owner == from && !(object_by_object && of_extension) {
+        if owner == from && !(method == TransferMethod::ObjectByObject && of_extension) {
             *acl = with_owner(acl, from, to);
             owner.clone_from(to);
         }
@@ -294,10 +311,11 @@ impl DatabasePlanner<'_, '_> {
         for (obstacle, objects) in untransferable {
             self.refuse_untransferable(from, &to, obstacle, &objects);
         }
-        let statements = if *from == self.planner.observed.administrator.name {
-            self.planner.transfer_administrator_objects(self.name, contents, &to)
-        } else {
-            self.reassign(from, &to)
+        let statements = match self.planner.transfer_method(from) {
+            TransferMethod::ObjectByObject => {
+                self.planner.transfer_administrator_objects(self.name, contents, &to)
+            }
+            TransferMethod::ReassignOwned => self.reassign(from, &to),
         };
         if statements.is_empty() {
             return;

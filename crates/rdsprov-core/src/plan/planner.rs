@@ -9,7 +9,7 @@ use super::{
     ExecuteAs, Executor, FORMAT_VERSION, ManualFix, MembershipOption, NoteKind, Plan, Refusal,
     RefusalKind, Remedy, Scope, SecretFindings, Step, Transaction, sql,
 };
-use crate::desired::{self, Desired};
+use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::Observed;
@@ -215,18 +215,18 @@ impl<'a> Planner<'a> {
         self.desired.manages(marker) && marker.is_some_and(|marker| marker.name == name)
     }
 
-    /// Returns whether an existing role or database must be adopted (`true`) or is managed already
-    /// (`false`), or refuses it.
-    pub fn check_adoption(
+    /// Returns whether an existing role or database is managed already or must be adopted, or
+    /// refuses it.
+    pub fn takeover(
         &mut self,
         application: &ApplicationName,
         object: Adoptable<'_>,
         marker: Option<Marker>,
-        adopt: bool,
-    ) -> Option<bool> {
+        adoption: Adoption,
+    ) -> Option<Takeover> {
         let kind = match (marker, object) {
             (Some(marker), _) if marker.environment == self.desired.environment => {
-                return Some(false);
+                return Some(Takeover::Managed);
             }
             (Some(Marker { environment, .. }), Adoptable::Role(role)) => {
                 RefusalKind::RoleOfOtherEnvironment { role: role.clone(), environment }
@@ -234,7 +234,7 @@ impl<'a> Planner<'a> {
             (Some(Marker { environment, .. }), Adoptable::Database(database)) => {
                 RefusalKind::DatabaseOfOtherEnvironment { database: database.clone(), environment }
             }
-            (None, _) if adopt => return Some(true),
+            (None, _) if adoption == Adoption::Allowed => return Some(Takeover::Adopted),
             (None, Adoptable::Role(role)) => RefusalKind::RoleNotManaged {
                 role: role.clone(),
                 is_delegate: *application == ApplicationName::for_delegates(),
@@ -266,6 +266,15 @@ impl<'a> Planner<'a> {
 pub(super) enum Adoptable<'a> {
     Role(&'a RoleName),
     Database(&'a DatabaseName),
+}
+
+/// How a plan takes over an existing role or database.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takeover {
+    /// It is managed already.
+    Managed,
+    /// It is not managed, and the plan adopts it.
+    Adopted,
 }
 
 /// Returns whether the schema is `public`.

@@ -3,16 +3,24 @@
 
 use std::collections::BTreeMap;
 
-use super::acl::AclDiff;
+use super::acl::{AclDiff, WithoutGrant};
 use super::database_planner::DatabasePlanner;
 use super::sql::GrantTarget;
 use crate::name::{RoleName, SchemaName};
 use crate::observed::{Columns, Relations};
 use crate::privilege::{self, ObjectKind, Privileges};
 
+/// The relations of one kind in a schema that one statement changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// All relations of the kind.
+    All,
+    /// Some of them, which the statement names.
+    Named,
+}
+
 impl DatabasePlanner<'_, '_> {
     pub(super) fn relations(&mut self, schema: &SchemaName, groups: &[Relations]) {
-        let covered = self.database.covered_schemas().contains(schema);
         for kind in ObjectKind::RELATIONS {
             let of_kind: Vec<&Relations> =
                 groups.iter().filter(|group| group.kind == kind).collect();
@@ -20,32 +28,28 @@ impl DatabasePlanner<'_, '_> {
                 .iter()
                 .map(|group| {
                     let wanted = self.wanted_on_relations(&group.owner, schema, kind);
-                    (*group, self.relation_differs(group, covered, &wanted))
+                    (*group, self.relation_differs(schema, group, &wanted))
                 })
                 .collect();
             // One statement for all relations, if all have the same owner and need the same change.
             let alike =
                 of_kind.iter().all(|group| !group.of_extension && group.owner == of_kind[0].owner);
-            let mut lacking: BTreeMap<(RoleName, RoleName, Privileges, bool), Vec<&Relations>> =
-                BTreeMap::new();
+            let extent = |groups: &[&Relations]| {
+                if alike && groups.len() == of_kind.len() { Extent::All } else { Extent::Named }
+            };
+            type Lacking = (RoleName, RoleName, Privileges, WithoutGrant);
+            let mut lacking: BTreeMap<Lacking, Vec<&Relations>> = BTreeMap::new();
             for (group, acl_diff) in &acl_diff {
                 for (role, privileges) in &acl_diff.grant {
-                    let held_by_public = acl_diff.held_by_public(privileges);
-                    lacking
-                        .entry((
-                            group.owner.clone(),
-                            role.clone(),
-                            privileges.clone(),
-                            held_by_public,
-                        ))
-                        .or_default()
-                        .push(group);
+                    let without_grant = acl_diff.without_grant(privileges);
+                    let lacks =
+                        (group.owner.clone(), role.clone(), privileges.clone(), without_grant);
+                    lacking.entry(lacks).or_default().push(group);
                 }
             }
-            for ((owner, role, privileges, held_by_public), groups) in lacking {
-                let all = alike && groups.len() == of_kind.len();
-                let target = self.target(kind, schema, &owner, &groups, all);
-                self.grant(&target, &owner, &role, &privileges, held_by_public);
+            for ((owner, role, privileges, without_grant), groups) in lacking {
+                let target = self.target(kind, schema, &owner, &groups, extent(&groups));
+                self.grant(&target, &owner, &role, &privileges, without_grant);
             }
             let mut excess: Vec<(&RoleName, &AclDiff, Vec<&Relations>)> = Vec::new();
             for (group, acl_diff) in &acl_diff {
@@ -63,20 +67,25 @@ impl DatabasePlanner<'_, '_> {
                 if acl_diff.revoke.is_empty() {
                     continue;
                 }
-                let all = alike && groups.len() == of_kind.len();
-                let target = self.target(kind, schema, owner, &groups, all);
+                let target = self.target(kind, schema, owner, &groups, extent(&groups));
                 self.revokes(&target, owner, acl_diff);
             }
         }
     }
 
-    pub(super) fn relation_differs(
+    /// Returns whether the relations of a role in a schema are those of the owner or of a creator in a
+    /// covered schema.
+    fn is_of_creator(&self, schema: &SchemaName, owner: &RoleName) -> bool {
+        self.database.covers(schema) && self.is_creator(owner)
+    }
+
+    fn relation_differs(
         &self,
+        schema: &SchemaName,
         group: &Relations,
-        covered: bool,
         wanted: &BTreeMap<RoleName, Privileges>,
     ) -> AclDiff {
-        let of_creator = covered && self.is_creator(&group.owner);
+        let of_creator = self.is_of_creator(schema, &group.owner);
         let public = of_creator.then(|| group.initial_privileges_of_public.clone());
         if !group.of_extension {
             return self.differs(&group.owner, &group.acl, wanted, public);
@@ -91,17 +100,17 @@ impl DatabasePlanner<'_, '_> {
 
     /// Returns all relations of a kind in a schema as the target, or some by name. If the
     /// administrator cannot act as the owner, the refusal names each relation.
-    pub(super) fn target(
+    fn target(
         &mut self,
         kind: ObjectKind,
         schema: &SchemaName,
         owner: &RoleName,
         groups: &[&Relations],
-        all: bool,
+        extent: Extent,
     ) -> GrantTarget {
         let numbers = groups.iter().map(|group| group.number);
         self.planner.relation_names.changed.extend(numbers.clone());
-        if all && self.execution_context(owner).is_some() {
+        if extent == Extent::All && self.execution_context(owner).is_some() {
             return GrantTarget::AllRelations { kind, schema: schema.clone() };
         }
         self.planner.relation_names.named.extend(numbers);
@@ -112,8 +121,7 @@ impl DatabasePlanner<'_, '_> {
 
     /// Compares the ACLs of columns. A privilege that a role also has on the relation may stay.
     pub(super) fn columns(&mut self, schema: &SchemaName, columns: &Columns) {
-        let covered = self.database.covered_schemas().contains(schema);
-        let of_creator = covered && self.is_creator(&columns.owner);
+        let of_creator = self.is_of_creator(schema, &columns.owner);
         let allowed = if columns.of_extension && !of_creator {
             BTreeMap::new()
         } else {

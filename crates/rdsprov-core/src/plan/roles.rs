@@ -2,25 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::planner::{Adoptable, Planner};
+use super::planner::{Adoptable, Planner, Takeover};
 use super::sql::RoleAttribute;
 use super::{Action, ExecuteAs, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
-use crate::desired::{self, Credential};
+use crate::desired::{self, Adoption, Credential};
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{self, Membership, PasswordCheck, RDS_IAM};
-use crate::probe::{MembershipRevocation, Probe};
+use crate::probe::{MembershipRevocation, Probe, RevocationScope};
 use crate::secret_id::SecretId;
-
-/// Creates a step on a declared role.
-fn step(
-    name: &RoleName,
-    role: &desired::Role,
-    action: Action,
-    summary: String,
-    statements: Vec<sql::Statement>,
-) -> Step {
-    Step::new(action, &role.application, summary, statements).for_role(name)
-}
 
 impl Planner<'_> {
     /// Plans the steps of all declared roles.
@@ -52,8 +41,7 @@ impl Planner<'_> {
         if self.refuse_administrator(name, role) {
             return false;
         }
-        let unmanaged = desired::Role { adopt: false, ..role.clone() };
-        if self.check_managed(name, &unmanaged, seen).is_none() {
+        if self.role_takeover(name, role, seen, Adoption::Refused).is_none() {
             return false;
         }
         if !self.can_administer(name) {
@@ -128,9 +116,9 @@ impl Planner<'_> {
             Credential::Iam => "IAM token".to_owned(),
         };
         let marker = self.marker(&role.application, name.as_str());
-        steps.push(step(
+        steps.push(Step::on_role(
             name,
-            role,
+            &role.application,
             Action::CreateRole,
             format!("role {name}: {}, {authentication}", sql::attributes_sql(&attributes)),
             vec![
@@ -184,7 +172,10 @@ impl Planner<'_> {
             (format!("{summary}; removes its password"), Some(Hazard::ResetsPassword))
         };
         before.push(sql::grant_role(&group, name));
-        steps.push(step(name, role, Action::Grant, summary, before).with_hazards(hazard));
+        steps.push(
+            Step::on_role(name, &role.application, Action::Grant, summary, before)
+                .with_hazards(hazard),
+        );
     }
 
     fn role_that_exists(
@@ -194,19 +185,26 @@ impl Planner<'_> {
         seen: &observed::Role,
         steps: &mut Vec<Step>,
     ) {
-        let Some(adopts) = self.check_managed(name, role, seen) else { return };
+        let Some(takeover) = self.role_takeover(name, role, seen, role.adoption) else { return };
         let before = steps.len();
         let marked = |planner: &Self| {
             let marker = planner.marker(&role.application, name.as_str());
             vec![sql::set_role_marker(name, seen.comment.clone(), marker)]
         };
-        if adopts {
+        if takeover == Takeover::Adopted {
             let summary = format!("role {name}");
-            let adopted = step(name, role, Action::Adopt, summary, marked(self));
+            let adopted =
+                Step::on_role(name, &role.application, Action::Adopt, summary, marked(self));
             steps.push(adopted.with_hazards([Hazard::Adopts]));
         } else if let Some(marker) = seen.marker().filter(|marker| marker.name != name.as_str()) {
             let summary = format!("role {name}: marker names {name} instead of {}", marker.name);
-            steps.push(step(name, role, Action::AlterRole, summary, marked(self)));
+            steps.push(Step::on_role(
+                name,
+                &role.application,
+                Action::AlterRole,
+                summary,
+                marked(self),
+            ));
         }
         attributes(name, role, seen, steps);
         self.credential(name, role, seen, steps);
@@ -217,14 +215,14 @@ impl Planner<'_> {
         self.memberships(name, role, seen, steps);
     }
 
-    /// Returns whether an existing role must be adopted (`true`) or is managed already
-    /// (`false`), or refuses it.
-    fn check_managed(
+    /// Returns whether an existing role is managed already or must be adopted, or refuses it.
+    fn role_takeover(
         &mut self,
         name: &RoleName,
         role: &desired::Role,
         seen: &observed::Role,
-    ) -> Option<bool> {
+        adoption: Adoption,
+    ) -> Option<Takeover> {
         if self.refuse_privileged(name, &role.application, seen) {
             return None;
         }
@@ -237,8 +235,7 @@ impl Planner<'_> {
                 RefusalKind::RoleIsDelegate { role: name.clone() }
             }
             (_, marker) => {
-                let adopted = Adoptable::Role(name);
-                return self.check_adoption(&role.application, adopted, marker, role.adopt);
+                return self.takeover(&role.application, Adoptable::Role(name), marker, adoption);
             }
         };
         self.refuse(&role.application, kind);
@@ -297,7 +294,8 @@ impl Planner<'_> {
         let set = |steps: &mut Vec<Step>| {
             let summary = format!("role {name}, {password}");
             let statements = vec![sql::set_password(name, secret)];
-            let set = step(name, role, Action::SetPassword, summary, statements);
+            let set =
+                Step::on_role(name, &role.application, Action::SetPassword, summary, statements);
             steps.push(set.with_hazards([Hazard::ResetsPassword]));
         };
         match self.observed.password_checks.get(name) {
@@ -332,7 +330,7 @@ impl Planner<'_> {
         if self.desired.is_delegate(name) {
             let excess = seen.memberships.iter().filter(|one| !self.is_membership_of_delegate(one));
             for membership in excess.collect::<Vec<_>>() {
-                self.end_membership(name, role, seen, membership, false, steps);
+                self.revoke_membership(name, role, seen, membership, steps);
             }
             return;
         }
@@ -349,20 +347,34 @@ impl Planner<'_> {
         }
         for membership in kept {
             if !wanted(membership) {
-                self.end_membership(name, role, seen, membership, false, steps);
+                self.revoke_membership(name, role, seen, membership, steps);
             } else if membership.admin {
-                self.end_membership(name, role, seen, membership, true, steps);
+                let scope = RevocationScope::AdminOption;
+                self.revoke_from_membership(name, role, seen, membership, scope, steps);
             }
         }
     }
 
-    fn end_membership(
+    fn revoke_membership(
         &mut self,
         name: &RoleName,
         role: &desired::Role,
         seen: &observed::Role,
         membership: &Membership,
-        admin_option_only: bool,
+        steps: &mut Vec<Step>,
+    ) {
+        let scope = RevocationScope::Membership;
+        self.revoke_from_membership(name, role, seen, membership, scope, steps);
+    }
+
+    /// Revokes a membership, or a part of it.
+    fn revoke_from_membership(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+        membership: &Membership,
+        scope: RevocationScope,
         steps: &mut Vec<Step>,
     ) {
         let group = &membership.role;
@@ -377,7 +389,7 @@ impl Planner<'_> {
             role: group.clone(),
             member: name.clone(),
             grantor: None,
-            admin_option_only,
+            scope,
             cascade: !dependents.is_empty(),
         };
         let by_grantor =
@@ -425,7 +437,10 @@ impl Planner<'_> {
             (may.then_some(ExecuteAs::Administrator), by_grantor)
         };
         let statement = sql::revoke_membership(&revocation);
-        let object = if admin_option_only { "ADMIN OPTION of role" } else { "membership of role" };
+        let object = match scope {
+            RevocationScope::Membership => "membership of role",
+            RevocationScope::AdminOption => "ADMIN OPTION of role",
+        };
         match execute_as {
             Some(execute_as) => {
                 let words = match dependents.into_iter().map(RoleName::as_str).collect::<Vec<_>>() {
@@ -433,7 +448,13 @@ impl Planner<'_> {
                     some => format!(", and with it that of {}", some.join(", ")),
                 };
                 let summary = format!("{object} {name} in {group}{words}");
-                let revoked = step(name, role, Action::Revoke, summary, vec![statement]);
+                let revoked = Step::on_role(
+                    name,
+                    &role.application,
+                    Action::Revoke,
+                    summary,
+                    vec![statement],
+                );
                 steps.push(revoked.executed_as(execute_as).with_hazards([Hazard::RevokesAccess]));
             }
             None => self.refuse_with_fix(
@@ -476,6 +497,6 @@ fn attributes(name: &RoleName, role: &desired::Role, seen: &observed::Role, step
     let hazard = (loses_createrole || loses_createdb).then_some(Hazard::RevokesAccess);
     let summary = format!("role {name}: {}", sql::attributes_sql(&attributes));
     let statements = vec![sql::alter_role(name, &attributes)];
-    let altered = step(name, role, Action::AlterRole, summary, statements);
+    let altered = Step::on_role(name, &role.application, Action::AlterRole, summary, statements);
     steps.push(altered.with_hazards(hazard));
 }

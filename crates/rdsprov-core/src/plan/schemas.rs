@@ -48,10 +48,10 @@ impl DatabasePlanner<'_, '_> {
             let kind = RefusalKind::SchemaMissing {
                 schema: name.clone(),
                 database: self.name.clone(),
-                database_is_new: self.is_new,
+                database_is_new: self.is_new(),
             };
             let application = &self.database.application;
-            if self.is_new {
+            if self.is_new() {
                 self.planner.refuse(application, kind);
                 return;
             }
@@ -171,7 +171,7 @@ impl DatabasePlanner<'_, '_> {
                 &schema.owner,
                 role,
                 privileges,
-                acl_diff.held_by_public(privileges),
+                acl_diff.without_grant(privileges),
             );
         }
         self.revokes(&target, &schema.owner, &acl_diff);

@@ -71,7 +71,7 @@ impl Planner<'_> {
                             reason,
                         },
                         Executor::Superuser,
-                        sql::set_parameter(Some(role), name, parameter, None),
+                        sql::set_parameter(role, name, parameter, None),
                     ),
                 }
             }
@@ -80,7 +80,7 @@ impl Planner<'_> {
                     Some(value) => format!("{parameter} = {value:?} for {role} in database {name}"),
                     None => format!("{parameter} for {role} in database {name}: reset"),
                 };
-                let statement = sql::set_parameter(Some(role), name, parameter, value);
+                let statement = sql::set_parameter(role, name, parameter, value);
                 Step::new(Action::SetParameter, &application, summary, [statement])
                     .for_role(role)
                     .in_database(name)

@@ -163,6 +163,18 @@ impl<S> Step<S> {
         }
     }
 
+    /// Creates a step on a role that the administrator executes as itself, without a database or
+    /// hazard.
+    pub(super) fn on_role(
+        role: &RoleName,
+        application: &ApplicationName,
+        action: Action,
+        summary: String,
+        statements: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self::new(action, application, summary, statements).for_role(role)
+    }
+
     /// Sets the role that is changed or that gets or loses privileges.
     pub(super) fn for_role<'a>(mut self, role: impl Into<Option<&'a RoleName>>) -> Self {
         self.role = role.into().cloned();

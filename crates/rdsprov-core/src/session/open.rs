@@ -113,9 +113,9 @@ impl Setup {
     pub fn desired(&self, build_id: Option<&str>, allow: &[Hazard]) -> Result<Desired, Error> {
         let definitions = match &self.declared {
             Declared::Definitions(definitions) => definitions,
-            Declared::Delegate { role, secret, adopt } => {
+            Declared::Delegate { role, secret, adoption } => {
                 let (role, secret) = (role.clone(), secret.clone());
-                return Ok(Desired::delegation(self.environment(), role, secret, *adopt));
+                return Ok(Desired::delegation(self.environment(), role, secret, *adoption));
             }
         };
         let templates = self.templates();

@@ -9,6 +9,7 @@ use super::error::{Error, UsageError};
 use super::files::{DefinitionOptions, read, rules};
 use crate::config::{AuditSection, Config};
 use crate::definitions::{self, Definitions, SourceText};
+use crate::desired::Adoption;
 use crate::name::RoleName;
 use crate::operations::Provisioner;
 use crate::plan::{Origin, SavedPlan};
@@ -55,7 +56,7 @@ pub(super) enum Declared {
     Delegate {
         role: RoleName,
         secret: SecretId,
-        adopt: bool,
+        adoption: Adoption,
     },
 }
 
@@ -287,7 +288,8 @@ impl Setup {
         let role = RoleName::new(delegation.role).map_err(UsageError::DelegateName)?;
         let policy = policy(&config, environment.ok_or(Error::NoEnvironment)?)?;
         let secret = SecretId(delegation.secret);
-        let declared = Declared::Delegate { role, secret, adopt: delegation.adopt };
+        let adoption = if delegation.adopt { Adoption::Allowed } else { Adoption::Refused };
+        let declared = Declared::Delegate { role, secret, adoption };
         Ok(Self { config, policy, declared, definitions_sha256: definitions::sha256(&[]) })
     }
 

@@ -129,7 +129,7 @@ fn transaction(state: &RotationState) -> Transaction {
         (Some(_), ActivePassword::Pending) => vec![test, finish],
         (Some(_), _) => vec![set, test, finish],
     };
-    let steps = steps.into_iter().map(|(action, summary)| step(state, action, summary));
+    let steps = steps.into_iter().map(|(action, summary)| rotation_step(state, action, summary));
     Transaction {
         scope: Scope::Cluster,
         before: None,
@@ -139,12 +139,12 @@ fn transaction(state: &RotationState) -> Transaction {
     }
 }
 
-fn step(state: &RotationState, action: Action, summary: String) -> Step {
+fn rotation_step(state: &RotationState, action: Action, summary: String) -> Step {
     let Rotation { role, secret, application, .. } = &state.rotation;
     let sets = matches!(action, Action::SetPassword | Action::RestorePassword);
     let statements = sets.then(|| sql::set_password(role, secret));
     let hazard = (action == Action::SetPassword).then_some(Hazard::ResetsPassword);
-    Step::new(action, application, summary, statements).for_role(role).with_hazards(hazard)
+    Step::on_role(role, application, action, summary, statements).with_hazards(hazard)
 }
 
 /// Returns the step after a rotation that failed when the password was set: it
@@ -153,7 +153,7 @@ fn step(state: &RotationState, action: Action, summary: String) -> Step {
 pub fn restore(state: &RotationState) -> Step {
     let Rotation { role, secret, .. } = &state.rotation;
     let summary = format!("role {role}, password from {secret} (version {})", state.current);
-    step(state, Action::RestorePassword, summary)
+    rotation_step(state, Action::RestorePassword, summary)
 }
 
 fn shared(state: &RotationState) -> Option<NoteKind> {

@@ -49,6 +49,10 @@ pub fn change_schema_owner(schema: &SchemaName, owner: &RoleName) -> Statement {
 
 /// Creates an extension and those that it requires. Without a schema, PostgreSQL chooses it.
 pub fn create_extension(extension: &ExtensionName, schema: Option<&SchemaName>) -> Statement {
+    Statement::plain(extension_creation(extension, schema))
+}
+
+pub(super) fn extension_creation(extension: &ExtensionName, schema: Option<&SchemaName>) -> String {
     let schema = schema.map(|schema| format!(" SCHEMA {}", schema.quoted())).unwrap_or_default();
-    Statement::plain(format!("CREATE EXTENSION {}{schema} CASCADE", extension.quoted()))
+    format!("CREATE EXTENSION {}{schema} CASCADE", extension.quoted())
 }

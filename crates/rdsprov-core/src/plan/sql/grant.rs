@@ -88,12 +88,7 @@ fn grantee_sql(grantee: &Grantee) -> String {
 }
 
 pub fn grant(privileges: &Privileges, target: &GrantTarget, grantee: &Grantee) -> Statement {
-    Statement::plain(format!(
-        "GRANT {} ON {} TO {}",
-        target.privileges(privileges),
-        target.sql(),
-        grantee_sql(grantee)
-    ))
+    Statement::plain(granting(privileges, target, grantee))
 }
 
 /// Grants privileges with the grant option.
@@ -102,7 +97,16 @@ pub fn grant_with_grant_option(
     target: &GrantTarget,
     grantee: &Grantee,
 ) -> Statement {
-    Statement::plain(grant(privileges, target, grantee).redacted() + " WITH GRANT OPTION")
+    Statement::plain(granting(privileges, target, grantee) + " WITH GRANT OPTION")
+}
+
+fn granting(privileges: &Privileges, target: &GrantTarget, grantee: &Grantee) -> String {
+    format!(
+        "GRANT {} ON {} TO {}",
+        target.privileges(privileges),
+        target.sql(),
+        grantee_sql(grantee)
+    )
 }
 
 /// The part of a privilege that is revoked.

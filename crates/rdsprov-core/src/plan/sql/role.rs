@@ -6,7 +6,7 @@ use super::Statement;
 use crate::marker::Marker;
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::MembershipOption;
-use crate::probe::MembershipRevocation;
+use crate::probe::{MembershipRevocation, RevocationScope};
 use crate::secret_id::SecretId;
 use crate::setting::Parameter;
 
@@ -97,6 +97,7 @@ pub fn grant_administration(role: &RoleName, administrator: &RoleName) -> Statem
     ))
 }
 
+/// Makes the administrator a member of a role.
 pub(super) fn grant_membership(
     role: &RoleName,
     option: MembershipOption,
@@ -110,29 +111,52 @@ pub(super) fn grant_membership(
     format!("GRANT {} TO CURRENT_USER{options}", role.quoted())
 }
 
+/// Ends [`set_local_role`].
+pub(super) const RESET_ROLE: &str = "RESET ROLE";
+
+/// Lets the administrator act as a role until the end of the transaction.
+pub(super) fn set_local_role(role: &RoleName) -> String {
+    format!("SET LOCAL ROLE {}", role.quoted())
+}
+
 /// Revokes a membership, or only its `ADMIN OPTION`.
 pub fn revoke_membership(revocation: &MembershipRevocation) -> Statement {
-    let MembershipRevocation { role, member, grantor, admin_option_only, cascade } = revocation;
-    let scope = if *admin_option_only { "ADMIN OPTION FOR " } else { "" };
+    Statement::plain(membership_revocation(revocation))
+}
+
+pub(super) fn membership_revocation(revocation: &MembershipRevocation) -> String {
+    let MembershipRevocation { role, member, grantor, scope, cascade } = revocation;
+    let scope = match scope {
+        RevocationScope::Membership => "",
+        RevocationScope::AdminOption => "ADMIN OPTION FOR ",
+    };
     let grantor = grantor.as_ref().map(|role| format!(" GRANTED BY {}", role.quoted()));
     let grantor = grantor.unwrap_or_default();
     let cascade = if *cascade { " CASCADE" } else { "" };
     let (role, member) = (role.quoted(), member.quoted());
-    Statement::plain(format!("REVOKE {scope}{role} FROM {member}{grantor}{cascade}"))
+    format!("REVOKE {scope}{role} FROM {member}{grantor}{cascade}")
 }
 
-/// Sets a parameter of a role in a database, or resets it without a value. Without a role,
-/// uses the current one.
+/// Sets a parameter of a role in a database, or resets it without a value.
 pub fn set_parameter(
-    role: Option<&RoleName>,
+    role: &RoleName,
     database: &DatabaseName,
     parameter: &Parameter,
     value: Option<&String>,
 ) -> Statement {
-    let role = role.map_or_else(|| "CURRENT_USER".to_owned(), RoleName::quoted);
+    Statement::plain(parameter_change(&role.quoted(), database, parameter, value))
+}
+
+/// Returns the text of [`set_parameter`]. `role` is SQL: a quoted name or `CURRENT_USER`.
+pub(super) fn parameter_change(
+    role: &str,
+    database: &DatabaseName,
+    parameter: &Parameter,
+    value: Option<&String>,
+) -> String {
     let change = match value {
         Some(value) => format!("SET {} = {}", parameter.quoted(), parameter.value(value)),
         None => format!("RESET {}", parameter.quoted()),
     };
-    Statement::plain(format!("ALTER ROLE {role} IN DATABASE {} {change}", database.quoted()))
+    format!("ALTER ROLE {role} IN DATABASE {} {change}", database.quoted())
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::{Statement, grant_membership, grant_usage, revoke_usage};
+use super::{RESET_ROLE, Statement, grant_membership, grant_usage, revoke_usage, set_local_role};
 use crate::name::RoleName;
 use crate::plan::{ExecuteAs, MembershipOption, TemporaryUsage, Transaction};
 
@@ -69,8 +69,8 @@ impl<'a> Line<'a> {
             }
             Self::Begin => "BEGIN".to_owned(),
             Self::GrantMembership(role, option) => grant_membership(role, option, server_major),
-            Self::SetRole(role) => format!("SET LOCAL ROLE {}", role.quoted()),
-            Self::ResetRole => "RESET ROLE".to_owned(),
+            Self::SetRole(role) => set_local_role(role),
+            Self::ResetRole => RESET_ROLE.to_owned(),
             Self::RevokeMembership(role) => format!("REVOKE {} FROM CURRENT_USER", role.quoted()),
             Self::RestoreMembership { role, inherit, set } => {
                 format!("GRANT {} TO CURRENT_USER WITH INHERIT {inherit}, SET {set}", role.quoted())

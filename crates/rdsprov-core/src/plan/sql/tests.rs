@@ -8,7 +8,10 @@ use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::observed::Grantee;
 use crate::plan::MembershipOption;
 use crate::privilege::{ObjectKind, Privilege, Privileges};
-use crate::probe::{Creator, ExtensionProbe, MembershipRevocation, Probe};
+use crate::probe::{
+    Creator, ExtensionCreation, ExtensionProbe, MembershipRevocation, OwnerMembership, Probe,
+    RevocationScope,
+};
 use crate::secret_id::SecretId;
 use crate::setting::Parameter;
 
@@ -248,12 +251,12 @@ fn memberships_before_and_from_postgresql_16() {
         assert_eq!(grant_membership(&shop, option, major), expected, "{option:?} {major}");
     }
     let (group, member, grantor) = (role("rds_iam"), role("shop"), role("admin"));
-    let revoked = |grantor: Option<&RoleName>, admin_option_only, cascade| {
+    let revoked = |grantor: Option<&RoleName>, scope, cascade| {
         revoke_membership(&MembershipRevocation {
             role: group.clone(),
             member: member.clone(),
             grantor: grantor.cloned(),
-            admin_option_only,
+            scope,
             cascade,
         })
     };
@@ -264,17 +267,17 @@ fn memberships_before_and_from_postgresql_16() {
             r#"GRANT "shop" TO "admin" WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"#,
         ),
         (grant_admin_option(&member, &grantor), r#"GRANT "shop" TO "admin" WITH ADMIN OPTION"#),
-        (revoked(None, false, false), r#"REVOKE "rds_iam" FROM "shop""#),
+        (revoked(None, RevocationScope::Membership, false), r#"REVOKE "rds_iam" FROM "shop""#),
         (
-            revoked(Some(&grantor), false, false),
+            revoked(Some(&grantor), RevocationScope::Membership, false),
             r#"REVOKE "rds_iam" FROM "shop" GRANTED BY "admin""#,
         ),
         (
-            revoked(Some(&grantor), true, false),
+            revoked(Some(&grantor), RevocationScope::AdminOption, false),
             r#"REVOKE ADMIN OPTION FOR "rds_iam" FROM "shop" GRANTED BY "admin""#,
         ),
         (
-            revoked(Some(&grantor), true, true),
+            revoked(Some(&grantor), RevocationScope::AdminOption, true),
             r#"REVOKE ADMIN OPTION FOR "rds_iam" FROM "shop" GRANTED BY "admin" CASCADE"#,
         ),
     ]);
@@ -320,24 +323,21 @@ fn databases_schemas_and_extensions() {
 #[test]
 fn settings_quote_names_and_values() {
     let (shop, admin) = (database("shop"), role("admin"));
-    let set = |role, name: &str, value: &str| {
-        set_parameter(role, &shop, &parameter(name), Some(&value.to_owned()))
+    let set = |name: &str, value: &str| {
+        set_parameter(&admin, &shop, &parameter(name), Some(&value.to_owned()))
     };
     assert_statements(&[
+        (set("Work_Mem", "4MB"), r#"ALTER ROLE "admin" IN DATABASE "shop" SET "work_mem" = '4MB'"#),
         (
-            set(Some(&admin), "Work_Mem", "4MB"),
-            r#"ALTER ROLE "admin" IN DATABASE "shop" SET "work_mem" = '4MB'"#,
+            set("app.tenant", r"it's \"),
+            r#"ALTER ROLE "admin" IN DATABASE "shop" SET "app"."tenant" = E'it''s \\'"#,
         ),
         (
-            set(None, "app.tenant", r"it's \"),
-            r#"ALTER ROLE CURRENT_USER IN DATABASE "shop" SET "app"."tenant" = E'it''s \\'"#,
-        ),
-        (
-            set(Some(&admin), "search_path", r#""$user", App"#),
+            set("search_path", r#""$user", App"#),
             r#"ALTER ROLE "admin" IN DATABASE "shop" SET "search_path" = '$user', 'app'"#,
         ),
         (
-            set_parameter(Some(&admin), &shop, &parameter("work_mem"), None),
+            set_parameter(&admin, &shop, &parameter("work_mem"), None),
             r#"ALTER ROLE "admin" IN DATABASE "shop" RESET "work_mem""#,
         ),
     ]);
@@ -456,21 +456,23 @@ fn schema_usage_is_granted_around_statements() {
 #[test]
 fn probes_are_the_statements_in_question() {
     let (shop, app) = (role("sh\"op"), database("app"));
-    let extensions = |owner: Option<&RoleName>, needs_membership, creators: &[(&str, Creator)]| {
-        let named = |(name, creator): &(&str, _)| (ExtensionName::new_unchecked(*name), *creator);
-        Probe::CreateExtensions(ExtensionProbe {
-            database: app.clone(),
-            schema: owner.map(|_| schema("S")),
-            owner: owner.cloned(),
-            needs_membership,
-            extensions: creators.iter().map(named).collect(),
-        })
+    let probe_of = |schema, creation| {
+        Probe::CreateExtensions(ExtensionProbe { database: app.clone(), schema, creation })
     };
+    let with_owner = |membership, creators: &[(&str, Creator)]| {
+        let named = |(name, creator): &(&str, _)| (ExtensionName::new_unchecked(*name), *creator);
+        let extensions = creators.iter().map(named).collect();
+        let owner = shop.clone();
+        let creation = ExtensionCreation::WithOwner { owner, membership, extensions };
+        probe_of(Some(schema("S")), creation)
+    };
+    let by_administrator =
+        ExtensionCreation::ByAdministrator(vec![ExtensionName::new_unchecked("citext")]);
     let revocation = MembershipRevocation {
         role: role("rds_iam"),
         member: shop.clone(),
         grantor: None,
-        admin_option_only: true,
+        scope: RevocationScope::AdminOption,
         cascade: false,
     };
     for (question, major, expected) in [
@@ -486,6 +488,11 @@ fn probes_are_the_statements_in_question() {
             r#"ALTER ROLE CURRENT_USER IN DATABASE "platform" SET "work_mem" = 'it''s'"#,
         ),
         (
+            Probe::SetParameter { parameter: parameter("app.tenant"), value: r"it's \".to_owned() },
+            16,
+            r#"ALTER ROLE CURRENT_USER IN DATABASE "platform" SET "app"."tenant" = E'it''s \\'"#,
+        ),
+        (
             Probe::ResetParameter {
                 parameter: parameter("work_mem"),
                 role: shop.clone(),
@@ -495,19 +502,27 @@ fn probes_are_the_statements_in_question() {
             r#"ALTER ROLE "sh""op" IN DATABASE "app" RESET "work_mem""#,
         ),
         (
-            extensions(None, false, &[("citext", Creator::Administrator)]),
+            probe_of(None, by_administrator),
             16,
             r#"SET LOCAL search_path TO information_schema; CREATE EXTENSION "citext" CASCADE"#,
         ),
         (
-            extensions(Some(&shop), true, &[("a", Creator::Owner), ("b", Creator::Administrator)]),
+            with_owner(
+                OwnerMembership::Temporary,
+                &[("a", Creator::Owner), ("b", Creator::Administrator)],
+            ),
             16,
             r#"SET LOCAL search_path TO "S", information_schema; GRANT "sh""op" TO CURRENT_USER WITH INHERIT FALSE, SET TRUE; SET LOCAL ROLE "sh""op"; CREATE EXTENSION "a" CASCADE; RESET ROLE; CREATE EXTENSION "b" CASCADE"#,
         ),
         (
-            extensions(Some(&shop), true, &[("a", Creator::Administrator)]),
+            with_owner(OwnerMembership::Temporary, &[("a", Creator::Administrator)]),
             15,
             r#"SET LOCAL search_path TO "S", information_schema; GRANT "sh""op" TO CURRENT_USER; CREATE EXTENSION "a" CASCADE"#,
+        ),
+        (
+            with_owner(OwnerMembership::Held, &[("a", Creator::Owner)]),
+            16,
+            r#"SET LOCAL search_path TO "S", information_schema; SET LOCAL ROLE "sh""op"; CREATE EXTENSION "a" CASCADE; RESET ROLE"#,
         ),
     ] {
         assert_eq!(probe(&question, &database("platform"), major), expected);
