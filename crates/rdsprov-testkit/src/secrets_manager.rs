@@ -5,12 +5,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_secretsmanager::primitives::Blob;
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use tokio::runtime::{Builder, Runtime};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::{Value, json};
+use ureq::Agent;
 
 use crate::packages::install_python_packages;
 use crate::{Error, cache, io_error, scrub_environment};
@@ -23,8 +20,7 @@ const REGION: &str = "eu-west-2";
 pub struct SecretsManager {
     process: Child,
     port: u16,
-    runtime: Runtime,
-    client: Client,
+    agent: Agent,
 }
 
 /// The Python program that starts moto's server.
@@ -71,22 +67,40 @@ impl SecretsManager {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(io_error("cannot start a runtime"))?;
         // The server is on loopback, so that proxies in the caller's environment must not be used.
-        let direct = aws_smithy_http_client::Builder::new().build_with_connector_fn(|_, _| {
-            Connector::builder().proxy_config(ProxyConfig::disabled()).build_http()
-        });
-        let config = aws_sdk_secretsmanager::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .http_client(direct)
-            .region(Region::new(REGION))
-            .endpoint_url(format!("http://127.0.0.1:{port}"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test kit"))
-            .build();
-        Ok(Self { process, port, runtime, client: Client::from_conf(config) })
+        let direct = Agent::config_builder().proxy(None).http_status_as_error(false).build();
+        Ok(Self { process, port, agent: direct.into() })
+    }
+
+    /// Calls an operation of the API of Secrets Manager, and returns the response.
+    fn call(&self, operation: &str, request: &Value) -> Result<Value, Error> {
+        let failed =
+            |output| Error::Program { program: format!("moto_server {operation}"), output };
+        // moto reads the region from the signature and does not verify it.
+        let signature = format!(
+            "AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/secretsmanager/aws4_request, \
+             SignedHeaders=host, Signature=0"
+        );
+        let mut response = self
+            .agent
+            .post(format!("http://127.0.0.1:{}/", self.port))
+            .header("Content-Type", "application/x-amz-json-1.1")
+            .header("X-Amz-Target", format!("secretsmanager.{operation}"))
+            .header("Authorization", signature)
+            .send(request.to_string())
+            .map_err(|error| failed(error.to_string()))?;
+        let body = response.body_mut().read_to_string();
+        let body = body.map_err(|error| failed(error.to_string()))?;
+        if !response.status().is_success() {
+            return Err(failed(body));
+        }
+        serde_json::from_str(&body).map_err(|error| failed(format!("{error}: {body}")))
+    }
+
+    fn value(&self, request: &Value) -> Result<(String, String), Error> {
+        let response = self.call("GetSecretValue", request)?;
+        let text = |key: &str| response[key].as_str().unwrap_or_default().to_owned();
+        Ok((text("VersionId"), text("SecretString")))
     }
 
     /// Returns the environment variables that direct a program to this Secrets Manager.
@@ -104,12 +118,10 @@ impl SecretsManager {
     /// # Errors
     /// Returns the error of the service.
     pub fn put(&self, id: &str, text: &str) -> Result<(), Error> {
-        let created = self.client.create_secret().name(id).secret_string(text);
-        if self.runtime.block_on(created.send()).is_ok() {
+        if self.call("CreateSecret", &json!({"Name": id, "SecretString": text})).is_ok() {
             return Ok(());
         }
-        let version = self.client.put_secret_value().secret_id(id).secret_string(text);
-        self.runtime.block_on(version.send()).map(drop).map_err(service_error)
+        self.call("PutSecretValue", &json!({"SecretId": id, "SecretString": text})).map(drop)
     }
 
     /// Adds a version with the stage `AWSPENDING`.
@@ -117,9 +129,9 @@ impl SecretsManager {
     /// # Errors
     /// Returns the error of the service.
     pub fn put_pending(&self, id: &str, text: &str) -> Result<(), Error> {
-        let version = self.client.put_secret_value().secret_id(id).secret_string(text);
-        let pending = version.version_stages("AWSPENDING");
-        self.runtime.block_on(pending.send()).map(drop).map_err(service_error)
+        let version =
+            json!({"SecretId": id, "SecretString": text, "VersionStages": ["AWSPENDING"]});
+        self.call("PutSecretValue", &version).map(drop)
     }
 
     /// Creates a secret without a value.
@@ -127,8 +139,7 @@ impl SecretsManager {
     /// # Errors
     /// Returns the error of the service.
     pub fn put_without_value(&self, id: &str) -> Result<(), Error> {
-        let created = self.client.create_secret().name(id);
-        self.runtime.block_on(created.send()).map(drop).map_err(service_error)
+        self.call("CreateSecret", &json!({"Name": id})).map(drop)
     }
 
     /// Returns the id of the version that has the stage `AWSCURRENT`.
@@ -136,9 +147,7 @@ impl SecretsManager {
     /// # Errors
     /// Returns the error of the service.
     pub fn version(&self, id: &str) -> Result<String, Error> {
-        let value = self.client.get_secret_value().secret_id(id);
-        let value = self.runtime.block_on(value.send()).map_err(service_error)?;
-        Ok(value.version_id().unwrap_or_default().to_owned())
+        self.value(&json!({"SecretId": id})).map(|(version, _)| version)
     }
 
     /// Returns the text of the version that has the stage `AWSCURRENT`.
@@ -146,9 +155,7 @@ impl SecretsManager {
     /// # Errors
     /// Returns the error of the service.
     pub fn get(&self, id: &str) -> Result<String, Error> {
-        let value = self.client.get_secret_value().secret_id(id);
-        let value = self.runtime.block_on(value.send()).map_err(service_error)?;
-        Ok(value.secret_string().unwrap_or_default().to_owned())
+        self.value(&json!({"SecretId": id})).map(|(_, text)| text)
     }
 
     /// Returns the id and text of the version that has `stage`, or `None` if no version has it.
@@ -156,14 +163,15 @@ impl SecretsManager {
     /// # Errors
     /// Returns the error of the service.
     pub fn at_stage(&self, id: &str, stage: &str) -> Result<Option<(String, String)>, Error> {
-        let described = self.client.describe_secret().secret_id(id);
-        let described = self.runtime.block_on(described.send()).map_err(service_error)?;
-        let stages = described.version_ids_to_stages().into_iter().flatten();
-        let mut with_stage = stages.filter(|(_, stages)| stages.iter().any(|one| one == stage));
-        let Some((version, _)) = with_stage.next() else { return Ok(None) };
-        let value = self.client.get_secret_value().secret_id(id).version_id(version);
-        let value = self.runtime.block_on(value.send()).map_err(service_error)?;
-        Ok(Some((version.clone(), value.secret_string().unwrap_or_default().to_owned())))
+        let described = self.call("DescribeSecret", &json!({"SecretId": id}))?;
+        let mut versions = described["VersionIdsToStages"].as_object().into_iter().flatten();
+        let has_stage = |stages: &Value| {
+            stages.as_array().is_some_and(|stages| stages.iter().any(|one| one == stage))
+        };
+        let Some((version, _)) = versions.find(|(_, stages)| has_stage(stages)) else {
+            return Ok(None);
+        };
+        self.value(&json!({"SecretId": id, "VersionId": version})).map(Some)
     }
 
     /// Creates a secret with a binary value.
@@ -171,8 +179,8 @@ impl SecretsManager {
     /// # Errors
     /// Returns the error of the service.
     pub fn put_binary(&self, id: &str, bytes: &[u8]) -> Result<(), Error> {
-        let created = self.client.create_secret().name(id).secret_binary(Blob::new(bytes));
-        self.runtime.block_on(created.send()).map(drop).map_err(service_error)
+        let binary = BASE64_STANDARD.encode(bytes);
+        self.call("CreateSecret", &json!({"Name": id, "SecretBinary": binary})).map(drop)
     }
 
     /// Schedules the deletion of a secret.
@@ -180,8 +188,7 @@ impl SecretsManager {
     /// # Errors
     /// Returns the error of the service.
     pub fn delete(&self, id: &str) -> Result<(), Error> {
-        let deleted = self.client.delete_secret().secret_id(id);
-        self.runtime.block_on(deleted.send()).map(drop).map_err(service_error)
+        self.call("DeleteSecret", &json!({"SecretId": id})).map(drop)
     }
 }
 
@@ -195,16 +202,6 @@ pub fn environment(endpoint: &str) -> Vec<(&'static str, String)> {
         ("AWS_REGION", REGION.to_owned()),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
     ]
-}
-
-fn service_error(error: impl std::error::Error) -> Error {
-    let mut output = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        output = format!("{output}: {cause}");
-        source = cause.source();
-    }
-    Error::Program { program: "moto_server".to_owned(), output }
 }
 
 impl Drop for SecretsManager {
