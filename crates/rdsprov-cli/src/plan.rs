@@ -31,7 +31,7 @@ pub async fn check(options: &CheckArgs) -> Result<Exit, CliError> {
     let plan = print_plan(common, server, output.format, false, None).await?;
     Ok(if !plan.refusals.is_empty() {
         Exit::Refused
-    } else if plan.is_empty() {
+    } else if plan.is_as_declared() {
         Exit::Done
     } else {
         Exit::Pending

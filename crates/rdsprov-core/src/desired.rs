@@ -16,6 +16,7 @@ use crate::name::{
 use crate::privilege::{self, AccessLevel, Privileges};
 use crate::secret_id::{SecretId, Stage, TemplateError, Templates};
 use crate::setting::Parameter;
+use crate::valid_until::ValidUntil;
 
 /// How a role authenticates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,6 +52,9 @@ pub struct Role {
     pub create_role: bool,
     /// The `CONNECTION LIMIT` of the role; -1 means no limit.
     pub connection_limit: i32,
+    /// The time at which the password of the role expires; `None` means never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<ValidUntil>,
     /// Whether an existing role of this name that is not managed is adopted.
     pub adoption: Adoption,
     /// The other secrets that the applications of this role read. They must
@@ -182,6 +186,7 @@ impl Desired {
                 create_database: app.createdb,
                 create_role: false,
                 connection_limit: app.connection_limit,
+                valid_until: app.valid_until,
                 adoption: Adoption::Refused,
                 other_secrets: BTreeMap::new(),
                 plugin_databases: BTreeSet::new(),
@@ -262,6 +267,7 @@ impl Desired {
             create_database: true,
             create_role: true,
             connection_limit: -1,
+            valid_until: None,
             adoption,
             other_secrets: BTreeMap::new(),
             plugin_databases: BTreeSet::new(),

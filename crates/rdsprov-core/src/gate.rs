@@ -186,7 +186,8 @@ impl Policy {
     }
 
     /// Checks that a plan may be applied: that it is approved, and that each of its hazards is
-    /// allowed. [`Hazard::ResetsPassword`] is always allowed. An empty plan passes.
+    /// allowed. [`Hazard::ResetsPassword`] is always allowed, and [`Hazard::MovesDatabase`] must be
+    /// allowed in every environment. An empty plan passes.
     ///
     /// # Errors
     /// Returns the first gate that does not allow it, and [`GateError::OtherEnvironment`] if the
@@ -227,13 +228,14 @@ impl Policy {
             | (ApprovalPolicy::Required, Approval::AnyPlan | Approval::Digest(_))
             | (ApprovalPolicy::Plan, Approval::Digest(_)) => {}
         }
-        if self.allows_all_hazards() {
-            return Ok(());
-        }
         let missing: Vec<Hazard> = plan
             .hazards()
             .into_iter()
-            .filter(|hazard| *hazard != Hazard::ResetsPassword && !allowed.contains(hazard))
+            .filter(|hazard| !allowed.contains(hazard))
+            .filter(|hazard| {
+                hazard.must_always_be_allowed()
+                    || !self.allows_all_hazards() && *hazard != Hazard::ResetsPassword
+            })
             .collect();
         if missing.is_empty() {
             Ok(())

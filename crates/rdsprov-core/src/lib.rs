@@ -146,6 +146,7 @@ pub mod session;
 pub mod setting;
 pub mod step_result;
 mod text;
+pub mod valid_until;
 
 pub use definitions::Definitions;
 pub use desired::Desired;

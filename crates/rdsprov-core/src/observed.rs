@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::marker::{Marker, UNFINISHED};
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
@@ -156,7 +156,8 @@ pub struct Role {
     pub bypass_rls: bool,
     /// The `CONNECTION LIMIT` of the role; -1 means no limit.
     pub connection_limit: i32,
-    /// The time of `VALID UNTIL`; `None` if the password does not expire.
+    /// The time of `VALID UNTIL` in the format of RFC 3339, or `-infinity`; `None` if the password
+    /// does not expire.
     pub valid_until: Option<String>,
     /// Whether `VALID UNTIL` is in the past. The server then rejects each password with 28P01.
     #[serde(default)]
@@ -183,6 +184,40 @@ fn yes() -> bool {
 
 fn no_limit() -> i32 {
     -1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// The character in place of each byte of a name or comment that is not valid UTF-8. A declared name
+/// cannot contain it.
+pub const UNDECODABLE: char = '\u{1a}';
+
+/// Reads settings as a map, or as the list of `name=value` that the catalog contains.
+fn settings<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<RoleName, BTreeMap<Parameter, String>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Settings {
+        Map(BTreeMap<Parameter, String>),
+        List(Vec<String>),
+    }
+    let by_role: BTreeMap<RoleName, Settings> = BTreeMap::deserialize(deserializer)?;
+    let parsed = by_role.into_iter().map(|(role, settings)| {
+        let settings = match settings {
+            Settings::Map(map) => map,
+            Settings::List(list) => list
+                .iter()
+                .filter_map(|setting| setting.split_once('='))
+                .map(|(name, value)| (Parameter::from_catalog(name), value.to_owned()))
+                .collect(),
+        };
+        (role, settings)
+    });
+    Ok(parsed.collect())
 }
 
 /// A group of relations in one schema that have the same owner, kind and ACL.
@@ -327,6 +362,12 @@ pub struct OwnershipTransfer {
     pub administrator_objects: Vec<OwnedObject>,
 }
 
+impl OwnershipTransfer {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Default privileges: the grants that PostgreSQL adds to objects that `role` creates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DefaultPrivileges {
@@ -353,9 +394,13 @@ pub struct Contents {
     /// The installed extensions with their owners.
     #[serde(default)]
     pub extensions: BTreeMap<ExtensionName, RoleName>,
-    /// The objects of declared roles and orphans that do not own the database.
+    /// The objects of declared roles, orphans and the administrator that do not own the database.
     #[serde(default)]
     pub owned: Vec<Owned>,
+    /// The objects of the administrator in the schemas of the owner entry, if another role owns the
+    /// database and the administrator is not one of its creators.
+    #[serde(default, skip_serializing_if = "OwnershipTransfer::is_empty")]
+    pub objects_of_administrator: OwnershipTransfer,
     /// The objects of the current owner; empty unless the database gets another owner.
     #[serde(default)]
     pub ownership_transfer: OwnershipTransfer,
@@ -405,8 +450,12 @@ pub struct Database {
     /// The comment of the database (`COMMENT ON DATABASE`), which can contain a marker.
     pub comment: Option<String>,
     /// The settings of roles in the database (`ALTER ROLE … IN DATABASE … SET`).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "settings")]
     pub settings: BTreeMap<RoleName, BTreeMap<Parameter, String>>,
+    /// Whether somebody has made the database read-only: `ALTER DATABASE … SET
+    /// default_transaction_read_only = on`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub read_only: bool,
     /// The error that prevented the observation of the contents, although `connectable` is true.
     #[serde(default)]
     pub unreachable: Option<String>,

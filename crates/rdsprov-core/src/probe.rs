@@ -15,6 +15,11 @@ use crate::setting::Parameter;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Probe {
+    /// Creates a role.
+    CreateRole,
+    /// Creates a database from a template that does not exist: PostgreSQL checks the permission
+    /// first. `CREATE DATABASE` cannot be executed in a transaction.
+    CreateDatabase,
     /// Grants the role to the administrator. The administrator may then alter and grant the role.
     GrantRole(RoleName),
     /// Revokes a membership that another role granted.
@@ -118,7 +123,9 @@ impl Probe {
     pub fn database(&self) -> Option<&DatabaseName> {
         match self {
             Self::CreateExtensions(probe) => Some(&probe.database),
-            Self::GrantRole(_)
+            Self::CreateRole
+            | Self::CreateDatabase
+            | Self::GrantRole(_)
             | Self::RevokeMembership(_)
             | Self::SetParameter { .. }
             | Self::ResetParameter { .. } => None,

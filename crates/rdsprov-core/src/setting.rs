@@ -58,6 +58,11 @@ impl Parameter {
         }
     }
 
+    /// Returns a parameter that the catalogs contain.
+    pub(crate) fn from_catalog(name: &str) -> Self {
+        Self(name.to_ascii_lowercase())
+    }
+
     /// Returns the name as SQL text, with each part between dots quoted.
     #[must_use]
     pub fn quoted(&self) -> String {

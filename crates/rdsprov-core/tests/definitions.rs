@@ -262,6 +262,7 @@ fn as_definitions(read: &Value) -> Value {
             "secret": entry["secret"],
             "createdb": or(of_role("createdb"), json!(false)),
             "connection_limit": or(of_role("connection_limit"), json!(-1)),
+            "valid_until": of_role("valid_until"),
             "settings": settings,
             "creators": or(own("creators"), json!([])),
             "plugin_databases": or(own("plugin_databases"), json!([])),

@@ -77,7 +77,7 @@ pub fn check(
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
     let plan = observe_and_plan(definitions, &keywords)?.plan;
     if plan.refusals.is_empty() {
-        Ok(plan.is_empty())
+        Ok(plan.is_as_declared())
     } else {
         Err(errors::to_exception(py, &session::Error::Refused(plan.refusals)))
     }

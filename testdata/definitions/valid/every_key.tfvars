@@ -9,6 +9,7 @@ application_databases = {
     secret           = "teams/backstage"
     createdb         = true
     connection_limit = 20
+    valid_until      = "2027-01-31T00:00:00Z"
     settings         = { statement_timeout = "30s", search_path = "catalog, public" }
     creators         = ["flyway"]
     plugin_databases = ["backstage_plugin_*"]

@@ -29,12 +29,15 @@ pub(super) const PASSWORD_CHECKS: [Described; 3] = [
     ("always-set", "Do not check; set every password in every run"),
 ];
 
-pub(super) const HAZARDS: [Described; 5] = [
+pub(super) const HAZARDS: [Described; 8] = [
     ("revokes_access", "A role loses a privilege, an attribute or a membership"),
     ("changes_owner", "A database or schema gets another owner"),
     ("resets_password", "A password that worked stops working"),
     ("adopts", "A role or database that was not managed becomes managed"),
     ("closes_to_public", "PUBLIC loses its privileges on a database"),
+    ("widens_access", "A role that is adopted gets more access, or a locked role may log in again"),
+    ("reopens_database", "A database that did not allow connections allows them again"),
+    ("moves_database", "An application gets a new database, and leaves its data in the old one"),
 ];
 
 pub(super) const DOCUMENTS: [Described; 5] = [

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod access;
+mod bystanders;
 mod canary;
 mod definitions;
 mod delegate;
@@ -11,6 +12,7 @@ mod extensions;
 mod failures;
 mod fixture;
 mod guardrails;
+mod hazards;
 mod iam;
 mod ledger;
 mod ownership;

@@ -14,6 +14,7 @@ use crate::name::{
 };
 use crate::privilege::AccessLevel;
 use crate::setting::Parameter;
+use crate::valid_until::ValidUntil;
 
 /// One application: a role in one database, with its access level and its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -38,6 +39,8 @@ pub struct Application {
     pub createdb: bool,
     /// The `CONNECTION LIMIT` of the role; -1 means no limit.
     pub connection_limit: i32,
+    /// The time at which the password of the role expires; `None` means never.
+    pub valid_until: Option<ValidUntil>,
     /// The values for `ALTER ROLE … IN DATABASE … SET`, by parameter.
     pub settings: BTreeMap<Parameter, String>,
     /// Roles, in addition to the owner, whose future objects in the database get the same grants.

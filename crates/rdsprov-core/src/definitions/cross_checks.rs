@@ -12,7 +12,7 @@ use crate::privilege::AccessLevel;
 /// The optional keys that each entry sets itself, without the defaults.
 pub type ExplicitKeys = BTreeMap<ApplicationName, Defaults>;
 
-/// Copies `auth`, `createdb` and `connection_limit` to all entries of the same role.
+/// Copies `auth`, `createdb`, `connection_limit` and `valid_until` to all entries of the same role.
 ///
 /// These keys concern the role in all its databases, so that setting them in one entry is enough.
 pub fn propagate_role_keys(definitions: &mut Definitions, explicit: &ExplicitKeys) {
@@ -23,6 +23,7 @@ pub fn propagate_role_keys(definitions: &mut Definitions, explicit: &ExplicitKey
         role.auth = role.auth.or(keys.auth);
         role.createdb = role.createdb.or(keys.createdb);
         role.connection_limit = role.connection_limit.or(keys.connection_limit);
+        role.valid_until = role.valid_until.or(keys.valid_until);
     }
     for application in definitions.applications.values_mut() {
         let Some(role) = roles.get(&application.username) else { continue };
@@ -30,6 +31,7 @@ pub fn propagate_role_keys(definitions: &mut Definitions, explicit: &ExplicitKey
         application.createdb = role.createdb.unwrap_or(application.createdb);
         application.connection_limit =
             role.connection_limit.unwrap_or(application.connection_limit);
+        application.valid_until = role.valid_until.or(application.valid_until);
     }
 }
 
@@ -103,6 +105,11 @@ pub fn cross_check(
         compare(
             "connection_limit",
             |explicit| explicit.connection_limit.map(|value| value.to_string()),
+            "",
+        );
+        compare(
+            "valid_until",
+            |explicit| explicit.valid_until.map(|time| format!("\"{time}\"")),
             "",
         );
         if same_user

@@ -8,6 +8,7 @@ use super::Auth;
 use crate::name::{DatabasePattern, ExtensionName, NameError, RoleName, SchemaName};
 use crate::privilege::AccessLevel;
 use crate::setting::Parameter;
+use crate::valid_until::ValidUntil;
 
 /// Values for the optional keys of an application; `None` means not set.
 ///
@@ -26,6 +27,7 @@ pub struct Defaults {
     pub createdb: Option<bool>,
     #[serde(deserialize_with = "connection_limit")]
     pub connection_limit: Option<i32>,
+    pub valid_until: Option<ValidUntil>,
     #[serde(deserialize_with = "settings")]
     pub settings: Option<BTreeMap<Parameter, String>>,
     #[serde(deserialize_with = "names")]
@@ -57,6 +59,7 @@ impl Defaults {
             auth: self.auth.or(other.auth),
             createdb: self.createdb.or(other.createdb),
             connection_limit: self.connection_limit.or(other.connection_limit),
+            valid_until: self.valid_until.or(other.valid_until),
             settings: self.settings.or_else(|| other.settings.clone()),
             creators: self.creators.or_else(|| other.creators.clone()),
             plugin_databases: self.plugin_databases.or_else(|| other.plugin_databases.clone()),

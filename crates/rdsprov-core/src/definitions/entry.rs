@@ -13,9 +13,10 @@ use crate::name::{
 };
 use crate::privilege::AccessLevel;
 use crate::setting::Parameter;
+use crate::valid_until::ValidUntil;
 
 /// The keys of an application, in the order of `docs/reference.md`.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 14] = [
     "database_name",
     "username",
     "access_level",
@@ -25,6 +26,7 @@ pub const KEYS: [&str; 13] = [
     "secret",
     "createdb",
     "connection_limit",
+    "valid_until",
     "settings",
     "creators",
     "plugin_databases",
@@ -108,6 +110,7 @@ pub fn application(
         secret,
         createdb: all.createdb.unwrap_or(false),
         connection_limit: all.connection_limit.unwrap_or(-1),
+        valid_until: all.valid_until,
         settings: all.settings.unwrap_or_default(),
         creators: all.creators.unwrap_or_default(),
         plugin_databases: all.plugin_databases.unwrap_or_default(),
@@ -136,6 +139,7 @@ fn read_explicit_keys(file: &mut File<'_>, entry: &Entries<'_>) -> Defaults {
         ),
         createdb: flag(file, "createdb"),
         connection_limit: connection_limit(file, entry),
+        valid_until: valid_until(file, entry),
         settings: settings(file, entry),
         creators: names(file, entry, "creators", RoleName::new),
         plugin_databases: names(file, entry, "plugin_databases", DatabasePattern::new),
@@ -226,6 +230,18 @@ fn connection_limit(file: &mut File<'_>, entry: &Entries<'_>) -> Option<i32> {
         file.error(&node.span, ErrorCode::InvalidValue, message, hint);
     }
     limit
+}
+
+fn valid_until(file: &mut File<'_>, entry: &Entries<'_>) -> Option<ValidUntil> {
+    let (_, node) = given(entry, "valid_until")?;
+    let text = file.string("valid_until", node)?;
+    ValidUntil::new(text)
+        .map_err(|error| {
+            let message = format!("`valid_until` is {error}");
+            let hint = "write it as \"2027-01-31T00:00:00Z\"";
+            file.error(&node.span, ErrorCode::InvalidValue, message, hint);
+        })
+        .ok()
 }
 
 fn settings(file: &mut File<'_>, entry: &Entries<'_>) -> Option<BTreeMap<Parameter, String>> {

@@ -4,16 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt as _, stream};
-
 use super::connection::AdminConnection;
 use super::error::RunError;
 use crate::access_report::{AccessReport, DatabaseAccess};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::server::connect::Endpoint;
+use crate::server::databases::in_each;
 use crate::server::observe::observe_shared;
-use crate::server::snapshot::{CONNECTIONS, ObserveError, Snapshot};
+use crate::server::snapshot::{ObserveError, Snapshot};
 
 const ACCESS_REPORT: &str = include_str!("../server/queries/access_report.sql");
 
@@ -42,17 +41,10 @@ impl AdminConnection {
         let databases = AccessReport::managed_databases(desired, &observed)
             .into_iter()
             .filter(|name| query.database.as_ref().is_none_or(|wanted| wanted == name));
-        let observed_databases: Vec<(DatabaseName, Result<DatabaseAccess, ObserveError>)> =
-            stream::iter(databases)
-                .map(async |name| {
-                    let access = database_access(&self.admin, &name, query.role.as_ref()).await;
-                    (name, access)
-                })
-                .buffered(CONNECTIONS)
-                .collect()
-                .await;
+        let role = query.role.as_ref();
+        let read = async |name: &DatabaseName| database_access(&self.admin, name, role).await;
         let mut access = BTreeMap::new();
-        for (name, result) in observed_databases {
+        for (name, result) in in_each(databases, read).await {
             let result = match result {
                 Ok(database) => Ok(database),
                 Err(ObserveError::Connect(error)) => Err(error.to_string()),

@@ -136,7 +136,7 @@ impl Provisioner {
             };
             for one in probes {
                 let text = probe_statements(&one, &observed.admin_database, observed.major());
-                let result = probe(session, &text).await?;
+                let result = probe(session, &one, &text).await?;
                 observed.probe_results.insert(one, result);
             }
         }

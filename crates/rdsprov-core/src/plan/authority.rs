@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::MembershipOption;
+use super::sql::RoleAttribute;
 use crate::desired::Desired;
 use crate::name::RoleName;
 use crate::observed::{self, Observed};
@@ -17,6 +18,22 @@ pub(super) enum Permission {
     Denied(String),
     /// The catalogs do not show it, and the probe was not executed yet.
     Unknown(Probe),
+}
+
+/// An attribute that the administrator needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AdministratorAttribute {
+    CreateRole,
+    CreateDatabase,
+}
+
+impl AdministratorAttribute {
+    pub fn sql(self) -> RoleAttribute {
+        match self {
+            Self::CreateRole => RoleAttribute::CreateRole(true),
+            Self::CreateDatabase => RoleAttribute::CreateDatabase(true),
+        }
+    }
 }
 
 /// The two states, as far as they decide what the administrator may do.
@@ -128,6 +145,23 @@ impl Authority<'_> {
             Permission::Allowed
         } else {
             self.if_server_allows(Probe::GrantRole(role.clone()))
+        }
+    }
+
+    /// Returns whether the administrator has an attribute. RDS may allow to members of `rds_superuser`
+    /// what the attribute allows: then a probe decides.
+    pub fn has_attribute(&self, attribute: AdministratorAttribute) -> Permission {
+        let administrator = &self.observed.administrator;
+        let (held, probe) = match attribute {
+            AdministratorAttribute::CreateRole => (administrator.create_role, Probe::CreateRole),
+            AdministratorAttribute::CreateDatabase => {
+                (administrator.create_database, Probe::CreateDatabase)
+            }
+        };
+        if administrator.superuser || held {
+            Permission::Allowed
+        } else {
+            self.if_server_allows(probe)
         }
     }
 

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::authority::AdministratorAttribute;
 use super::databases::DatabaseStatus;
 use super::orphans;
 use super::planner::Planner;
+use super::{Executor, RefusalKind, sql, widening};
 use super::{Plan, PlannedApplication, Scope, SecretFindings, Step, Transaction};
 use crate::desired::{self, Desired};
-use crate::name::DatabaseName;
+use crate::name::{DatabaseName, RoleName};
 use crate::observed::{self, Contents, Observed};
 use crate::probe::Probe;
 
@@ -54,6 +56,7 @@ impl Plan {
         let mut transactions: Vec<Transaction> = cluster.into_iter().collect();
         transactions.extend(changes.new_databases);
         transactions.extend(changes.inside);
+        widening::mark(&mut transactions);
         let mut plan = planner.into_plan(transactions);
         plan.orphaned = orphans::orphans(desired, observed);
         plan.undeclared = orphans::undeclared(desired, observed);
@@ -129,6 +132,11 @@ impl<'a> Planner<'a> {
         changes: &mut Changes,
     ) {
         let changes_owner = database.owner.as_ref().is_some_and(|owner| *owner != seen.owner);
+        if changes_owner
+            && !self.require(AdministratorAttribute::CreateDatabase, &database.application)
+        {
+            return;
+        }
         let mut own = Vec::new();
         match &seen.contents {
             None if changes_owner => {
@@ -137,13 +145,10 @@ impl<'a> Planner<'a> {
             _ => self.database_attributes(name, database, seen, &mut own),
         }
         let mut steps = Vec::new();
-        let first = if changes_owner && seen.contents.is_some() {
-            &mut steps
-        } else {
-            &mut changes.cluster
-        };
+        let mut shared = Vec::new();
+        let first = if changes_owner && seen.contents.is_some() { &mut steps } else { &mut shared };
         first.append(&mut own);
-        self.settings(name, database, &seen.settings, &mut changes.cluster);
+        self.settings(name, database, &seen.settings, &mut shared);
         match &seen.contents {
             Some(contents) => {
                 steps.extend(self.database_contents(name, database, &seen.owner, contents))
@@ -152,6 +157,25 @@ impl<'a> Planner<'a> {
                 "the contents of database {name}: the administrator may not connect to it yet"
             )),
         }
+        if seen.read_only && !(shared.is_empty() && steps.is_empty()) {
+            self.refuse_read_only(name, database, &seen.owner);
+            return;
+        }
+        changes.cluster.append(&mut shared);
         changes.inside.extend(self.transaction(Scope::Database(name.clone()), steps));
+    }
+
+    fn refuse_read_only(
+        &mut self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        owner: &RoleName,
+    ) {
+        self.refuse_with_fix(
+            &database.application,
+            RefusalKind::DatabaseReadOnly { database: name.clone() },
+            Executor::Role(owner.clone()),
+            sql::end_read_only(name),
+        );
     }
 }

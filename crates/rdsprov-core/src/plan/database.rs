@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::database_planner::{DatabasePlanner, Existence};
-use super::ownership::with_new_owner;
+use super::ownership::{with_new_owner, without_objects_of_administrator};
 use super::planner::Planner;
 use super::schemas::default_contents;
 use super::sql::GrantTarget;
@@ -42,6 +42,16 @@ impl Planner<'_> {
     ) -> Vec<Step> {
         let owner = database.owner.as_ref().unwrap_or(present_owner);
         let inside = DatabasePlanner::new(self, name, database, owner, Existence::Present);
+        let contents_then;
+        let contents = match database.owner_schemas() {
+            Some(schemas) if inside.transfers_objects_of_administrator(contents) => {
+                let administrator = &inside.planner.observed.administrator.name;
+                contents_then =
+                    without_objects_of_administrator(contents, administrator, owner, schemas);
+                &contents_then
+            }
+            _ => contents,
+        };
         if owner == present_owner {
             return inside.compare(contents, None);
         }
@@ -85,6 +95,7 @@ impl DatabasePlanner<'_, '_> {
         for (schema_name, schema) in transferred {
             self.schema(schema_name, schema);
         }
+        self.transfer_objects_of_administrator(contents);
         for (schema_name, schema) in &contents.schemas {
             self.schemas_in_scope = vec![self.resolve_schema(schema_name, schema)];
             self.relations(schema_name, &schema.relations);

@@ -1,9 +1,11 @@
 //! Plans database creation, ownership and `CONNECT` privileges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::{self, AclDiff, DeclaredAcl, with_owner};
+use super::authority::AdministratorAttribute;
 use super::blocked::AclContext;
+use super::locked_out::ClosedDatabase;
 use super::planner::{Adoptable, Planner};
 use super::sql::{self, GrantTarget};
 use super::words::{granted_words, revoked, revoked_words};
@@ -167,6 +169,9 @@ impl<'a> Planner<'a> {
         // If the administrator cannot act as the owner, the role is already
         // refused with the reason.
         self.act_as(owner)?;
+        if !self.require(AdministratorAttribute::CreateDatabase, application) {
+            return None;
+        }
         let target = GrantTarget::Database(name.clone());
         // Other programs may have changed a database that an interrupted run created.
         let comment = unfinished.and_then(|seen| seen.comment.clone());
@@ -175,13 +180,18 @@ impl<'a> Planner<'a> {
         let step = |action, application: &ApplicationName, role: &RoleName, summary, statements| {
             Step::new(action, application, summary, statements).for_role(role).in_database(name)
         };
-        let mut steps = vec![step(
+        let left = self.database_left_by(application);
+        let moves = left.map(|left| {
+            format!("; application {application} leaves database {left} with its data")
+        });
+        let created = step(
             Action::CreateDatabase,
             application,
             owner,
-            format!("database {name}, closed to PUBLIC"),
+            format!("database {name}, closed to PUBLIC{}", moves.unwrap_or_default()),
             vec![sql::close_database(name), marker],
-        )];
+        );
+        let mut steps = vec![created.with_hazards(left.map(|_| Hazard::MovesDatabase))];
         let acl = unfinished.map_or(&[] as &[_], |seen| &seen.acl);
         let wanted = database.privileges();
         let managed = |role: &RoleName| self.desired.roles.contains_key(role);
@@ -215,6 +225,18 @@ impl<'a> Planner<'a> {
         Some(transaction)
     }
 
+    /// Returns the managed database that an application had and that no application declares now.
+    fn database_left_by(&self, application: &ApplicationName) -> Option<&'a DatabaseName> {
+        let observed = self.observed;
+        let left = observed.databases.iter().find(|(name, seen)| {
+            let marker = seen.marker();
+            self.is_marked_as(marker.as_ref(), name.as_str())
+                && marker.is_some_and(|marker| marker.application == application.as_str())
+                && !self.desired.databases.contains_key(*name)
+        });
+        left.map(|(name, _)| name)
+    }
+
     /// Plans the owner, marker and ACL of an existing database.
     pub(super) fn database_attributes(
         &mut self,
@@ -231,6 +253,16 @@ impl<'a> Planner<'a> {
             acl = with_owner(&acl, &seen.owner, owner);
         }
         let Some(execute_as) = self.act_as(owner) else { return };
+        let rewrites_comment = seen.marker().is_none_or(|one| one.name != name.as_str());
+        if rewrites_comment
+            && self.refuse_undecodable(
+                application,
+                format!("database {name}"),
+                seen.comment.as_ref(),
+            )
+        {
+            return;
+        }
         let mut change = |action, summary, statement, hazard: Option<Hazard>| {
             let step = Step::new(action, application, summary, [statement])
                 .for_role(database.owner.as_ref())
@@ -256,7 +288,8 @@ impl<'a> Planner<'a> {
         }
         if !seen.allow_connections {
             let summary = format!("database {name}: allows connections");
-            change(Action::AlterDatabase, summary, sql::open_database(name), None);
+            let hazard = Some(Hazard::ReopensDatabase);
+            change(Action::AlterDatabase, summary, sql::open_database(name), hazard);
         }
         let administrator = &self.observed.administrator;
         let mut wanted = database.privileges();
@@ -271,7 +304,9 @@ impl<'a> Planner<'a> {
         let declared =
             DeclaredAcl { wanted: &wanted, managed: &managed, public: Some(Privileges::new()) };
         let difference = acl::diff(&acl, &declared);
-        self.database_acl(name, database, owner, &difference, steps);
+        let closed = ClosedDatabase { owner, acl: &acl, declared: Some(database) };
+        let locked_out = self.locked_out(&closed);
+        self.database_acl(name, database, owner, &difference, &locked_out, steps);
     }
 
     fn database_acl(
@@ -280,6 +315,7 @@ impl<'a> Planner<'a> {
         database: &desired::Database,
         owner: &RoleName,
         difference: &AclDiff,
+        locked_out: &BTreeSet<RoleName>,
         steps: &mut Vec<Step>,
     ) {
         let target = GrantTarget::Database(name.clone());
@@ -307,16 +343,19 @@ impl<'a> Planner<'a> {
                 continue;
             };
             let role = revoke.grantee.role();
-            let hazard =
-                if role.is_some() { Hazard::RevokesAccess } else { Hazard::ClosesToPublic };
             let application =
                 role.map_or(&database.application, |role| self.application_for(role, database));
             let revocation = Step::new(Action::Revoke, application, summary, [statement])
                 .for_role(role)
                 .in_database(name)
-                .executed_as(execute_as)
-                .with_hazards([hazard]);
-            steps.push(revocation);
+                .executed_as(execute_as);
+            steps.push(match role {
+                Some(_) => revocation.with_hazards([Hazard::RevokesAccess]),
+                None if revoke.privileges.contains(&Privilege::Connect) => {
+                    revocation.closing_to_public(locked_out)
+                }
+                None => revocation.with_hazards([Hazard::ClosesToPublic]),
+            });
         }
     }
 
@@ -355,9 +394,13 @@ impl<'a> Planner<'a> {
                 let revocation = Step::new(Action::Revoke, application, summary, [statement])
                     .for_role(&seen.owner)
                     .in_database(&undeclared.database)
-                    .executed_as(execute_as)
-                    .with_hazards([Hazard::ClosesToPublic]);
-                steps.push(revocation);
+                    .executed_as(execute_as);
+                let closed = ClosedDatabase { owner: &seen.owner, acl: &seen.acl, declared: None };
+                steps.push(if privileges.contains(&Privilege::Connect) {
+                    revocation.closing_to_public(&self.locked_out(&closed))
+                } else {
+                    revocation.with_hazards([Hazard::ClosesToPublic])
+                });
             }
         }
     }

@@ -32,6 +32,8 @@ explanations! {
     RoleAttributesForbidden => "role-attributes-forbidden",
     AdminOptionMissing => "admin-option-missing",
     AdministratorWithoutInherit => "administrator-without-inherit",
+    AdministratorAttributeMissing => "administrator-attribute-missing",
+    CommentUndecodable => "comment-undecodable",
     DependentMembership => "dependent-membership",
     MembershipNotRevocable => "membership-not-revocable",
     RdsIamMissing => "rds-iam-missing",
@@ -42,6 +44,7 @@ explanations! {
     DatabaseNotManaged => "database-not-managed",
     DatabaseOfOtherEnvironment => "database-of-other-environment",
     DatabaseUnreachable => "database-unreachable",
+    DatabaseReadOnly => "database-read-only",
     DatabaseOwnerUndeclared => "database-owner-undeclared",
     DatabaseOwnerDiffers => "database-owner-differs",
     DatabaseOwnerInaccessible => "database-owner-inaccessible",
@@ -84,6 +87,7 @@ explanations! {
     RevocationWithoutEffect => "revocation-without-effect",
     PasswordNotChecked => "password-not-checked",
     SecretShared => "secret-shared",
+    ObjectsOfAdministrator => "objects-of-administrator",
     EndpointDiffers => "endpoint-differs",
 }
 
@@ -94,6 +98,9 @@ explanations! {
     ResetsPassword => "resets_password",
     Adopts => "adopts",
     ClosesToPublic => "closes_to_public",
+    WidensAccess => "widens_access",
+    ReopensDatabase => "reopens_database",
+    MovesDatabase => "moves_database",
 }
 
 #[cfg(test)]

@@ -18,6 +18,22 @@ named_enum! {
         Adopts,
         /// PUBLIC may not connect to a database any more.
         ClosesToPublic,
+        /// A role that is adopted gets more privileges than it had, or a role may log in again: it
+        /// had `NOLOGIN`, `CONNECTION LIMIT 0`, or a password with `VALID UNTIL`.
+        WidensAccess,
+        /// A database that did not allow connections allows them again.
+        ReopensDatabase,
+        /// An application gets a new database, and the data stays in its old one.
+        MovesDatabase,
+    }
+}
+
+impl Hazard {
+    /// Returns whether the hazard must be allowed in every environment, because it is more often a
+    /// mistake in the definitions than intended.
+    #[must_use]
+    pub fn must_always_be_allowed(self) -> bool {
+        self == Self::MovesDatabase
     }
 }
 

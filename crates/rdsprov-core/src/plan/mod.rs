@@ -20,10 +20,12 @@ mod delegation;
 mod explanations;
 mod extensions;
 mod hazard;
+mod locked_out;
 mod markdown;
 mod note;
 mod orphans;
 mod ownership;
+mod part;
 #[allow(clippy::module_inception, reason = "the plan itself; the other modules make it")]
 mod plan;
 mod planner;
@@ -37,6 +39,7 @@ mod schemas;
 mod settings;
 mod sql;
 mod step;
+mod widening;
 mod words;
 
 pub use compare::required_relation_names;

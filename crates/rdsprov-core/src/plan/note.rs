@@ -43,6 +43,15 @@ coded_enum! {
         PasswordNotChecked { role: RoleName, reason: String },
         /// Several applications share a role and its secret.
         SecretShared { secret: SecretId, role: RoleName, applications: Vec<ApplicationName> },
+        /// The administrator owns objects in the schemas of the owner entry, for example because it
+        /// restored them.
+        ObjectsOfAdministrator {
+            database: DatabaseName,
+            administrator: RoleName,
+            owner: RoleName,
+            object: String,
+            others: usize,
+        },
         /// A secret contains the host and port of another server.
         EndpointDiffers { secret: SecretId, endpoint: String, server: String },
     }
@@ -62,6 +71,13 @@ impl Note {
     #[must_use]
     pub fn code(&self) -> NoteCode {
         NoteCode::from(&self.0)
+    }
+
+    /// Returns whether the fact means that the server is not as declared, although the plan
+    /// contains no step for it.
+    #[must_use]
+    pub fn is_difference(&self) -> bool {
+        matches!(self.0, NoteKind::ObjectsOfAdministrator { .. })
     }
 
     /// Returns the sentence, without a full stop.
@@ -97,6 +113,16 @@ impl Note {
                 format!(
                     "applications {} log in as role {role} with secret {secret}: one rotation changes the password for all of them",
                     names.join(" and ")
+                )
+            }
+            NoteKind::ObjectsOfAdministrator { database, administrator, owner, object, others } => {
+                let more = match others {
+                    0 => String::new(),
+                    1 => " and 1 other object".to_owned(),
+                    others => format!(" and {others} other objects"),
+                };
+                format!(
+                    "in database {database}, the administrator {administrator} owns {object}{more}, which role {owner} can use but not alter: `changes_owner` must be allowed to transfer them"
                 )
             }
             NoteKind::EndpointDiffers { secret, endpoint, server } => {

@@ -6,7 +6,7 @@ use crate::desired::Desired;
 use crate::marker::Marker;
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{Acl, Grantee, Observed};
-use crate::privilege::Privileges;
+use crate::privilege::{Privilege, Privileges};
 
 /// Returns the managed roles and databases that the definitions no longer declare. Delegates are
 /// not orphans: no definitions declare them.
@@ -40,7 +40,16 @@ pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
     });
     let databases = observed.databases.iter().filter_map(|(name, database)| {
         let declared = desired.databases.contains_key(name);
-        let holds = vec![format!("its owner is {}", database.owner)];
+        let connects = |role: &&RoleName| {
+            **role != database.owner
+                && database.acl.iter().any(|item| {
+                    item.privilege == Privilege::Connect && item.grantee.role() == Some(*role)
+                })
+        };
+        let connecting = desired.roles.keys().filter(connects);
+        let connecting = connecting.map(|role| format!("role {role} can connect to it"));
+        let holds: Vec<String> =
+            std::iter::once(format!("its owner is {}", database.owner)).chain(connecting).collect();
         of(OrphanKind::Database, name.as_str(), database.marker(), declared, holds)
     });
     roles.chain(databases).collect()

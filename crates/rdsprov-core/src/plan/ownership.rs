@@ -8,10 +8,11 @@ use super::planner::Planner;
 use super::sql::{self, GrantTarget, SharedObject, Statement};
 use super::words::{granted_words, revoked_words};
 use super::{
-    Action, Executor, Hazard, ManualFix, MembershipOption, Preparation, RefusalKind, Remedy, Step,
+    Action, Executor, Hazard, ManualFix, MembershipOption, NoteKind, Preparation, RefusalKind,
+    Remedy, Step,
 };
 use crate::desired;
-use crate::name::{ApplicationName, DatabaseName, RoleName, quote};
+use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName, quote};
 use crate::observed::{self, AclItem, Contents, Grantee, Obstacle, OwnedObject};
 use crate::privilege::{Privilege, Privileges};
 
@@ -248,7 +249,8 @@ impl Planner<'_> {
                 change(Action::Revoke, summary, statement, Some(Hazard::ClosesToPublic));
             }
             let summary = format!("database {name}: allows connections");
-            change(Action::AlterDatabase, summary, sql::open_database(name), None);
+            let hazard = Some(Hazard::ReopensDatabase);
+            change(Action::AlterDatabase, summary, sql::open_database(name), hazard);
         }
         let administrator = Grantee::Role(self.observed.administrator.name.clone());
         if !held_by(&administrator).contains(&Privilege::Connect) {
@@ -298,7 +300,69 @@ pub(super) fn with_new_owner(
     contents
 }
 
+/// Returns the contents of a database after the objects of the administrator in some schemas got
+/// another owner.
+pub(super) fn without_objects_of_administrator(
+    contents: &Contents,
+    administrator: &RoleName,
+    to: &RoleName,
+    schemas: &BTreeSet<SchemaName>,
+) -> Contents {
+    let transferred = with_new_owner(contents, administrator, to, true);
+    let mut contents = contents.clone();
+    for (name, schema) in &mut contents.schemas {
+        if let Some(after) = transferred.schemas.get(name).filter(|_| schemas.contains(name)) {
+            schema.relations.clone_from(&after.relations);
+            schema.columns.clone_from(&after.columns);
+        }
+    }
+    let objects = &contents.objects_of_administrator.administrator_objects;
+    for (object, after) in contents.objects.iter_mut().zip(transferred.objects) {
+        if objects.iter().any(|one| one.identity == object.identity) {
+            *object = after;
+        }
+    }
+    contents
+}
+
 impl DatabasePlanner<'_, '_> {
+    /// Returns whether the plan transfers the objects of the administrator in the schemas of the
+    /// owner entry, as after `pg_restore --no-owner`.
+    pub(super) fn transfers_objects_of_administrator(&self, contents: &Contents) -> bool {
+        !contents.objects_of_administrator.administrator_objects.is_empty()
+            && self.planner.desired.may_change_owners
+            && self.planner.authority.may_have_privileges_of(self.owner)
+    }
+
+    /// Transfers the objects of the administrator in the schemas of the owner entry, or adds a note.
+    pub(super) fn transfer_objects_of_administrator(&mut self, contents: &Contents) {
+        let administrator = self.planner.observed.administrator.name.clone();
+        let objects = &contents.objects_of_administrator.administrator_objects;
+        let [first, others @ ..] = objects.as_slice() else { return };
+        let owner = self.owner.clone();
+        if !self.transfers_objects_of_administrator(contents) {
+            self.planner.note(NoteKind::ObjectsOfAdministrator {
+                database: self.name.clone(),
+                administrator,
+                owner,
+                object: format!("{} {}", first.kind.to_lowercase(), first.identity),
+                others: others.len(),
+            });
+            return;
+        }
+        let change = |one: &OwnedObject| sql::change_object_owner(&one.kind, &one.identity, &owner);
+        let summary =
+            format!("objects of {administrator} in database {}: owner {owner}", self.name);
+        let application = &self.database.application;
+        let statements: Vec<Statement> = objects.iter().map(change).collect();
+        let transferred = Step::new(Action::ReassignOwned, application, summary, statements)
+            .for_role(&owner)
+            .in_database(self.name)
+            .with_memberships([(owner.clone(), MembershipOption::Inherit)])
+            .with_hazards([Hazard::ChangesOwner]);
+        self.steps.push(transferred);
+    }
+
     /// Transfers the objects of the old owner in this database to the new one. `REASSIGN
     /// OWNED` also transfers databases and tablespaces, so a temporary owner gets those for
     /// the length of the transaction.

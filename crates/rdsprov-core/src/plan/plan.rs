@@ -129,6 +129,13 @@ impl Plan {
         self.transactions.is_empty()
     }
 
+    /// Returns whether the server is as declared: there is nothing to change, nothing is refused, and
+    /// no note reports a difference.
+    #[must_use]
+    pub fn is_as_declared(&self) -> bool {
+        self.is_empty() && self.refusals.is_empty() && !self.notes.iter().any(Note::is_difference)
+    }
+
     /// Returns every step, in the order of execution.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.transactions.iter().flat_map(|transaction| &transaction.steps)

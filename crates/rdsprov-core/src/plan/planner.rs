@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::authority::{Authority, Permission};
+use super::authority::{AdministratorAttribute, Authority, Permission};
 use super::{
     ExecuteAs, Executor, FORMAT_VERSION, ManualFix, MembershipOption, NoteKind, Plan, Refusal,
     RefusalKind, Remedy, Scope, SecretFindings, Step, Transaction, sql,
@@ -12,7 +12,7 @@ use super::{
 use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
-use crate::observed::Observed;
+use crate::observed::{Observed, UNDECODABLE};
 use crate::probe::Probe;
 
 /// Compares the two states and collects the findings.
@@ -180,6 +180,39 @@ impl<'a> Planner<'a> {
             Executor::Role(administrator.clone()),
             sql::alter_role(&administrator, &[sql::RoleAttribute::Inherit]),
         );
+    }
+
+    /// Returns whether the administrator has an attribute that a change needs, or refuses the change.
+    pub fn require(
+        &mut self,
+        attribute: AdministratorAttribute,
+        application: &ApplicationName,
+    ) -> bool {
+        if self.check(self.authority.has_attribute(attribute)).is_ok() {
+            return true;
+        }
+        let administrator = self.observed.administrator.name.clone();
+        let attribute = attribute.sql();
+        let fix = sql::alter_role(&administrator, &[attribute]);
+        let attribute = attribute.to_string();
+        let kind = RefusalKind::AdministratorAttributeMissing { administrator, attribute };
+        self.refuse_with_fix(application, kind, Executor::MasterUserOrSuperuser, fix);
+        false
+    }
+
+    /// Refuses a marker that would replace a comment whose bytes are not known. Returns whether it
+    /// refused.
+    pub fn refuse_undecodable(
+        &mut self,
+        application: &ApplicationName,
+        object: String,
+        comment: Option<&String>,
+    ) -> bool {
+        let is_undecodable = comment.is_some_and(|text| text.contains(UNDECODABLE));
+        if is_undecodable {
+            self.refuse(application, RefusalKind::CommentUndecodable { object });
+        }
+        is_undecodable
     }
 
     /// Refuses a change of a role that the administrator may not alter or grant.

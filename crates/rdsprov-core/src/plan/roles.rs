@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::authority::AdministratorAttribute;
 use super::planner::{Adoptable, Planner, Takeover};
 use super::sql::RoleAttribute;
 use super::{Action, ExecuteAs, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
@@ -10,6 +11,7 @@ use crate::name::{ApplicationName, RoleName};
 use crate::observed::{self, Membership, PasswordCheck, RDS_IAM};
 use crate::probe::{MembershipRevocation, Probe, RevocationScope};
 use crate::secret_id::SecretId;
+use crate::valid_until::ValidUntil;
 
 impl Planner<'_> {
     /// Plans the steps of all declared roles.
@@ -48,7 +50,7 @@ impl Planner<'_> {
             self.refuse_without_admin_option(&role.application, name);
             return false;
         }
-        true
+        self.require(AdministratorAttribute::CreateRole, &role.application)
     }
 
     /// Refuses a declared role that is the administrator itself. Returns whether it refused.
@@ -98,7 +100,9 @@ impl Planner<'_> {
     }
 
     fn new_role(&mut self, name: &RoleName, role: &desired::Role, steps: &mut Vec<Step>) {
-        if self.refuse_renamed(name, role) {
+        if self.refuse_renamed(name, role)
+            || !self.require(AdministratorAttribute::CreateRole, &role.application)
+        {
             return;
         }
         let mut attributes = vec![RoleAttribute::Login];
@@ -110,6 +114,9 @@ impl Planner<'_> {
         }
         if role.connection_limit != -1 {
             attributes.push(RoleAttribute::ConnectionLimit(role.connection_limit));
+        }
+        if role.valid_until.is_some() {
+            attributes.push(RoleAttribute::ValidUntil(role.valid_until));
         }
         let authentication = match &role.credential {
             Credential::Password(secret) => self.password_from(secret),
@@ -187,6 +194,17 @@ impl Planner<'_> {
     ) {
         let Some(takeover) = self.role_takeover(name, role, seen, role.adoption) else { return };
         let before = steps.len();
+        let rewrites_comment = takeover == Takeover::Adopted
+            || seen.marker().is_some_and(|one| one.name != name.as_str());
+        if rewrites_comment
+            && self.refuse_undecodable(
+                &role.application,
+                format!("role {name}"),
+                seen.comment.as_ref(),
+            )
+        {
+            return;
+        }
         let marked = |planner: &Self| {
             let marker = planner.marker(&role.application, name.as_str());
             vec![sql::set_role_marker(name, seen.comment.clone(), marker)]
@@ -211,6 +229,11 @@ impl Planner<'_> {
         if steps.len() > before && !self.can_administer(name) {
             steps.truncate(before);
             self.refuse_without_admin_option(&role.application, name);
+        }
+        if steps.len() > before
+            && !self.require(AdministratorAttribute::CreateRole, &role.application)
+        {
+            steps.truncate(before);
         }
         self.memberships(name, role, seen, steps);
     }
@@ -473,6 +496,14 @@ impl Planner<'_> {
 
 /// Adds a step with the attributes of a role that differ.
 fn attributes(name: &RoleName, role: &desired::Role, seen: &observed::Role, steps: &mut Vec<Step>) {
+    let seen_expiry = seen.valid_until.as_deref().map(ValidUntil::new);
+    let expiry_differs = seen_expiry != role.valid_until.map(Ok);
+    // A role without an expiry is valid longer than with any.
+    let (expires_later, expires_earlier) = match (&seen_expiry, role.valid_until) {
+        (Some(Ok(seen)), Some(declared)) => (declared > *seen, declared < *seen),
+        (Some(Err(_)), _) | (Some(_), None) => (true, false),
+        (None, declared) => (false, declared.is_some()),
+    };
     let loses_createdb = seen.create_database && !role.create_database;
     let loses_createrole = seen.create_role && !role.create_role;
     let attributes: Vec<RoleAttribute> = [
@@ -486,7 +517,7 @@ fn attributes(name: &RoleName, role: &desired::Role, seen: &observed::Role, step
             seen.connection_limit != role.connection_limit,
             RoleAttribute::ConnectionLimit(role.connection_limit),
         ),
-        (seen.valid_until.is_some(), RoleAttribute::NeverExpires),
+        (expiry_differs, RoleAttribute::ValidUntil(role.valid_until)),
     ]
     .into_iter()
     .filter_map(|(differs, attribute)| differs.then_some(attribute))
@@ -494,9 +525,14 @@ fn attributes(name: &RoleName, role: &desired::Role, seen: &observed::Role, step
     if attributes.is_empty() {
         return;
     }
-    let hazard = (loses_createrole || loses_createdb).then_some(Hazard::RevokesAccess);
+    let revokes = loses_createrole || loses_createdb || expires_earlier;
+    let revokes = revokes.then_some(Hazard::RevokesAccess);
+    // Somebody may have locked the role on purpose.
+    let is_unlocked = seen.connection_limit == 0 && role.connection_limit != 0;
+    let widens = !seen.login || is_unlocked || expires_later;
+    let widens = widens.then_some(Hazard::WidensAccess);
     let summary = format!("role {name}: {}", sql::attributes_sql(&attributes));
     let statements = vec![sql::alter_role(name, &attributes)];
     let altered = Step::on_role(name, &role.application, Action::AlterRole, summary, statements);
-    steps.push(altered.with_hazards(hazard));
+    steps.push(altered.with_hazards(revokes.into_iter().chain(widens)));
 }

@@ -340,6 +340,7 @@ impl Step {
             temporary_usage: self.temporary_usage.clone(),
             statements: self.statements.iter().map(Statement::redacted).collect(),
             hazards: self.hazards.clone(),
+            locked_out: self.locked_out.clone(),
         }
     }
 }

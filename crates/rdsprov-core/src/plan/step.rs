@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Hazard, Statement};
+use super::{Hazard, Statement, words};
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::named_enum::named_enum;
 
@@ -107,6 +107,10 @@ pub struct Step<S = Statement> {
     pub statements: Vec<S>,
     /// The effects that can break something.
     pub hazards: BTreeSet<Hazard>,
+    /// The roles with `LOGIN` that can no longer connect to the database, because they could through
+    /// PUBLIC only.
+    #[serde(default)]
+    pub locked_out: BTreeSet<RoleName>,
 }
 
 /// The place where a transaction runs.
@@ -160,6 +164,7 @@ impl<S> Step<S> {
             temporary_usage: Vec::new(),
             statements: statements.into_iter().collect(),
             hazards: BTreeSet::new(),
+            locked_out: BTreeSet::new(),
         }
     }
 
@@ -200,6 +205,17 @@ impl<S> Step<S> {
     ) -> Self {
         self.temporary_memberships = memberships.into_iter().collect();
         self
+    }
+
+    /// Adds the hazard of a step that revokes `CONNECT` from PUBLIC, with the roles that can then no
+    /// longer connect.
+    pub(super) fn closing_to_public(mut self, locked_out: &BTreeSet<RoleName>) -> Self {
+        if !locked_out.is_empty() {
+            let names = words::some_of(locked_out);
+            self.summary = format!("{}; {names} can no longer connect", self.summary);
+        }
+        self.locked_out.clone_from(locked_out);
+        self.with_hazards([Hazard::ClosesToPublic])
     }
 
     /// Adds effects that can break something.

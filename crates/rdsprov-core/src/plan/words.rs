@@ -1,5 +1,7 @@
 //! Grants and revocations in words, for the summaries of steps.
 
+use std::collections::BTreeSet;
+
 use super::acl::Revoke;
 use super::sql::{self, GrantTarget, RevokeScope, Statement};
 use crate::name::RoleName;
@@ -9,6 +11,18 @@ use crate::privilege::Privileges;
 /// Returns privileges in words: `SELECT, INSERT`.
 pub(super) fn listed(privileges: &Privileges) -> String {
     privileges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the first roles, and the number of the others: `a, b and 7 others`.
+pub(super) fn some_of(roles: &BTreeSet<RoleName>) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<&str> = roles.iter().take(SHOWN).map(RoleName::as_str).collect();
+    match (shown.as_slice(), roles.len().saturating_sub(SHOWN)) {
+        ([one], 0) => (*one).to_owned(),
+        ([others @ .., last], 0) => format!("{} and {last}", others.join(", ")),
+        (shown, 1) => format!("{} and 1 other role", shown.join(", ")),
+        (shown, others) => format!("{} and {others} other roles", shown.join(", ")),
+    }
 }
 
 pub(super) fn granted_words(

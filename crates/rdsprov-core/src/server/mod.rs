@@ -7,6 +7,7 @@
 pub(crate) mod apply;
 mod auth_guard;
 pub(crate) mod connect;
+pub(crate) mod databases;
 pub(crate) mod lock;
 pub(crate) mod observe;
 pub(crate) mod password_check;

@@ -11,18 +11,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt as _, stream};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::connect::{Endpoint, Session, describe_error};
+use super::databases::in_each;
 use super::password_check;
-use super::snapshot::{CONNECTIONS, ObserveError, Snapshot};
+use super::snapshot::{ObserveError, Snapshot};
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
-use crate::name::{DatabaseName, ExtensionName, RoleName, TEMPLATE};
+use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{Contents, Observed};
 use crate::plan;
-use crate::probe::ProbeResult;
+use crate::probe::{Probe, ProbeResult};
 use crate::secret_id::SecretId;
 use crate::secrets::Secret;
 
@@ -80,13 +81,10 @@ async fn observe_databases(
     let roles = relevant_roles(desired, observed);
     let roles: Vec<&str> = roles.iter().map(RoleName::as_str).collect();
     let shared = &*observed;
-    let contents: Vec<(&DatabaseName, Result<Contents, ObserveError>)> = stream::iter(&databases)
-        .map(async |name| (name, observe_database(admin, desired, shared, &roles, name).await))
-        .buffered(CONNECTIONS)
-        .collect()
-        .await;
-    for (name, contents) in contents {
-        match (contents, observed.databases.get_mut(name)) {
+    let observe =
+        async |name: &DatabaseName| observe_database(admin, desired, shared, &roles, name).await;
+    for (name, contents) in in_each(databases, observe).await {
+        match (contents, observed.databases.get_mut(&name)) {
             (Ok(contents), Some(database)) => database.contents = Some(contents),
             (Ok(contents), None) => observed.template = Some(contents),
             // A database that cannot be read does not prevent the observation of the others. An
@@ -147,26 +145,57 @@ async fn observe_database(
             group.names = names.remove(&group.number).unwrap_or_default();
         }
     }
-    let new_owner = desired.databases.get(name).and_then(|database| database.owner.as_ref());
+    let declared = desired.databases.get(name);
+    let new_owner = declared.and_then(|database| database.owner.as_ref());
     let owner = observed.databases.get(name).map(|seen| &seen.owner);
-    if let (Some(owner), Some(new_owner)) = (owner, new_owner)
-        && owner != new_owner
-    {
-        let object_by_object = *owner == observed.administrator.name;
-        let parameters: [&(dyn ToSql + Sync); 3] =
-            [&owner.as_str(), &new_owner.as_str(), &object_by_object];
-        contents.ownership_transfer = snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
+    if let (Some(owner), Some(new_owner)) = (owner, new_owner) {
+        let administrator = &observed.administrator.name;
+        if owner != new_owner {
+            let object_by_object = owner == administrator;
+            let all: Option<Vec<&str>> = None;
+            let parameters: [&(dyn ToSql + Sync); 4] =
+                [&owner.as_str(), &new_owner.as_str(), &object_by_object, &all];
+            contents.ownership_transfer = snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
+        }
+        let is_creator = declared.is_some_and(|one| one.creators.contains(administrator));
+        let owns_objects = contents.owned.iter().any(|owned| owned.role == *administrator);
+        if owner != administrator && !is_creator && owns_objects {
+            let schemas = declared.and_then(|database| database.owner_schemas());
+            let schemas: Vec<&str> =
+                schemas.into_iter().flatten().map(SchemaName::as_str).collect();
+            let parameters: [&(dyn ToSql + Sync); 4] =
+                [&administrator.as_str(), &new_owner.as_str(), &true, &Some(schemas)];
+            contents.objects_of_administrator =
+                snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
+        }
     }
     snapshot.close().await?;
     Ok(contents)
 }
 
-/// Executes a statement and rolls it back, to learn whether the administrator may execute it.
-pub(crate) async fn probe(session: &Session, statement: &str) -> Result<ProbeResult, ObserveError> {
+/// Executes the statement of a probe and rolls it back, to learn whether the administrator may
+/// execute it.
+pub(crate) async fn probe(
+    session: &Session,
+    probe: &Probe,
+    statement: &str,
+) -> Result<ProbeResult, ObserveError> {
     let failed = |error: tokio_postgres::Error| ObserveError::Query {
         place: "the permissions of the administrator".to_owned(),
         reason: describe_error(&error),
     };
+    if *probe == Probe::CreateDatabase {
+        return match session.client.batch_execute(statement).await {
+            Err(error) if error.code() == Some(&SqlState::INVALID_CATALOG_NAME) => {
+                Ok(ProbeResult::Allowed)
+            }
+            Err(error) if error.as_db_error().is_some() => {
+                Ok(ProbeResult::Denied(describe_error(&error)))
+            }
+            Err(error) => Err(failed(error)),
+            Ok(()) => Ok(ProbeResult::Denied("the template of the probe exists".to_owned())),
+        };
+    }
     session
         .client
         .batch_execute("BEGIN READ WRITE; SET LOCAL lock_timeout = '3s'")

@@ -1,11 +1,15 @@
 //! Queries the catalogs of a database in one read-only transaction.
 
+use std::borrow::Cow;
+use std::error::Error;
+
 use serde::de::DeserializeOwned;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{FromSql, ToSql, Type};
 
 use super::connect::{ConnectError, Session, describe_error};
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
+use crate::observed::UNDECODABLE;
 
 /// The maximum number of connections that are open at the same time.
 pub(crate) const CONNECTIONS: usize = 8;
@@ -90,12 +94,55 @@ impl<'a> Snapshot<'a> {
             .query_one(query, parameters)
             .await
             .map_err(|error| self.failed(&error))?;
-        let text: &str = row.try_get(0).map_err(|error| self.failed(&error))?;
-        serde_json::from_str(text)
+        let RawText(bytes) = row.try_get(0).map_err(|error| self.failed(&error))?;
+        serde_json::from_str(&decode(bytes))
             .map_err(|source| ObserveError::Shape { place: self.place.clone(), source })
     }
 
     pub(crate) async fn close(self) -> Result<(), ObserveError> {
         self.session.client.batch_execute("COMMIT").await.map_err(|error| self.failed(&error))
+    }
+}
+
+/// The bytes of a text, which can be in any encoding.
+///
+/// All databases share the names and comments of roles and databases. PostgreSQL stores them in the
+/// encoding of the database in which they were written, and does not convert them.
+struct RawText<'a>(&'a [u8]);
+
+impl<'a> FromSql<'a> for RawText<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(raw))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::TEXT
+    }
+}
+
+/// Decodes a JSON document. Each byte that is not valid UTF-8 becomes [`UNDECODABLE`]: such bytes
+/// are in JSON strings only.
+fn decode(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.into();
+    }
+    let escape = format!("\\u{:04x}", u32::from(UNDECODABLE));
+    let mut text = String::with_capacity(bytes.len() + escape.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| escape.as_str()));
+    }
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_in_another_encoding_are_replaced() {
+        let decoded = |bytes: &[u8]| serde_json::from_str::<String>(&decode(bytes)).unwrap();
+        assert_eq!(decoded(b"\"donn\xe9es\xff\""), "donn\u{1a}es\u{1a}");
+        assert_eq!(decoded("\"données\"".as_bytes()), "données");
     }
 }

@@ -250,6 +250,9 @@ class Hazard(str, Enum):
     RESETS_PASSWORD = "resets_password"
     ADOPTS = "adopts"
     CLOSES_TO_PUBLIC = "closes_to_public"
+    WIDENS_ACCESS = "widens_access"
+    REOPENS_DATABASE = "reopens_database"
+    MOVES_DATABASE = "moves_database"
     def __new__(cls, value: object) -> Self: ...
 
 class RefusalCode(str, Enum):
@@ -262,6 +265,8 @@ class RefusalCode(str, Enum):
     ROLE_ATTRIBUTES_FORBIDDEN = "role-attributes-forbidden"
     ADMIN_OPTION_MISSING = "admin-option-missing"
     ADMINISTRATOR_WITHOUT_INHERIT = "administrator-without-inherit"
+    ADMINISTRATOR_ATTRIBUTE_MISSING = "administrator-attribute-missing"
+    COMMENT_UNDECODABLE = "comment-undecodable"
     DEPENDENT_MEMBERSHIP = "dependent-membership"
     MEMBERSHIP_NOT_REVOCABLE = "membership-not-revocable"
     RDS_IAM_MISSING = "rds-iam-missing"
@@ -272,6 +277,7 @@ class RefusalCode(str, Enum):
     DATABASE_NOT_MANAGED = "database-not-managed"
     DATABASE_OF_OTHER_ENVIRONMENT = "database-of-other-environment"
     DATABASE_UNREACHABLE = "database-unreachable"
+    DATABASE_READ_ONLY = "database-read-only"
     DATABASE_OWNER_UNDECLARED = "database-owner-undeclared"
     DATABASE_OWNER_DIFFERS = "database-owner-differs"
     DATABASE_OWNER_INACCESSIBLE = "database-owner-inaccessible"
@@ -313,6 +319,7 @@ class NoteCode(str, Enum):
     REVOCATION_WITHOUT_EFFECT = "revocation-without-effect"
     PASSWORD_NOT_CHECKED = "password-not-checked"
     SECRET_SHARED = "secret-shared"
+    OBJECTS_OF_ADMINISTRATOR = "objects-of-administrator"
     ENDPOINT_DIFFERS = "endpoint-differs"
     def __new__(cls, value: object) -> Self: ...
 
@@ -353,6 +360,7 @@ class Application(_Value):
     secret: str | None
     createdb: bool
     connection_limit: int
+    valid_until: str | None
     settings: Settings
     creators: tuple[str, ...]
     plugin_databases: tuple[str, ...]
@@ -377,6 +385,7 @@ class Step(_Value):
     summary: str
     statements: tuple[str, ...]
     hazards: tuple[Hazard, ...]
+    locked_out: tuple[str, ...]
 
 @dataclass(frozen=True)
 class ManualFix(_Value):

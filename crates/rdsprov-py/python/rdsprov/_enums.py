@@ -69,6 +69,9 @@ class Hazard(_Word):
     RESETS_PASSWORD = "resets_password"
     ADOPTS = "adopts"
     CLOSES_TO_PUBLIC = "closes_to_public"
+    WIDENS_ACCESS = "widens_access"
+    REOPENS_DATABASE = "reopens_database"
+    MOVES_DATABASE = "moves_database"
 
 
 class RefusalCode(_Word):
@@ -83,6 +86,8 @@ class RefusalCode(_Word):
     ROLE_ATTRIBUTES_FORBIDDEN = "role-attributes-forbidden"
     ADMIN_OPTION_MISSING = "admin-option-missing"
     ADMINISTRATOR_WITHOUT_INHERIT = "administrator-without-inherit"
+    ADMINISTRATOR_ATTRIBUTE_MISSING = "administrator-attribute-missing"
+    COMMENT_UNDECODABLE = "comment-undecodable"
     DEPENDENT_MEMBERSHIP = "dependent-membership"
     MEMBERSHIP_NOT_REVOCABLE = "membership-not-revocable"
     RDS_IAM_MISSING = "rds-iam-missing"
@@ -93,6 +98,7 @@ class RefusalCode(_Word):
     DATABASE_NOT_MANAGED = "database-not-managed"
     DATABASE_OF_OTHER_ENVIRONMENT = "database-of-other-environment"
     DATABASE_UNREACHABLE = "database-unreachable"
+    DATABASE_READ_ONLY = "database-read-only"
     DATABASE_OWNER_UNDECLARED = "database-owner-undeclared"
     DATABASE_OWNER_DIFFERS = "database-owner-differs"
     DATABASE_OWNER_INACCESSIBLE = "database-owner-inaccessible"
@@ -136,6 +142,7 @@ class NoteCode(_Word):
     REVOCATION_WITHOUT_EFFECT = "revocation-without-effect"
     PASSWORD_NOT_CHECKED = "password-not-checked"
     SECRET_SHARED = "secret-shared"
+    OBJECTS_OF_ADMINISTRATOR = "objects-of-administrator"
     ENDPOINT_DIFFERS = "endpoint-differs"
 
 

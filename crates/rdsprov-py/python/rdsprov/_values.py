@@ -88,6 +88,7 @@ class Application(_Value):
     secret: str | None
     createdb: bool
     connection_limit: int
+    valid_until: str | None
     settings: Settings
     creators: tuple[str, ...]
     plugin_databases: tuple[str, ...]
@@ -126,6 +127,7 @@ class Step(_Value):
     summary: str
     statements: tuple[str, ...]
     hazards: tuple[Hazard, ...]
+    locked_out: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -312,6 +314,7 @@ def _application(values):
             "secret": values["secret"],
             "createdb": values["createdb"],
             "connection_limit": values["connection_limit"],
+            "valid_until": values["valid_until"],
             "settings": Settings(values["settings"]),
             "creators": tuple(values["creators"]),
             "plugin_databases": tuple(values["plugin_databases"]),
@@ -338,6 +341,7 @@ def _step(values):
             "summary": values["summary"],
             "statements": tuple(values["statements"]),
             "hazards": tuple(map(Hazard, values["hazards"])),
+            "locked_out": tuple(values.get("locked_out", ())),
         },
     )
 

@@ -32,6 +32,11 @@ coded_enum! {
         AdminOptionMissing { administrator: RoleName, role: RoleName },
         /// The administrator does not inherit the privileges of the roles of which it is a member.
         AdministratorWithoutInherit { administrator: RoleName, role: RoleName },
+        /// The administrator lacks `CREATEROLE` or `CREATEDB`, which the plan needs.
+        AdministratorAttributeMissing { administrator: RoleName, attribute: String },
+        /// The comment of a role or database contains bytes that are not valid UTF-8, and the marker
+        /// must be written into it.
+        CommentUndecodable { object: String },
         /// Undeclared roles got a membership through the `ADMIN OPTION` of a declared role.
         DependentMembership { role: RoleName, group: RoleName, members: Vec<RoleName> },
         /// A membership that is not declared was granted by a role as which
@@ -55,6 +60,8 @@ coded_enum! {
         DatabaseOfOtherEnvironment { database: DatabaseName, environment: String },
         /// The administrator cannot connect to the database.
         DatabaseUnreachable { database: DatabaseName, reason: String },
+        /// Somebody has made the database read-only, and the plan would write in it.
+        DatabaseReadOnly { database: DatabaseName },
         /// A declared role owns the database, and no owner entry declares it.
         DatabaseOwnerUndeclared {
             database: DatabaseName,

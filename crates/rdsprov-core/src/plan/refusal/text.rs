@@ -41,6 +41,12 @@ impl RefusalKind {
             Self::AdministratorWithoutInherit { administrator, role } => format!(
                 "before PostgreSQL 16, the administrator {administrator} needs INHERIT to transfer what role {role} owns"
             ),
+            Self::AdministratorAttributeMissing { administrator, attribute } => format!(
+                "the plan needs an administrator with {attribute}, which {administrator} does not have"
+            ),
+            Self::CommentUndecodable { object } => format!(
+                "the comment of {object} contains bytes that are not valid UTF-8, so rdsprov cannot keep it beside its marker"
+            ),
             Self::DependentMembership { role, group, members } => format!(
                 "{} became a member of role {group} through the undeclared ADMIN OPTION of role {role}",
                 listed_roles(members)
@@ -72,6 +78,9 @@ impl RefusalKind {
             Self::DatabaseUnreachable { database, reason } => {
                 format!("the administrator cannot connect to database {database}: {reason}")
             }
+            Self::DatabaseReadOnly { database } => format!(
+                "database {database} is read-only (`default_transaction_read_only`), and the plan changes it"
+            ),
             Self::DatabaseOwnerUndeclared { database, owner, declared_as } => match declared_as {
                 Some(level) => format!(
                     "role {owner} owns database {database}, and the definitions declare it there as {level}"
@@ -223,6 +232,9 @@ impl RefusalKind {
             | Self::DatabaseOfOtherEnvironment { environment, .. } => hint![format!(
                 "choose another name, or remove the marker from its comment if environment `{environment}` does not use it any more"
             )],
+            Self::CommentUndecodable { object } => {
+                hint![format!("replace the comment of {object}, or remove it")]
+            }
             Self::RoleOfApplication { .. } => hint!["choose a role that no application uses"],
             Self::RdsIamMissing { .. } => hint!["set `auth = \"password\"`"],
             Self::AdministratorDatabase { .. } => {
@@ -310,6 +322,8 @@ impl RefusalKind {
             | Self::RoleAttributesForbidden { .. }
             | Self::AdminOptionMissing { .. }
             | Self::AdministratorWithoutInherit { .. }
+            | Self::AdministratorAttributeMissing { .. }
+            | Self::DatabaseReadOnly { .. }
             | Self::DependentMembership { .. }
             | Self::MembershipNotRevocable { .. }
             | Self::SetPasswordRestricted { .. }

@@ -12,6 +12,10 @@ use crate::probe::{Creator, ExtensionCreation, ExtensionProbe, OwnerMembership, 
 #[must_use]
 pub fn probe(probe: &Probe, admin_database: &DatabaseName, server_major: u32) -> String {
     match probe {
+        Probe::CreateRole => "CREATE ROLE rdsprov_probe".to_owned(),
+        Probe::CreateDatabase => {
+            "CREATE DATABASE rdsprov_probe TEMPLATE \"rdsprov: no template\"".to_owned()
+        }
         Probe::GrantRole(role) => format!("GRANT {} TO CURRENT_USER", role.quoted()),
         Probe::RevokeMembership(revocation) => membership_revocation(revocation),
         Probe::SetParameter { parameter, value } => {

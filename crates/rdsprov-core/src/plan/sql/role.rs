@@ -9,6 +9,7 @@ use crate::plan::MembershipOption;
 use crate::probe::{MembershipRevocation, RevocationScope};
 use crate::secret_id::SecretId;
 use crate::setting::Parameter;
+use crate::valid_until::ValidUntil;
 
 /// An attribute of a role, as `CREATE ROLE` and `ALTER ROLE` set it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +19,8 @@ pub enum RoleAttribute {
     CreateDatabase(bool),
     CreateRole(bool),
     ConnectionLimit(i32),
-    NeverExpires,
+    /// `None` means never.
+    ValidUntil(Option<ValidUntil>),
     NoSuperuser,
     NoReplication,
     NoBypassRls,
@@ -34,7 +36,8 @@ impl fmt::Display for RoleAttribute {
             Self::CreateRole(true) => "CREATEROLE",
             Self::CreateRole(false) => "NOCREATEROLE",
             Self::ConnectionLimit(limit) => return write!(f, "CONNECTION LIMIT {limit}"),
-            Self::NeverExpires => "VALID UNTIL 'infinity'",
+            Self::ValidUntil(None) => "VALID UNTIL 'infinity'",
+            Self::ValidUntil(Some(time)) => return write!(f, "VALID UNTIL '{time}'"),
             Self::NoSuperuser => "NOSUPERUSER",
             Self::NoReplication => "NOREPLICATION",
             Self::NoBypassRls => "NOBYPASSRLS",

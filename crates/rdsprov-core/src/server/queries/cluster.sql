@@ -53,7 +53,8 @@ SELECT json_build_object(
       'create_role', r.rolcreaterole, 'create_database', r.rolcreatedb,
       'replication', r.rolreplication, 'bypass_rls', r.rolbypassrls,
       'connection_limit', r.rolconnlimit,
-      'valid_until', nullif(r.rolvaliduntil, 'infinity')::text,
+      'valid_until', CASE r.rolvaliduntil WHEN 'infinity' THEN NULL WHEN '-infinity' THEN '-infinity'
+        ELSE to_char(r.rolvaliduntil AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END,
       'expired', coalesce(r.rolvaliduntil <= now(), false),
       'comment', pg_catalog.shobj_description(r.oid, 'pg_authid'),
       'memberships', (
@@ -84,12 +85,14 @@ SELECT json_build_object(
       'connectable', d.datallowconn AND pg_catalog.has_database_privilege(d.oid, 'CONNECT'),
       'comment', pg_catalog.shobj_description(d.oid, 'pg_database'),
       'settings', (
-        SELECT coalesce(json_object_agg(s.role, s.parameters), '{}') FROM (
-          SELECT pg_catalog.pg_get_userbyid(c.setrole) AS role, json_object_agg(
-            lower(split_part(e.setting, '=', 1)), substr(e.setting, strpos(e.setting, '=') + 1)
-            ORDER BY e.setting) AS parameters
-          FROM pg_catalog.pg_db_role_setting c, unnest(c.setconfig) e(setting)
-          WHERE c.setdatabase = d.oid AND c.setrole <> 0 GROUP BY c.setrole ORDER BY 1) s),
+        -- As `name=value`: a value can be in another encoding, where functions on text fail.
+        SELECT coalesce(json_object_agg(s.role, s.settings), '{}') FROM (
+          SELECT pg_catalog.pg_get_userbyid(c.setrole) AS role, c.setconfig AS settings
+          FROM pg_catalog.pg_db_role_setting c
+          WHERE c.setdatabase = d.oid AND c.setrole <> 0 ORDER BY 1) s),
+      'read_only', EXISTS (
+        SELECT FROM pg_catalog.pg_db_role_setting c, unnest(c.setconfig) e(setting)
+        WHERE c.setdatabase = d.oid AND c.setrole = 0 AND e.setting ~* '^default_transaction_read_only=(on|t(r(ue?)?)?|y(es?)?|1)$'),
       'acl', (
         SELECT coalesce(json_agg(json_build_object(
           'grantee', g.rolname, 'grantor', pg_catalog.pg_get_userbyid(x.grantor),

@@ -65,7 +65,11 @@
   LEFT JOIN pg_type t ON s.classid = 'pg_type'::regclass AND t.oid = s.objid
   JOIN pg_database d ON d.datname = current_database() AND d.oid = s.dbid
   WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' AND s.refobjid <> d.datdba
-    AND s.refobjid IN (SELECT oid FROM concerned)
+    AND (s.refobjid IN (SELECT oid FROM concerned)
+      OR s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+        AND s.classid <> 'pg_extension'::regclass
+        AND NOT EXISTS (
+          SELECT FROM pg_depend e WHERE e.classid = s.classid AND e.objid = s.objid AND e.deptype = 'e'))
     AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)
     AND NOT EXISTS (
       SELECT FROM pg_namespace n WHERE n.oid = coalesce(c.relnamespace, p.pronamespace, t.typnamespace)

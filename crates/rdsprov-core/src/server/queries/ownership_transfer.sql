@@ -1,7 +1,7 @@
 -- Returns the objects of the owner of a database that gets another owner, as one JSON document that deserializes to
 -- `OwnershipTransfer`. $1: the current owner, $2: the new owner, which need not exist yet, $3: whether the objects are
 -- transferred one by one. In this case, objects of extensions and objects that only a superuser may own are not
--- transferred. A sequence of a table column is transferred together with the table. Temporary objects are omitted,
+-- transferred. $4: the only schemas whose objects are returned, or null for all. A sequence of a table column is transferred together with the table. Temporary objects are omitted,
 -- because PostgreSQL drops them at the end of their session.
 WITH new_owner AS (
   SELECT coalesce((SELECT rolname FROM pg_roles WHERE rolname = $2), 'public') AS name
@@ -18,6 +18,7 @@ WITH new_owner AS (
   WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o'
     AND s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = $1)
+    AND ($4::text[] IS NULL OR i.schema IN (SELECT quote_ident(name) FROM unnest($4) name))
     AND i.identity IS NOT NULL AND i.type NOT IN ('extension', 'default acl', 'user mapping') AND coalesce(i.schema, '') !~ '^pg_temp'
     AND NOT EXISTS (
       SELECT FROM pg_depend d WHERE d.classid = s.classid AND d.objid = s.objid AND d.objsubid = 0

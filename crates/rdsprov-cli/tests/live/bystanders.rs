@@ -1,0 +1,113 @@
+//! What concerns no declared role or database does not stop a run, and what the administrator cannot
+//! do is found before anything is changed.
+
+use rdsprov_testkit::versions;
+
+use crate::fixture::{Fixture, expect};
+
+const SHOP: &str = r#"application_databases = {
+    shop = { database_name = "shop", username = "shop_owner" }
+}"#;
+
+/// A server with the declared database `shop` and everything that its definitions need.
+fn shop(major: u32) -> (Fixture, String) {
+    let fixture = Fixture::new(major);
+    fixture.app("dev", "shop", "shop_owner");
+    let definitions = fixture.definitions(SHOP);
+    (fixture, definitions)
+}
+
+/// PostgreSQL stores names, comments and settings that all databases share in the encoding of the
+/// database in which they were written.
+#[test]
+fn bytes_in_another_encoding() {
+    for major in versions() {
+        let (fixture, definitions) = shop(major);
+        fixture.query("CREATE ROLE legacy_owner LOGIN");
+        fixture.query(
+            "CREATE DATABASE legacy OWNER legacy_owner
+             TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'",
+        );
+        // The server converts the text to LATIN1, in which `é` is not valid UTF-8.
+        fixture.query_in("legacy", "COMMENT ON DATABASE legacy IS 'données'");
+        fixture.query_in("legacy", "CREATE ROLE \"andré\" LOGIN");
+        fixture.query_in("legacy", "COMMENT ON ROLE legacy_owner IS 'propriétaire'");
+        fixture.query_in("legacy", "GRANT legacy_owner TO \"andré\"");
+        fixture
+            .query_in("legacy", "ALTER ROLE \"andré\" IN DATABASE legacy SET \"Site\".titre = 'é'");
+        let long = "é".repeat(60);
+        fixture.query_in("legacy", &format!("CREATE DATABASE \"{long}\" OWNER \"andré\""));
+
+        let run = |arguments: &[&str]| fixture.run(&definitions, arguments);
+        expect(&run(&["plan", "--env", "dev"]), 0);
+        expect(&run(&["apply", "--env", "dev"]), 0);
+        expect(&run(&["check", "--env", "dev"]), 0);
+        expect(&run(&["access", "--env", "dev"]), 0);
+
+        fixture.query_in("legacy", &format!("DROP DATABASE \"{long}\""));
+
+        // A comment whose text is not known cannot be kept beside the marker.
+        fixture.query("GRANT legacy_owner TO platform_admin WITH ADMIN OPTION");
+        fixture.app("dev", "legacy", "legacy_owner");
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                shop   = { database_name = "shop", username = "shop_owner" }
+                legacy = { database_name = "legacy", username = "legacy_owner", adopt = true }
+            }"#,
+        );
+        let state = fixture.catalog_state();
+        let output = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 3);
+        for object in ["role legacy_owner", "database legacy"] {
+            let refusal =
+                format!("refused[comment-undecodable] legacy: the comment of {object} contains");
+            assert!(output.contains(&refusal), "PostgreSQL {major}: {output}");
+        }
+        assert_eq!(fixture.catalog_state(), state);
+    }
+}
+
+#[test]
+fn administrator_with_few_connections() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        let names: Vec<String> = (1..=9).map(|number| format!("shop_{number}")).collect();
+        for name in &names {
+            fixture.app("dev", name, &format!("{name}_owner"));
+        }
+        let entries = names.iter().map(|name| {
+            format!("{name} = {{ database_name = \"{name}\", username = \"{name}_owner\" }}\n")
+        });
+        let definitions = fixture
+            .definitions(&format!("application_databases = {{\n{}}}", entries.collect::<String>()));
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        fixture.query("ALTER ROLE platform_admin CONNECTION LIMIT 4");
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+        fixture.query("REVOKE CONNECT ON DATABASE shop_9 FROM shop_9_owner");
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        let output = expect(&fixture.run(&definitions, &["access", "--env", "dev"]), 0);
+        assert!(names.iter().all(|name| output.contains(name)), "{output}");
+    }
+}
+
+/// What the administrator lacks is known before the first statement.
+#[test]
+fn administrator_without_attributes() {
+    for major in versions() {
+        let (fixture, definitions) = shop(major);
+        for attribute in ["CREATEDB", "CREATEROLE"] {
+            fixture.query(&format!("ALTER ROLE platform_admin NO{attribute}"));
+            let state = fixture.catalog_state();
+            let output = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 3);
+            let refusal = "refused[administrator-attribute-missing] shop: ";
+            let remedy = format!("ALTER ROLE \"platform_admin\" {attribute}");
+            assert!(output.contains(refusal) && output.contains(&remedy), "{output}");
+            assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}: {attribute}");
+            fixture.query(&format!("ALTER ROLE platform_admin {attribute}"));
+        }
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+
+        // A run without such changes does not need the attributes.
+        fixture.query("ALTER ROLE platform_admin NOCREATEDB NOCREATEROLE");
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+    }
+}

@@ -1,0 +1,246 @@
+//! What a change takes away or gives beyond the declared state is in the plan as a hazard.
+
+use std::collections::BTreeSet;
+
+use rdsprov_testkit::versions;
+use serde_json::Value;
+
+use crate::fixture::{Fixture, expect, password};
+
+/// A server to which the definitions of a shop with a reader are applied.
+fn shop(major: u32) -> (Fixture, String) {
+    let fixture = Fixture::new(major);
+    fixture.app("dev", "shop", "shop_owner");
+    fixture.app("dev", "shop_reports", "shop_reader");
+    let definitions = definitions(&fixture, "shop");
+    expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+    (fixture, definitions)
+}
+
+fn definitions(fixture: &Fixture, database: &str) -> String {
+    fixture.definitions(&format!(
+        r#"application_databases = {{
+            shop         = {{ database_name = "{database}", username = "shop_owner" }}
+            shop_reports = {{ database_name = "{database}", username = "shop_reader", access_level = "reader" }}
+        }}"#
+    ))
+}
+
+/// Returns the steps of a plan as JSON.
+fn steps(fixture: &Fixture, definitions: &str, arguments: &[&str]) -> Vec<Value> {
+    let plan = [&["plan", "--env", "dev", "--format", "json"], arguments].concat();
+    let output = fixture.run(definitions, &plan);
+    let plan: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let transactions = plan["transactions"].as_array().unwrap();
+    transactions.iter().flat_map(|one| one["steps"].as_array().unwrap().clone()).collect()
+}
+
+fn has_hazard(step: &Value, hazard: &str) -> bool {
+    step["hazards"].as_array().unwrap().iter().any(|one| one == hazard)
+}
+
+/// Asserts that `apply` changes nothing without a hazard, and succeeds with it.
+fn assert_needs(fixture: &Fixture, definitions: &str, hazard: &str) {
+    let state = fixture.catalog_state();
+    let output = expect(&fixture.run(definitions, &["apply", "--env", "dev"]), 3);
+    assert!(output.contains("hazards-not-allowed") && output.contains(hazard), "{output}");
+    assert_eq!(fixture.catalog_state(), state);
+    expect(&fixture.run(definitions, &["apply", "--env", "dev", "--allow", hazard]), 0);
+}
+
+/// Requires an approval in `dev`, so that hazards must be allowed there.
+fn require_allowed_hazards(fixture: &Fixture) {
+    let configuration = "[environments.dev]\napproval = \"required\"\n";
+    std::fs::write(fixture.path().join("rdsprov.toml"), configuration).unwrap();
+}
+
+fn approved(fixture: &Fixture, definitions: &str, arguments: &[&str]) -> std::process::Output {
+    let mut command = fixture.command(definitions, &["apply", "--env", "dev"]);
+    command.args(arguments).env("ALLOW_DB_PROVISION", "true").output().unwrap()
+}
+
+#[test]
+fn misspelt_database_name() {
+    for major in versions() {
+        let (fixture, _) = shop(major);
+        let misspelt = definitions(&fixture, "shpo");
+        let created = steps(&fixture, &misspelt, &[]);
+        let created = created.iter().find(|step| step["action"] == "create_database").unwrap();
+        assert!(has_hazard(created, "moves_database"), "{created}");
+        assert!(created["summary"].as_str().unwrap().contains("leaves database shop"), "{created}");
+        // Also in an environment without approvals.
+        assert_needs(&fixture, &misspelt, "moves_database");
+        let output = expect(&fixture.run(&misspelt, &["plan", "--env", "dev"]), 0);
+        assert!(output.contains("database shop, of application shop"), "{output}");
+        assert!(output.contains("role shop_reader can connect to it"), "{output}");
+        // The old name is declared again: the other database is left.
+        let corrected = definitions(&fixture, "shop");
+        expect(&fixture.run(&corrected, &["apply", "--env", "dev"]), 0);
+    }
+}
+
+/// The plan names exactly the roles that could connect before and cannot afterwards.
+#[test]
+fn roles_that_lose_their_way_in() {
+    const MAY_CONNECT: &str =
+        "SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM pg_roles
+        WHERE rolcanlogin AND NOT rolsuper AND has_database_privilege(oid, 'hr', 'CONNECT')";
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "hr", "hr_owner");
+        for statement in [
+            "CREATE ROLE hr_owner LOGIN",
+            "GRANT hr_owner TO platform_admin WITH ADMIN OPTION",
+            "CREATE DATABASE hr OWNER hr_owner",
+            "CREATE ROLE analysts",
+            "CREATE ROLE analyst_a LOGIN",
+            "CREATE ROLE analyst_b LOGIN",
+            "CREATE ROLE migrator LOGIN",
+            "CREATE ROLE monitor LOGIN",
+            "CREATE ROLE nobody NOLOGIN",
+            "GRANT analysts TO analyst_b",
+            "GRANT CONNECT ON DATABASE hr TO analysts",
+            "GRANT CONNECT ON DATABASE hr TO monitor",
+        ] {
+            fixture.query(statement);
+        }
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                hr = { database_name = "hr", username = "hr_owner", adopt = true }
+            }"#,
+        );
+        let roles = |json: &Value| -> BTreeSet<String> {
+            json.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+        };
+        let may_connect = || roles(&serde_json::from_str(&fixture.query(MAY_CONNECT)).unwrap());
+        let steps = steps(&fixture, &definitions, &[]);
+        let closing = steps.iter().find(|step| has_hazard(step, "closes_to_public")).unwrap();
+        let locked_out = roles(&closing["locked_out"]);
+        assert!(locked_out.contains("analyst_a") && locked_out.contains("migrator"), "{closing}");
+        let before = may_connect();
+        let output = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        assert!(output.contains("can no longer connect"), "{output}");
+        let lost: BTreeSet<String> = before.difference(&may_connect()).cloned().collect();
+        assert_eq!(lost, locked_out, "PostgreSQL {major}");
+    }
+}
+
+#[test]
+fn adoption_that_widens_access() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "shop", "shop_owner");
+        let owner = r#"shop = { database_name = "shop", username = "shop_owner" }"#;
+        let definitions = fixture.definitions(&format!("application_databases = {{ {owner} }}"));
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        fixture
+            .server
+            .sql_as("shop_owner", &password("shop"), "shop", "CREATE TABLE one ()")
+            .unwrap();
+        fixture
+            .server
+            .sql_as("shop_owner", &password("shop"), "shop", "CREATE TABLE two ()")
+            .unwrap();
+        for statement in [
+            "CREATE ROLE analyst LOGIN VALID UNTIL '2020-01-01'",
+            "GRANT analyst TO platform_admin WITH ADMIN OPTION",
+            "GRANT CONNECT ON DATABASE shop TO analyst",
+        ] {
+            fixture.query(statement);
+        }
+        fixture.query_in("shop", "GRANT SELECT ON one TO analyst");
+        fixture.app("dev", "analyst", "analyst");
+        let definitions = fixture.definitions(&format!(
+            r#"application_databases = {{
+                {owner}
+                analyst = {{ database_name = "shop", username = "analyst", access_level = "reader", adopt = true }}
+            }}"#
+        ));
+        let steps = steps(&fixture, &definitions, &[]);
+        let widening = |words: &str| {
+            let step = steps.iter().find(|step| step["summary"].as_str().unwrap().contains(words));
+            has_hazard(step.unwrap_or_else(|| panic!("{words}: {steps:#?}")), "widens_access")
+        };
+        assert!(widening("VALID UNTIL 'infinity'") && widening("SELECT on table"), "{steps:#?}");
+        require_allowed_hazards(&fixture);
+        let output = expect(&approved(&fixture, &definitions, &["--allow", "adopts"]), 3);
+        assert!(output.contains("widens_access"), "{output}");
+        let allowed = ["--allow", "adopts", "--allow", "widens_access"];
+        expect(&approved(&fixture, &definitions, &allowed), 0);
+
+        // A managed role that somebody locked is not unlocked without a word.
+        for lock in ["NOLOGIN", "CONNECTION LIMIT 0", "VALID UNTIL '2020-01-01'"] {
+            fixture.query(&format!("ALTER ROLE analyst {lock}"));
+            let output = expect(&approved(&fixture, &definitions, &[]), 3);
+            assert!(output.contains("widens_access"), "{lock}: {output}");
+            expect(&approved(&fixture, &definitions, &["--allow", "widens_access"]), 0);
+        }
+    }
+}
+
+#[test]
+fn frozen_databases() {
+    for major in versions() {
+        let (fixture, definitions) = shop(major);
+        fixture.query("ALTER DATABASE shop ALLOW_CONNECTIONS false");
+        let planned = steps(&fixture, &definitions, &[]);
+        assert!(planned.iter().any(|step| has_hazard(step, "reopens_database")), "{planned:#?}");
+        require_allowed_hazards(&fixture);
+        let output = expect(&approved(&fixture, &definitions, &[]), 3);
+        assert!(output.contains("reopens_database"), "{output}");
+        expect(&approved(&fixture, &definitions, &["--allow", "reopens_database"]), 0);
+
+        // Nothing to do in a database that is read-only.
+        fixture.query("ALTER DATABASE shop SET default_transaction_read_only = on");
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+        fixture.query_in(
+            "shop",
+            "SET transaction_read_only = off; REVOKE USAGE ON SCHEMA public FROM shop_reader",
+        );
+        fixture.query("REVOKE CONNECT ON DATABASE shop FROM shop_reader");
+        let state = fixture.catalog_state();
+        let output = expect(&approved(&fixture, &definitions, &[]), 3);
+        assert!(output.contains("refused[database-read-only] shop: "), "{output}");
+        assert_eq!(fixture.catalog_state(), state);
+        fixture.query("ALTER DATABASE shop RESET default_transaction_read_only");
+        expect(&approved(&fixture, &definitions, &[]), 0);
+    }
+}
+
+/// As after `pg_restore --no-owner`, run by the administrator.
+#[test]
+fn objects_of_the_administrator() {
+    for major in versions() {
+        let (fixture, definitions) = shop(major);
+        // Before PostgreSQL 15, PUBLIC may create in schema `public` of the template.
+        fixture.query_in("shop", "GRANT CREATE ON SCHEMA public TO platform_admin");
+        let admin = |sql: &str| {
+            let password = fixture.server.master_password().to_owned();
+            fixture.server.sql_as("platform_admin", &password, "shop", sql).unwrap()
+        };
+        admin(
+            "CREATE TABLE restored (id serial, item text); CREATE VIEW seen AS SELECT id FROM restored",
+        );
+        admin("CREATE FUNCTION two() RETURNS int LANGUAGE sql AS 'SELECT 2'");
+        fixture.query_in("shop", "REVOKE CREATE ON SCHEMA public FROM platform_admin");
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        let output = expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 2);
+        assert!(output.contains("note[objects-of-administrator]"), "{output}");
+        let alter = |sql: &str| fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql);
+        assert!(alter("ALTER TABLE restored ADD note text").is_err());
+
+        let allowed = ["apply", "--env", "dev", "--allow", "changes_owner"];
+        expect(&fixture.run(&definitions, &allowed), 0);
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+        alter("ALTER TABLE restored ADD note text; DROP VIEW seen; DROP FUNCTION two()").unwrap();
+        alter("INSERT INTO restored (item) VALUES ('tea')").unwrap();
+        let reader = fixture.server.sql_as(
+            "shop_reader",
+            &password("shop_reports"),
+            "shop",
+            "SELECT item FROM restored",
+        );
+        assert!(reader.unwrap().contains("tea"));
+    }
+}
