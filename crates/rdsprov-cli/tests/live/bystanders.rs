@@ -17,6 +17,23 @@ fn shop(major: u32) -> (Fixture, String) {
     (fixture, definitions)
 }
 
+/// Names, comments and settings with the byte of `é` in LATIN1, which is not valid UTF-8.
+const LATIN1_BYTES: &str = r"
+\connect legacy
+SELECT format('COMMENT ON DATABASE legacy IS %L', 'donn' || chr(233) || 'es') \gexec
+SELECT format('COMMENT ON ROLE legacy_owner IS %L', chr(233)) \gexec
+SELECT format('CREATE ROLE %I LOGIN', 'andr' || chr(233)) \gexec
+SELECT format('GRANT legacy_owner TO %I', 'andr' || chr(233)) \gexec
+SELECT format('ALTER ROLE %I IN DATABASE legacy SET site.title = %L', 'andr' || chr(233), chr(233)) \gexec
+SELECT format('CREATE DATABASE %I OWNER %I', 'x' || repeat(chr(233), 60), 'andr' || chr(233)) \gexec
+";
+
+const REMOVED: &str = r"
+\connect legacy
+SELECT format('DROP DATABASE %I', 'x' || repeat(chr(233), 60)) \gexec
+SELECT format('DROP ROLE %I', 'andr' || chr(233)) \gexec
+";
+
 /// PostgreSQL stores names, comments and settings that all databases share in the encoding of the
 /// database in which they were written.
 #[test]
@@ -28,15 +45,13 @@ fn bytes_in_another_encoding() {
             "CREATE DATABASE legacy OWNER legacy_owner
              TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'",
         );
-        // The server converts the text to LATIN1, in which `é` is not valid UTF-8.
-        fixture.query_in("legacy", "COMMENT ON DATABASE legacy IS 'données'");
-        fixture.query_in("legacy", "CREATE ROLE \"andré\" LOGIN");
-        fixture.query_in("legacy", "COMMENT ON ROLE legacy_owner IS 'propriétaire'");
-        fixture.query_in("legacy", "GRANT legacy_owner TO \"andré\"");
-        fixture
-            .query_in("legacy", "ALTER ROLE \"andré\" IN DATABASE legacy SET \"Site\".titre = 'é'");
-        let long = "é".repeat(60);
-        fixture.query_in("legacy", &format!("CREATE DATABASE \"{long}\" OWNER \"andré\""));
+        fixture.server.script_as_superuser(LATIN1_BYTES).unwrap();
+        assert_eq!(
+            fixture.query(
+                "SELECT encode(datname::text::bytea, 'hex') FROM pg_database WHERE datname ~ '^x'"
+            ),
+            format!("78{}", "e9".repeat(60)),
+        );
 
         let run = |arguments: &[&str]| fixture.run(&definitions, arguments);
         expect(&run(&["plan", "--env", "dev"]), 0);
@@ -44,7 +59,7 @@ fn bytes_in_another_encoding() {
         expect(&run(&["check", "--env", "dev"]), 0);
         expect(&run(&["access", "--env", "dev"]), 0);
 
-        fixture.query_in("legacy", &format!("DROP DATABASE \"{long}\""));
+        fixture.server.script_as_superuser(REMOVED).unwrap();
 
         // A comment whose text is not known cannot be kept beside the marker.
         fixture.query("GRANT legacy_owner TO platform_admin WITH ADMIN OPTION");

@@ -308,7 +308,7 @@ pub(super) fn without_objects_of_administrator(
     to: &RoleName,
     schemas: &BTreeSet<SchemaName>,
 ) -> Contents {
-    let transferred = with_new_owner(contents, administrator, to, true);
+    let transferred = with_new_owner(contents, administrator, to, TransferMethod::ObjectByObject);
     let mut contents = contents.clone();
     for (name, schema) in &mut contents.schemas {
         if let Some(after) = transferred.schemas.get(name).filter(|_| schemas.contains(name)) {
