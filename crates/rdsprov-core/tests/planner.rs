@@ -13,11 +13,12 @@ use std::sync::LazyLock;
 
 use rdsprov_core::config::Config;
 use rdsprov_core::definitions::{Definitions, SourceText, Syntax};
-use rdsprov_core::desired::Desired;
+use rdsprov_core::desired::{Adoption, Desired};
 use rdsprov_core::hint::{Operation, Opt, Wording};
+use rdsprov_core::name::RoleName;
 use rdsprov_core::observed::{Observed, Relations};
 use rdsprov_core::plan::{Hazard, Plan, SecretFindings, required_relation_names};
-use rdsprov_core::secret_id::Templates;
+use rdsprov_core::secret_id::{SecretId, Templates};
 use serde::{Deserialize, Serialize};
 
 /// A recorded state: the inputs of the planner other than the desired state.
@@ -62,8 +63,14 @@ impl Wording for CommandWording {
     }
 }
 
-/// Returns the desired state of a scenario, as `rdsprov plan --env dev` with its arguments.
+/// Returns the desired state of a scenario, as `rdsprov plan --env dev` with its arguments, or as the
+/// `rdsprov delegate` of the live tests.
 fn desired(scenario: &Path) -> Desired {
+    if scenario.join("delegate").exists() {
+        let role = RoleName::new("rdsprov_admin").unwrap();
+        let secret = SecretId("goldenpath/dev/rds/rdsprov_admin".to_owned());
+        return Desired::delegation("dev", role, secret, Adoption::Refused);
+    }
     let config = match fs::read_to_string(scenario.join("rdsprov.toml")) {
         Ok(text) => Config::from_toml("rdsprov.toml", &text).unwrap(),
         Err(_) => Config::default(),

@@ -6,14 +6,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rdsprov_core::config::CaFile;
+use rdsprov_core::config::{CaFile, Passwords, TlsSettings};
+use rdsprov_core::desired::{Adoption, Desired};
+use rdsprov_core::name::RoleName;
 use rdsprov_core::observed::Observed;
-use rdsprov_core::plan::{Hazard, SecretFindings};
+use rdsprov_core::operations::{AdminCredentials, ConnectionOverrides, Provisioner};
+use rdsprov_core::plan::{Hazard, Plan, SecretFindings};
+use rdsprov_core::secret_id::SecretId;
+use rdsprov_core::secrets::SecretSource;
+use rdsprov_core::server::Tls;
 use rdsprov_core::session::{self, Secrets, ServerOptions, Setup};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::fixture::Fixture;
+use crate::fixture::{DELEGATE, DELEGATE_SECRET, Fixture};
 
 /// The longest line of a recording that contains more than one value.
 const WIDTH: usize = 140;
@@ -39,15 +45,34 @@ impl Recording {
         options.secrets = Secrets::Files(fixture.path().to_owned());
         options.tls.ca_file = Some(CaFile::Path(fixture.server.ca_file().to_owned()));
         options.allow = allow;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (mut observed, findings) = runtime.block_on(async {
-            let mut run = setup.open(&options).await.unwrap();
-            let (observed, findings, _) = run.plan().await.unwrap().into_parts();
-            (observed, findings)
-        });
+        block_on(async { Self::of(setup.open(&options).await.unwrap(), major).await.0 })
+    }
+
+    /// Observes the server of a fixture as [`Fixture::delegate`] does. Also returns the plan.
+    pub fn observe_delegation(fixture: &Fixture, major: u32) -> (Self, Plan) {
+        let desired = Desired::delegation(
+            "dev",
+            RoleName::new(DELEGATE).unwrap(),
+            SecretId(DELEGATE_SECRET.to_owned()),
+            Adoption::Refused,
+        );
+        let tls = Tls::new(&TlsSettings::trusting(fixture.server.ca_file().to_owned())).unwrap();
+        let source = SecretSource::Files(fixture.path().to_owned());
+        let login = AdminCredentials::Secret(SecretId("goldenpath/dev/rds/master".to_owned()));
+        let (overrides, passwords) = (ConnectionOverrides::default(), Passwords::default());
+        block_on(async {
+            let run = Provisioner::open(desired, &source, login, overrides, tls, &passwords).await;
+            Self::of(run.unwrap(), major).await
+        })
+    }
+
+    /// Returns what a run observes, and its plan.
+    async fn of(mut run: Provisioner, major: u32) -> (Self, Plan) {
+        let (mut observed, findings, plan) = run.plan().await.unwrap().into_parts();
         observed.server_version = major * 10_000;
         // Reads it once from JSON: values that JSON leaves out must not make a difference.
-        serde_json::from_value(serde_json::to_value(Self { observed, findings }).unwrap()).unwrap()
+        let json = serde_json::to_value(Self { observed, findings }).unwrap();
+        (serde_json::from_value(json).unwrap(), plan)
     }
 
     /// Compares the recording with a file. With `INSTA_UPDATE=always`, writes the file instead, as
@@ -100,6 +125,11 @@ impl Recording {
         }
         removed
     }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(future)
 }
 
 /// Collects each key with a value that can be a default, by their text.

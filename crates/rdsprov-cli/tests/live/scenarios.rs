@@ -6,12 +6,17 @@
 //! `RDSPROV_TEST_PYTHON` names a Python with the module, as in `cargo xtask test`, its plan
 //! must be the same.
 //!
+//! A folder with the file `delegate` is a scenario of `rdsprov delegate`: it has `earlier.tfvars`
+//! instead of `definitions.tfvars`. The file contains `new`, or `existing` if the role is created
+//! before the statements of `before.sql`.
+//!
 //! Each folder also contains recordings of the state that the plan is made from, `observed*.json`:
 //! with them, the test `planner` of the core makes the plan again without a server.
 
 use std::collections::BTreeSet;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -95,6 +100,18 @@ fn state(fixture: &Fixture) -> String {
     lines.join("\n").replace("arwdDxtm/", "arwdDxt/") + "\n"
 }
 
+/// Describes the delegate, which [`state`] leaves out.
+const DELEGATE_STATE: &str = "
+    SELECT 'delegate ' || rolname || CASE WHEN rolcanlogin THEN ' LOGIN' ELSE '' END
+      || CASE WHEN rolcreatedb THEN ' CREATEDB' ELSE '' END
+      || CASE WHEN rolcreaterole THEN ' CREATEROLE' ELSE '' END
+      || CASE WHEN rolconnlimit >= 0 THEN ' CONNECTION LIMIT ' || rolconnlimit ELSE '' END
+      || coalesce((SELECT string_agg(E'\\n  member of ' || pg_get_userbyid(roleid)
+           || CASE WHEN admin_option THEN ' WITH ADMIN OPTION' ELSE '' END, '' ORDER BY pg_get_userbyid(roleid))
+         FROM pg_auth_members WHERE member = r.oid), '')
+      || E'\\n  ' || shobj_description(oid, 'pg_authid')
+    FROM pg_roles r WHERE rolname = 'rdsprov_admin'";
+
 /// The role that runs the product after the initial state is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Administrator {
@@ -150,7 +167,73 @@ fn allowed(arguments: &[&str]) -> Vec<Hazard> {
     arguments.chunks(2).map(hazard).collect()
 }
 
+/// Stores a secret for each application in the output of `validate`.
+fn give_secrets(fixture: &Fixture, validated: &Output) {
+    assert!(validated.status.success(), "{}", String::from_utf8_lossy(&validated.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&validated.stdout).unwrap();
+    assert_valid(Document::Definitions, &json);
+    for app in json["applications"].as_array().unwrap() {
+        let text = |key: &str| app[key].as_str().unwrap().to_owned();
+        fixture.app("dev", &text("application"), &text("username"));
+    }
+}
+
+/// Returns a plan as in the snapshots: the digest covers the observed state, which differs between
+/// servers.
+fn without_digest(plan: &str) -> String {
+    let lines: Vec<&str> =
+        plan.lines().map(|line| line.split(" sha256:").next().unwrap_or(line)).collect();
+    lines.join("\n")
+}
+
+fn assert_snapshots(folder: &Path, major: u32, plan: &str, after: &str) {
+    let name = |name: &str| format!("{name}{}", suffix(major, folder, name));
+    insta::with_settings!({
+        snapshot_path => folder, prepend_module_to_snapshot => false, omit_expression => true,
+    }, {
+        insta::assert_snapshot!(name("plan"), plan);
+        insta::assert_snapshot!(name("after"), after);
+    });
+}
+
+fn is_delegation(folder: &Path) -> bool {
+    folder.join("delegate").exists()
+}
+
+/// Runs a scenario of `rdsprov delegate` as the master user.
+fn run_delegation(major: u32, folder: &Path) {
+    let fixture = Fixture::new(major);
+    let build = ["--env", "dev", "--build-id", "7"];
+    let earlier = folder.join("earlier.tfvars").display().to_string();
+    let validate = ["validate", "--env", "dev", "--format", "json"];
+    give_secrets(&fixture, &fixture.run(&earlier, &validate));
+    expect(&fixture.run(&earlier, &[&["apply"], build.as_slice()].concat()), 0);
+    let delegate = || expect(&fixture.delegate("dev").args(&build[2..]).output().unwrap(), 0);
+    match std::fs::read_to_string(folder.join("delegate")).unwrap().trim() {
+        "new" => {}
+        "existing" => drop(delegate()),
+        other => panic!("{}: the file `delegate` contains {other}", folder.display()),
+    }
+    if let Ok(script) = std::fs::read_to_string(folder.join("before.sql")) {
+        fixture.server.script_as_superuser(&script).unwrap();
+    }
+    let catalog_state = fixture.catalog_state();
+    let (recording, plan) = Recording::observe_delegation(&fixture, major);
+    let suffix_of_plan = suffix(major, folder, "plan");
+    if major == NEWEST || !suffix_of_plan.is_empty() {
+        recording.assert_matches(&folder.join(format!("observed{suffix_of_plan}.json")));
+    }
+    assert_eq!(fixture.catalog_state(), catalog_state, "a plan changed something");
+    delegate();
+    assert!(delegate().contains("Nothing to do"), "the second run has something to do");
+    let after = state(&fixture) + &fixture.query(DELEGATE_STATE);
+    assert_snapshots(folder, major, &without_digest(&plan.to_text()), &after);
+}
+
 fn run_scenario(major: u32, folder: &Path, administrator: Administrator) {
+    if is_delegation(folder) {
+        return run_delegation(major, folder);
+    }
     let fixture = Fixture::new(major);
     let path = |name: &str| folder.join(name).display().to_string();
     let mut site = vec!["--env".to_owned(), "dev".to_owned()];
@@ -167,14 +250,7 @@ fn run_scenario(major: u32, folder: &Path, administrator: Administrator) {
     let own = std::fs::read_to_string(folder.join("arguments")).unwrap_or_default();
     let mut own: Vec<&str> = own.split_whitespace().collect();
     let give_secrets = |definitions: &str| {
-        let output = run(definitions, "validate", &["--format", "json"]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_valid(Document::Definitions, &json);
-        for app in json["applications"].as_array().unwrap() {
-            let text = |key: &str| app[key].as_str().unwrap().to_owned();
-            fixture.app("dev", &text("application"), &text("username"));
-        }
+        give_secrets(&fixture, &run(definitions, "validate", &["--format", "json"]));
     };
     let build = ["--build-id", "7"];
     if folder.join("earlier.tfvars").exists() {
@@ -194,9 +270,7 @@ fn run_scenario(major: u32, folder: &Path, administrator: Administrator) {
     let (catalog_state, grants) = (fixture.catalog_state(), fixture.admin_grants());
     let plan = run(&definitions, "plan", &own);
     let plan_text = String::from_utf8(plan.stdout).unwrap();
-    // The digest covers the observed state, which differs between servers.
-    let text: Vec<&str> =
-        plan_text.lines().map(|line| line.split(" sha256:").next().unwrap_or(line)).collect();
+    let text = without_digest(&plan_text);
     let newest = !delegated && versions().last() == Some(&major);
     if newest && let Some(python) = std::env::var_os("RDSPROV_TEST_PYTHON") {
         let site = site.iter().map(String::as_str);
@@ -248,19 +322,14 @@ fn run_scenario(major: u32, folder: &Path, administrator: Administrator) {
         expect(&run(&definitions, "check", &own), 0);
         assert_eq!(fixture.admin_grants(), grants, "a membership of the administrator remains");
     }
-    let name = |name: &str| format!("{name}{}", suffix(major, folder, name));
     if delegated {
+        let name = |name: &str| format!("{name}{}", suffix(major, folder, name));
         let (plan, after) = (snapshot(folder, &name("plan")), snapshot(folder, &name("after")));
-        assert_eq!(normalise(&text.join("\n")), normalise(&plan), "the plan");
+        assert_eq!(normalise(&text), normalise(&plan), "the plan");
         assert_eq!(normalise(&state(&fixture)), normalise(&after), "the state after the run");
         return;
     }
-    insta::with_settings!({
-        snapshot_path => folder, prepend_module_to_snapshot => false, omit_expression => true,
-    }, {
-        insta::assert_snapshot!(name("plan"), text.join("\n"));
-        insta::assert_snapshot!(name("after"), state(&fixture));
-    });
+    assert_snapshots(folder, major, &text, &state(&fixture));
 }
 
 /// Returns the scenarios, or those whose names contain `RDSPROV_SCENARIO`.
@@ -322,12 +391,14 @@ fn scenarios_match_their_snapshots() {
 #[test]
 fn delegated_administrator_gives_the_same_results() {
     let all = versions();
-    let scenarios = match std::env::var_os("RDSPROV_TEST_PG") {
+    let mut scenarios = match std::env::var_os("RDSPROV_TEST_PG") {
         Some(_) => on_each(&all),
         None => {
             let in_turn = [all[0], all[all.len() - 1]].into_iter().cycle();
             in_turn.zip(chosen()).collect()
         }
     };
+    // Only the master user runs `rdsprov delegate`.
+    scenarios.retain(|(_, folder)| !is_delegation(folder));
     run_scenarios(&scenarios, Administrator::Delegate);
 }

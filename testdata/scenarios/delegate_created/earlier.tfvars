@@ -1,0 +1,5 @@
+application_databases = {
+  shop         = { database_name = "shop", username = "shop_owner" }
+  shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
+  shop_workers = { database_name = "shop", username = "shop_workers", access_level = "editor", auth = "iam" }
+}
