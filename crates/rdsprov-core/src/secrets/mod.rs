@@ -12,7 +12,7 @@ mod error;
 mod files;
 #[cfg(feature = "postgres")]
 mod generate;
-#[cfg(all(feature = "postgres", not(feature = "aws")))]
+#[cfg(all(feature = "postgres", any(test, not(feature = "aws"))))]
 pub(crate) mod no_aws;
 mod parse;
 mod password;

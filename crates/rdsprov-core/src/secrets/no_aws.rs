@@ -1,5 +1,6 @@
 //! Replaces `aws.rs` and `signer.rs` without the feature `aws`: types without values, so that the
 //! public enums have the same variants with each set of features.
+#![cfg_attr(feature = "aws", allow(dead_code, reason = "with `aws`, only the tests use it"))]
 
 use std::collections::BTreeMap;
 
@@ -60,5 +61,31 @@ impl Signer {
         _role: &str,
     ) -> Result<Password, TokenError> {
         match *self {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error_code::ErrorCode;
+
+    /// `Secrets::Aws` and `AdminAuth::Iam` give these errors, which name the missing feature.
+    #[test]
+    fn aws_gives_errors() {
+        let error = SecretsManager::new(&SdkConfig).err().unwrap();
+        assert_eq!(error.code(), ErrorCode::SecretSourceFailed);
+        assert_eq!(
+            error.to_string(),
+            "this program was built without support for AWS Secrets Manager"
+        );
+        assert_eq!(error.hints().len(), 1);
+
+        let error = Signer::new(&SdkConfig).err().unwrap();
+        assert_eq!(error.code(), ErrorCode::TokenSigningFailed);
+        assert_eq!(
+            error.to_string(),
+            "this program was built without support for AWS, and an IAM token requires it"
+        );
+        assert_eq!(error.hints().len(), 1);
     }
 }
