@@ -24,13 +24,13 @@ pub async fn main() -> Result<(), Error> {
     let secrets = ShopSecrets(serde_json::from_str(&secrets).unwrap_or_default());
     let setup = Setup::builder().environment("prod").files(["shop.toml"]);
     let mut options = ApplyOptions::default();
-    options.server.secrets = Secrets::Own(Arc::new(secrets));
+    options.run.server.secrets = Secrets::Own(Arc::new(secrets));
 
     // Connect and plan. Nothing is changed.
-    let mut run = setup.clone().build()?.open(&options.server).await?;
+    let mut run = setup.clone().build()?.open(&options.run.server).await?;
     print!("{}", run.plan().await?.plan().to_text());
     // Plan again with the lock, check the approval and the hazards, and apply.
-    options.approval = std::env::var("SHOP_APPROVAL").ok();
+    options.run.approval = std::env::var("SHOP_APPROVAL").ok();
     let outcome = session::apply(setup, &options, &(), &Cancellation::default()).await;
     for (step, result) in &outcome.steps {
         println!("{} {}: {:?}", step.action, step.summary, result.status);

@@ -25,10 +25,11 @@ pub async fn run(options: &ApplyArgs) -> Result<Exit, CliError> {
     // A saved plan has been reviewed before.
     let ask = !options.recording.yes && options.plan.is_none();
     let frontend = TerminalFrontend::new(options.output.format, ask);
-    let mut wanted = recording_options(&options.recording);
-    wanted.server = (&options.server).into();
-    wanted.environment.clone_from(&options.common.env);
-    wanted.plan_source = options.plan.clone().map_or(PlanSource::Any, PlanSource::File);
+    let mut wanted = session::ApplyOptions::default();
+    wanted.run = run_options(&options.recording);
+    wanted.run.server = (&options.server).into();
+    wanted.run.environment.clone_from(&options.common.env);
+    wanted.run.plan_source = options.plan.clone().map_or(PlanSource::Any, PlanSource::File);
     wanted.keep_going = options.no_fail_fast;
     let setup = setup::builder(&options.common, config);
     let outcome = session::apply(setup, &wanted, &frontend, &cancellation_on_signals()).await;
@@ -40,7 +41,7 @@ pub async fn run(options: &ApplyArgs) -> Result<Exit, CliError> {
 pub async fn delegate(options: &DelegateArgs) -> Result<Exit, CliError> {
     let config = session::config(options.config.as_deref())?;
     let frontend = TerminalFrontend::new(options.output.format, !options.recording.yes);
-    let mut wanted = recording_options(&options.recording);
+    let mut wanted = run_options(&options.recording);
     wanted.server = (&options.server).into();
     wanted.environment.clone_from(&options.env);
     let mut delegation = Delegation::new(&options.to, &options.to_secret);
@@ -57,8 +58,8 @@ pub async fn delegate(options: &DelegateArgs) -> Result<Exit, CliError> {
 }
 
 /// Returns the options of the core for the flags that all commands with records have.
-pub fn recording_options(options: &RecordingArgs) -> session::ApplyOptions {
-    let mut wanted = session::ApplyOptions::default();
+pub fn run_options(options: &RecordingArgs) -> session::RunOptions {
+    let mut wanted = session::RunOptions::default();
     wanted.run_id.clone_from(&options.run_id);
     wanted.audit_output.clone_from(&options.audit_output);
     wanted.audit_ledger.clone_from(&options.audit_ledger);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rdsprov_core::session;
 
-use crate::apply::{TerminalFrontend, cancellation_on_signals, recording_options, report_outcome};
+use crate::apply::{TerminalFrontend, cancellation_on_signals, report_outcome, run_options};
 use crate::args::{Format, RotateArgs};
 use crate::error::{CliError, Exit};
 use crate::output::counted;
@@ -17,7 +17,7 @@ pub async fn run(options: &RotateArgs) -> Result<Exit, CliError> {
     }
     let config = session::config(options.common.config.as_deref())?;
     let frontend = TerminalFrontend::new(options.output.format, !options.recording.yes);
-    let mut wanted = recording_options(&options.recording);
+    let mut wanted = run_options(&options.recording);
     wanted.server = (&options.server).into();
     wanted.environment.clone_from(&options.common.env);
     let setup = setup::builder(&options.common, config);

@@ -76,15 +76,15 @@
 //! # async fn run() -> Result<(), Error> {
 //! let setup = Setup::builder().environment("prod").files(["prod.tfvars"]);
 //! let mut options = ApplyOptions::default();
-//! options.server.secrets = "file:secrets".parse().expect("the directory exists");
+//! options.run.server.secrets = "file:secrets".parse().expect("the directory exists");
 //!
 //! // Connect and plan. Nothing is changed.
-//! let mut run = setup.clone().build()?.open(&options.server).await?;
+//! let mut run = setup.clone().build()?.open(&options.run.server).await?;
 //! let planned = run.plan().await?;
 //! println!("{}", planned.plan().to_text());
 //!
 //! // Plan again with the lock, check the policy, and apply.
-//! options.approval = Some(planned.plan().digest.clone());
+//! options.run.approval = Some(planned.plan().digest.clone());
 //! let outcome = session::apply(setup, &options, &(), &Cancellation::default()).await;
 //! outcome.result?;
 //! # Ok(())
@@ -109,8 +109,7 @@
 //! # Types of other crates
 //!
 //! [`Timestamp`] of the crate `jiff` is the type of each point in time, and `server::SqlState` of
-//! `tokio-postgres` that of a SQLSTATE. A `tokio::sync::watch::Receiver` tells an execution to stop.
-//! No other type of another crate is part of the API, except traits and types of `serde`, `serde_json` and `schemars` where a value is converted to or from
+//! `tokio-postgres` that of a SQLSTATE. No other type of another crate is part of the API, except traits and types of `serde`, `serde_json` and `schemars` where a value is converted to or from
 //! JSON.
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

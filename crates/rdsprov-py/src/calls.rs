@@ -175,20 +175,20 @@ pub fn apply<'py>(
     let builder = definitions.builder(None, &[], None).map_err(to_exception)?;
     let setup = builder.clone().build().map_err(to_exception)?;
     let mut wanted = ApplyOptions::default();
-    wanted.server = options;
-    wanted.environment = Some(plan.core.environment.clone());
-    wanted.run_id = keywords.text("run_id")?;
-    wanted.audit_output = keywords.path("audit_output")?;
-    wanted.audit_ledger = keywords.path("audit_ledger")?;
-    wanted.actor = keywords.text("actor")?;
-    wanted.approver = keywords.text("approver")?;
-    wanted.request_id = keywords.text("request_id")?;
-    wanted.approval = approval;
-    wanted.plan_source = PlanSource::Plan {
+    wanted.run.server = options;
+    wanted.run.environment = Some(plan.core.environment.clone());
+    wanted.run.run_id = keywords.text("run_id")?;
+    wanted.run.audit_output = keywords.path("audit_output")?;
+    wanted.run.audit_ledger = keywords.path("audit_ledger")?;
+    wanted.run.actor = keywords.text("actor")?;
+    wanted.run.approver = keywords.text("approver")?;
+    wanted.run.request_id = keywords.text("request_id")?;
+    wanted.run.approval = approval;
+    wanted.run.plan_source = PlanSource::Plan {
         plan: Box::new(plan.core.clone()),
         origin: setup.origin_for(server.clone()),
     };
-    wanted.dry_run = keywords.given("dry_run")?.unwrap_or(false);
+    wanted.run.dry_run = keywords.given("dry_run")?.unwrap_or(false);
     wanted.keep_going = !keywords.given("fail_fast")?.unwrap_or(true);
     let called = StepCallback { on_step: keywords.given("on_step")?, pending: pending.clone() };
     let outcome = wait::run_to_completion(py, &pending, || {

@@ -113,12 +113,12 @@ fn ran_as_embedding() -> bool {
     };
     let ca_file = variable(CA_FILE).map(|path| CaFile::Path(path.into()));
     let mut options = session::ApplyOptions::default();
-    options.server.secrets = secrets;
-    options.server.overrides.host = variable(HOST);
-    options.server.overrides.port = variable(PORT).map(|port| port.parse().unwrap());
-    options.server.tls.ca_file = ca_file;
-    options.audit_output = Some("audit.csv".into());
-    options.audit_ledger = Some("ledger.jsonl".into());
+    options.run.server.secrets = secrets;
+    options.run.server.overrides.host = variable(HOST);
+    options.run.server.overrides.port = variable(PORT).map(|port| port.parse().unwrap());
+    options.run.server.tls.ca_file = ca_file;
+    options.run.audit_output = Some("audit.csv".into());
+    options.run.audit_ledger = Some("ledger.jsonl".into());
     let config = session::config(None).unwrap();
     let setup = Setup::builder().config(config).environment("dev").files([definitions]);
     let interruption = Cancellation::default();

@@ -15,6 +15,7 @@ mod guardrails;
 mod hazards;
 mod iam;
 mod ledger;
+mod library;
 mod ownership;
 mod passwords;
 mod path;

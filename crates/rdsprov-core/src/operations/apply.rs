@@ -1,107 +1,67 @@
-//! Plans a connected run and applies the plan.
-//!
-//! A [`Provisioner`] can only plan; a [`Planned`] run can apply, and only its own plan.
+//! Applies the plan of a locked run.
 
-use super::error::RunError;
-use super::provisioner::Provisioner;
-use crate::config::VerifyPasswords;
-use crate::hint::Wording;
-use crate::observed::Observed;
-use crate::plan::{Action, Plan, SecretFindings, SlotError};
-use crate::secrets::scram::ITERATIONS;
+use super::error::{PlanRefused, RunError};
+use super::plan::Planned;
+use super::provisioner::Locked;
+use crate::plan::{Action, Plan};
 use crate::server::apply::{ExecuteOptions, ExecutionOutcome, apply, outcome_not_started};
 use crate::server::lock::Lock;
-use crate::server::observe::observe;
-use crate::server::password_check;
-use crate::server::slots::RunSlots;
 
-/// A run whose plan is known, with the observed state and the secrets that the plan is based on.
+/// The plan of a locked run, which can be applied.
 ///
-/// [`Planned::apply`] consumes it: each plan is applied once, and with the secrets for which it was
-/// made.
-pub struct Planned<'a> {
-    run: &'a mut Provisioner,
-    observed: Observed,
-    plan: Plan,
+/// [`PlannedApply::apply`] consumes it: each plan is applied once, with the secrets for which it was
+/// made, and with the lock of its own server.
+///
+/// ```compile_fail,E0382
+/// # use rdsprov_core::operations::PlannedApply;
+/// # use rdsprov_core::server::ExecuteOptions;
+/// # async fn apply(planned: PlannedApply<'_>) {
+/// let options = ExecuteOptions::default();
+/// let _ = planned.apply("build 7", &options).await;
+/// let _ = planned.apply("build 7", &options).await;
+/// # }
+/// ```
+pub struct PlannedApply<'a> {
+    planned: Planned<'a>,
+    lock: &'a Lock,
 }
 
-impl Planned<'_> {
-    /// Returns the plan that [`Planned::apply`] executes.
-    #[must_use]
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    /// Returns the observed state, the findings from the secrets, and the plan that
-    /// [`Plan::new`] makes of them.
-    #[must_use]
-    pub fn into_parts(self) -> (Observed, SecretFindings, Plan) {
-        (self.observed, self.run.secrets.findings().clone(), self.plan)
-    }
-
-    /// Returns the `psql` script of the plan with verifiers; see [`Plan::to_sql_with_verifiers`].
-    ///
-    /// # Errors
-    /// Returns a [`SlotError`] if the password of a step is not available.
-    pub fn script(&self, build_id: &str, wording: &dyn Wording) -> Result<String, SlotError> {
-        self.plan.to_sql_with_verifiers(&self.slots(build_id), wording)
-    }
-
-    fn slots<'b>(&'b self, build_id: &'b str) -> RunSlots<'b> {
-        RunSlots {
-            secrets: self.run.secrets.valid(),
-            build_id,
-            iterations: iterations(&self.observed),
-        }
-    }
-
-    /// Creates the new secrets and executes the plan. `lock` must be the lock of this run: shared
-    /// catalogs are changed over its connection. Errors are in the outcome.
-    pub async fn apply(
-        self,
-        lock: &Lock,
-        build_id: &str,
-        options: &ExecuteOptions<'_>,
-    ) -> ExecutionOutcome {
-        self.run.applied = true;
-        // Before the first statement: a password that is set but not stored would be lost.
-        if let Err(error) = self.run.secrets.create_new().await {
-            let message = error.to_string();
-            return outcome_not_started(&self.plan, Action::CreateSecret, &message, options);
-        }
-        apply(&self.plan, &self.run.admin, lock, &self.slots(build_id), options).await
-    }
-}
-
-impl Provisioner {
-    /// Observes the server and plans. Executes the probes of the plan, and plans
-    /// again with their results.
+impl Locked<'_> {
+    /// Plans as [`Provisioner::plan`](super::Provisioner::plan) does. The plan can be applied.
     ///
     /// # Errors
     /// Returns a [`RunError`] if the server cannot be observed or a secret source fails.
-    pub async fn plan(&mut self) -> Result<Planned<'_>, RunError> {
-        let verify = match self.verify {
-            VerifyPasswords::AlwaysSet if self.applied => VerifyPasswords::Login,
-            verify => verify,
-        };
-        let (admin, session, desired) = (&self.admin, &self.admin_session, &self.desired);
-        let secrets = &mut self.secrets;
-        let mut observed = observe(admin, session, desired, secrets.valid(), verify).await?;
-        if secrets.refresh(desired, &observed, admin).await? {
-            let secrets = secrets.valid();
-            observed.password_checks = password_check::check_passwords(
-                admin, session, desired, &observed, secrets, verify,
-            )
-            .await?;
-        }
-        let findings = self.secrets.findings();
-        let plan = |observed: &Observed| Plan::new(&self.desired, observed, findings.clone());
-        let (observed, plan) = self.resolve_probes(observed, plan).await?;
-        Ok(Planned { run: self, observed, plan })
+    pub async fn plan(&mut self) -> Result<PlannedApply<'_>, RunError> {
+        Ok(PlannedApply { planned: self.run.plan().await?, lock: &self.lock })
     }
 }
 
-/// Returns the number of SCRAM iterations of new verifiers.
-pub(super) fn iterations(observed: &Observed) -> u32 {
-    observed.passwords.scram_iterations.unwrap_or(ITERATIONS)
+impl PlannedApply<'_> {
+    /// Returns the plan that [`PlannedApply::apply`] executes.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        self.planned.plan()
+    }
+
+    /// Creates the new secrets and executes the plan. Errors of statements are in the outcome.
+    ///
+    /// # Errors
+    /// Returns [`PlanRefused`] without any change if the plan contains refusals.
+    pub async fn apply(
+        self,
+        build_id: &str,
+        options: &ExecuteOptions<'_>,
+    ) -> Result<ExecutionOutcome, PlanRefused> {
+        let Self { planned, lock } = self;
+        PlanRefused::check(planned.plan())?;
+        planned.run.applied = true;
+        // Before the first statement: a password that is set but not stored would be lost.
+        if let Err(error) = planned.run.secrets.create_new().await {
+            let message = error.to_string();
+            let plan = planned.plan();
+            return Ok(outcome_not_started(plan, Action::CreateSecret, &message, options));
+        }
+        let slots = planned.slots(build_id);
+        Ok(apply(planned.plan(), &planned.run.admin, lock, &slots, options).await)
+    }
 }

@@ -3,12 +3,40 @@
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
-use crate::plan::Refusal;
 use crate::plan::rotation::RotationError;
+use crate::plan::{Plan, Refusal};
 use crate::secret_id::SecretId;
 use crate::secrets::scram::NoRandomness;
 use crate::secrets::{SecretError, SourceError};
 use crate::server::{ConnectError, ObserveError};
+
+/// A plan contains refusals, and was not executed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the plan contains refusals: {}", codes(.refusals))]
+#[non_exhaustive]
+pub struct PlanRefused {
+    /// The refusals of the plan.
+    pub refusals: Vec<Refusal>,
+}
+
+fn codes(refusals: &[Refusal]) -> String {
+    let codes: Vec<&str> = refusals.iter().map(|refusal| refusal.code().name()).collect();
+    codes.join(", ")
+}
+
+impl PlanRefused {
+    /// Checks that a plan contains no refusals.
+    ///
+    /// # Errors
+    /// Returns the refusals.
+    pub fn check(plan: &Plan) -> Result<(), Self> {
+        if plan.refusals.is_empty() {
+            Ok(())
+        } else {
+            Err(Self { refusals: plan.refusals.clone() })
+        }
+    }
+}
 
 /// A run cannot make a plan.
 #[derive(Debug, thiserror::Error)]

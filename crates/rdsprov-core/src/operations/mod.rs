@@ -1,23 +1,26 @@
 //! The operations on a server: each puts the effects of [`crate::server`] and
 //! [`crate::secrets`] in their order.
 //!
-//! [`Provisioner`] is a connected run, and [`Planned`] a run with its plan, which can be applied.
-//! `rotate` replaces passwords, and `access_report` queries the privileges of roles. This module
-//! does not know approvals, records or front ends.
+//! [`Provisioner`] is a connected run, and [`Planned`] a run with its plan. A [`Locked`] run makes a
+//! [`PlannedApply`], which `apply` and `delegate` execute, or a `PlannedRotation`, which replaces
+//! passwords. `access_report` queries the privileges of roles. This module does not know approvals,
+//! records or front ends.
 
 mod access_report;
 mod apply;
 mod connection;
 mod error;
+mod plan;
 mod provisioner;
 #[cfg(feature = "aws")]
 mod rotate;
 mod run_secrets;
 
 pub use access_report::AccessQuery;
-pub use apply::Planned;
+pub use apply::PlannedApply;
 pub use connection::{AdminConnection, AdminCredentials, ConnectionOverrides};
-pub use error::RunError;
-pub use provisioner::Provisioner;
+pub use error::{PlanRefused, RunError};
+pub use plan::Planned;
+pub use provisioner::{Locked, Provisioner};
 #[cfg(feature = "aws")]
 pub use rotate::{PlannedRotation, RotateOptions, check_source};

@@ -22,8 +22,32 @@ use crate::server::observe::probe;
 /// The key of the advisory lock that serializes runs: the bytes of `rdsprov` and a zero byte.
 const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
 
-/// A connected run, with its desired state and its secrets. It can plan; only a
-/// [`Planned`](super::Planned) run can apply.
+/// A connected run, with its desired state and its secrets.
+///
+/// It can plan. Only a [`Locked`] run can make a plan that can be applied:
+///
+/// ```
+/// # use rdsprov_core::operations::Provisioner;
+/// # use rdsprov_core::server::ExecuteOptions;
+/// # async fn run(mut run: Provisioner) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut locked = run.lock().await?;
+/// let planned = locked.plan().await?;
+/// let outcome = planned.apply("build 7", &ExecuteOptions::default()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A plan that was made without the lock cannot be applied:
+///
+/// ```compile_fail,E0599
+/// # use rdsprov_core::operations::Provisioner;
+/// # use rdsprov_core::server::ExecuteOptions;
+/// # async fn run(mut run: Provisioner) -> Result<(), Box<dyn std::error::Error>> {
+/// let planned = run.plan().await?;
+/// let outcome = planned.apply("build 7", &ExecuteOptions::default()).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Provisioner {
     /// The desired state that the run plans for.
     pub(super) desired: Desired,
@@ -34,6 +58,12 @@ pub struct Provisioner {
     pub(super) secrets: RunSecrets,
     pub(super) admin: Endpoint,
     pub(super) admin_session: Session,
+}
+
+/// A run that holds the lock of its server until this value is dropped.
+pub struct Locked<'a> {
+    pub(super) run: &'a mut Provisioner,
+    pub(super) lock: Lock,
 }
 
 impl Provisioner {
@@ -64,11 +94,17 @@ impl Provisioner {
         Ok(Self { desired, verify, applied: false, secrets, admin, admin_session })
     }
 
-    /// Takes the lock, and waits while another run on the same server holds it.
+    /// Takes the lock, and waits while another run on the same server holds it. Only a locked run
+    /// makes plans that can be applied.
     ///
     /// # Errors
     /// Returns [`RunError::Connect`] or [`RunError::Lock`] if a connection or a statement fails.
-    pub async fn lock(&self) -> Result<Lock, RunError> {
+    pub async fn lock(&mut self) -> Result<Locked<'_>, RunError> {
+        let lock = self.take_lock().await?;
+        Ok(Locked { run: self, lock })
+    }
+
+    async fn take_lock(&self) -> Result<Lock, RunError> {
         let session = self.connect_to_lock_database().await?;
         let failed = |error: tokio_postgres::Error| RunError::Lock(describe_error(&error));
         let free: bool = session

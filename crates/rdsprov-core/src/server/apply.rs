@@ -6,11 +6,11 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::watch;
 use tokio_postgres::error::SqlState;
 
 use super::connect::{Endpoint, Session, describe_error};
 use super::lock::Lock;
+use super::stop::{Stop, stopped};
 use crate::hint::Hint;
 use crate::name::DatabaseName;
 use crate::plan::{Action, Line, Plan, Scope, Slots, Statement, Step, Transaction};
@@ -56,9 +56,8 @@ pub struct ExecuteOptions<'a> {
     pub(crate) interrupt: Option<&'a Interrupt<'a>>,
     /// Called after each transaction.
     pub report: Option<&'a Report<'a>>,
-    /// Ends the run when the value becomes `true`: the current statement is cancelled, and its
-    /// transaction is rolled back.
-    pub stop: Option<watch::Receiver<bool>>,
+    /// Ends the run: the current statement is cancelled, and its transaction is rolled back.
+    pub stop: Option<Stop>,
 }
 
 #[cfg(feature = "test-faults")]
@@ -283,17 +282,6 @@ async fn run(
         }
     }
     Ok(())
-}
-
-/// Waits until the run is cancelled.
-pub(crate) async fn stopped(stop: Option<watch::Receiver<bool>>) {
-    let is_stopped = match stop {
-        Some(mut stop) => stop.wait_for(|stop| *stop).await.is_ok(),
-        None => false,
-    };
-    if !is_stopped {
-        std::future::pending::<()>().await;
-    }
 }
 
 /// The number of repetitions of `CREATE DATABASE` while other sessions use the template (55006).

@@ -6,4 +6,4 @@ use super::connect::Session;
 ///
 /// Shared catalogs are changed over the connection that holds the lock. If the run is killed, the
 /// next run therefore waits until the server has ended the statement of the killed run.
-pub struct Lock(pub(crate) Session);
+pub(crate) struct Lock(pub(crate) Session);

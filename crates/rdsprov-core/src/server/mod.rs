@@ -13,6 +13,7 @@ pub(crate) mod observe;
 pub(crate) mod password_check;
 pub(crate) mod slots;
 pub(crate) mod snapshot;
+pub(crate) mod stop;
 mod tls;
 
 pub use apply::{ExecuteOptions, ExecutionOutcome, Report};
@@ -20,8 +21,8 @@ pub use apply::{ExecuteOptions, ExecutionOutcome, Report};
 #[doc(hidden)]
 pub use apply::{Fault, Interrupt};
 pub use connect::{ConnectError, RejectionCause};
-pub use lock::Lock;
 pub use snapshot::ObserveError;
+pub use stop::Stop;
 pub use tls::{BundledCertificates, Tls, TlsError, TlsProblem};
 /// The SQLSTATE of an error, as tokio-postgres defines it.
 pub use tokio_postgres::error::SqlState;

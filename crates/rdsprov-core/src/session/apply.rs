@@ -19,18 +19,18 @@ use crate::audit::{
 };
 use crate::config::{AuditSection, Config};
 use crate::gate::{Approval, GateError};
-use crate::operations::Planned;
+use crate::operations::{PlanRefused, PlannedApply};
 use crate::plan::{Origin, Plan, SavedPlan, Step};
-use crate::server::{self, Lock};
+use crate::server;
 use crate::step_result::StepResult;
 
 /// The maximum number of plans that one run executes: the second one contains the deferred parts.
 const MAX_PLANS: usize = 2;
 
-/// The options of `apply`, `delegate` and `rotate`.
+/// The options of a run: of `apply`, `delegate` and `rotate`.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
-pub struct ApplyOptions {
+pub struct RunOptions {
     /// The options for server, secrets and build id.
     pub server: ServerOptions,
     /// The environment of `delegate`. For `apply` and `rotate`, the environment in records of errors
@@ -54,6 +54,14 @@ pub struct ApplyOptions {
     pub plan_source: PlanSource,
     /// Whether the run ends before the execution of the plan.
     pub dry_run: bool,
+}
+
+/// The options of `apply`.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ApplyOptions {
+    /// The options that each run has.
+    pub run: RunOptions,
     /// Whether the transactions of other databases are executed after one has failed.
     pub keep_going: bool,
 }
@@ -144,7 +152,10 @@ pub(super) struct Progress {
     allow(dead_code, reason = "only Secrets Manager has versions to rotate by")
 )]
 pub(super) enum Operation<'a> {
-    Apply,
+    Apply {
+        /// See [`ApplyOptions::keep_going`].
+        keep_going: bool,
+    },
     /// Replaces the passwords of these applications.
     Rotate(&'a [String]),
     Delegate,
@@ -154,7 +165,7 @@ impl Operation<'_> {
     /// Returns the operation as records contain it.
     fn command(self) -> Command {
         match self {
-            Self::Apply => Command::Apply,
+            Self::Apply { .. } => Command::Apply,
             Self::Rotate(_) => Command::Rotate,
             Self::Delegate => Command::Delegate,
         }
@@ -172,7 +183,8 @@ pub async fn apply<F: Frontend>(
 ) -> Outcome {
     let audit = setup.audit().clone();
     let setup = || setup.build();
-    run_operation(audit, setup, options, frontend, cancellation, Operation::Apply).await
+    let operation = Operation::Apply { keep_going: options.keep_going };
+    run_operation(audit, setup, &options.run, frontend, cancellation, operation).await
 }
 
 /// Creates a delegate for an environment, and records the run.
@@ -181,7 +193,7 @@ pub async fn apply<F: Frontend>(
 pub async fn delegate<F: Frontend>(
     config: Config,
     delegation: Delegation,
-    options: &ApplyOptions,
+    options: &RunOptions,
     frontend: &F,
     cancellation: &Cancellation,
 ) -> Outcome {
@@ -195,7 +207,7 @@ pub async fn delegate<F: Frontend>(
 pub(super) async fn run_operation<F: Frontend>(
     audit: AuditSection,
     setup: impl FnOnce() -> Result<Setup, Error>,
-    options: &ApplyOptions,
+    options: &RunOptions,
     frontend: &F,
     cancellation: &Cancellation,
     operation: Operation<'_>,
@@ -255,11 +267,10 @@ pub(super) async fn run_operation<F: Frontend>(
 
 /// The inputs of a run that do not change.
 pub(super) struct Execution<'a, F> {
-    pub options: &'a ApplyOptions,
+    pub options: &'a RunOptions,
     pub frontend: &'a F,
     records: &'a Records<'a, F>,
     pub cancellation: &'a Cancellation,
-    #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "only rotations need it"))]
     operation: Operation<'a>,
 }
 
@@ -294,7 +305,7 @@ impl<F: Frontend> Execution<'_, F> {
         if let Some(saved) = &saved {
             saved.check_server(&origin.server)?;
         }
-        let lock = run.lock().await?;
+        let mut run = run.lock().await?;
         let mut planned = run.plan().await?;
         let plan = planned.plan();
         self.show(progress, plan);
@@ -318,7 +329,7 @@ impl<F: Frontend> Execution<'_, F> {
         // Parts that the first plan deferred are visible after its execution. They are
         // in the second plan.
         for round in 1..=MAX_PLANS {
-            let plan = self.execute(planned, &lock, progress).await?;
+            let plan = self.execute(planned, progress).await?;
             planned = run.plan().await?;
             let next = planned.plan();
             if next.is_empty() && next.refusals.is_empty() {
@@ -354,21 +365,20 @@ impl<F: Frontend> Execution<'_, F> {
     /// Records the intent and executes a plan. Returns it.
     async fn execute(
         &self,
-        planned: Planned<'_>,
-        lock: &Lock,
+        planned: PlannedApply<'_>,
         progress: &mut Progress,
     ) -> Result<Plan, Error> {
         let plan = planned.plan().clone();
         let settings = server::ExecuteOptions {
-            keep_going: self.options.keep_going,
-            stop: Some(self.cancellation.receiver()),
+            keep_going: matches!(self.operation, Operation::Apply { keep_going: true }),
+            stop: Some(self.cancellation.stop()),
             ..server::ExecuteOptions::default()
         };
         let build_id = progress.recorder.context.build_id.clone();
         let outcome = self
             .reported(&plan, progress, async |report| {
                 let settings = server::ExecuteOptions { report: Some(report), ..settings };
-                planned.apply(lock, &build_id, &settings).await
+                planned.apply(&build_id, &settings).await
             })
             .await?;
         let Some(message) = outcome.error else { return Ok(plan) };
@@ -385,7 +395,9 @@ impl<F: Frontend> Execution<'_, F> {
         &self,
         plan: &Plan,
         progress: &mut Progress,
-        operation: impl AsyncFnOnce(&server::Report<'_>) -> server::ExecutionOutcome,
+        operation: impl AsyncFnOnce(
+            &server::Report<'_>,
+        ) -> Result<server::ExecutionOutcome, PlanRefused>,
     ) -> Result<server::ExecutionOutcome, Error> {
         let intent = progress.recorder.intent(plan);
         self.record(progress, &[intent])?;
@@ -406,6 +418,7 @@ impl<F: Frontend> Execution<'_, F> {
         let outcome = operation(&report).await;
         self.cancellation.set_executing(false);
         progress.steps.extend(completed_steps.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let outcome = outcome?;
         progress.committed |= outcome.committed;
         // A failure to record ends the run only now, because the execution cannot be undone.
         record_result.into_inner().unwrap_or_else(PoisonError::into_inner)?;
@@ -414,5 +427,5 @@ impl<F: Frontend> Execution<'_, F> {
 }
 
 pub(super) fn no_refusals(plan: &Plan) -> Result<(), Error> {
-    if plan.refusals.is_empty() { Ok(()) } else { Err(Error::Refused(plan.refusals.clone())) }
+    Ok(PlanRefused::check(plan)?)
 }

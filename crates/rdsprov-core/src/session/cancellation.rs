@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::server::Stop;
+
 /// Cancels an operation from another thread or task.
 ///
 /// While a plan is executed, the execution itself reacts: it rolls back the current transaction and
@@ -35,14 +37,16 @@ impl Cancellation {
 
     /// Waits until the cancellation is requested.
     pub async fn wait(&self) {
-        let mut receiver = self.receiver();
+        let mut receiver = self.sender.subscribe();
         if receiver.wait_for(|cancelled| *cancelled).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    pub(super) fn receiver(&self) -> watch::Receiver<bool> {
-        self.sender.subscribe()
+    /// Returns the signal that ends an execution when the cancellation is requested.
+    #[must_use]
+    pub fn stop(&self) -> Stop {
+        Stop::new(self.sender.subscribe())
     }
 
     pub(super) fn set_executing(&self, executing: bool) {

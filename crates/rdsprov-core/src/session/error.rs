@@ -11,7 +11,7 @@ use crate::gate::GateError;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
 use crate::name::{DatabaseName, NameError};
-use crate::operations::RunError;
+use crate::operations::{PlanRefused, RunError};
 use crate::plan::rotation::RotationError;
 use crate::plan::{Refusal, SavedPlanError, SlotError};
 use crate::secret_id::TemplateError;
@@ -456,6 +456,12 @@ fn reasons(refusals: &[Refusal]) -> String {
         format!("refused[{}] {}: {}", refusal.code(), refusal.application, refusal.message())
     };
     refusals.iter().map(reason).collect::<Vec<_>>().join("; ")
+}
+
+impl From<PlanRefused> for Error {
+    fn from(error: PlanRefused) -> Self {
+        Self::Refused(error.refusals)
+    }
 }
 
 /// The kind of an error, from which a front end derives the exit code.

@@ -22,7 +22,7 @@ mod records;
 mod rotate;
 mod setup;
 
-pub use apply::{ApplyOptions, Completion, Outcome, PlanSource, apply, delegate};
+pub use apply::{ApplyOptions, Completion, Outcome, PlanSource, RunOptions, apply, delegate};
 pub use cancellation::Cancellation;
 pub use error::{Error, Kind, Unreadable, UsageError};
 #[cfg(feature = "aws")]

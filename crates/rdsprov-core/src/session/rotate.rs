@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::apply::{
-    ApplyOptions, Completion, Execution, Operation, Outcome, Progress, no_refusals, run_operation,
+    Completion, Execution, Operation, Outcome, Progress, RunOptions, no_refusals, run_operation,
 };
 use super::cancellation::Cancellation;
 use super::error::{Error, UsageError};
@@ -21,7 +21,7 @@ use crate::plan::{SavedPlan, rotation};
 pub async fn rotate<F: Frontend>(
     setup: SetupBuilder,
     applications: &[String],
-    options: &ApplyOptions,
+    options: &RunOptions,
     frontend: &F,
     cancellation: &Cancellation,
 ) -> Outcome {
@@ -56,13 +56,13 @@ impl<F: Frontend> Execution<'_, F> {
         check_source(&source).map_err(|error| Error::Rotation(vec![error]))?;
         let roles: BTreeSet<_> = rotations.iter().map(|rotation| &rotation.role).collect();
 
-        let run = setup.open_for(server, desired.retain_roles(&roles), &source).await?;
+        let mut run = setup.open_for(server, desired.retain_roles(&roles), &source).await?;
         let origin = setup.origin(&run);
         progress.recorder.context.server = Some(origin.server.clone());
         if let Some(saved) = saved {
             saved.check_server(&origin.server)?;
         }
-        let lock = run.lock().await?;
+        let run = run.lock().await?;
         let planned = run.plan_rotation(&rotations).await?;
         let plan = planned.plan().clone();
         self.show(progress, &plan);
@@ -79,10 +79,10 @@ impl<F: Frontend> Execution<'_, F> {
         if !self.frontend.confirm(&plan).await {
             return Err(Error::NotConfirmed);
         }
-        let stop = Some(self.cancellation.receiver());
+        let stop = Some(self.cancellation.stop());
         let outcome = self
             .reported(&plan, progress, async |report| {
-                planned.rotate(&lock, &RotateOptions { report: Some(report), stop }).await
+                planned.rotate(&RotateOptions { report: Some(report), stop }).await
             })
             .await?;
         match outcome.error {

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdsprov_core::config::{Passwords, TlsSettings};
 use rdsprov_core::desired::Desired;
-use rdsprov_core::operations::{AdminCredentials, ConnectionOverrides, Planned, Provisioner};
+use rdsprov_core::operations::{
+    AdminCredentials, ConnectionOverrides, Locked, PlanRefused, Planned, PlannedApply, Provisioner,
+};
 use rdsprov_core::plan::{Plan, RefusalKind};
 use rdsprov_core::secret_id::{SecretId, Templates};
 use rdsprov_core::secrets::SecretSource;
-use rdsprov_core::server::{ExecuteOptions, Fault, Lock, Tls};
+use rdsprov_core::server::{ExecuteOptions, ExecutionOutcome, Fault, Tls};
 
 use crate::access::Access;
 use crate::checker::Checker;
@@ -326,15 +328,15 @@ impl Running<'_> {
 
     /// Applies plans until none defers objects. Returns false if a later plan is refused.
     async fn apply(&mut self, run: &mut Provisioner) -> Result<bool> {
-        let lock = lock(run).await?;
-        let mut planned = self.plan_once(run).await?;
+        let mut locked = lock(run).await?;
+        let mut planned = plan_locked(&mut locked).await?;
         for _ in 0..DEFERRED_ROUNDS {
             let plan = planned.plan().clone();
-            let outcome = planned.apply(&lock, "1", &ExecuteOptions::default()).await;
+            let outcome = applied(planned, &ExecuteOptions::default()).await?;
             if let Some(error) = outcome.error {
                 return fail(Stage::Apply, format!("{error}\n{}", plan.to_text()));
             }
-            planned = self.plan_once(run).await?;
+            planned = plan_locked(&mut locked).await?;
             let again = planned.plan();
             if again.is_empty() && again.refusals.is_empty() {
                 return Ok(true);
@@ -358,16 +360,16 @@ impl Running<'_> {
     /// Asserts that a run without changes writes no WAL. The server may write in the background
     /// (pruning, a checkpoint), but not on every attempt.
     async fn check_no_wal(&self, run: &mut Provisioner) -> Result<()> {
-        let lock = lock(run).await?;
+        let mut locked = lock(run).await?;
         let mut places = Vec::new();
         for _ in 0..4 {
             let before = self.host.wal_position().await?;
-            let planned = self.plan_once(run).await?;
+            let planned = plan_locked(&mut locked).await?;
             let plan = planned.plan();
             if !plan.is_empty() || !plan.refusals.is_empty() {
                 return fail(Stage::SecondPlan, plan.to_text());
             }
-            planned.apply(&lock, "1", &ExecuteOptions::default()).await;
+            applied(planned, &ExecuteOptions::default()).await?;
             let after = self.host.wal_position().await?;
             if before == after {
                 return Ok(());
@@ -389,8 +391,8 @@ impl Running<'_> {
     async fn interrupt(&mut self, declared: &Declared, secrets: &Path, part: f64) -> Result<()> {
         let Some(accepted) = self.plan(declared, secrets, false).await? else { return Ok(()) };
         let AcceptedPlan { mut run, .. } = accepted;
-        let lock = lock(&run).await?;
-        let planned = self.plan_once(&mut run).await?;
+        let mut locked = lock(&mut run).await?;
+        let planned = plan_locked(&mut locked).await?;
         let all: usize = planned.plan().transactions.iter().map(|t| t.script().len()).sum();
         let position = (all as f64 * part) as usize;
         let seen = AtomicUsize::new(0);
@@ -402,8 +404,9 @@ impl Running<'_> {
             }
         };
         let options = ExecuteOptions::interrupted_by(&kill);
-        let outcome = planned.apply(&lock, "1", &options).await;
-        drop((lock, run));
+        let outcome = applied(planned, &options).await?;
+        drop(locked);
+        drop(run);
         self.host.wait_for_sessions().await?;
         match outcome.error {
             Some(error) if !error.contains("interrupted before") => fail(Stage::Apply, error),
@@ -457,8 +460,20 @@ fn role_kind(declared: &Declared, role: &str) -> &'static str {
     }
 }
 
-async fn lock(run: &Provisioner) -> Result<Lock> {
+async fn lock(run: &mut Provisioner) -> Result<Locked<'_>> {
     run.lock().await.map_err(|error| Failure { stage: Stage::Plan, what: error.to_string() })
+}
+
+async fn plan_locked<'a>(run: &'a mut Locked<'_>) -> Result<PlannedApply<'a>> {
+    run.plan().await.map_err(|error| Failure { stage: Stage::Plan, what: error.to_string() })
+}
+
+async fn applied(
+    planned: PlannedApply<'_>,
+    options: &ExecuteOptions<'_>,
+) -> Result<ExecutionOutcome> {
+    let refused = |error: PlanRefused| Failure { stage: Stage::Apply, what: error.to_string() };
+    planned.apply("1", options).await.map_err(refused)
 }
 
 fn write_secrets(declared: &Declared, secrets: &Path, administrator: &str) -> std::io::Result<()> {

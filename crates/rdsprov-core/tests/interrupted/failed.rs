@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use rdsprov_core::operations::Planned;
+use rdsprov_core::operations::PlannedApply;
 use rdsprov_core::plan::Plan;
-use rdsprov_core::server::{ExecuteOptions, Fault, Lock};
+use rdsprov_core::server::{ExecuteOptions, Fault};
 use rdsprov_core::step_result::StepStatus;
 use rdsprov_testkit::{Server, versions};
 
@@ -51,19 +51,13 @@ fn script(plan: &Plan, transaction: usize) -> Vec<(Option<usize>, String)> {
 }
 
 /// Applies a plan in which one statement of a transaction is replaced by one that fails.
-async fn failed_at(
-    planned: Planned<'_>,
-    lock: &Lock,
-    transaction: usize,
-    statement: usize,
-    place: &str,
-) {
+async fn failed_at(planned: PlannedApply<'_>, transaction: usize, statement: usize, place: &str) {
     let plan = &planned.plan().clone();
     let before: usize = (0..transaction).map(|number| script(plan, number).len()).sum();
     let (step, shown) = script(plan, transaction)[statement].clone();
     let refusal = at(before + statement, Fault::Sent("SELECT 1/0"));
     let options = ExecuteOptions::interrupted_by(&refusal);
-    let outcome = planned.apply(lock, "1", &options).await;
+    let outcome = planned.apply("1", &options).await.unwrap();
     let message = format!("division by zero (22012); the statement was: {shown}");
     assert_eq!(outcome.error.as_ref(), Some(&message), "{place}");
 
@@ -103,10 +97,10 @@ async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Optio
         let shown = &left[statement].1;
         let place = format!("PostgreSQL {}, {transaction}: {shown}", server.major());
         let mut run = open(server, secrets, DEFINITIONS).await;
-        let lock = run.lock().await.unwrap();
+        let mut run = run.lock().await.unwrap();
         let planned = run.plan().await.unwrap();
         assert_eq!(script(planned.plan(), transaction), left, "{place}");
-        failed_at(planned, &lock, transaction, statement, &place).await;
+        failed_at(planned, transaction, statement, &place).await;
         if statement > 0 && plan.transactions[transaction].before.is_some() {
             left.remove(0);
         } else {
@@ -114,7 +108,7 @@ async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Optio
         }
         // The server has nothing of the failed transaction: the next run starts with the same one.
         assert_eq!(superuser(server, GRANTED_BY_US), "0", "{place}");
-        plan = run.plan().await.unwrap().into_parts().2;
+        plan = run.plan().await.unwrap().plan().clone();
         transaction = 0;
         assert_eq!(script(&plan, transaction), left, "{place}");
     }

@@ -28,12 +28,13 @@ fn owned_by(owner: &str) -> String {
 async fn killed_at(server: &Server, secrets: &Path, definitions: &str, position: usize) -> bool {
     let kill = at(position, Fault::Killed);
     let mut run = open(server, secrets, definitions).await;
-    let lock = run.lock().await.unwrap();
-    let planned = run.plan().await.unwrap();
+    let mut locked = run.lock().await.unwrap();
+    let planned = locked.plan().await.unwrap();
     assert!(planned.plan().refusals.is_empty(), "{}", planned.plan().to_text());
     let options = ExecuteOptions::interrupted_by(&kill);
-    let killed = planned.apply(&lock, "1", &options).await.error.is_some();
-    drop((run, lock));
+    let killed = planned.apply("1", &options).await.unwrap().error.is_some();
+    drop(locked);
+    drop(run);
     // The server notices the lost connection after it has finished the current statement.
     let busy = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'platform_admin'";
     let mut waits = 0;
@@ -118,11 +119,11 @@ async fn later_objects_of_the_old_owner_are_not_moved() {
     ];
     for (make, owned) in made {
         let mut run = open(&server, secrets.path(), &new).await;
-        let lock = run.lock().await.unwrap();
+        let mut run = run.lock().await.unwrap();
         let planned = run.plan().await.unwrap();
         assert!(planned.plan().refusals.is_empty(), "{}", planned.plan().to_text());
         server.script_as_superuser(make).unwrap();
-        let error = planned.apply(&lock, "1", &ExecuteOptions::default()).await.error;
+        let error = planned.apply("1", &ExecuteOptions::default()).await.unwrap().error;
         assert!(error.is_some_and(|error| error.contains("plan again")));
         assert_eq!(superuser(&server, owners), owned);
     }

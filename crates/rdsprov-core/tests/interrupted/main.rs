@@ -60,11 +60,11 @@ fn site(major: u32, applications: &[&str]) -> (Server, TempDir) {
 /// Applies until nothing is left, and asserts that the next plan is empty.
 async fn applied(server: &Server, secrets: &Path, definitions: &str) {
     let mut run = open(server, secrets, definitions).await;
-    let lock = run.lock().await.unwrap();
+    let mut run = run.lock().await.unwrap();
     let planned = run.plan().await.unwrap();
     let text = planned.plan().to_text();
     assert!(planned.plan().refusals.is_empty(), "{text}");
-    let outcome = planned.apply(&lock, "2", &ExecuteOptions::default()).await;
+    let outcome = planned.apply("2", &ExecuteOptions::default()).await.unwrap();
     assert_eq!(outcome.error, None, "{text}");
     let again = run.plan().await.unwrap();
     assert!(again.plan().is_empty(), "{}", again.plan().to_text());

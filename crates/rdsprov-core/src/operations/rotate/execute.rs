@@ -10,50 +10,23 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::watch;
 
-use super::apply::iterations;
-use super::error::RunError;
-use super::provisioner::Provisioner;
+use super::plan::{Candidate, PlannedRotation, manager};
 use crate::hint;
 use crate::hint::{Hint, Operation};
-use crate::name::DatabaseName;
-use crate::observed::{Observed, PasswordCheck};
-use crate::plan::rotation::{ActivePassword, Rotation, RotationError, RotationState, restore};
-use crate::plan::{Action, Plan, Refusal, RefusalKind, SecretFindings, Step, Transaction};
-use crate::secrets::SecretsManager;
-use crate::secrets::validate::mismatches;
-use crate::secrets::{
-    Password, RotationOwner, Secret, SecretError, SecretSource, Stages, Version, VersionsError,
-};
-use crate::server::apply::{ExecuteOptions, ExecutionOutcome, Report, apply, stopped};
+use crate::observed::PasswordCheck;
+use crate::operations::error::PlanRefused;
+use crate::plan::rotation::{ActivePassword, RotationState, restore};
+use crate::plan::{Action, Plan, Step, Transaction};
+use crate::secrets::{Password, Secret, SecretError, SecretsManager};
+use crate::server::apply::{ExecuteOptions, ExecutionOutcome, Report, apply};
 use crate::server::lock::Lock;
 use crate::server::slots::RunSlots;
-use crate::server::{observe, password_check};
+use crate::server::stop::{Stop, stopped};
 use crate::step_result::{StepResult, StepStatus};
 
 /// The number of further attempts to restore the current password, each over a new connection.
 const RESTORE_RETRIES: u32 = 3;
-
-/// A planned rotation: its plan, and the secret versions that it is based on.
-///
-/// Its plan cannot be applied as one of [`super::Planned`]: most of its steps are not statements.
-pub struct PlannedRotation<'a> {
-    run: &'a Provisioner,
-    plan: Plan,
-    candidates: Vec<Candidate>,
-    /// The number of SCRAM iterations of new verifiers.
-    iterations: u32,
-}
-
-/// One password that is rotated, with the versions of its secret.
-struct Candidate {
-    state: RotationState,
-    current: Version,
-    pending: Option<Version>,
-    /// The database for test logins of the role.
-    login_database: DatabaseName,
-}
 
 /// Options for the execution of a rotation.
 #[derive(Default)]
@@ -61,169 +34,29 @@ struct Candidate {
 pub struct RotateOptions<'a> {
     /// Called after the steps of each password.
     pub report: Option<&'a Report<'a>>,
-    /// Ends the rotation when the value becomes `true`: a password that is set but
-    /// not finished is restored.
-    pub stop: Option<watch::Receiver<bool>>,
-}
-
-/// Checks that the secrets of a source have versions, which a rotation requires.
-///
-/// # Errors
-/// Returns [`RotationError::NoVersions`] if the source is not AWS Secrets Manager.
-pub fn check_source(source: &SecretSource) -> Result<(), RotationError> {
-    manager(source).map(drop)
-}
-
-fn manager(source: &SecretSource) -> Result<&SecretsManager, RotationError> {
-    match source {
-        SecretSource::Aws(manager) => Ok(manager),
-        SecretSource::Files(_) | SecretSource::Own(_) => Err(RotationError::NoVersions),
-    }
-}
-
-impl Provisioner {
-    /// Reads the versions of the secrets, observes the roles, and plans a rotation.
-    ///
-    /// The caller must hold the lock, so that the versions include the result of a
-    /// rotation that ended before.
-    ///
-    /// # Errors
-    /// Returns a [`RunError`] if the server or Secrets Manager cannot be queried. Problems of
-    /// single secrets become refusals of the plan.
-    pub async fn plan_rotation(
-        &self,
-        rotations: &[Rotation],
-    ) -> Result<PlannedRotation<'_>, RunError> {
-        let observed = observe::observe_shared(&self.admin_session, &[]).await?;
-        let mut findings = SecretFindings::default();
-        let mut candidates = Vec::new();
-        for rotation in rotations {
-            match self.candidate(rotation, &observed, &mut findings).await {
-                Ok(candidate) => candidates.extend(candidate),
-                Err(VersionsError::Source(error)) => return Err(error.into()),
-                Err(VersionsError::Secret(error)) => {
-                    let kind = RefusalKind::SecretUnavailable {
-                        reason: error.to_string(),
-                        advice: error.hints(),
-                    };
-                    findings.refusals.push(Refusal::new(&rotation.application, kind));
-                }
-            }
-        }
-        let states: Vec<RotationState> =
-            candidates.iter().map(|candidate| candidate.state.clone()).collect();
-        let plan = |observed: &Observed| {
-            Plan::for_rotation(&self.desired, observed, findings.clone(), &states)
-        };
-        let (observed, plan) = self.resolve_probes(observed, plan).await?;
-        let iterations = iterations(&observed);
-        Ok(PlannedRotation { run: self, plan, candidates, iterations })
-    }
-
-    /// Reads the versions of a secret, and determines by login which password is active.
-    async fn candidate(
-        &self,
-        rotation: &Rotation,
-        observed: &Observed,
-        findings: &mut SecretFindings,
-    ) -> Result<Option<Candidate>, VersionsError> {
-        let Some(declared) = self.desired.roles.get(&rotation.role) else { return Ok(None) };
-        let SecretSource::Aws(manager) = &self.secrets.source else { return Ok(None) };
-        let id = &rotation.secret;
-        let Stages { current: current_id, pending: pending_id, rotation_owner } =
-            manager.stages(id).await?;
-        let current = manager.version(id, &current_id).await?;
-        let pending = match &pending_id {
-            Some(version) => Some(manager.version(id, version).await?),
-            None => None,
-        };
-        // The minimum length applies to the new password only, not to the one that is replaced.
-        let versions = pending.iter().map(|version| (version, self.secrets.minimum_length));
-        for (version, minimum_length) in versions.chain([(&current, 0)]) {
-            let kinds = mismatches(
-                &self.desired,
-                &rotation.role,
-                &version.secret,
-                version.secret.version.as_ref(),
-                minimum_length,
-            );
-            let refusal = |kind| Refusal::new(&rotation.application, kind);
-            findings.refusals.extend(kinds.into_iter().map(refusal));
-        }
-        let login_database =
-            password_check::login_database(&self.desired, observed, &rotation.role).clone();
-        let active_password =
-            if password_check::can_verify_password(observed, &rotation.role, declared) {
-                self.active_password(rotation, &login_database, &current, pending.as_ref()).await
-            } else {
-                ActivePassword::Neither
-            };
-        let rotation_owner = rotation_owner.map(|rotation_owner| match rotation_owner {
-            RotationOwner::Rotation => {
-                "automatic rotation is enabled in Secrets Manager".to_owned()
-            }
-            RotationOwner::Service(name) => format!("the service {name} manages it"),
-        });
-        let state = RotationState {
-            rotation: rotation.clone(),
-            current: current_id,
-            pending: pending_id,
-            active_password,
-            rotation_owner,
-        };
-        Ok(Some(Candidate { state, current, pending, login_database }))
-    }
-
-    async fn active_password(
-        &self,
-        rotation: &Rotation,
-        login_database: &DatabaseName,
-        current: &Version,
-        pending: Option<&Version>,
-    ) -> ActivePassword {
-        let versions = pending.map(|version| (version, ActivePassword::Pending));
-        for (version, active_password) in
-            versions.into_iter().chain([(current, ActivePassword::Current)])
-        {
-            match self.try_login(rotation, login_database, &version.secret.password).await {
-                PasswordCheck::Accepted => return active_password,
-                PasswordCheck::Inconclusive(reason) => return ActivePassword::Unknown(reason),
-                PasswordCheck::WrongPassword
-                | PasswordCheck::NotChecked
-                | PasswordCheck::ToBeSet => {}
-            }
-        }
-        ActivePassword::Neither
-    }
-
-    async fn try_login(
-        &self,
-        rotation: &Rotation,
-        login_database: &DatabaseName,
-        password: &Password,
-    ) -> PasswordCheck {
-        let target = self.admin.as_role(rotation.role.clone(), password.clone());
-        password_check::login(&target, login_database).await
-    }
+    /// Ends the rotation: a password that is set but not finished is restored.
+    pub stop: Option<Stop>,
 }
 
 impl PlannedRotation<'_> {
-    /// Returns the plan, with up to four steps for each password. Steps that an interrupted
-    /// rotation has done are omitted.
-    #[must_use]
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
     /// Executes the rotation, one password after another, until the first failure.
     ///
-    /// Errors are in the outcome. Its `committed` is `true` if at least one password or
+    /// Errors of steps are in the outcome. Its `committed` is `true` if at least one password or
     /// secret version has changed.
-    pub async fn rotate(self, lock: &Lock, options: &RotateOptions<'_>) -> ExecutionOutcome {
+    ///
+    /// # Errors
+    /// Returns [`PlanRefused`] without any change if the plan contains refusals.
+    pub async fn rotate(
+        self,
+        options: &RotateOptions<'_>,
+    ) -> Result<ExecutionOutcome, PlanRefused> {
+        PlanRefused::check(&self.plan)?;
         let mut outcome = ExecutionOutcome::default();
         let manager = match manager(&self.run.secrets.source) {
             Ok(manager) => manager,
-            Err(error) => return ExecutionOutcome { error: Some(error.to_string()), ..outcome },
+            Err(error) => {
+                return Ok(ExecutionOutcome { error: Some(error.to_string()), ..outcome });
+            }
         };
         for candidate in &self.candidates {
             let role = Some(&candidate.state.rotation.role);
@@ -237,7 +70,7 @@ impl PlannedRotation<'_> {
             let results = if outcome.error.is_some() {
                 steps.iter().map(|_| step_result(StepStatus::NotRun, Duration::ZERO)).collect()
             } else {
-                let rotation_run = RotationRun { planned: &self, manager, lock, candidate };
+                let rotation_run = RotationRun { planned: &self, manager, candidate };
                 rotation_run.run(transaction, &mut steps, options.stop.clone(), &mut outcome).await
             };
             if let Some(report) = options.report {
@@ -245,7 +78,7 @@ impl PlannedRotation<'_> {
             }
             outcome.steps.extend(results);
         }
-        outcome
+        Ok(outcome)
     }
 }
 
@@ -253,7 +86,6 @@ impl PlannedRotation<'_> {
 struct RotationRun<'a> {
     planned: &'a PlannedRotation<'a>,
     manager: &'a SecretsManager,
-    lock: &'a Lock,
     candidate: &'a Candidate,
 }
 
@@ -284,7 +116,7 @@ impl RotationRun<'_> {
         &self,
         transaction: &Transaction,
         steps: &mut Vec<Step>,
-        stop: Option<watch::Receiver<bool>>,
+        stop: Option<Stop>,
         outcome: &mut ExecutionOutcome,
     ) -> Vec<StepResult> {
         let mut pending = self.candidate.pending.as_ref().map(|version| version.secret.clone());
@@ -300,7 +132,7 @@ impl RotationRun<'_> {
                 continue;
             }
             let started = Instant::now();
-            let result = if stop.as_ref().is_some_and(|stop| *stop.borrow()) {
+            let result = if stop.as_ref().is_some_and(Stop::is_requested) {
                 Err("stopped by a signal".to_owned().into())
             } else {
                 pending_may_be_active |= step.action == Action::SetPassword;
@@ -360,7 +192,7 @@ impl RotationRun<'_> {
         step: &Step,
         transaction: &Transaction,
         pending: &mut Option<Secret>,
-        stop: Option<watch::Receiver<bool>>,
+        stop: Option<Stop>,
     ) -> Result<(), StepFailure> {
         if step.action == Action::CreatePending {
             let created = tokio::select! {
@@ -375,7 +207,9 @@ impl RotationRun<'_> {
             return Err("no version is pending".to_owned().into());
         };
         match step.action {
-            Action::SetPassword => self.set(self.lock, step, transaction, pending, stop).await,
+            Action::SetPassword => {
+                self.set(self.planned.lock, step, transaction, pending, stop).await
+            }
             Action::TestPassword => tokio::select! {
                 biased;
                 tested = self.test(pending) => tested,
@@ -405,7 +239,7 @@ impl RotationRun<'_> {
         step: &Step,
         transaction: &Transaction,
         secret: &Secret,
-        stop: Option<watch::Receiver<bool>>,
+        stop: Option<Stop>,
     ) -> Result<(), StepFailure> {
         let single = Transaction { steps: vec![step.clone()], ..transaction.clone() };
         let plan = Plan { transactions: vec![single], ..self.planned.plan.clone() };
@@ -474,7 +308,7 @@ impl RotationRun<'_> {
         transaction: &Transaction,
     ) -> Result<(), StepFailure> {
         let current = &self.candidate.current.secret;
-        let mut result = self.set(self.lock, step, transaction, current, None).await;
+        let mut result = self.set(self.planned.lock, step, transaction, current, None).await;
         for attempt in 1..=RESTORE_RETRIES {
             if result.is_ok() {
                 break;

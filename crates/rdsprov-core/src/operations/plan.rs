@@ -1,0 +1,83 @@
+//! Plans a connected run: observes the server, executes the probes, and compares.
+
+use super::error::RunError;
+use super::provisioner::Provisioner;
+use crate::config::VerifyPasswords;
+use crate::hint::Wording;
+use crate::observed::Observed;
+use crate::plan::{Plan, SecretFindings, SlotError};
+use crate::secrets::scram::ITERATIONS;
+use crate::server::observe::observe;
+use crate::server::password_check;
+use crate::server::slots::RunSlots;
+
+/// A run whose plan is known, with the observed state and the secrets that the plan is based on.
+pub struct Planned<'a> {
+    pub(super) run: &'a mut Provisioner,
+    observed: Observed,
+    plan: Plan,
+}
+
+impl Planned<'_> {
+    /// Returns the plan.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Returns the observed state, the findings from the secrets, and the plan that
+    /// [`Plan::new`] makes of them.
+    #[must_use]
+    pub fn into_parts(self) -> (Observed, SecretFindings, Plan) {
+        (self.observed, self.run.secrets.findings().clone(), self.plan)
+    }
+
+    /// Returns the `psql` script of the plan with verifiers; see [`Plan::to_sql_with_verifiers`].
+    ///
+    /// # Errors
+    /// Returns a [`SlotError`] if the password of a step is not available.
+    pub fn script(&self, build_id: &str, wording: &dyn Wording) -> Result<String, SlotError> {
+        self.plan.to_sql_with_verifiers(&self.slots(build_id), wording)
+    }
+
+    pub(super) fn slots<'b>(&'b self, build_id: &'b str) -> RunSlots<'b> {
+        RunSlots {
+            secrets: self.run.secrets.valid(),
+            build_id,
+            iterations: iterations(&self.observed),
+        }
+    }
+}
+
+impl Provisioner {
+    /// Observes the server and plans. Executes the probes of the plan, and plans
+    /// again with their results.
+    ///
+    /// # Errors
+    /// Returns a [`RunError`] if the server cannot be observed or a secret source fails.
+    pub async fn plan(&mut self) -> Result<Planned<'_>, RunError> {
+        let verify = match self.verify {
+            VerifyPasswords::AlwaysSet if self.applied => VerifyPasswords::Login,
+            verify => verify,
+        };
+        let (admin, session, desired) = (&self.admin, &self.admin_session, &self.desired);
+        let secrets = &mut self.secrets;
+        let mut observed = observe(admin, session, desired, secrets.valid(), verify).await?;
+        if secrets.refresh(desired, &observed, admin).await? {
+            let secrets = secrets.valid();
+            observed.password_checks = password_check::check_passwords(
+                admin, session, desired, &observed, secrets, verify,
+            )
+            .await?;
+        }
+        let findings = self.secrets.findings();
+        let plan = |observed: &Observed| Plan::new(&self.desired, observed, findings.clone());
+        let (observed, plan) = self.resolve_probes(observed, plan).await?;
+        Ok(Planned { run: self, observed, plan })
+    }
+}
+
+/// Returns the number of SCRAM iterations of new verifiers.
+pub(super) fn iterations(observed: &Observed) -> u32 {
+    observed.passwords.scram_iterations.unwrap_or(ITERATIONS)
+}

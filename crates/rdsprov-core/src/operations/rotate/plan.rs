@@ -1,0 +1,197 @@
+//! Plans a rotation: reads the versions of the secrets, and determines by login which password is
+//! active.
+
+use crate::name::DatabaseName;
+use crate::observed::{Observed, PasswordCheck};
+use crate::operations::error::RunError;
+use crate::operations::plan::iterations;
+use crate::operations::provisioner::{Locked, Provisioner};
+use crate::plan::rotation::{ActivePassword, Rotation, RotationError, RotationState};
+use crate::plan::{Plan, Refusal, RefusalKind, SecretFindings};
+use crate::secrets::validate::mismatches;
+use crate::secrets::{
+    Password, RotationOwner, SecretSource, SecretsManager, Stages, Version, VersionsError,
+};
+use crate::server::lock::Lock;
+use crate::server::{observe, password_check};
+
+/// A planned rotation: its plan, and the secret versions that it is based on.
+///
+/// Its plan cannot be applied as that of a [`PlannedApply`](crate::operations::PlannedApply): most of
+/// its steps are not statements.
+///
+/// ```compile_fail,E0599
+/// # use rdsprov_core::operations::PlannedRotation;
+/// # use rdsprov_core::server::ExecuteOptions;
+/// # async fn apply(planned: PlannedRotation<'_>) {
+/// let _ = planned.apply("build 7", &ExecuteOptions::default()).await;
+/// # }
+/// ```
+pub struct PlannedRotation<'a> {
+    pub(super) run: &'a Provisioner,
+    pub(super) lock: &'a Lock,
+    pub(super) plan: Plan,
+    pub(super) candidates: Vec<Candidate>,
+    /// The number of SCRAM iterations of new verifiers.
+    pub(super) iterations: u32,
+}
+
+/// One password that is rotated, with the versions of its secret.
+pub(super) struct Candidate {
+    pub state: RotationState,
+    pub current: Version,
+    pub pending: Option<Version>,
+    /// The database for test logins of the role.
+    pub login_database: DatabaseName,
+}
+
+/// Checks that the secrets of a source have versions, which a rotation requires.
+///
+/// # Errors
+/// Returns [`RotationError::NoVersions`] if the source is not AWS Secrets Manager.
+pub fn check_source(source: &SecretSource) -> Result<(), RotationError> {
+    manager(source).map(drop)
+}
+
+pub(super) fn manager(source: &SecretSource) -> Result<&SecretsManager, RotationError> {
+    match source {
+        SecretSource::Aws(manager) => Ok(manager),
+        SecretSource::Files(_) | SecretSource::Own(_) => Err(RotationError::NoVersions),
+    }
+}
+
+impl Locked<'_> {
+    /// Reads the versions of the secrets, observes the roles, and plans a rotation. With the lock, the
+    /// versions include the result of a rotation that ended before.
+    ///
+    /// # Errors
+    /// Returns a [`RunError`] if the server or Secrets Manager cannot be queried. Problems of
+    /// single secrets become refusals of the plan.
+    pub async fn plan_rotation(
+        &self,
+        rotations: &[Rotation],
+    ) -> Result<PlannedRotation<'_>, RunError> {
+        let run = &*self.run;
+        let observed = observe::observe_shared(&run.admin_session, &[]).await?;
+        let mut findings = SecretFindings::default();
+        let mut candidates = Vec::new();
+        for rotation in rotations {
+            match run.candidate(rotation, &observed, &mut findings).await {
+                Ok(candidate) => candidates.extend(candidate),
+                Err(VersionsError::Source(error)) => return Err(error.into()),
+                Err(VersionsError::Secret(error)) => {
+                    let kind = RefusalKind::SecretUnavailable {
+                        reason: error.to_string(),
+                        advice: error.hints(),
+                    };
+                    findings.refusals.push(Refusal::new(&rotation.application, kind));
+                }
+            }
+        }
+        let states: Vec<RotationState> =
+            candidates.iter().map(|candidate| candidate.state.clone()).collect();
+        let plan = |observed: &Observed| {
+            Plan::for_rotation(&run.desired, observed, findings.clone(), &states)
+        };
+        let (observed, plan) = run.resolve_probes(observed, plan).await?;
+        let iterations = iterations(&observed);
+        Ok(PlannedRotation { run, lock: &self.lock, plan, candidates, iterations })
+    }
+}
+
+impl Provisioner {
+    /// Reads the versions of a secret, and determines by login which password is active.
+    async fn candidate(
+        &self,
+        rotation: &Rotation,
+        observed: &Observed,
+        findings: &mut SecretFindings,
+    ) -> Result<Option<Candidate>, VersionsError> {
+        let Some(declared) = self.desired.roles.get(&rotation.role) else { return Ok(None) };
+        let SecretSource::Aws(manager) = &self.secrets.source else { return Ok(None) };
+        let id = &rotation.secret;
+        let Stages { current: current_id, pending: pending_id, rotation_owner } =
+            manager.stages(id).await?;
+        let current = manager.version(id, &current_id).await?;
+        let pending = match &pending_id {
+            Some(version) => Some(manager.version(id, version).await?),
+            None => None,
+        };
+        // The minimum length applies to the new password only, not to the one that is replaced.
+        let versions = pending.iter().map(|version| (version, self.secrets.minimum_length));
+        for (version, minimum_length) in versions.chain([(&current, 0)]) {
+            let kinds = mismatches(
+                &self.desired,
+                &rotation.role,
+                &version.secret,
+                version.secret.version.as_ref(),
+                minimum_length,
+            );
+            let refusal = |kind| Refusal::new(&rotation.application, kind);
+            findings.refusals.extend(kinds.into_iter().map(refusal));
+        }
+        let login_database =
+            password_check::login_database(&self.desired, observed, &rotation.role).clone();
+        let active_password =
+            if password_check::can_verify_password(observed, &rotation.role, declared) {
+                self.active_password(rotation, &login_database, &current, pending.as_ref()).await
+            } else {
+                ActivePassword::Neither
+            };
+        let rotation_owner = rotation_owner.map(|rotation_owner| match rotation_owner {
+            RotationOwner::Rotation => {
+                "automatic rotation is enabled in Secrets Manager".to_owned()
+            }
+            RotationOwner::Service(name) => format!("the service {name} manages it"),
+        });
+        let state = RotationState {
+            rotation: rotation.clone(),
+            current: current_id,
+            pending: pending_id,
+            active_password,
+            rotation_owner,
+        };
+        Ok(Some(Candidate { state, current, pending, login_database }))
+    }
+
+    async fn active_password(
+        &self,
+        rotation: &Rotation,
+        login_database: &DatabaseName,
+        current: &Version,
+        pending: Option<&Version>,
+    ) -> ActivePassword {
+        let versions = pending.map(|version| (version, ActivePassword::Pending));
+        for (version, active_password) in
+            versions.into_iter().chain([(current, ActivePassword::Current)])
+        {
+            match self.try_login(rotation, login_database, &version.secret.password).await {
+                PasswordCheck::Accepted => return active_password,
+                PasswordCheck::Inconclusive(reason) => return ActivePassword::Unknown(reason),
+                PasswordCheck::WrongPassword
+                | PasswordCheck::NotChecked
+                | PasswordCheck::ToBeSet => {}
+            }
+        }
+        ActivePassword::Neither
+    }
+
+    pub(super) async fn try_login(
+        &self,
+        rotation: &Rotation,
+        login_database: &DatabaseName,
+        password: &Password,
+    ) -> PasswordCheck {
+        let target = self.admin.as_role(rotation.role.clone(), password.clone());
+        password_check::login(&target, login_database).await
+    }
+}
+
+impl PlannedRotation<'_> {
+    /// Returns the plan, with up to four steps for each password. Steps that an interrupted
+    /// rotation has done are omitted.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}
