@@ -28,4 +28,5 @@ mod scenarios;
 mod schema;
 mod secrets;
 mod settings;
+mod stored_settings;
 mod tls;

@@ -31,7 +31,7 @@ fn database_settings_are_ignored() {
             "CREATE TABLE t (id int); ALTER TABLE t OWNER TO shop_owner; GRANT INSERT ON t TO shop_reader",
         );
         fixture.query(
-            "ALTER DATABASE shop SET default_transaction_read_only = on;
+            "ALTER DATABASE shop SET default_transaction_isolation = 'serializable';
              ALTER DATABASE shop SET statement_timeout = '15ms';
              ALTER DATABASE shop SET search_path = 'nowhere';
              ALTER ROLE platform_admin SET default_transaction_read_only = on",

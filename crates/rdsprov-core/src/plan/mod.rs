@@ -52,7 +52,10 @@ pub use refusal::{
     Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedRefusal,
 };
 pub use saved::{Differences, Origin, SavedPlan, SavedPlanError, Stale};
-pub use sql::{Line, SlotError, Slots, Statement, probe as probe_statements};
+pub use sql::{
+    BEGIN_SESSION, Line, SESSION_SETTINGS, SessionSetting, SlotError, Slots, Statement,
+    probe as probe_statements, session_settings,
+};
 use step::DATABASE_OWNER;
 pub use step::{
     Action, ExecuteAs, MembershipOption, Memberships, Scope, Step, TemporaryUsage, Transaction,

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 
-use super::{Action, Hazard, Plan, Scope, SlotError, Slots, Statement, Step};
+use super::{
+    Action, BEGIN_SESSION, Hazard, Plan, Scope, SlotError, Slots, Statement, Step, session_settings,
+};
 use crate::hint;
 use crate::hint::{Neutral, Operation, Opt, Wording};
 use crate::name::{DatabaseName, literal, quote};
@@ -206,10 +208,12 @@ impl Plan {
             return Ok(text);
         }
         text.push_str(wants);
+        text.push_str(&begin_session());
         for transaction in &self.transactions {
             let _ = writeln!(text, "\n-- {}", one_line(&transaction.scope.title()));
             if let Scope::Database(name) = &transaction.scope {
                 text.push_str(&connect(name));
+                text.push_str(&begin_session());
             }
             for line in transaction.script() {
                 let _ = writeln!(text, "{};", written(&line.statement(self.server_major))?);
@@ -239,6 +243,17 @@ fn stop(message: &str) -> String {
 fn connect(database: &DatabaseName) -> String {
     let value = database.as_str().replace('\\', r"\\").replace('\'', r"\'");
     format!("\\connect -reuse-previous=on {}\n", quote(&format!("dbname='{value}'")))
+}
+
+/// Returns the lines that make a session of a script independent of stored settings. `\\gset`
+/// prints no row.
+fn begin_session() -> String {
+    let mut lines = String::from("SET client_encoding = 'UTF8';\n");
+    for statement in BEGIN_SESSION {
+        let _ = writeln!(lines, "{statement};");
+    }
+    let _ = writeln!(lines, "{} \\gset", session_settings());
+    lines
 }
 
 /// Joins the lines of a text: the second line of a comment would be executed as a statement.

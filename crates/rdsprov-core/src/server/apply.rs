@@ -272,12 +272,14 @@ async fn run(
                     // An error is ignored: the server has aborted the transaction already.
                     let _ = session.client.batch_execute("ROLLBACK").await;
                 }
-                return Err(TransactionFailure {
-                    step,
-                    message: format!("{message}; the statement was: {text}"),
-                    ends_run: false,
-                    is_conflict,
-                });
+                // The message of the check says which membership is the reason.
+                let is_complete = line == Line::VerifyMemberships && message.ends_with(MEMBERSHIP);
+                let message = if is_complete {
+                    message
+                } else {
+                    format!("{message}; the statement was: {text}")
+                };
+                return Err(TransactionFailure { step, message, ends_run: false, is_conflict });
             }
         }
     }
@@ -286,6 +288,9 @@ async fn run(
 
 /// The number of repetitions of `CREATE DATABASE` while other sessions use the template (55006).
 const TEMPLATE_BUSY_RETRIES: u32 = 5;
+
+/// The end of the message of [`Line::VerifyMemberships`], if the administrator has a new membership.
+const MEMBERSHIP: &str = "(2D000)";
 
 const TEMPLATE_USERS: &str = include_str!("queries/template_users.sql");
 
@@ -301,6 +306,8 @@ fn is_concurrent_change(error: &tokio_postgres::Error) -> bool {
     *code == SqlState::T_R_SERIALIZATION_FAILURE
         || *code == SqlState::T_R_DEADLOCK_DETECTED
         || *code == SqlState::LOCK_NOT_AVAILABLE
+        // Another session may have granted the membership to the administrator.
+        || *code == SqlState::INVALID_TRANSACTION_TERMINATION
         || (*code == SqlState::INTERNAL_ERROR && error.message().contains("concurrently"))
         || (*code == SqlState::UNIQUE_VIOLATION
             && error.constraint().is_some_and(|index| index.starts_with("pg_")))

@@ -20,6 +20,7 @@ use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
 use crate::name::{DatabaseName, RoleName};
+use crate::plan::{BEGIN_SESSION, session_settings};
 use crate::secrets::{Password, TokenError, TokenSource};
 
 /// A connection cannot be opened.
@@ -307,11 +308,7 @@ impl Endpoint {
     /// Returns a [`ConnectError`] if the connection, TLS or the authentication fails.
     pub async fn connect(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
         let session = self.log_in(database).await?;
-        session
-            .client
-            .batch_execute(SETTINGS)
-            .await
-            .map_err(|error| self.rejected(database, &error))?;
+        session.begin().await.map_err(|error| self.rejected(database, &error))?;
         Ok(session)
     }
 
@@ -431,16 +428,6 @@ impl Endpoint {
     }
 }
 
-/// The settings of each session, which override those of the database and the role.
-///
-/// Names without a schema resolve to `pg_catalog`. Warnings are sent, because `GRANT` and
-/// `REVOKE` without any effect are reported as warnings only (01007, 01006).
-/// `transaction_timeout` exists since PostgreSQL 17.
-const SETTINGS: &str = "SET statement_timeout = 0; SET search_path TO pg_catalog; \
-    SET client_min_messages TO notice; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
-    SET default_transaction_read_only = off; \
-    SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'";
-
 /// Limits how long a statement waits for a lock, because other sessions queue
 /// behind a waiting statement.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
@@ -449,6 +436,13 @@ const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Session {
+    /// Makes the session independent of the role and the settings that are stored for the role, the
+    /// database or the server.
+    async fn begin(&self) -> Result<(), tokio_postgres::Error> {
+        let statements = format!("{}; {}", BEGIN_SESSION.join("; "), session_settings());
+        self.client.batch_execute(&statements).await
+    }
+
     /// Sends Terminate and waits briefly; otherwise the server logs a connection reset.
     pub(crate) async fn end(self) {
         drop(self.client);

@@ -8,6 +8,7 @@ mod ownership;
 mod probe;
 mod role;
 mod script;
+mod session;
 mod statement;
 
 pub use database::*;
@@ -17,6 +18,7 @@ pub use ownership::*;
 pub use probe::probe;
 pub use role::*;
 pub use script::Line;
+pub use session::{BEGIN_SESSION, SESSION_SETTINGS, SessionSetting, session_settings};
 pub use statement::{SlotError, Slots, Statement};
 
 #[cfg(test)]

@@ -115,7 +115,9 @@ pub(super) fn grant_membership(
 }
 
 /// Ends [`set_local_role`].
-pub(super) const RESET_ROLE: &str = "RESET ROLE";
+///
+/// `RESET ROLE` would return to the role that is stored for the database or the role.
+pub(super) const RESET_ROLE: &str = "SET LOCAL ROLE NONE";
 
 /// Lets the administrator act as a role until the end of the transaction.
 pub(super) fn set_local_role(role: &RoleName) -> String {

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use super::session::{store_memberships, verify_memberships};
 use super::{RESET_ROLE, Statement, grant_membership, grant_usage, revoke_usage, set_local_role};
 use crate::name::RoleName;
 use crate::plan::{ExecuteAs, MembershipOption, TemporaryUsage, Transaction};
@@ -16,6 +17,8 @@ pub enum Line<'a> {
     Before(&'a Statement),
     /// `BEGIN`: all lines up to `COMMIT` take effect together.
     Begin,
+    /// The memberships that the administrator has are stored until the end of the transaction.
+    StoreMemberships,
     /// The administrator becomes a member of a role until the end of the transaction.
     GrantMembership(&'a RoleName, MembershipOption),
     /// The owner of a schema grants `USAGE` on it.
@@ -39,6 +42,8 @@ pub enum Line<'a> {
         /// The value of `SET`.
         set: bool,
     },
+    /// The transaction fails if the administrator has a membership that it did not have before.
+    VerifyMemberships,
     /// `COMMIT`: the changes of all lines since `BEGIN` take effect.
     Commit,
 }
@@ -67,6 +72,8 @@ impl<'a> Line<'a> {
             Self::RevokeUsage(usage) => {
                 return Cow::Owned(revoke_usage(&usage.schema, &usage.grantee));
             }
+            Self::StoreMemberships => return Cow::Owned(store_memberships()),
+            Self::VerifyMemberships => return Cow::Owned(verify_memberships()),
             Self::Begin => "BEGIN".to_owned(),
             Self::GrantMembership(role, option) => grant_membership(role, option, server_major),
             Self::SetRole(role) => set_local_role(role),
@@ -88,7 +95,7 @@ impl Transaction {
     pub fn script(&self) -> Vec<Line<'_>> {
         let mut script = Script { lines: Vec::new(), execute_as: &ExecuteAs::Administrator };
         script.lines.extend(self.before.as_ref().map(Line::Before));
-        script.lines.push(Line::Begin);
+        script.lines.extend([Line::Begin, Line::StoreMemberships]);
         let mut granted = BTreeSet::new();
         let mut granted_usage: &[TemporaryUsage] = &[];
         for (number, step) in self.steps.iter().enumerate() {
@@ -116,7 +123,7 @@ impl Transaction {
         script.revoke_usage(granted_usage);
         script.switch_role(&ExecuteAs::Administrator);
         script.lines.extend(granted.into_iter().map(|role| self.release(role)));
-        script.lines.push(Line::Commit);
+        script.lines.extend([Line::VerifyMemberships, Line::Commit]);
         script.lines
     }
 

@@ -512,7 +512,7 @@ fn probes_are_the_statements_in_question() {
                 &[("a", Creator::Owner), ("b", Creator::Administrator)],
             ),
             16,
-            r#"SET LOCAL search_path TO "S", information_schema; GRANT "sh""op" TO CURRENT_USER WITH INHERIT FALSE, SET TRUE; SET LOCAL ROLE "sh""op"; CREATE EXTENSION "a" CASCADE; RESET ROLE; CREATE EXTENSION "b" CASCADE"#,
+            r#"SET LOCAL search_path TO "S", information_schema; GRANT "sh""op" TO CURRENT_USER WITH INHERIT FALSE, SET TRUE; SET LOCAL ROLE "sh""op"; CREATE EXTENSION "a" CASCADE; SET LOCAL ROLE NONE; CREATE EXTENSION "b" CASCADE"#,
         ),
         (
             with_owner(OwnerMembership::Temporary, &[("a", Creator::Administrator)]),
@@ -522,7 +522,7 @@ fn probes_are_the_statements_in_question() {
         (
             with_owner(OwnerMembership::Held, &[("a", Creator::Owner)]),
             16,
-            r#"SET LOCAL search_path TO "S", information_schema; SET LOCAL ROLE "sh""op"; CREATE EXTENSION "a" CASCADE; RESET ROLE"#,
+            r#"SET LOCAL search_path TO "S", information_schema; SET LOCAL ROLE "sh""op"; CREATE EXTENSION "a" CASCADE; SET LOCAL ROLE NONE"#,
         ),
     ] {
         assert_eq!(probe(&question, &database("platform"), major), expected);

@@ -45,8 +45,12 @@ fn between(transaction: &Transaction, server_major: u32) -> Vec<String> {
     for (line, text) in script.iter().zip(&texts) {
         assert_eq!(line.step().is_some(), text.starts_with("-- step"), "{text}");
     }
-    let [begin, between @ .., commit] = texts.as_slice() else { panic!("{texts:?}") };
+    let [begin, store, between @ .., verify, commit] = texts.as_slice() else {
+        panic!("{texts:?}")
+    };
     assert_eq!((begin.as_str(), commit.as_str()), ("BEGIN", "COMMIT"));
+    assert_eq!(*store, store_memberships().redacted());
+    assert_eq!(*verify, verify_memberships().redacted());
     between.to_vec()
 }
 
@@ -65,7 +69,7 @@ fn steps_run_as_their_roles_with_temporary_memberships() {
                 "GRANT \"a\" TO CURRENT_USER WITH INHERIT FALSE, SET TRUE",
                 "SET LOCAL ROLE \"a\"",
                 "-- step 1",
-                "RESET ROLE",
+                "SET LOCAL ROLE NONE",
                 "REVOKE \"a\" FROM CURRENT_USER",
             ],
         ),
@@ -77,7 +81,7 @@ fn steps_run_as_their_roles_with_temporary_memberships() {
                 "SET LOCAL ROLE \"a\"",
                 "-- step 1",
                 "-- step 2",
-                "RESET ROLE",
+                "SET LOCAL ROLE NONE",
                 "REVOKE \"a\" FROM CURRENT_USER",
             ],
         ),
@@ -88,14 +92,14 @@ fn steps_run_as_their_roles_with_temporary_memberships() {
                 "GRANT \"a\" TO CURRENT_USER WITH INHERIT FALSE, SET TRUE",
                 "SET LOCAL ROLE \"a\"",
                 "-- step 1",
-                "RESET ROLE",
+                "SET LOCAL ROLE NONE",
                 "GRANT \"b\" TO CURRENT_USER WITH INHERIT FALSE, SET TRUE",
                 "SET LOCAL ROLE \"b\"",
                 "-- step 2",
-                "RESET ROLE",
+                "SET LOCAL ROLE NONE",
                 "SET LOCAL ROLE \"a\"",
                 "-- step 3",
-                "RESET ROLE",
+                "SET LOCAL ROLE NONE",
                 "REVOKE \"a\" FROM CURRENT_USER",
                 "REVOKE \"b\" FROM CURRENT_USER",
             ],
@@ -103,7 +107,7 @@ fn steps_run_as_their_roles_with_temporary_memberships() {
         // The administrator can act as `pg_database_owner` if it can act as the owner.
         (
             vec![step("1", ExecuteAs::Role(role("pg_database_owner")))],
-            &["SET LOCAL ROLE \"pg_database_owner\"", "-- step 1", "RESET ROLE"],
+            &["SET LOCAL ROLE \"pg_database_owner\"", "-- step 1", "SET LOCAL ROLE NONE"],
         ),
         // USAGE is revoked by the role that granted it, before the role changes.
         (
@@ -113,16 +117,16 @@ fn steps_run_as_their_roles_with_temporary_memberships() {
                 "GRANT \"b\" TO CURRENT_USER WITH INHERIT FALSE, SET TRUE",
                 "SET LOCAL ROLE \"b\"",
                 "GRANT USAGE ON SCHEMA \"s\" TO \"a\"",
-                "RESET ROLE",
+                "SET LOCAL ROLE NONE",
                 "SET LOCAL ROLE \"a\"",
                 "-- step 1",
-                "RESET ROLE",
+                "SET LOCAL ROLE NONE",
                 "SET LOCAL ROLE \"b\"",
                 "REVOKE USAGE ON SCHEMA \"s\" FROM \"a\"",
-                "RESET ROLE",
+                "SET LOCAL ROLE NONE",
                 "SET LOCAL ROLE \"a\"",
                 "-- step 2",
-                "RESET ROLE",
+                "SET LOCAL ROLE NONE",
                 "REVOKE \"a\" FROM CURRENT_USER",
                 "REVOKE \"b\" FROM CURRENT_USER",
             ],
@@ -139,7 +143,7 @@ fn steps_run_as_their_roles_with_temporary_memberships() {
                 "SET LOCAL ROLE \"a\"",
                 "-- step 1",
                 "-- step 2",
-                "RESET ROLE",
+                "SET LOCAL ROLE NONE",
                 "REVOKE USAGE ON SCHEMA \"s\" FROM \"a\"",
                 "REVOKE \"a\" FROM CURRENT_USER",
             ],
@@ -187,7 +191,9 @@ fn statement_that_runs_first_is_outside_the_transaction() {
         [
             (Some(0), "CREATE DATABASE \"shop\"".to_owned()),
             (None, "BEGIN".to_owned()),
+            (None, store_memberships().redacted()),
             (Some(0), "-- step 1".to_owned()),
+            (None, verify_memberships().redacted()),
             (None, "COMMIT".to_owned()),
         ]
     );

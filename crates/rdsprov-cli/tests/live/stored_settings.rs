@@ -1,0 +1,392 @@
+//! Settings that are stored for a role, a database or the server change nothing, and no membership
+//! of the administrator is committed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdsprov_core::config::CaFile;
+use rdsprov_core::plan::{Plan, SESSION_SETTINGS};
+use rdsprov_core::session::{self, Cancellation, Frontend, Setup};
+use rdsprov_testkit::{all_versions, versions};
+
+use crate::fixture::{Fixture, expect};
+
+const DEFINITIONS: &str = r#"application_databases = {
+    shop    = { database_name = "shop", username = "shop_owner", extensions = ["hstore"] }
+    workers = { database_name = "shop", username = "shop_editor", access_level = "editor" }
+    reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
+    tokens  = { database_name = "shop", username = "shop_tokens", access_level = "reader", auth = "iam" }
+}"#;
+
+const APPLY: [&str; 3] = ["apply", "--env", "dev"];
+const CHECK: [&str; 3] = ["check", "--env", "dev"];
+const SCRIPT: [&str; 6] = ["plan", "--env", "dev", "--format", "sql", "--with-verifiers"];
+
+/// The memberships of the administrator with their options. Since PostgreSQL 16, the creator of a
+/// role has its `ADMIN OPTION` only, granted by the bootstrap superuser.
+const MEMBERSHIPS: &str = "SELECT string_agg(pg_get_userbyid(roleid) || ' ' || (to_jsonb(m) - 'oid')::text, E'\n' ORDER BY roleid)
+    FROM pg_auth_members m WHERE member = 'platform_admin'::regrole
+      AND NOT coalesce(grantor = 10 AND admin_option AND NOT (to_jsonb(m)->>'inherit_option')::bool
+        AND NOT (to_jsonb(m)->>'set_option')::bool AND roleid <> 'rds_iam'::regrole, false)";
+
+const INHERITS_RDS_IAM: &str = "SELECT pg_has_role('platform_admin', 'rds_iam', 'USAGE')";
+
+fn fixture(major: u32) -> Fixture {
+    let fixture = Fixture::new(major);
+    for (application, user) in [
+        ("shop", "shop_owner"),
+        ("workers", "shop_editor"),
+        ("reports", "shop_reader"),
+        ("tokens", "shop_tokens"),
+    ] {
+        fixture.app("dev", application, user);
+    }
+    fixture
+}
+
+/// Runs the `psql` script of the plan as the administrator.
+fn run_script(fixture: &Fixture, definitions: &str) -> Result<String, rdsprov_testkit::Error> {
+    let plan = fixture.run(definitions, &SCRIPT);
+    assert_eq!(plan.status.code(), Some(0), "{}", String::from_utf8_lossy(&plan.stderr));
+    fixture.server.script_as_master(&String::from_utf8(plan.stdout).unwrap())
+}
+
+/// Returns the statement that makes the administrator an inheriting member of a role. Since
+/// PostgreSQL 16, the creator of a role has a membership with other options.
+fn membership(major: u32, role: &str) -> String {
+    let options = if major < 16 { "" } else { " WITH INHERIT TRUE, SET TRUE" };
+    format!("GRANT {role} TO platform_admin{options}")
+}
+
+/// How a plan is executed.
+#[derive(Debug, Clone, Copy)]
+enum By {
+    Apply,
+    Script,
+}
+
+/// Executes the plan of the definitions in one way, and checks that the server has converged.
+fn converge(fixture: &Fixture, definitions: &str, by: By) {
+    match by {
+        By::Apply => drop(expect(&fixture.run(definitions, &APPLY), 0)),
+        By::Script => drop(run_script(fixture, definitions).unwrap()),
+    }
+    expect(&fixture.run(definitions, &CHECK), 0);
+}
+
+/// A value for each setting that breaks a session in which it is in force.
+fn hostile() -> BTreeMap<&'static str, &'static str> {
+    [
+        ("statement_timeout", "15ms"),
+        ("lock_timeout", "1ms"),
+        ("idle_session_timeout", "100ms"),
+        ("idle_in_transaction_session_timeout", "100ms"),
+        ("transaction_timeout", "100ms"),
+        ("exit_on_error", "on"),
+        ("default_transaction_isolation", "serializable"),
+        ("default_transaction_read_only", "on"),
+        ("default_transaction_deferrable", "on"),
+        ("synchronous_commit", "off"),
+        ("createrole_self_grant", "set, inherit"),
+        ("search_path", "decoy"),
+        ("check_function_bodies", "off"),
+        ("default_tablespace", "pg_default"),
+        ("default_table_access_method", "other_heap"),
+        ("event_triggers", "off"),
+        ("session_replication_role", "replica"),
+        ("client_encoding", "LATIN1"),
+        ("standard_conforming_strings", "off"),
+        ("escape_string_warning", "off"),
+        ("backslash_quote", "on"),
+        ("array_nulls", "off"),
+        ("transform_null_equals", "on"),
+        ("row_security", "off"),
+        ("restrict_nonsystem_relation_kind", "view, foreign-table"),
+        ("quote_all_identifiers", "on"),
+        ("DateStyle", "German"),
+        ("TimeZone", "Asia/Tokyo"),
+        ("IntervalStyle", "iso_8601"),
+        ("client_min_messages", "error"),
+        ("lc_messages", "POSIX"),
+    ]
+    .into()
+}
+
+/// Every setting of the table is stored with a value that breaks a session.
+#[test]
+fn hostile_settings_change_nothing() {
+    let hostile = hostile();
+    for setting in SESSION_SETTINGS {
+        assert!(hostile.contains_key(setting.name), "no hostile value for {}", setting.name);
+    }
+    for major in versions() {
+        for by in [By::Apply, By::Script] {
+            let fixture = fixture(major);
+            let definitions = fixture.definitions(DEFINITIONS);
+            fixture
+                .query("CREATE ACCESS METHOD other_heap TYPE TABLE HANDLER heap_tableam_handler");
+            let known = fixture.query("SELECT lower(name) FROM pg_settings");
+            let known: Vec<&str> = known.lines().collect();
+            for (name, value) in &hostile {
+                if known.contains(&name.to_lowercase().as_str()) {
+                    let value = value.replace(", ", "', '");
+                    let value = if *name == "search_path" { value } else { format!("'{value}'") };
+                    let value = match *name {
+                        // One value, not a list of names.
+                        "createrole_self_grant" | "restrict_nonsystem_relation_kind" => {
+                            value.replace("', '", ", ")
+                        }
+                        _ => value,
+                    };
+                    fixture.query(&format!("ALTER ROLE platform_admin SET {name} = {value}"));
+                }
+            }
+            // psql and PL/pgSQL have settings of their own.
+            fixture.query("ALTER ROLE platform_admin SET plpgsql.extra_errors = 'all'");
+            let memberships = fixture.query(MEMBERSHIPS);
+            converge(&fixture, &definitions, by);
+            assert_eq!(fixture.query(MEMBERSHIPS), memberships, "PostgreSQL {major}, {by:?}");
+            let table = "SELECT has_table_privilege('shop_reader', 'catalogue', 'SELECT')
+                AND NOT has_table_privilege('shop_reader', 'catalogue', 'INSERT')";
+            fixture.query_in(
+                "shop",
+                "CREATE TABLE catalogue (id int); ALTER TABLE catalogue OWNER TO shop_owner;
+                 GRANT INSERT ON catalogue TO shop_reader",
+            );
+            fixture.query("ALTER ROLE shop_reader VALID UNTIL '2001-02-03 04:05:06+00'");
+            converge(&fixture, &definitions, by);
+            assert_eq!(fixture.query_in("shop", table), "t", "PostgreSQL {major}, {by:?}");
+        }
+    }
+}
+
+/// Each parameter that a user may set is in the table, or is listed here with the reason why it
+/// cannot change what the program does. A new version of PostgreSQL with a new parameter fails
+/// this test.
+#[test]
+fn every_parameter_is_classified() {
+    // Duration, memory, planning, statistics and log.
+    const CATEGORIES: [&str; 6] = [
+        "Developer Options",
+        "Query Tuning / ",
+        "Reporting and Logging / ",
+        "Resource Usage / ",
+        "Statistics / ",
+        "Vacuuming",
+    ];
+    const NAMES: [&str; 37] = [
+        // The driver and psql set it.
+        "application_name",
+        // They end only sessions whose client is gone.
+        "client_connection_check_interval",
+        "tcp_keepalives_count",
+        "tcp_keepalives_idle",
+        "tcp_keepalives_interval",
+        "tcp_user_timeout",
+        // The program sends verifiers.
+        "md5_password_warnings",
+        "password_encryption",
+        // How the server computes verifiers: the program computes its own with this number.
+        "scram_iterations",
+        // The format of values that no query returns.
+        "bytea_output",
+        "extra_float_digits",
+        "lc_monetary",
+        "lc_numeric",
+        "lc_time",
+        "timezone_abbreviations",
+        "xmlbinary",
+        "xmloption",
+        // Used by data, and the program writes none.
+        "default_text_search_config",
+        "default_toast_compression",
+        "gin_fuzzy_search_limit",
+        "gin_pending_list_limit",
+        "temp_tablespaces",
+        "icu_validation_level",
+        // Valid for the current transaction only.
+        "transaction_deferrable",
+        "transaction_isolation",
+        "transaction_read_only",
+        // Read when the session starts.
+        "local_preload_libraries",
+        // The duration and the amount of work of maintenance.
+        "synchronize_seqscans",
+        "commit_siblings",
+        "wal_skip_threshold",
+        "vacuum_failsafe_age",
+        "vacuum_freeze_min_age",
+        "vacuum_freeze_table_age",
+        "vacuum_multixact_failsafe_age",
+        "vacuum_multixact_freeze_min_age",
+        "vacuum_multixact_freeze_table_age",
+        // Used by sessions that send WAL.
+        "wal_sender_timeout",
+    ];
+    for major in all_versions() {
+        let fixture = Fixture::new(major);
+        let settings =
+            fixture.query("SELECT name || '|' || category FROM pg_settings WHERE context = 'user'");
+        let unknown: Vec<&str> = settings
+            .lines()
+            .filter(|line| {
+                let (name, category) = line.split_once('|').unwrap();
+                !CATEGORIES.iter().any(|one| category.starts_with(one))
+                    && !NAMES.contains(&name)
+                    && !SESSION_SETTINGS.iter().any(|setting| setting.name == name)
+            })
+            .collect();
+        assert!(unknown.is_empty(), "PostgreSQL {major}: {unknown:#?}");
+    }
+}
+
+/// Since PostgreSQL 16, `createrole_self_grant` makes the creator of a role a member of it: on RDS,
+/// a member of an IAM role cannot log in with its password.
+#[test]
+fn creator_of_a_role_is_no_member() {
+    for major in versions() {
+        for by in [By::Apply, By::Script] {
+            let fixture = fixture(major);
+            let definitions = fixture.definitions(DEFINITIONS);
+            if major >= 16 {
+                fixture
+                    .query("ALTER ROLE platform_admin SET createrole_self_grant = 'set, inherit'");
+            }
+            let memberships = fixture.query(MEMBERSHIPS);
+            converge(&fixture, &definitions, by);
+            assert_eq!(fixture.query(MEMBERSHIPS), memberships, "PostgreSQL {major}, {by:?}");
+            assert_eq!(fixture.query(INHERITS_RDS_IAM), "f", "PostgreSQL {major}, {by:?}");
+            expect(&fixture.delegate("dev").output().unwrap(), 0);
+            assert_eq!(fixture.query(MEMBERSHIPS), memberships, "PostgreSQL {major}");
+            let held = "SELECT count(*) FROM pg_roles WHERE rolname <> 'rdsprov_admin'
+                AND pg_has_role('rdsprov_admin', oid, 'USAGE')";
+            assert_eq!(fixture.query(held), "0", "PostgreSQL {major}");
+        }
+    }
+}
+
+/// The owner of a database may store `role` for it. `RESET ROLE` returns to this role.
+#[test]
+fn stored_role_is_not_used() {
+    for major in versions() {
+        for by in [By::Apply, By::Script] {
+            for stored in [
+                "ALTER DATABASE shop SET role = 'shop_owner'",
+                "ALTER ROLE platform_admin SET role = 'rds_superuser'",
+                "ALTER ROLE platform_admin IN DATABASE shop SET role = 'shop_owner'",
+            ] {
+                let fixture = fixture(major);
+                let definitions = fixture.definitions(DEFINITIONS);
+                converge(&fixture, &definitions, By::Apply);
+                fixture
+                    .query("CREATE ROLE legacy; GRANT legacy TO platform_admin WITH ADMIN OPTION");
+                fixture.query(&membership(major, "shop_owner"));
+                fixture.query_in(
+                    "shop",
+                    "CREATE TABLE of_owner (id int); ALTER TABLE of_owner OWNER TO shop_owner;
+                     CREATE TABLE of_legacy (id int); ALTER TABLE of_legacy OWNER TO legacy;
+                     REVOKE ALL ON of_owner, of_legacy FROM shop_editor, shop_reader;
+                     ALTER ROLE shop_reader CONNECTION LIMIT 3",
+                );
+                fixture.query(stored);
+                let memberships = fixture.query(MEMBERSHIPS);
+                converge(&fixture, &definitions, by);
+                let may = "SELECT has_table_privilege('shop_reader', 'of_owner', 'SELECT')
+                    AND has_table_privilege('shop_reader', 'of_legacy', 'SELECT')";
+                assert_eq!(fixture.query_in("shop", may), "t", "PostgreSQL {major}, {by:?}");
+                assert_eq!(fixture.query(MEMBERSHIPS), memberships, "{stored}, {by:?}");
+            }
+        }
+    }
+}
+
+/// A user who reads the question for as long as the test says.
+struct SlowReader(Duration);
+
+impl Frontend for SlowReader {
+    async fn confirm(&self, _plan: &Plan) -> bool {
+        tokio::time::sleep(self.0).await;
+        true
+    }
+}
+
+/// The sessions of a run are idle while a user reads the question, and while `CREATE DATABASE`
+/// waits for the sessions in its template.
+#[test]
+fn idle_sessions_stay_open() {
+    for major in versions() {
+        let fixture = fixture(major);
+        let definitions = fixture.definitions(DEFINITIONS);
+        fixture.query("ALTER ROLE platform_admin SET idle_session_timeout = '500ms'");
+        let busy = fixture.server.superuser_session("template1").unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let mut options = session::ApplyOptions::default();
+        options.run.server.secrets = format!("file:{}", fixture.path().display()).parse().unwrap();
+        options.run.server.tls.ca_file = Some(CaFile::Path(fixture.server.ca_file()));
+        let config = session::config(None).unwrap();
+        let setup = Setup::builder().config(config).environment("dev").files([definitions.clone()]);
+        let slow = SlowReader(Duration::from_secs(2));
+        let outcome = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                std::thread::sleep(Duration::from_secs(5));
+                drop(busy);
+            });
+            runtime.block_on(session::apply(setup, &options, &slow, &Cancellation::default()))
+        });
+        outcome.result.unwrap();
+        expect(&fixture.run(&definitions, &CHECK), 0);
+    }
+}
+
+/// Whatever makes the administrator a member of a role: the transaction is not committed.
+#[test]
+fn membership_from_a_trigger_is_not_committed() {
+    for major in versions() {
+        for by in [By::Apply, By::Script] {
+            let fixture = fixture(major);
+            let before = DEFINITIONS.replace(r#", extensions = ["hstore"]"#, "");
+            converge(&fixture, &fixture.definitions(&before), By::Apply);
+            fixture.query("CREATE ROLE legacy");
+            fixture.query_in(
+                "shop",
+                "CREATE FUNCTION reward() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS
+                   $$ BEGIN BEGIN GRANT legacy TO platform_admin; EXCEPTION WHEN OTHERS THEN RAISE; END; END $$;
+                 CREATE EVENT TRIGGER reward ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION')
+                   EXECUTE FUNCTION reward()",
+            );
+            let definitions = fixture.definitions(DEFINITIONS);
+            let catalog_state = fixture.catalog_state();
+            let says = "the administrator platform_admin would remain a member of legacy";
+            let message = match by {
+                By::Apply => expect(&fixture.run(&definitions, &APPLY), 1),
+                By::Script => run_script(&fixture, &definitions).unwrap_err().to_string(),
+            };
+            assert!(message.contains(says), "{message}");
+            assert!(!message.contains("jsonb"), "{message}");
+            assert_eq!(fixture.catalog_state(), catalog_state, "PostgreSQL {major}, {by:?}");
+        }
+    }
+}
+
+/// The administrator inherits the privileges of a role that becomes a member of `rds_iam`: RDS
+/// would reject its password from then on.
+#[test]
+fn inherited_rds_iam_is_not_committed() {
+    for major in versions() {
+        let fixture = fixture(major);
+        let before = DEFINITIONS.replace(r#", auth = "iam""#, "");
+        converge(&fixture, &fixture.definitions(&before), By::Apply);
+        fixture.query(&membership(major, "shop_tokens"));
+        let definitions = fixture.definitions(DEFINITIONS);
+        let catalog_state = fixture.catalog_state();
+        let message = expect(&fixture.run(&definitions, &APPLY), 1);
+        let says = "the administrator platform_admin would remain a member of rds_iam";
+        assert!(message.contains(says), "{message}");
+        assert_eq!(fixture.catalog_state(), catalog_state, "PostgreSQL {major}");
+        fixture.query(match major {
+            ..16 => "REVOKE shop_tokens FROM platform_admin",
+            _ => "GRANT shop_tokens TO platform_admin WITH INHERIT FALSE, SET FALSE",
+        });
+        converge(&fixture, &definitions, By::Apply);
+    }
+}
