@@ -35,6 +35,7 @@ STEP = rdsprov.Step(
     summary="CONNECT on database d to r",
     statements=('GRANT CONNECT ON DATABASE "d" TO "r"',),
     hazards=(rdsprov.Hazard.ADOPTS,),
+    locked_out=("analyst",),
 )
 RESULT = rdsprov.StepResult(step=STEP, status=rdsprov.Status.SUCCESS, error=None, duration_ms=3)
 RECORD = rdsprov.Record("t", "dev", "b", "r", "d", "u", "grant", rdsprov.Status.SUCCESS, 3, "m")

@@ -118,7 +118,10 @@ class DefinitionProblem(_Value):
 
 @dataclass(frozen=True)
 class Step(_Value):
-    """One change of a plan. Its statements contain the name of a secret instead of a password."""
+    """One change of a plan. Its statements contain the name of a secret instead of a password.
+
+    ``locked_out`` names the roles that can then no longer connect to the database.
+    """
 
     action: Action
     application: str
