@@ -57,6 +57,24 @@ impl Marker {
         Some(Self { environment: value("environment")?, application: value("application")?, name })
     }
 
+    /// Returns a comment without its marker; `None` if no other text remains.
+    ///
+    /// ```
+    /// use rdsprov_core::marker::Marker;
+    /// let marker = Marker { environment: "dev".into(), application: "a".into(), name: "n".into() };
+    /// let comment = marker.append_to(Some("ask Ada first"), "7");
+    /// assert_eq!(Marker::removed_from(&comment).as_deref(), Some("ask Ada first"));
+    /// assert_eq!(Marker::removed_from(&marker.append_to(None, "7")), None);
+    /// ```
+    #[must_use]
+    pub fn removed_from(comment: &str) -> Option<String> {
+        let is_marker = |line: &&str| line.trim().starts_with(PREFIX) && Self::find(line).is_some();
+        let rest: Vec<&str> = comment.lines().filter(|line| !is_marker(line)).collect();
+        let rest = rest.join("\n");
+        let rest = rest.trim_end();
+        (!rest.is_empty()).then(|| rest.to_owned())
+    }
+
     /// Returns a comment with this marker as its last line.
     #[must_use]
     pub fn append_to(&self, comment: Option<&str>, build_id: &str) -> String {

@@ -401,6 +401,10 @@ pub struct Contents {
     /// database and the administrator is not one of its creators.
     #[serde(default, skip_serializing_if = "OwnershipTransfer::is_empty")]
     pub objects_of_administrator: OwnershipTransfer,
+    /// Those of these roles that own large objects, which are not counted in `owned`: PUBLIC may
+    /// create large objects.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub large_object_owners: BTreeSet<RoleName>,
     /// The objects of the current owner; empty unless the database gets another owner.
     #[serde(default)]
     pub ownership_transfer: OwnershipTransfer,

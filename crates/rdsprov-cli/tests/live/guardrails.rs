@@ -53,7 +53,7 @@ const GUARDRAILS: [Guardrail; 8] = [
             MARKED_DATABASE,
         ],
         "",
-        &["refused[database-owner-differs] keycloak: ", "keycloak_user", "REASSIGN OWNED"],
+        &["refused[database-owner-differs] keycloak: ", "keycloak_user", r#" "legacy" TO "#],
     ),
     guardrail(
         &[
@@ -163,7 +163,7 @@ fn role_without_admin_option() {
             continue;
         }
         let output_text = expect(&output, 3);
-        let remedy = r#"GRANT "keycloak_user" TO "platform_admin" WITH ADMIN OPTION"#;
+        let remedy = r#"GRANT "keycloak_user" TO "platform_admin" WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"#;
         assert!(output_text.contains("refused[admin-option-missing] keycloak: "), "{output_text}");
         assert!(output_text.contains(remedy), "{output_text}");
         assert_eq!(fixture.catalog_state(), catalog_state);

@@ -21,6 +21,7 @@ mod passwords;
 mod path;
 mod races;
 mod recording;
+mod remedies;
 mod rotate;
 mod saved;
 mod scale;

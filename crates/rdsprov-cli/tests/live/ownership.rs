@@ -148,7 +148,7 @@ fn printed_statements_transfer_administrator_objects() {
         fixture.server.master("platform", "CREATE ROLE shop_owner").unwrap();
         let definitions = fixture.definitions(OF_SHOP_OWNER);
         let (database, statement) = manual_fix(&fixture, &definitions, &[]);
-        fixture.query_in(&database, &statement);
+        fixture.server.master(&database, &statement).unwrap();
         assert_eq!(owned(&fixture, "shop", "platform_admin"), STAYS, "PostgreSQL {major}");
         expect(&fixture.run(&definitions, &APPLY), 0);
         let own = password("shop");
@@ -215,7 +215,7 @@ fn other_objects_of_the_old_owner_are_not_transferred() {
             if printed {
                 fixture.query_in("shop", "REASSIGN OWNED BY successor TO shop_owner");
                 assert_eq!(shared(&fixture), before, "PostgreSQL {major}");
-                fixture.query_in(&database, &statement);
+                fixture.server.master(&database, &statement).unwrap();
             } else {
                 expect(&fixture.run(&definitions, &[APPLY.as_slice(), &ALLOWED].concat()), 0);
             }
@@ -234,11 +234,11 @@ fn printed_statements_for_a_missing_owner() {
         fixture.query("DROP OWNED BY successor; DROP ROLE successor");
         let before = shared(&fixture);
         let output_text = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 3);
-        let create = "; or create role successor as the administrator, set `adopt = true`, then run as the RDS master user or a superuser in database shop: ";
+        let create = "hint: or create role successor as the administrator, set `adopt = true`, then run as the administrator in database shop: ";
         let (_, rest) = output_text.split_once(create).unwrap();
         let (statement, _) = rest.split_once('\n').unwrap();
         fixture.server.master("platform", "CREATE ROLE successor").unwrap();
-        fixture.query_in("shop", statement);
+        fixture.server.master("shop", statement).unwrap();
         assert_eq!(shared(&fixture), before, "PostgreSQL {major}");
         expect(&fixture.run(&definitions, &APPLY), 0);
     }

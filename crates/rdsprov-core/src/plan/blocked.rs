@@ -58,7 +58,7 @@ impl Planner<'_> {
                     object: context.target.words(),
                     through: held.through.clone(),
                 },
-                Executor::Role(context.owner.clone()),
+                self.executor(context.owner),
                 ManualFix::from(statements).in_database(context.database),
             );
         }
@@ -76,7 +76,8 @@ impl Planner<'_> {
         let statements = if revoke.grantor == *context.owner {
             vec![statement]
         } else {
-            let statements = sql::as_role(&revoke.grantor, statement);
+            let executor = self.executor(&revoke.grantor);
+            let statements = sql::as_role(&executor, &revoke.grantor, statement);
             sql::with_schema_usage(&revoke.grantor, unusable_schemas, statements)
         };
         let role = revoke.grantee.role();
@@ -121,10 +122,14 @@ impl Planner<'_> {
         let (database, role_name) = (context.database.cloned(), required_role.clone());
         let (kind, executor) = if unusable_schemas.is_empty() {
             let kind = RefusalKind::StepOfOtherRole { database, step, role: role_name };
-            (kind, Executor::Role(required_role.clone()))
+            (kind, self.executor(required_role))
         } else {
             let schemas = unusable_schemas.to_vec();
             let kind = RefusalKind::SchemaUsageMissing { database, step, role: role_name, schemas };
+            if let Some(remedy) = self.usage_from_owner(context, required_role, unusable_schemas) {
+                self.refuse_with(context.application, kind, remedy);
+                return;
+            }
             (kind, Executor::Superuser)
         };
         let can_run_now = !schema_is_planned
@@ -142,16 +147,38 @@ impl Planner<'_> {
         self.refuse_with(context.application, kind, remedy);
     }
 
+    /// Returns the statements with which the owner of schemas grants `USAGE` on them, if one
+    /// role that is not a superuser owns them all.
+    fn usage_from_owner(
+        &self,
+        context: &AclContext<'_>,
+        required_role: &RoleName,
+        schemas: &[SchemaName],
+    ) -> Option<Remedy> {
+        let database = context.database?;
+        let contents = self.observed.databases.get(database)?.contents.as_ref()?;
+        let owner = |schema| contents.schemas.get(schema).map(|seen| &seen.owner);
+        let [first, others @ ..] = schemas else { return None };
+        let one = owner(first)?;
+        if others.iter().any(|other| owner(other) != Some(one)) {
+            return None;
+        }
+        let executor = self.executor(one);
+        let statements: Vec<Statement> =
+            schemas.iter().map(|schema| sql::grant_usage(schema, required_role)).collect();
+        let fix = ManualFix::from(statements).in_database(database);
+        (executor != Executor::Superuser).then_some(Remedy::Run(executor, fix))
+    }
+
     /// Returns statements that name nothing that the plan creates, and the role that can execute
     /// them: they make the administrator a member, grant `USAGE`, or give the relations of a
     /// superuser to the owner of the database.
     fn fix_without_planned_names(
-        &self,
+        &mut self,
         context: &AclContext<'_>,
         required_role: &RoleName,
         unusable_schemas: &[SchemaName],
     ) -> Option<(Executor, ManualFix)> {
-        let administrator = &self.observed.administrator.name;
         let seen = self.observed.roles.get(required_role)?;
         if !unusable_schemas.is_empty() {
             let schemas = unusable_schemas.iter();
@@ -161,11 +188,10 @@ impl Planner<'_> {
             return Some((Executor::Superuser, fix));
         }
         if !seen.superuser {
-            let may = !seen.is_member_of_administrator;
-            return may.then(|| {
-                let executor = Executor::AdminOption(required_role.clone());
-                (executor, sql::grant_role(required_role, administrator).into())
-            });
+            return match self.remedy_for_authority(required_role) {
+                Remedy::Run(executor, fix) => Some((executor, fix)),
+                Remedy::None | Remedy::RunLater(..) => None,
+            };
         }
         let database = context.database?;
         let owner = &self.observed.databases.get(database)?.owner;

@@ -8,7 +8,7 @@ use super::authority::AdministratorAttribute;
 use super::databases::DatabaseStatus;
 use super::orphans;
 use super::planner::Planner;
-use super::{Executor, RefusalKind, sql, widening};
+use super::{RefusalKind, sql, widening};
 use super::{Plan, PlannedApplication, Scope, SecretFindings, Step, Transaction};
 use crate::desired::{self, Desired};
 use crate::name::{DatabaseName, RoleName};
@@ -174,7 +174,7 @@ impl<'a> Planner<'a> {
         self.refuse_with_fix(
             &database.application,
             RefusalKind::DatabaseReadOnly { database: name.clone() },
-            Executor::Role(owner.clone()),
+            self.executor(owner),
             sql::end_read_only(name),
         );
     }

@@ -11,7 +11,7 @@ use super::ownership::{with_new_owner, without_objects_of_administrator};
 use super::planner::Planner;
 use super::schemas::default_contents;
 use super::sql::GrantTarget;
-use super::{Executor, RefusalKind, Step};
+use super::{NoteKind, RefusalKind, Remedy, Step};
 use crate::desired;
 use crate::name::{DatabaseName, RoleName, SchemaName};
 use crate::observed::{Contents, Owned};
@@ -139,15 +139,27 @@ impl DatabasePlanner<'_, '_> {
             if self.planner.refuse_subscriptions(&place, &application, role) {
                 continue;
             }
-            let manual_fix = self.planner.manual_transfer_sql(&place, role, &to);
+            // `REASSIGN OWNED` would also take away the large objects of the role.
+            let remedy = if contents.large_object_owners.contains(role) {
+                Remedy::None
+            } else {
+                self.planner.manual_transfer(&place, role, &to)
+            };
             let kind = RefusalKind::ObjectsOfDeclaredRole {
                 database: place.clone(),
                 object: format!("{kind} {identity}"),
                 others: count.saturating_sub(1),
                 role: role.clone(),
             };
-            let executor = Executor::MasterUserOrSuperuser;
-            self.planner.refuse_with_fix(&application, kind, executor, manual_fix);
+            self.planner.refuse_with(&application, kind, remedy);
+        }
+        for role in &contents.large_object_owners {
+            if self.is_managed(role) && !self.is_creator(role) {
+                self.planner.note(NoteKind::LargeObjectsOwned {
+                    role: role.clone(),
+                    database: place.clone(),
+                });
+            }
         }
     }
 }

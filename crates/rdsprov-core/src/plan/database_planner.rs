@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::acl::{self, AclDiff, DeclaredAcl, WithoutGrant};
+use super::acl::{self, AclDiff, DeclaredAcl, Revoke, WithoutGrant};
 use super::blocked::{AclContext, BlockedStep};
 use super::planner::Planner;
 use super::sql::{self, GrantTarget, Statement};
@@ -395,12 +395,28 @@ impl<'a> DatabasePlanner<'a, '_> {
         }
     }
 
+    /// Adds a note instead of a refusal: each role can create large objects and grant privileges on
+    /// them, and must not prevent changes of other applications.
+    fn note_shared_large_object(&mut self, revoke: &Revoke, target: &GrantTarget, role: &RoleName) {
+        let (summary, _) = revoked(revoke, target);
+        self.planner.note(NoteKind::LargeObjectShared {
+            step: format!("revoke {summary}"),
+            role: role.clone(),
+            database: self.name.clone(),
+        });
+    }
+
     pub(super) fn revokes(&mut self, target: &GrantTarget, owner: &RoleName, acl_diff: &AclDiff) {
         for revoke in &acl_diff.revoke {
             let role = revoke.grantee.role();
             let application = self.application(role);
             let context =
                 AclContext { target, owner, database: Some(self.name), application: &application };
+            let is_large_object = target.is_large_object();
+            if is_large_object && !acl_diff.dependent_grants.is_empty() {
+                self.note_shared_large_object(revoke, target, owner);
+                continue;
+            }
             if self.planner.refuse_dependent_grants(&context, acl_diff) {
                 return;
             }
@@ -419,7 +435,7 @@ impl<'a> DatabasePlanner<'a, '_> {
                 let blocked = BlockedStep {
                     verb: "revoke",
                     summary,
-                    required_role: owner,
+                    required_role: self.owner,
                     unusable_schemas: &[],
                     role,
                     schema_is_planned: false,
@@ -437,6 +453,10 @@ impl<'a> DatabasePlanner<'a, '_> {
                         role: revoke.grantor.clone(),
                         database: self.name.clone(),
                     });
+                    continue;
+                }
+                if is_large_object {
+                    self.note_shared_large_object(revoke, target, &revoke.grantor);
                     continue;
                 }
                 let unusable_schemas = self.schemas_without_usage(&revoke.grantor);

@@ -10,7 +10,8 @@ use super::planner::{Adoptable, Planner};
 use super::sql::{self, GrantTarget};
 use super::words::{granted_words, revoked, revoked_words};
 use super::{
-    Action, ExecuteAs, Executor, Hazard, RefusalKind, Remedy, Scope, Step, Transaction, orphans,
+    Action, ExecuteAs, Executor, Hazard, MembershipOption, Memberships, RefusalKind, Remedy, Scope,
+    Step, Transaction, orphans,
 };
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
@@ -82,14 +83,14 @@ impl<'a> Planner<'a> {
         if self.refuse_subscriptions(name, &database.application, owner) {
             return;
         }
-        let manual_fix = self.manual_transfer_sql(name, owner, &self.observed.administrator.name);
+        let administrator = self.observed.administrator.name.clone();
+        let remedy = self.manual_transfer(name, owner, &administrator);
         let kind = RefusalKind::DatabaseOwnerUndeclared {
             database: name.clone(),
             owner: owner.clone(),
             declared_as: database.access.get(owner).map(|access| access.level),
         };
-        let executor = Executor::MasterUserOrSuperuser;
-        self.refuse_with(&database.application, kind, Remedy::Run(executor, manual_fix));
+        self.refuse_with(&database.application, kind, remedy);
     }
 
     fn creators_exist(&mut self, name: &DatabaseName, database: &desired::Database) {
@@ -120,13 +121,20 @@ impl<'a> Planner<'a> {
         let renamed = self.observed.databases.iter().find(|(other, seen)| {
             *other != name && self.is_marked_as(seen.marker().as_ref(), name.as_str())
         });
-        let Some((other, _)) = renamed else { return DatabaseStatus::Absent };
-        self.refuse_with_fix(
-            &database.application,
-            RefusalKind::DatabaseRenamed { database: name.clone(), renamed_to: other.clone() },
-            Executor::MasterUserOrSuperuser,
-            sql::rename_database(other, name),
-        );
+        let Some((other, seen)) = renamed else {
+            return DatabaseStatus::Absent;
+        };
+        let statement = sql::rename_database(other, name);
+        let (executor, fix) = if self.act_as(&seen.owner).is_some() {
+            // The administrator has `CREATEDB`, which `RENAME` also requires.
+            let owner = Memberships::from([(seen.owner.clone(), MembershipOption::Inherit)]);
+            (Executor::Administrator, self.fix_by_administrator(vec![statement], owner))
+        } else {
+            (self.more_powerful(), statement.into())
+        };
+        let kind =
+            RefusalKind::DatabaseRenamed { database: name.clone(), renamed_to: other.clone() };
+        self.refuse_with_fix(&database.application, kind, executor, fix);
         DatabaseStatus::Blocked
     }
 
@@ -139,17 +147,31 @@ impl<'a> Planner<'a> {
         if self.act_as(owner).is_some() {
             return true;
         }
-        self.refuse_with_fix(
-            application,
-            RefusalKind::DatabaseOwnerInaccessible {
-                administrator: self.observed.administrator.name.clone(),
-                database: name.clone(),
-                owner: owner.clone(),
-            },
-            Executor::AdminOption(owner.clone()),
-            sql::grant_role(owner, &self.observed.administrator.name),
-        );
+        self.refuse_inaccessible_owner(name, application, owner);
         false
+    }
+
+    /// Refuses a database as whose owner the administrator cannot act.
+    pub(super) fn refuse_inaccessible_owner(
+        &mut self,
+        name: &DatabaseName,
+        application: &ApplicationName,
+        owner: &RoleName,
+    ) {
+        let administrator = self.observed.administrator.name.clone();
+        let remedy = match self.executor(owner) {
+            // A member of a superuser could become one.
+            Executor::Superuser => {
+                Remedy::Run(Executor::Superuser, sql::change_owner(name, &administrator).into())
+            }
+            _ => self.remedy_for_authority(owner),
+        };
+        let kind = RefusalKind::DatabaseOwnerInaccessible {
+            administrator,
+            database: name.clone(),
+            owner: owner.clone(),
+        };
+        self.refuse_with(application, kind, remedy);
     }
 
     /// Creates a database: closed to PUBLIC, marked, granted, transferred to its owner, opened.
@@ -379,16 +401,14 @@ impl<'a> Planner<'a> {
                 let statement = sql::revoke(scope, &privileges, &target, &Grantee::Public);
                 let summary = revoked_words(&privileges, &target, &Grantee::Public);
                 let Some(execute_as) = self.act_as(grantor) else {
-                    self.refuse_with_fix(
-                        application,
-                        RefusalKind::StepOfOtherRole {
-                            database: None,
-                            step: format!("revoke {summary}"),
-                            role: grantor.clone(),
-                        },
-                        Executor::Role(grantor.clone()),
-                        sql::as_role(grantor, statement),
-                    );
+                    let kind = RefusalKind::StepOfOtherRole {
+                        database: None,
+                        step: format!("revoke {summary}"),
+                        role: grantor.clone(),
+                    };
+                    let executor = self.executor(grantor);
+                    let statements = sql::as_role(&executor, grantor, statement);
+                    self.refuse_with_fix(application, kind, executor, statements);
                     continue;
                 };
                 let revocation = Step::new(Action::Revoke, application, summary, [statement])

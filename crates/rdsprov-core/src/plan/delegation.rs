@@ -114,7 +114,7 @@ impl Planner<'_> {
                     administrator: observed.administrator.name.clone(),
                     role: other.clone(),
                 };
-                let executor = Executor::AdminOption(other.clone());
+                let executor = self.who_administers(other);
                 self.refuse_for_role(role, name, kind, executor, statement);
             }
         }
@@ -189,7 +189,8 @@ impl Planner<'_> {
             steps.push(Step::on_role(name, &role.application, Action::Grant, summary, [statement]));
         } else {
             let kind = RefusalKind::PasswordAdministrationRestricted { role: name.clone() };
-            self.refuse_for_role(role, name, kind, Executor::MasterUserOrSuperuser, statement);
+            let executor = self.who_administers(&group);
+            self.refuse_for_role(role, name, kind, executor, statement);
         }
     }
 
@@ -224,7 +225,7 @@ impl Planner<'_> {
                         database: database.clone(),
                         owner: seen.owner.clone(),
                     };
-                    let executor = Executor::Role(seen.owner.clone());
+                    let executor = self.executor(&seen.owner);
                     self.refuse_for_role(role, name, kind, executor, statement);
                 }
             }

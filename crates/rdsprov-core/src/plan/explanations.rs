@@ -85,6 +85,8 @@ explanations! {
     IamNotDelegable => "iam-not-delegable",
     PrivilegeThroughPublic => "privilege-through-public",
     RevocationWithoutEffect => "revocation-without-effect",
+    LargeObjectsOwned => "large-objects-owned",
+    LargeObjectShared => "large-object-shared",
     PasswordNotChecked => "password-not-checked",
     SecretShared => "secret-shared",
     ObjectsOfAdministrator => "objects-of-administrator",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::database_planner::{DatabasePlanner, ExecutionContext};
 use super::planner::is_public;
 use super::{
-    Action, ExecuteAs, Executor, ManualFix, MembershipOption, Preparation, RefusalKind, Remedy, sql,
+    Action, ExecuteAs, ManualFix, MembershipOption, Preparation, RefusalKind, Remedy, sql,
 };
 use crate::name::{DatabaseName, ExtensionName, SchemaName, TEMPLATE};
 use crate::observed::{Contents, Grantee};
@@ -117,7 +117,7 @@ impl DatabasePlanner<'_, '_> {
         }
         if let Err(reason) = self.check_creation(&created, schema) {
             let exists = |schema| contents.schemas.contains_key(schema);
-            let executor = Executor::MasterUserOrSuperuser;
+            let executor = self.planner.more_powerful();
             let fix = ManualFix::from(statement).in_database(&database);
             let remedy = if !self.is_new() && schema.is_none_or(exists) {
                 Remedy::Run(executor, fix)

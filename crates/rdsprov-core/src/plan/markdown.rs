@@ -24,14 +24,16 @@ impl Plan {
     pub fn to_markdown_worded(&self, wording: &dyn Wording) -> String {
         let mut text = format!("### Plan for environment {}\n", escaped(&self.environment));
         for refusal in &self.refusals {
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "\n- **refused** `{}` {}: {}\n\n  Hint: {}\n",
+                "\n- **refused** `{}` {}: {}\n",
                 refusal.code(),
                 escaped(refusal.application.as_str()),
-                escaped(&refusal.message()),
-                escaped(&refusal.hint().worded(wording))
+                escaped(&refusal.message())
             );
+            for hint in refusal.hints() {
+                let _ = writeln!(text, "  - Hint: {}", escaped(&hint.worded(wording)));
+            }
         }
         let _ = writeln!(text, "\n{}", escaped(&self.closing()));
         let hazards: Vec<String> = self.hazards().iter().map(Hazard::to_string).collect();

@@ -17,6 +17,7 @@ mod database_planner;
 mod databases;
 mod default_privileges;
 mod delegation;
+mod executor;
 mod explanations;
 mod extensions;
 mod hazard;
@@ -49,7 +50,8 @@ pub use plan::{
     FORMAT_VERSION, Orphan, OrphanKind, Plan, PlannedApplication, SecretFindings, Undeclared,
 };
 pub use refusal::{
-    Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedRefusal,
+    Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedFix,
+    WordedRefusal,
 };
 pub use saved::{Differences, Origin, SavedPlan, SavedPlanError, Stale};
 pub use sql::{

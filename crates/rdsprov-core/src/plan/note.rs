@@ -39,6 +39,10 @@ coded_enum! {
         },
         /// A revocation is left out, because PUBLIC has the same privilege.
         RevocationWithoutEffect { step: String, role: RoleName, database: DatabaseName },
+        /// A role that is neither the owner nor a creator owns large objects.
+        LargeObjectsOwned { role: RoleName, database: DatabaseName },
+        /// Privileges on a large object cannot be revoked.
+        LargeObjectShared { step: String, role: RoleName, database: DatabaseName },
         /// A password could not be checked by a login.
         PasswordNotChecked { role: RoleName, reason: String },
         /// Several applications share a role and its secret.
@@ -104,6 +108,12 @@ impl Note {
             }
             NoteKind::RevocationWithoutEffect { step, role, database } => format!(
                 "in database {database}, the administrator cannot {step}: only role {role} can; PUBLIC has the same privilege, so that the revocation would change nothing"
+            ),
+            NoteKind::LargeObjectsOwned { role, database } => format!(
+                "in database {database}, role {role} owns large objects, which PUBLIC may create; they stay with the role"
+            ),
+            NoteKind::LargeObjectShared { step, role, database } => format!(
+                "in database {database}, the administrator cannot {step}: only role {role} can"
             ),
             NoteKind::PasswordNotChecked { role, reason } => format!(
                 "the password of role {role} could not be checked and is not changed: {reason}"

@@ -51,14 +51,7 @@ impl Planner<'_> {
         if !can_act_as_both && !exists && self.may_become_member(from) {
             // The new owner does not exist yet, but the administrator could
             // transfer the database itself.
-            let administrator = &self.observed.administrator.name;
-            let kind = RefusalKind::DatabaseOwnerInaccessible {
-                administrator: administrator.clone(),
-                database: name.clone(),
-                owner: from.clone(),
-            };
-            let fix = sql::grant_role(from, administrator);
-            self.refuse_with_fix(application, kind, Executor::AdminOption(from.clone()), fix);
+            self.refuse_inaccessible_owner(name, application, from);
             return false;
         }
         let kind = RefusalKind::DatabaseOwnerDiffers {
@@ -67,12 +60,11 @@ impl Planner<'_> {
             declared: to.clone(),
             can_be_allowed: can_act_as_both,
         };
-        let executor = Executor::MasterUserOrSuperuser;
-        let fix = self.manual_transfer_sql(name, from, to);
-        let remedy = if exists {
-            Remedy::Run(executor, fix)
-        } else {
-            Remedy::RunLater(Preparation::CreateRole(to.clone()), executor, fix)
+        let remedy = match self.manual_transfer(name, from, to) {
+            Remedy::Run(executor, fix) if !exists => {
+                Remedy::RunLater(Preparation::CreateRole(to.clone()), executor, fix)
+            }
+            remedy => remedy,
         };
         self.refuse_with(application, kind, remedy);
         false
@@ -121,13 +113,35 @@ impl Planner<'_> {
             || self.observed.roles.get(role).is_none_or(|seen| seen.superuser)
     }
 
-    /// Returns the statements that transfer a database and the objects in it.
-    pub(super) fn manual_transfer_sql(
+    /// Returns the statements that transfer a database and the objects in it, for the administrator
+    /// if it can act as both owners, and otherwise those after which it can.
+    pub(super) fn manual_transfer(
+        &mut self,
+        name: &DatabaseName,
+        from: &RoleName,
+        to: &RoleName,
+    ) -> Remedy {
+        let is_superuser = |role| self.observed.roles.get(role).is_some_and(|seen| seen.superuser);
+        if is_superuser(from) {
+            return Remedy::Run(Executor::Superuser, self.manual_transfer_sql(name, from, to));
+        }
+        // A role that does not exist yet can be created by the administrator.
+        let exists = |role: &&RoleName| self.observed.roles.contains_key(*role);
+        for role in [from, to].into_iter().filter(exists).collect::<Vec<_>>() {
+            if self.act_as(role).is_none() {
+                return self.remedy_for_authority(role);
+            }
+        }
+        Remedy::Run(Executor::Administrator, self.manual_transfer_sql(name, from, to))
+    }
+
+    fn manual_transfer_sql(
         &self,
         name: &DatabaseName,
         from: &RoleName,
         to: &RoleName,
     ) -> ManualFix {
+        let superuser = self.observed.roles.get(from).is_some_and(|seen| seen.superuser);
         let seen = self.observed.databases.get(name);
         let contents = seen.and_then(|seen| seen.contents.as_ref());
         let mut statements = Vec::new();
@@ -144,17 +158,25 @@ impl Planner<'_> {
             let databases = self.observed.databases.iter();
             let others = databases.filter(|(other, seen)| *other != name && seen.owner == *from);
             let shared = others.map(|(other, _)| SharedObject::Database(other));
-            let shared = shared.chain(self.shared_objects_to_keep(from)).collect();
+            let shared: BTreeSet<_> = shared.chain(self.shared_objects_to_keep(from)).collect();
             let temporary_owner = self.temporary_owner();
-            statements = sql::reassign_database_only(from, to, &temporary_owner, &shared);
             if !shared.is_empty() {
-                statements.insert(0, sql::create_plain_role(&temporary_owner));
+                statements
+                    .extend(sql::create_temporary_owner(&temporary_owner, self.observed.major()));
+            }
+            statements.extend(sql::reassign_database_only(from, to, &temporary_owner, &shared));
+            if !shared.is_empty() {
                 statements.push(sql::drop_role(&temporary_owner));
-                statements = sql::in_transaction(statements);
             }
         }
         let database = (!self.cannot_reassign_owned(from) || statements.len() > 1).then_some(name);
-        ManualFix::from(statements).in_database(database)
+        let fix = if superuser {
+            statements.into()
+        } else {
+            let memberships = [from, to].map(|role| (role.clone(), MembershipOption::Inherit));
+            self.fix_by_administrator(statements, memberships.into())
+        };
+        fix.in_database(database)
     }
 
     /// Returns the templates and tablespaces of a role, which keep their owner.

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::authority::{AdministratorAttribute, Authority, Permission};
 use super::{
-    ExecuteAs, Executor, FORMAT_VERSION, ManualFix, MembershipOption, NoteKind, Plan, Refusal,
-    RefusalKind, Remedy, Scope, SecretFindings, Step, Transaction, sql,
+    ExecuteAs, Executor, FORMAT_VERSION, ManualFix, MembershipOption, Memberships, NoteKind, Plan,
+    Refusal, RefusalKind, Remedy, Scope, SecretFindings, Step, Transaction, sql,
 };
 use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
@@ -177,7 +177,7 @@ impl<'a> Planner<'a> {
                 administrator: administrator.clone(),
                 role: role.clone(),
             },
-            Executor::Role(administrator.clone()),
+            Executor::Administrator,
             sql::alter_role(&administrator, &[sql::RoleAttribute::Inherit]),
         );
     }
@@ -196,7 +196,8 @@ impl<'a> Planner<'a> {
         let fix = sql::alter_role(&administrator, &[attribute]);
         let attribute = attribute.to_string();
         let kind = RefusalKind::AdministratorAttributeMissing { administrator, attribute };
-        self.refuse_with_fix(application, kind, Executor::MasterUserOrSuperuser, fix);
+        let executor = self.more_powerful();
+        self.refuse_with_fix(application, kind, executor, fix);
         false
     }
 
@@ -222,16 +223,12 @@ impl<'a> Planner<'a> {
             // may alter the role.
             return;
         }
-        let administrator = self.observed.administrator.name.clone();
-        self.refuse_with_fix(
-            application,
-            RefusalKind::AdminOptionMissing {
-                administrator: administrator.clone(),
-                role: role.clone(),
-            },
-            Executor::AdminOption(role.clone()),
-            sql::grant_admin_option(role, &administrator),
-        );
+        let kind = RefusalKind::AdminOptionMissing {
+            administrator: self.observed.administrator.name.clone(),
+            role: role.clone(),
+        };
+        let remedy = self.remedy_for_authority(role);
+        self.refuse_with(application, kind, remedy);
     }
 
     /// Returns the marker of a role or database that an application declares.
@@ -262,10 +259,12 @@ impl<'a> Planner<'a> {
                 return Some(Takeover::Managed);
             }
             (Some(Marker { environment, .. }), Adoptable::Role(role)) => {
-                RefusalKind::RoleOfOtherEnvironment { role: role.clone(), environment }
+                self.refuse_role_of_other_environment(application, role, environment);
+                return None;
             }
             (Some(Marker { environment, .. }), Adoptable::Database(database)) => {
-                RefusalKind::DatabaseOfOtherEnvironment { database: database.clone(), environment }
+                self.refuse_database_of_other_environment(application, database, environment);
+                return None;
             }
             (None, _) if adoption == Adoption::Allowed => return Some(Takeover::Adopted),
             (None, Adoptable::Role(role)) => RefusalKind::RoleNotManaged {
@@ -278,6 +277,41 @@ impl<'a> Planner<'a> {
         };
         self.refuse(application, kind);
         None
+    }
+
+    fn refuse_role_of_other_environment(
+        &mut self,
+        application: &ApplicationName,
+        role: &RoleName,
+        environment: String,
+    ) {
+        let comment = self.observed.roles.get(role).and_then(|seen| seen.comment.as_deref());
+        let statement = sql::remove_marker(sql::MarkedObject::Role(role), comment);
+        let kind = RefusalKind::RoleOfOtherEnvironment { role: role.clone(), environment };
+        let executor = self.who_administers(role);
+        self.refuse_with_fix(application, kind, executor, statement);
+    }
+
+    fn refuse_database_of_other_environment(
+        &mut self,
+        application: &ApplicationName,
+        name: &DatabaseName,
+        environment: String,
+    ) {
+        let kind = RefusalKind::DatabaseOfOtherEnvironment { database: name.clone(), environment };
+        let Some(seen) = self.observed.databases.get(name) else {
+            self.refuse(application, kind);
+            return;
+        };
+        let statement =
+            sql::remove_marker(sql::MarkedObject::Database(name), seen.comment.as_deref());
+        let (executor, fix) = if self.act_as(&seen.owner).is_some() {
+            let owner = Memberships::from([(seen.owner.clone(), MembershipOption::Inherit)]);
+            (Executor::Administrator, self.fix_by_administrator(vec![statement], owner))
+        } else {
+            (self.executor(&seen.owner), statement.into())
+        };
+        self.refuse_with_fix(application, kind, executor, fix);
     }
 
     /// Returns the application of a change for a role in a database.

@@ -71,14 +71,16 @@ impl Plan {
     pub fn to_text_worded(&self, wording: &dyn Wording) -> String {
         let mut text = format!("Plan for environment {}\n", self.environment);
         for refusal in &self.refusals {
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "\nrefused[{}] {}: {}\n  hint: {}\n",
+                "\nrefused[{}] {}: {}",
                 refusal.code(),
                 refusal.application,
-                visible(&refusal.message()),
-                visible(&refusal.hint().worded(wording))
+                visible(&refusal.message())
             );
+            for hint in refusal.hints() {
+                let _ = writeln!(text, "  hint: {}", visible(&hint.worded(wording)));
+            }
         }
         for transaction in &self.transactions {
             let _ = writeln!(text, "\n{}", visible(&transaction.scope.title()));

@@ -89,10 +89,11 @@ impl Planner<'_> {
             *other != name && self.is_marked_as(seen.marker().as_ref(), name.as_str())
         });
         if let Some((other, _)) = renamed {
+            let executor = self.who_administers(other);
             self.refuse_with_fix(
                 &role.application,
                 RefusalKind::RoleRenamed { role: name.clone(), renamed_to: other.clone() },
-                Executor::AdminOption(other.clone()),
+                executor,
                 sql::rename_role(other, name),
             );
         }
@@ -424,7 +425,10 @@ impl Planner<'_> {
             .collect();
         if !unmanaged.is_empty() {
             let again = unmanaged.iter().map(|member| sql::grant_role(group, member));
-            let statements: Vec<_> = again.chain([sql::revoke_membership(&by_grantor)]).collect();
+            let executor = self.executor(&membership.grantor);
+            // The grantor needs no `GRANTED BY`.
+            let revocation = if executor == Executor::Superuser { &by_grantor } else { &plain };
+            let statements: Vec<_> = again.chain([sql::revoke_membership(revocation)]).collect();
             self.refuse_with_fix(
                 &role.application,
                 RefusalKind::DependentMembership {
@@ -432,7 +436,7 @@ impl Planner<'_> {
                     group: group.clone(),
                     members: unmanaged.into_iter().cloned().collect(),
                 },
-                Executor::Superuser,
+                executor,
                 statements,
             );
             return;
@@ -487,7 +491,7 @@ impl Planner<'_> {
                     group: group.clone(),
                     grantor: membership.grantor.clone(),
                 },
-                Executor::Role(membership.grantor.clone()),
+                self.executor(&membership.grantor),
                 statement,
             ),
         }

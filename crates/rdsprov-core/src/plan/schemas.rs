@@ -9,7 +9,7 @@ use super::planner::is_public;
 use super::sql::{self, GrantTarget};
 use super::{
     Action, DATABASE_OWNER, ExecuteAs, Executor, Hazard, ManualFix, MembershipOption, Memberships,
-    NoteKind, RefusalKind,
+    NoteKind, RefusalKind, Remedy,
 };
 use crate::name::{RoleName, SchemaName};
 use crate::observed::{AclItem, Contents, Grantee, Schema};
@@ -45,20 +45,7 @@ impl DatabasePlanner<'_, '_> {
     /// and refuses it otherwise.
     pub(super) fn missing_schema(&mut self, name: &SchemaName, contents: &Contents) {
         if self.database.owner_schemas().is_none_or(|schemas| !schemas.contains(name)) {
-            let kind = RefusalKind::SchemaMissing {
-                schema: name.clone(),
-                database: self.name.clone(),
-                database_is_new: self.is_new(),
-            };
-            let application = &self.database.application;
-            if self.is_new() {
-                self.planner.refuse(application, kind);
-                return;
-            }
-            let (place, owner) = self.current_database_and_owner();
-            let statement = sql::create_schema_for(name, &owner);
-            let manual_fix = ManualFix::from(statement).in_database(&place);
-            self.planner.refuse_with_fix(application, kind, Executor::Role(owner), manual_fix);
+            self.refuse_missing_schema(name);
             return;
         }
         let owner = self.owner.clone();
@@ -93,6 +80,27 @@ impl DatabasePlanner<'_, '_> {
         self.schema_is_planned = true;
         self.grant_missing(name, contents);
         self.schema_is_planned = false;
+    }
+
+    /// Refuses the entries that cover a schema which does not exist.
+    fn refuse_missing_schema(&mut self, name: &SchemaName) {
+        let database = self.database;
+        let kind = RefusalKind::SchemaMissing {
+            schema: name.clone(),
+            database: self.name.clone(),
+            owner_entry: database.owner.as_ref().map(|_| database.application.clone()),
+        };
+        let remedy = if self.is_new() {
+            Remedy::None
+        } else {
+            let (place, owner) = self.current_database_and_owner();
+            let statement = sql::create_schema_for(name, &owner);
+            let fix = ManualFix::from(statement).in_database(&place);
+            Remedy::Run(self.planner.executor(&owner), fix)
+        };
+        for access in database.access.values().filter(|access| access.schemas.contains(name)) {
+            self.planner.refuse_with(&access.application, kind.clone(), remedy.clone());
+        }
     }
 
     /// Transfers declared schemas of other roles to the owner, without the objects in them, if the
@@ -179,8 +187,7 @@ impl DatabasePlanner<'_, '_> {
 
     fn refuse_schema_of_another(&mut self, name: &SchemaName, of: &RoleName) {
         let (place, owner) = self.current_database_and_owner();
-        let statement = sql::change_schema_owner(name, &owner);
-        let manual_fix = ManualFix::from(statement).in_database(&place);
+        let remedy = self.transfer_schema_by_hand(name, of, &owner);
         let kind = RefusalKind::SchemaOwnerDiffers {
             schema: name.clone(),
             database: place,
@@ -188,8 +195,33 @@ impl DatabasePlanner<'_, '_> {
             declared: self.owner.clone(),
             can_be_allowed: self.may_transfer_schema(of),
         };
-        let executor = Executor::MasterUserOrSuperuser;
-        self.planner.refuse_with_fix(&self.database.application, kind, executor, manual_fix);
+        self.planner.refuse_with(&self.database.application, kind, remedy);
+    }
+
+    /// Returns the statements that give a schema to another owner, for the administrator if it can
+    /// act as both, and otherwise those after which it can.
+    fn transfer_schema_by_hand(
+        &mut self,
+        name: &SchemaName,
+        from: &RoleName,
+        to: &RoleName,
+    ) -> Remedy {
+        let (place, _) = self.current_database_and_owner();
+        let statement = sql::change_schema_owner(name, to);
+        if self.planner.executor(from) == Executor::Superuser {
+            return Remedy::Run(
+                Executor::Superuser,
+                ManualFix::from(statement).in_database(&place),
+            );
+        }
+        for role in [from, to] {
+            if self.planner.act_as(role).is_none() {
+                return self.planner.remedy_for_authority(role);
+            }
+        }
+        let memberships = [from, to].map(|role| (role.clone(), MembershipOption::Inherit));
+        let fix = self.planner.fix_by_administrator(vec![statement], memberships.into());
+        Remedy::Run(Executor::Administrator, fix.in_database(&place))
     }
 
     /// Handles a schema `public` whose owner the administrator cannot act as, such as the
@@ -222,16 +254,13 @@ impl DatabasePlanner<'_, '_> {
             return;
         }
         let (place, owner) = self.current_database_and_owner();
-        self.planner.refuse_with_fix(
-            &self.database.application,
-            RefusalKind::PublicSchemaInaccessible {
-                schema: name.clone(),
-                database: place.clone(),
-                owner: schema.owner.clone(),
-            },
-            Executor::MasterUserOrSuperuser,
-            ManualFix::from(sql::change_schema_owner(name, &owner)).in_database(&place),
-        );
+        let remedy = self.transfer_schema_by_hand(name, &schema.owner, &owner);
+        let kind = RefusalKind::PublicSchemaInaccessible {
+            schema: name.clone(),
+            database: place,
+            owner: schema.owner.clone(),
+        };
+        self.planner.refuse_with(&self.database.application, kind, remedy);
     }
 
     pub(super) fn resolve_schema(&self, name: &SchemaName, schema: &Schema) -> ResolvedSchema {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::planner::Planner;
-use super::{Action, Executor, RefusalKind, Step, sql};
+use super::{Action, RefusalKind, Step, sql};
 use crate::desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::probe::Probe;
@@ -70,7 +70,7 @@ impl Planner<'_> {
                             database: name.clone(),
                             reason,
                         },
-                        Executor::Superuser,
+                        self.more_powerful(),
                         sql::set_parameter(role, name, parameter, None),
                     ),
                 }

@@ -126,6 +126,16 @@ impl Host {
         scope: &Scope,
         statements: &[String],
     ) -> Result<std::result::Result<(), String>> {
+        self.by_hand_as(None, scope, statements).await
+    }
+
+    /// Executes statements as a role would by hand, or as the bootstrap superuser.
+    pub async fn by_hand_as(
+        &self,
+        role: Option<&str>,
+        scope: &Scope,
+        statements: &[String],
+    ) -> Result<std::result::Result<(), String>> {
         let own;
         let client = match scope {
             Scope::Cluster => &self.postgres,
@@ -138,13 +148,19 @@ impl Host {
                 &*own
             }
         };
+        if let Some(role) = role {
+            client.batch_execute(&format!("SET SESSION AUTHORIZATION {}", quote(role))).await?;
+        }
+        let mut result = Ok(());
         for statement in statements {
             if let Err(error) = client.batch_execute(statement).await {
-                client.batch_execute("RESET ROLE").await?;
-                return Ok(Err(format!("{statement}: {}", message(&error))));
+                client.batch_execute("ROLLBACK; RESET ROLE").await?;
+                result = Err(format!("{statement}: {}", message(&error)));
+                break;
             }
         }
-        Ok(Ok(()))
+        client.batch_execute("RESET SESSION AUTHORIZATION").await?;
+        Ok(result)
     }
 
     /// Drops everything that a case left behind.

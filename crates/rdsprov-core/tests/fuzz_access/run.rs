@@ -9,7 +9,7 @@ use rdsprov_core::desired::Desired;
 use rdsprov_core::operations::{
     AdminCredentials, ConnectionOverrides, Locked, PlanRefused, Planned, PlannedApply, Provisioner,
 };
-use rdsprov_core::plan::{Plan, RefusalKind};
+use rdsprov_core::plan::{Executor, Plan, RefusalKind, Remedy};
 use rdsprov_core::secret_id::{SecretId, Templates};
 use rdsprov_core::secrets::SecretSource;
 use rdsprov_core::server::{ExecuteOptions, ExecutionOutcome, Fault, Tls};
@@ -259,7 +259,7 @@ impl Running<'_> {
         )
     }
 
-    /// Executes the statements that the refusals name, as the bootstrap superuser.
+    /// Executes the statements that the refusals name, as the roles that they name.
     async fn apply_manual_fixes(&mut self, plan: &Plan) -> Result<FixResult> {
         for refusal in &plan.refusals {
             let Some(fix) = refusal.manual_fix() else {
@@ -295,7 +295,13 @@ impl Running<'_> {
                 Some(name) => Scope::Database(name.to_string()),
                 None => Scope::Cluster,
             };
-            if let Err(message) = self.host.by_hand(&scope, std::slice::from_ref(&fix.sql)).await? {
+            let executor = match &refusal.remedy {
+                Remedy::Run(Executor::Superuser, _) => None,
+                Remedy::Run(Executor::Role(role), _) => Some(role.as_str()),
+                _ => Some("platform_admin"),
+            };
+            let statements = std::slice::from_ref(&fix.sql);
+            if let Err(message) = self.host.by_hand_as(executor, &scope, statements).await? {
                 return fail(
                     Stage::ManualFix,
                     format!("{}: its manual fix fails: {message}", refusal.message()),

@@ -140,6 +140,8 @@ class NoteCode(_Word):
     IAM_NOT_DELEGABLE = "iam-not-delegable"
     PRIVILEGE_THROUGH_PUBLIC = "privilege-through-public"
     REVOCATION_WITHOUT_EFFECT = "revocation-without-effect"
+    LARGE_OBJECTS_OWNED = "large-objects-owned"
+    LARGE_OBJECT_SHARED = "large-object-shared"
     PASSWORD_NOT_CHECKED = "password-not-checked"
     SECRET_SHARED = "secret-shared"
     OBJECTS_OF_ADMINISTRATOR = "objects-of-administrator"

@@ -135,11 +135,14 @@ class Step(_Value):
 
 @dataclass(frozen=True)
 class ManualFix(_Value):
-    """SQL that a role with more privileges can execute, so that a plan is no longer refused.
+    """SQL after which a plan is no longer refused.
 
+    ``executor`` says who can execute it: ``administrator``, ``master-user`` (the RDS master user),
+    ``superuser`` (not possible on RDS), or ``role NAME``.
     ``database`` is ``None`` if the SQL can be executed in any database.
     """
 
+    executor: str
     database: str | None
     sql: str
 
@@ -349,11 +352,18 @@ def _step(values):
     )
 
 
+def _manual_fix(values):
+    executor = values["executor"]
+    if not isinstance(executor, str):
+        executor = f"role {executor['role']}"
+    return _make(ManualFix, {**values, "executor": executor})
+
+
 def _refusal(values):
     manual_fix = values["manual_fix"]
     changed = {
         "code": RefusalCode(values["code"]),
-        "manual_fix": manual_fix and _make(ManualFix, manual_fix),
+        "manual_fix": manual_fix and _manual_fix(manual_fix),
     }
     return _make(Refusal, {**values, **changed})
 

@@ -1,7 +1,7 @@
 //! The rules that refuse a plan, each with the data of its sentences.
 
 use crate::hint::Hint;
-use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
+use crate::name::{ApplicationName, DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::named_enum::coded_enum;
 use crate::observed::{Grantee, Obstacle};
 use crate::privilege::{AccessLevel, Privileges};
@@ -113,8 +113,12 @@ coded_enum! {
         /// A role has a privilege through a grant option that is not declared.
         DependentGrant { holder: Grantee, privileges: Privileges, object: String, through: RoleName },
         // Schemas
-        /// A covered schema does not exist, and the owner entry does not declare it.
-        SchemaMissing { schema: SchemaName, database: DatabaseName, database_is_new: bool },
+        /// A covered schema does not exist, and the owner entry, if there is one, does not declare it.
+        SchemaMissing {
+            schema: SchemaName,
+            database: DatabaseName,
+            owner_entry: Option<ApplicationName>,
+        },
         /// Another role than the declared owner owns the schema.
         SchemaOwnerDiffers {
             schema: SchemaName,

@@ -30,7 +30,7 @@ pub struct Refusal {
 }
 
 /// SQL statements that a role with more privileges can execute so that a plan is no longer refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManualFix {
     /// The database in which the statements must run, or `None` if they can run in any.
     pub database: Option<DatabaseName>,
@@ -63,34 +63,26 @@ impl ManualFix {
 }
 
 /// The role that can execute a manual fix.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Executor {
     /// The role as which rdsprov connects.
     Administrator,
-    /// The role that RDS creates with the DB instance.
+    /// The role that RDS creates with the DB instance, or another member of `rds_superuser`.
     MasterUser,
-    /// The master user, or a superuser where the master user itself is the administrator.
-    MasterUserOrSuperuser,
-    /// Only a superuser: on RDS, this is `rdsadmin`.
+    /// A superuser. On RDS, only `rdsadmin` is one, and no user can log in as it.
     Superuser,
-    /// A role, or a superuser in its place.
+    /// The role with this name.
     Role(RoleName),
-    /// A role that may grant another one, or a superuser.
-    AdminOption(RoleName),
 }
 
 impl fmt::Display for Executor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Administrator => f.write_str("the administrator"),
-            Self::MasterUser => f.write_str("the RDS master user"),
-            Self::MasterUserOrSuperuser => f.write_str("the RDS master user or a superuser"),
+            Self::MasterUser => f.write_str("the RDS master user (a member of rds_superuser)"),
             Self::Superuser => f.write_str("a superuser"),
-            Self::Role(role) => write!(f, "role {role} or a superuser"),
-            Self::AdminOption(role) => {
-                write!(f, "a role with ADMIN OPTION on role {role}, or a superuser")
-            }
+            Self::Role(role) => write!(f, "role {role}"),
         }
     }
 }
@@ -129,12 +121,21 @@ impl Remedy {
             let place = fix.database.as_ref().map(|name| format!(" in database {name}"));
             format!("run as {executor}{}: {};", place.unwrap_or_default(), fix.sql)
         };
+        let place = |executor: &Executor| match executor {
+            Executor::Superuser => Some("not possible on RDS; on another server, ".into()),
+            _ => None,
+        };
+        let mut parts: Vec<Part> = Vec::new();
         match self {
-            Self::None => Vec::new(),
-            Self::Run(executor, fix) => vec![run(executor, fix).into()],
+            Self::None => {}
+            Self::Run(executor, fix) => {
+                parts.extend(place(executor));
+                parts.push(run(executor, fix).into());
+            }
             Self::RunLater(preparation, executor, fix) => {
+                parts.extend(place(executor));
                 let run = run(executor, fix);
-                match preparation {
+                parts.extend(match preparation {
                     Preparation::ApplyRest => vec![
                         "remove this part from the definitions, apply the rest, then ".into(),
                         run.into(),
@@ -152,9 +153,10 @@ impl Remedy {
                         Opt::Adopt.into(),
                         format!(", and {run}").into(),
                     ],
-                }
+                });
             }
         }
+        parts
     }
 }
 
@@ -177,19 +179,28 @@ impl Refusal {
         self.kind.fact()
     }
 
-    /// Returns what to do about it.
+    /// Returns what to do about it, in one text.
     #[must_use]
     pub fn hint(&self) -> Hint {
-        let advice = self.kind.advice();
+        Hint::joined(&self.hints())
+    }
+
+    /// Returns what to do about it: alternatives, of which each but the first begins with `or`.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        let mut alternatives = self.kind.advice(&self.application);
         let remedy = self.remedy.parts();
-        match advice {
-            Some(advice) if remedy.is_empty() => advice,
-            Some(advice) => {
-                let or = [Part::from("; or ")];
-                advice.parts().iter().cloned().chain(or).chain(remedy).collect()
-            }
-            None => remedy.into_iter().collect(),
+        if !remedy.is_empty() {
+            let condition = self.kind.condition_of_remedy().map(Part::from);
+            alternatives.push(condition.into_iter().chain(remedy).collect());
         }
+        alternatives.extend(self.kind.way_out());
+        let or = |hint: &Hint| [Part::from("or ")].iter().chain(hint.parts()).cloned().collect();
+        alternatives
+            .iter()
+            .enumerate()
+            .map(|(number, hint)| if number == 0 { hint.clone() } else { or(hint) })
+            .collect()
     }
 
     /// Returns the refusal with its sentences, the hint as a front end words it.
@@ -200,7 +211,16 @@ impl Refusal {
             code: self.code(),
             message: self.message(),
             hint: self.hint().worded(wording),
-            manual_fix: self.manual_fix(),
+            manual_fix: self.worded_fix(),
+        }
+    }
+
+    fn worded_fix(&self) -> Option<WordedFix<'_>> {
+        match &self.remedy {
+            Remedy::Run(executor, ManualFix { database, sql }) => {
+                Some(WordedFix { executor, database: database.as_ref(), sql })
+            }
+            Remedy::None | Remedy::RunLater(..) => None,
         }
     }
 
@@ -227,7 +247,19 @@ pub struct WordedRefusal<'a> {
     /// What to do about it.
     pub hint: String,
     /// The statements that end the refusal, if a role can execute them at once.
-    pub manual_fix: Option<&'a ManualFix>,
+    pub manual_fix: Option<WordedFix<'a>>,
+}
+
+/// SQL statements that end a refusal, and who can execute them, as JSON contains them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ManualFix")]
+pub struct WordedFix<'a> {
+    /// Who can execute the statements.
+    pub executor: &'a Executor,
+    /// The database in which the statements must run, or `None` if they can run in any.
+    pub database: Option<&'a DatabaseName>,
+    /// One statement, or several with `;` between them.
+    pub sql: &'a str,
 }
 
 impl Serialize for Refusal {
@@ -301,7 +333,7 @@ mod tests {
         assert_eq!(
             refusal().hint().to_string(),
             "transfer schema app to shop_owner with the option `allow` with the value `changes_owner`; \
-             or run as a superuser in database shop: ALTER SCHEMA \"app\" OWNER TO \"shop_owner\";"
+             or not possible on RDS; on another server, run as a superuser in database shop: ALTER SCHEMA \"app\" OWNER TO \"shop_owner\";"
         );
         assert_eq!(refusal().code().name(), "schema-owner-differs");
     }

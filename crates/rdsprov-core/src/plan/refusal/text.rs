@@ -3,7 +3,7 @@
 use super::kind::RefusalKind;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
-use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
+use crate::name::{ApplicationName, DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::observed::{Grantee, Obstacle, RDS_IAM};
 use crate::plan::Hazard;
 use crate::plan::words::listed;
@@ -215,23 +215,32 @@ impl RefusalKind {
         }
     }
 
-    /// Returns what the user can do, other than executing an SQL statement.
+    /// Returns what the user can do, other than executing an SQL statement: alternatives.
     #[allow(clippy::too_many_lines, reason = "one arm for each rule")]
-    pub(super) fn advice(&self) -> Option<Hint> {
-        Some(match self {
+    pub(super) fn advice(&self, application: &ApplicationName) -> Vec<Hint> {
+        vec![match self {
             Self::RoleIsAdministrator { .. } | Self::RoleIsDelegate { .. } => {
                 hint!["name another role in `username` of the application"]
             }
             Self::RoleNotManaged { is_delegate: true, .. } => {
-                hint!["choose another name, or adopt the role with ", Opt::Adopt]
+                return vec![
+                    hint!["choose another name"],
+                    hint!["adopt the role with ", Opt::Adopt, ": the plan then shows what changes"],
+                ];
             }
             Self::RoleNotManaged { .. } | Self::DatabaseNotManaged { .. } => {
-                hint!["choose another name, or set `adopt = true` on the application to adopt it"]
+                return vec![
+                    hint!["choose another name"],
+                    hint![
+                        "adopt it with ",
+                        (Opt::Adopt, application),
+                        ", or with `adopt = true` on the application: the plan then shows what changes"
+                    ],
+                ];
             }
-            Self::RoleOfOtherEnvironment { environment, .. }
-            | Self::DatabaseOfOtherEnvironment { environment, .. } => hint![format!(
-                "choose another name, or remove the marker from its comment if environment `{environment}` does not use it any more"
-            )],
+            Self::RoleOfOtherEnvironment { .. } | Self::DatabaseOfOtherEnvironment { .. } => {
+                hint!["choose another name"]
+            }
             Self::CommentUndecodable { object } => {
                 hint![format!("replace the comment of {object}, or remove it")]
             }
@@ -246,13 +255,17 @@ impl RefusalKind {
             Self::DatabaseOwnerUndeclared { owner, .. } => {
                 hint![format!("declare role {owner} as the owner with `access_level = \"owner\"`")]
             }
-            Self::DatabaseOwnerDiffers { database, owner, declared, can_be_allowed: true } => {
-                hint![
-                    format!(
-                        "declare role {owner} as the owner; or transfer database {database} and what {owner} owns in it to {declared} with "
-                    ),
-                    (Opt::Allow, Hazard::ChangesOwner),
-                ]
+            Self::DatabaseOwnerDiffers { database, owner, declared, can_be_allowed } => {
+                let mut alternatives = vec![hint![format!("declare role {owner} as the owner")]];
+                if *can_be_allowed {
+                    alternatives.push(hint![
+                        format!(
+                            "transfer database {database} and what {owner} owns in it to {declared} with "
+                        ),
+                        (Opt::Allow, Hazard::ChangesOwner),
+                    ]);
+                }
+                return alternatives;
             }
             Self::OwnerEntryMissing { database } => hint![format!(
                 "declare an application with `database_name = \"{database}\"` and `access_level = \"owner\"`"
@@ -261,8 +274,15 @@ impl RefusalKind {
             Self::ObjectsOfDeclaredRole { role, .. } => {
                 hint![format!("add {role} to `creators` of the owner entry")]
             }
-            Self::SchemaMissing { schema, database_is_new: true, .. } => {
-                hint![format!("add {schema} to `schemas` of the owner entry")]
+            Self::SchemaMissing { schema, owner_entry, .. } => {
+                let owner_entry = match owner_entry {
+                    Some(name) => format!("application {name}, the owner entry"),
+                    None => "an owner entry of the database".to_owned(),
+                };
+                return vec![
+                    hint![format!("add {schema} to `schemas` of {owner_entry}")],
+                    hint![format!("correct `schemas` of application {application}")],
+                ];
             }
             Self::SchemaOwnerDiffers { schema, declared, can_be_allowed: true, .. } => hint![
                 format!("transfer schema {schema} to {declared} with "),
@@ -270,6 +290,9 @@ impl RefusalKind {
             ],
             Self::SettingRejected { .. } => {
                 hint!["correct the setting in `settings` of the application, or remove it"]
+            }
+            Self::SettingNotResettable { .. } => {
+                hint!["declare the setting with its value in `settings` of the application"]
             }
             Self::ExtensionUnavailable { required_by, .. } => {
                 let change = match required_by {
@@ -287,10 +310,14 @@ impl RefusalKind {
             Self::ExtensionWithoutSchema { .. } => {
                 hint!["declare a schema in `schemas` of the owner entry"]
             }
+            Self::ExtensionNotTrusted { extension, required_by, .. } => hint![format!(
+                "remove {} from `extensions`",
+                required_by.as_ref().unwrap_or(extension)
+            )],
             Self::SecretUnavailable { advice, .. } if advice.is_empty() => {
                 hint!["correct the secret, or name another one with `secret`, then run again"]
             }
-            Self::SecretUnavailable { advice, .. } => Hint::joined(advice),
+            Self::SecretUnavailable { advice, .. } => return advice.clone(),
             Self::SecretsDiffer { .. } => hint![
                 "store the same password in both secrets, or name one `secret` in each entry of the role"
             ],
@@ -303,9 +330,12 @@ impl RefusalKind {
             Self::SecretDatabaseDiffers { .. } => {
                 hint!["correct `dbname` in the secret, or `database_name` of the application"]
             }
-            Self::RotatedByAws { .. } => hint![
-                "let AWS rotate it with `aws secretsmanager rotate-secret`, or stop that first with `aws secretsmanager cancel-rotate-secret`"
-            ],
+            Self::RotatedByAws { .. } => {
+                return vec![
+                    hint!["let AWS rotate it with `aws secretsmanager rotate-secret`"],
+                    hint!["stop that first with `aws secretsmanager cancel-rotate-secret`"],
+                ];
+            }
             Self::RoleMissing { .. } => hint![
                 "run ",
                 Operation::Apply,
@@ -317,7 +347,7 @@ impl RefusalKind {
             Self::LoginUnverified { role, .. } => {
                 hint![format!("allow role {role} to log in, then run again; nothing was changed")]
             }
-            // The hint consists of the SQL statements of the remedy only.
+            // The hint consists of the SQL statements of the remedy, and of the way out.
             Self::RoleRenamed { .. }
             | Self::RoleAttributesForbidden { .. }
             | Self::AdminOptionMissing { .. }
@@ -329,19 +359,56 @@ impl RefusalKind {
             | Self::SetPasswordRestricted { .. }
             | Self::PasswordAdministrationRestricted { .. }
             | Self::DatabaseRenamed { .. }
-            | Self::DatabaseOwnerDiffers { .. }
             | Self::DatabaseOwnerInaccessible { .. }
             | Self::SubscriptionWouldMove { .. }
             | Self::ObjectNotTransferable { .. }
             | Self::StepOfOtherRole { .. }
             | Self::SchemaUsageMissing { .. }
             | Self::DependentGrant { .. }
-            | Self::SchemaMissing { .. }
             | Self::SchemaOwnerDiffers { .. }
-            | Self::PublicSchemaInaccessible { .. }
-            | Self::SettingNotResettable { .. }
-            | Self::ExtensionNotTrusted { .. } => return None,
-        })
+            | Self::PublicSchemaInaccessible { .. } => return Vec::new(),
+        }]
+    }
+
+    /// Returns under which condition the SQL statements of the remedy may be executed.
+    pub(super) fn condition_of_remedy(&self) -> Option<String> {
+        match self {
+            Self::RoleOfOtherEnvironment { environment, .. }
+            | Self::DatabaseOfOtherEnvironment { environment, .. } => {
+                Some(format!("if environment `{environment}` does not use it any more, "))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns what the user can do instead, where the SQL statements cannot be executed.
+    pub(super) fn way_out(&self) -> Option<Hint> {
+        match self {
+            Self::RoleRenamed { .. } => {
+                Some(hint!["declare the new name in `username` of the application"])
+            }
+            Self::DatabaseRenamed { .. } => {
+                Some(hint!["declare the new name in `database_name` of the application"])
+            }
+            Self::RoleAttributesForbidden { .. }
+            | Self::MembershipNotRevocable { .. }
+            | Self::DependentMembership { .. } => {
+                Some(hint!["name another role in `username` of the application"])
+            }
+            Self::AdminOptionMissing { role, .. } if role.as_str() != RDS_IAM => {
+                Some(hint!["name another role in `username` of the application"])
+            }
+            Self::DatabaseOwnerInaccessible { .. } => {
+                Some(hint!["name another database in `database_name` of the application"])
+            }
+            Self::SubscriptionWouldMove { owner, .. } => {
+                Some(hint![format!("declare role {owner} as the owner of the database")])
+            }
+            Self::ObjectNotTransferable { from, .. } => {
+                Some(hint![format!("declare role {from} as the owner of the database")])
+            }
+            _ => None,
+        }
     }
 }
 

@@ -50,6 +50,11 @@ impl GrantTarget {
         each.collect::<Vec<_>>().join(", ")
     }
 
+    /// Returns whether the object is a large object, which PUBLIC may create.
+    pub fn is_large_object(&self) -> bool {
+        matches!(self, Self::Object { kind: ObjectKind::LargeObject, .. })
+    }
+
     /// Returns the object in words: `table public.orders`.
     pub fn words(&self) -> String {
         match self {

@@ -5,15 +5,28 @@ use super::{
     GrantTarget, RevokeScope, Statement, change_object_owner, grant_usage, grant_with_grant_option,
     revoke, revoke_usage,
 };
-use crate::name::{DatabaseName, RoleName, SchemaName, quote};
+use crate::marker::Marker;
+use crate::name::{DatabaseName, RoleName, SchemaName, literal, quote};
 use crate::observed::Grantee;
+use crate::plan::Executor;
 use crate::privilege::{Privilege, Privileges};
 
-/// Wraps statements of a manual fix in a transaction.
-pub fn in_transaction(mut statements: Vec<Statement>) -> Vec<Statement> {
-    statements.insert(0, Statement::plain("BEGIN".to_owned()));
-    statements.push(Statement::plain("COMMIT".to_owned()));
-    statements
+/// Removes the marker from a comment, and keeps the other text.
+pub fn remove_marker(object: MarkedObject<'_>, comment: Option<&str>) -> Statement {
+    let object = match object {
+        MarkedObject::Role(name) => format!("ROLE {}", name.quoted()),
+        MarkedObject::Database(name) => format!("DATABASE {}", name.quoted()),
+    };
+    let rest = comment.and_then(Marker::removed_from);
+    let rest = rest.map_or_else(|| "NULL".to_owned(), |text| literal(&text));
+    Statement::plain(format!("COMMENT ON {object} IS {rest}"))
+}
+
+/// A role or database whose comment contains a marker.
+#[derive(Debug, Clone, Copy)]
+pub enum MarkedObject<'a> {
+    Role(&'a RoleName),
+    Database(&'a DatabaseName),
 }
 
 /// Transfers one object to the role that executes the statement.
@@ -43,10 +56,6 @@ pub fn create_schema_for(schema: &SchemaName, owner: &RoleName) -> Statement {
     Statement::plain(format!("CREATE SCHEMA {} AUTHORIZATION {}", schema.quoted(), owner.quoted()))
 }
 
-pub fn grant_admin_option(role: &RoleName, member: &RoleName) -> Statement {
-    Statement::plain(format!("GRANT {} TO {} WITH ADMIN OPTION", role.quoted(), member.quoted()))
-}
-
 /// Returns statements with which a superuser revokes privileges as a grantor that has lost its
 /// grant option. Afterwards the grantor has what it `held` before: nothing, the privilege alone, or
 /// the privilege with the option.
@@ -63,7 +72,7 @@ pub fn with_grant_option(
     };
     let not_grantable: Privileges = held_as(None).union(&held_as(Some(false))).copied().collect();
     let mut statements = vec![grant_with_grant_option(&not_grantable, target, &itself)];
-    statements.extend(as_role(role, revocation));
+    statements.extend(as_role(&Executor::Superuser, role, revocation));
     for (scope, privileges) in
         [(RevokeScope::Privilege, held_as(None)), (RevokeScope::GrantOption, held_as(Some(false)))]
     {
@@ -74,8 +83,11 @@ pub fn with_grant_option(
     statements
 }
 
-/// Returns statements with which a superuser executes another statement as a role.
-pub fn as_role(role: &RoleName, statement: Statement) -> Vec<Statement> {
+/// Returns statements with which an executor executes another statement as a role.
+pub fn as_role(executor: &Executor, role: &RoleName, statement: Statement) -> Vec<Statement> {
+    if *executor == Executor::Role(role.clone()) {
+        return vec![statement];
+    }
     let set_role = Statement::plain(format!("SET ROLE {}", role.quoted()));
     vec![set_role, statement, Statement::plain("RESET ROLE".to_owned())]
 }

@@ -124,9 +124,12 @@ SELECT json_build_object(
       ORDER BY pg_get_userbyid(o.owner)), '[]')
     FROM (
       SELECT DISTINCT ON (owner) owner, classid, objid, count(*) OVER (PARTITION BY owner) AS count FROM owned
-      ORDER BY owner, classid, objid) o, pg_identify_object(o.classid, o.objid, 0) i
+      WHERE classid <> 'pg_largeobject'::regclass ORDER BY owner, classid, objid) o, pg_identify_object(o.classid, o.objid, 0) i
     -- pg_identify_object ignores the snapshot, so it returns null for an object that was dropped in the meantime.
     WHERE i.identity IS NOT NULL),
+  'large_object_owners', (
+    SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(o.owner)), '[]') FROM owned o
+    WHERE o.classid = 'pg_largeobject'::regclass),
   'default_privileges', (
     SELECT coalesce(json_agg(json_build_object(
       'role', pg_get_userbyid(d.defaclrole), 'schema', n.nspname,
