@@ -13,6 +13,7 @@ pub async fn run(options: &AccessArgs) -> Result<Exit, CliError> {
     let mut query = AccessQuery::default();
     query.database = options.database.clone().map(DatabaseName::new_unchecked);
     query.role = options.role.clone().map(RoleName::new_unchecked);
+    query.actor.clone_from(&options.actor);
     if options.output.format == Format::Sql {
         return Err(CliError::usage("the access report has no SQL script")
             .with_hint("use --format text, --format json or --format markdown"));

@@ -10,7 +10,7 @@ use rdsprov_core::audit::{Record, to_csv};
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::Plan;
 use rdsprov_core::session::{
-    self, Cancellation, Completion, Delegation, Frontend, Outcome, PlanSource,
+    self, Cancellation, Completion, Delegation, Frontend, Notice, Outcome, PlanSource,
 };
 use rdsprov_core::step_result::StepStatus;
 use tokio::signal::unix::{SignalKind, signal};
@@ -67,6 +67,7 @@ pub fn run_options(options: &RecordingArgs) -> session::RunOptions {
     wanted.approver.clone_from(&options.approver);
     wanted.request_id.clone_from(&options.request_id);
     wanted.approval = std::env::var("ALLOW_DB_PROVISION").ok();
+    wanted.lock_timeout = options.lock_timeout;
     wanted.dry_run = options.dry_run;
     wanted
 }
@@ -80,6 +81,9 @@ pub fn report_outcome(outcome: Outcome, summary: &str) -> Result<Exit, CliError>
         Ok(_) if outcome.committed && !output::flush() => return Err(records_lost()),
         Ok(Completion::Converged) => output::status(summary),
         Ok(Completion::NothingToDo) => {}
+        Ok(Completion::AlreadyApplied) => {
+            output::status("This plan has already been applied; nothing is left to do.");
+        }
         Ok(Completion::DryRun) => output::status("Dry run: nothing was changed."),
         Err(error) if outcome.committed => {
             return Err(CliError { exit: Exit::Partial, ..error.into() });
@@ -154,6 +158,10 @@ impl Frontend for TerminalFrontend {
             Ok(text) => output::status(text.trim_end()),
             Err(error) => error.print(LogFormat::Text),
         }
+    }
+
+    fn on_notice(&self, notice: &Notice) {
+        output::status(&format!("note: {notice}"));
     }
 
     fn on_records(&self, records: &[Record]) {

@@ -32,14 +32,31 @@ fn verify(options: &VerifyArgs) -> Result<Exit, CliError> {
 
 fn report(options: &ReportArgs) -> Result<Exit, CliError> {
     let path = &options.ledger;
-    let verified = verify_file(path, None)?;
-    let changes = audit::changes(open(path)?, options.role.as_deref(), options.database.as_deref())
+    let ledger = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let report = audit::report(&ledger, options.role.as_deref(), options.database.as_deref())
         .map_err(|error| unreadable(path, &error))?;
+    if let Some(unknown) = &report.unknown {
+        let mut error = CliError::new(Exit::Failed, unknown.code(), unknown);
+        for hint in unknown.hints() {
+            error = error.with_hint(hint);
+        }
+        return Err(error);
+    }
     output::write_stdout(&match options.format {
-        FindingsFormat::Json => json(&changes)?,
-        FindingsFormat::Text => changes.iter().map(Change::to_string).collect(),
+        FindingsFormat::Json => json(&report.changes)?,
+        FindingsFormat::Text => {
+            let mut text = String::new();
+            for finding in &report.verified.findings {
+                let _ = writeln!(text, "WARNING: line {}: {}", finding.line, finding.error);
+            }
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.extend(report.changes.iter().map(Change::to_string));
+            text
+        }
     });
-    if verified.is_intact() {
+    if report.verified.is_intact() {
         return Ok(Exit::Done);
     }
     Err(CliError::new(

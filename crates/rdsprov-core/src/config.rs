@@ -3,6 +3,7 @@
 //!
 //! This module must not know the server, and does not open files: `session` reads the text.
 
+mod lock_timeout;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use lock_timeout::LockTimeout;
 pub use tls::{
     CaFile, ClientCertificate, SettingOrigin, TlsMode, TlsSection, TlsSettings, TlsSettingsError,
 };
@@ -54,6 +56,8 @@ pub struct Passwords {
 pub struct Config {
     /// The AWS region, if neither an option nor `AWS_REGION` nor the definitions set it.
     pub aws_region: Option<String>,
+    /// How long a run waits for the lock of another run, such as `10m`.
+    pub lock_timeout: Option<LockTimeout>,
     /// `[secrets]`: the names of secrets.
     pub secrets: SecretsSection,
     /// `[passwords]`: rules for the passwords in secrets.
@@ -229,6 +233,7 @@ mod tests {
         let example = section.split("```").next().unwrap();
         let Config {
             aws_region,
+            lock_timeout,
             secrets,
             passwords,
             definitions,
@@ -237,8 +242,9 @@ mod tests {
             environments,
             audit,
         } = Config::from_toml("rdsprov.toml", example).unwrap();
-        let text =
-            format!("{aws_region:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {audit:?}");
+        let text = format!(
+            "{aws_region:?} {lock_timeout:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {audit:?}"
+        );
         assert!(!text.contains("None") && !text.contains("[]"), "{text}");
         assert!(environments.values().any(|environment| environment.approval.is_some()));
     }

@@ -3,6 +3,7 @@
 //! This module does not know where the [`Policy`], the approval and the allowed hazards come from.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use crate::error_code::ErrorCode;
 use crate::hint;
@@ -160,6 +161,27 @@ impl Approval {
             Some(v) if v.starts_with("sha256:") => Ok(Self::Digest(v.to_owned())),
             Some(v) => Err(GateError::InvalidApproval { value: v.to_owned() }),
         }
+    }
+
+    /// Returns the approval of what is left of an approved plan: an approval of the whole plan, by
+    /// its digest, is one of its rest.
+    #[must_use]
+    pub(crate) fn of_remainder(self, whole: &str, rest: &str) -> Self {
+        match self {
+            Self::Digest(digest) if digest == whole => Self::Digest(rest.to_owned()),
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for Approval {
+    /// Writes `sha256:…`, `true` or `not_required`, as records contain it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "not_required",
+            Self::AnyPlan => "true",
+            Self::Digest(digest) => digest,
+        })
     }
 }
 

@@ -32,6 +32,7 @@ named_enum! {
         Definitions,
         Env,
         Host,
+        LockTimeout,
         Mode,
         Out,
         Port,

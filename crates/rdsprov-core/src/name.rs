@@ -181,6 +181,16 @@ pub fn check_environment(name: &str) -> Result<(), NameError> {
     Err(NameError::NotAnEnvironment { name: name.to_owned() })
 }
 
+/// Returns the known name that is most similar to a name, if one is similar.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|known| (strsim::jaro_winkler(known, name), known))
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .filter(|(similarity, _)| *similarity > 0.8)
+        .map(|(_, known)| known)
+}
+
 /// Returns a name as a quoted SQL identifier, with each `"` doubled.
 ///
 /// ```

@@ -11,9 +11,16 @@ use jiff::Timestamp;
 pub enum StepStatus {
     /// The transaction of the step was committed.
     Success,
-    /// The step failed, or its transaction failed outside of any step. Contains the message.
+    /// The step failed, or its transaction failed before the next step or at its end. Contains the
+    /// message. Of a failed transaction, exactly one step has this status.
     Error(String),
-    /// The step was not executed, or was rolled back because another step failed.
+    /// The step was executed and rolled back, because another step of its transaction failed.
+    RolledBack {
+        /// What remains nevertheless, because it was committed before the transaction: a new
+        /// database.
+        remains: Option<String>,
+    },
+    /// The step was not executed.
     NotRun,
 }
 

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rdsprov_core::audit::{
-    Attribution, AuditError, Change, Command, Event, EventKind, FailureCodes, LedgerWriter,
-    RunContext, Status, Verified, changes, entries, verify,
+    Attribution, AuditError, Change, Command, CsvWriter, Event, EventKind, FailureCodes,
+    LedgerWriter, Record, RunContext, Status, Verified, changes, entries, verify,
 };
 use sha2::Digest as _;
 use tempfile::TempDir;
@@ -23,7 +23,8 @@ fn facts(run: &str) -> RunContext {
 }
 
 fn intent() -> Event {
-    Event::now(EventKind::Intent { plan: "sha256:1".into(), transactions: Vec::new() })
+    let (command, plan) = (Command::Apply, "sha256:1".into());
+    Event::now(EventKind::Intent { command, plan, transactions: Vec::new() })
 }
 
 fn outcome() -> Event {
@@ -305,4 +306,72 @@ fn format_1_records_are_read() {
     assert_eq!(step["temporary_usage"][0]["grantee"], "shop_owner");
     let truncated = line.replace(r#""event":"step""#, r#""event":"torn","bytes":3"#);
     assert_eq!(entries(truncated.as_bytes()).unwrap().len(), 1);
+}
+
+fn record(message: &str) -> Record {
+    let kind = EventKind::Outcome {
+        command: Command::Apply,
+        status: Status::Error,
+        message: message.to_owned(),
+        codes: FailureCodes::default(),
+        already_recorded: false,
+    };
+    Event::now(kind).row(&facts("1")).unwrap()
+}
+
+/// Writes rows until the file has no space for another one.
+fn fill(path: &Path) {
+    let mut csv = CsvWriter::append(path).unwrap();
+    csv.write(&[record("fits")]).unwrap();
+    let long = record(&"x".repeat(600));
+    // Space that does not exist cannot be reserved, and reserving writes nothing.
+    let kept = fs::read(path).unwrap();
+    assert!(matches!(csv.reserve(std::slice::from_ref(&long), 0), Err(AuditError::Io { .. })));
+    csv.reserve(&[record("fits")], 0).unwrap();
+    assert_eq!(fs::read(path).unwrap(), kept);
+    // Without a reservation, the write fails in the middle of the row.
+    assert!(matches!(csv.write(&[long]), Err(AuditError::Io { .. })));
+    assert_eq!(fs::read(path).unwrap(), kept, "half a row remains");
+    csv.write(&[record("fits, too")]).unwrap();
+    csv.release().unwrap();
+}
+
+/// The test runs itself again in a process whose files may have 512 bytes.
+#[test]
+fn rows_are_written_completely_or_not_at_all() {
+    const VARIABLE: &str = "RDSPROV_TEST_SMALL_FILE";
+    if let Some(path) = std::env::var_os(VARIABLE) {
+        return fill(Path::new(&path));
+    }
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("audit.csv");
+    let output = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["rows_are_written_completely_or_not_at_all", "--exact"])
+        .env(VARIABLE, &path)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(text.ends_with("\"fits, too\"\n"), "{text}");
+}
+
+/// Reserved space does not change the length of a file, and is given back.
+#[cfg(target_os = "linux")]
+#[test]
+fn reserved_space_is_given_back() {
+    use std::os::unix::fs::MetadataExt as _;
+    let (_directory, path) = ledger();
+    let ledger = LedgerWriter::open(&path).unwrap();
+    let (before, blocks) = (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().blocks());
+    ledger.reserve(&facts("1"), &[outcome()], 1 << 20).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert!(fs::metadata(&path).unwrap().blocks() >= blocks + 2000, "nothing was reserved");
+    ledger.append(&facts("1"), &[outcome()]).unwrap();
+    ledger.release().unwrap();
+    assert!(fs::metadata(&path).unwrap().blocks() < blocks + 100, "space remains reserved");
+    assert!(verified(&path).is_intact());
 }

@@ -1,7 +1,7 @@
 //! `rdsprov.audit`: verifies a ledger, and lists the changes that it records.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
@@ -60,8 +60,13 @@ pub fn ledger_changes<'py>(
     role: Option<String>,
     database: Option<String>,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let changes = read_ledger(py, &path, |ledger| {
-        audit::changes(ledger, role.as_deref(), database.as_deref())
+    let report = read_ledger(py, &path, |mut ledger| {
+        let mut bytes = Vec::new();
+        ledger.read_to_end(&mut bytes)?;
+        audit::report(&bytes, role.as_deref(), database.as_deref())
     })?;
-    values::values(py, "_change", changes)
+    match &report.unknown {
+        Some(unknown) => Err(errors::unknown_name(py, unknown)),
+        None => values::values(py, "_change", report.changes),
+    }
 }

@@ -11,7 +11,9 @@ use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::observed as core_observed;
 use rdsprov_core::operations::AccessQuery;
 use rdsprov_core::plan::{Plan as CorePlan, SecretFindings, Step};
-use rdsprov_core::session::{self, ApplyOptions, Completion, Frontend, Outcome, PlanSource};
+use rdsprov_core::session::{
+    self, ApplyOptions, Completion, Frontend, Notice, Outcome, PlanSource,
+};
 use rdsprov_core::step_result::{StepResult, StepStatus};
 use serde_json::{Value, json};
 
@@ -110,6 +112,7 @@ pub fn access(
     let mut query = AccessQuery::default();
     query.database = keywords.given::<String>("database")?.map(DatabaseName::new_unchecked);
     query.role = keywords.given::<String>("role")?.map(RoleName::new_unchecked);
+    query.actor = keywords.text("actor")?;
     let report = wait::run_interruptible(py, &pending, || setup.access(&options, &query))?;
     AccessReport::new(py, &report.map_err(|error| errors::to_exception(py, &error))?)
 }
@@ -188,6 +191,7 @@ pub fn apply<'py>(
         plan: Box::new(plan.core.clone()),
         origin: setup.origin_for(server.clone()),
     };
+    wanted.run.lock_timeout = keywords.lock_timeout()?;
     wanted.run.dry_run = keywords.given("dry_run")?.unwrap_or(false);
     wanted.keep_going = !keywords.given("fail_fast")?.unwrap_or(true);
     let called = StepCallback { on_step: keywords.given("on_step")?, pending: pending.clone() };
@@ -221,6 +225,11 @@ struct StepCallback {
 }
 
 impl Frontend for StepCallback {
+    /// Logs the notice as a warning of `logging.getLogger("rdsprov")`.
+    fn on_notice(&self, notice: &Notice) {
+        tracing::warn!(target: "rdsprov", "{notice}");
+    }
+
     fn on_step(&self, step: &Step, result: &StepResult) {
         let Some(on_step) = &self.on_step else { return };
         let called = Python::attach(|py| {
@@ -237,6 +246,7 @@ fn step_result(step: &Step, result: &StepResult) -> Value {
     let (status, error) = match &result.status {
         StepStatus::Success => ("success", None),
         StepStatus::Error(reason) => ("error", Some(reason)),
+        StepStatus::RolledBack { remains } => ("rolled_back", remains.as_ref()),
         StepStatus::NotRun => ("not_run", None),
     };
     let milliseconds = u64::try_from(result.duration.as_millis()).unwrap_or(u64::MAX);
@@ -251,7 +261,10 @@ fn described(outcome: &Outcome, digest: &str) -> Value {
         "build_id": outcome.recorder.context.build_id,
         "run_id": outcome.recorder.context.run_id,
         "digest": digest,
-        "converged": matches!(outcome.result, Ok(Completion::Converged | Completion::NothingToDo)),
+        "converged": matches!(
+            outcome.result,
+            Ok(Completion::Converged | Completion::NothingToDo | Completion::AlreadyApplied)
+        ),
         "committed": outcome.committed,
         "steps": steps,
         "records": outcome.records,

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use rdsprov_core::audit::UnknownName;
 use rdsprov_core::definitions::DefinitionError;
 use rdsprov_core::diagnostic::{self, Diagnostic};
 use rdsprov_core::error_code::ErrorCode;
@@ -187,6 +188,12 @@ pub fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
     }
 }
 
+/// Makes an `Error` for a name that a ledger does not contain.
+pub fn unknown_name(py: Python<'_>, error: &UnknownName) -> PyErr {
+    let diagnostic = Diagnostic::new(error.code(), error, error.hints());
+    make(py, "Error", &[diagnostic], error.code(), |_| Ok(()))
+}
+
 /// Makes the exception for the error of an `apply`, with the outcome of the run.
 pub fn apply_error(
     py: Python<'_>,
@@ -197,7 +204,12 @@ pub fn apply_error(
     let of_apply = committed
         || matches!(
             error,
-            Error::Statement { .. } | Error::Audit(_) | Error::Stopped { .. } | Error::NotConverged
+            Error::Statement(_)
+                | Error::Audit(_)
+                | Error::NotRecorded(_)
+                | Error::NoSpaceForRecords(_)
+                | Error::Stopped { .. }
+                | Error::NotConverged
         );
     let exception = if of_apply {
         make(py, "ApplyError", &error.diagnostics(), error.code(), |_| Ok(()))

@@ -13,6 +13,7 @@ use pyo3::conversion::FromPyObjectOwned;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use rdsprov_core::config::LockTimeout;
 use rdsprov_core::plan::Hazard;
 use rdsprov_core::session::{AdminAuth, ConfigText, Secrets, ServerOptions};
 
@@ -82,6 +83,16 @@ impl<'py> Keywords<'py> {
                 variable(self.0.py(), "port")?.map(|text| text.parse().map_err(wrong)).transpose()
             }
         }
+    }
+
+    /// Returns how long to wait for the lock: seconds as a number, or a text with a unit.
+    pub fn lock_timeout(&self) -> PyResult<Option<LockTimeout>> {
+        let text = match self.given::<Bound<'py, PyAny>>("lock_timeout")? {
+            Some(value) => Some(value.str()?.to_string()),
+            None => variable(self.0.py(), "lock_timeout")?,
+        };
+        let wrong = |error: String| errors::usage(self.0.py(), &format!("lock_timeout: {error}"));
+        text.map(|text| text.parse().map_err(wrong)).transpose()
     }
 
     /// Returns the hazards that `allow` lists.

@@ -124,9 +124,9 @@ def test_example_provision(workspace: Workspace) -> None:
     done = run(*words, **there)
     assert done.returncode == 0, done.stderr
     assert "success: database shop: owner shop_owner" in done.stdout
-    assert "audit summary: 1 not_run, 13 success" in done.stdout
+    assert "audit summary: 1 intent, 13 success" in done.stdout
     again = run(*words, **there)
-    assert "Nothing to do" in again.stdout and "audit summary: 9 no_change" in again.stdout
+    assert "Nothing to do" in again.stdout and "audit summary: 8 no_change" in again.stdout
     assert "16-01-26-01,7,,shop_owner,create_role,success" in audit.read_text()
     other = run(*script, "--env", "prod", **there)
     assert other.returncode == 1 and "the definitions are for `dev`" in other.stderr

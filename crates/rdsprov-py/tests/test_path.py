@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import pickle
+import re
 
 import pytest
 import rdsprov
@@ -53,6 +54,9 @@ def test_apply_converges(workspace: Workspace) -> None:
     assert not again.changes
     assert rdsprov.apply(again).converged
     assert workspace.command("check", "-d", str(DEMO)).returncode == 0
+    nothing_left = rdsprov.apply(plan, build_id="2")
+    assert nothing_left.converged and not nothing_left.committed and not nothing_left.steps
+    workspace.server.sql("ALTER ROLE shop_reader CONNECTION LIMIT 3")
     with pytest.raises(rdsprov.StalePlan) as stale:
         rdsprov.apply(plan, build_id="2")
     assert plan.digest in str(stale.value)
@@ -71,6 +75,11 @@ def test_observed_state_gives_the_same_plan(shared_workspace: Workspace) -> None
 
 
 
+def timeless(report: str) -> str:
+    """Returns an access report without its time."""
+    return re.sub(r"\d{4}-\d\d-\d\dT[0-9:]+Z", "TIME", report)
+
+
 def test_access_and_audit_reports(workspace: Workspace) -> None:
     definitions = given(workspace)
     plan = rdsprov.plan(definitions, **workspace.options)
@@ -80,9 +89,17 @@ def test_access_and_audit_reports(workspace: Workspace) -> None:
     )
     access = rdsprov.access(definitions, **workspace.options)
     words = ["access", "-d", str(DEMO)]
-    assert str(access) == workspace.command(*words).stdout
-    assert access.to_json() + "\n" == workspace.command(*words, "--format", "json").stdout
-    assert access.to_markdown() == workspace.command(*words, "--format", "markdown").stdout
+    assert timeless(str(access)) == timeless(workspace.command(*words).stdout)
+    json_text = workspace.command(*words, "--format", "json").stdout
+    assert timeless(access.to_json() + "\n") == timeless(json_text)
+    markdown = workspace.command(*words, "--format", "markdown").stdout
+    assert timeless(access.to_markdown()) == timeless(markdown)
+    asked = rdsprov.access(definitions, actor="ada", **workspace.options).to_dict()
+    assert asked["actor"] == "ada" and asked["rdsprov_version"] == rdsprov.__version__
+    with pytest.raises(rdsprov.Error, match="role shop_readr does not exist") as caught:
+        rdsprov.access(definitions, role="shop_readr", **workspace.options)
+    assert caught.value.code is rdsprov.ErrorCode.UNKNOWN_ROLE
+    assert caught.value.hints == ("check the name; `shop_reader` is similar",)
     assert access.complete and repr(access) == "<AccessReport complete=True>"
     assert pickle.loads(pickle.dumps(access)) == access and hash(access) == hash(access)
     assert [one["database"] for one in access.to_dict()["databases"]] == ["keycloak", "shop"]
@@ -99,6 +116,9 @@ def test_access_and_audit_reports(workspace: Workspace) -> None:
     who = {(change.actor, change.approver, change.request_id, change.run_id) for change in changes}
     assert who == {("ada", "grace", "R-7", "7")}
     assert len(rdsprov.audit.changes(ledger)) == len(plan.changes)
+    assert {(change.approval, change.defect) for change in changes} == {("not_required", None)}
+    with pytest.raises(rdsprov.Error, match="contains no role `nobody`"):
+        rdsprov.audit.changes(ledger, role="nobody")
     ledger.write_text(ledger.read_text().replace("shop_reader", "someone_else", 1))
     verified = rdsprov.audit.verify(ledger)
     assert not verified.is_intact

@@ -58,7 +58,24 @@ VALUES: list[Any] = [
     rdsprov.audit.Finding(3, "changed", "the record was changed"),
     rdsprov.audit.Verified(1, 1, "h", None, (rdsprov.audit.Finding(1, "torn", "m"),), ("n",)),
     rdsprov.audit.Change(
-        1, "t", "dev", "b", "r", "ada", None, None, "u", "h", "s", "d", "p", STEP
+        1,
+        "t",
+        "dev",
+        "b",
+        "r",
+        "ada",
+        None,
+        None,
+        "u",
+        "h",
+        "s",
+        "d",
+        "p",
+        "true",
+        (rdsprov.Hazard.ADOPTS,),
+        STEP,
+        None,
+        None,
     ),
     rdsprov.Definitions.from_text(
         'application_databases = { a = { database_name = "a", username = "a", settings = '

@@ -130,6 +130,9 @@ pub struct AccessArgs {
     /// Report only this role and PUBLIC
     #[arg(long, value_name = "ROLE", help_heading = OUTPUT)]
     pub role: Option<String>,
+    /// Name the user that requests the report [default: the operating-system user]
+    #[arg(long, env = "RDSPROV_ACTOR", value_name = "NAME", help_heading = OUTPUT)]
+    pub actor: Option<String>,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use rdsprov_core::config::{TlsMode, VerifyPasswords};
+use rdsprov_core::config::{LockTimeout, TlsMode, VerifyPasswords};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::plan::Hazard;
 use rdsprov_core::secret_id::Stage;
@@ -207,6 +207,12 @@ pub struct RecordingArgs {
     /// Record the ticket or pull request that requested the run
     #[arg(long, env = "RDSPROV_REQUEST_ID", value_name = "ID", help_heading = RECORDS)]
     pub request_id: Option<String>,
+    /// Wait this long for another run on the server [default: 10m]
+    ///
+    /// Seconds, or a number with `s`, `m` or `h`. With 0, the run fails at once if another run holds
+    /// the lock.
+    #[arg(long, env = "RDSPROV_LOCK_TIMEOUT", value_name = "TIME", help_heading = EXECUTION)]
+    pub lock_timeout: Option<LockTimeout>,
     /// Show and record the plan without executing it
     #[arg(long, help_heading = EXECUTION)]
     pub dry_run: bool,

@@ -201,12 +201,36 @@ fn access_report_for_people() {
             let output = fixture.run(&definitions, &words);
             expect(&output, 0);
             let text = String::from_utf8(output.stdout).unwrap();
+            // What differs from run to run is checked below.
+            let line = text.lines().find(|line| line.contains("requested by")).unwrap();
+            let text = text.replace(line, "[origin]");
             text.replace(&format!("localhost:{}", fixture.server.port()), "localhost:5432")
                 // MAINTAIN exists since PostgreSQL 17.
                 .replace(", MAINTAIN", "")
         };
         insta::assert_snapshot!(name("text"), output_text(&["--database", "shop"]));
         insta::assert_snapshot!(name("markdown"), output_text(&["--format", "markdown"]));
+        // Each format contains its origin.
+        let requested = |arguments: &[&str]| {
+            let words = [["access", "--env", "dev", "--actor", "ada"].as_slice(), arguments];
+            expect(&fixture.run(&definitions, &words.concat()), 0)
+        };
+        let version = fixture.query("SHOW server_version");
+        let version = version.split(' ').next().unwrap();
+        for format in ["text", "markdown"] {
+            let text = requested(&["--format", format]).replace('\\', "");
+            let by = concat!("as platform_admin by rdsprov ", env!("CARGO_PKG_VERSION"), " at 20");
+            assert!(text.contains(&format!("PostgreSQL {version} {by}")), "{text}");
+            assert!(text.contains("Z, requested by ada (user "), "{text}");
+        }
+        let json: Value = serde_json::from_str(&requested(&["--format", "json"])).unwrap();
+        assert_eq!(json["server_version"], version);
+        assert_eq!(json["administrator"], "platform_admin");
+        assert_eq!(json["rdsprov_version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(json["actor"], "ada");
+        for key in ["timestamp_utc", "os_user", "host", "server"] {
+            assert!(json[key].as_str().is_some_and(|value| !value.is_empty()), "{key}");
+        }
         let one = output_text(&["--role", "bi"]);
         assert!(one.contains("bi: not managed") && !one.contains("shop_reader:"), "{one}");
     }
@@ -230,4 +254,13 @@ fn unreadable_database_is_reported() {
             .contains("not one of the declared and managed databases")
     );
     access(&["--format", "sql"], 64);
+    let unknown = access(&["--role", "shop_editr"], 1);
+    assert!(
+        unknown.contains(
+            "error[unknown-role]: role shop_editr does not exist on the server\n\
+             hint: check the name; `shop_editor` is similar"
+        ),
+        "{unknown}"
+    );
+    assert!(access(&["--role", "pg_monitor"], 1).contains("omits the predefined roles"));
 }

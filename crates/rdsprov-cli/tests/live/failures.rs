@@ -82,7 +82,7 @@ fn failure_in_one_database() {
             "late late_owner alter_database not_run",
         ];
         let in_broken = [
-            "broken broken_reader grant not_run",
+            "broken broken_reader grant rolled_back",
             "broken broken_reader default_privileges error",
             "broken broken_reader default_privileges not_run",
         ];
@@ -102,23 +102,24 @@ fn failure_in_one_database() {
             output_text.contains("permission denied to copy database \"template1\""),
             "{output_text}"
         );
-        let in_broken_not_run = in_broken.map(|row| row.replace(" error", " not_run"));
+        let in_broken_not_run = in_broken
+            .map(|row| row.replace(" error", " not_run").replace(" rolled_back", " not_run"));
         let in_broken_not_run: Vec<&str> = in_broken_not_run.iter().map(String::as_str).collect();
-        let expected = all(&[&["intent not_run"], &roles, &late, &in_broken_not_run], "not_run");
+        let expected = all(&[&["intent intent"], &roles, &late, &in_broken_not_run], "not_run");
         assert_eq!(attempted_rows(&output), expected, "PostgreSQL {major}");
 
         // With `--no-fail-fast`, independent transactions still run.
         let output = fixture.run(&definitions, &[&apply, ["--no-fail-fast"].as_slice()].concat());
         let output_text = expect(&output, 4);
         assert!(output_text.contains("not today"), "{output_text}");
-        let expected = all(&[&["intent not_run"], &late, &in_broken], "success");
+        let expected = all(&[&["intent intent"], &late, &in_broken], "success");
         assert_eq!(attempted_rows(&output), expected, "PostgreSQL {major}");
         assert_eq!(fixture.admin_grants(), "0");
 
         // This time nothing was committed: the exit code is 1.
         let output = fixture.run(&definitions, &[&apply, ["--no-fail-fast"].as_slice()].concat());
         expect(&output, 1);
-        let expected = [["intent not_run"].as_slice(), &late, &in_broken].concat();
+        let expected = [["intent intent"].as_slice(), &late, &in_broken].concat();
         assert_eq!(attempted_rows(&output), expected, "PostgreSQL {major}");
 
         fixture.query("ALTER DATABASE template1 IS_TEMPLATE true");
@@ -150,7 +151,13 @@ fn failure_in_the_cluster_transaction() {
         let (failed, others): (Vec<&String>, Vec<&String>) =
             rows.iter().partition(|row| row.ends_with(" error"));
         assert_eq!(failed, ["keycloak_user create_role error"]);
-        assert!(others.len() > 6 && others.iter().all(|row| row.ends_with(" not_run")), "{rows:?}");
+        let (intent, others): (Vec<&String>, Vec<&String>) =
+            others.into_iter().partition(|row| row.ends_with(" intent"));
+        assert_eq!(intent, ["intent intent"]);
+        let (rolled_back, others): (Vec<&String>, Vec<&String>) =
+            others.into_iter().partition(|row| row.ends_with(" rolled_back"));
+        assert_eq!(rolled_back, ["backstage_user create_role rolled_back"]);
+        assert!(others.len() > 5 && others.iter().all(|row| row.ends_with(" not_run")), "{rows:?}");
         let left = "SELECT count(*) FROM pg_roles WHERE rolname = 'backstage_user'";
         assert_eq!(fixture.query(left), "0", "the transaction was not rolled back");
         assert_eq!(fixture.admin_grants(), "0");

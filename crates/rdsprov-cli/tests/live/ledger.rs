@@ -69,6 +69,8 @@ fn run_is_recorded_from_intent_to_outcome() {
             assert!(intent[key].as_str().unwrap().starts_with("sha256:"), "{key}");
         }
         assert!(intent["os_user"].is_string() && intent["host"].is_string());
+        assert_eq!(intent["approval"], "not_required");
+        assert_eq!(intent["command"], "apply");
         // The intent contains every statement. The steps repeat theirs, in the order of the CSV.
         let announced = intent["transactions"].as_array().unwrap();
         let announced: Vec<&Value> = announced
@@ -108,11 +110,22 @@ fn run_is_recorded_from_intent_to_outcome() {
         assert!(
             report.contains(
                 "dev: database shop: grant CONNECT on database shop to shop_reader\n    \
-                 by ada, approved by grace, request CHG-7, build 16-01, run 1, line "
+                 by ada, approved by grace, request CHG-7, build 16-01, run 1, \
+                 approval not_required, line "
             ),
             "{report}"
         );
         assert!(!report.contains("create_role"), "{report}");
+        let unknown = audit(&fixture, &["report", "--role", "shop_raeder"], 1);
+        assert!(
+            unknown.contains(
+                "error[unknown-role]: the ledger contains no role `shop_raeder`\n\
+                 hint: check the name; `shop_reader` is similar"
+            ),
+            "{unknown}"
+        );
+        let unknown = audit(&fixture, &["report", "--database", "nowhere"], 1);
+        assert!(unknown.contains("[unknown-database]"), "{unknown}");
         let report = audit(&fixture, &["report", "--format", "json"], 0);
         let report: Value = serde_json::from_str(&report).unwrap();
         assert_eq!(report.as_array().unwrap().len(), steps.len());
@@ -123,11 +136,45 @@ fn run_is_recorded_from_intent_to_outcome() {
         let verified = audit(&fixture, &["verify"], 1);
         assert!(verified.contains("ledger.jsonl:1: the record was changed"), "{verified}");
         assert!(verified.contains("ledger.jsonl:2: the record was changed"), "{verified}");
-        assert!(audit(&fixture, &["report"], 1).contains("rdsprov audit verify"));
+        // The report warns of each changed record, above the list and at its line.
+        let report = audit(&fixture, &["report"], 1);
+        assert!(report.contains("rdsprov audit verify"), "{report}");
+        let warning = "WARNING: line 2: the record was changed after it was written";
+        assert!(report.starts_with("WARNING: line 1: the record was changed"), "{report}");
+        assert_eq!(report.matches(warning).count(), 2, "{report}");
+        assert!(report.contains(&format!("{warning}\n20")), "{report}");
         let found: Value =
             serde_json::from_str(&audit(&fixture, &["verify", "--format", "json"], 1)).unwrap();
         assert_eq!(found["findings"][0]["error"], "changed");
     }
+}
+
+/// The records say how a run was approved, and which hazards were allowed by name.
+#[test]
+fn approval_and_allowed_hazards_are_recorded() {
+    let (fixture, definitions) = fixture(versions()[0]);
+    let prod = ["apply", "--env", "prod", "--audit-ledger", "records/ledger.jsonl"];
+    let last = |approval: &str, arguments: &[&str]| {
+        let mut command = fixture.command(&definitions, &[prod.as_slice(), arguments].concat());
+        expect(&command.env("ALLOW_DB_PROVISION", approval).output().unwrap(), 0);
+        records(&fixture).pop().unwrap()
+    };
+    let digest = || {
+        let plan = fixture.run(&definitions, &["plan", "--env", "prod", "--format", "json"]);
+        let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+        plan["digest"].as_str().unwrap().to_owned()
+    };
+    let planned = digest();
+    let record = last(&planned, &[]);
+    assert_eq!(record["approval"], planned.as_str());
+    assert_eq!(record["allowed_hazards"], serde_json::json!([]));
+    fixture.query("ALTER ROLE shop_reader CREATEDB");
+    let record = last("TRUE", &["--allow", "revokes_access"]);
+    assert_eq!(record["approval"], "true");
+    assert_eq!(record["allowed_hazards"], serde_json::json!(["revokes_access"]));
+    let report = audit(&fixture, &["report"], 0);
+    assert!(report.contains(&format!(", approval {planned}, ")), "{report}");
+    assert!(report.contains(", allowed hazards revokes_access, line "), "{report}");
 }
 
 /// Refused and failed runs are recorded with their reason.

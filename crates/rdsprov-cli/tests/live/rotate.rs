@@ -92,7 +92,7 @@ fn password_is_rotated() {
         assert_eq!(
             records(&report),
             [
-                " intent not_run",
+                " intent intent",
                 "keycloak_user create_pending success",
                 "keycloak_user set_password success",
                 "keycloak_user test_password success",

@@ -66,8 +66,10 @@ fn saved_plan_is_applied_until_something_changes() {
         expect(&fixture.run(&definitions, &PLAN), 0);
         assert!(apply(0).contains("The server matches the definitions."));
         expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
-        // A plan can be applied once.
-        assert!(apply(3).contains("is stale"));
+        // A plan can be applied once: the second time, nothing is left.
+        let catalog_state = fixture.catalog_state();
+        assert!(apply(0).contains("This plan has already been applied; nothing is left to do."));
+        assert_eq!(fixture.catalog_state(), catalog_state);
         // An empty plan can be saved as well.
         expect(&fixture.run(&definitions, &PLAN), 0);
         assert!(apply(0).contains("Nothing to do"));
@@ -80,6 +82,95 @@ fn saved_plan_is_applied_until_something_changes() {
         let stale = apply(3);
         assert!(stale.contains("the definitions have changed"), "{stale}");
         assert!(stale.contains("+ grant TEMPORARY on database shop to shop_reader"), "{stale}");
+    }
+}
+
+/// A saved plan that was applied in part is applied again: what is left of it is what a new plan
+/// would do.
+#[test]
+fn partly_applied_plan_is_resumed() {
+    const TWO: &str = r#"application_databases = {
+        shop         = { database_name = "shop", username = "shop_owner", schemas = ["public", "stock"] }
+        shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
+        wiki         = { database_name = "wiki", username = "wiki_owner" }
+        wiki_reports = { database_name = "wiki", username = "wiki_reader", access_level = "reader" }
+    }"#;
+    for major in versions() {
+        let (fixture, _) = fixture(major);
+        for (application, user) in [("wiki", "wiki_owner"), ("wiki_reports", "wiki_reader")] {
+            fixture.app("prod", application, user);
+        }
+        let definitions = fixture.definitions(TWO);
+        let plan = ["plan", "--env", "prod", "--out", "plan.json"];
+        expect(&fixture.run(&definitions, &plan), 0);
+        let saved = read(&fixture);
+        let digest = saved["digest"].as_str().unwrap().to_owned();
+        let run = |arguments: &[&str], code| {
+            let words = [["apply", "plan.json", "--env", "prod"].as_slice(), arguments].concat();
+            let mut command = fixture.command(&definitions, &words);
+            expect(&command.env("ALLOW_DB_PROVISION", &digest).output().unwrap(), code)
+        };
+        let kept = ["--audit-ledger", "ledger.jsonl"];
+        // The new databases contain a trigger that refuses every grant.
+        fixture.query_in(
+            "template1",
+            "CREATE FUNCTION no() RETURNS event_trigger LANGUAGE plpgsql AS
+               $$ BEGIN RAISE 'not today'; END $$;
+             CREATE EVENT TRIGGER no ON ddl_command_start
+               WHEN TAG IN ('ALTER DEFAULT PRIVILEGES') EXECUTE FUNCTION no()",
+        );
+        let text = run(&kept, 4);
+        assert!(text.contains("not today"), "{text}");
+        assert!(
+            text.contains(
+                "hint: fix the cause and apply the same plan again: what is left of it is applied \
+                 if a new plan would do exactly that; otherwise run `rdsprov plan` and apply the \
+                 new plan"
+            ),
+            "{text}"
+        );
+        for database in ["shop", "wiki"] {
+            fixture.query_in(database, "DROP EVENT TRIGGER no; DROP FUNCTION no()");
+        }
+
+        // Another change makes it stale.
+        fixture.query("ALTER ROLE shop_reader CONNECTION LIMIT 3");
+        assert!(run(&[], 3).contains("[plan-stale]"));
+        fixture.query("ALTER ROLE shop_reader CONNECTION LIMIT -1");
+        // So do other definitions, even if only a comment differs.
+        fixture.definitions(&format!("# hello\n{TWO}"));
+        assert!(run(&[], 3).contains("[plan-stale]"));
+        fixture.definitions(TWO);
+
+        if major == 14 {
+            // PUBLIC has CREATE on schema `public` of a new database. To revoke it is a hazard as
+            // soon as the database exists, and the hazards of the rest must be those of the plan.
+            let text = run(&kept, 3);
+            assert!(text.contains("revoke CREATE on schema public from PUBLIC   [revokes_access]"));
+            assert!(text.contains("hint: run `rdsprov plan` again"), "{text}");
+            continue;
+        }
+        let text = run(&kept, 0);
+        let all: usize = saved["transactions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|transaction| transaction["steps"].as_array().unwrap().len())
+            .sum();
+        let note = format!(" of its {all} changes are left");
+        assert!(text.contains("note: the saved plan was applied in part; "), "{text}");
+        assert!(text.contains(&note), "PostgreSQL {major}: {text}");
+        assert!(text.contains("The server matches the definitions."), "{text}");
+        // The ledger contains how the rest was approved.
+        let ledger = std::fs::read_to_string(fixture.path().join("ledger.jsonl")).unwrap();
+        let last: Value = serde_json::from_str(ledger.lines().last().unwrap()).unwrap();
+        assert_eq!(last["approval"], digest.as_str());
+        assert_ne!(last["plan"], digest.as_str());
+        let text = run(&[], 0);
+        assert!(
+            text.contains("This plan has already been applied; nothing is left to do."),
+            "{text}"
+        );
     }
 }
 

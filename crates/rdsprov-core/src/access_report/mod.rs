@@ -128,6 +128,27 @@ pub struct DatabaseReport {
     pub objects: BTreeMap<SchemaName, BTreeMap<ObjectKind, u64>>,
 }
 
+/// When, where, by which program and for whom an access report was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ReportOrigin {
+    /// The time before the first query, in UTC and in the format of RFC 3339.
+    pub timestamp_utc: String,
+    /// The server, as `host:port`.
+    pub server: String,
+    /// The version of the server, such as `15.4`.
+    pub server_version: String,
+    /// The role as which rdsprov was connected.
+    pub administrator: RoleName,
+    /// The version of rdsprov.
+    pub rdsprov_version: String,
+    /// The user that has requested the report, as given; by default the operating-system user.
+    pub actor: String,
+    /// The name of the operating-system user.
+    pub os_user: String,
+    /// The name of the machine that ran rdsprov.
+    pub host: String,
+}
+
 /// The privileges of each role in the managed databases of an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccessReport {
@@ -135,8 +156,9 @@ pub struct AccessReport {
     pub format_version: u32,
     /// The environment of the definitions.
     pub environment: String,
-    /// The server, as `host:port`.
-    pub server: String,
+    /// When, where, by which program and for whom the report was made.
+    #[serde(flatten)]
+    pub origin: ReportOrigin,
     /// The superusers, which have all privileges and are not listed by database.
     pub superusers: Vec<RoleName>,
     /// The managed databases in alphabetical order.
@@ -161,7 +183,7 @@ impl AccessReport {
     pub fn new(
         desired: &Desired,
         observed: &Observed,
-        server: String,
+        origin: ReportOrigin,
         access: BTreeMap<DatabaseName, Result<DatabaseAccess, String>>,
     ) -> Self {
         let superusers = observed.roles.iter().filter(|(_, role)| role.superuser);
@@ -195,7 +217,7 @@ impl AccessReport {
         Self {
             format_version: FORMAT_VERSION,
             environment: desired.environment.clone(),
-            server,
+            origin,
             superusers: superusers.map(|(name, _)| name.clone()).collect(),
             databases: databases.collect(),
         }

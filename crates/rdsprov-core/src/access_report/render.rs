@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{AccessReport, DatabaseReport, ObjectAccess, RoleReport, RoleStatus, SchemaAccess};
+use super::{
+    AccessReport, DatabaseReport, ObjectAccess, ReportOrigin, RoleReport, RoleStatus, SchemaAccess,
+};
 use crate::name::SchemaName;
 use crate::privilege::{ObjectKind, Privilege};
 use crate::text::{escaped, visible};
@@ -123,13 +125,27 @@ impl DatabaseReport {
     }
 }
 
+impl ReportOrigin {
+    /// Returns the origin in words, without the server.
+    fn describe(&self) -> String {
+        let Self { timestamp_utc, server_version, administrator, rdsprov_version, .. } = self;
+        let Self { actor, os_user, host, .. } = self;
+        format!(
+            "PostgreSQL {server_version} as {administrator} by rdsprov {rdsprov_version} at \
+             {timestamp_utc}, requested by {actor} (user {os_user} on {host})"
+        )
+    }
+}
+
 impl AccessReport {
     /// Returns the report as text for a terminal, one line for each schema and kind of object.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!(
-            "Access in environment {} on {}, as reported by PostgreSQL\n",
-            self.environment, self.server
+            "Access in environment {} on {}, as reported by PostgreSQL\n{}\n",
+            self.environment,
+            self.origin.server,
+            visible(&self.origin.describe())
         );
         if !self.superusers.is_empty() {
             let superusers = list(&self.superusers);
@@ -169,9 +185,10 @@ impl AccessReport {
     #[must_use]
     pub fn to_markdown(&self) -> String {
         let mut text = format!(
-            "# Access in environment {} on {}\n\nAs reported by PostgreSQL.\n",
+            "# Access in environment {} on {}\n\nAs reported by PostgreSQL.\nRead from {}.\n",
             escaped(&self.environment),
-            escaped(&self.server)
+            escaped(&self.origin.server),
+            escaped(&self.origin.describe())
         );
         if !self.superusers.is_empty() {
             let superusers = list(&self.superusers);

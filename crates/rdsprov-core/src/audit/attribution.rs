@@ -1,7 +1,11 @@
 //! The data that all records of a run have in common: the user, the server, the definitions.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::plan::Hazard;
 
 /// The persons and the machine that are responsible for a run.
 ///
@@ -67,4 +71,11 @@ pub struct RunContext {
     pub definitions: Option<String>,
     /// The digest of the current plan.
     pub plan: Option<String>,
+    /// How the run was approved: `sha256:…` if this digest was approved, `true` if any plan was,
+    /// and `not_required` if the environment requires no approval and none was given.
+    #[serde(default)]
+    pub approval: Option<String>,
+    /// The hazards that the caller has allowed by name.
+    #[serde(default)]
+    pub allowed_hazards: BTreeSet<Hazard>,
 }

@@ -4,75 +4,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::Record;
-use crate::error_code::ErrorCode;
-use crate::hint;
-use crate::hint::{Hint, Opt};
+use super::file::{create_directory, lock, release, reserve};
+use super::{AuditError, Record};
 
 const HEADER: &str =
     "timestamp_utc,environment,build_id,run_id,database,username,action,status,duration_ms,message";
 
-/// A record cannot be written. Nothing is changed without a record.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AuditError {
-    /// The file cannot be created or written.
-    #[error("audit file {path} cannot be written: {source}")]
-    Io {
-        /// The path of the file.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
-    /// Another process holds the lock on the file for too long.
-    #[error("audit file {path} is locked by another process")]
-    Locked {
-        /// The path of the file.
-        path: PathBuf,
-    },
-    /// The file exists and is not a ledger.
-    #[error("{path} exists and is not a ledger of rdsprov")]
-    NotALedger {
-        /// The path of the file.
-        path: PathBuf,
-    },
-    /// The file exists and does not begin with the CSV header.
-    #[error("{path} exists and is not a CSV file of rdsprov")]
-    OtherHeader {
-        /// The path of the file.
-        path: PathBuf,
-    },
-}
-
-impl AuditError {
-    /// Returns the stable code.
-    #[must_use]
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            Self::Io { .. } => ErrorCode::AuditFileUnwritable,
-            Self::Locked { .. } => ErrorCode::AuditFileLocked,
-            Self::NotALedger { .. } | Self::OtherHeader { .. } => ErrorCode::WrongAuditFile,
-        }
-    }
-
-    /// Returns what to do next.
-    #[must_use]
-    pub fn hints(&self) -> Vec<Hint> {
-        vec![match self {
-            Self::Io { .. } => hint![
-                "check the path and its permissions, or name another file with ",
-                Opt::AuditOutput,
-                " or ",
-                Opt::AuditLedger
-            ],
-            Self::Locked { .. } => "wait for the other run, then run again".into(),
-            Self::NotALedger { .. } => hint!["name a new file with ", Opt::AuditLedger],
-            Self::OtherHeader { .. } => hint!["name a new file with ", Opt::AuditOutput],
-        }]
-    }
-}
-
 /// A CSV file to which a run appends its records.
+///
+/// If it is a regular file, a process locks it while it appends.
 ///
 /// ```
 /// use rdsprov_core::audit::CsvWriter;
@@ -85,6 +25,9 @@ impl AuditError {
 pub struct CsvWriter {
     path: PathBuf,
     file: File,
+    /// Whether the file is a regular file, and not a pipe or a terminal.
+    is_regular: bool,
+    created_directory: Option<PathBuf>,
 }
 
 impl CsvWriter {
@@ -94,54 +37,119 @@ impl CsvWriter {
     /// Returns an error if the file cannot be written, or starts with another header.
     pub fn append(path: &Path) -> Result<Self, AuditError> {
         let failed = |source| AuditError::Io { path: path.to_owned(), source };
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            std::fs::create_dir_all(parent).map_err(failed)?;
-        }
-        let mut file =
+        let created_directory = create_directory(path).map_err(failed)?;
+        let file =
             OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
-        if length == 0 {
-            file.write_all(format!("{HEADER}\n").as_bytes()).map_err(failed)?;
-        } else {
-            let mut start = vec![0; HEADER.len()];
-            let whole = file.read_exact(&mut start).is_ok();
-            if !whole || start != HEADER.as_bytes() {
-                return Err(AuditError::OtherHeader { path: path.to_owned() });
-            }
-            let mut last = [0];
-            file.seek(SeekFrom::End(-1)).map_err(failed)?;
-            file.read_exact(&mut last).map_err(failed)?;
-            if last != *b"\n" {
-                // The last row is incomplete, after a crash or a full disk. It stays, and the next
-                // record starts on a new line.
-                file.write_all(b"\n").map_err(failed)?;
-            }
-        }
-        Ok(Self { path: path.to_owned(), file })
+        let is_regular = file.metadata().map_err(failed)?.is_file();
+        let mut writer = Self { path: path.to_owned(), file, is_regular, created_directory };
+        writer.locked(Self::begin)?;
+        Ok(writer)
     }
 
-    /// Appends one record to the file.
-    ///
-    /// # Errors
-    /// Returns an error if the file cannot be written.
-    pub fn write(&mut self, record: &Record) -> Result<(), AuditError> {
+    /// Returns the directory of the file, if [`CsvWriter::append`] has created it.
+    #[must_use]
+    pub fn created_directory(&self) -> Option<&Path> {
+        self.created_directory.as_deref()
+    }
+
+    /// Returns the path of the file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the header of an empty file, or else verifies it.
+    fn begin(&mut self) -> Result<(), AuditError> {
+        if self.file.metadata().map_err(|source| self.failed(source))?.len() == 0 {
+            return self.write_whole(&format!("{HEADER}\n"));
+        }
+        let mut start = vec![0; HEADER.len()];
+        let whole = self.file.read_exact(&mut start).is_ok();
+        if !whole || start != HEADER.as_bytes() {
+            return Err(AuditError::OtherHeader { path: self.path.clone() });
+        }
+        let mut last = [0];
         self.file
-            .write_all(rows(std::slice::from_ref(record)).as_bytes())
-            .map_err(|source| AuditError::Io { path: self.path.clone(), source })
+            .seek(SeekFrom::End(-1))
+            .and_then(|_| self.file.read_exact(&mut last))
+            .map_err(|source| self.failed(source))?;
+        if last != *b"\n" {
+            // The last row is incomplete, after a crash. It stays, and the next record starts on a
+            // new line.
+            self.write_whole("\n")?;
+        }
+        Ok(())
     }
 
-    /// Waits until all written records are on disk (`fdatasync`).
+    /// Appends records to the file, and waits until they are on disk (`fdatasync`).
     ///
     /// # Errors
-    /// Returns an error if the operating system cannot write them.
-    pub fn sync(&mut self) -> Result<(), AuditError> {
-        match self.file.sync_data() {
-            // Pipes and terminals do not support `fdatasync`.
-            Err(source) if source.kind() != std::io::ErrorKind::InvalidInput => {
-                Err(AuditError::Io { path: self.path.clone(), source })
+    /// Returns an error if the file cannot be locked or written. Rows that were written in part are
+    /// removed, if the operating system allows it.
+    pub fn write(&mut self, records: &[Record]) -> Result<(), AuditError> {
+        self.locked(|writer| {
+            writer.write_whole(&rows(records))?;
+            match writer.file.sync_data() {
+                // Pipes and terminals do not support `fdatasync`.
+                Err(source) if source.kind() != std::io::ErrorKind::InvalidInput => {
+                    Err(writer.failed(source))
+                }
+                _ => Ok(()),
             }
-            _ => Ok(()),
+        })
+    }
+
+    /// Reserves space on disk for records, and for `more` bytes.
+    ///
+    /// # Errors
+    /// Returns an error if there is less space. A file that is not a regular file, or whose file
+    /// system cannot reserve space, has no such error.
+    pub fn reserve(&mut self, records: &[Record], more: u64) -> Result<(), AuditError> {
+        if !self.is_regular {
+            return Ok(());
         }
+        let bytes = (rows(records).len() as u64).saturating_add(more);
+        self.locked(|writer| reserve(&writer.file, bytes).map_err(|source| writer.failed(source)))
+    }
+
+    /// Gives space back that [`CsvWriter::reserve`] has reserved and no record has used.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be locked or changed.
+    pub fn release(&mut self) -> Result<(), AuditError> {
+        if !self.is_regular {
+            return Ok(());
+        }
+        self.locked(|writer| release(&writer.file).map_err(|source| writer.failed(source)))
+    }
+
+    /// Writes a text completely or, if the operating system allows it, not at all.
+    fn write_whole(&mut self, text: &str) -> Result<(), AuditError> {
+        let length = self.file.metadata().map_err(|source| self.failed(source))?.len();
+        self.file.write_all(text.as_bytes()).map_err(|source| {
+            if self.is_regular {
+                let _ = self.file.set_len(length);
+            }
+            self.failed(source)
+        })
+    }
+
+    fn locked<T>(
+        &mut self,
+        operation: impl FnOnce(&mut Self) -> Result<T, AuditError>,
+    ) -> Result<T, AuditError> {
+        if !self.is_regular {
+            return operation(self);
+        }
+        lock(&self.file, &self.path)?;
+        let result = operation(self);
+        // An error is ignored: closing the file also releases the lock.
+        let _ = self.file.unlock();
+        result
+    }
+
+    fn failed(&self, source: std::io::Error) -> AuditError {
+        AuditError::Io { path: self.path.clone(), source }
     }
 }
 

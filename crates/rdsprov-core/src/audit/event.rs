@@ -39,6 +39,8 @@ pub struct Event {
 pub enum EventKind {
     /// The execution of a plan starts; no statement of it was executed yet.
     Intent {
+        /// The command that the run executes.
+        command: Command,
         /// The digest of the plan.
         plan: String,
         /// All transactions of the plan, without passwords.
@@ -64,6 +66,17 @@ pub enum EventKind {
         /// The kind: `create_role`, `create_database` or `apply_grants`.
         kind: &'static str,
     },
+    /// This run has looked for a change whose result an earlier run has not recorded.
+    Recovered {
+        /// The run id of the earlier run.
+        of_run: String,
+        /// The number of the intent that announces the change.
+        of_intent: u64,
+        /// The change.
+        step: AnnouncedStep,
+        /// What this run has found.
+        found: Found,
+    },
     /// The run has ended, successfully or not.
     Outcome {
         /// The command that the run has executed.
@@ -77,6 +90,45 @@ pub enum EventKind {
         /// Whether the record of a step already contains the error.
         already_recorded: bool,
     },
+}
+
+named_enum! {
+    /// What a run has found of a change whose result an earlier run has not recorded.
+    "snake_case" pub enum Found {
+        /// The change was made: the current plan no longer contains it.
+        Done,
+        /// The change was not made: the current plan contains it.
+        NotDone,
+        /// The current plan does not show it, for example because the definitions have changed.
+        Unknown,
+    }
+}
+
+/// The identity of a step in the intent of a run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct AnnouncedStep {
+    /// The kind of change.
+    pub action: String,
+    /// The application whose entry requires the change.
+    pub application: String,
+    /// The role that is changed or that gets or loses privileges.
+    pub role: Option<String>,
+    /// The database that is changed, or that contains the changed object.
+    pub database: Option<String>,
+    /// The change in words, without the action.
+    pub summary: String,
+}
+
+impl<S> From<&Step<S>> for AnnouncedStep {
+    fn from(step: &Step<S>) -> Self {
+        Self {
+            action: step.action.to_string(),
+            application: step.application.to_string(),
+            role: step.role.as_ref().map(ToString::to_string),
+            database: step.database.as_ref().map(ToString::to_string),
+            summary: step.summary.clone(),
+        }
+    }
 }
 
 /// The stable codes of the error that has ended a run. `rdsprov explain CODE` explains each.
@@ -128,7 +180,7 @@ impl Event {
             message: message.to_owned(),
         };
         match &self.kind {
-            EventKind::Intent { plan, .. } => Some(row("", "", "intent", Status::NotRun, plan)),
+            EventKind::Intent { plan, .. } => Some(row("", "", "intent", Status::Intent, plan)),
             EventKind::Step { step, status, duration, reason } => {
                 let row = row(
                     step.database.as_ref().map_or("", DatabaseName::as_str),
@@ -142,6 +194,17 @@ impl Event {
             EventKind::NoChange { database, role, kind } => {
                 Some(row(database.as_str(), role.as_str(), kind, Status::NoChange, ""))
             }
+            EventKind::Recovered { of_run, step, found, .. } => Some(row(
+                step.database.as_deref().unwrap_or_default(),
+                step.role.as_deref().unwrap_or_default(),
+                &step.action,
+                match found {
+                    Found::Done => Status::FoundDone,
+                    Found::NotDone => Status::FoundNotDone,
+                    Found::Unknown => Status::FoundUnknown,
+                },
+                &format!("run {of_run}: {}", step.summary),
+            )),
             EventKind::Outcome { command, status, message, already_recorded, .. } => {
                 let failed = matches!(status, Status::Refused | Status::Error);
                 (failed && !already_recorded)

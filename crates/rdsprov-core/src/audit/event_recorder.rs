@@ -3,8 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Command, Event, EventKind, FailureCodes, RunContext, Status};
+use jiff::Timestamp;
+
+use super::{
+    AnnouncedStep, Command, Event, EventKind, FailureCodes, Found, RunContext, Status,
+    UnrecordedIntent,
+};
 use crate::plan::{Action, Plan, PlannedApplication, Step, Transaction};
+use crate::privilege::AccessLevel;
 use crate::step_result::{StepResult, StepStatus};
 
 /// Creates the events of a run from its plan and its results.
@@ -48,13 +54,15 @@ impl EventRecorder {
     pub fn intent(&mut self, plan: &Plan) -> Event {
         self.context.plan = Some(plan.digest.clone());
         Event::now(EventKind::Intent {
+            command: self.command,
             plan: plan.digest.clone(),
             transactions: plan.transactions.iter().map(Transaction::redacted).collect(),
         })
     }
 
     /// Returns a `no_change` event for each application and each kind of change, if the plan has no
-    /// step of this kind for the application.
+    /// step of this kind for the application. Only the owner's entry declares a database, so other
+    /// entries have no event `create_database`.
     #[must_use]
     pub fn no_change(&self, plan: &Plan) -> Vec<Event> {
         let changed: BTreeSet<_> =
@@ -62,6 +70,7 @@ impl EventRecorder {
         plan.applications
             .iter()
             .flat_map(|app| KINDS.map(|kind| (app, kind)))
+            .filter(|(app, kind)| *kind != KINDS[1] || app.access_level == AccessLevel::Owner)
             .filter(|(app, kind)| !changed.contains(&(&app.application, *kind)))
             .map(|(PlannedApplication { database, role, .. }, kind)| {
                 Event::now(EventKind::NoChange {
@@ -87,6 +96,17 @@ impl EventRecorder {
         steps.chain(self.no_change(plan)).collect()
     }
 
+    /// Returns the events of a plan of which no step was executed.
+    #[must_use]
+    pub fn not_run(&self, plan: &Plan) -> Vec<Event> {
+        let at = Timestamp::now();
+        let not_run = StepResult { status: StepStatus::NotRun, duration: Duration::ZERO, at };
+        let one = |transaction: &Transaction| {
+            self.results(&transaction.steps, &vec![not_run.clone(); transaction.steps.len()])
+        };
+        plan.transactions.iter().flat_map(one).collect()
+    }
+
     /// Returns the events for the steps of one transaction, given their results in the same order.
     #[must_use]
     pub fn results(&self, steps: &[Step], results: &[StepResult]) -> Vec<Event> {
@@ -97,6 +117,7 @@ impl EventRecorder {
                 let (status, reason) = match &result.status {
                     StepStatus::Success => (Status::Success, None),
                     StepStatus::Error(reason) => (Status::Error, Some(reason.clone())),
+                    StepStatus::RolledBack { remains } => (Status::RolledBack, remains.clone()),
                     StepStatus::NotRun => (Status::NotRun, None),
                 };
                 let step = Box::new(step.redacted());
@@ -105,6 +126,41 @@ impl EventRecorder {
                 Event { at: result.at, kind }
             })
             .collect()
+    }
+
+    /// Returns an event for each step of an earlier intent that has no result, with what the
+    /// current plan shows about it.
+    #[must_use]
+    pub fn recovered(&self, plan: &Plan, intent: &UnrecordedIntent) -> Vec<Event> {
+        let planned: Vec<AnnouncedStep> = plan.steps().map(Into::into).collect();
+        let same_definitions = intent.definitions == self.context.definitions;
+        // A rotation plans the steps of some applications only.
+        let shows_all = same_definitions
+            && plan.refusals.is_empty()
+            && plan.deferred.is_empty()
+            && self.command != Command::Rotate;
+        let found = |step: &AnnouncedStep| {
+            let concerns_same = |other: &AnnouncedStep| {
+                (&other.action, &other.role, &other.database)
+                    == (&step.action, &step.role, &step.database)
+            };
+            if planned.contains(step) {
+                Found::NotDone
+            } else if shows_all && !planned.iter().any(concerns_same) {
+                Found::Done
+            } else {
+                Found::Unknown
+            }
+        };
+        let event = |step: &AnnouncedStep| {
+            Event::now(EventKind::Recovered {
+                of_run: intent.run_id.clone(),
+                of_intent: intent.sequence,
+                found: found(step),
+                step: step.clone(),
+            })
+        };
+        intent.steps.iter().map(event).collect()
     }
 
     /// Returns the event for the end of the run. `already_recorded` says whether the record of a

@@ -11,16 +11,18 @@
 //! record is a `truncated` record whose `previous` is the hash of the incomplete line,
 //! so that the chain continues.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::milliseconds;
-use super::{AuditError, Command, Event, EventKind, FailureCodes, RunContext, Status};
+use super::file::{create_directory, lock, release, reserve};
+use super::{
+    AnnouncedStep, AuditError, Command, Event, EventKind, FailureCodes, Found, RunContext, Status,
+};
 use crate::digest::sha256;
 use crate::plan::{Step, Transaction};
 
@@ -30,15 +32,15 @@ const FORMAT_VERSION: u32 = 2;
 /// The start of each record.
 const RECORD_START: &str = "{\"format_version\":";
 
-/// How long a process waits for the lock of another process.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// The event that a record describes, with its data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum RecordBody {
     /// The execution of a plan starts.
     Intent {
+        /// The command that the run executes.
+        #[serde(default)]
+        command: Command,
         /// All transactions of the plan; a password appears as `<password from SECRET>`.
         transactions: Vec<Transaction<String>>,
     },
@@ -53,6 +55,18 @@ pub enum RecordBody {
         /// The step that was executed.
         #[serde(flatten)]
         step: Box<Step<String>>,
+    },
+    /// This run has looked for a change whose result an earlier run has not recorded.
+    Recovered {
+        /// The run id of the earlier run.
+        of_run: String,
+        /// The number of the intent that announces the change.
+        of_intent: u64,
+        /// What this run has found.
+        found: Found,
+        /// The change.
+        #[serde(flatten)]
+        step: AnnouncedStep,
     },
     /// The run has ended, successfully or not.
     Outcome {
@@ -136,6 +150,7 @@ pub struct LedgerHead {
 #[derive(Debug)]
 pub struct LedgerWriter {
     path: PathBuf,
+    created_directory: Option<PathBuf>,
 }
 
 impl Entry {
@@ -192,19 +207,84 @@ impl Line {
     }
 }
 
+/// Calls `visit` with each line of a ledger, without the line feed, and its number from 1.
+pub(super) fn for_each_line(
+    mut ledger: impl BufRead,
+    mut visit: impl FnMut(u64, &[u8]),
+) -> io::Result<()> {
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        if ledger.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        visit(number, line.strip_suffix(b"\n").unwrap_or(&line));
+    }
+    Ok(())
+}
+
 impl LedgerWriter {
     /// Opens a ledger to append to. A missing file is created with its directories.
     ///
     /// # Errors
     /// Returns an error if the file cannot be written or locked, or is not a ledger.
     pub fn open(path: &Path) -> Result<Self, AuditError> {
-        let ledger = Self { path: path.to_owned() };
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            std::fs::create_dir_all(parent).map_err(|source| ledger.failed(source))?;
-        }
+        let mut ledger = Self { path: path.to_owned(), created_directory: None };
+        ledger.created_directory =
+            create_directory(path).map_err(|source| ledger.failed(source))?;
         let mut file = ledger.open_locked()?;
         ledger.end(&mut file)?;
         Ok(ledger)
+    }
+
+    /// Returns the directory of the file, if [`LedgerWriter::open`] has created it.
+    #[must_use]
+    pub fn created_directory(&self) -> Option<&Path> {
+        self.created_directory.as_deref()
+    }
+
+    /// Returns the path of the file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reserves space on disk for the records of events, and for `more` bytes.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be locked, or there is less space. If the file system
+    /// cannot reserve space, there is no such error.
+    pub fn reserve(
+        &self,
+        context: &RunContext,
+        events: &[Event],
+        more: u64,
+    ) -> Result<(), AuditError> {
+        let mut bytes = more;
+        for event in events {
+            let Some(body) = RecordBody::from_event(&event.kind) else { continue };
+            let entry = Entry {
+                format_version: FORMAT_VERSION,
+                sequence: u64::MAX,
+                timestamp_utc: event.timestamp(),
+                context: context.clone(),
+                body,
+                previous: Some(sha256(b"")),
+            };
+            let (line, _) = entry.line().map_err(|error| self.failed(error.into()))?;
+            bytes = bytes.saturating_add(line.len() as u64 + 1);
+        }
+        let file = self.open_locked()?;
+        reserve(&file, bytes).map_err(|source| self.failed(source))
+    }
+
+    /// Gives space back that [`LedgerWriter::reserve`] has reserved and no record has used.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be locked or changed.
+    pub fn release(&self) -> Result<(), AuditError> {
+        let file = self.open_locked()?;
+        release(&file).map_err(|source| self.failed(source))
     }
 
     /// Appends the records of the events, and waits until they are on disk (`fsync`). Returns the
@@ -256,7 +336,7 @@ impl LedgerWriter {
         Ok(previous.map(|hash| LedgerHead { sequence, hash }))
     }
 
-    fn failed(&self, source: std::io::Error) -> AuditError {
+    fn failed(&self, source: io::Error) -> AuditError {
         AuditError::Io { path: self.path.clone(), source }
     }
 
@@ -272,19 +352,8 @@ impl LedgerWriter {
         if !file.metadata().map_err(failed)?.is_file() {
             return Err(AuditError::NotALedger { path: self.path.clone() });
         }
-        let until = Instant::now() + LOCK_TIMEOUT;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) if Instant::now() < until => {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    return Err(AuditError::Locked { path: self.path.clone() });
-                }
-                Err(TryLockError::Error(source)) => return Err(failed(source)),
-            }
-        }
+        lock(&file, &self.path)?;
+        Ok(file)
     }
 
     /// Writes the directory entry of a new file to disk: without it, a crash could remove the file.
@@ -349,19 +418,23 @@ struct LineFromEnd {
     ended: bool,
 }
 
+/// The maximum number of bytes that are read at once.
+const MAX_CHUNK_SIZE: u64 = 16 * 1024 * 1024;
+
 /// Reads the lines of a file from the last one to the first one.
 struct LinesFromEnd<'a> {
     file: &'a mut File,
     /// The byte offset of the part that was read.
     start: u64,
-    /// The number of bytes to read next; it doubles each time, because a line can be long.
+    /// The number of bytes to read next; it doubles each time up to [`MAX_CHUNK_SIZE`], because a
+    /// line can be long.
     chunk_size: u64,
     /// Bytes that were read and not returned yet.
     buffer: Vec<u8>,
 }
 
 impl LinesFromEnd<'_> {
-    fn next_line(&mut self) -> std::io::Result<Option<LineFromEnd>> {
+    fn next_line(&mut self) -> io::Result<Option<LineFromEnd>> {
         loop {
             let (text, ended) = match self.buffer.split_last() {
                 Some((b'\n', text)) => (text, true),
@@ -379,7 +452,7 @@ impl LinesFromEnd<'_> {
                     chunk.append(&mut self.buffer);
                     self.buffer = chunk;
                     self.start = from;
-                    self.chunk_size *= 2;
+                    self.chunk_size = (self.chunk_size * 2).min(MAX_CHUNK_SIZE);
                     continue;
                 }
             };
@@ -394,8 +467,8 @@ impl RecordBody {
     /// Returns the record of an event, or `None` if the ledger leaves the event out.
     fn from_event(kind: &EventKind) -> Option<Self> {
         Some(match kind {
-            EventKind::Intent { transactions, .. } => {
-                Self::Intent { transactions: transactions.clone() }
+            EventKind::Intent { command, transactions, .. } => {
+                Self::Intent { command: *command, transactions: transactions.clone() }
             }
             EventKind::Step { step, status, duration, reason } => Self::Step {
                 status: *status,
@@ -404,6 +477,12 @@ impl RecordBody {
                 step: step.clone(),
             },
             EventKind::NoChange { .. } => return None,
+            EventKind::Recovered { of_run, of_intent, step, found } => Self::Recovered {
+                of_run: of_run.clone(),
+                of_intent: *of_intent,
+                found: *found,
+                step: step.clone(),
+            },
             EventKind::Outcome { command, status, message, codes, .. } => Self::Outcome {
                 command: *command,
                 status: *status,

@@ -17,9 +17,18 @@ named_enum! {
         Refused,
         /// The step or the run has failed.
         Error,
-        /// The step was not executed, or was rolled back because another step failed. An `intent`
-        /// also has this status, because it is recorded before any execution.
+        /// The step was executed and rolled back, because another step of its transaction failed.
+        RolledBack,
+        /// The step was not executed.
         NotRun,
+        /// The execution of a plan starts. This is not a result.
+        Intent,
+        /// This run has found that an earlier run has made the change without recording it.
+        FoundDone,
+        /// This run has found that an earlier run has not made the change.
+        FoundNotDone,
+        /// This run cannot find out whether an earlier run has made the change.
+        FoundUnknown,
     }
 }
 

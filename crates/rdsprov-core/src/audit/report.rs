@@ -1,11 +1,17 @@
 //! Lists the changes that a ledger contains, for `rdsprov audit report`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufRead};
 
 use serde::Serialize;
 
-use super::{Entry, RecordBody, RunContext, Status, entries};
+use super::{
+    AnnouncedStep, Entry, Finding, Found, RecordBody, RunContext, Status, Verified, entries, verify,
+};
+use crate::error_code::ErrorCode;
+use crate::hint::Hint;
+use crate::name::nearest;
 use crate::plan::Step;
 use crate::text::visible;
 
@@ -21,10 +27,75 @@ pub struct Change {
     pub context: RunContext,
     /// The step with its statements.
     pub step: Step<String>,
+    /// The run that has found the result, because the run that made the change has not recorded it.
+    pub found_by: Option<String>,
+    /// Why the record cannot be trusted, such as "the record was changed after it was written".
+    pub defect: Option<String>,
+}
+
+/// The changes that a ledger contains, and the result of verifying it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The changes that the caller has selected, in the order of the ledger.
+    pub changes: Vec<Change>,
+    /// The result of verifying the whole ledger.
+    pub verified: Verified,
+    /// The role or database that the caller has named and that no record of the ledger contains.
+    pub unknown: Option<UnknownName>,
+}
+
+/// A role or database that no record of a ledger contains.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the ledger contains no {kind} `{name}`")]
+pub struct UnknownName {
+    /// `role` or `database`.
+    pub kind: &'static str,
+    /// The name, as given.
+    pub name: String,
+    /// The most similar name in the ledger.
+    pub nearest: Option<String>,
+}
+
+impl UnknownName {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        if self.kind == "role" { ErrorCode::UnknownRole } else { ErrorCode::UnknownDatabase }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match &self.nearest {
+            Some(nearest) => format!("check the name; `{nearest}` is similar").into(),
+            None => "check the name, and that this is the right ledger".into(),
+        }]
+    }
+}
+
+/// Verifies a ledger and lists the committed changes in its order. With `role` or `database`, it
+/// lists only the changes to that role or in that database.
+///
+/// # Errors
+/// Returns an error if the ledger cannot be read, or contains records of a later version. Defects
+/// are not errors.
+pub fn report(ledger: &[u8], role: Option<&str>, database: Option<&str>) -> io::Result<Report> {
+    let verified = verify(ledger, None)?;
+    let entries = entries(ledger)?;
+    let unknown = unknown(&entries, role, database);
+    let mut changes = committed(entries);
+    changes.retain(|change| is_selected(&change.step, role, database));
+    for change in &mut changes {
+        let is_here = |finding: &&Finding| finding.line == change.line;
+        let defects: Vec<String> =
+            verified.findings.iter().filter(is_here).map(|one| one.error.to_string()).collect();
+        change.defect = (!defects.is_empty()).then(|| defects.join("; "));
+    }
+    Ok(Report { changes, verified, unknown })
 }
 
 /// Returns the committed changes in the order of the ledger. With `role` or `database`, it returns
-/// only the changes to that role or in that database.
+/// only the changes to that role or in that database. It does not verify the ledger.
 ///
 /// # Errors
 /// Returns an error if the ledger cannot be read, or contains records of a later version.
@@ -33,27 +104,86 @@ pub fn changes(
     role: Option<&str>,
     database: Option<&str>,
 ) -> io::Result<Vec<Change>> {
-    let change = |(line, entry): (u64, Entry)| match entry.body {
-        RecordBody::Step { status: Status::Success, step, .. } => Some(Change {
-            line,
-            timestamp_utc: entry.timestamp_utc,
-            context: entry.context,
-            step: *step,
-        }),
-        _ => None,
+    let mut changes = committed(entries(ledger)?);
+    changes.retain(|change| is_selected(&change.step, role, database));
+    Ok(changes)
+}
+
+fn is_selected(step: &Step<String>, role: Option<&str>, database: Option<&str>) -> bool {
+    role.is_none_or(|name| step.role.as_ref().is_some_and(|role| role.as_str() == name))
+        && database.is_none_or(|name| step.database.as_ref().is_some_and(|d| d.as_str() == name))
+}
+
+/// Returns the changes that were committed, also those that a later run has found.
+fn committed(entries: Vec<(u64, Entry)>) -> Vec<Change> {
+    let mut intents: BTreeMap<u64, Entry> = BTreeMap::new();
+    let mut changes = Vec::new();
+    for (line, entry) in entries {
+        match entry.body {
+            RecordBody::Intent { .. } => {
+                intents.insert(entry.sequence, entry);
+            }
+            RecordBody::Step { status: Status::Success, step, .. } => changes.push(Change {
+                line,
+                timestamp_utc: entry.timestamp_utc,
+                context: entry.context,
+                step: *step,
+                found_by: None,
+                defect: None,
+            }),
+            RecordBody::Recovered { of_intent, found: Found::Done, step: announced, .. } => {
+                let Some(intent) = intents.get(&of_intent) else { continue };
+                let RecordBody::Intent { transactions, .. } = &intent.body else { continue };
+                let mut steps = transactions.iter().flat_map(|transaction| &transaction.steps);
+                let Some(step) = steps.find(|step| AnnouncedStep::from(*step) == announced) else {
+                    continue;
+                };
+                changes.push(Change {
+                    line,
+                    timestamp_utc: intent.timestamp_utc.clone(),
+                    context: intent.context.clone(),
+                    step: step.clone(),
+                    found_by: Some(entry.context.run_id),
+                    defect: None,
+                });
+            }
+            _ => {}
+        }
+    }
+    changes
+}
+
+/// Returns the role or database that was named and that no step of any record contains.
+fn unknown(
+    entries: &[(u64, Entry)],
+    role: Option<&str>,
+    database: Option<&str>,
+) -> Option<UnknownName> {
+    let steps = || {
+        entries.iter().flat_map(|(_, entry)| match &entry.body {
+            RecordBody::Intent { transactions, .. } => {
+                transactions.iter().flat_map(|transaction| &transaction.steps).collect()
+            }
+            RecordBody::Step { step, .. } => vec![&**step],
+            _ => Vec::new(),
+        })
     };
-    let is_selected = |change: &Change| {
-        let Step { role: of_role, database: of_database, .. } = &change.step;
-        role.is_none_or(|name| of_role.as_ref().is_some_and(|role| role.as_str() == name))
-            && database.is_none_or(|name| of_database.as_ref().is_some_and(|d| d.as_str() == name))
+    let roles = steps().filter_map(|step| step.role.as_ref().map(|role| role.as_str()));
+    let databases = steps().filter_map(|step| step.database.as_ref().map(|name| name.as_str()));
+    let missing = |kind, name: Option<&str>, known: Vec<&str>| {
+        let name = name.filter(|name| !known.contains(name))?;
+        let nearest = nearest(name, known).map(str::to_owned);
+        Some(UnknownName { kind, name: name.to_owned(), nearest })
     };
-    Ok(entries(ledger)?.into_iter().filter_map(change).filter(is_selected).collect())
+    missing("role", role, roles.collect())
+        .or_else(|| missing("database", database, databases.collect()))
 }
 
 impl fmt::Display for Change {
-    /// Writes two lines: the change, and the run that has made it.
+    /// Writes the change, and the run that has made it, each in one line. If the record cannot be
+    /// trusted, a warning precedes them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, timestamp_utc, context, step } = self;
+        let Self { line, timestamp_utc, context, step, found_by, defect } = self;
         let database = step.database.as_ref().map(|name| format!("database {name}: "));
         let change = format!(
             "{timestamp_utc} {}: {}{} {}",
@@ -69,8 +199,17 @@ impl fmt::Display for Change {
             (", request", attribution.request_id.as_deref()),
             (", build", Some(context.build_id.as_str()).filter(|build| !build.is_empty())),
             (", run", Some(context.run_id.as_str())),
+            (", approval", context.approval.as_deref()),
         ] {
             by.extend(value.map(|value| format!("{word} {value}")));
+        }
+        if !context.allowed_hazards.is_empty() {
+            let hazards: Vec<&str> = context.allowed_hazards.iter().map(|one| one.name()).collect();
+            by += &format!(", allowed hazards {}", hazards.join(" "));
+        }
+        by.extend(found_by.as_ref().map(|run| format!(", result found by run {run}")));
+        if let Some(defect) = defect {
+            writeln!(f, "WARNING: line {line}: {}", visible(defect))?;
         }
         writeln!(f, "{}\n    {}, line {line}", visible(&change), visible(&by))
     }

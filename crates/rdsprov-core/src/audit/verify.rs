@@ -12,7 +12,8 @@ use std::io::{self, BufRead};
 
 use serde::Serialize;
 
-use super::ledger::{Entry, LedgerHead, Line, Link, split_hash};
+use super::intents::Intents;
+use super::ledger::{Entry, LedgerHead, Line, Link, for_each_line, split_hash};
 use crate::digest::sha256;
 
 /// A defect of a ledger.
@@ -52,6 +53,15 @@ pub enum IntegrityError {
     Unfinished {
         /// The run id of the last record.
         run_id: String,
+    },
+    /// Steps of the intent have no result, although its run has ended: it could not record them.
+    Unrecorded {
+        /// The run id of the intent.
+        run_id: String,
+        /// The number of steps without a result.
+        missing: usize,
+        /// The number of all steps of the intent.
+        announced: usize,
     },
     /// No record has the expected hash.
     NotFound {
@@ -140,18 +150,6 @@ pub fn entries(ledger: impl BufRead) -> io::Result<Vec<(u64, Entry)>> {
     unknown.map_or(Ok(entries), |reason| Err(io::Error::new(io::ErrorKind::InvalidData, reason)))
 }
 
-fn for_each_line(mut ledger: impl BufRead, mut visit: impl FnMut(u64, &[u8])) -> io::Result<()> {
-    let mut line = Vec::new();
-    for number in 1.. {
-        line.clear();
-        if ledger.read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        visit(number, line.strip_suffix(b"\n").unwrap_or(&line));
-    }
-    Ok(())
-}
-
 /// The state of the verification after some lines.
 #[derive(Default)]
 struct Chain {
@@ -171,6 +169,7 @@ struct Chain {
     /// The position of the record with the expected hash, counted in records.
     expected_at: Option<u64>,
     runs: BTreeSet<String>,
+    intents: Intents,
     /// The last line of each run that has no outcome yet.
     open: BTreeMap<String, u64>,
     /// The run of the last record, and whether that record is its outcome.
@@ -190,6 +189,7 @@ impl Chain {
                 if expected == Some(&*link.hash) && hash_matches {
                     self.expected_at = Some(self.records + 1);
                 }
+                self.intents.record(number, &link, line);
                 self.record(number, link, hash_matches);
             }
             Line::NoHash => {
@@ -301,17 +301,41 @@ impl Chain {
         if let Some(hash) = expected.filter(|_| self.expected_at.is_none()) {
             self.report(last_line, IntegrityError::NotFound { hash: hash.to_owned() });
         }
+        let (unrecorded, recoveries) = std::mem::take(&mut self.intents).end();
+        let (ended, open): (Vec<_>, Vec<_>) = unrecorded.into_iter().partition(|one| one.ended);
+        for intent in ended {
+            let (missing, announced) = (intent.steps.len(), intent.announced);
+            let error = IntegrityError::Unrecorded { run_id: intent.run_id, missing, announced };
+            self.report(intent.line, error);
+        }
         self.findings.sort_by_key(|finding| finding.line);
         let mut notes: Vec<String> = self
             .open
             .iter()
             .map(|(run, line)| {
+                let intent = open.iter().rev().find(|intent| intent.run_id == *run);
+                let missing = intent.map_or_else(String::new, |intent| {
+                    format!(
+                        "; {} of the {} steps of its intent in line {} have no result",
+                        intent.steps.len(),
+                        intent.announced,
+                        intent.line
+                    )
+                });
                 format!(
                     "run {run} has no outcome, its last record is in line {line}: the run was \
-                     killed or is still running"
+                     killed or is still running{missing}"
                 )
             })
             .collect();
+        notes.extend(recoveries.into_iter().map(|recovery| {
+            let (by, line) = recovery.by;
+            format!(
+                "run {} has not recorded all results of its intent in line {}: run {by} has \
+                 recorded what it found, up to line {line}",
+                recovery.of_run, recovery.line
+            )
+        }));
         if self.truncated > 0 {
             notes.push(format!(
                 "{} incomplete record(s), left by a crash or a full disk and reported by the next run",
@@ -353,6 +377,10 @@ impl fmt::Display for IntegrityError {
             Self::Unfinished { run_id } => write!(
                 f,
                 "the ledger ends within run {run_id}: the run was killed or is still running, or records were removed from the end"
+            ),
+            Self::Unrecorded { run_id, missing, announced } => write!(
+                f,
+                "{missing} of the {announced} steps of this intent have no result: run {run_id} could not record them; the next run of the same command on this server records what it finds"
             ),
             Self::NotFound { hash } => write!(
                 f,

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 
 use super::connection::AdminConnection;
 use super::error::RunError;
-use crate::access_report::{AccessReport, DatabaseAccess};
+use crate::Timestamp;
+use crate::access_report::{AccessReport, DatabaseAccess, ReportOrigin};
+use crate::audit::Attribution;
 use crate::desired::Desired;
-use crate::name::{DatabaseName, RoleName};
+use crate::name::{DatabaseName, RoleName, nearest};
 use crate::server::connect::Endpoint;
 use crate::server::databases::in_each;
 use crate::server::observe::observe_shared;
@@ -24,20 +26,29 @@ pub struct AccessQuery {
     pub database: Option<DatabaseName>,
     /// The only role of the report; `None` means all roles with privileges.
     pub role: Option<RoleName>,
+    /// The user that requests the report; by default the operating-system user.
+    pub actor: Option<String>,
 }
 
 impl AdminConnection {
     /// Returns the access report. Writes nothing and takes no lock.
     ///
     /// # Errors
-    /// Returns a [`RunError`] if a query fails. If the connection to one database fails, the report
+    /// Returns [`RunError::NoSuchRole`] if the role of the query does not exist, and other variants
+    /// if a query fails. If the connection to one database fails, the report
     /// contains this error instead, see [`AccessReport::is_complete`].
     pub async fn access_report(
         &self,
         desired: &Desired,
         query: &AccessQuery,
     ) -> Result<AccessReport, RunError> {
+        let timestamp_utc = format!("{:.0}", Timestamp::now());
         let observed = observe_shared(&self.admin_session, &[]).await?;
+        if let Some(role) = query.role.as_ref().filter(|role| !observed.roles.contains_key(*role)) {
+            let known = observed.roles.keys().map(RoleName::as_str);
+            let nearest = nearest(role.as_str(), known).map(str::to_owned);
+            return Err(RunError::NoSuchRole { role: role.clone(), nearest });
+        }
         let databases = AccessReport::managed_databases(desired, &observed)
             .into_iter()
             .filter(|name| query.database.as_ref().is_none_or(|wanted| wanted == name));
@@ -52,7 +63,20 @@ impl AdminConnection {
             };
             access.insert(name, result);
         }
-        Ok(AccessReport::new(desired, &observed, self.server(), access))
+        let Attribution { actor, os_user, host, .. } =
+            Attribution::detect(query.actor.clone(), None, None);
+        let version = observed.server_version;
+        let origin = ReportOrigin {
+            timestamp_utc,
+            server: self.server(),
+            server_version: format!("{}.{}", version / 10_000, version % 10_000),
+            administrator: observed.administrator.name.clone(),
+            rdsprov_version: env!("CARGO_PKG_VERSION").to_owned(),
+            actor,
+            os_user,
+            host,
+        };
+        Ok(AccessReport::new(desired, &observed, origin, access))
     }
 }
 

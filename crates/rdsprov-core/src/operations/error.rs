@@ -1,14 +1,18 @@
 //! Why a run cannot make a plan.
 
+use std::time::Duration;
+
+use crate::config::LockTimeout;
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
+use crate::name::RoleName;
 use crate::plan::rotation::RotationError;
 use crate::plan::{Plan, Refusal};
 use crate::secret_id::SecretId;
 use crate::secrets::scram::NoRandomness;
 use crate::secrets::{SecretError, SourceError};
-use crate::server::{ConnectError, ObserveError};
+use crate::server::{ConnectError, LockHolder, ObserveError};
 
 /// A plan contains refusals, and was not executed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +81,35 @@ pub enum RunError {
     /// The passwords cannot be rotated.
     #[error(transparent)]
     Rotation(#[from] RotationError),
+    /// The access report is to cover a role that the server does not have, or that reports omit.
+    #[error(
+        "role {role} {}",
+        if .role.as_str().starts_with("pg_") {
+            "is not covered by the access report, which omits the predefined roles of PostgreSQL"
+        } else {
+            "does not exist on the server"
+        }
+    )]
+    NoSuchRole {
+        /// The name of the role, as given.
+        role: RoleName,
+        /// The most similar name of a role.
+        nearest: Option<String>,
+    },
+    /// Another run has held the lock for too long.
+    #[error(
+        "another run holds the lock on {server}{}, and has not released it within {}",
+        .holder.as_ref().map(|holder| format!(": {holder}")).unwrap_or_default(),
+        LockTimeout(*.timeout)
+    )]
+    LockTimeout {
+        /// The server, as `host:port`.
+        server: String,
+        /// How long this run has waited.
+        timeout: Duration,
+        /// The session of the other run, if the server shows it.
+        holder: Option<LockHolder>,
+    },
     /// The server did not grant the lock.
     #[error("the lock against concurrent runs cannot be taken: {0}")]
     Lock(String),
@@ -95,6 +128,8 @@ impl RunError {
             Self::Connect(error) => error.code(),
             Self::Observe(error) => error.code(),
             Self::Rotation(error) => error.code(),
+            Self::NoSuchRole { .. } => ErrorCode::UnknownRole,
+            Self::LockTimeout { .. } => ErrorCode::LockTimeout,
             Self::Lock(_) => ErrorCode::LockUnavailable,
         }
     }
@@ -121,6 +156,25 @@ impl RunError {
             Self::Connect(error) => error.hints(),
             Self::Observe(error) => error.hints(),
             Self::Rotation(error) => error.hints(),
+            Self::NoSuchRole { nearest: Some(nearest), .. } => {
+                vec![format!("check the name; `{nearest}` is similar").into()]
+            }
+            Self::NoSuchRole { nearest: None, .. } => vec!["check the name and the server".into()],
+            Self::LockTimeout { holder, .. } => {
+                let mut hints = vec![hint![
+                    "run again when the other run has ended, or raise ",
+                    Opt::LockTimeout
+                ]];
+                hints.extend(holder.as_ref().map(|holder| {
+                    let pid = holder.pid;
+                    format!(
+                        "if the process of the other run no longer exists, end its session: \
+                         SELECT pg_terminate_backend({pid})"
+                    )
+                    .into()
+                }));
+                hints
+            }
             Self::Lock(_) => {
                 vec!["check that the administrator may connect to the database `postgres`".into()]
             }

@@ -16,11 +16,8 @@ use crate::probe::Probe;
 use crate::secrets::SecretSource;
 use crate::server::Tls;
 use crate::server::connect::{ConnectError, Endpoint, Session, describe_error};
-use crate::server::lock::Lock;
+use crate::server::lock::{self, Lock, LockError, LockOptions};
 use crate::server::observe::probe;
-
-/// The key of the advisory lock that serializes runs: the bytes of `rdsprov` and a zero byte.
-const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
 
 /// A connected run, with its desired state and its secrets.
 ///
@@ -94,38 +91,29 @@ impl Provisioner {
         Ok(Self { desired, verify, applied: false, secrets, admin, admin_session })
     }
 
-    /// Takes the lock, and waits while another run on the same server holds it. Only a locked run
-    /// makes plans that can be applied.
+    /// Takes the lock, and waits up to 10 minutes while another run on the same server holds it.
+    /// Only a locked run makes plans that can be applied.
     ///
     /// # Errors
-    /// Returns [`RunError::Connect`] or [`RunError::Lock`] if a connection or a statement fails.
+    /// Returns the errors of [`Self::lock_with`].
     pub async fn lock(&mut self) -> Result<Locked<'_>, RunError> {
-        let lock = self.take_lock().await?;
-        Ok(Locked { run: self, lock })
+        self.lock_with(&LockOptions::default()).await
     }
 
-    async fn take_lock(&self) -> Result<Lock, RunError> {
+    /// Takes the lock, and waits while another run on the same server holds it.
+    ///
+    /// # Errors
+    /// Returns [`RunError::LockTimeout`] if the other run does not end in time, and
+    /// [`RunError::Connect`] or [`RunError::Lock`] if a connection or a statement fails.
+    pub async fn lock_with(&mut self, options: &LockOptions<'_>) -> Result<Locked<'_>, RunError> {
         let session = self.connect_to_lock_database().await?;
-        let failed = |error: tokio_postgres::Error| RunError::Lock(describe_error(&error));
-        let free: bool = session
-            .client
-            .query_one("SELECT pg_catalog.pg_try_advisory_lock($1)", &[&LOCK_KEY])
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(failed)?;
-        if !free {
-            tracing::warn!(
-                "another run holds the lock on {}; waiting until it ends",
-                self.server()
-            );
-            session
-                .client
-                .execute("SELECT pg_catalog.pg_advisory_lock($1)", &[&LOCK_KEY])
-                .await
-                .map_err(failed)?;
-        }
-        session.limit_lock_waits().await.map_err(failed)?;
-        Ok(Lock(session))
+        let lock = lock::lock(session, options).await.map_err(|error| match error {
+            LockError::Timeout(holder) => {
+                RunError::LockTimeout { server: self.server(), timeout: options.timeout, holder }
+            }
+            LockError::Server(error) => RunError::Lock(describe_error(&error)),
+        })?;
+        Ok(Locked { run: self, lock })
     }
 
     /// Connects to the database in which each run takes its lock.

@@ -8,8 +8,8 @@ use super::authority::AdministratorAttribute;
 use super::databases::DatabaseStatus;
 use super::orphans;
 use super::planner::Planner;
-use super::{RefusalKind, sql, widening};
 use super::{Plan, PlannedApplication, Scope, SecretFindings, Step, Transaction};
+use super::{RefusalKind, sql, widening};
 use crate::desired::{self, Desired};
 use crate::name::{DatabaseName, RoleName};
 use crate::observed::{self, Contents, Observed};
@@ -79,6 +79,7 @@ fn applications(desired: &Desired) -> Vec<PlannedApplication> {
             application: access.application.clone(),
             database: database.clone(),
             role: role.clone(),
+            access_level: access.level,
         })
     });
     by_database.collect()

@@ -53,7 +53,7 @@ pub use refusal::{
     Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedFix,
     WordedRefusal,
 };
-pub use saved::{Differences, Origin, SavedPlan, SavedPlanError, Stale};
+pub use saved::{Differences, Origin, Remainder, SavedPlan, SavedPlanError, Stale};
 pub use sql::{
     BEGIN_SESSION, Line, SESSION_SETTINGS, SessionSetting, SlotError, Slots, Statement,
     probe as probe_statements, session_settings,

@@ -9,6 +9,7 @@ use super::{Hazard, Note, Refusal, Step, Transaction, note, refusal};
 use crate::digest::sha256_json;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::named_enum::named_enum;
+use crate::privilege::AccessLevel;
 use crate::probe::Probe;
 use crate::secret_id::SecretId;
 
@@ -40,6 +41,8 @@ pub struct PlannedApplication {
     pub database: DatabaseName,
     /// The role of its entry.
     pub role: RoleName,
+    /// The access level of its entry.
+    pub access_level: AccessLevel,
 }
 
 named_enum! {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{FORMAT_VERSION, Plan, digest};
 use super::render::line;
-use super::{Scope, Statement, Step, Transaction};
+use super::{Action, Scope, Statement, Step, Transaction};
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
@@ -173,6 +173,40 @@ pub struct Differences {
     pub other_version: Option<String>,
 }
 
+/// How much of a saved plan is left to apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remainder {
+    /// The current plan is the saved plan.
+    Whole,
+    /// The saved plan was applied in part, and the current plan contains the rest of it.
+    Part {
+        /// The number of steps that are left.
+        left: usize,
+        /// The number of all steps of the saved plan.
+        of: usize,
+    },
+    /// The saved plan was applied: the current plan is empty.
+    Nothing,
+}
+
+impl Transaction<String> {
+    /// Returns whether each step is in another transaction at the same place, in the same order.
+    fn is_part_of(&self, whole: &Self) -> bool {
+        let mut steps = whole.steps.iter();
+        self.scope == whole.scope
+            && (self.before.is_none() || self.before == whole.before)
+            && self.memberships.iter().all(|one| whole.memberships.iter().any(|two| one == two))
+            && self
+                .memberships_to_restore
+                .iter()
+                .all(|one| whole.memberships_to_restore.iter().any(|two| one == two))
+            && self.steps.iter().all(|step| {
+                step.action != Action::ReassignOwned && steps.any(|other| other == step)
+            })
+    }
+}
+
 impl SavedPlan {
     /// Converts a plan for its file.
     ///
@@ -271,6 +305,40 @@ impl SavedPlan {
             differences: self.differences(plan, origin),
         })
         .into())
+    }
+
+    /// Returns how much of the saved plan is left to apply. `plan` is the current plan, made from
+    /// `origin`.
+    ///
+    /// The current plan is a part of the saved one if the definitions and the server are the same,
+    /// and each of its steps is in the saved plan with the same statements and hazards, in the same
+    /// order. A step `reassign_owned` is never a part: its statement also concerns objects that did
+    /// not exist when the plan was reviewed.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::check_current`] if the current plan is something else.
+    pub fn remainder(&self, plan: &Plan, origin: &Origin) -> Result<Remainder, SavedPlanError> {
+        let stale = match self.check_current(plan, origin) {
+            Ok(()) => return Ok(Remainder::Whole),
+            Err(error @ SavedPlanError::Stale(_)) => error,
+            Err(error) => return Err(error),
+        };
+        let is_comparable = self.origin.definitions == origin.definitions
+            && plan.refusals.is_empty()
+            && plan.deferred.is_empty();
+        if !is_comparable || self.transactions.is_empty() {
+            return Err(stale);
+        }
+        if plan.is_empty() {
+            return Ok(Remainder::Nothing);
+        }
+        let mut saved = self.transactions.iter();
+        let mut left = plan.transactions.iter().map(Transaction::redacted);
+        if !left.all(|left| saved.any(|saved| left.is_part_of(saved))) {
+            return Err(stale);
+        }
+        let of = self.transactions.iter().map(|one| one.steps.len()).sum();
+        Ok(Remainder::Part { left: plan.steps().count(), of })
     }
 
     fn differences(&self, plan: &Plan, origin: &Origin) -> Differences {

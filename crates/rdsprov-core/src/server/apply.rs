@@ -2,6 +2,7 @@
 //!
 //! This module does not know how a plan is made or recorded.
 
+use std::cmp::Ordering;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,12 @@ use tokio_postgres::error::SqlState;
 use super::connect::{Endpoint, Session, describe_error};
 use super::lock::Lock;
 use super::stop::{Stop, stopped};
+use super::wait::{LockHolder, LockWait, StatementWait, Watch, place, step_words};
 use crate::hint::Hint;
 use crate::name::DatabaseName;
 use crate::plan::{Action, Line, Plan, Scope, Slots, Statement, Step, Transaction};
 use crate::step_result::{StepResult, StepStatus};
+use crate::text::visible;
 
 /// The result of executing a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,8 +28,22 @@ pub struct ExecutionOutcome {
     pub committed: bool,
     /// The message of the first failure; `None` if all steps succeeded.
     pub error: Option<String>,
+    /// The step in which it occurred, if the plan was executed by transactions.
+    pub failed_step: Option<FailedStep>,
     /// What to do about this failure, if it is more than to fix the cause and run again.
     pub hint: Option<Hint>,
+}
+
+/// The step in which the execution of a plan failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FailedStep {
+    /// Where its transaction runs: `database shop`, or `roles and databases`.
+    pub place: String,
+    /// The step in words, with its application.
+    pub step: String,
+    /// The sessions that held the lock for which its statement has waited.
+    pub holders: Vec<LockHolder>,
 }
 
 /// A failure that a test injects instead of a statement, to verify how interrupted runs end.
@@ -43,8 +60,24 @@ pub enum Fault {
 /// can inject a [`Fault`].
 pub type Interrupt<'a> = dyn Fn(&str) -> ControlFlow<Fault> + Sync + 'a;
 
-/// A callback after each transaction, which receives its steps and their results.
-pub type Report<'a> = dyn Fn(&[Step], &[StepResult]) + Sync + 'a;
+/// What an execution calls, so that the caller can record and show its progress.
+pub trait Listener: Sync {
+    /// Called before each transaction with its steps. `Break` ends the run before the transaction.
+    fn before(&self, _transaction: &Transaction) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    /// Called with the results of each transaction, also of those that were not executed. `Break`
+    /// ends the run before the next transaction.
+    fn after(&self, _steps: &[Step], _results: &[StepResult]) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    /// Called once for a statement that is executed for longer than 5 seconds.
+    fn waiting(&self, _wait: &StatementWait) {}
+}
+
+impl Listener for () {}
 
 /// Options for the execution of a plan.
 #[derive(Default)]
@@ -54,8 +87,8 @@ pub struct ExecuteOptions<'a> {
     pub keep_going: bool,
     /// Called before each statement. Only tests set it.
     pub(crate) interrupt: Option<&'a Interrupt<'a>>,
-    /// Called after each transaction.
-    pub report: Option<&'a Report<'a>>,
+    /// Called before and after each transaction.
+    pub listener: Option<&'a dyn Listener>,
     /// Ends the run: the current statement is cancelled, and its transaction is rolled back.
     pub stop: Option<Stop>,
 }
@@ -72,9 +105,12 @@ impl<'a> ExecuteOptions<'a> {
 
 /// Why a transaction failed.
 struct TransactionFailure {
-    /// The index of the failed step; `None` if the failure was outside of a step.
-    step: Option<usize>,
+    /// The index of the failed step. If the failure was outside of a step, it is the next step, or
+    /// the last one.
+    step: usize,
     message: String,
+    /// What the failed statement has waited for.
+    wait: Option<LockWait>,
     /// Whether the run ends in spite of `keep_going`.
     ends_run: bool,
     /// Whether the transaction can be repeated, because another session changed
@@ -93,71 +129,139 @@ pub async fn apply(
     slots: &(dyn Slots + Sync),
     options: &ExecuteOptions<'_>,
 ) -> ExecutionOutcome {
-    let mut outcome = ExecutionOutcome::default();
+    let listener = options.listener.unwrap_or(&());
+    // A secret is created before the first statement, and is kept if a statement fails.
+    let is_created = |step: &Step| step.action == Action::CreateSecret;
+    let mut outcome =
+        ExecutionOutcome { committed: plan.steps().any(is_created), ..ExecutionOutcome::default() };
     let mut ended = false;
     let mut unfinished: Vec<DatabaseName> = Vec::new();
     for transaction in &plan.transactions {
-        let count = transaction.steps.len();
         let database_is_unfinished =
             matches!(&transaction.scope, Scope::Database(name) if unfinished.contains(name));
-        let mut finish = |results: Vec<StepResult>| {
-            if let Some(report) = options.report {
-                report(&transaction.steps, &results);
-            }
-            outcome.steps.extend(results);
+        ended = ended || !database_is_unfinished && listener.before(transaction).is_break();
+        let failure = if ended || database_is_unfinished {
+            None
+        } else {
+            Some(repeated(transaction, plan.server_major, admin, lock, slots, options).await)
         };
-        if ended || database_is_unfinished {
-            let not_run = StepResult {
-                status: StepStatus::NotRun,
-                duration: Duration::ZERO,
-                at: Timestamp::now(),
-            };
-            finish(vec![not_run; count]);
-            continue;
-        }
-        // A secret is created before the first statement, and is kept if a statement fails.
-        let is_created = |step: &Step| step.action == Action::CreateSecret;
-        outcome.committed |= transaction.steps.iter().any(is_created);
-        let mut durations = vec![Duration::ZERO; count];
-        let mut progress = TransactionProgress { durations: &mut durations, created: false };
-        let mut executions = 0;
-        let result = loop {
-            let result =
-                run(transaction, plan.server_major, admin, lock, slots, options, &mut progress)
-                    .await;
-            executions += 1;
-            if !matches!(&result, Err(failure) if failure.is_conflict)
-                || executions == MAX_EXECUTIONS
-            {
-                break result;
-            }
-            tokio::time::sleep(Duration::from_millis(100 * u64::from(executions))).await;
-        };
-        outcome.committed |= progress.created;
-        let failure = result.err();
         let at = Timestamp::now();
-        let steps = transaction.steps.iter().zip(durations).enumerate();
-        let results = steps.map(|(number, (step, duration))| {
-            let status = match failure.as_ref().filter(|_| !is_created(step)) {
-                None => StepStatus::Success,
-                Some(failure) if failure.step.is_none_or(|step| step == number) => {
-                    StepStatus::Error(failure.message.clone())
-                }
-                Some(_) => StepStatus::NotRun,
-            };
-            StepResult { status, duration, at }
-        });
-        finish(results.collect());
-        outcome.committed |= failure.is_none();
+        let results: Vec<StepResult> = match &failure {
+            None => transaction
+                .steps
+                .iter()
+                .map(|step| {
+                    let created = is_created(step);
+                    let status = if created { StepStatus::Success } else { StepStatus::NotRun };
+                    StepResult { status, duration: Duration::ZERO, at }
+                })
+                .collect(),
+            Some(executed) => {
+                let steps = transaction.steps.iter().zip(&executed.durations).enumerate();
+                steps
+                    .map(|(number, (step, duration))| {
+                        let status = if is_created(step) {
+                            StepStatus::Success
+                        } else {
+                            executed.status(number)
+                        };
+                        StepResult { status, duration: *duration, at }
+                    })
+                    .collect()
+            }
+        };
+        ended |= listener.after(&transaction.steps, &results).is_break();
+        outcome.steps.extend(results);
+        let Some(Executed { created, failure, .. }) = failure else { continue };
+        outcome.committed |= created.is_some() || failure.is_none();
         if let Some(failure) = failure {
             if let Scope::NewDatabase(name) = &transaction.scope {
                 unfinished.push(name.clone());
             }
-            ended = failure.ends_run || !options.keep_going || transaction.scope == Scope::Cluster;
-            outcome.error.get_or_insert(failure.message);
+            ended |= failure.ends_run || !options.keep_going || transaction.scope == Scope::Cluster;
+            if outcome.error.is_none() {
+                outcome.failed_step = transaction.steps.get(failure.step).map(|step| FailedStep {
+                    place: place(&transaction.scope),
+                    step: step_words(step),
+                    holders: failure.wait.map(|wait| wait.holders).unwrap_or_default(),
+                });
+                outcome.error = Some(failure.message);
+            }
         }
     }
     outcome
+}
+
+/// The result of a transaction after all its executions.
+struct Executed {
+    durations: Vec<Duration>,
+    /// The database that the statement before the transaction has created.
+    created: Option<DatabaseName>,
+    failure: Option<TransactionFailure>,
+}
+
+impl Executed {
+    fn status(&self, step: usize) -> StepStatus {
+        let Some(failure) = &self.failure else { return StepStatus::Success };
+        match step.cmp(&failure.step) {
+            Ordering::Less => {
+                let remains = self.created.as_ref().filter(|_| step == 0).map(remains);
+                StepStatus::RolledBack { remains }
+            }
+            Ordering::Equal => StepStatus::Error(failure.message.clone()),
+            Ordering::Greater => StepStatus::NotRun,
+        }
+    }
+}
+
+/// Returns what `CREATE DATABASE` leaves if the transaction after it fails.
+fn remains(database: &DatabaseName) -> String {
+    format!(
+        "the new database {} remains, which only the administrator can enter; the next run \
+         continues with it",
+        visible(database.as_str())
+    )
+}
+
+/// Executes a transaction, and repeats it after a conflict with another session.
+async fn repeated(
+    transaction: &Transaction,
+    server_major: u32,
+    admin: &Endpoint,
+    lock: &Lock,
+    slots: &(dyn Slots + Sync),
+    options: &ExecuteOptions<'_>,
+) -> Executed {
+    let report = |wait: &StatementWait| options.listener.unwrap_or(&()).waiting(wait);
+    let watch = Watch::new(admin, transaction, &report);
+    let mut durations = vec![Duration::ZERO; transaction.steps.len()];
+    let mut progress = TransactionProgress { durations: &mut durations, created: false };
+    let executions = async {
+        for execution in 1.. {
+            let result =
+                run(transaction, server_major, admin, lock, slots, options, &watch, &mut progress)
+                    .await;
+            match result {
+                Err(failure) if failure.is_conflict && execution < MAX_EXECUTIONS => {}
+                result => return result.err(),
+            }
+            tokio::time::sleep(Duration::from_millis(100 * u64::from(execution))).await;
+        }
+        None
+    };
+    let mut failure = tokio::select! {
+        biased;
+        failure = executions => failure,
+        never = watch.run() => match never {},
+    };
+    let created = match &transaction.scope {
+        Scope::NewDatabase(name) if progress.created => Some(name.clone()),
+        _ => None,
+    };
+    if let (Some(failure), Some(name)) = (&mut failure, &created) {
+        failure.message = format!("{}; {}", failure.message, remains(name));
+    }
+    Executed { durations, created, failure }
 }
 
 /// Returns the outcome of a plan whose execution could not start, because an action that precedes
@@ -181,9 +285,8 @@ pub(crate) fn outcome_not_started(
             at: Timestamp::now(),
         });
         let results: Vec<StepResult> = results.collect();
-        if let Some(report) = options.report {
-            report(&transaction.steps, &results);
-        }
+        // The run ends anyway.
+        let _ = options.listener.unwrap_or(&()).after(&transaction.steps, &results);
         outcome.steps.extend(results);
     }
     outcome
@@ -197,6 +300,7 @@ struct TransactionProgress<'a> {
 }
 
 /// Executes one transaction on the connection that its scope requires.
+#[allow(clippy::too_many_arguments, reason = "each is another part of the run")]
 async fn run(
     transaction: &Transaction,
     server_major: u32,
@@ -204,14 +308,16 @@ async fn run(
     lock: &Lock,
     slots: &(dyn Slots + Sync),
     options: &ExecuteOptions<'_>,
+    watch: &Watch<'_>,
     progress: &mut TransactionProgress<'_>,
 ) -> Result<(), TransactionFailure> {
     let own;
     let session = match &transaction.scope {
         Scope::Database(name) => {
             let failed = |message: String| TransactionFailure {
-                step: None,
+                step: 0,
                 message,
+                wait: None,
                 ends_run: false,
                 is_conflict: false,
             };
@@ -221,12 +327,30 @@ async fn run(
         }
         Scope::Cluster | Scope::NewDatabase(_) => &lock.0,
     };
+    let failed = |error: tokio_postgres::Error| TransactionFailure {
+        step: 0,
+        message: describe_error(&error),
+        wait: None,
+        ends_run: false,
+        is_conflict: false,
+    };
+    let pid: i32 = session
+        .client
+        .query_one("SELECT pg_catalog.pg_backend_pid()", &[])
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed)?;
     let _ = session.take_notices();
     let mut open = false;
     let created = progress.created;
-    let is_done = |line: &Line<'_>| created && matches!(line, Line::Before(_));
-    for line in transaction.script().into_iter().filter(|line| !is_done(line)) {
+    let script = transaction.script();
+    let last = transaction.steps.len().saturating_sub(1);
+    for (number, line) in script.iter().enumerate() {
+        if created && matches!(line, Line::Before(_)) {
+            continue;
+        }
         let step = line.step();
+        let failed_step = script[number..].iter().find_map(|line| line.step()).unwrap_or(last);
         let statement = line.statement(server_major);
         let text = statement.redacted();
         let request = match options.interrupt.map(|interrupt| interrupt(&text)) {
@@ -236,14 +360,16 @@ async fn run(
             // closed, as after SIGKILL.
             Some(ControlFlow::Break(Fault::Killed)) => {
                 return Err(TransactionFailure {
-                    step,
+                    step: failed_step,
                     message: format!("interrupted before: {text}"),
+                    wait: None,
                     ends_run: true,
                     is_conflict: false,
                 });
             }
         };
         let started = Instant::now();
+        watch.sent(number, step, pid);
         let result = tokio::select! {
             biased;
             result = execute(session, &request, slots, matches!(line, Line::Before(_))) => result,
@@ -252,34 +378,48 @@ async fn run(
                 // The server executes `ROLLBACK` after the cancelled statement has ended.
                 let _ = session.client.batch_execute("ROLLBACK").await;
                 return Err(TransactionFailure {
-                    step,
+                    step: failed_step,
                     message: format!("stopped at: {text}"),
+                    wait: None,
                     ends_run: true,
                     is_conflict: false,
                 });
             }
         };
+        watch.ended();
         if let Some(duration) = step.and_then(|step| progress.durations.get_mut(step)) {
             *duration += started.elapsed();
         }
         match result {
             Ok(()) => {
                 progress.created |= matches!(line, Line::Before(_));
-                open |= line == Line::Begin;
+                open |= *line == Line::Begin;
             }
-            Err((message, is_conflict)) => {
+            Err(Failure { mut message, kind }) => {
                 if open {
                     // An error is ignored: the server has aborted the transaction already.
                     let _ = session.client.batch_execute("ROLLBACK").await;
                 }
+                let (waited, wait) = watch.waited(number);
+                let wait = wait.filter(|_| kind != FailureKind::Other);
+                if let Some(wait) = &wait {
+                    message += &format!(", after {} s of waiting for {wait}", waited.as_secs());
+                }
+                if *line == Line::Commit && session.client.is_closed() {
+                    message += ", during COMMIT: the changes may have been committed";
+                }
                 // The message of the check says which membership is the reason.
-                let is_complete = line == Line::VerifyMemberships && message.ends_with(MEMBERSHIP);
-                let message = if is_complete {
-                    message
-                } else {
-                    format!("{message}; the statement was: {text}")
-                };
-                return Err(TransactionFailure { step, message, ends_run: false, is_conflict });
+                let is_complete = *line == Line::VerifyMemberships && message.ends_with(MEMBERSHIP);
+                if !is_complete {
+                    message += &format!("; the statement was: {text}");
+                }
+                return Err(TransactionFailure {
+                    step: failed_step,
+                    message,
+                    wait,
+                    ends_run: false,
+                    is_conflict: kind != FailureKind::Other,
+                });
             }
         }
     }
@@ -320,16 +460,36 @@ enum Request<'a> {
     Fault(&'static str),
 }
 
-/// Executes one statement. An error contains the message, and whether another session caused it.
+/// Why a statement failed.
+struct Failure {
+    message: String,
+    kind: FailureKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FailureKind {
+    /// Another session caused it, so that a repetition can succeed.
+    Conflict,
+    Other,
+}
+
+impl Failure {
+    fn other(message: String) -> Self {
+        Self { message, kind: FailureKind::Other }
+    }
+}
+
+/// Executes one statement.
 async fn execute(
     session: &Session,
     request: &Request<'_>,
     slots: &(dyn Slots + Sync),
     retry_busy: bool,
-) -> Result<(), (String, bool)> {
+) -> Result<(), Failure> {
     let (text, contains_verifier) = match request {
         Request::Statement(statement) => {
-            let text = statement.executable(slots).map_err(|error| (error.to_string(), false))?;
+            let text =
+                statement.executable(slots).map_err(|error| Failure::other(error.to_string()))?;
             (text, statement.secret().is_some())
         }
         Request::Fault(text) => ((*text).to_owned(), false),
@@ -354,7 +514,9 @@ async fn execute(
             let users: String = row.try_get(0).unwrap_or_default();
             message = format!("{message}; connected to it: {users}");
         }
-        return Err((message, is_concurrent_change(&error)));
+        let conflict = is_concurrent_change(&error);
+        let kind = if conflict { FailureKind::Conflict } else { FailureKind::Other };
+        return Err(Failure { message, kind });
     }
     // `GRANT` (01007) and `REVOKE` (01006) without any effect succeed with a warning only.
     let warning = session.take_notices().into_iter().find(|notice| {
@@ -362,7 +524,9 @@ async fn execute(
             || *notice.code() == SqlState::WARNING_PRIVILEGE_NOT_REVOKED
     });
     match warning {
-        Some(warning) => Err((format!("{} ({})", warning.message(), warning.code().code()), false)),
+        Some(warning) => {
+            Err(Failure::other(format!("{} ({})", warning.message(), warning.code().code())))
+        }
         None => Ok(()),
     }
 }

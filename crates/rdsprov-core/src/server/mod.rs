@@ -15,14 +15,17 @@ pub(crate) mod slots;
 pub(crate) mod snapshot;
 pub(crate) mod stop;
 mod tls;
+pub(crate) mod wait;
 
-pub use apply::{ExecuteOptions, ExecutionOutcome, Report};
+pub use apply::{ExecuteOptions, ExecutionOutcome, FailedStep, Listener};
 #[cfg(feature = "test-faults")]
 #[doc(hidden)]
 pub use apply::{Fault, Interrupt};
 pub use connect::{ConnectError, RejectionCause};
+pub use lock::LockOptions;
 pub use snapshot::ObserveError;
 pub use stop::Stop;
 pub use tls::{BundledCertificates, Tls, TlsError, TlsProblem};
 /// The SQLSTATE of an error, as tokio-postgres defines it.
 pub use tokio_postgres::error::SqlState;
+pub use wait::{LockHolder, LockWait, StatementWait};

@@ -9,19 +9,22 @@ use std::sync::{Mutex, PoisonError};
 
 use super::cancellation::Cancellation;
 use super::error::{Error, Kind};
+use super::failure::{Committed, Continuation, StatementFailure};
 use super::frontend::Frontend;
+use super::listener::{RunListener, State};
+use super::notice::Notice;
 use super::open::ServerOptions;
 use super::records::Records;
 use super::setup::{Delegation, Setup, SetupBuilder};
 use crate::audit::{
-    Attribution, Command, Event, EventRecorder, FailureCodes, LedgerHead, Record, RunContext,
-    Status,
+    Attribution, Command, Event, EventKind, EventRecorder, FailureCodes, Found, LedgerHead, Record,
+    RunContext, Status,
 };
-use crate::config::{AuditSection, Config};
+use crate::config::{AuditSection, Config, LockTimeout};
 use crate::gate::{Approval, GateError};
-use crate::operations::{PlanRefused, PlannedApply};
-use crate::plan::{Origin, Plan, SavedPlan, Step};
-use crate::server;
+use crate::operations::{Locked, PlanRefused, PlannedApply, Provisioner};
+use crate::plan::{Origin, Plan, Remainder, SavedPlan, Step};
+use crate::server::{self, LockOptions};
 use crate::step_result::StepResult;
 
 /// The maximum number of plans that one run executes: the second one contains the deferred parts.
@@ -52,6 +55,9 @@ pub struct RunOptions {
     pub approval: Option<String>,
     /// The only plan that may be executed, or any.
     pub plan_source: PlanSource,
+    /// How long the run waits for the lock of another run; by default the value in `rdsprov.toml`,
+    /// or else 10 minutes.
+    pub lock_timeout: Option<LockTimeout>,
     /// Whether the run ends before the execution of the plan.
     pub dry_run: bool,
 }
@@ -73,9 +79,10 @@ pub enum PlanSource {
     /// Any plan that the run makes.
     #[default]
     Any,
-    /// The saved plan in a file. The run fails if its own plan differs.
+    /// The saved plan in a file. The run fails if its own plan differs, unless it is the rest of
+    /// this plan: see [`SavedPlan::remainder`].
     File(PathBuf),
-    /// A plan that this program has made. The run fails if its own plan differs, or, before it
+    /// A plan that this program has made. The run fails as with [`PlanSource::File`], or, before it
     /// contacts anything, if this plan contains refusals.
     Plan {
         /// The plan.
@@ -111,6 +118,8 @@ pub enum Completion {
     Converged,
     /// The first plan was empty.
     NothingToDo,
+    /// The first plan was empty, because the saved plan was applied before.
+    AlreadyApplied,
     /// The run ended before the execution, as the option `dry_run` requires.
     DryRun,
 }
@@ -236,7 +245,8 @@ pub(super) async fn run_operation<F: Frontend>(
             biased;
             result = execution.execute_recorded(setup, &mut progress) => result,
             () = cancellation.cancelled_while_idle() => {
-                Err(Error::Stopped { committed: progress.committed })
+                let continuation = execution.continuation();
+                Err(Error::Stopped { committed: progress.committed.then_some(continuation) })
             }
         },
     };
@@ -244,7 +254,7 @@ pub(super) async fn run_operation<F: Frontend>(
     let succeeded = |status| recorder.outcome(status, "", FailureCodes::default(), false);
     let outcome = match &result {
         Ok(Completion::Converged) => succeeded(Status::Success),
-        Ok(Completion::NothingToDo) => succeeded(Status::NoChange),
+        Ok(Completion::NothingToDo | Completion::AlreadyApplied) => succeeded(Status::NoChange),
         Ok(Completion::DryRun) => succeeded(Status::DryRun),
         Err(error) => {
             let status = match error.kind() {
@@ -252,7 +262,7 @@ pub(super) async fn run_operation<F: Frontend>(
                 _ => Status::Error,
             };
             // The record of the failed step contains the message already.
-            let already_recorded = matches!(error, Error::Statement { .. });
+            let already_recorded = matches!(error, Error::Statement(_));
             recorder.outcome(status, &error.to_string(), error.failure_codes(), already_recorded)
         }
     };
@@ -294,6 +304,9 @@ impl<F: Frontend> Execution<'_, F> {
         } else {
             setup.policy.parse_approval(options.approval.as_deref())?
         };
+        let context = &mut progress.recorder.context;
+        context.approval = (!options.dry_run).then(|| approval.to_string());
+        context.allowed_hazards = options.server.allow.iter().copied().collect();
 
         #[cfg(feature = "aws")]
         if let Operation::Rotate(applications) = self.operation {
@@ -305,23 +318,35 @@ impl<F: Frontend> Execution<'_, F> {
         if let Some(saved) = &saved {
             saved.check_server(&origin.server)?;
         }
-        let mut run = run.lock().await?;
+        let mut run = self.lock(&setup, &mut run, progress).await?;
         let mut planned = run.plan().await?;
         let plan = planned.plan();
         self.show(progress, plan);
+        self.recover(progress, plan)?;
         no_refusals(plan)?;
-        if let Some(saved) = &saved {
-            saved.check_current(plan, &origin)?;
-        }
+        let remainder = match &saved {
+            Some(saved) => saved.remainder(plan, &origin)?,
+            None => Remainder::Whole,
+        };
         if options.dry_run {
             self.record(progress, &progress.recorder.dry_run(plan))?;
             return Ok(Completion::DryRun);
         }
+        let approval = match (&saved, remainder) {
+            (Some(saved), Remainder::Part { left, of }) => {
+                self.frontend.on_notice(&Notice::Resumed { left, of });
+                approval.of_remainder(&saved.digest, &plan.digest)
+            }
+            _ => approval,
+        };
         let allowed = options.server.allow.iter().copied().collect();
         setup.policy.check(plan, &approval, &allowed)?;
         if plan.is_empty() {
             self.record(progress, &progress.recorder.no_change(plan))?;
-            return Ok(Completion::NothingToDo);
+            return Ok(match remainder {
+                Remainder::Nothing => Completion::AlreadyApplied,
+                Remainder::Whole | Remainder::Part { .. } => Completion::NothingToDo,
+            });
         }
         if !self.frontend.confirm(plan).await {
             return Err(Error::NotConfirmed);
@@ -375,54 +400,126 @@ impl<F: Frontend> Execution<'_, F> {
             ..server::ExecuteOptions::default()
         };
         let build_id = progress.recorder.context.build_id.clone();
-        let outcome = self
-            .reported(&plan, progress, async |report| {
-                let settings = server::ExecuteOptions { report: Some(report), ..settings };
+        let (outcome, committed) = self
+            .reported(&plan, progress, async |listener| {
+                let settings = server::ExecuteOptions { listener: Some(listener), ..settings };
                 planned.apply(&build_id, &settings).await
             })
             .await?;
-        let Some(message) = outcome.error else { return Ok(plan) };
+        if outcome.error.is_none() {
+            return Ok(plan);
+        }
         self.record(progress, &progress.recorder.no_change(&plan))?;
-        Err(if self.cancellation.is_cancelled() {
-            Error::Stopped { committed: progress.committed }
-        } else {
-            Error::Statement { message, hint: outcome.hint }
-        })
+        Err(self.failure(outcome, committed, progress))
     }
 
-    /// Records the intent, executes an operation, and records the result of each step.
+    /// Returns the error of an execution that has failed.
+    fn failure(
+        &self,
+        outcome: server::ExecutionOutcome,
+        committed: Committed,
+        progress: &Progress,
+    ) -> Error {
+        let continuation = self.continuation();
+        if self.cancellation.is_cancelled() {
+            let committed = progress.committed.then_some(continuation);
+            return Error::Stopped { committed };
+        }
+        Error::Statement(Box::new(StatementFailure {
+            message: outcome.error.unwrap_or_default(),
+            step: outcome.failed_step,
+            committed,
+            hint: outcome.hint,
+            continuation: if progress.committed { continuation } else { Continuation::RunAgain },
+        }))
+    }
+
+    /// Returns how a user continues after a part of the plan was committed.
+    fn continuation(&self) -> Continuation {
+        let is_digest =
+            matches!(Approval::parse(self.options.approval.as_deref()), Ok(Approval::Digest(_)));
+        match &self.options.plan_source {
+            PlanSource::File(_) | PlanSource::Plan { .. } => Continuation::SamePlan,
+            PlanSource::Any if is_digest => Continuation::NewApproval,
+            PlanSource::Any => Continuation::RunAgain,
+        }
+    }
+
+    /// Takes the lock of the server.
+    pub(super) async fn lock<'a>(
+        &self,
+        setup: &Setup,
+        run: &'a mut Provisioner,
+        progress: &Progress,
+    ) -> Result<Locked<'a>, Error> {
+        let RunContext { run_id, attribution, .. } = &progress.recorder.context;
+        let timeout = self.options.lock_timeout.or(setup.config.lock_timeout).unwrap_or_default();
+        let server = run.server();
+        let on_wait = |holder: Option<&server::LockHolder>| {
+            let (server, holder) = (server.clone(), holder.cloned());
+            self.frontend.on_notice(&Notice::WaitingForLock { server, holder, timeout });
+        };
+        let options = LockOptions {
+            timeout: timeout.0,
+            label: format!("{run_id} {}@{}", attribution.actor, attribution.host),
+            on_wait: &on_wait,
+        };
+        Ok(run.lock_with(&options).await?)
+    }
+
+    /// Records what the current plan shows about steps whose results an earlier run has not
+    /// recorded.
+    pub(super) fn recover(&self, progress: &Progress, plan: &Plan) -> Result<(), Error> {
+        let recorder = &progress.recorder;
+        for intent in self.records.unrecorded(&recorder.context)? {
+            let events = recorder.recovered(plan, &intent);
+            self.record(progress, &events)?;
+            let is_done = |event: &&Event| {
+                matches!(event.kind, EventKind::Recovered { found: Found::Done, .. })
+            };
+            self.frontend.on_notice(&Notice::Recovered {
+                run_id: intent.run_id,
+                changes: events.len(),
+                done: events.iter().filter(is_done).count(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Records the intent, executes an operation, and records the result of each step. Also returns
+    /// the number of committed changes.
     pub(super) async fn reported(
         &self,
         plan: &Plan,
         progress: &mut Progress,
         operation: impl AsyncFnOnce(
-            &server::Report<'_>,
+            &dyn server::Listener,
         ) -> Result<server::ExecutionOutcome, PlanRefused>,
-    ) -> Result<server::ExecutionOutcome, Error> {
+    ) -> Result<(server::ExecutionOutcome, Committed), Error> {
         let intent = progress.recorder.intent(plan);
-        self.record(progress, &[intent])?;
-        let recorder = &progress.recorder;
-        let (completed_steps, record_result) = (Mutex::new(Vec::new()), Mutex::new(Ok(())));
-        let report = |steps: &[Step], results: &[StepResult]| {
-            let written = self.records.write(&recorder.context, &recorder.results(steps, results));
-            let mut first_error = record_result.lock().unwrap_or_else(PoisonError::into_inner);
-            *first_error = std::mem::replace(&mut *first_error, Ok(())).and(written);
-            drop(first_error);
-            let both = steps.iter().cloned().zip(results.iter().cloned());
-            completed_steps.lock().unwrap_or_else(PoisonError::into_inner).extend(both);
-            for (step, result) in steps.iter().zip(results) {
-                self.frontend.on_step(step, result);
-            }
+        if let Err(not_written) = self.records.write(&progress.recorder.context, &[intent]) {
+            // The other file contains the intent: there, the steps need a result.
+            let _ = self.record(progress, &progress.recorder.not_run(plan));
+            return Err(not_written.into());
+        }
+        let listener = RunListener {
+            frontend: self.frontend,
+            records: self.records,
+            recorder: &progress.recorder,
+            plan,
+            state: Mutex::<State>::default(),
         };
         self.cancellation.set_executing(true);
-        let outcome = operation(&report).await;
+        let outcome = operation(&listener).await;
         self.cancellation.set_executing(false);
-        progress.steps.extend(completed_steps.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let mut state = listener.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let committed = state.committed();
         let outcome = outcome?;
         progress.committed |= outcome.committed;
-        // A failure to record ends the run only now, because the execution cannot be undone.
-        record_result.into_inner().unwrap_or_else(PoisonError::into_inner)?;
-        Ok(outcome)
+        let recorded = state.failure(outcome.error.is_some(), self.continuation(), self.frontend);
+        progress.steps.extend(state.steps);
+        recorded?;
+        Ok((outcome, committed))
     }
 }
 

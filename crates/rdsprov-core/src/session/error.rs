@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::failure::{Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
 use crate::audit::{AuditError, FailureCodes, RefusedApplication};
 use crate::config::{ConfigError, TlsSettingsError};
 use crate::definitions::{DefinitionErrors, UnknownApplication};
@@ -261,23 +262,36 @@ pub enum Error {
     /// A statement of a script cannot be completed.
     #[error(transparent)]
     Slot(#[from] SlotError),
-    /// A statement failed; the record of its step contains the same text.
-    #[error("{message}")]
-    Statement {
-        /// The message of the server with its SQLSTATE, or what else has failed.
-        message: String,
-        /// What to do about this failure, if it is more than to fix the cause and run again.
-        hint: Option<Hint>,
-    },
+    /// Changes were committed whose records cannot be written.
+    #[error(transparent)]
+    NotRecorded(Box<NotRecorded>),
+    /// There is no space for the records of the next transaction.
+    #[error(transparent)]
+    NoSpaceForRecords(Box<NoSpaceForRecords>),
+    /// A statement failed; the record of its step contains the message of the server.
+    #[error("{0}")]
+    Statement(Box<StatementFailure>),
     /// The plan after the last step is not empty.
     #[error("the server still differs from the definitions after all steps succeeded")]
     NotConverged,
     /// A signal stopped the run.
-    #[error("stopped by a signal; {}", if *.committed { "committed changes are kept" } else { "nothing was changed" })]
+    #[error("stopped by a signal; {}", if .committed.is_some() { "committed changes are kept" } else { "nothing was changed" })]
     Stopped {
-        /// Whether a transaction was committed before.
-        committed: bool,
+        /// How to continue, if a transaction was committed before.
+        committed: Option<Continuation>,
     },
+}
+
+impl From<NotRecorded> for Error {
+    fn from(error: NotRecorded) -> Self {
+        Self::NotRecorded(Box::new(error))
+    }
+}
+
+impl From<NoSpaceForRecords> for Error {
+    fn from(error: NoSpaceForRecords) -> Self {
+        Self::NoSpaceForRecords(Box::new(error))
+    }
 }
 
 impl Error {
@@ -319,7 +333,9 @@ impl Error {
             Self::NotConfirmed => ErrorCode::NotConfirmed,
             Self::Audit(error) => error.code(),
             Self::Slot(error) => error.code(),
-            Self::Statement { .. } => ErrorCode::StatementFailed,
+            Self::NotRecorded(_) => ErrorCode::ChangesNotRecorded,
+            Self::NoSpaceForRecords(error) => error.error.code(),
+            Self::Statement(_) => ErrorCode::StatementFailed,
             Self::NotConverged => ErrorCode::NotConverged,
             Self::Stopped { .. } => ErrorCode::Interrupted,
         }
@@ -379,17 +395,19 @@ impl Error {
             Self::NotConfirmed => return Vec::new(),
             Self::Audit(error) => return error.hints(),
             Self::Slot(error) => return error.hints(),
-            Self::Statement { hint: Some(hint), .. } => hint.clone(),
-            Self::Statement { hint: None, .. } => {
-                "fix the cause and run again; committed changes are kept".into()
-            }
+            Self::NotRecorded(error) => return error.hints(),
+            Self::NoSpaceForRecords(error) => return error.hints(),
+            Self::Statement(error) => return error.hints(),
             Self::NotConverged => hint![
                 "run ",
                 Operation::Plan,
                 " to see the remaining steps, and find what changes the server at the same time"
             ],
-            Self::Stopped { committed: true } => "run again to apply the remaining changes".into(),
-            Self::Stopped { committed: false } => return Vec::new(),
+            Self::Stopped { committed: Some(Continuation::RunAgain) } => {
+                "run again to apply the remaining changes".into()
+            }
+            Self::Stopped { committed: Some(continuation) } => continuation.hint(),
+            Self::Stopped { committed: None } => return Vec::new(),
         }]
     }
 
@@ -524,8 +542,10 @@ impl Error {
             | Self::Run(_)
             | Self::NoSuchDatabase { .. }
             | Self::Audit(_)
+            | Self::NotRecorded(_)
+            | Self::NoSpaceForRecords(_)
             | Self::Slot(_)
-            | Self::Statement { .. }
+            | Self::Statement(_)
             | Self::NotConverged
             | Self::Stopped { .. }
             | Self::Token(_) => Kind::Failed,

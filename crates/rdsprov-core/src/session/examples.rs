@@ -2,11 +2,13 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 
 use super::error::{Error, Unreadable, UsageError};
+use super::failure::{Committed, Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
 use crate::audit::AuditError;
 use crate::config::{ConfigError, SettingOrigin, TlsSettingsError};
 use crate::definitions::{
@@ -14,7 +16,7 @@ use crate::definitions::{
 };
 use crate::gate::GateError;
 use crate::hint;
-use crate::hint::{Operation, Opt};
+use crate::hint::{Hint, Operation, Opt};
 use crate::name::{ApplicationName, DatabaseName, NameError, RoleName};
 use crate::operations::RunError;
 use crate::plan::rotation::RotationError;
@@ -22,7 +24,9 @@ use crate::plan::{Differences, Hazard, SavedPlanError, SlotError, Stale};
 use crate::secret_id::{SecretId, TemplateError};
 use crate::secrets::scram::NoRandomness;
 use crate::secrets::{PasswordProblem, SecretError, SourceError, TokenError};
-use crate::server::{ConnectError, ObserveError, RejectionCause, TlsError, TlsProblem};
+use crate::server::{
+    ConnectError, FailedStep, LockHolder, ObserveError, RejectionCause, TlsError, TlsProblem,
+};
 
 /// Returns one error of each kind, with made-up values.
 #[must_use]
@@ -156,15 +160,57 @@ fn session_examples() -> Vec<Error> {
         AuditError::OtherHeader { path: path() }.into(),
         SlotError::NoPassword(SecretId(text("goldenpath/dev/shop/postgres"))).into(),
         SlotError::NoVerifier(text("no device")).into(),
-        Error::Statement { message: text("permission denied (42501)"), hint: None },
-        Error::Statement {
-            message: text("the current password of role shop_user could not be restored"),
-            hint: Some(hint!["run ", Operation::Apply, " to set the current password"]),
-        },
+        statement_failure(None, Vec::new()),
+        statement_failure(None, vec![holder(), prepared()]),
+        statement_failure(
+            Some(hint!["run ", Operation::Apply, " to set the current password"]),
+            Vec::new(),
+        ),
+        NotRecorded {
+            error: AuditError::Io { path: path(), source: failed() },
+            changes: vec![text("grant SELECT on table a to b of application shop")],
+            recorded_in: vec![path()],
+            place: text("database shop"),
+            committed: Committed { committed: 1, total: 4 },
+            continuation: Continuation::RunAgain,
+        }
+        .into(),
+        NoSpaceForRecords {
+            error: AuditError::Io { path: path(), source: failed() },
+            place: text("database shop"),
+            committed: Committed { committed: 0, total: 4 },
+            continuation: Continuation::SamePlan,
+        }
+        .into(),
         Error::NotConverged,
-        Error::Stopped { committed: true },
-        Error::Stopped { committed: false },
+        Error::Stopped { committed: Some(Continuation::RunAgain) },
+        Error::Stopped { committed: Some(Continuation::NewApproval) },
+        Error::Stopped { committed: None },
     ]
+}
+
+fn holder() -> LockHolder {
+    let holder = r#"{"pid": 123, "user": "etl", "application": "psql", "address": "10.0.0.1",
+        "since": "2026-01-01T00:00:00Z"}"#;
+    serde_json::from_str(holder).unwrap_or_else(|_| prepared())
+}
+
+fn prepared() -> LockHolder {
+    LockHolder { pid: 0, user: None, application: None, address: None, since: None }
+}
+
+fn statement_failure(hint: Option<Hint>, holders: Vec<LockHolder>) -> Error {
+    Error::Statement(Box::new(StatementFailure {
+        message: text("permission denied (42501)"),
+        step: hint.is_none().then(|| FailedStep {
+            place: text("database shop"),
+            step: text("grant SELECT on table a to b of application shop"),
+            holders,
+        }),
+        committed: Committed { committed: 1, total: 4 },
+        hint,
+        continuation: Continuation::RunAgain,
+    }))
 }
 
 fn secrets() -> Vec<SecretError> {
@@ -289,6 +335,13 @@ fn run_examples() -> Vec<Error> {
         RunError::NoHost,
         RunError::NoRandomness(NoRandomness(text("no device"))),
         RunError::Lock(text("permission denied (42501)")),
+        RunError::LockTimeout {
+            server: text("db:5432"),
+            timeout: Duration::from_secs(600),
+            holder: Some(holder()),
+        },
+        RunError::NoSuchRole { role: role(), nearest: Some(text("shop_owner")) },
+        RunError::NoSuchRole { role: RoleName::new_unchecked("pg_monitor"), nearest: None },
         ObserveError::Query { place: text("database shop"), reason: text("failed (57P01)") }.into(),
     ];
     errors.extend(

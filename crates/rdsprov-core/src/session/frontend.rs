@@ -1,5 +1,6 @@
 //! The callbacks of a front end.
 
+use super::notice::Notice;
 use crate::audit::Record;
 use crate::plan::{Plan, Step};
 use crate::step_result::StepResult;
@@ -13,6 +14,9 @@ pub trait Frontend: Sync {
 
     /// Called after CSV rows are written.
     fn on_records(&self, _records: &[Record]) {}
+
+    /// Called with a fact that the user needs while the run continues, such as what it waits for.
+    fn on_notice(&self, _notice: &Notice) {}
 
     /// Called for each step after its transaction has ended.
     fn on_step(&self, _step: &Step, _result: &StepResult) {}

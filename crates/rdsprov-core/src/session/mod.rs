@@ -14,8 +14,11 @@ mod cancellation;
 mod error;
 #[cfg(feature = "aws")]
 mod examples;
+mod failure;
 mod files;
 mod frontend;
+mod listener;
+mod notice;
 mod open;
 mod records;
 #[cfg(feature = "aws")]
@@ -28,8 +31,10 @@ pub use error::{Error, Kind, Unreadable, UsageError};
 #[cfg(feature = "aws")]
 #[doc(hidden)]
 pub use examples::error_examples;
+pub use failure::{Committed, Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
 pub use files::{ConfigText, DefinitionOptions, config, read};
 pub use frontend::Frontend;
+pub use notice::Notice;
 pub use open::{AdminAuth, Secrets, ServerOptions};
 #[cfg(feature = "aws")]
 pub use rotate::rotate;

@@ -4,12 +4,29 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::error::Error;
 use super::frontend::Frontend;
+use super::notice::Notice;
 use crate::audit::{
     AuditError, Command, CsvWriter, Event, EventKind, EventRecorder, FailureCodes, LedgerHead,
-    LedgerWriter, Record, RunContext, Status,
+    LedgerWriter, Record, RunContext, Status, UnrecordedIntent,
 };
 use crate::error_code::ErrorCode;
+
+/// Records that could not be written to at least one of the files.
+#[derive(Debug)]
+pub(super) struct NotWritten {
+    /// The error of the first of these files.
+    pub error: AuditError,
+    /// The files that contain the records.
+    pub written_to: Vec<PathBuf>,
+}
+
+impl From<NotWritten> for Error {
+    fn from(not_written: NotWritten) -> Self {
+        not_written.error.into()
+    }
+}
 
 /// The destinations of the records of a run.
 pub(super) struct Records<'a, F> {
@@ -26,6 +43,8 @@ struct State {
     /// The context of the last record.
     context: RunContext,
     command: Command,
+    /// Whether space was reserved that must be given back.
+    has_reserved: bool,
     /// Whether the outcome of the run is recorded.
     ended: bool,
 }
@@ -46,23 +65,63 @@ impl<'a, F: Frontend> Records<'a, F> {
             Ok(())
         };
         let opened = open();
+        let directories = [
+            state.ledger.as_ref().and_then(LedgerWriter::created_directory),
+            state.csv.as_ref().and_then(CsvWriter::created_directory),
+        ];
+        for directory in directories.into_iter().flatten() {
+            frontend.on_notice(&Notice::DirectoryCreated(directory.to_owned()));
+        }
         (Self { frontend, state: Mutex::new(state) }, opened)
     }
 
-    /// Writes events to the files first, because the callback of the front end can fail.
-    pub(super) fn write(&self, context: &RunContext, events: &[Event]) -> Result<(), AuditError> {
+    /// Writes events to each file and passes them to the front end, also if a file cannot be
+    /// written. The front end is last, because its callback can fail.
+    pub(super) fn write(&self, context: &RunContext, events: &[Event]) -> Result<(), NotWritten> {
         let rows: Vec<Record> = events.iter().filter_map(|event| event.row(context)).collect();
-        self.state().write(context, events, &rows)?;
+        let written = self.state().write(context, events, &rows);
         // An empty list of events still makes the front end print the CSV header.
         if !rows.is_empty() || events.is_empty() {
             self.frontend.on_records(&rows);
         }
+        written
+    }
+
+    /// Makes sure that each file has space for events, and for `more` bytes.
+    pub(super) fn reserve(
+        &self,
+        context: &RunContext,
+        events: &[Event],
+        more: u64,
+    ) -> Result<(), AuditError> {
+        let mut state = self.state();
+        state.has_reserved = true;
+        if let Some(ledger) = &state.ledger {
+            ledger.reserve(context, events, more)?;
+        }
+        if let Some(csv) = &mut state.csv {
+            let rows: Vec<Record> = events.iter().filter_map(|event| event.row(context)).collect();
+            csv.reserve(&rows, more)?;
+        }
         Ok(())
+    }
+
+    /// Returns the intents of earlier runs whose steps have no result in the ledger.
+    pub(super) fn unrecorded(
+        &self,
+        context: &RunContext,
+    ) -> Result<Vec<UnrecordedIntent>, AuditError> {
+        let state = self.state();
+        let Some(ledger) = &state.ledger else { return Ok(Vec::new()) };
+        ledger
+            .unrecorded(context, state.command)
+            .map_err(|source| AuditError::Io { path: ledger.path().to_owned(), source })
     }
 
     /// Returns all CSV rows and the last record of the ledger.
     pub(super) fn into_all(self) -> (Vec<Record>, Option<LedgerHead>) {
         let mut state = self.state();
+        state.release();
         (std::mem::take(&mut state.all), state.head.take())
     }
 }
@@ -79,20 +138,45 @@ impl State {
         context: &RunContext,
         events: &[Event],
         rows: &[Record],
-    ) -> Result<(), AuditError> {
+    ) -> Result<(), NotWritten> {
         self.context.clone_from(context);
-        if let Some(ledger) = &self.ledger
-            && let Some(head) = ledger.append(context, events)?
-        {
-            self.head = Some(head);
+        self.all.extend_from_slice(rows);
+        let mut errors = Vec::new();
+        let mut written_to = Vec::new();
+        if let Some(ledger) = &self.ledger {
+            match ledger.append(context, events) {
+                Ok(head) => {
+                    self.head = head.or(self.head.take());
+                    written_to.push(ledger.path().to_owned());
+                }
+                Err(error) => errors.push(error),
+            }
         }
         self.ended |= events.iter().any(|event| matches!(event.kind, EventKind::Outcome { .. }));
         if let Some(csv) = &mut self.csv {
-            rows.iter().try_for_each(|record| csv.write(record))?;
-            csv.sync()?;
+            match csv.write(rows) {
+                Ok(()) => written_to.push(csv.path().to_owned()),
+                Err(error) => errors.push(error),
+            }
         }
-        self.all.extend_from_slice(rows);
-        Ok(())
+        match errors.into_iter().next() {
+            None => Ok(()),
+            Some(error) => Err(NotWritten { error, written_to }),
+        }
+    }
+
+    /// Gives reserved space back.
+    fn release(&mut self) {
+        if !std::mem::take(&mut self.has_reserved) {
+            return;
+        }
+        // Errors are ignored: the space remains reserved until the next run gives it back.
+        if let Some(ledger) = &self.ledger {
+            let _ = ledger.release();
+        }
+        if let Some(csv) = &mut self.csv {
+            let _ = csv.release();
+        }
     }
 }
 
@@ -101,6 +185,7 @@ impl<F> Drop for Records<'_, F> {
     fn drop(&mut self) {
         let mut state = self.state();
         if state.ended {
+            state.release();
             return;
         }
         let kind = EventKind::Outcome {
@@ -116,5 +201,6 @@ impl<F> Drop for Records<'_, F> {
         let context = state.context.clone();
         // An error is ignored, because no caller is left that it could be reported to.
         let _ = state.write(&context, &[Event::now(kind)], &[]);
+        state.release();
     }
 }

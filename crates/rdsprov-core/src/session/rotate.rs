@@ -8,6 +8,7 @@ use super::apply::{
 };
 use super::cancellation::Cancellation;
 use super::error::{Error, UsageError};
+use super::failure::{Continuation, StatementFailure};
 use super::frontend::Frontend;
 use super::setup::{Setup, SetupBuilder};
 use crate::gate::Approval;
@@ -62,10 +63,11 @@ impl<F: Frontend> Execution<'_, F> {
         if let Some(saved) = saved {
             saved.check_server(&origin.server)?;
         }
-        let run = run.lock().await?;
+        let run = self.lock(setup, &mut run, progress).await?;
         let planned = run.plan_rotation(&rotations).await?;
         let plan = planned.plan().clone();
         self.show(progress, &plan);
+        self.recover(progress, &plan)?;
         no_refusals(&plan)?;
         if let Some(saved) = saved {
             saved.check_current(&plan, &origin)?;
@@ -80,14 +82,21 @@ impl<F: Frontend> Execution<'_, F> {
             return Err(Error::NotConfirmed);
         }
         let stop = Some(self.cancellation.stop());
-        let outcome = self
-            .reported(&plan, progress, async |report| {
-                planned.rotate(&RotateOptions { report: Some(report), stop }).await
+        let (outcome, committed) = self
+            .reported(&plan, progress, async |listener| {
+                let listener = Some(listener);
+                planned.rotate(&RotateOptions { listener, stop }).await
             })
             .await?;
-        match outcome.error {
+        match &outcome.error {
             None => Ok(Completion::Converged),
-            Some(message) => Err(Error::Statement { message, hint: outcome.hint }),
+            Some(message) => Err(Error::Statement(Box::new(StatementFailure {
+                message: message.clone(),
+                step: None,
+                committed,
+                hint: outcome.hint,
+                continuation: Continuation::RunAgain,
+            }))),
         }
     }
 }

@@ -54,15 +54,27 @@ fn script(plan: &Plan, transaction: usize) -> Vec<(Option<usize>, String)> {
 async fn failed_at(planned: PlannedApply<'_>, transaction: usize, statement: usize, place: &str) {
     let plan = &planned.plan().clone();
     let before: usize = (0..transaction).map(|number| script(plan, number).len()).sum();
-    let (step, shown) = script(plan, transaction)[statement].clone();
+    let lines = script(plan, transaction);
+    let shown = lines[statement].1.clone();
+    // A failure outside of a step is recorded for the next step, or for the last one.
+    let step = lines[statement..].iter().find_map(|(step, _)| *step);
+    let step = step.unwrap_or(plan.transactions[transaction].steps.len() - 1);
+    // CREATE DATABASE is a transaction by itself.
+    let created = statement > 0 && plan.transactions[transaction].before.is_some();
     let refusal = at(before + statement, Fault::Sent("SELECT 1/0"));
     let options = ExecuteOptions::interrupted_by(&refusal);
     let outcome = planned.apply("1", &options).await.unwrap();
-    let message = format!("division by zero (22012); the statement was: {shown}");
+    let mut message = format!("division by zero (22012); the statement was: {shown}");
+    let remains = created.then(|| {
+        "the new database shop remains, which only the administrator can enter; the next run \
+         continues with it"
+            .to_owned()
+    });
+    message.extend(remains.iter().map(|remains| format!("; {remains}")));
     assert_eq!(outcome.error.as_ref(), Some(&message), "{place}");
 
-    // Earlier transactions are committed, the failed step reports the error, nothing else was
-    // tried.
+    // Earlier transactions are committed, earlier steps are rolled back, the failed step reports the
+    // error, nothing else was tried.
     let steps = plan.transactions.iter().enumerate().flat_map(|(number, transaction)| {
         (0..transaction.steps.len()).map(move |step| (number, step))
     });
@@ -70,8 +82,10 @@ async fn failed_at(planned: PlannedApply<'_>, transaction: usize, statement: usi
         .map(|(number, own)| {
             if number < transaction {
                 StepStatus::Success
-            } else if number == transaction && step.is_none_or(|step| step == own) {
+            } else if number == transaction && own == step {
                 StepStatus::Error(message.clone())
+            } else if number == transaction && own < step {
+                StepStatus::RolledBack { remains: remains.clone().filter(|_| own == 0) }
             } else {
                 StepStatus::NotRun
             }
@@ -79,8 +93,6 @@ async fn failed_at(planned: PlannedApply<'_>, transaction: usize, statement: usi
         .collect();
     let became: Vec<StepStatus> = outcome.steps.into_iter().map(|step| step.status).collect();
     assert_eq!(became, expected, "{place}");
-    // CREATE DATABASE is a transaction by itself.
-    let created = statement > 0 && plan.transactions[transaction].before.is_some();
     assert_eq!(outcome.committed, transaction > 0 || created, "{place}");
 }
 

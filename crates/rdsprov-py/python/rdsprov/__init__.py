@@ -338,6 +338,7 @@ def access(
     *,
     database=None,
     role=None,
+    actor=None,
     environment=None,
     admin_secret=None,
     admin_auth=None,
@@ -360,8 +361,10 @@ def access(
 
     - ``database``: limits the report to one database.
     - ``role``: limits the report to one role and PUBLIC.
+    - ``actor``: the user that requests the report, for its heading.
 
     The other options and the exceptions are those of ``plan``.
+    Also raises ``Error`` if the database or the role does not exist.
 
     For example::
 
@@ -385,6 +388,7 @@ def apply(
     request_id=None,
     allow=(),
     approval=None,
+    lock_timeout=None,
     dry_run=False,
     fail_fast=True,
     on_step=None,
@@ -395,9 +399,11 @@ def apply(
     to verify that nothing remains to be done.
     Server and secrets are those of the plan.
     If the current plan differs from the given one, nothing is changed and ``StalePlan`` is raised.
+    A plan that was applied in part can be applied again: what is left of it is applied.
 
     - ``approval``: ``"true"``, or the digest of the plan; by default the variable ``ALLOW_DB_PROVISION``.
     - ``allow``: hazards that are allowed, in addition to those of the plan.
+    - ``lock_timeout``: how long to wait for another run on the server: seconds, or a text such as ``"10m"``.
     - ``dry_run``: records the plan without executing it.
     - ``fail_fast``: stops at the first failure; with ``False``, the other databases continue.
     - ``on_step``: a callable that gets the ``StepResult`` of each step after its transaction has ended.
@@ -435,6 +441,7 @@ def apply(
         approver=approver,
         request_id=request_id,
         approval=approval,
+        lock_timeout=lock_timeout,
         dry_run=dry_run,
         fail_fast=fail_fast,
         on_step=on_step,

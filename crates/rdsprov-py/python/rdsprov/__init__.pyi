@@ -128,6 +128,7 @@ class ErrorCode(str, Enum):
     UNKNOWN_ENVIRONMENT = "unknown-environment"
     UNKNOWN_APPLICATION = "unknown-application"
     UNKNOWN_DATABASE = "unknown-database"
+    UNKNOWN_ROLE = "unknown-role"
     UNKNOWN_PLACEHOLDER = "unknown-placeholder"
     WRONG_USAGE = "wrong-usage"
     SAVED_PLAN_AS_DEFINITIONS = "saved-plan-as-definitions"
@@ -177,6 +178,7 @@ class ErrorCode(str, Enum):
     CLIENT_CERTIFICATE_REJECTED = "client-certificate-rejected"
     CATALOG_QUERY_FAILED = "catalog-query-failed"
     UNEXPECTED_CATALOG_RESULT = "unexpected-catalog-result"
+    LOCK_TIMEOUT = "lock-timeout"
     LOCK_UNAVAILABLE = "lock-unavailable"
     NO_PASSWORD_TO_ROTATE = "no-password-to-rotate"
     SEVERAL_SECRETS = "several-secrets"
@@ -198,6 +200,7 @@ class ErrorCode(str, Enum):
     NOT_CONVERGED = "not-converged"
     INTERRUPTED = "interrupted"
     AUDIT_FILE_UNWRITABLE = "audit-file-unwritable"
+    CHANGES_NOT_RECORDED = "changes-not-recorded"
     AUDIT_FILE_LOCKED = "audit-file-locked"
     WRONG_AUDIT_FILE = "wrong-audit-file"
     LEDGER_DAMAGED = "ledger-damaged"
@@ -336,7 +339,12 @@ class Status(str, Enum):
     DRY_RUN = "dry_run"
     REFUSED = "refused"
     ERROR = "error"
+    ROLLED_BACK = "rolled_back"
     NOT_RUN = "not_run"
+    INTENT = "intent"
+    FOUND_DONE = "found_done"
+    FOUND_NOT_DONE = "found_not_done"
+    FOUND_UNKNOWN = "found_unknown"
     def __new__(cls, value: object) -> Self: ...
 
 class Settings(Mapping[str, str]):
@@ -664,6 +672,7 @@ def access(
     *,
     database: str | None = None,
     role: str | None = None,
+    actor: str | None = None,
     environment: str | None = None,
     admin_secret: str | None = None,
     admin_auth: _AdminAuth | None = None,
@@ -692,6 +701,7 @@ def apply(
     request_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     approval: str | None = None,
+    lock_timeout: str | int | None = None,
     dry_run: bool = False,
     fail_fast: bool = True,
     on_step: Callable[[StepResult], object] | None = None,

@@ -163,7 +163,12 @@ class Status(_Word):
     DRY_RUN = "dry_run"
     REFUSED = "refused"
     ERROR = "error"
+    ROLLED_BACK = "rolled_back"
     NOT_RUN = "not_run"
+    INTENT = "intent"
+    FOUND_DONE = "found_done"
+    FOUND_NOT_DONE = "found_not_done"
+    FOUND_UNKNOWN = "found_unknown"
 
 
 class ErrorCode(_Word):
@@ -205,6 +210,7 @@ class ErrorCode(_Word):
     UNKNOWN_ENVIRONMENT = "unknown-environment"
     UNKNOWN_APPLICATION = "unknown-application"
     UNKNOWN_DATABASE = "unknown-database"
+    UNKNOWN_ROLE = "unknown-role"
     UNKNOWN_PLACEHOLDER = "unknown-placeholder"
     WRONG_USAGE = "wrong-usage"
     SAVED_PLAN_AS_DEFINITIONS = "saved-plan-as-definitions"
@@ -254,6 +260,7 @@ class ErrorCode(_Word):
     CLIENT_CERTIFICATE_REJECTED = "client-certificate-rejected"
     CATALOG_QUERY_FAILED = "catalog-query-failed"
     UNEXPECTED_CATALOG_RESULT = "unexpected-catalog-result"
+    LOCK_TIMEOUT = "lock-timeout"
     LOCK_UNAVAILABLE = "lock-unavailable"
     NO_PASSWORD_TO_ROTATE = "no-password-to-rotate"
     SEVERAL_SECRETS = "several-secrets"
@@ -275,6 +282,7 @@ class ErrorCode(_Word):
     NOT_CONVERGED = "not-converged"
     INTERRUPTED = "interrupted"
     AUDIT_FILE_UNWRITABLE = "audit-file-unwritable"
+    CHANGES_NOT_RECORDED = "changes-not-recorded"
     AUDIT_FILE_LOCKED = "audit-file-locked"
     WRONG_AUDIT_FILE = "wrong-audit-file"
     LEDGER_DAMAGED = "ledger-damaged"

@@ -275,7 +275,12 @@ class Verified(_Value):
 
 @dataclass(frozen=True)
 class Change(_Value):
-    """A change that took effect, as a ledger records it."""
+    """A change that took effect, as a ledger records it.
+
+    ``approval`` is the digest that was approved, ``"true"``, ``"not_required"``, or ``None`` in old records.
+    ``found_by`` is the run that has found the change, if the run that made it has not recorded it.
+    ``defect`` says why the record cannot be trusted, for example because it was changed later.
+    """
 
     line: int
     timestamp_utc: str
@@ -290,7 +295,11 @@ class Change(_Value):
     server: str | None
     definitions: str | None
     plan: str | None
+    approval: str | None
+    allowed_hazards: tuple[Hazard, ...]
     step: Step
+    found_by: str | None
+    defect: str | None
 
 
 def _make(cls, values):
@@ -407,4 +416,8 @@ def _verified(values):
 
 
 def _change(values):
-    return _make(Change, {**values, "step": _step(values["step"])})
+    changed = {
+        "step": _step(values["step"]),
+        "allowed_hazards": tuple(map(Hazard, values["allowed_hazards"])),
+    }
+    return _make(Change, {**values, **changed})

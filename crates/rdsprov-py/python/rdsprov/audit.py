@@ -31,7 +31,9 @@ def changes(path, *, role=None, database=None):
     - ``path``: the ledger.
     - ``role``, ``database``: limit the result to changes that concern this role or database.
 
-    Raises ``UsageError`` if the file cannot be read.
+    A change whose record was changed after it was written has a ``defect``.
+    Raises ``Error`` if the ledger does not contain the role or database, and ``UsageError`` if the file cannot be
+    read.
 
     For example::
 

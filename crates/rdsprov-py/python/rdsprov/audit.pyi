@@ -4,7 +4,7 @@ from typing import Union
 
 from typing_extensions import TypeAlias
 
-from . import Step, _Value
+from . import Hazard, Step, _Value
 
 __all__ = ["Change", "Finding", "Verified", "changes", "verify"]
 
@@ -42,7 +42,11 @@ class Change(_Value):
     server: str | None
     definitions: str | None
     plan: str | None
+    approval: str | None
+    allowed_hazards: tuple[Hazard, ...]
     step: Step
+    found_by: str | None
+    defect: str | None
 
 def verify(path: _Path, *, expect: str | None = None) -> Verified: ...
 def changes(

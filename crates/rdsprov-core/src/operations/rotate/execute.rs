@@ -19,7 +19,7 @@ use crate::operations::error::PlanRefused;
 use crate::plan::rotation::{ActivePassword, RotationState, restore};
 use crate::plan::{Action, Plan, Step, Transaction};
 use crate::secrets::{Password, Secret, SecretError, SecretsManager};
-use crate::server::apply::{ExecuteOptions, ExecutionOutcome, Report, apply};
+use crate::server::apply::{ExecuteOptions, ExecutionOutcome, Listener, apply};
 use crate::server::lock::Lock;
 use crate::server::slots::RunSlots;
 use crate::server::stop::{Stop, stopped};
@@ -32,8 +32,8 @@ const RESTORE_RETRIES: u32 = 3;
 #[derive(Default)]
 #[non_exhaustive]
 pub struct RotateOptions<'a> {
-    /// Called after the steps of each password.
-    pub report: Option<&'a Report<'a>>,
+    /// Called before and after the steps of each password.
+    pub listener: Option<&'a dyn Listener>,
     /// Ends the rotation: a password that is set but not finished is restored.
     pub stop: Option<Stop>,
 }
@@ -58,6 +58,8 @@ impl PlannedRotation<'_> {
                 return Ok(ExecutionOutcome { error: Some(error.to_string()), ..outcome });
             }
         };
+        let listener = options.listener.unwrap_or(&());
+        let mut ended = false;
         for candidate in &self.candidates {
             let role = Some(&candidate.state.rotation.role);
             let of_role = |transaction: &&Transaction| {
@@ -67,15 +69,14 @@ impl PlannedRotation<'_> {
                 continue;
             };
             let mut steps = transaction.steps.clone();
-            let results = if outcome.error.is_some() {
+            ended = ended || outcome.error.is_some() || listener.before(transaction).is_break();
+            let results = if ended {
                 steps.iter().map(|_| step_result(StepStatus::NotRun, Duration::ZERO)).collect()
             } else {
                 let rotation_run = RotationRun { planned: &self, manager, candidate };
                 rotation_run.run(transaction, &mut steps, options.stop.clone(), &mut outcome).await
             };
-            if let Some(report) = options.report {
-                report(&steps, &results);
-            }
+            ended |= listener.after(&steps, &results).is_break();
             outcome.steps.extend(results);
         }
         Ok(outcome)

@@ -1,0 +1,93 @@
+//! Why a record cannot be written.
+
+use std::path::{Path, PathBuf};
+
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Opt};
+
+/// A file for records cannot be opened or written. A run changes nothing before its intent is
+/// recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditError {
+    /// The file cannot be created or written.
+    #[error("audit file {path} cannot be written: {source}")]
+    Io {
+        /// The path of the file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+    /// Another process holds the lock on the file for too long.
+    #[error("audit file {path} is locked by another process")]
+    Locked {
+        /// The path of the file.
+        path: PathBuf,
+    },
+    /// The file exists and is not a ledger.
+    #[error("{path} exists and is not a ledger of rdsprov")]
+    NotALedger {
+        /// The path of the file.
+        path: PathBuf,
+    },
+    /// The file exists and does not begin with the CSV header.
+    #[error("{path} exists and is not a CSV file of rdsprov")]
+    OtherHeader {
+        /// The path of the file.
+        path: PathBuf,
+    },
+}
+
+impl AuditError {
+    /// Returns the path of the file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. }
+            | Self::Locked { path }
+            | Self::NotALedger { path }
+            | Self::OtherHeader { path } => path,
+        }
+    }
+
+    /// Returns the reason without the path.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Io { source, .. } => {
+                let reason = source.to_string();
+                reason.split(" (os error").next().unwrap_or(&reason).to_owned()
+            }
+            Self::Locked { .. } => "another process locks it".to_owned(),
+            Self::NotALedger { .. } => "it is not a ledger of rdsprov".to_owned(),
+            Self::OtherHeader { .. } => "it is not a CSV file of rdsprov".to_owned(),
+        }
+    }
+
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Io { .. } => ErrorCode::AuditFileUnwritable,
+            Self::Locked { .. } => ErrorCode::AuditFileLocked,
+            Self::NotALedger { .. } | Self::OtherHeader { .. } => ErrorCode::WrongAuditFile,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::Io { .. } => hint![
+                "check the path and its permissions, or name another file with ",
+                Opt::AuditOutput,
+                " or ",
+                Opt::AuditLedger
+            ],
+            Self::Locked { .. } => "wait for the other run, then run again".into(),
+            Self::NotALedger { .. } => hint!["name a new file with ", Opt::AuditLedger],
+            Self::OtherHeader { .. } => hint!["name a new file with ", Opt::AuditOutput],
+        }]
+    }
+}

@@ -1,0 +1,192 @@
+//! Finds the intents of a ledger whose steps have no result.
+//!
+//! A run records the result of each step of its intent. If it is killed, or cannot write its
+//! records, results are missing. The next run of the same command on the same server records what
+//! it finds.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader};
+
+use serde::Deserialize;
+
+use super::ledger::{Line, Link, for_each_line};
+use super::{AnnouncedStep, Command, LedgerWriter, RunContext};
+
+/// An intent of an earlier run, with the steps that have no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnrecordedIntent {
+    /// The line of the intent, from 1.
+    pub line: u64,
+    /// The number of the intent.
+    pub sequence: u64,
+    /// The run id of the earlier run.
+    pub run_id: String,
+    /// The SHA-256 of its definitions files.
+    pub definitions: Option<String>,
+    /// The number of all steps of the intent.
+    pub announced: usize,
+    /// The steps that have no result, in the order of the plan.
+    pub steps: Vec<AnnouncedStep>,
+    /// Whether the run has recorded its outcome.
+    pub ended: bool,
+    environment: String,
+    server: Option<String>,
+    command: Option<String>,
+}
+
+impl UnrecordedIntent {
+    /// Returns whether a run can record what it finds: the intent is for the same command,
+    /// environment and server.
+    fn concerns(&self, context: &RunContext, command: Command) -> bool {
+        self.environment == context.environment
+            && self.server == context.server
+            && self.command.as_deref().unwrap_or(Command::default().name()) == command.name()
+    }
+}
+
+/// An intent for whose last missing step a later run has recorded what it found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Recovery {
+    /// The line of the intent.
+    pub line: u64,
+    /// The run id of the earlier run.
+    pub of_run: String,
+    /// The run id of the run that has recorded it, and the line.
+    pub by: (String, u64),
+}
+
+/// The keys of a record that show which steps of an intent have a result. A record of a later
+/// format version may have others.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Details {
+    environment: String,
+    server: Option<String>,
+    definitions: Option<String>,
+    command: Option<String>,
+    transactions: Vec<TransactionSteps>,
+    status: Option<String>,
+    of_intent: Option<u64>,
+    action: Option<String>,
+    application: Option<String>,
+    role: Option<String>,
+    database: Option<String>,
+    summary: Option<String>,
+}
+
+/// The steps of a transaction of an intent.
+#[derive(Debug, Deserialize)]
+struct TransactionSteps {
+    steps: Vec<AnnouncedStep>,
+}
+
+impl Details {
+    /// Returns the step that the record is about; `None` if it is not about a step.
+    fn step(self) -> Option<AnnouncedStep> {
+        Some(AnnouncedStep {
+            action: self.action?,
+            application: self.application?,
+            role: self.role,
+            database: self.database,
+            summary: self.summary?,
+        })
+    }
+}
+
+/// The intents of a ledger, while its records are read in order.
+#[derive(Debug, Default)]
+pub(super) struct Intents {
+    /// The intents with steps without result, by number.
+    open: BTreeMap<u64, UnrecordedIntent>,
+    /// The number of the last intent of each run.
+    current: BTreeMap<String, u64>,
+    recoveries: Vec<Recovery>,
+}
+
+impl Intents {
+    /// Reads the next record; `text` is its line.
+    pub fn record(&mut self, line: u64, link: &Link, text: &[u8]) {
+        let details: Details = serde_json::from_slice(text).unwrap_or_default();
+        match link.event.as_str() {
+            "intent" => {
+                let steps: Vec<AnnouncedStep> =
+                    details.transactions.into_iter().flat_map(|one| one.steps).collect();
+                self.current.insert(link.run_id.clone(), link.sequence);
+                if steps.is_empty() {
+                    return;
+                }
+                let intent = UnrecordedIntent {
+                    line,
+                    sequence: link.sequence,
+                    run_id: link.run_id.clone(),
+                    definitions: details.definitions,
+                    announced: steps.len(),
+                    steps,
+                    ended: false,
+                    environment: details.environment,
+                    server: details.server,
+                    command: details.command,
+                };
+                self.open.insert(link.sequence, intent);
+            }
+            // The steps of a dry run have no intent.
+            "step" if details.status.as_deref() != Some("dry_run") => {
+                if let Some(sequence) = self.current.get(&link.run_id).copied() {
+                    self.result(sequence, details);
+                }
+            }
+            "recovered" => {
+                let Some(sequence) = details.of_intent else { return };
+                if let Some(intent) = self.result(sequence, details) {
+                    let by = (link.run_id.clone(), line);
+                    self.recoveries.push(Recovery { line: intent.line, of_run: intent.run_id, by });
+                }
+            }
+            "outcome" => {
+                let open = self.open.values_mut().filter(|intent| intent.run_id == link.run_id);
+                open.for_each(|intent| intent.ended = true);
+                self.current.remove(&link.run_id);
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads the result of a step. Returns the intent if none of its steps is missing any more.
+    fn result(&mut self, sequence: u64, details: Details) -> Option<UnrecordedIntent> {
+        let step = details.step()?;
+        let intent = self.open.get_mut(&sequence)?;
+        let position = intent.steps.iter().position(|announced| *announced == step)?;
+        intent.steps.remove(position);
+        if intent.steps.is_empty() { self.open.remove(&sequence) } else { None }
+    }
+
+    /// Returns the intents with steps without result, and those that later runs have completed.
+    pub fn end(self) -> (Vec<UnrecordedIntent>, Vec<Recovery>) {
+        (self.open.into_values().collect(), self.recoveries)
+    }
+}
+
+impl LedgerWriter {
+    /// Returns the intents of earlier runs with steps that have no result, if a run with this
+    /// context and command can find out what became of them.
+    ///
+    /// The caller holds the lock on the server, so that no other run is still executing one of them.
+    ///
+    /// # Errors
+    /// Returns an error if the ledger cannot be read.
+    pub fn unrecorded(
+        &self,
+        context: &RunContext,
+        command: Command,
+    ) -> io::Result<Vec<UnrecordedIntent>> {
+        let mut intents = Intents::default();
+        for_each_line(BufReader::new(File::open(self.path())?), |number, line| {
+            if let Line::Whole(link) = Line::read(line) {
+                intents.record(number, &link, line);
+            }
+        })?;
+        let (open, _) = intents.end();
+        Ok(open.into_iter().filter(|intent| intent.concerns(context, command)).collect())
+    }
+}

@@ -1,0 +1,240 @@
+//! What statements wait for: the lock, and the sessions that hold it.
+//!
+//! [`Watch`] asks the server over a second connection while a statement waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::connect::{Endpoint, Session};
+use crate::name::DatabaseName;
+use crate::plan::{Scope, Step, Transaction};
+use crate::text::visible;
+
+const LOCK_WAIT: &str = include_str!("queries/lock_wait.sql");
+
+/// How often the server is asked what a statement waits for.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long a statement is executed before the server is asked what it waits for.
+const ASKED_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a statement is executed before the caller is told.
+const REPORTED_AFTER: Duration = Duration::from_secs(5);
+
+/// How often a second connection is tried.
+const MAX_CONNECTIONS: u32 = 3;
+
+/// A session that holds a lock for which another session waits.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct LockHolder {
+    /// The process id of the session; 0 for a prepared transaction.
+    pub pid: i32,
+    /// The role of the session.
+    pub user: Option<String>,
+    /// The `application_name` of the session. Runs of rdsprov put their run id into it.
+    pub application: Option<String>,
+    /// The IP address of the client.
+    pub address: Option<String>,
+    /// The start of the transaction, or of the session if no transaction is open, in UTC.
+    pub since: Option<String>,
+}
+
+impl fmt::Display for LockHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pid == 0 {
+            return f.write_str("a prepared transaction");
+        }
+        write!(f, "pid {}", self.pid)?;
+        let details = [
+            ("role ", &self.user),
+            ("application ", &self.application),
+            ("from ", &self.address),
+            ("since ", &self.since),
+        ];
+        let details: Vec<String> = details
+            .into_iter()
+            .filter_map(|(word, value)| Some(format!("{word}{}", visible(value.as_ref()?))))
+            .collect();
+        if details.is_empty() { Ok(()) } else { write!(f, " ({})", details.join(", ")) }
+    }
+}
+
+/// What a session waits for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct LockWait {
+    /// The locked object, such as `table public.customers`; `None` if it is not known.
+    pub object: Option<String>,
+    /// The sessions that hold the lock; empty if the session does not wait for a lock.
+    pub holders: Vec<LockHolder>,
+}
+
+impl fmt::Display for LockWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let holders: Vec<String> = self.holders.iter().map(ToString::to_string).collect();
+        let object = self.object.as_deref().map_or("a lock".into(), visible);
+        write!(f, "{object}, held by {}", holders.join(" and "))
+    }
+}
+
+/// A statement that is executed for longer than 5 seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StatementWait {
+    /// Where the statement is executed: `database shop`, or `roles and databases`.
+    pub place: String,
+    /// The step in words, with its application; `None` for a statement around the steps.
+    pub step: Option<String>,
+    /// The time since the statement was sent first, without pauses.
+    pub waited: Duration,
+    /// What it waits for.
+    pub wait: LockWait,
+}
+
+impl fmt::Display for StatementWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.waited.as_secs();
+        let step = self.step.as_deref().unwrap_or("the transaction");
+        if self.wait.holders.is_empty() {
+            return write!(
+                f,
+                "{step} ({}): the statement has been running for {seconds} s",
+                self.place
+            );
+        }
+        write!(f, "{step} ({}): waiting for {seconds} s for {}", self.place, self.wait)
+    }
+}
+
+/// The statement that is executed, and how long each statement of the transaction has taken.
+#[derive(Default)]
+struct State {
+    /// The line of the script, its step, the process id of its session, and when it was sent.
+    current: Option<(usize, Option<usize>, i32, Instant)>,
+    /// The time that each line took in earlier executions of the transaction.
+    earlier: BTreeMap<usize, Duration>,
+    reported: BTreeSet<usize>,
+    /// What each line has waited for.
+    waits: BTreeMap<usize, LockWait>,
+}
+
+/// Watches the statements of one transaction, over all its executions.
+pub(super) struct Watch<'a> {
+    admin: &'a Endpoint,
+    transaction: &'a Transaction,
+    report: &'a (dyn Fn(&StatementWait) + Sync),
+    state: Mutex<State>,
+}
+
+impl<'a> Watch<'a> {
+    pub fn new(
+        admin: &'a Endpoint,
+        transaction: &'a Transaction,
+        report: &'a (dyn Fn(&StatementWait) + Sync),
+    ) -> Self {
+        Self { admin, transaction, report, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A line of the script is sent to a session.
+    pub fn sent(&self, line: usize, step: Option<usize>, pid: i32) {
+        self.state().current = Some((line, step, pid, Instant::now()));
+    }
+
+    /// The line has ended.
+    pub fn ended(&self) {
+        let mut state = self.state();
+        if let Some((line, _, _, started)) = state.current.take() {
+            *state.earlier.entry(line).or_default() += started.elapsed();
+        }
+    }
+
+    /// Returns how long a line has been executed over all executions, and what it has waited for.
+    pub fn waited(&self, line: usize) -> (Duration, Option<LockWait>) {
+        let state = self.state();
+        let waited = state.earlier.get(&line).copied().unwrap_or_default();
+        (waited, state.waits.get(&line).cloned())
+    }
+
+    /// Asks the server what the current statement waits for, until the future is dropped.
+    pub async fn run(&self) -> Infallible {
+        let mut session = None;
+        let mut connections = 0;
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let current = {
+                let state = self.state();
+                state.current.map(|(line, step, pid, started)| {
+                    let earlier = state.earlier.get(&line).copied().unwrap_or_default();
+                    (line, step, pid, earlier + started.elapsed())
+                })
+            };
+            let Some((line, step, pid, waited)) = current else { continue };
+            if waited < ASKED_AFTER {
+                continue;
+            }
+            if session.is_none() && connections < MAX_CONNECTIONS {
+                connections += 1;
+                session = self.connect().await;
+            }
+            if let Some(session) = &session
+                && let Some(wait) = lock_wait(session, pid).await
+                && !wait.holders.is_empty()
+            {
+                self.state().waits.insert(line, wait);
+            }
+            let mut state = self.state();
+            if waited >= REPORTED_AFTER && state.reported.insert(line) {
+                let wait = state.waits.get(&line).cloned().unwrap_or_default();
+                drop(state);
+                (self.report)(&StatementWait {
+                    place: place(&self.transaction.scope),
+                    step: step.and_then(|step| self.transaction.steps.get(step)).map(step_words),
+                    waited,
+                    wait,
+                });
+            }
+        }
+    }
+
+    /// Connects to the database of the transaction, in which the names of its objects are known.
+    async fn connect(&self) -> Option<Session> {
+        let administration = DatabaseName::new_unchecked(crate::name::LOCK_DATABASE);
+        let database = match &self.transaction.scope {
+            Scope::Database(name) => name,
+            Scope::Cluster | Scope::NewDatabase(_) => &administration,
+        };
+        // Without a connection, only the names of the sessions are missing in messages.
+        self.admin.connect(database).await.ok()
+    }
+}
+
+async fn lock_wait(session: &Session, pid: i32) -> Option<LockWait> {
+    let row = session.client.query_one(LOCK_WAIT, &[&pid]).await.ok()?;
+    serde_json::from_str(row.try_get(0).ok()?).ok()
+}
+
+/// Returns where a transaction runs, as messages name it.
+pub(crate) fn place(scope: &Scope) -> String {
+    match scope {
+        Scope::Cluster => "roles and databases".to_owned(),
+        Scope::NewDatabase(name) | Scope::Database(name) => {
+            format!("database {}", visible(name.as_str()))
+        }
+    }
+}
+
+/// Returns a step in words, with its application.
+pub(crate) fn step_words(step: &Step) -> String {
+    let summary = visible(&step.summary);
+    format!("{} {summary} of application {}", step.action, step.application)
+}

@@ -1,0 +1,162 @@
+//! Records and shows the progress of an execution, and stops it if a record cannot be written.
+
+use std::ops::ControlFlow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::error::Error;
+use super::failure::{Committed, Continuation, NoSpaceForRecords, NotRecorded};
+use super::frontend::Frontend;
+use super::notice::Notice;
+use super::records::{NotWritten, Records};
+use crate::Timestamp;
+use crate::audit::{AuditError, Event, EventRecorder, FailureCodes, Status};
+use crate::plan::{Plan, Step, Transaction};
+use crate::server::wait::{place, step_words};
+use crate::server::{Listener, StatementWait};
+use crate::step_result::{StepResult, StepStatus};
+
+/// The space for an error message and for the outcome of the run, in bytes.
+const SPACE_FOR_MESSAGES: u64 = 16 * 1024;
+
+/// Records and shows the progress of the execution of one plan.
+pub(super) struct RunListener<'a, F> {
+    pub frontend: &'a F,
+    pub records: &'a Records<'a, F>,
+    pub recorder: &'a EventRecorder,
+    pub plan: &'a Plan,
+    pub state: Mutex<State>,
+}
+
+/// What has happened so far.
+#[derive(Default)]
+pub(super) struct State {
+    /// The steps with their results, in order.
+    pub steps: Vec<(Step, StepResult)>,
+    /// Where the last transaction that was announced runs.
+    place: String,
+    failure: Option<Failure>,
+}
+
+enum Failure {
+    NoSpace { error: AuditError, place: String },
+    NotWritten { not_written: NotWritten, place: String, changes: Vec<String> },
+}
+
+impl<F> RunListener<'_, F> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns events that are at least as long as those of a transaction and of the end of the run.
+    fn expected(&self, transaction: &Transaction) -> Vec<Event> {
+        let result = StepResult {
+            status: StepStatus::RolledBack { remains: None },
+            duration: Duration::MAX,
+            at: Timestamp::now(),
+        };
+        let results = vec![result; transaction.steps.len()];
+        let mut events = self.recorder.results(&transaction.steps, &results);
+        events.extend(self.recorder.no_change(self.plan));
+        events.push(self.recorder.outcome(Status::Error, "", FailureCodes::default(), false));
+        events
+    }
+}
+
+impl<F: Frontend> Listener for RunListener<'_, F> {
+    fn before(&self, transaction: &Transaction) -> ControlFlow<()> {
+        let place = place(&transaction.scope);
+        self.state().place.clone_from(&place);
+        // An error message contains the statement that failed, and quotes are escaped in JSON. The
+        // records of the step and of the run contain the message.
+        let statements = transaction.steps.iter().flat_map(|step| &step.statements);
+        let longest = statements.map(|one| one.redacted().len()).max().unwrap_or_default() as u64;
+        let more = SPACE_FOR_MESSAGES + 4 * longest;
+        match self.records.reserve(&self.recorder.context, &self.expected(transaction), more) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.state().failure.get_or_insert(Failure::NoSpace { error, place });
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn after(&self, steps: &[Step], results: &[StepResult]) -> ControlFlow<()> {
+        let events = self.recorder.results(steps, results);
+        let written = self.records.write(&self.recorder.context, &events);
+        let mut state = self.state();
+        state.steps.extend(steps.iter().cloned().zip(results.iter().cloned()));
+        let flow = match written {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(not_written) => {
+                let is_committed = |result: &StepResult| result.status == StepStatus::Success;
+                let both = steps.iter().zip(results);
+                let changes: Vec<String> = both
+                    .filter(|(_, result)| is_committed(result))
+                    .map(|(step, _)| step_words(step))
+                    .collect();
+                let place = state.place.clone();
+                // Changes that were not recorded are more important than an earlier failure.
+                if state.failure.is_none() || !changes.is_empty() {
+                    state.failure = Some(Failure::NotWritten { not_written, place, changes });
+                }
+                ControlFlow::Break(())
+            }
+        };
+        drop(state);
+        for (step, result) in steps.iter().zip(results) {
+            self.frontend.on_step(step, result);
+        }
+        flow
+    }
+
+    fn waiting(&self, wait: &StatementWait) {
+        self.frontend.on_notice(&Notice::WaitingForStatement(wait.clone()));
+    }
+}
+
+impl State {
+    /// Returns the number of changes that were committed.
+    pub fn committed(&self) -> Committed {
+        let is_committed = |(_, result): &&(Step, StepResult)| result.status == StepStatus::Success;
+        let committed = self.steps.iter().filter(is_committed).count();
+        Committed { committed, total: self.steps.len() }
+    }
+
+    /// Returns the error of a run whose records could not be written, if it has no other error.
+    pub fn failure(
+        &mut self,
+        execution_failed: bool,
+        continuation: Continuation,
+        frontend: &impl Frontend,
+    ) -> Result<(), Error> {
+        let committed = self.committed();
+        match self.failure.take() {
+            None => Ok(()),
+            Some(Failure::NoSpace { error, place }) => {
+                Err(NoSpaceForRecords { error, place, committed, continuation }.into())
+            }
+            Some(Failure::NotWritten { not_written, place, changes }) => {
+                let NotWritten { error, written_to } = not_written;
+                if !changes.is_empty() {
+                    let recorded_in = written_to;
+                    return Err(NotRecorded {
+                        error,
+                        changes,
+                        recorded_in,
+                        place,
+                        committed,
+                        continuation,
+                    }
+                    .into());
+                }
+                if execution_failed {
+                    // The failure of the statement is more useful than that of its record.
+                    frontend.on_notice(&Notice::NotRecorded { error: error.to_string() });
+                    return Ok(());
+                }
+                Err(error.into())
+            }
+        }
+    }
+}

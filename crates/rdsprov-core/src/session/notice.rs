@@ -1,0 +1,74 @@
+//! Facts that a user needs while a run continues.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::config::LockTimeout;
+use crate::server::{LockHolder, StatementWait};
+
+/// A fact that a user needs while a run continues. Its text is one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The directory of a file for records did not exist.
+    DirectoryCreated(PathBuf),
+    /// Another run holds the lock.
+    WaitingForLock {
+        /// The server, as `host:port`.
+        server: String,
+        /// The session of the other run, if the server shows it.
+        holder: Option<LockHolder>,
+        /// How long this run waits.
+        timeout: LockTimeout,
+    },
+    /// A statement is executed for longer than 5 seconds.
+    WaitingForStatement(StatementWait),
+    /// The saved plan was applied in part, and the run applies the rest.
+    Resumed {
+        /// The number of changes that are left.
+        left: usize,
+        /// The number of all changes of the saved plan.
+        of: usize,
+    },
+    /// An earlier run has not recorded all results. This run has recorded what it found.
+    Recovered {
+        /// The run id of the earlier run.
+        run_id: String,
+        /// The number of changes without a result.
+        changes: usize,
+        /// The number of these changes that were made.
+        done: usize,
+    },
+    /// A record cannot be written, and another error has ended the run already.
+    NotRecorded {
+        /// The file, with the reason.
+        error: String,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DirectoryCreated(path) => {
+                write!(f, "the directory {} did not exist and was created", path.display())
+            }
+            Self::WaitingForLock { server, holder, timeout } => {
+                write!(f, "another run holds the lock on {server}")?;
+                if let Some(holder) = holder {
+                    write!(f, ": {holder}")?;
+                }
+                write!(f, "; waiting for it up to {timeout}")
+            }
+            Self::WaitingForStatement(wait) => wait.fmt(f),
+            Self::Resumed { left, of } => {
+                write!(f, "the saved plan was applied in part; {left} of its {of} changes are left")
+            }
+            Self::Recovered { run_id, changes, done } => write!(
+                f,
+                "run {run_id} has not recorded the results of {changes} changes: {done} of them \
+                 were made, as this run has now recorded"
+            ),
+            Self::NotRecorded { error } => write!(f, "the failure is not recorded: {error}"),
+        }
+    }
+}
