@@ -114,6 +114,9 @@ pub enum Remedy {
     RunLater(Preparation, Executor, ManualFix),
 }
 
+/// The beginning of a hint with statements that only a superuser can execute.
+const NOT_ON_RDS: &str = "not possible on RDS; on another server, ";
+
 impl Remedy {
     /// Returns the parts of the hint that name the statements.
     fn parts(&self) -> Vec<Part> {
@@ -122,7 +125,7 @@ impl Remedy {
             format!("run as {executor}{}: {};", place.unwrap_or_default(), fix.sql)
         };
         let place = |executor: &Executor| match executor {
-            Executor::Superuser => Some("not possible on RDS; on another server, ".into()),
+            Executor::Superuser => Some(NOT_ON_RDS.into()),
             _ => None,
         };
         let mut parts: Vec<Part> = Vec::new();
@@ -195,7 +198,15 @@ impl Refusal {
             alternatives.push(condition.into_iter().chain(remedy).collect());
         }
         alternatives.extend(self.kind.way_out());
-        let or = |hint: &Hint| [Part::from("or ")].iter().chain(hint.parts()).cloned().collect();
+        let or = |hint: &Hint| {
+            let (or, rest) = match hint.parts() {
+                [Part::Text(first), rest @ ..] if first == NOT_ON_RDS => {
+                    ("or, on a server other than RDS, ", rest)
+                }
+                parts => ("or ", parts),
+            };
+            [Part::from(or)].iter().chain(rest).cloned().collect()
+        };
         alternatives
             .iter()
             .enumerate()
@@ -333,7 +344,7 @@ mod tests {
         assert_eq!(
             refusal().hint().to_string(),
             "transfer schema app to shop_owner with the option `allow` with the value `changes_owner`; \
-             or not possible on RDS; on another server, run as a superuser in database shop: ALTER SCHEMA \"app\" OWNER TO \"shop_owner\";"
+             or, on a server other than RDS, run as a superuser in database shop: ALTER SCHEMA \"app\" OWNER TO \"shop_owner\";"
         );
         assert_eq!(refusal().code().name(), "schema-owner-differs");
     }
