@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::declared::{Application, Declared, Level};
+use crate::initial_state::ADMINISTRATOR;
 
 /// One ACL item: grantee (`None` is PUBLIC), grantor, privilege, grant option.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -220,7 +221,8 @@ impl Snapshot {
     }
 
     /// Gives each declared database that has another owner to its declared one, with all objects of
-    /// the old owner in it, as PostgreSQL would. Returns the old owners.
+    /// the old owner in it, as PostgreSQL would. In the schemas of the owner's entry, the objects of
+    /// the administrator get the owner, too. Returns the old owners.
     pub fn transfer_ownership(&mut self, declared: &Declared) -> Vec<String> {
         let mut were = Vec::new();
         for app in declared.applications.iter().filter(|app| app.level == Level::Owner) {
@@ -230,6 +232,10 @@ impl Snapshot {
             }
             if let Some(contents) = self.contents.get_mut(&app.database) {
                 take_schemas(contents, app);
+                let is_creator = declared.creators(&app.database).contains(ADMINISTRATOR);
+                if database.owner != ADMINISTRATOR && !is_creator {
+                    take_objects_of_administrator(contents, app);
+                }
             }
             if database.owner == app.user {
                 continue;
@@ -276,6 +282,19 @@ fn take_schemas(contents: &mut Contents, owner: &Application) {
             object.acl = with_new_owner(&object.acl, &object.owner, &owner.user);
             object.owner.clone_from(&owner.user);
         }
+    }
+}
+
+/// Gives the objects of the administrator in the schemas of the owner's entry to the owner.
+fn take_objects_of_administrator(contents: &mut Contents, owner: &Application) {
+    let is_taken = |object: &CatalogObject| {
+        let name = &object.name;
+        let in_schema = name.class != ObjectClass::Schema && owner.covers(&name.schema);
+        in_schema && object.owner == ADMINISTRATOR && !object.of_extension
+    };
+    for object in contents.objects.values_mut().filter(|object| is_taken(object)) {
+        object.acl = with_new_owner(&object.acl, ADMINISTRATOR, &owner.user);
+        object.owner.clone_from(&owner.user);
     }
 }
 
