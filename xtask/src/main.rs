@@ -132,7 +132,7 @@ fn demo(version: u32, compare: bool) -> Result<(), String> {
 
 /// Writes docs/messages.md; the test that compares it with the code also writes it.
 fn messages() -> Result<(), String> {
-    let test = ["test", "--locked", "-p", "rdsprov-core", "--test", "messages"];
+    let test = ["test", "--locked", "--workspace", "--test", "messages"];
     run("cargo", &test, &[("RDSPROV_UPDATE_DOCS", "1")])
 }
 

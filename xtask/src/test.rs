@@ -54,11 +54,16 @@ pub fn all(versions: Option<&str>) -> Result<(), String> {
         let core = ["test", "--locked", "--quiet", "-p", "rdsprov-core", "--no-default-features"];
         cargo(&[core.as_slice(), &["--test", "planner"]].concat(), &[])
     })?;
-    step("documentation of the core", || {
-        let doc = ["doc", "--locked", "--no-deps", "-p", "rdsprov-core", "--features"];
-        ["", "postgres", "aws"].iter().try_for_each(|features| {
-            cargo(&[doc.as_slice(), &[*features]].concat(), &[("RUSTDOCFLAGS", "-D warnings")])
-        })
+    step("documentation", || {
+        let warnings = [("RUSTDOCFLAGS", "-D warnings")];
+        // All features. With the examples, cargo selects the same features of the dependencies as clippy
+        // does for all targets, so that it does not check them again.
+        let all = ["doc", "--locked", "--no-deps", "--workspace", "--lib", "--examples"];
+        cargo(&all, &warnings)?;
+        let core = ["doc", "--locked", "--no-deps", "-p", "rdsprov-core", "--features"];
+        ["postgres", ""]
+            .iter()
+            .try_for_each(|features| cargo(&[core.as_slice(), &[*features]].concat(), &warnings))
     })?;
     let mut interpreter = String::new();
     step("build", || {
