@@ -15,6 +15,11 @@ pub async fn run(options: &RotateArgs) -> Result<Exit, CliError> {
         return Err(CliError::usage("a rotation has no SQL script")
             .with_hint("use --format text, --format json or --format markdown"));
     }
+    if options.applications.is_empty() {
+        // The option for definitions accepts several files, so it also takes applications after it.
+        return Err(CliError::usage("no application is named")
+            .with_hint("name the applications first: `rdsprov rotate APPLICATION… -d FILE`"));
+    }
     let config = session::config(options.common.config.as_deref())?;
     let frontend = TerminalFrontend::new(options.output.format, !options.recording.yes);
     let mut wanted = run_options(&options.recording);

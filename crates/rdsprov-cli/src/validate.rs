@@ -1,6 +1,9 @@
 //! Implements `rdsprov validate`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+
+use rdsprov_core::privilege::AccessLevel;
 
 use crate::args::{Format, ValidateArgs};
 use crate::error::{CliError, Exit};
@@ -26,6 +29,20 @@ pub fn run(options: &ValidateArgs) -> Result<Exit, CliError> {
                     text,
                     "  {}: {} of database {} as {}",
                     app.application, app.access_level, app.database_name, app.username
+                );
+            }
+            let owned: BTreeSet<_> = definitions
+                .applications
+                .values()
+                .filter(|app| app.access_level == AccessLevel::Owner)
+                .map(|app| &app.database_name)
+                .collect();
+            let used: BTreeSet<_> =
+                definitions.applications.values().map(|app| &app.database_name).collect();
+            for database in used.difference(&owned) {
+                let _ = writeln!(
+                    text,
+                    "note: no application owns database {database}, so that it must exist already"
                 );
             }
             text

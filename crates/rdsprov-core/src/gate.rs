@@ -92,9 +92,15 @@ impl GateError {
     #[must_use]
     pub fn hints(&self) -> Vec<Hint> {
         vec![match self {
-            Self::ApprovalMissing { .. } => {
-                hint!["review the plan, then set ", (Opt::Approval, "true")]
-            }
+            Self::ApprovalMissing { .. } => hint![
+                "run ",
+                Operation::Plan,
+                ", review the plan, and approve it with ",
+                (Opt::Approval, "sha256:…"),
+                " and its digest; ",
+                (Opt::Approval, "true"),
+                " approves any plan"
+            ],
             Self::PlanApprovalMissing { digest, .. } => {
                 hint!["review the plan, then set ", (Opt::Approval, digest)]
             }

@@ -2,6 +2,8 @@
 //!
 //! This module does not know what the text means.
 
+use std::io;
+
 /// Escapes control characters: a line break or a terminal sequence in a name must not look like
 /// part of the output.
 pub(crate) fn visible(text: &str) -> String {
@@ -17,4 +19,25 @@ pub(crate) fn escaped(text: &str) -> String {
         .chars()
         .flat_map(|c| MARKUP.contains(c).then_some('\\').into_iter().chain([c]))
         .collect()
+}
+
+/// Returns an error of the operating system in words, without its number.
+pub(crate) fn os_reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error ").next().unwrap_or(&text);
+    let mut characters = words.chars();
+    characters
+        .next()
+        .map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+/// Returns the known name that is most similar to a misspelt one, if one is similar enough.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const SIMILAR: f64 = 0.8;
+    known
+        .into_iter()
+        .map(|one| (strsim::jaro_winkler(one, name), one))
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .filter(|(similarity, _)| *similarity > SIMILAR)
+        .map(|(_, one)| one)
 }

@@ -170,6 +170,7 @@ pub fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
         | Error::Run(
             RunError::NoHost
             | RunError::Connect(_)
+            | RunError::AdminLogin { .. }
             | RunError::Lock(_)
             | RunError::Observe(ObserveError::Connect(_)),
         ) => plain("ConnectError"),

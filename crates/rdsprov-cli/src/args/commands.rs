@@ -79,7 +79,7 @@ pub struct ApplyArgs {
 #[derive(Debug, Args)]
 pub struct RotateArgs {
     /// Replace the passwords of these applications
-    #[arg(required = true, value_name = "APPLICATION")]
+    #[arg(value_name = "APPLICATION")]
     pub applications: Vec<String>,
     #[command(flatten)]
     pub common: CommonArgs,

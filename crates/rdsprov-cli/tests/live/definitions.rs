@@ -39,7 +39,7 @@ fn unreadable_file_hides_no_other_error() {
     let files = [files.as_slice(), &["missing.tfvars", "notes.txt", "common.tfvars"]].concat();
     let output_text = expect(&validate(folder, &files), 64);
     let of_files = [
-        "missing.tfvars cannot be read: No such file",
+        "missing.tfvars cannot be read: no such file",
         "notes.txt is not a *.tfvars",
         "common.tfvars is given twice",
     ];

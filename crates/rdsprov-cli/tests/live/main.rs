@@ -16,6 +16,7 @@ mod hazards;
 mod iam;
 mod ledger;
 mod library;
+mod mistakes;
 mod ownership;
 mod passwords;
 mod path;

@@ -13,6 +13,7 @@ use crate::name::{
 };
 use crate::privilege::AccessLevel;
 use crate::setting::Parameter;
+use crate::text::nearest;
 use crate::valid_until::ValidUntil;
 
 /// The keys of an application, in the order of `docs/reference.md`.
@@ -177,15 +178,10 @@ fn check_keys(file: &mut File<'_>, rules: &Rules, application: &Key, entry: &Ent
         if KEYS.contains(field) || rules.ignore_keys.iter().any(|ignored| ignored == field) {
             continue;
         }
-        let nearest = KEYS
-            .iter()
-            .map(|known| (strsim::jaro_winkler(known, field), known))
-            .max_by(|one, other| one.0.total_cmp(&other.0))
-            .filter(|(similarity, _)| *similarity > 0.8);
         let ignore = "if only Terraform uses it, add it to `ignore_keys` in `[definitions]` of \
             `rdsprov.toml`";
-        let hint = match nearest {
-            Some((_, known)) => format!("write `{known}`; {ignore}"),
+        let hint = match nearest(field, KEYS) {
+            Some(known) => format!("write `{known}`; {ignore}"),
             None => format!("use one of {}; {ignore}", KEYS.join(", ")),
         };
         let message = format!("application `{}` has the unknown key `{field}`", application.name);

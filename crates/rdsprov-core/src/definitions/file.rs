@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::string::FromUtf8Error;
 
-use super::tree::{Key, Node, Span, Value};
+use super::tree::{CONSTANTS, Key, Node, Span, Value};
 use super::{DefinitionError, Location, SourceText, Syntax};
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
@@ -65,7 +65,7 @@ impl<'a> File<'a> {
             Value::Refused => {}
             Value::Unevaluated(how) => {
                 let message = format!("{subject} contains {how}, but only constants are allowed");
-                self.error(&node.span, ErrorCode::NotAConstant, message, "write the value itself");
+                self.error(&node.span, ErrorCode::NotAConstant, message, CONSTANTS);
             }
             other => {
                 let message = format!("{subject} is {}, not {wanted}", other.kind());
@@ -82,11 +82,13 @@ impl<'a> File<'a> {
         };
         let mut map = BTreeMap::new();
         for (key, value) in entries {
-            if map.insert(key.name.as_str(), (key, value)).is_some() {
+            let earlier: Option<(&Key, &Node)> = map.insert(key.name.as_str(), (key, value));
+            if let Some((earlier, _)) = earlier {
+                let location = self.location(&earlier.span);
                 self.error(
                     &key.span,
                     ErrorCode::DuplicateKey,
-                    format!("key `{}` is given twice in {subject}", key.name),
+                    format!("key `{}` of {subject} is already given at {location}", key.name),
                     "remove one of the two",
                 );
             }

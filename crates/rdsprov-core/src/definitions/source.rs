@@ -35,6 +35,22 @@ impl Syntax {
     }
 }
 
+impl Syntax {
+    /// Returns the name that people write: `JSON`.
+    pub(super) fn title(self) -> String {
+        self.name().to_uppercase()
+    }
+
+    /// Returns the end of the names of definitions files in this syntax.
+    pub(super) fn extension(self) -> &'static str {
+        match self {
+            Self::Hcl => ".tfvars",
+            Self::Json => ".tfvars.json",
+            Self::Toml => ".toml",
+        }
+    }
+}
+
 impl FromStr for Syntax {
     type Err = String;
 

@@ -10,7 +10,7 @@ use hcl_edit::template::{Element, ForDirective, StringTemplate};
 use hcl_edit::visit::{self, Visit};
 
 use super::heredoc::Heredoc;
-use super::tree::{Span, SyntaxError};
+use super::tree::{CONSTANTS, Span, SyntaxError};
 use crate::error_code::ErrorCode;
 
 /// Returns the errors for the parts that Terraform rejects; the rest of the tree is valid.
@@ -53,8 +53,7 @@ impl CompatibilityCheck<'_> {
             "`{}` contains {construct}, but a variable file allows only constants",
             self.name
         );
-        let hint = "write the value itself";
-        self.errors.push(SyntaxError::new(span, ErrorCode::NotAConstant, message, hint));
+        self.errors.push(SyntaxError::new(span, ErrorCode::NotAConstant, message, CONSTANTS));
     }
 
     /// Returns whether the expression is a variable that no `for` expression around it defines.

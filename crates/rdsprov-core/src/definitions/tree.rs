@@ -9,6 +9,10 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
 
+/// What to do about an expression.
+pub const CONSTANTS: &str =
+    "write the value itself, or let Terraform evaluate it: `terraform output -json`";
+
 /// A range of byte offsets in a text.
 pub type Span = Range<usize>;
 

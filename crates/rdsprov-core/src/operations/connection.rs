@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::error::RunError;
+use super::login_origin::{LoginOrigin, ValueOrigin};
+use crate::hint::Opt;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::plan::SecretFindings;
 use crate::secret_id::{SecretId, Stage};
 use crate::secrets::validate::{FetchedSecrets, lookup};
-use crate::secrets::{Secret, SecretSource, TokenSource};
+use crate::secrets::{Secret, SecretError, SecretSource, TokenSource};
 use crate::server::Tls;
 use crate::server::connect::{Credentials, Endpoint, Session};
 
@@ -72,6 +74,20 @@ impl AdminConnection {
         fetched: &FetchedSecrets,
         findings: &SecretFindings,
     ) -> Result<Self, RunError> {
+        let ConnectionOverrides { host, port, database } = &overrides;
+        let given = (host.is_some(), port.is_some(), database.is_some());
+        let secret = match &login {
+            AdminCredentials::Secret(id) => fetched.get(id).and_then(|one| one.as_ref().ok()),
+            AdminCredentials::Token { .. } => None,
+        };
+        let has = |value: fn(&Secret) -> bool| secret.is_some_and(value);
+        let id = secret.map(|secret| &secret.id);
+        let origin = LoginOrigin {
+            host: ValueOrigin::new((Opt::Host, given.0), id, has(|one| one.host.is_some())),
+            port: ValueOrigin::new((Opt::Port, given.1), id, has(|one| one.port.is_some())),
+            database: ValueOrigin::new((Opt::Dbname, given.2), id, has(|one| one.dbname.is_some())),
+            secret: secret.map(|secret| (secret.id.clone(), secret.version.clone())),
+        };
         let (admin, dbname) = match login {
             AdminCredentials::Secret(id) => {
                 let administrator = administrator(&id, fetched, findings)?;
@@ -102,7 +118,10 @@ impl AdminConnection {
             || DatabaseName::new_unchecked(LOCK_DATABASE),
             DatabaseName::new_unchecked,
         );
-        let admin_session = admin.connect(&database).await?;
+        let admin_session = admin
+            .connect(&database)
+            .await
+            .map_err(|error| RunError::AdminLogin { error, origin: Box::new(origin) })?;
         Ok(Self { admin, admin_session })
     }
 
@@ -123,5 +142,10 @@ fn administrator(
     lookup(fetched, id).map_err(|error| RunError::AdminSecret {
         error: Box::new(error),
         others: findings.refusals.clone(),
+        none_exists: !findings.refusals.is_empty() && fetched.values().all(is_missing_in_region),
     })
+}
+
+fn is_missing_in_region(fetched: &Result<Secret, SecretError>) -> bool {
+    matches!(fetched, Err(SecretError::Missing { region: Some(_), .. }))
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::login_origin::LoginOrigin;
 use crate::config::LockTimeout;
 use crate::error_code::ErrorCode;
 use crate::hint;
@@ -57,6 +58,9 @@ pub enum RunError {
         error: Box<SecretError>,
         /// What is wrong with the secrets of the applications.
         others: Vec<Refusal>,
+        /// Whether no secret of the run exists, so that the region, the account or the environment
+        /// is probably wrong.
+        none_exists: bool,
     },
     /// The secret of the administrator lacks a key.
     #[error("the secret of the administrator, {id}, has no key `{key}`")]
@@ -75,6 +79,15 @@ pub enum RunError {
     /// The administrator cannot connect to the server.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The administrator cannot connect to the administrator database, with which each run begins.
+    #[error("{error}")]
+    AdminLogin {
+        /// Why it cannot connect.
+        #[source]
+        error: ConnectError,
+        /// Where the address and the password come from.
+        origin: Box<LoginOrigin>,
+    },
     /// The catalogs of the server cannot be read.
     #[error(transparent)]
     Observe(#[from] ObserveError),
@@ -125,7 +138,7 @@ impl RunError {
             Self::AdminSecretIncomplete { .. } => ErrorCode::AdminSecretIncomplete,
             Self::NoHost => ErrorCode::NoHost,
             Self::NoRandomness(_) => ErrorCode::NoRandomBytes,
-            Self::Connect(error) => error.code(),
+            Self::Connect(error) | Self::AdminLogin { error, .. } => error.code(),
             Self::Observe(error) => error.code(),
             Self::Rotation(error) => error.code(),
             Self::NoSuchRole { .. } => ErrorCode::UnknownRole,
@@ -139,6 +152,16 @@ impl RunError {
     pub fn hints(&self) -> Vec<Hint> {
         match self {
             Self::Source(error) => error.hints(),
+            Self::AdminSecret { none_exists: true, others, .. } => vec![
+                hint![
+                    format!("none of the {} secrets exists: check the region (", others.len() + 1),
+                    Opt::Region,
+                    "), the AWS account, and the environment (",
+                    Opt::Env,
+                    ")"
+                ],
+                hint!["name the secret of the administrator with ", Opt::AdminSecret],
+            ],
             Self::AdminSecret { error, .. } => {
                 let mut hints = error.hints();
                 hints.push(hint!["name the secret of the administrator with ", Opt::AdminSecret]);
@@ -154,6 +177,7 @@ impl RunError {
             Self::NoHost => vec![hint!["name the host with ", Opt::Host]],
             Self::NoRandomness(_) => vec!["check `/dev/urandom` on this machine".into()],
             Self::Connect(error) => error.hints(),
+            Self::AdminLogin { error, origin } => origin.hints(error),
             Self::Observe(error) => error.hints(),
             Self::Rotation(error) => error.hints(),
             Self::NoSuchRole { nearest: Some(nearest), .. } => {

@@ -10,6 +10,7 @@ mod access_report;
 mod apply;
 mod connection;
 mod error;
+mod login_origin;
 mod plan;
 mod provisioner;
 #[cfg(feature = "aws")]
@@ -20,6 +21,7 @@ pub use access_report::AccessQuery;
 pub use apply::PlannedApply;
 pub use connection::{AdminConnection, AdminCredentials, ConnectionOverrides};
 pub use error::{PlanRefused, RunError};
+pub use login_origin::LoginOrigin;
 pub use plan::Planned;
 pub use provisioner::{Locked, Provisioner};
 #[cfg(feature = "aws")]

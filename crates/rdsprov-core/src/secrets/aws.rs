@@ -1,7 +1,7 @@
 //! Fetches secrets from AWS Secrets Manager, in batches where possible, and interprets its errors.
 //!
 //! The error code gives the meaning of an error. If a code has several meanings, the message
-//! decides between them. The message itself is not part of any error of rdsprov.
+//! decides between them. Of the message itself, errors contain at most the ARN of the caller.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -43,8 +43,11 @@ const CREDENTIALS_REJECTED: [&str; 7] = [
     "SignatureDoesNotMatch",
     "IncompleteSignature",
     "MissingAuthenticationToken",
-    "ExpiredTokenException",
+    EXPIRED,
 ];
+
+/// The error code for temporary credentials that are too old.
+const EXPIRED: &str = "ExpiredTokenException";
 
 /// The result for each secret.
 type Results = BTreeMap<SecretId, Result<Secret, SecretError>>;
@@ -252,7 +255,10 @@ impl SecretsManager {
             "AccessDeniedException" if message_contains("KMS") => {
                 Some(SecretError::KeyDenied { id })
             }
-            "AccessDeniedException" => Some(SecretError::Denied { id }),
+            "AccessDeniedException" => {
+                let principal = message.and_then(principal);
+                Some(SecretError::Denied { id, principal })
+            }
             "InvalidRequestException" if message_contains("delet") => {
                 Some(SecretError::Deleted { id })
             }
@@ -284,12 +290,20 @@ impl SecretsManager {
             SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => {
                 unreachable(innermost())
             }
-            _ => error
-                .code()
-                .filter(|code| CREDENTIALS_REJECTED.contains(code))
-                .map(|code| SourceError::CredentialsRejected { code: code.to_owned() }),
+            _ => error.code().filter(|code| CREDENTIALS_REJECTED.contains(code)).map(|code| {
+                match code {
+                    EXPIRED => SourceError::CredentialsExpired { code: code.to_owned() },
+                    code => SourceError::CredentialsRejected { code: code.to_owned() },
+                }
+            }),
         }
     }
+}
+
+/// Returns the ARN of the caller in the message of a denied request.
+fn principal(message: &str) -> Option<String> {
+    let arn = message.strip_prefix("User: ")?.split_whitespace().next()?;
+    arn.starts_with("arn:").then(|| arn.to_owned())
 }
 
 /// Parses one value of a response; returns `None` if it contains neither text nor binary data.

@@ -5,6 +5,7 @@ use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
 use crate::secret_id::SecretId;
+use crate::text::nearest;
 
 /// A secret cannot be read, used or written. No variant contains any part of its value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,8 +18,8 @@ pub enum SecretError {
     NoValue { id: SecretId },
     #[error("secret {id} is in region {region}, but this run reads secrets in region {requested}")]
     OtherRegion { id: SecretId, region: String, requested: String },
-    #[error("secret {id} cannot be read: access is denied")]
-    Denied { id: SecretId },
+    #[error("secret {id} cannot be read: access is denied{}", to_caller(.principal.as_ref()))]
+    Denied { id: SecretId, principal: Option<String> },
     #[error("secret {id} cannot be decrypted: the use of its KMS key is not allowed")]
     KeyDenied { id: SecretId },
     #[error("secret {id} cannot be read: Secrets Manager received too many requests")]
@@ -98,12 +99,15 @@ impl SecretError {
     #[must_use]
     pub fn hints(&self) -> Vec<Hint> {
         vec![match self {
-            Self::Missing { .. } => "create the secret, or name another one".into(),
+            Self::Missing { region: Some(_), .. } => "create it (`aws secretsmanager \
+                create-secret`) with the value `{\"password\": \"…\"}`, or name another secret"
+                .into(),
+            Self::Missing { region: None, .. } => "create the secret, or name another one".into(),
             Self::NoValue { .. } => "store a value in the secret".into(),
             Self::OtherRegion { region, .. } => {
                 hint!["use ", (Opt::Region, region), ", or name a secret in the region of this run"]
             }
-            Self::Denied { id } => {
+            Self::Denied { id, .. } => {
                 format!("allow secretsmanager:GetSecretValue on {id} (see docs/iam.md)").into()
             }
             Self::KeyDenied { .. } => "allow kms:Decrypt on the KMS key of the secret \
@@ -143,6 +147,10 @@ impl SecretError {
     }
 }
 
+fn to_caller(principal: Option<&String>) -> String {
+    principal.map_or_else(String::new, |arn| format!(" to {arn}"))
+}
+
 fn in_region(region: Option<&String>) -> String {
     region.map_or_else(String::new, |region| format!(" in region {region}"))
 }
@@ -155,15 +163,29 @@ pub enum SourceError {
     #[error("the AWS region is not known")]
     NoRegion,
     /// The credential chain of the AWS SDK found no credentials.
-    #[error("no AWS credentials were found")]
+    #[error(
+        "no AWS credentials were found in the environment, the profile, the container or the instance"
+    )]
     NoCredentials,
+    /// No file of the AWS CLI contains the profile that `AWS_PROFILE` names.
+    #[error("the AWS profile `{profile}` (`AWS_PROFILE`) does not exist")]
+    UnknownProfile {
+        /// The name of the profile.
+        profile: String,
+    },
     /// A source of credentials was found and failed.
     #[error("the AWS credentials cannot be loaded: {reason}")]
     Credentials {
         /// The reason, from the AWS SDK.
         reason: String,
     },
-    /// AWS rejected the credentials: unknown, expired, or a wrong signature.
+    /// The temporary credentials are too old.
+    #[error("the AWS credentials have expired ({code})")]
+    CredentialsExpired {
+        /// The error code of AWS.
+        code: String,
+    },
+    /// AWS rejected the credentials: unknown, or a wrong signature.
     #[error("AWS rejected the credentials ({code})")]
     CredentialsRejected {
         /// The error code of AWS.
@@ -194,8 +216,12 @@ impl SourceError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NoRegion => ErrorCode::NoAwsRegion,
-            Self::NoCredentials | Self::Credentials { .. } => ErrorCode::NoAwsCredentials,
-            Self::CredentialsRejected { .. } => ErrorCode::AwsCredentialsRejected,
+            Self::NoCredentials | Self::UnknownProfile { .. } | Self::Credentials { .. } => {
+                ErrorCode::NoAwsCredentials
+            }
+            Self::CredentialsExpired { .. } | Self::CredentialsRejected { .. } => {
+                ErrorCode::AwsCredentialsRejected
+            }
             Self::AwsNotSupported | Self::Provider { .. } => ErrorCode::SecretSourceFailed,
             Self::Unreachable { .. } => ErrorCode::SecretsManagerUnreachable,
         }
@@ -207,11 +233,17 @@ impl SourceError {
         match self {
             Self::NoRegion => vec![region_hint()],
             Self::NoCredentials => vec![
-                "set `AWS_PROFILE`, or `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, \
-                 or run where an IAM role provides credentials"
+                "run `aws sso login`, set `AWS_PROFILE`, or `AWS_ACCESS_KEY_ID` and \
+                 `AWS_SECRET_ACCESS_KEY`, or run where an IAM role provides credentials"
                     .into(),
                 hint!["use ", (Opt::Secrets, "file:DIR"), " to read secrets without AWS"],
             ],
+            Self::UnknownProfile { .. } => vec![
+                "correct `AWS_PROFILE`; `aws configure list-profiles` lists the profiles".into(),
+            ],
+            Self::CredentialsExpired { .. } => {
+                vec!["renew them, for example with `aws sso login`".into()]
+            }
             Self::Credentials { .. } => {
                 vec!["correct the AWS profile or IAM role that provides the credentials".into()]
             }
@@ -224,12 +256,61 @@ impl SourceError {
             Self::Provider { .. } => {
                 vec![hint!["correct the provider of secrets that ", Opt::Secrets, " names"]]
             }
-            Self::Unreachable { .. } => {
-                vec!["check the region, the network and `AWS_ENDPOINT_URL`".into()]
+            Self::Unreachable { region, .. } => {
+                let mut hints: Vec<Hint> = Vec::new();
+                if !REGIONS.contains(&region.as_str())
+                    && let Some(meant) = nearest(region, REGIONS)
+                {
+                    hints.push(hint!["correct the region: is ", (Opt::Region, meant), " meant?"]);
+                }
+                hints.push("check the region, the network and `AWS_ENDPOINT_URL`".into());
+                hints
             }
         }
     }
 }
+
+/// The AWS regions, only to suggest one for a misspelt name: newer regions work as well.
+const REGIONS: [&str; 38] = [
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-south-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ca-central-1",
+    "ca-west-1",
+    "cn-north-1",
+    "cn-northwest-1",
+    "eu-central-1",
+    "eu-central-2",
+    "eu-north-1",
+    "eu-south-1",
+    "eu-south-2",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-gov-east-1",
+    "us-gov-west-1",
+    "us-west-1",
+    "us-west-2",
+];
 
 /// Returns how to set the AWS region.
 pub(crate) fn region_hint() -> Hint {

@@ -44,7 +44,9 @@ pub(super) fn read(directory: &Path, id: &SecretId, stage: Stage) -> Result<Secr
     let path = path(directory, id)?;
     let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => SecretError::Missing { id: id.clone(), region: None },
-        std::io::ErrorKind::PermissionDenied => SecretError::Denied { id: id.clone() },
+        std::io::ErrorKind::PermissionDenied => {
+            SecretError::Denied { id: id.clone(), principal: None }
+        }
         _ => SecretError::Unreadable { id: id.clone(), reason: error.to_string() },
     })?;
     let bytes = Zeroizing::new(bytes);

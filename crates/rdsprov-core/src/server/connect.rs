@@ -2,6 +2,7 @@
 //!
 //! The protection of a connection is decided in `tls`. This module does not know plans.
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,6 +23,7 @@ use crate::hint::{Hint, Opt};
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{BEGIN_SESSION, session_settings};
 use crate::secrets::{Password, TokenError, TokenSource};
+use crate::text::os_reason;
 
 /// A connection cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -144,7 +146,8 @@ impl ConnectError {
                 Opt::AdminSecret
             ],
             Self::Rejected { code: None, .. } => {
-                "check the host, the port and the network (security group)".into()
+                "check that the server runs, and that its security group and the network let this machine in"
+                    .into()
             }
             Self::Rejected {
                 code: Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
@@ -506,8 +509,16 @@ pub(crate) fn describe_error(error: &tokio_postgres::Error) -> String {
         let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
         return format!("{}{detail} ({})", error.message(), error.code().code());
     }
-    let mut text = error.to_string();
+    // The driver's own words add nothing to an error of the operating system.
     let mut source = std::error::Error::source(error);
+    if let Some(cause) = source.and_then(|cause| cause.downcast_ref::<io::Error>()) {
+        let reason = os_reason(cause);
+        return match reason.strip_prefix("failed to lookup address information: ") {
+            Some(reason) => format!("the host name cannot be resolved ({reason})"),
+            None => reason,
+        };
+    }
+    let mut text = error.to_string();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
         if !text.contains(&cause_text) {

@@ -18,6 +18,7 @@ use crate::plan::{Refusal, SavedPlanError, SlotError};
 use crate::secret_id::TemplateError;
 use crate::secrets::{SourceError, TokenError};
 use crate::server::TlsError;
+use crate::text::{nearest, os_reason};
 
 /// A definitions file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +43,8 @@ pub enum Unreadable {
         path: String,
         /// The error of the operating system.
         reason: String,
+        /// A definitions file with a similar name, if this one does not exist.
+        similar: Option<String>,
     },
 }
 
@@ -68,9 +71,17 @@ impl Unreadable {
     #[must_use]
     pub fn hints(&self) -> Vec<Hint> {
         vec![match self {
+            Self::Syntax { path } if path.ends_with(".tf") => {
+                "name the variable file (*.tfvars) instead of the Terraform module".into()
+            }
             Self::Syntax { .. } => "name a definitions file, or rename this one".into(),
             Self::Twice { .. } => "name it once".into(),
-            Self::System { .. } => "check the path and the permissions of the file".into(),
+            Self::System { similar: Some(similar), .. } => {
+                format!("name an existing file: is {similar} meant?").into()
+            }
+            Self::System { similar: None, .. } => {
+                "check the path and the permissions of the file".into()
+            }
         }]
     }
 }
@@ -88,6 +99,12 @@ pub enum UsageError {
     /// `rotate` reads the versions with both stages.
     #[error("a version stage is given, but a rotation always uses AWSCURRENT and AWSPENDING")]
     StageOfRotation,
+    /// The host is an address with a port, or a connection URI.
+    #[error("`{host}` is not a host name")]
+    NotAHost {
+        /// The text that was given.
+        host: String,
+    },
     /// The role of `delegate` has a name that is not allowed.
     #[error("the role cannot be created: {0}")]
     DelegateName(#[source] NameError),
@@ -98,9 +115,10 @@ impl UsageError {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::AdminUserWithPassword | Self::IncompleteIamLogin | Self::StageOfRotation => {
-                ErrorCode::WrongUsage
-            }
+            Self::AdminUserWithPassword
+            | Self::IncompleteIamLogin
+            | Self::StageOfRotation
+            | Self::NotAHost { .. } => ErrorCode::WrongUsage,
             Self::DelegateName(error) => error.code(),
         }
     }
@@ -116,6 +134,9 @@ impl UsageError {
                 hint!["use ", Opt::AdminUser, " and ", Opt::Host, ", and remove ", Opt::AdminSecret]
             }
             Self::StageOfRotation => hint!["remove ", Opt::SecretStage],
+            Self::NotAHost { .. } => {
+                hint!["give the host alone with ", Opt::Host, ", and the port with ", Opt::Port]
+            }
             Self::DelegateName(_) => hint!["choose another name with ", Opt::To],
         }]
     }
@@ -167,7 +188,7 @@ pub enum Error {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// `rdsprov.toml` cannot be read.
-    #[error("{path} cannot be read: {source}")]
+    #[error("{path} cannot be read: {}", os_reason(.source))]
     ConfigUnreadable {
         /// The path of the file, as given.
         path: PathBuf,
@@ -222,7 +243,7 @@ pub enum Error {
     )]
     SecondPlan,
     /// The saved-plan file cannot be read.
-    #[error("{path} cannot be read: {source}")]
+    #[error("{path} cannot be read: {}", os_reason(.source))]
     PlanUnreadable {
         /// The path of the file, as given.
         path: PathBuf,
@@ -363,11 +384,16 @@ impl Error {
             Self::NoEnvironment => {
                 hint!["use ", Opt::Env, ", or set `environment` in the definitions"]
             }
-            Self::UnknownEnvironment { environment, known } => format!(
-                "use one of {}, or declare `[environments.{environment}]` in `rdsprov.toml`",
-                known.join(", ")
-            )
-            .into(),
+            Self::UnknownEnvironment { environment, known } => {
+                let meant = nearest(environment, known.iter().map(String::as_str));
+                let meant = meant.map(|name| format!("is `{name}` meant? otherwise "));
+                format!(
+                    "{}use one of {}, or declare `[environments.{environment}]` in `rdsprov.toml`",
+                    meant.unwrap_or_default(),
+                    known.join(", ")
+                )
+                .into()
+            }
             Self::Config(error) => return error.hints(),
             Self::ConfigUnreadable { .. } | Self::PlanUnreadable { .. } => {
                 "check the path and the permissions of the file".into()
@@ -429,7 +455,9 @@ impl Error {
         use crate::server::ObserveError;
         match self {
             Self::Run(
-                RunError::Connect(error) | RunError::Observe(ObserveError::Connect(error)),
+                RunError::Connect(error)
+                | RunError::AdminLogin { error, .. }
+                | RunError::Observe(ObserveError::Connect(error)),
             ) => error.sqlstate(),
             _ => None,
         }

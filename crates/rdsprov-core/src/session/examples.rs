@@ -33,7 +33,11 @@ use crate::server::{
 pub fn error_examples() -> Vec<Error> {
     let mut examples = session_examples();
     examples.extend(secrets().into_iter().map(|error| {
-        Error::Run(RunError::AdminSecret { error: Box::new(error), others: Vec::new() })
+        Error::Run(RunError::AdminSecret {
+            error: Box::new(error),
+            others: Vec::new(),
+            none_exists: false,
+        })
     }));
     examples.extend(sources().map(Error::Source));
     examples.extend(connections().into_iter().map(|error| Error::Run(error.into())));
@@ -105,7 +109,11 @@ fn session_examples() -> Vec<Error> {
             files: vec![
                 Unreadable::Syntax { path: text("a.yaml") },
                 Unreadable::Twice { path: text("a.tfvars") },
-                Unreadable::System { path: text("b.tfvars"), reason: failed().to_string() },
+                Unreadable::System {
+                    path: text("b.tfvars"),
+                    reason: failed().to_string(),
+                    similar: Some(text("a.tfvars")),
+                },
             ],
             others: wrong_definitions(),
         },
@@ -122,6 +130,7 @@ fn session_examples() -> Vec<Error> {
         UsageError::AdminUserWithPassword.into(),
         UsageError::IncompleteIamLogin.into(),
         UsageError::StageOfRotation.into(),
+        UsageError::NotAHost { host: text("db.internal:5432") }.into(),
         UsageError::DelegateName(NameError::Reserved {
             kind: "role",
             name: text("pg_x"),
@@ -224,7 +233,10 @@ fn secrets() -> Vec<SecretError> {
             region: text("eu-west-2"),
             requested: text("x"),
         },
-        SecretError::Denied { id: id.clone() },
+        SecretError::Denied {
+            id: id.clone(),
+            principal: Some("arn:aws:sts::123456789012:assumed-role/ci/run".to_owned()),
+        },
         SecretError::KeyDenied { id: id.clone() },
         SecretError::Throttled { id: id.clone() },
         SecretError::Deleted { id: id.clone() },
@@ -247,16 +259,18 @@ fn secrets() -> Vec<SecretError> {
     ]
 }
 
-fn sources() -> [SourceError; 7] {
+fn sources() -> [SourceError; 9] {
     let reason = || text("some reason");
     [
         SourceError::NoRegion,
         SourceError::NoCredentials,
         SourceError::Credentials { reason: reason() },
-        SourceError::CredentialsRejected { code: text("ExpiredTokenException") },
+        SourceError::UnknownProfile { profile: text("nope") },
+        SourceError::CredentialsExpired { code: text("ExpiredTokenException") },
+        SourceError::CredentialsRejected { code: text("UnrecognizedClientException") },
         SourceError::AwsNotSupported,
         SourceError::Provider { reason: reason() },
-        SourceError::Unreachable { region: text("eu-west-2"), reason: reason() },
+        SourceError::Unreachable { region: text("eu-wst-2"), reason: reason() },
     ]
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::error::{Error, Unreadable};
 use crate::config::Config;
 use crate::definitions::{DefinitionError, DefinitionErrors, Mode, Rules, SourceText, Syntax};
+use crate::text::{nearest, os_reason};
 
 /// The options for the definitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -94,7 +95,11 @@ pub fn read(
         match std::fs::read(file).map(String::from_utf8) {
             Ok(Ok(text)) => sources.push(SourceText { path, text, syntax }),
             Ok(Err(error)) => errors.push(DefinitionError::not_utf8(&path, &error)),
-            Err(error) => unreadable.push(Unreadable::System { path, reason: error.to_string() }),
+            Err(error) => unreadable.push(Unreadable::System {
+                path,
+                reason: os_reason(&error),
+                similar: similar_file(file),
+            }),
         }
     }
     if unreadable.is_empty() && errors.is_empty() {
@@ -107,6 +112,22 @@ pub fn read(
     } else {
         Error::Unreadable { files: unreadable, others }
     })
+}
+
+/// Returns the definitions file in the same directory with the most similar name, if a file does not
+/// exist.
+fn similar_file(file: &Path) -> Option<String> {
+    if file.exists() {
+        return None;
+    }
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let entries = std::fs::read_dir(directory.unwrap_or(Path::new("."))).ok()?;
+    let names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| Syntax::from_path(name).is_some())
+        .collect();
+    let name = nearest(file.file_name()?.to_str()?, names.iter().map(String::as_str))?;
+    Some(file.with_file_name(name).display().to_string())
 }
 
 /// Returns the rules for definitions: options take precedence over `rdsprov.toml`.

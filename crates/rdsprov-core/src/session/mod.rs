@@ -20,6 +20,7 @@ mod frontend;
 mod listener;
 mod notice;
 mod open;
+mod profile;
 mod records;
 #[cfg(feature = "aws")]
 mod rotate;

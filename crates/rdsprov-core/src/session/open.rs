@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::error::{Error, UsageError};
+use super::profile;
 use super::setup::{Declared, Setup};
 use crate::access_report::AccessReport;
 use crate::config::{TlsSection, TlsSettings, VerifyPasswords};
@@ -133,10 +134,12 @@ impl Setup {
         &self,
         options: &ServerOptions,
     ) -> Result<AdminConnection, Error> {
+        let overrides = overrides(options)?;
         let source = self.secret_source(options).await?;
         let login = self.login(options).await?;
         let tls = self.tls(options)?;
-        Ok(AdminConnection::open(&source, login, options.overrides.clone(), tls).await?)
+        let connection = AdminConnection::open(&source, login, overrides, tls).await;
+        Ok(connection.map_err(profile::explain)?)
     }
 
     /// Connects and returns the access report.
@@ -186,12 +189,13 @@ impl Setup {
         desired: Desired,
         source: &SecretSource,
     ) -> Result<Provisioner, Error> {
+        let overrides = overrides(options)?;
         let login = self.login(options).await?;
         let tls = self.tls(options)?;
         let mut passwords = self.config.passwords.clone();
         passwords.verify = options.verify_passwords.or(passwords.verify);
-        Ok(Provisioner::open(desired, source, login, options.overrides.clone(), tls, &passwords)
-            .await?)
+        let run = Provisioner::open(desired, source, login, overrides, tls, &passwords).await;
+        Ok(run.map_err(profile::explain)?)
     }
 
     fn templates(&self) -> Templates {
@@ -246,5 +250,16 @@ impl Setup {
             }
             (AdminAuth::Iam, _, _) => Err(UsageError::IncompleteIamLogin.into()),
         }
+    }
+}
+
+/// Returns the values that take precedence over those of the administrator's secret.
+fn overrides(options: &ServerOptions) -> Result<ConnectionOverrides, UsageError> {
+    let overrides = &options.overrides;
+    // An IPv6 address contains several colons.
+    let is_host = |host: &String| !host.contains('/') && host.matches(':').count() != 1;
+    match &overrides.host {
+        Some(host) if !is_host(host) => Err(UsageError::NotAHost { host: host.clone() }),
+        _ => Ok(overrides.clone()),
     }
 }

@@ -149,7 +149,7 @@ impl SetupBuilder {
             DefinitionSource::Files(files) => parse(&read(&files, &config, &options)?)?,
             DefinitionSource::Texts(texts) => parse(&texts)?,
             DefinitionSource::Parsed { definitions, sha256 } => {
-                check_environment(&options, &definitions)?;
+                check_environment(&config, &options, &definitions)?;
                 (*definitions, sha256)
             }
         };
@@ -178,11 +178,19 @@ pub fn parse_definitions(
     for name in &options.adopt {
         definitions.adopt(name)?;
     }
-    check_environment(options, &definitions)?;
+    check_environment(config, options, &definitions)?;
     Ok(definitions)
 }
 
-fn check_environment(options: &DefinitionOptions, definitions: &Definitions) -> Result<(), Error> {
+fn check_environment(
+    config: &Config,
+    options: &DefinitionOptions,
+    definitions: &Definitions,
+) -> Result<(), Error> {
+    // A misspelt environment is no environment, rather than another one.
+    if let Some(requested) = &options.environment {
+        policy(config, requested)?;
+    }
     match (&options.environment, &definitions.environment) {
         (Some(requested), Some(declared)) if requested != declared => {
             Err(Error::OtherEnvironment {
