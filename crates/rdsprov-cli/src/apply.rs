@@ -10,7 +10,7 @@ use rdsprov_core::audit::{Record, to_csv};
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::Plan;
 use rdsprov_core::session::{
-    self, Cancellation, Completion, Delegation, Frontend, Notice, Outcome, PlanSource,
+    self, Cancellation, Completion, Delegation, Error, Frontend, Notice, Outcome, PlanSource,
 };
 use rdsprov_core::step_result::StepStatus;
 use tokio::signal::unix::{SignalKind, signal};
@@ -85,6 +85,8 @@ pub fn report_outcome(outcome: Outcome, summary: &str) -> Result<Exit, CliError>
             output::status("This plan has already been applied; nothing is left to do.");
         }
         Ok(Completion::DryRun) => output::status("Dry run: nothing was changed."),
+        // What was refused was not touched.
+        Err(error @ Error::PartRefused(_)) => return Err(error.into()),
         Err(error) if outcome.committed => {
             return Err(CliError { exit: Exit::Partial, ..error.into() });
         }

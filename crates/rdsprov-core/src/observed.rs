@@ -405,6 +405,10 @@ pub struct Contents {
     /// create large objects.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub large_object_owners: BTreeSet<RoleName>,
+    /// The roles among those of `owned` whose objects only a superuser can give to the owner of the
+    /// database: it lacks a privilege on a schema or on a foreign-data wrapper.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub owners_only_superusers_replace: BTreeSet<RoleName>,
     /// The objects of the current owner; empty unless the database gets another owner.
     #[serde(default)]
     pub ownership_transfer: OwnershipTransfer,

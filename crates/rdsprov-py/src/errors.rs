@@ -181,9 +181,11 @@ pub fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
             SavedPlanError::OtherEnvironment { .. } | SavedPlanError::OtherServer { .. },
         ) => plain("StalePlan"),
         Error::Gate(_) => plain("ApprovalRequired"),
-        Error::Refused(found) => make(py, "PlanRefused", &errors, code, |keywords| {
-            keywords.set_item("refusals", refusals(py, found)?)
-        }),
+        Error::Refused(found) | Error::PartRefused(found) => {
+            make(py, "PlanRefused", &errors, code, |keywords| {
+                keywords.set_item("refusals", refusals(py, found)?)
+            })
+        }
         error if error.kind() == Kind::Usage => plain("UsageError"),
         _ => plain("Error"),
     }
@@ -202,7 +204,7 @@ pub fn apply_error(
     committed: bool,
     outcome: &Bound<'_, PyAny>,
 ) -> PyErr {
-    let of_apply = committed
+    let of_apply = committed && !matches!(error, Error::PartRefused(_))
         || matches!(
             error,
             Error::Statement(_)

@@ -3,7 +3,7 @@
 
 use rdsprov_testkit::versions;
 
-use crate::fixture::{Fixture, expect};
+use crate::fixture::{Fixture, expect, password};
 
 const SHOP: &str = r#"application_databases = {
     shop = { database_name = "shop", username = "shop_owner" }
@@ -124,5 +124,75 @@ fn administrator_without_attributes() {
         // A run without such changes does not need the attributes.
         fixture.query("ALTER ROLE platform_admin NOCREATEDB NOCREATEROLE");
         expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+    }
+}
+
+/// With `--no-fail-fast`, a refusal concerns its application and those that share a role or a
+/// database with it.
+#[test]
+fn refused_application_leaves_the_others_alone() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        for (application, role) in
+            [("hr", "hr_owner"), ("hr_reports", "analyst"), ("shop", "shop_owner")]
+        {
+            fixture.app("dev", application, role);
+        }
+        fixture.app("dev", "wiki", "wiki_owner");
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                hr         = { database_name = "hr", username = "hr_owner" }
+                hr_reports = { database_name = "hr", username = "analyst", access_level = "reader" }
+                shop       = { database_name = "shop", username = "shop_owner" }
+                wiki       = { database_name = "wiki", username = "wiki_owner" }
+            }"#,
+        );
+        fixture.query("CREATE ROLE hr_owner LOGIN");
+        let run = |arguments: &[&str]| fixture.run(&definitions, arguments);
+        let apply = ["apply", "--env", "dev"];
+        let keep_going = ["apply", "--env", "dev", "--no-fail-fast"];
+        let state = fixture.catalog_state();
+        expect(&run(&apply), 3);
+        assert_eq!(fixture.catalog_state(), state);
+
+        let output = expect(&run(&keep_going), 3);
+        assert!(output.contains("refused application: hr, hr_reports; "), "{output}");
+        assert!(output.contains("the changes of the other applications were made"), "{output}");
+        let databases =
+            fixture.query("SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database");
+        assert!(databases.contains("shop") && databases.contains("wiki"), "{databases}");
+        assert!(!databases.contains("hr"), "{databases}");
+        assert_eq!(fixture.query("SELECT count(*) FROM pg_roles WHERE rolname = 'analyst'"), "0");
+
+        // What is left is refused.
+        let state = fixture.catalog_state();
+        expect(&run(&keep_going), 3);
+        assert_eq!(fixture.catalog_state(), state);
+        fixture.query("DROP ROLE hr_owner");
+        expect(&run(&apply), 0);
+    }
+}
+
+#[test]
+fn database_without_a_free_connection_stops_no_other() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "hr", "hr_owner");
+        fixture.app("dev", "shop", "shop_owner");
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                hr   = { database_name = "hr", username = "hr_owner" }
+                shop = { database_name = "shop", username = "shop_owner" }
+            }"#,
+        );
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        fixture.query("ALTER DATABASE hr CONNECTION LIMIT 1");
+        let _session = fixture.server.session("hr_owner", &password("hr"), "hr").unwrap();
+        fixture.query("REVOKE CONNECT ON DATABASE shop FROM platform_admin");
+        let arguments = ["apply", "--env", "dev", "--no-fail-fast"];
+        let output = expect(&fixture.run(&definitions, &arguments), 3);
+        assert!(output.contains("refused[database-unreachable] hr: "), "{output}");
+        let granted = "SELECT has_database_privilege('platform_admin', 'shop', 'CONNECT')";
+        assert_eq!(fixture.query(granted), "t");
     }
 }

@@ -43,6 +43,12 @@ impl PlannedApply<'_> {
         self.planned.plan()
     }
 
+    /// Leaves out of the plan the refused applications, and those that depend on them: see
+    /// [`Plan::independent_of_refusals`].
+    pub fn leave_out_refused(&mut self) {
+        self.planned.plan = self.planned.plan.independent_of_refusals();
+    }
+
     /// Creates the new secrets and executes the plan. Errors of statements are in the outcome.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::server::slots::RunSlots;
 pub struct Planned<'a> {
     pub(super) run: &'a mut Provisioner,
     observed: Observed,
-    plan: Plan,
+    pub(super) plan: Plan,
 }
 
 impl Planned<'_> {

@@ -76,7 +76,11 @@ impl Planner<'_> {
         let statements = if revoke.grantor == *context.owner {
             vec![statement]
         } else {
-            let executor = self.executor(&revoke.grantor);
+            let executor = if unusable_schemas.is_empty() {
+                self.executor(&revoke.grantor)
+            } else {
+                Executor::Superuser
+            };
             let statements = sql::as_role(&executor, &revoke.grantor, statement);
             sql::with_schema_usage(&revoke.grantor, unusable_schemas, statements)
         };
@@ -120,9 +124,12 @@ impl Planner<'_> {
         }
         let step = format!("{verb} {summary}");
         let (database, role_name) = (context.database.cloned(), required_role.clone());
-        let (kind, executor) = if unusable_schemas.is_empty() {
+        let can_act = self.act_as(required_role).is_some();
+        let (kind, executor) = if unusable_schemas.is_empty() || !can_act {
             let kind = RefusalKind::StepOfOtherRole { database, step, role: role_name };
-            (kind, self.executor(required_role))
+            // The role itself cannot name the object without `USAGE`.
+            let can_use = unusable_schemas.is_empty();
+            (kind, if can_use { self.executor(required_role) } else { Executor::Superuser })
         } else {
             let schemas = unusable_schemas.to_vec();
             let kind = RefusalKind::SchemaUsageMissing { database, step, role: role_name, schemas };
@@ -139,6 +146,7 @@ impl Planner<'_> {
         let remedy = if can_run_now {
             Remedy::Run(executor, fix)
         } else {
+            let unusable_schemas = if can_act { unusable_schemas } else { &[] };
             match self.fix_without_planned_names(context, required_role, unusable_schemas) {
                 Some((executor, fix)) => Remedy::Run(executor, fix),
                 None => Remedy::RunLater(Preparation::ApplyRest, executor, fix),

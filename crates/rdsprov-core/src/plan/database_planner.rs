@@ -176,12 +176,8 @@ impl<'a> DatabasePlanner<'a, '_> {
         self.planner.refuse_blocked_step(&context, blocked);
     }
 
-    /// Returns the schemas without `USAGE`, if they are the only reason why a role
-    /// cannot execute a step.
-    fn schemas_without_usage(&mut self, required_role: &RoleName) -> Vec<SchemaName> {
-        if self.planner.act_as(required_role).is_none() {
-            return Vec::new();
-        }
+    /// Returns the schemas in scope on which a role has no `USAGE`, by name.
+    fn schemas_without_usage(&self, required_role: &RoleName) -> Vec<SchemaName> {
         self.without_usage(required_role).into_iter().map(|schema| schema.name).collect()
     }
 

@@ -122,7 +122,7 @@ impl Planner<'_> {
         to: &RoleName,
     ) -> Remedy {
         let is_superuser = |role| self.observed.roles.get(role).is_some_and(|seen| seen.superuser);
-        if is_superuser(from) {
+        if is_superuser(from) || self.only_superusers_replace(name, from) {
             return Remedy::Run(Executor::Superuser, self.manual_transfer_sql(name, from, to));
         }
         // A role that does not exist yet can be created by the administrator.
@@ -135,13 +135,20 @@ impl Planner<'_> {
         Remedy::Run(Executor::Administrator, self.manual_transfer_sql(name, from, to))
     }
 
+    /// Returns whether only a superuser can give the objects of a role to the owner of the database.
+    fn only_superusers_replace(&self, name: &DatabaseName, role: &RoleName) -> bool {
+        let contents = self.observed.databases.get(name).and_then(|seen| seen.contents.as_ref());
+        contents.is_some_and(|contents| contents.owners_only_superusers_replace.contains(role))
+    }
+
     fn manual_transfer_sql(
         &self,
         name: &DatabaseName,
         from: &RoleName,
         to: &RoleName,
     ) -> ManualFix {
-        let superuser = self.observed.roles.get(from).is_some_and(|seen| seen.superuser);
+        let superuser = self.observed.roles.get(from).is_some_and(|seen| seen.superuser)
+            || self.only_superusers_replace(name, from);
         let seen = self.observed.databases.get(name);
         let contents = seen.and_then(|seen| seen.contents.as_ref());
         let mut statements = Vec::new();

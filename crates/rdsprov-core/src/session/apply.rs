@@ -258,7 +258,9 @@ pub(super) async fn run_operation<F: Frontend>(
         Ok(Completion::DryRun) => succeeded(Status::DryRun),
         Err(error) => {
             let status = match error.kind() {
-                Kind::Refused if !committed => Status::Refused,
+                Kind::Refused if !committed || matches!(error, Error::PartRefused(_)) => {
+                    Status::Refused
+                }
                 _ => Status::Error,
             };
             // The record of the failed step contains the message already.
@@ -323,7 +325,12 @@ impl<F: Frontend> Execution<'_, F> {
         let plan = planned.plan();
         self.show(progress, plan);
         self.recover(progress, plan)?;
-        no_refusals(plan)?;
+        let whole = plan.digest.clone();
+        match saved {
+            Some(_) => no_refusals(plan)?,
+            None => self.leave_out_refused(&mut planned, progress)?,
+        }
+        let plan = planned.plan();
         let remainder = match &saved {
             Some(saved) => saved.remainder(plan, &origin)?,
             None => Remainder::Whole,
@@ -337,7 +344,8 @@ impl<F: Frontend> Execution<'_, F> {
                 self.frontend.on_notice(&Notice::Resumed { left, of });
                 approval.of_remainder(&saved.digest, &plan.digest)
             }
-            _ => approval,
+            // Who approved the whole plan has approved its part.
+            _ => approval.of_remainder(&whole, &plan.digest),
         };
         let allowed = options.server.allow.iter().copied().collect();
         setup.policy.check(plan, &approval, &allowed)?;
@@ -356,10 +364,18 @@ impl<F: Frontend> Execution<'_, F> {
         for round in 1..=MAX_PLANS {
             let plan = self.execute(planned, progress).await?;
             planned = run.plan().await?;
+            let refusals = planned.plan().refusals.clone();
+            if self.keeps_going() {
+                planned.leave_out_refused();
+            }
             let next = planned.plan();
             if next.is_empty() && next.refusals.is_empty() {
                 self.record(progress, &progress.recorder.no_change(&plan))?;
-                return Ok(Completion::Converged);
+                return if refusals.is_empty() {
+                    Ok(Completion::Converged)
+                } else {
+                    Err(Error::PartRefused(refusals))
+                };
             }
             self.show(progress, next);
             if plan.deferred.is_empty() || round == MAX_PLANS {
@@ -375,6 +391,37 @@ impl<F: Frontend> Execution<'_, F> {
             })?;
         }
         Err(Error::NotConverged)
+    }
+
+    /// Returns whether one failure or refusal does not end the run.
+    fn keeps_going(&self) -> bool {
+        matches!(self.operation, Operation::Apply { keep_going: true })
+    }
+
+    /// Leaves out of a plan what depends on a refused application, if the run keeps going and
+    /// something else remains.
+    ///
+    /// # Errors
+    /// Returns [`Error::Refused`] if the plan has refusals and nothing else remains.
+    fn leave_out_refused(
+        &self,
+        planned: &mut PlannedApply<'_>,
+        progress: &mut Progress,
+    ) -> Result<(), Error> {
+        let plan = planned.plan();
+        if plan.refusals.is_empty() {
+            return Ok(());
+        }
+        let part = plan.independent_of_refusals();
+        if !self.keeps_going() || part.is_empty() {
+            return no_refusals(plan);
+        }
+        let applications = plan.dependent_on_refusals();
+        let changes = part.steps().count();
+        self.frontend.on_notice(&Notice::LeftOut { applications, changes });
+        progress.recorder.context.plan = Some(part.digest);
+        planned.leave_out_refused();
+        Ok(())
     }
 
     pub(super) fn record(&self, progress: &Progress, events: &[Event]) -> Result<(), Error> {
@@ -395,7 +442,7 @@ impl<F: Frontend> Execution<'_, F> {
     ) -> Result<Plan, Error> {
         let plan = planned.plan().clone();
         let settings = server::ExecuteOptions {
-            keep_going: matches!(self.operation, Operation::Apply { keep_going: true }),
+            keep_going: self.keeps_going(),
             stop: Some(self.cancellation.stop()),
             ..server::ExecuteOptions::default()
         };

@@ -274,6 +274,9 @@ pub enum Error {
     /// The plan contains refusals.
     #[error("{}", reasons(.0))]
     Refused(Vec<Refusal>),
+    /// The changes that do not depend on the refused applications were made.
+    #[error("the changes of the other applications were made; {}", reasons(.0))]
+    PartRefused(Vec<Refusal>),
     /// The user did not confirm the plan.
     #[error("the plan was not confirmed; nothing was changed")]
     NotConfirmed,
@@ -350,7 +353,7 @@ impl Error {
             Self::Rotation(errors) => {
                 errors.first().map_or(ErrorCode::UnknownApplication, RotationError::code)
             }
-            Self::Refused(_) => ErrorCode::PlanRefused,
+            Self::Refused(_) | Self::PartRefused(_) => ErrorCode::PlanRefused,
             Self::NotConfirmed => ErrorCode::NotConfirmed,
             Self::Audit(error) => error.code(),
             Self::Slot(error) => error.code(),
@@ -417,7 +420,9 @@ impl Error {
             Self::PlanAmongDefinitions { .. } => {
                 hint!["pass it to ", Operation::Apply, " before ", Opt::Definitions]
             }
-            Self::Refused(_) => "follow the hint of each refusal, then run again".into(),
+            Self::Refused(_) | Self::PartRefused(_) => {
+                "follow the hint of each refusal, then run again".into()
+            }
             Self::NotConfirmed => return Vec::new(),
             Self::Audit(error) => return error.hints(),
             Self::Slot(error) => return error.hints(),
@@ -525,7 +530,7 @@ impl Error {
     /// Returns the codes for the record of the outcome.
     pub(super) fn failure_codes(&self) -> FailureCodes {
         let refusals = match self {
-            Self::Refused(refusals) => refusals.as_slice(),
+            Self::Refused(refusals) | Self::PartRefused(refusals) => refusals.as_slice(),
             _ => &[],
         };
         FailureCodes {
@@ -563,6 +568,7 @@ impl Error {
             | Self::PlanFile { .. }
             | Self::SavedPlan(_)
             | Self::Refused(_)
+            | Self::PartRefused(_)
             | Self::NotConfirmed => Kind::Refused,
             Self::Definitions(_)
             | Self::Tls(_)

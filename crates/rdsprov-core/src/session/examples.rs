@@ -162,6 +162,7 @@ fn session_examples() -> Vec<Error> {
         },
         Error::PlanAmongDefinitions { path: text("plan.json") },
         Error::Refused(Vec::new()),
+        Error::PartRefused(Vec::new()),
         Error::NotConfirmed,
         AuditError::Io { path: path(), source: failed() }.into(),
         AuditError::Locked { path: path() }.into(),

@@ -1,9 +1,11 @@
 //! Facts that a user needs while a run continues.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::config::LockTimeout;
+use crate::name::ApplicationName;
 use crate::server::{LockHolder, StatementWait};
 
 /// A fact that a user needs while a run continues. Its text is one line.
@@ -29,6 +31,13 @@ pub enum Notice {
         left: usize,
         /// The number of all changes of the saved plan.
         of: usize,
+    },
+    /// Refused applications, and those that share a role or a database with them, are left out.
+    LeftOut {
+        /// The applications.
+        applications: BTreeSet<ApplicationName>,
+        /// The number of changes that remain.
+        changes: usize,
     },
     /// An earlier run has not recorded all results. This run has recorded what it found.
     Recovered {
@@ -62,6 +71,15 @@ impl fmt::Display for Notice {
             Self::WaitingForStatement(wait) => wait.fmt(f),
             Self::Resumed { left, of } => {
                 write!(f, "the saved plan was applied in part; {left} of its {of} changes are left")
+            }
+            Self::LeftOut { applications, changes } => {
+                let names: Vec<&str> = applications.iter().map(ApplicationName::as_str).collect();
+                let names = names.join(", ");
+                write!(
+                    f,
+                    "left out, because they are refused or share a role or a database with a \
+                     refused application: {names}; {changes} changes of other applications remain"
+                )
             }
             Self::Recovered { run_id, changes, done } => write!(
                 f,

@@ -268,8 +268,10 @@ impl Running<'_> {
                     | RefusalKind::SchemaOwnerDiffers { can_be_allowed: true, .. } => {
                         return Ok(FixResult::ChangesOwner);
                     }
+                    // The last one has no statement if the role also owns large objects.
                     RefusalKind::DatabaseOwnerDiffers { .. }
-                    | RefusalKind::ObjectNotTransferable { .. } => return Ok(FixResult::None),
+                    | RefusalKind::ObjectNotTransferable { .. }
+                    | RefusalKind::ObjectsOfDeclaredRole { .. } => return Ok(FixResult::None),
                     _ => {}
                 }
                 let fixes: Vec<&ManualChange> = self

@@ -67,7 +67,7 @@
   WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' AND s.refobjid <> d.datdba
     AND (s.refobjid IN (SELECT oid FROM concerned)
       OR s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = current_user)
-        AND s.classid <> 'pg_extension'::regclass
+        AND s.classid NOT IN ('pg_extension'::regclass, 'pg_namespace'::regclass)
         AND NOT EXISTS (
           SELECT FROM pg_depend e WHERE e.classid = s.classid AND e.objid = s.objid AND e.deptype = 'e'))
     AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)
@@ -130,6 +130,14 @@ SELECT json_build_object(
   'large_object_owners', (
     SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(o.owner)), '[]') FROM owned o
     WHERE o.classid = 'pg_largeobject'::regclass),
+  -- REASSIGN OWNED requires that the new owner has USAGE on a foreign-data wrapper and CREATE on the schemas of the
+  -- objects, except those of relations and types.
+  'owners_only_superusers_replace', (
+    SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(o.owner)), '[]')
+    FROM owned o CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i LEFT JOIN pg_namespace n ON quote_ident(n.nspname) = i.schema
+    WHERE o.classid = 'pg_foreign_server'::regclass
+      OR o.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass) AND n.oid IS NOT NULL AND NOT has_schema_privilege(
+        (SELECT datdba FROM pg_database WHERE datname = current_database()), n.oid, 'CREATE')),
   'default_privileges', (
     SELECT coalesce(json_agg(json_build_object(
       'role', pg_get_userbyid(d.defaclrole), 'schema', n.nspname,
