@@ -122,7 +122,7 @@ def test_access_and_audit_reports(workspace: Workspace) -> None:
     ledger.write_text(ledger.read_text().replace("shop_reader", "someone_else", 1))
     verified = rdsprov.audit.verify(ledger)
     assert not verified.is_intact
-    assert {finding.error for finding in verified.findings} <= {"changed", "not_bound"}
+    assert {finding.error for finding in verified.findings} <= {"changed", "not_bound", "unrecorded"}
     assert all(finding.line and finding.message for finding in verified.findings)
     with pytest.raises(rdsprov.UsageError, match="cannot be read"):
         rdsprov.audit.verify(workspace.directory / "missing")

@@ -63,10 +63,11 @@ pub struct ApplyArgs {
     pub server: ServerArgs,
     #[command(flatten)]
     pub recording: RecordingArgs,
-    /// Continue with other databases after a failure, and with other applications after a refusal
+    /// Continue with the others after a failure or a refusal
     ///
-    /// Applications that share a role or a database with a refused one are left out. The exit code is
-    /// 3 if all other changes were made.
+    /// After a failure in one database, the other databases are changed. Applications that share a
+    /// role or a database with a refused one are left out, and the exit code is 3 if all other
+    /// changes were made.
     #[arg(long, help_heading = EXECUTION)]
     pub no_fail_fast: bool,
     #[command(flatten)]

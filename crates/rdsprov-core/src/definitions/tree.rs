@@ -10,8 +10,7 @@ use crate::error_code::ErrorCode;
 use crate::hint::Hint;
 
 /// What to do about an expression.
-pub const CONSTANTS: &str =
-    "write the value itself, or let Terraform evaluate it: `terraform output -json`";
+pub const CONSTANTS: &str = "write the value itself, or use the JSON of `terraform output`";
 
 /// A range of byte offsets in a text.
 pub type Span = Range<usize>;

@@ -337,8 +337,10 @@ impl SavedPlan {
         if !left.all(|left| saved.any(|saved| left.is_part_of(saved))) {
             return Err(stale);
         }
-        let of = self.transactions.iter().map(|one| one.steps.len()).sum();
-        Ok(Remainder::Part { left: plan.steps().count(), of })
+        let (left, of) =
+            (plan.steps().count(), self.transactions.iter().map(|one| one.steps.len()).sum());
+        // Nothing of the saved plan was applied, but its steps start from another state.
+        if left == of { Err(stale) } else { Ok(Remainder::Part { left, of }) }
     }
 
     fn differences(&self, plan: &Plan, origin: &Origin) -> Differences {
