@@ -1,7 +1,7 @@
 //! Applies randomized definitions to randomized initial states, applies them again, and asks the
 //! server whether every role has the access of its level and everything else is unchanged.
 //!
-//! `RDSPROV_FUZZ_CASES` sets the number of cases over all versions (120),
+//! `RDSPROV_FUZZ_CASES` sets the number of cases over all versions (80),
 //! `RDSPROV_FUZZ_MINUTES` a duration instead, `RDSPROV_FUZZ_SEED` a single case.
 //! `RDSPROV_FUZZ_SHRINK_SECONDS` sets how many seconds to spend on shrinking a case that fails
 //! (30). Each failure prints the command that reproduces it.
@@ -50,7 +50,7 @@ impl CaseSelection {
         }
         match variable::<u64>("RDSPROV_FUZZ_MINUTES") {
             Some(minutes) => Self::Until(Instant::now() + Duration::from_secs(60 * minutes)),
-            None => Self::Cases(variable("RDSPROV_FUZZ_CASES").unwrap_or(120)),
+            None => Self::Cases(variable("RDSPROV_FUZZ_CASES").unwrap_or(80)),
         }
     }
 
