@@ -130,14 +130,16 @@ SELECT json_build_object(
   'large_object_owners', (
     SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(o.owner)), '[]') FROM owned o
     WHERE o.classid = 'pg_largeobject'::regclass),
-  -- REASSIGN OWNED requires that the new owner has USAGE on a foreign-data wrapper and CREATE on the schemas of the
-  -- objects, except those of relations and types.
+  -- REASSIGN OWNED requires that the new owner has USAGE on a foreign-data wrapper, CREATE on the database for schemas,
+  -- and CREATE on the schemas of the objects, except those of relations and types.
   'owners_only_superusers_replace', (
     SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(o.owner)), '[]')
     FROM owned o CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i LEFT JOIN pg_namespace n ON quote_ident(n.nspname) = i.schema
+    JOIN pg_database d ON d.datname = current_database()
     WHERE o.classid = 'pg_foreign_server'::regclass
-      OR o.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass) AND n.oid IS NOT NULL AND NOT has_schema_privilege(
-        (SELECT datdba FROM pg_database WHERE datname = current_database()), n.oid, 'CREATE')),
+      OR n.oid IS NULL AND NOT has_database_privilege(d.datdba, d.oid, 'CREATE')
+      OR o.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass) AND n.oid IS NOT NULL
+        AND NOT has_schema_privilege(d.datdba, n.oid, 'CREATE')),
   'default_privileges', (
     SELECT coalesce(json_agg(json_build_object(
       'role', pg_get_userbyid(d.defaclrole), 'schema', n.nspname,
