@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::error_code::ErrorCode;
+use crate::name::nearest;
 use crate::plan::{Hazard, NoteCode, RefusalCode};
 
 /// A code of any kind. Codes of different kinds can have the same name.
@@ -117,12 +118,7 @@ impl Code {
         if !found.is_empty() {
             return Ok(found);
         }
-        let nearest = all
-            .iter()
-            .map(|code| (strsim::jaro_winkler(code.name(), &wanted), code.name()))
-            .max_by(|(one, _), (other, _)| one.total_cmp(other))
-            .filter(|(likeness, _)| *likeness > 0.8)
-            .map(|(_, name)| name.to_owned());
+        let nearest = nearest(&wanted, all.iter().map(|code| code.name())).map(str::to_owned);
         Err(UnknownCode { name: name.to_owned(), nearest })
     }
 }

@@ -30,14 +30,3 @@ pub(crate) fn os_reason(error: &io::Error) -> String {
         .next()
         .map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
-
-/// Returns the known name that is most similar to a misspelt one, if one is similar enough.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    const SIMILAR: f64 = 0.8;
-    known
-        .into_iter()
-        .map(|one| (strsim::jaro_winkler(one, name), one))
-        .max_by(|one, other| one.0.total_cmp(&other.0))
-        .filter(|(similarity, _)| *similarity > SIMILAR)
-        .map(|(_, one)| one)
-}

@@ -10,10 +10,10 @@ use super::{Application, Auth, Defaults, Rules};
 use crate::error_code::ErrorCode;
 use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, NameError, RoleName, SchemaName,
+    nearest,
 };
 use crate::privilege::AccessLevel;
 use crate::setting::Parameter;
-use crate::text::nearest;
 use crate::valid_until::ValidUntil;
 
 /// The keys of an application, in the order of `docs/reference.md`.

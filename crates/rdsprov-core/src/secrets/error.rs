@@ -4,8 +4,8 @@ use super::password::PasswordProblem;
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
+use crate::name::nearest;
 use crate::secret_id::SecretId;
-use crate::text::nearest;
 
 /// A secret cannot be read, used or written. No variant contains any part of its value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

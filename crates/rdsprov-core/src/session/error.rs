@@ -11,14 +11,14 @@ use crate::error_code::ErrorCode;
 use crate::gate::GateError;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
-use crate::name::{DatabaseName, NameError};
+use crate::name::{DatabaseName, NameError, nearest};
 use crate::operations::{PlanRefused, RunError};
 use crate::plan::rotation::RotationError;
 use crate::plan::{Refusal, SavedPlanError, SlotError};
 use crate::secret_id::TemplateError;
 use crate::secrets::{SourceError, TokenError};
 use crate::server::TlsError;
-use crate::text::{nearest, os_reason};
+use crate::text::os_reason;
 
 /// A definitions file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::error::{Error, Unreadable};
 use crate::config::Config;
 use crate::definitions::{DefinitionError, DefinitionErrors, Mode, Rules, SourceText, Syntax};
-use crate::text::{nearest, os_reason};
+use crate::name::nearest;
+use crate::text::os_reason;
 
 /// The options for the definitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::desired::{Credential, Desired, Role};
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
-use crate::name::{ApplicationName, RoleName};
+use crate::name::{ApplicationName, RoleName, nearest};
 use crate::secret_id::SecretId;
 
 /// A password to rotate, with the applications that use it.
@@ -170,12 +170,8 @@ fn applications_by_role(desired: &Desired) -> BTreeMap<&RoleName, BTreeSet<&Appl
 }
 
 fn unknown_application(desired: &Desired, name: &str) -> RotationError {
-    let nearest = desired
-        .applications
-        .iter()
-        .map(|known| (strsim::jaro_winkler(known.as_str(), name), known))
-        .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, known)| known.to_string());
+    let known = desired.applications.iter().map(ApplicationName::as_str);
+    let nearest = nearest(name, known).map(str::to_owned);
     RotationError::UnknownApplication { name: name.to_owned(), nearest }
 }
 
