@@ -28,7 +28,8 @@ const BUILT_IN: [(&str, ApprovalPolicy); 4] = [
 /// What one environment requires before a plan is applied: an approval,
 /// allowed hazards, or neither.
 ///
-/// A built-in environment without approval (`dev`) allows all hazards. If the configuration
+/// A built-in environment without approval (`dev`) allows all hazards, except those that must be
+/// allowed everywhere. If the configuration
 /// requires an approval there, its hazards must be allowed, too. In each other environment, hazards
 /// must be allowed whether it requires an approval or not.
 ///
@@ -96,7 +97,8 @@ impl Policy {
         self.approval
     }
 
-    /// Returns whether a plan may contain any hazard without its being allowed by name.
+    /// Returns whether a plan may contain hazards without their being allowed by name. It may not
+    /// contain those that must be allowed in every environment.
     #[must_use]
     pub fn allows_all_hazards(&self) -> bool {
         self.allows_all_hazards

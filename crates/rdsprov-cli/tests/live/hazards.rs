@@ -98,7 +98,7 @@ fn roles_that_lose_their_way_in() {
             "CREATE ROLE analyst_b LOGIN",
             "CREATE ROLE migrator LOGIN",
             "CREATE ROLE monitor LOGIN",
-            "CREATE ROLE nobody NOLOGIN",
+            "CREATE ROLE auditors NOLOGIN",
             "GRANT analysts TO analyst_b",
             "GRANT CONNECT ON DATABASE hr TO analysts",
             "GRANT CONNECT ON DATABASE hr TO monitor",
@@ -169,7 +169,7 @@ fn adoption_that_widens_access() {
         let allowed = ["--allow", "adopts", "--allow", "widens_access"];
         expect(&approved(&fixture, &definitions, &allowed), 0);
 
-        // A managed role that somebody locked is not unlocked without a word.
+        // A managed role that was locked by hand is unlocked only with the hazard allowed.
         for lock in ["NOLOGIN", "CONNECTION LIMIT 0", "VALID UNTIL '2020-01-01'"] {
             fixture.query(&format!("ALTER ROLE analyst {lock}"));
             let output = expect(&approved(&fixture, &definitions, &[]), 3);
@@ -227,6 +227,7 @@ fn objects_of_the_administrator() {
         expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
         let output = expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 2);
         assert!(output.contains("note[objects-of-administrator]"), "{output}");
+        assert!(output.contains("a note reports a difference"), "{output}");
         let alter = |sql: &str| fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql);
         assert!(alter("ALTER TABLE restored ADD note text").is_err());
 
@@ -242,5 +243,43 @@ fn objects_of_the_administrator() {
             "SELECT item FROM restored",
         );
         assert!(reader.unwrap().contains("tea"));
+    }
+}
+
+/// PostgreSQL compares points in time, whatever the time zone of the server and of the definitions.
+#[test]
+fn password_expiry() {
+    const EXPIRY: &str = "SELECT extract(epoch FROM rolvaliduntil)::bigint FROM pg_roles
+        WHERE rolname = 'migrator'";
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "migration", "migrator");
+        fixture.query("ALTER ROLE platform_admin SET timezone = 'Asia/Kolkata'");
+        fixture.query("ALTER ROLE platform_admin SET datestyle = 'German, DMY'");
+        let until = |key: &str| {
+            fixture.definitions(&format!(
+                r#"application_databases = {{
+                    migration = {{ database_name = "shop", username = "migrator"{key} }}
+                }}"#
+            ))
+        };
+        require_allowed_hazards(&fixture);
+        let expires = until(r#", valid_until = "2099-01-31T01:00:00+01:00""#);
+        expect(&approved(&fixture, &expires, &[]), 0);
+        assert_eq!(fixture.query(EXPIRY), "4073500800", "PostgreSQL {major}");
+        expect(&fixture.run(&expires, &["check", "--env", "dev"]), 0);
+
+        let earlier = until(r#", valid_until = "2098-01-31T00:00:00Z""#);
+        let output = expect(&approved(&fixture, &earlier, &[]), 3);
+        assert!(output.contains("revokes_access"), "{output}");
+        expect(&approved(&fixture, &earlier, &["--allow", "revokes_access"]), 0);
+        assert_eq!(fixture.query(EXPIRY), "4041964800");
+
+        // Without the key, the password never expires.
+        let never = until("");
+        let output = expect(&approved(&fixture, &never, &[]), 3);
+        assert!(output.contains("widens_access"), "{output}");
+        expect(&approved(&fixture, &never, &["--allow", "widens_access"]), 0);
+        expect(&fixture.run(&never, &["check", "--env", "dev"]), 0);
     }
 }

@@ -86,7 +86,8 @@ impl Plan {
             0 if self.applications.is_empty() => {
                 "Nothing to do: no applications are declared.".to_owned()
             }
-            0 => "Nothing to do: the server is as declared.".to_owned(),
+            0 if self.is_as_declared() => "Nothing to do: the server is as declared.".to_owned(),
+            0 => "Nothing to do, but a note reports a difference from the definitions.".to_owned(),
             1 => "Refused for 1 reason: nothing is changed until it is resolved.".to_owned(),
             n => format!("Refused for {n} reasons: nothing is changed until each is resolved."),
         }
