@@ -303,7 +303,8 @@ impl SecretsManager {
 /// Returns the ARN of the caller in the message of a denied request.
 fn principal(message: &str) -> Option<String> {
     let arn = message.strip_prefix("User: ")?.split_whitespace().next()?;
-    arn.starts_with("arn:").then(|| arn.to_owned())
+    let is_part = |c: char| c.is_ascii_alphanumeric() || ":/+=,.@_-".contains(c);
+    (arn.starts_with("arn:") && arn.chars().all(is_part)).then(|| arn.to_owned())
 }
 
 /// Parses one value of a response; returns `None` if it contains neither text nor binary data.

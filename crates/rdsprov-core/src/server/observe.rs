@@ -193,7 +193,15 @@ pub(crate) async fn probe(
                 Ok(ProbeResult::Denied(describe_error(&error)))
             }
             Err(error) => Err(failed(error)),
-            Ok(()) => Ok(ProbeResult::Denied("the template of the probe exists".to_owned())),
+            // A template of this name exists after all.
+            Ok(()) => {
+                session
+                    .client
+                    .batch_execute("DROP DATABASE rdsprov_probe")
+                    .await
+                    .map_err(failed)?;
+                Ok(ProbeResult::Allowed)
+            }
         };
     }
     session
