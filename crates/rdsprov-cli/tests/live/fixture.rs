@@ -52,6 +52,18 @@ impl Fixture {
         Self::on(Server::start(major).unwrap(), secrets_manager)
     }
 
+    /// Starts a server with the secrets of a shop and its reader in two environments, and writes
+    /// their definitions.
+    pub fn shop(major: u32, definitions: &str) -> (Self, String) {
+        let fixture = Self::new(major);
+        for environment in ["dev", "prod"] {
+            fixture.app(environment, "shop", "shop_owner");
+            fixture.app(environment, "shop_reports", "shop_reader");
+        }
+        let definitions = fixture.definitions(definitions);
+        (fixture, definitions)
+    }
+
     /// Uses a running server.
     pub fn on(server: Server, secrets_manager: Option<SecretsManager>) -> Self {
         let fixture = Self { server, directory: TempDir::new().unwrap(), secrets_manager };

@@ -12,13 +12,7 @@ const DEFINITIONS: &str = r#"application_databases = {
 }"#;
 
 fn fixture(major: u32) -> (Fixture, String) {
-    let fixture = Fixture::new(major);
-    for environment in ["dev", "prod"] {
-        fixture.app(environment, "shop", "shop_owner");
-        fixture.app(environment, "shop_reports", "shop_reader");
-    }
-    let definitions = fixture.definitions(DEFINITIONS);
-    (fixture, definitions)
+    Fixture::shop(major, DEFINITIONS)
 }
 
 /// A statement waits for another session until the limit.
