@@ -460,7 +460,7 @@ pub struct Database {
     /// The settings of roles in the database (`ALTER ROLE … IN DATABASE … SET`).
     #[serde(default, deserialize_with = "settings")]
     pub settings: BTreeMap<RoleName, BTreeMap<Parameter, String>>,
-    /// Whether somebody has made the database read-only: `ALTER DATABASE … SET
+    /// Whether transactions in the database are read-only by default: `ALTER DATABASE … SET
     /// default_transaction_read_only = on`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub read_only: bool,

@@ -61,7 +61,7 @@ fn bytes_in_another_encoding() {
 
         fixture.server.script_as_superuser(REMOVED).unwrap();
 
-        // A comment whose text is not known cannot be kept beside the marker.
+        // The marker cannot be added to a comment whose text is not known.
         fixture.query("GRANT legacy_owner TO platform_admin WITH ADMIN OPTION");
         fixture.app("dev", "legacy", "legacy_owner");
         let definitions = fixture.definitions(

@@ -531,7 +531,7 @@ fn attributes(name: &RoleName, role: &desired::Role, seen: &observed::Role, step
     }
     let revokes = loses_createrole || loses_createdb || expires_earlier;
     let revokes = revokes.then_some(Hazard::RevokesAccess);
-    // Somebody may have locked the role on purpose.
+    // A DBA may have locked the role on purpose.
     let is_unlocked = seen.connection_limit == 0 && role.connection_limit != 0;
     let widens = !seen.login || is_unlocked || expires_later;
     let widens = widens.then_some(Hazard::WidensAccess);

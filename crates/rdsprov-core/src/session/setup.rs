@@ -187,7 +187,7 @@ fn check_environment(
     options: &DefinitionOptions,
     definitions: &Definitions,
 ) -> Result<(), Error> {
-    // A misspelt environment is no environment, rather than another one.
+    // For a misspelt environment, the error says that it is unknown, not that it is another one.
     if let Some(requested) = &options.environment {
         policy(config, requested)?;
     }

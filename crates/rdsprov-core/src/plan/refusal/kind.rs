@@ -60,7 +60,7 @@ coded_enum! {
         DatabaseOfOtherEnvironment { database: DatabaseName, environment: String },
         /// The administrator cannot connect to the database.
         DatabaseUnreachable { database: DatabaseName, reason: String },
-        /// Somebody has made the database read-only, and the plan would write in it.
+        /// Transactions in the database are read-only by default, and the plan would write in it.
         DatabaseReadOnly { database: DatabaseName },
         /// A declared role owns the database, and no owner entry declares it.
         DatabaseOwnerUndeclared {

@@ -45,7 +45,7 @@ impl RefusalKind {
                 "the plan needs an administrator with {attribute}, which {administrator} does not have"
             ),
             Self::CommentUndecodable { object } => format!(
-                "the comment of {object} contains bytes that are not valid UTF-8, so rdsprov cannot keep it beside its marker"
+                "the comment of {object} contains bytes that are not valid UTF-8, so rdsprov cannot add its marker to it"
             ),
             Self::DependentMembership { role, group, members } => format!(
                 "{} became a member of role {group} through the undeclared ADMIN OPTION of role {role}",

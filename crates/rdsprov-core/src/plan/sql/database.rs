@@ -27,7 +27,7 @@ pub fn open_database(database: &DatabaseName) -> Statement {
     Statement::plain(format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", database.quoted()))
 }
 
-/// Removes the default with which somebody has made a database read-only.
+/// Removes the default that makes transactions in a database read-only.
 pub fn end_read_only(database: &DatabaseName) -> Statement {
     Statement::plain(format!(
         "ALTER DATABASE {} RESET default_transaction_read_only",

@@ -25,7 +25,7 @@ const fn set(name: &'static str, value: &'static str) -> SessionSetting {
 
 /// Every parameter that can change what a statement of this program does or returns.
 ///
-/// A parameter that only a superuser may set is set where the administrator is one: nobody else can
+/// A parameter that only a superuser may set is set where the administrator is one: no other role can
 /// have stored it for the administrator. Not in the table are parameters that change only
 /// the duration, the memory or the log of a statement, and `password_encryption`, because the
 /// program sends verifiers.
