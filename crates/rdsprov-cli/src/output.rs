@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdsprov_core::error_code::ErrorCode;
@@ -25,6 +26,28 @@ fn check_written(written: io::Result<()>) {
         let code = ErrorCode::OutputIncomplete;
         status(&format!("error[{code}]: stdout cannot be written: {error}"));
     }
+}
+
+/// Replaces the content of a file, or creates it for its user only. A reader never sees a part of
+/// the text.
+///
+/// # Errors
+/// Returns an error if the path leads to something other than a regular file, such as a symbolic
+/// link, and leaves it as it is.
+pub fn replace_file(path: &Path, text: &str) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(found) if !found.is_file() => {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// Writes a status line to stderr, and ignores errors.

@@ -61,7 +61,7 @@ async fn print_plan(
     if let Some(path) = out {
         let saved = SavedPlan::new(plan, origin).map_err(Error::from)?;
         let text = saved.to_json().map_err(CliError::internal)?;
-        std::fs::write(path, text).map_err(|error| {
+        output::replace_file(path, &text).map_err(|error| {
             let fact = format!("{} cannot be written: {error}", path.display());
             CliError::new(Exit::Failed, ErrorCode::OutputIncomplete, fact)
                 .with_hint("name another file with --out FILE")

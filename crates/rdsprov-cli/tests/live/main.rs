@@ -17,6 +17,7 @@ mod iam;
 mod ledger;
 mod library;
 mod mistakes;
+mod output_files;
 mod ownership;
 mod passwords;
 mod path;

@@ -1,10 +1,10 @@
 //! Writes records as CSV, quoted according to RFC 4180.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::file::{create_directory, lock, release, reserve};
+use super::file::{lock, open_existing, open_or_create, release, reserve};
 use super::{AuditError, Record};
 
 const HEADER: &str =
@@ -12,7 +12,7 @@ const HEADER: &str =
 
 /// A CSV file to which a run appends its records.
 ///
-/// If it is a regular file, a process locks it while it appends.
+/// A process locks the file while it appends.
 ///
 /// ```
 /// use rdsprov_core::audit::CsvWriter;
@@ -25,31 +25,42 @@ const HEADER: &str =
 pub struct CsvWriter {
     path: PathBuf,
     file: File,
-    /// Whether the file is a regular file, and not a pipe or a terminal.
-    is_regular: bool,
     created_directory: Option<PathBuf>,
 }
 
 impl CsvWriter {
-    /// Opens a file to append to. A missing file is created with its directories and the header.
+    /// Opens a file to append to. A missing file is created with its directories and the header, for
+    /// the user and the group only.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be written, or starts with another header.
+    /// Returns an error if the file cannot be written, is not a regular file, or starts with another
+    /// header.
     pub fn append(path: &Path) -> Result<Self, AuditError> {
-        let failed = |source| AuditError::Io { path: path.to_owned(), source };
-        let created_directory = create_directory(path).map_err(failed)?;
-        let file =
-            OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
-        let is_regular = file.metadata().map_err(failed)?.is_file();
-        let mut writer = Self { path: path.to_owned(), file, is_regular, created_directory };
+        let (file, created_directory) = open_or_create(path)?;
+        Self::new(path, file, created_directory)
+    }
+
+    /// Opens an existing file to append to, and returns `None` if it does not exist.
+    ///
+    /// # Errors
+    /// Returns the errors of [`CsvWriter::append`].
+    pub fn append_existing(path: &Path) -> Result<Option<Self>, AuditError> {
+        open_existing(path)?.map(|file| Self::new(path, file, None)).transpose()
+    }
+
+    fn new(
+        path: &Path,
+        file: File,
+        created_directory: Option<PathBuf>,
+    ) -> Result<Self, AuditError> {
+        let mut writer = Self { path: path.to_owned(), file, created_directory };
         writer.locked(Self::begin)?;
         Ok(writer)
     }
 
-    /// Returns the directory of the file, if [`CsvWriter::append`] has created it.
-    #[must_use]
-    pub fn created_directory(&self) -> Option<&Path> {
-        self.created_directory.as_deref()
+    /// Returns the directory of the file once, if [`CsvWriter::append`] has created it.
+    pub fn take_created_directory(&mut self) -> Option<PathBuf> {
+        self.created_directory.take()
     }
 
     /// Returns the path of the file.
@@ -89,25 +100,16 @@ impl CsvWriter {
     pub fn write(&mut self, records: &[Record]) -> Result<(), AuditError> {
         self.locked(|writer| {
             writer.write_whole(&rows(records))?;
-            match writer.file.sync_data() {
-                // Pipes and terminals do not support `fdatasync`.
-                Err(source) if source.kind() != std::io::ErrorKind::InvalidInput => {
-                    Err(writer.failed(source))
-                }
-                _ => Ok(()),
-            }
+            writer.file.sync_data().map_err(|source| writer.failed(source))
         })
     }
 
     /// Reserves space on disk for records, and for `more` bytes.
     ///
     /// # Errors
-    /// Returns an error if there is less space. A file that is not a regular file, or whose file
-    /// system cannot reserve space, has no such error.
+    /// Returns an error if there is less space. If the file system cannot reserve space, there is no
+    /// such error.
     pub fn reserve(&mut self, records: &[Record], more: u64) -> Result<(), AuditError> {
-        if !self.is_regular {
-            return Ok(());
-        }
         let bytes = (rows(records).len() as u64).saturating_add(more);
         self.locked(|writer| reserve(&writer.file, bytes).map_err(|source| writer.failed(source)))
     }
@@ -117,9 +119,6 @@ impl CsvWriter {
     /// # Errors
     /// Returns an error if the file cannot be locked or changed.
     pub fn release(&mut self) -> Result<(), AuditError> {
-        if !self.is_regular {
-            return Ok(());
-        }
         self.locked(|writer| release(&writer.file).map_err(|source| writer.failed(source)))
     }
 
@@ -127,9 +126,7 @@ impl CsvWriter {
     fn write_whole(&mut self, text: &str) -> Result<(), AuditError> {
         let length = self.file.metadata().map_err(|source| self.failed(source))?.len();
         self.file.write_all(text.as_bytes()).map_err(|source| {
-            if self.is_regular {
-                let _ = self.file.set_len(length);
-            }
+            let _ = self.file.set_len(length);
             self.failed(source)
         })
     }
@@ -138,9 +135,6 @@ impl CsvWriter {
         &mut self,
         operation: impl FnOnce(&mut Self) -> Result<T, AuditError>,
     ) -> Result<T, AuditError> {
-        if !self.is_regular {
-            return operation(self);
-        }
         lock(&self.file, &self.path)?;
         let result = operation(self);
         // An error is ignored: closing the file also releases the lock.

@@ -25,6 +25,12 @@ pub enum AuditError {
         /// The path of the file.
         path: PathBuf,
     },
+    /// The path leads to a symbolic link, a pipe, a device or something else.
+    #[error("audit file {path} is not a regular file")]
+    NotRegular {
+        /// The path of the file.
+        path: PathBuf,
+    },
     /// The file exists and is not a ledger.
     #[error("{path} exists and is not a ledger of rdsprov")]
     NotALedger {
@@ -46,6 +52,7 @@ impl AuditError {
         match self {
             Self::Io { path, .. }
             | Self::Locked { path }
+            | Self::NotRegular { path }
             | Self::NotALedger { path }
             | Self::OtherHeader { path } => path,
         }
@@ -60,6 +67,7 @@ impl AuditError {
                 reason.split(" (os error").next().unwrap_or(&reason).to_owned()
             }
             Self::Locked { .. } => "another process locks it".to_owned(),
+            Self::NotRegular { .. } => "it is not a regular file".to_owned(),
             Self::NotALedger { .. } => "it is not a ledger of rdsprov".to_owned(),
             Self::OtherHeader { .. } => "it is not a CSV file of rdsprov".to_owned(),
         }
@@ -71,7 +79,9 @@ impl AuditError {
         match self {
             Self::Io { .. } => ErrorCode::AuditFileUnwritable,
             Self::Locked { .. } => ErrorCode::AuditFileLocked,
-            Self::NotALedger { .. } | Self::OtherHeader { .. } => ErrorCode::WrongAuditFile,
+            Self::NotRegular { .. } | Self::NotALedger { .. } | Self::OtherHeader { .. } => {
+                ErrorCode::WrongAuditFile
+            }
         }
     }
 
@@ -86,6 +96,12 @@ impl AuditError {
                 Opt::AuditLedger
             ],
             Self::Locked { .. } => "wait for the other run, then run again".into(),
+            Self::NotRegular { .. } => hint![
+                "name a regular file, without a symbolic link, with ",
+                Opt::AuditOutput,
+                " or ",
+                Opt::AuditLedger
+            ],
             Self::NotALedger { .. } => hint!["name a new file with ", Opt::AuditLedger],
             Self::OtherHeader { .. } => hint!["name a new file with ", Opt::AuditOutput],
         }]

@@ -1,6 +1,6 @@
 //! What the CSV file and the ledger have in common: creation, the lock, and reserved space.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use super::AuditError;
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Creates the directory of a file with its parents, and returns it if it was missing.
-pub(super) fn create_directory(path: &Path) -> io::Result<Option<PathBuf>> {
+fn create_directory(path: &Path) -> io::Result<Option<PathBuf>> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() && !parent.exists() => {
             std::fs::create_dir_all(parent)?;
@@ -19,6 +19,71 @@ pub(super) fn create_directory(path: &Path) -> io::Result<Option<PathBuf>> {
         }
         _ => Ok(None),
     }
+}
+
+/// Opens an existing file to read it and to append to it.
+///
+/// # Errors
+/// Returns [`AuditError::NotRegular`] for anything but a regular file: a symbolic link could lead to
+/// a file of another program, and a pipe without a reader would stop a run in the middle.
+pub(super) fn open(path: &Path) -> Result<File, AuditError> {
+    let failed = |source| AuditError::Io { path: path.to_owned(), source };
+    let is_link = path.symlink_metadata().is_ok_and(|found| found.is_symlink());
+    let file = match options().open(path) {
+        Ok(file) => file,
+        Err(_) if is_link => return Err(AuditError::NotRegular { path: path.to_owned() }),
+        Err(error) => return Err(failed(error)),
+    };
+    if is_link || !file.metadata().map_err(failed)?.is_file() {
+        return Err(AuditError::NotRegular { path: path.to_owned() });
+    }
+    Ok(file)
+}
+
+/// Opens a file as [`open`] does, and returns `None` if it does not exist.
+pub(super) fn open_existing(path: &Path) -> Result<Option<File>, AuditError> {
+    match open(path) {
+        Err(AuditError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        file => file.map(Some),
+    }
+}
+
+/// Opens a file as [`open`] does. A missing file is created with its directories, for the user and
+/// the group only. Returns the directory if it was missing.
+pub(super) fn open_or_create(path: &Path) -> Result<(File, Option<PathBuf>), AuditError> {
+    if let Some(file) = open_existing(path)? {
+        return Ok((file, None));
+    }
+    let failed = |source| AuditError::Io { path: path.to_owned(), source };
+    let directory = create_directory(path).map_err(failed)?;
+    match options().create_new(true).open(path) {
+        // Another run has created it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok((open(path)?, directory)),
+        file => Ok((file.map_err(failed)?, directory)),
+    }
+}
+
+/// Returns how both files are opened: without following a symbolic link or waiting for a pipe.
+#[cfg(unix)]
+fn options() -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    use rustix::fs::OFlags;
+
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut options = OpenOptions::new();
+    // The flags of the operating systems that Rust supports fit into an `i32`.
+    #[allow(clippy::cast_possible_wrap, reason = "see above")]
+    options.read(true).append(true).mode(0o640).custom_flags(flags.bits() as i32);
+    options
+}
+
+/// Returns how both files are opened.
+#[cfg(not(unix))]
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true);
+    options
 }
 
 /// Locks a file until it is unlocked or closed. Waits up to 30 seconds for another process.

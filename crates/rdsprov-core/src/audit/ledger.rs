@@ -11,7 +11,7 @@
 //! record is a `truncated` record whose `previous` is the hash of the incomplete line,
 //! so that the chain continues.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::milliseconds;
-use super::file::{create_directory, lock, release, reserve};
+use super::file::{self, lock, open_or_create, release, reserve};
 use super::{
     AnnouncedStep, AuditError, Command, Event, EventKind, FailureCodes, Found, RunContext, Status,
 };
@@ -224,23 +224,35 @@ pub(super) fn for_each_line(
 }
 
 impl LedgerWriter {
-    /// Opens a ledger to append to. A missing file is created with its directories.
+    /// Opens a ledger to append to. A missing file is created with its directories, for the user and
+    /// the group only.
     ///
     /// # Errors
     /// Returns an error if the file cannot be written or locked, or is not a ledger.
     pub fn open(path: &Path) -> Result<Self, AuditError> {
-        let mut ledger = Self { path: path.to_owned(), created_directory: None };
-        ledger.created_directory =
-            create_directory(path).map_err(|source| ledger.failed(source))?;
-        let mut file = ledger.open_locked()?;
-        ledger.end(&mut file)?;
-        Ok(ledger)
+        let (file, created_directory) = open_or_create(path)?;
+        Self { path: path.to_owned(), created_directory }.checked(file)
     }
 
-    /// Returns the directory of the file, if [`LedgerWriter::open`] has created it.
-    #[must_use]
-    pub fn created_directory(&self) -> Option<&Path> {
-        self.created_directory.as_deref()
+    /// Opens an existing ledger to append to, and returns `None` if it does not exist.
+    ///
+    /// # Errors
+    /// Returns the errors of [`LedgerWriter::open`].
+    pub fn open_existing(path: &Path) -> Result<Option<Self>, AuditError> {
+        let ledger = Self { path: path.to_owned(), created_directory: None };
+        file::open_existing(path)?.map(|file| ledger.checked(file)).transpose()
+    }
+
+    /// Returns the writer if the end of the file is that of a ledger.
+    fn checked(self, mut file: File) -> Result<Self, AuditError> {
+        lock(&file, &self.path)?;
+        self.end(&mut file)?;
+        Ok(self)
+    }
+
+    /// Returns the directory of the file once, if [`LedgerWriter::open`] has created it.
+    pub fn take_created_directory(&mut self) -> Option<PathBuf> {
+        self.created_directory.take()
     }
 
     /// Returns the path of the file.
@@ -342,16 +354,7 @@ impl LedgerWriter {
 
     /// Opens and locks the file; dropping it releases the lock.
     fn open_locked(&self) -> Result<File, AuditError> {
-        let failed = |source| self.failed(source);
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&self.path)
-            .map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
-            return Err(AuditError::NotALedger { path: self.path.clone() });
-        }
+        let file = file::open(&self.path)?;
         lock(&file, &self.path)?;
         Ok(file)
     }

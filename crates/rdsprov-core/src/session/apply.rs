@@ -14,7 +14,7 @@ use super::frontend::Frontend;
 use super::listener::{RunListener, State};
 use super::notice::Notice;
 use super::open::ServerOptions;
-use super::records::Records;
+use super::records::{Destination, Records};
 use super::setup::{Delegation, Setup, SetupBuilder};
 use crate::audit::{
     Attribution, Command, Event, EventKind, EventRecorder, FailureCodes, Found, LedgerHead, Record,
@@ -232,8 +232,8 @@ pub(super) async fn run_operation<F: Frontend>(
         ),
         ..RunContext::default()
     };
-    let csv = options.audit_output.clone().or(audit.output);
-    let ledger = options.audit_ledger.clone().or(audit.ledger);
+    let csv = Destination::new(options.audit_output.as_ref(), audit.output);
+    let ledger = Destination::new(options.audit_ledger.as_ref(), audit.ledger);
     let recorder = EventRecorder { context, command: operation.command() };
     let (records, opened) = Records::open(frontend, csv, ledger, recorder.clone());
     let mut progress =
@@ -281,7 +281,7 @@ pub(super) async fn run_operation<F: Frontend>(
 pub(super) struct Execution<'a, F> {
     pub options: &'a RunOptions,
     pub frontend: &'a F,
-    records: &'a Records<'a, F>,
+    pub records: &'a Records<'a, F>,
     pub cancellation: &'a Cancellation,
     operation: Operation<'a>,
 }
@@ -344,6 +344,7 @@ impl<F: Frontend> Execution<'_, F> {
                 self.frontend.on_notice(&Notice::Resumed { left, of });
                 approval.of_remainder(&saved.digest, &plan.digest)
             }
+        self.records.create()?;
             // Who approved the whole plan has approved its part.
             _ => approval.of_remainder(&whole, &plan.digest),
         };

@@ -37,6 +37,8 @@ pub(super) struct Records<'a, F> {
 #[derive(Default)]
 struct State {
     ledger: Option<LedgerWriter>,
+    /// The files that do not exist yet.
+    missing: Missing,
     head: Option<LedgerHead>,
     csv: Option<CsvWriter>,
     all: Vec<Record>,
@@ -49,30 +51,92 @@ struct State {
     ended: bool,
 }
 
+/// A file for records, and who named it.
+pub(super) enum Destination {
+    /// The caller named it: it is created at once, so that each run is recorded.
+    Option(PathBuf),
+    /// `rdsprov.toml` names it: it is created by [`Records::create`] only. People who may not start a
+    /// run can often edit that file.
+    Config(PathBuf),
+}
+
+impl Destination {
+    /// Returns the file that an option names, or else the one in `rdsprov.toml`.
+    pub(super) fn new(option: Option<&PathBuf>, config: Option<PathBuf>) -> Option<Self> {
+        option.cloned().map(Self::Option).or(config.map(Self::Config))
+    }
+}
+
+/// The paths of files that [`Records::create`] creates.
+#[derive(Default)]
+struct Missing {
+    csv: Option<PathBuf>,
+    ledger: Option<PathBuf>,
+}
+
 impl<'a, F: Frontend> Records<'a, F> {
     /// Opens the files, and also returns the records if this fails: an error with one file is
     /// recorded in the other.
     pub(super) fn open(
         frontend: &'a F,
-        csv: Option<PathBuf>,
-        ledger: Option<PathBuf>,
+        csv: Option<Destination>,
+        ledger: Option<Destination>,
         EventRecorder { context, command }: EventRecorder,
     ) -> (Self, Result<(), AuditError>) {
         let mut state = State { context, command, ..State::default() };
         let open = || {
-            state.ledger = ledger.map(|path| LedgerWriter::open(&path)).transpose()?;
-            state.csv = csv.map(|path| CsvWriter::append(&path)).transpose()?;
+            match ledger {
+                Some(Destination::Option(path)) => state.ledger = Some(LedgerWriter::open(&path)?),
+                Some(Destination::Config(path)) => {
+                    state.ledger = LedgerWriter::open_existing(&path)?;
+                    state.missing.ledger = state.ledger.is_none().then_some(path);
+                }
+                None => {}
+            }
+            match csv {
+                Some(Destination::Option(path)) => state.csv = Some(CsvWriter::append(&path)?),
+                Some(Destination::Config(path)) => {
+                    state.csv = CsvWriter::append_existing(&path)?;
+                    state.missing.csv = state.csv.is_none().then_some(path);
+                }
+                None => {}
+            }
             Ok(())
         };
         let opened = open();
+        let records = Self { frontend, state: Mutex::new(state) };
+        records.report_directories();
+        (records, opened)
+    }
+
+    /// Creates the files that `rdsprov.toml` names and that do not exist yet, with their directories.
+    /// The caller has checked the gates.
+    pub(super) fn create(&self) -> Result<(), AuditError> {
+        let create = |state: &mut State| {
+            if let Some(path) = state.missing.ledger.take() {
+                state.ledger = Some(LedgerWriter::open(&path)?);
+            }
+            if let Some(path) = state.missing.csv.take() {
+                state.csv = Some(CsvWriter::append(&path)?);
+            }
+            Ok(())
+        };
+        let created = create(&mut self.state());
+        self.report_directories();
+        created
+    }
+
+    /// Reports each directory that was created, once.
+    fn report_directories(&self) {
+        let mut state = self.state();
         let directories = [
-            state.ledger.as_ref().and_then(LedgerWriter::created_directory),
-            state.csv.as_ref().and_then(CsvWriter::created_directory),
+            state.ledger.as_mut().and_then(LedgerWriter::take_created_directory),
+            state.csv.as_mut().and_then(CsvWriter::take_created_directory),
         ];
+        drop(state);
         for directory in directories.into_iter().flatten() {
-            frontend.on_notice(&Notice::DirectoryCreated(directory.to_owned()));
+            self.frontend.on_notice(&Notice::DirectoryCreated(directory));
         }
-        (Self { frontend, state: Mutex::new(state) }, opened)
     }
 
     /// Writes events to each file and passes them to the front end, also if a file cannot be

@@ -78,6 +78,7 @@ impl<F: Frontend> Execution<'_, F> {
         }
         let allowed = server.allow.iter().copied().collect();
         setup.policy.check(&plan, approval, &allowed)?;
+        self.records.create()?;
         if !self.frontend.confirm(&plan).await {
             return Err(Error::NotConfirmed);
         }
