@@ -48,7 +48,6 @@ async fn print_plan(
 ) -> Result<Plan, CliError> {
     let setup = setup::new(common)?;
     let mut run = setup.open(&options.into()).await?;
-    let origin = setup.origin(&run);
     let planned = run.plan().await.map_err(Error::from)?;
     let plan = planned.plan();
     let text = if with_verifiers {
@@ -59,7 +58,7 @@ async fn print_plan(
     };
     output::write_stdout(&text);
     if let Some(path) = out {
-        let saved = SavedPlan::new(plan, origin).map_err(Error::from)?;
+        let saved = SavedPlan::new(plan).map_err(Error::from)?;
         let text = saved.to_json().map_err(CliError::internal)?;
         output::replace_file(path, &text).map_err(|error| {
             let fact = format!("{} cannot be written: {error}", path.display());

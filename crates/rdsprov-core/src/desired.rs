@@ -153,6 +153,8 @@ pub struct Desired {
     pub may_change_owners: bool,
     /// The version stage from which the secrets of the applications are read.
     pub secret_stage: Stage,
+    /// `sha256:…` of the definitions files, concatenated; `None` if there are none.
+    pub definitions: Option<String>,
 }
 
 impl Desired {
@@ -246,6 +248,7 @@ impl Desired {
             applications,
             may_change_owners: false,
             secret_stage: Stage::default(),
+            definitions: None,
         })
     }
 
@@ -280,6 +283,7 @@ impl Desired {
             applications: Vec::new(),
             may_change_owners: false,
             secret_stage: Stage::default(),
+            definitions: None,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::marker::{Marker, UNFINISHED};
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::privilege::{ObjectKind, Privilege, Privileges};
 use crate::probe::ProbeResults;
+use crate::secret_id::SecretId;
 use crate::setting::Parameter;
 
 /// The grantee of a privilege; `null` in JSON is PUBLIC.
@@ -528,11 +529,27 @@ impl Default for PasswordRules {
     }
 }
 
+/// The connection over which a state was observed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Connection {
+    /// The server, as `host:port`; `None` for a state that was written by hand.
+    pub server: Option<String>,
+    /// The system identifier in the control file of the server, which `initdb` chose; `None` if
+    /// the administrator may not read it. A physical copy of a server has the same one.
+    pub system_identifier: Option<String>,
+    /// The id of the administrator's secret; `None` if the administrator uses IAM tokens.
+    pub admin_secret: Option<SecretId>,
+}
+
 /// The observed state of one server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     /// The parameter `server_version_num`, such as 150004 for 15.4.
     pub server_version: u32,
+    /// The server, and how it was reached.
+    #[serde(default)]
+    pub connection: Connection,
     /// The administrator database, which the administrator connects to.
     pub admin_database: DatabaseName,
     /// The role as which rdsprov connects to the server.

@@ -159,10 +159,10 @@ pub fn apply<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
     let plan = plan.get();
-    let Some(server) = &plan.server else {
+    if plan.server.is_none() {
         let message = "the plan was made by `diff()`, without a server; make one with `plan()`";
         return Err(errors::usage(py, message));
-    };
+    }
     let pending = Arc::new(PendingException::default());
     let mut options = Keywords(plan.keywords.bind(py).clone()).server(&pending)?;
     if let Some(build_id) = keywords.given("build_id")? {
@@ -176,7 +176,6 @@ pub fn apply<'py>(
     let definitions = plan.definitions.bind(py).get();
     let to_exception = |error| errors::to_exception(py, &error);
     let builder = definitions.builder(None, &[], None).map_err(to_exception)?;
-    let setup = builder.clone().build().map_err(to_exception)?;
     let mut wanted = ApplyOptions::default();
     wanted.run.server = options;
     wanted.run.environment = Some(plan.core.environment.clone());
@@ -187,10 +186,7 @@ pub fn apply<'py>(
     wanted.run.approver = keywords.text("approver")?;
     wanted.run.request_id = keywords.text("request_id")?;
     wanted.run.approval = approval;
-    wanted.run.plan_source = PlanSource::Plan {
-        plan: Box::new(plan.core.clone()),
-        origin: setup.origin_for(server.clone()),
-    };
+    wanted.run.plan_source = PlanSource::Plan(Box::new(plan.core.clone()));
     wanted.run.lock_timeout = keywords.lock_timeout()?;
     wanted.run.dry_run = keywords.given("dry_run")?.unwrap_or(false);
     wanted.keep_going = !keywords.given("fail_fast")?.unwrap_or(true);

@@ -178,7 +178,9 @@ pub fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
             plain("StalePlan")
         }
         Error::SavedPlan(
-            SavedPlanError::OtherEnvironment { .. } | SavedPlanError::OtherServer { .. },
+            SavedPlanError::OtherEnvironment { .. }
+            | SavedPlanError::OtherServer { .. }
+            | SavedPlanError::Replaced { .. },
         ) => plain("StalePlan"),
         Error::Gate(_) => plain("ApprovalRequired"),
         Error::Refused(found) | Error::PartRefused(found) => {

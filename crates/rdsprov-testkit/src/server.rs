@@ -62,6 +62,14 @@ impl Server {
         Self::start_with(major, |_| Ok(()))
     }
 
+    /// Starts a server with another system identifier than all others of the same version.
+    ///
+    /// # Errors
+    /// Fails if the programs of that version are not available or the server does not start.
+    pub fn start_unrelated(major: u32) -> Result<Self, Error> {
+        Self::start_on(&format!("data-{major}-unrelated"), major, |_| Ok(()))
+    }
+
     /// Starts a standby: a server that stays in recovery and rejects writes.
     ///
     /// # Errors
@@ -103,11 +111,20 @@ impl Server {
         major: u32,
         prepare: impl FnOnce(&Path) -> Result<(), Error>,
     ) -> Result<Self, Error> {
+        Self::start_on(&format!("data-{major}-1"), major, prepare)
+    }
+
+    /// Starts a server on a copy of a cluster in the cache. Copies have the same system identifier.
+    fn start_on(
+        template: &str,
+        major: u32,
+        prepare: impl FnOnce(&Path) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let user = user()?;
         let user = user.as_deref();
         let (cache, lock) = cache()?;
         let bin = binaries::find(major, &cache)?;
-        let template = cache.join(format!("data-{major}-1"));
+        let template = cache.join(template);
         if !template.join("ready").exists() {
             let _ = fs::remove_dir_all(&template);
             create_template(&bin, user, &template)?;

@@ -131,12 +131,10 @@ async fn rotate_with_saved_plan(definitions: PathBuf) {
     };
     let outcome = rotate(&options).await;
     assert_eq!(outcome.result.unwrap(), Completion::DryRun);
-    let server = outcome.recorder.context.server.clone().unwrap();
-    let origin = setup.clone().build().unwrap().origin_for(server);
     let plan = Box::new(outcome.plans[0].clone());
 
     options.dry_run = false;
-    options.plan_source = PlanSource::Plan { plan, origin };
+    options.plan_source = PlanSource::Plan(plan);
     let outcome = rotate(&options).await;
     assert_eq!(outcome.result.unwrap(), Completion::Converged);
     assert_eq!(outcome.steps.len(), 4);

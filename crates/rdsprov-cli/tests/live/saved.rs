@@ -1,6 +1,10 @@
 //! Saved plans: applied while they are current, otherwise refused with the reason.
 
-use rdsprov_testkit::versions;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use rdsprov_testkit::{Server, versions};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, assert_no_password, expect};
@@ -35,10 +39,13 @@ fn saved_plan_is_applied_until_something_changes() {
         let output_text = expect(&fixture.run(&definitions, &PLAN), 0);
         let saved = read(&fixture);
         assert!(output_text.contains(saved["digest"].as_str().unwrap()), "{output_text}");
-        assert_eq!(saved["server"], format!("localhost:{}", fixture.server.port()));
+        assert_eq!(saved["origin"]["server"], format!("localhost:{}", fixture.server.port()));
         let sum = std::process::Command::new("sha256sum").arg(&definitions).output().unwrap();
         let sum = String::from_utf8(sum.stdout).unwrap();
-        assert_eq!(saved["definitions"], format!("sha256:{}", sum.split(' ').next().unwrap()));
+        assert_eq!(
+            saved["origin"]["definitions"],
+            format!("sha256:{}", sum.split(' ').next().unwrap())
+        );
 
         // Another session creates one of the roles in the meantime.
         let role = "CREATE ROLE shop_reader LOGIN; COMMENT ON ROLE shop_reader IS
@@ -68,10 +75,14 @@ fn saved_plan_is_applied_until_something_changes() {
         expect(&fixture.run(&definitions, &PLAN), 0);
         assert!(apply(0).contains("Nothing to do"));
 
-        // Changed definitions; a comment in them changes nothing.
+        // Changed definitions: the digest covers each byte of them.
         expect(&fixture.run(&definitions, &PLAN), 0);
         fixture.definitions(&format!("# hello\n{DEFINITIONS}"));
-        apply(0);
+        let stale = apply(3);
+        assert!(
+            stale.contains("the definitions have changed\n  the steps are the same"),
+            "{stale}"
+        );
         fixture.definitions(&DEFINITIONS.replace("\"reader\"", "\"editor\""));
         let stale = apply(3);
         assert!(stale.contains("the definitions have changed"), "{stale}");
@@ -176,8 +187,8 @@ fn invalid_saved_plans_are_refused() {
     let catalog_state = fixture.catalog_state();
     let digest = format!("sha256:{}", "0".repeat(64));
     let changed = "[plan-file-changed]";
-    let table: [(&str, Value, &str); 9] = [
-        ("/format_version", json!(3), "[unknown-plan-format]"),
+    let table: [(&str, Value, &str); 13] = [
+        ("/format_version", json!(2), "[unknown-plan-format]"),
         ("/format_version", json!("1"), "[not-a-saved-plan]"),
         ("/digest", json!(digest), changed),
         ("/observed", json!(digest), changed),
@@ -185,7 +196,11 @@ fn invalid_saved_plans_are_refused() {
         ("/transactions/0/steps", json!([]), changed),
         ("/transactions/0/steps/0/summary", json!("role shop_owner"), changed),
         ("/transactions/0/steps/0/statements/0", json!("SELECT 1"), changed),
-        ("/server", json!("elsewhere:5432"), "the saved plan is for server elsewhere:5432"),
+        ("/origin/server", json!("elsewhere:5432"), changed),
+        ("/origin/system_identifier", json!("7"), changed),
+        ("/origin/admin_secret", json!("goldenpath/prod/rds/master"), changed),
+        ("/origin/definitions", json!(digest), changed),
+        ("/rdsprov_version", json!("0.0.9"), "rdsprov 0.0.9 wrote the saved plan"),
     ];
     for (place, value, says) in table {
         let mut other = plan.clone();
@@ -193,6 +208,15 @@ fn invalid_saved_plans_are_refused() {
         write(&fixture, &other);
         let output_text = expect(&fixture.run(&definitions, &APPLY), 3);
         assert!(output_text.contains(says), "{place}: {says} is not in {output_text}");
+    }
+    // A key that rdsprov does not know, at each level.
+    for place in ["", "/origin", "/transactions/0", "/transactions/0/steps/0"] {
+        let mut other = plan.clone();
+        let object = other.pointer_mut(place).unwrap().as_object_mut().unwrap();
+        object.insert("note".to_owned(), json!("harmless"));
+        write(&fixture, &other);
+        let output_text = expect(&fixture.run(&definitions, &APPLY), 3);
+        assert!(output_text.contains(changed), "{place}: {output_text}");
     }
     write(&fixture, &json!([]));
     assert!(expect(&fixture.run(&definitions, &APPLY), 3).contains("[not-a-saved-plan]"));
@@ -241,4 +265,65 @@ fn refused_plan_is_not_saved() {
     let output_text = expect(&fixture.run(&definitions, &PLAN), 3);
     assert!(output_text.contains("[plan-refused]"), "{output_text}");
     assert!(!fixture.path().join("plan.json").exists());
+}
+
+/// Two new servers with the same definitions and secrets have plans with other digests: an approval or
+/// a saved plan for one of them is not valid on the other, even at the same address.
+#[test]
+fn plan_is_bound_to_its_server() {
+    let major = versions()[0];
+    let (one, definitions) = fixture(major);
+    let two = Fixture::on(Server::start_unrelated(major).unwrap(), None);
+    two.app("dev", "shop", "shop_owner");
+    two.app("dev", "shop_reports", "shop_reader");
+    let others = two.definitions(DEFINITIONS);
+    let identity = |fixture: &Fixture| {
+        fixture.query("SELECT system_identifier FROM pg_control_system()").trim().to_owned()
+    };
+    assert_ne!(identity(&one), identity(&two));
+    expect(&one.run(&definitions, &PLAN), 0);
+    let saved = read(&one);
+    assert_eq!(saved["origin"]["system_identifier"], identity(&one));
+    expect(&two.run(&others, &PLAN), 0);
+    let other = read(&two);
+    assert_eq!(other["transactions"], saved["transactions"]);
+    assert_ne!(other["digest"], saved["digest"]);
+
+    // The second server takes the place of the first one, behind the same name and port.
+    let target = Arc::new(AtomicU16::new(one.server.port()));
+    let port = forward(target.clone()).to_string();
+    let with_port = |words: &[&'static str]| [words, &["--port", port.as_str()]].concat();
+    expect(&one.run(&definitions, &with_port(&PLAN)), 0);
+    let plan = std::fs::read(one.path().join("plan.json")).unwrap();
+    std::fs::write(two.path().join("plan.json"), plan).unwrap();
+    target.store(two.server.port(), Ordering::SeqCst);
+    let text = expect(&two.run(&others, &with_port(&APPLY)), 3);
+    let (before, now) = (identity(&one), identity(&two));
+    let says = format!(
+        "[server-mismatch]: the saved plan is for the server with system identifier {before}, but \
+         localhost:{port} has {now}"
+    );
+    assert!(text.contains(&says), "{text}");
+    target.store(one.server.port(), Ordering::SeqCst);
+    expect(&one.run(&definitions, &with_port(&APPLY)), 0);
+}
+
+/// Forwards connections to the port that `target` contains at that time, and returns its own port.
+fn forward(target: Arc<AtomicU16>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map(Result::unwrap) {
+            let server = TcpStream::connect(("127.0.0.1", target.load(Ordering::SeqCst))).unwrap();
+            let pairs =
+                [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)];
+            for (mut from, mut to) in pairs {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    port
 }

@@ -55,7 +55,7 @@ fn invalid_documents_are_rejected() {
         (Document::Plan, &plan, "/transactions/0/steps/0/action", json!("drop_database")),
         (Document::Plan, &plan, "/transactions/0/steps/0/hazards", json!(["harmless"])),
         (Document::Plan, &plan, "/transactions/0/steps/0/statements/0", json!({})),
-        (Document::SavedPlan, &read("plan.json"), "/server", Value::Null),
+        (Document::SavedPlan, &read("plan.json"), "/origin/administrator", Value::Null),
         (Document::SavedPlan, &read("plan.json"), "/transactions/0/scope", json!("universe")),
         (Document::Ledger, first, "/event", json!("party")),
         (Document::Ledger, first, "/actor", Value::Null),

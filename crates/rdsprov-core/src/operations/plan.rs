@@ -70,6 +70,7 @@ impl Provisioner {
             )
             .await?;
         }
+        self.record_connection(&mut observed);
         let findings = self.secrets.findings();
         let plan = |observed: &Observed| Plan::new(&self.desired, observed, findings.clone());
         let (observed, plan) = self.resolve_probes(observed, plan).await?;

@@ -13,6 +13,7 @@ use crate::name::{DatabaseName, LOCK_DATABASE};
 use crate::observed::Observed;
 use crate::plan::{Plan, probe_statements};
 use crate::probe::Probe;
+use crate::secret_id::SecretId;
 use crate::secrets::SecretSource;
 use crate::server::Tls;
 use crate::server::connect::{ConnectError, Endpoint, Session, describe_error};
@@ -53,6 +54,8 @@ pub struct Provisioner {
     /// options say that passwords are always set.
     pub(super) applied: bool,
     pub(super) secrets: RunSecrets,
+    /// The id of the administrator's secret; `None` if the administrator uses IAM tokens.
+    admin_secret: Option<SecretId>,
     pub(super) admin: Endpoint,
     pub(super) admin_session: Session,
 }
@@ -78,17 +81,18 @@ impl Provisioner {
         passwords: &Passwords,
     ) -> Result<Self, RunError> {
         let admin_secret = match &login {
-            AdminCredentials::Secret(id) => Some(id),
+            AdminCredentials::Secret(id) => Some(id.clone()),
             AdminCredentials::Token { .. } => None,
         };
         let minimum_length = passwords.minimum_length;
-        let mut secrets = RunSecrets::fetch(&desired, source, admin_secret, minimum_length).await?;
+        let mut secrets =
+            RunSecrets::fetch(&desired, source, admin_secret.as_ref(), minimum_length).await?;
         let AdminConnection { admin, admin_session } =
             AdminConnection::connect(login, overrides, tls, secrets.fetched(), secrets.findings())
                 .await?;
         secrets.connected_to(&desired, &admin);
         let verify = passwords.verify.unwrap_or_default();
-        Ok(Self { desired, verify, applied: false, secrets, admin, admin_session })
+        Ok(Self { desired, verify, applied: false, secrets, admin_secret, admin, admin_session })
     }
 
     /// Takes the lock, and waits up to 10 minutes while another run on the same server holds it.
@@ -165,6 +169,12 @@ impl Provisioner {
             }
         }
         Ok(())
+    }
+
+    /// Completes an observed state with what the server does not know about the connection.
+    pub(super) fn record_connection(&self, observed: &mut Observed) {
+        observed.connection.server = Some(self.server());
+        observed.connection.admin_secret.clone_from(&self.admin_secret);
     }
 
     /// Returns the server as `host:port`.

@@ -24,6 +24,7 @@ mod hazard;
 mod locked_out;
 mod markdown;
 mod note;
+mod origin;
 mod orphans;
 mod ownership;
 mod part;
@@ -46,6 +47,7 @@ mod words;
 pub use compare::required_relation_names;
 pub use hazard::Hazard;
 pub use note::{Note, NoteCode, NoteKind};
+pub use origin::Origin;
 pub use plan::{
     FORMAT_VERSION, Orphan, OrphanKind, Plan, PlannedApplication, SecretFindings, Undeclared,
 };
@@ -53,7 +55,7 @@ pub use refusal::{
     Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedFix,
     WordedRefusal,
 };
-pub use saved::{Differences, Origin, Remainder, SavedPlan, SavedPlanError, Stale};
+pub use saved::{Differences, Remainder, SavedPlan, SavedPlanError, Stale};
 pub use sql::{
     BEGIN_SESSION, Line, SESSION_SETTINGS, SessionSetting, SlotError, Slots, Statement,
     probe as probe_statements, session_settings,

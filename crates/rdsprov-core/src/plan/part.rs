@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::digest;
 use super::{MembershipOption, Memberships, Plan, Step, Transaction};
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 
@@ -27,7 +26,7 @@ impl Plan {
         } else {
             part.transactions.clear();
         }
-        part.digest = digest(&part.environment, &part.transactions, &part.refusals, &part.observed);
+        part.refresh_digest();
         part
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Hazard, Note, Refusal, Step, Transaction, note, refusal};
+use super::{Hazard, Note, Origin, Refusal, Step, Transaction, note, refusal};
 use crate::digest::sha256_json;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::named_enum::named_enum;
@@ -14,7 +14,10 @@ use crate::probe::Probe;
 use crate::secret_id::SecretId;
 
 /// The version of the JSON form of plans and saved plans.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
+
+/// The version of rdsprov, which digests cover.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The results of reading the secrets, before the states are compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,8 +91,11 @@ pub struct Plan {
     pub format_version: u32,
     /// The environment of the definitions.
     pub environment: String,
-    /// `sha256:…` of the transactions, the refusals and the observed state that they are based on.
+    /// `sha256:…` of the transactions, the refusals, the origin and the observed state that they are
+    /// based on.
     pub digest: String,
+    /// The server, the secrets and the definitions that the plan was made from.
+    pub origin: Origin,
     /// `sha256:…` of this observed state alone.
     pub observed: String,
     /// The major version of the server: `16`.
@@ -121,8 +127,19 @@ impl Plan {
     /// make the plan stale.
     pub(super) fn with_digest(mut self, basis: &impl Serialize) -> Self {
         self.observed = sha256_json(basis);
-        self.digest = digest(&self.environment, &self.transactions, &self.refusals, &self.observed);
+        self.refresh_digest();
         self
+    }
+
+    /// Computes the digest again, after the content has changed.
+    pub(super) fn refresh_digest(&mut self) {
+        self.digest = digest(
+            &self.environment,
+            &self.origin,
+            &self.transactions,
+            &self.refusals,
+            &self.observed,
+        );
     }
 
     /// Returns whether there is nothing to change. A plan without changes
@@ -152,8 +169,12 @@ impl Plan {
 }
 
 /// Computes the digest of a plan. A saved plan, whose statements are texts, has the same digest.
+///
+/// It also covers the version of rdsprov: another version can execute other statements for the same
+/// step.
 pub(super) fn digest<S: Serialize>(
     environment: &str,
+    origin: &Origin,
     transactions: &[Transaction<S>],
     refusals: &[Refusal],
     observed: &str,
@@ -161,5 +182,5 @@ pub(super) fn digest<S: Serialize>(
     /// The data of the refusals: another wording does not change a digest.
     #[derive(Serialize)]
     struct RefusalData<'a>(#[serde(serialize_with = "refusal::stored::serialize")] &'a [Refusal]);
-    sha256_json(&(environment, transactions, RefusalData(refusals), observed))
+    sha256_json(&(VERSION, environment, origin, transactions, RefusalData(refusals), observed))
 }

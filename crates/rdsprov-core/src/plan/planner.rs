@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::authority::{AdministratorAttribute, Authority, Permission};
 use super::{
-    ExecuteAs, Executor, FORMAT_VERSION, ManualFix, MembershipOption, Memberships, NoteKind, Plan,
-    Refusal, RefusalKind, Remedy, Scope, SecretFindings, Step, Transaction, sql,
+    ExecuteAs, Executor, FORMAT_VERSION, ManualFix, MembershipOption, Memberships, NoteKind,
+    Origin, Plan, Refusal, RefusalKind, Remedy, Scope, SecretFindings, Step, Transaction, sql,
 };
 use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
@@ -54,6 +54,7 @@ impl<'a> Planner<'a> {
         Plan {
             format_version: FORMAT_VERSION,
             environment: self.desired.environment.clone(),
+            origin: Origin::new(self.desired, self.observed),
             digest: String::new(),
             observed: String::new(),
             server_major: self.observed.major(),

@@ -10,36 +10,26 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{FORMAT_VERSION, Plan, digest};
+use super::plan::{FORMAT_VERSION, Plan, VERSION, digest};
 use super::render::line;
-use super::{Action, Scope, Statement, Step, Transaction};
+use super::{Action, Origin, Scope, Statement, Step, Transaction};
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
 use crate::text::visible;
-
-/// The origin of a plan, in addition to what its digest covers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Origin {
-    /// The server, as `host:port`.
-    pub server: String,
-    /// `sha256:…` of the definitions files, concatenated.
-    pub definitions: String,
-}
 
 /// A plan in a file, with statements as texts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SavedPlan {
     /// The version of the JSON form of the file.
     pub format_version: u32,
-    /// The version of rdsprov that wrote it.
+    /// The version of rdsprov that wrote it. No other version applies it.
     pub rdsprov_version: String,
     /// The digest of the plan.
     pub digest: String,
     /// The environment of the plan.
     pub environment: String,
-    /// The server and the definitions.
-    #[serde(flatten)]
+    /// The server, the secrets and the definitions.
     pub origin: Origin,
     /// `sha256:…` of the observed state that the plan is based on.
     pub observed: String,
@@ -61,7 +51,9 @@ pub enum SavedPlanError {
         reason: String,
     },
     /// The format version of the file is not the one of this program.
-    #[error("the saved plan has format version {found}, but rdsprov {} knows {FORMAT_VERSION}", env!("CARGO_PKG_VERSION"))]
+    #[error(
+        "the saved plan has format version {found}, but rdsprov {VERSION} knows {FORMAT_VERSION}"
+    )]
     OtherFormat {
         /// The format version of the file.
         found: u64,
@@ -75,6 +67,15 @@ pub enum SavedPlanError {
         digest: String,
         /// The digest of its content.
         content: String,
+    },
+    /// The file contains something that the digest in it does not cover, such as an unknown key.
+    #[error("the saved plan was changed: rdsprov writes another text for its content")]
+    Edited,
+    /// Another version of rdsprov wrote the file.
+    #[error("rdsprov {found} wrote the saved plan, but this is rdsprov {VERSION}")]
+    OtherVersion {
+        /// The version in the file.
+        found: String,
     },
     /// The plan was made for another environment.
     #[error("the saved plan is for environment `{saved}`, but this run is for `{given}`")]
@@ -92,6 +93,18 @@ pub enum SavedPlanError {
         /// The server of the run, as `host:port`.
         given: String,
     },
+    /// The plan was made for another server that had the same host and port.
+    #[error(
+        "the saved plan is for the server with system identifier {saved}, but {server} has {given}"
+    )]
+    Replaced {
+        /// The server, as `host:port`.
+        server: String,
+        /// The system identifier in the saved plan.
+        saved: String,
+        /// The system identifier of the server.
+        given: String,
+    },
     /// The current plan differs from the saved one.
     #[error(transparent)]
     Stale(#[from] Box<Stale>),
@@ -105,9 +118,10 @@ impl SavedPlanError {
             Self::Refused => ErrorCode::PlanRefused,
             Self::NotAPlan { .. } => ErrorCode::NotASavedPlan,
             Self::OtherFormat { .. } => ErrorCode::UnknownPlanFormat,
-            Self::Changed { .. } => ErrorCode::PlanFileChanged,
+            Self::Changed { .. } | Self::Edited => ErrorCode::PlanFileChanged,
+            Self::OtherVersion { .. } => ErrorCode::UnknownPlanFormat,
             Self::OtherEnvironment { .. } => ErrorCode::EnvironmentMismatch,
-            Self::OtherServer { .. } => ErrorCode::ServerMismatch,
+            Self::OtherServer { .. } | Self::Replaced { .. } => ErrorCode::ServerMismatch,
             Self::Stale(_) => ErrorCode::PlanStale,
         }
     }
@@ -120,13 +134,13 @@ impl SavedPlanError {
             Self::NotAPlan { .. } => {
                 hint!["save a plan with ", Operation::Plan, " and ", Opt::Out]
             }
-            Self::OtherFormat { .. } => hint![
+            Self::OtherFormat { .. } | Self::OtherVersion { .. } => hint![
                 "apply it with the version of rdsprov that wrote it, or save a new plan with ",
                 Operation::Plan,
                 " and ",
                 Opt::Out
             ],
-            Self::Changed { .. } => {
+            Self::Changed { .. } | Self::Edited => {
                 hint!["save a new plan with ", Operation::Plan, " and ", Opt::Out]
             }
             Self::OtherEnvironment { given, .. } => hint![
@@ -135,8 +149,8 @@ impl SavedPlanError {
                 " and ",
                 Opt::Out
             ],
-            Self::OtherServer { given, .. } => {
-                hint![format!("save a plan for {given} with "), Operation::Plan, " and ", Opt::Out]
+            Self::OtherServer { given: server, .. } | Self::Replaced { server, .. } => {
+                hint![format!("save a plan for {server} with "), Operation::Plan, " and ", Opt::Out]
             }
             Self::Stale(_) => {
                 hint!["run ", Operation::Plan, " again, review the new plan and apply it"]
@@ -169,8 +183,8 @@ pub struct Differences {
     pub changed: Vec<String>,
     /// Whether the definitions have changed.
     pub definitions_differ: bool,
-    /// The version of rdsprov that made the saved plan, if it is not this one.
-    pub other_version: Option<String>,
+    /// Whether the administrator or a secret id is another one.
+    pub secrets_differ: bool,
 }
 
 /// How much of a saved plan is left to apply.
@@ -212,16 +226,16 @@ impl SavedPlan {
     ///
     /// # Errors
     /// Returns [`SavedPlanError::Refused`] if the plan contains refusals.
-    pub fn new(plan: &Plan, origin: Origin) -> Result<Self, SavedPlanError> {
+    pub fn new(plan: &Plan) -> Result<Self, SavedPlanError> {
         if !plan.refusals.is_empty() {
             return Err(SavedPlanError::Refused);
         }
         Ok(Self {
             format_version: FORMAT_VERSION,
-            rdsprov_version: env!("CARGO_PKG_VERSION").to_owned(),
+            rdsprov_version: VERSION.to_owned(),
             digest: plan.digest.clone(),
             environment: plan.environment.clone(),
-            origin,
+            origin: plan.origin.clone(),
             observed: plan.observed.clone(),
             transactions: plan.transactions.iter().map(Transaction::redacted).collect(),
         })
@@ -238,8 +252,8 @@ impl SavedPlan {
     /// Reads the text of a file and verifies its digest.
     ///
     /// # Errors
-    /// Returns an error if the text is not a saved plan, has another format
-    /// version, or was changed.
+    /// Returns an error if the text is not a saved plan, was written by another version, or was
+    /// changed in any way other than whitespace.
     pub fn from_json(text: &str) -> Result<Self, SavedPlanError> {
         #[derive(Deserialize)]
         struct FormatHeader {
@@ -253,9 +267,18 @@ impl SavedPlan {
             return Err(SavedPlanError::OtherFormat { found });
         }
         let plan: Self = serde_json::from_str(text).map_err(not_a_plan)?;
-        let content = digest(&plan.environment, &plan.transactions, &[], &plan.observed);
+        if plan.rdsprov_version != VERSION {
+            return Err(SavedPlanError::OtherVersion { found: plan.rdsprov_version });
+        }
+        let Self { environment, origin, transactions, observed, .. } = &plan;
+        let content = digest(environment, origin, transactions, &[], observed);
         if content != plan.digest {
             return Err(SavedPlanError::Changed { digest: plan.digest, content });
+        }
+        // Reading ignores unknown keys, and keys that are missing can have a default.
+        let written = |value: serde_json::Result<serde_json::Value>| value.map_err(not_a_plan);
+        if written(serde_json::from_str(text))? != written(serde_json::to_value(&plan))? {
+            return Err(SavedPlanError::Edited);
         }
         Ok(plan)
     }
@@ -279,53 +302,62 @@ impl SavedPlan {
     /// # Errors
     /// Returns [`SavedPlanError::OtherServer`] if not.
     pub fn check_server(&self, server: &str) -> Result<(), SavedPlanError> {
-        if self.origin.server == server {
+        if self.origin.server.as_deref() == Some(server) {
             return Ok(());
         }
         Err(SavedPlanError::OtherServer {
-            saved: self.origin.server.clone(),
+            saved: self.origin.server.clone().unwrap_or_default(),
             given: server.to_owned(),
         })
     }
 
-    /// Checks that the saved plan is not stale. `plan` is the current plan, made from `origin`.
+    /// Checks that the saved plan is not stale. `plan` is the current plan.
     ///
     /// # Errors
-    /// Returns [`SavedPlanError::Stale`] with the differences, [`SavedPlanError::OtherEnvironment`]
-    /// or [`SavedPlanError::OtherServer`].
-    pub fn check_current(&self, plan: &Plan, origin: &Origin) -> Result<(), SavedPlanError> {
+    /// Returns [`SavedPlanError::Stale`] with the differences, [`SavedPlanError::OtherEnvironment`],
+    /// [`SavedPlanError::OtherServer`] or [`SavedPlanError::Replaced`].
+    pub fn check_current(&self, plan: &Plan) -> Result<(), SavedPlanError> {
         self.check_environment(&plan.environment)?;
-        self.check_server(&origin.server)?;
+        let server = plan.origin.server.as_deref().unwrap_or_default();
+        self.check_server(server)?;
+        let (saved, given) = (&self.origin.system_identifier, &plan.origin.system_identifier);
+        if saved != given {
+            let shown =
+                |id: &Option<String>| id.clone().unwrap_or_else(|| "(not shown)".to_owned());
+            return Err(SavedPlanError::Replaced {
+                server: server.to_owned(),
+                saved: shown(saved),
+                given: shown(given),
+            });
+        }
         if self.digest == plan.digest {
             return Ok(());
         }
         Err(Box::new(Stale {
             saved: self.digest.clone(),
             current: plan.digest.clone(),
-            differences: self.differences(plan, origin),
+            differences: self.differences(plan),
         })
         .into())
     }
 
-    /// Returns how much of the saved plan is left to apply. `plan` is the current plan, made from
-    /// `origin`.
+    /// Returns how much of the saved plan is left to apply. `plan` is the current plan.
     ///
-    /// The current plan is a part of the saved one if the definitions and the server are the same,
+    /// The current plan is a part of the saved one if both have the same origin,
     /// and each of its steps is in the saved plan with the same statements and hazards, in the same
     /// order. A step `reassign_owned` is never a part: its statement also concerns objects that did
     /// not exist when the plan was reviewed.
     ///
     /// # Errors
     /// Returns the errors of [`Self::check_current`] if the current plan is something else.
-    pub fn remainder(&self, plan: &Plan, origin: &Origin) -> Result<Remainder, SavedPlanError> {
-        let stale = match self.check_current(plan, origin) {
+    pub fn remainder(&self, plan: &Plan) -> Result<Remainder, SavedPlanError> {
+        let stale = match self.check_current(plan) {
             Ok(()) => return Ok(Remainder::Whole),
             Err(error @ SavedPlanError::Stale(_)) => error,
             Err(error) => return Err(error),
         };
-        let is_comparable = self.origin.definitions == origin.definitions
-            && plan.refusals.is_empty()
-            && plan.deferred.is_empty();
+        let is_comparable =
+            self.origin == plan.origin && plan.refusals.is_empty() && plan.deferred.is_empty();
         if !is_comparable || self.transactions.is_empty() {
             return Err(stale);
         }
@@ -343,7 +375,7 @@ impl SavedPlan {
         if left == of { Err(stale) } else { Ok(Remainder::Part { left, of }) }
     }
 
-    fn differences(&self, plan: &Plan, origin: &Origin) -> Differences {
+    fn differences(&self, plan: &Plan) -> Differences {
         let current: Vec<_> = plan.transactions.iter().map(Transaction::redacted).collect();
         let (mut removed, mut added) = (steps(&self.transactions), steps(&current));
         // Remove equal steps from both, one for one.
@@ -366,13 +398,14 @@ impl SavedPlan {
             }
             None => true,
         });
-        let this = env!("CARGO_PKG_VERSION");
         Differences {
             removed: removed.iter().map(line_of).collect(),
             added: added.iter().map(line_of).collect(),
             changed,
-            definitions_differ: self.origin.definitions != origin.definitions,
-            other_version: (self.rdsprov_version != this).then(|| self.rdsprov_version.clone()),
+            definitions_differ: self.origin.definitions != plan.origin.definitions,
+            secrets_differ: self.origin.administrator != plan.origin.administrator
+                || self.origin.admin_secret != plan.origin.admin_secret
+                || self.origin.secrets != plan.origin.secrets,
         }
     }
 }
@@ -437,18 +470,18 @@ impl fmt::Display for Differences {
                 writeln!(f, "    and {} more", steps.len() - NAMED)?;
             }
         }
-        if self.removed.is_empty() && self.added.is_empty() && self.changed.is_empty() {
-            writeln!(f, "  the steps are the same; other objects on the server have changed")?;
-        }
+        let same_steps =
+            self.removed.is_empty() && self.added.is_empty() && self.changed.is_empty();
         if self.definitions_differ {
             writeln!(f, "  the definitions have changed")?;
         }
-        if let Some(version) = &self.other_version {
-            writeln!(
-                f,
-                "  rdsprov {version} made it; this is rdsprov {}",
-                env!("CARGO_PKG_VERSION")
-            )?;
+        if self.secrets_differ {
+            writeln!(f, "  the administrator or the id of a secret has changed")?;
+        }
+        if same_steps && (self.definitions_differ || self.secrets_differ) {
+            writeln!(f, "  the steps are the same")?;
+        } else if same_steps {
+            writeln!(f, "  the steps are the same; other objects on the server have changed")?;
         }
         Ok(())
     }

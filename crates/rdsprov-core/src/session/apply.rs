@@ -23,7 +23,7 @@ use crate::audit::{
 use crate::config::{AuditSection, Config, LockTimeout};
 use crate::gate::{Approval, GateError};
 use crate::operations::{Locked, PlanRefused, PlannedApply, Provisioner};
-use crate::plan::{Origin, Plan, Remainder, SavedPlan, Step};
+use crate::plan::{Plan, Remainder, SavedPlan, Step};
 use crate::server::{self, LockOptions};
 use crate::step_result::StepResult;
 
@@ -84,21 +84,16 @@ pub enum PlanSource {
     File(PathBuf),
     /// A plan that this program has made. The run fails as with [`PlanSource::File`], or, before it
     /// contacts anything, if this plan contains refusals.
-    Plan {
-        /// The plan.
-        plan: Box<Plan>,
-        /// The server and the definitions that the plan was made for: see [`Setup::origin`].
-        origin: Origin,
-    },
+    Plan(Box<Plan>),
 }
 
 impl PlanSource {
     fn read(&self) -> Result<Option<SavedPlan>, Error> {
         match self {
             Self::Any => Ok(None),
-            Self::Plan { plan, origin } => {
+            Self::Plan(plan) => {
                 no_refusals(plan)?;
-                Ok(Some(SavedPlan::new(plan, origin.clone())?))
+                Ok(Some(SavedPlan::new(plan)?))
             }
             Self::File(path) => {
                 let text = std::fs::read_to_string(path)
@@ -315,10 +310,10 @@ impl<F: Frontend> Execution<'_, F> {
             return self.rotate(&setup, applications, saved.as_ref(), &approval, progress).await;
         }
         let mut run = setup.open(&options.server).await?;
-        let origin = setup.origin(&run);
-        progress.recorder.context.server = Some(origin.server.clone());
+        let server = run.server();
+        progress.recorder.context.server = Some(server.clone());
         if let Some(saved) = &saved {
-            saved.check_server(&origin.server)?;
+            saved.check_server(&server)?;
         }
         let mut run = self.lock(&setup, &mut run, progress).await?;
         let mut planned = run.plan().await?;
@@ -332,7 +327,7 @@ impl<F: Frontend> Execution<'_, F> {
         }
         let plan = planned.plan();
         let remainder = match &saved {
-            Some(saved) => saved.remainder(plan, &origin)?,
+            Some(saved) => saved.remainder(plan)?,
             None => Remainder::Whole,
         };
         if options.dry_run {
@@ -344,12 +339,12 @@ impl<F: Frontend> Execution<'_, F> {
                 self.frontend.on_notice(&Notice::Resumed { left, of });
                 approval.of_remainder(&saved.digest, &plan.digest)
             }
-        self.records.create()?;
             // Who approved the whole plan has approved its part.
             _ => approval.of_remainder(&whole, &plan.digest),
         };
         let allowed = options.server.allow.iter().copied().collect();
         setup.policy.check(plan, &approval, &allowed)?;
+        self.records.create()?;
         if plan.is_empty() {
             self.record(progress, &progress.recorder.no_change(plan))?;
             return Ok(match remainder {

@@ -387,6 +387,7 @@ fn saved_plans() -> Vec<SavedPlanError> {
     let differences = Differences {
         removed: vec![text("cluster: create role")],
         definitions_differ: true,
+        secrets_differ: true,
         ..Differences::default()
     };
     vec![
@@ -394,7 +395,10 @@ fn saved_plans() -> Vec<SavedPlanError> {
         SavedPlanError::OtherFormat { found: 99 },
         SavedPlanError::Changed { digest: digest(), content: digest() },
         SavedPlanError::OtherEnvironment { saved: text("dev"), given: text("prod") },
+        SavedPlanError::Edited,
+        SavedPlanError::OtherVersion { found: text("0.0.9") },
         SavedPlanError::OtherServer { saved: text("a:5432"), given: text("b:5432") },
+        SavedPlanError::Replaced { server: text("a:5432"), saved: text("71"), given: text("72") },
         SavedPlanError::Stale(Box::new(Stale { saved: digest(), current: digest(), differences })),
     ]
 }

@@ -122,6 +122,7 @@ impl Setup {
         let templates = self.templates();
         let mut desired = Desired::new(definitions, self.environment(), &templates, build_id)?;
         desired.may_change_owners = allow.contains(&Hazard::ChangesOwner);
+        desired.definitions = Some(self.definitions_sha256.clone());
         Ok(desired)
     }
 

@@ -58,10 +58,10 @@ impl<F: Frontend> Execution<'_, F> {
         let roles: BTreeSet<_> = rotations.iter().map(|rotation| &rotation.role).collect();
 
         let mut run = setup.open_for(server, desired.retain_roles(&roles), &source).await?;
-        let origin = setup.origin(&run);
-        progress.recorder.context.server = Some(origin.server.clone());
+        let address = run.server();
+        progress.recorder.context.server = Some(address.clone());
         if let Some(saved) = saved {
-            saved.check_server(&origin.server)?;
+            saved.check_server(&address)?;
         }
         let run = self.lock(setup, &mut run, progress).await?;
         let planned = run.plan_rotation(&rotations).await?;
@@ -70,7 +70,7 @@ impl<F: Frontend> Execution<'_, F> {
         self.recover(progress, &plan)?;
         no_refusals(&plan)?;
         if let Some(saved) = saved {
-            saved.check_current(&plan, &origin)?;
+            saved.check_current(&plan)?;
         }
         if options.dry_run {
             self.record(progress, &progress.recorder.dry_run(&plan))?;

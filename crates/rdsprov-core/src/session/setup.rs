@@ -11,8 +11,7 @@ use crate::config::{AuditSection, Config};
 use crate::definitions::{self, Definitions, SourceText};
 use crate::desired::Adoption;
 use crate::name::RoleName;
-use crate::operations::Provisioner;
-use crate::plan::{Origin, SavedPlan};
+use crate::plan::SavedPlan;
 use crate::policy::Policy;
 use crate::secret_id::SecretId;
 
@@ -299,17 +298,5 @@ impl Setup {
         let adoption = if delegation.adopt { Adoption::Allowed } else { Adoption::Refused };
         let declared = Declared::Delegate { role, secret, adoption };
         Ok(Self { config, policy, declared, definitions_sha256: definitions::sha256(&[]) })
-    }
-
-    /// Returns the inputs that a saved plan of a run records.
-    #[must_use]
-    pub fn origin(&self, run: &Provisioner) -> Origin {
-        self.origin_for(run.server())
-    }
-
-    /// Returns the inputs that a saved plan records, for a server given as `host:port`.
-    #[must_use]
-    pub fn origin_for(&self, server: String) -> Origin {
-        Origin { server, definitions: self.definitions_sha256.clone() }
     }
 }

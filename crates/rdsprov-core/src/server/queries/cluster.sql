@@ -3,6 +3,10 @@
 -- `to_jsonb(m)` makes it possible to read columns that do not exist in all versions.
 SELECT json_build_object(
   'server_version', current_setting('server_version_num')::int,
+  'connection', json_build_object('system_identifier', (
+    -- PUBLIC may execute the function, unless somebody has revoked it.
+    SELECT (SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() c)
+    WHERE pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE'))),
   'admin_database', current_database(),
   'administrator', (
     SELECT json_build_object(
