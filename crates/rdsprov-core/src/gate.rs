@@ -214,8 +214,8 @@ impl Policy {
     }
 
     /// Checks that a plan may be applied: that it is approved, and that each of its hazards is
-    /// allowed. [`Hazard::ResetsPassword`] is always allowed, and [`Hazard::MovesDatabase`] must be
-    /// allowed in every environment. An empty plan passes.
+    /// allowed. [`Hazard::ResetsPassword`] is always allowed, and some hazards must be allowed in every
+    /// environment: see [`Hazard::must_always_be_allowed`]. An empty plan passes.
     ///
     /// # Errors
     /// Returns the first gate that does not allow it, and [`GateError::OtherEnvironment`] if the

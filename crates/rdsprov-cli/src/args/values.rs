@@ -29,7 +29,7 @@ pub(super) const PASSWORD_CHECKS: [Described; 3] = [
     ("always-set", "Do not check; set every password in every run"),
 ];
 
-pub(super) const HAZARDS: [Described; 8] = [
+pub(super) const HAZARDS: [Described; 9] = [
     ("revokes_access", "A role loses a privilege, an attribute or a membership"),
     ("changes_owner", "A database or schema gets another owner"),
     ("resets_password", "A password that worked stops working"),
@@ -38,6 +38,7 @@ pub(super) const HAZARDS: [Described; 8] = [
     ("widens_access", "A role that is adopted gets more access, or a locked role may log in again"),
     ("reopens_database", "A database that did not allow connections allows them again"),
     ("moves_database", "An application gets a new database, and leaves its data in the old one"),
+    ("mixes_environments", "An environment comes to a server of other environments"),
 ];
 
 pub(super) const DOCUMENTS: [Described; 5] = [

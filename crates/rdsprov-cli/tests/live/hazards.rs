@@ -283,3 +283,46 @@ fn password_expiry() {
         expect(&fixture.run(&never, &["check", "--env", "dev"]), 0);
     }
 }
+
+/// The definitions of `dev` with the administrator of a server of `prod`: the rules of `dev` must not
+/// apply to it unnoticed.
+#[test]
+fn environment_on_a_server_of_another_one() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("prod", "shop", "shop_owner");
+        fixture.app("dev", "wiki", "wiki_owner");
+        let shop = r#"application_databases = {
+            shop = { database_name = "shop", username = "shop_owner" }
+        }"#;
+        let wiki = r#"application_databases = {
+            wiki = { database_name = "wiki", username = "wiki_owner" }
+        }"#;
+        // Nothing is managed on the server yet.
+        let definitions = fixture.definitions(shop);
+        let mut apply = fixture.command(&definitions, &["apply", "--env", "prod"]);
+        expect(&apply.env("ALLOW_DB_PROVISION", "true").output().unwrap(), 0);
+
+        let definitions = fixture.definitions(wiki);
+        let marked: Vec<String> = steps(&fixture, &definitions, &[])
+            .iter()
+            .filter(|step| has_hazard(step, "mixes_environments"))
+            .map(|step| step["action"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(marked, ["create_role", "create_database"], "PostgreSQL {major}");
+        let text = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 0);
+        assert!(
+            text.contains(
+                "note[other-environments]: the server has roles or databases of environment prod, \
+                 and none of environment dev"
+            ),
+            "{text}"
+        );
+        assert_needs(&fixture, &definitions, "mixes_environments");
+        // Afterwards, the server has roles and databases of both.
+        fixture.app("dev", "more", "more_owner");
+        let more = r#"more = { database_name = "more", username = "more_owner" }"#;
+        let definitions = fixture.definitions(&wiki.replacen("{\n", &format!("{{\n{more}\n"), 1));
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+    }
+}

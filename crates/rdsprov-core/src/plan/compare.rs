@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::authority::AdministratorAttribute;
 use super::databases::DatabaseStatus;
+use super::environments;
 use super::orphans;
 use super::planner::Planner;
 use super::{Plan, PlannedApplication, Scope, SecretFindings, Step, Transaction};
@@ -57,6 +58,9 @@ impl Plan {
         transactions.extend(changes.new_databases);
         transactions.extend(changes.inside);
         widening::mark(&mut transactions);
+        if let Some(note) = environments::mark(desired, observed, &mut transactions) {
+            planner.note(note);
+        }
         let mut plan = planner.into_plan(transactions);
         plan.orphaned = orphans::orphans(desired, observed);
         plan.undeclared = orphans::undeclared(desired, observed);

@@ -90,6 +90,7 @@ explanations! {
     PasswordNotChecked => "password-not-checked",
     SecretShared => "secret-shared",
     ObjectsOfAdministrator => "objects-of-administrator",
+    OtherEnvironments => "other-environments",
     EndpointDiffers => "endpoint-differs",
 }
 
@@ -103,6 +104,7 @@ explanations! {
     WidensAccess => "widens_access",
     ReopensDatabase => "reopens_database",
     MovesDatabase => "moves_database",
+    MixesEnvironments => "mixes_environments",
 }
 
 #[cfg(test)]

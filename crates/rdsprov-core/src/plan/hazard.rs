@@ -25,6 +25,8 @@ named_enum! {
         ReopensDatabase,
         /// An application gets a new database, and the data stays in its old one.
         MovesDatabase,
+        /// The first roles or databases of an environment come to a server of other environments.
+        MixesEnvironments,
     }
 }
 
@@ -33,7 +35,7 @@ impl Hazard {
     /// mistake in the definitions than intended.
     #[must_use]
     pub fn must_always_be_allowed(self) -> bool {
-        self == Self::MovesDatabase
+        matches!(self, Self::MovesDatabase | Self::MixesEnvironments)
     }
 }
 

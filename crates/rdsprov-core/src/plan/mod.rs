@@ -17,6 +17,7 @@ mod database_planner;
 mod databases;
 mod default_privileges;
 mod delegation;
+mod environments;
 mod executor;
 mod explanations;
 mod extensions;

@@ -56,6 +56,8 @@ coded_enum! {
             object: String,
             others: usize,
         },
+        /// The server has markers of other environments, and none of this one.
+        OtherEnvironments { environment: String, others: Vec<String> },
         /// A secret contains the host and port of another server.
         EndpointDiffers { secret: SecretId, endpoint: String, server: String },
     }
@@ -135,6 +137,10 @@ impl Note {
                     "in database {database}, the administrator {administrator} owns {object}{more}, which role {owner} can use but not alter: `changes_owner` must be allowed to transfer them"
                 )
             }
+            NoteKind::OtherEnvironments { environment, others } => format!(
+                "the server has roles or databases of environment {}, and none of environment {environment}: check whether this is the right server",
+                others.join(" and ")
+            ),
             NoteKind::EndpointDiffers { secret, endpoint, server } => {
                 format!(
                     "secret {secret} contains the endpoint {endpoint}, and this server is {server}"

@@ -256,6 +256,7 @@ class Hazard(str, Enum):
     WIDENS_ACCESS = "widens_access"
     REOPENS_DATABASE = "reopens_database"
     MOVES_DATABASE = "moves_database"
+    MIXES_ENVIRONMENTS = "mixes_environments"
     def __new__(cls, value: object) -> Self: ...
 
 class RefusalCode(str, Enum):
@@ -325,6 +326,7 @@ class NoteCode(str, Enum):
     PASSWORD_NOT_CHECKED = "password-not-checked"
     SECRET_SHARED = "secret-shared"
     OBJECTS_OF_ADMINISTRATOR = "objects-of-administrator"
+    OTHER_ENVIRONMENTS = "other-environments"
     ENDPOINT_DIFFERS = "endpoint-differs"
     def __new__(cls, value: object) -> Self: ...
 

@@ -72,6 +72,7 @@ class Hazard(_Word):
     WIDENS_ACCESS = "widens_access"
     REOPENS_DATABASE = "reopens_database"
     MOVES_DATABASE = "moves_database"
+    MIXES_ENVIRONMENTS = "mixes_environments"
 
 
 class RefusalCode(_Word):
@@ -145,6 +146,7 @@ class NoteCode(_Word):
     PASSWORD_NOT_CHECKED = "password-not-checked"
     SECRET_SHARED = "secret-shared"
     OBJECTS_OF_ADMINISTRATOR = "objects-of-administrator"
+    OTHER_ENVIRONMENTS = "other-environments"
     ENDPOINT_DIFFERS = "endpoint-differs"
 
 

@@ -1,0 +1,37 @@
+//! Marks the steps that bring the first roles and databases of an environment to a server of other
+//! environments.
+
+use std::collections::BTreeSet;
+
+use super::{Action, Hazard, NoteKind, Transaction};
+use crate::desired::Desired;
+use crate::marker::Marker;
+use crate::observed::Observed;
+
+/// Adds the hazard to each step that creates or adopts a role or database, if the server has markers
+/// of other environments only. Returns a note with these environments.
+pub(super) fn mark(
+    desired: &Desired,
+    observed: &Observed,
+    transactions: &mut [Transaction],
+) -> Option<NoteKind> {
+    let roles = observed.roles.values().filter_map(|role| role.marker());
+    let databases = observed.databases.values().filter_map(|database| database.marker());
+    let environments: BTreeSet<String> =
+        roles.chain(databases).map(|Marker { environment, .. }| environment).collect();
+    if environments.is_empty() || environments.contains(&desired.environment) {
+        return None;
+    }
+    let mut is_marked = false;
+    for step in transactions.iter_mut().flat_map(|transaction| &mut transaction.steps) {
+        if matches!(step.action, Action::CreateRole | Action::CreateDatabase | Action::Adopt) {
+            step.hazards.insert(Hazard::MixesEnvironments);
+            is_marked = true;
+        }
+    }
+    let environment = desired.environment.clone();
+    is_marked.then(|| NoteKind::OtherEnvironments {
+        environment,
+        others: environments.into_iter().collect(),
+    })
+}
