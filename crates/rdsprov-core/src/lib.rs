@@ -143,6 +143,7 @@ pub mod server;
 #[cfg(feature = "postgres")]
 pub mod session;
 pub mod setting;
+pub mod site_policy;
 pub mod step_result;
 mod text;
 pub mod valid_until;

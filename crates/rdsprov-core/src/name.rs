@@ -320,17 +320,22 @@ impl DatabasePattern {
     /// ```
     #[must_use]
     pub fn matches(&self, database: &DatabaseName) -> bool {
-        let mut parts = self.0.split('*');
-        let Some(mut rest) = parts.next().and_then(|start| database.0.strip_prefix(start)) else {
-            return false;
-        };
-        let Some(end) = parts.next_back() else { return rest.is_empty() };
-        for part in parts {
-            let Some(at) = rest.find(part) else { return false };
-            rest = &rest[at + part.len()..];
-        }
-        rest.ends_with(end)
+        matches_pattern(&self.0, &database.0)
     }
+}
+
+/// Returns whether a pattern, in which `*` stands for any characters, matches a whole text.
+pub(crate) fn matches_pattern(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|start| text.strip_prefix(start)) else {
+        return false;
+    };
+    let Some(end) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(end)
 }
 
 /// The key of an application in the definitions, which becomes a part of the id of its secret.

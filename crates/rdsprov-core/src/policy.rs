@@ -4,8 +4,8 @@
 
 use serde::Deserialize;
 
-/// The approval that an environment requires before a plan is applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// The approval that an environment requires before a plan is applied. A later variant requires more than an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ApprovalPolicy {
@@ -82,6 +82,17 @@ impl Policy {
             allows_all_hazards: built_in.allows_all_hazards && approval == ApprovalPolicy::None,
             approval,
             ..built_in
+        }
+    }
+
+    /// Returns the policy with an approval that requires at least as much as another one.
+    #[must_use]
+    pub(crate) fn with_at_least(self, approval: ApprovalPolicy) -> Self {
+        let approval = self.approval.max(approval);
+        Self {
+            allows_all_hazards: self.allows_all_hazards && approval == ApprovalPolicy::None,
+            approval,
+            ..self
         }
     }
 

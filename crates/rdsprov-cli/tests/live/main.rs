@@ -32,6 +32,7 @@ mod scenarios;
 mod schema;
 mod secrets;
 mod settings;
+mod site_policy;
 mod stored_settings;
 mod tls;
 mod waiting;

@@ -26,6 +26,15 @@ named_enum! {
     }
 }
 
+impl TlsMode {
+    /// Returns whether this mode protects less than another one.
+    #[must_use]
+    pub fn is_weaker_than(self, other: Self) -> bool {
+        // The strongest variant is the first one.
+        self > other
+    }
+}
+
 /// The trusted certificates, if they are not those of the operating system and of Amazon.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "PathBuf")]

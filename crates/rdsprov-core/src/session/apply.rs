@@ -292,6 +292,9 @@ impl<F: Frontend> Execution<'_, F> {
         let context = &mut progress.recorder.context;
         setup.environment().clone_into(&mut context.environment);
         context.definitions = Some(setup.definitions_sha256.clone());
+        if !options.dry_run && !self.records.has_ledger() {
+            setup.site.check_without_ledger()?;
+        }
         let saved = options.plan_source.read()?;
         if let Some(saved) = &saved {
             saved.check_environment(setup.environment())?;

@@ -18,6 +18,7 @@ use crate::plan::{Refusal, SavedPlanError, SlotError};
 use crate::secret_id::TemplateError;
 use crate::secrets::{SourceError, TokenError};
 use crate::server::TlsError;
+use crate::site_policy::SitePolicyError;
 use crate::text::os_reason;
 
 /// A definitions file cannot be read.
@@ -187,7 +188,10 @@ pub enum Error {
     /// `rdsprov.toml` is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// `rdsprov.toml` cannot be read.
+    /// The site policy does not allow the run.
+    #[error(transparent)]
+    SitePolicy(#[from] SitePolicyError),
+    /// `rdsprov.toml` or a file of the site policy cannot be read.
     #[error("{path} cannot be read: {}", os_reason(.source))]
     ConfigUnreadable {
         /// The path of the file, as given.
@@ -334,6 +338,7 @@ impl Error {
             Self::NoEnvironment => ErrorCode::NoEnvironment,
             Self::UnknownEnvironment { .. } => ErrorCode::UnknownEnvironment,
             Self::Config(error) => error.code(),
+            Self::SitePolicy(error) => error.code(),
             Self::ConfigUnreadable { .. } | Self::PlanUnreadable { .. } => {
                 ErrorCode::FileUnreadable
             }
@@ -398,6 +403,7 @@ impl Error {
                 .into()
             }
             Self::Config(error) => return error.hints(),
+            Self::SitePolicy(error) => return error.hints(),
             Self::ConfigUnreadable { .. } | Self::PlanUnreadable { .. } => {
                 "check the path and the permissions of the file".into()
             }
@@ -562,6 +568,7 @@ impl Error {
             | Self::Usage(_)
             | Self::TlsSettings(_) => Kind::Usage,
             Self::OtherEnvironment { .. }
+            | Self::SitePolicy(_)
             | Self::Gate(_)
             | Self::SecondApproval { .. }
             | Self::SecondPlan

@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use super::error::{Error, Unreadable, UsageError};
 use super::failure::{Committed, Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
 use crate::audit::AuditError;
-use crate::config::{ConfigError, SettingOrigin, TlsSettingsError};
+use crate::config::{ConfigError, SettingOrigin, TlsMode, TlsSettingsError};
 use crate::definitions::{
     DefinitionErrors, Definitions, Rules, SourceText, Syntax, UnknownApplication,
 };
@@ -27,6 +27,7 @@ use crate::secrets::{PasswordProblem, SecretError, SourceError, TokenError};
 use crate::server::{
     ConnectError, FailedStep, LockHolder, ObserveError, RejectionCause, TlsError, TlsProblem,
 };
+use crate::site_policy::SitePolicyError;
 
 /// Returns one error of each kind, with made-up values.
 #[must_use]
@@ -101,6 +102,10 @@ fn wrong_definitions() -> DefinitionErrors {
     DefinitionErrors(errors.flat_map(|errors| errors.0).collect())
 }
 
+fn policy_file() -> String {
+    text("/etc/rdsprov/policy.toml")
+}
+
 fn session_examples() -> Vec<Error> {
     let environment = || text("staging");
     vec![
@@ -125,6 +130,34 @@ fn session_examples() -> Vec<Error> {
         Error::UnknownEnvironment { environment: text("prd"), known: vec![text("prod")] },
         ConfigError { path: text("rdsprov.toml"), reason: text("unknown key") }.into(),
         Error::ConfigUnreadable { path: path(), source: failed() },
+        SitePolicyError::AdminSecret {
+            policy: policy_file(),
+            environment: environment(),
+            secret: SecretId(text("goldenpath/prod/rds/master")),
+            allowed: vec![text("goldenpath/staging/*")],
+        }
+        .into(),
+        SitePolicyError::AdminSecret {
+            policy: policy_file(),
+            environment: environment(),
+            secret: SecretId(text("goldenpath/prod/rds/master")),
+            allowed: Vec::new(),
+        }
+        .into(),
+        SitePolicyError::IamToken { policy: policy_file(), environment: environment() }.into(),
+        SitePolicyError::Hazard {
+            policy: policy_file(),
+            environment: environment(),
+            hazard: Hazard::ChangesOwner,
+        }
+        .into(),
+        SitePolicyError::Tls {
+            policy: policy_file(),
+            required: TlsMode::VerifyFull,
+            mode: TlsMode::Require,
+        }
+        .into(),
+        SitePolicyError::NoLedger { policy: policy_file() }.into(),
         TemplateError { template: text("{build_id}"), placeholder: text("build_id") }.into(),
         TemplateError { template: text("{x}"), placeholder: text("x") }.into(),
         UsageError::AdminUserWithPassword.into(),

@@ -1,11 +1,13 @@
-//! Reads the definitions files and `rdsprov.toml`.
+//! Reads the definitions files, `rdsprov.toml` and the site policy.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Unreadable};
 use crate::config::Config;
 use crate::definitions::{DefinitionError, DefinitionErrors, Mode, Rules, SourceText, Syntax};
 use crate::name::nearest;
+use crate::site_policy::SitePolicy;
 use crate::text::os_reason;
 
 /// The options for the definitions.
@@ -63,6 +65,31 @@ impl ConfigText {
 /// Returns [`Error::ConfigUnreadable`] or [`Error::Config`].
 pub fn config(path: Option<&Path>) -> Result<Config, Error> {
     ConfigText::read(path)?.map_or_else(|| Ok(Config::default()), |text| text.parse())
+}
+
+/// The policy file of a machine, which applies if it exists.
+const MACHINE_POLICY: &str = "/etc/rdsprov/policy.toml";
+
+/// Reads the site policy: `/etc/rdsprov/policy.toml` if it exists, and the file that the environment
+/// variable `RDSPROV_POLICY` names. A run must satisfy both.
+///
+/// # Errors
+/// Returns [`Error::ConfigUnreadable`] or [`Error::Config`].
+pub fn site_policy() -> Result<SitePolicy, Error> {
+    let read = |path: PathBuf| match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(SitePolicy::from_toml(&path.display().to_string(), &text)?),
+        Err(source) => Err(Error::ConfigUnreadable { path, source }),
+    };
+    let machine = match read(MACHINE_POLICY.into()) {
+        Err(Error::ConfigUnreadable { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            SitePolicy::default()
+        }
+        policy => policy?,
+    };
+    match std::env::var_os("RDSPROV_POLICY").filter(|path| !path.is_empty()) {
+        Some(path) => Ok(machine.and(read(path.into())?)),
+        None => Ok(machine),
+    }
 }
 
 /// Reads the definitions files: the given ones, or else those in `rdsprov.toml`.

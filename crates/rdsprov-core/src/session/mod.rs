@@ -33,7 +33,7 @@ pub use error::{Error, Kind, Unreadable, UsageError};
 #[doc(hidden)]
 pub use examples::error_examples;
 pub use failure::{Committed, Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
-pub use files::{ConfigText, DefinitionOptions, config, read};
+pub use files::{ConfigText, DefinitionOptions, config, read, site_policy};
 pub use frontend::Frontend;
 pub use notice::Notice;
 pub use open::{AdminAuth, Secrets, ServerOptions};

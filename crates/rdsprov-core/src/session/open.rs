@@ -110,8 +110,10 @@ impl Setup {
     /// Returns the desired state of the definitions or of the delegation.
     ///
     /// # Errors
-    /// Returns [`Error::Template`] if a secret template contains an unknown placeholder.
+    /// Returns [`Error::Template`] if a secret template contains an unknown placeholder, and
+    /// [`Error::SitePolicy`] if the site policy does not let a run allow one of the hazards.
     pub fn desired(&self, build_id: Option<&str>, allow: &[Hazard]) -> Result<Desired, Error> {
+        self.site.check_allowed(self.environment(), allow)?;
         let definitions = match &self.declared {
             Declared::Definitions(definitions) => definitions,
             Declared::Delegate { role, secret, adoption } => {
@@ -168,6 +170,7 @@ impl Setup {
     fn tls(&self, options: &ServerOptions) -> Result<Tls, Error> {
         let libpq = TlsSection::from_libpq(|name| std::env::var_os(name));
         let settings = TlsSettings::new(options.tls.clone(), libpq, self.config.tls.clone())?;
+        self.site.check_tls(settings.mode)?;
         Ok(Tls::new(&settings)?)
     }
 
@@ -244,8 +247,15 @@ impl Setup {
 
     pub(super) async fn login(&self, options: &ServerOptions) -> Result<AdminCredentials, Error> {
         match (options.admin_auth, &options.admin_user, &options.admin_secret) {
-            (AdminAuth::Password, _, _) => self.login_with_secret(options),
+            (AdminAuth::Password, _, _) => {
+                let login = self.login_with_secret(options)?;
+                if let AdminCredentials::Secret(id) = &login {
+                    self.site.check_admin_secret(self.environment(), Some(id))?;
+                }
+                Ok(login)
+            }
             (AdminAuth::Iam, Some(user), None) => {
+                self.site.check_admin_secret(self.environment(), None)?;
                 let source = TokenSource::new(&self.aws(options).await)?;
                 Ok(AdminCredentials::Token { user: RoleName::new_unchecked(user.clone()), source })
             }

@@ -109,6 +109,12 @@ impl<'a, F: Frontend> Records<'a, F> {
         (records, opened)
     }
 
+    /// Returns whether the run has a ledger, or will create one.
+    pub(super) fn has_ledger(&self) -> bool {
+        let state = self.state();
+        state.ledger.is_some() || state.missing.ledger.is_some()
+    }
+
     /// Creates the files that `rdsprov.toml` names and that do not exist yet, with their directories.
     /// The caller has checked the gates.
     pub(super) fn create(&self) -> Result<(), AuditError> {

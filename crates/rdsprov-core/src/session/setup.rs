@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::error::{Error, UsageError};
-use super::files::{DefinitionOptions, read, rules};
+use super::files::{DefinitionOptions, read, rules, site_policy};
 use crate::config::{AuditSection, Config};
 use crate::definitions::{self, Definitions, SourceText};
 use crate::desired::Adoption;
@@ -14,6 +14,7 @@ use crate::name::RoleName;
 use crate::plan::SavedPlan;
 use crate::policy::Policy;
 use crate::secret_id::SecretId;
+use crate::site_policy::SitePolicy;
 
 /// The options of `rdsprov delegate`.
 #[derive(Debug, Clone)]
@@ -42,6 +43,7 @@ impl Delegation {
 pub struct Setup {
     pub(super) config: Config,
     pub(super) policy: Policy,
+    pub(super) site: SitePolicy,
     pub(super) declared: Declared,
     /// The SHA-256 value of the definitions files, `sha256:…`.
     pub(super) definitions_sha256: String,
@@ -75,6 +77,7 @@ enum DefinitionSource {
 #[derive(Debug, Clone)]
 pub struct SetupBuilder {
     config: Config,
+    site: SitePolicy,
     options: DefinitionOptions,
     source: DefinitionSource,
 }
@@ -84,6 +87,14 @@ impl SetupBuilder {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Adds requirements to those of the site policy, which [`Self::build`] reads: see
+    /// [`site_policy`].
+    #[must_use]
+    pub fn site_policy(mut self, policy: SitePolicy) -> Self {
+        self.site = self.site.and(policy);
         self
     }
 
@@ -134,10 +145,11 @@ impl SetupBuilder {
     /// Reads and validates the inputs.
     ///
     /// # Errors
-    /// Returns the errors of [`read`] and [`parse_definitions`], and [`Error::NoEnvironment`] or
-    /// [`Error::UnknownEnvironment`].
+    /// Returns the errors of [`read`], [`parse_definitions`] and [`site_policy`], and
+    /// [`Error::NoEnvironment`] or [`Error::UnknownEnvironment`].
     pub fn build(self) -> Result<Setup, Error> {
-        let Self { config, options, source } = self;
+        let Self { config, site, options, source } = self;
+        let site = site_policy()?.and(site);
         let parse = |texts: &[SourceText]| {
             Ok::<_, Error>((
                 parse_definitions(&config, texts, &options)?,
@@ -153,9 +165,9 @@ impl SetupBuilder {
             }
         };
         let environment = options.environment.as_ref().or(definitions.environment.as_ref());
-        let policy = policy(&config, environment.ok_or(Error::NoEnvironment)?)?;
+        let policy = site.tighten(policy(&config, environment.ok_or(Error::NoEnvironment)?)?);
         let declared = Declared::Definitions(definitions);
-        Ok(Setup { config, policy, declared, definitions_sha256: sha256 })
+        Ok(Setup { config, policy, site, declared, definitions_sha256: sha256 })
     }
 }
 
@@ -250,6 +262,7 @@ impl Setup {
     pub fn builder() -> SetupBuilder {
         SetupBuilder {
             config: Config::default(),
+            site: SitePolicy::default(),
             options: DefinitionOptions::default(),
             source: DefinitionSource::Files(Vec::new()),
         }
@@ -293,10 +306,11 @@ impl Setup {
         delegation: Delegation,
     ) -> Result<Self, Error> {
         let role = RoleName::new(delegation.role).map_err(UsageError::DelegateName)?;
-        let policy = policy(&config, environment.ok_or(Error::NoEnvironment)?)?;
+        let site = site_policy()?;
+        let policy = site.tighten(policy(&config, environment.ok_or(Error::NoEnvironment)?)?);
         let secret = SecretId(delegation.secret);
         let adoption = if delegation.adopt { Adoption::Allowed } else { Adoption::Refused };
         let declared = Declared::Delegate { role, secret, adoption };
-        Ok(Self { config, policy, declared, definitions_sha256: definitions::sha256(&[]) })
+        Ok(Self { config, policy, site, declared, definitions_sha256: definitions::sha256(&[]) })
     }
 }

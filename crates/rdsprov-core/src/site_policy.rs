@@ -1,0 +1,352 @@
+//! The site policy: what the owners of a site require of each run, whatever `rdsprov.toml` and the
+//! options say.
+//!
+//! `rdsprov.toml` is usually in the repository of the definitions, so that everyone who may edit
+//! definitions may edit it. The site policy is outside of it. This module does not read files.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use crate::config::{ConfigError, TlsMode};
+use crate::error_code::ErrorCode;
+use crate::hint::{Hint, Opt};
+use crate::name::matches_pattern;
+use crate::plan::Hazard;
+use crate::policy::{ApprovalPolicy, Policy};
+use crate::secret_id::SecretId;
+use crate::{hint, text};
+
+/// The key of `[environments]` for each environment without a table of its own.
+const ANY: &str = "*";
+
+/// What all policy files of a site require. Without a file, it requires nothing.
+///
+/// ```
+/// use rdsprov_core::policy::{ApprovalPolicy, Policy};
+/// use rdsprov_core::site_policy::SitePolicy;
+///
+/// let policy = SitePolicy::from_toml("policy.toml", "[environments.dev]\napproval = \"required\"")?;
+/// let dev = policy.tighten(Policy::built_in("dev").unwrap());
+/// assert_eq!(dev.approval(), ApprovalPolicy::Required);
+/// # Ok::<(), rdsprov_core::config::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct SitePolicy {
+    /// The files, with their paths. Each of them must allow a run.
+    files: Vec<(String, File)>,
+}
+
+/// The content of a policy file; each key is optional, and unknown keys are errors.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    tls: TlsTable,
+    audit: AuditTable,
+    environments: BTreeMap<String, Environment>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct TlsTable {
+    mode: Option<TlsMode>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct AuditTable {
+    /// Whether a run needs a ledger.
+    ledger: bool,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Environment {
+    approval: Option<ApprovalPolicy>,
+    /// Patterns for the id of the administrator's secret; `{environment}` is the environment.
+    admin_secrets: Option<Vec<String>>,
+    /// The hazards that a run may allow.
+    allow: Option<BTreeSet<Hazard>>,
+}
+
+/// The site policy does not allow a run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SitePolicyError {
+    /// The administrator's secret is not one of the environment.
+    #[error(
+        "{policy} does not allow the administrator's secret {} in environment `{environment}`",
+        text::visible(&.secret.0)
+    )]
+    AdminSecret {
+        /// The path of the policy file.
+        policy: String,
+        /// The name of the environment.
+        environment: String,
+        /// The id of the secret.
+        secret: SecretId,
+        /// The patterns of the allowed ids.
+        allowed: Vec<String>,
+    },
+    /// The administrator would use an IAM token, which is of no secret.
+    #[error(
+        "{policy} allows certain secrets of the administrator only in environment `{environment}`, \
+         and this run uses an IAM token"
+    )]
+    IamToken {
+        /// The path of the policy file.
+        policy: String,
+        /// The name of the environment.
+        environment: String,
+    },
+    /// The run allows a hazard that the site does not.
+    #[error("{policy} does not let a run allow the hazard {hazard} in environment `{environment}`")]
+    Hazard {
+        /// The path of the policy file.
+        policy: String,
+        /// The name of the environment.
+        environment: String,
+        /// The hazard.
+        hazard: Hazard,
+    },
+    /// The TLS mode is weaker than the one that the site requires.
+    #[error("{policy} requires the TLS mode {required}, and this run uses {mode}")]
+    Tls {
+        /// The path of the policy file.
+        policy: String,
+        /// The mode that the file requires.
+        required: TlsMode,
+        /// The mode of the run.
+        mode: TlsMode,
+    },
+    /// The run has no ledger.
+    #[error("{policy} requires a ledger")]
+    NoLedger {
+        /// The path of the policy file.
+        policy: String,
+    },
+}
+
+impl SitePolicyError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode::SitePolicyViolated
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::AdminSecret { allowed, .. } if allowed.is_empty() => {
+                "ask the owners of the policy: it allows no secret in this environment".into()
+            }
+            Self::AdminSecret { allowed, .. } => hint![
+                format!("the policy allows {}: check ", allowed.join(", ")),
+                Opt::Env,
+                " and ",
+                Opt::AdminSecret
+            ],
+            Self::IamToken { .. } => hint!["use ", Opt::AdminSecret],
+            Self::Hazard { hazard, .. } => hint![
+                "change the definitions so that the plan has no such step, and remove ",
+                (Opt::Allow, hazard)
+            ],
+            Self::Tls { required, .. } => hint!["use ", (Opt::Tls, required)],
+            Self::NoLedger { .. } => hint!["name one with ", Opt::AuditLedger],
+        }]
+    }
+}
+
+impl SitePolicy {
+    /// Parses the text of a policy file; `path` is used in messages only.
+    ///
+    /// # Errors
+    /// Returns an error if the text is not TOML, or contains an unknown key or an invalid value.
+    pub fn from_toml(path: &str, text: &str) -> Result<Self, ConfigError> {
+        let wrong = |error: toml::de::Error| ConfigError {
+            path: path.to_owned(),
+            reason: error.to_string().trim_end().to_owned(),
+        };
+        let file = toml::from_str(text).map_err(wrong)?;
+        Ok(Self { files: vec![(path.to_owned(), file)] })
+    }
+
+    /// Adds the requirements of another policy.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.files.extend(other.files);
+        self
+    }
+
+    /// Returns what each file requires of an environment.
+    fn of(&self, environment: &str) -> impl Iterator<Item = (&str, &Environment)> {
+        self.files.iter().filter_map(move |(path, file)| {
+            let own = file.environments.get(environment);
+            Some((path.as_str(), own.or_else(|| file.environments.get(ANY))?))
+        })
+    }
+
+    /// Returns the policy of an environment with at least the approval that the site requires.
+    #[must_use]
+    pub fn tighten(&self, policy: Policy) -> Policy {
+        let required = self.of(policy.environment()).filter_map(|(_, one)| one.approval).max();
+        match required {
+            Some(required) => policy.with_at_least(required),
+            None => policy,
+        }
+    }
+
+    /// Checks the id of the administrator's secret; `None` means that it uses an IAM token.
+    ///
+    /// # Errors
+    /// Returns a [`SitePolicyError`] if a file does not allow it.
+    pub fn check_admin_secret(
+        &self,
+        environment: &str,
+        secret: Option<&SecretId>,
+    ) -> Result<(), SitePolicyError> {
+        for (path, one) in self.of(environment) {
+            let Some(patterns) = &one.admin_secrets else { continue };
+            let (policy, environment) = (path.to_owned(), environment.to_owned());
+            let Some(secret) = secret else {
+                return Err(SitePolicyError::IamToken { policy, environment });
+            };
+            let allowed: Vec<String> = patterns
+                .iter()
+                .map(|pattern| pattern.replace("{environment}", &environment))
+                .collect();
+            if !allowed.iter().any(|pattern| matches_pattern(pattern, &secret.0)) {
+                let secret = secret.clone();
+                return Err(SitePolicyError::AdminSecret { policy, environment, secret, allowed });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the hazards that a run allows by name.
+    ///
+    /// # Errors
+    /// Returns a [`SitePolicyError`] if a file does not let a run allow one of them.
+    pub fn check_allowed(
+        &self,
+        environment: &str,
+        allow: &[Hazard],
+    ) -> Result<(), SitePolicyError> {
+        for (path, one) in self.of(environment) {
+            let Some(may) = &one.allow else { continue };
+            if let Some(hazard) = allow.iter().find(|hazard| !may.contains(hazard)) {
+                return Err(SitePolicyError::Hazard {
+                    policy: path.to_owned(),
+                    environment: environment.to_owned(),
+                    hazard: *hazard,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the TLS mode of a run.
+    ///
+    /// # Errors
+    /// Returns a [`SitePolicyError`] if a file requires a stronger one.
+    pub fn check_tls(&self, mode: TlsMode) -> Result<(), SitePolicyError> {
+        let mut required =
+            self.files.iter().filter_map(|(path, file)| Some((path, file.tls.mode?)));
+        match required.find(|(_, required)| mode.is_weaker_than(*required)) {
+            None => Ok(()),
+            Some((path, required)) => {
+                Err(SitePolicyError::Tls { policy: path.clone(), required, mode })
+            }
+        }
+    }
+
+    /// Returns an error if a file requires a ledger, for a run without one.
+    pub(crate) fn check_without_ledger(&self) -> Result<(), SitePolicyError> {
+        match self.files.iter().find(|(_, file)| file.audit.ledger) {
+            None => Ok(()),
+            Some((path, _)) => Err(SitePolicyError::NoLedger { policy: path.clone() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(text: &str) -> SitePolicy {
+        SitePolicy::from_toml("policy.toml", text).unwrap()
+    }
+
+    #[test]
+    fn approval_is_never_weaker_than_either() {
+        use ApprovalPolicy::{None as Free, Plan, Required};
+        let approvals = [Free, Required, Plan];
+        for configured in approvals {
+            for (required, text) in approvals.iter().zip(["none", "required", "plan"]) {
+                let policy = policy(&format!("[environments.\"*\"]\napproval = \"{text}\""));
+                let tightened = policy.tighten(Policy::declared("qa", Some(configured)));
+                assert_eq!(tightened.approval(), configured.max(*required));
+            }
+        }
+    }
+
+    #[test]
+    fn own_table_replaces_the_general_one() {
+        let policy = policy(
+            "[environments.\"*\"]\napproval = \"plan\"\nadmin_secrets = [\"x/{environment}/*\"]\n\
+             [environments.dev]\n",
+        );
+        let dev = policy.tighten(Policy::built_in("dev").unwrap());
+        assert!(dev.allows_all_hazards());
+        let prod = policy.tighten(Policy::built_in("prod").unwrap());
+        assert_eq!(prod.approval(), ApprovalPolicy::Plan);
+        let secret = |id: &str| SecretId(id.to_owned());
+        let check = |id: &str| policy.check_admin_secret("prod", Some(&secret(id)));
+        assert_eq!(check("x/prod/rds"), Ok(()));
+        assert!(check("x/dev/rds").is_err() && check("y/x/prod/rds").is_err());
+        assert!(policy.check_admin_secret("prod", None).is_err());
+        assert_eq!(policy.check_admin_secret("dev", None), Ok(()));
+    }
+
+    #[test]
+    fn every_file_must_allow_a_run() {
+        let one = policy("[tls]\nmode = \"require\"");
+        let two = policy("[tls]\nmode = \"verify-full\"\n[audit]\nledger = true");
+        assert_eq!(one.check_tls(TlsMode::Require), Ok(()));
+        assert!(one.check_tls(TlsMode::Disable).is_err());
+        let both = one.and(two);
+        assert!(both.check_tls(TlsMode::Require).is_err());
+        assert_eq!(both.check_tls(TlsMode::VerifyFull), Ok(()));
+        assert!(both.check_without_ledger().is_err());
+        assert_eq!(SitePolicy::default().check_without_ledger(), Ok(()));
+    }
+
+    #[test]
+    fn only_listed_hazards_may_be_allowed() {
+        let policy = policy("[environments.prod]\nallow = [\"revokes_access\"]");
+        assert_eq!(policy.check_allowed("prod", &[Hazard::RevokesAccess]), Ok(()));
+        assert!(policy.check_allowed("prod", &[Hazard::ChangesOwner]).is_err());
+        assert_eq!(policy.check_allowed("dev", &[Hazard::ChangesOwner]), Ok(()));
+    }
+
+    /// The example in the reference is valid, and sets each key.
+    #[test]
+    fn reference_example_sets_each_key() {
+        let reference = include_str!("../../../docs/reference.md");
+        let section = reference.split("## Site policy\n").nth(1).unwrap();
+        let example = section.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let policy = policy(example);
+        let [(_, File { tls, audit, environments })] = policy.files.as_slice() else { panic!() };
+        assert!(tls.mode.is_some() && audit.ledger);
+        let prod = &environments["prod"];
+        assert!(prod.approval.is_some() && prod.admin_secrets.is_some() && prod.allow.is_some());
+    }
+
+    #[test]
+    fn unknown_keys_are_errors() {
+        for text in ["[environment.prod]", "[environments.prod]\naproval = \"plan\"", "[tsl]"] {
+            assert!(SitePolicy::from_toml("policy.toml", text).is_err(), "{text}");
+        }
+    }
+}
