@@ -210,6 +210,7 @@ class ErrorCode(_Word):
     ENVIRONMENT_MISMATCH = "environment-mismatch"
     NO_ENVIRONMENT = "no-environment"
     UNKNOWN_ENVIRONMENT = "unknown-environment"
+    SITE_POLICY_VIOLATED = "site-policy-violated"
     UNKNOWN_APPLICATION = "unknown-application"
     UNKNOWN_DATABASE = "unknown-database"
     UNKNOWN_ROLE = "unknown-role"
