@@ -22,6 +22,9 @@ const LOGGER: &str = "rdsprov";
 /// itself reports an error.
 const QUIET: [&str; 3] = ["aws_config::imds", "aws_config::meta", "aws_config::profile"];
 
+/// The AWS SDK, whose debug messages contain requests with the access key id.
+const AWS: &str = "aws";
+
 struct ToLogging {
     level: LevelFilter,
     pending: Arc<PendingException>,
@@ -54,7 +57,9 @@ fn is_ours(metadata: &Metadata<'_>) -> bool {
 impl<S: Subscriber> Layer<S> for ToLogging {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         let quiet = QUIET.iter().any(|target| metadata.target().starts_with(target));
+        let is_aws = metadata.target().starts_with(AWS);
         let most = match self.level {
+            LevelFilter::DEBUG if is_aws => LevelFilter::INFO,
             LevelFilter::DEBUG => LevelFilter::DEBUG,
             level if quiet => level.min(LevelFilter::ERROR),
             level if is_ours(metadata) => level,

@@ -26,7 +26,7 @@ pub use connection_counter::ConnectionCounter;
 pub use http_proxy::{Call, HttpProxy, Reply};
 pub use login_proxy::{Intercept, LoginProxy};
 pub use scrub::scrub_environment;
-pub use secrets_manager::{SecretsManager, environment};
+pub use secrets_manager::{ACCESS_KEY_ID, SecretsManager, environment};
 pub use server::Server;
 pub use session::{Answer, Message, Session, Severity};
 

@@ -192,12 +192,15 @@ impl SecretsManager {
     }
 }
 
+/// The access key id in [`environment`], which no output may contain.
+pub const ACCESS_KEY_ID: &str = "AKIARDSPROVCANARYKEY";
+
 /// Returns the environment variables that direct a program to `endpoint` instead of AWS.
 #[must_use]
 pub fn environment(endpoint: &str) -> Vec<(&'static str, String)> {
     vec![
         ("AWS_ENDPOINT_URL", endpoint.to_owned()),
-        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID.to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
         ("AWS_REGION", REGION.to_owned()),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),

@@ -1,11 +1,16 @@
 //! No output contains a password, on success and on any failure.
 
-use std::process::Output;
+use std::fs::Permissions;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
 
-use rdsprov_testkit::{HttpProxy, Reply, SecretsManager, Server, versions};
+use rdsprov_testkit::{ACCESS_KEY_ID, HttpProxy, Reply, SecretsManager, Server, versions};
 
 use crate::fixture::{
-    DELEGATE_SECRET, Fixture, assert_no_password, assert_no_secret, encodings, expect,
+    DELEGATE_SECRET, Fixture, assert_no_password, assert_no_secret, encodings, expect, program,
 };
 
 /// Every command, every format, every verbosity.
@@ -235,6 +240,7 @@ fn rotations_print_no_password() {
         // The first password, and those of two rotations.
         assert_eq!(passwords.len(), 3);
         assert_contains_none(&printed, &passwords);
+        assert!(printed.contains("DEBUG") && !printed.contains(ACCESS_KEY_ID), "{printed}");
         assert_not_recorded(&fixture, &audit, &passwords);
         let ledger = std::fs::read_to_string(fixture.path().join("rotations.jsonl")).unwrap();
         assert!(
@@ -247,4 +253,47 @@ fn rotations_print_no_password() {
         verify.args(["audit", "verify", "rotations.jsonl"]);
         expect(&verify.output().unwrap(), 0);
     }
+}
+
+/// The memory of the command, which contains passwords, can be read by root only, and is not a part of
+/// core dumps.
+#[test]
+fn memory_cannot_be_dumped() {
+    /// A user without privileges.
+    const NOBODY: u32 = 65_534;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::copy(program().get_program(), path("rdsprov")).unwrap();
+    std::fs::write(
+        path("shop.json"),
+        r#"{"application_databases": {"shop": {"database_name": "shop", "username": "shop"}}}"#,
+    )
+    .unwrap();
+    std::fs::create_dir_all(path("goldenpath/dev/rds")).unwrap();
+    let secret = r#"{"host": "localhost", "username": "admin", "password": "a"}"#;
+    std::fs::write(path("goldenpath/dev/rds/master.json"), secret).unwrap();
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    let start = |program: &Path, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(directory.path()).stdout(Stdio::null());
+        if is_root {
+            command.uid(NOBODY);
+        }
+        command.spawn().unwrap()
+    };
+    // The files in /proc of a process that cannot be dumped belong to root.
+    let owner =
+        |child: &Child| std::fs::metadata(format!("/proc/{}/mem", child.id())).unwrap().uid();
+    let mut other = start(Path::new("sleep"), &["60"]);
+    let words = ["plan", "--env", "dev", "--secrets", "file:.", "--port", &port, "-d", "shop.json"];
+    let mut child = start(&path("rdsprov"), &words);
+    let connection = listener.accept().unwrap();
+    let owners = (owner(&child), owner(&other));
+    let _ = (child.kill(), other.kill(), child.wait(), other.wait());
+    drop(connection);
+    assert_eq!(owners.0, 0);
+    assert_ne!(owners.1, 0, "the test cannot see the difference");
 }
