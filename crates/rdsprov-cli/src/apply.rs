@@ -13,6 +13,7 @@ use rdsprov_core::session::{
     self, Cancellation, Completion, Delegation, Error, Frontend, Notice, Outcome, PlanSource,
 };
 use rdsprov_core::step_result::StepStatus;
+use rdsprov_core::text::visible;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{ApplyArgs, DelegateArgs, Format, LogFormat, RecordingArgs};
@@ -163,7 +164,7 @@ impl Frontend for TerminalFrontend {
     }
 
     fn on_notice(&self, notice: &Notice) {
-        output::status(&format!("note: {notice}"));
+        output::status(&format!("note: {}", visible(&notice.to_string())));
     }
 
     fn on_records(&self, records: &[Record]) {

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read as _};
 use std::path::Path;
 
 use rdsprov_core::audit::{self, Change, Verified};
 use rdsprov_core::error_code::ErrorCode;
+use rdsprov_core::input_file;
+use rdsprov_core::text::{pretty_json, visible};
 
 use crate::args::{AuditCommand, FindingsFormat, ReportArgs, VerifyArgs};
 use crate::error::{CliError, Exit};
@@ -32,7 +34,8 @@ fn verify(options: &VerifyArgs) -> Result<Exit, CliError> {
 
 fn report(options: &ReportArgs) -> Result<Exit, CliError> {
     let path = &options.ledger;
-    let ledger = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let mut ledger = Vec::new();
+    open(path)?.read_to_end(&mut ledger).map_err(|error| unreadable(path, &error))?;
     let report = audit::report(&ledger, options.role.as_deref(), options.database.as_deref())
         .map_err(|error| unreadable(path, &error))?;
     if let Some(unknown) = &report.unknown {
@@ -47,7 +50,8 @@ fn report(options: &ReportArgs) -> Result<Exit, CliError> {
         FindingsFormat::Text => {
             let mut text = String::new();
             for finding in &report.verified.findings {
-                let _ = writeln!(text, "WARNING: line {}: {}", finding.line, finding.error);
+                let _ =
+                    writeln!(text, "WARNING: line {}: {}", finding.line, one_line(&finding.error));
             }
             if !text.is_empty() {
                 text.push('\n');
@@ -72,7 +76,7 @@ fn verify_file(path: &Path, expected: Option<&str>) -> Result<Verified, CliError
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, CliError> {
-    File::open(path).map(BufReader::new).map_err(|error| unreadable(path, &error))
+    input_file::open(path).map(BufReader::new).map_err(|error| unreadable(path, &error))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
@@ -82,18 +86,23 @@ fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
 }
 
 fn json(data: &impl serde::Serialize) -> Result<String, CliError> {
-    serde_json::to_string_pretty(data).map(|text| text + "\n").map_err(CliError::internal)
+    pretty_json(data).map(|text| text + "\n").map_err(CliError::internal)
+}
+
+/// Returns a text of a ledger in one line. Its file can contain anything.
+fn one_line(text: &impl ToString) -> String {
+    visible(&text.to_string())
 }
 
 /// Renders the findings as a compiler does: one line each, with file and line number.
 fn text(path: &Path, verified: &Verified) -> String {
-    let path = path.display();
+    let path = visible(&path.display().to_string());
     let mut text = String::new();
     for finding in &verified.findings {
-        let _ = writeln!(text, "{path}:{}: {}", finding.line, finding.error);
+        let _ = writeln!(text, "{path}:{}: {}", finding.line, one_line(&finding.error));
     }
     for note in &verified.notes {
-        let _ = writeln!(text, "{path}: note: {note}");
+        let _ = writeln!(text, "{path}: note: {}", one_line(note));
     }
     let state = match verified.findings.len() {
         0 => "unchanged since they were written".to_owned(),

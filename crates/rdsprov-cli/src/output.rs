@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdsprov_core::error_code::ErrorCode;
+use rdsprov_core::text::visible_lines;
 
 /// Set if a result could not be written to stdout, except to a closed pipe.
 static STDOUT_FAILED: AtomicBool = AtomicBool::new(false);
@@ -50,9 +51,9 @@ pub fn replace_file(path: &Path, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a status line to stderr, and ignores errors.
+/// Writes status lines to stderr without hidden characters, and ignores errors.
 pub fn status(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", visible_lines(text));
 }
 
 /// Returns a number with its noun in the singular or plural: `1 change`, `2 changes`.

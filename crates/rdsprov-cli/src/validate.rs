@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use rdsprov_core::privilege::AccessLevel;
+use rdsprov_core::text::pretty_json;
 
 use crate::args::{Format, ValidateArgs};
 use crate::error::{CliError, Exit};
@@ -12,9 +13,7 @@ use crate::{output, setup};
 pub fn run(options: &ValidateArgs) -> Result<Exit, CliError> {
     let definitions = setup::definitions(&options.common)?;
     let text = match options.output.format {
-        Format::Json => {
-            serde_json::to_string_pretty(&definitions).map_err(CliError::internal)? + "\n"
-        }
+        Format::Json => pretty_json(&definitions).map_err(CliError::internal)? + "\n",
         Format::Text => {
             let mut text = match &definitions.environment {
                 Some(environment) => format!("environment {environment}"),

@@ -16,7 +16,7 @@ pub use tls::{
     CaFile, ClientCertificate, SettingOrigin, TlsMode, TlsSection, TlsSettings, TlsSettingsError,
 };
 
-use crate::definitions::{Defaults, Mode, Rules};
+use crate::definitions::{Defaults, Mode, RoleFiles, Rules};
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
 use crate::name::check_environment;
@@ -72,6 +72,10 @@ pub struct Config {
     pub environments: BTreeMap<String, EnvironmentSection>,
     /// `[audit]`: the files for records.
     pub audit: AuditSection,
+    /// The directory of the file, which contains all files in [`DefinitionsSection::files`]. `None`
+    /// if the caller has set them.
+    #[serde(skip)]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 /// The table `[secrets]`: the secret templates.
@@ -98,6 +102,8 @@ pub struct DefinitionsSection {
     pub naming_pattern: Option<String>,
     /// Where to look for `application_databases`: see [`Rules::mode`].
     pub mode: Option<Mode>,
+    /// Whether all entries of a role must be in one file.
+    pub one_role_one_file: bool,
 }
 
 /// A table `[environments.NAME]`: the settings of one environment.
@@ -166,8 +172,7 @@ impl Config {
     /// ```
     pub fn from_toml(path: &str, text: &str) -> Result<Self, ConfigError> {
         let wrong = |reason: String| ConfigError { path: path.to_owned(), reason };
-        let config: Self =
-            toml::from_str(text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
+        let config: Self = toml::from_str(text).map_err(|error| wrong(reason(text, &error)))?;
         for name in config.environments.keys() {
             check_environment(name).map_err(|error| wrong(error.to_string()))?;
         }
@@ -186,6 +191,7 @@ impl Config {
     /// Resolves all relative paths in the file against the directory that contains the file.
     #[must_use]
     pub fn relative_to(mut self, directory: &Path) -> Self {
+        self.directory = Some(directory.to_owned());
         for file in &mut self.definitions.files {
             *file = directory.join(&*file).display().to_string();
         }
@@ -206,6 +212,11 @@ impl Config {
             mode: self.definitions.mode,
             ignore_keys: self.definitions.ignore_keys.clone(),
             naming_pattern: self.definitions.naming_pattern.clone(),
+            role_files: if self.definitions.one_role_one_file {
+                RoleFiles::One
+            } else {
+                RoleFiles::Any
+            },
             environment: None,
             defaults: self.defaults.clone(),
             environment_defaults: self.environments.iter().map(defaults_of).collect(),
@@ -218,6 +229,28 @@ impl Config {
         let built_in = || Policy::built_in_environments();
         let others = self.environments.keys().filter(|name| built_in().all(|known| known != *name));
         built_in().map(str::to_owned).chain(others.cloned()).collect()
+    }
+}
+
+/// Returns the error of the parser with its position. It leaves out the line itself, because a file
+/// that is no configuration file can contain a secret.
+fn reason(text: &str, error: &toml::de::Error) -> String {
+    let message = without_values(error.message());
+    let Some(span) = error.span() else { return message };
+    let before = text.get(..span.start).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {message}")
+}
+
+/// Removes the values of strings that `serde` quotes: ``invalid type: string "…", expected …``.
+fn without_values(message: &str) -> String {
+    match message.split_once("string \"") {
+        Some((before, rest)) => match rest.rsplit_once("\", expected") {
+            Some((_, after)) => format!("{before}string, expected{after}"),
+            None => format!("{before}string"),
+        },
+        None => message.to_owned(),
     }
 }
 
@@ -241,11 +274,13 @@ mod tests {
             tls,
             environments,
             audit,
+            directory: _,
         } = Config::from_toml("rdsprov.toml", example).unwrap();
         let text = format!(
             "{aws_region:?} {lock_timeout:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {audit:?}"
         );
         assert!(!text.contains("None") && !text.contains("[]"), "{text}");
+        assert!(definitions.one_role_one_file);
         assert!(environments.values().any(|environment| environment.approval.is_some()));
     }
 }

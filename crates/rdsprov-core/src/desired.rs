@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::definitions::{Auth, Definitions};
+use crate::definitions::{Application, Auth, Definitions};
 use crate::marker::Marker;
 use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName,
@@ -39,13 +39,24 @@ pub enum Adoption {
     Allowed,
 }
 
+impl Adoption {
+    /// Returns what the key `adopt` of an application means.
+    fn from_key(adopt: bool) -> Self {
+        if adopt { Self::Allowed } else { Self::Refused }
+    }
+}
+
 /// A declared role, which can log in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Role {
-    /// The first application, in alphabetical order, that uses the role.
+    /// The application whose entry is the home of the role.
     pub application: ApplicationName,
     /// How the role authenticates.
     pub credential: Credential,
+    /// The id of the secret as the marker of the role contains it: with the placeholder `{build_id}`
+    /// where the template has it, so that each build has the same one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded_secret: Option<SecretId>,
     /// Whether the role has the attribute `CREATEDB`.
     pub create_database: bool,
     /// Whether the role has the attribute `CREATEROLE`: only a delegate has.
@@ -168,40 +179,44 @@ impl Desired {
         templates: &Templates,
         build_id: Option<&str>,
     ) -> Result<Self, TemplateError> {
-        let mut roles = BTreeMap::new();
+        let mut roles: BTreeMap<RoleName, Role> = BTreeMap::new();
         let mut databases: BTreeMap<DatabaseName, Database> = BTreeMap::new();
-        for app in definitions.applications.values() {
-            let credential = match (app.auth, &app.secret) {
-                (Auth::Iam, _) => Credential::Iam,
-                (Auth::Password, Some(id)) => Credential::Password(SecretId(id.clone())),
-                (Auth::Password, None) => Credential::Password(templates.application_secret(
-                    environment,
-                    app.application.as_str(),
-                    app.database_name.as_str(),
-                    app.username.as_str(),
-                    build_id,
-                )?),
-            };
-            let role = roles.entry(app.username.clone()).or_insert_with(|| Role {
+        let secret_of = |app: &Application, build_id| match (app.auth, &app.secret) {
+            (Auth::Iam, _) => Ok(None),
+            (Auth::Password, Some(id)) => Ok(Some(SecretId(id.clone()))),
+            (Auth::Password, None) => {
+                let (application, database) =
+                    (app.application.as_str(), app.database_name.as_str());
+                let role = app.username.as_str();
+                templates
+                    .application_secret(environment, application, database, role, build_id)
+                    .map(Some)
+            }
+        };
+        let homes = definitions.applications.values().filter(|app| app.role_owner);
+        for app in homes.chain(definitions.applications.values()) {
+            if roles.contains_key(&app.username) {
+                continue;
+            }
+            let secret = secret_of(app, build_id)?;
+            let role = Role {
                 application: app.application.clone(),
-                credential: credential.clone(),
+                credential: secret.map_or(Credential::Iam, Credential::Password),
+                recorded_secret: secret_of(app, Some("{build_id}"))?,
                 create_database: app.createdb,
                 create_role: false,
                 connection_limit: app.connection_limit,
                 valid_until: app.valid_until,
-                adoption: Adoption::Refused,
+                adoption: Adoption::from_key(app.adopt),
                 other_secrets: BTreeMap::new(),
-                plugin_databases: BTreeSet::new(),
-            });
-            if app.adopt {
-                role.adoption = Adoption::Allowed;
-            }
-            role.plugin_databases.extend(app.plugin_databases.iter().cloned());
-            if let Credential::Password(id) = &credential {
-                role.other_secrets.entry(id.clone()).or_insert_with(|| app.application.clone());
-            }
-            if app.secret.is_some() {
-                role.credential = credential;
+                plugin_databases: app.plugin_databases.iter().cloned().collect(),
+            };
+            roles.insert(app.username.clone(), role);
+        }
+        for app in definitions.applications.values() {
+            let secret = secret_of(app, build_id)?;
+            if let (Some(role), Some(id)) = (roles.get_mut(&app.username), secret) {
+                role.other_secrets.entry(id).or_insert_with(|| app.application.clone());
             }
             let database = databases.entry(app.database_name.clone()).or_insert_with(|| Database {
                 application: app.application.clone(),
@@ -211,12 +226,16 @@ impl Desired {
                 extensions: BTreeSet::new(),
                 creators: BTreeSet::new(),
             });
-            if app.adopt {
+            // The owner entry decides whether its database is adopted.
+            let owns = app.access_level == AccessLevel::Owner;
+            if owns {
+                database.adoption = Adoption::from_key(app.adopt);
+            } else if app.adopt && database.owner.is_none() {
                 database.adoption = Adoption::Allowed;
             }
             database.extensions.extend(app.extensions.iter().cloned());
             database.creators.extend(app.creators.iter().cloned());
-            if app.access_level == AccessLevel::Owner {
+            if owns {
                 database.owner = Some(app.username.clone());
                 database.application = app.application.clone();
             }
@@ -266,7 +285,8 @@ impl Desired {
     ) -> Self {
         let administrator = Role {
             application: ApplicationName::for_delegates(),
-            credential: Credential::Password(secret),
+            credential: Credential::Password(secret.clone()),
+            recorded_secret: Some(secret),
             create_database: true,
             create_role: true,
             connection_limit: -1,

@@ -2,6 +2,7 @@
 
 use crate::error_code::ErrorCode;
 use crate::hint::{Hint, Wording};
+use crate::text::visible;
 
 /// One error: its code, the fact, an excerpt of the file that it concerns, and hints.
 ///
@@ -18,7 +19,7 @@ use crate::hint::{Hint, Wording};
 pub struct Diagnostic {
     /// The stable code, which front ends print in brackets.
     pub code: ErrorCode,
-    /// What happened, to what, in one sentence.
+    /// What happened, to what, in one sentence, without hidden characters.
     pub fact: String,
     /// The position in a file, and the line there, without a line break at the end.
     pub excerpt: Option<String>,
@@ -32,7 +33,8 @@ impl Diagnostic {
     /// Makes an error that concerns no position in a file.
     #[must_use]
     pub fn new(code: ErrorCode, fact: impl ToString, hints: Vec<Hint>) -> Self {
-        Self { code, fact: fact.to_string(), excerpt: None, margin: String::new(), hints }
+        let fact = visible(&fact.to_string());
+        Self { code, fact, excerpt: None, margin: String::new(), hints }
     }
 
     /// Returns the fact and, below it, the excerpt and the hints.
@@ -40,10 +42,10 @@ impl Diagnostic {
     pub fn text(&self, wording: &dyn Wording) -> String {
         let mut text = self.fact.clone();
         for line in self.excerpt.iter().flat_map(|excerpt| excerpt.lines()) {
-            text = text + "\n" + line;
+            text = text + "\n" + &visible(line);
         }
         for hint in &self.hints {
-            text = text + "\n" + &self.margin + "hint: " + &hint.worded(wording);
+            text = text + "\n" + &self.margin + "hint: " + &visible(&hint.worded(wording));
         }
         text
     }

@@ -125,6 +125,7 @@ pub mod error_code;
 pub mod explain;
 pub mod gate;
 pub mod hint;
+pub mod input_file;
 pub mod marker;
 pub mod name;
 mod named_enum;
@@ -145,7 +146,7 @@ pub mod session;
 pub mod setting;
 pub mod site_policy;
 pub mod step_result;
-mod text;
+pub mod text;
 pub mod valid_until;
 
 pub use definitions::Definitions;

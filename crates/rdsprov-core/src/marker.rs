@@ -14,6 +14,13 @@ pub struct Marker {
     /// The name of the role or database when the marker was written. If it differs from the current
     /// name, the object was renamed.
     pub name: String,
+    /// The id of the secret with the password of the role, with the placeholder `{build_id}` where
+    /// the template has it. `None` for a database, and for a role with IAM tokens.
+    ///
+    /// Only an administrator of the role can write the comment that contains it, so that an
+    /// application cannot change it in its definitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
 }
 
 /// The connection limit of a database whose creation is not finished: the bytes of `rdsp`.
@@ -33,12 +40,13 @@ impl Marker {
     ///     environment: "dev".into(),
     ///     application: "keycloak".into(),
     ///     name: "kc".into(),
+    ///     secret: Some("dev/kc".into()),
     /// };
     /// let comment = marker.append_to(Some("ask Ada first"), "build-7");
     /// assert_eq!(
     ///     comment,
     ///     "ask Ada first\n[managed by rdsprov: environment=dev application=keycloak \
-    ///      build_id=build-7 name=\"kc\"]"
+    ///      build_id=build-7 name=\"kc\" secret=\"dev/kc\"]"
     /// );
     /// assert_eq!(Marker::find(&comment), Some(marker));
     /// assert_eq!(Marker::find("ask Ada first"), None);
@@ -48,20 +56,35 @@ impl Marker {
         let line =
             comment.lines().rev().find_map(|l| l.trim().strip_prefix(PREFIX)?.strip_suffix(']'))?;
         let (line, name) = line.split_once(" name=")?;
-        let name = serde_json::from_str(name).ok()?;
+        let (name, rest) = json_string(name)?;
+        let secret = match rest.strip_prefix(" secret=") {
+            Some(secret) => Some(json_string(secret).filter(|(_, rest)| rest.is_empty())?.0),
+            None if rest.is_empty() => None,
+            None => return None,
+        };
         let value = |key: &str| {
             line.split(' ')
                 .find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
                 .map(str::to_owned)
         };
-        Some(Self { environment: value("environment")?, application: value("application")?, name })
+        Some(Self {
+            environment: value("environment")?,
+            application: value("application")?,
+            name,
+            secret,
+        })
     }
 
     /// Returns a comment without its marker; `None` if no other text remains.
     ///
     /// ```
     /// use rdsprov_core::marker::Marker;
-    /// let marker = Marker { environment: "dev".into(), application: "a".into(), name: "n".into() };
+    /// let marker = Marker {
+    ///     environment: "dev".into(),
+    ///     application: "a".into(),
+    ///     name: "n".into(),
+    ///     secret: None,
+    /// };
     /// let comment = marker.append_to(Some("ask Ada first"), "7");
     /// assert_eq!(Marker::removed_from(&comment).as_deref(), Some("ask Ada first"));
     /// assert_eq!(Marker::removed_from(&marker.append_to(None, "7")), None);
@@ -83,15 +106,50 @@ impl Marker {
             .chars()
             .map(|c| if c.is_whitespace() || c.is_control() || c == ']' { '_' } else { c })
             .collect();
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let secret = self.secret.as_deref().map(|id| format!(" secret={}", quoted(id)));
         let marker = format!(
-            "{PREFIX}environment={} application={} build_id={build_id} name={}]",
+            "{PREFIX}environment={} application={} build_id={build_id} name={}{}]",
             self.environment,
             self.application,
-            serde_json::Value::from(self.name.as_str())
+            quoted(&self.name),
+            secret.unwrap_or_default()
         );
         match comment.map(str::trim_end).filter(|text| !text.is_empty()) {
             Some(text) => format!("{text}\n{marker}"),
             None => marker,
         }
+    }
+}
+
+/// Reads a JSON string at the start of a text. Returns it, and the text after it.
+fn json_string(text: &str) -> Option<(String, &str)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<String>();
+    let value = values.next()?.ok()?;
+    Some((value, text.get(values.byte_offset()..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name or secret that looks like another field does not become one.
+    #[test]
+    fn fields_are_quoted() {
+        for text in [r#"a" secret="b"#, " name=\"x\"", "]", "a\\", "é ] secret=", "\n"] {
+            for secret in [None, Some(text.to_owned())] {
+                let marker = Marker {
+                    environment: "dev".to_owned(),
+                    application: "a".to_owned(),
+                    name: text.to_owned(),
+                    secret,
+                };
+                assert_eq!(Marker::find(&marker.append_to(None, "7")), Some(marker));
+            }
+        }
+        let line = |rest: &str| format!("{PREFIX}environment=dev application=a build_id=7{rest}]");
+        assert_eq!(Marker::find(&line(" name=\"n\" secret=x")), None);
+        assert_eq!(Marker::find(&line(" name=\"n\" secret=\"s\" more")), None);
+        assert!(Marker::find(&line(" name=\"n\"")).is_some_and(|one| one.secret.is_none()));
     }
 }

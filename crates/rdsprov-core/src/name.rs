@@ -18,6 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
+use crate::text::is_hidden;
 
 /// The maximum length of a name in bytes: `NAMEDATALEN` of PostgreSQL without the terminating NUL.
 pub const MAX_BYTES: usize = 63;
@@ -193,29 +194,56 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 
 /// Returns a name as a quoted SQL identifier, with each `"` doubled.
 ///
+/// Hidden characters are written as numbers, so that a statement looks like what it does.
+///
 /// ```
 /// assert_eq!(rdsprov_core::name::quote("a\"b"), "\"a\"\"b\"");
+/// assert_eq!(rdsprov_core::name::quote("a\\\u{202e}"), r#"U&"a\\\202E""#);
 /// ```
 #[must_use]
 pub fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+    let doubled = name.replace('"', "\"\"");
+    if !name.contains(is_hidden) {
+        return format!("\"{doubled}\"");
+    }
+    let number = |c: char| match u32::from(c) {
+        short @ ..0x1_0000 => format!("\\{short:04X}"),
+        long => format!("\\+{long:06X}"),
+    };
+    format!("U&\"{}\"", with_numbers(&doubled.replace('\\', "\\\\"), number))
 }
 
 /// Returns a text as an SQL string literal, which is safe for
 /// either value of `standard_conforming_strings`.
 ///
+/// Hidden characters are written as numbers, as in [`quote`].
+///
 /// ```
 /// assert_eq!(rdsprov_core::name::literal("it's"), "'it''s'");
 /// assert_eq!(rdsprov_core::name::literal("a\\b"), "E'a\\\\b'");
+/// assert_eq!(rdsprov_core::name::literal("a\n\u{202e}"), r"E'a\n\u202E'");
 /// ```
 #[must_use]
 pub fn literal(text: &str) -> String {
     let doubled = text.replace('\'', "''");
-    if text.contains('\\') {
-        format!("E'{}'", doubled.replace('\\', "\\\\"))
-    } else {
-        format!("'{doubled}'")
+    if !text.contains(|c| c == '\\' || is_hidden(c)) {
+        return format!("'{doubled}'");
     }
+    let number = |c: char| match u32::from(c) {
+        0x0A => "\\n".to_owned(),
+        short @ ..0x1_0000 => format!("\\u{short:04X}"),
+        long => format!("\\U{long:08X}"),
+    };
+    format!("E'{}'", with_numbers(&doubled.replace('\\', "\\\\"), number))
+}
+
+/// Replaces each hidden character.
+fn with_numbers(text: &str, number: impl Fn(char) -> String) -> String {
+    let mut written = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hidden(c) { written.push_str(&number(c)) } else { written.push(c) }
+    }
+    written
 }
 
 macro_rules! name {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(Parameter::new("Work_Mem").unwrap().quoted(), "\"work_mem\"");
 /// assert_eq!(Parameter::new("app.tenant").unwrap().quoted(), "\"app\".\"tenant\"");
 /// assert!(Parameter::new("work mem").is_err());
+/// assert!(Parameter::new("Role").is_err());
 /// ```
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -22,13 +23,56 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Parameter(String);
 
-/// The text is not the name of a configuration parameter.
+/// Definitions cannot set the parameter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} is not the name of a parameter")]
-pub struct NotAParameter {
-    /// The text that was rejected.
-    pub name: String,
+#[non_exhaustive]
+pub enum ParameterError {
+    /// The text is not the name of a configuration parameter.
+    #[error("{name:?} is not the name of a parameter")]
+    NotAParameter {
+        /// The text that was rejected.
+        name: String,
+    },
+    /// The parameter is in [`REFUSED`].
+    #[error("`{name}` cannot be a setting of a role: {effect}")]
+    Refused {
+        /// The name of the parameter, in lower case.
+        name: &'static str,
+        /// What the parameter does.
+        effect: &'static str,
+    },
 }
+
+impl ParameterError {
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotAParameter { .. } => {
+                "use letters, digits and `_`, with a dot after the name of an extension"
+            }
+            Self::Refused { .. } => {
+                "remove it; the reference lists the parameters that are refused"
+            }
+        }
+    }
+}
+
+const CHANGES_USER: &str = "it changes as which role the sessions run";
+const LOADS_LIBRARY: &str =
+    "it loads a library into each session, and without the library the role cannot log in";
+const FINDS_LIBRARY: &str = "it changes which library a function loads";
+
+/// The parameters that definitions cannot set for a role, each with its effect: they change who a
+/// session is, load code into it, or lock the role out. `docs/reference.md` contains the same list.
+pub const REFUSED: [(&str, &str); 6] = [
+    ("role", CHANGES_USER),
+    ("session_authorization", CHANGES_USER),
+    ("local_preload_libraries", LOADS_LIBRARY),
+    ("session_preload_libraries", LOADS_LIBRARY),
+    ("dynamic_library_path", FINDS_LIBRARY),
+    ("extension_control_path", FINDS_LIBRARY),
+];
 
 /// The parameters whose value is a list, of which `ALTER ROLE` quotes each element separately
 /// (`GUC_LIST_QUOTE` in the PostgreSQL sources).
@@ -42,19 +86,23 @@ const LISTS: [&str; 6] = [
 ];
 
 impl Parameter {
-    /// Validates the name of a parameter.
+    /// Validates the name of a parameter that definitions set for a role.
     ///
     /// # Errors
-    /// Returns [`NotAParameter`] if PostgreSQL would reject the name.
-    pub fn new(name: &str) -> Result<Self, NotAParameter> {
+    /// Returns [`ParameterError::NotAParameter`] if PostgreSQL would reject the name, and
+    /// [`ParameterError::Refused`] for the parameters in [`REFUSED`].
+    pub fn new(name: &str) -> Result<Self, ParameterError> {
         let is_word = |word: &str| {
             word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
                 && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '$')
         };
-        if name.split('.').all(is_word) {
-            Ok(Self(name.to_ascii_lowercase()))
-        } else {
-            Err(NotAParameter { name: name.to_owned() })
+        if !name.split('.').all(is_word) {
+            return Err(ParameterError::NotAParameter { name: name.to_owned() });
+        }
+        let lower = name.to_ascii_lowercase();
+        match REFUSED.iter().find(|(refused, _)| *refused == lower) {
+            Some((name, effect)) => Err(ParameterError::Refused { name, effect }),
+            None => Ok(Self(lower)),
         }
     }
 
@@ -132,6 +180,22 @@ fn names(text: &str) -> Vec<String> {
         match rest.trim_start().strip_prefix(',') {
             Some(more) => rest = more.trim_start(),
             None => return names,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reference_lists_the_refused_parameters() {
+        let reference = include_str!("../../../docs/reference.md");
+        for (name, _) in REFUSED {
+            let upper = name.to_uppercase();
+            let error = Parameter::new(&upper).unwrap_err();
+            assert!(matches!(error, ParameterError::Refused { .. }), "{error}");
+            assert!(reference.contains(&format!("| `{name}` |")), "{name}");
         }
     }
 }

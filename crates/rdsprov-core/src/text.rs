@@ -2,14 +2,67 @@
 //!
 //! This module does not know what the text means.
 
+use std::borrow::Cow;
 use std::io;
 
-/// Escapes control characters: a line break or a terminal sequence in a name must not look like
-/// part of the output.
-pub(crate) fn visible(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
+/// Returns whether a character is not shown as itself: a control character, a line separator, or a
+/// character that changes the direction of the text around it.
+pub(crate) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61C}' | '\u{200B}' | '\u{200E}' | '\u{200F}'
+            | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
+            | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}'
+        )
+}
+
+/// Escapes control characters and those that change the direction of a text: a line break, a
+/// terminal sequence or a reversed word in a name must not look like part of the output.
+///
+/// This is the only escaping of text for people. Everything that is not written by the program goes
+/// through it: names, comments, settings, messages of servers, contents and names of files.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let mut visible = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hidden(c) { visible.extend(c.escape_default()) } else { visible.push(c) }
+    }
+    visible
+}
+
+/// Escapes a text of several lines, and keeps its line breaks.
+#[must_use]
+pub fn visible_lines(text: &str) -> String {
+    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
+}
+
+/// Escapes the characters of a JSON text that [`visible`] escapes and that JSON allows in strings.
+#[must_use]
+pub fn visible_json(json: String) -> String {
+    let is_raw = |c: char| is_hidden(c) && !matches!(c, '\n' | '\r' | '\t');
+    if !json.contains(is_raw) {
+        return json;
+    }
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_raw(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+/// Returns a value as JSON text with line breaks and indentation, in which no character is hidden.
+///
+/// # Errors
+/// Returns an error if JSON cannot represent the value.
+pub fn pretty_json(value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(value).map(visible_json)
 }
 
 /// Escapes text so that Markdown does not interpret it.
@@ -29,4 +82,32 @@ pub(crate) fn os_reason(error: &io::Error) -> String {
     characters
         .next()
         .map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+/// The number of characters of a name or value that a message contains.
+const BRIEF: usize = 120;
+
+/// Returns a text that is cut after 120 characters, so that a message about each part of a long text
+/// does not contain all of it.
+pub(crate) fn brief(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(BRIEF) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_character_is_hidden() {
+        let hostile = "a\u{1b}[2J\u{202e}b\nc\u{9b}\u{e0041}é\u{7f}\r";
+        assert_eq!(visible(hostile), "a\\u{1b}[2J\\u{202e}b\\nc\\u{9b}\\u{e0041}é\\u{7f}\\r");
+        assert_eq!(visible_lines("a\nb\u{2066}"), "a\nb\\u{2066}");
+        let json = pretty_json(&[hostile]).unwrap();
+        assert!(json.lines().all(|line| !line.contains(is_hidden)), "{json}");
+        assert!(json.contains("\\u202e") && json.contains("\\udb40\\udc41"), "{json}");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [hostile]);
+    }
 }

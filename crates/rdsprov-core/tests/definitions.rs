@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rdsprov_core::config::Config;
-use rdsprov_core::definitions::{Definitions, Mode, Rules, SourceText, Syntax};
-use serde_json::{Value, json};
+use rdsprov_core::definitions::{
+    DefinitionError, Definitions, Mode, RoleFiles, Rules, SourceText, Syntax,
+};
+use serde_json::{Map, Value, json};
 
 fn files(folder: &str) -> Vec<(String, PathBuf)> {
     let folder =
@@ -199,7 +201,131 @@ fn thousand_entries_are_read() {
         &[source("many.tfvars", text.replace("user_", "pg_"))],
         &Rules::default(),
     );
-    assert_eq!(errors.unwrap_err().0.len(), 1000);
+    assert_eq!(errors.unwrap_err().errors.len(), 1000);
+}
+
+/// An entry of another team names the role of the shop. Each file alone is valid.
+#[test]
+fn role_of_another_file() {
+    let shop = r#"application_databases = {
+        shop = { database_name = "shop", username = "shop_owner" }
+    }"#;
+    let reports = r#"application_databases = {
+        a_reports = { database_name = "a", username = "shop_owner", access_level = "reader"SECRET }
+    }"#;
+    let plain = reports.replace("SECRET", "");
+    let attack = reports.replace("SECRET", ", secret = \"team_a/mine\"");
+    let one_file = rules(|rules| rules.role_files = RoleFiles::One);
+    let files = |reports| [("a.tfvars", reports), ("shop.tfvars", shop)];
+    let error = outcome(&files(&attack), &Rules::default());
+    assert!(error.contains("shop.tfvars:2:9") && error.contains("a.tfvars:2:9"), "{error}");
+    assert!(error.contains("conflicting-role-keys"), "{error}");
+    insta::assert_snapshot!("files__one_role_one_file", outcome(&files(&plain), &one_file));
+    for (files, rules) in [
+        (&files(&plain)[..], &Rules::default()),
+        (&files(&attack)[..1], &one_file),
+        (&files(&attack)[1..], &one_file),
+    ] {
+        let definitions = outcome(files, rules);
+        assert!(!definitions.contains("error["), "{definitions}");
+    }
+}
+
+/// The size of the output and of the errors in memory does not grow with the product of the number
+/// of errors and the length of a line.
+#[test]
+fn errors_of_one_long_line_are_bounded() {
+    let entries = |count: usize| {
+        let entries = (0..count).map(|number| format!("\"é{number}\": {{\"unknown\": 1}}"));
+        format!("{{\"application_databases\": {{{}}}}}", entries.collect::<Vec<_>>().join(", "))
+    };
+    let size = |text: String| {
+        let errors = Definitions::parse(&[source("one.json", text)], &Rules::default());
+        let errors = errors.unwrap_err();
+        let kept: usize = errors.errors.iter().map(|one| format!("{one:?}").len()).sum();
+        (errors.to_string(), kept, errors.errors.len() + errors.omitted)
+    };
+    let (few, kept_of_few, found_in_few) = size(entries(500));
+    let (many, kept_of_many, found_in_many) = size(entries(20_000));
+    assert_eq!(found_in_many, found_in_few * 40);
+    assert!(many.len() < few.len() + 5_000 && many.len() < 60_000, "{}", many.len());
+    assert!(kept_of_many < kept_of_few * 3, "{kept_of_few} {kept_of_many}");
+    assert!(many.contains("more errors are not shown"), "{many}");
+    assert_eq!(many.matches("\n\n").count(), 50);
+    let widest = many.lines().map(|line| line.chars().count()).max().unwrap();
+    assert!(widest < 500, "{widest}");
+}
+
+/// An excerpt is cut on both sides, and its mark stays below the column of the error.
+#[test]
+fn excerpt_of_a_long_line() {
+    let padding = "é".repeat(300);
+    let text = format!(
+        "ignored = \"{padding}\"\napplication_databases = {{ /* {padding} */ a = {{ é = 1 }} /* {padding} */ }}"
+    );
+    insta::assert_snapshot!(
+        "excerpt__long_line",
+        outcome(&[("a.tfvars", &text)], &Rules::default())
+    );
+}
+
+/// Duplicate keys and long names do not make messages that grow with each other.
+#[test]
+fn repeated_keys_and_long_names_are_bounded() {
+    let keys = vec!["\"k\": 1"; 100_000].join(", ");
+    let name = "n".repeat(100_000);
+    for text in [
+        format!("{{\"application_databases\": {{\"{name}\": {{{keys}}}}}}}"),
+        format!("{{\"application_databases\": {{{keys}}}}}"),
+        format!("{{\"application_databases\": {{}}, {keys}}}"),
+    ] {
+        let errors = Definitions::parse(&[source("a.json", text)], &Rules::default()).unwrap_err();
+        assert!(errors.errors.len() + errors.omitted >= 99_999);
+        assert!(errors.errors.len() <= 1000);
+        let size = errors.to_string().len();
+        assert!(size < 300_000, "{size}");
+    }
+}
+
+/// A file that does not seem to contain definitions can be a secret: no error contains its text.
+#[test]
+fn errors_contain_no_text_of_other_files() {
+    const TOKEN: &str = "s3cr3t-t0ken";
+    for (name, text) in [
+        ("secret.json", format!(r#"{{"username": "u", "password": "{TOKEN}"}}"#)),
+        ("secret.json", format!(r#"{{"{TOKEN}": 1, "{TOKEN}": 2}}"#)),
+        ("secret.json", format!(r#"["{TOKEN}"]"#)),
+        ("secret.json", format!("\"{TOKEN}\"")),
+        ("secret.json", TOKEN.to_owned()),
+        ("secret.json", format!("{{\"password\": {TOKEN}}}")),
+        ("secret.json", format!("{{\"environment\": [\"{TOKEN}\"]}}")),
+        ("credentials.toml", format!("[registry]\ntoken = \"{TOKEN}\"")),
+        ("credentials.toml", format!("token = {TOKEN}")),
+        ("credentials.toml", format!("{TOKEN} = 1\n{TOKEN} = 2")),
+        ("credentials.toml", TOKEN.to_owned()),
+        ("env.tfvars", format!("PASSWORD={TOKEN}")),
+        ("env.tfvars", format!("{TOKEN} {{}}")),
+        ("env.tfvars", format!("{TOKEN} = 1\n{TOKEN} = 1")),
+        ("env.tfvars", format!("a = {TOKEN}(1)")),
+        ("env.tfvars", format!("a = \"{TOKEN}\nb\"")),
+        ("env.tfvars", format!("a = <<{TOKEN}\n")),
+        ("env.tfvars", TOKEN.to_owned()),
+        ("env.tfvars", format!("a = 9{}\n", "9".repeat(400))),
+    ] {
+        let printed = outcome(&[(name, &text)], &Rules::default());
+        assert!(!printed.contains(TOKEN) && !printed.contains("999"), "{text}\n{printed}");
+        assert!(printed.contains(&format!("--> {name}:")), "{printed}");
+    }
+    let binary = format!("{TOKEN}\n{TOKEN}").into_bytes();
+    let error = String::from_utf8([&binary[..], b"\xff"].concat()).unwrap_err();
+    let error = DefinitionError::not_utf8("secret.json", &error);
+    assert!(error.excerpt.is_none() && !format!("{error:?}").contains(TOKEN), "{error:?}");
+    let error = Config::from_toml("rdsprov.toml", &format!("aws_region = \"{TOKEN}\"\n[a]\n"));
+    assert!(!error.unwrap_err().to_string().contains(TOKEN));
+    for text in [format!("secrets = \"{TOKEN}\""), format!("x = {TOKEN}"), TOKEN.to_owned()] {
+        let error = Config::from_toml("rdsprov.toml", &text).unwrap_err().to_string();
+        assert!(!error.contains(TOKEN) && error.contains("line 1"), "{error}");
+    }
 }
 
 /// Returns what Terraform reads from a variable file or the error it prints, or `None` if
@@ -260,6 +386,7 @@ fn as_definitions(read: &Value) -> Value {
             "extensions": or(own("extensions"), json!([])),
             "auth": or(of_role("auth"), json!("password")),
             "secret": entry["secret"],
+            "role_owner": home_of(applications, entry) == Some(name),
             "createdb": or(of_role("createdb"), json!(false)),
             "connection_limit": or(of_role("connection_limit"), json!(-1)),
             "valid_until": of_role("valid_until"),
@@ -278,6 +405,22 @@ fn as_definitions(read: &Value) -> Value {
         definitions["aws_region"] = read["aws_region"].clone();
     }
     definitions
+}
+
+/// Returns the home of the role of an entry.
+fn home_of<'a>(applications: &'a Map<String, Value>, entry: &Value) -> Option<&'a String> {
+    const KEYS: [&str; 6] =
+        ["auth", "secret", "createdb", "connection_limit", "valid_until", "plugin_databases"];
+    let owns = |entry: &Value| entry["access_level"].as_str().is_none_or(|level| level == "owner");
+    let of_role = || applications.iter().filter(|(_, one)| one["username"] == entry["username"]);
+    let has_owner = of_role().any(|(_, one)| owns(one));
+    let candidates = || of_role().filter(|(_, one)| owns(one) || !has_owner);
+    let says_something = |one: &Value| KEYS.iter().any(|key| !one[key].is_null());
+    candidates()
+        .find(|(_, one)| one["role_owner"] == true)
+        .or_else(|| candidates().find(|(_, one)| says_something(one)))
+        .or_else(|| candidates().next())
+        .map(|(name, _)| name)
 }
 
 /// `testdata/definitions/terraform` contains Terraform's result for the valid files. The parser

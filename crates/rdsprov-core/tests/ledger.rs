@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rdsprov_core::audit::{
     Attribution, AuditError, Change, Command, CsvWriter, Event, EventKind, FailureCodes,
-    LedgerWriter, Record, RunContext, Status, Verified, changes, entries, verify,
+    LedgerWriter, Record, RunContext, Status, Verified, changes, entries, to_csv, verify,
 };
 use sha2::Digest as _;
 use tempfile::TempDir;
@@ -104,6 +104,33 @@ fn manual_changes_are_found() {
         text.push_str(&format!("{what}\n{}\n", findings(&path)));
     }
     insta::assert_snapshot!(text);
+}
+
+/// An emptied ledger is not intact: nothing shows that its records were not removed.
+#[test]
+fn empty_ledger_is_not_intact() {
+    let (_directory, path) = ledger();
+    fs::write(&path, "").unwrap();
+    assert_eq!(
+        findings(&path),
+        "  1: the ledger contains no record: its records were removed, or no run has written to it\n"
+    );
+    runs(&path, 0..1);
+    assert!(verified(&path).is_intact());
+}
+
+/// The time for the incomplete lines of killed runs is linear in their number: this test would not
+/// end within an hour if it was not.
+#[test]
+fn many_incomplete_lines() {
+    const LINES: usize = 1_000_000;
+    let (_directory, path) = ledger();
+    fs::write(&path, "{\n".repeat(LINES)).unwrap();
+    runs(&path, 0..1);
+    let verified = verified(&path);
+    assert!(verified.is_intact(), "{:?}", verified.findings);
+    assert_eq!(verified.records, 3);
+    assert_eq!(verified.head.unwrap().sequence, LINES as u64 + 3);
 }
 
 /// Rewritten records with valid hashes, or an end that is cut off between two runs, form a valid
@@ -317,6 +344,29 @@ fn record(message: &str) -> Record {
         already_recorded: false,
     };
     Event::now(kind).row(&facts("1")).unwrap()
+}
+
+/// A spreadsheet executes no cell and shows each record in one row, whatever a name or a server
+/// message contains.
+#[test]
+fn cells_are_no_formulas() {
+    let mut hostile = record("=cmd|' /C calc'!A0");
+    hostile.environment = "@SUM(1)".to_owned();
+    hostile.build_id = "+1".to_owned();
+    hostile.run_id = "-1\r\nforged,row".to_owned();
+    hostile.database = "\t=1".to_owned();
+    hostile.username = "＝1\u{202e}".to_owned();
+    hostile.action = " =1".to_owned();
+    let text = to_csv(&[hostile]);
+    let row = text.lines().nth(1).unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    let row = row.split_once(',').unwrap().1;
+    assert_eq!(
+        row,
+        "'@SUM(1),'+1,\"'-1  forged,row\",' =1,'＝1\\u{202e},' =1,error,0,'=cmd|' /C calc'!A0"
+    );
+    let plain = to_csv(&[record("a = b, it's-fine")]);
+    assert!(plain.ends_with("\"a = b, it's-fine\"\n"), "{plain}");
 }
 
 /// Writes rows until the file has no space for another one.

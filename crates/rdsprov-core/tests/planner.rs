@@ -85,13 +85,14 @@ fn desired(scenario: &Path) -> Desired {
     let definitions = Definitions::parse(&[definitions], &rules).unwrap();
     let mut desired = Desired::new(&definitions, "dev", &Templates::default(), None).unwrap();
     let arguments = fs::read_to_string(scenario.join("arguments")).unwrap_or_default();
-    match arguments.split_whitespace().collect::<Vec<_>>().as_slice() {
-        [] => {}
-        ["--allow", hazard] => {
-            assert_eq!(hazard.parse(), Ok(Hazard::ChangesOwner));
-            desired.may_change_owners = true;
+    for pair in arguments.split_whitespace().collect::<Vec<_>>().chunks(2) {
+        match pair {
+            ["--allow", hazard] => {
+                let hazard: Hazard = hazard.parse().unwrap();
+                desired.may_change_owners |= hazard == Hazard::ChangesOwner;
+            }
+            other => panic!("{} has unknown arguments: {other:?}", scenario.display()),
         }
-        other => panic!("{} has unknown arguments: {other:?}", scenario.display()),
     }
     desired
 }

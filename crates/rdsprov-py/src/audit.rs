@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rdsprov_core::audit;
 use rdsprov_core::error_code::ErrorCode;
+use rdsprov_core::input_file;
 use serde_json::json;
 
 use crate::{errors, values};
@@ -18,7 +19,7 @@ fn read_ledger<T: Send>(
     path: &Path,
     read: impl FnOnce(BufReader<File>) -> std::io::Result<T> + Send,
 ) -> PyResult<T> {
-    py.detach(|| File::open(path).map(BufReader::new).and_then(read)).map_err(|error| {
+    py.detach(|| input_file::open(path).map(BufReader::new).and_then(read)).map_err(|error| {
         let fact = format!("{} cannot be read: {error}", path.display());
         errors::usage_with_code(py, ErrorCode::FileUnreadable, &fact)
     })

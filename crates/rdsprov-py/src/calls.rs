@@ -15,6 +15,7 @@ use rdsprov_core::session::{
     self, ApplyOptions, Completion, Frontend, Notice, Outcome, PlanSource,
 };
 use rdsprov_core::step_result::{StepResult, StepStatus};
+use rdsprov_core::text::visible;
 use serde_json::{Value, json};
 
 use crate::access::AccessReport;
@@ -223,7 +224,7 @@ struct StepCallback {
 impl Frontend for StepCallback {
     /// Logs the notice as a warning of `logging.getLogger("rdsprov")`.
     fn on_notice(&self, notice: &Notice) {
-        tracing::warn!(target: "rdsprov", "{notice}");
+        tracing::warn!(target: "rdsprov", "{}", visible(&notice.to_string()));
     }
 
     fn on_step(&self, step: &Step, result: &StepResult) {

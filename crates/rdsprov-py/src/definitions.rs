@@ -15,6 +15,7 @@ use rdsprov_core::config::Config;
 use rdsprov_core::definitions::{self as core, SourceText, Syntax};
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::session::{self, ConfigText, DefinitionOptions, Setup, SetupBuilder};
+use rdsprov_core::text::pretty_json;
 use serde_json::{Map, Value};
 
 use crate::errors;
@@ -369,7 +370,7 @@ impl Definitions {
 
     /// Returns the definitions as JSON text.
     fn to_json(&self) -> String {
-        serde_json::to_string_pretty(&self.read).unwrap_or_default()
+        pretty_json(&self.read).unwrap_or_default()
     }
 
     fn __repr__(&self) -> String {

@@ -93,7 +93,7 @@ impl<'a> From<&'a DefinitionError> for Problem<'a> {
             code: error.code,
             message: error.message.clone(),
             hint: error.hint.worded(&PythonWording),
-            text: &error.line_text,
+            text: error.excerpt.as_ref().map_or("", |excerpt| &excerpt.text),
         }
     }
 }
@@ -149,10 +149,10 @@ pub fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
     let plain = |class| make(py, class, &errors, code, |_| Ok(()));
     match error {
         Error::Definitions(of_files) => {
-            definitions(py, &errors, code, of_files.0.iter().map(Into::into).collect())
+            definitions(py, &errors, code, of_files.errors.iter().map(Into::into).collect())
         }
         Error::Unreadable { files, others } => {
-            let others = others.0.iter().map(Into::into);
+            let others = others.errors.iter().map(Into::into);
             let problems = files.iter().map(Into::into).chain(others).collect();
             definitions(py, &errors, code, problems)
         }

@@ -6,6 +6,7 @@ use pyo3::basic::CompareOp;
 use pyo3::prelude::*;
 use pythonize::{depythonize, pythonize};
 use rdsprov_core::observed as core;
+use rdsprov_core::text::pretty_json;
 
 use crate::{errors, options};
 
@@ -60,7 +61,7 @@ impl Observed {
 
     /// Returns the state as JSON text.
     fn to_json(&self) -> String {
-        serde_json::to_string_pretty(&*self.0).unwrap_or_default()
+        pretty_json(&*self.0).unwrap_or_default()
     }
 
     fn __repr__(&self) -> String {

@@ -22,13 +22,14 @@ fn validate(folder: &Path, arguments: &[&str]) -> Output {
 fn unreadable_file_hides_no_other_error() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
-    fs::write(folder.join("latin.tfvars"), b"\xef\xbb\xbf# \xc3\xa9 \xe9\n").unwrap();
+    fs::write(folder.join("latin.tfvars"), b"\xef\xbb\xbf# application_databases \xc3\xa9 \xe9\n")
+        .unwrap();
     fs::write(folder.join("open.tfvars"), "\napplication_databases = {\n").unwrap();
     fs::write(folder.join("common.tfvars"), "environment = 1\n").unwrap();
     let files = ["-d", "latin.tfvars", "open.tfvars", "common.tfvars"];
     let output_text = expect(&validate(folder, &files), 1);
     let of_texts = [
-        "the file is not encoded in UTF-8\n --> latin.tfvars:1:5\n1 | # é \u{fffd}\n",
+        "the file is not encoded in UTF-8\n --> latin.tfvars:1:27\n1 | # application_databases é \u{fffd}\n",
         "this `{` is not closed\n --> open.tfvars:2:25\n",
         "`environment` is a number, not a string\n --> common.tfvars:1:15\n",
     ];

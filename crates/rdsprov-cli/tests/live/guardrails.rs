@@ -334,7 +334,7 @@ fn administrator_with_noinherit() {
                }"#,
         );
         fixture.query("ALTER ROLE platform_admin NOINHERIT");
-        let apply = ["apply", "--env", "dev", "--allow", "changes_owner"];
+        let apply = ["apply", "--env", "dev", "--allow", "changes_owner,changes_application"];
         expect(&fixture.run(&definitions, &apply), 0);
         fixture.query("GRANT keycloak_user TO platform_admin");
         fixture

@@ -49,7 +49,7 @@ fn saved_plan_is_applied_until_something_changes() {
 
         // Another session creates one of the roles in the meantime.
         let role = "CREATE ROLE shop_reader LOGIN; COMMENT ON ROLE shop_reader IS
-            '[managed by rdsprov: environment=dev application=shop_reports build_id=1 name=\"shop_reader\"]'";
+            '[managed by rdsprov: environment=dev application=shop_reports build_id=1 name=\"shop_reader\" secret=\"goldenpath/dev/shop_reports/postgres\"]'";
         fixture.server.master("postgres", role).unwrap();
         let catalog_state = fixture.catalog_state();
         let stale = apply(3);

@@ -18,6 +18,7 @@ use crate::desired::Desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{Grantee, Observed};
 use crate::privilege::{AccessLevel, ObjectKind, Privilege};
+use crate::text::pretty_json;
 
 /// The value of `format_version` in the JSON form; it increases with each incompatible change.
 pub const FORMAT_VERSION: u32 = 2;
@@ -235,7 +236,7 @@ impl AccessReport {
     /// # Errors
     /// Never returns an error in practice, because the report contains plain data only.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string_pretty(self)
+        pretty_json(self)
     }
 }
 

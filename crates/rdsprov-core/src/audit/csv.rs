@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::{lock, open_existing, open_or_create, release, reserve};
 use super::{AuditError, Record};
+use crate::text::visible;
 
 const HEADER: &str =
     "timestamp_utc,environment,build_id,run_id,database,username,action,status,duration_ms,message";
@@ -153,12 +154,28 @@ pub fn to_csv(records: &[Record]) -> String {
     format!("{HEADER}\n{}", rows(records))
 }
 
+/// Returns the text of a cell that a spreadsheet neither executes nor breaks into lines.
+///
+/// A text that a spreadsheet would read as a formula gets an apostrophe before it, and a control
+/// character becomes a space. Names come from the definitions, and messages from the server.
+fn cell(text: &str) -> String {
+    const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line = visible(&line);
+    if line.trim_start().starts_with(FORMULA) || text.starts_with('\t') {
+        format!("'{line}")
+    } else {
+        line
+    }
+}
+
 fn rows(records: &[Record]) -> String {
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     for record in records {
         let mut record = record.clone();
-        record.message =
-            record.message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        for text in record.texts_mut() {
+            *text = cell(text);
+        }
         // Writing flat records to memory does not fail.
         let _ = writer.serialize(record);
     }

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::digest::sha256;
 use crate::plan::{Step, Transaction};
+use crate::text::visible_json;
 
 /// The version of the record format.
 const FORMAT_VERSION: u32 = 2;
@@ -156,7 +157,7 @@ pub struct LedgerWriter {
 impl Entry {
     /// Returns the line of the record, without the line feed, and its hash.
     fn line(&self) -> Result<(String, String), serde_json::Error> {
-        let mut line = serde_json::to_string(self)?;
+        let mut line = visible_json(serde_json::to_string(self)?);
         line.pop();
         let hash = sha256(line.as_bytes());
         line.push_str(&format!(",\"hash\":\"{hash}\"}}"));
@@ -385,8 +386,10 @@ impl LedgerWriter {
                 end.previous = Some(link.hash);
                 break;
             }
-            fragments.insert(0, line.text);
+            fragments.push(line.text);
         }
+        // They were read from the last one to the first one.
+        fragments.reverse();
         let Some(first) = fragments.first() else { return Ok(end) };
         let beginning = RECORD_START.as_bytes();
         let is_fragment = first.starts_with(beginning) || beginning.starts_with(first);
@@ -421,16 +424,13 @@ struct LineFromEnd {
     ended: bool,
 }
 
-/// The maximum number of bytes that are read at once.
-const MAX_CHUNK_SIZE: u64 = 16 * 1024 * 1024;
-
 /// Reads the lines of a file from the last one to the first one.
 struct LinesFromEnd<'a> {
     file: &'a mut File,
     /// The byte offset of the part that was read.
     start: u64,
-    /// The number of bytes to read next; it doubles each time up to [`MAX_CHUNK_SIZE`], because a
-    /// line can be long.
+    /// The number of bytes to read next. It doubles each time, so that the time for a long line is
+    /// linear in its length.
     chunk_size: u64,
     /// Bytes that were read and not returned yet.
     buffer: Vec<u8>,
@@ -455,7 +455,7 @@ impl LinesFromEnd<'_> {
                     chunk.append(&mut self.buffer);
                     self.buffer = chunk;
                     self.start = from;
-                    self.chunk_size = (self.chunk_size * 2).min(MAX_CHUNK_SIZE);
+                    self.chunk_size = self.chunk_size.saturating_mul(2);
                     continue;
                 }
             };

@@ -48,3 +48,22 @@ pub struct Record {
     pub duration_ms: u64,
     pub message: String,
 }
+
+impl Record {
+    /// Returns the columns that contain text.
+    pub(super) fn texts_mut(&mut self) -> [&mut String; 8] {
+        let Self {
+            timestamp,
+            environment,
+            build_id,
+            run_id,
+            database,
+            username,
+            action,
+            status: _,
+            duration_ms: _,
+            message,
+        } = self;
+        [timestamp, environment, build_id, run_id, database, username, action, message]
+    }
+}

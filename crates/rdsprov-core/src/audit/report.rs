@@ -85,11 +85,12 @@ pub fn report(ledger: &[u8], role: Option<&str>, database: Option<&str>) -> io::
     let unknown = unknown(&entries, role, database);
     let mut changes = committed(entries);
     changes.retain(|change| is_selected(&change.step, role, database));
+    let mut defects: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    for Finding { line, error } in &verified.findings {
+        defects.entry(*line).or_default().push(error.to_string());
+    }
     for change in &mut changes {
-        let is_here = |finding: &&Finding| finding.line == change.line;
-        let defects: Vec<String> =
-            verified.findings.iter().filter(is_here).map(|one| one.error.to_string()).collect();
-        change.defect = (!defects.is_empty()).then(|| defects.join("; "));
+        change.defect = defects.get(&change.line).map(|defects| defects.join("; "));
     }
     Ok(Report { changes, verified, unknown })
 }

@@ -12,7 +12,7 @@ use std::io::{self, BufRead};
 
 use serde::Serialize;
 
-use super::intents::Intents;
+use super::intents::{Intents, UnrecordedIntent};
 use super::ledger::{Entry, LedgerHead, Line, Link, for_each_line, split_hash};
 use crate::digest::sha256;
 
@@ -63,6 +63,8 @@ pub enum IntegrityError {
         /// The number of all steps of the intent.
         announced: usize,
     },
+    /// The file contains no record.
+    Empty,
     /// No record has the expected hash.
     NotFound {
         /// The hash that the caller expected.
@@ -115,7 +117,7 @@ impl Verified {
 /// use rdsprov_core::audit::verify;
 /// let verified = verify(&b"hello\n"[..], None).unwrap();
 /// assert!(!verified.is_intact());
-/// assert!(verify(&b""[..], None).unwrap().is_intact());
+/// assert!(!verify(&b""[..], None).unwrap().is_intact());
 /// ```
 pub fn verify(ledger: impl BufRead, expected: Option<&str>) -> io::Result<Verified> {
     let mut chain = Chain::default();
@@ -288,6 +290,9 @@ impl Chain {
                     IntegrityError::NotARecord { reason }
                 },
             );
+        } else if self.records == 0 {
+            // An empty file proves nothing: its records may have been removed.
+            self.report(1, IntegrityError::Empty);
         } else if let Some((run_id, false)) = self.last.take() {
             self.open.remove(&run_id);
             self.report(last_line, IntegrityError::Unfinished { run_id });
@@ -309,11 +314,13 @@ impl Chain {
             self.report(intent.line, error);
         }
         self.findings.sort_by_key(|finding| finding.line);
+        let last_intents: BTreeMap<&str, &UnrecordedIntent> =
+            open.iter().map(|intent| (intent.run_id.as_str(), intent)).collect();
         let mut notes: Vec<String> = self
             .open
             .iter()
             .map(|(run, line)| {
-                let intent = open.iter().rev().find(|intent| intent.run_id == *run);
+                let intent = last_intents.get(run.as_str());
                 let missing = intent.map_or_else(String::new, |intent| {
                     format!(
                         "; {} of the {} steps of its intent in line {} have no result",
@@ -381,6 +388,9 @@ impl fmt::Display for IntegrityError {
             Self::Unrecorded { run_id, missing, announced } => write!(
                 f,
                 "{missing} of the {announced} steps of this intent have no result: run {run_id} could not record them; the next run of the same command on this server records what it finds"
+            ),
+            Self::Empty => f.write_str(
+                "the ledger contains no record: its records were removed, or no run has written to it",
             ),
             Self::NotFound { hash } => write!(
                 f,

@@ -35,6 +35,9 @@ pub struct Application {
     pub auth: Auth,
     /// The id of the secret, if the entry sets it; otherwise the secret template gives the id.
     pub secret: Option<String>,
+    /// Whether this entry is the home of its role: the only one that says what concerns the role
+    /// itself. Exactly one entry of each role is, whether or not the file sets the key.
+    pub role_owner: bool,
     /// Whether the role has the attribute `CREATEDB`.
     pub createdb: bool,
     /// The `CONNECTION LIMIT` of the role; -1 means no limit.

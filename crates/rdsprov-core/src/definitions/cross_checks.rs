@@ -1,129 +1,72 @@
-//! The rules that concern several entries: the entries of one role must not contradict each other,
-//! and a database has at most one owner entry.
+//! The rules that concern several entries of a database: it has at most one owner entry, and at
+//! most one entry for each role.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::file::File;
-use super::{Application, Defaults, Definitions};
+use super::{Application, Defaults};
 use crate::error_code::ErrorCode;
-use crate::name::{ApplicationName, RoleName};
+use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::privilege::AccessLevel;
 
 /// The optional keys that each entry sets itself, without the defaults.
 pub type ExplicitKeys = BTreeMap<ApplicationName, Defaults>;
 
-/// Copies `auth`, `createdb`, `connection_limit` and `valid_until` to all entries of the same role.
-///
-/// These keys concern the role in all its databases, so that setting them in one entry is enough.
-pub fn propagate_role_keys(definitions: &mut Definitions, explicit: &ExplicitKeys) {
-    let mut roles: BTreeMap<RoleName, Defaults> = BTreeMap::new();
-    for (name, keys) in explicit {
-        let Some(application) = definitions.applications.get(name) else { continue };
-        let role = roles.entry(application.username.clone()).or_default();
-        role.auth = role.auth.or(keys.auth);
-        role.createdb = role.createdb.or(keys.createdb);
-        role.connection_limit = role.connection_limit.or(keys.connection_limit);
-        role.valid_until = role.valid_until.or(keys.valid_until);
-    }
-    for application in definitions.applications.values_mut() {
-        let Some(role) = roles.get(&application.username) else { continue };
-        application.auth = role.auth.unwrap_or(application.auth);
-        application.createdb = role.createdb.unwrap_or(application.createdb);
-        application.connection_limit =
-            role.connection_limit.unwrap_or(application.connection_limit);
-        application.valid_until = role.valid_until.or(application.valid_until);
-    }
+/// An entry that was read before, as messages name it.
+struct Earlier {
+    application: ApplicationName,
+    location: String,
 }
 
-/// Reports contradictions between a new entry and those that were read before it.
-pub fn cross_check(
-    file: &mut File<'_>,
-    definitions: &Definitions,
-    explicit: &ExplicitKeys,
-    new: &Application,
-    new_explicit: &Defaults,
-) {
-    let mut report = |code: ErrorCode, message: String, hint: String| {
-        let error = file.error_at(new.location.clone(), code, message, hint.into());
-        file.errors.push(error);
-    };
-    for old in definitions.applications.values() {
-        if old.application == new.application {
+/// The entries that were read so far, by what must be unique.
+#[derive(Default)]
+pub struct CrossChecks {
+    by_name: HashMap<ApplicationName, String>,
+    owners: HashMap<DatabaseName, Earlier>,
+    access: HashMap<(DatabaseName, RoleName), Earlier>,
+}
+
+impl CrossChecks {
+    /// Reports contradictions between a new entry and those that were read before it.
+    pub fn check(&mut self, file: &mut File<'_>, new: &Application) {
+        let mut report = |code: ErrorCode, message: String, hint: &'static str| {
+            file.report(new.location.clone(), code, message, hint);
+        };
+        let place =
+            || Earlier { application: new.application.clone(), location: new.location.to_string() };
+        if let Some(old) = self.by_name.get(&new.application) {
             report(
                 ErrorCode::DuplicateApplication,
-                format!(
-                    "application `{}` is already declared at {}",
-                    new.application, old.location
-                ),
-                "give each application its own key".to_owned(),
+                format!("application `{}` is already declared at {old}", new.application),
+                "give each application its own key",
             );
-            continue;
+            return;
         }
-        let same_database = old.database_name == new.database_name;
-        let same_user = old.username == new.username;
-        if same_database
-            && old.access_level == AccessLevel::Owner
-            && new.access_level == AccessLevel::Owner
-        {
+        self.by_name.insert(new.application.clone(), new.location.to_string());
+        let owns = new.access_level == AccessLevel::Owner;
+        let access = (new.database_name.clone(), new.username.clone());
+        if let Some(old) = self.owners.get(&new.database_name).filter(|_| owns) {
             report(
                 ErrorCode::TwoOwners,
                 format!(
                     "database `{}` has two owners, `{}` ({}) and `{}`",
                     new.database_name, old.application, old.location, new.application
                 ),
-                "set `access_level` to \"editor\" or \"reader\" in one of them".to_owned(),
+                "set `access_level` to \"editor\" or \"reader\" in one of them",
             );
-        } else if same_database && same_user {
+        } else if let Some(old) = self.access.get(&access) {
             report(
                 ErrorCode::DuplicateAccess,
                 format!(
                     "role `{}` already has access to database `{}` from `{}` ({})",
                     new.username, new.database_name, old.application, old.location
                 ),
-                "remove one of the two".to_owned(),
+                "remove one of the two",
             );
         }
-        let old_explicit = explicit.get(&old.application);
-        let mut compare = |key: &str, get: fn(&Defaults) -> Option<String>, hint: &str| {
-            if same_user
-                && let (Some(ours), Some(theirs)) = (get(new_explicit), old_explicit.and_then(get))
-                && ours != theirs
-            {
-                report(
-                    ErrorCode::ConflictingRoleKeys,
-                    format!(
-                        "role `{}` has {key} = {ours} here, but {theirs} in `{}` ({})",
-                        new.username, old.application, old.location
-                    ),
-                    format!("write the same value in both entries, or remove it from one{hint}"),
-                );
-            }
-        };
-        let secret = "; `secret` implies `auth = \"password\"`";
-        compare("auth", |explicit| explicit.auth.map(|auth| format!("\"{auth}\"")), secret);
-        compare("createdb", |explicit| explicit.createdb.map(|value| value.to_string()), "");
-        compare(
-            "connection_limit",
-            |explicit| explicit.connection_limit.map(|value| value.to_string()),
-            "",
-        );
-        compare(
-            "valid_until",
-            |explicit| explicit.valid_until.map(|time| format!("\"{time}\"")),
-            "",
-        );
-        if same_user
-            && let (Some(ours), Some(theirs)) = (&new.secret, &old.secret)
-            && ours != theirs
-        {
-            report(
-                ErrorCode::ConflictingRoleKeys,
-                format!(
-                    "role `{}` has the secret {ours:?} here, but {theirs:?} in `{}` ({})",
-                    new.username, old.application, old.location
-                ),
-                "write the same `secret` in both entries: a role has one password".to_owned(),
-            );
+        if owns {
+            self.owners.entry(new.database_name.clone()).or_insert_with(place);
         }
+        self.access.entry(access).or_insert_with(place);
     }
 }

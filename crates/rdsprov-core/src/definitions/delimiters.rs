@@ -3,7 +3,7 @@
 //! It is called after the parser has failed, only to give a better error message.
 
 use super::heredoc::Heredoc;
-use super::tree::SyntaxError;
+use super::tree::{Span, SyntaxError};
 use crate::error_code::ErrorCode;
 
 /// Returns the error for the first delimiter that is not closed, or that closes nothing.
@@ -13,6 +13,7 @@ pub fn find(text: &str) -> Option<SyntaxError> {
     // The first block whose last line is not indented like its first line. If a closing delimiter
     // is missing, it is most likely missing in this block.
     let mut suspect = None;
+    let lines = Lines::of(text);
     let mut at = 0;
     while let Some(char) = text[at..].chars().next() {
         let rest = &text[at..];
@@ -68,8 +69,8 @@ pub fn find(text: &str) -> Option<SyntaxError> {
                         return Some(not_closed(opening, start));
                     }
                     Some((opening, start)) => {
-                        let same_line = !text[start..at].contains('\n');
-                        if !same_line && indentation(text, start) != indentation(text, at) {
+                        let (first, last) = (lines.at(start), lines.at(at));
+                        if first.start != last.start && text[first] != text[last] {
                             suspect = suspect.or(Some((opening, start)));
                         }
                     }
@@ -93,11 +94,28 @@ fn closing(opening: char) -> char {
     }
 }
 
-/// Returns the white space at the start of the line that contains a byte offset.
-fn indentation(text: &str, offset: usize) -> &str {
-    let line = text[..offset].rfind('\n').map_or(0, |at| at + 1);
-    let line = &text[line..];
-    &line[..line.len() - line.trim_start().len()]
+/// The number of bytes of an indentation that are compared.
+const INDENTATION: usize = 256;
+
+/// The indentation of each line of a text: its first 256 bytes of white space.
+struct Lines(Vec<Span>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
+        let indentation = starts.map(|start| {
+            let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r');
+            let line = text.as_bytes()[start..].iter().take(INDENTATION);
+            start..start + line.take_while(is_blank).count()
+        });
+        Self(indentation.collect())
+    }
+
+    /// Returns the indentation of the line that contains a byte offset.
+    fn at(&self, offset: usize) -> Span {
+        let next = self.0.partition_point(|line| line.start <= offset);
+        self.0.get(next.saturating_sub(1)).cloned().unwrap_or_default()
+    }
 }
 
 fn not_closed(opening: char, at: usize) -> SyntaxError {

@@ -13,11 +13,12 @@ use crate::name::{
     nearest,
 };
 use crate::privilege::AccessLevel;
-use crate::setting::Parameter;
+use crate::setting::{Parameter, ParameterError};
+use crate::text::brief;
 use crate::valid_until::ValidUntil;
 
 /// The keys of an application, in the order of `docs/reference.md`.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 15] = [
     "database_name",
     "username",
     "access_level",
@@ -25,6 +26,7 @@ pub const KEYS: [&str; 14] = [
     "extensions",
     "auth",
     "secret",
+    "role_owner",
     "createdb",
     "connection_limit",
     "valid_until",
@@ -44,8 +46,10 @@ pub fn application(
     key: &Key,
     node: &Node,
 ) -> Option<(Application, Defaults)> {
-    let before = file.errors.len();
-    let name = ApplicationName::new(key.name.clone())
+    let before = file.error_count();
+    let long = key;
+    let key = &Key { name: brief(&long.name).into_owned(), span: long.span.clone() };
+    let name = ApplicationName::new(long.name.clone())
         .map_err(|error| file.error(&key.span, error.code(), error.to_string(), error.hint()))
         .ok();
     let entry = file.map(&format!("application `{}`", key.name), node)?;
@@ -73,6 +77,8 @@ pub fn application(
         }
         Some(text.to_owned())
     });
+    let role_owner =
+        given(&entry, "role_owner").and_then(|(_, node)| file.bool("role_owner", node));
     if secret.is_some() && explicit.auth == Some(Auth::Iam) {
         file.error(
             &key.span,
@@ -96,7 +102,7 @@ pub fn application(
             "declare them in the owner entry of the database",
         );
     }
-    if file.errors.len() > before {
+    if file.error_count() > before {
         return None;
     }
     let all = explicit.clone().or(defaults);
@@ -109,6 +115,7 @@ pub fn application(
         extensions: all.extensions.filter(|_| owns).unwrap_or_default(),
         auth: all.auth.unwrap_or(Auth::Password),
         secret,
+        role_owner: role_owner.unwrap_or(false),
         createdb: all.createdb.unwrap_or(false),
         connection_limit: all.connection_limit.unwrap_or(-1),
         valid_until: all.valid_until,
@@ -249,8 +256,11 @@ fn settings(file: &mut File<'_>, entry: &Entries<'_>) -> Option<BTreeMap<Paramet
         }
         let parameter = Parameter::new(name)
             .map_err(|error| {
-                let hint = "use letters, digits and `_`, with a dot after the name of an extension";
-                file.error(&key.span, ErrorCode::InvalidName, error.to_string(), hint);
+                let code = match &error {
+                    ParameterError::Refused { .. } => ErrorCode::InvalidValue,
+                    ParameterError::NotAParameter { .. } => ErrorCode::InvalidName,
+                };
+                file.error(&key.span, code, error.to_string(), error.hint());
             })
             .ok();
         let Some(value) = file.string(name, node) else { continue };

@@ -5,9 +5,24 @@ use std::collections::BTreeMap;
 use std::string::FromUtf8Error;
 
 use super::tree::{CONSTANTS, Key, Node, Span, Value};
-use super::{DefinitionError, Location, SourceText, Syntax};
+use super::{DefinitionError, Excerpt, Location, SourceText, Syntax};
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
+use crate::text::brief;
+
+/// The number of errors of one file that are kept. The others are only counted.
+const KEPT_ERRORS: usize = 1000;
+
+/// The number of characters of an excerpt.
+const EXCERPT: usize = 120;
+
+/// The number of bytes between two positions whose number of characters is known.
+const BLOCK: usize = 1024;
+
+/// The variables that contain definitions, one of them without its last letter, which is often
+/// missing. A file that does not contain the name of one of them can be anything, also a secret:
+/// messages contain none of its text.
+const RECOGNISED: [&str; 2] = ["application_database", "rds_config"];
 
 /// A definitions file, with the errors that were found in it so far.
 pub struct File<'a> {
@@ -15,24 +30,65 @@ pub struct File<'a> {
     pub text: &'a str,
     /// The byte offset at which each line starts.
     line_starts: Vec<usize>,
+    /// The number of characters before each block of [`BLOCK`] bytes. Without it, the columns of all
+    /// errors in a long line would need time that is quadratic in its length.
+    characters: Vec<usize>,
+    /// Whether the file seems to contain definitions, so that messages may contain its text.
+    pub is_recognised: bool,
     pub errors: Vec<DefinitionError>,
+    /// The number of errors that were found and not kept.
+    pub omitted: usize,
 }
 
 /// The entries of a map, by key.
 pub type Entries<'n> = BTreeMap<&'n str, (&'n Key, &'n Node)>;
+
+/// Returns whether a byte is the first byte of a character in UTF-8.
+fn starts_character(byte: &u8) -> bool {
+    byte & 0xC0 != 0x80
+}
 
 impl<'a> File<'a> {
     pub fn new(source: &'a SourceText) -> Self {
         let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
         let line_starts =
             std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { source, text, line_starts, errors: Vec::new() }
+        let mut before = 0;
+        let characters = text
+            .as_bytes()
+            .chunks(BLOCK)
+            .map(|block| {
+                let first = before;
+                before += block.iter().filter(|byte| starts_character(byte)).count();
+                first
+            })
+            .collect();
+        let is_recognised = RECOGNISED.iter().any(|name| text.contains(name));
+        let errors = Vec::new();
+        Self { source, text, line_starts, characters, is_recognised, errors, omitted: 0 }
+    }
+
+    /// Returns the number of characters before a byte offset.
+    fn characters_before(&self, offset: usize) -> usize {
+        let offset = offset.min(self.text.len());
+        let Some(block) = self.characters.get(offset / BLOCK) else {
+            // The offset is the end of a text that consists of whole blocks.
+            let last = self.characters.last().copied().unwrap_or_default();
+            let start = self.characters.len().saturating_sub(1) * BLOCK;
+            return last + self.count(start..offset);
+        };
+        block + self.count(offset / BLOCK * BLOCK..offset)
+    }
+
+    fn count(&self, range: Span) -> usize {
+        self.text.as_bytes()[range].iter().filter(|byte| starts_character(byte)).count()
     }
 
     pub fn location(&self, span: &Span) -> Location {
         let line = self.line_starts.partition_point(|start| *start <= span.start).max(1);
-        let before = self.text.get(self.line_starts[line - 1]..span.start).unwrap_or_default();
-        Location { file: self.source.path.clone(), line, column: before.chars().count() + 1 }
+        let before = self.characters_before(self.line_starts[line - 1]);
+        let column = self.characters_before(span.start) - before + 1;
+        Location { file: self.source.path.clone(), line, column, offset: span.start }
     }
 
     pub fn error_at(
@@ -42,9 +98,37 @@ impl<'a> File<'a> {
         message: String,
         hint: Hint,
     ) -> DefinitionError {
+        let excerpt = self.is_recognised.then(|| self.excerpt(&location));
+        DefinitionError { location, excerpt, code, message, hint }
+    }
+
+    /// Returns the part of a line around a location.
+    fn excerpt(&self, location: &Location) -> Excerpt {
         let start = self.line_starts.get(location.line - 1).copied().unwrap_or_default();
-        let line_text = self.text[start..].lines().next().unwrap_or_default().to_owned();
-        DefinitionError { location, line_text, code, message, hint }
+        let end = self.line_starts.get(location.line).map_or(self.text.len(), |next| next - 1);
+        let line = self.text[start..end.max(start)].trim_end_matches('\r');
+        if line.char_indices().nth(EXCERPT).is_none() {
+            return Excerpt { text: line.to_owned(), column: location.column };
+        }
+        let at = location.offset.saturating_sub(start).min(line.len());
+        let (before, after) = line.split_at(line.floor_char_boundary(at));
+        let from = before.char_indices().rev().nth(EXCERPT / 2 - 1).map_or(0, |(from, _)| from);
+        let to = after.char_indices().nth(EXCERPT / 2).map_or(after.len(), |(to, _)| to);
+        let (cut, uncut) = ("…", "");
+        let text = format!(
+            "{}{}{}{}",
+            if from > 0 { cut } else { uncut },
+            &before[from..],
+            &after[..to],
+            if to < after.len() { cut } else { uncut }
+        );
+        let column = before[from..].chars().count() + usize::from(from > 0) + 1;
+        Excerpt { text, column }
+    }
+
+    /// Returns the number of errors that were found.
+    pub fn error_count(&self) -> usize {
+        self.errors.len() + self.omitted
     }
 
     pub fn error(
@@ -54,7 +138,26 @@ impl<'a> File<'a> {
         message: impl Into<String>,
         hint: impl Into<Hint>,
     ) {
-        let error = self.error_at(self.location(span), code, message.into(), hint.into());
+        if self.errors.len() >= KEPT_ERRORS {
+            self.omitted += 1;
+            return;
+        }
+        self.report(self.location(span), code, message.into(), hint);
+    }
+
+    /// Adds an error at a location in this file.
+    pub fn report(
+        &mut self,
+        location: Location,
+        code: ErrorCode,
+        message: String,
+        hint: impl Into<Hint>,
+    ) {
+        if self.errors.len() >= KEPT_ERRORS {
+            self.omitted += 1;
+            return;
+        }
+        let error = self.error_at(location, code, message, hint.into());
         self.errors.push(error);
     }
 
@@ -83,15 +186,23 @@ impl<'a> File<'a> {
         let mut map = BTreeMap::new();
         for (key, value) in entries {
             let earlier: Option<(&Key, &Node)> = map.insert(key.name.as_str(), (key, value));
-            if let Some((earlier, _)) = earlier {
-                let location = self.location(&earlier.span);
-                self.error(
-                    &key.span,
-                    ErrorCode::DuplicateKey,
-                    format!("key `{}` of {subject} is already given at {location}", key.name),
-                    "remove one of the two",
-                );
+            let Some((earlier, _)) = earlier else { continue };
+            if self.errors.len() >= KEPT_ERRORS {
+                self.omitted += 1;
+                continue;
             }
+            let location = self.location(&earlier.span);
+            let name = if self.is_recognised {
+                format!("key `{}`", brief(&key.name))
+            } else {
+                "a key".to_owned()
+            };
+            self.error(
+                &key.span,
+                ErrorCode::DuplicateKey,
+                format!("{name} of {subject} is already given at {location}"),
+                "remove one of the two",
+            );
         }
         Some(map)
     }

@@ -10,11 +10,15 @@ use hcl_edit::template::{Element, Strip};
 
 use super::delimiters;
 use super::heredoc::Heredoc;
+use super::limits;
 use super::terraform_compat;
 use super::tree::{Key, Node, Span, SyntaxError, Value, string};
 use crate::error_code::ErrorCode;
 
 pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
+    if let Some(error) = limits::check(text) {
+        return (None, vec![error]);
+    }
     let body = match hcl_edit::parser::parse_body(text) {
         Ok(body) => body,
         Err(error) => return (None, vec![parse_error(text, &error)]),
@@ -23,7 +27,9 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
         Ok(errors) => errors,
         Err(misread) => return (None, misread),
     };
-    let reader = Reader { text, refused: errors.iter().map(|error| error.span.start).collect() };
+    let mut refused: Vec<usize> = errors.iter().map(|error| error.span.start).collect();
+    refused.sort_unstable();
+    let reader = Reader { text, refused };
     let mut entries = Vec::new();
     for structure in body.iter() {
         match structure {
@@ -95,12 +101,17 @@ fn too_large(text: &str, at: usize) -> Option<SyntaxError> {
 /// Converts expressions to nodes.
 struct Reader<'a> {
     text: &'a str,
-    /// The positions of the errors of [`terraform_compat::check`]; an expression that
-    /// contains one becomes [`Value::Refused`].
+    /// The positions of the errors of [`terraform_compat::check`], in ascending order; an expression
+    /// that contains one becomes [`Value::Refused`].
     refused: Vec<usize>,
 }
 
 impl Reader<'_> {
+    fn contains_refused(&self, span: &Span) -> bool {
+        let first = self.refused.partition_point(|at| *at < span.start);
+        self.refused.get(first).is_some_and(|at| span.contains(at))
+    }
+
     fn node(&self, expression: &Expression) -> Node {
         let span = expression.span().unwrap_or_default();
         let unevaluated = |construct: &str| Value::Unevaluated(construct.to_owned());
@@ -113,7 +124,7 @@ impl Reader<'_> {
                 Value::List(items.iter().map(|item| self.node(item)).collect())
             }
             Expression::Object(object) => return self.object(object, span),
-            _ if self.refused.iter().any(|at| span.contains(at)) => Value::Refused,
+            _ if self.contains_refused(&span) => Value::Refused,
             Expression::String(text) => Value::String(string(text.value())),
             Expression::StringTemplate(template) => {
                 let elements: Vec<&Element> = template.iter().collect();

@@ -26,14 +26,15 @@ pub struct Heredoc<'t> {
 impl<'t> Heredoc<'t> {
     /// Returns the heredoc that starts at a byte offset, or `None` if another token starts there.
     pub fn at(text: &'t str, start: usize) -> Option<Self> {
-        let opening = text.get(start..)?.split_inclusive('\n').next()?;
-        let rest = opening.strip_prefix("<<")?;
-        let marker = rest.strip_prefix('-').unwrap_or(rest);
-        let indented = marker.len() < rest.len();
-        let marker = marker.strip_suffix('\n')?;
-        let marker = marker.strip_suffix('\r').unwrap_or(marker);
+        let rest = text.get(start..)?.strip_prefix("<<")?;
+        let after = rest.strip_prefix('-').unwrap_or(rest);
+        let indented = after.len() < rest.len();
+        // The search ends at the next `<`, so that many of them in a long line need linear time.
+        let end = after.find(|c: char| c.is_whitespace() || c == '<')?;
+        let (marker, after) = after.split_at(end);
+        let body = after.strip_prefix('\r').unwrap_or(after).strip_prefix('\n')?;
         Ident::try_new(marker).ok()?;
-        Some(Self { text, indented, marker, start, body: start + opening.len() })
+        Some(Self { text, indented, marker, start, body: text.len() - body.len() })
     }
 
     /// Returns the lines after the `<<` line, to the end of the text, with their spans.

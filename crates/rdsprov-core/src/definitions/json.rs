@@ -48,7 +48,12 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
         Some(value) => (Some(node(&value)), Vec::new()),
         None => {
             let hint = "write a JSON object";
-            let error = SyntaxError::new(0..0, ErrorCode::InvalidSyntax, "the file is empty", hint);
+            let error = SyntaxError::without_text(
+                0..0,
+                ErrorCode::InvalidSyntax,
+                "the file is empty",
+                hint,
+            );
             (None, vec![error])
         }
     }

@@ -1,8 +1,9 @@
 //! Reads definitions files, and reports every error in them with its file, line and column.
 //!
 //! One parser for each syntax (`hcl`, `json`, `toml`) turns the text into the same kind of tree
-//! (`tree`). `model` reads the trees into [`Definitions`]: `entry` checks one application, and
-//! `cross_checks` compares the applications with each other.
+//! (`tree`). `model` reads the trees into [`Definitions`]: `entry` checks one application,
+//! `cross_checks` compares the applications with each other, and `role_home` decides which of them
+//! says what concerns a role.
 //!
 //! This module must not know secrets, plans or the server. Whether a declared role or database
 //! exists is decided by [`crate::plan`].
@@ -18,7 +19,9 @@ mod file;
 mod hcl;
 mod heredoc;
 mod json;
+mod limits;
 mod model;
+mod role_home;
 mod rules;
 mod source;
 mod syntax;
@@ -30,6 +33,6 @@ pub use application::{Application, Definitions, UnknownApplication};
 pub use auth::Auth;
 pub use defaults::Defaults;
 pub use entry::KEYS;
-pub use error::{DefinitionError, DefinitionErrors, Location};
-pub use rules::{DEFAULT_NAMING_PATTERN, Mode, Rules};
+pub use error::{DefinitionError, DefinitionErrors, Excerpt, Location};
+pub use rules::{DEFAULT_NAMING_PATTERN, Mode, RoleFiles, Rules};
 pub use source::{SourceText, Syntax, sha256};

@@ -7,19 +7,21 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 
-use super::cross_checks::{ExplicitKeys, cross_check, propagate_role_keys};
+use super::cross_checks::{CrossChecks, ExplicitKeys};
 use super::entry::application;
 use super::file::{Entries, File, given};
+use super::role_home::settle_roles;
 use super::syntax;
 use super::tree::{Key, Node, Span, Value};
 use super::{
     Application, DEFAULT_NAMING_PATTERN, Defaults, DefinitionError, DefinitionErrors, Definitions,
-    Location, Mode, Rules, SourceText,
+    Excerpt, Location, Mode, Rules, SourceText,
 };
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
 use crate::name::check_environment;
+use crate::text::brief;
 
 const APPLICATIONS: &str = "application_databases";
 
@@ -51,6 +53,8 @@ fn is_map(value: &Value) -> bool {
 struct Gathered {
     definitions: Definitions,
     errors: Vec<DefinitionError>,
+    /// The number of errors that are not in `errors`.
+    omitted: usize,
     /// Why the files declare no applications; empty if one of them does.
     absent: Vec<DefinitionError>,
 }
@@ -72,9 +76,13 @@ impl Definitions {
     /// assert_eq!(definitions.applications.len(), 1);
     /// ```
     pub fn parse(sources: &[SourceText], rules: &Rules) -> Result<Self, DefinitionErrors> {
-        let Gathered { definitions, mut errors, absent } = gather(sources, rules);
+        let Gathered { definitions, mut errors, omitted, absent } = gather(sources, rules);
         errors.extend(absent);
-        if errors.is_empty() { Ok(definitions) } else { Err(DefinitionErrors(errors)) }
+        if errors.is_empty() {
+            Ok(definitions)
+        } else {
+            Err(DefinitionErrors::new(errors, omitted))
+        }
     }
 }
 
@@ -88,11 +96,12 @@ impl DefinitionErrors {
     /// use rdsprov_core::definitions::{DefinitionErrors, Rules, SourceText, Syntax};
     /// let text = "environment = \"dev\"".to_owned();
     /// let source = SourceText { path: "common.tfvars".into(), text, syntax: Syntax::Hcl };
-    /// assert!(DefinitionErrors::partial(&[source], &Rules::default()).0.is_empty());
+    /// assert!(DefinitionErrors::partial(&[source], &Rules::default()).errors.is_empty());
     /// ```
     #[must_use]
     pub fn partial(sources: &[SourceText], rules: &Rules) -> Self {
-        Self(gather(sources, rules).errors)
+        let Gathered { errors, omitted, .. } = gather(sources, rules);
+        Self::new(errors, omitted)
     }
 }
 
@@ -106,8 +115,11 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
             let message = message.lines().last().unwrap_or_default();
             let message = message.trim_start_matches("error: ");
             errors.push(DefinitionError {
-                location: Location { file: "rdsprov.toml".to_owned(), line: 1, column: 1 },
-                line_text: format!("naming_pattern = {pattern:?}"),
+                location: Location::start_of("rdsprov.toml"),
+                excerpt: Some(Excerpt {
+                    text: format!("naming_pattern = {:?}", brief(pattern)),
+                    column: 1,
+                }),
                 code: ErrorCode::InvalidNamingPattern,
                 message: format!("the naming pattern is not a regular expression: {message}"),
                 hint: "correct `naming_pattern` in `[definitions]` of `rdsprov.toml`".into(),
@@ -137,6 +149,8 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
     let mut mode: Option<(Mode, String)> = None;
     let mut absent = Vec::new();
     let mut explicit = ExplicitKeys::new();
+    let mut checks = CrossChecks::default();
+    let mut read = Vec::new();
     for (mut file, root) in files {
         let top = root.as_ref().and_then(top);
         let is_misspelt = top.as_ref().is_some_and(|top| check_misspelt(&mut file, top, rules));
@@ -148,7 +162,7 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
                 for (application, keys) in
                     applications(&mut file, rules, &defaults, pattern.as_ref(), node)
                 {
-                    cross_check(&mut file, &definitions, &explicit, &application, &keys);
+                    checks.check(&mut file, &application);
                     let name = application.application.clone();
                     explicit.entry(name.clone()).or_insert(keys);
                     definitions.applications.entry(name).or_insert(application);
@@ -161,24 +175,35 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
             Some(ApplicationsKey::Absent { error, is_attempt: false }) => absent.push(error),
             Some(ApplicationsKey::Refused) | None => {}
         }
+        read.push(file);
+    }
+    for error in settle_roles(&mut definitions, &explicit, rules.role_files) {
+        let Some(entry) = definitions.applications.get(&error.application) else { continue };
+        let location = entry.location.clone();
+        if let Some(file) = read.iter_mut().find(|file| file.source.path == location.file) {
+            file.report(location, error.code, error.message, error.hint);
+        }
+    }
+    let mut omitted = 0;
+    for mut file in read {
         file.errors.sort_by_key(|error| (error.location.line, error.location.column));
         errors.extend(file.errors);
+        omitted += file.omitted;
     }
     if absent.len() < sources.len() {
         absent.clear();
     }
     if sources.is_empty() {
         absent.push(DefinitionError {
-            location: Location { file: "definitions".to_owned(), line: 1, column: 1 },
-            line_text: String::new(),
+            location: Location::start_of("definitions"),
+            excerpt: None,
             code: ErrorCode::NoDefinitions,
             message: "no definitions file is given".to_owned(),
             hint: "name the files that contain the definitions".into(),
         });
     }
-    propagate_role_keys(&mut definitions, &explicit);
     definitions.mode = mode.map_or(Mode::Standalone, |(mode, _)| mode);
-    Gathered { definitions, errors, absent }
+    Gathered { definitions, errors, omitted, absent }
 }
 
 /// Returns how to choose one of two modes.
@@ -210,7 +235,16 @@ fn open(source: &SourceText) -> (File<'_>, Option<Node>) {
     let mut file = File::new(source);
     let (root, errors) = syntax::parse(source.syntax, file.text);
     for error in errors {
-        file.error(&error.span, error.code, error.message, error.hint);
+        if error.quotes_text && !file.is_recognised {
+            file.error(
+                &error.span,
+                error.code,
+                format!("the file is not valid {} here", source.syntax.title()),
+                format!("check that this file contains `{APPLICATIONS}`"),
+            );
+        } else {
+            file.error(&error.span, error.code, error.message, error.hint);
+        }
     }
     let root = root.filter(|root| file.map("the file", root).is_some());
     (file, root)
@@ -221,7 +255,7 @@ fn open(source: &SourceText) -> (File<'_>, Option<Node>) {
 /// A misspelt variable would be ignored: with `enviroment`, a run could
 /// provision the wrong environment.
 fn check_misspelt(file: &mut File<'_>, top: &Entries<'_>, rules: &Rules) -> bool {
-    let before = file.errors.len();
+    let before = file.error_count();
     for Variable { name: wanted, has_type, max_edit_distance } in VARIABLES {
         if top.contains_key(wanted) {
             continue;
@@ -242,7 +276,7 @@ fn check_misspelt(file: &mut File<'_>, top: &Entries<'_>, rules: &Rules) -> bool
             }
         }
     }
-    file.errors.len() > before
+    file.error_count() > before
 }
 
 /// Returns the top-level variables, or `None` if the tree is not a map.
@@ -260,12 +294,12 @@ fn variable(files: &mut [(File<'_>, Option<Node>)], key: &str) -> Option<String>
         let Some(text) = file.string(key, node).map(str::to_owned) else { continue };
         let location = file.location(&at.span);
         match &first {
-            Some((other, span)) if *other != text => file.errors.push(file.error_at(
+            Some((other, span)) if *other != text => file.report(
                 location,
                 ErrorCode::ConflictingVariables,
                 format!("`{key}` is {text:?} here, but {other:?} at {span}"),
-                "give only files of one environment".into(),
-            )),
+                "give only files of one environment",
+            ),
             Some(_) => {}
             None => first = Some((text, location)),
         }

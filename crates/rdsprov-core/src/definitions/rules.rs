@@ -19,6 +19,8 @@ pub struct Rules {
     /// A regular expression that each name of a role or database must match from start to
     /// end; `None` means [`DEFAULT_NAMING_PATTERN`].
     pub naming_pattern: Option<String>,
+    /// In how many files the entries of one role may be.
+    pub role_files: RoleFiles,
     /// The environment that an option names: its defaults apply, and not those of the environment
     /// that the files name.
     pub environment: Option<String>,
@@ -37,6 +39,16 @@ impl Rules {
             .unwrap_or_default()
             .or(&self.defaults)
     }
+}
+
+/// In how many definitions files the entries of one role may be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RoleFiles {
+    /// In any number.
+    #[default]
+    Any,
+    /// In one: another file that names the role is an error.
+    One,
 }
 
 /// The naming pattern for roles and databases if `rdsprov.toml` does not set one.

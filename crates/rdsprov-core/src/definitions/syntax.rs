@@ -18,7 +18,7 @@ pub fn parse(syntax: Syntax, text: &str) -> (Option<Node>, Vec<SyntaxError>) {
     let Some(other) = other else { return (root, errors) };
     let message = format!("the file contains {}, not {}", other.title(), syntax.title());
     let hint = format!("rename the file, so that its name ends in `{}`", other.extension());
-    (None, vec![SyntaxError::new(0..0, ErrorCode::InvalidSyntax, message, hint)])
+    (None, vec![SyntaxError::without_text(0..0, ErrorCode::InvalidSyntax, message, hint)])
 }
 
 /// Returns the syntax that the first line of a text looks like.

@@ -12,6 +12,7 @@ use hcl_edit::visit::{self, Visit};
 use super::heredoc::Heredoc;
 use super::tree::{CONSTANTS, Span, SyntaxError};
 use crate::error_code::ErrorCode;
+use crate::text::brief;
 
 /// Returns the errors for the parts that Terraform rejects; the rest of the tree is valid.
 ///
@@ -118,7 +119,8 @@ impl Visit for CompatibilityCheck<'_> {
             ObjectKey::Expression(Expression::String(text)) => text.value().clone(),
             ObjectKey::Expression(_) => self.name.clone(),
         };
-        self.with_key(format!("a key of {}", self.name), |check| check.visit_object_key(key));
+        let of = format!("a key of {}", brief(&self.name));
+        self.with_key(of, |check| check.visit_object_key(key));
         self.with_key(name, |check| check.visit_object_value(value));
     }
 

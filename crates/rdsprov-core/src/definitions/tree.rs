@@ -76,6 +76,8 @@ pub struct SyntaxError {
     pub code: ErrorCode,
     pub message: String,
     pub hint: Hint,
+    /// Whether the message or the hint may contain text of the file.
+    pub quotes_text: bool,
 }
 
 impl SyntaxError {
@@ -85,6 +87,16 @@ impl SyntaxError {
         message: impl Into<String>,
         hint: impl Into<Hint>,
     ) -> Self {
-        Self { span, code, message: message.into(), hint: hint.into() }
+        Self { span, code, message: message.into(), hint: hint.into(), quotes_text: true }
+    }
+
+    /// Creates an error whose message and hint contain no text of the file.
+    pub fn without_text(
+        span: Span,
+        code: ErrorCode,
+        message: impl Into<String>,
+        hint: impl Into<Hint>,
+    ) -> Self {
+        Self { quotes_text: false, ..Self::new(span, code, message, hint) }
     }
 }

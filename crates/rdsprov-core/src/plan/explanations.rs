@@ -71,6 +71,7 @@ explanations! {
     SecretUsernameDiffers => "secret-username-differs",
     SecretDatabaseDiffers => "secret-database-differs",
     RotatedByAws => "rotated-by-aws",
+    RoleMarkerDiffers => "role-marker-differs",
     RoleMissing => "role-missing",
     RoleUsesIam => "role-uses-iam",
     RoleCannotLogIn => "role-cannot-log-in",
@@ -105,6 +106,8 @@ explanations! {
     ReopensDatabase => "reopens_database",
     MovesDatabase => "moves_database",
     MixesEnvironments => "mixes_environments",
+    ChangesSecret => "changes_secret",
+    ChangesApplication => "changes_application",
 }
 
 #[cfg(test)]

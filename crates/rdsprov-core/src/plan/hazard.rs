@@ -27,15 +27,25 @@ named_enum! {
         MovesDatabase,
         /// The first roles or databases of an environment come to a server of other environments.
         MixesEnvironments,
+        /// A managed role gets its password from another secret.
+        ChangesSecret,
+        /// A managed role belongs to another application from now on.
+        ChangesApplication,
     }
 }
 
 impl Hazard {
     /// Returns whether the hazard must be allowed in every environment, because it is more often a
-    /// mistake in the definitions than intended.
+    /// mistake in the definitions than intended, or takes a role from another application.
     #[must_use]
     pub fn must_always_be_allowed(self) -> bool {
-        matches!(self, Self::MovesDatabase | Self::MixesEnvironments)
+        matches!(
+            self,
+            Self::MovesDatabase
+                | Self::MixesEnvironments
+                | Self::ChangesSecret
+                | Self::ChangesApplication
+        )
     }
 }
 

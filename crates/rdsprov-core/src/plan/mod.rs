@@ -63,5 +63,6 @@ pub use sql::{
 };
 use step::DATABASE_OWNER;
 pub use step::{
-    Action, ExecuteAs, MembershipOption, Memberships, Scope, Step, TemporaryUsage, Transaction,
+    Action, ChangedSecret, ExecuteAs, MembershipOption, Memberships, Scope, Step, TemporaryUsage,
+    Transaction,
 };

@@ -9,9 +9,9 @@ use super::{
 };
 use crate::hint;
 use crate::hint::{Neutral, Operation, Opt, Wording};
-use crate::name::{DatabaseName, literal, quote};
+use crate::name::{DatabaseName, literal};
 use crate::secret_id::SecretId;
-use crate::text::visible;
+use crate::text::{is_hidden, pretty_json, visible};
 
 impl<S> Step<S> {
     fn sign(&self) -> char {
@@ -75,7 +75,7 @@ impl Plan {
                 text,
                 "\nrefused[{}] {}: {}",
                 refusal.code(),
-                refusal.application,
+                visible(refusal.application.as_str()),
                 visible(&refusal.message())
             );
             for hint in refusal.hints() {
@@ -129,7 +129,7 @@ impl Plan {
                 "  database {} of role {}, of application {}{kept}",
                 visible(undeclared.database.as_str()),
                 visible(undeclared.owner.as_str()),
-                undeclared.application
+                visible(undeclared.application.as_str())
             );
         }
     }
@@ -229,7 +229,7 @@ impl Plan {
     /// # Errors
     /// Never in practice: a plan contains only data that JSON can represent.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string_pretty(self)
+        pretty_json(self)
     }
 }
 
@@ -244,7 +244,20 @@ fn stop(message: &str) -> String {
 /// written as one: a value quoted for libpq, in an argument quoted for psql.
 fn connect(database: &DatabaseName) -> String {
     let value = database.as_str().replace('\\', r"\\").replace('\'', r"\'");
-    format!("\\connect -reuse-previous=on {}\n", quote(&format!("dbname='{value}'")))
+    let value = format!("dbname='{value}'");
+    let argument = if value.contains(is_hidden) {
+        // Between single quotes, psql reads the bytes of hidden characters as octal numbers.
+        let mut quoted = value.replace('\\', r"\\").replace('\'', "''");
+        for hidden in value.chars().filter(|c| is_hidden(*c)).collect::<BTreeSet<_>>() {
+            let bytes = hidden.to_string().into_bytes();
+            let octal: String = bytes.iter().map(|byte| format!("\\{byte:03o}")).collect();
+            quoted = quoted.replace(hidden, &octal);
+        }
+        format!("'{quoted}'")
+    } else {
+        format!("\"{}\"", value.replace('"', "\"\""))
+    };
+    format!("\\connect -reuse-previous=on {argument}\n")
 }
 
 /// Returns the lines that make a session of a script independent of stored settings. `\\gset`
@@ -258,9 +271,10 @@ fn begin_session() -> String {
     lines
 }
 
-/// Joins the lines of a text: the second line of a comment would be executed as a statement.
+/// Returns a text for a comment, in one line without hidden characters: the second line of a
+/// comment would be executed as a statement.
 fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
+    visible(&text.replace(['\n', '\r'], " "))
 }
 
 #[cfg(test)]
@@ -277,6 +291,10 @@ mod tests {
                 r#"\connect -reuse-previous=on "dbname='postgresql://host/x'""#,
             ),
             (r#"it's "x" \"#, r#"\connect -reuse-previous=on "dbname='it\'s ""x"" \\'""#),
+            (
+                "it's\u{202e}\u{1b}",
+                r"\connect -reuse-previous=on 'dbname=''it\\''s\342\200\256\033'''",
+            ),
         ] {
             assert_eq!(connect(&DatabaseName::new_unchecked(name)), format!("{line}\n"));
         }

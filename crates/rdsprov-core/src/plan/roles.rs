@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use super::authority::AdministratorAttribute;
 use super::planner::{Adoptable, Planner, Takeover};
 use super::sql::RoleAttribute;
-use super::{Action, ExecuteAs, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
+use super::{Action, ChangedSecret, ExecuteAs, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired::{self, Adoption, Credential};
+use crate::marker::Marker;
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{self, Membership, PasswordCheck, RDS_IAM};
 use crate::probe::{MembershipRevocation, Probe, RevocationScope};
@@ -26,8 +27,7 @@ impl Planner<'_> {
                 None => self.new_role(name, role, &mut steps),
             }
         }
-        let sets_password = |step: &&Step| step.statements.iter().any(|one| one.secret().is_some());
-        if let Some(first) = steps.iter().find(sets_password) {
+        if let Some(first) = steps.iter().find(|step| step.sets_password()) {
             self.check_password_rules(&first.application);
         }
         steps
@@ -123,7 +123,7 @@ impl Planner<'_> {
             Credential::Password(secret) => self.password_from(secret),
             Credential::Iam => "IAM token".to_owned(),
         };
-        let marker = self.marker(&role.application, name.as_str());
+        let marker = self.role_marker(role, name);
         steps.push(Step::on_role(
             name,
             &role.application,
@@ -195,38 +195,20 @@ impl Planner<'_> {
     ) {
         let Some(takeover) = self.role_takeover(name, role, seen, role.adoption) else { return };
         let before = steps.len();
-        let rewrites_comment = takeover == Takeover::Adopted
-            || seen.marker().is_some_and(|one| one.name != name.as_str());
-        if rewrites_comment
-            && self.refuse_undecodable(
+        attributes(name, role, seen, steps);
+        self.credential(name, role, seen, steps);
+        let sets_password = steps[before..].iter().any(Step::sets_password);
+        if let Some(marked) = self.marker_step(name, role, seen, takeover, sets_password) {
+            if self.refuse_undecodable(
                 &role.application,
                 format!("role {name}"),
                 seen.comment.as_ref(),
-            )
-        {
-            return;
+            ) {
+                steps.truncate(before);
+                return;
+            }
+            steps.insert(before, marked);
         }
-        let marked = |planner: &Self| {
-            let marker = planner.marker(&role.application, name.as_str());
-            vec![sql::set_role_marker(name, seen.comment.clone(), marker)]
-        };
-        if takeover == Takeover::Adopted {
-            let summary = format!("role {name}");
-            let adopted =
-                Step::on_role(name, &role.application, Action::Adopt, summary, marked(self));
-            steps.push(adopted.with_hazards([Hazard::Adopts]));
-        } else if let Some(marker) = seen.marker().filter(|marker| marker.name != name.as_str()) {
-            let summary = format!("role {name}: marker names {name} instead of {}", marker.name);
-            steps.push(Step::on_role(
-                name,
-                &role.application,
-                Action::AlterRole,
-                summary,
-                marked(self),
-            ));
-        }
-        attributes(name, role, seen, steps);
-        self.credential(name, role, seen, steps);
         if steps.len() > before && !self.can_administer(name) {
             steps.truncate(before);
             self.refuse_without_admin_option(&role.application, name);
@@ -237,6 +219,83 @@ impl Planner<'_> {
             steps.truncate(before);
         }
         self.memberships(name, role, seen, steps);
+    }
+
+    /// Returns the step that writes the marker of an existing role, if the role is adopted or if its
+    /// marker is not up to date.
+    ///
+    /// A marker without a secret gets it only when the password is set: a run that finds nothing
+    /// else to do writes nothing.
+    fn marker_step(
+        &self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+        takeover: Takeover,
+        sets_password: bool,
+    ) -> Option<Step> {
+        let wanted = self.role_marker(role, name);
+        let step = |action, summary| {
+            let statement = sql::set_role_marker(name, seen.comment.clone(), wanted.clone());
+            Step::on_role(name, &role.application, action, summary, [statement])
+        };
+        let recorded = seen.marker().filter(|_| takeover == Takeover::Managed);
+        let Some(recorded) = recorded else {
+            return Some(
+                step(Action::Adopt, format!("role {name}")).with_hazards([Hazard::Adopts]),
+            );
+        };
+        let mut changes = Vec::new();
+        let mut hazards = Vec::new();
+        let mut changed_secret = None;
+        if recorded.name != wanted.name {
+            changes.push(format!("{} instead of {}", wanted.name, recorded.name));
+        }
+        if recorded.application != wanted.application {
+            hazards.push(Hazard::ChangesApplication);
+            changes.push(format!(
+                "application {} instead of {}",
+                wanted.application, recorded.application
+            ));
+        }
+        match (recorded.secret, &wanted.secret) {
+            (Some(old), Some(new)) if old != *new => {
+                hazards.push(Hazard::ChangesSecret);
+                changes.push(format!("secret {new} instead of {old}"));
+                changed_secret = Some(ChangedSecret { old, new: new.clone() });
+            }
+            (Some(old), None) => changes.push(format!("no secret instead of {old}")),
+            (None, Some(new)) if sets_password => changes.push(format!("secret {new}")),
+            (_, _) => {}
+        }
+        if changes.is_empty() {
+            return None;
+        }
+        let summary = format!("role {name}: marker names {}", changes.join(", "));
+        let mut step = step(Action::AlterRole, summary).with_hazards(hazards);
+        step.changed_secret = changed_secret;
+        Some(step)
+    }
+
+    /// Returns the application and secret that the marker of a role names, and those that the
+    /// definitions name, if they differ.
+    pub(super) fn other_home(
+        &self,
+        name: &RoleName,
+        seen: &observed::Role,
+    ) -> Option<(String, String)> {
+        let declared = self.role_marker(self.desired.roles.get(name)?, name);
+        let mut recorded = seen.marker()?;
+        if recorded.secret.is_none() {
+            recorded.secret.clone_from(&declared.secret);
+        }
+        let in_words = |marker: &Marker| match &marker.secret {
+            Some(secret) => format!("application {} and secret {secret}", marker.application),
+            None => format!("application {}", marker.application),
+        };
+        let same =
+            recorded.application == declared.application && recorded.secret == declared.secret;
+        (!same).then(|| (in_words(&recorded), in_words(&declared)))
     }
 
     /// Returns whether an existing role is managed already or must be adopted, or refuses it.

@@ -16,7 +16,7 @@ use super::{Action, Origin, Scope, Statement, Step, Transaction};
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
-use crate::text::visible;
+use crate::text::{pretty_json, visible};
 
 /// A plan in a file, with statements as texts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -161,7 +161,7 @@ impl SavedPlanError {
 
 /// The current plan differs from the saved one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the saved plan ({saved}) is stale: the current plan is {current}\n{}", .differences.to_string().trim_end())]
+#[error("the saved plan ({saved}) is stale: the current plan is {current}")]
 pub struct Stale {
     /// The digest of the saved plan.
     pub saved: String,
@@ -246,7 +246,7 @@ impl SavedPlan {
     /// # Errors
     /// Never in practice: a saved plan contains only data that JSON can represent.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string_pretty(self).map(|text| text + "\n")
+        pretty_json(self).map(|text| text + "\n")
     }
 
     /// Reads the text of a file and verifies its digest.
@@ -444,6 +444,7 @@ impl Step {
             statements: self.statements.iter().map(Statement::redacted).collect(),
             hazards: self.hazards.clone(),
             locked_out: self.locked_out.clone(),
+            changed_secret: self.changed_secret.clone(),
         }
     }
 }

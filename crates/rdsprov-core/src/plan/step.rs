@@ -111,6 +111,18 @@ pub struct Step<S = Statement> {
     /// PUBLIC only.
     #[serde(default)]
     pub locked_out: BTreeSet<RoleName>,
+    /// The ids of the secrets, if the step changes from which secret the role has its password.
+    #[serde(default)]
+    pub changed_secret: Option<ChangedSecret>,
+}
+
+/// The secrets of a role before and after a step with the hazard `changes_secret`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChangedSecret {
+    /// The id that the marker of the role contains.
+    pub old: String,
+    /// The id that the definitions give.
+    pub new: String,
 }
 
 /// The place where a transaction runs.
@@ -165,6 +177,7 @@ impl<S> Step<S> {
             statements: statements.into_iter().collect(),
             hazards: BTreeSet::new(),
             locked_out: BTreeSet::new(),
+            changed_secret: None,
         }
     }
 
@@ -226,6 +239,11 @@ impl<S> Step<S> {
 }
 
 impl Step {
+    /// Returns whether the step sets the password of a role from a secret.
+    pub(super) fn sets_password(&self) -> bool {
+        self.statements.iter().any(|statement| statement.secret().is_some())
+    }
+
     /// Returns all memberships that the administrator needs for the step.
     #[must_use]
     pub fn memberships(&self) -> Memberships {

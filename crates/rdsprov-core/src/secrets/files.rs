@@ -5,9 +5,8 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use zeroize::Zeroizing;
-
 use super::{Secret, SecretError};
+use crate::input_file::{self, Input};
 use crate::secret_id::{SecretId, Stage};
 
 /// Returns the path of a secret; an id that could lead out of the directory is an error.
@@ -42,14 +41,13 @@ pub(super) fn read(directory: &Path, id: &SecretId, stage: Stage) -> Result<Secr
         return Err(SecretError::NoStages { id: id.clone() });
     }
     let path = path(directory, id)?;
-    let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
+    let bytes = input_file::read(&path, Input::Secret).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => SecretError::Missing { id: id.clone(), region: None },
         std::io::ErrorKind::PermissionDenied => {
             SecretError::Denied { id: id.clone(), principal: None }
         }
         _ => SecretError::Unreadable { id: id.clone(), reason: error.to_string() },
     })?;
-    let bytes = Zeroizing::new(bytes);
     let text = std::str::from_utf8(&bytes).map_err(|_| SecretError::Binary { id: id.clone() })?;
     Secret::parse(id, text)
 }

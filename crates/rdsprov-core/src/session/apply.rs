@@ -22,6 +22,7 @@ use crate::audit::{
 };
 use crate::config::{AuditSection, Config, LockTimeout};
 use crate::gate::{Approval, GateError};
+use crate::input_file::{self, Input};
 use crate::operations::{Locked, PlanRefused, PlannedApply, Provisioner};
 use crate::plan::{Plan, Remainder, SavedPlan, Step};
 use crate::server::{self, LockOptions};
@@ -96,7 +97,7 @@ impl PlanSource {
                 Ok(Some(SavedPlan::new(plan)?))
             }
             Self::File(path) => {
-                let text = std::fs::read_to_string(path)
+                let text = input_file::read_text(path, Input::SavedPlan)
                     .map_err(|source| Error::PlanUnreadable { path: path.clone(), source })?;
                 let saved = SavedPlan::from_json(&text)
                     .map_err(|error| Error::PlanFile { path: path.clone(), error })?;

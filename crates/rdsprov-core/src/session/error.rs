@@ -47,6 +47,12 @@ pub enum Unreadable {
         /// A definitions file with a similar name, if this one does not exist.
         similar: Option<String>,
     },
+    /// `rdsprov.toml` names the file, and it is not below the directory of `rdsprov.toml`.
+    #[error("{path} is outside the directory of the configuration file that names it")]
+    Outside {
+        /// The path of the file.
+        path: String,
+    },
 }
 
 impl Unreadable {
@@ -54,7 +60,10 @@ impl Unreadable {
     #[must_use]
     pub fn path(&self) -> &str {
         match self {
-            Self::Syntax { path } | Self::Twice { path } | Self::System { path, .. } => path,
+            Self::Syntax { path }
+            | Self::Twice { path }
+            | Self::System { path, .. }
+            | Self::Outside { path } => path,
         }
     }
 
@@ -65,6 +74,7 @@ impl Unreadable {
             Self::Syntax { .. } => ErrorCode::UnknownFileType,
             Self::Twice { .. } => ErrorCode::FileGivenTwice,
             Self::System { .. } => ErrorCode::FileUnreadable,
+            Self::Outside { .. } => ErrorCode::FileOutside,
         }
     }
 
@@ -82,6 +92,9 @@ impl Unreadable {
             }
             Self::System { similar: None, .. } => {
                 "check the path and the permissions of the file".into()
+            }
+            Self::Outside { .. } => {
+                hint!["name the file with ", Opt::Definitions, " if it is to be read"]
             }
         }]
     }
@@ -198,6 +211,12 @@ pub enum Error {
         path: PathBuf,
         /// The error of the operating system.
         source: std::io::Error,
+    },
+    /// `rdsprov.toml` is a symbolic link to a file outside the working directory.
+    #[error("{path} is a link to a file outside the working directory")]
+    ConfigOutside {
+        /// The path of the link.
+        path: PathBuf,
     },
     /// A secret template contains an unknown placeholder.
     #[error(transparent)]
@@ -342,6 +361,7 @@ impl Error {
             Self::ConfigUnreadable { .. } | Self::PlanUnreadable { .. } => {
                 ErrorCode::FileUnreadable
             }
+            Self::ConfigOutside { .. } => ErrorCode::FileOutside,
             Self::Template(error) => error.code(),
             Self::Usage(error) => error.code(),
             Self::TlsSettings(error) => error.code(),
@@ -406,6 +426,9 @@ impl Error {
             Self::SitePolicy(error) => return error.hints(),
             Self::ConfigUnreadable { .. } | Self::PlanUnreadable { .. } => {
                 "check the path and the permissions of the file".into()
+            }
+            Self::ConfigOutside { .. } => {
+                hint!["name the file with ", Opt::Config, " if it is to be read"]
             }
             Self::Template(error) => return error.hints(),
             Self::Usage(error) => return error.hints(),
@@ -489,6 +512,11 @@ impl Error {
                 .iter()
                 .map(|error| Diagnostic::new(error.code(), error, error.hints()))
                 .collect(),
+            Self::SavedPlan(SavedPlanError::Stale(stale)) => {
+                let mut diagnostic = Diagnostic::new(self.code(), self, self.hints());
+                diagnostic.excerpt = Some(stale.differences.to_string().trim_end().to_owned());
+                vec![diagnostic]
+            }
             Self::Run(RunError::AdminSecret { others, .. }) => {
                 let also = others
                     .iter()
@@ -504,7 +532,7 @@ impl Error {
 }
 
 fn diagnostics_as_facts(files: &[Unreadable], others: &DefinitionErrors) -> String {
-    let others = (!others.0.is_empty()).then(|| others.to_string());
+    let others = (!others.errors.is_empty()).then(|| others.to_string());
     files.iter().map(ToString::to_string).chain(others).collect::<Vec<_>>().join("\n\n")
 }
 
@@ -562,6 +590,7 @@ impl Error {
             | Self::UnknownEnvironment { .. }
             | Self::Config(_)
             | Self::ConfigUnreadable { .. }
+            | Self::ConfigOutside { .. }
             | Self::Template(_)
             | Self::PlanUnreadable { .. }
             | Self::PlanAmongDefinitions { .. }

@@ -99,7 +99,7 @@ fn wrong_definitions() -> DefinitionErrors {
     ];
     let rules = Rules { naming_pattern: Some("[".to_owned()), ..Rules::default() };
     let errors = groups.iter().filter_map(|group| Definitions::parse(group, &rules).err());
-    DefinitionErrors(errors.flat_map(|errors| errors.0).collect())
+    DefinitionErrors::new(errors.flat_map(|errors| errors.errors).collect(), 0)
 }
 
 fn policy_file() -> String {
@@ -114,6 +114,7 @@ fn session_examples() -> Vec<Error> {
             files: vec![
                 Unreadable::Syntax { path: text("a.yaml") },
                 Unreadable::Twice { path: text("a.tfvars") },
+                Unreadable::Outside { path: text("../a.tfvars") },
                 Unreadable::System {
                     path: text("b.tfvars"),
                     reason: failed().to_string(),
@@ -158,6 +159,7 @@ fn session_examples() -> Vec<Error> {
         }
         .into(),
         SitePolicyError::NoLedger { policy: policy_file() }.into(),
+        Error::ConfigOutside { path: path() },
         TemplateError { template: text("{build_id}"), placeholder: text("build_id") }.into(),
         TemplateError { template: text("{x}"), placeholder: text("x") }.into(),
         UsageError::AdminUserWithPassword.into(),
@@ -481,7 +483,7 @@ mod tests {
     use crate::hint::Neutral;
 
     /// Codes of front ends, and those that [`WRONG`] cannot show together with the others.
-    const WITHOUT_EXAMPLE: [ErrorCode; 13] = [
+    const WITHOUT_EXAMPLE: [ErrorCode; 14] = [
         ErrorCode::ConflictingRoleKeys,
         ErrorCode::ConflictingVariables,
         ErrorCode::DuplicateAccess,
@@ -489,6 +491,7 @@ mod tests {
         ErrorCode::DuplicateKey,
         ErrorCode::NamingPatternMismatch,
         ErrorCode::NotUtf8,
+        ErrorCode::RoleInSeveralFiles,
         ErrorCode::TerraformIncompatible,
         ErrorCode::TwoOwners,
         ErrorCode::LedgerDamaged,

@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 use super::error::{Error, Unreadable};
 use crate::config::Config;
 use crate::definitions::{DefinitionError, DefinitionErrors, Mode, Rules, SourceText, Syntax};
+use crate::input_file::{self, Input};
 use crate::name::nearest;
 use crate::site_policy::SitePolicy;
 use crate::text::os_reason;
+
+/// The configuration file that is read if the caller names none.
+const DEFAULT_CONFIG: &str = "rdsprov.toml";
 
 /// The options for the definitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,15 +39,21 @@ impl ConfigText {
     /// Reads the given file, or else `rdsprov.toml` in the working directory if it exists.
     ///
     /// # Errors
-    /// Returns [`Error::ConfigUnreadable`] if the file cannot be read.
+    /// Returns [`Error::ConfigUnreadable`] if the file cannot be read, and [`Error::ConfigOutside`]
+    /// if `rdsprov.toml` is a symbolic link to a file outside the working directory.
     pub fn read(path: Option<&Path>) -> Result<Option<Self>, Error> {
-        let default = Path::new("rdsprov.toml");
+        let default = Path::new(DEFAULT_CONFIG);
         let path = match path {
             Some(path) => path,
-            None if default.exists() => default,
+            None if default.symlink_metadata().is_ok() => {
+                if leaves(default, Path::new("")) {
+                    return Err(Error::ConfigOutside { path: default.to_owned() });
+                }
+                default
+            }
             None => return Ok(None),
         };
-        let text = std::fs::read_to_string(path)
+        let text = input_file::read_text(path, Input::Configuration)
             .map_err(|source| Error::ConfigUnreadable { path: path.to_owned(), source })?;
         Ok(Some(Self { path: path.to_owned(), text }))
     }
@@ -76,7 +86,7 @@ const MACHINE_POLICY: &str = "/etc/rdsprov/policy.toml";
 /// # Errors
 /// Returns [`Error::ConfigUnreadable`] or [`Error::Config`].
 pub fn site_policy() -> Result<SitePolicy, Error> {
-    let read = |path: PathBuf| match std::fs::read_to_string(&path) {
+    let read = |path: PathBuf| match input_file::read_text(&path, Input::Configuration) {
         Ok(text) => Ok(SitePolicy::from_toml(&path.display().to_string(), &text)?),
         Err(source) => Err(Error::ConfigUnreadable { path, source }),
     };
@@ -103,7 +113,12 @@ pub fn read(
     options: &DefinitionOptions,
 ) -> Result<Vec<SourceText>, Error> {
     let configured: Vec<PathBuf> = config.definitions.files.iter().map(PathBuf::from).collect();
-    let files = if files.is_empty() { &configured } else { files };
+    // The caller may name any file, but a configuration file only files below its directory: it can
+    // come from a repository whose authors may not read the other files of this machine.
+    let (files, directory) = match files {
+        [] => (&configured[..], config.directory.as_deref()),
+        given => (given, None),
+    };
     if files.is_empty() {
         return Err(Error::NoDefinitions);
     }
@@ -120,7 +135,12 @@ pub fn read(
             unreadable.push(Unreadable::Twice { path });
             continue;
         }
-        match std::fs::read(file).map(String::from_utf8) {
+        if directory.is_some_and(|directory| leaves(file, directory)) {
+            unreadable.push(Unreadable::Outside { path });
+            continue;
+        }
+        let bytes = input_file::read(file, Input::Definitions);
+        match bytes.map(|bytes| String::from_utf8(bytes.to_vec())) {
             Ok(Ok(text)) => sources.push(SourceText { path, text, syntax }),
             Ok(Err(error)) => errors.push(DefinitionError::not_utf8(&path, &error)),
             Err(error) => unreadable.push(Unreadable::System {
@@ -133,13 +153,26 @@ pub fn read(
     if unreadable.is_empty() && errors.is_empty() {
         return Ok(sources);
     }
-    errors.extend(DefinitionErrors::partial(&sources, &rules(config, options)).0);
-    let others = DefinitionErrors(errors);
+    let partial = DefinitionErrors::partial(&sources, &rules(config, options));
+    errors.extend(partial.errors);
+    let others = DefinitionErrors::new(errors, partial.omitted);
     Err(if unreadable.is_empty() {
         others.into()
     } else {
         Error::Unreadable { files: unreadable, others }
     })
+}
+
+/// Returns whether a path leads out of a directory, directly or through a symbolic link.
+///
+/// A path that does not exist leads nowhere.
+fn leaves(path: &Path, directory: &Path) -> bool {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    match (path.canonicalize(), directory.canonicalize()) {
+        (Ok(path), Ok(directory)) => !path.starts_with(directory),
+        // The target of a link does not exist: its name says nothing, and reading it fails.
+        (_, _) => false,
+    }
 }
 
 /// Returns the definitions file in the same directory with the most similar name, if a file does not

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::input_file::{self, Input};
 use crate::operations::RunError;
 use crate::secrets::SourceError;
 
@@ -25,7 +26,8 @@ fn unknown() -> Option<String> {
     let exists = files.iter().any(|(variable, name)| {
         let path = std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
         let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".aws").join(name));
-        let text = path.or_else(home).and_then(|path| std::fs::read_to_string(path).ok());
+        let text = path.or_else(home);
+        let text = text.and_then(|path| input_file::read_text(&path, Input::Configuration).ok());
         text.is_some_and(|text| contains(&text, &profile))
     });
     (!exists).then_some(profile)

@@ -45,6 +45,7 @@ from ._enums import (
 )
 from ._values import (
     Application,
+    ChangedSecret,
     DefinitionProblem,
     ManualFix,
     Note,
@@ -66,6 +67,7 @@ __all__ = [
     "ApplyError",
     "ApprovalRequired",
     "Auth",
+    "ChangedSecret",
     "ConnectError",
     "DefinitionError",
     "DefinitionProblem",

@@ -114,6 +114,7 @@ class ErrorCode(str, Enum):
     NOT_A_CONSTANT = "not-a-constant"
     NOT_UTF8 = "not-utf8"
     RESERVED_NAME = "reserved-name"
+    ROLE_IN_SEVERAL_FILES = "role-in-several-files"
     TERRAFORM_INCOMPATIBLE = "terraform-incompatible"
     TWO_OWNERS = "two-owners"
     UNKNOWN_KEY = "unknown-key"
@@ -121,6 +122,7 @@ class ErrorCode(str, Enum):
     NO_DEFINITIONS = "no-definitions"
     FILE_UNREADABLE = "file-unreadable"
     FILE_GIVEN_TWICE = "file-given-twice"
+    FILE_OUTSIDE = "file-outside"
     UNKNOWN_FILE_TYPE = "unknown-file-type"
     INVALID_CONFIG = "invalid-config"
     ENVIRONMENT_MISMATCH = "environment-mismatch"
@@ -258,6 +260,8 @@ class Hazard(str, Enum):
     REOPENS_DATABASE = "reopens_database"
     MOVES_DATABASE = "moves_database"
     MIXES_ENVIRONMENTS = "mixes_environments"
+    CHANGES_SECRET = "changes_secret"
+    CHANGES_APPLICATION = "changes_application"
     def __new__(cls, value: object) -> Self: ...
 
 class RefusalCode(str, Enum):
@@ -309,6 +313,7 @@ class RefusalCode(str, Enum):
     SECRET_USERNAME_DIFFERS = "secret-username-differs"
     SECRET_DATABASE_DIFFERS = "secret-database-differs"
     ROTATED_BY_AWS = "rotated-by-aws"
+    ROLE_MARKER_DIFFERS = "role-marker-differs"
     ROLE_MISSING = "role-missing"
     ROLE_USES_IAM = "role-uses-iam"
     ROLE_CANNOT_LOG_IN = "role-cannot-log-in"
@@ -371,6 +376,7 @@ class Application(_Value):
     extensions: tuple[str, ...]
     auth: Auth
     secret: str | None
+    role_owner: bool
     createdb: bool
     connection_limit: int
     valid_until: str | None
@@ -390,6 +396,11 @@ class DefinitionProblem(_Value):
     text: str
 
 @dataclass(frozen=True)
+class ChangedSecret(_Value):
+    old: str
+    new: str
+
+@dataclass(frozen=True)
 class Step(_Value):
     action: Action
     application: str
@@ -399,6 +410,7 @@ class Step(_Value):
     statements: tuple[str, ...]
     hazards: tuple[Hazard, ...]
     locked_out: tuple[str, ...]
+    changed_secret: ChangedSecret | None
 
 @dataclass(frozen=True)
 class ManualFix(_Value):

@@ -73,6 +73,8 @@ class Hazard(_Word):
     REOPENS_DATABASE = "reopens_database"
     MOVES_DATABASE = "moves_database"
     MIXES_ENVIRONMENTS = "mixes_environments"
+    CHANGES_SECRET = "changes_secret"
+    CHANGES_APPLICATION = "changes_application"
 
 
 class RefusalCode(_Word):
@@ -126,6 +128,7 @@ class RefusalCode(_Word):
     SECRET_USERNAME_DIFFERS = "secret-username-differs"
     SECRET_DATABASE_DIFFERS = "secret-database-differs"
     ROTATED_BY_AWS = "rotated-by-aws"
+    ROLE_MARKER_DIFFERS = "role-marker-differs"
     ROLE_MISSING = "role-missing"
     ROLE_USES_IAM = "role-uses-iam"
     ROLE_CANNOT_LOG_IN = "role-cannot-log-in"
@@ -198,6 +201,7 @@ class ErrorCode(_Word):
     NOT_A_CONSTANT = "not-a-constant"
     NOT_UTF8 = "not-utf8"
     RESERVED_NAME = "reserved-name"
+    ROLE_IN_SEVERAL_FILES = "role-in-several-files"
     TERRAFORM_INCOMPATIBLE = "terraform-incompatible"
     TWO_OWNERS = "two-owners"
     UNKNOWN_KEY = "unknown-key"
@@ -205,6 +209,7 @@ class ErrorCode(_Word):
     NO_DEFINITIONS = "no-definitions"
     FILE_UNREADABLE = "file-unreadable"
     FILE_GIVEN_TWICE = "file-given-twice"
+    FILE_OUTSIDE = "file-outside"
     UNKNOWN_FILE_TYPE = "unknown-file-type"
     INVALID_CONFIG = "invalid-config"
     ENVIRONMENT_MISMATCH = "environment-mismatch"

@@ -86,6 +86,7 @@ class Application(_Value):
     extensions: tuple[str, ...]
     auth: Auth
     secret: str | None
+    role_owner: bool
     createdb: bool
     connection_limit: int
     valid_until: str | None
@@ -104,7 +105,7 @@ class Application(_Value):
 class DefinitionProblem(_Value):
     """One error in the definitions, with its position; lines and columns count from 1.
 
-    ``message`` is the fact, ``hint`` says what to do, ``text`` is the line at the position.
+    ``message`` is the fact, ``hint`` says what to do, ``text`` is the part of the line around the position.
     """
 
     file: str | None
@@ -117,10 +118,20 @@ class DefinitionProblem(_Value):
 
 
 @dataclass(frozen=True)
+class ChangedSecret(_Value):
+    """The ids of the secrets of a role, before and after a step."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
 class Step(_Value):
     """One change of a plan. Its statements contain the name of a secret instead of a password.
 
     ``locked_out`` names the roles that can then no longer connect to the database.
+    ``changed_secret`` contains the secrets of the role before and after a step with the hazard
+    ``changes_secret``.
     """
 
     action: Action
@@ -131,6 +142,7 @@ class Step(_Value):
     statements: tuple[str, ...]
     hazards: tuple[Hazard, ...]
     locked_out: tuple[str, ...]
+    changed_secret: ChangedSecret | None
 
 
 @dataclass(frozen=True)
@@ -327,6 +339,7 @@ def _application(values):
             "extensions": tuple(values["extensions"]),
             "auth": Auth(values["auth"]),
             "secret": values["secret"],
+            "role_owner": values["role_owner"],
             "createdb": values["createdb"],
             "connection_limit": values["connection_limit"],
             "valid_until": values["valid_until"],
@@ -357,8 +370,13 @@ def _step(values):
             "statements": tuple(values["statements"]),
             "hazards": tuple(map(Hazard, values["hazards"])),
             "locked_out": tuple(values.get("locked_out", ())),
+            "changed_secret": _changed_secret(values.get("changed_secret")),
         },
     )
+
+
+def _changed_secret(values):
+    return values and _make(ChangedSecret, values)
 
 
 def _manual_fix(values):

@@ -1,5 +1,6 @@
 from . import (
     Application as Application,
+    ChangedSecret as ChangedSecret,
     DefinitionProblem as DefinitionProblem,
     ManualFix as ManualFix,
     Note as Note,

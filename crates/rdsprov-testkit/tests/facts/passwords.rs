@@ -1,7 +1,7 @@
 //! Passwords are sent to the server as SCRAM verifiers, which it stores unchanged.
 
 use postgres_protocol::password::scram_sha_256;
-use rdsprov_testkit::Session;
+use rdsprov_testkit::{Server, Session};
 
 use crate::assertions::{Assertions, PASSWORD, expect_login_error, login, master, on_each_version};
 
@@ -107,5 +107,27 @@ fn malformed_verifier_is_a_plain_password() {
         let failed = "password authentication failed";
         expect_login_error(server, "malformed_app", PASSWORD, "platform", failed);
         server.session("malformed_app", &malformed, "platform").unwrap();
+    });
+}
+
+/// A role without `SUPERUSER` may set these parameters for the roles that it created. So definitions
+/// must not contain them.
+#[test]
+fn settings_that_change_the_user_or_lock_a_role_out() {
+    on_each_version(|server| {
+        let mut master = master(server);
+        master.expect_ok(&format!("CREATE ROLE setting_app LOGIN PASSWORD '{PASSWORD}'"));
+        master.expect_ok("CREATE ROLE setting_group");
+        master.expect_ok("GRANT setting_group TO setting_app");
+        let current_user = |server: &Server| {
+            login(server, "setting_app", "platform").expect_ok("SELECT current_user")
+        };
+        assert_eq!(current_user(server), "setting_app");
+        master.expect_ok("ALTER ROLE setting_app IN DATABASE platform SET role = 'setting_group'");
+        assert_eq!(current_user(server), "setting_group");
+        master.expect_ok("ALTER ROLE setting_app IN DATABASE platform RESET role");
+        master.expect_ok("ALTER ROLE setting_app SET local_preload_libraries = 'absent'");
+        let absent = "could not access file";
+        expect_login_error(server, "setting_app", PASSWORD, "platform", absent);
     });
 }

@@ -196,6 +196,8 @@ coded_enum! {
         // Rotation
         /// AWS rotates the secret.
         RotatedByAws { secret: SecretId, rotation_owner: String },
+        /// The marker of the role names another secret or application than the definitions.
+        RoleMarkerDiffers { role: RoleName, recorded: String, declared: String },
         /// The role whose password is to be rotated does not exist.
         RoleMissing { role: RoleName },
         /// The role whose password is to be rotated still logs in with IAM tokens.

@@ -202,6 +202,9 @@ impl RefusalKind {
             Self::RotatedByAws { secret, rotation_owner } => {
                 format!("AWS rotates secret {secret}: {rotation_owner}")
             }
+            Self::RoleMarkerDiffers { role, recorded, declared } => format!(
+                "the marker of role {role} names {recorded}, but the definitions name {declared}"
+            ),
             Self::RoleMissing { role } => format!("role {role} does not exist on this server"),
             Self::RoleUsesIam { role } => {
                 format!("role {role} is a member of {RDS_IAM} and has no password yet")
@@ -336,6 +339,14 @@ impl RefusalKind {
                     hint!["stop that first with `aws secretsmanager cancel-rotate-secret`"],
                 ];
             }
+            Self::RoleMarkerDiffers { .. } => hint![
+                "check that the role belongs to this application, then run ",
+                Operation::Apply,
+                " with ",
+                (Opt::Allow, Hazard::ChangesSecret),
+                " and ",
+                (Opt::Allow, Hazard::ChangesApplication)
+            ],
             Self::RoleMissing { .. } => hint![
                 "run ",
                 Operation::Apply,

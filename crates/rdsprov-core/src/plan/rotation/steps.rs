@@ -93,6 +93,9 @@ impl Planner<'_> {
         let role = name.clone();
         let kind = match (seen, &state.active_password) {
             (None, _) if !refused => RefusalKind::RoleMissing { role },
+            (Some(seen), _) if let Some((recorded, declared)) = self.other_home(name, seen) => {
+                RefusalKind::RoleMarkerDiffers { role, recorded, declared }
+            }
             (Some(seen), _) if seen.uses_iam_auth() => RefusalKind::RoleUsesIam { role },
             (Some(seen), _) if !seen.login || seen.expired => RefusalKind::RoleCannotLogIn { role },
             (Some(_), ActivePassword::Unknown(reason)) if !refused => {

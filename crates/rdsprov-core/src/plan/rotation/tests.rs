@@ -26,6 +26,7 @@ fn managed(changes: Value) -> Value {
         environment: "dev".to_owned(),
         application: "shop".to_owned(),
         name: "shop_user".to_owned(),
+        secret: Some("goldenpath/dev/shop/postgres".to_owned()),
     };
     let mut role = json!({
         "superuser": false, "login": true, "create_role": false, "create_database": false,
@@ -137,6 +138,24 @@ fn refusals_depend_on_the_role() {
             unknown(),
             None,
             RefusalCode::LoginUnverified,
+        ),
+        (
+            "secret of another team",
+            json!({ "shop_user": managed(json!({
+                "comment": "[managed by rdsprov: environment=dev application=shop build_id=1 name=\"shop_user\" secret=\"teamB/shop\"]",
+            })) }),
+            ActivePassword::Neither,
+            None,
+            RefusalCode::RoleMarkerDiffers,
+        ),
+        (
+            "application of another team",
+            json!({ "shop_user": managed(json!({
+                "comment": "[managed by rdsprov: environment=dev application=their_shop build_id=1 name=\"shop_user\" secret=\"goldenpath/dev/shop/postgres\"]",
+            })) }),
+            ActivePassword::Neither,
+            None,
+            RefusalCode::RoleMarkerDiffers,
         ),
         (
             "rotated by AWS",

@@ -556,13 +556,13 @@ fn slots_are_filled_for_readers_scripts_and_servers() {
         environment: "dev".to_owned(),
         application: "shop".to_owned(),
         name: "it's \"x\"".to_owned(),
+        secret: None,
     };
     let (shop, known) = (role("shop"), secret("known"));
     let marked = |build_id: &str| {
         format!(
             r#"COMMENT ON ROLE "shop" IS E'ask Ada\n[managed by rdsprov: environment=dev application=shop build_id={build_id} name="it''s \\"x\\""]'"#
         )
-        .replace(r"Ada\n", "Ada\n")
     };
     let set_marker = set_role_marker(&shop, Some("ask Ada".to_owned()), marker.clone());
     let password = |value: &str| format!(r#"ALTER ROLE "shop" PASSWORD {value}"#);

@@ -1,16 +1,15 @@
 //! Loads the client certificate and its private key, with which the administrator authenticates.
 
-use std::fs::{File, Metadata};
-use std::io::Read as _;
+use std::fs::Metadata;
 use std::path::Path;
 
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use zeroize::Zeroizing;
 
 use super::error::{TlsError, pem_reason};
 use super::roots::read_certificates;
 use crate::config::ClientCertificate;
+use crate::input_file::{self, Input};
 
 /// Reads the certificate chain and the private key.
 pub(super) fn load(
@@ -25,16 +24,13 @@ pub(super) fn load(
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let mut file = File::open(path).map_err(|error| error.to_string())?;
+    let file = input_file::open(path).map_err(|error| error.to_string())?;
     let metadata = file.metadata().map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
     if others_may_use(&metadata) {
         return Err("other users may read it; use `chmod 600`, or 640 if root owns it".to_owned());
     }
-    let mut text = Zeroizing::new(Vec::new());
-    file.read_to_end(&mut text).map_err(|error| error.to_string())?;
+    let text =
+        input_file::read_opened(file, Input::Certificates).map_err(|error| error.to_string())?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
         pem::Error::NoItemsFound if is_encrypted(&text) => {
             "it is encrypted, and a run cannot ask for the passphrase".to_owned()

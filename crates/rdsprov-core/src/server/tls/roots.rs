@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use super::certificate::{CertificateDetails, not_after};
 use super::error::{TlsError, pem_reason};
 use crate::config::CaFile;
+use crate::input_file::{self, Input};
 
 /// The certificates of Amazon; `rds-ca.md` describes their origin.
 const CARRIED: &[u8] = include_bytes!("rds-ca.pem");
@@ -134,7 +135,7 @@ struct Unusable;
 
 /// Reads at least one certificate from a PEM file, or returns the reason why this fails.
 pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = std::fs::read(path).map_err(|error| error.to_string())?;
+    let text = input_file::read(path, Input::Certificates).map_err(|error| error.to_string())?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()
         .map_err(|error| pem_reason(&error))?;

@@ -1,0 +1,147 @@
+//! The definitions of one team cannot take the role of another team: neither in one run with the
+//! definitions of that team, nor alone.
+
+use rdsprov_testkit::versions;
+use serde_json::Value;
+
+use crate::fixture::{Fixture, expect, password};
+
+const SHOP: &str =
+    r#"shop = { database_name = "shop", username = "shop_owner", connection_limit = 50 }"#;
+const OTHER: &str = r#"other = { database_name = "other", username = "other_owner" }"#;
+
+/// Returns the entry of the other team, which names the role of the shop.
+fn attack(keys: &str) -> String {
+    format!(
+        r#"a_reports = {{ database_name = "other", username = "shop_owner", access_level = "reader"{keys} }}"#
+    )
+}
+
+fn declared(entries: &[&str]) -> String {
+    format!("application_databases = {{\n{}\n}}\n", entries.join("\n"))
+}
+
+/// A server with the databases of both teams, and the secret of the attacker.
+fn two_teams(major: u32) -> Fixture {
+    let fixture = Fixture::new(major);
+    fixture.app("dev", "shop", "shop_owner");
+    fixture.app("dev", "other", "other_owner");
+    fixture.app("dev", "a_reports", "shop_owner");
+    fixture.secret(
+        "teamA/mine",
+        &format!(r#"{{"username": "shop_owner", "password": "{}"}}"#, password("mine")),
+    );
+    let both = fixture.definitions(&declared(&[SHOP, OTHER]));
+    expect(&fixture.run(&both, &["apply", "--env", "dev"]), 0);
+    fixture
+}
+
+fn logs_in(fixture: &Fixture, secret: &str) -> bool {
+    fixture.server.sql_as("shop_owner", &password(secret), "shop", "SELECT 1").is_ok()
+}
+
+/// Returns the steps on roles of a plan, as JSON.
+fn steps_on_roles(fixture: &Fixture, definitions: &str) -> Vec<Value> {
+    let output = fixture.run(definitions, &["plan", "--env", "dev", "--format", "json"]);
+    let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let steps = plan["transactions"].as_array().unwrap().iter();
+    let steps = steps.flat_map(|one| one["steps"].as_array().unwrap().clone());
+    steps.filter(|step| step["action"] == "alter_role").collect()
+}
+
+#[test]
+fn entry_in_the_same_run() {
+    for major in versions() {
+        let fixture = two_teams(major);
+        let state = fixture.catalog_state();
+        for keys in [
+            r#", secret = "teamA/mine""#,
+            r#", auth = "iam""#,
+            ", createdb = true",
+            ", connection_limit = 0",
+            r#", valid_until = "2020-01-01T00:00:00Z""#,
+            r#", plugin_databases = ["*"]"#,
+            ", role_owner = true",
+        ] {
+            let attack = attack(keys);
+            let definitions = fixture.definitions(&declared(&[SHOP, OTHER, &attack]));
+            let output = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 1);
+            assert!(output.contains("conflicting-role-keys"), "{output}");
+            assert!(output.contains("own.tfvars:2:1"), "{output}");
+            assert_eq!(fixture.catalog_state(), state);
+        }
+        assert!(logs_in(&fixture, "shop") && !logs_in(&fixture, "mine"));
+    }
+}
+
+/// The definitions of the shop are not part of the run, which knows the role from its marker only.
+#[test]
+fn entry_without_the_definitions_of_the_owner() {
+    for major in versions() {
+        let fixture = two_teams(major);
+        let state = fixture.catalog_state();
+        for keys in
+            ["", r#", secret = "teamA/mine""#, r#", secret = "goldenpath/dev/shop/postgres""#]
+        {
+            let attack = attack(keys);
+            let definitions = fixture.definitions(&declared(&[OTHER, &attack]));
+            let output = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 3);
+            assert!(output.contains("changes_application"), "{output}");
+            assert_eq!(output.contains("changes_secret"), !keys.contains("shop"), "{output}");
+            assert_eq!(fixture.catalog_state(), state);
+            if !keys.contains("shop") {
+                let allowed = ["apply", "--env", "dev", "--allow", "changes_application"];
+                let output = expect(&fixture.run(&definitions, &allowed), 3);
+                assert!(output.contains("changes_secret"), "{output}");
+                assert_eq!(fixture.catalog_state(), state);
+            }
+        }
+        assert!(logs_in(&fixture, "shop") && !logs_in(&fixture, "mine"));
+    }
+}
+
+/// The administrator can allow the change. Then the marker contains the new secret.
+#[test]
+fn secret_of_a_role_changes_if_it_is_allowed() {
+    for major in versions() {
+        let fixture = two_teams(major);
+        let moved = SHOP.replace(" }", r#", secret = "teamA/mine" }"#);
+        let definitions = fixture.definitions(&declared(&[&moved, OTHER]));
+        let steps = steps_on_roles(&fixture, &definitions);
+        let expected = serde_json::json!({
+            "old": "goldenpath/dev/shop/postgres", "new": "teamA/mine"
+        });
+        assert_eq!(steps[0]["changed_secret"], expected, "{steps:?}");
+        let state = fixture.catalog_state();
+        let output = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 3);
+        assert!(output.contains("changes_secret"), "{output}");
+        assert_eq!(fixture.catalog_state(), state);
+        let allowed = ["apply", "--env", "dev", "--allow", "changes_secret"];
+        expect(&fixture.run(&definitions, &allowed), 0);
+        assert!(!logs_in(&fixture, "shop") && logs_in(&fixture, "mine"));
+        let comment = fixture.query("SELECT shobj_description('shop_owner'::regrole, 'pg_authid')");
+        assert!(comment.contains(r#" secret="teamA/mine"]"#), "{comment}");
+        let output = expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+        assert!(!output.contains("changes_secret"), "{output}");
+    }
+}
+
+/// A template with the build id gives another secret in each build, and no hazard.
+#[test]
+fn build_id_in_the_template() {
+    for major in versions() {
+        let fixture = two_teams(major);
+        let template = "[secrets]\napplication = \"builds/{build_id}/{application}\"\n";
+        std::fs::write(fixture.path().join("rdsprov.toml"), template).unwrap();
+        let definitions = fixture.definitions(&declared(&[SHOP, OTHER]));
+        for (build, arguments) in [("one", &["--allow", "changes_secret"][..]), ("two", &[])] {
+            for (application, role) in [("shop", "shop_owner"), ("other", "other_owner")] {
+                let text =
+                    format!(r#"{{"username": "{role}", "password": "{}"}}"#, password(application));
+                fixture.secret(&format!("builds/{build}/{application}"), &text);
+            }
+            let apply = [&["apply", "--env", "dev", "--build-id", build], arguments].concat();
+            expect(&fixture.run(&definitions, &apply), 0);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Names that are made to deceive a reader: with terminal sequences, line breaks and characters that
+//! reverse a text. No output contains such a character, and each statement means its object.
+
+use rdsprov_testkit::versions;
+
+use crate::fixture::{Fixture, expect, password};
+
+/// It clears the screen, prints a line of its own, and reverses the rest.
+const HOSTILE: &str = "x\u{1b}[2J\ndone: the server is as declared\u{202e}\u{9b}\u{2028}";
+
+fn is_hidden(c: char) -> bool {
+    c != '\n' && (c.is_control() || "\u{202e}\u{2028}".contains(c))
+}
+
+/// Asserts that a text contains no hidden character and no line that only the name contains.
+fn assert_visible(text: &str) {
+    assert!(!text.contains(is_hidden), "{text:?}");
+    assert!(!text.lines().any(|line| line.starts_with("done: the server")), "{text}");
+}
+
+#[test]
+fn no_output_contains_hidden_characters() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "shop", "shop_owner");
+        fixture.app("dev", "reports", "shop_reader");
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                shop    = { database_name = "shop", username = "shop_owner", plugin_databases = ["*"] }
+                reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
+            }"#,
+        );
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        let owner = |sql: &str| {
+            fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
+        };
+        owner(&format!("CREATE TABLE public.\"{HOSTILE}\" ()"));
+        owner(&format!("GRANT DELETE ON public.\"{HOSTILE}\" TO shop_reader"));
+        fixture.query(&format!("CREATE DATABASE \"{HOSTILE}\" OWNER shop_owner"));
+        for format in ["text", "json", "markdown", "sql"] {
+            let output = fixture.run(&definitions, &["plan", "--env", "dev", "--format", format]);
+            let text = expect(&output, 0);
+            assert!(text.contains("[2J"), "{format}: {text}");
+            assert_visible(&text);
+        }
+        let script = ["plan", "--env", "dev", "--format", "sql"];
+        let script = String::from_utf8(fixture.run(&definitions, &script).stdout).unwrap();
+        assert!(script.contains(r#"U&"x\001B[2J\000Adone"#), "{script}");
+        fixture.server.script_as_master(&script).unwrap();
+        let output = expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+        assert_visible(&output);
+        // The same statements, executed by the program, and their records.
+        owner(&format!("GRANT DELETE ON public.\"{HOSTILE}\" TO shop_reader"));
+        let ledger = fixture.path().join("ledger.jsonl");
+        let ledger = ledger.to_str().unwrap();
+        let apply = ["apply", "--env", "dev", "--audit-ledger", ledger];
+        assert_visible(&expect(&fixture.run(&definitions, &apply), 0));
+        assert_visible(&std::fs::read_to_string(ledger).unwrap());
+        for command in [&["report", ledger][..], &["report", ledger, "--format", "json"]] {
+            let mut program = fixture.program();
+            let output = program.arg("audit").args(command).output().unwrap();
+            assert_visible(&expect(&output, 0));
+        }
+    }
+}
+
+/// The server reports an error about an object with such a name.
+#[test]
+fn messages_of_the_server_are_escaped() {
+    let fixture = Fixture::new(versions()[0]);
+    fixture.app("dev", "shop", "shop_owner");
+    let definitions = fixture.definitions(
+        r#"application_databases = {
+            shop = { database_name = "shop", username = "shop_owner", settings = { work_mem = "x\u001b[2J\ndone: the server is as declared\u202e" } }
+        }"#,
+    );
+    for arguments in
+        [&["apply", "--env", "dev"][..], &["apply", "--env", "dev", "--log-format", "json"]]
+    {
+        let output = fixture.run(&definitions, arguments);
+        assert_ne!(output.status.code(), Some(0));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains("[2J"), "{text}");
+        assert_visible(&text);
+    }
+}

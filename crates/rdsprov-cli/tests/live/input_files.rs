@@ -1,0 +1,109 @@
+//! The files that a run reads: a configuration file names files of its own directory only, and only
+//! regular files of a bounded size are read. No server is needed.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Output;
+
+use tempfile::TempDir;
+
+use crate::fixture::{expect, program};
+
+const TOKEN: &str = "s3cr3t-t0ken";
+const SHOP: &str =
+    r#"application_databases = { shop = { database_name = "shop", username = "shop_owner" } }"#;
+
+/// Runs `rdsprov validate` in a directory.
+fn validate(directory: &Path, arguments: &[&str]) -> Output {
+    program().current_dir(directory).arg("validate").args(arguments).output().unwrap()
+}
+
+/// A repository inside a directory that also contains a secret and the files of another repository.
+fn repository() -> (TempDir, std::path::PathBuf) {
+    let outside = TempDir::new().unwrap();
+    let repository = outside.path().join("repository");
+    std::fs::create_dir_all(repository.join("teams")).unwrap();
+    std::fs::write(outside.path().join("secret.json"), format!(r#"{{"password": "{TOKEN}"}}"#))
+        .unwrap();
+    std::fs::write(outside.path().join("secret.toml"), format!("[registry]\ntoken = \"{TOKEN}\""))
+        .unwrap();
+    std::fs::write(outside.path().join("shop.tfvars"), SHOP).unwrap();
+    std::fs::write(repository.join("teams/shop.tfvars"), SHOP).unwrap();
+    (outside, repository)
+}
+
+#[test]
+fn configuration_names_files_of_its_directory() {
+    let (outside, repository) = repository();
+    let configuration = repository.join("rdsprov.toml");
+    symlink("../secret.json", repository.join("link.json")).unwrap();
+    symlink("teams/shop.tfvars", repository.join("inside.tfvars")).unwrap();
+    let absolute = outside.path().join("shop.tfvars").display().to_string();
+    for file in
+        ["../shop.tfvars", "../secret.json", "link.json", "teams/../../secret.json", &absolute]
+    {
+        std::fs::write(&configuration, format!("[definitions]\nfiles = [\"{file}\"]\n")).unwrap();
+        let output = expect(&validate(&repository, &[]), 64);
+        assert!(output.contains("error[file-outside]"), "{file}: {output}");
+        assert!(output.contains("--definitions") && !output.contains(TOKEN), "{file}: {output}");
+        let from_outside = ["--config", configuration.to_str().unwrap()];
+        let output = expect(&validate(outside.path(), &from_outside), 64);
+        assert!(output.contains("error[file-outside]"), "{file}: {output}");
+    }
+    for file in ["teams/shop.tfvars", "inside.tfvars", "teams/../inside.tfvars"] {
+        std::fs::write(&configuration, format!("[definitions]\nfiles = [\"{file}\"]\n")).unwrap();
+        expect(&validate(&repository, &[]), 0);
+    }
+    // An option can name any file.
+    expect(&validate(&repository, &["-d", &absolute]), 0);
+    let output = expect(&validate(&repository, &["-d", "link.json"]), 1);
+    assert!(!output.contains(TOKEN), "{output}");
+}
+
+#[test]
+fn configuration_is_no_link_to_another_file() {
+    let (_outside, repository) = repository();
+    symlink("../secret.toml", repository.join("rdsprov.toml")).unwrap();
+    let output = expect(&validate(&repository, &["-d", "teams/shop.tfvars"]), 64);
+    assert!(output.contains("error[file-outside]") && output.contains("--config"), "{output}");
+    assert!(!output.contains(TOKEN), "{output}");
+    let arguments = ["--config", "rdsprov.toml", "-d", "teams/shop.tfvars"];
+    let output = expect(&validate(&repository, &arguments), 64);
+    assert!(output.contains("error[invalid-config]") && !output.contains(TOKEN), "{output}");
+}
+
+#[test]
+fn only_regular_files_of_a_bounded_size_are_read() {
+    let (_outside, repository) = repository();
+    for (name, target) in [("zero.tfvars", "/dev/zero"), ("zero.toml", "/dev/zero")] {
+        symlink(target, repository.join(name)).unwrap();
+    }
+    let pipe = repository.join("pipe.json");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::fs::create_dir(repository.join("directory.tfvars")).unwrap();
+    let huge = std::fs::File::create(repository.join("huge.tfvars")).unwrap();
+    huge.set_len(17 << 20).unwrap();
+    for (arguments, reason) in [
+        (&["-d", "zero.tfvars"][..], "not a regular file"),
+        (&["-d", "pipe.json"], "not a regular file"),
+        (&["-d", "directory.tfvars"], "not a regular file"),
+        (&["-d", "huge.tfvars"], "larger than 16 MiB"),
+        (&["--config", "zero.toml", "-d", "teams/shop.tfvars"], "not a regular file"),
+    ] {
+        let output = expect(&validate(&repository, arguments), 64);
+        assert!(output.contains(reason), "{arguments:?}: {output}");
+    }
+    for plan in ["/dev/zero", "pipe.json"] {
+        let mut command = program();
+        command.current_dir(&repository).env("ALLOW_DB_PROVISION", "true");
+        let command = command.args(["apply", plan, "--env", "dev", "-d", "teams/shop.tfvars"]);
+        let output = expect(&command.output().unwrap(), 64);
+        assert!(output.contains("not a regular file"), "{plan}: {output}");
+    }
+    for ledger in ["/dev/zero", "pipe.json"] {
+        let mut command = program();
+        let command = command.current_dir(&repository).args(["audit", "verify", ledger]);
+        let output = expect(&command.output().unwrap(), 64);
+        assert!(output.contains("not a regular file"), "{output}");
+    }
+}

@@ -1,0 +1,223 @@
+//! The home of each role: the one entry that says what concerns the role itself.
+//!
+//! Several entries can use one role, also entries of several teams in several files. A role has one
+//! password and one set of attributes, so that one entry says them, and the others inherit them.
+//! Otherwise an entry that only reads a database could change the password of the owner of another.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cross_checks::ExplicitKeys;
+use super::rules::RoleFiles;
+use super::{Application, Defaults, Definitions};
+use crate::error_code::ErrorCode;
+use crate::name::{ApplicationName, RoleName};
+use crate::privilege::AccessLevel;
+
+/// An error in the entry of an application, in comparison with other entries of its role.
+pub struct RoleError {
+    pub application: ApplicationName,
+    pub code: ErrorCode,
+    pub message: String,
+    pub hint: String,
+}
+
+/// A key of an entry that concerns the role in all its databases.
+struct RoleKey {
+    name: &'static str,
+    /// Returns the value that the entry sets itself, as messages print it.
+    set_by: fn(&Application, &Defaults) -> Option<String>,
+}
+
+const ROLE_KEYS: [RoleKey; 6] = [
+    RoleKey { name: "auth", set_by: |_, explicit| explicit.auth.map(|auth| format!("\"{auth}\"")) },
+    RoleKey {
+        name: "secret",
+        set_by: |application, _| application.secret.as_ref().map(|secret| format!("{secret:?}")),
+    },
+    RoleKey {
+        name: "createdb",
+        set_by: |_, explicit| explicit.createdb.map(|value| value.to_string()),
+    },
+    RoleKey {
+        name: "connection_limit",
+        set_by: |_, explicit| explicit.connection_limit.map(|value| value.to_string()),
+    },
+    RoleKey {
+        name: "valid_until",
+        set_by: |_, explicit| explicit.valid_until.map(|time| format!("\"{time}\"")),
+    },
+    RoleKey {
+        name: "plugin_databases",
+        set_by: |_, explicit| {
+            let patterns = explicit.plugin_databases.as_ref()?;
+            let patterns: BTreeSet<&str> = patterns.iter().map(|one| one.as_str()).collect();
+            Some(format!("{:?}", patterns.into_iter().collect::<Vec<_>>()))
+        },
+    },
+];
+
+/// Sets `role_owner` in the home of each role only, copies its keys to the other entries of the
+/// role, and returns the errors of entries that contradict it.
+pub fn settle_roles(
+    definitions: &mut Definitions,
+    explicit: &ExplicitKeys,
+    files: RoleFiles,
+) -> Vec<RoleError> {
+    let mut by_role: BTreeMap<RoleName, Vec<ApplicationName>> = BTreeMap::new();
+    for application in definitions.applications.values() {
+        let entries = by_role.entry(application.username.clone()).or_default();
+        entries.push(application.application.clone());
+    }
+    let mut errors = Vec::new();
+    for (role, names) in by_role {
+        let entries: Vec<&Application> =
+            names.iter().filter_map(|name| definitions.applications.get(name)).collect();
+        let Some(home) = home(&role, &entries, explicit, &mut errors).cloned() else { continue };
+        for entry in &entries {
+            compare(&role, &home, entry, explicit, &mut errors);
+        }
+        if files == RoleFiles::One {
+            errors.extend(in_several_files(&role, &home, &entries));
+        }
+        for name in &names {
+            if let Some(entry) = definitions.applications.get_mut(name) {
+                inherit(entry, &home);
+            }
+        }
+    }
+    errors
+}
+
+/// Returns the home of a role: its owner entry, or else the first entry that says something about
+/// the role. `role_owner = true` chooses between several.
+fn home<'a>(
+    role: &RoleName,
+    entries: &[&'a Application],
+    explicit: &ExplicitKeys,
+    errors: &mut Vec<RoleError>,
+) -> Option<&'a Application> {
+    let owners: Vec<&Application> =
+        entries.iter().copied().filter(|one| one.access_level == AccessLevel::Owner).collect();
+    let candidates = if owners.is_empty() { entries } else { &owners };
+    let mut chosen: Option<&Application> = None;
+    for entry in entries.iter().copied().filter(|entry| entry.role_owner) {
+        let (message, hint) = match (chosen, owners.first()) {
+            (_, Some(owner)) if entry.access_level != AccessLevel::Owner => (
+                format!(
+                    "`role_owner` is set in `{}`, but the owner entry of role `{role}` is `{}` ({})",
+                    entry.application, owner.application, owner.location
+                ),
+                "remove `role_owner` here: the owner entry of a role sets its keys",
+            ),
+            (Some(other), _) => (
+                format!(
+                    "`role_owner` of role `{role}` is set in `{}`, and also in `{}` ({})",
+                    entry.application, other.application, other.location
+                ),
+                "set `role_owner = true` in one of the two entries",
+            ),
+            (None, _) => {
+                chosen = Some(entry);
+                continue;
+            }
+        };
+        errors.push(RoleError {
+            application: entry.application.clone(),
+            code: ErrorCode::ConflictingRoleKeys,
+            message,
+            hint: hint.to_owned(),
+        });
+    }
+    let says_something = |entry: &&&Application| {
+        explicit
+            .get(&entry.application)
+            .is_some_and(|keys| ROLE_KEYS.iter().any(|key| (key.set_by)(entry, keys).is_some()))
+    };
+    chosen
+        .or_else(|| candidates.iter().find(says_something).copied())
+        .or_else(|| candidates.first().copied())
+}
+
+/// Reports the keys that an entry sets differently from the home of its role, or that the home does
+/// not set, so that a default applies.
+fn compare(
+    role: &RoleName,
+    home: &Application,
+    entry: &Application,
+    explicit: &ExplicitKeys,
+    errors: &mut Vec<RoleError>,
+) {
+    if entry.application == home.application {
+        return;
+    }
+    let (Some(of_entry), Some(of_home)) =
+        (explicit.get(&entry.application), explicit.get(&home.application))
+    else {
+        return;
+    };
+    for key in &ROLE_KEYS {
+        // `secret` implies `auth`, and is compared itself.
+        if key.name == "auth" && entry.secret.is_some() {
+            continue;
+        }
+        let Some(ours) = (key.set_by)(entry, of_entry) else { continue };
+        let name = key.name;
+        let (message, hint) = match (key.set_by)(home, of_home) {
+            Some(theirs) if theirs == ours => continue,
+            Some(theirs) => (
+                format!(
+                    "role `{role}` has {name} = {ours} here, but {theirs} in `{}` ({})",
+                    home.application, home.location
+                ),
+                format!("remove `{name}` here: the entry `{}` sets it", home.application),
+            ),
+            None => (
+                format!(
+                    "role `{role}` has {name} = {ours} here, but `{}` ({}) does not set it",
+                    home.application, home.location
+                ),
+                format!(
+                    "write `{name}` in `{}`: this entry sets the keys of the role",
+                    home.application
+                ),
+            ),
+        };
+        errors.push(RoleError {
+            application: entry.application.clone(),
+            code: ErrorCode::ConflictingRoleKeys,
+            message,
+            hint,
+        });
+    }
+}
+
+/// Returns the error of a role whose entries are in several files.
+fn in_several_files(
+    role: &RoleName,
+    home: &Application,
+    entries: &[&Application],
+) -> Option<RoleError> {
+    let other = entries.iter().find(|entry| entry.location.file != home.location.file)?;
+    let files: BTreeSet<String> =
+        entries.iter().map(|entry| format!("`{}`", entry.location.file)).collect();
+    let files: Vec<String> = files.into_iter().collect();
+    Some(RoleError {
+        application: other.application.clone(),
+        code: ErrorCode::RoleInSeveralFiles,
+        message: format!("role `{role}` is declared in several files: {}", files.join(", ")),
+        hint: format!(
+            "declare all entries of the role in `{}`, or give this entry another role",
+            home.location.file
+        ),
+    })
+}
+
+/// Sets the keys of an entry that concern its role to those of the home of the role.
+fn inherit(entry: &mut Application, home: &Application) {
+    entry.role_owner = entry.application == home.application;
+    entry.auth = home.auth;
+    entry.createdb = home.createdb;
+    entry.connection_limit = home.connection_limit;
+    entry.valid_until = home.valid_until;
+    entry.plugin_databases.clone_from(&home.plugin_databases);
+}

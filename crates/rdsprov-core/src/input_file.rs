@@ -1,0 +1,126 @@
+//! Reads the files that a run takes as input: definitions, configuration, saved plans,
+//! certificates and secrets. No other module reads such a file.
+//!
+//! Only regular files of a bounded size are read. A device, a pipe or a huge file in the place of
+//! one of these files cannot stop a run or take its memory.
+
+use std::fs::File;
+use std::io::{Error, ErrorKind, Read as _, Result};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// What a file contains, which decides its maximum size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// Definitions.
+    Definitions,
+    /// `rdsprov.toml`, or a configuration file of the AWS CLI.
+    Configuration,
+    /// A saved plan.
+    SavedPlan,
+    /// Certificates, or a private key.
+    Certificates,
+    /// A secret. Secrets Manager also stores up to 64 KiB.
+    Secret,
+}
+
+impl Input {
+    /// Returns the maximum size of the file in bytes.
+    #[must_use]
+    pub fn maximum_size(self) -> u64 {
+        match self {
+            Self::Definitions => 16 * MIB,
+            Self::Configuration => MIB,
+            Self::SavedPlan => 64 * MIB,
+            Self::Certificates => 4 * MIB,
+            Self::Secret => 64 * KIB,
+        }
+    }
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// Returns an error if the file cannot be read, is not a regular file, or is too large.
+pub fn read(path: &Path, input: Input) -> Result<Zeroizing<Vec<u8>>> {
+    read_opened(open(path)?, input)
+}
+
+/// Reads a file that contains text.
+///
+/// # Errors
+/// Returns an error if the file cannot be read, is not a regular file, is too large, or is not
+/// valid UTF-8.
+pub fn read_text(path: &Path, input: Input) -> Result<String> {
+    let bytes = read(path, input)?;
+    std::str::from_utf8(&bytes)
+        .map(str::to_owned)
+        .map_err(|_| Error::new(ErrorKind::InvalidData, "it is not encoded in UTF-8"))
+}
+
+/// Opens a regular file for reading. Symbolic links are followed.
+///
+/// # Errors
+/// Returns an error if the file cannot be opened or is not a regular file.
+pub fn open(path: &Path) -> Result<File> {
+    let not_regular = || Error::new(ErrorKind::InvalidInput, "it is not a regular file");
+    // To open a pipe would wait for its writer.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(not_regular());
+    }
+    let file = File::open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+/// Reads a file that [`open`] has returned.
+///
+/// # Errors
+/// Returns an error if the file cannot be read or is too large.
+pub fn read_opened(file: File, input: Input) -> Result<Zeroizing<Vec<u8>>> {
+    let maximum = input.maximum_size();
+    let size = file.metadata()?.len();
+    let too_large = || {
+        let maximum = match maximum / MIB {
+            0 => format!("{} KiB", maximum / KIB),
+            mib => format!("{mib} MiB"),
+        };
+        Error::new(ErrorKind::FileTooLarge, format!("it is larger than {maximum}, the maximum"))
+    };
+    if size > maximum {
+        return Err(too_large());
+    }
+    let capacity = usize::try_from(size).unwrap_or_default();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity + 1));
+    // The file can grow while it is read.
+    file.take(maximum + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > maximum { Err(too_large()) } else { Ok(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_of_a_bounded_size_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let with_size = |size: u64| {
+            File::create(&path).unwrap().set_len(size).unwrap();
+            read(&path, Input::Secret).map(|bytes| bytes.len() as u64)
+        };
+        let maximum = Input::Secret.maximum_size();
+        assert_eq!(with_size(maximum).unwrap(), maximum);
+        let error = with_size(maximum + 1).unwrap_err().to_string();
+        assert_eq!(error, "it is larger than 64 KiB, the maximum");
+        for path in [directory.path(), Path::new("/dev/zero")] {
+            let error = read(path, Input::Definitions).unwrap_err().to_string();
+            assert_eq!(error, "it is not a regular file", "{}", path.display());
+        }
+        let error = read(&directory.path().join("absent"), Input::Secret).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+}
