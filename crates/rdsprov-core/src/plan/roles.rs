@@ -236,7 +236,9 @@ impl Planner<'_> {
     ) -> Option<Step> {
         let wanted = self.role_marker(role, name);
         let step = |action, summary| {
-            let statement = sql::set_role_marker(name, seen.comment.clone(), wanted.clone());
+            // The old marker is replaced, and the text of people stays.
+            let rest = seen.comment.as_deref().and_then(Marker::removed_from);
+            let statement = sql::set_role_marker(name, rest, wanted.clone());
             Step::on_role(name, &role.application, action, summary, [statement])
         };
         let recorded = seen.marker().filter(|_| takeover == Takeover::Managed);

@@ -88,14 +88,13 @@ impl Checker<'_> {
             mark.environment == "dev"
                 && self.declared.applications.iter().any(|app| app.key == mark.application)
         });
-        let had_mark = before.and_then(Marker::find).is_some();
-        let kept = match before {
-            Some(before) if had_mark => after == Some(before),
-            Some(before) => after.is_some_and(|after| after.starts_with(before.trim_end())),
-            None => true,
-        };
-        // The application that the marker names may have left the definitions since.
-        if (ours || had_mark) && kept {
+        let text = |comment: Option<&str>| comment.and_then(Marker::removed_from);
+        let is_only_mark =
+            after.is_some_and(|after| after.matches("[managed by rdsprov: ").count() == 1);
+        // The application that the marker names may have left the definitions since. If another
+        // application declares the role, the marker names this one instead.
+        let unchanged = before.and_then(Marker::find).is_some() && before == after;
+        if unchanged || (ours && is_only_mark && text(before) == text(after)) {
             Vec::new()
         } else {
             vec![format!("{what}: the comment was {before:?} and is {after:?}")]

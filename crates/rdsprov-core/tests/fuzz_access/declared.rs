@@ -311,7 +311,33 @@ pub fn generate(random: &mut Random) -> Site {
         app.key = format!("app{number}");
         app.adopt = site.by_hand.contains_key(&app.database);
     }
+    settle(&mut site.declared);
     site
+}
+
+/// Moves what concerns a role to the home of the role, as the product requires it.
+fn settle(declared: &mut Declared) {
+    let roles: Vec<String> = declared.roles().into_iter().map(str::to_owned).collect();
+    for role in roles {
+        let of_role = || declared.of_role(&role);
+        let owns = of_role().any(|app| app.level == Level::Owner);
+        let candidates = of_role().filter(|app| !owns || app.level == Level::Owner);
+        let Some(home) = candidates.map(|app| app.key.clone()).min() else { continue };
+        let createdb = of_role().find_map(|app| app.createdb);
+        let limit = of_role().find_map(|app| app.connection_limit);
+        let secret = of_role().any(|app| app.secret);
+        let plugins = of_role().any(|app| app.plugins);
+        let (iam, adopt) = (declared.is_iam(&role), of_role().any(|app| app.adopt));
+        for app in declared.applications.iter_mut().filter(|app| app.user == role) {
+            let is_home = app.key == home;
+            app.createdb = createdb.filter(|_| is_home);
+            app.connection_limit = limit.filter(|_| is_home);
+            app.secret = secret && is_home;
+            app.plugins = plugins && is_home;
+            app.iam = iam;
+            app.adopt |= adopt && is_home;
+        }
+    }
 }
 
 /// Generates the editors and readers of a database.
@@ -399,6 +425,7 @@ pub fn earlier(random: &mut Random, site: &Site) -> Declared {
             app.settings = settings(random, 30);
         }
     }
+    settle(&mut other);
     other
 }
 
