@@ -8,6 +8,7 @@
 mod binaries;
 mod connection_counter;
 mod data_dir;
+mod fake_server;
 mod http_proxy;
 mod login_proxy;
 pub mod packages;
@@ -23,6 +24,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::PathBuf;
 
 pub use connection_counter::ConnectionCounter;
+pub use fake_server::{FakeServer, Misbehaviour};
 pub use http_proxy::{Call, HttpProxy, Reply};
 pub use login_proxy::{Intercept, LoginProxy};
 pub use scrub::scrub_environment;

@@ -6,7 +6,7 @@ use crate::config::VerifyPasswords;
 use crate::hint::Wording;
 use crate::observed::Observed;
 use crate::plan::{Plan, SecretFindings, SlotError};
-use crate::secrets::scram::ITERATIONS;
+use crate::secrets::scram::{ACCEPTED_ITERATIONS, ITERATIONS};
 use crate::server::observe::observe;
 use crate::server::password_check;
 use crate::server::slots::RunSlots;
@@ -78,7 +78,9 @@ impl Provisioner {
     }
 }
 
-/// Returns the number of SCRAM iterations of new verifiers.
+/// Returns the number of SCRAM iterations of new verifiers: the one that the server is set to, if it
+/// is acceptable.
 pub(super) fn iterations(observed: &Observed) -> u32 {
-    observed.passwords.scram_iterations.unwrap_or(ITERATIONS)
+    let of_server = observed.passwords.scram_iterations;
+    of_server.filter(|number| ACCEPTED_ITERATIONS.contains(number)).unwrap_or(ITERATIONS)
 }

@@ -3,6 +3,7 @@
 //! A statement that sets a password contains a verifier and never the password.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +16,10 @@ use super::Password;
 /// The number of iterations on servers before PostgreSQL 16, which have no parameter
 /// `scram_iterations`.
 pub const ITERATIONS: u32 = 4096;
+
+/// The numbers of iterations that are used: with fewer, a password can be guessed from its verifier
+/// or from a login, and with more, a login takes too long.
+pub const ACCEPTED_ITERATIONS: RangeInclusive<u32> = ITERATIONS..=1_000_000;
 
 const KEY: usize = 32;
 const SALT: usize = 16;
@@ -79,10 +84,12 @@ impl Verifier {
         })
     }
 
-    /// Returns whether this is the verifier of `password`.
+    /// Returns whether this is the verifier of `password`. A verifier with more iterations than
+    /// [`ACCEPTED_ITERATIONS`] is not computed, and counts as that of another password.
     #[must_use]
     pub fn matches(&self, password: &Password) -> bool {
-        *self == Self::with_salt(password, self.iterations, self.salt.clone())
+        self.iterations <= *ACCEPTED_ITERATIONS.end()
+            && *self == Self::with_salt(password, self.iterations, self.salt.clone())
     }
 }
 
@@ -175,5 +182,12 @@ mod tests {
         for same in ["I\u{ad}X", "\u{2168}"] {
             assert!(verifier.matches(&password(same)), "{same:?}");
         }
+    }
+
+    /// A role can store a verifier of its own for itself.
+    #[test]
+    fn verifiers_that_take_too_long_are_not_computed() {
+        let text = "SCRAM-SHA-256$4000000000:AAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+        assert!(!Verifier::parse(text).unwrap().matches(&password("pencil")));
     }
 }

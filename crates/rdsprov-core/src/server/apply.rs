@@ -509,7 +509,7 @@ async fn execute(
             tokio::time::sleep(Duration::from_millis(200 * u64::from(retries))).await;
             continue;
         }
-        let mut message = describe_error(&error);
+        let mut message = session.describe(&error);
         if busy && let Ok(row) = session.client.query_one(TEMPLATE_USERS, &[]).await {
             let users: String = row.try_get(0).unwrap_or_default();
             message = format!("{message}; connected to it: {users}");

@@ -2,26 +2,28 @@
 //!
 //! The protection of a connection is decided in `tls`. This module does not know plans.
 
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::{DbError, SqlState};
-use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{AsyncMessage, Client, NoTls, Socket};
+use tokio_postgres::{AsyncMessage, Client, NoTls};
 
-use super::auth_guard::{AuthGuardConnector, is_cleartext_request};
+use super::stream_guard::{Answers, GuardedConnector, GuardedStream, StreamProblem};
 use super::tls::{Identity, Peer, Protection, Tls, TlsProblem};
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{BEGIN_SESSION, session_settings};
+use crate::secrets::scram::ACCEPTED_ITERATIONS;
 use crate::secrets::{Password, TokenError, TokenSource};
 use crate::text::os_reason;
 
@@ -72,6 +74,18 @@ pub enum ConnectError {
         /// The role that logs in.
         user: RoleName,
     },
+    /// The server asked for an answer from which the password could be guessed.
+    #[error("cannot connect to {host}:{port} as {user}: the server asks for {request}")]
+    WeakAuthenticationRequested {
+        /// The name or address of the host.
+        host: String,
+        /// The TCP port of the server.
+        port: u16,
+        /// The role that logs in.
+        user: RoleName,
+        /// What the server asked for.
+        request: WeakRequest,
+    },
     /// The server or the network rejected the connection.
     #[error("cannot connect to {host}:{port}, database {database}, as {user}: {reason}")]
     Rejected {
@@ -104,6 +118,7 @@ impl ConnectError {
             Self::TlsDisabledForRemoteHost { .. } => ErrorCode::TlsRequired,
             Self::Tls { problem, .. } => problem.code(),
             Self::CleartextPasswordRequested { .. } => ErrorCode::CleartextPasswordRequested,
+            Self::WeakAuthenticationRequested { .. } => ErrorCode::WeakAuthenticationRequested,
             Self::Rejected { cause: Some(RejectionCause::NoResponse), .. } => {
                 ErrorCode::ServerNotResponding
             }
@@ -140,6 +155,22 @@ impl ConnectError {
             Self::CleartextPasswordRequested { user, .. } => {
                 format!("use `scram-sha-256` for {user} in `pg_hba.conf`").into()
             }
+            Self::WeakAuthenticationRequested { user, request: WeakRequest::Md5, .. } => format!(
+                "set `password_encryption` to `scram-sha-256` on the server, set the password of \
+                 {user} again, and use `scram-sha-256` in `pg_hba.conf`"
+            )
+            .into(),
+            Self::WeakAuthenticationRequested {
+                user,
+                request: WeakRequest::Iterations(_),
+                ..
+            } => format!(
+                "set `scram_iterations` to a number from {} to {} on the server, and set the \
+                 password of {user} again",
+                ACCEPTED_ITERATIONS.start(),
+                ACCEPTED_ITERATIONS.end()
+            )
+            .into(),
             Self::Rejected { cause: Some(cause), .. } => cause.hint(),
             Self::Rejected { code: Some(SqlState::INVALID_PASSWORD), .. } => hint![
                 "check the secret of the administrator, or name another one with ",
@@ -172,6 +203,25 @@ impl ConnectError {
     }
 }
 
+/// A request for an answer from which a server could guess the password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WeakRequest {
+    /// An MD5 hash of the password.
+    Md5,
+    /// A SCRAM proof with a number of iterations that is too small or too large.
+    Iterations(u32),
+}
+
+impl fmt::Display for WeakRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Md5 => f.write_str("an MD5 hash of the password"),
+            Self::Iterations(number) => write!(f, "a SCRAM proof with {number} iterations"),
+        }
+    }
+}
+
 /// What is known about the cause of a rejected connection beyond its SQLSTATE. PostgreSQL has one
 /// SQLSTATE for several causes; its English messages tell them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,6 +240,8 @@ pub enum RejectionCause {
     CertificateName,
     /// The server requires TLS.
     TlsRequired,
+    /// The server sends what no PostgreSQL server sends: too much, or no message.
+    NotPostgres,
 }
 
 impl RejectionCause {
@@ -197,7 +249,7 @@ impl RejectionCause {
     #[must_use]
     pub fn hint(self) -> Hint {
         match self {
-            Self::NoResponse => {
+            Self::NoResponse | Self::NotPostgres => {
                 "check that a PostgreSQL server listens on this host and port".into()
             }
             Self::PossiblyCertificateName => "check the password, and that the common name of \
@@ -282,11 +334,35 @@ pub struct Endpoint {
 pub struct Session {
     /// The driver's handle of the connection.
     pub client: Client,
-    notices: Arc<Mutex<Vec<DbError>>>,
+    received: Arc<Mutex<Received>>,
     connection: JoinHandle<()>,
-    /// Whether the server has requested authentication. Always `true` without TLS, where the guard
-    /// does not inspect the messages.
+    /// Whether the server has requested authentication.
     pub(crate) auth_requested: bool,
+}
+
+/// What the server has sent beside the responses to statements.
+#[derive(Default)]
+struct Received {
+    /// Notices since they were last taken. Of other notices than those of [`matters`], only the
+    /// first [`MAX_NOTICES`] are kept.
+    notices: Vec<DbError>,
+    /// Why the connection was not read further.
+    problem: Option<StreamProblem>,
+}
+
+/// The number of notices that are kept. A server can send any number.
+const MAX_NOTICES: usize = 1000;
+
+/// Returns whether a notice decides if a statement has succeeded.
+fn matters(notice: &DbError) -> bool {
+    [SqlState::WARNING_PRIVILEGE_NOT_GRANTED, SqlState::WARNING_PRIVILEGE_NOT_REVOKED]
+        .contains(notice.code())
+}
+
+/// Why a connection was not opened.
+enum OpenError {
+    Network(io::Error),
+    Driver(tokio_postgres::Error),
 }
 
 impl Endpoint {
@@ -311,7 +387,16 @@ impl Endpoint {
     /// Returns a [`ConnectError`] if the connection, TLS or the authentication fails.
     pub async fn connect(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
         let session = self.log_in(database).await?;
-        session.begin().await.map_err(|error| self.rejected(database, &error))?;
+        let begun = timeout(CONNECT_TIMEOUT, session.begin()).await;
+        begun.map_err(|_| self.silent(database))?.map_err(|error| {
+            match session.problem().filter(|_| error.is_closed()) {
+                Some(problem) => {
+                    let cause = RejectionCause::NotPostgres;
+                    self.unreachable(database, problem.to_string(), Some(cause))
+                }
+                None => self.guarded(database, &error),
+            }
+        })?;
         Ok(session)
     }
 
@@ -354,24 +439,14 @@ impl Endpoint {
             Some(problem) => {
                 ConnectError::Tls { host: self.host.clone(), port: self.port, problem }
             }
-            None if is_cleartext_request(&error) => ConnectError::CleartextPasswordRequested {
-                host: self.host.clone(),
-                port: self.port,
-                user: self.user.clone(),
-            },
-            None => self.rejected(database, &error),
+            None => self.guarded(database, &error),
         };
-        let timed_out = |_| ConnectError::Rejected {
-            host: self.host.clone(),
-            port: self.port,
-            database: database.clone(),
-            user: self.user.clone(),
-            reason: format!("no response within {} s", CONNECT_TIMEOUT.as_secs()),
-            code: None,
-            cause: Some(RejectionCause::NoResponse),
-        };
-        let notices = Arc::default();
+        let received = Arc::default();
         let auth_requested = Arc::new(AtomicBool::new(false));
+        let answers = match &self.credentials {
+            Credentials::Password(_) => Answers::Scram,
+            Credentials::Token(_) => Answers::ScramOrCleartext,
+        };
         let opened = match &self.tls.0 {
             Protection::Disabled => {
                 let loopback = self.host == "localhost"
@@ -379,33 +454,81 @@ impl Endpoint {
                 if !loopback {
                     return Err(ConnectError::TlsDisabledForRemoteHost { host: self.host.clone() });
                 }
-                // The guard wraps TLS streams only. Without TLS, whether the server requests
-                // authentication is unknown, so a successful login counts as a proof.
-                auth_requested.store(true, Ordering::Relaxed);
                 config.ssl_mode(SslMode::Disable);
-                timeout(CONNECT_TIMEOUT, open(&config, NoTls, &notices)).await
+                let address = (self.host.as_str(), self.port);
+                let opened = async {
+                    let stream = TcpStream::connect(address).await.map_err(OpenError::Network)?;
+                    // The driver does so, too.
+                    stream.set_nodelay(true).map_err(OpenError::Network)?;
+                    let guarded = GuardedStream::new(stream, answers, auth_requested.clone());
+                    let opened = config.connect_raw(guarded, NoTls).await;
+                    let (client, connection) = opened.map_err(OpenError::Driver)?;
+                    Ok((client, keep_notices(connection, &received)))
+                };
+                timeout(CONNECT_TIMEOUT, opened).await
             }
             Protection::Rustls { connector, .. } => {
                 config.ssl_mode(SslMode::Require);
                 let connector = connector.clone();
-                match &self.credentials {
-                    Credentials::Password(_) => {
-                        let guarded = AuthGuardConnector {
-                            connector,
-                            auth_requested: auth_requested.clone(),
-                        };
-                        timeout(CONNECT_TIMEOUT, open(&config, guarded, &notices)).await
-                    }
-                    // RDS requests an IAM token as a cleartext password, so the guard is not used.
-                    Credentials::Token(_) => {
-                        timeout(CONNECT_TIMEOUT, open(&config, connector, &notices)).await
-                    }
-                }
+                let auth_requested = auth_requested.clone();
+                let guarded = GuardedConnector { connector, answers, auth_requested };
+                let opened = async {
+                    let opened = config.connect(guarded).await;
+                    let (client, connection) = opened.map_err(OpenError::Driver)?;
+                    Ok((client, keep_notices(connection, &received)))
+                };
+                timeout(CONNECT_TIMEOUT, opened).await
             }
         };
-        let (client, connection) = opened.map_err(timed_out)?.map_err(rejected)?;
+        let opened = opened.map_err(|_| self.silent(database))?;
+        let (client, connection) = opened.map_err(|error| match error {
+            OpenError::Driver(error) => rejected(error),
+            OpenError::Network(error) => self.unreachable(database, os_reason(&error), None),
+        })?;
         let auth_requested = auth_requested.load(Ordering::Relaxed);
-        Ok(Session { client, notices, connection, auth_requested })
+        Ok(Session { client, received, connection, auth_requested })
+    }
+
+    /// Returns the error of a connection that the guard of the stream, the server or the network has
+    /// ended.
+    fn guarded(&self, database: &DatabaseName, error: &tokio_postgres::Error) -> ConnectError {
+        let (host, port, user) = (self.host.clone(), self.port, self.user.clone());
+        let request = match StreamProblem::from_error(error) {
+            None => return self.rejected(database, error),
+            Some(StreamProblem::Cleartext) => {
+                return ConnectError::CleartextPasswordRequested { host, port, user };
+            }
+            Some(StreamProblem::Md5) => WeakRequest::Md5,
+            Some(StreamProblem::Iterations(number)) => WeakRequest::Iterations(number),
+            Some(problem) => {
+                let cause = RejectionCause::NotPostgres;
+                return self.unreachable(database, problem.to_string(), Some(cause));
+            }
+        };
+        ConnectError::WeakAuthenticationRequested { host, port, user, request }
+    }
+
+    /// Returns the error of a server that does not answer.
+    fn silent(&self, database: &DatabaseName) -> ConnectError {
+        let reason = format!("no response within {} s", CONNECT_TIMEOUT.as_secs());
+        self.unreachable(database, reason, Some(RejectionCause::NoResponse))
+    }
+
+    fn unreachable(
+        &self,
+        database: &DatabaseName,
+        reason: String,
+        cause: Option<RejectionCause>,
+    ) -> ConnectError {
+        ConnectError::Rejected {
+            host: self.host.clone(),
+            port: self.port,
+            database: database.clone(),
+            user: self.user.clone(),
+            reason,
+            code: None,
+            cause,
+        }
     }
 
     fn rejected(&self, database: &DatabaseName, error: &tokio_postgres::Error) -> ConnectError {
@@ -425,7 +548,11 @@ impl Endpoint {
         let token = session.client.cancel_token();
         // An error is ignored: the statement may have ended in the meantime.
         let _ = match &self.tls.0 {
-            Protection::Disabled => token.cancel_query(NoTls).await,
+            Protection::Disabled => {
+                let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
+                let Ok(stream) = stream else { return };
+                token.cancel_query_raw(stream, NoTls).await
+            }
             Protection::Rustls { connector, .. } => token.cancel_query(connector.clone()).await,
         };
     }
@@ -463,40 +590,49 @@ impl Session {
     /// `GRANT` and `REVOKE` without any effect succeed with a warning (01007, 01006).
     #[must_use]
     pub fn take_notices(&self) -> Vec<DbError> {
-        self.notices.lock().map(|mut notices| std::mem::take(&mut *notices)).unwrap_or_default()
+        let received = self.received.lock();
+        received.map(|mut received| std::mem::take(&mut received.notices)).unwrap_or_default()
     }
-}
 
-/// Connects, and starts the task that reads from the connection.
-async fn open<T>(
-    config: &tokio_postgres::Config,
-    tls: T,
-    notices: &Arc<Mutex<Vec<DbError>>>,
-) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error>
-where
-    T: MakeTlsConnect<Socket>,
-    T::Stream: Send + 'static,
-{
-    let (client, connection) = config.connect(tls).await?;
-    Ok((client, keep_notices(connection, notices)))
+    /// Returns why the connection was not read further.
+    pub(super) fn problem(&self) -> Option<StreamProblem> {
+        self.received.lock().ok().and_then(|received| received.problem)
+    }
+
+    /// Describes the error of a statement, like [`describe_error`].
+    pub(super) fn describe(&self, error: &tokio_postgres::Error) -> String {
+        match self.problem().filter(|_| error.is_closed()) {
+            Some(problem) => problem.to_string(),
+            None => describe_error(error),
+        }
+    }
 }
 
 /// Starts a task that reads from a connection until it ends, and collects the notices.
 fn keep_notices<S, T>(
     mut connection: tokio_postgres::Connection<S, T>,
-    notices: &Arc<Mutex<Vec<DbError>>>,
+    received: &Arc<Mutex<Received>>,
 ) -> JoinHandle<()>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let notices = notices.clone();
+    let received = received.clone();
     tokio::spawn(async move {
-        while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
-            if let AsyncMessage::Notice(notice) = message
-                && let Ok(mut notices) = notices.lock()
-            {
-                notices.push(notice);
+        while let Some(message) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+            let Ok(mut received) = received.lock() else { break };
+            match message {
+                Ok(AsyncMessage::Notice(notice)) => {
+                    let others = received.notices.len() < MAX_NOTICES;
+                    if others || matters(&notice) && received.notices.len() < 2 * MAX_NOTICES {
+                        received.notices.push(notice);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    received.problem = StreamProblem::from_error(&error);
+                    break;
+                }
             }
         }
     })

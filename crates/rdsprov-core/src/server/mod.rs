@@ -5,7 +5,6 @@
 //! which names a plan needs.
 
 pub(crate) mod apply;
-mod auth_guard;
 pub(crate) mod connect;
 pub(crate) mod databases;
 pub(crate) mod lock;
@@ -14,6 +13,7 @@ pub(crate) mod password_check;
 pub(crate) mod slots;
 pub(crate) mod snapshot;
 pub(crate) mod stop;
+mod stream_guard;
 mod tls;
 pub(crate) mod wait;
 
@@ -21,7 +21,7 @@ pub use apply::{ExecuteOptions, ExecutionOutcome, FailedStep, Listener};
 #[cfg(feature = "test-faults")]
 #[doc(hidden)]
 pub use apply::{Fault, Interrupt};
-pub use connect::{ConnectError, RejectionCause};
+pub use connect::{ConnectError, RejectionCause, WeakRequest};
 pub use lock::LockOptions;
 pub use snapshot::ObserveError;
 pub use stop::Stop;

@@ -140,9 +140,12 @@ pub(crate) async fn login(target: &Endpoint, database: &DatabaseName) -> Passwor
                 "use `scram-sha-256` for the role in `pg_hba.conf`"
             }
             Some(RejectionCause::TlsRequired) => "connect with the TLS mode `verify-full`",
-            Some(RejectionCause::NoResponse | RejectionCause::PossiblyCertificateName) | None => {
-                advice(code, reason)
-            }
+            Some(
+                RejectionCause::NoResponse
+                | RejectionCause::NotPostgres
+                | RejectionCause::PossiblyCertificateName,
+            )
+            | None => advice(code, reason),
         };
         PasswordCheck::Inconclusive(format!("{reason}; {advice}"))
     }

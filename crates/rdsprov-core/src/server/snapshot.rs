@@ -2,17 +2,22 @@
 
 use std::borrow::Cow;
 use std::error::Error;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 
-use super::connect::{ConnectError, Session, describe_error};
+use super::connect::{ConnectError, Session};
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
 use crate::observed::UNDECODABLE;
 
 /// The maximum number of connections that are open at the same time.
 pub(crate) const CONNECTIONS: usize = 8;
+
+/// How long a catalog query may take. One of a database with 100,000 tables takes some seconds.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The server cannot be observed.
 #[derive(Debug, thiserror::Error)]
@@ -74,12 +79,26 @@ impl<'a> Snapshot<'a> {
     ) -> Result<Self, ObserveError> {
         const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
         let snapshot = Self { session, place: place.to_string() };
-        session.client.batch_execute(BEGIN).await.map_err(|error| snapshot.failed(&error))?;
+        snapshot.timed(session.client.batch_execute(BEGIN)).await?;
         Ok(snapshot)
     }
 
+    /// Waits for the server, but not without end.
+    async fn timed<T>(
+        &self,
+        response: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, ObserveError> {
+        match timeout(QUERY_TIMEOUT, response).await {
+            Ok(result) => result.map_err(|error| self.failed(&error)),
+            Err(_) => Err(ObserveError::Query {
+                place: self.place.clone(),
+                reason: format!("no response within {} s", QUERY_TIMEOUT.as_secs()),
+            }),
+        }
+    }
+
     fn failed(&self, error: &tokio_postgres::Error) -> ObserveError {
-        ObserveError::Query { place: self.place.clone(), reason: describe_error(error) }
+        ObserveError::Query { place: self.place.clone(), reason: self.session.describe(error) }
     }
 
     /// Executes a query that returns one JSON document, and deserializes it.
@@ -88,19 +107,14 @@ impl<'a> Snapshot<'a> {
         query: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<T, ObserveError> {
-        let row = self
-            .session
-            .client
-            .query_one(query, parameters)
-            .await
-            .map_err(|error| self.failed(&error))?;
-        let RawText(bytes) = row.try_get(0).map_err(|error| self.failed(&error))?;
-        serde_json::from_str(&decode(bytes))
+        let row = self.timed(self.session.client.query_one(query, parameters)).await?;
+        let text: RawText = row.try_get(0).map_err(|error| self.failed(&error))?;
+        serde_json::from_str(&text.decode())
             .map_err(|source| ObserveError::Shape { place: self.place.clone(), source })
     }
 
     pub(crate) async fn close(self) -> Result<(), ObserveError> {
-        self.session.client.batch_execute("COMMIT").await.map_err(|error| self.failed(&error))
+        self.timed(self.session.client.batch_execute("COMMIT")).await
     }
 }
 
@@ -108,7 +122,25 @@ impl<'a> Snapshot<'a> {
 ///
 /// All databases share the names and comments of roles and databases. PostgreSQL stores them in the
 /// encoding of the database in which they were written, and does not convert them.
-struct RawText<'a>(&'a [u8]);
+pub(super) struct RawText<'a>(&'a [u8]);
+
+impl<'a> RawText<'a> {
+    /// Decodes a JSON document. Each byte that is not valid UTF-8 becomes [`UNDECODABLE`]: such
+    /// bytes are in JSON strings only.
+    pub(super) fn decode(&self) -> Cow<'a, str> {
+        let Self(bytes) = *self;
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            return text.into();
+        }
+        let escape = format!("\\u{:04x}", u32::from(UNDECODABLE));
+        let mut text = String::with_capacity(bytes.len() + escape.len());
+        for chunk in bytes.utf8_chunks() {
+            text.push_str(chunk.valid());
+            text.extend(chunk.invalid().iter().map(|_| escape.as_str()));
+        }
+        text.into()
+    }
+}
 
 impl<'a> FromSql<'a> for RawText<'a> {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
@@ -120,28 +152,14 @@ impl<'a> FromSql<'a> for RawText<'a> {
     }
 }
 
-/// Decodes a JSON document. Each byte that is not valid UTF-8 becomes [`UNDECODABLE`]: such bytes
-/// are in JSON strings only.
-fn decode(bytes: &[u8]) -> Cow<'_, str> {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        return text.into();
-    }
-    let escape = format!("\\u{:04x}", u32::from(UNDECODABLE));
-    let mut text = String::with_capacity(bytes.len() + escape.len());
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|_| escape.as_str()));
-    }
-    text.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn bytes_in_another_encoding_are_replaced() {
-        let decoded = |bytes: &[u8]| serde_json::from_str::<String>(&decode(bytes)).unwrap();
+        let decoded =
+            |bytes: &[u8]| serde_json::from_str::<String>(&RawText(bytes).decode()).unwrap();
         assert_eq!(decoded(b"\"donn\xe9es\xff\""), "donn\u{1a}es\u{1a}");
         assert_eq!(decoded("\"données\"".as_bytes()), "données");
     }

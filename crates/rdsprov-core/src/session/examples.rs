@@ -26,6 +26,7 @@ use crate::secrets::scram::NoRandomness;
 use crate::secrets::{PasswordProblem, SecretError, SourceError, TokenError};
 use crate::server::{
     ConnectError, FailedStep, LockHolder, ObserveError, RejectionCause, TlsError, TlsProblem,
+    WeakRequest,
 };
 use crate::site_policy::SitePolicyError;
 
@@ -326,6 +327,18 @@ fn connections() -> Vec<ConnectError> {
         ConnectError::TokenToUnverifiedServer { host: host() },
         ConnectError::TlsDisabledForRemoteHost { host: host() },
         ConnectError::CleartextPasswordRequested { host: host(), port, user: role() },
+        ConnectError::WeakAuthenticationRequested {
+            host: host(),
+            port,
+            user: role(),
+            request: WeakRequest::Md5,
+        },
+        ConnectError::WeakAuthenticationRequested {
+            host: host(),
+            port,
+            user: role(),
+            request: WeakRequest::Iterations(1),
+        },
         rejected(Some(SqlState::INVALID_PASSWORD), None),
         rejected(Some(SqlState::TOO_MANY_CONNECTIONS), None),
         rejected(None, None),
@@ -338,6 +351,7 @@ fn connections() -> Vec<ConnectError> {
             RejectionCause::CertificateWithheld,
             RejectionCause::CertificateName,
             RejectionCause::TlsRequired,
+            RejectionCause::NotPostgres,
         ]
         .map(|cause| rejected(None, Some(cause))),
     );

@@ -168,6 +168,7 @@ class ErrorCode(str, Enum):
     AUTHENTICATION_FAILED = "authentication-failed"
     SERVER_NOT_RESPONDING = "server-not-responding"
     CLEARTEXT_PASSWORD_REQUESTED = "cleartext-password-requested"
+    WEAK_AUTHENTICATION_REQUESTED = "weak-authentication-requested"
     TOKEN_NEEDS_TLS = "token-needs-tls"
     TLS_REQUIRED = "tls-required"
     UNTRUSTED_SERVER_CERTIFICATE = "untrusted-server-certificate"

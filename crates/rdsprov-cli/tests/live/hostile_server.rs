@@ -1,0 +1,167 @@
+//! Servers that ask for a weak answer, that send without end, or that send nothing.
+
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rdsprov_testkit::{FakeServer, Misbehaviour, versions};
+use tempfile::TempDir;
+
+use crate::fixture::{Fixture, assert_no_secret, expect, password, program};
+
+/// Plans against a server on loopback, without TLS. The process can have 2 GB of address space.
+fn plan(port: u16) -> (Output, Duration) {
+    let directory = TempDir::new().unwrap();
+    let secret = format!(
+        r#"{{"host": "127.0.0.1", "port": {port}, "username": "admin", "password": "{}"}}"#,
+        password("admin")
+    );
+    std::fs::create_dir_all(directory.path().join("goldenpath/dev/rds")).unwrap();
+    std::fs::write(directory.path().join("goldenpath/dev/rds/master.json"), secret).unwrap();
+    let definitions = directory.path().join("own.tfvars");
+    std::fs::write(&definitions, "application_databases = {}\n").unwrap();
+    let mut command = Command::new("prlimit");
+    command.arg("--as=2000000000").arg(program().get_program());
+    rdsprov_testkit::scrub_environment(&mut command);
+    command.current_dir(directory.path()).args(["plan", "--env", "dev", "--tls", "disable"]);
+    command.arg("--secrets").arg(format!("file:{}", directory.path().display()));
+    let started = Instant::now();
+    let output = command.arg("-d").arg(definitions).output().unwrap();
+    (output, started.elapsed())
+}
+
+/// No answer from which the password could be guessed reaches the server.
+#[test]
+fn weak_requests_are_not_answered() {
+    for (request, code, says) in [
+        (
+            Misbehaviour::AskCleartext,
+            "cleartext-password-requested",
+            "the server asks for the cleartext password\n",
+        ),
+        (
+            Misbehaviour::AskMd5,
+            "weak-authentication-requested",
+            "the server asks for an MD5 hash of the password\n\
+             hint: set `password_encryption` to `scram-sha-256` on the server",
+        ),
+        (
+            Misbehaviour::AskScram(1),
+            "weak-authentication-requested",
+            "the server asks for a SCRAM proof with 1 iterations\n\
+             hint: set `scram_iterations` to a number from 4096 to 1000000 on the server",
+        ),
+        (Misbehaviour::AskScram(4095), "weak-authentication-requested", "with 4095 iterations"),
+        // The client would compute for minutes.
+        (
+            Misbehaviour::AskScram(2_000_000_000),
+            "weak-authentication-requested",
+            "with 2000000000 iterations",
+        ),
+    ] {
+        let answers = Arc::new(Mutex::new(Vec::<Vec<u8>>::new()));
+        let seen = answers.clone();
+        let server =
+            FakeServer::start(request, move |answer| seen.lock().unwrap().push(answer.to_vec()))
+                .unwrap();
+        let (output, time) = plan(server.port());
+        let text = expect(&output, 1);
+        let text_of_code = format!("error[{code}]: cannot connect to 127.0.0.1:{}", server.port());
+        assert!(text.contains(&text_of_code) && text.contains(says), "{request:?}: {text}");
+        assert!(time < Duration::from_secs(10), "{request:?}: {time:?}");
+        assert_eq!(answers.lock().unwrap().len(), 0, "{request:?} was answered");
+    }
+    // The server of the test works: what is acceptable is answered.
+    let answers = Arc::new(Mutex::new(0));
+    let seen = answers.clone();
+    let server =
+        FakeServer::start(Misbehaviour::AskScram(4096), move |_| *seen.lock().unwrap() += 1);
+    plan(server.unwrap().port());
+    assert_eq!(*answers.lock().unwrap(), 1);
+}
+
+/// What a server sends is limited in size and time, and each limit has a message.
+#[test]
+fn endless_answers_are_not_read() {
+    let response = "the server sent more than 256 MB in response to one statement\n";
+    for (misbehaviour, says) in [
+        (
+            Misbehaviour::NoticesInLogin,
+            "the server sent more than 1024 kB before the end of the login\n",
+        ),
+        (
+            Misbehaviour::Notices,
+            "the server sent more than 100000 notices in response to one statement\n",
+        ),
+        (Misbehaviour::LongMessage, response),
+        (Misbehaviour::LongRow, response),
+        (Misbehaviour::Rows, response),
+        (Misbehaviour::Silence, "no response within 15 s\n"),
+    ] {
+        let server = FakeServer::start(misbehaviour, |_| ()).unwrap();
+        let (output, time) = plan(server.port());
+        let text = expect(&output, 1);
+        assert!(text.contains(says), "{misbehaviour:?}: {text}");
+        assert!(text.contains("hint: check that a PostgreSQL server listens"), "{text}");
+        assert!(time < Duration::from_secs(60), "{misbehaviour:?}: {time:?}");
+    }
+}
+
+/// A real server with roles whose passwords are stored in a weak form, over verified TLS.
+#[test]
+fn server_with_weak_verifiers() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "keycloak", "keycloak_user");
+        fixture.app("dev", "backstage", "backstage_user");
+        expect(&fixture.run("teams/standalone.tfvars", &["apply"]), 0);
+        let rules = fixture.server.data_directory().join("pg_hba.conf");
+        let text = std::fs::read_to_string(&rules).unwrap();
+        std::fs::write(&rules, format!("hostssl all all all md5\n{text}")).unwrap();
+        fixture.query("SELECT pg_reload_conf()");
+        // With `md5` in pg_hba.conf, a role with a SCRAM verifier still uses SCRAM.
+        expect(&fixture.run("teams/standalone.tfvars", &["check"]), 0);
+        let master = fixture.server.master_password();
+        let md5 = format!(
+            "SET password_encryption = 'md5'; ALTER ROLE platform_admin PASSWORD '{master}'"
+        );
+        fixture.query(&md5);
+        let refused = expect(&fixture.run("teams/standalone.tfvars", &["plan"]), 1);
+        assert!(
+            refused.contains("error[weak-authentication-requested]: cannot connect to localhost:")
+                && refused.contains("as platform_admin: the server asks for an MD5 hash"),
+            "PostgreSQL {major}: {refused}"
+        );
+        if major >= 16 {
+            let one =
+                format!("SET scram_iterations = 1; ALTER ROLE platform_admin PASSWORD '{master}'");
+            fixture.query(&one);
+            let refused = expect(&fixture.run("teams/standalone.tfvars", &["plan"]), 1);
+            assert!(refused.contains("for a SCRAM proof with 1 iterations"), "{refused}");
+        }
+        let scram = format!("ALTER ROLE platform_admin PASSWORD '{master}'");
+        fixture.query(&scram);
+        // The password of an application is not guessed from a check of it either.
+        let app = password("keycloak");
+        fixture.query(&format!(
+            "SET password_encryption = 'md5'; ALTER ROLE keycloak_user PASSWORD '{app}'"
+        ));
+        let plan = expect(&fixture.run("teams/standalone.tfvars", &["plan"]), 0);
+        let says = "could not be checked and is not changed: cannot connect to localhost:";
+        assert!(plan.contains(says) && plan.contains("an MD5 hash of the password"), "{plan}");
+        assert_no_secret(&plan);
+
+        // A number of iterations outside of the limits is not used for new verifiers.
+        for number in ["1", "4095", "1000001", "2000000"] {
+            if major < 16 {
+                continue;
+            }
+            fixture.query(&format!("ALTER ROLE platform_admin SET scram_iterations = {number}"));
+            fixture.query("ALTER ROLE backstage_user PASSWORD 'another'");
+            expect(&fixture.run("teams/standalone.tfvars", &["apply"]), 0);
+            let stored = "SELECT split_part(split_part(rolpassword, '$', 2), ':', 1)
+                FROM pg_authid WHERE rolname = 'backstage_user'";
+            assert_eq!(fixture.query(stored), "4096", "PostgreSQL {major}: {number}");
+        }
+    }
+}

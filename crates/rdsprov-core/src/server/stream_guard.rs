@@ -1,0 +1,384 @@
+//! Guards the stream from the server: which authentication requests are answered, and how much
+//! the server may send.
+//!
+//! A server that only pretends to be the expected one, or that somebody has changed, can ask for
+//! the cleartext password, for an MD5 hash, or for a SCRAM proof with one iteration, from which the
+//! password can be guessed. The driver answers each kind of request, and reads messages of
+//! any size. So this module inspects the stream, and fails before a request reaches the driver.
+//!
+//! PostgreSQL requests the cleartext password for the methods `password`, `ldap`, `pam` and
+//! `radius` in `pg_hba.conf`.
+
+use std::error::Error;
+use std::io;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use futures_util::TryFutureExt as _;
+use futures_util::future::MapOk;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+
+use crate::secrets::scram::ACCEPTED_ITERATIONS;
+
+/// The number of bytes that the server may send until it is ready for the first statement.
+const MAX_LOGIN: u64 = 1 << 20;
+
+/// The number of bytes that the server may send until it is ready for the next statement. The
+/// contents of a database with 100,000 tables need less.
+const MAX_RESPONSE: u64 = 256 << 20;
+
+/// The number of notices that the server may send until it is ready for the next statement. Short
+/// notices take more time than their bytes.
+const MAX_NOTICES: u32 = 100_000;
+
+/// Why the stream was not read further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum StreamProblem {
+    #[error("the server asks for the cleartext password")]
+    Cleartext,
+    #[error("the server asks for an MD5 hash of the password")]
+    Md5,
+    #[error("the server asks for a SCRAM proof with {0} iterations")]
+    Iterations(u32),
+    #[error("the first SCRAM message of the server is malformed")]
+    Scram,
+    #[error("the server sent a message without a valid length")]
+    Length,
+    #[error("the server sent more than {} kB before the end of the login", MAX_LOGIN >> 10)]
+    Login,
+    #[error("the server sent more than {MAX_NOTICES} notices in response to one statement")]
+    Notices,
+    #[error("the server sent more than {} MB in response to one statement", MAX_RESPONSE >> 20)]
+    Response,
+}
+
+impl StreamProblem {
+    /// Returns the problem that ended a connection; `None` if it ended for another reason.
+    pub(super) fn from_error(error: &tokio_postgres::Error) -> Option<Self> {
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>())?;
+        cause.get_ref()?.downcast_ref().copied()
+    }
+}
+
+/// Which authentication requests are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answers {
+    /// SCRAM-SHA-256 with [`ACCEPTED_ITERATIONS`].
+    Scram,
+    /// Also requests for the cleartext password: RDS requests an IAM token like this.
+    ScramOrCleartext,
+}
+
+/// A TLS connector that wraps the stream of another connector in a [`GuardedStream`].
+pub(super) struct GuardedConnector<C> {
+    pub connector: C,
+    pub answers: Answers,
+    /// Set once the server sends an authentication request. A login accepted without one (`trust`
+    /// in `pg_hba.conf`) does not prove the password.
+    pub auth_requested: Arc<AtomicBool>,
+}
+
+impl<S, C: MakeTlsConnect<S>> MakeTlsConnect<S> for GuardedConnector<C> {
+    type Stream = GuardedStream<C::Stream>;
+    type TlsConnect = GuardedConnector<C::TlsConnect>;
+    type Error = C::Error;
+
+    fn make_tls_connect(&mut self, domain: &str) -> Result<Self::TlsConnect, Self::Error> {
+        let Self { answers, .. } = *self;
+        let auth_requested = self.auth_requested.clone();
+        let connector = self.connector.make_tls_connect(domain)?;
+        Ok(GuardedConnector { connector, answers, auth_requested })
+    }
+}
+
+impl<S, C: TlsConnect<S>> TlsConnect<S> for GuardedConnector<C> {
+    type Stream = GuardedStream<C::Stream>;
+    type Error = C::Error;
+    type Future = MapOk<C::Future, Wrap<C::Stream>>;
+
+    fn connect(self, stream: S) -> Self::Future {
+        let Self { connector, answers, auth_requested } = self;
+        let wrap = move |stream| GuardedStream::new(stream, answers, auth_requested);
+        connector.connect(stream).map_ok(Box::new(wrap))
+    }
+}
+
+type Wrap<S> = Box<dyn FnOnce(S) -> GuardedStream<S> + Send>;
+
+/// A stream that fails when the server requests an answer that it does not get, or sends too much.
+pub(super) struct GuardedStream<S> {
+    stream: S,
+    answers: Answers,
+    auth_requested: Arc<AtomicBool>,
+    phase: Phase,
+    /// The type and the length of the current message, as far as they were read.
+    header: Vec<u8>,
+    /// The number of bytes of the current message that were not read yet.
+    left: u64,
+    /// The content of the current message, if it is an authentication message.
+    body: Vec<u8>,
+    /// The number of bytes since the server was ready for a statement.
+    received: u64,
+    /// The number of notices since then.
+    notices: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The server has not accepted the login yet.
+    Authentication,
+    /// The server has accepted the login, and is not ready for a statement yet.
+    Start,
+    /// The server executes statements.
+    Statements,
+}
+
+impl<S> GuardedStream<S> {
+    pub fn new(stream: S, answers: Answers, auth_requested: Arc<AtomicBool>) -> Self {
+        Self {
+            stream,
+            answers,
+            auth_requested,
+            phase: Phase::Authentication,
+            header: Vec::with_capacity(5),
+            left: 0,
+            body: Vec::new(),
+            received: 0,
+            notices: 0,
+        }
+    }
+
+    /// Inspects bytes that were read from the server, in pieces of any size.
+    ///
+    /// A message is a type byte, the length of the rest including the length itself, and a body.
+    fn inspect(&mut self, mut bytes: &[u8]) -> Result<(), StreamProblem> {
+        while !bytes.is_empty() {
+            let taken = if self.header.len() < 5 {
+                let (taken, _) = bytes.split_at(bytes.len().min(5 - self.header.len()));
+                self.header.extend_from_slice(taken);
+                if let [_, a, b, c, d] = *self.header.as_slice() {
+                    let length = u64::from(u32::from_be_bytes([a, b, c, d]));
+                    self.begin_message(length)?;
+                }
+                taken.len()
+            } else {
+                let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+                let (taken, _) = bytes.split_at(bytes.len().min(most));
+                if self.is_authentication() {
+                    self.body.extend_from_slice(taken);
+                }
+                self.left -= taken.len() as u64;
+                taken.len()
+            };
+            bytes = &bytes[taken..];
+            if self.header.len() == 5 && self.left == 0 {
+                self.end_message()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_authentication(&self) -> bool {
+        self.phase == Phase::Authentication && self.header.first() == Some(&b'R')
+    }
+
+    /// Checks the length of a message before its content is read.
+    fn begin_message(&mut self, length: u64) -> Result<(), StreamProblem> {
+        self.left = length.checked_sub(4).ok_or(StreamProblem::Length)?;
+        self.received += length + 1;
+        match self.phase {
+            Phase::Authentication | Phase::Start if self.received > MAX_LOGIN => {
+                Err(StreamProblem::Login)
+            }
+            Phase::Statements if self.received > MAX_RESPONSE => Err(StreamProblem::Response),
+            _ => Ok(()),
+        }
+    }
+
+    fn end_message(&mut self) -> Result<(), StreamProblem> {
+        let body = std::mem::take(&mut self.body);
+        if self.is_authentication() {
+            self.authentication(&body)?;
+        } else if self.header.first() == Some(&b'Z') {
+            self.phase = Phase::Statements;
+            self.received = 0;
+            self.notices = 0;
+        } else if self.header.first() == Some(&b'N') {
+            self.notices += 1;
+            if self.notices > MAX_NOTICES {
+                return Err(StreamProblem::Notices);
+            }
+        }
+        self.header.clear();
+        Ok(())
+    }
+
+    /// Checks an authentication message: 0 means success, and other numbers request an answer.
+    fn authentication(&mut self, body: &[u8]) -> Result<(), StreamProblem> {
+        let Some((code, content)) = body.split_first_chunk::<4>() else {
+            return Err(StreamProblem::Length);
+        };
+        let code = u32::from_be_bytes(*code);
+        if code == 0 {
+            self.phase = Phase::Start;
+            return Ok(());
+        }
+        self.auth_requested.store(true, Ordering::Relaxed);
+        match code {
+            3 if self.answers == Answers::Scram => Err(StreamProblem::Cleartext),
+            5 => Err(StreamProblem::Md5),
+            11 => {
+                let iterations = iterations(content).ok_or(StreamProblem::Scram)?;
+                let accepted: RangeInclusive<u32> = ACCEPTED_ITERATIONS;
+                if accepted.contains(&iterations) {
+                    Ok(())
+                } else {
+                    Err(StreamProblem::Iterations(iterations))
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Returns the number of iterations in the first SCRAM message of a server (RFC 5802):
+/// `r=NONCE,s=SALT,i=NUMBER`.
+fn iterations(content: &[u8]) -> Option<u32> {
+    let mut fields = std::str::from_utf8(content).ok()?.split(',');
+    fields.next()?.strip_prefix("r=")?;
+    fields.next()?.strip_prefix("s=")?;
+    let number = fields.next()?.strip_prefix("i=")?.parse().ok()?;
+    fields.next().is_none().then_some(number)
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        Poll::Ready(this.inspect(&buf.filled()[before..]).map_err(io::Error::other))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+impl<S: TlsStream + Unpin> TlsStream for GuardedStream<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.stream.channel_binding()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the problem of messages that arrive in these pieces.
+    fn problem_for(answers: Answers, pieces: &[&[u8]]) -> Option<StreamProblem> {
+        let mut guarded = GuardedStream::new((), answers, Arc::default());
+        pieces.iter().find_map(|piece| guarded.inspect(piece).err())
+    }
+
+    fn problem(pieces: &[&[u8]]) -> Option<StreamProblem> {
+        problem_for(Answers::Scram, pieces)
+    }
+
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        [&[kind], length.as_slice(), body].concat()
+    }
+
+    fn scram(text: &str) -> Vec<u8> {
+        message(b'R', &[&[0, 0, 0, 11], text.as_bytes()].concat())
+    }
+
+    #[test]
+    fn weak_requests_are_detected_in_any_pieces() {
+        let notice: &[u8] = b"N\0\0\0\x08\0\0\0\x03";
+        let cleartext: &[u8] = b"R\0\0\0\x08\0\0\0\x03";
+        assert_eq!(problem(&[notice, b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"]), None);
+        assert_eq!(problem(&[cleartext]), Some(StreamProblem::Cleartext));
+        assert_eq!(problem_for(Answers::ScramOrCleartext, &[cleartext]), None);
+        let pieces = [notice, &cleartext[..3], &cleartext[3..]];
+        assert_eq!(problem(&pieces), Some(StreamProblem::Cleartext));
+        let bytes: Vec<&[u8]> = cleartext.chunks(1).collect();
+        assert_eq!(problem(&bytes), Some(StreamProblem::Cleartext));
+        assert_eq!(problem(&bytes[..8]), None);
+        let md5 = message(b'R', b"\0\0\0\x05salt");
+        for answers in [Answers::Scram, Answers::ScramOrCleartext] {
+            assert_eq!(problem_for(answers, &[&md5]), Some(StreamProblem::Md5));
+        }
+        // After authentication, the same bytes are not an authentication request.
+        assert_eq!(problem(&[b"R\0\0\0\x08\0\0\0\0", cleartext]), None);
+    }
+
+    #[test]
+    fn scram_has_enough_iterations() {
+        for (number, expected) in [
+            ("4096", None),
+            ("1000000", None),
+            ("1", Some(StreamProblem::Iterations(1))),
+            ("4095", Some(StreamProblem::Iterations(4095))),
+            ("1000001", Some(StreamProblem::Iterations(1_000_001))),
+            ("4096,i=1", Some(StreamProblem::Scram)),
+            ("99999999999", Some(StreamProblem::Scram)),
+            ("", Some(StreamProblem::Scram)),
+        ] {
+            let request = scram(&format!("r=abc,s=W22ZaJ0SNY7soEsUEjb6gQ==,i={number}"));
+            assert_eq!(problem(&[&request]), expected, "{number}");
+        }
+        assert_eq!(problem(&[&scram("i=4096")]), Some(StreamProblem::Scram));
+    }
+
+    #[test]
+    fn server_sends_a_limited_number_of_bytes() {
+        let header = |kind: u8, length: u32| [&[kind], length.to_be_bytes().as_slice()].concat();
+        // The header of a message is enough: its content is not read.
+        assert_eq!(problem(&[&header(b'N', 2 << 20)]), Some(StreamProblem::Login));
+        assert_eq!(problem(&[&header(b'N', 3)]), Some(StreamProblem::Length));
+        let notice = message(b'N', &[0; 60_000]);
+        let notices = vec![notice.as_slice(); 20];
+        assert_eq!(problem(&notices), Some(StreamProblem::Login));
+        let accepted = message(b'R', &[0; 4]);
+        let ready = message(b'Z', b"I");
+        let start = [accepted.as_slice(), &ready];
+        assert_eq!(problem(&[start.as_slice(), &notices].concat()), None);
+        let row = header(b'D', 1_500_000_000);
+        assert_eq!(
+            problem(&[start.as_slice(), &[row.as_slice()]].concat()),
+            Some(StreamProblem::Response)
+        );
+        let many = vec![notice.as_slice(); 5000];
+        assert_eq!(problem(&[start.as_slice(), &many].concat()), Some(StreamProblem::Response));
+        let short = message(b'N', &[0]).repeat(100_001);
+        assert_eq!(problem(&[start.as_slice(), &[&short]].concat()), Some(StreamProblem::Notices));
+        // The number counts from the end of the previous statement.
+        let statements =
+            many.chunks(1000).flat_map(|part| [part, &[ready.as_slice()][..]].concat());
+        let pieces: Vec<&[u8]> = start.into_iter().chain(statements).collect();
+        assert_eq!(problem(&pieces), None);
+    }
+}
