@@ -398,8 +398,8 @@ class Session:
 
 def hold_lock(server: Server) -> Session:
     """Holds the advisory lock that serialises runs."""
-    key = int.from_bytes(b"rdsprov\0", "big")
-    return Session(server, "postgres", f"SELECT 'there' FROM pg_advisory_lock({key})")
+    key = int.from_bytes(b"rdsp", "big")
+    return Session(server, "postgres", f"SELECT 'there' FROM pg_advisory_lock({key}, 7)")
 
 
 def wait_until(condition: Any) -> None:
@@ -443,7 +443,8 @@ def interrupt_apply(workspace: Workspace, condition: str) -> str:
 def test_ctrl_c_while_waiting(workspace: Workspace) -> None:
     ready(workspace)
     with hold_lock(workspace.server):
-        output = interrupt_apply(workspace, "pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        waiting = "application_name LIKE 'rdsprov %@%' AND query ~ 'pg_locks'"
+        output = interrupt_apply(workspace, f"pg_stat_activity WHERE {waiting}")
     assert output.startswith("interrupted False"), output
     assert "nothing was changed" in output
     assert rdsprov.apply(rdsprov.plan(definitions(), **workspace.options)).converged

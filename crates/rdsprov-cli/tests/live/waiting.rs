@@ -89,8 +89,8 @@ fn partly_applied_digest_needs_a_new_approval() {
     expect(&command.output().unwrap(), 0);
 }
 
-/// The lock of a run, as another program would take it.
-const LOCK: i64 = i64::from_be_bytes(*b"rdsprov\0");
+/// The lock of a run, as another administrator would take it.
+const LOCK: (i32, i32) = (i32::from_be_bytes(*b"rdsp"), 7);
 
 #[test]
 fn wait_for_another_run_is_limited_and_names_it() {
@@ -100,7 +100,8 @@ fn wait_for_another_run_is_limited_and_names_it() {
         other.ask("SET application_name = 'rdsprov run-7 ci@builder'").unwrap();
         let pid = other.ask("SELECT pg_backend_pid()").unwrap().rows;
         let pid = pid.trim();
-        other.ask(&format!("SELECT pg_advisory_lock({LOCK})")).unwrap();
+        let (class, key) = LOCK;
+        other.ask(&format!("SELECT pg_advisory_lock({class}, {key})")).unwrap();
         let holder =
             format!("pid {pid} (role rdsadmin, application rdsprov run-7 ci@builder, since 20");
         for timeout in ["1", "0"] {
@@ -131,9 +132,10 @@ fn wait_for_another_run_is_limited_and_names_it() {
         let apply = ["apply", "--env", "dev", "--lock-timeout", "2m"];
         let mut command = fixture.command(&definitions, &apply);
         let waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let waits = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        let waits = "SELECT count(*) > 0 FROM pg_stat_activity
+             WHERE application_name LIKE 'rdsprov %@%' AND query ~ 'pg_locks'";
         crate::races::wait_for(&fixture, waits);
-        other.ask(&format!("SELECT pg_advisory_unlock({LOCK})")).unwrap();
+        other.ask(&format!("SELECT pg_advisory_unlock({class}, {key})")).unwrap();
         let text = expect(&waiting.wait_with_output().unwrap(), 0);
         assert!(text.contains("waiting for it up to 2 min"), "{text}");
         // The run itself shows its run id and its actor to others.

@@ -1,19 +1,54 @@
 //! The lock that serializes runs on one server.
+//!
+//! Any role that can connect to a database can hold any advisory lock in it. So a run does not
+//! wait for a key, but for sessions: the lock of a run is an advisory lock of the class
+//! [`CLASS`], with any second key, that a session of an *administrator* holds. Such locks of other
+//! roles are ignored and reported.
+//!
+//! A run first takes a lock of the class (it announces itself), and then reads which other
+//! administrators hold one. If there are none, the run has the lock. Otherwise it releases its
+//! lock and tries again later. Of two runs, one reads after both have announced themselves, so they
+//! never both have the lock. Both can fail to get it at first; random pauses let one of them go first.
+//!
+//! An administrator, here, is a superuser, a role with `CREATEROLE`, `rds_superuser`, the role of
+//! this run, or a member of one of them. Other roles cannot change roles, and no application's role
+//! is one: the definitions cannot declare `CREATEROLE` or such a membership.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio_postgres::error::SqlState;
+use serde::Deserialize;
+use tokio_postgres::Client;
 
-use super::connect::Session;
+use super::connect::{Session, describe_error};
+use super::snapshot::RawText;
 use super::wait::LockHolder;
 
-/// The key of the advisory lock that serializes runs: the bytes of `rdsprov` and a zero byte.
-const LOCK_KEY: i64 = i64::from_be_bytes(*b"rdsprov\0");
+/// The first key of the advisory locks of runs: the bytes of `rdsp`.
+const CLASS: i32 = i32::from_be_bytes(*b"rdsp");
 
-const LOCK_HOLDER: &str = include_str!("queries/lock_holder.sql");
+const LOCK_HOLDERS: &str = include_str!("queries/lock_holders.sql");
+
+/// Tries to take a lock of the class $1 that no other session holds. The second key is the process
+/// id of the session, or a random number if $2 is true, because other roles can hold any key.
+const ANNOUNCE: &str = "WITH key AS MATERIALIZED (SELECT CASE WHEN $2 \
+     THEN (random() * 2147483647)::int ELSE pg_catalog.pg_backend_pid() END AS key) \
+     SELECT key, pg_catalog.pg_try_advisory_lock($1, key) FROM key";
+
+/// How many second keys are tried. The lock table of the server has space for some thousand locks.
+const MAX_KEYS: u32 = 100;
+
+/// How long the statements of one attempt may take.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a run waits for the lock by default.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The shortest time for which a run tries to take the lock: two runs that start at the same moment
+/// see each other, although none of them has the lock.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The first and the longest pause between two attempts, without its random part.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(40), Duration::from_millis(500));
 
 /// The lock of a run, which is held until this value is dropped.
 ///
@@ -30,11 +65,15 @@ pub struct LockOptions<'a> {
     pub label: String,
     /// Called once if another run holds the lock, with its session if it is known.
     pub on_wait: &'a (dyn Fn(Option<&LockHolder>) + Sync),
+    /// Called once if sessions of roles that are not administrators hold locks like those of runs.
+    /// The run ignores them.
+    pub on_ignored: &'a (dyn Fn(&[LockHolder]) + Sync),
 }
 
 impl Default for LockOptions<'_> {
     fn default() -> Self {
-        Self { timeout: DEFAULT_TIMEOUT, label: String::new(), on_wait: &|_| {} }
+        let timeout = DEFAULT_TIMEOUT;
+        Self { timeout, label: String::new(), on_wait: &|_| {}, on_ignored: &|_| {} }
     }
 }
 
@@ -42,13 +81,34 @@ impl Default for LockOptions<'_> {
 pub(crate) enum LockError {
     /// Another run has held it for the whole time.
     Timeout(Option<LockHolder>),
-    Server(tokio_postgres::Error),
+    /// A statement failed.
+    Server(String),
+}
+
+impl LockError {
+    fn no_response() -> Self {
+        Self::Server(format!("no response within {} s", STATEMENT_TIMEOUT.as_secs()))
+    }
 }
 
 impl From<tokio_postgres::Error> for LockError {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self::Server(error)
+        Self::Server(describe_error(&error))
     }
+}
+
+/// A session that holds a lock of the class.
+#[derive(Deserialize)]
+struct Announced {
+    #[serde(flatten)]
+    session: LockHolder,
+    administrator: bool,
+}
+
+/// The other sessions that hold locks of the class.
+struct Others {
+    runs: Vec<LockHolder>,
+    ignored: Vec<LockHolder>,
 }
 
 /// Takes the lock in the current database of a session.
@@ -56,29 +116,77 @@ pub(crate) async fn lock(session: Session, options: &LockOptions<'_>) -> Result<
     let client = &session.client;
     let name = format!("rdsprov {}", options.label);
     client.execute("SELECT set_config('application_name', $1, false)", &[&name.trim()]).await?;
-    let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK_KEY]).await?;
-    if !row.try_get::<_, bool>(0)? {
-        (options.on_wait)(holder(&session).await.as_ref());
-        if options.timeout.is_zero() {
-            return Err(LockError::Timeout(holder(&session).await));
+    let started = Instant::now();
+    let timeout = options.timeout.max(SHORTEST_TIMEOUT);
+    let mut pause = PAUSES.0;
+    let (mut reported_ignored, mut reported_wait) = (false, false);
+    loop {
+        let attempt = tokio::time::timeout(STATEMENT_TIMEOUT, attempt(client)).await;
+        let others = attempt.map_err(|_| LockError::no_response())??;
+        if !others.ignored.is_empty() && !std::mem::replace(&mut reported_ignored, true) {
+            (options.on_ignored)(&others.ignored);
         }
-        // 0 would mean that the server waits without limit.
-        let limit = options.timeout.as_millis().clamp(1, i32::MAX as u128).to_string();
-        client.execute("SELECT set_config('lock_timeout', $1, false)", &[&limit]).await?;
-        match client.execute("SELECT pg_advisory_lock($1)", &[&LOCK_KEY]).await {
-            Ok(_) => {}
-            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-                return Err(LockError::Timeout(holder(&session).await));
-            }
-            Err(error) => return Err(error.into()),
+        let Some(holder) = others.runs.first() else { break };
+        if !std::mem::replace(&mut reported_wait, true) {
+            (options.on_wait)(Some(holder));
         }
+        let left = timeout.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Err(LockError::Timeout(Some(holder.clone())));
+        }
+        tokio::time::sleep(randomized(pause).min(left)).await;
+        pause = (pause * 2).min(PAUSES.1);
     }
     session.limit_lock_waits().await?;
     Ok(Lock(session))
 }
 
-/// Returns the session that holds the lock, if the server shows it.
-async fn holder(session: &Session) -> Option<LockHolder> {
-    let row = session.client.query_opt(LOCK_HOLDER, &[&LOCK_KEY]).await.ok()??;
-    serde_json::from_str(row.try_get(0).ok()?).ok()
+/// Tries once to take the lock. It is taken if no other run is returned.
+///
+/// Each statement is a transaction of its own, so that a waiting run holds no snapshot, and sees
+/// the current sessions.
+async fn attempt(client: &Client) -> Result<Others, LockError> {
+    // While another run has the lock, this one does not announce itself: two waiting runs would
+    // keep each other from taking it.
+    let others = others(client).await?;
+    if !others.runs.is_empty() {
+        return Ok(others);
+    }
+    let key = announce(client).await?;
+    let others = self::others(client).await?;
+    if !others.runs.is_empty() {
+        client.execute("SELECT pg_catalog.pg_advisory_unlock($1, $2)", &[&CLASS, &key]).await?;
+    }
+    Ok(others)
+}
+
+/// Takes a lock of the class, and returns its second key.
+async fn announce(client: &Client) -> Result<i32, LockError> {
+    for number in 0..MAX_KEYS {
+        let row = client.query_one(ANNOUNCE, &[&CLASS, &(number > 0)]).await?;
+        if row.try_get(1)? {
+            return Ok(row.try_get(0)?);
+        }
+    }
+    Err(LockError::Server(format!("other sessions hold {MAX_KEYS} of its keys")))
+}
+
+async fn others(client: &Client) -> Result<Others, LockError> {
+    let row = client.query_one(LOCK_HOLDERS, &[&CLASS]).await?;
+    // The names of roles and clients can be in any encoding.
+    let announced = row.try_get::<_, RawText>(0)?.decode();
+    let announced: Vec<Announced> =
+        serde_json::from_str(&announced).map_err(|error| LockError::Server(error.to_string()))?;
+    let (runs, ignored): (Vec<_>, Vec<_>) =
+        announced.into_iter().partition(|one| one.administrator);
+    let sessions = |all: Vec<Announced>| all.into_iter().map(|one| one.session).collect();
+    Ok(Others { runs: sessions(runs), ignored: sessions(ignored) })
+}
+
+/// Returns between once and twice a pause.
+fn randomized(pause: Duration) -> Duration {
+    let mut byte = [0];
+    // Without random numbers, runs that start at the same moment only take longer.
+    let _ = getrandom::fill(&mut byte);
+    pause + pause * u32::from(byte[0]) / 255
 }

@@ -506,10 +506,15 @@ impl<F: Frontend> Execution<'_, F> {
             let (server, holder) = (server.clone(), holder.cloned());
             self.frontend.on_notice(&Notice::WaitingForLock { server, holder, timeout });
         };
+        let on_ignored = |holders: &[server::LockHolder]| {
+            let (server, holders) = (server.clone(), holders.to_vec());
+            self.frontend.on_notice(&Notice::LocksIgnored { server, holders });
+        };
         let options = LockOptions {
             timeout: timeout.0,
             label: format!("{run_id} {}@{}", attribution.actor, attribution.host),
             on_wait: &on_wait,
+            on_ignored: &on_ignored,
         };
         Ok(run.lock_with(&options).await?)
     }

@@ -23,6 +23,13 @@ pub enum Notice {
         /// How long this run waits.
         timeout: LockTimeout,
     },
+    /// Roles that are not administrators hold locks like those of runs. The run ignores them.
+    LocksIgnored {
+        /// The server, as `host:port`.
+        server: String,
+        /// The sessions of these roles.
+        holders: Vec<LockHolder>,
+    },
     /// A statement is executed for longer than 5 seconds.
     WaitingForStatement(StatementWait),
     /// The saved plan was applied in part, and the run applies the rest.
@@ -67,6 +74,19 @@ impl fmt::Display for Notice {
                     write!(f, ": {holder}")?;
                 }
                 write!(f, "; waiting for it up to {timeout}")
+            }
+            Self::LocksIgnored { server, holders } => {
+                let [first, others @ ..] = holders.as_slice() else { return Ok(()) };
+                write!(
+                    f,
+                    "{first} holds advisory locks like those of runs on {server}, and is ignored, \
+                     because its role is not an administrator"
+                )?;
+                match others.len() {
+                    0 => Ok(()),
+                    1 => f.write_str("; so is 1 other session"),
+                    count => write!(f, "; so are {count} other sessions"),
+                }
             }
             Self::WaitingForStatement(wait) => wait.fmt(f),
             Self::Resumed { left, of } => {
