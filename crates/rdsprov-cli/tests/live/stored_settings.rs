@@ -300,6 +300,57 @@ fn stored_role_is_not_used() {
     }
 }
 
+/// The owner of a database stores a more powerful role for it. Its sessions start as that role, and a
+/// transaction that would end as another role than the administrator is not committed.
+#[test]
+fn sessions_never_act_as_a_stored_role() {
+    for major in versions() {
+        let fixture = fixture(major);
+        let definitions = fixture.definitions(DEFINITIONS);
+        converge(&fixture, &definitions, By::Apply);
+        let owner = crate::fixture::password("shop");
+        let create = "CREATE TABLE stock (id int)";
+        fixture.server.sql_as("shop_owner", &owner, "shop", create).unwrap();
+        let attack = "ALTER DATABASE shop SET role = 'rds_superuser'";
+        fixture.server.sql_as("shop_owner", &owner, "shop", attack).unwrap();
+        let current = fixture.server.master("shop", "SELECT current_user").unwrap();
+        assert_eq!(current.trim(), "rds_superuser", "PostgreSQL {major}: the attack does nothing");
+        // The stored role is also that of the superuser's session.
+        let drift = "SET ROLE NONE; REVOKE SELECT ON stock FROM shop_reader";
+        for by in [By::Apply, By::Script] {
+            fixture.query_in("shop", drift);
+            let mark = fixture.server.log().len();
+            converge(&fixture, &definitions, by);
+            let log = &fixture.server.log()[mark..];
+            assert!(log.contains("GRANT SELECT ON"), "PostgreSQL {major}, {by:?}: {log}");
+            assert!(!log.contains("RESET ROLE"), "PostgreSQL {major}, {by:?}: {log}");
+        }
+        // Without the line that ends the role, the script fails before its COMMIT. The membership
+        // stays, so that no statement of the script can fail for its lack.
+        fixture.query(&membership(major, "shop_owner"));
+        for (ends, instead) in [
+            ("SET LOCAL ROLE NONE;", ""),
+            ("SET LOCAL ROLE NONE;", "RESET ROLE;"),
+            ("SET ROLE NONE;", ""),
+        ] {
+            fixture.query_in("shop", drift);
+            let plan = fixture.run(&definitions, &SCRIPT);
+            let script = String::from_utf8(plan.stdout).unwrap();
+            assert!(script.contains(ends), "PostgreSQL {major}: {script}");
+            let catalog_state = fixture.catalog_state();
+            let error =
+                fixture.server.script_as_master(&script.replace(ends, instead)).unwrap_err();
+            let error = error.to_string();
+            assert!(
+                error.contains("the transaction is not committed: the current role is "),
+                "PostgreSQL {major}, {ends}: {error}"
+            );
+            assert_eq!(fixture.catalog_state(), catalog_state, "PostgreSQL {major}, {ends}");
+        }
+        converge(&fixture, &definitions, By::Script);
+    }
+}
+
 /// A user who reads the question for as long as the test says.
 struct SlowReader(Duration);
 

@@ -116,15 +116,24 @@ const MEMBERSHIPS: &str = "SELECT jsonb_build_object(\
      WHERE r.rolname IN ('rds_iam', 'rds_ad') AND pg_has_role(me.oid, r.oid, 'USAGE'))) \
      FROM pg_roles me WHERE me.rolname = session_user";
 
-/// Stores the memberships of the administrator until the end of the transaction.
+/// Fails (2D000) if the current role is not the administrator. The owner of a database can store a
+/// `role` for it, and `RESET ROLE` would return to that role.
+const IS_ADMINISTRATOR: &str = "IF current_user <> session_user THEN RAISE EXCEPTION USING \
+     ERRCODE = '2D000', MESSAGE = format('the transaction is not committed: the current role is %s \
+     instead of the administrator %s', current_user, session_user); END IF;";
+
+/// Checks that the administrator acts as itself, and stores its memberships until the end of the
+/// transaction.
 pub(super) fn store_memberships() -> Statement {
-    let body =
-        format!("BEGIN PERFORM set_config({}, ({MEMBERSHIPS})::text, true); END", literal(BEFORE));
+    let body = format!(
+        "BEGIN {IS_ADMINISTRATOR} PERFORM set_config({}, ({MEMBERSHIPS})::text, true); END",
+        literal(BEFORE)
+    );
     Statement::plain(format!("DO {}", literal(&body)))
 }
 
-/// Fails (2D000) if the administrator has a membership that it did not have at the beginning of
-/// the transaction, whatever granted it.
+/// Fails (2D000) if the administrator still acts as another role, or has a membership that it did
+/// not have at the beginning of the transaction, whatever granted it.
 pub(super) fn verify_memberships() -> Statement {
     let body = format!(
         "DECLARE before jsonb := current_setting({before}); after jsonb := ({MEMBERSHIPS}); \
@@ -133,7 +142,7 @@ pub(super) fn verify_memberships() -> Statement {
          WHERE NOT before->'granted' @> jsonb_build_array(m) UNION ALL \
          SELECT r FROM jsonb_array_elements_text(after->'inherited') r \
          WHERE NOT before->'inherited' ? r) g(role)); \
-         BEGIN IF gained IS NOT NULL THEN RAISE EXCEPTION USING ERRCODE = '2D000', MESSAGE = \
+         BEGIN {IS_ADMINISTRATOR} IF gained IS NOT NULL THEN RAISE EXCEPTION USING ERRCODE = '2D000', MESSAGE = \
          format('the transaction is not committed: the administrator %s would remain a member of %s', \
          session_user, gained); END IF; END",
         before = literal(BEFORE)
