@@ -112,6 +112,14 @@ impl DatabasePlanner<'_, '_> {
         };
         let role = Some(self.owner);
         if available.may_be_created_by_owner() {
+            if !available.trusted {
+                // Its objects belong to the owner, which could grant the same privileges itself. So
+                // they are compared like those of other objects.
+                self.planner.deferred.push(format!(
+                    "the privileges that extension {extension} grants in database {}",
+                    self.name
+                ));
+            }
             self.step(Action::CreateExtension, role, self.owner, summary, statement, &[]);
             return Some(created);
         }

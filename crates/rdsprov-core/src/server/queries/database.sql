@@ -13,7 +13,9 @@
   FROM (SELECT number, nspname, owner, kind, of_extension, given, acl, count(*) AS count
         FROM relations GROUP BY 1, 2, 3, 4, 5, 6, 7) one GROUP BY nspname
 ), with_column_acl AS (
-  SELECT r.nspname, r.relname, r.owner, r.of_extension, coalesce(g.privileges, '{}') AS given, a.attacl::text AS acl,
+  SELECT r.nspname, r.relname, r.owner, r.of_extension,
+    CASE WHEN r.relowner IN (SELECT oid FROM administrator) THEN coalesce(g.privileges, '{}') ELSE '{}' END AS given,
+    a.attacl::text AS acl,
     json_agg(a.attname ORDER BY a.attnum) AS names
   FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid
   LEFT JOIN given g ON g.objoid = r.oid AND g.objsubid = a.attnum
@@ -79,7 +81,7 @@ SELECT json_build_object(
   'schemas', (
     SELECT coalesce(json_object_agg(n.nspname, json_build_object(
       'owner', pg_get_userbyid(n.nspowner),
-      'of_extension', EXISTS (
+      'of_extension', n.nspowner IN (SELECT oid FROM administrator) AND EXISTS (
         SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e'),
       'acl', (
         SELECT coalesce(json_agg(json_build_object(
@@ -99,7 +101,7 @@ SELECT json_build_object(
         -- With the modes of the arguments, because two procedures of one name can differ in the modes only.
         SELECT format('%s.%I(%s)', i.schema, p.proname, pg_get_function_identity_arguments(p.oid))
         FROM pg_proc p WHERE p.oid = o.oid) ELSE i.identity END, 'owner', pg_get_userbyid(o.owner),
-      'of_extension', EXISTS (
+      'of_extension', o.owner IN (SELECT oid FROM administrator) AND EXISTS (
         SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'e'),
       'schemas', (
         SELECT coalesce(json_agg(DISTINCT n.nspname), '[]') FROM pg_namespace n

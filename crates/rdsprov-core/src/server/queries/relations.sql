@@ -3,8 +3,16 @@
 -- The number of a group is the same in all queries of one snapshot.
 -- For the relations of an extension, only the privileges that the extension granted to PUBLIC are returned: the other
 -- entries of pg_init_privs come from default privileges.
+-- The owner of an extension can add relations that it owns to it (ALTER EXTENSION ... ADD), and pg_init_privs then
+-- contains their privileges of that moment. So objects belong to an extension only if an administrator owns them: a
+-- superuser, a role with CREATEROLE, rds_superuser, the current role, or a member of one of these. The objects of an
+-- extension that PostgreSQL trusts belong to the bootstrap superuser.
 WITH concerned AS (
   SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY($1::text[])
+), administrator AS MATERIALIZED (
+  SELECT r.oid FROM pg_roles r WHERE EXISTS (
+    SELECT FROM pg_roles a WHERE (a.rolsuper OR a.rolcreaterole OR a.rolname IN ('rds_superuser', current_user))
+      AND pg_has_role(r.oid, a.oid, 'MEMBER'))
 ), given AS (
   SELECT p.objoid, p.objsubid, array_agg(DISTINCT x.privilege_type) AS privileges
   FROM pg_init_privs p, aclexplode(p.initprivs) x
@@ -12,17 +20,19 @@ WITH concerned AS (
 ), relation AS (
   SELECT c.oid, n.nspname, c.relname, c.relowner, pg_get_userbyid(c.relowner) AS owner,
     CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
-    e.objid IS NOT NULL AS of_extension, coalesce(g.privileges, '{}') AS given,
+    a.oid IS NOT NULL AND e.objid IS NOT NULL AS of_extension,
+    CASE WHEN a.oid IS NOT NULL THEN coalesce(g.privileges, '{}') ELSE '{}' END AS given,
     coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, c.relowner))::text AS acl
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_depend e ON e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.objsubid = 0
     AND e.deptype = 'e'
   LEFT JOIN given g ON g.objoid = c.oid AND g.objsubid = 0
+  LEFT JOIN administrator a ON a.oid = c.relowner
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 ), relations AS (
   SELECT dense_rank() OVER (ORDER BY nspname, kind, owner, of_extension, given, acl) AS number, * FROM (
-    SELECT oid, nspname, relname, owner, kind, of_extension, given, (
+    SELECT oid, nspname, relname, relowner, owner, kind, of_extension, given, (
       SELECT coalesce(array_agg(i), '{}') FROM unnest(acl::aclitem[]) i WHERE EXISTS (
         SELECT FROM aclexplode(ARRAY[i]) x
         WHERE x.grantee = 0 OR x.grantee = relowner
