@@ -16,7 +16,7 @@ use crate::probe::Probe;
 use crate::secret_id::SecretId;
 use crate::secrets::SecretSource;
 use crate::server::Tls;
-use crate::server::connect::{ConnectError, Endpoint, Session, describe_error};
+use crate::server::connect::{ConnectError, Endpoint, Session};
 use crate::server::lock::{self, Lock, LockError, LockOptions};
 use crate::server::observe::probe;
 
@@ -115,7 +115,7 @@ impl Provisioner {
             LockError::Timeout(holder) => {
                 RunError::LockTimeout { server: self.server(), timeout: options.timeout, holder }
             }
-            LockError::Server(error) => RunError::Lock(describe_error(&error)),
+            LockError::Server(reason) => RunError::Lock(reason),
         })?;
         Ok(Locked { run: self, lock })
     }
@@ -157,10 +157,20 @@ impl Provisioner {
             let own;
             let session = match &database {
                 None => &self.admin_session,
-                Some(database) => {
-                    own = self.admin.connect(database).await?;
-                    &own
-                }
+                Some(database) => match self.admin.connect(database).await {
+                    Ok(session) => {
+                        own = session;
+                        &own
+                    }
+                    // The owner has closed it since it was observed: this concerns its application.
+                    Err(error) => {
+                        let Some(seen) = observed.databases.get_mut(database) else {
+                            return Err(error.into());
+                        };
+                        seen.unreachable = Some(error.to_string());
+                        continue;
+                    }
+                },
             };
             for one in probes {
                 let text = probe_statements(&one, &observed.admin_database, observed.major());

@@ -13,7 +13,8 @@ use super::{
     Action, ExecuteAs, Executor, Hazard, MembershipOption, Memberships, RefusalKind, Remedy, Scope,
     Step, Transaction, orphans,
 };
-use crate::desired;
+use crate::desired::{self, Adoption};
+use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::{self, Grantee};
 use crate::privilege::{self, Privilege, Privileges};
@@ -48,7 +49,9 @@ impl<'a> Planner<'a> {
             return DatabaseStatus::Unfinished(seen);
         }
         let object = Adoptable::Database(name);
-        if self.takeover(application, object, seen.marker(), database.adoption).is_none() {
+        if !self.restores_marker(database, seen)
+            && self.takeover(application, object, seen.marker(), database.adoption).is_none()
+        {
             return DatabaseStatus::Blocked;
         }
         if let Some(reason) = &seen.unreachable {
@@ -119,7 +122,9 @@ impl<'a> Planner<'a> {
         database: &desired::Database,
     ) -> DatabaseStatus<'a> {
         let renamed = self.observed.databases.iter().find(|(other, seen)| {
-            *other != name && self.is_marked_as(seen.marker().as_ref(), name.as_str())
+            *other != name
+                && self.is_marked_as(seen.marker().as_ref(), name.as_str())
+                && self.speaks_for(seen, &database.application, database.owner.as_ref())
         });
         let Some((other, seen)) = renamed else {
             return DatabaseStatus::Absent;
@@ -202,7 +207,7 @@ impl<'a> Planner<'a> {
         let step = |action, application: &ApplicationName, role: &RoleName, summary, statements| {
             Step::new(action, application, summary, statements).for_role(role).in_database(name)
         };
-        let left = self.database_left_by(application);
+        let left = self.database_left_by(application, owner);
         let moves = left.map(|left| {
             format!("; application {application} leaves database {left} with its data")
         });
@@ -248,13 +253,18 @@ impl<'a> Planner<'a> {
     }
 
     /// Returns the managed database that an application had and that no application declares now.
-    fn database_left_by(&self, application: &ApplicationName) -> Option<&'a DatabaseName> {
+    fn database_left_by(
+        &self,
+        application: &ApplicationName,
+        owner: &RoleName,
+    ) -> Option<&'a DatabaseName> {
         let observed = self.observed;
         let left = observed.databases.iter().find(|(name, seen)| {
             let marker = seen.marker();
             self.is_marked_as(marker.as_ref(), name.as_str())
                 && marker.is_some_and(|marker| marker.application == application.as_str())
                 && !self.desired.databases.contains_key(*name)
+                && self.speaks_for(seen, application, Some(owner))
         });
         left.map(|(name, _)| name)
     }
@@ -275,7 +285,9 @@ impl<'a> Planner<'a> {
             acl = with_owner(&acl, &seen.owner, owner);
         }
         let Some(execute_as) = self.act_as(owner) else { return };
-        let rewrites_comment = seen.marker().is_none_or(|one| one.name != name.as_str());
+        let restores_marker = self.restores_marker(database, seen);
+        let rewrites_comment =
+            restores_marker || seen.marker().is_none_or(|one| one.name != name.as_str());
         if rewrites_comment
             && self.refuse_undecodable(
                 application,
@@ -295,18 +307,30 @@ impl<'a> Planner<'a> {
         };
         let marker = || {
             let marker = self.marker(application, name.as_str());
-            sql::set_database_marker(name, seen.comment.clone(), marker)
+            let comment = seen.comment.as_deref();
+            let comment = match restores_marker {
+                // Without the markers that the owner has written.
+                true => comment.and_then(Marker::removed_from),
+                false => comment.map(str::to_owned),
+            };
+            sql::set_database_marker(name, comment, marker)
         };
         match seen.marker() {
-            None => {
+            None if !restores_marker || database.adoption == Adoption::Allowed => {
                 change(Action::Adopt, format!("database {name}"), marker(), Some(Hazard::Adopts));
+            }
+            _ if restores_marker => {
+                let summary = format!(
+                    "database {name}: marker written again, because its owner {owner} is managed"
+                );
+                change(Action::AlterDatabase, summary, marker(), None);
             }
             Some(old) if old.name != name.as_str() => {
                 let summary =
                     format!("database {name}: marker names {name} instead of {}", old.name);
                 change(Action::AlterDatabase, summary, marker(), None);
             }
-            Some(_) => {}
+            Some(_) | None => {}
         }
         if !seen.allow_connections {
             let summary = format!("database {name}: allows connections");

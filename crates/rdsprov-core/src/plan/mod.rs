@@ -13,6 +13,7 @@ mod blocked;
 mod compare;
 mod counts;
 mod database;
+mod database_marker;
 mod database_planner;
 mod databases;
 mod default_privileges;

@@ -1,0 +1,163 @@
+//! What the owner of one database does concerns that application only.
+
+use rdsprov_testkit::versions;
+
+use crate::fixture::{Fixture, expect, password};
+
+const DEFINITIONS: &str = r#"application_databases = {
+    shop = { database_name = "shop", username = "shop_owner", createdb = true }
+    wiki = { database_name = "wiki", username = "wiki_owner" }
+}"#;
+
+fn fixture(major: u32) -> (Fixture, String) {
+    let fixture = Fixture::new(major);
+    for application in ["shop", "wiki", "crm"] {
+        fixture.app("dev", application, &format!("{application}_owner"));
+    }
+    let definitions = fixture.definitions(DEFINITIONS);
+    expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+    (fixture, definitions)
+}
+
+fn as_owner(fixture: &Fixture, sql: &str) {
+    fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
+}
+
+fn comment(fixture: &Fixture, database: &str) -> String {
+    fixture.query(&format!(
+        "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = '{database}'"
+    ))
+}
+
+const KEEP_GOING: [&str; 4] = ["apply", "--env", "dev", "--no-fail-fast"];
+const CHECK: [&str; 3] = ["check", "--env", "dev"];
+
+/// Each attack, and the refusal that it leads to for the application itself.
+const ATTACKS: [(&str, &str, &str); 3] = [
+    (
+        "ALTER DATABASE shop CONNECTION LIMIT 0",
+        "refused[database-unreachable] shop: ",
+        "ALTER DATABASE shop CONNECTION LIMIT -1",
+    ),
+    (
+        "ALTER DATABASE shop SET local_preload_libraries = 'no_such_library'",
+        "refused[database-unreachable] shop: ",
+        "ALTER DATABASE shop RESET local_preload_libraries",
+    ),
+    (
+        "ALTER DATABASE shop SET default_transaction_read_only = on",
+        "refused[database-read-only] shop: ",
+        "ALTER DATABASE shop RESET default_transaction_read_only",
+    ),
+];
+
+#[test]
+fn closed_database_stops_no_other_application() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        for (attack, refusal, undone) in ATTACKS {
+            as_owner(&fixture, attack);
+            fixture.query("ALTER ROLE wiki_owner CONNECTION LIMIT 3");
+            fixture.query_in("wiki", "GRANT CREATE ON SCHEMA public TO shop_owner");
+            fixture.query("GRANT CONNECT ON DATABASE shop TO wiki_owner");
+            let output = expect(&fixture.run(&definitions, &KEEP_GOING), 3);
+            assert!(output.contains(refusal), "PostgreSQL {major}: {attack}: {output}");
+            assert!(!output.contains("] wiki: "), "PostgreSQL {major}: {attack}: {output}");
+            let limit = "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'wiki_owner'";
+            assert_eq!(fixture.query(limit), "-1", "PostgreSQL {major}: {attack}");
+            fixture.query(undone);
+            expect(&fixture.run(&definitions, &KEEP_GOING), 0);
+            expect(&fixture.run(&definitions, &CHECK), 0);
+        }
+        // Settings that end sessions do not end those of a run.
+        let settings = ["statement_timeout = 1", "idle_session_timeout = 1", "lock_timeout = 1"]
+            .map(|setting| format!("ALTER DATABASE shop SET {setting}"));
+        as_owner(&fixture, &settings.join("; "));
+        fixture.query("ALTER ROLE wiki_owner CONNECTION LIMIT 3");
+        let output = fixture.run(&definitions, &KEEP_GOING);
+        let text = expect(&output, output.status.code().unwrap());
+        let allowed = text.contains("refused[database-unreachable] shop: ");
+        assert!(output.status.success() || allowed, "PostgreSQL {major}: {text}");
+        let limit = "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'wiki_owner'";
+        assert_eq!(fixture.query(limit), "-1", "PostgreSQL {major}: {text}");
+    }
+}
+
+/// The marker of a database is believed only together with that of its owner.
+#[test]
+fn removed_and_forged_markers() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        let marked = comment(&fixture, "shop");
+        let forged = |environment: &str, application: &str, name: &str| {
+            format!(
+                "COMMENT ON DATABASE shop IS '[managed by rdsprov: environment={environment} \
+                 application={application} build_id=1 name=\"{name}\"]'"
+            )
+        };
+        for attack in [
+            "COMMENT ON DATABASE shop IS NULL".to_owned(),
+            "COMMENT ON DATABASE shop IS '[managed by rdsprov: nonsense]'".to_owned(),
+            forged("prod", "shop", "shop"),
+            forged("dev", "wiki", "crm"),
+        ] {
+            as_owner(&fixture, &attack);
+            let found = expect(&fixture.run(&definitions, &CHECK), 2);
+            assert!(found.contains("alter_database database shop: marker "), "{found}");
+            expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+            let is_marker = |line: &str| line.contains("name=\"shop\"]");
+            let restored = comment(&fixture, "shop");
+            assert_eq!(restored.lines().filter(|line| is_marker(line)).count(), 1, "{restored}");
+            assert!(marked.contains("environment=dev") && restored.contains("environment=dev"));
+            expect(&fixture.run(&definitions, &CHECK), 0);
+        }
+
+        // A marker does not speak for another application: neither as its renamed database, nor as
+        // the one that it leaves.
+        as_owner(&fixture, &forged("dev", "crm", "crm"));
+        as_owner(&fixture, "CREATE DATABASE plugin");
+        as_owner(
+            &fixture,
+            "COMMENT ON DATABASE plugin IS '[managed by rdsprov: environment=dev application=crm build_id=1 name=\"plugin\"]'",
+        );
+        let more = DEFINITIONS
+            .replace("\n}", "\n    crm = { database_name = \"crm\", username = \"crm_owner\" }\n}");
+        let more = fixture.definitions(&more);
+        expect(&fixture.run(&more, &["apply", "--env", "dev"]), 0);
+        let owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'crm'";
+        assert_eq!(fixture.query(owner), "crm_owner", "PostgreSQL {major}");
+    }
+}
+
+/// A database that has the name of one that is declared later is not taken over, and only the
+/// application that declares it is refused.
+#[test]
+fn squatted_name_is_not_taken_over() {
+    for major in versions() {
+        let (fixture, _) = fixture(major);
+        as_owner(&fixture, "CREATE DATABASE crm");
+        let marker = "COMMENT ON DATABASE crm IS '[managed by rdsprov: environment=dev application=crm build_id=1 name=\"crm\"]'";
+        for (comment, refusal) in [
+            ("COMMENT ON DATABASE crm IS NULL", "refused[database-not-managed] crm: "),
+            (marker, "refused[database-owner-differs] crm: "),
+        ] {
+            as_owner(&fixture, comment);
+            let definitions = fixture.definitions(&DEFINITIONS.replace(
+                "\n}",
+                "\n    crm = { database_name = \"crm\", username = \"crm_owner\" }\n}",
+            ));
+            fixture.query("ALTER ROLE wiki_owner CONNECTION LIMIT 3");
+            let output = expect(&fixture.run(&definitions, &KEEP_GOING), 3);
+            assert!(output.contains(refusal), "PostgreSQL {major}: {output}");
+            let refusals = output.lines().filter(|line| line.starts_with("refused["));
+            assert!(refusals.clone().count() > 0, "{output}");
+            for line in refusals {
+                assert!(line.contains("] crm: "), "PostgreSQL {major}: {line}");
+            }
+            let limit = "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'wiki_owner'";
+            assert_eq!(fixture.query(limit), "-1", "PostgreSQL {major}: {output}");
+            let owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'crm'";
+            assert_eq!(fixture.query(owner), "shop_owner", "PostgreSQL {major}");
+        }
+    }
+}
