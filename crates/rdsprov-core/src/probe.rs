@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
+use crate::name::{DatabaseName, ExtensionName, RoleName};
 use crate::setting::Parameter;
 
 /// A change of which only the server knows whether the administrator may make it.
@@ -69,52 +69,13 @@ pub enum RevocationScope {
     AdminOption,
 }
 
-/// Extensions that are created one after the other.
+/// Extensions that the administrator creates one after the other, in `information_schema`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ExtensionProbe {
-    /// The database, or the template of a database that does not exist yet.
+    /// The database: the template, in which no application's role has objects.
     pub database: DatabaseName,
-    /// The schema for the objects of the extensions. It may not exist yet.
-    pub schema: Option<SchemaName>,
-    /// The extensions, and the roles that create them.
-    pub creation: ExtensionCreation,
-}
-
-/// The extensions of a probe in order, and the roles that create them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExtensionCreation {
-    /// The administrator creates all of them.
-    ByAdministrator(Vec<ExtensionName>),
-    /// The owner of the database creates some of them.
-    WithOwner {
-        /// The owner of the database.
-        owner: RoleName,
-        /// The membership of the administrator in the owner.
-        membership: OwnerMembership,
-        /// Each extension with the role that creates it.
-        extensions: Vec<(ExtensionName, Creator)>,
-    },
-}
-
-/// The membership with which the administrator acts as the owner of a database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OwnerMembership {
-    /// The administrator can act as the owner already.
-    Held,
-    /// The probe grants the membership first.
-    Temporary,
-}
-
-/// The role that creates an extension, if the owner of the database creates some of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Creator {
-    /// The administrator itself, if PostgreSQL does not trust the extension.
-    Administrator,
-    /// The owner of the database, if PostgreSQL trusts the extension.
-    Owner,
+    /// The extensions in the order of their creation.
+    pub extensions: Vec<ExtensionName>,
 }
 
 impl Probe {

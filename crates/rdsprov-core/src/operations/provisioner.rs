@@ -12,7 +12,7 @@ use crate::desired::Desired;
 use crate::name::{DatabaseName, LOCK_DATABASE};
 use crate::observed::Observed;
 use crate::plan::{Plan, probe_statements};
-use crate::probe::Probe;
+use crate::probe::{Probe, ProbeResult};
 use crate::secret_id::SecretId;
 use crate::secrets::SecretSource;
 use crate::server::Tls;
@@ -164,16 +164,23 @@ impl Provisioner {
                     }
                     // The owner has closed it since it was observed: this concerns its application.
                     Err(error) => {
-                        let Some(seen) = observed.databases.get_mut(database) else {
-                            return Err(error.into());
-                        };
-                        seen.unreachable = Some(error.to_string());
+                        match observed.databases.get_mut(database) {
+                            Some(seen) => seen.unreachable = Some(error.to_string()),
+                            // The template.
+                            None => {
+                                let denied = ProbeResult::Denied(error.to_string());
+                                let results = &mut observed.probe_results;
+                                for one in probes {
+                                    results.insert(one, denied.clone());
+                                }
+                            }
+                        }
                         continue;
                     }
                 },
             };
             for one in probes {
-                let text = probe_statements(&one, &observed.admin_database, observed.major());
+                let text = probe_statements(&one, &observed.admin_database);
                 let result = probe(session, &one, &text).await?;
                 observed.probe_results.insert(one, result);
             }

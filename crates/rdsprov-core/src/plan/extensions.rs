@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use super::database_planner::{DatabasePlanner, ExecutionContext};
 use super::planner::is_public;
-use super::{
-    Action, ExecuteAs, ManualFix, MembershipOption, Preparation, RefusalKind, Remedy, sql,
-};
+use super::{Action, ExecuteAs, ManualFix, Preparation, RefusalKind, Remedy, sql};
 use crate::name::{DatabaseName, ExtensionName, SchemaName, TEMPLATE};
 use crate::observed::{Contents, Grantee};
 use crate::privilege::Privilege;
-use crate::probe::{Creator, ExtensionCreation, ExtensionProbe, OwnerMembership, Probe};
+use crate::probe::{ExtensionProbe, Probe};
 
 /// For each missing extension, the extensions to create in order, itself last; `None`
 /// if it is refused.
@@ -123,7 +121,7 @@ impl DatabasePlanner<'_, '_> {
             self.step(Action::CreateExtension, role, self.owner, summary, statement, &[]);
             return Some(created);
         }
-        if let Err(reason) = self.check_creation(&created, schema) {
+        if let Err(reason) = self.check_creation(&created) {
             let exists = |schema| contents.schemas.contains_key(schema);
             let executor = self.planner.more_powerful();
             let fix = ManualFix::from(statement).in_database(&database);
@@ -146,46 +144,14 @@ impl DatabasePlanner<'_, '_> {
         Some(created)
     }
 
-    /// Checks that the server allows to create extensions in this order: in the database, or in the
-    /// template if the database does not exist yet.
-    fn check_creation(
-        &mut self,
-        extensions: &[ExtensionName],
-        schema: Option<&SchemaName>,
-    ) -> Result<(), String> {
-        let observed = self.planner.observed;
-        let seen = observed.databases.get(self.name).filter(|_| !self.is_new());
-        let database = match &observed.template {
-            _ if seen.is_some() => self.name.clone(),
-            Some(_) => DatabaseName::new_unchecked(TEMPLATE),
-            None => observed.admin_database.clone(),
-        };
-        let is_trusted = |name: &ExtensionName| {
-            observed.extensions.get(name).is_some_and(|one| one.may_be_created_by_owner())
-        };
-        let owner = seen.filter(|_| extensions.iter().any(is_trusted)).map(|seen| &seen.owner);
-        let creation = match owner.and_then(|owner| self.planner.act_as(owner)) {
-            Some(ExecuteAs::Role(owner)) => {
-                let authority = self.planner.authority;
-                let membership = if authority.is_member_already(&owner, MembershipOption::Set) {
-                    OwnerMembership::Held
-                } else {
-                    OwnerMembership::Temporary
-                };
-                let created = |name: &ExtensionName| {
-                    let creator =
-                        if is_trusted(name) { Creator::Owner } else { Creator::Administrator };
-                    (name.clone(), creator)
-                };
-                let extensions = extensions.iter().map(created).collect();
-                ExtensionCreation::WithOwner { owner, membership, extensions }
-            }
-            Some(ExecuteAs::Administrator) | None => {
-                ExtensionCreation::ByAdministrator(extensions.to_vec())
-            }
-        };
-        let schema = schema.cloned();
-        let probe = ExtensionProbe { database, schema, creation };
+    /// Checks that the server allows the administrator to create extensions in this order.
+    ///
+    /// A plan never tries this in the database itself: the script of an extension would run with the
+    /// privileges of the administrator, among functions that the owner of the database wrote. In
+    /// the template, and there in `information_schema`, no application's role can create an object.
+    fn check_creation(&mut self, extensions: &[ExtensionName]) -> Result<(), String> {
+        let database = DatabaseName::new_unchecked(TEMPLATE);
+        let probe = ExtensionProbe { database, extensions: extensions.to_vec() };
         self.planner.check_probe(Probe::CreateExtensions(probe))
     }
 
