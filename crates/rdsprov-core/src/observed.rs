@@ -361,6 +361,10 @@ pub struct OwnershipTransfer {
     /// transferred one by one, because `REASSIGN OWNED` would also transfer objects that
     /// must stay with the administrator.
     pub administrator_objects: Vec<OwnedObject>,
+    /// The code of the current owner that is executed with the privileges of the new one, in words:
+    /// functions with `SECURITY DEFINER`, triggers, rules, defaults and indexes on expressions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub code: Vec<String>,
 }
 
 impl OwnershipTransfer {

@@ -30,6 +30,7 @@ pub(super) const PASSWORD_CHECKS: [Described; 3] = [
 ];
 
 pub(super) const HAZARDS: [Described; 11] = [
+pub(super) const HAZARDS: [Described; 10] = [
     ("revokes_access", "A role loses a privilege, an attribute or a membership"),
     ("changes_owner", "A database or schema gets another owner"),
     ("resets_password", "A password that worked stops working"),
@@ -41,6 +42,7 @@ pub(super) const HAZARDS: [Described; 11] = [
     ("mixes_environments", "An environment comes to a server of other environments"),
     ("changes_secret", "A managed role gets its password from another secret"),
     ("changes_application", "A managed role belongs to another application"),
+    ("hands_over_code", "A new owner gets functions, triggers or defaults of the old one"),
 ];
 
 pub(super) const DOCUMENTS: [Described; 5] = [

@@ -296,3 +296,49 @@ fn subscriptions_are_refused_or_transferred() {
         assert_eq!(fixture.query(owners), after, "PostgreSQL {major}");
     }
 }
+
+/// What the old owner planted is executed with the privileges of the new one, so the plan names it.
+#[test]
+fn code_of_the_old_owner_is_named() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("prod", "shop", "shop_owner");
+        fixture.app("prod", "next", "next_owner");
+        let definitions = |owner: &str| {
+            fixture.definitions(&format!(
+                "application_databases = {{\n  {owner} = {{ database_name = \"shop\", username = \"{owner}_owner\" }}\n}}\n"
+            ))
+        };
+        let apply = |owner: &str, more: &[&str]| {
+            let mut command =
+                fixture.command(&definitions(owner), &[&["apply", "--env", "prod"], more].concat());
+            command.env("ALLOW_DB_PROVISION", "true").output().unwrap()
+        };
+        expect(&apply("shop", &[]), 0);
+        let planted = "
+            CREATE TABLE t (id int DEFAULT 1, day date DEFAULT now());
+            CREATE FUNCTION plain() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';
+            CREATE FUNCTION planted() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1';
+            CREATE FUNCTION fires() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+            CREATE TRIGGER falls BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION fires();
+            CREATE RULE also AS ON INSERT TO t DO ALSO SELECT planted();
+            ALTER TABLE t ADD COLUMN price int DEFAULT plain(); CREATE INDEX computed ON t ((id + plain()))";
+        let own = password("shop");
+        fixture.server.sql_as("shop_owner", &own, "shop", planted).unwrap();
+        let refused = expect(&apply("next", &ALLOWED), 3);
+        assert!(refused.contains("hands_over_code"), "PostgreSQL {major}: {refused}");
+        for code in [
+            "function public.planted()",
+            "trigger falls on public.t",
+            "rule also on public.t",
+            "default value for public.t.price",
+            "index public.computed",
+        ] {
+            assert!(refused.contains(code), "PostgreSQL {major}: {code} is not in {refused}");
+        }
+        for harmless in ["plain()", "fires()", "t.day", "t.id"] {
+            assert!(!refused.contains(harmless), "PostgreSQL {major}: {harmless}: {refused}");
+        }
+        expect(&apply("next", &[&ALLOWED[..], &["--allow", "hands_over_code"]].concat()), 0);
+    }
+}

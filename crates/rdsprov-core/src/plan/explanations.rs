@@ -108,6 +108,7 @@ explanations! {
     MixesEnvironments => "mixes_environments",
     ChangesSecret => "changes_secret",
     ChangesApplication => "changes_application",
+    HandsOverCode => "hands_over_code",
 }
 
 #[cfg(test)]

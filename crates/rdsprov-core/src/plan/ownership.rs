@@ -413,13 +413,22 @@ impl DatabasePlanner<'_, '_> {
         if statements.is_empty() {
             return;
         }
-        let summary = format!("objects of {from} in database {}: owner {to}", self.name);
+        // The code of the administrator is no danger to an application.
+        let is_administrator = *from == self.planner.observed.administrator.name;
+        let code: &[String] =
+            if is_administrator { &[] } else { &contents.ownership_transfer.code };
+        let with_code = match code {
+            [] => String::new(),
+            code => format!("; with the code of {}", code.join(", ")),
+        };
+        let summary = format!("objects of {from} in database {}: owner {to}{with_code}", self.name);
+        let hands_over_code = (!code.is_empty()).then_some(Hazard::HandsOverCode);
         let application = &self.database.application;
         let transferred = Step::new(Action::ReassignOwned, application, summary, statements)
             .for_role(&to)
             .in_database(self.name)
             .with_memberships([from, &to].map(|role| (role.clone(), MembershipOption::Inherit)))
-            .with_hazards([Hazard::ChangesOwner]);
+            .with_hazards([Hazard::ChangesOwner].into_iter().chain(hands_over_code));
         self.steps.push(transferred);
     }
 

@@ -263,6 +263,7 @@ class Hazard(str, Enum):
     MIXES_ENVIRONMENTS = "mixes_environments"
     CHANGES_SECRET = "changes_secret"
     CHANGES_APPLICATION = "changes_application"
+    HANDS_OVER_CODE = "hands_over_code"
     def __new__(cls, value: object) -> Self: ...
 
 class RefusalCode(str, Enum):

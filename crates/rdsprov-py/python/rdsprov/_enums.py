@@ -75,6 +75,7 @@ class Hazard(_Word):
     MIXES_ENVIRONMENTS = "mixes_environments"
     CHANGES_SECRET = "changes_secret"
     CHANGES_APPLICATION = "changes_application"
+    HANDS_OVER_CODE = "hands_over_code"
 
 
 class RefusalCode(_Word):

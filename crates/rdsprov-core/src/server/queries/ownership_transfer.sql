@@ -47,8 +47,31 @@ WITH new_owner AS (
   SELECT kind, identity, '"superuser"' FROM wide_publication
   UNION ALL
   SELECT kind, identity, '"superuser"' FROM superuser_only WHERE NOT $3
+), code AS (
+  SELECT 'pg_proc'::regclass AS classid, p.oid AS objid FROM owned o
+  JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid WHERE p.prosecdef
+  UNION
+  SELECT 'pg_trigger'::regclass, t.oid FROM owned o
+  JOIN pg_trigger t ON o.classid = 'pg_class'::regclass AND t.tgrelid = o.objid WHERE NOT t.tgisinternal
+  UNION
+  SELECT 'pg_rewrite'::regclass, r.oid FROM owned o
+  JOIN pg_rewrite r ON o.classid = 'pg_class'::regclass AND r.ev_class = o.objid WHERE r.rulename <> '_RETURN'
+  UNION
+  -- Defaults and expressions that call functions other than those of PostgreSQL itself.
+  SELECT 'pg_attrdef'::regclass, a.oid FROM owned o
+  JOIN pg_attrdef a ON o.classid = 'pg_class'::regclass AND a.adrelid = o.objid
+  JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid AND d.refclassid = 'pg_proc'::regclass
+  UNION
+  SELECT 'pg_class'::regclass, i.indexrelid FROM owned o
+  JOIN pg_index i ON o.classid = 'pg_class'::regclass AND i.indrelid = o.objid
+  JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refclassid = 'pg_proc'::regclass
+  UNION
+  SELECT 'pg_event_trigger'::regclass, o.objid FROM owned o WHERE o.classid = 'pg_event_trigger'::regclass
 )
 SELECT json_build_object(
+  'code', (
+    SELECT coalesce(json_agg(DISTINCT i.type || ' ' || i.identity), '[]')
+    FROM code c CROSS JOIN pg_identify_object(c.classid, c.objid, 0) i WHERE i.identity IS NOT NULL),
   'untransferable', (
     SELECT coalesce(json_agg(json_build_object('kind', kind, 'identity', identity, 'obstacle', obstacle)
       ORDER BY kind, identity), '[]') FROM untransferable),
