@@ -29,8 +29,7 @@ pub(super) const PASSWORD_CHECKS: [Described; 3] = [
     ("always-set", "Do not check; set every password in every run"),
 ];
 
-pub(super) const HAZARDS: [Described; 11] = [
-pub(super) const HAZARDS: [Described; 10] = [
+pub(super) const HAZARDS: [Described; 12] = [
     ("revokes_access", "A role loses a privilege, an attribute or a membership"),
     ("changes_owner", "A database or schema gets another owner"),
     ("resets_password", "A password that worked stops working"),
