@@ -29,12 +29,19 @@ pub async fn run(options: &ApplyArgs) -> Result<Exit, CliError> {
     let mut wanted = session::ApplyOptions::default();
     wanted.run = run_options(&options.recording);
     wanted.run.server = (&options.server).into();
+    wanted.run.server.only.clone_from(&options.selection.only);
     wanted.run.environment.clone_from(&options.common.env);
     wanted.run.plan_source = options.plan.clone().map_or(PlanSource::Any, PlanSource::File);
     wanted.keep_going = options.no_fail_fast;
     let setup = setup::builder(&options.common, config);
     let outcome = session::apply(setup, &wanted, &frontend, &cancellation_on_signals()).await;
-    let summary = frontend.applied(&outcome) + " The server matches the definitions.";
+    let is_restricted = outcome.plans.first().is_some_and(|plan| !plan.origin.only.is_empty());
+    let converged = if is_restricted {
+        "The selected applications are as declared."
+    } else {
+        "The server matches the definitions."
+    };
+    let summary = format!("{} {converged}", frontend.applied(&outcome));
     report_outcome(outcome, &summary)
 }
 

@@ -4,19 +4,21 @@ use std::path::Path;
 
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::{Plan, SavedPlan};
-use rdsprov_core::session::Error;
+use rdsprov_core::session::{Error, ServerOptions};
 
-use crate::args::{CheckArgs, CommonArgs, Format, PlanArgs, ServerArgs};
+use crate::args::{CheckArgs, CommonArgs, Format, PlanArgs};
 use crate::error::{CliError, Exit};
 use crate::wording::CommandWording;
 use crate::{output, setup};
 
 pub async fn run(options: &PlanArgs) -> Result<Exit, CliError> {
-    let PlanArgs { common, server, output, out, with_verifiers, .. } = options;
+    let PlanArgs { common, output, out, with_verifiers, .. } = options;
     if *with_verifiers && output.format != Format::Sql {
         return Err(CliError::usage("--with-verifiers requires --format sql"));
     }
-    let plan = print_plan(common, server, output.format, *with_verifiers, out.as_deref()).await?;
+    let mut server = ServerOptions::from(&options.server);
+    server.only.clone_from(&options.selection.only);
+    let plan = print_plan(common, &server, output.format, *with_verifiers, out.as_deref()).await?;
     Ok(if !plan.refusals.is_empty() {
         Exit::Refused
     } else if options.detailed_exitcode && !plan.is_empty() {
@@ -27,8 +29,10 @@ pub async fn run(options: &PlanArgs) -> Result<Exit, CliError> {
 }
 
 pub async fn check(options: &CheckArgs) -> Result<Exit, CliError> {
-    let CheckArgs { common, server, output } = options;
-    let plan = print_plan(common, server, output.format, false, None).await?;
+    let CheckArgs { common, selection, server, output } = options;
+    let mut server = ServerOptions::from(server);
+    server.only.clone_from(&selection.only);
+    let plan = print_plan(common, &server, output.format, false, None).await?;
     Ok(if !plan.refusals.is_empty() {
         Exit::Refused
     } else if plan.is_as_declared() {
@@ -41,13 +45,13 @@ pub async fn check(options: &CheckArgs) -> Result<Exit, CliError> {
 /// Plans, prints the plan, and saves it to `out` if there is one.
 async fn print_plan(
     common: &CommonArgs,
-    options: &ServerArgs,
+    options: &ServerOptions,
     format: Format,
     with_verifiers: bool,
     out: Option<&Path>,
 ) -> Result<Plan, CliError> {
     let setup = setup::new(common)?;
-    let mut run = setup.open(&options.into()).await?;
+    let mut run = setup.open(options).await?;
     let planned = run.plan().await.map_err(Error::from)?;
     let plan = planned.plan();
     let text = if with_verifiers {

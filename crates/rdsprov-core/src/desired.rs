@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::definitions::{Application, Auth, Definitions};
+use crate::definitions::{Application, Auth, Definitions, UnknownApplication};
 use crate::marker::Marker;
 use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName,
@@ -104,7 +104,7 @@ pub struct Access {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Database {
     /// The application of the owner entry. Without an owner entry, it is the first application
-    /// that uses the database.
+    /// that uses the database; the first selected one, if there is one.
     pub application: ApplicationName,
     /// The role of the owner entry; `None` if the database has no owner entry.
     pub owner: Option<RoleName>,
@@ -160,6 +160,10 @@ pub struct Desired {
     pub databases: BTreeMap<DatabaseName, Database>,
     /// The applications of the definitions, in alphabetical order.
     pub applications: Vec<ApplicationName>,
+    /// The selected applications, whose roles and databases a plan covers; empty means all. The
+    /// other applications are declared as well: what they declare is neither changed nor revoked.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub only: BTreeSet<ApplicationName>,
     /// Whether a database may get another owner, because the hazard `changes_owner` is allowed.
     pub may_change_owners: bool,
     /// The version stage from which the secrets of the applications are read.
@@ -265,6 +269,7 @@ impl Desired {
             delegate: None,
             databases,
             applications,
+            only: BTreeSet::new(),
             may_change_owners: false,
             secret_stage: Stage::default(),
             definitions: None,
@@ -301,6 +306,7 @@ impl Desired {
             delegate: Some(role),
             databases: BTreeMap::new(),
             applications: Vec::new(),
+            only: BTreeSet::new(),
             may_change_owners: false,
             secret_stage: Stage::default(),
             definitions: None,
@@ -339,10 +345,69 @@ impl Desired {
         retained
     }
 
-    /// Returns the ids of all secrets that contain passwords of declared roles.
+    /// Selects applications: a plan covers only the roles that have their homes there and their
+    /// databases, and in these databases only the privileges of their entries. An empty list selects
+    /// all applications.
+    ///
+    /// # Errors
+    /// Returns [`UnknownApplication`] for the first name that the definitions do not declare.
+    pub fn select(&mut self, applications: &[String]) -> Result<(), UnknownApplication> {
+        let select = |name: &String| {
+            let declared = self.applications.iter().find(|one| one.as_str() == name);
+            declared.cloned().ok_or_else(|| {
+                UnknownApplication::new(name, self.applications.iter().map(ApplicationName::as_str))
+            })
+        };
+        self.only = applications.iter().map(select).collect::<Result<_, _>>()?;
+        let only = &self.only;
+        for database in self.databases.values_mut().filter(|database| database.owner.is_none()) {
+            let entries = database.access.values().map(|entry| &entry.application);
+            if let Some(first) = entries.filter(|one| only.contains(*one)).min() {
+                database.application = first.clone();
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether an application is selected.
+    #[must_use]
+    pub fn is_selected(&self, application: &ApplicationName) -> bool {
+        self.only.is_empty() || self.only.contains(application)
+    }
+
+    /// Returns whether the home of a role is an entry of a selected application.
+    #[must_use]
+    pub fn selects_role(&self, role: &RoleName) -> bool {
+        self.roles.get(role).is_some_and(|role| self.is_selected(&role.application))
+    }
+
+    /// Returns whether a selected application uses a database.
+    #[must_use]
+    pub fn selects_database(&self, database: &DatabaseName) -> bool {
+        let database = self.databases.get(database);
+        database.is_some_and(|database| self.selected_entry(database).is_some())
+    }
+
+    /// Returns the first selected application, in the order of its roles, that uses a database.
+    #[must_use]
+    pub fn selected_entry<'a>(&self, database: &'a Database) -> Option<&'a ApplicationName> {
+        database.access.values().map(|entry| &entry.application).find(|one| self.is_selected(one))
+    }
+
+    /// Returns the roles whose homes are entries of selected applications.
+    pub fn selected_roles(&self) -> impl Iterator<Item = (&RoleName, &Role)> {
+        self.roles.iter().filter(|(_, role)| self.is_selected(&role.application))
+    }
+
+    /// Returns the databases that selected applications use.
+    pub fn selected_databases(&self) -> impl Iterator<Item = (&DatabaseName, &Database)> {
+        self.databases.iter().filter(|(_, database)| self.selected_entry(database).is_some())
+    }
+
+    /// Returns the ids of all secrets that contain passwords of roles of selected applications.
     #[must_use]
     pub fn secrets(&self) -> BTreeSet<&SecretId> {
-        let others = self.roles.values().flat_map(|role| role.other_secrets.keys());
-        self.roles.values().filter_map(Role::secret).chain(others).collect()
+        let roles = self.selected_roles().map(|(_, role)| role);
+        roles.flat_map(|role| role.secret().into_iter().chain(role.other_secrets.keys())).collect()
     }
 }

@@ -34,6 +34,7 @@ named_enum! {
         Host,
         LockTimeout,
         Mode,
+        Only,
         Out,
         Port,
         Region,

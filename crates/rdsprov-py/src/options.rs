@@ -106,6 +106,11 @@ impl<'py> Keywords<'py> {
         names.into_iter().map(hazard).collect()
     }
 
+    /// Returns the applications that `only` lists.
+    pub fn only(&self) -> PyResult<Vec<String>> {
+        Ok(self.given("only")?.unwrap_or_default())
+    }
+
     /// Returns the environment, the applications in `adopt`, and the text of the file that `config` names.
     pub fn reading(&self) -> PyResult<(Option<String>, Vec<String>, Option<ConfigText>)> {
         let environment = match self.given("environment")? {
@@ -168,6 +173,7 @@ impl<'py> Keywords<'py> {
             self.word("verify_passwords", "the values are login, never and always-set")?;
         options.build_id = self.text("build_id")?;
         options.allow = self.allow()?;
+        options.only = self.only()?;
         Ok(options)
     }
 }

@@ -52,11 +52,12 @@ impl Basis {
         let (environment, adopt, config) = keywords.reading()?;
         let build_id = keywords.text("build_id")?;
         let allow = keywords.allow()?;
+        let only = keywords.only()?;
         let definitions = definitions.get();
         let result = py.detach(|| {
             let definitions = definitions.in_environment(environment, &adopt, config)?;
             let setup = definitions.setup(None, &[], None)?;
-            let desired = setup.desired(build_id.as_deref(), &allow)?;
+            let desired = setup.desired(build_id.as_deref(), &allow, &only)?;
             Ok((definitions, setup, desired))
         });
         let (definitions, setup, desired) =
@@ -108,6 +109,12 @@ impl Plan {
     #[getter]
     fn environment(&self) -> &str {
         &self.core.environment
+    }
+
+    /// The selected applications, which the plan is restricted to; empty if it covers all.
+    #[getter]
+    fn only<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.core.origin.only.iter().map(ToString::to_string))
     }
 
     /// The digest (`sha256:…`) of the steps and of the observed state that they are based on.

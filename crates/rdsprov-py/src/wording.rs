@@ -21,7 +21,7 @@ impl Wording for PythonWording {
         };
         let Some(value) = value else { return format!("`{keyword}=`") };
         match option {
-            Opt::Adopt | Opt::Allow => format!("`{keyword}=[{value:?}]`"),
+            Opt::Adopt | Opt::Allow | Opt::Only => format!("`{keyword}=[{value:?}]`"),
             Opt::Port => format!("`{keyword}={value}`"),
             _ => format!("`{keyword}={value:?}`"),
         }

@@ -84,6 +84,23 @@ def test_refusals(workspace: Workspace) -> None:
     assert pickle.loads(pickle.dumps(caught.value)).refusals == plan.refusals
 
 
+def test_selected_applications(workspace: Workspace) -> None:
+    workspace.app("shop", "shop_owner")
+    options = workspace.options
+    reader = rdsprov.plan(definitions(), only=["reports"], **options)
+    assert rdsprov.RefusalCode.APPLICATION_NOT_SELECTED in [one.code for one in reader.refusals]
+    owner = rdsprov.plan(definitions(), only=["shop"], **options)
+    assert owner.only == ("shop",) and not owner.refusals
+    assert "only for application shop" in str(owner)
+    assert rdsprov.apply(pickle.loads(pickle.dumps(owner))).converged
+    assert rdsprov.check(definitions(), only=["shop"], **options)
+    with pytest.raises(rdsprov.PlanRefused, match="goldenpath/dev/reports/postgres"):
+        rdsprov.check(definitions(), **options)
+    workspace.app("reports", "shop_reader")
+    assert not rdsprov.check(definitions(), only=["reports"], **options)
+    assert workspace.server.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^shop'") == "1"
+
+
 def test_stale_plans(workspace: Workspace) -> None:
     plan = ready(workspace)
     workspace.server.sql("CREATE ROLE shop_reader LOGIN")
@@ -157,6 +174,8 @@ def test_missing_secrets(shared_workspace: Workspace) -> None:
         ({"allow": ["everything"]}, rdsprov.UsageError, "the hazards are"),
         ({"allow": "revokes_access"}, TypeError, "allow must be a list"),
         ({"adopt": ["unknown"]}, rdsprov.UsageError, "application `unknown` is not declared"),
+        ({"only": ["shp"]}, rdsprov.UsageError, "application `shp` is not declared"),
+        ({"only": "shop"}, TypeError, "only must be a list"),
         ({"environment": "prod"}, rdsprov.DefinitionError, "the definitions are for `dev`"),
         ({"port": "x"}, TypeError, "port"),
         ({"host": 7}, TypeError, "host"),

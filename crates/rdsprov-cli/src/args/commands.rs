@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::flags::{CommonArgs, OutputArgs, RecordingArgs, ServerArgs};
+use super::flags::{CommonArgs, OutputArgs, RecordingArgs, SelectionArgs, ServerArgs};
 use super::headings::{COMPATIBILITY, DEFINITIONS, EXECUTION, OUTPUT, RECORDS};
 
 #[derive(Debug, Args)]
@@ -19,6 +19,8 @@ pub struct ValidateArgs {
 pub struct PlanArgs {
     #[command(flatten)]
     pub common: CommonArgs,
+    #[command(flatten)]
+    pub selection: SelectionArgs,
     #[command(flatten)]
     pub server: ServerArgs,
     #[command(flatten)]
@@ -44,6 +46,8 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub common: CommonArgs,
     #[command(flatten)]
+    pub selection: SelectionArgs,
+    #[command(flatten)]
     pub server: ServerArgs,
     #[command(flatten)]
     pub output: OutputArgs,
@@ -59,6 +63,8 @@ pub struct ApplyArgs {
     pub plan: Option<PathBuf>,
     #[command(flatten)]
     pub common: CommonArgs,
+    #[command(flatten)]
+    pub selection: SelectionArgs,
     #[command(flatten)]
     pub server: ServerArgs,
     #[command(flatten)]

@@ -54,6 +54,24 @@ pub struct CommonArgs {
     pub adopt: Vec<String>,
 }
 
+/// The flag of the commands that plan: a restriction to some applications.
+#[derive(Debug, Args)]
+pub struct SelectionArgs {
+    /// Restrict the plan to these applications
+    ///
+    /// The plan covers their roles, their databases and their privileges. Other applications stay
+    /// declared: they are neither compared nor changed, and their secrets are not read. A list,
+    /// separated by spaces or commas.
+    #[arg(
+        long,
+        num_args = 1..,
+        value_name = "APPLICATION",
+        value_delimiter = ',',
+        help_heading = DEFINITIONS
+    )]
+    pub only: Vec<String>,
+}
+
 /// The flags of every command that contacts a server.
 #[derive(Debug, Args)]
 pub struct ServerArgs {

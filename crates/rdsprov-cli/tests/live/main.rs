@@ -37,6 +37,7 @@ mod scale;
 mod scenarios;
 mod schema;
 mod secrets;
+mod selection;
 mod settings;
 mod site_policy;
 mod stored_settings;

@@ -134,8 +134,9 @@ impl EventRecorder {
     pub fn recovered(&self, plan: &Plan, intent: &UnrecordedIntent) -> Vec<Event> {
         let planned: Vec<AnnouncedStep> = plan.steps().map(Into::into).collect();
         let same_definitions = intent.definitions == self.context.definitions;
-        // A rotation plans the steps of some applications only.
+        // A rotation and a restricted plan contain the steps of some applications only.
         let shows_all = same_definitions
+            && plan.origin.only.is_empty()
             && plan.refusals.is_empty()
             && plan.deferred.is_empty()
             && self.command != Command::Rotate;

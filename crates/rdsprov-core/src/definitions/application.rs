@@ -10,7 +10,7 @@ use super::error::Location;
 use super::rules::Mode;
 use crate::hint::Hint;
 use crate::name::{
-    ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName,
+    ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName, nearest,
 };
 use crate::privilege::AccessLevel;
 use crate::setting::Parameter;
@@ -92,10 +92,10 @@ impl Definitions {
                 app.adopt = true;
                 Ok(())
             }
-            None => Err(UnknownApplication {
-                name: application.to_owned(),
-                known: self.applications.keys().map(ToString::to_string).collect(),
-            }),
+            None => {
+                let known = self.applications.keys().map(ApplicationName::as_str);
+                Err(UnknownApplication::new(application, known))
+            }
         }
     }
 }
@@ -111,11 +111,19 @@ pub struct UnknownApplication {
 }
 
 impl UnknownApplication {
+    /// Creates the error for a name that is not among the declared applications.
+    pub(crate) fn new<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        Self { name: name.to_owned(), known: known.map(str::to_owned).collect() }
+    }
+
     /// Returns what to do next.
     #[must_use]
     pub fn hints(&self) -> Vec<Hint> {
         if self.known.is_empty() {
             return vec!["declare the application in the definitions".into()];
+        }
+        if let Some(nearest) = nearest(&self.name, self.known.iter().map(String::as_str)) {
+            return vec![format!("use a declared application: is `{nearest}` meant?").into()];
         }
         vec![format!("use one of the declared applications: {}", self.known.join(", ")).into()]
     }

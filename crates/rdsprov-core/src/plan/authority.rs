@@ -86,7 +86,7 @@ impl Authority<'_> {
     /// not with `NOINHERIT`. The plan sets `INHERIT` for declared roles.
     pub fn inherits_database_owner(&self, role: &RoleName) -> bool {
         self.observed.major() >= 16
-            || self.desired.roles.contains_key(role)
+            || self.desired.selects_role(role)
             || self.observed.roles.get(role).is_none_or(|seen| seen.inherit)
     }
 
@@ -136,7 +136,7 @@ impl Authority<'_> {
             Permission::Allowed
         } else if seen.superuser {
             denied("is a superuser")
-        } else if seen.is_member_of_administrator && !declared {
+        } else if seen.is_member_of_administrator && !self.desired.selects_role(role) {
             // Memberships cannot form a circle (0LP01); a declared role loses its memberships first.
             denied("is a member of the administrator")
         } else if seen.administrator_has_admin_option

@@ -34,7 +34,8 @@ impl Plan {
     pub fn new(desired: &Desired, observed: &Observed, findings: SecretFindings) -> Self {
         let mut planner = Planner::new(desired, observed, findings);
         let mut changes = Changes { cluster: planner.roles(), ..Changes::default() };
-        for (name, database) in &desired.databases {
+        for (name, database) in desired.selected_databases() {
+            let before = planner.count_findings();
             match planner.database(name, database) {
                 DatabaseStatus::Absent => {
                     planner.new_database(name, database, None, &mut changes);
@@ -47,6 +48,7 @@ impl Plan {
                 }
                 DatabaseStatus::Blocked => {}
             }
+            planner.retain_findings(&before, database);
         }
         if let Some((name, role)) = desired.delegate() {
             planner.delegate(name, role, &mut changes.cluster, &mut changes.inside);
@@ -69,11 +71,10 @@ impl Plan {
     }
 }
 
-/// Returns the observed state of the declared roles and databases.
+/// Returns the observed state of the roles and databases that the plan covers.
 fn basis<'a>(desired: &'a Desired, observed: &'a Observed) -> impl Serialize + use<'a> {
-    let roles = observed.roles.iter().filter(|(name, _)| desired.roles.contains_key(name));
-    let databases =
-        observed.databases.iter().filter(|(name, _)| desired.databases.contains_key(name));
+    let roles = observed.roles.iter().filter(|(name, _)| desired.selects_role(name));
+    let databases = observed.databases.iter().filter(|(name, _)| desired.selects_database(name));
     (&observed.administrator, roles.collect::<Vec<_>>(), databases.collect::<Vec<_>>())
 }
 
@@ -86,7 +87,7 @@ fn applications(desired: &Desired) -> Vec<PlannedApplication> {
             access_level: access.level,
         })
     });
-    by_database.collect()
+    by_database.filter(|one| desired.is_selected(&one.application)).collect()
 }
 
 /// Returns the groups of relations in a database, by their numbers, whose names a statement or a
@@ -120,9 +121,13 @@ impl<'a> Planner<'a> {
         unfinished: Option<&observed::Database>,
         changes: &mut Changes,
     ) {
+        if self.refuse_left_out(database, || format!("database {name} does not exist")) {
+            return;
+        }
         if let Some(transaction) = self.create_database(name, database, unfinished) {
             changes.new_databases.push(transaction);
-            let steps = self.new_database_contents(name, database);
+            let mut steps = self.new_database_contents(name, database);
+            self.retain_selected(name, [&mut steps]);
             changes.inside.extend(self.transaction(Scope::Database(name.clone()), steps));
         }
     }
@@ -137,6 +142,16 @@ impl<'a> Planner<'a> {
         changes: &mut Changes,
     ) {
         let changes_owner = database.owner.as_ref().is_some_and(|owner| *owner != seen.owner);
+        if changes_owner
+            && self.refuse_left_out(database, || format!("database {name} has another owner"))
+        {
+            return;
+        }
+        let is_hidden = seen.contents.is_none();
+        let hidden = || format!("the administrator cannot connect to database {name} yet");
+        if is_hidden && self.refuse_left_out(database, hidden) {
+            return;
+        }
         if changes_owner
             && !self.require(AdministratorAttribute::CreateDatabase, &database.application)
         {
@@ -162,6 +177,7 @@ impl<'a> Planner<'a> {
                 "the contents of database {name}: the administrator may not connect to it yet"
             )),
         }
+        self.retain_selected(name, [&mut shared, &mut steps]);
         if seen.read_only && !(shared.is_empty() && steps.is_empty()) {
             self.refuse_read_only(name, database, &seen.owner);
             return;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::words::selected_words;
 use super::{Action, Plan, Step};
 
 /// What the steps of a part of the sentence do. The order of the variants is that of the parts.
@@ -81,10 +82,14 @@ impl Plan {
     /// the plan is refused.
     pub(super) fn closing(&self) -> String {
         let has_steps = self.steps().next().is_some();
+        let only = selected_words(&self.origin.only);
         match self.refusals.len() {
             0 if has_steps => format!("Plan: {}. {}", counts(self.steps()), self.digest),
             0 if self.applications.is_empty() => {
                 "Nothing to do: no applications are declared.".to_owned()
+            }
+            0 if self.is_as_declared() && !self.origin.only.is_empty() => {
+                format!("Nothing to do for {only}; other applications are not compared.")
             }
             0 if self.is_as_declared() => "Nothing to do: the server is as declared.".to_owned(),
             0 => "Nothing to do, but a note reports a difference from the definitions.".to_owned(),

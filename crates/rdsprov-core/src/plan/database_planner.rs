@@ -404,6 +404,7 @@ impl<'a> DatabasePlanner<'a, '_> {
 
     pub(super) fn revokes(&mut self, target: &GrantTarget, owner: &RoleName, acl_diff: &AclDiff) {
         for revoke in &acl_diff.revoke {
+            self.planner.refuse_shared_revocation(self.database, revoke);
             let role = revoke.grantee.role();
             let application = self.application(role);
             let context =

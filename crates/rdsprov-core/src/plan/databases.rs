@@ -97,7 +97,8 @@ impl<'a> Planner<'a> {
     }
 
     fn creators_exist(&mut self, name: &DatabaseName, database: &desired::Database) {
-        for creator in &database.creators {
+        let is_selected = self.desired.is_selected(&database.application);
+        for creator in database.creators.iter().filter(|_| is_selected) {
             let known = self.observed.roles.contains_key(creator)
                 || self.desired.roles.contains_key(creator);
             if !known {
@@ -247,6 +248,7 @@ impl<'a> Planner<'a> {
         let opens = vec![sql::grant(&connect, &target, &administrator), sql::finish_database(name)];
         let opened = step(Action::AlterDatabase, application, owner, summary, opens);
         steps.push(opened.executed_as(ExecuteAs::Role(owner.clone())));
+        self.retain_selected(name, [&mut steps]);
         let mut transaction = self.transaction(Scope::NewDatabase(name.clone()), steps)?;
         transaction.before = unfinished.is_none().then(|| sql::create_database(name));
         Some(transaction)
@@ -373,24 +375,21 @@ impl<'a> Planner<'a> {
             let granted = Step::new(Action::Grant, application, summary, [statement]);
             steps.push(granted.for_role(role).in_database(name).executed_as(execute_as));
         }
-        let context = AclContext {
-            target: &target,
-            owner,
-            database: None,
-            application: &database.application,
-        };
+        let application = &database.application;
+        let context = AclContext { target: &target, owner, database: None, application };
         if self.refuse_dependent_grants(&context, difference) {
             return;
         }
         for revoke in &difference.revoke {
+            self.refuse_shared_revocation(database, revoke);
             let (summary, statement) = revoked(revoke, &target);
-            let Some(execute_as) = self.act_as(&revoke.grantor) else {
-                self.refuse_revoke(&context, revoke, &[]);
-                continue;
-            };
             let role = revoke.grantee.role();
             let application =
-                role.map_or(&database.application, |role| self.application_for(role, database));
+                &role.map_or(application, |role| self.application_for(role, database)).clone();
+            let Some(execute_as) = self.act_as(&revoke.grantor) else {
+                self.refuse_revoke(&AclContext { application, ..context }, revoke, &[]);
+                continue;
+            };
             let revocation = Step::new(Action::Revoke, application, summary, [statement])
                 .for_role(role)
                 .in_database(name)

@@ -50,6 +50,7 @@ explanations! {
     DatabaseOwnerInaccessible => "database-owner-inaccessible",
     OwnerEntryMissing => "owner-entry-missing",
     CreatorMissing => "creator-missing",
+    ApplicationNotSelected => "application-not-selected",
     SubscriptionWouldMove => "subscription-would-move",
     ObjectNotTransferable => "object-not-transferable",
     ObjectsOfDeclaredRole => "objects-of-declared-role",

@@ -18,6 +18,9 @@ impl DatabasePlanner<'_, '_> {
     /// Creates the declared extensions that are missing, each after those that it requires: as the
     /// owner if PostgreSQL trusts them, otherwise as the administrator if the server allows it.
     pub(super) fn extensions(&mut self, contents: &Contents) {
+        if !self.planner.desired.is_selected(&self.database.application) {
+            return;
+        }
         let mut resolved = Resolved::new();
         for extension in &self.database.extensions {
             self.extension(extension, None, contents, &mut resolved);

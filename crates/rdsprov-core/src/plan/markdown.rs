@@ -22,7 +22,7 @@ impl Plan {
     /// front end spells them.
     #[must_use]
     pub fn to_markdown_worded(&self, wording: &dyn Wording) -> String {
-        let mut text = format!("### Plan for environment {}\n", escaped(&self.environment));
+        let mut text = format!("### {}\n", escaped(&self.title()));
         for refusal in &self.refusals {
             let _ = writeln!(
                 text,

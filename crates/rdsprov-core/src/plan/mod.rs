@@ -40,6 +40,7 @@ mod roles;
 pub mod rotation;
 mod saved;
 mod schemas;
+mod selection;
 mod settings;
 mod sql;
 mod step;

@@ -1,12 +1,12 @@
 //! What a plan was made from, in addition to the observed state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{self, Desired};
-use crate::name::RoleName;
+use crate::name::{ApplicationName, RoleName};
 use crate::observed::{Connection, Observed};
 use crate::secret_id::SecretId;
 
@@ -24,10 +24,13 @@ pub struct Origin {
     pub administrator: RoleName,
     /// The id of the administrator's secret; `null` if the administrator uses IAM tokens.
     pub admin_secret: Option<SecretId>,
-    /// The id of the secret of each declared role that has a password.
+    /// The id of the secret of each role that the plan covers and that has a password.
     pub secrets: BTreeMap<RoleName, SecretId>,
     /// `sha256:…` of the definitions files, concatenated; `null` if there are none.
     pub definitions: Option<String>,
+    /// The selected applications, which the plan is restricted to; empty if it covers all.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub only: BTreeSet<ApplicationName>,
 }
 
 impl Origin {
@@ -41,8 +44,9 @@ impl Origin {
             system_identifier,
             administrator: observed.administrator.name.clone(),
             admin_secret,
-            secrets: desired.roles.iter().filter_map(secret_of).collect(),
+            secrets: desired.selected_roles().filter_map(secret_of).collect(),
             definitions: desired.definitions.clone(),
+            only: desired.only.clone(),
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::name::{ApplicationName, RoleName};
 use crate::observed::{Acl, Grantee, Observed};
 use crate::privilege::{Privilege, Privileges};
 
-/// Returns the managed roles and databases that the definitions no longer declare. Delegates are
-/// not orphans: no definitions declare them.
+/// Returns the managed roles and databases that the definitions no longer declare; those of selected
+/// applications, if the plan is restricted. Delegates are not orphans: no definitions declare them.
 pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
     if desired.delegate().is_some() {
         return Vec::new();
@@ -17,7 +17,10 @@ pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
     let administrators = ApplicationName::for_delegates();
     let of = |kind, name: &str, marker: Option<Marker>, declared: bool, holds: Vec<String>| {
         let orphaned = |marker: &Marker| {
+            let is_selected = desired.only.is_empty()
+                || desired.only.iter().any(|one| one.as_str() == marker.application);
             !declared
+                && is_selected
                 && marker.environment == desired.environment
                 && marker.application != administrators.as_str()
         };
@@ -141,6 +144,9 @@ pub fn undeclared(desired: &Desired, observed: &Observed) -> Vec<Undeclared> {
         })
         .filter_map(|(name, seen)| {
             let role = desired.roles.get(&seen.owner)?;
+            if !desired.is_selected(&role.application) {
+                return None;
+            }
             let closed = role.plugin_databases.iter().any(|pattern| pattern.matches(name));
             // A database with a marker that matches no pattern is reported as an orphan.
             (closed || seen.marker().is_none()).then(|| Undeclared {

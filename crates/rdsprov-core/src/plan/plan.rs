@@ -112,7 +112,7 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// What cannot be compared before this plan is applied. `apply` compares it in its second plan.
     pub deferred: Vec<String>,
-    /// The applications, by database and role.
+    /// The applications that the plan covers, by database and role.
     pub applications: Vec<PlannedApplication>,
     /// The probes that the plan needs: it assumes that the server allows them. The caller executes
     /// each one with [`probe_statements`](super::probe_statements), rolls it back, adds the result

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 
+use super::words::selected_words;
 use super::{
     Action, BEGIN_SESSION, Hazard, Plan, Scope, SlotError, Slots, Statement, Step, session_settings,
 };
@@ -69,7 +70,7 @@ impl Plan {
     /// front end spells them.
     #[must_use]
     pub fn to_text_worded(&self, wording: &dyn Wording) -> String {
-        let mut text = format!("Plan for environment {}\n", self.environment);
+        let mut text = format!("{}\n", visible(&self.title()));
         for refusal in &self.refusals {
             let _ = writeln!(
                 text,
@@ -100,6 +101,19 @@ impl Plan {
         }
         let _ = writeln!(text, "\n{}", self.closing());
         text
+    }
+
+    /// Returns the first line of the plan.
+    pub(super) fn title(&self) -> String {
+        format!("Plan for environment {}{}", self.environment, self.restriction())
+    }
+
+    /// Returns which applications the plan covers, for its title; nothing if it covers all.
+    fn restriction(&self) -> String {
+        match selected_words(&self.origin.only) {
+            none if none.is_empty() => none,
+            some => format!(", only for {some}"),
+        }
     }
 
     /// Writes the orphans and undeclared databases.
@@ -187,7 +201,9 @@ impl Plan {
         wants: &str,
         written: impl Fn(&Statement) -> Result<String, E>,
     ) -> Result<String, E> {
-        let mut text = format!("-- environment {}, {}\n", self.environment, self.digest);
+        let restriction = one_line(&self.restriction());
+        let mut text =
+            format!("-- environment {}{restriction}, {}\n", self.environment, self.digest);
         let _ = write!(
             text,
             "-- psql continues after a warning, also if nothing was granted (01007) or revoked (01006):\n\

@@ -18,7 +18,7 @@ impl Planner<'_> {
     /// Plans the steps of all declared roles.
     pub(super) fn roles(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
-        for (name, role) in &self.desired.roles {
+        for (name, role) in self.desired.selected_roles() {
             if self.refuse_administrator(name, role) {
                 continue;
             }
@@ -410,7 +410,7 @@ impl Planner<'_> {
     ) {
         let grants_depend_on_grantors = self.observed.major() >= 16;
         let is_revoked_with_grantor = |membership: &Membership| {
-            grants_depend_on_grantors && self.desired.roles.contains_key(&membership.grantor)
+            grants_depend_on_grantors && self.desired.selects_role(&membership.grantor)
         };
         if self.desired.is_delegate(name) {
             let excess = seen.memberships.iter().filter(|one| !self.is_membership_of_delegate(one));

@@ -48,6 +48,10 @@ impl DatabasePlanner<'_, '_> {
             self.refuse_missing_schema(name);
             return;
         }
+        if !self.planner.desired.is_selected(&self.database.application) {
+            self.refuse_schema_left_out(name);
+            return;
+        }
         let owner = self.owner.clone();
         let summary = format!("schema {name}, owner {owner}");
         let role = Some(&owner);
@@ -80,6 +84,16 @@ impl DatabasePlanner<'_, '_> {
         self.schema_is_planned = true;
         self.grant_missing(name, contents);
         self.schema_is_planned = false;
+    }
+
+    /// Refuses the selected entries that cover a schema which the owner entry declares: it does not
+    /// exist, and the application of the owner entry is not selected.
+    fn refuse_schema_left_out(&mut self, name: &SchemaName) {
+        let database = self.database;
+        let reason = format!("schema {name} of database {} does not exist", self.name);
+        for access in database.access.values().filter(|access| access.schemas.contains(name)) {
+            self.planner.refuse_not_selected(&access.application, &database.application, &reason);
+        }
     }
 
     /// Refuses the entries that cover a schema which does not exist.

@@ -20,6 +20,9 @@ impl Planner<'_> {
     ) {
         let none = BTreeMap::new();
         for role in self.desired.roles.keys() {
+            if !self.desired.is_selected(self.application_for(role, database)) {
+                continue;
+            }
             let access = database.access.get(role);
             let wanted = access.map_or(&none, |access| &access.settings);
             let held = seen.get(role).unwrap_or(&none);

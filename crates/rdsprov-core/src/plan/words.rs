@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::acl::Revoke;
 use super::sql::{self, GrantTarget, RevokeScope, Statement};
-use crate::name::RoleName;
+use crate::name::{ApplicationName, RoleName};
 use crate::observed::Grantee;
 use crate::privilege::Privileges;
 
@@ -22,6 +22,16 @@ pub(super) fn some_of(roles: &BTreeSet<RoleName>) -> String {
         ([others @ .., last], 0) => format!("{} and {last}", others.join(", ")),
         (shown, 1) => format!("{} and 1 other role", shown.join(", ")),
         (shown, others) => format!("{} and {others} other roles", shown.join(", ")),
+    }
+}
+
+/// Returns the names of selected applications: `applications crm and wiki`.
+pub(super) fn selected_words(applications: &BTreeSet<ApplicationName>) -> String {
+    let names: Vec<&str> = applications.iter().map(ApplicationName::as_str).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!("application {one}"),
+        [others @ .., last] => format!("applications {} and {last}", others.join(", ")),
     }
 }
 

@@ -30,7 +30,7 @@ pub fn validate(
         advice: error.hints(),
     };
     let mut refusals = Vec::new();
-    for (name, role) in &desired.roles {
+    for (name, role) in desired.selected_roles() {
         let Some(id) = role.secret() else { continue };
         refusals.extend(role.other_secrets.iter().filter_map(|(other, application)| {
             let kind = match (fetched.get(id)?, fetched.get(other)?) {

@@ -99,19 +99,20 @@ async fn observe_databases(
 }
 
 /// Returns the declared and the managed databases that can be read, and the template if one of the
-/// declared databases will be a copy of it.
+/// declared databases will be a copy of it. A restricted plan concerns no other databases than those
+/// of the selected applications.
 fn relevant_databases(desired: &Desired, observed: &Observed) -> Vec<DatabaseName> {
     let is_complete = |name: &DatabaseName| {
         let seen = observed.databases.get(name);
         seen.is_some_and(|seen| !seen.is_unfinished(&observed.administrator.name))
     };
     let databases = observed.databases.iter().filter(|(name, seen)| {
-        let is_relevant =
-            desired.databases.contains_key(*name) || desired.manages(seen.marker().as_ref());
+        let is_relevant = desired.selects_database(name)
+            || desired.only.is_empty() && desired.manages(seen.marker().as_ref());
         is_relevant && seen.connectable && **name != observed.admin_database
     });
-    let copies_template =
-        desired.delegate().is_some() || desired.databases.keys().any(|name| !is_complete(name));
+    let copies_template = desired.delegate().is_some()
+        || desired.selected_databases().any(|(name, _)| !is_complete(name));
     let template = copies_template.then(|| DatabaseName::new_unchecked(TEMPLATE));
     databases.map(|(name, _)| name.clone()).chain(template).collect()
 }

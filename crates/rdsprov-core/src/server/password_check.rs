@@ -22,7 +22,7 @@ use crate::secrets::{Password, Secret};
 
 const VERIFIERS: &str = include_str!("queries/verifiers.sql");
 
-/// Checks the password of each declared role that exists and has a password.
+/// Checks the password of each role of the selected applications that exists and has a password.
 pub(crate) async fn check_passwords(
     admin: &Endpoint,
     admin_session: &Session,
@@ -32,8 +32,7 @@ pub(crate) async fn check_passwords(
     verify: VerifyPasswords,
 ) -> Result<BTreeMap<RoleName, PasswordCheck>, ObserveError> {
     let candidates: Vec<(&RoleName, &Password)> = desired
-        .roles
-        .iter()
+        .selected_roles()
         .filter(|(name, role)| can_verify_password(observed, name, role))
         .filter_map(|(name, role)| Some((name, &secrets.get(role.secret()?)?.password)))
         .collect();

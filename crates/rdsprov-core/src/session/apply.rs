@@ -4,11 +4,13 @@
 //! Each run that can open its records ends with an outcome record, even after a panic. This module
 //! does not know terminals or exit codes.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use super::cancellation::Cancellation;
-use super::error::{Error, Kind};
+use super::error::{Error, Kind, UsageError};
 use super::failure::{Committed, Continuation, StatementFailure};
 use super::frontend::Frontend;
 use super::listener::{RunListener, State};
@@ -313,7 +315,8 @@ impl<F: Frontend> Execution<'_, F> {
         if let Operation::Rotate(applications) = self.operation {
             return self.rotate(&setup, applications, saved.as_ref(), &approval, progress).await;
         }
-        let mut run = setup.open(&options.server).await?;
+        let server_options = server_options(options, saved.as_ref())?;
+        let mut run = setup.open(&server_options).await?;
         let server = run.server();
         progress.recorder.context.server = Some(server.clone());
         if let Some(saved) = &saved {
@@ -573,6 +576,24 @@ impl<F: Frontend> Execution<'_, F> {
         recorded?;
         Ok((outcome, committed))
     }
+}
+
+/// Returns the options for the server. A saved plan keeps its restriction to some applications.
+///
+/// # Errors
+/// Returns [`UsageError::OtherSelection`] if the options name other applications than the saved plan.
+fn server_options<'a>(
+    options: &'a RunOptions,
+    saved: Option<&SavedPlan>,
+) -> Result<Cow<'a, ServerOptions>, UsageError> {
+    let server = &options.server;
+    let Some(saved) = saved else { return Ok(Cow::Borrowed(server)) };
+    let of_plan: Vec<String> = saved.origin.only.iter().map(ToString::to_string).collect();
+    let given: BTreeSet<&str> = server.only.iter().map(String::as_str).collect();
+    if !given.is_empty() && !of_plan.iter().map(String::as_str).eq(given.iter().copied()) {
+        return Err(UsageError::OtherSelection { saved: of_plan });
+    }
+    Ok(Cow::Owned(ServerOptions { only: of_plan, ..server.clone() }))
 }
 
 pub(super) fn no_refusals(plan: &Plan) -> Result<(), Error> {

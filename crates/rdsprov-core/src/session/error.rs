@@ -119,9 +119,23 @@ pub enum UsageError {
         /// The text that was given.
         host: String,
     },
+    /// The options restrict a run to other applications than its saved plan.
+    #[error("{}, but this run is restricted to other applications", covered(.saved))]
+    OtherSelection {
+        /// The applications to which the saved plan is restricted; empty if it covers all.
+        saved: Vec<String>,
+    },
     /// The role of `delegate` has a name that is not allowed.
     #[error("the role cannot be created: {0}")]
     DelegateName(#[source] NameError),
+}
+
+/// Returns which applications a saved plan covers, in words.
+fn covered(applications: &[String]) -> String {
+    match applications {
+        [] => "the saved plan covers all applications".to_owned(),
+        some => format!("the saved plan covers only {}", some.join(", ")),
+    }
 }
 
 impl UsageError {
@@ -132,7 +146,8 @@ impl UsageError {
             Self::AdminUserWithPassword
             | Self::IncompleteIamLogin
             | Self::StageOfRotation
-            | Self::NotAHost { .. } => ErrorCode::WrongUsage,
+            | Self::NotAHost { .. }
+            | Self::OtherSelection { .. } => ErrorCode::WrongUsage,
             Self::DelegateName(error) => error.code(),
         }
     }
@@ -150,6 +165,9 @@ impl UsageError {
             Self::StageOfRotation => hint!["remove ", Opt::SecretStage],
             Self::NotAHost { .. } => {
                 hint!["give the host alone with ", Opt::Host, ", and the port with ", Opt::Port]
+            }
+            Self::OtherSelection { .. } => {
+                hint!["remove ", Opt::Only, ": a saved plan keeps its restriction"]
             }
             Self::DelegateName(_) => hint!["choose another name with ", Opt::To],
         }]

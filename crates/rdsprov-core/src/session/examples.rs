@@ -126,6 +126,7 @@ fn session_examples() -> Vec<Error> {
         },
         Error::Definitions(wrong_definitions()),
         UnknownApplication { name: text("shp"), known: vec![text("shop")] }.into(),
+        UnknownApplication { name: text("crm"), known: vec![text("shop")] }.into(),
         UnknownApplication { name: text("shp"), known: Vec::new() }.into(),
         Error::OtherEnvironment { requested: text("prod"), declared: text("dev") },
         Error::NoEnvironment,
@@ -167,6 +168,8 @@ fn session_examples() -> Vec<Error> {
         UsageError::IncompleteIamLogin.into(),
         UsageError::StageOfRotation.into(),
         UsageError::NotAHost { host: text("db.internal:5432") }.into(),
+        UsageError::OtherSelection { saved: vec![text("shop")] }.into(),
+        UsageError::OtherSelection { saved: Vec::new() }.into(),
         UsageError::DelegateName(NameError::Reserved {
             kind: "role",
             name: text("pg_x"),

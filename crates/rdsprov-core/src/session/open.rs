@@ -104,15 +104,24 @@ pub struct ServerOptions {
     pub build_id: Option<String>,
     /// The hazards that the plan may contain.
     pub allow: Vec<Hazard>,
+    /// The applications to which a plan is restricted; empty means all. See [`Desired::select`].
+    pub only: Vec<String>,
 }
 
 impl Setup {
-    /// Returns the desired state of the definitions or of the delegation.
+    /// Returns the desired state of the definitions, restricted to the applications in `only`, or
+    /// that of the delegation.
     ///
     /// # Errors
-    /// Returns [`Error::Template`] if a secret template contains an unknown placeholder, and
-    /// [`Error::SitePolicy`] if the site policy does not let a run allow one of the hazards.
-    pub fn desired(&self, build_id: Option<&str>, allow: &[Hazard]) -> Result<Desired, Error> {
+    /// Returns [`Error::Template`] if a secret template contains an unknown placeholder,
+    /// [`Error::SitePolicy`] if the site policy does not let a run allow one of the hazards, and
+    /// [`Error::UnknownApplication`] if an application in `only` is not declared.
+    pub fn desired(
+        &self,
+        build_id: Option<&str>,
+        allow: &[Hazard],
+        only: &[String],
+    ) -> Result<Desired, Error> {
         self.site.check_allowed(self.environment(), allow)?;
         let definitions = match &self.declared {
             Declared::Definitions(definitions) => definitions,
@@ -125,6 +134,7 @@ impl Setup {
         let mut desired = Desired::new(definitions, self.environment(), &templates, build_id)?;
         desired.may_change_owners = allow.contains(&Hazard::ChangesOwner);
         desired.definitions = Some(self.definitions_sha256.clone());
+        desired.select(only)?;
         Ok(desired)
     }
 
@@ -155,7 +165,7 @@ impl Setup {
         options: &ServerOptions,
         query: &AccessQuery,
     ) -> Result<AccessReport, Error> {
-        let desired = self.desired(options.build_id.as_deref(), &options.allow)?;
+        let desired = self.desired(options.build_id.as_deref(), &options.allow, &[])?;
         let connection = self.open_admin_connection(options).await?;
         let access_report = connection.access_report(&desired, query).await?;
         match &query.database {
@@ -180,7 +190,8 @@ impl Setup {
     /// Returns an [`Error`] if an option is invalid, the administrator's secret cannot be read,
     /// or the connection fails.
     pub async fn open(&self, options: &ServerOptions) -> Result<Provisioner, Error> {
-        let mut desired = self.desired(options.build_id.as_deref(), &options.allow)?;
+        let ServerOptions { build_id, allow, only, .. } = options;
+        let mut desired = self.desired(build_id.as_deref(), allow, only)?;
         desired.secret_stage = options.secret_stage.unwrap_or_default();
         let source = self.secret_source(options).await?;
         self.open_for(options, desired, &source).await

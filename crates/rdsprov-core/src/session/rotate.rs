@@ -46,7 +46,7 @@ impl<F: Frontend> Execution<'_, F> {
         if server.secret_stage.is_some() {
             return Err(UsageError::StageOfRotation.into());
         }
-        let desired = setup.desired(server.build_id.as_deref(), &server.allow)?;
+        let desired = setup.desired(server.build_id.as_deref(), &server.allow, &[])?;
         let administrator = match setup.login(server).await? {
             AdminCredentials::Secret(id) => Some(id),
             AdminCredentials::Token { .. } => None,

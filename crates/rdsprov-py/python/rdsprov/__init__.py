@@ -143,6 +143,7 @@ def diff(
     build_id=None,
     allow=(),
     adopt=(),
+    only=(),
     config=None,
 ):
     """Plans without a server: returns the steps from an observed state to the desired state.
@@ -151,7 +152,7 @@ def diff(
     ``apply`` does not accept such a plan.
 
     - ``observed``: an ``Observed``, or a mapping in the form of ``Observed.to_dict()``.
-    - ``environment``, ``build_id``, ``allow``, ``adopt``, ``config``: see ``plan``.
+    - ``environment``, ``build_id``, ``allow``, ``adopt``, ``only``, ``config``: see ``plan``.
 
     Raises ``DefinitionError``, and ``UsageError`` if ``observed`` has another form.
 
@@ -184,7 +185,7 @@ def diff(
         environment=environment,
         build_id=build_id,
         config=config,
-        **_lists(allow=allow, adopt=adopt),
+        **_lists(allow=allow, adopt=adopt, only=only),
     )
 
 
@@ -209,6 +210,7 @@ def plan(
     build_id=None,
     allow=(),
     adopt=(),
+    only=(),
     config=None,
 ):
     """Compares a server with the definitions, and returns the plan that ``apply`` can apply.
@@ -220,6 +222,8 @@ def plan(
 
     - ``environment``: the environment; it must agree with the definitions.
     - ``adopt``: applications that may take over a role and database that are not managed yet.
+    - ``only``: applications; the plan covers only their roles, databases and privileges.
+      Other applications stay declared, but are neither compared nor changed, and their secrets are not read.
     - ``config``: the configuration file; by default the one that the definitions were read with.
 
     Options for the connection:
@@ -281,6 +285,7 @@ def check(
     build_id=None,
     allow=(),
     adopt=(),
+    only=(),
     config=None,
 ):
     """Returns whether the server matches the definitions.
@@ -399,7 +404,7 @@ def apply(
 
     Locks the server, plans again, checks the approval and the hazards, executes the steps, and plans once more
     to verify that nothing remains to be done.
-    Server and secrets are those of the plan.
+    Server, secrets and selected applications are those of the plan.
     If the current plan differs from the given one, nothing is changed and ``StalePlan`` is raised.
     A plan that was applied in part can be applied again: what is left of it is applied.
 
@@ -468,4 +473,5 @@ def _lists(**keywords):
 
 def _server_keywords(keywords):
     """Converts the keywords of a function that contacts a server."""
-    return {**keywords, **_lists(allow=keywords["allow"], adopt=keywords["adopt"])}
+    lists = {name: keywords[name] for name in ("allow", "adopt", "only") if name in keywords}
+    return {**keywords, **_lists(**lists)}

@@ -294,6 +294,7 @@ class RefusalCode(str, Enum):
     DATABASE_OWNER_INACCESSIBLE = "database-owner-inaccessible"
     OWNER_ENTRY_MISSING = "owner-entry-missing"
     CREATOR_MISSING = "creator-missing"
+    APPLICATION_NOT_SELECTED = "application-not-selected"
     SUBSCRIPTION_WOULD_MOVE = "subscription-would-move"
     OBJECT_NOT_TRANSFERABLE = "object-not-transferable"
     OBJECTS_OF_DECLARED_ROLE = "objects-of-declared-role"
@@ -569,6 +570,8 @@ class Plan:
     @property
     def environment(self) -> str: ...
     @property
+    def only(self) -> tuple[str, ...]: ...
+    @property
     def digest(self) -> str: ...
     @property
     def server_major(self) -> int: ...
@@ -613,6 +616,7 @@ def diff(
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
+    only: Iterable[str] = (),
     config: _Path | None = None,
 ) -> Plan: ...
 def plan(
@@ -636,6 +640,7 @@ def plan(
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
+    only: Iterable[str] = (),
     config: _Path | None = None,
 ) -> Plan: ...
 def check(
@@ -659,6 +664,7 @@ def check(
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
+    only: Iterable[str] = (),
     config: _Path | None = None,
 ) -> bool: ...
 def observe(

@@ -108,6 +108,7 @@ class RefusalCode(_Word):
     DATABASE_OWNER_INACCESSIBLE = "database-owner-inaccessible"
     OWNER_ENTRY_MISSING = "owner-entry-missing"
     CREATOR_MISSING = "creator-missing"
+    APPLICATION_NOT_SELECTED = "application-not-selected"
     SUBSCRIPTION_WOULD_MOVE = "subscription-would-move"
     OBJECT_NOT_TRANSFERABLE = "object-not-transferable"
     OBJECTS_OF_DECLARED_ROLE = "objects-of-declared-role"

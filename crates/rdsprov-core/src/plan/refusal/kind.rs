@@ -81,6 +81,9 @@ coded_enum! {
         OwnerEntryMissing { database: DatabaseName },
         /// A role in `creators` does not exist.
         CreatorMissing { database: DatabaseName, creator: RoleName },
+        /// A selected application depends on what another application declares, and this application
+        /// is not selected.
+        ApplicationNotSelected { reason: String, needed: ApplicationName },
         // Ownership
         /// `REASSIGN OWNED` would also change the owner of a subscription.
         SubscriptionWouldMove {

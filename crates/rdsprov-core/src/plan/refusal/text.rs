@@ -101,6 +101,9 @@ impl RefusalKind {
             Self::CreatorMissing { database, creator } => format!(
                 "role {creator}, which `creators` lists for database {database}, does not exist"
             ),
+            Self::ApplicationNotSelected { reason, needed } => {
+                format!("{reason}, and application {needed}, which declares it, is not selected")
+            }
             Self::SubscriptionWouldMove {
                 database,
                 owner,
@@ -274,6 +277,15 @@ impl RefusalKind {
                 "declare an application with `database_name = \"{database}\"` and `access_level = \"owner\"`"
             )],
             Self::CreatorMissing { .. } => hint!["correct the name in `creators`"],
+            Self::ApplicationNotSelected { needed, .. } => {
+                return vec![
+                    hint![
+                        format!("select application {needed} in addition, with "),
+                        (Opt::Only, needed)
+                    ],
+                    hint![format!("apply application {needed} first")],
+                ];
+            }
             Self::ObjectsOfDeclaredRole { role, .. } => {
                 hint![format!("add {role} to `creators` of the owner entry")]
             }
