@@ -2,7 +2,7 @@
 //!
 //! This module does not know where the [`Policy`], the approval and the allowed hazards come from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::error_code::ErrorCode;
@@ -62,14 +62,23 @@ pub enum GateError {
     /// The plan contains hazards that were not allowed by name.
     #[error(
         "the plan contains hazards that are not allowed in environment `{environment}`: {}",
-        .hazards.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        counted(.hazards)
     )]
     Hazards {
         /// The name of the environment.
         environment: String,
-        /// The hazards, each once.
-        hazards: Vec<Hazard>,
+        /// The hazards, each with the number of its steps.
+        hazards: BTreeMap<Hazard, usize>,
     },
+}
+
+/// Returns hazards with the number of their steps: `adopts (1 change)`.
+fn counted(hazards: &BTreeMap<Hazard, usize>) -> String {
+    let one = |(hazard, count): (&Hazard, &usize)| {
+        let plural = if *count == 1 { "" } else { "s" };
+        format!("{hazard} ({count} change{plural})")
+    };
+    hazards.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 impl GateError {
@@ -126,7 +135,7 @@ impl GateError {
             ],
             Self::Hazards { hazards, .. } => {
                 let allow =
-                    hazards.iter().flat_map(|hazard| [" ".into(), (Opt::Allow, hazard).into()]);
+                    hazards.keys().flat_map(|hazard| [" ".into(), (Opt::Allow, hazard).into()]);
                 std::iter::once(Part::from("review the steps with these hazards, then add"))
                     .chain(allow)
                     .collect()
@@ -256,15 +265,16 @@ impl Policy {
             | (ApprovalPolicy::Required, Approval::AnyPlan | Approval::Digest(_))
             | (ApprovalPolicy::Plan, Approval::Digest(_)) => {}
         }
-        let missing: Vec<Hazard> = plan
-            .hazards()
-            .into_iter()
-            .filter(|hazard| !allowed.contains(hazard))
-            .filter(|hazard| {
-                hazard.must_always_be_allowed()
-                    || !self.allows_all_hazards() && *hazard != Hazard::ResetsPassword
-            })
-            .collect();
+        let must_be_allowed = |hazard: &&Hazard| {
+            hazard.must_always_be_allowed()
+                || !self.allows_all_hazards() && **hazard != Hazard::ResetsPassword
+        };
+        let mut missing: BTreeMap<Hazard, usize> = BTreeMap::new();
+        for hazard in plan.steps().flat_map(|step| &step.hazards).filter(must_be_allowed) {
+            if !allowed.contains(hazard) {
+                *missing.entry(*hazard).or_default() += 1;
+            }
+        }
         if missing.is_empty() {
             Ok(())
         } else {
@@ -319,7 +329,7 @@ mod tests {
         let approval = Approval::Digest(plan.digest.clone());
         match policy.check(&plan, &approval, &allowed.iter().copied().collect()) {
             Ok(()) => Vec::new(),
-            Err(GateError::Hazards { hazards, .. }) => hazards,
+            Err(GateError::Hazards { hazards, .. }) => hazards.into_keys().collect(),
             Err(other) => panic!("{other}"),
         }
     }

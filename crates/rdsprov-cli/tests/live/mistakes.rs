@@ -89,6 +89,15 @@ fn files(name: &str) -> Vec<(String, String)> {
   "k": {"database_name": "k", "username": "k_user", "username": "other"}}}"#
                 .to_owned(),
         ),
+        "key_twice_in_tfvars" => one(
+            "a.tfvars",
+            entry("k = {\n    username = \"k_user\"\n    \"username\" = \"other\", username = \"k\"\n  }"),
+        ),
+        "key_twice_in_toml" => one(
+            "a.toml",
+            "[application_databases.k]\nusername = \"k\"\ndatabase_name = \"k\"\n\"username\" = \"l\"\n"
+                .to_owned(),
+        ),
         "application_in_two_files" => {
             vec![("a.tfvars".to_owned(), DEV.to_owned()), ("b.tfvars".to_owned(), DEV.to_owned())]
         }
@@ -122,6 +131,8 @@ fn mistakes_in_definitions() {
         "access_level_unknown",
         "username_missing",
         "key_twice",
+        "key_twice_in_tfvars",
+        "key_twice_in_toml",
         "application_in_two_files",
         "expressions",
         "brace_missing",
@@ -179,6 +190,8 @@ fn mistakes_in_options() {
         ("no_aws_credentials", "plan -d terraform.tfvars --region eu-west-2".to_owned()),
         ("hazard_unknown", format!("{plan} --allow revokes_acces")),
         ("no_approval", "apply -d nowhere.tfvars --env prod --secrets file:.".to_owned()),
+        ("definitions_as_saved_plan", "apply terraform.tfvars --secrets file:.".to_owned()),
+        ("application_misspelt", format!("{plan} --only keyclaok")),
         ("rotate_without_application", "rotate -d terraform.tfvars keycloak".to_owned()),
     ] {
         insta::assert_snapshot!(name.to_owned(), place.run(&arguments));
@@ -226,6 +239,13 @@ fn mistakes_about_the_server() {
     snapshot("database_not_managed", run("plan", &[]));
     fixture.query("DROP DATABASE keycloak");
     snapshot("invalid_approval", run("apply --env dev", &[("ALLOW_DB_PROVISION", "sha256:0")]));
+    run("apply", &[]);
+    fixture.query("ALTER ROLE keycloak_user CREATEDB; ALTER ROLE keycloak_user CONNECTION LIMIT 0");
+    fixture.query("GRANT CONNECT ON DATABASE keycloak TO PUBLIC");
+    let policy = "[environments.dev]\napproval = \"required\"\n";
+    std::fs::write(fixture.path().join("rdsprov.toml"), policy).unwrap();
+    let approved = [("ALLOW_DB_PROVISION", "true")];
+    snapshot("hazard_not_allowed", run("apply", &approved));
     let wrong =
         fixture.server.admin_secret().replace(fixture.server.master_password(), "Canary-wrong");
     fixture.secret("goldenpath/dev/rds/master", &wrong);

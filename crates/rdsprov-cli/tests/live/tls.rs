@@ -200,15 +200,22 @@ fn root_certificates_have_four_sources() {
     site.install(&authority.issue(named("server", &["localhost"])));
     let ca = site.file("ca.pem", &authority.certificate);
     let other = site.file("other.pem", &Authority::new("Other CA").certificate);
-    let unknown: &[&str] =
-        &["cannot connect to localhost:", "unknown CA (CN=Test CA)", "with --ca-file"];
+    let unknown = |trusted: &str| {
+        let fact = format!("unknown CA (CN=Test CA), which is not in {trusted}\n");
+        ["cannot connect to localhost:".to_owned(), fact, "with --ca-file".to_owned()]
+    };
+    let expect_unknown = |command: &mut Command, trusted: &str| {
+        let says = unknown(trusted);
+        expect_all(command, 1, &says.each_ref().map(String::as_str));
+    };
     let plan = || site.plan();
 
-    expect_all(&mut plan(), 1, unknown);
+    expect_unknown(&mut plan(), "the certificates of the system and of Amazon RDS");
     expect_all(plan().arg("--ca-file").arg(&ca), 0, &[]);
     expect_all(plan().env("RDSPROV_CA_FILE", &ca), 0, &[]);
     expect_all(plan().env("PGSSLROOTCERT", &ca), 0, &[]);
-    expect_all(plan().arg("--ca-file").arg(&other).env("PGSSLROOTCERT", &ca), 1, unknown);
+    let of_other = format!("the CA file {}", other.display());
+    expect_unknown(plan().arg("--ca-file").arg(&other).env("PGSSLROOTCERT", &ca), &of_other);
     expect_all(plan().env("RDSPROV_CA_FILE", "").env("PGSSLROOTCERT", &ca), 0, &[]);
     expect_all(
         plan().arg("--tls").arg("require").env("PGSSLROOTCERT", &ca),
@@ -219,7 +226,10 @@ fn root_certificates_have_four_sources() {
     // The system's own certificates, and no others if requested.
     expect_all(plan().env("SSL_CERT_FILE", &ca), 0, &[]);
     expect_all(plan().env("SSL_CERT_FILE", &ca).env("PGSSLROOTCERT", "system"), 0, &[]);
-    expect_all(plan().env("SSL_CERT_FILE", &other).env("PGSSLROOTCERT", "system"), 1, unknown);
+    expect_unknown(
+        plan().env("SSL_CERT_FILE", &other).env("PGSSLROOTCERT", "system"),
+        "the certificates of the system",
+    );
     let none = site.file("none.pem", "");
     expect_all(
         plan().args(["--ca-file", "system"]).env("SSL_CERT_FILE", none),
@@ -231,7 +241,7 @@ fn root_certificates_have_four_sources() {
     site.file("rdsprov.toml", "[tls]\nca_file = \"ca.pem\"\n");
     expect_all(&mut plan(), 0, &[]);
     expect_all(plan().env("PGSSLROOTCERT", ""), 0, &[]);
-    expect_all(plan().env("PGSSLROOTCERT", &other), 1, unknown);
+    expect_unknown(plan().env("PGSSLROOTCERT", &other), &of_other);
     assert!(!site.fixture.server.log().contains(CANARY), "a password reached the server's log");
 }
 
@@ -297,7 +307,8 @@ fn invalid_certificates(major: u32) {
     site.expect_with_ca(&ca, 1, &["presents a CA certificate (CN=alone)", "--ca-file"]);
     site.expect_with_ca(&site.file("alone.pem", &alone.certificate), 0, &[]);
     let again = site.file("again.pem", &self_signed(params).certificate);
-    site.expect_with_ca(&again, 1, &["presents a CA certificate"]);
+    let not_in = format!("and it is not in the CA file {}", again.display());
+    site.expect_with_ca(&again, 1, &["presents a CA certificate (CN=alone)", &not_in]);
     let mut params = named("alone", &["db.example.com"]);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let elsewhere = self_signed(params);
@@ -306,7 +317,8 @@ fn invalid_certificates(major: u32) {
     site.expect_with_ca(&elsewhere, 1, &["not for localhost, but for db.example.com"]);
     let plain = self_signed(named("plain", &["localhost"]));
     site.install(&plain);
-    site.expect_with_ca(&ca, 1, &["self-signed (CN=plain)", "--ca-file"]);
+    let not_in = format!("self-signed (CN=plain) and is not in the CA file {}", ca.display());
+    site.expect_with_ca(&ca, 1, &[&not_in, "--ca-file"]);
     site.expect_with_ca(&site.file("plain.pem", &plain.certificate), 0, &[]);
 
     site.fixture.query("ALTER SYSTEM SET ssl = off");
@@ -413,7 +425,7 @@ fn client_certificates(major: u32) {
     let double = (certificate.clone(), certificate.clone());
     expect_all(&mut with(&double), 1, &["own.crt cannot be used: it contains no private key"]);
     let missing = (certificate.clone(), site.fixture.path().join("missing.key"));
-    expect_all(&mut with(&missing), 1, &["missing.key cannot be used: No such file"]);
+    expect_all(&mut with(&missing), 1, &["missing.key cannot be used: no such file"]);
     let locked =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let locked = (certificate.clone(), site.file("locked.key", locked));

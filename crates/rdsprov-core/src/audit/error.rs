@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
+use crate::text::os_reason;
 
 /// A file for records cannot be opened or written. A run changes nothing before its intent is
 /// recorded.
@@ -12,7 +13,7 @@ use crate::hint::{Hint, Opt};
 #[non_exhaustive]
 pub enum AuditError {
     /// The file cannot be created or written.
-    #[error("audit file {path} cannot be written: {source}")]
+    #[error("audit file {path} cannot be written: {}", os_reason(.source))]
     Io {
         /// The path of the file.
         path: PathBuf,

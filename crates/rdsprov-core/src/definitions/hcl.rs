@@ -9,6 +9,7 @@ use hcl_edit::structure::Structure;
 use hcl_edit::template::{Element, Strip};
 
 use super::delimiters;
+use super::duplicate;
 use super::heredoc::Heredoc;
 use super::limits;
 use super::terraform_compat;
@@ -66,18 +67,29 @@ fn parse_error(text: &str, error: &hcl_edit::parser::Error) -> SyntaxError {
             .chars()
             .take_while(|c| c.is_alphanumeric() || "_-\"".contains(*c))
             .collect();
-        return SyntaxError::new(
-            at..at,
-            ErrorCode::DuplicateKey,
-            format!("key `{}` is given twice", key.trim_matches('"')),
-            "remove one of the two",
-        );
+        let name = key.trim_matches('"');
+        let hint = "remove one of the two";
+        let message = format!("key `{name}` is given twice");
+        let error = SyntaxError::new(at..at, ErrorCode::DuplicateKey, message, hint);
+        let first = duplicate::first_key(text, at, name, map_of);
+        return SyntaxError { first, ..error };
     }
     if let Some(error) = too_large(text, at).or_else(|| delimiters::find(text)) {
         return error;
     }
     let message = format!("not valid HCL: {}", error.message());
     SyntaxError::new(at..at, ErrorCode::InvalidSyntax, message, "correct the syntax")
+}
+
+fn map_of(text: &str) -> Option<Node> {
+    let body = hcl_edit::parser::parse_body(text).ok()?;
+    let reader = Reader { text, refused: Vec::new() };
+    let entries = body.attributes().map(|attribute| {
+        let span = attribute.key.span().unwrap_or_default();
+        let key = Key { name: attribute.key.as_str().to_owned(), span };
+        (key, reader.node(&attribute.value))
+    });
+    Some(Node { value: Value::Map(entries.collect()), span: 0..text.len() })
 }
 
 /// Returns the error for a number that exceeds the range of a double. hcl-edit stops in the middle

@@ -13,6 +13,7 @@ mod auth;
 mod cross_checks;
 mod defaults;
 mod delimiters;
+mod duplicate;
 mod entry;
 mod error;
 mod file;

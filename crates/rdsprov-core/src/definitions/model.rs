@@ -243,7 +243,10 @@ fn open(source: &SourceText) -> (File<'_>, Option<Node>) {
                 format!("check that this file contains `{APPLICATIONS}`"),
             );
         } else {
-            file.error(&error.span, error.code, error.message, error.hint);
+            let first =
+                error.first.map(|first| format!("; the first one is at {}", file.location(&first)));
+            let message = error.message + &first.unwrap_or_default();
+            file.error(&error.span, error.code, message, error.hint);
         }
     }
     let root = root.filter(|root| file.map("the file", root).is_some());

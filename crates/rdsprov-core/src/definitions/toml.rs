@@ -2,7 +2,8 @@
 
 use ::toml::de::{DeTable, DeValue};
 
-use super::tree::{Key, Node, SyntaxError, Value, string};
+use super::duplicate;
+use super::tree::{Key, Node, Span, SyntaxError, Value, string};
 use crate::error_code::ErrorCode;
 
 pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
@@ -10,12 +11,12 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
     let mut errors: Vec<SyntaxError> = errors
         .iter()
         .map(|error| {
-            SyntaxError::new(
-                error.span().unwrap_or_default(),
-                ErrorCode::InvalidSyntax,
-                format!("not valid TOML: {}", error.message()),
-                "correct the syntax",
-            )
+            let span = error.span().unwrap_or_default();
+            if error.message() == "duplicate key" {
+                return duplicate_key(text, span);
+            }
+            let message = format!("not valid TOML: {}", error.message());
+            SyntaxError::new(span, ErrorCode::InvalidSyntax, message, "correct the syntax")
         })
         .collect();
     // The parser reports an unclosed delimiter once for each open table.
@@ -25,6 +26,17 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
     } else {
         (None, errors)
     }
+}
+
+fn duplicate_key(text: &str, span: Span) -> SyntaxError {
+    let name = text.get(span.clone()).unwrap_or_default().trim_matches(['"', '\'']);
+    let message = format!("key `{name}` is given twice");
+    let first = duplicate::first_key(text, span.start, name, |renamed| {
+        let (parsed, _) = DeTable::parse_recoverable(renamed);
+        Some(Node { value: table(parsed.get_ref()), span: 0..renamed.len() })
+    });
+    let error = SyntaxError::new(span, ErrorCode::DuplicateKey, message, "remove one of the two");
+    SyntaxError { first, ..error }
 }
 
 fn table(table: &DeTable<'_>) -> Value {

@@ -78,6 +78,8 @@ pub struct SyntaxError {
     pub hint: Hint,
     /// Whether the message or the hint may contain text of the file.
     pub quotes_text: bool,
+    /// The first key, if the error is a second one of the same name.
+    pub first: Option<Span>,
 }
 
 impl SyntaxError {
@@ -87,7 +89,8 @@ impl SyntaxError {
         message: impl Into<String>,
         hint: impl Into<Hint>,
     ) -> Self {
-        Self { span, code, message: message.into(), hint: hint.into(), quotes_text: true }
+        let (message, hint) = (message.into(), hint.into());
+        Self { span, code, message, hint, quotes_text: true, first: None }
     }
 
     /// Creates an error whose message and hint contain no text of the file.

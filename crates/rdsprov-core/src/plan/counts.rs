@@ -93,8 +93,8 @@ impl Plan {
             }
             0 if self.is_as_declared() => "Nothing to do: the server is as declared.".to_owned(),
             0 => "Nothing to do, but a note reports a difference from the definitions.".to_owned(),
-            1 => "Refused for 1 reason: nothing is changed until it is resolved.".to_owned(),
-            n => format!("Refused for {n} reasons: nothing is changed until each is resolved."),
+            1 => "Refused for 1 reason: resolve it, then plan again.".to_owned(),
+            n => format!("Refused for {n} reasons: resolve each, then plan again."),
         }
     }
 }

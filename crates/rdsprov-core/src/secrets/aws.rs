@@ -204,9 +204,12 @@ impl SecretsManager {
                     Err(SecretError::Throttled { id: id.clone() })
                 }
                 (None, code) => {
-                    Err(self.error_for(id, code, error.message()).unwrap_or_else(|| {
-                        unreadable(code.unwrap_or("the response has no error code"))
-                    }))
+                    let region = || self.region.clone();
+                    let invalid =
+                        || SecretError::InvalidResponse { id: id.clone(), region: region() };
+                    Err(self
+                        .error_for(id, code, error.message())
+                        .unwrap_or_else(|| code.map_or_else(invalid, unreadable)))
                 }
             },
         };

@@ -56,6 +56,10 @@ pub enum SecretError {
     EncryptionDenied { id: SecretId },
     #[error("secret {id} cannot be changed: {reason}")]
     Unchangeable { id: SecretId, reason: String },
+    #[error(
+        "secret {id} cannot be read: the response of Secrets Manager in region {region} is not valid"
+    )]
+    InvalidResponse { id: SecretId, region: String },
     #[error("secret {id} cannot be read: {reason}")]
     Unreadable { id: SecretId, reason: String },
 }
@@ -91,7 +95,7 @@ impl SecretError {
             Self::NotCreated { .. } => ErrorCode::SecretNotCreated,
             Self::NoStages { .. } => ErrorCode::SecretWithoutStages,
             Self::Unchangeable { .. } => ErrorCode::SecretNotChanged,
-            Self::Unreadable { .. } => ErrorCode::SecretUnreadable,
+            Self::InvalidResponse { .. } | Self::Unreadable { .. } => ErrorCode::SecretUnreadable,
         }
     }
 
@@ -139,6 +143,9 @@ impl SecretError {
             }
             Self::Unchangeable { .. } => {
                 "check the state of the secret in Secrets Manager, then run again".into()
+            }
+            Self::InvalidResponse { .. } => {
+                hint!["correct the region (", Opt::Region, "), or check `AWS_ENDPOINT_URL`"]
             }
             Self::Unreadable { .. } => {
                 "check the secret and the permission to read it, then run again".into()

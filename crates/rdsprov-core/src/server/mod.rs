@@ -25,7 +25,7 @@ pub use connect::{ConnectError, RejectionCause, WeakRequest};
 pub use lock::LockOptions;
 pub use snapshot::ObserveError;
 pub use stop::Stop;
-pub use tls::{BundledCertificates, Tls, TlsError, TlsProblem};
+pub use tls::{BundledCertificates, Tls, TlsError, TlsProblem, TrustedCas};
 /// The SQLSTATE of an error, as tokio-postgres defines it.
 pub use tokio_postgres::error::SqlState;
 pub use wait::{LockHolder, LockWait, StatementWait};

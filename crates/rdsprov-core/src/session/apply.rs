@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use super::cancellation::Cancellation;
 use super::error::{Error, Kind, UsageError};
 use super::failure::{Committed, Continuation, StatementFailure};
+use super::files::is_definitions;
 use super::frontend::Frontend;
 use super::listener::{RunListener, State};
 use super::notice::Notice;
@@ -26,7 +27,7 @@ use crate::config::{AuditSection, Config, LockTimeout};
 use crate::gate::{Approval, GateError};
 use crate::input_file::{self, Input};
 use crate::operations::{Locked, PlanRefused, PlannedApply, Provisioner};
-use crate::plan::{Plan, Remainder, SavedPlan, Step};
+use crate::plan::{Plan, Remainder, SavedPlan, SavedPlanError, Step};
 use crate::server::{self, LockOptions};
 use crate::step_result::StepResult;
 
@@ -101,8 +102,12 @@ impl PlanSource {
             Self::File(path) => {
                 let text = input_file::read_text(path, Input::SavedPlan)
                     .map_err(|source| Error::PlanUnreadable { path: path.clone(), source })?;
-                let saved = SavedPlan::from_json(&text)
-                    .map_err(|error| Error::PlanFile { path: path.clone(), error })?;
+                let saved = SavedPlan::from_json(&text).map_err(|error| match error {
+                    SavedPlanError::NotAPlan { .. } if is_definitions(path, &text) => {
+                        Error::DefinitionsAsPlan { path: path.display().to_string() }
+                    }
+                    error => Error::PlanFile { path: path.clone(), error },
+                })?;
                 Ok(Some(saved))
             }
         }
@@ -291,7 +296,11 @@ impl<F: Frontend> Execution<'_, F> {
         progress: &mut Progress,
     ) -> Result<Completion, Error> {
         let options = self.options;
-        let setup = setup()?;
+        let setup = setup().map_err(|error| match options.plan_source.read() {
+            // This mistake explains why the definitions are missing.
+            Err(mistake @ Error::DefinitionsAsPlan { .. }) => mistake,
+            _ => error,
+        })?;
         let context = &mut progress.recorder.context;
         setup.environment().clone_into(&mut context.environment);
         context.definitions = Some(setup.definitions_sha256.clone());

@@ -300,6 +300,12 @@ pub enum Error {
         #[source]
         error: SavedPlanError,
     },
+    /// A definitions file is given as a saved plan.
+    #[error("{path} is a definitions file, not a saved plan")]
+    DefinitionsAsPlan {
+        /// The path of the file, as given.
+        path: String,
+    },
     /// The saved plan is for another environment or server, or is stale.
     #[error(transparent)]
     SavedPlan(#[from] SavedPlanError),
@@ -393,6 +399,7 @@ impl Error {
             Self::SecondPlan => ErrorCode::SecondPlanRequired,
             Self::PlanFile { error, .. } | Self::SavedPlan(error) => error.code(),
             Self::PlanAmongDefinitions { .. } => ErrorCode::SavedPlanAsDefinitions,
+            Self::DefinitionsAsPlan { .. } => ErrorCode::NotASavedPlan,
             Self::Rotation(errors) => {
                 errors.first().map_or(ErrorCode::UnknownApplication, RotationError::code)
             }
@@ -466,6 +473,9 @@ impl Error {
             Self::PlanFile { error, .. } | Self::SavedPlan(error) => return error.hints(),
             Self::PlanAmongDefinitions { .. } => {
                 hint!["pass it to ", Operation::Apply, " before ", Opt::Definitions]
+            }
+            Self::DefinitionsAsPlan { path } => {
+                hint!["give definitions with ", (Opt::Definitions, path)]
             }
             Self::Refused(_) | Self::PartRefused(_) => {
                 "follow the hint of each refusal, then run again".into()
@@ -612,6 +622,7 @@ impl Error {
             | Self::Template(_)
             | Self::PlanUnreadable { .. }
             | Self::PlanAmongDefinitions { .. }
+            | Self::DefinitionsAsPlan { .. }
             | Self::Usage(_)
             | Self::TlsSettings(_) => Kind::Usage,
             Self::OtherEnvironment { .. }

@@ -26,7 +26,7 @@ use crate::secrets::scram::NoRandomness;
 use crate::secrets::{PasswordProblem, SecretError, SourceError, TokenError};
 use crate::server::{
     ConnectError, FailedStep, LockHolder, ObserveError, RejectionCause, TlsError, TlsProblem,
-    WeakRequest,
+    TrustedCas, WeakRequest,
 };
 use crate::site_policy::SitePolicyError;
 
@@ -200,6 +200,7 @@ fn session_examples() -> Vec<Error> {
             error: SavedPlanError::NotAPlan { reason: text("expected value") },
         },
         Error::PlanAmongDefinitions { path: text("plan.json") },
+        Error::DefinitionsAsPlan { path: text("terraform.tfvars") },
         Error::Refused(Vec::new()),
         Error::PartRefused(Vec::new()),
         Error::NotConfirmed,
@@ -295,6 +296,7 @@ fn secrets() -> Vec<SecretError> {
         SecretError::NotAllowed { id: id.clone(), action: "secretsmanager:PutSecretValue" },
         SecretError::EncryptionDenied { id: id.clone() },
         SecretError::Unchangeable { id: id.clone(), reason: reason() },
+        SecretError::InvalidResponse { id: id.clone(), region: text("eu-wst-2") },
         SecretError::Unreadable { id, reason: reason() },
     ]
 }
@@ -370,15 +372,18 @@ fn tls_problems() -> Vec<TlsProblem> {
     let subject = || text("CN=db");
     let at = Timestamp::UNIX_EPOCH;
     vec![
-        TlsProblem::UnknownIssuer { issuer: subject() },
-        TlsProblem::SelfSigned { subject: subject() },
+        TlsProblem::UnknownIssuer { issuer: subject(), trusted: TrustedCas::Default },
+        TlsProblem::SelfSigned { subject: subject(), trusted: TrustedCas::System },
         TlsProblem::OtherKey { issuer: subject() },
         TlsProblem::ExpiredCa { subject: subject(), not_after: at },
         TlsProblem::OtherHost { host: text("db"), hosts: vec![text("other")] },
         TlsProblem::OtherHost { host: text("db"), hosts: Vec::new() },
         TlsProblem::Expired { subject: subject(), not_after: at },
         TlsProblem::NotYetValid { subject: subject(), not_before: at },
-        TlsProblem::CaAsServer { subject: subject() },
+        TlsProblem::CaAsServer {
+            subject: subject(),
+            trusted: Some(TrustedCas::File("other.crt".into())),
+        },
         TlsProblem::NotForServers { subject: subject() },
         TlsProblem::Unreadable,
         TlsProblem::KeyMismatch,
@@ -429,7 +434,7 @@ fn gates() -> [GateError; 7] {
         GateError::InvalidApproval { value: text("yes") },
         GateError::Hazards {
             environment: environment(),
-            hazards: vec![Hazard::RevokesAccess, Hazard::ChangesOwner],
+            hazards: [(Hazard::RevokesAccess, 3), (Hazard::ChangesOwner, 1)].into(),
         },
     ]
 }

@@ -175,6 +175,15 @@ fn leaves(path: &Path, directory: &Path) -> bool {
     }
 }
 
+/// Returns whether a file that is not a saved plan looks like definitions.
+pub(super) fn is_definitions(path: &Path, text: &str) -> bool {
+    match Syntax::from_path(&path.display().to_string()) {
+        Some(Syntax::Json) => text.contains("application_databases"),
+        Some(Syntax::Hcl | Syntax::Toml) => true,
+        None => false,
+    }
+}
+
 /// Returns the definitions file in the same directory with the most similar name, if a file does not
 /// exist.
 fn similar_file(file: &Path) -> Option<String> {

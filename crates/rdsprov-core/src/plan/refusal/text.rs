@@ -413,6 +413,10 @@ impl RefusalKind {
             Self::DatabaseRenamed { .. } => {
                 Some(hint!["declare the new name in `database_name` of the application"])
             }
+            Self::AdministratorAttributeMissing { .. } => Some(hint![
+                "log in as an administrator with the attribute, with ",
+                Opt::AdminSecret
+            ]),
             Self::RoleAttributesForbidden { .. }
             | Self::MembershipNotRevocable { .. }
             | Self::DependentMembership { .. } => {

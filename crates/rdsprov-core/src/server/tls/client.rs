@@ -10,6 +10,7 @@ use super::error::{TlsError, pem_reason};
 use super::roots::read_certificates;
 use crate::config::ClientCertificate;
 use crate::input_file::{self, Input};
+use crate::text::os_reason;
 
 /// Reads the certificate chain and the private key.
 pub(super) fn load(
@@ -24,13 +25,13 @@ pub(super) fn load(
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let file = input_file::open(path).map_err(|error| error.to_string())?;
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    let file = input_file::open(path).map_err(|error| os_reason(&error))?;
+    let metadata = file.metadata().map_err(|error| os_reason(&error))?;
     if others_may_use(&metadata) {
         return Err("other users may read it; use `chmod 600`, or 640 if root owns it".to_owned());
     }
     let text =
-        input_file::read_opened(file, Input::Certificates).map_err(|error| error.to_string())?;
+        input_file::read_opened(file, Input::Certificates).map_err(|error| os_reason(&error))?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
         pem::Error::NoItemsFound if is_encrypted(&text) => {
             "it is encrypted, and a run cannot ask for the passphrase".to_owned()

@@ -8,6 +8,7 @@ use rustls::pki_types::pem;
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
+use crate::text::os_reason;
 
 /// TLS cannot be set up. Nothing was contacted.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +104,7 @@ impl TlsError {
 /// Returns what is wrong with a PEM file, without its content, which can be a private key.
 pub(super) fn pem_reason(error: &pem::Error) -> String {
     match error {
-        pem::Error::Io(error) => error.to_string(),
+        pem::Error::Io(error) => os_reason(error),
         pem::Error::MissingSectionEnd { .. } => "it ends inside a PEM section".to_owned(),
         pem::Error::IllegalSectionStart { .. } | pem::Error::Base64Decode(_) => {
             "it is not a valid PEM file".to_owned()

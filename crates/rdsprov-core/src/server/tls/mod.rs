@@ -16,7 +16,7 @@ use rustls::{ClientConfig, InconsistentKeys};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use error::TlsError;
-pub use problem::TlsProblem;
+pub use problem::{TlsProblem, TrustedCas};
 pub use roots::BundledCertificates;
 
 use crate::config::{TlsMode, TlsSettings};

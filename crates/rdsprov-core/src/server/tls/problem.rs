@@ -1,7 +1,8 @@
 //! The errors of TLS: why the server is not trusted, or does not accept the client.
 
 use std::error::Error;
-use std::io;
+use std::path::PathBuf;
+use std::{fmt, io};
 
 use jiff::Timestamp;
 use rustls::{AlertDescription, CertificateError, OtherError};
@@ -10,21 +11,50 @@ use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
 
+/// The CA certificates that a run trusts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TrustedCas {
+    /// Those of the system and of Amazon RDS: no CA file is given.
+    Default,
+    /// Those of the system only.
+    System,
+    /// Those of this CA file, of the system and of Amazon RDS.
+    File(PathBuf),
+}
+
+impl fmt::Display for TrustedCas {
+    /// Writes the place where a certificate was not found.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("the certificates of the system and of Amazon RDS"),
+            Self::System => f.write_str("the certificates of the system"),
+            Self::File(path) => write!(f, "the CA file {}", path.display()),
+        }
+    }
+}
+
 /// A connection cannot be encrypted, or a certificate cannot be verified.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsProblem {
     /// No trusted CA has the name of the issuer.
-    #[error("the server certificate is issued by an unknown CA ({issuer})")]
+    #[error(
+        "the server certificate is issued by an unknown CA ({issuer}), which is not in {trusted}"
+    )]
     UnknownIssuer {
         /// The name of the CA.
         issuer: String,
+        /// The CA certificates that do not include it.
+        trusted: TrustedCas,
     },
     /// The certificate is its own issuer, and is not in the CA file.
-    #[error("the server certificate is self-signed ({subject}) and is not in the CA file")]
+    #[error("the server certificate is self-signed ({subject}) and is not in {trusted}")]
     SelfSigned {
         /// The subject of the certificate.
         subject: String,
+        /// The CA certificates that do not include it.
+        trusted: TrustedCas,
     },
     /// A trusted CA has the name of the issuer, and its key did not sign the certificate.
     #[error("the server certificate names a trusted CA ({issuer}), but is not signed with its key")]
@@ -66,10 +96,15 @@ pub enum TlsProblem {
         not_before: Timestamp,
     },
     /// The server presents a CA certificate.
-    #[error("the server presents a CA certificate ({subject}) instead of a server certificate")]
+    #[error(
+        "the server presents a CA certificate ({subject}) instead of a server certificate{}",
+        not_in(.trusted.as_ref())
+    )]
     CaAsServer {
         /// The subject of the certificate.
         subject: String,
+        /// The CA certificates that do not include it; `None` if they include it.
+        trusted: Option<TrustedCas>,
     },
     /// The extended key usage of the certificate does not include server authentication.
     #[error("the server certificate ({subject}) is not meant for servers")]
@@ -279,6 +314,10 @@ impl TlsProblem {
         };
         Self::ClientCertificateRejected { reason }
     }
+}
+
+fn not_in(trusted: Option<&TrustedCas>) -> String {
+    trusted.map(|trusted| format!(", and it is not in {trusted}")).unwrap_or_default()
 }
 
 /// The hosts of a certificate as a list of words.

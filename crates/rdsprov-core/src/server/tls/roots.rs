@@ -11,8 +11,10 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::certificate::{CertificateDetails, not_after};
 use super::error::{TlsError, pem_reason};
+use super::problem::TrustedCas;
 use crate::config::CaFile;
 use crate::input_file::{self, Input};
+use crate::text::os_reason;
 
 /// The certificates of Amazon; `rds-ca.md` describes their origin.
 const CARRIED: &[u8] = include_bytes!("rds-ca.pem");
@@ -77,6 +79,8 @@ pub(super) struct Roots {
     /// The roots that have expired. webpki ignores the validity of roots, so they are not in
     /// `store`. Error messages name them.
     pub(super) expired: Vec<CertificateDetails>,
+    /// Where the roots come from, for error messages.
+    pub(super) trusted: TrustedCas,
     /// The certificates of the CA file, which can include the self-signed certificate of a server.
     pub(super) from_file: Vec<CertificateDer<'static>>,
 }
@@ -85,8 +89,17 @@ impl Roots {
     /// Loads the roots of the system and, unless `ca_file` is [`CaFile::System`], those of Amazon
     /// and of the CA file.
     pub(super) fn load(ca_file: Option<&CaFile>) -> Result<Self, TlsError> {
-        let mut roots =
-            Self { store: RootCertStore::empty(), expired: Vec::new(), from_file: Vec::new() };
+        let trusted = match ca_file {
+            None => TrustedCas::Default,
+            Some(CaFile::System) => TrustedCas::System,
+            Some(CaFile::Path(path)) => TrustedCas::File(path.clone()),
+        };
+        let mut roots = Self {
+            store: RootCertStore::empty(),
+            expired: Vec::new(),
+            trusted,
+            from_file: Vec::new(),
+        };
         let now = Timestamp::now();
         // Unusable certificates of the system are ignored, because the user did not choose them.
         for certificate in rustls_native_certs::load_native_certs().certs {
@@ -135,7 +148,7 @@ struct Unusable;
 
 /// Reads at least one certificate from a PEM file, or returns the reason why this fails.
 pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = input_file::read(path, Input::Certificates).map_err(|error| error.to_string())?;
+    let text = input_file::read(path, Input::Certificates).map_err(|error| os_reason(&error))?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()
         .map_err(|error| pem_reason(&error))?;

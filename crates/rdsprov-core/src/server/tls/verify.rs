@@ -13,7 +13,7 @@ use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureSchem
 
 use super::certificate::CertificateDetails;
 use super::error::TlsError;
-use super::problem::TlsProblem;
+use super::problem::{TlsProblem, TrustedCas};
 use super::roots::Roots;
 
 /// Verifies that a trusted CA issued the certificate for the host name, as `verify-full` requires.
@@ -21,15 +21,18 @@ use super::roots::Roots;
 pub(super) struct VerifyFull {
     webpki: Arc<WebPkiServerVerifier>,
     expired: Vec<CertificateDetails>,
+    trusted: TrustedCas,
     from_file: Vec<CertificateDer<'static>>,
 }
 
 impl VerifyFull {
     pub(super) fn new(roots: Roots, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
-        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots.store), provider)
-            .build()
-            .map_err(TlsError::set_up)?;
-        Ok(Self { webpki, expired: roots.expired, from_file: roots.from_file })
+        let webpki =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots.store.clone()), provider)
+                .build()
+                .map_err(TlsError::set_up)?;
+        let Roots { expired, trusted, from_file, .. } = roots;
+        Ok(Self { webpki, expired, trusted, from_file })
     }
 
     /// Returns whether a self-signed CA certificate is accepted as the certificate of the server.
@@ -53,6 +56,7 @@ impl VerifyFull {
     fn explain(
         &self,
         error: CertificateError,
+        certificate: &CertificateDer<'_>,
         details: CertificateDetails,
         intermediates: &[CertificateDer<'_>],
         host: &ServerName<'_>,
@@ -60,6 +64,7 @@ impl VerifyFull {
     ) -> TlsProblem {
         let intermediates: Vec<CertificateDetails> =
             intermediates.iter().filter_map(CertificateDetails::from_der).collect();
+        let trusted = self.trusted.clone();
         match error {
             CertificateError::UnknownIssuer => {
                 let last = last_of_chain(&details, &intermediates);
@@ -68,9 +73,9 @@ impl VerifyFull {
                         TlsProblem::ExpiredCa { subject: root.name(), not_after: root.not_after }
                     }
                     None if details.is_self_signed() => {
-                        TlsProblem::SelfSigned { subject: details.name() }
+                        TlsProblem::SelfSigned { subject: details.name(), trusted }
                     }
-                    None => TlsProblem::UnknownIssuer { issuer: last.issuer.clone() },
+                    None => TlsProblem::UnknownIssuer { issuer: last.issuer.clone(), trusted },
                 }
             }
             CertificateError::BadSignature
@@ -103,7 +108,9 @@ impl VerifyFull {
             }
             // rustls has no variant for `CaUsedAsEndEntity` of webpki.
             CertificateError::Other(_) if details.is_ca => {
-                TlsProblem::CaAsServer { subject: details.name() }
+                let is_in_file = self.from_file.contains(certificate);
+                let trusted = (!is_in_file).then_some(trusted);
+                TlsProblem::CaAsServer { subject: details.name(), trusted }
             }
             other => TlsProblem::Unacceptable(other.to_string()),
         }
@@ -155,7 +162,7 @@ impl ServerCertVerifier for VerifyFull {
                 Err(other) => return Err(other),
             }
         }
-        Err(self.explain(error, details, intermediates, host, now).into())
+        Err(self.explain(error, certificate, details, intermediates, host, now).into())
     }
 
     fn verify_tls12_signature(
@@ -287,7 +294,8 @@ mod tests {
     fn problem(ca: &Ca, chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> TlsProblem {
         let mut store = RootCertStore::empty();
         store.add(ca.certificate.clone()).unwrap();
-        let roots = Roots { store, expired: Vec::new(), from_file: Vec::new() };
+        let trusted = TrustedCas::Default;
+        let roots = Roots { store, expired: Vec::new(), trusted, from_file: Vec::new() };
         let verifier = Arc::new(VerifyFull::new(roots, provider()).unwrap());
         let client = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
