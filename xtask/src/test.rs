@@ -33,7 +33,7 @@ pub fn quick() -> Result<(), String> {
     step("format and clippy", format_and_clippy)?;
     step("tests without a server", || {
         let test = ["test", "--locked", "--quiet", "--workspace", "--lib", "--bins"];
-        let offline = ["definitions", "layers", "ledger", "planner", "wiped"]
+        let offline = ["definitions", "documents", "layers", "ledger", "planner", "wiped"]
             .map(|name| ["--test", name])
             .concat();
         cargo(&[test.as_slice(), &offline].concat(), &[])
