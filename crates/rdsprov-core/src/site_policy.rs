@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::config::{ConfigError, TlsMode};
+use crate::config::{ConfigError, TlsMode, reason};
 use crate::error_code::ErrorCode;
 use crate::hint::{Hint, Opt};
 use crate::name::matches_pattern;
@@ -166,7 +166,7 @@ impl SitePolicy {
     pub fn from_toml(path: &str, text: &str) -> Result<Self, ConfigError> {
         let wrong = |error: toml::de::Error| ConfigError {
             path: path.to_owned(),
-            reason: error.to_string().trim_end().to_owned(),
+            reason: reason(text, &error),
         };
         let file = toml::from_str(text).map_err(wrong)?;
         Ok(Self { files: vec![(path.to_owned(), file)] })

@@ -244,7 +244,7 @@ fn other_files_are_not_changed() {
     }
     assert!(matches!(LedgerWriter::open(directory.path()), Err(AuditError::Io { .. })));
     let null = LedgerWriter::open(Path::new("/dev/null"));
-    assert!(matches!(null, Err(AuditError::NotALedger { .. })));
+    assert!(matches!(null, Err(AuditError::NotRegular { .. })));
 }
 
 /// A line may be long; records after it are still found.

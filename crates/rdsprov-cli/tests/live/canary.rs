@@ -57,7 +57,7 @@ fn commands_print_no_password() {
         fixture.secret("goldenpath/dev/rds/master", &wrong);
         let output_text = run(&["apply", "-vv", "--audit-output", &audit], 1);
         assert!(output_text.contains("password authentication failed"), "{output_text}");
-        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let silent = silent.local_addr().unwrap().port().to_string();
         // Text that is not valid JSON can contain the password as well.
         let torn = admin.replace(fixture.server.master_password(), "Canary-torn").replace('}', "");

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::file::{lock, open_existing, open_or_create, release, reserve};
+use super::file::{lock, open_existing, open_with_directory, release, reserve};
 use super::{AuditError, Record};
 use crate::text::visible;
 
@@ -37,7 +37,7 @@ impl CsvWriter {
     /// Returns an error if the file cannot be written, is not a regular file, or starts with another
     /// header.
     pub fn append(path: &Path) -> Result<Self, AuditError> {
-        let (file, created_directory) = open_or_create(path)?;
+        let (file, created_directory) = open_with_directory(path)?;
         Self::new(path, file, created_directory)
     }
 

@@ -48,19 +48,25 @@ pub(super) fn open_existing(path: &Path) -> Result<Option<File>, AuditError> {
     }
 }
 
-/// Opens a file as [`open`] does. A missing file is created with its directories, for the user and
-/// the group only. Returns the directory if it was missing.
-pub(super) fn open_or_create(path: &Path) -> Result<(File, Option<PathBuf>), AuditError> {
+/// Opens a file as [`open`] does. A missing file is created, for the user and the group only.
+pub(super) fn open_or_create(path: &Path) -> Result<File, AuditError> {
     if let Some(file) = open_existing(path)? {
-        return Ok((file, None));
+        return Ok(file);
     }
-    let failed = |source| AuditError::Io { path: path.to_owned(), source };
-    let directory = create_directory(path).map_err(failed)?;
     match options().create_new(true).open(path) {
         // Another run has created it.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok((open(path)?, directory)),
-        file => Ok((file.map_err(failed)?, directory)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open(path),
+        Err(source) => Err(AuditError::Io { path: path.to_owned(), source }),
+        Ok(file) => Ok(file),
     }
+}
+
+/// Opens a file as [`open_or_create`] does, and creates its directory with the parents. Returns the
+/// directory if it was missing.
+pub(super) fn open_with_directory(path: &Path) -> Result<(File, Option<PathBuf>), AuditError> {
+    let directory = create_directory(path)
+        .map_err(|source| AuditError::Io { path: path.to_owned(), source })?;
+    Ok((open_or_create(path)?, directory))
 }
 
 /// Returns how both files are opened: without following a symbolic link or waiting for a pipe.

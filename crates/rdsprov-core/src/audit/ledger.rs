@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::milliseconds;
-use super::file::{self, lock, open_or_create, release, reserve};
+use super::file::{self, lock, open_with_directory, release, reserve};
 use super::{
     AnnouncedStep, AuditError, Command, Event, EventKind, FailureCodes, Found, RunContext, Status,
 };
@@ -231,7 +231,7 @@ impl LedgerWriter {
     /// # Errors
     /// Returns an error if the file cannot be written or locked, or is not a ledger.
     pub fn open(path: &Path) -> Result<Self, AuditError> {
-        let (file, created_directory) = open_or_create(path)?;
+        let (file, created_directory) = open_with_directory(path)?;
         Self { path: path.to_owned(), created_directory }.checked(file)
     }
 
@@ -355,7 +355,8 @@ impl LedgerWriter {
 
     /// Opens and locks the file; dropping it releases the lock.
     fn open_locked(&self) -> Result<File, AuditError> {
-        let file = file::open(&self.path)?;
+        // The file may have been moved away: a new one starts again.
+        let file = file::open_or_create(&self.path)?;
         lock(&file, &self.path)?;
         Ok(file)
     }
