@@ -261,15 +261,17 @@ def test_special_numbers_and_cycles() -> None:
             Definitions.from_mapping(wrong)
 
 
-def test_conflicting_arguments() -> None:
+def test_conflicting_arguments(tmp_path: Path) -> None:
     with pytest.raises(rdsprov.DefinitionError, match="the definitions are for `dev`"):
         Definitions.from_text(HCL, environment="prod")
     with pytest.raises(rdsprov.DefinitionError, match="the definitions are for `dev`"):
         rdsprov.validate(EXPECTED, environment="prod")
     with pytest.raises(rdsprov.UsageError, match="use one of dev, test"):
         rdsprov.validate(Definitions.from_mapping({**WHOLE, "environment": "prd"}))
+    empty = tmp_path / "rdsprov.toml"
+    empty.write_text("")
     with pytest.raises(rdsprov.UsageError, match="no definitions file is given"):
-        Definitions.from_path(config=os.devnull)
+        Definitions.from_path(config=empty)
     with pytest.raises(rdsprov.UsageError, match="application `x` is not declared"):
         Definitions.from_text(HCL, adopt=["x"])
     with pytest.raises(rdsprov.UsageError, match="the modes are"):

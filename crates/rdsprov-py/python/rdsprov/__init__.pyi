@@ -16,6 +16,7 @@ __all__ = [
     "ApplyError",
     "ApprovalRequired",
     "Auth",
+    "ChangedSecret",
     "ConnectError",
     "DefinitionError",
     "DefinitionProblem",
