@@ -15,10 +15,10 @@ pub(super) fn mark(
     observed: &Observed,
     transactions: &mut [Transaction],
 ) -> Option<NoteKind> {
-    let roles = observed.roles.values().filter_map(|role| role.marker());
-    let databases = observed.databases.values().filter_map(|database| database.marker());
+    // The owner of a database can write its comment; only administrators write those of roles.
+    let markers = observed.roles.values().filter_map(|role| role.marker());
     let environments: BTreeSet<String> =
-        roles.chain(databases).map(|Marker { environment, .. }| environment).collect();
+        markers.map(|Marker { environment, .. }| environment).collect();
     if environments.is_empty() || environments.contains(&desired.environment) {
         return None;
     }
