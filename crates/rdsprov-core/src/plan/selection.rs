@@ -101,14 +101,19 @@ impl Planner<'_> {
         }
     }
 
-    /// Refuses a step for a role that does not exist, and whose home is not selected.
+    /// Refuses a step for a role whose home is not selected, if the role does not exist or is not
+    /// managed: only the plan of its home checks whether it may be adopted.
     fn refuse_missing_role(&mut self, role: &RoleName, step: &Step) {
         let declared = self.desired.roles.get(role).map(|role| &role.application);
-        let is_missing = !self.observed.roles.contains_key(role);
-        if let Some(home) = declared.filter(|home| is_missing && !self.desired.is_selected(home)) {
-            let reason = format!("role {role} does not exist");
-            self.refuse_not_selected(&step.application, home, &reason);
-        }
+        let Some(home) = declared.filter(|home| !self.desired.is_selected(home)) else { return };
+        let reason = match self.observed.roles.get(role) {
+            None => format!("role {role} does not exist"),
+            Some(seen) if !self.desired.manages(seen.marker().as_ref()) => {
+                format!("role {role} is not managed by rdsprov yet")
+            }
+            Some(_) => return,
+        };
+        self.refuse_not_selected(&step.application, home, &reason);
     }
 
     /// Returns the numbers of refusals and notes, for [`Self::retain_findings`].
