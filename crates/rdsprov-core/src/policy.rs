@@ -96,6 +96,12 @@ impl Policy {
         }
     }
 
+    /// Returns the policy with each hazard to be allowed by name.
+    #[must_use]
+    pub(crate) fn without_free_hazards(self) -> Self {
+        Self { allows_all_hazards: false, ..self }
+    }
+
     /// Returns the name of the environment.
     #[must_use]
     pub fn environment(&self) -> &str {

@@ -88,6 +88,14 @@ pub enum SitePolicyError {
         /// The patterns of the allowed ids.
         allowed: Vec<String>,
     },
+    /// The file has rules for environments, and none for this one.
+    #[error("{policy} does not list environment `{environment}`")]
+    Environment {
+        /// The path of the policy file.
+        policy: String,
+        /// The name of the environment.
+        environment: String,
+    },
     /// The administrator would use an IAM token, which is of no secret.
     #[error(
         "{policy} allows certain secrets of the administrator only in environment `{environment}`, \
@@ -147,6 +155,9 @@ impl SitePolicyError {
                 " and ",
                 Opt::AdminSecret
             ],
+            Self::Environment { .. } => {
+                hint!["check ", Opt::Env, ", or ask the owners of the policy"]
+            }
             Self::IamToken { .. } => hint!["use ", Opt::AdminSecret],
             Self::Hazard { hazard, .. } => hint![
                 "change the definitions so that the plan has no such step, and remove ",
@@ -179,6 +190,26 @@ impl SitePolicy {
         self
     }
 
+    /// Checks that each file with environments lists the environment of a run, or all of them.
+    ///
+    /// # Errors
+    /// Returns a [`SitePolicyError`] if a file has neither: whoever chooses a name for an environment
+    /// must not choose its rules.
+    pub fn check_environment(&self, environment: &str) -> Result<(), SitePolicyError> {
+        let is_missing = |(_, file): &&(String, File)| {
+            !file.environments.is_empty()
+                && !file.environments.contains_key(environment)
+                && !file.environments.contains_key(ANY)
+        };
+        match self.files.iter().find(is_missing) {
+            None => Ok(()),
+            Some((path, _)) => Err(SitePolicyError::Environment {
+                policy: path.clone(),
+                environment: environment.to_owned(),
+            }),
+        }
+    }
+
     /// Returns what each file requires of an environment.
     fn of(&self, environment: &str) -> impl Iterator<Item = (&str, &Environment)> {
         self.files.iter().filter_map(move |(path, file)| {
@@ -187,14 +218,17 @@ impl SitePolicy {
         })
     }
 
-    /// Returns the policy of an environment with at least the approval that the site requires.
+    /// Returns the policy of an environment with at least the approval that the site requires. If the
+    /// site limits the hazards that a run may allow, each hazard must be allowed by name.
     #[must_use]
     pub fn tighten(&self, policy: Policy) -> Policy {
         let required = self.of(policy.environment()).filter_map(|(_, one)| one.approval).max();
-        match required {
+        let limits_hazards = self.of(policy.environment()).any(|(_, one)| one.allow.is_some());
+        let policy = match required {
             Some(required) => policy.with_at_least(required),
             None => policy,
-        }
+        };
+        if limits_hazards { policy.without_free_hazards() } else { policy }
     }
 
     /// Checks the id of the administrator's secret; `None` means that it uses an IAM token.
@@ -328,6 +362,18 @@ mod tests {
         assert_eq!(policy.check_allowed("prod", &[Hazard::RevokesAccess]), Ok(()));
         assert!(policy.check_allowed("prod", &[Hazard::ChangesOwner]).is_err());
         assert_eq!(policy.check_allowed("dev", &[Hazard::ChangesOwner]), Ok(()));
+        // What a run need not allow by name, the site could not limit.
+        let dev = SitePolicy::from_toml("policy.toml", "[environments.dev]\nallow = []").unwrap();
+        assert!(!dev.tighten(Policy::built_in("dev").unwrap()).allows_all_hazards());
+    }
+
+    #[test]
+    fn environment_without_rules_is_refused() {
+        let prod = policy("[environments.prod]\napproval = \"plan\"");
+        assert_eq!(prod.check_environment("prod"), Ok(()));
+        assert!(prod.check_environment("prod2").is_err());
+        assert_eq!(policy("[environments.\"*\"]").check_environment("prod2"), Ok(()));
+        assert_eq!(policy("[audit]\nledger = true").check_environment("prod2"), Ok(()));
     }
 
     /// The example in the reference is valid, and sets each key.

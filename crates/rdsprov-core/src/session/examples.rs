@@ -147,6 +147,7 @@ fn session_examples() -> Vec<Error> {
             allowed: Vec::new(),
         }
         .into(),
+        SitePolicyError::Environment { policy: policy_file(), environment: environment() }.into(),
         SitePolicyError::IamToken { policy: policy_file(), environment: environment() }.into(),
         SitePolicyError::Hazard {
             policy: policy_file(),

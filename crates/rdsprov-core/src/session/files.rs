@@ -91,7 +91,10 @@ pub fn site_policy() -> Result<SitePolicy, Error> {
         Err(source) => Err(Error::ConfigUnreadable { path, source }),
     };
     let machine = match read(MACHINE_POLICY.into()) {
-        Err(Error::ConfigUnreadable { source, .. }) if source.kind() == ErrorKind::NotFound => {
+        // A link without a target, such as a volume that is not mounted, is no absent file.
+        Err(Error::ConfigUnreadable { path, source })
+            if source.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err() =>
+        {
             SitePolicy::default()
         }
         policy => policy?,

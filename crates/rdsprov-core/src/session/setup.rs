@@ -165,7 +165,9 @@ impl SetupBuilder {
             }
         };
         let environment = options.environment.as_ref().or(definitions.environment.as_ref());
-        let policy = site.tighten(policy(&config, environment.ok_or(Error::NoEnvironment)?)?);
+        let policy = policy(&config, environment.ok_or(Error::NoEnvironment)?)?;
+        site.check_environment(policy.environment())?;
+        let policy = site.tighten(policy);
         let declared = Declared::Definitions(definitions);
         Ok(Setup { config, policy, site, declared, definitions_sha256: sha256 })
     }
@@ -307,7 +309,9 @@ impl Setup {
     ) -> Result<Self, Error> {
         let role = RoleName::new(delegation.role).map_err(UsageError::DelegateName)?;
         let site = site_policy()?;
-        let policy = site.tighten(policy(&config, environment.ok_or(Error::NoEnvironment)?)?);
+        let policy = policy(&config, environment.ok_or(Error::NoEnvironment)?)?;
+        site.check_environment(policy.environment())?;
+        let policy = site.tighten(policy);
         let secret = SecretId(delegation.secret);
         let adoption = if delegation.adopt { Adoption::Allowed } else { Adoption::Refused };
         let declared = Declared::Delegate { role, secret, adoption };
