@@ -99,7 +99,7 @@ fn can_do_what_the_master_user_can() {
         let without_desk = SHOP.replace("\"reader\"", "\"editor\"").replace(", auth = \"iam\"", "");
         let changed = with(&without_desk, "desk");
         fixture.query("ALTER ROLE shop_owner PASSWORD 'another'");
-        run(&fixture, &changed, &["apply"], 0);
+        run(&fixture, &changed, &["apply", "--allow", "changes_secret"], 0);
         run(&fixture, &changed, &["check"], 0);
         let editor = "SELECT has_database_privilege('shop_reader', 'shop', 'TEMPORARY'),
             pg_has_role('shop_tokens', 'rds_iam', 'MEMBER'), datdba::regrole

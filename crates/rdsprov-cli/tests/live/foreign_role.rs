@@ -100,6 +100,30 @@ fn entry_without_the_definitions_of_the_owner() {
     }
 }
 
+/// An entry under the key of the other team's application, which moves the role to IAM tokens and then
+/// to another secret: each of the two runs needs the hazard.
+#[test]
+fn secret_changes_through_iam_tokens() {
+    for major in versions() {
+        let fixture = two_teams(major);
+        let entry = |keys: &str| {
+            format!(
+                r#"shop = {{ database_name = "other", username = "shop_owner", access_level = "reader"{keys} }}"#
+            )
+        };
+        for keys in [r#", auth = "iam""#, r#", secret = "teamA/mine""#] {
+            let definitions = fixture.definitions(&declared(&[OTHER, &entry(keys)]));
+            let state = fixture.catalog_state();
+            let output = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 3);
+            assert!(output.contains("changes_secret"), "PostgreSQL {major}: {output}");
+            assert_eq!(fixture.catalog_state(), state);
+            let allowed = ["apply", "--env", "dev", "--allow", "changes_secret"];
+            expect(&fixture.run(&definitions, &allowed), 0);
+        }
+        assert!(logs_in(&fixture, "mine"));
+    }
+}
+
 /// The administrator can allow the change. Then the marker contains the new secret.
 #[test]
 fn secret_of_a_role_changes_if_it_is_allowed() {

@@ -264,9 +264,20 @@ impl Planner<'_> {
             (Some(old), Some(new)) if old != *new => {
                 hazards.push(Hazard::ChangesSecret);
                 changes.push(format!("secret {new} instead of {old}"));
-                changed_secret = Some(ChangedSecret { old, new: new.clone() });
+                changed_secret = Some(ChangedSecret { old: Some(old), new: Some(new.clone()) });
             }
-            (Some(old), None) => changes.push(format!("no secret instead of {old}")),
+            // Between a password and IAM tokens, in both directions: otherwise two runs would
+            // replace a secret without this hazard.
+            (Some(old), None) => {
+                hazards.push(Hazard::ChangesSecret);
+                changes.push(format!("no secret instead of {old}"));
+                changed_secret = Some(ChangedSecret { old: Some(old), new: None });
+            }
+            (None, Some(new)) if seen.uses_iam_auth() => {
+                hazards.push(Hazard::ChangesSecret);
+                changes.push(format!("secret {new} instead of none"));
+                changed_secret = Some(ChangedSecret { old: None, new: Some(new.clone()) });
+            }
             (None, Some(new)) if sets_password => changes.push(format!("secret {new}")),
             (_, _) => {}
         }

@@ -119,10 +119,10 @@ pub struct Step<S = Statement> {
 /// The secrets of a role before and after a step with the hazard `changes_secret`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangedSecret {
-    /// The id that the marker of the role contains.
-    pub old: String,
-    /// The id that the definitions give.
-    pub new: String,
+    /// The id that the marker of the role contains; `null` if the role uses IAM tokens.
+    pub old: Option<String>,
+    /// The id that the definitions give; `null` if the role will use IAM tokens.
+    pub new: Option<String>,
 }
 
 /// The place where a transaction runs.

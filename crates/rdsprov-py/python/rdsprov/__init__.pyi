@@ -401,8 +401,8 @@ class DefinitionProblem(_Value):
 
 @dataclass(frozen=True)
 class ChangedSecret(_Value):
-    old: str
-    new: str
+    old: str | None
+    new: str | None
 
 @dataclass(frozen=True)
 class Step(_Value):

@@ -121,8 +121,8 @@ class DefinitionProblem(_Value):
 class ChangedSecret(_Value):
     """The ids of the secrets of a role, before and after a step."""
 
-    old: str
-    new: str
+    old: str | None
+    new: str | None
 
 
 @dataclass(frozen=True)
