@@ -15,10 +15,10 @@ use crate::plan::{Plan, probe_statements};
 use crate::probe::{Probe, ProbeResult};
 use crate::secret_id::SecretId;
 use crate::secrets::SecretSource;
-use crate::server::Tls;
-use crate::server::connect::{ConnectError, Endpoint, Session};
+use crate::server::connect::{Endpoint, Session};
 use crate::server::lock::{self, Lock, LockError, LockOptions};
 use crate::server::observe::probe;
+use crate::server::{ConnectError, Tls};
 
 /// A connected run, with its desired state and its secrets.
 ///

@@ -6,6 +6,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod connect;
+mod connect_error;
 pub(crate) mod databases;
 pub(crate) mod lock;
 pub(crate) mod observe;
@@ -21,7 +22,7 @@ pub use apply::{ExecuteOptions, ExecutionOutcome, FailedStep, Listener};
 #[cfg(feature = "test-faults")]
 #[doc(hidden)]
 pub use apply::{Fault, Interrupt};
-pub use connect::{ConnectError, RejectionCause, WeakRequest};
+pub use connect_error::{ConnectError, RejectionCause, WeakRequest};
 pub use lock::LockOptions;
 pub use snapshot::ObserveError;
 pub use stop::Stop;

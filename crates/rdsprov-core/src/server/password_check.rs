@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt as _, stream};
 use tokio_postgres::error::SqlState;
 
-use super::connect::{ConnectError, Endpoint, RejectionCause, Session};
+use super::connect::{Endpoint, Session};
+use super::connect_error::{ConnectError, RejectionCause};
 use super::snapshot::{CONNECTIONS, ObserveError, Snapshot};
 use crate::config::VerifyPasswords;
 use crate::desired::{self, Desired};

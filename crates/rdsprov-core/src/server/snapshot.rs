@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 
-use super::connect::{ConnectError, Session};
+use super::connect::Session;
+use super::connect_error::ConnectError;
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
 use crate::observed::UNDECODABLE;

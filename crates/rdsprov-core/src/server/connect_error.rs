@@ -1,0 +1,289 @@
+//! Why a connection cannot be opened, with the code and the hints of each reason.
+
+use std::fmt;
+
+use tokio_postgres::error::SqlState;
+
+use super::tls::{Identity, TlsProblem};
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Opt};
+use crate::name::{DatabaseName, RoleName};
+use crate::secrets::TokenError;
+use crate::secrets::scram::ACCEPTED_ITERATIONS;
+
+/// A connection cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// No IAM token could be created.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// TLS is disabled, and an IAM token is sent in cleartext.
+    #[error("an IAM token cannot be sent to {host} without TLS")]
+    TokenWithoutTls {
+        /// The name or address of the host.
+        host: String,
+    },
+    /// The server is not verified, and could use the IAM token to log in elsewhere.
+    #[error("an IAM token cannot be sent to {host}: TLS mode `require` does not verify the server")]
+    TokenToUnverifiedServer {
+        /// The name or address of the host.
+        host: String,
+    },
+    /// TLS is disabled for a host that is not a loopback address.
+    #[error("TLS cannot be disabled for {host}, which is not a loopback address")]
+    TlsDisabledForRemoteHost {
+        /// The name or address of the host.
+        host: String,
+    },
+    /// The connection could not be protected. No login was attempted.
+    #[error("cannot connect to {host}:{port} over TLS: {problem}")]
+    Tls {
+        /// The name or address of the host.
+        host: String,
+        /// The TCP port of the server.
+        port: u16,
+        /// The reason, which also decides the code and the hints.
+        problem: TlsProblem,
+    },
+    /// The server asked for the cleartext password, and could store it.
+    #[error(
+        "cannot connect to {host}:{port} as {user}: the server asks for the cleartext password"
+    )]
+    CleartextPasswordRequested {
+        /// The name or address of the host.
+        host: String,
+        /// The TCP port of the server.
+        port: u16,
+        /// The role that logs in.
+        user: RoleName,
+    },
+    /// The server asked for an answer from which the password could be guessed.
+    #[error("cannot connect to {host}:{port} as {user}: the server asks for {request}")]
+    WeakAuthenticationRequested {
+        /// The name or address of the host.
+        host: String,
+        /// The TCP port of the server.
+        port: u16,
+        /// The role that logs in.
+        user: RoleName,
+        /// What the server asked for.
+        request: WeakRequest,
+    },
+    /// The server or the network rejected the connection.
+    #[error("cannot connect to {host}:{port}, database {database}, as {user}: {reason}")]
+    Rejected {
+        /// The name or address of the host.
+        host: String,
+        /// The TCP port of the server.
+        port: u16,
+        /// The database of the connection.
+        database: DatabaseName,
+        /// The role that logs in.
+        user: RoleName,
+        /// The message of the server with its SQLSTATE, or the error of the network.
+        reason: String,
+        /// The SQLSTATE, if the server sent one.
+        code: Option<SqlState>,
+        /// What is known about the cause beyond the SQLSTATE.
+        cause: Option<RejectionCause>,
+    },
+}
+
+impl ConnectError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Token(error) => error.code(),
+            Self::TokenWithoutTls { .. } | Self::TokenToUnverifiedServer { .. } => {
+                ErrorCode::TokenNeedsTls
+            }
+            Self::TlsDisabledForRemoteHost { .. } => ErrorCode::TlsRequired,
+            Self::Tls { problem, .. } => problem.code(),
+            Self::CleartextPasswordRequested { .. } => ErrorCode::CleartextPasswordRequested,
+            Self::WeakAuthenticationRequested { .. } => ErrorCode::WeakAuthenticationRequested,
+            Self::Rejected { cause: Some(RejectionCause::NoResponse), .. } => {
+                ErrorCode::ServerNotResponding
+            }
+            Self::Rejected {
+                code:
+                    Some(SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
+                ..
+            } => ErrorCode::AuthenticationFailed,
+            Self::Rejected { .. } => ErrorCode::CannotConnect,
+        }
+    }
+
+    /// Returns the SQLSTATE, if the server sent one.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Rejected { code: Some(code), .. } => Some(code.code()),
+            _ => None,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::Token(error) => return error.hints(),
+            Self::TokenWithoutTls { .. } | Self::TokenToUnverifiedServer { .. } => {
+                hint!["use ", (Opt::Tls, "verify-full")]
+            }
+            Self::TlsDisabledForRemoteHost { .. } => {
+                hint!["use ", (Opt::Tls, "verify-full"), " or ", (Opt::Tls, "require")]
+            }
+            Self::Tls { problem, .. } => return problem.hints(),
+            Self::CleartextPasswordRequested { user, .. } => {
+                format!("use `scram-sha-256` for {user} in `pg_hba.conf`").into()
+            }
+            Self::WeakAuthenticationRequested { user, request: WeakRequest::Md5, .. } => format!(
+                "set `password_encryption` to `scram-sha-256` on the server, set the password of \
+                 {user} again, and use `scram-sha-256` in `pg_hba.conf`"
+            )
+            .into(),
+            Self::WeakAuthenticationRequested {
+                user,
+                request: WeakRequest::Iterations(_),
+                ..
+            } => format!(
+                "set `scram_iterations` to a number from {} to {} on the server, and set the \
+                 password of {user} again",
+                ACCEPTED_ITERATIONS.start(),
+                ACCEPTED_ITERATIONS.end()
+            )
+            .into(),
+            Self::Rejected { cause: Some(cause), .. } => cause.hint(),
+            Self::Rejected { code: Some(SqlState::INVALID_PASSWORD), .. } => hint![
+                "check the secret of the administrator, or name another one with ",
+                Opt::AdminSecret
+            ],
+            Self::Rejected { code: None, .. } => {
+                "check that the server runs, and that its security group and the network let this machine in"
+                    .into()
+            }
+            Self::Rejected {
+                code: Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
+                user,
+                ..
+            } => format!(
+                "check that {user} has LOGIN, that `pg_hba.conf` allows it to log in, and that it \
+                 is a member of rds_iam if it uses an IAM token"
+            )
+            .into(),
+            Self::Rejected { code: Some(SqlState::INVALID_CATALOG_NAME), .. } => {
+                hint!["name an existing database with ", Opt::Dbname]
+            }
+            Self::Rejected { code: Some(SqlState::TOO_MANY_CONNECTIONS), .. } => {
+                "run again when other sessions have ended, or raise `max_connections`".into()
+            }
+            Self::Rejected {
+                code: Some(SqlState::INSUFFICIENT_PRIVILEGE), database, user, ..
+            } => format!("grant CONNECT on database {database} to {user}").into(),
+            Self::Rejected { .. } => "check the log of the server, then run again".into(),
+        }]
+    }
+}
+
+/// A request for an answer from which a server could guess the password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WeakRequest {
+    /// An MD5 hash of the password.
+    Md5,
+    /// A SCRAM proof with a number of iterations that is too small or too large.
+    Iterations(u32),
+}
+
+impl fmt::Display for WeakRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Md5 => f.write_str("an MD5 hash of the password"),
+            Self::Iterations(number) => write!(f, "a SCRAM proof with {number} iterations"),
+        }
+    }
+}
+
+/// What is known about the cause of a rejected connection beyond its SQLSTATE. PostgreSQL has one
+/// SQLSTATE for several causes; its English messages tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RejectionCause {
+    /// The TCP connection was accepted, and nothing was received in time.
+    NoResponse,
+    /// `clientcert=verify-full`: the password may be right, and the certificate names another role.
+    PossiblyCertificateName,
+    /// The server requires a client certificate, and none is configured.
+    CertificateRequired,
+    /// The server requires a client certificate, and the configured one
+    /// belongs to the administrator.
+    CertificateWithheld,
+    /// The common name of the client certificate is not the name of the role.
+    CertificateName,
+    /// The server requires TLS.
+    TlsRequired,
+    /// The server sends what no PostgreSQL server sends: too much, or no message.
+    NotPostgres,
+}
+
+impl RejectionCause {
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hint(self) -> Hint {
+        match self {
+            Self::NoResponse | Self::NotPostgres => {
+                "check that a PostgreSQL server listens on this host and port".into()
+            }
+            Self::PossiblyCertificateName => "check the password, and that the common name of \
+                the client certificate is the name of the role"
+                .into(),
+            Self::CertificateRequired => hint![
+                "name a client certificate of a CA that the server trusts with ",
+                Opt::ClientCert,
+                " and ",
+                Opt::ClientKey
+            ],
+            Self::CertificateWithheld => "allow the role to log in without a client certificate: \
+                the configured one belongs to the administrator, and is not used for another role"
+                .into(),
+            Self::CertificateName => "use a client certificate with the name of the role as \
+                common name, or map the name in `pg_ident.conf`"
+                .into(),
+            Self::TlsRequired => hint!["use ", (Opt::Tls, "verify-full")],
+        }
+    }
+}
+
+/// Finds the cause of a rejected connection. The server sends the same SQLSTATE for most of them;
+/// its message tells them apart if the server language is English.
+pub(super) fn rejection_cause(
+    code: Option<&SqlState>,
+    reason: &str,
+    identity: &Identity,
+) -> Option<RejectionCause> {
+    match (code, identity) {
+        // With `clientcert=verify-full`, PostgreSQL returns 28P01 also for a correct password if
+        // the common name of the certificate is another role.
+        (Some(&SqlState::INVALID_PASSWORD), Identity::Sent { .. }) => {
+            Some(RejectionCause::PossiblyCertificateName)
+        }
+        (Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION), identity) => {
+            if reason.starts_with("connection requires a valid client certificate") {
+                Some(match identity {
+                    Identity::Withheld => RejectionCause::CertificateWithheld,
+                    Identity::None | Identity::Sent { .. } => RejectionCause::CertificateRequired,
+                })
+            } else if reason.starts_with("certificate authentication failed") {
+                Some(RejectionCause::CertificateName)
+            } else if reason.contains("no encryption") {
+                Some(RejectionCause::TlsRequired)
+            } else {
+                None
+            }
+        }
+        _ => None,
+    }
+}
