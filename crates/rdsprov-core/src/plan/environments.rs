@@ -35,3 +35,36 @@ pub(super) fn mark(
         others: environments.into_iter().collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::DatabaseName;
+    use crate::plan::{Plan, SecretFindings, test_states};
+
+    #[test]
+    fn only_markers_of_roles_count() {
+        let marker = |environment: &str| {
+            format!(
+                "[managed by rdsprov: environment={environment} application=a build_id=1 name=\"a\"]"
+            )
+        };
+        let is_marked = |observed: &Observed| {
+            let plan = Plan::new(&test_states::desired(), observed, SecretFindings::default());
+            assert!(!plan.is_empty());
+            plan.hazards().contains(&Hazard::MixesEnvironments)
+        };
+        assert!(!is_marked(&test_states::observed()));
+        assert!(!is_marked(&test_states::observed_with_role("a", &marker("dev"))));
+        let mut prod = test_states::observed_with_role("a", &marker("prod"));
+        assert!(is_marked(&prod));
+        // The owner of a database has written a marker of `dev` into its comment.
+        let database = serde_json::json!({
+            "owner": "a", "allow_connections": true, "connectable": true, "acl": [],
+            "comment": marker("dev")
+        });
+        let name = DatabaseName::new_unchecked("a");
+        prod.databases.insert(name, serde_json::from_value(database).unwrap());
+        assert!(is_marked(&prod));
+    }
+}

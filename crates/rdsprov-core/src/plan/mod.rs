@@ -44,6 +44,8 @@ mod selection;
 mod settings;
 mod sql;
 mod step;
+#[cfg(test)]
+mod test_states;
 mod widening;
 mod words;
 

@@ -87,39 +87,9 @@ fn without_applications(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definitions::{Definitions, Rules, SourceText, Syntax};
-    use crate::desired::Desired;
-    use crate::observed::Observed;
-    use crate::plan::{Refusal, RefusalKind, Remedy, SecretFindings};
-    use crate::secret_id::Templates;
-
-    const DEFINITIONS: &str = r#"
-        [application_databases]
-        hr = { database_name = "hr", username = "hr_owner" }
-        hr_reports = { database_name = "hr", username = "analyst", access_level = "reader" }
-        shop = { database_name = "shop", username = "shop_owner" }
-        shop_reports = { database_name = "shop", username = "analyst", access_level = "reader" }
-        wiki = { database_name = "wiki", username = "wiki_owner" }
-    "#;
-
-    const OBSERVED: &str = r#"{
-        "server_version": 170001,
-        "admin_database": "postgres",
-        "administrator": {
-            "name": "platform_admin", "superuser": false, "create_role": true,
-            "create_database": true, "rds_superuser": true
-        }
-    }"#;
+    use crate::plan::{Refusal, RefusalKind, Remedy, SecretFindings, test_states};
 
     fn plan(refused: &[&str]) -> Plan {
-        let source = SourceText {
-            path: "all.toml".to_owned(),
-            text: DEFINITIONS.to_owned(),
-            syntax: Syntax::Toml,
-        };
-        let definitions = Definitions::parse(&[source], &Rules::default()).unwrap();
-        let desired = Desired::new(&definitions, "dev", &Templates::default(), None).unwrap();
-        let observed: Observed = serde_json::from_str(OBSERVED).unwrap();
         let refusal = |application: &&str| Refusal {
             application: ApplicationName::new(*application).unwrap(),
             kind: RefusalKind::RoleMissing { role: RoleName::new("other").unwrap() },
@@ -129,7 +99,7 @@ mod tests {
             refusals: refused.iter().map(refusal).collect(),
             ..SecretFindings::default()
         };
-        Plan::new(&desired, &observed, findings)
+        Plan::new(&test_states::desired(), &test_states::observed(), findings)
     }
 
     fn applications(plan: &Plan) -> Vec<&str> {

@@ -216,8 +216,17 @@ impl Transaction<String> {
                 .iter()
                 .all(|one| whole.memberships_to_restore.iter().any(|two| one == two))
             && self.steps.iter().all(|step| {
-                step.action != Action::ReassignOwned && steps.any(|other| other == step)
+                step.action != Action::ReassignOwned && steps.any(|other| step.is_rest_of(other))
             })
+    }
+}
+
+impl Step<String> {
+    /// Returns whether the step is one of a saved plan, with at most its hazards: some hazards
+    /// depend on steps that are already applied, such as the adoption of a role.
+    fn is_rest_of(&self, saved: &Self) -> bool {
+        self.hazards.is_subset(&saved.hazards)
+            && Self { hazards: saved.hazards.clone(), ..self.clone() } == *saved
     }
 }
 
@@ -344,8 +353,8 @@ impl SavedPlan {
     /// Returns how much of the saved plan is left to apply. `plan` is the current plan.
     ///
     /// The current plan is a part of the saved one if both have the same origin,
-    /// and each of its steps is in the saved plan with the same statements and hazards, in the same
-    /// order. A step `reassign_owned` is never a part: its statement also concerns objects that did
+    /// and each of its steps is in the saved plan with the same statements and no other hazards, in
+    /// the same order. A step `reassign_owned` is never a part: its statement also concerns objects that did
     /// not exist when the plan was reviewed.
     ///
     /// # Errors
@@ -485,5 +494,35 @@ impl fmt::Display for Differences {
             writeln!(f, "  the steps are the same; other objects on the server have changed")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Hazard, SecretFindings, test_states};
+
+    /// The hazards of the first transaction's steps on those after it are gone once it is committed.
+    #[test]
+    fn rest_may_have_fewer_hazards() {
+        let mut plan =
+            Plan::new(&test_states::desired(), &test_states::observed(), SecretFindings::default());
+        let hazard = Hazard::WidensAccess;
+        let mut rest = plan.clone();
+        rest.transactions.remove(0);
+        rest.refresh_digest();
+        for step in plan.transactions.iter_mut().flat_map(|one| &mut one.steps) {
+            step.hazards.insert(hazard);
+        }
+        plan.refresh_digest();
+        let of = plan.steps().count();
+        let saved = SavedPlan::new(&plan).unwrap();
+        let left = rest.steps().count();
+        assert_eq!(saved.remainder(&rest), Ok(Remainder::Part { left, of }));
+
+        // A hazard that the reviewers have not seen.
+        rest.transactions[0].steps[0].hazards.insert(Hazard::RevokesAccess);
+        rest.refresh_digest();
+        assert!(matches!(saved.remainder(&rest), Err(SavedPlanError::Stale(_))));
     }
 }

@@ -1,45 +1,17 @@
 use std::collections::BTreeSet;
 
-use crate::definitions::{Definitions, Rules, SourceText, Syntax};
 use crate::desired::Desired;
-use crate::observed::Observed;
-use crate::plan::{Plan, RefusalCode, SecretFindings};
-use crate::secret_id::Templates;
-
-const DEFINITIONS: &str = r#"
-    [application_databases]
-    hr = { database_name = "hr", username = "hr_owner" }
-    hr_reports = { database_name = "hr", username = "analyst", access_level = "reader" }
-    shop = { database_name = "shop", username = "shop_owner" }
-    shop_reports = { database_name = "shop", username = "analyst", access_level = "reader" }
-    wiki = { database_name = "wiki", username = "wiki_owner" }
-"#;
-
-const OBSERVED: &str = r#"{
-    "server_version": 170001,
-    "admin_database": "postgres",
-    "administrator": {
-        "name": "platform_admin", "superuser": false, "create_role": true,
-        "create_database": true, "rds_superuser": true
-    }
-}"#;
+use crate::plan::{Plan, RefusalCode, SecretFindings, test_states};
 
 fn desired(only: &[&str]) -> Desired {
-    let source = SourceText {
-        path: "all.toml".to_owned(),
-        text: DEFINITIONS.to_owned(),
-        syntax: Syntax::Toml,
-    };
-    let definitions = Definitions::parse(&[source], &Rules::default()).unwrap();
-    let mut desired = Desired::new(&definitions, "dev", &Templates::default(), None).unwrap();
+    let mut desired = test_states::desired();
     let only: Vec<String> = only.iter().map(ToString::to_string).collect();
     desired.select(&only).unwrap();
     desired
 }
 
 fn plan(only: &[&str]) -> Plan {
-    let observed: Observed = serde_json::from_str(OBSERVED).unwrap();
-    Plan::new(&desired(only), &observed, SecretFindings::default())
+    Plan::new(&desired(only), &test_states::observed(), SecretFindings::default())
 }
 
 #[test]
@@ -78,6 +50,25 @@ fn role_is_covered_with_its_home_only() {
             .message()
             .starts_with("role analyst does not exist, and application hr_reports")
     );
+}
+
+/// Only the plan of its home checks whether a role may be adopted.
+#[test]
+fn role_that_is_not_managed_is_refused() {
+    let desired = desired(&["shop", "shop_reports"]);
+    let refusals = |comment| {
+        let observed = test_states::observed_with_role("analyst", comment);
+        Plan::new(&desired, &observed, SecretFindings::default()).refusals
+    };
+    let managed =
+        r#"[managed by rdsprov: environment=dev application=hr_reports build_id=1 name="analyst"]"#;
+    assert_eq!(refusals(managed), []);
+    for comment in ["", &managed.replace("=dev", "=prod")] {
+        let refusals = refusals(comment);
+        assert!(!refusals.is_empty(), "{comment}");
+        let message = refusals[0].message();
+        assert!(message.starts_with("role analyst is not managed by rdsprov yet"), "{message}");
+    }
 }
 
 #[test]
