@@ -233,7 +233,7 @@ impl Config {
 }
 
 /// Returns the error of the parser with its position. It leaves out the line itself, because a file
-/// that is no configuration file can contain a secret.
+/// that is not a configuration file can contain a secret.
 pub(crate) fn reason(text: &str, error: &toml::de::Error) -> String {
     let message = without_values(error.message());
     let Some(span) = error.span() else { return message };

@@ -193,8 +193,8 @@ impl SitePolicy {
     /// Checks that each file with environments lists the environment of a run, or all of them.
     ///
     /// # Errors
-    /// Returns a [`SitePolicyError`] if a file has neither: whoever chooses a name for an environment
-    /// must not choose its rules.
+    /// Returns a [`SitePolicyError`] if a file has neither: the author of `rdsprov.toml` chooses the
+    /// name of the environment, and must not choose its rules with it.
     pub fn check_environment(&self, environment: &str) -> Result<(), SitePolicyError> {
         let is_missing = |(_, file): &&(String, File)| {
             !file.environments.is_empty()

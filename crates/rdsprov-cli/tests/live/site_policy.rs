@@ -116,7 +116,7 @@ fn repository_cannot_relax_the_site_policy() {
     expect(&command.env("ALLOW_DB_PROVISION", "true").output().unwrap(), 0);
 }
 
-/// The policy of the machine applies beside the one that `RDSPROV_POLICY` names: a pipeline that a
+/// Both policies apply, that of the machine and the one that `RDSPROV_POLICY` names: a pipeline that a
 /// repository defines can set that variable.
 #[test]
 fn policy_of_the_machine_applies_in_any_case() {

@@ -266,7 +266,7 @@ impl LedgerWriter {
     ///
     /// # Errors
     /// Returns an error if the file cannot be locked, or there is less space. If the file system
-    /// cannot reserve space, there is no such error.
+    /// cannot reserve space, it returns no error.
     pub fn reserve(
         &self,
         context: &RunContext,

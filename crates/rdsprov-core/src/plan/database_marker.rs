@@ -6,7 +6,7 @@
 //!
 //! - A declared database whose declared owner is its owner, and is a managed role of this environment,
 //!   belongs to this environment, whatever its own comment says: its marker is written again.
-//!   Nobody takes over what belongs to another application like this: the definitions name both the
+//!   No application takes over the database of another one like this: the definitions name both the
 //!   database and its owner, and a role of another environment has the marker of that one.
 //! - The marker of a database of another owner makes no statement about an application: neither that
 //!   its database was renamed, nor that it leaves a database with its data.

@@ -413,7 +413,7 @@ impl DatabasePlanner<'_, '_> {
         if statements.is_empty() {
             return;
         }
-        // The code of the administrator is no danger to an application.
+        // An application can trust the code of the administrator.
         let is_administrator = *from == self.planner.observed.administrator.name;
         let code: &[String] =
             if is_administrator { &[] } else { &contents.ownership_transfer.code };

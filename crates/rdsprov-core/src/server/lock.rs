@@ -6,7 +6,7 @@
 //! roles are ignored and reported.
 //!
 //! A run first takes a lock of the class (it announces itself), and then reads which other
-//! administrators hold one. If there are none, the run has the lock. Otherwise it releases its
+//! administrators hold one. If no other does, the run has the lock. Otherwise it releases its
 //! lock and tries again later. Of two runs, one reads after both have announced themselves, so they
 //! never both have the lock. Both can fail to get it at first; random pauses let one of them go first.
 //!

@@ -1,7 +1,7 @@
 //! Guards the stream from the server: which authentication requests are answered, and how much
 //! the server may send.
 //!
-//! A server that only pretends to be the expected one, or that somebody has changed, can ask for
+//! A server that only pretends to be the expected one, or that an attacker has changed, can ask for
 //! the cleartext password, for an MD5 hash, or for a SCRAM proof with one iteration, from which the
 //! password can be guessed. The driver answers each kind of request, and reads messages of
 //! any size. So this module inspects the stream, and fails before a request reaches the driver.

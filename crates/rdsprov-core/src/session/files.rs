@@ -91,7 +91,7 @@ pub fn site_policy() -> Result<SitePolicy, Error> {
         Err(source) => Err(Error::ConfigUnreadable { path, source }),
     };
     let machine = match read(MACHINE_POLICY.into()) {
-        // A link without a target, such as a volume that is not mounted, is no absent file.
+        // A link without a target, such as a volume that is not mounted, does not count as absent.
         Err(Error::ConfigUnreadable { path, source })
             if source.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err() =>
         {

@@ -4,7 +4,7 @@
 SELECT json_build_object(
   'server_version', current_setting('server_version_num')::int,
   'connection', json_build_object('system_identifier', (
-    -- PUBLIC may execute the function, unless somebody has revoked it.
+    -- By default, PUBLIC has EXECUTE on the function. A superuser can revoke it.
     SELECT (SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() c)
     WHERE pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE'))),
   'admin_database', current_database(),
