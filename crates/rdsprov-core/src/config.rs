@@ -72,10 +72,13 @@ pub struct Config {
     pub environments: BTreeMap<String, EnvironmentSection>,
     /// `[audit]`: the files for records.
     pub audit: AuditSection,
-    /// The directory of the file, which contains all files in [`DefinitionsSection::files`]. `None`
-    /// if the caller has set them.
+    /// The directory of the file, which contains all files that it names. `None` if the caller has
+    /// set them.
     #[serde(skip)]
     pub(crate) directory: Option<PathBuf>,
+    /// The path of the file; `None` if the caller has set its content.
+    #[serde(skip)]
+    pub(crate) path: Option<String>,
 }
 
 /// The table `[secrets]`: the secret templates.
@@ -155,7 +158,7 @@ impl ConfigError {
 }
 
 impl Config {
-    /// Parses the text of the file; `path` is used in error messages only.
+    /// Parses the text of the file; `path` is used in messages and plans only.
     ///
     /// # Errors
     /// Returns an error if the text is not TOML, or contains an unknown key or an invalid value.
@@ -172,10 +175,11 @@ impl Config {
     /// ```
     pub fn from_toml(path: &str, text: &str) -> Result<Self, ConfigError> {
         let wrong = |reason: String| ConfigError { path: path.to_owned(), reason };
-        let config: Self = toml::from_str(text).map_err(|error| wrong(reason(text, &error)))?;
+        let mut config: Self = toml::from_str(text).map_err(|error| wrong(reason(text, &error)))?;
         for name in config.environments.keys() {
             check_environment(name).map_err(|error| wrong(error.to_string()))?;
         }
+        config.path = Some(path.to_owned());
         Ok(config)
     }
 
@@ -275,6 +279,7 @@ mod tests {
             environments,
             audit,
             directory: _,
+            path: _,
         } = Config::from_toml("rdsprov.toml", example).unwrap();
         let text = format!(
             "{aws_region:?} {lock_timeout:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {audit:?}"

@@ -10,6 +10,8 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::site_policy::SizeLimit;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
@@ -47,7 +49,23 @@ impl Input {
 /// # Errors
 /// Returns an error if the file cannot be read, is not a regular file, or is too large.
 pub fn read(path: &Path, input: Input) -> Result<Zeroizing<Vec<u8>>> {
-    read_opened(open(path)?, input)
+    read_within(path, input, None)
+}
+
+/// Reads a file for which the site policy can set a lower maximum size.
+///
+/// # Errors
+/// Returns the errors of [`read`], also if the file is larger than the limit.
+pub fn read_within(
+    path: &Path,
+    input: Input,
+    limit: Option<&SizeLimit>,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let built_in = input.maximum_size();
+    let limit = limit.filter(|limit| limit.bytes < built_in);
+    let maximum = limit.map_or(built_in, |limit| limit.bytes);
+    let read = read_up_to(open(path)?, maximum)?;
+    read.ok_or_else(|| too_large(maximum, limit.map(|limit| limit.policy.as_str())))
 }
 
 /// Reads a file that contains text.
@@ -56,7 +74,15 @@ pub fn read(path: &Path, input: Input) -> Result<Zeroizing<Vec<u8>>> {
 /// Returns an error if the file cannot be read, is not a regular file, is too large, or is not
 /// valid UTF-8.
 pub fn read_text(path: &Path, input: Input) -> Result<String> {
-    let bytes = read(path, input)?;
+    read_text_within(path, input, None)
+}
+
+/// Reads a file that contains text, and for which the site policy can set a lower maximum size.
+///
+/// # Errors
+/// Returns the errors of [`read_text`], also if the file is larger than the limit.
+pub fn read_text_within(path: &Path, input: Input, limit: Option<&SizeLimit>) -> Result<String> {
+    let bytes = read_within(path, input, limit)?;
     std::str::from_utf8(&bytes)
         .map(str::to_owned)
         .map_err(|_| Error::new(ErrorKind::InvalidData, "it is not encoded in UTF-8"))
@@ -82,22 +108,32 @@ pub fn open(path: &Path) -> Result<File> {
 /// Returns an error if the file cannot be read or is too large.
 pub fn read_opened(file: File, input: Input) -> Result<Zeroizing<Vec<u8>>> {
     let maximum = input.maximum_size();
+    read_up_to(file, maximum)?.ok_or_else(|| too_large(maximum, None))
+}
+
+/// Reads a file, or returns `None` if it is larger than a number of bytes.
+fn read_up_to(file: File, maximum: u64) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let size = file.metadata()?.len();
-    let too_large = || {
-        let maximum = match maximum / MIB {
-            0 => format!("{} KiB", maximum / KIB),
-            mib => format!("{mib} MiB"),
-        };
-        Error::new(ErrorKind::FileTooLarge, format!("it is larger than {maximum}, the maximum"))
-    };
     if size > maximum {
-        return Err(too_large());
+        return Ok(None);
     }
     let capacity = usize::try_from(size).unwrap_or_default();
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity + 1));
     // The file can grow while it is read.
     file.take(maximum + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > maximum { Err(too_large()) } else { Ok(bytes) }
+    Ok((bytes.len() as u64 <= maximum).then_some(bytes))
+}
+
+/// Returns the error of a file that is larger than the built-in maximum, or than that of a policy.
+fn too_large(maximum: u64, policy: Option<&str>) -> Error {
+    let size = match maximum {
+        1 => "1 byte".to_owned(),
+        bytes if bytes % MIB == 0 => format!("{} MiB", bytes / MIB),
+        bytes if bytes % KIB == 0 => format!("{} KiB", bytes / KIB),
+        bytes => format!("{bytes} bytes"),
+    };
+    let set_in = policy.map(|path| format!(" in {path}")).unwrap_or_default();
+    Error::new(ErrorKind::FileTooLarge, format!("it is larger than {size}, the maximum{set_in}"))
 }
 
 #[cfg(test)]
@@ -115,6 +151,22 @@ mod tests {
         let maximum = Input::Secret.maximum_size();
         assert_eq!(with_size(maximum).unwrap(), maximum);
         let error = with_size(maximum + 1).unwrap_err().to_string();
+        assert_eq!(error, "it is larger than 64 KiB, the maximum");
+        // A policy can only lower a maximum.
+        let within = |bytes: u64| {
+            let limit = SizeLimit { bytes, policy: "policy.toml".to_owned() };
+            with_size(1025).unwrap();
+            read_within(&path, Input::Secret, Some(&limit)).map_err(|error| error.to_string())
+        };
+        assert_eq!(within(1025).unwrap().len(), 1025);
+        let error = within(1024).unwrap_err();
+        assert_eq!(error, "it is larger than 1 KiB, the maximum in policy.toml");
+        let error = within(100).unwrap_err();
+        assert_eq!(error, "it is larger than 100 bytes, the maximum in policy.toml");
+        let limit = SizeLimit { bytes: u64::MAX, policy: "policy.toml".to_owned() };
+        with_size(1).unwrap();
+        File::create(&path).unwrap().set_len(maximum + 1).unwrap();
+        let error = read_within(&path, Input::Secret, Some(&limit)).unwrap_err().to_string();
         assert_eq!(error, "it is larger than 64 KiB, the maximum");
         for path in [directory.path(), Path::new("/dev/zero")] {
             let error = read(path, Input::Definitions).unwrap_err().to_string();

@@ -5,10 +5,11 @@
 //! definitions may edit it. The site policy is outside of it. This module does not read files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::config::{ConfigError, TlsMode, reason};
+use crate::config::{CaFile, ConfigError, SettingOrigin, TlsMode, reason};
 use crate::error_code::ErrorCode;
 use crate::hint::{Hint, Opt};
 use crate::name::matches_pattern;
@@ -41,6 +42,7 @@ pub struct SitePolicy {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct File {
+    maximum_file_sizes: FileSizes,
     tls: TlsTable,
     audit: AuditTable,
     environments: BTreeMap<String, Environment>,
@@ -49,7 +51,32 @@ struct File {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct TlsTable {
+    /// The weakest mode of a run.
     mode: Option<TlsMode>,
+    /// The only CA file that a run may use.
+    ca_file: Option<CaFile>,
+}
+
+/// The maximum sizes of input files in bytes.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct FileSizes {
+    /// Of each definitions file.
+    definitions: Option<u64>,
+    /// Of `rdsprov.toml`.
+    configuration: Option<u64>,
+    /// Of a saved plan.
+    plan: Option<u64>,
+}
+
+/// The maximum size of an input file that the site requires. The built-in maximum applies as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SizeLimit {
+    /// The maximum size in bytes.
+    pub bytes: u64,
+    /// The path of the policy file that sets it.
+    pub policy: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -127,6 +154,18 @@ pub enum SitePolicyError {
         /// The mode of the run.
         mode: TlsMode,
     },
+    /// The run would trust certificates that the site does not.
+    #[error("{policy} does not allow the CA file {}", text::visible(&.file.to_string_lossy()))]
+    CaFile {
+        /// The path of the policy file.
+        policy: String,
+        /// The CA file of the run.
+        file: PathBuf,
+        /// Where the CA file is given.
+        origin: SettingOrigin,
+        /// The CA file that the policy allows, if it allows one.
+        allowed: Option<CaFile>,
+    },
     /// The run has no ledger.
     #[error("{policy} requires a ledger")]
     NoLedger {
@@ -164,22 +203,41 @@ impl SitePolicyError {
                 (Opt::Allow, hazard)
             ],
             Self::Tls { required, .. } => hint!["use ", (Opt::Tls, required)],
+            Self::CaFile { origin, allowed: Some(CaFile::Path(allowed)), .. } => hint![
+                "remove ",
+                origin.setting(Opt::CaFile),
+                format!(": the policy names {}", allowed.display())
+            ],
+            Self::CaFile { origin, .. } => hint![
+                "remove ",
+                origin.setting(Opt::CaFile),
+                ", or ask the owners of the policy for `ca_file` in its `[tls]`"
+            ],
             Self::NoLedger { .. } => hint!["name one with ", Opt::AuditLedger],
         }]
     }
 }
 
 impl SitePolicy {
-    /// Parses the text of a policy file; `path` is used in messages only.
+    /// Parses the text of a policy file. `path` is used in messages, and a relative `ca_file` is
+    /// relative to its directory.
     ///
     /// # Errors
-    /// Returns an error if the text is not TOML, or contains an unknown key or an invalid value.
+    /// Returns an error if the text is not TOML, contains an unknown key or an invalid value, or
+    /// names a CA file with a mode that does not verify the server.
     pub fn from_toml(path: &str, text: &str) -> Result<Self, ConfigError> {
-        let wrong = |error: toml::de::Error| ConfigError {
-            path: path.to_owned(),
-            reason: reason(text, &error),
-        };
-        let file = toml::from_str(text).map_err(wrong)?;
+        let wrong = |reason: String| ConfigError { path: path.to_owned(), reason };
+        let mut file: File = toml::from_str(text).map_err(|error| wrong(reason(text, &error)))?;
+        if let Some(ca_file) = &mut file.tls.ca_file {
+            if file.tls.mode.is_some_and(|mode| mode != TlsMode::VerifyFull) {
+                let reason = "`ca_file` in `[tls]` requires the mode verify-full";
+                return Err(wrong(reason.to_owned()));
+            }
+            file.tls.mode = Some(TlsMode::VerifyFull);
+            if let CaFile::Path(ca_file) = ca_file {
+                *ca_file = Path::new(path).parent().unwrap_or(Path::new("")).join(&*ca_file);
+            }
+        }
         Ok(Self { files: vec![(path.to_owned(), file)] })
     }
 
@@ -295,6 +353,69 @@ impl SitePolicy {
         }
     }
 
+    /// Checks the CA file of a run. Returns the one that the run must use if it names none, with the
+    /// path of the policy file.
+    ///
+    /// A file that requires [`TlsMode::VerifyFull`] allows the CA file that it names, and no other
+    /// one. [`CaFile::System`] is always allowed, because it trusts fewer certificates.
+    ///
+    /// # Errors
+    /// Returns a [`SitePolicyError`] if a file does not allow the CA file.
+    pub fn check_ca_file(
+        &self,
+        given: Option<(&CaFile, SettingOrigin)>,
+    ) -> Result<Option<(&str, &CaFile)>, SitePolicyError> {
+        let named = || {
+            self.files
+                .iter()
+                .filter_map(|(path, file)| Some((path.as_str(), file.tls.ca_file.as_ref()?)))
+        };
+        // Of several, the strictest one.
+        let of_site = named().find(|(_, one)| **one == CaFile::System).or_else(|| named().next());
+        let (used, origin) = match (given, of_site) {
+            (Some(given), _) => given,
+            (None, Some((_, one))) => (one, SettingOrigin::SitePolicy),
+            (None, None) => return Ok(None),
+        };
+        let CaFile::Path(path) = used else { return Ok(of_site.filter(|_| given.is_none())) };
+        let refuses = |(_, file): &&(String, File)| {
+            file.tls.mode == Some(TlsMode::VerifyFull) && file.tls.ca_file.as_ref() != Some(used)
+        };
+        match self.files.iter().find(refuses) {
+            None => Ok(of_site.filter(|_| given.is_none())),
+            Some((policy, file)) => Err(SitePolicyError::CaFile {
+                policy: policy.clone(),
+                file: path.clone(),
+                origin,
+                allowed: file.tls.ca_file.clone(),
+            }),
+        }
+    }
+
+    /// Returns the maximum size of a definitions file.
+    pub(crate) fn definitions_limit(&self) -> Option<SizeLimit> {
+        self.size_limit(|sizes| sizes.definitions)
+    }
+
+    /// Returns the maximum size of `rdsprov.toml`.
+    pub(crate) fn configuration_limit(&self) -> Option<SizeLimit> {
+        self.size_limit(|sizes| sizes.configuration)
+    }
+
+    /// Returns the maximum size of a saved plan.
+    pub(crate) fn plan_limit(&self) -> Option<SizeLimit> {
+        self.size_limit(|sizes| sizes.plan)
+    }
+
+    /// Returns the lowest maximum size of all files.
+    fn size_limit(&self, of: impl Fn(&FileSizes) -> Option<u64>) -> Option<SizeLimit> {
+        let limit = |(path, file): &(String, File)| {
+            let bytes = of(&file.maximum_file_sizes)?;
+            Some(SizeLimit { bytes, policy: path.clone() })
+        };
+        self.files.iter().filter_map(limit).min_by_key(|limit| limit.bytes)
+    }
+
     /// Returns an error if a file requires a ledger, for a run without one.
     pub(crate) fn check_without_ledger(&self) -> Result<(), SitePolicyError> {
         match self.files.iter().find(|(_, file)| file.audit.ledger) {
@@ -357,6 +478,61 @@ mod tests {
     }
 
     #[test]
+    fn only_the_ca_file_of_the_site_is_trusted() {
+        let path = |text: &str| CaFile::Path(text.into());
+        let options = SettingOrigin::Options;
+        let check = |policy: &SitePolicy, given: Option<&CaFile>| {
+            let used = policy.check_ca_file(given.map(|one| (one, options)));
+            used.map(|used| used.map(|(_, one)| one.clone())).map_err(|error| error.to_string())
+        };
+        let (site, other) = (path("/etc/rdsprov/ca.pem"), path("repository/ca.pem"));
+        let file = |text: &str| SitePolicy::from_toml("/etc/rdsprov/policy.toml", text).unwrap();
+        for (text, own, others) in [
+            // Requires nothing.
+            ("", None, true),
+            ("[tls]\nmode = \"require\"", None, true),
+            ("[tls]\nmode = \"verify-full\"", None, false),
+            ("[tls]\nca_file = \"ca.pem\"", Some(&site), false),
+            (
+                "[tls]\nmode = \"verify-full\"\nca_file = \"/etc/rdsprov/ca.pem\"",
+                Some(&site),
+                false,
+            ),
+            ("[tls]\nca_file = \"system\"", Some(&CaFile::System), false),
+        ] {
+            let policy = file(text);
+            assert_eq!(check(&policy, None), Ok(own.cloned()), "{text}");
+            assert_eq!(check(&policy, Some(&other)).is_ok(), others, "{text}");
+            let allows_site = others || own == Some(&site);
+            assert_eq!(check(&policy, Some(&site)).is_ok(), allows_site, "{text}");
+            assert_eq!(check(&policy, Some(&CaFile::System)), Ok(None), "{text}");
+        }
+        // A CA file implies the verification.
+        let policy = file("[tls]\nca_file = \"ca.pem\"");
+        assert!(policy.check_tls(TlsMode::Require).is_err());
+        let weaker = "[tls]\nmode = \"require\"\nca_file = \"ca.pem\"";
+        assert!(SitePolicy::from_toml("policy.toml", weaker).is_err());
+        // Each file must allow the CA file of the other.
+        let strict = || file("[tls]\nmode = \"verify-full\"");
+        assert!(check(&strict().and(policy.clone()), None).is_err());
+        assert!(check(&policy.clone().and(strict()), None).is_err());
+        let system = || file("[tls]\nca_file = \"system\"");
+        for both in [policy.clone().and(system()), system().and(policy)] {
+            assert_eq!(check(&both, None), Ok(Some(CaFile::System)));
+        }
+    }
+
+    #[test]
+    fn lowest_maximum_size_counts() {
+        let one = policy("[maximum_file_sizes]\ndefinitions = 1000\nplan = 10");
+        let two = policy("[maximum_file_sizes]\ndefinitions = 500");
+        let both = one.and(two);
+        assert_eq!(both.definitions_limit().map(|limit| limit.bytes), Some(500));
+        assert_eq!(both.plan_limit().map(|limit| limit.bytes), Some(10));
+        assert_eq!(both.configuration_limit(), None);
+    }
+
+    #[test]
     fn only_listed_hazards_may_be_allowed() {
         let policy = policy("[environments.prod]\nallow = [\"revokes_access\"]");
         assert_eq!(policy.check_allowed("prod", &[Hazard::RevokesAccess]), Ok(()));
@@ -383,15 +559,25 @@ mod tests {
         let section = reference.split("## Site policy\n").nth(1).unwrap();
         let example = section.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
         let policy = policy(example);
-        let [(_, File { tls, audit, environments })] = policy.files.as_slice() else { panic!() };
-        assert!(tls.mode.is_some() && audit.ledger);
+        let [(_, File { maximum_file_sizes, tls, audit, environments })] = policy.files.as_slice()
+        else {
+            panic!()
+        };
+        let FileSizes { definitions, configuration, plan } = maximum_file_sizes;
+        assert!(definitions.is_some() && configuration.is_some() && plan.is_some());
+        assert!(tls.mode.is_some() && tls.ca_file.is_some() && audit.ledger);
         let prod = &environments["prod"];
         assert!(prod.approval.is_some() && prod.admin_secrets.is_some() && prod.allow.is_some());
     }
 
     #[test]
     fn unknown_keys_are_errors() {
-        for text in ["[environment.prod]", "[environments.prod]\naproval = \"plan\"", "[tsl]"] {
+        for text in [
+            "[environment.prod]",
+            "[environments.prod]\naproval = \"plan\"",
+            "[tsl]",
+            "[maximum_file_sizes]\nplans = 1",
+        ] {
             assert!(SitePolicy::from_toml("policy.toml", text).is_err(), "{text}");
         }
     }

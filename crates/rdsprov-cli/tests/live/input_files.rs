@@ -72,6 +72,44 @@ fn configuration_is_no_link_to_another_file() {
     assert!(output.contains("error[invalid-config]") && !output.contains(TOKEN), "{output}");
 }
 
+/// A certificate or key outside of the repository is not read, unless an option names it.
+#[test]
+fn configured_certificates_stay_below_the_directory() {
+    let (outside, repository) = repository();
+    symlink("../secret.json", repository.join("link.pem")).unwrap();
+    symlink("..", repository.join("up")).unwrap();
+    std::fs::create_dir_all(outside.path().join("secrets/goldenpath/dev/rds")).unwrap();
+    let plan = |arguments: &[&str]| {
+        let mut command = program();
+        command.current_dir(&repository);
+        command.args(["plan", "--env", "dev", "-d", "teams/shop.tfvars"]);
+        command.args(["--secrets", "file:../secrets"]).args(arguments).output().unwrap()
+    };
+    let configuration = repository.join("rdsprov.toml");
+    let absolute = outside.path().join("secret.json").display().to_string();
+    for path in ["../secret.json", "../absent", "link.pem", "up/secret.json", &absolute] {
+        for (keys, option) in [
+            (&["ca_file"][..], "--ca-file"),
+            (&["client_cert", "client_key"], "--client-cert"),
+            (&["client_key", "client_cert"], "--client-key"),
+        ] {
+            let mut section = format!("[tls]\n{} = \"{path}\"\n", keys[0]);
+            if let Some(inside) = keys.get(1) {
+                section += &format!("{inside} = \"teams/shop.tfvars\"\n");
+            }
+            std::fs::write(&configuration, section).unwrap();
+            let text = expect(&plan(&[]), 64);
+            assert!(text.contains("error[file-outside]"), "{path}: {text}");
+            assert!(text.contains(&format!("hint: name the file with {option} FILE")), "{text}");
+            assert!(!text.contains(TOKEN), "{text}");
+        }
+    }
+    // An option can name any file: it is read, and is not a certificate.
+    std::fs::write(&configuration, "[tls]\nca_file = \"../absent\"\n").unwrap();
+    let text = expect(&plan(&["--ca-file", "../secret.json"]), 1);
+    assert!(text.contains("error[unusable-certificate-file]") && !text.contains(TOKEN), "{text}");
+}
+
 #[test]
 fn only_regular_files_of_a_bounded_size_are_read() {
     let (_outside, repository) = repository();

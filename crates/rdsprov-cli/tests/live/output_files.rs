@@ -71,6 +71,56 @@ fn refused_runs_create_no_configured_files() {
     }
 }
 
+/// A repository cannot have records written outside of it, not even through a link.
+#[test]
+fn configured_records_stay_below_the_directory() {
+    let fixture = Fixture::new(versions()[0]);
+    fixture.app("dev", "shop", "shop_owner");
+    let definitions = fixture.definitions(DEFINITIONS);
+    let repository = fixture.path().join("repository");
+    fs::create_dir_all(repository.join("inside")).unwrap();
+    fs::create_dir(fixture.path().join("elsewhere")).unwrap();
+    symlink("../elsewhere", repository.join("link")).unwrap();
+    symlink("inside", repository.join("inner")).unwrap();
+    let configuration = repository.join("rdsprov.toml");
+    let config = configuration.display().to_string();
+    let absolute = fixture.path().join("elsewhere/records").display().to_string();
+    let paths = [
+        "../records",
+        "../elsewhere/records",
+        "link/records",
+        "link/new/records",
+        "inside/../../elsewhere/records",
+        "new/../../elsewhere/records",
+        &absolute,
+    ];
+    for (key, option) in [("output", "--audit-output"), ("ledger", "--audit-ledger")] {
+        for path in paths {
+            fs::write(&configuration, format!("[audit]\n{key} = \"{path}\"\n")).unwrap();
+            // The run is recorded in the other file.
+            let other = if key == "ledger" { "--audit-output" } else { "--audit-ledger" };
+            let apply = ["apply", "--env", "dev", "--config", &config, other, "other"];
+            let text = expect(&fixture.run(&definitions, &apply), 64);
+            assert!(text.contains("error[file-outside]: "), "{path}: {text}");
+            assert!(text.contains(&format!("hint: name the file with {option} FILE")), "{text}");
+            let other = fixture.path().join("other");
+            assert!(fs::read_to_string(&other).unwrap().contains("outside the directory"));
+            fs::remove_file(other).unwrap();
+        }
+        assert!(names(&fixture.path().join("elsewhere")).is_empty());
+        assert!(!fixture.path().join("records").exists());
+        // An option can name any file, and a link may stay inside.
+        fs::write(&configuration, format!("[audit]\n{key} = \"inner/{key}\"\n")).unwrap();
+        let apply = ["apply", "--env", "dev", "--config", &config];
+        expect(&fixture.run(&definitions, &apply), 0);
+        assert!(repository.join("inside").join(key).exists());
+        let named = [apply.as_slice(), &[option, &absolute]].concat();
+        fs::write(&configuration, format!("[audit]\n{key} = \"../records\"\n")).unwrap();
+        expect(&fixture.run(&definitions, &named), 0);
+        fs::remove_file(&absolute).unwrap();
+    }
+}
+
 #[test]
 fn only_regular_files_are_written() {
     let fixture = Fixture::new(versions()[0]);

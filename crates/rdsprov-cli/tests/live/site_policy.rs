@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use rdsprov_testkit::versions;
 
@@ -116,6 +116,108 @@ fn repository_cannot_relax_the_site_policy() {
     expect(&command.env("ALLOW_DB_PROVISION", "true").output().unwrap(), 0);
 }
 
+/// Whoever edits `rdsprov.toml` could have the run trust a server of their own.
+#[test]
+fn only_certificates_of_the_site_are_trusted() {
+    let site = Site::new();
+    let fixture = &site.fixture;
+    let ca = fs::read(fixture.server.ca_file()).unwrap();
+    fs::write(fixture.path().join("own.pem"), &ca).unwrap();
+    let plan = |arguments: &[&str]| {
+        let mut command = fixture.without_connection(&site.definitions, &["plan", "--env", "dev"]);
+        command.args(arguments).env("RDSPROV_POLICY", &site.policy);
+        let secrets = format!("file:{}", fixture.path().display());
+        command.args(["--secrets", &secrets, "--admin-secret", "goldenpath/dev/rds/master"]);
+        command
+    };
+    let refused = |command: &mut Command, remove: &str| {
+        let mark = fixture.server.log().len();
+        let text = expect(&command.output().unwrap(), 3);
+        assert!(text.contains("error[site-policy-violated]: "), "{text}");
+        assert!(text.contains("policy.toml does not allow the CA file "), "{text}");
+        assert!(text.contains(&format!("hint: remove {remove}")), "{remove}: {text}");
+        assert!(!fixture.server.log()[mark..].contains("connection received"), "{text}");
+    };
+    let in_configuration = format!("{LAX}\n[tls]\nca_file = \"own.pem\"\n");
+    let configuration = fixture.path().join("rdsprov.toml");
+
+    // Without a policy, the file is trusted.
+    fs::write(&site.policy, "").unwrap();
+    fs::write(&configuration, &in_configuration).unwrap();
+    expect(&plan(&[]).output().unwrap(), 0);
+
+    for policy in ["[tls]\nmode = \"verify-full\"\n", "[tls]\nca_file = \"system\"\n"] {
+        fs::write(&site.policy, policy).unwrap();
+        fs::write(&configuration, &in_configuration).unwrap();
+        refused(&mut plan(&[]), "`ca_file` in `[tls]` of `rdsprov.toml`");
+        fs::write(&configuration, LAX).unwrap();
+        refused(&mut plan(&["--ca-file", "own.pem"]), "--ca-file");
+        refused(plan(&[]).env("RDSPROV_CA_FILE", "own.pem"), "--ca-file");
+        refused(plan(&[]).env("PGSSLROOTCERT", "own.pem"), "`PGSSLROOTCERT`");
+        // The certificates of the system do not include the one of this server.
+        for arguments in [&[][..], &["--ca-file", "system"]] {
+            let text = expect(&plan(arguments).output().unwrap(), 1);
+            assert!(text.contains("error[untrusted-server-certificate]"), "{text}");
+        }
+    }
+
+    // The policy has a CA file, next to it.
+    let directory = site.fixture.path().join("site");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("ca.pem"), &ca).unwrap();
+    let policy = directory.join("policy.toml");
+    fs::write(&policy, "[tls]\nca_file = \"ca.pem\"\n").unwrap();
+    let with_ca = |arguments: &[&str]| {
+        let mut command = plan(arguments);
+        command.env("RDSPROV_POLICY", &policy);
+        command
+    };
+    expect(&with_ca(&[]).output().unwrap(), 0);
+    let same = directory.join("ca.pem").display().to_string();
+    expect(&with_ca(&["--ca-file", &same]).output().unwrap(), 0);
+    refused(&mut with_ca(&["--ca-file", "own.pem"]), "--ca-file FILE: the policy names ");
+    fs::write(&configuration, &in_configuration).unwrap();
+    refused(&mut with_ca(&[]), "`ca_file` in `[tls]` of `rdsprov.toml`: the policy names ");
+    // It implies the verification.
+    fs::write(&configuration, LAX).unwrap();
+    let text = expect(&with_ca(&["--tls", "require"]).output().unwrap(), 3);
+    assert!(text.contains("requires the TLS mode verify-full"), "{text}");
+}
+
+/// The limits of a policy are below the built-in ones, never above.
+#[test]
+fn maximum_sizes_of_the_site_count() {
+    let site = Site::new();
+    let run = |words: &[&str]| {
+        let mut command = site.fixture.without_connection(&site.definitions, words);
+        command.env("RDSPROV_POLICY", &site.policy).env("ALLOW_DB_PROVISION", "true");
+        command
+    };
+    let configuration = site.fixture.path().join("rdsprov.toml");
+    fs::write(site.fixture.path().join("plan.json"), "{}").unwrap();
+    let validate = ["validate", "--env", "prod"];
+    let apply = ["apply", "plan.json", "--env", "prod"];
+    let path = site.policy.display().to_string();
+    for (key, words, code) in
+        [("definitions", &validate[..], 0), ("configuration", &validate, 0), ("plan", &apply, 3)]
+    {
+        let limit = |bytes: u64| {
+            fs::write(&site.policy, format!("[maximum_file_sizes]\n{key} = {bytes}\n")).unwrap();
+        };
+        limit(1);
+        let text = expect(&run(words).output().unwrap(), 64);
+        let says = format!("it is larger than 1 byte, the maximum in {path}");
+        assert!(text.contains("error[file-unreadable]") && text.contains(&says), "{key}: {text}");
+        limit(4096);
+        let text = expect(&run(words).output().unwrap(), code);
+        assert!(!text.contains("file-unreadable"), "{key}: {text}");
+    }
+    fs::write(&site.policy, "[maximum_file_sizes]\nconfiguration = 1073741824\n").unwrap();
+    fs::File::create(configuration).unwrap().set_len((1 << 20) + 1).unwrap();
+    let text = expect(&run(&validate).output().unwrap(), 64);
+    assert!(text.contains("it is larger than 1 MiB, the maximum"), "{text}");
+}
+
 /// Both policies apply, that of the machine and the one that `RDSPROV_POLICY` names: a pipeline that a
 /// repository defines can set that variable.
 #[test]
@@ -129,30 +231,38 @@ fn policy_of_the_machine_applies_in_any_case() {
     // In a mount namespace of its own, the command sees another directory.
     let _ = fs::create_dir(MACHINE);
     let command = site.apply("dev", &[]);
-    let mut own = Command::new("unshare");
-    own.args([
-        "--mount",
-        "sh",
-        "-c",
-        "mount --bind \"$1\" /etc/rdsprov && shift && exec \"$@\"",
-        "sh",
-    ])
-    .arg(&machine)
-    .arg(command.get_program())
-    .args(command.get_args())
-    .current_dir(command.get_current_dir().unwrap());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => own.env(name, value),
-            None => own.env_remove(name),
-        };
+    let in_namespace = |kind: &[&str]| {
+        let mut own = Command::new("unshare");
+        own.args(kind)
+            .args(["sh", "-c"])
+            .arg("mount --bind \"$1\" /etc/rdsprov && shift && exec \"$@\"")
+            .arg("sh")
+            .arg(&machine)
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir(command.get_current_dir().unwrap());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => own.env(name, value),
+                None => own.env_remove(name),
+            };
+        }
+        own.output().unwrap()
+    };
+    let is_missing = |output: &Output| {
+        let text = String::from_utf8_lossy(&output.stderr);
+        text.contains("unshare failed") || text.contains("mount: ")
+    };
+    let mut output = in_namespace(&["--mount"]);
+    if is_missing(&output) {
+        output = in_namespace(&["--user", "--map-root-user", "--mount"]);
     }
-    let output = own.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    if text.contains("unshare failed") || text.contains("mount: ") {
-        eprintln!("this system allows no mount namespace: {text}");
-        return;
-    }
+    assert!(
+        !is_missing(&output),
+        "this test needs a mount namespace and the directory {MACHINE}: run it as root, or where \
+         `unshare --user --map-root-user --mount` works: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = expect(&output, 3);
     assert!(
         text.contains(

@@ -115,6 +115,12 @@ pub struct TlsSettings {
     pub ca_file: Option<CaFile>,
     /// The client certificate that is sent if the server requests one.
     pub client: Option<ClientCertificate>,
+    /// Where the mode is set; `None` means the default.
+    pub mode_origin: Option<SettingOrigin>,
+    /// Where the CA file is set.
+    pub ca_file_origin: Option<SettingOrigin>,
+    /// Where the client certificate is set.
+    pub client_origin: Option<SettingOrigin>,
 }
 
 /// The certificate that authenticates the administrator to the server, in addition to the password.
@@ -189,11 +195,13 @@ pub enum SettingOrigin {
     Libpq,
     /// The section `[tls]` of `rdsprov.toml`.
     ConfigFile,
+    /// The section `[tls]` of the site policy.
+    SitePolicy,
 }
 
 impl SettingOrigin {
     /// Returns the name of a setting in this place.
-    fn setting(self, option: Opt) -> Part {
+    pub(crate) fn setting(self, option: Opt) -> Part {
         match (self, option) {
             (Self::Options, option) => option.into(),
             (Self::Libpq, Opt::CaFile) => "`PGSSLROOTCERT`".into(),
@@ -201,6 +209,10 @@ impl SettingOrigin {
             (Self::Libpq, _) => "`PGSSLKEY`".into(),
             (Self::ConfigFile, option) => {
                 format!("`{}` in `[tls]` of `rdsprov.toml`", option.name().replace('-', "_")).into()
+            }
+            (Self::SitePolicy, option) => {
+                format!("`{}` in `[tls]` of the site policy", option.name().replace('-', "_"))
+                    .into()
             }
         }
     }
@@ -221,18 +233,23 @@ impl TlsSettings {
         libpq: TlsSection,
         file: TlsSection,
     ) -> Result<Self, TlsSettingsError> {
-        let mode = options.mode.or(libpq.mode).or(file.mode).unwrap_or(TlsMode::VerifyFull);
-        let mut ca_file = None;
-        let mut client = None;
-        for (source, origin) in [
+        let sources = [
             (options, SettingOrigin::Options),
             (libpq, SettingOrigin::Libpq),
             (file, SettingOrigin::ConfigFile),
-        ] {
+        ];
+        let mode = sources.iter().find_map(|(source, origin)| Some((source.mode?, *origin)));
+        let (mode, mode_origin) = mode.unzip();
+        let mode = mode.unwrap_or(TlsMode::VerifyFull);
+        let (mut ca_file, mut ca_file_origin) = (None, None);
+        let (mut client, mut client_origin) = (None, None);
+        for (source, origin) in sources {
             if source.ca_file.is_some() && mode == TlsMode::Require {
                 return Err(TlsSettingsError::UnusedCaFile { origin });
             }
-            ca_file = ca_file.or(source.ca_file);
+            if ca_file.is_none() && source.ca_file.is_some() {
+                (ca_file, ca_file_origin) = (source.ca_file, Some(origin));
+            }
             let of_source = match (source.client_cert, source.client_key) {
                 (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
                 (None, None) => None,
@@ -252,16 +269,25 @@ impl TlsSettings {
                 }
                 _ => None,
             };
-            client = client.or(of_source);
+            if client.is_none() && of_source.is_some() {
+                (client, client_origin) = (of_source, Some(origin));
+            }
         }
-        Ok(Self { mode, ca_file, client })
+        Ok(Self { mode, ca_file, client, mode_origin, ca_file_origin, client_origin })
     }
 
     /// Returns settings for `verify-full` that trust a CA file, in addition to the certificates of
     /// the operating system and of Amazon.
     #[must_use]
     pub fn trusting(ca_file: PathBuf) -> Self {
-        Self { mode: TlsMode::VerifyFull, ca_file: Some(CaFile::Path(ca_file)), client: None }
+        Self {
+            mode: TlsMode::VerifyFull,
+            ca_file: Some(CaFile::Path(ca_file)),
+            client: None,
+            mode_origin: None,
+            ca_file_origin: None,
+            client_origin: None,
+        }
     }
 }
 

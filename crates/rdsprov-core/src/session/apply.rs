@@ -10,25 +10,28 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use super::cancellation::Cancellation;
-use super::error::{Error, Kind, UsageError};
+use super::error::{Error, Kind};
 use super::failure::{Committed, Continuation, StatementFailure};
-use super::files::is_definitions;
+use super::files::{is_definitions, site_policy};
 use super::frontend::Frontend;
 use super::listener::{RunListener, State};
 use super::notice::Notice;
 use super::open::ServerOptions;
-use super::records::{Destination, Records};
+use super::record_files::ConfiguredFiles;
+use super::records::Records;
 use super::setup::{Delegation, Setup, SetupBuilder};
+use super::usage_error::UsageError;
 use crate::audit::{
     Attribution, Command, Event, EventKind, EventRecorder, FailureCodes, Found, LedgerHead, Record,
     RunContext, Status,
 };
-use crate::config::{AuditSection, Config, LockTimeout};
+use crate::config::{Config, LockTimeout};
 use crate::gate::{Approval, GateError};
 use crate::input_file::{self, Input};
 use crate::operations::{Locked, PlanRefused, PlannedApply, Provisioner};
 use crate::plan::{Plan, Remainder, SavedPlan, SavedPlanError, Step};
 use crate::server::{self, LockOptions};
+use crate::site_policy::SitePolicy;
 use crate::step_result::StepResult;
 
 /// The maximum number of plans that one run executes: the second one contains the deferred parts.
@@ -92,7 +95,7 @@ pub enum PlanSource {
 }
 
 impl PlanSource {
-    fn read(&self) -> Result<Option<SavedPlan>, Error> {
+    fn read(&self, site: &SitePolicy) -> Result<Option<SavedPlan>, Error> {
         match self {
             Self::Any => Ok(None),
             Self::Plan(plan) => {
@@ -100,7 +103,8 @@ impl PlanSource {
                 Ok(Some(SavedPlan::new(plan)?))
             }
             Self::File(path) => {
-                let text = input_file::read_text(path, Input::SavedPlan)
+                let limit = site.plan_limit();
+                let text = input_file::read_text_within(path, Input::SavedPlan, limit.as_ref())
                     .map_err(|source| Error::PlanUnreadable { path: path.clone(), source })?;
                 let saved = SavedPlan::from_json(&text).map_err(|error| match error {
                     SavedPlanError::NotAPlan { .. } if is_definitions(path, &text) => {
@@ -112,6 +116,11 @@ impl PlanSource {
             }
         }
     }
+}
+
+/// Reads the saved plan of a run whose inputs are invalid, for a better message.
+fn read_without_setup(source: &PlanSource) -> Result<Option<SavedPlan>, Error> {
+    source.read(&site_policy()?)
 }
 
 /// How a run succeeded.
@@ -193,7 +202,7 @@ pub async fn apply<F: Frontend>(
     frontend: &F,
     cancellation: &Cancellation,
 ) -> Outcome {
-    let audit = setup.audit().clone();
+    let audit = setup.configured_files();
     let setup = || setup.build();
     let operation = Operation::Apply { keep_going: options.keep_going };
     run_operation(audit, setup, &options.run, frontend, cancellation, operation).await
@@ -210,14 +219,14 @@ pub async fn delegate<F: Frontend>(
     cancellation: &Cancellation,
 ) -> Outcome {
     let environment = options.environment.as_deref();
-    let audit = config.audit.clone();
+    let audit = ConfiguredFiles::new(&config);
     let setup = || Setup::delegating(config, environment, delegation);
     run_operation(audit, setup, options, frontend, cancellation, Operation::Delegate).await
 }
 
 /// Runs an operation, and records its outcome.
 pub(super) async fn run_operation<F: Frontend>(
-    audit: AuditSection,
+    audit: ConfiguredFiles,
     setup: impl FnOnce() -> Result<Setup, Error>,
     options: &RunOptions,
     frontend: &F,
@@ -235,15 +244,15 @@ pub(super) async fn run_operation<F: Frontend>(
         ),
         ..RunContext::default()
     };
-    let csv = Destination::new(options.audit_output.as_ref(), audit.output);
-    let ledger = Destination::new(options.audit_ledger.as_ref(), audit.ledger);
+    let (csv, ledger, outside) =
+        audit.destinations(options.audit_output.as_ref(), options.audit_ledger.as_ref());
     let recorder = EventRecorder { context, command: operation.command() };
     let (records, opened) = Records::open(frontend, csv, ledger, recorder.clone());
     let mut progress =
         Progress { recorder, plans: Vec::new(), steps: Vec::new(), committed: false };
     let execution = Execution { options, frontend, records: &records, cancellation, operation };
-    let mut result = match opened {
-        Err(error) => Err(error.into()),
+    let mut result = match opened.map_err(Error::from).and(outside) {
+        Err(error) => Err(error),
         Ok(()) => tokio::select! {
             biased;
             result = execution.execute_recorded(setup, &mut progress) => result,
@@ -296,7 +305,7 @@ impl<F: Frontend> Execution<'_, F> {
         progress: &mut Progress,
     ) -> Result<Completion, Error> {
         let options = self.options;
-        let setup = setup().map_err(|error| match options.plan_source.read() {
+        let setup = setup().map_err(|error| match read_without_setup(&options.plan_source) {
             // This mistake explains why the definitions are missing.
             Err(mistake @ Error::DefinitionsAsPlan { .. }) => mistake,
             _ => error,
@@ -307,7 +316,7 @@ impl<F: Frontend> Execution<'_, F> {
         if !options.dry_run && !self.records.has_ledger() {
             setup.site.check_without_ledger()?;
         }
-        let saved = options.plan_source.read()?;
+        let saved = options.plan_source.read(&setup.site)?;
         if let Some(saved) = &saved {
             saved.check_environment(setup.environment())?;
         }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use super::failure::{Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
+use super::unreadable::Unreadable;
+use super::usage_error::UsageError;
 use crate::audit::{AuditError, FailureCodes, RefusedApplication};
 use crate::config::{ConfigError, TlsSettingsError};
 use crate::definitions::{DefinitionErrors, UnknownApplication};
@@ -11,7 +13,7 @@ use crate::error_code::ErrorCode;
 use crate::gate::GateError;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
-use crate::name::{DatabaseName, NameError, nearest};
+use crate::name::{DatabaseName, nearest};
 use crate::operations::{PlanRefused, RunError};
 use crate::plan::rotation::RotationError;
 use crate::plan::{Refusal, SavedPlanError, SlotError};
@@ -19,160 +21,7 @@ use crate::secret_id::TemplateError;
 use crate::secrets::{SourceError, TokenError};
 use crate::server::TlsError;
 use crate::site_policy::SitePolicyError;
-use crate::text::os_reason;
-
-/// A definitions file cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unreadable {
-    /// The file extension selects no syntax.
-    #[error("{path} is not a *.tfvars, *.tfvars.json, *.json or *.toml file")]
-    Syntax {
-        /// The path of the file, as given.
-        path: String,
-    },
-    /// The file is given twice.
-    #[error("{path} is given twice")]
-    Twice {
-        /// The path of the file, as given.
-        path: String,
-    },
-    /// The operating system reports an error.
-    #[error("{path} cannot be read: {reason}")]
-    System {
-        /// The path of the file, as given.
-        path: String,
-        /// The error of the operating system.
-        reason: String,
-        /// A definitions file with a similar name, if this one does not exist.
-        similar: Option<String>,
-    },
-    /// `rdsprov.toml` names the file, and it is not below the directory of `rdsprov.toml`.
-    #[error("{path} is outside the directory of the configuration file that names it")]
-    Outside {
-        /// The path of the file.
-        path: String,
-    },
-}
-
-impl Unreadable {
-    /// Returns the path of the file, as given.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        match self {
-            Self::Syntax { path }
-            | Self::Twice { path }
-            | Self::System { path, .. }
-            | Self::Outside { path } => path,
-        }
-    }
-
-    /// Returns the stable code.
-    #[must_use]
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            Self::Syntax { .. } => ErrorCode::UnknownFileType,
-            Self::Twice { .. } => ErrorCode::FileGivenTwice,
-            Self::System { .. } => ErrorCode::FileUnreadable,
-            Self::Outside { .. } => ErrorCode::FileOutside,
-        }
-    }
-
-    /// Returns what to do next.
-    #[must_use]
-    pub fn hints(&self) -> Vec<Hint> {
-        vec![match self {
-            Self::Syntax { path } if path.ends_with(".tf") => {
-                "name the variable file (*.tfvars) instead of the Terraform module".into()
-            }
-            Self::Syntax { .. } => "name a definitions file, or rename this one".into(),
-            Self::Twice { .. } => "name it once".into(),
-            Self::System { similar: Some(similar), .. } => {
-                format!("name an existing file: is {similar} meant?").into()
-            }
-            Self::System { similar: None, .. } => {
-                "check the path and the permissions of the file".into()
-            }
-            Self::Outside { .. } => {
-                hint!["name the file with ", Opt::Definitions, " if it is to be read"]
-            }
-        }]
-    }
-}
-
-/// Options contradict each other, or the value of an option is not valid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum UsageError {
-    /// With a password, the secret names the role.
-    #[error("a user name is given, but the administrator logs in with the password of its secret")]
-    AdminUserWithPassword,
-    /// Authentication with an IAM token has no secret that names role and host.
-    #[error("authentication with an IAM token requires a user name and a host, and no secret")]
-    IncompleteIamLogin,
-    /// `rotate` reads the versions with both stages.
-    #[error("a version stage is given, but a rotation always uses AWSCURRENT and AWSPENDING")]
-    StageOfRotation,
-    /// The host is an address with a port, or a connection URI.
-    #[error("`{host}` is not a host name")]
-    NotAHost {
-        /// The text that was given.
-        host: String,
-    },
-    /// The options restrict a run to other applications than its saved plan.
-    #[error("{}, but this run is restricted to other applications", covered(.saved))]
-    OtherSelection {
-        /// The applications to which the saved plan is restricted; empty if it covers all.
-        saved: Vec<String>,
-    },
-    /// The role of `delegate` has a name that is not allowed.
-    #[error("the role cannot be created: {0}")]
-    DelegateName(#[source] NameError),
-}
-
-/// Returns which applications a saved plan covers, in words.
-fn covered(applications: &[String]) -> String {
-    match applications {
-        [] => "the saved plan covers all applications".to_owned(),
-        some => format!("the saved plan covers only {}", some.join(", ")),
-    }
-}
-
-impl UsageError {
-    /// Returns the stable code.
-    #[must_use]
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            Self::AdminUserWithPassword
-            | Self::IncompleteIamLogin
-            | Self::StageOfRotation
-            | Self::NotAHost { .. }
-            | Self::OtherSelection { .. } => ErrorCode::WrongUsage,
-            Self::DelegateName(error) => error.code(),
-        }
-    }
-
-    /// Returns what to do next.
-    #[must_use]
-    pub fn hints(&self) -> Vec<Hint> {
-        vec![match self {
-            Self::AdminUserWithPassword => {
-                hint!["remove ", Opt::AdminUser, ", or use ", (Opt::AdminAuth, "iam")]
-            }
-            Self::IncompleteIamLogin => {
-                hint!["use ", Opt::AdminUser, " and ", Opt::Host, ", and remove ", Opt::AdminSecret]
-            }
-            Self::StageOfRotation => hint!["remove ", Opt::SecretStage],
-            Self::NotAHost { .. } => {
-                hint!["give the host alone with ", Opt::Host, ", and the port with ", Opt::Port]
-            }
-            Self::OtherSelection { .. } => {
-                hint!["remove ", Opt::Only, ": a saved plan keeps its restriction"]
-            }
-            Self::DelegateName(_) => hint!["choose another name with ", Opt::To],
-        }]
-    }
-}
+use crate::text::{os_reason, visible};
 
 /// A session failed, or was refused.
 #[derive(Debug, thiserror::Error)]
@@ -235,6 +84,17 @@ pub enum Error {
     ConfigOutside {
         /// The path of the link.
         path: PathBuf,
+    },
+    /// `rdsprov.toml` names a file for records or TLS that is not below its directory.
+    #[error(
+        "{} is outside the directory of the configuration file that names it",
+        visible(&.path.to_string_lossy())
+    )]
+    Outside {
+        /// The path of the file.
+        path: PathBuf,
+        /// The option that can name any file.
+        option: Opt,
     },
     /// A secret template contains an unknown placeholder.
     #[error(transparent)]
@@ -385,7 +245,7 @@ impl Error {
             Self::ConfigUnreadable { .. } | Self::PlanUnreadable { .. } => {
                 ErrorCode::FileUnreadable
             }
-            Self::ConfigOutside { .. } => ErrorCode::FileOutside,
+            Self::ConfigOutside { .. } | Self::Outside { .. } => ErrorCode::FileOutside,
             Self::Template(error) => error.code(),
             Self::Usage(error) => error.code(),
             Self::TlsSettings(error) => error.code(),
@@ -454,6 +314,9 @@ impl Error {
             }
             Self::ConfigOutside { .. } => {
                 hint!["name the file with ", Opt::Config, " if it is to be read"]
+            }
+            Self::Outside { option, .. } => {
+                hint!["name the file with ", *option, " if it is to be used"]
             }
             Self::Template(error) => return error.hints(),
             Self::Usage(error) => return error.hints(),
@@ -619,6 +482,7 @@ impl Error {
             | Self::Config(_)
             | Self::ConfigUnreadable { .. }
             | Self::ConfigOutside { .. }
+            | Self::Outside { .. }
             | Self::Template(_)
             | Self::PlanUnreadable { .. }
             | Self::PlanAmongDefinitions { .. }

@@ -7,10 +7,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 
-use super::error::{Error, Unreadable, UsageError};
+use super::error::Error;
 use super::failure::{Committed, Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
+use super::unreadable::Unreadable;
+use super::usage_error::UsageError;
 use crate::audit::AuditError;
-use crate::config::{ConfigError, SettingOrigin, TlsMode, TlsSettingsError};
+use crate::config::{CaFile, ConfigError, SettingOrigin, TlsMode, TlsSettingsError};
 use crate::definitions::{
     DefinitionErrors, Definitions, Rules, SourceText, Syntax, UnknownApplication,
 };
@@ -161,8 +163,23 @@ fn session_examples() -> Vec<Error> {
             mode: TlsMode::Require,
         }
         .into(),
+        SitePolicyError::CaFile {
+            policy: policy_file(),
+            file: path(),
+            origin: SettingOrigin::ConfigFile,
+            allowed: None,
+        }
+        .into(),
+        SitePolicyError::CaFile {
+            policy: policy_file(),
+            file: path(),
+            origin: SettingOrigin::Options,
+            allowed: Some(CaFile::Path(PathBuf::from("/etc/rdsprov/ca.pem"))),
+        }
+        .into(),
         SitePolicyError::NoLedger { policy: policy_file() }.into(),
         Error::ConfigOutside { path: path() },
+        Error::Outside { path: path(), option: Opt::AuditLedger },
         TemplateError { template: text("{build_id}"), placeholder: text("build_id") }.into(),
         TemplateError { template: text("{x}"), placeholder: text("x") }.into(),
         UsageError::AdminUserWithPassword.into(),

@@ -1,9 +1,11 @@
 //! Reads the definitions files, `rdsprov.toml` and the site policy.
 
+use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use super::error::{Error, Unreadable};
+use super::error::Error;
+use super::unreadable::Unreadable;
 use crate::config::Config;
 use crate::definitions::{DefinitionError, DefinitionErrors, Mode, Rules, SourceText, Syntax};
 use crate::input_file::{self, Input};
@@ -39,8 +41,9 @@ impl ConfigText {
     /// Reads the given file, or else `rdsprov.toml` in the working directory if it exists.
     ///
     /// # Errors
-    /// Returns [`Error::ConfigUnreadable`] if the file cannot be read, and [`Error::ConfigOutside`]
-    /// if `rdsprov.toml` is a symbolic link to a file outside the working directory.
+    /// Returns [`Error::ConfigUnreadable`] if the file cannot be read, [`Error::ConfigOutside`]
+    /// if `rdsprov.toml` is a symbolic link to a file outside the working directory, and the errors
+    /// of [`site_policy`], which can limit its size.
     pub fn read(path: Option<&Path>) -> Result<Option<Self>, Error> {
         let default = Path::new(DEFAULT_CONFIG);
         let path = match path {
@@ -53,7 +56,8 @@ impl ConfigText {
             }
             None => return Ok(None),
         };
-        let text = input_file::read_text(path, Input::Configuration)
+        let limit = site_policy()?.configuration_limit();
+        let text = input_file::read_text_within(path, Input::Configuration, limit.as_ref())
             .map_err(|source| Error::ConfigUnreadable { path: path.to_owned(), source })?;
         Ok(Some(Self { path: path.to_owned(), text }))
     }
@@ -72,7 +76,7 @@ impl ConfigText {
 /// directory if it exists.
 ///
 /// # Errors
-/// Returns [`Error::ConfigUnreadable`] or [`Error::Config`].
+/// Returns the errors of [`ConfigText::read`], or [`Error::Config`].
 pub fn config(path: Option<&Path>) -> Result<Config, Error> {
     ConfigText::read(path)?.map_or_else(|| Ok(Config::default()), |text| text.parse())
 }
@@ -86,11 +90,17 @@ const MACHINE_POLICY: &str = "/etc/rdsprov/policy.toml";
 /// # Errors
 /// Returns [`Error::ConfigUnreadable`] or [`Error::Config`].
 pub fn site_policy() -> Result<SitePolicy, Error> {
+    let named = std::env::var_os("RDSPROV_POLICY").filter(|path| !path.is_empty());
+    site_policy_of(Path::new(MACHINE_POLICY), named)
+}
+
+/// Reads the policy file of the machine if it exists, and the one that the caller names.
+fn site_policy_of(machine: &Path, named: Option<OsString>) -> Result<SitePolicy, Error> {
     let read = |path: PathBuf| match input_file::read_text(&path, Input::Configuration) {
         Ok(text) => Ok(SitePolicy::from_toml(&path.display().to_string(), &text)?),
         Err(source) => Err(Error::ConfigUnreadable { path, source }),
     };
-    let machine = match read(MACHINE_POLICY.into()) {
+    let machine = match read(machine.to_owned()) {
         // A link without a target, such as a volume that is not mounted, does not count as absent.
         Err(Error::ConfigUnreadable { path, source })
             if source.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err() =>
@@ -99,7 +109,7 @@ pub fn site_policy() -> Result<SitePolicy, Error> {
         }
         policy => policy?,
     };
-    match std::env::var_os("RDSPROV_POLICY").filter(|path| !path.is_empty()) {
+    match named {
         Some(path) => Ok(machine.and(read(path.into())?)),
         None => Ok(machine),
     }
@@ -108,13 +118,25 @@ pub fn site_policy() -> Result<SitePolicy, Error> {
 /// Reads the definitions files: the given ones, or else those in `rdsprov.toml`.
 ///
 /// # Errors
-/// Returns [`Error::NoDefinitions`] if no file is given. If a file cannot be read, returns
-/// [`Error::Unreadable`], which also contains all errors of the other files.
+/// Returns [`Error::NoDefinitions`] if no file is given, and the errors of [`site_policy`], which can
+/// limit their size. If a file cannot be read, returns [`Error::Unreadable`], which also contains all
+/// errors of the other files.
 pub fn read(
     files: &[PathBuf],
     config: &Config,
     options: &DefinitionOptions,
 ) -> Result<Vec<SourceText>, Error> {
+    read_within(files, config, options, &site_policy()?)
+}
+
+/// Reads the definitions files as [`read`] does, within the limits of a site policy.
+pub(super) fn read_within(
+    files: &[PathBuf],
+    config: &Config,
+    options: &DefinitionOptions,
+    site: &SitePolicy,
+) -> Result<Vec<SourceText>, Error> {
+    let limit = site.definitions_limit();
     let configured: Vec<PathBuf> = config.definitions.files.iter().map(PathBuf::from).collect();
     // The caller may name any file, but a configuration file only files below its directory: it can
     // come from a repository whose authors may not read the other files of this machine.
@@ -142,7 +164,7 @@ pub fn read(
             unreadable.push(Unreadable::Outside { path });
             continue;
         }
-        let bytes = input_file::read(file, Input::Definitions);
+        let bytes = input_file::read_within(file, Input::Definitions, limit.as_ref());
         match bytes.map(|bytes| String::from_utf8(bytes.to_vec())) {
             Ok(Ok(text)) => sources.push(SourceText { path, text, syntax }),
             Ok(Err(error)) => errors.push(DefinitionError::not_utf8(&path, &error)),
@@ -166,16 +188,26 @@ pub fn read(
     })
 }
 
-/// Returns whether a path leads out of a directory, directly or through a symbolic link.
-///
-/// A path that does not exist leads nowhere.
-fn leaves(path: &Path, directory: &Path) -> bool {
+/// Returns whether a path leads out of a directory, directly or through a symbolic link. The file, and
+/// directories above it, need not exist.
+pub(super) fn leaves(path: &Path, directory: &Path) -> bool {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    match (path.canonicalize(), directory.canonicalize()) {
-        (Ok(path), Ok(directory)) => !path.starts_with(directory),
-        // The target of a link does not exist: its name says nothing, and reading it fails.
-        (_, _) => false,
+    let (Ok(path), Ok(directory)) = (std::path::absolute(path), directory.canonicalize()) else {
+        return true;
+    };
+    for existing in path.ancestors() {
+        if let Ok(found) = existing.canonicalize() {
+            // A directory that does not exist can be created before a `..` behind it is resolved.
+            let created = path.strip_prefix(existing).unwrap_or(Path::new(""));
+            let is_below = |part| matches!(part, Component::Normal(_));
+            return !found.starts_with(&directory) || !created.components().all(is_below);
+        }
+        if existing.symlink_metadata().is_ok() {
+            // The target of a link does not exist: nothing can be read or created through it.
+            return false;
+        }
     }
+    true
 }
 
 /// Returns whether a file that is not a saved plan looks like definitions.
@@ -207,4 +239,73 @@ fn similar_file(file: &Path) -> Option<String> {
 pub(super) fn rules(config: &Config, options: &DefinitionOptions) -> Rules {
     let rules = config.rules();
     Rules { mode: options.mode.or(rules.mode), environment: options.environment.clone(), ..rules }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::config::TlsMode;
+
+    #[test]
+    fn paths_that_leave_a_directory() {
+        let outside = tempfile::tempdir().unwrap();
+        let directory = outside.path().join("repository");
+        fs::create_dir_all(directory.join("records")).unwrap();
+        fs::create_dir(outside.path().join("repository-2")).unwrap();
+        fs::write(outside.path().join("file"), "").unwrap();
+        fs::write(directory.join("file"), "").unwrap();
+        symlink("../file", directory.join("link")).unwrap();
+        symlink("..", directory.join("up")).unwrap();
+        symlink("records", directory.join("inside")).unwrap();
+        symlink("../absent", directory.join("dangling")).unwrap();
+        for path in ["file", "absent", "records/new/file", "inside/new", "records/../file"] {
+            assert!(!leaves(&directory.join(path), &directory), "{path}");
+        }
+        for path in [
+            "../file",
+            "../absent",
+            "../repository-2/new",
+            "link",
+            "up/file",
+            "up/new/file",
+            "inside/../../file",
+            "records/../../absent",
+            "absent/../../file",
+            "absent/../file",
+            "/dev/null",
+        ] {
+            assert!(leaves(&directory.join(path), &directory), "{path}");
+        }
+        // Nothing is created behind a link without a target.
+        assert!(!leaves(&directory.join("dangling/file"), &directory));
+        assert!(fs::create_dir_all(directory.join("dangling/new")).is_err());
+        assert!(leaves(&directory, &outside.path().join("absent")));
+    }
+
+    #[test]
+    fn policy_of_the_machine_and_the_named_one_apply() {
+        let directory = tempfile::tempdir().unwrap();
+        let (machine, named) = (directory.path().join("machine"), directory.path().join("named"));
+        let requires = |policy: Result<SitePolicy, Error>, mode| policy.unwrap().check_tls(mode);
+        let policy = |named: Option<&Path>| site_policy_of(&machine, named.map(Into::into));
+        assert!(requires(policy(None), TlsMode::Disable).is_ok());
+        assert!(policy(Some(&named)).is_err(), "a file that is named must exist");
+        fs::write(&machine, "[tls]\nmode = \"require\"").unwrap();
+        assert!(requires(policy(None), TlsMode::Disable).is_err());
+        // The named one can only be stricter.
+        fs::write(&named, "[tls]\nmode = \"disable\"").unwrap();
+        assert!(requires(policy(Some(&named)), TlsMode::Disable).is_err());
+        assert!(requires(policy(Some(&named)), TlsMode::Require).is_ok());
+        fs::write(&named, "[tls]\nmode = \"verify-full\"").unwrap();
+        assert!(requires(policy(Some(&named)), TlsMode::Require).is_err());
+        fs::write(&machine, "[tls]\nmod = 1").unwrap();
+        assert!(policy(None).is_err());
+        // A volume that is not mounted does not remove the policy.
+        fs::remove_file(&machine).unwrap();
+        symlink("absent", &machine).unwrap();
+        assert!(matches!(policy(None), Err(Error::ConfigUnreadable { .. })));
+    }
 }

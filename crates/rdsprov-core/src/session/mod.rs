@@ -21,14 +21,17 @@ mod listener;
 mod notice;
 mod open;
 mod profile;
+mod record_files;
 mod records;
 #[cfg(feature = "aws")]
 mod rotate;
 mod setup;
+mod unreadable;
+mod usage_error;
 
 pub use apply::{ApplyOptions, Completion, Outcome, PlanSource, RunOptions, apply, delegate};
 pub use cancellation::Cancellation;
-pub use error::{Error, Kind, Unreadable, UsageError};
+pub use error::{Error, Kind};
 #[cfg(feature = "aws")]
 #[doc(hidden)]
 pub use examples::error_examples;
@@ -40,3 +43,5 @@ pub use open::{AdminAuth, Secrets, ServerOptions};
 #[cfg(feature = "aws")]
 pub use rotate::rotate;
 pub use setup::{Delegation, Setup, SetupBuilder, parse_definitions, parse_for_environment};
+pub use unreadable::Unreadable;
+pub use usage_error::UsageError;

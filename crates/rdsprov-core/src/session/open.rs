@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::error::{Error, UsageError};
+use super::error::Error;
+use super::files::leaves;
 use super::profile;
 use super::setup::{Declared, Setup};
+use super::usage_error::UsageError;
 use crate::access_report::AccessReport;
-use crate::config::{TlsSection, TlsSettings, VerifyPasswords};
+use crate::config::{CaFile, SettingOrigin, TlsSection, TlsSettings, VerifyPasswords};
 use crate::desired::Desired;
+use crate::hint::Opt;
 use crate::name::RoleName;
 use crate::operations::{
     AccessQuery, AdminConnection, AdminCredentials, ConnectionOverrides, Provisioner,
@@ -179,9 +182,37 @@ impl Setup {
 
     fn tls(&self, options: &ServerOptions) -> Result<Tls, Error> {
         let libpq = TlsSection::from_libpq(|name| std::env::var_os(name));
-        let settings = TlsSettings::new(options.tls.clone(), libpq, self.config.tls.clone())?;
+        let mut settings = TlsSettings::new(options.tls.clone(), libpq, self.config.tls.clone())?;
         self.site.check_tls(settings.mode)?;
+        let given = settings.ca_file.as_ref().zip(settings.ca_file_origin);
+        if let Some((_, ca_file)) = self.site.check_ca_file(given)? {
+            settings.ca_file = Some(ca_file.clone());
+            settings.ca_file_origin = Some(SettingOrigin::SitePolicy);
+        }
+        self.check_configured_certificates(&settings)?;
         Ok(Tls::new(&settings)?)
+    }
+
+    /// Checks that the files for TLS that `rdsprov.toml` names are below its directory.
+    fn check_configured_certificates(&self, settings: &TlsSettings) -> Result<(), Error> {
+        let configured = Some(SettingOrigin::ConfigFile);
+        let ca_file = match &settings.ca_file {
+            Some(CaFile::Path(path)) if settings.ca_file_origin == configured => Some(path),
+            _ => None,
+        };
+        let client = settings.client.as_ref().filter(|_| settings.client_origin == configured);
+        let files = [
+            (ca_file, Opt::CaFile),
+            (client.map(|client| &client.certificate), Opt::ClientCert),
+            (client.map(|client| &client.key), Opt::ClientKey),
+        ];
+        let Some(directory) = &self.config.directory else { return Ok(()) };
+        for (path, option) in files {
+            if let Some(path) = path.filter(|path| leaves(path, directory)) {
+                return Err(Error::Outside { path: path.clone(), option });
+            }
+        }
+        Ok(())
     }
 
     /// Fetches the secrets of the definitions and connects.

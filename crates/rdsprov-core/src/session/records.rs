@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::error::Error;
 use super::frontend::Frontend;
 use super::notice::Notice;
+use super::record_files::Destination;
 use crate::audit::{
     AuditError, Command, CsvWriter, Event, EventKind, EventRecorder, FailureCodes, LedgerHead,
     LedgerWriter, Record, RunContext, Status, UnrecordedIntent,
@@ -49,22 +50,6 @@ struct State {
     has_reserved: bool,
     /// Whether the outcome of the run is recorded.
     ended: bool,
-}
-
-/// A file for records, and who named it.
-pub(super) enum Destination {
-    /// The caller named it: it is created at once, so that each run is recorded.
-    Option(PathBuf),
-    /// `rdsprov.toml` names it: it is created by [`Records::create`] only. People who may not start a
-    /// run can often edit that file.
-    Config(PathBuf),
-}
-
-impl Destination {
-    /// Returns the file that an option names, or else the one in `rdsprov.toml`.
-    pub(super) fn new(option: Option<&PathBuf>, config: Option<PathBuf>) -> Option<Self> {
-        option.cloned().map(Self::Option).or(config.map(Self::Config))
-    }
 }
 
 /// The paths of files that [`Records::create`] creates.

@@ -7,10 +7,11 @@ use super::apply::{
     Completion, Execution, Operation, Outcome, Progress, RunOptions, no_refusals, run_operation,
 };
 use super::cancellation::Cancellation;
-use super::error::{Error, UsageError};
+use super::error::Error;
 use super::failure::{Continuation, StatementFailure};
 use super::frontend::Frontend;
 use super::setup::{Setup, SetupBuilder};
+use super::usage_error::UsageError;
 use crate::gate::Approval;
 use crate::operations::{AdminCredentials, RotateOptions, check_source};
 use crate::plan::{SavedPlan, rotation};
@@ -26,7 +27,7 @@ pub async fn rotate<F: Frontend>(
     frontend: &F,
     cancellation: &Cancellation,
 ) -> Outcome {
-    let audit = setup.audit().clone();
+    let audit = setup.configured_files();
     let setup = || setup.build();
     let operation = Operation::Rotate(applications);
     run_operation(audit, setup, options, frontend, cancellation, operation).await

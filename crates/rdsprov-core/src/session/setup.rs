@@ -5,9 +5,11 @@
 
 use std::path::PathBuf;
 
-use super::error::{Error, UsageError};
-use super::files::{DefinitionOptions, read, rules, site_policy};
-use crate::config::{AuditSection, Config};
+use super::error::Error;
+use super::files::{DefinitionOptions, read_within, rules, site_policy};
+use super::record_files::ConfiguredFiles;
+use super::usage_error::UsageError;
+use crate::config::Config;
 use crate::definitions::{self, Definitions, SourceText};
 use crate::desired::Adoption;
 use crate::name::RoleName;
@@ -138,14 +140,14 @@ impl SetupBuilder {
     }
 
     /// Returns the files for records that the configuration names.
-    pub(super) fn audit(&self) -> &AuditSection {
-        &self.config.audit
+    pub(super) fn configured_files(&self) -> ConfiguredFiles {
+        ConfiguredFiles::new(&self.config)
     }
 
     /// Reads and validates the inputs.
     ///
     /// # Errors
-    /// Returns the errors of [`read`], [`parse_definitions`] and [`site_policy`], and
+    /// Returns the errors of [`read`](super::read), [`parse_definitions`] and [`site_policy`], and
     /// [`Error::NoEnvironment`] or [`Error::UnknownEnvironment`].
     pub fn build(self) -> Result<Setup, Error> {
         let Self { config, site, options, source } = self;
@@ -157,7 +159,9 @@ impl SetupBuilder {
             ))
         };
         let (definitions, sha256) = match source {
-            DefinitionSource::Files(files) => parse(&read(&files, &config, &options)?)?,
+            DefinitionSource::Files(files) => {
+                parse(&read_within(&files, &config, &options, &site)?)?
+            }
             DefinitionSource::Texts(texts) => parse(&texts)?,
             DefinitionSource::Parsed { definitions, sha256 } => {
                 check_environment(&config, &options, &definitions)?;

@@ -1,0 +1,80 @@
+//! The errors of options that contradict each other or have an invalid value.
+
+use crate::error_code::ErrorCode;
+use crate::hint;
+use crate::hint::{Hint, Opt};
+use crate::name::NameError;
+
+/// Options contradict each other, or the value of an option is not valid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UsageError {
+    /// With a password, the secret names the role.
+    #[error("a user name is given, but the administrator logs in with the password of its secret")]
+    AdminUserWithPassword,
+    /// Authentication with an IAM token has no secret that names role and host.
+    #[error("authentication with an IAM token requires a user name and a host, and no secret")]
+    IncompleteIamLogin,
+    /// `rotate` reads the versions with both stages.
+    #[error("a version stage is given, but a rotation always uses AWSCURRENT and AWSPENDING")]
+    StageOfRotation,
+    /// The host is an address with a port, or a connection URI.
+    #[error("`{host}` is not a host name")]
+    NotAHost {
+        /// The text that was given.
+        host: String,
+    },
+    /// The options restrict a run to other applications than its saved plan.
+    #[error("{}, but this run is restricted to other applications", covered(.saved))]
+    OtherSelection {
+        /// The applications to which the saved plan is restricted; empty if it covers all.
+        saved: Vec<String>,
+    },
+    /// The role of `delegate` has a name that is not allowed.
+    #[error("the role cannot be created: {0}")]
+    DelegateName(#[source] NameError),
+}
+
+/// Returns which applications a saved plan covers, in words.
+fn covered(applications: &[String]) -> String {
+    match applications {
+        [] => "the saved plan covers all applications".to_owned(),
+        some => format!("the saved plan covers only {}", some.join(", ")),
+    }
+}
+
+impl UsageError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::AdminUserWithPassword
+            | Self::IncompleteIamLogin
+            | Self::StageOfRotation
+            | Self::NotAHost { .. }
+            | Self::OtherSelection { .. } => ErrorCode::WrongUsage,
+            Self::DelegateName(error) => error.code(),
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::AdminUserWithPassword => {
+                hint!["remove ", Opt::AdminUser, ", or use ", (Opt::AdminAuth, "iam")]
+            }
+            Self::IncompleteIamLogin => {
+                hint!["use ", Opt::AdminUser, " and ", Opt::Host, ", and remove ", Opt::AdminSecret]
+            }
+            Self::StageOfRotation => hint!["remove ", Opt::SecretStage],
+            Self::NotAHost { .. } => {
+                hint!["give the host alone with ", Opt::Host, ", and the port with ", Opt::Port]
+            }
+            Self::OtherSelection { .. } => {
+                hint!["remove ", Opt::Only, ": a saved plan keeps its restriction"]
+            }
+            Self::DelegateName(_) => hint!["choose another name with ", Opt::To],
+        }]
+    }
+}
