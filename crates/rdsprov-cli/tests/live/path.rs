@@ -1,7 +1,7 @@
 //! The main path: the access that teams declare becomes the access that PostgreSQL grants.
 
 use rdsprov_core::secrets::Password;
-use rdsprov_core::secrets::scram::Verifier;
+use rdsprov_core::secrets::scram::{ITERATIONS, Verifier};
 use rdsprov_testkit::{ConnectionCounter, environment, versions};
 
 use crate::fixture::{CANARY, Fixture, assert_no_password, expect, password, writes};
@@ -312,7 +312,7 @@ fn plan_sql_has_the_effect_of_apply() {
                 format!(
                     "\\set verifier_{} '{}'\n",
                     number + 1,
-                    Verifier::new(&password, 4096).unwrap()
+                    Verifier::new(&password, ITERATIONS).unwrap()
                 )
             })
             .collect();

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rdsprov_testkit::{NEWEST, OLDEST, versions};
+use rdsprov_testkit::versions;
 use serde_json::Value;
 
 use crate::fixture::{Fixture, expect};
@@ -223,17 +223,11 @@ fn scenario(major: u32, folder: &Path) -> Case {
 
 #[test]
 fn remedies_of_scenarios_can_be_executed() {
-    for major in versions().into_iter().filter(|major| [OLDEST, NEWEST].contains(major) || chosen())
-    {
+    for major in versions() {
         for folder in scenarios() {
             scenario(major, &folder).follow();
         }
     }
-}
-
-/// Returns whether the versions were chosen, as `cargo xtask test --pg` does.
-fn chosen() -> bool {
-    std::env::var_os("RDSPROV_TEST_PG").is_some()
 }
 
 const OWNER_AND_IAM_READER: &str = r#"application_databases = {

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdsprov_core::plan::Hazard;
 use rdsprov_core::schema::Document;
-use rdsprov_testkit::{NEWEST, OLDEST, versions};
+use rdsprov_testkit::{NEWEST, OLDEST, all_versions, versions};
 
 use crate::fixture::{DELEGATE, DELEGATE_SECRET, Fixture, expect};
 use crate::recording::Recording;
@@ -383,7 +383,7 @@ fn run_scenarios(scenarios: &[(u32, PathBuf)], administrator: Administrator) {
 /// server. `cargo xtask test --pg` runs each scenario on all versions.
 #[test]
 fn scenarios_match_their_snapshots() {
-    let mut scenarios = on_each(&versions());
+    let mut scenarios = on_each(&all_versions());
     if std::env::var_os("RDSPROV_TEST_PG").is_none() {
         scenarios.retain(|(major, folder)| {
             let has_own = |name| !suffix(*major, folder, name).is_empty();

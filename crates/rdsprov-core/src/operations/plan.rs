@@ -1,5 +1,7 @@
 //! Plans a connected run: observes the server, executes the probes, and compares.
 
+use std::num::NonZeroU32;
+
 use super::error::RunError;
 use super::provisioner::Provisioner;
 use crate::config::VerifyPasswords;
@@ -80,7 +82,8 @@ impl Provisioner {
 
 /// Returns the number of SCRAM iterations of new verifiers: the one that the server is set to, if it
 /// is acceptable.
-pub(super) fn iterations(observed: &Observed) -> u32 {
+pub(super) fn iterations(observed: &Observed) -> NonZeroU32 {
     let of_server = observed.passwords.scram_iterations;
-    of_server.filter(|number| ACCEPTED_ITERATIONS.contains(number)).unwrap_or(ITERATIONS)
+    let accepted = of_server.filter(|number| ACCEPTED_ITERATIONS.contains(number));
+    accepted.and_then(NonZeroU32::new).unwrap_or(ITERATIONS)
 }

@@ -3,11 +3,12 @@
 //! A statement that sets a password contains a verifier and never the password.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 
+use aws_lc_rs::{hmac, pbkdf2};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -15,11 +16,11 @@ use super::Password;
 
 /// The number of iterations on servers before PostgreSQL 16, which have no parameter
 /// `scram_iterations`.
-pub const ITERATIONS: u32 = 4096;
+pub const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
 /// The numbers of iterations that are used: with fewer, a password can be guessed from its verifier
 /// or from a login, and with more, a login takes too long.
-pub const ACCEPTED_ITERATIONS: RangeInclusive<u32> = ITERATIONS..=1_000_000;
+pub const ACCEPTED_ITERATIONS: RangeInclusive<u32> = ITERATIONS.get()..=1_000_000;
 
 const KEY: usize = 32;
 const SALT: usize = 16;
@@ -32,7 +33,7 @@ const MECHANISM: &str = "SCRAM-SHA-256";
 /// uses, prints it; `Debug` does not.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Verifier {
-    iterations: u32,
+    iterations: NonZeroU32,
     salt: Vec<u8>,
     stored_key: [u8; KEY],
     server_key: [u8; KEY],
@@ -52,19 +53,19 @@ impl Verifier {
     /// assert!(verifier.to_string().starts_with("SCRAM-SHA-256$4096:"));
     /// assert!(verifier.matches(&password));
     /// ```
-    pub fn new(password: &Password, iterations: u32) -> Result<Self, NoRandomness> {
+    pub fn new(password: &Password, iterations: NonZeroU32) -> Result<Self, NoRandomness> {
         let mut salt = vec![0; SALT];
         getrandom::fill(&mut salt).map_err(|error| NoRandomness(error.to_string()))?;
         Ok(Self::with_salt(password, iterations, salt))
     }
 
-    fn with_salt(password: &Password, iterations: u32, salt: Vec<u8>) -> Self {
+    fn with_salt(password: &Password, iterations: NonZeroU32, salt: Vec<u8>) -> Self {
         let salted = salted_password(password, iterations, &salt);
-        let client_key = Zeroizing::new(hmac_sha256(salted.as_slice(), &[b"Client Key"]));
+        let client_key = Zeroizing::new(hmac_sha256(salted.as_slice(), b"Client Key"));
         Self {
             iterations,
             stored_key: Sha256::digest(client_key.as_slice()).into(),
-            server_key: hmac_sha256(salted.as_slice(), &[b"Server Key"]),
+            server_key: hmac_sha256(salted.as_slice(), b"Server Key"),
             salt,
         }
     }
@@ -77,7 +78,7 @@ impl Verifier {
         let (stored_key, server_key) = keys.split_once(':')?;
         let key = |text: &str| STANDARD.decode(text).ok()?.try_into().ok();
         Some(Self {
-            iterations: iterations.parse().ok().filter(|number| *number > 0)?,
+            iterations: iterations.parse().ok()?,
             salt: STANDARD.decode(salt).ok()?,
             stored_key: key(stored_key)?,
             server_key: key(server_key)?,
@@ -88,7 +89,7 @@ impl Verifier {
     /// [`ACCEPTED_ITERATIONS`] is not computed, and counts as that of another password.
     #[must_use]
     pub fn matches(&self, password: &Password) -> bool {
-        self.iterations <= *ACCEPTED_ITERATIONS.end()
+        self.iterations.get() <= *ACCEPTED_ITERATIONS.end()
             && *self == Self::with_salt(password, self.iterations, self.salt.clone())
     }
 }
@@ -117,30 +118,28 @@ impl fmt::Display for Verifier {
 #[error("the operating system provides no random bytes: {0}")]
 pub struct NoRandomness(pub(crate) String);
 
-fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; KEY] {
-    #[allow(clippy::expect_used, reason = "HMAC accepts keys of any length")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC accepts keys of any length");
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
+fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; KEY] {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message);
+    let mut result = [0; KEY];
+    result.copy_from_slice(tag.as_ref());
+    result
 }
 
-/// Computes the function `Hi` of RFC 5802 for the SASLprep form of the password. As in PostgreSQL's
-/// client and server, a password that SASLprep rejects is used unchanged.
-fn salted_password(password: &Password, iterations: u32, salt: &[u8]) -> Zeroizing<[u8; KEY]> {
+/// Computes the function `Hi` of RFC 5802, which is PBKDF2 with HMAC-SHA-256, for the SASLprep form of
+/// the password. As in PostgreSQL's client and server, a password that SASLprep rejects is used
+/// unchanged.
+fn salted_password(
+    password: &Password,
+    iterations: NonZeroU32,
+    salt: &[u8],
+) -> Zeroizing<[u8; KEY]> {
     let text = password.expose();
     let prepared = Zeroizing::new(
         stringprep::saslprep(text).map_or_else(|_| text.to_owned(), std::borrow::Cow::into_owned),
     );
-    let mut last = hmac_sha256(prepared.as_bytes(), &[salt, &1u32.to_be_bytes()]);
-    let mut result = Zeroizing::new(last);
-    for _ in 1..iterations {
-        last = hmac_sha256(prepared.as_bytes(), &[&last]);
-        for (sum, byte) in result.iter_mut().zip(last) {
-            *sum ^= byte;
-        }
-    }
+    let mut result = Zeroizing::new([0; KEY]);
+    let algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
+    pbkdf2::derive(algorithm, iterations, salt, prepared.as_bytes(), result.as_mut_slice());
     result
 }
 
@@ -156,17 +155,17 @@ mod tests {
     #[test]
     fn rfc_7677_example() {
         let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
-        let verifier = Verifier::with_salt(&password("pencil"), 4096, salt);
+        let verifier = Verifier::with_salt(&password("pencil"), ITERATIONS, salt);
         let message = "n=user,r=rOprNGfwEbeRWgbNEkqO,\
             r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,\
             c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
-        let signature = hmac_sha256(&verifier.server_key, &[message.as_bytes()]);
+        let signature = hmac_sha256(&verifier.server_key, message.as_bytes());
         assert_eq!(STANDARD.encode(signature), "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
     }
 
     #[test]
     fn verifiers_can_be_parsed() {
-        let verifier = Verifier::new(&password("pencil"), 5000).unwrap();
+        let verifier = Verifier::new(&password("pencil"), NonZeroU32::new(5000).unwrap()).unwrap();
         assert_eq!(Verifier::parse(&verifier.to_string()), Some(verifier.clone()));
         assert_eq!(format!("{verifier:?} {verifier:#?}"), "<verifier> <verifier>");
         assert!(verifier.matches(&password("pencil")) && !verifier.matches(&password("pencils")));
@@ -178,7 +177,7 @@ mod tests {
     /// RFC 4013 removes invisible characters and replaces compatibility characters.
     #[test]
     fn passwords_are_normalised_with_saslprep() {
-        let verifier = Verifier::new(&password("IX"), 1).unwrap();
+        let verifier = Verifier::new(&password("IX"), NonZeroU32::MIN).unwrap();
         for same in ["I\u{ad}X", "\u{2168}"] {
             assert!(verifier.matches(&password(same)), "{same:?}");
         }

@@ -1,6 +1,7 @@
 //! The values that are known only when a plan is executed.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use crate::plan::{SlotError, Slots};
 use crate::secret_id::SecretId;
@@ -16,7 +17,7 @@ pub struct RunSlots<'a> {
     /// The build id that markers contain.
     pub build_id: &'a str,
     /// The iteration count of the SCRAM verifiers (`scram_iterations`).
-    pub iterations: u32,
+    pub iterations: NonZeroU32,
 }
 
 impl Slots for RunSlots<'_> {

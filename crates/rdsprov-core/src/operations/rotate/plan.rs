@@ -1,6 +1,8 @@
 //! Plans a rotation: reads the versions of the secrets, and determines by login which password is
 //! active.
 
+use std::num::NonZeroU32;
+
 use crate::name::DatabaseName;
 use crate::observed::{Observed, PasswordCheck};
 use crate::operations::error::RunError;
@@ -33,7 +35,7 @@ pub struct PlannedRotation<'a> {
     pub(super) plan: Plan,
     pub(super) candidates: Vec<Candidate>,
     /// The number of SCRAM iterations of new verifiers.
-    pub(super) iterations: u32,
+    pub(super) iterations: NonZeroU32,
 }
 
 /// One password that is rotated, with the versions of its secret.
