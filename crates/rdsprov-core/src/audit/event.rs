@@ -105,7 +105,9 @@ named_enum! {
 }
 
 /// The identity of a step in the intent of a run.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct AnnouncedStep {
     /// The kind of change.
     pub action: String,

@@ -1,6 +1,6 @@
 //! Turns a plan and the results of its execution into events.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -132,7 +132,9 @@ impl EventRecorder {
     /// current plan shows about it.
     #[must_use]
     pub fn recovered(&self, plan: &Plan, intent: &UnrecordedIntent) -> Vec<Event> {
-        let planned: Vec<AnnouncedStep> = plan.steps().map(Into::into).collect();
+        let planned: HashSet<AnnouncedStep> = plan.steps().map(Into::into).collect();
+        let changed: HashSet<_> =
+            planned.iter().map(|one| (&one.action, &one.role, &one.database)).collect();
         let same_definitions = intent.definitions == self.context.definitions;
         // A rotation and a restricted plan contain the steps of some applications only.
         let shows_all = same_definitions
@@ -141,13 +143,10 @@ impl EventRecorder {
             && plan.deferred.is_empty()
             && self.command != Command::Rotate;
         let found = |step: &AnnouncedStep| {
-            let concerns_same = |other: &AnnouncedStep| {
-                (&other.action, &other.role, &other.database)
-                    == (&step.action, &step.role, &step.database)
-            };
+            let concerns_same = changed.contains(&(&step.action, &step.role, &step.database));
             if planned.contains(step) {
                 Found::NotDone
-            } else if shows_all && !planned.iter().any(concerns_same) {
+            } else if shows_all && !concerns_same {
                 Found::Done
             } else {
                 Found::Unknown

@@ -11,6 +11,7 @@ use std::io::{self, BufReader};
 use serde::Deserialize;
 
 use super::ledger::{Line, Link, for_each_line};
+use super::missing_steps::MissingSteps;
 use super::{AnnouncedStep, Command, LedgerWriter, RunContext};
 
 /// An intent of an earlier run, with the steps that have no result.
@@ -94,13 +95,21 @@ impl Details {
     }
 }
 
+/// An intent, while the results of its steps are read.
+#[derive(Debug)]
+struct OpenIntent {
+    /// The intent, without its steps.
+    intent: UnrecordedIntent,
+    missing: MissingSteps<AnnouncedStep>,
+}
+
 /// The intents of a ledger, while its records are read in order.
 #[derive(Debug, Default)]
 pub(super) struct Intents {
     /// The intents with steps without result, by number.
-    open: BTreeMap<u64, UnrecordedIntent>,
-    /// The number of the last intent of each run.
-    current: BTreeMap<String, u64>,
+    open: BTreeMap<u64, OpenIntent>,
+    /// The numbers of the intents of each run that has no outcome yet.
+    of_run: BTreeMap<String, Vec<u64>>,
     recoveries: Vec<Recovery>,
 }
 
@@ -112,7 +121,7 @@ impl Intents {
             "intent" => {
                 let steps: Vec<AnnouncedStep> =
                     details.transactions.into_iter().flat_map(|one| one.steps).collect();
-                self.current.insert(link.run_id.clone(), link.sequence);
+                self.of_run.entry(link.run_id.clone()).or_default().push(link.sequence);
                 if steps.is_empty() {
                     return;
                 }
@@ -122,17 +131,19 @@ impl Intents {
                     run_id: link.run_id.clone(),
                     definitions: details.definitions,
                     announced: steps.len(),
-                    steps,
+                    steps: Vec::new(),
                     ended: false,
                     environment: details.environment,
                     server: details.server,
                     command: details.command,
                 };
-                self.open.insert(link.sequence, intent);
+                let missing = MissingSteps::new(steps);
+                self.open.insert(link.sequence, OpenIntent { intent, missing });
             }
             // The steps of a dry run have no intent.
             "step" if details.status.as_deref() != Some("dry_run") => {
-                if let Some(sequence) = self.current.get(&link.run_id).copied() {
+                let last = self.of_run.get(&link.run_id).and_then(|all| all.last());
+                if let Some(sequence) = last.copied() {
                     self.result(sequence, details);
                 }
             }
@@ -144,9 +155,11 @@ impl Intents {
                 }
             }
             "outcome" => {
-                let open = self.open.values_mut().filter(|intent| intent.run_id == link.run_id);
-                open.for_each(|intent| intent.ended = true);
-                self.current.remove(&link.run_id);
+                for sequence in self.of_run.remove(&link.run_id).unwrap_or_default() {
+                    if let Some(open) = self.open.get_mut(&sequence) {
+                        open.intent.ended = true;
+                    }
+                }
             }
             _ => {}
         }
@@ -155,15 +168,21 @@ impl Intents {
     /// Reads the result of a step. Returns the intent if none of its steps is missing any more.
     fn result(&mut self, sequence: u64, details: Details) -> Option<UnrecordedIntent> {
         let step = details.step()?;
-        let intent = self.open.get_mut(&sequence)?;
-        let position = intent.steps.iter().position(|announced| *announced == step)?;
-        intent.steps.remove(position);
-        if intent.steps.is_empty() { self.open.remove(&sequence) } else { None }
+        let open = self.open.get_mut(&sequence)?;
+        open.missing.take(&step)?;
+        if !open.missing.is_empty() {
+            return None;
+        }
+        self.open.remove(&sequence).map(|open| open.intent)
     }
 
     /// Returns the intents with steps without result, and those that later runs have completed.
     pub fn end(self) -> (Vec<UnrecordedIntent>, Vec<Recovery>) {
-        (self.open.into_values().collect(), self.recoveries)
+        let open = self.open.into_values().map(|OpenIntent { intent, missing }| UnrecordedIntent {
+            steps: missing.into_steps(),
+            ..intent
+        });
+        (open.collect(), self.recoveries)
     }
 }
 

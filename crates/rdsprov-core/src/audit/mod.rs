@@ -14,6 +14,7 @@ mod event_recorder;
 mod file;
 mod intents;
 mod ledger;
+mod missing_steps;
 mod record;
 mod report;
 mod verify;

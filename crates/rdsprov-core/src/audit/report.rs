@@ -1,6 +1,6 @@
 //! Lists the changes that a ledger contains, for `rdsprov audit report`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io::{self, BufRead};
 
@@ -118,10 +118,14 @@ fn is_selected(step: &Step<String>, role: Option<&str>, database: Option<&str>) 
 /// Returns the changes that were committed, also those that a later run has found.
 fn committed(entries: Vec<(u64, Entry)>) -> Vec<Change> {
     let mut intents: BTreeMap<u64, Entry> = BTreeMap::new();
+    // The steps of the intents for which a later run has found changes. An intent can contain very
+    // many steps.
+    let mut announced_steps: BTreeMap<u64, HashMap<AnnouncedStep, Step<String>>> = BTreeMap::new();
     let mut changes = Vec::new();
     for (line, entry) in entries {
         match entry.body {
             RecordBody::Intent { .. } => {
+                announced_steps.remove(&entry.sequence);
                 intents.insert(entry.sequence, entry);
             }
             RecordBody::Step { status: Status::Success, step, .. } => changes.push(Change {
@@ -135,10 +139,12 @@ fn committed(entries: Vec<(u64, Entry)>) -> Vec<Change> {
             RecordBody::Recovered { of_intent, found: Found::Done, step: announced, .. } => {
                 let Some(intent) = intents.get(&of_intent) else { continue };
                 let RecordBody::Intent { transactions, .. } = &intent.body else { continue };
-                let mut steps = transactions.iter().flat_map(|transaction| &transaction.steps);
-                let Some(step) = steps.find(|step| AnnouncedStep::from(*step) == announced) else {
-                    continue;
-                };
+                let steps = announced_steps.entry(of_intent).or_insert_with(|| {
+                    let steps = transactions.iter().rev().flat_map(|one| one.steps.iter().rev());
+                    // Of equal steps, the first one remains.
+                    steps.map(|step| (AnnouncedStep::from(step), step.clone())).collect()
+                });
+                let Some(step) = steps.get(&announced) else { continue };
                 changes.push(Change {
                     line,
                     timestamp_utc: intent.timestamp_utc.clone(),
