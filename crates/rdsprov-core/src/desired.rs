@@ -46,11 +46,19 @@ impl Adoption {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 /// A declared role, which can log in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Role {
     /// The application whose entry is the home of the role.
     pub application: ApplicationName,
+    /// Whether the entry says so with `role_owner = true`.
+    #[serde(skip_serializing_if = "is_false")]
+    pub is_home_chosen: bool,
     /// How the role authenticates.
     pub credential: Credential,
     /// The id of the secret as the marker of the role contains it: with the placeholder `{build_id}`
@@ -205,6 +213,7 @@ impl Desired {
             let secret = secret_of(app, build_id)?;
             let role = Role {
                 application: app.application.clone(),
+                is_home_chosen: app.says_role_owner,
                 credential: secret.map_or(Credential::Iam, Credential::Password),
                 recorded_secret: secret_of(app, Some("{build_id}"))?,
                 create_database: app.createdb,
@@ -290,6 +299,7 @@ impl Desired {
     ) -> Self {
         let administrator = Role {
             application: ApplicationName::for_delegates(),
+            is_home_chosen: false,
             credential: Credential::Password(secret.clone()),
             recorded_secret: Some(secret),
             create_database: true,

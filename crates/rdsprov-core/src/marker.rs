@@ -2,10 +2,13 @@
 //!
 //! The comment may contain other text, which is kept. This module does not know the server.
 
+use std::collections::BTreeSet;
+
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The content of a marker: it records which entry created a role or database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marker {
     /// The environment of the definitions that created the role or database.
     pub environment: String,
@@ -21,6 +24,14 @@ pub struct Marker {
     /// application cannot change it in its definitions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+    /// Whether the role existed before it was managed: it was adopted. `false` for a database.
+    #[serde(default)]
+    pub adopted: bool,
+    /// The databases without an owner entry that are managed because of this role, which has access
+    /// to them. Their owners are not managed, and can write any marker into their comments. Empty for
+    /// a database.
+    #[serde(default)]
+    pub databases: BTreeSet<String>,
 }
 
 /// The connection limit of a database whose creation is not finished: the bytes of `rdsp`.
@@ -41,6 +52,7 @@ impl Marker {
     ///     application: "keycloak".into(),
     ///     name: "kc".into(),
     ///     secret: Some("dev/kc".into()),
+    ///     ..Marker::default()
     /// };
     /// let comment = marker.append_to(Some("ask Ada first"), "build-7");
     /// assert_eq!(
@@ -56,12 +68,21 @@ impl Marker {
         let line =
             comment.lines().rev().find_map(|l| l.trim().strip_prefix(PREFIX)?.strip_suffix(']'))?;
         let (line, name) = line.split_once(" name=")?;
-        let (name, rest) = json_string(name)?;
-        let secret = match rest.strip_prefix(" secret=") {
-            Some(secret) => Some(json_string(secret).filter(|(_, rest)| rest.is_empty())?.0),
-            None if rest.is_empty() => None,
-            None => return None,
-        };
+        let (name, mut rest) = json_value(name)?;
+        let mut secret = None;
+        if let Some(value) = rest.strip_prefix(" secret=") {
+            let (value, after) = json_value(value)?;
+            (secret, rest) = (Some(value), after);
+        }
+        let adopted = rest.strip_prefix(" adopted");
+        rest = adopted.unwrap_or(rest);
+        let mut databases = BTreeSet::new();
+        if let Some(names) = rest.strip_prefix(" databases=") {
+            (databases, rest) = json_value(names)?;
+        }
+        if !rest.is_empty() {
+            return None;
+        }
         let value = |key: &str| {
             line.split(' ')
                 .find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
@@ -72,6 +93,8 @@ impl Marker {
             application: value("application")?,
             name,
             secret,
+            adopted: adopted.is_some(),
+            databases,
         })
     }
 
@@ -83,7 +106,7 @@ impl Marker {
     ///     environment: "dev".into(),
     ///     application: "a".into(),
     ///     name: "n".into(),
-    ///     secret: None,
+    ///     ..Marker::default()
     /// };
     /// let comment = marker.append_to(Some("ask Ada first"), "7");
     /// assert_eq!(Marker::removed_from(&comment).as_deref(), Some("ask Ada first"));
@@ -108,12 +131,17 @@ impl Marker {
             .collect();
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let secret = self.secret.as_deref().map(|id| format!(" secret={}", quoted(id)));
+        let adopted = if self.adopted { " adopted" } else { "" };
+        let databases: Vec<String> = self.databases.iter().map(|name| quoted(name)).collect();
+        let databases =
+            (!databases.is_empty()).then(|| format!(" databases=[{}]", databases.join(",")));
         let marker = format!(
-            "{PREFIX}environment={} application={} build_id={build_id} name={}{}]",
+            "{PREFIX}environment={} application={} build_id={build_id} name={}{}{adopted}{}]",
             self.environment,
             self.application,
             quoted(&self.name),
-            secret.unwrap_or_default()
+            secret.unwrap_or_default(),
+            databases.unwrap_or_default()
         );
         match comment.map(str::trim_end).filter(|text| !text.is_empty()) {
             Some(text) => format!("{text}\n{marker}"),
@@ -122,9 +150,9 @@ impl Marker {
     }
 }
 
-/// Reads a JSON string at the start of a text. Returns it, and the text after it.
-fn json_string(text: &str) -> Option<(String, &str)> {
-    let mut values = serde_json::Deserializer::from_str(text).into_iter::<String>();
+/// Reads a JSON value at the start of a text. Returns it, and the text after it.
+fn json_value<T: DeserializeOwned>(text: &str) -> Option<(T, &str)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<T>();
     let value = values.next()?.ok()?;
     Some((value, text.get(values.byte_offset()..)?))
 }
@@ -136,20 +164,36 @@ mod tests {
     /// A name or secret that looks like another field does not become one.
     #[test]
     fn fields_are_quoted() {
-        for text in [r#"a" secret="b"#, " name=\"x\"", "]", "a\\", "é ] secret=", "\n"] {
+        for text in [
+            r#"a" secret="b"#,
+            r#"a" adopted databases=["b"]"#,
+            " name=\"x\"",
+            "]",
+            "a\\",
+            "é ] secret=",
+            "\n",
+        ] {
             for secret in [None, Some(text.to_owned())] {
-                let marker = Marker {
-                    environment: "dev".to_owned(),
-                    application: "a".to_owned(),
-                    name: text.to_owned(),
-                    secret,
-                };
-                assert_eq!(Marker::find(&marker.append_to(None, "7")), Some(marker));
+                for databases in [vec![], vec![text.to_owned(), "b".to_owned()]] {
+                    for adopted in [false, true] {
+                        let marker = Marker {
+                            environment: "dev".to_owned(),
+                            application: "a".to_owned(),
+                            name: text.to_owned(),
+                            secret: secret.clone(),
+                            adopted,
+                            databases: databases.iter().cloned().collect(),
+                        };
+                        assert_eq!(Marker::find(&marker.append_to(None, "7")), Some(marker));
+                    }
+                }
             }
         }
         let line = |rest: &str| format!("{PREFIX}environment=dev application=a build_id=7{rest}]");
         assert_eq!(Marker::find(&line(" name=\"n\" secret=x")), None);
         assert_eq!(Marker::find(&line(" name=\"n\" secret=\"s\" more")), None);
+        assert_eq!(Marker::find(&line(" name=\"n\" databases=[1]")), None);
+        assert_eq!(Marker::find(&line(" name=\"n\" adopted more")), None);
         assert!(Marker::find(&line(" name=\"n\"")).is_some_and(|one| one.secret.is_none()));
     }
 }

@@ -74,6 +74,37 @@ fn entry_in_the_same_run() {
     }
 }
 
+/// The role has no owner entry, so that an added entry could become its home: its name comes first.
+#[test]
+fn added_entry_does_not_become_the_home() {
+    for major in versions() {
+        let fixture = two_teams(major);
+        fixture.app("dev", "reports", "analyst");
+        fixture.app("dev", "a_new", "analyst");
+        let reports = r#"reports = { database_name = "shop", username = "analyst", access_level = "reader" }"#;
+        let definitions = fixture.definitions(&declared(&[SHOP, OTHER, reports]));
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        let state = fixture.catalog_state();
+        for (keys, says) in [
+            ("", "refused[role-owner-missing] a_new: role analyst belongs to application reports"),
+            (", connection_limit = 5", "refused[role-owner-missing] a_new: "),
+            (", role_owner = true", "changes_application"),
+        ] {
+            let added = format!(
+                r#"a_new = {{ database_name = "other", username = "analyst", access_level = "reader"{keys} }}"#
+            );
+            fixture.definitions(&declared(&[SHOP, OTHER, reports, &added]));
+            let output = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 3);
+            assert!(output.contains(says), "PostgreSQL {major}: {keys}: {output}");
+            assert!(
+                output.contains("role_owner = true") || keys.contains("role_owner"),
+                "{output}"
+            );
+            assert_eq!(fixture.catalog_state(), state);
+        }
+    }
+}
+
 /// The definitions of the shop are not part of the run, which knows the role from its marker only.
 #[test]
 fn entry_without_the_definitions_of_the_owner() {

@@ -179,6 +179,65 @@ fn adoption_that_widens_access() {
     }
 }
 
+/// A role is adopted by one run, and gets its privileges by later ones: the hazard remains until then.
+#[test]
+fn adoption_in_parts() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        require_allowed_hazards(&fixture);
+        for application in ["shop", "wiki"] {
+            fixture.app("dev", application, &format!("{application}_owner"));
+            fixture.app("dev", &format!("{application}_reports"), "analyst");
+        }
+        let owners = r#"
+            shop = { database_name = "shop", username = "shop_owner" }
+            wiki = { database_name = "wiki", username = "wiki_owner" }
+        "#;
+        let definitions = fixture.definitions(&format!("application_databases = {{ {owners} }}"));
+        expect(&approved(&fixture, &definitions, &[]), 0);
+        let tables = ["shop", "wiki"].map(|one| (one, format!("{one}_owner")));
+        for (application, owner) in &tables {
+            let create = "CREATE TABLE items ()";
+            fixture.server.sql_as(owner, &password(application), application, create).unwrap();
+        }
+        let secret = password("shop_reports");
+        fixture.query(&format!("CREATE ROLE analyst LOGIN PASSWORD '{secret}'"));
+        fixture.query("GRANT analyst TO platform_admin WITH ADMIN OPTION");
+        fixture.secret(
+            "goldenpath/dev/wiki_reports/postgres",
+            &format!(r#"{{"username": "analyst", "password": "{secret}"}}"#),
+        );
+        let definitions = fixture.definitions(&format!(
+            r#"application_databases = {{ {owners}
+                shop_reports = {{ database_name = "shop", username = "analyst", access_level = "reader", adopt = true }}
+                wiki_reports = {{ database_name = "wiki", username = "analyst", access_level = "reader" }}
+            }}"#
+        ));
+        let refused = |arguments: &[&str]| {
+            let state = fixture.catalog_state();
+            let output = expect(&approved(&fixture, &definitions, arguments), 3);
+            assert!(output.contains("widens_access"), "PostgreSQL {major}: {output}");
+            assert_eq!(fixture.catalog_state(), state);
+        };
+        let adopts = ["--only", "shop_reports", "--allow", "adopts"];
+        refused(&adopts);
+        let allowed = [&adopts[..], &["--allow", "widens_access"]].concat();
+        expect(&approved(&fixture, &definitions, &allowed), 0);
+        // The adoption was allowed, and what it gives in another database was not in that plan.
+        refused(&["--only", "wiki_reports"]);
+        refused(&[]);
+        expect(&approved(&fixture, &definitions, &["--allow", "widens_access"]), 0);
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+        // The role has its privileges, and gets those on later objects without the hazard.
+        for (application, owner) in &tables {
+            let revoke = "REVOKE SELECT ON items FROM analyst";
+            fixture.server.sql_as(owner, &password(application), application, revoke).unwrap();
+        }
+        expect(&approved(&fixture, &definitions, &[]), 0);
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+    }
+}
+
 #[test]
 fn frozen_databases() {
     for major in versions() {
@@ -314,11 +373,24 @@ fn environment_on_a_server_of_another_one() {
         assert!(
             text.contains(
                 "note[other-environments]: the server has roles or databases of environment prod, \
-                 and none of environment dev"
+                 and no database of environment dev"
             ),
             "{text}"
         );
+        // The hazard is not escaped with a plan for the role alone.
+        fixture.app("dev", "wiki_reports", "wiki_reader");
+        let reader = r#"wiki_reports = { database_name = "wiki", username = "wiki_reader", access_level = "reader" }"#;
+        let both = fixture.definitions(&wiki.replacen("{\n", &format!("{{\n{reader}\n"), 1));
+        let output = fixture.run(&both, &["apply", "--env", "dev", "--only", "wiki"]);
+        assert!(expect(&output, 3).contains("mixes_environments"));
+        let definitions = fixture.definitions(wiki);
+        // A role of the environment was created, but none of its databases.
+        fixture.query("CREATE ROLE left_over");
+        fixture.query(
+            "COMMENT ON ROLE left_over IS '[managed by rdsprov: environment=dev application=wiki build_id=1 name=\"left_over\"]'",
+        );
         assert_needs(&fixture, &definitions, "mixes_environments");
+        fixture.query("DROP ROLE left_over");
         // Afterwards, the server has roles and databases of both.
         fixture.app("dev", "more", "more_owner");
         let more = r#"more = { database_name = "more", username = "more_owner" }"#;

@@ -161,3 +161,77 @@ fn squatted_name_is_not_taken_over() {
         }
     }
 }
+
+/// The owner of a database without an owner entry writes a marker into its comment: the definitions
+/// that only read the database do not take it over.
+#[test]
+fn forged_marker_of_a_database_without_owner_entry() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "reports", "analyst");
+        fixture.query("CREATE ROLE legacy_owner LOGIN PASSWORD 'legacy'");
+        fixture.query("GRANT legacy_owner TO platform_admin WITH ADMIN OPTION");
+        fixture.query("CREATE DATABASE legacy OWNER legacy_owner");
+        let as_owner =
+            |sql: &str| fixture.server.sql_as("legacy_owner", "legacy", "legacy", sql).unwrap();
+        let marker = "COMMENT ON DATABASE legacy IS '[managed by rdsprov: environment=dev application=reports build_id=1 name=\"legacy\"]'";
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                reports = { database_name = "legacy", username = "analyst", access_level = "reader" }
+            }"#,
+        );
+        let refused = || {
+            let state = fixture.catalog_state();
+            let output = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 3);
+            assert!(
+                output.contains("refused[database-not-managed] reports: "),
+                "PostgreSQL {major}: {output}"
+            );
+            assert_eq!(fixture.catalog_state(), state);
+        };
+        refused();
+        as_owner(marker);
+        refused();
+        // The owner cannot write the record of an adoption.
+        let written = fixture.server.sql_as(
+            "legacy_owner",
+            "legacy",
+            "legacy",
+            "COMMENT ON ROLE platform_admin IS 'x'",
+        );
+        assert!(written.is_err(), "PostgreSQL {major}");
+
+        // An adoption is needed once, although the marker of the database can be removed or forged.
+        let adopt = ["apply", "--env", "dev", "--adopt", "reports"];
+        expect(&fixture.run(&definitions, &adopt), 0);
+        let state = fixture.catalog_state();
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        assert_eq!(
+            fixture.catalog_state(),
+            state,
+            "PostgreSQL {major}: the second run changes nothing"
+        );
+        expect(&fixture.run(&definitions, &CHECK), 0);
+        for comment in ["COMMENT ON DATABASE legacy IS NULL", &marker.replace("=dev", "=prod")] {
+            as_owner(comment);
+            let found = expect(&fixture.run(&definitions, &CHECK), 2);
+            assert!(found.contains("database legacy: marker written again"), "{found}");
+            expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+            expect(&fixture.run(&definitions, &CHECK), 0);
+        }
+        let role =
+            "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = 'analyst'";
+        let role = fixture.query(role);
+        assert!(role.contains(r#"databases=["legacy"]"#), "PostgreSQL {major}: {role}");
+        assert!(
+            fixture.server.sql_as("analyst", &password("reports"), "legacy", "SELECT 1").is_ok()
+        );
+        assert!(
+            fixture
+                .server
+                .sql_as("analyst", &password("reports"), "legacy", "COMMENT ON ROLE analyst IS 'x'")
+                .is_err(),
+            "PostgreSQL {major}: the role writes its own marker"
+        );
+    }
+}

@@ -38,6 +38,9 @@ pub struct Application {
     /// Whether this entry is the home of its role: the only one that says what concerns the role
     /// itself. Exactly one entry of each role is, whether or not the file sets the key.
     pub role_owner: bool,
+    /// Whether the file says `role_owner = true`.
+    #[serde(skip)]
+    pub says_role_owner: bool,
     /// Whether the role has the attribute `CREATEDB`.
     pub createdb: bool,
     /// The `CONNECTION LIMIT` of the role; -1 means no limit.

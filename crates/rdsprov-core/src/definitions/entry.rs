@@ -116,6 +116,7 @@ pub fn application(
         auth: all.auth.unwrap_or(Auth::Password),
         secret,
         role_owner: role_owner.unwrap_or(false),
+        says_role_owner: role_owner.unwrap_or(false),
         createdb: all.createdb.unwrap_or(false),
         connection_limit: all.connection_limit.unwrap_or(-1),
         valid_until: all.valid_until,

@@ -59,7 +59,7 @@ impl Plan {
         let mut transactions: Vec<Transaction> = cluster.into_iter().collect();
         transactions.extend(changes.new_databases);
         transactions.extend(changes.inside);
-        widening::mark(&mut transactions);
+        widening::mark(desired, observed, &mut transactions);
         if let Some(note) = environments::mark(desired, observed, &mut transactions) {
             planner.note(note);
         }

@@ -8,12 +8,18 @@
 //!   belongs to this environment, whatever its own comment says: its marker is written again.
 //!   No application takes over the database of another one like this: the definitions name both the
 //!   database and its owner, and a role of another environment has the marker of that one.
+//! - A declared database without an owner entry belongs to this environment if its owner is a managed
+//!   role of this environment or the administrator, and it has a marker. If its owner is another role,
+//!   the marker of a role that has access to it must name it: the adoption writes both.
 //! - The marker of a database of another owner makes no statement about an application: neither that
 //!   its database was renamed, nor that it leaves a database with its data.
 
+use std::collections::BTreeSet;
+
 use super::planner::Planner;
-use crate::desired;
-use crate::name::{ApplicationName, RoleName};
+use crate::desired::{self, Adoption};
+use crate::marker::Marker;
+use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed;
 
 impl Planner<'_> {
@@ -21,12 +27,105 @@ impl Planner<'_> {
     /// not say so. Its marker is then written again.
     pub(super) fn restores_marker(
         &self,
+        name: &DatabaseName,
         database: &desired::Database,
         seen: &observed::Database,
     ) -> bool {
         !self.desired.manages(seen.marker().as_ref())
-            && database.owner.as_ref() == Some(&seen.owner)
-            && self.has_managed_owner(seen)
+            && match &database.owner {
+                Some(owner) => *owner == seen.owner && self.has_managed_owner(seen),
+                None => self.is_recorded(name),
+            }
+    }
+
+    /// Returns the marker of a declared database; `None` if it has none, or if a role that is not
+    /// managed could have written it into the comment of its own database.
+    pub(super) fn believed_marker(
+        &self,
+        name: &DatabaseName,
+        database: &desired::Database,
+        seen: &observed::Database,
+    ) -> Option<Marker> {
+        let is_believed = database.owner.is_some()
+            || self.is_recorded(name)
+            || self.has_managed_owner(seen)
+            || seen.owner == self.observed.administrator.name;
+        seen.marker().filter(|marker| is_believed || !self.desired.manages(Some(marker)))
+    }
+
+    /// Returns whether the marker of a role of this environment names a database. Roles that are not
+    /// declared any more count as well.
+    fn is_recorded(&self, name: &DatabaseName) -> bool {
+        let markers = self.observed.roles.values().filter_map(|role| role.marker());
+        markers
+            .filter(|marker| self.desired.manages(Some(marker)))
+            .any(|marker| marker.databases.contains(name.as_str()))
+    }
+
+    /// Returns the databases that the marker of a declared role names: those without an owner entry to
+    /// which the role has access, and whose owners are not managed.
+    pub(super) fn recorded_databases(&self, role: &RoleName) -> BTreeSet<String> {
+        let current = self.observed.roles.get(role).and_then(|seen| seen.marker());
+        let current = current.filter(|marker| self.desired.manages(Some(marker)));
+        let with_access =
+            self.desired.databases.iter().filter(|(_, entry)| entry.access.contains_key(role));
+        let is_named = |(name, entry): &(&DatabaseName, &desired::Database)| {
+            let needs_record = self.without_managed_owner(name, entry).is_some_and(|seen| {
+                let believed = self.believed_marker(name, entry, seen);
+                self.desired.manages(believed.as_ref())
+                    || self.restores_marker(name, entry, seen)
+                    || self.is_adopted_now(name, entry)
+            });
+            if self.desired.selects_database(name) {
+                return needs_record;
+            }
+            // The plan does not cover this database.
+            current.as_ref().is_some_and(|marker| marker.databases.contains(name.as_str()))
+        };
+        with_access.filter(is_named).map(|(name, _)| name.to_string()).collect()
+    }
+
+    /// Returns whether the marker of a role records a database that the same plan adopts.
+    pub(super) fn adopts_with(&self, role: &RoleName) -> bool {
+        self.desired.selected_databases().any(|(name, entry)| {
+            entry.access.contains_key(role) && self.is_adopted_now(name, entry)
+        })
+    }
+
+    /// Returns whether the plan adopts a database without an owner entry, so that the marker of a role
+    /// must record it.
+    pub(super) fn is_adopted_now(&self, name: &DatabaseName, entry: &desired::Database) -> bool {
+        self.without_managed_owner(name, entry).is_some_and(|seen| {
+            entry.adoption == Adoption::Allowed
+                && self.believed_marker(name, entry, seen).is_none()
+                && !self.restores_marker(name, entry, seen)
+        })
+    }
+
+    /// Returns a database without an owner entry, if it exists and its owner is not a managed role.
+    fn without_managed_owner(
+        &self,
+        name: &DatabaseName,
+        entry: &desired::Database,
+    ) -> Option<&observed::Database> {
+        let seen = self.observed.databases.get(name)?;
+        let is_unfinished = seen.is_unfinished(&self.observed.administrator.name);
+        (entry.owner.is_none() && !is_unfinished && !self.has_managed_owner(seen)).then_some(seen)
+    }
+
+    /// Refuses the adoption of a database without an owner entry if the plan covers no role whose
+    /// marker could record it.
+    pub(super) fn refuse_unrecorded(&mut self, name: &DatabaseName, entry: &desired::Database) {
+        let desired = self.desired;
+        let homes = || entry.access.keys().filter_map(|role| desired.roles.get_key_value(role));
+        if !self.is_adopted_now(name, entry) || homes().any(|(role, _)| desired.selects_role(role))
+        {
+            return;
+        }
+        if let Some((role, home)) = homes().next() {
+            let reason = format!("the marker of role {role} does not name database {name} yet");
+            self.refuse_not_selected(&entry.application, &home.application, &reason);
+        }
     }
 
     fn has_managed_owner(&self, seen: &observed::Database) -> bool {
@@ -52,3 +151,6 @@ impl Planner<'_> {
             || of_application()
     }
 }
+
+#[cfg(test)]
+mod tests;

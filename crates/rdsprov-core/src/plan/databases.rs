@@ -49,11 +49,13 @@ impl<'a> Planner<'a> {
             return DatabaseStatus::Unfinished(seen);
         }
         let object = Adoptable::Database(name);
-        if !self.restores_marker(database, seen)
-            && self.takeover(application, object, seen.marker(), database.adoption).is_none()
+        let marker = self.believed_marker(name, database, seen);
+        if !self.restores_marker(name, database, seen)
+            && self.takeover(application, object, marker, database.adoption).is_none()
         {
             return DatabaseStatus::Blocked;
         }
+        self.refuse_unrecorded(name, database);
         if let Some(reason) = &seen.unreachable {
             self.refuse(
                 application,
@@ -287,9 +289,10 @@ impl<'a> Planner<'a> {
             acl = with_owner(&acl, &seen.owner, owner);
         }
         let Some(execute_as) = self.act_as(owner) else { return };
-        let restores_marker = self.restores_marker(database, seen);
+        let restores_marker = self.restores_marker(name, database, seen);
+        let believed = self.believed_marker(name, database, seen);
         let rewrites_comment =
-            restores_marker || seen.marker().is_none_or(|one| one.name != name.as_str());
+            restores_marker || believed.as_ref().is_none_or(|one| one.name != name.as_str());
         if rewrites_comment
             && self.refuse_undecodable(
                 application,
@@ -310,21 +313,23 @@ impl<'a> Planner<'a> {
         let marker = || {
             let marker = self.marker(application, name.as_str());
             let comment = seen.comment.as_deref();
-            let comment = match restores_marker {
+            let comment = match restores_marker || believed.is_none() {
                 // Without the markers that the owner has written.
                 true => comment.and_then(Marker::removed_from),
                 false => comment.map(str::to_owned),
             };
             sql::set_database_marker(name, comment, marker)
         };
-        match seen.marker() {
+        match &believed {
             None if !restores_marker || database.adoption == Adoption::Allowed => {
                 change(Action::Adopt, format!("database {name}"), marker(), Some(Hazard::Adopts));
             }
             _ if restores_marker => {
-                let summary = format!(
-                    "database {name}: marker written again, because its owner {owner} is managed"
-                );
+                let reason = match &database.owner {
+                    Some(owner) => format!("its owner {owner} is managed"),
+                    None => "the marker of a role names it".to_owned(),
+                };
+                let summary = format!("database {name}: marker written again, because {reason}");
                 change(Action::AlterDatabase, summary, marker(), None);
             }
             Some(old) if old.name != name.as_str() => {

@@ -1,5 +1,9 @@
 //! Marks the steps that bring the first roles and databases of an environment to a server of other
 //! environments.
+//!
+//! An environment is on a server as soon as one of its databases is there. Until then, each step that
+//! creates or adopts something has the hazard, also in a later run: a role can be created long before
+//! its database.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +12,8 @@ use crate::desired::Desired;
 use crate::marker::Marker;
 use crate::observed::Observed;
 
-/// Adds the hazard to each step that creates or adopts a role or database, if the server has markers
-/// of other environments only. Returns a note with these environments.
+/// Adds the hazard to each step that creates or adopts a role or database, if the server has roles of
+/// other environments, and no database of this one. Returns a note with these environments.
 pub(super) fn mark(
     desired: &Desired,
     observed: &Observed,
@@ -17,9 +21,10 @@ pub(super) fn mark(
 ) -> Option<NoteKind> {
     // The owner of a database can write its comment; only administrators write those of roles.
     let markers = observed.roles.values().filter_map(|role| role.marker());
-    let environments: BTreeSet<String> =
+    let mut others: BTreeSet<String> =
         markers.map(|Marker { environment, .. }| environment).collect();
-    if environments.is_empty() || environments.contains(&desired.environment) {
+    others.remove(&desired.environment);
+    if others.is_empty() || has_database(desired, observed) {
         return None;
     }
     let mut is_marked = false;
@@ -30,9 +35,22 @@ pub(super) fn mark(
         }
     }
     let environment = desired.environment.clone();
-    is_marked.then(|| NoteKind::OtherEnvironments {
-        environment,
-        others: environments.into_iter().collect(),
+    is_marked
+        .then(|| NoteKind::OtherEnvironments { environment, others: others.into_iter().collect() })
+}
+
+/// Returns whether a role of the environment owns a database, or has access to one that was adopted for
+/// it.
+fn has_database(desired: &Desired, observed: &Observed) -> bool {
+    observed.roles.iter().any(|(name, role)| {
+        let administrator = &observed.administrator.name;
+        let owns = || {
+            let mut databases = observed.databases.values();
+            databases.any(|seen| seen.owner == *name && !seen.is_unfinished(administrator))
+        };
+        role.marker().is_some_and(|marker| {
+            desired.manages(Some(&marker)) && (!marker.databases.is_empty() || owns())
+        })
     })
 }
 
@@ -58,13 +76,22 @@ mod tests {
         assert!(!is_marked(&test_states::observed_with_role("a", &marker("dev"))));
         let mut prod = test_states::observed_with_role("a", &marker("prod"));
         assert!(is_marked(&prod));
+        // A role of `dev` alone: the run that has created it has not created its database.
+        let mut both = prod.clone();
+        let role = test_states::observed_with_role("hr_owner", &marker("dev"));
+        both.roles.extend(role.roles);
+        assert!(is_marked(&both));
+        let database = |owner: &str| {
+            serde_json::from_value(serde_json::json!({
+                "owner": owner, "allow_connections": true, "connectable": true, "acl": [],
+                "comment": marker("dev")
+            }))
+            .unwrap()
+        };
+        both.databases.insert(DatabaseName::new_unchecked("hr"), database("hr_owner"));
+        assert!(!is_marked(&both));
         // The owner of a database has written a marker of `dev` into its comment.
-        let database = serde_json::json!({
-            "owner": "a", "allow_connections": true, "connectable": true, "acl": [],
-            "comment": marker("dev")
-        });
-        let name = DatabaseName::new_unchecked("a");
-        prod.databases.insert(name, serde_json::from_value(database).unwrap());
+        prod.databases.insert(DatabaseName::new_unchecked("a"), database("a"));
         assert!(is_marked(&prod));
     }
 }

@@ -28,6 +28,7 @@ explanations! {
     RoleNotManaged => "role-not-managed",
     RoleOfOtherEnvironment => "role-of-other-environment",
     RoleOfApplication => "role-of-application",
+    RoleOwnerMissing => "role-owner-missing",
     RoleIsDelegate => "role-is-delegate",
     RoleAttributesForbidden => "role-attributes-forbidden",
     AdminOptionMissing => "admin-option-missing",

@@ -36,6 +36,8 @@ mod planner;
 mod refusal;
 mod relations;
 mod render;
+mod role_marker;
+mod role_memberships;
 mod roles;
 pub mod rotation;
 mod saved;

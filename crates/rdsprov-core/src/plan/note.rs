@@ -56,7 +56,7 @@ coded_enum! {
             object: String,
             others: usize,
         },
-        /// The server has markers of other environments, and none of this one.
+        /// The server has roles of other environments, and no database of this one.
         OtherEnvironments { environment: String, others: Vec<String> },
         /// A secret contains the host and port of another server.
         EndpointDiffers { secret: SecretId, endpoint: String, server: String },
@@ -138,7 +138,7 @@ impl Note {
                 )
             }
             NoteKind::OtherEnvironments { environment, others } => format!(
-                "the server has roles or databases of environment {}, and none of environment {environment}: check whether this is the right server",
+                "the server has roles or databases of environment {}, and no database of environment {environment}: check whether this is the right server",
                 others.join(" and ")
             ),
             NoteKind::EndpointDiffers { secret, endpoint, server } => {

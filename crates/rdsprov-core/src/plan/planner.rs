@@ -238,14 +238,8 @@ impl<'a> Planner<'a> {
             environment: self.desired.environment.clone(),
             application: application.to_string(),
             name: name.to_owned(),
-            secret: None,
+            ..Marker::default()
         }
-    }
-
-    /// Returns the marker of a declared role, which also names its secret.
-    pub fn role_marker(&self, role: &desired::Role, name: &RoleName) -> Marker {
-        let secret = role.recorded_secret.clone().filter(|_| role.secret().is_some());
-        Marker { secret: secret.map(|id| id.0), ..self.marker(&role.application, name.as_str()) }
     }
 
     /// Returns whether a marker of this environment contains a name: its role or database had the name.

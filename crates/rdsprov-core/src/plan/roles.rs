@@ -1,16 +1,12 @@
-//! Plans the attributes, passwords and memberships of roles.
-
-use std::collections::BTreeSet;
+//! Plans the attributes and passwords of roles.
 
 use super::authority::AdministratorAttribute;
-use super::planner::{Adoptable, Planner, Takeover};
+use super::planner::Planner;
 use super::sql::RoleAttribute;
-use super::{Action, ChangedSecret, ExecuteAs, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
+use super::{Action, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired::{self, Adoption, Credential};
-use crate::marker::Marker;
 use crate::name::{ApplicationName, RoleName};
-use crate::observed::{self, Membership, PasswordCheck, RDS_IAM};
-use crate::probe::{MembershipRevocation, Probe, RevocationScope};
+use crate::observed::{self, PasswordCheck, RDS_IAM};
 use crate::secret_id::SecretId;
 use crate::valid_until::ValidUntil;
 
@@ -124,7 +120,9 @@ impl Planner<'_> {
             Credential::Iam => "IAM token".to_owned(),
         };
         let marker = self.role_marker(role, name);
-        steps.push(Step::on_role(
+        // The marker also records the adoption of databases without an owner entry.
+        let adopts = self.adopts_with(name).then_some(Hazard::Adopts);
+        let created = Step::on_role(
             name,
             &role.application,
             Action::CreateRole,
@@ -133,7 +131,8 @@ impl Planner<'_> {
                 sql::create_role(name, role.secret(), &attributes),
                 sql::set_role_marker(name, None, marker),
             ],
-        ));
+        );
+        steps.push(created.with_hazards(adopts));
         if role.credential == Credential::Iam {
             self.join_rds_iam(name, role, Vec::new(), steps);
         }
@@ -149,7 +148,7 @@ impl Planner<'_> {
     }
 
     /// Makes a role a member of `rds_iam`, after the statements in `before`.
-    fn join_rds_iam(
+    pub(super) fn join_rds_iam(
         &mut self,
         name: &RoleName,
         role: &desired::Role,
@@ -221,126 +220,9 @@ impl Planner<'_> {
         self.memberships(name, role, seen, steps);
     }
 
-    /// Returns the step that writes the marker of an existing role, if the role is adopted or if its
-    /// marker is not up to date.
-    ///
-    /// A marker without a secret gets it only when the password is set: a run that finds nothing
-    /// else to do writes nothing.
-    fn marker_step(
-        &self,
-        name: &RoleName,
-        role: &desired::Role,
-        seen: &observed::Role,
-        takeover: Takeover,
-        sets_password: bool,
-    ) -> Option<Step> {
-        let wanted = self.role_marker(role, name);
-        let step = |action, summary| {
-            // The old marker is replaced, and the text of people stays.
-            let rest = seen.comment.as_deref().and_then(Marker::removed_from);
-            let statement = sql::set_role_marker(name, rest, wanted.clone());
-            Step::on_role(name, &role.application, action, summary, [statement])
-        };
-        let recorded = seen.marker().filter(|_| takeover == Takeover::Managed);
-        let Some(recorded) = recorded else {
-            return Some(
-                step(Action::Adopt, format!("role {name}")).with_hazards([Hazard::Adopts]),
-            );
-        };
-        let mut changes = Vec::new();
-        let mut hazards = Vec::new();
-        let mut changed_secret = None;
-        if recorded.name != wanted.name {
-            changes.push(format!("{} instead of {}", wanted.name, recorded.name));
-        }
-        if recorded.application != wanted.application {
-            hazards.push(Hazard::ChangesApplication);
-            changes.push(format!(
-                "application {} instead of {}",
-                wanted.application, recorded.application
-            ));
-        }
-        match (recorded.secret, &wanted.secret) {
-            (Some(old), Some(new)) if old != *new => {
-                hazards.push(Hazard::ChangesSecret);
-                changes.push(format!("secret {new} instead of {old}"));
-                changed_secret = Some(ChangedSecret { old: Some(old), new: Some(new.clone()) });
-            }
-            // Between a password and IAM tokens, in both directions: otherwise two runs would
-            // replace a secret without this hazard.
-            (Some(old), None) => {
-                hazards.push(Hazard::ChangesSecret);
-                changes.push(format!("no secret instead of {old}"));
-                changed_secret = Some(ChangedSecret { old: Some(old), new: None });
-            }
-            (None, Some(new)) if seen.uses_iam_auth() => {
-                hazards.push(Hazard::ChangesSecret);
-                changes.push(format!("secret {new} instead of none"));
-                changed_secret = Some(ChangedSecret { old: None, new: Some(new.clone()) });
-            }
-            (None, Some(new)) if sets_password => changes.push(format!("secret {new}")),
-            (_, _) => {}
-        }
-        if changes.is_empty() {
-            return None;
-        }
-        let summary = format!("role {name}: marker names {}", changes.join(", "));
-        let mut step = step(Action::AlterRole, summary).with_hazards(hazards);
-        step.changed_secret = changed_secret;
-        Some(step)
-    }
-
-    /// Returns the application and secret that the marker of a role names, and those that the
-    /// definitions name, if they differ.
-    pub(super) fn other_home(
-        &self,
-        name: &RoleName,
-        seen: &observed::Role,
-    ) -> Option<(String, String)> {
-        let declared = self.role_marker(self.desired.roles.get(name)?, name);
-        let mut recorded = seen.marker()?;
-        if recorded.secret.is_none() {
-            recorded.secret.clone_from(&declared.secret);
-        }
-        let in_words = |marker: &Marker| match &marker.secret {
-            Some(secret) => format!("application {} and secret {secret}", marker.application),
-            None => format!("application {}", marker.application),
-        };
-        let same =
-            recorded.application == declared.application && recorded.secret == declared.secret;
-        (!same).then(|| (in_words(&recorded), in_words(&declared)))
-    }
-
-    /// Returns whether an existing role is managed already or must be adopted, or refuses it.
-    fn role_takeover(
-        &mut self,
-        name: &RoleName,
-        role: &desired::Role,
-        seen: &observed::Role,
-        adoption: Adoption,
-    ) -> Option<Takeover> {
-        if self.refuse_privileged(name, &role.application, seen) {
-            return None;
-        }
-        let kind = match (self.desired.is_delegate(name), seen.marker()) {
-            (true, Some(marker)) if !self.is_delegate(seen) => RefusalKind::RoleOfApplication {
-                role: name.clone(),
-                application: marker.application,
-            },
-            (false, _) if self.is_delegate(seen) => {
-                RefusalKind::RoleIsDelegate { role: name.clone() }
-            }
-            (_, marker) => {
-                return self.takeover(&role.application, Adoptable::Role(name), marker, adoption);
-            }
-        };
-        self.refuse(&role.application, kind);
-        None
-    }
-
     /// Refuses a role with attributes that it must not have and that the administrator may not
     /// remove. Returns whether it refused.
-    fn refuse_privileged(
+    pub(super) fn refuse_privileged(
         &mut self,
         name: &RoleName,
         application: &ApplicationName,
@@ -406,166 +288,6 @@ impl Planner<'_> {
                 "whether the password of role {name} is correct: the role cannot log in yet"
             )),
             Some(PasswordCheck::Accepted | PasswordCheck::NotChecked) | None => {}
-        }
-    }
-
-    /// Revokes every undeclared membership; `rds_iam` is declared by `auth = "iam"`. From
-    /// PostgreSQL 16 on, several grantors can grant one membership, and each grant depends on the
-    /// `ADMIN OPTION` of its grantor.
-    fn memberships(
-        &mut self,
-        name: &RoleName,
-        role: &desired::Role,
-        seen: &observed::Role,
-        steps: &mut Vec<Step>,
-    ) {
-        let grants_depend_on_grantors = self.observed.major() >= 16;
-        let is_revoked_with_grantor = |membership: &Membership| {
-            grants_depend_on_grantors && self.desired.selects_role(&membership.grantor)
-        };
-        if self.desired.is_delegate(name) {
-            let excess = seen.memberships.iter().filter(|one| !self.is_membership_of_delegate(one));
-            for membership in excess.collect::<Vec<_>>() {
-                self.revoke_membership(name, role, seen, membership, steps);
-            }
-            return;
-        }
-        let wanted = |membership: &Membership| {
-            role.credential == Credential::Iam && membership.role.as_str() == RDS_IAM
-        };
-        let kept: Vec<&Membership> = seen
-            .memberships
-            .iter()
-            .filter(|membership| !is_revoked_with_grantor(membership))
-            .collect();
-        if seen.memberships.iter().any(wanted) && !kept.iter().any(|one| wanted(one)) {
-            self.join_rds_iam(name, role, Vec::new(), steps);
-        }
-        for membership in kept {
-            if !wanted(membership) {
-                self.revoke_membership(name, role, seen, membership, steps);
-            } else if membership.admin {
-                let scope = RevocationScope::AdminOption;
-                self.revoke_from_membership(name, role, seen, membership, scope, steps);
-            }
-        }
-    }
-
-    fn revoke_membership(
-        &mut self,
-        name: &RoleName,
-        role: &desired::Role,
-        seen: &observed::Role,
-        membership: &Membership,
-        steps: &mut Vec<Step>,
-    ) {
-        let scope = RevocationScope::Membership;
-        self.revoke_from_membership(name, role, seen, membership, scope, steps);
-    }
-
-    /// Revokes a membership, or a part of it.
-    fn revoke_from_membership(
-        &mut self,
-        name: &RoleName,
-        role: &desired::Role,
-        seen: &observed::Role,
-        membership: &Membership,
-        scope: RevocationScope,
-        steps: &mut Vec<Step>,
-    ) {
-        let group = &membership.role;
-        let major = self.observed.major();
-        let dependents: BTreeSet<&RoleName> = seen
-            .granted
-            .iter()
-            .filter(|granted| major >= 16 && membership.admin && granted.role == *group)
-            .map(|granted| &granted.member)
-            .collect();
-        let plain = MembershipRevocation {
-            role: group.clone(),
-            member: name.clone(),
-            grantor: None,
-            scope,
-            cascade: !dependents.is_empty(),
-        };
-        let by_grantor =
-            MembershipRevocation { grantor: Some(membership.grantor.clone()), ..plain.clone() };
-        let unmanaged: Vec<&RoleName> = dependents
-            .iter()
-            .copied()
-            .filter(|member| !self.desired.roles.contains_key(*member))
-            .collect();
-        if !unmanaged.is_empty() {
-            let again = unmanaged.iter().map(|member| sql::grant_role(group, member));
-            let executor = self.executor(&membership.grantor);
-            // The grantor needs no `GRANTED BY`.
-            let revocation = if executor == Executor::Superuser { &by_grantor } else { &plain };
-            let statements: Vec<_> = again.chain([sql::revoke_membership(revocation)]).collect();
-            self.refuse_with_fix(
-                &role.application,
-                RefusalKind::DependentMembership {
-                    role: name.clone(),
-                    group: group.clone(),
-                    members: unmanaged.into_iter().cloned().collect(),
-                },
-                executor,
-                statements,
-            );
-            return;
-        }
-        let administrator = &self.observed.administrator;
-        let of_administrator = membership.grantor == administrator.name;
-        let group_is_super = self.observed.roles.get(group).is_some_and(|group| group.superuser);
-        let authority = self.authority;
-        let from_server = |revocation: &MembershipRevocation| {
-            authority.if_server_allows(Probe::RevokeMembership(revocation.clone()))
-        };
-        let (execute_as, revocation) = if major < 16 {
-            let may = administrator.superuser
-                || (administrator.create_role && !group_is_super)
-                || self.check(from_server(&plain)).is_ok();
-            (may.then_some(ExecuteAs::Administrator), plain)
-        } else if administrator.superuser {
-            (Some(ExecuteAs::Administrator), by_grantor)
-        } else if of_administrator {
-            (Some(ExecuteAs::Administrator), plain)
-        } else if let Some(execute_as) = self.act_as(&membership.grantor) {
-            (Some(execute_as), plain)
-        } else {
-            let may = self.check(from_server(&by_grantor)).is_ok();
-            (may.then_some(ExecuteAs::Administrator), by_grantor)
-        };
-        let statement = sql::revoke_membership(&revocation);
-        let object = match scope {
-            RevocationScope::Membership => "membership of role",
-            RevocationScope::AdminOption => "ADMIN OPTION of role",
-        };
-        match execute_as {
-            Some(execute_as) => {
-                let words = match dependents.into_iter().map(RoleName::as_str).collect::<Vec<_>>() {
-                    none if none.is_empty() => String::new(),
-                    some => format!(", and with it that of {}", some.join(", ")),
-                };
-                let summary = format!("{object} {name} in {group}{words}");
-                let revoked = Step::on_role(
-                    name,
-                    &role.application,
-                    Action::Revoke,
-                    summary,
-                    vec![statement],
-                );
-                steps.push(revoked.executed_as(execute_as).with_hazards([Hazard::RevokesAccess]));
-            }
-            None => self.refuse_with_fix(
-                &role.application,
-                RefusalKind::MembershipNotRevocable {
-                    role: name.clone(),
-                    group: group.clone(),
-                    grantor: membership.grantor.clone(),
-                },
-                self.executor(&membership.grantor),
-                statement,
-            ),
         }
     }
 }

@@ -1,32 +1,62 @@
 //! Marks the grants that give an adopted role more access than it had.
+//!
+//! A role is adopted in one transaction, and gets its privileges in others: also in a later run, if
+//! one fails, if the contents of a database are not known yet, or if a plan is restricted to some
+//! applications. So the marker of an adopted role says that it was adopted, and its grants in a
+//! database have the hazard until the database is as declared for the first time.
 
 use std::collections::BTreeSet;
 
-use super::{Action, Hazard, Scope, Transaction};
-use crate::name::RoleName;
+use super::{Action, Hazard, Step, Transaction};
+use crate::desired::Desired;
+use crate::name::{DatabaseName, RoleName};
+use crate::observed::Observed;
 
-/// Adds the hazard to each grant to a role that the plan adopts, in databases that exist already.
-pub(super) fn mark(transactions: &mut [Transaction]) {
-    let adopted: BTreeSet<RoleName> = transactions
-        .iter()
-        .flat_map(|transaction| &transaction.steps)
-        .filter(|step| step.action == Action::Adopt && step.database.is_none())
-        .filter_map(|step| step.role.clone())
+/// Adds the hazard to each grant in an existing database to a role that is not managed yet, or that
+/// was adopted and has not got its privileges in this database yet.
+pub(super) fn mark(desired: &Desired, observed: &Observed, transactions: &mut [Transaction]) {
+    // The grants of a role in a database are in one transaction, which also sets its default
+    // privileges: after it, these are as declared. Later grants are for later objects.
+    let incomplete: BTreeSet<(RoleName, DatabaseName)> = steps(transactions)
+        .filter(|step| step.action == Action::DefaultPrivileges && is_grant(step))
+        .filter_map(|step| step.role.clone().zip(step.database.clone()))
         .collect();
-    let new_databases: BTreeSet<_> = transactions
-        .iter()
-        .filter_map(|transaction| match &transaction.scope {
-            Scope::NewDatabase(name) => Some(name.clone()),
-            Scope::Cluster | Scope::Database(_) => None,
-        })
-        .collect();
+    let is_incomplete = |role: &RoleName, name: &DatabaseName| {
+        let Some(seen) = observed.databases.get(name) else { return false };
+        if seen.owner == *role {
+            return !desired.manages(seen.marker().as_ref());
+        }
+        seen.contents.is_none() || incomplete.contains(&(role.clone(), name.clone()))
+    };
     for step in transactions.iter_mut().flat_map(|transaction| &mut transaction.steps) {
-        let is_grant = matches!(step.action, Action::Grant | Action::DefaultPrivileges)
-            && !step.hazards.contains(&Hazard::RevokesAccess);
-        let to_adopted = step.role.as_ref().is_some_and(|role| adopted.contains(role));
-        let is_old = step.database.as_ref().is_none_or(|name| !new_databases.contains(name));
-        if is_grant && to_adopted && is_old {
+        let declared = step.role.as_ref().filter(|role| desired.roles.contains_key(*role));
+        let Some(role) = declared.filter(|_| is_grant(step)) else { continue };
+        let Some(seen) = observed.roles.get(role) else { continue };
+        let existing = step.database.as_ref().is_none_or(|name| {
+            let administrator = &observed.administrator.name;
+            observed.databases.get(name).is_some_and(|seen| !seen.is_unfinished(administrator))
+        });
+        let widens = match seen.marker().filter(|marker| desired.manages(Some(marker))) {
+            None => existing,
+            Some(marker) => {
+                let database = step.database.as_ref();
+                existing && marker.adopted && database.is_some_and(|name| is_incomplete(role, name))
+            }
+        };
+        if widens {
             step.hazards.insert(Hazard::WidensAccess);
         }
     }
 }
+
+fn steps(transactions: &[Transaction]) -> impl Iterator<Item = &Step> {
+    transactions.iter().flat_map(|transaction| &transaction.steps)
+}
+
+fn is_grant(step: &Step) -> bool {
+    matches!(step.action, Action::Grant | Action::DefaultPrivileges)
+        && !step.hazards.contains(&Hazard::RevokesAccess)
+}
+
+#[cfg(test)]
+mod tests;

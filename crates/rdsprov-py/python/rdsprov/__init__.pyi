@@ -273,6 +273,7 @@ class RefusalCode(str, Enum):
     ROLE_NOT_MANAGED = "role-not-managed"
     ROLE_OF_OTHER_ENVIRONMENT = "role-of-other-environment"
     ROLE_OF_APPLICATION = "role-of-application"
+    ROLE_OWNER_MISSING = "role-owner-missing"
     ROLE_IS_DELEGATE = "role-is-delegate"
     ROLE_ATTRIBUTES_FORBIDDEN = "role-attributes-forbidden"
     ADMIN_OPTION_MISSING = "admin-option-missing"

@@ -24,6 +24,9 @@ coded_enum! {
         RoleOfOtherEnvironment { role: RoleName, environment: String },
         /// The role that is to become the delegate belongs to an application.
         RoleOfApplication { role: RoleName, application: String },
+        /// The role belongs to another application, which still declares it, and no entry says
+        /// `role_owner`.
+        RoleOwnerMissing { role: RoleName, application: ApplicationName, recorded: String },
         /// The declared role is a delegate.
         RoleIsDelegate { role: RoleName },
         /// The role has an attribute that only a superuser can remove.

@@ -28,6 +28,9 @@ impl RefusalKind {
             Self::RoleOfApplication { role, application } => {
                 format!("role {role} belongs to application {application}")
             }
+            Self::RoleOwnerMissing { role, application, recorded } => format!(
+                "role {role} belongs to application {recorded}, and the entry of application {application} would take it over"
+            ),
             Self::RoleIsDelegate { role } => {
                 format!("role {role} is the delegate that administers this environment")
             }
@@ -250,6 +253,18 @@ impl RefusalKind {
             Self::CommentUndecodable { object } => {
                 hint![format!("replace the comment of {object}, or remove it")]
             }
+            Self::RoleOwnerMissing { application, recorded, .. } => {
+                return vec![
+                    hint![format!("set `role_owner = true` in the entry of {recorded} to keep it")],
+                    hint![
+                        format!(
+                            "set `role_owner = true` in the entry of {application} to take it over, \
+                             and allow it with "
+                        ),
+                        (Opt::Allow, Hazard::ChangesApplication)
+                    ],
+                ];
+            }
             Self::RoleOfApplication { .. } => hint!["choose a role that no application uses"],
             Self::RdsIamMissing { .. } => hint!["set `auth = \"password\"`"],
             Self::AdministratorDatabase { .. } => {
@@ -352,7 +367,8 @@ impl RefusalKind {
                 ];
             }
             Self::RoleMarkerDiffers { .. } => hint![
-                "check that the role belongs to this application, then run ",
+                "check that the role belongs to this application: `role_owner = true` chooses the \
+                 entry; then run ",
                 Operation::Apply,
                 " with ",
                 (Opt::Allow, Hazard::ChangesSecret),

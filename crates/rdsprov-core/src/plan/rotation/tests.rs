@@ -27,6 +27,7 @@ fn managed(changes: Value) -> Value {
         application: "shop".to_owned(),
         name: "shop_user".to_owned(),
         secret: Some("goldenpath/dev/shop/postgres".to_owned()),
+        ..crate::marker::Marker::default()
     };
     let mut role = json!({
         "superuser": false, "login": true, "create_role": false, "create_database": false,

@@ -517,7 +517,7 @@ fn slots_are_filled_for_readers_scripts_and_servers() {
         environment: "dev".to_owned(),
         application: "shop".to_owned(),
         name: "it's \"x\"".to_owned(),
-        secret: None,
+        ..Marker::default()
     };
     let (shop, known) = (role("shop"), secret("known"));
     let marked = |build_id: &str| {

@@ -1,0 +1,249 @@
+//! The markers of roles: what they record, and when a plan writes them.
+//!
+//! Only an administrator can write the comment of a role. So the marker of a role also records what
+//! others must not forge: the application that is the home of the role, its secret, whether the role
+//! was adopted, and the databases without an owner entry that were adopted for it.
+
+use super::planner::{Adoptable, Planner, Takeover};
+use super::{Action, ChangedSecret, Hazard, RefusalKind, Step, sql};
+use crate::desired::{self, Adoption};
+use crate::marker::Marker;
+use crate::name::RoleName;
+use crate::observed;
+
+impl Planner<'_> {
+    /// Returns the marker of a declared role.
+    pub(super) fn role_marker(&self, role: &desired::Role, name: &RoleName) -> Marker {
+        let secret = role.recorded_secret.clone().filter(|_| role.secret().is_some());
+        let adopted = self.observed.roles.get(name).is_some_and(|seen| {
+            let marker = seen.marker().filter(|marker| self.desired.manages(Some(marker)));
+            marker.is_none_or(|marker| marker.adopted)
+        });
+        Marker {
+            secret: secret.map(|id| id.0),
+            adopted,
+            databases: self.recorded_databases(name),
+            ..self.marker(&role.application, name.as_str())
+        }
+    }
+
+    /// Returns whether another application takes a role over without `role_owner`: the marker names
+    /// an application that still declares the role.
+    ///
+    /// Without an owner entry, an added entry can become the home of a role because of its name or its
+    /// keys only.
+    fn is_taken_unasked(&self, name: &RoleName, role: &desired::Role, marker: &Marker) -> bool {
+        let declares = |database: &desired::Database| {
+            let entry = database.access.get(name);
+            entry.is_some_and(|entry| entry.application.as_str() == marker.application)
+        };
+        self.desired.manages(Some(marker))
+            && !role.is_home_chosen
+            && marker.application != role.application.as_str()
+            && self.desired.databases.values().any(declares)
+    }
+
+    /// Returns whether the role gets privileges in a selected database whose contents are not known.
+    fn hides_grants_to(&self, name: &RoleName) -> bool {
+        self.desired.selected_databases().any(|(database, entry)| {
+            let seen = self.observed.databases.get(database);
+            entry.access.contains_key(name)
+                && seen.is_some_and(|seen| {
+                    seen.owner != *name
+                        && seen.contents.is_none()
+                        && !seen.is_unfinished(&self.observed.administrator.name)
+                })
+        })
+    }
+
+    /// Returns the step that writes the marker of an existing role, if the role is adopted or if its
+    /// marker is not up to date.
+    ///
+    /// A marker without a secret gets it only when the password is set: a run that finds nothing
+    /// else to do writes nothing.
+    pub(super) fn marker_step(
+        &self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+        takeover: Takeover,
+        sets_password: bool,
+    ) -> Option<Step> {
+        let wanted = self.role_marker(role, name);
+        let step = |action, summary| {
+            // The old marker is replaced, and the text of people stays.
+            let rest = seen.comment.as_deref().and_then(Marker::removed_from);
+            let statement = sql::set_role_marker(name, rest, wanted.clone());
+            Step::on_role(name, &role.application, action, summary, [statement])
+        };
+        let recorded = seen.marker().filter(|_| takeover == Takeover::Managed);
+        let Some(recorded) = recorded else {
+            // What the adopted role gets there is visible only in the next plan.
+            let widens = self.hides_grants_to(name).then_some(Hazard::WidensAccess);
+            let hazards = std::iter::once(Hazard::Adopts).chain(widens);
+            return Some(step(Action::Adopt, format!("role {name}")).with_hazards(hazards));
+        };
+        let mut changes = Vec::new();
+        let mut hazards = Vec::new();
+        let mut changed_secret = None;
+        if recorded.name != wanted.name {
+            changes.push(format!("{} instead of {}", wanted.name, recorded.name));
+        }
+        if recorded.application != wanted.application {
+            hazards.push(Hazard::ChangesApplication);
+            changes.push(format!(
+                "application {} instead of {}",
+                wanted.application, recorded.application
+            ));
+        }
+        match (recorded.secret, &wanted.secret) {
+            (Some(old), Some(new)) if old != *new => {
+                hazards.push(Hazard::ChangesSecret);
+                changes.push(format!("secret {new} instead of {old}"));
+                changed_secret = Some(ChangedSecret { old: Some(old), new: Some(new.clone()) });
+            }
+            // Between a password and IAM tokens, in both directions: otherwise two runs would
+            // replace a secret without this hazard.
+            (Some(old), None) => {
+                hazards.push(Hazard::ChangesSecret);
+                changes.push(format!("no secret instead of {old}"));
+                changed_secret = Some(ChangedSecret { old: Some(old), new: None });
+            }
+            (None, Some(new)) if seen.uses_iam_auth() => {
+                hazards.push(Hazard::ChangesSecret);
+                changes.push(format!("secret {new} instead of none"));
+                changed_secret = Some(ChangedSecret { old: None, new: Some(new.clone()) });
+            }
+            (None, Some(new)) if sets_password => changes.push(format!("secret {new}")),
+            (_, _) => {}
+        }
+        changes.extend(
+            wanted.databases.difference(&recorded.databases).map(|one| format!("database {one}")),
+        );
+        changes.extend(
+            recorded
+                .databases
+                .difference(&wanted.databases)
+                .map(|one| format!("no database {one}")),
+        );
+        if self.adopts_with(name) {
+            hazards.push(Hazard::Adopts);
+        }
+        if changes.is_empty() {
+            return None;
+        }
+        let summary = format!("role {name}: marker names {}", changes.join(", "));
+        let mut step = step(Action::AlterRole, summary).with_hazards(hazards);
+        step.changed_secret = changed_secret;
+        Some(step)
+    }
+
+    /// Returns the application and secret that the marker of a role names, and those that the
+    /// definitions name, if they differ.
+    pub(super) fn other_home(
+        &self,
+        name: &RoleName,
+        seen: &observed::Role,
+    ) -> Option<(String, String)> {
+        let declared = self.role_marker(self.desired.roles.get(name)?, name);
+        let mut recorded = seen.marker()?;
+        if recorded.secret.is_none() {
+            recorded.secret.clone_from(&declared.secret);
+        }
+        let in_words = |marker: &Marker| match &marker.secret {
+            Some(secret) => format!("application {} and secret {secret}", marker.application),
+            None => format!("application {}", marker.application),
+        };
+        let same =
+            recorded.application == declared.application && recorded.secret == declared.secret;
+        (!same).then(|| (in_words(&recorded), in_words(&declared)))
+    }
+
+    /// Returns whether an existing role is managed already or must be adopted, or refuses it.
+    pub(super) fn role_takeover(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+        adoption: Adoption,
+    ) -> Option<Takeover> {
+        if self.refuse_privileged(name, &role.application, seen) {
+            return None;
+        }
+        let kind = match (self.desired.is_delegate(name), seen.marker()) {
+            (true, Some(marker)) if !self.is_delegate(seen) => RefusalKind::RoleOfApplication {
+                role: name.clone(),
+                application: marker.application,
+            },
+            (false, _) if self.is_delegate(seen) => {
+                RefusalKind::RoleIsDelegate { role: name.clone() }
+            }
+            (_, Some(marker)) if self.is_taken_unasked(name, role, &marker) => {
+                RefusalKind::RoleOwnerMissing {
+                    role: name.clone(),
+                    application: role.application.clone(),
+                    recorded: marker.application,
+                }
+            }
+            (_, marker) => {
+                return self.takeover(&role.application, Adoptable::Role(name), marker, adoption);
+            }
+        };
+        self.refuse(&role.application, kind);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::test_states::{desired_from, marker, observed_with};
+    use crate::plan::{Hazard, Plan, RefusalCode, SecretFindings};
+
+    /// Plans for two readers that share a role, whose marker names application `reports`.
+    fn plan(a_new: &str, reports: &str) -> Plan {
+        let desired = desired_from(&format!(
+            r#"
+            [application_databases]
+            a_new = {{ database_name = "hr", username = "analyst", access_level = "reader"{a_new} }}
+            reports = {{ database_name = "shop", username = "analyst", access_level = "reader"{reports} }}
+            "#
+        ));
+        let owner = |application: &str| marker(application, &format!("{application}_owner"), "");
+        let recorded = r#" secret="goldenpath/dev/reports/postgres""#;
+        let observed = observed_with(
+            &[
+                ("hr_owner", &owner("hr")),
+                ("shop_owner", &owner("shop")),
+                ("analyst", &marker("reports", "analyst", recorded)),
+            ],
+            &[
+                ("hr", "hr_owner", &marker("hr", "hr", "")),
+                ("shop", "shop_owner", &marker("shop", "shop", "")),
+            ],
+        );
+        Plan::new(&desired, &observed, SecretFindings::default())
+    }
+
+    /// An entry that comes first or that sets a key of the role does not become its home.
+    #[test]
+    fn added_entry_does_not_take_the_role_over() {
+        for a_new in ["", ", connection_limit = 5", r#", secret = "team/mine""#] {
+            let plan = plan(a_new, "");
+            let refusal = plan.refusals.first().unwrap();
+            assert_eq!(refusal.code(), RefusalCode::RoleOwnerMissing, "{a_new}");
+            assert_eq!(refusal.application.as_str(), "a_new");
+            assert!(refusal.message().contains("belongs to application reports"));
+        }
+    }
+
+    #[test]
+    fn role_owner_chooses_the_home() {
+        let taken = plan(", role_owner = true", "");
+        assert!(taken.refusals.is_empty(), "{:?}", taken.refusals);
+        assert!(taken.hazards().contains(&Hazard::ChangesApplication));
+        let kept = plan("", ", role_owner = true");
+        assert!(kept.refusals.is_empty(), "{:?}", kept.refusals);
+        assert!(!kept.hazards().contains(&Hazard::ChangesApplication));
+        assert!(!kept.hazards().contains(&Hazard::ChangesSecret));
+    }
+}

@@ -1,0 +1,172 @@
+//! Plans the memberships of roles.
+
+use std::collections::BTreeSet;
+
+use super::planner::Planner;
+use super::{Action, ExecuteAs, Executor, Hazard, RefusalKind, Step, sql};
+use crate::desired::{self, Credential};
+use crate::name::RoleName;
+use crate::observed::{self, Membership, RDS_IAM};
+use crate::probe::{MembershipRevocation, Probe, RevocationScope};
+
+impl Planner<'_> {
+    /// Revokes every undeclared membership; `rds_iam` is declared by `auth = "iam"`. From
+    /// PostgreSQL 16 on, several grantors can grant one membership, and each grant depends on the
+    /// `ADMIN OPTION` of its grantor.
+    pub(super) fn memberships(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+        steps: &mut Vec<Step>,
+    ) {
+        let grants_depend_on_grantors = self.observed.major() >= 16;
+        let is_revoked_with_grantor = |membership: &Membership| {
+            grants_depend_on_grantors && self.desired.selects_role(&membership.grantor)
+        };
+        if self.desired.is_delegate(name) {
+            let excess = seen.memberships.iter().filter(|one| !self.is_membership_of_delegate(one));
+            for membership in excess.collect::<Vec<_>>() {
+                self.revoke_membership(name, role, seen, membership, steps);
+            }
+            return;
+        }
+        let wanted = |membership: &Membership| {
+            role.credential == Credential::Iam && membership.role.as_str() == RDS_IAM
+        };
+        let kept: Vec<&Membership> = seen
+            .memberships
+            .iter()
+            .filter(|membership| !is_revoked_with_grantor(membership))
+            .collect();
+        if seen.memberships.iter().any(wanted) && !kept.iter().any(|one| wanted(one)) {
+            self.join_rds_iam(name, role, Vec::new(), steps);
+        }
+        for membership in kept {
+            if !wanted(membership) {
+                self.revoke_membership(name, role, seen, membership, steps);
+            } else if membership.admin {
+                let scope = RevocationScope::AdminOption;
+                self.revoke_from_membership(name, role, seen, membership, scope, steps);
+            }
+        }
+    }
+
+    fn revoke_membership(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+        membership: &Membership,
+        steps: &mut Vec<Step>,
+    ) {
+        let scope = RevocationScope::Membership;
+        self.revoke_from_membership(name, role, seen, membership, scope, steps);
+    }
+
+    /// Revokes a membership, or a part of it.
+    fn revoke_from_membership(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+        membership: &Membership,
+        scope: RevocationScope,
+        steps: &mut Vec<Step>,
+    ) {
+        let group = &membership.role;
+        let major = self.observed.major();
+        let dependents: BTreeSet<&RoleName> = seen
+            .granted
+            .iter()
+            .filter(|granted| major >= 16 && membership.admin && granted.role == *group)
+            .map(|granted| &granted.member)
+            .collect();
+        let plain = MembershipRevocation {
+            role: group.clone(),
+            member: name.clone(),
+            grantor: None,
+            scope,
+            cascade: !dependents.is_empty(),
+        };
+        let by_grantor =
+            MembershipRevocation { grantor: Some(membership.grantor.clone()), ..plain.clone() };
+        let unmanaged: Vec<&RoleName> = dependents
+            .iter()
+            .copied()
+            .filter(|member| !self.desired.roles.contains_key(*member))
+            .collect();
+        if !unmanaged.is_empty() {
+            let again = unmanaged.iter().map(|member| sql::grant_role(group, member));
+            let executor = self.executor(&membership.grantor);
+            // The grantor needs no `GRANTED BY`.
+            let revocation = if executor == Executor::Superuser { &by_grantor } else { &plain };
+            let statements: Vec<_> = again.chain([sql::revoke_membership(revocation)]).collect();
+            self.refuse_with_fix(
+                &role.application,
+                RefusalKind::DependentMembership {
+                    role: name.clone(),
+                    group: group.clone(),
+                    members: unmanaged.into_iter().cloned().collect(),
+                },
+                executor,
+                statements,
+            );
+            return;
+        }
+        let administrator = &self.observed.administrator;
+        let of_administrator = membership.grantor == administrator.name;
+        let group_is_super = self.observed.roles.get(group).is_some_and(|group| group.superuser);
+        let authority = self.authority;
+        let from_server = |revocation: &MembershipRevocation| {
+            authority.if_server_allows(Probe::RevokeMembership(revocation.clone()))
+        };
+        let (execute_as, revocation) = if major < 16 {
+            let may = administrator.superuser
+                || (administrator.create_role && !group_is_super)
+                || self.check(from_server(&plain)).is_ok();
+            (may.then_some(ExecuteAs::Administrator), plain)
+        } else if administrator.superuser {
+            (Some(ExecuteAs::Administrator), by_grantor)
+        } else if of_administrator {
+            (Some(ExecuteAs::Administrator), plain)
+        } else if let Some(execute_as) = self.act_as(&membership.grantor) {
+            (Some(execute_as), plain)
+        } else {
+            let may = self.check(from_server(&by_grantor)).is_ok();
+            (may.then_some(ExecuteAs::Administrator), by_grantor)
+        };
+        let statement = sql::revoke_membership(&revocation);
+        let object = match scope {
+            RevocationScope::Membership => "membership of role",
+            RevocationScope::AdminOption => "ADMIN OPTION of role",
+        };
+        match execute_as {
+            Some(execute_as) => {
+                let words = match dependents.into_iter().map(RoleName::as_str).collect::<Vec<_>>() {
+                    none if none.is_empty() => String::new(),
+                    some => format!(", and with it that of {}", some.join(", ")),
+                };
+                let summary = format!("{object} {name} in {group}{words}");
+                let revoked = Step::on_role(
+                    name,
+                    &role.application,
+                    Action::Revoke,
+                    summary,
+                    vec![statement],
+                );
+                steps.push(revoked.executed_as(execute_as).with_hazards([Hazard::RevokesAccess]));
+            }
+            None => self.refuse_with_fix(
+                &role.application,
+                RefusalKind::MembershipNotRevocable {
+                    role: name.clone(),
+                    group: group.clone(),
+                    grantor: membership.grantor.clone(),
+                },
+                self.executor(&membership.grantor),
+                statement,
+            ),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+use std::collections::BTreeSet;
+
+use crate::desired::{Adoption, Desired};
+use crate::name::{DatabaseName, RoleName};
+use crate::observed::{Contents, Observed};
+use crate::plan::test_states::{desired, marker, observed_with};
+use crate::plan::{Action, Hazard, Plan, SecretFindings, Step};
+
+/// The steps of a plan that grant something to `analyst`, which reads `hr` and `shop`, and those among
+/// them that have the hazard, by their databases.
+fn grants(desired: &Desired, observed: &Observed) -> (BTreeSet<String>, BTreeSet<String>) {
+    let plan = plan(desired, observed);
+    let is_grant = |step: &&Step| {
+        matches!(step.action, Action::Grant | Action::DefaultPrivileges)
+            && step.role.as_ref().is_some_and(|role| role.as_str() == "analyst")
+    };
+    let all: Vec<&Step> = plan.steps().filter(is_grant).collect();
+    let databases = |steps: Vec<&Step>| {
+        steps.iter().map(|step| step.database.as_ref().unwrap().to_string()).collect()
+    };
+    let (marked, others): (Vec<&Step>, Vec<&Step>) =
+        all.into_iter().partition(|step| step.hazards.contains(&Hazard::WidensAccess));
+    (databases(marked), databases(others))
+}
+
+fn plan(desired: &Desired, observed: &Observed) -> Plan {
+    let plan = Plan::new(desired, observed, SecretFindings::default());
+    assert!(plan.refusals.is_empty(), "{:?}", plan.refusals);
+    plan
+}
+
+/// The databases `hr` and `shop` with their owners, and the role `analyst` with a comment.
+fn server(comment: &str) -> Observed {
+    let owner = |application: &str| marker(application, &format!("{application}_owner"), "");
+    observed_with(
+        &[("hr_owner", &owner("hr")), ("shop_owner", &owner("shop")), ("analyst", comment)],
+        &[
+            ("hr", "hr_owner", &marker("hr", "hr", "")),
+            ("shop", "shop_owner", &marker("shop", "shop", "")),
+        ],
+    )
+}
+
+fn adopted() -> Observed {
+    server(&marker("hr_reports", "analyst", " adopted"))
+}
+
+fn only(applications: &[&str]) -> Desired {
+    let mut desired = desired();
+    let names: Vec<String> = applications.iter().map(ToString::to_string).collect();
+    desired.select(&names).unwrap();
+    let role = desired.roles.get_mut(&RoleName::new_unchecked("analyst")).unwrap();
+    role.adoption = Adoption::Allowed;
+    desired
+}
+
+fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.map(str::to_owned).into()
+}
+
+/// Gives `analyst` in a database what the plan of the database grants it for later objects.
+fn set_default_privileges(observed: &mut Observed, database: &str, owner: &str) {
+    let privilege = |privilege: &str| {
+        serde_json::json!({
+            "grantee": "analyst", "grantor": owner, "privilege": privilege, "grantable": false
+        })
+    };
+    let row = |kind: &str| {
+        serde_json::json!({
+            "role": owner, "schema": "public", "kind": kind, "acl": [privilege("SELECT")]
+        })
+    };
+    let rows = serde_json::json!([row("table"), row("sequence")]);
+    let contents = contents(observed, database).as_mut().unwrap();
+    contents.default_privileges = serde_json::from_value(rows).unwrap();
+}
+
+fn contents<'a>(observed: &'a mut Observed, database: &str) -> &'a mut Option<Contents> {
+    let name = DatabaseName::new_unchecked(database);
+    &mut observed.databases.get_mut(&name).unwrap().contents
+}
+
+#[test]
+fn hazard_remains_after_the_adoption() {
+    let both = names(["hr", "shop"]);
+    let none = BTreeSet::new();
+    assert_eq!(grants(&only(&[]), &server("")), (both.clone(), none.clone()));
+    // Each grant failed, or is part of the second round.
+    assert_eq!(grants(&only(&[]), &adopted()), (both.clone(), none.clone()));
+    // The role was created by a run, and not adopted.
+    let created = server(&marker("hr_reports", "analyst", ""));
+    assert_eq!(grants(&only(&[]), &created), (none.clone(), both));
+}
+
+/// A plan that is split into restricted ones has the same hazards.
+#[test]
+fn hazard_remains_in_restricted_plans() {
+    let none = BTreeSet::new();
+    assert_eq!(grants(&only(&["hr_reports"]), &server("")), (names(["hr"]), none.clone()));
+    let mut left = adopted();
+    set_default_privileges(&mut left, "hr", "hr_owner");
+    assert_eq!(grants(&only(&["shop_reports"]), &left), (names(["shop"]), none));
+}
+
+/// A table that is created after the adoption is not a reason for the hazard.
+#[test]
+fn later_objects_do_not_widen_access() {
+    let mut complete = adopted();
+    set_default_privileges(&mut complete, "hr", "hr_owner");
+    let (marked, others) = grants(&only(&[]), &complete);
+    assert_eq!((marked, others), (names(["shop"]), names(["hr"])));
+}
+
+/// The administrator cannot connect yet: the second round of the run shows the grants.
+#[test]
+fn unknown_contents_are_marked_with_the_adoption() {
+    let is_marked = |observed: &Observed| {
+        let plan = plan(&only(&[]), observed);
+        let adopts = |step: &&Step| step.action == Action::Adopt && step.database.is_none();
+        plan.steps().find(adopts).unwrap().hazards.contains(&Hazard::WidensAccess)
+    };
+    let mut hidden = server("");
+    assert!(!is_marked(&hidden));
+    *contents(&mut hidden, "shop") = None;
+    assert!(is_marked(&hidden));
+    let mut later = adopted();
+    *contents(&mut later, "shop") = None;
+    assert_eq!(grants(&only(&[]), &later), (names(["hr", "shop"]), BTreeSet::new()));
+}
