@@ -351,6 +351,17 @@ pub struct Untransferable {
     pub obstacle: Obstacle,
 }
 
+/// A function, or an object with an expression that calls one, which PostgreSQL executes later.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Code {
+    /// The kind of object, in the words of PostgreSQL: `function`, `trigger`, `table constraint`.
+    pub kind: String,
+    /// The schema of the object, or of its table; `null` if it has none.
+    pub schema: Option<String>,
+    /// The object as SQL identifies it: `public.total(integer)`, `audit on public.orders`.
+    pub name: String,
+}
+
 /// The objects of the current owner in a database that gets another owner.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -361,10 +372,10 @@ pub struct OwnershipTransfer {
     /// transferred one by one, because `REASSIGN OWNED` would also transfer objects that
     /// must stay with the administrator.
     pub administrator_objects: Vec<OwnedObject>,
-    /// The code of the current owner that is executed with the privileges of the new one, in words:
-    /// functions with `SECURITY DEFINER`, triggers, rules, defaults and indexes on expressions.
+    /// The code in these objects that is executed with the privileges of the new owner. If the
+    /// current owner is the administrator, only code that calls functions of other roles.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub code: Vec<String>,
+    pub code: Vec<Code>,
 }
 
 impl OwnershipTransfer {
@@ -399,6 +410,9 @@ pub struct Contents {
     /// The installed extensions with their owners.
     #[serde(default)]
     pub extensions: BTreeMap<ExtensionName, RoleName>,
+    /// The schemas of the installed extensions, without those in `pg_catalog`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extension_schemas: BTreeMap<ExtensionName, SchemaName>,
     /// The objects of declared roles, orphans and the administrator that do not own the database.
     #[serde(default)]
     pub owned: Vec<Owned>,

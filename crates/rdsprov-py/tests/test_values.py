@@ -37,6 +37,7 @@ STEP = rdsprov.Step(
     hazards=(rdsprov.Hazard.ADOPTS,),
     locked_out=("analyst",),
     changed_secret=rdsprov.ChangedSecret("dev/old", "dev/new"),
+    code=(rdsprov.Code("function", "public", "public.f()"),),
 )
 RESULT = rdsprov.StepResult(step=STEP, status=rdsprov.Status.SUCCESS, error=None, duration_ms=3)
 RECORD = rdsprov.Record("t", "dev", "b", "r", "d", "u", "grant", rdsprov.Status.SUCCESS, 3, "m")

@@ -34,7 +34,7 @@ fn fixture_with(fakes: &Fakes<'_>) -> Option<(Fixture, TempDir)> {
     Some((Fixture::on(server, None), directory))
 }
 
-fn owner_with(fixture: &Fixture, rest: &str) -> String {
+pub(crate) fn owner_with(fixture: &Fixture, rest: &str) -> String {
     fixture.app("dev", "shop", "shop_owner");
     fixture.definitions(&format!(
         r#"application_databases = {{
@@ -44,7 +44,7 @@ fn owner_with(fixture: &Fixture, rest: &str) -> String {
 }
 
 /// Returns the extensions with their owners and schemas.
-fn extensions_of(fixture: &Fixture) -> String {
+pub(crate) fn extensions_of(fixture: &Fixture) -> String {
     fixture.query_in(
         "shop",
         "SELECT string_agg(extname || ' ' || pg_get_userbyid(extowner) || ' ' || extnamespace::regnamespace,
@@ -53,7 +53,7 @@ fn extensions_of(fixture: &Fixture) -> String {
 }
 
 /// Administers as a superuser, as on a self-managed server.
-fn administer_as_superuser(fixture: &Fixture) -> [&'static str; 2] {
+pub(crate) fn administer_as_superuser(fixture: &Fixture) -> [&'static str; 2] {
     fixture.query("CREATE ROLE root_admin SUPERUSER LOGIN PASSWORD 'Canary-root'");
     let secret = fixture.server.admin_secret();
     let secret = secret
@@ -167,14 +167,14 @@ fn extension_is_created_after_its_requirements() {
     );
     assert!(
         output_text
-            .contains(r#"in database shop: CREATE EXTENSION "untrusted" SCHEMA "public" CASCADE"#),
+            .contains(r#"CREATE SCHEMA "extensions"; GRANT USAGE ON SCHEMA "extensions" TO PUBLIC; CREATE EXTENSION "untrusted" SCHEMA "extensions" CASCADE"#),
         "{output_text}"
     );
     let administer_as_superuser = administer_as_superuser(&fixture);
     expect(&fixture.run(&definitions, &[APPLY.as_slice(), &administer_as_superuser].concat()), 0);
     assert_eq!(
         extensions_of(&fixture),
-        "afront shop_owner public, top shop_owner public, untrusted root_admin public, zbase shop_owner public"
+        "afront shop_owner public, top shop_owner public, untrusted root_admin extensions, zbase shop_owner public"
     );
     expect(&fixture.run(&definitions, &CHECK), 0);
 
@@ -205,7 +205,7 @@ fn extension_in_the_administrators_database() {
         };
         assert!(refused().contains("remove it from `extensions`, apply the rest, then run"));
         expect(&fixture.run(&owner_with(&fixture, ""), &APPLY), 0);
-        let manual_fix = r#"CREATE EXTENSION "pageinspect" SCHEMA "public" CASCADE"#;
+        let manual_fix = r#"CREATE SCHEMA "extensions"; GRANT USAGE ON SCHEMA "extensions" TO PUBLIC; CREATE EXTENSION "pageinspect" SCHEMA "extensions" CASCADE"#;
         assert!(refused().contains(manual_fix));
         fixture.query_in("shop", manual_fix);
         expect(&fixture.run(&with(&fixture), &CHECK), 0);
@@ -307,7 +307,7 @@ fn extensions_that_rds_allows() {
         );
         assert!(
             extensions_of(&fixture)
-                .starts_with("cube shop_owner public, earthdistance root_admin public")
+                .starts_with("cube root_admin extensions, earthdistance root_admin extensions")
         );
     }
 }

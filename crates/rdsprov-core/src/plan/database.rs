@@ -70,6 +70,7 @@ impl DatabasePlanner<'_, '_> {
         before: Option<(&RoleName, &Contents)>,
     ) -> Vec<Step> {
         let contents = &self.transfer_schemas(contents);
+        self.recreate_public(contents);
         // First, because a new schema gets its privileges from the default privileges.
         self.revoke_excess(contents);
         for schema_name in self.database.covered_schemas() {

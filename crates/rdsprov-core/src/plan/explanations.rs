@@ -67,6 +67,7 @@ explanations! {
     ExtensionNotAllowed => "extension-not-allowed",
     ExtensionWithoutSchema => "extension-without-schema",
     ExtensionNotTrusted => "extension-not-trusted",
+    ExtensionSchemaShared => "extension-schema-shared",
     SecretUnavailable => "secret-unavailable",
     SecretsDiffer => "secrets-differ",
     PasswordTooShort => "password-too-short",

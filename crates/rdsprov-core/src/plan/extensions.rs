@@ -1,18 +1,37 @@
 //! Plans the creation of extensions in one database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::database_planner::{DatabasePlanner, ExecutionContext};
+use super::database_planner::DatabasePlanner;
+use super::extension_schemas::{EXTENSIONS, schema_of_extensions};
 use super::planner::is_public;
-use super::{Action, ExecuteAs, ManualFix, Preparation, RefusalKind, Remedy, sql};
+use super::{Action, Executor, ManualFix, Preparation, RefusalKind, Remedy, Step, sql};
 use crate::name::{DatabaseName, ExtensionName, SchemaName, TEMPLATE};
-use crate::observed::{Contents, Grantee};
+use crate::observed::{AvailableExtension, Contents, Grantee};
 use crate::privilege::Privilege;
 use crate::probe::{ExtensionProbe, Probe};
 
-/// For each missing extension, the extensions to create in order, itself last; `None`
-/// if it is refused.
-type Resolved = BTreeMap<ExtensionName, Option<Vec<ExtensionName>>>;
+/// What is known while the extensions of one database are planned.
+struct Creation<'a> {
+    contents: &'a Contents,
+    /// For each missing extension, the extensions to create in order, itself last; `None`
+    /// if it is refused.
+    resolved: BTreeMap<ExtensionName, Option<Vec<ExtensionName>>>,
+    /// The extensions whose scripts must not be executed among the objects of other roles.
+    of_administrator: BTreeSet<ExtensionName>,
+    /// The schema for those of them that can be in any schema.
+    schema_of_administrator: SchemaName,
+    /// The schemas that steps for extensions create.
+    created_schemas: BTreeSet<SchemaName>,
+}
+
+/// A missing extension, with the one that requires it.
+#[derive(Clone, Copy)]
+struct Missing<'a> {
+    name: &'a ExtensionName,
+    required_by: Option<&'a ExtensionName>,
+    available: &'a AvailableExtension,
+}
 
 impl DatabasePlanner<'_, '_> {
     /// Creates the declared extensions that are missing, each after those that it requires: as the
@@ -21,9 +40,15 @@ impl DatabasePlanner<'_, '_> {
         if !self.planner.desired.is_selected(&self.database.application) {
             return;
         }
-        let mut resolved = Resolved::new();
+        let mut creation = Creation {
+            contents,
+            resolved: BTreeMap::new(),
+            of_administrator: self.extensions_of_administrator(contents),
+            schema_of_administrator: self.schema_of_administrator(contents),
+            created_schemas: BTreeSet::new(),
+        };
         for extension in &self.database.extensions {
-            self.extension(extension, None, contents, &mut resolved);
+            self.extension(extension, None, &mut creation);
         }
     }
 
@@ -33,19 +58,18 @@ impl DatabasePlanner<'_, '_> {
         &mut self,
         extension: &ExtensionName,
         required_by: Option<&ExtensionName>,
-        contents: &Contents,
-        resolved: &mut Resolved,
+        creation: &mut Creation<'_>,
     ) -> Option<Vec<ExtensionName>> {
-        if contents.extensions.contains_key(extension) {
+        if creation.contents.extensions.contains_key(extension) {
             return Some(Vec::new());
         }
-        if let Some(created) = resolved.get(extension) {
+        if let Some(created) = creation.resolved.get(extension) {
             return created.clone();
         }
         // An extension that requires itself is left for PostgreSQL to reject.
-        resolved.insert(extension.clone(), Some(Vec::new()));
-        let created = self.missing_extension(extension, required_by, contents, resolved);
-        resolved.insert(extension.clone(), created.clone());
+        creation.resolved.insert(extension.clone(), Some(Vec::new()));
+        let created = self.missing_extension(extension, required_by, creation);
+        creation.resolved.insert(extension.clone(), created.clone());
         created
     }
 
@@ -53,16 +77,15 @@ impl DatabasePlanner<'_, '_> {
         &mut self,
         extension: &ExtensionName,
         required_by: Option<&ExtensionName>,
-        contents: &Contents,
-        resolved: &mut Resolved,
+        creation: &mut Creation<'_>,
     ) -> Option<Vec<ExtensionName>> {
         let application = &self.database.application;
         let database = self.name.clone();
-        let (missing, required_by_name) = (extension.clone(), required_by.cloned());
+        let (name, required_by_name) = (extension.clone(), required_by.cloned());
         let observed = self.planner.observed;
         let Some(available) = observed.extensions.get(extension) else {
             let kind = RefusalKind::ExtensionUnavailable {
-                extension: missing,
+                extension: name,
                 required_by: required_by_name,
                 database,
             };
@@ -72,24 +95,11 @@ impl DatabasePlanner<'_, '_> {
         let required: Vec<_> = available
             .requires
             .iter()
-            .map(|other| self.extension(other, Some(extension), contents, resolved))
+            .map(|other| self.extension(other, Some(extension), creation))
             .collect();
         if !available.allowed {
             let kind = RefusalKind::ExtensionNotAllowed {
-                extension: missing,
-                required_by: required_by_name,
-                database,
-            };
-            self.planner.refuse(application, kind);
-            return None;
-        }
-        let schema = match &available.schema {
-            Some(_) => None,
-            None => self.schema_of_extensions(contents),
-        };
-        if schema.is_none() && available.schema.is_none() {
-            let kind = RefusalKind::ExtensionWithoutSchema {
-                extension: missing,
+                extension: name,
                 required_by: required_by_name,
                 database,
             };
@@ -103,48 +113,162 @@ impl DatabasePlanner<'_, '_> {
             }
         }
         created.push(extension.clone());
-        let schema = schema.as_ref();
-        let statement = sql::create_extension(extension, schema);
-        let summary = match required_by {
-            None => format!("extension {extension} in database {}", self.name),
-            Some(other) => {
-                format!("extension {extension} in database {}, which {other} requires", self.name)
-            }
-        };
-        let role = Some(self.owner);
-        if available.may_be_created_by_owner() {
-            if !available.trusted {
-                // Its objects belong to the owner, which could grant the same privileges itself. So
-                // they are compared like those of other objects.
-                self.planner.deferred.push(format!(
-                    "the privileges that extension {extension} grants in database {}",
-                    self.name
-                ));
-            }
-            self.step(Action::CreateExtension, role, self.owner, summary, statement, &[]);
-            return Some(created);
+        let missing = Missing { name: extension, required_by, available };
+        if creation.of_administrator.contains(extension) {
+            return self.extension_of_administrator(missing, created, creation);
         }
-        if let Err(reason) = self.check_creation(&created) {
-            let exists = |schema| contents.schemas.contains_key(schema);
-            let executor = self.planner.more_powerful();
-            let fix = ManualFix::from(statement).in_database(&database);
-            let remedy = if !self.is_new() && schema.is_none_or(exists) {
-                Remedy::Run(executor, fix)
-            } else {
-                Remedy::RunLater(Preparation::ApplyWithoutExtension, executor, fix)
-            };
-            let kind = RefusalKind::ExtensionNotTrusted {
-                extension: missing,
+        let schema = match &available.schema {
+            Some(_) => None,
+            None => self.schema_of_extensions(creation.contents),
+        };
+        if schema.is_none() && available.schema.is_none() {
+            let kind = RefusalKind::ExtensionWithoutSchema {
+                extension: name,
                 required_by: required_by_name,
                 database,
-                reason,
             };
-            self.planner.refuse_with(application, kind, remedy);
+            self.planner.refuse(application, kind);
             return None;
         }
-        let context = ExecutionContext::plain(ExecuteAs::Administrator);
-        self.push(Action::CreateExtension, role, context, summary, statement, &[]);
+        self.extension_of_owner(missing, schema.as_ref());
         Some(created)
+    }
+
+    /// Returns an extension in words, for the step that creates it.
+    fn extension_words(&self, missing: Missing<'_>) -> String {
+        let Missing { name, required_by, .. } = missing;
+        match required_by {
+            None => format!("extension {name} in database {}", self.name),
+            Some(other) => {
+                format!("extension {name} in database {}, which {other} requires", self.name)
+            }
+        }
+    }
+
+    /// Creates an extension as the owner.
+    fn extension_of_owner(&mut self, missing: Missing<'_>, schema: Option<&SchemaName>) {
+        if !missing.available.trusted {
+            // Its objects belong to the owner, which could grant the same privileges itself. So
+            // they are compared like those of other objects.
+            self.planner.deferred.push(format!(
+                "the privileges that extension {} grants in database {}",
+                missing.name, self.name
+            ));
+        }
+        let summary = self.extension_words(missing);
+        let statement = sql::create_extension(missing.name, schema);
+        self.step(Action::CreateExtension, Some(self.owner), self.owner, summary, statement, &[]);
+    }
+
+    /// Creates an extension as the administrator, or one that such an extension requires: in a schema
+    /// in which only administrators can create objects, see [`super::extension_schemas`].
+    fn extension_of_administrator(
+        &mut self,
+        missing: Missing<'_>,
+        created: Vec<ExtensionName>,
+        creation: &mut Creation<'_>,
+    ) -> Option<Vec<ExtensionName>> {
+        let Missing { name, available, .. } = missing;
+        let contents = creation.contents;
+        let target = available.schema.as_ref().unwrap_or(&creation.schema_of_administrator);
+        let is_extensions = target.as_str() == EXTENSIONS;
+        if available.may_be_created_by_owner() && available.schema.is_none() && !is_extensions {
+            let schema = target.clone();
+            self.extension_of_owner(missing, Some(&schema));
+            return Some(created);
+        }
+        // `pg_catalog`, and every other schema of PostgreSQL, is not among the schemas.
+        let is_of_postgresql = target.as_str().starts_with("pg_");
+        let target = target.clone();
+        let schemas_of_required = available.requires.iter().filter_map(|required| {
+            let schema = contents.extension_schemas.get(required)?;
+            Some((Some(required), schema))
+        });
+        let recreated = is_public(&target) && self.recreates_public(contents);
+        let present: Vec<_> = std::iter::once((None, &target))
+            .filter(|_| !recreated)
+            .chain(schemas_of_required)
+            .filter_map(|(required, name)| Some((required, name, contents.schemas.get(name)?)))
+            .collect();
+        for (required, schema_name, schema) in &present {
+            if let Some(creator) = self.other_creator(schema) {
+                let kind = RefusalKind::ExtensionSchemaShared {
+                    extension: name.clone(),
+                    required_by: missing.required_by.cloned(),
+                    database: self.name.clone(),
+                    schema: (*schema_name).clone(),
+                    creator,
+                    required: required.cloned(),
+                };
+                self.planner.refuse(&self.database.application, kind);
+                return None;
+            }
+        }
+        if !available.may_be_created_by_owner()
+            && let Err(reason) = self.check_creation(&created)
+        {
+            self.refuse_not_trusted(missing, contents, reason);
+            return None;
+        }
+        let is_missing = !is_of_postgresql
+            && !contents.schemas.contains_key(&target)
+            && !self.is_created(&target, contents);
+        if is_missing && creation.created_schemas.insert(target.clone()) {
+            self.create_schema_of_administrator(&target);
+        }
+        let mut statements = Vec::new();
+        let guarded: BTreeSet<&SchemaName> = present.iter().map(|(_, name, _)| *name).collect();
+        if !guarded.is_empty() {
+            statements.push(sql::assert_no_objects_of_others(&guarded));
+        }
+        let clause = available.schema.is_none().then_some(&target);
+        statements.push(sql::create_extension(name, clause));
+        let place = if is_extensions { format!(", schema {target}") } else { String::new() };
+        let summary = format!("{}{place}", self.extension_words(missing));
+        let application = self.application(Some(self.owner));
+        let step = Step::new(Action::CreateExtension, &application, summary, statements)
+            .for_role(self.owner)
+            .in_database(self.name);
+        self.steps.push(step);
+        Some(created)
+    }
+
+    /// Refuses an extension that the server does not allow the administrator to create.
+    fn refuse_not_trusted(&mut self, missing: Missing<'_>, contents: &Contents, reason: String) {
+        let database = self.name.clone();
+        let executor = self.planner.more_powerful();
+        // Once the database exists, its owner can create objects in each other schema.
+        let extensions = SchemaName::new_unchecked(EXTENSIONS);
+        let target = missing.available.schema.as_ref().unwrap_or(&extensions);
+        let mut statements = Vec::new();
+        if !target.as_str().starts_with("pg_") && !contents.schemas.contains_key(target) {
+            statements.extend(schema_of_extensions(target));
+        }
+        let needs_owner = !statements.is_empty() && executor == Executor::MasterUser;
+        let clause = missing.available.schema.is_none().then_some(target);
+        statements.push(sql::create_extension(missing.name, clause));
+        if needs_owner {
+            let owner = if self.is_new() {
+                self.owner.clone()
+            } else {
+                self.current_database_and_owner().1
+            };
+            let major = self.planner.observed.major();
+            statements = sql::with_membership(&owner, major, statements);
+        }
+        let fix = ManualFix::from(statements).in_database(&database);
+        let remedy = if self.is_new() {
+            Remedy::RunLater(Preparation::ApplyWithoutExtension, executor, fix)
+        } else {
+            Remedy::Run(executor, fix)
+        };
+        let kind = RefusalKind::ExtensionNotTrusted {
+            extension: missing.name.clone(),
+            required_by: missing.required_by.cloned(),
+            database,
+            reason,
+        };
+        self.planner.refuse_with(&self.database.application, kind, remedy);
     }
 
     /// Checks that the server allows the administrator to create extensions in this order.
@@ -160,7 +284,7 @@ impl DatabasePlanner<'_, '_> {
 
     /// Returns the schema for an extension: `public` if the owner may create in it, otherwise the
     /// first schema of the owner entry.
-    fn schema_of_extensions(&self, contents: &Contents) -> Option<SchemaName> {
+    pub(super) fn schema_of_extensions(&self, contents: &Contents) -> Option<SchemaName> {
         let declared = self.database.owner_schemas()?;
         let itself = Grantee::Role(self.owner.clone());
         let open = contents.schemas.iter().find(|(name, schema)| {

@@ -31,8 +31,9 @@ named_enum! {
         ChangesSecret,
         /// A managed role belongs to another application from now on.
         ChangesApplication,
-        /// The new owner of objects gets code of the old one, which is then executed with its privileges:
-        /// functions with `SECURITY DEFINER`, triggers, rules, defaults, or indexes on expressions.
+        /// The new owner of objects gets code of other roles, which is then executed with its
+        /// privileges: functions with `SECURITY DEFINER`, triggers, rules, views, and expressions that
+        /// call functions. The step lists it.
         HandsOverCode,
     }
 }

@@ -1,8 +1,9 @@
 //! Renders a plan as Markdown, for a comment on a pull request.
 
 use std::fmt::Write as _;
+use std::iter;
 
-use super::render::line;
+use super::render::{code_lines, line};
 use super::{Hazard, Plan, Step};
 use crate::hint::Wording;
 use crate::text::escaped;
@@ -41,7 +42,9 @@ impl Plan {
             let _ = writeln!(text, "\nHazards: `{}`", hazards.join("`, `"));
         }
         for transaction in &self.transactions {
-            let lines: Vec<String> = transaction.steps.iter().map(signed).collect();
+            let steps = transaction.steps.iter();
+            let lines: Vec<String> =
+                steps.flat_map(|step| iter::once(signed(step)).chain(code_lines(step))).collect();
             // A name can contain backticks.
             let longest = lines.iter().flat_map(|line| runs_of_backticks(line)).max();
             let fence = "`".repeat(longest.unwrap_or_default().max(2) + 1);

@@ -21,6 +21,7 @@ mod delegation;
 mod environments;
 mod executor;
 mod explanations;
+mod extension_schemas;
 mod extensions;
 mod hazard;
 mod locked_out;

@@ -388,7 +388,8 @@ impl DatabasePlanner<'_, '_> {
             .for_role(&owner)
             .in_database(self.name)
             .with_memberships([(owner.clone(), MembershipOption::Inherit)])
-            .with_hazards([Hazard::ChangesOwner]);
+            .with_hazards([Hazard::ChangesOwner])
+            .handing_over(&contents.objects_of_administrator.code);
         self.steps.push(transferred);
     }
 
@@ -413,22 +414,14 @@ impl DatabasePlanner<'_, '_> {
         if statements.is_empty() {
             return;
         }
-        // An application can trust the code of the administrator.
-        let is_administrator = *from == self.planner.observed.administrator.name;
-        let code: &[String] =
-            if is_administrator { &[] } else { &contents.ownership_transfer.code };
-        let with_code = match code {
-            [] => String::new(),
-            code => format!("; with the code of {}", code.join(", ")),
-        };
-        let summary = format!("objects of {from} in database {}: owner {to}{with_code}", self.name);
-        let hands_over_code = (!code.is_empty()).then_some(Hazard::HandsOverCode);
+        let summary = format!("objects of {from} in database {}: owner {to}", self.name);
         let application = &self.database.application;
         let transferred = Step::new(Action::ReassignOwned, application, summary, statements)
             .for_role(&to)
             .in_database(self.name)
             .with_memberships([from, &to].map(|role| (role.clone(), MembershipOption::Inherit)))
-            .with_hazards([Hazard::ChangesOwner].into_iter().chain(hands_over_code));
+            .with_hazards([Hazard::ChangesOwner])
+            .handing_over(&contents.ownership_transfer.code);
         self.steps.push(transferred);
     }
 

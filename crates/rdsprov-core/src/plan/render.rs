@@ -59,6 +59,19 @@ pub(super) fn line<S>(step: &Step<S>) -> String {
     format!("  {} {} {}{hazards}", step.sign(), step.action, visible(&step.summary))
 }
 
+/// Returns the lines below a step that name the code which it gives to a new owner.
+pub(super) fn code_lines<S>(step: &Step<S>) -> Vec<String> {
+    const SHOWN: usize = 20;
+    let shown = step.code.iter().take(SHOWN);
+    let mut lines: Vec<String> =
+        shown.map(|one| format!("      {} {}", one.kind, visible(&one.name))).collect();
+    let others = step.code.len().saturating_sub(SHOWN);
+    if others > 0 {
+        lines.push(format!("      and {others} more, which the JSON of the plan lists"));
+    }
+    lines
+}
+
 impl Plan {
     /// Returns the plan as text like a diff, with options and operations in their neutral spelling.
     #[must_use]
@@ -87,6 +100,9 @@ impl Plan {
             let _ = writeln!(text, "\n{}", visible(&transaction.scope.title()));
             for step in &transaction.steps {
                 let _ = writeln!(text, "{}", line(step));
+                for detail in code_lines(step) {
+                    let _ = writeln!(text, "{detail}");
+                }
             }
         }
         self.write_orphans_and_undeclared(&mut text);

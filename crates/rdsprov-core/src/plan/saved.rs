@@ -454,6 +454,7 @@ impl Step {
             hazards: self.hazards.clone(),
             locked_out: self.locked_out.clone(),
             changed_secret: self.changed_secret.clone(),
+            code: self.code.clone(),
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Hazard, Statement, words};
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::named_enum::named_enum;
+use crate::observed::Code;
 
 named_enum! {
     /// What a step does. The names, in snake case, are in JSON and in the records.
@@ -114,6 +115,9 @@ pub struct Step<S = Statement> {
     /// The ids of the secrets, if the step changes from which secret the role has its password.
     #[serde(default)]
     pub changed_secret: Option<ChangedSecret>,
+    /// The code of other roles that the new owner gets, in a step with the hazard `hands_over_code`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub code: Vec<Code>,
 }
 
 /// The secrets of a role before and after a step with the hazard `changes_secret`.
@@ -178,6 +182,7 @@ impl<S> Step<S> {
             hazards: BTreeSet::new(),
             locked_out: BTreeSet::new(),
             changed_secret: None,
+            code: Vec::new(),
         }
     }
 
@@ -229,6 +234,16 @@ impl<S> Step<S> {
         }
         self.locked_out.clone_from(locked_out);
         self.with_hazards([Hazard::ClosesToPublic])
+    }
+
+    /// Adds the hazard of a step that gives code to a new owner, with the code: the summary counts it.
+    pub(super) fn handing_over(mut self, code: &[Code]) -> Self {
+        if code.is_empty() {
+            return self;
+        }
+        self.summary = format!("{}; with code: {}", self.summary, words::counted(code));
+        self.code = code.to_vec();
+        self.with_hazards([Hazard::HandsOverCode])
     }
 
     /// Adds effects that can break something.

@@ -1,11 +1,11 @@
 //! Grants and revocations in words, for the summaries of steps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::Revoke;
 use super::sql::{self, GrantTarget, RevokeScope, Statement};
 use crate::name::{ApplicationName, RoleName};
-use crate::observed::Grantee;
+use crate::observed::{Code, Grantee};
 use crate::privilege::Privileges;
 
 /// Returns privileges in words: `SELECT, INSERT`.
@@ -23,6 +23,21 @@ pub(super) fn some_of(roles: &BTreeSet<RoleName>) -> String {
         (shown, 1) => format!("{} and 1 other role", shown.join(", ")),
         (shown, others) => format!("{} and {others} other roles", shown.join(", ")),
     }
+}
+
+/// Returns how much code there is of each kind: `12 functions, 1 trigger`.
+pub(super) fn counted(code: &[Code]) -> String {
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for one in code {
+        *kinds.entry(&one.kind).or_default() += 1;
+    }
+    let counted = kinds.into_iter().map(|(kind, count)| match (count, kind.strip_suffix('y')) {
+        (1, _) => format!("1 {kind}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) if kind.ends_with('x') => format!("{count} {kind}es"),
+        (_, None) => format!("{count} {kind}s"),
+    });
+    counted.collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the names of selected applications: `applications crm and wiki`.

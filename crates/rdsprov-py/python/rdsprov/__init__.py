@@ -46,6 +46,7 @@ from ._enums import (
 from ._values import (
     Application,
     ChangedSecret,
+    Code,
     DefinitionProblem,
     ManualFix,
     Note,
@@ -68,6 +69,7 @@ __all__ = [
     "ApprovalRequired",
     "Auth",
     "ChangedSecret",
+    "Code",
     "ConnectError",
     "DefinitionError",
     "DefinitionProblem",

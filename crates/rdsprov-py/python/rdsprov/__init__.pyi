@@ -17,6 +17,7 @@ __all__ = [
     "ApprovalRequired",
     "Auth",
     "ChangedSecret",
+    "Code",
     "ConnectError",
     "DefinitionError",
     "DefinitionProblem",
@@ -312,6 +313,7 @@ class RefusalCode(str, Enum):
     EXTENSION_NOT_ALLOWED = "extension-not-allowed"
     EXTENSION_WITHOUT_SCHEMA = "extension-without-schema"
     EXTENSION_NOT_TRUSTED = "extension-not-trusted"
+    EXTENSION_SCHEMA_SHARED = "extension-schema-shared"
     SECRET_UNAVAILABLE = "secret-unavailable"
     SECRETS_DIFFER = "secrets-differ"
     PASSWORD_TOO_SHORT = "password-too-short"
@@ -406,6 +408,12 @@ class ChangedSecret(_Value):
     new: str | None
 
 @dataclass(frozen=True)
+class Code(_Value):
+    kind: str
+    schema: str | None
+    name: str
+
+@dataclass(frozen=True)
 class Step(_Value):
     action: Action
     application: str
@@ -416,6 +424,7 @@ class Step(_Value):
     hazards: tuple[Hazard, ...]
     locked_out: tuple[str, ...]
     changed_secret: ChangedSecret | None
+    code: tuple[Code, ...]
 
 @dataclass(frozen=True)
 class ManualFix(_Value):

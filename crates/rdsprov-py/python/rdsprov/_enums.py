@@ -125,6 +125,7 @@ class RefusalCode(_Word):
     EXTENSION_NOT_ALLOWED = "extension-not-allowed"
     EXTENSION_WITHOUT_SCHEMA = "extension-without-schema"
     EXTENSION_NOT_TRUSTED = "extension-not-trusted"
+    EXTENSION_SCHEMA_SHARED = "extension-schema-shared"
     SECRET_UNAVAILABLE = "secret-unavailable"
     SECRETS_DIFFER = "secrets-differ"
     PASSWORD_TOO_SHORT = "password-too-short"

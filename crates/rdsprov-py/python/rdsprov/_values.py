@@ -126,12 +126,22 @@ class ChangedSecret(_Value):
 
 
 @dataclass(frozen=True)
+class Code(_Value):
+    """A function, or an object with an expression that calls one, which PostgreSQL executes later."""
+
+    kind: str
+    schema: str | None
+    name: str
+
+
+@dataclass(frozen=True)
 class Step(_Value):
     """One change of a plan. Its statements contain the name of a secret instead of a password.
 
     ``locked_out`` names the roles that can then no longer connect to the database.
     ``changed_secret`` contains the secrets of the role before and after a step with the hazard
     ``changes_secret``.
+    ``code`` lists the code that the new owner gets, in a step with the hazard ``hands_over_code``.
     """
 
     action: Action
@@ -143,6 +153,7 @@ class Step(_Value):
     hazards: tuple[Hazard, ...]
     locked_out: tuple[str, ...]
     changed_secret: ChangedSecret | None
+    code: tuple[Code, ...]
 
 
 @dataclass(frozen=True)
@@ -371,6 +382,7 @@ def _step(values):
             "hazards": tuple(map(Hazard, values["hazards"])),
             "locked_out": tuple(values.get("locked_out", ())),
             "changed_secret": _changed_secret(values.get("changed_secret")),
+            "code": tuple(_make(Code, one) for one in values.get("code", ())),
         },
     )
 

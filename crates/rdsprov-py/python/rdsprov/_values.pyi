@@ -1,6 +1,7 @@
 from . import (
     Application as Application,
     ChangedSecret as ChangedSecret,
+    Code as Code,
     DefinitionProblem as DefinitionProblem,
     ManualFix as ManualFix,
     Note as Note,

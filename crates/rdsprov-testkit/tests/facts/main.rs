@@ -11,6 +11,7 @@ mod assertions;
 mod catalog_races;
 mod concurrency;
 mod default_privileges;
+mod extensions;
 mod memberships;
 mod names;
 mod new_database;

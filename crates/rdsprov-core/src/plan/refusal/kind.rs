@@ -178,6 +178,16 @@ coded_enum! {
             database: DatabaseName,
             reason: String,
         },
+        /// Another role than administrators can create objects in a schema of the `search_path` with
+        /// which the script of the extension would be executed.
+        ExtensionSchemaShared {
+            extension: ExtensionName,
+            required_by: Option<ExtensionName>,
+            database: DatabaseName,
+            schema: SchemaName,
+            creator: Grantee,
+            required: Option<ExtensionName>,
+        },
         // Secrets
         /// A secret cannot be read.
         SecretUnavailable { reason: String, advice: Vec<Hint> },

@@ -185,6 +185,26 @@ impl RefusalKind {
                 "{} is not trusted, and the server does not allow the administrator to create it: {reason}",
                 extension_words(extension, required_by.as_ref(), database)
             ),
+            Self::ExtensionSchemaShared {
+                extension,
+                required_by,
+                database,
+                schema,
+                creator,
+                required,
+            } => {
+                let required = required.as_ref();
+                let place = required.map(|other| format!(", which contains extension {other}"));
+                let creator = match creator {
+                    Grantee::Role(role) => format!("role {role}"),
+                    Grantee::Public => "PUBLIC".to_owned(),
+                };
+                format!(
+                    "{} is not trusted, and its script could execute objects of other roles: {creator} can create objects in schema {schema}{}",
+                    extension_words(extension, required_by.as_ref(), database),
+                    place.unwrap_or_default()
+                )
+            }
             Self::SecretUnavailable { reason, .. } => reason.clone(),
             Self::SecretsDiffer { secret, other, role } => {
                 format!("secrets {secret} and {other} contain different passwords for role {role}")
@@ -344,6 +364,16 @@ impl RefusalKind {
                 "remove {} from `extensions`",
                 required_by.as_ref().unwrap_or(extension)
             )],
+            Self::ExtensionSchemaShared { extension, required_by, schema, required, .. } => {
+                let removed = required_by.as_ref().unwrap_or(extension);
+                let change = match required {
+                    Some(_) => format!(
+                        "review the functions, operators, casts and types in schema {schema}, then create {extension} by hand as the administrator"
+                    ),
+                    None => format!("rename schema {schema}, or drop it"),
+                };
+                hint![format!("{change}; or remove {removed} from `extensions`")]
+            }
             Self::SecretUnavailable { advice, .. } if advice.is_empty() => {
                 hint!["correct the secret, or name another one with `secret`, then run again"]
             }

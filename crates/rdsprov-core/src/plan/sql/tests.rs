@@ -308,6 +308,11 @@ fn databases_schemas_and_extensions() {
         (create_schema(&schema("App")), r#"CREATE SCHEMA "App""#),
         (create_schema_for(&schema("App"), &owner), r#"CREATE SCHEMA "App" AUTHORIZATION "owner""#),
         (change_schema_owner(&schema("App"), &owner), r#"ALTER SCHEMA "App" OWNER TO "owner""#),
+        (drop_schema(&schema("App")), r#"DROP SCHEMA "App""#),
+        (
+            comment_on_public(&schema("public")),
+            r#"COMMENT ON SCHEMA "public" IS 'standard public schema'"#,
+        ),
         (create_extension(&vector, None), r#"CREATE EXTENSION "uuid-ossp" CASCADE"#),
         (
             create_extension(&vector, Some(&schema("App"))),

@@ -157,5 +157,8 @@ SELECT json_build_object(
     FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace),
   'extensions', (
     SELECT coalesce(json_object_agg(e.extname, pg_get_userbyid(e.extowner) ORDER BY e.extname), '{}')
-    FROM pg_extension e)
+    FROM pg_extension e),
+  'extension_schemas', (
+    SELECT coalesce(json_object_agg(e.extname, n.nspname ORDER BY e.extname), '{}')
+    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE n.nspname !~ '^pg_')
 )::text

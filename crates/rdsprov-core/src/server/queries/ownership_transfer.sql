@@ -47,31 +47,73 @@ WITH new_owner AS (
   SELECT kind, identity, '"superuser"' FROM wide_publication
   UNION ALL
   SELECT kind, identity, '"superuser"' FROM superuser_only WHERE NOT $3
-), code AS (
-  SELECT 'pg_proc'::regclass AS classid, p.oid AS objid FROM owned o
-  JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid WHERE p.prosecdef
-  UNION
-  SELECT 'pg_trigger'::regclass, t.oid FROM owned o
-  JOIN pg_trigger t ON o.classid = 'pg_class'::regclass AND t.tgrelid = o.objid WHERE NOT t.tgisinternal
-  UNION
-  SELECT 'pg_rewrite'::regclass, r.oid FROM owned o
-  JOIN pg_rewrite r ON o.classid = 'pg_class'::regclass AND r.ev_class = o.objid WHERE r.rulename <> '_RETURN'
-  UNION
-  -- Defaults and expressions that call functions other than those of PostgreSQL itself.
-  SELECT 'pg_attrdef'::regclass, a.oid FROM owned o
+), expression AS (
+  -- What belongs to the objects and can call a function, other than functions and triggers. `schema` is quoted.
+  SELECT 'pg_attrdef'::regclass AS classid, a.oid AS objid, o.schema FROM owned o
   JOIN pg_attrdef a ON o.classid = 'pg_class'::regclass AND a.adrelid = o.objid
-  JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid AND d.refclassid = 'pg_proc'::regclass
-  UNION
-  SELECT 'pg_class'::regclass, i.indexrelid FROM owned o
-  JOIN pg_index i ON o.classid = 'pg_class'::regclass AND i.indrelid = o.objid
-  JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refclassid = 'pg_proc'::regclass
-  UNION
-  SELECT 'pg_event_trigger'::regclass, o.objid FROM owned o WHERE o.classid = 'pg_event_trigger'::regclass
+  UNION ALL SELECT 'pg_constraint'::regclass, c.oid, o.schema FROM owned o
+  JOIN pg_constraint c ON o.classid = 'pg_class'::regclass AND c.conrelid = o.objid
+  UNION ALL SELECT 'pg_constraint'::regclass, c.oid, o.schema FROM owned o
+  JOIN pg_constraint c ON o.classid = 'pg_type'::regclass AND c.contypid = o.objid
+  UNION ALL SELECT 'pg_class'::regclass, x.indexrelid, o.schema FROM owned o
+  JOIN pg_index x ON o.classid = 'pg_class'::regclass AND x.indrelid = o.objid
+  UNION ALL SELECT 'pg_statistic_ext'::regclass, e.oid, o.schema FROM owned o
+  JOIN pg_statistic_ext e ON o.classid = 'pg_class'::regclass AND e.stxrelid = o.objid
+  UNION ALL SELECT 'pg_policy'::regclass, p.oid, o.schema FROM owned o
+  JOIN pg_policy p ON o.classid = 'pg_class'::regclass AND p.polrelid = o.objid
+  -- The view or materialized view instead of its rule _RETURN.
+  UNION ALL SELECT 'pg_class'::regclass, o.objid, o.schema FROM owned o WHERE o.classid = 'pg_class'::regclass
+  UNION ALL SELECT o.classid, o.objid, o.schema FROM owned o
+  WHERE o.classid IN ('pg_type'::regclass, 'pg_operator'::regclass)
+  UNION ALL SELECT o.classid, o.objid, o.schema FROM owned o
+  JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid WHERE p.prokind = 'a'
+  -- A cast has no owner: it belongs to the owner of one of its types.
+  UNION ALL SELECT 'pg_cast'::regclass, c.oid, NULL FROM pg_cast c
+  WHERE c.oid >= 16384 AND EXISTS (
+    SELECT FROM pg_type t WHERE t.oid IN (c.castsource, c.casttarget)
+      AND t.typowner = (SELECT oid FROM pg_roles WHERE rolname = $1))
+), uses AS (
+  SELECT e.classid, e.objid, e.schema, d.refclassid, d.refobjid FROM expression e
+  JOIN pg_depend d ON d.classid = e.classid AND d.objid = e.objid AND d.objsubid = 0
+  -- Before PostgreSQL 15, the dependencies of a generated column are those of the column.
+  UNION ALL SELECT 'pg_attrdef'::regclass, a.oid, o.schema, d.refclassid, d.refobjid FROM owned o
+  JOIN pg_attrdef a ON o.classid = 'pg_class'::regclass AND a.adrelid = o.objid
+  JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = a.adrelid AND d.objsubid = a.adnum
+  UNION ALL SELECT 'pg_class'::regclass, o.objid, o.schema, d.refclassid, d.refobjid FROM owned o
+  JOIN pg_rewrite r ON o.classid = 'pg_class'::regclass AND r.ev_class = o.objid AND r.rulename = '_RETURN'
+  JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+), called AS (
+  SELECT u.classid, u.objid, u.schema, p.proowner FROM uses u
+  JOIN pg_proc p ON u.refclassid = 'pg_proc'::regclass AND p.oid = u.refobjid WHERE p.oid >= 16384
+  UNION ALL SELECT u.classid, u.objid, u.schema, p.proowner FROM uses u
+  JOIN pg_operator x ON u.refclassid = 'pg_operator'::regclass AND x.oid = u.refobjid
+  JOIN pg_proc p ON p.oid = x.oprcode WHERE x.oid >= 16384
+  UNION ALL SELECT 'pg_trigger'::regclass, t.oid, o.schema, p.proowner FROM owned o
+  JOIN pg_trigger t ON o.classid = 'pg_class'::regclass AND t.tgrelid = o.objid
+  JOIN pg_proc p ON p.oid = t.tgfoid WHERE NOT t.tgisinternal
+), code AS (
+  -- A role can only replace its own functions, and those of roles that it is a member of. Of the objects of the
+  -- administrator, only the code that others planted counts.
+  SELECT c.classid, c.objid, c.schema FROM called c JOIN pg_roles r ON r.oid = c.proowner
+  WHERE (NOT r.rolsuper OR c.classid = 'pg_trigger'::regclass AND NOT $3) AND NOT ($3 AND r.rolname = $1)
+  UNION SELECT o.classid, o.objid, o.schema FROM owned o
+  JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid WHERE p.prosecdef AND NOT $3
+  UNION SELECT 'pg_rewrite'::regclass, r.oid, o.schema FROM owned o
+  JOIN pg_rewrite r ON o.classid = 'pg_class'::regclass AND r.ev_class = o.objid
+  WHERE r.rulename <> '_RETURN' AND NOT $3
+  -- Views read relations with the privileges of their owner.
+  UNION SELECT u.classid, u.objid, u.schema FROM uses u
+  JOIN pg_class v ON u.classid = 'pg_class'::regclass AND v.oid = u.objid AND v.relkind IN ('v', 'm')
+  JOIN pg_class c ON u.refclassid = 'pg_class'::regclass AND c.oid = u.refobjid
+  WHERE c.oid >= 16384 AND c.relowner <> v.relowner AND NOT $3
+  UNION SELECT o.classid, o.objid, o.schema FROM owned o WHERE o.classid = 'pg_event_trigger'::regclass AND NOT $3
 )
 SELECT json_build_object(
   'code', (
-    SELECT coalesce(json_agg(DISTINCT i.type || ' ' || i.identity), '[]')
-    FROM code c CROSS JOIN pg_identify_object(c.classid, c.objid, 0) i WHERE i.identity IS NOT NULL),
+    SELECT coalesce(json_agg(json_build_object('kind', i.type, 'schema', n.nspname, 'name', i.identity)
+      ORDER BY i.type, i.identity), '[]')
+    FROM code c CROSS JOIN pg_identify_object(c.classid, c.objid, 0) i
+    LEFT JOIN pg_namespace n ON quote_ident(n.nspname) = c.schema WHERE i.identity IS NOT NULL),
   'untransferable', (
     SELECT coalesce(json_agg(json_build_object('kind', kind, 'identity', identity, 'obstacle', obstacle)
       ORDER BY kind, identity), '[]') FROM untransferable),
