@@ -105,6 +105,8 @@ pub struct DefinitionsSection {
     pub naming_pattern: Option<String>,
     /// Where to look for `application_databases`: see [`Rules::mode`].
     pub mode: Option<Mode>,
+    /// The roles that `memberships` of an application can name: see [`Rules::memberships`].
+    pub memberships: Vec<String>,
     /// Whether all entries of a role must be in one file.
     pub one_role_one_file: bool,
 }
@@ -216,6 +218,7 @@ impl Config {
             mode: self.definitions.mode,
             ignore_keys: self.definitions.ignore_keys.clone(),
             naming_pattern: self.definitions.naming_pattern.clone(),
+            memberships: self.definitions.memberships.clone(),
             role_files: if self.definitions.one_role_one_file {
                 RoleFiles::One
             } else {

@@ -79,6 +79,9 @@ pub struct Role {
     /// The other secrets that the applications of this role read. They must
     /// contain the same password.
     pub other_secrets: BTreeMap<SecretId, ApplicationName>,
+    /// The predefined roles of which the role is a member, besides `rds_iam`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub memberships: BTreeSet<RoleName>,
     /// The names of databases that the role creates itself. The privileges of PUBLIC
     /// on them are revoked.
     pub plugin_databases: BTreeSet<DatabasePattern>,
@@ -222,6 +225,7 @@ impl Desired {
                 valid_until: app.valid_until,
                 adoption: Adoption::from_key(app.adopt),
                 other_secrets: BTreeMap::new(),
+                memberships: app.memberships.iter().cloned().collect(),
                 plugin_databases: app.plugin_databases.iter().cloned().collect(),
             };
             roles.insert(app.username.clone(), role);
@@ -308,6 +312,7 @@ impl Desired {
             valid_until: None,
             adoption,
             other_secrets: BTreeMap::new(),
+            memberships: BTreeSet::new(),
             plugin_databases: BTreeSet::new(),
         };
         Self {

@@ -134,6 +134,7 @@ pub mod observed;
 pub mod operations;
 pub mod plan;
 pub mod policy;
+pub mod predefined_role;
 pub mod privilege;
 pub mod probe;
 pub mod schema;

@@ -392,6 +392,7 @@ fn as_definitions(read: &Value) -> Value {
             "valid_until": of_role("valid_until"),
             "settings": settings,
             "creators": or(own("creators"), json!([])),
+            "memberships": or(own("memberships"), json!([])),
             "plugin_databases": or(own("plugin_databases"), json!([])),
             "adopt": or(own("adopt"), json!(false)),
         })
@@ -409,8 +410,15 @@ fn as_definitions(read: &Value) -> Value {
 
 /// Returns the home of the role of an entry.
 fn home_of<'a>(applications: &'a Map<String, Value>, entry: &Value) -> Option<&'a String> {
-    const KEYS: [&str; 6] =
-        ["auth", "secret", "createdb", "connection_limit", "valid_until", "plugin_databases"];
+    const KEYS: [&str; 7] = [
+        "auth",
+        "secret",
+        "memberships",
+        "createdb",
+        "connection_limit",
+        "valid_until",
+        "plugin_databases",
+    ];
     let owns = |entry: &Value| entry["access_level"].as_str().is_none_or(|level| level == "owner");
     let of_role = || applications.iter().filter(|(_, one)| one["username"] == entry["username"]);
     let has_owner = of_role().any(|(_, one)| owns(one));

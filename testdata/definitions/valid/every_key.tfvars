@@ -7,6 +7,7 @@ application_databases = {
     extensions       = ["uuid-ossp", "pg_trgm"]
     auth             = "password"
     secret           = "teams/backstage"
+    memberships      = ["pg_monitor", "rds_replication"]
     createdb         = true
     connection_limit = 20
     valid_until      = "2027-01-31T00:00:00Z"

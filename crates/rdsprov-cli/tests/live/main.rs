@@ -23,6 +23,7 @@ mod input_files;
 mod ledger;
 mod library;
 mod lock;
+mod memberships;
 mod mistakes;
 mod output_files;
 mod owners;

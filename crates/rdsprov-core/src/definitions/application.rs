@@ -43,6 +43,8 @@ pub struct Application {
     pub says_role_owner: bool,
     /// Whether the role has the attribute `CREATEDB`.
     pub createdb: bool,
+    /// The predefined roles of which the role is a member.
+    pub memberships: Vec<RoleName>,
     /// The `CONNECTION LIMIT` of the role; -1 means no limit.
     pub connection_limit: i32,
     /// The time at which the password of the role expires; `None` means never.

@@ -25,6 +25,9 @@ pub struct Defaults {
     pub extensions: Option<Vec<ExtensionName>>,
     pub auth: Option<Auth>,
     pub createdb: Option<bool>,
+    /// Only an entry itself sets it: a default would give it to every role.
+    #[serde(skip)]
+    pub memberships: Option<Vec<RoleName>>,
     #[serde(deserialize_with = "connection_limit")]
     pub connection_limit: Option<i32>,
     pub valid_until: Option<ValidUntil>,
@@ -58,6 +61,7 @@ impl Defaults {
             extensions: self.extensions.or_else(|| other.extensions.clone()),
             auth: self.auth.or(other.auth),
             createdb: self.createdb.or(other.createdb),
+            memberships: self.memberships,
             connection_limit: self.connection_limit.or(other.connection_limit),
             valid_until: self.valid_until.or(other.valid_until),
             settings: self.settings.or_else(|| other.settings.clone()),

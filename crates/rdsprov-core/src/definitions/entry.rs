@@ -5,20 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use regex::Regex;
 
 use super::file::{Entries, File, given};
-use super::tree::{Key, Node, Value};
+use super::tree::{Key, Node, Span, Value};
 use super::{Application, Auth, Defaults, Rules};
 use crate::error_code::ErrorCode;
 use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, NameError, RoleName, SchemaName,
     nearest,
 };
+use crate::predefined_role;
 use crate::privilege::AccessLevel;
 use crate::setting::{Parameter, ParameterError};
 use crate::text::brief;
 use crate::valid_until::ValidUntil;
 
 /// The keys of an application, in the order of `docs/reference.md`.
-pub const KEYS: [&str; 15] = [
+pub const KEYS: [&str; 16] = [
     "database_name",
     "username",
     "access_level",
@@ -27,6 +28,7 @@ pub const KEYS: [&str; 15] = [
     "auth",
     "secret",
     "role_owner",
+    "memberships",
     "createdb",
     "connection_limit",
     "valid_until",
@@ -57,7 +59,7 @@ pub fn application(
 
     let database_name = parse_name(file, pattern, key, &entry, "database_name", DatabaseName::new);
     let username = parse_name(file, pattern, key, &entry, "username", RoleName::new);
-    let mut explicit = read_explicit_keys(file, &entry);
+    let mut explicit = read_explicit_keys(file, rules, &entry);
     let secret = given(&entry, "secret").and_then(|(_, node)| {
         let text = file.string("secret", node)?;
         if text.trim().is_empty() {
@@ -118,6 +120,7 @@ pub fn application(
         role_owner: role_owner.unwrap_or(false),
         says_role_owner: role_owner.unwrap_or(false),
         createdb: all.createdb.unwrap_or(false),
+        memberships: all.memberships.unwrap_or_default(),
         connection_limit: all.connection_limit.unwrap_or(-1),
         valid_until: all.valid_until,
         settings: all.settings.unwrap_or_default(),
@@ -130,7 +133,7 @@ pub fn application(
 }
 
 /// Reads the optional keys that the entry sets itself.
-fn read_explicit_keys(file: &mut File<'_>, entry: &Entries<'_>) -> Defaults {
+fn read_explicit_keys(file: &mut File<'_>, rules: &Rules, entry: &Entries<'_>) -> Defaults {
     let levels = [AccessLevel::Owner, AccessLevel::Editor, AccessLevel::Reader];
     let levels = levels.map(|level| (level.to_string(), level));
     let flag = |file: &mut File<'_>, field: &str| {
@@ -147,6 +150,7 @@ fn read_explicit_keys(file: &mut File<'_>, entry: &Entries<'_>) -> Defaults {
             &Auth::all().map(|auth| (auth.to_string(), auth)).collect::<Vec<_>>(),
         ),
         createdb: flag(file, "createdb"),
+        memberships: memberships(file, rules, entry),
         connection_limit: connection_limit(file, entry),
         valid_until: valid_until(file, entry),
         settings: settings(file, entry),
@@ -163,21 +167,46 @@ fn names<T>(
     field: &str,
     new: fn(String) -> Result<T, NameError>,
 ) -> Option<Vec<T>> {
-    let (_, node) = given(entry, field)?;
-    let items = file.strings(field, node)?;
-    let mut seen = BTreeSet::new();
     let mut names = Vec::new();
-    for (text, span) in items {
-        if !seen.insert(text.clone()) {
-            let message = format!("{text:?} is given twice in `{field}`");
-            file.error(&span, ErrorCode::DuplicateItem, message, "remove one of the two");
-        }
+    for (text, span) in different_strings(file, entry, field)? {
         match new(text) {
             Ok(name) => names.push(name),
             Err(error) => file.error(&span, error.code(), error.to_string(), error.hint()),
         }
     }
     Some(names)
+}
+
+/// Reads the predefined roles of which the role is a member.
+fn memberships(file: &mut File<'_>, rules: &Rules, entry: &Entries<'_>) -> Option<Vec<RoleName>> {
+    let mut names = Vec::new();
+    for (text, span) in different_strings(file, entry, "memberships")? {
+        match predefined_role::check(&text, &rules.memberships) {
+            Ok(name) => names.push(name),
+            Err(error) => {
+                file.error(&span, ErrorCode::InvalidValue, error.to_string(), error.hint());
+            }
+        }
+    }
+    Some(names)
+}
+
+/// Reads a list of strings; a duplicate is an error.
+fn different_strings(
+    file: &mut File<'_>,
+    entry: &Entries<'_>,
+    field: &str,
+) -> Option<Vec<(String, Span)>> {
+    let (_, node) = given(entry, field)?;
+    let items = file.strings(field, node)?;
+    let mut seen = BTreeSet::new();
+    for (text, span) in &items {
+        if !seen.insert(text) {
+            let message = format!("{text:?} is given twice in `{field}`");
+            file.error(span, ErrorCode::DuplicateItem, message, "remove one of the two");
+        }
+    }
+    Some(items)
 }
 
 /// Reports unknown keys, with the most similar known key as a hint.

@@ -28,7 +28,7 @@ struct RoleKey {
     set_by: fn(&Application, &Defaults) -> Option<String>,
 }
 
-const ROLE_KEYS: [RoleKey; 6] = [
+const ROLE_KEYS: [RoleKey; 7] = [
     RoleKey { name: "auth", set_by: |_, explicit| explicit.auth.map(|auth| format!("\"{auth}\"")) },
     RoleKey {
         name: "secret",
@@ -47,14 +47,23 @@ const ROLE_KEYS: [RoleKey; 6] = [
         set_by: |_, explicit| explicit.valid_until.map(|time| format!("\"{time}\"")),
     },
     RoleKey {
+        name: "memberships",
+        set_by: |_, explicit| {
+            Some(as_set(explicit.memberships.as_ref()?.iter().map(RoleName::as_str)))
+        },
+    },
+    RoleKey {
         name: "plugin_databases",
         set_by: |_, explicit| {
-            let patterns = explicit.plugin_databases.as_ref()?;
-            let patterns: BTreeSet<&str> = patterns.iter().map(|one| one.as_str()).collect();
-            Some(format!("{:?}", patterns.into_iter().collect::<Vec<_>>()))
+            Some(as_set(explicit.plugin_databases.as_ref()?.iter().map(|one| one.as_str())))
         },
     },
 ];
+
+/// Prints the names of a list whose order has no meaning.
+fn as_set<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    format!("{:?}", names.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>())
+}
 
 /// Sets `role_owner` in the home of each role only, copies its keys to the other entries of the
 /// role, and returns the errors of entries that contradict it.
@@ -68,6 +77,7 @@ pub fn settle_roles(
         let entries = by_role.entry(application.username.clone()).or_default();
         entries.push(application.application.clone());
     }
+    let declared: BTreeSet<RoleName> = by_role.keys().cloned().collect();
     let mut errors = Vec::new();
     for (role, names) in by_role {
         let entries: Vec<&Application> =
@@ -75,6 +85,18 @@ pub fn settle_roles(
         let Some(home) = home(&role, &entries, explicit, &mut errors).cloned() else { continue };
         for entry in &entries {
             compare(&role, &home, entry, explicit, &mut errors);
+        }
+        if let Some(declared) = home.memberships.iter().find(|one| declared.contains(*one)) {
+            errors.push(RoleError {
+                application: home.application.clone(),
+                code: ErrorCode::InvalidValue,
+                message: format!(
+                    "`memberships` of role `{role}` names `{declared}`, which the definitions declare"
+                ),
+                hint: format!(
+                    "remove it, and declare an entry for role `{role}` and the database instead"
+                ),
+            });
         }
         if files == RoleFiles::One {
             errors.extend(in_several_files(&role, &home, &entries));
@@ -219,5 +241,6 @@ fn inherit(entry: &mut Application, home: &Application) {
     entry.createdb = home.createdb;
     entry.connection_limit = home.connection_limit;
     entry.valid_until = home.valid_until;
+    entry.memberships.clone_from(&home.memberships);
     entry.plugin_databases.clone_from(&home.plugin_databases);
 }

@@ -19,6 +19,10 @@ pub struct Rules {
     /// A regular expression that each name of a role or database must match from start to
     /// end; `None` means [`DEFAULT_NAMING_PATTERN`].
     pub naming_pattern: Option<String>,
+    /// The roles that `memberships` can name in addition to [`GRANTABLE`].
+    ///
+    /// [`GRANTABLE`]: crate::predefined_role::GRANTABLE
+    pub memberships: Vec<String>,
     /// In how many files the entries of one role may be.
     pub role_files: RoleFiles,
     /// The environment that an option names: its defaults apply, and not those of the environment

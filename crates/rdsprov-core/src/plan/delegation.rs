@@ -14,6 +14,7 @@ use super::{
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
 use crate::observed::{self, Contents, Grantee, Membership, RDS_IAM};
+use crate::predefined_role::GRANTABLE;
 use crate::privilege::{Privilege, Privileges};
 use crate::probe::{MembershipRevocation, RevocationScope};
 
@@ -54,8 +55,10 @@ impl Planner<'_> {
         !self.is_delegate(seen) && self.desired.manages(seen.marker().as_ref())
     }
 
-    /// Returns whether a delegate needs a membership or cannot lose it: only a superuser can revoke
-    /// the membership that PostgreSQL grants to the creator of a role.
+    /// Returns whether a delegate needs a membership, may have it, or cannot lose it.
+    ///
+    /// With `ADMIN OPTION` on a predefined role, it can make applications members of that role. Only
+    /// a superuser can revoke the membership that PostgreSQL grants to the creator of a role.
     pub(super) fn is_membership_of_delegate(&self, membership: &Membership) -> bool {
         let group = membership.role.as_str();
         if group == RDS_PASSWORD && self.observed.passwords.restricted {
@@ -65,6 +68,7 @@ impl Planner<'_> {
         let reserved = RoleName::new(group).is_err();
         membership.is_admin_only()
             && (group == RDS_IAM
+                || GRANTABLE.contains(&group)
                 || !reserved && by_superuser.is_some_and(|grantor| grantor.superuser)
                 || self
                     .observed

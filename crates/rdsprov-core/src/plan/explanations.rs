@@ -38,6 +38,7 @@ explanations! {
     DependentMembership => "dependent-membership",
     MembershipNotRevocable => "membership-not-revocable",
     RdsIamMissing => "rds-iam-missing",
+    MembershipRoleMissing => "membership-role-missing",
     SetPasswordRestricted => "set-password-restricted",
     PasswordAdministrationRestricted => "password-administration-restricted",
     AdministratorDatabase => "administrator-database",

@@ -10,9 +10,9 @@ use crate::observed::{self, Membership, RDS_IAM};
 use crate::probe::{MembershipRevocation, Probe, RevocationScope};
 
 impl Planner<'_> {
-    /// Revokes every undeclared membership; `rds_iam` is declared by `auth = "iam"`. From
-    /// PostgreSQL 16 on, several grantors can grant one membership, and each grant depends on the
-    /// `ADMIN OPTION` of its grantor.
+    /// Grants the declared memberships of a role that exists, and revokes all others; `rds_iam` is
+    /// declared by `auth = "iam"`. From PostgreSQL 16 on, several grantors can grant one membership,
+    /// and each grant depends on the `ADMIN OPTION` of its grantor.
     pub(super) fn memberships(
         &mut self,
         name: &RoleName,
@@ -31,25 +31,64 @@ impl Planner<'_> {
             }
             return;
         }
-        let wanted = |membership: &Membership| {
-            role.credential == Credential::Iam && membership.role.as_str() == RDS_IAM
+        let uses_iam = role.credential == Credential::Iam;
+        let is_declared = |membership: &Membership| {
+            uses_iam && membership.role.as_str() == RDS_IAM
+                || role.memberships.contains(&membership.role)
         };
-        let kept: Vec<&Membership> = seen
-            .memberships
-            .iter()
-            .filter(|membership| !is_revoked_with_grantor(membership))
-            .collect();
-        if seen.memberships.iter().any(wanted) && !kept.iter().any(|one| wanted(one)) {
+        let kept: Vec<&Membership> =
+            seen.memberships.iter().filter(|one| !is_revoked_with_grantor(one)).collect();
+        let is_in_rds_iam = |one: &&Membership| one.role.as_str() == RDS_IAM;
+        // A role that is not yet in `rds_iam` joins it where its password is removed.
+        let was_in_rds_iam = seen.memberships.iter().any(|one| is_in_rds_iam(&one));
+        if uses_iam && was_in_rds_iam && !kept.iter().any(is_in_rds_iam) {
             self.join_rds_iam(name, role, Vec::new(), steps);
         }
+        for group in &role.memberships {
+            let mut existing = kept.iter().copied().filter(|one| one.role == *group);
+            if !existing.clone().any(|one| one.inherit) {
+                self.grant_membership(name, role, group, existing.next(), steps);
+            }
+        }
         for membership in kept {
-            if !wanted(membership) {
+            if !is_declared(membership) {
                 self.revoke_membership(name, role, seen, membership, steps);
             } else if membership.admin {
                 let scope = RevocationScope::AdminOption;
                 self.revoke_from_membership(name, role, seen, membership, scope, steps);
             }
         }
+    }
+
+    /// Makes a role a member of a predefined role. An `existing` membership without
+    /// `INHERIT OPTION` gets it.
+    pub(super) fn grant_membership(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        group: &RoleName,
+        existing: Option<&Membership>,
+        steps: &mut Vec<Step>,
+    ) {
+        if !self.observed.roles.contains_key(group) {
+            let kind = RefusalKind::MembershipRoleMissing {
+                role: name.clone(),
+                group: group.clone(),
+                major: self.observed.major(),
+            };
+            self.refuse(&role.application, kind);
+            return;
+        }
+        if !self.can_administer(group) {
+            self.refuse_without_admin_option(&role.application, group);
+            return;
+        }
+        let (object, statement) = match existing {
+            None => ("membership of role", sql::grant_role(group, name)),
+            Some(_) => ("INHERIT OPTION of role", sql::grant_role_with_inherit(group, name)),
+        };
+        let summary = format!("{object} {name} in {group}");
+        steps.push(Step::on_role(name, &role.application, Action::Grant, summary, [statement]));
     }
 
     fn revoke_membership(

@@ -136,6 +136,9 @@ impl Planner<'_> {
         if role.credential == Credential::Iam {
             self.join_rds_iam(name, role, Vec::new(), steps);
         }
+        for group in &role.memberships {
+            self.grant_membership(name, role, group, None, steps);
+        }
     }
 
     /// Returns the secret of a password with its version: an approval is valid

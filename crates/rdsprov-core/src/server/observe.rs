@@ -46,7 +46,9 @@ pub async fn observe(
     secrets: &BTreeMap<SecretId, Secret>,
     verify: VerifyPasswords,
 ) -> Result<Observed, ObserveError> {
-    let mut observed = observe_shared(admin_session, &declared_extensions(desired)).await?;
+    let mut observed =
+        observe_shared(admin_session, &declared_extensions(desired), &predefined_roles(desired))
+            .await?;
     observe_databases(admin, desired, &mut observed).await?;
     observed.password_checks =
         password_check::check_passwords(admin, admin_session, desired, &observed, secrets, verify)
@@ -60,13 +62,22 @@ fn declared_extensions(desired: &Desired) -> Vec<&str> {
     names.into_iter().collect()
 }
 
-/// Observes the catalogs that all databases share.
+/// Returns the predefined roles of which declared roles are members.
+fn predefined_roles(desired: &Desired) -> Vec<&str> {
+    let roles = desired.roles.values().flat_map(|role| &role.memberships);
+    let names: BTreeSet<&str> = roles.map(RoleName::as_str).collect();
+    names.into_iter().collect()
+}
+
+/// Observes the catalogs that all databases share. Of the roles whose names begin with `pg_`, only
+/// those in `predefined_roles` are observed.
 pub(crate) async fn observe_shared(
     admin_session: &Session,
     extensions: &[&str],
+    predefined_roles: &[&str],
 ) -> Result<Observed, ObserveError> {
     let snapshot = Snapshot::open(admin_session, "the server").await?;
-    let observed = snapshot.query(CLUSTER, &[&extensions]).await?;
+    let observed = snapshot.query(CLUSTER, &[&extensions, &predefined_roles]).await?;
     snapshot.close().await?;
     Ok(observed)
 }

@@ -284,6 +284,7 @@ class RefusalCode(str, Enum):
     DEPENDENT_MEMBERSHIP = "dependent-membership"
     MEMBERSHIP_NOT_REVOCABLE = "membership-not-revocable"
     RDS_IAM_MISSING = "rds-iam-missing"
+    MEMBERSHIP_ROLE_MISSING = "membership-role-missing"
     SET_PASSWORD_RESTRICTED = "set-password-restricted"
     PASSWORD_ADMINISTRATION_RESTRICTED = "password-administration-restricted"
     ADMINISTRATOR_DATABASE = "administrator-database"
@@ -385,6 +386,7 @@ class Application(_Value):
     secret: str | None
     role_owner: bool
     createdb: bool
+    memberships: tuple[str, ...]
     connection_limit: int
     valid_until: str | None
     settings: Settings

@@ -88,6 +88,7 @@ class Application(_Value):
     secret: str | None
     role_owner: bool
     createdb: bool
+    memberships: tuple[str, ...]
     connection_limit: int
     valid_until: str | None
     settings: Settings
@@ -352,6 +353,7 @@ def _application(values):
             "secret": values["secret"],
             "role_owner": values["role_owner"],
             "createdb": values["createdb"],
+            "memberships": tuple(values["memberships"]),
             "connection_limit": values["connection_limit"],
             "valid_until": values["valid_until"],
             "settings": Settings(values["settings"]),

@@ -74,7 +74,7 @@ impl Locked<'_> {
         rotations: &[Rotation],
     ) -> Result<PlannedRotation<'_>, RunError> {
         let run = &*self.run;
-        let mut observed = observe::observe_shared(&run.admin_session, &[]).await?;
+        let mut observed = observe::observe_shared(&run.admin_session, &[], &[]).await?;
         run.record_connection(&mut observed);
         let mut findings = SecretFindings::default();
         let mut candidates = Vec::new();

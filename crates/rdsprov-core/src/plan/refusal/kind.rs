@@ -47,6 +47,8 @@ coded_enum! {
         MembershipNotRevocable { role: RoleName, group: RoleName, grantor: RoleName },
         /// The server has no role `rds_iam`.
         RdsIamMissing { role: RoleName },
+        /// A predefined role in `memberships` does not exist on a server of this major version.
+        MembershipRoleMissing { role: RoleName, group: RoleName, major: u32 },
         /// `rds.restrict_password_commands` is on, and the administrator is not
         /// a member of `rds_password`.
         SetPasswordRestricted { administrator: RoleName },

@@ -60,6 +60,9 @@ impl RefusalKind {
             Self::RdsIamMissing { role } => format!(
                 "role {role} has `auth = \"iam\"`, but role {RDS_IAM} does not exist: this is not an Amazon RDS server"
             ),
+            Self::MembershipRoleMissing { role, group, major } => format!(
+                "`memberships` of role {role} names {group}, which this server with PostgreSQL {major} does not have"
+            ),
             Self::SetPasswordRestricted { administrator } => format!(
                 "only members of rds_password may set passwords (`rds.restrict_password_commands`), and the administrator {administrator} is not a member"
             ),
@@ -286,6 +289,9 @@ impl RefusalKind {
                 ];
             }
             Self::RoleOfApplication { .. } => hint!["choose a role that no application uses"],
+            Self::MembershipRoleMissing { group, .. } => {
+                hint![format!("remove {group} from `memberships`")]
+            }
             Self::RdsIamMissing { .. } => hint!["set `auth = \"password\"`"],
             Self::AdministratorDatabase { .. } => {
                 hint!["name another database in `database_name` of the application"]

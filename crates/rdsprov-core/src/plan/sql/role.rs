@@ -91,6 +91,11 @@ pub fn grant_role(group: &RoleName, member: &RoleName) -> Statement {
     Statement::plain(format!("GRANT {} TO {}", group.quoted(), member.quoted()))
 }
 
+/// Grants a role, so that the member has its privileges without `SET ROLE`, from PostgreSQL 16 on.
+pub fn grant_role_with_inherit(group: &RoleName, member: &RoleName) -> Statement {
+    Statement::plain(format!("GRANT {} TO {} WITH INHERIT TRUE", group.quoted(), member.quoted()))
+}
+
 /// Grants `ADMIN OPTION` on a role without its privileges, from PostgreSQL 16 on.
 pub fn grant_administration(role: &RoleName, administrator: &RoleName) -> Statement {
     Statement::plain(format!(

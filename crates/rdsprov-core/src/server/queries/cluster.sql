@@ -81,7 +81,7 @@ SELECT json_build_object(
       'is_member_of_administrator', r.rolname <> current_user AND pg_catalog.pg_has_role(r.oid,
         (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user), 'MEMBER'))
       ORDER BY r.rolname), '{}')
-    FROM pg_catalog.pg_roles r WHERE r.rolname !~ '^pg_'),
+    FROM pg_catalog.pg_roles r WHERE r.rolname !~ '^pg_' OR r.rolname = ANY($2::text[])),
   'databases', (
     SELECT coalesce(json_object_agg(d.datname, json_build_object(
       'owner', pg_catalog.pg_get_userbyid(d.datdba),

@@ -1,0 +1,144 @@
+//! `memberships`: a role is a member of exactly the predefined roles that its entry names.
+
+use rdsprov_testkit::{NEWEST, OLDEST, versions};
+
+use crate::fixture::{DELEGATE_SECRET, Fixture, expect};
+
+const DECLARED: &str = r#"application_databases = {
+    shop         = { database_name = "shop", username = "shop_owner", memberships = ["pg_monitor", "rds_replication"] }
+    shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader", memberships = ["pg_signal_backend"] }
+}"#;
+
+/// The direct memberships of the roles, with their options.
+const HELD: &str = "SELECT string_agg(pg_get_userbyid(m.member) || ' ' || pg_get_userbyid(m.roleid)
+      || CASE WHEN m.admin_option THEN ' admin' ELSE '' END, ', '
+      ORDER BY pg_get_userbyid(m.member), pg_get_userbyid(m.roleid))
+    FROM pg_auth_members m WHERE pg_get_userbyid(m.member) LIKE 'shop%'";
+
+const AS_DECLARED: &str =
+    "shop_owner pg_monitor, shop_owner rds_replication, shop_reader pg_signal_backend";
+
+fn run(fixture: &Fixture, definitions: &str, command: &str, more: &[&str], code: i32) -> String {
+    let arguments = [&[command, "--env", "dev"], more].concat();
+    expect(&fixture.run(definitions, &arguments), code)
+}
+
+#[test]
+fn declared_memberships_are_granted_and_others_revoked() {
+    for major in versions() {
+        let (fixture, definitions) = Fixture::shop(major, DECLARED);
+        run(&fixture, &definitions, "apply", &[], 0);
+        assert_eq!(fixture.query(HELD), AS_DECLARED);
+        let uses = "SELECT pg_has_role('shop_owner', 'pg_monitor', 'USAGE')";
+        assert_eq!(fixture.query(uses), "t");
+        run(&fixture, &definitions, "check", &[], 0);
+
+        for sql in [
+            "GRANT rds_password TO shop_reader",
+            "GRANT rds_replication TO shop_owner WITH ADMIN OPTION",
+            "REVOKE pg_monitor FROM shop_owner",
+        ] {
+            fixture.server.master("postgres", sql).unwrap();
+        }
+        let plan = run(&fixture, &definitions, "check", &[], 2);
+        for line in [
+            "grant membership of role shop_owner in pg_monitor",
+            "revoke ADMIN OPTION of role shop_owner in rds_replication",
+            "revoke membership of role shop_reader in rds_password",
+        ] {
+            assert!(plan.contains(line), "{line}: {plan}");
+        }
+        run(&fixture, &definitions, "apply", &[], 0);
+        assert_eq!(fixture.query(HELD), AS_DECLARED);
+        run(&fixture, &definitions, "check", &[], 0);
+
+        let fewer = fixture.definitions(&DECLARED.replace(r#""pg_monitor", "#, ""));
+        run(&fixture, &fewer, "apply", &[], 0);
+        assert_eq!(fixture.query(uses), "f");
+        run(&fixture, &fewer, "check", &[], 0);
+    }
+}
+
+#[test]
+fn membership_without_inherit_option_gets_it() {
+    let (fixture, definitions) = Fixture::shop(NEWEST, DECLARED);
+    run(&fixture, &definitions, "apply", &[], 0);
+    let uses = "SELECT pg_has_role('shop_owner', 'pg_monitor', 'USAGE')";
+    let sql = "GRANT pg_monitor TO shop_owner WITH INHERIT FALSE";
+    fixture.server.master("postgres", sql).unwrap();
+    assert_eq!(fixture.query(uses), "f");
+    let plan = run(&fixture, &definitions, "check", &[], 2);
+    assert!(plan.contains("INHERIT OPTION of role shop_owner in pg_monitor"), "{plan}");
+    run(&fixture, &definitions, "apply", &[], 0);
+    assert_eq!(fixture.query(uses), "t");
+    run(&fixture, &definitions, "check", &[], 0);
+}
+
+#[test]
+fn unknown_and_forbidden_roles_are_refused() {
+    let (fixture, definitions) = Fixture::shop(
+        OLDEST,
+        r#"application_databases = {
+    shop = { database_name = "shop", username = "shop_owner", memberships = ["pg_maintain"] }
+}"#,
+    );
+    let before = fixture.catalog_state();
+    let output = run(&fixture, &definitions, "apply", &[], 3);
+    let says = "refused[membership-role-missing] shop: `memberships` of role shop_owner names \
+                pg_maintain, which this server with PostgreSQL 14 does not have";
+    assert!(output.contains(says), "{output}");
+    assert_eq!(fixture.catalog_state(), before);
+}
+
+/// `[definitions] memberships` permits a role, and the server decides whether the administrator may
+/// grant it.
+#[test]
+fn other_roles_need_the_permission_of_the_site_and_of_the_server() {
+    for major in versions() {
+        let (fixture, definitions) = Fixture::shop(
+            major,
+            r#"application_databases = {
+    shop = { database_name = "shop", username = "shop_owner", memberships = ["pg_write_server_files"] }
+}"#,
+        );
+        let output = run(&fixture, &definitions, "plan", &[], 1);
+        assert!(output.contains("`pg_write_server_files` is not allowed"), "{output}");
+        let config = "[definitions]\nmemberships = [\"pg_write_server_files\"]\n";
+        std::fs::write(fixture.path().join("rdsprov.toml"), config).unwrap();
+        let holds = "SELECT pg_has_role('shop_owner', 'pg_write_server_files', 'USAGE')";
+        if major < 16 {
+            run(&fixture, &definitions, "apply", &[], 0);
+        } else {
+            let output = run(&fixture, &definitions, "apply", &[], 3);
+            assert!(output.contains("refused[admin-option-missing]"), "{output}");
+            fixture.query("GRANT pg_write_server_files TO platform_admin WITH ADMIN OPTION");
+            run(&fixture, &definitions, "apply", &[], 0);
+        }
+        assert_eq!(fixture.query(holds), "t");
+        run(&fixture, &definitions, "check", &[], 0);
+    }
+}
+
+/// The delegate gets no power over predefined roles by itself; with the printed statement, it has it,
+/// and `delegate` leaves it.
+#[test]
+fn delegate_can_get_admin_option_on_predefined_roles() {
+    let (fixture, definitions) = Fixture::shop(NEWEST, DECLARED);
+    expect(&fixture.delegate("dev").output().unwrap(), 0);
+    let as_delegate = ["--admin-secret", DELEGATE_SECRET];
+    let output = run(&fixture, &definitions, "apply", &as_delegate, 3);
+    assert!(output.contains("refused[admin-option-missing]"), "{output}");
+    for role in ["pg_monitor", "rds_replication", "pg_signal_backend"] {
+        let statement = format!(
+            r#"GRANT "{role}" TO "rdsprov_admin" WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"#
+        );
+        assert!(output.contains(&statement), "{statement}: {output}");
+        fixture.server.master("postgres", &statement).unwrap();
+    }
+    run(&fixture, &definitions, "apply", &as_delegate, 0);
+    assert_eq!(fixture.query(HELD), AS_DECLARED);
+    run(&fixture, &definitions, "check", &as_delegate, 0);
+    let again = expect(&fixture.delegate("dev").output().unwrap(), 0);
+    assert!(!again.contains("pg_monitor"), "{again}");
+    run(&fixture, &definitions, "check", &as_delegate, 0);
+}
