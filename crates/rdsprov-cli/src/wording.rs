@@ -24,6 +24,10 @@ impl Wording for CommandWording {
         }
     }
 
+    fn option_name(&self, option: Opt) -> String {
+        format!("--{}", option.name())
+    }
+
     fn operation(&self, operation: Operation) -> String {
         format!("`rdsprov {}`", operation.name())
     }

@@ -230,6 +230,11 @@ impl Config {
         }
     }
 
+    /// Returns the path of the file, for messages.
+    pub(crate) fn file_name(&self) -> String {
+        self.path.clone().unwrap_or_else(|| "rdsprov.toml".to_owned())
+    }
+
     /// Returns the names of all known environments: the built-in ones and those in the file.
     #[must_use]
     pub fn environments_known(&self) -> Vec<String> {

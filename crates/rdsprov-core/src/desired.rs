@@ -14,6 +14,7 @@ use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName,
 };
 use crate::privilege::{self, AccessLevel, Privileges};
+use crate::run_setting::RunSetting;
 use crate::secret_id::{SecretId, Stage, TemplateError, Templates};
 use crate::setting::Parameter;
 use crate::valid_until::ValidUntil;
@@ -181,6 +182,9 @@ pub struct Desired {
     pub secret_stage: Stage,
     /// `sha256:…` of the definitions files, concatenated; `None` if there are none.
     pub definitions: Option<String>,
+    /// The approval policy of the environment, with the place that sets it; `None` for a state that
+    /// was not made for a run.
+    pub approval: Option<RunSetting>,
 }
 
 impl Desired {
@@ -286,6 +290,7 @@ impl Desired {
             may_change_owners: false,
             secret_stage: Stage::default(),
             definitions: None,
+            approval: None,
         })
     }
 
@@ -325,6 +330,7 @@ impl Desired {
             may_change_owners: false,
             secret_stage: Stage::default(),
             definitions: None,
+            approval: None,
         }
     }
 

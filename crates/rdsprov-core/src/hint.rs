@@ -79,6 +79,10 @@ pub enum Part {
 pub trait Wording {
     /// Spells an option, with its value where there is one: `--region eu-west-2`.
     fn option(&self, option: Opt, value: Option<&str>) -> String;
+    /// Spells an option that has no value in the text: `--region`.
+    fn option_name(&self, option: Opt) -> String {
+        self.option(option, None)
+    }
     /// Spells an operation: `rdsprov plan`.
     fn operation(&self, operation: Operation) -> String;
 }

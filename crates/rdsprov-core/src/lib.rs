@@ -137,6 +137,7 @@ pub mod policy;
 pub mod predefined_role;
 pub mod privilege;
 pub mod probe;
+pub mod run_setting;
 pub mod schema;
 pub mod secret_id;
 pub mod secrets;

@@ -15,6 +15,7 @@ use crate::marker::{Marker, UNFINISHED};
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::privilege::{ObjectKind, Privilege, Privileges};
 use crate::probe::ProbeResults;
+use crate::run_setting::RunSetting;
 use crate::secret_id::SecretId;
 use crate::setting::Parameter;
 
@@ -558,6 +559,9 @@ pub struct Connection {
     pub system_identifier: Option<String>,
     /// The id of the administrator's secret; `None` if the administrator uses IAM tokens.
     pub admin_secret: Option<SecretId>,
+    /// How the run reached the server, with the place that sets each value. Empty for a state that
+    /// was written by hand.
+    pub settings: Vec<RunSetting>,
 }
 
 /// The observed state of one server.

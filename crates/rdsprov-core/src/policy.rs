@@ -2,19 +2,19 @@
 //!
 //! This module does not know plans. The gates are in [`crate::gate`].
 
-use serde::Deserialize;
+use crate::named_enum::named_enum;
 
-/// The approval that an environment requires before a plan is applied. A later variant requires more than an earlier one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ApprovalPolicy {
-    /// No approval is required.
-    None,
-    /// An approval is required: `true`, or the digest of the plan.
-    Required,
-    /// An approval that contains the digest of the plan is required.
-    Plan,
+named_enum! {
+    /// The approval that an environment requires before a plan is applied. A later variant requires
+    /// more than an earlier one.
+    "snake_case" pub enum ApprovalPolicy {
+        /// No approval is required.
+        None,
+        /// An approval is required: `true`, or the digest of the plan.
+        Required,
+        /// An approval that contains the digest of the plan is required.
+        Plan,
+    }
 }
 
 /// The built-in environments with their approval policies; only `dev` requires no approval.

@@ -289,6 +289,15 @@ impl SitePolicy {
         if limits_hazards { policy.without_free_hazards() } else { policy }
     }
 
+    /// Returns the path of the file that requires more approval than an environment has without the
+    /// site policy.
+    pub(crate) fn approval_source(&self, configured: &Policy) -> Option<&str> {
+        let required = self.of(configured.environment()).filter_map(|(path, one)| {
+            one.approval.filter(|required| *required > configured.approval()).map(|one| (path, one))
+        });
+        required.max_by_key(|(_, required)| *required).map(|(path, _)| path)
+    }
+
     /// Checks the id of the administrator's secret; `None` means that it uses an IAM token.
     ///
     /// # Errors

@@ -23,14 +23,13 @@ use crate::definitions::Definitions;
 use crate::observed::Observed;
 use crate::options::{self, Keywords};
 use crate::pending_exception::PendingException;
-use crate::plan::{Basis, Plan};
+use crate::plan::{Basis, MadeBy, Plan};
 use crate::wait::{self};
 use crate::{errors, values};
 
 /// The observed state of a server, and the plan that follows from it.
 struct Observation {
     basis: Basis,
-    server: String,
     observed: core_observed::Observed,
     findings: SecretFindings,
     plan: CorePlan,
@@ -47,12 +46,11 @@ fn observe_and_plan(
     let setup = &basis.setup;
     let observation = wait::run_interruptible(py, &pending, || async move {
         let mut run = setup.open(&options).await?;
-        let server = run.server();
-        Ok::<_, session::Error>((server, run.plan().await?.into_parts()))
+        Ok::<_, session::Error>(run.plan().await?.into_parts())
     })?;
-    let (server, (observed, findings, plan)) =
+    let (observed, findings, plan) =
         observation.map_err(|error| errors::to_exception(py, &error))?;
-    Ok(Observation { basis, server, observed, findings, plan })
+    Ok(Observation { basis, observed, findings, plan })
 }
 
 /// Implements `rdsprov.plan`.
@@ -64,9 +62,8 @@ pub fn plan(
     keywords: Option<Bound<'_, PyDict>>,
 ) -> PyResult<Plan> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-    let Observation { basis, server, observed, findings, plan } =
-        observe_and_plan(definitions, &keywords)?;
-    Plan::new(py, basis.definitions, &keywords, Some(server), Arc::new(observed), findings, plan)
+    let Observation { basis, observed, findings, plan } = observe_and_plan(definitions, &keywords)?;
+    Plan::new(py, basis.definitions, &keywords, MadeBy::Plan, Arc::new(observed), findings, plan)
 }
 
 /// Implements `rdsprov.check`.
@@ -147,7 +144,8 @@ pub fn diff(
     let basis = Basis::new(definitions, &keywords)?;
     let observed = Observed::from_python(observed)?;
     let core = py.detach(|| CorePlan::new(&basis.desired, &observed, SecretFindings::default()));
-    Plan::new(py, basis.definitions, &keywords, None, observed, SecretFindings::default(), core)
+    let made_by = MadeBy::Diff;
+    Plan::new(py, basis.definitions, &keywords, made_by, observed, SecretFindings::default(), core)
 }
 
 /// Implements `rdsprov.apply`.
@@ -160,7 +158,7 @@ pub fn apply<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
     let plan = plan.get();
-    if plan.server.is_none() {
+    if plan.made_by == MadeBy::Diff {
         let message = "the plan was made by `diff()`, without a server; make one with `plan()`";
         return Err(errors::usage(py, message));
     }

@@ -3,6 +3,7 @@
 //! A keyword that is not given gets the value of the environment variable of the command's flag, such as
 //! `RDSPROV_REGION`.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -14,6 +15,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use rdsprov_core::config::LockTimeout;
+use rdsprov_core::hint::Opt;
 use rdsprov_core::plan::Hazard;
 use rdsprov_core::session::{AdminAuth, ConfigText, Secrets, ServerOptions};
 
@@ -145,6 +147,25 @@ impl<'py> Keywords<'py> {
             .map_err(|error: String| errors::usage(py, &format!("secrets: {error}")))
     }
 
+    /// Returns the options of plans whose values come from environment variables, with the names of
+    /// the variables.
+    fn variables(&self) -> PyResult<BTreeMap<Opt, String>> {
+        let mut variables = BTreeMap::new();
+        for option in
+            [Opt::AdminSecret, Opt::AdminUser, Opt::CaFile, Opt::Host, Opt::Port, Opt::Tls]
+        {
+            let keyword = option.name().replace('-', "_");
+            let is_given = self.given::<Bound<'py, PyAny>>(&keyword)?.is_some();
+            if !is_given
+                && variable(self.0.py(), &keyword)?.is_some()
+                && let Some(name) = rdsprov_cli::variable(&keyword)
+            {
+                variables.insert(option, name);
+            }
+        }
+        Ok(variables)
+    }
+
     /// Returns the options that concern the server and its secrets.
     pub fn server(&self, pending: &Arc<PendingException>) -> PyResult<ServerOptions> {
         let mut options = ServerOptions::default();
@@ -174,6 +195,7 @@ impl<'py> Keywords<'py> {
         options.build_id = self.text("build_id")?;
         options.allow = self.allow()?;
         options.only = self.only()?;
+        options.variables = self.variables()?;
         Ok(options)
     }
 }

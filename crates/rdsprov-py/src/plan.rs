@@ -32,11 +32,20 @@ pub struct Plan {
     pub definitions: Py<Definitions>,
     /// The keywords of the call that made the plan.
     pub keywords: Py<PyDict>,
-    /// The server, as `host:port`; `None` for a plan of `diff`.
-    pub server: Option<String>,
+    pub made_by: MadeBy,
     observed: Arc<core_observed::Observed>,
     findings: SecretFindings,
     changes: PyOnceLock<Py<PyTuple>>,
+}
+
+/// The function that made a plan.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum MadeBy {
+    /// `plan`, which has observed the server.
+    Plan,
+    /// `diff`, which has contacted no server: its plan cannot be applied, even if it names the server
+    /// that the observed state comes from.
+    Diff,
 }
 
 /// The inputs of a plan that are known before a server is contacted.
@@ -71,7 +80,7 @@ impl Plan {
         py: Python<'_>,
         definitions: Py<Definitions>,
         keywords: &Keywords<'_>,
-        server: Option<String>,
+        made_by: MadeBy,
         observed: Arc<core_observed::Observed>,
         findings: SecretFindings,
         core: core::Plan,
@@ -86,7 +95,7 @@ impl Plan {
             core,
             definitions,
             keywords: kept.unbind(),
-            server,
+            made_by,
             observed,
             findings,
             changes: PyOnceLock::new(),
@@ -121,6 +130,18 @@ impl Plan {
     #[getter]
     fn digest(&self) -> &str {
         &self.core.digest
+    }
+
+    /// The server, as `host:port`; `None` if the observed state does not come from a server.
+    #[getter]
+    fn server(&self) -> Option<&str> {
+        self.core.origin.server.as_deref()
+    }
+
+    /// How the run reached the server, and the approval policy, as `RunSetting` objects.
+    #[getter]
+    fn run_settings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        values::values(py, "_run_setting", &self.core.run_settings)
     }
 
     /// The major version of the server, such as `17`.
@@ -229,7 +250,7 @@ impl Plan {
         let state = (
             self.definitions.clone_ref(py),
             self.keywords.clone_ref(py),
-            self.server.clone(),
+            self.made_by == MadeBy::Plan,
             serde_json::to_string(&*self.observed).unwrap_or_default(),
             serde_json::to_string(&self.findings).unwrap_or_default(),
             self.text(),
@@ -238,8 +259,8 @@ impl Plan {
     }
 }
 
-/// The pickled state: definitions, keywords and server; observed state, secret findings and plan as JSON.
-type PlanState = (Py<Definitions>, Py<PyDict>, Option<String>, String, String, String);
+/// The pickled state: definitions, keywords, and whether `plan` made the plan; observed state, secret findings and plan as JSON.
+type PlanState = (Py<Definitions>, Py<PyDict>, bool, String, String, String);
 
 /// Restores a pickled plan: plans again, because equal inputs give an equal plan.
 #[pyfunction]
@@ -247,7 +268,7 @@ pub fn restore_plan(
     py: Python<'_>,
     definitions: Bound<'_, Definitions>,
     keywords: Bound<'_, PyDict>,
-    server: Option<String>,
+    made_by_plan: bool,
     observed: &str,
     findings: &str,
     text: &str,
@@ -259,13 +280,14 @@ pub fn restore_plan(
         Arc::new(serde_json::from_str(observed).map_err(wrong)?);
     let findings: SecretFindings = serde_json::from_str(findings).map_err(wrong)?;
     let core = core::Plan::new(&basis.desired, &observed, findings.clone());
-    let plan = Plan::new(py, basis.definitions, &keywords, server, observed, findings, core)?;
+    let made_by = if made_by_plan { MadeBy::Plan } else { MadeBy::Diff };
+    let plan = Plan::new(py, basis.definitions, &keywords, made_by, observed, findings, core)?;
     if plan.text() == text {
         Ok(plan)
     } else {
         Err(errors::usage(
             py,
-            "the plan was pickled by another version of rdsprov; make a new one with `plan()`",
+            "the plan was pickled by another version of rdsprov, or under another configuration or site policy; make a new one with `plan()`",
         ))
     }
 }

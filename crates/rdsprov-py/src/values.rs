@@ -9,6 +9,7 @@ use rdsprov_core::definitions::{Auth, KEYS, Mode};
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::{Action, Hazard, NoteCode, OrphanKind, Refusal, RefusalCode};
 use rdsprov_core::privilege::AccessLevel;
+use rdsprov_core::run_setting::{RunSettingName, SourceKind};
 use serde::Serialize;
 
 use crate::wording::PythonWording;
@@ -62,6 +63,8 @@ pub fn closed_sets(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     sets.set_item("RefusalCode", pythonize(py, &RefusalCode::all().collect::<Vec<_>>())?)?;
     sets.set_item("NoteCode", pythonize(py, &NoteCode::all().collect::<Vec<_>>())?)?;
     sets.set_item("OrphanKind", pythonize(py, &OrphanKind::all().collect::<Vec<_>>())?)?;
+    sets.set_item("RunSettingName", pythonize(py, &RunSettingName::all().collect::<Vec<_>>())?)?;
+    sets.set_item("SourceKind", pythonize(py, &SourceKind::all().collect::<Vec<_>>())?)?;
     sets.set_item("Status", pythonize(py, &Status::all().collect::<Vec<_>>())?)?;
     sets.set_item("ErrorCode", pythonize(py, &ErrorCode::all().collect::<Vec<_>>())?)?;
     sets.set_item("keys", KEYS)?;

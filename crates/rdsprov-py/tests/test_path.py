@@ -28,7 +28,9 @@ def test_apply_converges(workspace: Workspace) -> None:
     assert not rdsprov.check(definitions, **workspace.options)
     plan = rdsprov.plan(definitions, environment="dev", **workspace.options)
     shown = workspace.command("plan", "-d", str(DEMO))
-    assert str(plan) == shown.stdout
+    # Each front end spells options in its own way.
+    assert "CA file" in shown.stdout and "(`ca_file=`)" in str(plan)
+    assert str(plan).replace("(`ca_file=`)", "(--ca-file)") == shown.stdout
     assert plan.changes and not plan.refusals
     assert pickle.loads(pickle.dumps(plan)) == plan
 
@@ -68,7 +70,14 @@ def test_observed_state_gives_the_same_plan(shared_workspace: Workspace) -> None
     definitions = given(shared_workspace)
     plan = rdsprov.plan(definitions, **shared_workspace.options)
     observed = rdsprov.observe(definitions, **shared_workspace.options)
-    assert rdsprov.diff(definitions, observed) == plan
+    pure = rdsprov.diff(definitions, observed)
+    assert pure == plan
+    # It names the server of the observed state, and yet was not made on it.
+    assert pure.server == plan.server == f"{shared_workspace.server.host}:{shared_workspace.server.port}"
+    for unapplicable in (pure, pickle.loads(pickle.dumps(pure))):
+        with pytest.raises(rdsprov.UsageError, match="made by `diff"):
+            rdsprov.apply(unapplicable)
+    assert pickle.loads(pickle.dumps(plan)) == plan
     assert rdsprov.diff(definitions, observed.to_dict()).digest == plan.digest
     assert pickle.loads(pickle.dumps(observed)) == observed == plan.observed
 

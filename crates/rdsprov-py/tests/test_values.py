@@ -23,6 +23,8 @@ ENUMS = [
     rdsprov.Mode,
     rdsprov.NoteCode,
     rdsprov.OrphanKind,
+    rdsprov.RunSettingName,
+    rdsprov.SourceKind,
     rdsprov.RefusalCode,
     rdsprov.Status,
 ]
@@ -54,6 +56,9 @@ VALUES: list[Any] = [
         rdsprov.ManualFix("role a", "d", "REVOKE"),
     ),
     rdsprov.Orphan(rdsprov.OrphanKind.ROLE, "x", "shop", ("CONNECT on d",)),
+    rdsprov.RunSetting(
+        rdsprov.RunSettingName.TLS_MODE, "require", rdsprov.SourceKind.OPTION, "tls"
+    ),
     rdsprov.Undeclared("d", "o", "shop", True),
     rdsprov.DefinitionProblem("f", 1, 2, rdsprov.ErrorCode.WRONG_TYPE, "m", "h", "t"),
     rdsprov.Outcome("dev", "b", "r", "sha256:", True, True, (RESULT,), (RECORD,), None, None),
@@ -198,7 +203,11 @@ def test_plans_and_observations_are_values() -> None:
     assert plan.to_dict()["digest"] == plan.digest and plan.digest.startswith("sha256:")
     assert plan.changes == tuple(plan) and plan.changes
     assert plan.to_sql().startswith("-- environment dev, sha256:")
-    assert (plan.environment, plan.server_major) == ("dev", 15)
+    assert (plan.environment, plan.server, plan.server_major) == ("dev", None, 15)
+    approval = rdsprov.RunSetting(
+        rdsprov.RunSettingName.APPROVAL, "none", rdsprov.SourceKind.DEFAULT, None
+    )
+    assert plan.run_settings == (approval,)
     assert plan.definitions == definitions and plan.observed == observed
     assert plan.hazards == () and plan.orphaned == () and plan.undeclared == ()
     assert plan.refusals == () and isinstance(plan.notes, tuple) and isinstance(plan.deferred, tuple)

@@ -1,10 +1,12 @@
 //! The groups of flags that several subcommands have in common.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use rdsprov_core::config::{LockTimeout, TlsMode, VerifyPasswords};
 use rdsprov_core::definitions::Mode;
+use rdsprov_core::hint::Opt;
 use rdsprov_core::plan::Hazard;
 use rdsprov_core::secret_id::Stage;
 use rdsprov_core::session::Secrets;
@@ -188,6 +190,9 @@ pub struct ServerArgs {
     /// Also replaces {build_id} in secret templates.
     #[arg(long, env = "RDSPROV_BUILD_ID", value_name = "ID", help_heading = RECORDS)]
     pub build_id: Option<String>,
+    /// The options whose values come from environment variables, with the names of the variables.
+    #[arg(skip)]
+    pub variables: BTreeMap<Opt, String>,
 }
 
 /// Values of `--admin-auth`.

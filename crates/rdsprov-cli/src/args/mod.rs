@@ -14,13 +14,17 @@ mod flags;
 mod headings;
 mod values;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{
-    Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+    Arg, ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    ValueEnum,
 };
 use clap_complete::Shell;
+use rdsprov_core::hint::Opt;
 use rdsprov_core::schema::Document;
 use rdsprov_core::server::BundledCertificates;
 
@@ -181,7 +185,13 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
             .fold(command, |command, name| command.mut_subcommand(name, without_empty_variables))
     }
     match without_empty_variables(CommandLine::command()).try_get_matches_from(arguments) {
-        Ok(matches) => Ok(Invocation::Run(Box::new(CommandLine::from_arg_matches(&matches)?))),
+        Ok(matches) => {
+            let mut line = CommandLine::from_arg_matches(&matches)?;
+            if let Some(server) = line.command.server_mut() {
+                server.variables = from_variables(&matches);
+            }
+            Ok(Invocation::Run(Box::new(line)))
+        }
         Err(error) if error.kind() == ErrorKind::DisplayVersion && wants_more(arguments) => {
             let carried = match BundledCertificates::read() {
                 Ok(carried) => format!("contains {carried}"),
@@ -190,6 +200,40 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
             Ok(Invocation::Version(format!("{}{carried}\n", error.render())))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Returns the options of a subcommand whose values come from environment variables, with the names
+/// of the variables.
+fn from_variables(matches: &ArgMatches) -> BTreeMap<Opt, String> {
+    let Some((name, matches)) = matches.subcommand() else { return BTreeMap::new() };
+    let command = CommandLine::command();
+    let Some(command) = command.find_subcommand(name) else { return BTreeMap::new() };
+    let from_variable = |option: Opt| {
+        let argument = command.get_arguments().find(|one| one.get_long() == Some(option.name()))?;
+        let source = matches.value_source(argument.get_id().as_str())?;
+        let variable = argument.get_env()?.to_string_lossy().into_owned();
+        (source == ValueSource::EnvVariable).then_some((option, variable))
+    };
+    Opt::all().filter_map(from_variable).collect()
+}
+
+impl CliCommand {
+    /// Returns the options for the server, if the subcommand contacts one.
+    fn server_mut(&mut self) -> Option<&mut ServerArgs> {
+        match self {
+            Self::Plan(PlanArgs { server, .. })
+            | Self::Apply(ApplyArgs { server, .. })
+            | Self::Check(CheckArgs { server, .. })
+            | Self::Access(AccessArgs { server, .. })
+            | Self::Rotate(RotateArgs { server, .. })
+            | Self::Delegate(DelegateArgs { server, .. }) => Some(server),
+            Self::Validate(_)
+            | Self::Audit(_)
+            | Self::Explain { .. }
+            | Self::Schema { .. }
+            | Self::Completions { .. } => None,
+        }
     }
 }
 

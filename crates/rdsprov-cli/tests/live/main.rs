@@ -35,6 +35,7 @@ mod recording;
 mod records;
 mod remedies;
 mod rotate;
+mod run_settings;
 mod saved;
 mod scale;
 mod scenarios;

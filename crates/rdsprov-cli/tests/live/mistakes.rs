@@ -217,7 +217,8 @@ fn mistakes_about_the_server() {
         command.envs(environment.iter().copied());
         let text = printed(&mut command, arguments, fixture.path());
         let port = fixture.server.port().to_string();
-        text.replace(&format!(":{port}"), ":PORT")
+        let ca_file = fixture.server.ca_file().display().to_string();
+        text.replace(&format!(":{port}"), ":PORT").replace(&ca_file, "ca.pem")
     };
     let snapshot = |name: &str, text: String| {
         insta::assert_snapshot!(name.to_owned(), text);

@@ -188,7 +188,7 @@ fn invalid_saved_plans_are_refused() {
     let digest = format!("sha256:{}", "0".repeat(64));
     let changed = "[plan-file-changed]";
     let table: [(&str, Value, &str); 13] = [
-        ("/format_version", json!(2), "[unknown-plan-format]"),
+        ("/format_version", json!(3), "[unknown-plan-format]"),
         ("/format_version", json!("1"), "[not-a-saved-plan]"),
         ("/digest", json!(digest), changed),
         ("/observed", json!(digest), changed),

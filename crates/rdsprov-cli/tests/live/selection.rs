@@ -49,10 +49,8 @@ fn other_applications_do_not_matter() {
         fixture.query("CREATE DATABASE wiki ALLOW_CONNECTIONS false");
         expect(&run(&["apply", "--env", "dev"]), 3);
         let output = expect(&run(&["apply", "--env", "dev", "--only", "shop"]), 0);
-        assert!(
-            output.contains("Plan for environment dev, only for application shop\n"),
-            "{output}"
-        );
+        let head = format!("Plan for environment dev on localhost:{}", fixture.server.port());
+        assert!(output.contains(&format!("{head}, only for application shop\n")), "{output}");
         assert!(output.contains("The selected applications are as declared."), "{output}");
         let roles = fixture.query(
             "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles
@@ -188,9 +186,12 @@ fn saved_plans_keep_their_selection() {
         assert!(none.is_null());
         assert_eq!(only, serde_json::json!(["shop"]));
         assert!(all != restricted && all != every && restricted != every);
+        let server = format!("localhost:{}", fixture.server.port());
+        let markdown =
+            format!("### Plan for environment dev on {server}, only for application shop\n");
         for (format, words) in [
             ("sql", "-- environment dev, only for application shop, sha256:"),
-            ("markdown", "### Plan for environment dev, only for application shop\n"),
+            ("markdown", markdown.as_str()),
         ] {
             let arguments = ["plan", "--env", "dev", "--only", "shop", "--format", format];
             assert!(expect(&run(&arguments), 0).starts_with(words), "{format}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::RunError;
-use super::login_origin::{LoginOrigin, ValueOrigin};
+use super::login_origin::{LoginOrigin, source_of};
 use crate::hint::Opt;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::plan::SecretFindings;
@@ -46,6 +46,8 @@ pub struct ConnectionOverrides {
 pub struct AdminConnection {
     pub(super) admin: Endpoint,
     pub(super) admin_session: Session,
+    /// Where the address comes from.
+    pub(super) origin: LoginOrigin,
 }
 
 impl AdminConnection {
@@ -83,9 +85,9 @@ impl AdminConnection {
         let has = |value: fn(&Secret) -> bool| secret.is_some_and(value);
         let id = secret.map(|secret| &secret.id);
         let origin = LoginOrigin {
-            host: ValueOrigin::new((Opt::Host, given.0), id, has(|one| one.host.is_some())),
-            port: ValueOrigin::new((Opt::Port, given.1), id, has(|one| one.port.is_some())),
-            database: ValueOrigin::new((Opt::Dbname, given.2), id, has(|one| one.dbname.is_some())),
+            host: source_of((Opt::Host, given.0), id, has(|one| one.host.is_some())),
+            port: source_of((Opt::Port, given.1), id, has(|one| one.port.is_some())),
+            database: source_of((Opt::Dbname, given.2), id, has(|one| one.dbname.is_some())),
             secret: secret.map(|secret| (secret.id.clone(), secret.version.clone())),
         };
         let (admin, dbname) = match login {
@@ -118,11 +120,10 @@ impl AdminConnection {
             || DatabaseName::new_unchecked(LOCK_DATABASE),
             DatabaseName::new_unchecked,
         );
-        let admin_session = admin
-            .connect(&database)
-            .await
-            .map_err(|error| RunError::AdminLogin { error, origin: Box::new(origin) })?;
-        Ok(Self { admin, admin_session })
+        match admin.connect(&database).await {
+            Ok(admin_session) => Ok(Self { admin, admin_session, origin }),
+            Err(error) => Err(RunError::AdminLogin { error, origin: Box::new(origin) }),
+        }
     }
 
     /// Returns the server as `host:port`.

@@ -3,42 +3,39 @@
 
 use crate::error_code::ErrorCode;
 use crate::hint::{Hint, Opt, Part};
+use crate::run_setting::ValueSource;
 use crate::secret_id::SecretId;
 use crate::server::ConnectError;
 
-/// Where a value of the connection comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ValueOrigin {
-    Option(Opt),
-    Secret(SecretId),
-    Default,
+/// Returns the source of a value that an option or else the secret can contain.
+pub(super) fn source_of(
+    option: (Opt, bool),
+    secret: Option<&SecretId>,
+    is_in_secret: bool,
+) -> ValueSource {
+    match (option, secret) {
+        ((option, true), _) => ValueSource::Option(option),
+        (_, Some(id)) if is_in_secret => ValueSource::Secret(id.clone()),
+        _ => ValueSource::Default,
+    }
 }
 
-impl ValueOrigin {
-    /// Returns the origin of a value that an option or else the secret can contain.
-    pub(super) fn new(option: (Opt, bool), secret: Option<&SecretId>, is_in_secret: bool) -> Self {
-        match (option, secret) {
-            ((option, true), _) => Self::Option(option),
-            (_, Some(id)) if is_in_secret => Self::Secret(id.clone()),
-            _ => Self::Default,
-        }
-    }
-
-    fn words(&self) -> Part {
-        match self {
-            Self::Option(option) => (*option).into(),
-            Self::Secret(id) => format!("secret {id}").into(),
-            Self::Default => "the default".into(),
-        }
+fn words(source: &ValueSource) -> Part {
+    match source {
+        ValueSource::Option(option) => (*option).into(),
+        ValueSource::Variable(name) => format!("`{name}`").into(),
+        ValueSource::ConfigFile(path) | ValueSource::SitePolicy(path) => path.clone().into(),
+        ValueSource::Secret(id) => format!("secret {id}").into(),
+        ValueSource::Default => "the default".into(),
     }
 }
 
 /// Where the values of the administrator's connection come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginOrigin {
-    pub(super) host: ValueOrigin,
-    pub(super) port: ValueOrigin,
-    pub(super) database: ValueOrigin,
+    pub(super) host: ValueSource,
+    pub(super) port: ValueSource,
+    pub(super) database: ValueSource,
     /// The secret with the password, and its version if it has one.
     pub(super) secret: Option<(SecretId, Option<String>)>,
 }
@@ -61,21 +58,21 @@ impl LoginOrigin {
                 }
             }
             (_, Some("3D000")) => {
-                let words = [Part::from("correct the name of the database, from ")];
-                return vec![words.into_iter().chain([self.database.words()]).collect()];
+                let correct = Part::from("correct the name of the database, from ");
+                return vec![[correct, words(&self.database)].into_iter().collect()];
             }
             (ErrorCode::CannotConnect | ErrorCode::ServerNotResponding, None)
                 if self.host == self.port =>
             {
-                let words = [Part::from("check the host and the port, from "), self.host.words()];
-                hints.push(words.into_iter().collect());
+                let check = [Part::from("check the host and the port, from "), words(&self.host)];
+                hints.push(check.into_iter().collect());
             }
             (ErrorCode::CannotConnect | ErrorCode::ServerNotResponding, None) => hints.push(
                 [
                     Part::from("check the host, from "),
-                    self.host.words(),
+                    words(&self.host),
                     ", and the port, from ".into(),
-                    self.port.words(),
+                    words(&self.port),
                 ]
                 .into_iter()
                 .collect(),

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::connection::{AdminConnection, AdminCredentials, ConnectionOverrides};
 use super::error::RunError;
+use super::login_origin::LoginOrigin;
 use super::run_secrets::RunSecrets;
 use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
@@ -13,6 +14,7 @@ use crate::name::{DatabaseName, LOCK_DATABASE};
 use crate::observed::Observed;
 use crate::plan::{Plan, probe_statements};
 use crate::probe::{Probe, ProbeResult};
+use crate::run_setting::{RunSetting, ValueSource};
 use crate::secret_id::SecretId;
 use crate::secrets::SecretSource;
 use crate::server::connect::{Endpoint, Session};
@@ -56,6 +58,10 @@ pub struct Provisioner {
     pub(super) secrets: RunSecrets,
     /// The id of the administrator's secret; `None` if the administrator uses IAM tokens.
     admin_secret: Option<SecretId>,
+    /// Where the address of the server comes from.
+    origin: LoginOrigin,
+    /// How the run reached the server, for its plans.
+    settings: Vec<RunSetting>,
     pub(super) admin: Endpoint,
     pub(super) admin_session: Session,
 }
@@ -87,12 +93,22 @@ impl Provisioner {
         let minimum_length = passwords.minimum_length;
         let mut secrets =
             RunSecrets::fetch(&desired, source, admin_secret.as_ref(), minimum_length).await?;
-        let AdminConnection { admin, admin_session } =
+        let AdminConnection { admin, admin_session, origin } =
             AdminConnection::connect(login, overrides, tls, secrets.fetched(), secrets.findings())
                 .await?;
         secrets.connected_to(&desired, &admin);
         let verify = passwords.verify.unwrap_or_default();
-        Ok(Self { desired, verify, applied: false, secrets, admin_secret, admin, admin_session })
+        Ok(Self {
+            desired,
+            verify,
+            applied: false,
+            secrets,
+            admin_secret,
+            origin,
+            settings: Vec::new(),
+            admin,
+            admin_session,
+        })
     }
 
     /// Takes the lock, and waits up to 10 minutes while another run on the same server holds it.
@@ -192,6 +208,18 @@ impl Provisioner {
     pub(super) fn record_connection(&self, observed: &mut Observed) {
         observed.connection.server = Some(self.server());
         observed.connection.admin_secret.clone_from(&self.admin_secret);
+        observed.connection.settings.clone_from(&self.settings);
+    }
+
+    /// Returns the host and the port of the server, each with the place that sets it.
+    pub(crate) fn address(&self) -> ((String, &ValueSource), (String, &ValueSource)) {
+        let Endpoint { host, port, .. } = &self.admin;
+        ((host.clone(), &self.origin.host), (port.to_string(), &self.origin.port))
+    }
+
+    /// Sets how the run reached the server, for its plans.
+    pub(crate) fn set_run_settings(&mut self, settings: Vec<RunSetting>) {
+        self.settings = settings;
     }
 
     /// Returns the server as `host:port`.

@@ -24,6 +24,11 @@ impl Plan {
     #[must_use]
     pub fn to_markdown_worded(&self, wording: &dyn Wording) -> String {
         let mut text = format!("### {}\n", escaped(&self.title()));
+        let settings = self.settings_in_words(wording);
+        for (number, line) in settings.iter().enumerate() {
+            let first = if number == 0 { "\n" } else { "" };
+            let _ = writeln!(text, "{first}- {}", escaped(line));
+        }
         for refusal in &self.refusals {
             let _ = writeln!(
                 text,

@@ -24,6 +24,7 @@ mod explanations;
 mod extension_schemas;
 mod extensions;
 mod hazard;
+mod head;
 mod locked_out;
 mod markdown;
 mod note;

@@ -8,11 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::desired::{self, Desired};
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{Connection, Observed};
+use crate::run_setting::RunSettingName;
 use crate::secret_id::SecretId;
 
-/// The server, the secrets and the definitions that a plan was made from.
+/// The server, the secrets, the definitions and the protections that a plan was made with.
 ///
-/// The digest of the plan covers them: two servers never have plans with the same digest.
+/// The digest of the plan covers them: two servers never have plans with the same digest, and an
+/// approval of a plan is for its TLS mode and its approval policy. The places that set these values are
+/// not in the digest, but in [`Plan::run_settings`](super::Plan::run_settings): the same value from
+/// another place means the same. Nor is the path of the CA file, which differs between machines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Origin {
     /// The server, as `host:port`; `null` for a plan that was made without a server.
@@ -24,6 +28,10 @@ pub struct Origin {
     pub administrator: RoleName,
     /// The id of the administrator's secret; `null` if the administrator uses IAM tokens.
     pub admin_secret: Option<SecretId>,
+    /// The TLS mode; `null` for a plan that was made without a server.
+    pub tls_mode: Option<String>,
+    /// The approval policy of the environment; `null` for a plan that was made without a run.
+    pub approval: Option<String>,
     /// The id of the secret of each role that the plan covers and that has a password.
     pub secrets: BTreeMap<RoleName, SecretId>,
     /// `sha256:…` of the definitions files, concatenated; `null` if there are none.
@@ -38,12 +46,16 @@ impl Origin {
         let secret_of = |(name, role): (&RoleName, &desired::Role)| {
             Some((name.clone(), role.secret()?.clone()))
         };
-        let Connection { server, system_identifier, admin_secret } = observed.connection.clone();
+        let Connection { server, system_identifier, admin_secret, settings } =
+            observed.connection.clone();
+        let tls_mode = settings.into_iter().find(|one| one.name == RunSettingName::TlsMode);
         Self {
             server,
             system_identifier,
             administrator: observed.administrator.name.clone(),
             admin_secret,
+            tls_mode: tls_mode.map(|one| one.value),
+            approval: desired.approval.as_ref().map(|one| one.value.clone()),
             secrets: desired.selected_roles().filter_map(secret_of).collect(),
             definitions: desired.definitions.clone(),
             only: desired.only.clone(),

@@ -11,10 +11,11 @@ use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::named_enum::named_enum;
 use crate::privilege::AccessLevel;
 use crate::probe::Probe;
+use crate::run_setting::RunSetting;
 use crate::secret_id::SecretId;
 
 /// The version of the JSON form of plans and saved plans.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// The version of rdsprov, which digests cover.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -96,6 +97,9 @@ pub struct Plan {
     pub digest: String,
     /// The server, the secrets and the definitions that the plan was made from.
     pub origin: Origin,
+    /// How the run reached the server, and the approval policy, with the place that sets each value.
+    /// The digest covers the values in [`Plan::origin`] only. Empty for a plan without a run.
+    pub run_settings: Vec<RunSetting>,
     /// `sha256:…` of this observed state alone.
     pub observed: String,
     /// The major version of the server: `16`.

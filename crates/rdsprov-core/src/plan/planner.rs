@@ -14,6 +14,7 @@ use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{Observed, UNDECODABLE};
 use crate::probe::Probe;
+use crate::run_setting::RunSetting;
 
 /// Compares the two states and collects the findings.
 pub(super) struct Planner<'a> {
@@ -55,6 +56,7 @@ impl<'a> Planner<'a> {
             format_version: FORMAT_VERSION,
             environment: self.desired.environment.clone(),
             origin: Origin::new(self.desired, self.observed),
+            run_settings: run_settings(self.desired, self.observed),
             digest: String::new(),
             observed: String::new(),
             server_major: self.observed.major(),
@@ -349,4 +351,9 @@ pub(super) enum Takeover {
 /// Returns whether the schema is `public`.
 pub(super) fn is_public(schema: &SchemaName) -> bool {
     schema.as_str() == "public"
+}
+
+/// Returns the settings of the run that the states were made for.
+fn run_settings(desired: &Desired, observed: &Observed) -> Vec<RunSetting> {
+    observed.connection.settings.iter().chain(&desired.approval).cloned().collect()
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 
-use super::words::selected_words;
 use super::{
     Action, BEGIN_SESSION, Hazard, Plan, Scope, SlotError, Slots, Statement, Step, session_settings,
 };
@@ -84,6 +83,9 @@ impl Plan {
     #[must_use]
     pub fn to_text_worded(&self, wording: &dyn Wording) -> String {
         let mut text = format!("{}\n", visible(&self.title()));
+        for line in self.settings_in_words(wording) {
+            let _ = writeln!(text, "  {}", visible(&line));
+        }
         for refusal in &self.refusals {
             let _ = writeln!(
                 text,
@@ -117,19 +119,6 @@ impl Plan {
         }
         let _ = writeln!(text, "\n{}", self.closing());
         text
-    }
-
-    /// Returns the first line of the plan.
-    pub(super) fn title(&self) -> String {
-        format!("Plan for environment {}{}", self.environment, self.restriction())
-    }
-
-    /// Returns which applications the plan covers, for its title; nothing if it covers all.
-    fn restriction(&self) -> String {
-        match selected_words(&self.origin.only) {
-            none if none.is_empty() => none,
-            some => format!(", only for {some}"),
-        }
     }
 
     /// Writes the orphans and undeclared databases.

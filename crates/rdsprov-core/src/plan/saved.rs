@@ -29,7 +29,7 @@ pub struct SavedPlan {
     pub digest: String,
     /// The environment of the plan.
     pub environment: String,
-    /// The server, the secrets and the definitions.
+    /// The server, the secrets, the definitions and the protections.
     pub origin: Origin,
     /// `sha256:…` of the observed state that the plan is based on.
     pub observed: String,
@@ -185,6 +185,8 @@ pub struct Differences {
     pub definitions_differ: bool,
     /// Whether the administrator or a secret id is another one.
     pub secrets_differ: bool,
+    /// Whether the TLS mode or the approval policy is another one.
+    pub protections_differ: bool,
 }
 
 /// How much of a saved plan is left to apply.
@@ -412,6 +414,8 @@ impl SavedPlan {
             added: added.iter().map(line_of).collect(),
             changed,
             definitions_differ: self.origin.definitions != plan.origin.definitions,
+            protections_differ: self.origin.tls_mode != plan.origin.tls_mode
+                || self.origin.approval != plan.origin.approval,
             secrets_differ: self.origin.administrator != plan.origin.administrator
                 || self.origin.admin_secret != plan.origin.admin_secret
                 || self.origin.secrets != plan.origin.secrets,
@@ -489,7 +493,12 @@ impl fmt::Display for Differences {
         if self.secrets_differ {
             writeln!(f, "  the administrator or the id of a secret has changed")?;
         }
-        if same_steps && (self.definitions_differ || self.secrets_differ) {
+        if self.protections_differ {
+            writeln!(f, "  the TLS mode or the approval policy has changed")?;
+        }
+        let origin_differs =
+            self.definitions_differ || self.secrets_differ || self.protections_differ;
+        if same_steps && origin_differs {
             writeln!(f, "  the steps are the same")?;
         } else if same_steps {
             writeln!(f, "  the steps are the same; other objects on the server have changed")?;

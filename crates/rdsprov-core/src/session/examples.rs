@@ -463,6 +463,7 @@ fn saved_plans() -> Vec<SavedPlanError> {
         removed: vec![text("cluster: create role")],
         definitions_differ: true,
         secrets_differ: true,
+        protections_differ: true,
         ..Differences::default()
     };
     vec![

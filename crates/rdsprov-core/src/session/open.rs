@@ -3,6 +3,7 @@
 //! The precedence is: option, environment variable, definitions, `rdsprov.toml`,
 //! and the administrator's secret.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -14,7 +15,7 @@ use super::profile;
 use super::setup::{Declared, Setup};
 use super::usage_error::UsageError;
 use crate::access_report::AccessReport;
-use crate::config::{CaFile, SettingOrigin, TlsSection, TlsSettings, VerifyPasswords};
+use crate::config::{CaFile, SettingOrigin, TlsMode, TlsSection, TlsSettings, VerifyPasswords};
 use crate::desired::Desired;
 use crate::hint::Opt;
 use crate::name::RoleName;
@@ -22,6 +23,7 @@ use crate::operations::{
     AccessQuery, AdminConnection, AdminCredentials, ConnectionOverrides, Provisioner,
 };
 use crate::plan::Hazard;
+use crate::run_setting::{RunSetting, RunSettingName, ValueSource};
 use crate::secret_id::{SecretId, Stage, Templates};
 use crate::secrets::{SecretProvider, SecretSource, SecretsManager, TokenSource, aws};
 use crate::server::Tls;
@@ -109,6 +111,18 @@ pub struct ServerOptions {
     pub allow: Vec<Hazard>,
     /// The applications to which a plan is restricted; empty means all. See [`Desired::select`].
     pub only: Vec<String>,
+    /// The options whose values come from environment variables, with the names of the variables.
+    pub variables: BTreeMap<Opt, String>,
+}
+
+impl ServerOptions {
+    /// Returns the place that sets the value of an option.
+    fn source(&self, option: Opt) -> ValueSource {
+        match self.variables.get(&option) {
+            Some(variable) => ValueSource::Variable(variable.clone()),
+            None => ValueSource::Option(option),
+        }
+    }
 }
 
 impl Setup {
@@ -130,13 +144,16 @@ impl Setup {
             Declared::Definitions(definitions) => definitions,
             Declared::Delegate { role, secret, adoption } => {
                 let (role, secret) = (role.clone(), secret.clone());
-                return Ok(Desired::delegation(self.environment(), role, secret, *adoption));
+                let mut desired = Desired::delegation(self.environment(), role, secret, *adoption);
+                desired.approval = Some(self.approval.clone());
+                return Ok(desired);
             }
         };
         let templates = self.templates();
         let mut desired = Desired::new(definitions, self.environment(), &templates, build_id)?;
         desired.may_change_owners = allow.contains(&Hazard::ChangesOwner);
         desired.definitions = Some(self.definitions_sha256.clone());
+        desired.approval = Some(self.approval.clone());
         desired.select(only)?;
         Ok(desired)
     }
@@ -153,7 +170,7 @@ impl Setup {
         let overrides = overrides(options)?;
         let source = self.secret_source(options).await?;
         let login = self.login(options).await?;
-        let tls = self.tls(options)?;
+        let (tls, _) = self.tls(options)?;
         let connection = AdminConnection::open(&source, login, overrides, tls).await;
         Ok(connection.map_err(profile::explain)?)
     }
@@ -180,17 +197,59 @@ impl Setup {
         }
     }
 
-    fn tls(&self, options: &ServerOptions) -> Result<Tls, Error> {
+    /// Returns the protection of the connections, with the settings that it comes from.
+    fn tls(&self, options: &ServerOptions) -> Result<(Tls, Vec<RunSetting>), Error> {
         let libpq = TlsSection::from_libpq(|name| std::env::var_os(name));
         let mut settings = TlsSettings::new(options.tls.clone(), libpq, self.config.tls.clone())?;
         self.site.check_tls(settings.mode)?;
         let given = settings.ca_file.as_ref().zip(settings.ca_file_origin);
-        if let Some((_, ca_file)) = self.site.check_ca_file(given)? {
+        let of_site = self.site.check_ca_file(given)?;
+        if let Some((_, ca_file)) = of_site {
             settings.ca_file = Some(ca_file.clone());
             settings.ca_file_origin = Some(SettingOrigin::SitePolicy);
         }
         self.check_configured_certificates(&settings)?;
-        Ok(Tls::new(&settings)?)
+        let source = |origin: Option<SettingOrigin>, option: Opt| match origin {
+            None => ValueSource::Default,
+            Some(SettingOrigin::Options) => options.source(option),
+            // Of the variables of libpq, only this one is among the settings.
+            Some(SettingOrigin::Libpq) => ValueSource::Variable("PGSSLROOTCERT".to_owned()),
+            Some(SettingOrigin::ConfigFile) => ValueSource::ConfigFile(self.config.file_name()),
+            Some(SettingOrigin::SitePolicy) => ValueSource::SitePolicy(
+                of_site.map(|(path, _)| path.to_owned()).unwrap_or_default(),
+            ),
+        };
+        let mode = source(settings.mode_origin, Opt::Tls);
+        let mut of_run = vec![RunSetting::new(RunSettingName::TlsMode, settings.mode.name(), mode)];
+        if settings.mode == TlsMode::VerifyFull
+            && let Some(ca_file) = &settings.ca_file
+        {
+            let file = match ca_file {
+                CaFile::System => "system".to_owned(),
+                CaFile::Path(path) => path.display().to_string(),
+            };
+            let source = source(settings.ca_file_origin, Opt::CaFile);
+            of_run.push(RunSetting::new(RunSettingName::CaFile, file, source));
+        }
+        Ok((Tls::new(&settings)?, of_run))
+    }
+
+    /// Returns how the administrator logs in, with the place that sets it.
+    fn login_setting(&self, options: &ServerOptions, login: &AdminCredentials) -> RunSetting {
+        match login {
+            AdminCredentials::Secret(id) => {
+                let source = match (&options.admin_secret, &self.config.secrets.admin) {
+                    (Some(_), _) => options.source(Opt::AdminSecret),
+                    (None, Some(_)) => ValueSource::ConfigFile(self.config.file_name()),
+                    (None, None) => ValueSource::Default,
+                };
+                RunSetting::new(RunSettingName::AdminSecret, id.0.clone(), source)
+            }
+            AdminCredentials::Token { user, .. } => {
+                let source = options.source(Opt::AdminUser);
+                RunSetting::new(RunSettingName::AdminUser, user.as_str(), source)
+            }
+        }
     }
 
     /// Checks that the files for TLS that `rdsprov.toml` names are below its directory.
@@ -237,11 +296,23 @@ impl Setup {
     ) -> Result<Provisioner, Error> {
         let overrides = overrides(options)?;
         let login = self.login(options).await?;
-        let tls = self.tls(options)?;
+        let (tls, of_tls) = self.tls(options)?;
+        let mut settings = vec![self.login_setting(options, &login)];
+        settings.extend(of_tls);
         let mut passwords = self.config.passwords.clone();
         passwords.verify = options.verify_passwords.or(passwords.verify);
         let run = Provisioner::open(desired, source, login, overrides, tls, &passwords).await;
-        Ok(run.map_err(profile::explain)?)
+        let mut run = run.map_err(profile::explain)?;
+        let named = |source: &ValueSource| match source {
+            ValueSource::Option(option) => options.source(*option),
+            source => source.clone(),
+        };
+        let (host, port) = run.address();
+        let of_address = [(RunSettingName::Host, host), (RunSettingName::Port, port)]
+            .map(|(name, (value, source))| RunSetting::new(name, value, named(source)));
+        settings.splice(0..0, of_address);
+        run.set_run_settings(settings);
+        Ok(run)
     }
 
     fn templates(&self) -> Templates {

@@ -15,6 +15,7 @@ use crate::desired::Adoption;
 use crate::name::RoleName;
 use crate::plan::SavedPlan;
 use crate::policy::Policy;
+use crate::run_setting::{RunSetting, RunSettingName, ValueSource};
 use crate::secret_id::SecretId;
 use crate::site_policy::SitePolicy;
 
@@ -45,6 +46,8 @@ impl Delegation {
 pub struct Setup {
     pub(super) config: Config,
     pub(super) policy: Policy,
+    /// The approval policy, with the place that sets it.
+    pub(super) approval: RunSetting,
     pub(super) site: SitePolicy,
     pub(super) declared: Declared,
     /// The SHA-256 value of the definitions files, `sha256:…`.
@@ -171,9 +174,9 @@ impl SetupBuilder {
         let environment = options.environment.as_ref().or(definitions.environment.as_ref());
         let policy = policy(&config, environment.ok_or(Error::NoEnvironment)?)?;
         site.check_environment(policy.environment())?;
-        let policy = site.tighten(policy);
+        let (policy, approval) = tighten(&config, &site, policy);
         let declared = Declared::Definitions(definitions);
-        Ok(Setup { config, policy, site, declared, definitions_sha256: sha256 })
+        Ok(Setup { config, policy, approval, site, declared, definitions_sha256: sha256 })
     }
 }
 
@@ -247,6 +250,22 @@ fn policy(config: &Config, environment: &str) -> Result<Policy, Error> {
     })
 }
 
+/// Returns the policy of an environment with what the site requires, and the place that sets its
+/// approval policy.
+fn tighten(config: &Config, site: &SitePolicy, policy: Policy) -> (Policy, RunSetting) {
+    let of_environment = config.environments.get(policy.environment());
+    let source = match site.approval_source(&policy) {
+        Some(path) => ValueSource::SitePolicy(path.to_owned()),
+        None if of_environment.is_some_and(|one| one.approval.is_some()) => {
+            ValueSource::ConfigFile(config.file_name())
+        }
+        None => ValueSource::Default,
+    };
+    let policy = site.tighten(policy);
+    let name = policy.approval().name();
+    (policy, RunSetting::new(RunSettingName::Approval, name, source))
+}
+
 impl Setup {
     /// Returns a builder without definitions, with the default configuration.
     ///
@@ -315,10 +334,11 @@ impl Setup {
         let site = site_policy()?;
         let policy = policy(&config, environment.ok_or(Error::NoEnvironment)?)?;
         site.check_environment(policy.environment())?;
-        let policy = site.tighten(policy);
+        let (policy, approval) = tighten(&config, &site, policy);
         let secret = SecretId(delegation.secret);
         let adoption = if delegation.adopt { Adoption::Allowed } else { Adoption::Refused };
         let declared = Declared::Delegate { role, secret, adoption };
-        Ok(Self { config, policy, site, declared, definitions_sha256: definitions::sha256(&[]) })
+        let definitions_sha256 = definitions::sha256(&[]);
+        Ok(Self { config, policy, approval, site, declared, definitions_sha256 })
     }
 }

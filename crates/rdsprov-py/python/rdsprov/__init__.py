@@ -41,6 +41,8 @@ from ._enums import (
     NoteCode,
     OrphanKind,
     RefusalCode,
+    RunSettingName,
+    SourceKind,
     Status,
 )
 from ._values import (
@@ -54,6 +56,7 @@ from ._values import (
     Outcome,
     Record,
     Refusal,
+    RunSetting,
     Settings,
     Step,
     StepResult,
@@ -90,8 +93,11 @@ __all__ = [
     "Record",
     "Refusal",
     "RefusalCode",
+    "RunSetting",
+    "RunSettingName",
     "SecretError",
     "Settings",
+    "SourceKind",
     "StalePlan",
     "Status",
     "Step",

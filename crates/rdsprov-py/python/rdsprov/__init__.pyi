@@ -38,8 +38,11 @@ __all__ = [
     "Record",
     "Refusal",
     "RefusalCode",
+    "RunSetting",
+    "RunSettingName",
     "SecretError",
     "Settings",
+    "SourceKind",
     "StalePlan",
     "Status",
     "Step",
@@ -349,6 +352,23 @@ class OrphanKind(str, Enum):
     DATABASE = "database"
     def __new__(cls, value: object) -> Self: ...
 
+class RunSettingName(str, Enum):
+    HOST = "host"
+    PORT = "port"
+    ADMIN_SECRET = "admin_secret"
+    ADMIN_USER = "admin_user"
+    TLS_MODE = "tls_mode"
+    CA_FILE = "ca_file"
+    APPROVAL = "approval"
+
+class SourceKind(str, Enum):
+    OPTION = "option"
+    VARIABLE = "variable"
+    CONFIG_FILE = "config_file"
+    SITE_POLICY = "site_policy"
+    SECRET = "secret"
+    DEFAULT = "default"
+
 class Status(str, Enum):
     SUCCESS = "success"
     NO_CHANGE = "no_change"
@@ -454,6 +474,13 @@ class Orphan(_Value):
     name: str
     application: str
     holds: tuple[str, ...]
+
+@dataclass(frozen=True)
+class RunSetting(_Value):
+    name: RunSettingName
+    value: str
+    source: SourceKind
+    location: str | None
 
 @dataclass(frozen=True)
 class Undeclared(_Value):
@@ -586,6 +613,10 @@ class Plan:
     def only(self) -> tuple[str, ...]: ...
     @property
     def digest(self) -> str: ...
+    @property
+    def run_settings(self) -> tuple[RunSetting, ...]: ...
+    @property
+    def server(self) -> str | None: ...
     @property
     def server_major(self) -> int: ...
     @property

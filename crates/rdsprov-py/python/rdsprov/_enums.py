@@ -165,6 +165,29 @@ class OrphanKind(_Word):
     DATABASE = "database"
 
 
+class RunSettingName(_Word):
+    """What a run setting is."""
+
+    HOST = "host"
+    PORT = "port"
+    ADMIN_SECRET = "admin_secret"
+    ADMIN_USER = "admin_user"
+    TLS_MODE = "tls_mode"
+    CA_FILE = "ca_file"
+    APPROVAL = "approval"
+
+
+class SourceKind(_Word):
+    """The kind of the place that sets a value."""
+
+    OPTION = "option"
+    VARIABLE = "variable"
+    CONFIG_FILE = "config_file"
+    SITE_POLICY = "site_policy"
+    SECRET = "secret"
+    DEFAULT = "default"
+
+
 class Status(_Word):
     """The status of a step or of a run."""
 

@@ -8,5 +8,7 @@ from . import (
     NoteCode as NoteCode,
     OrphanKind as OrphanKind,
     RefusalCode as RefusalCode,
+    RunSettingName as RunSettingName,
+    SourceKind as SourceKind,
     Status as Status,
 )

@@ -21,6 +21,8 @@ from ._enums import (
     NoteCode,
     OrphanKind,
     RefusalCode,
+    RunSettingName,
+    SourceKind,
     Status,
 )
 
@@ -201,6 +203,19 @@ class Orphan(_Value):
     name: str
     application: str
     holds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunSetting(_Value):
+    """A value that decides how a run reaches its server or which approval it needs.
+
+    ``location`` is the option, variable, path or secret that sets the value; ``None`` for a default.
+    """
+
+    name: RunSettingName
+    value: str
+    source: SourceKind
+    location: str | None
 
 
 @dataclass(frozen=True)
@@ -416,6 +431,18 @@ def _note(values):
 def _orphan(values):
     changed = {"kind": OrphanKind(values["kind"]), "holds": tuple(values["holds"])}
     return _make(Orphan, {**values, **changed})
+
+
+def _run_setting(values):
+    return _make(
+        RunSetting,
+        {
+            "name": RunSettingName(values["name"]),
+            "value": values["value"],
+            "source": SourceKind(values["source"]),
+            "location": values.get("location"),
+        },
+    )
 
 
 def _undeclared(values):

@@ -9,6 +9,7 @@ from . import (
     Outcome as Outcome,
     Record as Record,
     Refusal as Refusal,
+    RunSetting as RunSetting,
     Settings as Settings,
     Step as Step,
     StepResult as StepResult,
@@ -24,6 +25,8 @@ from ._enums import (
     NoteCode as NoteCode,
     OrphanKind as OrphanKind,
     RefusalCode as RefusalCode,
+    RunSettingName as RunSettingName,
+    SourceKind as SourceKind,
     Status as Status,
 )
 from .audit import Change as Change, Finding as Finding, Verified as Verified

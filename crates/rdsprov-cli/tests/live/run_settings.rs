@@ -1,0 +1,151 @@
+//! The head of a plan: the server, the administrator's secret, TLS and the approval policy, each with the
+//! place that sets it. Who edits `rdsprov.toml` must not be able to change one of them unnoticed.
+
+use std::fs;
+use std::process::Command;
+
+use rdsprov_testkit::versions;
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, expect};
+
+const DEFINITIONS: &str = r#"application_databases = {
+    shop = { database_name = "shop", username = "shop_owner" }
+}"#;
+
+/// A configuration that could be a mistake or an attack.
+const LAX: &str = r#"
+[secrets]
+admin = "goldenpath/prod/rds/master"
+
+[tls]
+mode = "require"
+
+[environments.prod]
+approval = "none"
+"#;
+
+struct Site {
+    fixture: Fixture,
+    definitions: String,
+}
+
+impl Site {
+    fn new() -> Self {
+        let fixture = Fixture::new(versions()[0]);
+        for environment in ["dev", "prod"] {
+            fixture.app(environment, "shop", "shop_owner");
+        }
+        let definitions = fixture.definitions(DEFINITIONS);
+        Self { fixture, definitions }
+    }
+
+    fn configure(&self, text: &str) {
+        fs::write(self.fixture.path().join("rdsprov.toml"), text).unwrap();
+    }
+
+    /// Returns a command without a CA file.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.fixture.without_connection(&self.definitions, arguments);
+        command.arg("--secrets").arg(format!("file:{}", self.fixture.path().display()));
+        command
+    }
+
+    fn title(&self, environment: &str) -> String {
+        format!("Plan for environment {environment} on localhost:{}\n", self.fixture.server.port())
+    }
+}
+
+#[test]
+fn plan_names_each_setting_and_its_source() {
+    let site = Site::new();
+    let ca_file = site.fixture.server.ca_file().display().to_string();
+    let dev = site.title("dev");
+
+    let text = expect(&site.fixture.run(&site.definitions, &["plan", "--env", "dev"]), 0);
+    let head = format!(
+        "{dev}  administrator's secret goldenpath/dev/rds/master (default), host and port from this \
+         secret\n  TLS verify-full (default), CA file {ca_file} (--ca-file), approval none \
+         (default)\n\n"
+    );
+    assert!(text.starts_with(&head), "{text}");
+    let markdown = ["plan", "--env", "dev", "--format", "markdown"];
+    let text = expect(&site.fixture.run(&site.definitions, &markdown), 0);
+    assert!(text.starts_with(&format!("### {dev}\n- administrator's secret ")), "{text}");
+    assert!(text.contains("TLS verify-full (default), CA file "), "{text}");
+
+    // What a repository sets shows its path, in each format.
+    site.configure(LAX);
+    let prod = site.title("prod");
+    let text = expect(&site.command(&["plan", "--env", "prod"]).output().unwrap(), 0);
+    let head = format!(
+        "{prod}  administrator's secret goldenpath/prod/rds/master (rdsprov.toml), host and port from \
+         this secret\n  TLS require (rdsprov.toml), approval none (rdsprov.toml)\n\n"
+    );
+    assert!(text.starts_with(&head), "{text}");
+    let mut command = site.command(&["plan", "--env", "prod", "--format", "json"]);
+    let policy = site.fixture.path().join("policy.toml");
+    fs::write(&policy, "[environments.prod]\napproval = \"required\"\n").unwrap();
+    let port = site.fixture.server.port().to_string();
+    command.env("RDSPROV_POLICY", &policy).env("RDSPROV_TLS", "verify-full");
+    command.env("PGSSLROOTCERT", &ca_file).env("RDSPROV_PORT", &port);
+    command.args(["--host", "localhost", "--admin-secret", "goldenpath/dev/rds/master"]);
+    let plan: Value = serde_json::from_str(&expect(&command.output().unwrap(), 0)).unwrap();
+    let setting = |name: &str, value: &str, source: &str, location: &str| json!({"name": name, "value": value, "source": source, "location": location});
+    assert_eq!(
+        plan["run_settings"],
+        json!([
+            setting("host", "localhost", "option", "host"),
+            setting("port", &port, "variable", "RDSPROV_PORT"),
+            setting("admin_secret", "goldenpath/dev/rds/master", "option", "admin-secret"),
+            setting("tls_mode", "verify-full", "variable", "RDSPROV_TLS"),
+            setting("ca_file", &ca_file, "variable", "PGSSLROOTCERT"),
+            setting("approval", "required", "site_policy", policy.to_str().unwrap()),
+        ])
+    );
+    assert_eq!(plan["origin"]["tls_mode"], "verify-full");
+    assert_eq!(plan["origin"]["approval"], "required");
+    assert!(!plan.to_string().contains(site.fixture.server.master_password()));
+}
+
+/// A saved plan is for its TLS mode and approval policy; where they are set does not matter.
+#[test]
+fn changed_protection_makes_a_saved_plan_stale() {
+    let site = Site::new();
+    let ca_file = site.fixture.server.ca_file().display().to_string();
+    let verify = ["--ca-file", &ca_file];
+    let run = |words: &[&str], more: &[&str]| {
+        let mut command = site.command(&[words, &["--env", "dev"], more].concat());
+        command.env("ALLOW_DB_PROVISION", "true");
+        command.output().unwrap()
+    };
+    expect(&run(&["plan", "--out", "plan.json"], &verify), 0);
+    let apply = ["apply", "plan.json", "--dry-run"];
+    let changed = "the TLS mode or the approval policy has changed";
+    let text = expect(&run(&apply, &["--tls", "require"]), 3);
+    assert!(text.contains("error[plan-stale]") && text.contains(changed), "{text}");
+    for (configuration, code) in [
+        ("[environments.dev]\napproval = \"required\"\n", 3),
+        ("[environments.dev]\napproval = \"none\"\n[tls]\nmode = \"verify-full\"\n", 0),
+    ] {
+        site.configure(configuration);
+        let text = expect(&run(&apply, &verify), code);
+        assert_eq!(text.contains(changed), code == 3, "{configuration}: {text}");
+    }
+    // The path of the CA file differs between machines.
+    fs::copy(&ca_file, site.fixture.path().join("own.pem")).unwrap();
+    expect(&run(&apply, &["--ca-file", "own.pem"]), 0);
+
+    // Neither value can be edited.
+    let path = site.fixture.path().join("plan.json");
+    let saved = fs::read_to_string(&path).unwrap();
+    for (from, to) in [
+        ("\"tls_mode\": \"verify-full\"", "\"tls_mode\": \"require\""),
+        ("\"approval\": \"none\"", "\"approval\": \"required\""),
+    ] {
+        assert!(saved.contains(from), "{saved}");
+        fs::write(&path, saved.replace(from, to)).unwrap();
+        let text = expect(&run(&apply, &verify), 3);
+        assert!(text.contains("error[plan-file-changed]"), "{text}");
+    }
+}

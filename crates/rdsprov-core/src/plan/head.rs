@@ -1,0 +1,134 @@
+//! The head of a plan: its title, and the settings of the run in words.
+
+use super::Plan;
+use super::words::selected_words;
+use crate::hint::Wording;
+use crate::run_setting::{RunSetting, RunSettingName, ValueSource};
+
+impl Plan {
+    /// Returns the first line of the plan: the environment, the server and the selection.
+    pub(super) fn title(&self) -> String {
+        let server = self.origin.server.as_ref().map(|server| format!(" on {server}"));
+        let (server, restriction) = (server.unwrap_or_default(), self.restriction());
+        format!("Plan for environment {}{server}{restriction}", self.environment)
+    }
+
+    /// Returns which applications the plan covers, for its title; nothing if it covers all.
+    pub(super) fn restriction(&self) -> String {
+        match selected_words(&self.origin.only) {
+            none if none.is_empty() => none,
+            some => format!(", only for {some}"),
+        }
+    }
+
+    /// Returns the settings of the run in up to two lines: how it reaches the server, and how it is
+    /// protected. A plan without a run has none.
+    pub(super) fn settings_in_words(&self, wording: &dyn Wording) -> Vec<String> {
+        let of = |name| self.run_settings.iter().find(|one| one.name == name);
+        let from = |one: &RunSetting| self.source_in_words(&one.source, wording);
+        let with_value =
+            |name, noun: &str| of(name).map(|one| format!("{noun}{} ({})", one.value, from(one)));
+        let address = match (of(RunSettingName::Host), of(RunSettingName::Port)) {
+            (Some(host), Some(port)) if host.source == port.source => {
+                vec![format!("host and port from {}", from(host))]
+            }
+            (host, port) => [(host, "host"), (port, "port")]
+                .into_iter()
+                .filter_map(|(one, noun)| Some(format!("{noun} from {}", from(one?))))
+                .collect(),
+        };
+        let administrator = [
+            with_value(RunSettingName::AdminSecret, "administrator's secret "),
+            with_value(RunSettingName::AdminUser, "IAM token of the administrator "),
+        ];
+        let reached = administrator.into_iter().flatten().chain(address);
+        let protected = [
+            with_value(RunSettingName::TlsMode, "TLS "),
+            with_value(RunSettingName::CaFile, "CA file "),
+            with_value(RunSettingName::Approval, "approval "),
+        ];
+        let lines: [Vec<String>; 2] =
+            [reached.collect(), protected.into_iter().flatten().collect()];
+        lines.into_iter().filter(|line| !line.is_empty()).map(|line| line.join(", ")).collect()
+    }
+
+    fn source_in_words(&self, source: &ValueSource, wording: &dyn Wording) -> String {
+        match source {
+            ValueSource::Option(option) => wording.option_name(*option),
+            ValueSource::Variable(name) => name.clone(),
+            ValueSource::ConfigFile(path) => path.clone(),
+            ValueSource::SitePolicy(path) => format!("site policy {path}"),
+            ValueSource::Secret(id) if self.origin.admin_secret.as_ref() == Some(id) => {
+                "this secret".to_owned()
+            }
+            ValueSource::Secret(id) => format!("secret {id}"),
+            ValueSource::Default => "default".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hint::{Neutral, Opt};
+    use crate::plan::{SecretFindings, test_states};
+    use crate::secret_id::SecretId;
+
+    fn plan(settings: Vec<RunSetting>) -> Plan {
+        let (mut desired, mut observed) = (test_states::desired(), test_states::observed());
+        desired.approval =
+            settings.iter().find(|one| one.name == RunSettingName::Approval).cloned();
+        observed.connection.server = Some("db.example.com:5432".to_owned());
+        observed.connection.admin_secret = Some(SecretId("prod/master".to_owned()));
+        observed.connection.settings =
+            settings.into_iter().filter(|one| one.name != RunSettingName::Approval).collect();
+        Plan::new(&desired, &observed, SecretFindings::default())
+    }
+
+    fn settings(tls: (&str, ValueSource), approval: (&str, ValueSource)) -> Vec<RunSetting> {
+        let secret = || ValueSource::Secret(SecretId("prod/master".to_owned()));
+        let config = || ValueSource::ConfigFile("rdsprov.toml".to_owned());
+        vec![
+            RunSetting::new(RunSettingName::Host, "db.example.com", secret()),
+            RunSetting::new(RunSettingName::Port, "5432", secret()),
+            RunSetting::new(RunSettingName::AdminSecret, "prod/master", config()),
+            RunSetting::new(RunSettingName::TlsMode, tls.0, tls.1),
+            RunSetting::new(RunSettingName::Approval, approval.0, approval.1),
+        ]
+    }
+
+    #[test]
+    fn head_names_each_value_and_its_source() {
+        let policy = ValueSource::SitePolicy("/etc/rdsprov/policy.toml".to_owned());
+        let one = plan(settings(("require", ValueSource::Option(Opt::Tls)), ("plan", policy)));
+        let text = one.to_text();
+        let head: Vec<&str> = text.lines().take(4).collect();
+        assert_eq!(
+            head,
+            [
+                "Plan for environment dev on db.example.com:5432",
+                "  administrator's secret prod/master (rdsprov.toml), host and port from this secret",
+                "  TLS require (the option `tls`), approval plan (site policy /etc/rdsprov/policy.toml)",
+                "",
+            ]
+        );
+        let markdown = one.to_markdown_worded(&Neutral);
+        assert!(markdown.starts_with("### Plan for environment dev on db.example.com:5432\n\n"));
+        for words in ["prod/master", "TLS require", "approval plan", "site policy"] {
+            assert!(markdown.contains(words), "{words}: {markdown}");
+        }
+    }
+
+    /// An approval by digest is for the values: a laxer policy or TLS mode needs a new approval.
+    /// Another source of the same value does not make a plan stale.
+    #[test]
+    fn digest_covers_values_and_not_their_sources() {
+        let of = |tls: (&str, ValueSource), approval| plan(settings(tls, approval)).digest;
+        let default = || ValueSource::Default;
+        let option = || ValueSource::Option(Opt::Tls);
+        let one = of(("verify-full", default()), ("required", default()));
+        assert_eq!(one, of(("verify-full", option()), ("required", default())));
+        assert_ne!(one, of(("require", option()), ("required", default())));
+        assert_ne!(one, of(("verify-full", default()), ("none", default())));
+    }
+}
