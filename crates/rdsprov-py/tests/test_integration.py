@@ -75,7 +75,8 @@ def test_secret_versions_give_the_digest_of_the_command(
     manager.put("goldenpath/dev/shop/postgres", {"password": password("shop") + "-new"})
     plan = rdsprov.plan(rdsprov.Definitions.from_path(DEMO), ca_file=manager.ca_file)
     theirs = run(COMMAND, "plan", "-d", DEMO, "--ca-file", manager.ca_file)
-    assert str(plan) == theirs.stdout
+    # Each front end spells options in its own way.
+    assert str(plan).replace("(`ca_file=`)", "(--ca-file)") == theirs.stdout
     with pytest.raises(rdsprov.SecretError, match="the AWS region is not known"):
         monkeypatch.delenv("AWS_REGION")
         nowhere = rdsprov.Definitions.from_mapping(
@@ -159,7 +160,9 @@ def test_example_request(shared_workspace: Workspace) -> None:
     observed = rdsprov.observe(parser.parse(request.read_text()), **shared_workspace.options)
     server = shared_workspace.directory / "server.json"
     server.write_text(observed.to_json())
-    assert run(*script, request, "--observed", server).stdout == shown.stdout
+    # The observed state says that an option named the CA file.
+    pure = run(*script, request, "--observed", server).stdout
+    assert pure.replace("(`ca_file=`)", "(RDSPROV_CA_FILE)") == shown.stdout
     request.write_text("environment: dev\nrequests: [{application: shop}]\n")
     wrong = run(*script, request)
     assert wrong.returncode == 1 and "incomplete: 'database'" in wrong.stderr

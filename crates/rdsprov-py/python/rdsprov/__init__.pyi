@@ -360,6 +360,7 @@ class RunSettingName(str, Enum):
     TLS_MODE = "tls_mode"
     CA_FILE = "ca_file"
     APPROVAL = "approval"
+    def __new__(cls, value: object) -> Self: ...
 
 class SourceKind(str, Enum):
     OPTION = "option"
@@ -368,6 +369,7 @@ class SourceKind(str, Enum):
     SITE_POLICY = "site_policy"
     SECRET = "secret"
     DEFAULT = "default"
+    def __new__(cls, value: object) -> Self: ...
 
 class Status(str, Enum):
     SUCCESS = "success"

@@ -53,7 +53,7 @@ def restore_observed(text: str) -> Observed: ...
 def restore_plan(
     definitions: Definitions,
     keywords: Any,
-    server: str | None,
+    made_by_plan: bool,
     observed: str,
     findings: str,
     text: str,
