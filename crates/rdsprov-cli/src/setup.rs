@@ -49,6 +49,7 @@ impl From<&args::ServerArgs> for ServerOptions {
         options.overrides.host.clone_from(&flags.host);
         options.overrides.port = flags.port;
         options.overrides.database.clone_from(&flags.dbname);
+        options.overrides.statement_timeout = flags.statement_timeout;
         options.tls.mode = flags.tls;
         options.tls.ca_file = flags.ca_file.clone().map(Into::into);
         options.tls.client_cert.clone_from(&flags.client_cert);

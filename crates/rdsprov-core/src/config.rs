@@ -4,6 +4,7 @@
 //! This module must not know the server, and does not open files: `session` reads the text.
 
 mod lock_timeout;
+mod statement_timeout;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use lock_timeout::LockTimeout;
+pub use statement_timeout::StatementTimeout;
 pub use tls::{
     CaFile, ClientCertificate, SettingOrigin, TlsMode, TlsSection, TlsSettings, TlsSettingsError,
 };
@@ -58,6 +60,8 @@ pub struct Config {
     pub aws_region: Option<String>,
     /// How long a run waits for the lock of another run, such as `10m`.
     pub lock_timeout: Option<LockTimeout>,
+    /// How long a statement may take, such as `1h`.
+    pub statement_timeout: Option<StatementTimeout>,
     /// `[secrets]`: the names of secrets.
     pub secrets: SecretsSection,
     /// `[passwords]`: rules for the passwords in secrets.
@@ -279,6 +283,7 @@ mod tests {
         let Config {
             aws_region,
             lock_timeout,
+            statement_timeout,
             secrets,
             passwords,
             definitions,
@@ -290,7 +295,7 @@ mod tests {
             path: _,
         } = Config::from_toml("rdsprov.toml", example).unwrap();
         let text = format!(
-            "{aws_region:?} {lock_timeout:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {audit:?}"
+            "{aws_region:?} {lock_timeout:?} {statement_timeout:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {audit:?}"
         );
         assert!(!text.contains("None") && !text.contains("[]"), "{text}");
         assert!(definitions.one_role_one_file);

@@ -40,6 +40,7 @@ named_enum! {
         Region,
         SecretStage,
         Secrets,
+        StatementTimeout,
         Tls,
         To,
         ToSecret,

@@ -20,6 +20,10 @@ pub enum StepStatus {
         /// database.
         remains: Option<String>,
     },
+    /// The step was executed, and the server has not responded to the commit of its transaction, or to
+    /// `CREATE DATABASE`: the change may have been made. The next run finds out. The last of these
+    /// steps contains the message.
+    Unknown(Option<String>),
     /// The step was not executed.
     NotRun,
 }

@@ -242,6 +242,7 @@ fn step_result(step: &Step, result: &StepResult) -> Value {
         StepStatus::Success => ("success", None),
         StepStatus::Error(reason) => ("error", Some(reason)),
         StepStatus::RolledBack { remains } => ("rolled_back", remains.as_ref()),
+        StepStatus::Unknown(reason) => ("unknown", reason.as_ref()),
         StepStatus::NotRun => ("not_run", None),
     };
     let milliseconds = u64::try_from(result.duration.as_millis()).unwrap_or(u64::MAX);

@@ -87,13 +87,18 @@ impl<'py> Keywords<'py> {
         }
     }
 
-    /// Returns how long to wait for the lock: seconds as a number, or a text with a unit.
+    /// Returns how long to wait for the lock.
     pub fn lock_timeout(&self) -> PyResult<Option<LockTimeout>> {
-        let text = match self.given::<Bound<'py, PyAny>>("lock_timeout")? {
+        self.time("lock_timeout")
+    }
+
+    /// Returns a time: seconds as a number, or a text with a unit.
+    fn time<T: FromStr<Err = String>>(&self, name: &str) -> PyResult<Option<T>> {
+        let text = match self.given::<Bound<'py, PyAny>>(name)? {
             Some(value) => Some(value.str()?.to_string()),
-            None => variable(self.0.py(), "lock_timeout")?,
+            None => variable(self.0.py(), name)?,
         };
-        let wrong = |error: String| errors::usage(self.0.py(), &format!("lock_timeout: {error}"));
+        let wrong = |error: String| errors::usage(self.0.py(), &format!("{name}: {error}"));
         text.map(|text| text.parse().map_err(wrong)).transpose()
     }
 
@@ -186,6 +191,7 @@ impl<'py> Keywords<'py> {
         options.overrides.host = self.text("host")?;
         options.overrides.port = self.port()?;
         options.overrides.database = self.text("dbname")?;
+        options.overrides.statement_timeout = self.time("statement_timeout")?;
         options.tls.mode = self.word("tls", "the modes are verify-full, require and disable")?;
         options.tls.ca_file = self.path("ca_file")?.map(Into::into);
         options.tls.client_cert = self.path("client_cert")?;

@@ -17,6 +17,7 @@ mod secrets_manager;
 mod server;
 mod session;
 mod shared;
+mod silent_relay;
 
 use std::fs::{self, File};
 use std::io;
@@ -31,6 +32,7 @@ pub use scrub::scrub_environment;
 pub use secrets_manager::{ACCESS_KEY_ID, SecretsManager, environment};
 pub use server::Server;
 pub use session::{Answer, Message, Session, Severity};
+pub use silent_relay::SilentRelay;
 
 /// Describes why a server or a Secrets Manager could not be started or used.
 #[derive(Debug, thiserror::Error)]

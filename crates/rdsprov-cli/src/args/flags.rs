@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use rdsprov_core::config::{LockTimeout, TlsMode, VerifyPasswords};
+use rdsprov_core::config::{LockTimeout, StatementTimeout, TlsMode, VerifyPasswords};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::hint::Opt;
 use rdsprov_core::plan::Hazard;
@@ -89,6 +89,17 @@ pub struct ServerArgs {
     /// either, it is `postgres`.
     #[arg(long, env = "RDSPROV_DBNAME", value_name = "DATABASE", help_heading = CONNECTION)]
     pub dbname: Option<String>,
+    /// End a statement that takes longer than this [default: 1h]
+    ///
+    /// Seconds, or a number with `s`, `m` or `h`. The server cancels the statement. If the server
+    /// does not respond at all, the run ends its connection shortly afterwards.
+    #[arg(
+        long,
+        env = "RDSPROV_STATEMENT_TIMEOUT",
+        value_name = "TIME",
+        help_heading = CONNECTION
+    )]
+    pub statement_timeout: Option<StatementTimeout>,
     /// Select how the administrator logs in
     #[arg(
         long,

@@ -43,6 +43,7 @@ mod schema;
 mod secrets;
 mod selection;
 mod settings;
+mod silent_server;
 mod site_policy;
 mod stored_settings;
 mod tls;

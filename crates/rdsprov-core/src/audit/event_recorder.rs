@@ -118,6 +118,7 @@ impl EventRecorder {
                     StepStatus::Success => (Status::Success, None),
                     StepStatus::Error(reason) => (Status::Error, Some(reason.clone())),
                     StepStatus::RolledBack { remains } => (Status::RolledBack, remains.clone()),
+                    StepStatus::Unknown(reason) => (Status::Unknown, reason.clone()),
                     StepStatus::NotRun => (Status::NotRun, None),
                 };
                 let step = Box::new(step.redacted());

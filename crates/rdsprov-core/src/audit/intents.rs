@@ -29,6 +29,8 @@ pub struct UnrecordedIntent {
     pub announced: usize,
     /// The steps that have no result, in the order of the plan.
     pub steps: Vec<AnnouncedStep>,
+    /// The number of steps of which the run has recorded that it does not know the result.
+    pub unknown: usize,
     /// Whether the run has recorded its outcome.
     pub ended: bool,
     environment: String,
@@ -132,6 +134,7 @@ impl Intents {
                     definitions: details.definitions,
                     announced: steps.len(),
                     steps: Vec::new(),
+                    unknown: 0,
                     ended: false,
                     environment: details.environment,
                     server: details.server,
@@ -143,8 +146,12 @@ impl Intents {
             // The steps of a dry run have no intent.
             "step" if details.status.as_deref() != Some("dry_run") => {
                 let last = self.of_run.get(&link.run_id).and_then(|all| all.last());
-                if let Some(sequence) = last.copied() {
+                let Some(sequence) = last.copied() else { return };
+                if details.status.as_deref() != Some("unknown") {
                     self.result(sequence, details);
+                } else if let Some(open) = self.open.get_mut(&sequence) {
+                    // The step remains without a result, which a later run finds.
+                    open.intent.unknown += 1;
                 }
             }
             "recovered" => {

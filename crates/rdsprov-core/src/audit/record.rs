@@ -19,6 +19,8 @@ named_enum! {
         Error,
         /// The step was executed and rolled back, because another step of its transaction failed.
         RolledBack,
+        /// The server has not responded to the commit, so that the change may have been made.
+        Unknown,
         /// The step was not executed.
         NotRun,
         /// The execution of a plan starts. This is not a result.

@@ -308,8 +308,10 @@ impl Chain {
         }
         let (unrecorded, recoveries) = std::mem::take(&mut self.intents).end();
         let (ended, open): (Vec<_>, Vec<_>) = unrecorded.into_iter().partition(|one| one.ended);
+        let (unknown, ended): (Vec<_>, Vec<_>) =
+            ended.into_iter().partition(|one| one.steps.len() <= one.unknown);
         for intent in ended {
-            let (missing, announced) = (intent.steps.len(), intent.announced);
+            let (missing, announced) = (intent.steps.len() - intent.unknown, intent.announced);
             let error = IntegrityError::Unrecorded { run_id: intent.run_id, missing, announced };
             self.report(intent.line, error);
         }
@@ -335,6 +337,16 @@ impl Chain {
                 )
             })
             .collect();
+        notes.extend(unknown.into_iter().map(|intent| {
+            format!(
+                "run {} has not learned whether {} of the {} steps of its intent in line {} were \
+                 committed: the next run with this ledger records what it finds",
+                intent.run_id,
+                intent.steps.len(),
+                intent.announced,
+                intent.line
+            )
+        }));
         notes.extend(recoveries.into_iter().map(|recovery| {
             let (by, line) = recovery.by;
             format!(

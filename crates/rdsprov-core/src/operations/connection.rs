@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::RunError;
 use super::login_origin::{LoginOrigin, source_of};
+use crate::config::StatementTimeout;
 use crate::hint::Opt;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::plan::SecretFindings;
@@ -30,7 +31,8 @@ pub enum AdminCredentials {
     },
 }
 
-/// Values from the options that take precedence over those of the administrator's secret.
+/// Values from the options that take precedence over those of the administrator's secret, and the limit
+/// of the connection.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ConnectionOverrides {
@@ -40,6 +42,8 @@ pub struct ConnectionOverrides {
     pub port: Option<u16>,
     /// The administrator database, which is `postgres` by default.
     pub database: Option<String>,
+    /// How long a statement may take; by default an hour.
+    pub statement_timeout: Option<StatementTimeout>,
 }
 
 /// A connection of the administrator, without the secrets of applications.
@@ -76,7 +80,8 @@ impl AdminConnection {
         fetched: &FetchedSecrets,
         findings: &SecretFindings,
     ) -> Result<Self, RunError> {
-        let ConnectionOverrides { host, port, database } = &overrides;
+        let ConnectionOverrides { host, port, database, .. } = &overrides;
+        let statement_timeout = overrides.statement_timeout.unwrap_or_default();
         let given = (host.is_some(), port.is_some(), database.is_some());
         let secret = match &login {
             AdminCredentials::Secret(id) => fetched.get(id).and_then(|one| one.as_ref().ok()),
@@ -102,6 +107,7 @@ impl AdminConnection {
                     user: RoleName::new_unchecked(user.ok_or_else(|| incomplete("username"))?),
                     credentials: Credentials::Password(administrator.password),
                     tls,
+                    statement_timeout,
                 };
                 (admin, administrator.dbname)
             }
@@ -112,6 +118,7 @@ impl AdminConnection {
                     user,
                     credentials: Credentials::Token(source),
                     tls,
+                    statement_timeout,
                 };
                 (admin, None)
             }

@@ -7,9 +7,10 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio_postgres::error::SqlState;
+use tokio::time::timeout;
+use tokio_postgres::error::{Severity, SqlState};
 
-use super::connect::{Endpoint, Session, describe_error};
+use super::connect::{Endpoint, Session};
 use super::lock::Lock;
 use super::stop::{Stop, stopped};
 use super::wait::{LockHolder, LockWait, StatementWait, Watch, place, step_words};
@@ -44,6 +45,8 @@ pub struct FailedStep {
     pub step: String,
     /// The sessions that held the lock for which its statement has waited.
     pub holders: Vec<LockHolder>,
+    /// Whether its statement took longer than the limit for statements.
+    pub is_too_long: bool,
 }
 
 /// A failure that a test injects instead of a statement, to verify how interrupted runs end.
@@ -116,7 +119,53 @@ struct TransactionFailure {
     /// Whether the transaction can be repeated, because another session changed
     /// the same catalog row.
     is_conflict: bool,
+    /// Whether the server has not responded to `COMMIT` or `CREATE DATABASE`, so that it may have
+    /// been executed.
+    may_be_committed: bool,
+    /// Whether the statement took longer than the limit for statements.
+    is_too_long: bool,
 }
+
+impl TransactionFailure {
+    fn at(step: usize, message: String) -> Self {
+        Self {
+            step,
+            message,
+            wait: None,
+            ends_run: false,
+            is_conflict: false,
+            may_be_committed: false,
+            is_too_long: false,
+        }
+    }
+
+    /// Returns the failure of a statement of a session.
+    fn of(self, session: &Session) -> Self {
+        Self { is_too_long: session.was_silent(), ..self }
+    }
+
+    fn ending_the_run(self) -> Self {
+        Self { ends_run: true, ..self }
+    }
+
+    /// Returns the failure of a `COMMIT` or `CREATE DATABASE` without a response.
+    fn maybe_committed(self, line: &Line<'_>) -> Self {
+        let what = match line {
+            Line::Before(_) => "the database may have been created",
+            _ => "the changes may have been committed",
+        };
+        Self { message: format!("{}; {what}", self.message), may_be_committed: true, ..self }
+    }
+}
+
+/// Returns the failure of a statement during which the end of the run was requested.
+fn stopped_at(step: usize, text: &str) -> TransactionFailure {
+    TransactionFailure::at(step, format!("stopped at: {text}")).ending_the_run()
+}
+
+/// How long a run that was stopped waits for the end of a statement whose effect would not be known
+/// otherwise.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The maximum number of executions of a transaction that conflicts with other sessions.
 const MAX_EXECUTIONS: u32 = 5;
@@ -173,17 +222,21 @@ pub async fn apply(
         ended |= listener.after(&transaction.steps, &results).is_break();
         outcome.steps.extend(results);
         let Some(Executed { created, failure, .. }) = failure else { continue };
-        outcome.committed |= created.is_some() || failure.is_none();
+        let committed = failure.as_ref().is_none_or(|failure| failure.may_be_committed);
+        outcome.committed |= created.is_some() || committed;
         if let Some(failure) = failure {
             if let Scope::NewDatabase(name) = &transaction.scope {
                 unfinished.push(name.clone());
             }
             ended |= failure.ends_run || !options.keep_going || transaction.scope == Scope::Cluster;
+            // Without its session, the run has no lock any more.
+            ended |= lock.0.client.is_closed();
             if outcome.error.is_none() {
                 outcome.failed_step = transaction.steps.get(failure.step).map(|step| FailedStep {
                     place: place(&transaction.scope),
                     step: step_words(step),
                     holders: failure.wait.map(|wait| wait.holders).unwrap_or_default(),
+                    is_too_long: failure.is_too_long,
                 });
                 outcome.error = Some(failure.message);
             }
@@ -204,6 +257,10 @@ impl Executed {
     fn status(&self, step: usize) -> StepStatus {
         let Some(failure) = &self.failure else { return StepStatus::Success };
         match step.cmp(&failure.step) {
+            Ordering::Less if failure.may_be_committed => StepStatus::Unknown(None),
+            Ordering::Equal if failure.may_be_committed => {
+                StepStatus::Unknown(Some(failure.message.clone()))
+            }
             Ordering::Less => {
                 let remains = self.created.as_ref().filter(|_| step == 0).map(remains);
                 StepStatus::RolledBack { remains }
@@ -258,7 +315,9 @@ async fn repeated(
         Scope::NewDatabase(name) if progress.created => Some(name.clone()),
         _ => None,
     };
-    if let (Some(failure), Some(name)) = (&mut failure, &created) {
+    if let (Some(failure), Some(name)) = (&mut failure, &created)
+        && !failure.may_be_committed
+    {
         failure.message = format!("{}; {}", failure.message, remains(name));
     }
     Executed { durations, created, failure }
@@ -314,25 +373,17 @@ async fn run(
     let own;
     let session = match &transaction.scope {
         Scope::Database(name) => {
-            let failed = |message: String| TransactionFailure {
-                step: 0,
-                message,
-                wait: None,
-                ends_run: false,
-                is_conflict: false,
-            };
-            own = admin.connect(name).await.map_err(|error| failed(error.to_string()))?;
-            own.limit_lock_waits().await.map_err(|error| failed(describe_error(&error)))?;
+            let connected = admin.connect(name).await;
+            own = connected.map_err(|error| TransactionFailure::at(0, error.to_string()))?;
+            own.limit_lock_waits()
+                .await
+                .map_err(|error| TransactionFailure::at(0, own.describe(&error)).of(&own))?;
             &own
         }
         Scope::Cluster | Scope::NewDatabase(_) => &lock.0,
     };
-    let failed = |error: tokio_postgres::Error| TransactionFailure {
-        step: 0,
-        message: describe_error(&error),
-        wait: None,
-        ends_run: false,
-        is_conflict: false,
+    let failed = |error: tokio_postgres::Error| {
+        TransactionFailure::at(0, session.describe(&error)).of(session)
     };
     let pid: i32 = session
         .client
@@ -359,31 +410,43 @@ async fn run(
             // Nothing is sent to the server, which then finds the connection
             // closed, as after SIGKILL.
             Some(ControlFlow::Break(Fault::Killed)) => {
-                return Err(TransactionFailure {
-                    step: failed_step,
-                    message: format!("interrupted before: {text}"),
-                    wait: None,
-                    ends_run: true,
-                    is_conflict: false,
-                });
+                let message = format!("interrupted before: {text}");
+                return Err(TransactionFailure::at(failed_step, message).ending_the_run());
             }
         };
         let started = Instant::now();
         watch.sent(number, step, pid);
+        let execution = execute(session, &request, slots, matches!(line, Line::Before(_)));
+        tokio::pin!(execution);
         let result = tokio::select! {
             biased;
-            result = execute(session, &request, slots, matches!(line, Line::Before(_))) => result,
-            () = stopped(options.stop.clone()) => {
+            result = &mut execution => Some(result),
+            () = stopped(options.stop.clone()) => None,
+        };
+        let result = match (result, line) {
+            (Some(result), _) => result,
+            // A commit is not cancelled: what it has done would not be known.
+            (None, Line::Commit) => match timeout(STOP_TIMEOUT, execution).await {
+                Ok(result) => result,
+                Err(_) => return Err(stopped_at(failed_step, &text).maybe_committed(line)),
+            },
+            (None, Line::Before(_)) => {
+                admin.cancel(session).await;
+                let result = timeout(STOP_TIMEOUT, execution).await;
+                progress.created = matches!(result, Ok(Ok(())));
+                let failure = stopped_at(failed_step, &text);
+                return Err(match result {
+                    Err(_) | Ok(Err(Failure { kind: FailureKind::NoResponse, .. })) => {
+                        failure.maybe_committed(line)
+                    }
+                    Ok(_) => failure,
+                });
+            }
+            (None, _) => {
                 admin.cancel(session).await;
                 // The server executes `ROLLBACK` after the cancelled statement has ended.
-                let _ = session.client.batch_execute("ROLLBACK").await;
-                return Err(TransactionFailure {
-                    step: failed_step,
-                    message: format!("stopped at: {text}"),
-                    wait: None,
-                    ends_run: true,
-                    is_conflict: false,
-                });
+                session.roll_back().await;
+                return Err(stopped_at(failed_step, &text));
             }
         };
         watch.ended();
@@ -397,28 +460,31 @@ async fn run(
             }
             Err(Failure { mut message, kind }) => {
                 if open {
-                    // An error is ignored: the server has aborted the transaction already.
-                    let _ = session.client.batch_execute("ROLLBACK").await;
+                    // The server has aborted the transaction already.
+                    session.roll_back().await;
                 }
                 let (waited, wait) = watch.waited(number);
-                let wait = wait.filter(|_| kind != FailureKind::Other);
+                let wait = wait.filter(|_| kind == FailureKind::Conflict);
                 if let Some(wait) = &wait {
                     message += &format!(", after {} s of waiting for {wait}", waited.as_secs());
                 }
-                if *line == Line::Commit && session.client.is_closed() {
-                    message += ", during COMMIT: the changes may have been committed";
-                }
+                let failure = TransactionFailure::at(failed_step, String::new()).of(session);
+                let is_too_long = failure.is_too_long
+                    || kind == FailureKind::Cancelled
+                        && started.elapsed() >= admin.statement_timeout.duration();
                 // The message of the check says which membership is the reason.
                 let is_complete = *line == Line::VerifyMemberships && message.ends_with(MEMBERSHIP);
                 if !is_complete {
                     message += &format!("; the statement was: {text}");
                 }
-                return Err(TransactionFailure {
-                    step: failed_step,
-                    message,
-                    wait,
-                    ends_run: false,
-                    is_conflict: kind != FailureKind::Other,
+                let is_conflict = kind == FailureKind::Conflict;
+                let failure =
+                    TransactionFailure { message, wait, is_conflict, is_too_long, ..failure };
+                return Err(match (kind, line) {
+                    (FailureKind::NoResponse, Line::Commit | Line::Before(_)) => {
+                        failure.maybe_committed(line)
+                    }
+                    _ => failure,
                 });
             }
         }
@@ -470,7 +536,26 @@ struct Failure {
 enum FailureKind {
     /// Another session caused it, so that a repetition can succeed.
     Conflict,
+    /// The server has not said whether the statement was executed: the connection has ended.
+    NoResponse,
+    /// The server has cancelled the statement.
+    Cancelled,
     Other,
+}
+
+impl FailureKind {
+    fn of(error: &tokio_postgres::Error) -> Self {
+        // A server that ends a session says so with FATAL or PANIC, also during a commit.
+        let is_answered = error.as_db_error().is_some_and(|error| {
+            !matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+        });
+        match error.code() {
+            _ if !is_answered => Self::NoResponse,
+            _ if is_concurrent_change(error) => Self::Conflict,
+            Some(code) if *code == SqlState::QUERY_CANCELED => Self::Cancelled,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl Failure {
@@ -514,9 +599,7 @@ async fn execute(
             let users: String = row.try_get(0).unwrap_or_default();
             message = format!("{message}; connected to it: {users}");
         }
-        let conflict = is_concurrent_change(&error);
-        let kind = if conflict { FailureKind::Conflict } else { FailureKind::Other };
-        return Err(Failure { message, kind });
+        return Err(Failure { message, kind: FailureKind::of(&error) });
     }
     // `GRANT` (01007) and `REVOKE` (01006) without any effect succeed with a warning only.
     let warning = session.take_notices().into_iter().find(|notice| {

@@ -18,6 +18,7 @@ use tokio_postgres::{AsyncMessage, Client, NoTls};
 use super::connect_error::{ConnectError, RejectionCause, WeakRequest, rejection_cause};
 use super::stream_guard::{Answers, GuardedConnector, GuardedStream, StreamProblem};
 use super::tls::{Peer, Protection, Tls, TlsProblem};
+use crate::config::StatementTimeout;
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{BEGIN_SESSION, session_settings};
 use crate::secrets::{Password, TokenSource};
@@ -25,6 +26,9 @@ use crate::text::os_reason;
 
 /// The timeout for a connection, including TLS and authentication.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long sent data may stay without an acknowledgement of the network.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
 /// How a role authenticates when it connects.
 #[derive(Clone)]
@@ -48,6 +52,8 @@ pub struct Endpoint {
     pub credentials: Credentials,
     /// The protection of the connection.
     pub tls: Tls,
+    /// How long a statement may take.
+    pub statement_timeout: StatementTimeout,
 }
 
 /// A session on the server, with the notices that the server has sent.
@@ -107,7 +113,7 @@ impl Endpoint {
     /// Returns a [`ConnectError`] if the connection, TLS or the authentication fails.
     pub async fn connect(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
         let session = self.log_in(database).await?;
-        let begun = timeout(CONNECT_TIMEOUT, session.begin()).await;
+        let begun = timeout(CONNECT_TIMEOUT, session.begin(self.statement_timeout)).await;
         begun.map_err(|_| self.silent(database))?.map_err(|error| {
             match session.problem().filter(|_| error.is_closed()) {
                 Some(problem) => {
@@ -154,7 +160,9 @@ impl Endpoint {
             // Detects a server that disappears without closing the connection.
             .keepalives_idle(Duration::from_secs(30))
             .keepalives_interval(Duration::from_secs(10))
-            .keepalives_retries(3);
+            .keepalives_retries(3)
+            // The same for data that the server does not acknowledge: keepalives wait for it.
+            .tcp_user_timeout(UNACKNOWLEDGED);
         let rejected = |error: tokio_postgres::Error| match TlsProblem::from_error(&error) {
             Some(problem) => {
                 ConnectError::Tls { host: self.host.clone(), port: self.port, problem }
@@ -167,6 +175,7 @@ impl Endpoint {
             Credentials::Password(_) => Answers::Scram,
             Credentials::Token(_) => Answers::ScramOrCleartext,
         };
+        let limit = self.statement_timeout.without_response();
         let opened = match &self.tls.0 {
             Protection::Disabled => {
                 let loopback = self.host == "localhost"
@@ -180,7 +189,8 @@ impl Endpoint {
                     let stream = TcpStream::connect(address).await.map_err(OpenError::Network)?;
                     // The driver does so, too.
                     stream.set_nodelay(true).map_err(OpenError::Network)?;
-                    let guarded = GuardedStream::new(stream, answers, auth_requested.clone());
+                    let guarded =
+                        GuardedStream::new(stream, answers, auth_requested.clone(), limit);
                     let opened = config.connect_raw(guarded, NoTls).await;
                     let (client, connection) = opened.map_err(OpenError::Driver)?;
                     Ok((client, keep_notices(connection, &received)))
@@ -191,7 +201,7 @@ impl Endpoint {
                 config.ssl_mode(SslMode::Require);
                 let connector = connector.clone();
                 let auth_requested = auth_requested.clone();
-                let guarded = GuardedConnector { connector, answers, auth_requested };
+                let guarded = GuardedConnector { connector, answers, auth_requested, limit };
                 let opened = async {
                     let opened = config.connect(guarded).await;
                     let (client, connection) = opened.map_err(OpenError::Driver)?;
@@ -266,15 +276,20 @@ impl Endpoint {
     /// Cancels the statement that a session executes.
     pub(crate) async fn cancel(&self, session: &Session) {
         let token = session.client.cancel_token();
-        // An error is ignored: the statement may have ended in the meantime.
-        let _ = match &self.tls.0 {
-            Protection::Disabled => {
-                let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
-                let Ok(stream) = stream else { return };
-                token.cancel_query_raw(stream, NoTls).await
+        let request = async {
+            match &self.tls.0 {
+                Protection::Disabled => {
+                    let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
+                    let Ok(stream) = stream else { return };
+                    let _ = token.cancel_query_raw(stream, NoTls).await;
+                }
+                Protection::Rustls { connector, .. } => {
+                    let _ = token.cancel_query(connector.clone()).await;
+                }
             }
-            Protection::Rustls { connector, .. } => token.cancel_query(connector.clone()).await,
         };
+        // An error is ignored: the statement may have ended in the meantime.
+        let _ = timeout(CONNECT_TIMEOUT, request).await;
     }
 }
 
@@ -288,8 +303,13 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 impl Session {
     /// Makes the session independent of the role and the settings that are stored for the role, the
     /// database or the server.
-    async fn begin(&self) -> Result<(), tokio_postgres::Error> {
-        let statements = format!("{}; {}", BEGIN_SESSION.join("; "), session_settings());
+    async fn begin(&self, limit: StatementTimeout) -> Result<(), tokio_postgres::Error> {
+        let statements = format!(
+            "{}; {}; SET statement_timeout = {}",
+            BEGIN_SESSION.join("; "),
+            session_settings(),
+            limit.duration().as_millis()
+        );
         self.client.batch_execute(&statements).await
     }
 
@@ -298,6 +318,18 @@ impl Session {
         drop(self.client);
         // If the server does not respond, the connection is dropped after the timeout.
         let _ = timeout(DISCONNECT_TIMEOUT, self.connection).await;
+    }
+
+    /// Ends the transaction of a statement that was cancelled. Does not wait longer for a server that
+    /// does not respond.
+    pub(crate) async fn roll_back(&self) {
+        // An error is ignored: the server rolls back when the connection ends.
+        let _ = timeout(CONNECT_TIMEOUT, self.client.batch_execute("ROLLBACK")).await;
+    }
+
+    /// Returns whether the server has not responded in time, so that the connection was ended.
+    pub(super) fn was_silent(&self) -> bool {
+        matches!(self.problem(), Some(StreamProblem::Silence(_)))
     }
 
     /// Sets `lock_timeout` for the rest of the session.

@@ -113,6 +113,17 @@ struct Others {
 
 /// Takes the lock in the current database of a session.
 pub(crate) async fn lock(session: Session, options: &LockOptions<'_>) -> Result<Lock, LockError> {
+    match take(&session, options).await {
+        Ok(()) => Ok(Lock(session)),
+        // The driver only knows that the connection was closed.
+        Err(LockError::Server(reason)) => {
+            Err(LockError::Server(session.problem().map_or(reason, |problem| problem.to_string())))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn take(session: &Session, options: &LockOptions<'_>) -> Result<(), LockError> {
     let client = &session.client;
     let name = format!("rdsprov {}", options.label);
     client.execute("SELECT set_config('application_name', $1, false)", &[&name.trim()]).await?;
@@ -138,7 +149,7 @@ pub(crate) async fn lock(session: Session, options: &LockOptions<'_>) -> Result<
         pause = (pause * 2).min(PAUSES.1);
     }
     session.limit_lock_waits().await?;
-    Ok(Lock(session))
+    Ok(())
 }
 
 /// Tries once to take the lock. It is taken if no other run is returned.

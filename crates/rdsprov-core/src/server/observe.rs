@@ -194,7 +194,7 @@ pub(crate) async fn probe(
 ) -> Result<ProbeResult, ObserveError> {
     let failed = |error: tokio_postgres::Error| ObserveError::Query {
         place: "the permissions of the administrator".to_owned(),
-        reason: describe_error(&error),
+        reason: session.describe(&error),
     };
     if *probe == Probe::CreateDatabase {
         return match session.client.batch_execute(statement).await {

@@ -6,6 +6,10 @@
 //! password can be guessed. The driver answers each kind of request, and reads messages of
 //! any size. So this module inspects the stream, and fails before a request reaches the driver.
 //!
+//! A server can also stop to respond and keep the connection open. So this module counts the requests
+//! that have no response yet, and fails if the server does not become ready in time. This limits every
+//! wait for a statement, whatever sends it.
+//!
 //! PostgreSQL requests the cleartext password for the methods `password`, `ldap`, `pam` and
 //! `radius` in `pg_hba.conf`.
 
@@ -16,10 +20,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::TryFutureExt as _;
 use futures_util::future::MapOk;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 
 use crate::secrets::scram::ACCEPTED_ITERATIONS;
@@ -54,6 +60,8 @@ pub(super) enum StreamProblem {
     Notices,
     #[error("the server sent more than {} MB in response to one statement", MAX_RESPONSE >> 20)]
     Response,
+    #[error("no response of the server to a statement within {0} s")]
+    Silence(u64),
 }
 
 impl StreamProblem {
@@ -80,6 +88,8 @@ pub(super) struct GuardedConnector<C> {
     /// Set once the server sends an authentication request. A login accepted without one (`trust`
     /// in `pg_hba.conf`) does not prove the password.
     pub auth_requested: Arc<AtomicBool>,
+    /// How long the response to a statement may take.
+    pub limit: Duration,
 }
 
 impl<S, C: MakeTlsConnect<S>> MakeTlsConnect<S> for GuardedConnector<C> {
@@ -88,10 +98,10 @@ impl<S, C: MakeTlsConnect<S>> MakeTlsConnect<S> for GuardedConnector<C> {
     type Error = C::Error;
 
     fn make_tls_connect(&mut self, domain: &str) -> Result<Self::TlsConnect, Self::Error> {
-        let Self { answers, .. } = *self;
+        let Self { answers, limit, .. } = *self;
         let auth_requested = self.auth_requested.clone();
         let connector = self.connector.make_tls_connect(domain)?;
-        Ok(GuardedConnector { connector, answers, auth_requested })
+        Ok(GuardedConnector { connector, answers, auth_requested, limit })
     }
 }
 
@@ -101,8 +111,8 @@ impl<S, C: TlsConnect<S>> TlsConnect<S> for GuardedConnector<C> {
     type Future = MapOk<C::Future, Wrap<C::Stream>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        let Self { connector, answers, auth_requested } = self;
-        let wrap = move |stream| GuardedStream::new(stream, answers, auth_requested);
+        let Self { connector, answers, auth_requested, limit } = self;
+        let wrap = move |stream| GuardedStream::new(stream, answers, auth_requested, limit);
         connector.connect(stream).map_ok(Box::new(wrap))
     }
 }
@@ -125,6 +135,85 @@ pub(super) struct GuardedStream<S> {
     received: u64,
     /// The number of notices since then.
     notices: u32,
+    requests: Requests,
+}
+
+/// The requests to the server that have no complete response.
+struct Requests {
+    /// The type and the length of the current message to the server, as far as they were written.
+    header: Vec<u8>,
+    /// The number of bytes of this message that were not written yet.
+    left: u64,
+    /// Whether messages were written after which the server does not become ready yet.
+    begun: bool,
+    /// How often the server will become ready.
+    pending: u32,
+    limit: Duration,
+    /// The end of the time for the next response, while one is awaited.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Requests {
+    fn new(limit: Duration) -> Self {
+        let header = Vec::with_capacity(5);
+        Self { header, left: 0, begun: false, pending: 0, limit, deadline: None }
+    }
+
+    /// Follows bytes that were written to the server after the login.
+    fn written(&mut self, mut bytes: &[u8]) {
+        while let Some(first) = bytes.first() {
+            if self.header.is_empty() {
+                // A simple query and `Sync`: the server becomes ready after each of them. It does not
+                // respond to `Terminate`.
+                match first {
+                    b'Q' | b'S' => self.pending += 1,
+                    b'X' => {}
+                    _ => self.begun = true,
+                }
+                self.begun &= *first != b'S';
+            }
+            let taken = if self.header.len() < 5 {
+                let taken = bytes.len().min(5 - self.header.len());
+                self.header.extend_from_slice(&bytes[..taken]);
+                if let [_, a, b, c, d] = *self.header.as_slice() {
+                    let length = u64::from(u32::from_be_bytes([a, b, c, d]));
+                    self.left = length.saturating_sub(4);
+                }
+                taken
+            } else {
+                let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+                let taken = bytes.len().min(most);
+                self.left -= taken as u64;
+                taken
+            };
+            bytes = &bytes[taken..];
+            if self.header.len() == 5 && self.left == 0 {
+                self.header.clear();
+            }
+        }
+        self.start();
+    }
+
+    /// The server is ready for the next statement.
+    fn ready(&mut self) {
+        self.pending = self.pending.saturating_sub(1);
+        self.deadline = None;
+        self.start();
+    }
+
+    fn start(&mut self) {
+        if (self.begun || self.pending > 0) && self.deadline.is_none() {
+            self.deadline = Some(Box::pin(sleep(self.limit)));
+        }
+    }
+
+    /// Fails if the time for a response is over. Otherwise, wakes the task when it will be.
+    fn check(&mut self, cx: &mut Context<'_>) -> Result<(), StreamProblem> {
+        match self.deadline.as_mut().map(|deadline| deadline.as_mut().poll(cx)) {
+            Some(Poll::Ready(())) => Err(StreamProblem::Silence(self.limit.as_secs())),
+            Some(Poll::Pending) | None => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +227,12 @@ enum Phase {
 }
 
 impl<S> GuardedStream<S> {
-    pub fn new(stream: S, answers: Answers, auth_requested: Arc<AtomicBool>) -> Self {
+    pub fn new(
+        stream: S,
+        answers: Answers,
+        auth_requested: Arc<AtomicBool>,
+        limit: Duration,
+    ) -> Self {
         Self {
             stream,
             answers,
@@ -149,6 +243,7 @@ impl<S> GuardedStream<S> {
             body: Vec::new(),
             received: 0,
             notices: 0,
+            requests: Requests::new(limit),
         }
     }
 
@@ -204,6 +299,9 @@ impl<S> GuardedStream<S> {
         if self.is_authentication() {
             self.authentication(&body)?;
         } else if self.header.first() == Some(&b'Z') {
+            if self.phase == Phase::Statements {
+                self.requests.ready();
+            }
             self.phase = Phase::Statements;
             self.received = 0;
             self.notices = 0;
@@ -263,8 +361,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        Poll::Ready(this.inspect(&buf.filled()[before..]).map_err(io::Error::other))
+        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+            Poll::Pending => match this.requests.check(cx) {
+                Ok(()) => Poll::Pending,
+                Err(problem) => Poll::Ready(Err(io::Error::other(problem))),
+            },
+            Poll::Ready(result) => {
+                result?;
+                this.inspect(&buf.filled()[before..]).map_err(io::Error::other)?;
+                // A server that sends one byte after the other does not respond in time either.
+                Poll::Ready(this.requests.check(cx).map_err(io::Error::other))
+            }
+        }
     }
 }
 
@@ -274,7 +382,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
+        if this.phase == Phase::Statements {
+            this.requests.written(&buf[..written]);
+            // The driver reads before it writes: this call wakes it when the time is over.
+            this.requests.check(cx).map_err(io::Error::other)?;
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -298,7 +413,8 @@ mod tests {
 
     /// Returns the problem of messages that arrive in these pieces.
     fn problem_for(answers: Answers, pieces: &[&[u8]]) -> Option<StreamProblem> {
-        let mut guarded = GuardedStream::new((), answers, Arc::default());
+        let mut guarded =
+            GuardedStream::new((), answers, Arc::default(), Duration::from_secs(3600));
         pieces.iter().find_map(|piece| guarded.inspect(piece).err())
     }
 
@@ -380,5 +496,33 @@ mod tests {
             many.chunks(1000).flat_map(|part| [part, &[ready.as_slice()][..]].concat());
         let pieces: Vec<&[u8]> = start.into_iter().chain(statements).collect();
         assert_eq!(problem(&pieces), None);
+    }
+
+    /// A response is awaited until the server has become ready as often as it was asked to.
+    #[tokio::test]
+    async fn responses_are_awaited_for_a_limited_time() {
+        let is_awaited = |requests: &Requests| requests.deadline.is_some();
+        let query = message(b'Q', b"SELECT 1\0");
+        let pieces: Vec<&[u8]> = query.chunks(3).collect();
+        let mut requests = Requests::new(Duration::from_secs(1));
+        pieces.iter().for_each(|piece| requests.written(piece));
+        assert!(is_awaited(&requests));
+        requests.ready();
+        assert!(!is_awaited(&requests));
+        // The driver closes a statement, and sends the next request before the response.
+        let close = [message(b'C', b"Ss1\0"), message(b'S', b"")].concat();
+        requests.written(&[close.as_slice(), &query].concat());
+        requests.ready();
+        assert!(is_awaited(&requests));
+        requests.ready();
+        assert!(!is_awaited(&requests));
+        // A request that is not complete is awaited as well, and `Terminate` is not.
+        requests.written(&query[..1]);
+        assert!(is_awaited(&requests));
+        let mut requests = Requests::new(Duration::from_secs(1));
+        requests.written(&message(b'X', b""));
+        assert!(!is_awaited(&requests));
+        requests.written(&message(b'P', b"\0SELECT 1\0\0\0")[..4]);
+        assert!(is_awaited(&requests));
     }
 }

@@ -489,7 +489,8 @@ impl<F: Frontend> Execution<'_, F> {
         progress: &Progress,
     ) -> Error {
         let continuation = self.continuation();
-        if self.cancellation.is_cancelled() {
+        // The message of a commit without a response says what is not known.
+        if self.cancellation.is_cancelled() && committed.unknown == 0 {
             let committed = progress.committed.then_some(continuation);
             return Error::Stopped { committed };
         }

@@ -230,6 +230,7 @@ fn session_examples() -> Vec<Error> {
         SlotError::NoVerifier(text("no device")).into(),
         statement_failure(None, Vec::new()),
         statement_failure(None, vec![holder(), prepared()]),
+        too_long(),
         statement_failure(
             Some(hint!["run ", Operation::Apply, " to set the current password"]),
             Vec::new(),
@@ -239,14 +240,14 @@ fn session_examples() -> Vec<Error> {
             changes: vec![text("grant SELECT on table a to b of application shop")],
             recorded_in: vec![path()],
             place: text("database shop"),
-            committed: Committed { committed: 1, total: 4 },
+            committed: Committed { committed: 1, unknown: 0, total: 4 },
             continuation: Continuation::RunAgain,
         }
         .into(),
         NoSpaceForRecords {
             error: AuditError::Io { path: path(), source: failed() },
             place: text("database shop"),
-            committed: Committed { committed: 0, total: 4 },
+            committed: Committed { committed: 0, unknown: 0, total: 4 },
             continuation: Continuation::SamePlan,
         }
         .into(),
@@ -274,10 +275,26 @@ fn statement_failure(hint: Option<Hint>, holders: Vec<LockHolder>) -> Error {
             place: text("database shop"),
             step: text("grant SELECT on table a to b of application shop"),
             holders,
+            is_too_long: false,
         }),
-        committed: Committed { committed: 1, total: 4 },
+        committed: Committed { committed: 1, unknown: 0, total: 4 },
         hint,
         continuation: Continuation::RunAgain,
+    }))
+}
+
+fn too_long() -> Error {
+    Error::Statement(Box::new(StatementFailure {
+        message: text("no response of the server to a statement within 3610 s"),
+        step: Some(FailedStep {
+            place: text("database shop"),
+            step: text("grant SELECT on table a to b of application shop"),
+            holders: Vec::new(),
+            is_too_long: true,
+        }),
+        committed: Committed { committed: 1, unknown: 2, total: 4 },
+        hint: None,
+        continuation: Continuation::SamePlan,
     }))
 }
 

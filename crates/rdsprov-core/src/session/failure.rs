@@ -52,6 +52,8 @@ impl Continuation {
 pub struct Committed {
     /// The number of committed changes.
     pub committed: usize,
+    /// The number of changes whose commit may have been executed.
+    pub unknown: usize,
     /// The number of changes of the plan.
     pub total: usize,
 }
@@ -59,6 +61,10 @@ pub struct Committed {
 impl fmt::Display for Committed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.committed, self.total) {
+            (committed, total) if self.unknown > 0 => {
+                let most = committed + self.unknown;
+                write!(f, "between {committed} and {most} of {total} changes were committed")
+            }
             (0, 1) => f.write_str("the only change was not committed"),
             (0, total) => write!(f, "none of {total} changes was committed"),
             (1, total) => write!(f, "1 of {total} changes was committed"),
@@ -89,6 +95,7 @@ impl StatementFailure {
             return vec![hint.clone()];
         }
         let holders = self.step.iter().flat_map(|step| &step.holders);
+        let is_too_long = self.step.as_ref().is_some_and(|step| step.is_too_long);
         let mut hints: Vec<Hint> = holders
             .filter(|holder| holder.pid != 0)
             .map(|holder| {
@@ -100,6 +107,12 @@ impl StatementFailure {
                 .into()
             })
             .collect();
+        if is_too_long {
+            hints.push(hint![
+                "check the server; if its statements need more time, raise ",
+                Opt::StatementTimeout
+            ]);
+        }
         hints.push(self.continuation.hint());
         hints
     }

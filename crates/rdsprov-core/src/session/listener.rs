@@ -120,7 +120,10 @@ impl State {
     pub fn committed(&self) -> Committed {
         let is_committed = |(_, result): &&(Step, StepResult)| result.status == StepStatus::Success;
         let committed = self.steps.iter().filter(is_committed).count();
-        Committed { committed, total: self.steps.len() }
+        let is_unknown =
+            |(_, result): &&(Step, StepResult)| matches!(result.status, StepStatus::Unknown(_));
+        let unknown = self.steps.iter().filter(is_unknown).count();
+        Committed { committed, unknown, total: self.steps.len() }
     }
 
     /// Returns the error of a run whose records could not be written, if it has no other error.

@@ -167,7 +167,7 @@ impl Setup {
         &self,
         options: &ServerOptions,
     ) -> Result<AdminConnection, Error> {
-        let overrides = overrides(options)?;
+        let overrides = self.overrides(options)?;
         let source = self.secret_source(options).await?;
         let login = self.login(options).await?;
         let (tls, _) = self.tls(options)?;
@@ -294,7 +294,7 @@ impl Setup {
         desired: Desired,
         source: &SecretSource,
     ) -> Result<Provisioner, Error> {
-        let overrides = overrides(options)?;
+        let overrides = self.overrides(options)?;
         let login = self.login(options).await?;
         let (tls, of_tls) = self.tls(options)?;
         let mut settings = vec![self.login_setting(options, &login)];
@@ -377,13 +377,16 @@ impl Setup {
     }
 }
 
-/// Returns the values that take precedence over those of the administrator's secret.
-fn overrides(options: &ServerOptions) -> Result<ConnectionOverrides, UsageError> {
-    let overrides = &options.overrides;
-    // An IPv6 address contains several colons.
-    let is_host = |host: &String| !host.contains('/') && host.matches(':').count() != 1;
-    match &overrides.host {
-        Some(host) if !is_host(host) => Err(UsageError::NotAHost { host: host.clone() }),
-        _ => Ok(overrides.clone()),
+impl Setup {
+    /// Returns the values that take precedence over those of the administrator's secret.
+    fn overrides(&self, options: &ServerOptions) -> Result<ConnectionOverrides, UsageError> {
+        let mut overrides = options.overrides.clone();
+        overrides.statement_timeout = overrides.statement_timeout.or(self.config.statement_timeout);
+        // An IPv6 address contains several colons.
+        let is_host = |host: &String| !host.contains('/') && host.matches(':').count() != 1;
+        match &overrides.host {
+            Some(host) if !is_host(host) => Err(UsageError::NotAHost { host: host.clone() }),
+            _ => Ok(overrides),
+        }
     }
 }

@@ -215,6 +215,7 @@ def plan(
     client_cert=None,
     client_key=None,
     verify_passwords=None,
+    statement_timeout=None,
     build_id=None,
     allow=(),
     adopt=(),
@@ -238,6 +239,7 @@ def plan(
 
     - ``host``, ``port``, ``dbname``: values that take precedence over those in the administrator's secret.
     - ``admin_auth``: ``"password"``, or ``"iam"`` to log in with an IAM token as ``admin_user``.
+    - ``statement_timeout``: how long a statement may take: seconds, or a text such as ``"1h"``, by default an hour.
     - ``tls``: ``"verify-full"``, ``"require"`` or ``"disable"``.
     - ``ca_file``: a PEM file with certificates to trust.
     - ``client_cert``, ``client_key``: PEM files with the client certificate and its private key.
@@ -290,6 +292,7 @@ def check(
     client_cert=None,
     client_key=None,
     verify_passwords=None,
+    statement_timeout=None,
     build_id=None,
     allow=(),
     adopt=(),
@@ -329,6 +332,7 @@ def observe(
     client_cert=None,
     client_key=None,
     verify_passwords=None,
+    statement_timeout=None,
     build_id=None,
     allow=(),
     adopt=(),
@@ -367,6 +371,7 @@ def access(
     ca_file=None,
     client_cert=None,
     client_key=None,
+    statement_timeout=None,
     build_id=None,
     config=None,
 ):

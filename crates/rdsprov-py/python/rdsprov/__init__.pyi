@@ -378,6 +378,7 @@ class Status(str, Enum):
     REFUSED = "refused"
     ERROR = "error"
     ROLLED_BACK = "rolled_back"
+    UNKNOWN = "unknown"
     NOT_RUN = "not_run"
     INTENT = "intent"
     FOUND_DONE = "found_done"
@@ -683,6 +684,7 @@ def plan(
     client_cert: _Path | None = None,
     client_key: _Path | None = None,
     verify_passwords: _VerifyPasswords | None = None,
+    statement_timeout: str | int | None = None,
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
@@ -707,6 +709,7 @@ def check(
     client_cert: _Path | None = None,
     client_key: _Path | None = None,
     verify_passwords: _VerifyPasswords | None = None,
+    statement_timeout: str | int | None = None,
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
@@ -731,6 +734,7 @@ def observe(
     client_cert: _Path | None = None,
     client_key: _Path | None = None,
     verify_passwords: _VerifyPasswords | None = None,
+    statement_timeout: str | int | None = None,
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
@@ -755,6 +759,7 @@ def access(
     ca_file: _Path | None = None,
     client_cert: _Path | None = None,
     client_key: _Path | None = None,
+    statement_timeout: str | int | None = None,
     build_id: str | None = None,
     config: _Path | None = None,
 ) -> AccessReport: ...

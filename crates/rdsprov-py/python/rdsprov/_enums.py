@@ -197,6 +197,7 @@ class Status(_Word):
     REFUSED = "refused"
     ERROR = "error"
     ROLLED_BACK = "rolled_back"
+    UNKNOWN = "unknown"
     NOT_RUN = "not_run"
     INTENT = "intent"
     FOUND_DONE = "found_done"

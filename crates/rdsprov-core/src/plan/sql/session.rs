@@ -30,7 +30,8 @@ const fn set(name: &'static str, value: &'static str) -> SessionSetting {
 /// the duration, the memory or the log of a statement, and `password_encryption`, because the
 /// program sends verifiers.
 pub const SESSION_SETTINGS: [SessionSetting; 31] = [
-    // Nothing ends the session or a statement while a user reads a question or a lock is awaited.
+    // Nothing ends the session or a statement while a user reads a question or a lock is awaited. A
+    // run sets its own `statement_timeout` afterwards.
     set("statement_timeout", "0"),
     set("lock_timeout", "0"),
     set("idle_session_timeout", "0"),
