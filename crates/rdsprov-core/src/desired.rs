@@ -185,6 +185,9 @@ pub struct Desired {
     /// The approval policy of the environment, with the place that sets it; `None` for a state that
     /// was not made for a run.
     pub approval: Option<RunSetting>,
+    /// The databases of the definitions, also those that [`Desired::retain_roles`] leaves out.
+    #[serde(skip)]
+    databases_of_definitions: BTreeSet<DatabaseName>,
 }
 
 impl Desired {
@@ -280,6 +283,7 @@ impl Desired {
             role.other_secrets.retain(|id, _| !named && Some(id) != own.as_ref());
         }
         let applications = definitions.applications.keys().cloned().collect();
+        let databases_of_definitions = databases.keys().cloned().collect();
         Ok(Self {
             environment: environment.to_owned(),
             roles,
@@ -291,6 +295,7 @@ impl Desired {
             secret_stage: Stage::default(),
             definitions: None,
             approval: None,
+            databases_of_definitions,
         })
     }
 
@@ -331,6 +336,7 @@ impl Desired {
             secret_stage: Stage::default(),
             definitions: None,
             approval: None,
+            databases_of_definitions: BTreeSet::new(),
         }
     }
 
@@ -345,6 +351,13 @@ impl Desired {
     #[must_use]
     pub fn manages(&self, marker: Option<&Marker>) -> bool {
         marker.is_some_and(|marker| marker.environment == self.environment)
+    }
+
+    /// Returns whether a database belongs to an application. The desired state of
+    /// [`Desired::delegation`] contains no application.
+    #[must_use]
+    pub fn is_database_of_application(&self, name: &str) -> bool {
+        self.databases_of_definitions.iter().any(|database| database.as_str() == name)
     }
 
     /// Returns the delegate, if this desired state is for `rdsprov delegate`.

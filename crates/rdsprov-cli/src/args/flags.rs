@@ -86,7 +86,7 @@ pub struct ServerArgs {
     /// Use this administrator database instead of that in the secret
     ///
     /// It cannot be the database of an application. If the secret names no database
-    /// either, it is `postgres`.
+    /// either, or the database of an application, it is `postgres`.
     #[arg(long, env = "RDSPROV_DBNAME", value_name = "DATABASE", help_heading = CONNECTION)]
     pub dbname: Option<String>,
     /// End a statement that takes longer than this [default: 1h]

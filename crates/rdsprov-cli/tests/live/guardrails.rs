@@ -215,12 +215,15 @@ fn administrator_and_its_database_are_reserved() {
                }"#,
         );
         let catalog_state = fixture.catalog_state();
-        let output_text = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 3);
+        let apply = ["apply", "--env", "dev", "--dbname", "platform"];
+        let output_text = expect(&fixture.run(&definitions, &apply), 3);
         assert!(output_text.contains("refused[role-is-administrator] keycloak: "), "{output_text}");
         assert!(
             output_text.contains("refused[administrator-database] backstage: "),
             "{output_text}"
         );
+        let hint = "hint: connect to another database, for example with --dbname postgres";
+        assert!(output_text.contains(hint), "{output_text}");
         assert_eq!(fixture.catalog_state(), catalog_state);
     }
 }

@@ -19,6 +19,7 @@ mod hazards;
 mod hostile_names;
 mod hostile_server;
 mod iam;
+mod initial_database;
 mod input_files;
 mod ledger;
 mod library;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::error::RunError;
 use super::login_origin::{LoginOrigin, source_of};
 use crate::config::StatementTimeout;
+use crate::desired::Desired;
 use crate::hint::Opt;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::plan::SecretFindings;
@@ -40,7 +41,8 @@ pub struct ConnectionOverrides {
     pub host: Option<String>,
     /// The TCP port of the server.
     pub port: Option<u16>,
-    /// The administrator database, which is `postgres` by default.
+    /// The administrator database. By default it is `dbname` of the administrator's secret, or
+    /// `postgres` if the secret has no such key or names the database of an application.
     pub database: Option<String>,
     /// How long a statement may take; by default an hour.
     pub statement_timeout: Option<StatementTimeout>,
@@ -55,11 +57,13 @@ pub struct AdminConnection {
 }
 
 impl AdminConnection {
-    /// Fetches the administrator's secret only, and connects.
+    /// Fetches the administrator's secret only, and connects. The desired state says which databases
+    /// belong to applications.
     ///
     /// # Errors
     /// Returns a [`RunError`] if the secret cannot be read or the connection fails.
     pub async fn open(
+        desired: &Desired,
         source: &SecretSource,
         login: AdminCredentials,
         overrides: ConnectionOverrides,
@@ -70,10 +74,11 @@ impl AdminConnection {
             AdminCredentials::Token { .. } => BTreeMap::new(),
         };
         let fetched = source.fetch(&ids).await?;
-        Self::connect(login, overrides, tls, &fetched, &SecretFindings::default()).await
+        Self::connect(desired, login, overrides, tls, &fetched, &SecretFindings::default()).await
     }
 
     pub(super) async fn connect(
+        desired: &Desired,
         login: AdminCredentials,
         overrides: ConnectionOverrides,
         tls: Tls,
@@ -89,39 +94,39 @@ impl AdminConnection {
         };
         let has = |value: fn(&Secret) -> bool| secret.is_some_and(value);
         let id = secret.map(|secret| &secret.id);
+        // RDS writes the initial database of the server into the secret of the master user, and the
+        // initial database often belongs to an application. `postgres` always exists on RDS.
+        let is_usable = |dbname: &String| !desired.is_database_of_application(dbname);
+        let dbname = secret.and_then(|one| one.dbname.clone()).filter(is_usable);
         let origin = LoginOrigin {
             host: source_of((Opt::Host, given.0), id, has(|one| one.host.is_some())),
             port: source_of((Opt::Port, given.1), id, has(|one| one.port.is_some())),
-            database: source_of((Opt::Dbname, given.2), id, has(|one| one.dbname.is_some())),
+            database: source_of((Opt::Dbname, given.2), id, dbname.is_some()),
             secret: secret.map(|secret| (secret.id.clone(), secret.version.clone())),
         };
-        let (admin, dbname) = match login {
+        let admin = match login {
             AdminCredentials::Secret(id) => {
                 let administrator = administrator(&id, fetched, findings)?;
                 let incomplete = |key| RunError::AdminSecretIncomplete { id: id.clone(), key };
                 let host = overrides.host.or(administrator.host);
                 let user = administrator.username;
-                let admin = Endpoint {
+                Endpoint {
                     host: host.ok_or_else(|| incomplete("host"))?,
                     port: overrides.port.or(administrator.port).unwrap_or(DEFAULT_PORT),
                     user: RoleName::new_unchecked(user.ok_or_else(|| incomplete("username"))?),
                     credentials: Credentials::Password(administrator.password),
                     tls,
                     statement_timeout,
-                };
-                (admin, administrator.dbname)
+                }
             }
-            AdminCredentials::Token { user, source } => {
-                let admin = Endpoint {
-                    host: overrides.host.ok_or(RunError::NoHost)?,
-                    port: overrides.port.unwrap_or(DEFAULT_PORT),
-                    user,
-                    credentials: Credentials::Token(source),
-                    tls,
-                    statement_timeout,
-                };
-                (admin, None)
-            }
+            AdminCredentials::Token { user, source } => Endpoint {
+                host: overrides.host.ok_or(RunError::NoHost)?,
+                port: overrides.port.unwrap_or(DEFAULT_PORT),
+                user,
+                credentials: Credentials::Token(source),
+                tls,
+                statement_timeout,
+            },
         };
         let database = overrides.database.or(dbname).map_or_else(
             || DatabaseName::new_unchecked(LOCK_DATABASE),

@@ -93,9 +93,9 @@ impl Provisioner {
         let minimum_length = passwords.minimum_length;
         let mut secrets =
             RunSecrets::fetch(&desired, source, admin_secret.as_ref(), minimum_length).await?;
+        let (fetched, findings) = (secrets.fetched(), secrets.findings());
         let AdminConnection { admin, admin_session, origin } =
-            AdminConnection::connect(login, overrides, tls, secrets.fetched(), secrets.findings())
-                .await?;
+            AdminConnection::connect(&desired, login, overrides, tls, fetched, findings).await?;
         secrets.connected_to(&desired, &admin);
         let verify = passwords.verify.unwrap_or_default();
         Ok(Self {

@@ -138,16 +138,16 @@ pub fn undeclared(desired: &Desired, observed: &Observed) -> Vec<Undeclared> {
         .databases
         .iter()
         .filter(|(name, seen)| {
-            !desired.databases.contains_key(*name)
-                && **name != observed.admin_database
-                && seen.owner != observed.administrator.name
+            !desired.databases.contains_key(*name) && seen.owner != observed.administrator.name
         })
         .filter_map(|(name, seen)| {
             let role = desired.roles.get(&seen.owner)?;
             if !desired.is_selected(&role.application) {
                 return None;
             }
-            let closed = role.plugin_databases.iter().any(|pattern| pattern.matches(name));
+            // The administrator database is reported only: the administrator connects to it.
+            let closed = *name != observed.admin_database
+                && role.plugin_databases.iter().any(|pattern| pattern.matches(name));
             // A database with a marker that matches no pattern is reported as an orphan.
             (closed || seen.marker().is_none()).then(|| Undeclared {
                 database: name.clone(),

@@ -120,7 +120,7 @@ fn relevant_databases(desired: &Desired, observed: &Observed) -> Vec<DatabaseNam
     let databases = observed.databases.iter().filter(|(name, seen)| {
         let is_relevant = desired.selects_database(name)
             || desired.only.is_empty() && desired.manages(seen.marker().as_ref());
-        is_relevant && seen.connectable && **name != observed.admin_database
+        is_relevant && seen.connectable
     });
     let copies_template = desired.delegate().is_some()
         || desired.selected_databases().any(|(name, _)| !is_complete(name));

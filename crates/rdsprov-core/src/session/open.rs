@@ -158,7 +158,8 @@ impl Setup {
         Ok(desired)
     }
 
-    /// Fetches the administrator's secret only, and connects.
+    /// Fetches the administrator's secret only, and connects. The desired state says which databases
+    /// belong to applications: the administrator connects to none of them by default.
     ///
     /// # Errors
     /// Returns an [`Error`] if an option is invalid, the secret cannot be read,
@@ -166,12 +167,13 @@ impl Setup {
     pub async fn open_admin_connection(
         &self,
         options: &ServerOptions,
+        desired: &Desired,
     ) -> Result<AdminConnection, Error> {
         let overrides = self.overrides(options)?;
         let source = self.secret_source(options).await?;
         let login = self.login(options).await?;
         let (tls, _) = self.tls(options)?;
-        let connection = AdminConnection::open(&source, login, overrides, tls).await;
+        let connection = AdminConnection::open(desired, &source, login, overrides, tls).await;
         Ok(connection.map_err(profile::explain)?)
     }
 
@@ -186,7 +188,7 @@ impl Setup {
         query: &AccessQuery,
     ) -> Result<AccessReport, Error> {
         let desired = self.desired(options.build_id.as_deref(), &options.allow, &[])?;
-        let connection = self.open_admin_connection(options).await?;
+        let connection = self.open_admin_connection(options, &desired).await?;
         let access_report = connection.access_report(&desired, query).await?;
         match &query.database {
             Some(database) if access_report.databases.is_empty() => Err(Error::NoSuchDatabase {

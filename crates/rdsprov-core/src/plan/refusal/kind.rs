@@ -55,7 +55,7 @@ coded_enum! {
         /// The administrator may not make the delegate a member of `rds_password`.
         PasswordAdministrationRestricted { role: RoleName },
         // Databases
-        /// The declared database is the one that the administrator connects to.
+        /// The declared database is the one that the administrator was told to connect to.
         AdministratorDatabase { database: DatabaseName },
         /// The database was renamed after rdsprov created it.
         DatabaseRenamed { database: DatabaseName, renamed_to: DatabaseName },

@@ -3,7 +3,9 @@
 use super::kind::RefusalKind;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
-use crate::name::{ApplicationName, DatabaseName, ExtensionName, RoleName, SchemaName};
+use crate::name::{
+    ApplicationName, DatabaseName, ExtensionName, LOCK_DATABASE, RoleName, SchemaName,
+};
 use crate::observed::{Grantee, Obstacle, RDS_IAM};
 use crate::plan::Hazard;
 use crate::plan::words::listed;
@@ -294,7 +296,10 @@ impl RefusalKind {
             }
             Self::RdsIamMissing { .. } => hint!["set `auth = \"password\"`"],
             Self::AdministratorDatabase { .. } => {
-                hint!["name another database in `database_name` of the application"]
+                hint![
+                    "connect to another database, for example with ",
+                    (Opt::Dbname, LOCK_DATABASE)
+                ]
             }
             Self::DatabaseUnreachable { .. } => {
                 hint!["allow the administrator to connect to it, then run again"]
