@@ -344,7 +344,7 @@ fn administrator_with_noinherit() {
             .query_in("keycloak", "CREATE TABLE t (id int); ALTER TABLE t OWNER TO keycloak_user");
         let definitions = fixture.definitions(
             r#"application_databases = {
-                 keycloak  = { database_name = "keycloak", username = "backstage_user", secret = "goldenpath/dev/backstage/postgres" }
+                 keycloak  = { database_name = "keycloak", username = "backstage_user", secret = "goldenpath/dev/backstage/postgres", role_owner = true }
                  backstage = { database_name = "backstage", username = "backstage_user" }
                }"#,
         );

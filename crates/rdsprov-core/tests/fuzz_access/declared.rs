@@ -41,6 +41,8 @@ pub struct Application {
     pub iam: bool,
     /// Whether the entry names its own secret.
     pub secret: bool,
+    /// Whether the entry says that it is the home of its role.
+    pub role_owner: bool,
     /// Whether databases of its role whose name begins with [`PLUGIN`] are kept closed to PUBLIC.
     pub plugins: bool,
     pub extensions: Vec<String>,
@@ -188,6 +190,9 @@ impl Application {
         if self.secret {
             keys.push(format!("secret = {}", string(&self.own_secret())));
         }
+        if self.role_owner {
+            keys.push("role_owner = true".to_owned());
+        }
         if self.plugins {
             keys.push(format!("plugin_databases = [\"{PLUGIN}*\"]"));
         }
@@ -214,6 +219,7 @@ fn plain(key: &str, database: &str, user: &str, level: Level) -> Application {
         creators: Vec::new(),
         iam: false,
         secret: false,
+        role_owner: false,
         plugins: false,
         extensions: Vec::new(),
         adopt: false,
@@ -333,6 +339,7 @@ fn settle(declared: &mut Declared) {
             app.createdb = createdb.filter(|_| is_home);
             app.connection_limit = limit.filter(|_| is_home);
             app.secret = secret && is_home;
+            app.role_owner = is_home;
             app.plugins = plugins && is_home;
             app.iam = iam;
             app.adopt |= adopt && is_home;
@@ -426,6 +433,11 @@ pub fn earlier(random: &mut Random, site: &Site) -> Declared {
         }
     }
     settle(&mut other);
+    // The home of a role follows from its entries. The later definitions say which it is, because
+    // another entry than before can be the home there.
+    for app in &mut other.applications {
+        app.role_owner = false;
+    }
     other
 }
 
