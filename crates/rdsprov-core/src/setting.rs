@@ -62,16 +62,25 @@ const CHANGES_USER: &str = "it changes as which role the sessions run";
 const LOADS_LIBRARY: &str =
     "it loads a library into each session, and without the library the role cannot log in";
 const FINDS_LIBRARY: &str = "it changes which library a function loads";
+const SKIPS_CHECKS: &str =
+    "it lets the sessions pass triggers, privileges or the protection of system catalogs";
+const HIDES_SESSIONS: &str = "it changes what pgAudit records about the sessions";
 
 /// The parameters that definitions cannot set for a role, each with its effect: they change who a
-/// session is, load code into it, or lock the role out. `docs/reference.md` contains the same list.
-pub const REFUSED: [(&str, &str); 6] = [
+/// session is, load code into it, lock the role out, or let it pass what protects the data of others.
+/// A name that ends in `*` stands for all parameters that begin so. `docs/reference.md` contains the
+/// same list.
+pub const REFUSED: [(&str, &str); 10] = [
     ("role", CHANGES_USER),
     ("session_authorization", CHANGES_USER),
     ("local_preload_libraries", LOADS_LIBRARY),
     ("session_preload_libraries", LOADS_LIBRARY),
     ("dynamic_library_path", FINDS_LIBRARY),
     ("extension_control_path", FINDS_LIBRARY),
+    ("session_replication_role", SKIPS_CHECKS),
+    ("lo_compat_privileges", SKIPS_CHECKS),
+    ("allow_system_table_mods", SKIPS_CHECKS),
+    ("pgaudit.*", HIDES_SESSIONS),
 ];
 
 /// The parameters whose value is a list, of which `ALTER ROLE` quotes each element separately
@@ -100,7 +109,11 @@ impl Parameter {
             return Err(ParameterError::NotAParameter { name: name.to_owned() });
         }
         let lower = name.to_ascii_lowercase();
-        match REFUSED.iter().find(|(refused, _)| *refused == lower) {
+        let is_refused = |refused: &str| match refused.strip_suffix('*') {
+            Some(beginning) => lower.starts_with(beginning),
+            None => refused == lower,
+        };
+        match REFUSED.iter().find(|(refused, _)| is_refused(refused)) {
             Some((name, effect)) => Err(ParameterError::Refused { name, effect }),
             None => Ok(Self(lower)),
         }
@@ -192,7 +205,7 @@ mod tests {
     fn reference_lists_the_refused_parameters() {
         let reference = include_str!("../../../docs/reference.md");
         for (name, _) in REFUSED {
-            let upper = name.to_uppercase();
+            let upper = name.to_uppercase().replace('*', "log");
             let error = Parameter::new(&upper).unwrap_err();
             assert!(matches!(error, ParameterError::Refused { .. }), "{error}");
             assert!(reference.contains(&format!("| `{name}` |")), "{name}");

@@ -5,15 +5,18 @@
 use std::borrow::Cow;
 use std::io;
 
-/// Returns whether a character is not shown as itself: a control character, a line separator, or a
-/// character that changes the direction of the text around it.
+/// Returns whether a character is not shown as itself: a control character, a line separator, a
+/// character that changes the direction of the text around it, or one that has no width or no shape
+/// (`Default_Ignorable_Code_Point` of Unicode, and blank letters).
 pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
-            '\u{61C}' | '\u{200B}' | '\u{200E}' | '\u{200F}'
-            | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
-            | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}'
+            '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
+            | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+            | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}'
+            | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{1D173}'..='\u{1D17A}'
+            | '\u{E0000}'..='\u{E0FFF}'
         )
 }
 
@@ -109,5 +112,29 @@ mod tests {
         assert!(json.lines().all(|line| !line.contains(is_hidden)), "{json}");
         assert!(json.contains("\\u202e") && json.contains("\\udb40\\udc41"), "{json}");
         assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [hostile]);
+    }
+
+    /// With such a character, two secrets or roles look the same.
+    #[test]
+    fn no_character_is_without_shape() {
+        for c in [
+            '\u{ad}',
+            '\u{34f}',
+            '\u{115f}',
+            '\u{17b4}',
+            '\u{180e}',
+            '\u{200c}',
+            '\u{200d}',
+            '\u{2800}',
+            '\u{3164}',
+            '\u{fe00}',
+            '\u{fe0f}',
+            '\u{ffa0}',
+            '\u{1d173}',
+            '\u{e0100}',
+        ] {
+            assert_eq!(visible(&format!("a{c}b")), format!("a{}b", c.escape_unicode()));
+        }
+        assert_eq!(visible("é ü 数据 \u{1f600}"), "é ü 数据 \u{1f600}");
     }
 }

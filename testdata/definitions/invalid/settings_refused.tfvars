@@ -7,6 +7,8 @@ application_databases = {
       session_authorization     = "other"
       local_preload_libraries   = "x"
       session_preload_libraries = "x"
+      session_replication_role  = "replica"
+      "pgaudit.log"             = "none"
       search_path               = "app"
     }
   }
