@@ -102,7 +102,8 @@ impl Planner<'_> {
         })
     }
 
-    /// Returns a database without an owner entry, if it exists and its owner is not a managed role.
+    /// Returns a database without an owner entry, if it exists and its owner is not a managed role of
+    /// an application.
     fn without_managed_owner(
         &self,
         name: &DatabaseName,
@@ -110,7 +111,11 @@ impl Planner<'_> {
     ) -> Option<&observed::Database> {
         let seen = self.observed.databases.get(name)?;
         let is_unfinished = seen.is_unfinished(&self.observed.administrator.name);
-        (entry.owner.is_none() && !is_unfinished && !self.has_managed_owner(seen)).then_some(seen)
+        // Like the master user, a delegate can be replaced as the administrator.
+        let owner = self.observed.roles.get(&seen.owner);
+        let is_managed =
+            self.has_managed_owner(seen) && !owner.is_some_and(|o| self.is_delegate(o));
+        (entry.owner.is_none() && !is_unfinished && !is_managed).then_some(seen)
     }
 
     /// Refuses the adoption of a database without an owner entry if the plan covers no role whose
