@@ -5,7 +5,11 @@
 use crate::name::RoleName;
 
 /// The predefined roles of PostgreSQL and Amazon RDS that definitions can name without further
-/// permission. None of them gives access to the data of an application.
+/// permission. None of them gives privileges on the objects of an application.
+///
+/// Some reach over the whole server: with `pg_monitor` or `pg_read_all_stats` a role reads the
+/// statements of all sessions, with `pg_signal_backend` it ends sessions of others, and with
+/// `pg_maintain` it locks tables of others. A plan does not mark such a membership as a hazard.
 pub const GRANTABLE: [&str; 10] = [
     "pg_monitor",
     "pg_read_all_settings",
@@ -47,7 +51,7 @@ pub enum MembershipError {
         /// What a membership would mean.
         effect: &'static str,
     },
-    /// It is none of [`GRANTABLE`], and `rdsprov.toml` does not permit it.
+    /// [`GRANTABLE`] does not contain it, and `rdsprov.toml` does not permit it.
     #[error("`{role}` is not allowed in `memberships`")]
     NotPermitted {
         /// The name.

@@ -164,6 +164,33 @@ connection_limit = 50
     }
 }
 
+/// `[definitions] memberships` permits more roles, but not those of applications.
+#[test]
+fn configuration_permits_memberships() {
+    let with = |name: &str| {
+        let text = format!(
+            r#"application_databases = {{
+  a = {{ database_name = "a", username = "a_owner", memberships = ["{name}"] }}
+  b = {{ database_name = "b", username = "b_owner" }}
+}}"#
+        );
+        let permitted = ["pg_read_all_data", "b_owner", "rds_superuser"].map(str::to_owned);
+        outcome(&[("a.tfvars", &text)], &rules(|rules| rules.memberships = permitted.to_vec()))
+    };
+    assert!(with("pg_read_all_data").contains(r#""pg_read_all_data""#));
+    for (name, says) in [
+        ("pg_write_all_data", "`pg_write_all_data` is not allowed in `memberships`"),
+        ("rds_superuser", "its members are administrators of the server"),
+        (
+            "b_owner",
+            "`memberships` of role `a_owner` names `b_owner`, which the definitions declare",
+        ),
+    ] {
+        let text = with(name);
+        assert!(text.starts_with("error[invalid-value]: ") && text.contains(says), "{text}");
+    }
+}
+
 #[test]
 fn configuration_sets_keys_and_names() {
     let text = r#"application_databases = { a = { database_name = "a-db", username = "a_user", size = 1 } }"#;

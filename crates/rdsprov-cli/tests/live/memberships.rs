@@ -75,7 +75,7 @@ fn membership_without_inherit_option_gets_it() {
 }
 
 #[test]
-fn unknown_and_forbidden_roles_are_refused() {
+fn roles_that_the_server_lacks_are_refused() {
     let (fixture, definitions) = Fixture::shop(
         OLDEST,
         r#"application_databases = {

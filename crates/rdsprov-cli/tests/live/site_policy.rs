@@ -116,7 +116,7 @@ fn repository_cannot_relax_the_site_policy() {
     expect(&command.env("ALLOW_DB_PROVISION", "true").output().unwrap(), 0);
 }
 
-/// Whoever edits `rdsprov.toml` could have the run trust a server of their own.
+/// A person who edits `rdsprov.toml` could let the run trust another server.
 #[test]
 fn only_certificates_of_the_site_are_trusted() {
     let site = Site::new();

@@ -115,7 +115,7 @@ fn record_is_written_with_the_home_of_a_role() {
     assert_eq!(summaries(&plan, &[Action::AlterRole, Action::Adopt]), [""; 0]);
 }
 
-/// Who owns the database makes a record superfluous: nobody else can write its comment.
+/// Such an owner needs no record: no other role can write the comment of its database.
 #[test]
 fn administrator_and_managed_owners_are_believed() {
     let comment = marker("reports", "legacy", "");
