@@ -217,6 +217,46 @@ fn schema_that_the_owner_prepares() {
     }
 }
 
+/// An owner with `CREATEDB` replaces its database after the plan was made. Its schema `extensions` is
+/// empty, so that it contains no object of another role.
+#[test]
+fn database_that_the_owner_replaces() {
+    on_each_version("plain", "", |fixture, name, administrator| {
+        let major = fixture.server.major();
+        let second = install(&fixture.server, "required", "requires = 'cube'").unwrap();
+        // The extension of an existing database is in a schema of the administrator.
+        let with_extension = format!(r#"createdb = true, extensions = ["{name}"]"#);
+        for keys in ["createdb = true", &with_extension] {
+            let definitions = owner_with(fixture, keys);
+            expect(&fixture.run(&definitions, &[&APPLY[..], administrator].concat()), 0);
+        }
+        let keys = format!(r#"createdb = true, extensions = ["{name}", "{second}"]"#);
+        let plan = ["plan", "--env", "dev", "--format", "sql", "--with-verifiers"];
+        let both = owner_with(fixture, &keys);
+        let output = fixture.run(&both, &[&plan[..], administrator].concat());
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(script.contains("CREATE EXTENSION"), "{script}");
+
+        let as_owner = |database: &str, sql: &str| {
+            fixture.server.sql_as("shop_owner", &password("shop"), database, sql).unwrap();
+        };
+        as_owner("postgres", "DROP DATABASE shop");
+        as_owner("postgres", "CREATE DATABASE shop");
+        as_owner(
+            "shop",
+            "CREATE SCHEMA extensions; CREATE SCHEMA evil; CREATE EXTENSION cube SCHEMA evil",
+        );
+        let error = fixture.server.script_as_superuser(&script).unwrap_err().to_string();
+        let says = "schema extensions does not exist, or other roles can create objects in it";
+        assert!(error.contains(says), "PostgreSQL {major}: {error}");
+        assert_eq!(extensions_of(fixture), "cube shop_owner evil", "PostgreSQL {major}");
+        // The guard finds a schema that does not exist, too.
+        as_owner("shop", "DROP SCHEMA extensions");
+        let error = fixture.server.script_as_superuser(&script).unwrap_err().to_string();
+        assert!(error.contains(says), "PostgreSQL {major}: {error}");
+    });
+}
+
 /// A plan creates an extension in `template1` only, to learn whether the server allows it. The
 /// sequence would show an execution in the database of the application, although it is rolled back.
 #[test]

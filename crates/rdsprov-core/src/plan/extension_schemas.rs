@@ -10,8 +10,9 @@
 //!   a new database, this is also `public`: it is empty, so the transaction drops it and creates it
 //!   anew. If another role created an object in it in the meantime, `DROP SCHEMA` fails.
 //! - the schema [`EXTENSIONS`] or the schema of the control file, if it belongs to an administrator
-//!   and no other role may create in it. Before each extension, a guard verifies that such a schema
-//!   contains no objects of other roles.
+//!   and no other role may create in it. Before each extension, a guard verifies this again, because
+//!   the owner can replace the database after it was observed, and verifies that the schema contains
+//!   no objects of other roles.
 //!
 //! Every other extension is refused. `ALTER EXTENSION … SET SCHEMA` is not used: it requires that
 //! the administrator owns all objects of the extension, which is not so on Amazon RDS.

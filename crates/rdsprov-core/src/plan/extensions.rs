@@ -219,7 +219,7 @@ impl DatabasePlanner<'_, '_> {
         let mut statements = Vec::new();
         let guarded: BTreeSet<&SchemaName> = present.iter().map(|(_, name, _)| *name).collect();
         if !guarded.is_empty() {
-            statements.push(sql::assert_no_objects_of_others(&guarded));
+            statements.push(sql::assert_only_administrators_create(&guarded));
         }
         let clause = available.schema.is_none().then_some(&target);
         statements.push(sql::create_extension(name, clause));

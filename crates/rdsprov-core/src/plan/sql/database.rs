@@ -64,12 +64,17 @@ pub fn comment_on_public(schema: &SchemaName) -> Statement {
     Statement::plain(format!("COMMENT ON SCHEMA {} IS 'standard public schema'", schema.quoted()))
 }
 
-/// Fails if a schema contains an object of a role that is neither a superuser, nor the current role,
-/// nor a member of `rds_superuser`: the script of an extension could execute it.
-pub fn assert_no_objects_of_others(schemas: &BTreeSet<&SchemaName>) -> Statement {
+/// Fails unless only administrators can create objects in each of the schemas, and all objects in them
+/// belong to administrators: the script of an extension could execute others.
+///
+/// Administrators are superusers, the current role, and `rds_superuser` with its members. The plan has
+/// refused other schemas, but the owner of a database can replace it after it was observed.
+pub fn assert_only_administrators_create(schemas: &BTreeSet<&SchemaName>) -> Statement {
     let names: Vec<String> = schemas.iter().map(|one| literal(one.as_str())).collect();
     let body = format!(
-        "DECLARE one record; BEGIN SELECT i.type, i.identity, r.rolname INTO one FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid CROSS JOIN LATERAL pg_catalog.pg_identify_object(s.classid, s.objid, 0) i WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) AND s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype = 'o' AND i.schema IN (SELECT quote_ident(name) FROM unnest(ARRAY[{names}]::text[]) name) AND NOT r.rolsuper AND r.rolname NOT IN (current_user, 'rds_superuser') AND NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid AND g.rolname = 'rds_superuser') LIMIT 1; IF FOUND THEN RAISE EXCEPTION 'the script of an extension could execute the % % of role %: it is in the same schema', one.type, one.identity, one.rolname; END IF; END",
+        "DECLARE administrators oid[] := ARRAY(SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolsuper OR r.rolname IN (current_user, 'rds_superuser') OR EXISTS (SELECT FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid AND g.rolname = 'rds_superuser')); schemas text[] := ARRAY[{names}]; one record; \
+         BEGIN SELECT s.name INTO one FROM unnest(schemas) s(name) LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.name WHERE (n.nspowner = ANY (administrators)) IS NOT TRUE OR EXISTS (SELECT FROM pg_catalog.aclexplode(n.nspacl) x WHERE x.privilege_type = 'CREATE' AND x.grantee <> ALL (administrators)); IF FOUND THEN RAISE EXCEPTION 'schema % does not exist, or other roles can create objects in it, which the script of an extension could execute', one.name; END IF; \
+         SELECT i.type, i.identity, pg_catalog.pg_get_userbyid(s.refobjid) AS owner INTO one FROM pg_catalog.pg_shdepend s CROSS JOIN LATERAL pg_catalog.pg_identify_object(s.classid, s.objid, 0) i WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) AND s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype = 'o' AND i.schema IN (SELECT quote_ident(name) FROM unnest(schemas) name) AND s.refobjid <> ALL (administrators) LIMIT 1; IF FOUND THEN RAISE EXCEPTION 'the script of an extension could execute the % % of role %: it is in the same schema', one.type, one.identity, one.owner; END IF; END",
         names = names.join(", ")
     );
     Statement::plain(format!("DO {}", literal(&body)))
