@@ -37,7 +37,7 @@ pub enum ParameterError {
     #[error("`{name}` cannot be a setting of a role: {effect}")]
     Refused {
         /// The name of the parameter, in lower case.
-        name: &'static str,
+        name: String,
         /// What the parameter does.
         effect: &'static str,
     },
@@ -114,7 +114,7 @@ impl Parameter {
             None => refused == lower,
         };
         match REFUSED.iter().find(|(refused, _)| is_refused(refused)) {
-            Some((name, effect)) => Err(ParameterError::Refused { name, effect }),
+            Some((_, effect)) => Err(ParameterError::Refused { name: lower, effect }),
             None => Ok(Self(lower)),
         }
     }
