@@ -16,6 +16,7 @@ mod scrub;
 mod secrets_manager;
 mod server;
 mod session;
+mod shape;
 mod shared;
 mod silent_relay;
 
@@ -32,6 +33,7 @@ pub use scrub::scrub_environment;
 pub use secrets_manager::{ACCESS_KEY_ID, SecretsManager, environment};
 pub use server::Server;
 pub use session::{Answer, Message, Session, Severity};
+pub use shape::Shape;
 pub use silent_relay::SilentRelay;
 
 /// Describes why a server or a Secrets Manager could not be started or used.

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use crate::binaries;
 use crate::data_dir::DataDir;
 use crate::packages::run;
-use crate::{Error, Session, cache, io_error, scrub_environment};
+use crate::shape::SETTINGS;
+use crate::{Error, Session, Shape, cache, io_error, scrub_environment};
 
 const MASTER: &str = "platform_admin";
 const MASTER_PASSWORD: &str = "master-Canary-9d41c7";
@@ -62,12 +63,22 @@ impl Server {
         Self::start_with(major, |_| Ok(()))
     }
 
+    /// Starts a server that resembles another kind of RDS server than a current instance.
+    ///
+    /// # Errors
+    /// Fails if the programs of that version are not available or the server does not start.
+    pub fn start_shaped(major: u32, shape: Shape) -> Result<Self, Error> {
+        Self::start_on(&shape.template(major), major, shape, |_| Ok(()))
+    }
+
     /// Starts a server with another system identifier than all others of the same version.
     ///
     /// # Errors
     /// Fails if the programs of that version are not available or the server does not start.
     pub fn start_unrelated(major: u32) -> Result<Self, Error> {
-        Self::start_on(&format!("data-{major}-unrelated"), major, |_| Ok(()))
+        let shape = Shape::default();
+        let template = format!("{}-unrelated", shape.template(major));
+        Self::start_on(&template, major, shape, |_| Ok(()))
     }
 
     /// Starts a standby: a server that stays in recovery and rejects writes.
@@ -111,13 +122,15 @@ impl Server {
         major: u32,
         prepare: impl FnOnce(&Path) -> Result<(), Error>,
     ) -> Result<Self, Error> {
-        Self::start_on(&format!("data-{major}-1"), major, prepare)
+        let shape = Shape::default();
+        Self::start_on(&shape.template(major), major, shape, prepare)
     }
 
     /// Starts a server on a copy of a cluster in the cache. Copies have the same system identifier.
     fn start_on(
         template: &str,
         major: u32,
+        shape: Shape,
         prepare: impl FnOnce(&Path) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let user = user()?;
@@ -127,7 +140,7 @@ impl Server {
         let template = cache.join(template);
         if !template.join("ready").exists() {
             let _ = fs::remove_dir_all(&template);
-            create_template(&bin, user, &template)?;
+            create_template(&bin, user, &template, shape)?;
             fs::write(template.join("ready"), "")
                 .map_err(io_error("cannot write the template cluster"))?;
         }
@@ -346,7 +359,12 @@ fn superuser(directory: &Path, port: u16, database: &str, sql: &str) -> Result<S
 }
 
 /// Creates the cluster that servers of a version start from.
-fn create_template(bin: &Path, user: Option<&str>, template: &Path) -> Result<(), Error> {
+fn create_template(
+    bin: &Path,
+    user: Option<&str>,
+    template: &Path,
+    shape: Shape,
+) -> Result<(), Error> {
     fs::create_dir_all(template).map_err(io_error(template.display().to_string()))?;
     change_owner(user, template)?;
     let data = template.join("data");
@@ -356,11 +374,10 @@ fn create_template(bin: &Path, user: Option<&str>, template: &Path) -> Result<()
         .args(["--wal-segsize", "1", "-D"])
         .arg(&data))?;
     let hba = "local all rdsadmin trust\nhostssl all all 127.0.0.1/32 scram-sha-256\nhostssl all all ::1/128 scram-sha-256\n";
-    let settings = "listen_addresses = '127.0.0.1'\nfsync = off\nshared_buffers = 16MB\nmax_connections = 100\nlog_statement = all\nlog_min_error_statement = info\nssl = on\npassword_encryption = 'scram-sha-256'\n";
     let key = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
     for (name, text) in [
         ("pg_hba.conf", hba.to_owned()),
-        ("postgresql.auto.conf", settings.to_owned()),
+        ("postgresql.auto.conf", SETTINGS.to_owned()),
         ("server.crt", key.cert.pem()),
         ("server.key", key.signing_key.serialize_pem()),
     ] {
@@ -370,7 +387,7 @@ fn create_template(bin: &Path, user: Option<&str>, template: &Path) -> Result<()
     }
     change_owner(user, template)?;
     let (mut process, port) = launch(bin, user, template)?;
-    let shape = concat!(env!("CARGO_MANIFEST_DIR"), "/src/shape.sql");
+    let statements = concat!(env!("CARGO_MANIFEST_DIR"), "/src/shape.sql");
     let shaped = run(clean_psql()
         .args([
             "-q",
@@ -378,8 +395,10 @@ fn create_template(bin: &Path, user: Option<&str>, template: &Path) -> Result<()
             &format!("master={MASTER}"),
             "-v",
             &format!("master_password={MASTER_PASSWORD}"),
+            "-v",
+            &format!("shape={}", shape.name()),
         ])
-        .args(["-f", shape, "-h"])
+        .args(["-f", statements, "-h"])
         .arg(template)
         .args(["-p", &port.to_string(), "-U", "rdsadmin", "-d", "postgres"]));
     // SIGINT requests a fast shutdown, which leaves the cluster consistent.

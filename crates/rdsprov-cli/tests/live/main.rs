@@ -44,6 +44,7 @@ mod schema;
 mod secrets;
 mod selection;
 mod settings;
+mod shapes;
 mod silent_server;
 mod site_policy;
 mod stored_settings;

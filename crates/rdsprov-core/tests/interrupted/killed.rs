@@ -109,7 +109,7 @@ async fn later_objects_of_the_old_owner_are_not_moved() {
     applied(&server, secrets.path(), &old).await;
     let owners = "SELECT string_agg(what, ', ' ORDER BY what COLLATE \"C\") FROM (
         SELECT datname || ' ' || pg_get_userbyid(datdba) FROM pg_database WHERE datname IN ('it''s new', 'shop')
-        UNION ALL SELECT spcname || ' ' || pg_get_userbyid(spcowner) FROM pg_tablespace WHERE spcname !~ '^pg_') x(what)";
+        UNION ALL SELECT spcname || ' ' || pg_get_userbyid(spcowner) FROM pg_tablespace WHERE spcname !~ '^(pg|rds)_') x(what)";
     let made = [
         ("CREATE DATABASE \"it's new\" OWNER shop_owner", "it's new shop_owner, shop shop_owner"),
         (

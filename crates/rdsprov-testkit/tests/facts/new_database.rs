@@ -83,8 +83,10 @@ fn one_transaction_can_do_everything_as_the_owner() {
         assert_eq!(inside.expect_ok(&usable("within_app")), "f");
         login(server, "within_app", "within").expect_ok("CREATE TABLE data.t (pairs data.hstore)");
         login(server, "within_reader", "within").expect_ok("SELECT pairs FROM data.t");
+        // From PostgreSQL 15 on, the master user of RDS reads and writes all data, but it has no
+        // other privilege of the owner.
         inside.expect_error(
-            "SELECT pairs FROM data.t",
+            "CREATE TABLE data.other ()",
             "42501",
             "permission denied for schema data",
         );

@@ -1,6 +1,6 @@
 //! The properties of the test servers, compared with those of Amazon RDS.
 
-use rdsprov_testkit::Session;
+use rdsprov_testkit::{Server, Session, Shape, all_versions};
 
 use crate::assertions::{Assertions, expect_login_error, master, on_each_version, superuser};
 
@@ -34,7 +34,16 @@ fn roles_are_those_of_rds() {
             WHERE member = 'rds_superuser'::regrole ORDER BY roleid::regrole::text";
         assert_eq!(
             superuser.expect_ok(members),
-            "pg_monitor|t\npg_signal_backend|t\nrds_password|t\nrds_replication|t"
+            match server.major() {
+                14 => "pg_monitor|t\npg_signal_backend|t\nrds_password|t\nrds_replication|t",
+                15 | 16 =>
+                    "pg_checkpoint|t\npg_monitor|t\npg_read_all_data|t\npg_signal_backend|t\n\
+                     pg_write_all_data|t\nrds_password|t\nrds_replication|t",
+                _ =>
+                    "pg_checkpoint|t\npg_create_subscription|t\npg_maintain|t\npg_monitor|t\n\
+                     pg_read_all_data|t\npg_signal_backend|t\npg_use_reserved_connections|t\n\
+                     pg_write_all_data|t\nrds_password|t\nrds_replication|t",
+            }
         );
         assert_eq!(
             superuser.expect_ok("SELECT pg_has_role('platform_admin', 'rds_superuser', 'USAGE')"),
@@ -50,6 +59,40 @@ fn roles_are_those_of_rds() {
         };
         assert_eq!(grants(&mut superuser), if server.major() < 16 { "f|f" } else { "t|f" });
     });
+}
+
+#[test]
+fn shapes_have_the_roles_and_tablespaces_of_their_servers() {
+    for major in all_versions() {
+        for shape in Shape::ALL {
+            let server = Server::start_shaped(major, shape).unwrap();
+            let of_rds = "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles
+                WHERE rolname ~ '^rds' AND rolname NOT IN ('rdsadmin', 'rds_superuser', 'rds_iam',
+                'rds_ad', 'rds_password', 'rds_replication')";
+            let reserved = if major < 16 { "" } else { "rds_reserved " };
+            let expected = match shape {
+                Shape::Instance => format!("rds_extension {reserved}rdsrepladmin rdstopmgr"),
+                Shape::OlderMinor => format!("{reserved}rdsrepladmin rdstopmgr"),
+                Shape::Aurora => format!("rds_extension {reserved}").trim().to_owned(),
+            };
+            let found = server.superuser("postgres", of_rds).unwrap();
+            assert_eq!(found.trim(), expected, "PostgreSQL {major}, {shape:?}");
+            let tablespaces = "SELECT spcname, spcowner::regrole,
+                  has_tablespace_privilege('platform_admin', oid, 'CREATE'),
+                  (SELECT count(*) FROM aclexplode(spcacl) WHERE grantee = 0)
+                FROM pg_tablespace WHERE spcname !~ '^pg_'";
+            let found = server.superuser("postgres", tablespaces).unwrap();
+            let expected =
+                if shape == Shape::Aurora { "" } else { "rds_temp_tablespace|rds_superuser|t|1" };
+            assert_eq!(found.trim(), expected, "PostgreSQL {major}, {shape:?}");
+            // Each copy of the cluster has its own tablespace.
+            if shape != Shape::Aurora {
+                server
+                    .master("platform", "CREATE TABLE moved () TABLESPACE rds_temp_tablespace")
+                    .unwrap();
+            }
+        }
+    }
 }
 
 #[test]
