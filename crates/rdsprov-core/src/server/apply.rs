@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::time::timeout;
-use tokio_postgres::error::{Severity, SqlState};
 
-use super::connect::{Endpoint, Session};
+use super::connect::Endpoint;
+use super::execute::{Failure, FailureKind, Request, execute};
 use super::lock::Lock;
 use super::stop::{Stop, stopped};
-use super::wait::{LockHolder, LockWait, StatementWait, Watch, place, step_words};
+use super::transaction_failure::{TransactionFailure, stopped_at};
+use super::wait::{LockHolder, StatementWait, Watch, place, step_words};
 use crate::hint::Hint;
 use crate::name::DatabaseName;
-use crate::plan::{Action, Line, Plan, Scope, Slots, Statement, Step, Transaction};
+use crate::plan::{Action, Line, Plan, Scope, Slots, Step, Transaction};
 use crate::step_result::{StepResult, StepStatus};
 use crate::text::visible;
 
@@ -106,66 +107,12 @@ impl<'a> ExecuteOptions<'a> {
     }
 }
 
-/// Why a transaction failed.
-struct TransactionFailure {
-    /// The index of the failed step. If the failure was outside of a step, it is the next step, or
-    /// the last one.
-    step: usize,
-    message: String,
-    /// What the failed statement has waited for.
-    wait: Option<LockWait>,
-    /// Whether the run ends in spite of `keep_going`.
-    ends_run: bool,
-    /// Whether the transaction can be repeated, because another session changed
-    /// the same catalog row.
-    is_conflict: bool,
-    /// Whether the server has not responded to `COMMIT` or `CREATE DATABASE`, so that it may have
-    /// been executed.
-    may_be_committed: bool,
-    /// Whether the statement took longer than the limit for statements.
-    is_too_long: bool,
-}
-
-impl TransactionFailure {
-    fn at(step: usize, message: String) -> Self {
-        Self {
-            step,
-            message,
-            wait: None,
-            ends_run: false,
-            is_conflict: false,
-            may_be_committed: false,
-            is_too_long: false,
-        }
-    }
-
-    /// Returns the failure of a statement of a session.
-    fn of(self, session: &Session) -> Self {
-        Self { is_too_long: session.was_silent(), ..self }
-    }
-
-    fn ending_the_run(self) -> Self {
-        Self { ends_run: true, ..self }
-    }
-
-    /// Returns the failure of a `COMMIT` or `CREATE DATABASE` without a response.
-    fn maybe_committed(self, line: &Line<'_>) -> Self {
-        let what = match line {
-            Line::Before(_) => "the database may have been created",
-            _ => "the changes may have been committed",
-        };
-        Self { message: format!("{}; {what}", self.message), may_be_committed: true, ..self }
-    }
-}
-
-/// Returns the failure of a statement during which the end of the run was requested.
-fn stopped_at(step: usize, text: &str) -> TransactionFailure {
-    TransactionFailure::at(step, format!("stopped at: {text}")).ending_the_run()
-}
-
 /// How long a run that was stopped waits for the end of a statement whose effect would not be known
 /// otherwise.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The end of the message of [`Line::VerifyMemberships`], if the administrator has a new membership.
+const MEMBERSHIP: &str = "(2D000)";
 
 /// The maximum number of executions of a transaction that conflicts with other sessions.
 const MAX_EXECUTIONS: u32 = 5;
@@ -490,126 +437,4 @@ async fn run(
         }
     }
     Ok(())
-}
-
-/// The number of repetitions of `CREATE DATABASE` while other sessions use the template (55006).
-const TEMPLATE_BUSY_RETRIES: u32 = 5;
-
-/// The end of the message of [`Line::VerifyMemberships`], if the administrator has a new membership.
-const MEMBERSHIP: &str = "(2D000)";
-
-const TEMPLATE_USERS: &str = include_str!("queries/template_users.sql");
-
-/// Returns whether an error is caused by another session that changes the same catalog row, so that
-/// a repetition can succeed.
-///
-/// PostgreSQL reports 40001 or 40P01, and for some catalogs XX000 ("tuple concurrently
-/// updated") or a violation of a unique index of the catalog (23505). A lock timeout (55P03)
-/// can also succeed later.
-fn is_concurrent_change(error: &tokio_postgres::Error) -> bool {
-    let Some(error) = error.as_db_error() else { return false };
-    let code = error.code();
-    *code == SqlState::T_R_SERIALIZATION_FAILURE
-        || *code == SqlState::T_R_DEADLOCK_DETECTED
-        || *code == SqlState::LOCK_NOT_AVAILABLE
-        // Another session may have granted the membership to the administrator.
-        || *code == SqlState::INVALID_TRANSACTION_TERMINATION
-        || (*code == SqlState::INTERNAL_ERROR && error.message().contains("concurrently"))
-        || (*code == SqlState::UNIQUE_VIOLATION
-            && error.constraint().is_some_and(|index| index.starts_with("pg_")))
-}
-
-/// What is sent to the server.
-enum Request<'a> {
-    Statement(&'a Statement),
-    /// The text that a test sends instead.
-    Fault(&'static str),
-}
-
-/// Why a statement failed.
-struct Failure {
-    message: String,
-    kind: FailureKind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum FailureKind {
-    /// Another session caused it, so that a repetition can succeed.
-    Conflict,
-    /// The server has not said whether the statement was executed: the connection has ended.
-    NoResponse,
-    /// The server has cancelled the statement.
-    Cancelled,
-    Other,
-}
-
-impl FailureKind {
-    fn of(error: &tokio_postgres::Error) -> Self {
-        // A server that ends a session says so with FATAL or PANIC, also during a commit.
-        let is_answered = error.as_db_error().is_some_and(|error| {
-            !matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
-        });
-        match error.code() {
-            _ if !is_answered => Self::NoResponse,
-            _ if is_concurrent_change(error) => Self::Conflict,
-            Some(code) if *code == SqlState::QUERY_CANCELED => Self::Cancelled,
-            _ => Self::Other,
-        }
-    }
-}
-
-impl Failure {
-    fn other(message: String) -> Self {
-        Self { message, kind: FailureKind::Other }
-    }
-}
-
-/// Executes one statement.
-async fn execute(
-    session: &Session,
-    request: &Request<'_>,
-    slots: &(dyn Slots + Sync),
-    retry_busy: bool,
-) -> Result<(), Failure> {
-    let (text, contains_verifier) = match request {
-        Request::Statement(statement) => {
-            let text =
-                statement.executable(slots).map_err(|error| Failure::other(error.to_string()))?;
-            (text, statement.secret().is_some())
-        }
-        Request::Fault(text) => ((*text).to_owned(), false),
-    };
-    let mut retries = 0;
-    loop {
-        // The driver logs the text of a batch.
-        let sent = if contains_verifier {
-            session.client.execute_typed(&text, &[]).await.map(drop)
-        } else {
-            session.client.batch_execute(&text).await
-        };
-        let Err(error) = sent else { break };
-        let busy = retry_busy && error.code() == Some(&SqlState::OBJECT_IN_USE);
-        if busy && retries < TEMPLATE_BUSY_RETRIES {
-            retries += 1;
-            tokio::time::sleep(Duration::from_millis(200 * u64::from(retries))).await;
-            continue;
-        }
-        let mut message = session.describe(&error);
-        if busy && let Ok(row) = session.client.query_one(TEMPLATE_USERS, &[]).await {
-            let users: String = row.try_get(0).unwrap_or_default();
-            message = format!("{message}; connected to it: {users}");
-        }
-        return Err(Failure { message, kind: FailureKind::of(&error) });
-    }
-    // `GRANT` (01007) and `REVOKE` (01006) without any effect succeed with a warning only.
-    let warning = session.take_notices().into_iter().find(|notice| {
-        *notice.code() == SqlState::WARNING_PRIVILEGE_NOT_GRANTED
-            || *notice.code() == SqlState::WARNING_PRIVILEGE_NOT_REVOKED
-    });
-    match warning {
-        Some(warning) => {
-            Err(Failure::other(format!("{} ({})", warning.message(), warning.code().code())))
-        }
-        None => Ok(()),
-    }
 }

@@ -8,6 +8,7 @@ pub(crate) mod apply;
 pub(crate) mod connect;
 mod connect_error;
 pub(crate) mod databases;
+mod execute;
 pub(crate) mod lock;
 pub(crate) mod observe;
 pub(crate) mod password_check;
@@ -16,6 +17,7 @@ pub(crate) mod snapshot;
 pub(crate) mod stop;
 mod stream_guard;
 mod tls;
+mod transaction_failure;
 pub(crate) mod wait;
 
 pub use apply::{ExecuteOptions, ExecutionOutcome, FailedStep, Listener};

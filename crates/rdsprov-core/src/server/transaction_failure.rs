@@ -1,0 +1,62 @@
+//! Why a transaction of a plan failed, and what the run does then.
+
+use super::connect::Session;
+use super::wait::LockWait;
+use crate::plan::Line;
+
+/// Why a transaction failed.
+pub(super) struct TransactionFailure {
+    /// The index of the failed step. If the failure was outside of a step, it is the next step, or
+    /// the last one.
+    pub step: usize,
+    pub message: String,
+    /// What the failed statement has waited for.
+    pub wait: Option<LockWait>,
+    /// Whether the run ends in spite of `keep_going`.
+    pub ends_run: bool,
+    /// Whether the transaction can be repeated, because another session changed
+    /// the same catalog row.
+    pub is_conflict: bool,
+    /// Whether the server has not responded to `COMMIT` or `CREATE DATABASE`, so that it may have
+    /// been executed.
+    pub may_be_committed: bool,
+    /// Whether the statement took longer than the limit for statements.
+    pub is_too_long: bool,
+}
+
+impl TransactionFailure {
+    pub fn at(step: usize, message: String) -> Self {
+        Self {
+            step,
+            message,
+            wait: None,
+            ends_run: false,
+            is_conflict: false,
+            may_be_committed: false,
+            is_too_long: false,
+        }
+    }
+
+    /// Returns the failure of a statement of a session.
+    pub fn of(self, session: &Session) -> Self {
+        Self { is_too_long: session.was_silent(), ..self }
+    }
+
+    pub fn ending_the_run(self) -> Self {
+        Self { ends_run: true, ..self }
+    }
+
+    /// Returns the failure of a `COMMIT` or `CREATE DATABASE` without a response.
+    pub fn maybe_committed(self, line: &Line<'_>) -> Self {
+        let what = match line {
+            Line::Before(_) => "the database may have been created",
+            _ => "the changes may have been committed",
+        };
+        Self { message: format!("{}; {what}", self.message), may_be_committed: true, ..self }
+    }
+}
+
+/// Returns the failure of a statement during which the end of the run was requested.
+pub(super) fn stopped_at(step: usize, text: &str) -> TransactionFailure {
+    TransactionFailure::at(step, format!("stopped at: {text}")).ending_the_run()
+}
