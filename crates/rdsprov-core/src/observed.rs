@@ -141,6 +141,9 @@ pub struct GrantedMembership {
 /// A role of the server: its attributes, comment and memberships.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Role {
+    /// The OID of the role; `None` for a state that was written by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oid: Option<u32>,
     /// Whether the role has the attribute `SUPERUSER`.
     pub superuser: bool,
     /// Whether the role has the attribute `LOGIN`.
@@ -373,6 +376,10 @@ pub struct OwnershipTransfer {
     /// transferred one by one, because `REASSIGN OWNED` would also transfer objects that
     /// must stay with the administrator.
     pub administrator_objects: Vec<OwnedObject>,
+    /// The fingerprint of all code in these objects: a hash of their catalog rows, which differ between
+    /// servers. `None` for a state that was written by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
     /// The code in these objects that is executed with the privileges of the new owner. If the
     /// current owner is the administrator, only code that calls functions of other roles.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -464,6 +471,9 @@ impl AvailableExtension {
 /// A database of the server, with its contents if they were observed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
+    /// The OID of the database; `None` for a state that was written by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oid: Option<u32>,
     /// The owner of the database.
     pub owner: RoleName,
     /// Whether the database allows connections (`ALLOW_CONNECTIONS`).

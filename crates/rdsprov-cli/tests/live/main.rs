@@ -8,6 +8,7 @@ mod canary;
 mod definitions;
 mod delegate;
 mod embedded;
+mod exchanged;
 mod extension_attacks;
 mod extensions;
 mod failures;

@@ -104,8 +104,12 @@ impl Planner<'_> {
         let Some(transaction) = self.transaction(Scope::Cluster, vec![step]) else {
             return Vec::new().into();
         };
-        let of_check =
-            |line: &Line<'_>| matches!(line, Line::StoreMemberships | Line::VerifyMemberships);
+        let of_check = |line: &Line<'_>| {
+            matches!(
+                line,
+                Line::StoreMemberships | Line::VerifyMemberships | Line::VerifyIdentities(..)
+            )
+        };
         let major = self.observed.major();
         let lines = transaction.script().into_iter().filter(|line| !of_check(line));
         lines.map(|line| line.statement(major).into_owned()).collect::<Vec<_>>().into()

@@ -25,6 +25,8 @@ mod extension_schemas;
 mod extensions;
 mod hazard;
 mod head;
+mod identities;
+mod identity;
 mod locked_out;
 mod markdown;
 mod note;
@@ -55,6 +57,7 @@ mod words;
 
 pub use compare::required_relation_names;
 pub use hazard::Hazard;
+pub use identity::{DatabaseIdentity, DatabaseOid, Identities, PrivilegedAttribute, RoleIdentity};
 pub use note::{Note, NoteCode, NoteKind};
 pub use origin::Origin;
 pub use plan::{
@@ -66,8 +69,8 @@ pub use refusal::{
 };
 pub use saved::{Differences, Remainder, SavedPlan, SavedPlanError, Stale};
 pub use sql::{
-    BEGIN_SESSION, Line, SESSION_SETTINGS, SessionSetting, SlotError, Slots, Statement,
-    probe as probe_statements, session_settings,
+    BEGIN_SESSION, CHANGED_SINCE_PLAN, FINGERPRINT, Line, Moment, SESSION_SETTINGS, SessionSetting,
+    SlotError, Slots, Statement, probe as probe_statements, session_settings,
 };
 use step::DATABASE_OWNER;
 pub use step::{

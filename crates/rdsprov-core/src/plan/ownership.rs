@@ -13,7 +13,7 @@ use super::{
 };
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName, quote};
-use crate::observed::{self, AclItem, Contents, Grantee, Obstacle, OwnedObject};
+use crate::observed::{self, AclItem, Contents, Grantee, Obstacle, OwnedObject, OwnershipTransfer};
 use crate::privilege::{Privilege, Privileges};
 
 impl Planner<'_> {
@@ -383,7 +383,8 @@ impl DatabasePlanner<'_, '_> {
         let summary =
             format!("objects of {administrator} in database {}: owner {owner}", self.name);
         let application = &self.database.application;
-        let statements: Vec<Statement> = objects.iter().map(change).collect();
+        let mut statements: Vec<Statement> = objects.iter().map(change).collect();
+        statements.extend(self.verify_code(&contents.objects_of_administrator));
         let transferred = Step::new(Action::ReassignOwned, application, summary, statements)
             .for_role(&owner)
             .in_database(self.name)
@@ -405,7 +406,7 @@ impl DatabasePlanner<'_, '_> {
         for (obstacle, objects) in untransferable {
             self.refuse_untransferable(from, &to, obstacle, &objects);
         }
-        let statements = match self.planner.transfer_method(from) {
+        let mut statements = match self.planner.transfer_method(from) {
             TransferMethod::ObjectByObject => {
                 self.planner.transfer_administrator_objects(self.name, contents, &to)
             }
@@ -414,6 +415,7 @@ impl DatabasePlanner<'_, '_> {
         if statements.is_empty() {
             return;
         }
+        statements.extend(self.verify_code(&contents.ownership_transfer));
         let summary = format!("objects of {from} in database {}: owner {to}", self.name);
         let application = &self.database.application;
         let transferred = Step::new(Action::ReassignOwned, application, summary, statements)
@@ -423,6 +425,12 @@ impl DatabasePlanner<'_, '_> {
             .with_hazards([Hazard::ChangesOwner])
             .handing_over(&contents.ownership_transfer.code);
         self.steps.push(transferred);
+    }
+
+    /// Returns the statement that fails if the transfer has handed over other code than was observed.
+    fn verify_code(&self, transfer: &OwnershipTransfer) -> Option<Statement> {
+        let observed = transfer.fingerprint.as_deref()?;
+        Some(sql::assert_handed_over(self.owner, observed))
     }
 
     fn refuse_untransferable(

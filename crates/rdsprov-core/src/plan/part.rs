@@ -69,6 +69,7 @@ fn without_applications(
     if transaction.steps.is_empty() {
         return None;
     }
+    transaction.identities.retain(&transaction.scope, &transaction.steps);
     let mut needed = Memberships::new();
     for (role, option) in transaction.steps.iter().flat_map(Step::memberships) {
         let most: &mut MembershipOption = needed.entry(role).or_insert(option);

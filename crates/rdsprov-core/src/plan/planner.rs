@@ -129,7 +129,15 @@ impl<'a> Planner<'a> {
             .filter(|own| own.grantor == *administrator && memberships.contains_key(&own.role))
             .map(|own| (own.role.clone(), (own.inherit, own.set)))
             .collect();
-        Some(Transaction { scope, before: None, memberships, memberships_to_restore, steps })
+        let identities = self.identities(&scope, &steps);
+        Some(Transaction {
+            scope,
+            before: None,
+            memberships,
+            memberships_to_restore,
+            identities,
+            steps,
+        })
     }
 
     /// Checks that something is allowed. If only a probe can tell, asks for the probe, and assumes that

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 
+use super::sql::ScriptVariables;
 use super::{
-    Action, BEGIN_SESSION, Hazard, Plan, Scope, SlotError, Slots, Statement, Step, session_settings,
+    Action, BEGIN_SESSION, Hazard, Line, Plan, Scope, SlotError, Slots, Statement, Step,
+    session_settings,
 };
 use crate::hint;
 use crate::hint::{Neutral, Operation, Opt, Wording};
@@ -166,13 +168,13 @@ impl Plan {
     pub fn to_sql_worded(&self, wording: &dyn Wording) -> String {
         let secrets: BTreeSet<&SecretId> =
             self.steps().flat_map(|step| &step.statements).filter_map(Statement::secret).collect();
-        let variables: BTreeMap<&SecretId, String> = secrets
+        let verifiers: BTreeMap<&SecretId, String> = secrets
             .into_iter()
             .enumerate()
             .map(|(number, secret)| (secret, format!("verifier_{}", number + 1)))
             .collect();
         let mut wants = String::new();
-        for (secret, variable) in &variables {
+        for (secret, variable) in &verifiers {
             let missing = hint![
                 format!(
                     "give psql -v {variable}=… with the SCRAM-SHA-256 verifier of the password in {secret}, or plan with "
@@ -182,6 +184,7 @@ impl Plan {
             let missing = missing.worded(wording);
             let _ = write!(wants, "\\if :{{?{variable}}}\n\\else\n{}\\endif\n", stop(&missing));
         }
+        let variables = ScriptVariables { verifiers, oids: self.variables_with_oids() };
         let written: Result<_, Infallible> =
             self.script(wording, &wants, |statement| Ok(statement.to_psql(&variables)));
         written.unwrap_or_else(|never| match never {})
@@ -196,7 +199,24 @@ impl Plan {
         slots: &dyn Slots,
         wording: &dyn Wording,
     ) -> Result<String, SlotError> {
-        self.script(wording, "", |statement| statement.executable(slots))
+        let variables =
+            ScriptVariables { verifiers: BTreeMap::new(), oids: self.variables_with_oids() };
+        self.script(wording, "", |statement| match statement.created_database() {
+            Some(_) => Ok(statement.to_psql(&variables)),
+            None => statement.executable(slots),
+        })
+    }
+
+    /// Returns the variables of a script with the OIDs of the databases that it has created.
+    fn variables_with_oids(&self) -> BTreeMap<&DatabaseName, String> {
+        let created = self.transactions.iter().filter_map(|one| match &one.scope {
+            Scope::NewDatabase(name) => Some(name),
+            Scope::Cluster | Scope::Database(_) => None,
+        });
+        created
+            .enumerate()
+            .map(|(number, name)| (name, format!("database_{}_oid", number + 1)))
+            .collect()
     }
 
     /// Returns a script that begins with its requirements; `written` writes each statement.
@@ -232,6 +252,7 @@ impl Plan {
         }
         text.push_str(wants);
         text.push_str(&begin_session());
+        let oids = self.variables_with_oids();
         for transaction in &self.transactions {
             let _ = writeln!(text, "\n-- {}", one_line(&transaction.scope.title()));
             if let Scope::Database(name) = &transaction.scope {
@@ -239,7 +260,15 @@ impl Plan {
                 text.push_str(&begin_session());
             }
             for line in transaction.script() {
-                let _ = writeln!(text, "{};", written(&line.statement(self.server_major))?);
+                let statement = written(&line.statement(self.server_major))?;
+                let _ = match line {
+                    // The only column is `oid`, which follows the prefix in the name of the variable.
+                    Line::RememberOid(name) => {
+                        let prefix = oids[name].trim_end_matches("oid");
+                        writeln!(text, "{statement} \\gset {prefix}")
+                    }
+                    _ => writeln!(text, "{statement};"),
+                };
             }
         }
         Ok(text)

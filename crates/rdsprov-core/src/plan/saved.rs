@@ -217,6 +217,7 @@ impl Transaction<String> {
                 .memberships_to_restore
                 .iter()
                 .all(|one| whole.memberships_to_restore.iter().any(|two| one == two))
+            && self.identities.is_rest_of(&whole.identities)
             && self.steps.iter().all(|step| {
                 step.action != Action::ReassignOwned && steps.any(|other| step.is_rest_of(other))
             })
@@ -436,6 +437,7 @@ impl Transaction {
             before: self.before.as_ref().map(Statement::redacted),
             memberships: self.memberships.clone(),
             memberships_to_restore: self.memberships_to_restore.clone(),
+            identities: self.identities.clone(),
             steps: self.steps.iter().map(Step::redacted).collect(),
         }
     }
@@ -534,5 +536,27 @@ mod tests {
         rest.transactions[0].steps[0].hazards.insert(Hazard::RevokesAccess);
         rest.refresh_digest();
         assert!(matches!(saved.remainder(&rest), Err(SavedPlanError::Stale(_))));
+    }
+
+    /// A database or role with the same name is another one, although all steps are the same.
+    #[test]
+    fn plan_for_an_exchanged_object_is_stale() {
+        let (shop, owner) = ("shop", "shop_owner");
+        let comments = [test_states::marker(shop, owner, ""), test_states::marker(shop, shop, "")];
+        let mut observed =
+            test_states::observed_with(&[(owner, &comments[0])], &[(shop, owner, &comments[1])]);
+        let mut plan = |database: u32, role: u32| {
+            observed.databases.values_mut().for_each(|one| one.oid = Some(database));
+            observed.roles.values_mut().for_each(|one| one.oid = Some(role));
+            Plan::new(&test_states::desired(), &observed, SecretFindings::default())
+        };
+        let saved = SavedPlan::new(&plan(7, 8)).unwrap();
+        assert_eq!(saved.remainder(&plan(7, 8)), Ok(Remainder::Whole));
+        for other in [plan(9, 8), plan(7, 9)] {
+            let Err(SavedPlanError::Stale(stale)) = saved.remainder(&other) else {
+                panic!("not stale")
+            };
+            assert!(stale.differences.to_string().contains("the steps are the same"));
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Hazard, Statement, words};
+use super::{Hazard, Identities, Statement, words};
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::named_enum::named_enum;
 use crate::observed::Code;
@@ -156,6 +156,10 @@ pub struct Transaction<S = Statement> {
     /// own grant is restored at the end, with these values of `INHERIT` and `SET`.
     #[serde(alias = "restored", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub memberships_to_restore: BTreeMap<RoleName, (bool, bool)>,
+    /// The databases and roles that the steps are planned for. The transaction fails if one of them
+    /// is another one than when it was observed.
+    #[serde(default, skip_serializing_if = "Identities::is_empty")]
+    pub identities: Identities,
     /// The steps, in the order of execution.
     pub steps: Vec<Step<S>>,
 }
@@ -257,6 +261,17 @@ impl Step {
     /// Returns whether the step sets the password of a role from a secret.
     pub(super) fn sets_password(&self) -> bool {
         self.statements.iter().any(|statement| statement.secret().is_some())
+    }
+
+    /// Returns the roles as which the administrator acts, and those that it must be a member of.
+    pub(super) fn required_roles(&self) -> impl Iterator<Item = &RoleName> {
+        let grantors = self.temporary_usage.iter().map(|usage| &usage.granted_by);
+        let acting = std::iter::once(&self.execute_as).chain(grantors);
+        let acting = acting.filter_map(|execute_as| match execute_as {
+            ExecuteAs::Administrator => None,
+            ExecuteAs::Role(role) => Some(role),
+        });
+        acting.chain(self.temporary_memberships.keys())
     }
 
     /// Returns all memberships that the administrator needs for the step.

@@ -3,6 +3,7 @@
 //! This module does not know how a plan is made or recorded.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use tokio::time::timeout;
 use super::connect::Endpoint;
 use super::execute::{Failure, FailureKind, Request, execute};
 use super::lock::Lock;
+use super::slots::SlotsWithOids;
 use super::stop::{Stop, stopped};
 use super::transaction_failure::{TransactionFailure, stopped_at};
 use super::wait::{LockHolder, StatementWait, Watch, place, step_words};
@@ -132,6 +134,7 @@ pub async fn apply(
         ExecutionOutcome { committed: plan.steps().any(is_created), ..ExecutionOutcome::default() };
     let mut ended = false;
     let mut unfinished: Vec<DatabaseName> = Vec::new();
+    let mut oids: BTreeMap<DatabaseName, u32> = BTreeMap::new();
     for transaction in &plan.transactions {
         let database_is_unfinished =
             matches!(&transaction.scope, Scope::Database(name) if unfinished.contains(name));
@@ -139,7 +142,8 @@ pub async fn apply(
         let failure = if ended || database_is_unfinished {
             None
         } else {
-            Some(repeated(transaction, plan.server_major, admin, lock, slots, options).await)
+            let slots = SlotsWithOids { slots, oids: &oids };
+            Some(repeated(transaction, plan.server_major, admin, lock, &slots, options).await)
         };
         let at = Timestamp::now();
         let results: Vec<StepResult> = match &failure {
@@ -168,7 +172,10 @@ pub async fn apply(
         };
         ended |= listener.after(&transaction.steps, &results).is_break();
         outcome.steps.extend(results);
-        let Some(Executed { created, failure, .. }) = failure else { continue };
+        let Some(Executed { created, oid, failure, .. }) = failure else { continue };
+        if let (Scope::NewDatabase(name), Some(oid)) = (&transaction.scope, oid) {
+            oids.insert(name.clone(), oid);
+        }
         let committed = failure.as_ref().is_none_or(|failure| failure.may_be_committed);
         outcome.committed |= created.is_some() || committed;
         if let Some(failure) = failure {
@@ -182,9 +189,14 @@ pub async fn apply(
                 outcome.failed_step = transaction.steps.get(failure.step).map(|step| FailedStep {
                     place: place(&transaction.scope),
                     step: step_words(step),
-                    holders: failure.wait.map(|wait| wait.holders).unwrap_or_default(),
+                    holders: failure
+                        .wait
+                        .as_ref()
+                        .map(|wait| wait.holders.clone())
+                        .unwrap_or_default(),
                     is_too_long: failure.is_too_long,
                 });
+                outcome.hint = failure.hint();
                 outcome.error = Some(failure.message);
             }
         }
@@ -197,6 +209,8 @@ struct Executed {
     durations: Vec<Duration>,
     /// The database that the statement before the transaction has created.
     created: Option<DatabaseName>,
+    /// The OID of the database of the transaction, if it is a new one.
+    oid: Option<u32>,
     failure: Option<TransactionFailure>,
 }
 
@@ -239,7 +253,7 @@ async fn repeated(
     let report = |wait: &StatementWait| options.listener.unwrap_or(&()).waiting(wait);
     let watch = Watch::new(admin, transaction, &report);
     let mut durations = vec![Duration::ZERO; transaction.steps.len()];
-    let mut progress = TransactionProgress { durations: &mut durations, created: false };
+    let mut progress = TransactionProgress { durations: &mut durations, created: false, oid: None };
     let executions = async {
         for execution in 1.. {
             let result =
@@ -267,7 +281,8 @@ async fn repeated(
     {
         failure.message = format!("{}; {}", failure.message, remains(name));
     }
-    Executed { durations, created, failure }
+    let oid = progress.oid;
+    Executed { durations, created, oid, failure }
 }
 
 /// Returns the outcome of a plan whose execution could not start, because an action that precedes
@@ -303,6 +318,8 @@ struct TransactionProgress<'a> {
     durations: &'a mut [Duration],
     /// Whether the statement before the transaction (`CREATE DATABASE`) was executed.
     created: bool,
+    /// The OID of the new database.
+    oid: Option<u32>,
 }
 
 /// Executes one transaction on the connection that its scope requires.
@@ -380,7 +397,7 @@ async fn run(
             (None, Line::Before(_)) => {
                 admin.cancel(session).await;
                 let result = timeout(STOP_TIMEOUT, execution).await;
-                progress.created = matches!(result, Ok(Ok(())));
+                progress.created = matches!(result, Ok(Ok(_)));
                 let failure = stopped_at(failed_step, &text);
                 return Err(match result {
                     Err(_) | Ok(Err(Failure { kind: FailureKind::NoResponse, .. })) => {
@@ -401,7 +418,10 @@ async fn run(
             *duration += started.elapsed();
         }
         match result {
-            Ok(()) => {
+            Ok(value) => {
+                if matches!(line, Line::RememberOid(_)) {
+                    progress.oid = value.and_then(|oid| oid.parse().ok());
+                }
                 progress.created |= matches!(line, Line::Before(_));
                 open |= *line == Line::Begin;
             }
@@ -419,14 +439,22 @@ async fn run(
                 let is_too_long = failure.is_too_long
                     || kind == FailureKind::Cancelled
                         && started.elapsed() >= admin.statement_timeout.duration();
-                // The message of the check says which membership is the reason.
-                let is_complete = *line == Line::VerifyMemberships && message.ends_with(MEMBERSHIP);
+                // The message of a check says what is the reason.
+                let has_changed = kind == FailureKind::Changed;
+                let is_complete = has_changed
+                    || *line == Line::VerifyMemberships && message.ends_with(MEMBERSHIP);
                 if !is_complete {
                     message += &format!("; the statement was: {text}");
                 }
                 let is_conflict = kind == FailureKind::Conflict;
-                let failure =
-                    TransactionFailure { message, wait, is_conflict, is_too_long, ..failure };
+                let failure = TransactionFailure {
+                    message,
+                    wait,
+                    is_conflict,
+                    is_too_long,
+                    has_changed,
+                    ..failure
+                };
                 return Err(match (kind, line) {
                     (FailureKind::NoResponse, Line::Commit | Line::Before(_)) => {
                         failure.maybe_committed(line)

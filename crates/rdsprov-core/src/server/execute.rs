@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::{Severity, SqlState};
 
 use super::connect::Session;
-use crate::plan::{Slots, Statement};
+use crate::plan::{CHANGED_SINCE_PLAN, Slots, Statement};
 
 /// The number of repetitions of `CREATE DATABASE` while other sessions use the template (55006).
 const TEMPLATE_BUSY_RETRIES: u32 = 5;
@@ -52,6 +53,8 @@ pub(super) enum FailureKind {
     NoResponse,
     /// The server has cancelled the statement.
     Cancelled,
+    /// A check of the plan has found that the server is not as the plan requires any more.
+    Changed,
     Other,
 }
 
@@ -65,6 +68,7 @@ impl FailureKind {
             _ if !is_answered => Self::NoResponse,
             _ if is_concurrent_change(error) => Self::Conflict,
             Some(code) if *code == SqlState::QUERY_CANCELED => Self::Cancelled,
+            Some(code) if code.code() == CHANGED_SINCE_PLAN => Self::Changed,
             _ => Self::Other,
         }
     }
@@ -76,13 +80,13 @@ impl Failure {
     }
 }
 
-/// Executes one statement.
+/// Executes one statement, and returns the first value of its result; `None` without rows.
 pub(super) async fn execute(
     session: &Session,
     request: &Request<'_>,
     slots: &(dyn Slots + Sync),
     retry_busy: bool,
-) -> Result<(), Failure> {
+) -> Result<Option<String>, Failure> {
     let (text, contains_verifier) = match request {
         Request::Statement(statement) => {
             let text =
@@ -92,14 +96,17 @@ pub(super) async fn execute(
         Request::Fault(text) => ((*text).to_owned(), false),
     };
     let mut retries = 0;
-    loop {
+    let value = loop {
         // The driver logs the text of a batch.
         let sent = if contains_verifier {
-            session.client.execute_typed(&text, &[]).await.map(drop)
+            session.client.execute_typed(&text, &[]).await.map(|_| None)
         } else {
-            session.client.batch_execute(&text).await
+            session.client.simple_query(&text).await.map(|rows| first_value(&rows))
         };
-        let Err(error) = sent else { break };
+        let error = match sent {
+            Ok(value) => break value,
+            Err(error) => error,
+        };
         let busy = retry_busy && error.code() == Some(&SqlState::OBJECT_IN_USE);
         if busy && retries < TEMPLATE_BUSY_RETRIES {
             retries += 1;
@@ -112,7 +119,7 @@ pub(super) async fn execute(
             message = format!("{message}; connected to it: {users}");
         }
         return Err(Failure { message, kind: FailureKind::of(&error) });
-    }
+    };
     // `GRANT` (01007) and `REVOKE` (01006) without any effect succeed with a warning only.
     let warning = session.take_notices().into_iter().find(|notice| {
         *notice.code() == SqlState::WARNING_PRIVILEGE_NOT_GRANTED
@@ -122,6 +129,13 @@ pub(super) async fn execute(
         Some(warning) => {
             Err(Failure::other(format!("{} ({})", warning.message(), warning.code().code())))
         }
-        None => Ok(()),
+        None => Ok(value),
     }
+}
+
+fn first_value(messages: &[SimpleQueryMessage]) -> Option<String> {
+    messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    })
 }

@@ -32,6 +32,10 @@ const DATABASE: &str =
     concat!(include_str!("queries/relations.sql"), include_str!("queries/database.sql"));
 const NAMES: &str =
     concat!(include_str!("queries/relations.sql"), include_str!("queries/names.sql"));
+const HANDED_OVER: &str =
+    concat!(include_str!("queries/handed_over.sql"), include_str!("../plan/sql/fingerprint.sql"));
+const CURRENT_DATABASE: &str =
+    "SELECT oid::text FROM pg_catalog.pg_database WHERE datname = current_database()";
 const OWNERSHIP_TRANSFER: &str = include_str!("queries/ownership_transfer.sql");
 
 /// Observes the part of the server that the desired state is about.
@@ -147,6 +151,15 @@ async fn observe_database(
 ) -> Result<Contents, ObserveError> {
     let session = admin.connect(name).await?;
     let snapshot = Snapshot::open(&session, format!("database {name}")).await?;
+    // The owner may have given the name to another database since the others were observed.
+    if let Some(oid) = observed.databases.get(name).and_then(|seen| seen.oid)
+        && snapshot.query::<u32>(CURRENT_DATABASE, &[]).await? != oid
+    {
+        return Err(ObserveError::Query {
+            place: format!("database {name}"),
+            reason: "it was replaced by another database in the meantime".to_owned(),
+        });
+    }
     let mut contents: Contents = snapshot.query(DATABASE, &[&roles]).await?;
     let needed = plan::required_relation_names(desired, observed, name, &contents);
     if !needed.is_empty() {
@@ -168,6 +181,9 @@ async fn observe_database(
             let parameters: [&(dyn ToSql + Sync); 4] =
                 [&owner.as_str(), &new_owner.as_str(), &object_by_object, &all];
             contents.ownership_transfer = snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
+            let parameters = [parameters[0], parameters[2], parameters[3]];
+            contents.ownership_transfer.fingerprint =
+                Some(snapshot.query_text(HANDED_OVER, &parameters).await?);
         }
         let is_creator = declared.is_some_and(|one| one.creators.contains(administrator));
         let owns_objects = contents.owned.iter().any(|owned| owned.role == *administrator);
@@ -179,6 +195,11 @@ async fn observe_database(
                 [&administrator.as_str(), &new_owner.as_str(), &true, &Some(schemas)];
             contents.objects_of_administrator =
                 snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
+            if !contents.objects_of_administrator.administrator_objects.is_empty() {
+                let parameters = [parameters[0], parameters[2], parameters[3]];
+                contents.objects_of_administrator.fingerprint =
+                    Some(snapshot.query_text(HANDED_OVER, &parameters).await?);
+            }
         }
     }
     snapshot.close().await?;

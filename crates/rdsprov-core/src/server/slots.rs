@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
+use crate::name::DatabaseName;
 use crate::plan::{SlotError, Slots};
 use crate::secret_id::SecretId;
 use crate::secrets::Secret;
@@ -31,5 +32,25 @@ impl Slots for RunSlots<'_> {
 
     fn build_id(&self) -> &str {
         self.build_id
+    }
+}
+
+/// The slots of a run, with the OIDs of the databases that it has created.
+pub(super) struct SlotsWithOids<'a> {
+    pub slots: &'a (dyn Slots + Sync),
+    pub oids: &'a BTreeMap<DatabaseName, u32>,
+}
+
+impl Slots for SlotsWithOids<'_> {
+    fn verifier(&self, secret: &SecretId) -> Result<String, SlotError> {
+        self.slots.verifier(secret)
+    }
+
+    fn build_id(&self) -> &str {
+        self.slots.build_id()
+    }
+
+    fn created_oid(&self, database: &DatabaseName) -> Result<u32, SlotError> {
+        self.oids.get(database).copied().ok_or_else(|| SlotError::NotCreated(database.clone()))
     }
 }

@@ -114,6 +114,16 @@ impl<'a> Snapshot<'a> {
             .map_err(|source| ObserveError::Shape { place: self.place.clone(), source })
     }
 
+    /// Executes a query that returns one text.
+    pub(crate) async fn query_text(
+        &self,
+        query: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<String, ObserveError> {
+        let row = self.timed(self.session.client.query_one(query, parameters)).await?;
+        row.try_get(0).map_err(|error| self.failed(&error))
+    }
+
     pub(crate) async fn close(self) -> Result<(), ObserveError> {
         self.timed(self.session.client.batch_execute("COMMIT")).await
     }

@@ -2,6 +2,8 @@
 
 use super::connect::Session;
 use super::wait::LockWait;
+use crate::hint;
+use crate::hint::{Hint, Operation};
 use crate::plan::Line;
 
 /// Why a transaction failed.
@@ -22,6 +24,8 @@ pub(super) struct TransactionFailure {
     pub may_be_committed: bool,
     /// Whether the statement took longer than the limit for statements.
     pub is_too_long: bool,
+    /// Whether the server is not as the plan requires any more.
+    pub has_changed: bool,
 }
 
 impl TransactionFailure {
@@ -34,6 +38,7 @@ impl TransactionFailure {
             is_conflict: false,
             may_be_committed: false,
             is_too_long: false,
+            has_changed: false,
         }
     }
 
@@ -44,6 +49,17 @@ impl TransactionFailure {
 
     pub fn ending_the_run(self) -> Self {
         Self { ends_run: true, ..self }
+    }
+
+    /// Returns what to do about the failure, if it is more than to fix the cause and run again.
+    pub fn hint(&self) -> Option<Hint> {
+        self.has_changed.then(|| {
+            hint![
+                "find out which role changed this, then run ",
+                Operation::Plan,
+                " again and apply the new plan"
+            ]
+        })
     }
 
     /// Returns the failure of a `COMMIT` or `CREATE DATABASE` without a response.

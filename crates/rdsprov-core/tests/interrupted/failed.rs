@@ -50,6 +50,14 @@ fn script(plan: &Plan, transaction: usize) -> Vec<(Option<usize>, String)> {
     script.map(|line| (line.step(), line.statement(plan.server_major).redacted())).collect()
 }
 
+/// Returns the statements without the identities that the transaction verifies: roles and databases
+/// that another run has created in the meantime have OIDs.
+fn without_identities(script: &[(Option<usize>, String)]) -> Vec<(Option<usize>, &str)> {
+    let shared = script.iter().filter(|(_, text)| !text.contains("rdsprov.created_oid ="));
+    let checked = |text: &str| text.contains("RDSP1").then_some("identities");
+    shared.map(|(step, text)| (*step, checked(text).unwrap_or(text))).collect()
+}
+
 /// Applies a plan in which one statement of a transaction is replaced by one that fails.
 async fn failed_at(planned: PlannedApply<'_>, transaction: usize, statement: usize, place: &str) {
     let plan = &planned.plan().clone();
@@ -111,7 +119,8 @@ async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Optio
         let mut run = open(server, secrets, DEFINITIONS).await;
         let mut run = run.lock().await.unwrap();
         let planned = run.plan().await.unwrap();
-        assert_eq!(script(planned.plan(), transaction), left, "{place}");
+        let same = script(planned.plan(), transaction);
+        assert_eq!(without_identities(&same), without_identities(&left), "{place}");
         failed_at(planned, transaction, statement, &place).await;
         if statement > 0 && plan.transactions[transaction].before.is_some() {
             left.remove(0);
@@ -122,7 +131,9 @@ async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Optio
         assert_eq!(superuser(server, GRANTED_BY_US), "0", "{place}");
         plan = run.plan().await.unwrap().plan().clone();
         transaction = 0;
-        assert_eq!(script(&plan, transaction), left, "{place}");
+        let same = script(&plan, transaction);
+        assert_eq!(without_identities(&same), without_identities(&left), "{place}");
+        left = same;
     }
     applied(server, secrets, DEFINITIONS).await;
     assert_eq!(superuser(server, GRANTED_BY_US), "0");

@@ -123,8 +123,11 @@ async fn later_objects_of_the_old_owner_are_not_moved() {
         let planned = run.plan().await.unwrap();
         assert!(planned.plan().refusals.is_empty(), "{}", planned.plan().to_text());
         server.script_as_superuser(make).unwrap();
-        let error = planned.apply("1", &ExecuteOptions::default()).await.unwrap().error;
-        assert!(error.is_some_and(|error| error.contains("plan again")));
+        let outcome = planned.apply("1", &ExecuteOptions::default()).await.unwrap();
+        let error = outcome.error.unwrap();
+        assert!(error.contains("owns other databases, tablespaces or subscriptions"), "{error}");
+        let hint = outcome.hint.unwrap().to_string();
+        assert!(hint.contains("run `plan` again and apply the new plan"), "{hint}");
         assert_eq!(superuser(&server, owners), owned);
     }
     applied(&server, secrets.path(), &new).await;

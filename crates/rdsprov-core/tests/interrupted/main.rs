@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod exchanged;
 mod failed;
 mod killed;
 

@@ -17,7 +17,7 @@ use crate::hint::{Hint, Operation};
 use crate::observed::PasswordCheck;
 use crate::operations::error::PlanRefused;
 use crate::plan::rotation::{ActivePassword, RotationState, restore};
-use crate::plan::{Action, Plan, Step, Transaction};
+use crate::plan::{Action, Identities, Plan, Step, Transaction};
 use crate::secrets::{Password, Secret, SecretError, SecretsManager};
 use crate::server::apply::{ExecuteOptions, ExecutionOutcome, Listener, apply};
 use crate::server::lock::Lock;
@@ -242,7 +242,11 @@ impl RotationRun<'_> {
         secret: &Secret,
         stop: Option<Stop>,
     ) -> Result<(), StepFailure> {
-        let single = Transaction { steps: vec![step.clone()], ..transaction.clone() };
+        let mut single = Transaction { steps: vec![step.clone()], ..transaction.clone() };
+        if step.action == Action::RestorePassword {
+            // The role must not keep a password that is not current, whatever has changed.
+            single.identities = Identities::default();
+        }
         let plan = Plan { transactions: vec![single], ..self.planned.plan.clone() };
         let secrets = BTreeMap::from([(secret.id.clone(), secret.clone())]);
         let iterations = self.planned.iterations;

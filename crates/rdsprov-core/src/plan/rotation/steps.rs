@@ -59,7 +59,7 @@ impl Plan {
         let mut transactions = Vec::new();
         for state in states {
             if planner.may_rotate(state) {
-                transactions.push(transaction(state));
+                transactions.push(planner.rotation_transaction(state));
             }
             if let Some(note) = shared(state) {
                 planner.note(note);
@@ -111,34 +111,37 @@ impl Planner<'_> {
         let of = |application| rotation.applications().any(|one| one == application);
         self.findings.refusals.iter().any(|refusal| of(&refusal.application))
     }
-}
 
-/// Returns the transaction of one password.
-fn transaction(state: &RotationState) -> Transaction {
-    let RotationState { rotation, current, pending, active_password, .. } = state;
-    let Rotation { role, secret, .. } = rotation;
-    let version = pending
-        .as_ref()
-        .map_or_else(|| "the new version".to_owned(), |version| format!("version {version}"));
-    let create = (Action::CreatePending, format!("new password in {secret}, as AWSPENDING"));
-    let set = (Action::SetPassword, format!("role {role}, password from {secret} ({version})"));
-    let test = (Action::TestPassword, format!("role {role} logs in with the new password"));
-    let finish = (
-        Action::FinishRotation,
-        format!("AWSCURRENT of {secret} moves from version {current} to {version}"),
-    );
-    let steps = match (pending, active_password) {
-        (None, _) => vec![create, set, test, finish],
-        (Some(_), ActivePassword::Pending) => vec![test, finish],
-        (Some(_), _) => vec![set, test, finish],
-    };
-    let steps = steps.into_iter().map(|(action, summary)| rotation_step(state, action, summary));
-    Transaction {
-        scope: Scope::Cluster,
-        before: None,
-        memberships: Memberships::new(),
-        memberships_to_restore: BTreeMap::new(),
-        steps: steps.collect(),
+    /// Returns the transaction of one password.
+    fn rotation_transaction(&self, state: &RotationState) -> Transaction {
+        let RotationState { rotation, current, pending, active_password, .. } = state;
+        let Rotation { role, secret, .. } = rotation;
+        let version = pending
+            .as_ref()
+            .map_or_else(|| "the new version".to_owned(), |version| format!("version {version}"));
+        let create = (Action::CreatePending, format!("new password in {secret}, as AWSPENDING"));
+        let set = (Action::SetPassword, format!("role {role}, password from {secret} ({version})"));
+        let test = (Action::TestPassword, format!("role {role} logs in with the new password"));
+        let finish = (
+            Action::FinishRotation,
+            format!("AWSCURRENT of {secret} moves from version {current} to {version}"),
+        );
+        let steps = match (pending, active_password) {
+            (None, _) => vec![create, set, test, finish],
+            (Some(_), ActivePassword::Pending) => vec![test, finish],
+            (Some(_), _) => vec![set, test, finish],
+        };
+        let steps =
+            steps.into_iter().map(|(action, summary)| rotation_step(state, action, summary));
+        let steps: Vec<Step> = steps.collect();
+        Transaction {
+            scope: Scope::Cluster,
+            before: None,
+            memberships: Memberships::new(),
+            memberships_to_restore: BTreeMap::new(),
+            identities: self.identities(&Scope::Cluster, &steps),
+            steps,
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod database;
 mod grant;
+mod handed_over;
+mod identity;
 mod manual_fix;
 mod ownership;
 mod probe;
@@ -13,12 +15,15 @@ mod statement;
 
 pub use database::*;
 pub use grant::*;
+pub use handed_over::{FINGERPRINT, assert_handed_over};
+pub use identity::{CHANGED_SINCE_PLAN, Moment};
 pub use manual_fix::*;
 pub use ownership::*;
 pub use probe::probe;
 pub use role::*;
 pub use script::Line;
 pub use session::{BEGIN_SESSION, SESSION_SETTINGS, SessionSetting, session_settings};
+pub(in crate::plan) use statement::ScriptVariables;
 pub use statement::{SlotError, Slots, Statement};
 
 #[cfg(test)]

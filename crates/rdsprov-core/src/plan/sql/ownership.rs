@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Statement, change_owner, create_plain_role, grant_membership};
+use super::{CHANGED_SINCE_PLAN, Statement, change_owner, create_plain_role, grant_membership};
 use crate::name::{DatabaseName, RoleName, literal, quote};
 use crate::plan::MembershipOption;
 
@@ -42,7 +42,7 @@ pub fn assert_owns_only(role: &RoleName, shared: &BTreeSet<SharedObject<'_>>) ->
     let words: BTreeSet<String> = shared.iter().map(|one| one.words()).collect();
     let words: Vec<String> = words.iter().map(|one| literal(one)).collect();
     let body = format!(
-        "DECLARE who oid := (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = {name}); BEGIN IF ARRAY(SELECT what FROM (SELECT 'database ' || datname FROM pg_catalog.pg_database WHERE datdba = who AND datname <> current_database() UNION ALL SELECT 'tablespace ' || spcname FROM pg_catalog.pg_tablespace WHERE spcowner = who UNION ALL SELECT 'subscription ' || subname FROM pg_catalog.pg_subscription JOIN pg_catalog.pg_database d ON d.oid = subdbid WHERE subowner = who AND datname <> current_database()) owned(what) ORDER BY what COLLATE \"C\") IS DISTINCT FROM ARRAY[{shared}]::text[] THEN RAISE EXCEPTION 'role % owns other databases, tablespaces or subscriptions than in the plan; plan again', {name}; END IF; END",
+        "DECLARE who oid := (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = {name}); BEGIN IF ARRAY(SELECT what FROM (SELECT 'database ' || datname FROM pg_catalog.pg_database WHERE datdba = who AND datname <> current_database() UNION ALL SELECT 'tablespace ' || spcname FROM pg_catalog.pg_tablespace WHERE spcowner = who UNION ALL SELECT 'subscription ' || subname FROM pg_catalog.pg_subscription JOIN pg_catalog.pg_database d ON d.oid = subdbid WHERE subowner = who AND datname <> current_database()) owned(what) ORDER BY what COLLATE \"C\") IS DISTINCT FROM ARRAY[{shared}]::text[] THEN RAISE EXCEPTION USING ERRCODE = '{CHANGED_SINCE_PLAN}', MESSAGE = format('role %s owns other databases, tablespaces or subscriptions than in the plan', {name}); END IF; END",
         name = literal(role.as_str()),
         shared = words.join(", ")
     );

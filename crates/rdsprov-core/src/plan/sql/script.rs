@@ -4,10 +4,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use super::identity::{created_oid, store_created_oid, verify_identities};
 use super::session::{store_memberships, verify_memberships};
-use super::{RESET_ROLE, Statement, grant_membership, grant_usage, revoke_usage, set_local_role};
-use crate::name::RoleName;
-use crate::plan::{ExecuteAs, MembershipOption, TemporaryUsage, Transaction};
+use super::{
+    Moment, RESET_ROLE, Statement, grant_membership, grant_usage, revoke_usage, set_local_role,
+};
+use crate::name::{DatabaseName, RoleName};
+use crate::plan::{DatabaseOid, ExecuteAs, MembershipOption, Scope, TemporaryUsage, Transaction};
 
 /// One line of the script of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +22,13 @@ pub enum Line<'a> {
     Begin,
     /// The memberships that the administrator has are stored until the end of the transaction.
     StoreMemberships,
+    /// The run stores the OID of a new database, for the transaction in this database. Only
+    /// administrators can replace it before the commit.
+    RememberOid(&'a DatabaseName),
+    /// The stored OID of a new database becomes known to the transaction.
+    StoreOid(&'a DatabaseName),
+    /// The transaction fails if a name means another database or role than in the plan.
+    VerifyIdentities(&'a Transaction, Moment),
     /// The administrator becomes a member of a role until the end of the transaction.
     GrantMembership(&'a RoleName, MembershipOption),
     /// The owner of a schema grants `USAGE` on it.
@@ -74,6 +84,11 @@ impl<'a> Line<'a> {
             }
             Self::StoreMemberships => return Cow::Owned(store_memberships()),
             Self::VerifyMemberships => return Cow::Owned(verify_memberships()),
+            Self::RememberOid(database) => return Cow::Owned(created_oid(database)),
+            Self::StoreOid(database) => return Cow::Owned(store_created_oid(database)),
+            Self::VerifyIdentities(Transaction { scope, identities, .. }, moment) => {
+                return Cow::Owned(verify_identities(scope, identities, moment));
+            }
             Self::Begin => "BEGIN".to_owned(),
             Self::GrantMembership(role, option) => grant_membership(role, option, server_major),
             Self::SetRole(role) => set_local_role(role),
@@ -96,6 +111,13 @@ impl Transaction {
         let mut script = Script { lines: Vec::new(), execute_as: &ExecuteAs::Administrator };
         script.lines.extend(self.before.as_ref().map(Line::Before));
         script.lines.extend([Line::Begin, Line::StoreMemberships]);
+        if let Scope::NewDatabase(name) = &self.scope {
+            script.lines.push(Line::RememberOid(name));
+        }
+        let databases = self.identities.databases.iter();
+        let created = databases.filter(|(_, one)| one.oid == DatabaseOid::Created);
+        script.lines.extend(created.map(|(name, _)| Line::StoreOid(name)));
+        script.lines.extend(self.verification(Moment::Start));
         let mut granted = BTreeSet::new();
         let mut granted_usage: &[TemporaryUsage] = &[];
         for (number, step) in self.steps.iter().enumerate() {
@@ -123,8 +145,14 @@ impl Transaction {
         script.revoke_usage(granted_usage);
         script.switch_role(&ExecuteAs::Administrator);
         script.lines.extend(granted.into_iter().map(|role| self.release(role)));
-        script.lines.extend([Line::VerifyMemberships, Line::Commit]);
+        script.lines.push(Line::VerifyMemberships);
+        script.lines.extend(self.verification(Moment::End));
+        script.lines.push(Line::Commit);
         script.lines
+    }
+
+    fn verification(&self, moment: Moment) -> Option<Line<'_>> {
+        (!self.identities.is_empty()).then_some(Line::VerifyIdentities(self, moment))
     }
 
     /// Revokes a temporary membership, or restores the one that the administrator had before.

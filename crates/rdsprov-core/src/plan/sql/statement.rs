@@ -1,4 +1,5 @@
-//! A statement with slots for values that are known only at execution: verifiers and the build id.
+//! A statement with slots for values that are known only at execution: verifiers, the build id, and
+//! the OIDs of new databases.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation};
 use crate::marker::Marker;
-use crate::name::literal;
+use crate::name::{DatabaseName, literal};
 use crate::secret_id::SecretId;
 
 /// A statement that changes a server. Only the modules of `sql` can create one.
@@ -24,6 +25,8 @@ enum Text {
     Plain(String),
     /// A text that ends with the verifier of the password in a secret.
     Password { before: String, secret: SecretId },
+    /// A text that ends with the OID of a database that the plan has created.
+    CreatedOid { before: String, database: DatabaseName },
     /// The text that writes a marker with the build id of the run.
     Marker { object: String, comment: Option<String>, marker: Marker },
 }
@@ -37,6 +40,22 @@ pub trait Slots {
     fn verifier(&self, secret: &SecretId) -> Result<String, SlotError>;
     /// Returns the build id of the run.
     fn build_id(&self) -> &str;
+    /// Returns the OID of a database that an earlier transaction of the plan has created.
+    ///
+    /// # Errors
+    /// Returns an error if no transaction has created it.
+    fn created_oid(&self, database: &DatabaseName) -> Result<u32, SlotError> {
+        Err(SlotError::NotCreated(database.clone()))
+    }
+}
+
+/// The names of the variables of a `psql` script.
+#[derive(Debug, Default)]
+pub(in crate::plan) struct ScriptVariables<'a> {
+    /// The variables with verifiers, by the secret of the password.
+    pub verifiers: BTreeMap<&'a SecretId, String>,
+    /// The variables with OIDs, by the database that the script has created.
+    pub oids: BTreeMap<&'a DatabaseName, String>,
 }
 
 /// A slot cannot be filled.
@@ -49,6 +68,9 @@ pub enum SlotError {
     /// The verifier cannot be computed.
     #[error("the verifier cannot be computed: {0}")]
     NoVerifier(String),
+    /// No transaction has created the database.
+    #[error("the OID of database {0} is not known, because this run has not created it")]
+    NotCreated(DatabaseName),
 }
 
 impl SlotError {
@@ -57,7 +79,7 @@ impl SlotError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NoPassword(_) => ErrorCode::SecretUnreadable,
-            Self::NoVerifier(_) => ErrorCode::InternalError,
+            Self::NoVerifier(_) | Self::NotCreated(_) => ErrorCode::InternalError,
         }
     }
 
@@ -68,7 +90,7 @@ impl SlotError {
             Self::NoPassword(_) => {
                 vec![hint!["make the secret readable, then run ", Operation::Plan, " again"]]
             }
-            Self::NoVerifier(_) => Vec::new(),
+            Self::NoVerifier(_) | Self::NotCreated(_) => Vec::new(),
         }
     }
 }
@@ -84,6 +106,11 @@ impl Statement {
         Self(Text::Password { before, secret: secret.clone() })
     }
 
+    /// Creates a statement that ends with the OID of a database that the plan has created.
+    pub(super) fn created_oid(before: String, database: &DatabaseName) -> Self {
+        Self(Text::CreatedOid { before, database: database.clone() })
+    }
+
     /// Creates the statement that writes a marker after the present comment, which is kept.
     /// `object` is SQL: `ROLE "x"` or `DATABASE "x"`.
     pub(super) fn set_marker(object: String, comment: Option<String>, marker: Marker) -> Self {
@@ -95,7 +122,15 @@ impl Statement {
     pub fn secret(&self) -> Option<&SecretId> {
         match &self.0 {
             Text::Password { secret, .. } => Some(secret),
-            Text::Plain(_) | Text::Marker { .. } => None,
+            Text::Plain(_) | Text::CreatedOid { .. } | Text::Marker { .. } => None,
+        }
+    }
+
+    /// Returns the created database whose OID the statement contains.
+    pub(in crate::plan) fn created_database(&self) -> Option<&DatabaseName> {
+        match &self.0 {
+            Text::CreatedOid { database, .. } => Some(database),
+            Text::Plain(_) | Text::Password { .. } | Text::Marker { .. } => None,
         }
     }
 
@@ -108,6 +143,9 @@ impl Statement {
             Text::Password { before, secret } => {
                 format!("{before} {}", literal(&format!("<password from {secret}>")))
             }
+            Text::CreatedOid { before, database } => {
+                format!("{before} {}", literal(&format!("<OID of database {database}>")))
+            }
             Text::Marker { object, comment, marker } => {
                 comment_on(object, &marker.append_to(comment.as_deref(), "<build_id>"))
             }
@@ -116,11 +154,17 @@ impl Statement {
 
     /// Returns the statement for a `psql` script: a verifier is a variable, the
     /// build id is `script`.
-    pub(in crate::plan) fn to_psql(&self, variables: &BTreeMap<&SecretId, String>) -> String {
+    pub(in crate::plan) fn to_psql(&self, variables: &ScriptVariables<'_>) -> String {
         match &self.0 {
             Text::Plain(text) => text.clone(),
             Text::Password { before, secret } => {
-                format!("{before} :'{}'", variables.get(secret).map_or("", String::as_str))
+                format!(
+                    "{before} :'{}'",
+                    variables.verifiers.get(secret).map_or("", String::as_str)
+                )
+            }
+            Text::CreatedOid { before, database } => {
+                format!("{before} :'{}'", variables.oids.get(database).map_or("", String::as_str))
             }
             Text::Marker { object, comment, marker } => {
                 comment_on(object, &marker.append_to(comment.as_deref(), "script"))
@@ -137,6 +181,9 @@ impl Statement {
             Text::Plain(text) => text.clone(),
             Text::Password { before, secret } => {
                 format!("{before} {}", literal(&slots.verifier(secret)?))
+            }
+            Text::CreatedOid { before, database } => {
+                format!("{before} {}", literal(&slots.created_oid(database)?.to_string()))
             }
             Text::Marker { object, comment, marker } => {
                 comment_on(object, &marker.append_to(comment.as_deref(), slots.build_id()))

@@ -514,6 +514,10 @@ impl Slots for OneRun {
     fn build_id(&self) -> &str {
         "build] 7"
     }
+
+    fn created_oid(&self, _: &DatabaseName) -> Result<u32, SlotError> {
+        Ok(16_401)
+    }
 }
 
 #[test]
@@ -524,7 +528,7 @@ fn slots_are_filled_for_readers_scripts_and_servers() {
         name: "it's \"x\"".to_owned(),
         ..Marker::default()
     };
-    let (shop, known) = (role("shop"), secret("known"));
+    let (shop, known, new) = (role("shop"), secret("known"), database("new"));
     let marked = |build_id: &str| {
         format!(
             r#"COMMENT ON ROLE "shop" IS E'ask Ada\n[managed by rdsprov: environment=dev application=shop build_id={build_id} name="it''s \\"x\\""]'"#
@@ -532,7 +536,10 @@ fn slots_are_filled_for_readers_scripts_and_servers() {
     };
     let set_marker = set_role_marker(&shop, Some("ask Ada".to_owned()), marker.clone());
     let password = |value: &str| format!(r#"ALTER ROLE "shop" PASSWORD {value}"#);
-    let variables = BTreeMap::from([(&known, "verifier_1".to_owned())]);
+    let variables = ScriptVariables {
+        verifiers: BTreeMap::from([(&known, "verifier_1".to_owned())]),
+        oids: BTreeMap::from([(&new, "database_1_oid".to_owned())]),
+    };
     for (statement, readers, script, server) in [
         (
             drop_role(&shop),
@@ -545,6 +552,12 @@ fn slots_are_filled_for_readers_scripts_and_servers() {
             password("'<password from known>'"),
             password(":'verifier_1'"),
             Ok(password("'SCRAM-SHA-256$1:salt$a:b'")),
+        ),
+        (
+            Statement::created_oid("SET LOCAL x =".to_owned(), &database("new")),
+            "SET LOCAL x = '<OID of database new>'".to_owned(),
+            "SET LOCAL x = :'database_1_oid'".to_owned(),
+            Ok("SET LOCAL x = '16401'".to_owned()),
         ),
         // A build id cannot end the marker or start another key.
         (set_marker, marked("<build_id>"), marked("script"), Ok(marked("build__7"))),

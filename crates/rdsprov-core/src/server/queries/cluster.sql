@@ -53,6 +53,7 @@ SELECT json_build_object(
     FROM needed n, allowed a),
   'roles', (
     SELECT coalesce(json_object_agg(r.rolname, json_build_object(
+      'oid', r.oid::bigint,
       'superuser', r.rolsuper, 'login', r.rolcanlogin, 'inherit', r.rolinherit,
       'create_role', r.rolcreaterole, 'create_database', r.rolcreatedb,
       'replication', r.rolreplication, 'bypass_rls', r.rolbypassrls,
@@ -84,7 +85,7 @@ SELECT json_build_object(
     FROM pg_catalog.pg_roles r WHERE r.rolname !~ '^pg_' OR r.rolname = ANY($2::text[])),
   'databases', (
     SELECT coalesce(json_object_agg(d.datname, json_build_object(
-      'owner', pg_catalog.pg_get_userbyid(d.datdba),
+      'oid', d.oid::bigint, 'owner', pg_catalog.pg_get_userbyid(d.datdba),
       'allow_connections', d.datallowconn, 'connection_limit', d.datconnlimit,
       'connectable', d.datallowconn AND pg_catalog.has_database_privilege(d.oid, 'CONNECT'),
       'comment', pg_catalog.shobj_description(d.oid, 'pg_database'),

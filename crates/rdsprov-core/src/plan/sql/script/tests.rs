@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::name::{ApplicationName, DatabaseName, SchemaName};
-use crate::plan::{Action, Scope, Step};
+use crate::plan::{Action, Identities, Scope, Step};
 
 fn role(name: &str) -> RoleName {
     RoleName::new_unchecked(name)
@@ -33,6 +33,7 @@ fn transaction(steps: Vec<Step>) -> Transaction {
         before: None,
         memberships: steps.iter().flat_map(Step::memberships).collect(),
         memberships_to_restore: [].into(),
+        identities: Identities::default(),
         steps,
     }
 }

@@ -1,0 +1,170 @@
+//! The statements with which a transaction verifies that its names still mean the observed
+//! databases and roles.
+
+use strum::IntoEnumIterator as _;
+
+use super::Statement;
+use crate::name::{DatabaseName, literal};
+use crate::plan::{DatabaseOid, Identities, PrivilegedAttribute, Scope};
+
+/// The SQLSTATE of a check that finds another state than that of the plan. PostgreSQL does not use it.
+pub const CHANGED_SINCE_PLAN: &str = "RDSP1";
+
+/// The parameter in which a transaction keeps the OID of the database that the plan has created.
+const CREATED_OID: &str = "rdsprov.created_oid";
+
+/// When identities are verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Before the first step: nothing is executed in another database.
+    Start,
+    /// Before `COMMIT`: nothing is committed if a name got another meaning after the start. A changed
+    /// row of a catalog is locked until then.
+    End,
+}
+
+impl PrivilegedAttribute {
+    /// Returns the column of `pg_roles` and the name in SQL.
+    fn sql(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Superuser => ("rolsuper", "SUPERUSER"),
+            Self::CreateRole => ("rolcreaterole", "CREATEROLE"),
+            Self::Replication => ("rolreplication", "REPLICATION"),
+            Self::BypassRls => ("rolbypassrls", "BYPASSRLS"),
+        }
+    }
+}
+
+/// Returns the OID of a database that the plan has created.
+pub(super) fn created_oid(database: &DatabaseName) -> Statement {
+    let name = literal(database.as_str());
+    Statement::plain(format!("SELECT oid FROM pg_catalog.pg_database WHERE datname = {name}"))
+}
+
+/// Stores the OID of a created database until the end of the transaction.
+pub(super) fn store_created_oid(database: &DatabaseName) -> Statement {
+    Statement::created_oid(format!("SET LOCAL {CREATED_OID} ="), database)
+}
+
+/// Fails ([`CHANGED_SINCE_PLAN`]) if a name means another database or role than in the plan, if a
+/// database has another owner, or if a role gained an attribute.
+///
+/// The name of the current database is not written: it can be stored in another encoding.
+pub(super) fn verify_identities(
+    scope: &Scope,
+    identities: &Identities,
+    moment: Moment,
+) -> Statement {
+    let databases = identities.databases.iter().map(|(name, database)| {
+        let oid = match database.oid {
+            DatabaseOid::Observed(oid) => format!("{oid}::oid"),
+            DatabaseOid::Created => format!("current_setting('{CREATED_OID}')::oid"),
+            DatabaseOid::Unknown => "NULL::oid".to_owned(),
+        };
+        let owner = match (moment, &database.new_owner) {
+            (Moment::End, Some(owner)) => owner,
+            _ => &database.owner,
+        };
+        let name = match scope {
+            Scope::Database(current) if current == name => "current_database()".to_owned(),
+            _ => format!("{}::name", literal(name.as_str())),
+        };
+        format!("({name}, {oid}, {})", literal(owner.as_str()))
+    });
+    let roles = identities.roles.iter().map(|(name, role)| {
+        let oid = role.oid.map_or_else(|| "NULL::oid".to_owned(), |oid| format!("{oid}::oid"));
+        let attributes: Vec<String> =
+            role.attributes.iter().map(|one| literal(one.sql().1)).collect();
+        format!("({}, {oid}, ARRAY[{}]::text[])", literal(name.as_str()), attributes.join(", "))
+    });
+    let [databases, roles] = [databases.collect::<Vec<_>>(), roles.collect::<Vec<_>>()];
+    let mut changes = Vec::new();
+    if !databases.is_empty() {
+        changes.push(format!(
+            "SELECT CASE WHEN d.oid IS NULL THEN format('database %s was dropped or renamed after it was observed', e.name) \
+             WHEN d.oid <> e.oid THEN format('database %s is not the database that was observed: it was dropped and created again, or renamed', e.name) \
+             WHEN pg_get_userbyid(d.datdba) <> e.owner THEN format('database %s belongs to role %s instead of %s', e.name, pg_get_userbyid(d.datdba), e.owner) END \
+             FROM (VALUES {}) e(name, oid, owner) LEFT JOIN pg_database d ON d.datname = e.name",
+            databases.join(", ")
+        ));
+    }
+    if !roles.is_empty() {
+        let held = PrivilegedAttribute::iter().map(|attribute| {
+            let (column, name) = attribute.sql();
+            format!("({}, r.{column})", literal(name))
+        });
+        // A role without an OID is created by the plan, possibly in this transaction.
+        changes.push(format!(
+            "SELECT CASE WHEN r.oid IS NULL AND e.oid IS NOT NULL THEN format('role %s was dropped or renamed after it was observed', e.name) \
+             WHEN r.oid <> e.oid THEN format('role %s is not the role that was observed: it was dropped and created again, or renamed', e.name) \
+             WHEN a.gained IS NOT NULL THEN format('role %s has got the attribute %s after it was observed', e.name, a.gained) END \
+             FROM (VALUES {}) e(name, oid, attributes) LEFT JOIN pg_roles r ON r.rolname = e.name \
+             CROSS JOIN LATERAL (SELECT string_agg(h.attribute, ' and ') AS gained FROM (VALUES {}) h(attribute, held) \
+             WHERE h.held AND h.attribute <> ALL (e.attributes)) a",
+            roles.join(", "),
+            held.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    let body = format!(
+        "DECLARE change text := (SELECT what FROM ({}) c(what) WHERE what IS NOT NULL LIMIT 1); \
+         BEGIN IF change IS NOT NULL THEN RAISE EXCEPTION USING ERRCODE = '{CHANGED_SINCE_PLAN}', MESSAGE = change; END IF; END",
+        changes.join(" UNION ALL ")
+    );
+    Statement::plain(format!("DO {}", literal(&body)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::name::RoleName;
+    use crate::plan::{DatabaseIdentity, RoleIdentity};
+
+    fn identities(oid: DatabaseOid) -> Identities {
+        let (old, new) = (RoleName::new_unchecked("o'ld"), RoleName::new_unchecked("new"));
+        let database = DatabaseIdentity { oid, owner: old.clone(), new_owner: Some(new.clone()) };
+        let attributes = BTreeSet::from([PrivilegedAttribute::CreateRole]);
+        let known = RoleIdentity { oid: Some(12), attributes };
+        let created = RoleIdentity { oid: None, attributes: BTreeSet::new() };
+        Identities {
+            databases: BTreeMap::from([(DatabaseName::new_unchecked("de's%k"), database)]),
+            roles: BTreeMap::from([(old, known), (new, created)]),
+        }
+    }
+
+    /// The body is a literal, so each quote in the literals in it is doubled once more.
+    #[test]
+    fn expected_values_are_literals() {
+        let current = Scope::Database(DatabaseName::new_unchecked("de's%k"));
+        let (observed, created) = (DatabaseOid::Observed(7), DatabaseOid::Created);
+        for (scope, oid, moment, row) in [
+            (
+                &Scope::Cluster,
+                observed,
+                Moment::Start,
+                "(''de''''s%k''::name, 7::oid, ''o''''ld'')",
+            ),
+            (&Scope::Cluster, observed, Moment::End, "(''de''''s%k''::name, 7::oid, ''new'')"),
+            (&current, observed, Moment::Start, "(current_database(), 7::oid, ''o''''ld'')"),
+            (
+                &current,
+                created,
+                Moment::End,
+                "(current_database(), current_setting(''rdsprov.created_oid'')::oid, ''new'')",
+            ),
+            (
+                &current,
+                DatabaseOid::Unknown,
+                Moment::End,
+                "(current_database(), NULL::oid, ''new'')",
+            ),
+        ] {
+            let text = verify_identities(scope, &identities(oid), moment).redacted();
+            assert!(text.contains(&format!("(VALUES {row}) e(name, oid, owner)")), "{row}: {text}");
+            let roles = "(VALUES (''new'', NULL::oid, ARRAY[]::text[]), (''o''''ld'', 12::oid, \
+                         ARRAY[''CREATEROLE'']::text[])) e(name, oid, attributes)";
+            assert!(text.contains(roles), "{text}");
+        }
+    }
+}
