@@ -8,8 +8,8 @@ use super::identity::CHANGED_SINCE_PLAN;
 use crate::name::{RoleName, literal};
 
 /// The query for the fingerprint of the code in some objects. `WITH handed_over AS (…)`, with the
-/// columns `classid` and `objid` of the objects, precedes it.
-pub const FINGERPRINT: &str = include_str!("fingerprint.sql");
+/// columns `classid` and `objid` of the objects, precedes it. The observation executes the same file.
+const FINGERPRINT: &str = include_str!("fingerprint.sql");
 
 /// The parameter in which the transaction keeps the number of the last command that was checked.
 const CHECKED: &str = "rdsprov.checked_command";

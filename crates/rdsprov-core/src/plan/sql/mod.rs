@@ -15,7 +15,7 @@ mod statement;
 
 pub use database::*;
 pub use grant::*;
-pub use handed_over::{FINGERPRINT, assert_handed_over};
+pub use handed_over::assert_handed_over;
 pub use identity::{CHANGED_SINCE_PLAN, Moment};
 pub use manual_fix::*;
 pub use ownership::*;
