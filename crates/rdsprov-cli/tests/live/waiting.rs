@@ -133,7 +133,7 @@ fn wait_for_another_run_is_limited_and_names_it() {
         let mut command = fixture.command(&definitions, &apply);
         let waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let waits = "SELECT count(*) > 0 FROM pg_stat_activity
-             WHERE application_name LIKE 'rdsprov %@%' AND query ~ 'pg_locks'";
+             WHERE application_name LIKE 'rdsprov %@%' AND query ~ 'pg_locks' AND state = 'idle'";
         crate::races::wait_for(&fixture, waits);
         other.ask(&format!("SELECT pg_advisory_unlock({class}, {key})")).unwrap();
         let text = expect(&waiting.wait_with_output().unwrap(), 0);
