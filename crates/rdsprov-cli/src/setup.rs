@@ -2,9 +2,12 @@
 
 use rdsprov_core::config::Config;
 use rdsprov_core::definitions::Definitions;
+use rdsprov_core::server::OnServerWait;
 use rdsprov_core::session::{self, DefinitionOptions, Error, ServerOptions, Setup, SetupBuilder};
+use rdsprov_core::text::visible;
 
 use crate::args::{self, CommonArgs};
+use crate::output;
 
 /// Reads the configuration and the definitions for a command that contacts a
 /// server. Contacts nothing itself.
@@ -49,7 +52,12 @@ impl From<&args::ServerArgs> for ServerOptions {
         options.overrides.host.clone_from(&flags.host);
         options.overrides.port = flags.port;
         options.overrides.database.clone_from(&flags.dbname);
+        options.overrides.connect_to.clone_from(&flags.connect_to);
+        options.overrides.connect_timeout = flags.connect_timeout;
         options.overrides.statement_timeout = flags.statement_timeout;
+        options.overrides.on_wait = OnServerWait::new(|wait| {
+            output::status(&format!("note: {}", visible(&wait.to_string())))
+        });
         options.tls.mode = flags.tls;
         options.tls.ca_file = flags.ca_file.clone().map(Into::into);
         options.tls.client_cert.clone_from(&flags.client_cert);

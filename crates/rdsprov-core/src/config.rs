@@ -3,8 +3,9 @@
 //!
 //! This module must not know the server, and does not open files: `session` reads the text.
 
+mod connect_to;
 mod lock_timeout;
-mod statement_timeout;
+mod timeouts;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -12,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use connect_to::ConnectTo;
 pub use lock_timeout::LockTimeout;
-pub use statement_timeout::StatementTimeout;
+pub use timeouts::{ConnectTimeout, StatementTimeout};
 pub use tls::{
     CaFile, ClientCertificate, SettingOrigin, TlsMode, TlsSection, TlsSettings, TlsSettingsError,
 };
@@ -60,6 +62,10 @@ pub struct Config {
     pub aws_region: Option<String>,
     /// How long a run waits for the lock of another run, such as `10m`.
     pub lock_timeout: Option<LockTimeout>,
+    /// The address to which connections go instead of the host, such as `127.0.0.1:15432`.
+    pub connect_to: Option<ConnectTo>,
+    /// How long a connection may take, such as `60s`.
+    pub connect_timeout: Option<ConnectTimeout>,
     /// How long a statement may take, such as `1h`.
     pub statement_timeout: Option<StatementTimeout>,
     /// `[secrets]`: the names of secrets.
@@ -283,6 +289,8 @@ mod tests {
         let Config {
             aws_region,
             lock_timeout,
+            connect_to,
+            connect_timeout,
             statement_timeout,
             secrets,
             passwords,
@@ -295,7 +303,7 @@ mod tests {
             path: _,
         } = Config::from_toml("rdsprov.toml", example).unwrap();
         let text = format!(
-            "{aws_region:?} {lock_timeout:?} {statement_timeout:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {audit:?}"
+            "{aws_region:?} {lock_timeout:?} {connect_to:?} {connect_timeout:?} {statement_timeout:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {audit:?}"
         );
         assert!(!text.contains("None") && !text.contains("[]"), "{text}");
         assert!(definitions.one_role_one_file);

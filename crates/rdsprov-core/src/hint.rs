@@ -28,6 +28,8 @@ named_enum! {
         ClientCert,
         ClientKey,
         Config,
+        ConnectTimeout,
+        ConnectTo,
         Dbname,
         Definitions,
         Env,

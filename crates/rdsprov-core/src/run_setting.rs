@@ -18,6 +18,8 @@ named_enum! {
         Host,
         /// The TCP port of the server.
         Port,
+        /// The address to which connections go instead of the host; not set without one.
+        ConnectTo,
         /// The id of the administrator's secret.
         AdminSecret,
         /// The role of the administrator, if it uses IAM tokens.

@@ -17,7 +17,9 @@ use pyo3::types::{PyDict, PyString};
 use rdsprov_core::config::LockTimeout;
 use rdsprov_core::hint::Opt;
 use rdsprov_core::plan::Hazard;
+use rdsprov_core::server::OnServerWait;
 use rdsprov_core::session::{AdminAuth, ConfigText, Secrets, ServerOptions};
+use rdsprov_core::text::visible;
 
 use crate::errors;
 use crate::pending_exception::PendingException;
@@ -89,11 +91,11 @@ impl<'py> Keywords<'py> {
 
     /// Returns how long to wait for the lock.
     pub fn lock_timeout(&self) -> PyResult<Option<LockTimeout>> {
-        self.time("lock_timeout")
+        self.parsed("lock_timeout")
     }
 
-    /// Returns a time: seconds as a number, or a text with a unit.
-    fn time<T: FromStr<Err = String>>(&self, name: &str) -> PyResult<Option<T>> {
+    /// Returns the value of a text, or of a number such as seconds.
+    fn parsed<T: FromStr<Err = String>>(&self, name: &str) -> PyResult<Option<T>> {
         let text = match self.given::<Bound<'py, PyAny>>(name)? {
             Some(value) => Some(value.str()?.to_string()),
             None => variable(self.0.py(), name)?,
@@ -156,9 +158,15 @@ impl<'py> Keywords<'py> {
     /// the variables.
     fn variables(&self) -> PyResult<BTreeMap<Opt, String>> {
         let mut variables = BTreeMap::new();
-        for option in
-            [Opt::AdminSecret, Opt::AdminUser, Opt::CaFile, Opt::Host, Opt::Port, Opt::Tls]
-        {
+        for option in [
+            Opt::AdminSecret,
+            Opt::AdminUser,
+            Opt::CaFile,
+            Opt::ConnectTo,
+            Opt::Host,
+            Opt::Port,
+            Opt::Tls,
+        ] {
             let keyword = option.name().replace('-', "_");
             let is_given = self.given::<Bound<'py, PyAny>>(&keyword)?.is_some();
             if !is_given
@@ -191,7 +199,12 @@ impl<'py> Keywords<'py> {
         options.overrides.host = self.text("host")?;
         options.overrides.port = self.port()?;
         options.overrides.database = self.text("dbname")?;
-        options.overrides.statement_timeout = self.time("statement_timeout")?;
+        options.overrides.connect_to = self.parsed("connect_to")?;
+        options.overrides.connect_timeout = self.parsed("connect_timeout")?;
+        options.overrides.statement_timeout = self.parsed("statement_timeout")?;
+        options.overrides.on_wait = OnServerWait::new(
+            |wait| tracing::warn!(target: "rdsprov", "{}", visible(&wait.to_string())),
+        );
         options.tls.mode = self.word("tls", "the modes are verify-full, require and disable")?;
         options.tls.ca_file = self.path("ca_file")?.map(Into::into);
         options.tls.client_cert = self.path("client_cert")?;

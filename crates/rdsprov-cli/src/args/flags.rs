@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use rdsprov_core::config::{LockTimeout, StatementTimeout, TlsMode, VerifyPasswords};
+use rdsprov_core::config::{
+    ConnectTimeout, ConnectTo, LockTimeout, StatementTimeout, TlsMode, VerifyPasswords,
+};
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::hint::Opt;
 use rdsprov_core::plan::Hazard;
@@ -83,12 +85,29 @@ pub struct ServerArgs {
     /// Connect to this port instead of that in the administrator's secret
     #[arg(long, env = "RDSPROV_PORT", value_name = "PORT", help_heading = CONNECTION)]
     pub port: Option<u16>,
+    /// Open connections to this address instead of the host
+    ///
+    /// For tunnels, and for names that this machine cannot resolve: an IP address or a host name, and
+    /// a port if it differs. TLS and IAM tokens use the host all the same.
+    #[arg(
+        long,
+        env = "RDSPROV_CONNECT_TO",
+        value_name = "ADDRESS[:PORT]",
+        help_heading = CONNECTION
+    )]
+    pub connect_to: Option<ConnectTo>,
     /// Use this administrator database instead of that in the secret
     ///
     /// It cannot be the database of an application. If the secret names no database
     /// either, or the database of an application, it is `postgres`.
     #[arg(long, env = "RDSPROV_DBNAME", value_name = "DATABASE", help_heading = CONNECTION)]
     pub dbname: Option<String>,
+    /// Wait this long for a connection [default: 60s]
+    ///
+    /// Seconds, or a number with `s`, `m` or `h`, for all addresses of the host, TLS and the login. An
+    /// Aurora cluster that is paused needs up to 40 seconds.
+    #[arg(long, env = "RDSPROV_CONNECT_TIMEOUT", value_name = "TIME", help_heading = CONNECTION)]
+    pub connect_timeout: Option<ConnectTimeout>,
     /// End a statement that takes longer than this [default: 1h]
     ///
     /// Seconds, or a number with `s`, `m` or `h`. The server cancels the statement. If the server

@@ -115,6 +115,7 @@ fn ran_as_embedding() -> bool {
     let mut options = session::ApplyOptions::default();
     options.run.server.secrets = secrets;
     options.run.server.overrides.host = variable(HOST);
+    options.run.server.overrides.connect_timeout = "5s".parse().ok();
     options.run.server.overrides.port = variable(PORT).map(|port| port.parse().unwrap());
     options.run.server.tls.ca_file = ca_file;
     options.run.audit_output = Some("audit.csv".into());
@@ -254,7 +255,7 @@ fn errors_print_no_password() {
     run("no such certificate", &[(HOST, "127.0.0.2".to_owned())], "127.0.0.2");
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().unwrap().port().to_string();
-    run("no answer", &[(PORT, silent)], "no response within 15 s");
+    run("no answer", &[(PORT, silent)], "no response within 5 s");
     fixture.query("ALTER ROLE platform_admin NOLOGIN");
     run("a login that is refused", &[], "is not permitted to log in");
     fixture.query("ALTER ROLE platform_admin LOGIN");

@@ -24,6 +24,7 @@ fn plan(port: u16) -> (Output, Duration) {
     command.arg("--as=2000000000").arg(program().get_program());
     rdsprov_testkit::scrub_environment(&mut command);
     command.current_dir(directory.path()).args(["plan", "--env", "dev", "--tls", "disable"]);
+    command.args(["--connect-timeout", "15s"]);
     command.arg("--secrets").arg(format!("file:{}", directory.path().display()));
     let started = Instant::now();
     let output = command.arg("-d").arg(definitions).output().unwrap();

@@ -5,6 +5,7 @@
 mod access;
 mod bystanders;
 mod canary;
+mod connect_to;
 mod definitions;
 mod delegate;
 mod embedded;

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use super::error::RunError;
 use super::login_origin::{LoginOrigin, source_of};
-use crate::config::StatementTimeout;
+use crate::config::{ConnectTimeout, ConnectTo, StatementTimeout};
 use crate::desired::Desired;
 use crate::hint::Opt;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::plan::SecretFindings;
+use crate::run_setting::ValueSource;
 use crate::secret_id::{SecretId, Stage};
 use crate::secrets::validate::{FetchedSecrets, lookup};
 use crate::secrets::{Secret, SecretError, SecretSource, TokenSource};
-use crate::server::Tls;
 use crate::server::connect::{Credentials, Endpoint, Session};
+use crate::server::{OnServerWait, ServerWait, Tls};
 
 /// The port that is used if neither the options nor the secret contain one.
 const DEFAULT_PORT: u16 = 5432;
@@ -32,8 +33,8 @@ pub enum AdminCredentials {
     },
 }
 
-/// Values from the options that take precedence over those of the administrator's secret, and the limit
-/// of the connection.
+/// Values from the options that take precedence over those of the administrator's secret, and the limits
+/// of the connections.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ConnectionOverrides {
@@ -44,8 +45,31 @@ pub struct ConnectionOverrides {
     /// The administrator database. By default it is `dbname` of the administrator's secret, or
     /// `postgres` if the secret has no such key or names the database of an application.
     pub database: Option<String>,
+    /// The address to which connections go instead of the host, such as that of a tunnel. TLS and IAM
+    /// tokens use the host.
+    pub connect_to: Option<ConnectTo>,
+    /// The address in `rdsprov.toml`, with the path of the file.
+    pub(crate) configured_connect_to: Option<(ConnectTo, String)>,
+    /// How long a connection may take; by default a minute.
+    pub connect_timeout: Option<ConnectTimeout>,
     /// How long a statement may take; by default an hour.
     pub statement_timeout: Option<StatementTimeout>,
+    /// Called if the first connection takes longer than 5 seconds.
+    pub on_wait: OnServerWait,
+}
+
+impl ConnectionOverrides {
+    /// Returns the address to which connections go instead of the host, with the place that sets it.
+    fn address(&self, secret: Option<&Secret>) -> Option<(ConnectTo, ValueSource)> {
+        let given = self.connect_to.clone().map(|to| (to, ValueSource::Option(Opt::ConnectTo)));
+        let configured = || {
+            let (to, path) = self.configured_connect_to.clone()?;
+            Some((to, ValueSource::ConfigFile(path)))
+        };
+        let of_secret =
+            || Some((secret?.connect_to.clone()?, ValueSource::Secret(secret?.id.clone())));
+        given.or_else(configured).or_else(of_secret)
+    }
 }
 
 /// A connection of the administrator, without the secrets of applications.
@@ -74,21 +98,52 @@ impl AdminConnection {
             AdminCredentials::Token { .. } => BTreeMap::new(),
         };
         let fetched = source.fetch(&ids).await?;
-        Self::connect(desired, login, overrides, tls, &fetched, &SecretFindings::default()).await
+        let findings = SecretFindings::default();
+        Self::connect(desired, source, &login, &overrides, &tls, &fetched, &findings).await
     }
 
+    /// Connects with the fetched secrets. If the server rejects the password of the administrator, the
+    /// secret is fetched once more: a rotation may have ended in the meantime.
     pub(super) async fn connect(
         desired: &Desired,
-        login: AdminCredentials,
-        overrides: ConnectionOverrides,
-        tls: Tls,
+        source: &SecretSource,
+        login: &AdminCredentials,
+        overrides: &ConnectionOverrides,
+        tls: &Tls,
         fetched: &FetchedSecrets,
         findings: &SecretFindings,
     ) -> Result<Self, RunError> {
-        let ConnectionOverrides { host, port, database, .. } = &overrides;
+        let rejected = match Self::log_in(desired, login, overrides, tls, fetched, findings).await {
+            Err(error) if error.is_rejected_login() => error,
+            result => return result,
+        };
+        let AdminCredentials::Secret(id) = login else { return Err(rejected) };
+        // The source of an embedding program is called only once for each secret.
+        if matches!(source, SecretSource::Own(_)) {
+            return Err(rejected);
+        }
+        let again = source.fetch(&BTreeMap::from([(id.clone(), Stage::Current)])).await?;
+        match (fetched.get(id), again.get(id)) {
+            (Some(Ok(before)), Some(Ok(now))) if !now.password.is_same(&before.password) => {
+                Self::log_in(desired, login, overrides, tls, &again, findings).await
+            }
+            _ => Err(rejected),
+        }
+    }
+
+    async fn log_in(
+        desired: &Desired,
+        login: &AdminCredentials,
+        overrides: &ConnectionOverrides,
+        tls: &Tls,
+        fetched: &FetchedSecrets,
+        findings: &SecretFindings,
+    ) -> Result<Self, RunError> {
+        let ConnectionOverrides { host, port, database, .. } = overrides;
         let statement_timeout = overrides.statement_timeout.unwrap_or_default();
+        let connect_timeout = overrides.connect_timeout.unwrap_or_default();
         let given = (host.is_some(), port.is_some(), database.is_some());
-        let secret = match &login {
+        let secret = match login {
             AdminCredentials::Secret(id) => fetched.get(id).and_then(|one| one.as_ref().ok()),
             AdminCredentials::Token { .. } => None,
         };
@@ -97,42 +152,52 @@ impl AdminConnection {
         // RDS writes the initial database of the server into the secret of the master user, and the
         // initial database often belongs to an application. `postgres` always exists on RDS.
         let is_usable = |dbname: &String| !desired.is_database_of_application(dbname);
+        let (connect_to, connect_to_source) = overrides.address(secret).unzip();
         let dbname = secret.and_then(|one| one.dbname.clone()).filter(is_usable);
         let origin = LoginOrigin {
             host: source_of((Opt::Host, given.0), id, has(|one| one.host.is_some())),
             port: source_of((Opt::Port, given.1), id, has(|one| one.port.is_some())),
+            connect_to: connect_to_source,
             database: source_of((Opt::Dbname, given.2), id, dbname.is_some()),
             secret: secret.map(|secret| (secret.id.clone(), secret.version.clone())),
         };
         let admin = match login {
             AdminCredentials::Secret(id) => {
-                let administrator = administrator(&id, fetched, findings)?;
+                let administrator = administrator(id, fetched, findings)?;
                 let incomplete = |key| RunError::AdminSecretIncomplete { id: id.clone(), key };
-                let host = overrides.host.or(administrator.host);
+                let host = host.clone().or(administrator.host);
                 let user = administrator.username;
                 Endpoint {
                     host: host.ok_or_else(|| incomplete("host"))?,
-                    port: overrides.port.or(administrator.port).unwrap_or(DEFAULT_PORT),
+                    port: port.or(administrator.port).unwrap_or(DEFAULT_PORT),
                     user: RoleName::new_unchecked(user.ok_or_else(|| incomplete("username"))?),
                     credentials: Credentials::Password(administrator.password),
-                    tls,
+                    tls: tls.clone(),
+                    connect_to,
+                    connect_timeout,
                     statement_timeout,
                 }
             }
             AdminCredentials::Token { user, source } => Endpoint {
-                host: overrides.host.ok_or(RunError::NoHost)?,
-                port: overrides.port.unwrap_or(DEFAULT_PORT),
-                user,
-                credentials: Credentials::Token(source),
-                tls,
+                host: host.clone().ok_or(RunError::NoHost)?,
+                port: port.unwrap_or(DEFAULT_PORT),
+                user: user.clone(),
+                credentials: Credentials::Token(source.clone()),
+                tls: tls.clone(),
+                connect_to,
+                connect_timeout,
                 statement_timeout,
             },
         };
-        let database = overrides.database.or(dbname).map_or_else(
+        let database = database.clone().or(dbname).map_or_else(
             || DatabaseName::new_unchecked(LOCK_DATABASE),
             DatabaseName::new_unchecked,
         );
-        match admin.connect(&database).await {
+        let wait = ServerWait {
+            server: format!("{}:{}", admin.host, admin.port),
+            timeout: connect_timeout,
+        };
+        match overrides.on_wait.during(&wait, admin.connect(&database)).await {
             Ok(admin_session) => Ok(Self { admin, admin_session, origin }),
             Err(error) => Err(RunError::AdminLogin { error, origin: Box::new(origin) }),
         }

@@ -129,6 +129,13 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Returns whether the server rejected the login of the administrator: the password is wrong
+    /// (28P01), or a proxy does not know it (28000).
+    pub(super) fn is_rejected_login(&self) -> bool {
+        let Self::AdminLogin { error, .. } = self else { return false };
+        matches!(error.sqlstate(), Some("28P01" | "28000"))
+    }
+
     /// Returns the stable code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {

@@ -35,6 +35,8 @@ fn words(source: &ValueSource) -> Part {
 pub struct LoginOrigin {
     pub(super) host: ValueSource,
     pub(super) port: ValueSource,
+    /// `None` if connections go to the host.
+    pub(super) connect_to: Option<ValueSource>,
     pub(super) database: ValueSource,
     /// The secret with the password, and its version if it has one.
     pub(super) secret: Option<(SecretId, Option<String>)>,
@@ -60,6 +62,13 @@ impl LoginOrigin {
             (_, Some("3D000")) => {
                 let correct = Part::from("correct the name of the database, from ");
                 return vec![[correct, words(&self.database)].into_iter().collect()];
+            }
+            (ErrorCode::CannotConnect | ErrorCode::ServerNotResponding, None)
+                if let Some(connect_to) = &self.connect_to =>
+            {
+                let check =
+                    [Part::from("check the address to connect to, from "), words(connect_to)];
+                hints.push(check.into_iter().collect());
             }
             (ErrorCode::CannotConnect | ErrorCode::ServerNotResponding, None)
                 if self.host == self.port =>

@@ -95,7 +95,8 @@ impl Provisioner {
             RunSecrets::fetch(&desired, source, admin_secret.as_ref(), minimum_length).await?;
         let (fetched, findings) = (secrets.fetched(), secrets.findings());
         let AdminConnection { admin, admin_session, origin } =
-            AdminConnection::connect(&desired, login, overrides, tls, fetched, findings).await?;
+            AdminConnection::connect(&desired, source, &login, &overrides, &tls, fetched, findings)
+                .await?;
         secrets.connected_to(&desired, &admin);
         let verify = passwords.verify.unwrap_or_default();
         Ok(Self {
@@ -215,6 +216,12 @@ impl Provisioner {
     pub(crate) fn address(&self) -> ((String, &ValueSource), (String, &ValueSource)) {
         let Endpoint { host, port, .. } = &self.admin;
         ((host.clone(), &self.origin.host), (port.to_string(), &self.origin.port))
+    }
+
+    /// Returns the address to which connections go instead of the host, with the place that sets it.
+    pub(crate) fn connect_to(&self) -> Option<(String, &ValueSource)> {
+        let to = self.admin.connect_to.as_ref()?;
+        Some((to.to_string(), self.origin.connect_to.as_ref()?))
     }
 
     /// Sets how the run reached the server, for its plans.

@@ -163,6 +163,7 @@ fn generate_passwords(
         username: Some(name.to_string()),
         host: None,
         port: None,
+        connect_to: None,
         dbname: None,
     };
     fetched.insert(id.clone(), Ok(secret));

@@ -37,11 +37,12 @@ impl Plan {
                 .filter_map(|(one, noun)| Some(format!("{noun} from {}", from(one?))))
                 .collect(),
         };
+        let tunnel = with_value(RunSettingName::ConnectTo, "connected to ");
         let administrator = [
             with_value(RunSettingName::AdminSecret, "administrator's secret "),
             with_value(RunSettingName::AdminUser, "IAM token of the administrator "),
         ];
-        let reached = administrator.into_iter().flatten().chain(address);
+        let reached = administrator.into_iter().flatten().chain(address).chain(tunnel);
         let protected = [
             with_value(RunSettingName::TlsMode, "TLS "),
             with_value(RunSettingName::CaFile, "CA file "),

@@ -83,6 +83,7 @@ mod tests {
             username: Some("a \"b\"".to_owned()),
             host: Some("db.example".to_owned()),
             port: Some(5433),
+            connect_to: None,
             dbname: Some("postgres".to_owned()),
         };
         let read = Secret::parse(&id, &secret.to_json().unwrap()).unwrap();

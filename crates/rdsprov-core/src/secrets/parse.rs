@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::{Password, Secret, SecretError};
 use crate::secret_id::SecretId;
 
-const KEYS: [&str; 6] = ["password", "username", "host", "port", "dbname", "engine"];
+const KEYS: [&str; 7] = ["password", "username", "host", "port", "connect_to", "dbname", "engine"];
 
 /// The value of a known key, without the content of types that no key accepts.
 enum Field {
@@ -137,7 +137,7 @@ impl Secret {
         if let Some(key) = fields.duplicate {
             return Err(SecretError::DuplicateKey { id, key });
         }
-        let [password, username, host, port, dbname, engine] = fields.values;
+        let [password, username, host, port, connect_to, dbname, engine] = fields.values;
         let wiped_text = |key: &'static str, value: Option<Field>| match value {
             None | Some(Field::Null) => Ok(None),
             Some(Field::Text(text)) => Ok(Some(text)),
@@ -174,13 +174,18 @@ impl Secret {
         {
             return Err(SecretError::WrongEngine { id });
         }
+        let wrong_address =
+            |_| SecretError::WrongType { id: id.clone(), key: "connect_to", wanted: "an address" };
+        let connect_to = plain_text("connect_to", connect_to)?
+            .map(|text| text.parse().map_err(wrong_address))
+            .transpose()?;
         let username = plain_text("username", username)?;
         let dbname = plain_text("dbname", dbname)?;
         let mut password = wiped_text("password", password)?
             .ok_or_else(|| SecretError::NoPassword { id: id.clone() })?;
         let password = Password::new(std::mem::take(&mut *password))
             .map_err(|problem| SecretError::BadPassword { id: id.clone(), problem })?;
-        Ok(Self { id, version: None, password, username, host, port, dbname })
+        Ok(Self { id, version: None, password, username, host, port, connect_to, dbname })
     }
 }
 
@@ -202,6 +207,7 @@ mod tests {
             format!("{{\"password\": \"{CANARY}\\n\"}}"),
             format!("{{\"password\": \"{CANARY}\\u0000\"}}"),
             format!("{{\"password\": \"x\", \"port\": \"{CANARY}\"}}"),
+            format!("{{\"password\": \"x\", \"connect_to\": \"{CANARY} 1\"}}"),
             format!("{{\"password\": \"x\", \"engine\": \"{CANARY}\"}}"),
             format!("{{\"password\": \"{CANARY}\", \"port\": 0}}"),
             format!("{{\"password\": \"{CANARY}\", \"port\": 1, \"host\": \"h:2\"}}"),

@@ -1,6 +1,7 @@
 //! The content of a secret.
 
 use super::password::Password;
+use crate::config::ConnectTo;
 use crate::secret_id::SecretId;
 
 /// The content of a secret, as far as rdsprov uses it.
@@ -19,6 +20,8 @@ pub struct Secret {
     pub host: Option<String>,
     /// The port of the server, from `port` or from `host`.
     pub port: Option<u16>,
+    /// The address to which connections go instead of the host.
+    pub connect_to: Option<ConnectTo>,
     /// The name of the database to connect to.
     pub dbname: Option<String>,
 }

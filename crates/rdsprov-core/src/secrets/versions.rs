@@ -253,6 +253,7 @@ mod tests {
                 username: None,
                 host: None,
                 port: None,
+                connect_to: None,
                 dbname: None,
             };
             let version = Version { secret, text: Zeroizing::new(text) };

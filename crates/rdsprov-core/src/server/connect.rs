@@ -13,22 +13,22 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect_error::{ConnectError, RejectionCause, WeakRequest, rejection_cause};
+use super::network;
 use super::stream_guard::{Answers, GuardedConnector, GuardedStream, StreamProblem};
 use super::tls::{Peer, Protection, Tls, TlsProblem};
-use crate::config::StatementTimeout;
+use crate::config::{ConnectTimeout, ConnectTo, StatementTimeout};
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{BEGIN_SESSION, session_settings};
 use crate::secrets::{Password, TokenSource};
 use crate::text::os_reason;
 
-/// The timeout for a connection, including TLS and authentication.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How long sent data may stay without an acknowledgement of the network.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+/// The timeout for what ends a statement: a cancel request, or `ROLLBACK`.
+const END_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How a role authenticates when it connects.
 #[derive(Clone)]
@@ -52,6 +52,10 @@ pub struct Endpoint {
     pub credentials: Credentials,
     /// The protection of the connection.
     pub tls: Tls,
+    /// The address to which connections go instead of the host.
+    pub connect_to: Option<ConnectTo>,
+    /// How long a connection may take.
+    pub connect_timeout: ConnectTimeout,
     /// How long a statement may take.
     pub statement_timeout: StatementTimeout,
 }
@@ -88,8 +92,21 @@ fn matters(notice: &DbError) -> bool {
 /// Why a connection was not opened.
 enum OpenError {
     Network(io::Error),
+    /// TLS cannot verify a server of this name.
+    NotAHostName,
+    /// The connection is without TLS, and leaves this machine.
+    NotLoopback,
     Driver(tokio_postgres::Error),
 }
+
+impl From<tokio_postgres::Error> for OpenError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Driver(error)
+    }
+}
+
+/// What makes a TCP connection to a TLS connection to the host.
+type RustlsConnect = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::TlsConnect;
 
 impl Endpoint {
     /// Returns the endpoint for another role, without the client certificate of the administrator.
@@ -103,6 +120,7 @@ impl Endpoint {
             user,
             credentials: Credentials::Password(password),
             tls: self.tls.for_another_role(),
+            connect_timeout: self.connect_timeout.of_other_roles(),
             ..self.clone()
         }
     }
@@ -113,7 +131,8 @@ impl Endpoint {
     /// Returns a [`ConnectError`] if the connection, TLS or the authentication fails.
     pub async fn connect(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
         let session = self.log_in(database).await?;
-        let begun = timeout(CONNECT_TIMEOUT, session.begin(self.statement_timeout)).await;
+        let limit = self.connect_timeout.duration();
+        let begun = timeout(limit, session.begin(self.statement_timeout)).await;
         begun.map_err(|_| self.silent(database))?.map_err(|error| {
             match session.problem().filter(|_| error.is_closed()) {
                 Some(problem) => {
@@ -148,21 +167,15 @@ impl Endpoint {
                 source.token(&self.host, self.port, self.user.as_str()).await?
             }
         };
+        if matches!(self.tls.0, Protection::Disabled) && !self.is_loopback() {
+            return Err(ConnectError::TlsDisabledForRemoteHost { host: self.host.clone() });
+        }
         let mut config = tokio_postgres::Config::new();
         config
-            .host(&self.host)
-            .port(self.port)
             .user(self.user.as_str())
             .password(password.expose())
             .dbname(database.as_str())
-            .application_name("rdsprov")
-            .connect_timeout(CONNECT_TIMEOUT)
-            // Detects a server that disappears without closing the connection.
-            .keepalives_idle(Duration::from_secs(30))
-            .keepalives_interval(Duration::from_secs(10))
-            .keepalives_retries(3)
-            // The same for data that the server does not acknowledge: keepalives wait for it.
-            .tcp_user_timeout(UNACKNOWLEDGED);
+            .application_name("rdsprov");
         let rejected = |error: tokio_postgres::Error| match TlsProblem::from_error(&error) {
             Some(problem) => {
                 ConnectError::Tls { host: self.host.clone(), port: self.port, problem }
@@ -176,47 +189,77 @@ impl Endpoint {
             Credentials::Token(_) => Answers::ScramOrCleartext,
         };
         let limit = self.statement_timeout.without_response();
-        let opened = match &self.tls.0 {
-            Protection::Disabled => {
-                let loopback = self.host == "localhost"
-                    || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-                if !loopback {
-                    return Err(ConnectError::TlsDisabledForRemoteHost { host: self.host.clone() });
+        let opened = async {
+            let stream = self.connect_to_address().await.map_err(OpenError::Network)?;
+            let auth_requested = auth_requested.clone();
+            match &self.tls.0 {
+                Protection::Disabled => {
+                    let peer = stream.peer_addr().map_err(OpenError::Network)?;
+                    if !peer.ip().is_loopback() {
+                        return Err(OpenError::NotLoopback);
+                    }
+                    config.ssl_mode(SslMode::Disable);
+                    let guarded = GuardedStream::new(stream, answers, auth_requested, limit);
+                    let (client, connection) = config.connect_raw(guarded, NoTls).await?;
+                    Ok((client, keep_notices(connection, &received)))
                 }
-                config.ssl_mode(SslMode::Disable);
-                let address = (self.host.as_str(), self.port);
-                let opened = async {
-                    let stream = TcpStream::connect(address).await.map_err(OpenError::Network)?;
-                    // The driver does so, too.
-                    stream.set_nodelay(true).map_err(OpenError::Network)?;
-                    let guarded =
-                        GuardedStream::new(stream, answers, auth_requested.clone(), limit);
-                    let opened = config.connect_raw(guarded, NoTls).await;
-                    let (client, connection) = opened.map_err(OpenError::Driver)?;
+                Protection::Rustls { connector, .. } => {
+                    config.ssl_mode(SslMode::Require);
+                    let connector = self.tls_connector(connector)?;
+                    let guarded = GuardedConnector { connector, answers, auth_requested, limit };
+                    let (client, connection) = config.connect_raw(stream, guarded).await?;
                     Ok((client, keep_notices(connection, &received)))
-                };
-                timeout(CONNECT_TIMEOUT, opened).await
-            }
-            Protection::Rustls { connector, .. } => {
-                config.ssl_mode(SslMode::Require);
-                let connector = connector.clone();
-                let auth_requested = auth_requested.clone();
-                let guarded = GuardedConnector { connector, answers, auth_requested, limit };
-                let opened = async {
-                    let opened = config.connect(guarded).await;
-                    let (client, connection) = opened.map_err(OpenError::Driver)?;
-                    Ok((client, keep_notices(connection, &received)))
-                };
-                timeout(CONNECT_TIMEOUT, opened).await
+                }
             }
         };
+        let opened = timeout(self.connect_timeout.duration(), opened).await;
         let opened = opened.map_err(|_| self.silent(database))?;
         let (client, connection) = opened.map_err(|error| match error {
             OpenError::Driver(error) => rejected(error),
-            OpenError::Network(error) => self.unreachable(database, os_reason(&error), None),
+            OpenError::Network(error) => self.unreachable(database, self.reason(&error), None),
+            OpenError::NotAHostName => {
+                let reason = "TLS needs a host name or an IP address".to_owned();
+                self.unreachable(database, reason, None)
+            }
+            OpenError::NotLoopback => {
+                ConnectError::TlsDisabledForRemoteHost { host: self.host.clone() }
+            }
         })?;
         let auth_requested = auth_requested.load(Ordering::Relaxed);
         Ok(Session { client, received, connection, auth_requested })
+    }
+
+    /// Opens a TCP connection to the server.
+    async fn connect_to_address(&self) -> io::Result<TcpStream> {
+        match &self.connect_to {
+            None => network::connect(&self.host, self.port).await,
+            Some(to) => network::connect(to.address(), to.port().unwrap_or(self.port)).await,
+        }
+    }
+
+    /// Returns the connector that verifies the server by its host name.
+    fn tls_connector(&self, connector: &MakeRustlsConnect) -> Result<RustlsConnect, OpenError> {
+        let mut connector = connector.clone();
+        MakeTlsConnect::<TcpStream>::make_tls_connect(&mut connector, &self.host)
+            .map_err(|_| OpenError::NotAHostName)
+    }
+
+    fn is_loopback(&self) -> bool {
+        self.host == "localhost"
+            || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
+    /// Returns the reason of the operating system, with the address if it is not that of the host.
+    fn reason(&self, error: &io::Error) -> String {
+        let reason = os_reason(error);
+        let reason = match reason.strip_prefix("failed to lookup address information: ") {
+            Some(reason) => format!("the host name cannot be resolved ({reason})"),
+            None => reason,
+        };
+        match &self.connect_to {
+            Some(to) => format!("{to}: {reason}"),
+            None => reason,
+        }
     }
 
     /// Returns the error of a connection that the guard of the stream, the server or the network has
@@ -240,7 +283,7 @@ impl Endpoint {
 
     /// Returns the error of a server that does not answer.
     fn silent(&self, database: &DatabaseName) -> ConnectError {
-        let reason = format!("no response within {} s", CONNECT_TIMEOUT.as_secs());
+        let reason = format!("no response within {}", self.connect_timeout);
         self.unreachable(database, reason, Some(RejectionCause::NoResponse))
     }
 
@@ -277,19 +320,17 @@ impl Endpoint {
     pub(crate) async fn cancel(&self, session: &Session) {
         let token = session.client.cancel_token();
         let request = async {
-            match &self.tls.0 {
-                Protection::Disabled => {
-                    let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
-                    let Ok(stream) = stream else { return };
-                    let _ = token.cancel_query_raw(stream, NoTls).await;
-                }
-                Protection::Rustls { connector, .. } => {
-                    let _ = token.cancel_query(connector.clone()).await;
-                }
-            }
+            let Ok(stream) = self.connect_to_address().await else { return };
+            // An error is ignored: the statement may have ended in the meantime.
+            let _ = match &self.tls.0 {
+                Protection::Disabled => token.cancel_query_raw(stream, NoTls).await,
+                Protection::Rustls { connector, .. } => match self.tls_connector(connector) {
+                    Ok(connector) => token.cancel_query_raw(stream, connector).await,
+                    Err(_) => return,
+                },
+            };
         };
-        // An error is ignored: the statement may have ended in the meantime.
-        let _ = timeout(CONNECT_TIMEOUT, request).await;
+        let _ = timeout(END_TIMEOUT, request).await;
     }
 }
 
@@ -324,7 +365,7 @@ impl Session {
     /// does not respond.
     pub(crate) async fn roll_back(&self) {
         // An error is ignored: the server rolls back when the connection ends.
-        let _ = timeout(CONNECT_TIMEOUT, self.client.batch_execute("ROLLBACK")).await;
+        let _ = timeout(END_TIMEOUT, self.client.batch_execute("ROLLBACK")).await;
     }
 
     /// Returns whether the server has not responded in time, so that the connection was ended.
@@ -400,11 +441,7 @@ pub(crate) fn describe_error(error: &tokio_postgres::Error) -> String {
     // The driver's own words add nothing to an error of the operating system.
     let mut source = std::error::Error::source(error);
     if let Some(cause) = source.and_then(|cause| cause.downcast_ref::<io::Error>()) {
-        let reason = os_reason(cause);
-        return match reason.strip_prefix("failed to lookup address information: ") {
-            Some(reason) => format!("the host name cannot be resolved ({reason})"),
-            None => reason,
-        };
+        return os_reason(cause);
     }
     let mut text = error.to_string();
     while let Some(cause) = source {

@@ -26,7 +26,7 @@ use futures_util::TryFutureExt as _;
 use futures_util::future::MapOk;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
-use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
 use crate::secrets::scram::ACCEPTED_ITERATIONS;
 
@@ -90,19 +90,6 @@ pub(super) struct GuardedConnector<C> {
     pub auth_requested: Arc<AtomicBool>,
     /// How long the response to a statement may take.
     pub limit: Duration,
-}
-
-impl<S, C: MakeTlsConnect<S>> MakeTlsConnect<S> for GuardedConnector<C> {
-    type Stream = GuardedStream<C::Stream>;
-    type TlsConnect = GuardedConnector<C::TlsConnect>;
-    type Error = C::Error;
-
-    fn make_tls_connect(&mut self, domain: &str) -> Result<Self::TlsConnect, Self::Error> {
-        let Self { answers, limit, .. } = *self;
-        let auth_requested = self.auth_requested.clone();
-        let connector = self.connector.make_tls_connect(domain)?;
-        Ok(GuardedConnector { connector, answers, auth_requested, limit })
-    }
 }
 
 impl<S, C: TlsConnect<S>> TlsConnect<S> for GuardedConnector<C> {

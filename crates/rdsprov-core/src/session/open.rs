@@ -99,7 +99,8 @@ pub struct ServerOptions {
     pub secret_stage: Option<Stage>,
     /// The AWS region of Secrets Manager and of IAM tokens.
     pub region: Option<String>,
-    /// The host, port and database, if they differ from the administrator's secret.
+    /// The host, port and database, if they differ from the administrator's secret, and the limits of
+    /// the connections.
     pub overrides: ConnectionOverrides,
     /// The TLS mode, the CA file and the client certificate.
     pub tls: TlsSection,
@@ -312,7 +313,10 @@ impl Setup {
         let (host, port) = run.address();
         let of_address = [(RunSettingName::Host, host), (RunSettingName::Port, port)]
             .map(|(name, (value, source))| RunSetting::new(name, value, named(source)));
-        settings.splice(0..0, of_address);
+        let connect_to = run.connect_to().map(|(value, source)| {
+            RunSetting::new(RunSettingName::ConnectTo, value, named(source))
+        });
+        settings.splice(0..0, of_address.into_iter().chain(connect_to));
         run.set_run_settings(settings);
         Ok(run)
     }
@@ -383,6 +387,9 @@ impl Setup {
     /// Returns the values that take precedence over those of the administrator's secret.
     fn overrides(&self, options: &ServerOptions) -> Result<ConnectionOverrides, UsageError> {
         let mut overrides = options.overrides.clone();
+        overrides.configured_connect_to =
+            self.config.connect_to.clone().map(|to| (to, self.config.file_name()));
+        overrides.connect_timeout = overrides.connect_timeout.or(self.config.connect_timeout);
         overrides.statement_timeout = overrides.statement_timeout.or(self.config.statement_timeout);
         // An IPv6 address contains several colons.
         let is_host = |host: &String| !host.contains('/') && host.matches(':').count() != 1;

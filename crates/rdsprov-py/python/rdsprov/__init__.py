@@ -209,12 +209,14 @@ def plan(
     region=None,
     host=None,
     port=None,
+    connect_to=None,
     dbname=None,
     tls=None,
     ca_file=None,
     client_cert=None,
     client_key=None,
     verify_passwords=None,
+    connect_timeout=None,
     statement_timeout=None,
     build_id=None,
     allow=(),
@@ -239,6 +241,9 @@ def plan(
 
     - ``host``, ``port``, ``dbname``: values that take precedence over those in the administrator's secret.
     - ``admin_auth``: ``"password"``, or ``"iam"`` to log in with an IAM token as ``admin_user``.
+    - ``connect_to``: the address to which connections go instead of the host, such as ``"127.0.0.1:15432"`` for a tunnel.
+      TLS and IAM tokens use the host.
+    - ``connect_timeout``: how long a connection may take: seconds, or a text such as ``"60s"``, by default a minute.
     - ``statement_timeout``: how long a statement may take: seconds, or a text such as ``"1h"``, by default an hour.
     - ``tls``: ``"verify-full"``, ``"require"`` or ``"disable"``.
     - ``ca_file``: a PEM file with certificates to trust.
@@ -286,12 +291,14 @@ def check(
     region=None,
     host=None,
     port=None,
+    connect_to=None,
     dbname=None,
     tls=None,
     ca_file=None,
     client_cert=None,
     client_key=None,
     verify_passwords=None,
+    connect_timeout=None,
     statement_timeout=None,
     build_id=None,
     allow=(),
@@ -326,12 +333,14 @@ def observe(
     region=None,
     host=None,
     port=None,
+    connect_to=None,
     dbname=None,
     tls=None,
     ca_file=None,
     client_cert=None,
     client_key=None,
     verify_passwords=None,
+    connect_timeout=None,
     statement_timeout=None,
     build_id=None,
     allow=(),
@@ -366,11 +375,13 @@ def access(
     region=None,
     host=None,
     port=None,
+    connect_to=None,
     dbname=None,
     tls=None,
     ca_file=None,
     client_cert=None,
     client_key=None,
+    connect_timeout=None,
     statement_timeout=None,
     build_id=None,
     config=None,

@@ -170,6 +170,7 @@ class RunSettingName(_Word):
 
     HOST = "host"
     PORT = "port"
+    CONNECT_TO = "connect_to"
     ADMIN_SECRET = "admin_secret"
     ADMIN_USER = "admin_user"
     TLS_MODE = "tls_mode"

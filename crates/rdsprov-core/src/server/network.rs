@@ -1,0 +1,104 @@
+//! Opens TCP connections.
+//!
+//! This module does not know TLS or PostgreSQL.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::sleep;
+
+/// How long an address may take before the next address of the host is tried, too.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// How long sent data may stay without an acknowledgement of the network.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+
+/// Connects to the first address of a host that answers.
+///
+/// An address that does not answer, such as that of a failed instance, does not use the time of the
+/// others: each starts 250 ms after the one before, or as soon as that one fails.
+///
+/// # Errors
+/// Returns the last error if no address can be connected to, or the host name cannot be resolved.
+pub(super) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = first_of(lookup_host((host, port)).await?.collect()).await?;
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
+    // Detects a server that disappears without closing the connection.
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // The same for data that the server does not acknowledge: keepalives wait for it.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(stream)
+}
+
+/// Connects to the first of several addresses that answers.
+async fn first_of(mut addresses: VecDeque<SocketAddr>) -> io::Result<TcpStream> {
+    let mut attempts = FuturesUnordered::new();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    loop {
+        if let Some(address) = addresses.pop_front() {
+            attempts.push(TcpStream::connect(address));
+        } else if attempts.is_empty() {
+            return Err(last);
+        }
+        tokio::select! {
+            biased;
+            Some(result) = attempts.next() => match result {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            },
+            () = sleep(ATTEMPT_DELAY), if !addresses.is_empty() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Connects to these addresses, of which the last one listens.
+    async fn connected(dead: &[&str]) -> io::Result<()> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let dead = dead.iter().map(|address| address.parse().unwrap());
+        first_of(dead.chain([open]).collect()).await.map(drop)
+    }
+
+    #[tokio::test]
+    async fn dead_addresses_do_not_delay_the_others() {
+        connected(&[]).await.unwrap();
+        // Nothing listens on this port.
+        connected(&["127.0.0.1:1", "127.0.0.1:1"]).await.unwrap();
+        let refused = first_of(VecDeque::from(["127.0.0.1:1".parse().unwrap()])).await;
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(first_of(VecDeque::new()).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    /// A listener whose queue is full does not answer.
+    #[tokio::test]
+    async fn silent_addresses_do_not_delay_the_others() {
+        let full =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        full.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+        full.listen(0).unwrap();
+        let silent = full.local_addr().unwrap().as_socket().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(Ok(stream)) =
+            tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(silent)).await
+        {
+            queued.push(stream);
+        }
+        connected(&[&silent.to_string(), &silent.to_string()]).await.unwrap();
+    }
+}
