@@ -4,24 +4,50 @@
 
 use crate::name::RoleName;
 
-/// The predefined roles of PostgreSQL and Amazon RDS that definitions can name without further
-/// permission. None of them gives privileges on the objects of an application.
-///
-/// Some reach over the whole server: with `pg_monitor` or `pg_read_all_stats` a role reads the
-/// statements of all sessions, with `pg_signal_backend` it ends sessions of others, and with
-/// `pg_maintain` it locks tables of others. A plan does not mark such a membership as a hazard.
-pub const GRANTABLE: [&str; 10] = [
-    "pg_monitor",
-    "pg_read_all_settings",
-    "pg_read_all_stats",
-    "pg_stat_scan_tables",
-    "pg_signal_backend",
-    "pg_checkpoint",
-    "pg_maintain",
-    "pg_create_subscription",
-    "rds_replication",
-    "rds_password",
+/// A predefined role of PostgreSQL or Amazon RDS that definitions can name without further permission.
+pub struct Grantable {
+    /// The name of the role.
+    pub role: &'static str,
+    /// What its members can do beyond the database of their application; `None` if nothing.
+    pub reach: Option<&'static str>,
+}
+
+/// The predefined roles that definitions can name without further permission. None of them gives
+/// privileges on the objects of an application, but most of them reach beyond one database: a plan
+/// marks such a membership as a hazard.
+pub const GRANTABLE: [Grantable; 10] = [
+    Grantable { role: "pg_monitor", reach: Some("read the statements of all sessions") },
+    Grantable { role: "pg_read_all_settings", reach: Some("read the settings of the server") },
+    Grantable { role: "pg_read_all_stats", reach: Some("read the statements of all sessions") },
+    Grantable { role: "pg_stat_scan_tables", reach: Some("scan tables of other roles") },
+    Grantable { role: "pg_signal_backend", reach: Some("end the sessions of other roles") },
+    Grantable { role: "pg_checkpoint", reach: Some("start checkpoints of the server") },
+    Grantable {
+        role: "pg_maintain",
+        reach: Some("lock tables of other roles and shared catalogs"),
+    },
+    Grantable {
+        role: "pg_create_subscription",
+        reach: Some("have the server connect to other servers"),
+    },
+    Grantable {
+        role: "rds_replication",
+        reach: Some("have the server keep WAL in replication slots"),
+    },
+    // Only together with `CREATEROLE` would a member change the passwords of other roles.
+    Grantable { role: "rds_password", reach: None },
 ];
+
+/// Returns what the members of a predefined role can do beyond the database of their application;
+/// `None` if nothing.
+#[must_use]
+pub fn reach(role: &RoleName) -> Option<&'static str> {
+    match GRANTABLE.iter().find(|one| one.role == role.as_str()) {
+        Some(one) => one.reach,
+        // Only `rdsprov.toml` permits it.
+        None => Some("use its privileges in each database of the server"),
+    }
+}
 
 /// A role of which no declared role can be a member, not even if `rdsprov.toml` permits it.
 pub struct Refused {
@@ -67,10 +93,16 @@ impl MembershipError {
             Self::Refused { .. } => "remove it from `memberships`".to_owned(),
             Self::NotPermitted { .. } => format!(
                 "use {}; `memberships` in `[definitions]` of `rdsprov.toml` permits other roles",
-                GRANTABLE.join(", ")
+                GRANTABLE.map(|one| one.role).join(", ")
             ),
         }
     }
+}
+
+/// Returns whether definitions can name a role without further permission.
+#[must_use]
+pub fn is_grantable(name: &str) -> bool {
+    GRANTABLE.iter().any(|one| one.role == name)
 }
 
 /// Checks a name in `memberships`. `permitted` are the additional names that `rdsprov.toml` permits.
@@ -89,7 +121,7 @@ pub fn check(name: &str, permitted: &[String]) -> Result<RoleName, MembershipErr
     if let Some(refused) = REFUSED.iter().find(|refused| refused.role == name) {
         return Err(MembershipError::Refused { role: name.to_owned(), effect: refused.effect });
     }
-    if GRANTABLE.contains(&name) || permitted.iter().any(|one| one == name) {
+    if is_grantable(name) || permitted.iter().any(|one| one == name) {
         Ok(RoleName::new_unchecked(name))
     } else {
         Err(MembershipError::NotPermitted { role: name.to_owned() })

@@ -29,7 +29,7 @@ pub(super) const PASSWORD_CHECKS: [Described; 3] = [
     ("always-set", "Do not check; set every password in every run"),
 ];
 
-pub(super) const HAZARDS: [Described; 12] = [
+pub(super) const HAZARDS: [Described; 13] = [
     ("revokes_access", "A role loses a privilege, an attribute or a membership"),
     ("changes_owner", "A database or schema gets another owner"),
     ("resets_password", "A password that worked stops working"),
@@ -42,6 +42,10 @@ pub(super) const HAZARDS: [Described; 12] = [
     ("changes_secret", "A managed role gets its password from another secret"),
     ("changes_application", "A managed role belongs to another application"),
     ("hands_over_code", "A new owner gets functions, triggers or defaults of the old one"),
+    (
+        "reaches_beyond_database",
+        "A role gets a predefined role that is not limited to its database",
+    ),
 ];
 
 pub(super) const DOCUMENTS: [Described; 5] = [

@@ -398,3 +398,45 @@ fn environment_on_a_server_of_another_one() {
         expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
     }
 }
+
+/// A predefined role reaches beyond the database of the application, so its grant must be allowed.
+/// `rds_password` does not.
+#[test]
+fn memberships_that_reach_beyond_the_database() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "shop", "shop_owner");
+        require_allowed_hazards(&fixture);
+        let with = |memberships: &str| {
+            fixture.definitions(&format!(
+                r#"application_databases = {{
+                    shop = {{ database_name = "shop", username = "shop_owner", memberships = [{memberships}] }}
+                }}"#
+            ))
+        };
+        expect(&approved(&fixture, &with(r#""rds_password""#), &[]), 0);
+        let mut roles = vec![
+            ("pg_monitor", "its members can read the statements of all sessions"),
+            ("pg_signal_backend", "its members can end the sessions of other roles"),
+        ];
+        if major >= 17 {
+            fixture.query("GRANT pg_maintain TO platform_admin WITH ADMIN OPTION");
+            roles.push(("pg_maintain", "its members can lock tables of other roles"));
+        }
+        let mut memberships = r#""rds_password""#.to_owned();
+        for (role, says) in roles {
+            memberships += &format!(r#", "{role}""#);
+            let definitions = with(&memberships);
+            let state = fixture.catalog_state();
+            let output = expect(&approved(&fixture, &definitions, &[]), 3);
+            for text in ["hazards-not-allowed", "reaches_beyond_database", says] {
+                assert!(output.contains(text), "PostgreSQL {major}: {text} is not in {output}");
+            }
+            assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}");
+            let allow = ["--allow", "reaches_beyond_database"];
+            expect(&approved(&fixture, &definitions, &allow), 0);
+            // A membership that the role has already is not a change.
+            expect(&approved(&fixture, &definitions, &[]), 0);
+        }
+    }
+}

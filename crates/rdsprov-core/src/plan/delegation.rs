@@ -14,7 +14,7 @@ use super::{
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
 use crate::observed::{self, Contents, Grantee, Membership, RDS_IAM};
-use crate::predefined_role::GRANTABLE;
+use crate::predefined_role::is_grantable;
 use crate::privilege::{Privilege, Privileges};
 use crate::probe::{MembershipRevocation, RevocationScope};
 
@@ -68,7 +68,7 @@ impl Planner<'_> {
         let reserved = RoleName::new(group).is_err();
         membership.is_admin_only()
             && (group == RDS_IAM
-                || GRANTABLE.contains(&group)
+                || is_grantable(group)
                 || !reserved && by_superuser.is_some_and(|grantor| grantor.superuser)
                 || self
                     .observed

@@ -113,6 +113,7 @@ explanations! {
     ChangesSecret => "changes_secret",
     ChangesApplication => "changes_application",
     HandsOverCode => "hands_over_code",
+    ReachesBeyondDatabase => "reaches_beyond_database",
 }
 
 #[cfg(test)]

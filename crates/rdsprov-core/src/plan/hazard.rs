@@ -35,6 +35,9 @@ named_enum! {
         /// privileges: functions with `SECURITY DEFINER`, triggers, rules, views, and expressions that
         /// call functions. The step lists it.
         HandsOverCode,
+        /// A role becomes a member of a predefined role that is not limited to the database of its
+        /// application. The step says what the members can do.
+        ReachesBeyondDatabase,
     }
 }
 

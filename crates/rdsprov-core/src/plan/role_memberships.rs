@@ -7,6 +7,7 @@ use super::{Action, ExecuteAs, Executor, Hazard, RefusalKind, Step, sql};
 use crate::desired::{self, Credential};
 use crate::name::RoleName;
 use crate::observed::{self, Membership, RDS_IAM};
+use crate::predefined_role;
 use crate::probe::{MembershipRevocation, Probe, RevocationScope};
 
 impl Planner<'_> {
@@ -87,8 +88,11 @@ impl Planner<'_> {
             None => ("membership of role", sql::grant_role(group, name)),
             Some(_) => ("INHERIT OPTION of role", sql::grant_role_with_inherit(group, name)),
         };
-        let summary = format!("{object} {name} in {group}");
-        steps.push(Step::on_role(name, &role.application, Action::Grant, summary, [statement]));
+        let reach = predefined_role::reach(group);
+        let members = reach.map(|reach| format!("; its members can {reach}")).unwrap_or_default();
+        let summary = format!("{object} {name} in {group}{members}");
+        let granted = Step::on_role(name, &role.application, Action::Grant, summary, [statement]);
+        steps.push(granted.with_hazards(reach.map(|_| Hazard::ReachesBeyondDatabase)));
     }
 
     fn revoke_membership(

@@ -269,6 +269,7 @@ class Hazard(str, Enum):
     CHANGES_SECRET = "changes_secret"
     CHANGES_APPLICATION = "changes_application"
     HANDS_OVER_CODE = "hands_over_code"
+    REACHES_BEYOND_DATABASE = "reaches_beyond_database"
     def __new__(cls, value: object) -> Self: ...
 
 class RefusalCode(str, Enum):

@@ -76,6 +76,7 @@ class Hazard(_Word):
     CHANGES_SECRET = "changes_secret"
     CHANGES_APPLICATION = "changes_application"
     HANDS_OVER_CODE = "hands_over_code"
+    REACHES_BEYOND_DATABASE = "reaches_beyond_database"
 
 
 class RefusalCode(_Word):
