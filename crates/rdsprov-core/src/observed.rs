@@ -333,6 +333,23 @@ pub struct OwnedObject {
     pub identity: String,
 }
 
+/// The objects in the template of one role that is not an administrator.
+///
+/// Large objects and default privileges are not contained: each role that can connect can create
+/// them, and they contain nothing that another role executes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectsOfRole {
+    /// The owner of the objects.
+    pub role: RoleName,
+    /// The number of objects.
+    pub count: u64,
+    /// The first objects, functions first, as `DROP` names them.
+    pub first: Vec<OwnedObject>,
+    /// The owners of the schemas of the objects, who can drop them, and the role itself if one of
+    /// them has no schema.
+    pub dropped_by: BTreeSet<RoleName>,
+}
+
 /// The reason why an object cannot be transferred to the new owner of its database.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -439,6 +456,10 @@ pub struct Contents {
     /// The objects of the current owner; empty unless the database gets another owner.
     #[serde(default)]
     pub ownership_transfer: OwnershipTransfer,
+    /// The objects of roles that are not administrators; empty unless these are the contents of the
+    /// template.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects_of_others: Vec<ObjectsOfRole>,
 }
 
 /// An extension that is available on the server (`pg_available_extension_versions`).
@@ -494,6 +515,10 @@ pub struct Database {
     /// default_transaction_read_only = on`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub read_only: bool,
+    /// The roles other than administrators that own objects in a database of the administrator that
+    /// does not allow connections: its creation was interrupted, and the template contained them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub objects_of_others: BTreeSet<RoleName>,
     /// The error that prevented the observation of the contents, although `connectable` is true.
     #[serde(default)]
     pub unreachable: Option<String>,

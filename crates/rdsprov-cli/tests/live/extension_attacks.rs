@@ -285,3 +285,43 @@ fn plan_executes_no_script_in_the_database_of_an_application() {
         control(fixture, &format!("BEGIN; CREATE EXTENSION {name} SCHEMA public; ROLLBACK"));
     });
 }
+
+/// The template has a required extension in a schema in which other roles can create objects: the script
+/// that a plan tries there would find them.
+#[test]
+fn plan_executes_no_script_among_objects_in_the_template() {
+    on_each_version("required", "requires = 'cube'", |fixture, name, administrator| {
+        let major = fixture.server.major();
+        expect(&fixture.run(&owner_with(fixture, ""), &[&APPLY[..], administrator].concat()), 0);
+        fixture.query_in(
+            "template1",
+            "CREATE EXTENSION cube SCHEMA public; GRANT CREATE ON SCHEMA public TO PUBLIC",
+        );
+        fixture.server.sql_as("shop_owner", &password("shop"), "template1", PLANT).unwrap();
+        let definitions = owner_with(fixture, &format!(r#"extensions = ["{name}"]"#));
+        let plan = [&["plan", "--env", "dev"], administrator].concat();
+        let text = expect(&fixture.run(&definitions, &plan), 3);
+        let says = "in template1, other roles have objects or may create them in schema public, which \
+                    the script of an extension would use (42501)";
+        assert!(text.contains(says), "PostgreSQL {major}: {text}");
+        assert_eq!(fixture.query_in("template1", WAS_EXECUTED), "f", "PostgreSQL {major}");
+        // The objects are enough, even if PUBLIC can create no others.
+        fixture.query_in("template1", "REVOKE CREATE ON SCHEMA public FROM PUBLIC");
+        expect(&fixture.run(&definitions, &plan), 3);
+        assert_eq!(fixture.query_in("template1", WAS_EXECUTED), "f", "PostgreSQL {major}");
+        fixture.query_in(
+            "template1",
+            &format!(
+                "BEGIN; SET search_path TO information_schema; CREATE EXTENSION {name}; ROLLBACK"
+            ),
+        );
+        assert_eq!(
+            fixture.query_in("template1", WAS_EXECUTED),
+            "t",
+            "PostgreSQL {major}: no attack"
+        );
+        // Without the objects, the script is tried, beside the installed extension.
+        fixture.query_in("template1", "DROP OWNED BY shop_owner");
+        expect(&fixture.run(&definitions, &plan), 0);
+    });
+}

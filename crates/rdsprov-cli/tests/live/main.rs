@@ -50,5 +50,6 @@ mod shapes;
 mod silent_server;
 mod site_policy;
 mod stored_settings;
+mod template_attacks;
 mod tls;
 mod waiting;

@@ -131,6 +131,12 @@ fn wait_for_another_run_is_limited_and_names_it() {
         assert!(text.contains("waiting for it up to 1 s"), "{text}");
         let apply = ["apply", "--env", "dev", "--lock-timeout", "2m"];
         let mut command = fixture.command(&definitions, &apply);
+        // The last query of a run that has ended would match, too.
+        let ended = format!(
+            "SELECT count(*) = 0 FROM pg_stat_activity
+             WHERE application_name LIKE 'rdsprov %@%' AND pid <> {pid}"
+        );
+        crate::races::wait_for(&fixture, &ended);
         let waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let waits = "SELECT count(*) > 0 FROM pg_stat_activity
              WHERE application_name LIKE 'rdsprov %@%' AND query ~ 'pg_locks' AND state = 'idle'";

@@ -196,6 +196,9 @@ impl<'a> Planner<'a> {
             return None;
         };
         self.creators_exist(name, database);
+        if self.refuse_copied_objects(name, database, unfinished) {
+            return None;
+        }
         // If the administrator cannot act as the owner, the role is already
         // refused with the reason.
         self.act_as(owner)?;
@@ -219,7 +222,7 @@ impl<'a> Planner<'a> {
             application,
             owner,
             format!("database {name}, closed to PUBLIC{}", moves.unwrap_or_default()),
-            vec![sql::close_database(name), marker],
+            vec![sql::assert_no_copied_objects(name), sql::close_database(name), marker],
         );
         let mut steps = vec![created.with_hazards(left.map(|_| Hazard::MovesDatabase))];
         let acl = unfinished.map_or(&[] as &[_], |seen| &seen.acl);

@@ -6,10 +6,10 @@ use super::acl::{self, DeclaredAcl};
 use super::database_planner::DatabasePlanner;
 use super::sql::{self, RevokeScope};
 use super::words::listed;
-use super::{Action, Hazard};
+use super::{Action, Hazard, NoteKind};
 use crate::name::{RoleName, SchemaName};
-use crate::observed::{AclItem, Contents, DefaultPrivileges};
-use crate::privilege::{self, ObjectKind, Privileges};
+use crate::observed::{AclItem, Contents, DefaultPrivileges, Grantee};
+use crate::privilege::{self, ObjectKind, Privilege, Privileges};
 
 fn future_objects(kind: ObjectKind, creator: &RoleName, schema: Option<&SchemaName>) -> String {
     let place = schema.map(|schema| format!(" in schema {schema}")).unwrap_or_default();
@@ -82,6 +82,27 @@ impl DatabasePlanner<'_, '_> {
         }
     }
 
+    /// Returns whether a role may connect to the database, so that it can create objects in it.
+    fn may_connect(&self, role: &RoleName) -> bool {
+        let observed = self.planner.observed;
+        if observed.roles.get(role).is_some_and(|seen| seen.superuser) {
+            return true;
+        }
+        let present = observed.databases.get(self.name);
+        let acl = present.map_or(&[] as &[AclItem], |seen| &seen.acl);
+        let connects = |grantee: &Grantee| {
+            acl.iter().any(|item| item.grantee == *grantee && item.privilege == Privilege::Connect)
+        };
+        let roles = self.planner.authority.roles_inherited_by(role);
+        !self.is_new() && connects(&Grantee::Public)
+            || roles.into_iter().any(|one| {
+                one == *self.owner
+                    || self.database.access.contains_key(&one)
+                    || present.is_some_and(|seen| seen.owner == one)
+                    || connects(&Grantee::Role(one))
+            })
+    }
+
     fn revoke_excess_in(&mut self, row: &DefaultPrivileges, revoke: &acl::Revoke) {
         let summary = format!(
             "{}{} on {} from {}",
@@ -98,6 +119,19 @@ impl DatabasePlanner<'_, '_> {
             &revoke.privileges,
             &revoke.grantee,
         );
+        if !self.is_creator(&row.role)
+            && !self.may_connect(&row.role)
+            && self.execution_context(&row.role).is_none()
+        {
+            // Each role can create default privileges in the template, and must not prevent changes of
+            // applications with them. They apply to what this role creates.
+            self.planner.note(NoteKind::DefaultPrivilegesShared {
+                step: format!("revoke {summary}"),
+                role: row.role.clone(),
+                database: self.name.clone(),
+            });
+            return;
+        }
         let hazards = [Hazard::RevokesAccess];
         self.step(
             Action::DefaultPrivileges,

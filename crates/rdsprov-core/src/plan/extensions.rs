@@ -274,8 +274,11 @@ impl DatabasePlanner<'_, '_> {
     /// Checks that the server allows the administrator to create extensions in this order.
     ///
     /// A plan never tries this in the database itself: the script of an extension would run with the
-    /// privileges of the administrator, among functions that the owner of the database wrote. In
-    /// the template, and there in `information_schema`, no application's role can create an object.
+    /// privileges of the administrator, among functions that the owner of the database wrote. The
+    /// template is not free of such functions either: before PostgreSQL 15, PUBLIC may create objects
+    /// in its schema `public`. So the extension is tried in `information_schema`, and the probe first
+    /// verifies that no other role can create objects in the schemas of extensions that it requires.
+    /// Temporary objects of other sessions are not visible to the script.
     fn check_creation(&mut self, extensions: &[ExtensionName]) -> Result<(), String> {
         let database = DatabaseName::new_unchecked(TEMPLATE);
         let probe = ExtensionProbe { database, extensions: extensions.to_vec() };

@@ -50,6 +50,7 @@ mod selection;
 mod settings;
 mod sql;
 mod step;
+mod template_objects;
 #[cfg(test)]
 mod test_states;
 mod widening;

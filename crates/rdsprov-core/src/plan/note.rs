@@ -43,6 +43,8 @@ coded_enum! {
         LargeObjectsOwned { role: RoleName, database: DatabaseName },
         /// Privileges on a large object cannot be revoked.
         LargeObjectShared { step: String, role: RoleName, database: DatabaseName },
+        /// Default privileges for the objects of a role that may not connect cannot be revoked.
+        DefaultPrivilegesShared { step: String, role: RoleName, database: DatabaseName },
         /// A password could not be checked by a login.
         PasswordNotChecked { role: RoleName, reason: String },
         /// Several applications share a role and its secret.
@@ -116,6 +118,9 @@ impl Note {
             ),
             NoteKind::LargeObjectShared { step, role, database } => format!(
                 "in database {database}, the administrator cannot {step}: only role {role} can"
+            ),
+            NoteKind::DefaultPrivilegesShared { step, role, database } => format!(
+                "in database {database}, the administrator cannot {step}: only role {role} can, which may not connect to the database"
             ),
             NoteKind::PasswordNotChecked { role, reason } => format!(
                 "the password of role {role} could not be checked and is not changed: {reason}"

@@ -15,6 +15,7 @@ use super::execute::{Failure, FailureKind, Request, execute};
 use super::lock::Lock;
 use super::slots::SlotsWithOids;
 use super::stop::{Stop, stopped};
+use super::template::{self, TemplateWait};
 use super::transaction_failure::{TransactionFailure, stopped_at};
 use super::wait::{LockHolder, StatementWait, Watch, place, step_words};
 use crate::hint::Hint;
@@ -116,6 +117,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// The end of the message of [`Line::VerifyMemberships`], if the administrator has a new membership.
 const MEMBERSHIP: &str = "(2D000)";
 
+/// The end of the message if a new database has copied objects of other roles.
+const COPIED_OBJECTS: &str = "from template1 (55000)";
+
 /// The maximum number of executions of a transaction that conflicts with other sessions.
 const MAX_EXECUTIONS: u32 = 5;
 
@@ -132,7 +136,18 @@ pub async fn apply(
     let is_created = |step: &Step| step.action == Action::CreateSecret;
     let mut outcome =
         ExecutionOutcome { committed: plan.steps().any(is_created), ..ExecutionOutcome::default() };
+    let template = TemplateWait::new(options.stop.clone());
+    let creates_databases = plan.transactions.iter().any(|one| one.before.is_some());
     let mut ended = false;
+    if creates_databases {
+        let sessions = template.until_free(&lock.0).await;
+        // With `keep_going`, the other databases do not need the template.
+        if !sessions.is_empty() && !options.keep_going {
+            ended = true;
+            outcome.error = Some(template::in_use(&sessions));
+            outcome.hint = Some(template::advice(&sessions));
+        }
+    }
     let mut unfinished: Vec<DatabaseName> = Vec::new();
     let mut oids: BTreeMap<DatabaseName, u32> = BTreeMap::new();
     for transaction in &plan.transactions {
@@ -143,7 +158,8 @@ pub async fn apply(
             None
         } else {
             let slots = SlotsWithOids { slots, oids: &oids };
-            Some(repeated(transaction, plan.server_major, admin, lock, &slots, options).await)
+            let major = plan.server_major;
+            Some(repeated(transaction, major, admin, lock, &slots, options, &template).await)
         };
         let at = Timestamp::now();
         let results: Vec<StepResult> = match &failure {
@@ -242,6 +258,7 @@ fn remains(database: &DatabaseName) -> String {
 }
 
 /// Executes a transaction, and repeats it after a conflict with another session.
+#[allow(clippy::too_many_arguments, reason = "each is another part of the run")]
 async fn repeated(
     transaction: &Transaction,
     server_major: u32,
@@ -249,6 +266,7 @@ async fn repeated(
     lock: &Lock,
     slots: &(dyn Slots + Sync),
     options: &ExecuteOptions<'_>,
+    template: &TemplateWait,
 ) -> Executed {
     let report = |wait: &StatementWait| options.listener.unwrap_or(&()).waiting(wait);
     let watch = Watch::new(admin, transaction, &report);
@@ -256,9 +274,18 @@ async fn repeated(
     let mut progress = TransactionProgress { durations: &mut durations, created: false, oid: None };
     let executions = async {
         for execution in 1.. {
-            let result =
-                run(transaction, server_major, admin, lock, slots, options, &watch, &mut progress)
-                    .await;
+            let result = run(
+                transaction,
+                server_major,
+                admin,
+                lock,
+                slots,
+                options,
+                &watch,
+                template,
+                &mut progress,
+            )
+            .await;
             match result {
                 Err(failure) if failure.is_conflict && execution < MAX_EXECUTIONS => {}
                 result => return result.err(),
@@ -279,7 +306,11 @@ async fn repeated(
     if let (Some(failure), Some(name)) = (&mut failure, &created)
         && !failure.may_be_committed
     {
-        failure.message = format!("{}; {}", failure.message, remains(name));
+        failure.message = if failure.message.ends_with(COPIED_OBJECTS) {
+            format!("{}; drop the new database before the next run", failure.message)
+        } else {
+            format!("{}; {}", failure.message, remains(name))
+        };
     }
     let oid = progress.oid;
     Executed { durations, created, oid, failure }
@@ -332,6 +363,7 @@ async fn run(
     slots: &(dyn Slots + Sync),
     options: &ExecuteOptions<'_>,
     watch: &Watch<'_>,
+    template: &TemplateWait,
     progress: &mut TransactionProgress<'_>,
 ) -> Result<(), TransactionFailure> {
     let own;
@@ -380,7 +412,8 @@ async fn run(
         };
         let started = Instant::now();
         watch.sent(number, step, pid);
-        let execution = execute(session, &request, slots, matches!(line, Line::Before(_)));
+        let execution =
+            execute(session, &request, slots, matches!(line, Line::Before(_)).then_some(template));
         tokio::pin!(execution);
         let result = tokio::select! {
             biased;
@@ -425,7 +458,7 @@ async fn run(
                 progress.created |= matches!(line, Line::Before(_));
                 open |= *line == Line::Begin;
             }
-            Err(Failure { mut message, kind }) => {
+            Err(Failure { mut message, kind, hint }) => {
                 if open {
                     // The server has aborted the transaction already.
                     session.roll_back().await;
@@ -442,7 +475,8 @@ async fn run(
                 // The message of a check says what is the reason.
                 let has_changed = kind == FailureKind::Changed;
                 let is_complete = has_changed
-                    || *line == Line::VerifyMemberships && message.ends_with(MEMBERSHIP);
+                    || *line == Line::VerifyMemberships && message.ends_with(MEMBERSHIP)
+                    || message.ends_with(COPIED_OBJECTS);
                 if !is_complete {
                     message += &format!("; the statement was: {text}");
                 }
@@ -450,6 +484,7 @@ async fn run(
                 let failure = TransactionFailure {
                     message,
                     wait,
+                    hint,
                     is_conflict,
                     is_too_long,
                     has_changed,

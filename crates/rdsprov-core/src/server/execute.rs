@@ -1,17 +1,15 @@
 //! Executes one statement of a plan, and says why it failed.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::{Severity, SqlState};
 
 use super::connect::Session;
+use super::template::{self, TemplateWait};
+use super::wait::LockHolder;
+use crate::hint::Hint;
 use crate::plan::{CHANGED_SINCE_PLAN, Slots, Statement};
-
-/// The number of repetitions of `CREATE DATABASE` while other sessions use the template (55006).
-const TEMPLATE_BUSY_RETRIES: u32 = 5;
-
-const TEMPLATE_USERS: &str = include_str!("queries/template_users.sql");
 
 /// Returns whether an error is caused by another session that changes the same catalog row, so that
 /// a repetition can succeed.
@@ -43,6 +41,8 @@ pub(super) enum Request<'a> {
 pub(super) struct Failure {
     pub message: String,
     pub kind: FailureKind,
+    /// What to do about it, if it is more than to fix the cause and run again.
+    pub hint: Option<Hint>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,16 +76,22 @@ impl FailureKind {
 
 impl Failure {
     fn other(message: String) -> Self {
-        Self { message, kind: FailureKind::Other }
+        Self { message, kind: FailureKind::Other, hint: None }
+    }
+
+    fn template_in_use(sessions: &[LockHolder]) -> Self {
+        let hint = Some(template::advice(sessions));
+        Self { hint, ..Self::other(template::in_use(sessions)) }
     }
 }
 
-/// Executes one statement, and returns the first value of its result; `None` without rows.
+/// Executes one statement, and returns the first value of its result; `None` without rows. `template`
+/// is the time that `CREATE DATABASE` can wait for sessions in the template.
 pub(super) async fn execute(
     session: &Session,
     request: &Request<'_>,
     slots: &(dyn Slots + Sync),
-    retry_busy: bool,
+    template: Option<&TemplateWait>,
 ) -> Result<Option<String>, Failure> {
     let (text, contains_verifier) = match request {
         Request::Statement(statement) => {
@@ -95,8 +101,14 @@ pub(super) async fn execute(
         }
         Request::Fault(text) => ((*text).to_owned(), false),
     };
-    let mut retries = 0;
     let value = loop {
+        if let Some(template) = template {
+            let sessions = template.until_free(session).await;
+            if !sessions.is_empty() {
+                return Err(Failure::template_in_use(&sessions));
+            }
+        }
+        let started = Instant::now();
         // The driver logs the text of a batch.
         let sent = if contains_verifier {
             session.client.execute_typed(&text, &[]).await.map(|_| None)
@@ -107,18 +119,20 @@ pub(super) async fn execute(
             Ok(value) => break value,
             Err(error) => error,
         };
-        let busy = retry_busy && error.code() == Some(&SqlState::OBJECT_IN_USE);
-        if busy && retries < TEMPLATE_BUSY_RETRIES {
-            retries += 1;
-            tokio::time::sleep(Duration::from_millis(200 * u64::from(retries))).await;
-            continue;
+        if let Some(template) = template
+            && error.code() == Some(&SqlState::OBJECT_IN_USE)
+        {
+            template.spend(started.elapsed());
+            if template.is_possible() {
+                continue;
+            }
+            let sessions = template::sessions(session).await;
+            if !sessions.is_empty() {
+                return Err(Failure::template_in_use(&sessions));
+            }
         }
-        let mut message = session.describe(&error);
-        if busy && let Ok(row) = session.client.query_one(TEMPLATE_USERS, &[]).await {
-            let users: String = row.try_get(0).unwrap_or_default();
-            message = format!("{message}; connected to it: {users}");
-        }
-        return Err(Failure { message, kind: FailureKind::of(&error) });
+        let message = session.describe(&error);
+        return Err(Failure { message, kind: FailureKind::of(&error), hint: None });
     };
     // `GRANT` (01007) and `REVOKE` (01006) without any effect succeed with a warning only.
     let warning = session.take_notices().into_iter().find(|notice| {

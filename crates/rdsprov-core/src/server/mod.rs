@@ -18,6 +18,7 @@ pub(crate) mod slots;
 pub(crate) mod snapshot;
 pub(crate) mod stop;
 mod stream_guard;
+mod template;
 mod tls;
 mod transaction_failure;
 pub(crate) mod wait;

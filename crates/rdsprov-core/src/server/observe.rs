@@ -36,6 +36,7 @@ const HANDED_OVER: &str =
     concat!(include_str!("queries/handed_over.sql"), include_str!("../plan/sql/fingerprint.sql"));
 const CURRENT_DATABASE: &str =
     "SELECT oid::text FROM pg_catalog.pg_database WHERE datname = current_database()";
+const TEMPLATE_OBJECTS: &str = include_str!("queries/template_objects.sql");
 const OWNERSHIP_TRANSFER: &str = include_str!("queries/ownership_transfer.sql");
 
 /// Observes the part of the server that the desired state is about.
@@ -169,6 +170,9 @@ async fn observe_database(
         for group in contents.schemas.values_mut().flat_map(|schema| &mut schema.relations) {
             group.names = names.remove(&group.number).unwrap_or_default();
         }
+    }
+    if name.as_str() == TEMPLATE {
+        contents.objects_of_others = snapshot.query(TEMPLATE_OBJECTS, &[]).await?;
     }
     let declared = desired.databases.get(name);
     let new_owner = declared.and_then(|database| database.owner.as_ref());

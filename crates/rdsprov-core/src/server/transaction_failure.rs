@@ -14,6 +14,8 @@ pub(super) struct TransactionFailure {
     pub message: String,
     /// What the failed statement has waited for.
     pub wait: Option<LockWait>,
+    /// What to do about the failed statement, if the failure says it.
+    pub hint: Option<Hint>,
     /// Whether the run ends in spite of `keep_going`.
     pub ends_run: bool,
     /// Whether the transaction can be repeated, because another session changed
@@ -34,6 +36,7 @@ impl TransactionFailure {
             step,
             message,
             wait: None,
+            hint: None,
             ends_run: false,
             is_conflict: false,
             may_be_committed: false,
@@ -53,13 +56,14 @@ impl TransactionFailure {
 
     /// Returns what to do about the failure, if it is more than to fix the cause and run again.
     pub fn hint(&self) -> Option<Hint> {
-        self.has_changed.then(|| {
+        let of_change = || {
             hint![
                 "find out which role changed this, then run ",
                 Operation::Plan,
                 " again and apply the new plan"
             ]
-        })
+        };
+        self.hint.clone().or_else(|| self.has_changed.then(of_change))
     }
 
     /// Returns the failure of a `COMMIT` or `CREATE DATABASE` without a response.

@@ -84,6 +84,15 @@ coded_enum! {
         DatabaseOwnerInaccessible { administrator: RoleName, database: DatabaseName, owner: RoleName },
         /// The database does not exist, and no owner entry declares it.
         OwnerEntryMissing { database: DatabaseName },
+        /// A new database would copy objects of a role from the template.
+        ObjectsInTemplate {
+            database: DatabaseName,
+            role: RoleName,
+            objects: Vec<String>,
+            others: usize,
+        },
+        /// A database whose creation was interrupted has copied objects of roles from the template.
+        UnfinishedDatabaseWithObjects { database: DatabaseName, roles: Vec<RoleName> },
         /// A role in `creators` does not exist.
         CreatorMissing { database: DatabaseName, creator: RoleName },
         /// A selected application depends on what another application declares, and this application

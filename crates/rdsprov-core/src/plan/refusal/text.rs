@@ -106,6 +106,15 @@ impl RefusalKind {
             Self::OwnerEntryMissing { database } => {
                 format!("database {database} does not exist, and no application declares its owner")
             }
+            Self::ObjectsInTemplate { database, role, objects, others } => format!(
+                "database {database} would contain objects of role {role}, because a new database copies template1: {}{}",
+                objects.join(", "),
+                and_more(*others)
+            ),
+            Self::UnfinishedDatabaseWithObjects { database, roles } => format!(
+                "the creation of database {database} was interrupted, and it has copied objects of {} from template1",
+                listed_roles(roles)
+            ),
             Self::CreatorMissing { database, creator } => format!(
                 "role {creator}, which `creators` lists for database {database}, does not exist"
             ),
@@ -440,6 +449,8 @@ impl RefusalKind {
             | Self::PasswordAdministrationRestricted { .. }
             | Self::DatabaseRenamed { .. }
             | Self::DatabaseOwnerInaccessible { .. }
+            | Self::ObjectsInTemplate { .. }
+            | Self::UnfinishedDatabaseWithObjects { .. }
             | Self::SubscriptionWouldMove { .. }
             | Self::ObjectNotTransferable { .. }
             | Self::StepOfOtherRole { .. }
@@ -456,6 +467,9 @@ impl RefusalKind {
             Self::RoleOfOtherEnvironment { environment, .. }
             | Self::DatabaseOfOtherEnvironment { environment, .. } => {
                 Some(format!("if environment `{environment}` does not use it any more, "))
+            }
+            Self::ObjectsInTemplate { .. } => {
+                Some("if no other database needs them from there, ".to_owned())
             }
             _ => None,
         }

@@ -64,6 +64,34 @@ pub fn comment_on_public(schema: &SchemaName) -> Statement {
     Statement::plain(format!("COMMENT ON SCHEMA {} IS 'standard public schema'", schema.quoted()))
 }
 
+/// The administrators, for `r` from `pg_roles`: superusers, the current role, and `rds_superuser` with its
+/// members.
+const IS_ADMINISTRATOR: &str = "r.rolsuper OR EXISTS (SELECT FROM pg_catalog.pg_roles a WHERE a.rolname IN (current_user, 'rds_superuser') AND pg_catalog.pg_has_role(r.oid, a.oid, 'MEMBER'))";
+
+/// Fails (55000) if a new database contains objects of other roles than administrators, roles with
+/// `CREATEROLE` such as delegates, their members, and the owner of the template, apart from large objects and default privileges. The plan has refused a template with
+/// such objects, but a role can create them before `CREATE DATABASE`.
+///
+/// All databases share the catalog `pg_shdepend`, so this needs no connection to the new database, which
+/// no session can enter yet. The catalog does not contain owners that are predefined roles.
+pub fn assert_no_copied_objects(database: &DatabaseName) -> Statement {
+    let body = format!(
+        "DECLARE one record; BEGIN SELECT s.classid::regclass::text AS catalog, r.rolname AS owner INTO one FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = {name}) AND s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype = 'o' AND s.classid NOT IN ('pg_catalog.pg_largeobject'::regclass, 'pg_catalog.pg_default_acl'::regclass) AND NOT ({IS_ADMINISTRATOR}) AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles a WHERE a.rolcreaterole AND pg_catalog.pg_has_role(r.oid, a.oid, 'MEMBER')) AND r.oid <> (SELECT datdba FROM pg_catalog.pg_database WHERE datname = 'template1') ORDER BY s.classid <> 'pg_catalog.pg_proc'::regclass, r.rolname LIMIT 1; \
+         IF FOUND THEN RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = format('the new database %s has copied %s of role %s from template1', {name}, CASE one.catalog WHEN 'pg_proc' THEN 'functions' WHEN 'pg_class' THEN 'relations' ELSE 'objects' END, one.owner); END IF; END",
+        name = literal(database.as_str())
+    );
+    Statement::plain(format!("DO {}", literal(&body)))
+}
+
+pub fn drop_database(database: &DatabaseName) -> Statement {
+    Statement::plain(format!("DROP DATABASE {}", database.quoted()))
+}
+
+/// Drops an object with what depends on it. `kind` are the keywords, and `identity` is SQL.
+pub fn drop_object(kind: &str, identity: &str) -> Statement {
+    Statement::plain(format!("DROP {kind} IF EXISTS {identity} CASCADE"))
+}
+
 /// Fails unless only administrators can create objects in each of the schemas, and all objects in them
 /// belong to administrators: the script of an extension could execute others.
 ///
@@ -72,7 +100,7 @@ pub fn comment_on_public(schema: &SchemaName) -> Statement {
 pub fn assert_only_administrators_create(schemas: &BTreeSet<&SchemaName>) -> Statement {
     let names: Vec<String> = schemas.iter().map(|one| literal(one.as_str())).collect();
     let body = format!(
-        "DECLARE administrators oid[] := ARRAY(SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolsuper OR r.rolname IN (current_user, 'rds_superuser') OR EXISTS (SELECT FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid AND g.rolname = 'rds_superuser')); schemas text[] := ARRAY[{names}]; one record; \
+        "DECLARE administrators oid[] := ARRAY(SELECT r.oid FROM pg_catalog.pg_roles r WHERE {IS_ADMINISTRATOR}); schemas text[] := ARRAY[{names}]; one record; \
          BEGIN SELECT s.name INTO one FROM unnest(schemas) s(name) LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.name WHERE (n.nspowner = ANY (administrators)) IS NOT TRUE OR EXISTS (SELECT FROM pg_catalog.aclexplode(n.nspacl) x WHERE x.privilege_type = 'CREATE' AND x.grantee <> ALL (administrators)); IF FOUND THEN RAISE EXCEPTION 'schema % does not exist, or other roles can create objects in it, which the script of an extension could execute', one.name; END IF; \
          SELECT i.type, i.identity, pg_catalog.pg_get_userbyid(s.refobjid) AS owner INTO one FROM pg_catalog.pg_shdepend s CROSS JOIN LATERAL pg_catalog.pg_identify_object(s.classid, s.objid, 0) i WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) AND s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype = 'o' AND i.schema IN (SELECT quote_ident(name) FROM unnest(schemas) name) AND s.refobjid <> ALL (administrators) LIMIT 1; IF FOUND THEN RAISE EXCEPTION 'the script of an extension could execute the % % of role %: it is in the same schema', one.type, one.identity, one.owner; END IF; END",
         names = names.join(", ")
@@ -100,10 +128,41 @@ pub fn change_schema_owner(schema: &SchemaName, owner: &RoleName) -> Statement {
 
 /// Creates an extension and those that it requires. Without a schema, PostgreSQL chooses it.
 pub fn create_extension(extension: &ExtensionName, schema: Option<&SchemaName>) -> Statement {
-    Statement::plain(extension_creation(extension, schema))
+    Statement::plain(extension_creation(extension, schema, IfExists::Fail))
 }
 
-pub(super) fn extension_creation(extension: &ExtensionName, schema: Option<&SchemaName>) -> String {
+/// What `CREATE EXTENSION` does if the extension exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IfExists {
+    Fail,
+    Skip,
+}
+
+pub(super) fn extension_creation(
+    extension: &ExtensionName,
+    schema: Option<&SchemaName>,
+    if_exists: IfExists,
+) -> String {
     let schema = schema.map(|schema| format!(" SCHEMA {}", schema.quoted())).unwrap_or_default();
-    format!("CREATE EXTENSION {}{schema} CASCADE", extension.quoted())
+    let condition = match if_exists {
+        IfExists::Fail => "",
+        IfExists::Skip => "IF NOT EXISTS ",
+    };
+    format!("CREATE EXTENSION {condition}{}{schema} CASCADE", extension.quoted())
+}
+
+/// Fails (42501) if the script of one of the extensions could execute objects of other roles than
+/// administrators and the owner of the current database, the template: such a role can create objects, or has
+/// some, in the schema of an installed extension that one of them requires, or in the only schema that a
+/// control file allows.
+pub(super) fn assert_scripts_meet_no_objects_of_others(extensions: &[ExtensionName]) -> Statement {
+    let names: Vec<String> = extensions.iter().map(|one| literal(one.as_str())).collect();
+    let body = format!(
+        "DECLARE administrators oid[] := ARRAY(SELECT r.oid FROM pg_catalog.pg_roles r WHERE {IS_ADMINISTRATOR} OR r.rolname = 'pg_database_owner' OR r.oid = (SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database())); name text; \
+         BEGIN WITH RECURSIVE needed(name, schema, requires) AS (SELECT v.name, v.schema, v.requires FROM pg_catalog.pg_available_extensions e JOIN pg_catalog.pg_available_extension_versions v ON v.name = e.name AND v.version = e.default_version WHERE e.name = ANY (ARRAY[{names}]) UNION SELECT v.name, v.schema, v.requires FROM needed n JOIN pg_catalog.pg_available_extension_versions v ON v.name = ANY (n.requires) JOIN pg_catalog.pg_available_extensions e ON e.name = v.name AND e.default_version = v.version) \
+         SELECT n.nspname INTO name FROM pg_catalog.pg_namespace n WHERE n.nspname <> 'pg_catalog' AND (n.nspname IN (SELECT schema FROM needed) OR n.oid IN (SELECT x.extnamespace FROM pg_catalog.pg_extension x WHERE x.extname IN (SELECT needed.name FROM needed))) AND (n.nspowner <> ALL (administrators) OR EXISTS (SELECT FROM pg_catalog.aclexplode(n.nspacl) x WHERE x.privilege_type = 'CREATE' AND x.grantee <> ALL (administrators)) OR EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid AND p.proowner <> ALL (administrators)) OR EXISTS (SELECT FROM pg_catalog.pg_shdepend s CROSS JOIN LATERAL pg_catalog.pg_identify_object(s.classid, s.objid, 0) i WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) AND s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype = 'o' AND i.schema = quote_ident(n.nspname) AND s.refobjid <> ALL (administrators))) LIMIT 1; \
+         IF FOUND THEN RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('in %s, other roles have objects or may create them in schema %s, which the script of an extension would use', current_database(), name); END IF; END",
+        names = names.join(", ")
+    );
+    Statement::plain(format!("DO {}", literal(&body)))
 }

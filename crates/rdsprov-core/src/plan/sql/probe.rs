@@ -1,6 +1,9 @@
 //! The statements of probes. The caller executes them in a transaction that it rolls back.
 
-use super::{extension_creation, membership_revocation, parameter_change};
+use super::{
+    IfExists, assert_scripts_meet_no_objects_of_others, extension_creation, membership_revocation,
+    parameter_change,
+};
 use crate::name::DatabaseName;
 use crate::probe::{ExtensionProbe, Probe};
 
@@ -24,9 +27,12 @@ pub fn probe(probe: &Probe, admin_database: &DatabaseName) -> String {
     }
 }
 
-/// Creates extensions one after the other. Only superusers have objects in `information_schema`.
+/// Creates extensions one after the other, unless they exist. Only superusers have objects in
+/// `information_schema`.
 fn create_extensions(probe: &ExtensionProbe) -> String {
     let mut statements = vec!["SET LOCAL search_path TO information_schema".to_owned()];
-    statements.extend(probe.extensions.iter().map(|one| extension_creation(one, None)));
+    statements.push(assert_scripts_meet_no_objects_of_others(&probe.extensions).redacted());
+    statements
+        .extend(probe.extensions.iter().map(|one| extension_creation(one, None, IfExists::Skip)));
     statements.join("; ")
 }

@@ -472,6 +472,11 @@ fn probes_are_the_statements_in_question() {
         scope: RevocationScope::AdminOption,
         cascade: false,
     };
+    let guard = assert_scripts_meet_no_objects_of_others(&extensions.extensions);
+    let in_template = format!(
+        r#"SET LOCAL search_path TO information_schema; {}; CREATE EXTENSION IF NOT EXISTS "a" CASCADE; CREATE EXTENSION IF NOT EXISTS "citext" CASCADE"#,
+        guard.redacted()
+    );
     for (question, expected) in [
         (Probe::GrantRole(shop.clone()), r#"GRANT "sh""op" TO CURRENT_USER"#),
         (Probe::RevokeMembership(revocation), r#"REVOKE ADMIN OPTION FOR "rds_iam" FROM "sh""op""#),
@@ -491,10 +496,7 @@ fn probes_are_the_statements_in_question() {
             },
             r#"ALTER ROLE "sh""op" IN DATABASE "app" RESET "work_mem""#,
         ),
-        (
-            Probe::CreateExtensions(extensions),
-            r#"SET LOCAL search_path TO information_schema; CREATE EXTENSION "a" CASCADE; CREATE EXTENSION "citext" CASCADE"#,
-        ),
+        (Probe::CreateExtensions(extensions), in_template.as_str()),
     ] {
         assert_eq!(probe(&question, &database("platform")), expected);
     }

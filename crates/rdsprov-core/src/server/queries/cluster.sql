@@ -98,6 +98,18 @@ SELECT json_build_object(
       'read_only', EXISTS (
         SELECT FROM pg_catalog.pg_db_role_setting c, unnest(c.setconfig) e(setting)
         WHERE c.setdatabase = d.oid AND c.setrole = 0 AND e.setting ~* '^default_transaction_read_only=(on|t(r(ue?)?)?|y(es?)?|1)$'),
+      -- Apart from large objects and default privileges. All databases share pg_shdepend, so that this does not need
+      -- a connection. See template_objects.sql for who is an administrator.
+      'objects_of_others', (
+        SELECT coalesce(json_agg(DISTINCT r.rolname), '[]')
+        FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid
+        WHERE NOT d.datallowconn AND pg_catalog.pg_get_userbyid(d.datdba) = current_user
+          AND s.dbid = d.oid AND s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype = 'o'
+          AND s.classid NOT IN ('pg_catalog.pg_largeobject'::regclass, 'pg_catalog.pg_default_acl'::regclass)
+          AND NOT r.rolsuper AND r.oid <> (SELECT t.datdba FROM pg_catalog.pg_database t WHERE t.datname = 'template1')
+          AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_roles a WHERE (a.rolcreaterole OR a.rolname IN ('rds_superuser', current_user))
+              AND pg_catalog.pg_has_role(r.oid, a.oid, 'MEMBER'))),
       'acl', (
         SELECT coalesce(json_agg(json_build_object(
           'grantee', g.rolname, 'grantor', pg_catalog.pg_get_userbyid(x.grantor),

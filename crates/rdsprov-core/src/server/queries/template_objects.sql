@@ -1,0 +1,66 @@
+-- Returns the objects in template1 of roles that are not administrators, which a new database copies, as one JSON
+-- document that deserializes to a list of `ObjectsOfRole`. Of each role, the first objects are named, functions first.
+-- Administrators are superusers, roles with CREATEROLE, rds_superuser, the current role, the members of one of these,
+-- and the owner of template1.
+-- Large objects and default privileges are not returned: each role that can connect can create them, and they contain
+-- nothing that another role executes.
+-- The owners come from the catalogs of the objects and not from pg_shdepend, which has no entry for an object of a
+-- predefined role: a member of such a role can give it an object.
+WITH database AS (
+  SELECT datdba FROM pg_database WHERE datname = current_database()
+), administrator AS MATERIALIZED (
+  SELECT r.oid FROM pg_roles r WHERE r.rolsuper OR r.rolname = 'pg_database_owner'
+    OR r.oid = (SELECT datdba FROM database) OR EXISTS (
+      SELECT FROM pg_roles a WHERE (a.rolcreaterole OR a.rolname IN ('rds_superuser', current_user))
+        AND pg_has_role(r.oid, a.oid, 'MEMBER'))
+), object AS (
+  SELECT 'pg_proc'::regclass AS classid, oid AS objid, proowner AS owner, pronamespace AS namespace FROM pg_proc
+  UNION ALL SELECT 'pg_class'::regclass, oid, relowner, relnamespace FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+  UNION ALL SELECT 'pg_type'::regclass, oid, typowner, typnamespace FROM pg_type
+  UNION ALL SELECT 'pg_operator'::regclass, oid, oprowner, oprnamespace FROM pg_operator
+  UNION ALL SELECT 'pg_opclass'::regclass, oid, opcowner, opcnamespace FROM pg_opclass
+  UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfowner, opfnamespace FROM pg_opfamily
+  UNION ALL SELECT 'pg_collation'::regclass, oid, collowner, collnamespace FROM pg_collation
+  UNION ALL SELECT 'pg_conversion'::regclass, oid, conowner, connamespace FROM pg_conversion
+  UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, stxowner, stxnamespace FROM pg_statistic_ext
+  UNION ALL SELECT 'pg_ts_config'::regclass, oid, cfgowner, cfgnamespace FROM pg_ts_config
+  UNION ALL SELECT 'pg_ts_dict'::regclass, oid, dictowner, dictnamespace FROM pg_ts_dict
+  UNION ALL SELECT 'pg_namespace'::regclass, oid, nspowner, NULL FROM pg_namespace
+  UNION ALL SELECT 'pg_extension'::regclass, oid, extowner, NULL FROM pg_extension
+  UNION ALL SELECT 'pg_language'::regclass, oid, lanowner, NULL FROM pg_language
+  UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid, fdwowner, NULL FROM pg_foreign_data_wrapper
+  UNION ALL SELECT 'pg_foreign_server'::regclass, oid, srvowner, NULL FROM pg_foreign_server
+  UNION ALL SELECT 'pg_event_trigger'::regclass, oid, evtowner, NULL FROM pg_event_trigger
+  UNION ALL SELECT 'pg_publication'::regclass, oid, pubowner, NULL FROM pg_publication
+), owned AS (
+  SELECT o.classid, o.objid, o.owner, o.namespace, row_number() OVER (
+    PARTITION BY o.owner ORDER BY o.classid <> 'pg_proc'::regclass, o.classid, o.objid) AS number
+  FROM object o LEFT JOIN pg_namespace n ON n.oid = o.namespace
+  WHERE o.owner NOT IN (SELECT oid FROM administrator) AND coalesce(n.nspname, '') !~ '^pg_(toast_)?temp_'
+    -- Not the row type of a table, nor what belongs to an extension: both are dropped together with it.
+    AND NOT EXISTS (
+      SELECT FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid AND d.objsubid = 0 AND d.deptype IN ('i', 'e'))
+), named AS (
+  SELECT o.owner, o.number,
+    upper(replace(CASE i.type WHEN 'statistics object' THEN 'statistics' WHEN 'composite type' THEN 'type' ELSE i.type END, '-', ' ')) AS kind,
+    -- `*` for an aggregate without arguments. For a procedure with the modes of the arguments, because two procedures
+    -- of one name can differ in the modes only.
+    CASE WHEN p.prokind = 'a' AND p.pronargs = 0 THEN format('%s.%I(*)', i.schema, p.proname)
+      WHEN p.prokind = 'p' THEN format('%s.%I(%s)', i.schema, p.proname, pg_get_function_identity_arguments(p.oid))
+      ELSE i.identity END AS identity
+  FROM owned o CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i
+  LEFT JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid
+  WHERE o.number <= 100
+)
+SELECT coalesce(json_agg(json_build_object(
+  'role', pg_get_userbyid(r.owner), 'count', r.count,
+  'first', (
+    SELECT coalesce(json_agg(json_build_object('kind', n.kind, 'identity', n.identity) ORDER BY n.number), '[]')
+    FROM named n WHERE n.owner = r.owner AND n.identity IS NOT NULL),
+  'dropped_by', r.dropped_by) ORDER BY pg_get_userbyid(r.owner)), '[]')::text
+FROM (
+  SELECT o.owner, count(*) AS count,
+    -- The only member of pg_database_owner is the owner of template1.
+    json_agg(DISTINCT pg_get_userbyid(CASE WHEN n.oid IS NULL THEN o.owner
+      WHEN pg_get_userbyid(n.nspowner) = 'pg_database_owner' THEN (SELECT datdba FROM database) ELSE n.nspowner END)) AS dropped_by
+  FROM owned o LEFT JOIN pg_namespace n ON n.oid = o.namespace GROUP BY o.owner) r

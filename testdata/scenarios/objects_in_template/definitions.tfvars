@@ -1,0 +1,3 @@
+application_databases = {
+  shop = { database_name = "shop", username = "shop_owner" }
+}
