@@ -52,4 +52,5 @@ mod site_policy;
 mod stored_settings;
 mod template_attacks;
 mod tls;
+mod verifiers;
 mod waiting;

@@ -70,8 +70,8 @@ pub use refusal::{
 };
 pub use saved::{Differences, Remainder, SavedPlan, SavedPlanError, Stale};
 pub use sql::{
-    BEGIN_SESSION, CHANGED_SINCE_PLAN, Line, Moment, SESSION_SETTINGS, SessionSetting, SlotError,
-    Slots, Statement, probe as probe_statements, session_settings,
+    BEGIN_SESSION, CHANGED_SINCE_PLAN, CHOOSE_KEY, Line, Moment, SESSION_SETTINGS, SessionSetting,
+    SlotError, Slots, Statement, probe as probe_statements, session_settings,
 };
 use step::DATABASE_OWNER;
 pub use step::{

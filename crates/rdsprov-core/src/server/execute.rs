@@ -9,7 +9,7 @@ use super::connect::Session;
 use super::template::{self, TemplateWait};
 use super::wait::LockHolder;
 use crate::hint::Hint;
-use crate::plan::{CHANGED_SINCE_PLAN, Slots, Statement};
+use crate::plan::{CHANGED_SINCE_PLAN, CHOOSE_KEY, Slots, Statement};
 
 /// Returns whether an error is caused by another session that changes the same catalog row, so that
 /// a repetition can succeed.
@@ -85,6 +85,16 @@ impl Failure {
     }
 }
 
+/// Has the server choose the key that hides a verifier until the end of the transaction.
+async fn choose_key(session: &Session) -> Result<String, Failure> {
+    let chosen = session.client.query_one(CHOOSE_KEY, &[]).await;
+    chosen.and_then(|row| row.try_get(0)).map_err(|error| Failure {
+        message: session.describe(&error),
+        kind: FailureKind::of(&error),
+        hint: None,
+    })
+}
+
 /// Executes one statement, and returns the first value of its result; `None` without rows. `template`
 /// is the time that `CREATE DATABASE` can wait for sessions in the template.
 pub(super) async fn execute(
@@ -93,13 +103,15 @@ pub(super) async fn execute(
     slots: &(dyn Slots + Sync),
     template: Option<&TemplateWait>,
 ) -> Result<Option<String>, Failure> {
-    let (text, contains_verifier) = match request {
+    let text = match request {
         Request::Statement(statement) => {
-            let text =
-                statement.executable(slots).map_err(|error| Failure::other(error.to_string()))?;
-            (text, statement.secret().is_some())
+            let key = match statement.secret() {
+                Some(_) => choose_key(session).await?,
+                None => String::new(),
+            };
+            statement.hidden(slots, &key).map_err(|error| Failure::other(error.to_string()))?
         }
-        Request::Fault(text) => ((*text).to_owned(), false),
+        Request::Fault(text) => (*text).to_owned(),
     };
     let value = loop {
         if let Some(template) = template {
@@ -109,14 +121,8 @@ pub(super) async fn execute(
             }
         }
         let started = Instant::now();
-        // The driver logs the text of a batch.
-        let sent = if contains_verifier {
-            session.client.execute_typed(&text, &[]).await.map(|_| None)
-        } else {
-            session.client.simple_query(&text).await.map(|rows| first_value(&rows))
-        };
-        let error = match sent {
-            Ok(value) => break value,
+        let error = match session.client.simple_query(&text).await {
+            Ok(rows) => break first_value(&rows),
             Err(error) => error,
         };
         if let Some(template) = template

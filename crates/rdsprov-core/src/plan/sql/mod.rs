@@ -4,6 +4,7 @@
 mod database;
 mod grant;
 mod handed_over;
+mod hidden_password;
 mod identity;
 mod manual_fix;
 mod ownership;
@@ -16,6 +17,7 @@ mod statement;
 pub use database::*;
 pub use grant::*;
 pub use handed_over::assert_handed_over;
+pub use hidden_password::CHOOSE_KEY;
 pub use identity::{CHANGED_SINCE_PLAN, Moment};
 pub use manual_fix::*;
 pub use ownership::*;

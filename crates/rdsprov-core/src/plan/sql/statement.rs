@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
+use super::hidden_password;
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation};
@@ -172,7 +173,24 @@ impl Statement {
         }
     }
 
-    /// Returns the statement for the server, with the verifier and not the password.
+    /// Returns the statement for the server without the verifier in its text, if it sets a password.
+    /// `key` is what [`super::CHOOSE_KEY`] has returned in the same transaction.
+    ///
+    /// # Errors
+    /// Returns an error if a slot cannot be filled.
+    pub(crate) fn hidden(&self, slots: &dyn Slots, key: &str) -> Result<String, SlotError> {
+        match &self.0 {
+            Text::Password { before, secret } => {
+                let verifier = slots.verifier(secret)?;
+                Ok(hidden_password::set_password(before, &verifier, key))
+            }
+            Text::Plain(_) | Text::CreatedOid { .. } | Text::Marker { .. } => {
+                self.executable(slots)
+            }
+        }
+    }
+
+    /// Returns the statement for a script, with the verifier and not the password.
     ///
     /// # Errors
     /// Returns an error if a slot cannot be filled.
