@@ -8,6 +8,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::text::brief;
+
 /// The name of a configuration parameter, stored in lower case because PostgreSQL ignores the case.
 ///
 /// ```
@@ -106,7 +108,7 @@ impl Parameter {
                 && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '$')
         };
         if !name.split('.').all(is_word) {
-            return Err(ParameterError::NotAParameter { name: name.to_owned() });
+            return Err(ParameterError::NotAParameter { name: brief(name).into_owned() });
         }
         let lower = name.to_ascii_lowercase();
         let is_refused = |refused: &str| match refused.strip_suffix('*') {
@@ -114,7 +116,9 @@ impl Parameter {
             None => refused == lower,
         };
         match REFUSED.iter().find(|(refused, _)| is_refused(refused)) {
-            Some((_, effect)) => Err(ParameterError::Refused { name: lower, effect }),
+            Some((_, effect)) => {
+                Err(ParameterError::Refused { name: brief(&lower).into_owned(), effect })
+            }
             None => Ok(Self(lower)),
         }
     }

@@ -69,12 +69,48 @@ pub fn pretty_json(value: &impl serde::Serialize) -> Result<String, serde_json::
 }
 
 /// Escapes text so that Markdown does not interpret it.
+///
+/// A word that could mention a user, link to a page or an issue, or become an emoji or a formula is
+/// written as code: GitHub looks for these after it has removed backslashes, and not in code.
 pub(crate) fn escaped(text: &str) -> String {
-    const MARKUP: &str = "\\`*_[]<>|#~@";
-    visible(text)
-        .chars()
-        .flat_map(|c| MARKUP.contains(c).then_some('\\').into_iter().chain([c]))
-        .collect()
+    const MARKUP: &str = "\\`*_[]<>|#~@&!$";
+    let mut escaped = String::with_capacity(text.len());
+    for word in visible(text).split_inclusive(' ') {
+        let (word, space) = word.strip_suffix(' ').map_or((word, ""), |word| (word, " "));
+        if refers(word) {
+            escaped.push_str(&code(word));
+        } else {
+            for c in word.chars() {
+                escaped.extend(MARKUP.contains(c).then_some('\\').into_iter().chain([c]));
+            }
+        }
+        escaped.push_str(space);
+    }
+    escaped
+}
+
+/// Returns whether GitHub could read a word as a link, a mention, an emoji or a formula.
+fn refers(word: &str) -> bool {
+    let lower = word.to_ascii_lowercase();
+    let is_emoji = |name: &str| {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "_+-".contains(c);
+        // Not the minutes of a time.
+        name.chars().all(is_part)
+            && (name.len() > 2 || name.contains(|c: char| !c.is_ascii_digit()))
+    };
+    let parts: Vec<&str> = word.split(':').collect();
+    word.contains(['@', '#', '$'])
+        || parts.get(1..parts.len() - 1).unwrap_or_default().iter().any(|part| is_emoji(part))
+        || ["://", "www.", "gh-", "mailto:", "xmpp:"].iter().any(|begin| lower.contains(begin))
+}
+
+/// Returns a word as a code span, in which a backtick does not end it. A `|` would begin another cell
+/// of a table.
+fn code(word: &str) -> String {
+    let longest = word.split(|c| c != '`').map(str::len).max().unwrap_or_default();
+    let fence = "`".repeat(longest + 1);
+    let space = if word.starts_with('`') || word.ends_with('`') { " " } else { "" };
+    format!("{fence}{space}{}{space}{fence}", word.replace('|', "\\|"))
 }
 
 /// Returns an error of the operating system in words, without its number.
@@ -99,9 +135,55 @@ pub(crate) fn brief(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The number of characters at each end of a long message that are kept.
+const MESSAGE_END: usize = 1000;
+
+/// Returns a message without its middle, if it is very long because it repeats a text of the user or
+/// of the server.
+pub(crate) fn without_middle(message: String) -> String {
+    // No character has more than four bytes.
+    if message.len() <= 2 * MESSAGE_END {
+        return message;
+    }
+    let begin = message.char_indices().nth(MESSAGE_END).map_or(message.len(), |(at, _)| at);
+    let end = message.char_indices().rev().nth(MESSAGE_END - 1).map_or(0, |(at, _)| at);
+    if end <= begin {
+        return message;
+    }
+    format!("{}…{}", &message[..begin], &message[end..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn markdown_has_no_links_and_mentions() {
+        for (text, markdown) in [
+            ("role a_b may & does ![x](y)", "role a\\_b may \\& does \\!\\[x\\](y)"),
+            ("see https://evil.example/x now", "see `https://evil.example/x` now"),
+            ("WWW.evil.example", "`WWW.evil.example`"),
+            ("ping @team", "ping `@team`"),
+            ("a@b.example", "`a@b.example`"),
+            ("fixes #12, org/repo#12 and GH-12", "fixes `#12,` `org/repo#12` and `GH-12`"),
+            (":smile: and $x$", "`:smile:` and `$x$`"),
+            ("db.example.com:5432 (28P01): closed", "db.example.com:5432 (28P01): closed"),
+            ("at 2026-11-29T01:19:19Z, :100:", "at 2026-11-29T01:19:19Z, `:100:`"),
+            ("`@x`", "`` `@x` ``"),
+            ("a``@|b", "```a``@\\|b```"),
+            ("a  b ", "a  b "),
+        ] {
+            assert_eq!(escaped(text), markdown);
+        }
+    }
+
+    #[test]
+    fn long_messages_keep_both_ends() {
+        assert_eq!(without_middle("ä".repeat(2000)), "ä".repeat(2000));
+        let long = without_middle(format!("name `{}` is long", "ä".repeat(100_000)));
+        assert!(long.starts_with("name `ä") && long.ends_with("ä` is long"), "{long}");
+        assert_eq!(long.chars().count(), 2001);
+    }
 
     #[test]
     fn no_character_is_hidden() {

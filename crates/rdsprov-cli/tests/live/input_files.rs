@@ -138,10 +138,46 @@ fn only_regular_files_of_a_bounded_size_are_read() {
         let output = expect(&command.output().unwrap(), 64);
         assert!(output.contains("not a regular file"), "{plan}: {output}");
     }
+    for (variable, path) in [("SSL_CERT_FILE", "/dev/zero"), ("SSL_CERT_FILE", "pipe.json")] {
+        let mut command = program();
+        command.current_dir(&repository).env(variable, path);
+        let command = command.args(["plan", "--env", "dev", "-d", "teams/shop.tfvars"]);
+        let output = command.args(["--secrets", "file:.", "--host", "localhost"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains(variable) && text.contains("not a regular file"), "{text}");
+    }
     for ledger in ["/dev/zero", "pipe.json"] {
         let mut command = program();
         let command = command.current_dir(&repository).args(["audit", "verify", ledger]);
         let output = expect(&command.output().unwrap(), 64);
         assert!(output.contains("not a regular file"), "{output}");
+    }
+}
+
+/// A message contains a part of a long pattern, reference or name only.
+#[test]
+fn messages_repeat_no_long_texts() {
+    let directory = TempDir::new().unwrap();
+    let long = "a".repeat(200_000);
+    let applications: String = (0..200)
+        .map(|n| format!("a{n} = {{ database_name = \"d{n}\", username = \"u{n}\" }}\n"))
+        .collect();
+    let definitions = format!("application_databases = {{\n{applications}\n}}\n");
+    let references = "application_databases = {\n".to_owned()
+        + &(0..20).map(|n| format!("a{n} = {long}.b{n}\n")).collect::<String>()
+        + "}\n";
+    let names = format!(
+        "application_databases = {{\n{long} = {{ database_name = \"{long}\", username = \"{long}\", access_level = \"{long}\", schemas = [\"{long}\", \"{long}\"], settings = {{ \"{long} \" = \"x\" }} }}\n}}\n"
+    );
+    for (name, text) in
+        [("names.tfvars", &names), ("all.tfvars", &definitions), ("references.tfvars", &references)]
+    {
+        std::fs::write(directory.path().join(name), text).unwrap();
+        let config = format!("[definitions]\nnaming_pattern = \"{long}\"\n");
+        std::fs::write(directory.path().join("rdsprov.toml"), config).unwrap();
+        let output = validate(directory.path(), &["-d", name]);
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        let size = output.stdout.len() + output.stderr.len();
+        assert!((200..100_000).contains(&size), "{name}: {size} bytes");
     }
 }

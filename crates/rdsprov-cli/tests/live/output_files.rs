@@ -71,6 +71,28 @@ fn refused_runs_create_no_configured_files() {
     }
 }
 
+/// The CSV file and the ledger are never one file, also not under two names. Nothing is created.
+#[test]
+fn records_have_two_files() {
+    let fixture = Fixture::new(versions()[0]);
+    fixture.app("dev", "shop", "shop_owner");
+    let definitions = fixture.definitions(DEFINITIONS);
+    let apply = ["apply", "--env", "dev", "--audit-output", "new/./a", "--audit-ledger", "new/a"];
+    let before = names(fixture.path());
+    let state = fixture.catalog_state();
+    let text = expect(&fixture.run(&definitions, &apply), 1);
+    assert!(text.contains("error[wrong-audit-file]: "), "{text}");
+    assert!(text.contains("cannot be the CSV file and the ledger"), "{text}");
+    assert_eq!(names(fixture.path()), before);
+    let files = "[audit]\noutput = \"records\"\nledger = \"records\"\n";
+    fs::write(fixture.path().join("rdsprov.toml"), files).unwrap();
+    let before = names(fixture.path());
+    let text = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 1);
+    assert!(text.contains("error[wrong-audit-file]: "), "{text}");
+    assert_eq!(names(fixture.path()), before);
+    assert_eq!(fixture.catalog_state(), state);
+}
+
 /// A repository cannot have records written outside of it, not even through a link.
 #[test]
 fn configured_records_stay_below_the_directory() {

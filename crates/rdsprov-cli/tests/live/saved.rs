@@ -218,6 +218,14 @@ fn invalid_saved_plans_are_refused() {
         let output_text = expect(&fixture.run(&definitions, &APPLY), 3);
         assert!(output_text.contains(changed), "{place}: {output_text}");
     }
+    // A key that is given twice, of which the parser keeps the last value.
+    let text = serde_json::to_string(&plan).unwrap();
+    let memberships = "\"temporary_memberships\":{";
+    assert!(text.contains(memberships), "{text}");
+    let twice = format!("{memberships}\"x\":\"set\",\"x\":\"set\",");
+    let twice = text.replacen(memberships, &twice, 1);
+    std::fs::write(fixture.path().join("plan.json"), twice).unwrap();
+    assert!(expect(&fixture.run(&definitions, &APPLY), 3).contains(changed));
     write(&fixture, &json!([]));
     assert!(expect(&fixture.run(&definitions, &APPLY), 3).contains("[not-a-saved-plan]"));
     write(&fixture, &plan);

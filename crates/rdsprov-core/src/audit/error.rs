@@ -26,6 +26,12 @@ pub enum AuditError {
         /// The path of the file.
         path: PathBuf,
     },
+    /// The CSV file and the ledger are the same file.
+    #[error("audit file {path} cannot be the CSV file and the ledger")]
+    SameFile {
+        /// The path of the file.
+        path: PathBuf,
+    },
     /// The path leads to a symbolic link, a pipe, a device or something else.
     #[error("audit file {path} is not a regular file")]
     NotRegular {
@@ -53,6 +59,7 @@ impl AuditError {
         match self {
             Self::Io { path, .. }
             | Self::Locked { path }
+            | Self::SameFile { path }
             | Self::NotRegular { path }
             | Self::NotALedger { path }
             | Self::OtherHeader { path } => path,
@@ -68,6 +75,7 @@ impl AuditError {
                 reason.split(" (os error").next().unwrap_or(&reason).to_owned()
             }
             Self::Locked { .. } => "another process locks it".to_owned(),
+            Self::SameFile { .. } => "the other records are in it".to_owned(),
             Self::NotRegular { .. } => "it is not a regular file".to_owned(),
             Self::NotALedger { .. } => "it is not a ledger of rdsprov".to_owned(),
             Self::OtherHeader { .. } => "it is not a CSV file of rdsprov".to_owned(),
@@ -80,9 +88,10 @@ impl AuditError {
         match self {
             Self::Io { .. } => ErrorCode::AuditFileUnwritable,
             Self::Locked { .. } => ErrorCode::AuditFileLocked,
-            Self::NotRegular { .. } | Self::NotALedger { .. } | Self::OtherHeader { .. } => {
-                ErrorCode::WrongAuditFile
-            }
+            Self::SameFile { .. }
+            | Self::NotRegular { .. }
+            | Self::NotALedger { .. }
+            | Self::OtherHeader { .. } => ErrorCode::WrongAuditFile,
         }
     }
 
@@ -96,7 +105,14 @@ impl AuditError {
                 " or ",
                 Opt::AuditLedger
             ],
-            Self::Locked { .. } => "wait for the other run, then run again".into(),
+            Self::Locked { path } => format!(
+                "wait for the other run, then run again; `fuser {}` shows the processes that have opened it",
+                path.display()
+            )
+            .into(),
+            Self::SameFile { .. } => {
+                hint!["name two files with ", Opt::AuditOutput, " and ", Opt::AuditLedger]
+            }
             Self::NotRegular { .. } => hint![
                 "name a regular file, without a symbolic link, with ",
                 Opt::AuditOutput,

@@ -14,6 +14,7 @@ use crate::name::{
 };
 use crate::privilege::AccessLevel;
 use crate::setting::Parameter;
+use crate::text::without_middle;
 use crate::valid_until::ValidUntil;
 
 /// One application: a role in one database, with its access level and its secret.
@@ -130,6 +131,7 @@ impl UnknownApplication {
         if let Some(nearest) = nearest(&self.name, self.known.iter().map(String::as_str)) {
             return vec![format!("use a declared application: is `{nearest}` meant?").into()];
         }
-        vec![format!("use one of the declared applications: {}", self.known.join(", ")).into()]
+        let known = without_middle(self.known.join(", "));
+        vec![format!("use one of the declared applications: {known}").into()]
     }
 }

@@ -202,7 +202,7 @@ fn different_strings(
     let mut seen = BTreeSet::new();
     for (text, span) in &items {
         if !seen.insert(text) {
-            let message = format!("{text:?} is given twice in `{field}`");
+            let message = format!("{:?} is given twice in `{field}`", brief(text));
             file.error(span, ErrorCode::DuplicateItem, message, "remove one of the two");
         }
     }
@@ -241,7 +241,7 @@ fn one_of<T: Copy>(
         file.error(
             &node.span,
             ErrorCode::InvalidValue,
-            format!("`{field}` is {text:?}, which is not allowed"),
+            format!("`{field}` is {:?}, which is not allowed", brief(text)),
             format!("write one of {}", known.join(", ")),
         );
     }
@@ -334,7 +334,9 @@ fn parse_name<T>(
                 &node.span,
                 ErrorCode::NamingPatternMismatch,
                 format!(
-                    "`{field}` is {text:?}, which does not match the naming pattern `{pattern}`"
+                    "`{field}` is {:?}, which does not match the naming pattern `{}`",
+                    brief(&text),
+                    brief(pattern)
                 ),
                 "choose another name, or set `naming_pattern` in `[definitions]` of `rdsprov.toml`",
             );

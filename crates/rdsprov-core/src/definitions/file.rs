@@ -8,7 +8,7 @@ use super::tree::{CONSTANTS, Key, Node, Span, Value};
 use super::{DefinitionError, Excerpt, Location, SourceText, Syntax};
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
-use crate::text::brief;
+use crate::text::{brief, without_middle};
 
 /// The number of errors of one file that are kept. The others are only counted.
 const KEPT_ERRORS: usize = 1000;
@@ -99,7 +99,7 @@ impl<'a> File<'a> {
         hint: Hint,
     ) -> DefinitionError {
         let excerpt = self.is_recognised.then(|| self.excerpt(&location));
-        DefinitionError { location, excerpt, code, message, hint }
+        DefinitionError { location, excerpt, code, message: without_middle(message), hint }
     }
 
     /// Returns the part of a line around a location.
@@ -167,11 +167,12 @@ impl<'a> File<'a> {
             // The error of a refused value is in the list already.
             Value::Refused => {}
             Value::Unevaluated(how) => {
+                let subject = brief(subject);
                 let message = format!("{subject} contains {how}, but only constants are allowed");
                 self.error(&node.span, ErrorCode::NotAConstant, message, CONSTANTS);
             }
             other => {
-                let message = format!("{subject} is {}, not {wanted}", other.kind());
+                let message = format!("{} is {}, not {wanted}", brief(subject), other.kind());
                 self.error(&node.span, ErrorCode::WrongType, message, hint);
             }
         }

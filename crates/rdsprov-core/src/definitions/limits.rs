@@ -1,7 +1,7 @@
 //! Bounds the work of the HCL parser.
 //!
-//! hcl-edit 0.10 compares each key of a map with all keys before it. This module counts the keys
-//! before the parser reads a text.
+//! hcl-edit 0.10 compares each key of a map with all keys before it, and reads a heredoc line by line.
+//! This module counts the keys and the lines before the parser reads a text.
 
 use super::tree::SyntaxError;
 use crate::error_code::ErrorCode;
@@ -9,6 +9,9 @@ use crate::error_code::ErrorCode;
 /// The maximum number of comparisons of keys, which takes some seconds. 20,000 keys in
 /// one map need it.
 const MAXIMUM_COMPARISONS: u64 = 200_000_000;
+
+/// The maximum number of lines, with which the parser takes up to a second.
+const MAXIMUM_LINES: usize = 250_000;
 
 /// A delimiter that is open at a position of the scan.
 enum Open {
@@ -18,9 +21,18 @@ enum Open {
     Quotes,
 }
 
-/// Returns the error for a text with more keys in its maps than hcl-edit can compare in a short
-/// time.
+/// Returns the error for a text with more lines, or with more keys in its maps, than hcl-edit can
+/// read in a short time.
 pub fn check(text: &str) -> Option<SyntaxError> {
+    if let Some((at, _)) = text.match_indices('\n').nth(MAXIMUM_LINES) {
+        let error = SyntaxError::new(
+            at..at,
+            ErrorCode::InvalidSyntax,
+            format!("the file has more than {MAXIMUM_LINES} lines"),
+            "write the definitions in several files",
+        );
+        return Some(error);
+    }
     let bytes = text.as_bytes();
     let mut open = vec![Open::Braces { at: 0, keys: 0 }];
     let mut comparisons = 0;
@@ -77,6 +89,14 @@ mod tests {
     fn map(keys: usize) -> String {
         let keys: Vec<String> = (0..keys).map(|number| format!("k{number} = \"a = b\"")).collect();
         format!("{{ # = = =\n {} }}\n", keys.join(", "))
+    }
+
+    #[test]
+    fn lines_are_counted() {
+        let heredoc = |lines: usize| format!("note = <<E\n{}E\n", "x\n".repeat(lines));
+        assert_eq!(check(&heredoc(240_000)), None);
+        let error = check(&heredoc(500_000)).map(|error| error.message);
+        assert_eq!(error.as_deref(), Some("the file has more than 250000 lines"));
     }
 
     #[test]

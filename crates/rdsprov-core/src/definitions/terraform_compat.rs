@@ -52,7 +52,7 @@ impl CompatibilityCheck<'_> {
     fn refuse(&mut self, span: Span, construct: &str) {
         let message = format!(
             "`{}` contains {construct}, but a variable file allows only constants",
-            self.name
+            brief(&self.name)
         );
         self.errors.push(SyntaxError::new(span, ErrorCode::NotAConstant, message, CONSTANTS));
     }
@@ -128,14 +128,15 @@ impl Visit for CompatibilityCheck<'_> {
         let span = node.span().unwrap_or_default();
         match node {
             Expression::Variable(variable) if self.is_unbound(node) => {
-                self.refuse(span, &format!("the variable `{}`", variable.as_str()));
+                self.refuse(span, &format!("the variable `{}`", brief(variable.as_str())));
             }
             Expression::Traversal(traversal) if self.is_unbound(&traversal.expr) => {
-                let construct = format!("the reference `{}`", self.source(&span));
+                let construct = format!("the reference `{}`", brief(self.source(&span)));
                 self.refuse(span, &construct);
             }
             Expression::FuncCall(call) => {
-                self.refuse(span, &format!("a call of the function `{}`", call.name.name.as_str()));
+                let name = brief(call.name.name.as_str());
+                self.refuse(span, &format!("a call of the function `{name}`"));
             }
             Expression::String(_) => self.check_one_line(span),
             Expression::HeredocTemplate(heredoc) => {

@@ -53,6 +53,7 @@ mod step;
 mod template_objects;
 #[cfg(test)]
 mod test_states;
+mod unique_keys;
 mod widening;
 mod words;
 

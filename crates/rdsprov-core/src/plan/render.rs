@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 
 use super::sql::ScriptVariables;
+use super::words;
 use super::{
     Action, BEGIN_SESSION, Hazard, Line, Plan, Scope, SlotError, Slots, Statement, Step,
     session_settings,
@@ -66,9 +67,9 @@ pub(super) fn code_lines<S>(step: &Step<S>) -> Vec<String> {
     let shown = step.code.iter().take(SHOWN);
     let mut lines: Vec<String> =
         shown.map(|one| format!("      {} {}", one.kind, visible(&one.name))).collect();
-    let others = step.code.len().saturating_sub(SHOWN);
-    if others > 0 {
-        lines.push(format!("      and {others} more, which the JSON of the plan lists"));
+    if let Some(others @ [_, ..]) = step.code.get(SHOWN..) {
+        let (count, kinds) = (others.len(), words::counted(others));
+        lines.push(format!("      and {count} more ({kinds}), which the JSON of the plan lists"));
     }
     lines
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{FORMAT_VERSION, Plan, VERSION, digest};
 use super::render::line;
+use super::unique_keys::UniqueKeys;
 use super::{Action, Origin, Scope, Statement, Step, Transaction};
 use crate::error_code::ErrorCode;
 use crate::hint;
@@ -277,6 +278,11 @@ impl SavedPlan {
             serde_json::from_str(text).map_err(not_a_plan)?;
         if found != u64::from(FORMAT_VERSION) {
             return Err(SavedPlanError::OtherFormat { found });
+        }
+        // The parser keeps the last value of a key that is given twice in a map.
+        let UniqueKeys(is_unique) = serde_json::from_str(text).map_err(not_a_plan)?;
+        if !is_unique {
+            return Err(SavedPlanError::Edited);
         }
         let plan: Self = serde_json::from_str(text).map_err(not_a_plan)?;
         if plan.rdsprov_version != VERSION {

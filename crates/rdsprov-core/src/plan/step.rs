@@ -247,6 +247,7 @@ impl<S> Step<S> {
         }
         self.summary = format!("{}; with code: {}", self.summary, words::counted(code));
         self.code = code.to_vec();
+        self.code.sort_by(|one, other| words::by_danger(one).cmp(&words::by_danger(other)));
         self.with_hazards([Hazard::HandsOverCode])
     }
 

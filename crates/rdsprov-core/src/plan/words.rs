@@ -40,6 +40,14 @@ pub(super) fn counted(code: &[Code]) -> String {
     counted.collect::<Vec<_>>().join(", ")
 }
 
+/// Returns what orders code: first what is executed with the privileges of the new owner without any
+/// action of it, so that a list that is cut contains it.
+pub(super) fn by_danger(code: &Code) -> (usize, &Code) {
+    // Functions and procedures are listed only if they are SECURITY DEFINER.
+    const FIRST: [&str; 5] = ["function", "procedure", "event trigger", "trigger", "rule"];
+    (FIRST.iter().position(|kind| *kind == code.kind).unwrap_or(FIRST.len()), code)
+}
+
 /// Returns the names of selected applications: `applications crm and wiki`.
 pub(super) fn selected_words(applications: &BTreeSet<ApplicationName>) -> String {
     let names: Vec<&str> = applications.iter().map(ApplicationName::as_str).collect();

@@ -9,9 +9,17 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use zeroize::Zeroizing;
 
 use super::{Password, Secret, SecretError};
+use crate::name::MAX_BYTES;
 use crate::secret_id::SecretId;
+use crate::text::is_hidden;
 
 const KEYS: [&str; 7] = ["password", "username", "host", "port", "connect_to", "dbname", "engine"];
+
+/// Returns whether a text can be a host name or an address, so that messages can contain it: not
+/// longer than a name in the DNS, and without spaces and hidden characters.
+fn is_host(text: &str) -> bool {
+    text.len() <= 253 && !text.contains(|c: char| c.is_whitespace() || is_hidden(c))
+}
 
 /// The value of a known key, without the content of types that no key accepts.
 enum Field {
@@ -179,8 +187,21 @@ impl Secret {
         let connect_to = plain_text("connect_to", connect_to)?
             .map(|text| text.parse().map_err(wrong_address))
             .transpose()?;
-        let username = plain_text("username", username)?;
-        let dbname = plain_text("dbname", dbname)?;
+        if host.as_deref().is_some_and(|host| !is_host(host)) {
+            return Err(SecretError::WrongType { id, key: "host", wanted: "a host name" });
+        }
+        let name = |key, value| {
+            let text = plain_text(key, value)?;
+            match &text {
+                Some(name) if name.len() > MAX_BYTES || name.contains(char::is_control) => {
+                    let wanted = "a name of at most 63 bytes without control characters";
+                    Err(SecretError::WrongType { id: id.clone(), key, wanted })
+                }
+                _ => Ok(text),
+            }
+        };
+        let username = name("username", username)?;
+        let dbname = name("dbname", dbname)?;
         let mut password = wiped_text("password", password)?
             .ok_or_else(|| SecretError::NoPassword { id: id.clone() })?;
         let password = Password::new(std::mem::take(&mut *password))
@@ -212,6 +233,11 @@ mod tests {
             format!("{{\"password\": \"{CANARY}\", \"port\": 0}}"),
             format!("{{\"password\": \"{CANARY}\", \"port\": 1, \"host\": \"h:2\"}}"),
             format!("{{\"passwort\": \"{CANARY}\"}}"),
+            format!("{{\"password\": \"{CANARY}\", \"host\": \"{CANARY} x\"}}"),
+            format!("{{\"password\": \"{CANARY}\", \"host\": \"{CANARY}\\u202e\"}}"),
+            format!("{{\"password\": \"{CANARY}\", \"host\": \"{}\"}}", CANARY.repeat(20)),
+            format!("{{\"password\": \"{CANARY}\", \"username\": \"{}\"}}", CANARY.repeat(5)),
+            format!("{{\"password\": \"{CANARY}\", \"dbname\": \"{CANARY}\\n\"}}"),
             format!("{{\"password\": \"{CANARY}\"}} x"),
         ] {
             let error = Secret::parse(&id, &text).unwrap_err();

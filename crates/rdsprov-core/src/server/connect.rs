@@ -25,7 +25,7 @@ use crate::config::{ConnectTimeout, ConnectTo, StatementTimeout};
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{BEGIN_SESSION, session_settings};
 use crate::secrets::{Password, TokenSource};
-use crate::text::os_reason;
+use crate::text::{os_reason, without_middle};
 
 /// The timeout for what ends a statement: a cancel request, or `ROLLBACK`.
 const END_TIMEOUT: Duration = Duration::from_secs(15);
@@ -436,7 +436,8 @@ where
 pub(crate) fn describe_error(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
-        return format!("{}{detail} ({})", error.message(), error.code().code());
+        let reason = without_middle(format!("{}{detail}", error.message()));
+        return format!("{reason} ({})", error.code().code());
     }
     // The driver's own words add nothing to an error of the operating system.
     let mut source = std::error::Error::source(error);

@@ -224,6 +224,7 @@ fn session_examples() -> Vec<Error> {
         Error::NotConfirmed,
         AuditError::Io { path: path(), source: failed() }.into(),
         AuditError::Locked { path: path() }.into(),
+        AuditError::SameFile { path: path() }.into(),
         AuditError::NotALedger { path: path() }.into(),
         AuditError::OtherHeader { path: path() }.into(),
         SlotError::NoPassword(SecretId(text("goldenpath/dev/shop/postgres"))).into(),
@@ -500,6 +501,7 @@ fn tls() -> Vec<TlsError> {
     let reason = || text("it contains no certificate");
     vec![
         TlsError::CaFile { path: path(), reason: reason() },
+        TlsError::SystemCertificates { variable: "SSL_CERT_FILE", path: path(), reason: reason() },
         TlsError::NoSystemRoots,
         TlsError::ClientCertificate { path: path(), reason: reason() },
         TlsError::ClientKey { path: path(), reason: reason() },

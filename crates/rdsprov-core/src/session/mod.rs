@@ -26,6 +26,7 @@ mod records;
 #[cfg(feature = "aws")]
 mod rotate;
 mod setup;
+mod system_certificates;
 mod unreadable;
 mod usage_error;
 

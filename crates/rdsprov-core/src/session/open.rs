@@ -13,6 +13,7 @@ use super::error::Error;
 use super::files::leaves;
 use super::profile;
 use super::setup::{Declared, Setup};
+use super::system_certificates;
 use super::usage_error::UsageError;
 use crate::access_report::AccessReport;
 use crate::config::{CaFile, SettingOrigin, TlsMode, TlsSection, TlsSettings, VerifyPasswords};
@@ -202,6 +203,7 @@ impl Setup {
 
     /// Returns the protection of the connections, with the settings that it comes from.
     fn tls(&self, options: &ServerOptions) -> Result<(Tls, Vec<RunSetting>), Error> {
+        system_certificates::check(|name| std::env::var_os(name))?;
         let libpq = TlsSection::from_libpq(|name| std::env::var_os(name));
         let mut settings = TlsSettings::new(options.tls.clone(), libpq, self.config.tls.clone())?;
         self.site.check_tls(settings.mode)?;
@@ -344,6 +346,8 @@ impl Setup {
         &self,
         options: &ServerOptions,
     ) -> Result<SecretSource, Error> {
+        // The AWS SDK also loads the certificates of the system.
+        system_certificates::check(|name| std::env::var_os(name))?;
         Ok(match &options.secrets {
             Secrets::Aws => SecretSource::Aws(SecretsManager::new(&self.aws(options).await)?),
             Secrets::Files(directory) => SecretSource::Files(directory.clone()),

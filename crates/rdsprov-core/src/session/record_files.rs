@@ -2,10 +2,11 @@
 //!
 //! This module does not open them.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use super::error::Error;
 use super::files::leaves;
+use crate::audit::AuditError;
 use crate::config::{AuditSection, Config};
 use crate::hint::Opt;
 
@@ -52,6 +53,95 @@ impl ConfiguredFiles {
         };
         let csv = destination(csv, self.audit.output, Opt::AuditOutput);
         let ledger = destination(ledger, self.audit.ledger, Opt::AuditLedger);
-        (csv, ledger, outside)
+        match (&csv, &ledger) {
+            (Some(csv), Some(ledger)) if is_same_file(csv.path(), ledger.path()) => {
+                // Neither is opened: the first would be created and the second would find it.
+                let error = AuditError::SameFile { path: ledger.path().to_owned() };
+                (None, None, outside.and(Err(error.into())))
+            }
+            _ => (csv, ledger, outside),
+        }
+    }
+}
+
+impl Destination {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Option(path) | Self::Config(path) => path,
+        }
+    }
+}
+
+/// Returns whether two paths lead to the same file, which need not exist yet.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    if let (Ok(one), Ok(other)) = (one.canonicalize(), other.canonicalize()) {
+        return one == other || is_hard_link(&one, &other);
+    }
+    resolved(one) == resolved(other)
+}
+
+/// Returns a path in which the directory is resolved as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut missing = Vec::new();
+    let mut existing = absolute.as_path();
+    loop {
+        if let Ok(mut resolved) = existing.canonicalize() {
+            resolved.extend(missing.iter().rev());
+            return resolved;
+        }
+        let (Some(parent), Some(name)) = (existing.parent(), existing.components().next_back())
+        else {
+            return absolute;
+        };
+        match name {
+            // The directory before it does not exist, so that it leads back over the one before.
+            Component::ParentDir => return absolute,
+            name => missing.push(name.as_os_str().to_owned()),
+        }
+        existing = parent;
+    }
+}
+
+#[cfg(unix)]
+fn is_hard_link(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    match (one.metadata(), other.metadata()) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_hard_link(_: &Path, _: &Path) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_files_are_recognised() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |path: &str| directory.path().join(path);
+        std::fs::write(at("a"), "").unwrap();
+        std::fs::hard_link(at("a"), at("link")).unwrap();
+        std::fs::write(at("b"), "").unwrap();
+        std::fs::create_dir(at("dir")).unwrap();
+        for (one, other) in [
+            ("a", "a"),
+            ("a", "link"),
+            ("new", "new"),
+            ("new", "dir/../new"),
+            ("new", "./new"),
+            ("missing/new", "missing/./new"),
+        ] {
+            assert!(is_same_file(&at(one), &at(other)), "{one} {other}");
+        }
+        for (one, other) in [("a", "b"), ("a", "new"), ("new", "dir/new"), ("x/new", "y/new")] {
+            assert!(!is_same_file(&at(one), &at(other)), "{one} {other}");
+        }
     }
 }

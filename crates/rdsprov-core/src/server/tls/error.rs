@@ -22,6 +22,16 @@ pub enum TlsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A variable of OpenSSL names something else than files of certificates of a bounded size.
+    #[error("{path}, from the variable {variable}, cannot be used: {reason}")]
+    SystemCertificates {
+        /// `SSL_CERT_FILE` or `SSL_CERT_DIR`.
+        variable: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Only the root certificates of the system are trusted, and the system has none.
     #[error("the system has no root certificates")]
     NoSystemRoots,
@@ -66,9 +76,9 @@ impl TlsError {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::CaFile { .. } | Self::ClientCertificate { .. } => {
-                ErrorCode::UnusableCertificateFile
-            }
+            Self::CaFile { .. }
+            | Self::ClientCertificate { .. }
+            | Self::SystemCertificates { .. } => ErrorCode::UnusableCertificateFile,
             Self::NoSystemRoots => ErrorCode::NoSystemCertificates,
             Self::ClientKey { .. } | Self::OtherClientKey { .. } => ErrorCode::UnusableClientKey,
             Self::Carried | Self::SetUp(_) => ErrorCode::TlsSetupFailed,
@@ -80,6 +90,9 @@ impl TlsError {
     pub fn hints(&self) -> Vec<Hint> {
         vec![match self {
             Self::CaFile { .. } => hint!["name a PEM file of certificates with ", Opt::CaFile],
+            Self::SystemCertificates { variable, .. } => {
+                format!("correct the variable {variable}, or unset it").into()
+            }
             Self::NoSystemRoots => hint![
                 "install the package `ca-certificates`, or name a PEM file with ",
                 Opt::CaFile
