@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdsprov_core::config::CaFile;
-use rdsprov_core::plan::{Plan, SESSION_SETTINGS};
+use rdsprov_core::plan::{BEGIN_SESSION, Plan, SESSION_SETTINGS, session_settings};
 use rdsprov_core::session::{self, Cancellation, Frontend, Setup};
 use rdsprov_testkit::{all_versions, versions};
 
@@ -108,6 +108,7 @@ fn hostile() -> BTreeMap<&'static str, &'static str> {
         ("IntervalStyle", "iso_8601"),
         ("client_min_messages", "error"),
         ("lc_messages", "POSIX"),
+        ("jit", "on"),
     ]
     .into()
 }
@@ -237,6 +238,40 @@ fn every_parameter_is_classified() {
             })
             .collect();
         assert!(unknown.is_empty(), "PostgreSQL {major}: {unknown:#?}");
+    }
+}
+
+/// Every parameter that each role may set is stored for the administrator with another value than the
+/// default, also those that only make queries slow.
+#[test]
+fn stored_settings_return_to_the_defaults() {
+    const STORE: &str = "DO $$ DECLARE one record; BEGIN
+        FOR one IN SELECT name, other FROM pg_settings, LATERAL (SELECT CASE vartype
+            WHEN 'bool' THEN CASE boot_val WHEN 'on' THEN 'off' ELSE 'on' END
+            WHEN 'enum' THEN (SELECT min(value) FROM unnest(enumvals) value WHERE value <> boot_val)
+            WHEN 'string' THEN NULL ELSE CASE boot_val WHEN min_val THEN max_val ELSE min_val END END) v(other)
+          WHERE context = 'user' AND other IS NOT NULL AND name NOT IN ('session_replication_role', 'exit_on_error',
+            'transaction_read_only', 'transaction_deferrable', 'transaction_isolation', 'ssl_renegotiation_limit')
+        LOOP EXECUTE format('ALTER ROLE platform_admin SET %I = %L', one.name, one.other); END LOOP; END $$";
+    const STORED: &str = "SELECT name || ' ' || source FROM pg_settings
+        WHERE source IN ('database', 'user', 'database user')
+          AND setting <> boot_val AND name <> 'scram_iterations' AND name <> 'password_encryption'";
+    for major in all_versions() {
+        let fixture = Fixture::new(major);
+        fixture.query(STORE);
+        let begin = format!("{};\n{}", BEGIN_SESSION.join(";\n"), session_settings());
+        let left = |begin: &str| {
+            let script = format!("\\set QUIET on\n\\pset tuples_only on\n{begin};\n{STORED};\n");
+            fixture.server.script_as_master(&script).unwrap()
+        };
+        let without = left("SELECT 'nothing'");
+        for name in ["enable_hashjoin", "work_mem", "from_collapse_limit", "plan_cache_mode"] {
+            assert!(without.contains(name), "PostgreSQL {major}: {without}");
+        }
+        let with = left(&begin);
+        let mut others = with.lines().filter_map(|line| line.trim().split_once(" user"));
+        let other = others.find(|(name, _)| !SESSION_SETTINGS.iter().any(|one| one.name == *name));
+        assert_eq!(other, None, "PostgreSQL {major}: {with}");
     }
 }
 

@@ -27,9 +27,10 @@ const fn set(name: &'static str, value: &'static str) -> SessionSetting {
 ///
 /// A parameter that only a superuser may set is set where the administrator is one: no other role can
 /// have stored it for the administrator. Not in the table are parameters that change only
-/// the duration, the memory or the log of a statement, and `password_encryption`, because the
-/// program sends verifiers.
-pub const SESSION_SETTINGS: [SessionSetting; 31] = [
+/// the duration, the memory or the log of a statement: [`session_settings`] returns them to the
+/// default of PostgreSQL if they are stored for the database or the role. The parameters in [`KEPT`]
+/// are not changed.
+pub const SESSION_SETTINGS: [SessionSetting; 32] = [
     // Nothing ends the session or a statement while a user reads a question or a lock is awaited. A
     // run sets its own `statement_timeout` afterwards.
     set("statement_timeout", "0"),
@@ -69,6 +70,8 @@ pub const SESSION_SETTINGS: [SessionSetting; 31] = [
     // `GRANT` and `REVOKE` without any effect are reported as warnings only (01007, 01006), and
     // some errors are told apart by their English messages.
     set("client_min_messages", "notice"),
+    // Catalog queries have many expressions, and take longer to compile than to execute.
+    set("jit", "off"),
     set("lc_messages", "C"),
 ];
 
@@ -83,21 +86,32 @@ pub const BEGIN_SESSION: [&str; 4] = [
     "SET ROLE NONE",
 ];
 
+/// The parameters that keep the value that is stored for the database or the role: the program
+/// reports how the server hashes a cleartext password, and sends verifiers.
+const KEPT: [&str; 2] = ["password_encryption", "scram_iterations"];
+
 /// Returns the query that sets all [`SESSION_SETTINGS`] that the server has and that the
 /// administrator may set. It returns one row with their number.
+///
+/// Each other parameter that every role may set, and that is stored for the database or the role, gets
+/// the default of PostgreSQL. The owner of a database can store values with which a query on the
+/// catalogs takes hours, such as `enable_hashjoin = off`, and `RESET` would return to them.
 #[must_use]
 pub fn session_settings() -> String {
+    let kept = KEPT.map(literal).join(", ");
     let rows = SESSION_SETTINGS.iter().map(|setting| {
         let replaces = setting.replaces.map_or_else(|| "NULL".to_owned(), literal);
         format!("({}, {}, {replaces})", literal(setting.name), literal(setting.value))
     });
     let rows = rows.collect::<Vec<_>>().join(", ");
     format!(
-        "SELECT count(set_config(s.name, v.value, false)) AS rdsprov_settings \
-         FROM pg_settings s JOIN (VALUES {rows}) v(name, value, replaces) ON v.name = s.name \
-         WHERE s.setting <> v.value AND s.setting = coalesce(v.replaces, s.setting) \
-         AND (s.context = 'user' OR s.context = 'superuser' \
-         AND current_setting('is_superuser') = 'on')"
+        "SELECT count(set_config(s.name, coalesce(v.value, s.boot_val), false)) AS rdsprov_settings \
+         FROM pg_settings s LEFT JOIN (VALUES {rows}) v(name, value, replaces) ON v.name = s.name \
+         WHERE s.setting <> coalesce(v.value, s.boot_val) \
+         AND CASE WHEN v.name IS NULL THEN s.context = 'user' AND s.name NOT IN ({kept}) \
+         AND s.source IN ('database', 'user', 'database user') \
+         ELSE s.setting = coalesce(v.replaces, s.setting) AND (s.context = 'user' \
+         OR s.context = 'superuser' AND current_setting('is_superuser') = 'on') END"
     )
 }
 
