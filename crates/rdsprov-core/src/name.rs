@@ -6,7 +6,7 @@
 //!
 //! Catalogs contain names that cannot be declared, such as `pg_monitor`. A name that is
 //! deserialized must therefore only be one that PostgreSQL can store: not empty, without NUL,
-//! at most 63 bytes.
+//! at most 63 bytes in the encoding of its database. As UTF-8, it can be longer.
 //!
 //! This module does not know whether a name comes from a file, a secret or a catalog.
 
@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
-use crate::text::is_hidden;
+use crate::text::{brief, is_hidden};
 
 /// The maximum length of a name in bytes: `NAMEDATALEN` of PostgreSQL without the terminating NUL.
 pub const MAX_BYTES: usize = 63;
@@ -143,25 +143,29 @@ fn check(
     reserved: fn(&str) -> Option<&'static str>,
 ) -> Result<(), NameError> {
     if name.chars().any(char::is_control) {
-        return Err(NameError::ControlCharacter { kind, name: name.to_owned() });
+        return Err(NameError::ControlCharacter { kind, name: brief(name).into_owned() });
     }
     check_stored(kind, name)?;
+    if name.len() > MAX_BYTES {
+        return Err(NameError::TooLong { kind, name: brief(name).into_owned(), bytes: name.len() });
+    }
     match reserved(name) {
-        Some(by) => Err(NameError::Reserved { kind, name: name.to_owned(), by }),
+        Some(by) => Err(NameError::Reserved { kind, name: brief(name).into_owned(), by }),
         None => Ok(()),
     }
 }
 
-/// Checks that PostgreSQL can store a name.
+/// Checks that PostgreSQL can store a name, in a database of any encoding: in each of them, a
+/// character has at least one byte.
 fn check_stored(kind: &'static str, name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty { kind });
     }
     if name.contains('\0') {
-        return Err(NameError::ControlCharacter { kind, name: name.to_owned() });
+        return Err(NameError::ControlCharacter { kind, name: brief(name).into_owned() });
     }
-    if name.len() > MAX_BYTES {
-        return Err(NameError::TooLong { kind, name: name.to_owned(), bytes: name.len() });
+    if name.chars().count() > MAX_BYTES {
+        return Err(NameError::TooLong { kind, name: brief(name).into_owned(), bytes: name.len() });
     }
     Ok(())
 }
@@ -179,7 +183,7 @@ pub fn check_environment(name: &str) -> Result<(), NameError> {
     if is_path_segment(name) {
         return Ok(());
     }
-    Err(NameError::NotAnEnvironment { name: name.to_owned() })
+    Err(NameError::NotAnEnvironment { name: brief(name).into_owned() })
 }
 
 /// Returns the known name that is most similar to a name, if one is similar.
@@ -398,7 +402,7 @@ impl ApplicationName {
         if is_path_segment(&name) {
             Ok(Self(name))
         } else {
-            Err(NameError::NotAPathSegment { name })
+            Err(NameError::NotAPathSegment { name: brief(&name).into_owned() })
         }
     }
 
@@ -429,12 +433,15 @@ mod tests {
     #[test]
     fn deserialization_checks_names() {
         let role = |text: &str| serde_json::from_value::<RoleName>(text.into());
-        for name in ["shop_user", "pg_monitor", "rds_iam", "a\nb", &"ä".repeat(31)] {
+        // In a database with the encoding LATIN1, `ä` has one byte.
+        for name in ["shop_user", "pg_monitor", "rds_iam", "a\nb", &"ä".repeat(63)] {
             assert_eq!(role(name).unwrap().as_str(), name);
         }
-        for name in ["", "a\0b", &"ä".repeat(32)] {
+        for name in ["", "a\0b", &"a".repeat(64), &"ä".repeat(64)] {
             assert!(role(name).is_err(), "{name:?}");
         }
+        assert!(RoleName::new("ä".repeat(31)).is_ok());
+        assert!(RoleName::new("ä".repeat(32)).is_err());
         let application = |text: &str| serde_json::from_value::<ApplicationName>(text.into());
         assert_eq!(application("shop").unwrap().as_str(), "shop");
         let delegates = ApplicationName::for_delegates();

@@ -169,6 +169,10 @@ pub struct Role {
     pub expired: bool,
     /// The comment of the role (`COMMENT ON ROLE`), which can contain a marker.
     pub comment: Option<String>,
+    /// Whether the role has a comment that is longer than 64 kB. It is not read, so that `comment` is
+    /// `None`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub comment_too_long: bool,
     /// The roles that the role is a direct member of.
     pub memberships: Vec<Membership>,
     /// The memberships that the role granted. Since PostgreSQL 16 they depend
@@ -508,9 +512,17 @@ pub struct Database {
     pub acl: Acl,
     /// The comment of the database (`COMMENT ON DATABASE`), which can contain a marker.
     pub comment: Option<String>,
+    /// Whether the database has a comment that is longer than 64 kB. It is not read, so that `comment`
+    /// is `None`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub comment_too_long: bool,
     /// The settings of roles in the database (`ALTER ROLE … IN DATABASE … SET`).
     #[serde(default, deserialize_with = "settings")]
     pub settings: BTreeMap<RoleName, BTreeMap<Parameter, String>>,
+    /// The roles whose settings in the database have more than 8 kB; `null` in JSON stands for the
+    /// settings of the database itself (`ALTER DATABASE … SET`). These settings are not read.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub settings_too_long: BTreeSet<Option<RoleName>>,
     /// Whether transactions in the database are read-only by default: `ALTER DATABASE … SET
     /// default_transaction_read_only = on`.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -522,6 +534,9 @@ pub struct Database {
     /// The error that prevented the observation of the contents, although `connectable` is true.
     #[serde(default)]
     pub unreachable: Option<String>,
+    /// What the database contains too much of to be read: `contains too many schemas to be read`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_large: Option<String>,
     /// The contents; `None` if the database is not relevant for the run or cannot be read.
     #[serde(default)]
     pub contents: Option<Contents>,

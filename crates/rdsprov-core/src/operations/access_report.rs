@@ -35,7 +35,7 @@ impl AdminConnection {
     ///
     /// # Errors
     /// Returns [`RunError::NoSuchRole`] if the role of the query does not exist, and other variants
-    /// if a query fails. If the connection to one database fails, the report
+    /// if a query on the shared catalogs fails. If one database cannot be read, the report
     /// contains this error instead, see [`AccessReport::is_complete`].
     pub async fn access_report(
         &self,
@@ -56,12 +56,7 @@ impl AdminConnection {
         let read = async |name: &DatabaseName| database_access(&self.admin, name, role).await;
         let mut access = BTreeMap::new();
         for (name, result) in in_each(databases, read).await {
-            let result = match result {
-                Ok(database) => Ok(database),
-                Err(ObserveError::Connect(error)) => Err(error.to_string()),
-                Err(error) => return Err(error.into()),
-            };
-            access.insert(name, result);
+            access.insert(name, result.map_err(|error| error.to_string()));
         }
         let Attribution { actor, os_user, host, .. } =
             Attribution::detect(query.actor.clone(), None, None);
@@ -87,6 +82,7 @@ async fn database_access(
 ) -> Result<DatabaseAccess, ObserveError> {
     let session = admin.connect(name).await?;
     let snapshot = Snapshot::open(&session, format!("database {name}")).await?;
+    snapshot.check_size().await?;
     let access = snapshot.query(ACCESS_REPORT, &[&role.map(RoleName::as_str)]).await?;
     snapshot.close().await?;
     Ok(access)

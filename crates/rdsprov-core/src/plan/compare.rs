@@ -168,7 +168,7 @@ impl<'a> Planner<'a> {
         let mut shared = Vec::new();
         let first = if changes_owner && seen.contents.is_some() { &mut steps } else { &mut shared };
         first.append(&mut own);
-        self.settings(name, database, &seen.settings, &mut shared);
+        self.settings(name, database, Some(seen), &mut shared);
         match &seen.contents {
             Some(contents) => {
                 steps.extend(self.database_contents(name, database, &seen.owner, contents))

@@ -48,6 +48,11 @@ impl<'a> Planner<'a> {
         if seen.is_unfinished(&self.observed.administrator.name) {
             return DatabaseStatus::Unfinished(seen);
         }
+        if seen.comment_too_long {
+            let kind = RefusalKind::CommentTooLong { object: format!("database {name}") };
+            self.refuse(application, kind);
+            return DatabaseStatus::Blocked;
+        }
         let object = Adoptable::Database(name);
         let marker = self.believed_marker(name, database, seen);
         if !self.restores_marker(name, database, seen)
@@ -56,6 +61,17 @@ impl<'a> Planner<'a> {
             return DatabaseStatus::Blocked;
         }
         self.refuse_unrecorded(name, database);
+        if let Some(excess) = &seen.too_large {
+            self.refuse(
+                application,
+                RefusalKind::DatabaseTooLarge { database: name.clone(), excess: excess.clone() },
+            );
+            return DatabaseStatus::Blocked;
+        }
+        if seen.settings_too_long.contains(&None) {
+            self.refuse_long_settings(application, None, name, &seen.owner);
+            return DatabaseStatus::Blocked;
+        }
         if let Some(reason) = &seen.unreachable {
             self.refuse(
                 application,
@@ -243,9 +259,7 @@ impl<'a> Planner<'a> {
             let (summary, statement) = revoked(revoke, &target);
             steps.push(step(Action::Revoke, application, owner, summary, vec![statement]));
         }
-        let none = BTreeMap::new();
-        let settings = unfinished.map_or(&none, |seen| &seen.settings);
-        self.settings(name, database, settings, &mut steps);
+        self.settings(name, database, unfinished, &mut steps);
         steps.push(self.owner_step(name, application, None, owner));
         let connect = Privileges::from([Privilege::Connect]);
         let administrator = Grantee::Role(self.observed.administrator.name.clone());

@@ -37,6 +37,10 @@ impl DatabasePlanner<'_, '_> {
         let mut wanted = self.wanted_on_relations(creator, schema, kind);
         // A role has its own objects by ownership; such a row in the catalog has no effect.
         wanted.remove(creator);
+        if wanted.is_empty() {
+            // As in each schema that no entry covers, of which there can be very many.
+            return;
+        }
         let held: Vec<AclItem> = contents
             .default_privileges
             .iter()

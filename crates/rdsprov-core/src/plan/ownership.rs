@@ -346,8 +346,9 @@ pub(super) fn without_objects_of_administrator(
         }
     }
     let objects = &contents.objects_of_administrator.administrator_objects;
+    let objects: BTreeSet<&str> = objects.iter().map(|one| one.identity.as_str()).collect();
     for (object, after) in contents.objects.iter_mut().zip(transferred.objects) {
-        if objects.iter().any(|one| one.identity == object.identity) {
+        if objects.contains(object.identity.as_str()) {
             *object = after;
         }
     }

@@ -95,7 +95,7 @@ impl<'a> Planner<'a> {
         remedy: Remedy,
     ) {
         let refusal = Refusal { application: application.clone(), kind, remedy };
-        if !self.findings.refusals.contains(&refusal) {
+        if !is_among_last(&self.findings.refusals, &refusal) {
             self.findings.refusals.push(refusal);
         }
     }
@@ -103,7 +103,7 @@ impl<'a> Planner<'a> {
     /// Adds a note to the plan, once.
     pub fn note(&mut self, kind: NoteKind) {
         let note = kind.into();
-        if !self.findings.notes.contains(&note) {
+        if !is_among_last(&self.findings.notes, &note) {
             self.findings.notes.push(note);
         }
     }
@@ -339,6 +339,12 @@ impl<'a> Planner<'a> {
             .or_else(|| self.desired.roles.get(role).map(|role| &role.application))
             .unwrap_or(&database.application)
     }
+}
+
+/// Returns whether one of the last thousand findings is equal to another one. The owner of a database
+/// can cause very many.
+fn is_among_last<T: PartialEq>(findings: &[T], one: &T) -> bool {
+    findings.iter().rev().take(1000).any(|other| other == one)
 }
 
 /// An existing role or database that the definitions declare.

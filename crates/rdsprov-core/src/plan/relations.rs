@@ -52,21 +52,19 @@ impl DatabasePlanner<'_, '_> {
                 self.grant(&target, &owner, &role, &privileges, without_grant);
             }
             let mut excess: Vec<(&RoleName, &AclDiff, Vec<&Relations>)> = Vec::new();
-            for (group, acl_diff) in &acl_diff {
-                match excess.iter_mut().find(|(owner, other, _)| {
-                    **owner == group.owner
-                        && other.revoke == acl_diff.revoke
-                        && other.dependent_grants == acl_diff.dependent_grants
-                        && other.kept_by_public() == acl_diff.kept_by_public()
-                }) {
+            // The place of each change in `excess`: a schema can have very many different ones.
+            let mut places: BTreeMap<String, usize> = BTreeMap::new();
+            for (group, acl_diff) in acl_diff.iter().filter(|(_, one)| !one.revoke.is_empty()) {
+                let AclDiff { revoke, dependent_grants, .. } = acl_diff;
+                let kept = acl_diff.kept_by_public();
+                let change = format!("{:?}", (&group.owner, revoke, dependent_grants, kept));
+                let place = *places.entry(change).or_insert(excess.len());
+                match excess.get_mut(place) {
                     Some((_, _, groups)) => groups.push(group),
                     None => excess.push((&group.owner, acl_diff, vec![group])),
                 }
             }
             for (owner, acl_diff, groups) in excess {
-                if acl_diff.revoke.is_empty() {
-                    continue;
-                }
                 let target = self.target(kind, schema, owner, &groups, extent(&groups));
                 self.revokes(&target, owner, acl_diff);
             }

@@ -170,6 +170,11 @@ impl Planner<'_> {
         if self.refuse_privileged(name, &role.application, seen) {
             return None;
         }
+        if seen.comment_too_long {
+            let kind = RefusalKind::CommentTooLong { object: format!("role {name}") };
+            self.refuse(&role.application, kind);
+            return None;
+        }
         let kind = match (self.desired.is_delegate(name), seen.marker()) {
             (true, Some(marker)) if !self.is_delegate(seen) => RefusalKind::RoleOfApplication {
                 role: name.clone(),

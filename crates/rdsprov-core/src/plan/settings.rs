@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::planner::Planner;
 use super::{Action, RefusalKind, Step, sql};
 use crate::desired;
-use crate::name::{DatabaseName, RoleName};
+use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::observed;
 use crate::probe::Probe;
 use crate::setting::Parameter;
 
@@ -15,7 +16,7 @@ impl Planner<'_> {
         &mut self,
         name: &DatabaseName,
         database: &desired::Database,
-        seen: &BTreeMap<RoleName, BTreeMap<Parameter, String>>,
+        seen: Option<&observed::Database>,
         steps: &mut Vec<Step>,
     ) {
         let none = BTreeMap::new();
@@ -25,8 +26,12 @@ impl Planner<'_> {
             }
             let access = database.access.get(role);
             let wanted = access.map_or(&none, |access| &access.settings);
-            let held = seen.get(role).unwrap_or(&none);
+            let held = seen.and_then(|seen| seen.settings.get(role)).unwrap_or(&none);
             let application = self.application_for(role, database).clone();
+            if seen.is_some_and(|seen| seen.settings_too_long.contains(&Some(role.clone()))) {
+                self.refuse_long_settings(&application, Some(role), name, role);
+                continue;
+            }
             let mut changes = Vec::new();
             for (parameter, value) in wanted {
                 if held.get(parameter).is_some_and(|held| parameter.same(held, value)) {
@@ -89,5 +94,22 @@ impl Planner<'_> {
                     .in_database(name)
             }));
         }
+    }
+
+    /// Refuses settings that are so long that they were not read. `by` is the role that may reset
+    /// them.
+    pub(super) fn refuse_long_settings(
+        &mut self,
+        application: &ApplicationName,
+        role: Option<&RoleName>,
+        name: &DatabaseName,
+        by: &RoleName,
+    ) {
+        let executor = match role {
+            Some(_) => self.who_administers(by),
+            None => self.executor(by),
+        };
+        let kind = RefusalKind::SettingsTooLong { role: role.cloned(), database: name.clone() };
+        self.refuse_with_fix(application, kind, executor, sql::reset_settings(role, name));
     }
 }

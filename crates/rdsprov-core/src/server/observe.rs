@@ -43,7 +43,7 @@ const OWNERSHIP_TRANSFER: &str = include_str!("queries/ownership_transfer.sql");
 ///
 /// # Errors
 /// Returns an [`ObserveError`] if a shared catalog or the template cannot be read. If another
-/// database cannot be read, its `unreachable` contains the reason instead.
+/// database cannot be read, its `unreachable` or `too_large` contains the reason instead.
 pub async fn observe(
     admin: &Endpoint,
     admin_session: &Session,
@@ -103,9 +103,11 @@ async fn observe_databases(
         match (contents, observed.databases.get_mut(&name)) {
             (Ok(contents), Some(database)) => database.contents = Some(contents),
             (Ok(contents), None) => observed.template = Some(contents),
-            // A database that cannot be read does not prevent the observation of the others. An
-            // unexpected result is a defect of this program, so it ends the run.
-            (Err(error @ ObserveError::Shape { .. }), _) => return Err(error),
+            // A database that cannot be read does not prevent the observation of the others,
+            // whatever the reason is: its owner decides what it contains.
+            (Err(ObserveError::TooLarge { excess, .. }), Some(database)) => {
+                database.too_large = Some(excess);
+            }
             (Err(error), Some(database)) => database.unreachable = Some(error.to_string()),
             (Err(ObserveError::Connect(_)), None) => {}
             (Err(error), None) => return Err(error),
@@ -161,6 +163,7 @@ async fn observe_database(
             reason: "it was replaced by another database in the meantime".to_owned(),
         });
     }
+    snapshot.check_size().await?;
     let mut contents: Contents = snapshot.query(DATABASE, &[&roles]).await?;
     let needed = plan::required_relation_names(desired, observed, name, &contents);
     if !needed.is_empty() {

@@ -20,6 +20,18 @@ pub(crate) const CONNECTIONS: usize = 8;
 /// How long a catalog query may take. One of a database with 100,000 tables takes some seconds.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// The maximum size of the result of a catalog query, in bytes. The server compares it and sends
+/// nothing larger, because the owner of a database can create any number of objects in it.
+const MAX_RESULT: usize = 64 << 20;
+
+/// The number of objects of one kind that a database may contain.
+const MAX_OBJECTS: i64 = 250_000;
+
+/// The number of relations that a database may contain. They are read in groups.
+const MAX_RELATIONS: i64 = 4_000_000;
+
+const EXCESS: &str = include_str!("queries/excess.sql");
+
 /// The server cannot be observed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -34,6 +46,14 @@ pub enum ObserveError {
         place: String,
         /// The message of the server with its SQLSTATE.
         reason: String,
+    },
+    /// A database contains so much that it is not read.
+    #[error("{place} {excess}")]
+    TooLarge {
+        /// The server or database.
+        place: String,
+        /// What it contains: `contains too many schemas to be read`.
+        excess: String,
     },
     /// The result of a catalog query does not have the expected form: a bug.
     #[error("unexpected result from the catalog query on {place}: {source}")]
@@ -51,7 +71,7 @@ impl ObserveError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Connect(error) => error.code(),
-            Self::Query { .. } => ErrorCode::CatalogQueryFailed,
+            Self::Query { .. } | Self::TooLarge { .. } => ErrorCode::CatalogQueryFailed,
             Self::Shape { .. } => ErrorCode::UnexpectedCatalogResult,
         }
     }
@@ -62,6 +82,7 @@ impl ObserveError {
         match self {
             Self::Connect(error) => error.hints(),
             Self::Query { .. } => vec!["check the log of the server, then run again".into()],
+            Self::TooLarge { .. } => vec!["drop what is not needed, then run again".into()],
             Self::Shape { .. } => vec!["report this bug, with this message".into()],
         }
     }
@@ -108,8 +129,17 @@ impl<'a> Snapshot<'a> {
         query: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<T, ObserveError> {
-        let row = self.timed(self.session.client.query_one(query, parameters)).await?;
-        let text: RawText = row.try_get(0).map_err(|error| self.failed(&error))?;
+        // OFFSET, because PostgreSQL would otherwise compute the document twice.
+        let limited = format!(
+            "SELECT CASE WHEN octet_length(r.document) <= {MAX_RESULT} THEN r.document END \
+             FROM (\n{query}\nOFFSET 0) r(document)"
+        );
+        let row = self.timed(self.session.client.query_one(&limited, parameters)).await?;
+        let text: Option<RawText> = row.try_get(0).map_err(|error| self.failed(&error))?;
+        let text = text.ok_or_else(|| ObserveError::TooLarge {
+            place: self.place.clone(),
+            excess: format!("has catalogs of more than {} MB", MAX_RESULT >> 20),
+        })?;
         serde_json::from_str(&text.decode())
             .map_err(|source| ObserveError::Shape { place: self.place.clone(), source })
     }
@@ -122,6 +152,14 @@ impl<'a> Snapshot<'a> {
     ) -> Result<String, ObserveError> {
         let row = self.timed(self.session.client.query_one(query, parameters)).await?;
         row.try_get(0).map_err(|error| self.failed(&error))
+    }
+
+    /// Fails if the database contains so many objects that its catalogs are not read.
+    pub(crate) async fn check_size(&self) -> Result<(), ObserveError> {
+        let kinds: Vec<String> = self.query(EXCESS, &[&MAX_OBJECTS, &MAX_RELATIONS]).await?;
+        let Some(kind) = kinds.first() else { return Ok(()) };
+        let excess = format!("contains too many {kind} to be read");
+        Err(ObserveError::TooLarge { place: self.place.clone(), excess })
     }
 
     pub(crate) async fn close(self) -> Result<(), ObserveError> {

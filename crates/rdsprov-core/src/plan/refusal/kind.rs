@@ -40,6 +40,9 @@ coded_enum! {
         /// The comment of a role or database contains bytes that are not valid UTF-8, and the marker
         /// must be written into it.
         CommentUndecodable { object: String },
+        /// The comment of a role or database is so long that it is not read, and the marker
+        /// may be in it.
+        CommentTooLong { object: String },
         /// Undeclared roles got a membership through the `ADMIN OPTION` of a declared role.
         DependentMembership { role: RoleName, group: RoleName, members: Vec<RoleName> },
         /// A membership that is not declared was granted by a role as which
@@ -65,6 +68,8 @@ coded_enum! {
         DatabaseOfOtherEnvironment { database: DatabaseName, environment: String },
         /// The administrator cannot connect to the database.
         DatabaseUnreachable { database: DatabaseName, reason: String },
+        /// The database contains so much that it is not read.
+        DatabaseTooLarge { database: DatabaseName, excess: String },
         /// Transactions in the database are read-only by default, and the plan would write in it.
         DatabaseReadOnly { database: DatabaseName },
         /// A declared role owns the database, and no owner entry declares it.
@@ -155,6 +160,9 @@ coded_enum! {
             database: DatabaseName,
             reason: String,
         },
+        /// The settings that are stored for a role in the database, or for the database itself, are so
+        /// long that they are not read.
+        SettingsTooLong { role: Option<RoleName>, database: DatabaseName },
         /// Only a superuser may reset a setting that is not declared.
         SettingNotResettable {
             parameter: Parameter,

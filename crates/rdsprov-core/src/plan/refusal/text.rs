@@ -52,6 +52,9 @@ impl RefusalKind {
             Self::CommentUndecodable { object } => format!(
                 "the comment of {object} contains bytes that are not valid UTF-8, so rdsprov cannot add its marker to it"
             ),
+            Self::CommentTooLong { object } => format!(
+                "the comment of {object} is longer than 64 kB, so rdsprov does not read whether it contains its marker"
+            ),
             Self::DependentMembership { role, group, members } => format!(
                 "{} became a member of role {group} through the undeclared ADMIN OPTION of role {role}",
                 listed_roles(members)
@@ -86,6 +89,7 @@ impl RefusalKind {
             Self::DatabaseUnreachable { database, reason } => {
                 format!("the administrator cannot connect to database {database}: {reason}")
             }
+            Self::DatabaseTooLarge { database, excess } => format!("database {database} {excess}"),
             Self::DatabaseReadOnly { database } => format!(
                 "database {database} is read-only (`default_transaction_read_only`), and the plan changes it"
             ),
@@ -179,6 +183,12 @@ impl RefusalKind {
             ),
             Self::SettingRejected { parameter, value, role, database, reason } => format!(
                 "the server rejects the setting `{parameter} = {value}` of role {role} in database {database}: {reason}"
+            ),
+            Self::SettingsTooLong { role: Some(role), database } => format!(
+                "the settings of role {role} in database {database} are longer than 8 kB, so rdsprov does not read them"
+            ),
+            Self::SettingsTooLong { role: None, database } => format!(
+                "the settings of database {database} are longer than 8 kB, so rdsprov does not read them"
             ),
             Self::SettingNotResettable { parameter, role, database, reason } => format!(
                 "the administrator may not reset the undeclared setting `{parameter}` of role {role} in database {database}: {reason}"
@@ -286,6 +296,12 @@ impl RefusalKind {
             }
             Self::CommentUndecodable { object } => {
                 hint![format!("replace the comment of {object}, or remove it")]
+            }
+            Self::CommentTooLong { object } => {
+                hint![format!("shorten the comment of {object}, and keep the line of its marker")]
+            }
+            Self::DatabaseTooLarge { .. } => {
+                hint!["drop what the application does not need, then run again"]
             }
             Self::RoleOwnerMissing { application, recorded, .. } => {
                 return vec![
@@ -443,6 +459,7 @@ impl RefusalKind {
             | Self::AdministratorWithoutInherit { .. }
             | Self::AdministratorAttributeMissing { .. }
             | Self::DatabaseReadOnly { .. }
+            | Self::SettingsTooLong { .. }
             | Self::DependentMembership { .. }
             | Self::MembershipNotRevocable { .. }
             | Self::SetPasswordRestricted { .. }

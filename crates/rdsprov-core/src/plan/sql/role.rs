@@ -157,6 +157,15 @@ pub fn set_parameter(
     Statement::plain(parameter_change(&role.quoted(), database, parameter, value))
 }
 
+/// Resets all settings of a role in a database, or those of the database itself.
+pub fn reset_settings(role: Option<&RoleName>, database: &DatabaseName) -> Statement {
+    let database = format!("DATABASE {}", database.quoted());
+    Statement::plain(match role {
+        Some(role) => format!("ALTER ROLE {} IN {database} RESET ALL", role.quoted()),
+        None => format!("ALTER {database} RESET ALL"),
+    })
+}
+
 /// Returns the text of [`set_parameter`]. `role` is SQL: a quoted name or `CURRENT_USER`.
 pub(super) fn parameter_change(
     role: &str,

@@ -67,14 +67,24 @@ WITH user_schema AS (
     sum(count) AS count
   FROM checked WHERE privileges IS NOT NULL OR on_columns IS NOT NULL GROUP BY 1, 2, 3, 4, 5
 ), by_schema AS (
-  SELECT s.oid AS role, n.nspname, n.nspowner = s.oid AS owner,
-    ARRAY(SELECT p FROM unnest(ARRAY['USAGE', 'CREATE']) WITH ORDINALITY x(p, number)
-      WHERE has_schema_privilege(s.oid, n.oid, p) ORDER BY number) AS privileges,
-    (SELECT json_agg(json_build_object(
-        'kind', h.kind, 'privileges', h.privileges, 'on_columns', h.on_columns, 'count', h.count)
-        ORDER BY array_position(ARRAY['table', 'sequence', 'routine'], h.kind), h.privileges DESC, h.on_columns)
-      FROM role_objects h WHERE h.role = s.oid AND h.nspname = n.nspname) AS objects
-  FROM subject s CROSS JOIN user_schema n
+  -- Not joined, but collected by role and name: the time is linear in the number of schemas.
+  SELECT role, nspname, bool_or(owner) AS owner, max(privileges) AS privileges,
+    (array_agg(objects) FILTER (WHERE objects IS NOT NULL))[1] AS objects
+  FROM (
+    SELECT s.oid AS role, n.nspname, n.nspowner = s.oid AS owner,
+      ARRAY(SELECT p FROM unnest(ARRAY['USAGE', 'CREATE']) WITH ORDINALITY x(p, number)
+        WHERE has_schema_privilege(s.oid, n.oid, p) ORDER BY number) AS privileges, NULL::json AS objects
+    FROM subject s CROSS JOIN user_schema n
+    UNION ALL
+    SELECT h.role, h.nspname, NULL, NULL, json_agg(json_build_object(
+      'kind', h.kind, 'privileges', h.privileges, 'on_columns', h.on_columns, 'count', h.count)
+      ORDER BY array_position(ARRAY['table', 'sequence', 'routine'], h.kind), h.privileges DESC, h.on_columns)
+    FROM role_objects h GROUP BY 1, 2) part
+  GROUP BY role, nspname
+), schema_documents AS (
+  SELECT b.role, json_object_agg(b.nspname, json_build_object(
+    'owner', b.owner, 'privileges', b.privileges, 'objects', coalesce(b.objects, '[]')) ORDER BY b.nspname) AS document
+  FROM by_schema b WHERE b.owner OR b.privileges <> '{}' OR b.objects IS NOT NULL GROUP BY b.role
 ), granted AS (
   SELECT DISTINCT m.roleid AS oid, pg_get_userbyid(m.roleid) AS name FROM pg_auth_members m
 ), role_documents AS (
@@ -87,9 +97,7 @@ WITH user_schema AS (
         ELSE NOT pg_has_role(s.oid, g.oid, 'USAGE') AND pg_has_role(s.oid, g.oid, set_option.name) END),
     'database', ARRAY(SELECT p FROM unnest(ARRAY['CONNECT', 'TEMPORARY', 'CREATE']) WITH ORDINALITY x(p, number)
       WHERE has_database_privilege(s.oid, current_database(), p) ORDER BY number),
-    'schemas', (SELECT coalesce(json_object_agg(b.nspname, json_build_object(
-        'owner', b.owner, 'privileges', b.privileges, 'objects', coalesce(b.objects, '[]')) ORDER BY b.nspname), '{}')
-      FROM by_schema b WHERE b.role = s.oid AND (b.owner OR b.privileges <> '{}' OR b.objects IS NOT NULL))) AS document
+    'schemas', coalesce((SELECT d.document FROM schema_documents d WHERE d.role = s.oid), '{}')) AS document
   FROM subject s
 )
 SELECT json_build_object(

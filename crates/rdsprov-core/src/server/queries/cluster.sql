@@ -1,5 +1,8 @@
 -- Returns the catalogs that all databases share as one JSON document that deserializes to `Observed`.
--- $1: the declared extensions.
+-- $1: the declared extensions, $2: the predefined roles to return.
+-- Each role may store settings of any length for itself in each database, and the owner of a database may store them
+-- for it and write a comment of any length. Neither is read if it is long: the size of a stored value is known without
+-- reading it.
 -- `to_jsonb(m)` makes it possible to read columns that do not exist in all versions.
 SELECT json_build_object(
   'server_version', current_setting('server_version_num')::int,
@@ -61,7 +64,14 @@ SELECT json_build_object(
       'valid_until', CASE r.rolvaliduntil WHEN 'infinity' THEN NULL WHEN '-infinity' THEN '-infinity'
         ELSE to_char(r.rolvaliduntil AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END,
       'expired', coalesce(r.rolvaliduntil <= now(), false),
-      'comment', pg_catalog.shobj_description(r.oid, 'pg_authid'),
+      'comment', (
+        SELECT s.description FROM pg_catalog.pg_shdescription s
+        WHERE s.objoid = r.oid AND s.classoid = 'pg_catalog.pg_authid'::pg_catalog.regclass
+          AND octet_length(s.description) <= 65536),
+      'comment_too_long', EXISTS (
+        SELECT FROM pg_catalog.pg_shdescription s
+        WHERE s.objoid = r.oid AND s.classoid = 'pg_catalog.pg_authid'::pg_catalog.regclass
+          AND octet_length(s.description) > 65536),
       'memberships', (
         SELECT coalesce(json_agg(json_build_object(
           'role', pg_catalog.pg_get_userbyid(m.roleid), 'admin', m.admin_option,
@@ -88,15 +98,33 @@ SELECT json_build_object(
       'oid', d.oid::bigint, 'owner', pg_catalog.pg_get_userbyid(d.datdba),
       'allow_connections', d.datallowconn, 'connection_limit', d.datconnlimit,
       'connectable', d.datallowconn AND pg_catalog.has_database_privilege(d.oid, 'CONNECT'),
-      'comment', pg_catalog.shobj_description(d.oid, 'pg_database'),
+      'comment', (
+        SELECT s.description FROM pg_catalog.pg_shdescription s
+        WHERE s.objoid = d.oid AND s.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass
+          AND octet_length(s.description) <= 65536),
+      'comment_too_long', EXISTS (
+        SELECT FROM pg_catalog.pg_shdescription s
+        WHERE s.objoid = d.oid AND s.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass
+          AND octet_length(s.description) > 65536),
       'settings', (
         -- As `name=value`: a value can be in another encoding, where functions on text fail.
         SELECT coalesce(json_object_agg(s.role, s.settings), '{}') FROM (
           SELECT pg_catalog.pg_get_userbyid(c.setrole) AS role, c.setconfig AS settings
-          FROM pg_catalog.pg_db_role_setting c
-          WHERE c.setdatabase = d.oid AND c.setrole <> 0 ORDER BY 1) s),
+          FROM pg_catalog.pg_db_role_setting c, LATERAL (
+            -- The compressed size first: it limits the size in memory to some megabytes.
+            SELECT CASE WHEN pg_column_size(c.setconfig) <= 8192
+              THEN (SELECT sum(octet_length(e)) FROM unnest(c.setconfig) e) <= 8192 ELSE false END) f(fits)
+          WHERE c.setdatabase = d.oid AND c.setrole <> 0 AND f.fits ORDER BY 1) s),
+      'settings_too_long', (
+        SELECT coalesce(json_agg(s.role ORDER BY s.role), '[]') FROM (
+          SELECT CASE c.setrole WHEN 0 THEN NULL ELSE pg_catalog.pg_get_userbyid(c.setrole) END AS role
+          FROM pg_catalog.pg_db_role_setting c, LATERAL (
+            SELECT CASE WHEN pg_column_size(c.setconfig) <= 8192
+              THEN (SELECT sum(octet_length(e)) FROM unnest(c.setconfig) e) <= 8192 ELSE false END) f(fits)
+          WHERE c.setdatabase = d.oid AND NOT f.fits) s),
       'read_only', EXISTS (
-        SELECT FROM pg_catalog.pg_db_role_setting c, unnest(c.setconfig) e(setting)
+        SELECT FROM pg_catalog.pg_db_role_setting c, LATERAL (
+          SELECT CASE WHEN pg_column_size(c.setconfig) <= 8192 THEN c.setconfig END) f(settings), unnest(f.settings) e(setting)
         WHERE c.setdatabase = d.oid AND c.setrole = 0 AND e.setting ~* '^default_transaction_read_only=(on|t(r(ue?)?)?|y(es?)?|1)$'),
       -- Apart from large objects and default privileges. All databases share pg_shdepend, so that this does not need
       -- a connection. See template_objects.sql for who is an administrator.

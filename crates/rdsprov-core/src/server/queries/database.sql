@@ -13,13 +13,22 @@
   FROM (SELECT number, nspname, owner, kind, of_extension, given, acl, count(*) AS count
         FROM relations GROUP BY 1, 2, 3, 4, 5, 6, 7) one GROUP BY nspname
 ), with_column_acl AS (
-  SELECT r.nspname, r.relname, r.owner, r.of_extension,
-    CASE WHEN r.relowner IN (SELECT oid FROM administrator) THEN coalesce(g.privileges, '{}') ELSE '{}' END AS given,
+  -- PostgreSQL expects nearly no column with an ACL, and would read all of `relations` for each of them.
+  SELECT n.nspname, c.relname, pg_get_userbyid(c.relowner) AS owner,
+    c.relowner IN (SELECT oid FROM administrator) AND EXISTS (
+      SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.objsubid = 0
+        AND e.deptype = 'e') AS of_extension,
+    CASE WHEN c.relowner IN (SELECT oid FROM administrator) THEN coalesce((
+      SELECT array_agg(DISTINCT x.privilege_type) FROM pg_init_privs p, aclexplode(p.initprivs) x
+      WHERE p.objoid = c.oid AND p.classoid = 'pg_class'::regclass AND p.objsubid = a.attnum AND p.privtype = 'e'
+        AND x.grantee = 0), '{}') ELSE '{}' END AS given,
     a.attacl::text AS acl,
     json_agg(a.attname ORDER BY a.attnum) AS names
-  FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid
-  LEFT JOIN given g ON g.objoid = r.oid AND g.objsubid = a.attnum
-  WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND EXISTS (
+  FROM pg_attribute a
+  CROSS JOIN LATERAL (SELECT * FROM pg_class c WHERE c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') OFFSET 0) c
+  CROSS JOIN LATERAL (SELECT * FROM pg_namespace n WHERE n.oid = c.relnamespace OFFSET 0) n
+  WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
+    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND EXISTS (
     SELECT FROM aclexplode(a.attacl) x
     WHERE x.grantee = 0 OR x.grantee IN (SELECT oid FROM concerned) OR x.grantor IN (SELECT oid FROM concerned))
   GROUP BY 1, 2, 3, 4, 5, 6
@@ -35,6 +44,26 @@
       FROM aclexplode(nullif(acl, '{}')::aclitem[]) x LEFT JOIN pg_roles g ON g.oid = x.grantee))
     ORDER BY relname, given, acl) AS columns
   FROM with_column_acl GROUP BY nspname
+), parts AS (
+  -- Not joined, but collected by name: the time is linear, whatever PostgreSQL expects of the number of rows.
+  SELECT nspname, (array_agg(groups) FILTER (WHERE groups IS NOT NULL))[1] AS groups,
+    (array_agg(columns) FILTER (WHERE columns IS NOT NULL))[1] AS columns, max(owner) AS owner, bool_or(of_extension) AS of_extension,
+    (array_agg(acl) FILTER (WHERE acl IS NOT NULL))[1] AS acl
+  FROM (
+    SELECT n.nspname, NULL::json AS groups, NULL::json AS columns, pg_get_userbyid(n.nspowner)::text AS owner,
+      n.nspowner IN (SELECT oid FROM administrator) AND EXISTS (
+        SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e') AS of_extension, (
+        SELECT coalesce(json_agg(json_build_object(
+          'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
+          'privilege', x.privilege_type, 'grantable', x.is_grantable)
+          ORDER BY g.rolname, x.privilege_type), '[]')
+        FROM aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x
+        LEFT JOIN pg_roles g ON g.oid = x.grantee) AS acl
+    FROM pg_namespace n
+    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    UNION ALL SELECT g.nspname, g.groups, NULL, NULL, NULL, NULL FROM groups g
+    UNION ALL SELECT c.nspname, NULL, c.columns, NULL, NULL, NULL FROM columns c) part
+  GROUP BY nspname
 ), object AS (
   SELECT CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END AS kind, 'pg_proc'::regclass AS class,
     n.oid AS namespace, coalesce(CASE p.prokind WHEN 'p' THEN p.proallargtypes END, p.proargtypes::oid[]) AS arguments,
@@ -62,39 +91,28 @@
   FROM pg_largeobject_metadata
 ), owned AS (
   SELECT s.refobjid AS owner, s.classid, s.objid FROM pg_shdepend s
-  LEFT JOIN pg_class c ON s.classid = 'pg_class'::regclass AND c.oid = s.objid
-  LEFT JOIN pg_proc p ON s.classid = 'pg_proc'::regclass AND p.oid = s.objid
-  LEFT JOIN pg_type t ON s.classid = 'pg_type'::regclass AND t.oid = s.objid
-  JOIN pg_database d ON d.datname = current_database() AND d.oid = s.dbid
-  WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' AND s.refobjid <> d.datdba
+  WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o'
+    AND s.refobjid <> (SELECT datdba FROM pg_database WHERE datname = current_database())
     AND (s.refobjid IN (SELECT oid FROM concerned)
       OR s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = current_user)
         AND s.classid NOT IN ('pg_extension'::regclass, 'pg_namespace'::regclass)
         AND NOT EXISTS (
           SELECT FROM pg_depend e WHERE e.classid = s.classid AND e.objid = s.objid AND e.deptype = 'e'))
     AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)
-    AND NOT EXISTS (
-      SELECT FROM pg_namespace n WHERE n.oid = coalesce(c.relnamespace, p.pronamespace, t.typnamespace)
-        AND n.nspname ~ '^pg_(toast_)?temp_')
+    AND ((
+      SELECT n.nspname FROM pg_namespace n WHERE n.oid = CASE s.classid
+        WHEN 'pg_class'::regclass THEN (SELECT c.relnamespace FROM pg_class c WHERE c.oid = s.objid)
+        WHEN 'pg_proc'::regclass THEN (SELECT p.pronamespace FROM pg_proc p WHERE p.oid = s.objid)
+        WHEN 'pg_type'::regclass THEN (SELECT t.typnamespace FROM pg_type t WHERE t.oid = s.objid) END)
+      ~ '^pg_(toast_)?temp_') IS NOT TRUE
 )
 SELECT json_build_object(
   'schemas', (
     SELECT coalesce(json_object_agg(n.nspname, json_build_object(
-      'owner', pg_get_userbyid(n.nspowner),
-      'of_extension', n.nspowner IN (SELECT oid FROM administrator) AND EXISTS (
-        SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e'),
-      'acl', (
-        SELECT coalesce(json_agg(json_build_object(
-          'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
-          'privilege', x.privilege_type, 'grantable', x.is_grantable)
-          ORDER BY g.rolname, x.privilege_type), '[]')
-        FROM aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x
-        LEFT JOIN pg_roles g ON g.oid = x.grantee),
-      'relations', coalesce((SELECT g.groups FROM groups g WHERE g.nspname = n.nspname), '[]'),
-      'columns', coalesce((SELECT c.columns FROM columns c WHERE c.nspname = n.nspname), '[]'))
-      ORDER BY n.nspname), '{}')
-    FROM pg_namespace n
-    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'),
+      'owner', n.owner, 'of_extension', n.of_extension, 'acl', n.acl,
+      'relations', coalesce(n.groups, '[]'), 'columns', coalesce(n.columns, '[]')) ORDER BY n.nspname), '{}')
+    FROM parts n),
   'objects', (
     SELECT coalesce(json_agg(json_build_object(
       'kind', o.kind, 'identity', CASE o.kind WHEN 'procedure' THEN (
@@ -104,9 +122,11 @@ SELECT json_build_object(
       'of_extension', o.owner IN (SELECT oid FROM administrator) AND EXISTS (
         SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'e'),
       'schemas', (
-        SELECT coalesce(json_agg(DISTINCT n.nspname), '[]') FROM pg_namespace n
-        WHERE n.oid = o.namespace
-          OR n.oid IN (SELECT t.typnamespace FROM pg_type t WHERE t.oid = ANY(o.arguments))),
+        -- By its index: a query on pg_namespace with a condition on two columns would read all of it.
+        SELECT coalesce(json_agg(DISTINCT (SELECT n.nspname FROM pg_namespace n WHERE n.oid = x.oid)), '[]')
+        FROM (
+          SELECT o.namespace AS oid WHERE o.namespace IS NOT NULL
+          UNION ALL SELECT t.typnamespace FROM pg_type t WHERE t.oid = ANY(o.arguments)) x),
       'acl', (
         SELECT coalesce(json_agg(json_build_object(
           'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
@@ -136,7 +156,7 @@ SELECT json_build_object(
   -- and CREATE on the schemas of the objects, except those of relations and types.
   'owners_only_superusers_replace', (
     SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(o.owner)), '[]')
-    FROM owned o CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i LEFT JOIN pg_namespace n ON quote_ident(n.nspname) = i.schema
+    FROM owned o CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i CROSS JOIN LATERAL (SELECT to_regnamespace(i.schema)::oid AS oid) n
     JOIN pg_database d ON d.datname = current_database()
     WHERE o.classid = 'pg_foreign_server'::regclass
       OR n.oid IS NULL AND NOT has_database_privilege(d.datdba, d.oid, 'CREATE')

@@ -14,7 +14,7 @@ WITH new_owner AS (
       WHEN p.prokind = 'p' THEN format('%s.%I(%s)', i.schema, p.proname, pg_get_function_identity_arguments(p.oid))
       ELSE i.identity END AS identity
   FROM pg_shdepend s CROSS JOIN pg_identify_object(s.classid, s.objid, s.objsubid) i
-  LEFT JOIN pg_proc p ON s.classid = 'pg_proc'::regclass AND p.oid = s.objid
+  LEFT JOIN LATERAL (SELECT * FROM pg_proc p WHERE s.classid = 'pg_proc'::regclass AND p.oid = s.objid OFFSET 0) p ON true
   WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o'
     AND s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = $1)
@@ -39,7 +39,7 @@ WITH new_owner AS (
   -- ALTER ... OWNER TO requires that the new owner has CREATE on the schema. REASSIGN OWNED does not require it for
   -- relations and types.
   SELECT o.kind, o.identity, jsonb_build_object('schema', n.nspname) FROM owned o
-  JOIN pg_namespace n ON quote_ident(n.nspname) = o.schema
+  CROSS JOIN LATERAL (SELECT * FROM pg_namespace n WHERE n.oid = to_regnamespace(o.schema) OFFSET 0) n
   WHERE ($3 OR o.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass))
     AND pg_get_userbyid(n.nspowner) NOT IN ($1, $2, 'pg_database_owner')
     AND NOT has_schema_privilege((SELECT name FROM new_owner), n.oid, 'CREATE')
@@ -113,7 +113,7 @@ SELECT json_build_object(
     SELECT coalesce(json_agg(json_build_object('kind', i.type, 'schema', n.nspname, 'name', i.identity)
       ORDER BY i.type, i.identity), '[]')
     FROM code c CROSS JOIN pg_identify_object(c.classid, c.objid, 0) i
-    LEFT JOIN pg_namespace n ON quote_ident(n.nspname) = c.schema WHERE i.identity IS NOT NULL),
+    LEFT JOIN LATERAL (SELECT * FROM pg_namespace n WHERE n.oid = to_regnamespace(c.schema) OFFSET 0) n ON true WHERE i.identity IS NOT NULL),
   'untransferable', (
     SELECT coalesce(json_agg(json_build_object('kind', kind, 'identity', identity, 'obstacle', obstacle)
       ORDER BY kind, identity), '[]') FROM untransferable),

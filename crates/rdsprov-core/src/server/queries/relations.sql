@@ -1,6 +1,9 @@
 -- The common table expressions with which database.sql and names.sql begin: the relations of a database in groups
 -- with the same schema, owner, kind and ACL. An ACL is limited to PUBLIC, the owner and the roles $1.
 -- The number of a group is the same in all queries of one snapshot.
+-- The owner of a database decides how many rows the catalogs have, and the estimates of PostgreSQL can be far too low.
+-- It then chooses nested loops over whole catalogs. So these queries look up single rows in subqueries, for which
+-- PostgreSQL always chooses the index (OFFSET 0 keeps such a subquery apart), and join only what has good estimates.
 -- For the relations of an extension, only the privileges that the extension granted to PUBLIC are returned: the other
 -- entries of pg_init_privs come from default privileges.
 -- The owner of an extension can add relations that it owns to it (ALTER EXTENSION ... ADD), and pg_init_privs then
@@ -13,20 +16,18 @@ WITH concerned AS (
   SELECT r.oid FROM pg_roles r WHERE EXISTS (
     SELECT FROM pg_roles a WHERE (a.rolsuper OR a.rolcreaterole OR a.rolname IN ('rds_superuser', current_user))
       AND pg_has_role(r.oid, a.oid, 'MEMBER'))
-), given AS (
-  SELECT p.objoid, p.objsubid, array_agg(DISTINCT x.privilege_type) AS privileges
-  FROM pg_init_privs p, aclexplode(p.initprivs) x
-  WHERE p.classoid = 'pg_class'::regclass AND p.privtype = 'e' AND x.grantee = 0 GROUP BY 1, 2
 ), relation AS (
   SELECT c.oid, n.nspname, c.relname, c.relowner, pg_get_userbyid(c.relowner) AS owner,
     CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
-    a.oid IS NOT NULL AND e.objid IS NOT NULL AS of_extension,
-    CASE WHEN a.oid IS NOT NULL THEN coalesce(g.privileges, '{}') ELSE '{}' END AS given,
+    a.oid IS NOT NULL AND EXISTS (
+      SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.objsubid = 0
+        AND e.deptype = 'e') AS of_extension,
+    CASE WHEN a.oid IS NOT NULL THEN coalesce((
+      SELECT array_agg(DISTINCT x.privilege_type) FROM pg_init_privs p, aclexplode(p.initprivs) x
+      WHERE p.objoid = c.oid AND p.classoid = 'pg_class'::regclass AND p.objsubid = 0 AND p.privtype = 'e'
+        AND x.grantee = 0), '{}') ELSE '{}' END AS given,
     coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, c.relowner))::text AS acl
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN pg_depend e ON e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.objsubid = 0
-    AND e.deptype = 'e'
-  LEFT JOIN given g ON g.objoid = c.oid AND g.objsubid = 0
   LEFT JOIN administrator a ON a.oid = c.relowner
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'

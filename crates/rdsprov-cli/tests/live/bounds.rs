@@ -1,0 +1,189 @@
+//! What the owner of a database, or any role that can connect, makes long, large or strange: it concerns
+//! its own application only.
+
+use std::time::{Duration, Instant};
+
+use rdsprov_testkit::versions;
+
+use crate::fixture::{Fixture, expect, password};
+
+const APPLY: [&str; 4] = ["apply", "--env", "dev", "--no-fail-fast"];
+
+/// A server with the databases of two teams, of which `hr` is the hostile one.
+fn two_teams(major: u32) -> (Fixture, String) {
+    let fixture = Fixture::new(major);
+    for (application, user) in
+        [("hr", "hr_owner"), ("shop", "shop_owner"), ("reports", "shop_reader")]
+    {
+        fixture.app("dev", application, user);
+    }
+    let definitions = fixture.definitions(
+        r#"application_databases = {
+            hr      = { database_name = "hr", username = "hr_owner" }
+            shop    = { database_name = "shop", username = "shop_owner" }
+            reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
+        }"#,
+    );
+    expect(&fixture.run(&definitions, &APPLY), 0);
+    (fixture, definitions)
+}
+
+/// Checks that the plan is refused for `hr` only, with these words, and that the rest is applied.
+fn concerns_hr_only(fixture: &Fixture, definitions: &str, words: &[&str]) {
+    fixture.query_in("shop", "REVOKE USAGE ON SCHEMA public FROM shop_reader");
+    let started = Instant::now();
+    let output = expect(&fixture.run(definitions, &APPLY), 3);
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+    for words in words {
+        assert!(output.contains(words), "{words}: {output}");
+    }
+    assert!(!output.contains("] shop: ") && !output.contains("] reports: "), "{output}");
+    let acl = "SELECT nspacl FROM pg_namespace WHERE nspname = 'public'";
+    let acl = fixture.query_in("shop", acl);
+    assert!(acl.contains("shop_reader=U"), "{acl}");
+}
+
+/// Executes a statement with a literal of 30 MB as the owner of `hr`. PostgreSQL needs some seconds
+/// to compress it; with 190 MB it cannot return it as JSON, and with eight of 30 MB neither.
+fn long(fixture: &Fixture, statement: &str) {
+    let sql = format!(
+        "SET client_min_messages = error;
+         DO $$ BEGIN EXECUTE format('{statement}', repeat('x', 30000000)); END $$"
+    );
+    fixture.server.sql_as("hr_owner", &password("hr"), "hr", &sql).unwrap();
+}
+
+/// Any role may store settings for itself in each database.
+#[test]
+fn long_settings_concern_their_role_only() {
+    for major in versions() {
+        let (fixture, definitions) = two_teams(major);
+        for database in ["shop", "hr", "postgres"] {
+            let statement =
+                format!("ALTER ROLE CURRENT_USER IN DATABASE {database} SET application_name = %L");
+            long(&fixture, &statement);
+        }
+        let words = [
+            "refused[settings-too-long] hr: the settings of role hr_owner in database shop are longer than 8 kB",
+            "refused[settings-too-long] hr: the settings of role hr_owner in database hr are longer than 8 kB",
+        ];
+        concerns_hr_only(&fixture, &definitions, &words);
+        for database in ["shop", "hr"] {
+            fixture.query(&format!("ALTER ROLE hr_owner IN DATABASE {database} RESET ALL"));
+        }
+        expect(&fixture.run(&definitions, &APPLY), 0);
+    }
+}
+
+/// The owner of a database may write a comment and settings for it.
+#[test]
+fn long_comment_and_settings_concern_their_database_only() {
+    for major in versions() {
+        let (fixture, definitions) = two_teams(major);
+        long(&fixture, "COMMENT ON DATABASE hr IS %L");
+        let words =
+            ["refused[comment-too-long] hr: the comment of database hr is longer than 64 kB"];
+        concerns_hr_only(&fixture, &definitions, &words);
+        fixture.query("COMMENT ON DATABASE hr IS NULL");
+        long(&fixture, "ALTER DATABASE hr SET application_name = %L");
+        let words =
+            ["refused[settings-too-long] hr: the settings of database hr are longer than 8 kB"];
+        concerns_hr_only(&fixture, &definitions, &words);
+        fixture.query("ALTER DATABASE hr RESET ALL");
+        expect(&fixture.run(&definitions, &APPLY), 0);
+    }
+}
+
+/// In LATIN1, a name with 63 letters `ä` has 63 bytes, and 126 bytes in UTF-8.
+#[test]
+fn names_of_other_encodings_are_read() {
+    for major in versions() {
+        let (fixture, definitions) = two_teams(major);
+        fixture.query("DROP DATABASE hr");
+        fixture.query(
+            "CREATE DATABASE hr OWNER hr_owner ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+        );
+        // Before PostgreSQL 15, the bootstrap superuser owns it.
+        fixture.query_in("hr", "ALTER SCHEMA public OWNER TO hr_owner");
+        // As numbers, because psql does not convert what it sends.
+        let name = format!("U&\"{}\"", r"\00E4".repeat(63));
+        let literal = name.replace('"', "'");
+        let sql = format!(
+            "CREATE SCHEMA {name}; CREATE TABLE {name}.{name} ({name} int);
+             GRANT SELECT ({name}) ON {name}.{name} TO shop_reader;
+             GRANT USAGE ON SCHEMA {name} TO shop_reader;
+             CREATE FUNCTION {name}.{name}({name} {name}.{name}) RETURNS int LANGUAGE sql AS 'SELECT 1';
+             GRANT EXECUTE ON FUNCTION {name}.{name} TO shop_reader"
+        );
+        fixture.server.sql_as("hr_owner", &password("hr"), "hr", &sql).unwrap();
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        let check = ["check", "--env", "dev"];
+        expect(&fixture.run(&definitions, &check), 0);
+        let held = format!(
+            "SELECT octet_length({literal}) || ' ' || has_schema_privilege('shop_reader', {literal}, 'USAGE')"
+        );
+        assert_eq!(fixture.query_in("hr", &held), "63 false");
+        expect(&fixture.run(&definitions, &["access", "--env", "dev"]), 0);
+    }
+}
+
+/// A database can contain any number of objects.
+#[test]
+fn large_catalogs_concern_their_database_only() {
+    let fill = |from: u32, to: u32| {
+        format!(
+            "SET allow_system_table_mods = on; INSERT INTO pg_namespace (oid, nspname, nspowner)
+             SELECT 1000000 + i, 's_a_name_that_is_as_long_as_it_can_be_and_that_ends_with_' || i,
+               'hr_owner'::regrole FROM generate_series({from}, {to}) i"
+        )
+    };
+    let (fixture, definitions) = two_teams(*versions().last().unwrap());
+    fixture.query_in("hr", &fill(1, 240_000));
+    let words = ["refused[database-too-large] hr: database hr has catalogs of more than 64 MB"];
+    concerns_hr_only(&fixture, &definitions, &words);
+    fixture.query_in("hr", &fill(240_001, 250_000));
+    let words =
+        ["refused[database-too-large] hr: database hr contains too many schemas to be read"];
+    concerns_hr_only(&fixture, &definitions, &words);
+    let access = fixture.run(&definitions, &["access", "--env", "dev"]);
+    let report = String::from_utf8_lossy(&access.stdout);
+    assert!(report.contains("contains too many schemas to be read"), "{report}");
+    assert!(report.contains("shop_reader"), "{report}");
+}
+
+/// The time is linear in the number of schemas. The owner also stores settings that make PostgreSQL plan
+/// queries badly, with which a quadratic query takes many minutes.
+#[test]
+fn many_schemas_are_observed_in_linear_time() {
+    const LIMIT: Duration = Duration::from_secs(60);
+    for major in versions() {
+        let (fixture, definitions) = two_teams(major);
+        let sql = "DO $$ BEGIN FOR i IN 1..8000 LOOP
+            EXECUTE format('CREATE SCHEMA s%s', i);
+            EXECUTE format('CREATE TABLE s%s.t (id int)', i);
+            EXECUTE format('GRANT SELECT (id) ON s%s.t TO hr_owner WITH GRANT OPTION', i);
+            EXECUTE format('GRANT SELECT (id) ON s%s.t TO shop_reader', i);
+            IF i % 20 = 0 THEN COMMIT; END IF; END LOOP; END $$";
+        fixture.server.sql_as("hr_owner", &password("hr"), "hr", sql).unwrap();
+        for setting in [
+            "enable_hashjoin = off",
+            "enable_mergejoin = off",
+            "enable_indexscan = off",
+            "enable_bitmapscan = off",
+            "work_mem = '64kB'",
+            "from_collapse_limit = 1",
+            "join_collapse_limit = 1",
+            "statement_timeout = '1ms'",
+        ] {
+            let sql = format!("ALTER DATABASE hr SET {setting}");
+            fixture.server.sql_as("hr_owner", &password("hr"), "hr", &sql).unwrap();
+        }
+        for (command, code) in [("plan", 0), ("access", 0)] {
+            let started = Instant::now();
+            expect(&fixture.run(&definitions, &[command, "--env", "dev"]), code);
+            let elapsed = started.elapsed();
+            eprintln!("PostgreSQL {major}: {command} in {elapsed:?}");
+            assert!(elapsed < LIMIT, "PostgreSQL {major}: {command} in {elapsed:?}");
+        }
+    }
+}
