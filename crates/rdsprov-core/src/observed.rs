@@ -542,6 +542,16 @@ pub struct Database {
     pub contents: Option<Contents>,
 }
 
+/// Why the contents of a database that the administrator can connect to are not read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnreadableContents {
+    /// It contains too much: `contains too many schemas to be read`.
+    TooLarge(String),
+    /// A catalog query failed with this error.
+    Failed(String),
+}
+
 /// The result of checking whether the password of the secret is that of the role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -636,6 +646,10 @@ pub struct Observed {
     /// database will be created.
     #[serde(default)]
     pub template: Option<Contents>,
+    /// Why `template1` is not read although the administrator can connect to it: each role that can
+    /// connect decides what it contains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_unreadable: Option<UnreadableContents>,
     /// The declared extensions that are available, and the extensions that they require.
     #[serde(default)]
     pub extensions: BTreeMap<ExtensionName, AvailableExtension>,

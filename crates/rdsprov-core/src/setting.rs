@@ -3,6 +3,7 @@
 //!
 //! This module does not know the server, so it does not know whether a parameter exists.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -57,6 +58,26 @@ impl ParameterError {
                 "remove it; the reference lists the parameters that are refused"
             }
         }
+    }
+}
+
+/// The number of bytes that the settings of a role in a database may have. Longer ones are not read
+/// from the server: each role can store any length for itself.
+pub const MAX_SETTINGS: usize = 8192;
+
+/// The number of bytes that PostgreSQL stores for a setting in addition to the name and the value.
+const OVERHEAD: usize = 9;
+
+/// Checks that PostgreSQL stores settings in at most [`MAX_SETTINGS`] bytes.
+///
+/// # Errors
+/// Returns the number of bytes if there are more.
+pub(crate) fn check_length(settings: &BTreeMap<Parameter, String>) -> Result<(), usize> {
+    let each = settings.iter().map(|(name, value)| name.0.len() + value.len() + OVERHEAD);
+    // An array has 24 bytes more.
+    match 24 + each.sum::<usize>() {
+        bytes if bytes > MAX_SETTINGS => Err(bytes),
+        _ => Ok(()),
     }
 }
 

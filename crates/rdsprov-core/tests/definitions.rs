@@ -153,11 +153,14 @@ connection_limit = 50
     )
     .unwrap();
     insta::assert_snapshot!("defaults", outcome(&[("shop.tfvars", text)], &config.rules()));
+    let long = "a, ".repeat(2716) + "a";
+    let too_long = format!("[defaults]\nsettings = {{ search_path = \"{long}\" }}");
     for (text, says) in [
         ("[defaults]\nschemas = [\"pg_x\"]", "reserved by PostgreSQL"),
         ("[defaults]\nconnection_limit = -2", "-1 (none) or more"),
         ("[defaults]\nusername = \"u\"", "unknown field `username`"),
         ("[defaults]\nsettings = { \"work mem\" = \"1\" }", "not the name of a parameter"),
+        (&too_long, "`settings` has 8193 bytes; the maximum is 8192"),
     ] {
         let error = Config::from_toml("rdsprov.toml", text).unwrap_err().to_string();
         assert!(error.contains(says) && error.contains("line 2"), "{error}");

@@ -187,3 +187,53 @@ fn many_schemas_are_observed_in_linear_time() {
         }
     }
 }
+
+/// Before PostgreSQL 15, each role can create objects in `template1`. Who needs no new database does not
+/// depend on them.
+#[test]
+fn large_template_concerns_new_databases_only() {
+    let (fixture, definitions) = two_teams(*versions().last().unwrap());
+    fixture.query_in(
+        "template1",
+        "SET allow_system_table_mods = on; INSERT INTO pg_namespace (oid, nspname, nspowner)
+         SELECT 1000000 + i, 's' || i, 'hr_owner'::regrole FROM generate_series(1, 250000) i",
+    );
+    fixture.query("DROP DATABASE hr");
+    let words = [
+        "refused[database-too-large] hr: database template1 contains too many schemas to be read",
+        "hint: drop what is not needed in database template1, then run again",
+    ];
+    concerns_hr_only(&fixture, &definitions, &words);
+    // `delegate` changes the template before PostgreSQL 15.
+    let refused = expect(&fixture.delegate("dev").output().unwrap(), 3);
+    assert!(refused.contains("database template1 contains too many schemas"), "{refused}");
+}
+
+/// Settings that the definitions accept can be read again.
+#[test]
+fn longest_settings_converge() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "shop", "shop_owner");
+        // A list of schemas that do not exist is valid, and PostgreSQL stores it as it is.
+        let with = |length: usize| {
+            let names = ["a, ".repeat(length / 3), "a".repeat(length % 3 + 1)].concat();
+            fixture.definitions(&format!(
+                r#"application_databases = {{
+                    shop = {{ database_name = "shop", username = "shop_owner", settings = {{
+                        search_path = "{names}", application_name = "shop"
+                    }} }}
+                }}"#
+            ))
+        };
+        // 24 bytes, and 9 bytes for each setting in addition to its name and its value.
+        let longest = 8192 - 24 - (11 + 9) - (16 + 4 + 9) - 1;
+        let definitions = with(longest);
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        let text = expect(&fixture.run(&definitions, &APPLY), 0);
+        assert!(text.contains("no_change"), "PostgreSQL {major}: {text}");
+        let definitions = with(longest + 1);
+        let text = expect(&fixture.run(&definitions, &APPLY), 1);
+        assert!(text.contains("`settings` has 8193 bytes; the maximum is 8192"), "{text}");
+    }
+}

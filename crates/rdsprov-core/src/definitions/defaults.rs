@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use super::Auth;
 use crate::name::{DatabasePattern, ExtensionName, NameError, RoleName, SchemaName};
 use crate::privilege::AccessLevel;
-use crate::setting::Parameter;
+use crate::setting::{MAX_SETTINGS, Parameter, check_length};
 use crate::valid_until::ValidUntil;
 
 /// Values for the optional keys of an application; `None` means not set.
@@ -99,5 +99,10 @@ fn settings<'de, D: Deserializer<'de>>(
         .into_iter()
         .map(|(name, value)| Parameter::new(&name).map(|parameter| (parameter, value)))
         .collect();
-    settings.map(Some).map_err(serde::de::Error::custom)
+    let settings = settings.map_err(serde::de::Error::custom)?;
+    check_length(&settings).map_err(|bytes| {
+        let message = format!("`settings` has {bytes} bytes; the maximum is {MAX_SETTINGS}");
+        serde::de::Error::custom(message)
+    })?;
+    Ok(Some(settings))
 }

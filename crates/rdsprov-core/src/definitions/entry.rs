@@ -14,7 +14,7 @@ use crate::name::{
 };
 use crate::predefined_role;
 use crate::privilege::AccessLevel;
-use crate::setting::{Parameter, ParameterError};
+use crate::setting::{MAX_SETTINGS, Parameter, ParameterError, check_length};
 use crate::text::brief;
 use crate::valid_until::ValidUntil;
 
@@ -278,9 +278,9 @@ fn valid_until(file: &mut File<'_>, entry: &Entries<'_>) -> Option<ValidUntil> {
 }
 
 fn settings(file: &mut File<'_>, entry: &Entries<'_>) -> Option<BTreeMap<Parameter, String>> {
-    let (_, node) = given(entry, "settings")?;
+    let (_, all) = given(entry, "settings")?;
     let mut settings = BTreeMap::new();
-    for (name, (key, node)) in file.map("`settings`", node)? {
+    for (name, (key, node)) in file.map("`settings`", all)? {
         if matches!(node.value, Value::Null) {
             continue;
         }
@@ -299,6 +299,10 @@ fn settings(file: &mut File<'_>, entry: &Entries<'_>) -> Option<BTreeMap<Paramet
             file.error(&node.span, ErrorCode::InvalidValue, message, "remove it");
         }
         settings.extend(parameter.map(|parameter| (parameter, value.to_owned())));
+    }
+    if let Err(bytes) = check_length(&settings) {
+        let message = format!("`settings` has {bytes} bytes; the maximum is {MAX_SETTINGS}");
+        file.error(&all.span, ErrorCode::InvalidValue, message, "shorten the values");
     }
     Some(settings)
 }

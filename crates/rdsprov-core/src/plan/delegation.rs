@@ -252,6 +252,7 @@ impl Planner<'_> {
                 is_public(schema) && seen.owner == observed.administrator.name
             })
         };
+        self.refuse_unreadable_template(&role.application);
         let template = DatabaseName::new_unchecked(TEMPLATE);
         let managed = observed.databases.iter().filter_map(|(database, seen)| {
             Some((database, Some(&seen.owner), seen.contents.as_ref()?))

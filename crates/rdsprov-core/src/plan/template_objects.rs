@@ -17,8 +17,8 @@ use super::planner::{Planner, is_public};
 use super::sql::{self, GrantTarget, RevokeScope, Statement};
 use super::{Executor, ManualFix, MembershipOption, Memberships, RefusalKind};
 use crate::desired;
-use crate::name::{DatabaseName, RoleName, SchemaName, TEMPLATE};
-use crate::observed::{self, Contents, Grantee, ObjectsOfRole};
+use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName, TEMPLATE};
+use crate::observed::{self, Contents, Grantee, ObjectsOfRole, UnreadableContents};
 use crate::privilege::{Privilege, Privileges};
 
 /// The number of objects that a message names. The statements drop more of them.
@@ -45,6 +45,7 @@ impl Planner<'_> {
             );
         }
         let observed = self.observed;
+        refused |= self.refuse_unreadable_template(&database.application);
         let Some(contents) = &observed.template else { return refused };
         for objects in &contents.objects_of_others {
             refused = true;
@@ -62,6 +63,22 @@ impl Planner<'_> {
             self.refuse_with_fix(&database.application, kind, executor, fix);
         }
         refused
+    }
+
+    /// Refuses what needs the contents of the template, if they are not read. Returns whether it refused.
+    pub(super) fn refuse_unreadable_template(&mut self, application: &ApplicationName) -> bool {
+        let database = DatabaseName::new_unchecked(TEMPLATE);
+        let kind = match &self.observed.template_unreadable {
+            None => return false,
+            Some(UnreadableContents::TooLarge(excess)) => {
+                RefusalKind::DatabaseTooLarge { database, excess: excess.clone() }
+            }
+            Some(UnreadableContents::Failed(reason)) => {
+                RefusalKind::DatabaseUnreachable { database, reason: reason.clone() }
+            }
+        };
+        self.refuse(application, kind);
+        true
     }
 
     /// Returns the statements that drop the objects of a role in the template, and after which no

@@ -21,7 +21,7 @@ use super::snapshot::{ObserveError, Snapshot};
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
-use crate::observed::{Contents, Observed};
+use crate::observed::{Contents, Observed, UnreadableContents};
 use crate::plan;
 use crate::probe::{Probe, ProbeResult};
 use crate::secret_id::SecretId;
@@ -42,8 +42,8 @@ const OWNERSHIP_TRANSFER: &str = include_str!("queries/ownership_transfer.sql");
 /// Observes the part of the server that the desired state is about.
 ///
 /// # Errors
-/// Returns an [`ObserveError`] if a shared catalog or the template cannot be read. If another
-/// database cannot be read, its `unreachable` or `too_large` contains the reason instead.
+/// Returns an [`ObserveError`] if a shared catalog cannot be read. If a database cannot be read, its
+/// `unreachable` or `too_large`, or `template_unreadable`, contains the reason instead.
 pub async fn observe(
     admin: &Endpoint,
     admin_session: &Session,
@@ -54,7 +54,7 @@ pub async fn observe(
     let mut observed =
         observe_shared(admin_session, &declared_extensions(desired), &predefined_roles(desired))
             .await?;
-    observe_databases(admin, desired, &mut observed).await?;
+    observe_databases(admin, desired, &mut observed).await;
     observed.password_checks =
         password_check::check_passwords(admin, admin_session, desired, &observed, secrets, verify)
             .await?;
@@ -88,11 +88,7 @@ pub(crate) async fn observe_shared(
 }
 
 /// Observes the contents of the databases that the run is about, several at the same time.
-async fn observe_databases(
-    admin: &Endpoint,
-    desired: &Desired,
-    observed: &mut Observed,
-) -> Result<(), ObserveError> {
+async fn observe_databases(admin: &Endpoint, desired: &Desired, observed: &mut Observed) {
     let databases = relevant_databases(desired, observed);
     let roles = relevant_roles(desired, observed);
     let roles: Vec<&str> = roles.iter().map(RoleName::as_str).collect();
@@ -110,10 +106,15 @@ async fn observe_databases(
             }
             (Err(error), Some(database)) => database.unreachable = Some(error.to_string()),
             (Err(ObserveError::Connect(_)), None) => {}
-            (Err(error), None) => return Err(error),
+            // Each role that can connect to the template decides what it contains.
+            (Err(ObserveError::TooLarge { excess, .. }), None) => {
+                observed.template_unreadable = Some(UnreadableContents::TooLarge(excess));
+            }
+            (Err(error), None) => {
+                observed.template_unreadable = Some(UnreadableContents::Failed(error.to_string()));
+            }
         }
     }
-    Ok(())
 }
 
 /// Returns the declared and the managed databases that can be read, and the template if one of the

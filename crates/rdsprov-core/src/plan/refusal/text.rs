@@ -9,6 +9,7 @@ use crate::name::{
 use crate::observed::{Grantee, Obstacle, RDS_IAM};
 use crate::plan::Hazard;
 use crate::plan::words::listed;
+use crate::text::{brief, without_middle};
 
 impl RefusalKind {
     /// Returns what is refused and why, in one sentence without a full stop.
@@ -181,9 +182,13 @@ impl RefusalKind {
             Self::PublicSchemaInaccessible { schema, database, owner } => format!(
                 "the administrator cannot act as role {owner}, the owner of schema {schema} in database {database}, and the privileges on the schema differ from the declared ones"
             ),
-            Self::SettingRejected { parameter, value, role, database, reason } => format!(
-                "the server rejects the setting `{parameter} = {value}` of role {role} in database {database}: {reason}"
-            ),
+            Self::SettingRejected { parameter, value, role, database, reason } => {
+                let value = brief(value);
+                // The reason of the server repeats the value.
+                without_middle(format!(
+                    "the server rejects the setting `{parameter} = {value}` of role {role} in database {database}: {reason}"
+                ))
+            }
             Self::SettingsTooLong { role: Some(role), database } => format!(
                 "the settings of role {role} in database {database} are longer than 8 kB, so rdsprov does not read them"
             ),
@@ -300,8 +305,8 @@ impl RefusalKind {
             Self::CommentTooLong { object } => {
                 hint![format!("shorten the comment of {object}, and keep the line of its marker")]
             }
-            Self::DatabaseTooLarge { .. } => {
-                hint!["drop what the application does not need, then run again"]
+            Self::DatabaseTooLarge { database, .. } => {
+                hint![format!("drop what is not needed in database {database}, then run again")]
             }
             Self::RoleOwnerMissing { application, recorded, .. } => {
                 return vec![

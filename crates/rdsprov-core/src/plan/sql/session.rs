@@ -28,7 +28,7 @@ const fn set(name: &'static str, value: &'static str) -> SessionSetting {
 /// A parameter that only a superuser may set is set where the administrator is one: no other role can
 /// have stored it for the administrator. Not in the table are parameters that change only
 /// the duration, the memory or the log of a statement: [`session_settings`] returns them to the
-/// default of PostgreSQL if they are stored for the database or the role. The parameters in [`KEPT`]
+/// default of PostgreSQL if they are stored for the database or the role. The parameters in `KEPT`
 /// are not changed.
 pub const SESSION_SETTINGS: [SessionSetting; 32] = [
     // Nothing ends the session or a statement while a user reads a question or a lock is awaited. A
