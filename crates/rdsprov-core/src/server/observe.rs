@@ -104,14 +104,14 @@ async fn observe_databases(admin: &Endpoint, desired: &Desired, observed: &mut O
             (Err(ObserveError::TooLarge { excess, .. }), Some(database)) => {
                 database.too_large = Some(excess);
             }
-            (Err(error), Some(database)) => database.unreachable = Some(error.to_string()),
+            (Err(error), Some(database)) => database.unreachable = Some(error.reason()),
             (Err(ObserveError::Connect(_)), None) => {}
             // Each role that can connect to the template decides what it contains.
             (Err(ObserveError::TooLarge { excess, .. }), None) => {
                 observed.template_unreadable = Some(UnreadableContents::TooLarge(excess));
             }
             (Err(error), None) => {
-                observed.template_unreadable = Some(UnreadableContents::Failed(error.to_string()));
+                observed.template_unreadable = Some(UnreadableContents::Failed(error.reason()));
             }
         }
     }

@@ -76,6 +76,14 @@ impl ObserveError {
         }
     }
 
+    /// Returns why a database cannot be read, for a message that names it.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Query { reason, .. } => reason.clone(),
+            _ => self.to_string(),
+        }
+    }
+
     /// Returns what to do next.
     #[must_use]
     pub fn hints(&self) -> Vec<Hint> {

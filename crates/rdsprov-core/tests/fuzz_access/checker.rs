@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::declared::Declared;
 use crate::initial_state::{ADMINISTRATOR, SUPERUSER};
 use crate::oracle::Rules;
-use crate::snapshot::{Contents, Database, Setting, Snapshot};
+use crate::snapshot::{Contents, Database, Membership, Setting, Snapshot};
 
 /// The inputs of the comparison.
 pub struct Checker<'a> {
@@ -215,10 +215,35 @@ impl Checker<'_> {
         ));
         let inside = self.before.contents.get(name).unwrap_or(self.pristine);
         match self.after.contents.get(name) {
-            Some(after) => found.extend(rules.checker(inside, after)),
+            Some(after) => {
+                let may_connect = |role: &str| self.may_connect(role, is);
+                found.extend(rules.checker(inside, after, &may_connect));
+            }
             None => found.push(format!("the contents of database {name} cannot be read")),
         }
         found
+    }
+
+    /// Returns whether a role can create objects in a database.
+    fn may_connect(&self, role: &str, database: &Database) -> bool {
+        let cluster = &self.after.cluster;
+        let is = |role: &str, attribute: &str| {
+            cluster.roles.get(role).is_some_and(|seen| seen[attribute] == true)
+        };
+        let connects = database.acl.iter().any(|item| {
+            item.2 == "CONNECT" && item.0.as_deref().is_none_or(|grantee| grantee == role)
+        });
+        let inherits = |membership: &&Membership| {
+            membership.member == role
+                && membership.inherit.unwrap_or_else(|| is(role, "rolinherit"))
+        };
+        connects
+            || is(role, "rolsuper")
+            || cluster
+                .memberships
+                .iter()
+                .filter(inherits)
+                .any(|membership| self.may_connect(&membership.role, database))
     }
 
     fn settings(&self) -> Vec<String> {

@@ -88,7 +88,7 @@ impl RefusalKind {
                 format!("database {database} is managed in environment `{environment}`")
             }
             Self::DatabaseUnreachable { database, reason } => {
-                format!("the administrator cannot connect to database {database}: {reason}")
+                format!("the administrator cannot read database {database}: {reason}")
             }
             Self::DatabaseTooLarge { database, excess } => format!("database {database} {excess}"),
             Self::DatabaseReadOnly { database } => format!(
@@ -332,7 +332,7 @@ impl RefusalKind {
                 ]
             }
             Self::DatabaseUnreachable { .. } => {
-                hint!["allow the administrator to connect to it, then run again"]
+                hint!["correct the cause that the server reports, then run again"]
             }
             Self::DatabaseOwnerUndeclared { owner, .. } => {
                 hint![format!("declare role {owner} as the owner with `access_level = \"owner\"`")]
