@@ -622,6 +622,9 @@ pub struct Connection {
     /// How the run reached the server, with the place that sets each value. Empty for a state that
     /// was written by hand.
     pub settings: Vec<RunSetting>,
+    /// Whether the server is in recovery: a reader or a standby, on which no probe is executed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_recovery: bool,
 }
 
 /// The observed state of one server.

@@ -19,6 +19,7 @@ mod session;
 mod shape;
 mod shared;
 mod silent_relay;
+mod switching_relay;
 
 use std::fs::{self, File};
 use std::io;
@@ -35,6 +36,7 @@ pub use server::Server;
 pub use session::{Answer, Message, Session, Severity};
 pub use shape::Shape;
 pub use silent_relay::SilentRelay;
+pub use switching_relay::SwitchingRelay;
 
 /// Describes why a server or a Secrets Manager could not be started or used.
 #[derive(Debug, thiserror::Error)]

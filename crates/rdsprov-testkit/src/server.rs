@@ -91,6 +91,62 @@ impl Server {
         })
     }
 
+    /// Starts a hot standby of a running server: a copy that follows it until it is promoted.
+    ///
+    /// # Errors
+    /// Fails if the server cannot be copied or the standby does not start.
+    pub fn start_standby_of(primary: &Self) -> Result<Self, Error> {
+        let user = user()?;
+        let bin = {
+            let (cache, _lock) = cache()?;
+            binaries::find(primary.major, &cache)?
+        };
+        let data = primary.data_directory();
+        let hba = data.join("pg_hba.conf");
+        let text = fs::read_to_string(&hba).map_err(io_error("pg_hba.conf"))?;
+        if !text.contains("replication") {
+            fs::write(&hba, format!("{text}local replication rdsadmin trust\n"))
+                .map_err(io_error("pg_hba.conf"))?;
+            primary.superuser("postgres", "SELECT pg_reload_conf()")?;
+        }
+        // Not all packages of PostgreSQL contain `pg_basebackup`.
+        let (begin, end) = if primary.major < 15 {
+            ("pg_start_backup('standby', true, false)", "pg_stop_backup(false, false)")
+        } else {
+            ("pg_backup_start('standby', true)", "pg_backup_stop(false)")
+        };
+        let directory = DataDir::new()?;
+        let copy = directory.path().join("data");
+        let mut backup = primary.superuser_session("postgres")?;
+        backup.ask(&format!("SELECT {begin}"))?;
+        let copied = run(Command::new("cp").arg("-a").arg(&data).arg(&copy));
+        let label = backup.ask(&format!("SELECT labelfile FROM {end}"))?.rows;
+        copied?;
+        let socket = primary.socket_directory().display();
+        let conninfo = format!("host={socket} port={} user=rdsadmin", primary.port);
+        let settings = format!("{SETTINGS}primary_conninfo = '{conninfo}'\n");
+        for (name, text) in [
+            ("backup_label", format!("{}\n", label.trim_end())),
+            ("standby.signal", String::new()),
+            ("postgresql.auto.conf", settings),
+        ] {
+            fs::write(copy.join(name), text).map_err(io_error(name))?;
+        }
+        let _ = fs::remove_file(copy.join("postmaster.pid"));
+        change_owner(user.as_deref(), directory.path())?;
+        let (process, port) = launch(&bin, user.as_deref(), directory.path())
+            .or_else(|_| launch(&bin, user.as_deref(), directory.path()))?;
+        Ok(Self { directory, process, port, major: primary.major })
+    }
+
+    /// Promotes a standby, and waits until it accepts changes.
+    ///
+    /// # Errors
+    /// Returns the error output of psql.
+    pub fn promote(&self) -> Result<(), Error> {
+        self.superuser("postgres", "SELECT pg_promote()").map(drop)
+    }
+
     /// Starts a server that also accepts connections without TLS from loopback.
     ///
     /// # Errors

@@ -35,6 +35,7 @@ mod ownership;
 mod passwords;
 mod path;
 mod races;
+mod readers;
 mod recording;
 mod records;
 mod remedies;

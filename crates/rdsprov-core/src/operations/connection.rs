@@ -14,7 +14,7 @@ use crate::secret_id::{SecretId, Stage};
 use crate::secrets::validate::{FetchedSecrets, lookup};
 use crate::secrets::{Secret, SecretError, SecretSource, TokenSource};
 use crate::server::connect::{Credentials, Endpoint, Session};
-use crate::server::{OnServerWait, ServerWait, Tls};
+use crate::server::{OnServerWait, ServerWait, Tls, WaitReason};
 
 /// The port that is used if neither the options nor the secret contain one.
 const DEFAULT_PORT: u16 = 5432;
@@ -54,7 +54,7 @@ pub struct ConnectionOverrides {
     pub connect_timeout: Option<ConnectTimeout>,
     /// How long a statement may take; by default an hour.
     pub statement_timeout: Option<StatementTimeout>,
-    /// Called if the first connection takes longer than 5 seconds.
+    /// Called if the first connection takes longer than 5 seconds, or if the run waits for a writer.
     pub on_wait: OnServerWait,
 }
 
@@ -76,6 +76,8 @@ impl ConnectionOverrides {
 pub struct AdminConnection {
     pub(super) admin: Endpoint,
     pub(super) admin_session: Session,
+    /// The administrator database.
+    pub(super) database: DatabaseName,
     /// Where the address comes from.
     pub(super) origin: LoginOrigin,
 }
@@ -196,9 +198,10 @@ impl AdminConnection {
         let wait = ServerWait {
             server: format!("{}:{}", admin.host, admin.port),
             timeout: connect_timeout,
+            reason: WaitReason::NoResponse,
         };
         match overrides.on_wait.during(&wait, admin.connect(&database)).await {
-            Ok(admin_session) => Ok(Self { admin, admin_session, origin }),
+            Ok(admin_session) => Ok(Self { admin, admin_session, database, origin }),
             Err(error) => Err(RunError::AdminLogin { error, origin: Box::new(origin) }),
         }
     }

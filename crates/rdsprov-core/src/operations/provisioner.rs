@@ -20,7 +20,7 @@ use crate::secrets::SecretSource;
 use crate::server::connect::{Endpoint, Session};
 use crate::server::lock::{self, Lock, LockError, LockOptions};
 use crate::server::observe::probe;
-use crate::server::{ConnectError, Tls};
+use crate::server::{ConnectError, OnServerWait, Tls};
 
 /// A connected run, with its desired state and its secrets.
 ///
@@ -64,6 +64,10 @@ pub struct Provisioner {
     settings: Vec<RunSetting>,
     pub(super) admin: Endpoint,
     pub(super) admin_session: Session,
+    /// The administrator database.
+    admin_database: DatabaseName,
+    /// Called if the run waits for its server.
+    on_wait: OnServerWait,
 }
 
 /// A run that holds the lock of its server until this value is dropped.
@@ -94,7 +98,8 @@ impl Provisioner {
         let mut secrets =
             RunSecrets::fetch(&desired, source, admin_secret.as_ref(), minimum_length).await?;
         let (fetched, findings) = (secrets.fetched(), secrets.findings());
-        let AdminConnection { admin, admin_session, origin } =
+        let on_wait = overrides.on_wait.clone();
+        let AdminConnection { admin, admin_session, database: admin_database, origin } =
             AdminConnection::connect(&desired, source, &login, &overrides, &tls, fetched, findings)
                 .await?;
         secrets.connected_to(&desired, &admin);
@@ -109,6 +114,8 @@ impl Provisioner {
             settings: Vec::new(),
             admin,
             admin_session,
+            admin_database,
+            on_wait,
         })
     }
 
@@ -125,9 +132,14 @@ impl Provisioner {
     ///
     /// # Errors
     /// Returns [`RunError::LockTimeout`] if the other run does not end in time, and
-    /// [`RunError::Connect`] or [`RunError::Lock`] if a connection or a statement fails.
+    /// [`RunError::Connect`] or [`RunError::Lock`] if a connection or a statement fails. Among them
+    /// is [`ConnectError::ServerReadOnly`]: a lock on a reader excludes no other run.
     pub async fn lock_with(&mut self, options: &LockOptions<'_>) -> Result<Locked<'_>, RunError> {
         let session = self.connect_to_lock_database().await?;
+        if self.admin_session.in_recovery {
+            let writer = self.admin.connect_to_writer(&self.admin_database, &self.on_wait).await?;
+            std::mem::replace(&mut self.admin_session, writer).end().await;
+        }
         let lock = lock::lock(session, options).await.map_err(|error| match error {
             LockError::Timeout(holder) => {
                 RunError::LockTimeout { server: self.server(), timeout: options.timeout, holder }
@@ -137,12 +149,14 @@ impl Provisioner {
         Ok(Locked { run: self, lock })
     }
 
-    /// Connects to the database in which each run takes its lock.
+    /// Connects to the database in which each run takes its lock, on a server that accepts changes.
     pub(super) async fn connect_to_lock_database(&self) -> Result<Session, ConnectError> {
-        self.admin.connect(&DatabaseName::new_unchecked(LOCK_DATABASE)).await
+        let database = DatabaseName::new_unchecked(LOCK_DATABASE);
+        self.admin.connect_to_writer(&database, &self.on_wait).await
     }
 
-    /// Plans, and executes the probes of the plan and plans again until no probe is left.
+    /// Plans, and executes the probes of the plan and plans again until no probe is left. A reader
+    /// or a standby rejects each probe, whatever the administrator may do: none is executed there.
     pub(super) async fn resolve_probes(
         &self,
         mut observed: Observed,
@@ -152,7 +166,8 @@ impl Provisioner {
             let plan = plan(&observed);
             // Without changes to make, no probe is executed: a probe is rolled
             // back, but writes WAL.
-            if plan.probes.is_empty() || plan.is_empty() && plan.refusals.is_empty() {
+            let changes_nothing = plan.is_empty() && plan.refusals.is_empty();
+            if plan.probes.is_empty() || changes_nothing || self.admin_session.in_recovery {
                 return Ok((observed, plan));
             }
             self.execute_probes(plan.probes, &mut observed).await?;
@@ -208,6 +223,7 @@ impl Provisioner {
     /// Completes an observed state with what the server does not know about the connection.
     pub(super) fn record_connection(&self, observed: &mut Observed) {
         observed.connection.server = Some(self.server());
+        observed.connection.in_recovery = self.admin_session.in_recovery;
         observed.connection.admin_secret.clone_from(&self.admin_secret);
         observed.connection.settings.clone_from(&self.settings);
     }

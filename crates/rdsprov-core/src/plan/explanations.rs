@@ -103,6 +103,7 @@ explanations! {
     ObjectsOfAdministrator => "objects-of-administrator",
     OtherEnvironments => "other-environments",
     EndpointDiffers => "endpoint-differs",
+    PermissionsNotChecked => "permissions-not-checked",
 }
 
 explanations! {

@@ -62,6 +62,8 @@ coded_enum! {
         OtherEnvironments { environment: String, others: Vec<String> },
         /// A secret contains the host and port of another server.
         EndpointDiffers { secret: SecretId, endpoint: String, server: String },
+        /// The server is a reader or a standby, on which probes are not executed.
+        PermissionsNotChecked { probes: usize },
     }
 
     /// The stable code of a note: `password-not-checked`.
@@ -149,6 +151,13 @@ impl Note {
             NoteKind::EndpointDiffers { secret, endpoint, server } => {
                 format!(
                     "secret {secret} contains the endpoint {endpoint}, and this server is {server}"
+                )
+            }
+            NoteKind::PermissionsNotChecked { probes } => {
+                let permissions =
+                    if *probes == 1 { "1 permission" } else { &format!("{probes} permissions") };
+                format!(
+                    "the server is a reader or a standby, which rejects changes: the plan assumes {permissions} of the administrator that only a writer can confirm"
                 )
             }
         }

@@ -46,7 +46,7 @@ impl Origin {
         let secret_of = |(name, role): (&RoleName, &desired::Role)| {
             Some((name.clone(), role.secret()?.clone()))
         };
-        let Connection { server, system_identifier, admin_secret, settings } =
+        let Connection { server, system_identifier, admin_secret, settings, in_recovery: _ } =
             observed.connection.clone();
         let tls_mode = settings.into_iter().find(|one| one.name == RunSettingName::TlsMode);
         Self {

@@ -51,7 +51,11 @@ impl<'a> Planner<'a> {
     }
 
     /// Returns the plan with these transactions, without its digest.
-    pub fn into_plan(self, transactions: Vec<Transaction>) -> Plan {
+    pub fn into_plan(mut self, transactions: Vec<Transaction>) -> Plan {
+        let probes = self.probes.len();
+        if self.observed.connection.in_recovery && probes > 0 {
+            self.note(NoteKind::PermissionsNotChecked { probes });
+        }
         Plan {
             format_version: FORMAT_VERSION,
             environment: self.desired.environment.clone(),

@@ -37,6 +37,8 @@ pub struct ExecutionOutcome {
     pub failed_step: Option<FailedStep>,
     /// What to do about this failure, if it is more than to fix the cause and run again.
     pub hint: Option<Hint>,
+    /// Whether it occurred because the server accepts no changes: it is a reader or a standby.
+    pub is_read_only: bool,
 }
 
 /// The step in which the execution of a plan failed.
@@ -213,6 +215,7 @@ pub async fn apply(
                     is_too_long: failure.is_too_long,
                 });
                 outcome.hint = failure.hint();
+                outcome.is_read_only = failure.is_read_only;
                 outcome.error = Some(failure.message);
             }
         }
@@ -371,6 +374,10 @@ async fn run(
         Scope::Database(name) => {
             let connected = admin.connect(name).await;
             own = connected.map_err(|error| TransactionFailure::at(0, error.to_string()))?;
+            if own.in_recovery {
+                let failure = TransactionFailure::at(0, admin.read_only().to_string());
+                return Err(TransactionFailure { is_read_only: true, ..failure }.ending_the_run());
+            }
             own.limit_lock_waits()
                 .await
                 .map_err(|error| TransactionFailure::at(0, own.describe(&error)).of(&own))?;
@@ -474,6 +481,7 @@ async fn run(
                         && started.elapsed() >= admin.statement_timeout.duration();
                 // The message of a check says what is the reason.
                 let has_changed = kind == FailureKind::Changed;
+                let is_read_only = kind == FailureKind::ReadOnly;
                 let is_complete = has_changed
                     || *line == Line::VerifyMemberships && message.ends_with(MEMBERSHIP)
                     || message.ends_with(COPIED_OBJECTS);
@@ -488,6 +496,8 @@ async fn run(
                     is_conflict,
                     is_too_long,
                     has_changed,
+                    is_read_only,
+                    ends_run: failure.ends_run || is_read_only,
                     ..failure
                 };
                 return Err(match (kind, line) {

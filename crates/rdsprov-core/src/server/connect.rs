@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect_error::{ConnectError, RejectionCause, WeakRequest, rejection_cause};
@@ -68,7 +68,12 @@ pub struct Session {
     connection: JoinHandle<()>,
     /// Whether the server has requested authentication.
     pub(crate) auth_requested: bool,
+    /// Whether the server was in recovery when the session began: a reader or a standby.
+    pub(crate) in_recovery: bool,
 }
+
+/// What a new session is asked. `SET default_transaction_read_only` succeeds on a standby, too.
+const SERVER_STATE: &str = "SELECT pg_catalog.pg_is_in_recovery()";
 
 /// What the server has sent in addition to the responses to statements.
 #[derive(Default)]
@@ -130,10 +135,10 @@ impl Endpoint {
     /// # Errors
     /// Returns a [`ConnectError`] if the connection, TLS or the authentication fails.
     pub async fn connect(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
-        let session = self.log_in(database).await?;
+        let mut session = self.log_in(database).await?;
         let limit = self.connect_timeout.duration();
         let begun = timeout(limit, session.begin(self.statement_timeout)).await;
-        begun.map_err(|_| self.silent(database))?.map_err(|error| {
+        session.in_recovery = begun.map_err(|_| self.silent(database))?.map_err(|error| {
             match session.problem().filter(|_| error.is_closed()) {
                 Some(problem) => {
                     let cause = RejectionCause::NotPostgres;
@@ -226,7 +231,7 @@ impl Endpoint {
             }
         })?;
         let auth_requested = auth_requested.load(Ordering::Relaxed);
-        Ok(Session { client, received, connection, auth_requested })
+        Ok(Session { client, received, connection, auth_requested, in_recovery: false })
     }
 
     /// Opens a TCP connection to the server.
@@ -287,6 +292,11 @@ impl Endpoint {
         self.unreachable(database, reason, Some(RejectionCause::NoResponse))
     }
 
+    /// Returns the error of a server that accepts no changes.
+    pub(super) fn read_only(&self) -> ConnectError {
+        ConnectError::ServerReadOnly { host: self.host.clone(), port: self.port }
+    }
+
     fn unreachable(
         &self,
         database: &DatabaseName,
@@ -343,15 +353,20 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Session {
     /// Makes the session independent of the role and the settings that are stored for the role, the
-    /// database or the server.
-    async fn begin(&self, limit: StatementTimeout) -> Result<(), tokio_postgres::Error> {
+    /// database or the server. Returns whether the server is in recovery.
+    async fn begin(&self, limit: StatementTimeout) -> Result<bool, tokio_postgres::Error> {
         let statements = format!(
-            "{}; {}; SET statement_timeout = {}",
+            "{}; {}; SET statement_timeout = {}; {SERVER_STATE}",
             BEGIN_SESSION.join("; "),
             session_settings(),
             limit.duration().as_millis()
         );
-        self.client.batch_execute(&statements).await
+        let results = self.client.simple_query(&statements).await?;
+        let last_row = results.iter().rev().find_map(|result| match result {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        Ok(last_row.and_then(|row| row.get(0)) == Some("t"))
     }
 
     /// Sends Terminate and waits briefly; otherwise the server logs a connection reset.

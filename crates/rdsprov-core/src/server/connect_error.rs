@@ -71,6 +71,14 @@ pub enum ConnectError {
         /// What the server asked for.
         request: WeakRequest,
     },
+    /// The server is a reader or a standby, and no writer has answered in its place in time.
+    #[error("{host}:{port} is read-only: the server is a reader or a standby")]
+    ServerReadOnly {
+        /// The name or address of the host.
+        host: String,
+        /// The TCP port of the server.
+        port: u16,
+    },
     /// The server or the network rejected the connection.
     #[error("cannot connect to {host}:{port}, database {database}, as {user}: {reason}")]
     Rejected {
@@ -104,6 +112,7 @@ impl ConnectError {
             Self::Tls { problem, .. } => problem.code(),
             Self::CleartextPasswordRequested { .. } => ErrorCode::CleartextPasswordRequested,
             Self::WeakAuthenticationRequested { .. } => ErrorCode::WeakAuthenticationRequested,
+            Self::ServerReadOnly { .. } => ErrorCode::ServerIsReadOnly,
             Self::Rejected { cause: Some(RejectionCause::NoResponse), .. } => {
                 ErrorCode::ServerNotResponding
             }
@@ -156,6 +165,7 @@ impl ConnectError {
                 ACCEPTED_ITERATIONS.end()
             )
             .into(),
+            Self::ServerReadOnly { .. } => use_writer(),
             Self::Rejected { cause: Some(cause), .. } => cause.hint(),
             Self::Rejected { code: Some(SqlState::INVALID_PASSWORD), .. } => hint![
                 "check the secret of the administrator, or name another one with ",
@@ -186,6 +196,16 @@ impl ConnectError {
             Self::Rejected { .. } => "check the log of the server, then run again".into(),
         }]
     }
+}
+
+/// Returns what to do about a server that accepts no changes.
+pub(crate) fn use_writer() -> Hint {
+    hint![
+        "use the writer endpoint of the cluster or instance: correct `host` in the secret of the \
+         administrator, or use ",
+        Opt::Host,
+        "; after a failover, run again when the new writer is available"
+    ]
 }
 
 /// A request for an answer from which a server could guess the password.

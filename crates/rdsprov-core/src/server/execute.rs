@@ -53,6 +53,8 @@ pub(super) enum FailureKind {
     NoResponse,
     /// The server has cancelled the statement.
     Cancelled,
+    /// The server accepts no changes (any more).
+    ReadOnly,
     /// A check of the plan has found that the server is not as the plan requires any more.
     Changed,
     Other,
@@ -68,6 +70,7 @@ impl FailureKind {
             _ if !is_answered => Self::NoResponse,
             _ if is_concurrent_change(error) => Self::Conflict,
             Some(code) if *code == SqlState::QUERY_CANCELED => Self::Cancelled,
+            Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Self::ReadOnly,
             Some(code) if code.code() == CHANGED_SINCE_PLAN => Self::Changed,
             _ => Self::Other,
         }

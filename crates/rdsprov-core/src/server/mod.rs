@@ -22,14 +22,16 @@ mod template;
 mod tls;
 mod transaction_failure;
 pub(crate) mod wait;
+mod writer;
 
 pub use apply::{ExecuteOptions, ExecutionOutcome, FailedStep, Listener};
 #[cfg(feature = "test-faults")]
 #[doc(hidden)]
 pub use apply::{Fault, Interrupt};
+pub(crate) use connect_error::use_writer;
 pub use connect_error::{ConnectError, RejectionCause, WeakRequest};
 pub use lock::LockOptions;
-pub use server_wait::{OnServerWait, ServerWait};
+pub use server_wait::{OnServerWait, ServerWait, WaitReason};
 pub use snapshot::ObserveError;
 pub use stop::Stop;
 pub use tls::{BundledCertificates, Tls, TlsError, TlsProblem, TrustedCas};

@@ -11,7 +11,7 @@ use crate::config::ConnectTimeout;
 /// How long a server may take until a run says that it waits.
 const UNREPORTED: Duration = Duration::from_secs(5);
 
-/// A connection of the administrator that takes longer than 5 seconds. Its text is one line.
+/// A connection of the administrator that takes long. Its text is one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerWait {
@@ -19,16 +19,35 @@ pub struct ServerWait {
     pub server: String,
     /// How long the connection may take.
     pub timeout: ConnectTimeout,
+    /// Why the run waits.
+    pub reason: WaitReason,
+}
+
+/// Why a run waits for its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitReason {
+    /// The server has not answered for 5 seconds.
+    NoResponse,
+    /// The server is a reader or a standby, and the run changes a server.
+    ReadOnly,
 }
 
 impl fmt::Display for ServerWait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { server, timeout } = self;
-        write!(
-            f,
-            "waiting up to {timeout} for the server {server}; an Aurora cluster that is paused \
-             needs up to 40 s"
-        )
+        let Self { server, timeout, reason } = self;
+        match reason {
+            WaitReason::NoResponse => write!(
+                f,
+                "waiting up to {timeout} for the server {server}; an Aurora cluster that is paused \
+                 needs up to 40 s"
+            ),
+            WaitReason::ReadOnly => write!(
+                f,
+                "waiting up to {timeout} for a writer at {server}: the server is a reader or a \
+                 standby"
+            ),
+        }
     }
 }
 
@@ -57,10 +76,15 @@ impl OnServerWait {
             result = &mut connection => return result,
             () = sleep(UNREPORTED) => {}
         }
+        self.call(wait);
+        connection.await
+    }
+
+    /// Calls the callback.
+    pub(super) fn call(&self, wait: &ServerWait) {
         if let Some(callback) = &self.0 {
             callback(wait);
         }
-        connection.await
     }
 }
 

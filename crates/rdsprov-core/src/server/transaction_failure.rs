@@ -28,6 +28,8 @@ pub(super) struct TransactionFailure {
     pub is_too_long: bool,
     /// Whether the server is not as the plan requires any more.
     pub has_changed: bool,
+    /// Whether the server accepts no changes.
+    pub is_read_only: bool,
 }
 
 impl TransactionFailure {
@@ -42,6 +44,7 @@ impl TransactionFailure {
             may_be_committed: false,
             is_too_long: false,
             has_changed: false,
+            is_read_only: false,
         }
     }
 

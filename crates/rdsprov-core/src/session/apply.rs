@@ -499,6 +499,7 @@ impl<F: Frontend> Execution<'_, F> {
             step: outcome.failed_step,
             committed,
             hint: outcome.hint,
+            is_read_only: outcome.is_read_only,
             continuation: if progress.committed { continuation } else { Continuation::RunAgain },
         }))
     }

@@ -280,6 +280,7 @@ fn statement_failure(hint: Option<Hint>, holders: Vec<LockHolder>) -> Error {
         }),
         committed: Committed { committed: 1, unknown: 0, total: 4 },
         hint,
+        is_read_only: false,
         continuation: Continuation::RunAgain,
     }))
 }
@@ -295,6 +296,7 @@ fn too_long() -> Error {
         }),
         committed: Committed { committed: 1, unknown: 2, total: 4 },
         hint: None,
+        is_read_only: false,
         continuation: Continuation::SamePlan,
     }))
 }
@@ -368,6 +370,7 @@ fn connections() -> Vec<ConnectError> {
         ConnectError::TokenToUnverifiedServer { host: host() },
         ConnectError::TlsDisabledForRemoteHost { host: host() },
         ConnectError::CleartextPasswordRequested { host: host(), port, user: role() },
+        ConnectError::ServerReadOnly { host: host(), port },
         ConnectError::WeakAuthenticationRequested {
             host: host(),
             port,

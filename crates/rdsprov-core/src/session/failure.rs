@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::audit::AuditError;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
-use crate::server::FailedStep;
+use crate::server::{FailedStep, use_writer};
 use crate::text::visible;
 
 /// The number of changes that a message lists.
@@ -85,6 +85,8 @@ pub struct StatementFailure {
     pub committed: Committed,
     /// What to do about this failure, if it is more than to fix the cause and run again.
     pub hint: Option<Hint>,
+    /// Whether it failed because the server accepts no changes: it is a reader or a standby.
+    pub is_read_only: bool,
     /// How to continue.
     pub continuation: Continuation,
 }
@@ -112,6 +114,9 @@ impl StatementFailure {
                 "check the server; if its statements need more time, raise ",
                 Opt::StatementTimeout
             ]);
+        }
+        if self.is_read_only {
+            hints.push(use_writer());
         }
         hints.push(self.continuation.hint());
         hints

@@ -97,6 +97,7 @@ impl<F: Frontend> Execution<'_, F> {
                 step: None,
                 committed,
                 hint: outcome.hint,
+                is_read_only: outcome.is_read_only,
                 continuation: Continuation::RunAgain,
             }))),
         }

@@ -185,6 +185,7 @@ class ErrorCode(str, Enum):
     TLS_HANDSHAKE_FAILED = "tls-handshake-failed"
     CLIENT_CERTIFICATE_REQUIRED = "client-certificate-required"
     CLIENT_CERTIFICATE_REJECTED = "client-certificate-rejected"
+    SERVER_IS_READ_ONLY = "server-is-read-only"
     CATALOG_QUERY_FAILED = "catalog-query-failed"
     UNEXPECTED_CATALOG_RESULT = "unexpected-catalog-result"
     LOCK_TIMEOUT = "lock-timeout"
@@ -352,6 +353,7 @@ class NoteCode(str, Enum):
     OBJECTS_OF_ADMINISTRATOR = "objects-of-administrator"
     OTHER_ENVIRONMENTS = "other-environments"
     ENDPOINT_DIFFERS = "endpoint-differs"
+    PERMISSIONS_NOT_CHECKED = "permissions-not-checked"
     def __new__(cls, value: object) -> Self: ...
 
 class OrphanKind(str, Enum):

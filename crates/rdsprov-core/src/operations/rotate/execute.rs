@@ -96,11 +96,13 @@ struct StepFailure {
     message: String,
     /// What to do if the password of the server and the current version may differ.
     hint: Option<Hint>,
+    /// Whether the server accepts no changes.
+    is_read_only: bool,
 }
 
 impl From<String> for StepFailure {
     fn from(message: String) -> Self {
-        Self { message, hint: None }
+        Self { message, hint: None, is_read_only: false }
     }
 }
 
@@ -153,6 +155,7 @@ impl RotationRun<'_> {
         match failure {
             None => outcome.committed = true,
             Some(failure) if !pending_may_be_active => {
+                outcome.is_read_only = failure.is_read_only;
                 let message = failure.message;
                 outcome.error =
                     Some(format!("{message}; the password of role {role} was not changed"));
@@ -162,7 +165,8 @@ impl RotationRun<'_> {
                 let started = Instant::now();
                 let step = restore(&self.candidate.state);
                 let result = self.restore_password(&step, transaction).await;
-                let StepFailure { message, hint } = failure;
+                let StepFailure { message, hint, is_read_only } = failure;
+                outcome.is_read_only = is_read_only;
                 let status = match result {
                     Ok(()) => {
                         outcome.error = Some(format!(
@@ -253,7 +257,9 @@ impl RotationRun<'_> {
         let slots = RunSlots { secrets: &secrets, build_id: "", iterations };
         let options = ExecuteOptions { stop, ..ExecuteOptions::default() };
         let outcome = apply(&plan, &self.planned.run.admin, lock, &slots, &options).await;
-        outcome.error.map_or(Ok(()), |message| Err(message.into()))
+        let is_read_only = outcome.is_read_only;
+        let failed = |message| Err(StepFailure { message, hint: None, is_read_only });
+        outcome.error.map_or(Ok(()), failed)
     }
 
     /// Logs in with the new password.
@@ -294,6 +300,7 @@ impl RotationRun<'_> {
                     stages.current
                 ),
                 hint: Some(hint!["run ", Operation::Apply, " to set the current password"]),
+                is_read_only: false,
             }),
             Err(_) => Err(StepFailure {
                 message: format!("{error}; the current version of secret {id} is not known"),
@@ -302,6 +309,7 @@ impl RotationRun<'_> {
                     Operation::Apply,
                     " when the secret can be read, to set the current password"
                 ]),
+                is_read_only: false,
             }),
         }
     }
