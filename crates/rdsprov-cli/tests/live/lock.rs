@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
+use std::time::Duration;
 
 use rdsprov_testkit::versions;
 use serde_json::Value;
@@ -160,5 +161,48 @@ fn waiting_run_holds_nothing() {
         }
         drop(other);
         expect(&run.wait_with_output().unwrap(), 0);
+    }
+}
+
+/// A waiting run names each session that holds the lock meanwhile. A session that is gone holds nothing.
+#[test]
+fn each_holder_is_named_while_it_exists() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "keycloak", "keycloak_user");
+        fixture.app("dev", "backstage", "backstage_user");
+        let hold = |key: i32| {
+            let mut session = fixture.server.master_session("postgres").unwrap();
+            session.ask(&format!("SELECT pg_advisory_lock({CLASS}, {key})")).unwrap();
+            let pid = session.ask("SELECT pg_backend_pid()").unwrap().rows.trim().to_owned();
+            (session, pid)
+        };
+        let ((first, first_pid), (second, second_pid)) = (hold(7), hold(8));
+        let named = |pid: &str| {
+            let holder = format!("pid {pid} (role platform_admin, ");
+            (holder, "from 127.0.0.1, since 20".to_owned())
+        };
+        let mut command = fixture.command("teams/standalone.tfvars", &["apply"]);
+        let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE state = 'idle'
+            AND application_name LIKE 'rdsprov %@%' AND query ~ 'pg_locks')";
+        crate::races::wait_for(&fixture, waits);
+        // The client disappears. The other session has the lock, too.
+        drop(first);
+        let gone = format!("SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = {first_pid})");
+        crate::races::wait_for(&fixture, &gone);
+        std::thread::sleep(Duration::from_secs(2));
+        drop(second);
+        let text = expect(&run.wait_with_output().unwrap(), 0);
+        for pid in [&first_pid, &second_pid] {
+            let (holder, details) = named(pid);
+            let mut notes = text.lines().filter(|line| {
+                line.starts_with("note: another run holds the lock on localhost:")
+                    && line.contains(&holder)
+            });
+            let note = notes.next().unwrap_or_default();
+            assert!(note.contains(&details), "PostgreSQL {major}: {text}");
+            assert_eq!(notes.next(), None, "{text}");
+        }
     }
 }

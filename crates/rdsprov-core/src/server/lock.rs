@@ -34,6 +34,15 @@ const ANNOUNCE: &str = "WITH key AS MATERIALIZED (SELECT CASE WHEN $2 \
      THEN (random() * 2147483647)::int ELSE pg_catalog.pg_backend_pid() END AS key) \
      SELECT key, pg_catalog.pg_try_advisory_lock($1, key) FROM key";
 
+/// Names the session for other runs ($1), and has the server end it about half a minute after the
+/// machine of the run has disappeared. By default, RDS ends it, and with it the lock, after about 6
+/// minutes. A server that cannot set these parameters has none of them, or ignores the values.
+const PREPARE: &str = "SELECT set_config('application_name', $1, false), \
+     (SELECT count(set_config(s.name, v.value, false)) FROM pg_settings s JOIN (VALUES \
+     ('tcp_keepalives_idle', '15'), ('tcp_keepalives_interval', '5'), \
+     ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30000')) v(name, value) \
+     ON v.name = s.name WHERE s.context = 'user')";
+
 /// How many second keys are tried. The lock table of the server has space for some thousand locks.
 const MAX_KEYS: u32 = 100;
 
@@ -63,7 +72,7 @@ pub struct LockOptions<'a> {
     pub timeout: Duration,
     /// What other runs show while they wait for this one, such as the run id.
     pub label: String,
-    /// Called once if another run holds the lock, with its session if it is known.
+    /// Called for each other run that holds the lock meanwhile, with its session if it is known.
     pub on_wait: &'a (dyn Fn(Option<&LockHolder>) + Sync),
     /// Called once if sessions of roles that are not administrators hold locks like those of runs.
     /// The run ignores them.
@@ -126,11 +135,12 @@ pub(crate) async fn lock(session: Session, options: &LockOptions<'_>) -> Result<
 async fn take(session: &Session, options: &LockOptions<'_>) -> Result<(), LockError> {
     let client = &session.client;
     let name = format!("rdsprov {}", options.label);
-    client.execute("SELECT set_config('application_name', $1, false)", &[&name.trim()]).await?;
+    client.execute(PREPARE, &[&name.trim()]).await?;
     let started = Instant::now();
     let timeout = options.timeout.max(SHORTEST_TIMEOUT);
     let mut pause = PAUSES.0;
-    let (mut reported_ignored, mut reported_wait) = (false, false);
+    let mut reported_ignored = false;
+    let mut reported_holder = None;
     loop {
         let attempt = tokio::time::timeout(STATEMENT_TIMEOUT, attempt(client)).await;
         let others = attempt.map_err(|_| LockError::no_response())??;
@@ -138,7 +148,8 @@ async fn take(session: &Session, options: &LockOptions<'_>) -> Result<(), LockEr
             (options.on_ignored)(&others.ignored);
         }
         let Some(holder) = others.runs.first() else { break };
-        if !std::mem::replace(&mut reported_wait, true) {
+        // A holder that is gone is not shown any more; another run may have taken its place.
+        if reported_holder.replace(holder.pid) != Some(holder.pid) {
             (options.on_wait)(Some(holder));
         }
         let left = timeout.saturating_sub(started.elapsed());

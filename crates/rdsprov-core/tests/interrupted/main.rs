@@ -5,6 +5,7 @@
 
 mod exchanged;
 mod failed;
+mod keepalives;
 mod killed;
 
 use std::ops::ControlFlow;
