@@ -178,6 +178,9 @@ pub struct Desired {
     pub only: BTreeSet<ApplicationName>,
     /// Whether a database may get another owner, because the hazard `changes_owner` is allowed.
     pub may_change_owners: bool,
+    /// Whether a plan may change a server in a blue/green deployment, because the hazard
+    /// `degrades_blue_green` is allowed.
+    pub may_degrade_blue_green: bool,
     /// The version stage from which the secrets of the applications are read.
     pub secret_stage: Stage,
     /// `sha256:…` of the definitions files, concatenated; `None` if there are none.
@@ -292,6 +295,7 @@ impl Desired {
             applications,
             only: BTreeSet::new(),
             may_change_owners: false,
+            may_degrade_blue_green: false,
             secret_stage: Stage::default(),
             definitions: None,
             approval: None,
@@ -333,6 +337,7 @@ impl Desired {
             applications: Vec::new(),
             only: BTreeSet::new(),
             may_change_owners: false,
+            may_degrade_blue_green: false,
             secret_stage: Stage::default(),
             definitions: None,
             approval: None,

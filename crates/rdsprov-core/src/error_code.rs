@@ -135,6 +135,7 @@ named_enum! {
         NotConfirmed,
         // Execution, records and output.
         StatementFailed,
+        BlueGreenInProgress,
         NotConverged,
         Interrupted,
         AuditFileUnwritable,
@@ -269,6 +270,7 @@ impl ErrorCode {
             Self::ServerMismatch => text!("server-mismatch"),
             Self::NotConfirmed => text!("not-confirmed"),
             Self::StatementFailed => text!("statement-failed"),
+            Self::BlueGreenInProgress => text!("blue-green-in-progress"),
             Self::NotConverged => text!("not-converged"),
             Self::Interrupted => text!("interrupted"),
             Self::AuditFileUnwritable => text!("audit-file-unwritable"),

@@ -116,6 +116,7 @@
 
 pub mod access_report;
 pub mod audit;
+pub mod blue_green;
 pub mod config;
 pub mod definitions;
 pub mod desired;

@@ -11,6 +11,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::blue_green::DeploymentNode;
 use crate::marker::{Marker, UNFINISHED};
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::privilege::{ObjectKind, Privilege, Privileges};
@@ -671,6 +672,9 @@ pub struct Observed {
     /// The result of the password check for each declared role that exists and has a password.
     #[serde(default)]
     pub password_checks: BTreeMap<RoleName, PasswordCheck>,
+    /// The nodes of the blue/green deployment that the server belongs to; empty if it reports none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blue_green: Vec<DeploymentNode>,
     /// The results of probes; see [`crate::plan::Plan::probes`].
     #[serde(default)]
     pub probe_results: ProbeResults,
@@ -681,6 +685,14 @@ impl Observed {
     #[must_use]
     pub fn major(&self) -> u32 {
         self.server_version / 10_000
+    }
+
+    /// Returns the statuses of the nodes of a blue/green deployment that is in progress; empty if there
+    /// is none.
+    #[must_use]
+    pub fn blue_green_in_progress(&self) -> BTreeSet<&str> {
+        let nodes = self.blue_green.iter().filter(|node| node.is_in_progress());
+        nodes.map(|node| node.status.as_str()).collect()
     }
 }
 

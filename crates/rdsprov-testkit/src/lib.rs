@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 mod binaries;
+mod blue_green;
 mod connection_counter;
 mod data_dir;
 mod fake_server;
@@ -26,6 +27,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::PathBuf;
 
+pub use blue_green::TopologyFunction;
 pub use connection_counter::ConnectionCounter;
 pub use fake_server::{FakeServer, Misbehaviour};
 pub use http_proxy::{Call, HttpProxy, Reply};

@@ -29,7 +29,7 @@ pub(super) const PASSWORD_CHECKS: [Described; 3] = [
     ("always-set", "Do not check; set every password in every run"),
 ];
 
-pub(super) const HAZARDS: [Described; 13] = [
+pub(super) const HAZARDS: [Described; 14] = [
     ("revokes_access", "A role loses a privilege, an attribute or a membership"),
     ("changes_owner", "A database or schema gets another owner"),
     ("resets_password", "A password that worked stops working"),
@@ -46,6 +46,7 @@ pub(super) const HAZARDS: [Described; 13] = [
         "reaches_beyond_database",
         "A role gets a predefined role that is not limited to its database",
     ),
+    ("degrades_blue_green", "The green environment of a deployment does not get the change"),
 ];
 
 pub(super) const DOCUMENTS: [Described; 5] = [

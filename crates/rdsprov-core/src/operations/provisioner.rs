@@ -165,9 +165,12 @@ impl Provisioner {
         loop {
             let plan = plan(&observed);
             // Without changes to make, no probe is executed: a probe is rolled
-            // back, but writes WAL.
+            // back, but writes WAL. In a blue/green deployment, it is a change as any other.
             let changes_nothing = plan.is_empty() && plan.refusals.is_empty();
-            if plan.probes.is_empty() || changes_nothing || self.admin_session.in_recovery {
+            let is_refused = !observed.blue_green_in_progress().is_empty()
+                && !self.desired.may_degrade_blue_green;
+            let needs_no_probe = plan.probes.is_empty() || changes_nothing || is_refused;
+            if needs_no_probe || self.admin_session.in_recovery {
                 return Ok((observed, plan));
             }
             self.execute_probes(plan.probes, &mut observed).await?;

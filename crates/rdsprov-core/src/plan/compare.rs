@@ -63,6 +63,7 @@ impl Plan {
         if let Some(note) = environments::mark(desired, observed, &mut transactions) {
             planner.note(note);
         }
+        planner.check_blue_green(&mut transactions);
         let mut plan = planner.into_plan(transactions);
         plan.orphaned = orphans::orphans(desired, observed);
         plan.undeclared = orphans::undeclared(desired, observed);

@@ -23,6 +23,7 @@ macro_rules! explanations {
 
 explanations! {
     RefusalCode, "refusals",
+    BlueGreenInProgress => "blue-green-in-progress",
     RoleIsAdministrator => "role-is-administrator",
     RoleRenamed => "role-renamed",
     RoleNotManaged => "role-not-managed",
@@ -121,6 +122,7 @@ explanations! {
     ChangesApplication => "changes_application",
     HandsOverCode => "hands_over_code",
     ReachesBeyondDatabase => "reaches_beyond_database",
+    DegradesBlueGreen => "degrades_blue_green",
 }
 
 #[cfg(test)]

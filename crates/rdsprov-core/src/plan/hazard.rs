@@ -38,6 +38,8 @@ named_enum! {
         /// A role becomes a member of a predefined role that is not limited to the database of its
         /// application. The step says what the members can do.
         ReachesBeyondDatabase,
+        /// A blue/green deployment is in progress, and its green environment does not get the change.
+        DegradesBlueGreen,
     }
 }
 

@@ -10,6 +10,7 @@
 mod acl;
 mod authority;
 mod blocked;
+mod blue_green;
 mod compare;
 mod counts;
 mod database;

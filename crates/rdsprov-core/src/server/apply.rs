@@ -3,7 +3,7 @@
 //! This module does not know how a plan is made or recorded.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -11,16 +11,16 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::connect::Endpoint;
-use super::execute::{Failure, FailureKind, Request, execute};
+use super::execute::{Failure, FailureKind, ReplicationWarning, Request, execute};
 use super::lock::Lock;
 use super::slots::SlotsWithOids;
 use super::stop::{Stop, stopped};
 use super::template::{self, TemplateWait};
-use super::transaction_failure::{TransactionFailure, stopped_at};
+use super::transaction_failure::{FailureCause, TransactionFailure, stopped_at};
 use super::wait::{LockHolder, StatementWait, Watch, place, step_words};
 use crate::hint::Hint;
 use crate::name::DatabaseName;
-use crate::plan::{Action, Line, Plan, Scope, Slots, Step, Transaction};
+use crate::plan::{Action, Hazard, Line, Plan, Scope, Slots, Step, Transaction};
 use crate::step_result::{StepResult, StepStatus};
 use crate::text::visible;
 
@@ -39,6 +39,8 @@ pub struct ExecutionOutcome {
     pub hint: Option<Hint>,
     /// Whether it occurred because the server accepts no changes: it is a reader or a standby.
     pub is_read_only: bool,
+    /// The cause of this failure, if it has a code of its own.
+    pub cause: Option<FailureCause>,
 }
 
 /// The step in which the execution of a plan failed.
@@ -96,6 +98,9 @@ pub struct ExecuteOptions<'a> {
     pub keep_going: bool,
     /// Called before each statement. Only tests set it.
     pub(crate) interrupt: Option<&'a Interrupt<'a>>,
+    /// The hazards that are allowed. Without `degrades_blue_green`, a warning that a statement is not
+    /// replicated to the green environment ends its transaction.
+    pub allowed: BTreeSet<Hazard>,
     /// Called before and after each transaction.
     pub listener: Option<&'a dyn Listener>,
     /// Ends the run: the current statement is cancelled, and its transaction is rolled back.
@@ -216,6 +221,7 @@ pub async fn apply(
                 });
                 outcome.hint = failure.hint();
                 outcome.is_read_only = failure.is_read_only;
+                outcome.cause = failure.cause;
                 outcome.error = Some(failure.message);
             }
         }
@@ -419,8 +425,9 @@ async fn run(
         };
         let started = Instant::now();
         watch.sent(number, step, pid);
-        let execution =
-            execute(session, &request, slots, matches!(line, Line::Before(_)).then_some(template));
+        let template = matches!(line, Line::Before(_)).then_some(template);
+        let replication = ReplicationWarning::new(&options.allowed);
+        let execution = execute(session, &request, slots, template, replication);
         tokio::pin!(execution);
         let result = tokio::select! {
             biased;
@@ -489,6 +496,10 @@ async fn run(
                     message += &format!("; the statement was: {text}");
                 }
                 let is_conflict = kind == FailureKind::Conflict;
+                // The server warns of each other change, too.
+                let is_not_replicated = kind == FailureKind::NotReplicated;
+                // The warning follows the execution of a statement.
+                progress.created |= is_not_replicated && matches!(line, Line::Before(_));
                 let failure = TransactionFailure {
                     message,
                     wait,
@@ -497,10 +508,12 @@ async fn run(
                     is_too_long,
                     has_changed,
                     is_read_only,
-                    ends_run: failure.ends_run || is_read_only,
+                    ends_run: failure.ends_run || is_read_only || is_not_replicated,
+                    cause: is_not_replicated.then_some(FailureCause::NotReplicated),
                     ..failure
                 };
                 return Err(match (kind, line) {
+                    (FailureKind::NotReplicated, Line::Commit) => failure.maybe_committed(line),
                     (FailureKind::NoResponse, Line::Commit | Line::Before(_)) => {
                         failure.maybe_committed(line)
                     }

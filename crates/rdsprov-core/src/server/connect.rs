@@ -92,6 +92,14 @@ const MAX_NOTICES: usize = 1000;
 fn matters(notice: &DbError) -> bool {
     [SqlState::WARNING_PRIVILEGE_NOT_GRANTED, SqlState::WARNING_PRIVILEGE_NOT_REVOKED]
         .contains(notice.code())
+        || is_about_replication(notice)
+}
+
+/// Returns whether a warning says that a statement is not replicated: `command will not be replicated to
+/// the green instance`. Its SQLSTATE is not documented.
+pub(super) fn is_about_replication(notice: &DbError) -> bool {
+    let words = notice.message().to_lowercase();
+    words.contains("green") && words.contains("replicated")
 }
 
 /// Why a connection was not opened.

@@ -1,15 +1,16 @@
 //! Executes one statement of a plan, and says why it failed.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use tokio_postgres::SimpleQueryMessage;
-use tokio_postgres::error::{Severity, SqlState};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
-use super::connect::Session;
+use super::connect::{Session, is_about_replication};
 use super::template::{self, TemplateWait};
 use super::wait::LockHolder;
 use crate::hint::Hint;
-use crate::plan::{CHANGED_SINCE_PLAN, CHOOSE_KEY, Slots, Statement};
+use crate::plan::{CHANGED_SINCE_PLAN, CHOOSE_KEY, Hazard, Slots, Statement};
 
 /// Returns whether an error is caused by another session that changes the same catalog row, so that
 /// a repetition can succeed.
@@ -28,6 +29,25 @@ fn is_concurrent_change(error: &tokio_postgres::Error) -> bool {
         || (*code == SqlState::INTERNAL_ERROR && error.message().contains("concurrently"))
         || (*code == SqlState::UNIQUE_VIOLATION
             && error.constraint().is_some_and(|index| index.starts_with("pg_")))
+}
+
+/// What follows if the server warns that it does not replicate a statement to the green environment of
+/// a blue/green deployment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReplicationWarning {
+    /// The transaction fails.
+    Fails,
+    /// Nothing: the hazard is allowed.
+    Allowed,
+}
+
+impl ReplicationWarning {
+    pub fn new(allowed: &BTreeSet<Hazard>) -> Self {
+        match allowed.contains(&Hazard::DegradesBlueGreen) {
+            true => Self::Allowed,
+            false => Self::Fails,
+        }
+    }
 }
 
 /// What is sent to the server.
@@ -57,6 +77,8 @@ pub(super) enum FailureKind {
     ReadOnly,
     /// A check of the plan has found that the server is not as the plan requires any more.
     Changed,
+    /// The server has warned that it does not replicate the statement to the green environment.
+    NotReplicated,
     Other,
 }
 
@@ -105,6 +127,7 @@ pub(super) async fn execute(
     request: &Request<'_>,
     slots: &(dyn Slots + Sync),
     template: Option<&TemplateWait>,
+    replication: ReplicationWarning,
 ) -> Result<Option<String>, Failure> {
     let text = match request {
         Request::Statement(statement) => {
@@ -144,16 +167,22 @@ pub(super) async fn execute(
         return Err(Failure { message, kind: FailureKind::of(&error), hint: None });
     };
     // `GRANT` (01007) and `REVOKE` (01006) without any effect succeed with a warning only.
-    let warning = session.take_notices().into_iter().find(|notice| {
+    let no_effect = |notice: &DbError| {
         *notice.code() == SqlState::WARNING_PRIVILEGE_NOT_GRANTED
             || *notice.code() == SqlState::WARNING_PRIVILEGE_NOT_REVOKED
-    });
-    match warning {
-        Some(warning) => {
-            Err(Failure::other(format!("{} ({})", warning.message(), warning.code().code())))
-        }
-        None => Ok(value),
+    };
+    for warning in session.take_notices() {
+        let kind = if no_effect(&warning) {
+            FailureKind::Other
+        } else if replication == ReplicationWarning::Fails && is_about_replication(&warning) {
+            FailureKind::NotReplicated
+        } else {
+            continue;
+        };
+        let message = format!("{} ({})", warning.message(), warning.code().code());
+        return Err(Failure { message, kind, hint: None });
     }
+    Ok(value)
 }
 
 fn first_value(messages: &[SimpleQueryMessage]) -> Option<String> {

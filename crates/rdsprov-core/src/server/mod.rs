@@ -5,6 +5,7 @@
 //! which names a plan needs.
 
 pub(crate) mod apply;
+pub(crate) mod blue_green;
 pub(crate) mod connect;
 mod connect_error;
 pub(crate) mod databases;
@@ -37,4 +38,5 @@ pub use stop::Stop;
 pub use tls::{BundledCertificates, Tls, TlsError, TlsProblem, TrustedCas};
 /// The SQLSTATE of an error, as tokio-postgres defines it.
 pub use tokio_postgres::error::SqlState;
+pub use transaction_failure::FailureCause;
 pub use wait::{LockHolder, LockWait, StatementWait};

@@ -3,7 +3,8 @@
 //! 1. the catalogs that all databases share, in one snapshot
 //! 2. the contents of each database that the run is about, in one snapshot each
 //! 3. in the same snapshot, the names of the relations that the plan will need
-//! 4. the passwords of the declared roles that exist, by one login each
+//! 4. the blue/green deployment of the server
+//! 5. the passwords of the declared roles that exist, by one login each
 //!
 //! The planner says which names it needs, and asks for probes once everything else is observed. All
 //! queries are in `queries/*.sql` and run in read-only transactions. Only probes execute other
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
+use super::blue_green;
 use super::connect::{Endpoint, Session, describe_error};
 use super::databases::in_each;
 use super::password_check;
@@ -55,6 +57,7 @@ pub async fn observe(
         observe_shared(admin_session, &declared_extensions(desired), &predefined_roles(desired))
             .await?;
     observe_databases(admin, desired, &mut observed).await;
+    observed.blue_green = blue_green::nodes(admin, admin_session, &observed).await?;
     observed.password_checks =
         password_check::check_passwords(admin, admin_session, desired, &observed, secrets, verify)
             .await?;

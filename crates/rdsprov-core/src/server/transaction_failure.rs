@@ -2,9 +2,41 @@
 
 use super::connect::Session;
 use super::wait::LockWait;
+use crate::error_code::ErrorCode;
 use crate::hint;
-use crate::hint::{Hint, Operation};
-use crate::plan::Line;
+use crate::hint::{Hint, Operation, Opt};
+use crate::plan::{Hazard, Line};
+
+/// The cause of a failure that is not an error of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FailureCause {
+    /// The server has warned that it does not replicate a statement to the green environment of a
+    /// blue/green deployment.
+    NotReplicated,
+}
+
+impl FailureCause {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::NotReplicated => ErrorCode::BlueGreenInProgress,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hint(self) -> Hint {
+        match self {
+            Self::NotReplicated => hint![
+                "complete the switchover of the blue/green deployment, or delete it, then run again; \
+                 to create it again afterwards, allow the change with ",
+                (Opt::Allow, Hazard::DegradesBlueGreen)
+            ],
+        }
+    }
+}
 
 /// Why a transaction failed.
 pub(super) struct TransactionFailure {
@@ -30,6 +62,8 @@ pub(super) struct TransactionFailure {
     pub has_changed: bool,
     /// Whether the server accepts no changes.
     pub is_read_only: bool,
+    /// The cause, if it has a code of its own.
+    pub cause: Option<FailureCause>,
 }
 
 impl TransactionFailure {
@@ -45,6 +79,7 @@ impl TransactionFailure {
             is_too_long: false,
             has_changed: false,
             is_read_only: false,
+            cause: None,
         }
     }
 
@@ -66,7 +101,8 @@ impl TransactionFailure {
                 " again and apply the new plan"
             ]
         };
-        self.hint.clone().or_else(|| self.has_changed.then(of_change))
+        let of_cause = || self.cause.map(FailureCause::hint);
+        self.hint.clone().or_else(of_cause).or_else(|| self.has_changed.then(of_change))
     }
 
     /// Returns the failure of a `COMMIT` or `CREATE DATABASE` without a response.

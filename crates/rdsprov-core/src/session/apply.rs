@@ -465,6 +465,7 @@ impl<F: Frontend> Execution<'_, F> {
         let settings = server::ExecuteOptions {
             keep_going: self.keeps_going(),
             stop: Some(self.cancellation.stop()),
+            allowed: self.options.server.allow.iter().copied().collect(),
             ..server::ExecuteOptions::default()
         };
         let build_id = progress.recorder.context.build_id.clone();
@@ -500,6 +501,7 @@ impl<F: Frontend> Execution<'_, F> {
             committed,
             hint: outcome.hint,
             is_read_only: outcome.is_read_only,
+            cause: outcome.cause,
             continuation: if progress.committed { continuation } else { Continuation::RunAgain },
         }))
     }

@@ -270,7 +270,7 @@ impl Error {
             Self::NotRecorded(_) => ErrorCode::ChangesNotRecorded,
             Self::NoSpaceForRecords(error) => error.error.code(),
             Self::Statement(error) if error.is_read_only => ErrorCode::ServerIsReadOnly,
-            Self::Statement(_) => ErrorCode::StatementFailed,
+            Self::Statement(error) => error.code(),
             Self::NotConverged => ErrorCode::NotConverged,
             Self::Stopped { .. } => ErrorCode::Interrupted,
         }

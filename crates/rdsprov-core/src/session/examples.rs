@@ -281,6 +281,7 @@ fn statement_failure(hint: Option<Hint>, holders: Vec<LockHolder>) -> Error {
         committed: Committed { committed: 1, unknown: 0, total: 4 },
         hint,
         is_read_only: false,
+        cause: None,
         continuation: Continuation::RunAgain,
     }))
 }
@@ -297,6 +298,7 @@ fn too_long() -> Error {
         committed: Committed { committed: 1, unknown: 2, total: 4 },
         hint: None,
         is_read_only: false,
+        cause: None,
         continuation: Continuation::SamePlan,
     }))
 }

@@ -5,9 +5,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::audit::AuditError;
+use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
-use crate::server::{FailedStep, use_writer};
+use crate::server::{FailedStep, FailureCause, use_writer};
 use crate::text::visible;
 
 /// The number of changes that a message lists.
@@ -87,11 +88,17 @@ pub struct StatementFailure {
     pub hint: Option<Hint>,
     /// Whether it failed because the server accepts no changes: it is a reader or a standby.
     pub is_read_only: bool,
+    /// The cause, if it has a code of its own.
+    pub cause: Option<FailureCause>,
     /// How to continue.
     pub continuation: Continuation,
 }
 
 impl StatementFailure {
+    pub(super) fn code(&self) -> ErrorCode {
+        self.cause.map_or(ErrorCode::StatementFailed, FailureCause::code)
+    }
+
     pub(super) fn hints(&self) -> Vec<Hint> {
         if let Some(hint) = &self.hint {
             return vec![hint.clone()];

@@ -147,6 +147,7 @@ impl Setup {
             Declared::Delegate { role, secret, adoption } => {
                 let (role, secret) = (role.clone(), secret.clone());
                 let mut desired = Desired::delegation(self.environment(), role, secret, *adoption);
+                desired.may_degrade_blue_green = allow.contains(&Hazard::DegradesBlueGreen);
                 desired.approval = Some(self.approval.clone());
                 return Ok(desired);
             }
@@ -154,6 +155,7 @@ impl Setup {
         let templates = self.templates();
         let mut desired = Desired::new(definitions, self.environment(), &templates, build_id)?;
         desired.may_change_owners = allow.contains(&Hazard::ChangesOwner);
+        desired.may_degrade_blue_green = allow.contains(&Hazard::DegradesBlueGreen);
         desired.definitions = Some(self.definitions_sha256.clone());
         desired.approval = Some(self.approval.clone());
         desired.select(only)?;

@@ -87,7 +87,7 @@ impl<F: Frontend> Execution<'_, F> {
         let (outcome, committed) = self
             .reported(&plan, progress, async |listener| {
                 let listener = Some(listener);
-                planned.rotate(&RotateOptions { listener, stop }).await
+                planned.rotate(&RotateOptions { allowed, listener, stop }).await
             })
             .await?;
         match &outcome.error {
@@ -98,6 +98,7 @@ impl<F: Frontend> Execution<'_, F> {
                 committed,
                 hint: outcome.hint,
                 is_read_only: outcome.is_read_only,
+                cause: outcome.cause,
                 continuation: Continuation::RunAgain,
             }))),
         }

@@ -207,6 +207,7 @@ class ErrorCode(str, Enum):
     SERVER_MISMATCH = "server-mismatch"
     NOT_CONFIRMED = "not-confirmed"
     STATEMENT_FAILED = "statement-failed"
+    BLUE_GREEN_IN_PROGRESS = "blue-green-in-progress"
     NOT_CONVERGED = "not-converged"
     INTERRUPTED = "interrupted"
     AUDIT_FILE_UNWRITABLE = "audit-file-unwritable"
@@ -271,9 +272,11 @@ class Hazard(str, Enum):
     CHANGES_APPLICATION = "changes_application"
     HANDS_OVER_CODE = "hands_over_code"
     REACHES_BEYOND_DATABASE = "reaches_beyond_database"
+    DEGRADES_BLUE_GREEN = "degrades_blue_green"
     def __new__(cls, value: object) -> Self: ...
 
 class RefusalCode(str, Enum):
+    BLUE_GREEN_IN_PROGRESS = "blue-green-in-progress"
     ROLE_IS_ADMINISTRATOR = "role-is-administrator"
     ROLE_RENAMED = "role-renamed"
     ROLE_NOT_MANAGED = "role-not-managed"

@@ -77,11 +77,13 @@ class Hazard(_Word):
     CHANGES_APPLICATION = "changes_application"
     HANDS_OVER_CODE = "hands_over_code"
     REACHES_BEYOND_DATABASE = "reaches_beyond_database"
+    DEGRADES_BLUE_GREEN = "degrades_blue_green"
 
 
 class RefusalCode(_Word):
     """The rule because of which a plan is refused; ``rdsprov explain CODE`` describes it."""
 
+    BLUE_GREEN_IN_PROGRESS = "blue-green-in-progress"
     ROLE_IS_ADMINISTRATOR = "role-is-administrator"
     ROLE_RENAMED = "role-renamed"
     ROLE_NOT_MANAGED = "role-not-managed"
@@ -327,6 +329,7 @@ class ErrorCode(_Word):
     SERVER_MISMATCH = "server-mismatch"
     NOT_CONFIRMED = "not-confirmed"
     STATEMENT_FAILED = "statement-failed"
+    BLUE_GREEN_IN_PROGRESS = "blue-green-in-progress"
     NOT_CONVERGED = "not-converged"
     INTERRUPTED = "interrupted"
     AUDIT_FILE_UNWRITABLE = "audit-file-unwritable"

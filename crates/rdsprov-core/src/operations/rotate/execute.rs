@@ -6,7 +6,7 @@
 //! After SIGKILL this is not possible. Then the next `apply` sets the password of the current
 //! version, or the next rotation detects that the pending password is active, and finishes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -17,8 +17,9 @@ use crate::hint::{Hint, Operation};
 use crate::observed::PasswordCheck;
 use crate::operations::error::PlanRefused;
 use crate::plan::rotation::{ActivePassword, RotationState, restore};
-use crate::plan::{Action, Identities, Plan, Step, Transaction};
+use crate::plan::{Action, Hazard, Identities, Plan, Step, Transaction};
 use crate::secrets::{Password, Secret, SecretError, SecretsManager};
+use crate::server::FailureCause;
 use crate::server::apply::{ExecuteOptions, ExecutionOutcome, Listener, apply};
 use crate::server::lock::Lock;
 use crate::server::slots::RunSlots;
@@ -32,6 +33,8 @@ const RESTORE_RETRIES: u32 = 3;
 #[derive(Default)]
 #[non_exhaustive]
 pub struct RotateOptions<'a> {
+    /// The hazards that are allowed; see [`ExecuteOptions::allowed`].
+    pub allowed: BTreeSet<Hazard>,
     /// Called before and after the steps of each password.
     pub listener: Option<&'a dyn Listener>,
     /// Ends the rotation: a password that is set but not finished is restored.
@@ -73,7 +76,8 @@ impl PlannedRotation<'_> {
             let results = if ended {
                 steps.iter().map(|_| step_result(StepStatus::NotRun, Duration::ZERO)).collect()
             } else {
-                let rotation_run = RotationRun { planned: &self, manager, candidate };
+                let allowed = &options.allowed;
+                let rotation_run = RotationRun { planned: &self, manager, candidate, allowed };
                 rotation_run.run(transaction, &mut steps, options.stop.clone(), &mut outcome).await
             };
             ended |= listener.after(&steps, &results).is_break();
@@ -88,6 +92,7 @@ struct RotationRun<'a> {
     planned: &'a PlannedRotation<'a>,
     manager: &'a SecretsManager,
     candidate: &'a Candidate,
+    allowed: &'a BTreeSet<Hazard>,
 }
 
 /// A step that failed.
@@ -98,11 +103,13 @@ struct StepFailure {
     hint: Option<Hint>,
     /// Whether the server accepts no changes.
     is_read_only: bool,
+    /// The cause, if it has a code of its own.
+    cause: Option<FailureCause>,
 }
 
 impl From<String> for StepFailure {
     fn from(message: String) -> Self {
-        Self { message, hint: None, is_read_only: false }
+        Self { message, hint: None, is_read_only: false, cause: None }
     }
 }
 
@@ -135,6 +142,7 @@ impl RotationRun<'_> {
                 continue;
             }
             let started = Instant::now();
+            let was_active = pending_may_be_active;
             let result = if stop.as_ref().is_some_and(Stop::is_requested) {
                 Err("stopped by a signal".to_owned().into())
             } else {
@@ -145,6 +153,11 @@ impl RotationRun<'_> {
                 Ok(()) => StepStatus::Success,
                 Err(error) => {
                     let message = error.message.clone();
+                    // The transaction was rolled back before its commit.
+                    if error.cause == Some(FailureCause::NotReplicated) {
+                        pending_may_be_active = was_active;
+                    }
+                    outcome.cause = error.cause;
                     failure = Some(error);
                     StepStatus::Error(message)
                 }
@@ -165,7 +178,7 @@ impl RotationRun<'_> {
                 let started = Instant::now();
                 let step = restore(&self.candidate.state);
                 let result = self.restore_password(&step, transaction).await;
-                let StepFailure { message, hint, is_read_only } = failure;
+                let StepFailure { message, hint, is_read_only, .. } = failure;
                 outcome.is_read_only = is_read_only;
                 let status = match result {
                     Ok(()) => {
@@ -255,10 +268,15 @@ impl RotationRun<'_> {
         let secrets = BTreeMap::from([(secret.id.clone(), secret.clone())]);
         let iterations = self.planned.iterations;
         let slots = RunSlots { secrets: &secrets, build_id: "", iterations };
-        let options = ExecuteOptions { stop, ..ExecuteOptions::default() };
+        let mut allowed = self.allowed.clone();
+        if step.action == Action::RestorePassword {
+            allowed.insert(Hazard::DegradesBlueGreen);
+        }
+        let options = ExecuteOptions { stop, allowed, ..ExecuteOptions::default() };
         let outcome = apply(&plan, &self.planned.run.admin, lock, &slots, &options).await;
-        let is_read_only = outcome.is_read_only;
-        let failed = |message| Err(StepFailure { message, hint: None, is_read_only });
+        let (is_read_only, cause) = (outcome.is_read_only, outcome.cause);
+        let hint = cause.map(FailureCause::hint);
+        let failed = |message| Err(StepFailure { message, hint, is_read_only, cause });
         outcome.error.map_or(Ok(()), failed)
     }
 
@@ -301,6 +319,7 @@ impl RotationRun<'_> {
                 ),
                 hint: Some(hint!["run ", Operation::Apply, " to set the current password"]),
                 is_read_only: false,
+                cause: None,
             }),
             Err(_) => Err(StepFailure {
                 message: format!("{error}; the current version of secret {id} is not known"),
@@ -310,6 +329,7 @@ impl RotationRun<'_> {
                     " when the secret can be read, to set the current password"
                 ]),
                 is_read_only: false,
+                cause: None,
             }),
         }
     }

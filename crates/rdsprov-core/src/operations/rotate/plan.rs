@@ -15,7 +15,7 @@ use crate::secrets::{
     Password, RotationOwner, SecretSource, SecretsManager, Stages, Version, VersionsError,
 };
 use crate::server::lock::Lock;
-use crate::server::{observe, password_check};
+use crate::server::{blue_green, observe, password_check};
 
 /// A planned rotation: its plan, and the secret versions that it is based on.
 ///
@@ -75,6 +75,7 @@ impl Locked<'_> {
     ) -> Result<PlannedRotation<'_>, RunError> {
         let run = &*self.run;
         let mut observed = observe::observe_shared(&run.admin_session, &[], &[]).await?;
+        observed.blue_green = blue_green::nodes(&run.admin, &run.admin_session, &observed).await?;
         run.record_connection(&mut observed);
         let mut findings = SecretFindings::default();
         let mut candidates = Vec::new();

@@ -13,6 +13,9 @@ coded_enum! {
     /// to do, see [`RefusalCode::explanation`].
     #[allow(missing_docs, reason = "the sentences in `text.rs` say what each field means")]
     pub enum RefusalKind {
+        // The server
+        /// A blue/green deployment is in progress, whose green environment does not get the changes.
+        BlueGreenInProgress { statuses: Vec<String> },
         // Roles
         /// The declared role is the role as which rdsprov connects.
         RoleIsAdministrator { role: RoleName },

@@ -16,6 +16,10 @@ impl RefusalKind {
     #[allow(clippy::too_many_lines, reason = "one arm for each rule")]
     pub(super) fn fact(&self) -> String {
         match self {
+            Self::BlueGreenInProgress { statuses } => format!(
+                "the server is in a blue/green deployment (status `{}`), whose green environment does not get changes of roles, databases and privileges",
+                statuses.join("`, `")
+            ),
             Self::RoleIsAdministrator { role } => {
                 format!("role {role} is the administrator, as which rdsprov connects")
             }
@@ -277,6 +281,15 @@ impl RefusalKind {
     #[allow(clippy::too_many_lines, reason = "one arm for each rule")]
     pub(super) fn advice(&self, application: &ApplicationName) -> Vec<Hint> {
         vec![match self {
+            Self::BlueGreenInProgress { .. } => {
+                return vec![
+                    hint!["complete the switchover, or delete the deployment, then run again"],
+                    hint![
+                        "create the deployment again afterwards, and allow the change with ",
+                        (Opt::Allow, Hazard::DegradesBlueGreen)
+                    ],
+                ];
+            }
             Self::RoleIsAdministrator { .. } | Self::RoleIsDelegate { .. } => {
                 hint!["name another role in `username` of the application"]
             }

@@ -68,6 +68,7 @@ impl Plan {
         if let Some(first) = transactions.first().and_then(|first| first.steps.first()) {
             planner.check_password_rules(&first.application);
         }
+        planner.check_blue_green(&mut transactions);
         let roles = states.iter().map(|state| &state.rotation.role);
         let roles = roles.map(|role| (role, observed.roles.get(role))).collect::<Vec<_>>();
         planner.into_plan(transactions).with_digest(&(&observed.administrator, roles))
