@@ -30,6 +30,7 @@ pub async fn run(options: &ApplyArgs) -> Result<Exit, CliError> {
     wanted.run = run_options(&options.recording);
     wanted.run.server = (&options.server).into();
     wanted.run.server.only.clone_from(&options.selection.only);
+    wanted.run.server.adopt_from.clone_from(&options.selection.restored.adopt_from);
     wanted.run.environment.clone_from(&options.common.env);
     wanted.run.plan_source = options.plan.clone().map_or(PlanSource::Any, PlanSource::File);
     wanted.keep_going = options.no_fail_fast;
@@ -51,6 +52,7 @@ pub async fn delegate(options: &DelegateArgs) -> Result<Exit, CliError> {
     let frontend = TerminalFrontend::new(options.output.format, !options.recording.yes);
     let mut wanted = run_options(&options.recording);
     wanted.server = (&options.server).into();
+    wanted.server.adopt_from.clone_from(&options.restored.adopt_from);
     wanted.environment.clone_from(&options.env);
     let mut delegation = Delegation::new(&options.to, &options.to_secret);
     delegation.adopt = options.adopt;

@@ -18,6 +18,7 @@ pub async fn run(options: &PlanArgs) -> Result<Exit, CliError> {
     }
     let mut server = ServerOptions::from(&options.server);
     server.only.clone_from(&options.selection.only);
+    server.adopt_from.clone_from(&options.selection.restored.adopt_from);
     let plan = print_plan(common, &server, output.format, *with_verifiers, out.as_deref()).await?;
     Ok(if !plan.refusals.is_empty() {
         Exit::Refused
@@ -32,6 +33,7 @@ pub async fn check(options: &CheckArgs) -> Result<Exit, CliError> {
     let CheckArgs { common, selection, server, output } = options;
     let mut server = ServerOptions::from(server);
     server.only.clone_from(&selection.only);
+    server.adopt_from.clone_from(&selection.restored.adopt_from);
     let plan = print_plan(common, &server, output.format, false, None).await?;
     Ok(if !plan.refusals.is_empty() {
         Exit::Refused

@@ -178,6 +178,10 @@ pub struct Desired {
     pub only: BTreeSet<ApplicationName>,
     /// Whether a database may get another owner, because the hazard `changes_owner` is allowed.
     pub may_change_owners: bool,
+    /// The environment whose roles and databases are taken over, because the server was restored from
+    /// one of its snapshots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopt_from: Option<String>,
     /// Whether a plan may change a server in a blue/green deployment, because the hazard
     /// `degrades_blue_green` is allowed.
     pub may_degrade_blue_green: bool,
@@ -295,6 +299,7 @@ impl Desired {
             applications,
             only: BTreeSet::new(),
             may_change_owners: false,
+            adopt_from: None,
             may_degrade_blue_green: false,
             secret_stage: Stage::default(),
             definitions: None,
@@ -337,6 +342,7 @@ impl Desired {
             applications: Vec::new(),
             only: BTreeSet::new(),
             may_change_owners: false,
+            adopt_from: None,
             may_degrade_blue_green: false,
             secret_stage: Stage::default(),
             definitions: None,
@@ -352,10 +358,21 @@ impl Desired {
         self.delegate.as_ref() == Some(role)
     }
 
-    /// Returns whether a role or database with this marker is managed in the environment.
+    /// Returns whether a role or database with this marker is managed in the environment, or in the one
+    /// whose roles and databases are taken over.
     #[must_use]
     pub fn manages(&self, marker: Option<&Marker>) -> bool {
-        marker.is_some_and(|marker| marker.environment == self.environment)
+        marker.is_some_and(|marker| {
+            marker.environment == self.environment || self.takes_over(marker).is_some()
+        })
+    }
+
+    /// Returns the other environment of a marker, if its roles and databases are taken over.
+    #[must_use]
+    pub fn takes_over<'a>(&self, marker: &'a Marker) -> Option<&'a str> {
+        let other = Some(marker.environment.as_str());
+        other
+            .filter(|other| *other != self.environment && self.adopt_from.as_deref() == Some(other))
     }
 
     /// Returns whether a database belongs to an application. The desired state of

@@ -19,6 +19,7 @@ named_enum! {
         AdminSecret,
         AdminUser,
         Adopt,
+        AdoptFrom,
         Allow,
         Approval,
         AuditLedger,

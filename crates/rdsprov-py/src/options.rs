@@ -213,6 +213,7 @@ impl<'py> Keywords<'py> {
             self.word("verify_passwords", "the values are login, never and always-set")?;
         options.build_id = self.text("build_id")?;
         options.allow = self.allow()?;
+        options.adopt_from = self.given("adopt_from")?;
         options.only = self.only()?;
         options.variables = self.variables()?;
         Ok(options)

@@ -62,11 +62,13 @@ impl Basis {
         let build_id = keywords.text("build_id")?;
         let allow = keywords.allow()?;
         let only = keywords.only()?;
+        let adopt_from = keywords.given("adopt_from")?;
         let definitions = definitions.get();
         let result = py.detach(|| {
             let definitions = definitions.in_environment(environment, &adopt, config)?;
             let setup = definitions.setup(None, &[], None)?;
-            let desired = setup.desired(build_id.as_deref(), &allow, &only)?;
+            let mut desired = setup.desired(build_id.as_deref(), &allow, &only)?;
+            desired.adopt_from = adopt_from;
             Ok((definitions, setup, desired))
         });
         let (definitions, setup, desired) =

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::flags::{CommonArgs, OutputArgs, RecordingArgs, SelectionArgs, ServerArgs};
+use super::flags::{
+    CommonArgs, OutputArgs, RecordingArgs, RestoredArgs, SelectionArgs, ServerArgs,
+};
 use super::headings::{COMPATIBILITY, DEFINITIONS, EXECUTION, OUTPUT, RECORDS};
 
 #[derive(Debug, Args)]
@@ -114,6 +116,8 @@ pub struct DelegateArgs {
     /// Take over an existing role with this name that is not managed
     #[arg(long, help_heading = DEFINITIONS)]
     pub adopt: bool,
+    #[command(flatten)]
+    pub restored: RestoredArgs,
     /// Select the environment that the role administers
     #[arg(long, env = "RDSPROV_ENV", value_name = "NAME", help_heading = DEFINITIONS)]
     pub env: Option<String>,

@@ -58,9 +58,12 @@ pub struct CommonArgs {
     pub adopt: Vec<String>,
 }
 
-/// The flag of the commands that plan: a restriction to some applications.
+/// The flags of the commands that plan: what the plan may take over, and to which applications it is
+/// restricted.
 #[derive(Debug, Args)]
 pub struct SelectionArgs {
+    #[command(flatten)]
+    pub restored: RestoredArgs,
     /// Restrict the plan to these applications
     ///
     /// The plan covers their roles, their databases and their privileges. Other applications stay
@@ -74,6 +77,17 @@ pub struct SelectionArgs {
         help_heading = DEFINITIONS
     )]
     pub only: Vec<String>,
+}
+
+/// The flag for a server that was restored from a snapshot.
+#[derive(Debug, Args)]
+pub struct RestoredArgs {
+    /// Take over what this environment manages, on a restored snapshot
+    ///
+    /// A snapshot contains the markers of its environment. What the definitions declare becomes
+    /// managed in the current environment; `--allow adopts_from_environment` allows it.
+    #[arg(long, value_name = "NAME", help_heading = DEFINITIONS)]
+    pub adopt_from: Option<String>,
 }
 
 /// The flags of every command that contacts a server.

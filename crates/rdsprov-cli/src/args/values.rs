@@ -29,7 +29,7 @@ pub(super) const PASSWORD_CHECKS: [Described; 3] = [
     ("always-set", "Do not check; set every password in every run"),
 ];
 
-pub(super) const HAZARDS: [Described; 14] = [
+pub(super) const HAZARDS: [Described; 15] = [
     ("revokes_access", "A role loses a privilege, an attribute or a membership"),
     ("changes_owner", "A database or schema gets another owner"),
     ("resets_password", "A password that worked stops working"),
@@ -39,6 +39,7 @@ pub(super) const HAZARDS: [Described; 14] = [
     ("reopens_database", "A database that did not allow connections allows them again"),
     ("moves_database", "An application gets a new database, and leaves its data in the old one"),
     ("mixes_environments", "An environment comes to a server of other environments"),
+    ("adopts_from_environment", "What another environment manages is taken over"),
     ("changes_secret", "A managed role gets its password from another secret"),
     ("changes_application", "A managed role belongs to another application"),
     ("hands_over_code", "A new owner gets functions, triggers or defaults of the old one"),

@@ -40,6 +40,7 @@ mod readers;
 mod recording;
 mod records;
 mod remedies;
+mod restored_snapshot;
 mod rotate;
 mod run_settings;
 mod saved;

@@ -308,8 +308,10 @@ impl<'a> Planner<'a> {
         let Some(execute_as) = self.act_as(owner) else { return };
         let restores_marker = self.restores_marker(name, database, seen);
         let believed = self.believed_marker(name, database, seen);
-        let rewrites_comment =
-            restores_marker || believed.as_ref().is_none_or(|one| one.name != name.as_str());
+        let rewrites_comment = restores_marker
+            || believed.as_ref().is_none_or(|one| {
+                one.name != name.as_str() || self.desired.takes_over(one).is_some()
+            });
         if rewrites_comment
             && self.refuse_undecodable(
                 application,
@@ -330,8 +332,9 @@ impl<'a> Planner<'a> {
         let marker = || {
             let marker = self.marker(application, name.as_str());
             let comment = seen.comment.as_deref();
-            let comment = match restores_marker || believed.is_none() {
-                // Without the markers that the owner has written.
+            let taken_over = believed.as_ref().and_then(|one| self.desired.takes_over(one));
+            let comment = match restores_marker || believed.is_none() || taken_over.is_some() {
+                // Without the markers that the owner or the other environment has written.
                 true => comment.and_then(Marker::removed_from),
                 false => comment.map(str::to_owned),
             };
@@ -348,6 +351,11 @@ impl<'a> Planner<'a> {
                 };
                 let summary = format!("database {name}: marker written again, because {reason}");
                 change(Action::AlterDatabase, summary, marker(), None);
+            }
+            Some(old) if let Some(other) = self.desired.takes_over(old) => {
+                let summary = format!("database {name} from environment {other}");
+                let hazard = Some(Hazard::AdoptsFromEnvironment);
+                change(Action::Adopt, summary, marker(), hazard);
             }
             Some(old) if old.name != name.as_str() => {
                 let summary =

@@ -52,7 +52,10 @@ impl Planner<'_> {
     }
 
     fn is_managed_here(&self, seen: &observed::Role) -> bool {
-        !self.is_delegate(seen) && self.desired.manages(seen.marker().as_ref())
+        let environment = &self.desired.environment;
+        // What another environment manages is not delegated, also if its delegate is taken over.
+        !self.is_delegate(seen)
+            && seen.marker().is_some_and(|marker| marker.environment == *environment)
     }
 
     /// Returns whether a delegate needs a membership, may have it, or cannot lose it.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Hazard, NoteKind, Transaction};
+use super::{Action, Hazard, NoteKind, Step, Transaction};
 use crate::desired::Desired;
 use crate::marker::Marker;
 use crate::observed::Observed;
@@ -24,6 +24,12 @@ pub(super) fn mark(
     let mut others: BTreeSet<String> =
         markers.map(|Marker { environment, .. }| environment).collect();
     others.remove(&desired.environment);
+    // Each of these steps has a hazard of its own, which says the same.
+    let takes_over = |step: &Step| step.hazards.contains(&Hazard::AdoptsFromEnvironment);
+    let mut steps = transactions.iter().flat_map(|transaction| &transaction.steps);
+    if let Some(other) = desired.adopt_from.as_ref().filter(|_| steps.any(takes_over)) {
+        others.remove(other);
+    }
     if others.is_empty() || has_database(desired, observed) {
         return None;
     }
@@ -49,7 +55,8 @@ fn has_database(desired: &Desired, observed: &Observed) -> bool {
             databases.any(|seen| seen.owner == *name && !seen.is_unfinished(administrator))
         };
         role.marker().is_some_and(|marker| {
-            desired.manages(Some(&marker)) && (!marker.databases.is_empty() || owns())
+            let of_environment = marker.environment == desired.environment;
+            of_environment && (!marker.databases.is_empty() || owns())
         })
     })
 }

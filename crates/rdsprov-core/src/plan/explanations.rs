@@ -118,6 +118,7 @@ explanations! {
     ReopensDatabase => "reopens_database",
     MovesDatabase => "moves_database",
     MixesEnvironments => "mixes_environments",
+    AdoptsFromEnvironment => "adopts_from_environment",
     ChangesSecret => "changes_secret",
     ChangesApplication => "changes_application",
     HandsOverCode => "hands_over_code",

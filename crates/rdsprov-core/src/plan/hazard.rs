@@ -27,6 +27,9 @@ named_enum! {
         MovesDatabase,
         /// The first roles or databases of an environment come to a server of other environments.
         MixesEnvironments,
+        /// A role or database that another environment manages becomes managed in this one, because the
+        /// server was restored from a snapshot.
+        AdoptsFromEnvironment,
         /// A managed role gets its password from another secret.
         ChangesSecret,
         /// A managed role belongs to another application from now on.
@@ -45,13 +48,15 @@ named_enum! {
 
 impl Hazard {
     /// Returns whether the hazard must be allowed in every environment, because it is more often a
-    /// mistake in the definitions than intended, or takes a role from another application.
+    /// mistake in the definitions than intended, or takes a role from another application or
+    /// environment.
     #[must_use]
     pub fn must_always_be_allowed(self) -> bool {
         matches!(
             self,
             Self::MovesDatabase
                 | Self::MixesEnvironments
+                | Self::AdoptsFromEnvironment
                 | Self::ChangesSecret
                 | Self::ChangesApplication
         )

@@ -271,7 +271,7 @@ impl<'a> Planner<'a> {
         adoption: Adoption,
     ) -> Option<Takeover> {
         let kind = match (marker, object) {
-            (Some(marker), _) if marker.environment == self.desired.environment => {
+            (Some(marker), _) if self.desired.manages(Some(&marker)) => {
                 return Some(Takeover::Managed);
             }
             (Some(Marker { environment, .. }), Adoptable::Role(role)) => {

@@ -129,6 +129,20 @@ impl Planner<'_> {
         if self.adopts_with(name) {
             hazards.push(Hazard::Adopts);
         }
+        if recorded.environment != wanted.environment {
+            // Each environment has its own secrets.
+            hazards.retain(|hazard| *hazard != Hazard::ChangesSecret);
+            hazards.push(Hazard::AdoptsFromEnvironment);
+            let changes: Vec<String> = changes.iter().map(|change| format!(", {change}")).collect();
+            let summary = format!(
+                "role {name} from environment {}{}",
+                recorded.environment,
+                changes.concat()
+            );
+            let mut step = step(Action::Adopt, summary).with_hazards(hazards);
+            step.changed_secret = changed_secret;
+            return Some(step);
+        }
         if changes.is_empty() {
             return None;
         }

@@ -27,8 +27,8 @@ use crate::secret_id::{SecretId, TemplateError};
 use crate::secrets::scram::NoRandomness;
 use crate::secrets::{PasswordProblem, SecretError, SourceError, TokenError};
 use crate::server::{
-    ConnectError, FailedStep, LockHolder, ObserveError, RejectionCause, TlsError, TlsProblem,
-    TrustedCas, WeakRequest,
+    ConnectError, FailedStep, FailureCause, LockHolder, ObserveError, RejectionCause, TlsError,
+    TlsProblem, TrustedCas, WeakRequest,
 };
 use crate::site_policy::SitePolicyError;
 
@@ -229,6 +229,7 @@ fn session_examples() -> Vec<Error> {
         AuditError::OtherHeader { path: path() }.into(),
         SlotError::NoPassword(SecretId(text("goldenpath/dev/shop/postgres"))).into(),
         SlotError::NoVerifier(text("no device")).into(),
+        failure_with(FailureCause::NotReplicated),
         statement_failure(None, Vec::new()),
         statement_failure(None, vec![holder(), prepared()]),
         too_long(),
@@ -282,6 +283,17 @@ fn statement_failure(hint: Option<Hint>, holders: Vec<LockHolder>) -> Error {
         hint,
         is_read_only: false,
         cause: None,
+        continuation: Continuation::RunAgain,
+    }))
+}
+
+fn failure_with(cause: FailureCause) -> Error {
+    Error::Statement(Box::new(StatementFailure {
+        message: text("command will not be replicated to the green instance (01000)"),
+        step: None,
+        committed: Committed { committed: 0, unknown: 0, total: 4 },
+        hint: Some(cause.hint()),
+        cause: Some(cause),
         continuation: Continuation::RunAgain,
     }))
 }

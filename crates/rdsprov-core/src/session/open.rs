@@ -111,6 +111,9 @@ pub struct ServerOptions {
     pub build_id: Option<String>,
     /// The hazards that the plan may contain.
     pub allow: Vec<Hazard>,
+    /// The environment whose roles and databases are taken over: the server was restored from one of
+    /// its snapshots.
+    pub adopt_from: Option<String>,
     /// The applications to which a plan is restricted; empty means all. See [`Desired::select`].
     pub only: Vec<String>,
     /// The options whose values come from environment variables, with the names of the variables.
@@ -290,6 +293,7 @@ impl Setup {
         let ServerOptions { build_id, allow, only, .. } = options;
         let mut desired = self.desired(build_id.as_deref(), allow, only)?;
         desired.secret_stage = options.secret_stage.unwrap_or_default();
+        desired.adopt_from.clone_from(&options.adopt_from);
         let source = self.secret_source(options).await?;
         self.open_for(options, desired, &source).await
     }

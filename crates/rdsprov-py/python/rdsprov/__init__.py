@@ -151,6 +151,7 @@ def diff(
     build_id=None,
     allow=(),
     adopt=(),
+    adopt_from=None,
     only=(),
     config=None,
 ):
@@ -160,7 +161,7 @@ def diff(
     ``apply`` does not accept such a plan.
 
     - ``observed``: an ``Observed``, or a mapping in the form of ``Observed.to_dict()``.
-    - ``environment``, ``build_id``, ``allow``, ``adopt``, ``only``, ``config``: see ``plan``.
+    - ``environment``, ``build_id``, ``allow``, ``adopt``, ``adopt_from``, ``only``, ``config``: see ``plan``.
 
     Raises ``DefinitionError``, and ``UsageError`` if ``observed`` has another form.
 
@@ -192,6 +193,7 @@ def diff(
         observed,
         environment=environment,
         build_id=build_id,
+        adopt_from=adopt_from,
         config=config,
         **_lists(allow=allow, adopt=adopt, only=only),
     )
@@ -221,6 +223,7 @@ def plan(
     build_id=None,
     allow=(),
     adopt=(),
+    adopt_from=None,
     only=(),
     config=None,
 ):
@@ -233,6 +236,7 @@ def plan(
 
     - ``environment``: the environment; it must agree with the definitions.
     - ``adopt``: applications that may take over a role and database that are not managed yet.
+    - ``adopt_from``: the environment whose roles and databases are taken over, because the server was restored from its snapshot.
     - ``only``: applications; the plan covers only their roles, databases and privileges.
       Other applications stay declared, but are neither compared nor changed, and their secrets are not read.
     - ``config``: the configuration file; by default the one that the definitions were read with.
@@ -303,6 +307,7 @@ def check(
     build_id=None,
     allow=(),
     adopt=(),
+    adopt_from=None,
     only=(),
     config=None,
 ):

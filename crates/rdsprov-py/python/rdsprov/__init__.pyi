@@ -268,6 +268,7 @@ class Hazard(str, Enum):
     REOPENS_DATABASE = "reopens_database"
     MOVES_DATABASE = "moves_database"
     MIXES_ENVIRONMENTS = "mixes_environments"
+    ADOPTS_FROM_ENVIRONMENT = "adopts_from_environment"
     CHANGES_SECRET = "changes_secret"
     CHANGES_APPLICATION = "changes_application"
     HANDS_OVER_CODE = "hands_over_code"
@@ -676,6 +677,7 @@ def diff(
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
+    adopt_from: str | None = None,
     only: Iterable[str] = (),
     config: _Path | None = None,
 ) -> Plan: ...
@@ -703,6 +705,7 @@ def plan(
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
+    adopt_from: str | None = None,
     only: Iterable[str] = (),
     config: _Path | None = None,
 ) -> Plan: ...
@@ -730,6 +733,7 @@ def check(
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
+    adopt_from: str | None = None,
     only: Iterable[str] = (),
     config: _Path | None = None,
 ) -> bool: ...

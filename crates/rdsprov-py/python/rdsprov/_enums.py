@@ -73,6 +73,7 @@ class Hazard(_Word):
     REOPENS_DATABASE = "reopens_database"
     MOVES_DATABASE = "moves_database"
     MIXES_ENVIRONMENTS = "mixes_environments"
+    ADOPTS_FROM_ENVIRONMENT = "adopts_from_environment"
     CHANGES_SECRET = "changes_secret"
     CHANGES_APPLICATION = "changes_application"
     HANDS_OVER_CODE = "hands_over_code"

@@ -309,8 +309,20 @@ impl RefusalKind {
                     ],
                 ];
             }
-            Self::RoleOfOtherEnvironment { .. } | Self::DatabaseOfOtherEnvironment { .. } => {
-                hint!["choose another name"]
+            Self::RoleOfOtherEnvironment { environment, .. }
+            | Self::DatabaseOfOtherEnvironment { environment, .. } => {
+                return vec![
+                    hint!["choose another name"],
+                    hint![
+                        format!(
+                            "if the server was restored from a snapshot of environment \
+                             `{environment}`, take over what it manages with "
+                        ),
+                        (Opt::AdoptFrom, environment),
+                        " ",
+                        (Opt::Allow, Hazard::AdoptsFromEnvironment)
+                    ],
+                ];
             }
             Self::CommentUndecodable { object } => {
                 hint![format!("replace the comment of {object}, or remove it")]
