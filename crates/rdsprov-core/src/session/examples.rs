@@ -293,6 +293,7 @@ fn failure_with(cause: FailureCause) -> Error {
         step: None,
         committed: Committed { committed: 0, unknown: 0, total: 4 },
         hint: Some(cause.hint()),
+        is_read_only: false,
         cause: Some(cause),
         continuation: Continuation::RunAgain,
     }))
