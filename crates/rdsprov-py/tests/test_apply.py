@@ -471,8 +471,9 @@ def test_ctrl_c_while_waiting(workspace: Workspace) -> None:
 
 def test_ctrl_c_during_changes(workspace: Workspace) -> None:
     ready(workspace)
-    # A session in the template database blocks CREATE DATABASE.
-    with Session(workspace.server, "template1", "SELECT 'there'"):
+    # CREATE DATABASE waits for the lock, and no statement before it does.
+    lock = "BEGIN; COMMENT ON DATABASE template1 IS 'locked'; SELECT 'there'"
+    with Session(workspace.server, "postgres", lock):
         output = interrupt_apply(workspace, "pg_roles WHERE rolname = 'shop_owner'")
     assert output.startswith("interrupted True"), output
     assert "committed changes are kept" in output

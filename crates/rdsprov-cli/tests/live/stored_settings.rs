@@ -113,40 +113,80 @@ fn hostile() -> BTreeMap<&'static str, &'static str> {
     .into()
 }
 
-/// Every setting of the table is stored with a value that breaks a session.
-#[test]
-fn hostile_settings_change_nothing() {
-    let hostile = hostile();
-    for setting in SESSION_SETTINGS {
-        assert!(hostile.contains_key(setting.name), "no hostile value for {}", setting.name);
+/// What a setting is stored for.
+#[derive(Debug, Clone, Copy)]
+enum StoredFor {
+    Administrator,
+    Databases,
+    Server,
+}
+
+impl StoredFor {
+    fn store(self, fixture: &Fixture, name: &str, value: &str) {
+        let databases = "SELECT datname FROM pg_database WHERE datallowconn";
+        match self {
+            Self::Administrator => {
+                fixture.query(&format!("ALTER ROLE platform_admin SET {name} = {value}"));
+            }
+            Self::Databases => {
+                for database in fixture.query(databases).lines() {
+                    fixture.query(&format!("ALTER DATABASE {database} SET {name} = {value}"));
+                }
+            }
+            Self::Server => drop(fixture.query(&format!("ALTER SYSTEM SET {name} = {value}"))),
+        }
     }
+}
+
+/// Stores each hostile value that the server knows.
+fn store_hostile(fixture: &Fixture, stored_for: StoredFor) {
+    let known = fixture.query("SELECT lower(name) FROM pg_settings");
+    let known: Vec<&str> = known.lines().collect();
+    for (name, value) in &hostile() {
+        // A list of names and not one value.
+        let value = match *name {
+            "search_path" => value.replace(", ", "', '"),
+            _ => format!("'{value}'"),
+        };
+        // A read-only database is a refusal: somebody does not want it to be changed.
+        let refused =
+            matches!(stored_for, StoredFor::Databases) && *name == "default_transaction_read_only";
+        if known.contains(&name.to_lowercase().as_str()) && !refused {
+            stored_for.store(fixture, name, &value);
+        }
+    }
+    // psql and PL/pgSQL have settings of their own.
+    if !matches!(stored_for, StoredFor::Server) {
+        stored_for.store(fixture, "plpgsql.extra_errors", "'all'");
+    }
+    fixture.query("SELECT pg_reload_conf()");
+}
+
+/// The superuser of the test keeps the defaults.
+fn keep_superuser_unaffected(fixture: &Fixture) {
+    let superuser = fixture.query("SELECT current_user");
+    let known = fixture.query("SELECT lower(name) FROM pg_settings");
+    let known: Vec<&str> = known.lines().collect();
+    let names = hostile().into_keys().chain(["session_preload_libraries"]);
+    for name in names.filter(|name| known.contains(&name.to_lowercase().as_str())) {
+        fixture.query(&format!("ALTER ROLE {superuser} SET {name} FROM CURRENT"));
+    }
+}
+
+/// Every setting of the table is stored with a value that breaks a session.
+fn hostile_settings_change_nothing(stored_for: StoredFor, ways: &[By]) {
     for major in versions() {
-        for by in [By::Apply, By::Script] {
+        for by in ways.iter().copied() {
+            let place = format!("PostgreSQL {major}, {stored_for:?}, {by:?}");
             let fixture = fixture(major);
             let definitions = fixture.definitions(DEFINITIONS);
             fixture
                 .query("CREATE ACCESS METHOD other_heap TYPE TABLE HANDLER heap_tableam_handler");
-            let known = fixture.query("SELECT lower(name) FROM pg_settings");
-            let known: Vec<&str> = known.lines().collect();
-            for (name, value) in &hostile {
-                if known.contains(&name.to_lowercase().as_str()) {
-                    let value = value.replace(", ", "', '");
-                    let value = if *name == "search_path" { value } else { format!("'{value}'") };
-                    let value = match *name {
-                        // One value, not a list of names.
-                        "createrole_self_grant" | "restrict_nonsystem_relation_kind" => {
-                            value.replace("', '", ", ")
-                        }
-                        _ => value,
-                    };
-                    fixture.query(&format!("ALTER ROLE platform_admin SET {name} = {value}"));
-                }
-            }
-            // psql and PL/pgSQL have settings of their own.
-            fixture.query("ALTER ROLE platform_admin SET plpgsql.extra_errors = 'all'");
+            keep_superuser_unaffected(&fixture);
+            store_hostile(&fixture, stored_for);
             let memberships = fixture.query(MEMBERSHIPS);
             converge(&fixture, &definitions, by);
-            assert_eq!(fixture.query(MEMBERSHIPS), memberships, "PostgreSQL {major}, {by:?}");
+            assert_eq!(fixture.query(MEMBERSHIPS), memberships, "{place}");
             let table = "SELECT has_table_privilege('shop_reader', 'catalogue', 'SELECT')
                 AND NOT has_table_privilege('shop_reader', 'catalogue', 'INSERT')";
             fixture.query_in(
@@ -155,9 +195,61 @@ fn hostile_settings_change_nothing() {
                  GRANT INSERT ON catalogue TO shop_reader",
             );
             fixture.query("ALTER ROLE shop_reader VALID UNTIL '2001-02-03 04:05:06+00'");
+            // Databases that exist now have no setting of their own yet.
+            store_hostile(&fixture, stored_for);
             converge(&fixture, &definitions, by);
-            assert_eq!(fixture.query_in("shop", table), "t", "PostgreSQL {major}, {by:?}");
+            assert_eq!(fixture.query_in("shop", table), "t", "{place}");
         }
+    }
+}
+
+#[test]
+fn hostile_settings_of_the_administrator_change_nothing() {
+    let hostile = hostile();
+    for setting in SESSION_SETTINGS {
+        assert!(hostile.contains_key(setting.name), "no hostile value for {}", setting.name);
+    }
+    hostile_settings_change_nothing(StoredFor::Administrator, &[By::Apply, By::Script]);
+}
+
+#[test]
+fn hostile_settings_of_databases_change_nothing() {
+    hostile_settings_change_nothing(StoredFor::Databases, &[By::Apply]);
+}
+
+#[test]
+fn hostile_settings_of_the_server_change_nothing() {
+    hostile_settings_change_nothing(StoredFor::Server, &[By::Apply, By::Script]);
+}
+
+/// A library that cannot be loaded ends each session of the administrator: the reason of the server
+/// is the message, and nothing is changed.
+#[test]
+fn library_that_cannot_be_loaded_is_named() {
+    for major in versions() {
+        let fixture = fixture(major);
+        let definitions = fixture.definitions(DEFINITIONS);
+        keep_superuser_unaffected(&fixture);
+        for (store, reset) in [
+            (
+                "ALTER ROLE platform_admin SET session_preload_libraries = 'no_such_library'",
+                "ALTER ROLE platform_admin RESET session_preload_libraries",
+            ),
+            (
+                "ALTER SYSTEM SET session_preload_libraries = 'no_such_library'",
+                "ALTER SYSTEM RESET session_preload_libraries",
+            ),
+        ] {
+            let catalog_state = fixture.catalog_state();
+            fixture.query(store);
+            fixture.query("SELECT pg_reload_conf()");
+            let message = expect(&fixture.run(&definitions, &APPLY), 1);
+            assert!(message.contains("no_such_library"), "PostgreSQL {major}: {message}");
+            fixture.query(reset);
+            fixture.query("SELECT pg_reload_conf()");
+            assert_eq!(fixture.catalog_state(), catalog_state, "PostgreSQL {major}");
+        }
+        converge(&fixture, &definitions, By::Apply);
     }
 }
 
