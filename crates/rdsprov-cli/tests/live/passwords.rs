@@ -424,3 +424,73 @@ fn iam_role_has_no_password() {
         assert!(stored(&fixture).starts_with("SCRAM-SHA-256$"), "PostgreSQL {major}");
     }
 }
+
+/// RDS allows `VALID UNTIL` and `PASSWORD NULL` only to members of `rds_password`, too.
+#[test]
+fn restricted_password_commands_are_found_beforehand() {
+    for major in versions() {
+        let fixture = applied_fixture(major);
+        fixture.query("REVOKE rds_password FROM rds_superuser");
+        fixture.query("ALTER DATABASE platform SET rds.restrict_password_commands = on");
+        // Nothing to set.
+        expect(&fixture.run(TEAMS, &["apply"]), 0);
+        let before = fixture.catalog_state();
+        let entry = |keys: &str| {
+            fixture.definitions(&format!(
+                r#"application_databases = {{
+                  keycloak = {{ database_name = "keycloak", username = "keycloak_user"{keys} }}
+                }}"#
+            ))
+        };
+        let allow = ["apply", "--env", "dev", "--allow", "changes_secret"];
+        for keys in [r#", valid_until = "2040-01-01T00:00:00Z""#, r#", auth = "iam""#] {
+            let printed = expect(&fixture.run(&entry(keys), &allow), 3);
+            let refused = "refused[set-password-restricted] keycloak: only members of rds_password \
+                           may change passwords and VALID UNTIL";
+            assert!(printed.contains(refused), "PostgreSQL {major}: {keys}: {printed}");
+            assert_eq!(fixture.catalog_state(), before, "PostgreSQL {major}: {keys}");
+        }
+        // Each application is refused, so that nothing fails half-way with `--no-fail-fast`.
+        fixture
+            .query("ALTER ROLE keycloak_user PASSWORD 'a'; ALTER ROLE backstage_user PASSWORD 'b'");
+        let before = fixture.catalog_state();
+        let printed = expect(&fixture.run(TEAMS, &["apply", "--no-fail-fast"]), 3);
+        for application in ["keycloak", "backstage"] {
+            let refused = format!("refused[set-password-restricted] {application}: ");
+            assert!(printed.contains(&refused), "PostgreSQL {major}: {printed}");
+        }
+        assert_eq!(fixture.catalog_state(), before, "PostgreSQL {major}");
+        fixture.query("GRANT rds_password TO platform_admin");
+        expect(&fixture.run(&entry(r#", valid_until = "2040-01-01T00:00:00Z""#), &allow), 0);
+    }
+}
+
+/// A hook sees a verifier only, and can refuse it: `passwordcheck` compares it with the role name.
+#[test]
+fn password_that_the_server_refuses_is_named() {
+    for major in versions() {
+        let server =
+            Server::start_with_settings(major, "shared_preload_libraries = 'passwordcheck'")
+                .unwrap();
+        let fixture = Fixture::on(server, None);
+        fixture.secret(
+            "goldenpath/dev/shop/postgres",
+            r#"{"username": "shop_owner", "password": "shop_owner"}"#,
+        );
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+              shop = { database_name = "shop", username = "shop_owner" }
+            }"#,
+        );
+        let printed = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 1);
+        for says in [
+            "password must not equal user name (22023)",
+            "create role shop_owner",
+            "store a password that the server accepts in secret goldenpath/dev/shop/postgres",
+        ] {
+            assert!(printed.contains(says), "PostgreSQL {major}: {says} is not in {printed}");
+        }
+        fixture.app("dev", "shop", "shop_owner");
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+    }
+}

@@ -26,6 +26,8 @@ pub(super) struct Planner<'a> {
     /// The probes without a result that the plan depends on.
     pub probes: BTreeSet<Probe>,
     pub relation_names: RelationNames,
+    /// The applications with a step that changes a password or its expiry.
+    pub password_changes: BTreeSet<ApplicationName>,
 }
 
 /// The groups of relations that a plan changes, by their numbers.
@@ -47,6 +49,7 @@ impl<'a> Planner<'a> {
             deferred: Vec::new(),
             probes: BTreeSet::new(),
             relation_names: RelationNames::default(),
+            password_changes: BTreeSet::new(),
         }
     }
 

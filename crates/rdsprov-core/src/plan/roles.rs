@@ -23,9 +23,7 @@ impl Planner<'_> {
                 None => self.new_role(name, role, &mut steps),
             }
         }
-        if let Some(first) = steps.iter().find(|step| step.sets_password()) {
-            self.check_password_rules(&first.application);
-        }
+        self.check_password_rules(&steps);
         steps
     }
 
@@ -59,20 +57,30 @@ impl Planner<'_> {
         is_administrator
     }
 
-    /// Checks the rules of the server for passwords, before the first one is set.
-    pub(super) fn check_password_rules(&mut self, application: &ApplicationName) {
+    /// Checks the rules of the server for the passwords that steps set, remove or let expire.
+    ///
+    /// With `rds.restrict_password_commands`, RDS allows `PASSWORD`, also `PASSWORD NULL`, and `VALID
+    /// UNTIL` only to members of `rds_password`.
+    pub(super) fn check_password_rules(&mut self, steps: &[Step]) {
         let rules = &self.observed.passwords;
         let administrator = self.observed.administrator.clone();
         if rules.restricted && !rules.in_rds_password && !administrator.superuser {
             let group = RoleName::new_unchecked("rds_password");
-            self.refuse_with_fix(
-                application,
-                RefusalKind::SetPasswordRestricted { administrator: administrator.name.clone() },
-                Executor::MasterUser,
-                sql::grant_role(&group, &administrator.name),
-            );
+            let mut changes = std::mem::take(&mut self.password_changes);
+            let sets_password = steps.iter().filter(|step| step.sets_password());
+            changes.extend(sets_password.map(|step| step.application.clone()));
+            for application in changes {
+                self.refuse_with_fix(
+                    &application,
+                    RefusalKind::SetPasswordRestricted {
+                        administrator: administrator.name.clone(),
+                    },
+                    Executor::MasterUser,
+                    sql::grant_role(&group, &administrator.name),
+                );
+            }
         }
-        if rules.encryption != "scram-sha-256" {
+        if rules.encryption != "scram-sha-256" && steps.iter().any(Step::sets_password) {
             let encryption = rules.encryption.clone();
             self.note(NoteKind::PasswordEncryptionDiffers { encryption });
         }
@@ -113,6 +121,7 @@ impl Planner<'_> {
             attributes.push(RoleAttribute::ConnectionLimit(role.connection_limit));
         }
         if role.valid_until.is_some() {
+            self.password_changes.insert(role.application.clone());
             attributes.push(RoleAttribute::ValidUntil(role.valid_until));
         }
         let authentication = match &role.credential {
@@ -179,6 +188,7 @@ impl Planner<'_> {
         let (summary, hazard) = if before.is_empty() {
             (summary, None)
         } else {
+            self.password_changes.insert(role.application.clone());
             (format!("{summary}; removes its password"), Some(Hazard::ResetsPassword))
         };
         before.push(sql::grant_role(&group, name));
@@ -198,6 +208,9 @@ impl Planner<'_> {
         let Some(takeover) = self.role_takeover(name, role, seen, role.adoption) else { return };
         let before = steps.len();
         attributes(name, role, seen, steps);
+        if expiry_differs(role, seen) {
+            self.password_changes.insert(role.application.clone());
+        }
         self.credential(name, role, seen, steps);
         let sets_password = steps[before..].iter().any(Step::sets_password);
         if let Some(marked) = self.marker_step(name, role, seen, takeover, sets_password) {
@@ -295,10 +308,14 @@ impl Planner<'_> {
     }
 }
 
+/// Returns whether the plan changes `VALID UNTIL` of a role.
+fn expiry_differs(role: &desired::Role, seen: &observed::Role) -> bool {
+    seen.valid_until.as_deref().map(ValidUntil::new) != role.valid_until.map(Ok)
+}
+
 /// Adds a step with the attributes of a role that differ.
 fn attributes(name: &RoleName, role: &desired::Role, seen: &observed::Role, steps: &mut Vec<Step>) {
     let seen_expiry = seen.valid_until.as_deref().map(ValidUntil::new);
-    let expiry_differs = seen_expiry != role.valid_until.map(Ok);
     // A role without an expiry is valid longer than with any.
     let (expires_later, expires_earlier) = match (&seen_expiry, role.valid_until) {
         (Some(Ok(seen)), Some(declared)) => (declared > *seen, declared < *seen),
@@ -318,7 +335,7 @@ fn attributes(name: &RoleName, role: &desired::Role, seen: &observed::Role, step
             seen.connection_limit != role.connection_limit,
             RoleAttribute::ConnectionLimit(role.connection_limit),
         ),
-        (expiry_differs, RoleAttribute::ValidUntil(role.valid_until)),
+        (expiry_differs(role, seen), RoleAttribute::ValidUntil(role.valid_until)),
     ]
     .into_iter()
     .filter_map(|(differs, attribute)| differs.then_some(attribute))

@@ -21,6 +21,7 @@ use super::wait::{LockHolder, StatementWait, Watch, place, step_words};
 use crate::hint::Hint;
 use crate::name::DatabaseName;
 use crate::plan::{Action, Hazard, Line, Plan, Scope, Slots, Step, Transaction};
+use crate::secret_id::SecretId;
 use crate::step_result::{StepResult, StepStatus};
 use crate::text::visible;
 
@@ -353,6 +354,11 @@ pub(crate) fn outcome_not_started(
     outcome
 }
 
+/// Returns what to do if the server refuses the password of a secret.
+fn other_password(secret: &SecretId) -> Hint {
+    format!("store a password that the server accepts in secret {secret}, then run again").into()
+}
+
 /// The progress of a transaction, over all its executions.
 struct TransactionProgress<'a> {
     durations: &'a mut [Duration],
@@ -495,6 +501,10 @@ async fn run(
                 if !is_complete {
                     message += &format!("; the statement was: {text}");
                 }
+                // A hook of the server, such as `passwordcheck` or that of pg_tle, has refused it.
+                let refused =
+                    || statement.secret().filter(|_| kind == FailureKind::PasswordRefused);
+                let hint = hint.or_else(|| refused().map(other_password));
                 let is_conflict = kind == FailureKind::Conflict;
                 // The server warns of each other change, too.
                 let is_not_replicated = kind == FailureKind::NotReplicated;

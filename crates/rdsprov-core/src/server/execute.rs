@@ -79,6 +79,9 @@ pub(super) enum FailureKind {
     Changed,
     /// The server has warned that it does not replicate the statement to the green environment.
     NotReplicated,
+    /// The value of a parameter is invalid (22023), or a function of the server has raised an error
+    /// of its own. A hook that checks passwords reports so.
+    PasswordRefused,
     Other,
 }
 
@@ -94,6 +97,13 @@ impl FailureKind {
             Some(code) if *code == SqlState::QUERY_CANCELED => Self::Cancelled,
             Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Self::ReadOnly,
             Some(code) if code.code() == CHANGED_SINCE_PLAN => Self::Changed,
+            Some(code)
+                if *code == SqlState::INVALID_PARAMETER_VALUE
+                    || *code == SqlState::RAISE_EXCEPTION
+                    || *code == SqlState::INVALID_PASSWORD =>
+            {
+                Self::PasswordRefused
+            }
             _ => Self::Other,
         }
     }

@@ -74,10 +74,10 @@ impl RefusalKind {
                 "`memberships` of role {role} names {group}, which this server with PostgreSQL {major} does not have"
             ),
             Self::SetPasswordRestricted { administrator } => format!(
-                "only members of rds_password may set passwords (`rds.restrict_password_commands`), and the administrator {administrator} is not a member"
+                "only members of rds_password may change passwords and VALID UNTIL (`rds.restrict_password_commands`), and the administrator {administrator} is not a member"
             ),
             Self::PasswordAdministrationRestricted { role } => format!(
-                "only members of rds_password may set passwords (`rds.restrict_password_commands`), and the administrator cannot make role {role} a member"
+                "only members of rds_password may change passwords and VALID UNTIL (`rds.restrict_password_commands`), and the administrator cannot make role {role} a member"
             ),
             Self::AdministratorDatabase { database } => {
                 format!("database {database} is the database that the administrator connects to")

@@ -65,9 +65,9 @@ impl Plan {
                 planner.note(note);
             }
         }
-        if let Some(first) = transactions.first().and_then(|first| first.steps.first()) {
-            planner.check_password_rules(&first.application);
-        }
+        let steps: Vec<Step> =
+            transactions.iter().flat_map(|one| one.steps.iter().cloned()).collect();
+        planner.check_password_rules(&steps);
         planner.check_blue_green(&mut transactions);
         let roles = states.iter().map(|state| &state.rotation.role);
         let roles = roles.map(|role| (role, observed.roles.get(role))).collect::<Vec<_>>();
