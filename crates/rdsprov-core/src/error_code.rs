@@ -136,6 +136,7 @@ named_enum! {
         // Execution, records and output.
         StatementFailed,
         BlueGreenInProgress,
+        LoginPrevented,
         NotConverged,
         Interrupted,
         AuditFileUnwritable,
@@ -271,6 +272,7 @@ impl ErrorCode {
             Self::NotConfirmed => text!("not-confirmed"),
             Self::StatementFailed => text!("statement-failed"),
             Self::BlueGreenInProgress => text!("blue-green-in-progress"),
+            Self::LoginPrevented => text!("login-prevented"),
             Self::NotConverged => text!("not-converged"),
             Self::Interrupted => text!("interrupted"),
             Self::AuditFileUnwritable => text!("audit-file-unwritable"),

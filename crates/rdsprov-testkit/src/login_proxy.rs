@@ -12,6 +12,8 @@ use crate::{Error, Server, io_error};
 pub enum Intercept {
     /// Sends an error with this SQLSTATE and message.
     Error(&'static str, &'static str),
+    /// Asks for the cleartext password, as RDS asks a member of `rds_iam`, and rejects it (28000).
+    Pam,
     /// Closes the connection without an answer.
     End,
     /// Keeps the connection open and never answers.
@@ -68,11 +70,17 @@ fn serve(
     let mut words = first.get(4..).unwrap_or_default().split(|byte| *byte == 0);
     let role = words.find(|word| *word == b"user").and_then(|_| words.next());
     let role = role.map(|role| String::from_utf8_lossy(role).into_owned());
-    match role.and_then(|role| intercept(&role)) {
-        Some(Intercept::Error(code, message)) => {
-            let text = format!("SFATAL\0VFATAL\0C{code}\0M{message}\0\0");
-            let size = u32::try_from(text.len() + 4).map_err(io::Error::other)?;
-            client.write_all(&[b"E", size.to_be_bytes().as_slice(), text.as_bytes()].concat())
+    let answer = role.as_deref().and_then(intercept);
+    match answer {
+        Some(Intercept::Error(code, message)) => reject(&mut client, code, message),
+        Some(Intercept::Pam) => {
+            client.write_all(b"R\0\0\0\x08\0\0\0\x03")?;
+            // A client that does not send its password closes the connection.
+            let mut header = [0; 5];
+            client.read_exact(&mut header)?;
+            let role = role.unwrap_or_default();
+            let message = format!("PAM authentication failed for user \"{role}\"");
+            reject(&mut client, "28000", &message)
         }
         Some(Intercept::End) => Ok(()),
         Some(Intercept::Silence) => io::copy(&mut client, &mut io::sink()).map(drop),
@@ -88,4 +96,10 @@ fn serve(
             client.shutdown(Shutdown::Both)
         }
     }
+}
+
+fn reject(client: &mut TcpStream, code: &str, message: &str) -> io::Result<()> {
+    let text = format!("SFATAL\0VFATAL\0C{code}\0M{message}\0\0");
+    let size = u32::try_from(text.len() + 4).map_err(io::Error::other)?;
+    client.write_all(&[b"E", size.to_be_bytes().as_slice(), text.as_bytes()].concat())
 }

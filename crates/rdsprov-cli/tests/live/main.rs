@@ -28,6 +28,7 @@ mod input_files;
 mod ledger;
 mod library;
 mod lock;
+mod login_prevented;
 mod memberships;
 mod mistakes;
 mod output_files;

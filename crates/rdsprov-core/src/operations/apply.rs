@@ -68,6 +68,14 @@ impl PlannedApply<'_> {
             return Ok(outcome_not_started(plan, Action::CreateSecret, &message, options));
         }
         let slots = planned.slots(build_id);
-        Ok(apply(planned.plan(), &planned.run.admin, lock, &slots, options).await)
+        let (plan, admin) = (planned.plan(), &planned.run.admin);
+        let mut logins = vec![admin.clone()];
+        let desired = &planned.run.desired;
+        if let Some((name, role)) = desired.delegate()
+            && let Some(secret) = role.secret().and_then(|id| planned.run.secrets.valid().get(id))
+        {
+            logins.push(admin.as_role(name.clone(), secret.password.clone()));
+        }
+        Ok(apply(plan, admin, &logins, lock, &slots, options).await)
     }
 }

@@ -5,7 +5,7 @@
 //! On the roles that the delegate creates later, it has `ADMIN OPTION` as their creator.
 
 use super::planner::{Planner, is_public};
-use super::sql::{self, GrantTarget};
+use super::sql::{self, Dependents, GrantTarget};
 use super::words::granted_words;
 use super::{
     Action, ExecuteAs, Executor, Hazard, MembershipOption, NoteKind, Preparation, RefusalKind,
@@ -107,13 +107,12 @@ impl Planner<'_> {
                     self.note(NoteKind::DelegateInRdsIam { role: name.clone() });
                 }
                 let summary = format!("ADMIN OPTION on role {other} to {name}");
-                steps.push(Step::on_role(
-                    name,
-                    &role.application,
-                    Action::Grant,
-                    summary,
-                    [statement],
-                ));
+                let granted =
+                    Step::on_role(name, &role.application, Action::Grant, summary, [statement]);
+                // A server can count this as membership in `rds_iam`.
+                let reverting = (is_iam || seen.uses_iam_auth())
+                    .then(|| sql::revoke_granted(other, name, Dependents::Revoked));
+                steps.push(granted.reverted_by(reverting.into_iter().collect()));
             } else if is_iam {
                 self.note(NoteKind::IamNotDelegable { role: name.clone() });
             } else {
@@ -168,13 +167,11 @@ impl Planner<'_> {
                 cascade: false,
             };
             let statement = sql::revoke_membership(&revocation);
-            steps.push(Step::on_role(
-                name,
-                &role.application,
-                Action::Revoke,
-                summary,
-                [statement],
-            ));
+            let reverting = vec![sql::grant_role(&group, other)];
+            steps.push(
+                Step::on_role(name, &role.application, Action::Revoke, summary, [statement])
+                    .reverted_by(reverting),
+            );
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::authority::AdministratorAttribute;
 use super::planner::Planner;
-use super::sql::RoleAttribute;
+use super::sql::{Dependents, RoleAttribute};
 use super::{Action, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired::{self, Adoption, Credential};
 use crate::name::{ApplicationName, RoleName};
@@ -192,10 +192,11 @@ impl Planner<'_> {
             (format!("{summary}; removes its password"), Some(Hazard::ResetsPassword))
         };
         before.push(sql::grant_role(&group, name));
-        steps.push(
-            Step::on_role(name, &role.application, Action::Grant, summary, before)
-                .with_hazards(hazard),
-        );
+        let granted = Step::on_role(name, &role.application, Action::Grant, summary, before);
+        // The creator of the role has ADMIN OPTION on it, from PostgreSQL 16 on. Whether a server
+        // counts this as membership in `rds_iam` is known only after the commit.
+        let reverting = vec![sql::revoke_granted(&group, name, Dependents::Kept)];
+        steps.push(granted.with_hazards(hazard).reverted_by(reverting));
     }
 
     fn role_that_exists(

@@ -467,6 +467,7 @@ impl Step {
             locked_out: self.locked_out.clone(),
             changed_secret: self.changed_secret.clone(),
             code: self.code.clone(),
+            reverting: Vec::new(),
         }
     }
 }

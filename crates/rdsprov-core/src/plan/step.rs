@@ -118,6 +118,10 @@ pub struct Step<S = Statement> {
     /// The code of other roles that the new owner gets, in a step with the hazard `hands_over_code`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub code: Vec<Code>,
+    /// The statements with which the administrator reverts the step, if the step could prevent its own
+    /// login or that of the delegate. They follow from the step, so that no document contains them.
+    #[serde(skip)]
+    pub(crate) reverting: Vec<Statement>,
 }
 
 /// The secrets of a role before and after a step with the hazard `changes_secret`.
@@ -187,6 +191,7 @@ impl<S> Step<S> {
             locked_out: BTreeSet::new(),
             changed_secret: None,
             code: Vec::new(),
+            reverting: Vec::new(),
         }
     }
 
@@ -262,6 +267,12 @@ impl Step {
     /// Returns whether the step sets the password of a role from a secret.
     pub(super) fn sets_password(&self) -> bool {
         self.statements.iter().any(|statement| statement.secret().is_some())
+    }
+
+    /// Sets the statements that revert the step.
+    #[must_use]
+    pub(super) fn reverted_by(self, reverting: Vec<Statement>) -> Self {
+        Self { reverting, ..self }
     }
 
     /// Returns the roles as which the administrator acts, and those that it must be a member of.

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::connect::Endpoint;
 use super::execute::{Failure, FailureKind, ReplicationWarning, Request, execute};
 use super::lock::Lock;
+use super::lock_out;
 use super::slots::SlotsWithOids;
 use super::stop::{Stop, stopped};
 use super::template::{self, TemplateWait};
@@ -132,9 +133,12 @@ const COPIED_OBJECTS: &str = "from template1 (55000)";
 const MAX_EXECUTIONS: u32 = 5;
 
 /// Executes a plan whose new secrets were created before. Errors are in the outcome.
+///
+/// `logins` are the roles that must still be able to log in after a transaction that could prevent it.
 pub async fn apply(
     plan: &Plan,
     admin: &Endpoint,
+    logins: &[Endpoint],
     lock: &Lock,
     slots: &(dyn Slots + Sync),
     options: &ExecuteOptions<'_>,
@@ -167,7 +171,16 @@ pub async fn apply(
         } else {
             let slots = SlotsWithOids { slots, oids: &oids };
             let major = plan.server_major;
-            Some(repeated(transaction, major, admin, lock, &slots, options, &template).await)
+            let mut executed =
+                repeated(transaction, major, admin, lock, &slots, options, &template).await;
+            if executed.failure.is_none()
+                && lock_out::is_possible(transaction)
+                && let Some(message) =
+                    lock_out::revert_if_locked_out(transaction, major, logins, lock, &slots).await
+            {
+                executed.reverted(transaction, message);
+            }
+            Some(executed)
         };
         let at = Timestamp::now();
         let results: Vec<StepResult> = match &failure {
@@ -196,12 +209,12 @@ pub async fn apply(
         };
         ended |= listener.after(&transaction.steps, &results).is_break();
         outcome.steps.extend(results);
-        let Some(Executed { created, oid, failure, .. }) = failure else { continue };
+        let Some(Executed { created, oid, failure, reverted, .. }) = failure else { continue };
         if let (Scope::NewDatabase(name), Some(oid)) = (&transaction.scope, oid) {
             oids.insert(name.clone(), oid);
         }
         let committed = failure.as_ref().is_none_or(|failure| failure.may_be_committed);
-        outcome.committed |= created.is_some() || committed;
+        outcome.committed |= created.is_some() || committed || !reverted.is_empty();
         if let Some(failure) = failure {
             if let Scope::NewDatabase(name) = &transaction.scope {
                 unfinished.push(name.clone());
@@ -238,11 +251,31 @@ struct Executed {
     /// The OID of the database of the transaction, if it is a new one.
     oid: Option<u32>,
     failure: Option<TransactionFailure>,
+    /// The steps that were reverted after the commit.
+    reverted: BTreeSet<usize>,
 }
 
 impl Executed {
+    /// Records that the steps that could prevent a login were reverted after the commit.
+    fn reverted(&mut self, transaction: &Transaction, message: String) {
+        let steps = transaction.steps.iter().enumerate();
+        self.reverted = steps
+            .filter(|(_, step)| !step.reverting.is_empty())
+            .map(|(number, _)| number)
+            .collect();
+        let first = self.reverted.first().copied().unwrap_or_default();
+        let failure = TransactionFailure::at(first, message).ending_the_run();
+        self.failure = Some(TransactionFailure { cause: Some(FailureCause::LockedOut), ..failure });
+    }
+
     fn status(&self, step: usize) -> StepStatus {
         let Some(failure) = &self.failure else { return StepStatus::Success };
+        if !self.reverted.is_empty() {
+            return match self.reverted.contains(&step) {
+                true => StepStatus::Error(failure.message.clone()),
+                false => StepStatus::Success,
+            };
+        }
         match step.cmp(&failure.step) {
             Ordering::Less if failure.may_be_committed => StepStatus::Unknown(None),
             Ordering::Equal if failure.may_be_committed => {
@@ -323,7 +356,7 @@ async fn repeated(
         };
     }
     let oid = progress.oid;
-    Executed { durations, created, oid, failure }
+    Executed { durations, created, oid, failure, reverted: BTreeSet::new() }
 }
 
 /// Returns the outcome of a plan whose execution could not start, because an action that precedes

@@ -11,6 +11,7 @@ mod connect_error;
 pub(crate) mod databases;
 mod execute;
 pub(crate) mod lock;
+mod lock_out;
 mod network;
 pub(crate) mod observe;
 pub(crate) mod password_check;

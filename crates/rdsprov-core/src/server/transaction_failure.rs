@@ -14,6 +14,8 @@ pub enum FailureCause {
     /// The server has warned that it does not replicate a statement to the green environment of a
     /// blue/green deployment.
     NotReplicated,
+    /// The administrator or the delegate could not log in after a change, which was reverted.
+    LockedOut,
 }
 
 impl FailureCause {
@@ -22,6 +24,7 @@ impl FailureCause {
     pub fn code(self) -> ErrorCode {
         match self {
             Self::NotReplicated => ErrorCode::BlueGreenInProgress,
+            Self::LockedOut => ErrorCode::LoginPrevented,
         }
     }
 
@@ -33,6 +36,11 @@ impl FailureCause {
                 "complete the switchover of the blue/green deployment, or delete it, then run again; \
                  to create it again afterwards, allow the change with ",
                 (Opt::Allow, Hazard::DegradesBlueGreen)
+            ],
+            Self::LockedOut => hint![
+                "give the administrator an IAM token with ",
+                (Opt::AdminAuth, "iam"),
+                ", or use `auth = \"password\"` for the application"
             ],
         }
     }

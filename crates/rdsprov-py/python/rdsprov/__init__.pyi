@@ -208,6 +208,7 @@ class ErrorCode(str, Enum):
     NOT_CONFIRMED = "not-confirmed"
     STATEMENT_FAILED = "statement-failed"
     BLUE_GREEN_IN_PROGRESS = "blue-green-in-progress"
+    LOGIN_PREVENTED = "login-prevented"
     NOT_CONVERGED = "not-converged"
     INTERRUPTED = "interrupted"
     AUDIT_FILE_UNWRITABLE = "audit-file-unwritable"

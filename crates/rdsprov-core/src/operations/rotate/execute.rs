@@ -273,7 +273,7 @@ impl RotationRun<'_> {
             allowed.insert(Hazard::DegradesBlueGreen);
         }
         let options = ExecuteOptions { stop, allowed, ..ExecuteOptions::default() };
-        let outcome = apply(&plan, &self.planned.run.admin, lock, &slots, &options).await;
+        let outcome = apply(&plan, &self.planned.run.admin, &[], lock, &slots, &options).await;
         let (is_read_only, cause) = (outcome.is_read_only, outcome.cause);
         let hint = cause.map(FailureCause::hint);
         let failed = |message| Err(StepFailure { message, hint, is_read_only, cause });

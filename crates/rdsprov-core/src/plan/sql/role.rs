@@ -129,6 +129,26 @@ pub(super) fn set_local_role(role: &RoleName) -> String {
     format!("SET LOCAL ROLE {}", role.quoted())
 }
 
+/// What becomes of the memberships that a member granted with the `ADMIN OPTION` of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Dependents {
+    /// They are kept: the revocation fails if there are any.
+    Kept,
+    /// They are revoked.
+    Revoked,
+}
+
+/// Revokes a membership that the administrator has granted before.
+pub fn revoke_granted(role: &RoleName, member: &RoleName, dependents: Dependents) -> Statement {
+    revoke_membership(&MembershipRevocation {
+        role: role.clone(),
+        member: member.clone(),
+        grantor: None,
+        scope: RevocationScope::Membership,
+        cascade: dependents == Dependents::Revoked,
+    })
+}
+
 /// Revokes a membership, or only its `ADMIN OPTION`.
 pub fn revoke_membership(revocation: &MembershipRevocation) -> Statement {
     Statement::plain(membership_revocation(revocation))
