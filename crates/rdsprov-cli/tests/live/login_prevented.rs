@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rdsprov_testkit::{Intercept, LoginProxy, Server, versions};
 
-use crate::fixture::{Fixture, expect};
+use crate::fixture::{DELEGATE, DELEGATE_SECRET, Fixture, expect};
 
 const IAM: &str = r#"application_databases = {
   shop = { database_name = "shop", username = "shop_owner", auth = "iam" }
@@ -81,14 +81,19 @@ fn delegate_that_is_locked_out_loses_the_change() {
         let proxy = {
             let server = fixture.clone();
             LoginProxy::start(&fixture.server, move |role| {
-                let members = server.query(MEMBERS);
-                members.split(' ').any(|one| one == role).then_some(Intercept::Pam)
+                let is_member = || server.query(MEMBERS).split(' ').any(|one| one == role);
+                // The master user is the creator of the delegate.
+                (role == DELEGATE && is_member()).then_some(Intercept::Pam)
             })
             .unwrap()
         };
         let port = proxy.port().to_string();
-        let mut command = fixture.delegate("dev");
-        command.args(["--tls", "disable", "--host", "127.0.0.1", "--port", &port]);
+        let secrets = format!("file:{}", fixture.path().display());
+        let mut command = fixture.program();
+        command
+            .args(["delegate", "--env", "dev", "--to", DELEGATE, "--to-secret", DELEGATE_SECRET])
+            .args(["--secrets", &secrets, "--tls", "disable", "--host", "127.0.0.1"])
+            .args(["--port", &port]);
         let printed = expect(&command.output().unwrap(), 4);
         for says in [
             "error[login-prevented]: ",
@@ -96,6 +101,9 @@ fn delegate_that_is_locked_out_loses_the_change() {
         ] {
             assert!(printed.contains(says), "{when}: {says} is not in {printed}");
         }
-        assert!(!fixture.query(MEMBERS).contains("rdsprov_admin"), "{when}: {printed}");
+        assert!(!fixture.query(MEMBERS).contains(DELEGATE), "{when}: {printed}");
+        // The other changes are kept: the delegate can log in.
+        let can_log_in = format!("SELECT rolcanlogin FROM pg_roles WHERE rolname = '{DELEGATE}'");
+        assert_eq!(fixture.query(&can_log_in), "t", "{when}");
     }
 }

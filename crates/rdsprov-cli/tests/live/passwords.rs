@@ -28,6 +28,9 @@ fn stored(fixture: &Fixture) -> String {
     )
 }
 
+/// The advice after 28000 on a server that has the role `rds_superuser`: nobody can edit `pg_hba.conf`.
+const NOT_IN_RDS_IAM: &str = "check that the role is not a member of rds_iam or rds_ad";
+
 /// A manual change, the expected note of the plan, and the statement that reverts the change. The
 /// password is always right.
 const ANSWERS: [(&str, &str, &str); 5] = [
@@ -79,7 +82,7 @@ fn only_a_wrong_password_is_reset() {
         let text = std::fs::read_to_string(&rules).unwrap();
         std::fs::write(&rules, format!("hostssl all keycloak_user all reject\n{text}")).unwrap();
         fixture.query("SELECT pg_reload_conf()");
-        wait_until(&fixture, TEAMS, "run from a host that `pg_hba.conf` allows");
+        wait_until(&fixture, TEAMS, NOT_IN_RDS_IAM);
         // The same holds for lines with cleartext authentication, which is refused, and without
         // authentication.
         for (method, says) in [
@@ -126,19 +129,21 @@ fn run_through(proxy: &LoginProxy, fixture: &Fixture, definitions: &str, words: 
 
 /// The server's answer to a login, and the plan's reaction: none if the server has
 /// verified the password before.
-const LOGIN_ANSWERS: [(Intercept, &str); 16] = [
+const LOGIN_ANSWERS: [(Intercept, &str); 18] = [
+    (
+        Intercept::Pam,
+        "the server asks for the cleartext password; keycloak_user is a member of rds_iam or rds_ad",
+    ),
+    (
+        Intercept::Error("28000", "PAM authentication failed for user \"keycloak_user\""),
+        NOT_IN_RDS_IAM,
+    ),
     (
         Intercept::Error("28P01", "password authentication failed"),
         "set_password role keycloak_user",
     ),
-    (
-        Intercept::Error("28000", "no pg_hba.conf entry for host"),
-        "run from a host that `pg_hba.conf` allows",
-    ),
-    (
-        Intercept::Error("28000", "pg_hba.conf rejects connection"),
-        "run from a host that `pg_hba.conf` allows",
-    ),
+    (Intercept::Error("28000", "no pg_hba.conf entry for host"), NOT_IN_RDS_IAM),
+    (Intercept::Error("28000", "pg_hba.conf rejects connection"), NOT_IN_RDS_IAM),
     (
         Intercept::Error("28000", "role \"x\" is not permitted to log in"),
         "the role lost its LOGIN attribute",
@@ -178,6 +183,9 @@ fn login_errors_are_distinguished() {
         let is_open = !says.is_empty() && !sets;
         assert_eq!(output_text.contains(left_as_it_is), is_open, "{answer:?}: {output_text}");
         assert!(output_text.contains(says), "{answer:?}: {output_text}");
+        let is_edited = output_text.contains("that `pg_hba.conf` allows")
+            || output_text.contains("in `pg_hba.conf`");
+        assert!(!is_edited, "{answer:?}: {output_text}");
     }
 }
 
@@ -485,7 +493,7 @@ fn password_that_the_server_refuses_is_named() {
         let printed = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 1);
         for says in [
             "password must not equal user name (22023)",
-            "create role shop_owner",
+            "create_role role shop_owner",
             "store a password that the server accepts in secret goldenpath/dev/shop/postgres",
         ] {
             assert!(printed.contains(says), "PostgreSQL {major}: {says} is not in {printed}");

@@ -9,8 +9,33 @@ use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
 use crate::name::{DatabaseName, RoleName};
+use crate::observed::Observed;
 use crate::secrets::TokenError;
 use crate::secrets::scram::ACCEPTED_ITERATIONS;
+
+/// The kind of server that rejects a login. It decides what its users can change: on RDS, nobody can
+/// edit `pg_hba.conf`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Platform {
+    /// The server has the role `rds_superuser`, or the host name is one of RDS.
+    Rds,
+    /// Any other server, or one that is not known yet.
+    Other,
+}
+
+impl Platform {
+    /// Returns the platform of an observed server.
+    pub(crate) fn of(observed: &Observed) -> Self {
+        let is_rds = observed.roles.keys().any(|name| name.as_str() == "rds_superuser");
+        if is_rds { Self::Rds } else { Self::Other }
+    }
+
+    fn of_host(host: &str) -> Self {
+        let host = host.trim_end_matches('.');
+        let is_rds = [".rds.amazonaws.com", ".rds.amazonaws.com.cn"];
+        if is_rds.iter().any(|end| host.ends_with(end)) { Self::Rds } else { Self::Other }
+    }
+}
 
 /// A connection cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +162,16 @@ impl ConnectError {
     /// Returns what to do next.
     #[must_use]
     pub fn hints(&self) -> Vec<Hint> {
+        self.hints_on(match self {
+            Self::CleartextPasswordRequested { host, .. }
+            | Self::WeakAuthenticationRequested { host, .. }
+            | Self::Rejected { host, .. } => Platform::of_host(host),
+            _ => Platform::Other,
+        })
+    }
+
+    /// Returns what to do next on a server of which more than its host is known.
+    pub(crate) fn hints_on(&self, platform: Platform) -> Vec<Hint> {
         vec![match self {
             Self::Token(error) => return error.hints(),
             Self::TokenWithoutTls { .. } | Self::TokenToUnverifiedServer { .. } => {
@@ -146,8 +181,22 @@ impl ConnectError {
                 hint!["use ", (Opt::Tls, "verify-full"), " or ", (Opt::Tls, "require")]
             }
             Self::Tls { problem, .. } => return problem.hints(),
+            Self::CleartextPasswordRequested { user, .. } if platform == Platform::Rds => format!(
+                "{user} is a member of rds_iam or rds_ad, directly or through another role: log in \
+                 with an IAM token, or revoke the membership"
+            )
+            .into(),
             Self::CleartextPasswordRequested { user, .. } => {
                 format!("use `scram-sha-256` for {user} in `pg_hba.conf`").into()
+            }
+            Self::WeakAuthenticationRequested { user, request: WeakRequest::Md5, .. }
+                if platform == Platform::Rds =>
+            {
+                format!(
+                    "set `password_encryption` to `scram-sha-256` in the DB parameter group, and set \
+                     the password of {user} again"
+                )
+                .into()
             }
             Self::WeakAuthenticationRequested { user, request: WeakRequest::Md5, .. } => format!(
                 "set `password_encryption` to `scram-sha-256` on the server, set the password of \
@@ -175,6 +224,15 @@ impl ConnectError {
                 "check that the server runs, and that its security group and the network let this machine in"
                     .into()
             }
+            Self::Rejected {
+                code: Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
+                user,
+                ..
+            } if platform == Platform::Rds => format!(
+                "check that {user} has LOGIN, and that it is a member of rds_iam if it uses an IAM \
+                 token, and otherwise not, also not through another role"
+            )
+            .into(),
             Self::Rejected {
                 code: Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
                 user,
@@ -305,5 +363,49 @@ pub(super) fn rejection_cause(
             }
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody can edit `pg_hba.conf` on RDS.
+    #[test]
+    fn hints_for_rds_name_no_file_of_the_server() {
+        let user = RoleName::new_unchecked("app");
+        let host = |host: &str| host.to_owned();
+        let errors = |name: &str| {
+            [
+                ConnectError::CleartextPasswordRequested {
+                    host: host(name),
+                    port: 5432,
+                    user: user.clone(),
+                },
+                ConnectError::WeakAuthenticationRequested {
+                    host: host(name),
+                    port: 5432,
+                    user: user.clone(),
+                    request: WeakRequest::Md5,
+                },
+                ConnectError::Rejected {
+                    host: host(name),
+                    port: 5432,
+                    database: DatabaseName::new_unchecked("postgres"),
+                    user: user.clone(),
+                    reason: "PAM authentication failed for user \"app\" (28000)".to_owned(),
+                    code: Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
+                    cause: None,
+                },
+            ]
+        };
+        let text = |hints: Vec<Hint>| Hint::joined(&hints).to_string();
+        for error in errors("db.abc.eu-west-2.rds.amazonaws.com") {
+            assert!(!text(error.hints()).contains("pg_hba"), "{error}");
+        }
+        for error in errors("localhost") {
+            assert!(text(error.hints()).contains("pg_hba"), "{error}");
+            assert!(!text(error.hints_on(Platform::Rds)).contains("pg_hba"), "{error}");
+        }
     }
 }

@@ -30,6 +30,7 @@ pub use apply::{ExecuteOptions, ExecutionOutcome, FailedStep, Listener};
 #[cfg(feature = "test-faults")]
 #[doc(hidden)]
 pub use apply::{Fault, Interrupt};
+pub(crate) use connect_error::Platform;
 pub(crate) use connect_error::use_writer;
 pub use connect_error::{ConnectError, RejectionCause, WeakRequest};
 pub use lock::LockOptions;

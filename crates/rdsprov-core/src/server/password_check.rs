@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio_postgres::error::SqlState;
 
 use super::connect::{Endpoint, Session};
-use super::connect_error::{ConnectError, RejectionCause};
+use super::connect_error::{ConnectError, Platform, RejectionCause};
 use super::snapshot::{CONNECTIONS, ObserveError, Snapshot};
 use crate::config::VerifyPasswords;
 use crate::desired::{self, Desired};
@@ -50,7 +50,7 @@ pub(crate) async fn check_passwords(
             .map(async |(name, password)| {
                 let database = login_database(desired, observed, name);
                 let target = admin.as_role(name.clone(), password.clone());
-                (name.clone(), login(&target, database).await)
+                (name.clone(), login(&target, database, Platform::of(observed)).await)
             })
             .buffered(CONNECTIONS)
             .collect()
@@ -91,13 +91,22 @@ pub(crate) fn login_database<'a>(
         .map_or(&observed.admin_database, |(name, _)| name)
 }
 
-/// The reason why a check is inconclusive if `pg_hba.conf` has the method `trust` or `cert`:
+/// Returns the reason why a check is inconclusive if `pg_hba.conf` has the method `trust` or `cert`:
 /// the server then accepts the role without any password.
-const PASSWORD_NOT_REQUESTED: &str = "the server accepted the role without a password (`trust` or `cert`); \
-    use `scram-sha-256` in `pg_hba.conf` to have passwords verified";
+fn password_not_requested(platform: Platform) -> String {
+    let advice = match platform {
+        Platform::Rds => "connect to the endpoint of the instance or cluster",
+        Platform::Other => "use `scram-sha-256` in `pg_hba.conf` to have passwords verified",
+    };
+    format!("the server accepted the role without a password (`trust` or `cert`); {advice}")
+}
 
 /// Logs in once and interprets the result.
-pub(crate) async fn login(target: &Endpoint, database: &DatabaseName) -> PasswordCheck {
+pub(crate) async fn login(
+    target: &Endpoint,
+    database: &DatabaseName,
+    platform: Platform,
+) -> PasswordCheck {
     let error = match target.log_in(database).await {
         Ok(session) => {
             let auth_requested = session.auth_requested;
@@ -105,13 +114,13 @@ pub(crate) async fn login(target: &Endpoint, database: &DatabaseName) -> Passwor
             return if auth_requested {
                 PasswordCheck::Accepted
             } else {
-                PasswordCheck::Inconclusive(PASSWORD_NOT_REQUESTED.to_owned())
+                PasswordCheck::Inconclusive(password_not_requested(platform))
             };
         }
         Err(error) => error,
     };
     let ConnectError::Rejected { code: Some(code), reason, cause, .. } = &error else {
-        let hints = error.hints().into_iter().map(|hint| format!("; {hint}"));
+        let hints = error.hints_on(platform).into_iter().map(|hint| format!("; {hint}"));
         return PasswordCheck::Inconclusive(
             std::iter::once(error.to_string()).chain(hints).collect(),
         );
@@ -136,6 +145,11 @@ pub(crate) async fn login(target: &Endpoint, database: &DatabaseName) -> Passwor
             Some(RejectionCause::CertificateWithheld) => {
                 "the client certificate belongs to the administrator, and is not used for another role"
             }
+            Some(RejectionCause::CertificateRequired | RejectionCause::CertificateName)
+                if platform == Platform::Rds =>
+            {
+                "connect to the endpoint of the instance or cluster, which requires no client certificate"
+            }
             Some(RejectionCause::CertificateRequired | RejectionCause::CertificateName) => {
                 "use `scram-sha-256` for the role in `pg_hba.conf`"
             }
@@ -145,18 +159,21 @@ pub(crate) async fn login(target: &Endpoint, database: &DatabaseName) -> Passwor
                 | RejectionCause::NotPostgres
                 | RejectionCause::PossiblyCertificateName,
             )
-            | None => advice(code, reason),
+            | None => advice(code, reason, platform),
         };
         PasswordCheck::Inconclusive(format!("{reason}; {advice}"))
     }
 }
 
 /// Returns what to do if the server rejected the login before it checked the password.
-fn advice(code: &SqlState, reason: &str) -> &'static str {
+fn advice(code: &SqlState, reason: &str, platform: Platform) -> &'static str {
     if *code == SqlState::TOO_MANY_CONNECTIONS {
         "run again when the server has free connections"
     } else if reason.contains("is not permitted to log in") {
         "run again: the role lost its LOGIN attribute during this run"
+    } else if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION && platform == Platform::Rds {
+        "check that the role is not a member of rds_iam or rds_ad, also not through another role, or \
+         set `verify = \"never\"` in `[passwords]` of `rdsprov.toml`"
     } else if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION {
         "run from a host that `pg_hba.conf` allows for this role, or set `verify = \"never\"` in \
          `[passwords]` of `rdsprov.toml`"

@@ -230,6 +230,7 @@ fn session_examples() -> Vec<Error> {
         SlotError::NoPassword(SecretId(text("goldenpath/dev/shop/postgres"))).into(),
         SlotError::NoVerifier(text("no device")).into(),
         failure_with(FailureCause::NotReplicated),
+        failure_with(FailureCause::LockedOut),
         statement_failure(None, Vec::new()),
         statement_failure(None, vec![holder(), prepared()]),
         too_long(),

@@ -282,9 +282,10 @@ impl RotationRun<'_> {
 
     /// Logs in with the new password.
     async fn test(&self, pending: &Secret) -> Result<(), StepFailure> {
-        let Candidate { state, login_database, .. } = self.candidate;
+        let Candidate { state, login_database, platform, .. } = self.candidate;
         let role = &state.rotation.role;
-        match self.planned.run.try_login(&state.rotation, login_database, &pending.password).await {
+        let place = (login_database, *platform);
+        match self.planned.run.try_login(&state.rotation, place, &pending.password).await {
             PasswordCheck::Accepted => Ok(()),
             PasswordCheck::Inconclusive(reason) => {
                 Err(format!("role {role} cannot log in with the new password: {reason}").into())

@@ -15,7 +15,7 @@ use crate::secrets::{
     Password, RotationOwner, SecretSource, SecretsManager, Stages, Version, VersionsError,
 };
 use crate::server::lock::Lock;
-use crate::server::{blue_green, observe, password_check};
+use crate::server::{Platform, blue_green, observe, password_check};
 
 /// A planned rotation: its plan, and the secret versions that it is based on.
 ///
@@ -45,6 +45,8 @@ pub(super) struct Candidate {
     pub pending: Option<Version>,
     /// The database for test logins of the role.
     pub login_database: DatabaseName,
+    /// The kind of server, for the advice after a rejected login.
+    pub platform: Platform,
 }
 
 /// Checks that the secrets of a source have versions, which a rotation requires.
@@ -136,9 +138,11 @@ impl Provisioner {
         }
         let login_database =
             password_check::login_database(&self.desired, observed, &rotation.role).clone();
+        let platform = Platform::of(observed);
+        let place = (&login_database, platform);
         let active_password =
             if password_check::can_verify_password(observed, &rotation.role, declared) {
-                self.active_password(rotation, &login_database, &current, pending.as_ref()).await
+                self.active_password(rotation, place, &current, pending.as_ref()).await
             } else {
                 ActivePassword::Neither
             };
@@ -155,13 +159,13 @@ impl Provisioner {
             active_password,
             rotation_owner,
         };
-        Ok(Some(Candidate { state, current, pending, login_database }))
+        Ok(Some(Candidate { state, current, pending, login_database, platform }))
     }
 
     async fn active_password(
         &self,
         rotation: &Rotation,
-        login_database: &DatabaseName,
+        place: (&DatabaseName, Platform),
         current: &Version,
         pending: Option<&Version>,
     ) -> ActivePassword {
@@ -169,7 +173,7 @@ impl Provisioner {
         for (version, active_password) in
             versions.into_iter().chain([(current, ActivePassword::Current)])
         {
-            match self.try_login(rotation, login_database, &version.secret.password).await {
+            match self.try_login(rotation, place, &version.secret.password).await {
                 PasswordCheck::Accepted => return active_password,
                 PasswordCheck::Inconclusive(reason) => return ActivePassword::Unknown(reason),
                 PasswordCheck::WrongPassword
@@ -183,11 +187,11 @@ impl Provisioner {
     pub(super) async fn try_login(
         &self,
         rotation: &Rotation,
-        login_database: &DatabaseName,
+        (login_database, platform): (&DatabaseName, Platform),
         password: &Password,
     ) -> PasswordCheck {
         let target = self.admin.as_role(rotation.role.clone(), password.clone());
-        password_check::login(&target, login_database).await
+        password_check::login(&target, login_database, platform).await
     }
 }
 
