@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::process::run;
 
-/// Installs `psql`, and PostgreSQL 15 if `versions` contains it. The test kit installs the other
+/// Installs `psql` and PgBouncer, and PostgreSQL 15 if `versions` contains it. The test kit installs the other
 /// versions and moto itself.
 pub fn install_missing(versions: &[u32]) -> Result<(), String> {
     let mut packages = Vec::new();
@@ -15,11 +15,14 @@ pub fn install_missing(versions: &[u32]) -> Result<(), String> {
     if versions.contains(&15) && !Path::new("/usr/lib/postgresql/15/bin/postgres").exists() {
         packages.push("postgresql-15");
     }
+    if !Path::new("/usr/sbin/pgbouncer").exists() {
+        packages.push("pgbouncer");
+    }
     if packages.is_empty() {
         return Ok(());
     }
     let hint = format!("install the Debian packages {}", packages.join(" and "));
-    // The package would start a server, but the tests only need its programs.
+    // The packages would start servers, but the tests only need its programs.
     let quiet = [("DEBIAN_FRONTEND", "noninteractive"), ("RUNLEVEL", "1")];
     let install =
         [&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat();

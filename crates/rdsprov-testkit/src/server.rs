@@ -13,8 +13,8 @@ use crate::packages::run;
 use crate::shape::SETTINGS;
 use crate::{Error, Session, Shape, cache, io_error, scrub_environment};
 
-const MASTER: &str = "platform_admin";
-const MASTER_PASSWORD: &str = "master-Canary-9d41c7";
+pub(crate) const MASTER: &str = "platform_admin";
+pub(crate) const MASTER_PASSWORD: &str = "master-Canary-9d41c7";
 const DATABASE: &str = "platform";
 
 /// A running server. Dropping it stops the process.
@@ -27,7 +27,7 @@ pub struct Server {
 
 /// Returns the user to run servers as, if it is not the current one: PostgreSQL refuses
 /// to run as root.
-fn user() -> Result<Option<String>, Error> {
+pub(crate) fn user() -> Result<Option<String>, Error> {
     if run(Command::new("id").arg("-u"))?.trim() != "0" {
         return Ok(None);
     }
@@ -37,7 +37,7 @@ fn user() -> Result<Option<String>, Error> {
 
 /// Returns a command that runs `program` as `user`. The process ends with the
 /// thread that starts it.
-fn as_user(user: Option<&str>, program: &Path) -> Command {
+pub(crate) fn as_user(user: Option<&str>, program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     scrub_environment(&mut command);
     if let Some(user) = user {
@@ -47,7 +47,7 @@ fn as_user(user: Option<&str>, program: &Path) -> Command {
     command
 }
 
-fn change_owner(user: Option<&str>, path: &Path) -> Result<(), Error> {
+pub(crate) fn change_owner(user: Option<&str>, path: &Path) -> Result<(), Error> {
     if let Some(user) = user {
         run(Command::new("chown").args(["-R", user]).arg(path))?;
     }

@@ -36,6 +36,7 @@ mod owners;
 mod ownership;
 mod passwords;
 mod path;
+mod poolers;
 mod races;
 mod readers;
 mod recording;

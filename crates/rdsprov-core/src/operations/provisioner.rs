@@ -219,6 +219,9 @@ impl Provisioner {
                 let result = probe(session, &one, &text).await?;
                 observed.probe_results.insert(one, result);
             }
+            if database.is_some() {
+                session.leave_pool().await;
+            }
         }
         Ok(())
     }

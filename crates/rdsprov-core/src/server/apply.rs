@@ -11,9 +11,11 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::connect::Endpoint;
+use super::connect_error::use_server_itself;
 use super::execute::{Failure, FailureKind, ReplicationWarning, Request, execute};
 use super::lock::Lock;
 use super::lock_out;
+use super::pooler;
 use super::slots::SlotsWithOids;
 use super::stop::{Stop, stopped};
 use super::template::{self, TemplateWait};
@@ -151,7 +153,11 @@ pub async fn apply(
     let template = TemplateWait::new(options.stop.clone());
     let creates_databases = plan.transactions.iter().any(|one| one.before.is_some());
     let mut ended = false;
-    if creates_databases {
+    if creates_databases && let Some(reason) = pooler::without_new_databases(admin, &lock.0).await {
+        ended = true;
+        outcome.error = Some(reason);
+        outcome.hint = Some(use_server_itself());
+    } else if creates_databases {
         let sessions = template.until_free(&lock.0).await;
         // With `keep_going`, the other databases do not need the template.
         if !sessions.is_empty() && !options.keep_going {

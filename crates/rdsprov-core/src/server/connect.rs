@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::connect_error::{ConnectError, RejectionCause, WeakRequest, rejection_cause};
+use super::connect_error::{ConnectError, Pooler, RejectionCause, WeakRequest, rejection_cause};
 use super::network;
-use super::stream_guard::{Answers, GuardedConnector, GuardedStream, StreamProblem};
+use super::stream_guard::{Answers, GuardedConnector, GuardedStream, Login, StreamProblem};
 use super::tls::{Peer, Protection, Tls, TlsProblem};
 use crate::config::{ConnectTimeout, ConnectTo, StatementTimeout};
 use crate::name::{DatabaseName, RoleName};
@@ -68,8 +68,20 @@ pub struct Session {
     connection: JoinHandle<()>,
     /// Whether the server has requested authentication.
     pub(crate) auth_requested: bool,
+    /// The process id in the key for cancel requests, if the server has sent a key.
+    key: Option<i32>,
+    /// Whether a connection pooler keeps the session of the server when this one ends.
+    pub(crate) is_pooled: bool,
     /// Whether the server was in recovery when the session began: a reader or a standby.
     pub(crate) in_recovery: bool,
+}
+
+/// How a session has begun.
+enum Begun {
+    /// It is independent of stored settings.
+    Session { in_recovery: bool },
+    /// Nothing has changed: its process is not the one of the key, so that a proxy has made the key.
+    OtherProcess,
 }
 
 /// What a new session is asked. `SET default_transaction_read_only` succeeds on a standby, too.
@@ -144,18 +156,61 @@ impl Endpoint {
     /// Returns a [`ConnectError`] if the connection, TLS or the authentication fails.
     pub async fn connect(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
         let mut session = self.log_in(database).await?;
-        let limit = self.connect_timeout.duration();
-        let begun = timeout(limit, session.begin(self.statement_timeout)).await;
-        session.in_recovery = begun.map_err(|_| self.silent(database))?.map_err(|error| {
-            match session.problem().filter(|_| error.is_closed()) {
-                Some(problem) => {
-                    let cause = RejectionCause::NotPostgres;
-                    self.unreachable(database, problem.to_string(), Some(cause))
+        let key = session.key.ok_or_else(|| self.pooled(Pooler::WithoutKey))?;
+        session.in_recovery = match self.begin(&session, database, Some(key)).await? {
+            Begun::Session { in_recovery } => in_recovery,
+            Begun::OtherProcess => {
+                session.is_pooled = true;
+                self.check_pooler(&session, database).await?;
+                match self.begin(&session, database, None).await? {
+                    Begun::Session { in_recovery } => in_recovery,
+                    Begun::OtherProcess => return Err(self.pooled(Pooler::Transactions)),
                 }
-                None => self.guarded(database, &error),
             }
-        })?;
+        };
         Ok(session)
+    }
+
+    /// Makes a session independent of stored settings, for as long as a connection may take.
+    async fn begin(
+        &self,
+        session: &Session,
+        database: &DatabaseName,
+        key: Option<i32>,
+    ) -> Result<Begun, ConnectError> {
+        let begun = session.begin(self.statement_timeout, key);
+        match self.in_time(database, begun).await? {
+            Err(error) if key.is_some() && error.code() == Some(&SqlState::DIVISION_BY_ZERO) => {
+                Ok(Begun::OtherProcess)
+            }
+            result => result.map_err(|error| self.failed(session, database, &error)),
+        }
+    }
+
+    /// Waits for the server, for as long as a connection may take.
+    pub(super) async fn in_time<T>(
+        &self,
+        database: &DatabaseName,
+        response: impl Future<Output = T>,
+    ) -> Result<T, ConnectError> {
+        let limit = self.connect_timeout.duration();
+        timeout(limit, response).await.map_err(|_| self.silent(database))
+    }
+
+    /// Returns the error of a statement with which a session begins.
+    pub(super) fn failed(
+        &self,
+        session: &Session,
+        database: &DatabaseName,
+        error: &tokio_postgres::Error,
+    ) -> ConnectError {
+        match session.problem().filter(|_| error.is_closed()) {
+            Some(problem) => {
+                let cause = RejectionCause::NotPostgres;
+                self.unreachable(database, problem.to_string(), Some(cause))
+            }
+            None => self.guarded(database, error),
+        }
     }
 
     /// Connects to a database and executes no statement.
@@ -196,7 +251,7 @@ impl Endpoint {
             None => self.guarded(database, &error),
         };
         let received = Arc::default();
-        let auth_requested = Arc::new(AtomicBool::new(false));
+        let login = Arc::<Login>::default();
         let answers = match &self.credentials {
             Credentials::Password(_) => Answers::Scram,
             Credentials::Token(_) => Answers::ScramOrCleartext,
@@ -204,7 +259,7 @@ impl Endpoint {
         let limit = self.statement_timeout.without_response();
         let opened = async {
             let stream = self.connect_to_address().await.map_err(OpenError::Network)?;
-            let auth_requested = auth_requested.clone();
+            let login = login.clone();
             match &self.tls.0 {
                 Protection::Disabled => {
                     let peer = stream.peer_addr().map_err(OpenError::Network)?;
@@ -212,14 +267,14 @@ impl Endpoint {
                         return Err(OpenError::NotLoopback);
                     }
                     config.ssl_mode(SslMode::Disable);
-                    let guarded = GuardedStream::new(stream, answers, auth_requested, limit);
+                    let guarded = GuardedStream::new(stream, answers, login, limit);
                     let (client, connection) = config.connect_raw(guarded, NoTls).await?;
                     Ok((client, keep_notices(connection, &received)))
                 }
                 Protection::Rustls { connector, .. } => {
                     config.ssl_mode(SslMode::Require);
                     let connector = self.tls_connector(connector)?;
-                    let guarded = GuardedConnector { connector, answers, auth_requested, limit };
+                    let guarded = GuardedConnector { connector, answers, login, limit };
                     let (client, connection) = config.connect_raw(stream, guarded).await?;
                     Ok((client, keep_notices(connection, &received)))
                 }
@@ -238,8 +293,15 @@ impl Endpoint {
                 ConnectError::TlsDisabledForRemoteHost { host: self.host.clone() }
             }
         })?;
-        let auth_requested = auth_requested.load(Ordering::Relaxed);
-        Ok(Session { client, received, connection, auth_requested, in_recovery: false })
+        Ok(Session {
+            client,
+            received,
+            connection,
+            auth_requested: login.auth_requested.load(Ordering::Relaxed),
+            key: login.process_id.get().copied(),
+            in_recovery: false,
+            is_pooled: false,
+        })
     }
 
     /// Opens a TCP connection to the server.
@@ -298,6 +360,11 @@ impl Endpoint {
     fn silent(&self, database: &DatabaseName) -> ConnectError {
         let reason = format!("no response within {}", self.connect_timeout);
         self.unreachable(database, reason, Some(RejectionCause::NoResponse))
+    }
+
+    /// Returns the error of a proxy that does not keep the session of the server.
+    pub(super) fn pooled(&self, pooler: Pooler) -> ConnectError {
+        ConnectError::Pooled { host: self.host.clone(), port: self.port, pooler }
     }
 
     /// Returns the error of a server that accepts no changes.
@@ -361,20 +428,46 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Session {
     /// Makes the session independent of the role and the settings that are stored for the role, the
-    /// database or the server. Returns whether the server is in recovery.
-    async fn begin(&self, limit: StatementTimeout) -> Result<bool, tokio_postgres::Error> {
+    /// database or the server.
+    ///
+    /// Fails (22012) without any effect if its process is not the one of the key: a pooler may give
+    /// the session of the server, with these settings, to other clients. The statements are one
+    /// implicit transaction, and one round trip.
+    async fn begin(
+        &self,
+        limit: StatementTimeout,
+        key: Option<i32>,
+    ) -> Result<Begun, tokio_postgres::Error> {
+        let check = key.map(|key| format!("SELECT 1 / (pg_backend_pid() = {key})::int; "));
         let statements = format!(
-            "{}; {}; SET statement_timeout = {}; {SERVER_STATE}",
+            "{}; {}{}; SET statement_timeout = {}; {SERVER_STATE}",
             BEGIN_SESSION.join("; "),
+            check.unwrap_or_default(),
             session_settings(),
             limit.duration().as_millis()
         );
-        let results = self.client.simple_query(&statements).await?;
+        let in_recovery = self.ask(&statements).await?.as_deref() == Some("t");
+        Ok(Begun::Session { in_recovery })
+    }
+
+    /// Executes statements, and returns the first value of the last row.
+    pub(super) async fn ask(&self, query: &str) -> Result<Option<String>, tokio_postgres::Error> {
+        let results = self.client.simple_query(query).await?;
         let last_row = results.iter().rev().find_map(|result| match result {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        Ok(last_row.and_then(|row| row.get(0)) == Some("t"))
+        Ok(last_row.and_then(|row| row.get(0)).map(str::to_owned))
+    }
+
+    /// Has the server end the session if a pooler would keep it. A session in the template that is
+    /// kept prevents every new database (55006).
+    pub(crate) async fn leave_pool(&self) {
+        const END: &str = "SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())";
+        if self.is_pooled {
+            // The server ends the connection instead of a response.
+            let _ = timeout(END_TIMEOUT, self.client.batch_execute(END)).await;
+        }
     }
 
     /// Sends Terminate and waits briefly; otherwise the server logs a connection reset.

@@ -96,6 +96,16 @@ pub enum ConnectError {
         /// What the server asked for.
         request: WeakRequest,
     },
+    /// A proxy or connection pooler answers, through which a run has no session for itself.
+    #[error("{host}:{port} leads to {pooler}")]
+    Pooled {
+        /// The name or address of the host.
+        host: String,
+        /// The TCP port of the server.
+        port: u16,
+        /// What answers.
+        pooler: Pooler,
+    },
     /// The server is a reader or a standby, and no writer has answered in its place in time.
     #[error("{host}:{port} is read-only: the server is a reader or a standby")]
     ServerReadOnly {
@@ -137,6 +147,9 @@ impl ConnectError {
             Self::Tls { problem, .. } => problem.code(),
             Self::CleartextPasswordRequested { .. } => ErrorCode::CleartextPasswordRequested,
             Self::WeakAuthenticationRequested { .. } => ErrorCode::WeakAuthenticationRequested,
+            Self::Pooled { .. } | Self::Rejected { cause: Some(RejectionCause::RdsProxy), .. } => {
+                ErrorCode::PooledConnection
+            }
             Self::ServerReadOnly { .. } => ErrorCode::ServerIsReadOnly,
             Self::Rejected { cause: Some(RejectionCause::NoResponse), .. } => {
                 ErrorCode::ServerNotResponding
@@ -214,6 +227,7 @@ impl ConnectError {
                 ACCEPTED_ITERATIONS.end()
             )
             .into(),
+            Self::Pooled { .. } => use_server_itself(),
             Self::ServerReadOnly { .. } => use_writer(),
             Self::Rejected { cause: Some(cause), .. } => cause.hint(),
             Self::Rejected { code: Some(SqlState::INVALID_PASSWORD), .. } => hint![
@@ -256,6 +270,16 @@ impl ConnectError {
     }
 }
 
+/// Returns what to do about a proxy or connection pooler.
+pub(super) fn use_server_itself() -> Hint {
+    hint![
+        "use the endpoint of the server itself: correct `host` in the secret of the administrator, \
+         or use ",
+        Opt::Host,
+        "; PgBouncer can also be used with `pool_mode = session`"
+    ]
+}
+
 /// Returns what to do about a server that accepts no changes.
 pub(crate) fn use_writer() -> Hint {
     hint![
@@ -264,6 +288,29 @@ pub(crate) fn use_writer() -> Hint {
         Opt::Host,
         "; after a failover, run again when the new writer is available"
     ]
+}
+
+/// A proxy or connection pooler that a run does not use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pooler {
+    /// It sends no key for cancel requests, as RDS Proxy.
+    WithoutKey,
+    /// It gives a session of the server to other clients after each transaction.
+    Transactions,
+}
+
+impl fmt::Display for Pooler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WithoutKey => {
+                "a proxy, such as RDS Proxy, through which no statement can be cancelled"
+            }
+            Self::Transactions => {
+                "a connection pooler that does not keep the session from one transaction to the next"
+            }
+        })
+    }
 }
 
 /// A request for an answer from which a server could guess the password.
@@ -303,6 +350,8 @@ pub enum RejectionCause {
     CertificateName,
     /// The server requires TLS.
     TlsRequired,
+    /// An RDS proxy has no secret of the role.
+    RdsProxy,
     /// The server sends what no PostgreSQL server sends: too much, or no message.
     NotPostgres,
 }
@@ -331,6 +380,7 @@ impl RejectionCause {
                 common name, or map the name in `pg_ident.conf`"
                 .into(),
             Self::TlsRequired => hint!["use ", (Opt::Tls, "verify-full")],
+            Self::RdsProxy => use_server_itself(),
         }
     }
 }
@@ -349,7 +399,9 @@ pub(super) fn rejection_cause(
             Some(RejectionCause::PossiblyCertificateName)
         }
         (Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION), identity) => {
-            if reason.starts_with("connection requires a valid client certificate") {
+            if reason.starts_with("This RDS proxy has no credentials") {
+                Some(RejectionCause::RdsProxy)
+            } else if reason.starts_with("connection requires a valid client certificate") {
                 Some(match identity {
                     Identity::Withheld => RejectionCause::CertificateWithheld,
                     Identity::None | Identity::Sent { .. } => RejectionCause::CertificateRequired,

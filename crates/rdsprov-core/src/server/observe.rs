@@ -157,7 +157,22 @@ async fn observe_database(
     name: &DatabaseName,
 ) -> Result<Contents, ObserveError> {
     let session = admin.connect(name).await?;
-    let snapshot = Snapshot::open(&session, format!("database {name}")).await?;
+    let contents = read_contents(&session, desired, observed, roles, name).await;
+    if name.as_str() == TEMPLATE {
+        session.leave_pool().await;
+    }
+    contents
+}
+
+/// Reads the contents of the database of a session.
+async fn read_contents(
+    session: &Session,
+    desired: &Desired,
+    observed: &Observed,
+    roles: &[&str],
+    name: &DatabaseName,
+) -> Result<Contents, ObserveError> {
+    let snapshot = Snapshot::open(session, format!("database {name}")).await?;
     // The owner may have given the name to another database since the others were observed.
     if let Some(oid) = observed.databases.get(name).and_then(|seen| seen.oid)
         && snapshot.query::<u32>(CURRENT_DATABASE, &[]).await? != oid

@@ -46,6 +46,8 @@ pub(crate) async fn check_passwords(
         VerifyPasswords::Login if observed.administrator.superuser => {
             compare(admin_session, &candidates).await
         }
+        // Only logins to the server itself show what it accepts.
+        VerifyPasswords::Login if admin_session.is_pooled => Ok(all(pooled())),
         VerifyPasswords::Login => Ok(stream::iter(candidates)
             .map(async |(name, password)| {
                 let database = login_database(desired, observed, name);
@@ -99,6 +101,13 @@ fn password_not_requested(platform: Platform) -> String {
         Platform::Other => "use `scram-sha-256` in `pg_hba.conf` to have passwords verified",
     };
     format!("the server accepted the role without a password (`trust` or `cert`); {advice}")
+}
+
+/// Returns the result for a role behind a pooler, which verifies passwords with its own list.
+pub(crate) fn pooled() -> PasswordCheck {
+    let reason = "a connection pooler answers logins in place of the server; \
+        connect to the server itself to have passwords verified";
+    PasswordCheck::Inconclusive(reason.to_owned())
 }
 
 /// Logs in once and interprets the result.
@@ -157,6 +166,7 @@ pub(crate) async fn login(
             Some(
                 RejectionCause::NoResponse
                 | RejectionCause::NotPostgres
+                | RejectionCause::RdsProxy
                 | RejectionCause::PossiblyCertificateName,
             )
             | None => advice(code, reason, platform),

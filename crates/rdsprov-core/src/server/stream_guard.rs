@@ -18,6 +18,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -81,13 +82,22 @@ pub(super) enum Answers {
     ScramOrCleartext,
 }
 
+/// What the login of a session shows.
+#[derive(Debug, Default)]
+pub(super) struct Login {
+    /// Set once the server sends an authentication request. A login accepted without one (`trust`
+    /// in `pg_hba.conf`) does not prove the password.
+    pub auth_requested: AtomicBool,
+    /// The process id in the key for cancel requests (`BackendKeyData`). PostgreSQL sends that of
+    /// the session; a proxy sends another number, or no key.
+    pub process_id: OnceLock<i32>,
+}
+
 /// A TLS connector that wraps the stream of another connector in a [`GuardedStream`].
 pub(super) struct GuardedConnector<C> {
     pub connector: C,
     pub answers: Answers,
-    /// Set once the server sends an authentication request. A login accepted without one (`trust`
-    /// in `pg_hba.conf`) does not prove the password.
-    pub auth_requested: Arc<AtomicBool>,
+    pub login: Arc<Login>,
     /// How long the response to a statement may take.
     pub limit: Duration,
 }
@@ -98,8 +108,8 @@ impl<S, C: TlsConnect<S>> TlsConnect<S> for GuardedConnector<C> {
     type Future = MapOk<C::Future, Wrap<C::Stream>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        let Self { connector, answers, auth_requested, limit } = self;
-        let wrap = move |stream| GuardedStream::new(stream, answers, auth_requested, limit);
+        let Self { connector, answers, login, limit } = self;
+        let wrap = move |stream| GuardedStream::new(stream, answers, login, limit);
         connector.connect(stream).map_ok(Box::new(wrap))
     }
 }
@@ -110,13 +120,13 @@ type Wrap<S> = Box<dyn FnOnce(S) -> GuardedStream<S> + Send>;
 pub(super) struct GuardedStream<S> {
     stream: S,
     answers: Answers,
-    auth_requested: Arc<AtomicBool>,
+    login: Arc<Login>,
     phase: Phase,
     /// The type and the length of the current message, as far as they were read.
     header: Vec<u8>,
     /// The number of bytes of the current message that were not read yet.
     left: u64,
-    /// The content of the current message, if it is an authentication message.
+    /// The content of the current message, if it is an authentication message or the key.
     body: Vec<u8>,
     /// The number of bytes since the server was ready for a statement.
     received: u64,
@@ -214,16 +224,11 @@ enum Phase {
 }
 
 impl<S> GuardedStream<S> {
-    pub fn new(
-        stream: S,
-        answers: Answers,
-        auth_requested: Arc<AtomicBool>,
-        limit: Duration,
-    ) -> Self {
+    pub fn new(stream: S, answers: Answers, login: Arc<Login>, limit: Duration) -> Self {
         Self {
             stream,
             answers,
-            auth_requested,
+            login,
             phase: Phase::Authentication,
             header: Vec::with_capacity(5),
             left: 0,
@@ -250,7 +255,7 @@ impl<S> GuardedStream<S> {
             } else {
                 let most = usize::try_from(self.left).unwrap_or(usize::MAX);
                 let (taken, _) = bytes.split_at(bytes.len().min(most));
-                if self.is_authentication() {
+                if self.is_authentication() || self.is_key() {
                     self.body.extend_from_slice(taken);
                 }
                 self.left -= taken.len() as u64;
@@ -266,6 +271,10 @@ impl<S> GuardedStream<S> {
 
     fn is_authentication(&self) -> bool {
         self.phase == Phase::Authentication && self.header.first() == Some(&b'R')
+    }
+
+    fn is_key(&self) -> bool {
+        self.phase == Phase::Start && self.header.first() == Some(&b'K')
     }
 
     /// Checks the length of a message before its content is read.
@@ -285,6 +294,9 @@ impl<S> GuardedStream<S> {
         let body = std::mem::take(&mut self.body);
         if self.is_authentication() {
             self.authentication(&body)?;
+        } else if self.is_key() {
+            let process_id = body.first_chunk::<4>().copied().map(i32::from_be_bytes);
+            let _ = self.login.process_id.set(process_id.ok_or(StreamProblem::Length)?);
         } else if self.header.first() == Some(&b'Z') {
             if self.phase == Phase::Statements {
                 self.requests.ready();
@@ -312,7 +324,7 @@ impl<S> GuardedStream<S> {
             self.phase = Phase::Start;
             return Ok(());
         }
-        self.auth_requested.store(true, Ordering::Relaxed);
+        self.login.auth_requested.store(true, Ordering::Relaxed);
         match code {
             3 if self.answers == Answers::Scram => Err(StreamProblem::Cleartext),
             5 => Err(StreamProblem::Md5),
@@ -436,6 +448,28 @@ mod tests {
         }
         // After authentication, the same bytes are not an authentication request.
         assert_eq!(problem(&[b"R\0\0\0\x08\0\0\0\0", cleartext]), None);
+    }
+
+    #[test]
+    fn key_is_that_of_the_login() {
+        let key = |process_id: i32| message(b'K', &[process_id.to_be_bytes(), [7; 4]].concat());
+        let accepted = message(b'R', &[0; 4]);
+        let ready = message(b'Z', b"I");
+        for (messages, expected) in [
+            (vec![accepted.clone(), key(4711), ready.clone(), key(9)], Some(4711)),
+            (vec![accepted.clone(), key(-3)], Some(-3)),
+            (vec![key(1), accepted.clone(), ready.clone()], None),
+        ] {
+            let login = Arc::<Login>::default();
+            let hour = Duration::from_secs(3600);
+            let mut guarded = GuardedStream::new((), Answers::Scram, login.clone(), hour);
+            for piece in messages.concat().chunks(3) {
+                guarded.inspect(piece).unwrap();
+            }
+            assert_eq!(login.process_id.get().copied(), expected);
+        }
+        let short = message(b'K', &[0; 3]);
+        assert_eq!(problem(&[&accepted, &short]), Some(StreamProblem::Length));
     }
 
     #[test]

@@ -27,8 +27,8 @@ use crate::secret_id::{SecretId, TemplateError};
 use crate::secrets::scram::NoRandomness;
 use crate::secrets::{PasswordProblem, SecretError, SourceError, TokenError};
 use crate::server::{
-    ConnectError, FailedStep, FailureCause, LockHolder, ObserveError, RejectionCause, TlsError,
-    TlsProblem, TrustedCas, WeakRequest,
+    ConnectError, FailedStep, FailureCause, LockHolder, ObserveError, Pooler, RejectionCause,
+    TlsError, TlsProblem, TrustedCas, WeakRequest,
 };
 use crate::site_policy::SitePolicyError;
 
@@ -387,6 +387,8 @@ fn connections() -> Vec<ConnectError> {
         ConnectError::TlsDisabledForRemoteHost { host: host() },
         ConnectError::CleartextPasswordRequested { host: host(), port, user: role() },
         ConnectError::ServerReadOnly { host: host(), port },
+        ConnectError::Pooled { host: host(), port, pooler: Pooler::WithoutKey },
+        ConnectError::Pooled { host: host(), port, pooler: Pooler::Transactions },
         ConnectError::WeakAuthenticationRequested {
             host: host(),
             port,
@@ -412,6 +414,7 @@ fn connections() -> Vec<ConnectError> {
             RejectionCause::CertificateName,
             RejectionCause::TlsRequired,
             RejectionCause::NotPostgres,
+            RejectionCause::RdsProxy,
         ]
         .map(|cause| rejected(None, Some(cause))),
     );

@@ -309,6 +309,7 @@ class ErrorCode(_Word):
     CLIENT_CERTIFICATE_REQUIRED = "client-certificate-required"
     CLIENT_CERTIFICATE_REJECTED = "client-certificate-rejected"
     SERVER_IS_READ_ONLY = "server-is-read-only"
+    POOLED_CONNECTION = "pooled-connection"
     CATALOG_QUERY_FAILED = "catalog-query-failed"
     UNEXPECTED_CATALOG_RESULT = "unexpected-catalog-result"
     LOCK_TIMEOUT = "lock-timeout"

@@ -190,6 +190,9 @@ impl Provisioner {
         (login_database, platform): (&DatabaseName, Platform),
         password: &Password,
     ) -> PasswordCheck {
+        if self.admin_session.is_pooled {
+            return password_check::pooled();
+        }
         let target = self.admin.as_role(rotation.role.clone(), password.clone());
         password_check::login(&target, login_database, platform).await
     }
