@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use rdsprov_core::audit::{Record, to_csv};
+use rdsprov_core::config::SecretTags;
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::Plan;
 use rdsprov_core::session::{
@@ -54,6 +55,8 @@ pub async fn delegate(options: &DelegateArgs) -> Result<Exit, CliError> {
     wanted.server = (&options.server).into();
     wanted.server.adopt_from.clone_from(&options.restored.adopt_from);
     wanted.environment.clone_from(&options.env);
+    wanted.server.new_secrets.kms_key.clone_from(&options.secret_kms_key);
+    wanted.server.new_secrets.tags = SecretTags::new(options.secret_tags.iter().cloned());
     let mut delegation = Delegation::new(&options.to, &options.to_secret);
     delegation.adopt = options.adopt;
     let outcome =

@@ -8,7 +8,7 @@ use crate::args::{CommandLine, LogFormat};
 
 /// Silences the warnings of the AWS SDK about each source without a region or credentials.
 /// If no source has them, rdsprov itself reports an error.
-const QUIET: &str = "aws_config::imds=error,aws_config::meta=error,aws_config::profile=error";
+const QUIET: &str = "aws_config::imds=error,aws_config::meta=error,aws_config::profile=error,aws_config::web_identity_token=off";
 
 /// Leaves out the debug messages of the AWS SDK: they contain requests with the access key id.
 const WITHOUT_REQUESTS: &str = "aws=info";

@@ -5,6 +5,7 @@
 
 mod connect_to;
 mod lock_timeout;
+mod new_secrets;
 mod timeouts;
 mod tls;
 
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 pub use connect_to::ConnectTo;
 pub use lock_timeout::LockTimeout;
+pub use new_secrets::{KmsKey, NewSecrets, SecretTag, SecretTags};
 pub use timeouts::{ConnectTimeout, StatementTimeout};
 pub use tls::{
     CaFile, ClientCertificate, SettingOrigin, TlsMode, TlsSection, TlsSettings, TlsSettingsError,
@@ -91,7 +93,7 @@ pub struct Config {
     pub(crate) path: Option<String>,
 }
 
-/// The table `[secrets]`: the secret templates.
+/// The table `[secrets]`: the secret templates, and what AWS stores with a new secret.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -100,6 +102,10 @@ pub struct SecretsSection {
     pub admin: Option<String>,
     /// The secret template for applications.
     pub application: Option<String>,
+    /// The KMS key of the secrets that a run creates.
+    pub kms_key: Option<KmsKey>,
+    /// The tags of the secrets that a run creates.
+    pub tags: SecretTags,
 }
 
 /// The table `[definitions]`: how definitions files are read.
@@ -305,7 +311,9 @@ mod tests {
         let text = format!(
             "{aws_region:?} {lock_timeout:?} {connect_to:?} {connect_timeout:?} {statement_timeout:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {audit:?}"
         );
-        assert!(!text.contains("None") && !text.contains("[]"), "{text}");
+        for unset in ["None", "[]", "{}"] {
+            assert!(!text.contains(unset), "{text}");
+        }
         assert!(definitions.one_role_one_file);
         assert!(environments.values().any(|environment| environment.approval.is_some()));
     }

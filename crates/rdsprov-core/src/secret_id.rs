@@ -19,6 +19,24 @@ use crate::hint::{Hint, Opt};
 #[serde(transparent)]
 pub struct SecretId(pub String);
 
+impl SecretId {
+    /// Returns whether RDS manages the secret: its name begins with `rds!`. Such a secret contains
+    /// only `username` and `password`, and no user can change it.
+    ///
+    /// ```
+    /// use rdsprov_core::secret_id::SecretId;
+    /// let of_rds = |id: &str| SecretId(id.to_owned()).is_managed_by_rds();
+    /// assert!(of_rds("rds!cluster-1a2b"));
+    /// assert!(of_rds("arn:aws:secretsmanager:eu-west-2:111122223333:secret:rds!db-1a2b-AbCdEf"));
+    /// assert!(!of_rds("goldenpath/dev/rds/master"));
+    /// ```
+    #[must_use]
+    pub fn is_managed_by_rds(&self) -> bool {
+        let of_arn = || self.0.strip_prefix("arn:")?.splitn(6, ':').nth(5);
+        of_arn().unwrap_or(&self.0).starts_with("rds!")
+    }
+}
+
 impl fmt::Display for SecretId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

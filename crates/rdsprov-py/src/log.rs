@@ -20,7 +20,12 @@ const LOGGER: &str = "rdsprov";
 
 /// Targets of the AWS SDK that warn about each source without credentials. If no source has them, rdsprov
 /// itself reports an error.
-const QUIET: [&str; 3] = ["aws_config::imds", "aws_config::meta", "aws_config::profile"];
+const QUIET: [&str; 4] = [
+    "aws_config::imds",
+    "aws_config::meta",
+    "aws_config::profile",
+    "aws_config::web_identity_token",
+];
 
 /// The AWS SDK, whose debug messages contain requests with the access key id.
 const AWS: &str = "aws";

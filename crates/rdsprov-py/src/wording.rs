@@ -14,7 +14,12 @@ impl Wording for PythonWording {
             // Definitions are an object, made of files.
             Opt::Definitions => return "`rdsprov.Definitions.from_path(...)`".to_owned(),
             // Only the command has these.
-            Opt::Out | Opt::To | Opt::ToSecret | Opt::WithVerifiers => {
+            Opt::Out
+            | Opt::SecretKmsKey
+            | Opt::SecretTags
+            | Opt::To
+            | Opt::ToSecret
+            | Opt::WithVerifiers => {
                 return format!("the option `{}` of the command", option.name());
             }
             other => other.name().replace('-', "_"),

@@ -16,6 +16,8 @@ pub struct Call {
     pub action: String,
     /// The parameters of the call as JSON.
     pub parameters: Value,
+    /// The id of the access key that signed the call; empty without a signature.
+    pub access_key_id: String,
 }
 
 /// The answer to a call in place of the Secrets Manager's answer.
@@ -83,6 +85,7 @@ fn serve(
 ) -> io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     let (mut head, mut action, mut length) = (String::new(), String::new(), 0);
+    let mut access_key_id = String::new();
     reader.read_line(&mut head)?;
     loop {
         let mut line = String::new();
@@ -93,6 +96,10 @@ fn serve(
                 action = value.rsplit('.').next().unwrap_or_default().trim().to_owned();
             }
             "content-length" => length = value.trim().parse().map_err(io::Error::other)?,
+            "authorization" => {
+                let key = value.split("Credential=").nth(1).and_then(|key| key.split('/').next());
+                access_key_id = key.unwrap_or_default().to_owned();
+            }
             "connection" => continue,
             _ => {}
         }
@@ -100,7 +107,8 @@ fn serve(
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    let call = Call { action, parameters: serde_json::from_slice(&body).unwrap_or_default() };
+    let parameters = serde_json::from_slice(&body).unwrap_or_default();
+    let call = Call { action, parameters, access_key_id };
     let reply = intercept(&call);
     recorded.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     let (status, reply) = match reply {

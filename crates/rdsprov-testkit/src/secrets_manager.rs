@@ -124,6 +124,14 @@ impl SecretsManager {
         self.call("PutSecretValue", &json!({"SecretId": id, "SecretString": text})).map(drop)
     }
 
+    /// Returns the response of `DescribeSecret`.
+    ///
+    /// # Errors
+    /// Returns the error of the service.
+    pub fn describe(&self, id: &str) -> Result<Value, Error> {
+        self.call("DescribeSecret", &json!({"SecretId": id}))
+    }
+
     /// Adds a version with the stage `AWSPENDING`.
     ///
     /// # Errors
@@ -163,7 +171,7 @@ impl SecretsManager {
     /// # Errors
     /// Returns the error of the service.
     pub fn at_stage(&self, id: &str, stage: &str) -> Result<Option<(String, String)>, Error> {
-        let described = self.call("DescribeSecret", &json!({"SecretId": id}))?;
+        let described = self.describe(id)?;
         let mut versions = described["VersionIdsToStages"].as_object().into_iter().flatten();
         let has_stage = |stages: &Value| {
             stages.as_array().is_some_and(|stages| stages.iter().any(|one| one == stage))

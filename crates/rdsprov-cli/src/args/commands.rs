@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use rdsprov_core::config::{KmsKey, SecretTag};
 
 use super::flags::{
     CommonArgs, OutputArgs, RecordingArgs, RestoredArgs, SelectionArgs, ServerArgs,
 };
-use super::headings::{COMPATIBILITY, DEFINITIONS, EXECUTION, OUTPUT, RECORDS};
+use super::headings::{COMPATIBILITY, DEFINITIONS, EXECUTION, OUTPUT, RECORDS, SECRETS};
 
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
@@ -113,6 +114,25 @@ pub struct DelegateArgs {
     /// If the secret does not exist, it is created with a new password.
     #[arg(long, value_name = "ID", help_heading = DEFINITIONS)]
     pub to_secret: String,
+    /// Encrypt a new secret with this KMS key [default: aws/secretsmanager]
+    ///
+    /// The id, the ARN or the alias of a key. It concerns only a secret that this command creates in
+    /// Secrets Manager.
+    #[arg(long, env = "RDSPROV_SECRET_KMS_KEY", value_name = "KEY", help_heading = SECRETS)]
+    pub secret_kms_key: Option<KmsKey>,
+    /// Give a new secret these tags
+    ///
+    /// A list, separated by spaces or commas. The tags in rdsprov.toml apply as well, except those
+    /// with the same keys.
+    #[arg(
+        long,
+        env = "RDSPROV_SECRET_TAGS",
+        num_args = 1..,
+        value_name = "KEY=VALUE",
+        value_delimiter = ',',
+        help_heading = SECRETS
+    )]
+    pub secret_tags: Vec<SecretTag>,
     /// Take over an existing role with this name that is not managed
     #[arg(long, help_heading = DEFINITIONS)]
     pub adopt: bool,

@@ -322,3 +322,57 @@ fn deleted_secret_is_recreated_with_a_new_password() {
     assert!(printed.contains("create_secret") && printed.contains("set_password"), "{printed}");
     run(&fixture, SHOP, &["check"], 0);
 }
+
+/// The new secret has the KMS key and the tags of the options and of `rdsprov.toml`.
+#[test]
+fn new_secret_has_a_kms_key_and_tags() {
+    let fixture = Fixture::with_secrets_manager(versions()[0]);
+    let toml = "[secrets]\nkms_key = \"alias/file\"\ntags = { team = \"a\", cost = \"1\" }\n";
+    std::fs::write(fixture.path().join("rdsprov.toml"), toml).unwrap();
+    let manager = fixture.secrets_manager.as_ref().unwrap();
+    let denied = HttpProxy::start(manager, |call| {
+        let message = match call.parameters["KmsKeyId"].as_str() {
+            Some("alias/tag") => "not authorized to perform: secretsmanager:TagResource",
+            Some("alias/kms") => "Access to KMS is not allowed",
+            _ => "not authorized to perform: secretsmanager:CreateSecret with an explicit deny",
+        };
+        (call.action == "CreateSecret")
+            .then(|| Reply::Error("AccessDeniedException", message.to_owned()))
+    })
+    .unwrap();
+    for (key, says) in [
+        ("alias/tag", "hint: allow secretsmanager:TagResource in the IAM policy"),
+        ("alias/kms", "cannot be encrypted: the use of its KMS key is not allowed"),
+        ("alias/x", "requires a KMS key or tags, use --secret-kms-key KEY and --secret-tags"),
+    ] {
+        let mut command = fixture.delegate("dev");
+        command.envs(denied.environment()).args(["--secret-kms-key", key]);
+        let output_text = expect(&command.output().unwrap(), 1);
+        assert!(output_text.contains(says), "{output_text}");
+    }
+    let mut command = fixture.delegate("dev");
+    command.args(["--secret-kms-key", "alias/platform", "--secret-tags", "team=b,app=x"]);
+    expect(&command.output().unwrap(), 0);
+    let described = manager.describe(DELEGATE_SECRET).unwrap();
+    assert_eq!(described["KmsKeyId"], "alias/platform");
+    let tag = |tag: &serde_json::Value| {
+        format!("{}={}", tag["Key"].as_str().unwrap(), tag["Value"].as_str().unwrap())
+    };
+    let mut tags: Vec<String> = described["Tags"].as_array().unwrap().iter().map(tag).collect();
+    tags.sort();
+    assert_eq!(tags, ["app=x", "cost=1", "team=b"]);
+
+    // Files have neither.
+    let fixture = Fixture::new(versions()[0]);
+    for (option, value, code) in [
+        ("--secret-kms-key", "alias/platform", 64),
+        ("--secret-tags", "team=b", 64),
+        ("--secret-tags", "aws:team=b", 64),
+        ("--secret-kms-key", "a b", 64),
+    ] {
+        expect(&fixture.delegate("dev").args([option, value]).output().unwrap(), code);
+    }
+    assert!(!fixture.path().join(format!("{DELEGATE_SECRET}.json")).exists());
+    std::fs::write(fixture.path().join("rdsprov.toml"), toml).unwrap();
+    expect(&fixture.delegate("dev").output().unwrap(), 0);
+}

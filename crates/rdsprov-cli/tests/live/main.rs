@@ -8,6 +8,7 @@ mod bounds;
 mod bystanders;
 mod canary;
 mod connect_to;
+mod credentials;
 mod definitions;
 mod delegate;
 mod embedded;

@@ -107,7 +107,8 @@ fn no_region_credentials_or_connection(fixture: &Fixture) {
         ),
         (
             &[region],
-            "error[no-aws-credentials]: no AWS credentials were found in the environment, ",
+            "error[no-aws-credentials]: no AWS credentials were found in the environment variables, the \
+             profile `default` or the instance metadata service\nhint: run `aws sso login` or `aws login`, ",
         ),
         (
             &unreachable,
@@ -318,6 +319,36 @@ fn rds_managed_secret_is_completed_by_options() {
         output_text.contains("[admin-secret-incomplete]") && output_text.contains("--host"),
         "{output_text}"
     );
+    assert!(!output_text.contains("add `host`"), "users cannot change this secret: {output_text}");
+    // RDS names the DB instance or the cluster in a tag, which a policy can hide.
+    let manager = fixture.secrets_manager.as_ref().unwrap();
+    for (tag, resource, says) in [
+        (
+            "aws:rds:primaryDBInstanceArn",
+            "db:shop-1",
+            "endpoint of the DB instance `shop-1` with --host HOST",
+        ),
+        (
+            "aws:rds:primaryDBClusterArn",
+            "cluster:c-1",
+            "endpoint of the DB cluster `c-1` with --host HOST",
+        ),
+        ("team", "db:shop-1", "endpoint of the DB instance or cluster with --host HOST"),
+        ("denied", "", "endpoint of the DB instance or cluster with --host HOST"),
+    ] {
+        let proxy = HttpProxy::start(manager, move |call| {
+            let arn = format!("arn:aws:rds:eu-west-2:111122223333:{resource}");
+            (call.action == "DescribeSecret").then(|| match tag {
+                "denied" => Reply::Error("AccessDeniedException", "not authorized".to_owned()),
+                _ => Reply::Value(json!({"Tags": [{"Key": tag, "Value": arn}]})),
+            })
+        });
+        let proxy = proxy.unwrap();
+        let mut command = fixture.command("teams/standalone.tfvars", &incomplete);
+        let output_text = expect(&command.envs(proxy.environment()).output().unwrap(), 1);
+        assert!(output_text.contains(says), "{output_text}");
+        assert!(actions(&proxy.take_calls()).contains(&"DescribeSecret"));
+    }
     let port = fixture.server.port().to_string();
     let place = ["--host", "localhost", "--port", &port, "--dbname", "platform"];
     let complete = [&incomplete, place.as_slice()].concat();

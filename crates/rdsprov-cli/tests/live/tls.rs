@@ -211,6 +211,27 @@ fn root_certificates_have_four_sources() {
     let plan = || site.plan();
 
     expect_unknown(&mut plan(), "the certificates of the system and of Amazon RDS");
+    // A CA with the name of Amazon RDS: the program contains the certificates of some regions.
+    for (region, says) in [
+        (
+            "mx-central-1",
+            "truststore.pki.rds.amazonaws.com/mx-central-1/mx-central-1-bundle.pem), and name the file with --ca-file FILE",
+        ),
+        ("us-gov-west-1", "us-gov-west-1-bundle.pem), and name the file with --ca-file FILE"),
+        ("cn-north-1", "download the certificates of the region (the documentation of Amazon RDS"),
+    ] {
+        let amazon = Authority::new(&format!("Amazon RDS {region} Root CA RSA2048 G1"));
+        site.install(&amazon.issue(named("server", &["localhost"])));
+        let fact =
+            format!("Amazon RDS in region {region} are not among those that rdsprov contains");
+        expect_all(&mut plan(), 1, &[&fact, says]);
+        site.expect_with_ca(&site.file("amazon.pem", &amazon.certificate), 0, &[]);
+    }
+    // The CA of a region whose certificates are contained is not the real one.
+    let forged = Authority::new("Amazon RDS eu-west-2 Root CA RSA2048 G1");
+    site.install(&forged.issue(named("server", &["localhost"])));
+    expect_all(&mut plan(), 1, &["(CN=Amazon RDS eu-west-2 Root CA RSA2048 G1), which is not in"]);
+    site.install(&authority.issue(named("server", &["localhost"])));
     expect_all(plan().arg("--ca-file").arg(&ca), 0, &[]);
     expect_all(plan().env("RDSPROV_CA_FILE", &ca), 0, &[]);
     expect_all(plan().env("PGSSLROOTCERT", &ca), 0, &[]);

@@ -3,6 +3,7 @@
 use super::error::{PlanRefused, RunError};
 use super::plan::Planned;
 use super::provisioner::Locked;
+use crate::hint::Hint;
 use crate::plan::{Action, Plan};
 use crate::server::apply::{ExecuteOptions, ExecutionOutcome, apply, outcome_not_started};
 use crate::server::lock::Lock;
@@ -65,7 +66,9 @@ impl PlannedApply<'_> {
         if let Err(error) = planned.run.secrets.create_new().await {
             let message = error.to_string();
             let plan = planned.plan();
-            return Ok(outcome_not_started(plan, Action::CreateSecret, &message, options));
+            let mut outcome = outcome_not_started(plan, Action::CreateSecret, &message, options);
+            outcome.hint = Some(Hint::joined(&error.hints()));
+            return Ok(outcome);
         }
         let slots = planned.slots(build_id);
         let (plan, admin) = (planned.plan(), &planned.run.admin);

@@ -117,6 +117,10 @@ impl AdminConnection {
     ) -> Result<Self, RunError> {
         let rejected = match Self::log_in(desired, login, overrides, tls, fetched, findings).await {
             Err(error) if error.is_rejected_login() => error,
+            Err(RunError::AdminSecretIncomplete { id, key: "host" }) if id.is_managed_by_rds() => {
+                let owner = source.owner(&id).await;
+                return Err(RunError::ManagedSecretWithoutHost { id, owner });
+            }
             result => return result,
         };
         let AdminCredentials::Secret(id) = login else { return Err(rejected) };

@@ -12,7 +12,7 @@ use crate::plan::rotation::RotationError;
 use crate::plan::{Plan, Refusal};
 use crate::secret_id::SecretId;
 use crate::secrets::scram::NoRandomness;
-use crate::secrets::{SecretError, SourceError};
+use crate::secrets::{SecretError, SecretOwner, SourceError};
 use crate::server::{ConnectError, LockHolder, ObserveError};
 
 /// A plan contains refusals, and was not executed.
@@ -69,6 +69,14 @@ pub enum RunError {
         id: SecretId,
         /// The key that is missing.
         key: &'static str,
+    },
+    /// The secret of the administrator is managed by RDS, so that it contains no host.
+    #[error("the secret of the administrator, {id}, is managed by RDS and contains no host")]
+    ManagedSecretWithoutHost {
+        /// The id of the secret.
+        id: SecretId,
+        /// The DB instance or cluster of the secret, if its tags name it.
+        owner: Option<SecretOwner>,
     },
     /// The administrator logs in with an IAM token, and no option names the host.
     #[error("the host of the server is not known")]
@@ -142,7 +150,9 @@ impl RunError {
         match self {
             Self::Source(error) => error.code(),
             Self::AdminSecret { error, .. } => error.code(),
-            Self::AdminSecretIncomplete { .. } => ErrorCode::AdminSecretIncomplete,
+            Self::AdminSecretIncomplete { .. } | Self::ManagedSecretWithoutHost { .. } => {
+                ErrorCode::AdminSecretIncomplete
+            }
             Self::NoHost => ErrorCode::NoHost,
             Self::NoRandomness(_) => ErrorCode::NoRandomBytes,
             Self::Connect(error) | Self::AdminLogin { error, .. } => error.code(),
@@ -174,6 +184,19 @@ impl RunError {
                 hints.push(hint!["name the secret of the administrator with ", Opt::AdminSecret]);
                 hints
             }
+            Self::ManagedSecretWithoutHost { owner, .. } => vec![match owner {
+                None => hint!["name the endpoint of the DB instance or cluster with ", Opt::Host],
+                Some(SecretOwner::Instance(name)) => hint![
+                    format!("name the endpoint of the DB instance `{name}` with "),
+                    Opt::Host,
+                    "; `aws rds describe-db-instances` returns it"
+                ],
+                Some(SecretOwner::Cluster(name)) => hint![
+                    format!("name the writer endpoint of the DB cluster `{name}` with "),
+                    Opt::Host,
+                    "; `aws rds describe-db-clusters` returns it"
+                ],
+            }],
             Self::AdminSecretIncomplete { key: "host", .. } => {
                 vec![hint!["add `host` to the secret, or use ", Opt::Host]]
             }

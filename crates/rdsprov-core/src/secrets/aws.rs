@@ -5,18 +5,23 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use aws_config::SdkConfig;
+use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::types::Tag;
 use futures_util::{StreamExt as _, stream};
 use zeroize::Zeroizing;
 
-use super::{Secret, SecretError, SourceError};
+use super::credentials::{CachedCredentials, not_loaded};
+use super::{CredentialSources, Secret, SecretError, SecretOwner, SourceError};
+use crate::config::NewSecrets;
 use crate::secret_id::{SecretId, Stage};
 
 /// The maximum number of ids in one call of `BatchGetSecretValue`.
@@ -57,6 +62,15 @@ type Results = BTreeMap<SecretId, Result<Secret, SecretError>>;
 pub struct SecretsManager {
     pub(super) client: Client,
     region: String,
+    sources: Arc<CredentialSources>,
+    new_secrets: NewSecrets,
+}
+
+/// The AWS configuration of a run: its secrets and its IAM tokens share the credentials.
+#[derive(Debug, Clone)]
+pub(crate) struct AwsConfig {
+    pub(super) sdk: SdkConfig,
+    pub(super) sources: Arc<CredentialSources>,
 }
 
 /// Loads the AWS configuration from the environment variables and the files of the AWS CLI.
@@ -64,7 +78,9 @@ pub struct SecretsManager {
 /// `region` takes precedence over the environment. `AWS_ENDPOINT_URL` replaces the
 /// endpoint of AWS. The SDK makes up to three attempts per call, with backoff;
 /// `AWS_MAX_ATTEMPTS` changes the number.
-pub(crate) async fn configuration(region: Option<String>) -> SdkConfig {
+///
+/// The credentials are loaded with the first call that needs them, and cached until they expire.
+pub(crate) async fn configuration(region: Option<String>, sources: CredentialSources) -> AwsConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -73,7 +89,11 @@ pub(crate) async fn configuration(region: Option<String>) -> SdkConfig {
     if let Some(region) = region {
         loader = loader.region(Region::new(region));
     }
-    loader.load().await
+    let loaded = loader.load().await;
+    let cached = loaded.credentials_provider().map(CachedCredentials::new);
+    let mut sdk = loaded.into_builder();
+    sdk.set_credentials_provider(cached.map(SharedCredentialsProvider::new));
+    AwsConfig { sdk: sdk.build(), sources: Arc::new(sources) }
 }
 
 impl SecretsManager {
@@ -81,9 +101,20 @@ impl SecretsManager {
     ///
     /// # Errors
     /// Returns [`SourceError::NoRegion`] if the configuration has no region.
-    pub(crate) fn new(configuration: &SdkConfig) -> Result<Self, SourceError> {
-        let region = configuration.region().ok_or(SourceError::NoRegion)?.to_string();
-        Ok(Self { client: Client::new(configuration), region })
+    pub(crate) fn new(
+        configuration: &AwsConfig,
+        new_secrets: NewSecrets,
+    ) -> Result<Self, SourceError> {
+        let AwsConfig { sdk, sources } = configuration;
+        let region = sdk.region().ok_or(SourceError::NoRegion)?.to_string();
+        Ok(Self { client: Client::new(sdk), region, sources: Arc::clone(sources), new_secrets })
+    }
+
+    /// Returns the DB instance or cluster to which a secret belongs that RDS manages, or `None` if
+    /// its tags do not name it or cannot be read.
+    pub(super) async fn owner(&self, id: &SecretId) -> Option<SecretOwner> {
+        let response = self.client.describe_secret().secret_id(&id.0).send().await.ok()?;
+        response.tags().iter().find_map(|tag| SecretOwner::from_tag(tag.key()?, tag.value()?))
     }
 
     pub(super) async fn fetch(
@@ -220,20 +251,41 @@ impl SecretsManager {
         if let Some(error) = self.in_another_region(id) {
             return Err(error);
         }
-        let request = self.client.create_secret().name(&id.0).secret_string(text);
+        let NewSecrets { kms_key, tags, .. } = &self.new_secrets;
+        let tags: Vec<Tag> =
+            tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
+        let request = self
+            .client
+            .create_secret()
+            .name(&id.0)
+            .secret_string(text)
+            .set_kms_key_id(kms_key.as_ref().map(|key| key.as_str().to_owned()))
+            .set_tags((!tags.is_empty()).then_some(tags));
         let Err(error) = request.send().await else { return Ok(()) };
         if let Some(error) = self.source_error(&error) {
             return Err(SecretError::not_created(id, &error.to_string()));
         }
+        let message_contains =
+            |word: &str| error.message().is_some_and(|message| message.contains(word));
         Err(match error.code() {
             Some("ResourceExistsException") => {
                 SecretError::not_created(id, "a secret of this name was created in the meantime")
             }
+            Some("AccessDeniedException") if message_contains("KMS") => {
+                SecretError::EncryptionDenied { id: id.clone() }
+            }
             Some("AccessDeniedException") => {
-                SecretError::NotAllowed { id: id.clone(), action: "secretsmanager:CreateSecret" }
+                let action = if message_contains("secretsmanager:TagResource") {
+                    "secretsmanager:TagResource"
+                } else {
+                    "secretsmanager:CreateSecret"
+                };
+                SecretError::NotAllowed { id: id.clone(), action }
             }
             Some("EncryptionFailure") => SecretError::EncryptionDenied { id: id.clone() },
-            Some("InvalidRequestException") => SecretError::Deleted { id: id.clone() },
+            Some("InvalidRequestException") if message_contains("delet") => {
+                SecretError::Deleted { id: id.clone() }
+            }
             code => SecretError::not_created(id, code.unwrap_or("the response has no error code")),
         })
     }
@@ -281,10 +333,7 @@ impl SecretsManager {
         if let Some(credentials) =
             causes().find_map(|cause| cause.downcast_ref::<CredentialsError>())
         {
-            return Some(match credentials {
-                CredentialsError::CredentialsNotLoaded(_) => SourceError::NoCredentials,
-                _ => SourceError::Credentials { reason: innermost() },
-            });
+            return Some(not_loaded(credentials, &self.sources));
         }
         let unreachable =
             |reason| Some(SourceError::Unreachable { region: self.region.clone(), reason });

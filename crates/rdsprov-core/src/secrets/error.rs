@@ -1,5 +1,6 @@
 //! The errors of secrets and of their sources. They contain no part of a secret.
 
+use super::credential_source::{CredentialSource, CredentialSources};
 use super::password::PasswordProblem;
 use crate::error_code::ErrorCode;
 use crate::hint;
@@ -138,6 +139,14 @@ impl SecretError {
             Self::NoStages { .. } => {
                 hint!["use ", (Opt::Secrets, "aws"), ", or do not use ", Opt::SecretStage]
             }
+            Self::NotAllowed { action: action @ "secretsmanager:CreateSecret", .. } => hint![
+                format!(
+                    "allow {action} in the IAM policy (see docs/iam.md); if a policy of the organisation requires a KMS key or tags, use "
+                ),
+                Opt::SecretKmsKey,
+                " and ",
+                Opt::SecretTags
+            ],
             Self::NotAllowed { action, .. } => {
                 format!("allow {action} in the IAM policy (see docs/iam.md)").into()
             }
@@ -158,6 +167,10 @@ fn to_caller(principal: Option<&String>) -> String {
     principal.map_or_else(String::new, |arn| format!(" to {arn}"))
 }
 
+fn in_source(source: Option<&CredentialSource>) -> String {
+    source.map_or_else(String::new, |source| format!(" from {source}"))
+}
+
 fn in_region(region: Option<&String>) -> String {
     region.map_or_else(String::new, |region| format!(" in region {region}"))
 }
@@ -170,10 +183,11 @@ pub enum SourceError {
     #[error("the AWS region is not known")]
     NoRegion,
     /// The credential chain of the AWS SDK found no credentials.
-    #[error(
-        "no AWS credentials were found in the environment, the profile, the container or the instance"
-    )]
-    NoCredentials,
+    #[error("no AWS credentials were found in {sources}")]
+    NoCredentials {
+        /// The sources in which the SDK looked for them.
+        sources: CredentialSources,
+    },
     /// No file of the AWS CLI contains the profile that `AWS_PROFILE` names.
     #[error("the AWS profile `{profile}` (`AWS_PROFILE`) does not exist")]
     UnknownProfile {
@@ -181,8 +195,10 @@ pub enum SourceError {
         profile: String,
     },
     /// A source of credentials was found and failed.
-    #[error("the AWS credentials cannot be loaded: {reason}")]
+    #[error("the AWS credentials cannot be loaded{}: {reason}", in_source(.from.as_ref()))]
     Credentials {
+        /// The source, if it is known.
+        from: Option<CredentialSource>,
         /// The reason, from the AWS SDK.
         reason: String,
     },
@@ -223,7 +239,7 @@ impl SourceError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NoRegion => ErrorCode::NoAwsRegion,
-            Self::NoCredentials | Self::UnknownProfile { .. } | Self::Credentials { .. } => {
+            Self::NoCredentials { .. } | Self::UnknownProfile { .. } | Self::Credentials { .. } => {
                 ErrorCode::NoAwsCredentials
             }
             Self::CredentialsExpired { .. } | Self::CredentialsRejected { .. } => {
@@ -239,8 +255,8 @@ impl SourceError {
     pub fn hints(&self) -> Vec<Hint> {
         match self {
             Self::NoRegion => vec![region_hint()],
-            Self::NoCredentials => vec![
-                "run `aws sso login`, set `AWS_PROFILE`, or `AWS_ACCESS_KEY_ID` and \
+            Self::NoCredentials { .. } => vec![
+                "run `aws sso login` or `aws login`, set `AWS_PROFILE`, or `AWS_ACCESS_KEY_ID` and \
                  `AWS_SECRET_ACCESS_KEY`, or run where an IAM role provides credentials"
                     .into(),
                 hint!["use ", (Opt::Secrets, "file:DIR"), " to read secrets without AWS"],
@@ -249,9 +265,10 @@ impl SourceError {
                 "correct `AWS_PROFILE`; `aws configure list-profiles` lists the profiles".into(),
             ],
             Self::CredentialsExpired { .. } => {
-                vec!["renew them, for example with `aws sso login`".into()]
+                vec!["renew them, for example with `aws sso login` or `aws login`".into()]
             }
-            Self::Credentials { .. } => {
+            Self::Credentials { from: Some(source), .. } => vec![source.hint().into()],
+            Self::Credentials { from: None, .. } => {
                 vec!["correct the AWS profile or IAM role that provides the credentials".into()]
             }
             Self::CredentialsRejected { .. } => {

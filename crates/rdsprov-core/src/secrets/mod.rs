@@ -7,6 +7,9 @@
 pub(crate) mod aws;
 #[cfg(feature = "postgres")]
 mod create;
+mod credential_source;
+#[cfg(feature = "aws")]
+mod credentials;
 mod error;
 #[cfg(feature = "postgres")]
 mod files;
@@ -19,6 +22,7 @@ mod password;
 #[cfg(feature = "postgres")]
 pub mod scram;
 mod secret;
+mod secret_owner;
 #[cfg(feature = "aws")]
 mod signer;
 #[cfg(feature = "postgres")]
@@ -34,6 +38,7 @@ mod versions;
 
 #[cfg(feature = "postgres")]
 pub use aws::SecretsManager;
+pub use credential_source::{CredentialSource, CredentialSources};
 #[cfg(feature = "postgres")]
 pub(crate) use error::region_hint;
 pub use error::{SecretError, SourceError};
@@ -45,6 +50,7 @@ pub(crate) use no_aws as aws;
 use no_aws as signer;
 pub use password::{Password, PasswordProblem};
 pub use secret::Secret;
+pub use secret_owner::SecretOwner;
 #[cfg(feature = "postgres")]
 pub use source::{SecretProvider, SecretSource};
 #[cfg(feature = "postgres")]

@@ -6,24 +6,38 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
-use super::{Password, Secret, SecretError, SourceError, TokenError};
+use super::{
+    CredentialSources, Password, Secret, SecretError, SecretOwner, SourceError, TokenError,
+};
+use crate::config::NewSecrets;
 use crate::secret_id::{SecretId, Stage};
 
 /// An AWS configuration, which cannot be used.
-pub(crate) struct SdkConfig;
+pub(crate) struct AwsConfig;
 
 /// The AWS Secrets Manager of one region. Without the feature `aws`, no value can be created.
 #[derive(Clone)]
 pub enum SecretsManager {}
 
 #[allow(clippy::unused_async, reason = "the function of the AWS SDK waits")]
-pub(crate) async fn configuration(_region: Option<String>) -> SdkConfig {
-    SdkConfig
+pub(crate) async fn configuration(
+    _region: Option<String>,
+    _sources: CredentialSources,
+) -> AwsConfig {
+    AwsConfig
 }
 
 impl SecretsManager {
-    pub(crate) fn new(_configuration: &SdkConfig) -> Result<Self, SourceError> {
+    pub(crate) fn new(
+        _configuration: &AwsConfig,
+        _new_secrets: NewSecrets,
+    ) -> Result<Self, SourceError> {
         Err(SourceError::AwsNotSupported)
+    }
+
+    #[allow(clippy::unused_async, reason = "the function of the AWS SDK waits")]
+    pub(super) async fn owner(&self, _id: &SecretId) -> Option<SecretOwner> {
+        match *self {}
     }
 
     #[allow(clippy::unused_async, reason = "the function of the AWS SDK waits")]
@@ -49,7 +63,7 @@ impl SecretsManager {
 pub(super) enum Signer {}
 
 impl Signer {
-    pub(super) fn new(_config: &SdkConfig) -> Result<Self, TokenError> {
+    pub(super) fn new(_config: &AwsConfig) -> Result<Self, TokenError> {
         Err(TokenError::AwsNotSupported)
     }
 
@@ -72,7 +86,7 @@ mod tests {
     /// `Secrets::Aws` and `AdminAuth::Iam` give these errors, which name the missing feature.
     #[test]
     fn aws_gives_errors() {
-        let error = SecretsManager::new(&SdkConfig).err().unwrap();
+        let error = SecretsManager::new(&AwsConfig, NewSecrets::default()).err().unwrap();
         assert_eq!(error.code(), ErrorCode::SecretSourceFailed);
         assert_eq!(
             error.to_string(),
@@ -80,7 +94,7 @@ mod tests {
         );
         assert_eq!(error.hints().len(), 1);
 
-        let error = Signer::new(&SdkConfig).err().unwrap();
+        let error = Signer::new(&AwsConfig).err().unwrap();
         assert_eq!(error.code(), ErrorCode::TokenSigningFailed);
         assert_eq!(
             error.to_string(),

@@ -2,9 +2,9 @@
 //!
 //! A token is a request to the service `rds-db` that is signed with AWS credentials and never sent.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sigv4::http_request::{
@@ -12,7 +12,9 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4;
 
-use super::{Password, TokenError};
+use super::aws::AwsConfig;
+use super::credentials::not_loaded;
+use super::{CredentialSources, Password, SourceError, TokenError};
 
 /// How long a login accepts a token. Its expiry does not end open connections.
 const EXPIRES_IN: Duration = Duration::from_secs(15 * 60);
@@ -22,6 +24,7 @@ const EXPIRES_IN: Duration = Duration::from_secs(15 * 60);
 pub(super) struct Signer {
     region: String,
     credentials: SharedCredentialsProvider,
+    sources: Arc<CredentialSources>,
 }
 
 impl Signer {
@@ -29,12 +32,15 @@ impl Signer {
     ///
     /// # Errors
     /// Returns an error if the configuration has no region or no credentials provider.
-    pub(super) fn new(config: &SdkConfig) -> Result<Self, TokenError> {
-        let region = config.region().ok_or(TokenError::NoRegion)?.to_string();
-        let credentials = config.credentials_provider().ok_or_else(|| {
-            TokenError::NoCredentials("no credential provider is configured".to_owned())
+    pub(super) fn new(config: &AwsConfig) -> Result<Self, TokenError> {
+        let AwsConfig { sdk, sources } = config;
+        let region = sdk.region().ok_or(TokenError::NoRegion)?.to_string();
+        let credentials = sdk.credentials_provider().ok_or_else(|| {
+            TokenError::NoCredentials(SourceError::NoCredentials {
+                sources: CredentialSources::clone(sources),
+            })
         })?;
-        Ok(Self { region, credentials })
+        Ok(Self { region, credentials, sources: Arc::clone(sources) })
     }
 
     /// Returns a token for one role on one server; it is valid for 15 minutes.
@@ -51,7 +57,7 @@ impl Signer {
             .credentials
             .provide_credentials()
             .await
-            .map_err(|error| TokenError::NoCredentials(error.to_string()))?;
+            .map_err(|error| TokenError::NoCredentials(not_loaded(&error, &self.sources)))?;
         signed_token(&self.region, credentials, SystemTime::now(), host, port, role)
     }
 }

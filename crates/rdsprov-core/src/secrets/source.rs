@@ -8,6 +8,7 @@ use super::SecretsManager;
 use super::error::{SecretError, SourceError};
 use super::files;
 use super::secret::Secret;
+use super::secret_owner::SecretOwner;
 use crate::secret_id::{SecretId, Stage};
 
 /// The source from which a run fetches its secrets.
@@ -49,6 +50,15 @@ pub trait SecretProvider: Send + Sync {
 }
 
 impl SecretSource {
+    /// Returns the DB instance or cluster to which a secret belongs that RDS manages, or `None` if
+    /// the source does not know it.
+    pub(crate) async fn owner(&self, id: &SecretId) -> Option<SecretOwner> {
+        match self {
+            Self::Aws(manager) => manager.owner(id).await,
+            Self::Files(_) | Self::Own(_) => None,
+        }
+    }
+
     /// Fetches the secrets, each in the version with the given stage. Returns the secret or the
     /// error for each id.
     ///

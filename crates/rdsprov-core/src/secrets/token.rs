@@ -3,7 +3,7 @@
 //! The AWS SDK signs them in [`super::signer`]. Without the feature `aws`, no
 //! [`TokenSource`] can be created.
 
-use super::aws::SdkConfig;
+use super::aws::AwsConfig;
 use super::signer::Signer;
 use super::{Password, TokenError};
 
@@ -17,7 +17,7 @@ impl TokenSource {
     /// # Errors
     /// Returns an error if the configuration has no region or no credentials provider, or
     /// without the feature `aws`.
-    pub(crate) fn new(config: &SdkConfig) -> Result<Self, TokenError> {
+    pub(crate) fn new(config: &AwsConfig) -> Result<Self, TokenError> {
         Signer::new(config).map(Self)
     }
 

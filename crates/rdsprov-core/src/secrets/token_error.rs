@@ -1,6 +1,6 @@
 //! Why an IAM token cannot be created.
 
-use super::region_hint;
+use super::{SourceError, region_hint};
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
@@ -13,8 +13,8 @@ pub enum TokenError {
     #[error("the AWS region is not known, and an IAM token requires it")]
     NoRegion,
     /// The AWS SDK found no credentials, or their source failed.
-    #[error("no AWS credentials for an IAM token: {0}")]
-    NoCredentials(String),
+    #[error("an IAM token cannot be signed: {0}")]
+    NoCredentials(#[source] SourceError),
     /// The program contains no AWS SDK.
     #[error("this program was built without support for AWS, and an IAM token requires it")]
     AwsNotSupported,
@@ -38,11 +38,15 @@ impl TokenError {
     #[must_use]
     pub fn hints(&self) -> Vec<Hint> {
         vec![match self {
+            Self::NoCredentials(error) => {
+                // The second hint for missing credentials concerns secrets.
+                return error.hints().into_iter().take(1).collect();
+            }
             Self::NoRegion => region_hint(),
             Self::AwsNotSupported => {
                 hint!["build the program with AWS, or use ", (Opt::AdminAuth, "password")]
             }
-            Self::NoCredentials(_) | Self::Signing(_) => {
+            Self::Signing(_) => {
                 "check the environment variables, the AWS profile or the IAM role that provides \
                  the credentials"
                     .into()

@@ -25,7 +25,10 @@ use crate::plan::rotation::RotationError;
 use crate::plan::{Differences, Hazard, SavedPlanError, SlotError, Stale};
 use crate::secret_id::{SecretId, TemplateError};
 use crate::secrets::scram::NoRandomness;
-use crate::secrets::{PasswordProblem, SecretError, SourceError, TokenError};
+use crate::secrets::{
+    CredentialSource, CredentialSources, PasswordProblem, SecretError, SecretOwner, SourceError,
+    TokenError,
+};
 use crate::server::{
     ConnectError, FailedStep, FailureCause, LockHolder, ObserveError, Pooler, RejectionCause,
     TlsError, TlsProblem, TrustedCas, WeakRequest,
@@ -185,6 +188,7 @@ fn session_examples() -> Vec<Error> {
         UsageError::AdminUserWithPassword.into(),
         UsageError::IncompleteIamLogin.into(),
         UsageError::StageOfRotation.into(),
+        UsageError::NewSecretsWithoutAws.into(),
         UsageError::NotAHost { host: text("db.internal:5432") }.into(),
         UsageError::OtherSelection { saved: vec![text("shop")] }.into(),
         UsageError::OtherSelection { saved: Vec::new() }.into(),
@@ -203,7 +207,7 @@ fn session_examples() -> Vec<Error> {
         }
         .into(),
         TokenError::NoRegion.into(),
-        TokenError::NoCredentials(text("none")).into(),
+        TokenError::NoCredentials(SourceError::NoCredentials { sources: tried_sources() }).into(),
         TokenError::AwsNotSupported.into(),
         TokenError::Signing(text("no key")).into(),
         Error::NoSuchDatabase {
@@ -348,6 +352,7 @@ fn secrets() -> Vec<SecretError> {
         SecretError::NotCreated { id: id.clone(), reason: reason() },
         SecretError::NoStages { id: id.clone() },
         SecretError::NotAllowed { id: id.clone(), action: "secretsmanager:PutSecretValue" },
+        SecretError::NotAllowed { id: id.clone(), action: "secretsmanager:CreateSecret" },
         SecretError::EncryptionDenied { id: id.clone() },
         SecretError::Unchangeable { id: id.clone(), reason: reason() },
         SecretError::InvalidResponse { id: id.clone(), region: text("eu-wst-2") },
@@ -355,12 +360,18 @@ fn secrets() -> Vec<SecretError> {
     ]
 }
 
-fn sources() -> [SourceError; 9] {
+fn sources() -> [SourceError; 14] {
     let reason = || text("some reason");
+    let failing = |from| SourceError::Credentials { reason: reason(), from: Some(from) };
     [
         SourceError::NoRegion,
-        SourceError::NoCredentials,
-        SourceError::Credentials { reason: reason() },
+        SourceError::NoCredentials { sources: tried_sources() },
+        SourceError::Credentials { reason: reason(), from: None },
+        failing(CredentialSource::Variables),
+        failing(CredentialSource::Profile(text("ci"))),
+        failing(CredentialSource::WebIdentity),
+        failing(CredentialSource::Container),
+        failing(CredentialSource::Instance),
         SourceError::UnknownProfile { profile: text("nope") },
         SourceError::CredentialsExpired { code: text("ExpiredTokenException") },
         SourceError::CredentialsRejected { code: text("UnrecognizedClientException") },
@@ -428,9 +439,17 @@ fn connections() -> Vec<ConnectError> {
 
 fn tls_problems() -> Vec<TlsProblem> {
     let subject = || text("CN=db");
+    let not_contained = |region: &str| TlsProblem::RegionNotContained {
+        region: text(region),
+        issuer: format!("CN=Amazon RDS {region} Root CA RSA2048 G1"),
+        trusted: TrustedCas::Default,
+    };
     let at = Timestamp::UNIX_EPOCH;
     vec![
         TlsProblem::UnknownIssuer { issuer: subject(), trusted: TrustedCas::Default },
+        not_contained("mx-central-1"),
+        not_contained("us-gov-west-1"),
+        not_contained("cn-north-1"),
         TlsProblem::SelfSigned { subject: subject(), trusted: TrustedCas::System },
         TlsProblem::OtherKey { issuer: subject() },
         TlsProblem::ExpiredCa { subject: subject(), not_after: at },
@@ -456,12 +475,32 @@ fn tls_problems() -> Vec<TlsProblem> {
     ]
 }
 
+fn tried_sources() -> CredentialSources {
+    CredentialSources {
+        tried: vec![
+            CredentialSource::Variables,
+            CredentialSource::Profile(text("default")),
+            CredentialSource::Instance,
+        ],
+        ..CredentialSources::default()
+    }
+}
+
 fn run_examples() -> Vec<Error> {
     let id = SecretId(text("goldenpath/dev/rds/master"));
     let shape = serde_json::from_str::<bool>("1").err();
     let mut errors = vec![
         RunError::AdminSecretIncomplete { id: id.clone(), key: "host" },
         RunError::AdminSecretIncomplete { id, key: "username" },
+        RunError::ManagedSecretWithoutHost { id: SecretId(text("rds!db-1a2b")), owner: None },
+        RunError::ManagedSecretWithoutHost {
+            id: SecretId(text("rds!db-1a2b")),
+            owner: Some(SecretOwner::Instance(text("shop"))),
+        },
+        RunError::ManagedSecretWithoutHost {
+            id: SecretId(text("rds!cluster-1a2b")),
+            owner: Some(SecretOwner::Cluster(text("shop"))),
+        },
         RunError::NoHost,
         RunError::NoRandomness(NoRandomness(text("no device"))),
         RunError::Lock(text("permission denied (42501)")),

@@ -11,6 +11,7 @@
 
 mod apply;
 mod cancellation;
+mod credential_sources;
 mod error;
 #[cfg(feature = "aws")]
 mod examples;
@@ -20,7 +21,6 @@ mod frontend;
 mod listener;
 mod notice;
 mod open;
-mod profile;
 mod record_files;
 mod records;
 #[cfg(feature = "aws")]

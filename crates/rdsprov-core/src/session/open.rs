@@ -10,13 +10,17 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::error::Error;
+use tokio::sync::OnceCell;
+
+use super::credential_sources;
 use super::files::leaves;
-use super::profile;
 use super::setup::{Declared, Setup};
 use super::system_certificates;
 use super::usage_error::UsageError;
 use crate::access_report::AccessReport;
-use crate::config::{CaFile, SettingOrigin, TlsMode, TlsSection, TlsSettings, VerifyPasswords};
+use crate::config::{
+    CaFile, NewSecrets, SettingOrigin, TlsMode, TlsSection, TlsSettings, VerifyPasswords,
+};
 use crate::desired::Desired;
 use crate::hint::Opt;
 use crate::name::RoleName;
@@ -98,6 +102,9 @@ pub struct ServerOptions {
     pub admin_user: Option<String>,
     /// The version stage of the applications' secrets; by default `AWSCURRENT`.
     pub secret_stage: Option<Stage>,
+    /// The KMS key and the tags of secrets that the run creates; `[secrets]` of `rdsprov.toml` adds to
+    /// them.
+    pub new_secrets: NewSecrets,
     /// The AWS region of Secrets Manager and of IAM tokens.
     pub region: Option<String>,
     /// The host, port and database, if they differ from the administrator's secret, and the limits of
@@ -119,6 +126,11 @@ pub struct ServerOptions {
     /// The options whose values come from environment variables, with the names of the variables.
     pub variables: BTreeMap<Opt, String>,
 }
+
+/// The AWS configuration of a run, loaded when it is first needed. The secrets and the IAM tokens of
+/// a run share it, so that the credentials are loaded once.
+#[derive(Default)]
+pub(super) struct RunAws(OnceCell<aws::AwsConfig>);
 
 impl ServerOptions {
     /// Returns the place that sets the value of an option.
@@ -177,11 +189,11 @@ impl Setup {
         desired: &Desired,
     ) -> Result<AdminConnection, Error> {
         let overrides = self.overrides(options)?;
-        let source = self.secret_source(options).await?;
-        let login = self.login(options).await?;
+        let aws = RunAws::default();
+        let source = self.secret_source(options, &aws).await?;
+        let login = self.login(options, &aws).await?;
         let (tls, _) = self.tls(options)?;
-        let connection = AdminConnection::open(desired, &source, login, overrides, tls).await;
-        Ok(connection.map_err(profile::explain)?)
+        Ok(AdminConnection::open(desired, &source, login, overrides, tls).await?)
     }
 
     /// Connects and returns the access report.
@@ -294,8 +306,10 @@ impl Setup {
         let mut desired = self.desired(build_id.as_deref(), allow, only)?;
         desired.secret_stage = options.secret_stage.unwrap_or_default();
         desired.adopt_from.clone_from(&options.adopt_from);
-        let source = self.secret_source(options).await?;
-        self.open_for(options, desired, &source).await
+        let aws = RunAws::default();
+        let source = self.secret_source(options, &aws).await?;
+        let login = self.login(options, &aws).await?;
+        self.open_for(options, desired, &source, login).await
     }
 
     /// Fetches the secrets of a desired state and connects.
@@ -304,16 +318,15 @@ impl Setup {
         options: &ServerOptions,
         desired: Desired,
         source: &SecretSource,
+        login: AdminCredentials,
     ) -> Result<Provisioner, Error> {
         let overrides = self.overrides(options)?;
-        let login = self.login(options).await?;
         let (tls, of_tls) = self.tls(options)?;
         let mut settings = vec![self.login_setting(options, &login)];
         settings.extend(of_tls);
         let mut passwords = self.config.passwords.clone();
         passwords.verify = options.verify_passwords.or(passwords.verify);
-        let run = Provisioner::open(desired, source, login, overrides, tls, &passwords).await;
-        let mut run = run.map_err(profile::explain)?;
+        let mut run = Provisioner::open(desired, source, login, overrides, tls, &passwords).await?;
         let named = |source: &ValueSource| match source {
             ValueSource::Option(option) => options.source(*option),
             source => source.clone(),
@@ -338,24 +351,36 @@ impl Setup {
         }
     }
 
-    async fn aws(&self, options: &ServerOptions) -> aws::SdkConfig {
+    async fn aws<'a>(&self, options: &ServerOptions, run: &'a RunAws) -> &'a aws::AwsConfig {
         let region = options
             .region
             .clone()
             .or_else(|| std::env::var("AWS_REGION").ok().filter(|region| !region.is_empty()))
             .or_else(|| self.definitions().and_then(|one| one.aws_region.clone()))
             .or_else(|| self.config.aws_region.clone());
-        aws::configuration(region).await
+        let load = || aws::configuration(region, credential_sources::detect());
+        run.0.get_or_init(load).await
     }
 
     pub(super) async fn secret_source(
         &self,
         options: &ServerOptions,
+        aws: &RunAws,
     ) -> Result<SecretSource, Error> {
+        if !matches!(options.secrets, Secrets::Aws) && !options.new_secrets.is_empty() {
+            return Err(UsageError::NewSecretsWithoutAws.into());
+        }
         // The AWS SDK also loads the certificates of the system.
         system_certificates::check(|name| std::env::var_os(name))?;
         Ok(match &options.secrets {
-            Secrets::Aws => SecretSource::Aws(SecretsManager::new(&self.aws(options).await)?),
+            Secrets::Aws => {
+                let section = &self.config.secrets;
+                let mut configured = NewSecrets::default();
+                configured.kms_key.clone_from(&section.kms_key);
+                configured.tags.clone_from(&section.tags);
+                let new_secrets = options.new_secrets.or(&configured);
+                SecretSource::Aws(SecretsManager::new(self.aws(options, aws).await, new_secrets)?)
+            }
             Secrets::Files(directory) => SecretSource::Files(directory.clone()),
             Secrets::Own(provider) => SecretSource::Own(provider.clone()),
         })
@@ -374,7 +399,11 @@ impl Setup {
         }
     }
 
-    pub(super) async fn login(&self, options: &ServerOptions) -> Result<AdminCredentials, Error> {
+    pub(super) async fn login(
+        &self,
+        options: &ServerOptions,
+        aws: &RunAws,
+    ) -> Result<AdminCredentials, Error> {
         match (options.admin_auth, &options.admin_user, &options.admin_secret) {
             (AdminAuth::Password, _, _) => {
                 let login = self.login_with_secret(options)?;
@@ -385,7 +414,7 @@ impl Setup {
             }
             (AdminAuth::Iam, Some(user), None) => {
                 self.site.check_admin_secret(self.environment(), None)?;
-                let source = TokenSource::new(&self.aws(options).await)?;
+                let source = TokenSource::new(self.aws(options, aws).await)?;
                 Ok(AdminCredentials::Token { user: RoleName::new_unchecked(user.clone()), source })
             }
             (AdminAuth::Iam, _, _) => Err(UsageError::IncompleteIamLogin.into()),

@@ -10,6 +10,7 @@ use super::cancellation::Cancellation;
 use super::error::Error;
 use super::failure::{Continuation, StatementFailure};
 use super::frontend::Frontend;
+use super::open::RunAws;
 use super::setup::{Setup, SetupBuilder};
 use super::usage_error::UsageError;
 use crate::gate::Approval;
@@ -48,17 +49,19 @@ impl<F: Frontend> Execution<'_, F> {
             return Err(UsageError::StageOfRotation.into());
         }
         let desired = setup.desired(server.build_id.as_deref(), &server.allow, &[])?;
-        let administrator = match setup.login(server).await? {
+        let aws = RunAws::default();
+        let login = setup.login(server, &aws).await?;
+        let administrator = match &login {
             AdminCredentials::Secret(id) => Some(id),
             AdminCredentials::Token { .. } => None,
         };
-        let rotations = rotation::choose(&desired, applications, administrator.as_ref())
-            .map_err(Error::Rotation)?;
-        let source = setup.secret_source(server).await?;
+        let rotations =
+            rotation::choose(&desired, applications, administrator).map_err(Error::Rotation)?;
+        let source = setup.secret_source(server, &aws).await?;
         check_source(&source).map_err(|error| Error::Rotation(vec![error]))?;
         let roles: BTreeSet<_> = rotations.iter().map(|rotation| &rotation.role).collect();
 
-        let mut run = setup.open_for(server, desired.retain_roles(&roles), &source).await?;
+        let mut run = setup.open_for(server, desired.retain_roles(&roles), &source, login).await?;
         let address = run.server();
         progress.recorder.context.server = Some(address.clone());
         if let Some(saved) = saved {

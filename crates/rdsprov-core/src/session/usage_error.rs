@@ -18,6 +18,9 @@ pub enum UsageError {
     /// `rotate` reads the versions with both stages.
     #[error("a version stage is given, but a rotation always uses AWSCURRENT and AWSPENDING")]
     StageOfRotation,
+    /// Only Secrets Manager knows KMS keys and tags.
+    #[error("a KMS key or tags are given for a new secret, but secrets are not in Secrets Manager")]
+    NewSecretsWithoutAws,
     /// The host is an address with a port, or a connection URI.
     #[error("`{host}` is not a host name")]
     NotAHost {
@@ -51,6 +54,7 @@ impl UsageError {
             Self::AdminUserWithPassword
             | Self::IncompleteIamLogin
             | Self::StageOfRotation
+            | Self::NewSecretsWithoutAws
             | Self::NotAHost { .. }
             | Self::OtherSelection { .. } => ErrorCode::WrongUsage,
             Self::DelegateName(error) => error.code(),
@@ -68,6 +72,14 @@ impl UsageError {
                 hint!["use ", Opt::AdminUser, " and ", Opt::Host, ", and remove ", Opt::AdminSecret]
             }
             Self::StageOfRotation => hint!["remove ", Opt::SecretStage],
+            Self::NewSecretsWithoutAws => hint![
+                "remove ",
+                Opt::SecretKmsKey,
+                " and ",
+                Opt::SecretTags,
+                ", or use ",
+                (Opt::Secrets, "aws")
+            ],
             Self::NotAHost { .. } => {
                 hint!["give the host alone with ", Opt::Host, ", and the port with ", Opt::Port]
             }

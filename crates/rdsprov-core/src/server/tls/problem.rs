@@ -23,6 +23,13 @@ pub enum TrustedCas {
     File(PathBuf),
 }
 
+impl TrustedCas {
+    /// Returns whether the certificates of Amazon RDS are trusted.
+    pub(super) fn include_amazon(&self) -> bool {
+        !matches!(self, Self::System)
+    }
+}
+
 impl fmt::Display for TrustedCas {
     /// Writes the place where a certificate was not found.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,6 +50,19 @@ pub enum TlsProblem {
         "the server certificate is issued by an unknown CA ({issuer}), which is not in {trusted}"
     )]
     UnknownIssuer {
+        /// The name of the CA.
+        issuer: String,
+        /// The CA certificates that do not include it.
+        trusted: TrustedCas,
+    },
+    /// The CA is that of Amazon RDS in a region whose certificates the program does not contain.
+    #[error(
+        "the certificates of Amazon RDS in region {region} are not among those that rdsprov \
+         contains ({issuer} issued the server certificate), and not in {trusted}"
+    )]
+    RegionNotContained {
+        /// The AWS region in the name of the CA.
+        region: String,
         /// The name of the CA.
         issuer: String,
         /// The CA certificates that do not include it.
@@ -153,6 +173,7 @@ impl TlsProblem {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::UnknownIssuer { .. }
+            | Self::RegionNotContained { .. }
             | Self::SelfSigned { .. }
             | Self::OtherKey { .. }
             | Self::ExpiredCa { .. }
@@ -181,6 +202,13 @@ impl TlsProblem {
             Self::UnknownIssuer { .. } => {
                 hint!["name the certificate of this CA with ", Opt::CaFile]
             }
+            Self::RegionNotContained { region, .. } => hint![
+                format!(
+                    "download the certificates of the region{}, and name the file with ",
+                    source(region)
+                ),
+                Opt::CaFile
+            ],
             Self::SelfSigned { .. } => hint![
                 "if it is the certificate of your server, name this certificate with ",
                 Opt::CaFile
@@ -313,6 +341,20 @@ impl TlsProblem {
             }
         };
         Self::ClientCertificateRejected { reason }
+    }
+}
+
+/// Returns where AWS publishes the certificates of a region.
+fn source(region: &str) -> String {
+    match region.split('-').next() {
+        Some("us") if region.starts_with("us-gov-") => format!(
+            " (https://truststore.pki.us-gov-west-1.rds.amazonaws.com/{region}/{region}-bundle.pem)"
+        ),
+        // Other partitions than the commercial one have endpoints of their own.
+        Some("cn" | "eusc") => {
+            " (the documentation of Amazon RDS in the region names the file)".to_owned()
+        }
+        _ => format!(" (https://truststore.pki.rds.amazonaws.com/{region}/{region}-bundle.pem)"),
     }
 }
 

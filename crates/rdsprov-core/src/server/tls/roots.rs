@@ -71,6 +71,28 @@ fn carried() -> Result<Vec<CertificateDer<'static>>, TlsError> {
         .map_err(|_: rustls::pki_types::pem::Error| TlsError::Carried)
 }
 
+/// Returns the AWS region in the name of a CA of Amazon RDS, such as
+/// `CN=Amazon RDS eu-west-2 Root CA RSA2048 G1`.
+fn region(name: &str) -> Option<&str> {
+    let words = name.split("Amazon RDS ").nth(1)?;
+    let region = words.trim_start_matches("Preview ").trim_start_matches("Beta ");
+    let region = region.split([' ', ',']).next()?;
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_region = region.contains('-') && region.len() <= 32 && region.chars().all(allowed);
+    is_region.then_some(region)
+}
+
+/// Returns the AWS region in the name of a CA of Amazon RDS, if the program contains no certificate
+/// of this region.
+pub(super) fn region_not_contained(issuer: &str) -> Option<String> {
+    let wanted = region(issuer)?;
+    let contained = carried().ok()?.iter().any(|certificate| {
+        CertificateDetails::from_der(certificate)
+            .is_some_and(|details| region(&details.subject) == Some(wanted))
+    });
+    (!contained).then(|| wanted.to_owned())
+}
+
 /// The root certificates for connections.
 #[derive(Debug)]
 pub(super) struct Roots {
@@ -186,6 +208,33 @@ mod tests {
         let system = Roots::load(Some(&CaFile::System)).map_or(0, |roots| roots.store.len());
         let carried = BundledCertificates::read().unwrap().count;
         assert_eq!(Roots::load(None).unwrap().store.len(), system + carried);
+    }
+
+    /// The reference lists the regions whose certificates the program contains, and those of which
+    /// it is known that it does not.
+    #[test]
+    fn reference_lists_the_regions() {
+        let names = carried().unwrap();
+        let names = names.iter().filter_map(CertificateDetails::from_der);
+        let regions: std::collections::BTreeSet<String> =
+            names.filter_map(|details| region(&details.subject).map(str::to_owned)).collect();
+        let list = |start: &str| {
+            let line = REFERENCE.lines().find_map(|line| line.strip_prefix(start)).unwrap();
+            line.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let contained = list("They cover RDS Proxy, and RDS in these regions: ");
+        assert_eq!(contained, regions.into_iter().collect::<Vec<_>>());
+        for absent in list("They do not cover the regions ") {
+            let issuer = format!("CN=Amazon RDS {absent} Root CA RSA2048 G1,L=Seattle");
+            assert_eq!(region_not_contained(&issuer), Some(absent));
+        }
+        assert_eq!(region_not_contained("CN=Amazon RDS eu-west-2 Root CA RSA2048 G1"), None);
+        assert_eq!(region_not_contained("CN=Amazon RDS Preview us-east-2 Root CA ECC384 G1"), None);
+        for other in
+            ["CN=Company Root CA", "CN=Amazon RDS ", "CN=Amazon RDS x,O=a-b", "Amazon RDS A-B C"]
+        {
+            assert_eq!(region_not_contained(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureSchem
 use super::certificate::CertificateDetails;
 use super::error::TlsError;
 use super::problem::{TlsProblem, TrustedCas};
-use super::roots::Roots;
+use super::roots::{Roots, region_not_contained};
 
 /// Verifies that a trusted CA issued the certificate for the host name, as `verify-full` requires.
 #[derive(Debug)]
@@ -75,7 +75,15 @@ impl VerifyFull {
                     None if details.is_self_signed() => {
                         TlsProblem::SelfSigned { subject: details.name(), trusted }
                     }
-                    None => TlsProblem::UnknownIssuer { issuer: last.issuer.clone(), trusted },
+                    None => {
+                        let issuer = last.issuer.clone();
+                        match region_not_contained(&issuer).filter(|_| trusted.include_amazon()) {
+                            Some(region) => {
+                                TlsProblem::RegionNotContained { region, issuer, trusted }
+                            }
+                            None => TlsProblem::UnknownIssuer { issuer, trusted },
+                        }
+                    }
                 }
             }
             CertificateError::BadSignature

@@ -1,0 +1,51 @@
+//! The DB instance or cluster to which a secret belongs that RDS manages.
+
+/// A DB instance or cluster, with its identifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SecretOwner {
+    /// A DB instance.
+    Instance(String),
+    /// An Aurora or Multi-AZ DB cluster.
+    Cluster(String),
+}
+
+impl SecretOwner {
+    /// Returns the owner in a tag of a secret, or `None` for other tags.
+    ///
+    /// RDS sets the tag `aws:rds:primaryDBInstanceArn` or `aws:rds:primaryDBClusterArn`.
+    #[cfg(feature = "aws")]
+    pub(super) fn from_tag(key: &str, arn: &str) -> Option<Self> {
+        let resource = |kind| {
+            let identifier = arn.strip_prefix("arn:")?.splitn(5, ':').nth(4)?.strip_prefix(kind)?;
+            let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            (!identifier.is_empty() && identifier.chars().all(allowed))
+                .then(|| identifier.to_owned())
+        };
+        match key {
+            "aws:rds:primaryDBInstanceArn" => resource("db:").map(Self::Instance),
+            "aws:rds:primaryDBClusterArn" => resource("cluster:").map(Self::Cluster),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(all(test, feature = "aws"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_name_an_instance_or_a_cluster() {
+        let (db, cluster) = ("aws:rds:primaryDBInstanceArn", "aws:rds:primaryDBClusterArn");
+        let arn = |resource: &str| format!("arn:aws-cn:rds:cn-north-1:111122223333:{resource}");
+        let named = |key, resource| SecretOwner::from_tag(key, &arn(resource));
+        assert_eq!(named(db, "db:shop-1"), Some(SecretOwner::Instance("shop-1".to_owned())));
+        assert_eq!(named(cluster, "cluster:a"), Some(SecretOwner::Cluster("a".to_owned())));
+        for (key, resource) in
+            [(db, "cluster:a"), (cluster, "db:a"), ("team", "db:a"), (db, "db:"), (db, "db:a\n")]
+        {
+            assert_eq!(named(key, resource), None, "{key} {resource:?}");
+        }
+        assert_eq!(SecretOwner::from_tag(db, "shop"), None);
+    }
+}
