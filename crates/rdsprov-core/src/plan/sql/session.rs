@@ -164,3 +164,18 @@ pub(super) fn verify_memberships() -> Statement {
     );
     Statement::plain(format!("DO {}", literal(&body)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::SESSION_SETTINGS;
+
+    #[test]
+    fn guide_lists_the_session_settings() {
+        let guide = include_str!("../../../../../docs/guides/rds.md");
+        let rows = SESSION_SETTINGS.map(|setting| match setting.value {
+            "" => format!("| `{}` | empty |\n", setting.name),
+            value => format!("| `{}` | `{value}` |\n", setting.name),
+        });
+        assert!(guide.contains(&rows.concat()), "{}", rows.concat());
+    }
+}
