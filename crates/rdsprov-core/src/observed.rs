@@ -699,6 +699,9 @@ impl Observed {
 /// The role whose members log in to Amazon RDS with IAM tokens and not with passwords.
 pub const RDS_IAM: &str = "rds_iam";
 
+/// The role whose members are the administrators on Amazon RDS.
+pub const RDS_SUPERUSER: &str = "rds_superuser";
+
 impl Role {
     /// Returns whether the role logs in with IAM tokens, because it is a member of `rds_iam`.
     ///

@@ -90,6 +90,14 @@ impl Authority<'_> {
             || self.observed.roles.get(role).is_none_or(|seen| seen.inherit)
     }
 
+    /// Returns whether memberships lead from a role, which may be declared, to a group.
+    pub fn leads_to(&self, role: &observed::Role, group: &str) -> bool {
+        role.memberships.iter().any(|one| {
+            one.role.as_str() == group
+                || self.memberships_from(&one.role, |_, _| true).iter().any(|r| r.as_str() == group)
+        })
+    }
+
     /// Returns whether memberships of one kind lead from the administrator to a role.
     fn reaches(
         &self,

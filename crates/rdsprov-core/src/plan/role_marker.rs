@@ -181,7 +181,9 @@ impl Planner<'_> {
         seen: &observed::Role,
         adoption: Adoption,
     ) -> Option<Takeover> {
-        if self.refuse_privileged(name, &role.application, seen) {
+        if self.refuse_privileged(name, &role.application, seen)
+            || self.refuse_other_administrator(name, &role.application, seen)
+        {
             return None;
         }
         if seen.comment_too_long {

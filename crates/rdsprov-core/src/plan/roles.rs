@@ -5,8 +5,8 @@ use super::planner::Planner;
 use super::sql::{Dependents, RoleAttribute};
 use super::{Action, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired::{self, Adoption, Credential};
-use crate::name::{ApplicationName, RoleName};
-use crate::observed::{self, PasswordCheck, RDS_IAM};
+use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
+use crate::observed::{self, PasswordCheck, RDS_IAM, RDS_SUPERUSER};
 use crate::secret_id::SecretId;
 use crate::valid_until::ValidUntil;
 
@@ -51,7 +51,7 @@ impl Planner<'_> {
     fn refuse_administrator(&mut self, name: &RoleName, role: &desired::Role) -> bool {
         let is_administrator = *name == self.observed.administrator.name;
         if is_administrator {
-            let kind = RefusalKind::RoleIsAdministrator { role: name.clone() };
+            let kind = RefusalKind::RoleIsAdministrator { role: name.clone(), power: None };
             self.refuse(&role.application, kind);
         }
         is_administrator
@@ -235,6 +235,36 @@ impl Planner<'_> {
             steps.truncate(before);
         }
         self.memberships(name, role, seen, steps);
+    }
+
+    /// Refuses a role that is not managed and has the power of an administrator: its password would
+    /// give this power to who reads the secret. Returns whether it refused.
+    pub(super) fn refuse_other_administrator(
+        &mut self,
+        name: &RoleName,
+        application: &ApplicationName,
+        seen: &observed::Role,
+    ) -> bool {
+        let is_managed = self.desired.manages(seen.marker().as_ref());
+        if is_managed || self.desired.is_delegate(name) {
+            return false;
+        }
+        let owned = [TEMPLATE, LOCK_DATABASE].into_iter().find(|database| {
+            let present = self.observed.databases.get(&DatabaseName::new_unchecked(*database));
+            present.is_some_and(|present| present.owner == *name)
+        });
+        let power = if seen.create_role {
+            "it has CREATEROLE".to_owned()
+        } else if self.authority.leads_to(seen, RDS_SUPERUSER) {
+            format!("it is a member of {RDS_SUPERUSER}")
+        } else if let Some(database) = owned {
+            format!("it owns database {database}")
+        } else {
+            return false;
+        };
+        let kind = RefusalKind::RoleIsAdministrator { role: name.clone(), power: Some(power) };
+        self.refuse(application, kind);
+        true
     }
 
     /// Refuses a role with attributes that it must not have and that the administrator may not

@@ -17,8 +17,9 @@ coded_enum! {
         /// A blue/green deployment is in progress, whose green environment does not get the changes.
         BlueGreenInProgress { statuses: Vec<String> },
         // Roles
-        /// The declared role is the role as which rdsprov connects.
-        RoleIsAdministrator { role: RoleName },
+        /// The declared role is the role as which rdsprov connects, or another administrator: `power`
+        /// says what makes it one.
+        RoleIsAdministrator { role: RoleName, power: Option<String> },
         /// The role was renamed after rdsprov created it.
         RoleRenamed { role: RoleName, renamed_to: RoleName },
         /// The role exists and has no marker.

@@ -20,8 +20,11 @@ impl RefusalKind {
                 "the server is in a blue/green deployment (status `{}`), whose green environment does not get changes of roles, databases and privileges",
                 statuses.join("`, `")
             ),
-            Self::RoleIsAdministrator { role } => {
+            Self::RoleIsAdministrator { role, power: None } => {
                 format!("role {role} is the administrator, as which rdsprov connects")
+            }
+            Self::RoleIsAdministrator { role, power: Some(power) } => {
+                format!("role {role} is not managed by rdsprov and is an administrator: {power}")
             }
             Self::RoleRenamed { role, renamed_to } => {
                 format!("role {role} was renamed to {renamed_to}, as the marker of this role shows")
