@@ -47,6 +47,7 @@ fn sessions_statistics_and_the_log_show_no_verifier() {
                 &format!(
                     "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track = {track}\n\
                      log_statement = {log_statement}\nlog_min_duration_statement = 0\n\
+                     log_lock_waits = on\ndeadlock_timeout = 100ms\n\
                      log_parameter_max_length = -1\nlog_error_verbosity = verbose"
                 ),
             )
@@ -88,6 +89,7 @@ fn sessions_statistics_and_the_log_show_no_verifier() {
                 seen.iter().any(|text| text.contains("CREATE ROLE \"shop_owner\"")),
                 "{context}: {seen:?}"
             );
+            assert!(fixture.server.log().contains("still waiting for"), "{context}");
             assert_hidden(&fixture, &seen, &context);
             let stored = "SELECT count(*) FROM pg_authid WHERE rolpassword LIKE 'SCRAM-SHA-256$%'
                 AND rolname IN ('shop_owner', 'rdsprov_admin')";

@@ -8,13 +8,15 @@
 //! this key, in a `DO` block that decrypts it and executes the statement.
 //!
 //! An error of the inner statement would have its text as context. So the block raises it again, with
-//! the same SQLSTATE, message, detail and hint.
+//! the same SQLSTATE, message, detail and hint. With `log_lock_waits`, a statement that waits for a lock
+//! has its text in the log. So the same statement is first executed with `PASSWORD NULL`: it takes all
+//! locks, and the inner statement does not wait.
 
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::name::literal;
+use crate::name::{RoleName, literal};
 
 /// The parameter in which the transaction keeps the key until the password is set.
 const KEY: &str = "rdsprov.key";
@@ -26,9 +28,14 @@ pub const CHOOSE_KEY: &str = "SELECT pg_catalog.set_config('rdsprov.key', \
 /// The number of bytes that one SHA-256 value encrypts.
 const BLOCK: usize = 32;
 
-/// Returns the statement that executes `before`, followed by the verifier as a literal. `key` is what
-/// [`CHOOSE_KEY`] has returned in the same transaction.
-pub(super) fn set_password(before: &str, verifier: &str, key: &str) -> String {
+/// Returns the statement that sets a password, up to its literal.
+pub(super) fn alter_password(role: &RoleName) -> String {
+    format!("ALTER ROLE {} PASSWORD", role.quoted())
+}
+
+/// Returns the statements that execute `before`, followed by `NULL`, and then set the verifier. `before`
+/// creates or alters the role. `key` is what [`CHOOSE_KEY`] has returned in the same transaction.
+pub(super) fn set_password(before: &str, role: &RoleName, verifier: &str, key: &str) -> String {
     let encrypted =
         encrypt(verifier.as_bytes(), key).into_iter().fold(String::new(), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
@@ -45,7 +52,7 @@ pub(super) fn set_password(before: &str, verifier: &str, key: &str) -> String {
          PERFORM set_config({name}, '', true); \
          IF track IS NOT NULL THEN BEGIN PERFORM set_config('pg_stat_statements.track', 'none', true); \
          EXCEPTION WHEN insufficient_privilege THEN track := NULL; END; END IF; \
-         BEGIN EXECUTE {before} || quote_literal(convert_from(verifier, 'UTF8')); \
+         BEGIN EXECUTE {alter} || quote_literal(convert_from(verifier, 'UTF8')); \
          EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN \
          GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, \
          hint = PG_EXCEPTION_HINT, violated = CONSTRAINT_NAME; END; \
@@ -57,9 +64,9 @@ pub(super) fn set_password(before: &str, verifier: &str, key: &str) -> String {
          ELSE RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message, DETAIL = detail, HINT = hint, CONSTRAINT = violated; \
          END IF; END",
         name = literal(KEY),
-        before = literal(&format!("{before} ")),
+        alter = literal(&format!("{} ", alter_password(role))),
     );
-    format!("DO {}", literal(&body))
+    format!("{before} NULL; DO {}", literal(&body))
 }
 
 /// Encrypts bytes with the SHA-256 values of the key and the numbers of the blocks. A key is used once.
@@ -88,7 +95,10 @@ mod tests {
 
     #[test]
     fn statement_contains_no_verifier() {
-        let text = set_password("ALTER ROLE \"it's\" PASSWORD", "SCRAM-SHA-256$x", "key");
+        let role = RoleName::new_unchecked("it's");
+        let create = "CREATE ROLE \"it's\" LOGIN PASSWORD";
+        let text = set_password(create, &role, "SCRAM-SHA-256$x", "key");
+        assert!(text.starts_with("CREATE ROLE \"it's\" LOGIN PASSWORD NULL; DO "), "{text}");
         assert!(text.contains("ALTER ROLE \"it''''s\" PASSWORD "), "{text}");
         assert!(!text.contains("SCRAM"), "{text}");
     }

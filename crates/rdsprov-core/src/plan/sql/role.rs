@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Statement;
+use super::hidden_password::alter_password;
 use crate::marker::Marker;
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::MembershipOption;
@@ -58,7 +59,7 @@ pub fn create_role(
 ) -> Statement {
     let create = format!("CREATE ROLE {} {}", role.quoted(), attributes_sql(attributes));
     match secret {
-        Some(secret) => Statement::with_password(format!("{create} PASSWORD"), secret),
+        Some(secret) => Statement::with_password(format!("{create} PASSWORD"), role, secret),
         None => Statement::plain(create),
     }
 }
@@ -80,11 +81,11 @@ pub fn drop_role(role: &RoleName) -> Statement {
 }
 
 pub fn set_password(role: &RoleName, secret: &SecretId) -> Statement {
-    Statement::with_password(format!("ALTER ROLE {} PASSWORD", role.quoted()), secret)
+    Statement::with_password(alter_password(role), role, secret)
 }
 
 pub fn clear_password(role: &RoleName) -> Statement {
-    Statement::plain(format!("ALTER ROLE {} PASSWORD NULL", role.quoted()))
+    Statement::plain(format!("{} NULL", alter_password(role)))
 }
 
 pub fn grant_role(group: &RoleName, member: &RoleName) -> Statement {

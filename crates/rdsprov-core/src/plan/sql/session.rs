@@ -147,16 +147,23 @@ pub(super) fn store_memberships() -> Statement {
     Statement::plain(format!("DO {}", literal(&body)))
 }
 
-/// Fails (2D000) if the administrator still acts as another role, or has a membership that it did
-/// not have at the beginning of the transaction, whatever granted it.
+/// Whether a row `m` of `pg_auth_members` is of the current transaction or of one of its
+/// subtransactions. Before PostgreSQL 16, each role can make the administrator its member, also while
+/// the transaction runs.
+const OF_THIS_TRANSACTION: &str = "(age(m.xmin) <= 0 AND pg_xact_status((\
+     (pg_current_xact_id()::text::bigint >> 32 << 32) + m.xmin::text::bigint)::text::xid8) = 'in progress')";
+
+/// Fails (2D000) if the administrator still acts as another role, or has a membership of this
+/// transaction that it did not have at its beginning, whatever granted it.
 pub(super) fn verify_memberships() -> Statement {
     let body = format!(
         "DECLARE before jsonb := current_setting({before}); after jsonb := ({MEMBERSHIPS}); \
+         own jsonb := (SELECT jsonb_agg(to_jsonb(m) - 'oid') FROM pg_auth_members m WHERE {OF_THIS_TRANSACTION}); \
          gained text := (SELECT string_agg(DISTINCT role, ', ') FROM (\
          SELECT pg_get_userbyid((m->>'roleid')::oid)::text FROM jsonb_array_elements(after->'granted') m \
-         WHERE NOT before->'granted' @> jsonb_build_array(m) UNION ALL \
+         WHERE NOT before->'granted' @> jsonb_build_array(m) AND own @> jsonb_build_array(m) UNION ALL \
          SELECT r FROM jsonb_array_elements_text(after->'inherited') r \
-         WHERE NOT before->'inherited' ? r) g(role)); \
+         WHERE own IS NOT NULL AND NOT before->'inherited' ? r) g(role)); \
          BEGIN {IS_ADMINISTRATOR} IF gained IS NOT NULL THEN RAISE EXCEPTION USING ERRCODE = '2D000', MESSAGE = \
          format('the transaction is not committed: the administrator %s would remain a member of %s', \
          session_user, gained); END IF; END",

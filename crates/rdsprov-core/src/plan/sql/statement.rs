@@ -12,7 +12,7 @@ use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation};
 use crate::marker::Marker;
-use crate::name::{DatabaseName, literal};
+use crate::name::{DatabaseName, RoleName, literal};
 use crate::secret_id::SecretId;
 
 /// A statement that changes a server. Only the modules of `sql` can create one.
@@ -25,7 +25,7 @@ enum Text {
     /// A text without slots.
     Plain(String),
     /// A text that ends with the verifier of the password in a secret.
-    Password { before: String, secret: SecretId },
+    Password { before: String, role: RoleName, secret: SecretId },
     /// A text that ends with the OID of a database that the plan has created.
     CreatedOid { before: String, database: DatabaseName },
     /// The text that writes a marker with the build id of the run.
@@ -103,8 +103,8 @@ impl Statement {
     }
 
     /// Creates a statement that ends with the verifier of the password in a secret.
-    pub(super) fn with_password(before: String, secret: &SecretId) -> Self {
-        Self(Text::Password { before, secret: secret.clone() })
+    pub(super) fn with_password(before: String, role: &RoleName, secret: &SecretId) -> Self {
+        Self(Text::Password { before, role: role.clone(), secret: secret.clone() })
     }
 
     /// Creates a statement that ends with the OID of a database that the plan has created.
@@ -141,7 +141,7 @@ impl Statement {
     pub fn redacted(&self) -> String {
         match &self.0 {
             Text::Plain(text) => text.clone(),
-            Text::Password { before, secret } => {
+            Text::Password { before, secret, .. } => {
                 format!("{before} {}", literal(&format!("<password from {secret}>")))
             }
             Text::CreatedOid { before, database } => {
@@ -158,7 +158,7 @@ impl Statement {
     pub(in crate::plan) fn to_psql(&self, variables: &ScriptVariables<'_>) -> String {
         match &self.0 {
             Text::Plain(text) => text.clone(),
-            Text::Password { before, secret } => {
+            Text::Password { before, secret, .. } => {
                 format!(
                     "{before} :'{}'",
                     variables.verifiers.get(secret).map_or("", String::as_str)
@@ -173,16 +173,16 @@ impl Statement {
         }
     }
 
-    /// Returns the statement for the server without the verifier in its text, if it sets a password.
+    /// Returns the statements for the server without the verifier in their text, if a password is set.
     /// `key` is what [`super::CHOOSE_KEY`] has returned in the same transaction.
     ///
     /// # Errors
     /// Returns an error if a slot cannot be filled.
     pub(crate) fn hidden(&self, slots: &dyn Slots, key: &str) -> Result<String, SlotError> {
         match &self.0 {
-            Text::Password { before, secret } => {
+            Text::Password { before, role, secret } => {
                 let verifier = slots.verifier(secret)?;
-                Ok(hidden_password::set_password(before, &verifier, key))
+                Ok(hidden_password::set_password(before, role, &verifier, key))
             }
             Text::Plain(_) | Text::CreatedOid { .. } | Text::Marker { .. } => {
                 self.executable(slots)
@@ -197,7 +197,7 @@ impl Statement {
     pub fn executable(&self, slots: &dyn Slots) -> Result<String, SlotError> {
         Ok(match &self.0 {
             Text::Plain(text) => text.clone(),
-            Text::Password { before, secret } => {
+            Text::Password { before, secret, .. } => {
                 format!("{before} {}", literal(&slots.verifier(secret)?))
             }
             Text::CreatedOid { before, database } => {
