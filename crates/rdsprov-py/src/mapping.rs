@@ -1,6 +1,8 @@
 //! Converts Python values to JSON: mappings, sequences, and objects with attributes (dataclasses, models of
 //! pydantic or attrs, named tuples, plain objects). The core interprets the result.
 
+use std::borrow::Cow;
+
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -22,6 +24,12 @@ pub fn to_json(value: &Bound<'_, PyAny>, path: &str) -> PyResult<Value> {
     convert(value, path, 0)
 }
 
+/// Returns a string. Python's own error would contain it, and it may be a password.
+fn string(text: &Bound<'_, PyString>, path: &str) -> PyResult<String> {
+    let not_unicode = |_| PyValueError::new_err(format!("{path} contains a lone surrogate"));
+    text.to_cow().map(Cow::into_owned).map_err(not_unicode)
+}
+
 fn convert(value: &Bound<'_, PyAny>, path: &str, depth: usize) -> PyResult<Value> {
     if depth > MAX_DEPTH {
         return Err(PyValueError::new_err(format!("{path} is nested too deeply")));
@@ -30,7 +38,7 @@ fn convert(value: &Bound<'_, PyAny>, path: &str, depth: usize) -> PyResult<Value
         return Ok(Value::Null);
     }
     if let Ok(text) = value.cast::<PyString>() {
-        return Ok(Value::String(text.to_cow()?.into_owned()));
+        return Ok(Value::String(string(text, path)?));
     }
     if let Ok(flag) = value.cast::<PyBool>() {
         return Ok(Value::Bool(flag.is_true()));
@@ -101,9 +109,9 @@ fn object<'py>(
         let Ok(key) = key.cast::<PyString>() else {
             return Err(PyTypeError::new_err(format!("{path} has a key that is not a string")));
         };
-        let key = key.to_cow()?;
+        let key = string(key, path)?;
         let value = convert(&value, &format!("{path}.{key}"), depth + 1)?;
-        map.insert(key.into_owned(), value);
+        map.insert(key, value);
     }
     Ok(Value::Object(map))
 }

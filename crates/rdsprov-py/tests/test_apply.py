@@ -262,6 +262,10 @@ def test_secret_source_with_wrong_type() -> None:
     with pytest.raises(TypeError) as caught:
         rdsprov.plan(definitions(), secrets=lambda _: {"password": password("x").encode()})
     assert CANARY not in str(caught.value)
+    # The error of Python for such a string contains it.
+    with pytest.raises(ValueError, match="contains a lone surrogate") as surrogate:
+        rdsprov.plan(definitions(), secrets=lambda _: {"password": password("x") + "\ud800"})
+    assert CANARY not in repr(surrogate.value)
     with pytest.raises(rdsprov.SecretError, match="has no key `password`"):
         rdsprov.plan(definitions(), secrets=lambda _: {"passwort": password("x")})
 

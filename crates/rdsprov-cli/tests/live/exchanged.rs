@@ -360,8 +360,7 @@ fn database_that_is_replaced_during_the_observation() {
         });
         let plan = ["plan", "--env", "dev", "--port", &port.to_string()];
         let text = expect(&fixture.run(&definitions, &plan), 3);
-        let says =
-            "cannot observe database shop: it was replaced by another database in the meantime";
+        let says = "cannot read database shop: it was replaced by another database in the meantime";
         assert!(text.contains("refused[database-unreachable] shop"), "PostgreSQL {major}: {text}");
         assert!(text.contains(says), "PostgreSQL {major}: {text}");
     }

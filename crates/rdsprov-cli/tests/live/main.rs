@@ -22,6 +22,7 @@ mod guardrails;
 mod handed_over_code;
 mod hazards;
 mod hostile_names;
+mod hostile_roles;
 mod hostile_server;
 mod iam;
 mod initial_database;

@@ -5,7 +5,8 @@ use super::plan::Planned;
 use super::provisioner::Locked;
 use crate::hint::Hint;
 use crate::plan::{Action, Plan};
-use crate::server::apply::{ExecuteOptions, ExecutionOutcome, apply, outcome_not_started};
+use crate::server::ExecuteOptions;
+use crate::server::apply::{ExecutionOutcome, apply, outcome_not_started};
 use crate::server::lock::Lock;
 
 /// The plan of a locked run, which can be applied.

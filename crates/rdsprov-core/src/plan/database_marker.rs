@@ -46,11 +46,21 @@ impl Planner<'_> {
         database: &desired::Database,
         seen: &observed::Database,
     ) -> Option<Marker> {
-        let is_believed = database.owner.is_some()
-            || self.is_recorded(name)
-            || self.has_managed_owner(seen)
-            || seen.owner == self.observed.administrator.name;
+        let is_believed = database.owner.is_some() || self.has_believed_marker(name, seen);
         seen.marker().filter(|marker| is_believed || !self.desired.manages(Some(marker)))
+    }
+
+    /// Returns whether a database has a marker of this environment that its owner cannot have forged,
+    /// whether or not the database is declared.
+    pub(super) fn has_believed_marker(
+        &self,
+        name: &DatabaseName,
+        seen: &observed::Database,
+    ) -> bool {
+        self.desired.manages(seen.marker().as_ref())
+            && (self.has_managed_owner(seen)
+                || seen.owner == self.observed.administrator.name
+                || self.is_recorded(name))
     }
 
     /// Returns whether the marker of a role of this environment names a database. Roles that are not

@@ -203,7 +203,7 @@ impl Planner<'_> {
         let observed = self.observed;
         let grantee = Grantee::Role(name.clone());
         for (database, seen) in &observed.databases {
-            let is_managed = self.desired.manages(seen.marker().as_ref());
+            let is_managed = self.has_believed_marker(database, seen);
             let enters = |item: &observed::AclItem| {
                 item.privilege == Privilege::Connect
                     && (item.grantee == grantee || !is_managed && item.grantee == Grantee::Public)
@@ -255,7 +255,9 @@ impl Planner<'_> {
         self.refuse_unreadable_template(&role.application);
         let template = DatabaseName::new_unchecked(TEMPLATE);
         let managed = observed.databases.iter().filter_map(|(database, seen)| {
-            Some((database, Some(&seen.owner), seen.contents.as_ref()?))
+            let contents = seen.contents.as_ref()?;
+            let is_managed = self.has_believed_marker(database, seen);
+            is_managed.then_some((database, Some(&seen.owner), contents))
         });
         let of_template = observed.template.as_ref().map(|contents| (&template, None, contents));
         let databases: Vec<_> = of_template.into_iter().chain(managed).collect();

@@ -10,6 +10,8 @@ pub(crate) mod connect;
 mod connect_error;
 pub(crate) mod databases;
 mod execute;
+mod execution;
+mod execution_options;
 pub(crate) mod lock;
 mod lock_out;
 mod network;
@@ -27,13 +29,14 @@ mod transaction_failure;
 pub(crate) mod wait;
 mod writer;
 
-pub use apply::{ExecuteOptions, ExecutionOutcome, FailedStep, Listener};
-#[cfg(feature = "test-faults")]
-#[doc(hidden)]
-pub use apply::{Fault, Interrupt};
+pub use apply::{ExecutionOutcome, FailedStep};
 pub(crate) use connect_error::Platform;
 pub(crate) use connect_error::use_writer;
 pub use connect_error::{ConnectError, Pooler, RejectionCause, WeakRequest};
+pub use execution_options::{ExecuteOptions, Listener};
+#[cfg(feature = "test-faults")]
+#[doc(hidden)]
+pub use execution_options::{Fault, Interrupt};
 pub use lock::LockOptions;
 pub use server_wait::{OnServerWait, ServerWait, WaitReason};
 pub use snapshot::ObserveError;

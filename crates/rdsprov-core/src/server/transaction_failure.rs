@@ -68,6 +68,8 @@ pub(super) struct TransactionFailure {
     pub is_too_long: bool,
     /// Whether the server is not as the plan requires any more.
     pub has_changed: bool,
+    /// Whether a statement of the step has failed, and not one that all steps share.
+    pub is_of_step: bool,
     /// Whether the server accepts no changes.
     pub is_read_only: bool,
     /// The cause, if it has a code of its own.
@@ -86,6 +88,7 @@ impl TransactionFailure {
             may_be_committed: false,
             is_too_long: false,
             has_changed: false,
+            is_of_step: false,
             is_read_only: false,
             cause: None,
         }

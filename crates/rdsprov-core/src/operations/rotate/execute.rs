@@ -20,10 +20,11 @@ use crate::plan::rotation::{ActivePassword, RotationState, restore};
 use crate::plan::{Action, Hazard, Identities, Plan, Step, Transaction};
 use crate::secrets::{Password, Secret, SecretError, SecretsManager};
 use crate::server::FailureCause;
-use crate::server::apply::{ExecuteOptions, ExecutionOutcome, Listener, apply};
+use crate::server::apply::{ExecutionOutcome, apply};
 use crate::server::lock::Lock;
 use crate::server::slots::RunSlots;
 use crate::server::stop::{Stop, stopped};
+use crate::server::{ExecuteOptions, Listener};
 use crate::step_result::{StepResult, StepStatus};
 
 /// The number of further attempts to restore the current password, each over a new connection.
@@ -105,11 +106,13 @@ struct StepFailure {
     is_read_only: bool,
     /// The cause, if it has a code of its own.
     cause: Option<FailureCause>,
+    /// Whether the server may have committed the password nevertheless.
+    may_be_committed: bool,
 }
 
 impl From<String> for StepFailure {
     fn from(message: String) -> Self {
-        Self { message, hint: None, is_read_only: false, cause: None }
+        Self { message, hint: None, is_read_only: false, cause: None, may_be_committed: false }
     }
 }
 
@@ -142,21 +145,19 @@ impl RotationRun<'_> {
                 continue;
             }
             let started = Instant::now();
-            let was_active = pending_may_be_active;
             let result = if stop.as_ref().is_some_and(Stop::is_requested) {
                 Err("stopped by a signal".to_owned().into())
             } else {
-                pending_may_be_active |= step.action == Action::SetPassword;
                 self.step(step, transaction, &mut pending, stop.clone()).await
             };
             let status = match result {
-                Ok(()) => StepStatus::Success,
+                Ok(()) => {
+                    pending_may_be_active |= step.action == Action::SetPassword;
+                    StepStatus::Success
+                }
                 Err(error) => {
                     let message = error.message.clone();
-                    // The transaction was rolled back before its commit.
-                    if error.cause == Some(FailureCause::NotReplicated) {
-                        pending_may_be_active = was_active;
-                    }
+                    pending_may_be_active |= error.may_be_committed;
                     outcome.cause = error.cause;
                     failure = Some(error);
                     StepStatus::Error(message)
@@ -275,8 +276,10 @@ impl RotationRun<'_> {
         let options = ExecuteOptions { stop, allowed, ..ExecuteOptions::default() };
         let outcome = apply(&plan, &self.planned.run.admin, &[], lock, &slots, &options).await;
         let (is_read_only, cause) = (outcome.is_read_only, outcome.cause);
+        let may_be_committed = outcome.committed;
         let hint = cause.map(FailureCause::hint);
-        let failed = |message| Err(StepFailure { message, hint, is_read_only, cause });
+        let failed =
+            |message| Err(StepFailure { message, hint, is_read_only, cause, may_be_committed });
         outcome.error.map_or(Ok(()), failed)
     }
 
@@ -321,6 +324,7 @@ impl RotationRun<'_> {
                 hint: Some(hint!["run ", Operation::Apply, " to set the current password"]),
                 is_read_only: false,
                 cause: None,
+                may_be_committed: false,
             }),
             Err(_) => Err(StepFailure {
                 message: format!("{error}; the current version of secret {id} is not known"),
@@ -331,6 +335,7 @@ impl RotationRun<'_> {
                 ]),
                 is_read_only: false,
                 cause: None,
+                may_be_committed: false,
             }),
         }
     }
@@ -348,12 +353,21 @@ impl RotationRun<'_> {
                 break;
             }
             tokio::time::sleep(Duration::from_secs(u64::from(attempt))).await;
-            result = match self.planned.run.connect_to_lock_database().await {
-                Ok(session) => self.set(&Lock(session), step, transaction, current, None).await,
-                Err(error) => Err(error.to_string().into()),
-            };
+            result = self.restore_in_new_session(step, transaction).await;
         }
         result
+    }
+
+    async fn restore_in_new_session(
+        &self,
+        step: &Step,
+        transaction: &Transaction,
+    ) -> Result<(), StepFailure> {
+        let current = &self.candidate.current.secret;
+        let session = self.planned.run.connect_to_lock_database().await;
+        let session = session.map_err(|error| error.to_string())?;
+        session.limit_lock_waits().await.map_err(|error| error.to_string())?;
+        self.set(&Lock(session), step, transaction, current, None).await
     }
 }
 

@@ -97,7 +97,8 @@ SELECT json_build_object(
     SELECT coalesce(json_object_agg(d.datname, json_build_object(
       'oid', d.oid::bigint, 'owner', pg_catalog.pg_get_userbyid(d.datdba),
       'allow_connections', d.datallowconn, 'connection_limit', d.datconnlimit,
-      'connectable', d.datallowconn AND pg_catalog.has_database_privilege(d.oid, 'CONNECT'),
+      -- Functions that take an OID return null if the object was dropped after the snapshot of the query.
+      'connectable', d.datallowconn AND coalesce(pg_catalog.has_database_privilege(d.oid, 'CONNECT'), false),
       'comment', (
         SELECT s.description FROM pg_catalog.pg_shdescription s
         WHERE s.objoid = d.oid AND s.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass
