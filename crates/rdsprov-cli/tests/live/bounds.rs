@@ -188,7 +188,7 @@ fn many_schemas_are_observed_in_linear_time() {
     }
 }
 
-/// Before PostgreSQL 15, each role can create objects in `template1`. Who needs no new database does not
+/// Before PostgreSQL 15, each role can create objects in `template1`. Applications without a new database do not
 /// depend on them.
 #[test]
 fn large_template_concerns_new_databases_only() {

@@ -191,7 +191,8 @@ fn each_holder_is_named_while_it_exists() {
         drop(first);
         let gone = format!("SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = {first_pid})");
         crate::races::wait_for(&fixture, &gone);
-        std::thread::sleep(Duration::from_secs(2));
+        // The run asks at least twice a second.
+        std::thread::sleep(Duration::from_secs(4));
         drop(second);
         let text = expect(&run.wait_with_output().unwrap(), 0);
         for pid in [&first_pid, &second_pid] {
@@ -204,5 +205,42 @@ fn each_holder_is_named_while_it_exists() {
             assert!(note.contains(&details), "PostgreSQL {major}: {text}");
             assert_eq!(notes.next(), None, "{text}");
         }
+    }
+}
+
+/// A transaction in a database has a session of its own. Without the session with the lock, another run
+/// can change the same database, so that it is not committed.
+#[test]
+fn transaction_without_the_lock_is_not_committed() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        for (application, user) in [("shop", "shop_owner"), ("reports", "shop_reader")] {
+            fixture.app("dev", application, user);
+        }
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                shop    = { database_name = "shop", username = "shop_owner", schemas = ["app"] }
+                reports = { database_name = "shop", username = "shop_reader", access_level = "reader", schemas = ["app"] }
+            }"#,
+        );
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        fixture.query_in("shop", "REVOKE USAGE ON SCHEMA app FROM shop_reader");
+        let mut locker = fixture.server.superuser_session("shop").unwrap();
+        locker.ask("BEGIN; LOCK TABLE pg_namespace IN SHARE MODE").unwrap();
+        let mut command = fixture.command(&definitions, &["apply", "--env", "dev"]);
+        let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
+            WHERE wait_event_type = 'Lock' AND datname = 'shop' AND query LIKE 'GRANT%')";
+        crate::races::wait_for(&fixture, waits);
+        let end = "SELECT bool_and(pg_terminate_backend(pid)) FROM pg_stat_activity
+            WHERE datname = 'postgres' AND usename = 'platform_admin'";
+        assert_eq!(fixture.query(end), "t");
+        std::thread::sleep(Duration::from_millis(500));
+        locker.ask("ROLLBACK").unwrap();
+        let text = expect(&run.wait_with_output().unwrap(), 1);
+        assert!(text.contains("the session with the lock of the run has ended"), "{text}");
+        let usage = "SELECT has_schema_privilege('shop_reader', 'app', 'USAGE')";
+        assert_eq!(fixture.query_in("shop", usage), "f", "PostgreSQL {major}: {text}");
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
     }
 }

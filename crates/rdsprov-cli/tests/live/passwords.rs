@@ -28,7 +28,7 @@ fn stored(fixture: &Fixture) -> String {
     )
 }
 
-/// The advice after 28000 on a server that has the role `rds_superuser`: nobody can edit `pg_hba.conf`.
+/// The advice after 28000 on a server that has the role `rds_superuser`: no user can edit `pg_hba.conf`.
 const NOT_IN_RDS_IAM: &str = "check that the role is not a member of rds_iam or rds_ad";
 
 /// A manual change, the expected note of the plan, and the statement that reverts the change. The

@@ -148,7 +148,7 @@ fn store_hostile(fixture: &Fixture, stored_for: StoredFor) {
             "search_path" => value.replace(", ", "', '"),
             _ => format!("'{value}'"),
         };
-        // A read-only database is a refusal: somebody does not want it to be changed.
+        // A read-only database is a refusal: this setting protects it.
         let refused =
             matches!(stored_for, StoredFor::Databases) && *name == "default_transaction_read_only";
         if known.contains(&name.to_lowercase().as_str()) && !refused {

@@ -75,7 +75,10 @@ impl PlannedApply<'_> {
         let (plan, admin) = (planned.plan(), &planned.run.admin);
         let mut logins = vec![admin.clone()];
         let desired = &planned.run.desired;
-        if let Some((name, role)) = desired.delegate()
+        if lock.0.is_pooled {
+            // A pooler checks passwords itself, so that a login proves nothing about the server.
+            logins.clear();
+        } else if let Some((name, role)) = desired.delegate()
             && let Some(secret) = role.secret().and_then(|id| planned.run.secrets.valid().get(id))
         {
             logins.push(admin.as_role(name.clone(), secret.password.clone()));

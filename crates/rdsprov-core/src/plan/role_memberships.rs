@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::planner::Planner;
+use super::roles::RolePassword;
 use super::{Action, ExecuteAs, Executor, Hazard, RefusalKind, Step, sql};
 use crate::desired::{self, Credential};
 use crate::name::RoleName;
@@ -43,7 +44,7 @@ impl Planner<'_> {
         // A role that is not yet in `rds_iam` joins it where its password is removed.
         let was_in_rds_iam = seen.memberships.iter().any(|one| is_in_rds_iam(&one));
         if uses_iam && was_in_rds_iam && !kept.iter().any(is_in_rds_iam) {
-            self.join_rds_iam(name, role, Vec::new(), steps);
+            self.join_rds_iam(name, role, RolePassword::None, steps);
         }
         for group in &role.memberships {
             let mut existing = kept.iter().copied().filter(|one| one.role == *group);

@@ -10,6 +10,14 @@ use crate::observed::{self, PasswordCheck, RDS_IAM, RDS_SUPERUSER};
 use crate::secret_id::SecretId;
 use crate::valid_until::ValidUntil;
 
+/// What happens to the password of a role that becomes a member of `rds_iam`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum RolePassword {
+    /// The role has none.
+    None,
+    Removed,
+}
+
 impl Planner<'_> {
     /// Plans the steps of all declared roles.
     pub(super) fn roles(&mut self) -> Vec<Step> {
@@ -143,7 +151,7 @@ impl Planner<'_> {
         );
         steps.push(created.with_hazards(adopts));
         if role.credential == Credential::Iam {
-            self.join_rds_iam(name, role, Vec::new(), steps);
+            self.join_rds_iam(name, role, RolePassword::None, steps);
         }
         for group in &role.memberships {
             self.grant_membership(name, role, group, None, steps);
@@ -159,12 +167,12 @@ impl Planner<'_> {
         }
     }
 
-    /// Makes a role a member of `rds_iam`, after the statements in `before`.
+    /// Makes a role a member of `rds_iam`, and removes its password if it has one.
     pub(super) fn join_rds_iam(
         &mut self,
         name: &RoleName,
         role: &desired::Role,
-        mut before: Vec<sql::Statement>,
+        password: RolePassword,
         steps: &mut Vec<Step>,
     ) {
         let group = RoleName::new_unchecked(RDS_IAM);
@@ -184,19 +192,21 @@ impl Planner<'_> {
                 administrator: administrator.name.clone(),
             });
         }
-        let summary = format!("membership of role {name} in {RDS_IAM}");
-        let (summary, hazard) = if before.is_empty() {
-            (summary, None)
-        } else {
+        if password == RolePassword::Removed {
             self.password_changes.insert(role.application.clone());
-            (format!("{summary}; removes its password"), Some(Hazard::ResetsPassword))
-        };
-        before.push(sql::grant_role(&group, name));
-        let granted = Step::on_role(name, &role.application, Action::Grant, summary, before);
+            // A step of its own: it stays if the next one is reverted.
+            let removed = [sql::clear_password(name)];
+            let summary = format!("role {name}: PASSWORD NULL");
+            let step = Step::on_role(name, &role.application, Action::AlterRole, summary, removed);
+            steps.push(step.with_hazards([Hazard::ResetsPassword]));
+        }
+        let summary = format!("membership of role {name} in {RDS_IAM}");
+        let statements = [sql::grant_role(&group, name)];
+        let granted = Step::on_role(name, &role.application, Action::Grant, summary, statements);
         // The creator of the role has ADMIN OPTION on it, from PostgreSQL 16 on. Whether a server
         // counts this as membership in `rds_iam` is known only after the commit.
         let reverting = vec![sql::revoke_granted(&group, name, Dependents::Kept)];
-        steps.push(granted.with_hazards(hazard).reverted_by(reverting));
+        steps.push(granted.reverted_by(reverting));
     }
 
     fn role_that_exists(
@@ -253,17 +263,21 @@ impl Planner<'_> {
             let present = self.observed.databases.get(&DatabaseName::new_unchecked(*database));
             present.is_some_and(|present| present.owner == *name)
         });
-        let power = if seen.create_role {
-            "it has CREATEROLE".to_owned()
+        let kind =
+            |power| RefusalKind::RoleIsAdministrator { role: name.clone(), power: Some(power) };
+        if let Some(database) = owned {
+            self.refuse(application, kind(format!("it owns database {database}")));
         } else if self.authority.leads_to(seen, RDS_SUPERUSER) {
-            format!("it is a member of {RDS_SUPERUSER}")
-        } else if let Some(database) = owned {
-            format!("it owns database {database}")
+            self.refuse(application, kind(format!("it is a member of {RDS_SUPERUSER}")));
+        } else if seen.create_role {
+            // It may be the role of an application all the same; a person decides.
+            let executor = self.who_administers(name);
+            let fix = sql::alter_role(name, &[RoleAttribute::CreateRole(false)]);
+            let kind = kind("it has CREATEROLE".to_owned());
+            self.refuse_with_fix(application, kind, executor, fix);
         } else {
             return false;
-        };
-        let kind = RefusalKind::RoleIsAdministrator { role: name.clone(), power: Some(power) };
-        self.refuse(application, kind);
+        }
         true
     }
 
@@ -309,7 +323,7 @@ impl Planner<'_> {
         let secret = match &role.credential {
             Credential::Iam => {
                 if !with_token {
-                    self.join_rds_iam(name, role, vec![sql::clear_password(name)], steps);
+                    self.join_rds_iam(name, role, RolePassword::Removed, steps);
                 }
                 return;
             }

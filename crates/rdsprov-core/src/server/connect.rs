@@ -111,7 +111,9 @@ fn matters(notice: &DbError) -> bool {
 /// the green instance`. Its SQLSTATE is not documented.
 pub(super) fn is_about_replication(notice: &DbError) -> bool {
     let words = notice.message().to_lowercase();
-    words.contains("green") && words.contains("replicated")
+    notice.severity() == "WARNING"
+        && words.contains("will not be replicated")
+        && words.contains("green")
 }
 
 /// Why a connection was not opened.

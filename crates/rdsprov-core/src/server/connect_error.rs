@@ -13,7 +13,7 @@ use crate::observed::Observed;
 use crate::secrets::TokenError;
 use crate::secrets::scram::ACCEPTED_ITERATIONS;
 
-/// The kind of server that rejects a login. It decides what its users can change: on RDS, nobody can
+/// The kind of server that rejects a login. It decides what its users can change: on RDS, no user can
 /// edit `pg_hba.conf`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Platform {
@@ -422,7 +422,7 @@ pub(super) fn rejection_cause(
 mod tests {
     use super::*;
 
-    /// Nobody can edit `pg_hba.conf` on RDS.
+    /// No user can edit `pg_hba.conf` on RDS.
     #[test]
     fn hints_for_rds_name_no_file_of_the_server() {
         let user = RoleName::new_unchecked("app");

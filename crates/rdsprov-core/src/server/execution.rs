@@ -34,6 +34,10 @@ const MEMBERSHIP: &str = "(2D000)";
 /// The end of the message if a new database has copied objects of other roles.
 const COPIED_OBJECTS: &str = "from template1 (55000)";
 
+/// Without its session, the run has no lock any more, and another run can change the same database.
+const LOCK_LOST: &str =
+    "the session with the lock of the run has ended, so the transaction is not committed";
+
 /// The maximum number of executions of a transaction that conflicts with other sessions.
 const MAX_EXECUTIONS: u32 = 5;
 
@@ -277,6 +281,15 @@ impl Execution<'_> {
                     return Err(TransactionFailure::at(failed_step, message).ending_the_run());
                 }
             };
+            let is_in_database = matches!(transaction.scope, Scope::Database(_));
+            let is_boundary = matches!(line, Line::Begin | Line::Commit);
+            if is_in_database && is_boundary && lock.0.client.is_closed() {
+                if open {
+                    session.roll_back().await;
+                }
+                let failure = TransactionFailure::at(failed_step, LOCK_LOST.to_owned());
+                return Err(failure.ending_the_run());
+            }
             let started = Instant::now();
             watch.sent(number, step, pid);
             let template = matches!(line, Line::Before(_)).then_some(self.template);

@@ -53,7 +53,7 @@ impl fmt::Display for ServerWait {
 
 type Callback = dyn Fn(&ServerWait) + Send + Sync;
 
-/// A callback for a [`ServerWait`]; by default, nobody is told.
+/// A callback for a [`ServerWait`]; by default, it does nothing.
 #[derive(Clone, Default)]
 pub struct OnServerWait(Option<Arc<Callback>>);
 

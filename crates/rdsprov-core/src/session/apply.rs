@@ -491,7 +491,8 @@ impl<F: Frontend> Execution<'_, F> {
     ) -> Error {
         let continuation = self.continuation();
         // The message of a commit without a response says what is not known.
-        if self.cancellation.is_cancelled() && committed.unknown == 0 {
+        // So does a failure with a cause of its own, such as a login that is prevented.
+        if self.cancellation.is_cancelled() && committed.unknown == 0 && outcome.cause.is_none() {
             let committed = progress.committed.then_some(continuation);
             return Error::Stopped { committed };
         }
