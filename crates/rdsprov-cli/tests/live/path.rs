@@ -51,14 +51,14 @@ fn definitions_converge() {
         // The second run is compared with the first by its effects.
         let wal_position = writes(&fixture.server.log()[mark..]).join("\n");
         for begin in
-            ["DO 'DECLARE key", "CREATE DATABASE", "COMMENT ON", "REVOKE ALL", "ALTER DATABASE"]
+            ["CREATE ROLE", "CREATE DATABASE", "COMMENT ON", "REVOKE ALL", "ALTER DATABASE"]
         {
             assert!(
                 wal_position.lines().any(|line| line.starts_with(begin)),
                 "{begin}: {wal_position}"
             );
         }
-        assert!(wal_position.contains("EXECUTE ''CREATE ROLE "), "{wal_position}");
+        assert!(wal_position.contains("EXECUTE ''ALTER ROLE "), "{wal_position}");
         assert_eq!(fixture.admin_grants(), before, "a membership of the administrator remains");
         for (application, database, user) in applications {
             let sql = "CREATE TABLE t (id serial); INSERT INTO t DEFAULT VALUES";
