@@ -2,10 +2,10 @@
 //! that clients must connect without TLS.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpStream};
 
-use crate::{Error, Server, io_error};
+use crate::relay::{self, Startup, reject};
+use crate::{Error, Server};
 
 /// The answer to a login in place of the server's answer.
 #[derive(Debug, Clone, Copy)]
@@ -35,17 +35,8 @@ impl LoginProxy {
         server: &Server,
         intercept: impl Fn(&str) -> Option<Intercept> + Send + Sync + 'static,
     ) -> Result<Self, Error> {
-        let listener =
-            TcpListener::bind("127.0.0.1:0").map_err(io_error("cannot find a free port"))?;
-        let address = listener.local_addr().map_err(io_error("cannot find a free port"))?;
-        let (upstream, intercept) = (server.port(), Arc::new(intercept));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let intercept = Arc::clone(&intercept);
-                // A client that disconnects early is not an error of the proxy.
-                std::thread::spawn(move || serve(stream, upstream, &*intercept));
-            }
-        });
+        let upstream = server.port();
+        let address = relay::serve(move |client| serve(client, upstream, &intercept))?;
         Ok(Self { address })
     }
 
@@ -61,15 +52,7 @@ fn serve(
     upstream: u16,
     intercept: &dyn Fn(&str) -> Option<Intercept>,
 ) -> io::Result<()> {
-    let mut length = [0; 4];
-    client.read_exact(&mut length)?;
-    let size = u32::from_be_bytes(length).saturating_sub(4);
-    let mut first = vec![0; usize::try_from(size).map_err(io::Error::other)?];
-    client.read_exact(&mut first)?;
-    // After the protocol version, names and values alternate. A cancel request has none.
-    let mut words = first.get(4..).unwrap_or_default().split(|byte| *byte == 0);
-    let role = words.find(|word| *word == b"user").and_then(|_| words.next());
-    let role = role.map(|role| String::from_utf8_lossy(role).into_owned());
+    let Startup { bytes, role } = Startup::read(&mut client)?;
     let answer = role.as_deref().and_then(intercept);
     match answer {
         Some(Intercept::Error(code, message)) => reject(&mut client, code, message),
@@ -85,21 +68,9 @@ fn serve(
         Some(Intercept::End) => Ok(()),
         Some(Intercept::Silence) => io::copy(&mut client, &mut io::sink()).map(drop),
         None => {
-            let mut server = TcpStream::connect(("127.0.0.1", upstream))?;
-            server.write_all(&[length.as_slice(), &first].concat())?;
-            let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
-            std::thread::spawn(move || {
-                let _ = io::copy(&mut from, &mut to);
-                let _ = to.shutdown(Shutdown::Both);
-            });
-            io::copy(&mut server, &mut client)?;
-            client.shutdown(Shutdown::Both)
+            let mut server = relay::connect(upstream)?;
+            server.write_all(&bytes)?;
+            relay::forward(client, server)
         }
     }
-}
-
-fn reject(client: &mut TcpStream, code: &str, message: &str) -> io::Result<()> {
-    let text = format!("SFATAL\0VFATAL\0C{code}\0M{message}\0\0");
-    let size = u32::try_from(text.len() + 4).map_err(io::Error::other)?;
-    client.write_all(&[b"E", size.to_be_bytes().as_slice(), text.as_bytes()].concat())
 }

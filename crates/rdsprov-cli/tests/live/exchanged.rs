@@ -5,9 +5,7 @@
 //! statements; `interrupted::exchanged` attacks runs. Each test also executes the script without its
 //! checks, to show that the attack works.
 
-use std::net::{Shutdown, TcpListener, TcpStream};
-
-use rdsprov_testkit::versions;
+use rdsprov_testkit::{relay, versions};
 
 use crate::fixture::{Fixture, expect, password};
 
@@ -321,29 +319,6 @@ fn database_with_another_encoding() {
     }
 }
 
-/// Forwards connections to a server, and executes statements before the second one. Returns the port.
-fn forward(port: u16, mut attack: impl FnMut() + Send + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let own = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for (number, client) in listener.incoming().map(Result::unwrap).enumerate() {
-            if number == 1 {
-                attack();
-            }
-            let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
-            let pairs =
-                [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)];
-            for (mut from, mut to) in pairs {
-                std::thread::spawn(move || {
-                    let _ = std::io::copy(&mut from, &mut to);
-                    let _ = to.shutdown(Shutdown::Write);
-                });
-            }
-        }
-    });
-    own
-}
-
 /// A run observes the catalogs that all databases share, and then connects to each database by its
 /// name.
 #[test]
@@ -354,10 +329,15 @@ fn database_that_is_replaced_during_the_observation() {
         expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
         let mut owner =
             fixture.server.session("shop_owner", &password("shop"), "postgres").unwrap();
-        let port = forward(fixture.server.port(), move || {
-            owner.ask("DROP DATABASE shop").unwrap();
-            owner.ask("CREATE DATABASE shop").unwrap();
-        });
+        let upstream = fixture.server.port();
+        let port = relay(move |number| {
+            if number == 1 {
+                owner.ask("DROP DATABASE shop").unwrap();
+                owner.ask("CREATE DATABASE shop").unwrap();
+            }
+            upstream
+        })
+        .unwrap();
         let plan = ["plan", "--env", "dev", "--port", &port.to_string()];
         let text = expect(&fixture.run(&definitions, &plan), 3);
         let says = "cannot read database shop: it was replaced by another database in the meantime";

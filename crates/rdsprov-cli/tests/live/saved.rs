@@ -1,10 +1,6 @@
 //! Saved plans: applied while they are current, otherwise refused with the reason.
 
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
-
-use rdsprov_testkit::{Server, versions};
+use rdsprov_testkit::{Server, SwitchingRelay, versions};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, assert_no_password, expect};
@@ -298,13 +294,13 @@ fn plan_is_bound_to_its_server() {
     assert_ne!(other["digest"], saved["digest"]);
 
     // The second server takes the place of the first one, behind the same name and port.
-    let target = Arc::new(AtomicU16::new(one.server.port()));
-    let port = forward(target.clone()).to_string();
+    let relay = SwitchingRelay::start(&one.server).unwrap();
+    let port = relay.port().to_string();
     let with_port = |words: &[&'static str]| [words, &["--port", port.as_str()]].concat();
     expect(&one.run(&definitions, &with_port(&PLAN)), 0);
     let plan = std::fs::read(one.path().join("plan.json")).unwrap();
     std::fs::write(two.path().join("plan.json"), plan).unwrap();
-    target.store(two.server.port(), Ordering::SeqCst);
+    relay.switch_to(&two.server);
     let text = expect(&two.run(&others, &with_port(&APPLY)), 3);
     let (before, now) = (identity(&one), identity(&two));
     let says = format!(
@@ -312,26 +308,6 @@ fn plan_is_bound_to_its_server() {
          localhost:{port} has {now}"
     );
     assert!(text.contains(&says), "{text}");
-    target.store(one.server.port(), Ordering::SeqCst);
+    relay.switch_to(&one.server);
     expect(&one.run(&definitions, &with_port(&APPLY)), 0);
-}
-
-/// Forwards connections to the port that `target` contains at that time, and returns its own port.
-fn forward(target: Arc<AtomicU16>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for client in listener.incoming().map(Result::unwrap) {
-            let server = TcpStream::connect(("127.0.0.1", target.load(Ordering::SeqCst))).unwrap();
-            let pairs =
-                [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)];
-            for (mut from, mut to) in pairs {
-                std::thread::spawn(move || {
-                    let _ = std::io::copy(&mut from, &mut to);
-                    let _ = to.shutdown(Shutdown::Write);
-                });
-            }
-        }
-    });
-    port
 }
