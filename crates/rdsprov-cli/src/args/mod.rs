@@ -317,6 +317,58 @@ mod tests {
         }
     }
 
+    /// Returns the commands in the code blocks of a document, without comments and redirections.
+    fn commands_in(document: &str) -> Vec<Vec<String>> {
+        let is_ours = |line: &&str| {
+            let line = line.strip_prefix("$ ").unwrap_or(line);
+            line.starts_with("rdsprov ")
+        };
+        let mut commands = Vec::new();
+        // Every second part is a code block.
+        for block in document.split("```").skip(1).step_by(2) {
+            let block = block.replace("\\\n", " ");
+            if !block.starts_with("sh\n") && !block.starts_with("console\n") {
+                continue;
+            }
+            let words = |line: &str| -> Vec<String> {
+                let line = line.trim_start_matches("$ ").replace('\'', "");
+                let words = line.split_whitespace();
+                words
+                    .take_while(|word| !["#", ">", "|", "<"].contains(word))
+                    .map(Into::into)
+                    .collect()
+            };
+            commands.extend(block.lines().filter(is_ours).map(words));
+        }
+        commands
+    }
+
+    /// An example in a document that the program rejects would be met by each reader.
+    #[test]
+    fn commands_in_documents_are_valid() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        for (name, at_least) in [
+            ("README.md", 10),
+            ("docs/guides/rds.md", 4),
+            ("docs/messages.md", 30),
+            ("docs/reference.md", 4),
+        ] {
+            let document = std::fs::read_to_string(format!("{root}/{name}")).unwrap();
+            let commands = commands_in(&document);
+            assert!(commands.len() >= at_least, "{name}: {}", commands.len());
+            for command in commands {
+                let parsed = CommandLine::try_parse_from(&command);
+                let error = parsed.err().map(|error| error.to_string());
+                assert_eq!(error, None, "{name}: {}", command.join(" "));
+                // A file of definitions in the place of a saved plan is valid, and not meant.
+                let misplaced = command.iter().zip(command.iter().skip(1)).any(|(before, word)| {
+                    word.ends_with(".tfvars") && before != "-d" && before != "--definitions"
+                });
+                assert!(!misplaced, "{name}: {}", command.join(" "));
+            }
+        }
+    }
+
     #[test]
     fn first_lines_are_short_phrases_in_plain_words() {
         for_each_command(&built(), &mut |command| {
