@@ -267,7 +267,10 @@ fn failing_credentials_are_named() {
             "aws sso login",
         ),
         (
-            profile("bad", &format!("credential_process = echo {CANARY}; exit 3")),
+            profile(
+                "bad",
+                &format!("credential_process = echo {CANARY} | tee /dev/stderr; exit 3"),
+            ),
             "from the profile `bad`: ",
             "AWS_PROFILE=bad aws sts get-caller-identity",
         ),

@@ -128,7 +128,10 @@ impl AdminConnection {
         if matches!(source, SecretSource::Own(_)) {
             return Err(rejected);
         }
-        let again = source.fetch(&BTreeMap::from([(id.clone(), Stage::Current)])).await?;
+        // If this fails, the rejected login remains the reason.
+        let Ok(again) = source.fetch(&BTreeMap::from([(id.clone(), Stage::Current)])).await else {
+            return Err(rejected);
+        };
         match (fetched.get(id), again.get(id)) {
             (Some(Ok(before)), Some(Ok(now))) if !now.password.is_same(&before.password) => {
                 Self::log_in(desired, login, overrides, tls, &again, findings).await

@@ -83,8 +83,13 @@ fn reason(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// Returns the first line of a reason, which can contain the output of a process of the user.
+/// What precedes the output of a process of the user in an error of the AWS SDK.
+const OUTPUT_OF_PROCESS: &str = ". Stderr: ";
+
+/// Returns the first line of a reason, without the output of a process of the user: it can contain
+/// credentials.
 fn one_line(text: &str) -> String {
+    let text = text.split(OUTPUT_OF_PROCESS).next().unwrap_or_default();
     text.lines().next().unwrap_or_default().chars().take(300).collect()
 }
 

@@ -100,7 +100,7 @@ struct RotationRun<'a> {
 struct StepFailure {
     /// The message for the records.
     message: String,
-    /// What to do if the password of the server and the current version may differ.
+    /// What to do about it, if it is more than to fix the cause and run again.
     hint: Option<Hint>,
     /// Whether the server accepts no changes.
     is_read_only: bool,
@@ -275,12 +275,14 @@ impl RotationRun<'_> {
         }
         let options = ExecuteOptions { stop, allowed, ..ExecuteOptions::default() };
         let outcome = apply(&plan, &self.planned.run.admin, &[], lock, &slots, &options).await;
-        let (is_read_only, cause) = (outcome.is_read_only, outcome.cause);
-        let may_be_committed = outcome.committed;
-        let hint = cause.map(FailureCause::hint);
-        let failed =
-            |message| Err(StepFailure { message, hint, is_read_only, cause, may_be_committed });
-        outcome.error.map_or(Ok(()), failed)
+        let Some(message) = outcome.error else { return Ok(()) };
+        Err(StepFailure {
+            message,
+            hint: outcome.hint,
+            is_read_only: outcome.is_read_only,
+            cause: outcome.cause,
+            may_be_committed: outcome.committed,
+        })
     }
 
     /// Logs in with the new password.
@@ -316,27 +318,22 @@ impl RotationRun<'_> {
         match self.manager.stages(id).await {
             Ok(stages) if stages.current == *version => Ok(()),
             Ok(stages) if stages.current == *current => Err(error.to_string().into()),
-            Ok(stages) => Err(StepFailure {
-                message: format!(
-                    "{error}; secret {id} now has another current version ({})",
-                    stages.current
-                ),
-                hint: Some(hint!["run ", Operation::Apply, " to set the current password"]),
-                is_read_only: false,
-                cause: None,
-                may_be_committed: false,
-            }),
-            Err(_) => Err(StepFailure {
-                message: format!("{error}; the current version of secret {id} is not known"),
-                hint: Some(hint![
+            Ok(stages) => {
+                let now = stages.current;
+                let message =
+                    format!("{error}; secret {id} now has another current version ({now})");
+                let hint = hint!["run ", Operation::Apply, " to set the current password"];
+                Err(StepFailure { hint: Some(hint), ..message.into() })
+            }
+            Err(_) => {
+                let message = format!("{error}; the current version of secret {id} is not known");
+                let hint = hint![
                     "run ",
                     Operation::Apply,
                     " when the secret can be read, to set the current password"
-                ]),
-                is_read_only: false,
-                cause: None,
-                may_be_committed: false,
-            }),
+                ];
+                Err(StepFailure { hint: Some(hint), ..message.into() })
+            }
         }
     }
 
