@@ -172,6 +172,12 @@ impl ConnectError {
         }
     }
 
+    /// Returns whether the server answers like this to the password of a member of `rds_iam`: it asks
+    /// for the password in cleartext, and rejects it (28000).
+    pub(super) fn is_of_rds_iam(&self) -> bool {
+        matches!(self, Self::CleartextPasswordRequested { .. }) || self.sqlstate() == Some("28000")
+    }
+
     /// Returns what to do next.
     #[must_use]
     pub fn hints(&self) -> Vec<Hint> {

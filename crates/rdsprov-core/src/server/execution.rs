@@ -1,6 +1,7 @@
 //! Executes one transaction: all its lines in order, again after a conflict, and without the applications
 //! whose steps fail.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -149,9 +150,11 @@ impl Execution<'_> {
             if numbers.is_empty() && !transaction.steps.is_empty() {
                 return executed;
             }
-            let part = Transaction {
-                steps: numbers.iter().map(|number| transaction.steps[*number].clone()).collect(),
-                ..transaction.clone()
+            let part = if numbers.len() == transaction.steps.len() {
+                Cow::Borrowed(transaction)
+            } else {
+                let steps = numbers.iter().map(|number| transaction.steps[*number].clone());
+                Cow::Owned(Transaction { steps: steps.collect(), ..transaction.clone() })
             };
             let mut attempt = self.repeated(&part).await;
             let Self { major, logins, lock, slots, .. } = *self;

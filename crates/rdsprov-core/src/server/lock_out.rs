@@ -2,7 +2,8 @@
 //!
 //! RDS rejects the password of each member of `rds_iam`. Whether it counts a membership with `ADMIN
 //! OPTION` only is not known before the commit, because other sessions do not see the change. So a new
-//! login follows while the old session is open, and the change is reverted if it fails.
+//! login follows while the old session is open, and the change is reverted if the server no longer accepts
+//! the password. Other errors, such as those of the network, are not consequences of the change.
 
 use std::time::Duration;
 
@@ -14,8 +15,7 @@ use crate::name::{DatabaseName, LOCK_DATABASE};
 use crate::plan::{Line, Slots, Statement, Transaction};
 use crate::text::visible;
 
-/// The number of logins before a role counts as locked out: a server can have no free connection for a
-/// moment.
+/// The number of logins before a role counts as locked out.
 const LOGINS: u32 = 3;
 
 /// Returns whether a step of a transaction could prevent a login.
@@ -59,8 +59,7 @@ async fn first_failure(logins: &[Endpoint]) -> Option<(String, ConnectError)> {
                     session.end().await;
                     break;
                 }
-                // PostgreSQL checks the privileges on the database after the password.
-                Err(error) if error.sqlstate() == Some("42501") => break,
+                Err(error) if !error.is_of_rds_iam() => break,
                 Err(error) if attempt == LOGINS => {
                     return Some((endpoint.user.to_string(), error));
                 }
