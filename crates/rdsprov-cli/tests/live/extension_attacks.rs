@@ -320,7 +320,7 @@ fn plan_executes_no_script_among_objects_in_the_template() {
             "t",
             "PostgreSQL {major}: no attack"
         );
-        // Without the objects, the script is tried, beside the installed extension.
+        // Without the objects, the script is tried, although another extension is installed.
         fixture.query_in("template1", "DROP OWNED BY shop_owner");
         expect(&fixture.run(&definitions, &plan), 0);
     });
