@@ -187,7 +187,7 @@ pub struct Desired {
     pub may_degrade_blue_green: bool,
     /// The version stage from which the secrets of the applications are read.
     pub secret_stage: Stage,
-    /// `sha256:…` of the definitions files, concatenated; `None` if there are none.
+    /// `sha256:…` of the definitions files, concatenated; `None` without files.
     pub definitions: Option<String>,
     /// The approval policy of the environment, with the place that sets it; `None` for a state that
     /// was not made for a run.

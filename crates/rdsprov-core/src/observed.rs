@@ -687,8 +687,8 @@ impl Observed {
         self.server_version / 10_000
     }
 
-    /// Returns the statuses of the nodes of a blue/green deployment that is in progress; empty if there
-    /// is none.
+    /// Returns the statuses of the nodes of a blue/green deployment that is in progress; empty without
+    /// such a deployment.
     #[must_use]
     pub fn blue_green_in_progress(&self) -> BTreeSet<&str> {
         let nodes = self.blue_green.iter().filter(|node| node.is_in_progress());

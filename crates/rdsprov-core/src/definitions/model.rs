@@ -392,7 +392,7 @@ fn find_applications<'n>(
                 file.error(
                     &key.span,
                     ErrorCode::DefinitionsDisabled,
-                    "`rds_config` has `enabled = false`: there is no server for its applications",
+                    "`rds_config` has `enabled = false`: its applications have no server",
                     format!(
                         "set `enabled = true`, or move `{APPLICATIONS}` to the top level of the file"
                     ),
@@ -460,7 +460,7 @@ fn why_absent(
             format!("rename `{name}` to `{APPLICATIONS}`"),
         ),
         None => {
-            let hint = format!("write `{APPLICATIONS} = {{ … }}`, or `{{}}` if there are none");
+            let hint = format!("write `{APPLICATIONS} = {{ … }}`, or `{{}}` without applications");
             absent(&(0..0), ErrorCode::NoApplications, missing, hint)
         }
     }

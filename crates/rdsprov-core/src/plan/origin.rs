@@ -34,7 +34,7 @@ pub struct Origin {
     pub approval: Option<String>,
     /// The id of the secret of each role that the plan covers and that has a password.
     pub secrets: BTreeMap<RoleName, SecretId>,
-    /// `sha256:…` of the definitions files, concatenated; `null` if there are none.
+    /// `sha256:…` of the definitions files, concatenated; `null` without files.
     pub definitions: Option<String>,
     /// The selected applications, which the plan is restricted to; empty if it covers all.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
