@@ -460,7 +460,7 @@ fn why_absent(
             format!("rename `{name}` to `{APPLICATIONS}`"),
         ),
         None => {
-            let hint = format!("write `{APPLICATIONS} = {{ … }}`, or `{{}}` without applications");
+            let hint = format!("write `{APPLICATIONS} = {{ … }}`, or `{{}}` if there are none");
             absent(&(0..0), ErrorCode::NoApplications, missing, hint)
         }
     }
