@@ -11,7 +11,7 @@ use rdsprov_core::config::SecretTags;
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::Plan;
 use rdsprov_core::session::{
-    self, Cancellation, Completion, Delegation, Error, Frontend, Notice, Outcome, PlanSource,
+    self, Cancellation, Completion, Delegation, Frontend, Notice, Outcome, PlanSource,
 };
 use rdsprov_core::step_result::StepStatus;
 use rdsprov_core::text::visible;
@@ -98,8 +98,8 @@ pub fn report_outcome(outcome: Outcome, summary: &str) -> Result<Exit, CliError>
             output::status("This plan has already been applied; nothing is left to do.");
         }
         Ok(Completion::DryRun) => output::status("Dry run: nothing was changed."),
-        // What was refused was not touched.
-        Err(error @ Error::PartRefused(_)) => return Err(error.into()),
+        // What was left out was not touched.
+        Err(error) if error.is_about_left_out() => return Err(error.into()),
         Err(error) if outcome.committed => {
             return Err(CliError { exit: Exit::Partial, ..error.into() });
         }

@@ -174,9 +174,9 @@ pub fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
             | RunError::Lock(_)
             | RunError::Observe(ObserveError::Connect(_)),
         ) => plain("ConnectError"),
-        Error::Gate(GateError::Stale { .. }) | Error::SavedPlan(SavedPlanError::Stale(_)) => {
-            plain("StalePlan")
-        }
+        Error::Gate(GateError::Stale { .. })
+        | Error::SavedPlan(SavedPlanError::Stale(_))
+        | Error::PartStale(_) => plain("StalePlan"),
         Error::SavedPlan(
             SavedPlanError::OtherEnvironment { .. }
             | SavedPlanError::OtherServer { .. }
@@ -206,7 +206,7 @@ pub fn apply_error(
     committed: bool,
     outcome: &Bound<'_, PyAny>,
 ) -> PyErr {
-    let of_apply = committed && !matches!(error, Error::PartRefused(_))
+    let of_apply = committed && !error.is_about_left_out()
         || matches!(
             error,
             Error::Statement(_)

@@ -83,6 +83,43 @@ fn closed_database_stops_no_other_application() {
     }
 }
 
+/// A marker that any owner can write does not make a run connect to a database.
+#[test]
+fn database_with_a_forged_marker_is_not_read() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "shop", "shop_owner");
+        fixture.app("dev", "old", "old_owner");
+        let shop = r#"shop = { database_name = "shop", username = "shop_owner" }"#;
+        let old = r#"old = { database_name = "old", username = "old_owner" }"#;
+        let declare = |entries: &[&str]| {
+            fixture.definitions(&format!("application_databases = {{\n{}\n}}", entries.join("\n")))
+        };
+        expect(&fixture.run(&declare(&[shop, old]), &["apply", "--env", "dev"]), 0);
+        fixture.query("CREATE ROLE meddler LOGIN CREATEDB PASSWORD 'Canary-meddler'");
+        let meddle = |sql: &str| {
+            fixture.server.sql_as("meddler", "Canary-meddler", "postgres", sql).unwrap();
+        };
+        meddle("CREATE DATABASE trap");
+        meddle(
+            "COMMENT ON DATABASE trap IS
+             '[managed by rdsprov: environment=dev application=trap build_id=1 name=\"trap\"]'",
+        );
+        let sessions = |database: &str| -> i64 {
+            let count =
+                format!("SELECT sessions FROM pg_stat_database WHERE datname = '{database}'");
+            fixture.query(&count).parse().unwrap()
+        };
+        let before = sessions("old");
+        expect(&fixture.run(&declare(&[shop]), &["check", "--env", "dev"]), 0);
+        // The database that left the definitions is read; the statistics show it with a delay.
+        while sessions("old") == before {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        assert_eq!(sessions("trap"), 0, "PostgreSQL {major}");
+    }
+}
+
 /// The marker of a database is believed only together with that of its owner.
 #[test]
 fn removed_and_forged_markers() {

@@ -3,7 +3,7 @@
 use rdsprov_testkit::{Server, SwitchingRelay, versions};
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, assert_no_password, expect};
+use crate::fixture::{Fixture, assert_no_password, expect, password};
 
 const DEFINITIONS: &str = r#"application_databases = {
     shop         = { database_name = "shop", username = "shop_owner" }
@@ -83,6 +83,91 @@ fn saved_plan_is_applied_until_something_changes() {
         let stale = apply(3);
         assert!(stale.contains("the definitions have changed"), "{stale}");
         assert!(stale.contains("+ grant TEMPORARY on database shop to shop_reader"), "{stale}");
+    }
+}
+
+/// The owner of a database changes it after the approval. The plan of the others is still approved.
+#[test]
+fn stale_application_leaves_the_others_alone() {
+    const BEFORE: &str = r#"
+        hr   = { database_name = "hr", username = "hr_owner" }
+        shop = { database_name = "shop", username = "shop_owner" }
+        wiki = { database_name = "wiki", username = "wiki_owner" }"#;
+    const READERS: &str = r#"
+        hr_reports   = { database_name = "hr", username = "hr_reader", access_level = "reader" }
+        shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }"#;
+    const ARGUMENTS: [&str; 5] = ["apply", "plan.json", "--env", "prod", "--no-fail-fast"];
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        for application in ["hr", "shop", "wiki"] {
+            fixture.app("prod", application, &format!("{application}_owner"));
+            fixture.app(
+                "prod",
+                &format!("{application}_reports"),
+                &format!("{application}_reader"),
+            );
+        }
+        let approved = |definitions: &str, approval: &str, arguments: &[&str], code| {
+            let mut command = fixture.command(definitions, arguments);
+            expect(&command.env("ALLOW_DB_PROVISION", approval).output().unwrap(), code)
+        };
+        let definitions = fixture.definitions(&format!("application_databases = {{{BEFORE}\n}}"));
+        approved(&definitions, "true", &["apply", "--env", "prod"], 0);
+        let definitions =
+            fixture.definitions(&format!("application_databases = {{{BEFORE}{READERS}\n}}"));
+        expect(&fixture.run(&definitions, &["plan", "--env", "prod", "--out", "plan.json"]), 0);
+        let digest = read(&fixture)["digest"].as_str().unwrap().to_owned();
+
+        // A database without a step in the plan: its owner stops nobody.
+        fixture
+            .server
+            .sql_as("wiki_owner", &password("wiki"), "wiki", "CREATE TABLE page (id int)")
+            .unwrap();
+        expect(&fixture.run(&definitions, &["plan", "--env", "prod", "--out", "again.json"]), 0);
+        assert_eq!(
+            std::fs::read_to_string(fixture.path().join("again.json")).unwrap(),
+            std::fs::read_to_string(fixture.path().join("plan.json")).unwrap(),
+            "PostgreSQL {major}"
+        );
+
+        fixture
+            .server
+            .sql_as(
+                "shop_owner",
+                &password("shop"),
+                "shop",
+                "GRANT CONNECT ON DATABASE shop TO wiki_owner",
+            )
+            .unwrap();
+        let state = fixture.catalog_state();
+        approved(&definitions, &digest, &ARGUMENTS[..4], 3);
+        assert_eq!(fixture.catalog_state(), state);
+        // A part of a plan has the approval of the whole plan only.
+        assert!(approved(&definitions, "sha256:00", &ARGUMENTS, 3).contains("[plan-stale]"));
+        assert_eq!(fixture.catalog_state(), state);
+
+        let text = approved(&definitions, &digest, &ARGUMENTS, 3);
+        for words in [
+            "share a role or a database with such an application: shop, shop_reports, wiki; ",
+            "error[plan-stale]: the changes of the other applications were made; the saved plan is \
+             stale for: shop, shop_reports, wiki",
+        ] {
+            assert!(text.contains(words), "PostgreSQL {major}: {words} is not in {text}");
+        }
+        let readers = "SELECT string_agg(rolname, ' ') FROM pg_roles WHERE rolname LIKE '%reader'";
+        assert_eq!(fixture.query(readers), "hr_reader", "PostgreSQL {major}: {text}");
+        let may = "SELECT has_database_privilege('hr_reader', 'hr', 'CONNECT')";
+        assert_eq!(fixture.query(may), "t", "PostgreSQL {major}");
+        let left = "SELECT has_database_privilege('wiki_owner', 'shop', 'CONNECT')";
+        assert_eq!(fixture.query(left), "t", "PostgreSQL {major}");
+
+        // Nothing of the saved plan is left for the others.
+        let state = fixture.catalog_state();
+        assert!(approved(&definitions, &digest, &ARGUMENTS, 3).contains("[plan-stale]"));
+        assert_eq!(fixture.catalog_state(), state);
+        fixture.query("REVOKE CONNECT ON DATABASE shop FROM wiki_owner");
+        approved(&definitions, &digest, &ARGUMENTS, 0);
+        expect(&fixture.run(&definitions, &["check", "--env", "prod"]), 0);
     }
 }
 
@@ -187,7 +272,7 @@ fn invalid_saved_plans_are_refused() {
         ("/format_version", json!(3), "[unknown-plan-format]"),
         ("/format_version", json!("1"), "[not-a-saved-plan]"),
         ("/digest", json!(digest), changed),
-        ("/observed", json!(digest), changed),
+        ("/observed/administrator", json!(digest), changed),
         ("/environment", json!("prod"), changed),
         ("/transactions/0/steps", json!([]), changed),
         ("/transactions/0/steps/0/summary", json!("role shop_owner"), changed),

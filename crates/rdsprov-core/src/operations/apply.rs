@@ -1,9 +1,12 @@
 //! Applies the plan of a locked run.
 
+use std::collections::BTreeSet;
+
 use super::error::{PlanRefused, RunError};
 use super::plan::Planned;
 use super::provisioner::Locked;
 use crate::hint::Hint;
+use crate::name::ApplicationName;
 use crate::plan::{Action, Plan};
 use crate::server::ExecuteOptions;
 use crate::server::apply::{ExecutionOutcome, apply, outcome_not_started};
@@ -45,10 +48,9 @@ impl PlannedApply<'_> {
         self.planned.plan()
     }
 
-    /// Leaves out of the plan the refused applications, and those that depend on them: see
-    /// [`Plan::independent_of_refusals`].
-    pub fn leave_out_refused(&mut self) {
-        self.planned.plan = self.planned.plan.independent_of_refusals();
+    /// Leaves applications out of the plan: see [`Plan::without`].
+    pub fn leave_out(&mut self, applications: &BTreeSet<ApplicationName>) {
+        self.planned.plan = self.planned.plan.without(applications);
     }
 
     /// Creates the new secrets and executes the plan. Errors of statements are in the outcome.

@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(codes, BTreeSet::from([RefusalCode::BlueGreenInProgress]));
         assert_eq!(refused.refusals.len(), 5);
         // With `--no-fail-fast`, nothing remains.
-        assert!(refused.independent_of_refusals().is_empty());
+        assert!(refused.without(&refused.refused_applications()).is_empty());
         let completed = plan(&observed("BLUE_GREEN_DEPLOYMENT_SOURCE", "SWITCHOVER_COMPLETED"));
         assert_eq!(completed.refusals, []);
         assert_eq!(completed, plan(&test_states::observed()));

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
-
 use super::authority::AdministratorAttribute;
 use super::databases::DatabaseStatus;
 use super::environments;
@@ -68,15 +66,8 @@ impl Plan {
         plan.orphaned = orphans::orphans(desired, observed);
         plan.undeclared = orphans::undeclared(desired, observed);
         plan.applications = applications(desired);
-        plan.with_digest(&basis(desired, observed))
+        plan
     }
-}
-
-/// Returns the observed state of the roles and databases that the plan covers.
-fn basis<'a>(desired: &'a Desired, observed: &'a Observed) -> impl Serialize + use<'a> {
-    let roles = observed.roles.iter().filter(|(name, _)| desired.selects_role(name));
-    let databases = observed.databases.iter().filter(|(name, _)| desired.selects_database(name));
-    (&observed.administrator, roles.collect::<Vec<_>>(), databases.collect::<Vec<_>>())
 }
 
 fn applications(desired: &Desired) -> Vec<PlannedApplication> {

@@ -17,10 +17,38 @@
 use std::collections::BTreeSet;
 
 use super::planner::Planner;
-use crate::desired::{self, Adoption};
+use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
-use crate::observed;
+use crate::observed::{self, Observed};
+
+/// Returns whether a database has a marker of this environment that its owner cannot have forged,
+/// whether or not the database is declared.
+pub(crate) fn has_believed_marker(
+    desired: &Desired,
+    observed: &Observed,
+    name: &DatabaseName,
+    seen: &observed::Database,
+) -> bool {
+    desired.manages(seen.marker().as_ref())
+        && (has_managed_owner(desired, observed, seen)
+            || seen.owner == observed.administrator.name
+            || is_recorded(desired, observed, name))
+}
+
+fn has_managed_owner(desired: &Desired, observed: &Observed, seen: &observed::Database) -> bool {
+    let owner = observed.roles.get(&seen.owner);
+    owner.is_some_and(|owner| desired.manages(owner.marker().as_ref()))
+}
+
+/// Returns whether the marker of a role of this environment names a database. Roles that are not
+/// declared any more count as well.
+fn is_recorded(desired: &Desired, observed: &Observed, name: &DatabaseName) -> bool {
+    let markers = observed.roles.values().filter_map(|role| role.marker());
+    markers
+        .filter(|marker| desired.manages(Some(marker)))
+        .any(|marker| marker.databases.contains(name.as_str()))
+}
 
 impl Planner<'_> {
     /// Returns whether a declared database belongs to this environment, although its comment does
@@ -50,26 +78,21 @@ impl Planner<'_> {
         seen.marker().filter(|marker| is_believed || !self.desired.manages(Some(marker)))
     }
 
-    /// Returns whether a database has a marker of this environment that its owner cannot have forged,
-    /// whether or not the database is declared.
+    /// See [`has_believed_marker`].
     pub(super) fn has_believed_marker(
         &self,
         name: &DatabaseName,
         seen: &observed::Database,
     ) -> bool {
-        self.desired.manages(seen.marker().as_ref())
-            && (self.has_managed_owner(seen)
-                || seen.owner == self.observed.administrator.name
-                || self.is_recorded(name))
+        has_believed_marker(self.desired, self.observed, name, seen)
     }
 
-    /// Returns whether the marker of a role of this environment names a database. Roles that are not
-    /// declared any more count as well.
     fn is_recorded(&self, name: &DatabaseName) -> bool {
-        let markers = self.observed.roles.values().filter_map(|role| role.marker());
-        markers
-            .filter(|marker| self.desired.manages(Some(marker)))
-            .any(|marker| marker.databases.contains(name.as_str()))
+        is_recorded(self.desired, self.observed, name)
+    }
+
+    fn has_managed_owner(&self, seen: &observed::Database) -> bool {
+        has_managed_owner(self.desired, self.observed, seen)
     }
 
     /// Returns the databases that the marker of a declared role names: those without an owner entry to
@@ -141,11 +164,6 @@ impl Planner<'_> {
             let reason = format!("the marker of role {role} does not name database {name} yet");
             self.refuse_not_selected(&entry.application, &home.application, &reason);
         }
-    }
-
-    fn has_managed_owner(&self, seen: &observed::Database) -> bool {
-        let owner = self.observed.roles.get(&seen.owner);
-        owner.is_some_and(|owner| self.desired.manages(owner.marker().as_ref()))
     }
 
     /// Returns whether the owner of a database may speak for an application: it is the administrator,

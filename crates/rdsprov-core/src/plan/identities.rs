@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::identity::GlobalObject;
 use super::planner::Planner;
 use super::{
     Action, DATABASE_OWNER, DatabaseIdentity, DatabaseOid, Hazard, Identities, PrivilegedAttribute,
-    RoleIdentity, Scope, Step,
+    RoleIdentity, Scope, Step, Transaction,
 };
-use crate::name::{DatabaseName, RoleName};
+use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed;
 
 impl Identities {
@@ -18,6 +19,39 @@ impl Identities {
         let mut roles = names_of_roles(steps);
         roles.extend(owners(&self.databases));
         self.roles.retain(|name, _| roles.contains(name));
+    }
+}
+
+impl<S> Transaction<S> {
+    /// Returns the applications whose steps are planned for a database or role, and need another one
+    /// now.
+    pub(crate) fn applications_of(&self, exchanged: &GlobalObject) -> BTreeSet<ApplicationName> {
+        let of_scope = match &self.scope {
+            Scope::Database(name) => Some(name),
+            Scope::Cluster | Scope::NewDatabase(_) => None,
+        };
+        let concerns = |step: &&Step<S>| {
+            let database = of_scope.or(step.database.as_ref());
+            match exchanged {
+                GlobalObject::Database(name) => database == Some(name),
+                GlobalObject::Role(role) => {
+                    let identity = database.and_then(|name| self.identities.databases.get(name));
+                    let owners = identity.into_iter().flat_map(DatabaseIdentity::owners);
+                    step.role
+                        .iter()
+                        .chain(step.required_roles())
+                        .chain(owners)
+                        .any(|one| one == role)
+                }
+            }
+        };
+        self.steps.iter().filter(concerns).map(|step| step.application.clone()).collect()
+    }
+}
+
+impl DatabaseIdentity {
+    fn owners(&self) -> impl Iterator<Item = &RoleName> {
+        [Some(&self.owner), self.new_owner.as_ref()].into_iter().flatten()
     }
 }
 
@@ -99,8 +133,7 @@ fn names_of_databases<'a>(scope: &'a Scope, steps: &'a [Step]) -> BTreeSet<&'a D
 }
 
 fn owners(databases: &BTreeMap<DatabaseName, DatabaseIdentity>) -> BTreeSet<&RoleName> {
-    let owners = databases.values().flat_map(|one| [Some(&one.owner), one.new_owner.as_ref()]);
-    owners.flatten().collect()
+    databases.values().flat_map(DatabaseIdentity::owners).collect()
 }
 
 /// Returns the roles that the steps name or need.

@@ -81,21 +81,42 @@ impl Identities {
     /// Returns whether these are identities of a saved plan, of which earlier transactions may have
     /// created some in the meantime.
     pub(super) fn is_rest_of(&self, saved: &Self) -> bool {
-        let databases = self.databases.iter().all(|(name, database)| {
-            saved.databases.get(name).is_some_and(|saved| {
-                let is_created = saved.oid == DatabaseOid::Created
-                    && DatabaseIdentity { oid: saved.oid, ..database.clone() } == *saved;
-                is_created || database == saved
-            })
-        });
-        let roles = self.roles.iter().all(|(name, role)| {
-            saved.roles.get(name).is_some_and(|saved| match saved.oid {
-                Some(_) => role.oid == saved.oid && role.attributes.is_subset(&saved.attributes),
-                None => role.attributes.is_subset(&saved.attributes),
-            })
-        });
-        databases && roles
+        self.exchanged_since(saved).is_empty()
     }
+
+    /// Returns what is another database or role than in a saved plan.
+    pub(super) fn exchanged_since(&self, saved: &Self) -> Vec<GlobalObject> {
+        let databases = self.databases.iter().filter(|(name, database)| {
+            !saved.databases.get(*name).is_some_and(|saved| database.is_rest_of(saved))
+        });
+        let roles = self.roles.iter().filter(|(name, role)| {
+            !saved.roles.get(*name).is_some_and(|saved| role.is_rest_of(saved))
+        });
+        let databases = databases.map(|(name, _)| GlobalObject::Database(name.clone()));
+        databases.chain(roles.map(|(name, _)| GlobalObject::Role(name.clone()))).collect()
+    }
+}
+
+impl DatabaseIdentity {
+    fn is_rest_of(&self, saved: &Self) -> bool {
+        let is_created =
+            saved.oid == DatabaseOid::Created && Self { oid: saved.oid, ..self.clone() } == *saved;
+        is_created || self == saved
+    }
+}
+
+impl RoleIdentity {
+    fn is_rest_of(&self, saved: &Self) -> bool {
+        self.attributes.is_subset(&saved.attributes)
+            && (saved.oid.is_none() || self.oid == saved.oid)
+    }
+}
+
+/// A database or role, which all databases share.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum GlobalObject {
+    Database(DatabaseName),
+    Role(RoleName),
 }
 
 #[cfg(test)]

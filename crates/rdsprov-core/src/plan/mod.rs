@@ -9,6 +9,7 @@
 
 mod acl;
 mod authority;
+mod basis;
 mod blocked;
 mod blue_green;
 mod compare;
@@ -50,6 +51,7 @@ mod schemas;
 mod selection;
 mod settings;
 mod sql;
+mod stale_part;
 mod step;
 mod template_objects;
 #[cfg(test)]
@@ -58,8 +60,13 @@ mod unique_keys;
 mod widening;
 mod words;
 
+pub use basis::Basis;
 pub use compare::required_relation_names;
+#[cfg(feature = "postgres")]
+pub(crate) use database_marker::has_believed_marker;
 pub use hazard::Hazard;
+#[cfg(feature = "postgres")]
+pub(crate) use identity::GlobalObject;
 pub use identity::{DatabaseIdentity, DatabaseOid, Identities, PrivilegedAttribute, RoleIdentity};
 pub use note::{Note, NoteCode, NoteKind};
 pub use origin::Origin;
@@ -71,6 +78,8 @@ pub use refusal::{
     WordedRefusal,
 };
 pub use saved::{Differences, Remainder, SavedPlan, SavedPlanError, Stale};
+#[cfg(feature = "postgres")]
+pub(crate) use sql::exchanged;
 pub use sql::{
     BEGIN_SESSION, CHANGED_SINCE_PLAN, CHOOSE_KEY, Line, Moment, SESSION_SETTINGS, SessionSetting,
     SlotError, Slots, Statement, probe as probe_statements, session_settings,

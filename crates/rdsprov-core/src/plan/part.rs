@@ -1,4 +1,4 @@
-//! The part of a refused plan that can be applied: what does not depend on a refused application.
+//! The part of a plan that can be applied without some applications.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,34 +6,19 @@ use super::{MembershipOption, Memberships, Plan, Step, Transaction};
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 
 impl Plan {
-    /// Returns the part of the plan without the refused applications, and without all applications
-    /// that share a role or a database with one of them, directly or through others.
-    ///
-    /// The part has no refusals, and a digest of its own. It is empty if a refusal concerns no single
-    /// application.
+    /// Returns the applications that are refused.
     #[must_use]
-    pub fn independent_of_refusals(&self) -> Self {
-        let mut part = self.clone();
-        let excluded = self.dependent_on_refusals();
-        let refused = std::mem::take(&mut part.refusals);
-        let known = |refused: &ApplicationName| {
-            self.applications.iter().any(|one| one.application == *refused)
-        };
-        if refused.iter().all(|refusal| known(&refusal.application)) {
-            let transactions = part.transactions.into_iter();
-            part.transactions =
-                transactions.filter_map(|one| without_applications(one, &excluded)).collect();
-        } else {
-            part.transactions.clear();
-        }
-        part.refresh_digest();
-        part
+    pub fn refused_applications(&self) -> BTreeSet<ApplicationName> {
+        self.refusals.iter().map(|refusal| refusal.application.clone()).collect()
     }
 
-    /// Returns the refused applications, and those that share a role or a database with one of
-    /// them, directly or through others.
+    /// Returns applications, and those that share a role or a database with one of them, directly or
+    /// through others.
     #[must_use]
-    pub fn dependent_on_refusals(&self) -> BTreeSet<ApplicationName> {
+    pub fn with_dependents(
+        &self,
+        applications: &BTreeSet<ApplicationName>,
+    ) -> BTreeSet<ApplicationName> {
         let mut by_role: BTreeMap<&RoleName, Vec<&ApplicationName>> = BTreeMap::new();
         let mut by_database: BTreeMap<&DatabaseName, Vec<&ApplicationName>> = BTreeMap::new();
         let mut places: BTreeMap<&ApplicationName, Vec<(&RoleName, &DatabaseName)>> =
@@ -43,8 +28,7 @@ impl Plan {
             by_database.entry(&one.database).or_default().push(&one.application);
             places.entry(&one.application).or_default().push((&one.role, &one.database));
         }
-        let mut next: Vec<&ApplicationName> =
-            self.refusals.iter().map(|refusal| &refusal.application).collect();
+        let mut next: Vec<&ApplicationName> = applications.iter().collect();
         let mut found = BTreeSet::new();
         while let Some(application) = next.pop() {
             if !found.insert(application.clone()) {
@@ -58,31 +42,49 @@ impl Plan {
         }
         found
     }
+
+    /// Returns the part of the plan without the steps and refusals of some applications. It has a
+    /// digest of its own.
+    ///
+    /// The applications that share a role or a database with them must be among them: see
+    /// [`Self::with_dependents`]. A refusal that concerns no application of the definitions remains.
+    #[must_use]
+    pub fn without(&self, applications: &BTreeSet<ApplicationName>) -> Self {
+        let mut part = self.clone();
+        let is_declared =
+            |name: &ApplicationName| self.applications.iter().any(|one| one.application == *name);
+        part.refusals.retain(|refusal| {
+            !applications.contains(&refusal.application) || !is_declared(&refusal.application)
+        });
+        let transactions = part.transactions.into_iter();
+        part.transactions = transactions.filter_map(|one| one.without(applications)).collect();
+        part.observed.retain(&part.transactions);
+        part.with_digest()
+    }
 }
 
-/// Returns a transaction without the steps of some applications; `None` without any step.
-fn without_applications(
-    mut transaction: Transaction,
-    excluded: &BTreeSet<ApplicationName>,
-) -> Option<Transaction> {
-    transaction.steps.retain(|step| !excluded.contains(&step.application));
-    if transaction.steps.is_empty() {
-        return None;
+impl Transaction {
+    /// Returns the transaction without the steps of some applications; `None` without any step.
+    pub(crate) fn without(mut self, applications: &BTreeSet<ApplicationName>) -> Option<Self> {
+        self.steps.retain(|step| !applications.contains(&step.application));
+        if self.steps.is_empty() {
+            return None;
+        }
+        self.identities.retain(&self.scope, &self.steps);
+        let mut needed = Memberships::new();
+        for (role, option) in self.steps.iter().flat_map(Step::memberships) {
+            let most: &mut MembershipOption = needed.entry(role).or_insert(option);
+            *most = option.max(*most);
+        }
+        // A membership that the administrator has already is not in the transaction.
+        self.memberships = self
+            .memberships
+            .keys()
+            .filter_map(|role| needed.get(role).map(|option| (role.clone(), *option)))
+            .collect();
+        self.memberships_to_restore.retain(|role, _| self.memberships.contains_key(role));
+        Some(self)
     }
-    transaction.identities.retain(&transaction.scope, &transaction.steps);
-    let mut needed = Memberships::new();
-    for (role, option) in transaction.steps.iter().flat_map(Step::memberships) {
-        let most: &mut MembershipOption = needed.entry(role).or_insert(option);
-        *most = option.max(*most);
-    }
-    // A membership that the administrator has already is not in the transaction.
-    transaction.memberships = transaction
-        .memberships
-        .keys()
-        .filter_map(|role| needed.get(role).map(|option| (role.clone(), *option)))
-        .collect();
-    transaction.memberships_to_restore.retain(|role, _| transaction.memberships.contains_key(role));
-    Some(transaction)
 }
 
 #[cfg(test)]
@@ -103,6 +105,10 @@ mod tests {
         Plan::new(&test_states::desired(), &test_states::observed(), findings)
     }
 
+    fn without_refused(plan: &Plan) -> Plan {
+        plan.without(&plan.with_dependents(&plan.refused_applications()))
+    }
+
     fn applications(plan: &Plan) -> Vec<&str> {
         let names: BTreeSet<&str> = plan.steps().map(|step| step.application.as_str()).collect();
         names.into_iter().collect()
@@ -118,7 +124,7 @@ mod tests {
             (&["shop", "wiki"][..], vec![]),
         ] {
             let all = plan(refused);
-            let part = all.independent_of_refusals();
+            let part = without_refused(&all);
             assert_eq!(applications(&part), expected, "{refused:?}");
             assert!(part.refusals.is_empty());
             assert_eq!(part.digest == all.digest, refused.is_empty(), "{refused:?}");
@@ -127,8 +133,8 @@ mod tests {
 
     #[test]
     fn memberships_of_the_part_are_those_of_its_steps() {
-        let part = plan(&["shop"]).independent_of_refusals();
-        assert_eq!(part, part.independent_of_refusals());
+        let part = without_refused(&plan(&["shop"]));
+        assert_eq!(part, without_refused(&part));
         for transaction in &part.transactions {
             let needed: BTreeSet<RoleName> =
                 transaction.steps.iter().flat_map(|step| step.memberships().into_keys()).collect();
@@ -137,9 +143,9 @@ mod tests {
     }
 
     #[test]
-    fn refusal_of_no_application_refuses_everything() {
+    fn refusal_of_no_application_remains() {
         let mut all = plan(&["wiki"]);
         all.refusals[0].application = ApplicationName::for_delegates();
-        assert!(all.independent_of_refusals().is_empty());
+        assert!(!without_refused(&all).refusals.is_empty());
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::basis::Basis;
 use super::{Hazard, Note, Origin, Refusal, Step, Transaction, note, refusal};
 use crate::digest::sha256_json;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
@@ -15,7 +16,7 @@ use crate::run_setting::RunSetting;
 use crate::secret_id::SecretId;
 
 /// The version of the JSON form of plans and saved plans.
-pub const FORMAT_VERSION: u32 = 4;
+pub const FORMAT_VERSION: u32 = 5;
 
 /// The version of rdsprov, which digests cover.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -100,8 +101,8 @@ pub struct Plan {
     /// How the run reached the server, and the approval policy, with the place that sets each value.
     /// The digest covers the values in [`Plan::origin`] only. Empty for a plan without a run.
     pub run_settings: Vec<RunSetting>,
-    /// `sha256:…` of this observed state alone.
-    pub observed: String,
+    /// The observed state that the transactions are based on.
+    pub observed: Basis,
     /// The major version of the server: `16`.
     pub server_major: u32,
     /// The transactions, in the order of execution.
@@ -126,17 +127,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Adds the digest of the changes and of the observed state that they are based on. The
-    /// basis must not contain undeclared roles and databases: a change of them does not
-    /// make the plan stale.
-    pub(super) fn with_digest(mut self, basis: &impl Serialize) -> Self {
-        self.observed = sha256_json(basis);
-        self.refresh_digest();
-        self
-    }
-
-    /// Computes the digest again, after the content has changed.
-    pub(super) fn refresh_digest(&mut self) {
+    /// Computes the digest of the changes and of the observed state that they are based on.
+    pub(super) fn with_digest(mut self) -> Self {
         self.digest = digest(
             &self.environment,
             &self.origin,
@@ -144,6 +136,7 @@ impl Plan {
             &self.refusals,
             &self.observed,
         );
+        self
     }
 
     /// Returns whether there is nothing to change. A plan without changes
@@ -181,7 +174,7 @@ pub(super) fn digest<S: Serialize>(
     origin: &Origin,
     transactions: &[Transaction<S>],
     refusals: &[Refusal],
-    observed: &str,
+    observed: &Basis,
 ) -> String {
     /// The data of the refusals: another wording does not change a digest.
     #[derive(Serialize)]

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::authority::{AdministratorAttribute, Authority, Permission};
+use super::basis::Basis;
 use super::{
     ExecuteAs, Executor, FORMAT_VERSION, ManualFix, MembershipOption, Memberships, NoteKind,
     Origin, Plan, Refusal, RefusalKind, Remedy, Scope, SecretFindings, Step, Transaction, sql,
@@ -59,13 +60,14 @@ impl<'a> Planner<'a> {
         if self.observed.connection.in_recovery && probes > 0 {
             self.note(NoteKind::PermissionsNotChecked { probes });
         }
-        Plan {
+        let observed = Basis::new(self.observed, &transactions);
+        let plan = Plan {
             format_version: FORMAT_VERSION,
             environment: self.desired.environment.clone(),
             origin: Origin::new(self.desired, self.observed),
             run_settings: run_settings(self.desired, self.observed),
             digest: String::new(),
-            observed: String::new(),
+            observed,
             server_major: self.observed.major(),
             transactions,
             refusals: self.findings.refusals,
@@ -75,7 +77,8 @@ impl<'a> Planner<'a> {
             deferred: self.deferred,
             applications: Vec::new(),
             probes: self.probes,
-        }
+        };
+        plan.with_digest()
     }
 
     /// Refuses the plan where no single statement helps.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::{FORMAT_VERSION, Plan, VERSION, digest};
 use super::render::line;
 use super::unique_keys::UniqueKeys;
-use super::{Action, Origin, Scope, Statement, Step, Transaction};
+use super::{Action, Basis, Origin, Scope, Statement, Step, Transaction};
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
@@ -32,8 +32,8 @@ pub struct SavedPlan {
     pub environment: String,
     /// The server, the secrets, the definitions and the protections.
     pub origin: Origin,
-    /// `sha256:…` of the observed state that the plan is based on.
-    pub observed: String,
+    /// The observed state that the plan is based on.
+    pub observed: Basis,
     /// The transactions, in the order of execution.
     pub transactions: Vec<Transaction<String>>,
 }
@@ -228,7 +228,7 @@ impl Transaction<String> {
 impl Step<String> {
     /// Returns whether the step is one of a saved plan, with at most its hazards: some hazards
     /// depend on steps that are already applied, such as the adoption of a role.
-    fn is_rest_of(&self, saved: &Self) -> bool {
+    pub(super) fn is_rest_of(&self, saved: &Self) -> bool {
         self.hazards.is_subset(&saved.hazards)
             && Self { hazards: saved.hazards.clone(), ..self.clone() } == *saved
     }
@@ -359,7 +359,8 @@ impl SavedPlan {
         .into())
     }
 
-    /// Returns how much of the saved plan is left to apply. `plan` is the current plan.
+    /// Returns how much of the saved plan is left to apply. `plan` is the current plan, or the part of
+    /// it without [`Self::changed_applications`].
     ///
     /// The current plan is a part of the saved one if both have the same origin,
     /// and each of its steps is in the saved plan with the same statements and no other hazards, in
@@ -510,7 +511,10 @@ impl fmt::Display for Differences {
         if same_steps && origin_differs {
             writeln!(f, "  the steps are the same")?;
         } else if same_steps {
-            writeln!(f, "  the steps are the same; other objects on the server have changed")?;
+            writeln!(
+                f,
+                "  the steps are the same; their databases or roles have changed otherwise"
+            )?;
         }
         Ok(())
     }
@@ -529,11 +533,11 @@ mod tests {
         let hazard = Hazard::WidensAccess;
         let mut rest = plan.clone();
         rest.transactions.remove(0);
-        rest.refresh_digest();
+        rest = rest.with_digest();
         for step in plan.transactions.iter_mut().flat_map(|one| &mut one.steps) {
             step.hazards.insert(hazard);
         }
-        plan.refresh_digest();
+        plan = plan.with_digest();
         let of = plan.steps().count();
         let saved = SavedPlan::new(&plan).unwrap();
         let left = rest.steps().count();
@@ -541,7 +545,7 @@ mod tests {
 
         // A hazard that the reviewers have not seen.
         rest.transactions[0].steps[0].hazards.insert(Hazard::RevokesAccess);
-        rest.refresh_digest();
+        rest = rest.with_digest();
         assert!(matches!(saved.remainder(&rest), Err(SavedPlanError::Stale(_))));
     }
 

@@ -134,7 +134,7 @@ pub struct ChangedSecret {
 }
 
 /// The place where a transaction runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// In the administrator database, on roles and databases.
@@ -143,6 +143,16 @@ pub enum Scope {
     NewDatabase(DatabaseName),
     /// In a database, on the objects in it.
     Database(DatabaseName),
+}
+
+impl Scope {
+    /// Returns the database that is created, or in which the transaction runs.
+    pub(super) fn database(&self) -> Option<&DatabaseName> {
+        match self {
+            Self::Cluster => None,
+            Self::NewDatabase(name) | Self::Database(name) => Some(name),
+        }
+    }
 }
 
 /// Steps that are committed or rolled back together. `S` is the type of the
@@ -256,6 +266,17 @@ impl<S> Step<S> {
         self.with_hazards([Hazard::HandsOverCode])
     }
 
+    /// Returns the roles as which the administrator acts, and those that it must be a member of.
+    pub(super) fn required_roles(&self) -> impl Iterator<Item = &RoleName> {
+        let grantors = self.temporary_usage.iter().map(|usage| &usage.granted_by);
+        let acting = std::iter::once(&self.execute_as).chain(grantors);
+        let acting = acting.filter_map(|execute_as| match execute_as {
+            ExecuteAs::Administrator => None,
+            ExecuteAs::Role(role) => Some(role),
+        });
+        acting.chain(self.temporary_memberships.keys())
+    }
+
     /// Adds effects that can break something.
     pub(super) fn with_hazards(mut self, hazards: impl IntoIterator<Item = Hazard>) -> Self {
         self.hazards.extend(hazards);
@@ -273,17 +294,6 @@ impl Step {
     #[must_use]
     pub(super) fn reverted_by(self, reverting: Vec<Statement>) -> Self {
         Self { reverting, ..self }
-    }
-
-    /// Returns the roles as which the administrator acts, and those that it must be a member of.
-    pub(super) fn required_roles(&self) -> impl Iterator<Item = &RoleName> {
-        let grantors = self.temporary_usage.iter().map(|usage| &usage.granted_by);
-        let acting = std::iter::once(&self.execute_as).chain(grantors);
-        let acting = acting.filter_map(|execute_as| match execute_as {
-            ExecuteAs::Administrator => None,
-            ExecuteAs::Role(role) => Some(role),
-        });
-        acting.chain(self.temporary_memberships.keys())
     }
 
     /// Returns all memberships that the administrator needs for the step.

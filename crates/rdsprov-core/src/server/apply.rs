@@ -133,7 +133,7 @@ pub async fn apply(
             unfinished.push(name.clone());
         }
         for failure in executed.failures {
-            let is_isolated = transaction.scope != Scope::Cluster || failure.is_of_step;
+            let is_isolated = transaction.scope != Scope::Cluster || failure.is_of_applications;
             ended |= failure.ends_run || !options.keep_going || !is_isolated;
             // Without its session, the run has no lock any more.
             ended |= lock.0.client.is_closed();

@@ -10,7 +10,9 @@ use super::connect::{Session, is_about_replication};
 use super::template::{self, TemplateWait};
 use super::wait::LockHolder;
 use crate::hint::Hint;
-use crate::plan::{CHANGED_SINCE_PLAN, CHOOSE_KEY, Hazard, Slots, Statement};
+use crate::plan::{
+    CHANGED_SINCE_PLAN, CHOOSE_KEY, GlobalObject, Hazard, Slots, Statement, exchanged,
+};
 
 /// Returns whether an error is caused by another session that changes the same catalog row, so that
 /// a repetition can succeed.
@@ -63,6 +65,8 @@ pub(super) struct Failure {
     pub kind: FailureKind,
     /// What to do about it, if it is more than to fix the cause and run again.
     pub hint: Option<Hint>,
+    /// The database or role that is not that of the plan.
+    pub exchanged: Option<GlobalObject>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,7 +115,16 @@ impl FailureKind {
 
 impl Failure {
     fn other(message: String) -> Self {
-        Self { message, kind: FailureKind::Other, hint: None }
+        Self { message, kind: FailureKind::Other, hint: None, exchanged: None }
+    }
+
+    fn of(session: &Session, error: &tokio_postgres::Error) -> Self {
+        let kind = FailureKind::of(error);
+        let exchanged = error
+            .as_db_error()
+            .filter(|_| kind == FailureKind::Changed)
+            .and_then(|error| exchanged(error.table(), error.column()));
+        Self { kind, exchanged, ..Self::other(session.describe(error)) }
     }
 
     fn template_in_use(sessions: &[LockHolder]) -> Self {
@@ -123,11 +136,7 @@ impl Failure {
 /// Has the server choose the key that hides a verifier until the end of the transaction.
 async fn choose_key(session: &Session) -> Result<String, Failure> {
     let chosen = session.client.query_one(CHOOSE_KEY, &[]).await;
-    chosen.and_then(|row| row.try_get(0)).map_err(|error| Failure {
-        message: session.describe(&error),
-        kind: FailureKind::of(&error),
-        hint: None,
-    })
+    chosen.and_then(|row| row.try_get(0)).map_err(|error| Failure::of(session, &error))
 }
 
 /// Executes one statement, and returns the first value of its result; `None` without rows. `template`
@@ -173,8 +182,7 @@ pub(super) async fn execute(
                 return Err(Failure::template_in_use(&sessions));
             }
         }
-        let message = session.describe(&error);
-        return Err(Failure { message, kind: FailureKind::of(&error), hint: None });
+        return Err(Failure::of(session, &error));
     };
     // `GRANT` (01007) and `REVOKE` (01006) without any effect succeed with a warning only.
     let no_effect = |notice: &DbError| {
@@ -190,7 +198,7 @@ pub(super) async fn execute(
             continue;
         };
         let message = format!("{} ({})", warning.message(), warning.code().code());
-        return Err(Failure { message, kind, hint: None });
+        return Err(Failure { kind, ..Failure::other(message) });
     }
     Ok(value)
 }

@@ -147,14 +147,12 @@ impl Execution<'_> {
             let numbers: Vec<usize> = (0..transaction.steps.len())
                 .filter(|number| !failing.contains(&transaction.steps[*number].application))
                 .collect();
-            if numbers.is_empty() && !transaction.steps.is_empty() {
-                return executed;
-            }
             let part = if numbers.len() == transaction.steps.len() {
                 Cow::Borrowed(transaction)
+            } else if let Some(part) = transaction.clone().without(failing) {
+                Cow::Owned(part)
             } else {
-                let steps = numbers.iter().map(|number| transaction.steps[*number].clone());
-                Cow::Owned(Transaction { steps: steps.collect(), ..transaction.clone() })
+                return executed;
             };
             let mut attempt = self.repeated(&part).await;
             let Self { major, logins, lock, slots, .. } = *self;
@@ -172,16 +170,23 @@ impl Execution<'_> {
             executed.oid = attempt.oid;
             let Some(mut failure) = attempt.failure else { return executed };
             failure.step = numbers.get(failure.step).copied().unwrap_or_default();
-            let is_of_application = self.options.keep_going
+            let can_continue = self.options.keep_going
                 && transaction.scope == Scope::Cluster
-                && failure.is_of_step
                 && !failure.ends_run
                 && !self.lock.0.client.is_closed();
-            if is_of_application {
-                failing.insert(transaction.steps[failure.step].application.clone());
-            }
+            let applications = match &failure.exchanged {
+                _ if !can_continue => BTreeSet::new(),
+                Some(exchanged) => part.applications_of(exchanged),
+                None if failure.is_of_step => {
+                    BTreeSet::from([transaction.steps[failure.step].application.clone()])
+                }
+                None => BTreeSet::new(),
+            };
+            failure.is_of_applications = !applications.is_empty();
+            let is_of_applications = failure.is_of_applications;
+            failing.extend(applications);
             executed.failures.push(failure);
-            if !is_of_application {
+            if !is_of_applications {
                 return executed;
             }
         }
@@ -342,7 +347,7 @@ impl Execution<'_> {
                     progress.created |= matches!(line, Line::Before(_));
                     open |= *line == Line::Begin;
                 }
-                Err(Failure { mut message, kind, hint }) => {
+                Err(Failure { mut message, kind, hint, exchanged }) => {
                     if open {
                         // The server has aborted the transaction already.
                         session.roll_back().await;
@@ -381,6 +386,7 @@ impl Execution<'_> {
                         is_conflict,
                         is_too_long,
                         has_changed,
+                        exchanged,
                         is_read_only,
                         is_of_step: step.is_some() && !has_changed,
                         ends_run: failure.ends_run || is_read_only || is_not_replicated,

@@ -121,7 +121,8 @@ async fn observe_databases(admin: &Endpoint, desired: &Desired, observed: &mut O
 }
 
 /// Returns the declared and the managed databases that can be read, and the template if one of the
-/// declared databases will be a copy of it. A restricted plan concerns no other databases than those
+/// declared databases will be a copy of it. The owner of a database cannot have it read by a marker
+/// of its own. A restricted plan concerns no other databases than those
 /// of the selected applications.
 fn relevant_databases(desired: &Desired, observed: &Observed) -> Vec<DatabaseName> {
     let is_complete = |name: &DatabaseName| {
@@ -130,7 +131,7 @@ fn relevant_databases(desired: &Desired, observed: &Observed) -> Vec<DatabaseNam
     };
     let databases = observed.databases.iter().filter(|(name, seen)| {
         let is_relevant = desired.selects_database(name)
-            || desired.only.is_empty() && desired.manages(seen.marker().as_ref());
+            || desired.only.is_empty() && plan::has_believed_marker(desired, observed, name, seen);
         is_relevant && seen.connectable
     });
     let copies_template = desired.delegate().is_some()

@@ -5,7 +5,7 @@ use super::wait::LockWait;
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
-use crate::plan::{Hazard, Line};
+use crate::plan::{GlobalObject, Hazard, Line};
 
 /// The cause of a failure that is not an error of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +68,12 @@ pub(super) struct TransactionFailure {
     pub is_too_long: bool,
     /// Whether the server is not as the plan requires any more.
     pub has_changed: bool,
+    /// The database or role that is not that of the plan.
+    pub exchanged: Option<GlobalObject>,
     /// Whether a statement of the step has failed, and not one that all steps share.
     pub is_of_step: bool,
+    /// Whether it concerns some applications, and the run goes on without them.
+    pub is_of_applications: bool,
     /// Whether the server accepts no changes.
     pub is_read_only: bool,
     /// The cause, if it has a code of its own.
@@ -88,7 +92,9 @@ impl TransactionFailure {
             may_be_committed: false,
             is_too_long: false,
             has_changed: false,
+            exchanged: None,
             is_of_step: false,
+            is_of_applications: false,
             is_read_only: false,
             cause: None,
         }

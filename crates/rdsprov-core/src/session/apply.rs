@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use super::cancellation::Cancellation;
-use super::error::{Error, Kind};
+use super::error::{Error, Kind, no_refusals};
 use super::failure::{Committed, Continuation, StatementFailure};
 use super::files::{is_definitions, site_policy};
 use super::frontend::Frontend;
@@ -270,9 +270,7 @@ pub(super) async fn run_operation<F: Frontend>(
         Ok(Completion::DryRun) => succeeded(Status::DryRun),
         Err(error) => {
             let status = match error.kind() {
-                Kind::Refused if !committed || matches!(error, Error::PartRefused(_)) => {
-                    Status::Refused
-                }
+                Kind::Refused if !committed || error.is_about_left_out() => Status::Refused,
                 _ => Status::Error,
             };
             // The record of the failed step contains the message already.
@@ -346,10 +344,7 @@ impl<F: Frontend> Execution<'_, F> {
         self.show(progress, plan);
         self.recover(progress, plan)?;
         let whole = plan.digest.clone();
-        match saved {
-            Some(_) => no_refusals(plan)?,
-            None => self.leave_out_refused(&mut planned, progress)?,
-        }
+        let left_out = self.leave_out(&mut planned, saved.as_ref(), progress)?;
         let plan = planned.plan();
         let remainder = match &saved {
             Some(saved) => saved.remainder(plan)?,
@@ -361,7 +356,9 @@ impl<F: Frontend> Execution<'_, F> {
         }
         let approval = match (&saved, remainder) {
             (Some(saved), Remainder::Part { left, of }) => {
-                self.frontend.on_notice(&Notice::Resumed { left, of });
+                if left_out.is_empty() {
+                    self.frontend.on_notice(&Notice::Resumed { left, of });
+                }
                 approval.of_remainder(&saved.digest, &plan.digest)
             }
             // Who approved the whole plan has approved its part.
@@ -387,15 +384,17 @@ impl<F: Frontend> Execution<'_, F> {
             planned = run.plan().await?;
             let refusals = planned.plan().refusals.clone();
             if self.keeps_going() {
-                planned.leave_out_refused();
+                let refused = planned.plan().refused_applications();
+                let left_out = planned.plan().with_dependents(&(&refused | &left_out));
+                planned.leave_out(&left_out);
             }
             let next = planned.plan();
             if next.is_empty() && next.refusals.is_empty() {
                 self.record(progress, &progress.recorder.no_change(&plan))?;
-                return if refusals.is_empty() {
-                    Ok(Completion::Converged)
-                } else {
-                    Err(Error::PartRefused(refusals))
+                return match (refusals.is_empty(), left_out.is_empty()) {
+                    (true, true) => Ok(Completion::Converged),
+                    (true, false) => Err(Error::PartStale(left_out)),
+                    (false, _) => Err(Error::PartRefused(refusals)),
                 };
             }
             self.show(progress, next);
@@ -415,34 +414,8 @@ impl<F: Frontend> Execution<'_, F> {
     }
 
     /// Returns whether one failure or refusal does not end the run.
-    fn keeps_going(&self) -> bool {
+    pub(super) fn keeps_going(&self) -> bool {
         matches!(self.operation, Operation::Apply { keep_going: true })
-    }
-
-    /// Leaves out of a plan what depends on a refused application, if the run keeps going and
-    /// something else remains.
-    ///
-    /// # Errors
-    /// Returns [`Error::Refused`] if the plan has refusals and nothing else remains.
-    fn leave_out_refused(
-        &self,
-        planned: &mut PlannedApply<'_>,
-        progress: &mut Progress,
-    ) -> Result<(), Error> {
-        let plan = planned.plan();
-        if plan.refusals.is_empty() {
-            return Ok(());
-        }
-        let part = plan.independent_of_refusals();
-        if !self.keeps_going() || part.is_empty() {
-            return no_refusals(plan);
-        }
-        let applications = plan.dependent_on_refusals();
-        let changes = part.steps().count();
-        self.frontend.on_notice(&Notice::LeftOut { applications, changes });
-        progress.recorder.context.plan = Some(part.digest);
-        planned.leave_out_refused();
-        Ok(())
     }
 
     pub(super) fn record(&self, progress: &Progress, events: &[Event]) -> Result<(), Error> {
@@ -617,8 +590,4 @@ fn server_options<'a>(
         return Err(UsageError::OtherSelection { saved: of_plan });
     }
     Ok(Cow::Owned(ServerOptions { only: of_plan, ..server.clone() }))
-}
-
-pub(super) fn no_refusals(plan: &Plan) -> Result<(), Error> {
-    Ok(PlanRefused::check(plan)?)
 }

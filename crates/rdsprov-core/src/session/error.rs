@@ -1,5 +1,6 @@
 //! All errors of the operations, in one enum, with the kind that decides the exit code.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::failure::{Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
@@ -13,10 +14,10 @@ use crate::error_code::ErrorCode;
 use crate::gate::GateError;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
-use crate::name::{DatabaseName, nearest};
+use crate::name::{ApplicationName, DatabaseName, nearest};
 use crate::operations::{PlanRefused, RunError};
 use crate::plan::rotation::RotationError;
-use crate::plan::{Refusal, SavedPlanError, SlotError};
+use crate::plan::{Plan, Refusal, SavedPlanError, SlotError};
 use crate::secret_id::TemplateError;
 use crate::secrets::{SourceError, TokenError};
 use crate::server::TlsError;
@@ -184,6 +185,12 @@ pub enum Error {
     /// The changes that do not depend on the refused applications were made.
     #[error("the changes of the other applications were made; {}", reasons(.0))]
     PartRefused(Vec<Refusal>),
+    /// The changes that do not depend on applications for which the saved plan is stale were made.
+    #[error(
+        "the changes of the other applications were made; the saved plan is stale for: {}",
+        .0.iter().map(ApplicationName::as_str).collect::<Vec<_>>().join(", ")
+    )]
+    PartStale(BTreeSet<ApplicationName>),
     /// The user did not confirm the plan.
     #[error("the plan was not confirmed; nothing was changed")]
     NotConfirmed,
@@ -264,6 +271,7 @@ impl Error {
                 errors.first().map_or(ErrorCode::UnknownApplication, RotationError::code)
             }
             Self::Refused(_) | Self::PartRefused(_) => ErrorCode::PlanRefused,
+            Self::PartStale(_) => ErrorCode::PlanStale,
             Self::NotConfirmed => ErrorCode::NotConfirmed,
             Self::Audit(error) => error.code(),
             Self::Slot(error) => error.code(),
@@ -331,7 +339,7 @@ impl Error {
             Self::SecondApproval { digest } => {
                 hint!["review the second plan, set ", (Opt::Approval, digest), ", and run again"]
             }
-            Self::SecondPlan => {
+            Self::SecondPlan | Self::PartStale(_) => {
                 hint!["run ", Operation::Plan, " again, review the new plan and apply it"]
             }
             Self::PlanFile { error, .. } | Self::SavedPlan(error) => return error.hints(),
@@ -435,6 +443,11 @@ fn reasons(refusals: &[Refusal]) -> String {
     refusals.iter().map(reason).collect::<Vec<_>>().join("; ")
 }
 
+/// Checks that a plan contains no refusals.
+pub(super) fn no_refusals(plan: &Plan) -> Result<(), Error> {
+    Ok(PlanRefused::check(plan)?)
+}
+
 impl From<PlanRefused> for Error {
     fn from(error: PlanRefused) -> Self {
         Self::Refused(error.refusals)
@@ -471,6 +484,12 @@ impl Error {
         }
     }
 
+    /// Returns whether the run has left out a part of the plan and has applied the rest as planned.
+    #[must_use]
+    pub fn is_about_left_out(&self) -> bool {
+        matches!(self, Self::PartRefused(_) | Self::PartStale(_))
+    }
+
     /// Returns the kind of the error.
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -499,6 +518,7 @@ impl Error {
             | Self::SavedPlan(_)
             | Self::Refused(_)
             | Self::PartRefused(_)
+            | Self::PartStale(_)
             | Self::NotConfirmed => Kind::Refused,
             Self::Definitions(_)
             | Self::Tls(_)

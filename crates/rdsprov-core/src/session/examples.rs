@@ -1,5 +1,6 @@
 //! One example of each error, from which tests render every message in the wording of a front end.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -225,6 +226,7 @@ fn session_examples() -> Vec<Error> {
         Error::DefinitionsAsPlan { path: text("terraform.tfvars") },
         Error::Refused(Vec::new()),
         Error::PartRefused(Vec::new()),
+        Error::PartStale(BTreeSet::new()),
         Error::NotConfirmed,
         AuditError::Io { path: path(), source: failed() }.into(),
         AuditError::Locked { path: path() }.into(),

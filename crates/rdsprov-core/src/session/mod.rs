@@ -18,6 +18,7 @@ mod examples;
 mod failure;
 mod files;
 mod frontend;
+mod left_out;
 mod listener;
 mod notice;
 mod open;

@@ -39,12 +39,15 @@ pub enum Notice {
         /// The number of all changes of the saved plan.
         of: usize,
     },
-    /// Refused applications, and those that share a role or a database with them, are left out.
+    /// Refused applications, those whose part of the saved plan is stale, and those that share a role
+    /// or a database with them, are left out.
     LeftOut {
         /// The applications.
         applications: BTreeSet<ApplicationName>,
         /// The number of changes that remain.
         changes: usize,
+        /// Whether the run applies a saved plan.
+        is_of_saved_plan: bool,
     },
     /// An earlier run has not recorded all results. This run has recorded what it found.
     Recovered {
@@ -92,13 +95,19 @@ impl fmt::Display for Notice {
             Self::Resumed { left, of } => {
                 write!(f, "the saved plan was applied in part; {left} of its {of} changes are left")
             }
-            Self::LeftOut { applications, changes } => {
+            Self::LeftOut { applications, changes, is_of_saved_plan } => {
                 let names: Vec<&str> = applications.iter().map(ApplicationName::as_str).collect();
                 let names = names.join(", ");
+                let reason = if *is_of_saved_plan {
+                    "the saved plan is stale for them, or they are refused, or they share a role or a \
+                     database with such an application"
+                } else {
+                    "they are refused or share a role or a database with a refused application"
+                };
                 write!(
                     f,
-                    "left out, because they are refused or share a role or a database with a \
-                     refused application: {names}; {changes} changes of other applications remain"
+                    "left out, because {reason}: {names}; {changes} changes of other applications \
+                     remain"
                 )
             }
             Self::Recovered { run_id, changes, done } => write!(

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::apply::{
-    Completion, Execution, Operation, Outcome, Progress, RunOptions, no_refusals, run_operation,
+    Completion, Execution, Operation, Outcome, Progress, RunOptions, run_operation,
 };
 use super::cancellation::Cancellation;
-use super::error::Error;
+use super::error::{Error, no_refusals};
 use super::failure::{Continuation, StatementFailure};
 use super::frontend::Frontend;
 use super::open::RunAws;

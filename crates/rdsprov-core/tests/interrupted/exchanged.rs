@@ -69,7 +69,18 @@ async fn attacked(
     secrets: &Path,
     definitions: &str,
     moment: Moment,
+    attack: (&str, &str, &[&str]),
+) -> ExecutionOutcome {
+    execution(server, secrets, definitions, moment, attack, false).await
+}
+
+async fn execution(
+    server: &Server,
+    secrets: &Path,
+    definitions: &str,
+    moment: Moment,
     (role, database, statements): (&str, &str, &[&str]),
+    keep_going: bool,
 ) -> ExecutionOutcome {
     let attack =
         Attack { server, statements: Mutex::new(Some((role, database, statements))), moment };
@@ -88,6 +99,7 @@ async fn attacked(
     };
     let mut options = ExecuteOptions::interrupted_by(&interrupt);
     options.listener = Some(&attack);
+    options.keep_going = keep_going;
     let outcome = planned.apply("1", &options).await.unwrap();
     assert_eq!(*attack.statements.lock().unwrap(), None, "{moment:?}: there was no attack");
     outcome
@@ -130,6 +142,40 @@ async fn existing_database_is_replaced() {
             applied(&server, secrets.path(), &after).await;
             superuser(&server, "DROP DATABASE shop");
             superuser(&server, "DROP ROLE shop_reader");
+        }
+    }
+}
+
+/// All applications share the transaction of roles and databases. With `keep_going`, an exchanged
+/// database or role concerns its applications only.
+#[tokio::test(flavor = "multi_thread")]
+async fn exchanged_name_concerns_its_applications_only() {
+    const NEXT: &str = r#"next = { database_name = "next", username = "next_owner" }"#;
+    const RENAME: &[&str] =
+        &["ALTER ROLE shop_owner RENAME TO gone", "CREATE ROLE shop_owner LOGIN"];
+    for major in versions() {
+        let (server, secrets) = site(major, &APPLICATIONS);
+        let (before, after) = (definitions(&[SHOP]), definitions(&[SHOP, REPORTS, NEXT]));
+        for (attack, says) in [
+            (("shop_owner", "postgres", REPLACE), IS_REPLACED),
+            (
+                ("rdsadmin", "postgres", RENAME),
+                "database shop belongs to role gone instead of shop_owner",
+            ),
+        ] {
+            let place = format!("PostgreSQL {major}, {says}");
+            applied(&server, secrets.path(), &before).await;
+            let (after, moment) = (&after, Moment::BeforeTheRun);
+            let outcome = execution(&server, secrets.path(), after, moment, attack, true).await;
+            assert!(outcome.committed, "{place}");
+            assert_stopped(outcome, says, &place);
+            let next = "SELECT has_database_privilege('next_owner', 'next', 'CREATE')";
+            assert_eq!(superuser(&server, next), "t", "{place}");
+            let reader = "SELECT count(*) FROM pg_roles WHERE rolname = 'shop_reader'";
+            assert_eq!(superuser(&server, reader), "0", "{place}");
+            superuser(&server, "DROP DATABASE shop");
+            superuser(&server, "DROP DATABASE next");
+            superuser(&server, "DROP ROLE IF EXISTS shop_owner, gone, next_owner");
         }
     }
 }

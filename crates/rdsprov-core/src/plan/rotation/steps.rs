@@ -69,9 +69,7 @@ impl Plan {
             transactions.iter().flat_map(|one| one.steps.iter().cloned()).collect();
         planner.check_password_rules(&steps);
         planner.check_blue_green(&mut transactions);
-        let roles = states.iter().map(|state| &state.rotation.role);
-        let roles = roles.map(|role| (role, observed.roles.get(role))).collect::<Vec<_>>();
-        planner.into_plan(transactions).with_digest(&(&observed.administrator, roles))
+        planner.into_plan(transactions)
     }
 }
 

@@ -4,7 +4,11 @@
 use strum::IntoEnumIterator as _;
 
 use super::Statement;
+#[cfg(any(feature = "postgres", test))]
+use crate::name::RoleName;
 use crate::name::{DatabaseName, literal};
+#[cfg(feature = "postgres")]
+use crate::plan::identity::GlobalObject;
 use crate::plan::{DatabaseOid, Identities, PrivilegedAttribute, Scope};
 
 /// The SQLSTATE of a check that finds another state than that of the plan. PostgreSQL does not use it.
@@ -47,7 +51,8 @@ pub(super) fn store_created_oid(database: &DatabaseName) -> Statement {
 }
 
 /// Fails ([`CHANGED_SINCE_PLAN`]) if a name means another database or role than in the plan, if a
-/// database has another owner, or if a role gained an attribute.
+/// database has another owner, or if a role gained an attribute. The error has the fields of
+/// [`exchanged`].
 ///
 /// The name of the current database is not written: it can be stored in another encoding.
 pub(super) fn verify_identities(
@@ -81,7 +86,7 @@ pub(super) fn verify_identities(
     let mut changes = Vec::new();
     if !databases.is_empty() {
         changes.push(format!(
-            "SELECT CASE WHEN d.oid IS NULL THEN format('database %s was dropped or renamed after it was observed', e.name) \
+            "SELECT 'pg_database', e.name, CASE WHEN d.oid IS NULL THEN format('database %s was dropped or renamed after it was observed', e.name) \
              WHEN d.oid <> e.oid THEN format('database %s is not the database that was observed: it was dropped and created again, or renamed', e.name) \
              WHEN pg_get_userbyid(d.datdba) <> e.owner THEN format('database %s belongs to role %s instead of %s', e.name, pg_get_userbyid(d.datdba), e.owner) END \
              FROM (VALUES {}) e(name, oid, owner) LEFT JOIN pg_database d ON d.datname = e.name",
@@ -95,7 +100,7 @@ pub(super) fn verify_identities(
         });
         // A role without an OID is created by the plan, possibly in this transaction.
         changes.push(format!(
-            "SELECT CASE WHEN r.oid IS NULL AND e.oid IS NOT NULL THEN format('role %s was dropped or renamed after it was observed', e.name) \
+            "SELECT 'pg_roles', e.name, CASE WHEN r.oid IS NULL AND e.oid IS NOT NULL THEN format('role %s was dropped or renamed after it was observed', e.name) \
              WHEN r.oid <> e.oid THEN format('role %s is not the role that was observed: it was dropped and created again, or renamed', e.name) \
              WHEN a.gained IS NOT NULL THEN format('role %s has got the attribute %s after it was observed', e.name, a.gained) END \
              FROM (VALUES {}) e(name, oid, attributes) LEFT JOIN pg_roles r ON r.rolname = e.name \
@@ -106,11 +111,24 @@ pub(super) fn verify_identities(
         ));
     }
     let body = format!(
-        "DECLARE change text := (SELECT what FROM ({}) c(what) WHERE what IS NOT NULL LIMIT 1); \
-         BEGIN IF change IS NOT NULL THEN RAISE EXCEPTION USING ERRCODE = '{CHANGED_SINCE_PLAN}', MESSAGE = change; END IF; END",
+        "DECLARE c record; \
+         BEGIN SELECT * INTO c FROM ({}) found(catalog, name, change) WHERE found.change IS NOT NULL LIMIT 1; \
+         IF FOUND THEN RAISE EXCEPTION USING ERRCODE = '{CHANGED_SINCE_PLAN}', MESSAGE = c.change, \
+         TABLE = c.catalog, COLUMN = c.name; END IF; END",
         changes.join(" UNION ALL ")
     );
     Statement::plain(format!("DO {}", literal(&body)))
+}
+
+/// Returns the database or role for which a check has failed, from the table and the column of the
+/// error.
+#[cfg(feature = "postgres")]
+pub fn exchanged(table: Option<&str>, column: Option<&str>) -> Option<GlobalObject> {
+    match (table?, column?) {
+        ("pg_database", name) => Some(GlobalObject::Database(DatabaseName::new_unchecked(name))),
+        ("pg_roles", name) => Some(GlobalObject::Role(RoleName::new_unchecked(name))),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -118,7 +136,6 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::name::RoleName;
     use crate::plan::{DatabaseIdentity, RoleIdentity};
 
     fn identities(oid: DatabaseOid) -> Identities {

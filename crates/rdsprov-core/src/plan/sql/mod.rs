@@ -18,6 +18,8 @@ pub use database::*;
 pub use grant::*;
 pub use handed_over::assert_handed_over;
 pub use hidden_password::CHOOSE_KEY;
+#[cfg(feature = "postgres")]
+pub use identity::exchanged;
 pub use identity::{CHANGED_SINCE_PLAN, Moment};
 pub use manual_fix::*;
 pub use ownership::*;

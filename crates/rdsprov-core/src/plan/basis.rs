@@ -1,0 +1,78 @@
+//! The observed state that the steps of a plan are based on.
+//!
+//! A change elsewhere on the server does not make an approved plan stale: another team changes its own
+//! database at any time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Transaction;
+use super::identity::GlobalObject;
+use crate::digest::sha256_json;
+use crate::name::{DatabaseName, RoleName};
+use crate::observed::Observed;
+
+/// `sha256:…` of the observed state of the administrator, and of each database and role that the
+/// steps of a plan name or need.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Basis {
+    /// The administrator, with its attributes.
+    pub administrator: String,
+    /// The existing databases, with their privileges, settings and contents.
+    pub databases: BTreeMap<DatabaseName, String>,
+    /// The existing roles, with their attributes, memberships and settings.
+    pub roles: BTreeMap<RoleName, String>,
+}
+
+impl Basis {
+    pub(super) fn new(observed: &Observed, transactions: &[Transaction]) -> Self {
+        let databases = databases(transactions).into_iter();
+        let databases = databases.filter_map(|name| observed.databases.get_key_value(name));
+        let roles = roles(transactions).into_iter();
+        let roles = roles.filter_map(|name| observed.roles.get_key_value(name));
+        Self {
+            administrator: sha256_json(&observed.administrator),
+            databases: databases.map(|(name, seen)| (name.clone(), sha256_json(seen))).collect(),
+            roles: roles.map(|(name, seen)| (name.clone(), sha256_json(seen))).collect(),
+        }
+    }
+
+    /// Keeps what the steps that are left of a plan are based on.
+    pub(super) fn retain(&mut self, transactions: &[Transaction]) {
+        let (databases, roles) = (databases(transactions), roles(transactions));
+        self.databases.retain(|name, _| databases.contains(name));
+        self.roles.retain(|name, _| roles.contains(name));
+    }
+}
+
+impl Basis {
+    /// Returns the databases and roles that both plans are based on, in another state.
+    pub(super) fn changed_since(&self, earlier: &Self) -> Vec<GlobalObject> {
+        let databases = changed(&self.databases, &earlier.databases).map(GlobalObject::Database);
+        databases.chain(changed(&self.roles, &earlier.roles).map(GlobalObject::Role)).collect()
+    }
+}
+
+fn changed<'a, N: Ord + Clone>(
+    now: &'a BTreeMap<N, String>,
+    earlier: &'a BTreeMap<N, String>,
+) -> impl Iterator<Item = N> + use<'a, N> {
+    let changed = now
+        .iter()
+        .filter(|(name, state)| earlier.get(*name).is_some_and(|earlier| earlier != *state));
+    changed.map(|(name, _)| name.clone())
+}
+
+fn databases(transactions: &[Transaction]) -> BTreeSet<&DatabaseName> {
+    let in_steps = transactions.iter().flat_map(|one| &one.steps);
+    let in_steps = in_steps.filter_map(|step| step.database.as_ref());
+    transactions.iter().filter_map(|one| one.scope.database()).chain(in_steps).collect()
+}
+
+fn roles(transactions: &[Transaction]) -> BTreeSet<&RoleName> {
+    let in_steps = transactions.iter().flat_map(|one| &one.steps);
+    let in_steps = in_steps.flat_map(|step| step.role.iter().chain(step.required_roles()));
+    transactions.iter().flat_map(|one| one.identities.roles.keys()).chain(in_steps).collect()
+}
