@@ -2,6 +2,7 @@
 
 mod debian;
 mod demo;
+mod deploy;
 mod process;
 mod python;
 mod serve;
@@ -69,6 +70,8 @@ enum Task {
     Bench,
     /// Generate docs/messages.md from the explanations of codes
     Messages,
+    /// Render and check the files in deploy
+    Deploy,
     /// Build wheel, source distribution and command in target/dist
     Dist,
     /// Run a throwaway PostgreSQL server
@@ -108,6 +111,7 @@ fn main() -> ExitCode {
         }
         Task::Bench => python::bench(),
         Task::Messages => messages(),
+        Task::Deploy => deploy::check(),
         Task::Dist => python::dist(),
         Task::Pg { task: Pg::Start { version, json: true, secrets } } => {
             serve::serve(version, secrets)

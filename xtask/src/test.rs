@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{run, run_with_log};
-use crate::{debian, demo, python};
+use crate::{debian, demo, deploy, python};
 
 /// The PostgreSQL version of the main path in `--quick`.
 const QUICK_VERSION: &str = "15";
@@ -75,6 +75,7 @@ fn other_tests(versions: Option<&str>, environment: &[(&str, &str)]) -> Result<(
         let test = [test.as_slice(), &["ownership::", "delegate::", "scenarios::"]].concat();
         step("PostgreSQL 15, 16 and 17", || cargo(&test, &between))?;
     }
+    step("deploy", deploy::check)?;
     step("Python tests", || python::test(versions, &[]))?;
     step("demo", || demo::compare_with_readme(&demo::run(15)?))
 }

@@ -31,6 +31,7 @@ mod ledger;
 mod library;
 mod lock;
 mod login_prevented;
+mod make;
 mod memberships;
 mod mistakes;
 mod output_files;

@@ -1,0 +1,66 @@
+//! Runs `cargo xtask deploy`: renders and checks the files in `deploy`.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::process::{run, run_with_log};
+use crate::python::Environment;
+
+/// The versions of Kubernetes whose schemas the rendered manifests must match.
+const KUBERNETES: [&str; 2] = ["1.31", "1.36"];
+
+/// Checks workflows, scripts, the Dockerfile and the manifests.
+pub fn check() -> Result<(), String> {
+    let tools = Environment::new("deploy", "locks/python/deploy.txt")?;
+    let in_directory = |directory: &str, extension: &str| {
+        let mut found = Vec::new();
+        find(Path::new(directory), extension, &mut found)?;
+        if found.is_empty() {
+            return Err(format!("{directory} contains no file with the extension {extension}"));
+        }
+        Ok(found)
+    };
+    let tool = |name: &str, arguments: &[&str], files: &[String]| {
+        let files = files.iter().map(String::as_str);
+        run(&tools.program(name), &arguments.iter().copied().chain(files).collect::<Vec<_>>(), &[])
+    };
+    let shellcheck = tools.program("shellcheck");
+    let workflows = in_directory("deploy/github/workflows", "yml")?;
+    tool("actionlint", &["-shellcheck", &shellcheck], &workflows)?;
+    tool("shellcheck", &[], &in_directory("deploy", "sh")?)?;
+    tool("hadolint", &["deploy/container/Dockerfile"], &[])?;
+
+    let rendered = Path::new("target/deploy/kubernetes.yaml");
+    fs::create_dir_all("target/deploy").map_err(|error| format!("target/deploy: {error}"))?;
+    run_with_log(
+        &tools.program("kubectl"),
+        &["kustomize", "deploy/kubernetes/example"],
+        &[],
+        rendered,
+    )?;
+    for version in KUBERNETES {
+        let files = [rendered.display().to_string()];
+        tool("kubernetes-validate", &["--strict", "--kubernetes-version", version], &files)?;
+    }
+    Ok(())
+}
+
+/// Adds the paths of the files with an extension, in the order of their names.
+fn find(directory: &Path, extension: &str, found: &mut Vec<String>) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", directory.display());
+    let entries = fs::read_dir(directory).map_err(failed)?;
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(failed)?;
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            find(&path, extension, found)?;
+        } else if path.extension() == Some(OsStr::new(extension)) {
+            found.push(path.display().to_string());
+        }
+    }
+    Ok(())
+}
