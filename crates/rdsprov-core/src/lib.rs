@@ -138,6 +138,7 @@ pub mod policy;
 pub mod predefined_role;
 pub mod privilege;
 pub mod probe;
+pub mod rotation_clone;
 pub mod run_setting;
 pub mod schema;
 pub mod secret_id;

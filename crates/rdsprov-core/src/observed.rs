@@ -16,6 +16,7 @@ use crate::marker::{Marker, UNFINISHED};
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::privilege::{ObjectKind, Privilege, Privileges};
 use crate::probe::ProbeResults;
+use crate::rotation_clone::{CurrentUser, RotationClone};
 use crate::run_setting::RunSetting;
 use crate::secret_id::SecretId;
 use crate::setting::Parameter;
@@ -669,7 +670,12 @@ pub struct Observed {
     /// The subscriptions whose owners are not superusers.
     #[serde(default)]
     pub subscriptions: Vec<Subscription>,
-    /// The result of the password check for each declared role that exists and has a password.
+    /// The clone of each declared role whose secret Secrets Manager rotates by alternating between both,
+    /// whether the clone exists or not.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub clones: BTreeMap<RoleName, RotationClone>,
+    /// The result of the password check for each declared role that has a password, as the role that
+    /// its secret names: the role itself or its clone.
     #[serde(default)]
     pub password_checks: BTreeMap<RoleName, PasswordCheck>,
     /// The nodes of the blue/green deployment that the server belongs to; empty if it reports none.
@@ -685,6 +691,13 @@ impl Observed {
     #[must_use]
     pub fn major(&self) -> u32 {
         self.server_version / 10_000
+    }
+
+    /// Returns the clone of a declared role if the secret of the role contains its name and password.
+    #[must_use]
+    pub fn current_clone(&self, role: &RoleName) -> Option<&RoleName> {
+        let clone = self.clones.get(role)?;
+        (clone.current == CurrentUser::Clone).then_some(&clone.name)
     }
 
     /// Returns the statuses of the nodes of a blue/green deployment that is in progress; empty without

@@ -10,7 +10,6 @@ use crate::observed::Observed;
 use crate::plan::{Plan, SecretFindings, SlotError};
 use crate::secrets::scram::{ACCEPTED_ITERATIONS, ITERATIONS};
 use crate::server::observe::observe;
-use crate::server::password_check;
 use crate::server::slots::RunSlots;
 
 /// A run whose plan is known, with the observed state and the secrets that the plan is based on.
@@ -66,11 +65,8 @@ impl Provisioner {
         let secrets = &mut self.secrets;
         let mut observed = observe(admin, session, desired, secrets.valid(), verify).await?;
         if secrets.refresh(desired, &observed, admin).await? {
-            let secrets = secrets.valid();
-            observed.password_checks = password_check::check_passwords(
-                admin, session, desired, &observed, secrets, verify,
-            )
-            .await?;
+            // The secret may name another role now.
+            observed = observe(admin, session, desired, secrets.valid(), verify).await?;
         }
         self.record_connection(&mut observed);
         let findings = self.secrets.findings();

@@ -165,6 +165,7 @@ fn generate_passwords(
         port: None,
         connect_to: None,
         dbname: None,
+        master_secret: None,
     };
     fetched.insert(id.clone(), Ok(secret));
     Ok(BTreeSet::from([id.clone()]))

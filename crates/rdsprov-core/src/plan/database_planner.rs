@@ -112,13 +112,15 @@ impl<'a> DatabasePlanner<'a, '_> {
     }
 
     /// Returns the roles for whose future objects privileges are granted: the owner
-    /// and the existing creators.
+    /// and the existing creators, each with its clone.
     pub(super) fn creators(&self) -> BTreeSet<RoleName> {
         let planner = &self.planner;
         let known = |role: &&RoleName| {
             planner.observed.roles.contains_key(*role) || planner.desired.roles.contains_key(*role)
         };
-        self.database.creators.iter().filter(known).chain([self.owner]).cloned().collect()
+        let creators = self.database.creators.iter().filter(known).chain([self.owner]);
+        let clones = creators.clone().filter_map(|one| planner.existing_clone(one));
+        clones.chain(creators).cloned().collect()
     }
 
     /// Adds a step that must be executed as `required_role`, an owner or a grantor. If the
@@ -327,7 +329,8 @@ impl<'a> DatabasePlanner<'a, '_> {
 
     /// Returns whether the objects of a role get the same grants as those of the owner.
     pub(super) fn is_creator(&self, role: &RoleName) -> bool {
-        role == self.owner || self.database.creators.contains(role)
+        let mut creators = self.database.creators.iter().chain([self.owner]);
+        creators.any(|one| one == role || self.planner.may_be_clone(role, one))
     }
 
     /// Compares one ACL with the declared privileges.

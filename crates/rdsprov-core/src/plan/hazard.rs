@@ -19,7 +19,8 @@ named_enum! {
         /// PUBLIC may not connect to a database any more.
         ClosesToPublic,
         /// A role that is adopted gets more privileges than it had, or a role may log in again: it
-        /// had `NOLOGIN`, `CONNECTION LIMIT 0`, or a password with `VALID UNTIL`.
+        /// had `NOLOGIN`, `CONNECTION LIMIT 0`, or a password with `VALID UNTIL`. Or the clone of a role
+        /// becomes a member of the role.
         WidensAccess,
         /// A database that did not allow connections allows them again.
         ReopensDatabase,

@@ -12,6 +12,7 @@ mod authority;
 mod basis;
 mod blocked;
 mod blue_green;
+mod clones;
 mod compare;
 mod counts;
 mod database;

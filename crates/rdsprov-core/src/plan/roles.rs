@@ -30,6 +30,7 @@ impl Planner<'_> {
                 Some(seen) => self.role_that_exists(name, role, seen, &mut steps),
                 None => self.new_role(name, role, &mut steps),
             }
+            self.rotation_clone(name, role, &mut steps);
         }
         self.check_password_rules(&steps);
         steps
@@ -56,7 +57,7 @@ impl Planner<'_> {
     }
 
     /// Refuses a declared role that is the administrator itself. Returns whether it refused.
-    fn refuse_administrator(&mut self, name: &RoleName, role: &desired::Role) -> bool {
+    pub(super) fn refuse_administrator(&mut self, name: &RoleName, role: &desired::Role) -> bool {
         let is_administrator = *name == self.observed.administrator.name;
         if is_administrator {
             let kind = RefusalKind::RoleIsAdministrator { role: name.clone(), power: None };
@@ -132,9 +133,14 @@ impl Planner<'_> {
             self.password_changes.insert(role.application.clone());
             attributes.push(RoleAttribute::ValidUntil(role.valid_until));
         }
-        let authentication = match &role.credential {
-            Credential::Password(secret) => self.password_from(secret),
-            Credential::Iam => "IAM token".to_owned(),
+        let clone = self.observed.current_clone(name);
+        let secret = role.secret().filter(|_| clone.is_none());
+        let authentication = match (&role.credential, clone) {
+            (Credential::Password(_), Some(clone)) => {
+                format!("without a password: its secret contains {clone}")
+            }
+            (Credential::Password(secret), None) => self.password_from(secret),
+            (Credential::Iam, _) => "IAM token".to_owned(),
         };
         let marker = self.role_marker(role, name);
         // The marker also records the adoption of databases without an owner entry.
@@ -145,7 +151,7 @@ impl Planner<'_> {
             Action::CreateRole,
             format!("role {name}: {}, {authentication}", sql::attributes_sql(&attributes)),
             vec![
-                sql::create_role(name, role.secret(), &attributes),
+                sql::create_role(name, secret, &attributes),
                 sql::set_role_marker(name, None, marker),
             ],
         );
@@ -327,6 +333,8 @@ impl Planner<'_> {
                 }
                 return;
             }
+            // The secret contains the password of the clone, and the next rotation sets that of the role.
+            Credential::Password(_) if self.observed.current_clone(name).is_some() => return,
             Credential::Password(secret) => secret,
         };
         let password = self.password_from(secret);

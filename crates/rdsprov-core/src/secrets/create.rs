@@ -85,6 +85,7 @@ mod tests {
             port: Some(5433),
             connect_to: None,
             dbname: Some("postgres".to_owned()),
+            master_secret: None,
         };
         let read = Secret::parse(&id, &secret.to_json().unwrap()).unwrap();
         assert!(read.password.is_same(&secret.password));

@@ -13,7 +13,8 @@ use crate::name::MAX_BYTES;
 use crate::secret_id::SecretId;
 use crate::text::is_hidden;
 
-const KEYS: [&str; 7] = ["password", "username", "host", "port", "connect_to", "dbname", "engine"];
+const KEYS: [&str; 8] =
+    ["password", "username", "host", "port", "connect_to", "dbname", "engine", "masterarn"];
 
 /// Returns whether a text can be a host name or an address, so that messages can contain it: not
 /// longer than a name in the DNS, and without spaces and hidden characters.
@@ -145,7 +146,7 @@ impl Secret {
         if let Some(key) = fields.duplicate {
             return Err(SecretError::DuplicateKey { id, key });
         }
-        let [password, username, host, port, connect_to, dbname, engine] = fields.values;
+        let [password, username, host, port, connect_to, dbname, engine, master] = fields.values;
         let wiped_text = |key: &'static str, value: Option<Field>| match value {
             None | Some(Field::Null) => Ok(None),
             Some(Field::Text(text)) => Ok(Some(text)),
@@ -202,11 +203,22 @@ impl Secret {
         };
         let username = name("username", username)?;
         let dbname = name("dbname", dbname)?;
+        let master_secret = plain_text("masterarn", master)?.filter(|arn| !arn.is_empty());
         let mut password = wiped_text("password", password)?
             .ok_or_else(|| SecretError::NoPassword { id: id.clone() })?;
         let password = Password::new(std::mem::take(&mut *password))
             .map_err(|problem| SecretError::BadPassword { id: id.clone(), problem })?;
-        Ok(Self { id, version: None, password, username, host, port, connect_to, dbname })
+        Ok(Self {
+            id,
+            version: None,
+            password,
+            username,
+            host,
+            port,
+            connect_to,
+            dbname,
+            master_secret,
+        })
     }
 }
 
@@ -230,6 +242,7 @@ mod tests {
             format!("{{\"password\": \"x\", \"port\": \"{CANARY}\"}}"),
             format!("{{\"password\": \"x\", \"connect_to\": \"{CANARY} 1\"}}"),
             format!("{{\"password\": \"x\", \"engine\": \"{CANARY}\"}}"),
+            format!("{{\"password\": \"x\", \"masterarn\": [\"{CANARY}\"]}}"),
             format!("{{\"password\": \"{CANARY}\", \"port\": 0}}"),
             format!("{{\"password\": \"{CANARY}\", \"port\": 1, \"host\": \"h:2\"}}"),
             format!("{{\"passwort\": \"{CANARY}\"}}"),

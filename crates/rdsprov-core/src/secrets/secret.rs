@@ -24,4 +24,7 @@ pub struct Secret {
     pub connect_to: Option<ConnectTo>,
     /// The name of the database to connect to.
     pub dbname: Option<String>,
+    /// The value of `masterarn`: the secret with which Secrets Manager rotates this one by alternating
+    /// between two roles. `None` for any other rotation.
+    pub master_secret: Option<String>,
 }

@@ -7,6 +7,7 @@ use super::{Secret, SecretError};
 use crate::desired::Desired;
 use crate::name::RoleName;
 use crate::plan::{Note, NoteKind, Refusal, RefusalKind, SecretFindings};
+use crate::rotation_clone::{CurrentUser, RotationClone};
 use crate::secret_id::SecretId;
 
 /// The result of reading each secret.
@@ -81,7 +82,11 @@ pub fn mismatches(
             minimum_length,
         });
     }
-    if let Some(username) = secret.username.as_ref().filter(|name| *name != role.as_str()) {
+    let clone = clone_of(desired, role, secret);
+    let is_user = |username: &String| {
+        username == role.as_str() || clone.as_ref().is_some_and(|one| username == one.name.as_str())
+    };
+    if let Some(username) = secret.username.as_ref().filter(|username| !is_user(username)) {
         mismatches.push(RefusalKind::SecretUsernameDiffers {
             secret: id(),
             version: version(),
@@ -108,6 +113,32 @@ pub fn mismatches(
         });
     }
     mismatches
+}
+
+/// Returns the clone of a role, if Secrets Manager rotates the secret by alternating between both. A
+/// delegate has none: a clone would not have the attributes of the role.
+pub fn clone_of(desired: &Desired, role: &RoleName, secret: &Secret) -> Option<RotationClone> {
+    if secret.master_secret.is_none() || desired.is_delegate(role) {
+        return None;
+    }
+    let name = RotationClone::name_for(role)?;
+    let current = match &secret.username {
+        Some(username) if username == name.as_str() => CurrentUser::Clone,
+        _ => CurrentUser::Declared,
+    };
+    Some(RotationClone { name, current })
+}
+
+/// Returns the clones of the roles of the selected applications, by the declared roles.
+pub fn clones(
+    desired: &Desired,
+    secrets: &BTreeMap<SecretId, Secret>,
+) -> BTreeMap<RoleName, RotationClone> {
+    let clones = desired.selected_roles().filter_map(|(name, role)| {
+        let secret = secrets.get(role.secret()?)?;
+        Some((name.clone(), clone_of(desired, name, secret)?))
+    });
+    clones.collect()
 }
 
 /// Returns a note for each secret that contains another host or port, such as those of a proxy.

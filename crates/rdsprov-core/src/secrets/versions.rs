@@ -255,6 +255,7 @@ mod tests {
                 port: None,
                 connect_to: None,
                 dbname: None,
+                master_secret: None,
             };
             let version = Version { secret, text: Zeroizing::new(text) };
             let changed = version.with_password(&new).unwrap();

@@ -28,6 +28,7 @@ use crate::plan;
 use crate::probe::{Probe, ProbeResult};
 use crate::secret_id::SecretId;
 use crate::secrets::Secret;
+use crate::secrets::validate::clones;
 
 const CLUSTER: &str = include_str!("queries/cluster.sql");
 const DATABASE: &str =
@@ -56,6 +57,7 @@ pub async fn observe(
     let mut observed =
         observe_shared(admin_session, &declared_extensions(desired), &predefined_roles(desired))
             .await?;
+    observed.clones = clones(desired, secrets);
     observe_databases(admin, desired, &mut observed).await;
     observed.blue_green = blue_green::nodes(admin, admin_session, &observed).await?;
     observed.password_checks =

@@ -14,7 +14,7 @@ use super::connect::{Endpoint, Session};
 use super::connect_error::{ConnectError, Platform, RejectionCause};
 use super::snapshot::{CONNECTIONS, ObserveError, Snapshot};
 use crate::config::VerifyPasswords;
-use crate::desired::{self, Desired};
+use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::observed::{Observed, PasswordCheck};
 use crate::secret_id::SecretId;
@@ -23,7 +23,18 @@ use crate::secrets::{Password, Secret};
 
 const VERIFIERS: &str = include_str!("queries/verifiers.sql");
 
-/// Checks the password of each role of the selected applications that exists and has a password.
+/// A password to check.
+#[derive(Clone, Copy)]
+struct Candidate<'a> {
+    /// The declared role.
+    name: &'a RoleName,
+    /// The role that has the password: the declared role or its clone.
+    user: &'a RoleName,
+    password: &'a Password,
+}
+
+/// Checks the password of each role of the selected applications, by a login as the role that its
+/// secret names: the role itself or its clone. Roles that cannot log in are left out.
 pub(crate) async fn check_passwords(
     admin: &Endpoint,
     admin_session: &Session,
@@ -32,13 +43,16 @@ pub(crate) async fn check_passwords(
     secrets: &BTreeMap<SecretId, Secret>,
     verify: VerifyPasswords,
 ) -> Result<BTreeMap<RoleName, PasswordCheck>, ObserveError> {
-    let candidates: Vec<(&RoleName, &Password)> = desired
+    let candidates: Vec<Candidate<'_>> = desired
         .selected_roles()
-        .filter(|(name, role)| can_verify_password(observed, name, role))
-        .filter_map(|(name, role)| Some((name, &secrets.get(role.secret()?)?.password)))
+        .filter_map(|(name, role)| {
+            let user = observed.current_clone(name).unwrap_or(name);
+            let password = &secrets.get(role.secret()?)?.password;
+            can_log_in_with_password(observed, user).then_some(Candidate { name, user, password })
+        })
         .collect();
     let all = |result: PasswordCheck| {
-        candidates.iter().map(move |(name, _)| ((*name).clone(), result.clone())).collect()
+        candidates.iter().map(move |one| (one.name.clone(), result.clone())).collect()
     };
     match verify {
         VerifyPasswords::Never => Ok(all(PasswordCheck::NotChecked)),
@@ -49,9 +63,9 @@ pub(crate) async fn check_passwords(
         // Only logins to the server itself show what it accepts.
         VerifyPasswords::Login if admin_session.is_pooled => Ok(all(pooled())),
         VerifyPasswords::Login => Ok(stream::iter(candidates)
-            .map(async |(name, password)| {
+            .map(async |Candidate { name, user, password }| {
                 let database = login_database(desired, observed, name);
-                let target = admin.as_role(name.clone(), password.clone());
+                let target = admin.as_role(user.clone(), password.clone());
                 (name.clone(), login(&target, database, Platform::of(observed)).await)
             })
             .buffered(CONNECTIONS)
@@ -60,20 +74,13 @@ pub(crate) async fn check_passwords(
     }
 }
 
-/// Returns whether a login shows if the password of the role is correct.
+/// Returns whether a login shows if a password of a role is correct.
 ///
 /// For a role without `LOGIN`, or after `VALID UNTIL`, PostgreSQL also rejects the correct
 /// password. Amazon RDS rejects each password of a member of `rds_iam`.
-pub(crate) fn can_verify_password(
-    observed: &Observed,
-    name: &RoleName,
-    role: &desired::Role,
-) -> bool {
-    role.secret().is_some()
-        && observed
-            .roles
-            .get(name)
-            .is_some_and(|seen| seen.login && !seen.expired && !seen.uses_iam_auth())
+pub(crate) fn can_log_in_with_password(observed: &Observed, role: &RoleName) -> bool {
+    let seen = observed.roles.get(role);
+    seen.is_some_and(|seen| seen.login && !seen.expired && !seen.uses_iam_auth())
 }
 
 /// Returns a database for the login of the role: one that it has declared access to and that allows
@@ -198,22 +205,22 @@ fn advice(code: &SqlState, reason: &str, platform: Platform) -> &'static str {
 /// such as an MD5 hash, counts as a wrong password.
 async fn compare(
     admin_session: &Session,
-    candidates: &[(&RoleName, &Password)],
+    candidates: &[Candidate<'_>],
 ) -> Result<BTreeMap<RoleName, PasswordCheck>, ObserveError> {
-    let names: Vec<&str> = candidates.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = candidates.iter().map(|one| one.user.as_str()).collect();
     let snapshot = Snapshot::open(admin_session, "the stored verifiers").await?;
     let stored: BTreeMap<RoleName, Option<String>> = snapshot.query(VERIFIERS, &[&names]).await?;
     snapshot.close().await?;
-    let is_correct = |name: &RoleName, password: &Password| {
-        let verifier = stored.get(name)?.as_deref().and_then(Verifier::parse)?;
+    let is_correct = |user: &RoleName, password: &Password| {
+        let verifier = stored.get(user)?.as_deref().and_then(Verifier::parse)?;
         verifier.matches(password).then_some(())
     };
     Ok(candidates
         .iter()
-        .map(|(name, password)| {
-            let result = is_correct(name, password)
+        .map(|one| {
+            let result = is_correct(one.user, one.password)
                 .map_or(PasswordCheck::WrongPassword, |()| PasswordCheck::Accepted);
-            ((*name).clone(), result)
+            (one.name.clone(), result)
         })
         .collect())
 }

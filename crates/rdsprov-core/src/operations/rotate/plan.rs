@@ -10,7 +10,7 @@ use crate::operations::plan::iterations;
 use crate::operations::provisioner::{Locked, Provisioner};
 use crate::plan::rotation::{ActivePassword, Rotation, RotationError, RotationState};
 use crate::plan::{Plan, Refusal, RefusalKind, SecretFindings};
-use crate::secrets::validate::mismatches;
+use crate::secrets::validate::{clone_of, mismatches};
 use crate::secrets::{
     Password, RotationOwner, SecretSource, SecretsManager, Stages, Version, VersionsError,
 };
@@ -113,12 +113,21 @@ impl Provisioner {
         observed: &Observed,
         findings: &mut SecretFindings,
     ) -> Result<Option<Candidate>, VersionsError> {
-        let Some(declared) = self.desired.roles.get(&rotation.role) else { return Ok(None) };
+        if !self.desired.roles.contains_key(&rotation.role) {
+            return Ok(None);
+        }
         let SecretSource::Aws(manager) = &self.secrets.source else { return Ok(None) };
         let id = &rotation.secret;
         let Stages { current: current_id, pending: pending_id, rotation_owner } =
             manager.stages(id).await?;
         let current = manager.version(id, &current_id).await?;
+        if let Some(clone) = clone_of(&self.desired, &rotation.role, &current.secret) {
+            let role = rotation.role.clone();
+            let kind =
+                RefusalKind::SecretAlternatesUsers { secret: id.clone(), role, clone: clone.name };
+            findings.refusals.push(Refusal::new(&rotation.application, kind));
+            return Ok(None);
+        }
         let pending = match &pending_id {
             Some(version) => Some(manager.version(id, version).await?),
             None => None,
@@ -140,12 +149,12 @@ impl Provisioner {
             password_check::login_database(&self.desired, observed, &rotation.role).clone();
         let platform = Platform::of(observed);
         let place = (&login_database, platform);
-        let active_password =
-            if password_check::can_verify_password(observed, &rotation.role, declared) {
-                self.active_password(rotation, place, &current, pending.as_ref()).await
-            } else {
-                ActivePassword::Neither
-            };
+        let active_password = if password_check::can_log_in_with_password(observed, &rotation.role)
+        {
+            self.active_password(rotation, place, &current, pending.as_ref()).await
+        } else {
+            ActivePassword::Neither
+        };
         let rotation_owner = rotation_owner.map(|rotation_owner| match rotation_owner {
             RotationOwner::Rotation => {
                 "automatic rotation is enabled in Secrets Manager".to_owned()

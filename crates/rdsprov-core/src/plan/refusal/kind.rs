@@ -232,6 +232,15 @@ coded_enum! {
             dbname: String,
             databases: Vec<DatabaseName>,
         },
+        // Rotation between a role and its clone
+        /// The secret contains the clone, which does not exist.
+        CloneMissing { secret: SecretId, role: RoleName, clone: RoleName },
+        /// The clone is the role of an application, or was one.
+        CloneOfApplication { role: RoleName, clone: RoleName, application: String },
+        /// The server rejects the password of the secret for the clone.
+        ClonePasswordWrong { secret: SecretId, role: RoleName, clone: RoleName },
+        /// The secret is rotated by alternating between a role and its clone.
+        SecretAlternatesUsers { secret: SecretId, role: RoleName, clone: RoleName },
         // Rotation
         /// AWS rotates the secret.
         RotatedByAws { secret: SecretId, rotation_owner: String },

@@ -261,6 +261,18 @@ impl RefusalKind {
                     names.join(", ")
                 )
             }
+            Self::CloneMissing { secret, clone, .. } => {
+                format!("secret {secret} contains the clone {clone}, which does not exist")
+            }
+            Self::CloneOfApplication { role, clone, application } => format!(
+                "Secrets Manager rotates the password of role {role} by alternating with role {clone}, which belongs to application {application}"
+            ),
+            Self::ClonePasswordWrong { secret, clone, .. } => format!(
+                "the server rejects the password of secret {secret} for the clone {clone} (28P01), and only the rotation sets this password"
+            ),
+            Self::SecretAlternatesUsers { secret, role, clone } => format!(
+                "Secrets Manager rotates secret {secret} by alternating between role {role} and its clone {clone}"
+            ),
             Self::RotatedByAws { secret, rotation_owner } => {
                 format!("AWS rotates secret {secret}: {rotation_owner}")
             }
@@ -458,6 +470,31 @@ impl RefusalKind {
             }
             Self::SecretDatabaseDiffers { .. } => {
                 hint!["correct `dbname` in the secret, or `database_name` of the application"]
+            }
+            Self::CloneMissing { secret, role, .. } => hint![
+                format!("write `{role}` as `username` into secret {secret}, then run "),
+                Operation::Apply,
+                ": it sets the password of this role, and the next rotation creates the clone"
+            ],
+            Self::CloneOfApplication { .. } => hint![
+                "rename one of the roles, or remove `masterarn` from the secret and change its rotation to a single user"
+            ],
+            Self::ClonePasswordWrong { secret, role, clone } => {
+                return vec![
+                    hint![
+                        format!("write `{role}` as `username` into secret {secret}, then run "),
+                        Operation::Apply,
+                        format!(
+                            ": it sets the password of this role, and the next rotation that of {clone}"
+                        )
+                    ],
+                    hint![format!(
+                        "set the password of the secret for role {clone} with `\\password` of psql"
+                    )],
+                ];
+            }
+            Self::SecretAlternatesUsers { .. } => {
+                hint!["let AWS rotate it with `aws secretsmanager rotate-secret`"]
             }
             Self::RotatedByAws { .. } => {
                 return vec![
