@@ -35,7 +35,10 @@ pub(super) const HAZARDS: [Described; 15] = [
     ("resets_password", "A password that worked stops working"),
     ("adopts", "A role or database that was not managed becomes managed"),
     ("closes_to_public", "PUBLIC loses its privileges on a database"),
-    ("widens_access", "A role that is adopted gets more access, or a locked role may log in again"),
+    (
+        "widens_access",
+        "An adopted role or a clone gets more access, or a locked role may log in again",
+    ),
     ("reopens_database", "A database that did not allow connections allows them again"),
     ("moves_database", "An application gets a new database, and leaves its data in the old one"),
     ("mixes_environments", "An environment comes to a server of other environments"),

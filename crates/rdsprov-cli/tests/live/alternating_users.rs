@@ -7,7 +7,7 @@
 use rdsprov_testkit::{NEWEST, OLDEST, versions};
 use serde_json::{Value, json};
 
-use crate::fixture::{CANARY, Fixture, expect, password};
+use crate::fixture::{CANARY, DELEGATE, DELEGATE_SECRET, Fixture, expect, password};
 
 const DECLARED: &str = r#"application_databases = {
     shop         = { database_name = "shop", username = "shop_owner" }
@@ -379,5 +379,42 @@ fn rotate_leaves_the_secret_to_secrets_manager() {
         let now = fixture.secrets_manager.as_ref().unwrap().get(&id("shop"));
         assert_eq!(now.unwrap(), before.1.unwrap());
         current = rotate(&fixture, "shop", (&current.0, &current.1));
+    }
+}
+
+/// The setting that the reference names: what the clone creates belongs to the declared role.
+#[test]
+fn sessions_of_the_clone_can_run_as_the_declared_role() {
+    let (fixture, definitions) = rotated(versions()[0]);
+    let sql = "ALTER ROLE shop_owner_clone SET role = 'shop_owner'";
+    fixture.server.master("postgres", sql).unwrap();
+    run(&fixture, &definitions, &["check"], 0);
+    let password = format!("{}+", password("shop"));
+    fixture.server.sql_as("shop_owner_clone", &password, "shop", "CREATE TABLE t ()").unwrap();
+    let owner = "SELECT tableowner FROM pg_tables WHERE tablename = 't'";
+    assert_eq!(fixture.query_in("shop", owner), "shop_owner");
+    run(&fixture, &definitions, &["check"], 0);
+}
+
+/// From PostgreSQL 16 on, the clone is a role of the master user, which the rotation uses.
+#[test]
+fn delegate_needs_the_admin_option_on_the_clone() {
+    for major in [OLDEST, NEWEST] {
+        let (fixture, definitions) = applied(Fixture::new(major));
+        expect(&fixture.delegate("dev").output().unwrap(), 0);
+        rotate(&fixture, "shop", ("shop_owner", &password("shop")));
+        let apply = ["apply", "--admin-secret", DELEGATE_SECRET];
+        if major >= 16 {
+            let output = run(&fixture, &definitions, &apply, 3);
+            let says = "refused[admin-option-missing] shop: the administrator rdsprov_admin may not \
+                        alter or grant role shop_owner_clone";
+            assert!(output.contains(says) && output.contains("Refused for 1 reason:"), "{output}");
+            let sql = format!("GRANT \"shop_owner_clone\" TO \"{DELEGATE}\" WITH ADMIN OPTION");
+            assert!(output.contains(&sql), "{output}");
+            fixture.server.master("postgres", &sql).unwrap();
+        }
+        run(&fixture, &definitions, &apply, 0);
+        run(&fixture, &definitions, &["check", "--admin-secret", DELEGATE_SECRET], 0);
+        assert_eq!(fixture.admin_grants(), "0");
     }
 }
