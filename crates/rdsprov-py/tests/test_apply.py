@@ -238,6 +238,32 @@ def test_callable_secret_source(workspace: Workspace) -> None:
     assert CANARY not in repr(plan) + plan.to_json() + workspace.server.log()
 
 
+def test_secrets_of_alternating_users(workspace: Workspace) -> None:
+    source = RecordingSecrets(workspace)
+    options: dict[str, Any] = {"secrets": source, "ca_file": workspace.server.ca_file}
+    rdsprov.apply(rdsprov.plan(definitions(), **options))
+    of_clone = password("clone")
+    workspace.server.script(
+        f"""SET SESSION AUTHORIZATION platform_admin;
+        CREATE ROLE shop_owner_clone LOGIN PASSWORD '{of_clone}';
+        GRANT shop_owner TO shop_owner_clone"""
+    )
+    secret = {"username": "shop_owner_clone", "password": of_clone}
+    source.secrets["goldenpath/dev/shop/postgres"] = secret
+    refusals = rdsprov.plan(definitions(), **options).refusals
+    assert [refusal.code.value for refusal in refusals] == ["secret-username-differs"]
+    source.secrets["goldenpath/dev/shop/postgres"] = {**secret, "masterarn": "arn:aws:x"}
+    plan = rdsprov.plan(definitions(), **options)
+    assert plan.changes and not plan.refusals
+    assert all("of shop_owner_clone in schema" in step.summary for step in plan.changes)
+    # The observed state contains the clone, so that the plan is the same without the secret.
+    assert pickle.loads(pickle.dumps(plan)).digest == plan.digest
+    assert rdsprov.apply(plan).converged
+    assert not rdsprov.plan(definitions(), **options).changes
+    workspace.server.sql_as("shop_owner_clone", of_clone, "shop", "CREATE TABLE t ()")
+    workspace.server.sql_as("shop_reader", password("reports"), "shop", "SELECT FROM t")
+
+
 def test_secret_source_that_raises(shared_workspace: Workspace) -> None:
     class Sealed(Exception):
         pass

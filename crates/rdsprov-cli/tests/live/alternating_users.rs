@@ -409,7 +409,9 @@ fn delegate_needs_the_admin_option_on_the_clone() {
             let says = "refused[admin-option-missing] shop: the administrator rdsprov_admin may not \
                         alter or grant role shop_owner_clone";
             assert!(output.contains(says) && output.contains("Refused for 1 reason:"), "{output}");
-            let sql = format!("GRANT \"shop_owner_clone\" TO \"{DELEGATE}\" WITH ADMIN OPTION");
+            let sql = format!(
+                r#"GRANT "shop_owner_clone" TO "{DELEGATE}" WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"#
+            );
             assert!(output.contains(&sql), "{output}");
             fixture.server.master("postgres", &sql).unwrap();
         }
