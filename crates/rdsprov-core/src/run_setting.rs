@@ -67,6 +67,8 @@ pub enum ValueSource {
     SitePolicy(String),
     /// The secret with this id.
     Secret(SecretId),
+    /// The API of RDS, for the DB instance or cluster with this name.
+    RdsApi(String),
     /// No place sets it.
     Default,
 }

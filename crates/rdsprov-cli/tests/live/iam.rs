@@ -128,6 +128,16 @@ fn commands_make_only_documented_calls() {
     let documented: BTreeSet<&str> = documented.map(|rest| rest.trim_end_matches('`')).collect();
     let run: BTreeSet<&str> = COMMANDS.iter().map(|(command, ..)| *command).collect();
     assert_eq!(documented, run);
+    let managed = &policies["Secrets that RDS manages"];
+    assert_eq!(
+        managed.keys().collect::<Vec<_>>(),
+        [
+            "rds:DescribeDBClusters",
+            "rds:DescribeDBInstances",
+            "secretsmanager:DescribeSecret",
+            "secretsmanager:GetSecretValue"
+        ]
+    );
     let key = &policies["Secrets under a key of your own"];
     assert_eq!(key.keys().collect::<Vec<_>>(), ["kms:Decrypt", "kms:GenerateDataKey"]);
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rdsprov_testkit::{ACCESS_KEY_ID, Call, HttpProxy, Reply, versions};
+use rdsprov_testkit::{ACCESS_KEY_ID, Call, HttpEndpoint, HttpProxy, Reply, versions};
 use serde_json::json;
 
 use crate::fixture::{CANARY, Fixture, assert_no_password, expect, password};
@@ -354,6 +354,105 @@ fn rds_managed_secret_is_completed_by_options() {
     let complete = [&incomplete, place.as_slice()].concat();
     expect(&fixture.run("teams/standalone.tfvars", &complete), 0);
     fixture.server.sql_as("keycloak_user", &password("keycloak"), "keycloak", "SELECT 1").unwrap();
+}
+
+/// The API of RDS returns the host and the port of the server of such a secret, if neither an option
+/// nor the secret contains them.
+#[test]
+fn endpoint_of_an_rds_managed_secret_comes_from_the_api() {
+    let fixture = Fixture::with_secrets_manager(versions()[0]);
+    fixture.app("dev", "keycloak", "keycloak_user");
+    fixture.app("dev", "backstage", "backstage_user");
+    let text = format!(
+        r#"{{"username": "platform_admin", "password": "{}"}}"#,
+        fixture.server.master_password()
+    );
+    fixture.secret("rds!db-1", &text);
+    let manager = fixture.secrets_manager.as_ref().unwrap();
+    let port = fixture.server.port();
+    let instance = format!(
+        "<DescribeDBInstancesResponse xmlns=\"http://rds.amazonaws.com/doc/2014-10-31/\">\
+           <DescribeDBInstancesResult><DBInstances><DBInstance>\
+             <ListenerEndpoint><Address>wrong</Address><Port>1</Port></ListenerEndpoint>\
+             <Endpoint><Port>{port}</Port><Address>localhost</Address></Endpoint>\
+           </DBInstance></DBInstances></DescribeDBInstancesResult>\
+         </DescribeDBInstancesResponse>"
+    );
+    let cluster = format!(
+        "<DescribeDBClustersResponse><DescribeDBClustersResult><DBClusters><DBCluster>\
+           <ReaderEndpoint>wrong</ReaderEndpoint><Endpoint>localhost</Endpoint><Port>{port}</Port>\
+         </DBCluster></DBClusters></DescribeDBClustersResult></DescribeDBClustersResponse>"
+    );
+    let creating = instance.replace("localhost", "").replace("Address", "X");
+    let denied = format!(
+        "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>\
+         <Message>{CANARY}</Message></Error></ErrorResponse>"
+    );
+    let hostile = denied.replace("AccessDenied", &format!("{CANARY}\u{1b}[2J"));
+    let (db, of_cluster) = ("db:shop-1", "cluster:c-1");
+    let found = |owner| format!("host and port from {owner}");
+    for (resource, status, body, code, says) in [
+        (db, 200, &instance, 0, found("DB instance `shop-1`")),
+        (of_cluster, 200, &cluster, 0, found("DB cluster `c-1`")),
+        (db, 403, &denied, 1, "the API of RDS returned no endpoint: AccessDenied".to_owned()),
+        (db, 403, &denied, 1, "or allow the caller `rds:DescribeDBInstances`".to_owned()),
+        (of_cluster, 403, &denied, 1, "allow the caller `rds:DescribeDBClusters`".to_owned()),
+        (db, 403, &hostile, 1, "returned no endpoint: status 403".to_owned()),
+        (db, 500, &String::new(), 1, "returned no endpoint: status 500".to_owned()),
+        (db, 200, &creating, 1, "returned no endpoint: no endpoint in the response".to_owned()),
+        (db, 200, &cluster, 1, "returned no endpoint: no endpoint in the response".to_owned()),
+    ] {
+        let proxy = HttpProxy::start(manager, move |call| {
+            let arn = format!("arn:aws:rds:eu-west-2:111122223333:{resource}");
+            let tags = json!({"Tags": [{"Key": "aws:rds:primaryDBInstanceArn", "Value": arn},
+                {"Key": "aws:rds:primaryDBClusterArn", "Value": arn}]});
+            (call.action == "DescribeSecret").then_some(Reply::Value(tags))
+        });
+        let (proxy, body) = (proxy.unwrap(), body.clone());
+        let api = HttpEndpoint::start(move |_| (status, body.clone())).unwrap();
+        let run = |more: &[&str], code| {
+            let arguments = [&["plan", "-vv", "--admin-secret", "rds!db-1"], more].concat();
+            let mut command = fixture.command(TEAMS, &arguments);
+            command.envs(proxy.environment()).env("AWS_ENDPOINT_URL_RDS", api.url());
+            let output = command.output().unwrap();
+            let output_text = expect(&output, code);
+            assert!(!output_text.contains("X-Amz-"), "the signature is logged: {output_text}");
+            let lines: Vec<String> =
+                api.take_requests().into_iter().map(|request| request.line).collect();
+            (output_text, lines)
+        };
+        let (output_text, lines) = run(&[], code);
+        assert!(output_text.contains(&says), "{says}: {output_text}");
+        let action = match resource {
+            "db:shop-1" => "Action=DescribeDBInstances&DBInstanceIdentifier=shop-1",
+            _ => "Action=DescribeDBClusters&DBClusterIdentifier=c-1",
+        };
+        let begins = format!("GET /?{action}&Version=2014-10-31&X-Amz-");
+        assert!(lines.len() == 1 && lines[0].starts_with(&begins), "{lines:?}");
+        for part in ["%2Feu-west-2%2Frds%2Faws4_request", "&X-Amz-Signature="] {
+            assert!(lines[0].contains(part), "{lines:?}");
+        }
+        if code != 0 {
+            assert!(output_text.contains("with --host HOST"), "{output_text}");
+        }
+        // With `--host`, the API is not asked.
+        let (_, lines) = run(&["--host", "localhost", "--port", &port.to_string()], 0);
+        assert_eq!(lines, [""; 0]);
+    }
+    // `--port` takes precedence over the API.
+    let proxy = HttpProxy::start(manager, move |call| {
+        let arn = "arn:aws:rds:eu-west-2:111122223333:db:shop-1";
+        let tags = json!({"Tags": [{"Key": "aws:rds:primaryDBInstanceArn", "Value": arn}]});
+        (call.action == "DescribeSecret").then_some(Reply::Value(tags))
+    });
+    let elsewhere = instance.replace(&format!("<Port>{port}</Port>"), "<Port>9</Port>");
+    let api = HttpEndpoint::start(move |_| (200, elsewhere.clone())).unwrap();
+    for (more, code) in [(vec![], 1), (vec!["--port".to_owned(), port.to_string()], 0)] {
+        let mut command = fixture.command(TEAMS, &["plan", "--admin-secret", "rds!db-1"]);
+        command.args(more).envs(proxy.as_ref().unwrap().environment());
+        command.env("AWS_ENDPOINT_URL_RDS", api.url());
+        expect(&command.output().unwrap(), code);
+    }
 }
 
 /// More secrets than one batch can contain.

@@ -12,7 +12,9 @@ use crate::plan::SecretFindings;
 use crate::run_setting::ValueSource;
 use crate::secret_id::{SecretId, Stage};
 use crate::secrets::validate::{FetchedSecrets, lookup};
-use crate::secrets::{Secret, SecretError, SecretSource, TokenSource};
+use crate::secrets::{
+    DatabaseEndpoint, Secret, SecretError, SecretSource, TokenSource, UnknownEndpoint,
+};
 use crate::server::connect::{Credentials, Endpoint, Session};
 use crate::server::{OnServerWait, ServerWait, Tls, WaitReason};
 
@@ -50,6 +52,8 @@ pub struct ConnectionOverrides {
     pub connect_to: Option<ConnectTo>,
     /// The address in `rdsprov.toml`, with the path of the file.
     pub(crate) configured_connect_to: Option<(ConnectTo, String)>,
+    /// The endpoint that the API of RDS returned for the administrator's secret.
+    found: Option<DatabaseEndpoint>,
     /// How long a connection may take; by default a minute.
     pub connect_timeout: Option<ConnectTimeout>,
     /// How long a statement may take; by default an hour.
@@ -115,12 +119,22 @@ impl AdminConnection {
         fetched: &FetchedSecrets,
         findings: &SecretFindings,
     ) -> Result<Self, RunError> {
-        let rejected = match Self::log_in(desired, login, overrides, tls, fetched, findings).await {
+        let mut result = Self::log_in(desired, login, overrides, tls, fetched, findings).await;
+        let found;
+        let mut overrides = overrides;
+        if let Err(RunError::AdminSecretIncomplete { id, key: "host" }) = &result
+            && id.is_managed_by_rds()
+        {
+            let endpoint =
+                source.endpoint(id).await.map_err(|UnknownEndpoint { owner, reason }| {
+                    RunError::ManagedSecretWithoutHost { id: id.clone(), owner, reason }
+                })?;
+            found = ConnectionOverrides { found: Some(endpoint), ..overrides.clone() };
+            overrides = &found;
+            result = Self::log_in(desired, login, overrides, tls, fetched, findings).await;
+        }
+        let rejected = match result {
             Err(error) if error.is_rejected_login() => error,
-            Err(RunError::AdminSecretIncomplete { id, key: "host" }) if id.is_managed_by_rds() => {
-                let owner = source.owner(&id).await;
-                return Err(RunError::ManagedSecretWithoutHost { id, owner });
-            }
             result => return result,
         };
         let AdminCredentials::Secret(id) = login else { return Err(rejected) };
@@ -148,7 +162,10 @@ impl AdminConnection {
         fetched: &FetchedSecrets,
         findings: &SecretFindings,
     ) -> Result<Self, RunError> {
-        let ConnectionOverrides { host, port, database, .. } = overrides;
+        let ConnectionOverrides { host, port, database, found, .. } = overrides;
+        let found = found.as_ref();
+        let owner = found.map(|found| &found.owner);
+        let owner_of_port = owner.filter(|_| found.is_some_and(|found| found.port.is_some()));
         let statement_timeout = overrides.statement_timeout.unwrap_or_default();
         let connect_timeout = overrides.connect_timeout.unwrap_or_default();
         let given = (host.is_some(), port.is_some(), database.is_some());
@@ -164,21 +181,23 @@ impl AdminConnection {
         let (connect_to, connect_to_source) = overrides.address(secret).unzip();
         let dbname = secret.and_then(|one| one.dbname.clone()).filter(is_usable);
         let origin = LoginOrigin {
-            host: source_of((Opt::Host, given.0), id, has(|one| one.host.is_some())),
-            port: source_of((Opt::Port, given.1), id, has(|one| one.port.is_some())),
+            host: source_of((Opt::Host, given.0), id, has(|one| one.host.is_some()), owner),
+            port: source_of((Opt::Port, given.1), id, has(|one| one.port.is_some()), owner_of_port),
             connect_to: connect_to_source,
-            database: source_of((Opt::Dbname, given.2), id, dbname.is_some()),
+            database: source_of((Opt::Dbname, given.2), id, dbname.is_some(), None),
             secret: secret.map(|secret| (secret.id.clone(), secret.version.clone())),
         };
         let admin = match login {
             AdminCredentials::Secret(id) => {
                 let administrator = administrator(id, fetched, findings)?;
                 let incomplete = |key| RunError::AdminSecretIncomplete { id: id.clone(), key };
-                let host = host.clone().or(administrator.host);
+                let found_host = found.map(|found| found.host.clone());
+                let found_port = found.and_then(|found| found.port);
+                let host = host.clone().or(administrator.host).or(found_host);
                 let user = administrator.username;
                 Endpoint {
                     host: host.ok_or_else(|| incomplete("host"))?,
-                    port: port.or(administrator.port).unwrap_or(DEFAULT_PORT),
+                    port: port.or(administrator.port).or(found_port).unwrap_or(DEFAULT_PORT),
                     user: RoleName::new_unchecked(user.ok_or_else(|| incomplete("username"))?),
                     credentials: Credentials::Password(administrator.password),
                     tls: tls.clone(),

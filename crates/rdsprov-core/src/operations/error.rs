@@ -71,12 +71,17 @@ pub enum RunError {
         key: &'static str,
     },
     /// The secret of the administrator is managed by RDS, so that it contains no host.
-    #[error("the secret of the administrator, {id}, is managed by RDS and contains no host")]
+    #[error(
+        "the secret of the administrator, {id}, is managed by RDS and contains no host{}",
+        .reason.as_ref().map(|why| format!(", and the API of RDS returned no endpoint: {why}")).unwrap_or_default()
+    )]
     ManagedSecretWithoutHost {
         /// The id of the secret.
         id: SecretId,
         /// The DB instance or cluster of the secret, if its tags name it.
         owner: Option<SecretOwner>,
+        /// Why the API of RDS returned no endpoint; `None` if it was not asked.
+        reason: Option<String>,
     },
     /// The administrator logs in with an IAM token, and no option names the host.
     #[error("the host of the server is not known")]
@@ -184,19 +189,19 @@ impl RunError {
                 hints.push(hint!["name the secret of the administrator with ", Opt::AdminSecret]);
                 hints
             }
-            Self::ManagedSecretWithoutHost { owner, .. } => vec![match owner {
-                None => hint!["name the endpoint of the DB instance or cluster with ", Opt::Host],
-                Some(SecretOwner::Instance(name)) => hint![
-                    format!("name the endpoint of the DB instance `{name}` with "),
-                    Opt::Host,
-                    "; `aws rds describe-db-instances` returns it"
-                ],
-                Some(SecretOwner::Cluster(name)) => hint![
-                    format!("name the writer endpoint of the DB cluster `{name}` with "),
-                    Opt::Host,
-                    "; `aws rds describe-db-clusters` returns it"
-                ],
-            }],
+            Self::ManagedSecretWithoutHost { owner: None, .. } => {
+                vec![hint!["name the endpoint of the DB instance or cluster with ", Opt::Host]]
+            }
+            Self::ManagedSecretWithoutHost { owner: Some(owner), .. } => {
+                let (endpoint, action) = match owner {
+                    SecretOwner::Instance(_) => ("endpoint", "rds:DescribeDBInstances"),
+                    SecretOwner::Cluster(_) => ("writer endpoint", "rds:DescribeDBClusters"),
+                };
+                vec![
+                    hint![format!("name the {endpoint} of the {owner} with "), Opt::Host],
+                    hint![format!("or allow the caller `{action}`, which returns it")],
+                ]
+            }
             Self::AdminSecretIncomplete { key: "host", .. } => {
                 vec![hint!["add `host` to the secret, or use ", Opt::Host]]
             }

@@ -5,17 +5,20 @@ use crate::error_code::ErrorCode;
 use crate::hint::{Hint, Opt, Part};
 use crate::run_setting::ValueSource;
 use crate::secret_id::SecretId;
+use crate::secrets::SecretOwner;
 use crate::server::ConnectError;
 
-/// Returns the source of a value that an option or else the secret can contain.
+/// Returns the source of a value that an option, or else the secret, or else the API of RDS can contain.
 pub(super) fn source_of(
     option: (Opt, bool),
     secret: Option<&SecretId>,
     is_in_secret: bool,
+    owner: Option<&SecretOwner>,
 ) -> ValueSource {
-    match (option, secret) {
-        ((option, true), _) => ValueSource::Option(option),
-        (_, Some(id)) if is_in_secret => ValueSource::Secret(id.clone()),
+    match (option, secret, owner) {
+        ((option, true), ..) => ValueSource::Option(option),
+        (_, Some(id), _) if is_in_secret => ValueSource::Secret(id.clone()),
+        (.., Some(owner)) => ValueSource::RdsApi(owner.to_string()),
         _ => ValueSource::Default,
     }
 }
@@ -26,6 +29,7 @@ fn words(source: &ValueSource) -> Part {
         ValueSource::Variable(name) => format!("`{name}`").into(),
         ValueSource::ConfigFile(path) | ValueSource::SitePolicy(path) => path.clone().into(),
         ValueSource::Secret(id) => format!("secret {id}").into(),
+        ValueSource::RdsApi(owner) => format!("the API of RDS for {owner}").into(),
         ValueSource::Default => "the default".into(),
     }
 }

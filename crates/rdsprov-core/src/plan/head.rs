@@ -63,6 +63,7 @@ impl Plan {
                 "this secret".to_owned()
             }
             ValueSource::Secret(id) => format!("secret {id}"),
+            ValueSource::RdsApi(owner) => owner.clone(),
             ValueSource::Default => "default".to_owned(),
         }
     }

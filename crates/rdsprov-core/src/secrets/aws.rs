@@ -20,7 +20,10 @@ use futures_util::{StreamExt as _, stream};
 use zeroize::Zeroizing;
 
 use super::credentials::{CachedCredentials, not_loaded};
-use super::{CredentialSources, Secret, SecretError, SecretOwner, SourceError};
+use super::{
+    CredentialSources, DatabaseEndpoint, Secret, SecretError, SecretOwner, SourceError,
+    UnknownEndpoint, rds_api,
+};
 use crate::config::NewSecrets;
 use crate::secret_id::{SecretId, Stage};
 
@@ -61,6 +64,7 @@ type Results = BTreeMap<SecretId, Result<Secret, SecretError>>;
 #[derive(Clone)]
 pub struct SecretsManager {
     pub(super) client: Client,
+    sdk: SdkConfig,
     region: String,
     sources: Arc<CredentialSources>,
     new_secrets: NewSecrets,
@@ -107,12 +111,28 @@ impl SecretsManager {
     ) -> Result<Self, SourceError> {
         let AwsConfig { sdk, sources } = configuration;
         let region = sdk.region().ok_or(SourceError::NoRegion)?.to_string();
-        Ok(Self { client: Client::new(sdk), region, sources: Arc::clone(sources), new_secrets })
+        let (client, sources) = (Client::new(sdk), Arc::clone(sources));
+        Ok(Self { client, sdk: sdk.clone(), region, sources, new_secrets })
+    }
+
+    /// Returns the endpoint of the DB instance or cluster to which a secret belongs that RDS manages.
+    ///
+    /// # Errors
+    /// Returns what is known of it if its tags or the API of RDS cannot be read.
+    pub(super) async fn endpoint(
+        &self,
+        id: &SecretId,
+    ) -> Result<DatabaseEndpoint, UnknownEndpoint> {
+        let Some(owner) = self.owner(id).await else {
+            return Err(UnknownEndpoint { owner: None, reason: None });
+        };
+        let unknown = |reason| UnknownEndpoint { owner: Some(owner.clone()), reason: Some(reason) };
+        rds_api::endpoint(&self.sdk, &owner).await.map_err(unknown)
     }
 
     /// Returns the DB instance or cluster to which a secret belongs that RDS manages, or `None` if
     /// its tags do not name it or cannot be read.
-    pub(super) async fn owner(&self, id: &SecretId) -> Option<SecretOwner> {
+    async fn owner(&self, id: &SecretId) -> Option<SecretOwner> {
         let response = self.client.describe_secret().secret_id(&id.0).send().await.ok()?;
         response.tags().iter().find_map(|tag| SecretOwner::from_tag(tag.key()?, tag.value()?))
     }

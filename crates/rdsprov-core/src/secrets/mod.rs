@@ -19,6 +19,8 @@ mod generate;
 pub(crate) mod no_aws;
 mod parse;
 mod password;
+#[cfg(feature = "aws")]
+mod rds_api;
 #[cfg(feature = "postgres")]
 pub mod scram;
 mod secret;
@@ -51,6 +53,8 @@ use no_aws as signer;
 pub use password::{Password, PasswordProblem};
 pub use secret::Secret;
 pub use secret_owner::SecretOwner;
+#[cfg(feature = "postgres")]
+pub(crate) use secret_owner::{DatabaseEndpoint, UnknownEndpoint};
 #[cfg(feature = "postgres")]
 pub use source::{SecretProvider, SecretSource};
 #[cfg(feature = "postgres")]

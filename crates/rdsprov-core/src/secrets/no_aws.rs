@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use super::{
-    CredentialSources, Password, Secret, SecretError, SecretOwner, SourceError, TokenError,
+    CredentialSources, DatabaseEndpoint, Password, Secret, SecretError, SourceError, TokenError,
+    UnknownEndpoint,
 };
 use crate::config::NewSecrets;
 use crate::secret_id::{SecretId, Stage};
@@ -36,7 +37,10 @@ impl SecretsManager {
     }
 
     #[allow(clippy::unused_async, reason = "the function of the AWS SDK waits")]
-    pub(super) async fn owner(&self, _id: &SecretId) -> Option<SecretOwner> {
+    pub(super) async fn endpoint(
+        &self,
+        _id: &SecretId,
+    ) -> Result<DatabaseEndpoint, UnknownEndpoint> {
         match *self {}
     }
 

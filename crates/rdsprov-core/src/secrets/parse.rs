@@ -18,7 +18,7 @@ const KEYS: [&str; 8] =
 
 /// Returns whether a text can be a host name or an address, so that messages can contain it: not
 /// longer than a name in the DNS, and without spaces and hidden characters.
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     text.len() <= 253 && !text.contains(|c: char| c.is_whitespace() || is_hidden(c))
 }
 

@@ -1,5 +1,7 @@
 //! The DB instance or cluster to which a secret belongs that RDS manages.
 
+use std::fmt;
+
 /// A DB instance or cluster, with its identifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -8,6 +10,33 @@ pub enum SecretOwner {
     Instance(String),
     /// An Aurora or Multi-AZ DB cluster.
     Cluster(String),
+}
+
+/// The endpoint of a DB instance, or the writer endpoint of a DB cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DatabaseEndpoint {
+    /// The DB instance or cluster.
+    pub owner: SecretOwner,
+    pub host: String,
+    pub port: Option<u16>,
+}
+
+/// Why the endpoint of a secret that RDS manages is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnknownEndpoint {
+    /// The DB instance or cluster, if the tags of the secret name it.
+    pub owner: Option<SecretOwner>,
+    /// Why the API of RDS returned no endpoint; `None` if it was not asked.
+    pub reason: Option<String>,
+}
+
+impl fmt::Display for SecretOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instance(name) => write!(f, "DB instance `{name}`"),
+            Self::Cluster(name) => write!(f, "DB cluster `{name}`"),
+        }
+    }
 }
 
 impl SecretOwner {

@@ -1,4 +1,5 @@
-//! Signs IAM tokens, which Amazon RDS accepts instead of a password.
+//! Signs requests: IAM tokens, which Amazon RDS accepts instead of a password, and the call of the API
+//! of RDS.
 //!
 //! A token is a request to the service `rds-db` that is signed with AWS credentials and never sent.
 
@@ -80,31 +81,45 @@ fn signed_token(
     port: u16,
     role: &str,
 ) -> Result<Password, TokenError> {
+    let address = format!("{host}:{port}/?Action=connect&DBUser={}", percent_encoded(role));
+    let url = format!("https://{address}");
+    let signature = signed_query("rds-db", region, credentials, now, EXPIRES_IN, &url)?;
+    let failed = |error: &dyn ToString| TokenError::Signing(error.to_string());
+    Password::new(address + &signature).map_err(|problem| failed(&problem))
+}
+
+/// Returns the parameters that sign a `GET` request to a service of AWS; the first one follows `&`.
+///
+/// # Errors
+/// Returns an error if the request cannot be signed.
+pub(super) fn signed_query(
+    service: &str,
+    region: &str,
+    credentials: Credentials,
+    now: SystemTime,
+    expires_in: Duration,
+    url: &str,
+) -> Result<String, TokenError> {
     let failed = |error: &dyn ToString| TokenError::Signing(error.to_string());
     let mut settings = SigningSettings::default();
-    settings.expires_in = Some(EXPIRES_IN);
+    settings.expires_in = Some(expires_in);
     settings.signature_location = SignatureLocation::QueryParams;
     let identity = credentials.into();
     let parameters: SigningParams<'_> = v4::SigningParams::builder()
         .identity(&identity)
         .region(region)
-        .name("rds-db")
+        .name(service)
         .time(now)
         .settings(settings)
         .build()
         .map_err(|error| failed(&error))?
         .into();
-    let address = format!("{host}:{port}/?Action=connect&DBUser={}", percent_encoded(role));
-    let url = format!("https://{address}");
-    let request = SignableRequest::new("GET", &url, std::iter::empty(), SignableBody::Bytes(&[]))
+    let request = SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[]))
         .map_err(|error| failed(&error))?;
     let (instructions, _) =
         sign(request, &parameters).map_err(|error| failed(&error))?.into_parts();
-    let token = instructions
-        .params()
-        .iter()
-        .fold(address, |token, (name, value)| format!("{token}&{name}={}", percent_encoded(value)));
-    Password::new(token).map_err(|problem| failed(&problem))
+    let parameters = instructions.params().iter();
+    Ok(parameters.map(|(name, value)| format!("&{name}={}", percent_encoded(value))).collect())
 }
 
 #[cfg(test)]

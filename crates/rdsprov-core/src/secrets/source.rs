@@ -8,7 +8,7 @@ use super::SecretsManager;
 use super::error::{SecretError, SourceError};
 use super::files;
 use super::secret::Secret;
-use super::secret_owner::SecretOwner;
+use super::secret_owner::{DatabaseEndpoint, UnknownEndpoint};
 use crate::secret_id::{SecretId, Stage};
 
 /// The source from which a run fetches its secrets.
@@ -50,12 +50,17 @@ pub trait SecretProvider: Send + Sync {
 }
 
 impl SecretSource {
-    /// Returns the DB instance or cluster to which a secret belongs that RDS manages, or `None` if
-    /// the source does not know it.
-    pub(crate) async fn owner(&self, id: &SecretId) -> Option<SecretOwner> {
+    /// Returns the endpoint of the DB instance or cluster to which a secret belongs that RDS manages.
+    ///
+    /// # Errors
+    /// Returns what is known of it if the source or the API of RDS does not return the endpoint.
+    pub(crate) async fn endpoint(
+        &self,
+        id: &SecretId,
+    ) -> Result<DatabaseEndpoint, UnknownEndpoint> {
         match self {
-            Self::Aws(manager) => manager.owner(id).await,
-            Self::Files(_) | Self::Own(_) => None,
+            Self::Aws(manager) => manager.endpoint(id).await,
+            Self::Files(_) | Self::Own(_) => Err(UnknownEndpoint { owner: None, reason: None }),
         }
     }
 

@@ -494,14 +494,20 @@ fn run_examples() -> Vec<Error> {
     let mut errors = vec![
         RunError::AdminSecretIncomplete { id: id.clone(), key: "host" },
         RunError::AdminSecretIncomplete { id, key: "username" },
-        RunError::ManagedSecretWithoutHost { id: SecretId(text("rds!db-1a2b")), owner: None },
+        RunError::ManagedSecretWithoutHost {
+            id: SecretId(text("rds!db-1a2b")),
+            owner: None,
+            reason: None,
+        },
         RunError::ManagedSecretWithoutHost {
             id: SecretId(text("rds!db-1a2b")),
             owner: Some(SecretOwner::Instance(text("shop"))),
+            reason: Some(text("AccessDenied")),
         },
         RunError::ManagedSecretWithoutHost {
             id: SecretId(text("rds!cluster-1a2b")),
             owner: Some(SecretOwner::Cluster(text("shop"))),
+            reason: Some(text("AccessDenied")),
         },
         RunError::NoHost,
         RunError::NoRandomness(NoRandomness(text("no device"))),

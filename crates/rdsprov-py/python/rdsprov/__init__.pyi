@@ -388,6 +388,7 @@ class SourceKind(str, Enum):
     CONFIG_FILE = "config_file"
     SITE_POLICY = "site_policy"
     SECRET = "secret"
+    RDS_API = "rds_api"
     DEFAULT = "default"
     def __new__(cls, value: object) -> Self: ...
 

@@ -201,6 +201,7 @@ class SourceKind(_Word):
     CONFIG_FILE = "config_file"
     SITE_POLICY = "site_policy"
     SECRET = "secret"
+    RDS_API = "rds_api"
     DEFAULT = "default"
 
 
