@@ -64,7 +64,7 @@ type Results = BTreeMap<SecretId, Result<Secret, SecretError>>;
 #[derive(Clone)]
 pub struct SecretsManager {
     pub(super) client: Client,
-    sdk: SdkConfig,
+    sdk: Arc<SdkConfig>,
     region: String,
     sources: Arc<CredentialSources>,
     new_secrets: NewSecrets,
@@ -112,7 +112,7 @@ impl SecretsManager {
         let AwsConfig { sdk, sources } = configuration;
         let region = sdk.region().ok_or(SourceError::NoRegion)?.to_string();
         let (client, sources) = (Client::new(sdk), Arc::clone(sources));
-        Ok(Self { client, sdk: sdk.clone(), region, sources, new_secrets })
+        Ok(Self { client, sdk: Arc::new(sdk.clone()), region, sources, new_secrets })
     }
 
     /// Returns the endpoint of the DB instance or cluster to which a secret belongs that RDS manages.

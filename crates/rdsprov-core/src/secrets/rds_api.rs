@@ -44,7 +44,7 @@ pub(super) async fn endpoint(
     if status != 200 {
         let is_code = |code: &String| code.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
         let code = read(&["Error", "Code"]).filter(is_code);
-        return Err(code.map_or_else(|| format!("status {status}"), |code| code));
+        return Err(code.unwrap_or_else(|| format!("status {status}")));
     }
     let (host, port) = match owner {
         SecretOwner::Instance(_) => {
