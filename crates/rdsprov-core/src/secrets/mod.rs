@@ -26,6 +26,8 @@ pub mod scram;
 mod secret;
 mod secret_owner;
 #[cfg(feature = "aws")]
+mod signed_query;
+#[cfg(feature = "aws")]
 mod signer;
 #[cfg(feature = "postgres")]
 mod source;

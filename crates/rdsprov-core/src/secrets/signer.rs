@@ -1,5 +1,4 @@
-//! Signs requests: IAM tokens, which Amazon RDS accepts instead of a password, and the call of the API
-//! of RDS.
+//! Signs IAM tokens, which Amazon RDS accepts instead of a password.
 //!
 //! A token is a request to the service `rds-db` that is signed with AWS credentials and never sent.
 
@@ -8,13 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
-use aws_sigv4::http_request::{
-    SignableBody, SignableRequest, SignatureLocation, SigningParams, SigningSettings, sign,
-};
-use aws_sigv4::sign::v4;
 
 use super::aws::AwsConfig;
 use super::credentials::not_loaded;
+use super::signed_query::{percent_encoded, signed_query};
 use super::{CredentialSources, Password, SourceError, TokenError};
 
 /// How long a login accepts a token. Its expiry does not end open connections.
@@ -63,16 +59,6 @@ impl Signer {
     }
 }
 
-/// Percent-encodes all bytes except the unreserved characters of RFC 3986.
-fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |encoded, byte| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-            encoded + char::from(byte).encode_utf8(&mut [0; 4])
-        }
-        _ => format!("{encoded}%{byte:02X}"),
-    })
-}
-
 fn signed_token(
     region: &str,
     credentials: Credentials,
@@ -83,43 +69,9 @@ fn signed_token(
 ) -> Result<Password, TokenError> {
     let address = format!("{host}:{port}/?Action=connect&DBUser={}", percent_encoded(role));
     let url = format!("https://{address}");
-    let signature = signed_query("rds-db", region, credentials, now, EXPIRES_IN, &url)?;
-    let failed = |error: &dyn ToString| TokenError::Signing(error.to_string());
-    Password::new(address + &signature).map_err(|problem| failed(&problem))
-}
-
-/// Returns the parameters that sign a `GET` request to a service of AWS; the first one follows `&`.
-///
-/// # Errors
-/// Returns an error if the request cannot be signed.
-pub(super) fn signed_query(
-    service: &str,
-    region: &str,
-    credentials: Credentials,
-    now: SystemTime,
-    expires_in: Duration,
-    url: &str,
-) -> Result<String, TokenError> {
-    let failed = |error: &dyn ToString| TokenError::Signing(error.to_string());
-    let mut settings = SigningSettings::default();
-    settings.expires_in = Some(expires_in);
-    settings.signature_location = SignatureLocation::QueryParams;
-    let identity = credentials.into();
-    let parameters: SigningParams<'_> = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(region)
-        .name(service)
-        .time(now)
-        .settings(settings)
-        .build()
-        .map_err(|error| failed(&error))?
-        .into();
-    let request = SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[]))
-        .map_err(|error| failed(&error))?;
-    let (instructions, _) =
-        sign(request, &parameters).map_err(|error| failed(&error))?.into_parts();
-    let parameters = instructions.params().iter();
-    Ok(parameters.map(|(name, value)| format!("&{name}={}", percent_encoded(value))).collect())
+    let signature = signed_query("rds-db", region, credentials, now, EXPIRES_IN, &url)
+        .map_err(TokenError::Signing)?;
+    Password::new(address + &signature).map_err(|problem| TokenError::Signing(problem.to_string()))
 }
 
 #[cfg(test)]
