@@ -388,7 +388,7 @@ fn endpoint_of_an_rds_managed_secret_comes_from_the_api() {
         "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>\
          <Message>{CANARY}</Message></Error></ErrorResponse>"
     );
-    let hostile = denied.replace("AccessDenied", &format!("{CANARY}\u{1b}[2J"));
+    let hostile = denied.replace("AccessDenied", &format!("{CANARY}x y"));
     let (db, of_cluster) = ("db:shop-1", "cluster:c-1");
     let found = |owner| format!("host and port from {owner}");
     for (resource, status, body, code, says) in [
