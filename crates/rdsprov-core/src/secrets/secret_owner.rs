@@ -13,6 +13,8 @@ pub enum SecretOwner {
 }
 
 /// The endpoint of a DB instance, or the writer endpoint of a DB cluster.
+#[cfg(feature = "postgres")]
+#[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "only the API of RDS returns one"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DatabaseEndpoint {
     /// The DB instance or cluster.
@@ -22,6 +24,7 @@ pub(crate) struct DatabaseEndpoint {
 }
 
 /// Why the endpoint of a secret that RDS manages is not known.
+#[cfg(feature = "postgres")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UnknownEndpoint {
     /// The DB instance or cluster, if the tags of the secret name it.
