@@ -108,6 +108,9 @@ pub struct Access {
     pub level: AccessLevel,
     /// The covered schemas, in which the access level applies.
     pub schemas: BTreeSet<SchemaName>,
+    /// The extensions that the role uses.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub extensions: BTreeSet<ExtensionName>,
     /// The settings of the role in the database (`ALTER ROLE … IN DATABASE … SET`).
     pub settings: BTreeMap<Parameter, String>,
 }
@@ -124,7 +127,7 @@ pub struct Database {
     pub adoption: Adoption,
     /// The access of each declared role, including the owner.
     pub access: BTreeMap<RoleName, Access>,
-    /// The extensions that must exist in the database.
+    /// The extensions of the owner entry, which are created if they do not exist.
     pub extensions: BTreeSet<ExtensionName>,
     /// The roles, in addition to the owner, whose future objects get the same grants as
     /// those of the owner.
@@ -264,9 +267,9 @@ impl Desired {
             } else if app.adopt && database.owner.is_none() {
                 database.adoption = Adoption::Allowed;
             }
-            database.extensions.extend(app.extensions.iter().cloned());
             database.creators.extend(app.creators.iter().cloned());
             if owns {
+                database.extensions.extend(app.extensions.iter().cloned());
                 database.owner = Some(app.username.clone());
                 database.application = app.application.clone();
             }
@@ -276,6 +279,7 @@ impl Desired {
                     application: app.application.clone(),
                     level: app.access_level,
                     schemas: app.schemas.iter().cloned().collect(),
+                    extensions: app.extensions.iter().cloned().collect(),
                     settings: app.settings.clone(),
                 },
             );

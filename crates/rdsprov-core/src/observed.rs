@@ -287,6 +287,9 @@ pub struct Schema {
     /// Whether the schema belongs to an extension.
     #[serde(default)]
     pub of_extension: bool,
+    /// The extension whose script created the schema, whatever its owner is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extension: Option<ExtensionName>,
     /// The relations in the schema, in groups.
     pub relations: Vec<Relations>,
     /// The columns whose ACL contains a declared role, an orphan or PUBLIC.
@@ -298,7 +301,8 @@ pub struct Schema {
 /// orphan that does not own it.
 ///
 /// Large objects, foreign servers and foreign-data wrappers are included also if their ACL contains
-/// PUBLIC, because they grant PUBLIC nothing by default.
+/// PUBLIC, because they grant PUBLIC nothing by default. Routines of extensions are included also if
+/// PUBLIC may not execute them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
     /// The kind, by which `GRANT` names the object.
@@ -313,6 +317,9 @@ pub struct Object {
     /// Whether the object belongs to an extension.
     #[serde(default)]
     pub of_extension: bool,
+    /// The extension that the object belongs to, whatever its owner is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extension: Option<ExtensionName>,
     /// The ACL of the object (`aclexplode` of its catalog row).
     pub acl: Acl,
 }
@@ -444,6 +451,9 @@ pub struct Contents {
     /// The schemas of the installed extensions, without those in `pg_catalog`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extension_schemas: BTreeMap<ExtensionName, SchemaName>,
+    /// The extensions that each installed extension requires.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extension_requirements: BTreeMap<ExtensionName, BTreeSet<ExtensionName>>,
     /// The objects of declared roles, orphans and the administrator that do not own the database.
     #[serde(default)]
     pub owned: Vec<Owned>,

@@ -9,6 +9,7 @@ mod binaries;
 mod blue_green;
 mod connection_counter;
 mod data_dir;
+mod extensions;
 mod fake_server;
 mod http_endpoint;
 mod http_proxy;
@@ -33,6 +34,7 @@ use std::path::PathBuf;
 
 pub use blue_green::TopologyFunction;
 pub use connection_counter::ConnectionCounter;
+pub use extensions::Extension;
 pub use fake_server::{FakeServer, Misbehaviour};
 pub use http_endpoint::{HttpEndpoint, HttpRequest};
 pub use http_proxy::{Call, HttpProxy, Reply};

@@ -1,10 +1,7 @@
 //! Attacks on the scripts of extensions that are not trusted: the owner of a database plants objects
 //! that a script would execute as the administrator.
 
-use std::path::Path;
-use std::{fs, process};
-
-use rdsprov_testkit::{Server, versions};
+use rdsprov_testkit::{Extension, Server, versions};
 
 use crate::exchanged::without_checks;
 use crate::extensions::{administer_as_superuser, extensions_of, owner_with};
@@ -23,25 +20,10 @@ const WAS_EXECUTED: &str = "SELECT is_called FROM public.caught";
 
 /// Installs an extension with a careless script, which calls a function without naming the schema, and
 /// returns its name; `None` if the user of the test may not write to the directory of the server.
-///
-/// Before PostgreSQL 18, only this directory can contain it. The files stay there: a server fails if
-/// one of them disappears while it reads the directory.
 fn install(server: &Server, word: &str, control: &str) -> Option<String> {
-    const SCRIPT: &str =
-        "CREATE TABLE part (name varchar); INSERT INTO part SELECT upper('a'::varchar);";
-    let share = "SELECT setting FROM pg_config() WHERE name = 'SHAREDIR'";
-    let share = server.superuser("postgres", share).unwrap();
-    let directory = Path::new(share.trim()).join("extension");
     let name = format!("rdsprov_careless_{word}");
-    let control = format!("default_version = '1'\n{control}\n");
-    // The control file comes last, and with its content: another test may read it already.
-    for (file, text) in
-        [(format!("{name}--1.sql"), SCRIPT), (format!("{name}.control"), control.as_str())]
-    {
-        let incomplete = directory.join(format!("{file}.{}", process::id()));
-        fs::write(&incomplete, text).ok()?;
-        fs::rename(&incomplete, directory.join(file)).ok()?;
-    }
+    let script = "CREATE TABLE part (name varchar); INSERT INTO part SELECT upper('a'::varchar);";
+    Extension { name: &name, control, script }.install(server).ok()?;
     Some(name)
 }
 

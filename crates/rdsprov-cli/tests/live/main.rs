@@ -15,6 +15,7 @@ mod delegate;
 mod embedded;
 mod exchanged;
 mod extension_attacks;
+mod extension_privileges;
 mod extensions;
 mod failures;
 mod fixture;

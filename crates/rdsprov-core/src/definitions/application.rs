@@ -30,7 +30,7 @@ pub struct Application {
     pub access_level: AccessLevel,
     /// The covered schemas; those of an owner are created if they do not exist.
     pub schemas: Vec<SchemaName>,
-    /// The extensions that the database must have; only the owner entry can list them.
+    /// The extensions that the role uses. Those of the owner entry are created.
     pub extensions: Vec<ExtensionName>,
     /// How the role authenticates.
     pub auth: Auth,

@@ -93,20 +93,12 @@ pub fn application(
     explicit.auth = explicit.auth.or(secret.is_some().then_some(Auth::Password));
     let owns = explicit.access_level.or(defaults.access_level).unwrap_or(AccessLevel::Owner)
         == AccessLevel::Owner;
-    if !owns && explicit.extensions.as_ref().is_some_and(|extensions| !extensions.is_empty()) {
-        file.error(
-            &key.span,
-            ErrorCode::ExtensionsWithoutOwnership,
-            format!(
-                "application `{}` declares `extensions` but does not own its database",
-                key.name
-            ),
-            "declare them in the owner entry of the database",
-        );
-    }
     if file.error_count() > before {
         return None;
     }
+    // The default extensions are those of each database, and are not needed by each of its roles.
+    let extensions =
+        explicit.extensions.clone().or_else(|| defaults.extensions.clone().filter(|_| owns));
     let all = explicit.clone().or(defaults);
     let application = Application {
         application: name?,
@@ -114,7 +106,7 @@ pub fn application(
         username: username?,
         access_level: all.access_level.unwrap_or(AccessLevel::Owner),
         schemas: all.schemas.unwrap_or_else(|| vec![SchemaName::new_unchecked("public")]),
-        extensions: all.extensions.filter(|_| owns).unwrap_or_default(),
+        extensions: extensions.unwrap_or_default(),
         auth: all.auth.unwrap_or(Auth::Password),
         secret,
         role_owner: role_owner.unwrap_or(false),

@@ -4,9 +4,8 @@
 //! [`super::default_privileges`] and [`super::extensions`]. [`super::ownership`] transfers objects
 //! to a new owner.
 
-use std::collections::BTreeMap;
-
 use super::database_planner::{DatabasePlanner, Existence};
+use super::extension_privileges::ExtensionUsers;
 use super::ownership::{with_new_owner, without_objects_of_administrator};
 use super::planner::Planner;
 use super::schemas::default_contents;
@@ -69,6 +68,8 @@ impl DatabasePlanner<'_, '_> {
         contents: &Contents,
         before: Option<(&RoleName, &Contents)>,
     ) -> Vec<Step> {
+        let available = &self.planner.observed.extensions;
+        self.extension_users = ExtensionUsers::new(self.database, contents, available);
         let contents = &self.transfer_schemas(contents);
         self.recreate_public(contents);
         // First, because a new schema gets its privileges from the default privileges.
@@ -115,10 +116,14 @@ impl DatabasePlanner<'_, '_> {
                 GrantTarget::Object { kind: object.kind, identity: object.identity.clone() };
             let public = (object.kind.is_closed_to_public() && self.is_creator(&object.owner))
                 .then(Privileges::new);
-            self.acl(&target, &object.owner, &object.acl, &BTreeMap::new(), public);
+            let wanted = self.extension_users.wanted_on_object(object);
+            let acl_diff = self.differs(&object.owner, &object.acl, &wanted, public);
+            self.grants(&target, &object.owner, &acl_diff, object.extension.as_ref());
+            self.revokes(&target, &object.owner, &acl_diff);
         }
         self.schemas_in_scope.clear();
         self.refuse_unexpected_owners(contents);
+        self.refuse_missing_extensions(contents);
         // Last, because `ALL TABLES` would include the tables of a new extension.
         self.extensions(contents);
         self.steps

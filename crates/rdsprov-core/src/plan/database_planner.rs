@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::{self, AclDiff, DeclaredAcl, Revoke, WithoutGrant};
 use super::blocked::{AclContext, BlockedStep};
+use super::extension_privileges::ExtensionUsers;
 use super::planner::Planner;
 use super::sql::{self, GrantTarget, Statement};
 use super::words::{granted_words, revoked};
@@ -15,7 +16,7 @@ use super::{
     TemporaryUsage,
 };
 use crate::desired;
-use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName, TEMPLATE};
+use crate::name::{ApplicationName, DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{AclItem, Grantee};
 use crate::privilege::{self, AccessLevel, ObjectKind, Privileges};
 
@@ -29,6 +30,7 @@ pub(super) struct DatabasePlanner<'a, 'b> {
     pub database: &'a desired::Database,
     pub owner: &'a RoleName,
     pub existence: Existence,
+    pub extension_users: ExtensionUsers,
     /// The schemas that the names of the compared objects contain.
     pub schemas_in_scope: Vec<ResolvedSchema>,
     /// Whether the plan creates the schema of the compared objects.
@@ -84,6 +86,7 @@ impl<'a, 'b> DatabasePlanner<'a, 'b> {
             database,
             owner,
             existence,
+            extension_users: ExtensionUsers::default(),
             schemas_in_scope: Vec::new(),
             schema_is_planned: false,
             steps: Vec::new(),
@@ -350,20 +353,68 @@ impl<'a> DatabasePlanner<'a, '_> {
         acl_diff
     }
 
-    /// Adds the steps that give one ACL the declared privileges.
-    pub(super) fn acl(
+    /// Grants the privileges that the ACL of an object lacks. If `extension` is given, the object
+    /// belongs to this extension: then privileges of PUBLIC suffice.
+    pub(super) fn grants(
         &mut self,
         target: &GrantTarget,
         owner: &RoleName,
-        acl: &[AclItem],
-        wanted: &BTreeMap<RoleName, Privileges>,
-        public: Option<Privileges>,
+        acl_diff: &AclDiff,
+        extension: Option<&ExtensionName>,
     ) {
-        let acl_diff = self.differs(owner, acl, wanted, public);
         for (role, privileges) in &acl_diff.grant {
-            self.grant(target, owner, role, privileges, acl_diff.without_grant(privileges));
+            if extension.is_some() && acl_diff.held_by_public(privileges) {
+                continue;
+            }
+            let grantor = self.grantor(owner, acl_diff, privileges);
+            match extension {
+                Some(extension) if role == self.owner && self.act_as(&grantor).is_none() => {
+                    self.planner.note(NoteKind::ExtensionNotUsable {
+                        extension: extension.clone(),
+                        role: role.clone(),
+                        privileges: privileges.clone(),
+                        object: target.words(),
+                        database: self.name.clone(),
+                    });
+                }
+                _ => {
+                    let without_grant = acl_diff.without_grant(privileges);
+                    self.grant(target, &grantor, role, privileges, without_grant);
+                }
+            }
         }
-        self.revokes(target, owner, &acl_diff);
+    }
+
+    /// Returns the role that grants privileges on an object: its owner, or, if the administrator
+    /// cannot act as the owner, a role with the grant option as which it can. Amazon RDS grants
+    /// `rds_superuser` privileges on the objects of extensions in this way.
+    fn grantor(
+        &mut self,
+        owner: &RoleName,
+        acl_diff: &AclDiff,
+        privileges: &Privileges,
+    ) -> RoleName {
+        if self.act_as(owner).is_some() {
+            return owner.clone();
+        }
+        let option = |grantee: &Grantee| {
+            let held = |privilege| acl_diff.held.get(&(grantee.clone(), privilege)).copied();
+            privileges.iter().all(|privilege| held(*privilege) == Some(true))
+        };
+        let holders: BTreeSet<&RoleName> = acl_diff
+            .held
+            .keys()
+            .map(|(grantee, _)| grantee)
+            .filter(|grantee| option(grantee))
+            .filter_map(Grantee::role)
+            .collect();
+        let holder = holders.into_iter().find(|role| {
+            let is_member =
+                self.planner.authority.is_member_already(role, MembershipOption::Set);
+            let acts_as_owner = *role == self.owner && self.planner.act_as(role).is_some();
+            !self.is_managed(role) && (is_member || acts_as_owner)
+        });
+        holder.unwrap_or(owner).clone()
     }
 
     /// Grants privileges to a role. If the administrator cannot, adds a refusal or a note.

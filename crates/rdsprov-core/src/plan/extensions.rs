@@ -145,16 +145,16 @@ impl DatabasePlanner<'_, '_> {
         }
     }
 
+    /// Defers the comparison of the privileges on an extension: they are known once it exists.
+    fn defer_privileges(&mut self, extension: &ExtensionName) {
+        let database = self.name;
+        let deferred = format!("the privileges on extension {extension} in database {database}");
+        self.planner.deferred.push(deferred);
+    }
+
     /// Creates an extension as the owner.
     fn extension_of_owner(&mut self, missing: Missing<'_>, schema: Option<&SchemaName>) {
-        if !missing.available.trusted {
-            // Its objects belong to the owner, which could grant the same privileges itself. So
-            // they are compared like those of other objects.
-            self.planner.deferred.push(format!(
-                "the privileges that extension {} grants in database {}",
-                missing.name, self.name
-            ));
-        }
+        self.defer_privileges(missing.name);
         let summary = self.extension_words(missing);
         let statement = sql::create_extension(missing.name, schema);
         self.step(Action::CreateExtension, Some(self.owner), self.owner, summary, statement, &[]);
@@ -226,6 +226,7 @@ impl DatabasePlanner<'_, '_> {
         let place = if is_extensions { format!(", schema {target}") } else { String::new() };
         let summary = format!("{}{place}", self.extension_words(missing));
         let application = self.application(Some(self.owner));
+        self.defer_privileges(name);
         let step = Step::new(Action::CreateExtension, &application, summary, statements)
             .for_role(self.owner)
             .in_database(self.name);

@@ -24,6 +24,7 @@ mod delegation;
 mod environments;
 mod executor;
 mod explanations;
+mod extension_privileges;
 mod extension_schemas;
 mod extensions;
 mod hazard;

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::words::listed;
-use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::name::{ApplicationName, DatabaseName, ExtensionName, RoleName};
 use crate::named_enum::coded_enum;
 use crate::observed::RDS_IAM;
 use crate::privilege::Privileges;
@@ -36,6 +36,14 @@ coded_enum! {
             object: String,
             database: DatabaseName,
             owner: RoleName,
+        },
+        /// The owner of a database cannot use a part of one of its extensions.
+        ExtensionNotUsable {
+            extension: ExtensionName,
+            role: RoleName,
+            privileges: Privileges,
+            object: String,
+            database: DatabaseName,
         },
         /// A revocation is left out, because PUBLIC has the same privilege.
         RevocationWithoutEffect { step: String, role: RoleName, database: DatabaseName },
@@ -109,6 +117,12 @@ impl Note {
             NoteKind::PrivilegeThroughPublic { role, privileges, object, database, owner } => {
                 format!(
                     "in database {database}, role {role} has {} on {object} through PUBLIC only: the administrator cannot act as role {owner} to grant it",
+                    listed(privileges)
+                )
+            }
+            NoteKind::ExtensionNotUsable { extension, role, privileges, object, database } => {
+                format!(
+                    "in database {database}, role {role} has no {} on {object} of extension {extension}, and the administrator may not grant it",
                     listed(privileges)
                 )
             }

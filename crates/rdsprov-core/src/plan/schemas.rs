@@ -33,7 +33,7 @@ pub(super) fn default_contents(major: u32, administrator: &RoleName) -> Contents
         acl.push(item(Grantee::Public, &owner, Privilege::Create));
     }
     let public =
-        Schema { owner, acl, of_extension: false, relations: Vec::new(), columns: Vec::new() };
+        Schema { owner, acl, of_extension: false, extension: None, relations: Vec::new(), columns: Vec::new() };
     Contents {
         schemas: BTreeMap::from([(SchemaName::new_unchecked("public"), public)]),
         ..Contents::default()
@@ -77,6 +77,7 @@ impl DatabasePlanner<'_, '_> {
             owner,
             acl: to_owner,
             of_extension: false,
+            extension: None,
             relations: Vec::new(),
             columns: Vec::new(),
         };
@@ -180,6 +181,10 @@ impl DatabasePlanner<'_, '_> {
             let role = if owned { &schema.owner } else { self.owner };
             wanted.insert(role.clone(), privilege::OWNER_ON_SCHEMA.into());
         }
+        let extension = self.extension_users.extension_of_schema(name, schema).cloned();
+        for role in extension.iter().flat_map(|extension| self.extension_users.of(extension)) {
+            wanted.entry(role.clone()).or_default().insert(Privilege::Usage);
+        }
         let public_keeps = self.public_keeps(name, schema);
         let acl_diff = self.differs(&schema.owner, &schema.acl, &wanted, public_keeps);
         let required_role = self.effective_owner(&schema.owner);
@@ -187,15 +192,8 @@ impl DatabasePlanner<'_, '_> {
             self.public_schema_of_another_owner(name, schema, &acl_diff);
             return;
         }
-        for (role, privileges) in &acl_diff.grant {
-            self.grant(
-                &target,
-                &schema.owner,
-                role,
-                privileges,
-                acl_diff.without_grant(privileges),
-            );
-        }
+        let covered = self.database.covers(name);
+        self.grants(&target, &schema.owner, &acl_diff, extension.as_ref().filter(|_| !covered));
         self.revokes(&target, &schema.owner, &acl_diff);
     }
 
@@ -290,6 +288,9 @@ impl DatabasePlanner<'_, '_> {
             of_acl.map(|item| item.grantee.clone()).filter(keeps).collect();
         let wanted = self.wanted(name, |level| privilege::on_object(level, ObjectKind::Schema));
         users.extend(wanted.into_keys().map(Grantee::Role));
+        let extension = self.extension_users.extension_of_schema(name, schema);
+        let of_extension = extension.into_iter().flat_map(|one| self.extension_users.of(one));
+        users.extend(of_extension.cloned().map(Grantee::Role));
         if self.database.owner_schemas().is_some_and(|schemas| schemas.contains(name)) {
             users.insert(Grantee::Role(self.owner.clone()));
         }

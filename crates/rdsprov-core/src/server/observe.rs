@@ -67,7 +67,8 @@ pub async fn observe(
 }
 
 fn declared_extensions(desired: &Desired) -> Vec<&str> {
-    let extensions = desired.databases.values().flat_map(|database| &database.extensions);
+    let entries = desired.databases.values().flat_map(|database| database.access.values());
+    let extensions = entries.flat_map(|entry| &entry.extensions);
     let names: BTreeSet<&str> = extensions.map(ExtensionName::as_str).collect();
     names.into_iter().collect()
 }

@@ -181,6 +181,13 @@ coded_enum! {
             required_by: Option<ExtensionName>,
             database: DatabaseName,
         },
+        /// An entry uses an extension that is not installed, and the owner entry, if there is one, does
+        /// not declare it.
+        ExtensionMissing {
+            extension: ExtensionName,
+            database: DatabaseName,
+            owner_entry: Option<ApplicationName>,
+        },
         /// `rds.allowed_extensions` does not contain the extension.
         ExtensionNotAllowed {
             extension: ExtensionName,

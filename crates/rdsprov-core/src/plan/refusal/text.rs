@@ -209,6 +209,9 @@ impl RefusalKind {
                 "{} is not available on this server",
                 extension_words(extension, required_by.as_ref(), database)
             ),
+            Self::ExtensionMissing { extension, database, .. } => format!(
+                "extension {extension} is not installed in database {database}, and the owner entry does not declare it"
+            ),
             Self::ExtensionNotAllowed { extension, required_by, database } => format!(
                 "{} is not allowed by `rds.allowed_extensions`",
                 extension_words(extension, required_by.as_ref(), database)
@@ -434,6 +437,16 @@ impl RefusalKind {
                     change,
                     "; `SELECT name FROM pg_available_extensions` lists what is available"
                 ]
+            }
+            Self::ExtensionMissing { extension, owner_entry, .. } => {
+                let owner_entry = match owner_entry {
+                    Some(name) => format!("application {name}, the owner entry"),
+                    None => "an owner entry of the database".to_owned(),
+                };
+                return vec![
+                    hint![format!("add {extension} to `extensions` of {owner_entry}")],
+                    hint![format!("correct `extensions` of application {application}")],
+                ];
             }
             Self::ExtensionNotAllowed { extension, .. } => hint![format!(
                 "add {extension} to `rds.allowed_extensions` in the DB parameter group"

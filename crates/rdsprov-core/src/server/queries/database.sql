@@ -48,9 +48,12 @@
   -- Not joined, but collected by name: the time is linear, whatever PostgreSQL expects of the number of rows.
   SELECT nspname, (array_agg(groups) FILTER (WHERE groups IS NOT NULL))[1] AS groups,
     (array_agg(columns) FILTER (WHERE columns IS NOT NULL))[1] AS columns, max(owner) AS owner, bool_or(of_extension) AS of_extension,
-    (array_agg(acl) FILTER (WHERE acl IS NOT NULL))[1] AS acl
+    max(extension) AS extension, (array_agg(acl) FILTER (WHERE acl IS NOT NULL))[1] AS acl
   FROM (
-    SELECT n.nspname, NULL::json AS groups, NULL::json AS columns, pg_get_userbyid(n.nspowner)::text AS owner,
+    SELECT n.nspname, NULL::json AS groups, NULL::json AS columns, pg_get_userbyid(n.nspowner)::text AS owner, (
+        SELECT e.extname::text FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+        WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.refclassid = 'pg_extension'::regclass
+          AND d.deptype = 'e') AS extension,
       n.nspowner IN (SELECT oid FROM administrator) AND EXISTS (
         SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e') AS of_extension, (
         SELECT coalesce(json_agg(json_build_object(
@@ -61,8 +64,8 @@
         LEFT JOIN pg_roles g ON g.oid = x.grantee) AS acl
     FROM pg_namespace n
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-    UNION ALL SELECT g.nspname, g.groups, NULL, NULL, NULL, NULL FROM groups g
-    UNION ALL SELECT c.nspname, NULL, c.columns, NULL, NULL, NULL FROM columns c) part
+    UNION ALL SELECT g.nspname, g.groups, NULL, NULL, NULL, NULL, NULL FROM groups g
+    UNION ALL SELECT c.nspname, NULL, c.columns, NULL, NULL, NULL, NULL FROM columns c) part
   GROUP BY nspname
 ), object AS (
   SELECT CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END AS kind, 'pg_proc'::regclass AS class,
@@ -110,7 +113,7 @@
 SELECT json_build_object(
   'schemas', (
     SELECT coalesce(json_object_agg(n.nspname, json_build_object(
-      'owner', n.owner, 'of_extension', n.of_extension, 'acl', n.acl,
+      'owner', n.owner, 'of_extension', n.of_extension, 'extension', n.extension, 'acl', n.acl,
       'relations', coalesce(n.groups, '[]'), 'columns', coalesce(n.columns, '[]')) ORDER BY n.nspname), '{}')
     FROM parts n),
   'objects', (
@@ -121,6 +124,9 @@ SELECT json_build_object(
         FROM pg_proc p WHERE p.oid = o.oid) ELSE i.identity END, 'owner', pg_get_userbyid(o.owner),
       'of_extension', o.owner IN (SELECT oid FROM administrator) AND EXISTS (
         SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'e'),
+      'extension', (
+        SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+        WHERE d.classid = o.class AND d.objid = o.oid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'),
       'schemas', (
         -- By its index: a query on pg_namespace with a condition on two columns would read all of it.
         SELECT coalesce(json_agg(DISTINCT (SELECT n.nspname FROM pg_namespace n WHERE n.oid = x.oid)), '[]')
@@ -135,11 +141,16 @@ SELECT json_build_object(
         FROM aclexplode(o.acl) x LEFT JOIN pg_roles g ON g.oid = x.grantee))
       ORDER BY o.kind, i.identity), '[]')
     FROM object o, pg_identify_object(o.class, o.oid, 0) i
-    WHERE o.acl IS NOT NULL AND i.identity IS NOT NULL AND EXISTS (
+    WHERE o.acl IS NOT NULL AND i.identity IS NOT NULL AND (EXISTS (
       SELECT FROM aclexplode(o.acl) x
       WHERE x.grantee = 0 AND o.kind IN ('large_object', 'foreign_server', 'foreign_data_wrapper')
         OR x.grantee <> o.owner AND (x.grantee IN (SELECT oid FROM concerned)
-        OR (x.grantor <> o.owner AND x.grantor IN (SELECT oid FROM concerned))))),
+        OR (x.grantor <> o.owner AND x.grantor IN (SELECT oid FROM concerned))))
+      -- The routines of an extension that only some roles may execute.
+      OR o.kind IN ('function', 'procedure') AND NOT EXISTS (SELECT FROM aclexplode(o.acl) x WHERE x.grantee = 0)
+        AND EXISTS (
+          SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.refclassid = 'pg_extension'::regclass
+            AND d.deptype = 'e'))),
   'owned', (
     SELECT coalesce(json_agg(json_build_object(
       'role', pg_get_userbyid(o.owner), 'count', o.count, 'kind', i.type, 'identity', i.identity)
@@ -180,5 +191,11 @@ SELECT json_build_object(
     FROM pg_extension e),
   'extension_schemas', (
     SELECT coalesce(json_object_agg(e.extname, n.nspname ORDER BY e.extname), '{}')
-    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE n.nspname !~ '^pg_')
+    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE n.nspname !~ '^pg_'),
+  'extension_requirements', (
+    SELECT coalesce(json_object_agg(one.extname, one.required ORDER BY one.extname), '{}')
+    FROM (
+      SELECT e.extname, json_agg(r.extname ORDER BY r.extname) AS required
+      FROM pg_depend d JOIN pg_extension e ON e.oid = d.objid JOIN pg_extension r ON r.oid = d.refobjid
+      WHERE d.classid = 'pg_extension'::regclass AND d.refclassid = 'pg_extension'::regclass GROUP BY e.extname) one)
 )::text

@@ -1,0 +1,204 @@
+//! The privileges with which declared roles use extensions, on imitations of those of Amazon RDS.
+
+use rdsprov_testkit::{Extension, versions};
+
+use crate::fixture::{Fixture, expect, password};
+
+const APPLY: [&str; 5] = ["apply", "--env", "dev", "--allow", "revokes_access"];
+const CHECK: [&str; 3] = ["check", "--env", "dev"];
+
+/// Returns a server of each version, on which these extensions are available.
+fn servers<'a>(extensions: &'a [Extension<'a>]) -> impl Iterator<Item = Fixture> {
+    versions().into_iter().map(move |major| {
+        let fixture = Fixture::new(major);
+        for extension in extensions {
+            extension.install(&fixture.server).unwrap();
+        }
+        for (application, role) in
+            [("shop", "shop_owner"), ("workers", "shop_editor"), ("reports", "shop_reader")]
+        {
+            fixture.app("dev", application, role);
+        }
+        fixture
+    })
+}
+
+/// Returns definitions of an owner, an editor and a reader of one database, with these extensions.
+fn definitions(fixture: &Fixture, owner: &str, editor: &str, reader: &str) -> String {
+    fixture.definitions(&format!(
+        r#"application_databases = {{
+             shop    = {{ database_name = "shop", username = "shop_owner", extensions = [{owner}] }}
+             workers = {{ database_name = "shop", username = "shop_editor", access_level = "editor", extensions = [{editor}] }}
+             reports = {{ database_name = "shop", username = "shop_reader", access_level = "reader", extensions = [{reader}] }}
+           }}"#
+    ))
+}
+
+/// Returns whether a role has `USAGE` on a schema and `EXECUTE` on a routine in it.
+fn may_use(fixture: &Fixture, role: &str, schema: &str, routine: &str) -> String {
+    fixture.query_in(
+        "shop",
+        &format!(
+            "SELECT concat_ws(' ', has_schema_privilege('{role}', '{schema}', 'USAGE'),
+               has_function_privilege('{role}', '{schema}.{routine}', 'EXECUTE'))"
+        ),
+    )
+}
+
+fn call(fixture: &Fixture, application: &str, role: &str, sql: &str) -> Result<String, String> {
+    let called = fixture.server.sql_as(role, &password(application), "shop", sql);
+    called.map(|text| text.trim().to_owned()).map_err(|error| error.to_string())
+}
+
+/// An extension that is not trusted and is installed already, with one that it requires: the server lets
+/// `rds_superuser` grant the privileges on its objects, whose owner is the bootstrap superuser.
+#[test]
+fn extension_of_the_bootstrap_superuser() {
+    for fixture in servers(&[Extension::COMMONS, Extension::S3]) {
+        let major = fixture.server.major();
+        expect(&fixture.run(&definitions(&fixture, "", "", ""), &APPLY), 0);
+        fixture.query_in("shop", "CREATE EXTENSION rdsprov_s3 CASCADE");
+        expect(&fixture.run(&definitions(&fixture, "", "", ""), &CHECK), 0);
+        let export = "SELECT rdsprov_s3.export(rdsprov_commons.create_uri('a'))";
+        let import = "CALL rdsprov_s3.import('a', 0)";
+        let users = [
+            ("shop", "shop_owner"),
+            ("workers", "shop_editor"),
+            ("reports", "shop_reader"),
+        ];
+        for (application, role) in users {
+            let error = call(&fixture, application, role, export).unwrap_err();
+            assert!(error.contains("permission denied for schema"), "PostgreSQL {major}: {error}");
+        }
+        let s3 = r#""rdsprov_s3""#;
+        let all = definitions(&fixture, s3, s3, s3);
+        expect(&fixture.run(&all, &APPLY), 0);
+        expect(&fixture.run(&all, &CHECK), 0);
+        for (application, role) in users {
+            assert_eq!(call(&fixture, application, role, export), Ok("s3://a".to_owned()));
+            assert_eq!(call(&fixture, application, role, import), Ok("7".to_owned()));
+            assert_eq!(may_use(&fixture, role, "rdsprov_s3", "export(text)"), "t t");
+        }
+
+        // More than that is drift, also a grant option.
+        fixture.query_in(
+            "shop",
+            "GRANT CREATE ON SCHEMA rdsprov_s3 TO rds_superuser WITH GRANT OPTION; SET ROLE rds_superuser;
+             GRANT CREATE ON SCHEMA rdsprov_s3 TO shop_reader;
+             GRANT EXECUTE ON FUNCTION rdsprov_s3.export TO shop_reader WITH GRANT OPTION",
+        );
+        expect(&fixture.run(&all, &CHECK), 2);
+        expect(&fixture.run(&all, &APPLY), 0);
+        let excess = "SELECT concat_ws(' ', has_schema_privilege('shop_reader', 'rdsprov_s3', 'CREATE'),
+            has_function_privilege('shop_reader', 'rdsprov_s3.export(text)', 'EXECUTE WITH GRANT OPTION'))";
+        assert_eq!(fixture.query_in("shop", excess), "f f", "PostgreSQL {major}");
+
+        // Without the key, the privileges of the reader and the editor are revoked. The owner keeps its
+        // privileges, as it keeps the extension.
+        let editor = definitions(&fixture, s3, s3, "");
+        expect(&fixture.run(&editor, &APPLY), 0);
+        expect(&fixture.run(&editor, &CHECK), 0);
+        let use_of = |role: &str| may_use(&fixture, role, "rdsprov_s3", "export(text)");
+        assert_eq!(use_of("shop_reader"), "f f", "PostgreSQL {major}");
+        assert_eq!(may_use(&fixture, "shop_reader", "rdsprov_commons", "create_uri(text)"), "f f");
+        assert_eq!(use_of("shop_editor"), "t t", "PostgreSQL {major}");
+        let none = definitions(&fixture, "", "", "");
+        expect(&fixture.run(&none, &APPLY), 0);
+        expect(&fixture.run(&none, &CHECK), 0);
+        assert_eq!(use_of("shop_editor"), "f f", "PostgreSQL {major}");
+        assert_eq!(use_of("shop_owner"), "t t", "PostgreSQL {major}");
+        let error = call(&fixture, "reports", "shop_reader", export).unwrap_err();
+        assert!(error.contains("permission denied for schema"), "PostgreSQL {major}: {error}");
+        // The administrator stays a member of no owner.
+        assert_eq!(fixture.admin_grants(), "0", "PostgreSQL {major}");
+    }
+}
+
+/// One run creates the database, its extensions, and then grants the privileges on them.
+#[test]
+fn extensions_that_the_same_run_creates() {
+    for fixture in servers(&[Extension::CRON, Extension::JOBS]) {
+        let major = fixture.server.major();
+        let both = r#""rdsprov_cron", "rdsprov_jobs""#;
+        let all = definitions(&fixture, both, both, r#""rdsprov_jobs""#);
+        let text = expect(&fixture.run(&all, &APPLY), 0);
+        let deferred = "deferred: the privileges on extension rdsprov_cron in database shop";
+        assert!(text.contains(deferred), "PostgreSQL {major}: {text}");
+        expect(&fixture.run(&all, &CHECK), 0);
+        let schedule = "SELECT rdsprov_cron.schedule('a')";
+        for (application, role) in [("shop", "shop_owner"), ("workers", "shop_editor")] {
+            assert_eq!(call(&fixture, application, role, schedule), Ok("1".to_owned()), "{major}");
+        }
+        let run = "SELECT rdsprov_jobs.run()";
+        assert_eq!(call(&fixture, "reports", "shop_reader", run), Ok("3".to_owned()), "{major}");
+        assert_eq!(may_use(&fixture, "shop_reader", "rdsprov_cron", "schedule(text)"), "f f");
+        // PUBLIC may execute this function, so that the role needs no privilege of its own.
+        let acl = "SELECT proacl FROM pg_proc WHERE proname = 'version' AND pronamespace = 'rdsprov_cron'::regnamespace";
+        assert_eq!(fixture.query_in("shop", acl), "", "PostgreSQL {major}");
+
+        let none = definitions(&fixture, both, "", "");
+        expect(&fixture.run(&none, &APPLY), 0);
+        expect(&fixture.run(&none, &CHECK), 0);
+        assert_eq!(may_use(&fixture, "shop_reader", "rdsprov_jobs", "run()"), "f f", "{major}");
+        assert_eq!(may_use(&fixture, "shop_editor", "rdsprov_cron", "schedule(text)"), "f f");
+    }
+}
+
+/// An extension of a reader must be declared by the owner entry, or installed.
+#[test]
+fn extension_that_no_entry_creates() {
+    for fixture in servers(&[Extension::JOBS]) {
+        let major = fixture.server.major();
+        let jobs = r#""rdsprov_jobs""#;
+        let only_reader = || definitions(&fixture, "", "", jobs);
+        let before = fixture.catalog_state();
+        let text = expect(&fixture.run(&only_reader(), &APPLY), 3);
+        for says in [
+            "refused[extension-missing] reports: extension rdsprov_jobs is not installed in database shop, and the owner entry does not declare it",
+            "add rdsprov_jobs to `extensions` of application shop, the owner entry",
+        ] {
+            assert!(text.contains(says), "PostgreSQL {major}: {says} is not in {text}");
+        }
+        assert_eq!(fixture.catalog_state(), before);
+        expect(&fixture.run(&definitions(&fixture, "", "", ""), &APPLY), 0);
+        // The application installs it itself.
+        let create = "CREATE EXTENSION rdsprov_jobs";
+        call(&fixture, "shop", "shop_owner", create).unwrap();
+        expect(&fixture.run(&only_reader(), &APPLY), 0);
+        expect(&fixture.run(&only_reader(), &CHECK), 0);
+        let run = "SELECT rdsprov_jobs.run()";
+        assert_eq!(call(&fixture, "reports", "shop_reader", run), Ok("3".to_owned()));
+    }
+}
+
+/// Only a superuser may grant the privilege: the plan is refused for a reader, and says so for the owner.
+#[test]
+fn privilege_that_the_administrator_may_not_grant() {
+    for fixture in servers(&[Extension::CLOSED]) {
+        let major = fixture.server.major();
+        let closed = r#""rdsprov_closed""#;
+        let owner = definitions(&fixture, closed, "", "");
+        expect(&fixture.run(&owner, &APPLY), 0);
+        let text = expect(&fixture.run(&owner, &CHECK), 0);
+        let note = "note[extension-not-usable]: in database shop, role shop_owner has no EXECUTE on function public.reset_all() of extension rdsprov_closed, and the administrator may not grant it";
+        assert!(text.contains(note), "PostgreSQL {major}: {text}");
+
+        let reader = definitions(&fixture, closed, "", closed);
+        let before = fixture.catalog_state();
+        let text = expect(&fixture.run(&reader, &APPLY), 3);
+        for says in [
+            "refused[step-of-other-role] reports: in database shop, the administrator cannot grant EXECUTE on function public.reset_all() to shop_reader",
+            r#"GRANT EXECUTE ON FUNCTION public.reset_all() TO "shop_reader""#,
+        ] {
+            assert!(text.contains(says), "PostgreSQL {major}: {says} is not in {text}");
+        }
+        assert_eq!(fixture.catalog_state(), before);
+        // The statement of the refusal resolves it.
+        fixture.query_in("shop", r#"GRANT EXECUTE ON FUNCTION public.reset_all() TO "shop_reader""#);
+        expect(&fixture.run(&reader, &CHECK), 0);
+        assert_eq!(
+            call(&fixture, "reports", "shop_reader", "SELECT public.reset_all()"),
+            Ok("4".to_owned())
+        );
+    }
+}
