@@ -42,6 +42,9 @@ pub enum Probe {
     },
     /// Creates extensions that PostgreSQL does not trust.
     CreateExtensions(ExtensionProbe),
+    /// Grants the administrator the privileges that PUBLIC has not on the schemas and routines of
+    /// extensions. Those that do not exist are created first; if they cannot be, nothing is denied.
+    GrantOnExtensions(ExtensionProbe),
 }
 
 /// A revocation of a membership, or of its `ADMIN OPTION` only.
@@ -69,10 +72,12 @@ pub enum RevocationScope {
     AdminOption,
 }
 
-/// Extensions that the administrator creates one after the other, in `information_schema`.
+/// Extensions, of which the administrator creates those that are missing one after the other, in
+/// `information_schema`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ExtensionProbe {
-    /// The database: the template, in which no application's role has objects.
+    /// The database. Extensions are created in the template only, in which no application's role has
+    /// objects.
     pub database: DatabaseName,
     /// The extensions in the order of their creation.
     pub extensions: Vec<ExtensionName>,
@@ -83,7 +88,7 @@ impl Probe {
     #[must_use]
     pub fn database(&self) -> Option<&DatabaseName> {
         match self {
-            Self::CreateExtensions(probe) => Some(&probe.database),
+            Self::CreateExtensions(probe) | Self::GrantOnExtensions(probe) => Some(&probe.database),
             Self::CreateRole
             | Self::CreateDatabase
             | Self::GrantRole(_)

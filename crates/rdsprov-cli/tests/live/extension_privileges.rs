@@ -2,6 +2,7 @@
 
 use rdsprov_testkit::{Extension, versions};
 
+use crate::extensions::administer_as_superuser;
 use crate::fixture::{Fixture, expect, password};
 
 const APPLY: [&str; 5] = ["apply", "--env", "dev", "--allow", "revokes_access"];
@@ -141,6 +142,86 @@ fn extensions_that_the_same_run_creates() {
         expect(&fixture.run(&none, &CHECK), 0);
         assert_eq!(may_use(&fixture, "shop_reader", "rdsprov_jobs", "run()"), "f f", "{major}");
         assert_eq!(may_use(&fixture, "shop_editor", "rdsprov_cron", "schedule(text)"), "f f");
+    }
+}
+
+/// One run creates extensions that are not trusted, as an administrator that may, and grants the
+/// privileges on them.
+#[test]
+fn extensions_that_the_administrator_creates() {
+    for fixture in servers(&[Extension::COMMONS, Extension::S3]) {
+        let major = fixture.server.major();
+        let administrator = administer_as_superuser(&fixture);
+        let s3 = r#""rdsprov_s3""#;
+        let all = definitions(&fixture, s3, "", s3);
+        expect(&fixture.run(&all, &[&APPLY[..], &administrator].concat()), 0);
+        expect(&fixture.run(&all, &[&CHECK[..], &administrator].concat()), 0);
+        let export = "SELECT rdsprov_s3.export(rdsprov_commons.create_uri('a'))";
+        for (application, role) in [("shop", "shop_owner"), ("reports", "shop_reader")] {
+            let called = call(&fixture, application, role, export);
+            assert_eq!(called, Ok("s3://a".to_owned()), "PostgreSQL {major}");
+        }
+        assert_eq!(may_use(&fixture, "shop_editor", "rdsprov_s3", "export(text)"), "f f");
+    }
+}
+
+/// The administrator inherits the privileges of the owner of an extension, but may not act as it. The
+/// server allows what the catalogs do not show in another way, too: so a probe asks it.
+#[test]
+fn privilege_that_only_the_server_shows() {
+    for fixture in servers(&[Extension::COMMONS, Extension::S3]) {
+        let major = fixture.server.major();
+        if major < 16 {
+            continue;
+        }
+        expect(&fixture.run(&definitions(&fixture, "", "", ""), &APPLY), 0);
+        fixture.query_in(
+            "shop",
+            "CREATE EXTENSION rdsprov_s3 CASCADE; CREATE ROLE s3_owner;
+             REVOKE ALL ON SCHEMA rdsprov_s3 FROM rds_superuser; REVOKE ALL ON ALL ROUTINES IN SCHEMA rdsprov_s3 FROM rds_superuser;
+             ALTER SCHEMA rdsprov_s3 OWNER TO s3_owner; ALTER FUNCTION rdsprov_s3.export OWNER TO s3_owner;
+             ALTER PROCEDURE rdsprov_s3.import OWNER TO s3_owner",
+        );
+        let s3 = r#""rdsprov_s3""#;
+        let reader = definitions(&fixture, "", "", s3);
+        let before = fixture.catalog_state();
+        let text = expect(&fixture.run(&reader, &APPLY), 3);
+        assert!(text.contains("refused[step-of-other-role] reports: "), "{text}");
+        assert_eq!(fixture.catalog_state(), before);
+
+        fixture.query("GRANT s3_owner TO platform_admin WITH INHERIT TRUE, SET FALSE");
+        expect(&fixture.run(&reader, &APPLY), 0);
+        expect(&fixture.run(&reader, &CHECK), 0);
+        let import = "CALL rdsprov_s3.import('a', 0)";
+        assert_eq!(call(&fixture, "reports", "shop_reader", import), Ok("7".to_owned()));
+        let none = definitions(&fixture, "", "", "");
+        expect(&fixture.run(&none, &APPLY), 0);
+        expect(&fixture.run(&none, &CHECK), 0);
+        assert_eq!(may_use(&fixture, "shop_reader", "rdsprov_s3", "export(text)"), "f f");
+    }
+}
+
+/// The administrator could not grant the privileges on a new extension: no run creates it first.
+#[test]
+fn new_extension_that_the_administrator_may_not_grant() {
+    for fixture in servers(&[Extension::CLOSED]) {
+        let major = fixture.server.major();
+        let closed = r#""rdsprov_closed""#;
+        for exists in [false, true] {
+            if exists {
+                expect(&fixture.run(&definitions(&fixture, "", "", ""), &APPLY), 0);
+            }
+            let reader = definitions(&fixture, closed, "", closed);
+            let before = fixture.catalog_state();
+            let text = expect(&fixture.run(&reader, &APPLY), 3);
+            for says in [
+                "refused[extension-not-grantable] reports: extension rdsprov_closed would be created in database shop, and the administrator could not grant the privileges on it: permission denied for function reset_all (42501)",
+                "hint: remove rdsprov_closed from `extensions` of application reports",
+            ] {
+                assert!(text.contains(says), "PostgreSQL {major}: {says} is not in {text}");
+            }
+            assert_eq!(fixture.catalog_state(), before, "PostgreSQL {major}");
+        }
     }
 }
 

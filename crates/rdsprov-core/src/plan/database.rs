@@ -119,7 +119,7 @@ impl DatabasePlanner<'_, '_> {
             let wanted = self.extension_users.wanted_on_object(object);
             let acl_diff = self.differs(&object.owner, &object.acl, &wanted, public);
             self.grants(&target, &object.owner, &acl_diff, object.extension.as_ref());
-            self.revokes(&target, &object.owner, &acl_diff);
+            self.revokes_on(&target, &object.owner, &acl_diff, object.extension.as_ref());
         }
         self.schemas_in_scope.clear();
         self.refuse_unexpected_owners(contents);

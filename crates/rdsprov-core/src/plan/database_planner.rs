@@ -367,8 +367,15 @@ impl<'a> DatabasePlanner<'a, '_> {
                 continue;
             }
             let grantor = self.grantor(owner, acl_diff, privileges);
-            match extension {
-                Some(extension) if role == self.owner && self.act_as(&grantor).is_none() => {
+            let context = self.execution_context(&grantor);
+            match extension.filter(|_| context.is_none()) {
+                Some(extension) if self.may_grant_on(extension).is_ok() => {
+                    let summary = granted_words(privileges, target, role);
+                    let statement = sql::grant(privileges, target, &Grantee::Role(role.clone()));
+                    let context = ExecutionContext::plain(ExecuteAs::Administrator);
+                    self.push(Action::Grant, Some(role), context, summary, statement, &[]);
+                }
+                Some(extension) if role == self.owner => {
                     self.planner.note(NoteKind::ExtensionNotUsable {
                         extension: extension.clone(),
                         role: role.clone(),
@@ -457,18 +464,29 @@ impl<'a> DatabasePlanner<'a, '_> {
     }
 
     pub(super) fn revokes(&mut self, target: &GrantTarget, owner: &RoleName, acl_diff: &AclDiff) {
+        self.revokes_on(target, owner, acl_diff, None);
+    }
+
+    /// Revokes the undeclared privileges on an object, which can belong to an extension.
+    pub(super) fn revokes_on(
+        &mut self,
+        target: &GrantTarget,
+        owner: &RoleName,
+        acl_diff: &AclDiff,
+        extension: Option<&ExtensionName>,
+    ) {
         for revoke in &acl_diff.revoke {
             self.planner.refuse_shared_revocation(self.database, revoke);
             let role = revoke.grantee.role();
             let application = self.application(role);
-            let context =
+            let acl_context =
                 AclContext { target, owner, database: Some(self.name), application: &application };
             let is_large_object = target.is_large_object();
             if is_large_object && !acl_diff.dependent_grants.is_empty() {
                 self.note_shared_large_object(revoke, target, owner);
                 continue;
             }
-            if self.planner.refuse_dependent_grants(&context, acl_diff) {
+            if self.planner.refuse_dependent_grants(&acl_context, acl_diff) {
                 return;
             }
             // The owner of the database cannot revoke what it granted with an option that it has
@@ -492,10 +510,16 @@ impl<'a> DatabasePlanner<'a, '_> {
                     schema_is_planned: false,
                     statements,
                 };
-                self.planner.refuse_blocked_step(&context, blocked);
+                self.planner.refuse_blocked_step(&acl_context, blocked);
                 continue;
             }
-            let Some(context) = self.execution_context(&revoke.grantor) else {
+            let of_owner = extension.filter(|_| revoke.grantor == *owner);
+            let context = self.execution_context(&revoke.grantor).or_else(|| {
+                // The server takes the owner as the grantor of what the administrator may grant.
+                self.may_grant_on(of_owner?).ok()?;
+                Some(ExecutionContext::plain(ExecuteAs::Administrator))
+            });
+            let Some(context) = context else {
                 if revoke.grantee != Grantee::Public && acl_diff.held_by_public(&revoke.privileges)
                 {
                     let (summary, _) = revoked(revoke, target);
@@ -511,7 +535,7 @@ impl<'a> DatabasePlanner<'a, '_> {
                     continue;
                 }
                 let unusable_schemas = self.schemas_without_usage(&revoke.grantor);
-                self.planner.refuse_revoke(&context, revoke, &unusable_schemas);
+                self.planner.refuse_revoke(&acl_context, revoke, &unusable_schemas);
                 continue;
             };
             let (summary, statement) = revoked(revoke, target);

@@ -75,6 +75,7 @@ explanations! {
     ExtensionNotAllowed => "extension-not-allowed",
     ExtensionWithoutSchema => "extension-without-schema",
     ExtensionNotTrusted => "extension-not-trusted",
+    ExtensionNotGrantable => "extension-not-grantable",
     ExtensionSchemaShared => "extension-schema-shared",
     SecretUnavailable => "secret-unavailable",
     SecretsDiffer => "secrets-differ",

@@ -11,9 +11,10 @@ use super::RefusalKind;
 use super::database_planner::DatabasePlanner;
 use super::planner::is_public;
 use crate::desired;
-use crate::name::{ExtensionName, RoleName, SchemaName};
+use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{AvailableExtension, Contents, Object, Schema};
 use crate::privilege::{ObjectKind, Privilege, Privileges};
+use crate::probe::{ExtensionProbe, Probe};
 
 /// The roles that use the installed extensions of a database. A role that uses an extension also uses
 /// those that the extension requires.
@@ -79,6 +80,52 @@ impl ExtensionUsers {
 }
 
 impl DatabasePlanner<'_, '_> {
+    /// Checks that the server allows the administrator to grant privileges on an installed extension,
+    /// although the catalogs deny it: Amazon RDS may allow it to members of `rds_superuser`.
+    ///
+    /// # Errors
+    /// Returns the reason if it is denied.
+    pub(super) fn may_grant_on(&mut self, extension: &ExtensionName) -> Result<(), String> {
+        if self.is_new() {
+            return Err("the database does not exist".to_owned());
+        }
+        let database = self.name.clone();
+        let probe = ExtensionProbe { database, extensions: vec![extension.clone()] };
+        let permission = self.planner.authority.if_server_allows(Probe::GrantOnExtensions(probe));
+        self.planner.check(permission)
+    }
+
+    /// Refuses the entries that use an extension which the plan creates, if the administrator could not
+    /// grant them the privileges afterwards. `created` are the extension and those that it requires.
+    pub(super) fn check_later_grants(
+        &mut self,
+        extension: &ExtensionName,
+        created: &[ExtensionName],
+    ) {
+        let database = self.database;
+        let entries = database.access.iter().filter(|(role, access)| {
+            *role != self.owner && access.extensions.contains(extension)
+        });
+        let applications: Vec<_> = entries.map(|(_, access)| &access.application).collect();
+        let available = self.planner.observed.extensions.get(extension);
+        // The owner owns the objects of the other extensions, and can grant the privileges.
+        if applications.is_empty() || available.is_none_or(|available| !available.superuser) {
+            return;
+        }
+        let template = DatabaseName::new_unchecked(TEMPLATE);
+        let probe = ExtensionProbe { database: template, extensions: created.to_vec() };
+        if let Err(reason) = self.planner.check_probe(Probe::GrantOnExtensions(probe)) {
+            let kind = RefusalKind::ExtensionNotGrantable {
+                extension: extension.clone(),
+                database: self.name.clone(),
+                reason,
+            };
+            for application in applications {
+                self.planner.refuse(application, kind.clone());
+            }
+        }
+    }
+
     /// Refuses the entries that use an extension which is not installed and which the owner entry does
     /// not create.
     pub(super) fn refuse_missing_extensions(&mut self, contents: &Contents) {

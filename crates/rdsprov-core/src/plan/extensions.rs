@@ -113,6 +113,7 @@ impl DatabasePlanner<'_, '_> {
             }
         }
         created.push(extension.clone());
+        self.check_later_grants(extension, &created);
         let missing = Missing { name: extension, required_by, available };
         if creation.of_administrator.contains(extension) {
             return self.extension_of_administrator(missing, created, creation);

@@ -194,7 +194,8 @@ impl DatabasePlanner<'_, '_> {
         }
         let covered = self.database.covers(name);
         self.grants(&target, &schema.owner, &acl_diff, extension.as_ref().filter(|_| !covered));
-        self.revokes(&target, &schema.owner, &acl_diff);
+        let extension = schema.extension.as_ref();
+        self.revokes_on(&target, &schema.owner, &acl_diff, extension);
     }
 
     fn refuse_schema_of_another(&mut self, name: &SchemaName, of: &RoleName) {

@@ -330,6 +330,7 @@ class RefusalCode(str, Enum):
     EXTENSION_NOT_ALLOWED = "extension-not-allowed"
     EXTENSION_WITHOUT_SCHEMA = "extension-without-schema"
     EXTENSION_NOT_TRUSTED = "extension-not-trusted"
+    EXTENSION_NOT_GRANTABLE = "extension-not-grantable"
     EXTENSION_SCHEMA_SHARED = "extension-schema-shared"
     SECRET_UNAVAILABLE = "secret-unavailable"
     SECRETS_DIFFER = "secrets-differ"

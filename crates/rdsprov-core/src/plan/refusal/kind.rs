@@ -208,6 +208,8 @@ coded_enum! {
             database: DatabaseName,
             reason: String,
         },
+        /// The administrator could not grant the privileges on an extension that the plan would create.
+        ExtensionNotGrantable { extension: ExtensionName, database: DatabaseName, reason: String },
         /// Another role than administrators can create objects in a schema of the `search_path` with
         /// which the script of the extension would be executed.
         ExtensionSchemaShared {

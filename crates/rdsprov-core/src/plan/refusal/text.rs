@@ -224,6 +224,9 @@ impl RefusalKind {
                 "{} is not trusted, and the server does not allow the administrator to create it: {reason}",
                 extension_words(extension, required_by.as_ref(), database)
             ),
+            Self::ExtensionNotGrantable { extension, database, reason } => format!(
+                "extension {extension} would be created in database {database}, and the administrator could not grant the privileges on it: {reason}"
+            ),
             Self::ExtensionSchemaShared {
                 extension,
                 required_by,
@@ -457,6 +460,9 @@ impl RefusalKind {
             Self::ExtensionNotTrusted { extension, required_by, .. } => hint![format!(
                 "remove {} from `extensions`",
                 required_by.as_ref().unwrap_or(extension)
+            )],
+            Self::ExtensionNotGrantable { extension, .. } => hint![format!(
+                "remove {extension} from `extensions` of application {application}"
             )],
             Self::ExtensionSchemaShared { extension, required_by, schema, required, .. } => {
                 let removed = required_by.as_ref().unwrap_or(extension);
