@@ -324,6 +324,14 @@ pub struct Object {
     pub acl: Acl,
 }
 
+impl Object {
+    /// Returns whether the object is a function or a procedure.
+    #[must_use]
+    pub fn is_routine(&self) -> bool {
+        matches!(self.kind, ObjectKind::Function | ObjectKind::Procedure)
+    }
+}
+
 /// The objects that a role owns in a database of another owner: their number and one example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owned {

@@ -15,7 +15,7 @@ application_databases = {
     database_name = "b"
     username      = "b_user"
     access_level  = "reader"
-    extensions    = ["pgcrypto"]
+    extensions    = ["pgcrypto", "pgcrypto"]
   }
   c = {
     database_name = "c"

@@ -62,11 +62,8 @@ fn extension_of_the_bootstrap_superuser() {
         expect(&fixture.run(&definitions(&fixture, "", "", ""), &CHECK), 0);
         let export = "SELECT rdsprov_s3.export(rdsprov_commons.create_uri('a'))";
         let import = "CALL rdsprov_s3.import('a', 0)";
-        let users = [
-            ("shop", "shop_owner"),
-            ("workers", "shop_editor"),
-            ("reports", "shop_reader"),
-        ];
+        let users =
+            [("shop", "shop_owner"), ("workers", "shop_editor"), ("reports", "shop_reader")];
         for (application, role) in users {
             let error = call(&fixture, application, role, export).unwrap_err();
             assert!(error.contains("permission denied for schema"), "PostgreSQL {major}: {error}");
@@ -275,7 +272,8 @@ fn privilege_that_the_administrator_may_not_grant() {
         }
         assert_eq!(fixture.catalog_state(), before);
         // The statement of the refusal resolves it.
-        fixture.query_in("shop", r#"GRANT EXECUTE ON FUNCTION public.reset_all() TO "shop_reader""#);
+        fixture
+            .query_in("shop", r#"GRANT EXECUTE ON FUNCTION public.reset_all() TO "shop_reader""#);
         expect(&fixture.run(&reader, &CHECK), 0);
         assert_eq!(
             call(&fixture, "reports", "shop_reader", "SELECT public.reset_all()"),

@@ -75,7 +75,8 @@ fn state(fixture: &Fixture) -> String {
         FROM pg_attribute WHERE attacl IS NOT NULL AND attrelid >= 16384 ORDER BY 1;
         SELECT '  function ' || oid::regprocedure || ' ' || proacl::text
         FROM pg_proc p WHERE proacl IS NOT NULL AND oid >= 16384
-          AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e') ORDER BY 1;
+          AND (proacl::text ~ '[{,]shop' OR NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e'))
+        ORDER BY 1;
         SELECT '  type ' || oid::regtype || ' ' || typacl::text
         FROM pg_type WHERE typacl IS NOT NULL AND oid >= 16384 ORDER BY 1;
         SELECT '  default privileges of ' || pg_get_userbyid(defaclrole) || coalesce(' in ' || nspname, '')

@@ -5,7 +5,7 @@
 //! to a new owner.
 
 use super::database_planner::{DatabasePlanner, Existence};
-use super::extension_privileges::ExtensionUsers;
+use super::extension_users::ExtensionUsers;
 use super::ownership::{with_new_owner, without_objects_of_administrator};
 use super::planner::Planner;
 use super::schemas::default_contents;
@@ -118,8 +118,9 @@ impl DatabasePlanner<'_, '_> {
                 .then(Privileges::new);
             let wanted = self.extension_users.wanted_on_object(object);
             let acl_diff = self.differs(&object.owner, &object.acl, &wanted, public);
-            self.grants(&target, &object.owner, &acl_diff, object.extension.as_ref());
-            self.revokes_on(&target, &object.owner, &acl_diff, object.extension.as_ref());
+            let extension = object.extension.as_ref().filter(|_| object.is_routine());
+            self.grants(&target, &object.owner, &acl_diff, extension);
+            self.revokes_on(&target, &object.owner, &acl_diff, extension);
         }
         self.schemas_in_scope.clear();
         self.refuse_unexpected_owners(contents);

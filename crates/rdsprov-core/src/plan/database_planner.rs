@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::{self, AclDiff, DeclaredAcl, Revoke, WithoutGrant};
 use super::blocked::{AclContext, BlockedStep};
-use super::extension_privileges::ExtensionUsers;
+use super::extension_users::ExtensionUsers;
 use super::planner::Planner;
 use super::sql::{self, GrantTarget, Statement};
 use super::words::{granted_words, revoked};
@@ -18,7 +18,7 @@ use super::{
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{AclItem, Grantee};
-use crate::privilege::{self, AccessLevel, ObjectKind, Privileges};
+use crate::privilege::{self, AccessLevel, ObjectKind, Privilege, Privileges};
 
 /// The members of these predefined roles have `USAGE` on every schema.
 const READS_AND_WRITES_ALL: [&str; 2] = ["pg_read_all_data", "pg_write_all_data"];
@@ -416,8 +416,7 @@ impl<'a> DatabasePlanner<'a, '_> {
             .filter_map(Grantee::role)
             .collect();
         let holder = holders.into_iter().find(|role| {
-            let is_member =
-                self.planner.authority.is_member_already(role, MembershipOption::Set);
+            let is_member = self.planner.authority.is_member_already(role, MembershipOption::Set);
             let acts_as_owner = *role == self.owner && self.planner.act_as(role).is_some();
             !self.is_managed(role) && (is_member || acts_as_owner)
         });
@@ -513,7 +512,12 @@ impl<'a> DatabasePlanner<'a, '_> {
                 self.planner.refuse_blocked_step(&acl_context, blocked);
                 continue;
             }
-            let of_owner = extension.filter(|_| revoke.grantor == *owner);
+            // What the privileges for an extension say, and the probe asks for.
+            let is_use = matches!(
+                revoke.privileges.iter().collect::<Vec<_>>().as_slice(),
+                [Privilege::Usage | Privilege::Execute]
+            ) && !acl_diff.held_by_public(&revoke.privileges);
+            let of_owner = extension.filter(|_| is_use && revoke.grantor == *owner);
             let context = self.execution_context(&revoke.grantor).or_else(|| {
                 // The server takes the owner as the grantor of what the administrator may grant.
                 self.may_grant_on(of_owner?).ok()?;

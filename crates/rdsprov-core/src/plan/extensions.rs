@@ -23,6 +23,8 @@ struct Creation<'a> {
     schema_of_administrator: SchemaName,
     /// The schemas that steps for extensions create.
     created_schemas: BTreeSet<SchemaName>,
+    /// The extensions that steps create.
+    created: Vec<ExtensionName>,
 }
 
 /// A missing extension, with the one that requires it.
@@ -46,10 +48,20 @@ impl DatabasePlanner<'_, '_> {
             of_administrator: self.extensions_of_administrator(contents),
             schema_of_administrator: self.schema_of_administrator(contents),
             created_schemas: BTreeSet::new(),
+            created: Vec::new(),
         };
         for extension in &self.database.extensions {
             self.extension(extension, None, &mut creation);
         }
+        // The privileges on an extension are compared once it exists.
+        let created: Vec<&str> = creation.created.iter().map(ExtensionName::as_str).collect();
+        let extensions = match created.as_slice() {
+            [] => return,
+            [one] => format!("extension {one}"),
+            [others @ .., last] => format!("extensions {} and {last}", others.join(", ")),
+        };
+        let deferred = format!("the privileges on {extensions} in database {}", self.name);
+        self.planner.deferred.push(deferred);
     }
 
     /// Plans one extension and returns what is created for it. `required_by` is the
@@ -69,6 +81,7 @@ impl DatabasePlanner<'_, '_> {
         // An extension that requires itself is left for PostgreSQL to reject.
         creation.resolved.insert(extension.clone(), Some(Vec::new()));
         let created = self.missing_extension(extension, required_by, creation);
+        creation.created.extend(created.is_some().then(|| extension.clone()));
         creation.resolved.insert(extension.clone(), created.clone());
         created
     }
@@ -146,16 +159,8 @@ impl DatabasePlanner<'_, '_> {
         }
     }
 
-    /// Defers the comparison of the privileges on an extension: they are known once it exists.
-    fn defer_privileges(&mut self, extension: &ExtensionName) {
-        let database = self.name;
-        let deferred = format!("the privileges on extension {extension} in database {database}");
-        self.planner.deferred.push(deferred);
-    }
-
     /// Creates an extension as the owner.
     fn extension_of_owner(&mut self, missing: Missing<'_>, schema: Option<&SchemaName>) {
-        self.defer_privileges(missing.name);
         let summary = self.extension_words(missing);
         let statement = sql::create_extension(missing.name, schema);
         self.step(Action::CreateExtension, Some(self.owner), self.owner, summary, statement, &[]);
@@ -227,7 +232,6 @@ impl DatabasePlanner<'_, '_> {
         let place = if is_extensions { format!(", schema {target}") } else { String::new() };
         let summary = format!("{}{place}", self.extension_words(missing));
         let application = self.application(Some(self.owner));
-        self.defer_privileges(name);
         let step = Step::new(Action::CreateExtension, &application, summary, statements)
             .for_role(self.owner)
             .in_database(self.name);

@@ -26,6 +26,7 @@ mod executor;
 mod explanations;
 mod extension_privileges;
 mod extension_schemas;
+mod extension_users;
 mod extensions;
 mod hazard;
 mod head;

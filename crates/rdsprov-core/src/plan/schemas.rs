@@ -32,8 +32,14 @@ pub(super) fn default_contents(major: u32, administrator: &RoleName) -> Contents
     if major < 15 {
         acl.push(item(Grantee::Public, &owner, Privilege::Create));
     }
-    let public =
-        Schema { owner, acl, of_extension: false, extension: None, relations: Vec::new(), columns: Vec::new() };
+    let public = Schema {
+        owner,
+        acl,
+        of_extension: false,
+        extension: None,
+        relations: Vec::new(),
+        columns: Vec::new(),
+    };
     Contents {
         schemas: BTreeMap::from([(SchemaName::new_unchecked("public"), public)]),
         ..Contents::default()

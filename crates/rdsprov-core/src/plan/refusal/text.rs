@@ -461,9 +461,9 @@ impl RefusalKind {
                 "remove {} from `extensions`",
                 required_by.as_ref().unwrap_or(extension)
             )],
-            Self::ExtensionNotGrantable { extension, .. } => hint![format!(
-                "remove {extension} from `extensions` of application {application}"
-            )],
+            Self::ExtensionNotGrantable { extension, .. } => {
+                hint![format!("remove {extension} from `extensions` of application {application}")]
+            }
             Self::ExtensionSchemaShared { extension, required_by, schema, required, .. } => {
                 let removed = required_by.as_ref().unwrap_or(extension);
                 let change = match required {

@@ -1,0 +1,5 @@
+application_databases = {
+  shop         = { database_name = "shop", username = "shop_owner" }
+  shop_workers = { database_name = "shop", username = "shop_editor", access_level = "editor" }
+  shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
+}
