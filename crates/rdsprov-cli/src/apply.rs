@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use rdsprov_core::audit::{Record, to_csv};
 use rdsprov_core::config::SecretTags;
+use rdsprov_core::definitions::Auth;
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::Plan;
 use rdsprov_core::session::{
@@ -17,7 +18,7 @@ use rdsprov_core::step_result::StepStatus;
 use rdsprov_core::text::visible;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{ApplyArgs, DelegateArgs, Format, LogFormat, RecordingArgs};
+use crate::args::{AdminAuthArg, ApplyArgs, DelegateArgs, Format, LogFormat, RecordingArgs};
 use crate::error::{CliError, Exit};
 use crate::output::counted;
 use crate::{output, setup};
@@ -57,15 +58,23 @@ pub async fn delegate(options: &DelegateArgs) -> Result<Exit, CliError> {
     wanted.environment.clone_from(&options.env);
     wanted.server.new_secrets.kms_key.clone_from(&options.secret_kms_key);
     wanted.server.new_secrets.tags = SecretTags::new(options.secret_tags.iter().cloned());
-    let mut delegation = Delegation::new(&options.to, &options.to_secret);
+    let mut delegation = Delegation::new(&options.to);
+    delegation.auth = match options.auth {
+        AdminAuthArg::Password => Auth::Password,
+        AdminAuthArg::Iam => Auth::Iam,
+    };
+    delegation.secret.clone_from(&options.to_secret);
     delegation.adopt = options.adopt;
     let outcome =
         session::delegate(config, delegation, &wanted, &frontend, &cancellation_on_signals()).await;
+    let login = match &options.to_secret {
+        Some(secret) => format!("--admin-secret {secret}"),
+        None => format!("--admin-auth iam --admin-user {} --host HOST", options.to),
+    };
     let summary = format!(
-        "{} {} can administer the server: use `--admin-secret {}`.",
+        "{} {} can administer the server: use `{login}`.",
         frontend.applied(&outcome),
         options.to,
-        options.to_secret
     );
     report_outcome(outcome, &summary)
 }

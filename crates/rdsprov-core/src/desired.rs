@@ -321,14 +321,18 @@ impl Desired {
     pub fn delegation(
         environment: &str,
         role: RoleName,
-        secret: SecretId,
+        credential: Credential,
         adoption: Adoption,
     ) -> Self {
+        let recorded_secret = match &credential {
+            Credential::Password(secret) => Some(secret.clone()),
+            Credential::Iam => None,
+        };
         let administrator = Role {
             application: ApplicationName::for_delegates(),
             is_home_chosen: false,
-            credential: Credential::Password(secret.clone()),
-            recorded_secret: Some(secret),
+            credential,
+            recorded_secret,
             create_database: true,
             create_role: true,
             connection_limit: -1,

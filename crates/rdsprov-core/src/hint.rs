@@ -23,6 +23,7 @@ named_enum! {
         Allow,
         Approval,
         AuditLedger,
+        Auth,
         AuditOutput,
         BuildId,
         CaFile,

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 use rdsprov_core::config::Config;
 use rdsprov_core::definitions::{Definitions, SourceText, Syntax};
-use rdsprov_core::desired::{Adoption, Desired};
+use rdsprov_core::desired::{Adoption, Credential, Desired};
 use rdsprov_core::hint::{Operation, Opt, Wording};
 use rdsprov_core::name::RoleName;
 use rdsprov_core::observed::{Observed, Relations};
@@ -69,7 +69,8 @@ fn desired(scenario: &Path) -> Desired {
     if scenario.join("delegate").exists() {
         let role = RoleName::new("rdsprov_admin").unwrap();
         let secret = SecretId("goldenpath/dev/rds/rdsprov_admin".to_owned());
-        return Desired::delegation("dev", role, secret, Adoption::Refused);
+        let credential = Credential::Password(secret);
+        return Desired::delegation("dev", role, credential, Adoption::Refused);
     }
     let config = match fs::read_to_string(scenario.join("rdsprov.toml")) {
         Ok(text) => Config::from_toml("rdsprov.toml", &text).unwrap(),

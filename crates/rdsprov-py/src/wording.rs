@@ -14,7 +14,8 @@ impl Wording for PythonWording {
             // Definitions are an object, made of files.
             Opt::Definitions => return "`rdsprov.Definitions.from_path(...)`".to_owned(),
             // Only the command has these.
-            Opt::Out
+            Opt::Auth
+            | Opt::Out
             | Opt::SecretKmsKey
             | Opt::SecretTags
             | Opt::To

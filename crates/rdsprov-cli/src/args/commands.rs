@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use rdsprov_core::config::{KmsKey, SecretTag};
 
 use super::flags::{
-    CommonArgs, OutputArgs, RecordingArgs, RestoredArgs, SelectionArgs, ServerArgs,
+    AdminAuthArg, CommonArgs, OutputArgs, RecordingArgs, RestoredArgs, SelectionArgs, ServerArgs,
 };
 use super::headings::{COMPATIBILITY, DEFINITIONS, EXECUTION, OUTPUT, RECORDS, SECRETS};
 
@@ -111,9 +111,15 @@ pub struct DelegateArgs {
     pub to: String,
     /// Use the password in this secret for the role
     ///
-    /// If the secret does not exist, it is created with a new password.
+    /// If the secret does not exist, it is created with a new password. It is required, except with
+    /// `--auth iam`.
     #[arg(long, value_name = "ID", help_heading = DEFINITIONS)]
-    pub to_secret: String,
+    pub to_secret: Option<String>,
+    /// How the role logs in: with a password or with IAM tokens
+    ///
+    /// With `iam`, the role has no password and no secret, and is a member of rds_iam.
+    #[arg(long, value_enum, default_value_t = AdminAuthArg::Password, value_name = "METHOD", help_heading = DEFINITIONS)]
+    pub auth: AdminAuthArg,
     /// Encrypt a new secret with this KMS key [default: aws/secretsmanager]
     ///
     /// The id, the ARN or the alias of a key. It concerns only a secret that this command creates in

@@ -376,3 +376,126 @@ fn new_secret_has_a_kms_key_and_tags() {
     std::fs::write(fixture.path().join("rdsprov.toml"), toml).unwrap();
     expect(&fixture.delegate("dev").output().unwrap(), 0);
 }
+
+/// The attributes of the delegate that concern its login, and its memberships in `rds_iam`.
+fn login_of_delegate(fixture: &Fixture) -> String {
+    let options = if fixture.server.major() < 16 {
+        "'member'"
+    } else {
+        "concat_ws(' ', 'admin', m.admin_option, 'inherit', m.inherit_option, 'set', m.set_option)"
+    };
+    fixture.query(&format!(
+        "SELECT coalesce(left(rolpassword, 5), 'no password') || ', ' || coalesce((
+           SELECT string_agg({options}, '; ') FROM pg_auth_members m
+           WHERE m.member = a.oid AND m.roleid = 'rds_iam'::regrole), 'no rds_iam')
+         FROM pg_authid a WHERE rolname = '{DELEGATE}'"
+    ))
+}
+
+/// Returns `rdsprov delegate --auth iam`, run by the master user.
+fn delegate_with_tokens(fixture: &Fixture) -> std::process::Command {
+    let mut command = fixture.delegate_of(&["--auth", "iam"]);
+    command.args(["--allow", "resets_password"]);
+    command
+}
+
+/// The delegate has no password and no secret: it logs in with IAM tokens.
+#[test]
+fn delegate_with_iam_tokens() {
+    for major in versions() {
+        let fixture = shop(major);
+        let printed = expect(&delegate_with_tokens(&fixture).output().unwrap(), 0);
+        let login = format!("--admin-auth iam --admin-user {DELEGATE} --host HOST");
+        assert!(printed.contains(&login), "PostgreSQL {major}: {printed}");
+        assert!(!printed.contains("create_secret"), "PostgreSQL {major}: {printed}");
+        assert!(!fixture.path().join(format!("{DELEGATE_SECRET}.json")).exists());
+        let with_tokens = match major {
+            ..16 => "no password, member",
+            _ => "no password, admin t inherit t set t",
+        };
+        assert_eq!(login_of_delegate(&fixture), with_tokens, "PostgreSQL {major}");
+        let before = fixture.server.log().len();
+        let again = expect(&delegate_with_tokens(&fixture).output().unwrap(), 0);
+        assert!(again.contains("Nothing to do"), "PostgreSQL {major}: {again}");
+        assert_eq!(writes(&fixture.server.log()[before..]), Vec::<String>::new());
+
+        // `trust` stands for a server that accepts the token.
+        let rules = fixture.server.data_directory().join("pg_hba.conf");
+        let text = std::fs::read_to_string(&rules).unwrap();
+        std::fs::write(&rules, format!("hostssl all {DELEGATE} all trust\n{text}")).unwrap();
+        fixture.query("SELECT pg_reload_conf()");
+        let port = fixture.server.port().to_string();
+        let login = ["--admin-auth", "iam", "--admin-user", DELEGATE, "--host", "localhost"];
+        let run = |definitions: &str, arguments: &[&str]| {
+            let definitions = fixture.definitions(definitions);
+            let arguments = [arguments, &["--env", "dev", "--port", &port], &login].concat();
+            let mut command = fixture.command(&definitions, &arguments);
+            command.env("AWS_REGION", "eu-west-1").env("AWS_ACCESS_KEY_ID", "AKIDDELEGATE");
+            expect(&command.env("AWS_SECRET_ACCESS_KEY", "Canary-key").output().unwrap(), 0)
+        };
+        run(SHOP, &["check"]);
+        let more = with(SHOP, "desk");
+        let more = more.replace("\"reader\"", "\"reader\", auth = \"iam\"");
+        run(&more, &["apply", "--allow", "resets_password"]);
+        run(&more, &["check"]);
+        let members = "SELECT string_agg(member::regrole::text, ' ' ORDER BY member::regrole::text)
+            FROM pg_auth_members WHERE roleid = 'rds_iam'::regrole AND member::regrole::text ~ 'shop'";
+        assert_eq!(fixture.query(members), "shop_reader shop_tokens", "PostgreSQL {major}");
+        // The delegate becomes no member of the roles that it administers.
+        let held = format!(
+            "SELECT string_agg(rolname, ' ') FROM pg_roles WHERE rolname <> '{DELEGATE}'
+               AND pg_has_role('{DELEGATE}', oid, 'USAGE')"
+        );
+        assert_eq!(fixture.query(&held), "rds_iam", "PostgreSQL {major}");
+    }
+}
+
+/// A delegate with a password gets IAM tokens, and a password again. The applications with IAM tokens,
+/// whose memberships the delegate granted, keep them.
+#[test]
+fn delegate_changes_its_authentication() {
+    for major in versions() {
+        let fixture = shop(major);
+        expect(&fixture.delegate("dev").output().unwrap(), 0);
+        let with_password = match major {
+            ..16 => "SCRAM, no rds_iam",
+            _ => "SCRAM, admin t inherit f set f",
+        };
+        assert_eq!(login_of_delegate(&fixture), with_password, "PostgreSQL {major}");
+        let application = "SELECT pg_has_role('shop_tokens', 'rds_iam', 'USAGE')";
+
+        expect(&delegate_with_tokens(&fixture).output().unwrap(), 0);
+        let with_tokens = match major {
+            ..16 => "no password, member",
+            _ => "no password, admin t inherit t set t",
+        };
+        assert_eq!(login_of_delegate(&fixture), with_tokens, "PostgreSQL {major}");
+        assert_eq!(fixture.query(application), "t", "PostgreSQL {major}");
+
+        let hazards = ["--allow", "revokes_access", "--allow", "resets_password"];
+        expect(&fixture.delegate("dev").args(hazards).output().unwrap(), 0);
+        assert_eq!(login_of_delegate(&fixture), with_password, "PostgreSQL {major}");
+        assert_eq!(fixture.query(application), "t", "PostgreSQL {major}");
+        let again = expect(&fixture.delegate("dev").output().unwrap(), 0);
+        assert!(again.contains("Nothing to do"), "PostgreSQL {major}: {again}");
+        run(&fixture, SHOP, &["check"], 0);
+    }
+}
+
+#[test]
+fn delegate_needs_a_secret_or_iam_tokens() {
+    let fixture = shop(versions()[0]);
+    let before = fixture.catalog_state();
+    for (arguments, says) in [
+        (&[][..], "no secret is given for the password of the delegate"),
+        (
+            &["--auth", "iam", "--to-secret", "x"],
+            "a secret is given for a delegate that logs in with IAM",
+        ),
+        (&["--auth", "iam", "--secret-kms-key", "alias/x"], "remove --to-secret"),
+    ] {
+        let printed = expect(&fixture.delegate_of(arguments).output().unwrap(), 64);
+        assert!(printed.contains(says), "{says} is not in {printed}");
+    }
+    assert_eq!(fixture.catalog_state(), before);
+}

@@ -133,6 +133,14 @@ impl Fixture {
         command
     }
 
+    /// Returns `rdsprov delegate` with these arguments instead of a secret, run by the master user.
+    pub fn delegate_of(&self, arguments: &[&str]) -> Command {
+        let mut command = self.program();
+        command.args(["delegate", "--env", "dev", "--to", DELEGATE]).args(arguments);
+        self.with_server(&mut command);
+        command
+    }
+
     /// Returns the command with its secrets and CA file.
     pub fn command(&self, definitions: &str, arguments: &[&str]) -> Command {
         let mut command = self.without_connection(definitions, arguments);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rdsprov_core::config::{CaFile, Passwords, TlsSettings};
-use rdsprov_core::desired::{Adoption, Desired};
+use rdsprov_core::desired::{Adoption, Credential, Desired};
 use rdsprov_core::name::RoleName;
 use rdsprov_core::observed::{Connection, Observed};
 use rdsprov_core::operations::{AdminCredentials, ConnectionOverrides, Provisioner};
@@ -54,7 +54,7 @@ impl Recording {
         let desired = Desired::delegation(
             "dev",
             RoleName::new(DELEGATE).unwrap(),
-            SecretId(DELEGATE_SECRET.to_owned()),
+            Credential::Password(SecretId(DELEGATE_SECRET.to_owned())),
             Adoption::Refused,
         );
         let tls = Tls::new(&TlsSettings::trusting(fixture.server.ca_file().to_owned())).unwrap();

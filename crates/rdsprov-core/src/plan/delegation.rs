@@ -11,7 +11,7 @@ use super::{
     Action, ExecuteAs, Executor, Hazard, MembershipOption, NoteKind, Preparation, RefusalKind,
     Remedy, Scope, Statement, Step, Transaction,
 };
-use crate::desired;
+use crate::desired::{self, Credential};
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
 use crate::observed::{self, Contents, Grantee, Membership, RDS_IAM};
 use crate::predefined_role::is_grantable;
@@ -64,6 +64,9 @@ impl Planner<'_> {
     /// a superuser can revoke the membership that PostgreSQL grants to the creator of a role.
     pub(super) fn is_membership_of_delegate(&self, membership: &Membership) -> bool {
         let group = membership.role.as_str();
+        if group == RDS_IAM && self.keeps_iam_membership(membership) {
+            return true;
+        }
         if group == RDS_PASSWORD && self.observed.passwords.restricted {
             return true;
         }
@@ -78,6 +81,42 @@ impl Planner<'_> {
                     .roles
                     .get(&membership.role)
                     .is_some_and(|s| self.is_managed_here(s)))
+    }
+
+    /// Returns whether the delegate logs in with IAM tokens.
+    fn is_iam_delegate(&self) -> bool {
+        self.desired.delegate().is_some_and(|(_, role)| role.credential == Credential::Iam)
+    }
+
+    /// Returns whether a membership of the delegate in `rds_iam` is not revoked. What the administrator
+    /// granted with `ADMIN OPTION` is reduced to this option, because memberships of applications
+    /// depend on it.
+    fn keeps_iam_membership(&self, membership: &Membership) -> bool {
+        self.is_iam_delegate()
+            || self.observed.major() >= 16
+                && membership.admin
+                && membership.grantor == self.observed.administrator.name
+    }
+
+    /// Returns the statement that makes the delegate a member of `rds_iam`, and the one that reverts it.
+    pub(super) fn iam_membership_of_delegate(&self, name: &RoleName) -> (Statement, Statement) {
+        let group = RoleName::new_unchecked(RDS_IAM);
+        if self.observed.major() < 16 {
+            let revocation = sql::revoke_granted(&group, name, Dependents::Kept);
+            return (sql::grant_role(&group, name), revocation);
+        }
+        let administrator = &self.observed.administrator.name;
+        let memberships = self.observed.roles.get(name).map(|seen| seen.memberships.as_slice());
+        let had_admin_option = memberships
+            .unwrap_or_default()
+            .iter()
+            .any(|one| one.role == group && one.grantor == *administrator && one.is_admin_only());
+        let reverting = if had_admin_option {
+            sql::grant_administration(&group, name)
+        } else {
+            sql::revoke_granted(&group, name, Dependents::Revoked)
+        };
+        (sql::grant_role_with_admin(&group, name), reverting)
     }
 
     fn grant_role_administration(
@@ -97,16 +136,31 @@ impl Planner<'_> {
         let observed = self.observed;
         for (other, seen) in &observed.roles {
             let is_iam = other.as_str() == RDS_IAM;
-            let held = held.iter().any(|membership| membership.role == *other);
-            if other == name || held || !(is_iam || self.is_managed_here(seen)) {
+            let of_other = held.iter().filter(|membership| membership.role == *other);
+            // A delegate with a password keeps nothing of `rds_iam` but ADMIN OPTION.
+            let has_more =
+                |one: &&Membership| is_iam && !self.is_iam_delegate() && !one.is_admin_only();
+            let loses_login = of_other.clone().any(|one| has_more(one));
+            let is_held = of_other.clone().any(|one| one.admin) && !loses_login;
+            let concerns = is_iam || self.is_managed_here(seen);
+            // A delegate that joins `rds_iam` gets ADMIN OPTION with the same statement.
+            let joins = is_iam
+                && self.is_iam_delegate()
+                && !observed.roles.get(name).is_some_and(observed::Role::uses_iam_auth);
+            if other == name || is_held || joins || !concerns {
                 continue;
             }
-            let statement = sql::grant_administration(other, name);
+            let statement = if is_iam && self.is_iam_delegate() {
+                sql::grant_role_with_admin(other, name)
+            } else {
+                sql::grant_administration(other, name)
+            };
             if self.can_administer(other) {
-                if is_iam {
+                if is_iam && !self.is_iam_delegate() {
                     self.note(NoteKind::DelegateInRdsIam { role: name.clone() });
                 }
-                let summary = format!("ADMIN OPTION on role {other} to {name}");
+                let only = if loses_login { "only " } else { "" };
+                let summary = format!("{only}ADMIN OPTION on role {other} to {name}");
                 let granted =
                     Step::on_role(name, &role.application, Action::Grant, summary, [statement]);
                 // A server can count this as membership in `rds_iam`.

@@ -192,7 +192,12 @@ impl Planner<'_> {
             return;
         }
         let administrator = &self.observed.administrator;
-        if self.observed.major() >= 16 && !administrator.superuser {
+        let has_password = !self
+            .observed
+            .roles
+            .get(&administrator.name)
+            .is_some_and(observed::Role::uses_iam_auth);
+        if self.observed.major() >= 16 && !administrator.superuser && has_password {
             self.note(NoteKind::AdministratorInRdsIam {
                 role: name.clone(),
                 administrator: administrator.name.clone(),
@@ -207,11 +212,16 @@ impl Planner<'_> {
             steps.push(step.with_hazards([Hazard::ResetsPassword]));
         }
         let summary = format!("membership of role {name} in {RDS_IAM}");
-        let statements = [sql::grant_role(&group, name)];
-        let granted = Step::on_role(name, &role.application, Action::Grant, summary, statements);
+        let (statement, reverting) = if self.desired.is_delegate(name) {
+            self.iam_membership_of_delegate(name)
+        } else {
+            let revocation = sql::revoke_granted(&group, name, Dependents::Kept);
+            (sql::grant_role(&group, name), revocation)
+        };
+        let granted = Step::on_role(name, &role.application, Action::Grant, summary, [statement]);
         // The creator of the role has ADMIN OPTION on it, from PostgreSQL 16 on. Whether a server
         // counts this as membership in `rds_iam` is known only after the commit.
-        let reverting = vec![sql::revoke_granted(&group, name, Dependents::Kept)];
+        let reverting = vec![reverting];
         steps.push(granted.reverted_by(reverting));
     }
 

@@ -193,6 +193,8 @@ fn session_examples() -> Vec<Error> {
         UsageError::NotAHost { host: text("db.internal:5432") }.into(),
         UsageError::OtherSelection { saved: vec![text("shop")] }.into(),
         UsageError::OtherSelection { saved: Vec::new() }.into(),
+        UsageError::DelegateWithoutSecret.into(),
+        UsageError::SecretOfIamDelegate.into(),
         UsageError::DelegateName(NameError::Reserved {
             kind: "role",
             name: text("pg_x"),

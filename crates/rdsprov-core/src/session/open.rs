@@ -21,7 +21,7 @@ use crate::access_report::AccessReport;
 use crate::config::{
     CaFile, NewSecrets, SettingOrigin, TlsMode, TlsSection, TlsSettings, VerifyPasswords,
 };
-use crate::desired::Desired;
+use crate::desired::{Credential, Desired};
 use crate::hint::Opt;
 use crate::name::RoleName;
 use crate::operations::{
@@ -159,9 +159,10 @@ impl Setup {
         self.site.check_allowed(self.environment(), allow)?;
         let definitions = match &self.declared {
             Declared::Definitions(definitions) => definitions,
-            Declared::Delegate { role, secret, adoption } => {
-                let (role, secret) = (role.clone(), secret.clone());
-                let mut desired = Desired::delegation(self.environment(), role, secret, *adoption);
+            Declared::Delegate { role, credential, adoption } => {
+                let (role, credential) = (role.clone(), credential.clone());
+                let mut desired =
+                    Desired::delegation(self.environment(), role, credential, *adoption);
                 desired.may_degrade_blue_green = allow.contains(&Hazard::DegradesBlueGreen);
                 desired.approval = Some(self.approval.clone());
                 return Ok(desired);
@@ -367,6 +368,11 @@ impl Setup {
         options: &ServerOptions,
         aws: &RunAws,
     ) -> Result<SecretSource, Error> {
+        let is_iam_delegate =
+            matches!(self.declared, Declared::Delegate { credential: Credential::Iam, .. });
+        if is_iam_delegate && !options.new_secrets.is_empty() {
+            return Err(UsageError::SecretOfIamDelegate.into());
+        }
         if !matches!(options.secrets, Secrets::Aws) && !options.new_secrets.is_empty() {
             return Err(UsageError::NewSecretsWithoutAws.into());
         }

@@ -10,8 +10,8 @@ use super::files::{DefinitionOptions, read_within, rules, site_policy};
 use super::record_files::ConfiguredFiles;
 use super::usage_error::UsageError;
 use crate::config::Config;
-use crate::definitions::{self, Definitions, SourceText};
-use crate::desired::Adoption;
+use crate::definitions::{self, Auth, Definitions, SourceText};
+use crate::desired::{Adoption, Credential};
 use crate::name::RoleName;
 use crate::plan::SavedPlan;
 use crate::policy::Policy;
@@ -25,17 +25,31 @@ use crate::site_policy::SitePolicy;
 pub struct Delegation {
     /// The name of the delegate.
     pub role: String,
-    /// The id of the secret with its password. The secret is created if it does not exist.
-    pub secret: String,
+    /// How the delegate authenticates.
+    pub auth: Auth,
+    /// The id of the secret with its password. The secret is created if it does not exist. `None` with
+    /// [`Auth::Iam`].
+    pub secret: Option<String>,
     /// Whether an existing role that is not managed is adopted as the delegate.
     pub adopt: bool,
 }
 
 impl Delegation {
-    /// Creates the options for a role and the id of its secret, without adopting an existing role.
+    /// Creates the options for a role that logs in with a password, without a secret and without
+    /// adopting an existing role.
     #[must_use]
-    pub fn new(role: impl Into<String>, secret: impl Into<String>) -> Self {
-        Self { role: role.into(), secret: secret.into(), adopt: false }
+    pub fn new(role: impl Into<String>) -> Self {
+        Self { role: role.into(), auth: Auth::Password, secret: None, adopt: false }
+    }
+
+    /// Returns how the delegate authenticates.
+    fn credential(&self) -> Result<Credential, UsageError> {
+        match (self.auth, &self.secret) {
+            (Auth::Password, Some(secret)) => Ok(Credential::Password(SecretId(secret.clone()))),
+            (Auth::Password, None) => Err(UsageError::DelegateWithoutSecret),
+            (Auth::Iam, None) => Ok(Credential::Iam),
+            (Auth::Iam, Some(_)) => Err(UsageError::SecretOfIamDelegate),
+        }
     }
 }
 
@@ -61,7 +75,7 @@ pub(super) enum Declared {
     /// The delegate of `rdsprov delegate`, which reads no definitions.
     Delegate {
         role: RoleName,
-        secret: SecretId,
+        credential: Credential,
         adoption: Adoption,
     },
 }
@@ -330,14 +344,14 @@ impl Setup {
         environment: Option<&str>,
         delegation: Delegation,
     ) -> Result<Self, Error> {
+        let credential = delegation.credential()?;
         let role = RoleName::new(delegation.role).map_err(UsageError::DelegateName)?;
         let site = site_policy()?;
         let policy = policy(&config, environment.ok_or(Error::NoEnvironment)?)?;
         site.check_environment(policy.environment())?;
         let (policy, approval) = tighten(&config, &site, policy);
-        let secret = SecretId(delegation.secret);
         let adoption = if delegation.adopt { Adoption::Allowed } else { Adoption::Refused };
-        let declared = Declared::Delegate { role, secret, adoption };
+        let declared = Declared::Delegate { role, credential, adoption };
         let definitions_sha256 = definitions::sha256(&[]);
         Ok(Self { config, policy, approval, site, declared, definitions_sha256 })
     }

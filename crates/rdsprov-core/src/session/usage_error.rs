@@ -33,6 +33,12 @@ pub enum UsageError {
         /// The applications to which the saved plan is restricted; empty if it covers all.
         saved: Vec<String>,
     },
+    /// A delegate with a password needs a secret for it.
+    #[error("no secret is given for the password of the delegate")]
+    DelegateWithoutSecret,
+    /// A delegate that logs in with IAM tokens has no password.
+    #[error("a secret is given for a delegate that logs in with IAM tokens and has no password")]
+    SecretOfIamDelegate,
     /// The role of `delegate` has a name that is not allowed.
     #[error("the role cannot be created: {0}")]
     DelegateName(#[source] NameError),
@@ -56,6 +62,8 @@ impl UsageError {
             | Self::StageOfRotation
             | Self::NewSecretsWithoutAws
             | Self::NotAHost { .. }
+            | Self::DelegateWithoutSecret
+            | Self::SecretOfIamDelegate
             | Self::OtherSelection { .. } => ErrorCode::WrongUsage,
             Self::DelegateName(error) => error.code(),
         }
@@ -86,6 +94,19 @@ impl UsageError {
             Self::OtherSelection { .. } => {
                 hint!["remove ", Opt::Only, ": a saved plan keeps its restriction"]
             }
+            Self::DelegateWithoutSecret => {
+                hint!["name it with ", Opt::ToSecret, ", or use ", (Opt::Auth, "iam")]
+            }
+            Self::SecretOfIamDelegate => hint![
+                "remove ",
+                Opt::ToSecret,
+                ", ",
+                Opt::SecretKmsKey,
+                " and ",
+                Opt::SecretTags,
+                ", or use ",
+                (Opt::Auth, "password")
+            ],
             Self::DelegateName(_) => hint!["choose another name with ", Opt::To],
         }]
     }

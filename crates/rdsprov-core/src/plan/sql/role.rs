@@ -106,6 +106,16 @@ pub fn grant_administration(role: &RoleName, administrator: &RoleName) -> Statem
     ))
 }
 
+/// Makes a role a member of another one with `ADMIN OPTION`, from PostgreSQL 16 on. It gets the
+/// privileges even if the same grantor had granted `ADMIN OPTION` only.
+pub fn grant_role_with_admin(group: &RoleName, member: &RoleName) -> Statement {
+    Statement::plain(format!(
+        "GRANT {} TO {} WITH ADMIN TRUE, INHERIT TRUE, SET TRUE",
+        group.quoted(),
+        member.quoted()
+    ))
+}
+
 /// Makes the administrator a member of a role.
 pub(super) fn grant_membership(
     role: &RoleName,
