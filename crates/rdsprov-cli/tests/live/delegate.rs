@@ -395,7 +395,7 @@ fn login_of_delegate(fixture: &Fixture) -> String {
 /// Returns `rdsprov delegate --auth iam`, run by the master user.
 fn delegate_with_tokens(fixture: &Fixture) -> std::process::Command {
     let mut command = fixture.delegate_of(&["--auth", "iam"]);
-    command.args(["--allow", "resets_password"]);
+    command.args(["--allow", "resets_password,changes_secret"]);
     command
 }
 
@@ -436,7 +436,7 @@ fn delegate_with_iam_tokens() {
         run(SHOP, &["check"]);
         let more = with(SHOP, "desk");
         let more = more.replace("\"reader\"", "\"reader\", auth = \"iam\"");
-        run(&more, &["apply", "--allow", "resets_password"]);
+        run(&more, &["apply", "--allow", "resets_password,changes_secret"]);
         run(&more, &["check"]);
         let members = "SELECT string_agg(member::regrole::text, ' ' ORDER BY member::regrole::text)
             FROM pg_auth_members WHERE roleid = 'rds_iam'::regrole AND member::regrole::text ~ 'shop'";
@@ -472,7 +472,7 @@ fn delegate_changes_its_authentication() {
         assert_eq!(login_of_delegate(&fixture), with_tokens, "PostgreSQL {major}");
         assert_eq!(fixture.query(application), "t", "PostgreSQL {major}");
 
-        let hazards = ["--allow", "revokes_access", "--allow", "resets_password"];
+        let hazards = ["--allow", "revokes_access,resets_password,changes_secret"];
         expect(&fixture.delegate("dev").args(hazards).output().unwrap(), 0);
         assert_eq!(login_of_delegate(&fixture), with_password, "PostgreSQL {major}");
         assert_eq!(fixture.query(application), "t", "PostgreSQL {major}");

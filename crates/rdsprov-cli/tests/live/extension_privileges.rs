@@ -3,7 +3,7 @@
 use rdsprov_testkit::{Extension, versions};
 
 use crate::extensions::administer_as_superuser;
-use crate::fixture::{Fixture, expect, password};
+use crate::fixture::{DELEGATE_SECRET, Fixture, expect, password};
 
 const APPLY: [&str; 5] = ["apply", "--env", "dev", "--allow", "revokes_access"];
 const CHECK: [&str; 3] = ["check", "--env", "dev"];
@@ -120,7 +120,7 @@ fn extensions_that_the_same_run_creates() {
         let both = r#""rdsprov_cron", "rdsprov_jobs""#;
         let all = definitions(&fixture, both, both, r#""rdsprov_jobs""#);
         let text = expect(&fixture.run(&all, &APPLY), 0);
-        let deferred = "deferred: the privileges on extension rdsprov_cron in database shop";
+        let deferred = "deferred: the privileges on extensions rdsprov_cron and rdsprov_jobs in database shop";
         assert!(text.contains(deferred), "PostgreSQL {major}: {text}");
         expect(&fixture.run(&all, &CHECK), 0);
         let schedule = "SELECT rdsprov_cron.schedule('a')";
@@ -279,5 +279,25 @@ fn privilege_that_the_administrator_may_not_grant() {
             call(&fixture, "reports", "shop_reader", "SELECT public.reset_all()"),
             Ok("4".to_owned())
         );
+    }
+}
+
+/// A delegate is not a member of `rds_superuser`, which may grant the privileges: the refusal names it.
+#[test]
+fn privilege_that_the_delegate_may_not_grant() {
+    for fixture in servers(&[Extension::COMMONS, Extension::S3]) {
+        let major = fixture.server.major();
+        expect(&fixture.run(&definitions(&fixture, "", "", ""), &APPLY), 0);
+        fixture.query_in("shop", "CREATE EXTENSION rdsprov_s3 CASCADE");
+        expect(&fixture.delegate("dev").output().unwrap(), 0);
+        let s3 = r#""rdsprov_s3""#;
+        let reader = definitions(&fixture, "", "", s3);
+        let as_delegate = ["--admin-secret", DELEGATE_SECRET];
+        let text = expect(&fixture.run(&reader, &[&APPLY[..], &as_delegate].concat()), 3);
+        let says = r#"hint: run as role rds_superuser in database shop: GRANT USAGE ON SCHEMA "rdsprov_s3" TO "shop_reader""#;
+        assert!(text.contains(says), "PostgreSQL {major}: {says} is not in {text}");
+        // The master user is a member, and grants them.
+        expect(&fixture.run(&reader, &APPLY), 0);
+        expect(&fixture.run(&reader, &[&CHECK[..], &as_delegate].concat()), 0);
     }
 }

@@ -8,7 +8,7 @@ use super::MembershipOption;
 use super::sql::RoleAttribute;
 use crate::desired::Desired;
 use crate::name::RoleName;
-use crate::observed::{self, Observed};
+use crate::observed::{self, Observed, RDS_SUPERUSER};
 use crate::probe::{Probe, ProbeResult};
 
 /// Whether the administrator may do something.
@@ -173,10 +173,13 @@ impl Authority<'_> {
         }
     }
 
-    /// Returns whether the administrator may act as a role.
+    /// Returns whether the administrator may act as a role. Before PostgreSQL 16, `CREATEROLE` lets it
+    /// make itself a member of `rds_superuser`, which no plan uses.
     pub fn may_act_as(&self, role: &RoleName) -> Permission {
         if self.is_member_already(role, MembershipOption::Set) {
             Permission::Allowed
+        } else if role.as_str() == RDS_SUPERUSER {
+            Permission::Denied(format!("the administrator is not a member of {RDS_SUPERUSER}"))
         } else {
             self.may_administer(role)
         }

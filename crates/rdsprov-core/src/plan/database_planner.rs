@@ -394,7 +394,8 @@ impl<'a> DatabasePlanner<'a, '_> {
 
     /// Returns the role that grants privileges on an object: its owner, or, if the administrator
     /// cannot act as the owner, a role with the grant option as which it can. Amazon RDS grants
-    /// `rds_superuser` privileges on the objects of extensions in this way.
+    /// `rds_superuser` privileges on the objects of extensions in this way. If the administrator can act
+    /// as no role, the refusal names one that is not a superuser.
     fn grantor(
         &mut self,
         owner: &RoleName,
@@ -415,12 +416,16 @@ impl<'a> DatabasePlanner<'a, '_> {
             .filter(|grantee| option(grantee))
             .filter_map(Grantee::role)
             .collect();
-        let holder = holders.into_iter().find(|role| {
+        let holders: Vec<&RoleName> =
+            holders.into_iter().filter(|role| !self.is_managed(role)).collect();
+        let usable = holders.iter().copied().find(|role| {
             let is_member = self.planner.authority.is_member_already(role, MembershipOption::Set);
-            let acts_as_owner = *role == self.owner && self.planner.act_as(role).is_some();
-            !self.is_managed(role) && (is_member || acts_as_owner)
+            is_member || *role == self.owner && self.planner.act_as(role).is_some()
         });
-        holder.unwrap_or(owner).clone()
+        let roles = &self.planner.observed.roles;
+        let is_superuser = |role: &RoleName| roles.get(role).is_some_and(|seen| seen.superuser);
+        let other = holders.into_iter().find(|role| is_superuser(owner) && !is_superuser(role));
+        usable.or(other).unwrap_or(owner).clone()
     }
 
     /// Grants privileges to a role. If the administrator cannot, adds a refusal or a note.
