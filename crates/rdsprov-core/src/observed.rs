@@ -96,6 +96,10 @@ pub struct Administrator {
     /// Whether the role is a member of `rds_superuser`, to which Amazon RDS allows statements that
     /// PostgreSQL allows to superusers only.
     pub rds_superuser: bool,
+    /// Whether the role is a member of `rds_extension`, to which Amazon RDS allows the extensions in
+    /// [`Observed::delegated_extensions`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rds_extension: bool,
 }
 
 /// One membership of a role in another role: a row of the catalog `pg_auth_members`.
@@ -676,6 +680,10 @@ pub struct Observed {
     /// The declared extensions that are available, and the extensions that they require.
     #[serde(default)]
     pub extensions: BTreeMap<ExtensionName, AvailableExtension>,
+    /// The extensions in the parameter `rds.allowed_delegated_extensions`, which members of
+    /// `rds_extension` may create; `*` stands for all.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub delegated_extensions: BTreeSet<String>,
     /// The roles, except the predefined roles of PostgreSQL (`pg_*`).
     #[serde(default)]
     pub roles: BTreeMap<RoleName, Role>,
@@ -718,6 +726,15 @@ impl Observed {
         (clone.current == CurrentUser::Clone).then_some(&clone.name)
     }
 
+    /// Returns whether the administrator may create an extension that is not trusted as a member of
+    /// `rds_extension`.
+    #[must_use]
+    pub fn is_delegated(&self, extension: &ExtensionName) -> bool {
+        let names = &self.delegated_extensions;
+        self.administrator.rds_extension
+            && (names.contains("*") || names.contains(extension.as_str()))
+    }
+
     /// Returns the statuses of the nodes of a blue/green deployment that is in progress; empty without
     /// such a deployment.
     #[must_use]
@@ -732,6 +749,9 @@ pub const RDS_IAM: &str = "rds_iam";
 
 /// The role whose members are the administrators on Amazon RDS.
 pub const RDS_SUPERUSER: &str = "rds_superuser";
+
+/// The role whose members may create the extensions in `rds.allowed_delegated_extensions` on Amazon RDS.
+pub const RDS_EXTENSION: &str = "rds_extension";
 
 impl Role {
     /// Returns whether the role logs in with IAM tokens, because it is a member of `rds_iam`.

@@ -67,6 +67,22 @@ impl Extension<'static> {
             REVOKE ALL ON FUNCTION run() FROM PUBLIC;",
     };
 
+    /// An extension that Amazon RDS lets members of `rds_extension` create. PostgreSQL trusts it, so that
+    /// its script is executed as the bootstrap superuser; the script checks what RDS checks, and
+    /// [`Extension::hide_trust`] completes the imitation.
+    pub const DELEGATED: Self = Self {
+        name: "rdsprov_delegated",
+        control: "trusted = true",
+        script: "
+            DO $$ BEGIN
+              IF NOT pg_has_role(session_user, 'rds_extension', 'MEMBER') OR 'rdsprov_delegated'
+                <> ALL (string_to_array(coalesce(current_setting('rds.allowed_delegated_extensions', true), ''), ',')) THEN
+                RAISE insufficient_privilege USING MESSAGE = 'permission denied to create extension \"rdsprov_delegated\"';
+              END IF;
+            END $$;
+            CREATE FUNCTION delegated() RETURNS int LANGUAGE sql AS 'SELECT 5';",
+    };
+
     /// An extension whose function only a superuser may execute and grant.
     pub const CLOSED: Self = Self {
         name: "rdsprov_closed",
@@ -101,5 +117,22 @@ impl Extension<'_> {
             fs::rename(&incomplete, directory.join(file)).map_err(failed())?;
         }
         Ok(())
+    }
+
+    /// Makes the catalogs of a database report that PostgreSQL does not trust the extension.
+    ///
+    /// # Errors
+    /// Returns an error if the view cannot be replaced.
+    pub fn hide_trust(&self, server: &Server, database: &str) -> Result<(), Error> {
+        let view = format!(
+            "SET allow_system_table_mods = on;
+             CREATE OR REPLACE VIEW pg_catalog.pg_available_extension_versions AS
+               SELECT e.name, e.version, x.extname IS NOT NULL AS installed, e.superuser,
+                 e.trusted AND e.name <> '{}' AS trusted, e.relocatable, e.schema, e.requires, e.comment
+               FROM pg_available_extension_versions() e
+               LEFT JOIN pg_extension x ON e.name = x.extname AND e.version = x.extversion",
+            self.name
+        );
+        server.superuser(database, &view).map(drop)
     }
 }

@@ -1,6 +1,6 @@
 //! The privileges with which declared roles use extensions, on imitations of those of Amazon RDS.
 
-use rdsprov_testkit::{Extension, versions};
+use rdsprov_testkit::{Extension, Server, versions};
 
 use crate::extensions::administer_as_superuser;
 use crate::fixture::{DELEGATE_SECRET, Fixture, expect, password};
@@ -120,7 +120,8 @@ fn extensions_that_the_same_run_creates() {
         let both = r#""rdsprov_cron", "rdsprov_jobs""#;
         let all = definitions(&fixture, both, both, r#""rdsprov_jobs""#);
         let text = expect(&fixture.run(&all, &APPLY), 0);
-        let deferred = "deferred: the privileges on extensions rdsprov_cron and rdsprov_jobs in database shop";
+        let deferred =
+            "deferred: the privileges on extensions rdsprov_cron and rdsprov_jobs in database shop";
         assert!(text.contains(deferred), "PostgreSQL {major}: {text}");
         expect(&fixture.run(&all, &CHECK), 0);
         let schedule = "SELECT rdsprov_cron.schedule('a')";
@@ -299,5 +300,73 @@ fn privilege_that_the_delegate_may_not_grant() {
         // The master user is a member, and grants them.
         expect(&fixture.run(&reader, &APPLY), 0);
         expect(&fixture.run(&reader, &[&CHECK[..], &as_delegate].concat()), 0);
+    }
+}
+
+/// Amazon RDS lets a member of `rds_extension` create the extensions in
+/// `rds.allowed_delegated_extensions`, although PostgreSQL does not trust them.
+#[test]
+fn extension_that_rds_delegates() {
+    for major in versions() {
+        let settings = "rds.allowed_delegated_extensions = 'hstore,rdsprov_delegated'";
+        let fixture = Fixture::on(Server::start_with_settings(major, settings).unwrap(), None);
+        Extension::DELEGATED.install(&fixture.server).unwrap();
+        for database in ["postgres", "platform"] {
+            Extension::DELEGATED.hide_trust(&fixture.server, database).unwrap();
+        }
+        for (application, role) in [("shop", "shop_owner"), ("desk", "desk_owner")] {
+            fixture.app("dev", application, role);
+        }
+        let definitions = |shop: &str, desk: &str| {
+            fixture.definitions(&format!(
+                r#"application_databases = {{
+                     shop = {{ database_name = "shop", username = "shop_owner"{shop} }}
+                     {desk}
+                   }}"#
+            ))
+        };
+        expect(&fixture.run(&definitions("", ""), &APPLY), 0);
+        if major >= 16 {
+            fixture.query(
+                "GRANT rds_extension TO platform_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
+            );
+        }
+        let granted = expect(&fixture.delegate("dev").output().unwrap(), 0);
+        let words = "grant membership of role rdsprov_admin in rds_extension";
+        assert!(granted.contains(words), "PostgreSQL {major}: {granted}");
+        let again = expect(&fixture.delegate("dev").output().unwrap(), 0);
+        assert!(again.contains("Nothing to do"), "PostgreSQL {major}: {again}");
+        let admin_option = "SELECT admin_option FROM pg_auth_members
+            WHERE roleid = 'rds_extension'::regrole AND member = 'rdsprov_admin'::regrole";
+        let expected = if major < 16 { "f" } else { "t" };
+        assert_eq!(fixture.query(admin_option), expected, "PostgreSQL {major}");
+
+        let as_delegate =
+            |arguments: &[&'static str]| [arguments, &["--admin-secret", DELEGATE_SECRET]].concat();
+        // One database that exists, and a new one.
+        let extension = r#", extensions = ["rdsprov_delegated"]"#;
+        let desk =
+            format!(r#"desk = {{ database_name = "desk", username = "desk_owner"{extension} }}"#);
+        let both = definitions(extension, &desk);
+        expect(&fixture.run(&both, &as_delegate(&APPLY)), 0);
+        expect(&fixture.run(&both, &as_delegate(&CHECK)), 0);
+        for database in ["shop", "desk"] {
+            let owner =
+                "SELECT extowner::regrole FROM pg_extension WHERE extname = 'rdsprov_delegated'";
+            assert_eq!(fixture.query_in(database, owner), "rdsprov_admin", "PostgreSQL {major}");
+        }
+        assert_eq!(fixture.admin_grants(), "0", "PostgreSQL {major}");
+
+        // The server does not allow it without the membership, nor for another extension.
+        fixture.query_in("shop", "DROP EXTENSION rdsprov_delegated");
+        fixture.query("ALTER SYSTEM SET rds.allowed_delegated_extensions = 'hstore'");
+        fixture.query("SELECT pg_reload_conf()");
+        let text = expect(&fixture.run(&both, &as_delegate(&APPLY)), 3);
+        assert!(text.contains("refused[extension-not-trusted] shop: "), "{major}: {text}");
+        fixture.query("ALTER SYSTEM RESET rds.allowed_delegated_extensions");
+        fixture.query("SELECT pg_reload_conf()");
+        fixture.query("REVOKE rds_extension FROM rdsprov_admin CASCADE");
+        let text = expect(&fixture.run(&both, &as_delegate(&APPLY)), 3);
+        assert!(text.contains("refused[extension-not-trusted] shop: "), "{major}: {text}");
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::desired::{self, Credential};
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
-use crate::observed::{self, Contents, Grantee, Membership, RDS_IAM};
+use crate::observed::{self, Contents, Grantee, Membership, RDS_EXTENSION, RDS_IAM};
 use crate::predefined_role::is_grantable;
 use crate::privilege::{Privilege, Privileges};
 use crate::probe::{MembershipRevocation, RevocationScope};
@@ -41,6 +41,7 @@ impl Planner<'_> {
         if self.observed.passwords.restricted {
             self.grant_password_administration(name, role, steps);
         }
+        self.grant_extension_creation(name, role, steps);
         self.grant_connect(name, role, steps);
         self.transfer_public_schemas(name, role, inside);
     }
@@ -65,6 +66,9 @@ impl Planner<'_> {
     pub(super) fn is_membership_of_delegate(&self, membership: &Membership) -> bool {
         let group = membership.role.as_str();
         if group == RDS_IAM && self.keeps_iam_membership(membership) {
+            return true;
+        }
+        if group == RDS_EXTENSION {
             return true;
         }
         if group == RDS_PASSWORD && self.observed.passwords.restricted {
@@ -250,6 +254,33 @@ impl Planner<'_> {
             let executor = self.who_administers(&group);
             self.refuse_for_role(role, name, kind, executor, statement);
         }
+    }
+
+    /// Makes the delegate a member of `rds_extension` if Amazon RDS allows its members to create
+    /// extensions. With `ADMIN OPTION` if the administrator has it, from PostgreSQL 16 on.
+    fn grant_extension_creation(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        steps: &mut Vec<Step>,
+    ) {
+        let group = RoleName::new_unchecked(RDS_EXTENSION);
+        let observed = self.observed;
+        let Some(of_group) = observed.roles.get(&group) else { return };
+        let held = observed.roles.get(name).is_some_and(|seen| {
+            seen.memberships.iter().any(|one| one.role == group && !one.is_admin_only())
+        });
+        if observed.delegated_extensions.is_empty() || held || !self.can_administer(&group) {
+            return;
+        }
+        let has_admin_option = of_group.administrator_has_admin_option && observed.major() >= 16;
+        let (words, statement) = if has_admin_option {
+            (" with ADMIN OPTION", sql::grant_role_with_admin(&group, name))
+        } else {
+            ("", sql::grant_role(&group, name))
+        };
+        let summary = format!("membership of role {name} in {group}{words}");
+        steps.push(Step::on_role(name, &role.application, Action::Grant, summary, [statement]));
     }
 
     /// Grants `CONNECT` on the managed databases, and on the database of the lock.

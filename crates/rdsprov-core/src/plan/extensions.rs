@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::database_planner::DatabasePlanner;
 use super::extension_schemas::{EXTENSIONS, schema_of_extensions};
 use super::planner::is_public;
-use super::{Action, Executor, ManualFix, Preparation, RefusalKind, Remedy, Step, sql};
+use super::{
+    Action, Executor, ManualFix, MembershipOption, Preparation, RefusalKind, Remedy, Step, sql,
+};
 use crate::name::{DatabaseName, ExtensionName, SchemaName, TEMPLATE};
 use crate::observed::{AvailableExtension, Contents, Grantee};
 use crate::privilege::Privilege;
@@ -232,9 +234,18 @@ impl DatabasePlanner<'_, '_> {
         let place = if is_extensions { format!(", schema {target}") } else { String::new() };
         let summary = format!("{}{place}", self.extension_words(missing));
         let application = self.application(Some(self.owner));
+        // A member of `rds_extension` needs the privilege CREATE on the database.
+        let is_delegated =
+            !available.may_be_created_by_owner() && self.planner.observed.is_delegated(name);
+        if is_delegated && self.planner.act_as(self.owner).is_none() {
+            self.planner.refuse_without_admin_option(&application, self.owner);
+            return None;
+        }
+        let owner = is_delegated.then(|| (self.owner.clone(), MembershipOption::Inherit));
         let step = Step::new(Action::CreateExtension, &application, summary, statements)
             .for_role(self.owner)
-            .in_database(self.name);
+            .in_database(self.name)
+            .with_memberships(owner);
         self.steps.push(step);
         Some(created)
     }
@@ -285,7 +296,18 @@ impl DatabasePlanner<'_, '_> {
     /// in its schema `public`. So the extension is tried in `information_schema`, and the probe first
     /// verifies that no other role can create objects in the schemas of extensions that it requires.
     /// Temporary objects of other sessions are not visible to the script.
+    ///
+    /// What Amazon RDS delegates to the administrator is not tried: it has no privilege in the template.
     fn check_creation(&mut self, extensions: &[ExtensionName]) -> Result<(), String> {
+        let observed = self.planner.observed;
+        let may_create = |name: &ExtensionName| {
+            let available = observed.extensions.get(name);
+            available.is_some_and(AvailableExtension::may_be_created_by_owner)
+                || observed.is_delegated(name)
+        };
+        if extensions.iter().all(may_create) {
+            return Ok(());
+        }
         let database = DatabaseName::new_unchecked(TEMPLATE);
         let probe = ExtensionProbe { database, extensions: extensions.to_vec() };
         self.planner.check_probe(Probe::CreateExtensions(probe))

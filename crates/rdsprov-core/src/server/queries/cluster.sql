@@ -17,7 +17,10 @@ SELECT json_build_object(
       'create_role', a.rolcreaterole, 'create_database', a.rolcreatedb,
       'rds_superuser', EXISTS (
         SELECT FROM pg_catalog.pg_roles s
-        WHERE s.rolname = 'rds_superuser' AND pg_catalog.pg_has_role(a.oid, s.oid, 'MEMBER')))
+        WHERE s.rolname = 'rds_superuser' AND pg_catalog.pg_has_role(a.oid, s.oid, 'MEMBER')),
+      'rds_extension', EXISTS (
+        SELECT FROM pg_catalog.pg_roles s
+        WHERE s.rolname = 'rds_extension' AND pg_catalog.pg_has_role(a.oid, s.oid, 'MEMBER')))
     FROM pg_catalog.pg_roles a WHERE a.rolname = current_user),
   'passwords', json_build_object(
     'encryption', current_setting('password_encryption'),
@@ -54,6 +57,11 @@ SELECT json_build_object(
       'superuser', n.superuser, 'trusted', n.trusted, 'schema', n.schema, 'requires', coalesce(n.requires, '{}'),
       'allowed', coalesce(a.names && ARRAY['*', n.name::text], true)) ORDER BY n.name), '{}')
     FROM needed n, allowed a),
+  -- A parameter of Amazon RDS. No extension is delegated if it is unset.
+  'delegated_extensions', (
+    SELECT coalesce(json_agg(DISTINCT n.name), '[]')
+    FROM unnest(string_to_array(replace(current_setting('rds.allowed_delegated_extensions', true), ' ', ''), ',')) n(name)
+    WHERE n.name <> ''),
   'roles', (
     SELECT coalesce(json_object_agg(r.rolname, json_build_object(
       'oid', r.oid::bigint,
