@@ -107,3 +107,36 @@ fn delegate_that_is_locked_out_loses_the_change() {
         assert_eq!(fixture.query(&can_log_in), "t", "{when}");
     }
 }
+
+/// The master user is the creator of a delegate with IAM tokens.
+#[test]
+fn delegate_with_iam_tokens_that_locks_out_the_master_user() {
+    for major in versions().into_iter().filter(|major| *major >= 16) {
+        let when = format!("PostgreSQL {major}");
+        let fixture = Arc::new(Fixture::on(Server::start_without_tls(major).unwrap(), None));
+        let proxy = {
+            let server = fixture.clone();
+            LoginProxy::start(&fixture.server, move |role| {
+                let members = server.query(MEMBERS);
+                members.split(' ').any(|one| one == role).then_some(Intercept::Pam)
+            })
+            .unwrap()
+        };
+        let port = proxy.port().to_string();
+        let secrets = format!("file:{}", fixture.path().display());
+        let mut command = fixture.program();
+        command
+            .args(["delegate", "--env", "dev", "--to", DELEGATE, "--auth", "iam"])
+            .args(["--secrets", &secrets, "--tls", "disable", "--host", "127.0.0.1"])
+            .args(["--port", &port]);
+        let printed = expect(&command.output().unwrap(), 4);
+        for says in [
+            "error[login-prevented]: ",
+            "role platform_admin cannot log in any more after this change",
+            "and the login succeeds again",
+        ] {
+            assert!(printed.contains(says), "{when}: {says} is not in {printed}");
+        }
+        assert_eq!(fixture.query(MEMBERS), "", "{when}: {printed}");
+    }
+}

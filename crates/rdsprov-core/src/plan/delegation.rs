@@ -144,7 +144,7 @@ impl Planner<'_> {
             // A delegate with a password keeps nothing of `rds_iam` but ADMIN OPTION.
             let has_more =
                 |one: &&Membership| is_iam && !self.is_iam_delegate() && !one.is_admin_only();
-            let loses_login = of_other.clone().any(|one| has_more(one));
+            let loses_login = of_other.clone().any(has_more);
             let is_held = of_other.clone().any(|one| one.admin) && !loses_login;
             let concerns = is_iam || self.is_managed_here(seen);
             // A delegate that joins `rds_iam` gets ADMIN OPTION with the same statement.
