@@ -8,7 +8,9 @@ use std::fmt;
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt, Part};
-use crate::plan::{Hazard, Plan};
+#[cfg(feature = "postgres")]
+use crate::name::ApplicationName;
+use crate::plan::{Hazard, Plan, Step};
 use crate::policy::{ApprovalPolicy, Policy};
 
 /// A gate does not allow a plan to be applied.
@@ -265,21 +267,52 @@ impl Policy {
             | (ApprovalPolicy::Required, Approval::AnyPlan | Approval::Digest(_))
             | (ApprovalPolicy::Plan, Approval::Digest(_)) => {}
         }
-        let must_be_allowed = |hazard: &&Hazard| {
-            hazard.must_always_be_allowed()
-                || !self.allows_all_hazards() && **hazard != Hazard::ResetsPassword
-        };
-        let mut missing: BTreeMap<Hazard, usize> = BTreeMap::new();
-        for hazard in plan.steps().flat_map(|step| &step.hazards).filter(must_be_allowed) {
-            if !allowed.contains(hazard) {
-                *missing.entry(*hazard).or_default() += 1;
-            }
+        self.check_hazards(plan, allowed)
+    }
+
+    /// Checks that each hazard of a plan is allowed.
+    ///
+    /// # Errors
+    /// Returns [`GateError::Hazards`] with the hazards that are not.
+    pub(crate) fn check_hazards(
+        &self,
+        plan: &Plan,
+        allowed: &BTreeSet<Hazard>,
+    ) -> Result<(), GateError> {
+        let mut hazards: BTreeMap<Hazard, usize> = BTreeMap::new();
+        for hazard in plan.steps().flat_map(|step| self.hazards_not_allowed(step, allowed)) {
+            *hazards.entry(hazard).or_default() += 1;
         }
-        if missing.is_empty() {
+        if hazards.is_empty() {
             Ok(())
         } else {
-            Err(GateError::Hazards { environment: environment(), hazards: missing })
+            Err(GateError::Hazards { environment: self.environment().to_owned(), hazards })
         }
+    }
+
+    /// Returns the applications with a step that has a hazard which is not allowed.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn applications_with_hazards(
+        &self,
+        plan: &Plan,
+        allowed: &BTreeSet<Hazard>,
+    ) -> BTreeSet<ApplicationName> {
+        let steps =
+            plan.steps().filter(|step| self.hazards_not_allowed(step, allowed).next().is_some());
+        steps.map(|step| step.application.clone()).collect()
+    }
+
+    fn hazards_not_allowed(
+        &self,
+        step: &Step,
+        allowed: &BTreeSet<Hazard>,
+    ) -> impl Iterator<Item = Hazard> {
+        let must_be_allowed = |hazard: &Hazard| {
+            hazard.must_always_be_allowed()
+                || !self.allows_all_hazards() && *hazard != Hazard::ResetsPassword
+        };
+        let hazards = step.hazards.iter().copied();
+        hazards.filter(move |hazard| must_be_allowed(hazard) && !allowed.contains(hazard))
     }
 }
 

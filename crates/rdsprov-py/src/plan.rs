@@ -191,7 +191,7 @@ impl Plan {
     /// The parts of the comparison that are possible only after the plan is applied.
     #[getter]
     fn deferred<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, &self.core.deferred)
+        PyTuple::new(py, self.core.deferred.iter().map(|one| &one.comparison))
     }
 
     /// The observed state that the plan is based on.

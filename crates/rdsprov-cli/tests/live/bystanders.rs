@@ -156,7 +156,7 @@ fn refused_application_leaves_the_others_alone() {
         assert_eq!(fixture.catalog_state(), state);
 
         let output = expect(&run(&keep_going), 3);
-        assert!(output.contains("refused application: hr, hr_reports; "), "{output}");
+        assert!(output.contains("such an application: hr, hr_reports; "), "{output}");
         assert!(output.contains("the changes of the other applications were made"), "{output}");
         let databases =
             fixture.query("SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database");
@@ -170,6 +170,52 @@ fn refused_application_leaves_the_others_alone() {
         assert_eq!(fixture.catalog_state(), state);
         fixture.query("DROP ROLE hr_owner");
         expect(&run(&apply), 0);
+    }
+}
+
+/// A hazard that the owner of one database causes is not allowed. The others are applied.
+#[test]
+fn hazard_of_one_application_leaves_the_others_alone() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        for application in ["hr", "shop", "wiki"] {
+            fixture.app("prod", application, &format!("{application}_owner"));
+        }
+        let owner = |name: &str| {
+            format!(r#"{name} = {{ database_name = "{name}", username = "{name}_owner" }}"#)
+        };
+        let apply = |applications: &[&str], more: &[&str], code| {
+            let entries: Vec<String> = applications.iter().map(|name| owner(name)).collect();
+            let entries = entries.join("\n");
+            let definitions =
+                fixture.definitions(&format!("application_databases = {{{entries}}}"));
+            let arguments = [&["apply", "--env", "prod"], more].concat();
+            let mut command = fixture.command(&definitions, &arguments);
+            expect(&command.env("ALLOW_DB_PROVISION", "true").output().unwrap(), code)
+        };
+        apply(&["hr", "shop"], &[], 0);
+        let attack = "GRANT CONNECT ON DATABASE shop TO PUBLIC";
+        fixture.server.sql_as("shop_owner", &password("shop"), "shop", attack).unwrap();
+        let all = ["hr", "shop", "wiki"];
+        let state = fixture.catalog_state();
+        assert!(apply(&all, &[], 3).contains("[hazards-not-allowed]"));
+        assert_eq!(fixture.catalog_state(), state);
+
+        let text = apply(&all, &["--no-fail-fast"], 3);
+        for words in [
+            "share a role or a database with such an application: shop; ",
+            "error[hazards-not-allowed]: the changes of the other applications were made; the plan \
+             contains hazards",
+            "hint: review the steps with these hazards, then add --allow closes_to_public",
+        ] {
+            assert!(text.contains(words), "PostgreSQL {major}: {words} is not in {text}");
+        }
+        let wiki = "SELECT count(*) FROM pg_database WHERE datname = 'wiki'";
+        assert_eq!(fixture.query(wiki), "1", "PostgreSQL {major}: {text}");
+        let open = "SELECT has_database_privilege('wiki_owner', 'shop', 'CONNECT')";
+        assert_eq!(fixture.query(open), "t", "PostgreSQL {major}");
+        apply(&all, &["--no-fail-fast", "--allow", "closes_to_public"], 0);
+        assert_eq!(fixture.query(open), "f", "PostgreSQL {major}");
     }
 }
 

@@ -165,9 +165,12 @@ impl<'a> Planner<'a> {
             Some(contents) => {
                 steps.extend(self.database_contents(name, database, &seen.owner, contents))
             }
-            None => self.deferred.push(format!(
-                "the contents of database {name}: the administrator may not connect to it yet"
-            )),
+            None => self.defer(
+                &database.application,
+                format!(
+                    "the contents of database {name}: the administrator may not connect to it yet"
+                ),
+            ),
         }
         self.retain_selected(name, [&mut shared, &mut steps]);
         if seen.read_only && !(shared.is_empty() && steps.is_empty()) {

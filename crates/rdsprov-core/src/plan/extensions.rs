@@ -62,8 +62,8 @@ impl DatabasePlanner<'_, '_> {
             [one] => format!("extension {one}"),
             [others @ .., last] => format!("extensions {} and {last}", others.join(", ")),
         };
-        let deferred = format!("the privileges on {extensions} in database {}", self.name);
-        self.planner.deferred.push(deferred);
+        let comparison = format!("the privileges on {extensions} in database {}", self.name);
+        self.planner.defer(&self.database.application, comparison);
     }
 
     /// Plans one extension and returns what is created for it. `required_by` is the

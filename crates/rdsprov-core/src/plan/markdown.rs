@@ -70,7 +70,7 @@ impl Plan {
             let _ = writeln!(text, "\n- undeclared: database {database} of role {owner}");
         }
         for deferred in &self.deferred {
-            let _ = writeln!(text, "\n- deferred: {}", escaped(deferred));
+            let _ = writeln!(text, "\n- deferred: {}", escaped(&deferred.comparison));
         }
         for note in &self.notes {
             let _ = writeln!(text, "\n- note `{}`: {}", note.code(), escaped(&note.message()));

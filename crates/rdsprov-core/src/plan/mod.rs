@@ -74,7 +74,8 @@ pub use identity::{DatabaseIdentity, DatabaseOid, Identities, PrivilegedAttribut
 pub use note::{Note, NoteCode, NoteKind};
 pub use origin::Origin;
 pub use plan::{
-    FORMAT_VERSION, Orphan, OrphanKind, Plan, PlannedApplication, SecretFindings, Undeclared,
+    Deferred, FORMAT_VERSION, Orphan, OrphanKind, Plan, PlannedApplication, SecretFindings,
+    Undeclared,
 };
 pub use refusal::{
     Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedFix,

@@ -43,7 +43,8 @@ impl Plan {
         found
     }
 
-    /// Returns the part of the plan without the steps and refusals of some applications. It has a
+    /// Returns the part of the plan without the steps, refusals and deferred comparisons of some
+    /// applications. It has a
     /// digest of its own.
     ///
     /// The applications that share a role or a database with them must be among them: see
@@ -56,6 +57,7 @@ impl Plan {
         part.refusals.retain(|refusal| {
             !applications.contains(&refusal.application) || !is_declared(&refusal.application)
         });
+        part.deferred.retain(|deferred| !applications.contains(&deferred.application));
         let transactions = part.transactions.into_iter();
         part.transactions = transactions.filter_map(|one| one.without(applications)).collect();
         part.observed.retain(&part.transactions);

@@ -86,6 +86,15 @@ pub struct Undeclared {
     pub closed: bool,
 }
 
+/// A comparison that is possible only after the plan is applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Deferred {
+    /// The application that it is about.
+    pub application: ApplicationName,
+    /// What is compared then, and why not before.
+    pub comparison: String,
+}
+
 /// The changes that give the desired state, and what prevents or accompanies them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Plan {
@@ -116,7 +125,7 @@ pub struct Plan {
     /// Facts that do not stop the plan.
     pub notes: Vec<Note>,
     /// What cannot be compared before this plan is applied. `apply` compares it in its second plan.
-    pub deferred: Vec<String>,
+    pub deferred: Vec<Deferred>,
     /// The applications that the plan covers, by database and role.
     pub applications: Vec<PlannedApplication>,
     /// The probes that the plan needs: it assumes that the server allows them. The caller executes

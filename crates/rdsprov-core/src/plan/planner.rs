@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::authority::{AdministratorAttribute, Authority, Permission};
 use super::basis::Basis;
 use super::{
-    ExecuteAs, Executor, FORMAT_VERSION, ManualFix, MembershipOption, Memberships, NoteKind,
-    Origin, Plan, Refusal, RefusalKind, Remedy, Scope, SecretFindings, Step, Transaction, sql,
+    Deferred, ExecuteAs, Executor, FORMAT_VERSION, ManualFix, MembershipOption, Memberships,
+    NoteKind, Origin, Plan, Refusal, RefusalKind, Remedy, Scope, SecretFindings, Step, Transaction,
+    sql,
 };
 use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
@@ -23,7 +24,7 @@ pub(super) struct Planner<'a> {
     pub observed: &'a Observed,
     pub authority: Authority<'a>,
     pub findings: SecretFindings,
-    pub deferred: Vec<String>,
+    pub deferred: Vec<Deferred>,
     /// The probes without a result that the plan depends on.
     pub probes: BTreeSet<Probe>,
     pub relation_names: RelationNames,
@@ -79,6 +80,11 @@ impl<'a> Planner<'a> {
             probes: self.probes,
         };
         plan.with_digest()
+    }
+
+    /// Defers a comparison until the plan is applied.
+    pub fn defer(&mut self, application: &ApplicationName, comparison: String) {
+        self.deferred.push(Deferred { application: application.clone(), comparison });
     }
 
     /// Refuses the plan where no single statement helps.

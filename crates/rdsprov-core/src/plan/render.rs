@@ -112,7 +112,7 @@ impl Plan {
         }
         self.write_orphans_and_undeclared(&mut text);
         for deferred in &self.deferred {
-            let deferred = visible(deferred);
+            let deferred = visible(&deferred.comparison);
             let apply = wording.operation(Operation::Apply);
             let _ =
                 writeln!(text, "\ndeferred: {deferred}; {apply} compares it in its second plan");

@@ -363,9 +363,12 @@ impl Planner<'_> {
             _ if with_token => set(steps),
             Some(PasswordCheck::Inconclusive(reason)) => self
                 .note(NoteKind::PasswordNotChecked { role: name.clone(), reason: reason.clone() }),
-            None if !seen.login || seen.expired => self.deferred.push(format!(
-                "whether the password of role {name} is correct: the role cannot log in yet"
-            )),
+            None if !seen.login || seen.expired => self.defer(
+                &role.application,
+                format!(
+                    "whether the password of role {name} is correct: the role cannot log in yet"
+                ),
+            ),
             Some(PasswordCheck::Accepted | PasswordCheck::NotChecked) | None => {}
         }
     }

@@ -29,7 +29,7 @@ use crate::config::{Config, LockTimeout};
 use crate::gate::{Approval, GateError};
 use crate::input_file::{self, Input};
 use crate::operations::{Locked, PlanRefused, PlannedApply, Provisioner};
-use crate::plan::{Plan, Remainder, SavedPlan, SavedPlanError, Step};
+use crate::plan::{Hazard, Plan, Remainder, SavedPlan, SavedPlanError, Step};
 use crate::server::{self, LockOptions};
 use crate::site_policy::SitePolicy;
 use crate::step_result::StepResult;
@@ -344,7 +344,9 @@ impl<F: Frontend> Execution<'_, F> {
         self.show(progress, plan);
         self.recover(progress, plan)?;
         let whole = plan.digest.clone();
-        let left_out = self.leave_out(&mut planned, saved.as_ref(), progress)?;
+        let allowed: BTreeSet<Hazard> = options.server.allow.iter().copied().collect();
+        let gate = (&setup.policy, &allowed);
+        let left_out = self.leave_out(&mut planned, saved.as_ref(), gate, progress)?;
         let plan = planned.plan();
         let remainder = match &saved {
             Some(saved) => saved.remainder(plan)?,
@@ -356,7 +358,7 @@ impl<F: Frontend> Execution<'_, F> {
         }
         let approval = match (&saved, remainder) {
             (Some(saved), Remainder::Part { left, of }) => {
-                if left_out.is_empty() {
+                if left_out.applications.is_empty() {
                     self.frontend.on_notice(&Notice::Resumed { left, of });
                 }
                 approval.of_remainder(&saved.digest, &plan.digest)
@@ -364,7 +366,6 @@ impl<F: Frontend> Execution<'_, F> {
             // Who approved the whole plan has approved its part.
             _ => approval.of_remainder(&whole, &plan.digest),
         };
-        let allowed = options.server.allow.iter().copied().collect();
         setup.policy.check(plan, &approval, &allowed)?;
         self.records.create()?;
         if plan.is_empty() {
@@ -385,17 +386,13 @@ impl<F: Frontend> Execution<'_, F> {
             let refusals = planned.plan().refusals.clone();
             if self.keeps_going() {
                 let refused = planned.plan().refused_applications();
-                let left_out = planned.plan().with_dependents(&(&refused | &left_out));
+                let left_out = planned.plan().with_dependents(&(&refused | &left_out.applications));
                 planned.leave_out(&left_out);
             }
             let next = planned.plan();
             if next.is_empty() && next.refusals.is_empty() {
                 self.record(progress, &progress.recorder.no_change(&plan))?;
-                return match (refusals.is_empty(), left_out.is_empty()) {
-                    (true, true) => Ok(Completion::Converged),
-                    (true, false) => Err(Error::PartStale(left_out)),
-                    (false, _) => Err(Error::PartRefused(refusals)),
-                };
+                return left_out.result(refusals).map(|()| Completion::Converged);
             }
             self.show(progress, next);
             if plan.deferred.is_empty() || round == MAX_PLANS {

@@ -191,6 +191,9 @@ pub enum Error {
         .0.iter().map(ApplicationName::as_str).collect::<Vec<_>>().join(", ")
     )]
     PartStale(BTreeSet<ApplicationName>),
+    /// The changes that do not depend on applications with hazards that are not allowed were made.
+    #[error("the changes of the other applications were made; {0}")]
+    PartNotAllowed(GateError),
     /// The user did not confirm the plan.
     #[error("the plan was not confirmed; nothing was changed")]
     NotConfirmed,
@@ -272,6 +275,7 @@ impl Error {
             }
             Self::Refused(_) | Self::PartRefused(_) => ErrorCode::PlanRefused,
             Self::PartStale(_) => ErrorCode::PlanStale,
+            Self::PartNotAllowed(error) => error.code(),
             Self::NotConfirmed => ErrorCode::NotConfirmed,
             Self::Audit(error) => error.code(),
             Self::Slot(error) => error.code(),
@@ -335,7 +339,7 @@ impl Error {
             Self::Token(error) => return error.hints(),
             Self::Run(error) => return error.hints(),
             Self::NoSuchDatabase { .. } => "check the name, or declare the database".into(),
-            Self::Gate(error) => return error.hints(),
+            Self::Gate(error) | Self::PartNotAllowed(error) => return error.hints(),
             Self::SecondApproval { digest } => {
                 hint!["review the second plan, set ", (Opt::Approval, digest), ", and run again"]
             }
@@ -487,7 +491,7 @@ impl Error {
     /// Returns whether the run has left out a part of the plan and has applied the rest as planned.
     #[must_use]
     pub fn is_about_left_out(&self) -> bool {
-        matches!(self, Self::PartRefused(_) | Self::PartStale(_))
+        matches!(self, Self::PartRefused(_) | Self::PartStale(_) | Self::PartNotAllowed(_))
     }
 
     /// Returns the kind of the error.
@@ -519,6 +523,7 @@ impl Error {
             | Self::Refused(_)
             | Self::PartRefused(_)
             | Self::PartStale(_)
+            | Self::PartNotAllowed(_)
             | Self::NotConfirmed => Kind::Refused,
             Self::Definitions(_)
             | Self::Tls(_)

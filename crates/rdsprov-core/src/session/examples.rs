@@ -229,6 +229,10 @@ fn session_examples() -> Vec<Error> {
         Error::Refused(Vec::new()),
         Error::PartRefused(Vec::new()),
         Error::PartStale(BTreeSet::new()),
+        Error::PartNotAllowed(GateError::Hazards {
+            environment: environment(),
+            hazards: [(Hazard::Adopts, 1)].into(),
+        }),
         Error::NotConfirmed,
         AuditError::Io { path: path(), source: failed() }.into(),
         AuditError::Locked { path: path() }.into(),

@@ -6,13 +6,44 @@ use super::apply::{Execution, Progress};
 use super::error::{Error, no_refusals};
 use super::frontend::Frontend;
 use super::notice::Notice;
+use crate::gate::GateError;
 use crate::name::ApplicationName;
 use crate::operations::PlannedApply;
-use crate::plan::SavedPlan;
+use crate::plan::{Hazard, Refusal, SavedPlan};
+use crate::policy::Policy;
+
+/// The applications that the first plan of a run leaves out, with the reasons.
+#[derive(Default)]
+pub(super) struct LeftOut {
+    pub applications: BTreeSet<ApplicationName>,
+    refusals: Vec<Refusal>,
+    /// Whether the saved plan is stale for some of them.
+    is_stale: bool,
+    /// The hazards that are not allowed.
+    hazards: Option<GateError>,
+}
+
+impl LeftOut {
+    /// Returns the error of a run that has applied everything else. `refusals` are those of the plan
+    /// after the execution.
+    ///
+    /// # Errors
+    /// Returns no error if nothing was left out or is refused.
+    pub fn result(self, refusals: Vec<Refusal>) -> Result<(), Error> {
+        let refusals = if refusals.is_empty() { self.refusals } else { refusals };
+        match self.hazards {
+            _ if !refusals.is_empty() => Err(Error::PartRefused(refusals)),
+            _ if self.is_stale => Err(Error::PartStale(self.applications)),
+            Some(hazards) => Err(Error::PartNotAllowed(hazards)),
+            None => Ok(()),
+        }
+    }
+}
 
 impl<F: Frontend> Execution<'_, F> {
-    /// Leaves refused applications out of a plan, those whose part of the saved plan is stale, and
-    /// those that depend on them, if the run keeps going and something else remains. Returns them.
+    /// Leaves applications out of a plan, and those that depend on them, if the run keeps going and
+    /// something else remains: refused ones, those whose part of the saved plan is stale, and those
+    /// with hazards that are not allowed.
     ///
     /// # Errors
     /// Returns [`Error::Refused`] if the plan has refusals and nothing else remains.
@@ -20,31 +51,35 @@ impl<F: Frontend> Execution<'_, F> {
         &self,
         planned: &mut PlannedApply<'_>,
         saved: Option<&SavedPlan>,
+        (policy, allowed): (&Policy, &BTreeSet<Hazard>),
         progress: &mut Progress,
-    ) -> Result<BTreeSet<ApplicationName>, Error> {
+    ) -> Result<LeftOut, Error> {
         let plan = planned.plan();
         if !self.keeps_going() {
             no_refusals(plan)?;
-            return Ok(BTreeSet::new());
+            return Ok(LeftOut::default());
         }
-        let found = match saved {
+        let mut found = match saved {
             Some(saved) => saved.changed_applications(plan),
             None => plan.refused_applications(),
         };
+        let is_stale = saved.is_some() && !found.is_empty();
+        found.extend(policy.applications_with_hazards(plan, allowed));
         let applications = plan.with_dependents(&found);
         let part = plan.without(&applications);
         if applications.is_empty() || part.is_empty() || !part.refusals.is_empty() {
             no_refusals(plan)?;
-            return Ok(BTreeSet::new());
+            return Ok(LeftOut::default());
         }
+        let refusals = plan.refusals.clone();
+        let hazards = policy.check_hazards(plan, allowed).err();
         planned.leave_out(&applications);
         progress.recorder.context.plan = Some(part.digest.clone());
         let changes = part.steps().count();
-        self.frontend.on_notice(&Notice::LeftOut {
-            applications: applications.clone(),
-            changes,
-            is_of_saved_plan: saved.is_some(),
-        });
-        Ok(applications)
+        let is_of_saved_plan = saved.is_some();
+        let notice =
+            Notice::LeftOut { applications: applications.clone(), changes, is_of_saved_plan };
+        self.frontend.on_notice(&notice);
+        Ok(LeftOut { applications, refusals, is_stale, hazards })
     }
 }

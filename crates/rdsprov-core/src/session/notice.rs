@@ -39,8 +39,8 @@ pub enum Notice {
         /// The number of all changes of the saved plan.
         of: usize,
     },
-    /// Refused applications, those whose part of the saved plan is stale, and those that share a role
-    /// or a database with them, are left out.
+    /// Applications are left out: refused ones, those whose part of the saved plan is stale, those with
+    /// hazards that are not allowed, and those that share a role or a database with one of them.
     LeftOut {
         /// The applications.
         applications: BTreeSet<ApplicationName>,
@@ -98,16 +98,13 @@ impl fmt::Display for Notice {
             Self::LeftOut { applications, changes, is_of_saved_plan } => {
                 let names: Vec<&str> = applications.iter().map(ApplicationName::as_str).collect();
                 let names = names.join(", ");
-                let reason = if *is_of_saved_plan {
-                    "the saved plan is stale for them, or they are refused, or they share a role or a \
-                     database with such an application"
-                } else {
-                    "they are refused or share a role or a database with a refused application"
-                };
+                let stale =
+                    if *is_of_saved_plan { "the saved plan is stale for them, or " } else { "" };
                 write!(
                     f,
-                    "left out, because {reason}: {names}; {changes} changes of other applications \
-                     remain"
+                    "left out, because {stale}they are refused, or have hazards that are not allowed, \
+                     or share a role or a database with such an application: {names}; {changes} \
+                     changes of other applications remain"
                 )
             }
             Self::Recovered { run_id, changes, done } => write!(
