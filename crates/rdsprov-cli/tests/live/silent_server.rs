@@ -9,8 +9,8 @@ use rdsprov_testkit::{Server, SilentRelay, versions};
 
 use crate::fixture::{Fixture, expect};
 
-/// The number of servers that are tried at the same time.
-const WORKERS: usize = 6;
+/// The number of servers of each version that are tried at the same time. They mostly wait.
+const WORKERS: usize = 10;
 
 /// Returns `rdsprov apply` over a relay, with the ledger of this number.
 fn over(relay: &SilentRelay, fixture: &Fixture, definitions: &str, ledger: usize) -> Command {
@@ -56,30 +56,40 @@ fn declare(fixture: &Fixture, number: usize) -> String {
 #[test]
 fn silence_after_each_statement_ends_the_run() {
     let versions = versions();
-    for (turn, major) in versions.iter().copied().enumerate() {
+    std::thread::scope(|scope| {
+        for (turn, major) in versions.iter().copied().enumerate() {
+            // Each version tries another part of the statements.
+            let step = versions.len();
+            scope.spawn(move || silence_after_statements(major, 1 + turn, step));
+        }
+    });
+}
+
+/// Tries every `step`-th statement, from this number.
+fn silence_after_statements(major: u32, first: usize, step: usize) {
+    let statements = {
         let fixture = new_server(major);
         let relay = SilentRelay::start(&fixture.server, usize::MAX).unwrap();
         expect(&apply(&relay, &fixture, &declare(&fixture, 0), 0), 0);
-        let statements = relay.statements();
-        assert!(statements > 20, "{statements}");
-        // Each version tries another part of the statements.
-        let next = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..WORKERS {
-                scope.spawn(|| {
-                    let fixture = new_server(major);
-                    loop {
-                        let number =
-                            1 + turn + next.fetch_add(1, Ordering::SeqCst) * versions.len();
-                        if number > statements {
-                            break;
-                        }
-                        silence(&fixture, number, major);
+        relay.statements()
+    };
+    assert!(statements > 20, "{statements}");
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                // A run that waits holds the lock of its server.
+                let fixture = new_server(major);
+                loop {
+                    let number = first + next.fetch_add(1, Ordering::SeqCst) * step;
+                    if number > statements {
+                        break;
                     }
-                });
-            }
-        });
-    }
+                    silence(&fixture, number, major);
+                }
+            });
+        }
+    });
 }
 
 fn silence(fixture: &Fixture, number: usize, major: u32) {
