@@ -1,9 +1,10 @@
 //! The last line of a plan: its steps, counted by kind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::words::selected_words;
 use super::{Action, Plan, Step};
+use crate::name::{DatabaseName, RoleName};
 
 /// What the steps of a part of the sentence do. The order of the variants is that of the parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
@@ -51,7 +52,17 @@ impl Action {
 /// Counts steps by kind: `3 roles and 2 databases to create, 4 grants, 1 revocation`.
 fn counts<'a>(steps: impl Iterator<Item = &'a Step>) -> String {
     let mut parts = BTreeMap::<Verb, BTreeMap<Action, usize>>::new();
-    for Step { action, .. } in steps {
+    let mut altered = BTreeSet::new();
+    for Step { action, role, database, .. } in steps {
+        let name = match action {
+            Action::AlterRole => role.as_ref().map(RoleName::as_str),
+            Action::AlterDatabase => database.as_ref().map(DatabaseName::as_str),
+            _ => None,
+        };
+        // Several steps can alter one role.
+        if name.is_some_and(|name| !altered.insert((action, name))) {
+            continue;
+        }
         let (verb, ..) = action.counted_as();
         *parts.entry(verb).or_default().entry(*action).or_default() += 1;
     }
@@ -138,5 +149,19 @@ mod tests {
                 .collect();
             assert_eq!(counts(steps.iter()), sentence);
         }
+    }
+
+    #[test]
+    fn altered_roles_and_databases_are_counted_once() {
+        let application = ApplicationName::new("shop".to_owned()).unwrap();
+        let step = |action| Step::new(action, &application, String::new(), []);
+        let role = |name: &str| {
+            step(Action::AlterRole).for_role(Some(&RoleName::new_unchecked(name.to_owned())))
+        };
+        let database = |name: &str| {
+            step(Action::AlterDatabase).in_database(&DatabaseName::new_unchecked(name.to_owned()))
+        };
+        let steps = [role("a"), role("b"), role("a"), database("a"), database("a")];
+        assert_eq!(counts(steps.iter()), "2 roles and 1 database to alter");
     }
 }
