@@ -68,7 +68,7 @@ impl Basis {
             let definitions = definitions.in_environment(environment, &adopt, config)?;
             let setup = definitions.setup(None, &[], None)?;
             let mut desired = setup.desired(build_id.as_deref(), &allow, &only)?;
-            desired.adopt_from = adopt_from;
+            setup.take_over(&mut desired, adopt_from)?;
             Ok((definitions, setup, desired))
         });
         let (definitions, setup, desired) =

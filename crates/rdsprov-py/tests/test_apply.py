@@ -160,6 +160,61 @@ def test_missing_secrets(shared_workspace: Workspace) -> None:
     assert ["goldenpath/dev/" in refusal.message for refusal in plan.refusals] == [True, True]
 
 
+def test_connect_to(shared_workspace: Workspace) -> None:
+    ready(shared_workspace)
+    server, options = shared_workspace.server, shared_workspace.options
+    # Nothing listens at the port of the secret, as with a tunnel to the server.
+    shared_workspace.secret("goldenpath/dev/rds/master", {**server.admin, "port": 9})
+    with pytest.raises(rdsprov.ConnectError, match="refused"):
+        rdsprov.plan(definitions(), **options)
+    there = f"127.0.0.1:{server.port}"
+    plan = rdsprov.plan(definitions(), connect_to=there, **options)
+    assert not plan.refusals and there in str(plan)
+    assert pickle.loads(pickle.dumps(plan)).digest == plan.digest
+    assert rdsprov.observe(definitions(), connect_to=there, **options)
+    config = shared_workspace.directory / "rdsprov.toml"
+    config.write_text(f'connect_to = "{there}"\n')
+    assert rdsprov.plan(definitions(), config=config, **options).digest == plan.digest
+    # TLS still verifies the host.
+    with pytest.raises(rdsprov.ConnectError, match="db.internal.invalid"):
+        rdsprov.check(definitions(), host="db.internal.invalid", connect_to=there, **options)
+    with pytest.raises(rdsprov.UsageError, match="connect_to: "):
+        rdsprov.plan(definitions(), connect_to="two words", **options)
+
+
+def test_adopt_from(workspace: Workspace) -> None:
+    assert rdsprov.apply(ready(workspace, "prod"), approval="true").converged
+    refused = ready(workspace)
+    codes = {refusal.code for refusal in refused.refusals}
+    assert rdsprov.RefusalCode.ROLE_OF_OTHER_ENVIRONMENT in codes
+    assert any('adopt_from="prod"' in str(refusal.hint) for refusal in refused.refusals)
+    hazard = rdsprov.Hazard.ADOPTS_FROM_ENVIRONMENT
+    options = {**workspace.options, "adopt_from": "prod"}
+    plan = rdsprov.plan(definitions(), **options)
+    assert not plan.refusals and hazard in plan.hazards
+    observed = rdsprov.observe(definitions(), **workspace.options)
+    offline = rdsprov.diff(definitions(), observed, adopt_from="prod")
+    assert hazard in offline.hazards
+    with pytest.raises(rdsprov.ApprovalRequired, match="adopts_from_environment"):
+        rdsprov.apply(plan)
+    assert rdsprov.apply(plan, allow=[hazard]).converged
+    assert rdsprov.check(definitions(), **workspace.options)
+
+
+def test_adopt_from_the_own_environment(shared_workspace: Workspace) -> None:
+    ready(shared_workspace)
+    options = shared_workspace.options
+    observed = rdsprov.observe(definitions(), **options)
+    for call in (
+        lambda: rdsprov.plan(definitions(), adopt_from="dev", **options),
+        lambda: rdsprov.check(definitions(), adopt_from="dev", **options),
+        lambda: rdsprov.diff(definitions(), observed, adopt_from="dev"),
+    ):
+        with pytest.raises(rdsprov.UsageError, match="cannot be taken over into itself") as caught:
+            call()
+        assert "`adopt_from=`" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "wrong, kind, message",
     [

@@ -168,3 +168,26 @@ fn delegate_is_taken_over_without_the_roles_of_the_other_environment() {
         );
     }
 }
+
+/// A server cannot be the restored snapshot of its own environment.
+#[test]
+fn own_environment_is_not_taken_over() {
+    let major = *versions().last().unwrap();
+    let fixture = Fixture::new(major);
+    fixture.app("dev", "shop", "shop_owner");
+    fixture.app("dev", "reports", "shop_reader");
+    let definitions = fixture.definitions(DEFINITIONS);
+    let from = ["--env", "dev", "--adopt-from", "dev"];
+    for command in ["plan", "apply", "check"] {
+        let output = fixture.run(&definitions, &[&[command], from.as_slice()].concat());
+        let printed = expect(&output, 64);
+        for says in [
+            "error[wrong-usage]: what environment `dev` manages cannot be taken over into itself\n",
+            "hint: name the environment of the snapshot with --adopt-from NAME, or remove it",
+        ] {
+            assert!(printed.contains(says), "{command}: {says} is not in {printed}");
+        }
+    }
+    let mut delegate = fixture.delegate("dev");
+    expect(&delegate.args(["--adopt-from", "dev"]).output().unwrap(), 64);
+}

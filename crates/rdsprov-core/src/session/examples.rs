@@ -191,6 +191,7 @@ fn session_examples() -> Vec<Error> {
         UsageError::StageOfRotation.into(),
         UsageError::NewSecretsWithoutAws.into(),
         UsageError::NotAHost { host: text("db.internal:5432") }.into(),
+        UsageError::AdoptFromItself { environment: text("test") }.into(),
         UsageError::OtherSelection { saved: vec![text("shop")] }.into(),
         UsageError::OtherSelection { saved: Vec::new() }.into(),
         UsageError::DelegateWithoutSecret.into(),

@@ -178,6 +178,20 @@ impl Setup {
         Ok(desired)
     }
 
+    /// Sets the environment whose roles and databases a desired state takes over: the server was
+    /// restored from one of its snapshots.
+    ///
+    /// # Errors
+    /// Returns [`UsageError::AdoptFromItself`] if it is the environment of the definitions.
+    pub fn take_over(&self, desired: &mut Desired, from: Option<String>) -> Result<(), Error> {
+        if from.as_deref() == Some(self.environment()) {
+            let environment = self.environment().to_owned();
+            return Err(UsageError::AdoptFromItself { environment }.into());
+        }
+        desired.adopt_from = from;
+        Ok(())
+    }
+
     /// Fetches the administrator's secret only, and connects. The desired state says which databases
     /// belong to applications: the administrator connects to none of them by default.
     ///
@@ -306,7 +320,7 @@ impl Setup {
         let ServerOptions { build_id, allow, only, .. } = options;
         let mut desired = self.desired(build_id.as_deref(), allow, only)?;
         desired.secret_stage = options.secret_stage.unwrap_or_default();
-        desired.adopt_from.clone_from(&options.adopt_from);
+        self.take_over(&mut desired, options.adopt_from.clone())?;
         let aws = RunAws::default();
         let source = self.secret_source(options, &aws).await?;
         let login = self.login(options, &aws).await?;

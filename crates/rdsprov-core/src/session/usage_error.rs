@@ -39,6 +39,12 @@ pub enum UsageError {
     /// A delegate that logs in with IAM tokens has no password.
     #[error("a secret is given for a delegate that logs in with IAM tokens and has no password")]
     SecretOfIamDelegate,
+    /// A restored snapshot carries the markers of another environment.
+    #[error("what environment `{environment}` manages cannot be taken over into itself")]
+    AdoptFromItself {
+        /// The environment of the run.
+        environment: String,
+    },
     /// The role of `delegate` has a name that is not allowed.
     #[error("the role cannot be created: {0}")]
     DelegateName(#[source] NameError),
@@ -64,6 +70,7 @@ impl UsageError {
             | Self::NotAHost { .. }
             | Self::DelegateWithoutSecret
             | Self::SecretOfIamDelegate
+            | Self::AdoptFromItself { .. }
             | Self::OtherSelection { .. } => ErrorCode::WrongUsage,
             Self::DelegateName(error) => error.code(),
         }
@@ -79,6 +86,11 @@ impl UsageError {
             Self::IncompleteIamLogin => {
                 hint!["use ", Opt::AdminUser, " and ", Opt::Host, ", and remove ", Opt::AdminSecret]
             }
+            Self::AdoptFromItself { .. } => hint![
+                "name the environment of the snapshot with ",
+                Opt::AdoptFrom,
+                ", or remove it"
+            ],
             Self::StageOfRotation => hint!["remove ", Opt::SecretStage],
             Self::NewSecretsWithoutAws => hint![
                 "remove ",
