@@ -1,6 +1,7 @@
 //! AWS credentials: each kind that endpoints on loopback can imitate is found, cached, and used to
 //! sign the calls of Secrets Manager. If a kind fails, the error names it.
 
+use std::net::TcpListener;
 use std::process::Command;
 
 use rdsprov_testkit::{HttpEndpoint, HttpProxy, HttpRequest, versions};
@@ -333,4 +334,73 @@ fn failing_credentials_are_named() {
         }
     }
     assert!(manager.take_calls().is_empty());
+}
+
+/// A source that does not answer ends the run within the limit of a connection, also if it provides the
+/// credentials of an IAM token. A slow source has time until then.
+#[test]
+fn silent_credentials_are_named() {
+    let fixture = fixture();
+    let manager = HttpProxy::start(fixture.secrets_manager.as_ref().unwrap(), |_| None).unwrap();
+    // The system accepts connections, and nothing reads from them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}", silent.local_addr().unwrap());
+    let profile = |name: &str, text: &str| {
+        let text = format!("[profile {name}]\ncredential_process = {text}\n");
+        let path = write(&fixture, &format!("{name}.config"), &text);
+        vec![("AWS_PROFILE", name.to_owned()), ("AWS_CONFIG_FILE", path)]
+    };
+    let token = write(&fixture, "web-identity", CANARY);
+    let silent_sources = [
+        (profile("hangs", "sleep 60"), "the profile `hangs`", "aws sso login"),
+        (
+            vec![
+                ("AWS_WEB_IDENTITY_TOKEN_FILE", token),
+                ("AWS_ROLE_ARN", ROLE.to_owned()),
+                ("AWS_ENDPOINT_URL_STS", silent.clone()),
+            ],
+            "the web identity token",
+            "`AWS_ROLE_ARN` and its trust policy",
+        ),
+        (
+            vec![("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{silent}/container"))],
+            "the container endpoint",
+            "Pod Identity association",
+        ),
+    ];
+    let keys = json!({"Version": 1, "AccessKeyId": "AKIDSLOW", "SecretAccessKey": CANARY});
+    let keys = write(&fixture, "slow.json", &keys.to_string());
+    let slow = profile("slow", &format!("sleep 12; cat {keys}"));
+    for application in ["shop", "desk"] {
+        let id = format!("goldenpath/dev/{application}/postgres.json");
+        write(&fixture, &id, r#"{"password": "Canary-x-5b1e"}"#);
+    }
+    let files = format!("file:{}", fixture.path().display());
+    let endpoint = endpoint();
+    let run = |variables: Variables, arguments: &[&str], code: i32| {
+        let arguments = [&["plan"], arguments].concat();
+        let mut command = command(&fixture, &endpoint, &manager, &arguments);
+        expect(&command.envs(variables).output().unwrap(), code)
+    };
+    let token = ["--admin-auth", "iam", "--admin-user", "token_admin", "--host", "localhost"];
+    let token = [token.as_slice(), &["--secrets", &files]].concat();
+    std::thread::scope(|scope| {
+        scope.spawn(|| run(slow, &[], 0));
+        for (variables, source, hint) in silent_sources {
+            for login in [[].as_slice(), &token] {
+                let (variables, run) = (variables.clone(), &run);
+                scope.spawn(move || {
+                    let arguments = [&["--connect-timeout", "6s"], login].concat();
+                    let text = run(variables, &arguments, 1);
+                    let error = format!(
+                        "the AWS credentials cannot be loaded from {source}: no response within 6 s\n"
+                    );
+                    assert!(text.starts_with("error[no-aws-credentials]: "), "{text}");
+                    assert!(text.contains(&error), "{text}");
+                    assert!(text.contains(hint) && text.contains("--connect-timeout"), "{text}");
+                    assert_eq!(text.lines().count(), 2, "{text}");
+                });
+            }
+        }
+    });
 }

@@ -226,7 +226,14 @@ impl AdminConnection {
             timeout: connect_timeout,
             reason: WaitReason::NoResponse,
         };
-        match overrides.on_wait.during(&wait, admin.connect(&database)).await {
+        let connected = async {
+            if let Credentials::Token(source) = &admin.credentials {
+                // Until then, the run does not wait for the server.
+                source.load().await?;
+            }
+            overrides.on_wait.during(&wait, admin.connect(&database)).await
+        };
+        match connected.await {
             Ok(admin_session) => Ok(Self { admin, admin_session, database, origin }),
             Err(error) => Err(RunError::AdminLogin { error, origin: Box::new(origin) }),
         }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::types::Tag;
@@ -24,7 +24,7 @@ use super::{
     CredentialSources, DatabaseEndpoint, Secret, SecretError, SecretOwner, SourceError,
     UnknownEndpoint, rds_api,
 };
-use crate::config::NewSecrets;
+use crate::config::{ConnectTimeout, NewSecrets};
 use crate::secret_id::{SecretId, Stage};
 
 /// The maximum number of ids in one call of `BatchGetSecretValue`.
@@ -63,7 +63,7 @@ type Results = BTreeMap<SecretId, Result<Secret, SecretError>>;
 /// The AWS Secrets Manager of one region.
 #[derive(Clone)]
 pub struct SecretsManager {
-    pub(super) client: Client,
+    client: Client,
     sdk: Arc<SdkConfig>,
     region: String,
     sources: Arc<CredentialSources>,
@@ -84,7 +84,12 @@ pub(crate) struct AwsConfig {
 /// `AWS_MAX_ATTEMPTS` changes the number.
 ///
 /// The credentials are loaded with the first call that needs them, and cached until they expire.
-pub(crate) async fn configuration(region: Option<String>, sources: CredentialSources) -> AwsConfig {
+/// `limit` is the time that their source may take.
+pub(crate) async fn configuration(
+    region: Option<String>,
+    sources: CredentialSources,
+    limit: ConnectTimeout,
+) -> AwsConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -94,7 +99,7 @@ pub(crate) async fn configuration(region: Option<String>, sources: CredentialSou
         loader = loader.region(Region::new(region));
     }
     let loaded = loader.load().await;
-    let cached = loaded.credentials_provider().map(CachedCredentials::new);
+    let cached = loaded.credentials_provider().map(|chain| CachedCredentials::new(chain, limit));
     let mut sdk = loaded.into_builder();
     sdk.set_credentials_provider(cached.map(SharedCredentialsProvider::new));
     AwsConfig { sdk: sdk.build(), sources: Arc::new(sources) }
@@ -130,10 +135,21 @@ impl SecretsManager {
         rds_api::endpoint(&self.sdk, &owner).await.map_err(unknown)
     }
 
+    /// Returns the client after loading the credentials. In a call, the SDK would load them within
+    /// the time of the call, and report this time as the reason.
+    pub(super) async fn client(&self) -> Result<&Client, SourceError> {
+        if let Some(credentials) = self.sdk.credentials_provider() {
+            let loaded = credentials.provide_credentials().await;
+            loaded.map_err(|error| not_loaded(&error, &self.sources))?;
+        }
+        Ok(&self.client)
+    }
+
     /// Returns the DB instance or cluster to which a secret belongs that RDS manages, or `None` if
     /// its tags do not name it or cannot be read.
     async fn owner(&self, id: &SecretId) -> Option<SecretOwner> {
-        let response = self.client.describe_secret().secret_id(&id.0).send().await.ok()?;
+        let client = self.client().await.ok()?;
+        let response = client.describe_secret().secret_id(&id.0).send().await.ok()?;
         response.tags().iter().find_map(|tag| SecretOwner::from_tag(tag.key()?, tag.value()?))
     }
 
@@ -196,7 +212,8 @@ impl SecretsManager {
 
     async fn fetch_batch(&self, ids: &[&SecretId]) -> Result<Results, SourceError> {
         let request = self
-            .client
+            .client()
+            .await?
             .batch_get_secret_value()
             .set_secret_id_list(Some(ids.iter().map(|id| id.0.clone()).collect()));
         let mut response = match request.send().await {
@@ -238,7 +255,7 @@ impl SecretsManager {
     ) -> Result<(SecretId, Result<Secret, SecretError>), SourceError> {
         let unreadable =
             |reason: &str| SecretError::Unreadable { id: id.clone(), reason: reason.to_owned() };
-        let mut request = self.client.get_secret_value().secret_id(&id.0);
+        let mut request = self.client().await?.get_secret_value().secret_id(&id.0);
         if stage != Stage::Current {
             request = request.version_stage(stage.to_string());
         }
@@ -271,11 +288,12 @@ impl SecretsManager {
         if let Some(error) = self.in_another_region(id) {
             return Err(error);
         }
+        let client = self.client().await;
+        let client = client.map_err(|error| SecretError::not_created(id, &error.to_string()))?;
         let NewSecrets { kms_key, tags, .. } = &self.new_secrets;
         let tags: Vec<Tag> =
             tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
-        let request = self
-            .client
+        let request = client
             .create_secret()
             .name(&id.0)
             .secret_string(text)

@@ -12,8 +12,10 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_sdk_secretsmanager::error::ErrorMetadata;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::{CredentialSources, SourceError};
+use crate::config::ConnectTimeout;
 
 /// How long before their expiry credentials are loaded again, so that a login does not begin with
 /// credentials that expire during it.
@@ -24,14 +26,22 @@ const RENEWED_BEFORE: Duration = Duration::from_secs(60);
 pub(super) struct CachedCredentials {
     chain: SharedCredentialsProvider,
     cached: Mutex<Option<Credentials>>,
+    /// How long a source may take. Most sources have no limit of their own.
+    limit: ConnectTimeout,
 }
 
 impl CachedCredentials {
-    pub(super) fn new(chain: SharedCredentialsProvider) -> Self {
-        Self { chain, cached: Mutex::new(None) }
+    pub(super) fn new(chain: SharedCredentialsProvider, limit: ConnectTimeout) -> Self {
+        Self { chain, cached: Mutex::new(None), limit }
     }
 
     async fn credentials(&self) -> Result<Credentials, CredentialsError> {
+        let limit = self.limit.duration();
+        let timed_out = |_| Err(CredentialsError::provider_timed_out(limit));
+        timeout(limit, self.load()).await.unwrap_or_else(timed_out)
+    }
+
+    async fn load(&self) -> Result<Credentials, CredentialsError> {
         // The lock is held while the chain works, so that simultaneous calls wait for one result.
         let mut cached = self.cached.lock().await;
         let now = SystemTime::now();
@@ -62,6 +72,10 @@ impl ProvideCredentials for CachedCredentials {
 
 /// Returns why credentials could not be loaded. `sources` are those of the run.
 pub(super) fn not_loaded(error: &CredentialsError, sources: &CredentialSources) -> SourceError {
+    if let CredentialsError::ProviderTimedOut(error) = error {
+        let seconds = error.timeout_duration().as_secs();
+        return SourceError::CredentialsTimeout { from: sources.configured.clone(), seconds };
+    }
     if let Some(profile) = &sources.unknown_profile {
         return SourceError::UnknownProfile { profile: profile.clone() };
     }
@@ -124,7 +138,7 @@ mod tests {
         for (left, calls) in [(None, 1), (Some(3600), 1), (Some(30), 3), (Some(-1), 3)] {
             let count = Arc::new(AtomicUsize::new(0));
             let chain = SharedCredentialsProvider::new(Counted(left, Arc::clone(&count)));
-            let cache = CachedCredentials::new(chain);
+            let cache = CachedCredentials::new(chain, ConnectTimeout::default());
             for _ in 0..3 {
                 let result = cache.provide_credentials().await;
                 assert_eq!(result.is_ok(), left != Some(-1), "{left:?}");
@@ -137,7 +151,7 @@ mod tests {
     async fn simultaneous_calls_share_one_result() {
         let count = Arc::new(AtomicUsize::new(0));
         let chain = SharedCredentialsProvider::new(Counted(Some(900), Arc::clone(&count)));
-        let cache = CachedCredentials::new(chain);
+        let cache = CachedCredentials::new(chain, ConnectTimeout::default());
         let calls = (0..8).map(|_| cache.provide_credentials());
         futures_util::future::join_all(calls).await;
         assert_eq!(count.load(Ordering::SeqCst), 1);

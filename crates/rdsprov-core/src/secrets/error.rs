@@ -202,6 +202,17 @@ pub enum SourceError {
         /// The reason, from the AWS SDK.
         reason: String,
     },
+    /// A source of credentials has not provided them in time.
+    #[error(
+        "the AWS credentials cannot be loaded{}: no response within {seconds} s",
+        in_source(.from.as_ref())
+    )]
+    CredentialsTimeout {
+        /// The source, if it is known.
+        from: Option<CredentialSource>,
+        /// The limit in seconds.
+        seconds: u64,
+    },
     /// The temporary credentials are too old.
     #[error("the AWS credentials have expired ({code})")]
     CredentialsExpired {
@@ -239,9 +250,10 @@ impl SourceError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NoRegion => ErrorCode::NoAwsRegion,
-            Self::NoCredentials { .. } | Self::UnknownProfile { .. } | Self::Credentials { .. } => {
-                ErrorCode::NoAwsCredentials
-            }
+            Self::NoCredentials { .. }
+            | Self::UnknownProfile { .. }
+            | Self::Credentials { .. }
+            | Self::CredentialsTimeout { .. } => ErrorCode::NoAwsCredentials,
             Self::CredentialsExpired { .. } | Self::CredentialsRejected { .. } => {
                 ErrorCode::AwsCredentialsRejected
             }
@@ -270,6 +282,13 @@ impl SourceError {
             Self::Credentials { from: Some(source), .. } => vec![source.hint().into()],
             Self::Credentials { from: None, .. } => {
                 vec!["correct the AWS profile or IAM role that provides the credentials".into()]
+            }
+            Self::CredentialsTimeout { from, .. } => {
+                let source = from.as_ref().map_or_else(
+                    || "check the source of the AWS credentials".to_owned(),
+                    CredentialSource::hint,
+                );
+                vec![hint![source, ", or raise ", Opt::ConnectTimeout]]
             }
             Self::CredentialsRejected { .. } => {
                 vec!["renew the credentials, or use other ones".into()]

@@ -10,7 +10,7 @@ use super::{
     CredentialSources, DatabaseEndpoint, Password, Secret, SecretError, SourceError, TokenError,
     UnknownEndpoint,
 };
-use crate::config::NewSecrets;
+use crate::config::{ConnectTimeout, NewSecrets};
 use crate::secret_id::{SecretId, Stage};
 
 /// An AWS configuration, which cannot be used.
@@ -24,6 +24,7 @@ pub enum SecretsManager {}
 pub(crate) async fn configuration(
     _region: Option<String>,
     _sources: CredentialSources,
+    _limit: ConnectTimeout,
 ) -> AwsConfig {
     AwsConfig
 }
@@ -69,6 +70,11 @@ pub(super) enum Signer {}
 impl Signer {
     pub(super) fn new(_config: &AwsConfig) -> Result<Self, TokenError> {
         Err(TokenError::AwsNotSupported)
+    }
+
+    #[allow(clippy::unused_async, reason = "the function of the AWS SDK waits")]
+    pub(super) async fn load(&self) -> Result<(), TokenError> {
+        match *self {}
     }
 
     #[allow(clippy::unused_async, reason = "the function of the AWS SDK waits")]

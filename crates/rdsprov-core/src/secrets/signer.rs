@@ -50,12 +50,21 @@ impl Signer {
         port: u16,
         role: &str,
     ) -> Result<Password, TokenError> {
-        let credentials = self
-            .credentials
-            .provide_credentials()
-            .await
-            .map_err(|error| TokenError::NoCredentials(not_loaded(&error, &self.sources)))?;
+        let credentials = self.credentials().await?;
         signed_token(&self.region, credentials, SystemTime::now(), host, port, role)
+    }
+
+    /// Loads the credentials, if they are not cached.
+    ///
+    /// # Errors
+    /// Returns an error if they are not available.
+    pub(super) async fn load(&self) -> Result<(), TokenError> {
+        self.credentials().await.map(drop)
+    }
+
+    async fn credentials(&self) -> Result<Credentials, TokenError> {
+        let loaded = self.credentials.provide_credentials().await;
+        loaded.map_err(|error| TokenError::NoCredentials(not_loaded(&error, &self.sources)))
     }
 }
 

@@ -21,6 +21,14 @@ impl TokenSource {
         Signer::new(config).map(Self)
     }
 
+    /// Loads the AWS credentials, which all tokens share.
+    ///
+    /// # Errors
+    /// Returns an error if their source does not provide them in time.
+    pub(crate) async fn load(&self) -> Result<(), TokenError> {
+        self.0.load().await
+    }
+
     /// Returns a token for one role on one server; it is valid for 15 minutes.
     ///
     /// # Errors

@@ -82,7 +82,8 @@ impl SecretsManager {
             return Err(error.into());
         }
         let response = self
-            .client
+            .client()
+            .await?
             .describe_secret()
             .secret_id(&id.0)
             .send()
@@ -112,7 +113,8 @@ impl SecretsManager {
     /// Fetches one version by its id.
     pub async fn version(&self, id: &SecretId, version: &str) -> Result<Version, VersionsError> {
         let response = self
-            .client
+            .client()
+            .await?
             .get_secret_value()
             .secret_id(&id.0)
             .version_id(version)
@@ -135,7 +137,8 @@ impl SecretsManager {
         text: Zeroizing<String>,
     ) -> Result<String, VersionsError> {
         let response = self
-            .client
+            .client()
+            .await?
             .put_secret_value()
             .secret_id(&id.0)
             .secret_string(text.as_str())
@@ -157,7 +160,8 @@ impl SecretsManager {
         from: &str,
         to: &str,
     ) -> Result<(), VersionsError> {
-        self.client
+        self.client()
+            .await?
             .update_secret_version_stage()
             .secret_id(&id.0)
             .version_stage(Stage::Current.to_string())

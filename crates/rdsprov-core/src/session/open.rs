@@ -373,7 +373,9 @@ impl Setup {
             .or_else(|| std::env::var("AWS_REGION").ok().filter(|region| !region.is_empty()))
             .or_else(|| self.definitions().and_then(|one| one.aws_region.clone()))
             .or_else(|| self.config.aws_region.clone());
-        let load = || aws::configuration(region, credential_sources::detect());
+        let limit = options.overrides.connect_timeout.or(self.config.connect_timeout);
+        let load =
+            || aws::configuration(region, credential_sources::detect(), limit.unwrap_or_default());
         run.0.get_or_init(load).await
     }
 
