@@ -1,10 +1,11 @@
 //! Relays connections to one of several servers, as the name of a host does before and after a
 //! failover.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
-use crate::{Error, Server, relay};
+use crate::{Error, Server, io_error, relay};
 
 /// A running relay. It stops when the process ends.
 pub struct SwitchingRelay {
@@ -20,6 +21,8 @@ struct State {
     /// The number of connections after which the server is `next`.
     last: AtomicUsize,
     next: AtomicU16,
+    /// The system accepts connections to it, and nothing answers them.
+    silent: TcpListener,
 }
 
 impl SwitchingRelay {
@@ -28,7 +31,10 @@ impl SwitchingRelay {
     /// # Errors
     /// Fails if no port is free.
     pub fn start(server: &Server) -> Result<Self, Error> {
+        let silent =
+            TcpListener::bind("127.0.0.1:0").map_err(io_error("cannot find a free port"))?;
         let state = Arc::new(State {
+            silent,
             upstream: AtomicU16::new(server.port()),
             connections: AtomicUsize::new(0),
             last: AtomicUsize::new(usize::MAX),
@@ -58,8 +64,23 @@ impl SwitchingRelay {
 
     /// Leads the connections after the next ones to another server.
     pub fn switch_after(&self, connections: usize, server: &Server) {
+        self.next(connections, server.port());
+    }
+
+    /// Answers no connections after the next ones.
+    ///
+    /// # Errors
+    /// Fails if the system does not know the address of its socket.
+    pub fn silence_after(&self, connections: usize) -> Result<(), Error> {
+        let address =
+            self.state.silent.local_addr().map_err(io_error("cannot find a free port"))?;
+        self.next(connections, address.port());
+        Ok(())
+    }
+
+    fn next(&self, connections: usize, port: u16) {
         let so_far = self.state.connections.load(Ordering::SeqCst);
-        self.state.next.store(server.port(), Ordering::SeqCst);
+        self.state.next.store(port, Ordering::SeqCst);
         self.state.last.store(so_far + connections, Ordering::SeqCst);
     }
 

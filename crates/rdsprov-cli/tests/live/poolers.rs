@@ -143,3 +143,36 @@ fn pooler_without_new_databases_is_refused_beforehand() {
         assert_eq!(fixture.query(left), "0", "PostgreSQL {major}");
     }
 }
+
+/// A pooler with one session of the server for each database.
+#[test]
+fn pooler_needs_no_second_session() {
+    let (fixture, definitions) = site(versions()[0]);
+    for (mode, code) in [(PoolMode::Session, 0), (PoolMode::Transaction, 1)] {
+        let one = "default_pool_size = 1\nmax_db_connections = 1";
+        let pooler = PgBouncer::start(&fixture.server, mode, &ALL, one).unwrap();
+        let text = expect(&run(&fixture, &definitions, pooler.port(), &["apply"]), code);
+        assert_eq!(text.contains("error[pooled-connection]: "), code == 1, "{mode:?}: {text}");
+    }
+    let owner = "SELECT datdba::regrole FROM pg_database WHERE datname = 'shop'";
+    assert_eq!(fixture.query(owner), "shop_owner");
+}
+
+/// Before PostgreSQL 15, a delegate gets schema `public` of template1. No session stays there.
+#[test]
+fn delegate_is_created_through_a_pooler_of_sessions() {
+    for major in versions() {
+        let (fixture, definitions) = site(major);
+        let pooler = PgBouncer::start(&fixture.server, PoolMode::Session, &ALL, "").unwrap();
+        let [.., delegate] = COMMANDS;
+        let text = expect(&run(&fixture, &definitions, pooler.port(), delegate), 0);
+        let transfers = "alter_schema schema public of database template1: owner rdsprov_admin";
+        assert_eq!(text.contains(transfers), major < 15, "PostgreSQL {major}: {text}");
+        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'template1'";
+        assert_eq!(fixture.query(sessions), "0", "PostgreSQL {major}");
+        // With a session in template1, no database could be created.
+        expect(&run(&fixture, &definitions, fixture.server.port(), &["apply"]), 0);
+        let again = expect(&run(&fixture, &definitions, pooler.port(), delegate), 0);
+        assert!(again.contains("CONNECT on database shop"), "PostgreSQL {major}: {again}");
+    }
+}

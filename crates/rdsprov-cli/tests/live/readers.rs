@@ -188,3 +188,57 @@ fn writer_is_demoted_during_the_run() {
         assert!(text.contains("hint: use the writer endpoint"), "{text}");
     }
 }
+
+/// A new writer that rejects the password is asked once: its log shows each attempt.
+#[test]
+fn rejected_password_is_not_repeated() {
+    let major = versions()[0];
+    let cluster = Cluster::start(major);
+    let other = Server::start(major).unwrap();
+    other.superuser("postgres", "ALTER ROLE platform_admin PASSWORD 'another'").unwrap();
+    cluster.relay.switch_to(&cluster.standby);
+    // The first two are the connection of the run, and that for its lock.
+    cluster.relay.switch_after(3, &other);
+    let text = cluster.run(&["apply"], 1);
+    assert!(text.contains("error[authentication-failed]: ") && text.contains("28P01"), "{text}");
+    let rejected = "password authentication failed for user \"platform_admin\"";
+    assert_eq!(other.log().matches(rejected).count(), 1, "{}", other.log());
+}
+
+/// One limit holds for all connections: the last one has no limit of its own.
+#[test]
+fn silent_server_does_not_prolong_the_wait_for_a_writer() {
+    let cluster = Cluster::start(versions()[0]);
+    cluster.relay.switch_to(&cluster.standby);
+    cluster.relay.silence_after(3).unwrap();
+    let text = cluster.run(&["apply", "--connect-timeout", "6"], 1);
+    assert!(text.contains("error[server-is-read-only]: "), "{text}");
+    assert!(!text.contains("no response"), "{text}");
+}
+
+/// A rotation on a reader changes neither the server nor the secrets.
+#[test]
+fn reader_is_not_rotated() {
+    let major = versions()[0];
+    let fixture = Fixture::with_secrets_manager(major);
+    fixture.app("dev", "shop", "shop_owner");
+    let definitions = fixture.definitions(
+        r#"application_databases = {
+            shop = { database_name = "shop", username = "shop_owner" }
+        }"#,
+    );
+    expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+    let standby = Server::start_standby_of(&fixture.server).unwrap();
+    let relay = SwitchingRelay::start(&standby).unwrap();
+    let to = format!("127.0.0.1:{}", relay.port());
+    let rotate = ["rotate", "shop", "--env", "dev", "--connect-timeout", "2", "--connect-to", &to];
+    let secrets = fixture.secrets_manager.as_ref().unwrap();
+    let id = "goldenpath/dev/shop/postgres";
+    let text = expect(&fixture.run(&definitions, &rotate), 1);
+    assert!(text.contains("error[server-is-read-only]: "), "{text}");
+    assert!(text.contains("hint: use the writer endpoint"), "{text}");
+    assert!(secrets.at_stage(id, "AWSPENDING").unwrap().is_none(), "{text}");
+    // On the writer, the same command works.
+    relay.switch_to(&fixture.server);
+    expect(&fixture.run(&definitions, &rotate), 0);
+}

@@ -72,6 +72,8 @@ pub struct Session {
     key: Option<i32>,
     /// Whether a connection pooler keeps the session of the server when this one ends.
     pub(crate) is_pooled: bool,
+    /// A session that the pooler begins in the same database when this one ends.
+    waiting: Option<Box<Session>>,
     /// Whether the server was in recovery when the session began: a reader or a standby.
     pub(crate) in_recovery: bool,
 }
@@ -157,13 +159,22 @@ impl Endpoint {
     /// # Errors
     /// Returns a [`ConnectError`] if the connection, TLS or the authentication fails.
     pub async fn connect(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
-        let mut session = self.log_in(database).await?;
+        let password = self.password().await?;
+        self.in_time(database, Box::pin(self.connect_with(&password, database))).await
+    }
+
+    async fn connect_with(
+        &self,
+        password: &Password,
+        database: &DatabaseName,
+    ) -> Result<Session, ConnectError> {
+        let mut session = self.open(password, database).await?;
         let key = session.key.ok_or_else(|| self.pooled(Pooler::WithoutKey))?;
         session.in_recovery = match self.begin(&session, database, Some(key)).await? {
             Begun::Session { in_recovery } => in_recovery,
             Begun::OtherProcess => {
                 session.is_pooled = true;
-                self.check_pooler(&session, database).await?;
+                session.waiting = self.check_pooler(&session, database).await?.map(Box::new);
                 match self.begin(&session, database, None).await? {
                     Begun::Session { in_recovery } => in_recovery,
                     Begun::OtherProcess => return Err(self.pooled(Pooler::Transactions)),
@@ -173,15 +184,14 @@ impl Endpoint {
         Ok(session)
     }
 
-    /// Makes a session independent of stored settings, for as long as a connection may take.
+    /// Makes a session independent of stored settings.
     async fn begin(
         &self,
         session: &Session,
         database: &DatabaseName,
         key: Option<i32>,
     ) -> Result<Begun, ConnectError> {
-        let begun = session.begin(self.statement_timeout, key);
-        match self.in_time(database, begun).await? {
+        match session.begin(self.statement_timeout, key).await {
             Err(error) if key.is_some() && error.code() == Some(&SqlState::DIVISION_BY_ZERO) => {
                 Ok(Begun::OtherProcess)
             }
@@ -189,14 +199,15 @@ impl Endpoint {
         }
     }
 
-    /// Waits for the server, for as long as a connection may take.
-    pub(super) async fn in_time<T>(
+    /// Waits for a connection, for as long as one may take. Its future is boxed: those of a run contain
+    /// many of them, and a thread can have a small stack.
+    async fn in_time<T>(
         &self,
         database: &DatabaseName,
-        response: impl Future<Output = T>,
+        connection: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {
         let limit = self.connect_timeout.duration();
-        timeout(limit, response).await.map_err(|_| self.silent(database))
+        timeout(limit, connection).await.unwrap_or_else(|_| Err(self.silent(database)))
     }
 
     /// Returns the error of a statement with which a session begins.
@@ -220,8 +231,14 @@ impl Endpoint {
     /// # Errors
     /// Returns a [`ConnectError`] if the connection, TLS or the authentication fails.
     pub(crate) async fn log_in(&self, database: &DatabaseName) -> Result<Session, ConnectError> {
-        let password = match &self.credentials {
-            Credentials::Password(password) => password.clone(),
+        let password = self.password().await?;
+        self.in_time(database, Box::pin(self.open(&password, database))).await
+    }
+
+    /// Returns the password of the role, or an IAM token, whose credentials have a limit of their own.
+    async fn password(&self) -> Result<Password, ConnectError> {
+        match &self.credentials {
+            Credentials::Password(password) => Ok(password.clone()),
             Credentials::Token(source) => {
                 match &self.tls.0 {
                     Protection::Disabled => {
@@ -234,9 +251,17 @@ impl Endpoint {
                     }
                     Protection::Rustls { peer: Peer::Verified, .. } => {}
                 }
-                source.token(&self.host, self.port, self.user.as_str()).await?
+                Ok(source.token(&self.host, self.port, self.user.as_str()).await?)
             }
-        };
+        }
+    }
+
+    /// Opens a connection and logs in.
+    async fn open(
+        &self,
+        password: &Password,
+        database: &DatabaseName,
+    ) -> Result<Session, ConnectError> {
         if matches!(self.tls.0, Protection::Disabled) && !self.is_loopback() {
             return Err(ConnectError::TlsDisabledForRemoteHost { host: self.host.clone() });
         }
@@ -282,9 +307,7 @@ impl Endpoint {
                 }
             }
         };
-        let opened = timeout(self.connect_timeout.duration(), opened).await;
-        let opened = opened.map_err(|_| self.silent(database))?;
-        let (client, connection) = opened.map_err(|error| match error {
+        let (client, connection) = opened.await.map_err(|error| match error {
             OpenError::Driver(error) => rejected(error),
             OpenError::Network(error) => self.unreachable(database, self.reason(&error), None),
             OpenError::NotAHostName => {
@@ -303,6 +326,7 @@ impl Endpoint {
             key: login.process_id.get().copied(),
             in_recovery: false,
             is_pooled: false,
+            waiting: None,
         })
     }
 
@@ -467,8 +491,10 @@ impl Session {
     pub(crate) async fn leave_pool(&self) {
         const END: &str = "SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())";
         if self.is_pooled {
-            // The server ends the connection instead of a response.
-            let _ = timeout(END_TIMEOUT, self.client.batch_execute(END)).await;
+            for session in std::iter::once(self).chain(self.waiting.as_deref()) {
+                // The server ends the connection instead of a response.
+                let _ = timeout(END_TIMEOUT, session.client.batch_execute(END)).await;
+            }
         }
     }
 

@@ -67,6 +67,24 @@ async fn first_of(mut addresses: VecDeque<SocketAddr>) -> io::Result<TcpStream> 
 mod tests {
     use super::*;
 
+    /// Each connection to a server is opened by this function.
+    #[tokio::test]
+    async fn dead_servers_are_detected() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = connect("127.0.0.1", listener.local_addr().unwrap().port()).await.unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(stream.nodelay().unwrap() && socket.keepalive().unwrap());
+        // The values of the operating system.
+        let keepalive = (
+            socket.tcp_keepalive_time().unwrap(),
+            socket.tcp_keepalive_interval().unwrap(),
+            socket.tcp_keepalive_retries().unwrap(),
+        );
+        assert_eq!(keepalive, (Duration::from_secs(30), Duration::from_secs(10), 3));
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED));
+    }
+
     /// Connects to these addresses, of which the last one listens.
     async fn connected(dead: &[&str]) -> io::Result<()> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

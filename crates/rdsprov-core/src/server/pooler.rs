@@ -5,6 +5,10 @@
 //! Proxy sends no key, and PgBouncer and others send a key of their own. Only then is a second
 //! connection opened, to learn whether the pooler keeps sessions apart.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::connect::{Endpoint, Session};
 use super::connect_error::{ConnectError, Pooler};
 use crate::name::{DatabaseName, TEMPLATE};
@@ -12,6 +16,10 @@ use crate::name::{DatabaseName, TEMPLATE};
 /// The number of times that two connections are compared. A pooler can choose another free session
 /// of the server for each transaction.
 const ROUNDS: u32 = 3;
+
+/// How long the second connection waits for a session of the server. A pooler of transactions that has
+/// none serves connections in the order of their statements.
+const FREE_SESSION: Duration = Duration::from_secs(2);
 
 /// What PgBouncer says about a transaction in the mode `statement`.
 const STATEMENT_MODE: &str = "statement pooling mode";
@@ -22,7 +30,9 @@ impl Endpoint {
     /// Checks that a pooler keeps the sessions of the server apart, without any effect on them.
     ///
     /// Two connections exist at the same time. Each keeps its own process of the server, or else the
-    /// pooler shares processes between transactions.
+    /// pooler shares processes between transactions. If the pooler has no free session for the second
+    /// one, it waits, and the first one is served meanwhile, although it asks later: it has a session
+    /// for itself. The second one is returned: it begins when the first one ends.
     ///
     /// # Errors
     /// Returns [`ConnectError::Pooled`] if it shares them, and other variants if a connection fails.
@@ -30,32 +40,41 @@ impl Endpoint {
         &self,
         session: &Session,
         database: &DatabaseName,
-    ) -> Result<(), ConnectError> {
+    ) -> Result<Option<Session>, ConnectError> {
         let mut other = self.log_in(database).await?;
+        other.is_pooled = true;
         let ask = async |asked: &Session, query: &str| {
-            let response = self.in_time(database, asked.ask(query)).await?;
-            response.map_err(|error| self.failed(asked, database, &error))
+            asked.ask(query).await.map_err(|error| self.failed(asked, database, &error))
         };
         let first = ask(session, PROCESS).await?;
         for _ in 0..ROUNDS {
-            let of_other = match ask(&other, &format!("BEGIN; {PROCESS}")).await {
-                Err(ConnectError::Rejected { reason, .. }) if reason.contains(STATEMENT_MODE) => {
+            let begin = format!("BEGIN; {PROCESS}");
+            let begun = timeout(FREE_SESSION, ask(&other, &begin)).await;
+            let of_other = match begun {
+                Err(_) => {
+                    let is_kept = ask(session, PROCESS).await? == first;
+                    return is_kept
+                        .then_some(Some(other))
+                        .ok_or_else(|| self.pooled(Pooler::Transactions));
+                }
+                Ok(Err(ConnectError::Rejected { reason, .. }))
+                    if reason.contains(STATEMENT_MODE) =>
+                {
                     return Err(self.pooled(Pooler::Transactions));
                 }
-                result => result?,
+                Ok(result) => result?,
             };
-            let again = ask(session, PROCESS).await?;
-            ask(&other, "COMMIT").await?;
-            if of_other == first || again != first {
+            // Without another session of the server, the first connection would wait.
+            if of_other == first || ask(session, PROCESS).await? != first {
                 return Err(self.pooled(Pooler::Transactions));
             }
+            ask(&other, "COMMIT").await?;
         }
-        other.is_pooled = true;
         if database.as_str() == TEMPLATE {
             other.leave_pool().await;
         }
         other.end().await;
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::connect::{Endpoint, Session};
-use crate::name::DatabaseName;
+use crate::name::{DatabaseName, TEMPLATE};
 use crate::plan::{Scope, Step, Transaction};
 use crate::text::visible;
 
@@ -206,12 +206,14 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Connects to the database of the transaction, in which the names of its objects are known.
+    /// Connects to the database of the transaction, in which the names of its objects are known. Those
+    /// in the template stay unknown.
     async fn connect(&self) -> Option<Session> {
         let administration = DatabaseName::new_unchecked(crate::name::LOCK_DATABASE);
         let database = match &self.transaction.scope {
-            Scope::Database(name) => name,
-            Scope::Cluster | Scope::NewDatabase(_) => &administration,
+            // A pooler would keep a session in the template, which prevents every new database.
+            Scope::Database(name) if name.as_str() != TEMPLATE => name,
+            _ => &administration,
         };
         // Without a connection, only the names of the sessions are missing in messages.
         self.admin.connect(database).await.ok()
