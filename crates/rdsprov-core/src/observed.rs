@@ -747,6 +747,9 @@ impl Observed {
 /// The role whose members log in to Amazon RDS with IAM tokens and not with passwords.
 pub const RDS_IAM: &str = "rds_iam";
 
+/// The role whose members log in to Amazon RDS with Kerberos and not with passwords.
+pub const RDS_AD: &str = "rds_ad";
+
 /// The role whose members are the administrators on Amazon RDS.
 pub const RDS_SUPERUSER: &str = "rds_superuser";
 

@@ -147,7 +147,7 @@ enum Interruption {
     Signal(&'static str),
 }
 
-/// The call, the interruption, the exit code, and whether it is in the one window after which only
+/// The call, the interruption, the exit code (4 after the pending version was created), and whether it is in the one window after which only
 /// the next run restores the login.
 const INTERRUPTIONS: [(&str, Interruption, Option<i32>, bool); 22] = [
     ("DescribeSecret", Interruption::KillBefore, None, false),
@@ -167,7 +167,7 @@ const INTERRUPTIONS: [(&str, Interruption, Option<i32>, bool); 22] = [
             "ALTER ROLE platform_admin NOCREATEROLE",
             "ALTER ROLE platform_admin CREATEROLE",
         ),
-        Some(1),
+        Some(4),
         false,
     ),
     (
@@ -176,18 +176,18 @@ const INTERRUPTIONS: [(&str, Interruption, Option<i32>, bool); 22] = [
             "ALTER ROLE keycloak_user VALID UNTIL '2001-01-01'",
             "ALTER ROLE keycloak_user VALID UNTIL 'infinity'",
         ),
-        Some(1),
+        Some(4),
         false,
     ),
     ("set", Interruption::Signal("-KILL"), None, false),
-    ("set", Interruption::Signal("-TERM"), Some(1), false),
+    ("set", Interruption::Signal("-TERM"), Some(4), false),
     ("test", Interruption::Signal("-KILL"), None, true),
-    ("test", Interruption::Signal("-INT"), Some(1), false),
+    ("test", Interruption::Signal("-INT"), Some(4), false),
     ("UpdateSecretVersionStage", Interruption::KillBefore, None, true),
     ("UpdateSecretVersionStage", Interruption::KillAfter, None, false),
-    ("UpdateSecretVersionStage", Interruption::TerminateAndDeny, Some(1), false),
-    ("UpdateSecretVersionStage", Interruption::Deny, Some(1), false),
-    ("UpdateSecretVersionStage", Interruption::Disconnect, Some(1), false),
+    ("UpdateSecretVersionStage", Interruption::TerminateAndDeny, Some(4), false),
+    ("UpdateSecretVersionStage", Interruption::Deny, Some(4), false),
+    ("UpdateSecretVersionStage", Interruption::Disconnect, Some(4), false),
 ];
 
 /// Interruptions after which the rotation is complete.
@@ -483,4 +483,33 @@ fn pending_version_is_used_if_requested() {
     expect(&fixture.run(TEAMS, &["rotate", "keycloak"]), 0);
     assert_eq!(at(&fixture, "AWSCURRENT").unwrap().0, version);
     expect(&fixture.run(TEAMS, &["check"]), 0);
+}
+
+/// The holder of the lock is named, and the pending version counts as a change: the next rotation
+/// continues with it.
+#[test]
+fn failed_set_names_the_holder_of_its_lock() {
+    let fixture = applied_fixture(versions()[0]);
+    let mut other = fixture.server.superuser_session("postgres").unwrap();
+    other.ask("SET application_name = 'nightly'").unwrap();
+    let pid = other.ask("SELECT pg_backend_pid()").unwrap().rows;
+    other.ask("BEGIN; ALTER ROLE keycloak_user CONNECTION LIMIT -1").unwrap();
+    let (current, _) = at(&fixture, "AWSCURRENT").unwrap();
+    for code in [4, 1] {
+        let text = output_text(&fixture, &fixture.run(TEAMS, &ROTATE), code);
+        for words in [
+            "held by pid ",
+            "application nightly",
+            &format!("SELECT pg_terminate_backend({})", pid.trim()),
+            "; the password of role keycloak_user was not changed",
+        ] {
+            assert!(text.contains(words), "{words} is not in {text}");
+        }
+        let (pending, _) = at(&fixture, "AWSPENDING").unwrap();
+        assert_ne!(pending, current);
+    }
+    other.ask("ROLLBACK").unwrap();
+    let (pending, _) = at(&fixture, "AWSPENDING").unwrap();
+    output_text(&fixture, &fixture.run(TEAMS, &ROTATE), 0);
+    assert_eq!(at(&fixture, "AWSCURRENT").unwrap().0, pending);
 }

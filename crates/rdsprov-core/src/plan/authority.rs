@@ -8,7 +8,7 @@ use super::MembershipOption;
 use super::sql::RoleAttribute;
 use crate::desired::Desired;
 use crate::name::RoleName;
-use crate::observed::{self, Observed, RDS_SUPERUSER};
+use crate::observed::{self, Observed, RDS_AD, RDS_IAM, RDS_SUPERUSER};
 use crate::probe::{Probe, ProbeResult};
 
 /// Whether the administrator may do something.
@@ -95,6 +95,15 @@ impl Authority<'_> {
         role.memberships.iter().any(|one| {
             one.role.as_str() == group
                 || self.memberships_from(&one.role, |_, _| true).iter().any(|r| r.as_str() == group)
+        })
+    }
+
+    /// Returns whether RDS rejects the passwords of the members of a role: it is `rds_iam` or `rds_ad`, or
+    /// memberships lead from it to one of them.
+    pub fn rejects_passwords(&self, role: &RoleName) -> bool {
+        let seen = self.observed.roles.get(role);
+        [RDS_IAM, RDS_AD].iter().any(|group| {
+            role.as_str() == *group || seen.is_some_and(|seen| self.leads_to(seen, group))
         })
     }
 

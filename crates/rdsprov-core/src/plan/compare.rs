@@ -17,7 +17,8 @@ use crate::probe::Probe;
 /// The changes, by the place where they are made.
 #[derive(Default)]
 struct Changes {
-    /// The steps on roles and databases, in one transaction.
+    /// The steps on roles and databases, in one transaction. Those that follow the logins are in a
+    /// second one.
     cluster: Vec<Step>,
     /// One transaction for each database that is created.
     new_databases: Vec<Transaction>,
@@ -53,8 +54,12 @@ impl Plan {
         }
         planner.plugin_databases(&mut changes.cluster);
 
-        let cluster = planner.transaction(Scope::Cluster, changes.cluster);
-        let mut transactions: Vec<Transaction> = cluster.into_iter().collect();
+        let (after_logins, cluster): (Vec<_>, Vec<_>) =
+            changes.cluster.into_iter().partition(|step| step.after_logins);
+        let mut transactions: Vec<Transaction> = [cluster, after_logins]
+            .into_iter()
+            .filter_map(|steps| planner.transaction(Scope::Cluster, steps))
+            .collect();
         transactions.extend(changes.new_databases);
         transactions.extend(changes.inside);
         widening::mark(desired, observed, &mut transactions);

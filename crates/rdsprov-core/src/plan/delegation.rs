@@ -168,7 +168,9 @@ impl Planner<'_> {
                 let granted =
                     Step::on_role(name, &role.application, Action::Grant, summary, [statement]);
                 // A server can count this as membership in `rds_iam`.
-                let reverting = (is_iam || seen.uses_iam_auth())
+                let reverting = self
+                    .authority
+                    .rejects_passwords(other)
                     .then(|| sql::revoke_granted(other, name, Dependents::Revoked));
                 steps.push(granted.reverted_by(reverting.into_iter().collect()));
             } else if is_iam {

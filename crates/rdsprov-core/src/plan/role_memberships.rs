@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::planner::Planner;
-use super::roles::RolePassword;
+use super::sql::Dependents;
 use super::{Action, ExecuteAs, Executor, Hazard, RefusalKind, Step, sql};
 use crate::desired::{self, Credential};
 use crate::name::RoleName;
@@ -44,7 +44,7 @@ impl Planner<'_> {
         // A role that is not yet in `rds_iam` joins it where its password is removed.
         let was_in_rds_iam = seen.memberships.iter().any(|one| is_in_rds_iam(&one));
         if uses_iam && was_in_rds_iam && !kept.iter().any(is_in_rds_iam) {
-            self.join_rds_iam(name, role, RolePassword::None, steps);
+            self.join_rds_iam(name, role, steps);
         }
         for group in &role.memberships {
             let mut existing = kept.iter().copied().filter(|one| one.role == *group);
@@ -93,6 +93,11 @@ impl Planner<'_> {
         let members = reach.map(|reach| format!("; its members can {reach}")).unwrap_or_default();
         let summary = format!("{object} {name} in {group}{members}");
         let granted = Step::on_role(name, &role.application, Action::Grant, summary, [statement]);
+        // From PostgreSQL 16 on, the creator of the role has ADMIN OPTION on it, which a server can count
+        // as membership. The options of an existing membership do not matter for that.
+        let reverting = (existing.is_none() && self.authority.rejects_passwords(group))
+            .then(|| sql::revoke_granted(group, name, Dependents::Kept));
+        let granted = granted.reverted_by(reverting.into_iter().collect());
         steps.push(granted.with_hazards(reach.map(|_| Hazard::ReachesBeyondDatabase)));
     }
 

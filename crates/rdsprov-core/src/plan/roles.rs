@@ -1,7 +1,7 @@
 //! Plans the attributes and passwords of roles.
 
 use super::authority::AdministratorAttribute;
-use super::planner::Planner;
+use super::planner::{Planner, Takeover};
 use super::sql::{Dependents, RoleAttribute};
 use super::{Action, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired::{self, Adoption, Credential};
@@ -9,14 +9,6 @@ use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLA
 use crate::observed::{self, PasswordCheck, RDS_IAM, RDS_SUPERUSER};
 use crate::secret_id::SecretId;
 use crate::valid_until::ValidUntil;
-
-/// What happens to the password of a role that becomes a member of `rds_iam`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum RolePassword {
-    /// The role has none.
-    None,
-    Removed,
-}
 
 impl Planner<'_> {
     /// Plans the steps of all declared roles.
@@ -157,7 +149,7 @@ impl Planner<'_> {
         );
         steps.push(created.with_hazards(adopts));
         if role.credential == Credential::Iam {
-            self.join_rds_iam(name, role, RolePassword::None, steps);
+            self.join_rds_iam(name, role, steps);
         }
         for group in &role.memberships {
             self.grant_membership(name, role, group, None, steps);
@@ -173,12 +165,11 @@ impl Planner<'_> {
         }
     }
 
-    /// Makes a role a member of `rds_iam`, and removes its password if it has one.
+    /// Makes a role a member of `rds_iam`.
     pub(super) fn join_rds_iam(
         &mut self,
         name: &RoleName,
         role: &desired::Role,
-        password: RolePassword,
         steps: &mut Vec<Step>,
     ) {
         let group = RoleName::new_unchecked(RDS_IAM);
@@ -203,14 +194,6 @@ impl Planner<'_> {
                 administrator: administrator.name.clone(),
             });
         }
-        if password == RolePassword::Removed {
-            self.password_changes.insert(role.application.clone());
-            // A step of its own: it stays if the next one is reverted.
-            let removed = [sql::clear_password(name)];
-            let summary = format!("role {name}: PASSWORD NULL");
-            let step = Step::on_role(name, &role.application, Action::AlterRole, summary, removed);
-            steps.push(step.with_hazards([Hazard::ResetsPassword]));
-        }
         let summary = format!("membership of role {name} in {RDS_IAM}");
         let (statement, reverting) = if self.desired.is_delegate(name) {
             self.iam_membership_of_delegate(name)
@@ -223,6 +206,17 @@ impl Planner<'_> {
         // counts this as membership in `rds_iam` is known only after the commit.
         let reverting = vec![reverting];
         steps.push(granted.reverted_by(reverting));
+    }
+
+    /// Removes the password of a role with IAM tokens. The step follows the proof that no other role is
+    /// locked out: a role that leaves `rds_iam` again needs its password.
+    fn remove_password(&mut self, name: &RoleName, role: &desired::Role, steps: &mut Vec<Step>) {
+        self.password_changes.insert(role.application.clone());
+        let summary = format!("role {name}: PASSWORD NULL");
+        let statements = [sql::clear_password(name)];
+        let removed =
+            Step::on_role(name, &role.application, Action::AlterRole, summary, statements);
+        steps.push(removed.with_hazards([Hazard::ResetsPassword]).after_logins());
     }
 
     fn role_that_exists(
@@ -249,6 +243,10 @@ impl Planner<'_> {
                 steps.truncate(before);
                 return;
             }
+            // Until the password is removed, the marker names its secret.
+            let keeps_secret = takeover == Takeover::Managed
+                && steps[before..].iter().any(|step| step.after_logins);
+            let marked = if keeps_secret { marked.after_logins() } else { marked };
             steps.insert(before, marked);
         }
         if steps.len() > before && !self.can_administer(name) {
@@ -339,7 +337,11 @@ impl Planner<'_> {
         let secret = match &role.credential {
             Credential::Iam => {
                 if !with_token {
-                    self.join_rds_iam(name, role, RolePassword::Removed, steps);
+                    self.join_rds_iam(name, role, steps);
+                }
+                // An interrupted run may have left the password. The marker still names its secret.
+                if !with_token || seen.marker().is_some_and(|marker| marker.secret.is_some()) {
+                    self.remove_password(name, role, steps);
                 }
                 return;
             }

@@ -469,6 +469,7 @@ impl Step {
             changed_secret: self.changed_secret.clone(),
             code: self.code.clone(),
             reverting: Vec::new(),
+            after_logins: false,
         }
     }
 }

@@ -122,6 +122,10 @@ pub struct Step<S = Statement> {
     /// login or that of the delegate. They follow from the step, so that no document contains them.
     #[serde(skip)]
     pub(crate) reverting: Vec<Statement>,
+    /// Whether the step is in a transaction of its own, after the logins that prove that no step has
+    /// prevented them.
+    #[serde(skip)]
+    pub(super) after_logins: bool,
 }
 
 /// The secrets of a role before and after a step with the hazard `changes_secret`.
@@ -202,6 +206,7 @@ impl<S> Step<S> {
             changed_secret: None,
             code: Vec::new(),
             reverting: Vec::new(),
+            after_logins: false,
         }
     }
 
@@ -275,6 +280,11 @@ impl<S> Step<S> {
             ExecuteAs::Role(role) => Some(role),
         });
         acting.chain(self.temporary_memberships.keys())
+    }
+
+    /// Puts the step after the logins that prove that no step has prevented them.
+    pub(super) fn after_logins(self) -> Self {
+        Self { after_logins: true, ..self }
     }
 
     /// Adds effects that can break something.

@@ -35,8 +35,6 @@ pub struct ExecutionOutcome {
     pub failed_step: Option<FailedStep>,
     /// What to do about this failure, if it is more than to fix the cause and run again.
     pub hint: Option<Hint>,
-    /// Whether it occurred because the server accepts no changes: it is a reader or a standby.
-    pub is_read_only: bool,
     /// The cause of this failure, if it has a code of its own.
     pub cause: Option<FailureCause>,
 }
@@ -149,7 +147,6 @@ pub async fn apply(
                     is_too_long: failure.is_too_long,
                 });
                 outcome.hint = failure.hint();
-                outcome.is_read_only = failure.is_read_only;
                 outcome.cause = failure.cause;
                 outcome.error = Some(failure.message);
             }

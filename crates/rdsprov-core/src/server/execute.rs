@@ -1,7 +1,7 @@
 //! Executes one statement of a plan, and says why it failed.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::{DbError, Severity, SqlState};
@@ -110,6 +110,21 @@ impl FailureKind {
             }
             _ => Self::Other,
         }
+    }
+}
+
+/// The maximum number of executions of a transaction that conflicts with other sessions.
+const MAX_EXECUTIONS: u32 = 5;
+
+/// Waits after an execution of a transaction, from 1, that conflicted with another session.
+pub(super) async fn pause_after(execution: u32) {
+    tokio::time::sleep(Duration::from_millis(100 * u64::from(execution))).await;
+}
+
+impl FailureKind {
+    /// Returns whether the transaction can be executed again after this execution, from 1.
+    pub fn can_be_repeated(self, execution: u32) -> bool {
+        self == Self::Conflict && execution < MAX_EXECUTIONS
     }
 }
 

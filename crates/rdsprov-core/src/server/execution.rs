@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::connect::Endpoint;
-use super::execute::{Failure, FailureKind, ReplicationWarning, Request, execute};
+use super::connect::{Endpoint, Session};
+use super::execute::{Failure, FailureKind, ReplicationWarning, Request, execute, pause_after};
 use super::execution_options::{ExecuteOptions, Fault};
 use super::lock::Lock;
-use super::lock_out;
+use super::lock_out::{self, LockedOut, Logins};
 use super::stop::stopped;
 use super::template::TemplateWait;
 use super::transaction_failure::{FailureCause, TransactionFailure, stopped_at};
@@ -38,9 +38,6 @@ const COPIED_OBJECTS: &str = "from template1 (55000)";
 /// Without its session, the run has no lock any more, and another run can change the same database.
 const LOCK_LOST: &str =
     "the session with the lock of the run has ended, so the transaction is not committed";
-
-/// The maximum number of executions of a transaction that conflicts with other sessions.
-const MAX_EXECUTIONS: u32 = 5;
 
 /// The result of a transaction after all its executions.
 pub(super) struct Executed {
@@ -72,15 +69,15 @@ struct Attempt {
 
 impl Attempt {
     /// Records that the steps that could prevent a login were reverted after the commit.
-    fn reverted(&mut self, transaction: &Transaction, message: String) {
+    fn reverted(&mut self, transaction: &Transaction, LockedOut { message, hint }: LockedOut) {
         let steps = transaction.steps.iter().enumerate();
         self.reverted = steps
             .filter(|(_, step)| !step.reverting.is_empty())
             .map(|(number, _)| number)
             .collect();
         let first = self.reverted.first().copied().unwrap_or_default();
-        let failure = TransactionFailure::at(first, message).ending_the_run();
-        self.failure = Some(TransactionFailure { cause: Some(FailureCause::LockedOut), ..failure });
+        let failure = TransactionFailure { hint, ..TransactionFailure::at(first, message) };
+        self.failure = Some(failure.because_of(FailureCause::LockedOut));
     }
 
     fn status(&self, step: usize) -> StepStatus {
@@ -154,14 +151,18 @@ impl Execution<'_> {
             } else {
                 return executed;
             };
-            let mut attempt = self.repeated(&part).await;
             let Self { major, logins, lock, slots, .. } = *self;
+            let logins = match lock_out::is_possible(&part) {
+                true => Some(Logins::before(&part, logins).await),
+                false => None,
+            };
+            let mut attempt = self.repeated(&part).await;
             if attempt.failure.is_none()
-                && lock_out::is_possible(&part)
-                && let Some(message) =
+                && let Some(logins) = &logins
+                && let Some(locked_out) =
                     lock_out::revert_if_locked_out(&part, major, logins, lock, slots).await
             {
-                attempt.reverted(&part, message);
+                attempt.reverted(&part, locked_out);
             }
             for (number, (index, duration)) in numbers.iter().zip(&attempt.durations).enumerate() {
                 executed.results[*index] = (attempt.status(number), *duration);
@@ -202,10 +203,11 @@ impl Execution<'_> {
         let executions = async {
             for execution in 1.. {
                 match self.run(transaction, &watch, &mut progress).await {
-                    Err(failure) if failure.is_conflict && execution < MAX_EXECUTIONS => {}
+                    Err(failure)
+                        if failure.kind.is_some_and(|kind| kind.can_be_repeated(execution)) => {}
                     result => return result.err(),
                 }
-                tokio::time::sleep(Duration::from_millis(100 * u64::from(execution))).await;
+                pause_after(execution).await;
             }
             None
         };
@@ -238,25 +240,32 @@ impl Execution<'_> {
         watch: &Watch<'_>,
         progress: &mut TransactionProgress<'_>,
     ) -> Result<(), TransactionFailure> {
-        let Self { admin, lock, slots, options, .. } = *self;
-        let own;
-        let session = match &transaction.scope {
-            Scope::Database(name) => {
-                let connected = admin.connect(name).await;
-                own = connected.map_err(|error| TransactionFailure::at(0, error.to_string()))?;
-                if own.in_recovery {
-                    let failure = TransactionFailure::at(0, admin.read_only().to_string());
-                    return Err(
-                        TransactionFailure { is_read_only: true, ..failure }.ending_the_run()
-                    );
-                }
-                own.limit_lock_waits()
-                    .await
-                    .map_err(|error| TransactionFailure::at(0, own.describe(&error)).of(&own))?;
-                &own
-            }
-            Scope::Cluster | Scope::NewDatabase(_) => &lock.0,
+        let Scope::Database(name) = &transaction.scope else {
+            return Box::pin(self.run_in(&self.lock.0, transaction, watch, progress)).await;
         };
+        let connected = self.admin.connect(name).await;
+        let own = connected.map_err(|error| TransactionFailure::at(0, error.to_string()))?;
+        let result = if own.in_recovery {
+            let failure = TransactionFailure::at(0, self.admin.read_only().to_string());
+            Err(failure.because_of(FailureCause::ReadOnly))
+        } else if let Err(error) = own.limit_lock_waits().await {
+            Err(TransactionFailure::at(0, own.describe(&error)).of(&own))
+        } else {
+            Box::pin(self.run_in(&own, transaction, watch, progress)).await
+        };
+        own.leave_pool().await;
+        result
+    }
+
+    /// Executes one transaction in a session.
+    async fn run_in(
+        &self,
+        session: &Session,
+        transaction: &Transaction,
+        watch: &Watch<'_>,
+        progress: &mut TransactionProgress<'_>,
+    ) -> Result<(), TransactionFailure> {
+        let Self { admin, lock, slots, options, .. } = *self;
         let failed = |error: tokio_postgres::Error| {
             TransactionFailure::at(0, session.describe(&error)).of(session)
         };
@@ -363,7 +372,6 @@ impl Execution<'_> {
                             && started.elapsed() >= admin.statement_timeout.duration();
                     // The message of a check says what is the reason.
                     let has_changed = kind == FailureKind::Changed;
-                    let is_read_only = kind == FailureKind::ReadOnly;
                     let is_complete = has_changed
                         || *line == Line::VerifyMemberships && message.ends_with(MEMBERSHIP)
                         || message.ends_with(COPIED_OBJECTS);
@@ -374,23 +382,25 @@ impl Execution<'_> {
                     let refused =
                         || statement.secret().filter(|_| kind == FailureKind::PasswordRefused);
                     let hint = hint.or_else(|| refused().map(other_password));
-                    let is_conflict = kind == FailureKind::Conflict;
-                    // The server warns of each other change, too.
-                    let is_not_replicated = kind == FailureKind::NotReplicated;
+                    let cause = match kind {
+                        // The server warns of each other change, too.
+                        FailureKind::NotReplicated => Some(FailureCause::NotReplicated),
+                        FailureKind::ReadOnly => Some(FailureCause::ReadOnly),
+                        _ => None,
+                    };
                     // The warning follows the execution of a statement.
-                    progress.created |= is_not_replicated && matches!(line, Line::Before(_));
+                    progress.created |=
+                        kind == FailureKind::NotReplicated && matches!(line, Line::Before(_));
                     let failure = TransactionFailure {
                         message,
                         wait,
                         hint,
-                        is_conflict,
+                        kind: Some(kind),
                         is_too_long,
-                        has_changed,
                         exchanged,
-                        is_read_only,
                         is_of_step: step.is_some() && !has_changed,
-                        ends_run: failure.ends_run || is_read_only || is_not_replicated,
-                        cause: is_not_replicated.then_some(FailureCause::NotReplicated),
+                        ends_run: failure.ends_run || cause.is_some(),
+                        cause,
                         ..failure
                     };
                     return Err(match (kind, line) {

@@ -31,7 +31,6 @@ mod writer;
 
 pub use apply::{ExecutionOutcome, FailedStep};
 pub(crate) use connect_error::Platform;
-pub(crate) use connect_error::use_writer;
 pub use connect_error::{ConnectError, Pooler, RejectionCause, WeakRequest};
 pub use execution_options::{ExecuteOptions, Listener};
 #[cfg(feature = "test-faults")]

@@ -1,6 +1,8 @@
 //! Why a transaction of a plan failed, and what the run does then.
 
 use super::connect::Session;
+use super::connect_error::use_writer;
+use super::execute::FailureKind;
 use super::wait::LockWait;
 use crate::error_code::ErrorCode;
 use crate::hint;
@@ -16,6 +18,8 @@ pub enum FailureCause {
     NotReplicated,
     /// The administrator or the delegate could not log in after a change, which was reverted.
     LockedOut,
+    /// The server accepts no changes: it is a reader or a standby.
+    ReadOnly,
 }
 
 impl FailureCause {
@@ -25,6 +29,7 @@ impl FailureCause {
         match self {
             Self::NotReplicated => ErrorCode::BlueGreenInProgress,
             Self::LockedOut => ErrorCode::LoginPrevented,
+            Self::ReadOnly => ErrorCode::ServerIsReadOnly,
         }
     }
 
@@ -42,6 +47,7 @@ impl FailureCause {
                 (Opt::AdminAuth, "iam"),
                 ", or use `auth = \"password\"` for the application"
             ],
+            Self::ReadOnly => use_writer(),
         }
     }
 }
@@ -58,24 +64,19 @@ pub(super) struct TransactionFailure {
     pub hint: Option<Hint>,
     /// Whether the run ends in spite of `keep_going`.
     pub ends_run: bool,
-    /// Whether the transaction can be repeated, because another session changed
-    /// the same catalog row.
-    pub is_conflict: bool,
+    /// Why its statement failed.
+    pub kind: Option<FailureKind>,
     /// Whether the server has not responded to `COMMIT` or `CREATE DATABASE`, so that it may have
     /// been executed.
     pub may_be_committed: bool,
     /// Whether the statement took longer than the limit for statements.
     pub is_too_long: bool,
-    /// Whether the server is not as the plan requires any more.
-    pub has_changed: bool,
     /// The database or role that is not that of the plan.
     pub exchanged: Option<GlobalObject>,
     /// Whether a statement of the step has failed, and not one that all steps share.
     pub is_of_step: bool,
     /// Whether it concerns some applications, and the run goes on without them.
     pub is_of_applications: bool,
-    /// Whether the server accepts no changes.
-    pub is_read_only: bool,
     /// The cause, if it has a code of its own.
     pub cause: Option<FailureCause>,
 }
@@ -88,14 +89,12 @@ impl TransactionFailure {
             wait: None,
             hint: None,
             ends_run: false,
-            is_conflict: false,
+            kind: None,
             may_be_committed: false,
             is_too_long: false,
-            has_changed: false,
             exchanged: None,
             is_of_step: false,
             is_of_applications: false,
-            is_read_only: false,
             cause: None,
         }
     }
@@ -109,6 +108,16 @@ impl TransactionFailure {
         Self { ends_run: true, ..self }
     }
 
+    /// Returns the failure with a cause that ends the run.
+    pub fn because_of(self, cause: FailureCause) -> Self {
+        Self { cause: Some(cause), ..self }.ending_the_run()
+    }
+
+    /// Returns whether the server is not as the plan requires any more.
+    fn has_changed(&self) -> bool {
+        self.kind == Some(FailureKind::Changed)
+    }
+
     /// Returns what to do about the failure, if it is more than to fix the cause and run again.
     pub fn hint(&self) -> Option<Hint> {
         let of_change = || {
@@ -119,7 +128,7 @@ impl TransactionFailure {
             ]
         };
         let of_cause = || self.cause.map(FailureCause::hint);
-        self.hint.clone().or_else(of_cause).or_else(|| self.has_changed.then(of_change))
+        self.hint.clone().or_else(of_cause).or_else(|| self.has_changed().then(of_change))
     }
 
     /// Returns the failure of a `COMMIT` or `CREATE DATABASE` without a response.

@@ -471,7 +471,6 @@ impl<F: Frontend> Execution<'_, F> {
             step: outcome.failed_step,
             committed,
             hint: outcome.hint,
-            is_read_only: outcome.is_read_only,
             cause: outcome.cause,
             continuation: if progress.committed { continuation } else { Continuation::RunAgain },
         }))

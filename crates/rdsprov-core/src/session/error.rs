@@ -281,7 +281,6 @@ impl Error {
             Self::Slot(error) => error.code(),
             Self::NotRecorded(_) => ErrorCode::ChangesNotRecorded,
             Self::NoSpaceForRecords(error) => error.error.code(),
-            Self::Statement(error) if error.is_read_only => ErrorCode::ServerIsReadOnly,
             Self::Statement(error) => error.code(),
             Self::NotConverged => ErrorCode::NotConverged,
             Self::Stopped { .. } => ErrorCode::Interrupted,

@@ -244,6 +244,7 @@ fn session_examples() -> Vec<Error> {
         SlotError::NoVerifier(text("no device")).into(),
         failure_with(FailureCause::NotReplicated),
         failure_with(FailureCause::LockedOut),
+        failure_with(FailureCause::ReadOnly),
         statement_failure(None, Vec::new()),
         statement_failure(None, vec![holder(), prepared()]),
         too_long(),
@@ -295,7 +296,6 @@ fn statement_failure(hint: Option<Hint>, holders: Vec<LockHolder>) -> Error {
         }),
         committed: Committed { committed: 1, unknown: 0, total: 4 },
         hint,
-        is_read_only: false,
         cause: None,
         continuation: Continuation::RunAgain,
     }))
@@ -307,7 +307,6 @@ fn failure_with(cause: FailureCause) -> Error {
         step: None,
         committed: Committed { committed: 0, unknown: 0, total: 4 },
         hint: Some(cause.hint()),
-        is_read_only: false,
         cause: Some(cause),
         continuation: Continuation::RunAgain,
     }))
@@ -324,7 +323,6 @@ fn too_long() -> Error {
         }),
         committed: Committed { committed: 1, unknown: 2, total: 4 },
         hint: None,
-        is_read_only: false,
         cause: None,
         continuation: Continuation::SamePlan,
     }))

@@ -8,7 +8,7 @@ use crate::audit::AuditError;
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
-use crate::server::{FailedStep, FailureCause, use_writer};
+use crate::server::{FailedStep, FailureCause};
 use crate::text::visible;
 
 /// The number of changes that a message lists.
@@ -80,14 +80,12 @@ impl fmt::Display for Committed {
 pub struct StatementFailure {
     /// The message of the server with its SQLSTATE, or what else has failed.
     pub message: String,
-    /// The step that failed; `None` for a rotation, whose message names the role.
+    /// The step that failed; `None` if no statement has failed.
     pub step: Option<FailedStep>,
     /// The changes that were committed before.
     pub committed: Committed,
     /// What to do about this failure, if it is more than to fix the cause and run again.
     pub hint: Option<Hint>,
-    /// Whether it failed because the server accepts no changes: it is a reader or a standby.
-    pub is_read_only: bool,
     /// The cause, if it has a code of its own.
     pub cause: Option<FailureCause>,
     /// How to continue.
@@ -121,9 +119,6 @@ impl StatementFailure {
                 "check the server; if its statements need more time, raise ",
                 Opt::StatementTimeout
             ]);
-        }
-        if self.is_read_only {
-            hints.push(use_writer());
         }
         hints.push(self.continuation.hint());
         hints

@@ -97,10 +97,9 @@ impl<F: Frontend> Execution<'_, F> {
             None => Ok(Completion::Converged),
             Some(message) => Err(Error::Statement(Box::new(StatementFailure {
                 message: message.clone(),
-                step: None,
+                step: outcome.failed_step,
                 committed,
                 hint: outcome.hint,
-                is_read_only: outcome.is_read_only,
                 cause: outcome.cause,
                 continuation: Continuation::RunAgain,
             }))),

@@ -19,12 +19,12 @@ use crate::operations::error::PlanRefused;
 use crate::plan::rotation::{ActivePassword, RotationState, restore};
 use crate::plan::{Action, Hazard, Identities, Plan, Step, Transaction};
 use crate::secrets::{Password, Secret, SecretError, SecretsManager};
-use crate::server::FailureCause;
 use crate::server::apply::{ExecutionOutcome, apply};
 use crate::server::lock::Lock;
 use crate::server::slots::RunSlots;
 use crate::server::stop::{Stop, stopped};
 use crate::server::{ExecuteOptions, Listener};
+use crate::server::{FailedStep, FailureCause};
 use crate::step_result::{StepResult, StepStatus};
 
 /// The number of further attempts to restore the current password, each over a new connection.
@@ -102,8 +102,8 @@ struct StepFailure {
     message: String,
     /// What to do about it, if it is more than to fix the cause and run again.
     hint: Option<Hint>,
-    /// Whether the server accepts no changes.
-    is_read_only: bool,
+    /// The step, if its statement has failed.
+    step: Option<FailedStep>,
     /// The cause, if it has a code of its own.
     cause: Option<FailureCause>,
     /// Whether the server may have committed the password nevertheless.
@@ -112,7 +112,7 @@ struct StepFailure {
 
 impl From<String> for StepFailure {
     fn from(message: String) -> Self {
-        Self { message, hint: None, is_read_only: false, cause: None, may_be_committed: false }
+        Self { message, hint: None, step: None, cause: None, may_be_committed: false }
     }
 }
 
@@ -152,6 +152,7 @@ impl RotationRun<'_> {
             };
             let status = match result {
                 Ok(()) => {
+                    outcome.committed |= step.action == Action::CreatePending;
                     pending_may_be_active |= step.action == Action::SetPassword;
                     StepStatus::Success
                 }
@@ -159,6 +160,7 @@ impl RotationRun<'_> {
                     let message = error.message.clone();
                     pending_may_be_active |= error.may_be_committed;
                     outcome.cause = error.cause;
+                    outcome.failed_step.clone_from(&error.step);
                     failure = Some(error);
                     StepStatus::Error(message)
                 }
@@ -169,7 +171,6 @@ impl RotationRun<'_> {
         match failure {
             None => outcome.committed = true,
             Some(failure) if !pending_may_be_active => {
-                outcome.is_read_only = failure.is_read_only;
                 let message = failure.message;
                 outcome.error =
                     Some(format!("{message}; the password of role {role} was not changed"));
@@ -179,8 +180,7 @@ impl RotationRun<'_> {
                 let started = Instant::now();
                 let step = restore(&self.candidate.state);
                 let result = self.restore_password(&step, transaction).await;
-                let StepFailure { message, hint, is_read_only, .. } = failure;
-                outcome.is_read_only = is_read_only;
+                let StepFailure { message, hint, .. } = failure;
                 let status = match result {
                     Ok(()) => {
                         outcome.error = Some(format!(
@@ -279,7 +279,7 @@ impl RotationRun<'_> {
         Err(StepFailure {
             message,
             hint: outcome.hint,
-            is_read_only: outcome.is_read_only,
+            step: outcome.failed_step,
             cause: outcome.cause,
             may_be_committed: outcome.committed,
         })
