@@ -707,6 +707,9 @@ pub struct Observed {
     /// The nodes of the blue/green deployment that the server belongs to; empty if it reports none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blue_green: Vec<DeploymentNode>,
+    /// Why the server has not said whether it belongs to a deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blue_green_unknown: Option<String>,
     /// The results of probes; see [`crate::plan::Plan::probes`].
     #[serde(default)]
     pub probe_results: ProbeResults,

@@ -21,6 +21,14 @@ impl TopologyFunction {
             Self::Rds => "rds_tools.show_topology",
         }
     }
+
+    /// Returns the databases that contain the function.
+    fn databases(self) -> &'static [&'static str] {
+        match self {
+            Self::Aurora => &["platform", "postgres"],
+            Self::Rds => &["postgres"],
+        }
+    }
 }
 
 /// The columns of the functions.
@@ -53,17 +61,31 @@ impl Server {
                  ALTER DATABASE postgres SET rds.extensions = 'pg_trgm, rds_tools'",
             )?;
         }
-        let databases: &[&str] = match function {
-            TopologyFunction::Aurora => &["platform", "postgres"],
-            TopologyFunction::Rds => &["postgres"],
-        };
-        for database in databases {
+        for database in function.databases() {
             self.superuser(
                 database,
                 &format!(
                     "CREATE OR REPLACE FUNCTION {name}(caller text) RETURNS TABLE ({COLUMNS})
                      LANGUAGE sql STABLE AS $$ VALUES {} $$",
                     rows.join(", ")
+                ),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Has a function that [`Server::report_topology`] has created raise an error.
+    ///
+    /// # Errors
+    /// Returns the error output of psql.
+    pub fn fail_topology(&self, function: TopologyFunction, message: &str) -> Result<(), Error> {
+        let name = function.name();
+        for database in function.databases() {
+            self.superuser(
+                database,
+                &format!(
+                    "CREATE OR REPLACE FUNCTION {name}(caller text) RETURNS TABLE ({COLUMNS})
+                     LANGUAGE plpgsql STABLE AS $$ BEGIN RAISE EXCEPTION '{message}'; END $$"
                 ),
             )?;
         }

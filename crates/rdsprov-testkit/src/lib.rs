@@ -26,6 +26,7 @@ mod shape;
 mod shared;
 mod silent_relay;
 mod switching_relay;
+mod warning_relay;
 
 use std::fs::{self, File};
 use std::io;
@@ -49,6 +50,7 @@ pub use session::{Answer, Message, Session, Severity};
 pub use shape::Shape;
 pub use silent_relay::SilentRelay;
 pub use switching_relay::SwitchingRelay;
+pub use warning_relay::WarningRelay;
 
 /// Describes why a server or a Secrets Manager could not be started or used.
 #[derive(Debug, thiserror::Error)]

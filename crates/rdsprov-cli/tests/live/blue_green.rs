@@ -1,7 +1,7 @@
 //! A server in a blue/green deployment: nothing is changed unless the hazard is allowed, because the
 //! green environment gets neither DDL nor roles, databases and privileges.
 
-use rdsprov_testkit::{TopologyFunction, versions};
+use rdsprov_testkit::{Server, TopologyFunction, WarningRelay, versions};
 
 use crate::fixture::{Fixture, expect, writes};
 
@@ -167,4 +167,64 @@ fn rotation_is_refused() {
     let allowed = [rotate.as_slice(), &["--allow", "degrades_blue_green"]].concat();
     expect(&fixture.run(&definitions, &allowed), 0);
     assert_ne!(fixture.query(stored), before);
+}
+
+#[test]
+fn function_that_fails_is_noted() {
+    for major in versions() {
+        for function in TopologyFunction::ALL {
+            let when = format!("PostgreSQL {major}, {function:?}");
+            let (fixture, definitions) = Fixture::shop(major, SHOP_ONLY);
+            let run =
+                |command: &str| expect(&fixture.run(&definitions, &[command, "--env", "dev"]), 0);
+            fixture.server.report_topology(function, &COMPLETED).unwrap();
+            fixture.server.fail_topology(function, "no metadata").unwrap();
+            let note = "note[blue-green-not-checked]: whether the server is in a blue/green deployment is not known: function ";
+            for command in ["plan", "apply"] {
+                let printed = run(command);
+                assert!(printed.contains(note), "{when}: {command}: {printed}");
+                assert!(printed.contains("no metadata (P0001)"), "{when}: {command}: {printed}");
+            }
+            // Without changes, it does not matter.
+            assert!(!run("plan").contains("note["), "{when}");
+        }
+    }
+}
+
+/// The server warns of a statement outside of a transaction, or of the commit. What was executed stays,
+/// and the next run continues with it.
+#[test]
+fn warnings_of_new_databases_and_commits_end_the_run() {
+    for major in versions() {
+        for (statement, says) in [
+            ("CREATE DATABASE", "the new database shop remains"),
+            ("COMMIT", "the changes may have been committed"),
+        ] {
+            let when = format!("PostgreSQL {major}, {statement}");
+            let fixture = Fixture::on(Server::start_without_tls(major).unwrap(), None);
+            fixture.app("dev", "shop", "shop_owner");
+            let definitions = fixture.definitions(SHOP_ONLY);
+            let relay = WarningRelay::start(&fixture.server, statement).unwrap();
+            let port = relay.port().to_string();
+            let secrets = format!("file:{}", fixture.path().display());
+            let run = |more: &[&str], code: i32| {
+                let place = ["--env", "dev", "--tls", "disable", "--host", "127.0.0.1"];
+                let server = ["--port", &port, "--secrets", &secrets];
+                let words = [&["apply"], more, &place, &server].concat();
+                let command = fixture.without_connection(&definitions, &words).output();
+                expect(&command.unwrap(), code)
+            };
+            let printed = run(&[], 4);
+            let message = "command will not be replicated to the green instance (01000)";
+            assert!(printed.contains("error[blue-green-in-progress]: "), "{when}: {printed}");
+            assert!(printed.contains(message) && printed.contains(says), "{when}: {printed}");
+            assert!(printed.contains("--allow degrades_blue_green"), "{when}: {printed}");
+            // No role can enter a database that is not finished.
+            let open = "SELECT count(*) FROM pg_database WHERE datname = 'shop' AND datallowconn";
+            assert_eq!(fixture.query(open), "0", "{when}");
+            let printed = run(&["--allow", "degrades_blue_green"], 0);
+            assert!(printed.contains("success"), "{when}: {printed}");
+            assert_eq!(fixture.query(open), "1", "{when}");
+        }
+    }
 }

@@ -6,13 +6,18 @@
 use std::collections::BTreeSet;
 
 use super::planner::Planner;
-use super::{Hazard, RefusalKind, Transaction};
+use super::{Hazard, NoteKind, RefusalKind, Transaction};
 use crate::name::ApplicationName;
 
 impl Planner<'_> {
     /// Adds the hazard to each step while a deployment is in progress, if the hazard is allowed.
     /// Otherwise refuses each application with a step.
     pub(super) fn check_blue_green(&mut self, transactions: &mut [Transaction]) {
+        if let Some(reason) = &self.observed.blue_green_unknown
+            && !transactions.is_empty()
+        {
+            self.note(NoteKind::BlueGreenNotChecked { reason: reason.clone() });
+        }
         let statuses = self.observed.blue_green_in_progress();
         if statuses.is_empty() {
             return;

@@ -112,6 +112,7 @@ explanations! {
     OtherEnvironments => "other-environments",
     EndpointDiffers => "endpoint-differs",
     PermissionsNotChecked => "permissions-not-checked",
+    BlueGreenNotChecked => "blue-green-not-checked",
 }
 
 explanations! {

@@ -72,6 +72,8 @@ coded_enum! {
         EndpointDiffers { secret: SecretId, endpoint: String, server: String },
         /// The server is a reader or a standby, on which probes are not executed.
         PermissionsNotChecked { probes: usize },
+        /// The server has not said whether it belongs to a blue/green deployment.
+        BlueGreenNotChecked { reason: String },
     }
 
     /// The stable code of a note: `password-not-checked`.
@@ -166,6 +168,9 @@ impl Note {
                 format!(
                     "secret {secret} contains the endpoint {endpoint}, and this server is {server}"
                 )
+            }
+            NoteKind::BlueGreenNotChecked { reason } => {
+                format!("whether the server is in a blue/green deployment is not known: {reason}")
             }
             NoteKind::PermissionsNotChecked { probes } => {
                 let permissions =

@@ -24,30 +24,36 @@ struct Functions {
     offers_rds_tools: bool,
 }
 
-/// Returns the nodes of the deployment; empty if the server reports none, or does not answer this
-/// question. The server then warns of changes that it does not replicate.
-pub(crate) async fn nodes(
+/// Asks for the nodes of the deployment: none if the server reports none. If it has a function for them and
+/// does not answer, the reason is observed; it then still warns of changes that it does not replicate.
+pub(crate) async fn observe(
     admin: &Endpoint,
     admin_session: &Session,
-    observed: &Observed,
-) -> Result<Vec<DeploymentNode>, ObserveError> {
+    observed: &mut Observed,
+) -> Result<(), ObserveError> {
     let functions = functions(admin_session).await?;
-    if functions.aurora {
-        return Ok(topology(admin_session, AURORA).await);
+    let nodes = if functions.aurora {
+        topology(admin_session, AURORA).await
+    } else if observed.admin_database.as_str() == LOCK_DATABASE {
+        if functions.rds { topology(admin_session, RDS).await } else { Ok(Vec::new()) }
+    } else if functions.offers_rds_tools {
+        topology_in_lock_database(admin).await
+    } else {
+        Ok(Vec::new())
+    };
+    match nodes {
+        Ok(nodes) => observed.blue_green = nodes,
+        Err(reason) => observed.blue_green_unknown = Some(reason),
     }
-    if observed.admin_database.as_str() == LOCK_DATABASE {
-        return Ok(if functions.rds { topology(admin_session, RDS).await } else { Vec::new() });
-    }
-    if !functions.offers_rds_tools {
-        return Ok(Vec::new());
-    }
-    // A run that changes something needs this database, too, and reports why it cannot connect.
+    Ok(())
+}
+
+/// Asks in the database that contains the extension, if there is one.
+async fn topology_in_lock_database(admin: &Endpoint) -> Result<Vec<DeploymentNode>, String> {
     let database = DatabaseName::new_unchecked(LOCK_DATABASE);
-    let Ok(session) = admin.connect(&database).await else { return Ok(Vec::new()) };
-    match self::functions(&session).await {
-        Ok(Functions { rds: true, .. }) => Ok(topology(&session, RDS).await),
-        _ => Ok(Vec::new()),
-    }
+    let session = admin.connect(&database).await.map_err(|error| error.to_string())?;
+    let functions = functions(&session).await.map_err(|error| error.to_string())?;
+    if functions.rds { topology(&session, RDS).await } else { Ok(Vec::new()) }
 }
 
 async fn functions(session: &Session) -> Result<Functions, ObserveError> {
@@ -57,9 +63,8 @@ async fn functions(session: &Session) -> Result<Functions, ObserveError> {
     Ok(functions)
 }
 
-/// Calls a function, and returns the rows that have a role and a status. A function that fails shows
-/// nothing.
-async fn topology(session: &Session, function: &str) -> Vec<DeploymentNode> {
+/// Calls a function, and returns the rows that have a role and a status.
+async fn topology(session: &Session, function: &str) -> Result<Vec<DeploymentNode>, String> {
     let query = format!(
         "SELECT coalesce(json_agg(json_build_object('role', left(n.role, 100), 'status', left(n.status, 100))
            ORDER BY n.role COLLATE \"C\", n.status COLLATE \"C\"), '[]')::text
@@ -67,11 +72,10 @@ async fn topology(session: &Session, function: &str) -> Vec<DeploymentNode> {
            FROM {function}('rdsprov') t) n
          WHERE n.role IS NOT NULL AND n.status IS NOT NULL"
     );
-    let Ok(snapshot) = Snapshot::open(session, "the blue/green deployment").await else {
-        return Vec::new();
-    };
+    let failed = |error: ObserveError| format!("function {function}: {}", error.reason());
+    let snapshot = Snapshot::open(session, "the blue/green deployment").await.map_err(failed)?;
     let nodes = snapshot.query(&query, &[]).await;
     // After a failed query, the transaction must end, too.
     let _ = snapshot.close().await;
-    nodes.unwrap_or_default()
+    nodes.map_err(failed)
 }

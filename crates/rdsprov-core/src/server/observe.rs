@@ -59,7 +59,7 @@ pub async fn observe(
             .await?;
     observed.clones = clones(desired, secrets);
     observe_databases(admin, desired, &mut observed).await;
-    observed.blue_green = blue_green::nodes(admin, admin_session, &observed).await?;
+    blue_green::observe(admin, admin_session, &mut observed).await?;
     observed.password_checks =
         password_check::check_passwords(admin, admin_session, desired, &observed, secrets, verify)
             .await?;

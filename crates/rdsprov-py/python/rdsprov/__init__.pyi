@@ -366,6 +366,7 @@ class NoteCode(str, Enum):
     OTHER_ENVIRONMENTS = "other-environments"
     ENDPOINT_DIFFERS = "endpoint-differs"
     PERMISSIONS_NOT_CHECKED = "permissions-not-checked"
+    BLUE_GREEN_NOT_CHECKED = "blue-green-not-checked"
     def __new__(cls, value: object) -> Self: ...
 
 class OrphanKind(str, Enum):

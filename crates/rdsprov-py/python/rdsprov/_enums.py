@@ -174,6 +174,7 @@ class NoteCode(_Word):
     OTHER_ENVIRONMENTS = "other-environments"
     ENDPOINT_DIFFERS = "endpoint-differs"
     PERMISSIONS_NOT_CHECKED = "permissions-not-checked"
+    BLUE_GREEN_NOT_CHECKED = "blue-green-not-checked"
 
 
 class OrphanKind(_Word):

@@ -77,7 +77,7 @@ impl Locked<'_> {
     ) -> Result<PlannedRotation<'_>, RunError> {
         let run = &*self.run;
         let mut observed = observe::observe_shared(&run.admin_session, &[], &[]).await?;
-        observed.blue_green = blue_green::nodes(&run.admin, &run.admin_session, &observed).await?;
+        blue_green::observe(&run.admin, &run.admin_session, &mut observed).await?;
         run.record_connection(&mut observed);
         let mut findings = SecretFindings::default();
         let mut candidates = Vec::new();
