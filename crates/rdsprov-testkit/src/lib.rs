@@ -9,6 +9,7 @@ mod binaries;
 mod blue_green;
 mod connection_counter;
 mod data_dir;
+mod denying_catalogs;
 mod extensions;
 mod fake_server;
 mod http_endpoint;
@@ -35,6 +36,7 @@ use std::path::PathBuf;
 
 pub use blue_green::TopologyFunction;
 pub use connection_counter::ConnectionCounter;
+pub use denying_catalogs::DenyingCatalogs;
 pub use extensions::Extension;
 pub use fake_server::{FakeServer, Misbehaviour};
 pub use http_endpoint::{HttpEndpoint, HttpRequest};

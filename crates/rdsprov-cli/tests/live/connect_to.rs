@@ -3,7 +3,7 @@
 
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rdsprov_testkit::{Intercept, LoginProxy, Server, versions};
@@ -153,10 +153,35 @@ fn tunnel_without_tls() {
     assert!(text.contains(UNKNOWN), "{text}");
 }
 
-/// A paused Aurora cluster answers the login only after a while.
+/// A paused Aurora cluster answers the first login only after a while.
 #[test]
 fn server_that_answers_late() {
     let site = Site::on(Server::start_without_tls(versions()[0]).unwrap());
+    std::thread::scope(|scope| {
+        for seconds in [20, 40] {
+            let site = &site;
+            scope.spawn(move || resumed_after(site, seconds));
+        }
+        scope.spawn(|| limits_of_a_late_server(&site));
+    });
+}
+
+fn resumed_after(site: &Site, seconds: u64) {
+    let is_resumed = AtomicBool::new(false);
+    let paused = LoginProxy::start(&site.fixture.server, move |_| {
+        if !is_resumed.swap(true, Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_secs(seconds));
+        }
+        None
+    })
+    .unwrap();
+    // The default is long enough.
+    let text = expect(&site.through(&paused, &[]), 0);
+    assert!(text.contains("note: waiting up to 1 min for the server"), "{seconds}: {text}");
+    assert!(text.contains("create_database"), "{seconds}: {text}");
+}
+
+fn limits_of_a_late_server(site: &Site) {
     let through = |proxy: &LoginProxy, timeout: &str, code| {
         expect(&site.through(proxy, &["--connect-timeout", timeout]), code)
     };

@@ -29,7 +29,7 @@ fn path_of(fixture: &Fixture, ledger: usize) -> PathBuf {
 /// Applies the definitions of a new application.
 fn apply(relay: &SilentRelay, fixture: &Fixture, definitions: &str, ledger: usize) -> Output {
     let mut command = over(relay, fixture, definitions, ledger);
-    command.args(["--statement-timeout", "3s", "--connect-timeout", "5s"]).output().unwrap()
+    command.args(["--statement-timeout", "5s", "--connect-timeout", "5s"]).output().unwrap()
 }
 
 fn text_of(output: &Output) -> String {
