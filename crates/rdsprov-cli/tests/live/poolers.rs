@@ -165,10 +165,24 @@ fn delegate_is_created_through_a_pooler_of_sessions() {
         let (fixture, definitions) = site(major);
         let pooler = PgBouncer::start(&fixture.server, PoolMode::Session, &ALL, "").unwrap();
         let [.., delegate] = COMMANDS;
+        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'template1'";
+        if major < 15 {
+            // Nothing connects to template1 again after a transaction there that fails.
+            fixture.query_in(
+                "template1",
+                "CREATE FUNCTION fail() RETURNS event_trigger LANGUAGE plpgsql
+                   AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$;
+                 CREATE EVENT TRIGGER fail ON ddl_command_start WHEN TAG IN ('ALTER SCHEMA')
+                   EXECUTE FUNCTION fail()",
+            );
+            let text = expect(&run(&fixture, &definitions, pooler.port(), delegate), 4);
+            assert!(text.contains("not now (P0001)"), "PostgreSQL {major}: {text}");
+            assert_eq!(fixture.query(sessions), "0", "PostgreSQL {major}");
+            fixture.query_in("template1", "DROP EVENT TRIGGER fail; DROP FUNCTION fail()");
+        }
         let text = expect(&run(&fixture, &definitions, pooler.port(), delegate), 0);
         let transfers = "alter_schema schema public of database template1: owner rdsprov_admin";
         assert_eq!(text.contains(transfers), major < 15, "PostgreSQL {major}: {text}");
-        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'template1'";
         assert_eq!(fixture.query(sessions), "0", "PostgreSQL {major}");
         // With a session in template1, no database could be created.
         expect(&run(&fixture, &definitions, fixture.server.port(), &["apply"]), 0);
