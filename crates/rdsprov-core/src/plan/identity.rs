@@ -78,6 +78,13 @@ impl Identities {
         self.databases.is_empty() && self.roles.is_empty()
     }
 
+    /// Adds other identities.
+    pub(super) fn extend(&mut self, others: &Self) {
+        self.databases
+            .extend(others.databases.iter().map(|(name, one)| (name.clone(), one.clone())));
+        self.roles.extend(others.roles.iter().map(|(name, one)| (name.clone(), one.clone())));
+    }
+
     /// Returns whether these are identities of a saved plan, of which earlier transactions may have
     /// created some in the meantime.
     pub(super) fn is_rest_of(&self, saved: &Self) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::identity::GlobalObject;
-use super::{Action, Plan, SavedPlan, Scope, Step, Transaction};
+use super::{Action, Identities, Plan, SavedPlan, Scope, Step, Transaction};
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 
 impl SavedPlan {
@@ -20,25 +20,28 @@ impl SavedPlan {
             return BTreeSet::new();
         }
         let current: Vec<_> = plan.transactions.iter().map(Transaction::redacted).collect();
-        let saved_by_scope: BTreeMap<&Scope, _> = by_scope(&self.transactions);
-        let current_by_scope: BTreeMap<&Scope, _> = by_scope(&current);
+        let saved_by_scope = by_scope(&self.transactions);
+        let current_by_scope = by_scope(&current);
         let mut changed = plan.refused_applications();
         for transaction in &current {
-            let saved = saved_by_scope.get(&transaction.scope).copied();
+            let saved =
+                saved_by_scope.get(&transaction.scope).map(Vec::as_slice).unwrap_or_default();
             let is_saved = |step: &Step<String>, saved: &Step<String>| {
                 step.action != Action::ReassignOwned && step.is_rest_of(saved)
             };
             let added = without_counterpart(transaction, saved, is_saved);
             changed.extend(added.map(|step| step.application.clone()));
-            let exchanged =
-                saved.map(|saved| transaction.identities.exchanged_since(&saved.identities));
-            for object in exchanged.into_iter().flatten() {
+            let mut identities = Identities::default();
+            for saved in saved {
+                identities.extend(&saved.identities);
+            }
+            for object in transaction.identities.exchanged_since(&identities) {
                 changed.extend(transaction.applications_of(&object));
             }
         }
         let mut objects_of_done_steps = BTreeSet::new();
         for saved in &self.transactions {
-            let current = current_by_scope.get(&saved.scope).copied();
+            let current = current_by_scope.get(&saved.scope).map(Vec::as_slice).unwrap_or_default();
             let done = without_counterpart(saved, current, |saved, step| step.is_rest_of(saved));
             for step in done {
                 let database = saved.scope.database().or(step.database.as_ref());
@@ -55,18 +58,23 @@ impl SavedPlan {
     }
 }
 
-fn by_scope(transactions: &[Transaction<String>]) -> BTreeMap<&Scope, &Transaction<String>> {
-    transactions.iter().map(|one| (&one.scope, one)).collect()
+/// Returns the transactions of each place. Roles and databases can be changed in two.
+fn by_scope(transactions: &[Transaction<String>]) -> BTreeMap<&Scope, Vec<&Transaction<String>>> {
+    let mut by_scope: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for one in transactions {
+        by_scope.entry(&one.scope).or_default().push(one);
+    }
+    by_scope
 }
 
-/// Returns the steps of a transaction that are not the same as one of another transaction.
+/// Returns the steps of a transaction that are not the same as one of other transactions.
 fn without_counterpart<'a>(
     transaction: &'a Transaction<String>,
-    other: Option<&'a Transaction<String>>,
+    others: &[&'a Transaction<String>],
     is_same: impl Fn(&Step<String>, &Step<String>) -> bool,
 ) -> impl Iterator<Item = &'a Step<String>> {
     let mut candidates: BTreeMap<_, Vec<&Step<String>>> = BTreeMap::new();
-    for step in other.into_iter().flat_map(|other| &other.steps) {
+    for step in others.iter().flat_map(|other| &other.steps) {
         candidates.entry(subject(step)).or_default().push(step);
     }
     transaction.steps.iter().filter(move |step| {
