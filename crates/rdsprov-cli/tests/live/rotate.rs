@@ -513,3 +513,35 @@ fn failed_set_names_the_holder_of_its_lock() {
     output_text(&fixture, &fixture.run(TEAMS, &ROTATE), 0);
     assert_eq!(at(&fixture, "AWSCURRENT").unwrap().0, pending);
 }
+
+/// After the new password was set, another role gets the name, and AWS denies the last step: this role
+/// does not get the current password.
+#[test]
+fn password_is_not_restored_for_an_exchanged_role() {
+    for major in versions() {
+        let fixture = applied_fixture(major);
+        let session = Mutex::new(fixture.server.superuser_session("postgres").unwrap());
+        let proxy = HttpProxy::start(manager(&fixture), move |call| {
+            let exchange = "ALTER ROLE keycloak_user RENAME TO parked;
+                CREATE ROLE keycloak_user LOGIN; GRANT keycloak_user TO platform_admin WITH ADMIN OPTION";
+            (call.action == "UpdateSecretVersionStage").then(|| {
+                session.lock().unwrap().ask(exchange).unwrap();
+                Reply::Error("AccessDeniedException", "no".to_owned())
+            })
+        })
+        .unwrap();
+        let mut command = fixture.command(TEAMS, &ROTATE);
+        let report = output_text(&fixture, &command.envs(proxy.environment()).output().unwrap(), 4);
+        assert!(report.contains("keycloak_user could not be restored: "), "{report}");
+        assert!(
+            report.contains("role keycloak_user is not the role that was observed"),
+            "{report}"
+        );
+        let stored = "SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'keycloak_user'";
+        assert_eq!(fixture.query(stored), "t", "PostgreSQL {major}");
+        fixture.query("DROP ROLE keycloak_user");
+        fixture.query("ALTER ROLE parked RENAME TO keycloak_user");
+        expect(&fixture.run(TEAMS, &["apply"]), 0);
+        current_logs_in(&fixture, "after the next apply");
+    }
+}

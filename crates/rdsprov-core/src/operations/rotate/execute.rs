@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use strum::IntoEnumIterator as _;
 
 use super::plan::{Candidate, PlannedRotation, manager};
 use crate::hint;
@@ -17,7 +18,7 @@ use crate::hint::{Hint, Operation};
 use crate::observed::PasswordCheck;
 use crate::operations::error::PlanRefused;
 use crate::plan::rotation::{ActivePassword, RotationState, restore};
-use crate::plan::{Action, Hazard, Identities, Plan, Step, Transaction};
+use crate::plan::{Action, Hazard, Plan, PrivilegedAttribute, Step, Transaction};
 use crate::secrets::{Password, Secret, SecretError, SecretsManager};
 use crate::server::apply::{ExecutionOutcome, apply};
 use crate::server::lock::Lock;
@@ -262,8 +263,12 @@ impl RotationRun<'_> {
     ) -> Result<(), StepFailure> {
         let mut single = Transaction { steps: vec![step.clone()], ..transaction.clone() };
         if step.action == Action::RestorePassword {
-            // The role must not keep a password that is not current, whatever has changed.
-            single.identities = Identities::default();
+            // The role must not keep a password that is not current, whatever has changed, and another
+            // role that has its name now must not get this password.
+            single.identities.databases.clear();
+            for identity in single.identities.roles.values_mut() {
+                identity.attributes = PrivilegedAttribute::iter().collect();
+            }
         }
         let plan = Plan { transactions: vec![single], ..self.planned.plan.clone() };
         let secrets = BTreeMap::from([(secret.id.clone(), secret.clone())]);
