@@ -32,8 +32,44 @@ impl SecretId {
     /// ```
     #[must_use]
     pub fn is_managed_by_rds(&self) -> bool {
-        let of_arn = || self.0.strip_prefix("arn:")?.splitn(6, ':').nth(5);
-        of_arn().unwrap_or(&self.0).starts_with("rds!")
+        self.in_arn().map_or(self.0.as_str(), |(_, name)| name).starts_with("rds!")
+    }
+
+    /// Returns whether two ids name one secret: its name, or its ARN with or without the six characters
+    /// that Secrets Manager appends to the name.
+    ///
+    /// ```
+    /// use rdsprov_core::secret_id::SecretId;
+    /// let id = |id: &str| SecretId(id.to_owned());
+    /// let arn = id("arn:aws:secretsmanager:eu-west-2:111122223333:secret:shop-AbCdEf");
+    /// let partial = id("arn:aws:secretsmanager:eu-west-2:111122223333:secret:shop");
+    /// assert!(arn.is_same(&id("shop")) && id("shop").is_same(&arn));
+    /// assert!(partial.is_same(&id("shop")) && partial.is_same(&arn));
+    /// assert!(!arn.is_same(&id("shop-Ab")) && !id("shop").is_same(&id("shop-AbCdEf")));
+    /// assert!(!arn.is_same(&id("arn:aws:secretsmanager:eu-west-2:999922223333:secret:shop")));
+    /// ```
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let names = |arn: &str, name: &str| {
+            let suffix = arn.strip_prefix(name);
+            suffix.is_some_and(|suffix| {
+                suffix.is_empty() || suffix.len() == 7 && suffix.starts_with('-')
+            })
+        };
+        match (self.in_arn(), other.in_arn()) {
+            (None, None) => self == other,
+            (Some((_, arn)), None) => names(arn, &other.0),
+            (None, Some((_, arn))) => names(arn, &self.0),
+            (Some((account, one)), Some((other_account, two))) => {
+                account == other_account && (names(one, two) || names(two, one))
+            }
+        }
+    }
+
+    /// Returns the parts of an ARN: those up to the account, and the name after `secret:`.
+    fn in_arn(&self) -> Option<(&str, &str)> {
+        let (account, name) = self.0.strip_prefix("arn:")?.split_once(":secret:")?;
+        Some((account, name))
     }
 }
 

@@ -514,6 +514,88 @@ fn failed_set_names_the_holder_of_its_lock() {
     assert_eq!(at(&fixture, "AWSCURRENT").unwrap().0, pending);
 }
 
+/// A managed role of another run whose secret another team names: by name and by ARN, in an entry of its
+/// own or beside that of the owner. The secret stays as it is.
+#[test]
+fn secret_of_another_role_is_not_rotated() {
+    for major in versions() {
+        let fixture = Fixture::with_secrets_manager(major);
+        let id = "goldenpath/dev/shop/postgres";
+        fixture.secret(id, &format!(r#"{{"password": "{}"}}"#, password("shop")));
+        let arn = manager(&fixture).describe(id).unwrap()["ARN"].as_str().unwrap().to_owned();
+        let partial = arn[..arn.len() - "-AbCdEf".len()].to_owned();
+        fixture.app("dev", "tool", "tool_owner");
+        let shop = r#"shop = { database_name = "shop", username = "shop_owner" }"#;
+        let tool = |secret: &str| {
+            format!(r#"tool = {{ database_name = "tool", username = "tool_owner"{secret} }}"#)
+        };
+        let declare = |entries: &[&str]| {
+            fixture.definitions(&format!("application_databases = {{\n{}\n}}", entries.join("\n")))
+        };
+        let run = |entries: &[&str], words: &[&str], code: i32| {
+            let words = [words, &["--env", "dev"]].concat();
+            expect(&fixture.run(&declare(entries), &words), code)
+        };
+        run(&[shop], &["apply"], 0);
+        let before = manager(&fixture).get(id).unwrap();
+        for secret in [id, &arn, &partial] {
+            let theirs = tool(&format!(r#", secret = "{secret}""#));
+            // Before and after the role exists, with a secret of its own.
+            for _ in 0..2 {
+                let report = run(&[&theirs], &["apply", "--allow", "changes_secret"], 3);
+                assert!(report.contains("refused[secret-of-other-role] tool: "), "{report}");
+                assert!(report.contains("role shop_owner of application shop"), "{report}");
+                let report = run(&[&theirs], &["rotate", "tool"], 3);
+                assert!(report.contains("refused[secret-of-other-role] tool: "), "{report}");
+                run(&[&tool("")], &["apply"], 0);
+            }
+            let report = run(&[shop, &theirs], &["rotate", "tool"], 3);
+            assert!(report.contains("is also the secret of role shop_owner"), "{report}");
+            // The other role has another secret in the definitions, but not yet on the server.
+            let moved = r#"shop = { database_name = "shop", username = "shop_owner", secret = "goldenpath/dev/tool/postgres" }"#;
+            let report = run(&[moved, &theirs], &["rotate", "tool"], 3);
+            assert!(report.contains("refused[secret-of-other-role] tool: "), "{report}");
+            assert_eq!(manager(&fixture).get(id).unwrap(), before, "PostgreSQL {major}: {secret}");
+            fixture.query("DROP DATABASE tool");
+            fixture.query("DROP ROLE tool_owner");
+        }
+        assert!(fixture.server.sql_as("shop_owner", &password("shop"), "shop", "SELECT 1").is_ok());
+        // Controls: the owner of the secret, and its role under another name.
+        run(&[shop], &["rotate", "shop"], 0);
+        fixture.query("CREATE ROLE shop_new ROLE platform_admin");
+        let renamed = r#"shop = { database_name = "shop", username = "shop_new", adopt = true }"#;
+        let report = run(&[renamed], &["plan", "--allow", "changes_owner"], 0);
+        assert!(report.contains("adopt role shop_new"), "{report}");
+    }
+}
+
+/// The secret is for a role of the same name on another server, whose password is not valid here.
+#[test]
+fn secret_of_another_server_is_not_rotated() {
+    for major in versions() {
+        let fixture = Fixture::with_secrets_manager(major);
+        let secret = "goldenpath/dev/shop/postgres";
+        let text = format!(
+            r#"{{"host": "prod.example.com", "port": 5432, "password": "{}"}}"#,
+            password("shop")
+        );
+        fixture.secret(secret, &text);
+        let definitions = fixture.definitions(
+            r#"application_databases = { shop = { database_name = "shop", username = "shop_owner" } }"#,
+        );
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        fixture.query("ALTER ROLE shop_owner PASSWORD 'Known-other'");
+        let rotate = ["rotate", "shop", "--env", "dev"];
+        let report = expect(&fixture.run(&definitions, &rotate), 3);
+        assert!(report.contains("refused[secret-of-other-server] shop: "), "{report}");
+        assert!(report.contains("prod.example.com:5432"), "{report}");
+        assert_eq!(manager(&fixture).get(secret).unwrap(), text, "PostgreSQL {major}");
+        // Control: a password that is valid here shows that the host is another address of the server.
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        expect(&fixture.run(&definitions, &rotate), 0);
+    }
+}
+
 /// After the new password was set, another role gets the name, and AWS denies the last step: this role
 /// does not get the current password.
 #[test]

@@ -10,8 +10,9 @@ use crate::desired::{self, Adoption};
 use crate::marker::Marker;
 use crate::name::RoleName;
 use crate::observed;
+use crate::secret_id::SecretId;
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
     /// Returns the marker of a declared role.
     pub(super) fn role_marker(&self, role: &desired::Role, name: &RoleName) -> Marker {
         let secret = role.recorded_secret.clone().filter(|_| role.secret().is_some());
@@ -150,6 +151,46 @@ impl Planner<'_> {
         let mut step = step(Action::AlterRole, summary).with_hazards(hazards);
         step.changed_secret = changed_secret;
         Some(step)
+    }
+
+    /// Returns the roles whose markers name a secret, with these markers.
+    pub(super) fn recorded_secrets(
+        &self,
+        selected: impl Fn(&RoleName) -> bool,
+    ) -> Vec<(&'a RoleName, Marker)> {
+        let roles = self.observed.roles.iter().filter(|(name, _)| selected(name));
+        roles
+            .filter_map(|(name, seen)| Some((name, seen.marker()?)))
+            .filter(|(_, marker)| marker.secret.is_some())
+            .collect()
+    }
+
+    /// Refuses the secret of a role if one of the markers of other roles names it: a rotation would
+    /// change it without their passwords. Returns whether it refused.
+    pub(super) fn refuse_secret_of_other_role(
+        &mut self,
+        role: &desired::Role,
+        others: &[(&RoleName, Marker)],
+    ) -> bool {
+        let Some(secret) = role.secret() else { return false };
+        let is_same = |recorded: &SecretId| {
+            recorded.is_same(secret)
+                || role.recorded_secret.as_ref().is_some_and(|one| one.is_same(recorded))
+        };
+        let other = others.iter().find(|(other, marker)| {
+            // An undeclared role of the same application is the role before `username` was changed.
+            (self.desired.roles.contains_key(*other)
+                || marker.application != role.application.as_str())
+                && marker.secret.clone().is_some_and(|recorded| is_same(&SecretId(recorded)))
+        });
+        let Some((other, marker)) = other else { return false };
+        let kind = RefusalKind::SecretOfOtherRole {
+            secret: secret.clone(),
+            other: (*other).clone(),
+            application: marker.application.clone(),
+        };
+        self.refuse(&role.application, kind);
+        true
     }
 
     /// Returns the application and secret that the marker of a role names, and those that the

@@ -14,8 +14,12 @@ impl Planner<'_> {
     /// Plans the steps of all declared roles.
     pub(super) fn roles(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
+        let undeclared = self.recorded_secrets(|name| !self.desired.roles.contains_key(name));
         for (name, role) in self.desired.selected_roles() {
             if self.refuse_administrator(name, role) {
+                continue;
+            }
+            if self.refuse_secret_of_other_role(role, &undeclared) {
                 continue;
             }
             match self.observed.roles.get(name) {

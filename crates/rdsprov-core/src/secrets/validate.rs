@@ -149,18 +149,19 @@ pub fn foreign_endpoints(
 ) -> Vec<Note> {
     secrets
         .values()
-        .filter(|secret| {
-            secret.host.as_ref().is_some_and(|host| *host != at)
-                || secret.port.is_some_and(|port| port != at_port)
-        })
-        .map(|secret| {
-            let host = secret.host.as_deref().unwrap_or(at);
-            let port = secret.port.unwrap_or(at_port);
-            Note(NoteKind::EndpointDiffers {
+        .filter_map(|secret| {
+            Some(Note(NoteKind::EndpointDiffers {
                 secret: secret.id.clone(),
-                endpoint: format!("{host}:{port}"),
+                endpoint: foreign_endpoint(secret, at, at_port)?,
                 server: format!("{at}:{at_port}"),
-            })
+            }))
         })
         .collect()
+}
+
+/// Returns the host and port in a secret, if they are not those of the server.
+pub fn foreign_endpoint(secret: &Secret, at: &str, at_port: u16) -> Option<String> {
+    let host = secret.host.as_deref().unwrap_or(at);
+    let port = secret.port.unwrap_or(at_port);
+    (host != at || port != at_port).then(|| format!("{host}:{port}"))
 }

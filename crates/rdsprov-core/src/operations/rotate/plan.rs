@@ -10,7 +10,7 @@ use crate::operations::plan::iterations;
 use crate::operations::provisioner::{Locked, Provisioner};
 use crate::plan::rotation::{ActivePassword, Rotation, RotationError, RotationState};
 use crate::plan::{Plan, Refusal, RefusalKind, SecretFindings};
-use crate::secrets::validate::{clone_of, mismatches};
+use crate::secrets::validate::{clone_of, foreign_endpoint, mismatches};
 use crate::secrets::{
     Password, RotationOwner, SecretSource, SecretsManager, Stages, Version, VersionsError,
 };
@@ -167,6 +167,7 @@ impl Provisioner {
             pending: pending_id,
             active_password,
             rotation_owner,
+            foreign_endpoint: foreign_endpoint(&current.secret, &self.admin.host, self.admin.port),
         };
         Ok(Some(Candidate { state, current, pending, login_database, platform }))
     }

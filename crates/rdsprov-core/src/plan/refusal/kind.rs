@@ -241,6 +241,8 @@ coded_enum! {
             dbname: String,
             databases: Vec<DatabaseName>,
         },
+        /// The marker of another role, of an application that is not declared, names the secret.
+        SecretOfOtherRole { secret: SecretId, other: RoleName, application: String },
         // Rotation between a role and its clone
         /// The secret contains the clone, which does not exist.
         CloneMissing { secret: SecretId, role: RoleName, clone: RoleName },
@@ -253,6 +255,8 @@ coded_enum! {
         // Rotation
         /// AWS rotates the secret.
         RotatedByAws { secret: SecretId, rotation_owner: String },
+        /// The secret is for another server, and this server accepts none of its passwords.
+        SecretOfOtherServer { secret: SecretId, role: RoleName, endpoint: String },
         /// The marker of the role names another secret or application than the definitions.
         RoleMarkerDiffers { role: RoleName, recorded: String, declared: String },
         /// The role whose password is to be rotated does not exist.

@@ -282,6 +282,12 @@ impl RefusalKind {
             Self::RotatedByAws { secret, rotation_owner } => {
                 format!("AWS rotates secret {secret}: {rotation_owner}")
             }
+            Self::SecretOfOtherRole { secret, other, application } => format!(
+                "secret {secret} is the secret of role {other} of application {application}, as the marker of this role shows"
+            ),
+            Self::SecretOfOtherServer { secret, role, endpoint } => format!(
+                "secret {secret} is for the server at {endpoint}, and this server rejects its password for role {role}"
+            ),
             Self::RoleMarkerDiffers { role, recorded, declared } => format!(
                 "the marker of role {role} names {recorded}, but the definitions name {declared}"
             ),
@@ -521,6 +527,17 @@ impl RefusalKind {
                     hint!["stop that first with `aws secretsmanager cancel-rotate-secret`"],
                 ];
             }
+            Self::SecretOfOtherRole { other, .. } => {
+                return vec![
+                    hint!["give each role its own secret"],
+                    hint![format!("drop role {other} first, if it is not needed any more")],
+                ];
+            }
+            Self::SecretOfOtherServer { .. } => hint![
+                "check that the secret belongs to this server; then run ",
+                Operation::Apply,
+                " first: it sets the current password"
+            ],
             Self::RoleMarkerDiffers { .. } => hint![
                 "check that the role belongs to this application: `role_owner = true` chooses the \
                  entry; then run ",

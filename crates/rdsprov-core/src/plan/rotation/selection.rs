@@ -192,14 +192,18 @@ fn secret_for(
         let secrets = std::iter::once(secret).chain(others).cloned().collect();
         return Err(RotationError::SeveralSecrets { application, role, secrets });
     }
-    let uses_secret =
-        |other: &Role| other.secret() == Some(secret) || other.other_secrets.contains_key(secret);
+    let uses_secret = |other: &Role| {
+        other.secret().into_iter().chain(other.other_secrets.keys()).any(|one| one.is_same(secret))
+    };
     let other = desired
         .roles
         .iter()
         .find(|(name, other)| **name != role && uses_secret(other))
         .map(|(name, _)| format!("role {name}"))
-        .or_else(|| (administrator == Some(secret)).then(|| "the administrator".to_owned()));
+        .or_else(|| {
+            let same = administrator.is_some_and(|one| one.is_same(secret));
+            same.then(|| "the administrator".to_owned())
+        });
     match other {
         Some(other) => {
             Err(RotationError::SharedSecret { application, role, secret: secret.clone(), other })

@@ -30,6 +30,8 @@ pub struct RotationState {
     pub active_password: ActivePassword,
     /// The AWS feature or service that rotates the secret, in words.
     pub rotation_owner: Option<String>,
+    /// The host and port in the secret, if they are not those of the server.
+    pub foreign_endpoint: Option<String>,
 }
 
 /// The version of a secret whose password the server accepts.
@@ -89,6 +91,9 @@ impl Planner<'_> {
             let (secret, rotation_owner) = (secret.clone(), rotation_owner.clone());
             self.refuse(application, RefusalKind::RotatedByAws { secret, rotation_owner });
         }
+        if self.refuse_secret_of_other_role(role, &self.recorded_secrets(|other| other != name)) {
+            return false;
+        }
         let role = name.clone();
         let kind = match (seen, &state.active_password) {
             (None, _) if !refused => RefusalKind::RoleMissing { role },
@@ -99,6 +104,11 @@ impl Planner<'_> {
             (Some(seen), _) if !seen.login || seen.expired => RefusalKind::RoleCannotLogIn { role },
             (Some(_), ActivePassword::Unknown(reason)) if !refused => {
                 RefusalKind::LoginUnverified { role, reason: reason.clone() }
+            }
+            (Some(_), ActivePassword::Neither)
+                if let Some(endpoint) = state.foreign_endpoint.clone() =>
+            {
+                RefusalKind::SecretOfOtherServer { secret: secret.clone(), role, endpoint }
             }
             (seen, _) => return may_set_password && seen.is_some(),
         };

@@ -58,6 +58,7 @@ fn plan(roles: Value, pending: Option<&str>, active: ActivePassword, owner: Opti
         pending: pending.map(str::to_owned),
         active_password: active,
         rotation_owner: owner.map(str::to_owned),
+        foreign_endpoint: None,
     };
     Plan::for_rotation(&desired, &observed, SecretFindings::default(), &[state])
 }
