@@ -142,3 +142,55 @@ fn delegate_can_get_admin_option_on_predefined_roles() {
     assert!(!again.contains("pg_monitor"), "{again}");
     run(&fixture, &definitions, "check", &as_delegate, 0);
 }
+
+/// A plan that grants a membership is stale if the group gets a privilege or another role its name. The
+/// group belongs to no application.
+#[test]
+fn group_that_changes_after_the_plan() {
+    const CHANGES: [(&str, &str); 4] = [
+        ("GRANT pg_read_all_data TO team_readers", "REVOKE pg_read_all_data FROM team_readers"),
+        ("GRANT pg_read_all_data TO beyond", "REVOKE pg_read_all_data FROM beyond"),
+        ("ALTER ROLE team_readers BYPASSRLS", "ALTER ROLE team_readers NOBYPASSRLS"),
+        (
+            "ALTER ROLE team_readers RENAME TO parked; CREATE ROLE team_readers; \
+             GRANT team_readers TO platform_admin WITH ADMIN OPTION",
+            "DROP ROLE team_readers; ALTER ROLE parked RENAME TO team_readers",
+        ),
+    ];
+    for major in versions() {
+        let entry = |more: &str| {
+            format!(
+                r#"application_databases = {{ shop = {{ database_name = "shop", username = "shop_owner"{more} }} }}"#
+            )
+        };
+        let (fixture, definitions) = Fixture::shop(major, &entry(""));
+        std::fs::write(
+            fixture.path().join("rdsprov.toml"),
+            "[definitions]\nmemberships = [\"team_readers\"]\n",
+        )
+        .unwrap();
+        fixture.query("CREATE ROLE beyond; CREATE ROLE team_readers IN ROLE beyond; GRANT team_readers TO platform_admin WITH ADMIN OPTION");
+        run(&fixture, &definitions, "apply", &[], 0);
+        let definitions = fixture.definitions(&entry(r#", memberships = ["team_readers"]"#));
+        let plan = || run(&fixture, &definitions, "plan", &["--out", "plan.json"], 0);
+        let apply = |code| {
+            let words = ["apply", "plan.json", "--env", "dev"];
+            expect(&fixture.run(&definitions, &words), code)
+        };
+        plan();
+        for (change, revert) in CHANGES {
+            for one in change.split("; ") {
+                fixture.query(one);
+            }
+            let report = apply(3);
+            assert!(report.contains("plan-stale"), "PostgreSQL {major}: {change}: {report}");
+            for one in revert.split("; ") {
+                fixture.query(one);
+            }
+        }
+        // Controls: what concerns other roles does not matter, and the plan is current again.
+        fixture.query("CREATE ROLE stranger IN ROLE team_readers");
+        apply(0);
+        assert_eq!(fixture.query("SELECT pg_has_role('shop_owner', 'beyond', 'USAGE')"), "t");
+    }
+}

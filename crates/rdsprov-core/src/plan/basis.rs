@@ -22,7 +22,8 @@ pub struct Basis {
     pub administrator: String,
     /// The existing databases, with their privileges, settings and contents.
     pub databases: BTreeMap<DatabaseName, String>,
-    /// The existing roles, with their attributes, memberships and settings.
+    /// The existing roles, with their attributes, memberships and settings. A new member of a role gets
+    /// what this role has through other roles, so that these are included.
     pub roles: BTreeMap<RoleName, String>,
 }
 
@@ -30,8 +31,9 @@ impl Basis {
     pub(super) fn new(observed: &Observed, transactions: &[Transaction]) -> Self {
         let databases = databases(transactions).into_iter();
         let databases = databases.filter_map(|name| observed.databases.get_key_value(name));
-        let roles = roles(transactions).into_iter();
-        let roles = roles.filter_map(|name| observed.roles.get_key_value(name));
+        let mut roles = roles(transactions);
+        roles.extend(groups(observed, transactions));
+        let roles = roles.into_iter().filter_map(|name| observed.roles.get_key_value(name));
         Self {
             administrator: sha256_json(&observed.administrator),
             databases: databases.map(|(name, seen)| (name.clone(), sha256_json(seen))).collect(),
@@ -75,4 +77,16 @@ fn roles(transactions: &[Transaction]) -> BTreeSet<&RoleName> {
     let in_steps = transactions.iter().flat_map(|one| &one.steps);
     let in_steps = in_steps.flat_map(|step| step.role.iter().chain(step.required_roles()));
     transactions.iter().flat_map(|one| one.identities.roles.keys()).chain(in_steps).collect()
+}
+
+/// Returns the roles of which the groups of granted memberships are members, also through others.
+fn groups<'a>(observed: &'a Observed, transactions: &'a [Transaction]) -> BTreeSet<&'a RoleName> {
+    let steps = transactions.iter().flat_map(|one| &one.steps);
+    let mut found = BTreeSet::new();
+    let mut next: Vec<&RoleName> = steps.filter_map(|step| step.group.as_ref()).collect();
+    while let Some(group) = next.pop() {
+        let seen = observed.roles.get(group).filter(|_| found.insert(group));
+        next.extend(seen.into_iter().flat_map(|seen| &seen.memberships).map(|one| &one.role));
+    }
+    found
 }

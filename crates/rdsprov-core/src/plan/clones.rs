@@ -127,7 +127,7 @@ impl Planner<'_> {
         let granted = Step::on_role(clone, &role.application, Action::Grant, summary, [statement]);
         // The rotation grants the membership itself, so that it was revoked, or the role was not
         // created by the rotation.
-        steps.push(granted.with_hazards([Hazard::WidensAccess]));
+        steps.push(granted.for_membership_in(name).with_hazards([Hazard::WidensAccess]));
     }
 
     /// Reports the password of the secret if it is not known to be that of the clone.

@@ -98,6 +98,7 @@ impl Planner<'_> {
         let reverting = (existing.is_none() && self.authority.rejects_passwords(group))
             .then(|| sql::revoke_granted(group, name, Dependents::Kept));
         let granted = granted.reverted_by(reverting.into_iter().collect());
+        let granted = granted.for_membership_in(group);
         steps.push(granted.with_hazards(reach.map(|_| Hazard::ReachesBeyondDatabase)));
     }
 

@@ -209,7 +209,7 @@ impl Planner<'_> {
         // The creator of the role has ADMIN OPTION on it, from PostgreSQL 16 on. Whether a server
         // counts this as membership in `rds_iam` is known only after the commit.
         let reverting = vec![reverting];
-        steps.push(granted.reverted_by(reverting));
+        steps.push(granted.for_membership_in(&group).reverted_by(reverting));
     }
 
     /// Removes the password of a role with IAM tokens. The step follows the proof that no other role is

@@ -458,6 +458,7 @@ impl Step {
             action: self.action,
             application: self.application.clone(),
             role: self.role.clone(),
+            group: self.group.clone(),
             database: self.database.clone(),
             summary: self.summary.clone(),
             execute_as: self.execute_as.clone(),

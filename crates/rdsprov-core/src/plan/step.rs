@@ -90,6 +90,9 @@ pub struct Step<S = Statement> {
     pub application: ApplicationName,
     /// The role that is changed or that gets or loses privileges.
     pub role: Option<RoleName>,
+    /// The role of which the role becomes a member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<RoleName>,
     /// The database that is changed, or that contains the changed object.
     pub database: Option<DatabaseName>,
     /// The change in words, without the action.
@@ -195,6 +198,7 @@ impl<S> Step<S> {
             action,
             application: application.clone(),
             role: None,
+            group: None,
             database: None,
             summary,
             execute_as: ExecuteAs::Administrator,
@@ -225,6 +229,12 @@ impl<S> Step<S> {
     /// Sets the role that is changed or that gets or loses privileges.
     pub(super) fn for_role<'a>(mut self, role: impl Into<Option<&'a RoleName>>) -> Self {
         self.role = role.into().cloned();
+        self
+    }
+
+    /// Sets the role of which the role of the step becomes a member.
+    pub(super) fn for_membership_in(mut self, group: &RoleName) -> Self {
+        self.group = Some(group.clone());
         self
     }
 
@@ -271,7 +281,8 @@ impl<S> Step<S> {
         self.with_hazards([Hazard::HandsOverCode])
     }
 
-    /// Returns the roles as which the administrator acts, and those that it must be a member of.
+    /// Returns the roles as which the administrator acts, those that it must be a member of, and the one
+    /// whose privileges the role of the step gets.
     pub(super) fn required_roles(&self) -> impl Iterator<Item = &RoleName> {
         let grantors = self.temporary_usage.iter().map(|usage| &usage.granted_by);
         let acting = std::iter::once(&self.execute_as).chain(grantors);
@@ -279,7 +290,7 @@ impl<S> Step<S> {
             ExecuteAs::Administrator => None,
             ExecuteAs::Role(role) => Some(role),
         });
-        acting.chain(self.temporary_memberships.keys())
+        acting.chain(self.temporary_memberships.keys()).chain(&self.group)
     }
 
     /// Puts the step after the logins that prove that no step has prevented them.
