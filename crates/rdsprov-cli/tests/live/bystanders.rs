@@ -242,3 +242,41 @@ fn database_without_a_free_connection_stops_no_other() {
         assert_eq!(fixture.query(granted), "t");
     }
 }
+
+/// The owner of a database makes each login to it fail. A role of another team that also reads it still
+/// gets its password set and rotated.
+#[test]
+fn database_without_logins_prevents_no_password() {
+    for major in versions() {
+        let fixture = Fixture::with_secrets_manager(major);
+        for (application, role) in
+            [("crm", "crm_owner"), ("hr", "hr_owner"), ("hr_reports", "analyst")]
+        {
+            fixture.app("dev", application, role);
+        }
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                 crm         = { database_name = "crm", username = "crm_owner" }
+                 crm_reports = { database_name = "crm", username = "analyst", access_level = "reader" }
+                 hr          = { database_name = "hr", username = "hr_owner" }
+                 hr_reports  = { database_name = "hr", username = "analyst", access_level = "reader", role_owner = true, secret = "goldenpath/dev/hr_reports/postgres" }
+               }"#,
+        );
+        let apply = ["apply", "--env", "dev"];
+        expect(&fixture.run(&definitions, &apply), 0);
+        let closed = "ALTER DATABASE crm SET local_preload_libraries = 'nonexistent'";
+        fixture.server.sql_as("crm_owner", &password("crm"), "crm", closed).unwrap();
+        let logs_in = |password: &str, database: &str| {
+            fixture.server.sql_as("analyst", password, database, "SELECT 1").is_ok()
+        };
+        let reports = password("hr_reports");
+        assert!(!logs_in(&reports, "crm") && logs_in(&reports, "hr"));
+        fixture.query("ALTER ROLE analyst PASSWORD 'Known-old'");
+        let words = [&apply[..], &["--only", "hr_reports"]].concat();
+        let report = expect(&fixture.run(&definitions, &words), 0);
+        assert!(!report.contains("password-not-checked"), "{report}");
+        assert!(logs_in(&reports, "hr") && !logs_in("Known-old", "hr"), "PostgreSQL {major}");
+        expect(&fixture.run(&definitions, &["rotate", "hr_reports", "--env", "dev"]), 0);
+        assert!(!logs_in(&reports, "hr"), "PostgreSQL {major}");
+    }
+}

@@ -64,9 +64,9 @@ pub(crate) async fn check_passwords(
         VerifyPasswords::Login if admin_session.is_pooled => Ok(all(pooled())),
         VerifyPasswords::Login => Ok(stream::iter(candidates)
             .map(async |Candidate { name, user, password }| {
-                let database = login_database(desired, observed, name);
+                let databases = login_databases(desired, observed, name);
                 let target = admin.as_role(user.clone(), password.clone());
-                (name.clone(), login(&target, database, Platform::of(observed)).await)
+                (name.clone(), login(&target, &databases, Platform::of(observed)).await)
             })
             .buffered(CONNECTIONS)
             .collect()
@@ -83,21 +83,21 @@ pub(crate) fn can_log_in_with_password(observed: &Observed, role: &RoleName) -> 
     seen.is_some_and(|seen| seen.login && !seen.expired && !seen.uses_iam_auth())
 }
 
-/// Returns a database for the login of the role: one that it has declared access to and that allows
-/// connections, or else the administrator database.
-pub(crate) fn login_database<'a>(
-    desired: &'a Desired,
-    observed: &'a Observed,
+/// Returns the databases for the login of the role, in this order: one that it has declared access to and
+/// that allows connections, and the administrator database.
+///
+/// The owner of the first one can prevent each login to it. The last one belongs to no application, and
+/// shows the result also if the role may not connect to it.
+pub(crate) fn login_databases(
+    desired: &Desired,
+    observed: &Observed,
     role: &RoleName,
-) -> &'a DatabaseName {
-    desired
-        .databases
-        .iter()
-        .find(|(name, entry)| {
-            entry.access.contains_key(role)
-                && observed.databases.get(name).is_some_and(|seen| seen.allow_connections)
-        })
-        .map_or(&observed.admin_database, |(name, _)| name)
+) -> Vec<DatabaseName> {
+    let declared = desired.databases.iter().find(|(name, entry)| {
+        entry.access.contains_key(role)
+            && observed.databases.get(name).is_some_and(|seen| seen.allow_connections)
+    });
+    declared.map(|(name, _)| name).into_iter().chain([&observed.admin_database]).cloned().collect()
 }
 
 /// Returns the reason why a check is inconclusive if `pg_hba.conf` has the method `trust` or `cert`:
@@ -117,8 +117,27 @@ pub(crate) fn pooled() -> PasswordCheck {
     PasswordCheck::Inconclusive(reason.to_owned())
 }
 
-/// Logs in once and interprets the result.
+/// Logs in to the first of these databases that gives a result. Without one, returns the reason of the
+/// first.
 pub(crate) async fn login(
+    target: &Endpoint,
+    databases: &[DatabaseName],
+    platform: Platform,
+) -> PasswordCheck {
+    let mut first = None;
+    for database in databases {
+        match log_in_to(target, database, platform).await {
+            PasswordCheck::Inconclusive(reason) => {
+                first.get_or_insert(reason);
+            }
+            result => return result,
+        }
+    }
+    PasswordCheck::Inconclusive(first.unwrap_or_default())
+}
+
+/// Logs in once and interprets the result.
+async fn log_in_to(
     target: &Endpoint,
     database: &DatabaseName,
     platform: Platform,

@@ -292,9 +292,9 @@ impl RotationRun<'_> {
 
     /// Logs in with the new password.
     async fn test(&self, pending: &Secret) -> Result<(), StepFailure> {
-        let Candidate { state, login_database, platform, .. } = self.candidate;
+        let Candidate { state, login_databases, platform, .. } = self.candidate;
         let role = &state.rotation.role;
-        let place = (login_database, *platform);
+        let place = (login_databases.as_slice(), *platform);
         match self.planned.run.try_login(&state.rotation, place, &pending.password).await {
             PasswordCheck::Accepted => Ok(()),
             PasswordCheck::Inconclusive(reason) => {

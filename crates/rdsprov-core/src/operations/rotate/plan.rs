@@ -43,8 +43,8 @@ pub(super) struct Candidate {
     pub state: RotationState,
     pub current: Version,
     pub pending: Option<Version>,
-    /// The database for test logins of the role.
-    pub login_database: DatabaseName,
+    /// The databases for test logins of the role.
+    pub login_databases: Vec<DatabaseName>,
     /// The kind of server, for the advice after a rejected login.
     pub platform: Platform,
 }
@@ -145,10 +145,10 @@ impl Provisioner {
             let refusal = |kind| Refusal::new(&rotation.application, kind);
             findings.refusals.extend(kinds.into_iter().map(refusal));
         }
-        let login_database =
-            password_check::login_database(&self.desired, observed, &rotation.role).clone();
+        let login_databases =
+            password_check::login_databases(&self.desired, observed, &rotation.role);
         let platform = Platform::of(observed);
-        let place = (&login_database, platform);
+        let place = (login_databases.as_slice(), platform);
         let active_password = if password_check::can_log_in_with_password(observed, &rotation.role)
         {
             self.active_password(rotation, place, &current, pending.as_ref()).await
@@ -169,13 +169,13 @@ impl Provisioner {
             rotation_owner,
             foreign_endpoint: foreign_endpoint(&current.secret, &self.admin.host, self.admin.port),
         };
-        Ok(Some(Candidate { state, current, pending, login_database, platform }))
+        Ok(Some(Candidate { state, current, pending, login_databases, platform }))
     }
 
     async fn active_password(
         &self,
         rotation: &Rotation,
-        place: (&DatabaseName, Platform),
+        place: (&[DatabaseName], Platform),
         current: &Version,
         pending: Option<&Version>,
     ) -> ActivePassword {
@@ -197,14 +197,14 @@ impl Provisioner {
     pub(super) async fn try_login(
         &self,
         rotation: &Rotation,
-        (login_database, platform): (&DatabaseName, Platform),
+        (login_databases, platform): (&[DatabaseName], Platform),
         password: &Password,
     ) -> PasswordCheck {
         if self.admin_session.is_pooled {
             return password_check::pooled();
         }
         let target = self.admin.as_role(rotation.role.clone(), password.clone());
-        password_check::login(&target, login_database, platform).await
+        password_check::login(&target, login_databases, platform).await
     }
 }
 
