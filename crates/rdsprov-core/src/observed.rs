@@ -397,14 +397,17 @@ pub struct Untransferable {
     pub obstacle: Obstacle,
 }
 
-/// A function, or an object with an expression that calls one, which PostgreSQL executes later.
+/// A function, an object with an expression that calls one, which PostgreSQL executes later, or a
+/// privilege of an undeclared role to add such code later.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Code {
-    /// The kind of object, in the words of PostgreSQL: `function`, `trigger`, `table constraint`.
+    /// The kind of object, in the words of PostgreSQL: `function`, `trigger`, `table constraint`; or
+    /// `privilege`.
     pub kind: String,
     /// The schema of the object, or of its table; `null` if it has none.
     pub schema: Option<String>,
-    /// The object as SQL identifies it: `public.total(integer)`, `audit on public.orders`.
+    /// The object as SQL identifies it: `public.total(integer)`, `audit on public.orders`; or a privilege
+    /// with its role: `TRIGGER of role ada on public.orders and 2 more`.
     pub name: String,
 }
 

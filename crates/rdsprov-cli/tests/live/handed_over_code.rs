@@ -155,3 +155,56 @@ fn trigger_on_a_table_of_the_administrator_is_listed() {
         assert!(step["hazards"].to_string().contains("hands_over_code"), "{step}");
     }
 }
+
+/// An undeclared role keeps what the old owner has granted to it. With some privileges, it can add code
+/// that the new owner executes.
+#[test]
+fn privileges_of_undeclared_roles_are_listed() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "shop", "shop_owner");
+        fixture.app("dev", "next", "next_owner");
+        expect(&fixture.run(&definitions(&fixture, "shop"), &["apply", "--env", "dev"]), 0);
+        fixture.query("CREATE ROLE accomplice LOGIN PASSWORD 'Known-accomplice'");
+        let as_owner = |sql: &str| {
+            fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
+        };
+        as_owner(
+            "CREATE TABLE orders (id int); CREATE TABLE prices (id int);
+             GRANT CONNECT ON DATABASE shop TO accomplice; GRANT USAGE ON SCHEMA public TO accomplice;
+             GRANT SELECT, INSERT, REFERENCES ON orders TO accomplice",
+        );
+        let next = definitions(&fixture, "next");
+        let step = transfer(&fixture, &next);
+        assert_eq!(code_of(&step), [], "PostgreSQL {major}");
+        assert!(!step["hazards"].to_string().contains("hands_over_code"), "{step}");
+
+        as_owner(
+            "GRANT TRIGGER ON orders, prices TO accomplice; GRANT CREATE ON SCHEMA public TO accomplice;
+             GRANT CREATE ON DATABASE shop TO accomplice",
+        );
+        let step = transfer(&fixture, &next);
+        let kept = [
+            "CREATE of role accomplice on schema public",
+            "CREATE of role accomplice on the database",
+            "TRIGGER of role accomplice on public.orders and 1 more",
+        ];
+        let kept = kept.map(|name| ("privilege".to_owned(), name.to_owned()));
+        assert_eq!(code_of(&step), kept, "PostgreSQL {major}");
+        assert!(step["hazards"].to_string().contains("hands_over_code"), "{step}");
+        assert!(step["summary"].as_str().unwrap().contains("3 privileges"), "{step}");
+
+        // What this means: the new owner executes what the role has added.
+        let apply = ["apply", "--env", "dev", "--allow", "changes_owner,hands_over_code"];
+        expect(&fixture.run(&next, &apply), 0);
+        let planted = "
+            CREATE FUNCTION public.fires() RETURNS trigger LANGUAGE plpgsql AS
+              'BEGIN GRANT ALL ON public.prices TO accomplice; RETURN NEW; END';
+            CREATE TRIGGER falls BEFORE INSERT ON public.orders FOR EACH ROW EXECUTE FUNCTION public.fires()";
+        fixture.server.sql_as("accomplice", "Known-accomplice", "shop", planted).unwrap();
+        let insert = "INSERT INTO orders VALUES (1)";
+        fixture.server.sql_as("next_owner", &password("next"), "shop", insert).unwrap();
+        let reads = "SELECT has_table_privilege('accomplice', 'public.prices', 'SELECT')";
+        assert_eq!(fixture.query_in("shop", reads), "t");
+    }
+}

@@ -205,11 +205,14 @@ async fn read_contents(
     let owner = observed.databases.get(name).map(|seen| &seen.owner);
     if let (Some(owner), Some(new_owner)) = (owner, new_owner) {
         let administrator = &observed.administrator.name;
+        // What these roles may do follows from the definitions.
+        let creators = declared.into_iter().flat_map(|database| &database.creators);
+        let known: Vec<&str> = desired.roles.keys().chain(creators).map(RoleName::as_str).collect();
         if owner != new_owner {
             let object_by_object = owner == administrator;
             let all: Option<Vec<&str>> = None;
-            let parameters: [&(dyn ToSql + Sync); 4] =
-                [&owner.as_str(), &new_owner.as_str(), &object_by_object, &all];
+            let parameters: [&(dyn ToSql + Sync); 5] =
+                [&owner.as_str(), &new_owner.as_str(), &object_by_object, &all, &known];
             contents.ownership_transfer = snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
             let parameters = [parameters[0], parameters[2], parameters[3]];
             contents.ownership_transfer.fingerprint =
@@ -221,8 +224,8 @@ async fn read_contents(
             let schemas = declared.and_then(|database| database.owner_schemas());
             let schemas: Vec<&str> =
                 schemas.into_iter().flatten().map(SchemaName::as_str).collect();
-            let parameters: [&(dyn ToSql + Sync); 4] =
-                [&administrator.as_str(), &new_owner.as_str(), &true, &Some(schemas)];
+            let parameters: [&(dyn ToSql + Sync); 5] =
+                [&administrator.as_str(), &new_owner.as_str(), &true, &Some(schemas), &known];
             contents.objects_of_administrator =
                 snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
             if !contents.objects_of_administrator.administrator_objects.is_empty() {

@@ -1,7 +1,7 @@
 -- Returns the objects of the owner of a database that gets another owner, as one JSON document that deserializes to
 -- `OwnershipTransfer`. $1: the current owner, $2: the new owner, which need not exist yet, $3: whether the objects are
 -- transferred one by one. In this case, objects of extensions and objects that only a superuser may own are not
--- transferred. $4: the only schemas whose objects are returned, or null for all. A sequence of a table column is transferred together with the table. Temporary objects are omitted,
+-- transferred. $4: the only schemas whose objects are returned, or null for all. $5: the declared roles and the creators. A sequence of a table column is transferred together with the table. Temporary objects are omitted,
 -- because PostgreSQL drops them at the end of their session.
 WITH new_owner AS (
   SELECT coalesce((SELECT rolname FROM pg_roles WHERE rolname = $2), 'public') AS name
@@ -107,13 +107,39 @@ WITH new_owner AS (
   JOIN pg_class c ON u.refclassid = 'pg_class'::regclass AND c.oid = u.refobjid
   WHERE c.oid >= 16384 AND c.relowner <> v.relowner AND NOT $3
   UNION SELECT o.classid, o.objid, o.schema FROM owned o WHERE o.classid = 'pg_event_trigger'::regclass AND NOT $3
+), privilege AS (
+  -- With these, a role that no application declares adds code later, which the new owner executes: a trigger, an object
+  -- in a schema of its search_path, or a schema with its name.
+  SELECT r.rolname, 'pg_class'::regclass AS class, x.privilege_type, i.identity FROM owned o
+  JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid
+  CROSS JOIN aclexplode(c.relacl) x JOIN pg_roles r ON r.oid = x.grantee CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i
+  WHERE x.privilege_type = 'TRIGGER'
+  UNION ALL
+  SELECT r.rolname, 'pg_namespace'::regclass, x.privilege_type, 'schema ' || quote_ident(n.nspname) FROM pg_namespace n
+  CROSS JOIN aclexplode(n.nspacl) x JOIN pg_roles r ON r.oid = x.grantee
+  WHERE x.privilege_type = 'CREATE' AND pg_get_userbyid(n.nspowner) IN ($1, $2, 'pg_database_owner')
+  UNION ALL
+  SELECT r.rolname, 'pg_database'::regclass, x.privilege_type, 'the database' FROM pg_database d
+  CROSS JOIN aclexplode(d.datacl) x JOIN pg_roles r ON r.oid = x.grantee
+  WHERE x.privilege_type = 'CREATE' AND d.datname = current_database() AND pg_get_userbyid(d.datdba) = $1
+), kept AS (
+  SELECT rolname, class, privilege_type, min(identity) AS first, count(DISTINCT identity) - 1 AS others FROM privilege
+  WHERE NOT $3 AND rolname NOT IN ($1, $2, 'pg_database_owner', current_user) AND rolname <> ALL ($5::text[])
+    AND rolname NOT IN (SELECT rolname FROM pg_roles WHERE rolsuper)
+  GROUP BY 1, 2, 3
 )
 SELECT json_build_object(
   'code', (
-    SELECT coalesce(json_agg(json_build_object('kind', i.type, 'schema', n.nspname, 'name', i.identity)
-      ORDER BY i.type, i.identity), '[]')
-    FROM code c CROSS JOIN pg_identify_object(c.classid, c.objid, 0) i
-    LEFT JOIN LATERAL (SELECT * FROM pg_namespace n WHERE n.oid = to_regnamespace(c.schema) OFFSET 0) n ON true WHERE i.identity IS NOT NULL),
+    SELECT coalesce(json_agg(json_build_object('kind', kind, 'schema', schema, 'name', name) ORDER BY kind, name), '[]')
+    FROM (
+      SELECT i.type AS kind, n.nspname AS schema, i.identity AS name
+      FROM code c CROSS JOIN pg_identify_object(c.classid, c.objid, 0) i
+      LEFT JOIN LATERAL (SELECT * FROM pg_namespace n WHERE n.oid = to_regnamespace(c.schema) OFFSET 0) n ON true
+      WHERE i.identity IS NOT NULL
+      UNION ALL
+      SELECT 'privilege', NULL, format('%s of role %s on %s', privilege_type, rolname,
+        first || CASE others WHEN 0 THEN '' ELSE format(' and %s more', others) END)
+      FROM kept) listed),
   'untransferable', (
     SELECT coalesce(json_agg(json_build_object('kind', kind, 'identity', identity, 'obstacle', obstacle)
       ORDER BY kind, identity), '[]') FROM untransferable),
