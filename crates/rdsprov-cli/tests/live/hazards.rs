@@ -440,3 +440,40 @@ fn memberships_that_reach_beyond_the_database() {
         }
     }
 }
+
+/// The entry of another team without that of the owner. Its grants are a hazard, and once the role has them,
+/// those on later tables are none.
+#[test]
+fn reader_of_the_database_of_other_definitions() {
+    for major in versions() {
+        let (fixture, both) = shop(major);
+        let both = std::fs::read_to_string(both).unwrap();
+        fixture.app("dev", "tool", "tool_reader");
+        let tool = r#"tool = { database_name = "shop", username = "tool_reader", access_level = "editor" }"#;
+        let theirs = fixture.definitions(&format!("application_databases = {{ {tool} }}"));
+        let grants = |definitions: &str| {
+            let steps = steps(&fixture, definitions, &[]);
+            steps.into_iter().filter(|step| step["action"] == "grant").collect::<Vec<_>>()
+        };
+        require_allowed_hazards(&fixture);
+        let found = grants(&theirs);
+        assert!(!found.is_empty());
+        assert!(found.iter().all(|step| has_hazard(step, "widens_access")), "{found:?}");
+        let report = expect(&approved(&fixture, &theirs, &[]), 3);
+        assert!(report.contains("widens_access"), "{report}");
+        // Control: with the definitions of the owner.
+        let all = fixture.definitions(&both.replacen("= {", &format!("= {{ {tool}\n"), 1));
+        let found = grants(&all);
+        assert!(!found.is_empty());
+        assert!(!found.iter().any(|step| has_hazard(step, "widens_access")), "{found:?}");
+
+        let theirs = fixture.definitions(&format!("application_databases = {{ {tool} }}"));
+        expect(&approved(&fixture, &theirs, &["--allow", "widens_access"]), 0);
+        // As a superuser creates it, the table has no default privileges for the role.
+        fixture
+            .query_in("shop", "CREATE TABLE later (id int); ALTER TABLE later OWNER TO shop_owner");
+        let found = grants(&theirs);
+        assert!(!found.is_empty());
+        assert!(!found.iter().any(|step| has_hazard(step, "widens_access")), "{found:?}");
+    }
+}

@@ -37,8 +37,32 @@ pub(crate) fn has_believed_marker(
 }
 
 fn has_managed_owner(desired: &Desired, observed: &Observed, seen: &observed::Database) -> bool {
-    let owner = observed.roles.get(&seen.owner);
-    owner.is_some_and(|owner| desired.manages(owner.marker().as_ref()))
+    marker_of_owner(desired, observed, seen).is_some()
+}
+
+/// Returns the marker of the role that owns a database, if it is one of this environment.
+fn marker_of_owner(
+    desired: &Desired,
+    observed: &Observed,
+    seen: &observed::Database,
+) -> Option<Marker> {
+    let marker = observed.roles.get(&seen.owner)?.marker();
+    marker.filter(|marker| desired.manages(Some(marker)))
+}
+
+/// Returns whether a database belongs to an application that is not declared: an entry without that of
+/// the owner names it.
+pub(super) fn is_of_undeclared_application(
+    desired: &Desired,
+    observed: &Observed,
+    name: &DatabaseName,
+) -> bool {
+    let has_owner = desired.databases.get(name).is_some_and(|entry| entry.owner.is_some());
+    let seen = observed.databases.get(name).filter(|_| !has_owner);
+    let marker = seen.and_then(|seen| marker_of_owner(desired, observed, seen));
+    marker.is_some_and(|marker| {
+        !desired.applications.iter().any(|one| one.as_str() == marker.application)
+    })
 }
 
 /// Returns whether the marker of a role of this environment names a database. Roles that are not

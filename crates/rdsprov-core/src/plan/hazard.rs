@@ -20,7 +20,8 @@ named_enum! {
         ClosesToPublic,
         /// A role that is adopted gets more privileges than it had, or a role may log in again: it
         /// had `NOLOGIN`, `CONNECTION LIMIT 0`, or a password with `VALID UNTIL`. Or the clone of a role
-        /// becomes a member of the role.
+        /// becomes a member of the role. Or a role gets its privileges in the database of an application
+        /// that is not declared.
         WidensAccess,
         /// A database that did not allow connections allows them again.
         ReopensDatabase,

@@ -1,4 +1,5 @@
-//! Marks the grants that give an adopted role more access than it had.
+//! Marks the grants that give an adopted role more access than it had, and those in the database of an
+//! application that is not declared: its team does not see them.
 //!
 //! A role is adopted in one transaction, and gets its privileges in others: also in a later run, if
 //! one fails, if the contents of a database are not known yet, or if a plan is restricted to some
@@ -7,13 +8,15 @@
 
 use std::collections::BTreeSet;
 
+use super::database_marker::is_of_undeclared_application;
 use super::{Action, Hazard, Step, Transaction};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
 use crate::observed::Observed;
 
 /// Adds the hazard to each grant in an existing database to a role that is not managed yet, or that
-/// was adopted and has not got its privileges in this database yet.
+/// has not got its privileges in this database yet and was adopted, or in the database of another
+/// application.
 pub(super) fn mark(desired: &Desired, observed: &Observed, transactions: &mut [Transaction]) {
     // The grants of a role in a database are in one transaction, which also sets its default
     // privileges: after it, these are as declared. Later grants are for later objects.
@@ -31,6 +34,12 @@ pub(super) fn mark(desired: &Desired, observed: &Observed, transactions: &mut [T
     for step in transactions.iter_mut().flat_map(|transaction| &mut transaction.steps) {
         let declared = step.role.as_ref().filter(|role| desired.roles.contains_key(*role));
         let Some(role) = declared.filter(|_| is_grant(step)) else { continue };
+        let enters = step.database.as_ref().is_some_and(|name| {
+            is_of_undeclared_application(desired, observed, name) && is_incomplete(role, name)
+        });
+        if enters {
+            step.hazards.insert(Hazard::WidensAccess);
+        }
         let Some(seen) = observed.roles.get(role) else { continue };
         let existing = step.database.as_ref().is_none_or(|name| {
             let administrator = &observed.administrator.name;
