@@ -214,7 +214,7 @@ pub fn apply_error(
                 | Error::NotRecorded(_)
                 | Error::NoSpaceForRecords(_)
                 | Error::Stopped { .. }
-                | Error::NotConverged
+                | Error::NotConverged(_)
         );
     let exception = if of_apply {
         make(py, "ApplyError", &error.diagnostics(), error.code(), |_| Ok(()))

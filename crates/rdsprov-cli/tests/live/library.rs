@@ -105,7 +105,9 @@ fn run_ends_after_its_second_plan() {
         // Whether the password is correct is known only when the role can log in.
         fixture.query("ALTER ROLE shop_owner NOLOGIN PASSWORD 'another'");
         let outcome = apply(true);
-        assert!(matches!(outcome.result, Err(Error::NotConverged)), "{:?}", outcome.result);
+        assert!(matches!(outcome.result, Err(Error::NotConverged(_))), "{:?}", outcome.result);
+        let text = outcome.result.as_ref().unwrap_err().to_string();
+        assert!(text.ends_with("; it differs for: shop"), "PostgreSQL {major}: {text}");
         let steps: Vec<_> = outcome.steps.iter().map(|(step, _)| step.action.name()).collect();
         assert_eq!(steps, ["alter_role", "alter_role"], "PostgreSQL {major}");
         let deferred: Vec<_> = outcome.plans.iter().map(|plan| plan.deferred.len()).collect();

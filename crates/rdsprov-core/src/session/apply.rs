@@ -407,7 +407,9 @@ impl<F: Frontend> Execution<'_, F> {
                 error => error.into(),
             })?;
         }
-        Err(Error::NotConverged)
+        let plan = planned.plan();
+        let of_steps = plan.steps().map(|step| step.application.clone());
+        Err(Error::NotConverged(of_steps.chain(plan.refused_applications()).collect()))
     }
 
     /// Returns whether one failure or refusal does not end the run.

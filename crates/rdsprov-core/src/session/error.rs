@@ -188,7 +188,7 @@ pub enum Error {
     /// The changes that do not depend on applications for which the saved plan is stale were made.
     #[error(
         "the changes of the other applications were made; the saved plan is stale for: {}",
-        .0.iter().map(ApplicationName::as_str).collect::<Vec<_>>().join(", ")
+        listed(.0)
     )]
     PartStale(BTreeSet<ApplicationName>),
     /// The changes that do not depend on applications with hazards that are not allowed were made.
@@ -213,8 +213,9 @@ pub enum Error {
     #[error("{0}")]
     Statement(Box<StatementFailure>),
     /// The plan after the last step is not empty.
-    #[error("the server still differs from the definitions after all steps succeeded")]
-    NotConverged,
+    /// Contains the applications of the steps and refusals that remain.
+    #[error("the server still differs from the definitions after all steps succeeded{}", remaining(.0))]
+    NotConverged(BTreeSet<ApplicationName>),
     /// A signal stopped the run.
     #[error("stopped by a signal; {}", if .committed.is_some() { "committed changes are kept" } else { "nothing was changed" })]
     Stopped {
@@ -282,7 +283,7 @@ impl Error {
             Self::NotRecorded(_) => ErrorCode::ChangesNotRecorded,
             Self::NoSpaceForRecords(error) => error.error.code(),
             Self::Statement(error) => error.code(),
-            Self::NotConverged => ErrorCode::NotConverged,
+            Self::NotConverged(_) => ErrorCode::NotConverged,
             Self::Stopped { .. } => ErrorCode::Interrupted,
         }
     }
@@ -361,7 +362,7 @@ impl Error {
             Self::NotRecorded(error) => return error.hints(),
             Self::NoSpaceForRecords(error) => return error.hints(),
             Self::Statement(error) => return error.hints(),
-            Self::NotConverged => hint![
+            Self::NotConverged(_) => hint![
                 "run ",
                 Operation::Plan,
                 " to see the remaining steps, and find what changes the server at the same time"
@@ -437,6 +438,17 @@ impl Error {
 fn diagnostics_as_facts(files: &[Unreadable], others: &DefinitionErrors) -> String {
     let others = (!others.errors.is_empty()).then(|| others.to_string());
     files.iter().map(ToString::to_string).chain(others).collect::<Vec<_>>().join("\n\n")
+}
+
+fn listed<'a>(applications: impl IntoIterator<Item = &'a ApplicationName>) -> String {
+    applications.into_iter().map(ApplicationName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Names applications; the delegate is none.
+fn remaining(applications: &BTreeSet<ApplicationName>) -> String {
+    let delegate = ApplicationName::for_delegates();
+    let names = listed(applications.iter().filter(|name| **name != delegate));
+    if names.is_empty() { names } else { format!("; it differs for: {names}") }
 }
 
 fn reasons(refusals: &[Refusal]) -> String {
@@ -534,7 +546,7 @@ impl Error {
             | Self::NoSpaceForRecords(_)
             | Self::Slot(_)
             | Self::Statement(_)
-            | Self::NotConverged
+            | Self::NotConverged(_)
             | Self::Stopped { .. }
             | Self::Token(_) => Kind::Failed,
             // An unknown application is a typo in the options. Other reasons are refusals.

@@ -268,7 +268,7 @@ fn session_examples() -> Vec<Error> {
             continuation: Continuation::SamePlan,
         }
         .into(),
-        Error::NotConverged,
+        Error::NotConverged(ApplicationName::new(text("shop")).into_iter().collect()),
         Error::Stopped { committed: Some(Continuation::RunAgain) },
         Error::Stopped { committed: Some(Continuation::NewApproval) },
         Error::Stopped { committed: None },
