@@ -100,8 +100,9 @@ fn stale_application_leaves_the_others_alone() {
     // What the owner does, and what an administrator does about it.
     let attacks = [
         (
-            "GRANT CONNECT ON DATABASE shop TO wiki_owner",
-            "REVOKE CONNECT ON DATABASE shop FROM wiki_owner",
+            // The owner cannot choose another application.
+            "GRANT CONNECT ON DATABASE shop TO wiki_owner, hr_owner",
+            "REVOKE CONNECT ON DATABASE shop FROM wiki_owner, hr_owner",
         ),
         (
             "REVOKE CONNECT ON DATABASE shop FROM platform_admin",
@@ -157,9 +158,9 @@ fn stale_application_leaves_the_others_alone() {
 
         let text = approved(&definitions, &digest, &ARGUMENTS, 3);
         for words in [
-            "share a role or a database with such an application: shop, shop_reports",
+            "share a role or a database with such an application: shop, shop_reports; ",
             "error[plan-stale]: the changes of the other applications were made; the saved plan is \
-             stale for: shop, shop_reports",
+             stale for: shop, shop_reports\n",
         ] {
             assert!(text.contains(words), "PostgreSQL {major}: {words} is not in {text}");
         }

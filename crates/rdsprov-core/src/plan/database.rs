@@ -142,7 +142,7 @@ impl DatabasePlanner<'_, '_> {
             if self.planner.observed.roles.get(role).is_some_and(|seen| seen.superuser) {
                 continue;
             }
-            let application = self.application(Some(role));
+            let application = self.planner.application_for(role, self.database).clone();
             if self.planner.refuse_subscriptions(&place, &application, role) {
                 continue;
             }

@@ -273,10 +273,7 @@ impl<'a> DatabasePlanner<'a, '_> {
     }
 
     pub(super) fn application(&self, role: Option<&RoleName>) -> ApplicationName {
-        role.map_or(&self.database.application, |role| {
-            self.planner.application_for(role, self.database)
-        })
-        .clone()
+        self.planner.application_of_privilege(role, self.database).clone()
     }
 
     /// Returns the privileges of each declared role, except the owner, on objects of a schema: none

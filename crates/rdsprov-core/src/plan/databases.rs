@@ -414,8 +414,7 @@ impl<'a> Planner<'a> {
             self.refuse_shared_revocation(database, revoke);
             let (summary, statement) = revoked(revoke, &target);
             let role = revoke.grantee.role();
-            let application =
-                &role.map_or(application, |role| self.application_for(role, database)).clone();
+            let application = &self.application_of_privilege(role, database).clone();
             let Some(execute_as) = self.act_as(&revoke.grantor) else {
                 self.refuse_revoke(&AclContext { application, ..context }, revoke, &[]);
                 continue;

@@ -342,7 +342,7 @@ impl<'a> Planner<'a> {
         self.refuse_with_fix(application, kind, executor, fix);
     }
 
-    /// Returns the application of a change for a role in a database.
+    /// Returns the application of what a role itself does or gets in a database.
     pub fn application_for<'b>(
         &'b self,
         role: &RoleName,
@@ -354,6 +354,25 @@ impl<'a> Planner<'a> {
             .map(|access| &access.application)
             .or_else(|| self.desired.roles.get(role).map(|role| &role.application))
             .unwrap_or(&database.application)
+    }
+
+    /// Returns the application of a privilege in a database, or on it, which `None` means PUBLIC has.
+    ///
+    /// Its owner can grant privileges to any role. So if the database does not declare the role, the
+    /// revocation is a step of the application of the database, and not of the home of the role: the
+    /// owner can prevent it. A role that is not managed loses nothing before its home has adopted it.
+    pub fn application_of_privilege<'b>(
+        &'b self,
+        role: Option<&RoleName>,
+        database: &'b desired::Database,
+    ) -> &'b ApplicationName {
+        let Some(role) = role else { return &database.application };
+        let seen = self.observed.roles.get(role);
+        let is_managed = seen.is_some_and(|seen| self.desired.manages(seen.marker().as_ref()));
+        if is_managed && !database.access.contains_key(role) {
+            return &database.application;
+        }
+        self.application_for(role, database)
     }
 }
 

@@ -57,12 +57,12 @@ impl Planner<'_> {
         revoke: &Revoke,
     ) {
         let Some(grantor) = revoke.grantee.role() else { return };
-        let needed = self.application_for(grantor, database).clone();
+        let needed = self.application_of_privilege(Some(grantor), database).clone();
         if self.desired.is_selected(&needed) {
             return;
         }
         for role in revoke.dependents.iter().filter_map(|dependent| dependent.role()) {
-            let application = self.application_for(role, database).clone();
+            let application = self.application_of_privilege(Some(role), database).clone();
             let reason = format!(
                 "role {role} has an undeclared privilege through a grant option of role {grantor}"
             );
