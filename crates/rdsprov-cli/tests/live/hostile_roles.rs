@@ -1,5 +1,7 @@
 //! Attacks of roles of applications on the runs of others, with locks and memberships.
 
+use std::time::Duration;
+
 use rdsprov_testkit::{Session, versions};
 
 use crate::fixture::{Fixture, expect, password};
@@ -41,9 +43,7 @@ fn lock_of_a_role_concerns_its_application_only() {
             let mut session = attacker(&fixture);
             fixture.query(drift);
             session.ask(lock).unwrap();
-            let hr = r#"hr = { database_name = "hr", username = "hr_owner" }"#;
-            let wiki = r#"wiki = { database_name = "wiki", username = "wiki_owner" }"#;
-            let definitions = declare(&fixture, &[hr, SHOP, wiki]);
+            let definitions = declare(&fixture, &[HR, SHOP, WIKI]);
             let text = expect(&fixture.run(&definitions, &KEEP_GOING), 4);
             assert!(text.contains("shop"), "PostgreSQL {major}: {text}");
             let others = "SELECT count(*) FROM pg_database WHERE datname IN ('hr', 'wiki')
@@ -52,6 +52,190 @@ fn lock_of_a_role_concerns_its_application_only() {
             session.ask("ROLLBACK").unwrap();
             expect(&fixture.run(&definitions, &APPLY), 0);
             expect(&fixture.run(&definitions, &CHECK), 0);
+        }
+    }
+}
+
+const HR: &str = r#"hr = { database_name = "hr", username = "hr_owner" }"#;
+const WIKI: &str = r#"wiki = { database_name = "wiki", username = "wiki_owner" }"#;
+
+/// Two applications with one role, whose home is not that of the salaries.
+const ANALYST: [&str; 2] = [
+    r#"reports = { database_name = "shop", username = "analyst", access_level = "reader", role_owner = true, secret = "goldenpath/dev/reports/postgres", adopt = true }"#,
+    r#"hr_reports = { database_name = "hr", username = "analyst", access_level = "reader" }"#,
+];
+
+/// Declares two databases, and applies them. The second one contains salaries.
+fn salaries(major: u32) -> Fixture {
+    let fixture = Fixture::new(major);
+    drop(attacker(&fixture));
+    for application in ["reports", "hr_reports"] {
+        fixture.app("dev", application, "analyst");
+    }
+    expect(&fixture.run(&declare(&fixture, &[SHOP, HR]), &APPLY), 0);
+    let salary = "CREATE TABLE salary (amount int); INSERT INTO salary VALUES (4711)";
+    fixture.server.sql_as("hr_owner", &password("hr"), "hr", salary).unwrap();
+    fixture
+}
+
+/// Runs without the applications of the analyst, whose password is that of the attacker, and runs again
+/// after `mend`.
+fn assert_analyst_is_left_out(
+    fixture: &Fixture,
+    run: impl Fn(&str) -> std::process::Output,
+    mend: impl FnOnce(),
+) {
+    let definitions = declare(fixture, &[SHOP, HR, WIKI, ANALYST[0], ANALYST[1]]);
+    let text = expect(&run(&definitions), 4);
+    let major = fixture.server.major();
+    let reads = |secret: &str| {
+        fixture.server.sql_as("analyst", secret, "hr", "SELECT amount FROM salary").is_ok()
+    };
+    assert!(!reads(KNOWN), "PostgreSQL {major}: the attacker reads salaries: {text}");
+    let connects = "SELECT has_database_privilege('analyst', 'hr', 'CONNECT')";
+    assert_eq!(fixture.query(connects), "f", "PostgreSQL {major}: {text}");
+    let wiki = "SELECT count(*) FROM pg_database WHERE datname = 'wiki'";
+    assert_eq!(fixture.query(wiki), "1", "PostgreSQL {major}: {text}");
+    mend();
+    expect(&fixture.run(&definitions, &APPLY), 0);
+    assert!(reads(&password("reports")) && !reads(KNOWN), "PostgreSQL {major}");
+    expect(&fixture.run(&definitions, &CHECK), 0);
+}
+
+/// The password that the attacker has given to a role.
+const KNOWN: &str = "Canary-known";
+
+/// Executes a run, and something else while it waits for a lock.
+fn run_and_meanwhile(
+    fixture: &Fixture,
+    definitions: &str,
+    meanwhile: impl FnOnce() + Send,
+) -> std::process::Output {
+    let waits = "SELECT count(*) FROM pg_stat_activity
+        WHERE usename = 'platform_admin' AND wait_event_type = 'Lock'";
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while fixture.query(waits) == "0" {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            meanwhile();
+        });
+        fixture.run(definitions, &KEEP_GOING)
+    })
+}
+
+/// A role with `CREATEROLE` creates a declared role while the run waits to create it. What the run would
+/// have granted to it does not go to that role, also not through another application.
+#[test]
+fn role_that_another_role_creates_first_gets_no_privilege() {
+    for major in versions() {
+        let fixture = salaries(major);
+        fixture.query(&format!("CREATE ROLE meddler LOGIN CREATEROLE PASSWORD '{KNOWN}'"));
+        let run = |definitions: &str| {
+            let mut meddler = fixture.server.session("meddler", KNOWN, "postgres").unwrap();
+            let create = format!("BEGIN; CREATE ROLE analyst LOGIN PASSWORD '{KNOWN}'");
+            meddler.ask(&create).unwrap();
+            run_and_meanwhile(&fixture, definitions, move || {
+                meddler.ask("COMMIT").unwrap();
+            })
+        };
+        assert_analyst_is_left_out(&fixture, run, || {
+            fixture.query("DROP ROLE analyst");
+        });
+    }
+}
+
+/// The lock of the role itself prevents the change of its password. It gets no privilege with the old
+/// one, also not through another application.
+#[test]
+fn role_that_keeps_its_password_gets_no_privilege() {
+    for major in versions() {
+        let fixture = salaries(major);
+        fixture.query(&format!("CREATE ROLE analyst LOGIN PASSWORD '{KNOWN}'"));
+        fixture.query("GRANT analyst TO platform_admin WITH ADMIN OPTION");
+        let mut session = fixture.server.session("analyst", KNOWN, "postgres").unwrap();
+        session.ask(&format!("BEGIN; ALTER ROLE analyst PASSWORD '{KNOWN}'")).unwrap();
+        let run = |definitions: &str| fixture.run(definitions, &KEEP_GOING);
+        assert_analyst_is_left_out(&fixture, run, || {
+            session.ask("ROLLBACK").unwrap();
+        });
+    }
+}
+
+/// The owner of a database grants it to the role of another application, so that the run must revoke
+/// this, and prevents the revocation.
+#[test]
+fn privilege_in_a_database_concerns_the_application_of_the_database() {
+    const GRANT: &str = "GRANT CONNECT ON DATABASE shop TO analyst";
+    for major in versions() {
+        // Before PostgreSQL 16, the administrator can act as each grantor.
+        let refused = if major < 16 { 0 } else { 3 };
+        for (attack, code) in [("none", 0), ("lock", 4), ("grantor", refused)] {
+            let fixture = Fixture::new(major);
+            let mut owner = attacker(&fixture);
+            fixture.app("dev", "hr_reports", "analyst");
+            let definitions = declare(&fixture, &[SHOP, HR, ANALYST[1]]);
+            expect(&fixture.run(&definitions, &APPLY), 0);
+            // What the run gives back to the role.
+            fixture.query("REVOKE CONNECT ON DATABASE hr FROM analyst");
+            if attack == "grantor" {
+                fixture.query(&format!("CREATE ROLE accomplice LOGIN PASSWORD '{KNOWN}'"));
+                owner
+                    .ask("GRANT CONNECT ON DATABASE shop TO accomplice WITH GRANT OPTION")
+                    .unwrap();
+                fixture.server.sql_as("accomplice", KNOWN, "shop", GRANT).unwrap();
+            } else {
+                owner.ask(GRANT).unwrap();
+            }
+            if attack == "lock" {
+                owner.ask("BEGIN; GRANT TEMPORARY ON DATABASE shop TO shop_owner").unwrap();
+            }
+            let text = expect(&fixture.run(&definitions, &KEEP_GOING), code);
+            let connects = |database: &str| {
+                fixture.query(&format!(
+                    "SELECT has_database_privilege('analyst', '{database}', 'CONNECT')"
+                ))
+            };
+            let context = format!("PostgreSQL {major}, {attack}: {text}");
+            assert_eq!(connects("hr"), "t", "{context}");
+            assert_eq!(connects("shop"), if code == 0 { "f" } else { "t" }, "{context}");
+            assert!(!text.contains("hr_reports: "), "{context}");
+        }
+    }
+}
+
+/// Before PostgreSQL 15, a role can grant itself to the administrator, and revoke this. A transaction
+/// that needs the membership waits for it in vain, or cannot act as the role.
+#[test]
+fn membership_that_a_role_prevents_concerns_its_application_only() {
+    for major in versions().into_iter().filter(|major| *major < 15) {
+        for revokes in [false, true] {
+            let fixture = Fixture::new(major);
+            let mut session = attacker(&fixture);
+            let mut holder =
+                fixture.server.session("shop_owner", &password("shop"), "shop").unwrap();
+            fixture.query("GRANT CONNECT ON DATABASE shop TO PUBLIC");
+            let definitions = declare(&fixture, &[SHOP, HR, WIKI]);
+            let output = if revokes {
+                session.ask("GRANT shop_owner TO platform_admin").unwrap();
+                // The run waits for this lock before it acts as the role.
+                fixture.query("ALTER ROLE shop_owner CONNECTION LIMIT 3");
+                holder.ask("BEGIN; ALTER ROLE shop_owner PASSWORD 'other'").unwrap();
+                run_and_meanwhile(&fixture, &definitions, || {
+                    session.ask("REVOKE shop_owner FROM platform_admin").unwrap();
+                    holder.ask("ROLLBACK").unwrap();
+                })
+            } else {
+                session.ask("BEGIN; GRANT shop_owner TO platform_admin").unwrap();
+                fixture.run(&definitions, &KEEP_GOING)
+            };
+            let text = expect(&output, 4);
+            let context = format!("PostgreSQL {major}, {revokes}: {text}");
+            let statement = if revokes { "SET LOCAL ROLE" } else { "TO CURRENT_USER" };
+            assert!(text.contains(statement), "{context}");
+            let others = "SELECT count(*) FROM pg_database WHERE datname IN ('hr', 'wiki')
+                AND pg_get_userbyid(datdba) = datname || '_owner'";
+            assert_eq!(fixture.query(others), "2", "{context}");
         }
     }
 }
@@ -80,8 +264,7 @@ fn membership_that_a_role_grants_stops_no_transaction() {
         let mut session = attacker(&fixture);
         let granted = std::sync::atomic::AtomicBool::new(false);
         let ended = std::sync::atomic::AtomicBool::new(false);
-        let hr = r#"hr = { database_name = "hr", username = "hr_owner" }"#;
-        let definitions = declare(&fixture, &[hr, SHOP]);
+        let definitions = declare(&fixture, &[HR, SHOP]);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !ended.load(std::sync::atomic::Ordering::Relaxed) {

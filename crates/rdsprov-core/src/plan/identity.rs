@@ -51,8 +51,8 @@ pub enum DatabaseOid {
 /// A role as it must be during the transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleIdentity {
-    /// The OID of the role (`pg_roles.oid`); `null` if the plan creates the role, or if the observed
-    /// state was written by hand.
+    /// The OID of the role (`pg_roles.oid`); `null` if the plan creates the role, so that it must not
+    /// exist before, or if the observed state was written by hand.
     pub oid: Option<u32>,
     /// The attributes that the role may have: those that it had when it was observed, and those that
     /// the plan gives it.

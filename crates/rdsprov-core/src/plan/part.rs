@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+#[cfg(feature = "postgres")]
+use super::Line;
 use super::{MembershipOption, Memberships, Plan, Step, Transaction};
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 
@@ -86,6 +88,37 @@ impl Transaction {
             .collect();
         self.memberships_to_restore.retain(|role, _| self.memberships.contains_key(role));
         Some(self)
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl Transaction {
+    /// Returns the applications of the step of a line, or of the steps that need a line around them:
+    /// the membership that it grants, uses or revokes. Empty if all steps need the line.
+    pub(crate) fn applications_of_line(&self, line: Line<'_>) -> BTreeSet<ApplicationName> {
+        let needed = match line {
+            Line::GrantMembership(role, _)
+            | Line::SetRole(role)
+            | Line::RevokeMembership(role)
+            | Line::RestoreMembership { role, .. } => Some(role),
+            _ => None,
+        };
+        let needs = |number: usize, step: &Step| match line.step() {
+            Some(own) => own == number,
+            None => needed.is_some_and(|role| step.memberships().contains_key(role)),
+        };
+        let steps = self.steps.iter().enumerate().filter(|(number, step)| needs(*number, step));
+        steps.map(|(_, step)| step.application.clone()).collect()
+    }
+
+    /// Returns the step that fails with the steps of some applications: this one if it is one of
+    /// theirs, or else their last one.
+    pub(crate) fn step_of(&self, applications: &BTreeSet<ApplicationName>, step: usize) -> usize {
+        let is_theirs = |number: usize| {
+            self.steps.get(number).is_some_and(|step| applications.contains(&step.application))
+        };
+        let last = (0..self.steps.len()).rev().find(|number| is_theirs(*number));
+        if is_theirs(step) { step } else { last.unwrap_or(step) }
     }
 }
 

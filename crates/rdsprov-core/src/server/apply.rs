@@ -106,9 +106,8 @@ pub async fn apply(
         } else {
             let slots = SlotsWithOids { slots, oids: &oids };
             let template = &template;
-            let major = plan.server_major;
             let slots = &slots;
-            let execution = Execution { major, admin, logins, lock, slots, options, template };
+            let execution = Execution { plan, admin, logins, lock, slots, options, template };
             execution.without_failing(transaction, &mut failing).await
         };
         let at = Timestamp::now();

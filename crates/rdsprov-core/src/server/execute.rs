@@ -63,6 +63,8 @@ pub(super) enum Request<'a> {
 pub(super) struct Failure {
     pub message: String,
     pub kind: FailureKind,
+    /// The SQLSTATE of the error, if the server has reported one.
+    pub code: Option<SqlState>,
     /// What to do about it, if it is more than to fix the cause and run again.
     pub hint: Option<Hint>,
     /// The database or role that is not that of the plan.
@@ -130,7 +132,7 @@ impl FailureKind {
 
 impl Failure {
     fn other(message: String) -> Self {
-        Self { message, kind: FailureKind::Other, hint: None, exchanged: None }
+        Self { message, kind: FailureKind::Other, code: None, hint: None, exchanged: None }
     }
 
     fn of(session: &Session, error: &tokio_postgres::Error) -> Self {
@@ -139,7 +141,8 @@ impl Failure {
             .as_db_error()
             .filter(|_| kind == FailureKind::Changed)
             .and_then(|error| exchanged(error.table(), error.column()));
-        Self { kind, exchanged, ..Self::other(session.describe(error)) }
+        let code = error.code().cloned();
+        Self { kind, code, exchanged, ..Self::other(session.describe(error)) }
     }
 
     fn template_in_use(sessions: &[LockHolder]) -> Self {

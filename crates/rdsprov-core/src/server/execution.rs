@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
 
 use super::connect::{Endpoint, Session};
 use super::execute::{Failure, FailureKind, ReplicationWarning, Request, execute, pause_after};
@@ -20,7 +21,7 @@ use super::transaction_failure::{FailureCause, TransactionFailure, stopped_at};
 use super::wait::{StatementWait, Watch};
 use crate::hint::Hint;
 use crate::name::{ApplicationName, DatabaseName};
-use crate::plan::{Line, Scope, Slots, Transaction};
+use crate::plan::{Line, Plan, Scope, Slots, Transaction};
 use crate::secret_id::SecretId;
 use crate::step_result::StepStatus;
 use crate::text::visible;
@@ -28,12 +29,6 @@ use crate::text::visible;
 /// How long a run that was stopped waits for the end of a statement whose effect would not be known
 /// otherwise.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// The end of the message of [`Line::VerifyMemberships`], if the administrator has a new membership.
-const MEMBERSHIP: &str = "(2D000)";
-
-/// The end of the message if a new database has copied objects of other roles.
-const COPIED_OBJECTS: &str = "from template1 (55000)";
 
 /// Without its session, the run has no lock any more, and another run can change the same database.
 const LOCK_LOST: &str =
@@ -119,7 +114,8 @@ fn remains(database: &DatabaseName) -> String {
 
 /// What the execution of each transaction needs.
 pub(super) struct Execution<'a> {
-    pub major: u32,
+    /// The plan with the transactions.
+    pub plan: &'a Plan,
     pub admin: &'a Endpoint,
     pub logins: &'a [Endpoint],
     pub lock: &'a Lock,
@@ -133,7 +129,9 @@ impl Execution<'_> {
     ///
     /// All applications share the transaction of roles and databases. With `keep_going`, a step that
     /// fails there concerns its application only: its role can hold locks on what the step changes. So
-    /// the transaction is executed again without this application.
+    /// the transaction is executed again without this application, and without those that share its
+    /// role or its database: their steps would rely on a role that was not created, or that has its
+    /// old password.
     pub(super) async fn without_failing(
         &self,
         transaction: &Transaction,
@@ -151,7 +149,8 @@ impl Execution<'_> {
             } else {
                 return executed;
             };
-            let Self { major, logins, lock, slots, .. } = *self;
+            let Self { plan, logins, lock, slots, .. } = *self;
+            let major = plan.server_major;
             let logins = match lock_out::is_possible(&part) {
                 true => Some(Logins::before(&part, logins).await),
                 false => None,
@@ -164,6 +163,16 @@ impl Execution<'_> {
             {
                 attempt.reverted(&part, locked_out);
             }
+            let can_continue = self.options.keep_going
+                && transaction.scope == Scope::Cluster
+                && !lock.0.client.is_closed();
+            if let Some(failure) = &mut attempt.failure {
+                failure.is_of_applications =
+                    can_continue && !failure.ends_run && !failure.applications.is_empty();
+                if failure.is_of_applications {
+                    failure.step = part.step_of(&failure.applications, failure.step);
+                }
+            }
             for (number, (index, duration)) in numbers.iter().zip(&attempt.durations).enumerate() {
                 executed.results[*index] = (attempt.status(number), *duration);
             }
@@ -171,21 +180,10 @@ impl Execution<'_> {
             executed.oid = attempt.oid;
             let Some(mut failure) = attempt.failure else { return executed };
             failure.step = numbers.get(failure.step).copied().unwrap_or_default();
-            let can_continue = self.options.keep_going
-                && transaction.scope == Scope::Cluster
-                && !failure.ends_run
-                && !self.lock.0.client.is_closed();
-            let applications = match &failure.exchanged {
-                _ if !can_continue => BTreeSet::new(),
-                Some(exchanged) => part.applications_of(exchanged),
-                None if failure.is_of_step => {
-                    BTreeSet::from([transaction.steps[failure.step].application.clone()])
-                }
-                None => BTreeSet::new(),
-            };
-            failure.is_of_applications = !applications.is_empty();
             let is_of_applications = failure.is_of_applications;
-            failing.extend(applications);
+            if is_of_applications {
+                failing.extend(plan.with_dependents(&failure.applications));
+            }
             executed.failures.push(failure);
             if !is_of_applications {
                 return executed;
@@ -223,7 +221,7 @@ impl Execution<'_> {
         if let (Some(failure), Some(name)) = (&mut failure, &created)
             && !failure.may_be_committed
         {
-            failure.message = if failure.message.ends_with(COPIED_OBJECTS) {
+            failure.message = if failure.has_copied_objects {
                 format!("{}; drop the new database before the next run", failure.message)
             } else {
                 format!("{}; {}", failure.message, remains(name))
@@ -286,7 +284,7 @@ impl Execution<'_> {
             }
             let step = line.step();
             let failed_step = script[number..].iter().find_map(|line| line.step()).unwrap_or(last);
-            let statement = line.statement(self.major);
+            let statement = line.statement(self.plan.server_major);
             let text = statement.redacted();
             let request = match options.interrupt.map(|interrupt| interrupt(&text)) {
                 None | Some(ControlFlow::Continue(())) => Request::Statement(&statement),
@@ -356,7 +354,7 @@ impl Execution<'_> {
                     progress.created |= matches!(line, Line::Before(_));
                     open |= *line == Line::Begin;
                 }
-                Err(Failure { mut message, kind, hint, exchanged }) => {
+                Err(Failure { mut message, kind, code, hint, exchanged }) => {
                     if open {
                         // The server has aborted the transaction already.
                         session.roll_back().await;
@@ -372,16 +370,24 @@ impl Execution<'_> {
                             && started.elapsed() >= admin.statement_timeout.duration();
                     // The message of a check says what is the reason.
                     let has_changed = kind == FailureKind::Changed;
-                    let is_complete = has_changed
-                        || *line == Line::VerifyMemberships && message.ends_with(MEMBERSHIP)
-                        || message.ends_with(COPIED_OBJECTS);
-                    if !is_complete {
+                    let is_gained = *line == Line::VerifyMemberships
+                        && code == Some(SqlState::INVALID_TRANSACTION_TERMINATION);
+                    // The first step of a new database verifies what was copied.
+                    let has_copied_objects = matches!(transaction.scope, Scope::NewDatabase(_))
+                        && step == Some(0)
+                        && code == Some(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+                    if !(has_changed || is_gained || has_copied_objects) {
                         message += &format!("; the statement was: {text}");
                     }
                     // A hook of the server, such as `passwordcheck` or that of pg_tle, has refused it.
                     let refused =
                         || statement.secret().filter(|_| kind == FailureKind::PasswordRefused);
                     let hint = hint.or_else(|| refused().map(other_password));
+                    let applications = match &exchanged {
+                        Some(exchanged) => transaction.applications_of(exchanged),
+                        None if has_changed => BTreeSet::new(),
+                        None => transaction.applications_of_line(*line),
+                    };
                     let cause = match kind {
                         // The server warns of each other change, too.
                         FailureKind::NotReplicated => Some(FailureCause::NotReplicated),
@@ -397,8 +403,8 @@ impl Execution<'_> {
                         hint,
                         kind: Some(kind),
                         is_too_long,
-                        exchanged,
-                        is_of_step: step.is_some() && !has_changed,
+                        has_copied_objects,
+                        applications,
                         ends_run: failure.ends_run || cause.is_some(),
                         cause,
                         ..failure

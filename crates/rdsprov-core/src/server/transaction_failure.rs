@@ -1,5 +1,7 @@
 //! Why a transaction of a plan failed, and what the run does then.
 
+use std::collections::BTreeSet;
+
 use super::connect::Session;
 use super::connect_error::use_writer;
 use super::execute::FailureKind;
@@ -7,7 +9,8 @@ use super::wait::LockWait;
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
-use crate::plan::{GlobalObject, Hazard, Line};
+use crate::name::ApplicationName;
+use crate::plan::{Hazard, Line};
 
 /// The cause of a failure that is not an error of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,11 +74,12 @@ pub(super) struct TransactionFailure {
     pub may_be_committed: bool,
     /// Whether the statement took longer than the limit for statements.
     pub is_too_long: bool,
-    /// The database or role that is not that of the plan.
-    pub exchanged: Option<GlobalObject>,
-    /// Whether a statement of the step has failed, and not one that all steps share.
-    pub is_of_step: bool,
-    /// Whether it concerns some applications, and the run goes on without them.
+    /// Whether a new database contains objects of other roles, which the server has copied.
+    pub has_copied_objects: bool,
+    /// The applications with the failed step, with the steps that need the failed statement, or with
+    /// steps on a database or role that is not that of the plan. Empty if it concerns all steps.
+    pub applications: BTreeSet<ApplicationName>,
+    /// Whether the run goes on without these applications.
     pub is_of_applications: bool,
     /// The cause, if it has a code of its own.
     pub cause: Option<FailureCause>,
@@ -92,8 +96,8 @@ impl TransactionFailure {
             kind: None,
             may_be_committed: false,
             is_too_long: false,
-            exchanged: None,
-            is_of_step: false,
+            has_copied_objects: false,
+            applications: BTreeSet::new(),
             is_of_applications: false,
             cause: None,
         }

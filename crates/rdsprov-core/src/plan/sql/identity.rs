@@ -51,8 +51,8 @@ pub(super) fn store_created_oid(database: &DatabaseName) -> Statement {
 }
 
 /// Fails ([`CHANGED_SINCE_PLAN`]) if a name means another database or role than in the plan, if a
-/// database has another owner, or if a role gained an attribute. The error has the fields of
-/// [`exchanged`].
+/// database has another owner, if a role gained an attribute, or if a role that the plan creates exists
+/// already. The error has the fields of [`exchanged`].
 ///
 /// The name of the current database is not written: it can be stored in another encoding.
 pub(super) fn verify_identities(
@@ -98,9 +98,16 @@ pub(super) fn verify_identities(
             let (column, name) = attribute.sql();
             format!("({}, r.{column})", literal(name))
         });
-        // A role without an OID is created by the plan, possibly in this transaction.
+        // A role without an OID is created by the plan: by a step of the first transaction, or by none
+        // if that step is left out. Another role can have created it in the meantime.
+        let created = match (scope, moment) {
+            (Scope::Cluster, Moment::Start) => {
+                "WHEN e.oid IS NULL AND r.oid IS NOT NULL THEN format('role %s was created after the server was observed', e.name) "
+            }
+            _ => "",
+        };
         changes.push(format!(
-            "SELECT 'pg_roles', e.name, CASE WHEN r.oid IS NULL AND e.oid IS NOT NULL THEN format('role %s was dropped or renamed after it was observed', e.name) \
+            "SELECT 'pg_roles', e.name, CASE {created}WHEN r.oid IS NULL AND e.oid IS NOT NULL THEN format('role %s was dropped or renamed after it was observed', e.name) \
              WHEN r.oid <> e.oid THEN format('role %s is not the role that was observed: it was dropped and created again, or renamed', e.name) \
              WHEN a.gained IS NOT NULL THEN format('role %s has got the attribute %s after it was observed', e.name, a.gained) END \
              FROM (VALUES {}) e(name, oid, attributes) LEFT JOIN pg_roles r ON r.rolname = e.name \
