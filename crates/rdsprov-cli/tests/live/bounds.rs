@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use rdsprov_testkit::versions;
+use rdsprov_testkit::{Session, versions};
 
 use crate::fixture::{Fixture, expect, password};
+use crate::races::wait_for;
 
 const APPLY: [&str; 4] = ["apply", "--env", "dev", "--no-fail-fast"];
 
@@ -30,10 +31,15 @@ fn two_teams(major: u32) -> (Fixture, String) {
 
 /// Checks that the plan is refused for `hr` only, with these words, and that the rest is applied.
 fn concerns_hr_only(fixture: &Fixture, definitions: &str, words: &[&str]) {
-    fixture.query_in("shop", "REVOKE USAGE ON SCHEMA public FROM shop_reader");
     let started = Instant::now();
-    let output = expect(&fixture.run(definitions, &APPLY), 3);
+    others_are_applied(fixture, definitions, words);
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+}
+
+/// Like [`concerns_hr_only`], where waiting is part of the test.
+fn others_are_applied(fixture: &Fixture, definitions: &str, words: &[&str]) {
+    fixture.query_in("shop", "REVOKE USAGE ON SCHEMA public FROM shop_reader");
+    let output = expect(&fixture.run(definitions, &APPLY), 3);
     for words in words {
         assert!(output.contains(words), "{words}: {output}");
     }
@@ -41,6 +47,34 @@ fn concerns_hr_only(fixture: &Fixture, definitions: &str, words: &[&str]) {
     let acl = "SELECT nspacl FROM pg_namespace WHERE nspname = 'public'";
     let acl = fixture.query_in("shop", acl);
     assert!(acl.contains("shop_reader=U"), "{acl}");
+}
+
+/// Two sessions of a role that keep all others from reading a catalog: one reads it in an open transaction,
+/// and the other one waits in `VACUUM FULL`.
+struct LockedCatalog {
+    reader: Session,
+    _vacuum: Session,
+}
+
+impl LockedCatalog {
+    fn new(fixture: &Fixture, role: (&str, &str), database: &str, catalog: &str) -> Self {
+        let session = || fixture.server.session(role.0, role.1, database).unwrap();
+        let (mut reader, mut vacuum) = (session(), session());
+        let answer = reader.ask(&format!("BEGIN; SELECT count(*) FROM {catalog}")).unwrap();
+        assert!(answer.messages.is_empty(), "{answer:?}");
+        vacuum.ask("SET statement_timeout = 0").unwrap();
+        vacuum.send(&format!("VACUUM FULL {catalog}")).unwrap();
+        let waits = format!(
+            "SELECT count(*) > 0 FROM pg_locks JOIN pg_database d ON d.oid = database OR database = 0
+             WHERE d.datname = '{database}' AND mode = 'AccessExclusiveLock' AND NOT granted"
+        );
+        wait_for(fixture, &waits);
+        Self { reader, _vacuum: vacuum }
+    }
+
+    fn pid(&mut self) -> String {
+        self.reader.ask("SELECT pg_backend_pid()").unwrap().rows.trim().to_owned()
+    }
 }
 
 /// Executes a statement with a literal of 30 MB as the owner of `hr`. PostgreSQL needs some seconds
@@ -91,6 +125,90 @@ fn long_comment_and_settings_concern_their_database_only() {
         concerns_hr_only(&fixture, &definitions, &words);
         fixture.query("ALTER DATABASE hr RESET ALL");
         expect(&fixture.run(&definitions, &APPLY), 0);
+    }
+}
+
+/// The owner of a database may lock its catalogs, so that no session can read them. Without `pg_class`, no
+/// login to the database ends.
+#[test]
+fn locked_catalogs_concern_their_database_only() {
+    for major in versions() {
+        let (fixture, definitions) = two_teams(major);
+        let owner = ("hr_owner", &*password("hr"));
+        for (catalog, reason) in [
+            ("pg_default_acl", "canceling statement due to lock timeout (55P03)"),
+            ("pg_class", "no response within 15 s"),
+        ] {
+            let mut locked = LockedCatalog::new(&fixture, owner, "hr", catalog);
+            let holder = format!("waiting for table {catalog}, held by pid {}", locked.pid());
+            others_are_applied(
+                &fixture,
+                &definitions,
+                &["refused[database-unreachable] hr: ", reason, &holder],
+            );
+            if catalog == "pg_class" {
+                let access = fixture.run(&definitions, &["access", "--env", "dev"]);
+                let report = String::from_utf8_lossy(&access.stdout);
+                assert!(report.contains(reason) && report.contains("shop_reader"), "{report}");
+            }
+            drop(locked);
+            wait_for(
+                &fixture,
+                "SELECT count(*) = 0 FROM pg_stat_activity WHERE usename = 'hr_owner'",
+            );
+            expect(&fixture.run(&definitions, &APPLY), 0);
+        }
+    }
+}
+
+/// Only notes depend on databases that are managed and not declared. A role with `CREATEDB` can have any
+/// number of them, because it can write their markers.
+#[test]
+fn locked_catalogs_of_undeclared_databases_stop_nothing() {
+    for major in versions() {
+        let (fixture, definitions) = two_teams(major);
+        fixture.query("ALTER ROLE hr_owner CREATEDB");
+        let owner = ("hr_owner", &*password("hr"));
+        let mut locked = Vec::new();
+        for number in 0..20 {
+            let name = format!("d{number}");
+            let comment = format!(
+                r#"[managed by rdsprov: environment=dev application=hr build_id= name="{name}"]"#
+            );
+            for sql in [
+                format!("CREATE DATABASE {name} TEMPLATE template0"),
+                format!("COMMENT ON DATABASE {name} IS '{comment}'"),
+            ] {
+                fixture.server.sql_as(owner.0, owner.1, "hr", &sql).unwrap();
+            }
+            locked.push(LockedCatalog::new(&fixture, owner, &name, "pg_class"));
+        }
+        fixture.query("ALTER ROLE hr_owner NOCREATEDB");
+        let plan = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 0);
+        for words in ["database d19", "Nothing to do"] {
+            assert!(plan.contains(words), "{plan}");
+        }
+    }
+}
+
+/// A member of `pg_maintain` may lock the catalogs that all databases share. Then nothing can be read, and
+/// the error names the session.
+#[test]
+fn locked_shared_catalog_is_named() {
+    for major in versions().into_iter().filter(|major| *major >= 17) {
+        let (fixture, definitions) = two_teams(major);
+        fixture.query("GRANT pg_maintain TO hr_owner");
+        let owner = ("hr_owner", &*password("hr"));
+        let mut locked = LockedCatalog::new(&fixture, owner, "hr", "pg_shdescription");
+        let text = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 1);
+        let pid = locked.pid();
+        for words in [
+            "error[catalog-query-failed]: cannot observe the server: canceling statement due to lock timeout (55P03)",
+            &format!("waiting for table pg_shdescription, held by pid {pid} (role hr_owner"),
+            &format!("SELECT pg_terminate_backend({pid})"),
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
     }
 }
 

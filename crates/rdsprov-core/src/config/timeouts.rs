@@ -87,9 +87,9 @@ timeout! {
 }
 
 impl ConnectTimeout {
-    /// Returns the time for the logins of other roles, at most 15 s: the server has answered the
-    /// administrator before.
-    pub(crate) fn of_other_roles(self) -> Self {
+    /// Returns the time for the logins of other roles and to other databases, at most 15 s: the server has
+    /// answered the administrator before.
+    pub(crate) fn after_an_answer(self) -> Self {
         self.min(Self(LockTimeout(Duration::from_secs(15))))
     }
 }

@@ -55,7 +55,7 @@ impl AdminConnection {
         let role = query.role.as_ref();
         let read = async |name: &DatabaseName| database_access(&self.admin, name, role).await;
         let mut access = BTreeMap::new();
-        for (name, result) in in_each(databases, read).await {
+        for (name, result) in in_each(&self.admin_session, databases, |_| true, read).await {
             access.insert(name, result.map_err(|error| error.to_string()));
         }
         let Attribution { actor, os_user, host, .. } =
@@ -80,7 +80,7 @@ async fn database_access(
     name: &DatabaseName,
     role: Option<&RoleName>,
 ) -> Result<DatabaseAccess, ObserveError> {
-    let session = admin.connect(name).await?;
+    let session = admin.for_further_logins().connect(name).await?;
     let snapshot = Snapshot::open(&session, format!("database {name}")).await?;
     snapshot.check_size().await?;
     let access = snapshot.query(ACCESS_REPORT, &[&role.map(RoleName::as_str)]).await?;

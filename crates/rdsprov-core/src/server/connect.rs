@@ -149,9 +149,15 @@ impl Endpoint {
             user,
             credentials: Credentials::Password(password),
             tls: self.tls.for_another_role(),
-            connect_timeout: self.connect_timeout.of_other_roles(),
+            connect_timeout: self.connect_timeout.after_an_answer(),
             ..self.clone()
         }
+    }
+
+    /// Returns the endpoint with less time for logins, for databases other than the administrator database:
+    /// the server has answered before, and the owner of a database decides how long a login to it takes.
+    pub(crate) fn for_further_logins(&self) -> Self {
+        Self { connect_timeout: self.connect_timeout.after_an_answer(), ..self.clone() }
     }
 
     /// Connects to a database and overrides the settings of the database and the role.

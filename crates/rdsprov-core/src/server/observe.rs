@@ -20,6 +20,7 @@ use super::connect::{Endpoint, Session, describe_error};
 use super::databases::in_each;
 use super::password_check;
 use super::snapshot::{ObserveError, Snapshot};
+use super::wait::catalog_lock;
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
@@ -54,11 +55,10 @@ pub async fn observe(
     secrets: &BTreeMap<SecretId, Secret>,
     verify: VerifyPasswords,
 ) -> Result<Observed, ObserveError> {
-    let mut observed =
-        observe_shared(admin_session, &declared_extensions(desired), &predefined_roles(desired))
+    let mut observed = observe_shared(admin_session, &declared_extensions(desired), &predefined_roles(desired))
             .await?;
     observed.clones = clones(desired, secrets);
-    observe_databases(admin, desired, &mut observed).await;
+    observe_databases(admin, admin_session, desired, &mut observed).await;
     blue_green::observe(admin, admin_session, &mut observed).await?;
     observed.password_checks =
         password_check::check_passwords(admin, admin_session, desired, &observed, secrets, verify)
@@ -87,21 +87,40 @@ pub(crate) async fn observe_shared(
     extensions: &[&str],
     predefined_roles: &[&str],
 ) -> Result<Observed, ObserveError> {
-    let snapshot = Snapshot::open(admin_session, "the server").await?;
-    let observed = snapshot.query(CLUSTER, &[&extensions, &predefined_roles]).await?;
-    snapshot.close().await?;
-    Ok(observed)
+    let observed = async {
+        let snapshot = Snapshot::open(admin_session, "the server").await?;
+        let observed = snapshot.query(CLUSTER, &[&extensions, &predefined_roles]).await?;
+        snapshot.close().await?;
+        Ok(observed)
+    };
+    let mut observed = observed.await;
+    if let Err(ObserveError::Locked { wait, .. }) = &mut observed {
+        admin_session.roll_back().await;
+        *wait = catalog_lock(admin_session, None).await;
+    }
+    observed
 }
 
 /// Observes the contents of the databases that the run is about, several at the same time.
-async fn observe_databases(admin: &Endpoint, desired: &Desired, observed: &mut Observed) {
+async fn observe_databases(
+    admin: &Endpoint,
+    admin_session: &Session,
+    desired: &Desired,
+    observed: &mut Observed,
+) {
     let databases = relevant_databases(desired, observed);
     let roles = relevant_roles(desired, observed);
     let roles: Vec<&str> = roles.iter().map(RoleName::as_str).collect();
     let shared = &*observed;
     let observe =
         async |name: &DatabaseName| observe_database(admin, desired, shared, &roles, name).await;
-    for (name, contents) in in_each(databases, observe).await {
+    // A delegation has no declared databases, and needs the managed ones.
+    let is_needed = |name: &DatabaseName| {
+        desired.delegate().is_some()
+            || name.as_str() == TEMPLATE
+            || desired.databases.contains_key(name)
+    };
+    for (name, contents) in in_each(admin_session, databases, is_needed, observe).await {
         match (contents, observed.databases.get_mut(&name)) {
             (Ok(contents), Some(database)) => database.contents = Some(contents),
             (Ok(contents), None) => observed.template = Some(contents),
@@ -160,7 +179,7 @@ async fn observe_database(
     roles: &[&str],
     name: &DatabaseName,
 ) -> Result<Contents, ObserveError> {
-    let session = admin.connect(name).await?;
+    let session = admin.for_further_logins().connect(name).await?;
     let contents = read_contents(&session, desired, observed, roles, name).await;
     if name.as_str() == TEMPLATE {
         session.leave_pool().await;

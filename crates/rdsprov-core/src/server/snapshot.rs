@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 
 use super::connect::Session;
 use super::connect_error::ConnectError;
+use super::wait::{LockHolder, LockWait};
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
 use crate::observed::UNDECODABLE;
@@ -17,7 +19,11 @@ use crate::observed::UNDECODABLE;
 /// The maximum number of connections that are open at the same time.
 pub(crate) const CONNECTIONS: usize = 8;
 
-/// How long a catalog query may take. One of a database with 100,000 tables takes some seconds.
+/// How long the login to a database and all catalog queries in it may take. One query of a database with
+/// 100,000 tables takes some seconds.
+pub(super) const OBSERVATION_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long a catalog query may take.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The maximum size of the result of a catalog query, in bytes. The server compares it and sends
@@ -47,6 +53,17 @@ pub enum ObserveError {
         /// The message of the server with its SQLSTATE.
         reason: String,
     },
+    /// A catalog query waited in vain for a lock: only `VACUUM FULL`, `CLUSTER`, `REINDEX` and `LOCK` on
+    /// the catalog itself conflict with reading it.
+    #[error("cannot observe {place}: {}", locked(reason, wait.as_ref()))]
+    Locked {
+        /// The server or database.
+        place: String,
+        /// The message of the server with its SQLSTATE.
+        reason: String,
+        /// The catalog and the sessions that lock it; `None` if they are not known.
+        wait: Option<LockWait>,
+    },
     /// A database contains so much that it is not read.
     #[error("{place} {excess}")]
     TooLarge {
@@ -65,13 +82,28 @@ pub enum ObserveError {
     },
 }
 
+fn locked(reason: &str, wait: Option<&LockWait>) -> String {
+    match wait {
+        Some(wait) => format!("{reason}, waiting for {wait}"),
+        None => reason.to_owned(),
+    }
+}
+
 impl ObserveError {
+    /// Returns the error of a database or server that has not answered in time.
+    pub(super) fn silent(place: impl ToString, limit: Duration) -> Self {
+        let reason = format!("no response within {} s", limit.as_secs());
+        Self::Query { place: place.to_string(), reason }
+    }
+
     /// Returns the stable code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Connect(error) => error.code(),
-            Self::Query { .. } | Self::TooLarge { .. } => ErrorCode::CatalogQueryFailed,
+            Self::Query { .. } | Self::Locked { .. } | Self::TooLarge { .. } => {
+                ErrorCode::CatalogQueryFailed
+            }
             Self::Shape { .. } => ErrorCode::UnexpectedCatalogResult,
         }
     }
@@ -80,6 +112,7 @@ impl ObserveError {
     pub(crate) fn reason(&self) -> String {
         match self {
             Self::Query { reason, .. } => reason.clone(),
+            Self::Locked { reason, wait, .. } => locked(reason, wait.as_ref()),
             _ => self.to_string(),
         }
     }
@@ -90,10 +123,25 @@ impl ObserveError {
         match self {
             Self::Connect(error) => error.hints(),
             Self::Query { .. } => vec!["check the log of the server, then run again".into()],
+            Self::Locked { wait, .. } => lock_hints(wait.as_ref()),
             Self::TooLarge { .. } => vec!["drop what is not needed, then run again".into()],
             Self::Shape { .. } => vec!["report this bug, with this message".into()],
         }
     }
+}
+
+fn lock_hints(wait: Option<&LockWait>) -> Vec<Hint> {
+    let holders = wait.map(|wait| wait.holders.as_slice()).unwrap_or_default();
+    let end = |holder: &LockHolder| {
+        let pid = holder.pid;
+        format!(
+            "wait until the transaction of pid {pid} has ended, or end its session: \
+             SELECT pg_terminate_backend({pid})"
+        )
+    };
+    // A prepared transaction has no process.
+    let sessions = holders.iter().filter(|holder| holder.pid != 0);
+    sessions.map(|one| end(one).into()).chain(["then run again".into()]).collect()
 }
 
 /// A read-only `REPEATABLE READ` transaction, in which all queries see the same state.
@@ -107,7 +155,9 @@ impl<'a> Snapshot<'a> {
         session: &'a Session,
         place: impl ToString,
     ) -> Result<Self, ObserveError> {
-        const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+        // The owner of a database can lock its catalogs (`VACUUM FULL`).
+        const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
+            SET LOCAL lock_timeout = '10s'";
         let snapshot = Self { session, place: place.to_string() };
         snapshot.timed(session.client.batch_execute(BEGIN)).await?;
         Ok(snapshot)
@@ -120,15 +170,16 @@ impl<'a> Snapshot<'a> {
     ) -> Result<T, ObserveError> {
         match timeout(QUERY_TIMEOUT, response).await {
             Ok(result) => result.map_err(|error| self.failed(&error)),
-            Err(_) => Err(ObserveError::Query {
-                place: self.place.clone(),
-                reason: format!("no response within {} s", QUERY_TIMEOUT.as_secs()),
-            }),
+            Err(_) => Err(ObserveError::silent(&self.place, QUERY_TIMEOUT)),
         }
     }
 
     fn failed(&self, error: &tokio_postgres::Error) -> ObserveError {
-        ObserveError::Query { place: self.place.clone(), reason: self.session.describe(error) }
+        let (place, reason) = (self.place.clone(), self.session.describe(error));
+        if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+            return ObserveError::Locked { place, reason, wait: None };
+        }
+        ObserveError::Query { place, reason }
     }
 
     /// Executes a query that returns one JSON document, and deserializes it.

@@ -9,6 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
 
 use super::connect::{Endpoint, Session};
 use crate::name::{DatabaseName, TEMPLATE};
@@ -16,6 +18,10 @@ use crate::plan::{Scope, Step, Transaction};
 use crate::text::visible;
 
 const LOCK_WAIT: &str = include_str!("queries/lock_wait.sql");
+const CATALOG_LOCK: &str = include_str!("queries/catalog_lock.sql");
+
+/// How long the server may take to name the sessions that lock a catalog.
+const CATALOG_LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often the server is asked what a statement waits for.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -223,6 +229,23 @@ impl<'a> Watch<'a> {
 async fn lock_wait(session: &Session, pid: i32) -> Option<LockWait> {
     let row = session.client.query_one(LOCK_WAIT, &[&pid]).await.ok()?;
     serde_json::from_str(row.try_get(0).ok()?).ok()
+}
+
+/// Returns the sessions that lock a catalog of a database, or one that all databases share, so that no
+/// session can read it; `None` if there are none, or if the server does not name them.
+///
+/// Catalogs have the same OIDs in all databases. The session of the administrator is in a database in which
+/// no other role can lock them.
+pub(crate) async fn catalog_lock(
+    session: &Session,
+    database: Option<&DatabaseName>,
+) -> Option<LockWait> {
+    let database = database.map(DatabaseName::as_str);
+    let parameters: [&(dyn ToSql + Sync); 1] = [&database];
+    let query = session.client.query_one(CATALOG_LOCK, &parameters);
+    let row = timeout(CATALOG_LOCK_TIMEOUT, query).await.ok()?.ok()?;
+    let wait: LockWait = serde_json::from_str(row.try_get(0).ok()?).ok()?;
+    (!wait.holders.is_empty()).then_some(wait)
 }
 
 /// Returns where a transaction runs, as messages name it.

@@ -31,8 +31,8 @@ use crate::secrets::{
     TokenError,
 };
 use crate::server::{
-    ConnectError, FailedStep, FailureCause, LockHolder, ObserveError, Pooler, RejectionCause,
-    TlsError, TlsProblem, TrustedCas, WeakRequest,
+    ConnectError, FailedStep, FailureCause, LockHolder, LockWait, ObserveError, Pooler,
+    RejectionCause, TlsError, TlsProblem, TrustedCas, WeakRequest,
 };
 use crate::site_policy::SitePolicyError;
 
@@ -281,6 +281,11 @@ fn holder() -> LockHolder {
     serde_json::from_str(holder).unwrap_or_else(|_| prepared())
 }
 
+fn locked(wait: Option<LockWait>) -> RunError {
+    let reason = text("canceling statement due to lock timeout (55P03)");
+    ObserveError::Locked { place: text("the server"), reason, wait }.into()
+}
+
 fn prepared() -> LockHolder {
     LockHolder { pid: 0, user: None, application: None, address: None, since: None }
 }
@@ -525,6 +530,8 @@ fn run_examples() -> Vec<Error> {
         RunError::NoSuchRole { role: role(), nearest: Some(text("shop_owner")) },
         RunError::NoSuchRole { role: RoleName::new_unchecked("pg_monitor"), nearest: None },
         ObserveError::Query { place: text("database shop"), reason: text("failed (57P01)") }.into(),
+        locked(Some(LockWait { object: Some(text("table pg_authid")), holders: vec![holder()] })),
+        locked(None),
     ];
     errors.extend(
         shape.map(|source| ObserveError::Shape { place: text("the server"), source }.into()),
