@@ -173,7 +173,8 @@ pub struct Role {
     /// Whether `VALID UNTIL` is in the past. The server then rejects each password with 28P01.
     #[serde(default)]
     pub expired: bool,
-    /// The comment of the role (`COMMENT ON ROLE`), which can contain a marker.
+    /// The comment of the role (`COMMENT ON ROLE`), which can contain a marker. That of a role that is not
+    /// declared is observed only if it has at most 4 kB.
     pub comment: Option<String>,
     /// Whether the role has a comment that is longer than 64 kB. It is not read, so that `comment` is
     /// `None`.
@@ -537,16 +538,17 @@ pub struct Database {
     pub connectable: bool,
     /// The ACL of the database itself.
     pub acl: Acl,
-    /// The comment of the database (`COMMENT ON DATABASE`), which can contain a marker.
+    /// The comment of the database (`COMMENT ON DATABASE`), which can contain a marker. That of a database
+    /// that is not declared is observed only if it has at most 4 kB.
     pub comment: Option<String>,
     /// Whether the database has a comment that is longer than 64 kB. It is not read, so that `comment`
     /// is `None`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub comment_too_long: bool,
-    /// The settings of roles in the database (`ALTER ROLE … IN DATABASE … SET`).
+    /// The settings of declared roles in the database, if it is declared (`ALTER ROLE … IN DATABASE … SET`).
     #[serde(default, deserialize_with = "settings")]
     pub settings: BTreeMap<RoleName, BTreeMap<Parameter, String>>,
-    /// The roles whose settings in the database have more than 8 kB; `null` in JSON stands for the
+    /// The declared roles whose settings in the database have more than 8 kB; `null` in JSON stands for the
     /// settings of the database itself (`ALTER DATABASE … SET`). These settings are not read.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub settings_too_long: BTreeSet<Option<RoleName>>,

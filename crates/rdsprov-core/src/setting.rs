@@ -73,12 +73,18 @@ const OVERHEAD: usize = 9;
 /// # Errors
 /// Returns the number of bytes if there are more.
 pub(crate) fn check_length(settings: &BTreeMap<Parameter, String>) -> Result<(), usize> {
-    let each = settings.iter().map(|(name, value)| name.0.len() + value.len() + OVERHEAD);
+    let each = settings.iter().map(|(name, value)| name.0.len() + length(value) + OVERHEAD);
     // An array has 24 bytes more.
     match 24 + each.sum::<usize>() {
         bytes if bytes > MAX_SETTINGS => Err(bytes),
         _ => Ok(()),
     }
+}
+
+/// Returns the bytes of a value; of its JSON, half of them count, because a control character has 6.
+fn length(value: &str) -> usize {
+    let in_json = serde_json::Value::from(value).to_string().len() - "\"\"".len();
+    value.len().max(in_json.div_ceil(2))
 }
 
 const CHANGES_USER: &str = "it changes as which role the sessions run";

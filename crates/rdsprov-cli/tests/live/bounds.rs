@@ -212,6 +212,69 @@ fn locked_shared_catalog_is_named() {
     }
 }
 
+/// A role with `CREATEDB` can have any number of databases, with a comment of any length, in whose JSON each
+/// control character has 6 bytes, and with privileges of each role of the server.
+#[test]
+fn many_undeclared_databases_stop_nothing() {
+    const CREATE: &str = "SET allow_system_table_mods = on;
+        INSERT INTO pg_database SELECT (jsonb_populate_record(d, jsonb_build_object(
+          'oid', 1000000 + i, 'datname', 'd' || i, 'datallowconn', false))).*
+        FROM pg_database d, generate_series(1, 200) i WHERE d.datname = 'hr'";
+    const COMMENT: &str = "SET allow_system_table_mods = on; DELETE FROM pg_shdescription WHERE objoid > 1000000;
+        INSERT INTO pg_shdescription SELECT oid, 'pg_database'::regclass, repeat(chr(1), LENGTH) || format(
+          E'\\n[managed by rdsprov: environment=dev application=hr build_id= name=\"%s\"]', datname)
+        FROM pg_database WHERE oid > 1000000";
+    const GRANT: &str = "SET allow_system_table_mods = on;
+        DO $$ BEGIN FOR i IN 1..1500 LOOP EXECUTE 'CREATE ROLE r' || i; END LOOP; END $$;
+        UPDATE pg_database SET datacl = ARRAY(SELECT (rolname || '=CTc/hr_owner')::aclitem
+          FROM pg_roles WHERE rolname ~ '^r[0-9]') || '=c/hr_owner'::aclitem WHERE oid > 1000000";
+    for major in versions() {
+        let (fixture, definitions) = two_teams(major);
+        fixture.query(CREATE);
+        // Only a comment that is read makes an orphan.
+        let orphans = || {
+            let plan = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 0);
+            assert!(plan.contains("Nothing to do"), "PostgreSQL {major}: {plan}");
+            plan.matches("its owner is hr_owner").count()
+        };
+        fixture.query(&COMMENT.replace("LENGTH", "100"));
+        assert_eq!(orphans(), 200, "PostgreSQL {major}");
+        fixture.query(&COMMENT.replace("LENGTH", "65000"));
+        assert_eq!(orphans(), 0, "PostgreSQL {major}");
+        fixture.query(&COMMENT.replace("LENGTH", "100"));
+        fixture.query(GRANT);
+        assert_eq!(orphans(), 200, "PostgreSQL {major}");
+    }
+}
+
+/// Comments and settings are limited by the length that they have in JSON. Those of other roles are not read.
+#[test]
+fn control_characters_count_as_in_json() {
+    for major in versions() {
+        let (fixture, definitions) = two_teams(major);
+        fixture.query("CREATE ROLE stranger");
+        let store = |role: &str| {
+            let sql = format!(
+                "DO $$ BEGIN EXECUTE format('ALTER ROLE {role} IN DATABASE hr SET application_name = %L',
+                   repeat(chr(1), 4000)); END $$"
+            );
+            fixture.query(&sql);
+        };
+        store("stranger");
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        store("hr_owner");
+        let words = [
+            "refused[settings-too-long] hr: the settings of role hr_owner in database hr are longer than 8 kB",
+        ];
+        concerns_hr_only(&fixture, &definitions, &words);
+        fixture.query("ALTER ROLE hr_owner IN DATABASE hr RESET ALL");
+        fixture.query("DO $$ BEGIN EXECUTE format('COMMENT ON DATABASE hr IS %L', repeat(chr(1), 20000)); END $$");
+        let words =
+            ["refused[comment-too-long] hr: the comment of database hr is longer than 64 kB"];
+        concerns_hr_only(&fixture, &definitions, &words);
+    }
+}
+
 /// In LATIN1, a name with 63 letters `ä` has 63 bytes, and 126 bytes in UTF-8.
 #[test]
 fn names_of_other_encodings_are_read() {

@@ -55,8 +55,13 @@ pub async fn observe(
     secrets: &BTreeMap<SecretId, Secret>,
     verify: VerifyPasswords,
 ) -> Result<Observed, ObserveError> {
-    let mut observed = observe_shared(admin_session, &declared_extensions(desired), &predefined_roles(desired))
-            .await?;
+    let mut observed = observe_shared(
+        admin_session,
+        desired,
+        &declared_extensions(desired),
+        &predefined_roles(desired),
+    )
+    .await?;
     observed.clones = clones(desired, secrets);
     observe_databases(admin, admin_session, desired, &mut observed).await;
     blue_green::observe(admin, admin_session, &mut observed).await?;
@@ -80,16 +85,21 @@ fn predefined_roles(desired: &Desired) -> Vec<&str> {
     names.into_iter().collect()
 }
 
-/// Observes the catalogs that all databases share. Of the roles whose names begin with `pg_`, only
+/// Observes the catalogs that all databases share. What is not declared is observed in part. Of the roles whose names begin with `pg_`, only
 /// those in `predefined_roles` are observed.
 pub(crate) async fn observe_shared(
     admin_session: &Session,
+    desired: &Desired,
     extensions: &[&str],
     predefined_roles: &[&str],
 ) -> Result<Observed, ObserveError> {
+    let roles: Vec<&str> = desired.roles.keys().map(RoleName::as_str).collect();
+    let databases: Vec<&str> = desired.databases.keys().map(DatabaseName::as_str).collect();
     let observed = async {
         let snapshot = Snapshot::open(admin_session, "the server").await?;
-        let observed = snapshot.query(CLUSTER, &[&extensions, &predefined_roles]).await?;
+        let parameters: [&(dyn ToSql + Sync); 4] =
+            [&extensions, &predefined_roles, &roles, &databases];
+        let observed = snapshot.query(CLUSTER, &parameters).await?;
         snapshot.close().await?;
         Ok(observed)
     };

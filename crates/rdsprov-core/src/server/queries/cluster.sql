@@ -1,9 +1,24 @@
 -- Returns the catalogs that all databases share as one JSON document that deserializes to `Observed`.
--- $1: the declared extensions, $2: the predefined roles to return.
+-- $1: the declared extensions, $2: the predefined roles to return, $3: the declared roles, $4: the declared databases.
 -- Each role may store settings of any length for itself in each database, and the owner of a database may store them
 -- for it and write a comment of any length. Neither is read if it is long: the size of a stored value is known without
--- reading it.
+-- reading it. The length in JSON counts, in which a control character has 6 bytes.
+-- A role with CREATEDB can have any number of databases. Of what is not declared, settings are not read, comments of up
+-- to 4 kB only, and 100 entries of each ACL.
 -- `to_jsonb(m)` makes it possible to read columns that do not exist in all versions.
+WITH comment AS NOT MATERIALIZED (
+  SELECT s.classoid, s.objoid, s.description, CASE WHEN octet_length(s.description) <= 65536
+    THEN octet_length(to_json(s.description)::text) ELSE 65537 END AS size
+  FROM pg_catalog.pg_shdescription s
+), setting AS NOT MATERIALIZED (
+  SELECT c.setdatabase, c.setrole, CASE c.setrole WHEN 0 THEN NULL ELSE pg_catalog.pg_get_userbyid(c.setrole) END AS role,
+    c.setconfig, f.fits
+  FROM pg_catalog.pg_db_role_setting c, LATERAL (
+    -- The compressed size first: it limits the size in memory to some megabytes.
+    SELECT CASE WHEN pg_column_size(c.setconfig) <= 8192 THEN (
+      SELECT sum(octet_length(e)) <= 8192 AND sum(octet_length(to_json(e)::text)) <= 16384
+      FROM unnest(c.setconfig) e) ELSE false END) f(fits)
+)
 SELECT json_build_object(
   'server_version', current_setting('server_version_num')::int,
   'connection', json_build_object('system_identifier', (
@@ -73,13 +88,13 @@ SELECT json_build_object(
         ELSE to_char(r.rolvaliduntil AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END,
       'expired', coalesce(r.rolvaliduntil <= now(), false),
       'comment', (
-        SELECT s.description FROM pg_catalog.pg_shdescription s
+        SELECT s.description FROM comment s
         WHERE s.objoid = r.oid AND s.classoid = 'pg_catalog.pg_authid'::pg_catalog.regclass
-          AND octet_length(s.description) <= 65536),
+          AND s.size <= CASE WHEN r.rolname = ANY($3::text[]) THEN 65536 ELSE 4096 END),
       'comment_too_long', EXISTS (
-        SELECT FROM pg_catalog.pg_shdescription s
+        SELECT FROM comment s
         WHERE s.objoid = r.oid AND s.classoid = 'pg_catalog.pg_authid'::pg_catalog.regclass
-          AND octet_length(s.description) > 65536),
+          AND r.rolname = ANY($3::text[]) AND s.size > 65536),
       'memberships', (
         SELECT coalesce(json_agg(json_build_object(
           'role', pg_catalog.pg_get_userbyid(m.roleid), 'admin', m.admin_option,
@@ -108,29 +123,21 @@ SELECT json_build_object(
       -- Functions that take an OID return null if the object was dropped after the snapshot of the query.
       'connectable', d.datallowconn AND coalesce(pg_catalog.has_database_privilege(d.oid, 'CONNECT'), false),
       'comment', (
-        SELECT s.description FROM pg_catalog.pg_shdescription s
+        SELECT s.description FROM comment s
         WHERE s.objoid = d.oid AND s.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass
-          AND octet_length(s.description) <= 65536),
+          AND s.size <= CASE WHEN d.datname = ANY($4::text[]) THEN 65536 ELSE 4096 END),
       'comment_too_long', EXISTS (
-        SELECT FROM pg_catalog.pg_shdescription s
+        SELECT FROM comment s
         WHERE s.objoid = d.oid AND s.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass
-          AND octet_length(s.description) > 65536),
+          AND d.datname = ANY($4::text[]) AND s.size > 65536),
       'settings', (
         -- As `name=value`: a value can be in another encoding, where functions on text fail.
-        SELECT coalesce(json_object_agg(s.role, s.settings), '{}') FROM (
-          SELECT pg_catalog.pg_get_userbyid(c.setrole) AS role, c.setconfig AS settings
-          FROM pg_catalog.pg_db_role_setting c, LATERAL (
-            -- The compressed size first: it limits the size in memory to some megabytes.
-            SELECT CASE WHEN pg_column_size(c.setconfig) <= 8192
-              THEN (SELECT sum(octet_length(e)) FROM unnest(c.setconfig) e) <= 8192 ELSE false END) f(fits)
-          WHERE c.setdatabase = d.oid AND c.setrole <> 0 AND f.fits ORDER BY 1) s),
+        SELECT coalesce(json_object_agg(s.role, s.setconfig ORDER BY s.role), '{}') FROM setting s
+        WHERE d.datname = ANY($4::text[]) AND s.setdatabase = d.oid AND s.role = ANY($3::text[]) AND s.fits),
       'settings_too_long', (
-        SELECT coalesce(json_agg(s.role ORDER BY s.role), '[]') FROM (
-          SELECT CASE c.setrole WHEN 0 THEN NULL ELSE pg_catalog.pg_get_userbyid(c.setrole) END AS role
-          FROM pg_catalog.pg_db_role_setting c, LATERAL (
-            SELECT CASE WHEN pg_column_size(c.setconfig) <= 8192
-              THEN (SELECT sum(octet_length(e)) FROM unnest(c.setconfig) e) <= 8192 ELSE false END) f(fits)
-          WHERE c.setdatabase = d.oid AND NOT f.fits) s),
+        SELECT coalesce(json_agg(s.role ORDER BY s.role), '[]') FROM setting s
+        WHERE d.datname = ANY($4::text[]) AND s.setdatabase = d.oid
+          AND (s.setrole = 0 OR s.role = ANY($3::text[])) AND NOT s.fits),
       'read_only', EXISTS (
         SELECT FROM pg_catalog.pg_db_role_setting c, LATERAL (
           SELECT CASE WHEN pg_column_size(c.setconfig) <= 8192 THEN c.setconfig END) f(settings), unnest(f.settings) e(setting)
@@ -149,11 +156,15 @@ SELECT json_build_object(
               AND pg_catalog.pg_has_role(r.oid, a.oid, 'MEMBER'))),
       'acl', (
         SELECT coalesce(json_agg(json_build_object(
-          'grantee', g.rolname, 'grantor', pg_catalog.pg_get_userbyid(x.grantor),
-          'privilege', x.privilege_type, 'grantable', x.is_grantable)
-          ORDER BY g.rolname, x.privilege_type), '[]')
-        FROM pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) x
-        LEFT JOIN pg_catalog.pg_roles g ON g.oid = x.grantee))
+          'grantee', a.grantee, 'grantor', pg_catalog.pg_get_userbyid(a.grantor),
+          'privilege', a.privilege_type, 'grantable', a.is_grantable)
+          ORDER BY a.grantee, a.privilege_type), '[]')
+        FROM (
+          SELECT g.rolname AS grantee, x.grantor, x.privilege_type, x.is_grantable
+          FROM pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) x
+          LEFT JOIN pg_catalog.pg_roles g ON g.oid = x.grantee
+          ORDER BY x.grantee = 0 OR g.rolname = ANY($3::text[]) DESC, g.rolname, x.privilege_type
+          LIMIT CASE WHEN d.datname = ANY($4::text[]) THEN NULL ELSE 100 END) a))
       ORDER BY d.datname), '{}')
     FROM pg_catalog.pg_database d WHERE d.datname NOT IN ('template0', 'template1')),
   'templates', (
