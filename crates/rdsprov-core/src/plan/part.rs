@@ -111,14 +111,14 @@ impl Transaction {
         steps.map(|(_, step)| step.application.clone()).collect()
     }
 
-    /// Returns the step that fails with the steps of some applications: this one if it is one of
-    /// theirs, or else their last one.
+    /// Returns the step of some applications at which they fail, if the transaction fails at this step:
+    /// their next one, or else their last one.
     pub(crate) fn step_of(&self, applications: &BTreeSet<ApplicationName>, step: usize) -> usize {
         let is_theirs = |number: usize| {
             self.steps.get(number).is_some_and(|step| applications.contains(&step.application))
         };
-        let last = (0..self.steps.len()).rev().find(|number| is_theirs(*number));
-        if is_theirs(step) { step } else { last.unwrap_or(step) }
+        let next = (step..self.steps.len()).find(|number| is_theirs(*number));
+        next.or_else(|| (0..step).rev().find(|number| is_theirs(*number))).unwrap_or(step)
     }
 }
 
