@@ -170,8 +170,8 @@ fn privileges_of_undeclared_roles_are_listed() {
             fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
         };
         as_owner(
-            "CREATE TABLE orders (id int); CREATE TABLE prices (id int);
-             GRANT CONNECT ON DATABASE shop TO accomplice; GRANT USAGE ON SCHEMA public TO accomplice;
+            "CREATE TABLE orders (id int); CREATE TABLE prices (id int); CREATE SCHEMA extra;
+             GRANT CONNECT ON DATABASE shop TO accomplice; GRANT USAGE ON SCHEMA extra, public TO accomplice;
              GRANT SELECT, INSERT, REFERENCES ON orders TO accomplice",
         );
         let next = definitions(&fixture, "next");
@@ -180,12 +180,12 @@ fn privileges_of_undeclared_roles_are_listed() {
         assert!(!step["hazards"].to_string().contains("hands_over_code"), "{step}");
 
         as_owner(
-            "GRANT TRIGGER ON orders, prices TO accomplice; GRANT CREATE ON SCHEMA public TO accomplice;
+            "GRANT TRIGGER ON orders, prices TO accomplice; GRANT CREATE ON SCHEMA extra TO accomplice;
              GRANT CREATE ON DATABASE shop TO accomplice",
         );
         let step = transfer(&fixture, &next);
         let kept = [
-            "CREATE of role accomplice on schema public",
+            "CREATE of role accomplice on schema extra",
             "CREATE of role accomplice on the database",
             "TRIGGER of role accomplice on public.orders and 1 more",
         ];
@@ -198,9 +198,9 @@ fn privileges_of_undeclared_roles_are_listed() {
         let apply = ["apply", "--env", "dev", "--allow", "changes_owner,hands_over_code"];
         expect(&fixture.run(&next, &apply), 0);
         let planted = "
-            CREATE FUNCTION public.fires() RETURNS trigger LANGUAGE plpgsql AS
+            CREATE FUNCTION extra.fires() RETURNS trigger LANGUAGE plpgsql AS
               'BEGIN GRANT ALL ON public.prices TO accomplice; RETURN NEW; END';
-            CREATE TRIGGER falls BEFORE INSERT ON public.orders FOR EACH ROW EXECUTE FUNCTION public.fires()";
+            CREATE TRIGGER falls BEFORE INSERT ON public.orders FOR EACH ROW EXECUTE FUNCTION extra.fires()";
         fixture.server.sql_as("accomplice", "Known-accomplice", "shop", planted).unwrap();
         let insert = "INSERT INTO orders VALUES (1)";
         fixture.server.sql_as("next_owner", &password("next"), "shop", insert).unwrap();

@@ -562,7 +562,7 @@ fn secret_of_another_role_is_not_rotated() {
         assert!(fixture.server.sql_as("shop_owner", &password("shop"), "shop", "SELECT 1").is_ok());
         // Controls: the owner of the secret, and its role under another name.
         run(&[shop], &["rotate", "shop"], 0);
-        fixture.query("CREATE ROLE shop_new ROLE platform_admin");
+        fixture.query("CREATE ROLE shop_new ADMIN platform_admin");
         let renamed = r#"shop = { database_name = "shop", username = "shop_new", adopt = true }"#;
         let report = run(&[renamed], &["plan", "--allow", "changes_owner"], 0);
         assert!(report.contains("adopt role shop_new"), "{report}");

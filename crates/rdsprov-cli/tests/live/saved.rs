@@ -86,6 +86,68 @@ fn saved_plan_is_applied_until_something_changes() {
     }
 }
 
+/// Each role can store settings for itself in each database and, before PostgreSQL 15, make each role a member
+/// of itself. This is not the state that the plan of another application is based on.
+#[test]
+fn roles_of_others_make_no_plan_stale() {
+    const BEFORE: &str = r#"
+        hr   = { database_name = "hr", username = "hr_owner" }
+        shop = { database_name = "shop", username = "shop_owner" }"#;
+    const READER: &str = r#"
+        hr_reports = { database_name = "hr", username = "hr_reader", access_level = "reader" }"#;
+    const PLAN: [&str; 5] = ["plan", "--env", "prod", "--out", "plan.json"];
+    const ARGUMENTS: [&str; 5] = ["apply", "plan.json", "--env", "prod", "--no-fail-fast"];
+    for major in versions() {
+        // With the words of the error if the saved plan is stale for an application.
+        for (role, change, stale) in [
+            ("hr_owner", "CREATE TABLE salary (amount int)", Some("is stale: the current plan is")),
+            (
+                "shop_owner",
+                "ALTER ROLE shop_owner IN DATABASE hr SET work_mem = '5MB'",
+                Some("is stale for: shop\n"),
+            ),
+            ("stranger", "ALTER ROLE stranger IN DATABASE hr SET work_mem = '5MB'", None),
+            ("shop_owner", "GRANT shop_owner TO hr_owner", Some("is stale for: shop\n")),
+        ] {
+            if major >= 15 && change.starts_with("GRANT") {
+                continue;
+            }
+            let fixture = Fixture::new(major);
+            for (application, role) in
+                [("hr", "hr_owner"), ("shop", "shop_owner"), ("hr_reports", "hr_reader")]
+            {
+                fixture.app("prod", application, role);
+            }
+            let approved = |definitions: &str, approval: &str, arguments: &[&str], code| {
+                let mut command = fixture.command(definitions, arguments);
+                expect(&command.env("ALLOW_DB_PROVISION", approval).output().unwrap(), code)
+            };
+            let definitions =
+                fixture.definitions(&format!("application_databases = {{{BEFORE}\n}}"));
+            approved(&definitions, "true", &["apply", "--env", "prod"], 0);
+            fixture.query("CREATE ROLE stranger LOGIN PASSWORD 'Known-stranger'");
+            let definitions =
+                fixture.definitions(&format!("application_databases = {{{BEFORE}{READER}\n}}"));
+            expect(&fixture.run(&definitions, &PLAN), 0);
+            let digest = read(&fixture)["digest"].as_str().unwrap().to_owned();
+            let secret = match role {
+                "stranger" => "Known-stranger".to_owned(),
+                role => password(role.trim_end_matches("_owner")),
+            };
+            let database = if role == "hr_owner" { "hr" } else { "postgres" };
+            fixture.server.sql_as(role, &secret, database, change).unwrap();
+            let code = if stale.is_some() { 3 } else { 0 };
+            let text = approved(&definitions, &digest, &ARGUMENTS, code);
+            if let Some(stale) = stale {
+                assert!(text.contains(stale), "PostgreSQL {major}: {text}");
+            }
+            let readers = "SELECT count(*) FROM pg_roles WHERE rolname = 'hr_reader'";
+            let expected = if role == "hr_owner" { "0" } else { "1" };
+            assert_eq!(fixture.query(readers), expected, "PostgreSQL {major}, {change}: {text}");
+        }
+    }
+}
+
 /// The owner of a database changes it after the approval. The plan of the others is still approved.
 #[test]
 fn stale_application_leaves_the_others_alone() {

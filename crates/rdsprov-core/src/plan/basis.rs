@@ -1,7 +1,9 @@
 //! The observed state that the steps of a plan are based on.
 //!
 //! A change elsewhere on the server does not make an approved plan stale: another team changes its own
-//! database at any time.
+//! database at any time. Neither does what any role can change: its settings in each database, and the
+//! members of a role that it administers. If the plan must change them, it has other steps, which belong to
+//! the application of that role.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +14,7 @@ use super::Transaction;
 use super::identity::GlobalObject;
 use crate::digest::sha256_json;
 use crate::name::{DatabaseName, RoleName};
-use crate::observed::Observed;
+use crate::observed::{self, Membership, Observed};
 
 /// `sha256:…` of the observed state of the administrator, and of each database and role that the
 /// steps of a plan name or need.
@@ -20,10 +22,10 @@ use crate::observed::Observed;
 pub struct Basis {
     /// The administrator, with its attributes.
     pub administrator: String,
-    /// The existing databases, with their privileges, settings and contents.
+    /// The existing databases, with their privileges and contents.
     pub databases: BTreeMap<DatabaseName, String>,
-    /// The existing roles, with their attributes, memberships and settings. A new member of a role gets
-    /// what this role has through other roles, so that these are included.
+    /// The existing roles, with their attributes, and the memberships that administrators granted. A
+    /// new member of a role gets what this role has through other roles, so that these are included.
     pub roles: BTreeMap<RoleName, String>,
 }
 
@@ -36,8 +38,8 @@ impl Basis {
         let roles = roles.into_iter().filter_map(|name| observed.roles.get_key_value(name));
         Self {
             administrator: sha256_json(&observed.administrator),
-            databases: databases.map(|(name, seen)| (name.clone(), sha256_json(seen))).collect(),
-            roles: roles.map(|(name, seen)| (name.clone(), sha256_json(seen))).collect(),
+            databases: databases.map(|(name, seen)| (name.clone(), of_database(seen))).collect(),
+            roles: roles.map(|(name, seen)| (name.clone(), of_role(observed, seen))).collect(),
         }
     }
 
@@ -55,6 +57,27 @@ impl Basis {
         let databases = changed(&self.databases, &earlier.databases).map(GlobalObject::Database);
         databases.chain(changed(&self.roles, &earlier.roles).map(GlobalObject::Role)).collect()
     }
+}
+
+/// Each role can store settings for itself in each database.
+fn of_database(seen: &observed::Database) -> String {
+    sha256_json(&observed::Database {
+        settings: BTreeMap::new(),
+        settings_too_long: BTreeSet::new(),
+        ..seen.clone()
+    })
+}
+
+/// A role with `ADMIN OPTION` on another one can make each role a member of it; before PostgreSQL 15, each
+/// role can do this with itself.
+fn of_role(observed: &Observed, seen: &observed::Role) -> String {
+    let is_of_administrator = |membership: &&Membership| {
+        let grantor = observed.roles.get(&membership.grantor);
+        membership.grantor == observed.administrator.name
+            || grantor.is_some_and(|grantor| grantor.superuser)
+    };
+    let memberships = seen.memberships.iter().filter(is_of_administrator).cloned().collect();
+    sha256_json(&observed::Role { memberships, ..seen.clone() })
 }
 
 fn changed<'a, N: Ord + Clone>(

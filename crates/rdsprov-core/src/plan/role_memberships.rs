@@ -6,7 +6,7 @@ use super::planner::Planner;
 use super::sql::Dependents;
 use super::{Action, ExecuteAs, Executor, Hazard, RefusalKind, Step, sql};
 use crate::desired::{self, Credential};
-use crate::name::RoleName;
+use crate::name::{ApplicationName, RoleName};
 use crate::observed::{self, Membership, RDS_IAM};
 use crate::predefined_role;
 use crate::probe::{MembershipRevocation, Probe, RevocationScope};
@@ -102,6 +102,17 @@ impl Planner<'_> {
         steps.push(granted.with_hazards(reach.map(|_| Hazard::ReachesBeyondDatabase)));
     }
 
+    /// Returns the application of the revocation of a membership: that of the group, because the group, or a
+    /// role that administers it, has granted the membership.
+    fn application_of_membership<'b>(
+        &'b self,
+        role: &'b desired::Role,
+        group: &RoleName,
+    ) -> &'b ApplicationName {
+        let of_group = self.desired.roles.get(group).map(|group| &group.application);
+        of_group.filter(|one| self.desired.is_selected(one)).unwrap_or(&role.application)
+    }
+
     fn revoke_membership(
         &mut self,
         name: &RoleName,
@@ -125,6 +136,7 @@ impl Planner<'_> {
         steps: &mut Vec<Step>,
     ) {
         let group = &membership.role;
+        let application = self.application_of_membership(role, group).clone();
         let major = self.observed.major();
         let dependents: BTreeSet<&RoleName> = seen
             .granted
@@ -153,7 +165,7 @@ impl Planner<'_> {
             let revocation = if executor == Executor::Superuser { &by_grantor } else { &plain };
             let statements: Vec<_> = again.chain([sql::revoke_membership(revocation)]).collect();
             self.refuse_with_fix(
-                &role.application,
+                &application,
                 RefusalKind::DependentMembership {
                     role: name.clone(),
                     group: group.clone(),
@@ -198,17 +210,12 @@ impl Planner<'_> {
                     some => format!(", and with it that of {}", some.join(", ")),
                 };
                 let summary = format!("{object} {name} in {group}{words}");
-                let revoked = Step::on_role(
-                    name,
-                    &role.application,
-                    Action::Revoke,
-                    summary,
-                    vec![statement],
-                );
+                let revoked =
+                    Step::on_role(name, &application, Action::Revoke, summary, vec![statement]);
                 steps.push(revoked.executed_as(execute_as).with_hazards([Hazard::RevokesAccess]));
             }
             None => self.refuse_with_fix(
-                &role.application,
+                &application,
                 RefusalKind::MembershipNotRevocable {
                     role: name.clone(),
                     group: group.clone(),

@@ -117,7 +117,7 @@ WITH new_owner AS (
   UNION ALL
   SELECT r.rolname, 'pg_namespace'::regclass, x.privilege_type, 'schema ' || quote_ident(n.nspname) FROM pg_namespace n
   CROSS JOIN aclexplode(n.nspacl) x JOIN pg_roles r ON r.oid = x.grantee
-  WHERE x.privilege_type = 'CREATE' AND pg_get_userbyid(n.nspowner) IN ($1, $2, 'pg_database_owner')
+  WHERE x.privilege_type = 'CREATE' AND (n.nspname = 'public' OR pg_get_userbyid(n.nspowner) IN ($1, $2, 'pg_database_owner'))
   UNION ALL
   SELECT r.rolname, 'pg_database'::regclass, x.privilege_type, 'the database' FROM pg_database d
   CROSS JOIN aclexplode(d.datacl) x JOIN pg_roles r ON r.oid = x.grantee
