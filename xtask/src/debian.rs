@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::process::run;
 
-/// Installs `psql`, PgBouncer and make, and PostgreSQL 15 if `versions` contains it. The test kit installs the other
+/// Installs `psql`, PgBouncer, make and `tc`, and PostgreSQL 15 if `versions` contains it. The test kit installs the other
 /// versions and moto itself.
 pub fn install_missing(versions: &[u32]) -> Result<(), String> {
     let mut packages = Vec::new();
@@ -17,6 +17,9 @@ pub fn install_missing(versions: &[u32]) -> Result<(), String> {
     }
     if !Path::new("/usr/sbin/pgbouncer").exists() {
         packages.push("pgbouncer");
+    }
+    if Command::new("tc").arg("-V").output().is_err() {
+        packages.push("iproute2");
     }
     if Command::new("make").arg("--version").output().is_err() {
         packages.push("make");

@@ -44,7 +44,9 @@ pub fn quick() -> Result<(), String> {
         let offline = ["definitions", "documents", "layers", "ledger", "planner", "wiped"]
             .map(|name| ["--test", name])
             .concat();
-        cargo(&[test.as_slice(), &offline].concat(), &[])
+        // It waits for a minute.
+        let skip = ["--", "--skip", "connection_that_stops_acknowledging_ends"];
+        cargo(&[test.as_slice(), &offline, &skip].concat(), &[])
     })?;
     step("main path", || {
         let test = ["test", "--locked", "--quiet", "--workspace", "--test", "live", "--", "path::"];

@@ -85,6 +85,51 @@ mod tests {
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED));
     }
 
+    /// Runs a program that must succeed.
+    #[cfg(target_os = "linux")]
+    fn execute(program: &str, arguments: &[&str]) -> String {
+        let output = std::process::Command::new(program).args(arguments).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} {arguments:?}: {text}{error}");
+        text
+    }
+
+    /// A network can drop everything without a word. The test below does so in a network namespace of its
+    /// own.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn connection_that_stops_acknowledging_ends() {
+        let tests = std::env::current_exe().unwrap().display().to_string();
+        let inner = "server::network::tests::network_drops_everything";
+        let text = execute(
+            "unshare",
+            &["--map-root-user", "--net", &tests, "--exact", inner, "--ignored"],
+        );
+        assert!(text.contains("1 passed"), "{text}");
+    }
+
+    #[tokio::test]
+    #[ignore = "needs a network namespace of its own"]
+    #[cfg(target_os = "linux")]
+    async fn network_drops_everything() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        execute("ip", &["link", "set", "lo", "up"]);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut stream = connect("127.0.0.1", port).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        stream.write_all(b"1").await.unwrap();
+        assert_eq!(server.read_u8().await.unwrap(), b'1');
+        execute("tc", &["qdisc", "add", "dev", "lo", "root", "blackhole"]);
+        stream.write_all(b"2").await.unwrap();
+        // Without the limit, the operating system waits for more than 15 minutes.
+        let ended = tokio::time::timeout(2 * UNACKNOWLEDGED, stream.read_u8()).await;
+        let error = ended.expect("the connection is still open").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
     /// Connects to these addresses, of which the last one listens.
     async fn connected(dead: &[&str]) -> io::Result<()> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
