@@ -211,7 +211,7 @@ fn rotations_print_no_password() {
         for (action, code) in [
             ("PutSecretValue", 1),
             ("DescribeSecret", 3),
-            ("UpdateSecretVersionStage", 1),
+            ("UpdateSecretVersionStage", 4),
             ("nothing", 0),
         ] {
             run(action, code, "json");
