@@ -460,7 +460,8 @@ fn why_absent(
             format!("rename `{name}` to `{APPLICATIONS}`"),
         ),
         None => {
-            let hint = format!("write `{APPLICATIONS} = {{ … }}`, or `{{}}` if there are none");
+            let hint =
+                format!("write `{APPLICATIONS} = {{ … }}`, or `{{}}` if there are no applications");
             absent(&(0..0), ErrorCode::NoApplications, missing, hint)
         }
     }
