@@ -77,7 +77,7 @@ fn of_role(observed: &Observed, seen: &observed::Role) -> String {
             || grantor.is_some_and(|grantor| grantor.superuser)
     };
     let memberships = seen.memberships.iter().filter(is_of_administrator).cloned().collect();
-    sha256_json(&observed::Role { memberships, ..seen.clone() })
+    sha256_json(&observed::Role { memberships, granted: Vec::new(), ..seen.clone() })
 }
 
 fn changed<'a, N: Ord + Clone>(

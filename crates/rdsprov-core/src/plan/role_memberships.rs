@@ -103,12 +103,17 @@ impl Planner<'_> {
     }
 
     /// Returns the application of the revocation of a membership: that of the group, because the group, or a
-    /// role that administers it, has granted the membership.
+    /// role that administers it, has granted the membership. A role that is not managed loses nothing
+    /// before its home has adopted it.
     fn application_of_membership<'b>(
         &'b self,
         role: &'b desired::Role,
+        seen: &observed::Role,
         group: &RoleName,
     ) -> &'b ApplicationName {
+        if !self.desired.manages(seen.marker().as_ref()) {
+            return &role.application;
+        }
         let of_group = self.desired.roles.get(group).map(|group| &group.application);
         of_group.filter(|one| self.desired.is_selected(one)).unwrap_or(&role.application)
     }
@@ -136,7 +141,7 @@ impl Planner<'_> {
         steps: &mut Vec<Step>,
     ) {
         let group = &membership.role;
-        let application = self.application_of_membership(role, group).clone();
+        let application = self.application_of_membership(role, seen, group).clone();
         let major = self.observed.major();
         let dependents: BTreeSet<&RoleName> = seen
             .granted

@@ -1,7 +1,7 @@
 //! Plans the attributes and passwords of roles.
 
 use super::authority::AdministratorAttribute;
-use super::planner::{Planner, Takeover};
+use super::planner::Planner;
 use super::sql::{Dependents, RoleAttribute};
 use super::{Action, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired::{self, Adoption, Credential};
@@ -247,9 +247,8 @@ impl Planner<'_> {
                 steps.truncate(before);
                 return;
             }
-            // Until the password is removed, the marker names its secret.
-            let keeps_secret = takeover == Takeover::Managed
-                && steps[before..].iter().any(|step| step.after_logins);
+            // Until the password is removed, the marker names its secret, or the role is not managed.
+            let keeps_secret = steps[before..].iter().any(|step| step.after_logins);
             let marked = if keeps_secret { marked.after_logins() } else { marked };
             steps.insert(before, marked);
         }
@@ -343,8 +342,11 @@ impl Planner<'_> {
                 if !with_token {
                     self.join_rds_iam(name, role, steps);
                 }
-                // An interrupted run may have left the password. The marker still names its secret.
-                if !with_token || seen.marker().is_some_and(|marker| marker.secret.is_some()) {
+                // An interrupted run may have left the password. The marker still names its secret, or the
+                // role is not managed yet.
+                let marker = seen.marker().filter(|marker| self.desired.manages(Some(marker)));
+                let may_have_password = marker.is_none_or(|marker| marker.secret.is_some());
+                if !with_token || may_have_password {
                     self.remove_password(name, role, steps);
                 }
                 return;

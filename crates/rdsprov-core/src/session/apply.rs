@@ -346,7 +346,7 @@ impl<F: Frontend> Execution<'_, F> {
         let whole = plan.digest.clone();
         let allowed: BTreeSet<Hazard> = options.server.allow.iter().copied().collect();
         let gate = (&setup.policy, &allowed);
-        let left_out = self.leave_out(&mut planned, saved.as_ref(), gate, progress)?;
+        let mut left_out = self.leave_out(&mut planned, saved.as_ref(), gate, progress)?;
         let plan = planned.plan();
         let remainder = match &saved {
             Some(saved) => saved.remainder(plan)?,
@@ -385,9 +385,8 @@ impl<F: Frontend> Execution<'_, F> {
             planned = run.plan().await?;
             let refusals = planned.plan().refusals.clone();
             if self.keeps_going() {
-                let refused = planned.plan().refused_applications();
-                let left_out = planned.plan().with_dependents(&(&refused | &left_out.applications));
-                planned.leave_out(&left_out);
+                left_out.extend(planned.plan(), &setup.policy, &allowed);
+                planned.leave_out(&left_out.applications);
             }
             let next = planned.plan();
             if next.is_empty() && next.refusals.is_empty() {

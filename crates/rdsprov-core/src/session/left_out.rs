@@ -9,7 +9,7 @@ use super::notice::Notice;
 use crate::gate::GateError;
 use crate::name::ApplicationName;
 use crate::operations::PlannedApply;
-use crate::plan::{Hazard, Refusal, SavedPlan};
+use crate::plan::{Hazard, Plan, Refusal, SavedPlan};
 use crate::policy::Policy;
 
 /// The applications that the first plan of a run leaves out, with the reasons.
@@ -24,6 +24,18 @@ pub(super) struct LeftOut {
 }
 
 impl LeftOut {
+    /// Adds the applications of the next plan that are refused or have hazards that are not allowed,
+    /// and those that depend on one that is left out.
+    pub fn extend(&mut self, plan: &Plan, policy: &Policy, allowed: &BTreeSet<Hazard>) {
+        let mut found = &self.applications | &plan.refused_applications();
+        let with_hazards = policy.applications_with_hazards(plan, allowed);
+        if !with_hazards.is_subset(&found) {
+            self.hazards = self.hazards.take().or(policy.check_hazards(plan, allowed).err());
+        }
+        found.extend(with_hazards);
+        self.applications = plan.with_dependents(&found);
+    }
+
     /// Returns the error of a run that has applied everything else. `refusals` are those of the plan
     /// after the execution.
     ///

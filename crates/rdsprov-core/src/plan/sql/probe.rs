@@ -38,7 +38,7 @@ fn create_extensions(probe: &ExtensionProbe) -> String {
     statements.join("; ")
 }
 
-/// Grants the current role what PUBLIC lacks on extensions. Fails (42501) at the first privilege that it
+/// Grants PUBLIC what it lacks on extensions. Fails (42501) at the first privilege that the current role
 /// may not grant, which PostgreSQL reports with a warning if the role has the privilege itself.
 ///
 /// Routines come first: `USAGE` on their schema would help to name them.
@@ -51,8 +51,8 @@ fn grant_on_extensions(probe: &ExtensionProbe) -> String {
          UNION SELECT 'pg_catalog.pg_namespace'::regclass, e.extnamespace FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_available_extension_versions v ON v.name = e.extname AND v.version = e.extversion WHERE e.extname = ANY (names) AND v.schema = e.extnamespace::regnamespace::text) \
          SELECT p.oid, 'EXECUTE ON ROUTINE ' || p.oid::regprocedure AS privilege, true AS is_routine FROM member m JOIN pg_catalog.pg_proc p ON p.oid = m.objid WHERE m.classid = 'pg_catalog.pg_proc'::regclass AND p.proacl IS NOT NULL AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(p.proacl) x WHERE x.grantee = 0) \
          UNION ALL SELECT n.oid, 'USAGE ON SCHEMA ' || n.oid::regnamespace, false FROM member m JOIN pg_catalog.pg_namespace n ON n.oid = m.objid WHERE m.classid = 'pg_catalog.pg_namespace'::regclass AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(n.nspacl) x WHERE x.grantee = 0 AND x.privilege_type = 'USAGE') ORDER BY is_routine DESC, privilege \
-         LOOP EXECUTE 'GRANT ' || one.privilege || ' TO CURRENT_USER'; \
-         IF NOT EXISTS (SELECT FROM pg_catalog.pg_proc p, pg_catalog.aclexplode(p.proacl) x WHERE one.is_routine AND p.oid = one.oid AND x.grantee = current_user::regrole UNION ALL SELECT FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x WHERE NOT one.is_routine AND n.oid = one.oid AND x.grantee = current_user::regrole AND x.privilege_type = 'USAGE') THEN RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('%s may not grant %s', current_user, one.privilege); END IF; \
+         LOOP EXECUTE 'GRANT ' || one.privilege || ' TO PUBLIC'; \
+         IF NOT EXISTS (SELECT FROM pg_catalog.pg_proc p, pg_catalog.aclexplode(p.proacl) x WHERE one.is_routine AND p.oid = one.oid AND x.grantee = 0 UNION ALL SELECT FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x WHERE NOT one.is_routine AND n.oid = one.oid AND x.grantee = 0 AND x.privilege_type = 'USAGE') THEN RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('%s may not grant %s', current_user, one.privilege); END IF; \
          END LOOP; END",
         names = names.join(", "),
         create = literal(&create_extensions(probe)),

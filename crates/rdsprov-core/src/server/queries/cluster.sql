@@ -90,7 +90,8 @@ SELECT json_build_object(
       'comment', (
         SELECT s.description FROM comment s
         WHERE s.objoid = r.oid AND s.classoid = 'pg_catalog.pg_authid'::pg_catalog.regclass
-          AND s.size <= CASE WHEN r.rolname = ANY($3::text[]) THEN 65536 ELSE 4096 END),
+          -- Only roles with CREATEROLE can write it. A delegation needs those of all managed roles.
+          AND s.size <= 65536),
       'comment_too_long', EXISTS (
         SELECT FROM comment s
         WHERE s.objoid = r.oid AND s.classoid = 'pg_catalog.pg_authid'::pg_catalog.regclass
