@@ -162,6 +162,15 @@ fn password_of_an_interrupted_change_is_removed() {
         let after = site.role();
         assert!(after.starts_with("no password") && !after.contains("secret="), "{when}: {after}");
         expect(&site.run(IAM, &["check"]), 0);
+
+        // The same for a role that is adopted: without its marker, nothing says whether it has a password.
+        site.fixture
+            .query("COMMENT ON ROLE shop_owner IS NULL; ALTER ROLE shop_owner PASSWORD 'Known-1'");
+        let adopted = IAM.replace("auth =", "adopt = true, auth =");
+        expect(&site.run(&adopted, &[&APPLY[..], &["--allow", "adopts"]].concat()), 0);
+        let after = site.role();
+        assert!(after.starts_with("no password"), "{when}: {after}");
+        expect(&site.run(&adopted, &["check"]), 0);
     }
 }
 
