@@ -441,8 +441,8 @@ fn memberships_that_reach_beyond_the_database() {
     }
 }
 
-/// The entry of another team without that of the owner. Its grants are a hazard, and once the role has them,
-/// those on later tables are none.
+/// The entry of another team without that of the owner. Its grants are a hazard. Once the role has them,
+/// grants on later tables are not.
 #[test]
 fn reader_of_the_database_of_other_definitions() {
     for major in versions() {

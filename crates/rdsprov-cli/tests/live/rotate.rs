@@ -514,8 +514,8 @@ fn failed_set_names_the_holder_of_its_lock() {
     assert_eq!(at(&fixture, "AWSCURRENT").unwrap().0, pending);
 }
 
-/// A managed role of another run whose secret another team names: by name and by ARN, in an entry of its
-/// own or beside that of the owner. The secret stays as it is.
+/// Team A names the secret of a role of team B, by its name or its ARN, in a run of its own or in one with
+/// the entry of team B. The secret stays as it is.
 #[test]
 fn secret_of_another_role_is_not_rotated() {
     for major in versions() {

@@ -198,7 +198,7 @@ fn stale_application_leaves_the_others_alone() {
         expect(&fixture.run(&definitions, &["plan", "--env", "prod", "--out", "plan.json"]), 0);
         let digest = read(&fixture)["digest"].as_str().unwrap().to_owned();
 
-        // A database without a step in the plan: its owner stops nobody.
+        // The owner of a database without a step in the plan changes it: the plan stays the same.
         fixture
             .server
             .sql_as("wiki_owner", &password("wiki"), "wiki", "CREATE TABLE page (id int)")

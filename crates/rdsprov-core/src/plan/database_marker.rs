@@ -61,7 +61,7 @@ pub(super) fn is_of_undeclared_application(
     let seen = observed.databases.get(name).filter(|_| !has_owner);
     let marker = seen.and_then(|seen| marker_of_owner(desired, observed, seen));
     marker.is_some_and(|marker| {
-        // A delegate is no team's role.
+        // A delegate does not belong to a team.
         marker.application != ApplicationName::for_delegates().as_str()
             && !desired.applications.iter().any(|one| one.as_str() == marker.application)
     })

@@ -206,7 +206,7 @@ pub enum Error {
     /// Changes were committed whose records cannot be written.
     #[error(transparent)]
     NotRecorded(Box<NotRecorded>),
-    /// There is no space for the records of the next transaction.
+    /// The records of the next transaction need more space than is free.
     #[error(transparent)]
     NoSpaceForRecords(Box<NoSpaceForRecords>),
     /// A statement failed; the record of its step contains the message of the server.
@@ -444,7 +444,7 @@ fn listed<'a>(applications: impl IntoIterator<Item = &'a ApplicationName>) -> St
     applications.into_iter().map(ApplicationName::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// Names applications; the delegate is none.
+/// Names applications. The application of delegates is not one of the definitions, and is left out.
 fn remaining(applications: &BTreeSet<ApplicationName>) -> String {
     let delegate = ApplicationName::for_delegates();
     let names = listed(applications.iter().filter(|name| **name != delegate));

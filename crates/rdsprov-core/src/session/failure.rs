@@ -193,7 +193,7 @@ impl fmt::Display for NotRecorded {
     }
 }
 
-/// There is no space for the records of the next transaction.
+/// The records of the next transaction need more space than is free.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub struct NoSpaceForRecords {

@@ -12,7 +12,7 @@ use crate::operations::PlannedApply;
 use crate::plan::{Hazard, Plan, Refusal, SavedPlan};
 use crate::policy::Policy;
 
-/// The applications that the first plan of a run leaves out, with the reasons.
+/// The applications that the plans of a run leave out, with the reasons.
 #[derive(Default)]
 pub(super) struct LeftOut {
     pub applications: BTreeSet<ApplicationName>,
