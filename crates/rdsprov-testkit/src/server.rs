@@ -1,5 +1,6 @@
 //! Starts and stops one PostgreSQL server on a copy of an initialised cluster.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
@@ -288,6 +289,24 @@ impl Server {
     /// Returns the error output of psql.
     pub fn master(&self, database: &str, sql: &str) -> Result<String, Error> {
         self.sql_as(MASTER, MASTER_PASSWORD, database, sql)
+    }
+
+    /// Returns the environment in which `psql` is this administrator, in its own database.
+    #[must_use]
+    pub fn psql_environment(&self) -> Vec<(&'static str, OsString)> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut path: Vec<_> = std::env::split_paths(&path).collect();
+        path.splice(..0, binaries::psql().parent().map(Path::to_owned));
+        vec![
+            ("PATH", std::env::join_paths(path).unwrap_or_default()),
+            ("PGHOST", self.host().into()),
+            ("PGPORT", self.port.to_string().into()),
+            ("PGUSER", MASTER.into()),
+            ("PGPASSWORD", MASTER_PASSWORD.into()),
+            ("PGDATABASE", DATABASE.into()),
+            ("PGSSLMODE", "verify-full".into()),
+            ("PGSSLROOTCERT", self.ca_file().into()),
+        ]
     }
 
     /// Runs SQL as a role that logs in over verified TLS.

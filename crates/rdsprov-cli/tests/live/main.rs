@@ -51,6 +51,7 @@ mod remedies;
 mod restored_snapshot;
 mod rotate;
 mod run_settings;
+mod runbook;
 mod saved;
 mod scale;
 mod scenarios;
