@@ -57,7 +57,7 @@ pub fn quick() -> Result<(), String> {
 /// Runs the live tests of the command, and prints their output when they have ended, because other
 /// tests print theirs meanwhile.
 fn live_tests(environment: &[(&str, &str)]) -> Result<(), String> {
-    let environment = [environment, &[("RUST_TEST_THREADS", "3")]].concat();
+    let environment = [environment, &[("RUST_TEST_THREADS", "4")]].concat();
     let test = ["test", "--locked", "--workspace", "--test", LIVE];
     run_with_log("cargo", &test, &environment, Path::new("target/live-tests.log"))
 }
