@@ -61,11 +61,24 @@ pub fn read_within(
     input: Input,
     limit: Option<&SizeLimit>,
 ) -> Result<Zeroizing<Vec<u8>>> {
+    let (maximum, policy) = maximum(input, limit);
+    read_up_to(open(path)?, maximum)?.ok_or_else(|| too_large(maximum, policy))
+}
+
+/// Checks the size of a text that a caller gives instead of a file.
+///
+/// # Errors
+/// Returns an error if a file with this text would be too large.
+pub fn check_size(text: &str, input: Input, limit: Option<&SizeLimit>) -> Result<()> {
+    let (maximum, policy) = maximum(input, limit);
+    if text.len() as u64 > maximum { Err(too_large(maximum, policy)) } else { Ok(()) }
+}
+
+/// Returns the maximum size in bytes, and the site policy that sets it.
+fn maximum(input: Input, limit: Option<&SizeLimit>) -> (u64, Option<&str>) {
     let built_in = input.maximum_size();
     let limit = limit.filter(|limit| limit.bytes < built_in);
-    let maximum = limit.map_or(built_in, |limit| limit.bytes);
-    let read = read_up_to(open(path)?, maximum)?;
-    read.ok_or_else(|| too_large(maximum, limit.map(|limit| limit.policy.as_str())))
+    limit.map_or((built_in, None), |limit| (limit.bytes, Some(limit.policy.as_str())))
 }
 
 /// Reads a file that contains text.

@@ -5,19 +5,40 @@
 use std::borrow::Cow;
 use std::io;
 
-/// Returns whether a character is not shown as itself: a control character, a line separator, a
-/// character that changes the direction of the text around it, or one that has no width or no shape
-/// (`Default_Ignorable_Code_Point` of Unicode, and blank letters).
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
+
+/// Returns whether a character is not shown as itself: a control character, a separator other than the
+/// space, a character that changes the direction of the text around it, or one that has no width, no shape
+/// or no meaning in Unicode.
 pub(crate) fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
-            | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
-            | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}'
-            | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{1D173}'..='\u{1D17A}'
-            | '\u{E0000}'..='\u{E0FFF}'
-        )
+    use GeneralCategory as Of;
+
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    let is_hidden = matches!(
+        c.general_category(),
+        Of::Control
+            | Of::Format
+            | Of::LineSeparator
+            | Of::ParagraphSeparator
+            | Of::SpaceSeparator
+            | Of::PrivateUse
+            | Of::Surrogate
+            | Of::Unassigned
+    );
+    is_hidden || is_blank(c)
+}
+
+/// Returns whether a letter, mark or symbol is blank: those that are `Default_Ignorable_Code_Point` in Unicode,
+/// and those whose shape is empty.
+fn is_blank(c: char) -> bool {
+    matches!(
+        c,
+        '\u{34F}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}' | '\u{2800}'
+        | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FFA0}' | '\u{FFFC}' | '\u{16FE4}' | '\u{1D159}'
+        | '\u{E0100}'..='\u{E01EF}'
+    )
 }
 
 /// Escapes control characters and those that change the direction of a text: a line break, a
@@ -32,6 +53,15 @@ pub fn visible(text: &str) -> String {
         if is_hidden(c) { visible.extend(c.escape_default()) } else { visible.push(c) }
     }
     visible
+}
+
+/// Returns a name for a text, in double quotes if it could be taken for more than a name: `shop: owner`.
+pub(crate) fn word(name: &str) -> Cow<'_, str> {
+    let is_of_word = |c: char| c.is_alphanumeric() || "_-.$".contains(c);
+    if !name.is_empty() && name.chars().all(is_of_word) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(format!("\"{}\"", name.replace('"', "\"\"")))
 }
 
 /// Escapes a text of several lines, and keeps its line breaks.
@@ -214,6 +244,14 @@ mod tests {
             '\u{ffa0}',
             '\u{1d173}',
             '\u{e0100}',
+            '\u{a0}',
+            '\u{2003}',
+            '\u{3000}',
+            '\u{e000}',
+            '\u{13430}',
+            '\u{16fe4}',
+            '\u{1bca0}',
+            '\u{1d159}',
         ] {
             assert_eq!(visible(&format!("a{c}b")), format!("a{}b", c.escape_unicode()));
         }

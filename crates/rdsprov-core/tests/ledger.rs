@@ -425,3 +425,51 @@ fn reserved_space_is_given_back() {
     assert!(fs::metadata(&path).unwrap().blocks() < blocks + 100, "space remains reserved");
     assert!(verified(&path).is_intact());
 }
+
+/// Who may only read a file can lock it, but not stop a run.
+#[cfg(unix)]
+#[test]
+fn readers_hold_no_lock() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (directory, path) = ledger();
+    let csv = directory.path().join("audit.csv");
+    CsvWriter::append(&csv).unwrap();
+    for (file, mode) in [(&path, 0o600), (&csv, 0o600)] {
+        let lock = file.with_added_extension("lock");
+        let found = fs::metadata(&lock).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found & !0o600, 0, "{found:o} is more than {mode:o}");
+    }
+    let read_only = [fs::File::open(&path).unwrap(), fs::File::open(&csv).unwrap()];
+    read_only.iter().for_each(|file| file.lock().unwrap());
+    LedgerWriter::open(&path).unwrap().append(&facts("2"), &[intent(), outcome()]).unwrap();
+    CsvWriter::append(&csv).unwrap().write(&[]).unwrap();
+    assert!(verified(&path).is_intact());
+}
+
+/// The writers of a file that a group writes share its lock.
+#[cfg(unix)]
+#[test]
+fn group_shares_the_lock() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (_directory, path) = ledger();
+    let lock = path.with_added_extension("lock");
+    fs::remove_file(&lock).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
+    LedgerWriter::open(&path).unwrap();
+    assert_eq!(fs::metadata(&lock).unwrap().permissions().mode() & 0o777, 0o660);
+}
+
+/// A line without end does not take the memory of the machine.
+#[test]
+fn endless_lines_are_no_records() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("ledger.jsonl");
+    fs::File::create(&path).unwrap().set_len(300 << 20).unwrap();
+    let file = std::io::BufReader::new(fs::File::open(&path).unwrap());
+    let error = verify(file, None).unwrap_err().to_string();
+    assert!(error.contains("line 1 is longer than 256 MiB"), "{error}");
+    let error = LedgerWriter::open(&path).map(drop).unwrap_err().to_string();
+    assert!(error.contains("a line at its end is longer than 256 MiB"), "{error}");
+}

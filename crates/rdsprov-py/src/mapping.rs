@@ -19,9 +19,28 @@ const MAX_DEPTH: usize = 32;
 const TOP_LEVEL_KEYS: [&str; 4] =
     ["environment", "aws_region", "application_databases", "rds_config"];
 
+/// What the values of a mapping may take together, in bytes: as much as a definitions file.
+const MAX_SIZE: usize = 16 * 1024 * 1024;
+
+/// What each value takes, in addition to its characters.
+const VALUE_SIZE: usize = 24;
+
+/// What the values that are still to be read may take. A small mapping can contain one list many times.
+struct Budget(usize);
+
+impl Budget {
+    fn spend(&mut self, characters: usize) -> PyResult<()> {
+        let left = self.0.checked_sub(characters + VALUE_SIZE);
+        self.0 = left.ok_or_else(|| {
+            PyValueError::new_err("the mapping is larger than a definitions file may be (16 MiB)")
+        })?;
+        Ok(())
+    }
+}
+
 /// Converts a value to JSON. Errors name `path` instead of the value, which may be a secret.
 pub fn to_json(value: &Bound<'_, PyAny>, path: &str) -> PyResult<Value> {
-    convert(value, path, 0)
+    convert(value, path, 0, &mut Budget(MAX_SIZE))
 }
 
 /// Returns a string. Python's own error would contain it, and it may be a password.
@@ -30,7 +49,13 @@ fn string(text: &Bound<'_, PyString>, path: &str) -> PyResult<String> {
     text.to_cow().map(Cow::into_owned).map_err(not_unicode)
 }
 
-fn convert(value: &Bound<'_, PyAny>, path: &str, depth: usize) -> PyResult<Value> {
+fn convert(
+    value: &Bound<'_, PyAny>,
+    path: &str,
+    depth: usize,
+    budget: &mut Budget,
+) -> PyResult<Value> {
+    budget.spend(0)?;
     if depth > MAX_DEPTH {
         return Err(PyValueError::new_err(format!("{path} is nested too deeply")));
     }
@@ -38,13 +63,15 @@ fn convert(value: &Bound<'_, PyAny>, path: &str, depth: usize) -> PyResult<Value
         return Ok(Value::Null);
     }
     if let Ok(text) = value.cast::<PyString>() {
-        return Ok(Value::String(string(text, path)?));
+        let text = string(text, path)?;
+        budget.spend(text.len())?;
+        return Ok(Value::String(text));
     }
     if let Ok(flag) = value.cast::<PyBool>() {
         return Ok(Value::Bool(flag.is_true()));
     }
     if value.is_instance(enum_class(value.py())?)? {
-        return convert(&value.getattr("value")?, path, depth + 1);
+        return convert(&value.getattr("value")?, path, depth + 1, budget);
     }
     if value.is_instance_of::<PyInt>() {
         let number: Option<i64> = value.extract().ok();
@@ -56,21 +83,22 @@ fn convert(value: &Bound<'_, PyAny>, path: &str, depth: usize) -> PyResult<Value
         return Number::from_f64(number.value()).map(Value::Number).ok_or_else(not_finite);
     }
     if let Ok(entries) = value.cast::<PyDict>() {
-        let entries = entries.iter().map(Ok);
-        return object(entries, path, depth);
+        // A copy: reading a value runs code of the caller, which can change the dict.
+        let entries = entries.items();
+        return object(entries.iter().map(|entry| entry.extract()), path, depth, budget);
     }
     if let Some(fields) = fields(value)? {
         let entries = fields.into_iter().map(|name| {
             let name = PyString::new(value.py(), &name);
             Ok((name.clone().into_any(), value.getattr(&name)?))
         });
-        return object(entries, path, depth);
+        return object(entries, path, depth, budget);
     }
     if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
-        return list(value, path, depth);
+        return list(value, path, depth, budget);
     }
     if value.is_instance_of::<PySet>() || value.is_instance_of::<PyFrozenSet>() {
-        let mut items = list(value, path, depth)?;
+        let mut items = list(value, path, depth, budget)?;
         // Equal sets can have different orders of iteration, and equal inputs must give equal plans.
         if let Value::Array(items) = &mut items {
             items.sort_by_key(ToString::to_string);
@@ -80,7 +108,7 @@ fn convert(value: &Bound<'_, PyAny>, path: &str, depth: usize) -> PyResult<Value
     if let Ok(mapping) = value.cast::<PyMapping>() {
         let items = mapping.items()?;
         let entries = items.iter().map(|item| item.extract());
-        return object(entries, path, depth);
+        return object(entries, path, depth, budget);
     }
     let keys: &[&str] = if depth == 0 { &TOP_LEVEL_KEYS } else { &KEYS };
     let mut given = Vec::new();
@@ -95,13 +123,14 @@ fn convert(value: &Bound<'_, PyAny>, path: &str, depth: usize) -> PyResult<Value
             "{path} is of type {kind}: definitions are mappings, sequences, strings, numbers and bools, or objects that have their keys as attributes"
         )));
     }
-    object(given.into_iter().map(Ok), path, depth)
+    object(given.into_iter().map(Ok), path, depth, budget)
 }
 
 fn object<'py>(
     entries: impl Iterator<Item = PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)>>,
     path: &str,
     depth: usize,
+    budget: &mut Budget,
 ) -> PyResult<Value> {
     let mut map = Map::new();
     for entry in entries {
@@ -110,16 +139,22 @@ fn object<'py>(
             return Err(PyTypeError::new_err(format!("{path} has a key that is not a string")));
         };
         let key = string(key, path)?;
-        let value = convert(&value, &format!("{path}.{key}"), depth + 1)?;
+        budget.spend(key.len())?;
+        let value = convert(&value, &format!("{path}.{key}"), depth + 1, budget)?;
         map.insert(key, value);
     }
     Ok(Value::Object(map))
 }
 
-fn list(items: &Bound<'_, PyAny>, path: &str, depth: usize) -> PyResult<Value> {
+fn list(
+    items: &Bound<'_, PyAny>,
+    path: &str,
+    depth: usize,
+    budget: &mut Budget,
+) -> PyResult<Value> {
     let items = items.try_iter()?.enumerate();
     let item = |(number, item): (usize, PyResult<Bound<'_, PyAny>>)| {
-        convert(&item?, &format!("{path}[{number}]"), depth + 1)
+        convert(&item?, &format!("{path}[{number}]"), depth + 1, budget)
     };
     items.map(item).collect::<PyResult<_>>().map(Value::Array)
 }

@@ -284,6 +284,33 @@ def test_conflicting_arguments(tmp_path: Path) -> None:
         Definitions.from_text(HCL, adopt="shop")
 
 
+def test_size_is_limited() -> None:
+    nested: object = ["x"]
+    for _ in range(24):
+        nested = [nested, nested]
+    endless: list[object] = []
+    endless.extend([endless, endless])
+    for value in (nested, endless, "x" * (17 << 20)):
+        mapping = {"application_databases": {"a": {**SHOP, "schemas": value}}}
+        with pytest.raises(ValueError, match="larger than|too deeply"):
+            Definitions.from_mapping(mapping)
+    with pytest.raises(rdsprov.UsageError, match="larger than 16 MiB"):
+        Definitions.from_text("#" + "x" * (17 << 20))
+
+
+def test_mapping_may_change_while_it_is_read() -> None:
+    class Growing:
+        @property
+        def username(self) -> str:
+            entries["more"] = 1
+            return "shop_owner"
+
+        database_name = "shop"
+
+    entries: dict[str, object] = {"shop": Growing()}
+    assert Definitions.from_mapping({"application_databases": entries})
+
+
 def test_sets_are_sorted() -> None:
     def plan() -> str:
         schemas = {"one", "two", "three", "four"}

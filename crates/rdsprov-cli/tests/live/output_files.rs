@@ -53,7 +53,8 @@ fn refused_runs_create_no_configured_files() {
 
     expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
     let records = fixture.path().join("records");
-    assert_eq!(names(&records), ["audit.csv", "ledger.jsonl"]);
+    let files = ["audit.csv", "audit.csv.lock", "ledger.jsonl", "ledger.jsonl.lock"];
+    assert_eq!(names(&records), files);
     for name in names(&records) {
         let bits = mode(&records.join(&name));
         assert_eq!(bits & 0o137, 0, "{name} has mode {bits:o}");

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use rdsprov_testkit::versions;
+use rdsprov_testkit::{Server, versions};
 use serde_json::Value;
 
 use crate::fixture::{Fixture, expect, password};
@@ -244,8 +244,8 @@ fn session_in_the_template_is_named() {
         let text = expect(&fixture.run(&definitions, &APPLY), 1);
         assert!(started.elapsed() < Duration::from_secs(25), "PostgreSQL {major}");
         for says in [
-            "no database can be created, because sessions are connected to template1, which a new \
-             database copies: pid ",
+            "no database can be created, because others use template1, which a new database copies: \
+             pid ",
             &format!("pid {pid} (role mallory"),
             "from ",
             "since 20",
@@ -262,6 +262,43 @@ fn session_in_the_template_is_named() {
         fixture.server.master("postgres", revoke).unwrap();
         assert!(as_mallory(&fixture, "template1", "SELECT 1").is_err());
         expect(&fixture.run(&definitions, &APPLY), 0);
+    }
+}
+
+/// So does a prepared transaction, which has no session.
+#[test]
+fn prepared_transaction_in_the_template_is_named() {
+    for major in versions() {
+        let server = Server::start_with_settings(major, "max_prepared_transactions = 2").unwrap();
+        let fixture = Fixture::on(server, None);
+        fixture.app("dev", "shop", "shop_owner");
+        let definitions = fixture.definitions(
+            r#"application_databases = { shop = { database_name = "shop", username = "shop_owner" } }"#,
+        );
+        fixture.query("CREATE ROLE mallory LOGIN PASSWORD 'Canary-mallory'");
+        let prepare = "BEGIN; SELECT pg_advisory_xact_lock(1); PREPARE TRANSACTION 'it''s mine'";
+        as_mallory(&fixture, "template1", prepare).unwrap();
+        let state = fixture.catalog_state();
+        let text = expect(&fixture.run(&definitions, &APPLY), 1);
+        for says in [
+            "the prepared transaction 'it''s mine' (role mallory",
+            "ROLLBACK PREPARED 'it''s mine';",
+        ] {
+            assert!(text.contains(says), "PostgreSQL {major}: {says} is not in {text}");
+        }
+        assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}");
+        fixture.query_in("template1", "ROLLBACK PREPARED 'it''s mine'");
+        expect(&fixture.run(&definitions, &APPLY), 0);
+
+        // One that locks a role is named, too.
+        fixture.query(
+            "ALTER ROLE shop_owner CONNECTION LIMIT 3;
+             BEGIN; ALTER ROLE shop_owner CONNECTION LIMIT 4; PREPARE TRANSACTION 'held'",
+        );
+        let text = expect(&fixture.run(&definitions, &APPLY), 1);
+        for says in ["the prepared transaction 'held' (role rdsadmin", "ROLLBACK PREPARED 'held'"] {
+            assert!(text.contains(says), "PostgreSQL {major}: {says} is not in {text}");
+        }
     }
 }
 

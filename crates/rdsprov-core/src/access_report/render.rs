@@ -8,13 +8,18 @@ use super::{
 };
 use crate::name::SchemaName;
 use crate::privilege::{ObjectKind, Privilege};
-use crate::text::{escaped, visible};
+use crate::text::{escaped, visible, word};
 
 /// The kinds of objects, in the order of the columns of the Markdown table.
 const KINDS: [ObjectKind; 3] = [ObjectKind::Table, ObjectKind::Sequence, ObjectKind::Routine];
 
 fn list<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns names of roles or schemas, each of which could contain a comma.
+fn names<T: ToString>(names: &[T]) -> String {
+    names.iter().map(|name| word(&name.to_string()).into_owned()).collect::<Vec<_>>().join(", ")
 }
 
 fn privileges(privileges: &[Privilege]) -> String {
@@ -29,7 +34,7 @@ impl RoleStatus {
                 let schemas = if matches!(schemas.as_slice(), [one] if one.as_str() == "public") {
                     String::new()
                 } else {
-                    format!(" in {}", list(&schemas))
+                    format!(" in {}", names(&schemas))
                 };
                 format!("declared as {access_level}{schemas} by {application}")
             }
@@ -54,7 +59,7 @@ impl RoleReport {
             [("inherits from", &self.access.inherits), ("may SET ROLE to", &self.access.may_become)]
         {
             if !roles.is_empty() {
-                let _ = write!(text, "; {words} {}", list(roles));
+                let _ = write!(text, "; {words} {}", names(roles));
             }
         }
         text
@@ -116,7 +121,8 @@ fn plural(kind: ObjectKind) -> &'static str {
 impl DatabaseReport {
     fn title(&self) -> String {
         let declared = if self.declared { "" } else { ", no longer declared" };
-        format!("database {}, owner {}{declared}", self.database, self.owner)
+        let [database, owner] = [self.database.as_str(), self.owner.as_str()].map(word);
+        format!("database {database}, owner {owner}{declared}")
     }
 
     fn all(&self, schema: &SchemaName, kind: ObjectKind) -> u64 {
@@ -148,7 +154,7 @@ impl AccessReport {
             visible(&self.origin.describe())
         );
         if !self.superusers.is_empty() {
-            let superusers = list(&self.superusers);
+            let superusers = names(&self.superusers);
             let _ = writeln!(text, "superusers (all privileges): {}", visible(&superusers));
         }
         for database in &self.databases {
@@ -157,7 +163,7 @@ impl AccessReport {
                 let _ = writeln!(text, "  cannot be read: {}", visible(reason));
             }
             for role in &database.roles {
-                let start = format!("{}: {}", role.access.role, role.describe());
+                let start = format!("{}: {}", word(&role.access.role.to_string()), role.describe());
                 let _ = writeln!(text, "  {}", visible(&start));
                 if role.is_empty() {
                     let _ = writeln!(text, "    no privileges");
@@ -165,7 +171,7 @@ impl AccessReport {
                 }
                 let _ = writeln!(text, "    database: {}", role.on_database());
                 for (schema, access) in &role.access.schemas {
-                    let title = format!("schema {schema}: {}", access.title());
+                    let title = format!("schema {}: {}", word(schema.as_str()), access.title());
                     let _ = writeln!(text, "    {}", visible(&title));
                     for kind in KINDS {
                         for words in access.objects_of_kind(kind, database.all(schema, kind)) {
@@ -191,7 +197,7 @@ impl AccessReport {
             escaped(&self.origin.describe())
         );
         if !self.superusers.is_empty() {
-            let superusers = list(&self.superusers);
+            let superusers = names(&self.superusers);
             let _ = writeln!(text, "Superusers (all privileges): {}.", escaped(&superusers));
         }
         for database in &self.databases {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::file::{lock, open_existing, open_with_directory, release, reserve};
+use super::file::{Lock, open_existing, open_with_directory, release, reserve};
 use super::{AuditError, Record};
 use crate::text::visible;
 
@@ -136,11 +136,8 @@ impl CsvWriter {
         &mut self,
         operation: impl FnOnce(&mut Self) -> Result<T, AuditError>,
     ) -> Result<T, AuditError> {
-        lock(&self.file, &self.path)?;
-        let result = operation(self);
-        // An error is ignored: closing the file also releases the lock.
-        let _ = self.file.unlock();
-        result
+        let _lock = Lock::take(&self.file, &self.path)?;
+        operation(self)
     }
 
     fn failed(&self, source: std::io::Error) -> AuditError {

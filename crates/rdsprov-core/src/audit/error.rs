@@ -106,7 +106,7 @@ impl AuditError {
                 Opt::AuditLedger
             ],
             Self::Locked { path } => format!(
-                "wait for the other run, then run again; `fuser {}` shows the processes that have opened it",
+                "wait for the other run, then run again; `fuser {}.lock` shows the processes that have opened it",
                 path.display()
             )
             .into(),

@@ -29,7 +29,7 @@ fn create_directory(path: &Path) -> io::Result<Option<PathBuf>> {
 pub(super) fn open(path: &Path) -> Result<File, AuditError> {
     let failed = |source| AuditError::Io { path: path.to_owned(), source };
     let is_link = path.symlink_metadata().is_ok_and(|found| found.is_symlink());
-    let file = match options().open(path) {
+    let file = match options(0).open(path) {
         Ok(file) => file,
         Err(_) if is_link => return Err(AuditError::NotRegular { path: path.to_owned() }),
         Err(error) => return Err(failed(error)),
@@ -50,10 +50,15 @@ pub(super) fn open_existing(path: &Path) -> Result<Option<File>, AuditError> {
 
 /// Opens a file as [`open`] does. A missing file is created, for the user and the group only.
 pub(super) fn open_or_create(path: &Path) -> Result<File, AuditError> {
+    create(path, 0o640)
+}
+
+/// Opens a file as [`open`] does. A missing file is created with these permissions.
+fn create(path: &Path, mode: u32) -> Result<File, AuditError> {
     if let Some(file) = open_existing(path)? {
         return Ok(file);
     }
-    match options().create_new(true).open(path) {
+    match options(mode).create_new(true).open(path) {
         // Another run has created it.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open(path),
         Err(source) => Err(AuditError::Io { path: path.to_owned(), source }),
@@ -69,9 +74,9 @@ pub(super) fn open_with_directory(path: &Path) -> Result<(File, Option<PathBuf>)
     Ok((open_or_create(path)?, directory))
 }
 
-/// Returns how both files are opened: without following a symbolic link or waiting for a pipe.
+/// Returns how all files are opened: without following a symbolic link or waiting for a pipe.
 #[cfg(unix)]
-fn options() -> OpenOptions {
+fn options(mode: u32) -> OpenOptions {
     use std::os::unix::fs::OpenOptionsExt as _;
 
     use rustix::fs::OFlags;
@@ -80,35 +85,76 @@ fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     // The flags of the operating systems that Rust supports fit into an `i32`.
     #[allow(clippy::cast_possible_wrap, reason = "see above")]
-    options.read(true).append(true).mode(0o640).custom_flags(flags.bits() as i32);
+    options.read(true).append(true).mode(mode).custom_flags(flags.bits() as i32);
     options
 }
 
-/// Returns how both files are opened.
+/// Returns how all files are opened.
 #[cfg(not(unix))]
-fn options() -> OpenOptions {
+fn options(_: u32) -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).append(true);
     options
 }
 
-/// Locks a file until it is unlocked or closed. Waits up to 30 seconds for another process.
-pub(super) fn lock(file: &File, path: &Path) -> Result<(), AuditError> {
-    let until = Instant::now() + LOCK_TIMEOUT;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(20));
+/// The lock of the CSV file or the ledger, until it is dropped.
+///
+/// It is the lock (`flock`) of another file beside it, `NAME.lock`, which only those can open who may write
+/// the first file: who can read a file can hold its lock, and so stop each run.
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock of an open file. Waits up to 30 seconds for another process.
+    pub(super) fn take(file: &File, path: &Path) -> Result<Self, AuditError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let lock_path = PathBuf::from(name);
+        let failed = |source| AuditError::Io { path: lock_path.clone(), source };
+        let lock = match open_existing(&lock_path)? {
+            Some(lock) => lock,
+            None => {
+                let lock = create(&lock_path, 0o600)?;
+                share_with_writers(&lock, file).map_err(failed)?;
+                lock
             }
-            Err(TryLockError::WouldBlock) => {
-                return Err(AuditError::Locked { path: path.to_owned() });
-            }
-            Err(TryLockError::Error(source)) => {
-                return Err(AuditError::Io { path: path.to_owned(), source });
+        };
+        let until = Instant::now() + LOCK_TIMEOUT;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { _file: lock }),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(AuditError::Locked { path: path.to_owned() });
+                }
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
         }
     }
+}
+
+/// Lets those open a lock file who may write another file.
+#[cfg(unix)]
+fn share_with_writers(lock: &File, file: &File) -> io::Result<()> {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    let found = file.metadata()?;
+    let writers = found.mode() & 0o222;
+    if writers & 0o022 != 0 {
+        // A user who is no member of the group has created the file: then its owner decides who locks it.
+        let _ = std::os::unix::fs::fchown(lock, None, Some(found.gid()));
+    }
+    lock.set_permissions(Permissions::from_mode(writers | writers << 1))
+}
+
+/// Lets those open a lock file who may write another file.
+#[cfg(not(unix))]
+fn share_with_writers(_: &File, _: &File) -> io::Result<()> {
+    Ok(())
 }
 
 /// Reserves space on disk after the end of a regular file, whose length does not change.

@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::milliseconds;
-use super::file::{self, lock, open_with_directory, release, reserve};
+use super::file::{self, Lock, open_with_directory, release, reserve};
 use super::{
     AnnouncedStep, AuditError, Command, Event, EventKind, FailureCodes, Found, RunContext, Status,
 };
@@ -208,7 +208,14 @@ impl Line {
     }
 }
 
+/// The maximum length of a line in bytes. The intent of a run with 10,000 databases takes a tenth of it.
+const MAXIMUM_LINE: u64 = 256 << 20;
+
 /// Calls `visit` with each line of a ledger, without the line feed, and its number from 1.
+///
+/// # Errors
+/// Returns the errors of the operating system, and an error for a line that no run has written because it is
+/// too long: it would take the memory of the machine.
 pub(super) fn for_each_line(
     mut ledger: impl BufRead,
     mut visit: impl FnMut(u64, &[u8]),
@@ -216,12 +223,21 @@ pub(super) fn for_each_line(
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        if ledger.read_until(b'\n', &mut line)? == 0 {
+        let length = ledger.by_ref().take(MAXIMUM_LINE + 1).read_until(b'\n', &mut line)?;
+        if length == 0 {
             break;
+        }
+        if length as u64 > MAXIMUM_LINE {
+            return Err(too_long(&format!("line {number}")));
         }
         visit(number, line.strip_suffix(b"\n").unwrap_or(&line));
     }
     Ok(())
+}
+
+fn too_long(line: &str) -> io::Error {
+    let mebibytes = MAXIMUM_LINE >> 20;
+    io::Error::other(format!("{line} is longer than {mebibytes} MiB, so that it is no record"))
 }
 
 impl LedgerWriter {
@@ -246,7 +262,7 @@ impl LedgerWriter {
 
     /// Returns the writer if the end of the file is that of a ledger.
     fn checked(self, mut file: File) -> Result<Self, AuditError> {
-        lock(&file, &self.path)?;
+        let _lock = Lock::take(&file, &self.path)?;
         self.end(&mut file)?;
         Ok(self)
     }
@@ -287,7 +303,7 @@ impl LedgerWriter {
             let (line, _) = entry.line().map_err(|error| self.failed(error.into()))?;
             bytes = bytes.saturating_add(line.len() as u64 + 1);
         }
-        let file = self.open_locked()?;
+        let (file, _lock) = self.open_locked()?;
         reserve(&file, bytes).map_err(|source| self.failed(source))
     }
 
@@ -296,7 +312,7 @@ impl LedgerWriter {
     /// # Errors
     /// Returns an error if the file cannot be locked or changed.
     pub fn release(&self) -> Result<(), AuditError> {
-        let file = self.open_locked()?;
+        let (file, _lock) = self.open_locked()?;
         release(&file).map_err(|source| self.failed(source))
     }
 
@@ -318,7 +334,7 @@ impl LedgerWriter {
         if bodies.is_empty() {
             return Ok(None);
         }
-        let mut file = self.open_locked()?;
+        let (mut file, _lock) = self.open_locked()?;
         let End { mut sequence, mut previous, is_open, truncated, length } = self.end(&mut file)?;
         let mut text = if is_open { "\n".to_owned() } else { String::new() };
         let truncated =
@@ -353,12 +369,12 @@ impl LedgerWriter {
         AuditError::Io { path: self.path.clone(), source }
     }
 
-    /// Opens and locks the file; dropping it releases the lock.
-    fn open_locked(&self) -> Result<File, AuditError> {
+    /// Opens and locks the file.
+    fn open_locked(&self) -> Result<(File, Lock), AuditError> {
         // The file may have been moved away: a new one starts again.
         let file = file::open_or_create(&self.path)?;
-        lock(&file, &self.path)?;
-        Ok(file)
+        let lock = Lock::take(&file, &self.path)?;
+        Ok((file, lock))
     }
 
     /// Writes the directory entry of a new file to disk: without it, a crash could remove the file.
@@ -446,6 +462,9 @@ impl LinesFromEnd<'_> {
             };
             let begin = match text.iter().rposition(|byte| *byte == b'\n') {
                 Some(before) => before + 1,
+                None if self.buffer.len() as u64 > MAXIMUM_LINE => {
+                    return Err(too_long("a line at its end"));
+                }
                 None if self.start == 0 && self.buffer.is_empty() => return Ok(None),
                 None if self.start == 0 => 0,
                 None => {

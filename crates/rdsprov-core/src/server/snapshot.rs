@@ -132,16 +132,8 @@ impl ObserveError {
 
 fn lock_hints(wait: Option<&LockWait>) -> Vec<Hint> {
     let holders = wait.map(|wait| wait.holders.as_slice()).unwrap_or_default();
-    let end = |holder: &LockHolder| {
-        let pid = holder.pid;
-        format!(
-            "wait until the transaction of pid {pid} has ended, or end its session: \
-             SELECT pg_terminate_backend({pid})"
-        )
-    };
-    // A prepared transaction has no process.
-    let sessions = holders.iter().filter(|holder| holder.pid != 0);
-    sessions.map(|one| end(one).into()).chain(["then run again".into()]).collect()
+    let advice = holders.iter().filter_map(LockHolder::advice).map(Hint::from);
+    advice.chain(["then run again".into()]).collect()
 }
 
 /// A read-only `REPEATABLE READ` transaction, in which all queries see the same state.

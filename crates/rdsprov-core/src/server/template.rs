@@ -83,19 +83,16 @@ pub(super) fn in_use(sessions: &[LockHolder]) -> String {
         more => format!(" and {more} more"),
     };
     format!(
-        "no database can be created, because sessions are connected to {TEMPLATE}, which a new \
-         database copies: {}{more}",
+        "no database can be created, because others use {TEMPLATE}, which a new database copies: \
+         {}{more}",
         named.join(", ")
     )
 }
 
 /// Returns what to do about the sessions.
 pub(super) fn advice(sessions: &[LockHolder]) -> Hint {
-    let ended: Vec<String> = sessions
-        .iter()
-        .take(NAMED)
-        .map(|session| format!("`SELECT pg_terminate_backend({});`", session.pid))
-        .collect();
+    let ended: Vec<String> =
+        sessions.iter().take(NAMED).map(|session| format!("`{};`", session.end())).collect();
     hint![
         "end them with ",
         ended.join(" "),

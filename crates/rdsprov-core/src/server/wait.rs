@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 
 use super::connect::{Endpoint, Session};
-use crate::name::{DatabaseName, TEMPLATE};
+use crate::name::{DatabaseName, TEMPLATE, literal};
 use crate::plan::{Scope, Step, Transaction};
 use crate::text::visible;
 
@@ -49,14 +49,45 @@ pub struct LockHolder {
     pub address: Option<String>,
     /// The start of the transaction, or of the session if no transaction is open, in UTC.
     pub since: Option<String>,
+    /// The identifier of the prepared transaction, if it is one and the server shows it.
+    #[serde(default)]
+    pub prepared: Option<String>,
+}
+
+impl LockHolder {
+    /// Returns the statement that ends the session or the prepared transaction.
+    pub(super) fn end(&self) -> String {
+        match &self.prepared {
+            Some(transaction) => format!("ROLLBACK PREPARED {}", literal(transaction)),
+            None => format!("SELECT pg_terminate_backend({})", self.pid),
+        }
+    }
+
+    /// Returns what to do about the session or the prepared transaction, if the server shows which one it is.
+    pub(crate) fn advice(&self) -> Option<String> {
+        let end = self.end();
+        match &self.prepared {
+            Some(_) => Some(format!(
+                "as its owner or a superuser, in its database, end the prepared transaction: {end}"
+            )),
+            None if self.pid == 0 => None,
+            None => Some(format!(
+                "wait until the transaction of pid {} has ended, or end its session: {end}",
+                self.pid
+            )),
+        }
+    }
 }
 
 impl fmt::Display for LockHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.pid == 0 {
-            return f.write_str("a prepared transaction");
+        match &self.prepared {
+            Some(transaction) => {
+                write!(f, "the prepared transaction {}", visible(&literal(transaction)))?;
+            }
+            None if self.pid == 0 => return f.write_str("a prepared transaction"),
+            None => write!(f, "pid {}", self.pid)?,
         }
-        write!(f, "pid {}", self.pid)?;
         let details = [
             ("role ", &self.user),
             ("application ", &self.application),

@@ -287,7 +287,14 @@ fn locked(wait: Option<LockWait>) -> RunError {
 }
 
 fn prepared() -> LockHolder {
-    LockHolder { pid: 0, user: None, application: None, address: None, since: None }
+    LockHolder {
+        pid: 0,
+        user: Some("shop_owner".to_owned()),
+        application: None,
+        address: None,
+        since: None,
+        prepared: Some("transfer-17".to_owned()),
+    }
 }
 
 fn statement_failure(hint: Option<Hint>, holders: Vec<LockHolder>) -> Error {

@@ -8,7 +8,7 @@ use crate::audit::AuditError;
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
-use crate::server::{FailedStep, FailureCause};
+use crate::server::{FailedStep, FailureCause, LockHolder};
 use crate::text::visible;
 
 /// The number of changes that a message lists.
@@ -103,17 +103,7 @@ impl StatementFailure {
         }
         let holders = self.step.iter().flat_map(|step| &step.holders);
         let is_too_long = self.step.as_ref().is_some_and(|step| step.is_too_long);
-        let mut hints: Vec<Hint> = holders
-            .filter(|holder| holder.pid != 0)
-            .map(|holder| {
-                let pid = holder.pid;
-                format!(
-                    "wait until the transaction of pid {pid} has ended, or end its session: \
-                     SELECT pg_terminate_backend({pid})"
-                )
-                .into()
-            })
-            .collect();
+        let mut hints: Vec<Hint> = holders.filter_map(LockHolder::advice).map(Hint::from).collect();
         if is_too_long {
             hints.push(hint![
                 "check the server; if its statements need more time, raise ",

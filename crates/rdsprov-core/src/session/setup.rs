@@ -8,16 +8,19 @@ use std::path::PathBuf;
 use super::error::Error;
 use super::files::{DefinitionOptions, read_within, rules, site_policy};
 use super::record_files::ConfiguredFiles;
+use super::unreadable::Unreadable;
 use super::usage_error::UsageError;
 use crate::config::Config;
-use crate::definitions::{self, Auth, Definitions, SourceText};
+use crate::definitions::{self, Auth, DefinitionErrors, Definitions, SourceText};
 use crate::desired::{Adoption, Credential};
+use crate::input_file::{self, Input};
 use crate::name::RoleName;
 use crate::plan::SavedPlan;
 use crate::policy::Policy;
 use crate::run_setting::{RunSetting, RunSettingName, ValueSource};
 use crate::secret_id::SecretId;
 use crate::site_policy::SitePolicy;
+use crate::text::os_reason;
 
 /// The options of `rdsprov delegate`.
 #[derive(Debug, Clone)]
@@ -204,6 +207,7 @@ pub fn parse_definitions(
     sources: &[SourceText],
     options: &DefinitionOptions,
 ) -> Result<Definitions, Error> {
+    check_sizes(sources)?;
     // The option for definitions accepts several files, so it also takes a saved plan after them.
     if let Some(plan) = sources.iter().find(|source| SavedPlan::from_json(&source.text).is_ok()) {
         return Err(Error::PlanAmongDefinitions { path: plan.path.clone() });
@@ -214,6 +218,24 @@ pub fn parse_definitions(
     }
     check_environment(config, options, &definitions)?;
     Ok(definitions)
+}
+
+/// Checks texts that do not come from files: these have the same limits.
+fn check_sizes(sources: &[SourceText]) -> Result<(), Error> {
+    let site = site_policy()?;
+    let limit = site.definitions_limit();
+    let mut files = Vec::new();
+    for source in sources {
+        if let Err(error) = input_file::check_size(&source.text, Input::Definitions, limit.as_ref())
+        {
+            let path = source.path.clone();
+            files.push(Unreadable::System { path, reason: os_reason(&error), similar: None });
+        }
+    }
+    if files.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Unreadable { files, others: DefinitionErrors::new(Vec::new(), 0) })
 }
 
 fn check_environment(

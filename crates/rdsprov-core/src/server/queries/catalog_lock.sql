@@ -2,7 +2,7 @@
 -- that deserializes to `LockWait`. ACCESS EXCLUSIVE is the only mode that conflicts with reading. A session that waits
 -- for this mode prevents reading as well: then the sessions for which it waits are returned, too.
 WITH exclusive AS (
-  SELECT l.pid, l.relation FROM pg_catalog.pg_locks l
+  SELECT coalesce(l.pid, 0) AS pid, l.relation FROM pg_catalog.pg_locks l
   WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.relation::bigint < 16384
     AND (l.database = 0 OR l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = $1::text))
 ), holder AS (

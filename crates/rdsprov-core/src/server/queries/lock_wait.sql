@@ -8,6 +8,17 @@ WITH awaited AS (
   SELECT relation, database FROM pg_locks WHERE pid = $1 AND granted AND locktype = 'tuple' LIMIT 1
 ), holder AS (
   SELECT DISTINCT unnest(pg_blocking_pids($1)) AS pid
+), named_holder AS (
+  -- The locks of a prepared transaction have no process id; their virtual transaction id contains its id.
+  SELECT h.pid, p.gid, p.owner, p.prepared
+  FROM holder h LEFT JOIN (
+    SELECT p.gid, p.owner, p.prepared FROM pg_prepared_xacts p WHERE EXISTS (
+      SELECT FROM awaited a JOIN pg_locks l
+        ON (l.locktype, l.database, l.relation, l.page, l.tuple, l.virtualxid, l.transactionid, l.classid, l.objid, l.objsubid)
+          IS NOT DISTINCT FROM
+           (a.locktype, a.database, a.relation, a.page, a.tuple, a.virtualxid, a.transactionid, a.classid, a.objid, a.objsubid)
+      WHERE l.granted AND l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction::text)
+  ) p ON h.pid = 0
 )
 SELECT json_build_object(
   'object', coalesce(
@@ -19,7 +30,8 @@ SELECT json_build_object(
      WHERE a.locktype = 'transactionid'
        AND r.database IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())))),
   'holders', (SELECT coalesce(json_agg(json_build_object(
-      'pid', h.pid, 'user', s.usename, 'application', nullif(s.application_name, ''), 'address', s.client_addr,
-      'since', to_char(coalesce(s.xact_start, s.backend_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
-      ORDER BY h.pid), '[]')
-    FROM holder h LEFT JOIN pg_stat_activity s ON s.pid = h.pid))::text
+      'pid', h.pid, 'user', coalesce(s.usename, h.owner), 'application', nullif(s.application_name, ''),
+      'address', s.client_addr, 'prepared', h.gid,
+      'since', to_char(coalesce(h.prepared, s.xact_start, s.backend_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+      ORDER BY h.pid, h.gid), '[]')
+    FROM named_holder h LEFT JOIN pg_stat_activity s ON s.pid = h.pid))::text
