@@ -24,6 +24,8 @@ named_enum! {
         AdminSecret,
         /// The role of the administrator, if it uses IAM tokens.
         AdminUser,
+        /// The AWS region of the secrets; not set if they are not in Secrets Manager.
+        AwsRegion,
         /// The TLS mode.
         TlsMode,
         /// The CA file, or `system`; not set without one.
@@ -61,6 +63,8 @@ pub enum ValueSource {
     Option(Opt),
     /// The environment variable with this name.
     Variable(String),
+    /// The definitions.
+    Definitions,
     /// The configuration file with this path.
     ConfigFile(String),
     /// The file of the site policy with this path.
@@ -69,6 +73,8 @@ pub enum ValueSource {
     Secret(SecretId),
     /// The API of RDS, for the DB instance or cluster with this name.
     RdsApi(String),
+    /// The AWS SDK: its own variables, the profile, or the metadata service.
+    AwsSdk,
     /// No place sets it.
     Default,
 }

@@ -9,7 +9,7 @@ use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::gate::GateError;
 use rdsprov_core::hint::{Hint, Operation, Opt, Wording as _};
 use rdsprov_core::operations::RunError;
-use rdsprov_core::plan::SavedPlanError;
+use rdsprov_core::plan::{Refusal, SavedPlanError};
 use rdsprov_core::server::ObserveError;
 use rdsprov_core::session::{self, Error, Kind, Unreadable};
 use serde::Serialize;
@@ -147,6 +147,11 @@ pub fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
     let errors = error.diagnostics();
     let code = error.code();
     let plain = |class| make(py, class, &errors, code, |_| Ok(()));
+    let refused = |found: &[Refusal]| {
+        make(py, "PlanRefused", &errors, code, |keywords| {
+            keywords.set_item("refusals", refusals(py, found)?)
+        })
+    };
     match error {
         Error::Definitions(of_files) => {
             definitions(py, &errors, code, of_files.errors.iter().map(Into::into).collect())
@@ -174,20 +179,21 @@ pub fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
             | RunError::Lock(_)
             | RunError::Observe(ObserveError::Connect(_)),
         ) => plain("ConnectError"),
-        Error::Gate(GateError::Stale { .. })
-        | Error::SavedPlan(SavedPlanError::Stale(_))
-        | Error::PartStale(_) => plain("StalePlan"),
+        Error::LeftOut(reasons) => match code {
+            ErrorCode::PlanRefused => refused(&reasons.refusals),
+            ErrorCode::PlanStale => plain("StalePlan"),
+            _ => plain("ApprovalRequired"),
+        },
+        Error::Gate(GateError::Stale { .. }) | Error::SavedPlan(SavedPlanError::Stale(_)) => {
+            plain("StalePlan")
+        }
         Error::SavedPlan(
             SavedPlanError::OtherEnvironment { .. }
             | SavedPlanError::OtherServer { .. }
             | SavedPlanError::Replaced { .. },
         ) => plain("StalePlan"),
         Error::Gate(_) => plain("ApprovalRequired"),
-        Error::Refused(found) | Error::PartRefused(found) => {
-            make(py, "PlanRefused", &errors, code, |keywords| {
-                keywords.set_item("refusals", refusals(py, found)?)
-            })
-        }
+        Error::Refused(found) => refused(found),
         error if error.kind() == Kind::Usage => plain("UsageError"),
         _ => plain("Error"),
     }

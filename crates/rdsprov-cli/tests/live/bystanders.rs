@@ -219,6 +219,90 @@ fn hazard_of_one_application_leaves_the_others_alone() {
     }
 }
 
+/// The first plan cannot see the contents of a database, and the second one contains a hazard there.
+#[test]
+fn hazard_of_the_second_plan_concerns_its_application() {
+    const OTHERS: &str = r#"
+        shop         = { database_name = "shop", username = "shop_owner" }
+        shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }"#;
+    const WIKI: &str = r#"
+        wiki = { database_name = "wiki", username = "wiki_owner" }"#;
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        for (application, role) in
+            [("shop", "shop_owner"), ("shop_reports", "shop_reader"), ("wiki", "wiki_owner")]
+        {
+            fixture.app("prod", application, role);
+        }
+        let apply = |entries: &str, more: &[&str], code| {
+            let definitions =
+                fixture.definitions(&format!("application_databases = {{{entries}\n}}"));
+            let arguments = [&["apply", "--env", "prod"], more].concat();
+            let mut command = fixture.command(&definitions, &arguments);
+            expect(&command.env("ALLOW_DB_PROVISION", "true").output().unwrap(), code)
+        };
+        apply(OTHERS, &[], 0);
+        let attack = "CREATE TABLE orders (id int); GRANT INSERT ON orders TO shop_reader;
+            REVOKE CONNECT ON DATABASE shop FROM platform_admin";
+        fixture.server.sql_as("shop_owner", &password("shop"), "shop", attack).unwrap();
+        let all = [OTHERS, WIKI].concat();
+        let text = apply(&all, &["--no-fail-fast"], 3);
+        for words in [
+            "error[hazards-not-allowed]: the changes of the other applications were made; the plan \
+             contains hazards",
+            "hint: review the steps with these hazards, then add --allow revokes_access",
+        ] {
+            assert!(text.contains(words), "PostgreSQL {major}: {words} is not in {text}");
+        }
+        let may = "SELECT has_table_privilege('shop_reader', 'orders', 'INSERT')";
+        assert_eq!(fixture.query_in("shop", may), "t", "PostgreSQL {major}: {text}");
+        let wiki = "SELECT count(*) FROM pg_database WHERE datname = 'wiki'";
+        assert_eq!(fixture.query(wiki), "1", "PostgreSQL {major}: {text}");
+        apply(&all, &["--no-fail-fast", "--allow", "revokes_access"], 0);
+        assert_eq!(fixture.query_in("shop", may), "f", "PostgreSQL {major}");
+    }
+}
+
+/// A refused application, and one with a hazard that is not allowed: the error names both.
+#[test]
+fn each_reason_is_named() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        for application in ["hr", "shop", "wiki"] {
+            fixture.app("prod", application, &format!("{application}_owner"));
+        }
+        let apply = |applications: &[&str], more: &[&str], code| {
+            let entry = |name: &&str| {
+                format!(r#"{name} = {{ database_name = "{name}", username = "{name}_owner" }}"#)
+            };
+            let entries: Vec<String> = applications.iter().map(entry).collect();
+            let entries = entries.join("\n");
+            let definitions =
+                fixture.definitions(&format!("application_databases = {{{entries}}}"));
+            let arguments = [&["apply", "--env", "prod"], more].concat();
+            let mut command = fixture.command(&definitions, &arguments);
+            expect(&command.env("ALLOW_DB_PROVISION", "true").output().unwrap(), code)
+        };
+        apply(&["shop"], &[], 0);
+        let attack = "GRANT CONNECT ON DATABASE shop TO PUBLIC";
+        fixture.server.sql_as("shop_owner", &password("shop"), "shop", attack).unwrap();
+        fixture.query("CREATE ROLE hr_owner");
+        let text = apply(&["hr", "shop", "wiki"], &["--no-fail-fast"], 3);
+        for words in [
+            "error[plan-refused]: the changes of the other applications were made; \
+             refused[role-not-managed] hr: ",
+            "error[hazards-not-allowed]: the changes of the other applications were made; the plan \
+             contains hazards",
+            "hint: follow the hint of each refusal, then run again",
+            "--allow closes_to_public",
+        ] {
+            assert!(text.contains(words), "PostgreSQL {major}: {words} is not in {text}");
+        }
+        let wiki = "SELECT count(*) FROM pg_database WHERE datname = 'wiki'";
+        assert_eq!(fixture.query(wiki), "1", "PostgreSQL {major}: {text}");
+    }
+}
+
 #[test]
 fn database_without_a_free_connection_stops_no_other() {
     for major in versions() {

@@ -89,6 +89,30 @@ fn is_created_once_with_minimal_privileges() {
     }
 }
 
+/// The comment of a managed role can contain long texts of people. The delegation does not declare the role.
+#[test]
+fn manages_roles_with_long_comments() {
+    for major in versions() {
+        let fixture = shop(major);
+        let comment = "SELECT length(shobj_description('shop_owner'::regrole, 'pg_authid'))";
+        fixture.query(
+            "DO $$ BEGIN EXECUTE format('COMMENT ON ROLE shop_owner IS %L',
+               repeat('Ask Ada first. ', 1000) || E'\\n' || shobj_description('shop_owner'::regrole, 'pg_authid'));
+             END $$",
+        );
+        assert!(fixture.query(comment).parse::<u32>().unwrap() > 15_000);
+        expect(&fixture.delegate("dev").output().unwrap(), 0);
+        if major >= 16 {
+            let may = format!(
+                "SELECT bool_and(pg_has_role('{DELEGATE}', oid, 'MEMBER WITH ADMIN OPTION')) FROM pg_roles \
+                 WHERE rolname LIKE 'shop%'"
+            );
+            assert_eq!(fixture.query(&may), "t", "PostgreSQL {major}");
+        }
+        assert!(run(&fixture, SHOP, &["apply"], 0).contains("Nothing to do"));
+    }
+}
+
 #[test]
 fn can_do_what_the_master_user_can() {
     for major in versions() {

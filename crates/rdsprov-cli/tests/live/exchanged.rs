@@ -181,7 +181,10 @@ const CODE: &str = "
     CREATE OPERATOR public.<+> (function = joins, leftarg = int, rightarg = int)";
 
 /// What the old owner does after the plan was made, and how it is undone.
-const ATTACKS: [(&str, &str); 18] = [
+const ATTACKS: [(&str, &str); 20] = [
+    // With these, another role adds code after the transfer.
+    ("GRANT TRIGGER ON t TO PUBLIC", "REVOKE TRIGGER ON t FROM PUBLIC"),
+    ("CREATE SCHEMA planted; GRANT CREATE ON SCHEMA planted TO PUBLIC", "DROP SCHEMA planted"),
     (
         "CREATE OR REPLACE FUNCTION total() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 2'",
         "CREATE OR REPLACE FUNCTION total() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1'",
@@ -261,7 +264,7 @@ fn code_that_the_old_owner_changes() {
         fixture.server.script_as_master(before).unwrap();
         let inside = format!("{head}{inside}");
         let tried = inside.replace("\nCOMMIT;\n", "\nROLLBACK;\n");
-        let says = "the code that role next_owner would get in database shop is not the code that was observed";
+        let says = "the code that role next_owner would get in database shop, or a privilege to add code, is not what was observed";
         for (attack, undo) in ATTACKS {
             as_owner(&fixture, "shop", attack);
             assert_stopped(&fixture, &inside, says, attack);
@@ -278,13 +281,13 @@ fn code_that_the_old_owner_changes() {
             }
         }
         // The control executes everything except the checks, and is rolled back.
-        as_owner(&fixture, "shop", ATTACKS[0].0);
+        as_owner(&fixture, "shop", ATTACKS[2].0);
         let owned = "SELECT prosrc, pg_get_userbyid(proowner) FROM pg_proc WHERE proname = 'total'";
         let control = without_checks(&inside)
             .replace("\nCOMMIT;\n", &format!("\n\\pset tuples_only on\n{owned};\nROLLBACK;\n"));
         let shown = fixture.server.script_as_master(&control).unwrap();
         assert!(shown.contains("SELECT 2 | next_owner"), "PostgreSQL {major}: no attack: {shown}");
-        as_owner(&fixture, "shop", ATTACKS[0].1);
+        as_owner(&fixture, "shop", ATTACKS[2].1);
         // Without an attack, the script succeeds in spite of the harmless changes.
         fixture.server.script_as_master(&inside).unwrap();
         let owners = "SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ' ') FROM pg_class

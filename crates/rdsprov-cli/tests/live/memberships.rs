@@ -147,9 +147,14 @@ fn delegate_can_get_admin_option_on_predefined_roles() {
 /// group belongs to no application.
 #[test]
 fn group_that_changes_after_the_plan() {
-    const CHANGES: [(&str, &str); 4] = [
+    const CHANGES: [(&str, &str); 5] = [
         ("GRANT pg_read_all_data TO team_readers", "REVOKE pg_read_all_data FROM team_readers"),
         ("GRANT pg_read_all_data TO beyond", "REVOKE pg_read_all_data FROM beyond"),
+        // A role with ADMIN OPTION, which is not an administrator.
+        (
+            "GRANT writers TO beyond GRANTED BY team_lead",
+            "REVOKE writers FROM beyond GRANTED BY team_lead",
+        ),
         ("ALTER ROLE team_readers BYPASSRLS", "ALTER ROLE team_readers NOBYPASSRLS"),
         (
             "ALTER ROLE team_readers RENAME TO parked; CREATE ROLE team_readers; \
@@ -169,7 +174,7 @@ fn group_that_changes_after_the_plan() {
             "[definitions]\nmemberships = [\"team_readers\"]\n",
         )
         .unwrap();
-        fixture.query("CREATE ROLE beyond; CREATE ROLE team_readers IN ROLE beyond; GRANT team_readers TO platform_admin WITH ADMIN OPTION");
+        fixture.query("CREATE ROLE writers; CREATE ROLE team_lead; GRANT writers TO team_lead WITH ADMIN OPTION; CREATE ROLE beyond; CREATE ROLE team_readers IN ROLE beyond; GRANT team_readers TO platform_admin WITH ADMIN OPTION");
         run(&fixture, &definitions, "apply", &[], 0);
         let definitions = fixture.definitions(&entry(r#", memberships = ["team_readers"]"#));
         let plan = || run(&fixture, &definitions, "plan", &["--out", "plan.json"], 0);

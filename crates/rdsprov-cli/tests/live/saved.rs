@@ -240,6 +240,80 @@ fn stale_application_leaves_the_others_alone() {
     }
 }
 
+/// The owner of a database executes a step of the approved plan itself. The plan stays approved if the owner
+/// has done exactly this: the step hides no other change.
+#[test]
+fn done_step_hides_no_other_change() {
+    const TEAMS: &str = r#"application_databases = {
+        hr           = { database_name = "hr", username = "hr_owner" }
+        shop         = { database_name = "shop", username = "shop_owner" }
+        shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
+    }"#;
+    const STEP: &str = "GRANT CONNECT ON DATABASE shop TO shop_reader";
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        for (application, role) in
+            [("hr", "hr_owner"), ("shop", "shop_owner"), ("shop_reports", "shop_reader")]
+        {
+            fixture.app("prod", application, role);
+        }
+        let definitions = fixture.definitions(TEAMS);
+        let approved = |approval: &str, arguments: &[&str], code| {
+            let mut command = fixture.command(&definitions, arguments);
+            expect(&command.env("ALLOW_DB_PROVISION", approval).output().unwrap(), code)
+        };
+        let as_owner = |statements: &str| {
+            fixture.server.sql_as("shop_owner", &password("shop"), "shop", statements).unwrap();
+        };
+        approved("true", &["apply", "--env", "prod"], 0);
+        as_owner("CREATE TABLE orders (id int); CREATE TABLE lines (id int)");
+        for (more, undo) in [
+            (
+                "GRANT CONNECT ON DATABASE shop TO hr_owner",
+                "REVOKE CONNECT ON DATABASE shop FROM hr_owner",
+            ),
+            ("GRANT SELECT ON lines TO PUBLIC", "REVOKE SELECT ON lines FROM PUBLIC"),
+            (
+                "GRANT USAGE ON SCHEMA public TO hr_owner",
+                "REVOKE USAGE ON SCHEMA public FROM hr_owner",
+            ),
+            ("CREATE TABLE more (id int)", "DROP TABLE more"),
+            ("COMMENT ON DATABASE shop IS 'mine'", ""),
+            ("", ""),
+        ] {
+            if major == 14 && more.contains("SCHEMA public") {
+                continue;
+            }
+            as_owner(
+                "REVOKE CONNECT ON DATABASE shop FROM shop_reader; REVOKE SELECT ON orders FROM shop_reader",
+            );
+            approved("true", &["plan", "--env", "prod", "--out", "plan.json"], 0);
+            let digest = read(&fixture)["digest"].as_str().unwrap().to_owned();
+            let apply = |code| approved(&digest, &["apply", "plan.json", "--env", "prod"], code);
+            as_owner(STEP);
+            if more.is_empty() {
+                let text = apply(0);
+                assert!(text.contains("note: the saved plan was applied in part; "), "{text}");
+                continue;
+            }
+            as_owner(more);
+            let state = fixture.catalog_state();
+            let text = apply(3);
+            for words in ["[plan-stale]", "database shop"] {
+                assert!(text.contains(words), "PostgreSQL {major}, {more}: {text}");
+            }
+            assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}, {more}");
+            if undo.is_empty() {
+                approved("true", &["apply", "--env", "prod"], 0);
+            } else {
+                as_owner(undo);
+                apply(0);
+            }
+        }
+        expect(&fixture.run(&definitions, &["check", "--env", "prod"]), 0);
+    }
+}
+
 /// A saved plan that was applied in part is applied again: what is left of it is what a new plan
 /// would do.
 #[test]

@@ -87,6 +87,9 @@ fn throttled_requests_are_retried(fixture: &Fixture) {
         }
         let output_text = expect(&command.output().unwrap(), code);
         assert_eq!(code == 1, output_text.contains("too many requests"), "{output_text}");
+        // Each region has its own secrets.
+        let region = "secrets in AWS region eu-west-2 (AWS_REGION)";
+        assert_eq!(code != 1, output_text.contains(region), "{output_text}");
         assert_eq!(actions(&proxy.take_calls()), vec!["BatchGetSecretValue"; calls]);
     }
 }

@@ -30,6 +30,8 @@ fn words(source: &ValueSource) -> Part {
         ValueSource::ConfigFile(path) | ValueSource::SitePolicy(path) => path.clone().into(),
         ValueSource::Secret(id) => format!("secret {id}").into(),
         ValueSource::RdsApi(owner) => format!("the API of RDS for {owner}").into(),
+        ValueSource::Definitions => "the definitions".into(),
+        ValueSource::AwsSdk => "the AWS configuration".into(),
         ValueSource::Default => "the default".into(),
     }
 }

@@ -42,7 +42,9 @@ impl Plan {
             with_value(RunSettingName::AdminSecret, "administrator's secret "),
             with_value(RunSettingName::AdminUser, "IAM token of the administrator "),
         ];
-        let reached = administrator.into_iter().flatten().chain(address).chain(tunnel);
+        let region = with_value(RunSettingName::AwsRegion, "secrets in AWS region ");
+        let reached =
+            administrator.into_iter().flatten().chain(address).chain(tunnel).chain(region);
         let protected = [
             with_value(RunSettingName::TlsMode, "TLS "),
             with_value(RunSettingName::CaFile, "CA file "),
@@ -57,6 +59,7 @@ impl Plan {
         match source {
             ValueSource::Option(option) => wording.option_name(*option),
             ValueSource::Variable(name) => name.clone(),
+            ValueSource::Definitions => "definitions".to_owned(),
             ValueSource::ConfigFile(path) => path.clone(),
             ValueSource::SitePolicy(path) => format!("site policy {path}"),
             ValueSource::Secret(id) if self.origin.admin_secret.as_ref() == Some(id) => {
@@ -64,6 +67,7 @@ impl Plan {
             }
             ValueSource::Secret(id) => format!("secret {id}"),
             ValueSource::RdsApi(owner) => owner.clone(),
+            ValueSource::AwsSdk => "AWS configuration".to_owned(),
             ValueSource::Default => "default".to_owned(),
         }
     }
@@ -119,6 +123,23 @@ mod tests {
         for words in ["prod/master", "TLS require", "approval plan", "site policy"] {
             assert!(markdown.contains(words), "{words}: {markdown}");
         }
+    }
+
+    /// Each region has its own secret with an id.
+    #[test]
+    fn aws_region_of_the_secrets_is_in_head_and_digest() {
+        let of = |region: &str, source| {
+            let mut all =
+                settings(("require", ValueSource::Default), ("none", ValueSource::Default));
+            all.push(RunSetting::new(RunSettingName::AwsRegion, region, source));
+            plan(all)
+        };
+        let one = of("eu-west-2", ValueSource::Definitions);
+        let words = "from this secret, secrets in AWS region eu-west-2 (definitions)\n";
+        assert!(one.to_text().contains(words), "{}", one.to_text());
+        assert!(one.to_markdown_worded(&Neutral).contains("AWS region eu-west-2 (definitions)"));
+        assert_eq!(one.digest, of("eu-west-2", ValueSource::AwsSdk).digest);
+        assert_ne!(one.digest, of("eu-west-1", ValueSource::Definitions).digest);
     }
 
     /// An approval by digest is for the values: a laxer policy or TLS mode needs a new approval.

@@ -6,6 +6,7 @@
 //! that the names still mean the observed databases and roles.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -124,6 +125,15 @@ impl RoleIdentity {
 pub(crate) enum GlobalObject {
     Database(DatabaseName),
     Role(RoleName),
+}
+
+impl fmt::Display for GlobalObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database(name) => write!(f, "database {name}"),
+            Self::Role(name) => write!(f, "role {name}"),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ mod unique_keys;
 mod widening;
 mod words;
 
-pub use basis::Basis;
+pub use basis::{Basis, DatabaseBasis, RoleBasis};
 pub use compare::required_relation_names;
 #[cfg(feature = "postgres")]
 pub(crate) use database_marker::has_believed_marker;

@@ -28,6 +28,9 @@ pub struct Origin {
     pub administrator: RoleName,
     /// The id of the administrator's secret; `null` if the administrator uses IAM tokens.
     pub admin_secret: Option<SecretId>,
+    /// The AWS region of the secrets: each region has its own secret with an id. `null` if they are not
+    /// in Secrets Manager.
+    pub aws_region: Option<String>,
     /// The TLS mode; `null` for a plan that was made without a server.
     pub tls_mode: Option<String>,
     /// The approval policy of the environment; `null` for a plan that was made without a run.
@@ -48,13 +51,16 @@ impl Origin {
         };
         let Connection { server, system_identifier, admin_secret, settings, in_recovery: _ } =
             observed.connection.clone();
-        let tls_mode = settings.into_iter().find(|one| one.name == RunSettingName::TlsMode);
+        let value_of = |name| {
+            settings.iter().find(|one| one.name == name).map(|setting| setting.value.clone())
+        };
         Self {
             server,
             system_identifier,
             administrator: observed.administrator.name.clone(),
             admin_secret,
-            tls_mode: tls_mode.map(|one| one.value),
+            aws_region: value_of(RunSettingName::AwsRegion),
+            tls_mode: value_of(RunSettingName::TlsMode),
             approval: desired.approval.as_ref().map(|one| one.value.clone()),
             secrets: desired.selected_roles().filter_map(secret_of).collect(),
             definitions: desired.definitions.clone(),

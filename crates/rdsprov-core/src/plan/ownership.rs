@@ -385,7 +385,7 @@ impl DatabasePlanner<'_, '_> {
             format!("objects of {administrator} in database {}: owner {owner}", self.name);
         let application = &self.database.application;
         let mut statements: Vec<Statement> = objects.iter().map(change).collect();
-        statements.extend(self.verify_code(&contents.objects_of_administrator));
+        statements.extend(self.verify_code(&administrator, &contents.objects_of_administrator));
         let transferred = Step::new(Action::ReassignOwned, application, summary, statements)
             .for_role(&owner)
             .in_database(self.name)
@@ -416,7 +416,7 @@ impl DatabasePlanner<'_, '_> {
         if statements.is_empty() {
             return;
         }
-        statements.extend(self.verify_code(&contents.ownership_transfer));
+        statements.extend(self.verify_code(from, &contents.ownership_transfer));
         let summary = format!("objects of {from} in database {}: owner {to}", self.name);
         let application = &self.database.application;
         let transferred = Step::new(Action::ReassignOwned, application, summary, statements)
@@ -429,9 +429,9 @@ impl DatabasePlanner<'_, '_> {
     }
 
     /// Returns the statement that fails if the transfer has handed over other code than was observed.
-    fn verify_code(&self, transfer: &OwnershipTransfer) -> Option<Statement> {
+    fn verify_code(&self, from: &RoleName, transfer: &OwnershipTransfer) -> Option<Statement> {
         let observed = transfer.fingerprint.as_deref()?;
-        Some(sql::assert_handed_over(self.owner, observed))
+        Some(sql::assert_handed_over(from, self.owner, observed))
     }
 
     fn refuse_untransferable(

@@ -232,3 +232,47 @@ impl Planner<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Plan, SecretFindings, test_states};
+
+    /// The role of another team keeps a membership until its own application has adopted the role.
+    #[test]
+    fn membership_of_a_role_that_is_not_managed_concerns_its_own_application() {
+        let desired = test_states::desired_from(
+            r#"
+            [application_databases]
+            hr = { database_name = "hr", username = "hr_owner", adopt = true }
+            shop = { database_name = "shop", username = "shop_owner" }
+            "#,
+        );
+        let marker = test_states::marker("shop", "shop_owner", "");
+        let managed = test_states::marker("hr", "hr_owner", "");
+        for (comment, application) in [(managed.as_str(), "shop"), ("", "hr")] {
+            let mut observed = test_states::observed_with_role("shop_owner", &marker);
+            let member = test_states::observed_with_role("hr_owner", comment).roles;
+            observed.roles.extend(member);
+            let group = RoleName::new_unchecked("shop_owner");
+            let membership = Membership {
+                role: group.clone(),
+                grantor: group,
+                admin: false,
+                inherit: true,
+                set: true,
+            };
+            let member = observed.roles.get_mut(&RoleName::new_unchecked("hr_owner")).unwrap();
+            member.memberships.push(membership);
+            let plan = Plan::new(&desired, &observed, SecretFindings::default());
+            let revoked: Vec<&str> = plan
+                .steps()
+                .filter(|step| {
+                    step.summary.starts_with("membership of role hr_owner in shop_owner")
+                })
+                .map(|step| step.application.as_str())
+                .collect();
+            assert_eq!(revoked, [application], "{}", plan.to_text());
+        }
+    }
+}

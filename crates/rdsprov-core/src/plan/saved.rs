@@ -182,9 +182,12 @@ pub struct Differences {
     pub added: Vec<String>,
     /// Steps that have other statements in the current plan.
     pub changed: Vec<String>,
+    /// The administrator, the databases and the roles whose state has changed otherwise than by steps of
+    /// the saved plan: `database shop`.
+    pub objects: Vec<String>,
     /// Whether the definitions have changed.
     pub definitions_differ: bool,
-    /// Whether the administrator or a secret id is another one.
+    /// Whether the administrator, a secret id or the AWS region of the secrets is another one.
     pub secrets_differ: bool,
     /// Whether the TLS mode or the approval policy is another one.
     pub protections_differ: bool,
@@ -362,10 +365,10 @@ impl SavedPlan {
     /// Returns how much of the saved plan is left to apply. `plan` is the current plan, or the part of
     /// it without [`Self::changed_applications`].
     ///
-    /// The current plan is a part of the saved one if both have the same origin,
-    /// and each of its steps is in the saved plan with the same statements and no other hazards, in
-    /// the same order. A step `reassign_owned` is never a part: its statement also concerns objects that did
-    /// not exist when the plan was reviewed.
+    /// The current plan is a part of the saved one if both have the same origin, each of its steps is in
+    /// the saved plan with the same statements and no other hazards, in the same order, and no database or
+    /// role that it is based on has changed otherwise than by done steps. A step `reassign_owned` is never a
+    /// part: its statement also concerns objects that did not exist when the plan was reviewed.
     ///
     /// # Errors
     /// Returns the errors of [`Self::check_current`] if the current plan is something else.
@@ -376,7 +379,7 @@ impl SavedPlan {
             Err(error) => return Err(error),
         };
         let is_comparable =
-            self.origin == plan.origin && plan.refusals.is_empty() && plan.deferred.is_empty();
+            self.has_same_base(plan) && plan.refusals.is_empty() && plan.deferred.is_empty();
         if !is_comparable || self.transactions.is_empty() {
             return Err(stale);
         }
@@ -384,8 +387,9 @@ impl SavedPlan {
             return Ok(Remainder::Nothing);
         }
         let mut saved = self.transactions.iter();
-        let mut left = plan.transactions.iter().map(Transaction::redacted);
-        if !left.all(|left| saved.any(|saved| left.is_part_of(saved))) {
+        let left: Vec<_> = plan.transactions.iter().map(Transaction::redacted).collect();
+        let is_part = left.iter().all(|left| saved.any(|saved| left.is_part_of(saved)));
+        if !is_part || !self.changed_objects(plan, &left).is_empty() {
             return Err(stale);
         }
         let (left, of) =
@@ -417,16 +421,21 @@ impl SavedPlan {
             }
             None => true,
         });
+        let administrator = (self.observed.administrator != plan.observed.administrator)
+            .then(|| format!("the administrator {}", plan.origin.administrator));
+        let objects = self.changed_objects(plan, &current).into_iter().map(|one| one.to_string());
         Differences {
             removed: removed.iter().map(line_of).collect(),
             added: added.iter().map(line_of).collect(),
             changed,
+            objects: administrator.into_iter().chain(objects).collect(),
             definitions_differ: self.origin.definitions != plan.origin.definitions,
             protections_differ: self.origin.tls_mode != plan.origin.tls_mode
                 || self.origin.approval != plan.origin.approval,
             secrets_differ: self.origin.administrator != plan.origin.administrator
                 || self.origin.admin_secret != plan.origin.admin_secret
-                || self.origin.secrets != plan.origin.secrets,
+                || self.origin.secrets != plan.origin.secrets
+                || self.origin.aws_region != plan.origin.aws_region,
         }
     }
 }
@@ -485,6 +494,7 @@ impl fmt::Display for Differences {
             ("no longer planned", &self.removed),
             ("planned in addition", &self.added),
             ("planned with other statements", &self.changed),
+            ("changed otherwise since the plan was saved", &self.objects),
         ] {
             if steps.is_empty() {
                 continue;
@@ -503,7 +513,7 @@ impl fmt::Display for Differences {
             writeln!(f, "  the definitions have changed")?;
         }
         if self.secrets_differ {
-            writeln!(f, "  the administrator or the id of a secret has changed")?;
+            writeln!(f, "  the administrator, the id of a secret or the AWS region has changed")?;
         }
         if self.protections_differ {
             writeln!(f, "  the TLS mode or the approval policy has changed")?;
@@ -513,10 +523,7 @@ impl fmt::Display for Differences {
         if same_steps && origin_differs {
             writeln!(f, "  the steps are the same")?;
         } else if same_steps {
-            writeln!(
-                f,
-                "  the steps are the same; their databases or roles have changed otherwise"
-            )?;
+            writeln!(f, "  the steps are the same")?;
         }
         Ok(())
     }

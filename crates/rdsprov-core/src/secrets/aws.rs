@@ -120,6 +120,11 @@ impl SecretsManager {
         Ok(Self { client, sdk: Arc::new(sdk.clone()), region, sources, new_secrets })
     }
 
+    /// Returns the AWS region.
+    pub(crate) fn region(&self) -> &str {
+        &self.region
+    }
+
     /// Returns the endpoint of the DB instance or cluster to which a secret belongs that RDS manages.
     ///
     /// # Errors

@@ -243,7 +243,7 @@ async fn read_contents(
             let parameters: [&(dyn ToSql + Sync); 5] =
                 [&owner.as_str(), &new_owner.as_str(), &object_by_object, &all, &known];
             contents.ownership_transfer = snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
-            let parameters = [parameters[0], parameters[2], parameters[3]];
+            let parameters = [parameters[0], parameters[2], parameters[3], parameters[1]];
             contents.ownership_transfer.fingerprint =
                 Some(snapshot.query_text(HANDED_OVER, &parameters).await?);
         }
@@ -258,7 +258,7 @@ async fn read_contents(
             contents.objects_of_administrator =
                 snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
             if !contents.objects_of_administrator.administrator_objects.is_empty() {
-                let parameters = [parameters[0], parameters[2], parameters[3]];
+                let parameters = [parameters[0], parameters[2], parameters[3], parameters[1]];
                 contents.objects_of_administrator.fingerprint =
                     Some(snapshot.query_text(HANDED_OVER, &parameters).await?);
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::failure::{Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
+use super::left_out_reasons::{LeftOutReasons, listed, refused};
 use super::unreadable::Unreadable;
 use super::usage_error::UsageError;
 use crate::audit::{AuditError, FailureCodes, RefusedApplication};
@@ -180,20 +181,11 @@ pub enum Error {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Rotation(Vec<RotationError>),
     /// The plan contains refusals.
-    #[error("{}", reasons(.0))]
+    #[error("{}", refused(.0))]
     Refused(Vec<Refusal>),
-    /// The changes that do not depend on the refused applications were made.
-    #[error("the changes of the other applications were made; {}", reasons(.0))]
-    PartRefused(Vec<Refusal>),
-    /// The changes that do not depend on applications for which the saved plan is stale were made.
-    #[error(
-        "the changes of the other applications were made; the saved plan is stale for: {}",
-        listed(.0)
-    )]
-    PartStale(BTreeSet<ApplicationName>),
-    /// The changes that do not depend on applications with hazards that are not allowed were made.
-    #[error("the changes of the other applications were made; {0}")]
-    PartNotAllowed(GateError),
+    /// The changes that do not depend on applications that were left out were made.
+    #[error("{0}")]
+    LeftOut(Box<LeftOutReasons>),
     /// The user did not confirm the plan.
     #[error("the plan was not confirmed; nothing was changed")]
     NotConfirmed,
@@ -274,9 +266,8 @@ impl Error {
             Self::Rotation(errors) => {
                 errors.first().map_or(ErrorCode::UnknownApplication, RotationError::code)
             }
-            Self::Refused(_) | Self::PartRefused(_) => ErrorCode::PlanRefused,
-            Self::PartStale(_) => ErrorCode::PlanStale,
-            Self::PartNotAllowed(error) => error.code(),
+            Self::Refused(_) => ErrorCode::PlanRefused,
+            Self::LeftOut(reasons) => reasons.code(),
             Self::NotConfirmed => ErrorCode::NotConfirmed,
             Self::Audit(error) => error.code(),
             Self::Slot(error) => error.code(),
@@ -339,11 +330,11 @@ impl Error {
             Self::Token(error) => return error.hints(),
             Self::Run(error) => return error.hints(),
             Self::NoSuchDatabase { .. } => "check the name, or declare the database".into(),
-            Self::Gate(error) | Self::PartNotAllowed(error) => return error.hints(),
+            Self::Gate(error) => return error.hints(),
             Self::SecondApproval { digest } => {
                 hint!["review the second plan, set ", (Opt::Approval, digest), ", and run again"]
             }
-            Self::SecondPlan | Self::PartStale(_) => {
+            Self::SecondPlan => {
                 hint!["run ", Operation::Plan, " again, review the new plan and apply it"]
             }
             Self::PlanFile { error, .. } | Self::SavedPlan(error) => return error.hints(),
@@ -353,9 +344,10 @@ impl Error {
             Self::DefinitionsAsPlan { path } => {
                 hint!["give definitions with ", (Opt::Definitions, path)]
             }
-            Self::Refused(_) | Self::PartRefused(_) => {
-                "follow the hint of each refusal, then run again".into()
+            Self::LeftOut(reasons) => {
+                return reasons.diagnostics().into_iter().flat_map(|one| one.hints).collect();
             }
+            Self::Refused(_) => "follow the hint of each refusal, then run again".into(),
             Self::NotConfirmed => return Vec::new(),
             Self::Audit(error) => return error.hints(),
             Self::Slot(error) => return error.hints(),
@@ -412,6 +404,7 @@ impl Error {
                 .chain(others.diagnostics())
                 .collect(),
             Self::Definitions(errors) => errors.diagnostics().collect(),
+            Self::LeftOut(reasons) => reasons.diagnostics(),
             Self::Rotation(errors) => errors
                 .iter()
                 .map(|error| Diagnostic::new(error.code(), error, error.hints()))
@@ -440,22 +433,11 @@ fn diagnostics_as_facts(files: &[Unreadable], others: &DefinitionErrors) -> Stri
     files.iter().map(ToString::to_string).chain(others).collect::<Vec<_>>().join("\n\n")
 }
 
-fn listed<'a>(applications: impl IntoIterator<Item = &'a ApplicationName>) -> String {
-    applications.into_iter().map(ApplicationName::as_str).collect::<Vec<_>>().join(", ")
-}
-
 /// Names applications. The application of delegates is not one of the definitions, and is left out.
 fn remaining(applications: &BTreeSet<ApplicationName>) -> String {
     let delegate = ApplicationName::for_delegates();
     let names = listed(applications.iter().filter(|name| **name != delegate));
     if names.is_empty() { names } else { format!("; it differs for: {names}") }
-}
-
-fn reasons(refusals: &[Refusal]) -> String {
-    let reason = |refusal: &Refusal| {
-        format!("refused[{}] {}: {}", refusal.code(), refusal.application, refusal.message())
-    };
-    refusals.iter().map(reason).collect::<Vec<_>>().join("; ")
 }
 
 /// Checks that a plan contains no refusals.
@@ -484,7 +466,8 @@ impl Error {
     /// Returns the codes for the record of the outcome.
     pub(super) fn failure_codes(&self) -> FailureCodes {
         let refusals = match self {
-            Self::Refused(refusals) | Self::PartRefused(refusals) => refusals.as_slice(),
+            Self::Refused(refusals) => refusals.as_slice(),
+            Self::LeftOut(reasons) => reasons.refusals.as_slice(),
             _ => &[],
         };
         FailureCodes {
@@ -502,7 +485,7 @@ impl Error {
     /// Returns whether the run has left out a part of the plan and has applied the rest as planned.
     #[must_use]
     pub fn is_about_left_out(&self) -> bool {
-        matches!(self, Self::PartRefused(_) | Self::PartStale(_) | Self::PartNotAllowed(_))
+        matches!(self, Self::LeftOut(_))
     }
 
     /// Returns the kind of the error.
@@ -532,9 +515,7 @@ impl Error {
             | Self::PlanFile { .. }
             | Self::SavedPlan(_)
             | Self::Refused(_)
-            | Self::PartRefused(_)
-            | Self::PartStale(_)
-            | Self::PartNotAllowed(_)
+            | Self::LeftOut(_)
             | Self::NotConfirmed => Kind::Refused,
             Self::Definitions(_)
             | Self::Tls(_)

@@ -1,6 +1,5 @@
 //! One example of each error, from which tests render every message in the wording of a front end.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use tokio_postgres::error::SqlState;
 
 use super::error::Error;
 use super::failure::{Committed, Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
+use super::left_out_reasons::LeftOutReasons;
 use super::unreadable::Unreadable;
 use super::usage_error::UsageError;
 use crate::audit::AuditError;
@@ -228,12 +228,14 @@ fn session_examples() -> Vec<Error> {
         Error::PlanAmongDefinitions { path: text("plan.json") },
         Error::DefinitionsAsPlan { path: text("terraform.tfvars") },
         Error::Refused(Vec::new()),
-        Error::PartRefused(Vec::new()),
-        Error::PartStale(BTreeSet::new()),
-        Error::PartNotAllowed(GateError::Hazards {
-            environment: environment(),
-            hazards: [(Hazard::Adopts, 1)].into(),
-        }),
+        Error::LeftOut(Box::new(LeftOutReasons {
+            stale: ApplicationName::new("shop").into_iter().collect(),
+            hazards: Some(GateError::Hazards {
+                environment: environment(),
+                hazards: [(Hazard::Adopts, 1)].into(),
+            }),
+            ..LeftOutReasons::default()
+        })),
         Error::NotConfirmed,
         AuditError::Io { path: path(), source: failed() }.into(),
         AuditError::Locked { path: path() }.into(),

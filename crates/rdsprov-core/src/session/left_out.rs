@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::apply::{Execution, Progress};
 use super::error::{Error, no_refusals};
 use super::frontend::Frontend;
+use super::left_out_reasons::LeftOutReasons;
 use super::notice::Notice;
-use crate::gate::GateError;
 use crate::name::ApplicationName;
 use crate::operations::PlannedApply;
 use crate::plan::{Hazard, Plan, Refusal, SavedPlan};
@@ -16,11 +16,7 @@ use crate::policy::Policy;
 #[derive(Default)]
 pub(super) struct LeftOut {
     pub applications: BTreeSet<ApplicationName>,
-    refusals: Vec<Refusal>,
-    /// Whether the saved plan is stale for some of them.
-    is_stale: bool,
-    /// The hazards that are not allowed.
-    hazards: Option<GateError>,
+    reasons: LeftOutReasons,
 }
 
 impl LeftOut {
@@ -29,9 +25,9 @@ impl LeftOut {
     pub fn extend(&mut self, plan: &Plan, policy: &Policy, allowed: &BTreeSet<Hazard>) {
         let mut found = &self.applications | &plan.refused_applications();
         let with_hazards = policy.applications_with_hazards(plan, allowed);
-        if !with_hazards.is_subset(&found) {
-            self.hazards = self.hazards.take().or(policy.check_hazards(plan, allowed).err());
-        }
+        // The next plan also contains the hazards of the first one, unless another role has removed them.
+        let hazards = policy.check_hazards(plan, allowed).err();
+        self.reasons.hazards = hazards.or(self.reasons.hazards.take());
         found.extend(with_hazards);
         self.applications = plan.with_dependents(&found);
     }
@@ -42,13 +38,11 @@ impl LeftOut {
     /// # Errors
     /// Returns no error if nothing was left out or is refused.
     pub fn result(self, refusals: Vec<Refusal>) -> Result<(), Error> {
-        let refusals = if refusals.is_empty() { self.refusals } else { refusals };
-        match self.hazards {
-            _ if !refusals.is_empty() => Err(Error::PartRefused(refusals)),
-            _ if self.is_stale => Err(Error::PartStale(self.applications)),
-            Some(hazards) => Err(Error::PartNotAllowed(hazards)),
-            None => Ok(()),
+        let mut reasons = self.reasons;
+        if !refusals.is_empty() {
+            reasons.refusals = refusals;
         }
+        if reasons.is_empty() { Ok(()) } else { Err(Error::LeftOut(Box::new(reasons))) }
     }
 }
 
@@ -71,11 +65,8 @@ impl<F: Frontend> Execution<'_, F> {
             no_refusals(plan)?;
             return Ok(LeftOut::default());
         }
-        let mut found = match saved {
-            Some(saved) => saved.changed_applications(plan),
-            None => plan.refused_applications(),
-        };
-        let is_stale = saved.is_some() && !found.is_empty();
+        let stale = saved.map(|saved| saved.changed_applications(plan)).unwrap_or_default();
+        let mut found = &stale | &plan.refused_applications();
         found.extend(policy.applications_with_hazards(plan, allowed));
         let applications = plan.with_dependents(&found);
         let part = plan.without(&applications);
@@ -83,8 +74,11 @@ impl<F: Frontend> Execution<'_, F> {
             no_refusals(plan)?;
             return Ok(LeftOut::default());
         }
-        let refusals = plan.refusals.clone();
-        let hazards = policy.check_hazards(plan, allowed).err();
+        let reasons = LeftOutReasons {
+            refusals: plan.refusals.clone(),
+            stale: plan.with_dependents(&stale),
+            hazards: policy.check_hazards(plan, allowed).err(),
+        };
         planned.leave_out(&applications);
         progress.recorder.context.plan = Some(part.digest.clone());
         let changes = part.steps().count();
@@ -92,6 +86,6 @@ impl<F: Frontend> Execution<'_, F> {
         let notice =
             Notice::LeftOut { applications: applications.clone(), changes, is_of_saved_plan };
         self.frontend.on_notice(&notice);
-        Ok(LeftOut { applications, refusals, is_stale, hazards })
+        Ok(LeftOut { applications, reasons })
     }
 }

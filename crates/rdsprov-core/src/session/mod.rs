@@ -19,6 +19,7 @@ mod failure;
 mod files;
 mod frontend;
 mod left_out;
+mod left_out_reasons;
 mod listener;
 mod notice;
 mod open;
@@ -40,6 +41,7 @@ pub use examples::error_examples;
 pub use failure::{Committed, Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
 pub use files::{ConfigText, DefinitionOptions, config, read, site_policy};
 pub use frontend::Frontend;
+pub use left_out_reasons::LeftOutReasons;
 pub use notice::Notice;
 pub use open::{AdminAuth, Secrets, ServerOptions};
 #[cfg(feature = "aws")]

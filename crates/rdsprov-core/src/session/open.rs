@@ -339,6 +339,10 @@ impl Setup {
         let (tls, of_tls) = self.tls(options)?;
         let mut settings = vec![self.login_setting(options, &login)];
         settings.extend(of_tls);
+        if let SecretSource::Aws(manager) = source {
+            let (_, place) = self.region(options);
+            settings.push(RunSetting::new(RunSettingName::AwsRegion, manager.region(), place));
+        }
         let mut passwords = self.config.passwords.clone();
         passwords.verify = options.verify_passwords.or(passwords.verify);
         let mut run = Provisioner::open(desired, source, login, overrides, tls, &passwords).await?;
@@ -366,13 +370,26 @@ impl Setup {
         }
     }
 
+    /// Returns the AWS region with the place that sets it; no region if only the AWS SDK can find one.
+    fn region(&self, options: &ServerOptions) -> (Option<String>, ValueSource) {
+        const VARIABLE: &str = "AWS_REGION";
+        let variable = || std::env::var(VARIABLE).ok().filter(|region| !region.is_empty());
+        let definitions = || self.definitions().and_then(|one| one.aws_region.clone());
+        if let Some(region) = &options.region {
+            (Some(region.clone()), options.source(Opt::Region))
+        } else if let Some(region) = variable() {
+            (Some(region), ValueSource::Variable(VARIABLE.to_owned()))
+        } else if let Some(region) = definitions() {
+            (Some(region), ValueSource::Definitions)
+        } else if let Some(region) = &self.config.aws_region {
+            (Some(region.clone()), ValueSource::ConfigFile(self.config.file_name()))
+        } else {
+            (None, ValueSource::AwsSdk)
+        }
+    }
+
     async fn aws<'a>(&self, options: &ServerOptions, run: &'a RunAws) -> &'a aws::AwsConfig {
-        let region = options
-            .region
-            .clone()
-            .or_else(|| std::env::var("AWS_REGION").ok().filter(|region| !region.is_empty()))
-            .or_else(|| self.definitions().and_then(|one| one.aws_region.clone()))
-            .or_else(|| self.config.aws_region.clone());
+        let (region, _) = self.region(options);
         let limit = options.overrides.connect_timeout.or(self.config.connect_timeout);
         let load =
             || aws::configuration(region, credential_sources::detect(), limit.unwrap_or_default());

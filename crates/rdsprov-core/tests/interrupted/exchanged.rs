@@ -322,8 +322,8 @@ async fn code_changes_before_its_transfer() {
             let planted = function("SELECT 2");
             let attack = ("shop_owner", "shop", &[planted.as_str()][..]);
             let outcome = attacked(&server, secrets.path(), &next, moment, attack).await;
-            let says = "the code that role next_owner would get in database shop is not the code that \
-                        was observed";
+            let says = "the code that role next_owner would get in database shop, or a privilege to add \
+                        code, is not what was observed";
             assert_stopped(outcome, says, &place);
             let owner = "SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE proname = 'total'";
             assert_eq!(server.superuser("shop", owner).unwrap().trim(), "shop_owner", "{place}");

@@ -382,6 +382,7 @@ class RunSettingName(str, Enum):
     CONNECT_TO = "connect_to"
     ADMIN_SECRET = "admin_secret"
     ADMIN_USER = "admin_user"
+    AWS_REGION = "aws_region"
     TLS_MODE = "tls_mode"
     CA_FILE = "ca_file"
     APPROVAL = "approval"
@@ -390,10 +391,12 @@ class RunSettingName(str, Enum):
 class SourceKind(str, Enum):
     OPTION = "option"
     VARIABLE = "variable"
+    DEFINITIONS = "definitions"
     CONFIG_FILE = "config_file"
     SITE_POLICY = "site_policy"
     SECRET = "secret"
     RDS_API = "rds_api"
+    AWS_SDK = "aws_sdk"
     DEFAULT = "default"
     def __new__(cls, value: object) -> Self: ...
 

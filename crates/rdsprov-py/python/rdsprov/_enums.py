@@ -194,6 +194,7 @@ class RunSettingName(_Word):
     CONNECT_TO = "connect_to"
     ADMIN_SECRET = "admin_secret"
     ADMIN_USER = "admin_user"
+    AWS_REGION = "aws_region"
     TLS_MODE = "tls_mode"
     CA_FILE = "ca_file"
     APPROVAL = "approval"
@@ -204,10 +205,12 @@ class SourceKind(_Word):
 
     OPTION = "option"
     VARIABLE = "variable"
+    DEFINITIONS = "definitions"
     CONFIG_FILE = "config_file"
     SITE_POLICY = "site_policy"
     SECRET = "secret"
     RDS_API = "rds_api"
+    AWS_SDK = "aws_sdk"
     DEFAULT = "default"
 
 

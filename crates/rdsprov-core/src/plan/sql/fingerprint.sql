@@ -1,7 +1,9 @@
 -- Returns the fingerprint of the code in objects that get another owner: a hash of the catalog rows of all their
 -- functions, triggers, rules, views, policies, operators and casts, and of each expression that calls a function which
--- does not belong to PostgreSQL. The observation and the check after the transfer execute the same text, so it depends
--- on neither the owner nor the ACL. `WITH handed_over AS (SELECT classid, objid ...)` precedes it.
+-- does not belong to PostgreSQL, and of the privileges with which other roles add code to the objects later. The
+-- observation and the check after the transfer execute the same text, so it depends on neither the owner nor the
+-- privileges of both owners. `WITH handed_over AS (SELECT classid, objid ...), party AS (SELECT oid ...)` precedes it:
+-- the objects, and both owners.
 , relation AS (
   SELECT c.oid, c.reltype FROM handed_over h JOIN pg_class c ON h.classid = 'pg_class'::regclass AND c.oid = h.objid
   JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_(toast_)?temp_'
@@ -24,6 +26,14 @@
   FROM relation r JOIN pg_partitioned_table p ON p.partrelid = r.oid
   UNION ALL SELECT 'pg_type'::regclass, t.oid, NULL, NULL, to_jsonb(t) - 'typowner' - 'typacl'
   FROM type JOIN pg_type t ON t.oid = type.oid
+), privilege AS (
+  SELECT 'pg_class'::regclass AS class, jsonb_build_array(c.oid, x.grantee, x.privilege_type) AS definition
+  FROM relation r JOIN pg_class c ON c.oid = r.oid CROSS JOIN aclexplode(c.relacl) x
+  WHERE x.privilege_type = 'TRIGGER' AND x.grantee NOT IN (SELECT oid FROM party)
+  UNION SELECT 'pg_namespace'::regclass, jsonb_build_array(n.oid, x.grantee, x.privilege_type)
+  FROM handed_over h JOIN pg_namespace n ON h.classid = 'pg_namespace'::regclass AND n.oid = h.objid
+  CROSS JOIN aclexplode(n.nspacl) x
+  WHERE x.privilege_type = 'CREATE' AND x.grantee NOT IN (SELECT oid FROM party)
 ), code AS (
   SELECT e.class, e.definition FROM expression e WHERE EXISTS (
     SELECT FROM pg_depend d
@@ -48,6 +58,7 @@
     OR EXISTS (SELECT FROM relation r WHERE r.reltype IN (c.castsource, c.casttarget) AND r.reltype <> 0)
   UNION ALL SELECT 'pg_event_trigger'::regclass, to_jsonb(e) - 'evtowner'
   FROM handed_over h JOIN pg_event_trigger e ON h.classid = 'pg_event_trigger'::regclass AND e.oid = h.objid
+  UNION ALL SELECT class, definition FROM privilege
 ), hash AS (
   -- The conversion to the encoding of the database changes nothing and cannot fail.
   SELECT sha256(convert_to(class::text || definition::text, getdatabaseencoding()::text)) AS hash FROM code

@@ -1,6 +1,6 @@
 -- Selects the objects of an owner that a transfer gives to another role. plan/sql/fingerprint.sql follows.
 -- $1: the owner, $2: whether the objects are transferred one by one: then, objects of extensions and event triggers are
--- not transferred. $3: the only schemas whose objects are transferred, or null for all.
+-- not transferred. $3: the only schemas whose objects are transferred, or null for all. $4: the new owner.
 WITH handed_over AS (
   SELECT s.classid, s.objid FROM pg_shdepend s CROSS JOIN pg_identify_object(s.classid, s.objid, s.objsubid) i
   WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -9,4 +9,6 @@ WITH handed_over AS (
     AND ($3::text[] IS NULL OR i.schema IN (SELECT quote_ident(name) FROM unnest($3) name))
     AND NOT ($2 AND (s.classid = 'pg_event_trigger'::regclass OR EXISTS (
       SELECT FROM pg_depend d WHERE d.classid = s.classid AND d.objid = s.objid AND d.objsubid = 0 AND d.deptype = 'e')))
+), party AS (
+  SELECT r.oid FROM pg_roles r WHERE r.rolname IN ($1, $4)
 )

@@ -1,0 +1,81 @@
+//! Why a run has left applications out, after it has applied the others.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::diagnostic::Diagnostic;
+use crate::error_code::ErrorCode;
+use crate::gate::GateError;
+use crate::hint;
+use crate::hint::{Hint, Operation};
+use crate::name::ApplicationName;
+use crate::plan::Refusal;
+
+/// Each reason for which a run has left applications out.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct LeftOutReasons {
+    /// The refusals.
+    pub refusals: Vec<Refusal>,
+    /// The applications for which the saved plan is stale, and those that share a role or a database with
+    /// one of them.
+    pub stale: BTreeSet<ApplicationName>,
+    /// The hazards that are not allowed.
+    pub hazards: Option<GateError>,
+}
+
+/// What every message begins with.
+const MADE: &str = "the changes of the other applications were made";
+
+impl LeftOutReasons {
+    pub(super) fn is_empty(&self) -> bool {
+        self.all().is_empty()
+    }
+
+    /// Returns each reason as an error of its own.
+    pub(super) fn diagnostics(&self) -> Vec<Diagnostic> {
+        let all = self.all().into_iter();
+        all.map(|(code, fact, hints)| Diagnostic::new(code, format!("{MADE}; {fact}"), hints))
+            .collect()
+    }
+
+    /// Returns the code of the first reason.
+    pub(super) fn code(&self) -> ErrorCode {
+        self.all().first().map_or(ErrorCode::PlanRefused, |(code, ..)| *code)
+    }
+
+    fn all(&self) -> Vec<(ErrorCode, String, Vec<Hint>)> {
+        let refused = (!self.refusals.is_empty()).then(|| {
+            let hint = "follow the hint of each refusal, then run again".into();
+            (ErrorCode::PlanRefused, refused(&self.refusals), vec![hint])
+        });
+        let stale = (!self.stale.is_empty()).then(|| {
+            let fact = format!("the saved plan is stale for: {}", listed(&self.stale));
+            let hint = hint!["run ", Operation::Plan, " again, review the new plan and apply it"];
+            (ErrorCode::PlanStale, fact, vec![hint])
+        });
+        let hazards =
+            self.hazards.as_ref().map(|error| (error.code(), error.to_string(), error.hints()));
+        [refused, stale, hazards].into_iter().flatten().collect()
+    }
+}
+
+impl fmt::Display for LeftOutReasons {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MADE)?;
+        self.all().iter().try_for_each(|(_, fact, _)| write!(f, "; {fact}"))
+    }
+}
+
+/// Names applications.
+pub(super) fn listed<'a>(applications: impl IntoIterator<Item = &'a ApplicationName>) -> String {
+    applications.into_iter().map(ApplicationName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Names refusals with their codes.
+pub(super) fn refused(refusals: &[Refusal]) -> String {
+    let reason = |refusal: &Refusal| {
+        format!("refused[{}] {}: {}", refusal.code(), refusal.application, refusal.message())
+    };
+    refusals.iter().map(reason).collect::<Vec<_>>().join("; ")
+}
