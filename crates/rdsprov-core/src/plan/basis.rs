@@ -84,7 +84,8 @@ impl Basis {
         let databases = databases
             .filter_map(|name| observed.databases.get_key_value(name))
             .filter(|(_, seen)| !seen.is_unfinished(administrator));
-        let roles = roles(transactions).into_iter();
+        // From PostgreSQL 16 on, the administrator becomes a member of each role that it creates.
+        let roles = roles(transactions).into_iter().filter(|name| *name != administrator);
         let roles = roles.filter_map(|name| observed.roles.get_key_value(name));
         let groups = groups(transactions).into_iter();
         Self {

@@ -256,8 +256,8 @@ mod tests {
             observed.roles.extend(member);
             let group = RoleName::new_unchecked("shop_owner");
             let membership = Membership {
-                role: group.clone(),
-                grantor: group,
+                role: group,
+                grantor: observed.administrator.name.clone(),
                 admin: false,
                 inherit: true,
                 set: true,
