@@ -518,11 +518,7 @@ impl fmt::Display for Differences {
         if self.protections_differ {
             writeln!(f, "  the TLS mode or the approval policy has changed")?;
         }
-        let origin_differs =
-            self.definitions_differ || self.secrets_differ || self.protections_differ;
-        if same_steps && origin_differs {
-            writeln!(f, "  the steps are the same")?;
-        } else if same_steps {
+        if same_steps {
             writeln!(f, "  the steps are the same")?;
         }
         Ok(())
