@@ -1,0 +1,153 @@
+//! The roles of the server, and their memberships.
+
+use serde::{Deserialize, Serialize};
+
+use crate::marker::Marker;
+use crate::name::RoleName;
+
+/// The role as which rdsprov connects to the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Administrator {
+    /// The name of the role (`current_user`).
+    pub name: RoleName,
+    /// Whether the role has the attribute `SUPERUSER`, which Amazon RDS does not grant.
+    pub superuser: bool,
+    /// Whether the role has the attribute `CREATEROLE`.
+    pub create_role: bool,
+    /// Whether the role has the attribute `CREATEDB`.
+    pub create_database: bool,
+    /// Whether the role is a member of `rds_superuser`, to which Amazon RDS allows statements that
+    /// PostgreSQL allows to superusers only.
+    pub rds_superuser: bool,
+    /// Whether the role is a member of `rds_extension`, to which Amazon RDS allows the extensions in
+    /// [`Observed::delegated_extensions`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rds_extension: bool,
+}
+
+/// One membership of a role in another role: a row of the catalog `pg_auth_members`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Membership {
+    /// The role that was granted.
+    pub role: RoleName,
+    /// The role that granted the membership.
+    pub grantor: RoleName,
+    /// `ADMIN OPTION`: whether the member may grant the role to others and revoke it.
+    #[serde(default)]
+    pub admin: bool,
+    /// `INHERIT OPTION`: whether the member has the privileges of the role without `SET
+    /// ROLE`. Before PostgreSQL 16, the attribute `INHERIT` of the member decides this,
+    /// and this is `true`.
+    #[serde(default = "yes")]
+    pub inherit: bool,
+    /// `SET OPTION`: whether the member may `SET ROLE` to the role. Before PostgreSQL
+    /// 16, each member may.
+    #[serde(default = "yes")]
+    pub set: bool,
+}
+
+impl Membership {
+    /// Returns whether the membership grants `ADMIN OPTION` only, and none of the privileges of the
+    /// role. Before PostgreSQL 16, such a membership does not exist.
+    ///
+    /// PostgreSQL 16 grants such a membership to a role with `CREATEROLE` on each
+    /// role that it creates.
+    #[must_use]
+    pub fn is_admin_only(&self) -> bool {
+        self.admin && !self.inherit && !self.set
+    }
+}
+
+/// A membership that a role granted to another role as its grantor.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GrantedMembership {
+    /// The role that was granted.
+    pub role: RoleName,
+    /// The role that became a member.
+    pub member: RoleName,
+}
+
+/// A role of the server: its attributes, comment and memberships.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Role {
+    /// The OID of the role; `None` for a state that was written by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oid: Option<u32>,
+    /// Whether the role has the attribute `SUPERUSER`.
+    pub superuser: bool,
+    /// Whether the role has the attribute `LOGIN`.
+    pub login: bool,
+    /// Whether the role has the attribute `INHERIT`, the default for its memberships.
+    #[serde(default = "yes")]
+    pub inherit: bool,
+    /// Whether the role has the attribute `CREATEROLE`.
+    pub create_role: bool,
+    /// Whether the role has the attribute `CREATEDB`.
+    pub create_database: bool,
+    /// Whether the role has the attribute `REPLICATION`.
+    pub replication: bool,
+    /// Whether the role has the attribute `BYPASSRLS`.
+    pub bypass_rls: bool,
+    /// The `CONNECTION LIMIT` of the role; -1 means no limit.
+    pub connection_limit: i32,
+    /// The time of `VALID UNTIL` in the format of RFC 3339, or `-infinity`; `None` if the password
+    /// does not expire.
+    pub valid_until: Option<String>,
+    /// Whether `VALID UNTIL` is in the past. The server then rejects each password with 28P01.
+    #[serde(default)]
+    pub expired: bool,
+    /// The comment of the role (`COMMENT ON ROLE`), which can contain a marker. That of a role that is not
+    /// declared is observed only if it has at most 4 kB.
+    pub comment: Option<String>,
+    /// Whether the role has a comment that is longer than 64 kB. It is not read, so that `comment` is
+    /// `None`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub comment_too_long: bool,
+    /// The roles that the role is a direct member of.
+    pub memberships: Vec<Membership>,
+    /// The memberships that the role granted. Since PostgreSQL 16 they depend
+    /// on its `ADMIN OPTION`.
+    #[serde(default)]
+    pub granted: Vec<GrantedMembership>,
+    /// Whether the administrator has `ADMIN OPTION` on the role, directly or by inheritance.
+    pub administrator_has_admin_option: bool,
+    /// Whether the role is a member of the administrator. PostgreSQL rejects circular memberships,
+    /// so the administrator cannot then become a member of the role.
+    #[serde(default)]
+    pub is_member_of_administrator: bool,
+}
+
+impl Role {
+    /// Returns whether the role logs in with IAM tokens, because it is a member of `rds_iam`.
+    ///
+    /// A membership with `ADMIN OPTION` only, such as that of the master user, does not count.
+    #[must_use]
+    pub fn uses_iam_auth(&self) -> bool {
+        let counts = |membership: &Membership| {
+            membership.role.as_str() == RDS_IAM && !membership.is_admin_only()
+        };
+        self.memberships.iter().any(counts)
+    }
+
+    /// Returns the marker in the comment of the role; `None` if the role is not managed.
+    #[must_use]
+    pub fn marker(&self) -> Option<Marker> {
+        Marker::find(self.comment.as_deref()?)
+    }
+}
+
+pub(super) fn yes() -> bool {
+    true
+}
+
+/// The role whose members log in to Amazon RDS with IAM tokens and not with passwords.
+pub const RDS_IAM: &str = "rds_iam";
+
+/// The role whose members log in to Amazon RDS with Kerberos and not with passwords.
+pub const RDS_AD: &str = "rds_ad";
+
+/// The role whose members are the administrators on Amazon RDS.
+pub const RDS_SUPERUSER: &str = "rds_superuser";
+
+/// The role whose members may create the extensions in `rds.allowed_delegated_extensions` on Amazon RDS.
+pub const RDS_EXTENSION: &str = "rds_extension";
