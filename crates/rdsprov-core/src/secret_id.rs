@@ -66,6 +66,16 @@ impl SecretId {
         }
     }
 
+    /// Returns the names of secrets that the id can stand for: two ids that are the same have one of them in
+    /// common.
+    pub(crate) fn possible_names(&self) -> impl Iterator<Item = &str> {
+        let name = self.in_arn().map_or(self.0.as_str(), |(_, name)| name);
+        let is_arn = self.in_arn().is_some();
+        let without_suffix = name.len().checked_sub(7).and_then(|end| name.split_at_checked(end));
+        let without_suffix = without_suffix.filter(|(_, end)| is_arn && end.starts_with('-'));
+        std::iter::once(name).chain(without_suffix.map(|(name, _)| name))
+    }
+
     /// Returns the parts of an ARN: those up to the account, and the name after `secret:`.
     fn in_arn(&self) -> Option<(&str, &str)> {
         let (account, name) = self.0.strip_prefix("arn:")?.split_once(":secret:")?;

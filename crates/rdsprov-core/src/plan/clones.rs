@@ -18,11 +18,6 @@ impl Planner<'_> {
         self.observed.roles.contains_key(clone).then_some(clone)
     }
 
-    /// Returns whether a role is the clone of a declared role.
-    pub(super) fn is_clone(&self, role: &RoleName) -> bool {
-        self.observed.clones.values().any(|clone| clone.name == *role)
-    }
-
     /// Returns whether a role is the clone of another one, or has its name and membership. For a role
     /// whose home is not selected, the secret that would show it is not read.
     pub(super) fn may_be_clone(&self, role: &RoleName, of: &RoleName) -> bool {

@@ -17,6 +17,7 @@
 use std::collections::BTreeSet;
 
 use super::planner::Planner;
+use super::recorded::Recorded;
 use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
@@ -27,13 +28,14 @@ use crate::observed::{self, Observed};
 pub(crate) fn has_believed_marker(
     desired: &Desired,
     observed: &Observed,
+    recorded: &Recorded<'_>,
     name: &DatabaseName,
     seen: &observed::Database,
 ) -> bool {
     desired.manages(seen.marker().as_ref())
         && (has_managed_owner(desired, observed, seen)
             || seen.owner == observed.administrator.name
-            || is_recorded(desired, observed, name))
+            || recorded.names_database(name))
 }
 
 fn has_managed_owner(desired: &Desired, observed: &Observed, seen: &observed::Database) -> bool {
@@ -67,15 +69,6 @@ pub(super) fn is_of_undeclared_application(
     })
 }
 
-/// Returns whether the marker of a role of this environment names a database. Roles that are not
-/// declared any more count as well.
-fn is_recorded(desired: &Desired, observed: &Observed, name: &DatabaseName) -> bool {
-    let markers = observed.roles.values().filter_map(|role| role.marker());
-    markers
-        .filter(|marker| desired.manages(Some(marker)))
-        .any(|marker| marker.databases.contains(name.as_str()))
-}
-
 impl Planner<'_> {
     /// Returns whether a declared database belongs to this environment, although its comment does
     /// not say so. Its marker is then written again.
@@ -88,7 +81,7 @@ impl Planner<'_> {
         !self.desired.manages(seen.marker().as_ref())
             && match &database.owner {
                 Some(owner) => *owner == seen.owner && self.has_managed_owner(seen),
-                None => self.is_recorded(name),
+                None => self.recorded().names_database(name),
             }
     }
 
@@ -110,11 +103,9 @@ impl Planner<'_> {
         name: &DatabaseName,
         seen: &observed::Database,
     ) -> bool {
-        has_believed_marker(self.desired, self.observed, name, seen)
-    }
-
-    fn is_recorded(&self, name: &DatabaseName) -> bool {
-        is_recorded(self.desired, self.observed, name)
+        // Most databases have no marker of this environment.
+        self.desired.manages(seen.marker().as_ref())
+            && has_believed_marker(self.desired, self.observed, self.recorded(), name, seen)
     }
 
     fn has_managed_owner(&self, seen: &observed::Database) -> bool {

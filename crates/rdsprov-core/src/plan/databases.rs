@@ -140,11 +140,9 @@ impl<'a> Planner<'a> {
         name: &DatabaseName,
         database: &desired::Database,
     ) -> DatabaseStatus<'a> {
-        let renamed = self.observed.databases.iter().find(|(other, seen)| {
-            *other != name
-                && self.is_marked_as(seen.marker().as_ref(), name.as_str())
-                && self.speaks_for(seen, &database.application, database.owner.as_ref())
-        });
+        let owner = database.owner.as_ref();
+        let mut renamed = self.recorded().databases_renamed_from(name).iter().copied();
+        let renamed = renamed.find(|(_, seen)| self.speaks_for(seen, &database.application, owner));
         let Some((other, seen)) = renamed else {
             return DatabaseStatus::Absent;
         };

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use super::{Action, Hazard, NoteKind, Step, Transaction};
 use crate::desired::Desired;
 use crate::marker::Marker;
+use crate::name::RoleName;
 use crate::observed::Observed;
 
 /// Adds the hazard to each step that creates or adopts a role or database, if the server has roles of
@@ -48,15 +49,13 @@ pub(super) fn mark(
 /// Returns whether a role of the environment owns a database, or has access to one that was adopted for
 /// it.
 fn has_database(desired: &Desired, observed: &Observed) -> bool {
+    let administrator = &observed.administrator.name;
+    let finished = observed.databases.values().filter(|seen| !seen.is_unfinished(administrator));
+    let owners: BTreeSet<&RoleName> = finished.map(|seen| &seen.owner).collect();
     observed.roles.iter().any(|(name, role)| {
-        let administrator = &observed.administrator.name;
-        let owns = || {
-            let mut databases = observed.databases.values();
-            databases.any(|seen| seen.owner == *name && !seen.is_unfinished(administrator))
-        };
         role.marker().is_some_and(|marker| {
             let of_environment = marker.environment == desired.environment;
-            of_environment && (!marker.databases.is_empty() || owns())
+            of_environment && (!marker.databases.is_empty() || owners.contains(name))
         })
     })
 }

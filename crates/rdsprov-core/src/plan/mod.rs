@@ -42,6 +42,7 @@ mod part;
 #[allow(clippy::module_inception, reason = "the plan itself; the other modules make it")]
 mod plan;
 mod planner;
+mod recorded;
 mod refusal;
 mod relations;
 mod render;
@@ -77,6 +78,7 @@ pub use plan::{
     Deferred, FORMAT_VERSION, Orphan, OrphanKind, Plan, PlannedApplication, SecretFindings,
     Undeclared,
 };
+pub(crate) use recorded::Recorded;
 pub use refusal::{
     Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedFix,
     WordedRefusal,

@@ -15,7 +15,11 @@ pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
         return Vec::new();
     }
     let administrators = ApplicationName::for_delegates();
-    let of = |kind, name: &str, marker: Option<Marker>, declared: bool, holds: Vec<String>| {
+    let of = |kind,
+              name: &str,
+              marker: Option<Marker>,
+              declared: bool,
+              holds: &dyn Fn() -> Vec<String>| {
         let orphaned = |marker: &Marker| {
             let is_selected = desired.only.is_empty()
                 || desired.only.iter().any(|one| one.as_str() == marker.application);
@@ -28,18 +32,14 @@ pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
             kind,
             name: name.to_owned(),
             application: marker.application,
-            holds,
+            holds: holds(),
         })
     };
     let roles = observed.roles.iter().filter_map(|(name, role)| {
         let declared = desired.roles.contains_key(name);
-        of(
-            OrphanKind::Role,
-            name.as_str(),
-            role.marker(),
-            declared,
-            remaining_privileges(name, observed),
-        )
+        of(OrphanKind::Role, name.as_str(), role.marker(), declared, &|| {
+            remaining_privileges(name, observed)
+        })
     });
     let databases = observed.databases.iter().filter_map(|(name, database)| {
         let declared = desired.databases.contains_key(name);
@@ -49,11 +49,12 @@ pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
                     item.privilege == Privilege::Connect && item.grantee.role() == Some(*role)
                 })
         };
-        let connecting = desired.roles.keys().filter(connects);
-        let connecting = connecting.map(|role| format!("role {role} can connect to it"));
-        let holds: Vec<String> =
-            std::iter::once(format!("its owner is {}", database.owner)).chain(connecting).collect();
-        of(OrphanKind::Database, name.as_str(), database.marker(), declared, holds)
+        let holds = || {
+            let connecting = desired.roles.keys().filter(connects);
+            let connecting = connecting.map(|role| format!("role {role} can connect to it"));
+            std::iter::once(format!("its owner is {}", database.owner)).chain(connecting).collect()
+        };
+        of(OrphanKind::Database, name.as_str(), database.marker(), declared, &holds)
     });
     roles.chain(databases).collect()
 }

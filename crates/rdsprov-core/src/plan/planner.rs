@@ -2,10 +2,12 @@
 //!
 //! The order of the comparison is in [`super::compare`].
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::authority::{AdministratorAttribute, Authority, Permission};
 use super::basis::Basis;
+use super::recorded::Recorded;
 use super::{
     Deferred, ExecuteAs, Executor, FORMAT_VERSION, ManualFix, MembershipOption, Memberships,
     NoteKind, Origin, Plan, Refusal, RefusalKind, Remedy, Scope, SecretFindings, Step, Transaction,
@@ -30,6 +32,10 @@ pub(super) struct Planner<'a> {
     pub relation_names: RelationNames,
     /// The applications with a step that changes a password or its expiry.
     pub password_changes: BTreeSet<ApplicationName>,
+    /// What the markers record, once it is needed.
+    recorded: OnceCell<Recorded<'a>>,
+    /// The clones of declared roles, once they are needed.
+    clones: OnceCell<BTreeSet<&'a RoleName>>,
 }
 
 /// The groups of relations that a plan changes, by their numbers.
@@ -52,7 +58,20 @@ impl<'a> Planner<'a> {
             probes: BTreeSet::new(),
             relation_names: RelationNames::default(),
             password_changes: BTreeSet::new(),
+            recorded: OnceCell::new(),
+            clones: OnceCell::new(),
         }
+    }
+
+    /// Returns what the markers of all roles and databases record.
+    pub fn recorded(&self) -> &Recorded<'a> {
+        self.recorded.get_or_init(|| Recorded::new(self.desired, self.observed))
+    }
+
+    /// Returns whether a role is the clone of a declared role.
+    pub fn is_clone(&self, role: &RoleName) -> bool {
+        let names = || self.observed.clones.values().map(|clone| &clone.name).collect();
+        self.clones.get_or_init(names).contains(role)
     }
 
     /// Returns the plan with these transactions, without its digest.

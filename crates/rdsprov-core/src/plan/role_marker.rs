@@ -10,9 +10,8 @@ use crate::desired::{self, Adoption};
 use crate::marker::Marker;
 use crate::name::RoleName;
 use crate::observed;
-use crate::secret_id::SecretId;
 
-impl<'a> Planner<'a> {
+impl Planner<'_> {
     /// Returns the marker of a declared role.
     pub(super) fn role_marker(&self, role: &desired::Role, name: &RoleName) -> Marker {
         let secret = role.recorded_secret.clone().filter(|_| role.secret().is_some());
@@ -153,41 +152,27 @@ impl<'a> Planner<'a> {
         Some(step)
     }
 
-    /// Returns the roles whose markers name a secret, with these markers.
-    pub(super) fn recorded_secrets(
-        &self,
-        selected: impl Fn(&RoleName) -> bool,
-    ) -> Vec<(&'a RoleName, Marker)> {
-        let roles = self.observed.roles.iter().filter(|(name, _)| selected(name));
-        roles
-            .filter_map(|(name, seen)| Some((name, seen.marker()?)))
-            .filter(|(_, marker)| marker.secret.is_some())
-            .collect()
-    }
-
-    /// Refuses the secret of a role if one of the markers of other roles names it: a rotation would
+    /// Refuses the secret of a role if the marker of one of the other roles names it: a rotation would
     /// change it without their passwords. Returns whether it refused.
     pub(super) fn refuse_secret_of_other_role(
         &mut self,
         role: &desired::Role,
-        others: &[(&RoleName, Marker)],
+        is_other: impl Fn(&RoleName) -> bool,
     ) -> bool {
         let Some(secret) = role.secret() else { return false };
-        let is_same = |recorded: &SecretId| {
-            recorded.is_same(secret)
-                || role.recorded_secret.as_ref().is_some_and(|one| one.is_same(recorded))
-        };
-        let other = others.iter().find(|(other, marker)| {
+        let secrets = std::iter::once(secret).chain(&role.recorded_secret);
+        let others = secrets.flat_map(|one| self.recorded().roles_with_secret(one));
+        let others = others.filter(|other| {
             // An undeclared role of the same application is the role before `username` was changed.
-            (self.desired.roles.contains_key(*other)
-                || marker.application != role.application.as_str())
-                && marker.secret.clone().is_some_and(|recorded| is_same(&SecretId(recorded)))
+            is_other(other.role)
+                && (self.desired.roles.contains_key(other.role)
+                    || other.application != role.application.as_str())
         });
-        let Some((other, marker)) = other else { return false };
+        let Some(other) = others.min_by_key(|other| other.role) else { return false };
         let kind = RefusalKind::SecretOfOtherRole {
             secret: secret.clone(),
-            other: (*other).clone(),
-            application: marker.application.clone(),
+            other: other.role.clone(),
+            application: other.application.clone(),
         };
         self.refuse(&role.application, kind);
         true

@@ -14,12 +14,12 @@ impl Planner<'_> {
     /// Plans the steps of all declared roles.
     pub(super) fn roles(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
-        let undeclared = self.recorded_secrets(|name| !self.desired.roles.contains_key(name));
         for (name, role) in self.desired.selected_roles() {
             if self.refuse_administrator(name, role) {
                 continue;
             }
-            if self.refuse_secret_of_other_role(role, &undeclared) {
+            let is_declared = |other: &RoleName| self.desired.roles.contains_key(other);
+            if self.refuse_secret_of_other_role(role, |other| !is_declared(other)) {
                 continue;
             }
             match self.observed.roles.get(name) {
@@ -94,10 +94,8 @@ impl Planner<'_> {
     /// Refuses a missing role if the marker of another role contains its name.
     /// Returns whether it refused.
     pub(super) fn refuse_renamed(&mut self, name: &RoleName, role: &desired::Role) -> bool {
-        let renamed = self.observed.roles.iter().find(|(other, seen)| {
-            *other != name && self.is_marked_as(seen.marker().as_ref(), name.as_str())
-        });
-        if let Some((other, _)) = renamed {
+        let renamed = self.recorded().renamed_from(name);
+        if let Some(other) = renamed {
             let executor = self.who_administers(other);
             self.refuse_with_fix(
                 &role.application,

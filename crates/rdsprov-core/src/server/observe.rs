@@ -24,7 +24,7 @@ use super::wait::catalog_lock;
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
-use crate::observed::{Contents, Observed, UnreadableContents};
+use crate::observed::{Contents, Database, Observed, UnreadableContents};
 use crate::plan;
 use crate::probe::{Probe, ProbeResult};
 use crate::secret_id::SecretId;
@@ -161,9 +161,13 @@ fn relevant_databases(desired: &Desired, observed: &Observed) -> Vec<DatabaseNam
         let seen = observed.databases.get(name);
         seen.is_some_and(|seen| !seen.is_unfinished(&observed.administrator.name))
     };
+    let recorded = plan::Recorded::new(desired, observed);
+    let is_managed = |name: &DatabaseName, seen: &Database| {
+        plan::has_believed_marker(desired, observed, &recorded, name, seen)
+    };
     let databases = observed.databases.iter().filter(|(name, seen)| {
-        let is_relevant = desired.selects_database(name)
-            || desired.only.is_empty() && plan::has_believed_marker(desired, observed, name, seen);
+        let is_relevant =
+            desired.selects_database(name) || desired.only.is_empty() && is_managed(name, seen);
         is_relevant && seen.connectable
     });
     let copies_template = desired.delegate().is_some()

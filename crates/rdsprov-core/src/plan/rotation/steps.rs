@@ -91,7 +91,7 @@ impl Planner<'_> {
             let (secret, rotation_owner) = (secret.clone(), rotation_owner.clone());
             self.refuse(application, RefusalKind::RotatedByAws { secret, rotation_owner });
         }
-        if self.refuse_secret_of_other_role(role, &self.recorded_secrets(|other| other != name)) {
+        if self.refuse_secret_of_other_role(role, |other| other != name) {
             return false;
         }
         let role = name.clone();
