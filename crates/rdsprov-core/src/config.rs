@@ -17,7 +17,7 @@ use serde::Deserialize;
 pub use connect_to::ConnectTo;
 pub use lock_timeout::LockTimeout;
 pub use new_secrets::{KmsKey, NewSecrets, SecretTag, SecretTags};
-pub use timeouts::{ConnectTimeout, StatementTimeout};
+pub use timeouts::{ConnectTimeout, ObservationTimeout, StatementTimeout};
 pub use tls::{
     CaFile, ClientCertificate, SettingOrigin, TlsMode, TlsSection, TlsSettings, TlsSettingsError,
 };
@@ -70,6 +70,8 @@ pub struct Config {
     pub connect_timeout: Option<ConnectTimeout>,
     /// How long a statement may take, such as `1h`.
     pub statement_timeout: Option<StatementTimeout>,
+    /// How long the observation of one database may take, such as `2m`.
+    pub observation_timeout: Option<ObservationTimeout>,
     /// `[secrets]`: the names of secrets.
     pub secrets: SecretsSection,
     /// `[passwords]`: rules for the passwords in secrets.
@@ -298,6 +300,7 @@ mod tests {
             connect_to,
             connect_timeout,
             statement_timeout,
+            observation_timeout,
             secrets,
             passwords,
             definitions,
@@ -309,7 +312,7 @@ mod tests {
             path: _,
         } = Config::from_toml("rdsprov.toml", example).unwrap();
         let text = format!(
-            "{aws_region:?} {lock_timeout:?} {connect_to:?} {connect_timeout:?} {statement_timeout:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {audit:?}"
+            "{aws_region:?} {lock_timeout:?} {connect_to:?} {connect_timeout:?} {statement_timeout:?} {observation_timeout:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {audit:?}"
         );
         for unset in ["None", "[]", "{}"] {
             assert!(!text.contains(unset), "{text}");

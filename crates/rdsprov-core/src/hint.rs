@@ -38,6 +38,7 @@ named_enum! {
         Host,
         LockTimeout,
         Mode,
+        ObservationTimeout,
         Only,
         Out,
         Port,

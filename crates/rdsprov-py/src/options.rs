@@ -202,6 +202,7 @@ impl<'py> Keywords<'py> {
         options.overrides.connect_to = self.parsed("connect_to")?;
         options.overrides.connect_timeout = self.parsed("connect_timeout")?;
         options.overrides.statement_timeout = self.parsed("statement_timeout")?;
+        options.overrides.observation_timeout = self.parsed("observation_timeout")?;
         options.overrides.on_wait = OnServerWait::new(
             |wait| tracing::warn!(target: "rdsprov", "{}", visible(&wait.to_string())),
         );

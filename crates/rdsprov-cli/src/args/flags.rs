@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use rdsprov_core::config::{
-    ConnectTimeout, ConnectTo, LockTimeout, StatementTimeout, TlsMode, VerifyPasswords,
+    ConnectTimeout, ConnectTo, LockTimeout, ObservationTimeout, StatementTimeout, TlsMode,
+    VerifyPasswords,
 };
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::hint::Opt;
@@ -133,6 +134,17 @@ pub struct ServerArgs {
         help_heading = CONNECTION
     )]
     pub statement_timeout: Option<StatementTimeout>,
+    /// Read one database for at most this long [default: 2m]
+    ///
+    /// Seconds, or a number with `s`, `m` or `h`, for the login and all catalog queries in it. A declared
+    /// database that takes longer is refused. Databases that are not declared have 30 seconds together.
+    #[arg(
+        long,
+        env = "RDSPROV_OBSERVATION_TIMEOUT",
+        value_name = "TIME",
+        help_heading = CONNECTION
+    )]
+    pub observation_timeout: Option<ObservationTimeout>,
     /// Select how the administrator logs in
     #[arg(
         long,

@@ -185,9 +185,100 @@ fn locked_catalogs_of_undeclared_databases_stop_nothing() {
         }
         fixture.query("ALTER ROLE hr_owner NOCREATEDB");
         let plan = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 0);
-        for words in ["database d19", "Nothing to do"] {
+        let note = "note[undeclared-database-unreadable]: database d19 is not declared and could not \
+                    be read, so that the plan does not show which privileges remain in it: ";
+        for words in ["Nothing to do", note] {
             assert!(plan.contains(words), "{plan}");
         }
+        // Its time is that of the databases together, and not that of one login.
+        let access = fixture.run(&definitions, &["access", "--env", "dev"]);
+        let report = String::from_utf8_lossy(&access.stdout);
+        assert!(report.contains("no response within 30 s"), "{report}");
+        assert!(report.contains("shop_reader"), "{report}");
+    }
+}
+
+/// A server with ten databases of hostile owners and the database of another one.
+fn many_teams(major: u32) -> (Fixture, String) {
+    let fixture = Fixture::new(major);
+    let mut entries =
+        vec![r#"shop = { database_name = "shop", username = "shop_owner" }"#.to_owned()];
+    fixture.app("dev", "shop", "shop_owner");
+    for number in 0..10 {
+        let name = format!("d{number}");
+        fixture.app("dev", &name, &name);
+        entries.push(format!(r#"{name} = {{ database_name = "{name}", username = "{name}" }}"#));
+    }
+    let map =
+        |entries: &[String]| format!("application_databases = {{\n{}\n}}", entries.join("\n"));
+    expect(&fixture.run(&fixture.definitions(&map(&entries)), &APPLY), 0);
+    let log = "ALTER SYSTEM SET log_connections = on; SELECT pg_reload_conf()";
+    for statement in log.split("; ") {
+        fixture.server.superuser("postgres", statement).unwrap();
+    }
+    let definitions = fixture.definitions(&map(&entries));
+    (fixture, definitions)
+}
+
+/// Returns whether the server has authenticated a role for a database since the start of the log.
+fn logs_in(log: &str, role: &str, database: &str) -> bool {
+    log.contains(&format!("user={role} database={database}"))
+}
+
+/// The owners of declared databases keep each login to them waiting. The time of the databases that are not
+/// declared starts afterwards, and no role logs in where the administrator could not.
+#[test]
+fn many_declared_databases_delay_nothing_else() {
+    for major in versions() {
+        let (fixture, definitions) = many_teams(major);
+        let comment =
+            r#"[managed by rdsprov: environment=dev application=old build_id= name="old"]"#;
+        fixture.query("CREATE DATABASE old TEMPLATE template0");
+        fixture.query(&format!("COMMENT ON DATABASE old IS '{comment}'"));
+        let locked: Vec<LockedCatalog> = (0..10)
+            .map(|number| format!("d{number}"))
+            .map(|name| LockedCatalog::new(&fixture, (&name, &password(&name)), &name, "pg_class"))
+            .collect();
+        let before = fixture.server.log().len();
+        let arguments = ["plan", "--env", "dev", "--observation-timeout", "5s"];
+        let plan = expect(&fixture.run(&definitions, &arguments), 3);
+        let log = fixture.server.log().split_off(before);
+        for number in 0..10 {
+            let name = format!("d{number}");
+            let refusal = format!("refused[database-unreachable] {name}: ");
+            assert!(plan.contains(&refusal), "PostgreSQL {major}: {plan}");
+            assert!(!logs_in(&log, &name, &name) && logs_in(&log, &name, "platform"), "{log}");
+        }
+        assert!(plan.contains("no response within 5 s"), "{plan}");
+        for note in ["undeclared-database-unreadable", "password-not-checked"] {
+            assert!(!plan.contains(note), "PostgreSQL {major}: {plan}");
+        }
+        drop(locked);
+    }
+}
+
+/// The same owners, where the administrator may not connect: it learns about the delay from the logins of
+/// the roles only.
+#[test]
+fn logins_without_a_response_are_limited() {
+    for major in versions() {
+        let (fixture, definitions) = many_teams(major);
+        let mut locked = Vec::new();
+        for number in 0..10 {
+            let name = format!("d{number}");
+            let owner = (&*name, &*password(&name));
+            let revoke = format!("REVOKE CONNECT ON DATABASE {name} FROM platform_admin");
+            fixture.server.sql_as(owner.0, owner.1, &name, &revoke).unwrap();
+            locked.push(LockedCatalog::new(&fixture, owner, &name, "pg_class"));
+        }
+        let before = fixture.server.log().len();
+        let plan = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 0);
+        let log = fixture.server.log().split_off(before);
+        let names: Vec<String> = (0..10).map(|number| format!("d{number}")).collect();
+        let unanswered = names.iter().filter(|name| logs_in(&log, name, name)).count();
+        assert_eq!(unanswered, 8, "PostgreSQL {major}: {log}");
+        assert!(names.iter().all(|name| logs_in(&log, name, "postgres")), "{log}");
+        assert!(!plan.contains("password-not-checked"), "PostgreSQL {major}: {plan}");
     }
 }
 

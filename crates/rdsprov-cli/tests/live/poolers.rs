@@ -5,6 +5,7 @@ use std::process::Output;
 use rdsprov_testkit::{PgBouncer, PoolMode, RdsProxy, Server, versions};
 
 use crate::fixture::{Fixture, expect};
+use crate::races::wait_for;
 
 const DEFINITIONS: &str = r#"application_databases = {
   shop = { database_name = "shop", username = "shop_owner" }
@@ -124,6 +125,33 @@ fn pooler_of_sessions_can_be_used() {
         );
         let text = expect(&run(&fixture, &definitions, fixture.server.port(), &["check"]), 0);
         assert!(!text.contains("password-not-checked"), "{text}");
+    }
+}
+
+/// A query in `template1` that takes too long is cancelled, and its session ends: a session there prevents
+/// every new database.
+#[test]
+fn no_session_stays_in_the_template_after_its_time() {
+    for major in versions() {
+        let (fixture, definitions) = site(major);
+        let pooler = PgBouncer::start(&fixture.server, PoolMode::Session, &ALL, "").unwrap();
+        let session = || fixture.server.superuser_session("template1").unwrap();
+        let (mut reader, mut vacuum) = (session(), session());
+        reader.ask("BEGIN; SELECT count(*) FROM pg_default_acl").unwrap();
+        vacuum.send("VACUUM FULL pg_default_acl").unwrap();
+        wait_for(
+            &fixture,
+            "SELECT count(*) > 0 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted",
+        );
+        for port in [pooler.port(), fixture.server.port()] {
+            let arguments = ["plan", "--observation-timeout", "5s"];
+            let text = expect(&run(&fixture, &definitions, port, &arguments), 3);
+            assert!(text.contains("refused[database-unreachable] shop: "), "{text}");
+            assert!(text.contains("no response within 5 s"), "PostgreSQL {major}: {text}");
+            let left = "SELECT count(*) FROM pg_stat_activity
+                WHERE datname = 'template1' AND usename = 'platform_admin'";
+            assert_eq!(fixture.query(left), "0", "PostgreSQL {major}, {}", pooler.log());
+        }
     }
 }
 

@@ -86,6 +86,20 @@ timeout! {
     ConnectTimeout, 60, 3600_u64
 }
 
+timeout! {
+    /// How long the login to one database and the catalog queries in it may take: seconds, or a number
+    /// with `s`, `m` or `h`, up to an hour. By default two minutes: one query of a database with 100,000
+    /// tables takes some seconds.
+    ///
+    /// ```
+    /// use rdsprov_core::config::ObservationTimeout;
+    ///
+    /// assert_eq!(ObservationTimeout::default().to_string(), "2 min");
+    /// assert!("2h".parse::<ObservationTimeout>().is_err());
+    /// ```
+    ObservationTimeout, 120, 3600_u64
+}
+
 impl ConnectTimeout {
     /// Returns the time for the logins of other roles and to other databases, at most 15 s: the server has
     /// answered the administrator before.

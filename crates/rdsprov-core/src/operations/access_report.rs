@@ -11,7 +11,7 @@ use crate::access_report::{AccessReport, DatabaseAccess, ReportOrigin};
 use crate::audit::Attribution;
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName, nearest};
-use crate::server::connect::Endpoint;
+use crate::server::connect::Session;
 use crate::server::databases::in_each;
 use crate::server::observe::observe_shared;
 use crate::server::snapshot::{ObserveError, Snapshot};
@@ -53,9 +53,17 @@ impl AdminConnection {
             .into_iter()
             .filter(|name| query.database.as_ref().is_none_or(|wanted| wanted == name));
         let role = query.role.as_ref();
-        let read = async |name: &DatabaseName| database_access(&self.admin, name, role).await;
+        let read = async |session: &Session, name: &DatabaseName| {
+            database_access(session, name, role).await
+        };
+        // The owner of a database that is not declared may have forged its marker.
+        let is_needed = |name: &DatabaseName| {
+            desired.databases.contains_key(name) || query.database.as_ref() == Some(name)
+        };
         let mut access = BTreeMap::new();
-        for (name, result) in in_each(&self.admin_session, databases, |_| true, read).await {
+        for (name, result) in
+            in_each(&self.admin, &self.admin_session, databases, is_needed, read).await
+        {
             access.insert(name, result.map_err(|error| error.to_string()));
         }
         let Attribution { actor, os_user, host, .. } =
@@ -76,12 +84,11 @@ impl AdminConnection {
 }
 
 async fn database_access(
-    admin: &Endpoint,
+    session: &Session,
     name: &DatabaseName,
     role: Option<&RoleName>,
 ) -> Result<DatabaseAccess, ObserveError> {
-    let session = admin.for_further_logins().connect(name).await?;
-    let snapshot = Snapshot::open(&session, format!("database {name}")).await?;
+    let snapshot = Snapshot::open(session, format!("database {name}")).await?;
     snapshot.check_size().await?;
     let access = snapshot.query(ACCESS_REPORT, &[&role.map(RoleName::as_str)]).await?;
     snapshot.close().await?;

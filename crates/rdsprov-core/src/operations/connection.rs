@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::RunError;
 use super::login_origin::{LoginOrigin, source_of};
-use crate::config::{ConnectTimeout, ConnectTo, StatementTimeout};
+use crate::config::{ConnectTimeout, ConnectTo, ObservationTimeout, StatementTimeout};
 use crate::desired::Desired;
 use crate::hint::Opt;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
@@ -58,6 +58,8 @@ pub struct ConnectionOverrides {
     pub connect_timeout: Option<ConnectTimeout>,
     /// How long a statement may take; by default an hour.
     pub statement_timeout: Option<StatementTimeout>,
+    /// How long the observation of one database may take; by default two minutes.
+    pub observation_timeout: Option<ObservationTimeout>,
     /// Called if the first connection takes longer than 5 seconds, or if the run waits for a writer.
     pub on_wait: OnServerWait,
 }
@@ -167,6 +169,7 @@ impl AdminConnection {
         let owner = found.map(|found| &found.owner);
         let owner_of_port = owner.filter(|_| found.is_some_and(|found| found.port.is_some()));
         let statement_timeout = overrides.statement_timeout.unwrap_or_default();
+        let observation_timeout = overrides.observation_timeout.unwrap_or_default();
         let connect_timeout = overrides.connect_timeout.unwrap_or_default();
         let given = (host.is_some(), port.is_some(), database.is_some());
         let secret = match login {
@@ -204,6 +207,7 @@ impl AdminConnection {
                     connect_to,
                     connect_timeout,
                     statement_timeout,
+                    observation_timeout,
                 }
             }
             AdminCredentials::Token { user, source } => Endpoint {
@@ -215,6 +219,7 @@ impl AdminConnection {
                 connect_to,
                 connect_timeout,
                 statement_timeout,
+                observation_timeout,
             },
         };
         let database = database.clone().or(dbname).map_or_else(

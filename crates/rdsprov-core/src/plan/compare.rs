@@ -53,6 +53,7 @@ impl Plan {
             planner.delegate(name, role, &mut changes.cluster, &mut changes.inside);
         }
         planner.plugin_databases(&mut changes.cluster);
+        planner.note_unreadable_databases();
 
         let (after_logins, cluster): (Vec<_>, Vec<_>) =
             changes.cluster.into_iter().partition(|step| step.after_logins);

@@ -115,6 +115,7 @@ explanations! {
     EndpointDiffers => "endpoint-differs",
     PermissionsNotChecked => "permissions-not-checked",
     BlueGreenNotChecked => "blue-green-not-checked",
+    UndeclaredDatabaseUnreadable => "undeclared-database-unreadable",
 }
 
 explanations! {

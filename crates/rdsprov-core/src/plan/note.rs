@@ -74,6 +74,8 @@ coded_enum! {
         PermissionsNotChecked { probes: usize },
         /// The server has not said whether it belongs to a blue/green deployment.
         BlueGreenNotChecked { reason: String },
+        /// A managed database that is not declared cannot be read.
+        UndeclaredDatabaseUnreadable { database: DatabaseName, reason: String },
     }
 
     /// The stable code of a note: `password-not-checked`.
@@ -172,6 +174,9 @@ impl Note {
             NoteKind::BlueGreenNotChecked { reason } => {
                 format!("whether the server is in a blue/green deployment is not known: {reason}")
             }
+            NoteKind::UndeclaredDatabaseUnreadable { database, reason } => format!(
+                "database {database} is not declared and could not be read, so that the plan does not show which privileges remain in it: {reason}"
+            ),
             NoteKind::PermissionsNotChecked { probes } => {
                 let permissions =
                     if *probes == 1 { "1 permission" } else { &format!("{probes} permissions") };

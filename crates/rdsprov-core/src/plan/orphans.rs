@@ -1,7 +1,8 @@
 //! Reports orphans and undeclared databases. A plan does not change them, except plugin databases.
 
+use super::planner::Planner;
 use super::words::listed;
-use super::{Orphan, OrphanKind, Undeclared};
+use super::{NoteKind, Orphan, OrphanKind, Undeclared};
 use crate::desired::Desired;
 use crate::marker::Marker;
 use crate::name::{ApplicationName, RoleName};
@@ -57,6 +58,22 @@ pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
         of(OrphanKind::Database, name.as_str(), database.marker(), declared, &holds)
     });
     roles.chain(databases).collect()
+}
+
+impl Planner<'_> {
+    /// Notes each database that was to be read and is not declared, if it could not be read: what roles
+    /// have in it is missing in the plan.
+    pub(super) fn note_unreadable_databases(&mut self) {
+        for (database, seen) in &self.observed.databases {
+            let too_large = || seen.too_large.as_ref().map(|excess| format!("it {excess}"));
+            let reason = seen.unreachable.clone().or_else(too_large);
+            if let Some(reason) = reason.filter(|_| !self.desired.databases.contains_key(database))
+            {
+                let database = database.clone();
+                self.note(NoteKind::UndeclaredDatabaseUnreadable { database, reason });
+            }
+        }
+    }
 }
 
 /// Returns what a role owns and which privileges it has, in the observed databases.

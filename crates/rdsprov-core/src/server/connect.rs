@@ -21,14 +21,14 @@ use super::connect_error::{ConnectError, Pooler, RejectionCause, WeakRequest, re
 use super::network;
 use super::stream_guard::{Answers, GuardedConnector, GuardedStream, Login, StreamProblem};
 use super::tls::{Peer, Protection, Tls, TlsProblem};
-use crate::config::{ConnectTimeout, ConnectTo, StatementTimeout};
+use crate::config::{ConnectTimeout, ConnectTo, ObservationTimeout, StatementTimeout};
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{BEGIN_SESSION, session_settings};
 use crate::secrets::{Password, TokenSource};
 use crate::text::{os_reason, without_middle};
 
 /// The timeout for what ends a statement: a cancel request, or `ROLLBACK`.
-const END_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const END_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How a role authenticates when it connects.
 #[derive(Clone)]
@@ -58,6 +58,8 @@ pub struct Endpoint {
     pub connect_timeout: ConnectTimeout,
     /// How long a statement may take.
     pub statement_timeout: StatementTimeout,
+    /// How long the observation of one database may take.
+    pub observation_timeout: ObservationTimeout,
 }
 
 /// A session on the server, with the notices that the server has sent.
@@ -455,6 +457,9 @@ impl Endpoint {
 /// behind a waiting statement.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 
+/// Returns the process of a session.
+pub(super) const PROCESS: &str = "SELECT pg_catalog.pg_backend_pid()";
+
 /// The timeout for a graceful disconnect.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -490,6 +495,15 @@ impl Session {
             _ => None,
         });
         Ok(last_row.and_then(|row| row.get(0)).map(str::to_owned))
+    }
+
+    /// Returns the process of the server that executes the statements of the session, if it is known.
+    pub(super) async fn process(&self) -> Option<i32> {
+        if !self.is_pooled {
+            return self.key;
+        }
+        // The key is that of the pooler.
+        self.ask(PROCESS).await.ok().flatten()?.parse().ok()
     }
 
     /// Has the server end the session if a pooler would keep it. A session in the template that is

@@ -1,16 +1,17 @@
-//! Does the same in many databases, each over a connection of its own and in limited time.
+//! Reads many databases, each over a connection of its own and in limited time.
 
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 
-use super::connect::Session;
+use super::connect::{END_TIMEOUT, Endpoint, Session};
 use super::connect_error::{ConnectError, RejectionCause};
-use super::snapshot::{CONNECTIONS, OBSERVATION_TIMEOUT, ObserveError};
+use super::snapshot::{CONNECTIONS, ObserveError};
 use super::wait::catalog_lock;
-use crate::name::DatabaseName;
+use crate::name::{DatabaseName, TEMPLATE};
 
 /// The number of attempts in a database that has no connection left, after all others are closed.
 const ATTEMPTS: u32 = 4;
@@ -19,57 +20,130 @@ const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// How long the databases may take together on which only notes depend.
-pub(crate) const UNDECLARED_TIMEOUT: Duration = Duration::from_secs(30);
+const UNDECLARED_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Does something in each database, several at the same time, and returns the results in order.
+/// Reads each database, several at the same time.
 ///
 /// The administrator or the server may allow fewer connections (`CONNECTION LIMIT`,
 /// `max_connections`). Databases without a connection are tried again, one after another.
 ///
 /// The owner of a database decides how long its login and its queries take. So each database has limited
 /// time, and all those that are not `needed` end before a common deadline: a role with `CREATEDB` can have
-/// any number of them. They come last.
+/// any number of them. They come last, and their time starts when the others are read.
 pub(crate) async fn in_each<T>(
+    admin: &Endpoint,
     admin_session: &Session,
     databases: impl IntoIterator<Item = DatabaseName>,
     is_needed: impl Fn(&DatabaseName) -> bool,
-    work: impl AsyncFn(&DatabaseName) -> Result<T, ObserveError>,
+    read: impl AsyncFn(&Session, &DatabaseName) -> Result<T, ObserveError>,
 ) -> Vec<(DatabaseName, Result<T, ObserveError>)> {
-    let started = Instant::now();
-    let limited = async |name: &DatabaseName| {
-        let (deadline, limit) = if is_needed(name) {
-            (Instant::now() + OBSERVATION_TIMEOUT, OBSERVATION_TIMEOUT)
-        } else {
-            (started + UNDECLARED_TIMEOUT, UNDECLARED_TIMEOUT)
-        };
-        let result = timeout_at(deadline, work(name)).await;
-        result.unwrap_or_else(|_| Err(ObserveError::silent(format!("database {name}"), limit)))
-    };
-    let limited = &limited;
-    let (mut ordered, others): (Vec<_>, Vec<_>) =
+    let limit = admin.observation_timeout.duration();
+    let (needed, others): (Vec<_>, Vec<_>) =
         databases.into_iter().partition(|name| is_needed(name));
-    ordered.extend(others);
-    let mut results: Vec<_> = stream::iter(ordered)
-        .map(async |name| {
-            let result = limited(&name).await;
-            (name, result)
-        })
-        .buffered(CONNECTIONS)
-        .collect()
-        .await;
-    for (name, result) in &mut results {
-        for attempt in 0..ATTEMPTS {
-            if !matches!(result, Err(error) if is_out_of_connections(error)) {
-                break;
-            }
-            tokio::time::sleep(PAUSE * attempt).await;
-            *result = limited(name).await;
-        }
-        if let Err(error) = result {
-            name_holders(admin_session, name, error).await;
-        }
-    }
+    let reader = Reader { admin, admin_session, read };
+    let mut results = reader.read_all(needed, || Deadline::after(limit)).await;
+    let common = Deadline::after(UNDECLARED_TIMEOUT.min(limit));
+    results.extend(reader.read_all(others, || common).await);
     results
+}
+
+/// The time at which a database must be read.
+#[derive(Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    /// The time from the start until then, for messages.
+    limit: Duration,
+}
+
+impl Deadline {
+    fn after(limit: Duration) -> Self {
+        Self { at: Instant::now() + limit, limit }
+    }
+
+    /// Waits for something until the deadline.
+    async fn wait<T>(
+        self,
+        name: &DatabaseName,
+        result: impl Future<Output = Result<T, ObserveError>>,
+    ) -> Result<T, ObserveError> {
+        let silent = || ObserveError::silent(format!("database {name}"), self.limit);
+        timeout_at(self.at, result).await.unwrap_or_else(|_| Err(silent()))
+    }
+
+    fn has_passed(self) -> bool {
+        Instant::now() >= self.at
+    }
+}
+
+struct Reader<'a, R> {
+    admin: &'a Endpoint,
+    admin_session: &'a Session,
+    read: R,
+}
+
+impl<R> Reader<'_, R> {
+    async fn read_all<T>(
+        &self,
+        databases: Vec<DatabaseName>,
+        deadline: impl Fn() -> Deadline,
+    ) -> Vec<(DatabaseName, Result<T, ObserveError>)>
+    where
+        R: AsyncFn(&Session, &DatabaseName) -> Result<T, ObserveError>,
+    {
+        let deadline = &deadline;
+        let mut results: Vec<_> = stream::iter(databases)
+            .map(async |name| {
+                let result = self.read_one(&name, deadline()).await;
+                (name, result)
+            })
+            .buffered(CONNECTIONS)
+            .collect()
+            .await;
+        for (name, result) in &mut results {
+            for attempt in 0..ATTEMPTS {
+                if !matches!(result, Err(error) if is_out_of_connections(error)) {
+                    break;
+                }
+                tokio::time::sleep(PAUSE * attempt).await;
+                *result = self.read_one(name, deadline()).await;
+            }
+            if let Err(error) = result {
+                name_holders(self.admin_session, name, error).await;
+            }
+        }
+        results
+    }
+
+    async fn read_one<T>(&self, name: &DatabaseName, deadline: Deadline) -> Result<T, ObserveError>
+    where
+        R: AsyncFn(&Session, &DatabaseName) -> Result<T, ObserveError>,
+    {
+        let admin = self.admin.for_further_logins();
+        let connect = async {
+            let session = admin.connect(name).await?;
+            let process = session.process().await;
+            Ok((session, process))
+        };
+        let (session, process) = deadline.wait(name, connect).await?;
+        let result = deadline.wait(name, (self.read)(&session, name)).await;
+        if deadline.has_passed() {
+            self.end_session(name, process).await;
+        } else if name.as_str() == TEMPLATE {
+            session.leave_pool().await;
+        }
+        result
+    }
+
+    /// Ends a session whose query takes too long: the server would execute the query until its end, also
+    /// without a client, and in the template, the session would prevent every new database.
+    async fn end_session(&self, name: &DatabaseName, process: Option<i32>) {
+        const END: &str =
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+            WHERE pid = $1 AND datname = $2 AND usename = current_user";
+        let parameters: [&(dyn ToSql + Sync); 2] = [&process, &name.as_str()];
+        // An error is ignored: the database is not read in any case.
+        let _ = timeout(END_TIMEOUT, self.admin_session.client.execute(END, &parameters)).await;
+    }
 }
 
 /// Adds the sessions that lock a catalog of a database to an error that they have caused.

@@ -122,15 +122,16 @@ async fn observe_databases(
     let roles = relevant_roles(desired, observed);
     let roles: Vec<&str> = roles.iter().map(RoleName::as_str).collect();
     let shared = &*observed;
-    let observe =
-        async |name: &DatabaseName| observe_database(admin, desired, shared, &roles, name).await;
+    let read = async |session: &Session, name: &DatabaseName| {
+        read_contents(session, desired, shared, &roles, name).await
+    };
     // A delegation has no declared databases, and needs the managed ones.
     let is_needed = |name: &DatabaseName| {
         desired.delegate().is_some()
             || name.as_str() == TEMPLATE
             || desired.databases.contains_key(name)
     };
-    for (name, contents) in in_each(admin_session, databases, is_needed, observe).await {
+    for (name, contents) in in_each(admin, admin_session, databases, is_needed, read).await {
         match (contents, observed.databases.get_mut(&name)) {
             (Ok(contents), Some(database)) => database.contents = Some(contents),
             (Ok(contents), None) => observed.template = Some(contents),
@@ -182,26 +183,10 @@ fn relevant_roles(desired: &Desired, observed: &Observed) -> BTreeSet<RoleName> 
     managed.map(|(name, _)| name).chain(desired.roles.keys()).cloned().collect()
 }
 
-/// Observes the contents of one database in one snapshot.
+/// Reads the contents of the database of a session, in one snapshot.
 ///
 /// The names of relations are queried only if a statement of the plan needs them, because a
 /// database can contain very many.
-async fn observe_database(
-    admin: &Endpoint,
-    desired: &Desired,
-    observed: &Observed,
-    roles: &[&str],
-    name: &DatabaseName,
-) -> Result<Contents, ObserveError> {
-    let session = admin.for_further_logins().connect(name).await?;
-    let contents = read_contents(&session, desired, observed, roles, name).await;
-    if name.as_str() == TEMPLATE {
-        session.leave_pool().await;
-    }
-    contents
-}
-
-/// Reads the contents of the database of a session.
 async fn read_contents(
     session: &Session,
     desired: &Desired,

@@ -6,6 +6,7 @@
 //! authentication, or proves nothing.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{StreamExt as _, stream};
 use tokio_postgres::error::SqlState;
@@ -20,6 +21,11 @@ use crate::observed::{Observed, PasswordCheck};
 use crate::secret_id::SecretId;
 use crate::secrets::scram::Verifier;
 use crate::secrets::{Password, Secret};
+
+/// The number of logins to databases of applications without a response after which roles log in to the
+/// administrator database only. The owner of a database can delay each login to it for 15 s, also where the
+/// administrator does not connect.
+const MAX_UNANSWERED: usize = CONNECTIONS;
 
 const VERIFIERS: &str = include_str!("queries/verifiers.sql");
 
@@ -62,15 +68,19 @@ pub(crate) async fn check_passwords(
         }
         // Only logins to the server itself show what it accepts.
         VerifyPasswords::Login if admin_session.is_pooled => Ok(all(pooled())),
-        VerifyPasswords::Login => Ok(stream::iter(candidates)
-            .map(async |Candidate { name, user, password }| {
-                let databases = login_databases(desired, observed, name);
-                let target = admin.as_role(user.clone(), password.clone());
-                (name.clone(), login(&target, &databases, Platform::of(observed)).await)
-            })
-            .buffered(CONNECTIONS)
-            .collect()
-            .await),
+        VerifyPasswords::Login => {
+            let unanswered = &AtomicUsize::new(0);
+            Ok(stream::iter(candidates)
+                .map(async |Candidate { name, user, password }| {
+                    let databases = login_databases(desired, observed, name);
+                    let target = admin.as_role(user.clone(), password.clone());
+                    let platform = Platform::of(observed);
+                    (name.clone(), log_in(&target, &databases, platform, unanswered).await)
+                })
+                .buffered(CONNECTIONS)
+                .collect()
+                .await)
+        }
     }
 }
 
@@ -83,8 +93,8 @@ pub(crate) fn can_log_in_with_password(observed: &Observed, role: &RoleName) -> 
     seen.is_some_and(|seen| seen.login && !seen.expired && !seen.uses_iam_auth())
 }
 
-/// Returns the databases for the login of the role, in this order: one that it has declared access to and
-/// that allows connections, and the administrator database.
+/// Returns the databases for the login of the role, in this order: one that it has declared access to, that
+/// allows connections and that the administrator could read if it tried, and the administrator database.
 ///
 /// The owner of the first one can prevent each login to it. The last one belongs to no application, and
 /// shows the result also if the role may not connect to it.
@@ -95,7 +105,10 @@ pub(crate) fn login_databases(
 ) -> Vec<DatabaseName> {
     let declared = desired.databases.iter().find(|(name, entry)| {
         entry.access.contains_key(role)
-            && observed.databases.get(name).is_some_and(|seen| seen.allow_connections)
+            && observed
+                .databases
+                .get(name)
+                .is_some_and(|seen| seen.allow_connections && seen.unreachable.is_none())
     });
     declared.map(|(name, _)| name).into_iter().chain([&observed.admin_database]).cloned().collect()
 }
@@ -124,9 +137,35 @@ pub(crate) async fn login(
     databases: &[DatabaseName],
     platform: Platform,
 ) -> PasswordCheck {
+    log_in(target, databases, platform, &AtomicUsize::new(0)).await
+}
+
+/// Like [`login`], with the number of logins to databases of applications that have no response, or none
+/// yet. If these are [`MAX_UNANSWERED`], logs in to the last of the databases only.
+async fn log_in(
+    target: &Endpoint,
+    databases: &[DatabaseName],
+    platform: Platform,
+    unanswered: &AtomicUsize,
+) -> PasswordCheck {
+    let one_more = |number: usize| (number < MAX_UNANSWERED).then_some(number + 1);
     let mut first = None;
-    for database in databases {
-        match log_in_to(target, database, platform).await {
+    for (number, database) in databases.iter().enumerate() {
+        let is_of_application = number + 1 < databases.len();
+        if is_of_application
+            && unanswered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err()
+        {
+            continue;
+        }
+        let login = target.log_in(database).await;
+        if is_of_application && !login.as_ref().is_err_and(is_silent) {
+            unanswered.fetch_sub(1, Ordering::Relaxed);
+        }
+        let result = match login {
+            Ok(session) => accepted(session, platform).await,
+            Err(error) => rejected(&error, platform),
+        };
+        match result {
             PasswordCheck::Inconclusive(reason) => {
                 first.get_or_insert(reason);
             }
@@ -136,25 +175,25 @@ pub(crate) async fn login(
     PasswordCheck::Inconclusive(first.unwrap_or_default())
 }
 
-/// Logs in once and interprets the result.
-async fn log_in_to(
-    target: &Endpoint,
-    database: &DatabaseName,
-    platform: Platform,
-) -> PasswordCheck {
-    let error = match target.log_in(database).await {
-        Ok(session) => {
-            let auth_requested = session.auth_requested;
-            session.end().await;
-            return if auth_requested {
-                PasswordCheck::Accepted
-            } else {
-                PasswordCheck::Inconclusive(password_not_requested(platform))
-            };
-        }
-        Err(error) => error,
-    };
-    let ConnectError::Rejected { code: Some(code), reason, cause, .. } = &error else {
+fn is_silent(error: &ConnectError) -> bool {
+    let cause = Some(RejectionCause::NoResponse);
+    matches!(error, ConnectError::Rejected { cause: found, .. } if *found == cause)
+}
+
+/// Interprets a login that the server accepted.
+async fn accepted(session: Session, platform: Platform) -> PasswordCheck {
+    let auth_requested = session.auth_requested;
+    session.end().await;
+    if auth_requested {
+        PasswordCheck::Accepted
+    } else {
+        PasswordCheck::Inconclusive(password_not_requested(platform))
+    }
+}
+
+/// Interprets a login that failed.
+fn rejected(error: &ConnectError, platform: Platform) -> PasswordCheck {
+    let ConnectError::Rejected { code: Some(code), reason, cause, .. } = error else {
         let hints = error.hints_on(platform).into_iter().map(|hint| format!("; {hint}"));
         return PasswordCheck::Inconclusive(
             std::iter::once(error.to_string()).chain(hints).collect(),

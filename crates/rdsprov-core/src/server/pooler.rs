@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::connect::{Endpoint, Session};
+use super::connect::{Endpoint, PROCESS, Session};
 use super::connect_error::{ConnectError, Pooler};
 use crate::name::{DatabaseName, TEMPLATE};
 
@@ -23,8 +23,6 @@ const FREE_SESSION: Duration = Duration::from_secs(2);
 
 /// What PgBouncer says about a transaction in the mode `statement`.
 const STATEMENT_MODE: &str = "statement pooling mode";
-
-const PROCESS: &str = "SELECT pg_catalog.pg_backend_pid()";
 
 impl Endpoint {
     /// Checks that a pooler keeps the sessions of the server apart, without any effect on them.

@@ -19,10 +19,6 @@ use crate::observed::UNDECODABLE;
 /// The maximum number of connections that are open at the same time.
 pub(crate) const CONNECTIONS: usize = 8;
 
-/// How long the login to a database and all catalog queries in it may take. One query of a database with
-/// 100,000 tables takes some seconds.
-pub(super) const OBSERVATION_TIMEOUT: Duration = Duration::from_secs(120);
-
 /// How long a catalog query may take.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(600);
 

@@ -469,6 +469,8 @@ impl Setup {
             self.config.connect_to.clone().map(|to| (to, self.config.file_name()));
         overrides.connect_timeout = overrides.connect_timeout.or(self.config.connect_timeout);
         overrides.statement_timeout = overrides.statement_timeout.or(self.config.statement_timeout);
+        overrides.observation_timeout =
+            overrides.observation_timeout.or(self.config.observation_timeout);
         // An IPv6 address contains several colons.
         let is_host = |host: &String| !host.contains('/') && host.matches(':').count() != 1;
         match &overrides.host {

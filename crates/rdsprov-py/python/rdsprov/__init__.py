@@ -220,6 +220,7 @@ def plan(
     verify_passwords=None,
     connect_timeout=None,
     statement_timeout=None,
+    observation_timeout=None,
     build_id=None,
     allow=(),
     adopt=(),
@@ -249,6 +250,7 @@ def plan(
       TLS and IAM tokens use the host.
     - ``connect_timeout``: how long a connection may take: seconds, or a text such as ``"60s"``, by default a minute.
     - ``statement_timeout``: how long a statement may take: seconds, or a text such as ``"1h"``, by default an hour.
+    - ``observation_timeout``: how long the observation of one database may take: seconds, or a text such as ``"2m"``, by default two minutes.
     - ``tls``: ``"verify-full"``, ``"require"`` or ``"disable"``.
     - ``ca_file``: a PEM file with certificates to trust.
     - ``client_cert``, ``client_key``: PEM files with the client certificate and its private key.
@@ -304,6 +306,7 @@ def check(
     verify_passwords=None,
     connect_timeout=None,
     statement_timeout=None,
+    observation_timeout=None,
     build_id=None,
     allow=(),
     adopt=(),
@@ -347,6 +350,7 @@ def observe(
     verify_passwords=None,
     connect_timeout=None,
     statement_timeout=None,
+    observation_timeout=None,
     build_id=None,
     allow=(),
     adopt=(),
@@ -388,6 +392,7 @@ def access(
     client_key=None,
     connect_timeout=None,
     statement_timeout=None,
+    observation_timeout=None,
     build_id=None,
     config=None,
 ):

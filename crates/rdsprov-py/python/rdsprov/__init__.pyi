@@ -369,6 +369,7 @@ class NoteCode(str, Enum):
     ENDPOINT_DIFFERS = "endpoint-differs"
     PERMISSIONS_NOT_CHECKED = "permissions-not-checked"
     BLUE_GREEN_NOT_CHECKED = "blue-green-not-checked"
+    UNDECLARED_DATABASE_UNREADABLE = "undeclared-database-unreadable"
     def __new__(cls, value: object) -> Self: ...
 
 class OrphanKind(str, Enum):
@@ -717,6 +718,7 @@ def plan(
     verify_passwords: _VerifyPasswords | None = None,
     connect_timeout: str | int | None = None,
     statement_timeout: str | int | None = None,
+    observation_timeout: str | int | None = None,
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
@@ -745,6 +747,7 @@ def check(
     verify_passwords: _VerifyPasswords | None = None,
     connect_timeout: str | int | None = None,
     statement_timeout: str | int | None = None,
+    observation_timeout: str | int | None = None,
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
@@ -773,6 +776,7 @@ def observe(
     verify_passwords: _VerifyPasswords | None = None,
     connect_timeout: str | int | None = None,
     statement_timeout: str | int | None = None,
+    observation_timeout: str | int | None = None,
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
@@ -800,6 +804,7 @@ def access(
     client_key: _Path | None = None,
     connect_timeout: str | int | None = None,
     statement_timeout: str | int | None = None,
+    observation_timeout: str | int | None = None,
     build_id: str | None = None,
     config: _Path | None = None,
 ) -> AccessReport: ...

@@ -177,6 +177,7 @@ class NoteCode(_Word):
     ENDPOINT_DIFFERS = "endpoint-differs"
     PERMISSIONS_NOT_CHECKED = "permissions-not-checked"
     BLUE_GREEN_NOT_CHECKED = "blue-green-not-checked"
+    UNDECLARED_DATABASE_UNREADABLE = "undeclared-database-unreadable"
 
 
 class OrphanKind(_Word):
