@@ -277,7 +277,7 @@ fn logins_without_a_response_are_limited() {
         let names: Vec<String> = (0..10).map(|number| format!("d{number}")).collect();
         let unanswered = names.iter().filter(|name| logs_in(&log, name, name)).count();
         assert_eq!(unanswered, 8, "PostgreSQL {major}: {log}");
-        assert!(names.iter().all(|name| logs_in(&log, name, "postgres")), "{log}");
+        assert!(names.iter().all(|name| logs_in(&log, name, "platform")), "{log}");
         assert!(!plan.contains("password-not-checked"), "PostgreSQL {major}: {plan}");
     }
 }

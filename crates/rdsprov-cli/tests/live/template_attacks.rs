@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdsprov_testkit::{Server, versions};
 use serde_json::Value;
 
-use crate::fixture::{Fixture, expect, password};
+use crate::fixture::{DELEGATE, Fixture, expect, password};
 
 const DEFINITIONS: &str = r#"application_databases = {
     shop         = { database_name = "shop", username = "shop_owner" }
@@ -145,6 +145,61 @@ fn objects_of_administrators_are_copied() {
         expect(&fixture.run(&definitions, &APPLY), 0);
         let copied = COPIED.replace("public", "tools");
         assert_eq!(fixture.query_in("shop", &copied), "3", "PostgreSQL {major}");
+    }
+}
+
+/// Since PostgreSQL 16, a role with `CREATEROLE` has power over its own roles only, and can forge the marker
+/// of a delegate for them.
+#[test]
+fn roles_with_createrole_are_administrators_before_16_only() {
+    for major in versions() {
+        let (fixture, definitions) = Fixture::shop(major, DEFINITIONS);
+        expect(&fixture.delegate("dev").output().unwrap(), 0);
+        fixture.query("CREATE ROLE lead LOGIN CREATEROLE PASSWORD 'Canary-lead'");
+        let marker = r#"[managed by rdsprov: environment=dev application=rdsprov:administrator build_id= name="fake"]"#;
+        for sql in [
+            "CREATE ROLE fake CREATEROLE".to_owned(),
+            format!("COMMENT ON ROLE fake IS '{marker}'"),
+            "GRANT fake TO platform_admin WITH ADMIN OPTION".to_owned(),
+        ] {
+            fixture.server.sql_as("lead", "Canary-lead", "postgres", &sql).unwrap();
+        }
+        fixture.query_in("template1", "CREATE SCHEMA tools; GRANT ALL ON SCHEMA tools TO PUBLIC");
+        let plant = |role: &str| {
+            let function = format!(
+                "SET SESSION AUTHORIZATION {role}; CREATE FUNCTION tools.of_{role}() RETURNS int
+                 LANGUAGE sql AS 'SELECT 1'"
+            );
+            fixture.query_in("template1", &function);
+        };
+        plant(DELEGATE);
+        let plan = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 0);
+        assert!(plan.contains("create_database"), "PostgreSQL {major}: {plan}");
+        let script = ["plan", "--env", "dev", "--format", "sql", "--with-verifiers"];
+        let script = String::from_utf8(fixture.run(&definitions, &script).stdout).unwrap();
+        for role in ["lead", "fake"] {
+            plant(role);
+        }
+        if major < 16 {
+            expect(&fixture.run(&definitions, &APPLY), 0);
+            let copied = COPIED.replace("public", "tools");
+            assert_eq!(fixture.query_in("shop", &copied), "3", "PostgreSQL {major}");
+            continue;
+        }
+        let text = expect(&fixture.run(&definitions, &APPLY), 3);
+        for role in ["lead", "fake"] {
+            let says = format!(
+                "database shop would contain objects of role {role}, because a new database copies \
+                 template1: function tools.of_{role}()"
+            );
+            assert!(text.contains(&says), "PostgreSQL {major}: {text}");
+        }
+        assert!(!text.contains(&format!("objects of role {DELEGATE}")), "{text}");
+        let error = fixture.server.script_as_master(&script).unwrap_err().to_string();
+        let says = "the new database shop has copied functions of role fake from template1";
+        assert!(error.contains(says), "PostgreSQL {major}: {error}");
+        let text = expect(&fixture.run(&definitions, &APPLY), 3);
+        assert!(text.contains("refused[unfinished-database-with-objects] shop: "), "{text}");
     }
 }
 

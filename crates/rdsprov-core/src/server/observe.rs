@@ -31,16 +31,26 @@ use crate::secret_id::SecretId;
 use crate::secrets::Secret;
 use crate::secrets::validate::clones;
 
-const CLUSTER: &str = include_str!("queries/cluster.sql");
-const DATABASE: &str =
-    concat!(include_str!("queries/relations.sql"), include_str!("queries/database.sql"));
-const NAMES: &str =
-    concat!(include_str!("queries/relations.sql"), include_str!("queries/names.sql"));
+/// A query that begins with the administrators, which `plan/sql/database.rs` describes.
+macro_rules! with_administrators {
+    ($($file:literal),+) => {
+        concat!(
+            "WITH administrator AS MATERIALIZED (",
+            include_str!("../plan/sql/administrators.sql"),
+            "), ",
+            $(include_str!($file)),+
+        )
+    };
+}
+
+const CLUSTER: &str = with_administrators!("queries/cluster.sql");
+const DATABASE: &str = with_administrators!("queries/relations.sql", "queries/database.sql");
+const NAMES: &str = with_administrators!("queries/relations.sql", "queries/names.sql");
 const HANDED_OVER: &str =
     concat!(include_str!("queries/handed_over.sql"), include_str!("../plan/sql/fingerprint.sql"));
 const CURRENT_DATABASE: &str =
     "SELECT oid::text FROM pg_catalog.pg_database WHERE datname = current_database()";
-const TEMPLATE_OBJECTS: &str = include_str!("queries/template_objects.sql");
+const TEMPLATE_OBJECTS: &str = with_administrators!("queries/template_objects.sql");
 const OWNERSHIP_TRANSFER: &str = include_str!("queries/ownership_transfer.sql");
 
 /// Observes the part of the server that the desired state is about.

@@ -68,16 +68,26 @@ pub fn comment_on_public(schema: &SchemaName) -> Statement {
 /// members.
 const IS_ADMINISTRATOR: &str = "r.rolsuper OR EXISTS (SELECT FROM pg_catalog.pg_roles a WHERE a.rolname IN (current_user, 'rds_superuser') AND pg_catalog.pg_has_role(r.oid, a.oid, 'MEMBER'))";
 
-/// Fails (55000) if a new database contains objects of other roles than administrators, roles with
-/// `CREATEROLE` such as delegates, their members, and the owner of the template, apart from large objects and default privileges. The plan has refused a template with
+/// The OIDs of the administrators whose objects in the template are harmless: superusers, `rds_superuser`, the
+/// current role, delegates, and the members of one of these.
+///
+/// Before PostgreSQL 16, each role with `CREATEROLE` is one: it can become a member of any role that is not
+/// a superuser. Since then, it has power only over the roles on which it has `ADMIN OPTION`. A delegate has a
+/// marker, which a role with `CREATEROLE` can write for the roles that it has created itself. So the current
+/// role must have created the delegate: a superuser has granted the `ADMIN OPTION` on it.
+const ADMINISTRATORS: &str = include_str!("administrators.sql");
+
+/// Fails (55000) if a new database contains objects of other roles than [`ADMINISTRATORS`] and the owner of the
+/// template, apart from large objects and default privileges. The plan has refused a template with
 /// such objects, but a role can create them before `CREATE DATABASE`.
 ///
 /// All databases share the catalog `pg_shdepend`, so this needs no connection to the new database, which
 /// no session can enter yet. The catalog does not contain owners that are predefined roles.
 pub fn assert_no_copied_objects(database: &DatabaseName) -> Statement {
     let body = format!(
-        "DECLARE one record; BEGIN SELECT s.classid::regclass::text AS catalog, r.rolname AS owner INTO one FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = {name}) AND s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype = 'o' AND s.classid NOT IN ('pg_catalog.pg_largeobject'::regclass, 'pg_catalog.pg_default_acl'::regclass) AND NOT ({IS_ADMINISTRATOR}) AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles a WHERE a.rolcreaterole AND pg_catalog.pg_has_role(r.oid, a.oid, 'MEMBER')) AND r.oid <> (SELECT datdba FROM pg_catalog.pg_database WHERE datname = 'template1') ORDER BY s.classid <> 'pg_catalog.pg_proc'::regclass, r.rolname LIMIT 1; \
+        "DECLARE one record; BEGIN SELECT s.classid::regclass::text AS catalog, r.rolname AS owner INTO one FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = {name}) AND s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype = 'o' AND s.classid NOT IN ('pg_catalog.pg_largeobject'::regclass, 'pg_catalog.pg_default_acl'::regclass) AND r.oid NOT IN ({administrators}) AND r.oid <> (SELECT datdba FROM pg_catalog.pg_database WHERE datname = 'template1') ORDER BY s.classid <> 'pg_catalog.pg_proc'::regclass, r.rolname LIMIT 1; \
          IF FOUND THEN RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = format('the new database %s has copied %s of role %s from template1', {name}, CASE one.catalog WHEN 'pg_proc' THEN 'functions' WHEN 'pg_class' THEN 'relations' ELSE 'objects' END, one.owner); END IF; END",
+        administrators = ADMINISTRATORS.trim_end(),
         name = literal(database.as_str())
     );
     Statement::plain(format!("DO {}", literal(&body)))

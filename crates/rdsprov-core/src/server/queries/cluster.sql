@@ -5,8 +5,9 @@
 -- reading it. The length in JSON counts, in which a control character has 6 bytes.
 -- A role with CREATEDB can have any number of databases. Of what is not declared, settings are not read, comments of up
 -- to 4 kB only, and 100 entries of each ACL.
+-- It continues a WITH clause that contains `administrator`, see administrators.sql.
 -- `to_jsonb(m)` makes it possible to read columns that do not exist in all versions.
-WITH comment AS NOT MATERIALIZED (
+comment AS NOT MATERIALIZED (
   SELECT s.classoid, s.objoid, s.description, CASE WHEN octet_length(s.description) <= 65536
     THEN octet_length(to_json(s.description)::text) ELSE 65537 END AS size
   FROM pg_catalog.pg_shdescription s
@@ -144,17 +145,15 @@ SELECT json_build_object(
           SELECT CASE WHEN pg_column_size(c.setconfig) <= 8192 THEN c.setconfig END) f(settings), unnest(f.settings) e(setting)
         WHERE c.setdatabase = d.oid AND c.setrole = 0 AND e.setting ~* '^default_transaction_read_only=(on|t(r(ue?)?)?|y(es?)?|1)$'),
       -- Apart from large objects and default privileges. All databases share pg_shdepend, so that this does not need
-      -- a connection. See template_objects.sql for who is an administrator.
+      -- a connection.
       'objects_of_others', (
         SELECT coalesce(json_agg(DISTINCT r.rolname), '[]')
         FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid
         WHERE NOT d.datallowconn AND pg_catalog.pg_get_userbyid(d.datdba) = current_user
           AND s.dbid = d.oid AND s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype = 'o'
           AND s.classid NOT IN ('pg_catalog.pg_largeobject'::regclass, 'pg_catalog.pg_default_acl'::regclass)
-          AND NOT r.rolsuper AND r.oid <> (SELECT t.datdba FROM pg_catalog.pg_database t WHERE t.datname = 'template1')
-          AND NOT EXISTS (
-            SELECT FROM pg_catalog.pg_roles a WHERE (a.rolcreaterole OR a.rolname IN ('rds_superuser', current_user))
-              AND pg_catalog.pg_has_role(r.oid, a.oid, 'MEMBER'))),
+          AND r.oid NOT IN (SELECT oid FROM administrator)
+          AND r.oid <> (SELECT t.datdba FROM pg_catalog.pg_database t WHERE t.datname = 'template1')),
       'acl', (
         SELECT coalesce(json_agg(json_build_object(
           'grantee', a.grantee, 'grantor', pg_catalog.pg_get_userbyid(a.grantor),

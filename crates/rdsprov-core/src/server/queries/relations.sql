@@ -1,4 +1,5 @@
--- The common table expressions with which database.sql and names.sql begin: the relations of a database in groups
+-- The common table expressions with which database.sql and names.sql begin, after `administrator`, see
+-- administrators.sql: the relations of a database in groups
 -- with the same schema, owner, kind and ACL. An ACL is limited to PUBLIC, the owner and the roles $1.
 -- The number of a group is the same in all queries of one snapshot.
 -- The owner of a database decides how many rows the catalogs have, and the estimates of PostgreSQL can be far too low.
@@ -7,15 +8,10 @@
 -- For the relations of an extension, only the privileges that the extension granted to PUBLIC are returned: the other
 -- entries of pg_init_privs come from default privileges.
 -- The owner of an extension can add relations that it owns to it (ALTER EXTENSION ... ADD), and pg_init_privs then
--- contains their privileges of that moment. So objects belong to an extension only if an administrator owns them: a
--- superuser, a role with CREATEROLE, rds_superuser, the current role, or a member of one of these. The objects of an
--- extension that PostgreSQL trusts belong to the bootstrap superuser.
-WITH concerned AS (
+-- contains their privileges of that moment. So objects belong to an extension only if an administrator owns them.
+-- The objects of an extension that PostgreSQL trusts belong to the bootstrap superuser.
+concerned AS (
   SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY($1::text[])
-), administrator AS MATERIALIZED (
-  SELECT r.oid FROM pg_roles r WHERE EXISTS (
-    SELECT FROM pg_roles a WHERE (a.rolsuper OR a.rolcreaterole OR a.rolname IN ('rds_superuser', current_user))
-      AND pg_has_role(r.oid, a.oid, 'MEMBER'))
 ), relation AS (
   SELECT c.oid, n.nspname, c.relname, c.relowner, pg_get_userbyid(c.relowner) AS owner,
     CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,

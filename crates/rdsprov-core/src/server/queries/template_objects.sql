@@ -1,18 +1,12 @@
 -- Returns the objects in template1 of roles that are not administrators, which a new database copies, as one JSON
 -- document that deserializes to a list of `ObjectsOfRole`. Of each role, the first objects are named, functions first.
--- Administrators are superusers, roles with CREATEROLE, rds_superuser, the current role, the members of one of these,
--- and the owner of template1.
+-- It continues a WITH clause that contains `administrator`, see administrators.sql. The owner of template1 is one, too.
 -- Large objects and default privileges are not returned: each role that can connect can create them, and they contain
 -- nothing that another role executes.
 -- The owners come from the catalogs of the objects and not from pg_shdepend, which has no entry for an object of a
 -- predefined role: a member of such a role can give it an object.
-WITH database AS (
+database AS (
   SELECT datdba FROM pg_database WHERE datname = current_database()
-), administrator AS MATERIALIZED (
-  SELECT r.oid FROM pg_roles r WHERE r.rolsuper OR r.rolname = 'pg_database_owner'
-    OR r.oid = (SELECT datdba FROM database) OR EXISTS (
-      SELECT FROM pg_roles a WHERE (a.rolcreaterole OR a.rolname IN ('rds_superuser', current_user))
-        AND pg_has_role(r.oid, a.oid, 'MEMBER'))
 ), object AS (
   SELECT 'pg_proc'::regclass AS classid, oid AS objid, proowner AS owner, pronamespace AS namespace FROM pg_proc
   UNION ALL SELECT 'pg_class'::regclass, oid, relowner, relnamespace FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
@@ -36,7 +30,8 @@ WITH database AS (
   SELECT o.classid, o.objid, o.owner, o.namespace, row_number() OVER (
     PARTITION BY o.owner ORDER BY o.classid <> 'pg_proc'::regclass, o.classid, o.objid) AS number
   FROM object o LEFT JOIN pg_namespace n ON n.oid = o.namespace
-  WHERE o.owner NOT IN (SELECT oid FROM administrator) AND coalesce(n.nspname, '') !~ '^pg_(toast_)?temp_'
+  WHERE o.owner NOT IN (SELECT oid FROM administrator) AND o.owner <> (SELECT datdba FROM database)
+    AND pg_get_userbyid(o.owner) <> 'pg_database_owner' AND coalesce(n.nspname, '') !~ '^pg_(toast_)?temp_'
     -- Not the row type of a table, nor what belongs to an extension: both are dropped together with it.
     AND NOT EXISTS (
       SELECT FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid AND d.objsubid = 0 AND d.deptype IN ('i', 'e'))
