@@ -25,6 +25,35 @@ fn attacker(fixture: &Fixture) -> Session {
     fixture.server.session("shop_owner", &password("shop"), "shop").unwrap()
 }
 
+/// From PostgreSQL 16 on, a role with `CREATEROLE` of another administrator can grant its own roles to each
+/// role. What cannot be revoked is reported, and stops no application.
+#[test]
+fn membership_of_an_undeclared_role_stops_no_application() {
+    for major in versions().into_iter().filter(|major| *major >= 16) {
+        let fixture = Fixture::new(major);
+        attacker(&fixture);
+        let definitions = declare(&fixture, &[HR, SHOP]);
+        let lead = "CREATE ROLE lead LOGIN CREATEROLE PASSWORD 'Canary-lead'";
+        fixture.server.superuser("postgres", lead).unwrap();
+        for option in ["", " WITH ADMIN OPTION"] {
+            for sql in ["CREATE ROLE tools", &format!("GRANT tools TO shop_owner{option}")] {
+                fixture.server.sql_as("lead", "Canary-lead", "postgres", sql).unwrap();
+            }
+            fixture.query("ALTER ROLE shop_owner CONNECTION LIMIT 3");
+            let text = expect(&fixture.run(&definitions, &KEEP_GOING), 0);
+            let note = "note[membership-by-other]: role shop_owner has a membership in tools that is \
+                        not declared, and the administrator cannot revoke it: role lead, which granted it, can";
+            assert!(text.contains(note), "PostgreSQL {major}: {text}");
+            let limits = "SELECT string_agg(rolconnlimit::text, ' ') FROM pg_roles
+                WHERE rolname IN ('shop_owner', 'hr_owner')";
+            assert_eq!(fixture.query(limits), "-1 -1", "PostgreSQL {major}: {text}");
+            expect(&fixture.run(&definitions, &CHECK), 2);
+            fixture.server.sql_as("lead", "Canary-lead", "postgres", "DROP ROLE tools").unwrap();
+            expect(&fixture.run(&definitions, &CHECK), 0);
+        }
+    }
+}
+
 /// Each statement holds a row that the plan changes, in a transaction that stays open.
 #[test]
 fn lock_of_a_role_concerns_its_application_only() {

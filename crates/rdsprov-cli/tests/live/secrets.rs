@@ -305,8 +305,8 @@ fn plan_names_the_secret_version() {
     fixture.server.sql_as("backstage_user", &long, "backstage", "SELECT 1").unwrap();
 }
 
-#[test]
-fn rds_managed_secret_is_completed_by_options() {
+/// A server whose master user has a secret that RDS manages: it contains a name and a password only.
+fn with_rds_managed_secret() -> Fixture {
     let fixture = Fixture::with_secrets_manager(versions()[0]);
     fixture.app("dev", "keycloak", "keycloak_user");
     fixture.app("dev", "backstage", "backstage_user");
@@ -315,6 +315,12 @@ fn rds_managed_secret_is_completed_by_options() {
         fixture.server.master_password()
     );
     fixture.secret("rds!db-1", &text);
+    fixture
+}
+
+#[test]
+fn rds_managed_secret_is_completed_by_options() {
+    let fixture = with_rds_managed_secret();
     let admin = ["--admin-secret", "rds!db-1"];
     let incomplete = [&["apply"], admin.as_slice()].concat();
     let output_text = expect(&fixture.run("teams/standalone.tfvars", &incomplete), 1);
@@ -363,14 +369,7 @@ fn rds_managed_secret_is_completed_by_options() {
 /// nor the secret contains them.
 #[test]
 fn endpoint_of_an_rds_managed_secret_comes_from_the_api() {
-    let fixture = Fixture::with_secrets_manager(versions()[0]);
-    fixture.app("dev", "keycloak", "keycloak_user");
-    fixture.app("dev", "backstage", "backstage_user");
-    let text = format!(
-        r#"{{"username": "platform_admin", "password": "{}"}}"#,
-        fixture.server.master_password()
-    );
-    fixture.secret("rds!db-1", &text);
+    let fixture = with_rds_managed_secret();
     let manager = fixture.secrets_manager.as_ref().unwrap();
     let port = fixture.server.port();
     let instance = format!(

@@ -116,6 +116,7 @@ explanations! {
     PermissionsNotChecked => "permissions-not-checked",
     BlueGreenNotChecked => "blue-green-not-checked",
     UndeclaredDatabaseUnreadable => "undeclared-database-unreadable",
+    MembershipByOther => "membership-by-other",
 }
 
 explanations! {

@@ -76,6 +76,9 @@ coded_enum! {
         BlueGreenNotChecked { reason: String },
         /// A managed database that is not declared cannot be read.
         UndeclaredDatabaseUnreadable { database: DatabaseName, reason: String },
+        /// A role that the administrator has no power over has granted a membership, or a part of it, to the
+        /// role of an application.
+        MembershipByOther { role: RoleName, object: String, group: RoleName, grantor: RoleName },
     }
 
     /// The stable code of a note: `password-not-checked`.
@@ -99,7 +102,10 @@ impl Note {
     /// contains no step for it.
     #[must_use]
     pub fn is_difference(&self) -> bool {
-        matches!(self.0, NoteKind::ObjectsOfAdministrator { .. })
+        matches!(
+            self.0,
+            NoteKind::ObjectsOfAdministrator { .. } | NoteKind::MembershipByOther { .. }
+        )
     }
 
     /// Returns the sentence, without a full stop.
@@ -176,6 +182,9 @@ impl Note {
             }
             NoteKind::UndeclaredDatabaseUnreadable { database, reason } => format!(
                 "database {database} is not declared and could not be read, so that the plan does not show which privileges remain in it: {reason}"
+            ),
+            NoteKind::MembershipByOther { role, object, group, grantor } => format!(
+                "role {role} has {object} in {group} that is not declared, and the administrator cannot revoke it: role {grantor}, which granted it, can"
             ),
             NoteKind::PermissionsNotChecked { probes } => {
                 let permissions =

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::planner::Planner;
 use super::sql::Dependents;
-use super::{Action, ExecuteAs, Executor, Hazard, RefusalKind, Step, sql};
+use super::{Action, ExecuteAs, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired::{self, Credential};
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{self, Membership, RDS_IAM};
@@ -103,19 +103,45 @@ impl Planner<'_> {
     }
 
     /// Returns the application of the revocation of a membership: that of the group, because the group, or a
-    /// role that administers it, has granted the membership. A role that is not managed loses nothing
-    /// before its home has adopted it.
+    /// role that administers it, has granted the membership; without one, that of the grantor. A role that is
+    /// not managed loses nothing before its home has adopted it.
     fn application_of_membership<'b>(
         &'b self,
         role: &'b desired::Role,
         seen: &observed::Role,
-        group: &RoleName,
+        membership: &Membership,
     ) -> &'b ApplicationName {
         if !self.desired.manages(seen.marker().as_ref()) {
             return &role.application;
         }
-        let of_group = self.desired.roles.get(group).map(|group| &group.application);
-        of_group.filter(|one| self.desired.is_selected(one)).unwrap_or(&role.application)
+        let selected = |one: &RoleName| {
+            let application = self.desired.roles.get(one).map(|role| &role.application);
+            application.filter(|one| self.desired.is_selected(one))
+        };
+        let other = selected(&membership.role).or_else(|| selected(&membership.grantor));
+        other.unwrap_or(&role.application)
+    }
+
+    /// Returns whether a managed role got a membership from a role that does not belong to its application,
+    /// in a group that does not either. From PostgreSQL 16 on, a role with `CREATEROLE` can make each role a
+    /// member of the roles that it has created.
+    fn is_granted_by_others(
+        &self,
+        role: &desired::Role,
+        seen: &observed::Role,
+        membership: &Membership,
+    ) -> bool {
+        let is_own = |name: &RoleName| {
+            let declared = self.desired.roles.get(name);
+            declared.is_some_and(|one| one.application == role.application)
+        };
+        let grantor = &membership.grantor;
+        let is_superuser = self.observed.roles.get(grantor).is_some_and(|one| one.superuser);
+        self.desired.manages(seen.marker().as_ref())
+            && !is_superuser
+            && *grantor != self.observed.administrator.name
+            && !is_own(grantor)
+            && !is_own(&membership.role)
     }
 
     fn revoke_membership(
@@ -141,7 +167,7 @@ impl Planner<'_> {
         steps: &mut Vec<Step>,
     ) {
         let group = &membership.role;
-        let application = self.application_of_membership(role, seen, group).clone();
+        let application = self.application_of_membership(role, seen, membership).clone();
         let major = self.observed.major();
         let dependents: BTreeSet<&RoleName> = seen
             .granted
@@ -218,6 +244,20 @@ impl Planner<'_> {
                 let revoked =
                     Step::on_role(name, &application, Action::Revoke, summary, vec![statement]);
                 steps.push(revoked.executed_as(execute_as).with_hazards([Hazard::RevokesAccess]));
+            }
+            // A refusal would let these others stop the application.
+            None if application == role.application
+                && self.is_granted_by_others(role, seen, membership) =>
+            {
+                self.note(NoteKind::MembershipByOther {
+                    role: name.clone(),
+                    object: match scope {
+                        RevocationScope::Membership => "a membership".to_owned(),
+                        RevocationScope::AdminOption => "ADMIN OPTION".to_owned(),
+                    },
+                    group: group.clone(),
+                    grantor: membership.grantor.clone(),
+                });
             }
             None => self.refuse_with_fix(
                 &application,

@@ -370,6 +370,7 @@ class NoteCode(str, Enum):
     PERMISSIONS_NOT_CHECKED = "permissions-not-checked"
     BLUE_GREEN_NOT_CHECKED = "blue-green-not-checked"
     UNDECLARED_DATABASE_UNREADABLE = "undeclared-database-unreadable"
+    MEMBERSHIP_BY_OTHER = "membership-by-other"
     def __new__(cls, value: object) -> Self: ...
 
 class OrphanKind(str, Enum):

@@ -178,6 +178,7 @@ class NoteCode(_Word):
     PERMISSIONS_NOT_CHECKED = "permissions-not-checked"
     BLUE_GREEN_NOT_CHECKED = "blue-green-not-checked"
     UNDECLARED_DATABASE_UNREADABLE = "undeclared-database-unreadable"
+    MEMBERSHIP_BY_OTHER = "membership-by-other"
 
 
 class OrphanKind(_Word):
