@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::process::{run, run_with_log};
 use crate::python::Environment;
@@ -10,7 +11,7 @@ use crate::python::Environment;
 /// The versions of Kubernetes whose schemas the rendered manifests must match.
 const KUBERNETES: [&str; 2] = ["1.31", "1.36"];
 
-/// Checks workflows, scripts, the Dockerfile and the manifests.
+/// Checks workflows, scripts, the Dockerfile, the manifests and the Terraform modules.
 pub fn check() -> Result<(), String> {
     let tools = Environment::new("deploy", "locks/python/deploy.txt")?;
     let in_directory = |directory: &str, extension: &str| {
@@ -39,9 +40,17 @@ pub fn check() -> Result<(), String> {
         &[],
         rendered,
     )?;
+    let chart = Path("target/deploy/chart.yaml");
+    let files = [rendered, chart].map(|path| path.display().to_string());
+    tool("python", &["xtask/src/deploy.py"], &files)?;
+    let executor = "deploy/argo/executor.yaml".to_owned();
+    let files = [files.as_slice(), &[executor]].concat();
     for version in KUBERNETES {
-        let files = [rendered.display().to_string()];
         tool("kubernetes-validate", &["--strict", "--kubernetes-version", version], &files)?;
+    }
+    // Terraform is in no registry of packages; without it, only the syntax was checked.
+    if Command::new("terraform").arg("version").output().is_ok() {
+        run("terraform", &["fmt", "-check", "-diff", "-recursive", "deploy/terraform"], &[])?;
     }
     Ok(())
 }

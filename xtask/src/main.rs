@@ -3,6 +3,8 @@
 mod debian;
 mod demo;
 mod deploy;
+mod dist;
+mod image;
 mod process;
 mod python;
 mod serve;
@@ -10,6 +12,7 @@ mod test;
 mod update;
 
 use std::io::{IsTerminal as _, Read as _, stdin};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -72,8 +75,17 @@ enum Task {
     Messages,
     /// Render and check the files in deploy
     Deploy,
-    /// Build wheel, source distribution and command in target/dist
-    Dist,
+    /// Build and try the files of a release in target/dist
+    Dist {
+        /// Also install the command and the Python module from their sources
+        #[arg(long)]
+        from_source: bool,
+    },
+    /// Run a static command with the files of the container image only
+    Image {
+        /// Path of the command
+        command: PathBuf,
+    },
     /// Run a throwaway PostgreSQL server
     Pg {
         #[command(subcommand)]
@@ -112,7 +124,8 @@ fn main() -> ExitCode {
         Task::Bench => python::bench(),
         Task::Messages => messages(),
         Task::Deploy => deploy::check(),
-        Task::Dist => python::dist(),
+        Task::Dist { from_source } => dist::run_all(from_source),
+        Task::Image { command } => image::check(&command),
         Task::Pg { task: Pg::Start { version, json: true, secrets } } => {
             serve::serve(version, secrets)
         }

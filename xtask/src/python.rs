@@ -1,5 +1,5 @@
-//! Builds, installs and tests the Python module. Tests use the library of `cargo build
-//! --workspace`, so that nothing is compiled twice; only `dist` builds release files.
+//! Installs and tests the Python module. Tests use the library of `cargo build --workspace`, so that
+//! nothing is compiled twice.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -39,8 +39,20 @@ impl Environment {
         Ok(Self { home })
     }
 
+    /// Creates an environment without packages in a directory.
+    pub fn empty(home: &Path) -> Result<Self, String> {
+        packages::create_virtual_environment(&interpreter(), home)
+            .map_err(|error| error.to_string())?;
+        Ok(Self { home: home.to_owned() })
+    }
+
+    /// Returns the directory of the programs.
+    pub fn directory(&self) -> PathBuf {
+        self.home.join("bin")
+    }
+
     pub fn program(&self, name: &str) -> String {
-        self.home.join("bin").join(name).display().to_string()
+        self.directory().join(name).display().to_string()
     }
 
     fn python(&self, arguments: &[&str]) -> Result<(), String> {
@@ -139,40 +151,4 @@ pub fn bench() -> Result<(), String> {
     let environment = Environment::new("bench", TESTS)?;
     environment.install("target/release/lib_rdsprov.so")?;
     environment.python(&["crates/rdsprov-bench/diff.py", "target/release/bench-diff"])
-}
-
-/// Builds the wheel, the source distribution and the command in `target/dist`,
-/// and runs the results.
-pub fn dist() -> Result<(), String> {
-    const TO: &str = "target/dist";
-    let _ = fs::remove_dir_all(TO);
-    let maturin = Environment::new("maturin", "locks/python/maturin.txt")?;
-    let program = maturin.program("maturin");
-    run(&program, &["build", "--release", "--locked", "--out", TO], &[])?;
-    run(&program, &["sdist", "--out", TO], &[])?;
-    run("cargo", &["build", "--release", "--locked", "-p", "rdsprov-cli"], &[])?;
-    let binary = format!("{TO}/rdsprov");
-    fs::copy("target/release/rdsprov", &binary).map_err(|error| format!("{binary}: {error}"))?;
-
-    let wheels = fs::read_dir(TO).map_err(|error| format!("{TO}: {error}"))?;
-    let wheel = wheels
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or("maturin built no wheel")?;
-    let home = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let place = home.path().join("venv").display().to_string();
-    packages::create_virtual_environment(&interpreter(), Path::new(&place))
-        .map_err(|error| error.to_string())?;
-    let fresh = Environment { home: PathBuf::from(&place) };
-    fresh.python(&[
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-index",
-        &wheel.display().to_string(),
-    ])?;
-    fresh.python(&["-m", "rdsprov", "--version"])?;
-    run(&fresh.program("rdsprov"), &["--version", "--verbose"], &[])?;
-    run(&binary, &["--version", "--verbose"], &[])
 }
