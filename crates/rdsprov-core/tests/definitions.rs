@@ -493,6 +493,29 @@ fn definitions_equal_those_of_terraform() {
     }
 }
 
+/// `terraform output -json` wraps each value, and declares the same as a variable file with the values.
+#[test]
+fn outputs_of_terraform_are_read_as_variable_files_are() {
+    for (name, path) in files("terraform") {
+        let values = record_of(&path);
+        let outputs: Map<String, Value> = values
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| {
+                (name.clone(), json!({"sensitive": false, "type": "dynamic", "value": value}))
+            })
+            .collect();
+        let [values, outputs] = [values, outputs.into()].map(|text: Value| {
+            let source = source("outputs.json", format!("{text:#}"));
+            Definitions::parse(&[source], &Rules::default())
+                .map(|definitions| pretty(&definitions))
+                .unwrap()
+        });
+        assert_eq!(outputs, values, "{name}");
+    }
+}
+
 fn record_of(path: &Path) -> Value {
     let text = fs::read_to_string(path).unwrap_or_else(|error| {
         panic!("{error}: {}; create it with INSTA_UPDATE=always", path.display())

@@ -45,7 +45,7 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
         return (None, vec![SyntaxError::new(at..at, ErrorCode::InvalidSyntax, message, HINT)]);
     }
     match parsed.value {
-        Some(value) => (Some(node(&value)), Vec::new()),
+        Some(value) => (Some(without_wrappers(node(&value))), Vec::new()),
         None => {
             let hint = "write a JSON object";
             let error = SyntaxError::without_text(
@@ -57,6 +57,31 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
             (None, vec![error])
         }
     }
+}
+
+/// Returns the values of `terraform output -json`, which wraps each value in an object with the keys
+/// `sensitive`, `type` and `value`. Every other value is returned as it is.
+fn without_wrappers(mut root: Node) -> Node {
+    if let Value::Map(entries) = &mut root.value
+        && !entries.is_empty()
+        && entries.iter().all(|(_, node)| is_wrapper(node))
+    {
+        for (_, node) in entries {
+            if let Value::Map(wrapper) = &mut node.value
+                && let Some(at) = wrapper.iter().position(|(key, _)| key.name == "value")
+            {
+                *node = wrapper.swap_remove(at).1;
+            }
+        }
+    }
+    root
+}
+
+fn is_wrapper(node: &Node) -> bool {
+    let Value::Map(entries) = &node.value else { return false };
+    let mut names: Vec<&str> = entries.iter().map(|(key, _)| key.name.as_str()).collect();
+    names.sort_unstable();
+    names == ["sensitive", "type", "value"]
 }
 
 fn node(value: &Json<'_>) -> Node {
