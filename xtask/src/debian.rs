@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::process::run;
 
-/// Installs `psql`, PgBouncer, make and `tc`, and PostgreSQL 15 if `versions` contains it. The test kit installs the other
+/// Installs `psql`, PgBouncer, make, jq and `tc`, and PostgreSQL 15 if `versions` contains it. The test kit installs the other
 /// versions and moto itself.
 pub fn install_missing(versions: &[u32]) -> Result<(), String> {
     let mut packages = Vec::new();
@@ -20,6 +20,9 @@ pub fn install_missing(versions: &[u32]) -> Result<(), String> {
     }
     if Command::new("tc").arg("-V").output().is_err() {
         packages.push("iproute2");
+    }
+    if Command::new("jq").arg("--version").output().is_err() {
+        packages.push("jq");
     }
     if Command::new("make").arg("--version").output().is_err() {
         packages.push("make");

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 import compose_spec
@@ -60,6 +61,9 @@ def without_differences(found):
 
 
 def check_chart(kustomized, rendered_file):
+    chart = yaml.safe_load(Path(CHART, "Chart.yaml").read_text())
+    version = tomllib.loads(Path("Cargo.toml").read_text())["workspace"]["package"]["version"]
+    check(chart["version"] == chart["appVersion"] == version, f"the chart is not of {version}")
     linted = helm.lint(CHART, values=example_values())
     check(not linted["errors"], f"helm lint: {linted}")
     rendered = render(example_values())
@@ -188,11 +192,28 @@ def check_compose():
 
 
 def check_terraform():
-    files = sorted(Path("deploy/terraform").rglob("*.tf"))
-    check(files, "deploy/terraform contains no file")
-    for path in files:
+    """Checks the syntax of all files, and that the policies are those of docs/iam.md."""
+    policies = {}
+    for path in sorted(Path("deploy/terraform").rglob("*.tf")):
         with path.open() as file:
-            hcl2.load(file)
+            blocks = hcl2.load(file)
+        for block in blocks.get("data", []):
+            for name, policy in block.get('"aws_iam_policy_document"', {}).items():
+                found = re.findall(r"secretsmanager:\w+", json.dumps(policy.get("statement")))
+                policies[name.strip('"')] = set(found)
+    read = documented_actions("rdsprov apply")
+    check(policies["read_secrets"] == read, f"read_secrets: {policies['read_secrets']}, not {read}")
+    rotate = documented_actions("rdsprov rotate")
+    ours = policies["read_secrets"] | policies["rotate_secrets"]
+    check(ours == rotate, f"rotate_secrets: {ours}, not {rotate}")
+
+
+def documented_actions(command):
+    """Returns the actions of the policy for a command in docs/iam.md."""
+    section = Path("docs/iam.md").read_text().split(f"## `{command}`\n")[1].split("\n## ")[0]
+    policy = json.loads(section.split("```json")[1].split("```")[0])
+    actions = [statement["Action"] for statement in policy["Statement"]]
+    return {one for some in actions for one in ([some] if isinstance(some, str) else some)}
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ pub fn check() -> Result<(), String> {
         run(&tools.program(name), &arguments.iter().copied().chain(files).collect::<Vec<_>>(), &[])
     };
     let shellcheck = tools.program("shellcheck");
-    let workflows = in_directory("deploy/github/workflows", "yml")?;
+    let workflows =
+        [".github/workflows", "deploy/github/workflows"].map(|path| in_directory(path, "yml"));
+    let workflows = workflows.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
     tool("actionlint", &["-shellcheck", &shellcheck], &workflows)?;
     tool("shellcheck", &[], &in_directory("deploy", "sh")?)?;
     tool("hadolint", &["deploy/container/Dockerfile"], &[])?;

@@ -4,6 +4,7 @@
 //! and linker for them is Zig, which PyPI has.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
@@ -209,7 +210,11 @@ impl Dist {
         run("tar", &["--extract", "--file", &archive, "--directory", &unpacked], &[])?;
         let command = directory.path().join("rdsprov");
         run(&command.display().to_string(), &["--version", "--verbose"], &[])?;
-        image::check(&command)
+        if fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) {
+            return image::check(&command);
+        }
+        eprintln!("xtask: without root, the command was not run with the files of its image only");
+        Ok(())
     }
 
     /// Installs the Python module and the command from their sources, as users do. Both compile

@@ -5,6 +5,7 @@
 mod access;
 mod allowed_by_server;
 mod alternating_users;
+mod argo;
 mod blue_green;
 mod bounds;
 mod bystanders;
@@ -64,6 +65,7 @@ mod silent_server;
 mod site_policy;
 mod stored_settings;
 mod template_attacks;
+mod terraform;
 mod tls;
 mod verifiers;
 mod waiting;

@@ -1,0 +1,86 @@
+variable "name" {
+  description = "The name of the function that provisions; the rotation function is NAME-rotation."
+  type        = string
+  default     = "rdsprov"
+}
+
+variable "package" {
+  description = "The path of rdsprov-lambda-VERSION-TARGET.zip of a release."
+  type        = string
+}
+
+variable "architecture" {
+  description = "The architecture of the package: arm64 or x86_64."
+  type        = string
+  default     = "arm64"
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "The architecture is arm64 or x86_64."
+  }
+}
+
+variable "admin_secret_arn" {
+  description = "The ARN of the administrator's secret. Events name it as `admin_secret`; the rotation function reads it from RDSPROV_ADMIN_SECRET."
+  type        = string
+}
+
+variable "application_secret_arns" {
+  description = "The ARNs of the secrets of the applications. `*` is allowed in them."
+  type        = list(string)
+}
+
+variable "kms_key_arn" {
+  description = "The ARN of the KMS key of the secrets, if it is not aws/secretsmanager."
+  type        = string
+  default     = null
+}
+
+variable "subnet_ids" {
+  description = "Subnets from which the functions reach the server and the API of Secrets Manager."
+  type        = list(string)
+}
+
+variable "security_group_ids" {
+  description = "Security groups of the functions."
+  type        = list(string)
+}
+
+variable "timeout" {
+  description = "The time limit of an invocation in seconds. A run stops before it, and the next one completes it."
+  type        = number
+  default     = 900
+}
+
+variable "memory_size" {
+  description = "The memory in MB."
+  type        = number
+  default     = 256
+}
+
+variable "log_retention_in_days" {
+  description = "How long CloudWatch keeps the logs."
+  type        = number
+  default     = 90
+}
+
+variable "environment_variables" {
+  description = "Environment variables of both functions, such as RDSPROV_CONNECT_TIMEOUT. Not passwords."
+  type        = map(string)
+  default     = {}
+}
+
+variable "rotation" {
+  description = "Whether to create the rotation function, and allow Secrets Manager to invoke it."
+  type        = bool
+  default     = true
+}
+
+variable "drift" {
+  description = "A schedule expression for EventBridge, the event with which the function reports drift, and what an alarm notifies, such as the ARNs of SNS topics."
+  type = object({
+    schedule_expression = string
+    event               = any
+    alarm_actions       = optional(list(string), [])
+  })
+  default = null
+}
