@@ -42,7 +42,7 @@ pub fn check() -> Result<(), String> {
         &[],
         rendered,
     )?;
-    let chart = Path("target/deploy/chart.yaml");
+    let chart = Path::new("target/deploy/chart.yaml");
     let files = [rendered, chart].map(|path| path.display().to_string());
     tool("python", &["xtask/src/deploy.py"], &files)?;
     let executor = "deploy/argo/executor.yaml".to_owned();
