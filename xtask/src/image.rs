@@ -14,13 +14,15 @@ use crate::process::run;
 
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 
-/// Starts the arguments after the first one, with the first one as a read-only root directory. The
-/// container runtime mounts `/etc/hosts` as well. The namespace ends with the process, and with it
-/// the mounts.
+/// Starts the arguments after the first one, with the first one as a read-only root directory. As a
+/// container runtime does, it adds `/etc/hosts` and devices: the command reads random numbers from
+/// `/dev/urandom`. The namespace ends with the process, and with it the mounts.
 const CONTAINER: &str = r#"
 set -e
 mount --bind "$1" "$1"
-mount --bind -o ro /etc/hosts "$1/etc/hosts"
+for file in /etc/hosts /dev/null /dev/random /dev/urandom; do
+  mount --bind "$file" "$1$file"
+done
 mount -o remount,bind,ro "$1"
 root="$1"
 shift
@@ -30,15 +32,16 @@ exec chroot --userspec=65532:65532 --groups= "$root" "$@"
 /// Makes the files of the image in an empty directory.
 fn build(command: &Path, root: &Path) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", root.display());
-    for directory in ["usr/local/bin", "etc/ssl/certs", "etc/rdsprov"] {
+    for directory in ["usr/local/bin", "etc/ssl/certs", "etc/rdsprov", "dev"] {
         fs::create_dir_all(root.join(directory)).map_err(failed)?;
     }
     fs::copy(command, root.join("usr/local/bin/rdsprov")).map_err(failed)?;
     fs::copy(Path::new("/").join(CERTIFICATES), root.join(CERTIFICATES)).map_err(failed)?;
     fs::write(root.join("etc/passwd"), "rdsprov:x:65532:65532::/:/usr/local/bin/rdsprov\n")
         .map_err(failed)?;
-    // The runtime mounts this file.
-    fs::write(root.join("etc/hosts"), "").map_err(failed)?;
+    for file in ["etc/hosts", "dev/null", "dev/random", "dev/urandom"] {
+        fs::write(root.join(file), "").map_err(failed)?;
+    }
     fs::set_permissions(root, fs::Permissions::from_mode(0o755)).map_err(failed)
 }
 
