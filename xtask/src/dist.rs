@@ -217,8 +217,8 @@ impl Dist {
         Ok(())
     }
 
-    /// Installs the Python module and the command from their sources, as users do. Both compile
-    /// everything, with the same dependencies.
+    /// Installs the Python module and the command from their sources, as users do. Both compile all
+    /// dependencies once, without optimisation, because only the installation is tried.
     fn try_sources(&self, files: &[PathBuf]) -> Result<(), String> {
         let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
         let target = std::env::current_dir()
@@ -226,7 +226,8 @@ impl Dist {
             .join("target/dist-sources")
             .display()
             .to_string();
-        let target = [("CARGO_TARGET_DIR", target.as_str())];
+        let target =
+            [("CARGO_TARGET_DIR", target.as_str()), ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")];
         let sdist = format!("rdsprov-{VERSION}.tar.gz");
         let sdist = files.iter().find(|path| path.ends_with(&sdist)).ok_or("no sdist")?;
         let fresh = Environment::empty(&directory.path().join("sdist"))?;
