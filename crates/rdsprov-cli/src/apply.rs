@@ -99,6 +99,7 @@ pub fn report_outcome(outcome: Outcome, summary: &str) -> Result<Exit, CliError>
     if let Some(head) = &outcome.ledger_head {
         output::status(&format!("Last ledger record: {}, {}", head.sequence, head.hash));
     }
+    let exit = outcome.exit_code();
     match outcome.result {
         Ok(_) if outcome.committed && !output::flush() => return Err(records_lost()),
         Ok(Completion::Converged) => output::status(summary),
@@ -107,12 +108,7 @@ pub fn report_outcome(outcome: Outcome, summary: &str) -> Result<Exit, CliError>
             output::status("This plan has already been applied; nothing is left to do.");
         }
         Ok(Completion::DryRun) => output::status("Dry run: nothing was changed."),
-        // What was left out was not touched.
-        Err(error) if error.is_about_left_out() => return Err(error.into()),
-        Err(error) if outcome.committed => {
-            return Err(CliError { exit: Exit::Partial, ..error.into() });
-        }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(CliError { exit, ..error.into() }),
     }
     Ok(Exit::Done)
 }

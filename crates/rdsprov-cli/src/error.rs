@@ -4,22 +4,12 @@ use rdsprov_core::diagnostic;
 use rdsprov_core::diagnostic::Diagnostic;
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::hint::Hint;
-use rdsprov_core::session::{Error, Kind};
+pub use rdsprov_core::session::ExitCode as Exit;
+use rdsprov_core::session::Error;
 
 use crate::args::LogFormat;
 use crate::output;
 use crate::wording::CommandWording;
-
-/// Lists the exit codes that `docs/reference.md` documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    Done = 0,
-    Failed = 1,
-    Pending = 2,
-    Refused = 3,
-    Partial = 4,
-    Usage = 64,
-}
 
 /// Ends a command early: the exit code, and the errors that are printed.
 #[derive(Debug)]
@@ -56,7 +46,7 @@ impl CliError {
                 let code = self.errors.first().map(|error| error.code.name());
                 let text: Vec<String> =
                     self.errors.iter().map(|error| error.text(&CommandWording)).collect();
-                tracing::error!(exit = self.exit as u8, code, "{}", text.join("\n\n"));
+                tracing::error!(exit = self.exit.number(), code, "{}", text.join("\n\n"));
             }
         }
     }
@@ -64,11 +54,6 @@ impl CliError {
 
 impl From<Error> for CliError {
     fn from(error: Error) -> Self {
-        let exit = match error.kind() {
-            Kind::Usage => Exit::Usage,
-            Kind::Refused => Exit::Refused,
-            Kind::Failed => Exit::Failed,
-        };
-        Self { exit, errors: error.diagnostics() }
+        Self { exit: error.exit_code(), errors: error.diagnostics() }
     }
 }

@@ -32,7 +32,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         (Exit::Done | Exit::Pending, false) => Exit::Failed,
         (exit, _) => exit,
     };
-    exit as u8
+    exit.number()
 }
 
 /// Returns the environment variable of an option of `apply`, if it has one.

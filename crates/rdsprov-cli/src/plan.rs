@@ -20,12 +20,9 @@ pub async fn run(options: &PlanArgs) -> Result<Exit, CliError> {
     server.only.clone_from(&options.selection.only);
     server.adopt_from.clone_from(&options.selection.restored.adopt_from);
     let plan = print_plan(common, &server, output.format, *with_verifiers, out.as_deref()).await?;
-    Ok(if !plan.refusals.is_empty() {
-        Exit::Refused
-    } else if options.detailed_exitcode && !plan.is_empty() {
-        Exit::Pending
-    } else {
-        Exit::Done
+    Ok(match Exit::of_plan(&plan) {
+        Exit::Done if options.detailed_exitcode && !plan.is_empty() => Exit::Pending,
+        exit => exit,
     })
 }
 
@@ -35,13 +32,7 @@ pub async fn check(options: &CheckArgs) -> Result<Exit, CliError> {
     server.only.clone_from(&selection.only);
     server.adopt_from.clone_from(&selection.restored.adopt_from);
     let plan = print_plan(common, &server, output.format, false, None).await?;
-    Ok(if !plan.refusals.is_empty() {
-        Exit::Refused
-    } else if plan.is_as_declared() {
-        Exit::Done
-    } else {
-        Exit::Pending
-    })
+    Ok(Exit::of_check(&plan))
 }
 
 /// Plans, prints the plan, and saves it to `out` if there is one.

@@ -15,6 +15,8 @@ mod error;
 mod files;
 #[cfg(feature = "postgres")]
 mod generate;
+#[cfg(feature = "aws")]
+mod objects;
 #[cfg(all(feature = "postgres", any(test, not(feature = "aws"))))]
 pub(crate) mod no_aws;
 mod parse;
@@ -27,6 +29,8 @@ mod secret;
 mod secret_owner;
 #[cfg(feature = "aws")]
 mod signed_query;
+#[cfg(feature = "aws")]
+mod signed_request;
 #[cfg(feature = "aws")]
 mod signer;
 #[cfg(feature = "postgres")]
@@ -52,6 +56,8 @@ pub use generate::GENERATED_LENGTH;
 pub(crate) use no_aws as aws;
 #[cfg(all(feature = "postgres", not(feature = "aws")))]
 use no_aws as signer;
+#[cfg(feature = "aws")]
+pub use objects::{ObjectError, ObjectStore, ObjectUri};
 pub use password::{Password, PasswordProblem};
 pub use secret::Secret;
 pub use secret_owner::SecretOwner;

@@ -1,10 +1,11 @@
-//! Signs `GET` requests to AWS: the signature follows the query of the URL.
+//! Signs requests to AWS: the signature follows the query of the URL.
 
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{
-    SignableBody, SignableRequest, SignatureLocation, SigningParams, SigningSettings, sign,
+    PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation, SigningParams,
+    SigningSettings, UriPathNormalizationMode, sign,
 };
 use aws_sigv4::sign::v4;
 
@@ -18,22 +19,40 @@ pub(super) fn percent_encoded(text: &str) -> String {
     })
 }
 
-/// Returns the parameters that sign a `GET` request to a service of AWS; the first one follows `&`.
+/// A request that is signed with parameters of its query.
+pub(super) struct SignedRequest<'a> {
+    pub method: &'static str,
+    pub service: &'static str,
+    pub region: &'a str,
+    /// The URL, which has a query already.
+    pub url: &'a str,
+    /// How long the signature is valid.
+    pub expires_in: Duration,
+}
+
+/// Returns the parameters that sign a request to a service of AWS; the first one follows `&`.
+///
+/// The signature does not cover the body of a request to S3, and other requests have none.
 ///
 /// # Errors
 /// Returns the reason if the request cannot be signed.
 pub(super) fn signed_query(
-    service: &str,
-    region: &str,
+    request: &SignedRequest<'_>,
     credentials: Credentials,
     now: SystemTime,
-    expires_in: Duration,
-    url: &str,
 ) -> Result<String, String> {
+    let SignedRequest { method, service, region, url, expires_in } = *request;
     let failed = |error: &dyn ToString| error.to_string();
     let mut settings = SigningSettings::default();
     settings.expires_in = Some(expires_in);
     settings.signature_location = SignatureLocation::QueryParams;
+    let mut body = SignableBody::Bytes(&[]);
+    if service == "s3" {
+        // S3 alone takes the path as it is.
+        settings.percent_encoding_mode = PercentEncodingMode::Single;
+        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        body = SignableBody::UnsignedPayload;
+    }
     let identity = credentials.into();
     let parameters: SigningParams<'_> = v4::SigningParams::builder()
         .identity(&identity)
@@ -44,7 +63,7 @@ pub(super) fn signed_query(
         .build()
         .map_err(|error| failed(&error))?
         .into();
-    let request = SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[]))
+    let request = SignableRequest::new(method, url, std::iter::empty(), body)
         .map_err(|error| failed(&error))?;
     let (instructions, _) =
         sign(request, &parameters).map_err(|error| failed(&error))?.into_parts();

@@ -10,7 +10,7 @@ use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsP
 
 use super::aws::AwsConfig;
 use super::credentials::not_loaded;
-use super::signed_query::{percent_encoded, signed_query};
+use super::signed_query::{SignedRequest, percent_encoded, signed_query};
 use super::{CredentialSources, Password, SourceError, TokenError};
 
 /// How long a login accepts a token. Its expiry does not end open connections.
@@ -78,7 +78,14 @@ fn signed_token(
 ) -> Result<Password, TokenError> {
     let address = format!("{host}:{port}/?Action=connect&DBUser={}", percent_encoded(role));
     let url = format!("https://{address}");
-    let signature = signed_query("rds-db", region, credentials, now, EXPIRES_IN, &url)
+    let request = SignedRequest {
+        method: "GET",
+        service: "rds-db",
+        region,
+        url: &url,
+        expires_in: EXPIRES_IN,
+    };
+    let signature = signed_query(&request, credentials, now)
         .map_err(TokenError::Signing)?;
     Password::new(address + &signature).map_err(|problem| TokenError::Signing(problem.to_string()))
 }

@@ -2,7 +2,7 @@
 //! intent, execute, observe again.
 //!
 //! Each run that can open its records ends with an outcome record, even after a panic. This module
-//! does not know terminals or exit codes.
+//! does not know terminals.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -258,7 +258,8 @@ pub(super) async fn run_operation<F: Frontend>(
             result = execution.execute_recorded(setup, &mut progress) => result,
             () = cancellation.cancelled_while_idle() => {
                 let continuation = execution.continuation();
-                Err(Error::Stopped { committed: progress.committed.then_some(continuation) })
+                let committed = progress.committed.then_some(continuation);
+                Err(Error::Stopped { reason: cancellation.reason(), committed })
             }
         },
     };
@@ -465,7 +466,7 @@ impl<F: Frontend> Execution<'_, F> {
         // So does a failure with a cause of its own, such as a login that is prevented.
         if self.cancellation.is_cancelled() && committed.unknown == 0 && outcome.cause.is_none() {
             let committed = progress.committed.then_some(continuation);
-            return Error::Stopped { committed };
+            return Error::Stopped { reason: self.cancellation.reason(), committed };
         }
         Error::Statement(Box::new(StatementFailure {
             message: outcome.error.unwrap_or_default(),

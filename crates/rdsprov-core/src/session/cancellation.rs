@@ -1,11 +1,31 @@
 //! Cancels an operation, because of a signal or at the request of the front end.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::server::Stop;
+
+/// Why an operation is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// A signal, or a request of the front end.
+    Signal,
+    /// The time that the operation may take is over.
+    Deadline,
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Signal => "stopped by a signal",
+            Self::Deadline => "stopped because the time of the run is over",
+        })
+    }
+}
 
 /// Cancels an operation from another thread or task.
 ///
@@ -15,11 +35,12 @@ use crate::server::Stop;
 pub struct Cancellation {
     sender: watch::Sender<bool>,
     executing: AtomicBool,
+    is_late: AtomicBool,
 }
 
 impl Default for Cancellation {
     fn default() -> Self {
-        Self { sender: watch::Sender::new(false), executing: AtomicBool::new(false) }
+        Self { sender: watch::Sender::new(false), executing: AtomicBool::new(false), is_late: AtomicBool::new(false) }
     }
 }
 
@@ -27,6 +48,21 @@ impl Cancellation {
     /// Requests the cancellation and returns at once.
     pub fn cancel(&self) {
         self.sender.send_replace(true);
+    }
+
+    /// Requests the cancellation because the time of the operation is over, and returns at once.
+    pub fn cancel_at_deadline(&self) {
+        self.is_late.store(true, Ordering::Relaxed);
+        self.cancel();
+    }
+
+    /// Returns why the cancellation was requested.
+    #[must_use]
+    pub fn reason(&self) -> StopReason {
+        match self.is_late.load(Ordering::Relaxed) {
+            true => StopReason::Deadline,
+            false => StopReason::Signal,
+        }
     }
 
     /// Returns whether the cancellation was requested.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::cancellation::StopReason;
 use super::failure::{Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
 use super::left_out_reasons::{LeftOutReasons, listed, refused};
 use super::unreadable::Unreadable;
@@ -208,9 +209,11 @@ pub enum Error {
     /// Contains the applications of the steps and refusals that remain.
     #[error("the server still differs from the definitions after all steps succeeded{}", remaining(.0))]
     NotConverged(BTreeSet<ApplicationName>),
-    /// A signal stopped the run.
-    #[error("stopped by a signal; {}", if .committed.is_some() { "committed changes are kept" } else { "nothing was changed" })]
+    /// The run was stopped.
+    #[error("{reason}; {}", if .committed.is_some() { "committed changes are kept" } else { "nothing was changed" })]
     Stopped {
+        /// Why it was stopped.
+        reason: StopReason,
         /// How to continue, if a transaction was committed before.
         committed: Option<Continuation>,
     },
@@ -359,11 +362,14 @@ impl Error {
                 Operation::Plan,
                 " to see the remaining steps, and find what changes the server at the same time"
             ],
-            Self::Stopped { committed: Some(Continuation::RunAgain) } => {
+            Self::Stopped { committed: Some(Continuation::RunAgain), .. } => {
                 "run again to apply the remaining changes".into()
             }
-            Self::Stopped { committed: Some(continuation) } => continuation.hint(),
-            Self::Stopped { committed: None } => return Vec::new(),
+            Self::Stopped { committed: Some(continuation), .. } => continuation.hint(),
+            Self::Stopped { reason: StopReason::Deadline, committed: None } => {
+                "run again, and give the run more time".into()
+            }
+            Self::Stopped { committed: None, .. } => return Vec::new(),
         }]
     }
 

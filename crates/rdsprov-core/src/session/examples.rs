@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 
+use super::cancellation::StopReason;
 use super::error::Error;
 use super::failure::{Committed, Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
 use super::left_out_reasons::LeftOutReasons;
@@ -271,9 +272,10 @@ fn session_examples() -> Vec<Error> {
         }
         .into(),
         Error::NotConverged(ApplicationName::new(text("shop")).into_iter().collect()),
-        Error::Stopped { committed: Some(Continuation::RunAgain) },
-        Error::Stopped { committed: Some(Continuation::NewApproval) },
-        Error::Stopped { committed: None },
+        Error::Stopped { reason: StopReason::Signal, committed: Some(Continuation::RunAgain) },
+        Error::Stopped { reason: StopReason::Signal, committed: Some(Continuation::NewApproval) },
+        Error::Stopped { reason: StopReason::Signal, committed: None },
+        Error::Stopped { reason: StopReason::Deadline, committed: None },
     ]
 }
 

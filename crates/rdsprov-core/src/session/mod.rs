@@ -7,7 +7,7 @@
 //! - [`Cancellation`] stops an operation, and [`Error`] contains all errors.
 //!
 //! A front end implements [`Frontend`] to show progress and to ask for confirmation. This module
-//! does not know terminals or exit codes.
+//! does not know terminals.
 
 mod apply;
 mod cancellation;
@@ -15,6 +15,7 @@ mod credential_sources;
 mod error;
 #[cfg(feature = "aws")]
 mod examples;
+mod exit_code;
 mod failure;
 mod files;
 mod frontend;
@@ -22,6 +23,8 @@ mod left_out;
 mod left_out_reasons;
 mod listener;
 mod notice;
+#[cfg(feature = "aws")]
+mod objects;
 mod open;
 mod record_files;
 mod records;
@@ -33,16 +36,19 @@ mod unreadable;
 mod usage_error;
 
 pub use apply::{ApplyOptions, Completion, Outcome, PlanSource, RunOptions, apply, delegate};
-pub use cancellation::Cancellation;
+pub use cancellation::{Cancellation, StopReason};
 pub use error::{Error, Kind};
 #[cfg(feature = "aws")]
 #[doc(hidden)]
 pub use examples::error_examples;
+pub use exit_code::ExitCode;
 pub use failure::{Committed, Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
 pub use files::{ConfigText, DefinitionOptions, config, read, site_policy};
 pub use frontend::Frontend;
 pub use left_out_reasons::LeftOutReasons;
 pub use notice::Notice;
+#[cfg(feature = "aws")]
+pub use objects::{maximum_size_of_definitions, object_store, read_object};
 pub use open::{AdminAuth, Secrets, ServerOptions};
 #[cfg(feature = "aws")]
 pub use rotate::rotate;

@@ -1,0 +1,265 @@
+//! Reads and writes objects of S3: definitions and records of runs that have no disk.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_credential_types::provider::ProvideCredentials as _;
+
+use super::aws::AwsConfig;
+use super::credentials::not_loaded;
+use super::rds_api::value_at;
+use super::signed_query::percent_encoded;
+use super::signed_request::{Request, Service};
+use super::{CredentialSources, SourceError};
+use crate::error_code::ErrorCode;
+use crate::hint::Hint;
+use crate::text::is_hidden;
+
+const S3: Service = Service { id: "S3", name: "s3", has_dual_stack: false };
+
+/// How often a request is sent that gets no response, or one about a failure of S3.
+const ATTEMPTS: u32 = 3;
+
+/// The place of an object: `s3://BUCKET/KEY`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectUri {
+    bucket: String,
+    key: String,
+}
+
+impl FromStr for ObjectUri {
+    type Err = String;
+
+    /// Parses `s3://BUCKET/KEY`.
+    ///
+    /// ```
+    /// use rdsprov_core::secrets::ObjectUri;
+    /// let uri: ObjectUri = "s3://platform/dev/databases.tfvars".parse().unwrap();
+    /// assert_eq!(uri.key(), "dev/databases.tfvars");
+    /// assert!("s3://platform".parse::<ObjectUri>().is_err());
+    /// ```
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "an object is named by `s3://BUCKET/KEY`".to_owned();
+        let (bucket, key) =
+            text.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
+        let is_bucket = (3..=63).contains(&bucket.len())
+            && bucket.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
+        let is_key = !key.is_empty() && key.len() <= 1024 && !key.contains(is_hidden);
+        // A client of HTTP would resolve these, and request another object.
+        let is_path = key.split('/').any(|part| matches!(part, "." | ".."));
+        if !is_bucket || !is_key || is_path {
+            return Err(wrong());
+        }
+        Ok(Self { bucket: bucket.to_owned(), key: key.to_owned() })
+    }
+}
+
+impl fmt::Display for ObjectUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+impl ObjectUri {
+    /// Returns the key of the object.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Returns the endpoint and the path of the object.
+    async fn address(&self, sdk: &SdkConfig) -> Result<(String, String), String> {
+        let key: Vec<String> = self.key.split('/').map(percent_encoded).collect();
+        let key = key.join("/");
+        let endpoint = S3.url(sdk).await?;
+        // The certificate of S3 covers one label in front of its host name. Another endpoint has no
+        // host names for buckets.
+        if S3.configured_url(sdk).is_some() || self.bucket.contains('.') {
+            return Ok((endpoint, format!("/{}/{key}", self.bucket)));
+        }
+        let host = format!("//{}.", self.bucket);
+        Ok((endpoint.replacen("//", &host, 1), format!("/{key}")))
+    }
+}
+
+/// An object cannot be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ObjectError {
+    /// AWS cannot be used at all.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// S3 does not return the object.
+    #[error("{uri} cannot be read: {reason}")]
+    Unreadable {
+        /// The object.
+        uri: ObjectUri,
+        /// The error code of S3, or what else has failed.
+        reason: String,
+    },
+    /// S3 does not accept the object.
+    #[error("{uri} cannot be written: {reason}")]
+    Unwritable {
+        /// The object.
+        uri: ObjectUri,
+        /// The error code of S3, or what else has failed.
+        reason: String,
+    },
+}
+
+impl ObjectError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Source(error) => error.code(),
+            Self::Unreadable { .. } => ErrorCode::FileUnreadable,
+            Self::Unwritable { .. } => ErrorCode::AuditFileUnwritable,
+        }
+    }
+
+    /// Returns what to do next.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        vec![match self {
+            Self::Source(error) => return error.hints(),
+            Self::Unreadable { .. } => {
+                "check the bucket, the key and the region, and allow `s3:GetObject`".into()
+            }
+            Self::Unwritable { .. } => {
+                "check the bucket, the key and the region, and allow `s3:PutObject`".into()
+            }
+        }]
+    }
+}
+
+/// The S3 service of one region.
+#[derive(Debug, Clone)]
+pub struct ObjectStore {
+    sdk: SdkConfig,
+    sources: CredentialSources,
+}
+
+impl ObjectStore {
+    /// Returns the service in the region of a configuration.
+    ///
+    /// # Errors
+    /// Returns [`SourceError::NoRegion`] if the configuration has no region.
+    pub(crate) fn new(AwsConfig { sdk, sources }: &AwsConfig) -> Result<Self, SourceError> {
+        sdk.region().ok_or(SourceError::NoRegion)?;
+        Ok(Self { sdk: sdk.clone(), sources: CredentialSources::clone(sources) })
+    }
+
+    /// Reads an object of at most `maximum` bytes.
+    ///
+    /// # Errors
+    /// Returns [`ObjectError::Unreadable`] if S3 does not return the object, or if it is larger.
+    pub async fn get(&self, uri: &ObjectUri, maximum: u64) -> Result<Vec<u8>, ObjectError> {
+        let unreadable = |reason| ObjectError::Unreadable { uri: uri.clone(), reason };
+        // One byte more shows that the object is larger, without reading it.
+        let range = [("range", format!("bytes=0-{maximum}"))];
+        let (status, body) = self.send("GET", uri, &range, &[]).await?.map_err(unreadable)?;
+        match status {
+            200 | 206 if body.len() as u64 <= maximum => Ok(body),
+            200 | 206 => Err(unreadable(format!("it is larger than {maximum} bytes"))),
+            // An empty object contains no byte that the range could start at.
+            416 => Ok(Vec::new()),
+            _ => Err(unreadable(error_code(status, &body))),
+        }
+    }
+
+    /// Writes an object, and replaces the one that exists.
+    ///
+    /// # Errors
+    /// Returns [`ObjectError::Unwritable`] if S3 does not accept the object.
+    pub async fn put(
+        &self,
+        uri: &ObjectUri,
+        content_type: &'static str,
+        body: &[u8],
+    ) -> Result<(), ObjectError> {
+        let unwritable = |reason| ObjectError::Unwritable { uri: uri.clone(), reason };
+        let headers = [("content-type", content_type.to_owned())];
+        match self.send("PUT", uri, &headers, body).await?.map_err(unwritable)? {
+            (200, _) => Ok(()),
+            (status, body) => Err(unwritable(error_code(status, &body))),
+        }
+    }
+
+    /// Sends a request, and again after a failure of the network or of S3. The inner error is the
+    /// reason why the last one got no response.
+    async fn send(
+        &self,
+        method: &'static str,
+        uri: &ObjectUri,
+        headers: &[(&'static str, String)],
+        body: &[u8],
+    ) -> Result<Result<(u16, Vec<u8>), String>, ObjectError> {
+        if let Some(credentials) = self.sdk.credentials_provider() {
+            let loaded = credentials.provide_credentials().await;
+            loaded.map_err(|error| not_loaded(&error, &self.sources))?;
+        }
+        let (endpoint, path) = match uri.address(&self.sdk).await {
+            Ok(address) => address,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        // A signature follows a query. This parameter is the one that the SDK adds.
+        let operation = if method == "GET" { "GetObject" } else { "PutObject" };
+        let path = format!("{path}?x-id={operation}");
+        for attempt in 1.. {
+            let request = Request {
+                service: &S3,
+                endpoint: &endpoint,
+                method,
+                path: &path,
+                headers,
+                body: body.to_vec(),
+            };
+            let response = request.send(&self.sdk).await;
+            let is_final = matches!(&response, Ok((status, _)) if *status < 500 && *status != 429);
+            if is_final || attempt == ATTEMPTS {
+                return Ok(response);
+            }
+            tokio::time::sleep(Duration::from_millis(200) * attempt).await;
+        }
+        Ok(Err(String::new()))
+    }
+}
+
+/// Returns the error code of a response of S3, and nothing else of it.
+fn error_code(status: u16, body: &[u8]) -> String {
+    let code = value_at(body, &["Code"]);
+    let code = code.filter(|code| code.chars().all(|c| c.is_ascii_alphanumeric()));
+    code.unwrap_or_else(|| format!("status {status}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn bucket_is_in_the_host_name_if_its_certificate_allows_it() {
+        let region = aws_config::Region::new("eu-west-2");
+        let aws = SdkConfig::builder().region(region.clone()).build();
+        let local = SdkConfig::builder().region(region).endpoint_url("http://localhost:1").build();
+        for (sdk, uri, endpoint, path) in [
+            (&aws, "s3://abc/a b/ü", "https://abc.s3.eu-west-2.amazonaws.com", "/a%20b/%C3%BC"),
+            (&aws, "s3://a.bc/k", "https://s3.eu-west-2.amazonaws.com", "/a.bc/k"),
+            (&local, "s3://abc/k", "http://localhost:1", "/abc/k"),
+        ] {
+            let uri: ObjectUri = uri.parse().unwrap();
+            let address = uri.address(sdk).await.unwrap();
+            assert_eq!(address, (endpoint.to_owned(), path.to_owned()));
+        }
+    }
+
+    #[test]
+    fn names_of_objects() {
+        for wrong in ["", "s3://", "s3://abc", "s3://abc/", "s3://AB/k", "s3://abc/a/../b", "x"] {
+            assert!(wrong.parse::<ObjectUri>().is_err(), "{wrong}");
+        }
+        assert_eq!("s3://abc/a//b".parse::<ObjectUri>().unwrap().to_string(), "s3://abc/a//b");
+    }
+}
