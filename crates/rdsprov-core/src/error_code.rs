@@ -119,6 +119,8 @@ named_enum! {
         NoPasswordToRotate,
         SeveralSecrets,
         SharedSecret,
+        RotationNotStarted,
+        RotationLoginFailed,
         // Approvals and saved plans.
         ApprovalMissing,
         PlanApprovalMissing,
@@ -257,6 +259,8 @@ impl ErrorCode {
             Self::NoPasswordToRotate => text!("no-password-to-rotate"),
             Self::SeveralSecrets => text!("several-secrets"),
             Self::SharedSecret => text!("shared-secret"),
+            Self::RotationNotStarted => text!("rotation-not-started"),
+            Self::RotationLoginFailed => text!("rotation-login-failed"),
             Self::ApprovalMissing => text!("approval-missing"),
             Self::PlanApprovalMissing => text!("plan-approval-missing"),
             Self::InvalidApproval => text!("invalid-approval"),

@@ -52,4 +52,23 @@ impl RotationClone {
         let is_possible = !name.ends_with(SUFFIX) && name.len() + SUFFIX.len() <= MAX_BYTES;
         is_possible.then(|| RoleName::new_unchecked(format!("{name}{SUFFIX}")))
     }
+
+    /// Returns the other one of a role and its clone: the one that the rotation function of AWS
+    /// changes next. `None` if the role can have no clone.
+    ///
+    /// ```
+    /// use rdsprov_core::name::RoleName;
+    /// use rdsprov_core::rotation_clone::RotationClone;
+    /// let other = |role: &str| RotationClone::other(&RoleName::new(role).unwrap());
+    /// assert_eq!(other("shop_owner").unwrap().as_str(), "shop_owner_clone");
+    /// assert_eq!(other("shop_owner_clone").unwrap().as_str(), "shop_owner");
+    /// ```
+    #[must_use]
+    pub fn other(role: &RoleName) -> Option<RoleName> {
+        match role.as_str().strip_suffix(SUFFIX) {
+            Some("") => None,
+            Some(name) => Some(RoleName::new_unchecked(name.to_owned())),
+            None => Self::name_for(role),
+        }
+    }
 }

@@ -19,7 +19,7 @@ use crate::server::connect::{Credentials, Endpoint, Session};
 use crate::server::{OnServerWait, ServerWait, Tls, WaitReason};
 
 /// The port that is used if neither the options nor the secret contain one.
-const DEFAULT_PORT: u16 = 5432;
+pub(super) const DEFAULT_PORT: u16 = 5432;
 
 /// How the administrator authenticates.
 #[non_exhaustive]

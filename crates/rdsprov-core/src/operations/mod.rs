@@ -25,4 +25,7 @@ pub use login_origin::LoginOrigin;
 pub use plan::Planned;
 pub use provisioner::{Locked, Provisioner};
 #[cfg(feature = "aws")]
-pub use rotate::{PlannedRotation, RotateOptions, check_source};
+pub use rotate::{
+    PlannedRotation, RotateOptions, RotationFunction, RotationStep, RotationStepError, StepEffect,
+    check_source,
+};

@@ -91,7 +91,8 @@ fn counts<'a>(steps: impl Iterator<Item = &'a Step>) -> String {
 impl Plan {
     /// Returns the last line: what the plan changes, that there is nothing to do, or that
     /// the plan is refused.
-    pub(super) fn closing(&self) -> String {
+    #[must_use]
+    pub fn closing(&self) -> String {
         let has_steps = self.steps().next().is_some();
         let only = selected_words(&self.origin.only);
         match self.refusals.len() {

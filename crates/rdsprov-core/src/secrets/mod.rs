@@ -70,4 +70,4 @@ pub use token::TokenSource;
 #[cfg(feature = "postgres")]
 pub use token_error::TokenError;
 #[cfg(feature = "aws")]
-pub(crate) use versions::{RotationOwner, Stages, Version, VersionsError};
+pub(crate) use versions::{Described, RotationOwner, Stages, Version, VersionsError};

@@ -70,3 +70,26 @@ pub(super) fn signed_query(
     let parameters = instructions.params().iter();
     Ok(parameters.map(|(name, value)| format!("&{name}={}", percent_encoded(value))).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of a presigned URL in the documentation of S3.
+    #[test]
+    fn object_of_the_documentation() {
+        let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        let credentials = Credentials::new("AKIAIOSFODNN7EXAMPLE", secret, None, None, "a test");
+        let request = SignedRequest {
+            method: "GET",
+            service: "s3",
+            region: "us-east-1",
+            url: "https://examplebucket.s3.amazonaws.com/test.txt",
+            expires_in: Duration::from_secs(86_400),
+        };
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_369_353_600);
+        let signed = signed_query(&request, credentials, at).unwrap();
+        let signature = "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404";
+        assert!(signed.ends_with(&format!("&X-Amz-Signature={signature}")), "{signed}");
+    }
+}

@@ -3,6 +3,7 @@
 //!
 //! As in `aws.rs`, an error contains the error code of AWS but not its message.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
@@ -12,7 +13,32 @@ use zeroize::Zeroizing;
 
 use super::aws::{SecretsManager, THROTTLED};
 use super::{Password, Secret, SecretError, SourceError};
+use crate::name::RoleName;
 use crate::secret_id::{SecretId, Stage};
+
+/// What Secrets Manager knows of a secret and its versions, without their content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// The version stages of each version that has one, by its id.
+    pub versions: BTreeMap<String, Vec<String>>,
+    /// Whether Secrets Manager rotates the secret; `None` if it never has.
+    pub rotation_enabled: Option<bool>,
+    /// The service that manages the secret.
+    service: Option<String>,
+}
+
+impl Described {
+    /// Returns the id of the version with a stage.
+    pub fn version_at(&self, stage: &str) -> Option<&str> {
+        let has_stage = |(_, stages): &(&String, &Vec<String>)| stages.iter().any(|one| one == stage);
+        self.versions.iter().find(has_stage).map(|(id, _)| id.as_str())
+    }
+
+    /// Returns whether a version has a stage.
+    pub fn has_stage(&self, version: &str, stage: &str) -> bool {
+        self.versions.get(version).is_some_and(|stages| stages.iter().any(|one| one == stage))
+    }
+}
 
 /// The versions of a secret that have a version stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,8 +102,8 @@ impl AwsCall {
 }
 
 impl SecretsManager {
-    /// Returns the ids of the current and the pending version.
-    pub async fn stages(&self, id: &SecretId) -> Result<Stages, VersionsError> {
+    /// Returns the versions of a secret with their stages.
+    pub async fn describe(&self, id: &SecretId) -> Result<Described, VersionsError> {
         if let Some(error) = self.in_another_region(id) {
             return Err(error.into());
         }
@@ -92,17 +118,21 @@ impl SecretsManager {
         if response.deleted_date().is_some() {
             return Err(SecretError::Deleted { id: id.clone() }.into());
         }
-        let version_at = |stage: Stage| {
-            let stage = stage.to_string();
-            response.version_ids_to_stages().and_then(|versions| {
-                let mut versions = versions.iter();
-                versions.find(|(_, stages)| stages.contains(&stage)).map(|(id, _)| id.clone())
-            })
-        };
+        let rotation_enabled = response.rotation_enabled();
+        let service = response.owning_service().map(str::to_owned);
+        let versions = response.version_ids_to_stages.unwrap_or_default().into_iter().collect();
+        Ok(Described { versions, rotation_enabled, service })
+    }
+
+    /// Returns the ids of the current and the pending version.
+    pub async fn stages(&self, id: &SecretId) -> Result<Stages, VersionsError> {
+        let described = self.describe(id).await?;
+        let version_at =
+            |stage: Stage| described.version_at(&stage.to_string()).map(str::to_owned);
         let current =
             version_at(Stage::Current).ok_or_else(|| SecretError::NoValue { id: id.clone() })?;
-        let service = response.owning_service().map(|name| RotationOwner::Service(name.to_owned()));
-        let rotated = response.rotation_enabled() == Some(true);
+        let rotated = described.rotation_enabled == Some(true);
+        let service = described.service.clone().map(RotationOwner::Service);
         Ok(Stages {
             pending: version_at(Stage::Pending).filter(|pending| *pending != current),
             current,
@@ -130,10 +160,11 @@ impl SecretsManager {
     }
 
     /// Stores a new version with the stage `AWSPENDING`, which every other version loses. Returns
-    /// the id of the new version.
+    /// the id of the new version: `version`, if Secrets Manager has chosen it.
     pub async fn put_pending(
         &self,
         id: &SecretId,
+        version: Option<&str>,
         text: Zeroizing<String>,
     ) -> Result<String, VersionsError> {
         let response = self
@@ -142,6 +173,7 @@ impl SecretsManager {
             .put_secret_value()
             .secret_id(&id.0)
             .secret_string(text.as_str())
+            .set_client_request_token(version.map(str::to_owned))
             .version_stages(Stage::Pending.to_string())
             .send()
             .await
@@ -205,23 +237,36 @@ impl SecretsManager {
 }
 
 impl Version {
-    /// Returns the text with another password, and otherwise unchanged byte for byte.
-    pub fn with_password(&self, password: &Password) -> Result<Zeroizing<String>, SecretError> {
-        let no_password = || SecretError::NoPassword { id: self.secret.id.clone() };
-        let span = password_span(&self.text).ok_or_else(no_password)?;
-        let quoted = serde_json::to_string(password.expose()).map(Zeroizing::new);
-        let quoted = quoted.map_err(|_| no_password())?;
-        let (before, after) = (&self.text[..span.start], &self.text[span.end..]);
-        let mut text = Zeroizing::new(String::with_capacity(self.text.len() + quoted.len()));
-        for part in [before, &quoted, after] {
-            text.push_str(part);
-        }
-        Ok(text)
+    /// Returns the text with another password, and with another name of the role if one is given. The
+    /// rest is unchanged byte for byte.
+    pub fn with_password(
+        &self,
+        password: &Password,
+        username: Option<&RoleName>,
+    ) -> Result<Zeroizing<String>, SecretError> {
+        let id = &self.secret.id;
+        let no_password = || SecretError::NoPassword { id: id.clone() };
+        let text = replaced(&self.text, "password", password.expose()).ok_or_else(no_password)?;
+        let Some(username) = username else { return Ok(text) };
+        let wanted = "a string";
+        replaced(&text, "username", username.as_str())
+            .ok_or_else(|| SecretError::WrongType { id: id.clone(), key: "username", wanted })
     }
 }
 
-/// Returns the byte range of the value of `password` in a text that `Secret::parse` accepts.
-fn password_span(text: &str) -> Option<std::ops::Range<usize>> {
+/// Returns a text that `Secret::parse` accepts with another value of a key, or `None` without the key.
+fn replaced(text: &str, key: &str, value: &str) -> Option<Zeroizing<String>> {
+    let span = span(text, key)?;
+    let quoted = Zeroizing::new(serde_json::to_string(value).ok()?);
+    let mut replaced = Zeroizing::new(String::with_capacity(text.len() + quoted.len()));
+    for part in [&text[..span.start], &quoted, &text[span.end..]] {
+        replaced.push_str(part);
+    }
+    Some(replaced)
+}
+
+/// Returns the byte range of the value of a key in a text that `Secret::parse` accepts.
+fn span(text: &str, key: &str) -> Option<std::ops::Range<usize>> {
     let json = text.strip_prefix('\u{feff}').unwrap_or(text);
     let skipped = text.len() - json.len();
     let parsed = jsonc_parser::parse_to_ast(
@@ -230,7 +275,7 @@ fn password_span(text: &str) -> Option<std::ops::Range<usize>> {
         &jsonc_parser::ParseOptions::default(),
     );
     let Ok(Some(Json::Object(object))) = parsed.map(|parsed| parsed.value) else { return None };
-    let range = object.get("password")?.value.range();
+    let range = object.get(key)?.value.range();
     Some(skipped + range.start..skipped + range.end)
 }
 
@@ -262,7 +307,7 @@ mod tests {
                 master_secret: None,
             };
             let version = Version { secret, text: Zeroizing::new(text) };
-            let changed = version.with_password(&new).unwrap();
+            let changed = version.with_password(&new, None).unwrap();
             assert_eq!(*changed, format!("{before}{quoted}{after}"));
         }
     }

@@ -402,7 +402,7 @@ impl Endpoint {
     }
 
     /// Returns the error of a server that accepts no changes.
-    pub(super) fn read_only(&self) -> ConnectError {
+    pub(crate) fn read_only(&self) -> ConnectError {
         ConnectError::ServerReadOnly { host: self.host.clone(), port: self.port }
     }
 
@@ -488,7 +488,7 @@ impl Session {
     }
 
     /// Executes statements, and returns the first value of the last row.
-    pub(super) async fn ask(&self, query: &str) -> Result<Option<String>, tokio_postgres::Error> {
+    pub(crate) async fn ask(&self, query: &str) -> Result<Option<String>, tokio_postgres::Error> {
         let results = self.client.simple_query(query).await?;
         let last_row = results.iter().rev().find_map(|result| match result {
             SimpleQueryMessage::Row(row) => Some(row),
@@ -557,7 +557,7 @@ impl Session {
     }
 
     /// Describes the error of a statement, like [`describe_error`].
-    pub(super) fn describe(&self, error: &tokio_postgres::Error) -> String {
+    pub(crate) fn describe(&self, error: &tokio_postgres::Error) -> String {
         match self.problem().filter(|_| error.is_closed()) {
             Some(problem) => problem.to_string(),
             None => describe_error(error),

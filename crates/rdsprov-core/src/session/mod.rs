@@ -30,6 +30,8 @@ mod record_files;
 mod records;
 #[cfg(feature = "aws")]
 mod rotate;
+#[cfg(feature = "aws")]
+mod rotation_function;
 mod setup;
 mod system_certificates;
 mod unreadable;
@@ -52,6 +54,8 @@ pub use objects::{maximum_size_of_definitions, object_store, read_object};
 pub use open::{AdminAuth, Secrets, ServerOptions};
 #[cfg(feature = "aws")]
 pub use rotate::rotate;
+#[cfg(feature = "aws")]
+pub use rotation_function::rotation_function;
 pub use setup::{Delegation, Setup, SetupBuilder, parse_definitions, parse_for_environment};
 pub use unreadable::Unreadable;
 pub use usage_error::UsageError;

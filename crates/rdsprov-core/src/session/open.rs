@@ -19,7 +19,7 @@ use super::system_certificates;
 use super::usage_error::UsageError;
 use crate::access_report::AccessReport;
 use crate::config::{
-    CaFile, NewSecrets, SettingOrigin, TlsMode, TlsSection, TlsSettings, VerifyPasswords,
+    CaFile, Config, NewSecrets, SettingOrigin, TlsMode, TlsSection, TlsSettings, VerifyPasswords,
 };
 use crate::desired::{Credential, Desired};
 use crate::hint::Opt;
@@ -32,6 +32,7 @@ use crate::run_setting::{RunSetting, RunSettingName, ValueSource};
 use crate::secret_id::{SecretId, Stage, Templates};
 use crate::secrets::{SecretProvider, SecretSource, SecretsManager, TokenSource, aws};
 use crate::server::Tls;
+use crate::site_policy::SitePolicy;
 
 /// How the administrator authenticates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -207,7 +208,7 @@ impl Setup {
         let aws = RunAws::default();
         let source = self.secret_source(options, &aws).await?;
         let login = self.login(options, &aws).await?;
-        let (tls, _) = self.tls(options)?;
+        let (tls, _) = tls(&self.config, &self.site, options)?;
         Ok(AdminConnection::open(desired, &source, login, overrides, tls).await?)
     }
 
@@ -233,44 +234,6 @@ impl Setup {
         }
     }
 
-    /// Returns the protection of the connections, with the settings that it comes from.
-    fn tls(&self, options: &ServerOptions) -> Result<(Tls, Vec<RunSetting>), Error> {
-        system_certificates::check(|name| std::env::var_os(name))?;
-        let libpq = TlsSection::from_libpq(|name| std::env::var_os(name));
-        let mut settings = TlsSettings::new(options.tls.clone(), libpq, self.config.tls.clone())?;
-        self.site.check_tls(settings.mode)?;
-        let given = settings.ca_file.as_ref().zip(settings.ca_file_origin);
-        let of_site = self.site.check_ca_file(given)?;
-        if let Some((_, ca_file)) = of_site {
-            settings.ca_file = Some(ca_file.clone());
-            settings.ca_file_origin = Some(SettingOrigin::SitePolicy);
-        }
-        self.check_configured_certificates(&settings)?;
-        let source = |origin: Option<SettingOrigin>, option: Opt| match origin {
-            None => ValueSource::Default,
-            Some(SettingOrigin::Options) => options.source(option),
-            // Of the variables of libpq, only this one is among the settings.
-            Some(SettingOrigin::Libpq) => ValueSource::Variable("PGSSLROOTCERT".to_owned()),
-            Some(SettingOrigin::ConfigFile) => ValueSource::ConfigFile(self.config.file_name()),
-            Some(SettingOrigin::SitePolicy) => ValueSource::SitePolicy(
-                of_site.map(|(path, _)| path.to_owned()).unwrap_or_default(),
-            ),
-        };
-        let mode = source(settings.mode_origin, Opt::Tls);
-        let mut of_run = vec![RunSetting::new(RunSettingName::TlsMode, settings.mode.name(), mode)];
-        if settings.mode == TlsMode::VerifyFull
-            && let Some(ca_file) = &settings.ca_file
-        {
-            let file = match ca_file {
-                CaFile::System => "system".to_owned(),
-                CaFile::Path(path) => path.display().to_string(),
-            };
-            let source = source(settings.ca_file_origin, Opt::CaFile);
-            of_run.push(RunSetting::new(RunSettingName::CaFile, file, source));
-        }
-        Ok((Tls::new(&settings)?, of_run))
-    }
-
     /// Returns how the administrator logs in, with the place that sets it.
     fn login_setting(&self, options: &ServerOptions, login: &AdminCredentials) -> RunSetting {
         match login {
@@ -287,28 +250,6 @@ impl Setup {
                 RunSetting::new(RunSettingName::AdminUser, user.as_str(), source)
             }
         }
-    }
-
-    /// Checks that the files for TLS that `rdsprov.toml` names are below its directory.
-    fn check_configured_certificates(&self, settings: &TlsSettings) -> Result<(), Error> {
-        let configured = Some(SettingOrigin::ConfigFile);
-        let ca_file = match &settings.ca_file {
-            Some(CaFile::Path(path)) if settings.ca_file_origin == configured => Some(path),
-            _ => None,
-        };
-        let client = settings.client.as_ref().filter(|_| settings.client_origin == configured);
-        let files = [
-            (ca_file, Opt::CaFile),
-            (client.map(|client| &client.certificate), Opt::ClientCert),
-            (client.map(|client| &client.key), Opt::ClientKey),
-        ];
-        let Some(directory) = &self.config.directory else { return Ok(()) };
-        for (path, option) in files {
-            if let Some(path) = path.filter(|path| leaves(path, directory)) {
-                return Err(Error::Outside { path: path.clone(), option });
-            }
-        }
-        Ok(())
     }
 
     /// Fetches the secrets of the definitions and connects.
@@ -336,7 +277,7 @@ impl Setup {
         login: AdminCredentials,
     ) -> Result<Provisioner, Error> {
         let overrides = self.overrides(options)?;
-        let (tls, of_tls) = self.tls(options)?;
+        let (tls, of_tls) = tls(&self.config, &self.site, options)?;
         let mut settings = vec![self.login_setting(options, &login)];
         settings.extend(of_tls);
         if let SecretSource::Aws(manager) = source {
@@ -478,4 +419,68 @@ impl Setup {
             _ => Ok(overrides),
         }
     }
+}
+
+/// Returns the protection of the connections, with the settings that it comes from.
+pub(super) fn tls(
+    config: &Config,
+    site: &SitePolicy,
+    options: &ServerOptions,
+) -> Result<(Tls, Vec<RunSetting>), Error> {
+    system_certificates::check(|name| std::env::var_os(name))?;
+    let libpq = TlsSection::from_libpq(|name| std::env::var_os(name));
+    let mut settings = TlsSettings::new(options.tls.clone(), libpq, config.tls.clone())?;
+    site.check_tls(settings.mode)?;
+    let given = settings.ca_file.as_ref().zip(settings.ca_file_origin);
+    let of_site = site.check_ca_file(given)?;
+    if let Some((_, ca_file)) = of_site {
+        settings.ca_file = Some(ca_file.clone());
+        settings.ca_file_origin = Some(SettingOrigin::SitePolicy);
+    }
+    check_configured_certificates(config, &settings)?;
+    let source = |origin: Option<SettingOrigin>, option: Opt| match origin {
+        None => ValueSource::Default,
+        Some(SettingOrigin::Options) => options.source(option),
+        // Of the variables of libpq, only this one is among the settings.
+        Some(SettingOrigin::Libpq) => ValueSource::Variable("PGSSLROOTCERT".to_owned()),
+        Some(SettingOrigin::ConfigFile) => ValueSource::ConfigFile(config.file_name()),
+        Some(SettingOrigin::SitePolicy) => ValueSource::SitePolicy(
+            of_site.map(|(path, _)| path.to_owned()).unwrap_or_default(),
+        ),
+    };
+    let mode = source(settings.mode_origin, Opt::Tls);
+    let mut of_run = vec![RunSetting::new(RunSettingName::TlsMode, settings.mode.name(), mode)];
+    if settings.mode == TlsMode::VerifyFull
+        && let Some(ca_file) = &settings.ca_file
+    {
+        let file = match ca_file {
+            CaFile::System => "system".to_owned(),
+            CaFile::Path(path) => path.display().to_string(),
+        };
+        let source = source(settings.ca_file_origin, Opt::CaFile);
+        of_run.push(RunSetting::new(RunSettingName::CaFile, file, source));
+    }
+    Ok((Tls::new(&settings)?, of_run))
+}
+
+/// Checks that the files for TLS that `rdsprov.toml` names are below its directory.
+fn check_configured_certificates(config: &Config, settings: &TlsSettings) -> Result<(), Error> {
+    let configured = Some(SettingOrigin::ConfigFile);
+    let ca_file = match &settings.ca_file {
+        Some(CaFile::Path(path)) if settings.ca_file_origin == configured => Some(path),
+        _ => None,
+    };
+    let client = settings.client.as_ref().filter(|_| settings.client_origin == configured);
+    let files = [
+        (ca_file, Opt::CaFile),
+        (client.map(|client| &client.certificate), Opt::ClientCert),
+        (client.map(|client| &client.key), Opt::ClientKey),
+    ];
+    let Some(directory) = &config.directory else { return Ok(()) };
+    for (path, option) in files {
+        if let Some(path) = path.filter(|path| leaves(path, directory)) {
+            return Err(Error::Outside { path: path.clone(), option });
+        }
+    }
+    Ok(())
 }

@@ -332,6 +332,8 @@ class ErrorCode(_Word):
     NO_PASSWORD_TO_ROTATE = "no-password-to-rotate"
     SEVERAL_SECRETS = "several-secrets"
     SHARED_SECRET = "shared-secret"
+    ROTATION_NOT_STARTED = "rotation-not-started"
+    ROTATION_LOGIN_FAILED = "rotation-login-failed"
     APPROVAL_MISSING = "approval-missing"
     PLAN_APPROVAL_MISSING = "plan-approval-missing"
     INVALID_APPROVAL = "invalid-approval"

@@ -13,19 +13,18 @@ use jiff::Timestamp;
 use strum::IntoEnumIterator as _;
 
 use super::plan::{Candidate, PlannedRotation, manager};
+use super::steps::{StepFailure, create_pending, make_current, new_password_accepted};
 use crate::hint;
-use crate::hint::{Hint, Operation};
-use crate::observed::PasswordCheck;
+use crate::hint::Operation;
 use crate::operations::error::PlanRefused;
 use crate::plan::rotation::{ActivePassword, RotationState, restore};
 use crate::plan::{Action, Hazard, Plan, PrivilegedAttribute, Step, Transaction};
-use crate::secrets::{Password, Secret, SecretError, SecretsManager};
+use crate::secrets::{Secret, SecretError, SecretsManager};
 use crate::server::apply::{ExecutionOutcome, apply};
 use crate::server::lock::Lock;
 use crate::server::slots::RunSlots;
 use crate::server::stop::{Stop, stopped};
 use crate::server::{ExecuteOptions, Listener};
-use crate::server::{FailedStep, FailureCause};
 use crate::step_result::{StepResult, StepStatus};
 
 /// The number of further attempts to restore the current password, each over a new connection.
@@ -95,32 +94,6 @@ struct RotationRun<'a> {
     manager: &'a SecretsManager,
     candidate: &'a Candidate,
     allowed: &'a BTreeSet<Hazard>,
-}
-
-/// A step that failed.
-struct StepFailure {
-    /// The message for the records.
-    message: String,
-    /// What to do about it, if it is more than to fix the cause and run again.
-    hint: Option<Hint>,
-    /// The step, if its statement has failed.
-    step: Option<FailedStep>,
-    /// The cause, if it has a code of its own.
-    cause: Option<FailureCause>,
-    /// Whether the server may have committed the password nevertheless.
-    may_be_committed: bool,
-}
-
-impl From<String> for StepFailure {
-    fn from(message: String) -> Self {
-        Self { message, hint: None, step: None, cause: None, may_be_committed: false }
-    }
-}
-
-impl From<SecretError> for StepFailure {
-    fn from(error: SecretError) -> Self {
-        error.to_string().into()
-    }
 }
 
 impl RotationRun<'_> {
@@ -242,14 +215,9 @@ impl RotationRun<'_> {
 
     /// Creates the pending version: a copy of the current version with a new password.
     async fn create(&self) -> Result<Secret, StepFailure> {
-        let message = |error: &dyn ToString| error.to_string();
-        let id = &self.candidate.state.rotation.secret;
+        let minimum_length = self.planned.run.secrets.minimum_length;
         let current = &self.candidate.current;
-        let password = Password::generate(self.planned.run.secrets.minimum_length)
-            .map_err(|error| message(&error))?;
-        let text = current.with_password(&password).map_err(|error| message(&error))?;
-        let version = self.manager.put_pending(id, text).await.map_err(|error| message(&error))?;
-        Ok(Secret { password, version: Some(version), ..current.secret.clone() })
+        create_pending(self.manager, current, minimum_length, None).await
     }
 
     /// Sets a password in one transaction with one step.
@@ -280,14 +248,7 @@ impl RotationRun<'_> {
         }
         let options = ExecuteOptions { stop, allowed, ..ExecuteOptions::default() };
         let outcome = apply(&plan, &self.planned.run.admin, &[], lock, &slots, &options).await;
-        let Some(message) = outcome.error else { return Ok(()) };
-        Err(StepFailure {
-            message,
-            hint: outcome.hint,
-            step: outcome.failed_step,
-            cause: outcome.cause,
-            may_be_committed: outcome.committed,
-        })
+        StepFailure::of(outcome).map_or(Ok(()), Err)
     }
 
     /// Logs in with the new password.
@@ -295,51 +256,18 @@ impl RotationRun<'_> {
         let Candidate { state, login_databases, platform, .. } = self.candidate;
         let role = &state.rotation.role;
         let place = (login_databases.as_slice(), *platform);
-        match self.planned.run.try_login(&state.rotation, place, &pending.password).await {
-            PasswordCheck::Accepted => Ok(()),
-            PasswordCheck::Inconclusive(reason) => {
-                Err(format!("role {role} cannot log in with the new password: {reason}").into())
-            }
-            PasswordCheck::WrongPassword | PasswordCheck::NotChecked | PasswordCheck::ToBeSet => {
-                Err(format!(
-                    "the server rejects the new password of role {role}: another program has set another password"
-                )
-                .into())
-            }
-        }
+        let result = self.planned.run.try_login(&state.rotation, place, &pending.password).await;
+        new_password_accepted(role, result)
     }
 
-    /// Moves `AWSCURRENT` to the new version. After an error, queries whether
-    /// it was moved nevertheless.
+    /// Moves `AWSCURRENT` to the new version.
     async fn finish(&self, pending: &Secret) -> Result<(), StepFailure> {
         let RotationState { rotation, current, .. } = &self.candidate.state;
         let id = &rotation.secret;
         let Some(version) = &pending.version else {
             return Err(SecretError::NoValue { id: id.clone() }.into());
         };
-        let Err(error) = self.manager.make_current(id, current, version).await else {
-            return Ok(());
-        };
-        match self.manager.stages(id).await {
-            Ok(stages) if stages.current == *version => Ok(()),
-            Ok(stages) if stages.current == *current => Err(error.to_string().into()),
-            Ok(stages) => {
-                let now = stages.current;
-                let message =
-                    format!("{error}; secret {id} now has another current version ({now})");
-                let hint = hint!["run ", Operation::Apply, " to set the current password"];
-                Err(StepFailure { hint: Some(hint), ..message.into() })
-            }
-            Err(_) => {
-                let message = format!("{error}; the current version of secret {id} is not known");
-                let hint = hint![
-                    "run ",
-                    Operation::Apply,
-                    " when the secret can be read, to set the current password"
-                ];
-                Err(StepFailure { hint: Some(hint), ..message.into() })
-            }
-        }
+        make_current(self.manager, id, current, version).await
     }
 
     /// Sets the password of the current version again, over a new connection if necessary.

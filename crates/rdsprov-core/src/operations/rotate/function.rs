@@ -1,0 +1,464 @@
+//! The rotation function of Secrets Manager: executes one of four steps, each in an invocation of its
+//! own.
+//!
+//! Secrets Manager repeats a step that has failed, and can invoke one twice. So each step first finds
+//! out what is already done. The secret alone says what to change: a role that sets its own password,
+//! or, with `masterarn`, the other one of a role and its clone, whose password the role of the master
+//! secret sets.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::function_error::RotationStepError as Error;
+use super::steps::{
+    NewVersion, StepFailure, create_pending, make_current, new_password_accepted,
+};
+use crate::config::{ConnectTimeout, ConnectTo, StatementTimeout};
+use crate::error_code::ErrorCode;
+use crate::name::{DatabaseName, LOCK_DATABASE, RoleName, literal};
+use crate::named_enum::named_enum;
+use crate::observed::PasswordCheck;
+use crate::operations::connection::DEFAULT_PORT;
+use crate::plan::rotation::PasswordChange;
+use crate::plan::{Hazard, Plan, PrivilegedAttribute, RoleIdentity};
+use crate::rotation_clone::RotationClone;
+use crate::secret_id::SecretId;
+use crate::secrets::scram::{ACCEPTED_ITERATIONS, ITERATIONS};
+use crate::secrets::{
+    Described, Secret, SecretError, SecretsManager, Version, VersionsError,
+};
+use crate::server::apply::apply;
+use crate::server::connect::{Credentials, Endpoint, Session};
+use crate::server::lock::{Lock, LockError, LockOptions, lock};
+use crate::server::slots::RunSlots;
+use crate::server::{ExecuteOptions, Platform, Tls, password_check};
+
+named_enum! {
+    /// A step of a rotation, as Secrets Manager requests it.
+    "camelCase" pub enum RotationStep {
+        /// Creates the pending version, with a new password.
+        CreateSecret,
+        /// Sets this password on the server.
+        SetSecret,
+        /// Logs in with it.
+        TestSecret,
+        /// Makes the pending version the current one.
+        FinishSecret,
+    }
+}
+
+/// What a step has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepEffect {
+    /// The step has changed or tested something.
+    Done,
+    /// An earlier invocation has done the step.
+    AlreadyDone,
+}
+
+const CURRENT: &str = "AWSCURRENT";
+const PENDING: &str = "AWSPENDING";
+const PREVIOUS: &str = "AWSPREVIOUS";
+
+/// How long a step waits for the lock of the server: an invocation has little time.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Executes steps of rotations.
+pub struct RotationFunction {
+    pub(crate) manager: SecretsManager,
+    pub(crate) tls: Tls,
+    pub(crate) connect_to: Option<ConnectTo>,
+    pub(crate) connect_timeout: ConnectTimeout,
+    pub(crate) statement_timeout: StatementTimeout,
+    /// The minimum length of new passwords.
+    pub(crate) minimum_length: usize,
+}
+
+impl RotationFunction {
+    /// Executes a step of the rotation of a secret. `version` is the id of the pending version, which
+    /// Secrets Manager has chosen.
+    ///
+    /// # Errors
+    /// Returns a [`RotationStepError`](super::RotationStepError) if Secrets Manager has not started
+    /// this rotation, or if the step fails. Secrets Manager then repeats the rotation.
+    pub async fn execute(
+        &self,
+        step: RotationStep,
+        id: &SecretId,
+        version: &str,
+    ) -> Result<StepEffect, Error> {
+        let described = self.manager.describe(id).await?;
+        if described.rotation_enabled == Some(false) {
+            return Err(Error::NotEnabled { id: id.clone() });
+        }
+        if described.has_stage(version, CURRENT) {
+            return Ok(StepEffect::AlreadyDone);
+        }
+        if !described.has_stage(version, PENDING) {
+            return Err(Error::NotPending { id: id.clone(), version: version.to_owned() });
+        }
+        let current_id = described.version_at(CURRENT);
+        let current_id = current_id.ok_or_else(|| SecretError::NoValue { id: id.clone() })?;
+        let rotation = Rotation { function: self, id, described: &described, current_id, version };
+        match step {
+            RotationStep::CreateSecret => rotation.create().await,
+            RotationStep::SetSecret => rotation.set().await,
+            RotationStep::TestSecret => rotation.test().await,
+            RotationStep::FinishSecret => {
+                make_current(&self.manager, id, current_id, version).await?;
+                Ok(StepEffect::Done)
+            }
+        }
+    }
+}
+
+/// The rotation that a step belongs to.
+struct Rotation<'a> {
+    function: &'a RotationFunction,
+    id: &'a SecretId,
+    described: &'a Described,
+    current_id: &'a str,
+    /// The id of the pending version.
+    version: &'a str,
+}
+
+/// A version of a secret with what a login requires.
+struct Login {
+    secret: Secret,
+    role: RoleName,
+    host: String,
+    port: u16,
+}
+
+impl Login {
+    fn new(secret: Secret) -> Result<Self, Error> {
+        let missing = |key| Error::Incomplete { id: secret.id.clone(), key };
+        let role = secret.username.clone().ok_or_else(|| missing("username"))?;
+        let host = secret.host.clone().ok_or_else(|| missing("host"))?;
+        let port = secret.port.unwrap_or(DEFAULT_PORT);
+        Ok(Self { role: RoleName::new_unchecked(role), host, port, secret })
+    }
+
+    fn server(&self) -> String {
+        format!("{}:{}", self.host.to_ascii_lowercase(), self.port)
+    }
+
+    /// Returns the databases for a login: the one in the secret, and one that always exists.
+    fn databases(&self) -> Vec<DatabaseName> {
+        let own = self.secret.dbname.as_deref().filter(|name| *name != LOCK_DATABASE);
+        own.into_iter().chain([LOCK_DATABASE]).map(DatabaseName::new_unchecked).collect()
+    }
+
+    /// Checks that a version is for a role, on the server of the current version.
+    fn check(&self, role: &RoleName, current: &Self) -> Result<(), Error> {
+        let id = self.secret.id.clone();
+        if self.role != *role {
+            let version = self.secret.version.clone().unwrap_or_default();
+            let (found, expected) = (self.role.clone(), role.clone());
+            return Err(Error::OtherRole { id, version, found, expected });
+        }
+        self.check_server(current)
+    }
+
+    fn check_server(&self, current: &Self) -> Result<(), Error> {
+        let (found, expected) = (self.server(), current.server());
+        if found == expected {
+            return Ok(());
+        }
+        let (id, other) = (self.secret.id.clone(), current.secret.id.clone());
+        Err(Error::OtherServer { id, other, found, expected })
+    }
+}
+
+impl Rotation<'_> {
+    async fn version(&self, version: &str) -> Result<Version, VersionsError> {
+        self.function.manager.version(self.id, version).await
+    }
+
+    /// Returns the role whose password the rotation changes, and the role of which it is the clone or
+    /// that is its clone, if it alternates between both.
+    fn roles(&self, current: &Login) -> Result<(RoleName, Option<RoleName>), Error> {
+        if current.secret.master_secret.is_none() {
+            return Ok((current.role.clone(), None));
+        }
+        let no_clone = || Error::NoClone { id: self.id.clone(), role: current.role.clone() };
+        let next = RotationClone::other(&current.role).ok_or_else(no_clone)?;
+        Ok((next, Some(current.role.clone())))
+    }
+
+    async fn create(&self) -> Result<StepEffect, Error> {
+        match self.version(self.version).await {
+            Ok(_) => return Ok(StepEffect::AlreadyDone),
+            // Until this step, the version has no content.
+            Err(VersionsError::Secret(
+                SecretError::NoValue { .. } | SecretError::Missing { .. },
+            )) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let current = self.version(self.current_id).await?;
+        let (role, other) = self.roles(&Login::new(current.secret.clone())?)?;
+        let username = other.is_some().then_some(&role);
+        let new = NewVersion { id: self.version, username };
+        let RotationFunction { manager, minimum_length, .. } = self.function;
+        create_pending(manager, &current, *minimum_length, Some(new)).await?;
+        Ok(StepEffect::Done)
+    }
+
+    /// Returns the pending version, after checking that it is for this rotation, the current one, and
+    /// the other role of an alternating rotation.
+    async fn pending(&self) -> Result<(Login, Login, Option<RoleName>), Error> {
+        let pending = Login::new(self.version(self.version).await?.secret)?;
+        let current = Login::new(self.version(self.current_id).await?.secret)?;
+        let (role, other) = self.roles(&current)?;
+        pending.check(&role, &current)?;
+        Ok((pending, current, other))
+    }
+
+    async fn set(&self) -> Result<StepEffect, Error> {
+        let (pending, current, other) = self.pending().await?;
+        if self.log_in(&pending).await == PasswordCheck::Accepted {
+            return Ok(StepEffect::AlreadyDone);
+        }
+        match other {
+            None => self.set_own(&pending, current).await,
+            Some(other) => self.set_as_master(&pending, &current, other).await,
+        }?;
+        Ok(StepEffect::Done)
+    }
+
+    async fn test(&self) -> Result<StepEffect, Error> {
+        let (pending, ..) = self.pending().await?;
+        let result = self.log_in(&pending).await;
+        new_password_accepted(&pending.role, result)?;
+        Ok(StepEffect::Done)
+    }
+
+    /// Has the role set its own password, after a login with the current version or the previous one.
+    async fn set_own(&self, pending: &Login, current: Login) -> Result<(), Error> {
+        let mut logins = vec![current];
+        if let Some(previous) = self.described.version_at(PREVIOUS)
+            && let Ok(version) = self.version(previous).await
+            && let Ok(previous) = Login::new(version.secret)
+            && previous.check(&pending.role, &logins[0]).is_ok()
+        {
+            logins.push(previous);
+        }
+        for login in &logins {
+            match self.log_in(login).await {
+                PasswordCheck::Accepted => {
+                    let session = self.connect(login).await?;
+                    return self.change(pending, None, None, login, Lock(session)).await;
+                }
+                PasswordCheck::Inconclusive(reason) => return Err(self.inconclusive(login, &reason)),
+                PasswordCheck::WrongPassword
+                | PasswordCheck::NotChecked
+                | PasswordCheck::ToBeSet => {}
+            }
+        }
+        Err(Error::NoPasswordAccepted { id: self.id.clone(), role: pending.role.clone() })
+    }
+
+    /// Has the role of the master secret set the password of the clone, or of the role of which the
+    /// other one is the clone. The current version must log in: whoever has written it knows the
+    /// password of the other role.
+    async fn set_as_master(
+        &self,
+        pending: &Login,
+        current: &Login,
+        other: RoleName,
+    ) -> Result<(), Error> {
+        match self.log_in(current).await {
+            PasswordCheck::Accepted => {}
+            PasswordCheck::Inconclusive(reason) => return Err(self.inconclusive(current, &reason)),
+            PasswordCheck::WrongPassword | PasswordCheck::NotChecked | PasswordCheck::ToBeSet => {
+                let (id, role) = (self.id.clone(), current.role.clone());
+                return Err(Error::NoPasswordAccepted { id, role });
+            }
+        }
+        let master = self.master(current).await?;
+        let session = self.connect(&master).await?;
+        let options = LockOptions {
+            timeout: LOCK_TIMEOUT,
+            label: format!("rotation of {}", self.id),
+            ..LockOptions::default()
+        };
+        let lock = lock(session, &options).await.map_err(|error| match error {
+            LockError::Timeout(_) => Error::Locked { server: master.server() },
+            LockError::Server(reason) => StepFailure::from(reason).into(),
+        })?;
+        let identity = identity(&lock.0, &pending.role).await.map_err(|error| failed(&lock.0, &error))?;
+        let is_clone = RotationClone::name_for(&other).as_ref() == Some(&pending.role);
+        let clone_of = match &identity {
+            Some(_) if is_clone && !is_member(&lock.0, &pending.role, &other).await.map_err(|error| failed(&lock.0, &error))? => {
+                return Err(Error::NotAClone { role: pending.role.clone(), of: other });
+            }
+            Some(_) => None,
+            None if is_clone => Some(other),
+            None => return Err(Error::NoRole { role: pending.role.clone() }),
+        };
+        self.change(pending, clone_of, identity, &master, lock).await
+    }
+
+    /// Returns the master secret, whose server is that of the current version. A secret that RDS
+    /// manages contains no host.
+    async fn master(&self, current: &Login) -> Result<Login, Error> {
+        let id = SecretId(current.secret.master_secret.clone().unwrap_or_default());
+        let stages = self.function.manager.stages(&id).await?;
+        let mut secret = self.function.manager.version(&id, &stages.current).await?.secret;
+        if secret.host.is_none() {
+            secret.host = Some(current.host.clone());
+            secret.port = Some(current.port);
+        }
+        // The initial database of the server can belong to an application.
+        secret.dbname = None;
+        let master = Login::new(secret)?;
+        master.check_server(current)?;
+        Ok(master)
+    }
+
+    /// Sets the password of the pending version, or creates the role with it.
+    async fn change(
+        &self,
+        pending: &Login,
+        clone_of: Option<RoleName>,
+        identity: Option<RoleIdentity>,
+        executor: &Login,
+        lock: Lock,
+    ) -> Result<(), Error> {
+        let session = &lock.0;
+        session.limit_lock_waits().await.map_err(|error| failed(session, &error))?;
+        let (server_major, iterations) =
+            server_values(session).await.map_err(|error| failed(session, &error))?;
+        let plan = Plan::for_password(&PasswordChange {
+            role: pending.role.clone(),
+            clone_of,
+            executor: executor.role.clone(),
+            identity,
+            secret: self.id.clone(),
+            server_major,
+        });
+        let secrets = BTreeMap::from([(self.id.clone(), pending.secret.clone())]);
+        let slots = RunSlots { secrets: &secrets, build_id: "", iterations };
+        let options = ExecuteOptions {
+            // AWS does not change a password on a blue server either.
+            allowed: [Hazard::ResetsPassword].into(),
+            ..ExecuteOptions::default()
+        };
+        let endpoint = self.endpoint(executor);
+        let outcome = apply(&plan, &endpoint, &[], &lock, &slots, &options).await;
+        StepFailure::of(outcome).map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    fn inconclusive(&self, login: &Login, reason: &str) -> Error {
+        let version = login.secret.version.as_deref().unwrap_or_default();
+        let role = &login.role;
+        StepFailure::from(format!(
+            "role {role} cannot log in with version {version} of secret {}: {reason}",
+            self.id
+        ))
+        .into()
+    }
+
+    fn endpoint(&self, login: &Login) -> Endpoint {
+        let function = self.function;
+        let endpoint = Endpoint {
+            host: login.host.clone(),
+            port: login.port,
+            user: login.role.clone(),
+            credentials: Credentials::Password(login.secret.password.clone()),
+            tls: function.tls.clone(),
+            connect_to: function.connect_to.clone().or(login.secret.connect_to.clone()),
+            connect_timeout: function.connect_timeout,
+            statement_timeout: function.statement_timeout,
+        };
+        // The first connection of the invocation can wait for a server that resumes.
+        let without_certificate =
+            endpoint.as_role(login.role.clone(), login.secret.password.clone());
+        Endpoint { connect_timeout: function.connect_timeout, ..without_certificate }
+    }
+
+    async fn log_in(&self, login: &Login) -> PasswordCheck {
+        password_check::login(&self.endpoint(login), &login.databases(), Platform::Rds).await
+    }
+
+    /// Connects as the role of a secret, to a server that accepts changes.
+    async fn connect(&self, login: &Login) -> Result<Session, Error> {
+        let endpoint = self.endpoint(login);
+        let mut first = None;
+        for database in login.databases() {
+            match endpoint.connect(&database).await {
+                Ok(session) if session.in_recovery => return Err(endpoint.read_only().into()),
+                // A pooler checks passwords itself, so that no login proves anything.
+                Ok(session) if session.is_pooled => return Err(pooled()),
+                Ok(session) => return Ok(session),
+                Err(error) => {
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        Err(first.map_or_else(|| Error::NoRole { role: login.role.clone() }, Error::Connect))
+    }
+}
+
+/// Returns the failure of a query.
+fn failed(session: &Session, error: &tokio_postgres::Error) -> Error {
+    StepFailure::from(session.describe(error)).into()
+}
+
+fn pooled() -> Error {
+    let message = "a connection pooler answers in place of the server".to_owned();
+    let hint = Some("write the host and the port of the server itself into the secret".into());
+    Error::Failed { message, hint, code: ErrorCode::PooledConnection }
+}
+
+/// Returns the OID and the privileged attributes of a role, or `None` if it does not exist.
+async fn identity(
+    session: &Session,
+    role: &RoleName,
+) -> Result<Option<RoleIdentity>, tokio_postgres::Error> {
+    let query = format!(
+        "SELECT oid || ' ' || rolsuper || ' ' || rolcreaterole || ' ' || rolreplication || ' ' || \
+         rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = {}",
+        literal(role.as_str())
+    );
+    let row = session.ask(&query).await?;
+    Ok(row.map(|row| {
+        let mut values = row.split(' ');
+        let oid = values.next().and_then(|oid| oid.parse().ok());
+        let attributes = [
+            PrivilegedAttribute::Superuser,
+            PrivilegedAttribute::CreateRole,
+            PrivilegedAttribute::Replication,
+            PrivilegedAttribute::BypassRls,
+        ];
+        let held = attributes.into_iter().zip(values).filter(|(_, value)| *value == "true");
+        RoleIdentity { oid, attributes: held.map(|(attribute, _)| attribute).collect() }
+    }))
+}
+
+async fn is_member(
+    session: &Session,
+    member: &RoleName,
+    of: &RoleName,
+) -> Result<bool, tokio_postgres::Error> {
+    let query = format!(
+        "SELECT count(*) FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g \
+         ON g.oid = m.roleid JOIN pg_catalog.pg_roles r ON r.oid = m.member \
+         WHERE r.rolname = {} AND g.rolname = {}",
+        literal(member.as_str()),
+        literal(of.as_str())
+    );
+    Ok(session.ask(&query).await?.is_some_and(|count| count != "0"))
+}
+
+/// Returns the major version of the server, and the number of SCRAM iterations of new verifiers.
+async fn server_values(session: &Session) -> Result<(u32, NonZeroU32), tokio_postgres::Error> {
+    const QUERY: &str = "SELECT pg_catalog.current_setting('server_version_num') || ' ' || \
+         coalesce(pg_catalog.current_setting('scram_iterations', true), '')";
+    let row = session.ask(QUERY).await?.unwrap_or_default();
+    let mut values = row.split(' ').map(|value| value.parse::<u32>().ok());
+    let major = values.next().flatten().unwrap_or_default() / 10_000;
+    let iterations = values.next().flatten().filter(|number| ACCEPTED_ITERATIONS.contains(number));
+    Ok((major, iterations.and_then(NonZeroU32::new).unwrap_or(ITERATIONS)))
+}

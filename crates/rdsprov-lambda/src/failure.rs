@@ -1,0 +1,53 @@
+//! What the function reports as a function error.
+
+use lambda_runtime::Diagnostic;
+use rdsprov_core::diagnostic::{self, Diagnostic as CoreDiagnostic};
+use rdsprov_core::error_code::ErrorCode;
+use rdsprov_core::secrets::ObjectError;
+use rdsprov_core::session::{Error, ExitCode};
+
+use crate::wording::EventWording;
+
+/// Why an operation has failed or was refused.
+#[derive(Debug)]
+pub struct Failure {
+    pub(crate) exit: ExitCode,
+    pub(crate) errors: Vec<CoreDiagnostic>,
+}
+
+impl Failure {
+    /// Returns the failure of an event that is invalid.
+    pub(crate) fn event(reason: String) -> Self {
+        let fact = format!("the event is invalid: {reason}");
+        let hint = "see `docs/guides/lambda.md` for the keys of events";
+        let error = CoreDiagnostic::new(ErrorCode::WrongUsage, fact, vec![hint.into()]);
+        Self { exit: ExitCode::Usage, errors: vec![error] }
+    }
+
+    pub(crate) fn internal(error: impl ToString) -> Self {
+        let error = CoreDiagnostic::new(ErrorCode::InternalError, error, Vec::new());
+        Self { exit: ExitCode::Failed, errors: vec![error] }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { exit: error.exit_code(), errors: error.diagnostics() }
+    }
+}
+
+impl From<ObjectError> for Failure {
+    fn from(error: ObjectError) -> Self {
+        let diagnostic = CoreDiagnostic::new(error.code(), &error, error.hints());
+        Self { exit: ExitCode::Failed, errors: vec![diagnostic] }
+    }
+}
+
+/// The error type is the code of the first error, by which callers such as Step Functions decide.
+impl From<Failure> for Diagnostic {
+    fn from(failure: Failure) -> Self {
+        let code = failure.errors.first().map_or(ErrorCode::InternalError, |error| error.code);
+        let error_message = diagnostic::labelled(&failure.errors, &EventWording);
+        Self { error_type: code.to_string(), error_message }
+    }
+}

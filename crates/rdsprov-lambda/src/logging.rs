@@ -1,0 +1,34 @@
+//! Starts logging to stderr, which CloudWatch Logs receives.
+
+use std::io::{self, Write};
+
+use rdsprov_core::text::visible_json;
+use tracing_subscriber::EnvFilter;
+
+/// The messages that are logged: warnings, but not those of the AWS SDK about each source without
+/// credentials.
+const LEVEL: &str = "warn,aws_config::imds=error,aws_config::meta=error,aws_config::profile=error";
+
+/// Writes events without hidden characters: an event can contain the text of a server.
+struct Escaped;
+
+impl Write for Escaped {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = visible_json(String::from_utf8_lossy(event).into_owned());
+        io::stderr().write_all(text.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// Starts logging, once in each process.
+pub fn start_logging() {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(LEVEL))
+        .with_writer(|| Escaped)
+        .json()
+        .init();
+}

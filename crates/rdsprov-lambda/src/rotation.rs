@@ -1,0 +1,37 @@
+//! Executes one step of a rotation by Secrets Manager.
+
+use std::time::SystemTime;
+
+use lambda_runtime::Context;
+use rdsprov_core::operations::{RotationStepError, StepEffect};
+use rdsprov_core::secret_id::SecretId;
+use rdsprov_core::session::{self, Error, ExitCode, StopReason};
+use serde_json::json;
+
+use crate::event::RotationEvent;
+use crate::failure::Failure;
+
+impl From<RotationStepError> for Failure {
+    fn from(error: RotationStepError) -> Self {
+        Self { exit: ExitCode::Failed, errors: vec![error.diagnostic()] }
+    }
+}
+
+/// Executes the step that Secrets Manager requests. It can be repeated at any time, also if the
+/// invocation ends before the step.
+pub(crate) async fn run(event: &RotationEvent, context: &Context) -> Result<(), Failure> {
+    let RotationEvent { step, secret_id, client_request_token } = event;
+    let config = session::config(None)?;
+    let function = session::rotation_function(&config).await?;
+    let id = SecretId(secret_id.clone());
+    let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+    let executed = tokio::time::timeout(left, function.execute(*step, &id, client_request_token));
+    let stopped = Error::Stopped { reason: StopReason::Deadline, committed: None };
+    let effect = executed.await.map_err(|_| stopped)??;
+    let effect = match effect {
+        StepEffect::Done => "done",
+        StepEffect::AlreadyDone => "already_done",
+    };
+    println!("{}", json!({"step": step, "secret_id": secret_id, "effect": effect}));
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! How events spell the options and operations that a hint of the core names.
+
+use rdsprov_core::hint::{Operation, Opt, Wording};
+
+/// Spells options as keys of the event, `"region": "eu-west-2"`, and operations as modes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventWording;
+
+impl Wording for EventWording {
+    fn option(&self, option: Opt, value: Option<&str>) -> String {
+        let key = match option {
+            Opt::Env => "environment".to_owned(),
+            Opt::Mode => "definitions_mode".to_owned(),
+            // These are keys of `rdsprov.toml`, or options of the command only.
+            Opt::AuditLedger
+            | Opt::AuditOutput
+            | Opt::Auth
+            | Opt::CaFile
+            | Opt::ClientCert
+            | Opt::ClientKey
+            | Opt::Config
+            | Opt::Out
+            | Opt::SecretKmsKey
+            | Opt::SecretTags
+            | Opt::Secrets
+            | Opt::To
+            | Opt::ToSecret
+            | Opt::WithVerifiers => {
+                return format!("the option `{}` of the command", option.name());
+            }
+            other => other.name().replace('-', "_"),
+        };
+        let Some(value) = value else { return format!("the key `{key}` of the event") };
+        match option {
+            Opt::Adopt | Opt::Allow | Opt::Only => format!("`\"{key}\": [{value:?}]`"),
+            Opt::Port => format!("`\"{key}\": {value}`"),
+            _ => format!("`\"{key}\": {value:?}`"),
+        }
+    }
+
+    fn operation(&self, operation: Operation) -> String {
+        match operation {
+            Operation::Access | Operation::Apply | Operation::Check | Operation::Plan => {
+                format!("the mode `{}`", operation.name())
+            }
+            other => format!("the command `rdsprov {}`", other.name()),
+        }
+    }
+}
