@@ -21,6 +21,14 @@ use serde_json::{Map, Value};
 #[derive(Debug)]
 pub struct Event(pub(crate) Result<Request, String>);
 
+impl Event {
+    /// Returns whether the event is valid.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.0.is_ok()
+    }
+}
+
 /// What an event requests.
 #[derive(Debug)]
 pub enum Request {

@@ -12,42 +12,48 @@ use crate::wording::EventWording;
 #[derive(Debug)]
 pub struct Failure {
     pub(crate) exit: ExitCode,
+    /// The code of all errors together.
+    pub(crate) code: ErrorCode,
     pub(crate) errors: Vec<CoreDiagnostic>,
 }
 
 impl Failure {
+    /// Returns the failure because of one error.
+    pub(crate) fn new(exit: ExitCode, error: CoreDiagnostic) -> Self {
+        Self { exit, code: error.code, errors: vec![error] }
+    }
+
     /// Returns the failure of an event that is invalid.
     pub(crate) fn event(reason: String) -> Self {
         let fact = format!("the event is invalid: {reason}");
         let hint = "see `docs/guides/lambda.md` for the keys of events";
         let error = CoreDiagnostic::new(ErrorCode::WrongUsage, fact, vec![hint.into()]);
-        Self { exit: ExitCode::Usage, errors: vec![error] }
+        Self::new(ExitCode::Usage, error)
     }
 
     pub(crate) fn internal(error: impl ToString) -> Self {
         let error = CoreDiagnostic::new(ErrorCode::InternalError, error, Vec::new());
-        Self { exit: ExitCode::Failed, errors: vec![error] }
+        Self::new(ExitCode::Failed, error)
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { exit: error.exit_code(), errors: error.diagnostics() }
+        Self { exit: error.exit_code(), code: error.code(), errors: error.diagnostics() }
     }
 }
 
 impl From<ObjectError> for Failure {
     fn from(error: ObjectError) -> Self {
         let diagnostic = CoreDiagnostic::new(error.code(), &error, error.hints());
-        Self { exit: ExitCode::Failed, errors: vec![diagnostic] }
+        Self::new(ExitCode::Failed, diagnostic)
     }
 }
 
-/// The error type is the code of the first error, by which callers such as Step Functions decide.
+/// The error type is the code, by which callers such as Step Functions decide.
 impl From<Failure> for Diagnostic {
     fn from(failure: Failure) -> Self {
-        let code = failure.errors.first().map_or(ErrorCode::InternalError, |error| error.code);
         let error_message = diagnostic::labelled(&failure.errors, &EventWording);
-        Self { error_type: code.to_string(), error_message }
+        Self { error_type: failure.code.to_string(), error_message }
     }
 }

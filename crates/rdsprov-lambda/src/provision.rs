@@ -142,8 +142,8 @@ impl Invocation<'_> {
             let fact = "the report does not cover every database";
             let hint = "correct the reasons in the report, then run again";
             let code = ErrorCode::IncompleteAccessReport;
-            let errors = vec![Diagnostic::new(code, fact, vec![hint.into()])];
-            return Err(Failure { exit: ExitCode::Failed, errors });
+            let error = Diagnostic::new(code, fact, vec![hint.into()]);
+            return Err(Failure::new(ExitCode::Failed, error));
         }
         result.end(Ending::Reported, ExitCode::Done);
         Ok(())
@@ -174,11 +174,12 @@ impl Invocation<'_> {
         };
         match (written, records) {
             (Err(error), _) => {
-                let of_run = failure.get_or_insert_with(|| Failure {
-                    exit: if is_committed { ExitCode::Partial } else { ExitCode::Failed },
-                    errors: Vec::new(),
-                });
-                of_run.errors.extend(error.errors);
+                let exit = if is_committed { ExitCode::Partial } else { ExitCode::Failed };
+                match &mut failure {
+                    // The error of the run is more important.
+                    Some(failure) => failure.errors.extend(error.errors),
+                    None => failure = Some(Failure { exit, ..error }),
+                }
             }
             (Ok(()), Some(object)) => result.records_object = Some(object.uri.to_string()),
             (Ok(()), None) => {}

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 
 impl From<RotationStepError> for Failure {
     fn from(error: RotationStepError) -> Self {
-        Self { exit: ExitCode::Failed, errors: vec![error.diagnostic()] }
+        Self::new(ExitCode::Failed, error.diagnostic())
     }
 }
 

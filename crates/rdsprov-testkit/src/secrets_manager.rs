@@ -142,6 +142,16 @@ impl SecretsManager {
         self.call("PutSecretValue", &version).map(drop)
     }
 
+    /// Enables automatic rotation, and starts one: adds an empty version with the stage `AWSPENDING`.
+    /// No function is invoked.
+    ///
+    /// # Errors
+    /// Returns the error of the service.
+    pub fn start_rotation(&self, id: &str, version: &str) -> Result<(), Error> {
+        let request = json!({"SecretId": id, "ClientRequestToken": version});
+        self.call("RotateSecret", &request).map(drop)
+    }
+
     /// Creates a secret without a value.
     ///
     /// # Errors

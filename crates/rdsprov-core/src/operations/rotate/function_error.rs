@@ -57,8 +57,8 @@ impl From<VersionsError> for RotationStepError {
 }
 
 impl From<StepFailure> for RotationStepError {
-    fn from(StepFailure { message, hint, cause, .. }: StepFailure) -> Self {
-        let code = cause.map_or(ErrorCode::StatementFailed, FailureCause::code);
+    fn from(StepFailure { message, hint, cause, code, .. }: StepFailure) -> Self {
+        let code = cause.map(FailureCause::code).or(code).unwrap_or(ErrorCode::StatementFailed);
         Self::Failed { message, hint, code }
     }
 }

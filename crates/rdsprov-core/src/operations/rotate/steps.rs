@@ -1,6 +1,7 @@
 //! The steps of a rotation that do not depend on how it was planned: `rotate` and the rotation function
 //! of Secrets Manager share them.
 
+use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation};
 use crate::name::RoleName;
@@ -20,6 +21,8 @@ pub(super) struct StepFailure {
     pub step: Option<FailedStep>,
     /// The cause, if it has a code of its own.
     pub cause: Option<FailureCause>,
+    /// The code, if it is not that of the cause or of a statement that failed.
+    pub code: Option<ErrorCode>,
     /// Whether the server may have committed the password nevertheless.
     pub may_be_committed: bool,
 }
@@ -32,6 +35,7 @@ impl StepFailure {
             hint: outcome.hint,
             step: outcome.failed_step,
             cause: outcome.cause,
+            code: None,
             may_be_committed: outcome.committed,
         })
     }
@@ -39,19 +43,31 @@ impl StepFailure {
 
 impl From<String> for StepFailure {
     fn from(message: String) -> Self {
-        Self { message, hint: None, step: None, cause: None, may_be_committed: false }
+        Self {
+            message,
+            hint: None,
+            step: None,
+            cause: None,
+            code: None,
+            may_be_committed: false,
+        }
     }
 }
 
 impl From<SecretError> for StepFailure {
     fn from(error: SecretError) -> Self {
-        error.to_string().into()
+        Self { code: Some(error.code()), ..error.to_string().into() }
     }
 }
 
 impl From<VersionsError> for StepFailure {
     fn from(error: VersionsError) -> Self {
-        error.to_string().into()
+        match error {
+            VersionsError::Source(error) => {
+                Self { code: Some(error.code()), ..error.to_string().into() }
+            }
+            VersionsError::Secret(error) => error.into(),
+        }
     }
 }
 
@@ -82,18 +98,18 @@ pub(super) fn new_password_accepted(
     role: &RoleName,
     result: PasswordCheck,
 ) -> Result<(), StepFailure> {
-    match result {
-        PasswordCheck::Accepted => Ok(()),
+    let message = match result {
+        PasswordCheck::Accepted => return Ok(()),
         PasswordCheck::Inconclusive(reason) => {
-            Err(format!("role {role} cannot log in with the new password: {reason}").into())
+            format!("role {role} cannot log in with the new password: {reason}")
         }
         PasswordCheck::WrongPassword | PasswordCheck::NotChecked | PasswordCheck::ToBeSet => {
-            Err(format!(
+            format!(
                 "the server rejects the new password of role {role}: another program has set another password"
             )
-            .into())
         }
-    }
+    };
+    Err(StepFailure { code: Some(ErrorCode::RotationLoginFailed), ..message.into() })
 }
 
 /// Moves `AWSCURRENT` to the new version. After an error, queries whether it was moved nevertheless.

@@ -1,0 +1,11 @@
+//! The function as Lambda runs it: through the runtime API, against servers that resemble RDS and a
+//! Secrets Manager.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod documents;
+mod fixture;
+mod objects;
+mod provision;
+mod rotation;
+mod time;

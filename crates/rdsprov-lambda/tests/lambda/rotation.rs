@@ -1,0 +1,295 @@
+//! The rotation function: the four steps as Secrets Manager requests them, with a failure in each.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rdsprov_testkit::{HttpProxy, Reply, versions};
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, Function, definitions};
+
+const SECRET: &str = "goldenpath/dev/shop/postgres";
+const MASTER: &str = "goldenpath/dev/rds/master";
+const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
+
+/// The call of Secrets Manager that is answered with an error, if there is one.
+type Denied = Arc<Mutex<Option<&'static str>>>;
+
+/// A server with the applied definitions, and the rotation function.
+struct Rotating {
+    fixture: Fixture,
+    function: Function,
+    denied: Denied,
+    rotations: u32,
+}
+
+impl Rotating {
+    fn new(major: u32, alternates: bool) -> Self {
+        let fixture = Fixture::new(major);
+        let denied = Denied::default();
+        let answer = {
+            let denied = Arc::clone(&denied);
+            move |call: &rdsprov_testkit::Call| {
+                let is_denied = *denied.lock().unwrap() == Some(call.action.as_str());
+                is_denied.then(|| Reply::Error("AccessDeniedException", "not allowed".to_owned()))
+            }
+        };
+        let proxy = HttpProxy::start(&fixture.manager, answer).unwrap();
+        let function = fixture.function_with(&proxy.environment());
+        let mut rotating = Self { fixture, function, denied, rotations: 0 };
+        let mut secret: Value = serde_json::from_str(&rotating.text("AWSCURRENT")).unwrap();
+        secret["engine"] = "postgres".into();
+        secret["host"] = rotating.fixture.server.host().into();
+        secret["port"] = rotating.fixture.server.port().into();
+        secret["dbname"] = "shop".into();
+        if alternates {
+            secret["masterarn"] = MASTER.into();
+        }
+        rotating.fixture.manager.put(SECRET, &secret.to_string()).unwrap();
+        rotating.applied("applied");
+        rotating
+    }
+
+    fn applied(&mut self, outcome: &str) {
+        let definitions = definitions(&["shop", "reports"]);
+        let event = json!({"mode": "apply", "environment": "dev", "definitions": definitions});
+        let result = self.function.invoke(&event).unwrap();
+        assert_eq!(result["outcome"], outcome, "{result:#}");
+    }
+
+    fn text(&self, stage: &str) -> String {
+        self.fixture.manager.at_stage(SECRET, stage).unwrap().unwrap().1
+    }
+
+    /// Returns the role and the password of the version with a stage.
+    fn user(&self, stage: &str) -> (String, String) {
+        let secret: Value = serde_json::from_str(&self.text(stage)).unwrap();
+        let value = |key: &str| secret[key].as_str().unwrap().to_owned();
+        (value("username"), value("password"))
+    }
+
+    fn logs_in(&self, (role, password): &(String, String)) -> bool {
+        self.fixture.logs_in(role, password, "shop")
+    }
+
+    fn start(&mut self) -> String {
+        self.rotations += 1;
+        let version = format!("00000000-0000-4000-8000-{:012}", self.rotations);
+        self.fixture.manager.start_rotation(SECRET, &version).unwrap();
+        version
+    }
+
+    fn step(&mut self, step: &str, version: &str) -> Result<Value, Value> {
+        let event =
+            json!({"Step": step, "SecretId": SECRET, "ClientRequestToken": version});
+        let result = self.function.invoke_within(&event, Duration::from_secs(60));
+        // No password of any version is printed.
+        let log = self.function.new_log();
+        for stage in ["AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"] {
+            let Ok(Some((_, text))) = self.fixture.manager.at_stage(SECRET, stage) else { continue };
+            let secret: Value = serde_json::from_str(&text).unwrap();
+            let password = secret["password"].as_str().unwrap();
+            assert!(!log.contains(password), "{log}");
+            assert!(!format!("{result:?}").contains(password), "{result:?}");
+        }
+        result
+    }
+
+    #[track_caller]
+    fn done(&mut self, step: &str, version: &str) {
+        let result = self.step(step, version);
+        assert_eq!(result, Ok(Value::Null), "{step}");
+    }
+
+    /// Executes a step that fails, and returns the code of its error.
+    #[track_caller]
+    fn fails(&mut self, step: &str, version: &str) -> String {
+        let error = self.step(step, version).unwrap_err();
+        error["errorType"].as_str().unwrap().to_owned()
+    }
+
+    /// Executes all steps. After an earlier rotation, Secrets Manager also begins with the first one.
+    #[track_caller]
+    fn rotate(&mut self) {
+        let version = self.start();
+        self.all_steps(&version);
+    }
+
+    #[track_caller]
+    fn all_steps(&mut self, version: &str) {
+        for step in STEPS {
+            self.done(step, version);
+        }
+        assert_eq!(self.fixture.manager.version(SECRET).unwrap(), version);
+        assert!(self.logs_in(&self.user("AWSCURRENT")));
+    }
+
+    fn deny(&self, action: Option<&'static str>) {
+        *self.denied.lock().unwrap() = action;
+    }
+}
+
+#[test]
+fn role_sets_its_own_password() {
+    for major in versions() {
+        let mut rotating = Rotating::new(major, false);
+        let first = rotating.user("AWSCURRENT");
+        let text = rotating.text("AWSCURRENT");
+        let version = rotating.start();
+        // Each step can be repeated.
+        for step in STEPS {
+            rotating.done(step, &version);
+            rotating.done(step, &version);
+        }
+        let second = rotating.user("AWSCURRENT");
+        assert_eq!(second.0, "shop_owner");
+        assert_eq!(rotating.user("AWSPREVIOUS"), first);
+        assert!(second.1.len() >= 32 && second.1 != first.1);
+        assert!(rotating.logs_in(&second) && !rotating.logs_in(&first));
+        assert_eq!(rotating.text("AWSCURRENT"), text.replace(&first.1, &second.1));
+        rotating.applied("no_change");
+        rotating.rotate();
+        assert!(!rotating.logs_in(&second));
+        rotating.applied("no_change");
+        // The master user has not executed a statement for it.
+        let log = rotating.fixture.server.log();
+        assert!(!log.contains(&second.1), "a password is in the log of the server");
+    }
+}
+
+#[test]
+fn alternating_rotation_creates_the_clone() {
+    for major in versions() {
+        let mut rotating = Rotating::new(major, true);
+        let first = rotating.user("AWSCURRENT");
+        rotating.rotate();
+        let clone = rotating.user("AWSCURRENT");
+        assert_eq!(clone.0, "shop_owner_clone");
+        // Both users are valid.
+        assert!(rotating.logs_in(&clone) && rotating.logs_in(&first));
+        let create = "CREATE TABLE t (id int)";
+        rotating.fixture.server.sql_as(&first.0, &first.1, "shop", create).unwrap();
+        let sql = "INSERT INTO t VALUES (1)";
+        rotating.fixture.server.sql_as(&clone.0, &clone.1, "shop", sql).unwrap();
+        // Default privileges of the clone, as after a rotation by the function of AWS.
+        rotating.applied("applied");
+        rotating.applied("no_change");
+
+        rotating.rotate();
+        let third = rotating.user("AWSCURRENT");
+        assert_eq!(third.0, "shop_owner");
+        assert!(third.1 != first.1 && rotating.logs_in(&clone) && !rotating.logs_in(&first));
+        rotating.rotate();
+        assert_eq!(rotating.user("AWSCURRENT").0, "shop_owner_clone");
+        assert!(!rotating.logs_in(&clone) && rotating.logs_in(&third));
+        rotating.applied("no_change");
+        let granted = "SELECT count(*) FROM pg_auth_members WHERE roleid = 'shop_owner'::regrole
+            AND pg_get_userbyid(member) = 'platform_admin' AND grantor <> 10";
+        assert_eq!(rotating.fixture.query(granted), "0");
+    }
+}
+
+#[test]
+fn failed_step_is_completed_by_the_next_rotation() {
+    for alternates in [false, true] {
+        let mut rotating = Rotating::new(versions()[0], alternates);
+        if alternates {
+            rotating.rotate();
+        }
+        let current = rotating.user("AWSCURRENT");
+        let version = rotating.start();
+        let is_current = |rotating: &Rotating| rotating.user("AWSCURRENT") == current;
+
+        rotating.deny(Some("PutSecretValue"));
+        assert_eq!(rotating.fails("createSecret", &version), "secret-access-denied");
+        // Nothing was created, so that the next step has nothing to set.
+        rotating.deny(None);
+        assert_eq!(rotating.fails("setSecret", &version), "secret-without-value");
+        rotating.done("createSecret", &version);
+
+        // Another program has set the password of the current version.
+        let alter = format!("ALTER ROLE {} PASSWORD 'Canary-other'", current.0);
+        rotating.fixture.query(&alter);
+        assert_eq!(rotating.fails("setSecret", &version), "rotation-login-failed");
+        assert_eq!(rotating.fails("testSecret", &version), "rotation-login-failed");
+        assert!(is_current(&rotating));
+        let restore = format!("ALTER ROLE {} PASSWORD '{}'", current.0, current.1);
+        rotating.fixture.query(&restore);
+        if alternates {
+            rotating.deny(Some("DescribeSecret"));
+            assert_eq!(rotating.fails("setSecret", &version), "secret-access-denied");
+            rotating.deny(None);
+            rotating.fixture.query("ALTER ROLE platform_admin NOCREATEROLE");
+            rotating.fixture.query("REVOKE rds_superuser FROM platform_admin");
+            assert_eq!(rotating.fails("setSecret", &version), "statement-failed");
+            rotating.fixture.query("ALTER ROLE platform_admin CREATEROLE");
+            rotating.fixture.query("GRANT rds_superuser TO platform_admin");
+        }
+        rotating.done("setSecret", &version);
+
+        // The password is exchanged before the test.
+        let pending = rotating.user("AWSPENDING");
+        rotating.fixture.query(&format!("ALTER ROLE {} PASSWORD 'Canary-other'", pending.0));
+        assert_eq!(rotating.fails("testSecret", &version), "rotation-login-failed");
+        let restore = format!("ALTER ROLE {} PASSWORD '{}'", pending.0, pending.1);
+        rotating.fixture.query(&restore);
+        rotating.done("testSecret", &version);
+
+        rotating.deny(Some("UpdateSecretVersionStage"));
+        assert_eq!(rotating.fails("finishSecret", &version), "secret-access-denied");
+        assert!(is_current(&rotating));
+        rotating.deny(None);
+
+        // Secrets Manager repeats all steps.
+        rotating.all_steps(&version);
+        assert_eq!(rotating.user("AWSCURRENT"), pending);
+        rotating.rotate();
+    }
+}
+
+#[test]
+fn rotation_that_was_not_started_changes_nothing() {
+    let mut rotating = Rotating::new(versions()[0], false);
+    for step in STEPS {
+        assert_eq!(rotating.fails(step, "00000000-0000-4000-8000-000000000009"), "rotation-not-started");
+    }
+    rotating.rotate();
+    let current = rotating.fixture.manager.version(SECRET).unwrap();
+    let before = rotating.text("AWSCURRENT");
+    for step in STEPS {
+        // The version is already the current one.
+        rotating.done(step, &current);
+        assert_eq!(rotating.fails(step, "00000000-0000-4000-8000-000000000009"), "rotation-not-started");
+    }
+    assert_eq!(rotating.text("AWSCURRENT"), before);
+}
+
+#[test]
+fn secrets_that_contradict_the_rotation_are_refused() {
+    let mut rotating = Rotating::new(versions()[0], true);
+    let change = |rotating: &Rotating, key: &str, value: Value| {
+        let mut secret: Value = serde_json::from_str(&rotating.text("AWSCURRENT")).unwrap();
+        let old = secret[key].take();
+        secret[key] = value;
+        rotating.fixture.manager.put(SECRET, &secret.to_string()).unwrap();
+        old
+    };
+    // A role with the name of the clone that is not one.
+    rotating.fixture.query("CREATE ROLE shop_owner_clone LOGIN PASSWORD 'Canary-foreign'");
+    let version = rotating.start();
+    rotating.done("createSecret", &version);
+    assert_eq!(rotating.fails("setSecret", &version), "unknown-role");
+    let foreign = ("shop_owner_clone".to_owned(), "Canary-foreign".to_owned());
+    assert!(rotating.fixture.logs_in(&foreign.0, &foreign.1, "postgres"));
+    rotating.fixture.query("DROP ROLE shop_owner_clone");
+
+    // The pending version is for another server or role than the current one.
+    let host = change(&rotating, "host", "127.0.0.1".into());
+    assert_eq!(rotating.fails("setSecret", &version), "server-mismatch");
+    change(&rotating, "host", host);
+    let master = change(&rotating, "masterarn", Value::Null);
+    assert_eq!(rotating.fails("setSecret", &version), "invalid-secret");
+    change(&rotating, "masterarn", master);
+    assert_eq!(rotating.fixture.query("SELECT count(*) FROM pg_roles WHERE rolname = 'shop_owner_clone'"), "0");
+    rotating.all_steps(&version);
+}
