@@ -33,6 +33,7 @@ pub fn check() -> Result<(), String> {
     tool("actionlint", &["-shellcheck", &shellcheck], &workflows)?;
     tool("shellcheck", &[], &in_directory("deploy", "sh")?)?;
     tool("hadolint", &["deploy/container/Dockerfile"], &[])?;
+    tool("cfn-lint", &["deploy/lambda/template.yaml"], &[])?;
 
     let rendered = Path::new("target/deploy/kubernetes.yaml");
     fs::create_dir_all("target/deploy").map_err(|error| format!("target/deploy: {error}"))?;

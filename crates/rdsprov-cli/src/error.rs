@@ -4,8 +4,8 @@ use rdsprov_core::diagnostic;
 use rdsprov_core::diagnostic::Diagnostic;
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::hint::Hint;
-pub use rdsprov_core::session::ExitCode as Exit;
 use rdsprov_core::session::Error;
+pub use rdsprov_core::session::ExitCode as Exit;
 
 use crate::args::LogFormat;
 use crate::output;

@@ -7,10 +7,10 @@ use rdsprov_core::config::{
     ConnectTimeout, ConnectTo, LockTimeout, StatementTimeout, TlsMode, VerifyPasswords,
 };
 use rdsprov_core::definitions::{Mode as DefinitionsMode, Syntax};
+use rdsprov_core::operations::RotationStep;
 use rdsprov_core::plan::Hazard;
 use rdsprov_core::secret_id::Stage;
 use rdsprov_core::secrets::ObjectUri;
-use rdsprov_core::operations::RotationStep;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

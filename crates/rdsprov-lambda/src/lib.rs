@@ -32,8 +32,7 @@ pub async fn handle(event: LambdaEvent<Event>) -> Result<Value, Failure> {
     match event.0.map_err(Failure::event)? {
         // The futures of a run are large, and the compiler follows their types only so deep.
         Request::Provision(event) => {
-            let run: Pin<Box<dyn Future<Output = _>>> =
-                Box::pin(provision::run(*event, &context));
+            let run: Pin<Box<dyn Future<Output = _>>> = Box::pin(provision::run(*event, &context));
             run.await
         }
         Request::Rotation(event) => rotation::run(&event, &context).await.map(|()| Value::Null),

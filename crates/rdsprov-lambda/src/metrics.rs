@@ -24,9 +24,8 @@ const METRICS: [(&str, &str); 8] = [
 
 /// Returns the metrics of an operation as one line.
 pub(crate) fn line(result: &RunResult, duration: Duration) -> String {
-    let is = |codes: &[ExitCode]| {
-        u8::from(codes.iter().any(|code| code.number() == result.exit_code))
-    };
+    let is =
+        |codes: &[ExitCode]| u8::from(codes.iter().any(|code| code.number() == result.exit_code));
     let metrics: Vec<Value> =
         METRICS.iter().map(|(name, unit)| json!({"Name": name, "Unit": unit})).collect();
     json!({

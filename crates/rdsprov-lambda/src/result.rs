@@ -163,9 +163,8 @@ impl RunResult {
 
     /// Returns the response, without what makes it too large.
     pub(crate) fn into_response(mut self) -> serde_json::Result<Value> {
-        let is_too_large = |result: &Self| {
-            serde_json::to_string(result).map(|text| text.len() > MAXIMUM_SIZE)
-        };
+        let is_too_large =
+            |result: &Self| serde_json::to_string(result).map(|text| text.len() > MAXIMUM_SIZE);
         if is_too_large(&self)? && self.plan.take().is_some() {
             self.left_out.push("plan");
         }

@@ -1,6 +1,6 @@
 //! Executes one step of a rotation by Secrets Manager.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use lambda_runtime::Context;
 use rdsprov_core::operations::{RotationStepError, StepEffect};
@@ -25,7 +25,9 @@ pub(crate) async fn run(event: &RotationEvent, context: &Context) -> Result<(), 
     let function = session::rotation_function(&config).await?;
     let id = SecretId(secret_id.clone());
     let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-    let executed = tokio::time::timeout(left, function.execute(*step, &id, client_request_token));
+    // The error must reach Secrets Manager before the invocation ends.
+    let time = left.saturating_sub(Duration::from_secs(2));
+    let executed = tokio::time::timeout(time, function.execute(*step, &id, client_request_token));
     let stopped = Error::Stopped { reason: StopReason::Deadline, committed: None };
     let effect = executed.await.map_err(|_| stopped)??;
     let effect = match effect {

@@ -15,10 +15,10 @@ mod error;
 mod files;
 #[cfg(feature = "postgres")]
 mod generate;
-#[cfg(feature = "aws")]
-mod objects;
 #[cfg(all(feature = "postgres", any(test, not(feature = "aws"))))]
 pub(crate) mod no_aws;
+#[cfg(feature = "aws")]
+mod objects;
 mod parse;
 mod password;
 #[cfg(feature = "aws")]

@@ -85,8 +85,7 @@ fn signed_token(
         url: &url,
         expires_in: EXPIRES_IN,
     };
-    let signature = signed_query(&request, credentials, now)
-        .map_err(TokenError::Signing)?;
+    let signature = signed_query(&request, credentials, now).map_err(TokenError::Signing)?;
     Password::new(address + &signature).map_err(|problem| TokenError::Signing(problem.to_string()))
 }
 

@@ -30,7 +30,8 @@ pub struct Described {
 impl Described {
     /// Returns the id of the version with a stage.
     pub fn version_at(&self, stage: &str) -> Option<&str> {
-        let has_stage = |(_, stages): &(&String, &Vec<String>)| stages.iter().any(|one| one == stage);
+        let has_stage =
+            |(_, stages): &(&String, &Vec<String>)| stages.iter().any(|one| one == stage);
         self.versions.iter().find(has_stage).map(|(id, _)| id.as_str())
     }
 
@@ -127,8 +128,7 @@ impl SecretsManager {
     /// Returns the ids of the current and the pending version.
     pub async fn stages(&self, id: &SecretId) -> Result<Stages, VersionsError> {
         let described = self.describe(id).await?;
-        let version_at =
-            |stage: Stage| described.version_at(&stage.to_string()).map(str::to_owned);
+        let version_at = |stage: Stage| described.version_at(&stage.to_string()).map(str::to_owned);
         let current =
             version_at(Stage::Current).ok_or_else(|| SecretError::NoValue { id: id.clone() })?;
         let rotated = described.rotation_enabled == Some(true);
@@ -142,12 +142,21 @@ impl SecretsManager {
 
     /// Fetches one version by its id.
     pub async fn version(&self, id: &SecretId, version: &str) -> Result<Version, VersionsError> {
+        self.read(id, Some(version)).await
+    }
+
+    /// Fetches the current version.
+    pub async fn current_version(&self, id: &SecretId) -> Result<Version, VersionsError> {
+        self.read(id, None).await
+    }
+
+    async fn read(&self, id: &SecretId, version: Option<&str>) -> Result<Version, VersionsError> {
         let response = self
             .client()
             .await?
             .get_secret_value()
             .secret_id(&id.0)
-            .version_id(version)
+            .set_version_id(version.map(str::to_owned))
             .send()
             .await
             .map_err(|error| self.failed(id, AwsCall::Read, &error))?;
@@ -155,7 +164,7 @@ impl SecretsManager {
             .secret_string
             .map(Zeroizing::new)
             .ok_or_else(|| SecretError::Binary { id: id.clone() })?;
-        let secret = Secret { version: Some(version.to_owned()), ..Secret::parse(id, &text)? };
+        let secret = Secret { version: response.version_id, ..Secret::parse(id, &text)? };
         Ok(Version { secret, text })
     }
 
@@ -249,8 +258,11 @@ impl Version {
         let text = replaced(&self.text, "password", password.expose()).ok_or_else(no_password)?;
         let Some(username) = username else { return Ok(text) };
         let wanted = "a string";
-        replaced(&text, "username", username.as_str())
-            .ok_or_else(|| SecretError::WrongType { id: id.clone(), key: "username", wanted })
+        replaced(&text, "username", username.as_str()).ok_or_else(|| SecretError::WrongType {
+            id: id.clone(),
+            key: "username",
+            wanted,
+        })
     }
 }
 

@@ -40,7 +40,11 @@ pub struct Cancellation {
 
 impl Default for Cancellation {
     fn default() -> Self {
-        Self { sender: watch::Sender::new(false), executing: AtomicBool::new(false), is_late: AtomicBool::new(false) }
+        Self {
+            sender: watch::Sender::new(false),
+            executing: AtomicBool::new(false),
+            is_late: AtomicBool::new(false),
+        }
     }
 }
 

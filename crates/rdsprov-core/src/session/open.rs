@@ -444,9 +444,9 @@ pub(super) fn tls(
         // Of the variables of libpq, only this one is among the settings.
         Some(SettingOrigin::Libpq) => ValueSource::Variable("PGSSLROOTCERT".to_owned()),
         Some(SettingOrigin::ConfigFile) => ValueSource::ConfigFile(config.file_name()),
-        Some(SettingOrigin::SitePolicy) => ValueSource::SitePolicy(
-            of_site.map(|(path, _)| path.to_owned()).unwrap_or_default(),
-        ),
+        Some(SettingOrigin::SitePolicy) => {
+            ValueSource::SitePolicy(of_site.map(|(path, _)| path.to_owned()).unwrap_or_default())
+        }
     };
     let mode = source(settings.mode_origin, Opt::Tls);
     let mut of_run = vec![RunSetting::new(RunSettingName::TlsMode, settings.mode.name(), mode)];

@@ -67,7 +67,9 @@ impl Fixture {
         let runtime = LambdaRuntime::start().unwrap();
         let log = tempfile::NamedTempFile::new().unwrap().into_temp_path().keep().unwrap();
         let output = || Stdio::from(File::options().append(true).create(true).open(&log).unwrap());
-        let process = scrub_environment(&mut Command::new(env!("CARGO_BIN_EXE_bootstrap")))
+        let program = std::env::var_os("RDSPROV_FUNCTION")
+            .unwrap_or_else(|| env!("CARGO_BIN_EXE_bootstrap").into());
+        let process = scrub_environment(&mut Command::new(program))
             .current_dir(self.package.path())
             .envs(environment.iter().cloned())
             .envs(runtime.environment())
@@ -113,6 +115,14 @@ impl Function {
         let new = log[self.read..].to_owned();
         self.read = log.len();
         new
+    }
+
+    /// Returns the largest amount of memory that the process has used.
+    pub fn peak_memory(&self) -> String {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
     }
 
     /// Returns the last metrics that the function has logged.

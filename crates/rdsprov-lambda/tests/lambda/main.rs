@@ -5,6 +5,7 @@
 
 mod documents;
 mod fixture;
+mod measure;
 mod objects;
 mod provision;
 mod rotation;

@@ -53,7 +53,9 @@ fn plan_apply_and_check() {
         // The ids of records and invocation are the same.
         let records = applied["records"].as_array().unwrap();
         assert_eq!(applied["run_id"], "invocation-2");
-        assert!(records.iter().all(|one| one["run_id"] == "invocation-2" && one["build_id"] == "b7"));
+        assert!(
+            records.iter().all(|one| one["run_id"] == "invocation-2" && one["build_id"] == "b7")
+        );
         assert!(records.iter().any(|one| one["action"] == "create_role"), "{records:?}");
         assert!(fixture.logs_in("shop_owner", &password("shop"), "shop"));
         let metrics = function.metrics();
@@ -64,8 +66,12 @@ fn plan_apply_and_check() {
         assert_eq!(again["counts"]["steps"], 0);
         ended(function.invoke(&event("check", json!({}))), "as_declared", 0);
 
-        fixture.server.superuser("shop", "REVOKE USAGE ON SCHEMA public FROM reports_reader").unwrap();
-        let drift = ended(function.invoke(&event("check", json!({"format": "text"}))), "differs", 2);
+        fixture
+            .server
+            .superuser("shop", "REVOKE USAGE ON SCHEMA public FROM reports_reader")
+            .unwrap();
+        let drift =
+            ended(function.invoke(&event("check", json!({"format": "text"}))), "differs", 2);
         assert!(drift["plan"].as_str().unwrap().contains("reports_reader"), "{drift:#}");
         assert_eq!(function.metrics()["Drift"], 1);
         ended(function.invoke(&event("apply", json!({"dry_run": true}))), "dry_run", 0);
@@ -129,7 +135,11 @@ fn invalid_events_are_function_errors() {
         (json!({"enviroment": "dev"}), "wrong-usage", "unknown field `enviroment`"),
         (json!({"environment": "nowhere"}), "unknown-environment", "nowhere"),
         (json!({"environment": null}), "no-environment", "the key `environment` of the event"),
-        (json!({"definitions": {"application_databases": {"a": {}}}}), "invalid-definitions", "database_name"),
+        (
+            json!({"definitions": {"application_databases": {"a": {}}}}),
+            "invalid-definitions",
+            "database_name",
+        ),
         (json!({"definitions": "absent.tfvars"}), "file-unreadable", "absent.tfvars"),
         (json!({"definitions": "/etc/passwd.json"}), "file-outside", "/etc/passwd.json"),
         (json!({"definitions": "../x.tfvars"}), "file-outside", "../x.tfvars"),

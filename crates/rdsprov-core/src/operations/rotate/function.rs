@@ -11,9 +11,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::function_error::RotationStepError as Error;
-use super::steps::{
-    NewVersion, StepFailure, create_pending, make_current, new_password_accepted,
-};
+use super::steps::{NewVersion, StepFailure, create_pending, make_current, new_password_accepted};
 use crate::config::{ConnectTimeout, ConnectTo, StatementTimeout};
 use crate::error_code::ErrorCode;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName, literal};
@@ -21,13 +19,11 @@ use crate::named_enum::named_enum;
 use crate::observed::PasswordCheck;
 use crate::operations::connection::DEFAULT_PORT;
 use crate::plan::rotation::PasswordChange;
-use crate::plan::{Hazard, Plan, PrivilegedAttribute, RoleIdentity};
+use crate::plan::{Plan, PrivilegedAttribute, RoleIdentity};
 use crate::rotation_clone::RotationClone;
 use crate::secret_id::SecretId;
 use crate::secrets::scram::{ACCEPTED_ITERATIONS, ITERATIONS};
-use crate::secrets::{
-    Described, Secret, SecretError, SecretsManager, Version, VersionsError,
-};
+use crate::secrets::{Described, Secret, SecretError, SecretsManager, Version, VersionsError};
 use crate::server::apply::apply;
 use crate::server::connect::{Credentials, Endpoint, Session};
 use crate::server::lock::{Lock, LockError, LockOptions, lock};
@@ -250,7 +246,9 @@ impl Rotation<'_> {
                     let session = self.connect(login).await?;
                     return self.change(pending, None, None, login, Lock(session)).await;
                 }
-                PasswordCheck::Inconclusive(reason) => return Err(self.inconclusive(login, &reason)),
+                PasswordCheck::Inconclusive(reason) => {
+                    return Err(self.inconclusive(login, &reason));
+                }
                 PasswordCheck::WrongPassword
                 | PasswordCheck::NotChecked
                 | PasswordCheck::ToBeSet => {}
@@ -287,10 +285,16 @@ impl Rotation<'_> {
             LockError::Timeout(_) => Error::Locked { server: master.server() },
             LockError::Server(reason) => StepFailure::from(reason).into(),
         })?;
-        let identity = identity(&lock.0, &pending.role).await.map_err(|error| failed(&lock.0, &error))?;
+        let identity =
+            identity(&lock.0, &pending.role).await.map_err(|error| failed(&lock.0, &error))?;
         let is_clone = RotationClone::name_for(&other).as_ref() == Some(&pending.role);
         let clone_of = match &identity {
-            Some(_) if is_clone && !is_member(&lock.0, &pending.role, &other).await.map_err(|error| failed(&lock.0, &error))? => {
+            Some(_)
+                if is_clone
+                    && !is_member(&lock.0, &pending.role, &other)
+                        .await
+                        .map_err(|error| failed(&lock.0, &error))? =>
+            {
                 return Err(Error::NotAClone { role: pending.role.clone(), of: other });
             }
             Some(_) => None,
@@ -304,8 +308,7 @@ impl Rotation<'_> {
     /// manages contains no host.
     async fn master(&self, current: &Login) -> Result<Login, Error> {
         let id = SecretId(current.secret.master_secret.clone().unwrap_or_default());
-        let stages = self.function.manager.stages(&id).await?;
-        let mut secret = self.function.manager.version(&id, &stages.current).await?.secret;
+        let mut secret = self.function.manager.current_version(&id).await?.secret;
         if secret.host.is_none() {
             secret.host = Some(current.host.clone());
             secret.port = Some(current.port);
@@ -340,11 +343,7 @@ impl Rotation<'_> {
         });
         let secrets = BTreeMap::from([(self.id.clone(), pending.secret.clone())]);
         let slots = RunSlots { secrets: &secrets, build_id: "", iterations };
-        let options = ExecuteOptions {
-            // AWS does not change a password on a blue server either.
-            allowed: [Hazard::ResetsPassword].into(),
-            ..ExecuteOptions::default()
-        };
+        let options = ExecuteOptions::default();
         let endpoint = self.endpoint(executor);
         let outcome = apply(&plan, &endpoint, &[], &lock, &slots, &options).await;
         StepFailure::of(outcome).map_or(Ok(()), |failure| Err(failure.into()))

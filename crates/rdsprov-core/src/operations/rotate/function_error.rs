@@ -35,7 +35,9 @@ pub enum RotationStepError {
     OtherServer { id: SecretId, other: SecretId, found: String, expected: String },
     #[error("the server accepts no password of secret {id} for role {role}")]
     NoPasswordAccepted { id: SecretId, role: RoleName },
-    #[error("role {role} of secret {id} can have no clone: the name of the clone would be too long")]
+    #[error(
+        "role {role} of secret {id} can have no clone: the name of the clone would be too long"
+    )]
     NoClone { id: SecretId, role: RoleName },
     #[error("role {role} exists and is not a member of role {of}, whose clone it would be")]
     NotAClone { role: RoleName, of: RoleName },
@@ -92,7 +94,8 @@ impl RotationStepError {
             Self::Connect(error) => return error.hints(),
             Self::NotEnabled { .. } => "enable it with `aws secretsmanager rotate-secret`".into(),
             Self::NotPending { .. } => {
-                "have Secrets Manager invoke the function: `aws secretsmanager rotate-secret`".into()
+                "have Secrets Manager invoke the function: `aws secretsmanager rotate-secret`"
+                    .into()
             }
             Self::Incomplete { key, .. } => format!("add `{key}` to the secret").into(),
             Self::OtherRole { .. } => {
@@ -113,7 +116,9 @@ impl RotationStepError {
                 format!("rename role {role}, or GRANT {} TO {}", of.quoted(), role.quoted()).into()
             }
             Self::NoRole { .. } => hint!["run ", Operation::Apply, " to create the declared role"],
-            Self::Locked { .. } => "wait until it has ended; Secrets Manager repeats the step".into(),
+            Self::Locked { .. } => {
+                "wait until it has ended; Secrets Manager repeats the step".into()
+            }
             Self::Failed { hint, .. } => return hint.clone().into_iter().collect(),
         }]
     }

@@ -43,14 +43,7 @@ impl StepFailure {
 
 impl From<String> for StepFailure {
     fn from(message: String) -> Self {
-        Self {
-            message,
-            hint: None,
-            step: None,
-            cause: None,
-            code: None,
-            may_be_committed: false,
-        }
+        Self { message, hint: None, step: None, cause: None, code: None, may_be_committed: false }
     }
 }
 
@@ -127,8 +120,7 @@ pub(super) async fn make_current(
         Ok(stages) if stages.current == *current => Err(error.into()),
         Ok(stages) => {
             let now = stages.current;
-            let message =
-                format!("{error}; secret {id} now has another current version ({now})");
+            let message = format!("{error}; secret {id} now has another current version ({now})");
             let hint = hint!["run ", Operation::Apply, " to set the current password"];
             Err(StepFailure { hint: Some(hint), ..message.into() })
         }
