@@ -388,7 +388,7 @@ mod tests {
     #[test]
     fn kinds_of_events() {
         let text = r#"{"mode": "apply", "definitions": {"text": "", "syntax": "hcl"}, "port": 5432,
-            "allow": ["changes_owner"], "lock_timeout": "1min", "tls": "require"}"#;
+            "allow": ["changes_owner"], "lock_timeout": "1m", "tls": "require"}"#;
         let Request::Provision(event) = read(text).unwrap() else { panic!("not {text}") };
         assert!(matches!(event.definitions, Some(DefinitionsSource::Text { .. })));
         assert_eq!((event.port, event.allow), (Some(5432), vec![Hazard::ChangesOwner]));

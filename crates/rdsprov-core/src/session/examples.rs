@@ -633,6 +633,7 @@ mod tests {
     use super::*;
     use crate::error_code::ErrorCode;
     use crate::hint::Neutral;
+    use crate::operations::RotationStepError;
 
     /// Codes of front ends, and those that [`WRONG`] cannot show together with the others.
     const WITHOUT_EXAMPLE: [ErrorCode; 14] = [
@@ -652,9 +653,40 @@ mod tests {
         ErrorCode::InternalError,
     ];
 
+    /// The errors of the rotation function, which are not among those of a session.
+    fn rotation_step_errors() -> Vec<RotationStepError> {
+        let (id, version) = (SecretId("goldenpath/dev/shop/postgres".to_owned()), "v2".to_owned());
+        let role = RoleName::new_unchecked("shop_owner".to_owned());
+        let other = RoleName::new_unchecked("shop_owner_clone".to_owned());
+        let server = "db.example.com:5432".to_owned();
+        vec![
+            RotationStepError::NotEnabled { id: id.clone() },
+            RotationStepError::NotPending { id: id.clone(), version: version.clone() },
+            RotationStepError::Incomplete { id: id.clone(), key: "host" },
+            RotationStepError::OtherRole {
+                id: id.clone(),
+                version,
+                found: other.clone(),
+                expected: role.clone(),
+            },
+            RotationStepError::OtherServer {
+                id: id.clone(),
+                other: SecretId("goldenpath/dev/rds/master".to_owned()),
+                found: server.clone(),
+                expected: "localhost:5432".to_owned(),
+            },
+            RotationStepError::NoPasswordAccepted { id: id.clone(), role: role.clone() },
+            RotationStepError::NoClone { id, role: role.clone() },
+            RotationStepError::NotAClone { role: other, of: role.clone() },
+            RotationStepError::NoRole { role },
+            RotationStepError::Locked { server },
+        ]
+    }
+
     #[test]
     fn each_code_has_an_example() {
         let mut seen: BTreeSet<ErrorCode> = WITHOUT_EXAMPLE.into();
+        seen.extend(rotation_step_errors().iter().map(RotationStepError::code));
         for error in error_examples() {
             seen.insert(error.code());
             seen.extend(error.diagnostics().iter().map(|one| one.code));
@@ -666,7 +698,10 @@ mod tests {
 
     #[test]
     fn facts_and_hints_have_one_form() {
-        for diagnostic in error_examples().iter().flat_map(Error::diagnostics) {
+        let of_rotation = rotation_step_errors();
+        let of_rotation = of_rotation.iter().map(RotationStepError::diagnostic);
+        let errors = error_examples();
+        for diagnostic in errors.iter().flat_map(Error::diagnostics).chain(of_rotation) {
             let text = diagnostic.text(&Neutral);
             let is_flag = |rest: &str| rest.starts_with(|c: char| c.is_ascii_lowercase());
             assert!(!text.split(" --").skip(1).any(is_flag), "a flag is in: {text}");
