@@ -334,4 +334,29 @@ fn secrets_that_contradict_the_rotation_are_refused() {
         "0"
     );
     rotating.all_steps(&version);
+    assert_eq!(rotating.user("AWSCURRENT").0, "shop_owner_clone");
+
+    // The other role has become an administrator, or the clone is no longer its member.
+    let version = rotating.start();
+    rotating.done("createSecret", &version);
+    let stored = "SELECT rolpassword FROM pg_authid WHERE rolname = 'shop_owner'";
+    let before = rotating.fixture.query(stored);
+    for (change, revert, code) in [
+        (
+            "ALTER ROLE shop_owner CREATEROLE",
+            "ALTER ROLE shop_owner NOCREATEROLE",
+            "invalid-secret",
+        ),
+        (
+            "REVOKE shop_owner FROM shop_owner_clone",
+            "GRANT shop_owner TO shop_owner_clone",
+            "unknown-role",
+        ),
+    ] {
+        rotating.fixture.server.master("postgres", change).unwrap();
+        assert_eq!(rotating.fails("setSecret", &version), code, "{change}");
+        assert_eq!(rotating.fixture.query(stored), before);
+        rotating.fixture.server.master("postgres", revert).unwrap();
+    }
+    rotating.all_steps(&version);
 }

@@ -57,6 +57,10 @@ const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
 const PREVIOUS: &str = "AWSPREVIOUS";
 
+/// The attributes of administrators, whose passwords no secret of an application may change.
+const ADMINISTRATORS: [PrivilegedAttribute; 2] =
+    [PrivilegedAttribute::Superuser, PrivilegedAttribute::CreateRole];
+
 /// How long a step waits for the lock of the server: an invocation has little time.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -285,21 +289,24 @@ impl Rotation<'_> {
             LockError::Timeout(_) => Error::Locked { server: master.server() },
             LockError::Server(reason) => StepFailure::from(reason).into(),
         })?;
-        let identity =
-            identity(&lock.0, &pending.role).await.map_err(|error| failed(&lock.0, &error))?;
-        let is_clone = RotationClone::name_for(&other).as_ref() == Some(&pending.role);
+        let role = &pending.role;
+        let failed = |error| failed(&lock.0, &error);
+        let identity = identity(&lock.0, role).await.map_err(failed)?;
+        let is_clone = RotationClone::name_for(&other).as_ref() == Some(role);
+        let (clone, of) = if is_clone { (role, &other) } else { (&other, role) };
         let clone_of = match &identity {
-            Some(_)
-                if is_clone
-                    && !is_member(&lock.0, &pending.role, &other)
-                        .await
-                        .map_err(|error| failed(&lock.0, &error))? =>
+            None if is_clone => Some(other.clone()),
+            None => return Err(Error::NoRole { role: role.clone() }),
+            // The secret of an application must not lead to the password of an administrator.
+            Some(identity)
+                if ADMINISTRATORS.iter().any(|one| identity.attributes.contains(one)) =>
             {
-                return Err(Error::NotAClone { role: pending.role.clone(), of: other });
+                return Err(Error::Administrator { id: self.id.clone(), role: role.clone() });
+            }
+            Some(_) if !is_member(&lock.0, clone, of).await.map_err(failed)? => {
+                return Err(Error::NotAClone { role: clone.clone(), of: of.clone() });
             }
             Some(_) => None,
-            None if is_clone => Some(other),
-            None => return Err(Error::NoRole { role: pending.role.clone() }),
         };
         self.change(pending, clone_of, identity, &master, lock).await
     }

@@ -41,6 +41,8 @@ pub enum RotationStepError {
     NoClone { id: SecretId, role: RoleName },
     #[error("role {role} exists and is not a member of role {of}, whose clone it would be")]
     NotAClone { role: RoleName, of: RoleName },
+    #[error("role {role} of secret {id} is an administrator: it has CREATEROLE or SUPERUSER")]
+    Administrator { id: SecretId, role: RoleName },
     #[error("role {role} does not exist")]
     NoRole { role: RoleName },
     #[error("another run holds the lock of {server}")]
@@ -75,9 +77,10 @@ impl RotationStepError {
             Self::Connect(error) => error.code(),
             Self::NotEnabled { .. } | Self::NotPending { .. } => ErrorCode::RotationNotStarted,
             Self::NoPasswordAccepted { .. } => ErrorCode::RotationLoginFailed,
-            Self::Incomplete { .. } | Self::OtherRole { .. } | Self::NoClone { .. } => {
-                ErrorCode::InvalidSecret
-            }
+            Self::Incomplete { .. }
+            | Self::OtherRole { .. }
+            | Self::NoClone { .. }
+            | Self::Administrator { .. } => ErrorCode::InvalidSecret,
             Self::OtherServer { .. } => ErrorCode::ServerMismatch,
             Self::NotAClone { .. } | Self::NoRole { .. } => ErrorCode::UnknownRole,
             Self::Locked { .. } => ErrorCode::LockTimeout,
@@ -114,6 +117,9 @@ impl RotationStepError {
             }
             Self::NotAClone { role, of } => {
                 format!("rename role {role}, or GRANT {} TO {}", of.quoted(), role.quoted()).into()
+            }
+            Self::Administrator { .. } => {
+                "remove `masterarn` from the secret, so that the role sets its own password".into()
             }
             Self::NoRole { .. } => hint!["run ", Operation::Apply, " to create the declared role"],
             Self::Locked { .. } => {
