@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use rdsprov_core::audit::{Record, to_csv};
+use rdsprov_core::audit::{Columns, Record, to_csv};
 use rdsprov_core::config::SecretTags;
 use rdsprov_core::definitions::Auth;
 use rdsprov_core::error_code::ErrorCode;
@@ -185,7 +185,7 @@ impl Frontend for TerminalFrontend {
     }
 
     fn on_records(&self, records: &[Record]) {
-        let text = to_csv(records);
+        let text = to_csv(records, Columns::Run);
         let rows = if self.header_printed.swap(true, Ordering::Relaxed) {
             text.split_once('\n').map_or("", |(_, rows)| rows)
         } else {
@@ -199,15 +199,15 @@ impl Frontend for TerminalFrontend {
         let confirmed = !self.ask
             || !std::io::stdin().is_terminal()
             || !std::io::stderr().is_terminal()
-            || ask_user().await;
+            || ask_user("Apply this plan?").await;
         self.started.get_or_init(Instant::now);
         confirmed
     }
 }
 
-/// Asks whether to apply the plan. Every answer but "yes" means no.
-async fn ask_user() -> bool {
-    let _ = write!(std::io::stderr(), "Apply this plan? Enter \"yes\" to confirm: ");
+/// Asks a question. Every answer but "yes" means no.
+pub async fn ask_user(question: &str) -> bool {
+    let _ = write!(std::io::stderr(), "{question} Enter \"yes\" to confirm: ");
     let answer = tokio::task::spawn_blocking(|| {
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map(|_| answer)

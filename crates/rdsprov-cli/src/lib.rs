@@ -10,6 +10,7 @@ mod args;
 mod audit;
 mod error;
 mod explain;
+mod fleet;
 mod logging;
 mod output;
 mod plan;
@@ -67,15 +68,28 @@ fn command(arguments: &[OsString]) -> Exit {
             return Exit::Failed;
         }
     };
+    let log = arguments.log_format;
     let result = runtime.block_on(async {
         match &arguments.command {
             CliCommand::Validate(options) => validate::run(options),
-            CliCommand::Plan(options) => plan::run(options).await,
-            CliCommand::Check(options) => plan::check(options).await,
-            CliCommand::Apply(options) => apply::run(options).await,
+            CliCommand::Plan(options) => match &options.fleet.fleet {
+                Some(file) => fleet::plan(file, options, log).await,
+                None => plan::run(options).await,
+            },
+            CliCommand::Check(options) => match &options.fleet.fleet {
+                Some(file) => fleet::check(file, options, log).await,
+                None => plan::check(options).await,
+            },
+            CliCommand::Apply(options) => match &options.fleet.fleet {
+                Some(file) => fleet::apply(file, options, log).await,
+                None => apply::run(options).await,
+            },
             CliCommand::Delegate(options) => apply::delegate(options).await,
             CliCommand::Rotate(options) => rotate::run(options).await,
-            CliCommand::Access(options) => access::run(options).await,
+            CliCommand::Access(options) => match &options.fleet.fleet {
+                Some(file) => fleet::access(file, options, log).await,
+                None => access::run(options).await,
+            },
             CliCommand::Schema { document } => print_schema(*document),
             CliCommand::Explain { code } => explain::run(code.as_deref()),
             CliCommand::Completions { shell } => {

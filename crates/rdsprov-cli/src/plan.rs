@@ -27,7 +27,7 @@ pub async fn run(options: &PlanArgs) -> Result<Exit, CliError> {
 }
 
 pub async fn check(options: &CheckArgs) -> Result<Exit, CliError> {
-    let CheckArgs { common, selection, server, output } = options;
+    let CheckArgs { common, selection, server, output, .. } = options;
     let mut server = ServerOptions::from(server);
     server.only.clone_from(&selection.only);
     server.adopt_from.clone_from(&selection.restored.adopt_from);

@@ -3,6 +3,7 @@
 //!
 //! This module must not know the server, and does not open files: `session` reads the text.
 
+mod assume_role;
 mod connect_to;
 mod lock_timeout;
 mod new_secrets;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use assume_role::AssumeRole;
 pub use connect_to::ConnectTo;
 pub use lock_timeout::LockTimeout;
 pub use new_secrets::{KmsKey, NewSecrets, SecretTag, SecretTags};

@@ -14,6 +14,7 @@ use schemars::transform::{Transform, transform_subschemas};
 use crate::access_report::AccessReport;
 use crate::audit::LedgerLine;
 use crate::definitions::Definitions;
+use crate::fleet::FleetReport;
 use crate::named_enum::named_enum;
 use crate::plan::{Plan, SavedPlan};
 
@@ -30,6 +31,8 @@ named_enum! {
         Access,
         /// The output of `validate --format json`.
         Definitions,
+        /// The output of `plan --fleet FILE --format json`, and of `check` and `access`.
+        Fleet,
     }
 }
 
@@ -53,6 +56,7 @@ impl Document {
             Self::Ledger => generator.into_root_schema_for::<LedgerLine>(),
             Self::Access => generator.into_root_schema_for::<AccessReport>(),
             Self::Definitions => generator.into_root_schema_for::<Definitions>(),
+            Self::Fleet => generator.into_root_schema_for::<FleetReport>(),
         };
         schema.insert("title".to_owned(), format!("rdsprov {self}").into());
         schema

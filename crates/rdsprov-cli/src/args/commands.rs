@@ -8,6 +8,7 @@ use rdsprov_core::config::{KmsKey, SecretTag};
 use super::flags::{
     AdminAuthArg, CommonArgs, OutputArgs, RecordingArgs, RestoredArgs, SelectionArgs, ServerArgs,
 };
+use super::fleet::FleetArgs;
 use super::headings::{COMPATIBILITY, DEFINITIONS, EXECUTION, OUTPUT, RECORDS, SECRETS};
 
 #[derive(Debug, Args)]
@@ -22,6 +23,8 @@ pub struct ValidateArgs {
 pub struct PlanArgs {
     #[command(flatten)]
     pub common: CommonArgs,
+    #[command(flatten)]
+    pub fleet: FleetArgs,
     #[command(flatten)]
     pub selection: SelectionArgs,
     #[command(flatten)]
@@ -49,6 +52,8 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub common: CommonArgs,
     #[command(flatten)]
+    pub fleet: FleetArgs,
+    #[command(flatten)]
     pub selection: SelectionArgs,
     #[command(flatten)]
     pub server: ServerArgs,
@@ -66,6 +71,8 @@ pub struct ApplyArgs {
     pub plan: Option<PathBuf>,
     #[command(flatten)]
     pub common: CommonArgs,
+    #[command(flatten)]
+    pub fleet: FleetArgs,
     #[command(flatten)]
     pub selection: SelectionArgs,
     #[command(flatten)]
@@ -162,6 +169,8 @@ pub struct DelegateArgs {
 pub struct AccessArgs {
     #[command(flatten)]
     pub common: CommonArgs,
+    #[command(flatten)]
+    pub fleet: FleetArgs,
     #[command(flatten)]
     pub server: ServerArgs,
     /// Report only this database

@@ -1,6 +1,7 @@
 //! The headings of the help texts, under which the flags stand.
 
 pub const DEFINITIONS: &str = "Definitions";
+pub const FLEET: &str = "Fleet";
 pub const CONNECTION: &str = "Connection";
 pub const SECRETS: &str = "Secrets";
 pub const APPROVAL: &str = "Approval";

@@ -11,6 +11,7 @@
 
 mod commands;
 mod flags;
+mod fleet;
 mod headings;
 mod values;
 
@@ -33,6 +34,7 @@ pub use commands::{
     RotateArgs, ValidateArgs, VerifyArgs,
 };
 pub use flags::{AdminAuthArg, CommonArgs, Format, RecordingArgs, ServerArgs};
+pub use fleet::FleetArgs;
 use headings::GLOBAL;
 use values::{DOCUMENTS, closed_set};
 
@@ -184,8 +186,10 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, without_empty_variables))
     }
-    match without_empty_variables(CommandLine::command()).try_get_matches_from(arguments) {
+    let mut command = without_empty_variables(CommandLine::command());
+    match command.clone().try_get_matches_from(arguments) {
         Ok(matches) => {
+            fleet::check(&mut command, &matches)?;
             let mut line = CommandLine::from_arg_matches(&matches)?;
             if let Some(server) = line.command.server_mut() {
                 server.variables = from_variables(&matches);
@@ -267,8 +271,8 @@ mod tests {
     use clap::Command;
 
     use super::headings::{
-        APPROVAL, COMPATIBILITY, CONNECTION, DEFINITIONS, EXECUTION, GLOBAL, OUTPUT, RECORDS,
-        SECRETS,
+        APPROVAL, COMPATIBILITY, CONNECTION, DEFINITIONS, EXECUTION, FLEET, GLOBAL, OUTPUT,
+        RECORDS, SECRETS,
     };
     use super::*;
 
@@ -277,8 +281,9 @@ mod tests {
         ["somebody", "someone", "nobody", "whoever", "whatever", "beats", "looks", "say", "tell"];
 
     /// The headings under which a flag can stand.
-    const HEADINGS: [&str; 9] = [
+    const HEADINGS: [&str; 10] = [
         DEFINITIONS,
+        FLEET,
         CONNECTION,
         SECRETS,
         APPROVAL,

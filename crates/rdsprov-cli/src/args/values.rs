@@ -53,12 +53,13 @@ pub(super) const HAZARDS: [Described; 15] = [
     ("degrades_blue_green", "The green environment of a deployment does not get the change"),
 ];
 
-pub(super) const DOCUMENTS: [Described; 5] = [
+pub(super) const DOCUMENTS: [Described; 6] = [
     ("plan", "The output of `plan --format json`"),
     ("saved-plan", "The file that `plan --out` writes"),
     ("ledger", "A record of a ledger"),
     ("access", "The output of `access --format json`"),
     ("definitions", "The output of `validate --format json`"),
+    ("fleet", "The output of `plan --fleet FILE --format json`"),
 ];
 
 /// Returns a parser for a type of the core with a closed set of values, which the help text lists.

@@ -21,6 +21,7 @@ mod extension_privileges;
 mod extensions;
 mod failures;
 mod fixture;
+mod fleet;
 mod foreign_role;
 mod guardrails;
 mod handed_over_code;

@@ -78,4 +78,10 @@ pub struct RunContext {
     /// The hazards that the caller has allowed by name.
     #[serde(default)]
     pub allowed_hazards: BTreeSet<Hazard>,
+    /// The name of the instance, if the run is part of a fleet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// The digest over all plans of the fleet, if it was approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet_approval: Option<String>,
 }

@@ -11,20 +11,40 @@ use crate::text::visible;
 const HEADER: &str =
     "timestamp_utc,environment,build_id,run_id,database,username,action,status,duration_ms,message";
 
+/// The columns of a CSV file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Columns {
+    /// Those of a run on one server.
+    Run,
+    /// Those of a run, and `instance`.
+    Fleet,
+}
+
+impl Columns {
+    fn header(self) -> String {
+        match self {
+            Self::Run => HEADER.to_owned(),
+            Self::Fleet => format!("{HEADER},instance"),
+        }
+    }
+}
+
 /// A CSV file to which a run appends its records.
 ///
 /// A process locks the file while it appends.
 ///
 /// ```
-/// use rdsprov_core::audit::CsvWriter;
+/// use rdsprov_core::audit::{Columns, CsvWriter};
 /// let directory = tempfile::tempdir().unwrap();
 /// let path = directory.path().join("audit.csv");
-/// CsvWriter::append(&path).unwrap();
+/// CsvWriter::append(&path, Columns::Run).unwrap();
 /// assert!(std::fs::read_to_string(&path).unwrap().starts_with("timestamp_utc,environment,"));
 /// ```
 #[derive(Debug)]
 pub struct CsvWriter {
     path: PathBuf,
+    columns: Columns,
     file: File,
     created_directory: Option<PathBuf>,
 }
@@ -36,25 +56,26 @@ impl CsvWriter {
     /// # Errors
     /// Returns an error if the file cannot be written, is not a regular file, or starts with another
     /// header.
-    pub fn append(path: &Path) -> Result<Self, AuditError> {
+    pub fn append(path: &Path, columns: Columns) -> Result<Self, AuditError> {
         let (file, created_directory) = open_with_directory(path)?;
-        Self::new(path, file, created_directory)
+        Self::new(path, columns, file, created_directory)
     }
 
     /// Opens an existing file to append to, and returns `None` if it does not exist.
     ///
     /// # Errors
     /// Returns the errors of [`CsvWriter::append`].
-    pub fn append_existing(path: &Path) -> Result<Option<Self>, AuditError> {
-        open_existing(path)?.map(|file| Self::new(path, file, None)).transpose()
+    pub fn append_existing(path: &Path, columns: Columns) -> Result<Option<Self>, AuditError> {
+        open_existing(path)?.map(|file| Self::new(path, columns, file, None)).transpose()
     }
 
     fn new(
         path: &Path,
+        columns: Columns,
         file: File,
         created_directory: Option<PathBuf>,
     ) -> Result<Self, AuditError> {
-        let mut writer = Self { path: path.to_owned(), file, created_directory };
+        let mut writer = Self { path: path.to_owned(), columns, file, created_directory };
         writer.locked(Self::begin)?;
         Ok(writer)
     }
@@ -72,12 +93,13 @@ impl CsvWriter {
 
     /// Writes the header of an empty file, or else verifies it.
     fn begin(&mut self) -> Result<(), AuditError> {
+        let header = self.columns.header() + "\n";
         if self.file.metadata().map_err(|source| self.failed(source))?.len() == 0 {
-            return self.write_whole(&format!("{HEADER}\n"));
+            return self.write_whole(&header);
         }
-        let mut start = vec![0; HEADER.len()];
+        let mut start = vec![0; header.len()];
         let whole = self.file.read_exact(&mut start).is_ok();
-        if !whole || start != HEADER.as_bytes() {
+        if !whole || start != header.as_bytes() {
             return Err(AuditError::OtherHeader { path: self.path.clone() });
         }
         let mut last = [0];
@@ -147,8 +169,8 @@ impl CsvWriter {
 
 /// Returns records as CSV text, with the header.
 #[must_use]
-pub fn to_csv(records: &[Record]) -> String {
-    format!("{HEADER}\n{}", rows(records))
+pub fn to_csv(records: &[Record], columns: Columns) -> String {
+    format!("{}\n{}", columns.header(), rows(records))
 }
 
 /// Returns the text of a cell that a spreadsheet neither executes nor breaks into lines.

@@ -180,6 +180,7 @@ impl Event {
             status,
             duration_ms: 0,
             message: message.to_owned(),
+            instance: context.instance.clone(),
         };
         match &self.kind {
             EventKind::Intent { plan, .. } => Some(row("", "", "intent", Status::Intent, plan)),

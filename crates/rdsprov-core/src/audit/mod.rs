@@ -19,7 +19,7 @@ mod record;
 mod report;
 mod verify;
 
-pub use self::csv::{CsvWriter, to_csv};
+pub use self::csv::{Columns, CsvWriter, to_csv};
 pub use attribution::{Attribution, RunContext};
 pub use error::AuditError;
 pub use event::{

@@ -49,6 +49,9 @@ pub struct Record {
     pub status: Status,
     pub duration_ms: u64,
     pub message: String,
+    /// The last column, which only the records of a fleet have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
 }
 
 impl Record {
@@ -65,6 +68,8 @@ impl Record {
             status: _,
             duration_ms: _,
             message,
+            // The fleet file allows only characters that need no change.
+            instance: _,
         } = self;
         [timestamp, environment, build_id, run_id, database, username, action, message]
     }

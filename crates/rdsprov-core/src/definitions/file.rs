@@ -50,6 +50,11 @@ fn starts_character(byte: &u8) -> bool {
 
 impl<'a> File<'a> {
     pub fn new(source: &'a SourceText) -> Self {
+        Self::recognised_by(source, &RECOGNISED)
+    }
+
+    /// Creates a file that is recognised by one of these words.
+    pub fn recognised_by(source: &'a SourceText, words: &[&str]) -> Self {
         let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
         let line_starts =
             std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
@@ -63,7 +68,7 @@ impl<'a> File<'a> {
                 first
             })
             .collect();
-        let is_recognised = RECOGNISED.iter().any(|name| text.contains(name));
+        let is_recognised = words.iter().any(|name| text.contains(name));
         let errors = Vec::new();
         Self { source, text, line_starts, characters, is_recognised, errors, omitted: 0 }
     }

@@ -10,8 +10,8 @@ use regex::Regex;
 use super::cross_checks::{CrossChecks, ExplicitKeys};
 use super::entry::application;
 use super::file::{Entries, File, given};
+use super::parse_tree::parse_tree;
 use super::role_home::settle_roles;
-use super::syntax;
 use super::tree::{Key, Node, Span, Value};
 use super::{
     Application, DEFAULT_NAMING_PATTERN, Defaults, DefinitionError, DefinitionErrors, Definitions,
@@ -233,23 +233,7 @@ fn check_mode(file: &mut File<'_>, first: &Option<(Mode, String)>, found: Mode, 
 /// Parses a file; syntax errors and duplicate top-level keys become errors of the file.
 fn open(source: &SourceText) -> (File<'_>, Option<Node>) {
     let mut file = File::new(source);
-    let (root, errors) = syntax::parse(source.syntax, file.text);
-    for error in errors {
-        if error.quotes_text && !file.is_recognised {
-            file.error(
-                &error.span,
-                error.code,
-                format!("the file is not valid {} here", source.syntax.title()),
-                format!("check that this file contains `{APPLICATIONS}`"),
-            );
-        } else {
-            let first =
-                error.first.map(|first| format!("; the first one is at {}", file.location(&first)));
-            let message = error.message + &first.unwrap_or_default();
-            file.error(&error.span, error.code, message, error.hint);
-        }
-    }
-    let root = root.filter(|root| file.map("the file", root).is_some());
+    let root = parse_tree(&mut file, APPLICATIONS);
     (file, root)
 }
 

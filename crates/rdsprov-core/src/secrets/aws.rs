@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::provider::error::CredentialsError;
@@ -21,10 +22,10 @@ use zeroize::Zeroizing;
 
 use super::credentials::{CachedCredentials, not_loaded};
 use super::{
-    CredentialSources, DatabaseEndpoint, Secret, SecretError, SecretOwner, SourceError,
-    UnknownEndpoint, rds_api,
+    CredentialSource, CredentialSources, DatabaseEndpoint, Secret, SecretError, SecretOwner,
+    SourceError, UnknownEndpoint, rds_api,
 };
-use crate::config::{ConnectTimeout, NewSecrets};
+use crate::config::{AssumeRole, ConnectTimeout, NewSecrets};
 use crate::secret_id::{SecretId, Stage};
 
 /// The maximum number of ids in one call of `BatchGetSecretValue`.
@@ -84,10 +85,12 @@ pub(crate) struct AwsConfig {
 /// `AWS_MAX_ATTEMPTS` changes the number.
 ///
 /// The credentials are loaded with the first call that needs them, and cached until they expire.
-/// `limit` is the time that their source may take.
+/// `limit` is the time that their source may take. If `role` is given, they are used only to assume
+/// this IAM role, whose credentials sign all other calls.
 pub(crate) async fn configuration(
     region: Option<String>,
-    sources: CredentialSources,
+    mut sources: CredentialSources,
+    role: Option<AssumeRole>,
     limit: ConnectTimeout,
 ) -> AwsConfig {
     let timeouts = TimeoutConfig::builder()
@@ -99,7 +102,20 @@ pub(crate) async fn configuration(
         loader = loader.region(Region::new(region));
     }
     let loaded = loader.load().await;
-    let cached = loaded.credentials_provider().map(|chain| CachedCredentials::new(chain, limit));
+    let chain = match role {
+        None => loaded.credentials_provider(),
+        Some(role) => {
+            let mut provider = AssumeRoleProvider::builder(role.arn())
+                .configure(&loaded)
+                .session_name(role.session_name());
+            if let Some(id) = &role.external_id {
+                provider = provider.external_id(id);
+            }
+            sources.configured = Some(CredentialSource::Role(role.arn().to_owned()));
+            Some(SharedCredentialsProvider::new(provider.build().await))
+        }
+    };
+    let cached = chain.map(|chain| CachedCredentials::new(chain, limit));
     let mut sdk = loaded.into_builder();
     sdk.set_credentials_provider(cached.map(SharedCredentialsProvider::new));
     AwsConfig { sdk: sdk.build(), sources: Arc::new(sources) }

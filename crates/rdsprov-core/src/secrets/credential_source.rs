@@ -18,6 +18,8 @@ pub enum CredentialSource {
     Container,
     /// The instance metadata service of EC2.
     Instance,
+    /// The IAM role with this ARN, which the credentials of another source assume.
+    Role(String),
 }
 
 impl fmt::Display for CredentialSource {
@@ -28,6 +30,7 @@ impl fmt::Display for CredentialSource {
             Self::WebIdentity => f.write_str("the web identity token"),
             Self::Container => f.write_str("the container endpoint"),
             Self::Instance => f.write_str("the instance metadata service"),
+            Self::Role(arn) => write!(f, "the IAM role {arn}"),
         }
     }
 }
@@ -53,6 +56,9 @@ impl CredentialSource {
                 "check the instance profile and the options of the instance metadata service"
                     .to_owned()
             }
+            Self::Role(_) => "check the trust policy of the role, its external id, and that the \
+                credentials of this run may call `sts:AssumeRole`"
+                .to_owned(),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
     CredentialSources, DatabaseEndpoint, Password, Secret, SecretError, SourceError, TokenError,
     UnknownEndpoint,
 };
-use crate::config::{ConnectTimeout, NewSecrets};
+use crate::config::{AssumeRole, ConnectTimeout, NewSecrets};
 use crate::secret_id::{SecretId, Stage};
 
 /// An AWS configuration, which cannot be used.
@@ -24,6 +24,7 @@ pub enum SecretsManager {}
 pub(crate) async fn configuration(
     _region: Option<String>,
     _sources: CredentialSources,
+    _role: Option<AssumeRole>,
     _limit: ConnectTimeout,
 ) -> AwsConfig {
     AwsConfig

@@ -67,6 +67,10 @@ pub struct RunOptions {
     pub lock_timeout: Option<LockTimeout>,
     /// Whether the run ends before the execution of the plan.
     pub dry_run: bool,
+    /// The name of the instance in records, if the run is part of a fleet.
+    pub(super) instance: Option<String>,
+    /// The digest over all plans of the fleet, if it was approved.
+    pub(super) fleet_approval: Option<String>,
 }
 
 /// The options of `apply`.
@@ -242,6 +246,8 @@ pub(super) async fn run_operation<F: Frontend>(
             options.approver.clone(),
             options.request_id.clone(),
         ),
+        instance: options.instance.clone(),
+        fleet_approval: options.fleet_approval.clone(),
         ..RunContext::default()
     };
     let (csv, ledger, outside) =

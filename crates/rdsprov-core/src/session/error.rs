@@ -44,6 +44,9 @@ pub enum Error {
     /// The definitions contain errors.
     #[error(transparent)]
     Definitions(#[from] DefinitionErrors),
+    /// The fleet file contains errors.
+    #[error(transparent)]
+    Fleet(DefinitionErrors),
     /// An application that is to be adopted is not declared.
     #[error(transparent)]
     UnknownApplication(#[from] UnknownApplication),
@@ -242,6 +245,7 @@ impl Error {
                 files.first().map_or(ErrorCode::FileUnreadable, Unreadable::code)
             }
             Self::Definitions(_) => ErrorCode::InvalidDefinitions,
+            Self::Fleet(_) => ErrorCode::InvalidConfig,
             Self::UnknownApplication(_) => ErrorCode::UnknownApplication,
             Self::OtherEnvironment { .. } => ErrorCode::EnvironmentMismatch,
             Self::NoEnvironment => ErrorCode::NoEnvironment,
@@ -286,7 +290,7 @@ impl Error {
     #[must_use]
     pub fn hints(&self) -> Vec<Hint> {
         vec![match self {
-            Self::Unreadable { .. } | Self::Definitions(_) => {
+            Self::Unreadable { .. } | Self::Definitions(_) | Self::Fleet(_) => {
                 return self.diagnostics().into_iter().flat_map(|one| one.hints).collect();
             }
             Self::Rotation(errors) => {
@@ -409,7 +413,7 @@ impl Error {
                 .map(|error| Diagnostic::new(error.code(), error, error.hints()))
                 .chain(others.diagnostics())
                 .collect(),
-            Self::Definitions(errors) => errors.diagnostics().collect(),
+            Self::Definitions(errors) | Self::Fleet(errors) => errors.diagnostics().collect(),
             Self::LeftOut(reasons) => reasons.diagnostics(),
             Self::Rotation(errors) => errors
                 .iter()
@@ -500,6 +504,7 @@ impl Error {
         match self {
             Self::NoDefinitions
             | Self::Unreadable { .. }
+            | Self::Fleet(_)
             | Self::UnknownApplication(_)
             | Self::NoEnvironment
             | Self::UnknownEnvironment { .. }

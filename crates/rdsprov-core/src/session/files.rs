@@ -8,6 +8,7 @@ use super::error::Error;
 use super::unreadable::Unreadable;
 use crate::config::Config;
 use crate::definitions::{DefinitionError, DefinitionErrors, Mode, Rules, SourceText, Syntax};
+use crate::fleet::Fleet;
 use crate::input_file::{self, Input};
 use crate::name::nearest;
 use crate::site_policy::SitePolicy;
@@ -84,6 +85,18 @@ pub fn config(path: Option<&Path>) -> Result<Config, Error> {
 /// The policy file of a machine, which applies if it exists.
 const MACHINE_POLICY: &str = "/etc/rdsprov/policy.toml";
 
+/// Reads and parses a fleet file.
+///
+/// # Errors
+/// Returns [`Error::ConfigUnreadable`], [`Error::Fleet`] with all errors of the file, or the errors of
+/// [`site_policy`], which can limit its size.
+pub fn fleet(path: &Path) -> Result<Fleet, Error> {
+    let limit = site_policy()?.configuration_limit();
+    let text = input_file::read_text_within(path, Input::Configuration, limit.as_ref())
+        .map_err(|source| Error::ConfigUnreadable { path: path.to_owned(), source })?;
+    Fleet::from_toml(&path.display().to_string(), &text).map_err(Error::Fleet)
+}
+
 /// Reads the site policy: `/etc/rdsprov/policy.toml` if it exists, and the file that the environment
 /// variable `RDSPROV_POLICY` names. A run must satisfy both.
 ///
@@ -126,12 +139,14 @@ pub fn read(
     config: &Config,
     options: &DefinitionOptions,
 ) -> Result<Vec<SourceText>, Error> {
-    read_within(files, config, options, &site_policy()?)
+    read_within(files, None, config, options, &site_policy()?)
 }
 
-/// Reads the definitions files as [`read`] does, within the limits of a site policy.
+/// Reads the definitions files as [`read`] does, within the limits of a site policy. `below` is the
+/// directory that must contain the given files.
 pub(super) fn read_within(
     files: &[PathBuf],
+    below: Option<&Path>,
     config: &Config,
     options: &DefinitionOptions,
     site: &SitePolicy,
@@ -142,7 +157,7 @@ pub(super) fn read_within(
     // come from a repository whose authors may not read the other files of this machine.
     let (files, directory) = match files {
         [] => (&configured[..], config.directory.as_deref()),
-        given => (given, None),
+        given => (given, below),
     };
     if files.is_empty() {
         return Err(Error::NoDefinitions);

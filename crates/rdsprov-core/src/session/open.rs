@@ -19,7 +19,8 @@ use super::system_certificates;
 use super::usage_error::UsageError;
 use crate::access_report::AccessReport;
 use crate::config::{
-    CaFile, Config, NewSecrets, SettingOrigin, TlsMode, TlsSection, TlsSettings, VerifyPasswords,
+    AssumeRole, CaFile, Config, NewSecrets, SettingOrigin, TlsMode, TlsSection, TlsSettings,
+    VerifyPasswords,
 };
 use crate::desired::{Credential, Desired};
 use crate::hint::Opt;
@@ -108,6 +109,8 @@ pub struct ServerOptions {
     pub new_secrets: NewSecrets,
     /// The AWS region of Secrets Manager and of IAM tokens.
     pub region: Option<String>,
+    /// The IAM role whose credentials are used instead of those of the environment.
+    pub assume_role: Option<AssumeRole>,
     /// The host, port and database, if they differ from the administrator's secret, and the limits of
     /// the connections.
     pub overrides: ConnectionOverrides,
@@ -126,6 +129,8 @@ pub struct ServerOptions {
     pub only: Vec<String>,
     /// The options whose values come from environment variables, with the names of the variables.
     pub variables: BTreeMap<Opt, String>,
+    /// The options whose values come from a fleet file, with its path.
+    pub(super) of_fleet_file: BTreeMap<Opt, String>,
 }
 
 /// The AWS configuration of a run, loaded when it is first needed. The secrets and the IAM tokens of
@@ -136,9 +141,10 @@ pub(super) struct RunAws(OnceCell<aws::AwsConfig>);
 impl ServerOptions {
     /// Returns the place that sets the value of an option.
     fn source(&self, option: Opt) -> ValueSource {
-        match self.variables.get(&option) {
-            Some(variable) => ValueSource::Variable(variable.clone()),
-            None => ValueSource::Option(option),
+        match (self.variables.get(&option), self.of_fleet_file.get(&option)) {
+            (_, Some(path)) => ValueSource::ConfigFile(path.clone()),
+            (Some(variable), None) => ValueSource::Variable(variable.clone()),
+            (None, None) => ValueSource::Option(option),
         }
     }
 }
@@ -332,8 +338,9 @@ impl Setup {
     async fn aws<'a>(&self, options: &ServerOptions, run: &'a RunAws) -> &'a aws::AwsConfig {
         let (region, _) = self.region(options);
         let limit = options.overrides.connect_timeout.or(self.config.connect_timeout);
-        let load =
-            || aws::configuration(region, credential_sources::detect(), limit.unwrap_or_default());
+        let role = options.assume_role.clone();
+        let sources = credential_sources::detect();
+        let load = || aws::configuration(region, sources, role, limit.unwrap_or_default());
         run.0.get_or_init(load).await
     }
 

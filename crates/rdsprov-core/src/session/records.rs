@@ -9,8 +9,8 @@ use super::frontend::Frontend;
 use super::notice::Notice;
 use super::record_files::Destination;
 use crate::audit::{
-    AuditError, Command, CsvWriter, Event, EventKind, EventRecorder, FailureCodes, LedgerHead,
-    LedgerWriter, Record, RunContext, Status, UnrecordedIntent,
+    AuditError, Columns, Command, CsvWriter, Event, EventKind, EventRecorder, FailureCodes,
+    LedgerHead, LedgerWriter, Record, RunContext, Status, UnrecordedIntent,
 };
 use crate::error_code::ErrorCode;
 
@@ -69,6 +69,7 @@ impl<'a, F: Frontend> Records<'a, F> {
         EventRecorder { context, command }: EventRecorder,
     ) -> (Self, Result<(), AuditError>) {
         let mut state = State { context, command, ..State::default() };
+        let columns = state.columns();
         let open = || {
             match ledger {
                 Some(Destination::Option(path)) => state.ledger = Some(LedgerWriter::open(&path)?),
@@ -79,9 +80,11 @@ impl<'a, F: Frontend> Records<'a, F> {
                 None => {}
             }
             match csv {
-                Some(Destination::Option(path)) => state.csv = Some(CsvWriter::append(&path)?),
+                Some(Destination::Option(path)) => {
+                    state.csv = Some(CsvWriter::append(&path, columns)?)
+                }
                 Some(Destination::Config(path)) => {
-                    state.csv = CsvWriter::append_existing(&path)?;
+                    state.csv = CsvWriter::append_existing(&path, columns)?;
                     state.missing.csv = state.csv.is_none().then_some(path);
                 }
                 None => {}
@@ -108,7 +111,7 @@ impl<'a, F: Frontend> Records<'a, F> {
                 state.ledger = Some(LedgerWriter::open(&path)?);
             }
             if let Some(path) = state.missing.csv.take() {
-                state.csv = Some(CsvWriter::append(&path)?);
+                state.csv = Some(CsvWriter::append(&path, state.columns())?);
             }
             Ok(())
         };
@@ -188,6 +191,10 @@ impl<F> Records<'_, F> {
 }
 
 impl State {
+    fn columns(&self) -> Columns {
+        if self.context.instance.is_some() { Columns::Fleet } else { Columns::Run }
+    }
+
     fn write(
         &mut self,
         context: &RunContext,

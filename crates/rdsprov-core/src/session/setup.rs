@@ -88,6 +88,11 @@ pub(super) enum Declared {
 enum DefinitionSource {
     /// Files to read; without any, those that the configuration names.
     Files(Vec<PathBuf>),
+    /// Files that another file names, and that must be below its directory.
+    FilesBelow {
+        files: Vec<PathBuf>,
+        directory: PathBuf,
+    },
     Texts(Vec<SourceText>),
     Parsed {
         definitions: Box<Definitions>,
@@ -143,6 +148,12 @@ impl SetupBuilder {
         self
     }
 
+    /// Sets the definitions files that another file names: they must be below its directory.
+    pub(super) fn files_below(mut self, files: Vec<PathBuf>, directory: PathBuf) -> Self {
+        self.source = DefinitionSource::FilesBelow { files, directory };
+        self
+    }
+
     /// Sets the texts of the definitions, instead of files.
     #[must_use]
     pub fn texts(mut self, texts: impl IntoIterator<Item = SourceText>) -> Self {
@@ -180,7 +191,10 @@ impl SetupBuilder {
         };
         let (definitions, sha256) = match source {
             DefinitionSource::Files(files) => {
-                parse(&read_within(&files, &config, &options, &site)?)?
+                parse(&read_within(&files, None, &config, &options, &site)?)?
+            }
+            DefinitionSource::FilesBelow { files, directory } => {
+                parse(&read_within(&files, Some(&directory), &config, &options, &site)?)?
             }
             DefinitionSource::Texts(texts) => parse(&texts)?,
             DefinitionSource::Parsed { definitions, sha256 } => {

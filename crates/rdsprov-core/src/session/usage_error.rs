@@ -3,7 +3,7 @@
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
-use crate::name::NameError;
+use crate::name::{NameError, nearest};
 
 /// Options contradict each other, or the value of an option is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +45,14 @@ pub enum UsageError {
         /// The environment of the run.
         environment: String,
     },
+    /// An instance that the options name is not in the fleet file.
+    #[error("the fleet file contains no instance `{name}`")]
+    UnknownInstance {
+        /// The name, as given.
+        name: String,
+        /// The names of the instances.
+        known: Vec<String>,
+    },
     /// The role of `delegate` has a name that is not allowed.
     #[error("the role cannot be created: {0}")]
     DelegateName(#[source] NameError),
@@ -71,6 +79,7 @@ impl UsageError {
             | Self::DelegateWithoutSecret
             | Self::SecretOfIamDelegate
             | Self::AdoptFromItself { .. }
+            | Self::UnknownInstance { .. }
             | Self::OtherSelection { .. } => ErrorCode::WrongUsage,
             Self::DelegateName(error) => error.code(),
         }
@@ -91,6 +100,14 @@ impl UsageError {
                 Opt::AdoptFrom,
                 ", or remove it"
             ],
+            Self::UnknownInstance { name, known } => {
+                let known = known.iter().map(String::as_str);
+                match nearest(name, known.clone()) {
+                    Some(meant) => format!("write `{meant}`"),
+                    None => format!("the instances are {}", known.collect::<Vec<_>>().join(", ")),
+                }
+                .into()
+            }
             Self::StageOfRotation => hint!["remove ", Opt::SecretStage],
             Self::NewSecretsWithoutAws => hint![
                 "remove ",

@@ -1,0 +1,155 @@
+//! The flags for a fleet, and the flags that each instance of the fleet file sets instead.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command};
+
+use super::headings::FLEET;
+
+/// The flags of the commands that run for a fleet.
+#[derive(Debug, Args)]
+pub struct FleetArgs {
+    /// Run for each instance in this fleet file, side by side
+    ///
+    /// The file names the environment, the definitions and the connection of each instance. The exit
+    /// code is that of the instance with the worst result.
+    #[arg(long, value_name = "FILE", help_heading = FLEET)]
+    pub fleet: Option<PathBuf>,
+    /// Run only for these instances of the fleet file
+    ///
+    /// A list, separated by spaces or commas.
+    #[arg(
+        long,
+        num_args = 1..,
+        value_name = "NAME",
+        value_delimiter = ',',
+        requires = "fleet",
+        help_heading = FLEET
+    )]
+    pub only_instance: Vec<String>,
+    /// Run for this many instances at the same time [default: 8]
+    #[arg(long, value_name = "NUMBER", requires = "fleet", help_heading = FLEET)]
+    pub parallel: Option<NonZeroUsize>,
+    /// Start no further instance after a failure or a refusal
+    ///
+    /// The instances that have started are completed. Without this flag, all instances are started.
+    #[arg(long, requires = "fleet", help_heading = FLEET)]
+    pub fail_fast: bool,
+    /// Start no further instance after this many failures or refusals
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        requires = "fleet",
+        conflicts_with = "fail_fast",
+        help_heading = FLEET
+    )]
+    pub max_failures: Option<NonZeroUsize>,
+}
+
+/// The arguments that concern one instance, with the key of the fleet file that replaces each.
+const OF_AN_INSTANCE: [(&str, Option<&str>); 17] = [
+    ("plan", None),
+    ("definitions", Some("definitions")),
+    ("env", Some("environment")),
+    ("mode", None),
+    ("adopt", None),
+    ("adopt_from", None),
+    ("only", Some("only")),
+    ("host", Some("host")),
+    ("port", Some("port")),
+    ("connect_to", Some("connect_to")),
+    ("dbname", Some("dbname")),
+    ("admin_secret", Some("admin_secret")),
+    ("admin_auth", Some("admin_auth")),
+    ("admin_user", Some("admin_user")),
+    ("region", Some("region")),
+    ("out", None),
+    ("with_verifiers", None),
+];
+
+/// Checks that a fleet is not combined with an argument that concerns one instance.
+pub(super) fn check(command: &mut Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let Some((name, matches)) = matches.subcommand() else { return Ok(()) };
+    if !matches!(matches.try_get_one::<PathBuf>("fleet"), Ok(Some(_))) {
+        return Ok(());
+    }
+    let Some(subcommand) = command.find_subcommand(name) else { return Ok(()) };
+    for (id, key) in OF_AN_INSTANCE {
+        let Some(argument) = subcommand.get_arguments().find(|one| one.get_id() == id) else {
+            continue;
+        };
+        let given = match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => match argument.get_long() {
+                Some(flag) => format!("--{flag}"),
+                None => format!("<{}>", id.to_uppercase()),
+            },
+            Some(ValueSource::EnvVariable) => {
+                let variable = argument.get_env().unwrap_or_default();
+                format!("the variable {}", variable.to_string_lossy())
+            }
+            _ => continue,
+        };
+        let place = match key {
+            Some(key) => format!("write `{key}` in [[instances]] or [defaults] of the fleet file"),
+            None => "run the command for this instance alone, without --fleet".to_owned(),
+        };
+        let message = format!("{given} cannot be used with --fleet\nhint: {place}\n");
+        return Err(command.error(ErrorKind::ArgumentConflict, message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use rdsprov_core::fleet::KEYS;
+
+    use super::*;
+    use crate::args::CommandLine;
+
+    fn error(arguments: &[&str]) -> Option<String> {
+        let mut command = CommandLine::command();
+        let matches = command.clone().try_get_matches_from(arguments).unwrap();
+        let error = check(&mut command, &matches).err()?;
+        assert!(error.use_stderr());
+        Some(error.to_string())
+    }
+
+    #[test]
+    fn arguments_of_one_instance_are_errors_that_name_their_place() {
+        let fleet = ["rdsprov", "apply", "--fleet", "fleet.toml"];
+        let with = |more: &[&str]| error(&[&fleet, more].concat());
+        assert_eq!(with(&[]), None);
+        assert_eq!(with(&["--allow", "adopts", "--ca-file", "x", "--config", "c"]), None);
+        let host = with(&["--host", "h"]).unwrap();
+        assert!(host.contains("--host cannot be used with --fleet"), "{host}");
+        assert!(host.contains("hint: write `host` in [[instances]]"), "{host}");
+        assert!(with(&["--env", "dev"]).unwrap().contains("`environment`"));
+        assert!(with(&["--adopt", "x"]).unwrap().contains("for this instance alone"));
+        assert!(error(&["rdsprov", "apply", "x.plan", "--fleet", "f"]).unwrap().contains("<PLAN>"));
+        assert_eq!(error(&["rdsprov", "apply", "--host", "h"]), None);
+    }
+
+    /// A key without its flag, or a misspelt argument, would not be checked.
+    #[test]
+    fn arguments_and_keys_exist() {
+        let command = CommandLine::command();
+        let exists = |id| {
+            ["plan", "apply"].iter().any(|name| {
+                let command = command.find_subcommand(name).unwrap();
+                command.get_arguments().any(|one| one.get_id() == id)
+            })
+        };
+        let without_flag = ["name", "config", "assume_role", "external_id", "allow"];
+        for key in KEYS.iter().filter(|key| !without_flag.contains(key)) {
+            assert!(OF_AN_INSTANCE.iter().any(|(_, one)| one == &Some(*key)), "{key}");
+        }
+        for (id, key) in OF_AN_INSTANCE {
+            assert!(exists(id), "{id}");
+            assert!(key.is_none_or(|key| KEYS.contains(&key)), "{id}");
+        }
+    }
+}

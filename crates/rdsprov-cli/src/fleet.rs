@@ -1,0 +1,280 @@
+//! Implements `--fleet`: options and output. `rdsprov_core::session` runs the instances.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rdsprov_core::audit::{Columns, Record, to_csv};
+use rdsprov_core::diagnostic;
+use rdsprov_core::fleet::{FleetReport, InstanceReport, InstanceStatus};
+use rdsprov_core::operations::AccessQuery;
+use rdsprov_core::plan::Plan;
+use rdsprov_core::session::{self, FleetFrontend, FleetOptions, FleetOutcome, Frontend, Notice};
+use rdsprov_core::text::visible;
+
+use crate::apply::{ask_user, cancellation_on_signals, run_options};
+use crate::args::{
+    AccessArgs, ApplyArgs, CheckArgs, CommonArgs, FleetArgs, Format, LogFormat, PlanArgs,
+};
+use crate::error::{CliError, Exit};
+use crate::output::counted;
+use crate::plan::format_plan;
+use crate::wording::CommandWording;
+use crate::{access, output};
+
+/// Implements `rdsprov plan --fleet`.
+pub async fn plan(file: &Path, options: &PlanArgs, log: LogFormat) -> Result<Exit, CliError> {
+    let format = options.output.format;
+    let mut wanted = fleet_options(&options.fleet, &options.common)?;
+    wanted.run.server = (&options.server).into();
+    let report = print_plans(file, &wanted, format, log).await?;
+    Ok(exit(report.status, options.detailed_exitcode))
+}
+
+/// Implements `rdsprov check --fleet`.
+pub async fn check(file: &Path, options: &CheckArgs, log: LogFormat) -> Result<Exit, CliError> {
+    let format = options.output.format;
+    let mut wanted = fleet_options(&options.fleet, &options.common)?;
+    wanted.run.server = (&options.server).into();
+    let report = print_plans(file, &wanted, format, log).await?;
+    Ok(exit(report.status, true))
+}
+
+async fn print_plans(
+    file: &Path,
+    options: &FleetOptions,
+    format: Format,
+    log: LogFormat,
+) -> Result<FleetReport, CliError> {
+    no_script(format)?;
+    let fleet = session::fleet(file)?;
+    let terminal = FleetTerminal::new(format, log);
+    let stop = cancellation_on_signals();
+    let report = session::plan_fleet(&fleet, options, &terminal, &stop).await?;
+    let of_instance =
+        |one: &InstanceReport| one.plan.as_ref().map(|plan| format_plan(plan, format));
+    print_report(&report, format, of_instance)?;
+    Ok(report)
+}
+
+/// Implements `rdsprov access --fleet`.
+pub async fn access(file: &Path, options: &AccessArgs, log: LogFormat) -> Result<Exit, CliError> {
+    let format = options.output.format;
+    let query: AccessQuery = access::query(options);
+    let mut wanted = fleet_options(&options.fleet, &options.common)?;
+    wanted.run.server = (&options.server).into();
+    no_script(format)?;
+    let fleet = session::fleet(file)?;
+    let terminal = FleetTerminal::new(format, log);
+    let stop = cancellation_on_signals();
+    let report = session::fleet_access(&fleet, &query, &wanted, &terminal, &stop).await?;
+    let of_instance = |one: &InstanceReport| {
+        one.access.as_ref().map(|report| access::format_report(report, format))
+    };
+    print_report(&report, format, of_instance)?;
+    Ok(exit(report.status, true))
+}
+
+/// Implements `rdsprov apply --fleet`: the records are on stdout, and the report is on stderr.
+pub async fn apply(file: &Path, options: &ApplyArgs, log: LogFormat) -> Result<Exit, CliError> {
+    let format = options.output.format;
+    no_script(format)?;
+    let mut wanted = fleet_options(&options.fleet, &options.common)?;
+    wanted.run = run_options(&options.recording);
+    wanted.run.server = (&options.server).into();
+    wanted.keep_going = options.no_fail_fast;
+    wanted.confirm = !options.recording.yes
+        && !options.recording.dry_run
+        && std::io::stdin().is_terminal()
+        && std::io::stderr().is_terminal();
+    let fleet = session::fleet(file)?;
+    let terminal = FleetTerminal::new(format, log);
+    output::write_stdout(&to_csv(&[], Columns::Fleet));
+    let stop = cancellation_on_signals();
+    let FleetOutcome { report, error, .. } =
+        session::apply_fleet(&fleet, &wanted, &terminal, &stop).await?;
+    output::status(&match format {
+        Format::Json => report.to_json().map_err(CliError::internal)?,
+        _ => report.summary().trim_end().to_owned(),
+    });
+    if let Some(error) = error {
+        return Err(error.into());
+    }
+    Ok(exit(report.status, false))
+}
+
+fn fleet_options(fleet: &FleetArgs, common: &CommonArgs) -> Result<FleetOptions, CliError> {
+    let mut options = FleetOptions::default();
+    options.config = session::config(common.config.as_deref())?;
+    options.only.clone_from(&fleet.only_instance);
+    options.parallel = fleet.parallel.unwrap_or(options.parallel);
+    options.max_failures =
+        if fleet.fail_fast { Some(std::num::NonZeroUsize::MIN) } else { fleet.max_failures };
+    Ok(options)
+}
+
+/// Returns the exit code for the worst status of all instances.
+fn exit(status: InstanceStatus, pending_is_reported: bool) -> Exit {
+    match status {
+        InstanceStatus::NoChange
+        | InstanceStatus::Applied
+        | InstanceStatus::DryRun
+        | InstanceStatus::Reported => Exit::Done,
+        InstanceStatus::Pending if pending_is_reported => Exit::Pending,
+        InstanceStatus::Pending => Exit::Done,
+        InstanceStatus::Refused => Exit::Refused,
+        InstanceStatus::Invalid => Exit::Usage,
+        InstanceStatus::Partial => Exit::Partial,
+        // Instances are left out after a failure, or if the run is stopped.
+        _ => Exit::Failed,
+    }
+}
+
+fn no_script(format: Format) -> Result<(), CliError> {
+    if format != Format::Sql {
+        return Ok(());
+    }
+    Err(CliError::usage("a script is for one server, and not for a fleet")
+        .with_hint("plan one instance without --fleet, or use another --format"))
+}
+
+/// Prints the result of each instance under a heading, and the summary.
+fn print_report(
+    report: &FleetReport,
+    format: Format,
+    of_instance: impl Fn(&InstanceReport) -> Option<Result<String, CliError>>,
+) -> Result<(), CliError> {
+    if format == Format::Json {
+        output::write_stdout(&(report.to_json().map_err(CliError::internal)? + "\n"));
+        return Ok(());
+    }
+    for one in &report.instances {
+        if one.status == InstanceStatus::NoChange {
+            continue;
+        }
+        if let Some(text) = of_instance(one) {
+            let heading = heading(&one.instance, &one.environment, format);
+            output::write_stdout(&format!("{heading}\n\n{}\n\n", text?.trim_end()));
+        }
+    }
+    let summary = report.summary();
+    output::write_stdout(&match format {
+        Format::Markdown => format!("## Summary\n\n```\n{summary}```\n"),
+        _ => summary,
+    });
+    Ok(())
+}
+
+fn heading(instance: &str, environment: &str, format: Format) -> String {
+    let name = format!("{} ({})", visible(instance), visible(environment));
+    match format {
+        Format::Markdown => format!("## {name}"),
+        _ => format!("=== {name} ==="),
+    }
+}
+
+/// Prints the progress of all instances to stderr and their records to stdout.
+struct FleetTerminal {
+    format: Format,
+    log: LogFormat,
+    /// The plans that are printed, each with the name of its instance.
+    printed: Mutex<BTreeSet<(String, String)>>,
+    /// Whether an instance that ends is reported.
+    reports: AtomicBool,
+}
+
+impl FleetTerminal {
+    fn new(format: Format, log: LogFormat) -> Self {
+        Self { format, log, printed: Mutex::default(), reports: AtomicBool::new(true) }
+    }
+
+    /// Prints a plan that contains something, once.
+    fn print_plan(&self, instance: &str, plan: &Plan) {
+        if self.format == Format::Json || plan.is_empty() && plan.refusals.is_empty() {
+            return;
+        }
+        let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !printed.insert((instance.to_owned(), plan.digest.clone())) {
+            return;
+        }
+        match format_plan(plan, self.format) {
+            Ok(text) => {
+                let heading = heading(instance, &plan.environment, self.format);
+                output::status(&format!("{heading}\n\n{}\n", text.trim_end()));
+            }
+            Err(error) => error.print(LogFormat::Text),
+        }
+    }
+}
+
+impl FleetFrontend for FleetTerminal {
+    fn instance<'a>(&'a self, name: &'a str) -> impl Frontend + 'a {
+        InstanceTerminal { fleet: self, name }
+    }
+
+    fn on_end(&self, report: &InstanceReport) {
+        if !self.reports.load(Ordering::Relaxed) && report.plan.is_none() {
+            // The error of an instance without a plan is printed already.
+            return;
+        }
+        let status = report.status.name().replace('_', " ");
+        let changes = match report.changes {
+            0 => String::new(),
+            changes => format!(", {}", counted(changes, "change")),
+        };
+        let line = format!("{}: {status}{changes}", visible(&report.instance));
+        match (self.log, report.diagnostics.as_slice()) {
+            (_, []) => output::status(&line),
+            (LogFormat::Text, errors) => {
+                let errors = diagnostic::labelled(errors, &CommandWording);
+                output::status(&format!("{line}\n{errors}\n"));
+            }
+            (LogFormat::Json, errors) => {
+                let code = errors.first().map(|error| error.code.name());
+                let text: Vec<String> =
+                    errors.iter().map(|error| error.text(&CommandWording)).collect();
+                let instance = report.instance.as_str();
+                tracing::error!(instance, code, "{}", text.join("\n\n"));
+            }
+        }
+    }
+
+    fn on_plans(&self, report: &FleetReport) {
+        for one in &report.instances {
+            if let Some(plan) = &one.plan {
+                self.print_plan(&one.instance, plan);
+            }
+        }
+        if self.format != Format::Json {
+            output::status(&report.summary());
+        }
+        self.reports.store(false, Ordering::Relaxed);
+    }
+
+    async fn confirm(&self, _report: &FleetReport) -> bool {
+        ask_user("Apply these plans?").await
+    }
+}
+
+/// Prints the progress of one instance.
+struct InstanceTerminal<'a> {
+    fleet: &'a FleetTerminal,
+    name: &'a str,
+}
+
+impl Frontend for InstanceTerminal<'_> {
+    fn on_plan(&self, plan: &Plan) {
+        self.fleet.print_plan(self.name, plan);
+    }
+
+    fn on_notice(&self, notice: &Notice) {
+        output::status(&format!("note: {}: {}", self.name, visible(&notice.to_string())));
+    }
+
+    fn on_records(&self, records: &[Record]) {
+        let text = to_csv(records, Columns::Fleet);
+        output::write_stdout(text.split_once('\n').map_or("", |(_, rows)| rows));
+    }
+}

@@ -1,0 +1,423 @@
+//! `--fleet`: one command for several servers side by side.
+
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use rdsprov_core::schema::Document;
+use rdsprov_testkit::{Server, versions};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::fixture::{expect, password, program};
+use crate::schema::assert_valid;
+
+const DEFINITIONS: &str = r#"
+application_databases = {
+  shop    = { database_name = "shop", username = "shop_owner" }
+  reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
+}
+"#;
+
+/// The servers of a fleet, with its files and its secrets in a directory.
+struct Fleet {
+    servers: Vec<Server>,
+    directory: TempDir,
+    instances: String,
+}
+
+impl Fleet {
+    /// Starts servers of all versions, and writes a fleet file with the instances `db-1`, `db-2`, ….
+    fn start(count: usize, environment: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let mut fleet = Self { servers: Vec::new(), directory, instances: String::new() };
+        fleet.write("shop.tfvars", DEFINITIONS);
+        for (application, username) in [("shop", "shop_owner"), ("reports", "shop_reader")] {
+            let secret =
+                format!(r#"{{"username": "{username}", "password": "{}"}}"#, password(application));
+            fleet.write(&format!("goldenpath/{environment}/{application}/postgres.json"), &secret);
+        }
+        for (number, major) in versions().into_iter().cycle().take(count).enumerate() {
+            let server = Server::start(major).unwrap();
+            fleet.add(&format!("db-{}", number + 1), environment, &server.admin_secret());
+            fleet.servers.push(server);
+        }
+        fleet.write_ca_file();
+        fleet
+    }
+
+    /// Adds an instance with its administrator's secret.
+    fn add(&mut self, name: &str, environment: &str, admin_secret: &str) {
+        self.write(&format!("admin/{name}.json"), admin_secret);
+        let instance = format!(
+            "[[instances]]\nname = \"{name}\"\nenvironment = \"{environment}\"\n\
+             admin_secret = \"admin/{name}\"\n\n"
+        );
+        self.instances += &instance;
+        let defaults = "[defaults]\ndefinitions = [\"shop.tfvars\"]\n\n";
+        self.write("fleet.toml", &format!("{defaults}{}", self.instances));
+    }
+
+    /// Writes the certificates of all servers into one file.
+    fn write_ca_file(&self) {
+        let mut certificates = String::new();
+        for server in &self.servers {
+            certificates += &std::fs::read_to_string(server.ca_file()).unwrap();
+        }
+        self.write("ca.pem", &certificates);
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program();
+        command.current_dir(self.path()).args(arguments).args(["--fleet", "fleet.toml"]);
+        command.args(["--secrets", "file:.", "--ca-file", "ca.pem"]);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Returns the number of roles that the definitions declare, on each server.
+    fn roles(&self) -> Vec<String> {
+        let count = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'shop_%'";
+        let on = |server: &Server| server.superuser("postgres", count).unwrap().trim().to_owned();
+        self.servers.iter().map(on).collect()
+    }
+}
+
+/// Returns an administrator's secret for a port on which no server listens.
+fn secret_of_no_server() -> String {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    format!(
+        r#"{{"host": "localhost", "port": {port}, "username": "platform_admin", "password": "x"}}"#
+    )
+}
+
+/// Returns the outcome of each instance in the last summary of an output.
+fn outcomes(text: &str) -> Vec<String> {
+    let table = text.rsplit("\ninstance ").next().unwrap();
+    let header = table.lines().next().unwrap();
+    let column = "instance ".len();
+    let (from, to) = (header.find("outcome").unwrap(), header.find("changes").unwrap());
+    let rows = table.lines().skip(1).take_while(|line| !line.is_empty());
+    rows.map(|row| {
+        let name = row.split_whitespace().next().unwrap();
+        format!("{name} {}", row[from + column..to + column].trim())
+    })
+    .collect()
+}
+
+/// Returns the digest over all plans in an output.
+fn fleet_digest(text: &str) -> String {
+    let line = text.lines().find_map(|line| line.strip_prefix("Digest over all plans: "));
+    line.unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
+#[test]
+fn twelve_servers_of_which_one_is_down() {
+    let mut fleet = Fleet::start(11, "dev");
+    fleet.add("db-12", "dev", &secret_of_no_server());
+    let records = ["--audit-output", "records.csv", "--audit-ledger", "ledger.jsonl"];
+    let apply = [&["apply", "--parallel", "5", "--run-id", "night"], records.as_slice()].concat();
+    let expected = |of_eleven: &str, of_last: &str| {
+        let eleven = (1..=11).map(|number| format!("db-{number} {of_eleven}"));
+        eleven.chain([format!("db-12 {of_last}")]).collect::<Vec<_>>()
+    };
+
+    let output = fleet.run(&apply);
+    let text = expect(&output, 1);
+    assert_eq!(outcomes(&text), expected("applied", "failed"), "{text}");
+    assert!(text.contains("db-12: failed\nerror[cannot-connect]: "), "{text}");
+    assert!(text.contains("12 instances: 11 applied, 1 failed."), "{text}");
+    assert_eq!(fleet.roles(), ["2"; 11]);
+    // The records of all instances are one stream.
+    let rows = String::from_utf8(output.stdout).unwrap();
+    let header = "timestamp_utc,environment,build_id,run_id,database,username,action,status,duration_ms,message,instance";
+    assert!(rows.starts_with(&format!("{header}\n")), "{rows}");
+    assert_eq!(rows.matches(header).count(), 1);
+    for number in 1..=11 {
+        let name = format!("db-{number}");
+        let of_instance: Vec<&str> =
+            rows.lines().filter(|row| row.ends_with(&format!(",{name}"))).collect();
+        assert!(of_instance.iter().any(|row| row.contains(",create_role,success,")), "{rows}");
+        assert!(of_instance.iter().all(|row| row.contains(&format!(",night/{name},"))), "{rows}");
+    }
+    assert_eq!(std::fs::read_to_string(fleet.path().join("records.csv")).unwrap(), rows);
+
+    // The second time, nothing is left to do on the others.
+    let text = expect(&fleet.run(&apply), 1);
+    assert_eq!(outcomes(&text), expected("no change", "failed"), "{text}");
+
+    // The last server comes up, and is completed.
+    let server = Server::start(versions()[0]).unwrap();
+    fleet.write("admin/db-12.json", &server.admin_secret());
+    fleet.servers.push(server);
+    let text = expect(&fleet.run(&apply), 0);
+    assert_eq!(outcomes(&text), expected("no change", "applied"), "{text}");
+    assert_eq!(fleet.roles(), ["2"; 12]);
+    let text = expect(&fleet.run(&["check"]), 0);
+    assert_eq!(outcomes(&text), expected("no change", "no change"), "{text}");
+
+    // The ledger is one chain, although the runs have written it side by side.
+    let mut verify = program();
+    let verify = verify.current_dir(fleet.path()).args(["audit", "verify", "ledger.jsonl"]);
+    expect(&verify.output().unwrap(), 0);
+    let ledger = std::fs::read_to_string(fleet.path().join("ledger.jsonl")).unwrap();
+    for line in ledger.lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        assert_valid(Document::Ledger, &record);
+        let (run_id, name) = (record["run_id"].as_str(), record["instance"].as_str().unwrap());
+        assert_eq!(run_id, Some(format!("night/{name}").as_str()));
+    }
+}
+
+#[test]
+fn no_further_instance_starts_after_failures() {
+    let mut fleet = Fleet::start(1, "dev");
+    for name in ["down-1", "down-2", "down-3"] {
+        fleet.add(name, "dev", &secret_of_no_server());
+    }
+    let mut reversed: Vec<&str> = fleet.instances.split_inclusive("\n\n").collect();
+    reversed.reverse();
+    let text = format!("[defaults]\ndefinitions = [\"shop.tfvars\"]\n{}", reversed.concat());
+    fleet.write("fleet.toml", &text);
+    for (flags, expected) in [
+        (["--fail-fast"].as_slice(), ["failed", "not run", "not run", "not run"]),
+        (&["--max-failures", "2"], ["failed", "failed", "not run", "not run"]),
+        (&["--max-failures", "4"], ["failed", "failed", "failed", "applied"]),
+        (&[], ["failed", "failed", "failed", "no change"]),
+    ] {
+        let apply = [&["apply", "--parallel", "1"], flags].concat();
+        let text = expect(&fleet.run(&apply), 1);
+        let names = ["down-3", "down-2", "down-1", "db-1"];
+        let expected: Vec<String> =
+            names.iter().zip(expected).map(|(name, outcome)| format!("{name} {outcome}")).collect();
+        assert_eq!(outcomes(&text), expected, "{text}");
+    }
+}
+
+#[test]
+fn only_selected_instances_are_changed() {
+    let fleet = Fleet::start(3, "dev");
+    let text = expect(&fleet.run(&["apply", "--only-instance", "db-3", "db-1"]), 0);
+    assert_eq!(outcomes(&text), ["db-1 applied", "db-3 applied"], "{text}");
+    assert_eq!(fleet.roles(), ["2", "0", "2"]);
+    let text = expect(&fleet.run(&["check", "--only-instance", "db-1,db-3"]), 0);
+    assert_eq!(outcomes(&text), ["db-1 no change", "db-3 no change"], "{text}");
+    let text = expect(&fleet.run(&["check"]), 2);
+    assert_eq!(outcomes(&text), ["db-1 no change", "db-2 pending", "db-3 no change"], "{text}");
+    assert!(text.contains("=== db-2 (dev) ===") && !text.contains("=== db-1"), "{text}");
+    let text = expect(&fleet.run(&["apply", "--only-instance", "db-9"]), 64);
+    assert!(
+        text.contains("error[wrong-usage]: the fleet file contains no instance `db-9`"),
+        "{text}"
+    );
+}
+
+/// An approval covers exactly the plans of all instances: if one of them is another one, nothing is
+/// changed on any.
+#[test]
+fn approval_is_that_of_all_plans() {
+    let fleet = Fleet::start(3, "prod");
+    let text = expect(&fleet.run(&["apply"]), 3);
+    assert_eq!(outcomes(&text), ["db-1 refused", "db-2 refused", "db-3 refused"], "{text}");
+    assert!(text.contains("error[approval-missing]"), "{text}");
+
+    let planned = fleet_digest(&expect(&fleet.run(&["plan"]), 0));
+    let apply = |digest: &str, more: &[&str]| {
+        let mut command = fleet.command(&[&["apply", "--audit-ledger", "l.jsonl"], more].concat());
+        command.env("ALLOW_DB_PROVISION", digest).output().unwrap()
+    };
+    // One plan changes: a role with the name exists meanwhile.
+    fleet.servers[1].superuser("postgres", "CREATE ROLE shop_reader").unwrap();
+    let text = expect(&apply(&planned, &[]), 3);
+    assert!(
+        text.contains(&format!("error[plan-stale]: the approved plan ({planned}) is stale")),
+        "{text}"
+    );
+    assert_eq!(fleet.roles(), ["0", "1", "0"]);
+    fleet.servers[1].superuser("postgres", "DROP ROLE shop_reader").unwrap();
+    // A part of the instances is another set.
+    let text = expect(&apply(&planned, &["--only-instance", "db-1"]), 3);
+    assert!(text.contains("error[plan-stale]"), "{text}");
+    assert_eq!(fleet.roles(), ["0", "0", "0"]);
+
+    let text = expect(&apply(&planned, &[]), 0);
+    assert_eq!(outcomes(&text), ["db-1 applied", "db-2 applied", "db-3 applied"], "{text}");
+    assert_eq!(fleet.roles(), ["2", "2", "2"]);
+    let ledger = std::fs::read_to_string(fleet.path().join("l.jsonl")).unwrap();
+    let records = ledger.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut intents = records.filter(|record| record["event"] == "intent").peekable();
+    assert!(intents.peek().is_some());
+    for record in intents {
+        assert_eq!(record["fleet_approval"], planned.as_str());
+        assert_eq!(record["approval"], record["plan"]);
+    }
+
+    // An instance without a plan is part of the approved set, and is not changed by it.
+    for server in &fleet.servers {
+        server.superuser("postgres", "ALTER ROLE shop_reader CONNECTION LIMIT 3").unwrap();
+    }
+    let secret = std::fs::read_to_string(fleet.path().join("admin/db-3.json")).unwrap();
+    fleet.write("admin/db-3.json", &secret_of_no_server());
+    let planned = fleet_digest(&expect(&fleet.run(&["plan"]), 1));
+    fleet.write("admin/db-3.json", &secret);
+    let apply = |digest: &str| {
+        fleet.command(&["apply"]).env("ALLOW_DB_PROVISION", digest).output().unwrap()
+    };
+    expect(&apply(&planned), 3);
+    let limits = |fleet: &Fleet| -> Vec<String> {
+        let limit = "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'shop_reader'";
+        let on = |server: &Server| server.superuser("postgres", limit).unwrap().trim().to_owned();
+        fleet.servers.iter().map(on).collect()
+    };
+    assert_eq!(limits(&fleet), ["3", "3", "3"]);
+    fleet.write("admin/db-3.json", &secret_of_no_server());
+    let text = expect(&apply(&planned), 1);
+    assert_eq!(outcomes(&text), ["db-1 applied", "db-2 applied", "db-3 failed"], "{text}");
+    assert_eq!(limits(&fleet), ["-1", "-1", "3"]);
+    fleet.write("admin/db-3.json", &secret);
+
+    // The gates of an instance remain: a hazard must be allowed for it.
+    for server in &fleet.servers {
+        server.superuser("shop", "GRANT CREATE ON DATABASE shop TO shop_reader").unwrap();
+    }
+    let planned = fleet_digest(&expect(&fleet.run(&["plan"]), 0));
+    let text = expect(&apply(&planned), 3);
+    assert!(text.contains("error[hazards-not-allowed]"), "{text}");
+    let allowed = fleet.instances.replacen(
+        "admin_secret = \"admin/db-2\"\n",
+        "admin_secret = \"admin/db-2\"\nallow = [\"revokes_access\"]\n",
+        1,
+    );
+    let defaults = "[defaults]\ndefinitions = [\"shop.tfvars\"]\n\n";
+    fleet.write("fleet.toml", &format!("{defaults}{allowed}"));
+    let text = expect(&apply(&planned), 3);
+    assert_eq!(outcomes(&text), ["db-1 refused", "db-2 applied", "db-3 refused"], "{text}");
+}
+
+#[test]
+fn json_is_one_document() {
+    let mut fleet = Fleet::start(2, "dev");
+    fleet.add("db-3", "dev", &secret_of_no_server());
+    let document = |arguments: &[&str], code| {
+        let output = fleet.run(&[arguments, &["--format", "json"]].concat());
+        expect(&output, code);
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_valid(Document::Fleet, &document);
+        document
+    };
+    let plan = document(&["plan"], 1);
+    assert_eq!(plan["status"], "failed");
+    assert_eq!(plan["instances"][0]["status"], "pending");
+    let instance = &plan["instances"][0];
+    assert_eq!(instance["digest"], instance["plan"]["digest"]);
+    assert_eq!(plan["instances"][2]["errors"][0]["code"], "cannot-connect");
+    expect(&fleet.run(&["apply", "--only-instance", "db-1"]), 0);
+    let access = document(&["access", "--only-instance", "db-1", "db-2"], 0);
+    assert_eq!(access["status"], "reported");
+    assert_eq!(access["instances"][0]["access"]["databases"][0]["database"], "shop");
+    assert_eq!(access["instances"][1]["plan"], Value::Null);
+    // For readers, each report has a heading.
+    let text = expect(&fleet.run(&["access", "--only-instance", "db-1"]), 0);
+    assert!(text.contains("=== db-1 (dev) ===") && text.contains("shop_reader"), "{text}");
+    let text = expect(&fleet.run(&["plan", "--format", "markdown"]), 1);
+    assert!(text.contains("## db-2 (dev)\n") && text.contains("## Summary\n"), "{text}");
+}
+
+/// SIGINT stops all instances, and the command waits until each has recorded its end.
+#[test]
+fn a_signal_stops_all_instances() {
+    let fleet = Fleet::start(3, "dev");
+    let class = i32::from_be_bytes(*b"rdsp");
+    let sessions: Vec<_> = fleet.servers[..2]
+        .iter()
+        .map(|server| {
+            let mut session = server.master_session("postgres").unwrap();
+            session.ask(&format!("SELECT pg_advisory_lock({class}, 7)")).unwrap();
+            session
+        })
+        .collect();
+    let apply = ["apply", "--parallel", "2", "--audit-ledger", "ledger.jsonl"];
+    let mut command = fleet.command(&apply);
+    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let waits = "SELECT count(*) FROM pg_stat_activity
+        WHERE application_name LIKE '%/db-%' AND query ~ 'pg_locks'";
+    for server in &fleet.servers[..2] {
+        while server.superuser("postgres", waits).unwrap().trim() == "0" {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+    Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
+    let text = expect(&run.wait_with_output().unwrap(), 1);
+    drop(sessions);
+    assert_eq!(outcomes(&text), ["db-1 failed", "db-2 failed", "db-3 not run"], "{text}");
+    assert_eq!(text.matches("error[interrupted]: stopped by a signal").count(), 2, "{text}");
+    let ledger = std::fs::read_to_string(fleet.path().join("ledger.jsonl")).unwrap();
+    assert_eq!(ledger.matches(r#""event":"outcome""#).count(), 2, "{ledger}");
+    assert_eq!(fleet.roles(), ["0", "0", "0"]);
+}
+
+#[test]
+fn mistakes_are_errors_before_anything_is_contacted() {
+    let mut fleet = Fleet::start(0, "dev");
+    fleet.add("db-1", "dev", &secret_of_no_server());
+    for (arguments, expected) in [
+        (["apply", "--host", "h"].as_slice(), "--host cannot be used with --fleet"),
+        (&["plan", "-d", "shop.tfvars"], "write `definitions` in [[instances]] or [defaults]"),
+        (&["check", "--env", "dev"], "write `environment` in [[instances]]"),
+        (&["plan", "--out", "plan.json"], "run the command for this instance alone"),
+        (&["plan", "--format", "sql"], "a script is for one server"),
+        (&["rotate"], "unexpected argument '--fleet'"),
+        (&["delegate", "--to", "x"], "unexpected argument '--fleet'"),
+        (&["apply", "--parallel", "0"], "invalid value '0'"),
+    ] {
+        let text = expect(&fleet.run(arguments), 64);
+        assert!(text.contains(expected), "{arguments:?}: {text}");
+    }
+    let variable = fleet.command(&["apply"]).env("RDSPROV_HOST", "h").output().unwrap();
+    let text = expect(&variable, 64);
+    assert!(text.contains("the variable RDSPROV_HOST cannot be used with --fleet"), "{text}");
+    let mut alone = program();
+    let text = expect(&alone.args(["plan", "--parallel", "2"]).output().unwrap(), 64);
+    assert!(text.contains("--fleet <FILE>"), "{text}");
+
+    let with = |fleet: &Fleet, line: &str| {
+        let mut text = String::from("[defaults]\ndefinitions = [\"shop.tfvars\"]\n");
+        writeln!(text, "[[instances]]\nname = \"a\"\nenvironment = \"dev\"\n{line}").unwrap();
+        fleet.write("fleet.toml", &text);
+    };
+    with(&fleet, "hots = \"h\"");
+    let text = expect(&fleet.run(&["plan"]), 64);
+    let excerpt = " --> fleet.toml:6:1\n6 | hots = \"h\"\n  | ^\n  = hint: write `host`";
+    assert!(text.contains("error[unknown-key]: instance `a` has the unknown key `hots`"), "{text}");
+    assert!(text.contains(excerpt), "{text}");
+    // A fleet file names only files below its directory.
+    for (line, expected) in [
+        ("definitions = [\"../other.tfvars\"]", "error[file-outside]"),
+        ("definitions = [\"absent.tfvars\"]", "error[file-unreadable]"),
+        ("config = \"/etc/hostname\"", "error[file-outside]"),
+        ("config = \"absent.toml\"", "error[file-unreadable]"),
+    ] {
+        with(&fleet, line);
+        let text = expect(&fleet.run(&["plan"]), 64);
+        assert!(text.contains(expected), "{line}: {text}");
+        assert_eq!(outcomes(&text), ["a invalid"], "{text}");
+    }
+    std::fs::remove_file(fleet.path().join("fleet.toml")).unwrap();
+    let text = expect(&fleet.run(&["plan"]), 64);
+    assert!(text.contains("fleet.toml cannot be read"), "{text}");
+}

@@ -1,0 +1,27 @@
+//! Parses a file to its tree, and adds the syntax errors to the errors of the file.
+
+use super::file::File;
+use super::syntax;
+use super::tree::Node;
+
+/// Parses a file; syntax errors and duplicate top-level keys become errors of the file. `wanted` is the
+/// key that a file of this kind contains.
+pub fn parse_tree(file: &mut File<'_>, wanted: &str) -> Option<Node> {
+    let (root, errors) = syntax::parse(file.source.syntax, file.text);
+    for error in errors {
+        if error.quotes_text && !file.is_recognised {
+            file.error(
+                &error.span,
+                error.code,
+                format!("the file is not valid {} here", file.source.syntax.title()),
+                format!("check that this file contains `{wanted}`"),
+            );
+        } else {
+            let first =
+                error.first.map(|first| format!("; the first one is at {}", file.location(&first)));
+            let message = error.message + &first.unwrap_or_default();
+            file.error(&error.span, error.code, message, error.hint);
+        }
+    }
+    root.filter(|root| file.map("the file", root).is_some())
+}

@@ -1,0 +1,569 @@
+//! The fleet file `fleet.toml`: the instances, each with its environment, its definitions and its
+//! connection.
+//!
+//! All errors are reported at once, each with its line and a hint, as those of definitions files are.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::config::{AssumeRole, ConnectTo};
+use crate::definitions::{
+    Auth, DefinitionErrors, Entries, File, Location, Node, SourceText, Span, Syntax, Value, given,
+    parse_tree,
+};
+use crate::error_code::ErrorCode;
+use crate::name::{check_environment, nearest};
+use crate::plan::Hazard;
+use crate::text::brief;
+
+/// The keys of an instance. `[defaults]` can have all of them except `name`.
+pub const KEYS: [&str; 16] = [
+    "name",
+    "environment",
+    "definitions",
+    "config",
+    "region",
+    "assume_role",
+    "external_id",
+    "host",
+    "port",
+    "dbname",
+    "connect_to",
+    "admin_secret",
+    "admin_auth",
+    "admin_user",
+    "allow",
+    "only",
+];
+
+/// The key of the list of instances, which each fleet file has.
+const INSTANCES: &str = "instances";
+
+/// The table with values for the instances that do not set their own.
+const DEFAULTS: &str = "defaults";
+
+/// The port of an instance that sets none.
+const DEFAULT_PORT: u16 = 5432;
+
+/// The longest name of an instance.
+const NAME: usize = 100;
+
+/// The content of a fleet file.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Fleet {
+    /// The instances, in the order of the file.
+    pub instances: Vec<Instance>,
+    /// The path of the file, for messages and plans.
+    pub path: String,
+    /// The directory of the file, which contains all files that it names.
+    pub directory: PathBuf,
+}
+
+/// An instance of a fleet: a server, and what is declared for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Instance {
+    /// The name, which records and the summary contain.
+    pub name: String,
+    /// The environment of its definitions.
+    pub environment: String,
+    /// The definitions files; empty if `rdsprov.toml` names them.
+    pub definitions: Vec<PathBuf>,
+    /// Its own `rdsprov.toml`.
+    pub config: Option<PathBuf>,
+    /// The AWS region of its secrets and IAM tokens.
+    pub region: Option<String>,
+    /// The IAM role whose credentials are used for it.
+    pub assume_role: Option<AssumeRole>,
+    /// The host, if it differs from that in the administrator's secret.
+    pub host: Option<String>,
+    /// The port, if it differs from that in the administrator's secret.
+    pub port: Option<u16>,
+    /// The administrator database, if it differs from that in the administrator's secret.
+    pub dbname: Option<String>,
+    /// The address to which connections go instead of the host.
+    pub connect_to: Option<ConnectTo>,
+    /// The id of the administrator's secret.
+    pub admin_secret: Option<String>,
+    /// How the administrator logs in.
+    pub admin_auth: Option<Auth>,
+    /// The role of the administrator with IAM tokens.
+    pub admin_user: Option<String>,
+    /// The hazards that its plan may contain.
+    pub allow: Vec<Hazard>,
+    /// The applications to which its plan is restricted; empty means all.
+    pub only: Vec<String>,
+}
+
+impl Fleet {
+    /// Parses the text of a fleet file; `path` is that of the file, against whose directory relative
+    /// paths are resolved.
+    ///
+    /// # Errors
+    /// Returns all errors of the file.
+    ///
+    /// ```
+    /// use rdsprov_core::fleet::Fleet;
+    ///
+    /// let fleet = Fleet::from_toml(
+    ///     "fleets/eu.toml",
+    ///     "[[instances]]\nname = \"orders\"\nenvironment = \"dev\"\ndefinitions = [\"orders.tfvars\"]\n",
+    /// )
+    /// .unwrap();
+    /// assert_eq!(fleet.instances[0].definitions, ["fleets/orders.tfvars".as_ref() as &std::path::Path]);
+    /// assert!(Fleet::from_toml("fleet.toml", "[[instance]]\n").is_err());
+    /// ```
+    pub fn from_toml(path: &str, text: &str) -> Result<Self, DefinitionErrors> {
+        let source =
+            SourceText { path: path.to_owned(), text: text.to_owned(), syntax: Syntax::Toml };
+        let directory = Path::new(path).parent().unwrap_or(Path::new("")).to_owned();
+        let mut file = File::recognised_by(&source, &[INSTANCES]);
+        let root = parse_tree(&mut file, INSTANCES);
+        let instances = root.map(|root| instances(&mut file, &root, &directory));
+        file.errors.sort_by_key(|error| (error.location.line, error.location.column));
+        match instances {
+            Some(instances) if file.error_count() == 0 => {
+                Ok(Self { instances, path: path.to_owned(), directory })
+            }
+            _ => Err(DefinitionErrors::new(file.errors, file.omitted)),
+        }
+    }
+}
+
+/// The values of a table: of an instance, or of `[defaults]`.
+#[derive(Default)]
+struct Values {
+    environment: Option<String>,
+    definitions: Option<Vec<PathBuf>>,
+    config: Option<PathBuf>,
+    region: Option<String>,
+    assume_role: Option<AssumeRole>,
+    external_id: Option<String>,
+    host: Option<String>,
+    port: Option<u16>,
+    dbname: Option<String>,
+    connect_to: Option<ConnectTo>,
+    admin_secret: Option<String>,
+    admin_auth: Option<Auth>,
+    admin_user: Option<String>,
+    allow: Option<Vec<Hazard>>,
+    only: Option<Vec<String>>,
+}
+
+fn instances(file: &mut File<'_>, root: &Node, directory: &Path) -> Vec<Instance> {
+    let top = file.map("the file", root).unwrap_or_default();
+    let Some((_, list)) = given(&top, INSTANCES) else {
+        let hint = "start each instance with [[instances]]";
+        file.error(&(0..0), ErrorCode::MissingKey, "the file contains no `instances`", hint);
+        return Vec::new();
+    };
+    for (name, (key, _)) in &top {
+        if ![INSTANCES, DEFAULTS].contains(name) {
+            let message = format!("the file has the unknown key `{}`", brief(name));
+            let hint = "use [defaults] and [[instances]]";
+            file.error(&key.span, ErrorCode::UnknownKey, message, hint);
+        }
+    }
+    let defaults = given(&top, DEFAULTS)
+        .and_then(|(_, node)| file.map("`defaults`", node))
+        .map(|table| values(file, &table, "`[defaults]`", &KEYS[1..], directory))
+        .unwrap_or_default();
+    let Value::List(items) = &list.value else {
+        file.wrong_type("`instances`", list, "a list of tables", "write [[instances]]");
+        return Vec::new();
+    };
+    if items.is_empty() {
+        let hint = "start each instance with [[instances]]";
+        file.error(&list.span, ErrorCode::MissingKey, "the file contains no instance", hint);
+    }
+    let mut names = BTreeMap::new();
+    let mut servers = BTreeMap::new();
+    let mut found = Vec::new();
+    for item in items {
+        let Some(table) = file.map("an instance", item) else { continue };
+        let Some(instance) = instance(file, item, &table, &defaults, directory) else { continue };
+        let span = |key: &str| given(&table, key).map_or(&item.span, |(_, node)| &node.span);
+        let location = file.location(span("name"));
+        if let Some(first) = names.insert(instance.name.clone(), location) {
+            let message =
+                format!("the name `{}` is already given at {}", instance.name, position(&first));
+            let hint = "give each instance a name of its own";
+            file.error(span("name"), ErrorCode::DuplicateItem, message, hint);
+        }
+        if let Some(host) = &instance.host {
+            let port = instance.port.unwrap_or(DEFAULT_PORT);
+            let server = (host.to_ascii_lowercase(), port);
+            if let Some(first) = servers.insert(server, instance.name.clone()) {
+                let message = format!(
+                    "the instances `{first}` and `{}` have the same server, {host}:{port}",
+                    instance.name
+                );
+                let hint = "correct `host` or `port`, or declare both in one instance";
+                file.error(span("host"), ErrorCode::DuplicateItem, message, hint);
+            }
+        }
+        found.push(instance);
+    }
+    found
+}
+
+/// Returns a position without the path, which the error itself contains.
+fn position(location: &Location) -> String {
+    format!("line {}", location.line)
+}
+
+fn instance(
+    file: &mut File<'_>,
+    item: &Node,
+    table: &Entries<'_>,
+    defaults: &Values,
+    directory: &Path,
+) -> Option<Instance> {
+    let name = name(file, item, table);
+    let subject = match name {
+        Some(name) => format!("instance `{name}`"),
+        None => "an instance".to_owned(),
+    };
+    let own = values(file, table, &subject, &KEYS, directory);
+    let environment = own.environment.or_else(|| defaults.environment.clone());
+    if environment.is_none() && given(table, "environment").is_none() {
+        let message = format!("{subject} has no `environment`");
+        let hint = "write environment = \"…\" in the instance or in [defaults]";
+        file.error(&item.span, ErrorCode::MissingKey, message, hint);
+    }
+    let mut assume_role = own.assume_role.or_else(|| defaults.assume_role.clone());
+    let external_id = own.external_id.or_else(|| defaults.external_id.clone());
+    match &mut assume_role {
+        Some(role) => {
+            role.external_id = external_id;
+            role.session = name.map(str::to_owned);
+        }
+        None => {
+            if let Some((key, _)) = given(table, "external_id")
+                && given(table, "assume_role").is_none()
+            {
+                let message = format!("{subject} has `external_id` without `assume_role`");
+                let hint = "add assume_role = \"arn:…\", or remove `external_id`";
+                file.error(&key.span, ErrorCode::MissingKey, message, hint);
+            }
+        }
+    }
+    Some(Instance {
+        name: name?.to_owned(),
+        environment: environment?,
+        definitions: own.definitions.or_else(|| defaults.definitions.clone()).unwrap_or_default(),
+        config: own.config.or_else(|| defaults.config.clone()),
+        region: own.region.or_else(|| defaults.region.clone()),
+        assume_role,
+        host: own.host.or_else(|| defaults.host.clone()),
+        port: own.port.or(defaults.port),
+        dbname: own.dbname.or_else(|| defaults.dbname.clone()),
+        connect_to: own.connect_to.or_else(|| defaults.connect_to.clone()),
+        admin_secret: own.admin_secret.or_else(|| defaults.admin_secret.clone()),
+        admin_auth: own.admin_auth.or(defaults.admin_auth),
+        admin_user: own.admin_user.or_else(|| defaults.admin_user.clone()),
+        allow: own.allow.or_else(|| defaults.allow.clone()).unwrap_or_default(),
+        only: own.only.or_else(|| defaults.only.clone()).unwrap_or_default(),
+    })
+}
+
+fn name<'n>(file: &mut File<'_>, item: &Node, table: &Entries<'n>) -> Option<&'n str> {
+    let Some((_, node)) = given(table, "name") else {
+        let hint = "write name = \"…\"";
+        file.error(&item.span, ErrorCode::MissingKey, "an instance has no `name`", hint);
+        return None;
+    };
+    let name = file.string("name", node)?;
+    let is_valid = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if starts_well && name.len() <= NAME && name.chars().all(is_valid) {
+        return Some(name);
+    }
+    let message = format!("`{}` is not a name of an instance", brief(name));
+    let hint = format!(
+        "use up to {NAME} ASCII letters, digits, `.`, `_` and `-`, and begin with a letter or digit"
+    );
+    file.error(&node.span, ErrorCode::InvalidName, message, hint);
+    None
+}
+
+fn values(
+    file: &mut File<'_>,
+    table: &Entries<'_>,
+    subject: &str,
+    keys: &[&str],
+    directory: &Path,
+) -> Values {
+    for (key, (at, _)) in table {
+        if !keys.contains(key) {
+            let message = format!("{subject} has the unknown key `{}`", brief(key));
+            let hint = match nearest(key, keys.iter().copied()) {
+                _ if *key == "name" => "write the name in each of [[instances]]".to_owned(),
+                Some(known) => format!("write `{known}`"),
+                None => format!("use one of {}", keys.join(", ")),
+            };
+            file.error(&at.span, ErrorCode::UnknownKey, message, hint);
+        }
+    }
+    let path = |text: String| directory.join(text);
+    let words = |file: &mut File<'_>, key| {
+        let (_, node) = given(table, key)?;
+        let items = file.strings(key, node)?;
+        Some(items.into_iter().map(|(text, _)| text).collect::<Vec<_>>())
+    };
+    let environment = text(file, table, "environment");
+    if let Some((environment, span)) = &environment
+        && let Err(error) = check_environment(environment)
+    {
+        file.error(span, error.code(), error.to_string(), error.hint());
+    }
+    let mut string = |key| text(file, table, key).map(|(text, _)| text);
+    let (config, region, external_id) = (string("config"), string("region"), string("external_id"));
+    let (host, dbname) = (string("host"), string("dbname"));
+    let (admin_secret, admin_user) = (string("admin_secret"), string("admin_user"));
+    Values {
+        environment: environment.map(|(text, _)| text),
+        definitions: words(file, "definitions").map(|files| files.into_iter().map(path).collect()),
+        config: config.map(path),
+        region,
+        assume_role: parsed(file, table, "assume_role", "arn:aws:iam::111122223333:role/NAME"),
+        external_id,
+        host,
+        port: port(file, table),
+        dbname,
+        connect_to: parsed(file, table, "connect_to", "127.0.0.1:15432"),
+        admin_secret,
+        admin_auth: auth(file, table),
+        admin_user,
+        allow: hazards(file, table),
+        only: words(file, "only"),
+    }
+}
+
+/// Returns a text that is not empty, with its position.
+fn text(file: &mut File<'_>, table: &Entries<'_>, key: &str) -> Option<(String, Span)> {
+    let (_, node) = given(table, key)?;
+    let text = file.string(key, node)?;
+    if text.is_empty() {
+        let hint = format!("write {key} = \"…\", or remove the key");
+        file.error(&node.span, ErrorCode::InvalidValue, format!("`{key}` is empty"), hint);
+        return None;
+    }
+    Some((text.to_owned(), node.span.clone()))
+}
+
+fn parsed<T: FromStr>(
+    file: &mut File<'_>,
+    table: &Entries<'_>,
+    key: &str,
+    example: &str,
+) -> Option<T>
+where
+    T::Err: Display,
+{
+    let (text, span) = text(file, table, key)?;
+    match text.parse() {
+        Ok(value) => Some(value),
+        Err(error) => {
+            let message = format!("`{key}` is not valid: {error}");
+            let hint = format!("write {key} = \"{example}\"");
+            file.error(&span, ErrorCode::InvalidValue, message, hint);
+            None
+        }
+    }
+}
+
+fn port(file: &mut File<'_>, table: &Entries<'_>) -> Option<u16> {
+    let (_, node) = given(table, "port")?;
+    let hint = "write a number from 1 to 65535, without quotes";
+    let Value::Number(number) = &node.value else {
+        file.wrong_type("`port`", node, "a number", hint);
+        return None;
+    };
+    let port = number.parse().ok().filter(|port| *port > 0);
+    if port.is_none() {
+        let message = format!("{number} is not a TCP port");
+        file.error(&node.span, ErrorCode::InvalidValue, message, hint);
+    }
+    port
+}
+
+fn auth(file: &mut File<'_>, table: &Entries<'_>) -> Option<Auth> {
+    let (text, span) = text(file, table, "admin_auth")?;
+    let auth = Auth::all().find(|auth| auth.name() == text);
+    if auth.is_none() {
+        let message = format!("`admin_auth` is {:?}", brief(&text));
+        let hint = "write admin_auth = \"password\" or admin_auth = \"iam\"";
+        file.error(&span, ErrorCode::InvalidValue, message, hint);
+    }
+    auth
+}
+
+fn hazards(file: &mut File<'_>, table: &Entries<'_>) -> Option<Vec<Hazard>> {
+    let (_, node) = given(table, "allow")?;
+    let mut hazards = Vec::new();
+    for (name, span) in file.strings("allow", node)? {
+        if let Ok(hazard) = name.parse() {
+            hazards.push(hazard);
+            continue;
+        }
+        let known = || Hazard::all().map(Hazard::name);
+        let message = format!("`{}` is not a hazard", brief(&name));
+        let hint = match nearest(&name, known()) {
+            Some(known) => format!("write {known:?}"),
+            None => format!("use one of {}", known().collect::<Vec<_>>().join(", ")),
+        };
+        file.error(&span, ErrorCode::InvalidValue, message, hint);
+    }
+    Some(hazards)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the errors of a text as `line:column code message; hint`.
+    fn errors(text: &str) -> Vec<String> {
+        let Err(errors) = Fleet::from_toml("fleet.toml", text) else { return Vec::new() };
+        let one = |error: &crate::definitions::DefinitionError| {
+            let (Location { line, column, .. }, code) = (&error.location, error.code);
+            format!("{line}:{column} {code} {}; {}", error.message, error.hint)
+        };
+        errors.errors.iter().map(one).collect()
+    }
+
+    #[track_caller]
+    fn assert_error(text: &str, expected: &str) {
+        assert_eq!(errors(text), [expected], "{text}");
+    }
+
+    const ONE: &str = "[[instances]]\nname = \"a\"\nenvironment = \"dev\"\n";
+
+    #[test]
+    fn all_keys() {
+        let text = "[defaults]\nenvironment = \"dev\"\nregion = \"eu-west-2\"\nport = 5433\n\
+            definitions = [\"shop.tfvars\"]\nallow = [\"adopts\"]\n\
+            [[instances]]\nname = \"a\"\nhost = \"h\"\n\
+            [[instances]]\nname = \"b.2\"\nenvironment = \"prod\"\ndefinitions = [\"b/x.tfvars\", \"y.toml\"]\n\
+            config = \"b/rdsprov.toml\"\nregion = \"eu-west-1\"\nassume_role = \"arn:aws:iam::111122223333:role/r\"\n\
+            external_id = \"e\"\nhost = \"h\"\nport = 5434\ndbname = \"d\"\nconnect_to = \"127.0.0.1:1\"\n\
+            admin_secret = \"s\"\nadmin_auth = \"iam\"\nadmin_user = \"u\"\nallow = []\nonly = [\"shop\"]\n";
+        for key in KEYS {
+            assert!(text.contains(&format!("\n{key} = ")), "{key}");
+        }
+        let fleet = Fleet::from_toml("dir/fleet.toml", text).unwrap();
+        let [a, b] = fleet.instances.as_slice() else { panic!("{fleet:?}") };
+        assert_eq!((a.name.as_str(), a.environment.as_str(), a.port), ("a", "dev", Some(5433)));
+        assert_eq!(a.definitions, [Path::new("dir/shop.tfvars")]);
+        assert_eq!(
+            (a.allow.as_slice(), a.region.as_deref()),
+            (&[Hazard::Adopts][..], Some("eu-west-2"))
+        );
+        assert_eq!(b.definitions, [Path::new("dir/b/x.tfvars"), Path::new("dir/y.toml")]);
+        assert_eq!(b.config.as_deref(), Some(Path::new("dir/b/rdsprov.toml")));
+        assert_eq!((b.environment.as_str(), b.port, b.allow.len()), ("prod", Some(5434), 0));
+        let role = b.assume_role.as_ref().unwrap();
+        assert_eq!(role.external_id.as_deref(), Some("e"));
+        assert_eq!(role.session.as_deref(), Some("b.2"));
+        assert_eq!((b.only.as_slice(), b.admin_auth), (&["shop".to_owned()][..], Some(Auth::Iam)));
+    }
+
+    #[test]
+    fn each_error_has_its_line_and_a_hint() {
+        for (line, expected) in [
+            (
+                "hots = \"h\"",
+                "4:1 unknown-key instance `a` has the unknown key `hots`; write `host`",
+            ),
+            (
+                "port = \"5432\"",
+                "4:8 wrong-type `port` is a string, not a number; write a number from 1 to 65535, without quotes",
+            ),
+            (
+                "port = 65536",
+                "4:8 invalid-value 65536 is not a TCP port; write a number from 1 to 65535, without quotes",
+            ),
+            (
+                "host = \"\"",
+                "4:8 invalid-value `host` is empty; write host = \"…\", or remove the key",
+            ),
+            (
+                "definitions = \"a.tfvars\"",
+                "4:15 wrong-type `definitions` is a string, not a list of strings; write definitions = [\"…\"]",
+            ),
+            (
+                "assume_role = \"rdsprov\"",
+                "4:15 invalid-value `assume_role` is not valid: it is not the ARN of an IAM role; write assume_role = \"arn:aws:iam::111122223333:role/NAME\"",
+            ),
+            (
+                "external_id = \"x\"",
+                "4:1 missing-key instance `a` has `external_id` without `assume_role`; add assume_role = \"arn:…\", or remove `external_id`",
+            ),
+            (
+                "connect_to = \"a:b\"",
+                "4:14 invalid-value `connect_to` is not valid: `a:b` is not an address such as `10.0.0.5` or `localhost:15432`; write connect_to = \"127.0.0.1:15432\"",
+            ),
+            (
+                "admin_auth = \"token\"",
+                "4:14 invalid-value `admin_auth` is \"token\"; write admin_auth = \"password\" or admin_auth = \"iam\"",
+            ),
+            ("allow = [\"adopt\"]", "4:10 invalid-value `adopt` is not a hazard; write \"adopts\""),
+            (
+                "[defaults]\nname = \"x\"",
+                "5:1 unknown-key `[defaults]` has the unknown key `name`; write the name in each of [[instances]]",
+            ),
+            (
+                "[extra]",
+                "4:2 unknown-key the file has the unknown key `extra`; use [defaults] and [[instances]]",
+            ),
+            (
+                "[[instances]]\nname = \"a\"\nenvironment = \"dev\"",
+                "5:8 duplicate-item the name `a` is already given at line 2; give each instance a name of its own",
+            ),
+            (
+                "[[instances]]\nenvironment = \"dev\"",
+                "4:1 missing-key an instance has no `name`; write name = \"…\"",
+            ),
+            (
+                "[[instances]]\nname = \"b\"",
+                "4:1 missing-key instance `b` has no `environment`; write environment = \"…\" in the instance or in [defaults]",
+            ),
+            (
+                "[[instances]]\nname = \"b c\"\nenvironment = \"dev\"",
+                "5:8 invalid-name `b c` is not a name of an instance; use up to 100 ASCII letters, digits, `.`, `_` and `-`, and begin with a letter or digit",
+            ),
+            (
+                "host = \"H\"\n[[instances]]\nname = \"b\"\nenvironment = \"dev\"\nhost = \"h\"\nport = 5432",
+                "8:8 duplicate-item the instances `a` and `b` have the same server, h:5432; correct `host` or `port`, or declare both in one instance",
+            ),
+        ] {
+            assert_error(&format!("{ONE}{line}\n"), expected);
+        }
+        assert!(errors(&format!("{ONE}environment = \"x y\"\n"))[0].contains("duplicate-key"));
+        let missing = "1:1 missing-key the file contains no `instances`; start each instance with [[instances]]";
+        assert_error("", missing);
+        assert_error("[defaults]\nregion = \"x\"\n", missing);
+        let empty = "1:13 missing-key the file contains no instance; start each instance with [[instances]]";
+        assert_error("instances = []\n", empty);
+        assert!(errors("instances = {").iter().all(|error| error.contains("invalid-syntax")));
+        assert!(
+            errors("[[instances]]\nname = \"a\"\nenvironment = \"d v\"\n")[0]
+                .starts_with("3:15 invalid-name")
+        );
+        // All errors are reported at once.
+        assert_eq!(errors("[[instances]]\nhots = 1\n[[instances]]\nport = 0\n").len(), 6);
+    }
+
+    /// A file that is not a fleet file can contain a secret.
+    #[test]
+    fn other_files_are_not_printed() {
+        for text in ["password = \"canary\"\n", "{\"password\": \"canary\"}", "canary", "= canary"]
+        {
+            let errors = Fleet::from_toml("fleet.toml", text).unwrap_err();
+            assert!(!errors.to_string().contains("canary"), "{errors}");
+        }
+    }
+}
