@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use rdsprov_testkit::{HttpEndpoint, HttpProxy, HttpRequest, versions};
+use rdsprov_testkit::{ACCESS_KEY_ID, HttpEndpoint, HttpProxy, HttpRequest, versions};
 use serde_json::json;
 
 use crate::fixture::{Fixture, expect};
@@ -230,6 +230,70 @@ fn credentials_are_requested_once_for_a_run() {
             !calls.is_empty() && calls.iter().all(|one| one.access_key_id == "AKIDWEBIDENTITY")
         );
     }
+}
+
+/// Each instance of a fleet can have an IAM role of another account: its credentials sign the calls for
+/// this instance, and only those.
+#[test]
+fn an_instance_of_a_fleet_assumes_its_role() {
+    let fixture = fixture();
+    let endpoint = endpoint();
+    let manager = HttpProxy::start(fixture.secrets_manager.as_ref().unwrap(), |_| None).unwrap();
+    let port = fixture.server.port();
+    let of_role = format!(
+        "[[instances]]\nname = \"orders-eu\"\nenvironment = \"dev\"\nregion = \"eu-west-2\"\n\
+         definitions = [\"own.tfvars\"]\nassume_role = \"{ROLE}\"\nexternal_id = \"ticket-7\"\n\
+         host = \"localhost\"\nport = {port}\n"
+    );
+    let without_role = of_role.replace("orders-eu", "orders-us").replace("assume_role", "#");
+    let without_role = without_role.replace("external_id", "#").replace("localhost", "127.0.0.1");
+    write(&fixture, "fleet.toml", &format!("{of_role}{without_role}"));
+    let fleet = |endpoint: &HttpEndpoint, arguments: &[&str]| {
+        let mut command = fixture.program();
+        command.args(arguments).args(["--fleet", "fleet.toml", "--parallel", "1", "-vv"]);
+        command.arg("--ca-file").arg(fixture.server.ca_file());
+        for (name, value) in manager.environment() {
+            let name = match name {
+                "AWS_ENDPOINT_URL" => "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+                other => other,
+            };
+            command.env(name, value);
+        }
+        command.env("AWS_ENDPOINT_URL_STS", endpoint.url()).output().unwrap()
+    };
+    let text = expect(&fleet(&endpoint, &["apply"]), 0);
+    assert!(!text.contains(CANARY), "the output contains credentials: {text}");
+    let requests = endpoint.take_requests();
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    let role = ROLE.replace(':', "%3A").replace('/', "%2F");
+    for part in
+        [format!("RoleArn={role}"), "ExternalId=ticket-7".into(), "=rdsprov-orders-eu".into()]
+    {
+        assert!(requests[0].body.contains(&part), "{part}: {}", requests[0].body);
+    }
+    // The role is assumed with the credentials of the environment, in the region of the instance.
+    let signed = requests[0].header("authorization").unwrap();
+    assert!(signed.contains(&format!("Credential={}/", ACCESS_KEY_ID)), "{signed}");
+    assert!(signed.contains("/eu-west-2/sts/"), "{signed}");
+    let keys: Vec<String> =
+        manager.take_calls().into_iter().map(|call| call.access_key_id).collect();
+    let first_without = keys.iter().position(|key| key != "AKIDASSUMED").unwrap();
+    assert!(first_without > 0, "{keys:?}");
+    assert!(keys[first_without..].iter().all(|key| key == ACCESS_KEY_ID));
+
+    let refused = HttpEndpoint::start(|_| {
+        let error = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>Not authorized to \
+                     perform sts:AssumeRole</Message></Error></ErrorResponse>";
+        (403, error.to_owned())
+    })
+    .unwrap();
+    let text = expect(&fleet(&refused, &["check"]), 1);
+    let error = format!(
+        "error[no-aws-credentials]: the AWS credentials cannot be loaded from the IAM role {ROLE}: Not \
+         authorized to perform sts:AssumeRole (AccessDenied)\nhint: check the trust policy of the role"
+    );
+    assert!(text.contains(&error), "{text}");
+    assert!(text.contains("orders-us: no change"), "{text}");
 }
 
 /// A source that is configured and fails ends the search, and the error names it.

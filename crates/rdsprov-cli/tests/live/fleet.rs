@@ -108,14 +108,14 @@ fn secret_of_no_server() -> String {
 
 /// Returns the outcome of each instance in the last summary of an output.
 fn outcomes(text: &str) -> Vec<String> {
-    let table = text.rsplit("\ninstance ").next().unwrap();
-    let header = table.lines().next().unwrap();
-    let column = "instance ".len();
-    let (from, to) = (header.find("outcome").unwrap(), header.find("changes").unwrap());
-    let rows = table.lines().skip(1).take_while(|line| !line.is_empty());
+    let lines: Vec<&str> = text.lines().collect();
+    let is_header = |line: &&str| line.starts_with("instance ") && line.contains(" outcome ");
+    let header = lines.iter().rposition(is_header).unwrap_or_else(|| panic!("{text}"));
+    let column = |name: &str| lines[header].find(name).unwrap();
+    let rows = lines[header + 1..].iter().take_while(|line| !line.is_empty());
     rows.map(|row| {
         let name = row.split_whitespace().next().unwrap();
-        format!("{name} {}", row[from + column..to + column].trim())
+        format!("{name} {}", row[column("outcome")..column("changes")].trim())
     })
     .collect()
 }
