@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rdsprov_core::audit::{
-    Attribution, AuditError, Change, Command, CsvWriter, Event, EventKind, FailureCodes,
+    Attribution, AuditError, Change, Columns, Command, CsvWriter, Event, EventKind, FailureCodes,
     LedgerWriter, Record, RunContext, Status, Verified, changes, entries, to_csv, verify,
 };
 use sha2::Digest as _;
@@ -357,7 +357,7 @@ fn cells_are_no_formulas() {
     hostile.database = "\t=1".to_owned();
     hostile.username = "＝1\u{202e}".to_owned();
     hostile.action = " =1".to_owned();
-    let text = to_csv(&[hostile]);
+    let text = to_csv(&[hostile], Columns::Run);
     let row = text.lines().nth(1).unwrap();
     assert_eq!(text.lines().count(), 2, "{text}");
     let row = row.split_once(',').unwrap().1;
@@ -365,13 +365,34 @@ fn cells_are_no_formulas() {
         row,
         "'@SUM(1),'+1,\"'-1  forged,row\",' =1,'＝1\\u{202e},' =1,error,0,'=cmd|' /C calc'!A0"
     );
-    let plain = to_csv(&[record("a = b, it's-fine")]);
+    let plain = to_csv(&[record("a = b, it's-fine")], Columns::Run);
     assert!(plain.ends_with("\"a = b, it's-fine\"\n"), "{plain}");
+}
+
+/// A file has the columns of one kind of run: a row of the other kind would be in the wrong columns.
+#[test]
+fn records_of_a_fleet_have_one_more_column() {
+    let directory = TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    CsvWriter::append(&path("run.csv"), Columns::Run).unwrap();
+    let mut of_fleet = CsvWriter::append(&path("fleet.csv"), Columns::Fleet).unwrap();
+    let mut row = record("done");
+    row.instance = Some("orders-eu".to_owned());
+    of_fleet.write(&[row]).unwrap();
+    let text = fs::read_to_string(path("fleet.csv")).unwrap();
+    assert!(text.starts_with("timestamp_utc,") && text.contains(",message,instance\n"), "{text}");
+    assert!(text.ends_with(",0,done,orders-eu\n"), "{text}");
+    for (name, columns) in [("run.csv", Columns::Fleet), ("fleet.csv", Columns::Run)] {
+        let error = CsvWriter::append(&path(name), columns).unwrap_err();
+        assert!(matches!(error, AuditError::OtherHeader { .. }), "{name}: {error}");
+    }
+    CsvWriter::append(&path("run.csv"), Columns::Run).unwrap();
+    CsvWriter::append(&path("fleet.csv"), Columns::Fleet).unwrap();
 }
 
 /// Writes rows until the file has no space for another one.
 fn fill(path: &Path) {
-    let mut csv = CsvWriter::append(path).unwrap();
+    let mut csv = CsvWriter::append(path, Columns::Run).unwrap();
     csv.write(&[record("fits")]).unwrap();
     let long = record(&"x".repeat(600));
     // Space that does not exist cannot be reserved, and reserving writes nothing.

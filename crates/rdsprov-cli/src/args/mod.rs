@@ -354,6 +354,7 @@ mod tests {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         for (name, at_least) in [
             ("README.md", 10),
+            ("docs/guides/fleet.md", 2),
             ("docs/guides/rds.md", 4),
             ("docs/messages.md", 30),
             ("docs/reference.md", 4),

@@ -93,13 +93,15 @@ impl CsvWriter {
 
     /// Writes the header of an empty file, or else verifies it.
     fn begin(&mut self) -> Result<(), AuditError> {
-        let header = self.columns.header() + "\n";
+        let header = self.columns.header();
         if self.file.metadata().map_err(|source| self.failed(source))?.len() == 0 {
-            return self.write_whole(&header);
+            return self.write_whole(&format!("{header}\n"));
         }
         let mut start = vec![0; header.len()];
         let whole = self.file.read_exact(&mut start).is_ok();
-        if !whole || start != header.as_bytes() {
+        let mut next = [0];
+        let has_more = self.file.read_exact(&mut next).is_ok() && next == *b",";
+        if !whole || start != header.as_bytes() || has_more {
             return Err(AuditError::OtherHeader { path: self.path.clone() });
         }
         let mut last = [0];

@@ -557,6 +557,28 @@ mod tests {
         assert_eq!(errors("[[instances]]\nhots = 1\n[[instances]]\nport = 0\n").len(), 6);
     }
 
+    /// The reference describes each key, and the examples are valid.
+    #[test]
+    fn documents_and_examples() {
+        const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        let reference = include_str!("../../../../docs/reference.md");
+        let section = reference.split("### A fleet\n").nth(1).unwrap();
+        let section = section.split("\n### ").next().unwrap();
+        let example = include_str!("../../../../deploy/fleet/fleet.toml");
+        for key in KEYS {
+            assert!(section.contains(&format!("`{key}`")), "{key}");
+            assert!(example.contains(&format!("\n{key} = ")), "{key}");
+        }
+        let path = format!("{ROOT}/deploy/fleet/fleet.toml");
+        for instance in Fleet::from_toml(&path, example).unwrap().instances {
+            let exists = |file: &PathBuf| assert!(file.is_file(), "{}", file.display());
+            instance.definitions.iter().chain(&instance.config).for_each(exists);
+        }
+        let guide = include_str!("../../../../docs/guides/fleet.md");
+        let example = guide.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        assert_eq!(Fleet::from_toml("fleet.toml", example).unwrap().instances.len(), 3);
+    }
+
     /// A file that is not a fleet file can contain a secret.
     #[test]
     fn other_files_are_not_printed() {

@@ -195,6 +195,8 @@ fn session_examples() -> Vec<Error> {
         UsageError::AdoptFromItself { environment: text("test") }.into(),
         UsageError::OtherSelection { saved: vec![text("shop")] }.into(),
         UsageError::OtherSelection { saved: Vec::new() }.into(),
+        UsageError::UnknownInstance { name: text("order"), known: vec![text("orders")] }.into(),
+        UsageError::UnknownInstance { name: text("x"), known: vec![text("orders")] }.into(),
         UsageError::DelegateWithoutSecret.into(),
         UsageError::SecretOfIamDelegate.into(),
         UsageError::DelegateName(NameError::Reserved {

@@ -514,11 +514,11 @@ mod tests {
             options.max_failures = limit.and_then(NonZeroUsize::new);
             let cancellation = Cancellation::default();
             let run = FleetRun::new(&fleet, &options, &(), &cancellation).unwrap();
-            let count = Cell::new(0);
+            let count = Cell::new(0_usize);
             // Every second instance fails.
             let report = run.side_by_side(async |instance, _| {
                 count.set(count.get() + 1);
-                let is_even = count.get() % 2 == 0;
+                let is_even = count.get().is_multiple_of(2);
                 let status = if is_even { InstanceStatus::Failed } else { InstanceStatus::Pending };
                 report(instance, status)
             });
@@ -532,6 +532,8 @@ mod tests {
 
     #[tokio::test]
     async fn cancellation_reaches_each_instance_and_is_waited_for() {
+        use InstanceStatus::{Failed, NotRun};
+
         let (fleet, options, cancellation) = (fleet(5), options(2), Cancellation::default());
         let run = FleetRun::new(&fleet, &options, &(), &cancellation).unwrap();
         let (started, ended) = (Cell::new(0), Cell::new(0));
@@ -544,11 +546,10 @@ mod tests {
             // An instance that rolls back needs time.
             tokio::task::yield_now().await;
             ended.set(ended.get() + 1);
-            report(instance, InstanceStatus::Failed)
+            report(instance, Failed)
         });
         let report = report.await;
         assert_eq!((started.get(), ended.get()), (2, 2));
-        use InstanceStatus::{Failed, NotRun};
         assert_eq!(statuses(&report), [Failed, Failed, NotRun, NotRun, NotRun]);
     }
 
