@@ -35,8 +35,9 @@ pub fn check() -> Result<(), String> {
     tool("hadolint", &["deploy/container/Dockerfile"], &[])?;
     tool("cfn-lint", &["deploy/lambda/template.yaml"], &[])?;
 
-    let rendered = Path::new("target/deploy/kubernetes.yaml");
     fs::create_dir_all("target/deploy").map_err(|error| format!("target/deploy: {error}"))?;
+    state_machine(&tools)?;
+    let rendered = Path::new("target/deploy/kubernetes.yaml");
     run_with_log(
         &tools.program("kubectl"),
         &["kustomize", "deploy/kubernetes/example"],
@@ -56,6 +57,20 @@ pub fn check() -> Result<(), String> {
         run("terraform", &["fmt", "-check", "-diff", "-recursive", "deploy/terraform"], &[])?;
     }
     Ok(())
+}
+
+/// Checks the state machine and its interpreter, and that the document contains the results of the
+/// simulation.
+fn state_machine(tools: &Environment) -> Result<(), String> {
+    const SIMULATION: &str = "deploy/stepfunctions/simulate.py";
+    const COPY: &str = "target/deploy/rdsprov.asl.json";
+    let python = tools.program("python");
+    // The interpreter must not leave compiled files in `deploy`.
+    let run_python = |arguments: &[&str]| run(&python, &[&["-B"], arguments].concat(), &[]);
+    run_python(&["-m", "unittest", "discover", "-q", "-s", "deploy/stepfunctions"])?;
+    run_python(&[SIMULATION, "--check", "docs/scale.md"])?;
+    run_python(&[SIMULATION, "--lint-copy", COPY])?;
+    run(&tools.program("statelint"), &[COPY], &[])
 }
 
 /// Adds the paths of the files with an extension, in the order of their names.

@@ -1,0 +1,133 @@
+"""Tests of the interpreter: retries, catchers, the tolerance for failures and the limits."""
+
+import copy
+import json
+import unittest
+from dataclasses import replace
+
+import simulate
+from simulate import MACHINE, Invoke, Scenario, Server, TaskFailed, Wait, World
+
+SMALL = Scenario("small", "check", 50, 2.0, instances=400, down=0, refused=0, unreachable=0)
+
+
+def machine() -> dict:
+    return json.loads(MACHINE.read_text(encoding="utf-8"))
+
+
+def run_state(machine: dict) -> dict:
+    return machine["States"]["Instances"]["ItemProcessor"]["States"]["Run"]
+
+
+class Executions(unittest.TestCase):
+    def test_each_instance_succeeds_once(self) -> None:
+        result = simulate.simulate(SMALL)
+        self.assertIsNone(result.error)
+        self.assertEqual((result.succeeded, result.failed, result.pending), (400, 0, 0))
+        self.assertEqual(result.world.invocations, 400)
+        # The Map state, and two states for each instance.
+        self.assertEqual(result.world.transitions, 801)
+        self.assertLessEqual(result.world.most_running, 50)
+        written = result.world.objects["platform/results/SUCCEEDED_0.json"]
+        self.assertEqual([one["name"] for one in written], [f"db-{n:05}" for n in range(400)])
+        self.assertEqual(written[0]["result"]["outcome"], "as_declared")
+
+    def test_equal_inputs_give_equal_results(self) -> None:
+        scenario = replace(SMALL, down=0.01, refused=0.02, unreachable=0.05)
+        one, other = simulate.simulate(scenario), simulate.simulate(scenario)
+        self.assertEqual((one.world.now, one.cost), (other.world.now, other.cost))
+
+    def test_throttled_invocations_are_repeated(self) -> None:
+        scenario = replace(SMALL, parallel=200, lambda_limit=20)
+        result = simulate.simulate(scenario)
+        self.assertGreater(result.world.throttled, 100)
+        self.assertEqual((result.succeeded, result.world.most_running), (400, 20))
+        without = machine()
+        del run_state(without)["Retry"]
+        result = simulate.simulate(replace(scenario, tolerated=100), without)
+        self.assertGreater(result.failed, 100)
+
+    def test_kinds_of_failures(self) -> None:
+        kinds = {"refused": Server(1, refused=True), "down": Server(1, down=True),
+                 "once": Server(1, unreachable_times=1), "slow": Server(1, out_of_time_times=3),
+                 "slower": Server(1, out_of_time_times=4)}
+        world, data = simulate.world_of(replace(SMALL, instances=0, tolerated=100))
+        world.servers = kinds
+        lines = [{"name": name, "function": "f",
+                  "event": {"environment": "prod", "admin_secret": name}} for name in kinds]
+        world.objects["platform/instances.jsonl"] = "\n".join(map(json.dumps, lines))
+        world.run(simulate.execute(world, machine(), data, {}))
+        succeeded = world.objects["platform/results/SUCCEEDED_0.json"]
+        self.assertEqual([one["name"] for one in succeeded], ["once", "slow"])
+        failed = world.objects["platform/results/FAILED_0.json"]
+        causes = {one["Cause"].split(":")[0]: (one["Error"], one["Cause"]) for one in failed}
+        self.assertEqual(causes["refused"],
+                         ("refused", "refused: plan-refused: the plan is refused"))
+        self.assertEqual(causes["down"][0], "failed")
+        self.assertIn("down: cannot-connect: ", causes["down"][1])
+        self.assertIn("slower: interrupted: ", causes["slower"][1])
+        # A refusal is not repeated; a server that is down is tried three times.
+        self.assertEqual(world.invocations, 1 + 3 + 2 + 4 + 4)
+
+    def test_too_many_failures_end_the_execution(self) -> None:
+        result = simulate.simulate(replace(SMALL, refused=0.2, tolerated=5))
+        self.assertEqual(result.error.error, "too-many-failures")
+        self.assertIn("s3://platform/results", result.error.cause)
+        # The first failure above the tolerance ends it.
+        self.assertEqual(result.refused, 21)
+        self.assertGreater(result.pending, 200)
+        tolerant = simulate.simulate(replace(SMALL, refused=0.2, tolerated=100))
+        self.assertIsNone(tolerant.error)
+        self.assertEqual(tolerant.succeeded + tolerant.refused, 400)
+
+    def test_event_of_the_execution_takes_precedence(self) -> None:
+        world, data = simulate.world_of(replace(SMALL, instances=1))
+        seen = []
+        processor = machine()["States"]["Instances"]
+        item = {"name": "a", "function": "f", "event": {"mode": "apply", "approval": "sha256:1"}}
+        seen = simulate.filled(processor["ItemSelector"], data, {"Map": {"Item": {"Value": item}}})
+        self.assertEqual(seen["event"], {"mode": "check", "run_id": "night", "format": "none",
+                                         "approval": "sha256:1"})
+        self.assertEqual(world.invocations, 0)
+
+
+class Language(unittest.TestCase):
+    def test_delays_double_up_to_the_maximum(self) -> None:
+        state = {"Retry": [{"ErrorEquals": ["a"], "IntervalSeconds": 2, "BackoffRate": 2.0,
+                            "MaxDelaySeconds": 5, "MaxAttempts": 3},
+                           {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1,
+                            "BackoffRate": 1.0, "MaxAttempts": 1}]}
+        attempts: dict[int, int] = {}
+        delays = [simulate.retry_delay(World({}, 1), state, TaskFailed(error, ""), attempts)
+                  for error in ["a", "a", "b", "a", "a", "b"]]
+        self.assertEqual(delays, [2, 4, 1, 5, None, None])
+
+    def test_what_is_not_implemented_is_an_error(self) -> None:
+        other = machine()
+        run_state(other)["HeartbeatSeconds"] = 5
+        with self.assertRaisesRegex(ValueError, "HeartbeatSeconds"):
+            simulate.simulate(SMALL, other)
+        for path in ["$.a[0]", "States.UUID()", "States.JsonMerge($.a, $.a, true)"]:
+            with self.assertRaises(ValueError):
+                simulate.value_at(path, {"a": {}}, {})
+
+    def test_processes_wait_on_the_virtual_clock(self) -> None:
+        world = World({"s": Server(7)}, 1)
+
+        def process() -> simulate.Process:
+            yield Wait(5)
+            result = yield Invoke("f", {"admin_secret": "s", "mode": "check",
+                                        "environment": "dev", "run_id": ""})
+            return result["Payload"]["outcome"]
+
+        self.assertEqual(world.run(process()), "as_declared")
+        self.assertEqual(world.now, 5 + 7 + simulate.COLD_START)
+
+    def test_lint_copy_differs_in_one_field(self) -> None:
+        reduced, whole = json.loads(simulate.lint_copy()), copy.deepcopy(machine())
+        whole["States"]["Instances"]["ItemReader"]["ReaderConfig"].pop("InputType")
+        self.assertEqual(reduced, whole)
+
+
+if __name__ == "__main__":
+    unittest.main()
