@@ -12,17 +12,51 @@ use rdsprov_core::fleet::{FleetReport, InstanceReport, InstanceStatus};
 use rdsprov_core::operations::AccessQuery;
 use rdsprov_core::plan::Plan;
 use rdsprov_core::session::{self, FleetFrontend, FleetOptions, FleetOutcome, Frontend, Notice};
-use rdsprov_core::text::visible;
+use rdsprov_core::text::{pretty_json, visible};
 
 use crate::apply::{ask_user, cancellation_on_signals, run_options};
 use crate::args::{
     AccessArgs, ApplyArgs, CheckArgs, CommonArgs, FleetArgs, Format, LogFormat, PlanArgs,
+    ValidateArgs,
 };
 use crate::error::{CliError, Exit};
 use crate::output::counted;
 use crate::plan::format_plan;
 use crate::wording::CommandWording;
 use crate::{access, output};
+
+/// Implements `rdsprov validate --fleet`.
+pub fn validate(file: &Path, options: &ValidateArgs, log: LogFormat) -> Result<Exit, CliError> {
+    let mut wanted = FleetOptions::default();
+    wanted.config = session::config(options.common.config.as_deref())?;
+    let fleet = session::fleet(file)?;
+    let mut result = Exit::Done;
+    let mut text = String::new();
+    for (instance, setup) in session::fleet_setups(&fleet, &wanted)? {
+        let name = visible(&instance.name);
+        match setup {
+            Ok(setup) => {
+                let count = setup.definitions().map_or(0, |all| all.applications.len());
+                let applications = counted(count as u64, "application");
+                text += &format!("{name} ({}): {applications}\n", visible(&instance.environment));
+            }
+            Err(error) => {
+                let error = CliError::from(error);
+                output::status(&format!("{name}: invalid"));
+                error.print(log);
+                result = error.exit;
+            }
+        }
+    }
+    if result == Exit::Done && options.output.format == Format::Json {
+        let document = serde_json::json!({ "instances": fleet.instances });
+        text = pretty_json(&document).map_err(CliError::internal)? + "\n";
+    }
+    if result == Exit::Done || options.output.format != Format::Json {
+        output::write_stdout(&text);
+    }
+    Ok(result)
+}
 
 /// Implements `rdsprov plan --fleet`.
 pub async fn plan(file: &Path, options: &PlanArgs, log: LogFormat) -> Result<Exit, CliError> {

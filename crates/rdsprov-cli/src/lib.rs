@@ -71,7 +71,10 @@ fn command(arguments: &[OsString]) -> Exit {
     let log = arguments.log_format;
     let result = runtime.block_on(async {
         match &arguments.command {
-            CliCommand::Validate(options) => validate::run(options),
+            CliCommand::Validate(options) => match &options.fleet {
+                Some(file) => fleet::validate(file, options, log),
+                None => validate::run(options),
+            },
             CliCommand::Plan(options) => match &options.fleet.fleet {
                 Some(file) => fleet::plan(file, options, log).await,
                 None => plan::run(options).await,

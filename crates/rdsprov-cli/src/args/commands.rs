@@ -9,12 +9,17 @@ use super::flags::{
     AdminAuthArg, CommonArgs, OutputArgs, RecordingArgs, RestoredArgs, SelectionArgs, ServerArgs,
 };
 use super::fleet::FleetArgs;
-use super::headings::{COMPATIBILITY, DEFINITIONS, EXECUTION, OUTPUT, RECORDS, SECRETS};
+use super::headings::{COMPATIBILITY, DEFINITIONS, EXECUTION, FLEET, OUTPUT, RECORDS, SECRETS};
 
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
     #[command(flatten)]
     pub common: CommonArgs,
+    /// Check this fleet file and the definitions of each instance
+    ///
+    /// With `--format json`, prints the instances, for a program that runs them itself.
+    #[arg(long, value_name = "FILE", help_heading = FLEET)]
+    pub fleet: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -371,6 +371,33 @@ fn a_signal_stops_all_instances() {
     assert_eq!(fleet.roles(), ["0", "0", "0"]);
 }
 
+/// A program that runs the instances itself, such as a state machine, reads them from the command.
+#[test]
+fn validate_prints_the_instances() {
+    let mut fleet = Fleet::start(0, "dev");
+    fleet.add("db-1", "dev", &secret_of_no_server());
+    fleet.add("db-2", "dev", &secret_of_no_server());
+    let validate = |arguments: &[&str]| {
+        let mut command = program();
+        command.current_dir(fleet.path()).args(["validate", "--fleet", "fleet.toml"]);
+        command.args(arguments).output().unwrap()
+    };
+    let text = expect(&validate(&[]), 0);
+    assert_eq!(text, "db-1 (dev): 2 applications\ndb-2 (dev): 2 applications\n");
+    let output = validate(&["--format", "json"]);
+    expect(&output, 0);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let second = &document["instances"][1];
+    assert_eq!(second["name"], "db-2");
+    assert_eq!(second["definitions"][0], "shop.tfvars");
+    assert_eq!((&second["host"], &second["allow"]), (&Value::Null, &Value::Array(Vec::new())));
+    fleet.write("shop.tfvars", "application_databases = { shop = { database_name = \"shop\" } }");
+    let output = validate(&["--format", "json"]);
+    let text = expect(&output, 1);
+    assert!(text.contains("db-1: invalid\nerror[missing-key]"), "{text}");
+    assert!(output.stdout.is_empty(), "{text}");
+}
+
 #[test]
 fn mistakes_are_errors_before_anything_is_contacted() {
     let mut fleet = Fleet::start(0, "dev");

@@ -8,6 +8,8 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
+
 use crate::config::{AssumeRole, ConnectTo};
 use crate::definitions::{
     Auth, DefinitionErrors, Entries, File, Location, Node, SourceText, Span, Syntax, Value, given,
@@ -62,8 +64,8 @@ pub struct Fleet {
     pub directory: PathBuf,
 }
 
-/// An instance of a fleet: a server, and what is declared for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An instance of a fleet: a server, and what is declared for it. In JSON, it has the keys of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Instance {
     /// The name, which records and the summary contain.
@@ -77,6 +79,7 @@ pub struct Instance {
     /// The AWS region of its secrets and IAM tokens.
     pub region: Option<String>,
     /// The IAM role whose credentials are used for it.
+    #[serde(serialize_with = "displayed")]
     pub assume_role: Option<AssumeRole>,
     /// The host, if it differs from that in the administrator's secret.
     pub host: Option<String>,
@@ -85,6 +88,7 @@ pub struct Instance {
     /// The administrator database, if it differs from that in the administrator's secret.
     pub dbname: Option<String>,
     /// The address to which connections go instead of the host.
+    #[serde(serialize_with = "displayed")]
     pub connect_to: Option<ConnectTo>,
     /// The id of the administrator's secret.
     pub admin_secret: Option<String>,
@@ -96,6 +100,11 @@ pub struct Instance {
     pub allow: Vec<Hazard>,
     /// The applications to which its plan is restricted; empty means all.
     pub only: Vec<String>,
+}
+
+/// Serializes a value as its text.
+fn displayed<T: Display, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+    value.as_ref().map(ToString::to_string).serialize(to)
 }
 
 impl Fleet {

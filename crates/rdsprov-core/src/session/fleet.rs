@@ -101,6 +101,23 @@ pub struct FleetOutcome {
     pub error: Option<Error>,
 }
 
+/// Reads and validates the definitions of each instance. Contacts nothing.
+///
+/// # Errors
+/// Returns [`UsageError::UnknownInstance`].
+pub fn fleet_setups(
+    fleet: &Fleet,
+    options: &FleetOptions,
+) -> Result<Vec<(Instance, Result<Setup, Error>)>, Error> {
+    let cancellation = Cancellation::default();
+    let run = FleetRun::new(fleet, options, &(), &cancellation)?;
+    let setup = |one: &&Instance| {
+        let setup = run.setup(one).and_then(SetupBuilder::build);
+        (Instance::clone(one), setup)
+    };
+    Ok(run.instances.iter().map(setup).collect())
+}
+
 /// Plans each instance. Changes nothing.
 ///
 /// # Errors
