@@ -114,7 +114,7 @@ pub fn report_outcome(outcome: Outcome, summary: &str) -> Result<Exit, CliError>
 }
 
 /// Returns the error for records that could not be written to stdout, although the run succeeded.
-fn records_lost() -> CliError {
+pub fn records_lost() -> CliError {
     let fact = "all changes were made, but the records on stdout are incomplete";
     CliError::new(Exit::Partial, ErrorCode::OutputIncomplete, fact)
         .with_hint("keep the records in files with --audit-output and --audit-ledger")

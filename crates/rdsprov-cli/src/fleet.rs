@@ -14,7 +14,7 @@ use rdsprov_core::plan::Plan;
 use rdsprov_core::session::{self, FleetFrontend, FleetOptions, FleetOutcome, Frontend, Notice};
 use rdsprov_core::text::{pretty_json, visible};
 
-use crate::apply::{ask_user, cancellation_on_signals, run_options};
+use crate::apply::{ask_user, cancellation_on_signals, records_lost, run_options};
 use crate::args::{
     AccessArgs, ApplyArgs, CheckArgs, CommonArgs, FleetArgs, Format, LogFormat, PlanArgs,
     ValidateArgs,
@@ -135,6 +135,11 @@ pub async fn apply(file: &Path, options: &ApplyArgs, log: LogFormat) -> Result<E
     });
     if let Some(error) = error {
         return Err(error.into());
+    }
+    let has_changed =
+        !options.recording.dry_run && report.instances.iter().any(|one| one.changes > 0);
+    if !report.status.is_failure() && has_changed && !output::flush() {
+        return Err(records_lost());
     }
     Ok(exit(report.status, false))
 }

@@ -202,21 +202,50 @@ fn instances(file: &mut File<'_>, root: &Node, directory: &Path) -> Vec<Instance
             let hint = "give each instance a name of its own";
             file.error(span("name"), ErrorCode::DuplicateItem, message, hint);
         }
-        if let Some(host) = &instance.host {
-            let port = instance.port.unwrap_or(DEFAULT_PORT);
-            let server = (host.to_ascii_lowercase(), port);
-            if let Some(first) = servers.insert(server, instance.name.clone()) {
-                let message = format!(
-                    "the instances `{first}` and `{}` have the same server, {host}:{port}",
-                    instance.name
-                );
-                let hint = "correct `host` or `port`, or declare both in one instance";
-                file.error(span("host"), ErrorCode::DuplicateItem, message, hint);
-            }
+        let server = instance.server();
+        if let Some(first) = servers.insert(server.clone(), instance.name.clone()) {
+            let both = format!("the instances `{first}` and `{}` have the same", instance.name);
+            let (message, hint) = match server {
+                Server::Host(host, port) => (
+                    format!("{both} server, {host}:{port}"),
+                    "correct `host` or `port`, or declare both in one instance",
+                ),
+                Server::OfSecret { .. } => (
+                    format!("{both} administrator's secret, and no host"),
+                    "set `host` or `admin_secret`, or declare both in one instance",
+                ),
+            };
+            file.error(span("host"), ErrorCode::DuplicateItem, message, hint);
         }
         found.push(instance);
     }
     found
+}
+
+/// What identifies the server of an instance, as far as the file shows it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Server {
+    Host(String, u16),
+    /// The host in a secret. Without an id, the environment and the configuration decide about it.
+    OfSecret {
+        id: Result<String, (String, Option<PathBuf>)>,
+        region: Option<String>,
+        role: Option<String>,
+    },
+}
+
+impl Instance {
+    fn server(&self) -> Server {
+        if let Some(host) = &self.host {
+            return Server::Host(host.to_ascii_lowercase(), self.port.unwrap_or(DEFAULT_PORT));
+        }
+        let of_template = || (self.environment.clone(), self.config.clone());
+        Server::OfSecret {
+            id: self.admin_secret.clone().ok_or_else(of_template),
+            region: self.region.clone(),
+            role: self.assume_role.as_ref().map(ToString::to_string),
+        }
+    }
 }
 
 /// Returns a position without the path, which the error itself contains.
@@ -550,6 +579,25 @@ mod tests {
             ),
         ] {
             assert_error(&format!("{ONE}{line}\n"), expected);
+        }
+        // Without a host, the administrator's secret names the server.
+        let two = |first: &str, second: &str| {
+            errors(&format!("{ONE}{first}\n{}{second}\n", ONE.replace("\"a\"", "\"b\"")))
+        };
+        let expected = "4:1 duplicate-item the instances `a` and `b` have the same administrator's secret, and no host; set `host` or `admin_secret`, or declare both in one instance";
+        assert_eq!(two("", ""), [expected.replace("4:1", "5:1")]);
+        let secret = "admin_secret = \"s\"";
+        assert!(two(secret, secret)[0].contains("the same administrator's secret"));
+        for (first, second) in [
+            (secret, ""),
+            (secret, "admin_secret = \"t\""),
+            ("region = \"eu-west-1\"", "region = \"eu-west-2\""),
+            ("", "assume_role = \"arn:aws:iam::111122223333:role/r\""),
+            ("", "config = \"b.toml\""),
+            ("", "host = \"h\""),
+            ("host = \"h\"", "host = \"h\"\nport = 5433"),
+        ] {
+            assert_eq!(two(first, second), Vec::<String>::new(), "{first} {second}");
         }
         assert!(errors(&format!("{ONE}environment = \"x y\"\n"))[0].contains("duplicate-key"));
         let missing = "1:1 missing-key the file contains no `instances`; start each instance with [[instances]]";

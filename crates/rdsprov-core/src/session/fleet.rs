@@ -372,7 +372,6 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
                     Completion::NothingToDo | Completion::AlreadyApplied => {
                         InstanceStatus::NoChange
                     }
-                    Completion::DryRun if report.refusals > 0 => InstanceStatus::Refused,
                     Completion::DryRun => InstanceStatus::DryRun,
                 };
             }
@@ -480,7 +479,11 @@ mod tests {
     use super::*;
 
     fn fleet(count: usize) -> Fleet {
-        let one = |number| format!("[[instances]]\nname = \"i{number}\"\nenvironment = \"dev\"\n");
+        let one = |number| {
+            format!(
+                "[[instances]]\nname = \"i{number}\"\nenvironment = \"dev\"\nhost = \"h{number}\"\n"
+            )
+        };
         Fleet::from_toml("fleet.toml", &(0..count).map(one).collect::<String>()).unwrap()
     }
 
