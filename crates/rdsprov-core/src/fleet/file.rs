@@ -558,7 +558,7 @@ mod tests {
                 "4:2 unknown-key the file has the unknown key `extra`; use [defaults] and [[instances]]",
             ),
             (
-                "[[instances]]\nname = \"a\"\nenvironment = \"dev\"",
+                "[[instances]]\nname = \"a\"\nenvironment = \"test\"",
                 "5:8 duplicate-item the name `a` is already given at line 2; give each instance a name of its own",
             ),
             (
