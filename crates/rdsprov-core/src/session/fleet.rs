@@ -101,14 +101,14 @@ pub struct FleetOutcome {
     pub error: Option<Error>,
 }
 
+/// An instance with its validated inputs, or with the reason why they are invalid.
+type InstanceSetup = (Instance, Result<Setup, Error>);
+
 /// Reads and validates the definitions of each instance. Contacts nothing.
 ///
 /// # Errors
 /// Returns [`UsageError::UnknownInstance`].
-pub fn fleet_setups(
-    fleet: &Fleet,
-    options: &FleetOptions,
-) -> Result<Vec<(Instance, Result<Setup, Error>)>, Error> {
+pub fn fleet_setups(fleet: &Fleet, options: &FleetOptions) -> Result<Vec<InstanceSetup>, Error> {
     let cancellation = Cancellation::default();
     let run = FleetRun::new(fleet, options, &(), &cancellation)?;
     let setup = |one: &&Instance| {
