@@ -194,7 +194,7 @@ pub async fn apply_fleet<F: FleetFrontend>(
     frontend.on_plans(&planned);
     let gate = async {
         if cancellation.is_cancelled() {
-            return Err(Error::Stopped { committed: None });
+            return Err(Error::Stopped { reason: cancellation.reason(), committed: None });
         }
         if let Some(approved) = approved.as_ref().filter(|one| planned.digest.as_ref() != Some(one))
         {
@@ -430,7 +430,7 @@ async fn stoppable<T>(
 ) -> Result<T, Error> {
     tokio::select! {
         biased;
-        () = stop.wait() => Err(Error::Stopped { committed: None }),
+        () = stop.wait() => Err(Error::Stopped { reason: stop.reason(), committed: None }),
         result = operation => result,
     }
 }

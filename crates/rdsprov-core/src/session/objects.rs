@@ -16,7 +16,7 @@ use crate::secrets::{ObjectError, ObjectStore, ObjectUri, aws};
 pub async fn object_store(region: Option<String>) -> Result<ObjectStore, Error> {
     system_certificates::check(|name| std::env::var_os(name))?;
     let sources = credential_sources::detect();
-    Ok(ObjectStore::new(&aws::configuration(region, sources, Default::default()).await)?)
+    Ok(ObjectStore::new(&aws::configuration(region, sources, None, Default::default()).await)?)
 }
 
 /// Returns the maximum size of definitions in bytes, which the site policy can lower.

@@ -17,7 +17,7 @@ pub async fn rotation_function(config: &Config) -> Result<RotationFunction, Erro
     let (tls, _) = tls(config, &site_policy()?, &ServerOptions::default())?;
     let connect_timeout = config.connect_timeout.unwrap_or_default();
     let sources = credential_sources::detect();
-    let aws = aws::configuration(config.aws_region.clone(), sources, connect_timeout).await;
+    let aws = aws::configuration(config.aws_region.clone(), sources, None, connect_timeout).await;
     Ok(RotationFunction {
         manager: SecretsManager::new(&aws, NewSecrets::default())?,
         tls,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::function_error::RotationStepError as Error;
 use super::steps::{NewVersion, StepFailure, create_pending, make_current, new_password_accepted};
-use crate::config::{ConnectTimeout, ConnectTo, StatementTimeout};
+use crate::config::{ConnectTimeout, ConnectTo, ObservationTimeout, StatementTimeout};
 use crate::error_code::ErrorCode;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName, literal};
 use crate::named_enum::named_enum;
@@ -377,6 +377,8 @@ impl Rotation<'_> {
             connect_to: function.connect_to.clone().or(login.secret.connect_to.clone()),
             connect_timeout: function.connect_timeout,
             statement_timeout: function.statement_timeout,
+            // A rotation does not observe the server.
+            observation_timeout: ObservationTimeout::default(),
         };
         // The first connection of the invocation can wait for a server that resumes.
         let without_certificate =

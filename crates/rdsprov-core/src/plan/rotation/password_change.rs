@@ -78,6 +78,7 @@ impl Plan {
                 admin_secret: None,
                 tls_mode: None,
                 approval: None,
+                aws_region: None,
                 secrets: BTreeMap::from([(role.clone(), secret.clone())]),
                 definitions: None,
                 only: BTreeSet::new(),
